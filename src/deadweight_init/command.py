@@ -19,7 +19,8 @@ from deadweight_init.draft import Draft, first_draft
 from deadweight_init.languages.table import MANIFESTS
 from deadweight_init.records import Service, wording
 from deadweight_init.repository.compose import COMPOSE
-from deadweight_init.services import LOOKED_FOR, dockerfiles, find_services, plain_name, problems_of
+from deadweight_init.repository.dockerfiles import dockerfiles
+from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
 from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, look
 from deadweight_init.write.files import Written, program, write_helpers
 from deadweight_init.write.suite import suite_text
@@ -69,9 +70,11 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
     no file has changed.
     """
     tree = look(root)
-    drafts = _drafts(tree, wanted, ask, say)
+    services = find_services(tree, wanted.main)
+    chosen = [_with_program(tree, each, ask, say) for each in choose(tree, services, wanted, ask, say)]
+    drafts = _drafts(root, chosen, wanted, say)
     for each in broken(tree):
-        say(f"passed over: {each}")
+        say(wording("progress.passed_over", what=each))
     with Written(root, may_replace=_forced(root, wanted.force)) as written:
         files = {name: text for draft in drafts for name, text in draft.ladder.files.items()}
         written.write({SUITE_FILE: suite_text(*drafts), **files})
@@ -97,46 +100,38 @@ def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], lef
     written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **kept})
 
 
-def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
+def _drafts(root: Path, chosen: Sequence[Service], wanted: Wanted, say: Callable[[str], None]) -> tuple[Draft, ...]:
     """One for each service that is brought in: the one that is meant, or all of them."""
-    chosen = _with_program(tree, choose(tree, wanted, ask, say), ask, say)
     for each in chosen:
         if each.project is not None and each.project.problem and each.dockerfiles:
-            say(f"{each.name}: no images of our own for it: {each.project.problem}")
+            say(wording("progress.no_recipe", name=each.name, reason=each.project.problem))
     if len(chosen) == 1:
         draft = first_draft(chosen[0], PLACE, wanted.port, wanted.health)
         _refuse_nothing(draft)
         return (draft,)
-    suite = plain_name(tree.root.name)
+    suite = plain_name(root.name)
     drafts = [replace(first_draft(each, f"{PLACE}/{each.name}"), suite=suite) for each in _apart(chosen)]
     usable = tuple(draft for draft in drafts if draft.rungs)
     for draft in drafts:
         if draft not in usable:
-            say(f"{draft.service.name}: skipped: nothing of it can be built from a fresh checkout")
+            say(wording("progress.skipped", name=draft.service.name))
     if not usable:
         _refuse_nothing(drafts[0])
     return usable
 
 
-def _with_program(
-    tree: Tree, services: tuple[Service, ...], ask: Ask, say: Callable[[str], None]
-) -> tuple[Service, ...]:
+def _with_program(tree: Tree, service: Service, ask: Ask, say: Callable[[str], None]) -> Service:
     """Ask which of several programs of a service is meant; who asks nobody is told which one it is, and how to name another."""
-    found = []
-    for each in services:
-        others = each.project.others if each.project else ()
-        if each.project is None or not others:
-            found.append(each)
-            continue
-        main = each.project.chosen
-        answer = ask(f"which program of {each.name}", (main, *others))
-        if answer is None:
-            say(f"{each.name}: the program is ./{main}; also found: {', '.join(others)} (deadweight init --main NAME)")
-        elif answer != main:
-            again = [one for one in find_services(tree, answer) if one.folder == each.folder]
-            each = again[0] if again else each
-        found.append(each)
-    return tuple(found)
+    project = service.project
+    if project is None or not project.others:
+        return service
+    main = project.chosen
+    answer = ask(f"which program of {service.name}", (main, *project.others))
+    if answer is None:
+        others = ", ".join(project.others)
+        say(wording("progress.program", name=service.name, main=main, others=others))
+    again = find_services(tree, answer) if answer not in (None, main) else ()
+    return next((each for each in again if each.folder == service.folder), service)
 
 
 def _apart(services: Sequence[Service]) -> list[Service]:
@@ -170,7 +165,7 @@ def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> 
                 raise
             name = proof.draft.service.name
             left_out[name] = first_line(error.message)
-            tools.say(f"{name}: left out: {left_out[name]}")
+            tools.say(wording("progress.left_out", name=name, reason=left_out[name]))
     if not done:
         raise DeadweightError(wording("command.none_proved"))
     return tuple(done)
@@ -187,9 +182,10 @@ def _refuse_nothing(draft: Draft) -> None:
     raise UsageError(wording("command.nothing_builds", service=draft.service.name, reasons="\n".join(reasons)))
 
 
-def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Service, ...]:
+def choose(
+    tree: Tree, services: tuple[Service, ...], wanted: Wanted, ask: Ask, say: Callable[[str], None]
+) -> tuple[Service, ...]:
     """The service that is meant, or all of them. Raises UsageError where there is none, or where ``--service`` names none."""
-    services = find_services(tree, wanted.main)
     if wanted.main is not None and not any(each.project and each.project.programs for each in services):
         _refuse_main(tree, wanted.main)
     if not services:
@@ -208,8 +204,7 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
     chosen = labels.get(answer or "") or by_folder.get(answer or "", services[0])
     others = [name for name, each in labels.items() if each is not chosen]
     if wanted.service is None:
-        also = f"also found: {_shortened(others)} (deadweight init --service NAME, or --service {ALL})"
-        say(f"{_label(chosen, services)}: selected; {also}")
+        say(wording("progress.selected", name=_label(chosen, services), others=_shortened(others)))
     return (chosen,)
 
 
@@ -250,24 +245,24 @@ def broken(tree: Tree) -> Iterator[str]:
 
 
 def _all_broken(tree: Tree) -> Iterator[str]:
-    for path in (*dockerfiles(tree), *tree.named(f"{MANIFESTS}|{COMPOSE}")):
+    for path in (*dockerfiles(tree), *tree.named[f"{MANIFESTS}|{COMPOSE}"]):
         text = tree.texts[path]
         if aside(path) or len(text) >= MOST_BYTES:  # of a longer one only the start is read
             continue
         if not os.access(tree.root / path, os.R_OK):
-            yield f"{path}: cannot be read: Permission denied"
+            yield wording("problem.no_permission", path=path)
         elif why := _broken(path, text):
-            yield f"{path}: {why}"
+            yield wording("problem.file", path=path, reason=why)
 
 
 def instead(tree: Tree) -> Iterator[str]:
     """One line for each reason why no service was found that can be told."""
     yield from broken(tree)
-    for path in tree.named(r"\.?melange\.ya?ml"):
-        yield f"{path}: makes a package; the image that holds it needs an apko.yaml"
-    for path in tree.named(COMPOSE):
+    for path in tree.named[r"\.?melange\.ya?ml"]:
+        yield wording("problem.package_alone", path=path)
+    for path in tree.named[COMPOSE]:
         if not _broken(path, tree.texts[path]):
-            yield f"{path}: starts images, and nothing here builds them"
+            yield wording("problem.starts_images", path=path)
 
 
 def _broken(path: str, text: str) -> str:
@@ -275,10 +270,10 @@ def _broken(path: str, text: str) -> str:
     if read is None:
         of_image = not re.fullmatch(MANIFESTS, posixpath.basename(path), re.IGNORECASE)
         has_from = is_generated(text) or re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE)
-        return "it has no FROM, so it builds no image" if of_image and not has_from else ""
+        return wording("problem.no_from") if of_image and not has_from else ""
     try:
         read(text)
     except NOT_PARSED as error:
         told = " ".join(str(error).split())
-        return f"is not {kind}: {told[:120]}"
+        return wording("problem.not_parsed", kind=kind, error=told[:120])
     return ""

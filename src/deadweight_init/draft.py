@@ -13,13 +13,13 @@ from deadweight_init.derive.dockerfile import ladder as derived_ladder
 from deadweight_init.derive.dockerfile import lost, parse
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.table import LANGUAGES
-from deadweight_init.records import Change, Known, Ladder, OwnDockerfile, Rung, Service, first
+from deadweight_init.records import GIVEN, Change, Known, Ladder, OwnDockerfile, Rung, Service, wording
 from deadweight_init.repository.compose import as_data
 
 T = TypeVar("T")
 
 DEFAULT_PORT = 8080
-UNWATCHED = "what the image runs on is known once it was built and watched"
+UNWATCHED = wording("refused.unwatched")
 MOST_OWN = 4
 
 
@@ -131,8 +131,8 @@ class Draft:
 def first_draft(service: Service, place: str, port: int | None = None, health: str | None = None) -> Draft:
     """What can be said before anything was run. ``port`` and ``health`` are the user's word."""
     ports, paths = port_hints(service), health_hints(service)
-    chosen = Known(port, "given") if port else first(*ports) or Known(DEFAULT_PORT)
-    path = Known(health, "given") if health else first(*paths)
+    chosen = Known(port, GIVEN) if port else next(iter(ports), Known(DEFAULT_PORT))
+    path = Known(health, GIVEN) if health else next(iter(paths), None)
     anything: dict[str, Any] = {"path": "/", "status": ["2xx", "3xx", "4xx"]}
     told = Known({"path": path.value}, path.origin) if path else Known(anything)
     return Draft(service, place, chosen, told, run_of(service, chosen))
@@ -200,7 +200,7 @@ def own_rungs(service: Service) -> Iterator[Rung]:
         while name in taken:
             name += "-2"
         taken.add(name)
-        refused = each.refused or ("" if number < MOST_OWN else f"only the first {MOST_OWN} Dockerfiles are used")
+        refused = each.refused or ("" if number < MOST_OWN else wording("refused.too_many", most=MOST_OWN))
         yield Rung(name, "dockerfile", f"{each.path}, as it is", _keys(each), (), refused)
     yield from service.more
 

@@ -11,7 +11,7 @@ from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant
 from deadweight_init.derive.dockerfile import instruction_lines, on_another_base, parse, with_more
 from deadweight_init.draft import Draft, first_draft, port_hints
-from deadweight_init.records import Project, Rung, Service
+from deadweight_init.records import Project, Rung, Service, wording
 from deadweight_init.tree import Tree
 
 
@@ -31,8 +31,10 @@ def drift(tree: Tree, services: tuple[Service, ...]) -> Iterator[str]:
     file = tree.root / SUITE_FILE
     whole, text = load_suite(file), file.read_text(encoding="utf-8")
     for name, suite in _by_service(whole):
-        lead = f"{name}: " if name else ""
-        yield from (f"{lead}{each}" for each in _of_service(tree, services, suite, text))
+        yield from (
+            wording("drift.of", service=name, what=each) if name else each
+            for each in _of_service(tree, services, suite, text)
+        )
 
 
 def _by_service(suite: Suite) -> Iterator[tuple[str, Suite]]:
@@ -46,20 +48,23 @@ def _by_service(suite: Suite) -> Iterator[tuple[str, Suite]]:
 def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: str) -> Iterator[str]:
     service = service_of(suite, services)
     if service is None:
-        yield "no service is found here now"
+        yield wording("drift.no_service")
         return
     files = {each.name: getattr(each, "dockerfile", None) or "" for each in suite.variants}
     made = {name: path for name, path in files.items() if is_generated(tree.texts[path])}
     draft = first_draft(service, next((path.rpartition("/")[0] for path in made.values()), ""))
-    yield from (f"{name}: {path} no longer exists" for name, path in files.items() if not (tree.root / path).exists())
+    yield from (
+        wording("drift.file_gone", name=name, file=path)
+        for name, path in files.items()
+        if not (tree.root / path).exists()
+    )
     yield from _variants(suite, draft, text)
     yield from _derived(made, draft, tree)
     yield from _needs(suite, draft, text)
-    ports = {each.value for each in port_hints(service) if each.origin.startswith("from ")}
+    ports = [each for each in port_hints(service) if each.place]
     for variant in suite.variants[:1]:
-        if ports and variant.port not in ports:
-            told = next(each for each in port_hints(service) if each.value in ports)
-            yield f"port: the suite says {variant.port}, {told.origin.removeprefix('from ')} says {told.value}"
+        if ports and variant.port not in [each.value for each in ports]:
+            yield wording("drift.port", suite=variant.port, place=ports[0].place, port=ports[0].value)
 
 
 def _variants(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
@@ -68,7 +73,7 @@ def _variants(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
         if rung.name in by_name:
             yield from _changed(by_name[rung.name], rung, draft.service.project)
         elif not rung.refused and f"# {rung.name} (" not in text:
-            yield f"{rung.name}: a new way to build this service ({rung.description}), which no variant uses yet"
+            yield wording("drift.new_way", name=rung.name, what=rung.description)
 
 
 def _derived(made: Mapping[str, str], draft: Draft, tree: Tree) -> Iterator[str]:
@@ -84,7 +89,7 @@ def _derived(made: Mapping[str, str], draft: Draft, tree: Tree) -> Iterator[str]
     for name, path in made.items():
         begin = begins.get(path.rpartition("/")[2], [])
         if instruction_lines(tree.texts[path])[: len(begin)] != begin:
-            yield f"{name}: {path} is of an older {own.path}"
+            yield wording("drift.older", name=name, file=path, own=own.path)
 
 
 def _changed(variant: Variant, rung: Rung, project: Project | None) -> Iterator[str]:
@@ -94,7 +99,7 @@ def _changed(variant: Variant, rung: Rung, project: Project | None) -> Iterator[
         if key == "bases" and rung.is_made and project is not None and not _other_version(project, then, now):
             continue
         if now and now != then and not (key == "dockerfile" and not getattr(variant, "bases", None)):
-            yield f"{variant.name}: {key}: the suite says {_shown(then)}, the repository asks for {_shown(now)}"
+            yield wording("drift.key", name=variant.name, key=key, suite=_shown(then), now=_shown(now))
 
 
 def _other_version(project: Project, then: object, now: object) -> bool:
@@ -103,21 +108,19 @@ def _other_version(project: Project, then: object, now: object) -> bool:
     Otherwise trials have told which bases these are: an older version where none is named, or a complete one to compile on.
     """
     named = re.compile(rf"(?<![\d.]){re.escape(project.version.value)}(?![\d])")
-    return project.version.origin.startswith("from ") and bool(
-        named.search(_shown(now)) and not named.search(_shown(then))
-    )
+    return bool(project.version.place and named.search(_shown(now)) and not named.search(_shown(then)))
 
 
 def _needs(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
     """What a Compose file starts beside the service. What the suite's text names may have been left out for a reason."""
     there = suite.variants[0].run.needs if suite.variants else {}
     for known in draft.service.around.needs:
-        need, place = known.value, known.origin.removeprefix("from ")
+        need, place = known.value, known.place
         mine = there.get(need.name)
         if mine is None and not re.search(rf"\b{re.escape(need.name)}\b", text):
-            yield f"run.needs: {place} starts {need.name} ({need.image}) beside it, the suite does not"
+            yield wording("drift.new_need", place=place, name=need.name, image=need.image)
         elif mine is not None and mine.image and mine.image != need.image:
-            yield f"run.needs.{need.name}: the suite says {mine.image}, {place} says {need.image}"
+            yield wording("drift.need", name=need.name, suite=mine.image, place=place, image=need.image)
 
 
 def _shown(value: object) -> str:

@@ -10,25 +10,27 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
+from deadweight.records.reference import split
 from deadweight_images.errors import Catalogue
 
 wording = Catalogue("deadweight_init")
 T = TypeVar("T", covariant=True)
 
-SEEN, GUESSED = "seen", "guessed"
+SEEN, GUESSED, GIVEN = "seen", "guessed", "given"
 
 
 @dataclass(frozen=True)
 class Known(Generic[T]):
-    """A value and its origin: ``seen`` (in a run), ``from FILE:LINE``, ``guessed``."""
+    """A value and its origin: ``seen`` (in a run), ``from FILE:LINE``, ``guessed``, or ``given`` by the user."""
 
     value: T
     origin: str = GUESSED
 
-
-def first(*found: Known[T] | None) -> Known[T] | None:
-    """The first that is known."""
-    return next((each for each in found if each is not None), None)
+    @property
+    def place(self) -> str:
+        """The file that says it, with its line; empty for what was seen, given or guessed."""
+        lead, _, place = self.origin.partition(" ")
+        return place if lead == "from" else ""
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -63,6 +65,11 @@ class ImageWords:
     def words(self) -> tuple[str, ...]:
         """What is started: program and arguments."""
         return (*self.entrypoint, *self.command)
+
+    @property
+    def image(self) -> str:
+        """The last part of its base's name."""
+        return posixpath.basename(split(self.base)[0])
 
     @property
     def program(self) -> tuple[str, ...]:
@@ -138,6 +145,28 @@ class Surroundings:
     files: Mapping[str, Known[str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ComposeService:
+    """A service of a Compose file that is built from the repository."""
+
+    file: str
+    name: str
+    context: str
+    dockerfile: str | None
+    target: str | None
+    around: Surroundings
+    command: tuple[str, ...] = ()
+    args: Mapping[str, str] = field(default_factory=dict)
+    """Build arguments."""
+    published: bool = False
+    """It starts the repository's own image as it is published; that is no word on how it is built."""
+
+    @property
+    def path(self) -> str:
+        """Its Dockerfile, seen from the root."""
+        return posixpath.normpath(posixpath.join(self.context, self.dockerfile or "Dockerfile"))
+
+
 UNLISTED = "none"
 """The kind of code without a list of its packages: beside another language it is a tool of that."""
 
@@ -171,8 +200,6 @@ class Project:
     owned: bool = False
     compiles: bool = False
     """Packages of it may be compiled, or cloned: it is built on a complete base."""
-    unlocked: bool = False
-    """Its lock file does not fit its manifest, and is no more than a wish."""
     problem: str = ""
     """Why no ladder can be written for it; empty if one can."""
 

@@ -14,10 +14,9 @@ from typing import Any
 from deadweight.builders.shared.diagnosis import Code
 from deadweight_images.errors import Message
 from deadweight_init.draft import Draft, run_of
-from deadweight_init.languages.table import facts_of
 from deadweight_init.prove.observe import Down, NotUp
-from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service, numbers, wording
-from deadweight_init.tree import Tree, folder_of, line_of
+from deadweight_init.records import SEEN, Known, Project, Rung, Service, wording
+from deadweight_init.tree import Tree, line_of
 
 
 @dataclass(frozen=True)
@@ -106,25 +105,6 @@ def _with(field: str, applies: Callable[[Case], object]) -> Callable[[Case], Dra
 
 
 _INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b|npm_config_nodedir=")
-_OF_AGE = re.compile(
-    r"\b(?:ImportError|AttributeError|SyntaxError|TypeError|No module named '(?:distutils|imp|asyncore|pkg_resources|collections)"
-    r"|RuntimeError: __class__ not set|generator raised StopIteration|primordials is not defined|ERR_OSSL_EVP_UNSUPPORTED)"
-)
-
-
-def _older_version(case: Case) -> Draft | None:
-    """A recipe on the next older version of its language, if the repository names none: packages that were pinned years ago do not
-    install with the newest one, or do not work with it."""
-    project = case.draft.service.project
-    of_age = any(map(_OF_AGE.search, case.log)) or _INSTALLS.search(case.step)
-    if project is None or not of_age or not project.version.origin.startswith((GUESSED, SEEN)):
-        return None
-    now = project.version.value
-    older = next((each for each in facts_of(project).older if numbers(each) < numbers(now)), None)
-    if older is None:
-        return None
-    version = Known(older, f"{SEEN}: its packages do not work with {now}")
-    return _rebuilt(case, replace(project, version=version))
 
 
 def _rebuilt(case: Case, project: Project) -> Draft:
@@ -137,15 +117,12 @@ _BUILDS = frozenset(
     (Code.UNKNOWN, Code.COMPILER, Code.HEADER, Code.NOT_COMPILED, Code.VERSION, Code.PACKAGE, Code.PEERS)
 )
 
-# A lock file may not fit its manifest; some packages compile what they cannot fetch; some services write among their files.
-_open_lock = _with("unlocked", lambda _: True)
+# Some packages compile what they cannot fetch; some services write among their files.
 _compiler = _with("compiles", lambda case: _INSTALLS.search(case.step))
 _own_files = _with("owned", lambda case: any(map(_NOT_WRITABLE.search, case.log)))
 
 REMEDIES = (
-    Remedy("open_lock", frozenset((Code.LOCK,)), _open_lock, is_for_recipes=True),
     Remedy("compiler", _BUILDS, _compiler, is_for_recipes=True),
-    Remedy("older_version", _BUILDS | {Down.ENDED}, _older_version, is_for_recipes=True),
     Remedy("own_files", _ENDS, _own_files, is_for_recipes=True),
     Remedy("own_settings", _ENDS, _own_settings),
     Remedy("shown_environment", _ENDS | {Down.ONLY_LOOPBACK}, _shown_environment),
@@ -168,7 +145,9 @@ def advice(error: NotUp, draft: Draft, tree: Tree) -> Message:
     if error.down is Down.ONLY_LOOPBACK:
         place = tree.place_of(folder, _LOOPBACK)
         return wording("advice.loopback", place=place and f" ({place})")
-    texts = ((path, tree.texts[path]) for path in tree.named(r"readme(?:\.\w+)?") if folder_of(path) in (".", folder))
+    texts = (
+        (path, tree.texts[path]) for path in tree.named[r"readme(?:\.\w+)?"] if tree.folders[path] in (".", folder)
+    )
     found = ((path, line_of(text, match.start())) for path, text in texts if (match := _RUN.search(text)))
     shown = next((f" ({path}:{line} shows how it is run)" for path, line in found), "")
     if error.down is Down.ENDED_WITH_0:

@@ -4,42 +4,37 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from deadweight.builders import protocol
 from deadweight.builders.protocol import is_generated
-from deadweight.records.reference import split
-from deadweight_init.dockerfile import context_of, read_words, stages_of, unknown_bases, without_default
-from deadweight_init.languages.common import EVERYWHERE
-from deadweight_init.languages.sources import in_repository, reads_host, reads_port
+from deadweight_init.languages.sources import in_repository, reads_port
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, facts_of
-from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Rung, Service, Surroundings
-from deadweight_init.repository.builds import build_commands
-from deadweight_init.repository.compose import (
-    ANY,
-    FOR_DEVELOPERS,
+from deadweight_init.records import (
+    UNLISTED,
     ComposeService,
+    ImageWords,
+    Known,
+    OwnDockerfile,
+    Project,
+    Rung,
+    Service,
+    Surroundings,
+    wording,
+)
+from deadweight_init.repository.compose import commands as compose_commands
+from deadweight_init.repository.compose import (
     compose,
-    dotenv,
-    example_file,
     outside,
     own_names,
     server_of,
+    shown_environment,
 )
-from deadweight_init.repository.compose import commands as compose_commands
-from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
-from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined, mapping, with_above
+from deadweight_init.repository.dockerfiles import NOT_FOR_USERS, own_dockerfiles
+from deadweight_init.repository.kubernetes import kubernetes
+from deadweight_init.tree import Tree, aside, mapping
 
-DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
-_NO_DOCKERFILE = re.compile(
-    r"\.(dockerignore|containerignore|j2|tmpl|template|tpl|in|md|bak|orig)$|(^|/)\.devcontainer/|(^|/)\.?gitpod\.",
-    re.IGNORECASE,
-)
-_FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|cypress|playwright|lint|ci)([._-]|$)", re.IGNORECASE)
-_OF_TESTS = re.compile(r"(^|[/._-])(e2e|tests?|testing)$", re.IGNORECASE)
-"""A folder whose Dockerfile is for tests, whatever else may lie there."""
-_FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)
 LOOKED_FOR = (
     "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
     "Pipfile, setup.py, Cargo.toml, Gemfile, composer.json, an index.html or index.php, an apko.yaml"
@@ -50,19 +45,15 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
     composed = compose(tree)
     commands, names = compose_commands(tree, composed), own_names(tree)
-    built = builds(tree, composed)
     homes: dict[str, list[OwnDockerfile]] = {}
-    for path in dockerfiles(tree):
-        command = commands.get(path) or commands.get(ANY, ())
-        own = _own(tree, path, likely(built, path), command, built.get(path, Build()))
-        if own is not None:
-            homes.setdefault(_home(tree, own), []).append(own)
+    for own in own_dockerfiles(tree, composed, commands, names):
+        homes.setdefault(_home(tree, own), []).append(own)
     found = []
     for folder, all_own in homes.items():
         for name, mine in apart(composed, all_own):
-            service = _service(tree, folder, in_order(mine, names), main)
+            service = _service(tree, folder, mine, main)
             found.append(replace(service, name=plain_name(name)) if name else service)
-    for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
+    for folder in dict.fromkeys(tree.folders[path] for path in tree.named[MANIFESTS]):
         if not any(_covers(known, folder) for known in found):
             service = _service(tree, folder, (), main)
             # a root that only holds packages together (a workspace) is none, and hides none of them
@@ -76,62 +67,12 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
 
 
-_HOLDERS = TABLES["folders"]["dockerfiles"]
-"""Folders of Dockerfiles for what lies above them."""
-
-
-_NOT_FOR_USERS = re.compile(
-    r"(?:^|[-_.])(?:dev|develop\w*|tests?|testing|debug\w*|lint\w*|local|ci)(?:$|[-_.])", re.IGNORECASE
-)
-_FOR_USERS = re.compile(r"prod|production|release|runtime|runner|final|deploy|serve|server|app", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Build:
-    """``target`` is a stage; ``args`` are build arguments; ``contexts`` are those that files of the repository name."""
-
-    target: str | None = None
-    args: Mapping[str, str] = field(default_factory=dict)
-    contexts: tuple[str, ...] = ()
-
-
-def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
-    """For each Dockerfile (a path) how it is built for those who use the service; what is for developers comes last."""
-    found: dict[str, Build] = {}
-    commands = build_commands(tree)
-    pairs = [
-        *((command.dockerfile, command.context) for command in commands),
-        *((each.path, each.context) for each in composed),
-    ]
-    for path, context in pairs:
-        before = found.get(path, Build())
-        found[path] = replace(before, contexts=tuple(dict.fromkeys((*before.contexts, context))))
-    said = [each for each in composed if not each.published]
-    for service in sorted(said, key=lambda each: bool(FOR_DEVELOPERS.search(each.file))):
-        before = found[service.path]
-        target = None if service.target and _NOT_FOR_USERS.search(service.target) else service.target
-        found[service.path] = replace(before, target=before.target or target, args={**service.args, **before.args})
-    for command in commands:
-        before = found[command.dockerfile]
-        found[command.dockerfile] = replace(before, args={**command.args, **before.args})
-    return found
-
-
-def likely(built: Mapping[str, Build], path: str) -> tuple[str, ...]:
-    """The contexts of a Dockerfile: those that are told, else those of another one beside it, else the folder above one that holds
-    Dockerfiles alone by its name."""
-    folder = folder_of(path)
-    beside = (build.contexts for name, build in built.items() if folder_of(name) == folder != ".")
-    above = (folder_of(folder),) if folder.rpartition("/")[2] in _HOLDERS else ()
-    return built.get(path, Build()).contexts or next(beside, above)
-
-
 def apart(
     composed: Sequence[ComposeService], own: Sequence[OwnDockerfile]
 ) -> Iterator[tuple[str, list[OwnDockerfile]]]:
     """The Dockerfiles of one folder by service, each with its name: those that one Compose file builds as different services are
     not ways to build the same. Without such a file they are one service's, which has no name of its own."""
-    paths = {each.path for each in own if not each.refused and not _NOT_FOR_USERS.search(posixpath.basename(each.path))}
+    paths = {each.path for each in own if not each.refused and not NOT_FOR_USERS.search(posixpath.basename(each.path))}
     for file in dict.fromkeys(each.file for each in composed):
         names: dict[str, str] = {}
         for service in composed:
@@ -139,56 +80,20 @@ def apart(
                 names.setdefault(service.path, service.name)
         if len(names) > 1:
             first = next(iter(names))
-            rest = [each for each in own if each.path not in names]
             yield from (
                 (name, [each for each in own if each.path == path]) for path, name in names.items() if path != first
             )
-            yield names[first], [*(each for each in own if each.path == first), *rest]
+            yield names[first], [each for each in own if each.path == first or each.path not in names]
             return
     yield "", list(own)
 
 
-_LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
-
-
-def in_order(own: Sequence[OwnDockerfile], names: Collection[str]) -> list[OwnDockerfile]:
-    """The likeliest first: of several the one that names a port makes the service, others make packages of it, or tools. ``names``
-    are the repository's: what stands on its own published image adds to the service, such as pages to show."""
-
-    def rank(each: OwnDockerfile) -> tuple[bool | str, ...]:
-        adds = posixpath.basename(split(each.words.base)[0]).lower() in names and "/" in each.words.base
-        return (
-            aside(each.path), bool(each.refused), adds, bool(_LATER.search(each.path)), not each.words.ports, each.path
-        )  # fmt: skip
-
-    return sorted(own, key=rank)
-
-
-_BUILDS = re.compile(r"(?:.*[-_.])?(?:builder|build|base|deps|dependencies)", re.IGNORECASE)
-
-
-def stage_of(told: str | None, names: list[str]) -> str | None:
-    """The stage to build: the one that a Compose file names, unless it is one that only builds, which developers work in, and
-    the last one is for users. None for the last one."""
-    name = (told or "").lower()
-    for_users = bool(names) and not _NOT_FOR_USERS.search(names[-1])
-    if name not in names or (for_users and name != names[-1] and _BUILDS.fullmatch(name)):
-        for_them = (name for name in reversed(names) if _FOR_USERS.fullmatch(name))
-        return None if for_users else next(for_them, None)
-    return told
-
-
-def dockerfiles(tree: Tree) -> Iterator[str]:
-    """All files that are Dockerfiles by their names, the repository's own before those of examples."""
-    return (path for path in tree.named(DOCKERFILE) if not _NO_DOCKERFILE.search(path))
-
-
 def problems_of(tree: Tree) -> Iterator[str]:
     """Why no images can be made of the projects that are there."""
-    for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
+    for folder in dict.fromkeys(tree.folders[path] for path in tree.named[MANIFESTS]):
         project = _project(tree, folder, None, None)
         if project is not None and project.problem:
-            yield f"{project.language} ({folder}): {project.problem}"
+            yield wording("problem.of_program", language=project.language, folder=folder, reason=project.problem)
 
 
 def _covers(service: Service, folder: str) -> bool:
@@ -209,37 +114,14 @@ def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
     return [replace(each, name=plain_name(tree.root.name)) if each is main[0] else each for each in services]
 
 
-def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:
-    text = tree.texts[path]
-    if is_generated(text) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
-        return None
-    target = stage_of(build.target, [stage.name for stage in stages_of(text, {})[1]])
-    context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], target)
-    build_args = {name: value for name, value in build.args.items() if name in without_default(text)}
-    words = read_words(text, path, target, build_args)
-    refused = ""
-    if absent:
-        refused = f"it copies {absent[0]}, which is not in the repository and must be built first"
-    elif _FOR_TESTS.search(posixpath.basename(path)) or _OF_TESTS.search(folder_of(path)):
-        refused = "by its name it is for tests"
-    elif _FOR_IMAGES.search(posixpath.basename(path)) and not words.words:
-        refused = "by its name other images are built with it, and it starts nothing"
-    elif unknown := unknown_bases(text, target, build_args):
-        refused = f"it is built on {unknown[0]}, for which nothing here gives a build argument"
-    args = tuple(word for word in command if word != "--reload") if not words.command else ()
-    words = replace(words, command=words.command or args, copied=tuple(beside(tree, context, words)))
-    ignored = tree.texts[f"{path}.dockerignore"]
-    return OwnDockerfile(path, context, words, target, text, refused, args, ignored=ignored, build_args=build_args)
-
-
 def _home(tree: Tree, own: OwnDockerfile) -> str:
     """The folder of its service: its own where a program is there too, else its context."""
-    folder = folder_of(own.path)
+    folder = tree.folders[own.path]
     if own.refused:  # its context cannot be told from what is there
-        homes = {folder_of(each) for each in tree.named(MANIFESTS)}
-        return next((each for each in with_above(folder) if each in homes), own.context)
+        homes = {tree.folders[each] for each in tree.named[MANIFESTS]}
+        return next((each for each in tree.above[folder] if each in homes), own.context)
     has_program = any(
-        folder_of(each) == folder for each in tree.named(MANIFESTS + r"|main\.go|main\.py|app\.py|server\.js")
+        tree.folders[each] == folder for each in tree.named[MANIFESTS + r"|main\.go|main\.py|app\.py|server\.js"]
     )
     return folder if has_program else own.context
 
@@ -251,17 +133,13 @@ def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: st
         project = _project(tree, ordered[0].context, words, main)
     if project is None and ordered:
         project = _project_below(tree, folder, ordered[0])
-    if facts_of(project).compiled:
-        ordered = [beside_binary(tree, each) for each in ordered]
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
-    code = facts_of(project).code
-    variable = _told_port(ordered) or reads_port(tree, home, project.start if project else (), code)
-    host, described = reads_host(tree, home, code), in_repository(tree, home)
-    spare, more = tuple(_spare(tree, (folder, home, "."), host)), tuple(_own_apko(tree, home))
+    variable, more, described = _told_port(ordered), tuple(_own_apko(tree, home)), in_repository(tree, home)
+    variable = variable or reads_port(tree, home, project.start if project else (), facts_of(project).code)
     return Service(
-        *(plain_name(name), folder, tuple(ordered), project),
-        port_variable=variable, more=more, spare=spare, described=described,
+        *(plain_name(name), folder, tuple(ordered), project), port_variable=variable, more=more,
+        described=described,
     )  # fmt: skip
 
 
@@ -271,23 +149,10 @@ def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:
     return None if taken is None else Known("PORT", f"from {taken.path}: its command reads it")
 
 
-def _spare(tree: Tree, folders: Iterable[str], host: Known[str] | None) -> Iterator[Known[Mapping[str, str]]]:
-    """What a service may lack to come up: the variables of an example file, an address that can be reached from outside."""
-    for each in dict.fromkeys(folders):
-        if file := example_file(tree, each):
-            shown = {name: value for name, value in dotenv(tree.texts[file]).items() if value}
-            if host and shown.get(host.value) in ("localhost", "127.0.0.1"):
-                del shown[host.value]
-            yield Known(shown, f"from {file}")
-            break
-    if host:
-        yield Known({host.value: EVERYWHERE}, host.origin)
-
-
 def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | None:
     """The program in a folder further down: the one that the Dockerfile copies from, else the only one."""
     found = []
-    for below in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
+    for below in dict.fromkeys(tree.folders[path] for path in tree.named[MANIFESTS]):
         inside = below != folder and (folder == "." or below.startswith(f"{folder}/")) and not aside(f"{below}/x")
         project = _project(tree, below, own.words, None) if inside else None
         if project is not None and not project.problem:
@@ -319,22 +184,24 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
         whole = len(services) == 1 or service.folder == "."
         names = {*_names(service), *([plain_name(tree.root.name)] if whole else [])}
         foreign = {name for each in services if each is not service for name in _names(each)} - {service.name}
-        inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names, foreign)
-        near = [each for each in mine if each.published or folder_of(each.file) in with_above(service.folder)]
-        near = near or [each for each in mine if each.path in paths and not aside(each.file)]  # deploy/compose.yaml
+        near = [each for each in mine if each.published or tree.folders[each.file] in tree.above[service.folder]]
+        # else one that lies elsewhere (deploy/compose.yaml)
+        near = near or [each for each in mine if each.path in paths and not tree.is_aside[each.file]]
         first = service.dockerfiles[0].path if service.dockerfiles else ""
         near.sort(key=lambda each: not each.around.ports)
         # the nearest file is the deepest; of those for a published image the one for users lies above those for single cases
-        near.sort(key=lambda each: (aside(each.file), each.file.count("/") * (2 * each.published - 1)))
+        near.sort(key=lambda each: (tree.is_aside[each.file], each.file.count("/") * (2 * each.published - 1)))
         near.sort(key=lambda each: (each.published, each.path != first))
+        inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names, foreign)
         outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         both = replace(both, volumes=both.volumes or inner.volumes)
         # much of a cluster names what is only there, so it is tried where the service does not come up without
         given = {name: known.value for name, known in inner.env.items()}
-        spare = (*service.spare, *(Known(given, known.origin) for known in tuple(inner.env.values())[:1]))
-        if not near and (needs := cluster_needs(tree, inner.env)):
-            both, spare = replace(both, env=inner.env, needs=needs), service.spare
+        shown = tuple(shown_environment(tree, service))
+        spare = (*shown, *(Known(given, known.origin) for known in tuple(inner.env.values())[:1]))
+        if not near and inner.needs:
+            both, spare = replace(both, env=inner.env, needs=inner.needs), shown
         found.append(with_own_mounts(replace(service, around=both, spare=spare)))
     return found
 
@@ -418,43 +285,16 @@ def _is_in(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
-def beside(tree: Tree, context: str, words: ImageWords) -> Iterator[tuple[str, str]]:
-    """What the image has of the context as it is there: (source, absolute path in the image)."""
-    return ((source, _place(tree, context, source, target, words)) for source, target in words.copied)
-
-
-def beside_binary(tree: Tree, own: OwnDockerfile) -> OwnDockerfile:
-    """Without what no binary alone needs, or can have: what another build makes, and scripts for a shell."""
-
-    def is_there(source: str) -> bool:
-        path = joined(own.context, source)
-        there = tree.has_folder(path) and not tree.texts[path].startswith("#!")
-        return there or bool(re.search(r"[*?$]", source))
-
-    return replace(own, words=replace(own.words, copied=tuple(each for each in own.words.copied if is_there(each[0]))))
-
-
-def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) -> str:
-    """Where it lies: a file that is copied into a folder keeps its name there."""
-    is_file, target = "*" not in source and joined(context, source) in tree.files, said.rstrip("/") or "/"
-    into_folder = (
-        said.endswith("/")
-        or target == words.workdir.rstrip("/")
-        or (posixpath.splitext(source)[1] and not posixpath.splitext(target)[1])
-    )
-    return posixpath.join(target, posixpath.basename(source)) if is_file and into_folder else target
-
-
 _APKO = r"(?:[\w.-]+\.)?apko(?:[.-][\w.-]+)?\.ya?ml"
 _MELANGE = r"(?:[\w.-]+\.)?melange(?:[.-][\w.-]+)?\.ya?ml"
 
 
 def _own_apko(tree: Tree, folder: str) -> Iterator[Rung]:
     """The apko files of a service, each with the melange files whose packages it lists."""
-    mine = [path for path in tree.named(_APKO) if not aside(path) and folder in with_above(folder_of(path))]
-    melange = (path for path in tree.named(_MELANGE) if not tree.texts[path].startswith(protocol.MELANGE))
-    packages = {path: mapping(tree.data(path).get("package")).get("name") for path in melange}
-    contents = {path: mapping(tree.data(path).get("contents")) for path in mine}
+    mine = [path for path in tree.named[_APKO] if not tree.is_aside[path] and folder in tree.above[tree.folders[path]]]
+    melange = (path for path in tree.named[_MELANGE] if not tree.texts[path].startswith(protocol.MELANGE))
+    packages = {path: mapping(tree.data[path].get("package")).get("name") for path in melange}
+    contents = {path: mapping(tree.data[path].get("contents")) for path in mine}
     own = {path: each for path, each in contents.items() if each and not is_generated(tree.texts[path])}
     for number, (path, content) in enumerate(own.items(), 1):
         listed = {re.split(r"[=<>~@]", str(each))[0] for each in content.get("packages") or ()}

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import posixpath
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
+from deadweight import _run
+from deadweight._errors import DeadweightError
 from deadweight.records.paths import STATE_DIR
 from deadweight_init.records import Known
+
+T = TypeVar("T")
 
 TABLES: Mapping[str, Any] = tomllib.loads(
     resources.files(__package__).joinpath("tables.toml").read_text(encoding="utf-8")
@@ -37,58 +39,52 @@ ASIDE = frozenset(TABLES["folders"]["aside"])
 """Folders whose programs are not what a repository is about."""
 
 
-class Texts(dict[str, str]):
-    """Texts by path. Of a long file it is the start; of one that is not there or cannot be read it is empty."""
+class Lazy(dict[str, T]):
+    """Values by a path or pattern, each made when it is first asked for, and once."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, make: Callable[[str], T]) -> None:
+        self._make = make
 
-    def __missing__(self, path: str) -> str:
-        self[path], file = "", self._root / path
-        with suppress(OSError):
-            if _is_own(self._root, file):
-                with file.open("rb") as opened:
-                    self[path] = opened.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
-        return self[path]
+    def __missing__(self, key: str) -> T:
+        value = self[key] = self._make(key)
+        return value
 
 
-@dataclass(frozen=True, eq=False)
 class Tree:
-    """``files`` are relative paths with forward slashes, sorted. A file is read and parsed once, when it is first asked for."""
+    """A repository: ``files`` are relative paths with forward slashes, sorted; what is in them is read once."""
 
-    root: Path
-    files: Collection[str]
+    def __init__(self, root: Path, files: Collection[str]) -> None:
+        self.root, self.files = root, files
+        self.texts: Mapping[str, str] = Lazy(partial(_text, root))
+        """By a file's path. Of a long file it is the start; of one that cannot be read it is empty."""
+        self.documents: Mapping[str, list[dict[str, Any]]] = Lazy(lambda path: _documents(path, self.texts[path]))
+        """The mappings in a JSON, TOML or YAML file; none where it is a template."""
+        self.data: Mapping[str, dict[str, Any]] = Lazy(lambda path: next(iter(self.documents[path]), {}))
+        """The first of these; empty without one."""
+        self.named: Mapping[str, tuple[str, ...]] = Lazy(partial(_named, files))
+        """The files whose name matches a regular expression, those of upper folders first."""
+        self.inside: Mapping[str, tuple[str, ...]] = Lazy(partial(_inside, files))
+        """The files in and below a folder."""
+        self.code: Mapping[str, tuple[str, ...]] = Lazy(partial(_code, self))
+        """Of these, those in which a service may name what it needs."""
+        self.folders: Mapping[str, str] = Lazy(folder_of)
+        """The folder of a file; ``.`` for the root."""
+        self.above: Mapping[str, tuple[str, ...]] = Lazy(with_above)
+        """A folder itself and those that it lies in, the root last."""
+        self.is_aside: Mapping[str, bool] = Lazy(aside)
+        """Whether a file lies in a folder of examples, tests or tools."""
 
     def has_folder(self, path: str) -> bool:
         """Whether there is anything below it that is not passed over, or the folder itself."""
         return (self.root / path).exists()
 
-    def named(self, pattern: str) -> Iterator[str]:
-        """The files whose name matches a regular expression, those of upper folders first."""
-        wanted = re.compile(pattern, re.IGNORECASE)
-        found = [path for path in self.files if wanted.fullmatch(posixpath.basename(path))]
-        return iter(sorted(found, key=lambda path: (aside(path), path.count("/"), path)))
-
     def below(self, folder: str, *endings: str) -> Iterator[str]:
         """The files in and below a folder with one of these endings."""
-        start = "" if folder == "." else f"{folder}/"
-        return (path for path in self.files if path.startswith(start) and path.endswith(endings))
-
-    def documents(self, path: str) -> list[dict[str, Any]]:
-        """The mappings in a JSON, TOML or YAML file; none where it is a template."""
-        return _documents(posixpath.splitext(path)[1], self.texts[path])
-
-    def data(self, path: str) -> dict[str, Any]:
-        """The first of these; empty without one."""
-        return next(iter(self.documents(path)), {})
-
-    def code(self, folder: str) -> Iterator[str]:
-        """Files below a folder in which a service may name what it needs."""
-        return itertools.islice((path for path in self.below(folder, *_CODE) if not aside(path)), _MOST_CODE)
+        return (path for path in self.inside[folder] if path.endswith(endings))
 
     def place_of(self, folder: str, pattern: re.Pattern[str]) -> str:
         """Where code below a folder matches first, as FILE:LINE, upper files before others; empty if nowhere."""
-        paths = sorted(self.code(folder), key=lambda path: (path.count("/"), path))
+        paths = sorted(self.code[folder], key=lambda path: (path.count("/"), path))
         return next((known.origin for path in paths for known in self.values(path, pattern, "")), "")
 
     def values(self, path: str, pattern: re.Pattern[str], origin: str = "from ") -> Iterator[Known[str]]:
@@ -99,9 +95,39 @@ class Tree:
             yield Known(match[group], f"{origin}{path}:{line_of(text, match.start(group))}")
 
     @cached_property
-    def texts(self) -> Texts:
-        """The files' texts by their paths."""
-        return Texts(self.root)
+    def committed(self) -> frozenset[str]:
+        """The files of variables that git has, so that everybody can read them already."""
+        if not (self.root / ".git").exists():
+            return frozenset()
+        try:
+            listed = _run.run(["git", "-C", self.root, "ls-files", "-z", "--", "*.env"], check=False, timeout=10).output
+        except DeadweightError:
+            return frozenset()
+        return frozenset(listed.split("\0"))
+
+
+def _text(root: Path, path: str) -> str:
+    file = root / path
+    with suppress(OSError):
+        if _is_own(root, file):
+            with file.open("rb") as opened:
+                return opened.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
+    return ""
+
+
+def _inside(files: Iterable[str], folder: str) -> tuple[str, ...]:
+    start = "" if folder == "." else f"{folder}/"
+    return tuple(path for path in files if path.startswith(start))
+
+
+def _code(tree: Tree, folder: str) -> tuple[str, ...]:
+    return tuple(path for path in tree.below(folder, *_CODE) if not aside(path))[:_MOST_CODE]
+
+
+def _named(files: Iterable[str], pattern: str) -> tuple[str, ...]:
+    wanted = re.compile(pattern, re.IGNORECASE)
+    found = [path for path in files if wanted.fullmatch(posixpath.basename(path))]
+    return tuple(sorted(found, key=lambda path: (aside(path), path.count("/"), path)))
 
 
 def look(root: Path) -> Tree:
@@ -129,7 +155,6 @@ def aside(path: str) -> bool:
     return not ASIDE.isdisjoint(part.lower() for part in path.split("/")[:-1])
 
 
-@lru_cache(2**17)
 def folder_of(path: str) -> str:
     """The folder of a file; ``.`` for the root."""
     return posixpath.dirname(path) or "."
@@ -180,10 +205,10 @@ NOT_PARSED = (ValueError, yaml.YAMLError, RecursionError)
 """What parsers raise."""
 
 
-@lru_cache(2**12)
-def _documents(ending: str, text: str) -> list[dict[str, Any]]:
+def _documents(path: str, text: str) -> list[dict[str, Any]]:
+    ending = posixpath.splitext(path)[1]
     try:
         parsed = PARSERS[ending][1](text) if ending in PARSERS else []
     except NOT_PARSED:
         return []
-    return [document for document in parsed if isinstance(document, dict)]
+    return mappings(parsed)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight_init.prove import observe as coming_up
+from tests.support.codes import codes, parts
 
 
 class Starting:
@@ -48,8 +49,9 @@ def test_who_says_something_new_is_waited_for(monkeypatch, takes, says, until):
     if until is None:
         assert coming_up.wait_listening(container, (8080,)) == (8080,)
         return
-    with pytest.raises(coming_up.NotUp, match=r"it does not listen on any port after \d+ s"):
+    with pytest.raises(coming_up.NotUp) as caught:
         coming_up.wait_listening(container, (8080,))
+    assert codes(caught.value.message) == ["down.said", "down.not_listening"]
     assert abs(container.now - until) < 3
 
 
@@ -59,5 +61,18 @@ def test_a_line_for_information_is_no_cause():
         "WARN cannot connect to the database",
         "INFO Closing",
     ]
-    told = coming_up.with_cause("it ended", said)
-    assert told.startswith("it ended: WARN cannot connect to the database | INFO Mapped")
+    code, fields = parts(coming_up.with_cause("it ended", said))
+    assert (code, fields["reason"]) == ("down.said", "it ended")
+    assert fields["lines"].startswith("WARN cannot connect to the database | INFO Mapped")
+
+
+def test_the_exception_below_its_frames_is_the_cause():
+    said = [
+        "[1] [ERROR] Exception in worker process",
+        "Traceback (most recent call last):",
+        '  File "/app/run.py", line 1, in <module>',
+        "ImportError: cannot import name 'escape' from 'jinja2'",
+        *("Worker exiting", "Shutting down: Master", "Reason: Worker failed to boot."),
+    ]
+    lines = parts(coming_up.with_cause("it ended", said))[1]["lines"]
+    assert lines.startswith("ImportError: cannot import name 'escape' from 'jinja2' | Worker exiting | ")

@@ -1,7 +1,7 @@
 """Repositories as data: a tree of files, and what is found and written for it. Nothing is built here.
 
-One case is one entry of a file in ``corpus/languages``, or of ``corpus/layouts.yaml``: ``files``, what the user says
-(``main``, ``port``, ``seen``: a health path that answered), and ``expect``, whose keys are those of ``FACTS``.
+One case is one entry of a file of ``corpus``: ``files``, what the user says (``main``, ``port``, ``seen``: a health path that
+answered), and ``expect``, whose keys are those of ``FACTS``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from typing import Any
 import pytest
 import yaml
 
+from deadweight.project.load_suite import load_suite
 from deadweight_init.draft import Draft, first_draft, health_hints, port_hints
 from deadweight_init.languages.table import NAMES
 from deadweight_init.records import Known, OwnDockerfile, Project, Service
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from deadweight_init.write.suite import suite_text
+from tests.support.codes import parts as parts_of
 from tests.support.trees import written
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -88,6 +91,12 @@ def summary(service: Service) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value and value != "."}
 
 
+def reason(message: str) -> str:
+    """The code and the fields of what is refused; empty for what is not."""
+    code, fields = parts_of(message) if message else ("", {})
+    return " ".join((code, *map(str, fields.values())))
+
+
 def own_image(own: OwnDockerfile) -> dict[str, Any]:
     """A Dockerfile, with how it is built."""
     facts = {
@@ -97,7 +106,7 @@ def own_image(own: OwnDockerfile) -> dict[str, Any]:
         "args": list(own.args),
         "build_args": dict(own.build_args),
         "base": own.words.base,
-        "refused": own.refused.partition(",")[0],
+        "refused": reason(own.refused),
     }
     return {name: value for name, value in facts.items() if value and value != "."}
 
@@ -115,6 +124,28 @@ def need(known: Known[Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value}
 
 
+def told(found: Found) -> dict[str, Any]:
+    """What files say of the first service, and how it is run."""
+    draft, service = found.draft, found.service
+    assert draft is not None
+    run = {key: known.value for key, known in draft.run.items()}
+    return {
+        "services": [each.name for each in found.services],
+        "dockerfiles": [[each.path, each.context, each.target, reason(each.refused)] for each in service.dockerfiles],
+        "port": [draft.port.value, draft.port.origin],
+        "health": [draft.health.value, draft.health.origin],
+        "env": {name: known.value for name, known in service.around.env.items()},
+        "needs": run.get("needs", {}),
+        "needs_from": [each.origin for each in service.around.needs],
+        "volumes": service.volumes,
+        "tmpfs": run.get("tmpfs"),
+        "files": run.get("files", {}),
+        "spare": [each.value for each in service.spare],
+        "args": [word for each in service.dockerfiles for word in each.args],
+        "described": service.described and service.described.value,
+    }
+
+
 def parts(found: Found, text: str) -> list[str]:
     return [each for each in found.wanted if each in text]
 
@@ -122,6 +153,7 @@ def parts(found: Found, text: str) -> list[str]:
 FACTS: Mapping[str, Callable[[Found], Any]] = {
     "dockerfiles": lambda found: [own_image(each) for each in found.service.dockerfiles],
     "found": lambda found: [summary(each) for each in found.services],
+    "told": lambda found: {key: told(found)[key] for key in found.wanted},
     "services": lambda found: [each.name for each in found.services],
     "languages": lambda found: [each.project and each.project.language for each in found.services],
     "language": lambda found: found.project.language,
@@ -136,7 +168,7 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
     "others": lambda found: list(found.project.others),
     "reads": lambda found: list(found.project.reads),
     "owned": lambda found: found.project.owned,
-    "problem": lambda found: found.project.problem,
+    "problem": lambda found: reason(found.project.problem),
     "variable": lambda found: found.service.port_variable and found.service.port_variable.value,
     "port": lambda found: found.draft.port.value,
     "ports": lambda found: [each.value for each in port_hints(found.service)],
@@ -157,7 +189,8 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
 
 def cases() -> list[Any]:
     texts = {
-        file.stem: file.read_text() for file in (*sorted(CORPUS.glob("languages/*.yaml")), CORPUS / "layouts.yaml")
+        file.stem: file.read_text()
+        for file in (*sorted(CORPUS.glob("languages/*.yaml")), *sorted(CORPUS.glob("[lr]*.yaml")))
     }
     entries = ((stem, name, case) for stem, text in texts.items() for name, case in yaml.safe_load(text).items())
     return [pytest.param(case, id=f"{stem}: {name}") for stem, name, case in entries]
@@ -174,6 +207,12 @@ def test_what_is_found_is_what_the_case_says(tmp_path, case):
     draft = first_draft(services[0], "build", case.get("port"), case.get("seen")) if services else None
     expect = case["expect"]
     assert {key: FACTS[key](Found(services, draft, wanted)) for key, wanted in expect.items()} == expect
+    if draft is not None and draft.rungs:  # and what is written is a suite that says the same
+        (root / "deadweight.yaml").write_text(suite_text(draft))
+        variant = load_suite(root / "deadweight.yaml").variants[0]
+        run = told(Found(services, draft))
+        assert (variant.port, set(variant.run.needs)) == (draft.port.value, set(run["needs"]))
+        assert run["env"].items() <= dict(variant.run.env).items()
 
 
 STEPS = {

@@ -13,7 +13,7 @@ from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.write.files import Written
 from tests.init.test_found import GO, brought_in
-from tests.support.codes import raises
+from tests.support.codes import parts, raises
 from tests.support.trees import written
 
 
@@ -47,7 +47,7 @@ def test_nothing_is_overwritten_unless_it_is_named(tmp_path):
 def test_tasks_of_the_users_own_stay(tmp_path):
     _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": "import celery\n"})
     assert (tmp_path / "tasks.py").read_text() == "import celery\n"
-    assert any("tasks.py exists and is not changed" in line for line in outcome.told)
+    assert [parts(each)[0] for each in outcome.told] == ["files.to_add"]
     assert outcome.program == "deadweight"
     other = tmp_path / "other"
     assert brought_in(other, GO)[1].program == "invoke"
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 def drifted(root):
     tree = look(root)
-    return list(drift(tree, find_services(tree)))
+    return [parts(each) for each in drift(tree, find_services(tree))]
 
 
 def test_drift_is_told(tmp_path):
@@ -94,11 +94,11 @@ def test_drift_is_told(tmp_path):
     )
     written(tmp_path, {"Dockerfile.slim": "FROM alpine\n"})
     told = drifted(tmp_path)
-    assert "port: the suite says 9090, Dockerfile:3 says 7070" in told
-    assert "today-slim: a new way to build this service (Dockerfile.slim, as it is), which no variant uses yet" in told
-    assert "slim: deadweight-build/Dockerfile is of an older Dockerfile" in told
+    assert ("drift.port", {"suite": 9090, "place": "Dockerfile:3", "port": 7070}) in told
+    assert ("drift.new_way", {"name": "today-slim", "what": "Dockerfile.slim, as it is"}) in told
+    assert ("drift.older", {"name": "slim", "file": "deadweight-build/Dockerfile", "own": "Dockerfile"}) in told
     (tmp_path / "Dockerfile").unlink()
-    assert "today: Dockerfile no longer exists" in drifted(tmp_path)
+    assert ("drift.file_gone", {"name": "today", "file": "Dockerfile"}) in drifted(tmp_path)
 
 
 def test_an_older_language_that_trials_chose_is_no_drift(tmp_path):
@@ -110,7 +110,10 @@ def test_an_older_language_that_trials_chose_is_no_drift(tmp_path):
     (tmp_path / "deadweight.yaml").write_text(older)
     assert drifted(tmp_path) == []
     (tmp_path / ".python-version").write_text("3.12\n")
-    assert any(line.startswith("debian: bases: the suite says BUILD python:3.9") for line in drifted(tmp_path))
+    (suites,) = [
+        fields["suite"] for _, fields in drifted(tmp_path) if (fields["name"], fields["key"]) == ("debian", "bases")
+    ]
+    assert suites.startswith("BUILD python:3.9")
 
 
 def test_drift_of_what_it_needs_is_told(tmp_path):
@@ -120,8 +123,8 @@ def test_drift_of_what_it_needs_is_told(tmp_path):
     more = compose.replace("[db]", "[db, cache]").replace(":15", ":17") + "  cache: {image: 'redis:7'}\n"
     (tmp_path / "compose.yaml").write_text(more)
     assert drifted(tmp_path) == [
-        "run.needs.db: the suite says postgres:15, compose.yaml:3 says postgres:17",
-        "run.needs: compose.yaml:4 starts cache (redis:7) beside it, the suite does not",
+        ("drift.need", {"name": "db", "suite": "postgres:15", "place": "compose.yaml:3", "image": "postgres:17"}),
+        ("drift.new_need", {"place": "compose.yaml:4", "name": "cache", "image": "redis:7"}),
     ]
 
 
@@ -134,11 +137,13 @@ def test_drift_of_one_of_several_services_is_told_with_its_name(tmp_path):
     brought_in(
         tmp_path, {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}, service="all"
     )
-    assert list(drift(look(tmp_path), find_services(look(tmp_path)))) == []
+    assert drifted(tmp_path) == []
     (tmp_path / "mail/Dockerfile").write_text("FROM python:3.12\nCOPY . .\nEXPOSE 81\n")
-    tree = look(tmp_path)
-    assert list(drift(tree, find_services(tree))) == [
-        "mail: slim: deadweight-build/mail/Dockerfile is of an older mail/Dockerfile",
-        "mail: alpine: deadweight-build/mail/Dockerfile is of an older mail/Dockerfile",
-        "mail: port: the suite says 80, mail/Dockerfile:3 says 81",
+    told = drifted(tmp_path)
+    assert {(code, fields["service"]) for code, fields in told} == {("drift.of", "mail")}
+    older = {"file": "deadweight-build/mail/Dockerfile", "own": "mail/Dockerfile"}
+    assert [parts(fields["what"]) for _, fields in told] == [
+        ("drift.older", {"name": "slim", **older}),
+        ("drift.older", {"name": "alpine", **older}),
+        ("drift.port", {"suite": 80, "place": "mail/Dockerfile:3", "port": 81}),
     ]

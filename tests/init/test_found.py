@@ -14,16 +14,16 @@ from deadweight._errors import UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
-from deadweight_init.dockerfile import missing_sources, read_words, url_paths
 from deadweight_init.draft import first_draft, health_hints
 from deadweight_init.languages.sources import served
 from deadweight_init.prove.proof import nothing_left
 from deadweight_init.prove.recording import _DANGEROUS, described
-from deadweight_init.records import unwrapped
+from deadweight_init.records import unwrapped, wording
+from deadweight_init.repository.dockerfiles import missing_sources, read_words, url_paths
 from deadweight_init.services import LOOKED_FOR, find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
-from tests.support.codes import raises
+from tests.support.codes import codes, parts, raises
 from tests.support.trees import written
 
 GO = {
@@ -118,7 +118,7 @@ def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path
     files = {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}
     suite, _, said = brought_in(tmp_path / "one", files)
     assert {each.source for each in suite.variants} == {"cart"}
-    assert said == ["cart: selected; also found: mail (deadweight init --service NAME, or --service all)"]
+    assert [parts(each) for each in said] == [("progress.selected", {"name": "cart", "others": "mail"})]
     suite, _, _ = brought_in(tmp_path / "two", files, service="mail")
     assert {each.source for each in suite.variants} == {"mail"}
     with raises(UsageError, "suite.misspelt", kind="service", name="maul", near="mail"):
@@ -220,7 +220,9 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     serves = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":90%s", nil) }\n'
     files = {"go.mod": "module x.org/shop\n", "cmd/one/main.go": serves % "01", "cmd/two/main.go": serves % "02"}
     suite, _, said = brought_in(tmp_path / "a", files)
-    assert said == ["a: the program is ./cmd/one; also found: cmd/two (deadweight init --main NAME)"]
+    assert [parts(each) for each in said] == [
+        ("progress.program", {"name": "a", "main": "cmd/one", "others": "cmd/two"})
+    ]
     assert suite.variants[0].port == 9001
     asked: list[str] = []
     root = written(tmp_path / "b", files)
@@ -247,6 +249,14 @@ def test_what_an_earlier_run_wrote_is_named_and_may_be_replaced(tmp_path):
     brought_in(tmp_path, GO, force=tuple(re.findall(r"--force (\S+)", str(caught.value.fields["flags"]))))
 
 
+def in_file(path: str, reason: str) -> str:
+    return wording("problem.file", path=path, reason=reason)
+
+
+def not_parsed(path: str, kind: str) -> str:
+    return in_file(path, wording("problem.not_parsed", kind=kind, error=""))
+
+
 def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_path):
     with raises(UsageError, "command.no_service", looked_for=LOOKED_FOR, problems=""):
         brought_in(tmp_path, {"README.md": "# Poems\n", "poems/one.txt": ""})
@@ -256,29 +266,29 @@ def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("compose.yaml", "services: {web: {image: nginx}}\n", "starts images, and nothing here builds them"),
-        ("compose.yaml", "services: {", "is not YAML: "),
-        ("package.json", "{", "is not JSON: "),
-        ("Cargo.toml", "[package", "is not TOML: "),
-        ("Dockerfile", "FORM golang\n", "it has no FROM, so it builds no image"),
-        ("melange.yaml", "package: {name: x}\n", "makes a package; the image that holds it needs an apko.yaml"),
+        ("compose.yaml", "services: {web: {image: nginx}}\n", wording("problem.starts_images", path="compose.yaml")),
+        ("compose.yaml", "services: {", not_parsed("compose.yaml", "YAML")),
+        ("package.json", "{", not_parsed("package.json", "JSON")),
+        ("Cargo.toml", "[package", not_parsed("Cargo.toml", "TOML")),
+        ("Dockerfile", "FORM golang\n", in_file("Dockerfile", wording("problem.no_from"))),
+        ("melange.yaml", "package: {name: x}\n", wording("problem.package_alone", path="melange.yaml")),
     ],
 )
 def test_a_repository_that_builds_no_image_is_told_what_its_files_are_for(tmp_path, name, text, reason):
     with raises(UsageError, "command.no_service") as caught:
         brought_in(tmp_path, {name: text})
-    assert str(caught.value.fields["problems"]).startswith(f"\n{name}: {reason}")
+    assert str(caught.value.fields["problems"]).startswith(f"\n{reason}")
 
 
 def test_a_file_that_is_broken_is_told_also_where_a_service_is_found(tmp_path):
     _, _, said = brought_in(tmp_path, {**GO, "Dockerfile": "FORM golang\n", "tests/Dockerfile": "FORM x\n"})
-    passed = [each for each in said if each.startswith("passed over: ")]
-    assert passed == ["passed over: Dockerfile: it has no FROM, so it builds no image"]
+    passed = [found for each in said if (found := codes(each))[0] == "progress.passed_over"]
+    assert passed == [["progress.passed_over", "problem.file", "problem.no_from"]]
 
 
 def test_a_dockerfile_that_nobody_may_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "Dockerfile")  # root may read anything
-    with raises(UsageError, "command.no_service", problems="\nDockerfile: cannot be read: Permission denied"):
+    with raises(UsageError, "command.no_service", problems=f"\n{wording('problem.no_permission', path='Dockerfile')}"):
         brought_in(tmp_path, {"Dockerfile": ""})
 
 

@@ -11,8 +11,9 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight_images.findings import MAX_FINDINGS, BaseImage
 from deadweight_init.languages.common import flow
-from deadweight_init.prove.gates import MOST_NAMED, by_owner
+from deadweight_init.prove.gates import MOST_NAMED, by_owner, let_pass
 from deadweight_init.prove.gates import measured as measured_data
+from tests.support.codes import parts
 from tests.support.small_project import write_suite
 
 SECRET = {"owner": "mine", "confidence": "high", "allowed": None}
@@ -57,12 +58,8 @@ def test_what_is_found_in_the_base_does_not_open_the_gate_for_mine(found, gate, 
     made = measured(1, found, killed=False)
     assert gate in made.value
     only_base = "base: allow" in gate and "unread" not in gate
-    told = (
-        ", all in files of the base and of packages (invoke layers)"
-        if only_base
-        else ": look at them (invoke layers), then write none"
-    )
-    assert made.origin.endswith(f"secrets: 7 secrets{told}")
+    told = [parts(each) for each in let_pass(found, killed=False)]
+    assert told == [("gates.of_base" if only_base else "gates.unnamed", {"found": "secrets: 7 secrets"})]
     write_suite(tmp_path, f"name: x\nvariants:\n  v: {{builder: ko, base: alpine, checks: {made.value}}}\n")
 
 
@@ -78,8 +75,9 @@ def test_mine_are_accepted_one_by_one(base, tmp_path):
     hidden = [
         {"owner": "mine", "path": '/srv/"old".conf', "secrets": [{"fingerprint": "2" * 32, "confidence": "high"}]}
     ]
-    made = measured(1, layers([*MARKED, LOW, ALLOWED, *base], hidden=hidden), killed=False)
-    assert made.origin.endswith("remove those that are real, and their entries under allow")
+    evidence = layers([*MARKED, LOW, ALLOWED, *base], hidden=hidden)
+    made = measured(1, evidence, killed=False)
+    assert [parts(each)[0] for each in let_pass(evidence, killed=False)] == ["gates.named"]
     write_suite(tmp_path, f"name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks: {made.value}\n")
     check = load_suite(tmp_path / "deadweight.yaml").variants[0].checks.layers
     named = {each.fingerprint: each.reason for each in check.allow}

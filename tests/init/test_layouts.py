@@ -14,11 +14,11 @@ from deadweight.builders.variants import DockerfileVariant
 from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
-from deadweight_init.dockerfile import missing_sources
 from deadweight_init.draft import first_draft
 from deadweight_init.prove.observe import Health, Seen
 from deadweight_init.prove.posture import with_seen
 from deadweight_init.records import Known
+from deadweight_init.repository.dockerfiles import missing_sources
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text

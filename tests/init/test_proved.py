@@ -23,6 +23,7 @@ from deadweight_init.prove.observe import Down, Health, NotUp, Seen, observe
 from deadweight_init.prove.recording import Recorder
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from tests.support.codes import codes, raises
 from tests.support.trees import written
 
 SERVER = """\
@@ -182,29 +183,34 @@ def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
 
 
 def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):
-    with pytest.raises(NotUp, match=r"ended with exit code 4: misbehave: cannot open /etc/absent\.conf"):
+    with pytest.raises(NotUp) as caught:
         observe(engine, misbehaving_image, (8080,), (), {"MODE": "dies-at-once"}, "v")
+    assert codes(caught.value.message) == ["down.said", "down.ended", "engine.ended"]
+    assert str(caught.value.fields["lines"]).startswith("misbehave: cannot open /etc/absent.conf")
 
 
 @pytest.mark.slow
 def test_a_service_whose_workers_die_does_not_come_up(engine, misbehaving_image):
-    with pytest.raises(NotUp, match=r"it listened, and then ended with exit code 3: .*misbehave: giving up"):
+    with pytest.raises(NotUp) as caught:
         observe(engine, misbehaving_image, (8080,), (), {"MODE": "speechless", "DIES_AFTER": "3s"}, "v")
+    assert codes(caught.value.message) == ["down.said", "down.listened", "engine.ended"]
+    assert "misbehave: giving up" in str(caught.value.fields["lines"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ({"LISTEN": "127.0.0.1:8080"}, r"it listens on 127\.0\.0\.1:8080 only, .* bind it to 0\.0\.0\.0"),
-        ({"MODE": "deaf"}, r"it does not listen on any port after \d s: misbehave: mode deaf"),
+        ({"LISTEN": "127.0.0.1:8080"}, ["down.only_loopback"]),
+        ({"MODE": "deaf"}, ["down.said", "down.not_listening"]),
     ],
 )
 def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
     monkeypatch.setattr(coming_up, "LOOPBACK_SECONDS", 1.0)
     options = coming_up.PLAIN.but(env=env)
-    with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp, match=said):
+    with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp) as caught:
         coming_up.wait_listening(container, (8080,), seconds=2)
+    assert codes(caught.value.message) == said
 
 
 @pytest.mark.slow
@@ -249,7 +255,7 @@ def test_root_keeps_what_it_needs_to_become_another_user(engine, misbehaving_ima
 def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehaving_image, monkeypatch):
     monkeypatch.setattr(posture, "LEAST_SECONDS", 0.5)
     settings = RunSettings(env={"MODE": "never-healthy"})
-    with pytest.raises(NotUp, match=r"not healthy within 0\.5 s") as caught:
+    with raises(NotUp, "down.not_hardened") as caught:
         posture.tightest(engine, misbehaving_image, seen(started_seconds=0.01), settings, "v")
     assert caught.value.down is Down.NOT_HARDENED
 

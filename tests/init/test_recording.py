@@ -13,7 +13,9 @@ import pytest
 
 from deadweight.engine.http import Route
 from deadweight_init.prove.observe import Health, find_health, kind_told
-from deadweight_init.prove.recording import held
+from deadweight_init.prove.recording import Recorder, held
+from deadweight_init.tree import look
+from tests.support.codes import parts
 
 DESCRIBED = json.dumps({"openapi": "3.1.0", "paths": {"/prices": {"get": {}}}})
 BROKEN = "no table: shop"
@@ -77,7 +79,7 @@ def test_a_route_that_fails_tells_nothing_of_health(serve, answers, kind, path):
     container, port = serve(**answers)
     health = find_health(container, (port,), ())
     assert (health.kind, health.path) == (kind, path)
-    assert ("GET / answers 500" in kind_told(health)) is (kind == "tcp")
+    assert (parts(kind_told(health)) == ("seen.answers", {"path": "/", "status": 500})) is (kind == "tcp")
 
 
 def test_what_a_build_or_a_base_puts_in_is_not_held():
@@ -91,3 +93,18 @@ def test_what_a_build_or_a_base_puts_in_is_not_held():
     }
     assert held(answer) == {"status": "ok", "checks": [{"name": "db", "up": True}], "pages": 3}
     assert held("version") == "version"
+
+
+def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve, tmp_path):
+    container, port = serve(**{"": "ok"})
+    route, lines = container.http(port), ["listening"]
+
+    def asked(_port: int) -> Route:
+        lines.append("level=ERROR GET /unstable")
+        return route
+
+    up = SimpleNamespace(http=asked, logs=lambda _most: lines, listeners=lambda: ())
+    recorder = Recorder(look(tmp_path), None)
+    recorder.one(up, Health("http", port, "/", 200))
+    assert recorder.lines == ("listening",)
+    assert len(lines) > 1

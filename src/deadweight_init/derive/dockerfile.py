@@ -5,6 +5,7 @@ What a variant has otherwise than the own image is listed, in any language.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import json
 import posixpath
@@ -20,9 +21,18 @@ from deadweight.records.reference import split
 from deadweight.sources.adapt_dockerfile import Instruction, directives
 from deadweight.sources.adapt_dockerfile import arguments as arguments_of
 from deadweight_init.derive.runtime import DPKG, RuntimeFiles
-from deadweight_init.dockerfile import Stage, chain_of, env_of, filled, find_stage, flags, reached, stages_of
 from deadweight_init.languages.common import HEADER, flow
 from deadweight_init.records import Change, Code, Ladder, OwnDockerfile, Rung
+from deadweight_init.repository.dockerfiles import (
+    Stage,
+    chain_of,
+    env_of,
+    filled,
+    find_stage,
+    flags,
+    reached,
+    stages_of,
+)
 
 _TAG = re.compile(
     r"(?P<version>\d[\w.]*|lts|latest|current|stable|bookworm|trixie|bullseye)(?P<kind>-(?:fpm|cli|apache|zts))?(?:-[\w.]+)*"
@@ -359,7 +369,8 @@ def _lost_copies(made: list[Instruction], kept: str, program: str) -> Iterator[t
         said, rest = flags(instruction) if instruction.word in ("COPY", "ADD") else ({}, [])
         names = [word.strip("./") for word in rest[:-1] if word.strip("./")]
         if "from" in said:
-            names = [name for name in names if posixpath.basename(name) != program and not _OF_BASES.search(name)]
+            mine = (name for name in names if not fnmatch.fnmatchcase(program, posixpath.basename(name)))
+            names = [name for name in mine if not _OF_BASES.search(name)]
         if any(name not in kept for name in names):
             yield Code.FILES, instruction.text, instruction
 

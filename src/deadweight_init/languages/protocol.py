@@ -12,17 +12,14 @@ from deadweight_init.tree import Tree
 @dataclass(frozen=True)
 class Facts:
     """``manifests`` are patterns of the files that make a folder a project; a language without any is tried last. ``code`` are the
-    endings of its sources. ``bases`` is a pattern for the images that its programs are built on. ``compiled``: what runs is one
-    binary. ``pages``: a web server runs, and nothing of the repository. ``older`` are
-    versions to try for packages of long ago, the newest first.
+    endings of its sources. ``bases`` is a pattern for the images that its programs are built on. ``pages``: a web server runs, and
+    nothing of the repository.
     """
 
     manifests: tuple[str, ...]
     code: tuple[str, ...]
     bases: str
-    compiled: bool = False
     pages: bool = False
-    older: tuple[str, ...] = ()
 
 
 P = TypeVar("P", bound=Project)

@@ -61,13 +61,6 @@ _READS_PORT = re.compile(
     r"(?i:getenv|lookupenv|env::var)\(\s*[\"']PORT[\"']|(?:environ(?:\.get\(|\[)|ENV(?:\.fetch\(|\[))\s*[\"']PORT[\"']|process\.env(?:\.PORT\b|\[[\"']PORT[\"'])"
     r"|\$\{?PORT\b"
 )
-_READS_HOST = re.compile(
-    r"(?i:getenv|lookupenv|env::var|environ(?:\.get\(|\[)|process\.env[.\[])\(?\s*[\"']?"
-    r"((?:[A-Z]+_)?(?:HOST|HOSTNAME|ADDR|ADDRESS|BIND|LISTEN_IP))\b"
-)
-_FOREIGN = re.compile(
-    r"DB|DATABASE|POSTGRES|PG|MYSQL|MARIA|MONGO|REDIS|SMTP|MAIL|KAFKA|RABBIT|AMQP|ELASTIC|PROXY|REMOTE|CACHE"
-)
 
 
 def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str]) -> Known[str] | None:
@@ -76,24 +69,12 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str
     gunicorn listens on loopback alone if neither its words nor that variable say otherwise. ``code`` are the endings of the
     service's sources: code in another language is another program's.
     """
-    if {"gunicorn", "gunicorn.app.wsgiapp"} & set(start) and not any(
-        word.startswith(("-b", "--bind")) for word in start
-    ):
+    words = {"gunicorn", "gunicorn.app.wsgiapp"}
+    if words & set(start) and not any(word.startswith(("-b", "--bind")) for word in start):
         return Known("PORT", "gunicorn's own: without it, it listens on loopback")
-    read = (known for path in _code(tree, folder, code) for known in tree.values(path, _READS_PORT))
-    return next((Known("PORT", known.origin) for known in read), None)
-
-
-def reads_host(tree: Tree, folder: str, code: Sequence[str]) -> Known[str] | None:
-    """The variable by which a service is told on which address to listen; the name of another's host is none."""
-    read = (known for path in _code(tree, folder, code) for known in tree.values(path, _READS_HOST))
-    return next((known for known in read if not _FOREIGN.search(known.value)), None)
-
-
-def _code(tree: Tree, folder: str, code: Sequence[str]) -> list[str]:
-    """Its own code, without tests, the upper folders first."""
-    files = (path for path in tree.below(folder, "Procfile", *code) if not TESTS.search(path) and not aside(path))
-    return by_depth(files)
+    own = (path for path in tree.inside[folder] if path.endswith(("Procfile", *code)))
+    upper = by_depth(path for path in own if not TESTS.search(path) and not tree.is_aside[path])
+    return next((Known("PORT", known.origin) for path in upper for known in tree.values(path, _READS_PORT)), None)
 
 
 def by_depth(paths: Iterable[str]) -> list[str]:
@@ -145,7 +126,7 @@ def platform_command(tree: Tree, folder: str, kind: str = "web") -> str:
     for name, path in TABLES["platforms"][kind].items():
         file = joined(folder, name)
         match = re.search(rf"^{path[0]}:\s*(.+)$", tree.texts[file], re.MULTILINE) if name == "Procfile" else None
-        command = match[1] if match else _at(tree.data(file), path)
+        command = match[1] if match else _at(tree.data[file], path)
         if isinstance(command, str) and command.strip():
             return command.strip()
     return ""
@@ -176,10 +157,11 @@ def in_repository(tree: Tree, folder: str) -> Known[str] | None:
 
     Documents of tests and examples describe something else.
     """
-    for path in tree.named(_DOCUMENT):
+    for path in tree.named[_DOCUMENT]:
         mine = folder == "." or path.startswith(f"{folder}/")
         plain = "/".join(part for part in path.split("/") if part.lower() not in _DOCS)
-        if mine and not aside(plain) and openapi.paths(openapi.parsed(tree.texts[path])):
+        named = tree.data[path].get("paths") if mine and not aside(plain) else None
+        if named and isinstance(named, dict):
             return Known(path, f"from {path}: it describes the service")
     return None
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight.suite.values import format_bytes
 from deadweight_images.findings import MAX_FINDINGS
-from deadweight_init.records import SEEN, Known
+from deadweight_init.records import SEEN, Known, wording
 
 if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
     from deadweight_images.findings import BaseImage
-
-IGNORES = "ignores SIGTERM, so every deployment has to kill it"
 
 MINE, BASE = "mine", "base"
 
@@ -50,15 +48,15 @@ def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[dict[
 
 def let_pass(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
     """What these gates let pass that a service should not have."""
-    told = (IGNORES,) if killed else ()
+    told = (wording("gates.killed"),) if killed else ()
     if layers is None:
         return told
     failed = _failed(layers.data)
     if "unread" not in failed and {_owner(each) for each in _counted(layers.data)} == {BASE}:
-        return (*told, f"{layers.reason}, all in files of the base and of packages (invoke layers)")
+        return (*told, wording("gates.of_base", found=layers.reason))
     named = _mine(layers.data) and "unread" not in failed
-    then = "remove those that are real, and their entries under allow" if named else "then write none"
-    return (*told, f"{layers.reason}: look at them (invoke layers), {then}")
+    found = layers.reason
+    return (*told, wording("gates.named", found=found) if named else wording("gates.unnamed", found=found))
 
 
 def _layers(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.suite.values import format_bytes
 from deadweight_init.languages.sources import WRITTEN, served
+from deadweight_init.records import wording
 from deadweight_init.tree import TABLES
 
 if TYPE_CHECKING:
@@ -93,10 +94,11 @@ def ended(reason: str, container: Container, code: Down = Down.ENDED) -> NotUp:
     return NotUp(Down.MISSING_VARIABLE if variable else code, with_cause(reason, lines), lines, variable)
 
 
-def need_running(container: Container, lead: str = "it") -> None:
+def need_running(container: Container, *, listened: bool = False) -> None:
     """Raises NotUp for a container that ended."""
     if not (state := container.state()).running:
-        raise ended(f"{lead} {state.told()}", container)
+        how = state.told()
+        raise ended(wording("down.listened", how=how) if listened else wording("down.ended", how=how), container)
 
 
 def wait_listening(
@@ -125,10 +127,9 @@ def wait_listening(
         if time.monotonic() > deadline or (found and time.monotonic() > container.started + LOOPBACK_SECONDS):
             if found:
                 where = ", ".join(f"{each.address}:{each.port}" for each in found)
-                reason = f"it listens on {where} only, which cannot be reached from outside the container"
-                raise NotUp(Down.ONLY_LOOPBACK, f"{reason}: bind it to 0.0.0.0", all_lines(container))
+                raise NotUp(Down.ONLY_LOOPBACK, wording("down.only_loopback", where=where), all_lines(container))
             waited = time.monotonic() - container.started
-            raise ended(f"it does not listen on any port after {waited:.0f} s", container, Down.NOT_LISTENING)
+            raise ended(wording("down.not_listening", seconds=waited), container, Down.NOT_LISTENING)
         time.sleep(0.2)
     time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
     need_running(container)
@@ -140,15 +141,18 @@ _PLAIN = re.compile(r"\b(?:TRACE|DEBUG|INFO)\b")
 """Lines that name errors without telling of one: ``INFO … Mapped "{[/error]}" onto …``."""
 
 
+_EXCEPTION = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception): \S")
+
+
 def with_cause(reason: str, log: Sequence[str]) -> str:
-    """A reason with the first line that names an error and the last lines: runtimes print the cause first, frames after it."""
+    """A reason with the line that tells the cause, and the last lines. It is the first exception by its name, as Python prints it
+    after its frames, else the first line that names an error, as other runtimes print it before theirs."""
     words = ("panic:", "error", "exception", "fatal", "cannot", "refused", "denied", "missing", "not set", "required")
     lines = [line.strip() for line in log if line.strip()]
-    cause = next(
-        (line for line in lines if not _PLAIN.search(line) and any(word in line.lower() for word in words)), ""
-    )
+    errors = [line for line in lines if not _PLAIN.search(line) and any(word in line.lower() for word in words)]
+    cause = next((line for line in errors if _EXCEPTION.match(line)), next(iter(errors), ""))
     said = " | ".join([*([cause[:300]] if cause else []), *(line for line in lines[-3:] if line != cause)])
-    return f"{reason}: {said}" if said else f"{reason}; the service printed nothing"
+    return wording("down.said", reason=reason, lines=said) if said else wording("down.silent", reason=reason)
 
 
 def first_line(container: Container) -> str:
@@ -227,27 +231,22 @@ class Seen:
     """What it took to come up, whatever else the machine does."""
 
 
-_KINDS = {
-    "tcp": "accepts connections, but does not speak HTTP",
-    "grpc": "grpc.health.v1 says SERVING",
-    "exit": "ends with 0 by itself",
-}
-"""What speaks no HTTP, in words."""
-
-
 def kind_told(health: Health) -> str:
     """Why its health is not asked for over HTTP."""
-    return f"GET {health.path} answers {health.status}" if health.path else _KINDS[health.kind]
+    if health.path:
+        return wording("seen.answers", path=health.path, status=health.status)
+    if health.kind == "tcp":
+        return wording("seen.tcp")
+    return wording("seen.grpc") if health.kind == "grpc" else wording("seen.exit")
 
 
 def told_of(seen: Seen) -> str:
     """One line of what was seen."""
     if seen.health.kind == "exit":
-        return f"ends with exit code 0 after {seen.started_seconds:.1f} s: a job, not a server"
-    asked = kind_told(seen.health)
-    ended = "ignores SIGTERM" if seen.stop_seconds is None else f"ends {seen.stop_seconds:.1f} s after SIGTERM"
-    ports = ", ".join(map(str, seen.ports))
-    return f"listens on {ports}; {asked}; runs as {seen.user}; uses {format_bytes(seen.memory_bytes)}; {ended}"
+        return wording("seen.job", seconds=seen.started_seconds)
+    ended = wording("seen.killed") if seen.stop_seconds is None else wording("seen.ends", seconds=seen.stop_seconds)
+    memory, ports = format_bytes(seen.memory_bytes), ", ".join(map(str, seen.ports))
+    return wording("seen.server", ports=ports, asked=kind_told(seen.health), user=seen.user, memory=memory, ended=ended)
 
 
 def observe(
@@ -281,7 +280,7 @@ def observe(
         if health.kind == "tcp":  # a server listens while its workers load, or die
             container.wait_ended(WORKERS_SECONDS)
             health = find_health(container, up, paths)
-        need_running(container, "it listened, and then")
+        need_running(container, listened=True)
         seconds = time.monotonic() - container.started
         used = _use(container)
         cpu_seconds = used.get("cpu", 0.0)  # before it is asked more

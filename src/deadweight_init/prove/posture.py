@@ -13,7 +13,7 @@ from deadweight.suite.values import format_bytes
 from deadweight_init.draft import Draft, port_hints
 from deadweight_init.languages.sources import SERVED
 from deadweight_init.prove.observe import Down, NotUp, Seen, WhileUp, all_lines, kind_told, may_be_in_memory, with_cause
-from deadweight_init.records import SEEN, Known, Service
+from deadweight_init.records import SEEN, Known, Service, wording
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -77,8 +77,7 @@ def tightest(
             if "tmpfs" in told:
                 told["tmpfs"] = replace(told["tmpfs"], value=[*base.tmpfs, *told["tmpfs"].value])
             return {**limits, **told}
-    reason = f"the service starts in a plain container, but not in a hardened one: {tries.why}"
-    raise NotUp(Down.NOT_HARDENED, reason)
+    raise NotUp(Down.NOT_HARDENED, wording("down.not_hardened", reason=tries.why))
 
 
 def _less(base: model.RunSettings, walls: tuple[Wall, ...]) -> model.RunSettings:
@@ -110,7 +109,7 @@ class _Tries:
             with self.engine.start(self.image, options, purpose="init", variant=self.variant) as container:
                 found = container.wait_healthy(patient, health.port)
                 if found.healthy and health.kind != "exit" and not container.wait_ended(1.0).running:
-                    self.why = with_cause("it started, and then ended", all_lines(container))
+                    self.why = with_cause(wording("down.then_ended"), all_lines(container))
                 elif found.healthy:
                     while_up(container, health)
                     return True

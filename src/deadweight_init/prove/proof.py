@@ -14,9 +14,9 @@ from deadweight._errors import CommandError, DeadweightError, Interrupted, Missi
 from deadweight.builders.shared.diagnosis import Code
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
-from deadweight_init.dockerfile import stages_of
 from deadweight_init.draft import Draft
 from deadweight_init.records import Rung, wording
+from deadweight_init.repository.dockerfiles import stages_of
 from deadweight_init.tree import Tree, look
 from deadweight_init.write.suite import suite_text
 
@@ -40,7 +40,7 @@ class Bound:
     @property
     def reason(self) -> str:
         """Why something was not tried."""
-        return f"not tried within {self.minutes:g} minutes"
+        return wording("refused.no_time", minutes=self.minutes)
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
@@ -148,23 +148,26 @@ class Proof:
 
     def tell(self, found: Evidence) -> None:
         """Tell what a check found."""
-        self.say(f"{found.variant}: {found.check}: {found.status}: {found.reason}")
+        self.say(
+            wording("progress.check", name=found.variant, check=found.check, status=found.status, reason=found.reason)
+        )
 
     def take(self, rung: Rung, name: str, draft: Draft) -> None:
         """Go on with the draft that a remedy gives."""
-        self.say(f"{rung.name}: remedy: {name}")
+        self.say(wording("progress.remedy", name=rung.name, remedy=name))
         self.draft = draft
 
     def leave_out(self, name: str, reason: str, hint: str = "") -> None:
         """Leave a rung out; the reason becomes a comment of the suite."""
-        short = first_line(reason).removeprefix(f"{self.draft.full(name)}: ")
+        short, lead = first_line(reason), f"{self.draft.full(name)}: "
+        short = short.removeprefix(lead) if short.startswith(lead) else short
         self.steps.setdefault(short, hint)
-        self.say(f"{name}: left out: {short}")
+        self.say(wording("progress.left_out", name=name, reason=short))
         self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
 
     def put_off(self, name: str) -> None:
         """Leave a rung in the suite as one that was not tried."""
-        self.say(f"{name}: left for later: {self.bound.reason}")
+        self.say(wording("progress.put_off", name=name, reason=self.bound.reason))
         self.draft = replace(self.draft, untried={**self.draft.untried, name: self.bound.reason})
 
     def build(self, rung: Rung) -> bool:
@@ -235,5 +238,6 @@ MOST_SAID = 120
 
 
 def first_line(text: str) -> str:
-    """The part of an error that tells what is wrong, for a comment."""
-    return next(iter(text.strip().splitlines()), "")[:300]
+    """The part of an error that tells what is wrong, for a comment; all of a short one, which keeps its code."""
+    line = next(iter(text.strip().splitlines()), "")[:300]
+    return text if line == text else line

@@ -16,7 +16,7 @@ from deadweight.suite import openapi
 from deadweight_init.draft import Doubt, Draft, Recorded
 from deadweight_init.languages.sources import TESTS, served
 from deadweight_init.prove.observe import Health, Seen, all_lines, ask, first_line
-from deadweight_init.records import SEEN, Known
+from deadweight_init.records import SEEN, Known, wording
 from deadweight_init.tree import Tree, aside
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def routes(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operatio
 
 
 def _sources(tree: Tree, folder: str) -> Iterator[str]:
-    inside = (path for path in tree.named(_CODE) if folder == "." or path.startswith(f"{folder}/"))
+    inside = (path for path in tree.named[_CODE] if folder == "." or path.startswith(f"{folder}/"))
     plain = (path for path in inside if not aside(path) and not TESTS.search(path))
     yield from (path for _, path in zip(range(_MOST_FILES), plain, strict=False))
 
@@ -108,13 +108,13 @@ def doubts_of(health: Health, lines: Iterable[str], declared: Collection[int], w
     errors = (line for line in lines if _ERROR.search(line) and not _NO_ERROR.search(line))
     yield from (Doubt("error_in_log", " ".join(line.split())[:160]) for line in itertools.islice(errors, 1))
     if health.kind != "exit" and health.port not in declared:
-        told = f"; declared: {', '.join(map(str, declared))}" if declared else ""
-        yield Doubt("undeclared_port", f"it listens on {health.port}, which nothing in the repository declares{told}")
+        ports = ", ".join(map(str, declared)) or "none"
+        yield Doubt("undeclared_port", wording("doubt.undeclared_port", port=health.port, declared=ports))
     if health.status >= 400:
-        what = f"GET {health.path} answers {health.status}, and no path that is known answers 2xx"
+        what = wording("doubt.health_is_an_error", path=health.path, status=health.status)
         yield Doubt("health_is_an_error", what)
     if not works and (health.kind == "http" or health.status):
-        yield Doubt("no_operation", "no operation that is known answers 2xx")
+        yield Doubt("no_operation", wording("doubt.no_operation"))
 
 
 Place = tuple[str, int]
@@ -157,6 +157,9 @@ class Recorder:
 
     def one(self, container: Container, health: Health) -> None:
         """Find out what to ask, and ask it: on the port of its health, and at the root of the others that are declared."""
+        self.lines = tuple(
+            all_lines(container)[:FIRST_LINES]
+        )  # before an operation that is asked fails as it is meant to
         if health.kind == "http":
             self.described, document = _described(container, health, self.tree, self.described, self.told)
             listed = described(document, _DANGEROUS) or routes(self.tree, self.folder, _DANGEROUS)
@@ -170,7 +173,6 @@ class Recorder:
             }
             asked = {("GET", path) for path, port in places if port == health.port and self._first[path, port]}
             self._known = len({(each.method, each.path) for each in listed} | asked)
-        self.lines = tuple(all_lines(container)[:FIRST_LINES])
 
     def other(self, container: Container, health: Health) -> None:
         """Ask the same again; of a job, take its first line."""

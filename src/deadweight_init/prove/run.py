@@ -27,7 +27,7 @@ from deadweight_init.prove.observe import Down, NotUp, observe, told_of
 from deadweight_init.prove.posture import tightest, with_seen
 from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
 from deadweight_init.prove.recording import Recorder, doubts_of
-from deadweight_init.records import Beside, Known, Rung, wording
+from deadweight_init.records import GIVEN, Beside, Known, Rung, wording
 from deadweight_init.remedies import Case, advice, next_remedy
 from deadweight_init.repository.compose import as_data, as_plain_server
 
@@ -48,12 +48,12 @@ def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, s
             workspace.need_image(variant, need.name)
         except NoBase as error:
             reason = error.message.splitlines()[0]
-            say(f"{need.name}: not started beside the service: {reason}")
+            say(wording("progress.need_not_started", name=need.name, reason=reason))
             plain = as_plain_server(need)
             if plain is None:
                 why.append(f"{need.name} is left out: {reason}")
                 continue
-            say(f"{need.name}: {plain.image} is started in its place")
+            say(wording("progress.need_replaced", name=need.name, image=plain.image))
             why.append(f"{plain.image} takes the place of {need.image}")
             known = replace(known, value=plain)
         needs.append(known)
@@ -69,15 +69,9 @@ def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, s
 def refuse_server_that_ends(kind: str, port: Known[int], variable: Known[str] | None) -> None:
     """Raises NotUp for what ends with 0 although the repository says that it listens, or takes its port from a variable: that is no
     job."""
-    told = next((each for each in (port, variable) if each is not None and each.origin.startswith("from ")), None)
+    told = next((each for each in (port, variable) if each is not None and each.place), None)
     if kind == "exit" and told is not None:
-        does = "listens on" if told is port else "takes its port from"
-        said = told.origin.removeprefix("from ")
-        raise NotUp(
-            Down.ENDED_WITH_0,
-            f"it ended with exit code 0, but {does} {told.value} by {said}: its command may lack an argument (run.args), or it "
-            "ends where nobody types to it (its standard input is closed)",
-        )
+        raise NotUp(Down.ENDED_WITH_0, wording("down.ended_with_0", port=told.value, place=told.place))
 
 
 @contextlib.contextmanager
@@ -147,7 +141,7 @@ def _why_not_up(proof: Proof, rung: Rung) -> NotUp | None:
             _learn(proof, rung)
             return None
         except NotUp as error:
-            proof.say(f"{rung.name}: {error.message}")
+            proof.say(wording("progress.of", name=rung.name, what=error.message))
             first = first or error
             again = next_remedy(Case(proof.draft, rung, error.down, proof.tree, log=error.log))
         if again is None or proof.bound.over():
@@ -166,7 +160,7 @@ def _learn(proof: Proof, rung: Rung) -> None:
             proof.draft, workspace, proof.variant(workspace, rung.name), proof.say
         )
     ports = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
-    ports = (draft.port.value, *ports) if draft.port.origin == "given" else ports  # the user's word first
+    ports = (draft.port.value, *ports) if draft.port.origin == GIVEN else ports  # the user's word first
     paths = tuple(each.value for each in health_hints(draft.service))
     with proof.workspace() as workspace:
         variant = proof.variant(workspace, rung.name)
@@ -178,7 +172,7 @@ def _learn(proof: Proof, rung: Rung) -> None:
             recorder = Recorder(proof.tree, draft.service.described, paths, declared, draft.service.folder)
             seen = observe(engine, image, ports, paths, env, rung.name, hosts, plainly, recorder.one, declared)
             refuse_server_that_ends(seen.health.kind, draft.port, draft.service.port_variable)
-            proof.say(f"{rung.name}: {told_of(seen)}")
+            proof.say(wording("progress.of", name=rung.name, what=told_of(seen)))
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
             found = tightest(engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other)
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
@@ -191,7 +185,7 @@ def _learn(proof: Proof, rung: Rung) -> None:
 def _declared(draft: Draft) -> tuple[int, ...]:
     """The ports that the user, the image or its surroundings name; what code may listen on is a guess."""
     own = [each.value for image in draft.service.dockerfiles[:1] for each in image.words.ports]
-    given = [draft.port.value] if draft.port.origin == "given" else []
+    given = [draft.port.value] if draft.port.origin == GIVEN else []
     return tuple(dict.fromkeys((*given, *own, *(each.value for each in draft.service.around.ports))))
 
 
@@ -236,7 +230,7 @@ def _watch(proof: Proof, reference: str) -> None:
         subject = workspace.subject(proof.variant(workspace, reference))
         found, config = _runtime_of(subject), config_of(subject.archive())
     if isinstance(found, str):
-        proof.say(f"{MINIMAL}: left out: {found}")
+        proof.say(wording("progress.left_out", name=MINIMAL, reason=found))
     proof.draft = replace(proof.draft, runtime=found, config=config)
 
 
@@ -245,7 +239,7 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
 
     base = base_image(subject).layers
     if not base:
-        return "which of its layers are the base's is not known"
+        return wording("refused.unknown_layers")
     try:
         opened, executed = watched(subject)
     except CannotWatch as reason:
@@ -253,7 +247,7 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
     except Interrupted:
         raise
     except DeadweightError as error:
-        return f"it could not be watched: {first_line(error.message)}"
+        return wording("refused.unwatchable", reason=first_line(error.message))
     finally:
         subject.service.close()
     return runtime_files(subject.archive(), base, opened, executed)
@@ -274,7 +268,7 @@ def _gate(proof: Proof, name: str) -> None:
             wrong[LAYERS] = by_owner(wrong[LAYERS], base_image(subject))
     running = next((each for each in wrong.values() if each.check != LAYERS and _wrong(each)), None)
     if running is not None:
-        proof.leave_out(name, f"{running.check}: {running.reason}")
+        proof.leave_out(name, wording("refused.check_fails", check=running.check, reason=running.reason))
         return
     layers, is_killed = wrong.get(LAYERS), "runs" in wrong
     gates = measured(size, layers, killed=is_killed)
@@ -301,7 +295,7 @@ def _attacked(proof: Proof) -> None:
     seconds, own = time.monotonic() - began, proof.draft.own
     described = proof.draft.service.described
     if not why and described is not None and name in own and seconds * len(proof.draft.rungs) > ATTACK_SECONDS:
-        why = f"they take {seconds:.0f} s for each variant, so only {proof.draft.full(name)} is attacked"
+        why = wording("refused.long_attacks", seconds=seconds, name=proof.draft.full(name))
         checks = own[name]["checks"]
         attacked = {**checks.value, "attacks": {"openapi": described.value}}
         own = {**own, name: {**own[name], "checks": replace(checks, value=attacked)}}

@@ -13,15 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from deadweight import _run
-from deadweight._errors import DeadweightError
 from deadweight.records.reference import split
-from deadweight_init.dockerfile import VARIABLE, filled, read_words, url_paths
-from deadweight_init.records import Beside, Known, Service, Surroundings
-from deadweight_init.tree import TREES, Tree, as_list, aside, folder_of, joined, line_of, mapping, with_above
+from deadweight_init.records import Beside, ComposeService, Known, Service, Surroundings
+from deadweight_init.repository.dockerfiles import ANY, FOR_DEVELOPERS, VARIABLE, filled, read_words, url_paths
+from deadweight_init.tree import TREES, Tree, as_list, joined, line_of, mapping
 
 _WORDS = "example|sample|template|dist"
 _EXAMPLE = re.compile(rf"(?:\.?(?:{_WORDS})\.env|\.?env[._-](?:{_WORDS})(?:[._-][\w-]+)?|\.env\.[\w-]+\.(?:{_WORDS}))")
@@ -34,14 +31,27 @@ _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 def examples(tree: Tree, folder: str) -> dict[str, str]:
     """The variables that a folder shows: those of its ``.env`` where git has it, else of its example file; nothing without."""
     env = joined(folder, ".env")
-    file = env if is_committed(tree, env) else example_file(tree, folder)
+    file = env if env in tree.committed else example_file(tree, folder)
     return {} if file is None else dotenv(tree.texts[file])
 
 
 def example_file(tree: Tree, folder: str) -> str | None:
     """The file of a folder that shows which variables a service takes; the shortest name goes first."""
-    found = (path for path in tree.files if folder_of(path) == folder and _EXAMPLE.fullmatch(posixpath.basename(path)))
+    found = (
+        path for path in tree.files if tree.folders[path] == folder and _EXAMPLE.fullmatch(posixpath.basename(path))
+    )
     return min(found, key=lambda path: (len(path), path), default=None)
+
+
+def shown_environment(tree: Tree, service: Service) -> Iterator[Known[Mapping[str, str]]]:
+    """The variables of an example file, which a service may lack to come up, but for this machine's name: in a container nobody
+    else is there, and what listens there is reached by nobody."""
+    homes = (service.folder, service.project.folder if service.project else ".", ".")
+    if file := next((found for each in homes if (found := example_file(tree, each))), None):
+        shown = dotenv(tree.texts[file]).items()
+        yield Known(
+            {name: value for name, value in shown if value not in ("", "localhost", "127.0.0.1")}, f"from {file}"
+        )
 
 
 def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
@@ -49,24 +59,13 @@ def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in given if isinstance(given, list) else [given] if given else []:
         path = joined(folder, str(each.get("path") if isinstance(each, dict) else each))
-        if path in tree.files and (posixpath.basename(path) != ".env" or is_committed(tree, path)):
+        if path in tree.files and (posixpath.basename(path) != ".env" or path in tree.committed):
             found |= dotenv(tree.texts[path])
             continue
         beside = (other for other in tree.files if other.startswith(path))
         shown = next((other for other in beside if _ENDING.fullmatch(other[len(path) :])), None)
-        found |= dotenv(tree.texts[shown]) if shown else examples(tree, folder_of(path))
+        found |= dotenv(tree.texts[shown]) if shown else examples(tree, tree.folders[path])
     return found
-
-
-def is_committed(tree: Tree, path: str) -> bool:
-    """Whether git has this file, so that everybody can read it already."""
-    if path not in tree.files or not (tree.root / ".git").exists():
-        return False
-    words: list[str | Path] = ["git", "-C", tree.root, "ls-files", "--error-unmatch", "--", path]
-    try:
-        return _run.run(words, check=False, timeout=10).exit_code == 0
-    except DeadweightError:
-        return False
 
 
 def dotenv(text: str) -> dict[str, str]:
@@ -111,13 +110,16 @@ def environment(
 
 def filled_in(text: str, values: Mapping[str, str]) -> str | None:
     """The text with its variables put in; None if one is not known."""
-    plain = filled(text.replace("$$", "\0"), {name: value.replace("$", "\0") for name, value in values.items()})
+    plain = _interpolated(text, values)
     return None if VARIABLE.search(plain) else plain.replace("\0", "$")
 
 
+def _interpolated(text: str, values: Mapping[str, str]) -> str:
+    """The text with those variables put in that are known; a dollar that is none's is ``\\0``."""
+    return filled(text.replace("$$", "\0"), {name: value.replace("$", "\0") for name, value in values.items()})
+
+
 COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
-ANY = "*"
-FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
 _OF_COMPOSE = re.compile(r"COMPOSE_|DOCKER_")
 
 
@@ -143,16 +145,21 @@ SERVERS = _table()
 
 def server_of(reference: str) -> Server | None:
     """The server of an image; None for an image of which nothing is known."""
-    return SERVERS.get(posixpath.basename(split(reference)[0]))
+    return SERVERS.get(image_name(reference))
+
+
+def image_name(reference: str) -> str:
+    """The last part of an image's name."""
+    return posixpath.basename(reference).partition("@")[0].partition(":")[0]
 
 
 @lru_cache(TREES)
 def compose_files(tree: Tree) -> Mapping[str, dict[str, Any]]:
     """Each Compose file with its services, the plain names first; ``*.override.*`` is merged into the file that it adds to."""
-    in_folders = (path for path in tree.named(r".+\.ya?ml") if folder_of(path).endswith("compose"))
-    of_users = (path for path in (*tree.named(COMPOSE), *in_folders) if ".devcontainer" not in path.split("/"))
-    paths = sorted(of_users, key=lambda path: (aside(path), path.count("/"), path.count("."), len(path), path))
-    services = {path: _services(next(iter(tree.documents(path)), {})) for path in paths}
+    in_folders = (path for path in tree.named[r".+\.ya?ml"] if tree.folders[path].endswith("compose"))
+    of_users = (path for path in (*tree.named[COMPOSE], *in_folders) if ".devcontainer" not in path.split("/"))
+    paths = sorted(of_users, key=lambda path: (tree.is_aside[path], path.count("/"), path.count("."), len(path), path))
+    services = {path: _services(tree.data[path]) for path in paths}
     for path in paths:
         if ".override." in posixpath.basename(path):
             stem = path.replace(".override", "").rpartition(".")[0]
@@ -184,28 +191,6 @@ def _merged(base: Any, more: Any) -> Any:
     return [*base, *more] if isinstance(base, list) and isinstance(more, list) else more
 
 
-@dataclass(frozen=True)
-class ComposeService:
-    """A service of a Compose file that is built from the repository."""
-
-    file: str
-    name: str
-    context: str
-    dockerfile: str | None
-    target: str | None
-    around: Surroundings
-    command: tuple[str, ...] = ()
-    args: Mapping[str, str] = field(default_factory=dict)
-    """Build arguments."""
-    published: bool = False
-    """It starts the repository's own image as it is published; that is no word on how it is built."""
-
-    @property
-    def path(self) -> str:
-        """Its Dockerfile, seen from the root."""
-        return joined(self.context, self.dockerfile or "Dockerfile")
-
-
 @lru_cache(TREES)
 def compose(tree: Tree) -> tuple[ComposeService, ...]:
     """The services of all Compose files that are built here, in their order."""
@@ -216,12 +201,12 @@ def _built(tree: Tree) -> Iterator[ComposeService]:
     is_own = own_image(tree)
     for path, services in compose_files(tree).items():
         built = {each["image"]: each["build"] for each in services.values() if each.get("image") and each.get("build")}
-        values = examples(tree, folder_of(path))
+        values = examples(tree, tree.folders[path])
         for name, service in services.items():
             build = service.get("build") or built.get(service.get("image"))
             published = build is None and is_own(path, service)
             fields = build if isinstance(build, dict) else {"context": build}
-            context = "." if published else joined(folder_of(path), str(fields.get("context") or "."))
+            context = "." if published else joined(tree.folders[path], str(fields.get("context") or "."))
             if (build is None and not published) or context.startswith("..") or "$" in context or ":" in context:
                 continue
             words = (*command_words(service.get("entrypoint"), values), *command_words(service.get("command"), values))
@@ -268,8 +253,8 @@ def own_names(tree: Tree) -> frozenset[str]:
 def _image_of(tree: Tree, path: str, service: Mapping[str, Any]) -> str:
     """The last part of the name of a service's image; empty without one."""
     said = service.get("image")
-    reference = filled_in(str(said), examples(tree, folder_of(path))) if said else None
-    return posixpath.basename(split(reference)[0]).lower() if reference else ""
+    reference = filled_in(str(said), examples(tree, tree.folders[path])) if said else None
+    return image_name(reference).lower() if reference else ""
 
 
 def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[str, ...]]:
@@ -280,10 +265,12 @@ def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[
     built, found = [each for each in composed if not each.published], dict[str, tuple[str, ...]]()
     said = [(each.file, each.path, each.command) for each in built]
     for file, services in compose_files(tree).items():
-        homes = {each.name: each.path for each in built if folder_of(each.file) == folder_of(file)}
+        homes = {each.name: each.path for each in built if tree.folders[each.file] == tree.folders[file]}
         for name, service in services.items():
             if name in homes and "build" not in service:
-                said.append((file, homes[name], command_words(service.get("command"), examples(tree, folder_of(file)))))
+                said.append(
+                    (file, homes[name], command_words(service.get("command"), examples(tree, tree.folders[file])))
+                )
     listening = {(each.file, each.command) for each in built if each.around.ports}
     ordered = sorted(said, key=lambda each: (bool(FOR_DEVELOPERS.search(each[0])), (each[0], each[2]) not in listening))
     for _, path, command in ordered:
@@ -295,7 +282,7 @@ def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[
 
 
 def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, context: str) -> Surroundings:
-    text, folder, service = tree.texts[path], folder_of(path), services[name]
+    text, folder, service = tree.texts[path], tree.folders[path], services[name]
     start = re.search(rf"^\s+[\"']?{re.escape(name)}[\"']?:\s*$", text, re.MULTILINE)
 
     def origin(what: str) -> str:
@@ -356,7 +343,7 @@ def _is_in_code(tree: Tree, folder: str, name: str) -> bool:
     quoted = rf"(?:\$\{{[\w.-]+:)?{re.escape(name)}"
     address = rf"(?:://|@){quoted}[}}:/\"']|[\"'`]{quoted}:\d{{2,5}}\b"
     host = re.compile(rf"{address}|host\w*[\"']?\s*[=:,(]\s*[\"']{quoted}\}}?[\"']", re.IGNORECASE)
-    return any(host.search(tree.texts[path]) for path in tree.code(folder))
+    return any(host.search(tree.texts[path]) for path in tree.code[folder])
 
 
 def _port_pair(given: Any, values: Mapping[str, str]) -> tuple[str, int | None]:
@@ -364,7 +351,7 @@ def _port_pair(given: Any, values: Mapping[str, str]) -> tuple[str, int | None]:
     if isinstance(given, dict):
         outer, inner = str(given.get("published") or ""), str(given.get("target"))
     else:
-        outer, _, inner = filled(str(given), values).partition("/")[0].rpartition(":")
+        outer, _, inner = _interpolated(str(given), values).partition("/")[0].rpartition(":")
         outer = outer.rpartition(":")[2]
     return outer, int(inner) if inner.isdigit() and 0 < int(inner) < 65536 else None
 
@@ -477,7 +464,7 @@ def mounted_files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[s
     for source, target in _mounts(service):
         path = joined(folder, source)
         here = source.startswith(".") and not path.startswith("..")
-        if target and here and (path in tree.files or any(tree.below(path, ""))):
+        if target and here and (path in tree.files or tree.inside[path]):
             found[target] = path
     return found
 
@@ -540,9 +527,9 @@ def outside(tree: Tree, service: Service, around: Surroundings) -> Surroundings:
 def _published(tree: Tree, service: Service) -> Iterator[tuple[Known[Beside], int]]:
     """Containers of Compose files near the service with the port of this machine at which they are reached; none is the service."""
     is_own = own_image(tree)
-    homes = (*with_above(service.folder), service.project.folder if service.project else ".")
+    homes = (*tree.above[service.folder], service.project.folder if service.project else ".")
     for path, services in compose_files(tree).items():
-        folder = folder_of(path)
+        folder = tree.folders[path]
         for name, each in services.items() if folder in homes else ():
             need = needed(tree, folder, name, each)
             for given in as_list(each.get("ports")) if need and not is_own(path, each) else ():

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from deadweight.records.reference import split
 from deadweight_init.records import Beside, Known, Surroundings
-from deadweight_init.repository.compose import SERVERS
-from deadweight_init.tree import TREES, Tree, mapping, mappings
+from deadweight_init.repository.compose import SERVERS, image_name
+from deadweight_init.tree import TREES, Tree, as_list, mapping, mappings
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
 _PROBE_PATH = re.compile(
@@ -33,23 +32,37 @@ class _Container:
     """One container of a workload, with the file that it is in, its pod's volumes and labels."""
 
     file: str
-    said: Mapping[str, Any]
+    name: str
+    reference: str
+    env: list[dict[str, Any]]
+    env_from: list[dict[str, Any]]
+    mounts: list[dict[str, Any]]
+    args: tuple[str, ...]
     volumes: Mapping[str, Any]
     labels: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, file: str, said: Mapping[str, Any], volumes: Mapping[str, Any], labels: Mapping[str, Any]
+    ) -> _Container:
+        """One as a manifest has it."""
+        env, env_from, mounts = (mappings(said.get(key)) for key in ("env", "envFrom", "volumeMounts"))
+        args, reference = tuple(map(str, as_list(said.get("args")))), str(said.get("image") or "")
+        return cls(file, str(said.get("name")), reference, env, env_from, mounts, args, volumes, labels)
 
     @property
     def image(self) -> str:
         """The last part of its image's name."""
-        return posixpath.basename(split(str(self.said.get("image") or ""))[0])
+        return image_name(self.reference)
 
     @property
     def names(self) -> frozenset[str]:
         """By which it may be known: its own name, and its image's."""
-        return frozenset((str(self.said.get("name")), self.image))
+        return frozenset((self.name, self.image))
 
     def data(self) -> Iterator[str]:
         """Where volumes for data are mounted: empty ones, and claims."""
-        for each in mappings(self.said.get("volumeMounts")):
+        for each in self.mounts:
             volume = self.volumes.get(str(each.get("name")), {})
             if ("emptyDir" in volume or "persistentVolumeClaim" in volume) and not each.get("readOnly"):
                 yield posixpath.normpath(str(each.get("mountPath")))
@@ -66,10 +79,10 @@ class _Cluster:
 
     def env_of(self, container: _Container) -> Iterator[tuple[str, str]]:
         """Variables with the values that are written down; those that only a cluster knows are left out."""
-        for each in mappings(container.said.get("envFrom")):
+        for each in container.env_from:
             for kind, key in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
                 yield from self.maps.get(f"{kind}/{mapping(each.get(key)).get('name')}", {}).items()
-        for each in mappings(container.said.get("env")):
+        for each in container.env:
             value = each.get("value")
             for kind, key in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
                 if reference := mapping(mapping(each.get("valueFrom")).get(key)):
@@ -82,11 +95,11 @@ class _Cluster:
 def _cluster(tree: Tree) -> _Cluster:
     files, containers = list[str](), list[_Container]()
     maps, services = dict[str, dict[str, str]](), dict[str, dict[str, Any]]()
-    for path in tree.below(".", ".yaml", ".yml"):
+    for path in (each for each in tree.files if each.endswith((".yaml", ".yml"))):
         text = tree.texts[path]
         if "containers:" in text:
             files.append(path)
-        for document in tree.documents(path) if "containers:" in text or "apiVersion" in text else ():
+        for document in tree.documents[path] if "containers:" in text or "apiVersion" in text else ():
             name, spec = mapping(document.get("metadata")).get("name"), mapping(document.get("spec"))
             kind = document.get("kind")
             if kind in ("ConfigMap", "Secret"):
@@ -98,7 +111,7 @@ def _cluster(tree: Tree) -> _Cluster:
             pod = mapping(template.get("spec")) or spec
             labels = mapping(mapping(template.get("metadata")).get("labels"))
             volumes = {str(each.get("name")): each for each in mappings(pod.get("volumes"))}
-            containers += [_Container(path, each, volumes, labels) for each in mappings(pod.get("containers"))]
+            containers += [_Container.of(path, each, volumes, labels) for each in mappings(pod.get("containers"))]
     return _Cluster(tuple(files), tuple(containers), maps, services)
 
 
@@ -118,7 +131,7 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
     ``names`` are the service's: its containers are told by them. ``foreign`` are those of the repository's other services.
     """
     cluster = _cluster(tree)
-    inside = set(tree.below(folder, ".yaml", ".yml"))
+    inside = set(tree.inside[folder])
     containers = [each for each in cluster.containers if each.file in inside]
     own = _mine([each for each in containers if each.names.isdisjoint(foreign)], names)
     others = {each.file for each in containers if own or each.names & set(foreign)} - {each.file for each in own}
@@ -126,17 +139,18 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
     if not files and folder != ".":
         own = [each for each in cluster.containers if each.names & set(names) - set(foreign)]
         files = list(dict.fromkeys(each.file for each in own))
+    env: dict[str, Known[str]] = {}
+    for mine in own:
+        env = {**{name: Known(value, f"from {mine.file}") for name, value in cluster.env_of(mine)}, **env}
+    volumes = tuple(Known(path, f"from {mine.file}") for mine in own for path in mine.data())
+    needs = tuple(_needs(cluster, env))
     ports: list[Known[int]] = []
     health: list[Known[str]] = []
     for path in files:
         numbers = (Known(int(known.value), known.origin) for known in tree.values(path, _CONTAINER_PORT))
         ports += [known for known in numbers if known.value not in _OTHERS]
         health += tree.values(path, _PROBE_PATH)
-    env: dict[str, Known[str]] = {}
-    for mine in own:
-        env = {**{name: Known(value, f"from {mine.file}") for name, value in cluster.env_of(mine)}, **env}
-    volumes = tuple(Known(path, f"from {mine.file}") for mine in own for path in mine.data())
-    return Surroundings(tuple(ports), tuple(health), env, volumes=volumes)
+    return Surroundings(tuple(ports), tuple(health), env, needs, volumes)
 
 
 def _mine(containers: list[_Container], names: Collection[str]) -> list[_Container]:
@@ -146,18 +160,13 @@ def _mine(containers: list[_Container], names: Collection[str]) -> list[_Contain
     return own or (others if len({each.image for each in others}) == 1 else [])
 
 
-def cluster_needs(tree: Tree, env: Mapping[str, Known[str]]) -> tuple[Known[Beside], ...]:
+def _needs(cluster: _Cluster, env: Mapping[str, Known[str]]) -> Iterator[Known[Beside]]:
     """The databases and queues of the manifests whose Services the environment names, each under the name there."""
-    cluster, found = _cluster(tree), list[Known[Beside]]()
     for host in dict.fromkeys(host for known in env.values() for host in _HOST.findall(known.value)):
         # a Service goes by its name alone, or with its namespace
         selector = next((each for name, each in cluster.services.items() if host.partition(".")[0] == name), None)
         servers = (each for each in cluster.containers if selector and selector.items() <= each.labels.items())
         server = next((each for each in servers if each.image in SERVERS), None)
         if server is not None:
-            args = server.said.get("args")
-            words = tuple(map(str, args)) if isinstance(args, list) else ()
-            image = str(server.said["image"])
-            need = Beside(host, image, SERVERS[server.image].port, dict(cluster.env_of(server)), words)
-            found.append(Known(need, f"from {server.file}"))
-    return tuple(found)
+            port, given = SERVERS[server.image].port, dict(cluster.env_of(server))
+            yield Known(Beside(host, server.reference, port, given, server.args), f"from {server.file}")

@@ -99,14 +99,14 @@ _TASK = re.compile(r"^@(?:invoke\.)?task\b[^\n]*\n(?:@[^\n]*\n|[ \t)][^\n]*\n)*d
 
 def write_helpers(root: Path, written: Written) -> list[str]:
     """Write those that are missing. Gives what is to be told of those that are there."""
-    told = []
+    told = list[str]()
     for name, text in (("tasks.py", TASKS), ("noxfile.py", NOX)):
         path = root / name
         if not path.exists():
             written.write({name: text})
         elif "deadweight" not in (there := path.read_text(encoding="utf-8", errors="replace")):
             lines = " and ".join(f"`{line}`" for line in _to_add(name, there))
-            told.append(f"{name} exists and is not changed; add {lines} to it, or use `deadweight` instead of `invoke`")
+            told.append(wording("files.to_add", file=name, lines=lines))
     if (root / ".git").exists() or (root / ".gitignore").exists():
         written.append(".gitignore", IGNORED, "Deadweight's state: images, logs, evidence, report")
     return told

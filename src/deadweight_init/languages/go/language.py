@@ -13,7 +13,7 @@ from deadweight.builders import protocol
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import read_at_run_time, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, numbers, unwrapped
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, numbers, unwrapped, wording
 from deadweight_init.tree import Tree, aside, folder_of, joined, mappings
 
 
@@ -140,7 +140,7 @@ def _ko(project: GoProject, given: _Given) -> Rung:
         keys["main"] = project.package
     if given.files:
         keys["files"] = {place: joined(project.folder, source) for source, place in given.files}
-    if given.workdir != common.HOME or given.files:
+    if given.workdir != "/" and (given.workdir != common.HOME or given.files):  # that is the base's own
         keys["workdir"] = given.workdir
     run: dict[str, Any] = {"env": given.env} if given.env else {}
     if given.arguments:
@@ -149,7 +149,7 @@ def _ko(project: GoProject, given: _Given) -> Rung:
         run["tmpfs"] = ["/tmp", given.workdir]  # noqa: S108 - in the container
     if run:
         keys["run"] = run
-    why = "the module needs cgo, but ko's base images have no C library" if project.cgo else ""
+    why = wording("refused.no_c_library") if project.cgo else ""
     return Rung("ko", "ko", "no Dockerfile and no engine: ko compiles and puts the binary on a base", keys, (), why)
 
 
@@ -243,7 +243,7 @@ def _own_ko(tree: Tree, folder: str) -> dict[str, str]:
     """``config``, ``base`` and ``main`` of the ko.yaml of a module; empty without one. Bases of its own for single programs are
     the suite's to say: such a file is not handed on."""
     path = next((found for name in _KO if (found := joined(folder, name)) in tree.files), None)
-    document = tree.data(path) if path else {}
+    document = tree.data[path] if path else {}
     if path is None or not document:
         return {}
     mains = [str(each.get("main") or ".") for each in mappings(document.get("builds"))]
@@ -264,7 +264,7 @@ def _ko_main(said: Mapping[str, str], mains: Sequence[str], words: ImageWords | 
 class Go:
     """The language Go."""
 
-    facts = Facts((r"go\.mod",), (".go",), "golang", compiled=True)
+    facts = Facts((r"go\.mod",), (".go",), "golang")
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> GoProject | None:
         """The module in a folder, with the program that becomes the image."""
@@ -274,7 +274,7 @@ class Go:
         text = tree.texts[file]
         path = re.search(r"^module\s+(\S+)", text, re.MULTILINE)
         name = posixpath.basename(re.sub(r"/v\d+$", "", path[1] if path else "service"))
-        builds = "\n".join(tree.texts[each] for each in tree.named(_BUILDS) if folder_of(each) in (".", folder))
+        builds = "\n".join(tree.texts[each] for each in tree.named[_BUILDS] if folder_of(each) in (".", folder))
         builds = builds.replace("\\\n", " ")
         own_ko = _own_ko(tree, folder)
         mains = tuple(_mains(tree, folder))
@@ -327,19 +327,19 @@ class Go:
         files = {f"{place}/melange.yaml": _melange(project, given), f"{place}/apko.yaml": _apko(project, given)}
         what = "no Dockerfile: melange makes an APK package, apko puts the image together from packages"
         keys = {"source": project.context, "config": f"{place}/apko.yaml", "packages": [f"{place}/melange.yaml"]}
-        why = "the module needs cgo, but the packages to compile it with are unknown" if project.cgo else ""
+        why = wording("refused.no_c_packages") if project.cgo else ""
         apko = Rung("apko", "apko", what, keys, tuple(files), why)
         return Ladder((*made.rungs, _ko(project, given), apko), {**made.files, **files})
 
 
 def _problem(tree: Tree, folder: str, chosen: str, replaced: Sequence[str]) -> str:
     if not chosen:
-        return "cannot determine its main package; name it with --main"
+        return wording("problem.no_main_package")
     for each in replaced:
         path = joined(folder, each)
         if path.startswith("..") and (tree.root / path / "go.mod").is_file():
             above = "/".join([".."] * path.split("/").count(".."))
-            return f"its go.mod replaces a module by {each}, above this folder: run deadweight init --dir {above}"
+            return wording("problem.module_above", module=each, folder=above)
     return ""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, wording
 from deadweight_init.tree import Tree, folder_of, joined, line_of
 
 _VERSION = re.compile(
@@ -315,7 +315,7 @@ class Java:
         jib = {"jib": project.jib_base or bases["debian"][1], "jib-distroless": bases["distroless"][1]}
         rungs = [*made.rungs, *_jib(project, env, jib)]
         if int(version) < _NEWER:
-            why = f"it needs Java {version}, and this base has newer ones alone"
+            why = wording("refused.older_java", version=version)
             newer = ("chainguard", "distroless", "jib-distroless")
             rungs = [replace(rung, refused=why) if rung.name in newer else rung for rung in rungs]
         return Ladder(tuple(rungs), made.files)
@@ -349,12 +349,12 @@ def _health(
 
 def _problem(tree: Tree, folder: str, text: str, whole: str, listens: bool, top: str) -> str:
     if not (_SERVES.search(whole) or listens):
-        return "it does not look like a server"
+        return wording("problem.no_server")
     if _WAR.search(text) and not _EXECUTABLE.search(whole):
-        return "its package is a war: it needs a Dockerfile on the image of a servlet container"
+        return wording("problem.war")
     code = tree.below(joined(folder, "src/main"), ".java", ".kt", ".groovy")
     if top != folder and "quarkus" not in text and not any(_MAIN.search(tree.texts[path]) for path in code):
-        return "it is a library: it has no main class"
+        return wording("problem.library")
     return ""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, platform_command, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, simple_command
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, simple_command, wording
 from deadweight_init.tree import TABLES, Tree, joined, mapping
 
 SERVERS: Sequence[str] = TABLES["node"]["servers"]
@@ -33,8 +33,6 @@ class Manager:
     install: str
     prune: str
     lock: str = ""
-    loose: str = ""
-    loose_prune: str = ""
     less: str = ""
     cache: str = "/root/.npm"
     first: str = ""
@@ -72,11 +70,6 @@ def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str
     if kind == "berry":  # the base has another yarn
         return kind, replace(manager, first=f"npm install --global --force @yarnpkg/cli-dist{version or '@4'} && ")
     return kind, manager
-
-
-def as_wish(manager: Manager) -> Manager:
-    """The same, for a lock file that does not fit the manifest."""
-    return replace(manager, install=manager.loose or manager.install, prune=manager.loose_prune or manager.prune)
 
 
 def all_needs(package: Mapping[str, Any]) -> dict[str, Any]:
@@ -312,11 +305,11 @@ class NodeProject(Project):
 class Node:
     """JavaScript and TypeScript on Node."""
 
-    facts = Facts((r"package\.json",), (".js", ".ts", ".mjs", ".cjs"), "node", older=("22", "20", "18", "16"))
+    facts = Facts((r"package\.json",), (".js", ".ts", ".mjs", ".cjs"), "node")
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> NodeProject | None:
         """The package of a folder; None if nothing says that it is a server."""
-        package = tree.data(joined(folder, "package.json"))
+        package = tree.data[joined(folder, "package.json")]
         scripts, needs = mapping(package.get("scripts")), mapping(package.get("dependencies"))
         is_server = (
             words or "start" in scripts or any(name in needs for name in SERVERS) or serves(tree, folder, package)
@@ -349,7 +342,7 @@ class Node:
             compiles=not _NATIVE.isdisjoint(needs),
             before=start.before,
             env=start.env,
-            problem="" if start.words else "cannot determine how it is started: no CMD, no start script, no main",
+            problem="" if start.words else wording("problem.no_start", looked_for="CMD, start script or main"),
         )
 
     def ladder(self, service: Service, project: NodeProject, place: str, port: int) -> Ladder:
@@ -382,10 +375,7 @@ def _build_of(tree: Tree, folder: str, scripts: Mapping[str, Any], start: Words)
 
 
 def _build_stage(project: NodeProject) -> Iterator[str]:
-    manager, unprepared = (
-        as_wish(project.manager) if project.unlocked else project.manager,
-        _UNPREPARED if project.prepares else "",
-    )
+    manager, unprepared = project.manager, _UNPREPARED if project.prepares else ""
     less = "" if project.build or project.developers else manager.less
     yield "FROM ${BUILD} AS build"
     yield from common.AS_ROOT

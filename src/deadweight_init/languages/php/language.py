@@ -52,7 +52,7 @@ class Php:
         root = next((each for each in _ROOTS if joined(folder, f"{each}/index.php") in tree.files), None)
         if root is None:
             return None
-        manifest, lock = (tree.data(joined(folder, f"composer.{end}")) for end in ("json", "lock"))
+        manifest, lock = (tree.data[joined(folder, f"composer.{end}")] for end in ("json", "lock"))
         needs = [
             name for package in (manifest, *mappings(lock.get("packages"))) for name in mapping(package.get("require"))
         ]

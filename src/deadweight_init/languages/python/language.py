@@ -20,9 +20,9 @@ from deadweight_init.records import (
     Ladder,
     Project,
     Service,
-    first,
     numbers,
     simple_command,
+    wording,
 )
 from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined
 
@@ -226,7 +226,7 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     asked = tree.values(joined(folder, "pyproject.toml"), _RANGE)
     ranged = (Known(version, known.origin) for known in asked if (version := _within(known.value)))
     supported = (known for known in named if numbers(known.value) >= _OLDEST)
-    return first(base, next(supported, None), next(ranged, None)) or Known(_DEFAULT)
+    return base or next(supported, None) or next(ranged, None) or Known(_DEFAULT)
 
 
 def _within(asked: str) -> str:
@@ -333,7 +333,6 @@ class Python:
         (r"pyproject\.toml", r"requirements\.txt", "Pipfile", r"setup\.(?:py|cfg)", r"manage\.py"),
         (".py",),
         "python",
-        older=("3.12", "3.10", "3.9"),
     )
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> PythonProject | None:
@@ -355,8 +354,6 @@ class Python:
         port = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
         settings = [tree.texts[path] for path in files if "settings" in path and not aside(path)]
         django = _manage(tree, folder) is not None
-        if django and not (own or served or before):
-            before = (("manage.py", "migrate", "--noinput"),)
         return PythonProject(
             language="python",
             kind=kind,
@@ -375,7 +372,7 @@ class Python:
             inside=inside(tree, folder, start),
             collects=django and any(re.search(r"^STATIC_ROOT\s*=", each, re.MULTILINE) for each in settings),
             before=before,
-            problem="" if start else "cannot determine how it is started: no CMD, Procfile, main.py or app",
+            problem="" if start else wording("problem.no_start", looked_for="CMD, Procfile, main.py or app"),
         )
 
     def ladder(self, service: Service, project: PythonProject, place: str, port: int) -> Ladder:
@@ -384,7 +381,7 @@ class Python:
         whole = "" if project.compiles else "-slim"  # the whole image has compilers, headers and git
         # distroless brings Debian's own Python, so what is compiled for it is compiled with that one
         later = numbers(version) >= (3, 13) or (
-            numbers(version) == (3, 12) and "pyproject.toml" in project.version.origin
+            numbers(version) == (3, 12) and "pyproject.toml" in project.version.place
         )
         release, own = ("13", "3.13") if later else ("12", "3.11")
         bases = common.bases_of("python", version=version, whole=whole, own=own, release=release)

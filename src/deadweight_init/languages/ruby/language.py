@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, platform_command, scan
-from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, first, simple_command
+from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, simple_command, wording
 from deadweight_init.tree import Tree, joined
 
 Words = tuple[str, ...]
@@ -70,7 +70,7 @@ class Ruby:
             bundled=has_gems,
             prepares=rails and tree.has_folder(joined(folder, "db")),
             assets=assets,
-            problem="" if start or own else "cannot determine how it is started: no Procfile, config.ru or app.rb",
+            problem="" if start or own else wording("problem.no_start", looked_for="Procfile, config.ru or app.rb"),
         )
 
     def ladder(self, service: Service, project: RubyProject, place: str, port: int) -> Ladder:
@@ -91,7 +91,7 @@ def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     """Of its own image, of a file for tools that install Rubies, or of its Gemfile."""
     files = (joined(folder, name) for name in (".ruby-version", "Gemfile"))
     named = (known for file in files for known in tree.values(file, _VERSION))
-    return first(common.of_base(words, r"ruby:(\d\.\d+)"), next(named, None)) or Known(_DEFAULT)
+    return common.of_base(words, r"ruby:(\d\.\d+)") or next(named, None) or Known(_DEFAULT)
 
 
 def _start(tree: Tree, folder: str, gems: str, rails: bool, rack: bool) -> tuple[Words, int]:

@@ -11,7 +11,7 @@ from typing import Any
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, read_at_run_time, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, first
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, wording
 from deadweight_init.tree import TABLES, Tree, joined, mappings, with_above
 
 _LINKS: Mapping[str, str] = TABLES["rust"]["links"]
@@ -53,20 +53,20 @@ class RustProject(Project):
 class Rust:
     """The language Rust."""
 
-    facts = Facts((r"Cargo\.toml",), (".rs",), "rust", compiled=True)
+    facts = Facts((r"Cargo\.toml",), (".rs",), "rust")
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> RustProject | None:
         """The package of a folder; None for a workspace without one, and for a library."""
         file = joined(folder, "Cargo.toml")
         text = tree.texts[file]
-        manifest, package = tree.data(file), tree.data(file).get("package")
+        manifest, package = tree.data[file], tree.data[file].get("package")
         binaries = _binaries(tree, folder, manifest, package) if isinstance(package, dict) else []
         first = {posixpath.basename(word) for word in words.program[:3]} if words else set[str]()
         chosen = main or next((each for each in binaries if each in first), next(iter(binaries), ""))
         if not isinstance(package, dict) or chosen not in binaries:
             return None
         above = with_above(folder)
-        spaces = (each for each in above if "workspace" in tree.data(joined(each, "Cargo.toml")))
+        spaces = (each for each in above if "workspace" in tree.data[joined(each, "Cargo.toml")])
         top = next(spaces, folder)
         lock = tree.texts[joined(top, "Cargo.lock")]
         entries = re.finditer(r"^name = \"([^\"]+)\"$(.*?)(?=^\[\[|\Z)", lock, re.MULTILINE | re.DOTALL)
@@ -104,7 +104,7 @@ class Rust:
         whole = "" if project.links or project.make else "-slim"
         bases = common.bases_of("rust", version=project.version.value, whole=whole)
         needs = (*project.links, *project.installs, *project.make)
-        why = f"its build needs what is not there for musl ({', '.join(needs)})" if needs else ""
+        why = wording("refused.not_for_musl", crates=", ".join(needs)) if needs else ""
         lines = [*common.arguments(bases), *_build_stage(service, project), "", *_run_stage(service, project, port)]
         made = common.one_dockerfile(bases, "the binary alone", place, project.top, lines, ("target",))
         rungs = (replace(rung, refused=why) if rung.name == "alpine" else rung for rung in made.rungs)
@@ -115,7 +115,7 @@ def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Kno
     files = [joined(home, f"rust-toolchain{end}") for home in (folder, top) for end in ("", ".toml")]
     named = (known for file in files for known in tree.values(file, _CHANNEL))
     least = (Known("1", known.origin) for known in tree.values(joined(folder, "Cargo.toml"), _LEAST))
-    return first(next(named, None), common.of_base(words, r"rust:(1\.\d+)"), next(least, None)) or Known("1")
+    return next(named, None) or common.of_base(words, r"rust:(1\.\d+)") or next(least, None) or Known("1")
 
 
 def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Mapping[str, Any]) -> list[str]:

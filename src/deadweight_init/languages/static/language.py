@@ -52,7 +52,7 @@ class Static:
         if words is not None:
             ports = (Known(80, f"{base}'s own"),)
             return StaticProject("static", "server", folder, name, ports=ports) if base in _SERVERS else None
-        package, ports = tree.data(joined(folder, "package.json")), (Known(PORT, "the base's own"),)
+        package, ports = tree.data[joined(folder, "package.json")], (Known(PORT, "the base's own"),)
         if output := site_of(tree, folder, package):
             needs = all_needs(package)
             version = version_of(tree, folder, None, package)

@@ -1,4 +1,4 @@
-"""Parse a Dockerfile into stages, read its image's settings, and check if it can be built from a fresh checkout."""
+"""Parse Dockerfiles: their stages, the settings of their image, and how each is built (context, target, arguments)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
+from deadweight.builders.protocol import is_generated
 from deadweight.records.ignore import Ignore
-from deadweight.sources.adapt_dockerfile import FROM, Instruction, arguments, instructions
-from deadweight_init.records import ImageWords, Known
-from deadweight_init.tree import Tree, folder_of, joined
+from deadweight.sources.adapt_dockerfile import FROM, Instruction, instructions
+from deadweight_init.records import ComposeService, ImageWords, Known, OwnDockerfile, wording
+from deadweight_init.tree import TABLES, TREES, Tree, joined
 
 VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?([-+?])([^}]*))?\}|(\w+))")
 PLATFORM = {"TARGETPLATFORM": "linux/amd64", "TARGETOS": "linux", "TARGETARCH": "amd64", "TARGETVARIANT": ""}
@@ -61,8 +63,8 @@ def words_of(body: str) -> tuple[str, ...]:
 def learn(each: Instruction, values: dict[str, str]) -> None:
     """ARG and ENV give later instructions their variables."""
     if each.word == "ARG":
-        for key, value in arguments(each.text).items():
-            if value is not None:
+        for key, sign, value in (word.partition("=") for word in flags(each)[1]):
+            if sign:
                 values[key] = filled(value, values)
     elif each.word == "ENV":
         for key, value in env_of(each.text.split(None, 1)[1] if " " in each.text else "").items():
@@ -147,8 +149,8 @@ def reached(stages: Sequence[Stage], target: str | None) -> list[Stage]:
 
 def without_default(text: str) -> set[str]:
     """The build arguments that a Dockerfile declares and gives no value."""
-    found = (arguments(each.text) for each in instructions(text) if each.word == "ARG")
-    return {name for said in found for name, value in said.items() if value is None}
+    declared = re.findall(r"^\s*ARG\s+(.+)$", text, re.MULTILINE | re.IGNORECASE)
+    return {word for words in declared for word in words.split() if "=" not in word}
 
 
 def unknown_bases(text: str, target: str | None, args: Mapping[str, str]) -> list[str]:
@@ -186,7 +188,7 @@ def _of_chain(chain: Sequence[Stage], given: Mapping[str, str], name: str) -> Im
 def missing_sources(tree: Tree, text: str, context: str, ignore: Ignore, target: str | None = None) -> list[str]:
     """What its COPY and ADD take from the context and is not there: made by a build that ran before."""
     given, stages = stages_of(text, {})
-    present = [path[len(context) + 1 :] if context != "." else path for path in tree.below(context, "")]
+    present = [path[len(context) + 1 :] if context != "." else path for path in tree.inside[context]]
     if (tree.root / context / ".git").exists():  # a checkout has it, though no list of files
         present.append(".git/HEAD")
     present = [path for path in present if not ignore.matches(path)]
@@ -303,7 +305,7 @@ def context_of(tree: Tree, dockerfile: str, told: Sequence[str], target: str | N
     Of those that files of the repository tell, then the Dockerfile's folder, then the root: the first that has all sources.
     """
     text, best = tree.texts[dockerfile], ("", list[str]())
-    for context in dict.fromkeys((*told, folder_of(dockerfile), ".")):
+    for context in dict.fromkeys((*told, tree.folders[dockerfile], ".")):
         own = f"{dockerfile}.dockerignore"
         ignore = tree.texts[own] if own in tree.files else tree.texts[joined(context, ".dockerignore")]
         lines = [line.strip() for line in ignore.splitlines() if line.strip() and not line.startswith("#")]
@@ -313,3 +315,209 @@ def context_of(tree: Tree, dockerfile: str, told: Sequence[str], target: str | N
         if not best[0] or len(absent) < len(best[1]):
             best = (context, absent)
     return best
+
+
+DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
+_NO_DOCKERFILE = re.compile(
+    r"\.(dockerignore|containerignore|j2|tmpl|template|tpl|in|md|bak|orig)$|(^|/)\.devcontainer/|(^|/)\.?gitpod\.",
+    re.IGNORECASE,
+)
+_FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|cypress|playwright|lint|ci)([._-]|$)", re.IGNORECASE)
+_OF_TESTS = re.compile(r"(^|[/._-])(e2e|tests?|testing)$", re.IGNORECASE)
+"""A folder whose Dockerfile is for tests, whatever else may lie there."""
+_FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)
+
+ANY = "*"
+"""Any Dockerfile, where commands are told by their paths."""
+FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
+_HOLDERS = TABLES["folders"]["dockerfiles"]
+"""Folders of Dockerfiles for what lies above them."""
+
+
+NOT_FOR_USERS = re.compile(
+    r"(?:^|[-_.])(?:dev|develop\w*|tests?|testing|debug\w*|lint\w*|local|ci)(?:$|[-_.])", re.IGNORECASE
+)
+_FOR_USERS = re.compile(r"prod|production|release|runtime|runner|final|deploy|serve|server|app", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Build:
+    """``target`` is a stage; ``args`` are build arguments; ``contexts`` are those that files of the repository name."""
+
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    contexts: tuple[str, ...] = ()
+
+
+def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
+    """For each Dockerfile (a path) how it is built for those who use the service; what is for developers comes last."""
+    found: dict[str, Build] = {}
+    commands = build_commands(tree)
+    pairs = [
+        *((command.dockerfile, command.context) for command in commands),
+        *((each.path, each.context) for each in composed),
+    ]
+    for path, context in pairs:
+        before = found.get(path, Build())
+        found[path] = replace(before, contexts=tuple(dict.fromkeys((*before.contexts, context))))
+    said = [each for each in composed if not each.published]
+    for service in sorted(said, key=lambda each: bool(FOR_DEVELOPERS.search(each.file))):
+        before = found[service.path]
+        target = None if service.target and NOT_FOR_USERS.search(service.target) else service.target
+        found[service.path] = replace(before, target=before.target or target, args={**service.args, **before.args})
+    for command in commands:
+        before = found[command.dockerfile]
+        found[command.dockerfile] = replace(before, args={**command.args, **before.args})
+    return found
+
+
+def likely(tree: Tree, built: Mapping[str, Build], path: str) -> tuple[str, ...]:
+    """The contexts of a Dockerfile: those that are told, else those of another one beside it, else the folder above one that holds
+    Dockerfiles alone by its name."""
+    folder = tree.folders[path]
+    alike = (build.contexts for name, build in built.items() if tree.folders[name] == folder != ".")
+    above = (tree.folders[folder],) if folder.rpartition("/")[2] in _HOLDERS else ()
+    return built.get(path, Build()).contexts or next(alike, above)
+
+
+_LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
+
+
+def in_order(tree: Tree, own: Sequence[OwnDockerfile], names: Collection[str]) -> list[OwnDockerfile]:
+    """The likeliest first: of several the one that names a port makes the service, others make packages of it, or tools. ``names``
+    are the repository's: what stands on its own published image adds to the service, such as pages to show."""
+
+    def rank(each: OwnDockerfile) -> tuple[bool | str, ...]:
+        adds = each.words.image.lower() in names and "/" in each.words.base
+        return (
+            tree.is_aside[each.path], bool(each.refused), adds, bool(_LATER.search(each.path)), not each.words.ports, each.path
+        )  # fmt: skip
+
+    return sorted(own, key=rank)
+
+
+_BUILDS = re.compile(r"(?:.*[-_.])?(?:builder|build|base|deps|dependencies)", re.IGNORECASE)
+
+
+def stage_of(told: str | None, names: list[str]) -> str | None:
+    """The stage to build: the one that a Compose file names, unless it is one that only builds, which developers work in, and
+    the last one is for users. None for the last one."""
+    name = (told or "").lower()
+    for_users = bool(names) and not NOT_FOR_USERS.search(names[-1])
+    if name not in names or (for_users and name != names[-1] and _BUILDS.fullmatch(name)):
+        for_them = (name for name in reversed(names) if _FOR_USERS.fullmatch(name))
+        return None if for_users else next(for_them, None)
+    return told
+
+
+def dockerfiles(tree: Tree) -> Iterator[str]:
+    """All files that are Dockerfiles by their names, the repository's own before those of examples."""
+    return (path for path in tree.named[DOCKERFILE] if not _NO_DOCKERFILE.search(path))
+
+
+def own_dockerfiles(
+    tree: Tree, composed: Sequence[ComposeService], commands: Mapping[str, Sequence[str]], names: Collection[str]
+) -> list[OwnDockerfile]:
+    """The repository's own Dockerfiles, the likeliest first. ``commands`` are what Compose files start their images with; ``names``
+    are the repository's."""
+    built, own = builds(tree, composed), list[OwnDockerfile]()
+    for path in dockerfiles(tree):
+        command = commands.get(path) or commands.get(ANY, ())
+        image = _own(tree, path, likely(tree, built, path), command, built.get(path, Build()))
+        own += [] if image is None else [image]
+    return in_order(tree, own, names)
+
+
+def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:
+    text = tree.texts[path]
+    if is_generated(text) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
+        return None
+    target = stage_of(build.target, [stage.name for stage in stages_of(text, {})[1]])
+    context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], target)
+    build_args = {name: value for name, value in build.args.items() if name in without_default(text)}
+    words = read_words(text, path, target, build_args)
+    refused = ""
+    if absent:
+        refused = wording("refused.copies_absent", path=absent[0])
+    elif _FOR_TESTS.search(posixpath.basename(path)) or _OF_TESTS.search(tree.folders[path]):
+        refused = wording("refused.for_tests")
+    elif _FOR_IMAGES.search(posixpath.basename(path)) and not words.words:
+        refused = wording("refused.for_images")
+    elif unknown := unknown_bases(text, target, build_args):
+        refused = wording("refused.unknown_base", base=unknown[0])
+    args = tuple(word for word in command if word != "--reload") if not words.command else ()
+    words = replace(words, command=words.command or args, copied=tuple(_copied_files(tree, context, words)))
+    ignored = tree.texts[f"{path}.dockerignore"]
+    return OwnDockerfile(path, context, words, target, text, refused, args, ignored=ignored, build_args=build_args)
+
+
+def _copied_files(tree: Tree, context: str, words: ImageWords) -> Iterator[tuple[str, str]]:
+    """What the image has of the context as it is there: (source, absolute path in the image). Scripts for a shell, and what another
+    build makes, are none of it."""
+    for source, target in words.copied:
+        path = joined(context, source)
+        there = tree.has_folder(path) and not tree.texts[path].startswith("#!")
+        if there or re.search(r"[*?$]", source):
+            yield source, _place(tree, context, source, target, words)
+
+
+def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) -> str:
+    """Where it lies: a file that is copied into a folder keeps its name there."""
+    is_file, target = "*" not in source and joined(context, source) in tree.files, said.rstrip("/") or "/"
+    into_folder = (
+        said.endswith("/")
+        or target == words.workdir.rstrip("/")
+        or (posixpath.splitext(source)[1] and not posixpath.splitext(target)[1])
+    )
+    return posixpath.join(target, posixpath.basename(source)) if is_file and into_folder else target
+
+
+_BUILD_FILES = (
+    r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json|docker-bake\.hcl"
+)
+_BUILD = re.compile(r"\b(?:docker|podman|buildah|nerdctl)(?:\s+buildx)?\s+(?:build|bud)\b([^\n;&|]*)")
+_ARGUMENT = re.compile(r"--build-arg[= ]+[\"']?(\w+)=([^\s\"'$]+)(?=[\s\"']|$)")
+_STEP = re.compile(
+    r"uses:\s*docker/build-push-action[^\n]*\n((?:[^\n]*\n){0,40}?)(?=\s*-\s|\Z)|^target\s+\"[^\"]+\"\s*\{(.*?)^\}",
+    re.DOTALL | re.MULTILINE,
+)
+"""A step of a workflow, from the root, or a target of a bake file, from its folder."""
+_KEY = re.compile(r"^\s*(context|file|dockerfile)\s*[:=]\s*[\"']?([^\s\"'$]+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that builds a Dockerfile, with its context, as paths from the root."""
+
+    context: str
+    dockerfile: str
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+@lru_cache(TREES)
+def build_commands(tree: Tree) -> tuple[Command, ...]:
+    """What scripts, Makefiles, workflows and bake files build."""
+    found = list[Command]()
+    for path in tree.named[_BUILD_FILES]:
+        text = tree.texts[path].replace("\\\n", " ")
+        for words in _BUILD.findall(text) if "build" in text else ():
+            found.append(_of_words(words, tree.folders[path]))
+        for workflow, bake in _STEP.findall(text) if "build-push-action" in text or path.endswith(".hcl") else ():
+            keys = dict(_KEY.findall(workflow or bake))
+            context = joined("." if workflow else tree.folders[path], keys.get("context", "."))
+            if "file" in keys:
+                found.append(Command(context, joined(".", keys["file"])))
+            else:
+                found.append(Command(context, joined(context, keys.get("dockerfile", "Dockerfile"))))
+    return tuple(found)
+
+
+def _of_words(words: str, folder: str) -> Command:
+    plain = [word.strip("\"'") for word in words.split()]
+    context = plain[-1] if plain and not plain[-1].startswith("-") and "$" not in plain[-1] else "."
+    named = re.search(r"(?:^|\s)(?:-f|--file)[= ]+[\"']?([^\s\"'$]+)(?=[\s\"']|$)", words)
+    if "/" not in context and context != "." and len(plain) > 1 and plain[-2].startswith("-"):
+        context = "."
+    context = joined(folder, context)
+    dockerfile = joined(folder, named[1]) if named else joined(context, "Dockerfile")
+    return Command(context, dockerfile, dict(_ARGUMENT.findall(words)))
