@@ -38,8 +38,6 @@ class Held:
         return f"{self.stopped}/{self.tried}"
 
 
-OF_THE_IMAGE = frozenset({"image", "non-root"})
-"""Walls of an image: a shell that it lacks, and in a plain container the user that it names."""
 MEASURED = ("blocked", "succeeded", "crashed")
 
 
@@ -81,8 +79,7 @@ def _stopped_by(record: VariantRecord, payload: str, posture: str) -> str:
     cell = record.attacks[posture][payload]
     if cell.outcome == "blocked":
         bare = record.attacks.get("open", {}).get(payload)  # with no protection of the engine's
-        of_image = bare is not None and bare.outcome == "blocked"
-        return "image" if of_image or (cell.walls and OF_THE_IMAGE.issuperset(cell.walls)) else "engine"
+        return "image" if cell.by_user or (bare is not None and bare.outcome == "blocked") else "engine"
     hardened = record.attacks.get("hardened", {}).get(payload)
     if hardened is None or hardened.outcome not in MEASURED:
         return "unknown"
