@@ -200,8 +200,8 @@ class Runner:
             each for each in self.catalogue.payloads if each.id in stopped and not (each.handed_in or each.resource)
         ]
         if some and not is_root(self.lab.image_user):
-            cells = self._measured(w.Posture(w.OWN_USER, frozenset({"image", "own-user"})), some, surely=True)
-            self.found.by_user = {name for name, cell in cells.items() if cell.outcome == "blocked"}
+            alone = self._measured(w.Posture(w.OWN_USER, frozenset({"image", "own-user"})), some, surely=True)
+            self.found.by_user = {name for name, cell in alone.items() if cell.outcome == "blocked"}
 
     def _alone(self, plan: Plan) -> None:
         """Each wall on top of ``open``, for the attacks that work there; with the shell for those that need it."""
