@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deadweight._errors import ConfigError, DeadweightError, wording
 from deadweight.records.store import write_atomically
+from deadweight.report.attacks import MEASURED
 from deadweight.report.model import (
     REPORT_FILE,
     SCHEMA,
@@ -178,5 +179,5 @@ def _point(record: VariantRecord) -> HistoryPoint:
 
 
 def _held(outcomes: Iterable[AttackRecord]) -> HeldRecord | None:
-    tried = [each.outcome for each in outcomes if each.outcome in ("blocked", "succeeded", "crashed")]
+    tried = [each.outcome for each in outcomes if each.outcome in MEASURED and not each.handed_in]
     return HeldRecord(tried.count("blocked"), len(tried)) if tried else None
