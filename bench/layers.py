@@ -300,6 +300,7 @@ def rows(
         "trivy": lambda: trivys("--input", str(archive)),
         "plain": lambda: ours("plain"),
         "deep": lambda: ours("deep"),
+        "deep, as typed": lambda: _typed(work, str(archive)),
         "deep, nothing known": lambda: ours("deep, nothing known"),
         "known": lambda: ours("deep", known=True),
         "hidden": lambda: ours("hidden"),
@@ -403,7 +404,8 @@ def run() -> list:
 
 
 RIVALS = ("dive", "gitleaks", "kingfisher")
-OURS = ("plain", "deep", "deep, nothing known", "hidden", "known", "plain, engine", "deep, engine", "saved, engine")
+DEEP = ("deep", "deep, as typed", "deep, nothing known")
+OURS = ("plain", *DEEP, "hidden", "known", "plain, engine", "deep, engine", "saved, engine")
 
 
 def measured(programs: dict[str, Callable[[], Run]], archive: Path, rounds: int) -> dict[str, list[Run]]:

@@ -63,6 +63,7 @@ class Runner:
         for posture in plan.postures:
             if posture.name != w.OPEN.name:
                 self._posture(posture)
+        self._own_user()
         if plan.alone:
             self._alone(plan)
         if plan.without:
@@ -190,6 +191,17 @@ class Runner:
         return Cell("blocked", shot.said, shot.detail)
 
     # wall by wall
+
+    def _own_user(self) -> None:
+        """What of all that a plain run stops the image's user stops alone: that is the image's doing, as what it lacks is."""
+        cells = self.found.cells.get(w.DEFAULT.name, {}).items()
+        stopped = {name for name, cell in cells if cell.outcome == "blocked" and self.found.control[name] is w.OPEN}
+        some = [
+            each for each in self.catalogue.payloads if each.id in stopped and not (each.handed_in or each.resource)
+        ]
+        if some and not is_root(self.lab.image_user):
+            alone = self._measured(w.Posture(w.OWN_USER, frozenset({"image", "own-user"})), some, surely=True)
+            self.found.by_user = {name for name, cell in alone.items() if cell.outcome == "blocked"}
 
     def _alone(self, plan: Plan) -> None:
         """Each wall on top of ``open``, for the attacks that work there; with the shell for those that need it."""

@@ -20,11 +20,15 @@ TOGETHER = "only by several walls together, by no single wall: "
 
 def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo) -> dict[str, Any]:
     """The document. Postures in the order in which they were tried."""
-    handed_in = {each.id: {"handed_in": each.handed_in} for each in catalogue.payloads}
+    handed_in = {each.id for each in catalogue.payloads if each.handed_in}
     return {
         "postures": {
             posture: {
-                name: _cell(found, posture, name, cell, image_user, info) | handed_in[name]
+                name: {
+                    **_cell(found, posture, name, cell, image_user, info),
+                    "handed_in": name in handed_in,
+                    "by_user": posture == w.DEFAULT.name and name in found.by_user,
+                }
                 for name, cell in cells.items()
             }
             for posture, cells in found.cells.items()
@@ -192,6 +196,8 @@ class Matrix:
     control: dict[str, w.Posture] = field(default_factory=dict)
     alone: dict[str, dict[str, Outcome]] = field(default_factory=dict)
     without: dict[str, dict[str, Outcome]] = field(default_factory=dict)
+    by_user: set[str] = field(default_factory=set)
+    """The attacks that the image's own user stops with no wall beside it, of those that a plain run stops."""
     unmeasured: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     dialect: str = ""

@@ -121,7 +121,7 @@ def attack(
     data["seccomp_profile"] = digest_of(subject)
     data["measured_with"] = _measured_with(subject, wanted)
     data = {**_completed(subject, data), "breaches": breaches(wanted.gates, found)}
-    status, reason = _judged(wanted, found, data["breaches"], _summary(found, subject))
+    status, reason = _judged(wanted, found, data["breaches"], _summary(found, catalogue, subject))
     return _evidence(subject, status, reason, started, data)
 
 
@@ -202,12 +202,13 @@ def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
-def _summary(found: Matrix, subject: Subject) -> str:
-    parts = []
+def _summary(found: Matrix, catalogue: Catalogue, subject: Subject) -> str:
+    """Outcomes by posture; as in the report, attacks on what is only there if it is handed in are not counted."""
+    parts, apart = [], {each.id for each in catalogue.payloads if each.handed_in}
     ways = [way for way in DELIVERED if way in found.deliveries.values()]
     for posture, way in itertools.product(found.cells, ways):
         cells = found.cells[posture]
-        outcomes = [cell.outcome for name, cell in cells.items() if found.deliveries[name] == way]
+        outcomes = [cell.outcome for name, cell in cells.items() if found.deliveries[name] == way and name not in apart]
         words = ("blocked", "succeeded", "crashed", "not_applicable", "not_measured")
         counts = ", ".join(f"{outcomes.count(word)} {word.replace('_', ' ')}" for word in words if word in outcomes)
         parts.append(f"{posture}{'' if way == 'service' else f' {DELIVERED[way]}'}: {counts}")

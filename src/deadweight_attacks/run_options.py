@@ -109,6 +109,8 @@ def _built(common: RunOptions, posture: Posture, ground: Ground) -> RunOptions:
     up: dict[str, object] = {"user": "0:0", "privileged": posture.privileged}
     if "non-root" in walls:
         up["user"] = NON_ROOT if is_root(hard.user or "") else hard.user
+    if "own-user" in walls:
+        del up["user"]
     if "capabilities" in walls:
         up["cap_drop"] = ("ALL",)
     elif "reduced" in walls:

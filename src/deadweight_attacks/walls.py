@@ -42,6 +42,8 @@ ONLY, WITHOUT = "only-", "without-"
 SHELLED = ", with a shell"
 """How the name of a posture ends in which a shell is bound in."""
 
+OWN_USER = "the image's user alone"
+
 
 @dataclass(frozen=True)
 class Posture:

@@ -62,7 +62,6 @@ class Spread:
         self._places = {engine.name: _Place(project, engine) for engine in engines}
         self._journal = Journal(project.state.log("pool"), project.say)
         self._changed = threading.Condition()
-        self._now: dict[str, Subject] = {}
         self._stopped = False
 
     def close(self) -> None:
@@ -118,7 +117,6 @@ class Spread:
     def _on(self, place: _Place, variant: Variant, measure: Measure, told: Told) -> list[Evidence] | None:
         """The evidence; None where the engine was lost: what it did not measure is to be measured elsewhere."""
         subject = place.here.subject(variant)
-        self._now[variant.name] = subject
         held: list[Evidence] = []  # told once it is known that the engine can be believed
 
         def tell(found: Evidence) -> None:
@@ -177,13 +175,10 @@ class Spread:
 
         return OnEngine(self._project, none).subject(variant)
 
-    def _stop(self, variant: Variant) -> None:
+    def _stop(self) -> None:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        subject = self._now.get(variant.name)
-        if subject is not None:
-            subject.service.close()
 
 
 def _doubtful(found: Evidence) -> bool:

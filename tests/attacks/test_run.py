@@ -16,6 +16,8 @@ import pytest
 from deadweight._errors import ConfigError, MissingError
 from deadweight.checks.runner import keep
 from deadweight.engine import counters
+from deadweight.report.attacks import with_splits
+from deadweight.report.collect import attacks as attacks_of
 from deadweight.tasks.verify import raise_if_bad
 from deadweight_attacks import control as control_module
 from deadweight_attacks import lab, sequence, walls
@@ -29,6 +31,7 @@ from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
 from deadweight_attacks.walls import wording
+from tests.support import report_samples
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.codes import raises
 from tests.support.small_images import reference
@@ -110,6 +113,18 @@ def test_the_walls_of_an_image_without_a_shell(make, few):
     missing = found.data["walls_not_there"]
     assert all(text in found.reason for text in missing.values())
     assert found.status == "pass"
+
+
+@pytest.mark.slow
+@pytest.mark.tools
+def test_what_the_images_user_stops_is_the_images_doing_though_no_wall_was_tried_alone(make, few):
+    """It was counted as the engine's: nobody may write to root's files, whatever the engine does."""
+    few("write-root", "breach-keyring")
+    evidence, _ = attacked(make(), "default", brief=True)
+    record = report_samples.variant(attacks=attacks_of(evidence))
+    split = with_splits({"castle": record})["castle"].attack_split
+    assert split is not None
+    assert (split.of, split.by_image, split.by_engine) == (2, 1, 1)
 
 
 @pytest.mark.slow

@@ -14,11 +14,12 @@ import pytest
 
 from deadweight import _run, _signals
 from deadweight._errors import CheckFailed, Interrupted
+from deadweight.checks.runner import in_worker
 from deadweight.engine.images import _words
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health, Variant
 from deadweight_attacks.harden import health_command, search
-from deadweight_attacks.harden.trial import NOTHING, Trial, run_in_worker
+from deadweight_attacks.harden.trial import NOTHING, Trial
 
 SEARCHES = 500
 NEEDED_BYTES, NEEDED_PIDS = 16 * 2**20, 8
@@ -82,7 +83,6 @@ def test_a_steady_service_costs_few_trials_more(subject, monkeypatch, root, most
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_another_thread_took_ends_the_search(number):
     """The kernel may choose any thread for it; Python's main thread slept on, and seventeen more containers were made."""
-    engine = SimpleNamespace(end_all=lambda: None)
     waited: list[float] = []
 
     def work() -> None:
@@ -95,7 +95,7 @@ def test_a_signal_that_another_thread_took_ends_the_search(number):
 
     try:
         with _signals.heeded(), pytest.raises(KeyboardInterrupt):
-            run_in_worker(SimpleNamespace(engine=lambda: engine), work)
+            in_worker(work)
     finally:
         _run.reset_cancel()
     assert waited[0] < 2

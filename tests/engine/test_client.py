@@ -47,6 +47,22 @@ def gone(engine: Engine, container: Container) -> bool:
     return container.id not in [leftover.id for leftover in engine.leftovers()]
 
 
+def test_all_containers_are_removed_at_once(engine, misbehaving_image, monkeypatch):
+    """One after another, they took more than the two seconds in which a signal ends a run."""
+    real, together = labels.remove_container, threading.Barrier(3)
+
+    def remove(api, container: str) -> None:
+        together.wait(30)
+        real(api, container)
+
+    monkeypatch.setattr(labels, "remove_container", remove)
+    with Engine.connect(engine.host, project="deadweight-tests") as other:
+        made = [other.create(misbehaving_image, service()) for _ in range(3)]
+        other.end_all()
+        monkeypatch.undo()
+        assert all(gone(other, container) for container in made)
+
+
 def test_an_engine_that_does_not_answer_is_missing(tmp_path):
     with raises(MissingError, "engine.no_answer_at", host=f"unix://{tmp_path}/no.sock") as caught:
         Engine.connect(f"unix://{tmp_path}/no.sock")

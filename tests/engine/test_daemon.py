@@ -38,6 +38,7 @@ from deadweight.project.survey import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
 from tests.support.codes import codes, details, raises
+from tests.support.forms import closed_network
 from tests.support.installing import install
 from tests.support.small_images import docker_archive, go_program, placed, program
 
@@ -319,6 +320,48 @@ def test_beside_another_engine_builds_and_containers_reach_the_network(alone, en
     daemon.stop_own()
     assert bridge_name not in run(["iptables-save"]).output
     assert wire.trouble(endpoint.host) == ""
+
+
+TOGETHER = """
+import ipaddress, socket, subprocess, sys
+from deadweight.engine.own import bridge
+
+def ip(words):
+    subprocess.run(["ip", *words.split()], check=True)
+
+names = sys.argv[1:]
+bridge.open_way("dwt-own", ipaddress.IPv4Network("10.250.1.0/24"))
+ip("link add br-0123456789ab type bridge")
+ip("link set br-0123456789ab up")
+for number, name in enumerate(names, 1):
+    ip(f"link add v{number} type veth peer name eth0 netns {name}")
+    ip(f"link set v{number} master br-0123456789ab up")
+    ip(f"-n {name} addr add 10.250.2.{number}/24 dev eth0")
+    ip(f"-n {name} link set eth0 up")
+serve = "import socket; s = socket.create_server(('10.250.2.1', 7000)); print('up', flush=True); s.accept()"
+ask = "import socket; socket.create_connection(('10.250.2.1', 7000), 3)"
+inside = ["ip", "netns", "exec"]
+with subprocess.Popen([*inside, names[0], sys.executable, "-c", serve], stdout=subprocess.PIPE) as server:
+    server.stdout.readline()
+    done = subprocess.run([*inside, names[1], sys.executable, "-c", ask])
+    server.kill()
+sys.exit(done.returncode)
+"""
+
+
+@needs_root
+def test_a_network_made_in_our_engine_is_whole_beside_another_engine():
+    """``docker network create --internal``, as harden prints it: no container on it reached another."""
+    names = [f"dwt{os.getpid()}{end}" for end in "ab"]
+    try:
+        with closed_network() as inside:
+            for name in names:
+                run(["ip", "netns", "add", name])
+            done = run([*inside, sys.executable, "-c", TOGETHER, *names], check=False, timeout=60)
+        assert done.exit_code == 0, done.errors
+    finally:
+        for name in names:
+            run(["ip", "netns", "del", name], check=False)
 
 
 def wait_for(condition) -> None:

@@ -37,7 +37,7 @@ def cell(outcome: Outcome, *walls: str) -> AttackRecord:
     return AttackRecord(outcome, walls)
 
 
-SHELL = cell("blocked", "image")
+SHELL = AttackRecord("blocked", by_user=True)  # what the image lacks is known by the posture open
 BY_ENGINE = cell("blocked", "seccomp", "non-root")
 TOGETHER = cell("blocked")
 TOKEN = AttackRecord(

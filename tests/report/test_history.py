@@ -48,7 +48,8 @@ def test_rows_tell_each_figure_of_a_variant_over_time():
     assert [point.size_bytes for point in points] == [14_700_000, 15_000_000]
     point = points[0]
     assert (point.findings, point.startup_seconds) == (record.vulnerabilities.total, record.startup_seconds)
-    outcomes = {"a": AttackRecord("blocked"), "b": AttackRecord("succeeded"), "c": AttackRecord("not_measured")}
+    outcomes = {"a": AttackRecord("blocked"), "b": AttackRecord("succeeded"), "c": AttackRecord("not_measured"),
+                "token": AttackRecord("blocked", handed_in=True)}  # fmt: skip
     attacked = replace(at(1), variants={"x": replace(record, attacks={"bare": outcomes, "none": {"c": outcomes["c"]}})})
     assert history.entry_of(attacked, None, dirty=False).variants["x"].attacks == {"bare": HeldRecord(1, 2)}
 

@@ -26,6 +26,7 @@ from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError, wording
 from deadweight.checks.protocol import Subject
+from deadweight.checks.runner import in_worker
 from deadweight.engine import labels
 from deadweight.records import store
 from deadweight.records.built_image import BuiltImage
@@ -183,7 +184,7 @@ def serve(work: Work[Order, Reply], folder: Path) -> int:
     try:
         with _engine(place) as engine:
             subject = _subject(place, engine)
-            store.save(_uninterrupted(engine, lambda: work.obey(order, subject, _tell)), folder / FOUND)
+            store.save(in_worker(lambda: work.obey(order, subject, _tell)), folder / FOUND)
     except DeadweightError as error:
         name = next(each.__name__ for each in _KINDS if isinstance(error, each))
         store.save(Fault(name, error.message, error.hint), folder / FAULT)
@@ -194,18 +195,6 @@ def serve(work: Work[Order, Reply], folder: Path) -> int:
         if labels.is_stale(place.caller):
             shutil.rmtree(folder, ignore_errors=True)  # nobody else will
     return 0
-
-
-def _uninterrupted(engine: Engine, work: Callable[[], T]) -> T:
-    """In a thread: an interrupt in the midst of a call to the engine would leave what that call makes."""
-    with ThreadPoolExecutor(1) as worker:
-        done = worker.submit(work)
-        try:
-            return done.result()
-        except KeyboardInterrupt:
-            _run.cancel_all()  # the work looks at it wherever it waits, and removes what it made
-            engine.end_all()
-            raise
 
 
 def _engine(place: Place) -> Engine:

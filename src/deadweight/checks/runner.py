@@ -43,12 +43,12 @@ def side_by_side(
     subjects: Sequence[Item],
     *,
     jobs: int | None = None,
-    stop: Callable[[Item], None] = lambda _item: None,
+    stop: Callable[[], None] = lambda: None,
 ) -> Iterator[list[tuple[Item, Future[T]]]]:
     """Each item (a subject, a variant) with what will come of it, ``jobs`` at a time (default: cores, four at most), in order.
 
-    On Ctrl-C what runs is told (``_run.cancelled``), wherever it waits, and ``stop`` is called for each item; the block ends once
-    everything has.
+    On Ctrl-C what runs is told (``_run.cancelled``), wherever it waits, ``stop`` is called and containers are removed; the block
+    ends once everything has.
     """
     with ThreadPoolExecutor(jobs or min(4, os.cpu_count() or 1), thread_name_prefix="variant") as pool:
         try:
@@ -56,10 +56,20 @@ def side_by_side(
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, KeyboardInterrupt):
+                from deadweight.engine.client import end_all
+
+                _run.cancel_soon()
+                stop()
+                end_all()
                 _run.cancel_all()
-                for subject in subjects:
-                    stop(subject)
             raise
+
+
+def in_worker(work: Callable[[], T]) -> T:
+    """In a thread: an interrupt in the midst of a call to the engine would leave what that call makes. Raises what the work does;
+    KeyboardInterrupt once all has ended."""
+    with side_by_side(lambda _: work(), [None], jobs=1) as running:
+        return result_of(running[0][1])
 
 
 Told = Callable[[Evidence], None]
@@ -155,7 +165,7 @@ def verify(
         made = [started[subject.variant.name]] if subject.variant.name in started else []
         return run_checks(subject, only, on_evidence, enough, made)
 
-    with side_by_side(work, subjects, jobs=jobs, stop=_close) as running:
+    with side_by_side(work, subjects, jobs=jobs) as running:
         return [found for _, done in running for found in result_of(done)]
 
 
@@ -186,7 +196,7 @@ def _started(
 
 
 def _started_in_turns(group: Sequence[Subject], jobs: int | None) -> dict[str, Evidence]:
-    with side_by_side(partial(run_check, runs.ONCE), group, jobs=jobs, stop=_close) as running:
+    with side_by_side(partial(run_check, runs.ONCE), group, jobs=jobs) as running:
         first = {subject.variant.name: result_of(done) for subject, done in running}
     group[0].say(f"start-up: {len(group)} variants, {runs.STARTS} times in turns")
     return runs.interleaved(group, first)

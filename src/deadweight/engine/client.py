@@ -16,7 +16,9 @@ import tempfile
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -44,6 +46,13 @@ if TYPE_CHECKING:
 
 
 START_ATTEMPTS = 5
+_connected: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def end_all() -> None:
+    """Remove every container that this process made, in whatever engine: for Ctrl-C, while their owners are on their way out."""
+    for engine in list(_connected):
+        engine.end_all()
 
 
 class Engine:
@@ -64,6 +73,7 @@ class Engine:
         self._guard = threading.Lock()
         self._swept = False
         self._note: Path | None = None
+        _connected.add(self)
 
     @classmethod
     def connect(cls, endpoint: Endpoint | str, project: str = "-", root: str = "") -> Engine:
@@ -94,11 +104,11 @@ class Engine:
         self.api.close()
 
     def end_all(self) -> None:
-        """Remove every container that this object made; who waits for one of them waits no longer."""
-        if self._mine:
+        """Remove every container that this object made, at once; who waits for one of them waits no longer."""
+        if mine := list(self._mine.values()):
             look(self.api)
-        for container in list(self._mine.values()):
-            container.remove()
+            with ThreadPoolExecutor(len(mine)) as pool:
+                list(pool.map(Container.remove, mine))
 
     @functools.cached_property
     def documents(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -20,7 +20,7 @@ from deadweight._errors import Interrupted
 from deadweight.engine import netns
 
 MAX_BODY_BYTES = 64 * 2**20
-HEEDED_SECONDS = 0.5
+HEEDED_SECONDS = 0.1
 """Who waits for an answer looks so often whether a signal has ended us."""
 
 

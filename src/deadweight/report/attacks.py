@@ -38,8 +38,6 @@ class Held:
         return f"{self.stopped}/{self.tried}"
 
 
-OF_THE_IMAGE = frozenset({"image", "non-root"})
-"""Walls of an image: a shell that it lacks, and in a plain container the user that it names."""
 MEASURED = ("blocked", "succeeded", "crashed")
 
 
@@ -81,8 +79,7 @@ def _stopped_by(record: VariantRecord, payload: str, posture: str) -> str:
     cell = record.attacks[posture][payload]
     if cell.outcome == "blocked":
         bare = record.attacks.get("open", {}).get(payload)  # with no protection of the engine's
-        of_image = bare is not None and bare.outcome == "blocked"
-        return "image" if of_image or (cell.walls and OF_THE_IMAGE.issuperset(cell.walls)) else "engine"
+        return "image" if cell.by_user or (bare is not None and bare.outcome == "blocked") else "engine"
     hardened = record.attacks.get("hardened", {}).get(payload)
     if hardened is None or hardened.outcome not in MEASURED:
         return "unknown"
@@ -129,9 +126,9 @@ def main_postures(report: Report) -> tuple[str, ...]:
 
 
 def held(record: VariantRecord, posture: str, among: Shared | None = None) -> Held | None:
-    """The sum of one posture, of all attacks or of those that are shared; None where nothing was measured in it."""
+    """The sum of one posture: of the attacks that are shared, else of all but those on what is handed in. None: none measured."""
     cells = record.attacks.get(posture, {}).items()
-    outcomes = [cell.outcome for name, cell in cells if among is None or name in among.payloads]
+    outcomes = [cell.outcome for name, cell in cells if (name in among.payloads if among else not cell.handed_in)]
     stopped = outcomes.count("blocked")
     tried = stopped + outcomes.count("succeeded") + outcomes.count("crashed")
     return Held(posture, stopped, tried, outcomes.count("not_measured")) if tried else None

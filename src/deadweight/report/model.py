@@ -263,7 +263,7 @@ class CheckRecord:
 @dataclass(frozen=True)
 class AttackRecord:
     """One payload in one posture. ``walls`` are those that stop it alone; ``depth`` how many stand in its way. It goes
-    for what is only there if it is ``handed_in``."""
+    for what is only there if it is ``handed_in``. The image's own user stops it ``by_user``, with no protection of the engine's."""
 
     outcome: Outcome
     walls: tuple[str, ...] = ()
@@ -271,6 +271,7 @@ class AttackRecord:
     reason: str | None = None
     evidence: Any = None
     handed_in: bool = False
+    by_user: bool = False
 
 
 @dataclass(frozen=True)
@@ -278,10 +279,10 @@ class AttackSplit:
     """What stops the attacks that were measured in ``posture`` for every attacked variant of the ladder: so that all are compared
     on the same ``of`` attacks.
 
-    ``by_engine`` are stopped by what the engine does for any image, ``by_image`` only by what this one lacks or does not allow (a
-    shell, root). Of the others, ``by_hardening`` are stopped in ``hardened``; ``got_through`` in none, ``unknown`` were not tried
-    there. ``not_handed_in`` attacks are in none of these: what they are after (socket, token, folder of the host, neighbour) is
-    given to no container that does not ask for it.
+    ``by_image`` are stopped by what this image lacks or its user may not do, whatever the engine does besides; ``by_engine`` only
+    by what the engine does for any image. Of the others, ``by_hardening`` are stopped in ``hardened``; ``got_through`` in none,
+    ``unknown`` were not tried there. ``not_handed_in`` attacks are in none of these: what they are after (socket, token, folder of
+    the host, neighbour) is given to no container that does not ask for it.
     """
 
     posture: str

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight import _run
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, Interrupted, MissingError, UsageError
 from deadweight.checks.protocol import Subject
+from deadweight.checks.runner import in_worker
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.engine.options import (
     DEFAULT_CAPABILITIES,
@@ -44,7 +45,6 @@ from deadweight_attacks.harden.trial import (
     ask_at_once,
     attempt,
     covering,
-    run_in_worker,
 )
 from deadweight_attacks.machine import MEMORY, PROCESSES, not_held, unenforced
 from deadweight_attacks.network import trial_network
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from deadweight.engine.container import Container
 
 # What a search found is kept: asked for in another format, or once more, it is written anew without one trial.
-EDITION = 8
+EDITION = 9
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
 
 _OF_THE_ENGINE = (
@@ -242,7 +242,7 @@ def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None)
     """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
     MissingError where nothing leads into a network that nothing leads out of (through the engine, that takes Go).
     KeyboardInterrupt once all has ended."""
-    return run_in_worker(subject, lambda: _tightest(subject, told))
+    return in_worker(lambda: _tightest(subject, told))
 
 
 def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:

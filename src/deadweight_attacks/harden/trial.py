@@ -16,7 +16,6 @@ from deadweight._errors import DeadweightError
 from deadweight.checks.api import run_item
 from deadweight.checks.budget import judge
 from deadweight.checks.protocol import Subject
-from deadweight.checks.runner import result_of
 from deadweight.checks.runs import WATCH_SECONDS
 from deadweight.checks.service import Service, ServiceDown, with_last_lines
 from deadweight.engine.faults import CannotStart, Ended, translated
@@ -83,23 +82,6 @@ def _lasting(path: PurePosixPath, kinds: Mapping[str, Any]) -> str:
         if kinds.get(str(place)) == ADDED:
             return str(place.parent if _is_own(place.parent) else place)
     return str(path.parent)
-
-
-# Work with an engine that Ctrl-C ends in good order.
-T = TypeVar("T")
-
-
-def run_in_worker(subject: Subject, work: Callable[[], T]) -> T:
-    """In a thread: an interrupt in the midst of a call to the engine would leave what that call makes. Raises what the work does;
-    KeyboardInterrupt once all has ended."""
-    with ThreadPoolExecutor(1) as worker:
-        done = worker.submit(work)
-        try:
-            return result_of(done)
-        except KeyboardInterrupt:
-            _run.cancel_all()  # the work looks at it wherever it waits, and removes what it made
-            subject.engine().end_all()
-            raise
 
 
 PURPOSE = "harden"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from deadweight.checks import as_root
 from deadweight.checks.protocol import Subject
+from deadweight.checks.runner import in_worker
 from deadweight.engine import recorders
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
@@ -16,7 +17,6 @@ from deadweight.toolchain import golang
 from deadweight_attacks import helper, walls
 from deadweight_attacks.check import attack
 from deadweight_attacks.harden.result import Found
-from deadweight_attacks.harden.trial import run_in_worker
 from deadweight_attacks.profile import ToAttack
 from deadweight_attacks.seccomp import search
 from deadweight_attacks.seccomp.floor import Floor, keep_floor, kept_floor
@@ -41,7 +41,7 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
         reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known, found.asks, found.at_once), subject, told)
     else:
         order = Order(options, found.cut_off, known, found.asks, found.at_once)
-        reply = run_in_worker(subject, lambda: _obey(order, subject, told))
+        reply = in_worker(lambda: _obey(order, subject, told))
     if known is None:
         keep_floor(runtime, reply.floor)
     leave(subject, reply.found)
@@ -95,11 +95,11 @@ def _stopped(subject: Subject, told: Told) -> Stopped:
     """Attacked for real: in all walls with either profile, and with either profile as the only wall."""
     run = subject.variant.run.model_copy(update={"seccomp": None})  # the engine's, not one that the suite names
     engines = replace(subject, variant=subject.variant.model_copy(update={"run": run}))
-    evidence = run_in_worker(subject, lambda: attack(engines, postures=POSTURES, brief=True, told=told))
+    evidence = in_worker(lambda: attack(engines, postures=POSTURES, brief=True, told=told))
     postures = evidence.data.get("postures") or {}
     measured = {
         posture: {name: cell["outcome"] for name, cell in postures.get(posture, {}).items()
-                  if cell["outcome"] in ("blocked", "succeeded", "crashed")}
+                  if cell["outcome"] in ("blocked", "succeeded", "crashed") and not cell["handed_in"]}
         for posture in POSTURES
     }  # fmt: skip
     in_all = (

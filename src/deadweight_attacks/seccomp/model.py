@@ -81,7 +81,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Stopped:
-    """What attacks came to, by posture: the ids of those that were stopped, of ``tried`` ones. ``unmeasured`` says why not."""
+    """What attacks came to, by posture: the ids of those that were stopped, of ``tried`` ones; as in the report, without those on
+    what is only there if it is handed in. ``unmeasured`` says why not."""
 
     tried: int = 0
     by_posture: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -53,8 +53,8 @@ class Entries:
     """Columns of equal length; an index names one member. Paths are clean: no leading slash, no ``.``, ``..`` or ``//``."""
 
     __slots__ = (
-        "_name_bytes", "_room", "capabilities", "gids", "kinds", "modes", "offsets", "opaque", "paths", "sizes", "sparse",
-        "targets", "uids",
+        "_last_target", "_name_bytes", "_room", "capabilities", "gids", "kinds", "modes", "offsets", "opaque", "paths", "sizes",
+        "sparse", "targets", "uids",
     )  # fmt: skip
 
     def __init__(self, room: Room | None = None) -> None:
@@ -71,6 +71,7 @@ class Entries:
         self.capabilities: set[int] = set()
         self.opaque: set[int] = set()
         self._name_bytes = 0
+        self._last_target = b""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -122,7 +123,7 @@ class Entries:
         """As ``add``, for a member whose own header says all of it, in octal numbers. ``field`` and ``link`` may go on behind
         a zero byte; ``numbers`` begins with the mode and both owners as they are written."""
         path, code = field.partition(b"\0")[0], _KINDS.get(kind, OTHER)
-        target = None if link is None else link.partition(b"\0")[0]
+        target = None if link is None else self._shared(link.partition(b"\0")[0])
         if field[0] in _ODD or _odd(path) or (kind == 0 and path[-1:] == b"/"):
             path, code = self._placed(path, kind, code, size, fail, offset)
         elif path[-1:] == b"/":
@@ -139,6 +140,12 @@ class Entries:
         self.gids.append(gid)
         if target is not None:
             self.targets[index] = target
+
+    def _shared(self, target: bytes) -> bytes:
+        """A link's target, one object for links that follow one another: hundreds of thousands may lead to one file."""
+        if target != self._last_target:
+            self._last_target = target
+        return self._last_target
 
     def _placed(
         self, name: bytes, kind: int, code: int, stored: int, fail: Callable[..., ArchiveError], offset: int

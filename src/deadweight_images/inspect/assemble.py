@@ -256,19 +256,11 @@ class Assembly:
         for database in RPM_DATABASES:
             if database in self.merged.view:
                 found.append(SkippedItem(shown(database), None, "", wording("skip.rpm"), 0))
-        for layer, member in self._loose_links():
-            entries = self.indices[layer].entries
-            reason = wording("skip.loose_link")
-            found.append(SkippedItem(shown(entries.paths[member]), self.image.layers[layer].diff_id, "", reason, 0))
+        for layer, index in enumerate(self.indices):
+            for member in self.merged.loose(layer):
+                reason, path = wording("skip.loose_link"), shown(index.entries.paths[member])
+                found.append(SkippedItem(path, self.image.layers[layer].diff_id, "", reason, 0))
         return list(self._cut(found, "skipped items"))
-
-    def _loose_links(self) -> list[tuple[int, int]]:
-        return [
-            (layer, member)
-            for layer, index in enumerate(self.indices)
-            for member in index.entries.targets
-            if index.entries.kinds[member] == columns.HARDLINK and self.merged.content(packed(layer, member)) is None
-        ]
 
     def _listed(self, tally: Tally, what: str) -> tuple[PathFigure, ...]:
         if tally.count > len(tally.listed):

@@ -54,12 +54,14 @@ def _targets(entries: Entries, budget: Budget) -> array[int]:
     """The member that each hard link names, NOWHERE for all others."""
     places = {path: member for member, path in enumerate(entries.paths)}
     found = array("i", [NOWHERE]) * len(entries)
+    last, named = None, None
     for member, target in entries.targets.items():
         if entries.kinds[member] == columns.HARDLINK:
-            path = clean(target)
-            named = places.get(path) if path is not None else None
-            if named is None or b".." in target:
-                named = _followed(entries, places, target, budget)
+            if target is not last:
+                last, path = target, clean(target)
+                named = places.get(path) if path is not None else None
+                if named is None or b".." in target:
+                    named = _followed(entries, places, target, budget)
             if named is not None and named != member:
                 found[member] = named
     return found
@@ -218,10 +220,21 @@ class Merged:
         layer, member = split(value)
         if self.layers[layer].kinds[member] != columns.HARDLINK:
             return value
+        found = self._ends(layer)[member]
+        return None if found < 0 else packed(layer, found)
+
+    def loose(self, layer: int) -> list[int]:
+        """The hard links of a layer that lead to no content."""
+        entries = self.layers[layer]
+        if columns.HARDLINK not in entries.kinds:
+            return []
+        ends = self._ends(layer)
+        return [member for member in entries.targets if ends[member] < 0 and entries.kinds[member] == columns.HARDLINK]
+
+    def _ends(self, layer: int) -> array[int]:
         if layer not in self._contents:
             self._contents[layer] = contents(self.layers[layer], Budget(f"layer {layer + 1}"))
-        found = self._contents[layer][member]
-        return None if found < 0 else packed(layer, found)
+        return self._contents[layer]
 
 
 class _Application:

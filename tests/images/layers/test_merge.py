@@ -330,6 +330,7 @@ def test_a_hard_link_through_links_and_dots_of_its_layer_leads_to_its_file(targe
 def test_hard_links_in_circles_and_to_nothing_lead_nowhere():
     view = merged(L({"a": "=b", "b": "=a", "c": "=c", "d": "=l/x", "l": "l", "e": "=nothing", "f": "=a"}))
     assert [view.content(view.view[name]) for name in (b"a", b"b", b"c", b"d", b"e", b"f")] == [None] * 6
+    assert [view.layers[0].paths[member] for member in view.loose(0)] == [b"a", b"b", b"c", b"d", b"e", b"f"]
 
 
 @pytest.mark.slow

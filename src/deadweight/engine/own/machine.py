@@ -242,6 +242,9 @@ def open_way(bridge: str, network: ipaddress.IPv4Network) -> None:
     _do("filter", "-A", bridge, "-o", bridge, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
     for out in (bridge, *_ways_out()):
         _do("filter", "-A", bridge, "-i", bridge, "-o", out, "-j", "ACCEPT")
+    # What stays on one bridge, where the kernel shows it to the firewall (br_netfilter): networks that are made in our engine are
+    # called br-ID, and the other engine lets only its own pass.
+    _does("filter", "-A", bridge, "-i", "br-+", "-o", "br-+", "-m", "physdev", "--physdev-is-bridged", "-j", "ACCEPT")
 
 
 def close_way(bridge: str) -> None:
