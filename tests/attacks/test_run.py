@@ -31,9 +31,7 @@ from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
 from deadweight_attacks.walls import wording
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.codes import raises
-from tests.support.small_images import reference
 
-PLAYGROUND = reference("playground")
 GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [%s]}]}}"
 pytestmark = pytest.mark.usefixtures("playground_image")
 

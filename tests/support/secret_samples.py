@@ -17,7 +17,6 @@ from typing import Any
 
 ALNUM = string.ascii_letters + string.digits
 BASE64 = ALNUM + "+/"
-HEX = "0123456789abcdef"
 
 _CATEGORY = {
     sre.CATEGORY_DIGIT: string.digits,

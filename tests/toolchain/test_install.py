@@ -26,7 +26,6 @@ from tests.support.codes import raises
 
 pytestmark = pytest.mark.system
 
-BARE_PATH = "/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEBIAN = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs Debian or Ubuntu")
 
 
