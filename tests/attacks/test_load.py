@@ -23,6 +23,7 @@ from deadweight_attacks.load import load_payloads
 from deadweight_attacks.model import PLACES, places_in
 from deadweight_attacks.request import PRELUDE, Filled, awk_text, holds, put
 from tests.support.codes import raises
+from tests.support.trees import shell_script
 
 GOOD = """\
 payloads:
@@ -195,9 +196,7 @@ def test_places_are_filled_and_nothing_else():
 @pytest.mark.skipif(sys.platform != "linux", reason="what is mounted is read from /proc")
 def test_a_refused_mount_is_not_taken_for_one_where_the_tool_repeats_its_source(tmp_path):
     """As busybox does of a refusal by AppArmor, but not of one for want of rights: the word in its complaint proved the attack."""
-    tool = tmp_path / "mount"
-    tool.write_text('#!/bin/sh\necho "mount: mounting $3 on $4 failed: Permission denied" >&2\nexit 1\n')
-    tool.chmod(0o755)
+    shell_script(tmp_path / "mount", 'echo "mount: mounting $3 on $4 failed: Permission denied" >&2\nexit 1')
     (tmp_path / "perl").symlink_to("/bin/false")  # which would call mount(2) itself, on this machine
     shell = next(each.shell for each in load_payloads().payloads if each.id == "mount")
     places = {**dict.fromkeys(places_in(shell), ""), "a": "bcdfghjk", "b": "mnpqrstv", "file": f"dw-{tmp_path.name}"}

@@ -22,6 +22,7 @@ from deadweight.engine import labels
 from deadweight.toolchain import helper_programs
 from deadweight_attacks import check, host
 from tests.support.attack_grounds import castle
+from tests.support.trees import shell_script
 
 pytestmark = [
     pytest.mark.engine,
@@ -36,10 +37,9 @@ def asked(tmp_path, monkeypatch) -> Path:
     """As if we were not root: sudo notes what it is asked, forgets our variables and keeps our signals away as the real one does,
     and obeys."""
     note = tmp_path / "asked"
-    program = tmp_path / "bin" / "sudo"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$*" >>{note}\nshift\nexec setsid -w env -i PATH="$PATH" "$@"\n')
-    program.chmod(0o755)
+    program = shell_script(
+        tmp_path / "bin" / "sudo", f'echo "$*" >>{note}\nshift\nexec setsid -w env -i PATH="$PATH" "$@"'
+    )
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     return note

@@ -20,6 +20,7 @@ from deadweight.records.scope import load_scope
 from deadweight.report.model import BuildRecord, Report
 from tests.support import report_samples as samples
 from tests.support.codes import parts, raises
+from tests.support.trees import shell_script
 
 SUITE = """\
 name: many
@@ -297,10 +298,8 @@ def test_a_folder_may_be_written_in_any_way(root, place):
 def test_an_older_git_is_asked_in_its_own_way(root, tmp_path, monkeypatch):
     """Before 2.30, ``git diff`` knows no ``--merge-base``."""
     real = shutil.which("git")
-    shim = tmp_path / "bin" / "git"
-    shim.parent.mkdir()
-    shim.write_text(f'#!/bin/sh\ncase "$*" in "diff "*--merge-base*) exit 129;; esac\nexec {real} "$@"\n')
-    shim.chmod(0o755)
+    refuses = 'case "$*" in "diff "*--merge-base*) exit 129;; esac'
+    shim = shell_script(tmp_path / "bin" / "git", f'{refuses}\nexec {real} "$@"')
     monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
     (root / "one/main.c").write_text("changed")
     assert set(since(root)) == {"one"}

@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
-from deadweight.report import attacks, charts, figures
+from deadweight.report import attacks, charts, figures, model
 from deadweight.report.attacks import with_splits
 from deadweight.report.compare import compare
-from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
-from deadweight.report.markdown import render_markdown
-from deadweight.report.model import (
-    AttackRecord,
-    BuildRecord,
-    CheckRecord,
-    Coverage,
-    Outcome,
-    Reachability,
-    Report,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
 from deadweight.report.table import ladders, startup_differs
 from deadweight.report.verdict import verdict
 from deadweight.report.view import view
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_samples as samples
+from tests.support.report_samples import everywhere
 
 
-def cell(outcome: Outcome, *walls: str) -> AttackRecord:
-    return AttackRecord(outcome, walls)
+def cell(outcome: model.Outcome, *walls: str) -> model.AttackRecord:
+    return model.AttackRecord(outcome, walls)
 
 
 SHELL = cell("blocked", "image")
 BY_ENGINE = cell("blocked", "seccomp", "non-root")
 TOGETHER = cell("blocked")
-TOKEN = AttackRecord(
+TOKEN = model.AttackRecord(
     "blocked", handed_in=True
 )  # whether or not its walls were tried one by one, as ``verify`` does not
 THROUGH = cell("succeeded")
 
 
-def attacked(default: dict[str, AttackRecord], hardened: dict[str, AttackRecord] | None = None) -> VariantRecord:
+def attacked(
+    default: dict[str, model.AttackRecord], hardened: dict[str, model.AttackRecord] | None = None
+) -> model.VariantRecord:
     return samples.variant(ladder="go", attacks={"default": default, **({"hardened": hardened} if hardened else {})})
 
 
-def two() -> Report:
+def two() -> model.Report:
     """The second is measured for more, as apko was, which was called 48 of 70 beside 43 of 62."""
     plain = {
         "shell": THROUGH,
@@ -66,17 +54,10 @@ def two() -> Report:
     return samples.report({"shelled": attacked(plain, hard), "small": attacked(small, hard)})
 
 
-def cells_of(report: Report, key: str, part: str = "text") -> dict[str, str]:
+def cells_of(report: model.Report, key: str, part: str = "text") -> dict[str, str]:
     (ladder,) = ladders(report)
     index = [column.key for column in ladder.columns].index(key)
     return {row.variant: getattr(row.cells[index], part) for row in ladder.rows}
-
-
-def everywhere(report: Report) -> list[str]:
-    out = io.StringIO()
-    print_comparison(report, Console(file=out, width=300))
-    page = re.sub(r"<script.*?</script>|<[^>]*>", "", render_html(report), flags=re.S)
-    return [out.getvalue(), page, render_markdown(report).replace("\\", "")]
 
 
 def test_variants_are_compared_on_the_attacks_that_were_measured_for_all_of_them() -> None:
@@ -127,7 +108,7 @@ def test_all_forms_and_the_sums_of_the_matrix_count_alike() -> None:
 # start-up
 
 
-def started(*samples_of: float, **changes: object) -> VariantRecord:
+def started(*samples_of: float, **changes: object) -> model.VariantRecord:
     median = sorted(samples_of)[len(samples_of) // 2]
     return samples.variant(ladder="go", startup_seconds=median, startup_samples=samples_of, **changes)
 
@@ -176,8 +157,8 @@ def test_a_slower_start_is_a_change_only_beyond_the_range_of_the_earlier_ones(af
 # builds
 
 
-def built(seconds: float, cache: str, *, alone: bool | None) -> VariantRecord:
-    return samples.variant(build=BuildRecord(seconds, False, samples.WHEN, "t 1", cache=cache, alone=alone))
+def built(seconds: float, cache: str, *, alone: bool | None) -> model.VariantRecord:
+    return samples.variant(build=model.BuildRecord(seconds, False, samples.WHEN, "t 1", cache=cache, alone=alone))
 
 
 def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() -> None:
@@ -205,8 +186,8 @@ def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() 
 
 def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     checks = {
-        "runs": CheckRecord("pass", True, "healthy"),
-        "vulnerabilities": CheckRecord("pass", True, "84", gated=False),
+        "runs": model.CheckRecord("pass", True, "healthy"),
+        "vulnerabilities": model.CheckRecord("pass", True, "84", gated=False),
     }
     report = samples.report({"a": samples.variant(checks=checks)})
     assert verdict(report).counts == "1 of 1 check as expected, 1 more measured without a gate. 1 of 1 variant built."
@@ -216,9 +197,11 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     assert verdict(report).counts.startswith("1 of 2 checks as expected.")
 
 
-def scanned(language: str) -> VulnerabilitiesRecord:
-    reach = Reachability("measured", reachable=0, dead_weight=7, requests=16)
-    return VulnerabilitiesRecord("scanned", Coverage("covered", language), 7, copies=140, reachability=reach)
+def scanned(language: str) -> model.VulnerabilitiesRecord:
+    reach = model.Reachability("measured", reachable=0, dead_weight=7, requests=16)
+    return model.VulnerabilitiesRecord(
+        "scanned", model.Coverage("covered", language), 7, copies=140, reachability=reach
+    )
 
 
 def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not_known() -> None:
@@ -237,7 +220,7 @@ HOSTILE = "a\u202eb\u2066c\x9bd\x7fe\x1b[2J"
 
 def test_no_order_to_a_terminal_or_of_direction_reaches_a_page_or_terminal() -> None:
     """U+202E of a service's answer reached the page and the terminal."""
-    checks = {"api": CheckRecord("fail", False, HOSTILE, evidence={"items": [{"reason": HOSTILE}]})}
+    checks = {"api": model.CheckRecord("fail", False, HOSTILE, evidence={"items": [{"reason": HOSTILE}]})}
     record = samples.variant(checks=checks, notes=(HOSTILE,), description=HOSTILE)
     for text in (*everywhere(samples.report({"a": record})), render_html(samples.report({"a": record}))):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.trees import shell_script
+
 PACKAGES = ("openssh-server", "libwrap0")
 START = """
 set -e
@@ -39,13 +41,11 @@ def ssh_server(folder: Path, engine: str) -> Iterator[int]:
     )
     host_key = " ".join((folder / "host.pub").read_text().split()[:2])
     (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key}\n")
-    (folder / "bin").mkdir()
-    client = folder / "bin" / "ssh"
-    client.write_text(
-        f'#!/bin/sh\nexec {shutil.which("ssh")} -F none -i "${{TEST_SSH_KEY:-{folder}/key}}" -o IdentitiesOnly=yes'
-        f' -o IdentityAgent=none -o UserKnownHostsFile={folder}/known "$@"\n'
+    shell_script(
+        folder / "bin" / "ssh",
+        f'exec {shutil.which("ssh")} -F none -i "${{TEST_SSH_KEY:-{folder}/key}}" -o IdentitiesOnly=yes'
+        f' -o IdentityAgent=none -o UserKnownHostsFile={folder}/known "$@"',
     )
-    client.chmod(0o755)
     environment = {"LD_LIBRARY_PATH": str(libraries), "PATH": _path()}
     argv = ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), str(program)]
     serving: list[subprocess.Popen[bytes]] = []

@@ -22,6 +22,7 @@ from tests.support import image_samples as samples
 from tests.support.codes import parts, raises
 from tests.support.image_samples import honest_layer as layer
 from tests.support.tools_path import put_ours_on_path
+from tests.support.trees import shell_script as script
 
 CRANE = "0.21.9"
 
@@ -39,12 +40,6 @@ def path(tmp_path, monkeypatch, cache) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     return folder
-
-
-def script(where: Path, text: str) -> Path:
-    where.write_text(f"#!/bin/sh\n{text}\n")
-    where.chmod(0o755)
-    return where
 
 
 def ours(name: str, text: str) -> Path:

@@ -23,6 +23,7 @@ from deadweight.toolchain import catalogue, pins, system, tool_cache
 from deadweight.toolchain.find import find, look
 from tests.support import installing
 from tests.support.codes import raises
+from tests.support.trees import shell_script as script
 
 pytestmark = pytest.mark.system
 
@@ -45,12 +46,6 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 def _holds_no_tool(folder: str) -> bool:
     return not any(Path(folder, name).exists() for name in ("crane", "ko", "apko", "melange", "nfpm", "trivy"))
-
-
-def script(where: Path, text: str) -> Path:
-    where.write_text(f"#!/bin/sh\n{text}\n")
-    where.chmod(0o755)
-    return where
 
 
 def leftovers(cache: Path) -> list[str]:

@@ -32,6 +32,7 @@ from tests.support.json_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from tests.support.small_images import go_program
 from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.tools
 SUITE = """\
@@ -458,10 +459,8 @@ def test_which_bucket_covers_which_system(family, version, bucket, known):
 
 def fake_scanner(folder: Path, script: str) -> str:
     """A program in the scanner's place, for failures that the real one is hard to bring to."""
-    folder.mkdir()
-    program = folder / "trivy"
-    program.write_text(f"#!/bin/sh\ncase $1 in --version|version) echo 'Version: 0.76.0'; exit 0;; esac\n{script}\n")
-    program.chmod(0o755)
+    known = "case $1 in --version|version) echo 'Version: 0.76.0'; exit 0;; esac"
+    shell_script(folder / "trivy", f"{known}\n{script}")
     return f"{folder}:{os.environ['PATH']}"
 
 
