@@ -204,6 +204,8 @@ def fuzz(session: nox.Session) -> None:
         "pytest",
         "-n0",
         "-q",
+        "-m",
+        "slow or not slow",
         "tests/images/inspect/test_cost.py",
         "tests/images/inspect/test_fuzz.py",
         "tests/suite/test_fuzz.py",

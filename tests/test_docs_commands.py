@@ -1,4 +1,4 @@
-"""Every command that a page shows: executed here as a reader would, in a shell, or named below with the test that does it."""
+"""Every command that a page shows: executed here as a reader would, or named below with the test that does it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.support.invoking import TASKS
+from tests.support.invoking import TASKS, ended
 from tests.support.small_images import docker_archive
 from tests.support.small_project import put_built, write_suite
 from tests.test_docs import FENCE, PAGES
@@ -182,19 +182,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shell(folder: Path, command: str, code: int) -> str:
-    """What a command prints, run by a shell."""
+    """What a command prints; a shell runs it where it is more than words."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path} | dict.fromkeys(("GITHUB_STEP_SUMMARY", "CI"), "")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-    )
+    program, *words = command.split()
+    if program == "invoke" and re.fullmatch(r"[\w ./:-]+", command):
+        done = ended(folder, *words, env=environment)
+    else:
+        bash = ["bash", "-euo", "pipefail", "-c", command]
+        done = subprocess.run(
+            bash, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+        )
     assert done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
     assert "Traceback" not in done.stderr
     return done.stdout

@@ -39,6 +39,7 @@ def digest(folder: Path, values: dict[str, str] | None = None, ignore: tuple[str
     return Digests().of(Inputs((folder,), ignore, values or {}), folder.parent).digest
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(first=trees, second=trees)
 def test_same_tree_same_fingerprint_other_tree_other_fingerprint(tmp_path_factory, first, second):

@@ -88,6 +88,7 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("suite")
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(2_500), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(document=documents)
 def test_generated_documents(folder, document):

@@ -382,7 +382,7 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("suite")
 
 
-@pytest.mark.system  # seconds
+@pytest.mark.slow
 @settings(max_examples=examples(1_500), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(place=st.sampled_from(SCALARS), value=values)
 def test_what_is_read_can_be_used(folder, place, value):
