@@ -154,6 +154,7 @@ def test_a_registry_that_serves_something_else(project, registry, mode, words):
         assert len(opened.image.layers) >= 2
 
 
+@pytest.mark.slow
 def test_a_slow_registry_only_takes_longer(project, registry):
     registry.mode = "slow"
     assert project.build("v").config_digest

@@ -168,6 +168,7 @@ print(LocalRegistry(Path(sys.argv[1]), lambda: find("docker-registry").path).ens
 """
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_homes_side_by_side_have_a_registry_each_and_runs_of_one_home_share_one(tmp_path):
     """Each started by two runs at the same moment, again and again; what another took meanwhile is not taken for one's own."""

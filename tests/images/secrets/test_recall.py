@@ -302,6 +302,7 @@ def test_recall_on_what_a_peer_calls_a_secret(peer, corpus, found):
     assert 100 * (len(true) - len(missed)) / len(true) >= LEAST[peer], missed
 
 
+@pytest.mark.slow
 def test_false_alarms_on_what_peers_call_none(corpus, found):
     for false in (
         [case for cases in corpus.values() for case in cases if not case.true],
