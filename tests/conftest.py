@@ -1,7 +1,5 @@
 """Fixtures that several test modules share: the engine, and small real images in it."""
 
-from __future__ import annotations
-
 import collections
 import gc
 import itertools

@@ -1,7 +1,5 @@
 """Which tests ``pytest --changed`` runs."""
 
-from __future__ import annotations
-
 import subprocess
 
 import pytest

@@ -1,7 +1,5 @@
 """Every command that a page shows: executed here as a reader would, or named below with the test that does it."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The public API for plug-ins, a package that uses nothing else, and what a broken plug-in looks like to a user."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

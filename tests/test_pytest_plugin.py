@@ -1,7 +1,5 @@
 """The pytest plugin, run as users run it: a pytest of its own on a project of its own."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

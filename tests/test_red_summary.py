@@ -1,7 +1,5 @@
 """The end of a red run's log: the first failure's reason, and what failed because of it as one cause."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

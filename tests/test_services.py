@@ -3,8 +3,6 @@
 They run on loopback and get harmless scripts only.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """A test that ends what it did not start, or locks what others use, fails."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Attacks of who runs beside the service already: on a service that knows no AWK, behind the very walls that the service has."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re

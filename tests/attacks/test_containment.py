@@ -1,7 +1,5 @@
 """What keeps attacks where they are: no way out, bounds on memory, disk and time, and nothing left behind, even after kill -9."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import fcntl

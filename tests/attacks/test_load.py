@@ -1,7 +1,5 @@
 """Payload files: ours is whole and sound; what is wrong in a project's own is told with file, line and key."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

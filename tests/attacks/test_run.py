@@ -1,7 +1,5 @@
 """Attacks on real containers: outcomes, walls, gates, a service that dies or never comes up, and that nothing is left behind."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

@@ -1,7 +1,5 @@
 """Postures as run options: what each wall changes, and the outer bound that none of them can leave."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import replace
 from pathlib import Path

@@ -4,8 +4,6 @@ Kubernetes' and Amazon's own schemas take it.
 ``python -m tests.attacks.test_written`` writes the file of texts anew; look at what changed in it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

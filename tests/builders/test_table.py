@@ -1,7 +1,5 @@
 """Which builder a name means, and what a third party's builder may do to us."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Attacks by a user who is not root but has sudo: a process of root's does them, and ends when we do; and without sudo."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import signal

@@ -1,7 +1,5 @@
 """The checks on real containers: a good service, and each way in which one misbehaves."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

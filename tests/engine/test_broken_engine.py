@@ -1,7 +1,5 @@
 """An engine that answers and can run nothing: it is missing, no image is blamed for it, and set-up gets it back."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

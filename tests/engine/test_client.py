@@ -1,7 +1,5 @@
 """The engine, driven for real."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

@@ -1,7 +1,5 @@
 """Finding an engine, and an engine of our own beside another one: start, kill, start again, stop, nothing left."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """How a container is run: the options, and what each engine makes of them."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json

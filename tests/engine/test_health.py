@@ -1,7 +1,5 @@
 """How a service is asked whether it is up, and what it listens on: against real containers."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time

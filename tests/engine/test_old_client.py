@@ -1,7 +1,5 @@
 """A Docker client that is too old for the engine: it is told before a build, and set-up brings a newer buildx."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

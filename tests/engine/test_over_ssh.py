@@ -1,7 +1,5 @@
 """An engine that is reached over SSH: a real client, a real server, and the tests' engine behind them."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Iterator

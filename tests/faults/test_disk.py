@@ -1,7 +1,5 @@
 """Disks that are full, read-only, or hold something else than was written; files that change under a build."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Killed, hung, raced: whatever ends a run, nothing is left running or half-written, and the next run is right."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

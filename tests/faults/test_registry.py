@@ -3,8 +3,6 @@
 The registry is a real HTTP server on loopback with one small base image; ko and apko are the real tools.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """``python -m deadweight_images``: what ``invoke layers --archive`` prints, without any other package of ours."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Fingerprints change when and only when an input does."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

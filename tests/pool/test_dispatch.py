@@ -1,7 +1,5 @@
 """Who builds what: pure judgement over endpoints that nobody asks."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

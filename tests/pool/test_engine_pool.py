@@ -1,7 +1,5 @@
 """Checks on several engines: the tests' own one, reached by addresses of their own, which can be lost in the midst of it."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 

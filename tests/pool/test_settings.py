@@ -1,7 +1,5 @@
 """Which pool is meant, and what is said of one that is written wrongly."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

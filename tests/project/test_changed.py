@@ -1,7 +1,5 @@
 """Only what changed: which variants a commit reaches, told by what their fingerprints are made of."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Where no engine can be had: what needs none is set up, built and checked; the rest is named, with the reason and exit code 3."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Collecting reads what is on disk: stale, damaged and missing evidence is not measured, never a figure."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import asdict, replace
 

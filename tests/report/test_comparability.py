@@ -1,7 +1,5 @@
 """What is compared is comparable: one denominator for attacks, ranges for start-up, like with like for builds."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

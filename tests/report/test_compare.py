@@ -1,7 +1,5 @@
 """What changed since an earlier report: nothing out of noise, nothing out of what was not measured, every regression."""
 
-from __future__ import annotations
-
 import subprocess
 from dataclasses import replace
 

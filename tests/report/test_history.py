@@ -1,7 +1,5 @@
 """The history: a line for each report that says anything new, kept where state folders come and go."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """``report.json``: what is written validates against the published schema, and what is not a report is refused."""
 
-from __future__ import annotations
-
 import json
 import runpy
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The verdict on a pull request: what this change did, apart from bases, the database, and measuring anew."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from deadweight.records.scope import Scope

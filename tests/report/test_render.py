@@ -1,7 +1,5 @@
 """Markdown, HTML and console: everything known is shown, nothing unknown is shown as a figure, nothing smuggled in runs."""
 
-from __future__ import annotations
-
 import io
 import re
 from dataclasses import replace

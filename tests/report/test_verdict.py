@@ -1,7 +1,5 @@
 """The verdict: what failed, what is not known, which variant to ship and what it costs; the same words in every form."""
 
-from __future__ import annotations
-
 import io
 import re
 from dataclasses import replace

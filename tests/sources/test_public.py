@@ -1,7 +1,5 @@
 """The registry, mirror and auto sources against real servers under the public host names, with TLS from a private CA."""
 
-from __future__ import annotations
-
 import base64
 import json
 import sys

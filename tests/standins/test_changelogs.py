@@ -1,7 +1,5 @@
 """Fixes out of changelogs, in real packages that dpkg-deb packed."""
 
-from __future__ import annotations
-
 import gzip
 import shutil
 import subprocess

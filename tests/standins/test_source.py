@@ -1,7 +1,5 @@
 """The local source: its registry survives everything, its stand-ins are what they say, and made twice they are the same."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

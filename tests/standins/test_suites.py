@@ -1,7 +1,5 @@
 """Releases of the OS, their package sources, this machine's further CAs, and packages of npm's registry."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Configuration loading survives 10,000 documents (2,000 in a run of the suite): a Suite, or a ConfigError that names its place."""
 
-from __future__ import annotations
-
 import random
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every value that can be written wrongly is refused when the suite is read, with file, line, key and what was expected."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Assert which error or message came, by code and fields: the wording is for people, and lives in each package's messages.toml."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar

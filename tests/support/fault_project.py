@@ -5,8 +5,6 @@ runner as the real builders, and keeps what they leave in ``out``. Every process
 environment, so that a test can tell whether anything was left running.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -15,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support.invoking import SECONDS, TASKS, Started, ended, start
 from tests.support.processes import MARK, alive
@@ -81,7 +79,7 @@ class FaultProject:
     more: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, folder: Path, **runs: str) -> FaultProject:
+    def make(cls, folder: Path, **runs: str) -> Self:
         project = cls(folder / "project", folder / "plugins")
         info = project.plugins / "script_builder-1.0.dist-info"
         info.mkdir(parents=True)

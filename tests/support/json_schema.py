@@ -1,7 +1,5 @@
 """What JSON Schemas say of documents."""
 
-from __future__ import annotations
-
 import functools
 import importlib.resources
 import json
@@ -13,13 +11,13 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 
-def validator(schema: Any, *, draft: str = "Draft202012Validator", formats: bool = False) -> Validator:
+def validator(schema: Any, *, draft: str = "Draft202012Validator", formats: bool = False) -> "Validator":
     """``formats`` has dates and addresses looked at too. Raises SchemaError where it is no schema of this draft."""
     return _validator(json.dumps(schema), draft, formats)
 
 
 @functools.cache  # half a second each, as long as a hundred documents take
-def _validator(schema: str, draft: str, formats: bool) -> Validator:
+def _validator(schema: str, draft: str, formats: bool) -> "Validator":
     import jsonschema  # compiles grammars of its own for seconds, and every worker reads every file of tests
 
     kind = getattr(jsonschema, draft)

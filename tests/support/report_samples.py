@@ -1,7 +1,5 @@
 """Made-up records for the report's tests. Nothing here was measured; the figures only have the right shape."""
 
-from __future__ import annotations
-
 import io
 import re
 from dataclasses import replace

@@ -4,8 +4,6 @@
 that is base64, a structure that must decode) has a maker of its own.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import random

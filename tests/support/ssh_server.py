@@ -1,7 +1,5 @@
 """An SSH server of the operating system's, started on loopback for as long as a test needs it; nothing is installed."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import socket

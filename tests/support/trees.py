@@ -1,7 +1,5 @@
 """Folders with files."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections.abc import Mapping

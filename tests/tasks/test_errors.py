@@ -3,8 +3,6 @@
 Nothing is printed on stdout, and no file is changed.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """``invoke layers`` as people call it: archives, a variant, the engine and a registry; exit codes, text, JSON and files."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

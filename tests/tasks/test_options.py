@@ -1,7 +1,5 @@
 """Options of tasks: a wrong value ends with 2 and says what is expected, before anything is done."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

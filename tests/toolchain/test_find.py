@@ -1,7 +1,5 @@
 """Finding tools: what is on PATH, what is ours, and why something will not do."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Getting tools for real, and what happens when it cannot be done."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Podman's own build: what it lacks, whose words it says, and a real build where Podman is installed."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Jib, for real: Maven, no engine, a base from the local source. The first run on a machine fills Maven's local repository."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import re

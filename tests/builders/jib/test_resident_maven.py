@@ -1,7 +1,5 @@
 """A Maven that stays, for real: what it builds, what it must not remember, and how it ends."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

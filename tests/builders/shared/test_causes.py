@@ -1,7 +1,5 @@
 """Each failed build is reported as what it is: its cause, the instruction, the program's own words, and the step that helps."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path

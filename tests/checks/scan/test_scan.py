@@ -1,7 +1,5 @@
 """Scans with the real scanner and small databases of our own: three states, gates, exceptions, and every bad input."""
 
-from __future__ import annotations
-
 import json
 import os
 import tarfile

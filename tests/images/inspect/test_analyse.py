@@ -1,7 +1,5 @@
 """The whole look: hidden files with both instructions, secrets wherever they are, packages, caches, streams, extraction."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import gzip

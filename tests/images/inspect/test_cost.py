@@ -3,8 +3,6 @@
 ``nox -s fuzz`` tries many more compositions of the pieces, of larger sizes.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import gzip

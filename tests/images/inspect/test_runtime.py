@@ -1,7 +1,5 @@
 """What runs the service of an image, however its entry point is written and however large the program is."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

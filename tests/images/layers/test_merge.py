@@ -1,7 +1,5 @@
 """The merged view: rule by rule, and against what a real engine makes of the same layers."""
 
-from __future__ import annotations
-
 import tarfile
 import time
 

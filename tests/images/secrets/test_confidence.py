@@ -1,7 +1,5 @@
 """How sure a finding is, and today's tokens: what their own shape tells is found wherever it stands."""
 
-from __future__ import annotations
-
 import random
 import string
 import uuid

@@ -1,7 +1,5 @@
 """Secrets in image configs."""
 
-from __future__ import annotations
-
 import random
 import string
 import time

@@ -3,8 +3,6 @@
 Names that other tools pass over, encodings, nesting, and content that breaks assumptions about lines and text.
 """
 
-from __future__ import annotations
-
 import base64
 import bz2
 import gzip

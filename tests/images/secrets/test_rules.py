@@ -1,7 +1,5 @@
 """Every rule: it compiles, it finds a text made for it, and the matcher never misses what the exact pattern would find."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The scanner as others use it: engines, cache, bounds, threads."""
 
-from __future__ import annotations
-
 import base64
 import bz2
 import dataclasses

@@ -1,7 +1,5 @@
 """What is too big to be looked into is listed with its reason, never passed over in silence; what can be looked into, is."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import lzma

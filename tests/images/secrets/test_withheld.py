@@ -1,7 +1,5 @@
 """A secret in a name or in a place is printed and published nowhere; what only looks like one stays as it is."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import random

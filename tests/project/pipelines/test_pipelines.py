@@ -1,7 +1,5 @@
 """Pipelines as printed: their checkers take them, and their steps do what they say, each machine with a state of its own."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
