@@ -281,3 +281,33 @@ def built(program: Program, log: Path) -> Path:
     """The program, built now where it is not there yet."""
     path = tool_cache.program_path(program)
     return path if path.is_file() else golang.build(program, log)
+
+
+@contextlib.contextmanager
+def half_core(name: str) -> Iterator[Path]:
+    """A control group whose processes have half a core together, of either version."""
+    old = Path("/sys/fs/cgroup/cpu").is_dir()
+    folder = Path("/sys/fs/cgroup/cpu" if old else "/sys/fs/cgroup", name)
+    folder.mkdir()
+    try:
+        if old:
+            (folder / "cpu.cfs_quota_us").write_text("50000")
+        else:
+            (folder / "cpu.max").write_text("50000 100000")
+        yield folder
+    finally:
+        for each in (folder, *Path("/sys/fs/cgroup").glob(f"*/{name}")):  # runc makes one in each hierarchy
+            _remove_group(each)
+
+
+def _remove_group(folder: Path) -> None:
+    for _ in range(50):  # the last process may be on its way
+        with contextlib.suppress(OSError):
+            for below in sorted(folder.rglob("*"), reverse=True):
+                if below.is_dir():
+                    below.rmdir()
+            folder.rmdir()
+            return
+        if not folder.exists():
+            return
+        time.sleep(0.1)
