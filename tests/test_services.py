@@ -20,6 +20,7 @@ import pytest
 
 from deadweight.builders.jib.maven import SHORT_LIVED
 from tests.support import ROOT, TESTS
+from tests.support.fault_project import wait_for
 from tests.support.playground_process import Answer, Running, environment, running
 from tests.support.small_images import go_program
 
@@ -321,7 +322,7 @@ def test_as_process_one_it_collects_orphans_and_stops_on_sigterm(argv, tmp_path)
             for n in range(1, 6)
         ]
         assert codes == [1, 2, 3, 4, 5]
-        _eventually("all orphans are collected", lambda: _children(first) == [])
+        wait_for(lambda: _children(first) == [], 5)
         os.kill(first, signal.SIGTERM)
         assert held.process.wait(5) == 0
 
@@ -329,10 +330,3 @@ def test_as_process_one_it_collects_orphans_and_stops_on_sigterm(argv, tmp_path)
 def _children(pid: int) -> list[int]:
     text = "".join(file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children"))
     return [int(word) for word in text.split()]
-
-
-def _eventually(what: str, holds) -> None:
-    end = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < end, f"not within five seconds: {what}"
-        time.sleep(0.05)

@@ -664,10 +664,7 @@ def test_after_kill_9_the_guard_ends_the_attacks(run, engine):
     """In a moment, and without anybody starting anything."""
     run.kill()
     ended(run)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and left(engine, run.pid):
-        time.sleep(0.1)
-    assert left(engine, run.pid) == []
+    wait_for(lambda: not left(engine, run.pid), 10)
 
 
 def test_the_guard_goes_on_until_nothing_is_left(monkeypatch):

@@ -20,6 +20,7 @@ from deadweight.engine import labels
 from deadweight.toolchain import helper_programs
 from deadweight_attacks import check, host
 from tests.support.attack_grounds import castle
+from tests.support.fault_project import wait_for
 from tests.support.trees import shell_script
 
 pytestmark = [
@@ -119,10 +120,7 @@ def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engi
     finally:
         _run.reset_cancel()
     assert [type(each) for each in outcome] == [Interrupted]
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and set(_ours(engine)) - before:
-        time.sleep(0.2)
-    assert set(_ours(engine)) <= before
+    wait_for(lambda: set(_ours(engine)) <= before)
 
 
 def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeypatch):
@@ -175,11 +173,8 @@ def test_it_ends_with_a_caller_that_nobody_waits_for(tmp_path, monkeypatch):
 def test_the_order_is_withdrawn_when_its_time_is_over(tmp_path):
     order = tmp_path / "order"
     order.touch()
-    deadline = time.monotonic() + 10
     with as_root._withdrawn(order, 0.1):
-        while order.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not order.exists()
+        wait_for(lambda: not order.exists(), 10)
 
 
 @pytest.mark.slow

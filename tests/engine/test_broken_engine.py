@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.tasks.verify import raise_if_bad
 from tests.support.codes import codes
+from tests.support.fault_project import wait_for
 from tests.support.installing import install
 from tests.support.invoking import TASKS, invoke, module
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
@@ -74,10 +74,7 @@ def test_a_well_engine_runs_the_probe_and_keeps_nothing_of_it(engine):
     before = probes(engine)  # of another run that looks at this engine now, or was killed while it did
     assert broken_engine.broken_engine(engine) is None
     assert not [each for each in own_leftovers(engine) if broken_engine.PURPOSE in each.name]
-    deadline = time.monotonic() + 20  # another run may look at this engine just now
-    while not probes(engine) <= before and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert probes(engine) <= before
+    wait_for(lambda: probes(engine) <= before, 20)  # another run may look at this engine just now
 
 
 @pytest.mark.parametrize(("said", "is_lost"), [(["it took long", ""], False), (["no bridge", "no bridge"], True)])

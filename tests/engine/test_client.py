@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from http.client import HTTPException
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +27,7 @@ from deadweight.engine.sidecar import shell_in, user_of, words_beside, words_ins
 from deadweight.engine.tunnel_client import route_to
 from deadweight.suite.model import Health, RunSettings
 from tests.support.codes import codes, raises
+from tests.support.fault_project import wait_for
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers
 
@@ -543,10 +543,7 @@ def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(en
         )
         assert done.returncode == 0, done.stderr
         assert {"app", "etc", "65534", "/app", "nobody:x:65534:65534::/:/bin/false"} <= set(done.stdout.split())
-    deadline = time.monotonic() + 60
-    while any(each.labels[labels.PURPOSE] == "shell" for each in own_leftovers(engine)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not [each for each in own_leftovers(engine) if each.labels[labels.PURPOSE] == "shell"]
+    wait_for(lambda: not any(each.labels[labels.PURPOSE] == "shell" for each in own_leftovers(engine)))
 
 
 @pytest.mark.slow
@@ -567,9 +564,7 @@ def test_a_user_is_told_by_the_number_that_the_container_knows():
     """An engine without root maps the users of its containers to others of the machine."""
     with subprocess.Popen(["unshare", "--user", "sleep", "60"]) as process:
         own, there = Path("/proc/self/ns/user").readlink(), Path(f"/proc/{process.pid}/ns/user")
-        deadline = time.monotonic() + 10
-        while there.readlink() == own and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(lambda: there.readlink() != own, 10)
         Path(f"/proc/{process.pid}/uid_map").write_text("0 0 1\n1 1000 100\n")
         told = [sidecar._inside(process.pid, "uid", number) for number in (0, 1000, 1099, 5000)]
         process.kill()

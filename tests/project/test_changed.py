@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from deadweight.records.scope import load_scope
 from deadweight.report.model import BuildRecord, Report
 from tests.support import report_samples as samples
 from tests.support.codes import parts, raises
-from tests.support.trees import shell_script
+from tests.support.trees import git, shell_script, written
 
 SUITE = """\
 name: many
@@ -42,21 +41,11 @@ FILES = {
 }
 
 
-def git(root: Path, *words: str) -> str:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *identity, *words], cwd=root, check=True, capture_output=True, text=True, timeout=60)
-    return done.stdout.strip()
-
-
 @pytest.fixture
 def root(tmp_path) -> Path:
     """A project in a folder of its repository, with one commit."""
     root = tmp_path / "repository" / "project"
-    for name, text in FILES.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    (root / ".deadweight").mkdir()
-    (root / ".deadweight" / "settings.json").write_text('{"source": "registry"}')
+    written(root, {**FILES, ".deadweight/settings.json": '{"source": "registry"}'})
     git(root.parent, "init", "-q", "-b", "main")
     (root.parent / ".gitignore").write_text(".deadweight\n")
     git(root.parent, "add", "-A")
@@ -92,8 +81,7 @@ def test_nothing_changed(root):
     ],
 )
 def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
-    (root / file).parent.mkdir(parents=True, exist_ok=True)
-    (root / file).write_text("changed")
+    written(root, {file: "changed"})
     found = since(root)
     assert list(found) == reached
     assert all(file in why for why in found.values())
@@ -162,9 +150,7 @@ def test_a_revision_that_is_none_is_told(root, revision, code):
 
 
 def test_outside_of_git_that_is_told(tmp_path):
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    written(tmp_path, FILES)
     with raises(UsageError, "project.not_in_git", folder=tmp_path):
         since(tmp_path)
     assert head(tmp_path) is None

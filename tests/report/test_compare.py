@@ -1,6 +1,5 @@
 """What changed since an earlier report: nothing out of noise, nothing out of what was not measured, every regression."""
 
-import subprocess
 from dataclasses import replace
 
 import pytest
@@ -16,6 +15,7 @@ from deadweight.report.markdown import comparison_markdown
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_samples as samples
 from tests.support.codes import codes
+from tests.support.trees import git
 
 
 def one(record: model.VariantRecord) -> model.Report:
@@ -335,9 +335,8 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -
     folder = tmp_path / "public"
     folder.mkdir()
     (folder / "report.json").write_bytes(to_json(report))
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.invalid"]
     for words in (["init", "-q", "-b", "main"], ["add", "public"], ["commit", "-q", "-m", "a report"]):
-        subprocess.run([*git, *words], check=True)
+        git(tmp_path, *words)
     for against in ("public", "public/report.json", str(folder), "main:public/report.json", "HEAD:public/report.json"):
         assert earlier(against, tmp_path) == report
     monkeypatch.chdir(folder)
@@ -363,7 +362,7 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -
     ],
 )
 def test_what_names_no_report_is_one_clear_error(tmp_path, against, error, code) -> None:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    git(tmp_path, "init", "-q")
     with pytest.raises(error) as raised:
         earlier(against, tmp_path)
     assert (raised.value.exit_code, raised.value.code) == (2, code)

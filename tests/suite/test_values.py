@@ -25,6 +25,7 @@ from deadweight.suite.values import Text
 from tests.support.codes import raises
 from tests.support.examples import examples
 from tests.support.invoking import invoke
+from tests.support.trees import plug_in
 
 WHOLE = """\
 name: demo
@@ -347,12 +348,8 @@ def test_a_check_that_a_plug_in_brings_may_be_expected_to_fail(tmp_path, monkeyp
         load(tmp_path, text)
     assert caught.value.key == "variants.a.checks.other.theirs"
 
-    installed = tmp_path / "theirs-1.0.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (installed / "entry_points.txt").write_text("[deadweight.checks]\ntheirs = theirs:Check\n")
-    (tmp_path / "theirs.py").write_text("class Check:\n    def run(self, subject): ...\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    code = "class Check:\n    def run(self, subject): ...\n"
+    monkeypatch.syspath_prepend(plug_in(tmp_path, "theirs", "checks", {"theirs": "theirs:Check"}, theirs=code))
     assert load(tmp_path, text).variants[0].expect == {"theirs": "fail"}
 
 

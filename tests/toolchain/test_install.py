@@ -21,6 +21,7 @@ from deadweight.toolchain import catalogue, pins, system, tool_cache
 from deadweight.toolchain.find import find, look
 from tests.support import installing
 from tests.support.codes import raises
+from tests.support.fault_project import wait_for
 from tests.support.trees import shell_script as script
 
 pytestmark = pytest.mark.system
@@ -209,9 +210,7 @@ def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
         assert process.stdout is not None
         assert process.stdout.readline() == "getting crane\n"
         scratch = cache / "tools"
-        deadline = time.monotonic() + 20
-        while not leftovers(cache) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(lambda: leftovers(cache), 20)
         time.sleep(0.5)
         assert leftovers(cache)
         process.send_signal(signal.SIGINT)

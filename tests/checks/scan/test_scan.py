@@ -25,6 +25,7 @@ from deadweight.tasks.verify import raise_if_bad
 from deadweight.toolchain import trivy_cache
 from tests.support import ROOT
 from tests.support.codes import codes, details, raises
+from tests.support.http_servers import Answering, served
 from tests.support.invoking import invoke
 from tests.support.json_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
@@ -547,25 +548,18 @@ def test_an_sbom_is_the_same_before_and_after_a_scan(world, archives):
 
 def test_a_scan_calls_nobody(world, archives, monkeypatch):
     """By default the scanner asks its maker for newer versions and tells it that it runs."""
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-    from threading import Thread
-
     from deadweight.checks.scan.sbom import write_sboms
 
     called = []
 
-    class Trap(BaseHTTPRequestHandler):
+    class Trap(Answering):
         def do_CONNECT(self):
             called.append(self.path)
             self.send_error(403)
 
         do_GET = do_POST = do_CONNECT
 
-        def log_message(self, *_):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Trap) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+    with served(Trap) as server:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("NO_PROXY", "")
@@ -573,7 +567,6 @@ def test_a_scan_calls_nobody(world, archives, monkeypatch):
         subject = subjects(world, archives)["debian"]
         assert CHECK.run(subject).data["total"] == 4
         write_sboms(subject)
-        server.shutdown()
     assert called == []
 
 

@@ -222,11 +222,6 @@ PLACES = {
 }
 
 
-@pytest.fixture(scope="module")
-def scanner():
-    return Scanner.default()
-
-
 @pytest.mark.parametrize("place", PLACES)
 def test_place_is_found(place, scanner):
     path, make = PLACES[place]

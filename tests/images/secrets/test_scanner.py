@@ -30,11 +30,6 @@ RULES = load_rules()
 
 
 @pytest.fixture(scope="module")
-def scanner():
-    return Scanner.default()
-
-
-@pytest.fixture(scope="module")
 def plain():
     return Scanner(matcher.PlainMatcher(RULES))
 
