@@ -28,6 +28,7 @@ from tests.support.fault_project import wait_for
 from tests.support.installing import install
 from tests.support.invoking import TASKS, invoke, module
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+from tests.support.trees import written
 
 pytestmark = [
     pytest.mark.system,
@@ -98,9 +99,7 @@ def test_the_probe_is_a_program_of_its_architecture(architecture, tmp_path):
 def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it_back(
     alone, tmp_path, misbehaving_archive
 ):
-    (tmp_path / "project" / "src").mkdir(parents=True)
-    (tmp_path / "project" / "Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")
-    (tmp_path / "project" / "src" / "a.txt").write_text("a\n")
+    written(tmp_path, {"project/Dockerfile": "FROM scratch\nCOPY nowhere /\n", "project/src/a.txt": "a\n"})
     suite = write_suite(tmp_path / "project", SUITE)
     (suite.root / "tasks.py").write_text(TASKS)
     built = put_built(suite, "v", misbehaving_archive, IMAGE)

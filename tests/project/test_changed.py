@@ -89,8 +89,7 @@ def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
 
 def test_a_project_below_a_state_folder_is_no_state(tmp_path):
     root = tmp_path / ".deadweight" / "work"
-    (root / "one").mkdir(parents=True)
-    (root / "one/Dockerfile").write_text("FROM scratch\n")
+    written(root, {"one/Dockerfile": "FROM scratch\n"})
     (root / "deadweight.yaml").write_text(
         "name: a\ndefaults: {port: 8080, health: {path: /healthz}}\n"
         "variants:\n  one: {builder: dockerfile, source: one, dockerfile: one/Dockerfile}\n"

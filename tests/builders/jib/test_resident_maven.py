@@ -288,8 +288,7 @@ def test_it_is_left_out_where_it_could_make_a_difference(source, tmp_path, monke
         with raises(DeadweightError, "jib.socket_path_too_long"):
             resident_maven._place("0" * 16)
         assert call(source, "compile") == plain
-    (source / ".mvn").mkdir()
-    (source / ".mvn" / "jvm.config").write_text("-Xmx64m\n")
+    written(source, {".mvn/jvm.config": "-Xmx64m\n"})
     assert call(source, "compile") == plain
     wrapper = source / "mvnw"
     wrapper.write_text("#!/bin/sh\n")
