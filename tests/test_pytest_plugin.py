@@ -173,7 +173,6 @@ def test_checks_run_as_tests(built_project, engine):
     assert properties["stand_in"] == "false"
     state = State(built_project)
     kept = load(Evidence, state.evidence("good", "api"))
-    assert kept is not None
     assert (kept.status, [item["name"] for item in kept.data["items"]]) == ("fail", ["the json", "wrong"])
     assert load(Evidence, state.evidence("good", "runs")).status == "pass"
     assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]

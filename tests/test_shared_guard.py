@@ -31,7 +31,6 @@ def cache(tmp_path):
 def theirs(cache) -> Iterator[subprocess.Popen[str]]:
     """A process that is there before the guard."""
     with subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
         assert process.stdout.readline() == "up\n"
         yield process
         process.kill()

@@ -363,7 +363,6 @@ with Engine.connect(sys.argv[1], project="deadweight-killed") as engine, engine.
 def start_child(engine: Engine, image: str) -> tuple[subprocess.Popen[str], set[str]]:
     """Who has a container, a network and an image there, and what they are called."""
     child = subprocess.Popen([sys.executable, "-c", KILLED, engine.host, image], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
     made = set(child.stdout.readline().split())
     assert len(made) == 3
     return child, made
@@ -375,7 +374,6 @@ def names_and_ids(engine: Engine) -> set[str]:
 
 def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_image):
     child, made = start_child(engine, misbehaving_image)
-    assert child.stdout is not None
     with child.stdout:
         child.kill()
         child.wait()
@@ -387,7 +385,6 @@ def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_i
 @pytest.mark.slow
 def test_ctrl_c_removes_everything_and_a_living_process_is_left_alone(engine, misbehaving_image):
     child, made = start_child(engine, misbehaving_image)
-    assert child.stdout is not None
     with child.stdout:
         engine.cleanup_stale()
         assert made <= names_and_ids(engine)

@@ -1,5 +1,7 @@
 """Finding an engine, and an engine of our own beside another one: start, kill, start again, stop, nothing left."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
@@ -36,14 +38,11 @@ from deadweight.project.survey import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
 from tests.support.codes import codes, details, raises
-from tests.support.fault_project import wait_for
 from tests.support.installing import install
 from tests.support.small_images import docker_archive, go_program, placed, program
-from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.system
 
-BROKEN = "echo 'failed to start daemon: no such luck' >&2\nexit 1"
 needs_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
     reason="an engine of our own needs root and dockerd",
@@ -188,8 +187,12 @@ def test_an_engine_that_was_chosen_to_be_built_is_told_of_once_and_the_systems_i
     cache.mkdir()
     kept.write_text('{"engine": "current-overlay2"}')
     images.mkdir()
-    said = f"case $* in --version) echo Docker version 20.10.24;; *) echo started >>{tmp_path}/started; exit 1;; esac"
-    program = shell_script(tmp_path / "bin" / "dockerd", said)
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "dockerd"
+    program.write_text(
+        f"#!/bin/sh\ncase $* in --version) echo Docker version 20.10.24;; *) echo started >>{tmp_path}/started; exit 1;; esac\n"
+    )
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     assert survey(["engine"])[0].status == "present"
     told: list[str] = []
@@ -204,7 +207,10 @@ def test_an_engine_that_was_chosen_to_be_built_is_told_of_once_and_the_systems_i
 
 @needs_root
 def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monkeypatch, tmp_path):
-    broken = shell_script(tmp_path / "bin" / "dockerd", BROKEN)
+    (tmp_path / "bin").mkdir()
+    broken = tmp_path / "bin" / "dockerd"
+    broken.write_text("#!/bin/sh\necho 'failed to start daemon: no such luck' >&2\nexit 1\n")
+    broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
     started = time.monotonic()
     with raises(CommandError, "engine.ended_at_once") as caught:
@@ -322,6 +328,13 @@ def test_beside_another_engine_builds_and_containers_reach_the_network(alone, en
     assert wire.trouble(endpoint.host) == ""
 
 
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 @needs_root
 @pytest.mark.engine
@@ -426,8 +439,12 @@ def test_engines_that_start_at_once_take_different_networks(monkeypatch):
 def sudoer(monkeypatch, tmp_path) -> Path:
     """As if we were not root but had its rights through sudo, with a group of our own; what sudo was asked is in the file."""
     asked = tmp_path / "asked"
-    obeys = 'while [ "${1#-}" != "$1" ]; do shift; done\nexec env -u PYTHONPATH "$@"'
-    program = shell_script(tmp_path / "sudo-bin" / "sudo", f'echo "$*" >>{asked}\n{obeys}')
+    (tmp_path / "sudo-bin").mkdir()
+    program = tmp_path / "sudo-bin" / "sudo"
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >>{asked}\nwhile [ "${{1#-}}" != "$1" ]; do shift; done\nexec env -u PYTHONPATH "$@"\n'
+    )
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(os, "getgid", lambda: 54321)
@@ -467,7 +484,9 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
 
 @needs_root
 def test_an_engine_that_sudo_cannot_bring_up_shows_its_own_words(alone, cache, sudoer, monkeypatch, tmp_path):
-    shell_script(sudoer.parent / "sudo-bin" / "dockerd", BROKEN)
+    broken = sudoer.parent / "sudo-bin" / "dockerd"
+    broken.write_text("#!/bin/sh\necho 'failed to start daemon: no such luck' >&2\nexit 1\n")
+    broken.chmod(0o755)
     with pytest.raises(CommandError, match="no such luck"):
         daemon.find_or_start(print)
     assert not layout().run.exists()

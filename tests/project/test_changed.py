@@ -189,7 +189,6 @@ def test_a_run_notes_what_it_was_for(root):
     workspace = opened(root)
     found = choose(workspace, (), {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "2"}, since="HEAD")
     scope = load_scope(workspace.state)
-    assert scope is not None
     assert scope.chosen == ("two", "slim")
     assert scope.mine == tuple(each.name for each in found.variants)
     assert (scope.index, scope.total, scope.why.split()[-1]) == (1, 2, "HEAD")
@@ -257,7 +256,6 @@ def test_git_is_asked_before_the_suite_is_read(root):
     """What git says later is not waited for: its answers are those of the moment when the workspace was opened."""
     (root / "one/main.c").write_text("changed")
     workspace = Workspace.open(lambda _line: None, root / "deadweight.yaml", since="HEAD")
-    assert workspace.asked is not None
     workspace.asked.paths()
     (root.parent / ".git").rename(root.parent / "gone")
     assert set(changed.since(workspace, "HEAD", workspace.suite.variants)) == {"one"}

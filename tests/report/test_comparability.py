@@ -68,7 +68,6 @@ def test_variants_are_compared_on_the_attacks_that_were_measured_for_all_of_them
 
 def test_the_report_holds_the_split_and_what_was_never_handed_in_is_apart() -> None:
     found = with_splits(two().variants)["small"].attack_split
-    assert found is not None
     assert (found.of, found.by_engine, found.by_image, found.by_hardening, found.got_through) == (5, 2, 1, 1, 1)
     assert (found.unknown, found.not_handed_in, found.stopped) == (0, 1, 3)
     assert with_splits({"a": samples.variant()})["a"].attack_split is None
@@ -80,13 +79,11 @@ def test_what_fails_without_any_protection_is_stopped_by_the_image() -> None:
         {"a": samples.variant(attacks={"open": {"x": alone, "y": THROUGH}, "default": {"x": alone, "y": alone}})}
     )
     split = with_splits(found.variants)["a"].attack_split
-    assert split is not None
     assert (split.by_image, split.by_engine) == (1, 1)
 
 
 def test_what_was_not_tried_hardened_is_not_said_to_get_through() -> None:
     found = with_splits({"a": attacked({"x": THROUGH, "y": BY_ENGINE})})["a"].attack_split
-    assert found is not None
     assert (found.of, found.unknown, found.got_through) == (2, 1, 0)
 
 

@@ -1,5 +1,7 @@
 """Markdown, HTML and console: everything known is shown, nothing unknown is shown as a figure, nothing smuggled in runs."""
 
+from __future__ import annotations
+
 import io
 import re
 from dataclasses import replace
@@ -11,11 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from deadweight.report import attacks, charts, collect, html, model, table
+from deadweight.report import attacks, charts, collect, html, table
 from deadweight.report.console import MOST_TELLING, print_comparison
 from deadweight.report.history import load_report
 from deadweight.report.html import policy, provenance, render_html
 from deadweight.report.markdown import escape, render_markdown
+from deadweight.report.model import (
+    AttackRecord,
+    BuildRecord,
+    CheckRecord,
+    Coverage,
+    Outcome,
+    RuntimeRecord,
+    VariantRecord,
+    VulnerabilitiesRecord,
+)
 from deadweight.report.view import view
 from deadweight.report.write import write_report
 from deadweight_images.findings import FolderFigure, PathFigure
@@ -153,11 +165,11 @@ def test_what_is_not_measured_is_said_and_no_figure() -> None:
 @pytest.mark.parametrize(
     ("scan", "text"),
     [
-        (model.VulnerabilitiesRecord(), "not scanned"),
-        (model.VulnerabilitiesRecord("not_covered"), "not covered"),
-        (model.VulnerabilitiesRecord("scanned", total=0), "0"),
-        (model.VulnerabilitiesRecord("scanned", total=None), "not scanned"),
-        (model.VulnerabilitiesRecord("scanned", total=2578), "2,578"),
+        (VulnerabilitiesRecord(), "not scanned"),
+        (VulnerabilitiesRecord("not_covered"), "not covered"),
+        (VulnerabilitiesRecord("scanned", total=0), "0"),
+        (VulnerabilitiesRecord("scanned", total=None), "not scanned"),
+        (VulnerabilitiesRecord("scanned", total=2578), "2,578"),
     ],
 )
 def test_three_kinds_of_no_findings_are_three_things(scan, text) -> None:
@@ -182,12 +194,12 @@ def test_markdown_tells_alike_results_in_one_row_those_that_failed_first() -> No
 
 def test_a_scan_that_nobody_asks_for_leaves_no_hole() -> None:
     """Its column goes where nobody asks; where others have one, the figure says what would get it."""
-    asked = samples.variant(checks={"vulnerabilities": model.CheckRecord("not_measured", True, "no database")})
-    other = samples.variant(checks={"layers": model.CheckRecord("pass", True, "nothing hidden")})
-    other = replace(other, vulnerabilities=model.VulnerabilitiesRecord())
-    asked = replace(asked, vulnerabilities=model.VulnerabilitiesRecord())
+    asked = samples.variant(checks={"vulnerabilities": CheckRecord("not_measured", True, "no database")})
+    other = samples.variant(checks={"layers": CheckRecord("pass", True, "nothing hidden")})
+    other = replace(other, vulnerabilities=VulnerabilitiesRecord())
+    asked = replace(asked, vulnerabilities=VulnerabilitiesRecord())
 
-    def told(**records: model.VariantRecord) -> list[str]:
+    def told(**records: VariantRecord) -> list[str]:
         (ladder,) = table.ladders(samples.report(records))
         place = [column.key for column in ladder.columns].index("vulnerabilities")
         return [row.cells[place].text for row in ladder.rows]
@@ -210,7 +222,7 @@ def test_a_scan_that_nobody_asks_for_leaves_no_hole() -> None:
     ],
 )
 def test_a_count_tells_what_is_not_in_it_and_sorts_only_beside_whole_ones(os, language, badge, sorts) -> None:
-    cell = table.vulnerabilities_cell(model.VulnerabilitiesRecord("scanned", model.Coverage(os, language), 3))
+    cell = table.vulnerabilities_cell(VulnerabilitiesRecord("scanned", Coverage(os, language), 3))
     shown = "\u2013" if language == "not_covered" else "3"
     assert (cell.text, cell.badge, cell.sort is not None) == (shown, badge, sorts)
 
@@ -314,8 +326,8 @@ def test_every_column_has_its_place_among_the_most_telling() -> None:
 )
 def test_a_cell_of_the_castle_names_the_laxest_posture_that_stops_the_attack(cells, since, tone) -> None:
     """In both reports, and in the class that colours the page's cell."""
-    found = {posture: {"a": model.AttackRecord(outcome)} for posture, outcome in cells.items()}
-    other = {posture: {"b": model.AttackRecord("succeeded")} for posture in ("open", "default", "hardened")}
+    found = {posture: {"a": AttackRecord(outcome)} for posture, outcome in cells.items()}
+    other = {posture: {"b": AttackRecord("succeeded")} for posture in ("open", "default", "hardened")}
     record = samples.variant(attacks={name: {**found.get(name, {}), **cell} for name, cell in other.items()})
     assert attacks.castle(record, "a", attacks.LAXEST_FIRST) == attacks.Castle(since, tone)
     if cells:
@@ -327,12 +339,12 @@ def test_a_cell_of_the_castle_names_the_laxest_posture_that_stops_the_attack(cel
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        (model.AttackRecord("succeeded"), "got through"),
-        (model.AttackRecord("blocked", ("seccomp",), 1), "stopped by seccomp"),
-        (model.AttackRecord("blocked", ("seccomp", "non-root"), 2), "stopped by seccomp, non-root, each alone"),
-        (model.AttackRecord("blocked", (), 1), "stopped only by several walls together"),
-        (model.AttackRecord("blocked"), "stopped"),
-        (model.AttackRecord("crashed"), "killed the service"),
+        (AttackRecord("succeeded"), "got through"),
+        (AttackRecord("blocked", ("seccomp",), 1), "stopped by seccomp"),
+        (AttackRecord("blocked", ("seccomp", "non-root"), 2), "stopped by seccomp, non-root, each alone"),
+        (AttackRecord("blocked", (), 1), "stopped only by several walls together"),
+        (AttackRecord("blocked"), "stopped"),
+        (AttackRecord("crashed"), "killed the service"),
     ],
 )
 def test_walls_are_named(record, words) -> None:
@@ -341,13 +353,11 @@ def test_walls_are_named(record, words) -> None:
 
 def test_sums_leave_out_what_does_not_apply_or_was_not_measured() -> None:
     outcomes = ("blocked", "blocked", "succeeded", "crashed", "not_applicable", "not_measured")
-    cells = {str(index): model.AttackRecord(outcome) for index, outcome in enumerate(outcomes)}
+    cells = {str(index): AttackRecord(outcome) for index, outcome in enumerate(outcomes)}
     found = attacks.held(samples.variant(attacks={"default": cells}), "default")
     assert found == attacks.Held("default", stopped=2, tried=4, unmeasured=1)
     assert (str(found), found.through) == ("2/4", 2)
-    assert (
-        attacks.held(samples.variant(attacks={"default": {"a": model.AttackRecord("not_measured")}}), "default") is None
-    )
+    assert attacks.held(samples.variant(attacks={"default": {"a": AttackRecord("not_measured")}}), "default") is None
 
 
 NOTED: dict[str, Any] = {
@@ -372,7 +382,7 @@ def test_what_a_reader_of_the_attacks_must_know_stands_beside_them() -> None:
         "cannot start a container with <b>SYS_RESOURCE</b>",
         "privileged: nothing could be measured: engine: cannot be started",
     )
-    attacked = samples.variant(attacks={"open": {"a": model.AttackRecord("succeeded")}}, attack_notes=notes)
+    attacked = samples.variant(attacks={"open": {"a": AttackRecord("succeeded")}}, attack_notes=notes)
     seen = samples.report(
         {"one": attacked, "two": replace(attacked, attack_notes=notes[:1]), "three": samples.variant()}
     )
@@ -385,9 +395,9 @@ def test_what_a_reader_of_the_attacks_must_know_stands_beside_them() -> None:
     assert "\n- one: privileged: nothing could be measured: engine: cannot be started\n" in below
 
 
-@pytest.mark.parametrize("outcome", get_args(model.Outcome))
-def test_both_reports_say_what_a_cell_of_the_matrix_means(outcome: model.Outcome) -> None:
-    record = samples.variant(attacks={"open": {"a": model.AttackRecord(outcome, depth=None)}})
+@pytest.mark.parametrize("outcome", get_args(Outcome))
+def test_both_reports_say_what_a_cell_of_the_matrix_means(outcome: Outcome) -> None:
+    record = samples.variant(attacks={"open": {"a": AttackRecord(outcome, depth=None)}})
     seen = samples.report({"one": record})
     word = attacks.castle(record, "a", ("open",)).since
     assert re.search(rf"\*{word}\*+:? ", render_markdown(seen))
@@ -452,7 +462,7 @@ def test_build_times_are_never_unmarked_side_by_side() -> None:
     times = {"cold": 120.0, "warm": 4.0, "cached": 0.3, None: 7.0}
     records = {
         str(cache): replace(
-            samples.variant(), build=model.BuildRecord(seconds, cache == "cached", samples.WHEN, "t 1", cache=cache)
+            samples.variant(), build=BuildRecord(seconds, cache == "cached", samples.WHEN, "t 1", cache=cache)
         )
         for cache, seconds in times.items()
     }
@@ -473,19 +483,19 @@ def test_build_times_are_never_unmarked_side_by_side() -> None:
     ("runtime", "shown"),
     [
         (None, "not measured"),
-        (model.RuntimeRecord("none"), "none"),
-        (model.RuntimeRecord("Go", "1.26.8", "/s"), "Go 1.26"),
-        (model.RuntimeRecord("JRE", "17.0.9"), "JRE 17"),
-        (model.RuntimeRecord("JDK", "1.8.0_402"), "JDK 8"),
-        (model.RuntimeRecord("Node", "22.1.0"), "Node 22"),
-        (model.RuntimeRecord("Python", "3.11"), "Python 3.11"),
-        (model.RuntimeRecord("Ruby"), "Ruby"),
-        (model.RuntimeRecord("native"), "native"),
+        (RuntimeRecord("none"), "none"),
+        (RuntimeRecord("Go", "1.26.8", "/s"), "Go 1.26"),
+        (RuntimeRecord("JRE", "17.0.9"), "JRE 17"),
+        (RuntimeRecord("JDK", "1.8.0_402"), "JDK 8"),
+        (RuntimeRecord("Node", "22.1.0"), "Node 22"),
+        (RuntimeRecord("Python", "3.11"), "Python 3.11"),
+        (RuntimeRecord("Ruby"), "Ruby"),
+        (RuntimeRecord("native"), "native"),
     ],
 )
 def test_the_runtime_is_told_as_people_say_it(runtime, shown) -> None:
     record = replace(samples.variant(), go_version=None, runtime=runtime)
-    report = samples.report({"one": record, "two": replace(record, runtime=model.RuntimeRecord("Go", "1.9"))})
+    report = samples.report({"one": record, "two": replace(record, runtime=RuntimeRecord("Go", "1.9"))})
     assert _cells(report, "one")["runtime"] == shown
     assert f"| {shown} |" in render_markdown(report)
     assert "| Runtime |" in render_markdown(report)
@@ -506,7 +516,7 @@ def test_a_column_in_which_no_variant_has_anything_is_left_out_of_its_ladder() -
     record = samples.full_report().variants["all-in-one"]
     assert record.layers is not None
     assert record.reference
-    java = replace(record, ladder="java", go_version=None, runtime=model.RuntimeRecord("none"), reference=None)
+    java = replace(record, ladder="java", go_version=None, runtime=RuntimeRecord("none"), reference=None)
     report = samples.report({"one": record, "two": java})
     first, second = (_cells(report, name) for name in ("one", "two"))
     assert set(first) - set(second) == {"runtime", "reference_size", "reference_vulnerabilities"}

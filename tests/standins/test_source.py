@@ -177,7 +177,6 @@ def test_homes_side_by_side_have_a_registry_each_and_runs_of_one_home_share_one(
             words = [[sys.executable, "-c", HOME, str(home.folder)] for home in homes for _ in range(2)]
             runs = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in words]
             for run in runs:
-                assert run.stdin
                 run.stdin.write("go\n")
                 run.stdin.flush()
             told = [run.communicate(timeout=120)[0].strip() for run in runs]

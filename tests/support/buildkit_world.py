@@ -54,7 +54,6 @@ class Daemon:
 
     @property
     def pid(self) -> int:
-        assert self.process is not None
         return self.process.pid
 
     def start(self) -> None:
@@ -107,7 +106,6 @@ class Daemon:
     def kill(self) -> None:
         """As a machine that loses its power."""
         self.signal(signal.SIGKILL)
-        assert self.process is not None
         self.process.wait(30)
 
     def signal(self, number: signal.Signals) -> None:

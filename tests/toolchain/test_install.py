@@ -207,7 +207,6 @@ def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
         "except Interrupted as error: raise SystemExit(error.exit_code)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
         assert process.stdout.readline() == "getting crane\n"
         scratch = cache / "tools"
         wait_for(lambda: leftovers(cache), 20)

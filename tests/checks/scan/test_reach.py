@@ -1,5 +1,7 @@
 """What a running service touches: seen by real fanotify marks on a real container, also where a program lives for milliseconds."""
 
+from __future__ import annotations
+
 import os
 import sys
 
