@@ -138,7 +138,7 @@ def pytest_configure(config):
 def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, theirs, tmp_path):
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TEST.format(pid=theirs.pid))
-    alone = ("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", tmp_path)
+    alone = ("-p", "no:cacheprovider", "-c", os.devnull, "--confcutdir", tmp_path)
     words = [sys.executable, "-m", "pytest", "-q", *alone, tmp_path]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
