@@ -5,10 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.report import attacks, charts, figures, model
+from deadweight.report import attacks, charts, figures
 from deadweight.report.attacks import with_splits
 from deadweight.report.compare import compare
 from deadweight.report.html import render_html
+from deadweight.report.model import (
+    AttackRecord,
+    BuildRecord,
+    CheckRecord,
+    Coverage,
+    Outcome,
+    Reachability,
+    Report,
+    VariantRecord,
+    VulnerabilitiesRecord,
+)
 from deadweight.report.table import ladders, startup_differs
 from deadweight.report.verdict import verdict
 from deadweight.report.view import view
@@ -17,26 +28,24 @@ from tests.support import report_samples as samples
 from tests.support.report_samples import everywhere
 
 
-def cell(outcome: model.Outcome, *walls: str) -> model.AttackRecord:
-    return model.AttackRecord(outcome, walls)
+def cell(outcome: Outcome, *walls: str) -> AttackRecord:
+    return AttackRecord(outcome, walls)
 
 
 SHELL = cell("blocked", "image")
 BY_ENGINE = cell("blocked", "seccomp", "non-root")
 TOGETHER = cell("blocked")
-TOKEN = model.AttackRecord(
+TOKEN = AttackRecord(
     "blocked", handed_in=True
 )  # whether or not its walls were tried one by one, as ``verify`` does not
 THROUGH = cell("succeeded")
 
 
-def attacked(
-    default: dict[str, model.AttackRecord], hardened: dict[str, model.AttackRecord] | None = None
-) -> model.VariantRecord:
+def attacked(default: dict[str, AttackRecord], hardened: dict[str, AttackRecord] | None = None) -> VariantRecord:
     return samples.variant(ladder="go", attacks={"default": default, **({"hardened": hardened} if hardened else {})})
 
 
-def two() -> model.Report:
+def two() -> Report:
     """The second is measured for more, as apko was, which was called 48 of 70 beside 43 of 62."""
     plain = {
         "shell": THROUGH,
@@ -52,7 +61,7 @@ def two() -> model.Report:
     return samples.report({"shelled": attacked(plain, hard), "small": attacked(small, hard)})
 
 
-def cells_of(report: model.Report, key: str, part: str = "text") -> dict[str, str]:
+def cells_of(report: Report, key: str, part: str = "text") -> dict[str, str]:
     (ladder,) = ladders(report)
     index = [column.key for column in ladder.columns].index(key)
     return {row.variant: getattr(row.cells[index], part) for row in ladder.rows}
@@ -103,7 +112,7 @@ def test_all_forms_and_the_sums_of_the_matrix_count_alike() -> None:
 # start-up
 
 
-def started(*samples_of: float, **changes: object) -> model.VariantRecord:
+def started(*samples_of: float, **changes: object) -> VariantRecord:
     median = sorted(samples_of)[len(samples_of) // 2]
     return samples.variant(ladder="go", startup_seconds=median, startup_samples=samples_of, **changes)
 
@@ -152,8 +161,8 @@ def test_a_slower_start_is_a_change_only_beyond_the_range_of_the_earlier_ones(af
 # builds
 
 
-def built(seconds: float, cache: str, *, alone: bool | None) -> model.VariantRecord:
-    return samples.variant(build=model.BuildRecord(seconds, False, samples.WHEN, "t 1", cache=cache, alone=alone))
+def built(seconds: float, cache: str, *, alone: bool | None) -> VariantRecord:
+    return samples.variant(build=BuildRecord(seconds, False, samples.WHEN, "t 1", cache=cache, alone=alone))
 
 
 def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() -> None:
@@ -181,8 +190,8 @@ def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() 
 
 def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     checks = {
-        "runs": model.CheckRecord("pass", True, "healthy"),
-        "vulnerabilities": model.CheckRecord("pass", True, "84", gated=False),
+        "runs": CheckRecord("pass", True, "healthy"),
+        "vulnerabilities": CheckRecord("pass", True, "84", gated=False),
     }
     report = samples.report({"a": samples.variant(checks=checks)})
     assert verdict(report).counts == "1 of 1 check as expected, 1 more measured without a gate. 1 of 1 variant built."
@@ -192,11 +201,9 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     assert verdict(report).counts.startswith("1 of 2 checks as expected.")
 
 
-def scanned(language: str) -> model.VulnerabilitiesRecord:
-    reach = model.Reachability("measured", reachable=0, dead_weight=7, requests=16)
-    return model.VulnerabilitiesRecord(
-        "scanned", model.Coverage("covered", language), 7, copies=140, reachability=reach
-    )
+def scanned(language: str) -> VulnerabilitiesRecord:
+    reach = Reachability("measured", reachable=0, dead_weight=7, requests=16)
+    return VulnerabilitiesRecord("scanned", Coverage("covered", language), 7, copies=140, reachability=reach)
 
 
 def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not_known() -> None:
@@ -215,7 +222,7 @@ HOSTILE = "a\u202eb\u2066c\x9bd\x7fe\x1b[2J"
 
 def test_no_order_to_a_terminal_or_of_direction_reaches_a_page_or_terminal() -> None:
     """U+202E of a service's answer reached the page and the terminal."""
-    checks = {"api": model.CheckRecord("fail", False, HOSTILE, evidence={"items": [{"reason": HOSTILE}]})}
+    checks = {"api": CheckRecord("fail", False, HOSTILE, evidence={"items": [{"reason": HOSTILE}]})}
     record = samples.variant(checks=checks, notes=(HOSTILE,), description=HOSTILE)
     for text in (*everywhere(samples.report({"a": record})), render_html(samples.report({"a": record}))):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)

@@ -232,6 +232,7 @@ def test_markdown_that_is_too_long_names_what_it_leaves_out() -> None:
     text = render_markdown(replace(whole, variants=many))
     assert len(text.encode()) <= LIMIT_BYTES
     left = re.search(r"Not shown, to fit a comment: (.*); see `index.html` for everything", text)
+    assert left
     assert "Attacks" in left[1]
     assert "<b>Attacks</b>" not in text
     assert text.index("failed.") < 200, "the verdict stays"

@@ -54,6 +54,7 @@ class Daemon:
 
     @property
     def pid(self) -> int:
+        assert self.process is not None
         return self.process.pid
 
     def start(self) -> None:
@@ -106,6 +107,7 @@ class Daemon:
     def kill(self) -> None:
         """As a machine that loses its power."""
         self.signal(signal.SIGKILL)
+        assert self.process is not None
         self.process.wait(30)
 
     def signal(self, number: signal.Signals) -> None:
@@ -253,34 +255,6 @@ def find_runc() -> Path:
     return Path(found)
 
 
-_BUILDKIT = "github.com/moby/buildkit"
-OLDER_BUILDKIT = Program(
-    "buildkitd-older",
-    "go",
-    (),
-    f"{_BUILDKIT}/cmd/buildkitd",
-    module=_BUILDKIT,
-    ldflags=f"-X {_BUILDKIT}/version.Version=v{{version}}",
-    folder=str(ROOT / "tests/data/go/buildkit-older"),
-)
-"""The daemon of the minor release before the one that is pinned."""
-
-S3_SERVER = Program(
-    "gofakes3",
-    "go",
-    (),
-    "github.com/johannesboyne/gofakes3/cmd/gofakes3",
-    module="github.com/johannesboyne/gofakes3",
-    folder=str(ROOT / "tests/data/go/gofakes3"),
-)
-
-
-def built(program: Program, log: Path) -> Path:
-    """The program, built now where it is not there yet."""
-    path = tool_cache.program_path(program)
-    return path if path.is_file() else golang.build(program, log)
-
-
 @contextlib.contextmanager
 def half_core(name: str) -> Iterator[Path]:
     """A control group whose processes have half a core together, of either version."""
@@ -309,3 +283,31 @@ def _remove_group(folder: Path) -> None:
         if not folder.exists():
             return
         time.sleep(0.1)
+
+
+_BUILDKIT = "github.com/moby/buildkit"
+OLDER_BUILDKIT = Program(
+    "buildkitd-older",
+    "go",
+    (),
+    f"{_BUILDKIT}/cmd/buildkitd",
+    module=_BUILDKIT,
+    ldflags=f"-X {_BUILDKIT}/version.Version=v{{version}}",
+    folder=str(ROOT / "tests/data/go/buildkit-older"),
+)
+"""The daemon of the minor release before the one that is pinned."""
+
+S3_SERVER = Program(
+    "gofakes3",
+    "go",
+    (),
+    "github.com/johannesboyne/gofakes3/cmd/gofakes3",
+    module="github.com/johannesboyne/gofakes3",
+    folder=str(ROOT / "tests/data/go/gofakes3"),
+)
+
+
+def built(program: Program, log: Path) -> Path:
+    """The program, built now where it is not there yet."""
+    path = tool_cache.program_path(program)
+    return path if path.is_file() else golang.build(program, log)

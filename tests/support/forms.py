@@ -254,6 +254,7 @@ def closed_network() -> Iterator[list[str]]:
     words = ["unshare", "--net", "sh", "-c", CLOSED]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdin
+        assert holder.stdout
         assert holder.stdout.readline() == "closed\n"
         yield ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
         holder.stdin.close()
