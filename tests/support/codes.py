@@ -14,11 +14,11 @@ E = TypeVar("E", bound=DeadweightError)
 
 @contextmanager
 def raises(kind: type[E], code: str, /, **fields: object) -> Iterator[pytest.ExceptionInfo[E]]:
-    """The block raises an error of this kind with this code and, among its fields, these."""
+    """The block raises an error of this kind with this code and, among its fields or else its attributes, these."""
     with pytest.raises(kind) as caught:
         yield caught
     assert code == caught.value.code, str(caught.value)
-    assert fields == {name: caught.value.fields.get(name) for name in fields}
+    assert fields == {name: caught.value.fields.get(name, getattr(caught.value, name, None)) for name in fields}
 
 
 def parts(message: object) -> tuple[str, dict[str, Any]]:
