@@ -33,6 +33,9 @@ def _set_up(session: nox.Session) -> None:
     """Install what the tests use, and the tests' Python packages meanwhile."""
     with subprocess.Popen([sys.executable, "-m", "invoke", "setup", "--yes", "--tests"]) as setting_up:
         _install(session, "tests")
+        compiled = _compiled(session)
+        if not Path(compiled["PYTHONPYCACHEPREFIX"]).exists():  # else each worker would compile all of it for itself
+            session.run("pytest", "--collect-only", "-q", env=compiled, silent=True)
     if setting_up.returncode:
         session.error("invoke setup --yes --tests failed")
 
@@ -204,6 +207,8 @@ def fuzz(session: nox.Session) -> None:
         "pytest",
         "-n0",
         "-q",
+        "-m",
+        "slow or not slow",
         "tests/images/inspect/test_cost.py",
         "tests/images/inspect/test_fuzz.py",
         "tests/suite/test_fuzz.py",

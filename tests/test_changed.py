@@ -1,13 +1,10 @@
 """Which tests ``pytest --changed`` runs."""
 
-from __future__ import annotations
-
-import subprocess
-
 import pytest
 
 from tests.support import TESTS
 from tests.support.changed import ALWAYS, DOCS, PACKAGES, changed_paths, selected, targets
+from tests.support.trees import git
 
 
 @pytest.mark.parametrize(
@@ -35,21 +32,18 @@ def test_every_package_has_a_folder_of_tests(name):
 
 
 def test_what_is_committed_edited_moved_and_new_counts(tmp_path):
-    def git(*words):
-        subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@example.com", *words], cwd=tmp_path, check=True)
-
-    git("init", "-q", "-b", "main")
+    git(tmp_path, "init", "-q", "-b", "main")
     for name in ("a", "b", "c", "same"):
         (tmp_path / name).write_text(name)
-    git("add", ".")
-    git("commit", "-qm", "first")
-    git("switch", "-qc", "topic")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    git(tmp_path, "switch", "-qc", "topic")
     assert selected(tmp_path) == [ALWAYS]
-    git("mv", "a", "moved")
-    git("commit", "-qm", "moved")
+    git(tmp_path, "mv", "a", "moved")
+    git(tmp_path, "commit", "-qm", "moved")
     (tmp_path / "b").write_text("edited")
     (tmp_path / "new").write_text("")
     assert changed_paths(tmp_path) == ["a", "b", "moved", "new"]
-    git("branch", "-q", "-D", "main")
+    git(tmp_path, "branch", "-q", "-D", "main")
     assert changed_paths(tmp_path) is None
     assert selected(tmp_path) == ["tests"]

@@ -4,8 +4,6 @@ A project needs no more than the test functions below. Here the images come from
 wait until all variants of our own suite are built.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,6 +1,4 @@
-"""Every command that a page shows: executed here as a reader would, in a shell, or named below with the test that does it."""
-
-from __future__ import annotations
+"""Every command that a page shows: executed here as a reader would, or named below with the test that does it."""
 
 import os
 import re
@@ -13,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.support.invoking import TASKS
+from tests.support.invoking import TASKS, ended
 from tests.support.small_images import docker_archive
 from tests.support.small_project import put_built, write_suite
+from tests.support.trees import git, written
 from tests.test_docs import FENCE, PAGES
 
 PROGRAMS = ("invoke", "deadweight", "nox", ".venv/bin/nox", "pytest", "pip", "docker", "git", "curl", "sudo")
@@ -133,11 +132,6 @@ def test_the_lists_name_what_is_shown_and_tests_that_exist() -> None:
     assert [test for test in NOT_HERE.values() if test and not (ROOT / test).is_file()] == []
 
 
-def git(folder: Path, *words: str) -> None:
-    identity = ("-c", "user.name=Reader", "-c", "user.email=reader@example.com")
-    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, timeout=60)
-
-
 SUITE = """
     name: greeter
     defaults: {port: 8080, health: {path: /healthz}}
@@ -153,17 +147,13 @@ SUITE = """
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in git with one image that is built, reports of it where the pages have them, and an upstream."""
     folder = tmp_path_factory.mktemp("reader")
-    (folder / "app").mkdir()
-    (folder / "app" / "go.mod").write_text("module example.com/greeter\n\ngo 1.21\n")
-    (folder / "app" / "main.go").write_text("package main\n\nfunc main() {}\n")
-    (folder / "tasks.py").write_text(TASKS)
-    (folder / "noxfile.py").write_text("from deadweight.nox_sessions import *  # noqa: F403\n")
-    (folder / ".gitignore").write_text(".deadweight/\n")
+    sessions = "from deadweight.nox_sessions import *  # noqa: F403\n"
+    app = {"app/go.mod": "module example.com/greeter\n\ngo 1.21\n", "app/main.go": "package main\n\nfunc main() {}\n"}
+    written(folder, {**app, "tasks.py": TASKS, "noxfile.py": sessions, ".gitignore": ".deadweight/\n"})
     suite = write_suite(folder, SUITE)
     archive = docker_archive(folder.with_suffix(".tar"), "deadweight/greeter/small:latest", [{"/a": b"a"}], {})
     put_built(suite, "small", archive, "deadweight/greeter/small:latest")
-    (folder / ".deadweight" / "logs").mkdir()
-    (folder / ".deadweight" / "logs" / "small.log").write_text("built\n")
+    written(folder, {".deadweight/logs/small.log": "built\n"})
     git(folder, "init", "--quiet", "--initial-branch", "main")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message", "Greet")
@@ -182,19 +172,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shell(folder: Path, command: str, code: int) -> str:
-    """What a command prints, run by a shell."""
+    """What a command prints; a shell runs it where it is more than words."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path} | dict.fromkeys(("GITHUB_STEP_SUMMARY", "CI"), "")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-    )
+    program, *words = command.split()
+    if program == "invoke" and re.fullmatch(r"[\w ./:-]+", command):
+        done = ended(folder, *words, env=environment)
+    else:
+        bash = ["bash", "-euo", "pipefail", "-c", command]
+        done = subprocess.run(
+            bash, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+        )
     assert done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
     assert "Traceback" not in done.stderr
     return done.stdout

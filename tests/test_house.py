@@ -1,7 +1,5 @@
 """The house rules, held by tools: style, formatting, types, and who may import whom."""
 
-from __future__ import annotations
-
 import ast
 import os
 import subprocess

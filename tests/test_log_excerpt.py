@@ -1,7 +1,5 @@
 """Which lines of a program's last words are told: the first exception, and the last lines without its frames."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

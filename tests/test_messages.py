@@ -1,7 +1,5 @@
 """The catalogues of messages and the code agree: nothing is named that is not there, and nothing is there that nobody says."""
 
-from __future__ import annotations
-
 import ast
 import pickle
 from collections.abc import Iterator

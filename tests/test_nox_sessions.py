@@ -1,7 +1,5 @@
 """The nox sessions, run by nox itself."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The table by which the core finds the other packages, and what each of them offers."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 

@@ -1,7 +1,5 @@
 """The public API for plug-ins, a package that uses nothing else, and what a broken plug-in looks like to a user."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -22,8 +20,9 @@ from deadweight.project.load_suite import load_suite
 from deadweight.project.workspace import Workspace
 from tests.support import ROOT
 from tests.support.codes import raises
-from tests.support.invoking import ended
+from tests.support.invoking import TASKS, ended
 from tests.support.small_project import put_built
+from tests.support.trees import plug_in, written
 
 DOWNSTREAM = ROOT / "tests" / "downstream"
 PAGE = ROOT / "docs" / "how-to" / "plugins.md"
@@ -200,14 +199,8 @@ def broken(tmp_path) -> Iterator[Callable[..., tuple[Path, Path]]]:
 
     def make(code: str, package: str = "theirs", options: str = "{}") -> tuple[Path, Path]:
         folder, site = tmp_path / "project", tmp_path / "site"
-        info = site / f"{package}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (site / f"{package}.py").write_text(IMPORTS + code)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[deadweight.checks]\ntheirs = {package}:Check\n")
-        folder.mkdir(exist_ok=True)
-        (folder / "deadweight.yaml").write_text(SUITE.replace("{}", options))
-        (folder / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+        plug_in(site, package, "checks", {"theirs": f"{package}:Check"}, **{package: IMPORTS + code})
+        written(folder, {"deadweight.yaml": SUITE.replace("{}", options), "tasks.py": TASKS})
         return folder, site
 
     table.check.cache_clear()

@@ -1,7 +1,5 @@
 """The pytest plugin, run as users run it: a pytest of its own on a project of its own."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -175,7 +173,6 @@ def test_checks_run_as_tests(built_project, engine):
     assert properties["stand_in"] == "false"
     state = State(built_project)
     kept = load(Evidence, state.evidence("good", "api"))
-    assert kept is not None
     assert (kept.status, [item["name"] for item in kept.data["items"]]) == ("fail", ["the json", "wrong"])
     assert load(Evidence, state.evidence("good", "runs")).status == "pass"
     assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]

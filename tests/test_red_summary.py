@@ -1,7 +1,5 @@
 """The end of a red run's log: the first failure's reason, and what failed because of it as one cause."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -44,13 +42,26 @@ def run(folder, *words: str, **files: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text(CONFTEST)
     for name, text in files.items():
         (folder / f"test_{name}.py").write_text(text)
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, *words, str(folder)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "--confcutdir",
+        folder,
+        *words,
+        folder,
+    ]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("workers", [["-p", "no:xdist"], ["-n", "2"]], ids=["one", "two"])
+@pytest.mark.parametrize("workers", [["-p", "no:xdist"], ["-p", "xdist.plugin", "-n", "2"]], ids=["one", "two"])
 def test_a_cascade_is_one_cause_and_the_first_failure_gives_it(tmp_path, workers):
     done = run(tmp_path, *workers, all=CASCADE.format(delay=0, count=11))
     *_, section = done.stdout.partition(" why it is red ")
@@ -69,7 +80,7 @@ def test_a_cascade_is_one_cause_and_the_first_failure_gives_it(tmp_path, workers
 @pytest.mark.system
 def test_the_first_failure_in_time_is_told_and_others_by_their_size(tmp_path):
     files = {"a": CASCADE.format(delay=2, count=2), "b": FAULT}
-    done = run(tmp_path, "-n", "2", "--dist", "loadfile", **files)
+    done = run(tmp_path, "-p", "xdist.plugin", "-n", "2", "--dist", "loadfile", **files)
     told = done.stdout.partition(" why it is red ")[2].splitlines()[1:]
     assert "test_b.py::test_first (call)" in told[0]
     assert told[1:3] == ["  ValueError: the first fault", "  of two lines"]
@@ -84,7 +95,7 @@ def test_a_file_that_cannot_be_read_and_a_worker_that_dies_are_told(tmp_path):
     assert "first: " in broken.stdout
     assert "nothing_of_that_name" in broken.stdout.partition(" why it is red ")[2]
     (tmp_path / "test_broken.py").unlink()
-    dead = run(tmp_path, "-n", "1", dead="import os\ndef test_it(): os._exit(3)\n")
+    dead = run(tmp_path, "-p", "xdist.plugin", "-n", "1", dead="import os\ndef test_it(): os._exit(3)\n")
     assert "crashed" in dead.stdout.partition(" why it is red ")[2]
 
 

@@ -3,8 +3,6 @@
 They run on loopback and get harmless scripts only.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -22,6 +20,7 @@ import pytest
 
 from deadweight.builders.jib.maven import SHORT_LIVED
 from tests.support import ROOT, TESTS
+from tests.support.fault_project import wait_for
 from tests.support.playground_process import Answer, Running, environment, running
 from tests.support.small_images import go_program
 
@@ -41,17 +40,20 @@ def go_argv(tmp_path_factory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def java_project(tmp_path_factory) -> Path:
-    """Compiles the Java service and runs its own JUnit tests, in a copy: other tests build from the source folder."""
+    """The Java service, compiled in a copy: other tests build from the source folder."""
     if shutil.which("mvn") is None or shutil.which("javac") is None:
         pytest.skip("the Java service needs Maven and a JDK: invoke setup brings them if a suite has a Java variant")
     folder = tmp_path_factory.mktemp("java-service") / "project"
     shutil.copytree(JAVA_SOURCE, folder, ignore=shutil.ignore_patterns("target"))
-    goals = ["-Dmaven.test.failure.ignore=true", "package", "dependency:copy-dependencies", "-DincludeScope=runtime"]
+    maven(folder, "-DskipTests", "package", "dependency:copy-dependencies", "-DincludeScope=runtime")
+    return folder
+
+
+def maven(folder: Path, *goals: str) -> None:
     words = ["mvn", "-q", "-B", f"-DargLine={SHORT_LIVED}", *goals]
     env = {**os.environ, "MAVEN_OPTS": SHORT_LIVED}
     built = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +95,7 @@ def test_go_service_passes_its_own_tests() -> None:
 
 @pytest.mark.slow
 def test_java_service_passes_its_own_tests(java_project) -> None:
+    maven(java_project, "-Dmaven.test.failure.ignore=true", "test")
     suites = [ElementTree.parse(file).getroot() for file in java_project.glob("target/surefire-reports/TEST-*.xml")]
     cases = [case for suite in suites for case in suite.iter("testcase")]
     wrong = {"failure", "error", "skipped"}
@@ -319,7 +322,7 @@ def test_as_process_one_it_collects_orphans_and_stops_on_sigterm(argv, tmp_path)
             for n in range(1, 6)
         ]
         assert codes == [1, 2, 3, 4, 5]
-        _eventually("all orphans are collected", lambda: _children(first) == [])
+        wait_for(lambda: _children(first) == [], 5)
         os.kill(first, signal.SIGTERM)
         assert held.process.wait(5) == 0
 
@@ -327,10 +330,3 @@ def test_as_process_one_it_collects_orphans_and_stops_on_sigterm(argv, tmp_path)
 def _children(pid: int) -> list[int]:
     text = "".join(file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children"))
     return [int(word) for word in text.split()]
-
-
-def _eventually(what: str, holds) -> None:
-    end = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < end, f"not within five seconds: {what}"
-        time.sleep(0.05)

@@ -1,7 +1,5 @@
 """A test that ends what it did not start, or locks what others use, fails."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -33,7 +31,6 @@ def cache(tmp_path):
 def theirs(cache) -> Iterator[subprocess.Popen[str]]:
     """A process that is there before the guard."""
     with subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
         assert process.stdout.readline() == "up\n"
         yield process
         process.kill()
@@ -141,7 +138,8 @@ def pytest_configure(config):
 def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, theirs, tmp_path):
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TEST.format(pid=theirs.pid))
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(tmp_path)]
+    alone = ("-p", "no:cacheprovider", "-c", os.devnull, "--confcutdir", tmp_path)
+    words = [sys.executable, "-m", "pytest", "-q", *alone, tmp_path]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1

@@ -1,7 +1,5 @@
 """A unit test that needs an engine, the network or root fails: what ``pytest --unit`` leaves out, and what it refuses."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,12 +1,9 @@
 """Attacks of who runs beside the service already: on a service that knows no AWK, behind the very walls that the service has."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +34,7 @@ from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture, wording
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
 from tests.support.codes import raises
+from tests.support.fault_project import wait_for
 from tests.support.report_samples import full_report
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 
@@ -446,9 +444,7 @@ def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, told):
         subprocess.Popen([*words, groups, "sleep", "30"]) as named,
     ):
         try:
-            deadline = time.monotonic() + 5
-            while time.monotonic() < deadline and {_name_of(plain.pid), _name_of(named.pid)} != {"sleep"}:
-                time.sleep(0.02)
+            wait_for(lambda: {_name_of(plain.pid), _name_of(named.pid)} == {"sleep"}, 5)
             found = set(session.difference(plain.pid, named.pid))
         finally:
             plain.kill()

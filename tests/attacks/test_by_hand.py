@@ -3,8 +3,6 @@
 One technique that fails was told as an attack that is stopped. Whoever writes an attack a second time tries what the first did not.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

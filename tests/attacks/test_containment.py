@@ -1,7 +1,5 @@
 """What keeps attacks where they are: no way out, bounds on memory, disk and time, and nothing left behind, even after kill -9."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import fcntl
@@ -374,11 +372,6 @@ def test_a_firewall_that_takes_no_rule_is_told(subject, monkeypatch):
         assert "iptables" in built.notes["network"]
 
 
-def test_every_posture_is_within_the_bound(shared):
-    over = {name: shared.options(walls.posture(name)).memory_bytes for name in walls.names()}
-    assert {name: most for name, most in over.items() if most > 512 * 2**20} == {}
-
-
 @pytest.mark.parametrize("name", ["open", "default", "hardened"])
 def test_the_engine_holds_postures_within_the_bound(shared, name):
     with Yard(shared, walls.posture(name)) as yard:
@@ -666,10 +659,7 @@ def test_after_kill_9_the_guard_ends_the_attacks(run, engine):
     """In a moment, and without anybody starting anything."""
     run.kill()
     ended(run)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and left(engine, run.pid):
-        time.sleep(0.1)
-    assert left(engine, run.pid) == []
+    wait_for(lambda: not left(engine, run.pid), 10)
 
 
 def test_the_guard_goes_on_until_nothing_is_left(monkeypatch):

@@ -3,8 +3,6 @@
 Kubernetes and ECS have no platform here: ``test_written.py`` holds their texts against the platforms' schemas.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

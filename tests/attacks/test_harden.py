@@ -1,7 +1,5 @@
 """The tightest posture: found by trying on real services, and written in forms that their platforms take."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json

@@ -1,7 +1,5 @@
 """The pack http on a service that has every hole, and on the same service without: it finds what is there, and nothing else."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path

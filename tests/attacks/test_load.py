@@ -1,7 +1,5 @@
 """Payload files: ours is whole and sound; what is wrong in a project's own is told with file, line and key."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -23,6 +21,7 @@ from deadweight_attacks.load import load_payloads
 from deadweight_attacks.model import PLACES, places_in
 from deadweight_attacks.request import PRELUDE, Filled, awk_text, holds, put
 from tests.support.codes import raises
+from tests.support.trees import shell_script
 
 GOOD = """\
 payloads:
@@ -123,9 +122,8 @@ OURS = '    script: BEGIN { print "@a@" "@b@" }\n'
 @pytest.mark.parametrize(("key", "value"), [("args", "[-v]"), ("input", "text")])
 def test_what_would_never_be_sent_is_refused(load, key, value):
     own = GOOD.replace(OURS, f'    {key}: {value}\n    request: {{path: "/?@a@=@b@"}}\n')
-    with raises(ConfigError, "payload.never_sent") as caught:
+    with raises(ConfigError, "payload.never_sent", line=5, key=f"payloads[0].{key}"):
         load(own)
-    assert (caught.value.line, caught.value.key) == (5, f"payloads[0].{key}")
 
 
 @pytest.mark.parametrize(
@@ -141,9 +139,8 @@ def test_what_would_never_be_sent_is_refused(load, key, value):
 )
 def test_what_is_sent_never_holds_the_whole_word(load, sent):
     """Whatever puts the halves together before the service has it: an echo would look like success."""
-    with raises(ConfigError, "payload.echo") as caught:
+    with raises(ConfigError, "payload.echo", line=2, key="payloads[0]"):
         load(GOOD.replace(OURS, f"    {sent}\n"))
-    assert (caught.value.line, caught.value.key) == (2, "payloads[0]")
 
 
 def test_what_a_url_quotes_is_looked_for_too():
@@ -155,12 +152,9 @@ def test_what_a_url_quotes_is_looked_for_too():
 
 @pytest.mark.parametrize("script", ["BEGIN { print 1 }", 'BEGIN { print "@a@@b@" }', 'BEGIN { print "@a@" "@host@" }'])
 def test_a_feature_that_can_tell_nothing_is_refused(load, script):
-    with pytest.raises(ConfigError) as caught:
+    code = "payload.expected" if "host" in script else "payload.feature"
+    with raises(ConfigError, code, key="features.mine"):
         load(f"features:\n  mine: '{script}'\n")
-    assert (caught.value.key, caught.value.code) == (
-        "features.mine",
-        "payload.expected" if "host" in script else "payload.feature",
-    )
 
 
 def test_the_same_id_twice_is_refused(load):
@@ -169,9 +163,8 @@ def test_the_same_id_twice_is_refused(load):
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
-    with raises(ConfigError, "suite.missing_file") as caught:
+    with raises(ConfigError, "suite.missing_file", file=str(tmp_path / "absent.yaml")):
         load_payloads([tmp_path / "absent.yaml"])
-    assert caught.value.file == str(tmp_path / "absent.yaml")
 
 
 def test_every_public_name_of_the_package_is_there():
@@ -195,9 +188,7 @@ def test_places_are_filled_and_nothing_else():
 @pytest.mark.skipif(sys.platform != "linux", reason="what is mounted is read from /proc")
 def test_a_refused_mount_is_not_taken_for_one_where_the_tool_repeats_its_source(tmp_path):
     """As busybox does of a refusal by AppArmor, but not of one for want of rights: the word in its complaint proved the attack."""
-    tool = tmp_path / "mount"
-    tool.write_text('#!/bin/sh\necho "mount: mounting $3 on $4 failed: Permission denied" >&2\nexit 1\n')
-    tool.chmod(0o755)
+    shell_script(tmp_path / "mount", 'echo "mount: mounting $3 on $4 failed: Permission denied" >&2\nexit 1')
     (tmp_path / "perl").symlink_to("/bin/false")  # which would call mount(2) itself, on this machine
     shell = next(each.shell for each in load_payloads().payloads if each.id == "mount")
     places = {**dict.fromkeys(places_in(shell), ""), "a": "bcdfghjk", "b": "mnpqrstv", "file": f"dw-{tmp_path.name}"}

@@ -1,7 +1,5 @@
 """Attacks on resources take turns on the machine, and tell what they saw."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import socket

@@ -1,7 +1,5 @@
 """Attacks on real containers: outcomes, walls, gates, a service that dies or never comes up, and that nothing is left behind."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
@@ -34,9 +32,7 @@ from deadweight_attacks.walls import wording
 from tests.support import report_samples
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.codes import raises
-from tests.support.small_images import reference
 
-PLAYGROUND = reference("playground")
 GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [%s]}]}}"
 pytestmark = pytest.mark.usefixtures("playground_image")
 

@@ -1,7 +1,5 @@
 """A service's own seccomp profile: recorded, made smaller by trying, proven; and what it stops."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

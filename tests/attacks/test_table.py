@@ -1,7 +1,5 @@
 """Every payload on two real images, gawk's and busybox's, with all walls down and with all of them up: what must come of each."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@ trivy is among our own tools. kube-score, dclint and checkov are too heavy for e
 a file): ``validators.py`` asks them, in ``nox -s validators``.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

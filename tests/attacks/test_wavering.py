@@ -1,7 +1,5 @@
 """A service that fails some of its starts proves nothing: how often a search notices, counted over thousands of pretended ones."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import signal

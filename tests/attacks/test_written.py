@@ -4,8 +4,6 @@ Kubernetes' and Amazon's own schemas take it.
 ``python -m tests.attacks.test_written`` writes the file of texts anew; look at what changed in it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
@@ -32,6 +30,7 @@ from tests.support import TESTS
 from tests.support.codes import raises
 from tests.support.forms import PUSHED, a_found, shop
 from tests.support.json_schema import cluster_refusal
+from tests.support.trees import shell_script
 
 TEXTS = TESTS / "data" / "harden_forms.txt"
 SMALL = "deadweight/shop-small:dev"
@@ -138,8 +137,7 @@ UP = (
 def test_a_shell_that_gives_up_says_so_and_starts_nothing_more(found, form, up, job, tmp_path):
     """By engines that do nothing: of the database they say no for ever, or the job fails for ever."""
     for tool in ("docker", "podman"):
-        (tmp_path / tool).write_text("#!/bin/sh\n" + UP.replace("false", up))
-        (tmp_path / tool).chmod(0o755)
+        shell_script(tmp_path / tool, UP.replace("false", up))
     (tmp_path / "sleep").symlink_to("/bin/true")
     untold = replace(found, need_asks={} if job else found.need_asks, options=found.options.but(network="bridge"))
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB": str(job)}

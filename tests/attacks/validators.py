@@ -3,8 +3,6 @@
 Not collected by itself: ``nox -s validators`` installs the three and runs this.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The benchmark of the attack matrix: times of two ways that found different things are no measurement."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support import ROOT

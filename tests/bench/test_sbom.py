@@ -1,7 +1,5 @@
 """The benchmark of SBOMs: what two documents have in common is told by one normal form of addresses."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

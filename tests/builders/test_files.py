@@ -1,7 +1,5 @@
 """Wrong files of a variant are one clear error before anything runs."""
 
-from __future__ import annotations
-
 import pytest
 
 from deadweight._errors import ConfigError

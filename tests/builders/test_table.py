@@ -1,7 +1,5 @@
 """Which builder a name means, and what a third party's builder may do to us."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from deadweight.builders.table import Guarded, _wrong_record
 from deadweight.builders.variants import KoVariant
 from deadweight.project.load_suite import load_suite
 from tests.support.codes import codes
+from tests.support.trees import plug_in
 
 PLUGIN = """
 from typing import Any
@@ -80,14 +79,6 @@ WRONG = {
 }
 
 
-def install(folder, name, points):
-    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    lines = "".join(f"{key} = {value}\n" for key, value in points.items())
-    (info / "entry_points.txt").write_text(f"[deadweight.builders]\n{lines}")
-
-
 def forget():
     table.builder.cache_clear()
     table.record.cache_clear()
@@ -97,13 +88,12 @@ def forget():
 def plugin(tmp_path, monkeypatch):
     """Real installed distributions with entry points, as far as Python can tell."""
     folder = tmp_path / "installed"
-    folder.mkdir()
-    (folder / "their_plugin.py").write_text(PLUGIN)
-    (folder / "raising_plugin.py").write_text("import nowhere\n")
     kinds = ("Good", "Lame", "Broken", "Absent", "Keyless", "Plain", "Greedy", "Sloppy", "Thief", "Vague")
     points = {kind.lower(): f"their_plugin:{kind}" for kind in kinds}
-    install(folder, "their-plugin", {**points, "twice": "their_plugin:Good", "raising": "raising_plugin:Any"})
-    install(folder, "other", {"twice": "other:Twice"})
+    points |= {"twice": "their_plugin:Good", "raising": "raising_plugin:Any"}
+    modules = {"their_plugin": PLUGIN, "raising_plugin": "import nowhere\n"}
+    plug_in(folder, "their-plugin", "builders", points, **modules)
+    plug_in(folder, "other", "builders", {"twice": "other:Twice"})
     monkeypatch.syspath_prepend(folder)
     forget()
     yield folder
@@ -205,7 +195,7 @@ def test_a_wrong_plug_in_is_one_error_at_the_line_that_names_it(plugin, tmp_path
 
 
 def test_a_plug_in_with_the_name_of_one_of_ours(plugin, tmp_path):
-    install(plugin, "cuckoo", {"ko": "their_plugin:Good"})
+    plug_in(plugin, "cuckoo", "builders", {"ko": "their_plugin:Good"})
     with pytest.raises(ConfigError, match=r"their_plugin:Good, from cuckoo 1\.0.*'ko'"):
         load(tmp_path, "  v: {builder: good}\n")
     forget()

@@ -1,7 +1,5 @@
 """Attacks by a user who is not root but has sudo: a process of root's does them, and ends when we do; and without sudo."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import signal
@@ -22,6 +20,8 @@ from deadweight.engine import labels
 from deadweight.toolchain import golang
 from deadweight_attacks import check, host
 from tests.support.attack_grounds import castle
+from tests.support.fault_project import wait_for
+from tests.support.trees import shell_script
 
 pytestmark = [
     pytest.mark.engine,
@@ -36,10 +36,9 @@ def asked(tmp_path, monkeypatch) -> Path:
     """As if we were not root: sudo notes what it is asked, forgets our variables and keeps our signals away as the real one does,
     and obeys."""
     note = tmp_path / "asked"
-    program = tmp_path / "bin" / "sudo"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$*" >>{note}\nshift\nexec setsid -w env -i PATH="$PATH" "$@"\n')
-    program.chmod(0o755)
+    program = shell_script(
+        tmp_path / "bin" / "sudo", f'echo "$*" >>{note}\nshift\nexec setsid -w env -i PATH="$PATH" "$@"'
+    )
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     return note
@@ -121,10 +120,7 @@ def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engi
     finally:
         _run.reset_cancel()
     assert [type(each) for each in outcome] == [Interrupted]
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and set(_ours(engine)) - before:
-        time.sleep(0.2)
-    assert set(_ours(engine)) <= before
+    wait_for(lambda: set(_ours(engine)) <= before)
 
 
 def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeypatch):
@@ -177,11 +173,8 @@ def test_it_ends_with_a_caller_that_nobody_waits_for(tmp_path, monkeypatch):
 def test_the_order_is_withdrawn_when_its_time_is_over(tmp_path):
     order = tmp_path / "order"
     order.touch()
-    deadline = time.monotonic() + 10
     with as_root._withdrawn(order, 0.1):
-        while order.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not order.exists()
+        wait_for(lambda: not order.exists(), 10)
 
 
 @pytest.mark.slow

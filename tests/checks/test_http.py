@@ -1,7 +1,5 @@
 """Requests of the suite as bytes, and answers against what is expected of them."""
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import replace

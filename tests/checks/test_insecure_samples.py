@@ -1,7 +1,5 @@
 """The four layer samples of this project's own suite, built for real: two leak as they are expected to, two do not."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json

@@ -1,7 +1,5 @@
 """Images of the Java service with a JVM in them: layers, SBOM, vulnerabilities, and, run for real, its API and attacks."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re

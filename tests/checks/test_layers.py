@@ -1,7 +1,5 @@
 """The layers check: every gate of a suite held and broken, allow lists with their end, and what it leaves as evidence."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import random

@@ -1,7 +1,5 @@
 """The checks on real containers: a good service, and each way in which one misbehaves."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -354,7 +352,6 @@ def test_variants_that_are_verified_together_are_started_in_turns(tmp_path, engi
         assert len(each.data["startup_samples"]) == 2
         assert ("startup_alone" in each.data) == (each.variant == "c"), "it has no other of its ladder"
         kept = load(Evidence, subjects[0].state.evidence(each.variant, "runs"))
-        assert kept is not None
         assert kept.data["startup_samples"] == each.data["startup_samples"]
 
 

@@ -1,7 +1,5 @@
 """The engine, driven for real."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
@@ -11,7 +9,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from http.client import HTTPException
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +27,7 @@ from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
 from deadweight.engine.tunnel_client import route_to
 from deadweight.suite.model import Health, RunSettings
 from tests.support.codes import codes, raises
+from tests.support.fault_project import wait_for
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers
 
@@ -381,7 +379,6 @@ with Engine.connect(sys.argv[1], project="deadweight-killed") as engine, engine.
 def start_child(engine: Engine, image: str) -> tuple[subprocess.Popen[str], set[str]]:
     """Who has a container, a network and an image there, and what they are called."""
     child = subprocess.Popen([sys.executable, "-c", KILLED, engine.host, image], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
     made = set(child.stdout.readline().split())
     assert len(made) == 3
     return child, made
@@ -393,7 +390,6 @@ def names_and_ids(engine: Engine) -> set[str]:
 
 def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_image):
     child, made = start_child(engine, misbehaving_image)
-    assert child.stdout is not None
     with child.stdout:
         child.kill()
         child.wait()
@@ -405,7 +401,6 @@ def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_i
 @pytest.mark.slow
 def test_ctrl_c_removes_everything_and_a_living_process_is_left_alone(engine, misbehaving_image):
     child, made = start_child(engine, misbehaving_image)
-    assert child.stdout is not None
     with child.stdout:
         engine.cleanup_stale()
         assert made <= names_and_ids(engine)
@@ -561,10 +556,7 @@ def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(en
         )
         assert done.returncode == 0, done.stderr
         assert {"app", "etc", "65534", "/app", "nobody:x:65534:65534::/:/bin/false"} <= set(done.stdout.split())
-    deadline = time.monotonic() + 60
-    while any(each.labels[labels.PURPOSE] == "shell" for each in own_leftovers(engine)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not [each for each in own_leftovers(engine) if each.labels[labels.PURPOSE] == "shell"]
+    wait_for(lambda: not any(each.labels[labels.PURPOSE] == "shell" for each in own_leftovers(engine)))
 
 
 @pytest.mark.slow
@@ -585,9 +577,7 @@ def test_a_user_is_told_by_the_number_that_the_container_knows():
     """An engine without root maps the users of its containers to others of the machine."""
     with subprocess.Popen(["unshare", "--user", "sleep", "60"]) as process:
         own, there = Path("/proc/self/ns/user").readlink(), Path(f"/proc/{process.pid}/ns/user")
-        deadline = time.monotonic() + 10
-        while there.readlink() == own and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(lambda: there.readlink() != own, 10)
         Path(f"/proc/{process.pid}/uid_map").write_text("0 0 1\n1 1000 100\n")
         told = [foreground._inside(process.pid, "uid", number) for number in (0, 1000, 1099, 5000)]
         process.kill()

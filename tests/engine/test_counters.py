@@ -1,7 +1,5 @@
 """What a container uses, by the kernel's own counters (both versions of cgroups) and by the engine's."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What a service needs beside it is started before it, found by name, and gone after it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """How a container is run: the options, and what each engine makes of them."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json
@@ -139,7 +137,6 @@ def test_what_binds_is_the_limit_of_the_process_that_listens(tmp_path):
         "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('up', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, tmp_path / "s"], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
         process.stdout.readline()
         try:
             assert ceilings(f"unix://{tmp_path}/s")["nproc"] == 4321

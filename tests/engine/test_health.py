@@ -1,7 +1,5 @@
 """How a service is asked whether it is up, and what it listens on: against real containers."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time
@@ -54,13 +52,9 @@ def test_a_status_is_named_by_number_or_class(wanted, status, right):
     assert status_matches(wanted, status) is right
 
 
-def test_any_status_that_is_named_is_healthy(engine, misbehaving_image):
+def test_a_status_that_is_named_and_a_port_that_takes_connections_are_healthy(engine, misbehaving_image):
     with engine.start(misbehaving_image, service("never-healthy")) as container:
         assert container.wait_healthy(Health(path="/healthz", status=(200, 503), within_seconds=15)).healthy
-
-
-def test_a_port_that_takes_connections_is_healthy(engine, misbehaving_image):
-    with engine.start(misbehaving_image, service("never-healthy")) as container:
         assert container.wait_healthy(Health(kind="tcp", within_seconds=15)).healthy
 
 

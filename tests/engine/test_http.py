@@ -1,7 +1,5 @@
 """Requests to a container end in time, whatever the other side does."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client as http_client
 import socket

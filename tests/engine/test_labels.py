@@ -1,7 +1,5 @@
 """Whose a container is, and whether its owner is alive."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

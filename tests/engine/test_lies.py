@@ -1,7 +1,5 @@
 """Engines that tell of themselves what is not so, or makes no sense: what they can do is used, and what cannot be is one error."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Work in another network namespace."""
 
-from __future__ import annotations
-
 import os
 import sys
 

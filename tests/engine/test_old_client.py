@@ -1,7 +1,5 @@
 """A Docker client that is too old for the engine: it is told before a build, and set-up brings a newer buildx."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from deadweight.toolchain import find as find_module
 from tests.support.builder_site import GivenSource
 from tests.support.codes import details, raises
 from tests.support.pretended_engine import HONEST, Pretended, pretended
+from tests.support.trees import shell_script
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +33,8 @@ def demanding(tmp_path) -> Iterator[Pretended]:
 
 def client(folder, monkeypatch, api):
     """A Docker client of the age of Debian 12's, alone on PATH."""
-    folder.mkdir()
-    program = folder / "docker"
-    program.write_text(
-        f'#!/bin/sh\ncase "$*" in *DefaultAPIVersion*) echo {api};; *) echo Docker version 20.10.24;; esac\n'
-    )
-    program.chmod(0o755)
+    said = f'case "$*" in *DefaultAPIVersion*) echo {api};; *) echo Docker version 20.10.24;; esac'
+    shell_script(folder / "docker", said)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     monkeypatch.setenv("DOCKER_CONFIG", str(folder))
     monkeypatch.setattr(find_module, "PLUGIN_FOLDERS", ())

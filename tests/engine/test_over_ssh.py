@@ -1,7 +1,5 @@
 """An engine that is reached over SSH: a real client, a real server, and the tests' engine behind them."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Iterator
@@ -57,7 +55,6 @@ def test_a_container_runs_there_and_is_asked_and_removed(host, misbehaving_image
 def test_it_is_found_and_dockers_client_is_led_there_too(host, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", host)
     found, _ = daemon.search()
-    assert found is not None
     assert (found.host, dict(found.cli_env)["DOCKER_HOST"]) == (host, host)
     assert wire.document(host, "/version")["ApiVersion"]
 

@@ -1,7 +1,5 @@
 """An engine that takes requests and is silent, as a paused one does: it is waited for once, and no removal waits for it again."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """What can be measured in an engine whose processes, mounts and networks are not this machine's, over TCP with TLS."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -1,8 +1,6 @@
 """What is measured in an engine without root, Podman's and Docker's: attacks, system calls, and which files a service reaches. Root
 of ours is asked for nothing there."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

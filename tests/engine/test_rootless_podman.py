@@ -1,7 +1,5 @@
 """That an attack network is cut off in a Podman without root, whose bridges are in a network namespace that its user owns."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import select

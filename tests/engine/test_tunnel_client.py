@@ -1,7 +1,5 @@
 """A container that cannot be reached from here is reached through its engine."""
 
-from __future__ import annotations
-
 import json
 import socket
 import urllib.request

@@ -1,7 +1,5 @@
 """Docker 29, containerd and runc, built from their Go modules for ``nox -s engines``: pinned in ``go/``, once for each user."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import tempfile

@@ -3,8 +3,6 @@
 ``python -m tests.engines.test_engines`` goes through all of them and writes the results and the page anew.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

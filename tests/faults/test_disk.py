@@ -1,7 +1,5 @@
 """Disks that are full, read-only, or hold something else than was written; files that change under a build."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess
@@ -285,7 +283,6 @@ def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypat
     assert killed.wait() == -9
     (left,) = _memory.MEMORY.glob(f"deadweight-*-{killed.pid}-*")
     mine = _memory.memory_folder(tmp_path)
-    assert mine is not None
     assert mine.is_dir()
     assert not left.exists()
     mine.rmdir()

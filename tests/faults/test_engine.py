@@ -1,7 +1,5 @@
 """An engine that is killed under a build, and images that go behind our back."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Killed, hung, raced: whatever ends a run, nothing is left running or half-written, and the next run is right."""
 
-from __future__ import annotations
-
 import json
 import os
 import random
@@ -16,7 +14,7 @@ from deadweight.records.paths import State
 from deadweight.report.figures import when
 from tests.support.fault_project import FaultProject, wait_for
 from tests.support.processes import marked
-from tests.support.trees import shell_script
+from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
 
@@ -215,7 +213,5 @@ def test_a_tool_that_cannot_be_used_is_missing(project, tmp_path, script, words)
 
 
 def test_the_holder_of_the_lock_wrote_nonsense(project):
-    project.state.mkdir()
-    (project.state / "lock").write_bytes(b"\xff\x00")
-    (project.state / "lock.holder").write_text(json.dumps({"pid": "x", "since": []}))
+    written(project.state, {"lock": b"\xff\x00", "lock.holder": json.dumps({"pid": "x", "since": []})})
     project.builds()

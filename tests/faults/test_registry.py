@@ -3,8 +3,6 @@
 The registry is a real HTTP server on loopback with one small base image; ko and apko are the real tools.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -154,6 +152,7 @@ def test_a_registry_that_serves_something_else(project, registry, mode, words):
         assert len(opened.image.layers) >= 2
 
 
+@pytest.mark.slow
 def test_a_slow_registry_only_takes_longer(project, registry):
     registry.mode = "slow"
     assert project.build("v").config_digest

@@ -1,7 +1,5 @@
 """A closed terminal, SIGTERM, a reader that is gone: each ends a task as Ctrl-C does. What kill -9 leaves goes with the next."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """``python -m deadweight_images``: what ``invoke layers --archive`` prints, without any other package of ours."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -69,6 +67,7 @@ def test_the_help_has_an_example(tmp_path):
     assert b"example: python -m deadweight_images image.tar" in alone(tmp_path, "--help").stdout
 
 
+@pytest.mark.parametrize("archive", ["leaky"], indirect=True)
 @pytest.mark.parametrize(("where", "code"), [(">/dev/full", 1), ("| true", 141), (">&-", 0)])
 def test_output_that_cannot_be_written(tmp_path, archive, where, code):
     call = f"{sys.executable} -m deadweight_images {archive} --scan no {where}"

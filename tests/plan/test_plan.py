@@ -1,7 +1,5 @@
 """The plan and its scheduler: shared work once, reasons, failure policy, up-to-date logic, Ctrl-C."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

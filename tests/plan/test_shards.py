@@ -1,7 +1,5 @@
 """Dividing a suite among machines, and joining what they made: the same everywhere, even, stable, and no mixtures."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from xml.etree import ElementTree

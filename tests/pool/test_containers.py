@@ -3,8 +3,6 @@
 No cluster runs here: ``kubectl`` is a small program of the tests that leads into the container, and keeps what it was asked.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -2,8 +2,6 @@
 daemon; also if everything goes wrong at once.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

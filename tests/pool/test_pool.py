@@ -1,7 +1,5 @@
 """Real endpoints, and what becomes of builds when they fail: daemons behind mTLS, each in a network of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import signal

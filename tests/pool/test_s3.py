@@ -3,8 +3,6 @@
 The daemons have the credentials, no suite and no command line has any.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

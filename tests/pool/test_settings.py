@@ -1,7 +1,5 @@
 """Which pool is meant, and what is said of one that is written wrongly."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -38,9 +36,7 @@ def suite(tmp_path, monkeypatch):
 
 
 def test_endpoints_of_a_suite(suite, tmp_path):
-    found = settings.chosen(suite())
-    assert found is not None
-    east, near = settings.endpoints(found)
+    east, near = settings.endpoints(settings.chosen(suite()))
     assert east.words == (
         "--addr", "tcp://10.0.0.2:1234", "--tlscacert", str(tmp_path / "ca.pem"),
         "--tlscert", str(tmp_path / "cert.pem"), "--tlskey", str(tmp_path / "key.pem"),
@@ -55,13 +51,11 @@ def test_the_users_own_pool_stands_over_the_suites(suite, tmp_path, monkeypatch)
     own.parent.mkdir()
     own.write_text("endpoints: {mine: {address: 'kube-pod://buildkit-0?namespace=ci'}}\n")
     found = settings.chosen(loaded)
-    assert found is not None
     assert [each.address for each in settings.endpoints(found)] == ["kube-pod://buildkit-0?namespace=ci"]
     named = tmp_path / "named.yaml"
     named.write_text("endpoints: {other: {address: 'docker-container://builder'}}\n")
     monkeypatch.setenv(settings.VARIABLE, str(named))
     found = settings.chosen(loaded)
-    assert found is not None
     assert [each.name for each in settings.endpoints(found)] == ["other"]
     monkeypatch.setenv(settings.VARIABLE, "none")
     assert settings.chosen(loaded) is None
@@ -76,11 +70,8 @@ def test_the_users_file_lies_beside_that_of_sources():
 
 def test_a_certificate_that_is_not_there(suite, tmp_path):
     (tmp_path / "cert.pem").unlink()
-    found = settings.chosen(suite())
-    assert found is not None
-    with raises(ConfigError, "pool.no_certificate", path=tmp_path / "cert.pem") as caught:
-        settings.endpoints(found)
-    assert caught.value.key == "pool.endpoints.east.cert"
+    with raises(ConfigError, "pool.no_certificate", path=tmp_path / "cert.pem", key="pool.endpoints.east.cert"):
+        settings.endpoints(settings.chosen(suite()))
 
 
 @pytest.mark.parametrize(
@@ -98,17 +89,15 @@ def test_a_certificate_that_is_not_there(suite, tmp_path):
 def test_what_is_written_wrongly(suite, wrong, key, code, fields):
     lines = SUITE.splitlines()
     lines[3] = f"    east: {wrong}"
-    with raises(ConfigError, f"suite.{code}", **fields) as caught:
+    with raises(ConfigError, f"suite.{code}", **fields, line=4, key=f"pool.endpoints.east{key}"):
         suite("\n".join(lines))
-    assert (caught.value.line, caught.value.key) == (4, f"pool.endpoints.east{key}")
 
 
 @pytest.mark.parametrize("key", ["access_key_id", "secret_access_key", "session_token", "token"])
 def test_credentials_of_a_cache_are_refused(suite, key):
     cache = f"  cache: {{import: ['type=s3,{key}=HUSH,region=r,bucket=b'], export: 'type=s3,region=r,bucket=b'}}\n"
-    with raises(ConfigError, "suite.secret_in_cache", name=key) as caught:
+    with raises(ConfigError, "suite.secret_in_cache", name=key, line=3, key="pool.cache.import[0]") as caught:
         suite(SUITE.replace("pool:\n", f"pool:\n{cache}"))
-    assert (caught.value.line, caught.value.key) == (3, "pool.cache.import[0]")
     assert "HUSH" not in str(caught.value)
 
 
@@ -132,9 +121,7 @@ def test_builders_of_buildx(suite, tmp_path, monkeypatch):
     text = SUITE.replace('address: "unix:///run/buildkit/buildkitd.sock"', "builder: NAME")
 
     def endpoints(name: str):
-        found = settings.chosen(suite(text.replace("NAME", name)))
-        assert found is not None
-        return settings.endpoints(found)[1:]
+        return settings.endpoints(settings.chosen(suite(text.replace("NAME", name))))[1:]
 
     first, second = endpoints("farm")
     assert (first.name, first.address) == ("near.farm0", "docker-container://buildx_buildkit_farm0")
@@ -142,9 +129,9 @@ def test_builders_of_buildx(suite, tmp_path, monkeypatch):
     assert (second.name, second.env, second.wanted) == ("near.farm1", {"DOCKER_CONTEXT": "default"}, ())
     (far,) = endpoints("far")
     assert far.words == ("--addr", "tcp://h:1", "--tlscacert", "/ca", "--tlscert", "/c", "--tlskey", "/k")
-    with raises(ConfigError, "buildx.no_builder", builder="gone", known="far, farm, pods") as caught:
+    place = "pool.endpoints.near.builder"
+    with raises(ConfigError, "buildx.no_builder", builder="gone", known="far, farm, pods", key=place):
         endpoints("gone")
-    assert caught.value.key == "pool.endpoints.near.builder"
     with raises(ConfigError, "buildx.driver", driver="kubernetes"):
         endpoints("pods")
 

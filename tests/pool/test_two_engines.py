@@ -1,7 +1,5 @@
 """Two engines that share nothing check and attack a suite, and one of them is killed in the midst of it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

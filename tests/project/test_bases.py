@@ -1,7 +1,5 @@
 """One missing base stops only its own variants, and all that are missing are named at once."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,10 +1,7 @@
 """Only what changed: which variants a commit reaches, told by what their fingerprints are made of."""
 
-from __future__ import annotations
-
 import os
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from deadweight.records.scope import load_scope
 from deadweight.report.model import BuildRecord, Report
 from tests.support import report_samples as samples
 from tests.support.codes import parts, raises
+from tests.support.trees import git, shell_script, written
 
 SUITE = """\
 name: many
@@ -43,21 +41,11 @@ FILES = {
 }
 
 
-def git(root: Path, *words: str) -> str:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *identity, *words], cwd=root, check=True, capture_output=True, text=True, timeout=60)
-    return done.stdout.strip()
-
-
 @pytest.fixture
 def root(tmp_path) -> Path:
     """A project in a folder of its repository, with one commit."""
     root = tmp_path / "repository" / "project"
-    for name, text in FILES.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    (root / ".deadweight").mkdir()
-    (root / ".deadweight" / "settings.json").write_text('{"source": "registry"}')
+    written(root, {**FILES, ".deadweight/settings.json": '{"source": "registry"}'})
     git(root.parent, "init", "-q", "-b", "main")
     (root.parent / ".gitignore").write_text(".deadweight\n")
     git(root.parent, "add", "-A")
@@ -93,8 +81,7 @@ def test_nothing_changed(root):
     ],
 )
 def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
-    (root / file).parent.mkdir(parents=True, exist_ok=True)
-    (root / file).write_text("changed")
+    written(root, {file: "changed"})
     found = since(root)
     assert list(found) == reached
     assert all(file in why for why in found.values())
@@ -102,8 +89,7 @@ def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
 
 def test_a_project_below_a_state_folder_is_no_state(tmp_path):
     root = tmp_path / ".deadweight" / "work"
-    (root / "one").mkdir(parents=True)
-    (root / "one/Dockerfile").write_text("FROM scratch\n")
+    written(root, {"one/Dockerfile": "FROM scratch\n"})
     (root / "deadweight.yaml").write_text(
         "name: a\ndefaults: {port: 8080, health: {path: /healthz}}\n"
         "variants:\n  one: {builder: dockerfile, source: one, dockerfile: one/Dockerfile}\n"
@@ -163,9 +149,7 @@ def test_a_revision_that_is_none_is_told(root, revision, code):
 
 
 def test_outside_of_git_that_is_told(tmp_path):
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    written(tmp_path, FILES)
     with raises(UsageError, "project.not_in_git", folder=tmp_path):
         since(tmp_path)
     assert head(tmp_path) is None
@@ -205,7 +189,6 @@ def test_a_run_notes_what_it_was_for(root):
     workspace = opened(root)
     found = choose(workspace, (), {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "2"}, since="HEAD")
     scope = load_scope(workspace.state)
-    assert scope is not None
     assert scope.chosen == ("two", "slim")
     assert scope.mine == tuple(each.name for each in found.variants)
     assert (scope.index, scope.total, scope.why.split()[-1]) == (1, 2, "HEAD")
@@ -273,7 +256,6 @@ def test_git_is_asked_before_the_suite_is_read(root):
     """What git says later is not waited for: its answers are those of the moment when the workspace was opened."""
     (root / "one/main.c").write_text("changed")
     workspace = Workspace.open(lambda _line: None, root / "deadweight.yaml", since="HEAD")
-    assert workspace.asked is not None
     workspace.asked.paths()
     (root.parent / ".git").rename(root.parent / "gone")
     assert set(changed.since(workspace, "HEAD", workspace.suite.variants)) == {"one"}
@@ -297,10 +279,8 @@ def test_a_folder_may_be_written_in_any_way(root, place):
 def test_an_older_git_is_asked_in_its_own_way(root, tmp_path, monkeypatch):
     """Before 2.30, ``git diff`` knows no ``--merge-base``."""
     real = shutil.which("git")
-    shim = tmp_path / "bin" / "git"
-    shim.parent.mkdir()
-    shim.write_text(f'#!/bin/sh\ncase "$*" in "diff "*--merge-base*) exit 129;; esac\nexec {real} "$@"\n')
-    shim.chmod(0o755)
+    refuses = 'case "$*" in "diff "*--merge-base*) exit 129;; esac'
+    shim = shell_script(tmp_path / "bin" / "git", f'{refuses}\nexec {real} "$@"')
     monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
     (root / "one/main.c").write_text("changed")
     assert set(since(root)) == {"one"}

@@ -1,7 +1,5 @@
 """``invoke clean``: what goes, and what other projects share and so stays."""
 
-from __future__ import annotations
-
 import pytest
 
 from deadweight.engine.options import RunOptions

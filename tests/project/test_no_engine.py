@@ -1,7 +1,5 @@
 """Where no engine can be had: what needs none is set up, built and checked; the rest is named, with the reason and exit code 3."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -17,6 +15,7 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from tests.support.fault_project import FaultProject
+from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.system
 
@@ -55,12 +54,8 @@ def engine_that_does_not_come_up(project: FaultProject) -> str:
     del project.more["DOCKER_HOST"]
     project.more["DEADWEIGHT_CACHE_DIR"] = str(project.root.parent / "cache")
     folder = project.root.parent / "bin"
-    folder.mkdir()
-    broken = folder / "dockerd"
-    broken.write_text(
-        "#!/bin/sh\necho 'Docker version 29.0.0'\necho 'failed to mount overlay: not permitted' >&2\nexit 1\n"
-    )
-    broken.chmod(0o755)
+    said = "echo 'Docker version 29.0.0'\necho 'failed to mount overlay: not permitted' >&2\nexit 1"
+    shell_script(folder / "dockerd", said)
     project.more["PATH"] = f"{folder}:{os.environ['PATH']}"
     return "failed to mount overlay: not permitted"
 
@@ -130,7 +125,6 @@ def test_checks_that_run_an_image_are_not_measured(project):
     done = project.fails(3, first, "verify")
     assert NOWHERE in done.errors
     kept = load(Evidence, State(project.root).evidence("v", "runs"))
-    assert kept is not None
     assert (kept.status, kept.data["missing"]) == ("not_measured", True)
     assert NOWHERE in kept.reason
 

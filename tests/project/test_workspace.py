@@ -1,7 +1,5 @@
 """A workspace asks for nothing before it is needed."""
 
-from __future__ import annotations
-
 import pytest
 
 from deadweight._errors import ConfigError

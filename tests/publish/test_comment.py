@@ -1,7 +1,5 @@
 """One comment on a pull request, kept up to date through a forge that limits, fails, forgets, and has other writers."""
 
-from __future__ import annotations
-
 import email.utils
 import json
 import threading

@@ -1,7 +1,5 @@
 """Publishing: whole reports in the right places, nothing foreign touched, and out of a registry the same bytes as went in."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -1,7 +1,5 @@
 """Two invocations at once: the second waits, and says for whom."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Image references: as an engine reads them, as a registry's client takes them, and their parts."""
 
-from __future__ import annotations
-
 import pytest
 
 from deadweight._errors import UsageError

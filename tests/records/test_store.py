@@ -1,7 +1,5 @@
 """Where records and findings are written: whole or not at all, and never in the place of what is no file."""
 
-from __future__ import annotations
-
 import os
 import stat
 import threading

@@ -1,7 +1,5 @@
 """The page in a real browser: nothing is requested, nothing is logged, and it works on a phone, in the dark, without scripts."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Iterator

@@ -1,20 +1,14 @@
 """What is compared is comparable: one denominator for attacks, ranges for start-up, like with like for builds."""
 
-from __future__ import annotations
-
-import io
 import re
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from deadweight.report import attacks, charts, figures
 from deadweight.report.attacks import with_splits
 from deadweight.report.compare import compare
-from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
-from deadweight.report.markdown import render_markdown
 from deadweight.report.model import (
     AttackRecord,
     BuildRecord,
@@ -31,6 +25,7 @@ from deadweight.report.verdict import verdict
 from deadweight.report.view import View
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_samples as samples
+from tests.support.report_samples import everywhere
 
 
 def cell(outcome: Outcome, *walls: str) -> AttackRecord:
@@ -72,13 +67,6 @@ def cells_of(report: Report, key: str, part: str = "text") -> dict[str, str]:
     return {row.variant: getattr(row.cells[index], part) for row in ladder.rows}
 
 
-def everywhere(report: Report) -> list[str]:
-    out = io.StringIO()
-    print_comparison(report, Console(file=out, width=300))
-    page = re.sub(r"<script.*?</script>|<[^>]*>", "", render_html(report), flags=re.S)
-    return [out.getvalue(), page, render_markdown(report).replace("\\", "")]
-
-
 def test_variants_are_compared_on_the_attacks_that_were_measured_for_all_of_them() -> None:
     assert cells_of(two(), "attacks") == {"shelled": "2/5", "small": "3/5"}
     assert cells_of(two(), "attacks", "badge") == {
@@ -89,7 +77,6 @@ def test_variants_are_compared_on_the_attacks_that_were_measured_for_all_of_them
 
 def test_the_report_holds_the_split_and_what_was_never_handed_in_is_apart() -> None:
     found = with_splits(two().variants)["small"].attack_split
-    assert found is not None
     assert (found.of, found.by_engine, found.by_image, found.by_hardening, found.got_through) == (5, 2, 1, 1, 1)
     assert (found.unknown, found.not_handed_in, found.stopped) == (0, 1, 3)
     assert with_splits({"a": samples.variant()})["a"].attack_split is None
@@ -101,13 +88,11 @@ def test_what_fails_without_any_protection_is_stopped_by_the_image() -> None:
         {"a": samples.variant(attacks={"open": {"x": alone, "y": THROUGH}, "default": {"x": alone, "y": alone}})}
     )
     split = with_splits(found.variants)["a"].attack_split
-    assert split is not None
     assert (split.by_image, split.by_engine) == (1, 1)
 
 
 def test_what_was_not_tried_hardened_is_not_said_to_get_through() -> None:
     found = with_splits({"a": attacked({"x": THROUGH, "y": BY_ENGINE})})["a"].attack_split
-    assert found is not None
     assert (found.of, found.unknown, found.got_through) == (2, 1, 0)
 
 

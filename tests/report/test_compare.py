@@ -1,8 +1,5 @@
 """What changed since an earlier report: nothing out of noise, nothing out of what was not measured, every regression."""
 
-from __future__ import annotations
-
-import subprocess
 from dataclasses import replace
 
 import pytest
@@ -11,29 +8,21 @@ from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.publish.report import earlier
+from deadweight.report import model
 from deadweight.report.compare import Change, compare
 from deadweight.report.history import to_json
 from deadweight.report.markdown import comparison_markdown
-from deadweight.report.model import (
-    AttackRecord,
-    BaseRecord,
-    Coverage,
-    Database,
-    Finding,
-    Report,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_samples as samples
 from tests.support.codes import codes
+from tests.support.trees import git
 
 
-def one(record: VariantRecord) -> Report:
+def one(record: model.VariantRecord) -> model.Report:
     return samples.report({"it": record})
 
 
-def between(old: VariantRecord, new: VariantRecord, thresholds: ReportThresholds | None = None):
+def between(old: model.VariantRecord, new: model.VariantRecord, thresholds: ReportThresholds | None = None):
     return compare(one(old), one(new), thresholds)
 
 
@@ -41,7 +30,7 @@ def texts(comparison) -> list[str]:
     return [change.text for change in comparison.changes]
 
 
-def sized(size: int, compressed: int | None = None, layers: int = 2) -> VariantRecord:
+def sized(size: int, compressed: int | None = None, layers: int = 2) -> model.VariantRecord:
     return samples.variant(size, image=samples.image(size, compressed or size // 2, layers=layers))
 
 
@@ -117,7 +106,7 @@ def test_packages_that_came_and_went_heaviest_first() -> None:
 
 def test_base_drift_is_told_digest_by_digest() -> None:
     old, new = (
-        BaseRecord("docker.io/library/alpine:latest", f"sha256:{letter * 64}", stand_in=True) for letter in "ab"
+        model.BaseRecord("docker.io/library/alpine:latest", f"sha256:{letter * 64}", stand_in=True) for letter in "ab"
     )
     found = between(samples.variant(base=old), samples.variant(base=new))
     assert texts(found) == [f"base docker.io/library/alpine:latest moved: {old.digest} → {new.digest}"]
@@ -125,7 +114,7 @@ def test_base_drift_is_told_digest_by_digest() -> None:
 
 
 def test_a_stand_in_is_not_compared_with_the_real_base() -> None:
-    real = BaseRecord("docker.io/library/alpine:latest", "sha256:" + "e" * 64, stand_in=False)
+    real = model.BaseRecord("docker.io/library/alpine:latest", "sha256:" + "e" * 64, stand_in=False)
     found = between(sized(10_000_000), replace(sized(90_000_000), base=real))
     assert found.regressions == ()
     assert [change.kind for change in found.changes] == ["base"]
@@ -253,11 +242,11 @@ def test_an_image_that_was_pruned_is_told_where_a_check_kept_its_size() -> None:
     ],
 )
 def test_attacks(posture, before, after, regression) -> None:
-    old = samples.variant(attacks={posture: {"system": AttackRecord(before)}})
-    new = samples.variant(attacks={posture: {"system": AttackRecord(after)}})
+    old = samples.variant(attacks={posture: {"system": model.AttackRecord(before)}})
+    new = samples.variant(attacks={posture: {"system": model.AttackRecord(after)}})
     (change,) = between(old, new).changes
     assert change.regression == regression
-    for silent in ({posture: {"system": AttackRecord("not_measured")}}, {}):
+    for silent in ({posture: {"system": model.AttackRecord("not_measured")}}, {}):
         unmeasured = between(old, samples.variant(attacks=silent))
         assert unmeasured.changes == ()
         (note,) = unmeasured.notes
@@ -266,20 +255,26 @@ def test_attacks(posture, before, after, regression) -> None:
         assert "in what was measured in both reports" in comparison_markdown(unmeasured)
 
 
-def scan(*findings: Finding, date: str = "2031-01-01") -> VariantRecord:
-    record = VulnerabilitiesRecord(
-        "scanned", Coverage("covered", "covered"), len(findings), {}, Database(date), None, findings=findings
+def scan(*findings: model.Finding, date: str = "2031-01-01") -> model.VariantRecord:
+    record = model.VulnerabilitiesRecord(
+        "scanned",
+        model.Coverage("covered", "covered"),
+        len(findings),
+        {},
+        model.Database(date),
+        None,
+        findings=findings,
     )
     return samples.variant(vulnerabilities=record)
 
 
-def reimaged(record: VariantRecord) -> VariantRecord:
+def reimaged(record: model.VariantRecord) -> model.VariantRecord:
     assert record.image is not None
     return replace(record, image=replace(record.image, config_digest="sha256:" + "9" * 64))
 
 
-HIGH = Finding("CVE-1", "libc6", "high", "2.36")
-LOW = Finding("CVE-2", "zlib", "low", "1.3")
+HIGH = model.Finding("CVE-1", "libc6", "high", "2.36")
+LOW = model.Finding("CVE-2", "zlib", "low", "1.3")
 
 
 def test_vulnerabilities_fixed_and_new() -> None:
@@ -305,7 +300,7 @@ def test_a_package_that_moved_but_kept_its_flaw_is_no_change() -> None:
 
 @pytest.mark.parametrize("status", ["not_scanned", "not_covered"])
 def test_a_scan_that_did_not_happen_fixes_nothing(status) -> None:
-    found = between(scan(HIGH), samples.variant(vulnerabilities=VulnerabilitiesRecord(status)))
+    found = between(scan(HIGH), samples.variant(vulnerabilities=model.VulnerabilitiesRecord(status)))
     assert found.changes == ()
     assert codes(found.notes[0]) == ["report.scans_not_compared"]
 
@@ -340,9 +335,8 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -
     folder = tmp_path / "public"
     folder.mkdir()
     (folder / "report.json").write_bytes(to_json(report))
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.invalid"]
     for words in (["init", "-q", "-b", "main"], ["add", "public"], ["commit", "-q", "-m", "a report"]):
-        subprocess.run([*git, *words], check=True)
+        git(tmp_path, *words)
     for against in ("public", "public/report.json", str(folder), "main:public/report.json", "HEAD:public/report.json"):
         assert earlier(against, tmp_path) == report
     monkeypatch.chdir(folder)
@@ -368,7 +362,7 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -
     ],
 )
 def test_what_names_no_report_is_one_clear_error(tmp_path, against, error, code) -> None:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    git(tmp_path, "init", "-q")
     with pytest.raises(error) as raised:
         earlier(against, tmp_path)
     assert (raised.value.exit_code, raised.value.code) == (2, code)

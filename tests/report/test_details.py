@@ -1,7 +1,5 @@
 """What a variant's own box on the page says."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from deadweight.report.html import box

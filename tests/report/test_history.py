@@ -1,9 +1,6 @@
 """The history: a line for each report that says anything new, kept where state folders come and go."""
 
-from __future__ import annotations
-
 import json
-import subprocess
 from dataclasses import replace
 
 import pytest
@@ -18,6 +15,7 @@ from deadweight.report.write import write_report
 from tests.support import report_samples as samples
 from tests.support.codes import raises
 from tests.support.fault_project import FaultProject
+from tests.support.trees import git
 
 
 def at(hour: int, size: int | None = None):
@@ -107,10 +105,9 @@ def test_pushing_again_keeps_what_was_pushed(tmp_path, local_registry):
 
 def test_a_commit_is_told_and_whether_files_differ_from_it(tmp_path):
     assert commit_of(tmp_path) == Commit(None, dirty=False)
-    identity = ["-c", "user.name=x", "-c", "user.email=x@example.invalid"]
     (tmp_path / "a").write_text("a")
-    for words in (["init", "-q"], ["add", "a"], [*identity, "commit", "-q", "-m", "a"]):
-        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    for words in (["init", "-q"], ["add", "a"], ["commit", "-q", "-m", "a"]):
+        git(tmp_path, *words)
     clean = commit_of(tmp_path)
     assert (len(clean.name or ""), clean.dirty) == (40, False)
     (tmp_path / "a").write_text("b")

@@ -1,7 +1,5 @@
 """JUnit: counts, outcomes, and text that XML cannot hold."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from xml.etree import ElementTree
 

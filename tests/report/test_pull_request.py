@@ -1,29 +1,18 @@
 """The verdict on a pull request: what this change did, apart from bases, the database, and measuring anew."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from deadweight.records.scope import Scope
-from deadweight.report.model import (
-    BaseRecord,
-    CheckRecord,
-    Coverage,
-    Database,
-    Finding,
-    LayerRecord,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
+from deadweight.report import model
 from deadweight.report.pull_request import first_line, markdown, verdict
 from tests.support import report_samples as samples
 
 DOCKERFILE = "FROM alpine\nRUN apk add \\\n    curl\nCOPY --chown=1 app /app\n"
 
 
-def image(size: int, seed: str, *layers: tuple[str, int]) -> VariantRecord:
+def image(size: int, seed: str, *layers: tuple[str, int]) -> model.VariantRecord:
     plain = samples.variant(size)
-    made = tuple(LayerRecord(each, diff_id=f"sha256:{seed}{name}", instruction=name) for name, each in layers)
+    made = tuple(model.LayerRecord(each, diff_id=f"sha256:{seed}{name}", instruction=name) for name, each in layers)
     assert plain.image is not None
     record = replace(
         plain.image, config_digest="sha256:" + seed * 64, size_bytes=size, layers=made or plain.image.layers
@@ -31,7 +20,7 @@ def image(size: int, seed: str, *layers: tuple[str, int]) -> VariantRecord:
     return replace(plain, image=record)
 
 
-def of(old: VariantRecord, new: VariantRecord, **more: object):
+def of(old: model.VariantRecord, new: model.VariantRecord, **more: object):
     return verdict(samples.report({"it": old}), samples.report({"it": new}), **more)
 
 
@@ -66,8 +55,12 @@ def test_a_flag_of_copy_does_not_hide_its_line():
 
 def test_a_secret_names_the_line_that_brought_it():
     text = "FROM alpine\nCOPY other.key /etc/\nCOPY secret.txt /etc/\nRUN rm /etc/secret.txt\n"
-    old = replace(image(10_000_000, "a"), layers=samples.layers(1), checks={"layers": CheckRecord("pass", True, "")})
-    new = replace(image(10_000_000, "c"), layers=samples.layers(0), checks={"layers": CheckRecord("fail", False, "2")})
+    old = replace(
+        image(10_000_000, "a"), layers=samples.layers(1), checks={"layers": model.CheckRecord("pass", True, "")}
+    )
+    new = replace(
+        image(10_000_000, "c"), layers=samples.layers(0), checks={"layers": model.CheckRecord("fail", False, "2")}
+    )
     found = of(old, new, dockerfiles={"it": ("Dockerfile", text)})
     (item,) = (each for each in found.of("change") if each.change.kind == "checks")
     assert item.by == (
@@ -78,7 +71,7 @@ def test_a_secret_names_the_line_that_brought_it():
 
 def test_what_a_base_did_stops_nobody():
     old, new = image(10_000_000, "a"), image(30_000_000, "c")
-    moved = replace(new, base=BaseRecord("docker.io/library/alpine:latest", "sha256:" + "d" * 64, stand_in=True))
+    moved = replace(new, base=model.BaseRecord("docker.io/library/alpine:latest", "sha256:" + "d" * 64, stand_in=True))
     found = of(old, moved, touched={})
     assert found.level == "look"
     assert {each.cause for each in found.items} == {"base"}
@@ -88,21 +81,21 @@ def test_what_a_base_did_stops_nobody():
 
 def test_a_base_that_moved_under_a_touched_variant_is_told_apart():
     old, new = image(10_000_000, "a"), image(30_000_000, "c")
-    moved = replace(new, base=BaseRecord("docker.io/library/alpine:latest", "sha256:" + "d" * 64, stand_in=True))
+    moved = replace(new, base=model.BaseRecord("docker.io/library/alpine:latest", "sha256:" + "d" * 64, stand_in=True))
     found = of(old, moved, touched={"it": "main.c changed"})
     assert found.level == "stop"
     assert [each.change.kind for each in found.of("base")] == ["base"]
 
 
-def scanned(day: str, *findings: Finding) -> VulnerabilitiesRecord:
-    return VulnerabilitiesRecord(
-        "scanned", Coverage("covered", "covered"), len(findings), {}, Database(day), findings=findings
+def scanned(day: str, *findings: model.Finding) -> model.VulnerabilitiesRecord:
+    return model.VulnerabilitiesRecord(
+        "scanned", model.Coverage("covered", "covered"), len(findings), {}, model.Database(day), findings=findings
     )
 
 
 def test_what_the_database_learnt_is_the_databases():
     plain = samples.variant()
-    fresh = Finding("CVE-1", "openssl", "critical", "3.0")
+    fresh = model.Finding("CVE-1", "openssl", "critical", "3.0")
     found = of(
         replace(plain, vulnerabilities=scanned("2031-01-01")),
         replace(plain, vulnerabilities=scanned("2031-02-01", fresh)),
@@ -113,7 +106,7 @@ def test_what_the_database_learnt_is_the_databases():
 
 
 def test_a_vulnerable_package_of_this_change_stops():
-    fresh = Finding("CVE-1", "openssl", "critical", "3.0")
+    fresh = model.Finding("CVE-1", "openssl", "critical", "3.0")
     old = replace(image(10_000_000, "a"), vulnerabilities=scanned("2031-01-01"))
     new = replace(image(10_000_000, "c"), vulnerabilities=scanned("2031-01-01", fresh))
     assert of(old, new).level == "stop"
@@ -121,7 +114,7 @@ def test_a_vulnerable_package_of_this_change_stops():
 
 def test_a_check_that_fails_in_an_image_nobody_touched_was_measured_otherwise():
     plain = samples.variant()
-    failing = replace(plain, checks={"runs": CheckRecord("fail", False, "not healthy")})
+    failing = replace(plain, checks={"runs": model.CheckRecord("fail", False, "not healthy")})
     found = of(plain, failing, touched={})
     assert [each.cause for each in found.items] == ["measuring"]
     assert found.level == "look"
@@ -130,7 +123,7 @@ def test_a_check_that_fails_in_an_image_nobody_touched_was_measured_otherwise():
 
 def test_what_was_measured_and_is_not_any_more_is_looked_at():
     plain = samples.variant()
-    found = of(plain, replace(plain, checks={"runs": CheckRecord("not_measured", True, "no engine")}))
+    found = of(plain, replace(plain, checks={"runs": model.CheckRecord("not_measured", True, "no engine")}))
     assert (found.level, found.silent) == ("look", False)
     assert "1 no longer measured" in first_line(found)
 
@@ -150,14 +143,14 @@ def test_variants_that_the_run_was_not_for_are_left_out():
 
 
 def test_words_of_others_call_nobody_and_hold_no_markup():
-    failing = {"runs": CheckRecord("fail", False, "@babel/core <img src=x> `code` [a](b)")}
+    failing = {"runs": model.CheckRecord("fail", False, "@babel/core <img src=x> `code` [a](b)")}
     text = markdown(of(samples.variant(), replace(samples.variant(), checks=failing)))
     assert "@babel" not in text
     assert r"\<img" in text
 
 
 def test_a_comment_stays_below_what_forges_take():
-    checks = {f"check-{number}": CheckRecord("fail", False, "x" * 600) for number in range(400)}
+    checks = {f"check-{number}": model.CheckRecord("fail", False, "x" * 600) for number in range(400)}
     found = of(samples.variant(), replace(samples.variant(), checks=checks))
     found = replace(found, unmeasured=("y*" * 300,) * 400, notes=("z" * 600,) * 400)
     text = markdown(found)

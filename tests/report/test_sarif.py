@@ -1,7 +1,5 @@
 """SARIF: the parts that consumers require, and ids that do not change."""
 
-from __future__ import annotations
-
 import json
 import random
 from urllib.parse import unquote, urlsplit

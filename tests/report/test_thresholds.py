@@ -1,7 +1,5 @@
 """A suite's own noise floors and ratchets for comparisons."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The verdict: what failed, what is not known, which variant to ship and what it costs; the same words in every form."""
 
-from __future__ import annotations
-
 import io
 import re
 from dataclasses import replace
@@ -11,12 +9,12 @@ from rich.console import Console
 
 from deadweight.report import figures
 from deadweight.report.console import print_comparison
-from deadweight.report.html import render_html
 from deadweight.report.markdown import LIMIT_BYTES, render_markdown
-from deadweight.report.model import AttackRecord, CheckRecord, Coverage, Report, VariantRecord, VulnerabilitiesRecord
+from deadweight.report.model import AttackRecord, CheckRecord, Coverage, VariantRecord, VulnerabilitiesRecord
 from deadweight.report.verdict import counted, stand_ins_said, verdict
 from tests.support import report_demo as demo
 from tests.support import report_samples as samples
+from tests.support.report_samples import everywhere
 
 
 def scanned(total: int, os: str = "covered") -> VulnerabilitiesRecord:
@@ -41,14 +39,6 @@ def ladder() -> dict[str, VariantRecord]:
         "ko": variant(9_000_000, 15, 12, shell=True),
         "apko": variant(10_000_000, 14, 25),
     }
-
-
-def everywhere(report: Report) -> list[str]:
-    """The report in all its forms, as plain text."""
-    out = io.StringIO()
-    print_comparison(report, Console(file=out, width=300))
-    page = re.sub(r"<script.*?</script>|<[^>]*>", "", render_html(report), flags=re.S)
-    return [out.getvalue(), page, render_markdown(report).replace("\\", "")]
 
 
 def test_the_winner_is_named_with_what_it_costs() -> None:
@@ -242,7 +232,7 @@ def test_markdown_that_is_too_long_names_what_it_leaves_out() -> None:
     text = render_markdown(replace(whole, variants=many))
     assert len(text.encode()) <= LIMIT_BYTES
     left = re.search(r"Not shown, to fit a comment: (.*); see `index.html` for everything", text)
-    assert left is not None
+    assert left
     assert "Attacks" in left[1]
     assert "<b>Attacks</b>" not in text
     assert text.index("failed.") < 200, "the verdict stays"

@@ -1,7 +1,5 @@
 """Users' files as they are in the wild, made fit for another source in a copy."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

@@ -3,8 +3,6 @@
 What is served there are the local stand-ins, under the names that the suite asks for. The engine is one of our own in there.
 """
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json
@@ -15,6 +13,7 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 import pytest
@@ -223,7 +222,7 @@ def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_wi
 class Watch:
     """Looks at the arguments of all processes of this machine, again and again, for passwords."""
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self.seen, self.rounds, self._stop = set[bytes](), 0, threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()

@@ -1,7 +1,5 @@
 """The registry, mirror and auto sources against real servers under the public host names, with TLS from a private CA."""
 
-from __future__ import annotations
-
 import base64
 import json
 import sys
@@ -237,7 +235,6 @@ def test_the_bundle_holds_public_and_private_certificates(tmp_path, world, monke
     monkeypatch.setenv("SSL_CERT_FILE", str(world.folder / "server.pem"))
     made = bundle(State(tmp_path), world.ca)
 
-    assert made is not None
     assert made.read_bytes().endswith(world.ca.read_bytes())
     assert made.read_bytes().startswith((world.folder / "server.pem").read_bytes().strip())
     assert made.read_text().count("BEGIN CERTIFICATE") == 2

@@ -1,7 +1,5 @@
 """Where the source's settings come from, which of them wins, and what is refused."""
 
-from __future__ import annotations
-
 import socket
 
 import pytest

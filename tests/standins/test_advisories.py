@@ -1,7 +1,5 @@
 """The database that is made here: written by Trivy's own module, read by the real scanner, honest about what it lacks."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

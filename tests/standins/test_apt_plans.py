@@ -1,7 +1,5 @@
 """What apt would install is asked once for each state of its lists."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What stand-ins are made of: languages, packages by other names, and what the configs say."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import subprocess

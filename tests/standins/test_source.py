@@ -1,7 +1,5 @@
 """The local source: its registry survives everything, its stand-ins are what they say, and made twice they are the same."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -168,6 +166,7 @@ print(LocalRegistry(Path(sys.argv[1]), lambda: find("docker-registry").path).ens
 """
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_homes_side_by_side_have_a_registry_each_and_runs_of_one_home_share_one(tmp_path):
     """Each started by two runs at the same moment, again and again; what another took meanwhile is not taken for one's own."""
@@ -178,7 +177,6 @@ def test_homes_side_by_side_have_a_registry_each_and_runs_of_one_home_share_one(
             words = [[sys.executable, "-c", HOME, str(home.folder)] for home in homes for _ in range(2)]
             runs = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in words]
             for run in runs:
-                assert run.stdin
                 run.stdin.write("go\n")
                 run.stdin.flush()
             told = [run.communicate(timeout=120)[0].strip() for run in runs]

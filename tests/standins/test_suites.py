@@ -1,7 +1,5 @@
 """Releases of the OS, their package sources, this machine's further CAs, and packages of npm's registry."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -18,7 +16,7 @@ from deadweight_standins.machine import authorities
 from deadweight_standins.making import told, unmade
 from deadweight_standins.stand_in import StandIn
 from tests.support.codes import parts, raises
-from tests.support.trees import shell_script
+from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
 
@@ -30,9 +28,7 @@ OLD = (SAMPLES / "sources.list").read_text()
 
 @pytest.fixture
 def etc(tmp_path, monkeypatch):
-    (tmp_path / "sources.list.d").mkdir()
-    (tmp_path / "sources.list.d" / "debian.sources").write_text(NEW)
-    (tmp_path / "sources.list").write_text(OLD)
+    written(tmp_path, {"sources.list.d/debian.sources": NEW, "sources.list": OLD})
     monkeypatch.setattr(suites, "ETC", tmp_path)
     return tmp_path
 
@@ -72,8 +68,7 @@ def test_only_cas_that_the_os_does_not_bring_are_this_machine_s_own(tmp_path):
     def pem(body):
         return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----"
 
-    (tmp_path / "public").mkdir()
-    (tmp_path / "public" / "a.crt").write_text(pem("AAAA") + "\n")
+    written(tmp_path, {"public/a.crt": pem("AAAA") + "\n"})
     bundle = tmp_path / "bundle.pem"
     bundle.write_text(f"# a comment\n{pem('AAAA')}\n{pem('BBBB')}\n")
     assert authorities(bundle, tmp_path / "public") == (pem("BBBB").encode() + b"\n",)

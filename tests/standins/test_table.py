@@ -1,7 +1,5 @@
 """Which stand-in each public image gets, and what is told where there is none."""
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib

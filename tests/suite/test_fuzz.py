@@ -1,7 +1,5 @@
 """Configuration loading survives 10,000 documents (2,000 in a run of the suite): a Suite, or a ConfigError that names its place."""
 
-from __future__ import annotations
-
 import random
 import re
 from pathlib import Path
@@ -88,6 +86,7 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("suite")
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(2_500), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(document=documents)
 def test_generated_documents(folder, document):

@@ -1,7 +1,5 @@
 """Suite files: what is accepted, and that every error names file, line and key."""
 
-from __future__ import annotations
-
 import json
 import os
 import runpy

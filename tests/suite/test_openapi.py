@@ -1,7 +1,5 @@
 """Where the paths of an OpenAPI document begin."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

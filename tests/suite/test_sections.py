@@ -1,7 +1,5 @@
 """Several services in one suite file, and how variants are selected."""
 
-from __future__ import annotations
-
 import pytest
 
 from deadweight._errors import ConfigError, UsageError

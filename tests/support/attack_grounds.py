@@ -1,7 +1,5 @@
 """A project with one service to attack, and what an attack run left behind."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

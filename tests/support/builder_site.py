@@ -1,10 +1,9 @@
 """A small real project for tests of builders: a Go program, suites written in place, and builds without the scheduler."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from deadweight.builders import table
 from deadweight.builders.protocol import BuiltImage, Job, Site, Step
@@ -85,11 +84,11 @@ class Project:
     said: list[str] = field(default_factory=list)
     took: list[str] = field(default_factory=list)
 
-    def write(self, files: Mapping[str, str]) -> Project:
+    def write(self, files: Mapping[str, str]) -> Self:
         written(self.root, files)
         return self
 
-    def suite(self, variants: str, name: str = "small") -> Project:
+    def suite(self, variants: str, name: str = "small") -> Self:
         """``variants`` is what stands under ``variants:``, indented by two."""
         return self.write({"deadweight.yaml": f"name: {name}\nvariants:\n{variants}\n"})
 

@@ -1,7 +1,5 @@
 """BuildKit endpoints as if they were other machines: daemons of our own, each behind mTLS in a network namespace of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

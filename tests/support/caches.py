@@ -1,7 +1,5 @@
 """Caches for one test: empty, but for what takes seconds to compile: patterns that look for secrets, and our own Go programs."""
 
-from __future__ import annotations
-
 import functools
 import os
 import platform

@@ -1,7 +1,5 @@
 """A private authority, made with openssl when a test asks for it."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path

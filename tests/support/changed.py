@@ -1,7 +1,5 @@
 """``pytest --changed``: the tests of what a change touches, against the main branch and with the work tree."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path

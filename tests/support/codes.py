@@ -1,7 +1,5 @@
 """Assert which error or message came, by code and fields: the wording is for people, and lives in each package's messages.toml."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,11 +14,11 @@ E = TypeVar("E", bound=DeadweightError)
 
 @contextmanager
 def raises(kind: type[E], code: str, /, **fields: object) -> Iterator[pytest.ExceptionInfo[E]]:
-    """The block raises an error of this kind with this code and, among its fields, these."""
+    """The block raises an error of this kind with this code and, among its fields or else its attributes, these."""
     with pytest.raises(kind) as caught:
         yield caught
     assert code == caught.value.code, str(caught.value)
-    assert fields == {name: caught.value.fields.get(name) for name in fields}
+    assert fields == {name: caught.value.fields.get(name, getattr(caught.value, name, None)) for name in fields}
 
 
 def parts(message: object) -> tuple[str, dict[str, Any]]:

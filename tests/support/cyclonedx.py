@@ -1,7 +1,5 @@
 """Is a CycloneDX document one? A light look at its structure. Source: the JSON schemas of CycloneDX 1.4 to 1.6."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Real registries: the docker-registry program."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

@@ -5,8 +5,6 @@ namespace of its own, goes through the tasks and prints one JSON object: what wo
 it started.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os
@@ -56,7 +54,7 @@ class Tour:
         assert done.returncode in codes, f"exit code {done.returncode}: {done.stderr.strip()[-400:]}"
         return json.loads(done.stdout)
 
-    def step(self, name: str, work: Callable[[Tour], str]) -> None:
+    def step(self, name: str, work: "Callable[[Tour], str]") -> None:
         try:
             said = work(self)
             self.found[name] = said if said.startswith("refused: ") else f"ok{': ' if said else ''}{said}"

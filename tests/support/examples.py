@@ -1,7 +1,5 @@
 """How many examples a property test tries: all in ``nox -s fuzz``, fewer in every run of the suite, new ones each time."""
 
-from __future__ import annotations
-
 import os
 
 FUZZ = int(os.environ.get("DEADWEIGHT_FUZZ", "0"))

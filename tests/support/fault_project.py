@@ -5,8 +5,6 @@ runner as the real builders, and keeps what they leave in ``out``. Every process
 environment, so that a test can tell whether anything was left running.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -15,10 +13,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support.invoking import SECONDS, TASKS, Started, ended, start
 from tests.support.processes import MARK, alive
+from tests.support.trees import plug_in, written
 
 BUILDER = """
 from deadweight import _run
@@ -81,16 +80,11 @@ class FaultProject:
     more: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, folder: Path, **runs: str) -> FaultProject:
+    def make(cls, folder: Path, **runs: str) -> Self:
         project = cls(folder / "project", folder / "plugins")
-        info = project.plugins / "script_builder-1.0.dist-info"
-        info.mkdir(parents=True)
-        (project.plugins / "script_builder.py").write_text(BUILDER)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: script-builder\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text("[deadweight.builders]\nscript = script_builder:Script\n")
-        (project.root / "src").mkdir(parents=True)
-        (project.root / "src" / "a.txt").write_text("a\n")
-        (project.root / "tasks.py").write_text(TASKS)
+        points = {"script": "script_builder:Script"}
+        plug_in(project.plugins, "script-builder", "builders", points, script_builder=BUILDER)
+        written(project.root, {"src/a.txt": "a\n", "tasks.py": TASKS})
         project.suite(**runs)
         return project
 

@@ -1,7 +1,5 @@
 """A small forge: the comments of one pull request as GitHub's and GitLab's REST references describe them, with faults on demand."""
 
-from __future__ import annotations
-
 import json
 import re
 import threading

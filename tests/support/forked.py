@@ -6,8 +6,6 @@ folder, environment, streams, exit code and end of the interpreter. Where the en
 a new one is started (``started_otherwise``). What a start costs, and what it imports, is tested with new ones.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import dataclasses

@@ -1,7 +1,5 @@
 """A run of ``forked`` that a test looks at, feeds, waits for or ends: what ``subprocess.Popen`` has of it, with text streams."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -9,7 +7,7 @@ import socket
 import subprocess
 import threading
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 from tests.support import forked
 
@@ -37,7 +35,7 @@ class Process:
             forked.ask(request, [first, second, third, theirs.fileno()])
         self.pid = int(self._answer.recv(forked.ANSWER_BYTES))
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

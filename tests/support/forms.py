@@ -1,7 +1,5 @@
 """A service in Python with everything that harden's forms have a word for, and what it is to say once a platform runs it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

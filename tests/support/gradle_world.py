@@ -3,8 +3,6 @@
 What is missing there: Gradle's own compiler of Java, so that nothing is compiled, and Jib's plug-in for Gradle.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import zipfile

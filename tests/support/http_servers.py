@@ -1,7 +1,5 @@
 """HTTP servers of the standard library on loopback, quiet, in a thread of their own."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import ssl

@@ -1,7 +1,5 @@
 """Image archives for tests, made member by member: every layout, and headers that no honest program writes."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Get what a survey found missing, and nothing else, as set-up does beside a build."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path

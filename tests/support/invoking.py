@@ -4,8 +4,6 @@ A run that should end goes through ``invoke``; one that is to be watched, fed or
 that has its modules already (``forked``). What wants the argument list itself (a shell's command line) takes it from ``argv``.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

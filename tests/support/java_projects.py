@@ -1,7 +1,5 @@
 """Small real Maven projects for tests of the jib builder, and servers that they meet: registries, a proxy, a repository."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import shutil

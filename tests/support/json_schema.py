@@ -1,7 +1,6 @@
 """What JSON Schemas say of documents."""
 
-from __future__ import annotations
-
+import functools
 import importlib.resources
 import json
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,18 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 
-def validator(schema: Any, *, draft: str = "Draft202012Validator", formats: bool = False) -> Validator:
+def validator(schema: Any, *, draft: str = "Draft202012Validator", formats: bool = False) -> "Validator":
     """``formats`` has dates and addresses looked at too. Raises SchemaError where it is no schema of this draft."""
+    return _validator(json.dumps(schema), draft, formats)
+
+
+@functools.cache  # half a second each, as long as a hundred documents take
+def _validator(schema: str, draft: str, formats: bool) -> "Validator":
     import jsonschema  # compiles grammars of its own for seconds, and every worker reads every file of tests
 
     kind = getattr(jsonschema, draft)
-    kind.check_schema(schema)
-    made: Validator = kind(schema, format_checker=kind.FORMAT_CHECKER if formats else None)
+    kind.check_schema(json.loads(schema))
+    made: Validator = kind(json.loads(schema), format_checker=kind.FORMAT_CHECKER if formats else None)
     return made
 
 

@@ -1,7 +1,5 @@
 """The demo services as plain processes on loopback: start one, send it a request, end it."""
 
-from __future__ import annotations
-
 import base64
 import http.client
 import json

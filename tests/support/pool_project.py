@@ -1,7 +1,5 @@
 """A project whose variants are built by a pool, and a server that the instructions of its Dockerfiles report to."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socketserver

@@ -1,7 +1,5 @@
 """An engine that is pretended, and one that says what is not so: what a test lets them say behind a socket."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

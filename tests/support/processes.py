@@ -1,7 +1,5 @@
 """Processes that a test started, however deep below it: known by a mark in their environment, never by their names alone."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ and ``World.run`` runs programs there. Nothing in it reaches beyond the namespac
 a password, and, where a test asks for it, a container engine with its bridge.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil
@@ -16,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 from tests.support import ROOT
 from tests.support.certificates import authority
@@ -65,7 +64,7 @@ class World:
         """Of the one image that its registry has, where a test pushed one."""
 
     @classmethod
-    def start(cls, folder: Path, registry: Path) -> World:
+    def start(cls, folder: Path, registry: Path) -> Self:
         """Start it; ``registry`` is the docker-registry program."""
         authority(folder, {"server": [name for group in ADDRESSES.values() for name in group]})
         for name in ("apk", "registry"):

@@ -1,7 +1,5 @@
 """Recipes of a service that has a Dockerfile too: what is tried where that does not build."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from deadweight_init.draft import Draft, first_draft

@@ -3,8 +3,6 @@
 What fails because something else did is one cause: twelve tests that ask a registry that has ended are not twelve faults.
 """
 
-from __future__ import annotations
-
 import collections
 import re
 from collections.abc import Generator, Sequence

@@ -1,7 +1,5 @@
 """Servers in a thread of their own, and what passes on between two ends: for tests that put something in front of a daemon."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import contextlib

@@ -1,7 +1,5 @@
 """A report of the demo's shape and weight: fifteen variants, seventy-nine attacks in three postures, 1,729 findings. Made up."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from deadweight.checks.scan.model import Severity

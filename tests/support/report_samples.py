@@ -1,12 +1,17 @@
 """Made-up records for the report's tests. Nothing here was measured; the figures only have the right shape."""
 
-from __future__ import annotations
-
+import io
+import re
 from dataclasses import replace
 from typing import Any
 
+from rich.console import Console
+
 from deadweight.records.evidence import Provenance
 from deadweight.report import model
+from deadweight.report.console import print_comparison
+from deadweight.report.html import render_html
+from deadweight.report.markdown import render_markdown
 from deadweight_images import findings
 
 WHEN = "2031-02-03T04:05:06+00:00"
@@ -201,3 +206,11 @@ def scan(index: int = 0) -> model.VulnerabilitiesRecord:
         model.Database("2031-02-01T00:00:00Z"), 2, model.KernelHeaders(2578, {"high": 2000, "medium": 578}),
         model.Reachability("measured", 2, 1), findings,
     )  # fmt: skip
+
+
+def everywhere(report: model.Report) -> list[str]:
+    """The report in all its forms, as plain text."""
+    out = io.StringIO()
+    print_comparison(report, Console(file=out, width=300))
+    page = re.sub(r"<script.*?</script>|<[^>]*>", "", render_html(report), flags=re.S)
+    return [out.getvalue(), page, render_markdown(report).replace("\\", "")]

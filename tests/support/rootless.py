@@ -1,8 +1,6 @@
 """Engines of users who are not root: with user numbers of their own, a store and a run folder; nothing else here is changed.
 They need root (to become that user), newuidmap and slirp4netns or pasta."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

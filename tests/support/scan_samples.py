@@ -1,7 +1,5 @@
 """Small vulnerability databases and images for scans: bbolt files with one leaf page a bucket, and a Debian in miniature."""
 
-from __future__ import annotations
-
 import json
 import struct
 from collections.abc import Mapping

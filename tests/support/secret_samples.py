@@ -4,8 +4,6 @@
 that is base64, a structure that must decode) has a maker of its own.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import random
@@ -17,7 +15,6 @@ from typing import Any
 
 ALNUM = string.ascii_letters + string.digits
 BASE64 = ALNUM + "+/"
-HEX = "0123456789abcdef"
 
 _CATEGORY = {
     sre.CATEGORY_DIGIT: string.digits,

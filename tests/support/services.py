@@ -2,8 +2,6 @@
 without an edit. Their lock files come from the language's own tool.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -8,8 +8,6 @@ A test may end what descends from its own pytest process or carries its mark in 
 registry and its engine.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -1,7 +1,5 @@
 """Small real images for tests, written as docker-save archives with the standard library."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """A project on disk with images that are built already, for tests of what comes after building."""
 
-from __future__ import annotations
-
 import textwrap
 from pathlib import Path
 

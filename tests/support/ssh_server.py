@@ -1,7 +1,5 @@
 """An SSH server of the operating system's, started on loopback for as long as a test needs it; nothing is installed."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import socket
@@ -9,6 +7,8 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.support.trees import shell_script
 
 PACKAGES = ("openssh-server", "libwrap0")
 START = """
@@ -39,13 +39,11 @@ def ssh_server(folder: Path, engine: str) -> Iterator[int]:
     )
     host_key = " ".join((folder / "host.pub").read_text().split()[:2])
     (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key}\n")
-    (folder / "bin").mkdir()
-    client = folder / "bin" / "ssh"
-    client.write_text(
-        f'#!/bin/sh\nexec {shutil.which("ssh")} -F none -i "${{TEST_SSH_KEY:-{folder}/key}}" -o IdentitiesOnly=yes'
-        f' -o IdentityAgent=none -o UserKnownHostsFile={folder}/known "$@"\n'
+    shell_script(
+        folder / "bin" / "ssh",
+        f'exec {shutil.which("ssh")} -F none -i "${{TEST_SSH_KEY:-{folder}/key}}" -o IdentitiesOnly=yes'
+        f' -o IdentityAgent=none -o UserKnownHostsFile={folder}/known "$@"',
     )
-    client.chmod(0o755)
     environment = {"LD_LIBRARY_PATH": str(libraries), "PATH": _path()}
     argv = ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), str(program)]
     serving: list[subprocess.Popen[bytes]] = []

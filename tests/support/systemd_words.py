@@ -1,7 +1,5 @@
 """The words of a command as systemd starts it (systemd.service(5), "Command lines"): quotes, escapes, specifiers, variables."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """A task on a real terminal: started as whoever opens a terminal window starts it, and ended by closing that window."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import pty
@@ -12,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from tests.support import forked
 from tests.support.forked_process import Process
@@ -42,10 +41,10 @@ class Terminal:
             self.pid, self._screen = _executed([*python, *words], folder, whole)
 
     @classmethod
-    def invoke(cls, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> Terminal:
+    def invoke(cls, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> Self:
         return cls(words, folder, environment, module="invoke")
 
-    def __enter__(self) -> Terminal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,7 +1,5 @@
 """Engines as if they were on another machine: behind TCP with TLS, or with processes and a network of their own."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import shutil

@@ -1,7 +1,5 @@
 """The tools that set-up installed, on PATH."""
 
-from __future__ import annotations
-
 import os
 
 from deadweight.toolchain.find import look

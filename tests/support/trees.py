@@ -1,8 +1,7 @@
 """Folders with files."""
 
-from __future__ import annotations
-
 import io
+import subprocess
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,3 +30,26 @@ def shell_script(path: Path, script: str) -> Path:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return path
+
+
+def git(folder: Path, *words: str) -> str:
+    """What git prints in a folder; its commits are nobody's."""
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false")
+    done = subprocess.run(
+        ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+def plug_in(site: Path, name: str, group: str, points: Mapping[str, str], **modules: str) -> Path:
+    """A distribution as pip leaves it in a folder, with these entry points and modules; gives the folder."""
+    info = f"{name.replace('-', '_')}-1.0.dist-info"
+    registered = "".join(f"{key} = {value}\n" for key, value in points.items())
+    return written(
+        site,
+        {
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+            f"{info}/entry_points.txt": f"[deadweight.{group}]\n{registered}",
+            **{f"{module}.py": code for module, code in modules.items()},
+        },
+    )

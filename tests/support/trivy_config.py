@@ -1,7 +1,5 @@
 """What Trivy says of a file for a cluster, with the checks that it brings along."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

@@ -4,8 +4,6 @@
 the tests. What that starts has the walls of the session (``nox -s unit``): no network, and no root.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import sys

@@ -3,8 +3,6 @@
 Packages are signed with a key of the public name. Maven Central is this user's own local repository.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import pwd

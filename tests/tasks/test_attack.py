@@ -1,7 +1,5 @@
 """``invoke attack`` as people call it: what this machine could not start or build is told on the terminal and in every report."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

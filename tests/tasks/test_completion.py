@@ -1,7 +1,5 @@
 """Completion: a suite's own variants, checks and postures, asked for by the shells' scripts."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

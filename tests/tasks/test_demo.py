@@ -1,7 +1,5 @@
 """``demo`` as users call it, on a small project."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -3,14 +3,13 @@
 Nothing is printed on stdout, and no file is changed.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
 
 from deadweight._errors import wording
 from tests.support.invoking import TASKS, invoke
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -38,11 +37,7 @@ FILES = {
 
 @pytest.fixture
 def root(tmp_path) -> Path:
-    for name, text in {**FILES, "tasks.py": TASKS}.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    (tmp_path / "deadweight.yaml").write_text(SUITE)
-    return tmp_path
+    return written(tmp_path, {**FILES, "tasks.py": TASKS, "deadweight.yaml": SUITE})
 
 
 def files(root: Path) -> dict[Path, bytes]:

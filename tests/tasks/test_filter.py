@@ -1,7 +1,5 @@
 """Whatever a service, an image or a file says, a terminal obeys none of it."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,18 +1,14 @@
 """``invoke layers`` as people call it: archives, a variant, the engine and a registry; exit codes, text, JSON and files."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os
 import random
-import ssl
 import struct
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,6 +18,8 @@ import zstandard
 from deadweight._errors import wording
 from tests.support import image_samples as samples
 from tests.support.caches import fresh_cache
+from tests.support.certificates import on_loopback
+from tests.support.http_servers import Answering, served
 from tests.support.image_samples import honest_layer as layer
 from tests.support.invoking import TASKS, argv, invoke
 from tests.support.json_schema import checked
@@ -207,7 +205,6 @@ def test_where_nothing_can_be_extracted_to_is_told_before_the_image_is_read(proj
     (project / "link").symlink_to("elsewhere")
     done = layers(project, "--archive", "nowhere.tar", "--extract", folder)
     assert (done.returncode, done.stdout, said in done.stderr) == (code, "", True), done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
@@ -403,7 +400,6 @@ def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     assert said in done.stderr
     assert done.returncode == code, done.stderr
     assert done.stderr.count("error: ") == 1
-    assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
@@ -449,69 +445,37 @@ def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry
     assert "NAME_UNKNOWN" in gone.stderr
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that is its own CA, and its key."""
-    made = folder / "own.pem", folder / "own.key"
-    words = [
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=own",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-    ]
-    subprocess.run(
-        ["openssl", "req", "-x509", *words, "-out", made[0], "-keyout", made[1]], check=True, capture_output=True
-    )
-    return made
-
-
 @contextmanager
-def registry_behind(own: tuple[Path, Path], made: samples.Made) -> Iterator[str]:
+def registry_behind(folder: Path, made: samples.Made) -> Iterator[str]:
     """A registry with one image behind a certificate that no system trusts; its address."""
     members = samples.oci_members(made)
     (entry,) = json.loads(members["index.json"])["manifests"]
-    served = {f"/v2/app/{kind}/{digest}": data for data in members.values() for kind in ("blobs", "manifests")
-              for digest in (samples.sha256(data),)}  # fmt: skip
-    served |= {"/v2/": b"{}", "/v2/app/manifests/1": served[f"/v2/app/manifests/{entry['digest']}"]}
+    files = {
+        f"/v2/app/{kind}/{samples.sha256(data)}": data for data in members.values() for kind in ("blobs", "manifests")
+    }
+    files |= {"/v2/": b"{}", "/v2/app/manifests/1": files[f"/v2/app/manifests/{entry['digest']}"]}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_GET(self) -> None:
-            data = served.get(self.path)
-            self.send_response(404 if data is None else 200)
-            self.send_header("Content-Type", samples.OCI_MANIFEST)
-            self.send_header("Content-Length", str(len(data or b"")))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(data or b"")
+            data = files.get(self.path)
+            self.answer(404 if data is None else 200, data or b"", {"Content-Type": samples.OCI_MANIFEST})
 
         do_HEAD = do_GET
 
-        def log_message(self, *_words: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*own)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    on_loopback(folder)
+    with served(Handler, certificate=(folder / "server.pem", folder / "server.key")) as server:
+        yield f"127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.slow
 @pytest.mark.tools
 def test_a_registry_behind_a_private_ca_is_reached_as_the_sources_say(project):
-    own = certificate(project)
-    with registry_behind(own, samples.build(ADDS)) as address:
+    with registry_behind(project, samples.build(ADDS)) as address:
         image = f"oci://{address}/app:1"
         assert "secrets found" not in layers(project, "--archive", image).stderr
-        for environment in ({"DEADWEIGHT_CA_BUNDLE": "own.pem"}, {}):
+        for environment in ({"DEADWEIGHT_CA_BUNDLE": "ca.pem"}, {}):
             if not environment:
-                write_suite(project, SUITE.replace("ALLOW", "") + "sources: {ca_bundle: own.pem}\n")
+                write_suite(project, SUITE.replace("ALLOW", "") + "sources: {ca_bundle: ca.pem}\n")
             done = layers(project, "--archive", image, **environment)
             assert f"1 secret found in {address}/app:1" in done.stderr
         wrong = layers(project, "--archive", image, DEADWEIGHT_CA_BUNDLE="nowhere.pem")

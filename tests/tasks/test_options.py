@@ -1,7 +1,5 @@
 """Options of tasks: a wrong value ends with 2 and says what is expected, before anything is done."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 
@@ -24,12 +22,15 @@ def called(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("jobs", ["abc", "0", "-1", "257", "1.5", ""])
-def test_a_number_of_jobs_that_is_none(tmp_path, jobs):
-    done = called(tmp_path, "build", f"--jobs={jobs}")
+def test_a_number_of_jobs_that_is_none(jobs):
+    with raises(UsageError, "tasks.jobs", most=256, value=jobs):
+        parse_jobs(jobs)
 
-    assert done.returncode == 2
-    assert done.stderr == f"error: {wording('tasks.jobs', most=256, value=jobs)}\n"
-    assert done.stdout == ""
+
+def test_a_task_refuses_it_before_anything_is_done(tmp_path):
+    done = called(tmp_path, "build", "--jobs=")
+    said = f"error: {wording('tasks.jobs', most=256, value='')}\n"
+    assert (done.returncode, done.stderr, done.stdout) == (2, said, "")
     assert not (tmp_path / ".deadweight").exists()
 
 

@@ -1,7 +1,5 @@
 """A sign of life: never silent for more than two seconds, on a terminal and in a pipe, and no line runs into it."""
 
-from __future__ import annotations
-
 import re
 import time
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """``shell``, ``logs`` and ``push`` as users call them: processes of their own, real containers, a real registry."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

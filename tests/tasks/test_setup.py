@@ -1,7 +1,5 @@
 """``invoke setup``: what it asks on a terminal, where it asks it, and what the answers do."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty

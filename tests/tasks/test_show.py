@@ -1,7 +1,5 @@
 """What a person sees on a terminal while work goes on."""
 
-from __future__ import annotations
-
 import io
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Finding tools: what is on PATH, what is ours, and why something will not do."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -21,6 +19,7 @@ from tests.support import image_samples as samples
 from tests.support.codes import parts, raises
 from tests.support.image_samples import honest_layer as layer
 from tests.support.tools_path import put_ours_on_path
+from tests.support.trees import shell_script as script
 
 CRANE = "0.21.9"
 
@@ -38,12 +37,6 @@ def path(tmp_path, monkeypatch, cache) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     return folder
-
-
-def script(where: Path, text: str) -> Path:
-    where.write_text(f"#!/bin/sh\n{text}\n")
-    where.chmod(0o755)
-    return where
 
 
 def ours(name: str, text: str) -> Path:
@@ -84,7 +77,6 @@ def test_ours_stands_in_for_another_version(path):
     there = script(path / "crane", "echo v0.20.0")
     mine = ours("crane", f"echo v{CRANE}")
     seen = look("crane")
-    assert seen.tool is not None
     assert (seen.tool.path, seen.tool.ours) == (mine, True)
     assert str(there) in seen.reason
 

@@ -1,7 +1,5 @@
 """Getting tools for real, and what happens when it cannot be done."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil
@@ -23,10 +21,11 @@ from deadweight.toolchain import catalogue, system, tool_cache
 from deadweight.toolchain.find import find, look
 from tests.support import installing
 from tests.support.codes import raises
+from tests.support.fault_project import wait_for
+from tests.support.trees import shell_script as script
 
 pytestmark = pytest.mark.system
 
-BARE_PATH = "/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEBIAN = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs Debian or Ubuntu")
 
 
@@ -46,12 +45,6 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 def _holds_no_tool(folder: str) -> bool:
     return not any(Path(folder, name).exists() for name in ("crane", "ko", "apko", "melange", "nfpm", "trivy"))
-
-
-def script(where: Path, text: str) -> Path:
-    where.write_text(f"#!/bin/sh\n{text}\n")
-    where.chmod(0o755)
-    return where
 
 
 def leftovers(cache: Path) -> list[str]:
@@ -214,12 +207,9 @@ def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
         "except Interrupted as error: raise SystemExit(error.exit_code)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
         assert process.stdout.readline() == "getting crane\n"
         scratch = cache / "tools"
-        deadline = time.monotonic() + 20
-        while not leftovers(cache) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(lambda: leftovers(cache), 20)
         time.sleep(0.5)
         assert leftovers(cache)
         process.send_signal(signal.SIGINT)

@@ -1,7 +1,5 @@
 """melange and apko, for real: no engine, packages from the local source."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Dockerfile builds on the real engine, on a small base with a shell."""
 
-from __future__ import annotations
-
 import re
 import time
 import uuid

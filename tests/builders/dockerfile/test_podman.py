@@ -1,7 +1,5 @@
 """Podman's own build: what it lacks, whose words it says, and a real build where Podman is installed."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -53,7 +51,6 @@ def refused(tmp_path, monkeypatch, text: str, buildah: str = "1.28.2") -> Config
 )
 def test_what_an_old_podman_cannot_do_is_told_with_its_line_before_the_build(tmp_path, monkeypatch, text, what):
     error = refused(tmp_path, monkeypatch, text)
-    assert error is not None
     assert (error.line, error.code) == (2, "dockerfile.podman_too_old")
     assert error.fields["version"] == "1.28.2"
     assert what in str(error.fields["feature"])

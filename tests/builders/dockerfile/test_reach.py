@@ -1,7 +1,5 @@
 """What RUN lines are given of this machine's ways to the network, by what engine."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 

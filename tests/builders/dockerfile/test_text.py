@@ -1,7 +1,5 @@
 """Reading just enough of a Dockerfile."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Gradle projects of the jib builder. Mostly a wrapper that writes its arguments down stands for Gradle."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What is told of Maven's and Jib's failures: lines as they come, and Maven for real where only it knows how it says things."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import uuid

@@ -1,7 +1,5 @@
 """What kinds of Maven projects the jib builder takes, and what it says of those that it cannot: poms read, and Maven for real."""
 
-from __future__ import annotations
-
 import locale
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A Maven that stays, for real: what it builds, what it must not remember, and how it ends."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
@@ -157,7 +155,6 @@ def test_no_more_than_a_few_stay(source, run):
 def test_who_ends_the_call_ends_the_build(source, run):
     words = call(source, "compile")
     process = subprocess.Popen(words, cwd=source, stdout=subprocess.PIPE)
-    assert process.stdout is not None
     process.stdout.readline()
     process.kill()
     process.wait()
@@ -175,7 +172,6 @@ def test_what_a_cancelled_build_has_started_ends_with_it(source, run):
     test.parent.mkdir(parents=True)
     test.write_text(f"package a;\n\nclass MainTest {{ {sleeper} }}\n")
     process = subprocess.Popen(call(source, "test"), cwd=source, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
     for line in process.stdout:
         if "Running a.MainTest" in line:
             break
@@ -198,7 +194,6 @@ def test_a_second_build_at_the_same_time_takes_maven_as_it_is(source):
     words = call(source, "compile")
     fallback = [*words[:6], "/bin/echo", "instead"]
     first = subprocess.Popen(words, cwd=source, stdout=subprocess.PIPE, text=True)
-    assert first.stdout is not None
     first.stdout.readline()
     second = subprocess.run(fallback, cwd=source, capture_output=True, text=True, timeout=60, check=True)
     assert second.stdout == "instead\n"
@@ -209,7 +204,6 @@ def test_a_second_build_at_the_same_time_takes_maven_as_it_is(source):
 def test_a_build_comes_to_its_end_before_its_process_ends(source, run):
     """Others make room, and ``clean --all`` ends all: neither may cut off a build, which would then silently run again."""
     process = subprocess.Popen(call(source, "compile"), cwd=source, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
     said = process.stdout.readline()
     assert resident_maven.end_all() == 1
     said += process.communicate(timeout=60)[0]
@@ -221,7 +215,6 @@ def test_a_build_comes_to_its_end_before_its_process_ends(source, run):
 def test_kill_9_of_a_maven_that_stays_while_it_builds(source, run):
     """The call is then made as it stands, and the next one starts another."""
     process = subprocess.Popen(call(source, "compile"), cwd=source, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
     said = process.stdout.readline()
     (pid,) = living(run)
     os.kill(pid, signal.SIGKILL)
@@ -290,8 +283,7 @@ def test_it_is_left_out_where_it_could_make_a_difference(source, tmp_path, monke
         with raises(DeadweightError, "jib.socket_path_too_long"):
             resident_maven._place("0" * 16)
         assert call(source, "compile") == plain
-    (source / ".mvn").mkdir()
-    (source / ".mvn" / "jvm.config").write_text("-Xmx64m\n")
+    written(source, {".mvn/jvm.config": "-Xmx64m\n"})
     assert call(source, "compile") == plain
     wrapper = source / "mvnw"
     wrapper.write_text("#!/bin/sh\n")

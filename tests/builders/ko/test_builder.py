@@ -1,7 +1,5 @@
 """ko, for real: no engine, a base from the local source."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tarfile

@@ -1,7 +1,5 @@
 """What is input of a build and what is not: one list of rules for every builder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

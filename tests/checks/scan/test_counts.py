@@ -1,7 +1,5 @@
 """A finding is counted once, however many programs of an image hold a copy of its package."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from deadweight.checks.scan.model import Found, count

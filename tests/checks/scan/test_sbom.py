@@ -1,7 +1,5 @@
 """SBOMs in both formats for images, builders' claims against what is in the image, and SBOMs attached to a pushed image."""
 
-from __future__ import annotations
-
 import io
 import json
 import urllib.request

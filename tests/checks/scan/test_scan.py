@@ -1,7 +1,5 @@
 """Scans with the real scanner and small databases of our own: three states, gates, exceptions, and every bad input."""
 
-from __future__ import annotations
-
 import json
 import os
 import tarfile
@@ -27,11 +25,13 @@ from deadweight.tasks.verify import raise_if_bad
 from deadweight.toolchain import trivy_cache
 from tests.support import ROOT
 from tests.support.codes import codes, details, raises
+from tests.support.http_servers import Answering, served
 from tests.support.invoking import invoke
 from tests.support.json_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from tests.support.small_images import go_program
 from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.tools
 SUITE = """\
@@ -458,10 +458,8 @@ def test_which_bucket_covers_which_system(family, version, bucket, known):
 
 def fake_scanner(folder: Path, script: str) -> str:
     """A program in the scanner's place, for failures that the real one is hard to bring to."""
-    folder.mkdir()
-    program = folder / "trivy"
-    program.write_text(f"#!/bin/sh\ncase $1 in --version|version) echo 'Version: 0.76.0'; exit 0;; esac\n{script}\n")
-    program.chmod(0o755)
+    known = "case $1 in --version|version) echo 'Version: 0.76.0'; exit 0;; esac"
+    shell_script(folder / "trivy", f"{known}\n{script}")
     return f"{folder}:{os.environ['PATH']}"
 
 
@@ -550,25 +548,18 @@ def test_an_sbom_is_the_same_before_and_after_a_scan(world, archives):
 
 def test_a_scan_calls_nobody(world, archives, monkeypatch):
     """By default the scanner asks its maker for newer versions and tells it that it runs."""
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-    from threading import Thread
-
     from deadweight.checks.scan.sbom import write_sboms
 
     called = []
 
-    class Trap(BaseHTTPRequestHandler):
+    class Trap(Answering):
         def do_CONNECT(self):
             called.append(self.path)
             self.send_error(403)
 
         do_GET = do_POST = do_CONNECT
 
-        def log_message(self, *_):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Trap) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+    with served(Trap) as server:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("NO_PROXY", "")
@@ -576,7 +567,6 @@ def test_a_scan_calls_nobody(world, archives, monkeypatch):
         subject = subjects(world, archives)["debian"]
         assert CHECK.run(subject).data["total"] == 4
         write_sboms(subject)
-        server.shutdown()
     assert called == []
 
 

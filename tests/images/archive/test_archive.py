@@ -1,7 +1,5 @@
 """Opening archives: every layout and compression, the choice of an image, what is verified, what is refused."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

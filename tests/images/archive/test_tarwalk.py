@@ -1,7 +1,5 @@
 """The tar walker: what honest programs write is read as they meant it, what could be read in two ways is refused."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """Go's build information in binaries that come in pieces: wherever it lies, and never outside what Go itself reads."""
 
-from __future__ import annotations
-
 import random
 import struct
 import time

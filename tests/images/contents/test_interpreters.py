@@ -1,7 +1,5 @@
 """Shells and package managers wherever they lie, and nothing that only has their name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from shutil import which
 

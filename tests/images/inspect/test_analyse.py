@@ -1,7 +1,5 @@
 """The whole look: hidden files with both instructions, secrets wherever they are, packages, caches, streams, extraction."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import gzip
@@ -188,6 +186,7 @@ def test_a_changed_file_has_another_identity(tmp_path):
     assert identity(path) != first
 
 
+@pytest.mark.slow
 def test_each_file_of_a_folder_is_part_of_its_identity(tmp_path):
     written(tmp_path, {f"{number}": b"" for number in range(5001)} | {"blobs/x": b"1"})
     first = identity(tmp_path)

@@ -1,7 +1,5 @@
 """What an earlier look left in the cache must not change what a later one says; and layers that are read side by side."""
 
-from __future__ import annotations
-
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

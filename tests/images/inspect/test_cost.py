@@ -3,8 +3,6 @@
 ``nox -s fuzz`` tries many more compositions of the pieces, of larger sizes.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import gzip
@@ -99,6 +97,7 @@ def seconds(path: Path) -> float:
     return time.process_time() - started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("seed", range(FUZZ or 3))
 def test_time_grows_with_what_is_read_and_not_faster(tmp_path, make, seed):

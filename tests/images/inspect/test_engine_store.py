@@ -1,7 +1,5 @@
 """Reading an image where the engine keeps it: the same report as from its archive, and no trust in what lies there."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import json

@@ -1,7 +1,5 @@
 """Real archives, damaged in every way that a tar can be: a report or one clear error, never a traceback, never without end."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Archives made to hurt: each is one clear error or a correct reading, within 300 MB of memory, in a process of its own."""
 
-from __future__ import annotations
-
 import base64
 import bz2
 import gzip

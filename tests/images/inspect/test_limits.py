@@ -1,7 +1,5 @@
 """What an image could do to its reader: work without end, numbers and texts that are none, names that command a terminal."""
 
-from __future__ import annotations
-
 import io
 import json
 import random

@@ -1,7 +1,5 @@
 """Images in a registry: layers are read as they come, known ones are not asked for, and nothing that comes is taken on trust."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """What runs the service of an image, however its entry point is written and however large the program is."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.runtime import Runtime, runtime
 from tests.support import image_samples as samples
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -29,9 +28,7 @@ func main() { println(len(ballast)) }
 def big_go(tmp_path_factory) -> bytes:
     """A stripped Go program of 31 MB: what it embeds stands before its build information."""
     folder = tmp_path_factory.mktemp("big")
-    (folder / "go.mod").write_text("module example.org/big\n\ngo 1.21\n")
-    (folder / "main.go").write_text(GO_MAIN)
-    (folder / "ballast").write_bytes(b"\1" * BIG)
+    written(folder, {"go.mod": "module example.org/big\n\ngo 1.21\n", "main.go": GO_MAIN, "ballast": b"\1" * BIG})
     words = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", "big", "."]
     subprocess.run(words, cwd=folder, check=True, timeout=300)
     return (folder / "big").read_bytes()
@@ -103,8 +100,7 @@ def test_the_program_is_found_however_the_entry_point_names_it(tmp_path, small_g
 @pytest.fixture(scope="session")
 def small_go(tmp_path_factory) -> bytes:
     folder = tmp_path_factory.mktemp("small")
-    (folder / "go.mod").write_text("module example.org/small\n\ngo 1.21\n")
-    (folder / "main.go").write_text("package main\n\nfunc main() {}\n")
+    written(folder, {"go.mod": "module example.org/small\n\ngo 1.21\n", "main.go": "package main\n\nfunc main() {}\n"})
     subprocess.run(["go", "build", "-o", "small", "."], cwd=folder, check=True, timeout=300)
     return (folder / "small").read_bytes()
 

@@ -1,7 +1,5 @@
 """Secrets in bytes of a layer that are no file's content: names, link targets, extended attributes, behind the end marker."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """How sure a finding is, and today's tokens: what their own shape tells is found wherever it stands."""
 
-from __future__ import annotations
-
 import random
 import string
 import uuid
@@ -14,7 +12,6 @@ from deadweight.report.sarif import layers_junit, layers_sarif
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.secrets.locations import judged_confidence
 from deadweight_images.secrets.rules import load_rules
-from deadweight_images.secrets.scanner import Scanner
 from deadweight_images.secrets.verify import SERVICES
 from tests.support import image_samples as samples
 from tests.support.small_project import put_built, subject_of, write_suite
@@ -51,11 +48,6 @@ TOKENS = {
     "openai, short": ("sk-" + "proj-", ALNUM, 48, ""),
     "azure": ("", ALNUM, 52, "JQQ" + "J99" + made("z", ALNUM, 26)),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def scanner() -> Scanner:
-    return Scanner.default()
 
 
 @pytest.mark.parametrize("name", TOKENS)

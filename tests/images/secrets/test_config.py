@@ -1,7 +1,5 @@
 """Secrets in image configs."""
 
-from __future__ import annotations
-
 import random
 import string
 import time
@@ -12,13 +10,7 @@ import pytest
 
 from deadweight_images.secrets.config import shown_arguments, shown_instruction
 from deadweight_images.secrets.config_text import scan_text
-from deadweight_images.secrets.scanner import Scanner
 from tests.support.secret_samples import aws_secret, github_token, password, text
-
-
-@pytest.fixture(scope="module")
-def scanner():
-    return Scanner.default()
 
 
 def _weak(rng):

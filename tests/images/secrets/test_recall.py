@@ -3,8 +3,6 @@
 Names that other tools pass over, encodings, nesting, and content that breaks assumptions about lines and text.
 """
 
-from __future__ import annotations
-
 import base64
 import bz2
 import gzip
@@ -224,11 +222,6 @@ PLACES = {
 }
 
 
-@pytest.fixture(scope="module")
-def scanner():
-    return Scanner.default()
-
-
 @pytest.mark.parametrize("place", PLACES)
 def test_place_is_found(place, scanner):
     path, make = PLACES[place]
@@ -302,6 +295,7 @@ def test_recall_on_what_a_peer_calls_a_secret(peer, corpus, found):
     assert 100 * (len(true) - len(missed)) / len(true) >= LEAST[peer], missed
 
 
+@pytest.mark.slow
 def test_false_alarms_on_what_peers_call_none(corpus, found):
     for false in (
         [case for cases in corpus.values() for case in cases if not case.true],

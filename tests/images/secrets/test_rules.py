@@ -1,7 +1,5 @@
 """Every rule: it compiles, it finds a text made for it, and the matcher never misses what the exact pattern would find."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -24,6 +22,7 @@ from deadweight_images.secrets.model import Budget
 from tests.support import ROOT
 from tests.support import image_samples as samples
 from tests.support.secret_samples import github_token, sample
+from tests.support.trees import written
 
 RULES = rules.load_rules()
 SEEDS = 60
@@ -258,9 +257,7 @@ def test_what_holds_a_secret_never_enters_the_table(tmp_path, capsys):
     origin = tmp_path / "npm made-up 1.0"
     origin.mkdir()
     filling = b"x = 1\n" * (regions.LEAST_BYTES // 6 + 1)
-    (origin / "clean.js").write_bytes(filling)
-    (origin / "leaky.js").write_bytes(filling + SECRET)
-    (origin / "small.js").write_bytes(SECRET)
+    written(origin, {"clean.js": filling, "leaky.js": filling + SECRET, "small.js": SECRET})
     (origin / "link.js").symlink_to("clean.js")
     found = known_files.origin(origin)
     assert list(found.values()) == [(len(filling), "clean.js")]

@@ -1,7 +1,5 @@
 """The scanner as others use it: engines, cache, bounds, threads."""
 
-from __future__ import annotations
-
 import base64
 import bz2
 import dataclasses
@@ -29,11 +27,6 @@ from tests.support.secret_samples import ALNUM, aws_key_id, github_token, passwo
 from tests.support.trees import zipped
 
 RULES = load_rules()
-
-
-@pytest.fixture(scope="module")
-def scanner():
-    return Scanner.default()
 
 
 @pytest.fixture(scope="module")

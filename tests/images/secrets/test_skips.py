@@ -1,7 +1,5 @@
 """What is too big to be looked into is listed with its reason, never passed over in silence; what can be looked into, is."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import lzma
@@ -17,7 +15,6 @@ from deadweight_images.inspect.analyse import analyse
 from deadweight_images.layers import streaming as portions
 from deadweight_images.secrets import confirm, matcher
 from deadweight_images.secrets.regions import text_ranges
-from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples
 from tests.support.image_samples import small_pieces
 from tests.support.secret_samples import github_token
@@ -26,11 +23,6 @@ TOKEN = github_token(random.Random(9)).decode()
 CONFIG = f"github_token = {TOKEN}\n".encode()
 TEXT = random.Random(2).randbytes(20_000).hex().encode() + b"\n" + CONFIG  # so that no packer leaves the token as it is
 NEEDS = wording("skip.memory", megabytes=64)
-
-
-@pytest.fixture(scope="module")
-def scanner():
-    return Scanner.default()
 
 
 def long_zstd(data: bytes) -> bytes:

@@ -1,7 +1,5 @@
 """A secret in a name or in a place is printed and published nowhere; what only looks like one stays as it is."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import random
@@ -17,7 +15,6 @@ from deadweight_images.archive.documents import of
 from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.inspect.extract import extract
 from deadweight_images.secrets.config import shown_arguments, shown_instruction
-from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as L
 from tests.support.secret_samples import github_token
@@ -126,11 +123,6 @@ ENCODED = {
     "twice": base64.b64encode(base64.b64encode(OTHER_TOKEN.encode())).decode(),
     "wide": base64.b64encode(f"token={OTHER_TOKEN}".encode("utf-16-le")).decode(),
 }
-
-
-@pytest.fixture(scope="module")
-def scanner():
-    return Scanner.default()
 
 
 @pytest.mark.parametrize("text", ENCODED.values(), ids=ENCODED)

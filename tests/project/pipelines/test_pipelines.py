@@ -1,7 +1,5 @@
 """Pipelines as printed: their checkers take them, and their steps do what they say, each machine with a state of its own."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -23,6 +21,7 @@ from tests.support.codes import raises
 from tests.support.forge_server import TOKEN, ForgeServer
 from tests.support.invoking import TASKS
 from tests.support.json_schema import cluster_refusal
+from tests.support.trees import git
 from tests.support.trivy_config import misconfigured
 
 pytestmark = pytest.mark.system
@@ -117,11 +116,6 @@ def test_a_value_that_would_be_code_is_refused(value):
         render(Pipeline("github", 3, install=value))
     with raises(UsageError, "project.pipeline_value", flag="--image", value=value):
         render(Pipeline("kubernetes", 3, image=value))
-
-
-def git(folder: Path, *words: str) -> None:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, timeout=60)
 
 
 @pytest.fixture
