@@ -82,7 +82,12 @@ def _changed(base: Base, change: Mapping[str, Any]) -> Base:
 @functools.cache
 def bases() -> Mapping[str, Base]:
     """All entries, by name."""
-    return {name: record(Base, entry) for name, entry in table("bases.toml").items()}
+    found = {name: record(Base, entry) for name, entry in table("bases.toml").items()}
+    return {name: replace(base, account=_account(base.account)) for name, base in found.items()}
+
+
+def _account(entry: Any) -> Account | None:
+    return record(Account, entry) if entry else None
 
 
 @dataclass(frozen=True)
