@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from deadweight import _run
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._packages import attacks
 from deadweight.checks.protocol import Subject
-from deadweight.checks.runner import result_of, run_check, run_checks, side_by_side
+from deadweight.checks.runner import HEED_SECONDS, result_of, run_check, run_checks, side_by_side
 from deadweight.engine.api import Endpoint
 from deadweight.engine.broken_engine import lost_engine
 from deadweight.engine.client import Engine
@@ -62,7 +63,6 @@ class Spread:
         self._places = {engine.name: _Place(project, engine) for engine in engines}
         self._journal = Journal(project.state.log("pool"), project.say)
         self._changed = threading.Condition()
-        self._stopped = False
 
     def close(self) -> None:
         """Remove what was started on the engines, and let go of them."""
@@ -92,7 +92,7 @@ class Spread:
     def _all(self, variants: Sequence[Variant], measure: Measure, jobs: int | None, told: Told) -> list[Evidence]:
         most = sum(place.asked.places for place in self._places.values())
         work = partial(self._checked, measure=measure, told=told)
-        with side_by_side(work, variants, jobs=min(jobs or most, most), stop=self._stop) as running:
+        with side_by_side(work, variants, jobs=min(jobs or most, most)) as running:
             return [found for _, done in running for found in result_of(done)]
 
     def _checked(self, variant: Variant, measure: Measure, told: Told) -> list[Evidence]:
@@ -142,7 +142,7 @@ class Spread:
         with self._changed:
             while True:
                 left = [place for place in order if not place.lost]
-                if not left or self._stopped:
+                if not left or _run.cancelled():
                     return None
                 free = next((place for place in left if place.free), None)
                 if free is not None:
@@ -152,7 +152,7 @@ class Spread:
                         variant=variant.name,
                     )
                     return free
-                self._changed.wait(1.0)
+                self._changed.wait(HEED_SECONDS)
 
     def _give(self, place: _Place) -> None:
         with self._changed:
@@ -174,11 +174,6 @@ class Spread:
             raise MissingError(wording("pool.no_engine", engines=each))
 
         return OnEngine(self._project, none).subject(variant)
-
-    def _stop(self) -> None:
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
 
 
 def _doubtful(found: Evidence) -> bool:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from deadweight._run import Completed
     from deadweight.engine.client import Engine
 
-T = TypeVar("T")
 Order = TypeVar("Order")
 Reply = TypeVar("Reply")
 Told = Callable[[str], None]

@@ -39,16 +39,12 @@ def result_of(work: Future[T]) -> T:
 
 @contextmanager
 def side_by_side(
-    work: Callable[[Item], T],
-    subjects: Sequence[Item],
-    *,
-    jobs: int | None = None,
-    stop: Callable[[], None] = lambda: None,
+    work: Callable[[Item], T], subjects: Sequence[Item], *, jobs: int | None = None
 ) -> Iterator[list[tuple[Item, Future[T]]]]:
     """Each item (a subject, a variant) with what will come of it, ``jobs`` at a time (default: cores, four at most), in order.
 
-    On Ctrl-C what runs is told (``_run.cancelled``), wherever it waits, ``stop`` is called and containers are removed; the block
-    ends once everything has.
+    On Ctrl-C what runs is told (``_run.cancelled``), wherever it waits, and containers are removed; the block ends once everything
+    has.
     """
     with ThreadPoolExecutor(jobs or min(4, os.cpu_count() or 1), thread_name_prefix="variant") as pool:
         try:
@@ -59,7 +55,6 @@ def side_by_side(
                 from deadweight.engine.client import end_all
 
                 _run.cancel_soon()
-                stop()
                 end_all()
                 _run.cancel_all()
             raise
