@@ -276,7 +276,7 @@ def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypat
     from deadweight.builders.apko import melange as _memory
 
     monkeypatch.setattr(_memory, "ROOM_BYTES", 0)
-    code = "import os, sys; from pathlib import Path; from deadweight.builders.apko import work_folder as _memory\n"
+    code = "import os, sys; from pathlib import Path; from deadweight.builders.apko import melange as _memory\n"
     code += "_memory.ROOM_BYTES = 0\n"
     code += "(_memory.memory_folder(Path(sys.argv[1])) / 'file').touch(); os.kill(os.getpid(), 9)"
     killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
