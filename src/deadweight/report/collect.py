@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import re
 from collections import Counter
@@ -296,14 +297,7 @@ def _variant(
     built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     failed = load(FailedBuild, state.image(variant.name) / FAILED_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
-    changed = {name for name, item in evidence.items() if item.asked not in ("", criteria_of(variant, name))}
-    results = _Results(variant.name, all_evidence if built else {}, evidence, wanted, changed)
-    measured = {
-        name: _check(judged(item, expects_failure=variant.expect.get(name) == "fail"))
-        for name, item in evidence.items()
-        if name in wanted and name not in changed
-    }
-    absent = dict(results.absent()) if built else {}
+    results = _Results(variant, all_evidence if built else {}, evidence, wanted)
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, samples, startup_provenance = _startup(evidence)
     runtime = figures.runtime if figures else None
@@ -315,7 +309,7 @@ def _variant(
         image=figures.image if figures else None,
         build=_build(built, failed) if built else None,
         startup_seconds=startup,
-        checks=dict(sorted({**measured, **absent}.items())),
+        checks=results.checks() if built else {},
         vulnerabilities=vulnerabilities(evidence.get("vulnerabilities")),
         attacks=attacks(evidence.get("attacks")),
         attack_notes=attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
@@ -350,18 +344,32 @@ def _provenance(
 
 @dataclass(frozen=True)
 class _Results:
-    """The checks of a variant: all that have evidence, those whose evidence is of this image (``fresh``), those that the suite asks
-    for (``wanted``), and those of which it asks something else now (``changed``)."""
+    """The checks of a variant: all that have evidence, those whose evidence is of this image (``fresh``), and those that the suite
+    asks for (``wanted``)."""
 
-    variant: str
-    every: Collection[str]
-    fresh: Collection[str]
+    variant: Variant
+    every: Mapping[str, Evidence]
+    fresh: Mapping[str, Evidence]
     wanted: Collection[str]
-    changed: Collection[str]
+
+    @functools.cached_property
+    def changed(self) -> set[str]:
+        """Those of which the suite asks something else now."""
+        return {name for name, item in self.fresh.items() if item.asked not in ("", criteria_of(self.variant, name))}
+
+    def checks(self) -> dict[str, CheckRecord]:
+        """What each check came to that is asked for, also where that is nothing."""
+        expect = self.variant.expect
+        measured = {
+            name: _check(judged(item, expects_failure=expect.get(name) == "fail"))
+            for name, item in self.fresh.items()
+            if name in self.wanted and name not in self.changed
+        }
+        return dict(sorted({**measured, **dict(self.absent())}.items()))
 
     def absent(self) -> Iterator[tuple[str, CheckRecord]]:
         """Checks that are asked for and have no result of this image, by what is asked now: they count, and not as passed."""
-        verify = f"`invoke verify --variant {self.variant}`"
+        verify = f"`invoke verify --variant {self.variant.name}`"
         for name in self.wanted:
             if name not in self.every:
                 reason = f"not run on this image; {verify} runs it"
@@ -375,12 +383,12 @@ class _Results:
         """Which results are left out, and why."""
         for name in self.every:
             if name not in self.fresh:
-                yield wording("report.check_of_earlier_image", check=name, variant=self.variant)
+                yield wording("report.check_of_earlier_image", check=name, variant=self.variant.name)
         for name in self.fresh:
             if name not in self.wanted and name not in OWN_SECTIONS:
                 yield wording("report.check_not_in_suite", check=name)
             if name in self.wanted and name in self.changed:
-                yield wording("report.suite_changed", check=name, variant=self.variant)
+                yield wording("report.suite_changed", check=name, variant=self.variant.name)
 
 
 def _build_notes(

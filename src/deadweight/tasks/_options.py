@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from deadweight._errors import UsageError, wording
 from deadweight.tasks import lazy
@@ -81,8 +80,8 @@ def chosen(
         os.environ,
         shard=shard,
         since=since,
-        before=None if changed_from is None else _earlier(changed_from, root, "--changed-from"),
-        times=None if named is None else _earlier(named, root, "--times"),
+        before=None if changed_from is None else lazy.earlier(changed_from, root, flag="--changed-from"),
+        times=None if named is None else lazy.earlier(named, root, flag="--times"),
         note=note,
     )
     for line in found.told:
@@ -90,7 +89,3 @@ def chosen(
     if found.narrowed and found.beside:
         say(f"also built, because a budget compares with it: {', '.join(each.name for each in found.beside)}")
     return found
-
-
-def _earlier(named: str, root: Path, flag: str) -> lazy.Report:
-    return lazy.earlier(named, root, flag=flag)

@@ -188,13 +188,10 @@ def tried_now(results: Sequence[lazy.Evidence]) -> list[str]:
 def by_delivery(results: Iterable[lazy.Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
     """Each attack once, those through the service first; before the first of each way its name, where there are both."""
     known = {name: told.get("delivery") for result in results for name, told in result.data.get("payloads", {}).items()}
-    ordered = sorted(dict.fromkeys(names), key=lambda name: known.get(name) == "breach")
-    ways = ["breach" if known.get(name) == "breach" else "service" for name in ordered]
-    heads = [
-        DELIVERIES[way] if "breach" in ways and (index == 0 or ways[index - 1] != way) else ""
-        for index, way in enumerate(ways)
-    ]
-    return list(zip(heads, ordered, strict=True))
+    ways = {name: "breach" if known.get(name) == "breach" else "service" for name in names}
+    ordered = sorted(ways, key=lambda name: ways[name] == "breach")
+    first = {ways[name]: name for name in reversed(ordered)} if "breach" in ways.values() else {}
+    return [(DELIVERIES[ways[name]] if name in first.values() else "", name) for name in ordered]
 
 
 def _print_table(

@@ -13,15 +13,16 @@ from deadweight.tasks._options import names
 from deadweight.tasks._progress import print_json, pulse, say, stand_in_rows, tell_stand_ins
 from deadweight.tasks._task import colour, task
 
-OUTCOMES = (
-    "passed",
-    "warned",
-    "measured",
-    "failed as expected",
-    "passed, though expected to fail",
-    "failed",
-    "not measured",
-)
+OUTCOMES = {
+    "passed": ("pass", "32"),
+    "warned": ("warn", "33"),
+    "measured": ("measured", "36"),
+    "failed as expected": ("fail, as expected", "32"),
+    "passed, though expected to fail": ("passed, though expected to fail", "1;31"),
+    "failed": ("FAIL", "1;31"),
+    "not measured": ("not measured", "2"),
+}
+"""How a check can come out, in the order of a tally: its mark in a line, and that one's colour."""
 
 
 @task(
@@ -157,17 +158,6 @@ def _names(results: Sequence[lazy.Evidence]) -> str:
 
 
 def _line(evidence: lazy.Evidence) -> str:
-    word = outcome(evidence)
-    mark = {"passed": "pass", "warned": "warn", "failed": "FAIL", "failed as expected": "fail, as expected"}.get(
-        word, word
-    )
-    colours = {
-        "pass": "32",
-        "warn": "33",
-        "measured": "36",
-        "FAIL": "1;31",
-        "not measured": "2",
-        "fail, as expected": "32",
-    }
-    shown = f"\x1b[{colours.get(mark, '1;31')}m{mark}\x1b[0m" if colour() else mark
+    mark, tone = OUTCOMES[outcome(evidence)]
+    shown = f"\x1b[{tone}m{mark}\x1b[0m" if colour() else mark
     return f"{evidence.variant}: {evidence.check}: {shown}: {evidence.reason}"
