@@ -316,7 +316,7 @@ def _layers(seen: View) -> dict[str, Any]:
 
 def _layers_of(record: VariantRecord, layers: images.LayersReport, share: int) -> dict[str, Any]:
     """One variant's. ``share`` is how many letters it may take."""
-    place: dict[str | None, int] = {layer.diff_id: index for index, layer in enumerate(layers.layers)}
+    place = {layer.diff_id: index for index, layer in enumerate(layers.layers)}
     hidden = sorted(layers.hidden, key=lambda file: (not file.secrets, -file.size_bytes, file.path))
     document = {
         "total": size_of(record),
@@ -335,7 +335,11 @@ def _layers_of(record: VariantRecord, layers: images.LayersReport, share: int) -
     document["hidden"] = fitting([_hidden_row(each) for each in hidden], room // 2)
     copies = [[each.path, each.size_bytes, each.index, each.group, each.copies] for each in layers.duplicates]
     document["copies"] = fitting(copies, room // 4)
-    heavy = [[each.path, each.size_bytes, place.get(each.layer)] for each in layers.heaviest if each.kind == "file"]
+    heavy = [
+        [each.path, each.size_bytes, place.get(each.layer or "", layer_of(each, layers))]
+        for each in layers.heaviest
+        if each.kind == "file"
+    ]
     document["heavy"] = fitting(heavy, room // 4)
     packages = sorted(layers.packages, key=lambda each: -each.size_bytes)
     document["packages"] = [[each.name, each.version, each.kind, each.size_bytes] for each in packages[:12]]
@@ -346,6 +350,18 @@ def _layers_of(record: VariantRecord, layers: images.LayersReport, share: int) -
 def _hidden_row(each: images.HiddenFile) -> list[Any]:
     words = secret_words(each.secrets) if each.secrets else ""
     return [each.path, each.size_bytes, each.index, each.hidden_index, each.how, words]
+
+
+def layer_of(file: images.PathFigure, layers: images.LayersReport) -> int | None:
+    """The layer that a file of the final view can be in: the highest whose folder it fits in; None where no folder is told."""
+    path = f"/{file.path.lstrip('/')}"
+    fitting_it = (
+        (len(each.folder), each.layer)
+        for each in layers.folders
+        if each.size_bytes >= file.size_bytes and path.startswith(f"/{each.folder.strip('/')}/".replace("//", "/"))
+    )
+    best = max(fitting_it, default=None)
+    return best[1] if best else None
 
 
 def grouped(report: Report) -> list[tuple[Finding, tuple[int, ...], bool | None]]:
