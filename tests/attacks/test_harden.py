@@ -238,7 +238,7 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
         raise MissingError("go is not here", hint="invoke setup")
 
     monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
-    monkeypatch.setattr(Tunnels, "_loaded", no_go)  # an earlier test may have had it built and loaded
+    monkeypatch.setattr(Tunnels, "loaded", no_go)  # an earlier test may have had it built and loaded
     with pytest.raises(MissingError, match="go is not here"):
         tightest(make(""))
 

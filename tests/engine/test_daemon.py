@@ -324,13 +324,13 @@ def test_beside_another_engine_builds_and_containers_reach_the_network(alone, en
 
 TOGETHER = """
 import ipaddress, socket, subprocess, sys
-from deadweight.engine.own import bridge
+from deadweight.engine.own import machine
 
 def ip(words):
     subprocess.run(["ip", *words.split()], check=True)
 
 names = sys.argv[1:]
-bridge.open_way("dwt-own", ipaddress.IPv4Network("10.250.1.0/24"))
+machine.open_way("dwt-own", ipaddress.IPv4Network("10.250.1.0/24"))
 ip("link add br-0123456789ab type bridge")
 ip("link set br-0123456789ab up")
 for number, name in enumerate(names, 1):
