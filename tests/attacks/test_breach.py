@@ -284,7 +284,9 @@ def test_a_service_without_awk_gets_what_applies_to_it_and_passes(tmp_path, engi
     gates = SUITE % "gates: [{posture: hardened, blocked: [breach-write-root, breach-host-read]}]"
     found = attacking.attack(castle(tmp_path, engine, archive, gates, reference=image, awk=False), brief=True)
     assert found.status == "pass", found.reason
-    assert found.reason.startswith("open after a breach: 2 succeeded; ")
+    assert found.reason.startswith("open after a breach: 1 succeeded; "), (
+        "a folder of the host is only there if it is handed in"
+    )
     assert found.data["payloads"]["breach-host-read"]["delivery"] == "breach"
     assert found.data["payloads"]["breach-host-read"]["pack"] == "breach"
 
