@@ -193,7 +193,7 @@ class Runner:
     # wall by wall
 
     def _own_user(self) -> None:
-        """What of all that a plain run stops the image's user stops alone: that is the image's doing, as what it lacks is."""
+        """Find what a plain run stops and the image's user stops without any other wall: it counts as stopped by the image."""
         cells = self.found.cells.get(w.DEFAULT.name, {}).items()
         stopped = {name for name, cell in cells if cell.outcome == "blocked" and self.found.control[name] is w.OPEN}
         some = [

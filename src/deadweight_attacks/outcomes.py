@@ -197,7 +197,7 @@ class Matrix:
     alone: dict[str, dict[str, Outcome]] = field(default_factory=dict)
     without: dict[str, dict[str, Outcome]] = field(default_factory=dict)
     by_user: set[str] = field(default_factory=set)
-    """The attacks that the image's own user stops with no wall beside it, of those that a plain run stops."""
+    """The attacks that a plain run stops and that the image's own user stops without any other wall."""
     unmeasured: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     dialect: str = ""

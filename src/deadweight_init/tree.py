@@ -40,7 +40,7 @@ ASIDE = frozenset(TABLES["folders"]["aside"])
 
 
 class Lazy(dict[str, T]):
-    """Values by a path or pattern, each made when it is first asked for, and once."""
+    """Values by path or pattern, each computed on first use."""
 
     def __init__(self, make: Callable[[str], T]) -> None:
         self._make = make
@@ -56,7 +56,7 @@ class Tree:
     def __init__(self, root: Path, files: Collection[str]) -> None:
         self.root, self.files = root, files
         self.texts: Mapping[str, str] = Lazy(partial(_text, root))
-        """By a file's path. Of a long file it is the start; of one that cannot be read it is empty."""
+        """Text by file path: only the start of a long file, empty if the file cannot be read."""
         self.documents: Mapping[str, list[dict[str, Any]]] = Lazy(lambda path: _documents(path, self.texts[path]))
         """The mappings in a JSON, TOML or YAML file; none where it is a template."""
         self.data: Mapping[str, dict[str, Any]] = Lazy(lambda path: next(iter(self.documents[path]), {}))

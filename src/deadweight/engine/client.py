@@ -50,7 +50,7 @@ _connected: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 def end_all() -> None:
-    """Remove every container that this process made, in whatever engine: for Ctrl-C, while their owners are on their way out."""
+    """Remove every container that this process made, on every engine. Used after Ctrl-C."""
     for engine in list(_connected):
         engine.end_all()
 
@@ -69,7 +69,7 @@ class Engine:
         self._owners = Owners(self)
         self.tunnels = Tunnels(self)
         self.recorders = Recorders(self)
-        self._profiles = Handed()
+        self._profiles = ProfileCopies()
         self._guard = threading.Lock()
         self._swept = False
         self._note: Path | None = None
@@ -104,7 +104,7 @@ class Engine:
         self.api.close()
 
     def end_all(self) -> None:
-        """Remove every container that this object made, at once; who waits for one of them waits no longer."""
+        """Remove every container that this object made, in parallel. Threads that wait for one of them stop waiting."""
         if mine := list(self._mine.values()):
             look(self.api)
             with ThreadPoolExecutor(len(mine)) as pool:
@@ -114,7 +114,7 @@ class Engine:
     def documents(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """What it tells of itself (``/version``, ``/info``); asked once, for Podman takes 0.3 s to answer.
 
-        Raises MissingError where it does not answer, or not as an engine does."""
+        Raises MissingError if it does not answer as an engine does."""
         with translated("info"):
             version, info = self.api.version(), self.api.info()
         if not isinstance(version, Mapping) or not isinstance(info, Mapping):
@@ -322,7 +322,7 @@ def mounted(root: str, options: RunOptions) -> RunOptions:
 
 
 # Seccomp profiles where a Podman of another user reads them: it is told a file's name, and a caller's folders are his alone.
-class Handed:
+class ProfileCopies:
     """Copies that everybody may read, in one folder; ``close`` removes it."""
 
     def __init__(self) -> None:

@@ -186,7 +186,7 @@ class Container:
         return self.pulse is not None and self.pulse.beats()
 
     def address(self, network: str = "") -> str:
-        """Its address in a network, else in any; empty where it has none."""
+        """Its address in a network, else in any other; empty if it has none."""
         settings = self.settled()["NetworkSettings"]
         networks = settings.get("Networks") or {}
         chosen = (networks.get(network) or {}).get("IPAddress") or settings.get("IPAddress")
@@ -203,7 +203,7 @@ class Container:
         return raw.decode(errors="replace").splitlines()
 
     def last_output(self, lines: int) -> list[str]:
-        """The same; nothing where the engine cannot tell."""
+        """The same; empty if the engine does not report it."""
         try:
             return self.logs(lines)
         except DeadweightError:

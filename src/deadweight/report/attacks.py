@@ -126,7 +126,7 @@ def main_postures(report: Report) -> tuple[str, ...]:
 
 
 def held(record: VariantRecord, posture: str, among: Shared | None = None) -> Held | None:
-    """The sum of one posture: of the attacks that are shared, else of all but those on what is handed in. None: none measured."""
+    """Count one posture: the shared attacks (``among``), else all but those on what is handed in. None if none was measured."""
     cells = record.attacks.get(posture, {}).items()
     outcomes = [cell.outcome for name, cell in cells if (name in among.payloads if among else not cell.handed_in)]
     stopped = outcomes.count("blocked")

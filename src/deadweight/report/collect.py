@@ -358,7 +358,7 @@ class _Results:
         return {name for name, item in self.fresh.items() if item.asked not in ("", criteria_of(self.variant, name))}
 
     def checks(self) -> dict[str, CheckRecord]:
-        """What each check came to that is asked for, also where that is nothing."""
+        """The outcome of each check that the suite asks for, including those without a result."""
         expect = self.variant.expect
         measured = {
             name: _check(judged(item, expects_failure=expect.get(name) == "fail"))
@@ -368,7 +368,7 @@ class _Results:
         return dict(sorted({**measured, **dict(self.absent())}.items()))
 
     def absent(self) -> Iterator[tuple[str, CheckRecord]]:
-        """Checks that are asked for and have no result of this image, by what is asked now: they count, and not as passed."""
+        """Checks that the suite asks for and that have no result for this image. They count as not passed."""
         verify = f"`invoke verify --variant {self.variant.name}`"
         for name in self.wanted:
             if name not in self.every:

@@ -130,7 +130,7 @@ def causes() -> tuple[Cause, ...]:
 
 
 def named_patterns(patterns: Mapping[str, str | list[str]]) -> dict[str, str]:
-    """Those of a table, in which each may name those above it."""
+    """The variables of a table; each may refer to those above it."""
     parts: dict[str, str] = {}
     for name, pattern in patterns.items():
         parts[name] = filled_pattern(pattern, parts)
