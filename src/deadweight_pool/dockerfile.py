@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError
 from deadweight.builders.dockerfile import secrets
-from deadweight.builders.dockerfile.build_network import Reach
-from deadweight.builders.dockerfile.copy import build_arguments, copied, given, last_base, reach_of
+from deadweight.builders.dockerfile.copy import Reach, build_arguments, copied, given, last_base, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.text import Dockerfile
 from deadweight.builders.protocol import BuiltImage, Job, Site

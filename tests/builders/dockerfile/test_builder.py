@@ -14,6 +14,7 @@ from deadweight._errors import CommandError, MissingError
 from deadweight.builders import protocol, table
 from deadweight.builders.dockerfile import builder, buildkit
 from deadweight.builders.protocol import Site
+from deadweight.builders.shared import archive
 from deadweight.engine.images import Identity
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
@@ -418,7 +419,7 @@ def test_where_the_engine_does_not_say_what_its_id_is_of_the_archive_tells(tmp_p
     """As Docker 26 with containerd's store: of an image with attestations its id is that of the index."""
     held = SimpleNamespace(config_digest="sha256:c", manifest_digest="sha256:m")
     monkeypatch.setattr(buildkit, "identity", lambda *_: Identity(engine_id, None))
-    monkeypatch.setattr(builder, "image_in", lambda _: held)
+    monkeypatch.setattr(archive, "image_in", lambda _: held)
     suite = write_suite(
         tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
     )

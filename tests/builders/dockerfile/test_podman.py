@@ -11,6 +11,7 @@ from deadweight._errors import ConfigError
 from deadweight.builders.dockerfile import buildkit, podman
 from deadweight.builders.dockerfile.builder import DockerfileBuilder
 from deadweight.builders.dockerfile.podman import Store, Translated, refuse_what_it_cannot
+from deadweight.builders.dockerfile.text import read_dockerfile
 from deadweight.builders.protocol import Site
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
@@ -33,7 +34,7 @@ def refused(tmp_path, monkeypatch, text: str, buildah: str = "1.28.2") -> Config
     file = tmp_path / "Dockerfile"
     file.write_text(f"FROM scratch\n{text}\n")
     try:
-        refuse_what_it_cannot(file, ENDPOINT)
+        refuse_what_it_cannot(read_dockerfile(file), ENDPOINT)
     except ConfigError as error:
         return error
     return None

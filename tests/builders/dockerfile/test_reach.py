@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from deadweight.builders.dockerfile.build_network import CA, FOLDER, JAVA, KNOWN_HOSTS, NETRC, NPMRC, PLACE, Reach
+from deadweight.builders.dockerfile.copy import CA, FOLDER, JAVA, KNOWN_HOSTS, NETRC, NPMRC, PLACE, Reach
 from deadweight.sources.adapt_dockerfile import Run
 from tests.support.codes import details
 
@@ -70,7 +70,7 @@ def test_an_older_engine_gives_them_to_stages_that_are_no_part_of_the_image(tmp_
     assert added.before == ". /run/secrets/deadweight_environment; "
     assert not any("word" in flag for flag in added.flags)
 
-    [_, offered] = reach.secrets(tmp_path)
+    [offered] = reach.secrets(tmp_path)
     file = offered.partition("src=")[2]
     script = f'. {file}; printf "%s\\n" "$GOPROXY" "$PIP_INDEX_URL" "$SSL_CERT_FILE"'
     done = subprocess.run(["sh", "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)

@@ -15,7 +15,7 @@ import pytest
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError
 from deadweight.builders.jib import resident_maven
-from deadweight.builders.jib.pom import read_poms
+from deadweight.builders.jib.maven import Maven
 from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight.toolchain.find import find
@@ -286,9 +286,9 @@ def test_what_lies_where_a_parent_would_is_not_always_the_parent(project):
     """Maven looks at the name too. A parent that only a repository has is not read: it does not keep our defaults out."""
     project.write({"pom.xml": PARENT.format(jib_plugin("1234"), "").replace(">above<", ">other<")})
     project.write({"app/pom.xml": with_parent()})
-    assert not read_poms(project.variant("v"), project.root).name_jib
+    assert not Maven(project.variant("v"), project.root).names_jib
     project.write({"pom.xml": PARENT.format(jib_plugin("1234"), ""), "app/pom.xml": with_parent("<relativePath/>")})
-    assert not read_poms(project.variant("v"), project.root).name_jib
+    assert not Maven(project.variant("v"), project.root).names_jib
 
 
 @pytest.mark.slow
@@ -304,7 +304,7 @@ def test_a_plugin_of_a_profile_is_none_of_the_project(project):
 def test_a_dependency_of_that_name_is_no_plugin(project):
     named = dependency("com.google.cloud.tools", "jib-maven-plugin", "3.5.2", "provided")
     project.write({"app/pom.xml": pom(dependencies=named)})
-    assert not read_poms(project.variant("v"), project.root).name_jib
+    assert not Maven(project.variant("v"), project.root).names_jib
 
 
 def test_a_compile_error_is_the_compilers_own_line(project):

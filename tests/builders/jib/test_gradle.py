@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError, MissingError, wording
-from deadweight.builders.jib import gradle as _gradle
+from deadweight.builders.jib.gradle import Gradle
 from deadweight.builders.shared.archive import holds
 from deadweight.builders.table import builder
 from deadweight.plan.fingerprint import Digests
@@ -65,7 +65,7 @@ def test_a_build_may_name_jib_in_other_files_than_the_first(project, files):
 
 def test_a_build_folder_is_not_where_a_build_names_jib(project):
     project.write({"app/build.gradle": "\n", "app/build/tmp/x.gradle": NAMED})
-    assert not _gradle.names_jib(project.root / "app")
+    assert not Gradle(project.variant("v"), project.root).names_jib
 
 
 @pytest.fixture(scope="module")

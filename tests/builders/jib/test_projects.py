@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError, DeadweightError
-from deadweight.builders.jib import maven as _maven
 from deadweight.builders.jib.builder import _on_loopback
-from deadweight.builders.jib.pom import read_pom, read_poms
+from deadweight.builders.jib.maven import Maven, read_pom
 from deadweight.builders.table import builder
 from deadweight.plan.fingerprint import Digests
 from deadweight_images.archive.archive import open_archive
@@ -27,11 +26,6 @@ PACKAGED = "<containerizingMode>packaged</containerizingMode>"
 
 def check(project) -> None:
     builder("jib").needs(project.variant("v"), project.root)
-
-
-def phase(project) -> str:
-    variant = project.variant("v")
-    return _maven.phase(variant, read_poms(variant, project.root))
 
 
 def test_a_war_is_packaged_and_keeps_no_class_whose_source_is_gone(maven_project):
@@ -77,7 +71,7 @@ def test_a_project_that_wants_its_jar_in_the_image_is_packaged(maven_project):
 )  # fmt: skip
 def test_how_far_maven_goes(maven_project, text, args, last):
     maven_project.write({"app/pom.xml": text}).suite(SUITE + args)
-    assert phase(maven_project) == last
+    assert Maven(maven_project.variant("v"), maven_project.root).phase == last
 
 
 def bound(goal: str, to: str) -> str:
@@ -297,7 +291,7 @@ def test_names_that_jibs_lists_would_part(static_base, tmp_path):
 def test_a_build_that_writes_where_its_sources_are_hides_none_of_them(maven_project, directory):
     build = f"<build><directory>{directory}</directory><plugins>"
     maven_project.write({"app/pom.xml": pom().replace("<build><plugins>", build)})
-    assert set(_maven.outputs(maven_project.variant("v"), maven_project.root)) == {"target"}
+    assert set(Maven(maven_project.variant("v"), maven_project.root).outputs) == {"target"}
 
 
 @pytest.mark.parametrize("encoding", ["GBK", "Shift_JIS", "UTF-16", "ISO-8859-1", "UTF-8"])

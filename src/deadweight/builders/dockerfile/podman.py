@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError, wording
+from deadweight.builders.dockerfile.text import Dockerfile
 from deadweight.builders.shared import common
 from deadweight.engine import api
 from deadweight.engine.dialect import LOOPBACK, ceilings
 from deadweight.records.reference import with_registry
-from deadweight.sources import adapt_dockerfile
-from deadweight.sources.adapt_dockerfile import downgraded, heredocs, instructions
+from deadweight.sources.adapt_dockerfile import SINCE, downgraded, heredocs, instructions
 from deadweight.toolchain.find import find, number
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _LACKING = (
     (re.compile(r"^ADD\s(?:--\S+\s+)*--(checksum|keep-git-dir)\b"), "ADD --{0}"),
     (re.compile(r"^RUN\s(?:--\S+\s+)*--(network|security|device)\b"), "RUN --{0}"),
 )
-SAID_OTHERWISE = frozenset(adapt_dockerfile.SINCE)
+SAID_OTHERWISE = frozenset(SINCE)
 _STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (\d+/\d+): (.*)$")
 _FAILED = re.compile(r"^(?:Error|error): (.*)$")
 
@@ -89,20 +89,16 @@ def elsewhere(endpoint: Endpoint) -> bool:
     return not store_of(endpoint).here
 
 
-def refuse_what_it_cannot(dockerfile: Path, endpoint: Endpoint) -> None:
+def refuse_what_it_cannot(dockerfile: Dockerfile, endpoint: Endpoint) -> None:
     """Raises ConfigError, with the line, for an instruction that this Podman does not know."""
     buildah = store_of(endpoint).buildah
     if number(buildah) >= number(LEARNED):
         return
-    text, _ = downgraded(dockerfile.read_text(encoding="utf-8-sig"), SAID_OTHERWISE)
+    text, _ = downgraded(dockerfile.text, SAID_OTHERWISE)
     for instruction in instructions(text):
-        lacking = _lacking(instruction.text)
-        if lacking:
-            raise ConfigError(
-                wording("dockerfile.podman_too_old", version=buildah, feature=lacking),
-                file=dockerfile,
-                line=instruction.line,
-            )
+        if lacking := _lacking(instruction.text):
+            problem = wording("dockerfile.podman_too_old", version=buildah, feature=lacking)
+            raise ConfigError(problem, file=dockerfile.file, line=instruction.line)
 
 
 def unknown_words(endpoint: Endpoint) -> frozenset[str]:

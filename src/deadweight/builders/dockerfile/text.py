@@ -40,6 +40,7 @@ class Dockerfile:
     """``args`` are the ARGs before the first FROM, with their default or None."""
 
     file: Path
+    text: str
     args: Mapping[str, str | None]
     stages: tuple[Stage, ...]
 
@@ -66,12 +67,12 @@ class Dockerfile:
     @property
     def has_cache_mounts(self) -> bool:
         """Whether an instruction works on a folder that outlives the build; nobody tells what lies in it."""
-        return re.search(r"--mount=\S*\btype=cache\b", self.file.read_text(encoding="utf-8-sig")) is not None
+        return re.search(r"--mount=\S*\btype=cache\b", self.text) is not None
 
     def lines(self) -> dict[str, int]:
         """The line of each instruction, by its text with single blanks; those that stand there twice are left out."""
         found: dict[str, list[int]] = {}
-        for instruction in instructions(self.file.read_text(encoding="utf-8-sig")):
+        for instruction in instructions(self.text):
             found.setdefault(" ".join(instruction.text.split()), []).append(instruction.line)
         return {text: lines[0] for text, lines in found.items() if len(lines) == 1}
 
@@ -108,7 +109,7 @@ def read_dockerfile(file: Path) -> Dockerfile:
             args.update(arguments(instruction.text))
     if not stages:
         raise ConfigError(wording("dockerfile.no_from"), file=file, line=1)
-    return Dockerfile(file, args, tuple(stages))
+    return Dockerfile(file, text, args, tuple(stages))
 
 
 def names_git(text: str, source: Path | None = None) -> bool:

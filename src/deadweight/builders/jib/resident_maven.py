@@ -26,6 +26,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight._errors import DeadweightError, wording
 from deadweight.records.paths import user_cache
+from deadweight.toolchain.find import find
 
 VARIABLE = "DEADWEIGHT_MAVEN_RESIDENT"
 """``0`` starts a Maven for each build, ``1`` keeps one also where CI is set; without it, one is kept where CI is not set."""
@@ -80,8 +81,6 @@ def _wanted() -> bool:
 
 def _home(program: Path) -> Path | None:
     """Maven's home, where the program is the script of a Maven 3; None for a wrapper, and for another Maven."""
-    from deadweight.toolchain.find import find
-
     if not find("mvn").version.startswith("3."):
         return None
     home = program.resolve().parent.parent
@@ -105,8 +104,6 @@ def _key(source: Path, top: Path, home: Path, environment: Mapping[str, str], wo
 
     Properties count, for Java reads some only once (a trust store's file too); Jib's do not: it reads them anew in every build.
     """
-    from deadweight.toolchain.find import find
-
     java, maven = find("java"), find("mvn")
     whole = {name: value for name, value in {**os.environ, **environment}.items() if name not in _NOISE}
     folder = source.stat()
@@ -173,8 +170,6 @@ def _answers(place: Path) -> bool:
 
 def _start(place: Path, source: Path, top: Path, home: Path, environment: Mapping[str, str]) -> None:
     """Start one, and wait until it answers; those that were used longest ago make room. Raises OSError, DeadweightError."""
-    from deadweight.toolchain.find import find
-
     place.unlink(missing_ok=True)
     others = sorted(place.parent.glob("*.sock"), key=lambda each: each.stat().st_mtime, reverse=True)
     for old in others[MAX_RESIDENTS - 1 :]:
@@ -211,8 +206,6 @@ def _start(place: Path, source: Path, top: Path, home: Path, environment: Mappin
 
 def _classes(java: Path) -> Path:
     """The folder of the compiled class; compiled once for each version of it and of Java."""
-    from deadweight.toolchain.find import find
-
     folder = user_cache() / "maven-resident" / f"{find('java').version}-{_edition()}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
