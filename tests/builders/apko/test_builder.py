@@ -14,7 +14,6 @@ import pytest
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.apko import melange
 from deadweight.builders.apko import melange as _keys
-from deadweight.builders.apko import packages as _apk
 from deadweight.builders.protocol import BuiltImage
 from deadweight.builders.shared.inputs import melange_cache
 from deadweight.plan.fingerprint import Digests
@@ -156,7 +155,7 @@ def test_variants_share_packages_only_where_they_say_the_same_of_them(project):
 def test_derived_copies_of_two_files_are_two(project):
     own = MELANGE.replace("    packages: [", "    repositories: [https://apk.example.com]\n    packages: [")
     project.write({"x/y.yaml": own, "x-y.yaml": own})
-    assert len({_apk.usable(project.site, name) for name in ("x/y.yaml", "x-y.yaml")}) == 2
+    assert len({melange.usable(project.site, name) for name in ("x/y.yaml", "x-y.yaml")}) == 2
 
 
 def test_what_an_apko_file_starts_from_is_an_input_and_names_no_repository_either(project):
@@ -171,9 +170,9 @@ def test_what_an_apko_file_starts_from_is_an_input_and_names_no_repository_eithe
     project.write({"shared/b.yaml": contents.replace("app]", "app, gawk]")})
     assert Digests().of(project.steps("v")[-1].inputs, project.root).digest != first
     project.write({"shared/b.yaml": "contents: {packages: [musl]}\n"})
-    assert _apk.apk(project.site, "apko.yaml", "x86_64").flavour == "alpine"
+    assert melange.apk_of(project.site, "apko.yaml").flavour == "alpine"
     project.write({"shared/b.yaml": "include: shared/a.yaml\n"})
-    assert _apk.usable(project.site, "apko.yaml") == "apko.yaml", "it ends, though apko may not"
+    assert melange.usable(project.site, "apko.yaml") == "apko.yaml", "it ends, though apko may not"
 
 
 @pytest.mark.slow

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError, DeadweightError
-from deadweight.builders.jib.builder import _on_loopback
 from deadweight.builders.jib.maven import Maven, read_pom
 from deadweight.builders.table import builder
+from deadweight.engine.dialect import LOOPBACK
 from deadweight.plan.fingerprint import Digests
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.inspect.extract import read_file
@@ -356,4 +356,4 @@ def test_an_argument_that_would_make_the_record_a_lie(maven_project, name, code)
     ],
 )
 def test_where_jib_may_do_without_tls(reference, there):
-    assert _on_loopback(reference) is there
+    assert bool(LOOPBACK.match(reference)) is there

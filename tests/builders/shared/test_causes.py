@@ -130,7 +130,7 @@ def test_a_compilers_line_may_be_a_cause_or_only_sound_like_one(line, cause):
     listener = Listener(print, lambda _: None)
     listener(line)
     failed = CommandError(["ko"], exit_code_of_command=1, reason="failed", tail=[line])
-    assert cause == listener.explained(failed, "v", where=("native",)).cause
+    assert cause == listener.failure(failed, "v").cause
 
 
 SAYS = "COPY said /said\nRUN cat /said >&2; exit 1\n"

@@ -42,7 +42,6 @@ from deadweight.builders.dockerfile.copy import (
     reach_of,
 )
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.dockerfile.podman import elsewhere, refuse_what_it_cannot
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as archives
@@ -83,7 +82,7 @@ class DockerfileBuilder:
         named = _references(dockerfile, variant)
         podman = buildkit.running_podman()
         if podman is not None:
-            refuse_what_it_cannot(dockerfile, podman)
+            buildkit.refuse_what_it_cannot(dockerfile, podman)
         check_attestations(variant, root)
         tools = ("docker-cli" if podman is None else "podman", *(("buildx",) if variant.attest is not None else ()))
         pooled = Needs(("buildctl",), bases=tuple(named), named=named)
@@ -91,7 +90,7 @@ class DockerfileBuilder:
 
     def steps(self, variant: DockerfileVariant, site: Site) -> tuple[Step, ...]:
         pooled, podman = site.pool is not None, None if site.pool else buildkit.running_podman()
-        if podman is not None and elsewhere(podman):
+        if podman is not None and not buildkit.store_of(podman).here:
             problem = wording("dockerfile.podman_elsewhere", host=podman.host)
             raise WrongKey(variant, "builder", problem, site.root)
         if pooled:

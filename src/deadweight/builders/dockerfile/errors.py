@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 
 from deadweight._errors import CommandError, wording
 from deadweight.builders.shared.diagnosis import Code, Where, diagnose
-from deadweight.builders.shared.tool_output import Listener, with_cause, without_chatter
+from deadweight.builders.shared.tool_output import HEARD_LINES, Listener, Say, with_cause, without_chatter
 from deadweight.records.built_image import Cache
-
-HEARD_LINES = 400
 
 _BEGIN = re.compile(r"^#(\d+) \[(?P<place>[^\]]+)\] (?P<what>.*)$")
 _SAID = re.compile(r"^#(\d+) (?:\d+\.\d+ )(.*)$")
@@ -54,7 +52,7 @@ class _Instruction:
 class DockerListener(Listener):
     """Remembers what each instruction says. ``lines`` gives an instruction's line in the Dockerfile, as far as it is known."""
 
-    def __init__(self, say: Callable[[str], None], dockerfile: str, lines: dict[str, int]) -> None:
+    def __init__(self, say: Say, dockerfile: str, lines: dict[str, int]) -> None:
         super().__init__(say, _announce)
         self._file, self._lines = dockerfile, lines
         self.added: tuple[str, ...] = ()  # what the copy that is built says more than the user's Dockerfile
@@ -86,10 +84,10 @@ class DockerListener(Listener):
     def failure(
         self,
         error: CommandError,
-        variant: str,
+        what: str,
         *,
-        stand_in: bool,
-        full_disk: Callable[[], str],
+        stand_in: bool = False,
+        full_disk: Callable[[], str] = str,
         advice: Callable[[int | None], str] = lambda _line: "",
     ) -> CommandError:
         """The failure as itself: where, why, in whose words, and what helps; with the line of the instruction that failed.
@@ -101,7 +99,7 @@ class DockerListener(Listener):
         words, line = self._words(step, error), self._line(step)
         cause = diagnose(_where(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
-            told = error.told(wording("builders.not_compiled", what=variant), self.compiler, None, Code.NOT_COMPILED)
+            told = error.told(wording("builders.not_compiled", what=what), self.compiler, None, Code.NOT_COMPILED)
         else:
             reason = (cause.message if cause and cause.message else self._told(step, error)) + self._where(step)
             hint = cause.hint if cause else None
@@ -110,7 +108,7 @@ class DockerListener(Listener):
             if cause and cause.code is Code.DISK_FULL:
                 hint = full_disk()
             shown = with_cause(words, cause)
-            message = wording("builders.tool_failed", what=variant, reason=reason)
+            message = wording("builders.tool_failed", what=what, reason=reason)
             told = error.told(message, shown, hint, cause.code if cause else Code.UNKNOWN)
         told.line, told.step = line, step.what if step else ""
         return told

@@ -12,9 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError, wording
 from deadweight.builders.jib import resident_maven
@@ -25,6 +23,7 @@ from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import keep, made_by_the_build, result, scratch, there
 from deadweight.builders.shared.tool_output import JavaListener, clean, run_tool
 from deadweight.builders.variants import JibVariant
+from deadweight.engine.dialect import LOOPBACK
 from deadweight.records.built_image import Base
 from deadweight.records.paths import STATE_DIR
 from deadweight.toolchain.find import find
@@ -54,7 +53,7 @@ class JibBuilder:
         if not variant.base:
             raise WrongKey(variant, "base", wording("jib.no_base"), root)
         check_files(variant, root)
-        donated = {image: f"files.{target}" for target, (image, _) in donors(variant).items()}
+        donated = {image: f"files.{target}" for target, image in variant.donors().items()}
         tools = ("java", *(("mvn",) if isinstance(project, Maven) else ()), *(("crane",) if donated else ()))
         return Needs(tools=tools, bases=(variant.base, *donated), named={**donated, variant.base: "base"})
 
@@ -62,8 +61,8 @@ class JibBuilder:
         assert variant.base is not None
         project = _project(variant, site.root)
         base = site.source.base(variant.base)
-        donated = {target: site.source.base(image) for target, (image, _) in donors(variant).items()}
-        local = tuple(site.root / name for name in local_files(variant).values())
+        donated = {target: site.source.base(image) for target, image in variant.donors().items()}
+        local = [site.root / given for target, given in variant.files.items() if target not in donated]
         linked = common.behind_links(*source_folders(project.source / name for name in project.outputs), *local)
         # the user's ignore files are written for what is copied: Maven reads the folder where it lies, and a plug-in any file of it
         never = (*inputs.never(project.source, site), *project.outputs, *(() if variant.tests else ("src/test",)))
@@ -157,10 +156,10 @@ def _run_tool(call: list[str | Path], project: Maven | Gradle, site: Site, job: 
     environment = maven_environment(site)
     try:
         argv = call if with_gradle else resident_maven.through(call, source, environment, variant.pom)
-        run_tool(argv, listener, cwd=source, environment=environment, log=job.log, told=call)
-    except CommandError as error:
+        run_tool(argv, variant.name, listener, cwd=source, environment=environment, log=job.log, told=call)
+    except CommandError:
         if not listener.repeats or _AGAIN in call:
-            raise listener.failure(error, variant.name) from None
+            raise
         job.say("Maven remembers an earlier failed download: trying again")
         return _run_tool([call[0], _AGAIN, *call[1:]], project, site, job)
     return f": {listener.skipped}" if listener.skipped else ""
@@ -200,21 +199,13 @@ def properties_of(project: Maven | Gradle, site: Site, base: Base, work: Path) -
         properties |= {"jib.container.ports": str(variant.port)} if variant.port is not None else {}
     if variant.run.user:
         properties["jib.container.user"] = variant.run.user
-    if _on_loopback(base.resolved):
+    if LOOPBACK.match(base.resolved):
         properties["jib.allowInsecureRegistries"] = "true"  # only there may Jib do without TLS
     if variant.main:
         properties["jib.container.mainClass"] = variant.main
     if variant.env:
         properties["jib.container.environment"] = _environment(variant, site)
     return {**properties, **variant.args}
-
-
-def _on_loopback(reference: str) -> bool:
-    try:
-        host = urlsplit(f"//{reference}").hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def extra_files(variant: JibVariant, work: Path, executable: list[str]) -> dict[str, str]:
@@ -240,17 +231,6 @@ def _environment(variant: JibVariant, site: Site) -> str:
 
 
 # Files that go into a Jib image beside the service: of this project, or one file out of another image (``IMAGE#PATH``).
-def donors(variant: JibVariant) -> dict[str, tuple[str, str]]:
-    """Files of other images, by their path in this one: (image reference, path there)."""
-    parted = {target: given.partition("#") for target, given in variant.files.items()}
-    return {target: (image, path) for target, (image, mark, path) in parted.items() if mark}
-
-
-def local_files(variant: JibVariant) -> dict[str, str]:
-    """Files and folders of this project, by their path in the image."""
-    return {target: given for target, given in variant.files.items() if "#" not in given}
-
-
 def check_files(variant: JibVariant, root: Path) -> None:
     """Raises ConfigError: a path in the image that is not absolute or has a comma, a file that is not there."""
     for target, given in variant.files.items():
@@ -272,15 +252,15 @@ def lay_out(variant: JibVariant, site: Site, bases: Mapping[str, Base], folder: 
 
     Raises ConfigError where another image has no such file, or a folder cannot be copied.
     """
-    for target, (image, path) in donors(variant).items():
-        content, mode = _from_image(bases[target], site, f"{image}#{path}", variant, target)
-        place = _place_in_image(folder, target)
-        place.write_bytes(content)
-        place.chmod(0o755 if mode & 0o111 else 0o644)
-    for target, name in local_files(variant).items():
-        source, place = site.root / name, _place_in_image(folder, target)
+    for target, given in variant.files.items():
+        source, place = site.root / given, folder.joinpath(*target.strip("/").split("/"))
+        place.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if source.is_dir():
+            if "#" in given:
+                content, mode = _from_image(bases[target], site, given, variant, target)
+                place.write_bytes(content)
+                place.chmod(0o755 if mode & 0o111 else 0o644)
+            elif source.is_dir():
                 _refuse_ways_out(source, site.root, variant, target)
                 # no build holds a state folder, and its keys, wherever the folder lies that it copies
                 shutil.copytree(source, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(STATE_DIR))
@@ -312,9 +292,3 @@ def _from_image(base: Base, site: Site, given: str, variant: JibVariant, target:
         except ArchiveError as error:
             problem = error.message.replace(str(layout), image)
             raise site.suite.error(variant, ("files", target), problem) from error
-
-
-def _place_in_image(folder: Path, target: str) -> Path:
-    place = folder.joinpath(*target.strip("/").split("/"))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place

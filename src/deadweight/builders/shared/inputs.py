@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.builders.protocol import Site
-from deadweight.builders.shared import inputs
 from deadweight.builders.shared.archive import last_built
 from deadweight.records.ignore import Ignore, ignore_lines, literal, walk
 from deadweight.records.paths import STATE_DIR, State, content
@@ -143,23 +142,20 @@ def needed_sources(source: Path, beside: Iterable[Path] = ()) -> tuple[str, ...]
     """``!`` rules for the sources (without tests) and for what they embed; none where ``source`` has no user's rules, which
     leave nothing out. ``beside`` are other modules' folders that the same rules are used for.
     """
-    if not any((source / name).is_file() for name in inputs.IGNORE_FILES):
+    if not any((source / name).is_file() for name in IGNORE_FILES):
         return ()
     embedded = (pattern for folder in (source, *beside) if folder.is_dir() for pattern in _embedded(folder))
     return tuple(f"!{pattern}" for pattern in dict.fromkeys((*_sources(), *embedded)))
 
 
 def _sources() -> Iterator[str]:
-    for name in ("go.mod", "go.sum", "go.work", "go.work.sum"):
-        yield f"**/{name}"
-    yield "vendor/modules.txt"
+    yield from ("**/go.mod", "**/go.sum", "**/go.work", "**/go.work.sum", "vendor/modules.txt")
     # every name but those that end in _test.go: the rules know no "but", so one for each letter that may differ
     for place, letter in enumerate(_TEST):
         rest = _TEST[place + 1 :]
         yield f"**/*[^{letter}]{rest}.go"
-        yield f"**/{rest}.go" if rest else "**/.go"
-    for suffix in _SUFFIXES:
-        yield f"**/*.{suffix}"
+        yield f"**/{rest}.go"
+    yield from (f"**/*.{suffix}" for suffix in _SUFFIXES)
 
 
 def _embedded(folder: Path) -> Iterator[str]:
