@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +77,8 @@ class KoBuilder:
             **go_variables(environment),
             **common.base_values({"base": base}),
         }
-        return (
-            Step(
-                key=f"image:{variant.name}",
-                variant=variant.name,
-                title=f"ko build {variant.name}",
-                inputs=Inputs((source, *config, *beside, *outside), ignore, values),
-                there=lambda: archive.there(variant, site),
-                work=lambda job: self._build(variant, site, base, ignore, job),
-            ),
-        )
+        inputs = Inputs((source, *config, *beside, *outside), ignore, values)
+        return (archive.image_step(variant, site, "ko", inputs, partial(self._build, variant, site, base, ignore)),)
 
     def archive(self, variant: KoVariant, built: BuiltImage, site: Site) -> Path:
         return archive.made_by_the_build(variant, built, site)
@@ -98,7 +91,8 @@ class KoBuilder:
         with archive.scratch(variant, site) as work:
             environment = _environment(variant, site, base, repository, work)
             # ko runs `go` from PATH
-            environment["PATH"] = common.path_with(go.path, ko.path)
+            folders = (str(go.path.parent), str(ko.path.parent), os.environ.get("PATH", os.defpath))
+            environment["PATH"] = os.pathsep.join(folders)
             argv: list[str | Path] = [
                 ko.path, "build", "--push=false", "--bare", "--tags", tag, "--tarball", work / "image.tar",
                 "--platform", f"linux/{common.architecture().oci}", "--sbom", "spdx", "--sbom-dir", work / "sbom",

@@ -54,6 +54,11 @@ def places(text: str, given: Mapping[str, str] | None = None) -> dict[str, int]:
     return lines
 
 
+def stage_bases(text: str, given: Mapping[str, str]) -> list[str]:
+    """The public reference that each stage stands on, through the stages that it names; empty where that is not known."""
+    return [run.base for instruction, _, run in _read(text, given) if FROM.match(instruction.text)]
+
+
 def derived(
     text: str,
     resolve: Callable[[str], str],
@@ -71,7 +76,7 @@ def derived(
             *others, last = map(instruction.place, range(start, end))
             edits += [*((at, 1, "") for at in others), (last, 1, resolve(reference))]
         flags = _RUN.match(instruction.text)
-        if run and flags:
+        if flags:
             added = add(run)
             edits.append((instruction.place(flags.end()), 0, added.before))
             edits.append((instruction.place(flags.start(1)), 0, "".join(f"{flag} " for flag in added.flags)))
@@ -88,26 +93,23 @@ _Image = tuple[tuple[int, int], str]
 """Where an instruction names an image, and the public reference that is meant."""
 
 
-def _read(text: str, given: Mapping[str, str]) -> Iterator[tuple[Instruction, list[_Image], Run | None]]:
-    """Each instruction with the images that it names, and where it is a RUN, with what it stands on."""
-    bases, base, values, stage, shell = dict[str, str](), "", dict[str, str](), -1, True
+def _read(text: str, given: Mapping[str, str]) -> Iterator[tuple[Instruction, list[_Image], Run]]:
+    """Each instruction with the images that it names, and what a RUN in its place stands on."""
+    bases, values, stage, base, plain = dict[str, str](), dict[str, str](), -1, "", True
     for step in instructions(text):
-        first, run, named = FROM.match(step.text), None, list(_named_beside_from(step.text))
+        first, named, stages = FROM.match(step.text), list(_named_beside_from(step.text)), {"", *bases}
         if step.word == "ARG" and stage < 0:
             _learn(step.text, values, given)
         elif first:
-            stage, shell, name = stage + 1, True, _expanded(first[2], values) or ""
-            named = [(first.span(2), name)]
-        elif step.word == "SHELL":
-            shell = re.search(r"\b(?:ba|da|a)?sh\b", step.text.lower().removeprefix("shell")) is not None
-        elif step.word == "RUN":
-            command = _RUN.sub("", step.text, count=1)
-            plain = shell and not command.startswith("[") and not heredocs(step.text)
-            run = Run(stage, base, f"{step.text}\n{step.body}", step.line, plain)
-        yield step, [image for image in named if image[1].lower() not in ("", *bases) and image[1] != "scratch"], run
-        if first:
+            name = _expanded(first[2], values) or ""
+            stage, plain, named = stage + 1, True, [(first.span(2), name)]
             base = bases.get(name.lower(), "" if name == "scratch" else name)
             bases |= {first[3].lower(): base} if first[3] else {}
+        elif step.word == "SHELL":
+            plain = re.search(r"\b(?:ba|da|a)?sh\b", step.text.lower().removeprefix("shell")) is not None
+        images = [image for image in named if image[1].lower() not in stages and image[1] != "scratch"]
+        for_shell = plain and not _RUN.sub("", step.text, count=1).startswith("[") and not heredocs(step.text)
+        yield step, images, Run(stage, base, f"{step.text}\n{step.body}", step.line, for_shell)
 
 
 def _named_beside_from(instruction: str) -> Iterator[_Image]:

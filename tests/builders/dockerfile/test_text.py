@@ -6,6 +6,7 @@ import pytest
 
 from deadweight._errors import ConfigError
 from deadweight.builders.dockerfile.text import read_dockerfile
+from deadweight.sources.adapt_dockerfile import stage_bases
 from tests.support.codes import details, raises
 
 SAMPLES = Path(__file__).with_name("samples")
@@ -27,13 +28,9 @@ def test_arguments_stages_and_what_they_stand_on(tmp_path):
         ("$BASE", "final", 10),
         ("final", None, 14),
     ]
-    assert dockerfile.base_argument(None) == ("BASE", "")
-    assert dockerfile.base_argument("tested") == ("GO", "golang:1")
-    assert dockerfile.base_argument("0") == ("GO", "golang:1")
-
-
-def test_a_plain_base(tmp_path):
-    assert written(tmp_path, "FROM ubuntu:23.10\n").base_argument(None) == (None, "ubuntu:23.10")
+    assert stage_bases(MULTI, {}) == ["golang:1", "golang:1", "", ""]
+    assert stage_bases(MULTI, {"BASE": "x:1", "GO": "y"}) == ["y", "y", "x:1", "x:1"]
+    assert stage_bases("FROM ubuntu:23.10\nFROM scratch\nFROM a AS a\n", {}) == ["ubuntu:23.10", "", "a"]
 
 
 def test_what_a_shell_writes_like_a_heredoc_swallows_nothing(tmp_path):
@@ -56,10 +53,6 @@ def test_what_a_shell_writes_like_a_heredoc_swallows_nothing(tmp_path):
 def test_the_stages_that_an_image_is_made_of(tmp_path, stages, target, chain):
     text = "".join(f"FROM {stage}\n" for stage in stages.split("|"))
     assert chain == set(written(tmp_path, text).chain(target))
-
-
-def test_a_stage_that_names_itself_ends(tmp_path):
-    assert written(tmp_path, "FROM a AS a\n").base_argument(None) == (None, "a")
 
 
 @pytest.mark.parametrize(

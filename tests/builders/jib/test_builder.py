@@ -1,13 +1,12 @@
 """Jib, for real: Maven, no engine, a base from the local source. The first run on a machine fills Maven's local repository."""
 
+import contextlib
 import os
 import pwd
-import re
 import shutil
 import subprocess
-import sys
 import tempfile
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,13 @@ from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError
 from deadweight.builders.jib import resident_maven
 from deadweight.builders.jib.maven import Maven
+from deadweight.builders.table import builder
+from deadweight.plan.fingerprint import Digests
 from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
+from deadweight.records.paths import State
+from deadweight.sources.network import maven_settings, trust_store
 from deadweight.sources.protocol import BuildEnvironment
+from deadweight.sources.settings import load
 from deadweight.toolchain.find import find
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.contents import entrypoint as _main_class
@@ -29,7 +33,6 @@ from tests.support.builder_site import GivenSource, Project
 from tests.support.certificates import on_loopback
 from tests.support.codes import raises
 from tests.support.http_servers import files, served
-from tests.support.invoking import TASKS
 from tests.support.java_projects import (
     DONOR,
     JUNIT,
@@ -46,7 +49,7 @@ from tests.support.java_projects import (
     proxy,
     registry,
 )
-from tests.support.trees import shell_script, zipped
+from tests.support.trees import zipped
 
 pytestmark = pytest.mark.tools
 
@@ -91,15 +94,10 @@ def layers(archive: Path) -> dict[str, str]:
 
 
 def test_layers_are_split_by_what_changes_together(demo):
-    project, _ = demo
-    kinds = list(layers(project.root / "before.tar"))
-    assert kinds[0] == "base 0"
-    assert kinds[1:] == ["dependencies", "resources", "classes", "jvm arg files", "extra files"]
-
-
-def test_a_change_of_one_class_changes_the_class_layer_alone(demo):
+    """A change of one class changes the layer of classes alone."""
     project, images = demo
     before, after = layers(project.root / "before.tar"), layers(project.archive("v", images[1]))
+    assert [*before] == ["base 0", "dependencies", "resources", "classes", "jvm arg files", "extra files"]
     assert {kind for kind in before if before[kind] != after[kind]} == {"classes"}
 
 
@@ -143,26 +141,10 @@ def test_a_maven_that_stays_makes_the_same_image(demo, monkeypatch):
     assert ended == 1
 
 
-def test_awk_comes_out_of_another_image(demo):
-    project, images = demo
-    content, mode = read_file(project.archive("v", images[1]), "/usr/bin/awk")
-    assert content.startswith(b"\x7fELF")
-    assert mode & 0o777 == 0o755
-
-
-def test_a_folder_keeps_what_is_executable(demo):
+def test_what_the_image_says_and_holds(demo):
     project, images = demo
     archive = project.archive("v", images[1])
-    files = {name: read_file(archive, f"/etc/app/{name}") for name in ("run.sh", "plain.txt")}
-    assert {name: (content, mode & 0o7777) for name, (content, mode) in files.items()} == {
-        "run.sh": (b"#!/bin/sh\n", 0o755),
-        "plain.txt": (b"x\n", 0o644),
-    }
-
-
-def test_what_the_image_says(demo):
-    project, images = demo
-    with open_archive(project.archive("v", images[1])) as opened:
+    with open_archive(archive) as opened:
         config = opened.image.config
     assert "LIST=a,b=c d" in config.env
     assert config.user == "65532:65532"
@@ -171,6 +153,10 @@ def test_what_the_image_says(demo):
     assert images[1].tool.startswith("jib 3.5.2 (Maven ")
     assert images[1].base.stand_in
     assert any(line.startswith("Compiling ") for line in project.said)
+    awk, mode = read_file(archive, "/usr/bin/awk")  # out of another image
+    assert (awk[:4], mode & 0o777) == (b"\x7fELF", 0o755)
+    conf = [read_file(archive, f"/etc/app/{name}") for name in ("run.sh", "plain.txt")]
+    assert [(content, mode & 0o7777) for content, mode in conf] == [(b"#!/bin/sh\n", 0o755), (b"x\n", 0o644)]
 
 
 @pytest.mark.slow
@@ -190,8 +176,6 @@ def _has_class(project, built, name):
 
 
 def test_inputs_are_what_maven_reads(project):
-    from deadweight.plan.fingerprint import Digests
-
     def fingerprint() -> str:
         return Digests().of(project.steps("v")[0].inputs, project.root).digest
 
@@ -205,12 +189,7 @@ def test_inputs_are_what_maven_reads(project):
 @pytest.mark.slow
 def test_a_pom_that_names_jib_keeps_what_it_says(project):
     """Its version too, which is then the one that the result tells of."""
-    jib = plugin(
-        *("jib-maven-plugin", "3.4.4"),
-        group="com.google.cloud.tools",
-        configuration="<container><user>1234</user><labels><a>b</a></labels></container>",
-    )
-    project.write({"app/pom.xml": pom(plugins=jib)})
+    project.write({"app/pom.xml": pom(plugins=jib_plugin("1234", "3.4.4", "<labels><a>b</a></labels>"))})
     built = project.build("v")
     assert built.tool.startswith("jib 3.4.4 (Maven ")
     with open_archive(project.archive("v", built)) as opened:
@@ -218,10 +197,9 @@ def test_a_pom_that_names_jib_keeps_what_it_says(project):
         assert ("a", "b") in opened.image.config.labels
 
 
-def jib_plugin(user: str, version: str = "3.5.2") -> str:
-    ports = "<ports><port>9999</port></ports>"
-    said = f"<container><user>{user}</user>{ports}</container>"
-    return plugin("jib-maven-plugin", version, group="com.google.cloud.tools", configuration=said)
+def jib_plugin(user: str, version: str = "3.5.2", more: str = "<ports><port>9999</port></ports>") -> str:
+    configuration = f"<container><user>{user}</user>{more}</container>"
+    return plugin("jib-maven-plugin", version, group="com.google.cloud.tools", configuration=configuration)
 
 
 def user_and_ports(project, built) -> tuple[str, tuple[str, ...]]:
@@ -283,12 +261,16 @@ def test_a_parent_beside_the_project_is_read_and_is_an_input(project, file, path
 
 
 def test_what_lies_where_a_parent_would_is_not_always_the_parent(project):
-    """Maven looks at the name too. A parent that only a repository has is not read: it does not keep our defaults out."""
-    project.write({"pom.xml": PARENT.format(jib_plugin("1234"), "").replace(">above<", ">other<")})
-    project.write({"app/pom.xml": with_parent()})
-    assert not Maven(project.variant("v"), project.root).names_jib
-    project.write({"pom.xml": PARENT.format(jib_plugin("1234"), ""), "app/pom.xml": with_parent("<relativePath/>")})
-    assert not Maven(project.variant("v"), project.root).names_jib
+    """Maven looks at the name too. A parent that only a repository has is not read: it does not keep our defaults out. A dependency
+    of the plug-in's name is no plug-in."""
+    parent = PARENT.format(jib_plugin("1234"), "")
+    named = dependency("com.google.cloud.tools", "jib-maven-plugin", "3.5.2", "provided")
+    for poms in (
+        {"pom.xml": parent.replace(">above<", ">other<"), "app/pom.xml": with_parent()},
+        {"pom.xml": parent, "app/pom.xml": with_parent("<relativePath/>")},
+        {"app/pom.xml": pom(dependencies=named)},
+    ):
+        assert not Maven(project.write(poms).variant("v"), project.root).names_jib
 
 
 @pytest.mark.slow
@@ -299,12 +281,6 @@ def test_a_plugin_of_a_profile_is_none_of_the_project(project):
     )
     project.write({"app/pom.xml": pom().replace("</project>", f"{profile}</project>")})
     assert user_and_ports(project, project.build("v")) == ("65532:65532", ("8080/tcp",))
-
-
-def test_a_dependency_of_that_name_is_no_plugin(project):
-    named = dependency("com.google.cloud.tools", "jib-maven-plugin", "3.5.2", "provided")
-    project.write({"app/pom.xml": pom(dependencies=named)})
-    assert not Maven(project.variant("v"), project.root).names_jib
 
 
 def test_a_compile_error_is_the_compilers_own_line(project):
@@ -320,11 +296,7 @@ FAILING_TEST = (
     "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
     "        org.junit.jupiter.api.Assertions.assertEquals(3, 1 + 1);\n    }\n}\n"
 )
-MISSPELT = plugin(
-    *("jib-maven-plugin", "3.5.2"),
-    group="com.google.cloud.tools",
-    configuration="<container><mainClass>a.Nope</mainClass></container>",
-)
+MISSPELT = jib_plugin("1", more="<mainClass>a.Nope</mainClass>")
 VERSIONLESS = dependency("example", "x", "1").replace("<version>1</version>", "")
 
 
@@ -346,28 +318,17 @@ VERSIONLESS = dependency("example", "x", "1").replace("<version>1</version>", ""
                      ["release version 99 not supported", "the service requires a newer JDK"], id="a JDK that is too old"),
         pytest.param({"app/pom.xml": pom(dependencies=VERSIONLESS)}, "", CommandError, "", ["pom.xml:9:"],
                      id="a version that the pom forgot"),
+        pytest.param({}, f'files: {{/x: "{DONOR}#/no/such"}}', ConfigError, "", ["/no/such"], id="a file of another image"),
+        pytest.param({"app/src/main/java/a/Other.java": main_class("Other")}, "", CommandError, "",
+                     ["Multiple valid main classes were found: a.Main, a.Other", "in the variant: main: a.Main, a.Other"],
+                     id="two main classes", marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_a_build_that_fails_is_told_by_its_cause(project, files, suite, kind, code, words):
     project.write(files).suite(f"{SUITE}    {suite}\n")
-    message = fails(project, kind, told=code)
+    message = fails(project, kind, kind.exit_code, told=code)
     assert [word for word in words if word not in message] == []
     assert not project.site.state.image("v").joinpath("image.tar").exists()
-
-
-def test_a_file_that_the_other_image_lacks(project):
-    project.suite(SUITE + f'    files: {{/x: "{DONOR}#/no/such"}}\n')
-    assert "/no/such" in fails(project, ConfigError, 2)
-
-
-@pytest.mark.slow
-def test_two_main_classes(project):
-    project.write({"app/src/main/java/a/Other.java": main_class("Other")})
-    message = fails(project)
-    assert "Multiple valid main classes were found: a.Main, a.Other" in message
-    assert message.endswith("choose one in the variant: main: a.Main, a.Other")
-    project.suite(SUITE + "    main: a.Other\n")
-    assert project.build("v").variant == "v"
 
 
 @pytest.mark.slow
@@ -394,24 +355,35 @@ def test_a_class_path_that_leads_into_the_base_is_left_alone(project):
     assert project.build("v").variant == "v"
 
 
+@contextlib.contextmanager
+def offered(folder: Path, group: str, jar: bytes) -> Iterator[Path]:
+    """A Maven repository below ``folder`` that has ``example.GROUP:thing:1``; gives where Maven then keeps that itself.
+
+    Java's home is the account's, whatever HOME says.
+    """
+    place = folder / "repository/example" / group / "thing/1"
+    place.mkdir(parents=True)
+    (place / "thing-1.pom").write_text(
+        f"<project><modelVersion>4.0.0</modelVersion><groupId>example.{group}</groupId>"
+        "<artifactId>thing</artifactId><version>1</version></project>"
+    )
+    (place / "thing-1.jar").write_bytes(jar)
+    local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example" / group
+    shutil.rmtree(local, ignore_errors=True)
+    try:
+        yield local
+    finally:
+        shutil.rmtree(local, ignore_errors=True)
+
+
 @pytest.mark.slow
 def test_a_dependency_that_is_no_jar(project, tmp_path):
     """At run time only, so that no compiler sees it first; Jib copies it as it is."""
-    place = tmp_path / "repository/example/damaged/thing/1"
-    place.mkdir(parents=True)
-    (place / "thing-1.pom").write_text(
-        "<project><modelVersion>4.0.0</modelVersion><groupId>example.damaged</groupId>"
-        "<artifactId>thing</artifactId><version>1</version></project>"
-    )
-    (place / "thing-1.jar").write_bytes(b"PK\x03\x04 half of a jar")
     at = f"<repository><id>damaged</id><url>{(tmp_path / 'repository').as_uri()}</url></repository>"
     thing = dependency("example.damaged", "thing", "1", "runtime")
     project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)}).suite(SUITE + "    main: a.Nope\n")
-    local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example/damaged"
-    try:
+    with offered(tmp_path, "damaged", b"PK\x03\x04 half of a jar"):
         message = fails(project, ArchiveError)
-    finally:
-        shutil.rmtree(local, ignore_errors=True)
     assert "the dependency app/libs/thing-1.jar is damaged: File is not a zip file" in message
     assert "remove it from Maven's local repository" in message
 
@@ -510,27 +482,21 @@ def test_wrong_files_are_refused_before_the_build(project, files, suite, code, p
     assert place in str(caught.value)
 
 
-@pytest.mark.slow
-def test_a_dependency_that_nobody_has_is_named_once(project, monkeypatch):
-    project.write({"app/pom.xml": pom(dependencies=dependency("example.nowhere", "gone", "9"))})
-    monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
+@pytest.mark.parametrize(
+    ("offline", "hint"),
+    [
+        pytest.param("1", "build once with network access, without DEADWEIGHT_MAVEN_OFFLINE", marks=pytest.mark.slow),
+        ("", "DEADWEIGHT_MAVEN_OFFLINE=1 builds from Maven's local repository alone"),
+    ],
+)
+def test_a_dependency_that_nobody_has_and_the_way_out_are_named_once(project, monkeypatch, offline, hint):
+    at = "" if offline else "<repository><id>central</id><url>http://127.0.0.1:9/</url></repository>"
+    gone = dependency("example.nowhere", "gone", "9")
+    project.write({"app/pom.xml": pom(dependencies=gone, repositories=at)})
+    monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", offline)
     message = fails(project)
     assert message.count("example.nowhere:gone") == 1
-    assert "build once with network access, without DEADWEIGHT_MAVEN_OFFLINE" in message
-
-
-def test_without_a_network_the_dependency_and_the_way_out_are_named_once(project):
-    project.write(
-        {
-            "app/pom.xml": pom(
-                dependencies=dependency("example.nowhere", "gone", "9"),
-                repositories="<repository><id>central</id><url>http://127.0.0.1:9/</url></repository>",
-            )
-        }
-    )
-    message = fails(project)
-    assert message.count("example.nowhere:gone") == 1
-    assert "DEADWEIGHT_MAVEN_OFFLINE=1 builds from Maven's local repository alone" in message
+    assert hint in message
 
 
 @pytest.mark.slow
@@ -610,31 +576,19 @@ def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tm
 @pytest.mark.slow
 def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
     on_loopback(tmp_path)
-    place = tmp_path / "repository/example/private/thing/1"
-    place.mkdir(parents=True)
-    (place / "thing-1.pom").write_text(
-        "<project><modelVersion>4.0.0</modelVersion><groupId>example.private</groupId>"
-        "<artifactId>thing</artifactId><version>1</version></project>"
-    )
-    with zipfile.ZipFile(place / "thing-1.jar", "w") as jar:
-        jar.writestr("thing.txt", "x")
-    # Java's home is the account's, whatever HOME says
-    local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example/private"
-    shutil.rmtree(local, ignore_errors=True)
-    certificate = tmp_path / "server.pem", tmp_path / "server.key"
-    with served(files(tmp_path / "repository"), certificate=certificate) as server:
+    certificate, thing = (tmp_path / "server.pem", tmp_path / "server.key"), dependency("example.private", "thing", "1")
+    with (
+        offered(tmp_path, "private", zipped({"thing.txt": "x"})) as local,
+        served(files(tmp_path / "repository"), certificate=certificate) as server,
+    ):
         at = f"<repository><id>private</id><url>https://127.0.0.1:{server.server_port}/</url></repository>"
-        thing = dependency("example.private", "thing", "1")
         project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
-        try:
-            message = fails(project)
-            assert "v: Java does not trust a server's certificate" in message
-            assert "set your private CA" in message
-            shutil.rmtree(local, ignore_errors=True)
-            project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem")
-            built = project.build("v")
-        finally:
-            shutil.rmtree(local, ignore_errors=True)
+        message = fails(project)
+        assert "v: Java does not trust a server's certificate" in message
+        assert "set your private CA" in message
+        shutil.rmtree(local, ignore_errors=True)
+        project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem")
+        built = project.build("v")
     assert "dependencies" in layers(project.archive("v", built))
 
 
@@ -659,9 +613,6 @@ def test_a_dockerfile_mounts_trust_store_and_settings_and_keeps_neither(project,
 
 
 def test_the_bundle_of_the_environment_is_taken_where_none_is_configured(tmp_path, monkeypatch):
-    from deadweight.records.paths import State
-    from deadweight.sources.settings import load
-
     on_loopback(tmp_path)
     monkeypatch.delenv("DEADWEIGHT_CA_BUNDLE", raising=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
@@ -674,9 +625,6 @@ def test_the_bundle_of_the_environment_is_taken_where_none_is_configured(tmp_pat
 
 
 def test_java_reads_the_trust_store(tmp_path):
-    from deadweight.records.paths import State
-    from deadweight.sources.network import trust_store
-
     on_loopback(tmp_path)
     bundle = tmp_path / "bundle.pem"
     bundle.write_text((tmp_path / "ca.pem").read_text() * 2 + (tmp_path / "server.pem").read_text())
@@ -695,8 +643,6 @@ def test_java_reads_the_trust_store(tmp_path):
 
 
 def test_proxy_variables_in_mavens_words():
-    from deadweight.sources.network import maven_settings
-
     assert maven_settings({"NO_PROXY": "a"}) is None
     settings = maven_settings(
         {"https_proxy": "http://u%40x:p%3C@proxy.example.com:3128", "no_proxy": ".corp, 10.0.0.0/8"}
@@ -710,39 +656,6 @@ def test_proxy_variables_in_mavens_words():
 
 def test_variants_of_one_project_go_one_after_another(project):
     project.suite(SUITE + SUITE.replace("  v:", "  w:"))
+    assert builder("jib").needs(project.variant("v"), project.root).tools == ("java", "mvn")
     assert project.steps("v")[0].behind == ()
     assert project.steps("w")[0].behind == ("image:v",)
-
-
-HIDDEN = """set -e
-mount --bind "$1" "$(readlink -f /usr/bin/mvn)"
-mount --bind "$1" "$(readlink -f /usr/bin/java)"
-cd "$2"
-"$3" -m invoke setup --variant v --plan
-"$3" -m invoke setup --variant w --plan 2>&1 | sed "s/^/other: /"
-exec "$3" -m invoke build --variant v
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("java", "words"),
-    [(None, "java 17 or later is not installed; mvn"), ("11.0.2", "has version 11.0.2, required is 17 or later")],
-)
-def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, tmp_path, java, words):
-    project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n    port: 8080\n")
-    project.write({"go/go.mod": "module example.invalid/x\n\ngo 1.21\n", "tasks.py": TASKS})
-    program = Path("/dev/null")
-    if java:
-        program = shell_script(tmp_path / "java", f"echo 'openjdk version \"{java}\"' >&2")
-    apart = ["unshare", "--mount", "--propagation", "private"]
-    script = [*apart, "sh", "-c", HIDDEN, "sh", program, project.root, sys.executable]
-    environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
-    done = subprocess.run(script, capture_output=True, text=True, env=environment | {"DEADWEIGHT_SOURCE": "local"})
-    assert re.search(r"\n  java +apt-get install ", done.stdout + done.stderr)
-    assert not [
-        line for line in done.stdout.splitlines() if line.startswith("other: ") and ("java" in line or "mvn" in line)
-    ]
-    assert done.returncode == 3
-    assert words in done.stderr
-    assert "hint: invoke setup" in done.stderr

@@ -7,6 +7,7 @@ the build (``-b``), so no path of a mirror or laptop ends up in the image's ``/e
 from __future__ import annotations
 
 import difflib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +54,9 @@ class ApkoBuilder:
         apk = melange.apk_of(site, variant.config)
         before = tuple(melange.step(variant, package, site) for package in variant.packages)
         values = {"apko": find("apko").version, "architecture": arch, **apk.values()}
-        image = Step(
-            key=f"image:{variant.name}",
-            variant=variant.name,
-            title=f"apko build {variant.name}",
-            inputs=Inputs((config, *included(config, site.root), *apk.indexes), (), values),
-            there=lambda: archive.there(variant, site),
-            work=lambda job: self._build(variant, site, job),
-            after=tuple(step.key for step in before),
-        )
-        return (*before, image)
+        inputs = Inputs((config, *included(config, site.root), *apk.indexes), (), values)
+        after = tuple(step.key for step in before)
+        return (*before, archive.image_step(variant, site, "apko", inputs, partial(self._build, variant, site), after))
 
     def archive(self, variant: ApkoVariant, built: BuiltImage, site: Site) -> Path:
         return archive.made_by_the_build(variant, built, site)

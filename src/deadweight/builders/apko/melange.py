@@ -25,15 +25,16 @@ from deadweight import _run
 from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import Inputs, Job, Site, Step
 from deadweight.builders.shared import archive, common, inputs
-from deadweight.builders.shared.inputs import filled, go_environment, is_warm, melange_cache, needed_sources
+from deadweight.builders.shared.inputs import go_environment, is_warm, melange_cache, needed_sources
 from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.builders.variants import ApkoVariant
 from deadweight.engine import labels
 from deadweight.records import runs
-from deadweight.records.ignore import walk
+from deadweight.records.ignore import Ignore, walk
 from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
 from deadweight.sources.adapt import derived, flavour_of, included
+from deadweight.suite.model import Variant
 from deadweight.toolchain.find import find, look
 from deadweight.toolchain.tool_cache import remove_tree
 
@@ -94,11 +95,13 @@ def _compiles_before(variant: ApkoVariant, site: Site) -> tuple[str, ...]:
     Once it holds the standard library both may begin at once: while melange lays out its sandbox, ko compiles what changed.
     """
     go = look("go").version
-    return tuple(
-        f"image:{other.name}"
-        for other in site.suite.variants
-        if other.builder == "ko" and other.source == variant.source and not filled(site.state, other, go)
-    )
+
+    def fills(other: Variant) -> bool:
+        built = archive.last_built(other, site.state)
+        return go is None or built is None or built.go_version != go or not is_warm(site.state)
+
+    alike = (other for other in site.suite.variants if (other.builder, other.source) == ("ko", variant.source))
+    return tuple(f"image:{other.name}" for other in alike if fills(other))
 
 
 class _Melange:
@@ -139,7 +142,7 @@ class _Melange:
         source = self.site.root / self.variant.source
         self.job.say(f"copying the inputs from {source}")
         folder.mkdir()
-        for path in walk(source, _rules(source, self.site).compiled()):
+        for path in walk(source, Ignore(_rules(source, self.site).all)):
             place = folder / path.relative_to(source)
             with suppress(FileNotFoundError):  # gone since it was listed: the build is told to be of changed inputs
                 if stat.S_ISREG(path.lstat().st_mode):

@@ -20,7 +20,7 @@ from deadweight.builders.shared.diagnosis import filled_pattern, named_patterns
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
 from deadweight.records.reference import with_registry
-from deadweight.sources.adapt_dockerfile import Added, Run, derived, downgraded
+from deadweight.sources.adapt_dockerfile import Added, Run, derived, downgraded, stage_bases
 from deadweight.sources.settings import NETWORK
 
 PREDEFINED = frozenset(
@@ -86,8 +86,7 @@ def given(variant: DockerfileVariant) -> dict[str, str]:
 
 def last_base(dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base]) -> Base | None:
     """What the image itself stands on."""
-    argument, written = dockerfile.base_argument(variant.target)
-    return bases.get(given(variant).get(argument or "", written))
+    return bases.get(stage_bases(dockerfile.text, given(variant))[dockerfile.chain(variant.target)[0]])
 
 
 def pinned(base: Base) -> str:

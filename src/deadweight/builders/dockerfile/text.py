@@ -6,6 +6,7 @@ Source of the rules: Docker's Dockerfile reference (ARG before FROM, FROM … AS
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from deadweight._errors import ConfigError, wording
 from deadweight.records.paths import content
 from deadweight.sources.adapt_dockerfile import FROM, Instruction, arguments, instructions
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?[-+][^}]*)?\}|(\w+))")
 _ASKS_GIT = r"\bgit\s+(?:-[cC]\s+\S+\s+|-\S+\s+)*(?:describe|rev-parse|rev-list|log|show|status)\b"
 _GIT = re.compile(rf"""(?:^|[\s/=,"'])\.git(?:$|[\s/,"'])|{_ASKS_GIT}""")
+_MAKE = re.compile(r"(?:^(?:RUN\b)?|[;&|(])\s*(?:--\S+\s+|\w+=\S*\s+)*make\b")
+_SCRIPT = re.compile(r"(?:^|[\s;&(])(?:\./)?([\w-][\w./-]*\.(?:sh|bash)|(?<=\./)[\w/-]+)(?=$|[\s;&)])")
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _INSTRUCTIONS = frozenset(
     (
@@ -44,16 +46,6 @@ class Dockerfile:
     args: Mapping[str, str | None]
     stages: tuple[Stage, ...]
 
-    def base_argument(self, target: str | None) -> tuple[str | None, str]:
-        """What the image of ``target`` (default: the last stage) stands on: the ARG that names it if one does, and the
-        reference as far as the file itself tells it."""
-        base = self.stages[self.chain(target)[-1]].base
-        variable = _VARIABLE.fullmatch(base)
-        if variable is None:
-            return None, base
-        name = variable[1] or variable[2]
-        return name, self.args.get(name) or ""
-
     def chain(self, target: str | None) -> tuple[int, ...]:
         """The numbers of the stages that the image of ``target`` (default: the last stage) is made of, from its own down.
 
@@ -71,10 +63,9 @@ class Dockerfile:
 
     def lines(self) -> dict[str, int]:
         """The line of each instruction, by its text with single blanks; those that stand there twice are left out."""
-        found: dict[str, list[int]] = {}
-        for instruction in instructions(self.text):
-            found.setdefault(" ".join(instruction.text.split()), []).append(instruction.line)
-        return {text: lines[0] for text, lines in found.items() if len(lines) == 1}
+        lines = [(" ".join(instruction.text.split()), instruction.line) for instruction in instructions(self.text)]
+        times = Counter(text for text, _ in lines)
+        return {text: line for text, line in lines if times[text] == 1}
 
     def _named(self, name: str, *, before: int) -> int | None:
         """The last stage of that name above another one."""
@@ -102,9 +93,11 @@ def read_dockerfile(file: Path) -> Dockerfile:
     args: dict[str, str | None] = {}
     stages: list[Stage] = []
     for instruction in instructions(text):
-        _check(instruction, file, first=not stages)
-        if instruction.word == "FROM":
-            stages.append(_stage(instruction, file))
+        first = FROM.match(instruction.text)
+        if problem := _problem(instruction, before_from=not stages):
+            raise ConfigError(problem, file=file, line=instruction.line)
+        if first:
+            stages.append(Stage(first[2].strip("\"'"), first[3], instruction.line))
         elif not stages:
             args.update(arguments(instruction.text))
     if not stages:
@@ -115,41 +108,27 @@ def read_dockerfile(file: Path) -> Dockerfile:
 def names_git(text: str, source: Path | None = None) -> bool:
     """Whether an instruction copies or mounts the folder of version control, or asks git about it: by itself, or by the Makefile or
     script of the context ``source`` that it runs."""
-    own = any(
-        _GIT.search(instruction.text)
-        for instruction in instructions(text)
-        if instruction.word in ("ADD", "COPY", "RUN")
-    )
-    files = (source / name for name in _run_by(text)) if source is not None else ()
-    return own or any(re.search(_ASKS_GIT, content(file).decode("utf-8", "replace")) for file in files)
+    steps = [step for step in instructions(text) if step.word in ("ADD", "COPY", "RUN")]
+    run_by = (name for step in steps if step.word == "RUN" for name in _run_by(step.text))
+    files = (content(source / name).decode("utf-8", "replace") for name in run_by) if source is not None else ()
+    return any(_GIT.search(step.text) for step in steps) or any(re.search(_ASKS_GIT, text) for text in files)
 
 
-def _run_by(text: str) -> Iterator[str]:
-    """The files that RUN lines run, as they are called in the context."""
-    for instruction in instructions(text):
-        if instruction.word == "RUN":
-            yield from (
-                _MAKEFILES
-                if re.search(r"(?:^(?:RUN\b)?|[;&|(])\s*(?:--\S+\s+|\w+=\S*\s+)*make\b", instruction.text)
-                else ()
-            )
-            yield from re.findall(
-                r"(?:^|[\s;&(])(?:\./)?([\w-][\w./-]*\.(?:sh|bash)|(?<=\./)[\w/-]+)(?=$|[\s;&)])", instruction.text
-            )
+def _run_by(command: str) -> Iterator[str]:
+    """The files that a RUN runs, as they are called in the context."""
+    yield from _MAKEFILES if _MAKE.search(command) else ()
+    yield from _SCRIPT.findall(command)
 
 
-def _check(each: Instruction, file: Path, *, first: bool) -> None:
-    if each.word not in _INSTRUCTIONS:
-        raise ConfigError(wording("dockerfile.unknown_instruction", name=each.word[:30]), file=file, line=each.line)
-    if first and each.word not in ("ARG", "FROM"):
-        raise ConfigError(wording("dockerfile.before_from", name=each.word), file=file, line=each.line)
-    if each.unended is not None:
-        raise ConfigError(wording("dockerfile.open_heredoc", name=each.unended), file=file, line=each.line)
-
-
-def _stage(each: Instruction, file: Path) -> Stage:
-    found = FROM.match(each.text)
-    if found is None:
-        told = wording("dockerfile.from_with_comment" if " #" in each.text else "dockerfile.incomplete_from")
-        raise ConfigError(told, file=file, line=each.line)
-    return Stage(found[2].strip("\"'"), found[3], each.line)
+def _problem(instruction: Instruction, *, before_from: bool) -> str:
+    """What is wrong with an instruction; empty where nothing is."""
+    word, text = instruction.word, instruction.text
+    if word not in _INSTRUCTIONS:
+        return wording("dockerfile.unknown_instruction", name=word[:30])
+    if before_from and word not in ("ARG", "FROM"):
+        return wording("dockerfile.before_from", name=word)
+    if instruction.unended is not None:
+        return wording("dockerfile.open_heredoc", name=instruction.unended)
+    if word == "FROM" and not FROM.match(text):
+        return wording("dockerfile.from_with_comment" if " #" in text else "dockerfile.incomplete_from")
+    return ""

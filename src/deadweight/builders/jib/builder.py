@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError, wording
@@ -20,7 +21,7 @@ from deadweight.builders.jib.gradle import Gradle, is_build
 from deadweight.builders.jib.maven import JIB_VERSION, Maven, Sources, maven_environment, source_folders
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common, inputs
-from deadweight.builders.shared.archive import keep, made_by_the_build, result, scratch, there
+from deadweight.builders.shared.archive import image_step, keep, made_by_the_build, result, scratch
 from deadweight.builders.shared.tool_output import JavaListener, clean, run_tool
 from deadweight.builders.variants import JibVariant
 from deadweight.engine.dialect import LOOPBACK
@@ -82,16 +83,10 @@ class JibBuilder:
         }
         alike = (other for other in site.suite.variants if (other.builder, other.source) == (self.name, variant.source))
         before = itertools.takewhile(lambda other: other.name != variant.name, alike)
+        files = Inputs((project.source, *project.beside, *local, *linked), never, values)
+        behind = tuple(f"image:{other.name}" for other in before)
         return (
-            Step(
-                key=f"image:{variant.name}",
-                variant=variant.name,
-                title=f"jib build {variant.name}",
-                inputs=Inputs((project.source, *project.beside, *local, *linked), never, values),
-                there=lambda: there(variant, site),
-                work=lambda job: self._build(variant, site, base, donated, job),
-                behind=tuple(f"image:{other.name}" for other in before),
-            ),
+            image_step(variant, site, "jib", files, partial(self._build, variant, site, base, donated), behind=behind),
         )
 
     def archive(self, variant: JibVariant, built: BuiltImage, site: Site) -> Path:

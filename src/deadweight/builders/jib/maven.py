@@ -25,7 +25,6 @@ from deadweight._errors import ConfigError, wording
 from deadweight.builders.jib.resident_maven import multi_module
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared import common
-from deadweight.builders.shared.common import OFFLINE_VARIABLE
 from deadweight.builders.variants import JibVariant
 from deadweight.records import store
 from deadweight.records.paths import STATE_DIR
@@ -160,7 +159,7 @@ class Maven:
 
         variant, environment = self.variant, site.source.environment()
         words: list[str | Path] = [find("mvn").path, "-B", "-ntp", "-Dstyle.color=never"]
-        words += ["--offline"] if os.environ.get(OFFLINE_VARIABLE) else []
+        words += ["--offline"] if os.environ.get(common.OFFLINE_VARIABLE) else []
         words += ["-f", variant.pom] if variant.pom else []
         if environment.ca_bundle is not None:
             words.append(f"-Djavax.net.ssl.trustStore={trust_store(site.state, environment.ca_bundle)}")

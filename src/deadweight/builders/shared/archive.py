@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from deadweight._errors import ArchiveError, DeadweightError, MissingError, UsageError, wording
 from deadweight._packages import images
-from deadweight.builders.protocol import BuiltImage, Site
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Site, Step
 from deadweight.builders.shared import common
 from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.records.ignore import Ignore, walk
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 
 SBOM_DIR = "sbom"
+Work = Callable[[Job], BuiltImage | None]
+Keys = tuple[str, ...]
 
 
 def archive_path(variant: Variant, site: Site) -> Path:
@@ -65,6 +67,15 @@ def there(variant: Variant, site: Site) -> bool:
     """Whether the last build's archive still exists and is complete, judging by its metadata and size."""
     built = last_built(variant, site.state)
     return built is not None and holds(archive_path(variant, site), built.config_digest)
+
+
+def image_step(
+    variant: Variant, site: Site, tool: str, inputs: Inputs, work: Work, after: Keys = (), behind: Keys = ()
+) -> Step:
+    """The last step of a builder that writes the archive itself (ko, apko, jib)."""
+    name = variant.name
+    title = f"{tool} build {name}"
+    return Step(f"image:{name}", name, title, inputs, lambda: there(variant, site), work, after, behind)
 
 
 def made_by_the_build(variant: Variant, built: BuiltImage, site: Site) -> Path:

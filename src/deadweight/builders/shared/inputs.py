@@ -22,10 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.builders.protocol import Site
-from deadweight.builders.shared.archive import last_built
 from deadweight.records.ignore import Ignore, ignore_lines, literal, walk
 from deadweight.records.paths import STATE_DIR, State, content
-from deadweight.suite.model import Variant
 
 IGNORE_FILES = (".dockerignore", ".melangeignore")
 _NEVER = (".git", ".nox", ".pytest_cache", "__pycache__", ".DS_Store", *IGNORE_FILES)
@@ -47,9 +45,6 @@ class Rules:
 
     written: tuple[str, ...]
     all: tuple[str, ...]
-
-    def compiled(self) -> Ignore:
-        return Ignore(self.all)
 
 
 def rules(
@@ -118,12 +113,6 @@ def go_environment(state: State) -> dict[str, str]:
 def is_warm(state: State) -> bool:
     """Whether anything was ever compiled into the cache."""
     return (melange_cache(state) / "go-build/00").is_dir()
-
-
-def filled(state: State, variant: Variant, go: str | None) -> bool:
-    """Whether the cache holds what a build of this variant with this Go has compiled."""
-    built = last_built(variant, state)
-    return built is not None and go is not None and built.go_version == go and is_warm(state)
 
 
 # What ``go build`` reads of a module, as rules that take it back from an ignore list that was written for something else.
