@@ -60,6 +60,7 @@ APKO_FIELDS = ["builder: apko", "source: app", "config: apko.yaml"]
         (["builder: ko", "source: .", "base: x"], "ko.no_go_mod", ""),
         (["builder: ko", "source: app", "base: x", "config: nope.yaml"], "builders.no_such_file", "nope.yaml"),
         (APKO_FIELDS[:2], "apko.no_config", ""),
+        (["builder: ko", "source: app", "base: x", "files: {/x: app/none}"], "ko.no_such_file", "app/none"),
         ([*APKO_FIELDS[:2], "config: nope.yaml"], "builders.no_such_file", "nope.yaml"),
         ([*APKO_FIELDS, "packages: [nope.yaml]"], "builders.no_such_file", "nope.yaml"),
         ([*APKO_FIELDS, "packages: [apko.yaml]"], "apko.not_melange", "apko.yaml:1: "),

@@ -4,7 +4,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ from deadweight._errors import ArchiveError, CommandError, ConfigError, Deadweig
 from deadweight.builders.jib import resident_maven
 from deadweight.builders.jib.maven import Maven
 from deadweight.builders.table import builder
-from deadweight.plan.fingerprint import Digests
 from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.records.paths import State
 from deadweight.sources.network import maven_settings, trust_store
@@ -176,14 +174,11 @@ def _has_class(project, built, name):
 
 
 def test_inputs_are_what_maven_reads(project):
-    def fingerprint() -> str:
-        return Digests().of(project.steps("v")[0].inputs, project.root).digest
-
-    before = fingerprint()
+    before = project.inputs().digest
     project.write({"app/target/classes/a/X.class": "x", "app/src/test/java/a/MainTest.java": "x"})
-    assert fingerprint() == before
+    assert project.inputs().digest == before
     project.write({"app/src/main/java/a/target/Y.java": "package a.target;\n"})
-    assert fingerprint() != before
+    assert project.inputs().digest != before
 
 
 @pytest.mark.slow
@@ -215,12 +210,8 @@ def test_one_module_of_several(project):
         project.build("v")
     project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
     built = project.build("v")
-    assert list(layers(project.archive("v", built)))[1:] == [
-        "project dependencies",
-        "resources",
-        "classes",
-        "jvm arg files",
-    ]
+    kinds = [*layers(project.archive("v", built))][1:]
+    assert kinds == ["project dependencies", "resources", "classes", "jvm arg files"]
     assert _has_class(project, built, "Main")
     assert user_and_ports(project, built) == ("65532:65532", ("8080/tcp",))
 
@@ -238,23 +229,22 @@ def test_a_module_keeps_what_its_poms_say_of_jib(project, place, module):
 
 PARENT = (
     "<project><modelVersion>4.0.0</modelVersion><groupId>example</groupId><artifactId>above</artifactId>"
-    "<version>1</version><packaging>pom</packaging><build><pluginManagement><plugins>{0}</plugins></pluginManagement>"
-    "<plugins>{1}</plugins></build></project>"
+    "<version>1</version><packaging>pom</packaging><build><pluginManagement><plugins>"
+    f"{jib_plugin('1234')}</plugins></pluginManagement></build></project>"
 )
-ABOVE = "<parent><groupId>example</groupId><artifactId>above</artifactId><version>1</version>{0}</parent>"
 
 
 def with_parent(path: str = "") -> str:
-    return pom().replace(
-        "<groupId>example</groupId><artifactId>app</artifactId>", f"{ABOVE.format(path)}<artifactId>app</artifactId>"
-    )
+    own = "<groupId>example</groupId>"
+    parent = f"<parent>{own}<artifactId>above</artifactId><version>1</version>{path}</parent>"
+    return pom().replace(f"{own}<artifactId>app<", f"{parent}<artifactId>app<")
 
 
 @pytest.mark.parametrize(
     ("file", "path"), [("pom.xml", ""), ("shared/above.xml", "<relativePath>../shared/above.xml</relativePath>")]
 )
 def test_a_parent_beside_the_project_is_read_and_is_an_input(project, file, path):
-    project.write({file: PARENT.format(jib_plugin("1234"), ""), "app/pom.xml": with_parent(path)})
+    project.write({file: PARENT, "app/pom.xml": with_parent(path)})
     (before,) = project.steps("v")
     assert project.root / file in before.inputs.files
     assert user_and_ports(project, project.build("v")) == ("1234", ("9999/tcp",))
@@ -263,11 +253,10 @@ def test_a_parent_beside_the_project_is_read_and_is_an_input(project, file, path
 def test_what_lies_where_a_parent_would_is_not_always_the_parent(project):
     """Maven looks at the name too. A parent that only a repository has is not read: it does not keep our defaults out. A dependency
     of the plug-in's name is no plug-in."""
-    parent = PARENT.format(jib_plugin("1234"), "")
     named = dependency("com.google.cloud.tools", "jib-maven-plugin", "3.5.2", "provided")
     for poms in (
-        {"pom.xml": parent.replace(">above<", ">other<"), "app/pom.xml": with_parent()},
-        {"pom.xml": parent, "app/pom.xml": with_parent("<relativePath/>")},
+        {"pom.xml": PARENT.replace(">above<", ">other<"), "app/pom.xml": with_parent()},
+        {"pom.xml": PARENT, "app/pom.xml": with_parent("<relativePath/>")},
         {"app/pom.xml": pom(dependencies=named)},
     ):
         assert not Maven(project.write(poms).variant("v"), project.root).names_jib
@@ -276,10 +265,8 @@ def test_what_lies_where_a_parent_would_is_not_always_the_parent(project):
 @pytest.mark.slow
 def test_a_plugin_of_a_profile_is_none_of_the_project(project):
     """Whether or not the profile is active: here it is not, and ``jib:`` would mean nothing to Maven."""
-    profile = (
-        f"<profiles><profile><id>p</id><build><plugins>{jib_plugin('1234')}</plugins></build></profile></profiles>"
-    )
-    project.write({"app/pom.xml": pom().replace("</project>", f"{profile}</project>")})
+    profile = f"<profile><id>p</id><build><plugins>{jib_plugin('1234')}</plugins></build></profile>"
+    project.write({"app/pom.xml": pom().replace("</project>", f"<profiles>{profile}</profiles></project>")})
     assert user_and_ports(project, project.build("v")) == ("65532:65532", ("8080/tcp",))
 
 
@@ -388,59 +375,51 @@ def test_a_dependency_that_is_no_jar(project, tmp_path):
     assert "remove it from Maven's local repository" in message
 
 
-def jar(*names: str) -> bytes:
-    return zipped(dict.fromkeys(names, "x"))
-
-
-JAR = jar("a/Main.class")
+JAR, VERSIONED, BOOT = (
+    zipped({name: "x"})
+    for name in ("a/Main.class", "META-INF/versions/17/a/Main.class", "BOOT-INF/classes/a/Main.class")
+)
 HALF = JAR[:20]
 JIB = "jib-maven-plugin:3.5.2"
 
 
 def jib_image(place: Path, main: str, files: dict[str, bytes], *, path: str = "/app/classes", words=(), by=JIB) -> Path:
     """An image as Jib writes it: files in one layer, the class path in a later one, the main class in the entry point."""
-    parts = [files, {"app/jib-classpath-file": path.encode()}]
+    layers = [samples.honest_layer(each) for each in (files, {"app/jib-classpath-file": path.encode()})]
     entry = [*(words or ("java", "-cp", "@/app/jib-classpath-file")), main]
     history = [{"created_by": each} for each in (by, JIB)]
-    layers = [samples.honest_layer(each) for each in parts]
     made = samples.build(*layers, compression="gzip", history=history, config={"Entrypoint": entry})
     return samples.docker_save(place / "x.tar", made)
 
 
 @pytest.mark.parametrize(
-    ("main", "files", "there"),
+    ("main", "files", "how", "there"),
     [
-        ("a.Main", {"app/classes/a/Main.class": b"x"}, True),
-        ("a.b.Main", {"app/classes/a/b/Main.class": b"x"}, True),
-        ("a.MainKt", {"app/classes/a/MainKt.class": b"x"}, True),
-        ("a.Main$Inner", {"app/classes/a/Main$Inner.class": b"x"}, True),
-        ("Main", {"app/classes/Main.class": b"x"}, True),
-        ("Main", {"app/classes/a/Main.class": b"x"}, False),  # its package is missing: Java would not start it
-        ("b.Main", {"app/classes/a/b/Main.class": b"x"}, False),
-        ("a.Main", {"app/resources/a/Main.class": b"x"}, False),
-        ("a.Main", {"app/libs/x.jar": JAR}, True),
-        ("Main", {"app/libs/x.jar": JAR}, False),
-        ("a.Main", {"app/libs/x.jar": jar("META-INF/versions/17/a/Main.class")}, True),
-        ("a.Main", {"app/libs/x.jar": jar("BOOT-INF/classes/a/Main.class")}, False),
-        ("a.Main", {"app/resources/data.jar": HALF}, False),
+        ("a.Main", {"app/classes/a/Main.class": b"x"}, {}, True),
+        ("a.b.Main", {"app/classes/a/b/Main.class": b"x"}, {}, True),
+        ("a.MainKt", {"app/classes/a/MainKt.class": b"x"}, {}, True),
+        ("a.Main$Inner", {"app/classes/a/Main$Inner.class": b"x"}, {}, True),
+        ("Main", {"app/classes/Main.class": b"x"}, {}, True),
+        ("Main", {"app/classes/a/Main.class": b"x"}, {}, False),  # its package is missing: Java would not start it
+        ("b.Main", {"app/classes/a/b/Main.class": b"x"}, {}, False),
+        ("a.Main", {"app/resources/a/Main.class": b"x"}, {}, False),
+        ("a.Main", {"app/libs/x.jar": JAR}, {}, True),
+        ("Main", {"app/libs/x.jar": JAR}, {}, False),
+        ("a.Main", {"app/libs/x.jar": VERSIONED}, {}, True),
+        ("a.Main", {"app/libs/x.jar": BOOT}, {}, False),
+        ("a.Main", {"app/resources/data.jar": HALF}, {}, False),
+        # only what Jib made is looked at
+        ("a.Main", {"app/classes/a/Main.class": b"x"}, {"by": "RUN make"}, False),
+        ("a.Main", {"opt/libs/x.jar": HALF}, {"by": "RUN make"}, False),
+        ("a.Main", {"opt/libs/x.jar": JAR}, {"by": "RUN make"}, False),
+        # nobody can tell: the class path leads into the base; the project has an entry point of its own; no class path is there
+        ("a.Main", {}, {"path": "/app/classes:/opt/framework.jar"}, True),
+        ("a.Main", {}, {"words": ("java", "-jar")}, True),
+        ("a.Main", {}, {"path": ""}, True),
     ],
 )
-def test_the_main_class_is_looked_for_on_the_class_path(tmp_path, main, files, there):
-    assert missing_main_class(jib_image(tmp_path, main, files)) == (None if there else main)
-
-
-@pytest.mark.parametrize(
-    "files", [{"app/classes/a/Main.class": b"x"}, {"opt/libs/x.jar": HALF}, {"opt/libs/x.jar": JAR}]
-)
-def test_only_what_jib_made_is_looked_at(tmp_path, files):
-    assert missing_main_class(jib_image(tmp_path, "a.Main", files, by="RUN make")) == "a.Main"
-
-
-def test_a_main_class_is_not_judged_where_nobody_can_tell(tmp_path):
-    """The class path leads into the base; the project has an entry point of its own; no class path is there."""
-    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, path="/app/classes:/opt/framework.jar")) is None
-    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, words=("java", "-jar"))) is None
-    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, path="")) is None
+def test_the_main_class_is_looked_for_on_the_class_path(tmp_path, main, files, how, there):
+    assert missing_main_class(jib_image(tmp_path, main, files, **how)) == (None if there else main)
 
 
 def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
@@ -451,17 +430,15 @@ def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     assert missing_main_class(archive) is None
 
 
+ENTITY = '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'
+
+
 @pytest.mark.parametrize(
     ("files", "suite", "code", "place"),
     [
         ({"app/pom.xml": "<project>\n  <a>\n</project>\n"}, SUITE, "jib.pom_not_xml", "pom.xml:3: "),
         ({"app/pom.xml": "<html/>"}, SUITE, "jib.not_a_pom", "pom.xml:1: "),
-        (
-            {"app/pom.xml": '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'},
-            SUITE,
-            "jib.pom_entities",
-            "pom.xml:2: ",
-        ),
+        ({"app/pom.xml": ENTITY}, SUITE, "jib.pom_entities", "pom.xml:2: "),
         ({}, SUITE + "    pom: other.xml\n", "builders.no_such_file", "other.xml"),
         ({}, SUITE.replace(f"    base: {STATIC}\n", ""), "jib.no_base", "(variants.v.base)"),
         ({}, SUITE + "    files: {/etc/x: nowhere}\n", "builders.no_such_file", "(variants.v.files./etc/x)"),
@@ -512,18 +489,14 @@ def test_offline_builds_from_what_is_there(project, monkeypatch):
     assert " --offline " in project.log("v")
 
 
-@pytest.fixture(scope="module")
-def registry_program() -> Path:
-    return find("docker-registry").path
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("secure", "hint"), [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")]
 )
-def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, secure, hint):
+def test_a_registry_that_wants_credentials(project, tmp_path, secure, hint):
     on_loopback(tmp_path)
-    with registry(registry_program, tmp_path / "registry", locked=True, tls=tmp_path if secure else None) as host:
+    program = find("docker-registry").path
+    with registry(program, tmp_path / "registry", locked=True, tls=tmp_path if secure else None) as host:
         project.source.bases = {STATIC: Base(STATIC, f"{host}/private/base:1", None, stand_in=False)}
         project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem" if secure else None)
         message = fails(project)
@@ -532,30 +505,22 @@ def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_base_of_another_architecture(project, bases, registry_program, tmp_path):
-
-    with registry(registry_program, tmp_path / "registry") as host:
-        source = bases[STATIC].resolved
-        crane = [find("crane").path, "mutate", "--insecure", source, "--set-platform", "linux/s390x"]
-        _run.run([*crane, "--tag", f"{host}/other:1"])
-        project.source.bases = {STATIC: Base(STATIC, f"{host}/other:1", None, stand_in=False)}
-        message = fails(project, DeadweightError, told="jib.other_architecture")
-    assert "s390x" in message
-
-
-@pytest.mark.slow
-def test_a_base_of_many_platforms_without_ours(project, bases, registry_program, tmp_path):
-    """Here Jib itself finds none: it looks into the index."""
-
+def test_a_base_without_our_platform(project, bases, tmp_path):
+    """In an index Jib itself finds none."""
     crane, source = find("crane").path, bases[STATIC].resolved
-    with registry(registry_program, tmp_path / "registry") as host:
+
+    def failure(name: str, **how) -> str:
+        project.source.bases = {STATIC: Base(STATIC, f"{host}/many:{name}", None, stand_in=False)}
+        return fails(project, **how)
+
+    with registry(find("docker-registry").path, tmp_path / "registry") as host:
         for name in ("s390x", "ppc64le"):
             words = ["mutate", "--insecure", source, "--set-platform", f"linux/{name}", "--tag", f"{host}/many:{name}"]
             _run.run([crane, *words])
+        assert "s390x" in failure("s390x", kind=DeadweightError, told="jib.other_architecture")
         parts = [word for name in ("s390x", "ppc64le") for word in ("-m", f"{host}/many:{name}")]
         _run.run([crane, "index", "append", "--insecure", *parts, "-t", f"{host}/many:1"])
-        project.source.bases = {STATIC: Base(STATIC, f"{host}/many:1", None, stand_in=False)}
-        message = fails(project)
+        message = failure("1")
     assert f"{host}/many:1 is a manifest list, but the list does not contain an image for architecture=" in message
     assert "If your intention" not in message
     assert message.endswith("\n  hint: choose a base image for this architecture")
@@ -595,15 +560,9 @@ def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
 def test_a_dockerfile_mounts_trust_store_and_settings_and_keeps_neither(project, bases, engine, tmp_path):
     on_loopback(tmp_path)
     secrets = "--mount=type=secret,id=java_trust_store --mount=type=secret,id=maven_settings"
-    project.write(
-        {
-            "Dockerfile": f"ARG BASE\nFROM ${{BASE}}\nUSER 0\nRUN {secrets} cd /run/secrets && "
-            "grep -q '<username>me<' maven_settings && head -c 4 java_trust_store > /told\n"
-        }
-    )
-    project.suite(
-        f"  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    source: app\n    bases: {{BASE: '{DONOR}'}}\n"
-    )
+    command = "grep -q '<username>me<' maven_settings && head -c 4 java_trust_store > /told"
+    project.write({"Dockerfile": f"ARG BASE\nFROM ${{BASE}}\nUSER 0\nRUN {secrets} cd /run/secrets && {command}\n"})
+    project.suite(f"  v: {{builder: dockerfile, dockerfile: Dockerfile, source: app, bases: {{BASE: '{DONOR}'}}}}\n")
     project.engine = lambda: engine
     ours = BuildEnvironment({"HTTPS_PROXY": "http://me:pass-word-78@127.0.0.1:9"}, tmp_path / "ca.pem")
     project.source.build_environment = ours
@@ -618,10 +577,9 @@ def test_the_bundle_of_the_environment_is_taken_where_none_is_configured(tmp_pat
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     assert load(State(tmp_path)).private_ca == tmp_path / "ca.pem"
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
-    assert load(State(tmp_path)).private_ca == tmp_path / "server.pem"
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
-    assert load(State(tmp_path)).private_ca == tmp_path / "ca.pem"
+    for name, taken in (("server.pem", "server.pem"), ("gone.pem", "ca.pem")):
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
+        assert load(State(tmp_path)).private_ca == tmp_path / taken
 
 
 def test_java_reads_the_trust_store(tmp_path):
@@ -629,12 +587,8 @@ def test_java_reads_the_trust_store(tmp_path):
     bundle = tmp_path / "bundle.pem"
     bundle.write_text((tmp_path / "ca.pem").read_text() * 2 + (tmp_path / "server.pem").read_text())
     store = trust_store(State(tmp_path), bundle)
-    listing = subprocess.run(
-        [find("java").path.parent / "keytool", "-list", "-keystore", store, "-storepass", "changeit"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    words = ["-list", "-keystore", store, "-storepass", "changeit"]
+    listing = _run.run([find("java").path.parent / "keytool", *words]).output
     assert "contains 2 entries" in listing
     assert listing.count("trustedCertEntry") == 2
     bundle.write_text("-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n")
@@ -644,9 +598,8 @@ def test_java_reads_the_trust_store(tmp_path):
 
 def test_proxy_variables_in_mavens_words():
     assert maven_settings({"NO_PROXY": "a"}) is None
-    settings = maven_settings(
-        {"https_proxy": "http://u%40x:p%3C@proxy.example.com:3128", "no_proxy": ".corp, 10.0.0.0/8"}
-    )
+    url = "http://u%40x:p%3C@proxy.example.com:3128"
+    settings = maven_settings({"https_proxy": url, "no_proxy": ".corp, 10.0.0.0/8"})
     assert "<username>u@x</username><password>p&lt;</password>" in settings
     assert "<host>proxy.example.com</host><port>3128</port>" in settings
     assert "<nonProxyHosts>localhost|127.*|corp|*.corp</nonProxyHosts>" in settings

@@ -10,7 +10,6 @@ from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.jib.maven import Maven, read_pom
 from deadweight.builders.table import builder
 from deadweight.engine.dialect import LOOPBACK
-from deadweight.plan.fingerprint import Digests
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.inspect.extract import read_file
 from tests.support.builder_site import Project
@@ -21,6 +20,7 @@ pytestmark = [pytest.mark.java, pytest.mark.tools]
 
 GROUP = "com.google.cloud.tools"
 WAR = plugin("maven-war-plugin", "3.4.0", configuration="<failOnMissingWebXml>false</failOnMissingWebXml>")
+SERVICE = SUITE + '    args: {jib.containerize: ":service"}\n'
 PACKAGED = "<containerizingMode>packaged</containerizingMode>"
 
 
@@ -29,16 +29,9 @@ def check(project) -> None:
 
 
 def test_a_war_is_packaged_and_keeps_no_class_whose_source_is_gone(maven_project):
-    maven_project.write(
-        {
-            "app/pom.xml": pom(plugins=WAR).replace(
-                "<version>1</version>", "<version>1</version><packaging>war</packaging>", 1
-            )
-        }
-    )
-    maven_project.write(
-        {"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n", "app/src/main/webapp/x.txt": "x"}
-    )
+    war = pom(plugins=WAR).replace("<version>1</version>", "<version>1</version><packaging>war</packaging>", 1)
+    maven_project.write({"app/pom.xml": war, "app/src/main/webapp/x.txt": "x"})
+    maven_project.write({"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n"})
     archive = maven_project.archive("v", maven_project.build("v"))
     place = "/var/lib/jetty/webapps/ROOT"
     assert read_file(archive, f"{place}/x.txt")[0] == b"x"
@@ -50,12 +43,10 @@ def test_a_war_is_packaged_and_keeps_no_class_whose_source_is_gone(maven_project
 
 
 def test_a_project_that_wants_its_jar_in_the_image_is_packaged(maven_project):
-    maven_project.write(
-        {"app/pom.xml": pom(plugins=plugin("jib-maven-plugin", "3.5.2", group=GROUP, configuration=PACKAGED))}
-    )
-    assert read_file(maven_project.archive("v", maven_project.build("v")), "/app/classpath/app-1.jar")[0].startswith(
-        b"PK"
-    )
+    jib = plugin("jib-maven-plugin", "3.5.2", group=GROUP, configuration=PACKAGED)
+    maven_project.write({"app/pom.xml": pom(plugins=jib)})
+    jar, _ = read_file(maven_project.archive("v", maven_project.build("v")), "/app/classpath/app-1.jar")
+    assert jar.startswith(b"PK")
 
 
 @pytest.mark.parametrize(
@@ -76,11 +67,9 @@ def test_how_far_maven_goes(maven_project, text, args, last):
 
 def bound(goal: str, to: str) -> str:
     """The Jib plugin with one of its goals bound to a phase."""
-    made = plugin("jib-maven-plugin", "3.5.2", group=GROUP)
-    executions = (
-        f"<executions>\n<execution><phase>{to}</phase>\n<goals><goal>{goal}</goal></goals></execution></executions>"
-    )
-    return made.replace("</plugin>", f"{executions}</plugin>")
+    execution = f"<execution><phase>{to}</phase>\n<goals><goal>{goal}</goal></goals></execution>"
+    executions = f"<executions>\n{execution}</executions></plugin>"
+    return plugin("jib-maven-plugin", "3.5.2", group=GROUP).replace("</plugin>", executions)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +85,7 @@ def bound(goal: str, to: str) -> str:
 def test_a_build_pushes_nothing_by_itself(maven_project, place, goal, to, refused):
     """Which it would where a module is packaged and the pom has Jib push at that time."""
     emptied(maven_project.root / "app")
-    maven_project.write(family(**{place: bound(goal, to)}))
-    maven_project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    maven_project.write(family(**{place: bound(goal, to)})).suite(SERVICE)
     if refused is None:
         return check(maven_project)
     with raises(ConfigError, "jib.bound_goal", goal=goal, phase=to, verb=refused) as caught:
@@ -122,18 +110,13 @@ def test_what_modules_write_is_no_input(maven_project):
     moved["app/pom.xml"] = moved["app/pom.xml"].replace("<module>service", "<module>src/service")
     build = "<build><directory>${project.basedir}/out</directory><plugins>"
     moved["app/lib/pom.xml"] = moved["app/lib/pom.xml"].replace("<build><plugins>", build)
-    maven_project.write(moved).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
-
-    def names() -> set[str]:
-        return set(Digests().of(maven_project.steps("v")[0].inputs, maven_project.root).parts)
-
-    before = names()
-    maven_project.write(
-        {f"app/{place}/classes/x": "x" for place in ("target", "src/service/target", "lib/out", "lib/target")}
-    )
-    assert names() == before
+    maven_project.write(moved).suite(SERVICE)
+    before = set(maven_project.inputs().parts)
+    places = ("target", "src/service/target", "lib/out", "lib/target")
+    maven_project.write({f"app/{place}/classes/x": "x" for place in places})
+    assert set(maven_project.inputs().parts) == before
     maven_project.write({"app/lib/src/main/java/target/X.java": "x"})
-    assert names() - before == {"app/lib/src/main/java/target/X.java"}
+    assert set(maven_project.inputs().parts) - before == {"app/lib/src/main/java/target/X.java"}
 
 
 MAIN = "app/src/main/java/a/Main.java"
@@ -170,9 +153,9 @@ def test_mavens_configuration_above_the_source_is_input(maven_project):
     """Maven looks for its ``.mvn`` upwards."""
     maven_project.write({".mvn/maven.config": "-Dx=y\n"})
     assert built_class(maven_project)[7] == 61
-    before = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    before = maven_project.inputs()
     maven_project.write({".mvn/maven.config": "-Dmaven.compiler.release=11\n"})
-    after = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    after = maven_project.inputs()
     assert after.difference(before) == ".mvn/maven.config changed"
     assert built_class(maven_project)[7] == 55
 
@@ -190,11 +173,11 @@ def test_modules_beside_the_source_are_input(maven_project):
     def says() -> bytes:
         return read_file(maven_project.archive("v", maven_project.build("v")), "/app/libs/lib-1.jar")[0]
 
-    first, before = says(), Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    first, before = says(), maven_project.inputs()
     word = maven_project.root / "app/lib/src/main/java/b/Word.java"
     word.write_text(word.read_text().replace('"x"', '"y"'))
     os.utime(word, (10**9, 10**9))
-    after = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    after = maven_project.inputs()
     assert after.difference(before) == "app/lib/src/main/java/b/Word.java changed"
     assert says() != first
 
@@ -217,7 +200,7 @@ def test_a_test_that_is_gone_runs_no_more(maven_project):
 
 def test_a_change_of_one_source_leaves_the_other_modules_classes(maven_project):
     emptied(maven_project.root / "app")
-    maven_project.write(family()).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    maven_project.write(family()).suite(SERVICE)
     maven_project.build("v")
     other = maven_project.root / "app/lib/target/classes/b/Word.class"
     before = other.stat().st_mtime_ns
@@ -236,13 +219,9 @@ def test_what_a_link_leads_to_is_input(maven_project, place):
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(maven_project.root / ("shared/b/x.txt" if place.endswith("x") else "shared/b"))
     (link.parent / "loop").symlink_to(maven_project.root)
-
-    def parts() -> dict[str, str]:
-        return Digests().of(maven_project.steps("v")[0].inputs, maven_project.root).parts
-
-    before = parts()
+    before = maven_project.inputs().parts
     maven_project.write({"shared/b/x.txt": "after", "shared/unused": "y"})
-    assert {name for name, state in parts().items() if before[name] != state} == {"shared/b/x.txt"}
+    assert {name for name, state in maven_project.inputs().parts.items() if before[name] != state} == {"shared/b/x.txt"}
 
 
 def test_an_older_file_behind_a_link_takes_the_place_of_a_source(maven_project):
@@ -278,9 +257,8 @@ def test_a_variable_of_several_lines_is_refused_by_name(maven_project, value):
 def test_names_that_jibs_lists_would_part(static_base, tmp_path):
     """A project in a folder with a comma, and programs with a comma or = in their names."""
     project = Project(tmp_path / "my app, new", static_base).write(PROJECT)
-    project.write({"conf/a,b.sh": "#!/bin/sh\n", "conf/a=b.sh": "#!/bin/sh\n"}).suite(
-        SUITE + "    files: {/etc/app: conf}\n"
-    )
+    project.suite(SUITE + "    files: {/etc/app: conf}\n")
+    project.write({"conf/a,b.sh": "#!/bin/sh\n", "conf/a=b.sh": "#!/bin/sh\n"})
     for file in (project.root / "conf").iterdir():
         file.chmod(0o755)
     archive = project.archive("v", project.build("v"))

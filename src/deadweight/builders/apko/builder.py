@@ -6,7 +6,6 @@ the build (``-b``), so no path of a mirror or laptop ends up in the image's ``/e
 
 from __future__ import annotations
 
-import difflib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.builders.variants import ApkoVariant
 from deadweight.records.built_image import Base
 from deadweight.sources.adapt import included
+from deadweight.suite.explain import did_you_mean
 from deadweight.suite.yaml_nodes import Document, Key, read
 from deadweight.toolchain.find import find
 
@@ -161,9 +161,5 @@ def _check_run_as(document: Document, accounts: Any) -> None:
         names = [str(entry.get(name_key)) for entry in known]
         if not word or word.isdigit() or word == "root" or word in names:
             continue
-        near = difflib.get_close_matches(word, names, 1, 0.6)
-        guess = f", did you mean {near[0]!r}?" if near else ""
-        raise document.error(
-            ("accounts", "run-as"),
-            wording("apko.unknown_account", kind=kind[:-1], name=word, section=kind, guess=guess, id_key=id_key),
-        )
+        words = {"kind": kind[:-1], "name": word, "section": kind, "guess": did_you_mean(word, names), "id_key": id_key}
+        raise document.error(("accounts", "run-as"), wording("apko.unknown_account", **words))

@@ -34,7 +34,6 @@ from deadweight.records.ignore import Ignore, walk
 from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
 from deadweight.sources.adapt import derived, flavour_of, included
-from deadweight.suite.model import Variant
 from deadweight.toolchain.find import find, look
 from deadweight.toolchain.tool_cache import remove_tree
 
@@ -70,12 +69,17 @@ def step(variant: ApkoVariant, config: str, site: Site) -> Step:
         "ignore": "\n".join(rules.written),
         **apk.values(),
     }
+
+    def there() -> bool:
+        place = repository(site.state, variant, config) / arch
+        return has_keys(site.state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
+
     return Step(
         key=f"apk:{package_name(variant, config)}",
         variant=variant.name,
         title=f"melange build {config}",
         inputs=Inputs((site.root / config, source, *apk.indexes), rules.all, values),
-        there=lambda: _there(site.state, repository(site.state, variant, config) / arch),
+        there=there,
         work=lambda job: _Melange(variant, config, site, job).build(),
         behind=_compiles_before(variant, site),
     )
@@ -85,23 +89,16 @@ def _rules(source: Path, site: Site) -> inputs.Rules:
     return inputs.rules(source, site, needed=needed_sources(source))
 
 
-def _there(state: State, place: Path) -> bool:
-    return has_keys(state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
-
-
 def _compiles_before(variant: ApkoVariant, site: Site) -> tuple[str, ...]:
     """ko variants of the same source that have yet to fill the compile cache that this step takes from.
 
     Once it holds the standard library both may begin at once: while melange lays out its sandbox, ko compiles what changed.
     """
-    go = look("go").version
-
-    def fills(other: Variant) -> bool:
-        built = archive.last_built(other, site.state)
-        return go is None or built is None or built.go_version != go or not is_warm(site.state)
-
+    go, warm = look("go").version, is_warm(site.state)
     alike = (other for other in site.suite.variants if (other.builder, other.source) == ("ko", variant.source))
-    return tuple(f"image:{other.name}" for other in alike if fills(other))
+    built = {other.name: archive.last_built(other, site.state) for other in alike}
+    filled = {name for name, image in built.items() if warm and go and image and image.go_version == go}
+    return tuple(f"image:{name}" for name in built if name not in filled)
 
 
 class _Melange:
@@ -291,7 +288,7 @@ def put(made: Path, place: Path) -> None:
 
 def remove_left_by(state: State, pid: int) -> int:
     """Remove the folders of a process that was killed during a build, on disk and in memory; how many there were."""
-    left = [*state.packages.glob(f".work-{pid}-*"), *left_in_memory(state.root, pid)]
+    left = [*state.packages.glob(f".work-{pid}-*"), *MEMORY.glob(f"{_memory_prefix(state.root)}{pid}-*")]
     for leftover in left:
         remove_tree(leftover)
     return len(left)
@@ -316,31 +313,17 @@ def memory_folder(root: Path) -> Path | None:
     try:
         if not MEMORY.is_mount() or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
             return None  # programs run from there
-        if min(shutil.disk_usage(MEMORY).free, _available()) < ROOM_BYTES:
-            return None
-        name = _memory_name(root)
-        own = f"{name}-{os.getpid()}-"
-        for old in MEMORY.glob(f"{name}-*"):
-            if not old.name.startswith(own):
-                shutil.rmtree(old, ignore_errors=True)
-        return Path(tempfile.mkdtemp(dir=MEMORY, prefix=own))
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        # without swapping
+        available = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
+        room = min(shutil.disk_usage(MEMORY).free, available) >= ROOM_BYTES
+        return archive.new_folder(MEMORY, _memory_prefix(root)) if room else None
     except OSError:
         return None
 
 
-def left_in_memory(root: Path, pid: int) -> list[Path]:
-    """The folders of this project that a process made there."""
-    return sorted(MEMORY.glob(f"{_memory_name(root)}-{pid}-*"))
-
-
-def _memory_name(root: Path) -> str:
-    return f"deadweight-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
-
-
-def _available() -> int:
-    """Bytes of memory that can be had without swapping (Linux, ``MemAvailable``)."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
+def _memory_prefix(root: Path) -> str:
+    return f"deadweight-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}-"
 
 
 # The APK repositories and keys of a source, as melange and apko take them: by paths that are the same on every machine.
@@ -399,16 +382,12 @@ def apk_of(site: Site, config: str) -> Apk:
 
     home = site.state.folder / "apk"
     # a repository's folder is told apart by the hash of its name; a key keeps its own (apk finds it by that)
-    repositories = [
-        relative(name, home / hashlib.sha256(Path(name).name.encode()).hexdigest()[:8]) for name in given.repositories
-    ]
+    folders = [hashlib.sha256(Path(name).name.encode()).hexdigest()[:8] for name in given.repositories]
+    repositories = [relative(name, home / folder) for name, folder in zip(given.repositories, folders, strict=True)]
     keyring = [relative(name, home / "keys" / Path(name).name) for name in given.keyring]
-    files = [
-        site.root / name / common.architecture().apk / "APKINDEX.tar.gz"
-        for name in given.repositories
-        if "://" not in name
-    ]
-    files += [site.root / name for name in given.keyring if "://" not in name]
+    index = f"{common.architecture().apk}/APKINDEX.tar.gz"
+    named = [*(f"{name}/{index}" for name in given.repositories), *given.keyring]
+    files = [site.root / name for name in named if "://" not in name]
     return Apk(
         flavour=flavour,
         repositories=tuple(repositories),

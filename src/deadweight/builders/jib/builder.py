@@ -49,8 +49,9 @@ class JibBuilder:
         project.check()
         for name in variant.args:
             if name.startswith(OURS):
-                code = {"jib.from.image": "jib.base_argument", "jib.to.image": "jib.name_argument"}
-                raise WrongKey(variant, ("args", name), wording(code.get(name, "jib.reserved_argument")), root)
+                base, own = wording("jib.base_argument"), wording("jib.name_argument")
+                problem = {"jib.from.image": base, "jib.to.image": own}.get(name, wording("jib.reserved_argument"))
+                raise WrongKey(variant, ("args", name), problem, root)
         if not variant.base:
             raise WrongKey(variant, "base", wording("jib.no_base"), root)
         check_files(variant, root)

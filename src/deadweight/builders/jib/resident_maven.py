@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deadweight import _run
-from deadweight._errors import DeadweightError, wording
+from deadweight._errors import DeadweightError
 from deadweight.records.paths import user_cache
 from deadweight.toolchain.find import find
 
@@ -34,6 +34,8 @@ VARIABLE = "DEADWEIGHT_MAVEN_RESIDENT"
 IDLE_SECONDS = 600
 START_SECONDS = 10.0
 MAX_RESIDENTS = 2
+MAX_SOCKET_PATH = 107
+"""In bytes (unix(7))."""
 _SOURCE = Path(__file__).with_name("ResidentMaven.java")
 _CLIENT = Path(__file__).with_name("resident_maven_client.py")
 _SCRIPT_ONLY = ("/etc/mavenrc", "/usr/local/etc/mavenrc", "~/.mavenrc")
@@ -56,7 +58,9 @@ def through(
         top = multi_module((source / (pom or "pom.xml")).resolve().parent)
         if not _wanted() or home is None or _script_reads(top):
             return list(call)
-        place = _place(_key(source, top, home, environment, [str(word) for word in call]))
+        place = _folder() / f"{_key(source, top, home, environment, [str(word) for word in call])}.sock"
+        if len(os.fsencode(place)) > MAX_SOCKET_PATH:
+            return list(call)
         if not _answers(place):
             _start(place, source, top, home, environment)
     except (OSError, DeadweightError):
@@ -140,22 +144,15 @@ def _edition() -> str:
 
 
 def _folder() -> Path:
-    """The folder of the sockets: short, since a socket's path may have 107 bytes, and nobody else's. Raises DeadweightError."""
+    """The folder of the sockets: short, since a socket's path may have 107 bytes, and nobody else's. Raises OSError."""
     cache = hashlib.sha256(str(user_cache()).encode()).hexdigest()[:8]
     base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     folder = base / f"deadweight-maven-{os.getuid()}-{cache}"
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
-        raise DeadweightError(wording("jib.folder_not_private", folder=folder))
+        raise PermissionError(folder)
     return folder
-
-
-def _place(key: str) -> Path:
-    place = _folder() / f"{key}.sock"
-    if len(os.fsencode(place)) > 107:
-        raise DeadweightError(wording("jib.socket_path_too_long", path=place))
-    return place
 
 
 def _answers(place: Path) -> bool:
@@ -169,7 +166,7 @@ def _answers(place: Path) -> bool:
 
 
 def _start(place: Path, source: Path, top: Path, home: Path, environment: Mapping[str, str]) -> None:
-    """Start one, and wait until it answers; those that were used longest ago make room. Raises OSError, DeadweightError."""
+    """Start one, and wait until it answers; those that were used longest ago make room. Raises OSError."""
     place.unlink(missing_ok=True)
     others = sorted(place.parent.glob("*.sock"), key=lambda each: each.stat().st_mtime, reverse=True)
     for old in others[MAX_RESIDENTS - 1 :]:
@@ -199,7 +196,7 @@ def _start(place: Path, source: Path, top: Path, home: Path, environment: Mappin
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise DeadweightError(wording("jib.maven_not_started", log=log, variable=VARIABLE))
+            raise ChildProcessError(log)
         time.sleep(0.02)
     process.returncode = 0  # nobody will wait for it, of which Python would warn
 

@@ -82,20 +82,25 @@ def made_by_the_build(variant: Variant, built: BuiltImage, site: Site) -> Path:
     """The archive of a builder that writes it itself (ko, apko, jib). Raises MissingError if it is missing or has been replaced."""
     path = archive_path(variant, site)
     if not holds(path, built.config_digest):
-        code = "builders.archive_changed" if path.exists() else "builders.archive_gone"
-        raise MissingError(wording(code, archive=path, variant=variant.name))
+        words = {"archive": path, "variant": variant.name}
+        raise MissingError(wording("builders.archive_changed" if path.exists() else "builders.archive_gone", **words))
     return path
+
+
+def new_folder(place: Path, prefix: str) -> Path:
+    """A temporary folder of this process. What killed ones left there goes: the state folder's lock keeps other living ones out."""
+    own = f"{prefix}{os.getpid()}-"
+    for old in place.glob(f"{prefix}*"):
+        if not old.name.startswith(own):
+            remove_tree(old)
+    return Path(tempfile.mkdtemp(dir=place, prefix=own))
 
 
 @contextmanager
 def work_folder(place: Path) -> Iterator[Path]:
     """A temporary folder in ``place``, so that moving a result there is a rename. Removed at the end."""
     place.mkdir(parents=True, exist_ok=True)
-    own = f".work-{os.getpid()}-"
-    for old in place.glob(".work-*"):  # of a run that was killed; the state folder's lock keeps other living ones out
-        if not old.name.startswith(own):
-            remove_tree(old)
-    folder = Path(tempfile.mkdtemp(dir=place, prefix=own))
+    folder = new_folder(place, ".work-")
     try:
         yield folder
     finally:
