@@ -58,8 +58,13 @@ class DockerfileVariant(Variant):
     def images(self) -> Iterator[tuple[Key, str]]:
         for name, reference in self.bases.items():
             yield ("bases", name), reference
-        if self.attest is not None and self.attest.generator:
-            yield ("attest", "sbom"), self.attest.generator
+        if self.generator:
+            yield ("attest", "sbom"), self.generator
+
+    @property
+    def generator(self) -> str:
+        """The public reference of the image that makes the SBOM; empty where none is asked for."""
+        return self.attest.generator if self.attest is not None else ""
 
     def references(self, root: Path) -> tuple[str, ...]:
         return (*super().references(root), *self._in_dockerfile(root))

@@ -13,8 +13,12 @@ import json
 import posixpath
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from deadweight._errors import ConfigError, wording
 
 _COPY_FROM = re.compile(r"(?:COPY|ADD)\s+(?:--\S+\s+)*?--from=([^\s$]+)", re.IGNORECASE)
 _RUN = re.compile(r"RUN\s+((?:--\S+\s+)*)", re.IGNORECASE)
@@ -147,6 +151,107 @@ def _expanded(word: str, values: Mapping[str, str]) -> str | None:
 
     expanded = _VARIABLE.sub(value, word.strip("\"'"))
     return None if unknown or not expanded else expanded
+
+
+# A Dockerfile for planning: ARGs before FROM, and stages.
+# Source of the rules: Docker's Dockerfile reference (ARG before FROM, FROM … AS).
+_INSTRUCTIONS = frozenset(
+    (
+        "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
+        "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One FROM. ``base`` is as written (``${BASE}``, ``ubuntu:23.10``, another stage's name); ``line`` counts from 1."""
+
+    base: str
+    name: str | None
+    line: int
+
+
+@dataclass(frozen=True)
+class Dockerfile:
+    """``args`` are the ARGs before the first FROM, with their default or None."""
+
+    file: Path
+    text: str
+    args: Mapping[str, str | None]
+    stages: tuple[Stage, ...]
+
+    def chain(self, target: str | None) -> tuple[int, ...]:
+        """The numbers of the stages that the image of ``target`` (default: the last stage) is made of, from its own down.
+
+        Raises ConfigError naming the stages where there is no such one.
+        """
+        numbers = [self._number(target)]
+        while (below := self._named(self.stages[numbers[-1]].base, before=numbers[-1])) is not None:
+            numbers.append(below)
+        return tuple(numbers)
+
+    @property
+    def has_cache_mounts(self) -> bool:
+        """Whether an instruction works on a folder that outlives the build; nobody tells what lies in it."""
+        return re.search(r"--mount=\S*\btype=cache\b", self.text) is not None
+
+    def lines(self) -> dict[str, int]:
+        """The line of each instruction, by its text with single blanks; those that stand there twice are left out."""
+        lines = [(" ".join(instruction.text.split()), instruction.line) for instruction in instructions(self.text)]
+        times = Counter(text for text, _ in lines)
+        return {text: line for text, line in lines if times[text] == 1}
+
+    def _named(self, name: str, *, before: int) -> int | None:
+        """The last stage of that name above another one."""
+        alike = (number for number in range(before) if (self.stages[number].name or "").lower() == name.lower())
+        return max(alike, default=None)
+
+    def _number(self, target: str | None) -> int:
+        if target is None:
+            return len(self.stages) - 1
+        named = self._named(target, before=len(self.stages))
+        if named is not None:
+            return named
+        if target.isdigit() and int(target) < len(self.stages):
+            return int(target)
+        choices = ", ".join(stage.name for stage in self.stages if stage.name) or "none has a name"
+        raise ConfigError(wording("dockerfile.no_such_stage", name=target, stages=choices), file=self.file)
+
+
+def read_dockerfile(file: Path) -> Dockerfile:
+    """Raises ConfigError, with its line, for what is no Dockerfile: no FROM, an unknown instruction before it, not UTF-8."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(wording("dockerfile.not_utf8"), file=file) from None
+    args: dict[str, str | None] = {}
+    stages: list[Stage] = []
+    for instruction in instructions(text):
+        first = FROM.match(instruction.text)
+        if problem := _problem(instruction, before_from=not stages):
+            raise ConfigError(problem, file=file, line=instruction.line)
+        if first:
+            stages.append(Stage(first[2].strip("\"'"), first[3], instruction.line))
+        elif not stages:
+            args.update(arguments(instruction.text))
+    if not stages:
+        raise ConfigError(wording("dockerfile.no_from"), file=file, line=1)
+    return Dockerfile(file, text, args, tuple(stages))
+
+
+def _problem(instruction: Instruction, *, before_from: bool) -> str:
+    """What is wrong with an instruction; empty where nothing is."""
+    word, text = instruction.word, instruction.text
+    if word not in _INSTRUCTIONS:
+        return wording("dockerfile.unknown_instruction", name=word[:30])
+    if before_from and word not in ("ARG", "FROM"):
+        return wording("dockerfile.before_from", name=word)
+    if instruction.unended is not None:
+        return wording("dockerfile.open_heredoc", name=instruction.unended)
+    if word == "FROM" and not FROM.match(text):
+        return wording("dockerfile.from_with_comment" if " #" in text else "dockerfile.incomplete_from")
+    return ""
 
 
 # A Dockerfile said in words that an older BuildKit knows, in the copy that is built: the user's file is never touched.

@@ -13,7 +13,6 @@ from deadweight._run import run
 from deadweight.builders.dockerfile import buildkit
 from deadweight.builders.dockerfile.builder import DockerfileBuilder
 from deadweight.builders.dockerfile.buildkit import Store, Translated, refuse_what_it_cannot
-from deadweight.builders.dockerfile.text import read_dockerfile
 from deadweight.builders.protocol import Site
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
@@ -21,6 +20,7 @@ from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
 from deadweight.engine.dialect import ceilings
 from deadweight.records.paths import State
+from deadweight.sources.adapt_dockerfile import read_dockerfile
 from tests.support.codes import raises
 from tests.support.engine_tour import podman as podman_service
 from tests.support.small_images import placed, program

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError
-from deadweight.builders.dockerfile.text import read_dockerfile
-from deadweight.sources.adapt_dockerfile import stage_bases
+from deadweight.sources.adapt_dockerfile import read_dockerfile, stage_bases
 from tests.support.codes import details, raises
 
 SAMPLES = Path(__file__).with_name("samples")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deadweight.builders import protocol
-from deadweight.builders.dockerfile.text import names_git
+from deadweight.builders.dockerfile.copy import names_git
 from deadweight.builders.jib.builder import lay_out
 from deadweight.builders.shared import inputs as _inputs
 from deadweight.records.built_image import Base

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,14 +43,14 @@ from deadweight.builders.dockerfile.copy import (
     reach_of,
 )
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
+from deadweight.records.paths import content
 from deadweight.records.reference import parse
-from deadweight.sources.adapt_dockerfile import places
+from deadweight.sources.adapt_dockerfile import Dockerfile, places, read_dockerfile
 from deadweight.suite.explain import did_you_mean
 
 if TYPE_CHECKING:
@@ -107,19 +108,6 @@ class DockerfileBuilder:
             **common.base_values(bases),
         }
 
-        def work(job: Job) -> BuiltImage:
-            if site.pool is None:
-                return self._build(variant, site, bases, job)
-            from deadweight._packages import pool
-
-            return pool.build_dockerfile(variant, site, site.pool, bases, job, dockerfile)
-
-        def there() -> bool:
-            if pooled:
-                return archives.there(variant, site)
-            built = archives.last_built(variant, site.state)
-            return built is not None and buildkit.has(built)
-
         files = (dockerfile.file, site.root / variant.source, *secrets.inputs(variant, site.root))
         return (
             Step(
@@ -127,8 +115,8 @@ class DockerfileBuilder:
                 variant=variant.name,
                 title=f"docker build {variant.name}",
                 inputs=Inputs(files, ignore.all, values),
-                there=there,
-                work=work,
+                there=partial(_there, variant, site),
+                work=partial(self._work, variant, site, bases, dockerfile),
                 # an endpoint joins equal steps in flight
                 behind=() if pooled else _first_of_source(variant, site),
                 pooled=pooled,
@@ -152,8 +140,13 @@ class DockerfileBuilder:
             raise ArchiveError(wording("dockerfile.other_image", variant=variant.name, **digests))
         return path
 
-    def _build(self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
-        dockerfile = _read(variant, site.root)
+    def _work(
+        self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], dockerfile: Dockerfile, job: Job
+    ) -> BuiltImage:
+        if site.pool is not None:
+            from deadweight._packages import pool
+
+            return pool.build_dockerfile(variant, site, site.pool, bases, job, dockerfile)
         check_attestations(variant, site.root)
         name = common.image_name(site.suite, variant)
         environment = dict(site.source.environment().variables)
@@ -185,9 +178,11 @@ class DockerfileBuilder:
                     full_disk=lambda: buildkit.full_disk(site),
                     advice=reach.advice,
                 ) from None
-            image_id = _image_id(work / "id", variant)
+            image_id = content(work / "id").decode().strip()
+        if not image_id:
+            raise DeadweightError(wording("dockerfile.no_image_id", variant=variant.name))
         job.took("warm" if dockerfile.has_cache_mounts and listener.cache == "cold" else listener.cache)
-        identity = self._identity(site, variant, name, image_id)
+        identity = self._identity(site, variant, name, f"sha256:{image_id.removeprefix('sha256:')}")
         used.remember()
         return _result(site, variant, identity, last_base(dockerfile, variant, bases), bases)
 
@@ -205,6 +200,13 @@ class DockerfileBuilder:
         return replace(known, config=held.config_digest, manifest=manifest, index=known.index or index)
 
 
+def _there(variant: DockerfileVariant, site: Site) -> bool:
+    if site.pool is not None:
+        return archives.there(variant, site)
+    built = archives.last_built(variant, site.state)
+    return built is not None and buildkit.has(built)
+
+
 def _result(
     site: Site, variant: DockerfileVariant, identity: Identity, last: Base | None, bases: Mapping[str, Base]
 ) -> BuiltImage:
@@ -218,7 +220,7 @@ def _result(
         index_digest=identity.index,
         engine_id=identity.engine_id,
         in_engine=True,
-        other_stand_ins=tuple(name for name in beside if name != sbom_generator(variant)),
+        other_stand_ins=tuple(name for name in beside if name != variant.generator),
     )
 
 
@@ -245,8 +247,8 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
     Raises ConfigError for what the Dockerfile names and is no reference.
     """
     named = {reference: f"bases.{name}" for name, reference in variant.bases.items()}
-    if sbom_generator(variant):
-        named[sbom_generator(variant)] = "attest.sbom"
+    if variant.generator:
+        named[variant.generator] = "attest.sbom"
     for reference, line in places(dockerfile.text, given(variant)).items():
         try:
             parse(reference)
@@ -263,14 +265,6 @@ def _or_a_stage(reference: str, dockerfile: Dockerfile) -> str:
     return f", where no stage is called {reference!r}{meant}" if meant else ""
 
 
-def _image_id(file: Path, variant: DockerfileVariant) -> str:
-    try:
-        digest = file.read_text().strip()
-    except OSError as error:
-        raise DeadweightError(wording("dockerfile.no_image_id", variant=variant.name)) from error
-    return digest if digest.startswith("sha256:") else f"sha256:{digest}"
-
-
 # What BuildKit is to attest of a build, and why an engine cannot keep it: containerd's image store alone does.
 def check_attestations(variant: DockerfileVariant, root: Path, *, pooled: bool = False) -> None:
     """Raises WrongKey (ConfigError) if the engine that runs, or a pool, would drop what the suite asks for. Starts no engine."""
@@ -281,15 +275,11 @@ def check_attestations(variant: DockerfileVariant, root: Path, *, pooled: bool =
         raise WrongKey(variant, "attest", problem, root)
 
 
-def sbom_generator(variant: DockerfileVariant) -> str:
-    """The public reference of the image that makes the SBOM; empty where none is asked for."""
-    return variant.attest.generator if variant.attest is not None else ""
-
-
 def attestation_flags(variant: DockerfileVariant, bases: Mapping[str, Base]) -> list[str]:
     """The flags for a build; ``bases`` tells where the source has the generator."""
     if variant.attest is None:
         return []
     flags = [f"--attest=type=provenance,mode={variant.attest.provenance}"] if variant.attest.provenance else []
-    makes = sbom_generator(variant)
-    return [*flags, *([f"--attest=type=sbom,generator={common.pinned(bases[makes])}"] if makes else [])]
+    if variant.generator:
+        flags.append(f"--attest=type=sbom,generator={common.pinned(bases[variant.generator])}")
+    return flags

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError, MissingError, wording
-from deadweight.builders.dockerfile.text import Dockerfile
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import last_built
@@ -23,7 +22,7 @@ from deadweight.engine import api
 from deadweight.engine.dialect import LOOPBACK, ceilings
 from deadweight.records.built_image import BuiltImage, kept_name, retire
 from deadweight.records.reference import with_registry
-from deadweight.sources.adapt_dockerfile import SINCE, downgraded, instructions, lacking
+from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, instructions, lacking
 from deadweight.toolchain.find import find, number
 
 if TYPE_CHECKING:

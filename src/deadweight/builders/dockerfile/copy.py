@@ -13,14 +13,14 @@ from pathlib import Path
 
 from deadweight._errors import wording
 from deadweight.builders.dockerfile import buildkit, secrets
-from deadweight.builders.dockerfile.text import Dockerfile, names_git
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.diagnosis import filled_pattern, named_patterns
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
+from deadweight.records.paths import content
 from deadweight.records.reference import with_registry
-from deadweight.sources.adapt_dockerfile import Added, Run, derived, downgraded, stage_bases
+from deadweight.sources.adapt_dockerfile import Added, Dockerfile, Run, derived, downgraded, instructions, stage_bases
 from deadweight.sources.settings import NETWORK
 
 PREDEFINED = frozenset(
@@ -101,6 +101,28 @@ def ignore_rules(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site)
     source = site.root / variant.source
     asked = (".git",) if names_git(dockerfile.text, source) else ()
     return inputs.rules(source, site, own=own if own.is_file() else None, asked=asked)
+
+
+_ASKS_GIT = r"\bgit\s+(?:-[cC]\s+\S+\s+|-\S+\s+)*(?:describe|rev-parse|rev-list|log|show|status)\b"
+_GIT = re.compile(rf"""(?:^|[\s/=,"'])\.git(?:$|[\s/,"'])|{_ASKS_GIT}""")
+_MAKE = re.compile(r"(?:^(?:RUN\b)?|[;&|(])\s*(?:--\S+\s+|\w+=\S*\s+)*make\b")
+_SCRIPT = re.compile(r"(?:^|[\s;&(])(?:\./)?([\w-][\w./-]*\.(?:sh|bash)|(?<=\./)[\w/-]+)(?=$|[\s;&)])")
+_MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+
+
+def names_git(text: str, source: Path | None = None) -> bool:
+    """Whether an instruction copies or mounts the folder of version control, or asks git about it: by itself, or by the Makefile or
+    script of the context ``source`` that it runs."""
+    steps = [step for step in instructions(text) if step.word in ("ADD", "COPY", "RUN")]
+    run_by = (name for step in steps if step.word == "RUN" for name in _run_by(step.text))
+    files = (content(source / name).decode("utf-8", "replace") for name in run_by) if source is not None else ()
+    return any(_GIT.search(step.text) for step in steps) or any(re.search(_ASKS_GIT, text) for text in files)
+
+
+def _run_by(command: str) -> Iterator[str]:
+    """The files that a RUN runs, as they are called in the context."""
+    yield from _MAKEFILES if _MAKE.search(command) else ()
+    yield from _SCRIPT.findall(command)
 
 
 # The words of a build that the suite, the source and this machine's network give, as ``docker build`` takes them.
