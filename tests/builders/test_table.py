@@ -26,6 +26,12 @@ class Keys(Variant):
     file: Text | None = None
     quick: Flag = False
 
+class Ours(Keys):
+    port: Text = "http"
+
+class Loose(Keys):
+    model_config = ConfigDict(frozen=False, extra="allow")
+
 class Good:
     name = "good"
     record = Keys
@@ -40,29 +46,9 @@ class Lame:
 class Broken:
     def __init__(self): raise RuntimeError("cannot start")
 
-class Keyless(Good):
-    record = None
-
-class Plain(Good):
-    record = dict
-
-class Ours(Keys):
-    port: Text = "http"
-
-class Greedy(Good):
-    record = Ours
-
-class Loose(Keys):
-    model_config = ConfigDict(frozen=False, extra="allow")
-
-class Sloppy(Good):
-    record = Loose
-
-class Thief(Good):
-    programs = (system_program("ko", apt=("ko",)),)
-
-class Vague(Good):
-    programs = ("buildah",)
+Keyless, Plain, Greedy, Sloppy = (type("Of", (Good,), {"record": record}) for record in (None, dict, Ours, Loose))
+Thief = type("Thief", (Good,), {"programs": (system_program("ko", apt=("ko",)),)})
+Vague = type("Vague", (Good,), {"programs": ("buildah",)})
 """
 WRONG = {
     "lame": "plugins.lacks_methods",

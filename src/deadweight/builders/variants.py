@@ -67,24 +67,20 @@ class DockerfileVariant(Variant):
         return self.attest.generator if self.attest is not None else ""
 
     def references(self, root: Path) -> tuple[str, ...]:
-        return (*super().references(root), *self._in_dockerfile(root))
+        """Also what the Dockerfile itself stands on; nothing of what cannot be read (the builder says so then)."""
+        from deadweight.records.reference import is_reference
+        from deadweight.sources.adapt_dockerfile import places
+
+        try:
+            text = (root / self.dockerfile).read_text(encoding="utf-8-sig") if self.dockerfile else ""
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        named = places(text, {**self.args, **self.bases})
+        return (*super().references(root), *(name for name in named if is_reference(name)))
 
     def reads(self) -> tuple[str, ...] | None:
         own = (self.dockerfile,) if self.dockerfile else ()
         return (*own, self.source, *self.secrets.values())
-
-    def _in_dockerfile(self, root: Path) -> tuple[str, ...]:
-        """What the Dockerfile itself stands on; nothing of what cannot be read (the builder says so then)."""
-        from deadweight.records.reference import is_reference
-        from deadweight.sources.adapt_dockerfile import places
-
-        if self.dockerfile is None:
-            return ()
-        try:
-            text = (root / self.dockerfile).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError):
-            return ()
-        return tuple(name for name in places(text, {**self.args, **self.bases}) if is_reference(name))
 
 
 class KoVariant(Variant):

@@ -131,30 +131,18 @@ def test_the_archive_is_made_when_first_asked_for(project, engine):
 
 
 def test_our_state_folder_is_never_in_the_context(project):
-    project.write(
-        {
-            ".deadweight/x": "large",
-            "services/one/.deadweight/keys/x": "secret",
-            ".dockerignore": "services\n!services/**\n!services/one/.deadweight\n",
-            "Dockerfile": f"{BASED}COPY . /c\n"
-            "RUN test ! -e /c/.deadweight && test ! -e /c/services/one/.deadweight && test ! -e /c/deadweight.yaml\n",
-        }
-    )
-    project.build("v")
+    paths = (".deadweight", "services/one/.deadweight", "deadweight.yaml")
+    absent = " && ".join(f"test ! -e /c/{path}" for path in paths)
+    project.write({".deadweight/x": "large", "services/one/.deadweight/keys/x": "secret"})
+    project.write({".dockerignore": "services\n!services/**\n!services/one/.deadweight\n"})
+    project.write({"Dockerfile": f"{BASED}COPY . /c\nRUN {absent}\n"}).build("v")
     assert (project.root / "Dockerfile").read_text().startswith("ARG BASE")
     assert not (project.root / "Dockerfile.dockerignore").exists()
 
 
 def test_the_users_ignore_files_hold(project, engine):
-    project.write(
-        {
-            "Dockerfile": f"{BASED}COPY . /c\nRUN test ! -e /c/hello && test -e /c/kept\n",
-            "kept": "x",
-            ".dockerignore": "kept\n",
-            "Dockerfile.dockerignore": "# a comment\nhello\n",
-        }
-    )
-    project.build("v")
+    project.write({"Dockerfile": f"{BASED}COPY . /c\nRUN test ! -e /c/hello && test -e /c/kept\n", "kept": "x"})
+    project.write({".dockerignore": "kept\n", "Dockerfile.dockerignore": "# a comment\nhello\n"}).build("v")
     (step,) = project.steps("v")
     assert step.inputs.ignore[0] == "hello"
     assert "kept" not in step.inputs.ignore
@@ -178,51 +166,48 @@ def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project, engin
     assert b"second-secret" not in kept
 
 
-def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(project, engine, monkeypatch):
+@pytest.fixture
+def machine(project, engine, monkeypatch):
+    """A project on a machine that reaches the network in its own way."""
     monkeypatch.setenv("DOCKER_HOST", engine.host)
-    proxy = "http://user:pass-word-77@127.0.0.1:9"
-    bundle = project.root / "ca.pem"
-    bundle.write_text("-----the bundle-----\n")
-    project.source.build_environment = BuildEnvironment({"HTTP_PROXY": proxy, "GOPROXY": proxy}, bundle)
-    project.write(
-        {
-            "Dockerfile": "ARG BASE\nFROM ${BASE}\n"
-            "RUN --mount=type=secret,id=GOPROXY --mount=type=secret,id=ca_bundle read x < /run/secrets/GOPROXY; "
-            "read y < /run/secrets/ca_bundle; echo ${#HTTP_PROXY} ${#x} $y > /told\n",
-            ".dockerignore": "ca.pem\n",
-        }
-    )
-    built = project.build("v")
-    size = len(proxy)
-    assert content(engine, built, "/told") == f"{size} {size} -----the bundle-----\n"
-    history = told(project.archive("v", built))
-    assert "pass-word-77" not in history
-    assert b"pass-word-77" not in project.everything()
+    project.write({"ca.pem": "-----the bundle-----\n", ".dockerignore": "ca.pem\n"})
+    variables = dict.fromkeys(("HTTP_PROXY", "GOPROXY"), PROXY)
+    project.source.build_environment = BuildEnvironment(variables, project.root / "ca.pem")
+    return project
 
 
-def test_an_unchanged_dockerfile_reaches_what_this_machine_reaches_and_no_layer_tells(project, engine, monkeypatch):
+PROXY = "http://u:pass-word-78@127.0.0.1:9/it's"
+READS = """RUN --mount=type=secret,id=GOPROXY --mount=type=secret,id=ca_bundle read x < /run/secrets/GOPROXY; \\
+  read y < /run/secrets/ca_bundle; echo ${#HTTP_PROXY} ${#x} $y > /told
+"""
+
+
+def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(machine, engine):
+    built = machine.write({"Dockerfile": BASED + READS}).build("v")
+    assert content(engine, built, "/told") == f"{len(PROXY)} {len(PROXY)} -----the bundle-----\n"
+    assert "pass-word-78" not in told(machine.archive("v", built))
+    assert b"pass-word-78" not in machine.everything()
+
+
+UNCHANGED = """ARG BASE
+FROM ${BASE} AS build
+USER 65532
+WORKDIR /tmp
+RUN : go mod download; read y < "$SSL_CERT_FILE"; echo ${#GOPROXY} $y > told
+RUN echo ${#GOPROXY} > nothing
+FROM ${BASE}
+COPY --from=build /tmp/told /tmp/nothing /
+"""
+
+
+def test_an_unchanged_dockerfile_reaches_what_this_machine_reaches_and_no_layer_tells(machine, engine):
     """The tools' image knows no ``go``: what counts is which variables and files its instruction has."""
-    monkeypatch.setenv("DOCKER_HOST", engine.host)
-    bundle = project.root / "ca.pem"
-    bundle.write_text("-----the bundle-----\n")
-    project.source.build_environment = BuildEnvironment({"GOPROXY": "http://u:pass-word-78@127.0.0.1:9/it's"}, bundle)
-    project.write(
-        {
-            "Dockerfile": "ARG BASE\nFROM ${BASE} AS build\nUSER 65532\nWORKDIR /tmp\n"
-            'RUN : go mod download; read y < "$SSL_CERT_FILE"; echo ${#GOPROXY} $y > told\n'
-            "RUN echo ${#GOPROXY} > nothing\n"
-            "FROM ${BASE}\nCOPY --from=build /tmp/told /tmp/nothing /\n",
-            ".dockerignore": "ca.pem\n",
-        }
-    )
-    before = (project.root / "Dockerfile").read_text()
-    built = project.build("v")
-    assert content(engine, built, "/told") == "38 -----the bundle-----\n"
+    built = machine.write({"Dockerfile": UNCHANGED}).build("v")
+    assert content(engine, built, "/told") == f"{len(PROXY)} -----the bundle-----\n"
     assert content(engine, built, "/nothing") == "0\n"
-    assert (project.root / "Dockerfile").read_text() == before
-    history = told(project.archive("v", built))
-    assert "secret" not in history
-    assert b"pass-word-78" not in project.everything()
+    assert (machine.root / "Dockerfile").read_text() == UNCHANGED
+    assert "secret" not in told(machine.archive("v", built))
+    assert b"pass-word-78" not in machine.everything()
 
 
 def test_an_instruction_that_lacks_what_this_machine_has_is_told_with_its_line(project, monkeypatch):
@@ -256,9 +241,8 @@ def test_a_plain_from_line_is_resolved_too_and_the_users_file_is_left_alone(proj
     assert "docker/dockerfile" not in project.log("v")
 
 
-WILD, NEWER = (
-    Path(__file__).with_name("samples").joinpath(f"{name}.Dockerfile").read_text() for name in ("wild", "newer")
-)
+SAMPLES = Path(__file__).with_name("samples")
+WILD, NEWER = (SAMPLES.joinpath(f"{name}.Dockerfile").read_text() for name in ("wild", "newer"))
 
 
 def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
@@ -278,11 +262,10 @@ def test_what_an_older_engine_does_not_know_is_said_in_words_that_it_knows(proje
 
 def test_variants_of_one_source_follow_the_first_and_what_init_wrote_the_first_of_its_own(project):
     own, made = (
-        f"    builder: dockerfile\n    dockerfile: {name}\n    bases: {{BASE: tools}}\n"
-        for name in ("Dockerfile", "made")
+        f"{{builder: dockerfile, dockerfile: {name}, bases: {{BASE: tools}}}}" for name in ("Dockerfile", "made")
     )
     project.write({"made": f"{protocol.DOCKERFILE}\nARG BASE=tools\nFROM ${{BASE}}\n"})
-    project.suite(f"  v:\n{own}  w:\n{made}  x:\n{made}  y:\n{own}")
+    project.suite(f"  v: {own}\n  w: {made}\n  x: {made}\n  y: {own}")
     behind = {name: project.steps(name)[0].behind for name in "vwxy"}
     assert behind == {"v": (), "w": (), "x": ("image:w",), "y": ("image:v",)}
 
@@ -331,10 +314,8 @@ class TestCompiling:
     def test_builds_side_by_side_compile_once(self, go_project, engine, tmp_path):
         """The compile leaves a number of which there is no second: both images have the same one if it ran once for both."""
         compiling = "-o /usr/local/bin/vulnerable-awk-playground ."
-        files = {
-            name: text.replace(compiling, f"{compiling} \\\n    && cat /proc/sys/kernel/random/uuid > /number")
-            for name, text in BUILD_FILES.items()
-        }
+        numbered = f"{compiling} \\\n    && cat /proc/sys/kernel/random/uuid > /number"
+        files = {name: text.replace(compiling, numbered) for name, text in BUILD_FILES.items()}
         files["multi-stage-alpine.Dockerfile"] += "COPY --from=build /number /number\n"
         # text that no cache has seen
         go_project.write({**files, "app/main.go": f'package main\n\nfunc main() {{ println("{tmp_path}") }}\n'})
@@ -351,9 +332,7 @@ def test_where_the_engine_does_not_say_what_its_id_is_of_the_archive_tells(tmp_p
     held = SimpleNamespace(config_digest="sha256:c", manifest_digest="sha256:m")
     monkeypatch.setattr(buildkit, "identity", lambda *_: Identity(engine_id, None))
     monkeypatch.setattr(archive, "image_in", lambda _: held)
-    suite = write_suite(
-        tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
-    )
+    suite = write_suite(tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile}\n")
     engine: Any = SimpleNamespace(images=SimpleNamespace(save=lambda *_: None))
     site = Site(suite, State(tmp_path), source=None, engine=lambda: engine)
     found = builder.DockerfileBuilder()._identity(site, suite.variants[0], "demo/v:latest", engine_id)
@@ -371,14 +350,13 @@ def counted(tmp_path, engine, tools_image):
     base = Base("tools", tools_image, None, stand_in=True)
     made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
     made.write({"app/src/main.go": f"// {uuid.uuid4().hex}\n"})
-    suite = ""
-    for name in VARIANTS:
-        made.write({f"{name}.Dockerfile": f"{compiled}FROM ${{BASE}}\nCOPY --from=build /src /{name}\n"})
-    made.write({"count.Dockerfile": f"ARG BASE\nFROM ${{BASE}}\nRUN {mount} cat /count/runs && false\n"})
-    for name in (*VARIANTS, "count"):
-        suite += f"  {name}:\n    builder: dockerfile\n    dockerfile: {name}.Dockerfile\n    source: app\n"
-        suite += "    bases: {BASE: tools}\n"
-    made.suite(suite, name="once")  # its own: other files remove what is called small
+    made.write(
+        {f"{name}.Dockerfile": f"{compiled}FROM ${{BASE}}\nCOPY --from=build /src /{name}\n" for name in VARIANTS}
+    )
+    made.write({"count.Dockerfile": f"{BASED}RUN {mount} cat /count/runs && false\n"})
+    line = "  {0}: {{builder: dockerfile, dockerfile: {0}.Dockerfile, source: app, bases: {{BASE: tools}}}}"
+    # a name of its own: other files remove what is called small
+    made.suite("\n".join(line.format(name) for name in (*VARIANTS, "count")), name="once")
     yield made
     forget_images(engine, "deadweight/once/")
 

@@ -8,7 +8,7 @@ import pytest
 
 from deadweight._errors import CommandError, MissingError
 from deadweight.builders.protocol import BuiltImage
-from deadweight.records.built_image import Base
+from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight_images.archive.archive import open_archive
 from tests.support.builder_site import BROKEN, MAIN, GivenSource, Project
@@ -70,7 +70,13 @@ def test_the_same_inputs_give_the_same_image_elsewhere(built, project):
 
 
 def test_an_archive_that_is_gone_or_changed_is_said(project, built):
-    archive = project.archive("v", built[1])
+    archive, record = project.archive("v", built[1]), project.site.state.image("v") / BUILT_FILE
+    text = record.read_text()
+    for other in (text.replace(built[1].config_digest, f"sha256:{'0' * 64}"), ""):
+        record.write_text(other)
+        assert not project.steps("v")[0].there()
+    record.write_text(text)
+    assert project.steps("v")[0].there()
     archive.write_bytes(archive.read_bytes()[:5000])
     with raises(MissingError, "builders.archive_changed", archive=archive):
         project.archive("v", built[1])

@@ -113,10 +113,9 @@ def test_what_buildx_writes_is_heard(output, cause, named, tail):
     listener = DockerListener(print, "Dockerfile", {})
     for line in output.splitlines():
         listener(line)
-    failed = CommandError(
-        ["buildx"], exit_code_of_command=1, reason="failed with exit code 1", tail=output.splitlines()[-15:]
-    )
-    error = listener.failure(failed, "v", stand_in=False, full_disk=lambda: "")
+    tail_of = output.splitlines()[-15:]
+    failed = CommandError(["buildx"], exit_code_of_command=1, reason="failed with exit code 1", tail=tail_of)
+    error = listener.failure(failed, "v")
     assert cause == error.cause
     assert named in error.reason
     assert tail is None or tail == error.tail

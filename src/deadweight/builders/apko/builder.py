@@ -33,15 +33,14 @@ class ApkoBuilder:
         """Raises ConfigError for missing or wrong files."""
         if variant.config is None:
             raise WrongKey(variant, "config", wording("apko.no_config"), root)
-        arch = common.architecture().apk
-        check_apko_config(common.need_file(variant, "config", root, variant.config), arch)
+        check_apko_config(common.need_file(variant, "config", root, variant.config))
         for number, package in enumerate(variant.packages):
             document = read(common.need_file(variant, ("packages", number), root, package))
             if not isinstance(document.value, dict) or "package" not in document.value:
                 raise document.error((), wording("apko.not_melange"))
             described = document.value["package"]
             targets = described.get("target-architecture") if isinstance(described, dict) else None
-            check_architectures(document, ("package", "target-architecture"), targets, arch)
+            check_architectures(document, ("package", "target-architecture"), targets)
         if variant.packages:
             common.need_source(variant, root)
         docker = bool(variant.packages) and variant.runner == "docker"
@@ -50,10 +49,10 @@ class ApkoBuilder:
 
     def steps(self, variant: ApkoVariant, site: Site) -> tuple[Step, ...]:
         assert variant.config is not None
-        arch, config = common.architecture().apk, site.root / variant.config
+        config = site.root / variant.config
         apk = melange.apk_of(site, variant.config)
         before = tuple(melange.step(variant, package, site) for package in variant.packages)
-        values = {"apko": find("apko").version, "architecture": arch, **apk.values()}
+        values = {"apko": find("apko").version, "architecture": common.architecture().apk, **apk.values()}
         inputs = Inputs((config, *included(config, site.root), *apk.indexes), (), values)
         after = tuple(step.key for step in before)
         return (*before, archive.image_step(variant, site, "apko", inputs, partial(self._build, variant, site), after))
@@ -122,16 +121,13 @@ _APK_NAMES = {**common.APK_NAMES, "arm64/v8": "aarch64"}
 """OCI's names of the architectures that we build for, as apk calls them."""
 
 
-def check_apko_config(file: Path, arch: str) -> None:
-    """Raises ConfigError with file, line and key: not YAML, no packages, an unknown ``run-as``, not for this machine.
-
-    ``arch`` is apk's word for the machine's architecture.
-    """
+def check_apko_config(file: Path) -> None:
+    """Raises ConfigError with file, line and key: not YAML, no packages, an unknown ``run-as``, not for this machine."""
     document = read(file)
     top = document.value
     if not isinstance(top, dict):
         raise document.error((), wording("apko.not_a_mapping"))
-    check_architectures(document, ("archs",), top.get("archs"), arch)
+    check_architectures(document, ("archs",), top.get("archs"))
     if "include" in top:
         return  # accounts and packages may be in the other file; apko reads it
     contents = top.get("contents")
@@ -140,13 +136,14 @@ def check_apko_config(file: Path, arch: str) -> None:
     _check_run_as(document, top.get("accounts") or {})
 
 
-def check_architectures(document: Document, key: Key, given: Any, arch: str) -> None:
+def check_architectures(document: Document, key: Key, given: Any) -> None:
     """What is built is for this machine, whatever a file says: one that is for others only would give another image than it says.
 
     Raises ConfigError. apko's ``archs`` and melange's ``target-architecture`` take OCI's names too, and ``all``.
     """
     if not given:
         return
+    arch = common.architecture().apk
     named = [str(name) for name in (given if isinstance(given, list) else [given])]
     if not {"all", "host", arch} & {_APK_NAMES.get(name.lower(), name.lower()) for name in named}:
         raise document.error(key, wording("apko.other_architecture", named=", ".join(named), arch=arch))
