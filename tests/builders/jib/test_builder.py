@@ -13,7 +13,7 @@ import pytest
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError
 from deadweight.builders.jib import resident_maven
-from deadweight.builders.jib.maven import Maven
+from deadweight.builders.jib.projects import Maven
 from deadweight.builders.table import builder
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State

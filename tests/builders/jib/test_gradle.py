@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError, MissingError, wording
-from deadweight.builders.jib.gradle import Gradle
+from deadweight.builders.jib.projects import Gradle
 from deadweight.builders.shared.archive import holds
 from deadweight.builders.table import builder
 from deadweight.records.built_image import Base

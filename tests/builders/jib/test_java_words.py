@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import CommandError
-from deadweight.builders.jib.maven import OPENED, SHORT_LIVED
+from deadweight.builders.jib.projects import OPENED, SHORT_LIVED
 from deadweight.builders.shared.tool_output import JavaListener
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight.toolchain.find import find

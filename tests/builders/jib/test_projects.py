@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError, DeadweightError
-from deadweight.builders.jib.maven import Maven, read_pom
+from deadweight.builders.jib.projects import Maven, read_pom
 from deadweight.builders.table import builder
 from deadweight.engine.dialect import LOOPBACK
 from deadweight_images.archive.archive import open_archive

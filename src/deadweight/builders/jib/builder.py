@@ -17,8 +17,15 @@ from pathlib import Path
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError, wording
 from deadweight.builders.jib import resident_maven
-from deadweight.builders.jib.gradle import Gradle, is_build
-from deadweight.builders.jib.maven import JIB_VERSION, Maven, Sources, maven_environment, source_folders
+from deadweight.builders.jib.projects import (
+    JIB_VERSION,
+    Gradle,
+    Maven,
+    Sources,
+    is_build,
+    maven_environment,
+    source_folders,
+)
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import image_step, keep, made_by_the_build, result, scratch
