@@ -89,10 +89,22 @@ class KoBuilder:
         repository, tag, _ = split(name)
         job.took("warm" if is_warm(site.state) else "cold")
         with archive.scratch(variant, site) as work:
-            environment = _environment(variant, site, base, repository, work)
-            # ko runs `go` from PATH
+            (work / "tmp").mkdir()
+            # an empty file, since ko would otherwise read a .ko.yaml of the source folder that no fingerprint knows of
+            (work / "ko.yaml").write_text("{}\n")
+            config = work / "ko.yaml" if variant.config is None else site.root / variant.config
             folders = (str(go.path.parent), str(ko.path.parent), os.environ.get("PATH", os.defpath))
-            environment["PATH"] = os.pathsep.join(folders)
+            environment = {
+                **common.program_environment(site),
+                **go_environment(site.state),
+                "PATH": os.pathsep.join(folders),  # ko runs `go` from it
+                "KO_CONFIG_PATH": str(config),
+                "KO_DOCKER_REPO": repository,
+                "KO_DEFAULTBASEIMAGE": common.pinned(base),
+                "SOURCE_DATE_EPOCH": common.EPOCH,
+                "KO_DATA_DATE_EPOCH": common.EPOCH,
+                "TMPDIR": str(work / "tmp"),
+            }
             argv: list[str | Path] = [
                 ko.path, "build", "--push=false", "--bare", "--tags", tag, "--tarball", work / "image.tar",
                 "--platform", f"linux/{common.architecture().oci}", "--sbom", "spdx", "--sbom-dir", work / "sbom",
@@ -124,23 +136,6 @@ def _with_files(variant: KoVariant, site: Site, work: Path, ignore: Sequence[str
     archive.with_layer(work / "image.tar", work / "more.tar", tree, workdir=variant.workdir)
     (work / "more.tar").replace(work / "image.tar")
     return archive.config_digest(work / "image.tar")
-
-
-def _environment(variant: KoVariant, site: Site, base: Base, repository: str, work: Path) -> dict[str, str]:
-    (work / "tmp").mkdir()
-    values = {
-        **common.program_environment(site),
-        **go_environment(site.state),
-        "KO_DOCKER_REPO": repository,
-        "KO_DEFAULTBASEIMAGE": common.pinned(base),
-        "SOURCE_DATE_EPOCH": common.EPOCH,
-        "KO_DATA_DATE_EPOCH": common.EPOCH,
-        "TMPDIR": str(work / "tmp"),
-    }
-    # an empty file, since ko would otherwise read a .ko.yaml of the source folder that no fingerprint knows of
-    (work / "ko.yaml").write_text("{}\n")
-    config = work / "ko.yaml" if variant.config is None else site.root / variant.config
-    return {**values, "KO_CONFIG_PATH": str(config)}
 
 
 def _whole(file: Path, variant: KoVariant, job: Job) -> str:

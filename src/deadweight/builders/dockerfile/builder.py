@@ -147,6 +147,11 @@ class DockerfileBuilder:
             from deadweight._packages import pool
 
             return pool.build_dockerfile(variant, site, site.pool, bases, job, dockerfile)
+        return self._build(variant, site, bases, dockerfile, job)
+
+    def _build(
+        self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], dockerfile: Dockerfile, job: Job
+    ) -> BuiltImage:
         check_attestations(variant, site.root)
         name = common.image_name(site.suite, variant)
         environment = dict(site.source.environment().variables)
