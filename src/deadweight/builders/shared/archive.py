@@ -109,7 +109,12 @@ def work_folder(place: Path) -> Iterator[Path]:
 
 def scratch(variant: Variant, site: Site) -> AbstractContextManager[Path]:
     """A temporary folder for one build, next to its output. Removed at the end."""
-    return work_folder(site.state.image(variant.name))
+    place = site.state.image(variant.name)
+    for old in place.glob(
+        ".work-*"
+    ):  # of a build that was killed, maybe under our process id; nobody else builds this one
+        remove_tree(old)
+    return work_folder(place)
 
 
 def keep(variant: Variant, site: Site, archive: Path, sboms: Path | None) -> tuple[str, ...]:
