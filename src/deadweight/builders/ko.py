@@ -74,7 +74,7 @@ class KoBuilder:
             "main": main,
             **({"files": json.dumps(variant.files)} if variant.files else {}),
             **({"workdir": variant.workdir} if variant.workdir else {}),
-            **go_variables(environment),
+            **{f"variable {name}": environment[name] for name in VARIABLES if environment.get(name)},
             **common.base_values({"base": base}),
         }
         inputs = Inputs((source, *config, *beside, *outside), ignore, values)
@@ -238,11 +238,6 @@ def inputs_outside(source: Path, environment: Mapping[str, str], main: str = "."
     found += [path.resolve() for path in links]
     places = dict.fromkeys(Path(os.path.normpath(path)) for path in found)
     return tuple(path for path in places if path.exists() and not path.is_relative_to(source))
-
-
-def go_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are set, as values of a fingerprint."""
-    return {f"variable {name}": environment[name] for name in VARIABLES if environment.get(name)}
 
 
 def _workspace(source: Path, environment: Mapping[str, str]) -> Path | None:
