@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench._bench import ROOT, WORK, Result, alternate, timed
 from deadweight.builders.jib import resident_maven
-from deadweight.builders.jib.maven import SHORT_LIVED
+from deadweight.builders.jib.projects import SHORT_LIVED
 
 TARGET = 0.5
 RIVAL, TUNED = "multi-stage-java", "multi-stage-java-tuned"

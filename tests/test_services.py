@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from deadweight.builders.jib.maven import SHORT_LIVED
+from deadweight.builders.jib.projects import SHORT_LIVED
 from tests.support import ROOT, TESTS
 from tests.support.fault_project import wait_for
 from tests.support.playground_process import Answer, Running, environment, running

@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError
 from deadweight.builders.dockerfile import secrets
-from deadweight.builders.dockerfile.build_network import Reach
-from deadweight.builders.dockerfile.copy import build_arguments, copied, given, last_base, reach_of
+from deadweight.builders.dockerfile.copy import Reach, build_arguments, copied, given, last_base, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.dockerfile.text import Dockerfile
 from deadweight.builders.protocol import BuiltImage, Job, Site
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.store import load, save
+from deadweight.sources.adapt_dockerfile import Dockerfile
 from deadweight.suite.pool import PoolCache
 from deadweight.toolchain.find import find
 from deadweight_pool.dispatch import Work

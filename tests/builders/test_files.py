@@ -38,7 +38,7 @@ def refused(project, fields) -> ConfigError:
 
 
 DOCKERFILE = ["builder: dockerfile", "source: app"]
-APKO_FIELDS = ["builder: apko", "source: app"]
+APKO_FIELDS = ["builder: apko", "source: app", "config: apko.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,12 @@ APKO_FIELDS = ["builder: apko", "source: app"]
         (["builder: ko", "source: app"], "ko.no_base", ""),
         (["builder: ko", "source: .", "base: x"], "ko.no_go_mod", ""),
         (["builder: ko", "source: app", "base: x", "config: nope.yaml"], "builders.no_such_file", "nope.yaml"),
-        ([*APKO_FIELDS], "apko.no_config", ""),
-        ([*APKO_FIELDS, "config: nope.yaml"], "builders.no_such_file", "nope.yaml"),
-        ([*APKO_FIELDS, "config: apko.yaml", "packages: [nope.yaml]"], "builders.no_such_file", "nope.yaml"),
-        ([*APKO_FIELDS, "config: apko.yaml", "packages: [apko.yaml]"], "apko.not_melange", "apko.yaml:1: "),
-        (
-            ["builder: apko", "source: absent", "config: apko.yaml", "packages: [melange.yaml]"],
-            "builders.no_such_source",
-            "absent",
-        ),
+        (APKO_FIELDS[:2], "apko.no_config", ""),
+        (["builder: ko", "source: app", "base: x", "files: {/x: app/none}"], "ko.no_such_file", "app/none"),
+        ([*APKO_FIELDS[:2], "config: nope.yaml"], "builders.no_such_file", "nope.yaml"),
+        ([*APKO_FIELDS, "packages: [nope.yaml]"], "builders.no_such_file", "nope.yaml"),
+        ([*APKO_FIELDS, "packages: [apko.yaml]"], "apko.not_melange", "apko.yaml:1: "),
+        (["builder: apko", "source: x", *APKO_FIELDS[2:], "packages: [melange.yaml]"], "builders.no_such_source", "x"),
     ],
 )
 def test_refused(project, fields, code, named):
@@ -87,6 +84,7 @@ def test_refused(project, fields, code, named):
         ("builds:\n  - [a]\n", "ko.not_a_mapping", 2, "builds[0]"),
         ("builds:\n  - env: {A: b}\n", "ko.not_a_list", 2, "builds[0].env"),
         ("baseImageOverrides:\n  a: b\n", "ko.bases_from_suite", 1, "baseImageOverrides"),
+        ("builds: [\n", "suite.not_yaml", 2, None),
     ],
 )
 def test_a_wrong_ko_file(project, text, code, line, key):
@@ -94,11 +92,6 @@ def test_a_wrong_ko_file(project, text, code, line, key):
     error = refused(project, ["builder: ko", "source: app", "base: x", "config: ko.yaml"])
     assert (error.code, error.line, error.key) == (code, line, key)
     assert error.fields.get("near") in (None, "flags", "builds")
-
-
-def test_a_ko_file_that_is_not_yaml(project):
-    project.write({"ko.yaml": "builds: [\n"})
-    assert refused(project, ["builder: ko", "source: app", "base: x", "config: ko.yaml"]).line
 
 
 @pytest.mark.parametrize(
@@ -111,7 +104,7 @@ def test_a_ko_file_that_is_not_yaml(project):
 )
 def test_apko_would_take_an_unknown_user_without_a_word(project, accounts, kind, name, near):
     project.write({"apko.yaml": f"{APKO}\naccounts: {accounts}\n"})
-    error = refused(project, [*APKO_FIELDS, "config: apko.yaml"])
+    error = refused(project, APKO_FIELDS)
     assert (error.code, error.line, error.key) == ("apko.unknown_account", 5, "accounts.run-as")
     assert (error.fields["kind"], error.fields["name"]) == (kind, name)
     assert near in error.fields["guess"]
@@ -120,7 +113,7 @@ def test_apko_would_take_an_unknown_user_without_a_word(project, accounts, kind,
 
 @pytest.mark.parametrize("others", ["[riscv64]", "[ppc64le, s390x]", "riscv64"])
 def test_files_for_other_machines_alone_do_not_become_images_for_this_one(project, others):
-    fields = [*APKO_FIELDS, "config: apko.yaml", "packages: [melange.yaml]"]
+    fields = [*APKO_FIELDS, "packages: [melange.yaml]"]
     project.write({"apko.yaml": f"{APKO}archs: {others}\n"})
     error = refused(project, fields)
     assert (error.code, error.line, error.key) == ("apko.other_architecture", 4, "archs")
@@ -147,7 +140,7 @@ def test_known_users_and_numbers_pass(project, run_as):
 @pytest.mark.parametrize("text", ["[]\n", "contents: {}\n", "contents:\n  packages: []\n"])
 def test_an_apko_file_without_packages(project, text):
     project.write({"apko.yaml": text})
-    assert refused(project, [*APKO_FIELDS, "config: apko.yaml"]).line == 1
+    assert refused(project, APKO_FIELDS).line == 1
 
 
 @pytest.mark.parametrize(

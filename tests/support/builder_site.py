@@ -8,6 +8,7 @@ from typing import Self
 from deadweight.builders import table
 from deadweight.builders.protocol import BuiltImage, Job, Site, Step
 from deadweight.engine.client import Engine
+from deadweight.plan.fingerprint import Digests, Fingerprint
 from deadweight.plan.graph import Task
 from deadweight.plan.scheduler import Outcome
 from deadweight.project.load_suite import load_suite
@@ -103,6 +104,10 @@ class Project:
     def steps(self, name: str) -> tuple[Step, ...]:
         variant = self.variant(name)
         return table.builder(variant.builder).steps(variant, self.site)
+
+    def inputs(self, name: str = "v", step: int = 0) -> Fingerprint:
+        """What a step's result depends on, read now."""
+        return Digests().of(self.steps(name)[step].inputs, self.root)
 
     def build(self, name: str, *, last_step_only: bool = False) -> BuiltImage:
         variant, site = self.variant(name), self.site

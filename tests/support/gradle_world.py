@@ -8,8 +8,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from deadweight.builders.jib.gradle import JIB_VERSION
-from deadweight.builders.jib.maven import SHORT_LIVED
+from deadweight.builders.jib.projects import JIB_VERSION, SHORT_LIVED
 from deadweight.toolchain.find import find
 from tests.support import TESTS
 

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from deadweight.builders.jib.maven import JIB, JIB_VERSION
+from deadweight.builders.jib.projects import JIB, JIB_VERSION
 from deadweight.records.reference import parse
 from deadweight.sources.remote import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find

@@ -11,22 +11,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import ArchiveError, CommandError, DeadweightError, wording
+from deadweight._errors import ArchiveError, DeadweightError, wording
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import common
-from deadweight.builders.shared.archive import (
-    config_digest,
-    keep,
-    made_by_the_build,
-    result,
-    scratch,
-    staged,
-    there,
-    with_layer,
-)
+from deadweight.builders.shared import archive, common
 from deadweight.builders.shared.inputs import go_environment, is_warm, needed_sources, rules
 from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.builders.variants import KoVariant
@@ -35,6 +26,7 @@ from deadweight.records.ignore import Ignore, literal
 from deadweight.records.paths import content
 from deadweight.records.reference import split
 from deadweight.suite.yaml_nodes import Document, Key, read
+from deadweight.toolchain.find import find
 
 NO_TESTS = "**/*_test.go"
 """``go build`` reads none."""
@@ -61,70 +53,70 @@ class KoBuilder:
         return Needs(tools=("ko", "go"), bases=(variant.base,), named={variant.base: "base"})
 
     def steps(self, variant: KoVariant, site: Site) -> tuple[Step, ...]:
-        from deadweight.toolchain.find import find
-
         assert variant.base is not None
         base = site.source.base(variant.base)
         source = site.root / variant.source
         environment = {**os.environ, **common.program_environment(site)}
-        files = [source, *([site.root / variant.config] if variant.config else [])]
-        beside = inputs_outside(source, environment, variant.main or ".")
-        files += beside
+        main = variant.main or "."
+        beside = inputs_outside(source, environment, main)
         added = [site.root / path for path in variant.files.values()]
-        files += [path for path in added if not path.is_relative_to(source)]
-        named = [
-            path.relative_to(source).as_posix() for path in added if path.is_relative_to(source) and path != source
-        ]
-        main = (Path(variant.main or ".") / "kodata").as_posix()
+        outside = [path for path in added if not path.is_relative_to(source)]
+        config = [site.root / variant.config] if variant.config else []
+        inside = [path for path in added if path not in (source, *outside)]
         # ko reads the folder where it lies: what its fingerprint left out would be built from all the same
-        needed = (*needed_sources(source, beside), NO_TESTS, *(f"!{literal(name)}" for name in (main, *named)))
+        named = (Path(main) / "kodata", *(path.relative_to(source) for path in inside))
+        needed = (*needed_sources(source, beside), NO_TESTS, *(f"!{literal(path.as_posix())}" for path in named))
         ignore = rules(source, site, needed=needed).all
         values = {
             "ko": find("ko").version,
             "go": find("go").version,
             "architecture": common.architecture().oci,
-            "main": variant.main or ".",
+            "main": main,
             **({"files": json.dumps(variant.files)} if variant.files else {}),
             **({"workdir": variant.workdir} if variant.workdir else {}),
-            **go_variables(environment),
+            **{f"variable {name}": environment[name] for name in VARIABLES if environment.get(name)},
             **common.base_values({"base": base}),
         }
-        return (
-            Step(
-                key=f"image:{variant.name}",
-                variant=variant.name,
-                title=f"ko build {variant.name}",
-                inputs=Inputs(tuple(files), ignore, values),
-                there=lambda: there(variant, site),
-                work=lambda job: self._build(variant, site, base, ignore, job),
-            ),
-        )
+        inputs = Inputs((source, *config, *beside, *outside), ignore, values)
+        return (archive.image_step(variant, site, "ko", inputs, partial(self._build, variant, site, base, ignore)),)
 
     def archive(self, variant: KoVariant, built: BuiltImage, site: Site) -> Path:
-        return made_by_the_build(variant, built, site)
+        return archive.made_by_the_build(variant, built, site)
 
     def _build(self, variant: KoVariant, site: Site, base: Base, ignore: Sequence[str], job: Job) -> BuiltImage:
-        from deadweight.toolchain.find import find
-
         ko, go = find("ko"), find("go")
         name = common.image_name(site.suite, variant)
         repository, tag, _ = split(name)
         job.took("warm" if is_warm(site.state) else "cold")
-        with scratch(variant, site) as work:
-            environment = _environment(variant, site, base, repository, work)
-            # ko runs `go` from PATH
-            environment["PATH"] = common.path_with(go.path, ko.path)
+        with archive.scratch(variant, site) as work:
+            (work / "tmp").mkdir()
+            # an empty file, since ko would otherwise read a .ko.yaml of the source folder that no fingerprint knows of
+            (work / "ko.yaml").write_text("{}\n")
+            config = work / "ko.yaml" if variant.config is None else site.root / variant.config
+            folders = (str(go.path.parent), str(ko.path.parent), os.environ.get("PATH", os.defpath))
+            environment = {
+                **common.program_environment(site),
+                **go_environment(site.state),
+                "PATH": os.pathsep.join(folders),  # ko runs `go` from it
+                "KO_CONFIG_PATH": str(config),
+                "KO_DOCKER_REPO": repository,
+                "KO_DEFAULTBASEIMAGE": common.pinned(base),
+                "SOURCE_DATE_EPOCH": common.EPOCH,
+                "KO_DATA_DATE_EPOCH": common.EPOCH,
+                "TMPDIR": str(work / "tmp"),
+            }
             argv: list[str | Path] = [
                 ko.path, "build", "--push=false", "--bare", "--tags", tag, "--tarball", work / "image.tar",
                 "--platform", f"linux/{common.architecture().oci}", "--sbom", "spdx", "--sbom-dir", work / "sbom",
                 variant.main or ".",
             ]  # fmt: skip
-            _ko(argv, site.root / variant.source, environment, variant, job)
+            listener = Listener(job.say, _announce, _telling)
+            run_tool(argv, variant.name, listener, cwd=site.root / variant.source, environment=environment, log=job.log)
             digest = _whole(work / "image.tar", variant, job)
             if variant.files or variant.workdir:
                 digest = _with_files(variant, site, work, ignore)
-            sboms = keep(variant, site, work / "image.tar", work / "sbom")
-        return result(
+            sboms = archive.keep(variant, site, work / "image.tar", work / "sbom")
+        return archive.result(
             variant, site, digest=digest, base=base, tool=f"ko {ko.version}", sbom=sboms, go_version=go.version
         )
 
@@ -138,55 +130,26 @@ def _with_files(variant: KoVariant, site: Site, work: Path, ignore: Sequence[str
         return rules_of.matches(path.relative_to(source if inside else site.root).as_posix())
 
     (work / "files").mkdir()
-    tree = staged(
+    tree = archive.staged(
         {target: site.root / path for target, path in variant.files.items()}, left_out, work / "files", site.root
     )
-    with_layer(work / "image.tar", work / "more.tar", tree, workdir=variant.workdir)
+    archive.with_layer(work / "image.tar", work / "more.tar", tree, workdir=variant.workdir)
     (work / "more.tar").replace(work / "image.tar")
-    return config_digest(work / "image.tar")
+    return archive.config_digest(work / "image.tar")
 
 
-def _environment(variant: KoVariant, site: Site, base: Base, repository: str, work: Path) -> dict[str, str]:
-    (work / "tmp").mkdir()
-    values = {
-        **common.program_environment(site),
-        **go_environment(site.state),
-        "KO_DOCKER_REPO": repository,
-        "KO_DEFAULTBASEIMAGE": common.pinned(base),
-        "SOURCE_DATE_EPOCH": common.EPOCH,
-        "KO_DATA_DATE_EPOCH": common.EPOCH,
-        "TMPDIR": str(work / "tmp"),
-    }
-    if variant.config is not None:
-        values["KO_CONFIG_PATH"] = str(site.root / variant.config)
-    else:
-        # an empty file, since ko would otherwise read a .ko.yaml of the source folder that no fingerprint knows of
-        (work / "ko.yaml").write_text("{}\n")
-        values["KO_CONFIG_PATH"] = str(work / "ko.yaml")
-    return values
-
-
-def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], variant: KoVariant, job: Job) -> None:
-    listener = Listener(job.say, _announce)
-    try:
-        run_tool(argv, listener, cwd=source, environment=environment, log=job.log)
-    except CommandError as error:
-        raise listener.explained(error, variant.name, clean=_telling, where=("native",)) from None
-
-
-def _whole(archive: Path, variant: KoVariant, job: Job) -> str:
+def _whole(file: Path, variant: KoVariant, job: Job) -> str:
     """The image's config digest. ko ends with 0 and half an archive where a base's layer is cut off or is not what its digest
     says, and where the disk is full: what it said of that is in its log only.
     """
     try:
-        return config_digest(archive)
+        return archive.config_digest(file)
     except ArchiveError as error:
         lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        said = [line.rpartition('": ')[2] for line in lines[-20:] if "failed to save" in line]
+        problems = [line.rpartition('": ')[2] for line in lines[-20:] if "failed to save" in line]
+        problem = [error.message, *problems][-1]
         raise DeadweightError(
-            wording(
-                "ko.image_not_written", variant=variant.name, problem=said[-1] if said else error.message, log=job.log
-            )
+            wording("ko.image_not_written", variant=variant.name, problem=problem, log=job.log)
         ) from error
 
 
@@ -275,11 +238,6 @@ def inputs_outside(source: Path, environment: Mapping[str, str], main: str = "."
     found += [path.resolve() for path in links]
     places = dict.fromkeys(Path(os.path.normpath(path)) for path in found)
     return tuple(path for path in places if path.exists() and not path.is_relative_to(source))
-
-
-def go_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are set, as values of a fingerprint."""
-    return {f"variable {name}": environment[name] for name in VARIABLES if environment.get(name)}
 
 
 def _workspace(source: Path, environment: Mapping[str, str]) -> Path | None:

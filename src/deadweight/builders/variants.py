@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -34,84 +34,70 @@ class Attest(Record):
 class DockerfileVariant(Variant):
     """``bases`` maps a Dockerfile ``ARG`` to a public image reference. ``source`` is the build context."""
 
-    dockerfile: Annotated[RelativePath | None, Field(description="the file")] = None
-    bases: Annotated[
-        dict[Text, Text],
-        Field(
-            description="`ARG` before the first `FROM` → public image reference; resolved by the source, pinned by digest"
-        ),
-    ] = {}
-    args: Annotated[
-        dict[Text, Text],
-        Field(description="other build arguments. They stay in the history: never a secret"),
-    ] = {}
-    secrets: Annotated[
-        dict[MountId, AnyPath],
-        Field(description="id → file, or `generated:NAME`; mount it with `--mount=type=secret,id=…`"),
-    ] = {}
-    ssh: Annotated[
-        dict[MountId, AnyPath],
-        Field(
-            description="id → key file or agent socket (`$SSH_AUTH_SOCK`), or `generated:NAME`; "
-            "mount it with `--mount=type=ssh`"
-        ),
-    ] = {}
-    target: Annotated[Text | None, Field(description="a stage")] = None
-    attest: Annotated[
-        Attest | None,
-        Field(
-            description="`{provenance: min}` or `max`, `sbom: true` or a generator's image: BuildKit's attestations, kept in the "
-            "archive and named in the report. Needs an engine with containerd's image store"
-        ),
-    ] = None
+    dockerfile: RelativePath | None = Field(None, description="the file")
+    bases: dict[Text, Text] = Field(
+        {},
+        description="`ARG` before the first `FROM` → public image reference; resolved by the source, pinned by digest",
+    )
+    args: dict[Text, Text] = Field({}, description="other build arguments. They stay in the history: never a secret")
+    secrets: dict[MountId, AnyPath] = Field(
+        {}, description="id → file, or `generated:NAME`; mount it with `--mount=type=secret,id=…`"
+    )
+    ssh: dict[MountId, AnyPath] = Field(
+        {},
+        description="id → key file or agent socket (`$SSH_AUTH_SOCK`), or `generated:NAME`; "
+        "mount it with `--mount=type=ssh`",
+    )
+    target: Text | None = Field(None, description="a stage")
+    attest: Attest | None = Field(
+        None,
+        description="`{provenance: min}` or `max`, `sbom: true` or a generator's image: BuildKit's attestations, kept in the "
+        "archive and named in the report. Needs an engine with containerd's image store",
+    )
 
     def images(self) -> Iterator[tuple[Key, str]]:
         for name, reference in self.bases.items():
             yield ("bases", name), reference
-        if self.attest is not None and self.attest.generator:
-            yield ("attest", "sbom"), self.attest.generator
+        if self.generator:
+            yield ("attest", "sbom"), self.generator
+
+    @property
+    def generator(self) -> str:
+        """The public reference of the image that makes the SBOM; empty where none is asked for."""
+        return self.attest.generator if self.attest is not None else ""
 
     def references(self, root: Path) -> tuple[str, ...]:
-        return (*super().references(root), *self._in_dockerfile(root))
+        """Also what the Dockerfile itself stands on; nothing of what cannot be read (the builder says so then)."""
+        from deadweight.records.reference import is_reference
+        from deadweight.sources.adapt_dockerfile import places
+
+        try:
+            text = (root / self.dockerfile).read_text(encoding="utf-8-sig") if self.dockerfile else ""
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        named = places(text, {**self.args, **self.bases})
+        return (*super().references(root), *(name for name in named if is_reference(name)))
 
     def reads(self) -> tuple[str, ...] | None:
         own = (self.dockerfile,) if self.dockerfile else ()
         return (*own, self.source, *self.secrets.values())
 
-    def _in_dockerfile(self, root: Path) -> tuple[str, ...]:
-        """What the Dockerfile itself stands on; nothing of what cannot be read (the builder says so then)."""
-        from deadweight.records.reference import is_reference
-        from deadweight.sources.adapt_dockerfile import places
-
-        if self.dockerfile is None:
-            return ()
-        try:
-            text = (root / self.dockerfile).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError):
-            return ()
-        return tuple(name for name in places(text, {**self.args, **self.bases}) if is_reference(name))
-
 
 class KoVariant(Variant):
     """``main`` is the main package; without one it is the folder's own."""
 
-    base: Annotated[Text | None, Field(description="required: public reference of the base")] = None
-    config: Annotated[
-        RelativePath | None,
-        Field(
-            description="a `ko.yaml` ([ko's configuration](https://ko.build/configuration/)); without base overrides, "
-            "for the base is the suite's"
-        ),
-    ] = None
-    main: Annotated[Text | None, Field(description="the package with `main`, where it is not `.`")] = None
+    base: Text | None = Field(None, description="required: public reference of the base")
+    config: RelativePath | None = Field(
+        None,
+        description="a `ko.yaml` ([ko's configuration](https://ko.build/configuration/)); without base overrides, "
+        "for the base is the suite's",
+    )
+    main: Text | None = Field(None, description="the package with `main`, where it is not `.`")
 
-    files: Annotated[
-        dict[AbsolutePath, RelativePath],
-        Field(description="path in the image → file or folder of the project that lies there, as one more layer"),
-    ] = {}
-    workdir: Annotated[
-        AbsolutePath | None, Field(description="the folder in which it is started; the base's by default")
-    ] = None
+    files: dict[AbsolutePath, RelativePath] = Field(
+        {}, description="path in the image → file or folder of the project that lies there, as one more layer"
+    )
+    workdir: AbsolutePath | None = Field(None, description="the folder in which it is started; the base's by default")
 
     def images(self) -> Iterator[tuple[Key, str]]:
         if self.base:
@@ -121,16 +107,14 @@ class KoVariant(Variant):
 class ApkoVariant(Variant):
     """``packages`` are built with melange before; ``runner`` is melange's."""
 
-    config: Annotated[RelativePath | None, Field(description="the `apko.yaml`")] = None
-    packages: Annotated[
-        tuple[RelativePath, ...],
-        Field(
-            description="`melange.yaml` files of packages that are built first; variants that name the same file share the work"
-        ),
-    ] = ()
-    runner: Annotated[
-        Literal["bubblewrap", "docker"], Field(description="melange's: `bubblewrap` (default) or `docker`")
-    ] = "bubblewrap"
+    config: RelativePath | None = Field(None, description="the `apko.yaml`")
+    packages: tuple[RelativePath, ...] = Field(
+        (),
+        description="`melange.yaml` files of packages that are built first; variants that name the same file share the work",
+    )
+    runner: Literal["bubblewrap", "docker"] = Field(
+        "bubblewrap", description="melange's: `bubblewrap` (default) or `docker`"
+    )
 
     def apk_files(self) -> tuple[str, ...]:
         return tuple(name for name in (self.config, *self.packages) if name)
@@ -139,29 +123,28 @@ class ApkoVariant(Variant):
 class JibVariant(Variant):
     """``files`` maps a path in the image to a local file or folder, or to a file of another image (``IMAGE#PATH``)."""
 
-    base: Annotated[Text | None, Field(description="required: public reference of the base")] = None
-    pom: Annotated[
-        RelativePath | None,
-        Field(description="the `pom.xml`, where it is not `source`'s; it need not mention Jib"),
-    ] = None
-    main: Annotated[Text | None, Field(description="the main class")] = None
-    files: Annotated[
-        dict[Text, RelativePath],
-        Field(description="path in the image → local file or folder, or `IMAGE#PATH` for a file of another image"),
-    ] = {}
-    env: Annotated[dict[EnvName, Text], Field(description="the image's environment")] = {}
-    tests: Annotated[Flag, Field(description="true runs the service's own tests before")] = False
-    args: Annotated[
-        dict[Text, Text],
-        Field(
-            description="more of Jib's or Maven's properties, for example `jib.containerize: \":ARTIFACT-ID\"` "
-            "where a project has several modules"
-        ),
-    ] = {}
+    base: Text | None = Field(None, description="required: public reference of the base")
+    pom: RelativePath | None = Field(
+        None, description="the `pom.xml`, where it is not `source`'s; it need not mention Jib"
+    )
+    main: Text | None = Field(None, description="the main class")
+    files: dict[Text, RelativePath] = Field(
+        {}, description="path in the image → local file or folder, or `IMAGE#PATH` for a file of another image"
+    )
+    env: dict[EnvName, Text] = Field({}, description="the image's environment")
+    tests: Flag = Field(False, description="true runs the service's own tests before")
+    args: dict[Text, Text] = Field(
+        {},
+        description="more of Jib's or Maven's properties, for example `jib.containerize: \":ARTIFACT-ID\"` "
+        "where a project has several modules",
+    )
 
     def images(self) -> Iterator[tuple[Key, str]]:
         if self.base:
             yield ("base",), self.base
-        for name, given in self.files.items():
-            if "#" in given:
-                yield ("files", name), given.partition("#")[0]
+        for target, image in self.donors().items():
+            yield ("files", target), image
+
+    def donors(self) -> dict[str, str]:
+        """The public references of images that files come from, by the file's path in the image."""
+        return {target: given.partition("#")[0] for target, given in self.files.items() if "#" in given}

@@ -13,39 +13,17 @@ import json
 import posixpath
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from deadweight._errors import ConfigError, wording
 
 _COPY_FROM = re.compile(r"(?:COPY|ADD)\s+(?:--\S+\s+)*?--from=([^\s$]+)", re.IGNORECASE)
-_RUN = re.compile(r"RUN\s+", re.IGNORECASE)
-_RUN_FLAGS = re.compile(r"RUN\s+(?:--\S+\s+)+", re.IGNORECASE)
+_RUN = re.compile(r"RUN\s+((?:--\S+\s+)*)", re.IGNORECASE)
 _MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^\s,$]+)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
-
-
-@dataclass(frozen=True)
-class Use:
-    """One place that names an image: the span of the name in the instruction, and the public reference meant."""
-
-    instruction: Instruction
-    start: int
-    end: int
-    reference: str
-
-    def replaced(self, text: str, name: str) -> str:
-        """The file with another name here. Where the old one goes on over lines, what joins them now stands before the new."""
-        ends = [place + 1 for place in map(self.instruction.place, range(self.start, self.end))]
-        joints = "".join(text[end : after - 1] for end, after in itertools.pairwise(ends))
-        return text[: ends[0] - 1] + joints + name + text[ends[-1] :]
-
-
-def places(text: str, given: Mapping[str, str] | None = None) -> dict[str, int]:
-    """Public references that a Dockerfile stands on, each with the line that first names it, from 1; ``given`` are build arguments
-    that will be given. Stages, ``scratch`` and names with an argument that has no value are not among them."""
-    found: dict[str, int] = {}
-    for use in _uses(text, given or {}):
-        found.setdefault(use.reference, use.instruction.line)
-    return found
 
 
 @dataclass(frozen=True)
@@ -70,97 +48,79 @@ class Added:
     before: str = ""
 
 
-Addition = Callable[[Run], Added]
+def places(text: str, given: Mapping[str, str] | None = None) -> dict[str, int]:
+    """Public references that a Dockerfile stands on, each with the line that first names it, from 1; ``given`` are build arguments
+    that will be given. Stages, ``scratch`` and names with an argument that has no value are not among them."""
+    lines: dict[str, int] = {}
+    for instruction, images, _ in _read(text, given or {}):
+        for _, reference in images:
+            lines.setdefault(reference, instruction.line)
+    return lines
+
+
+def stage_bases(text: str, given: Mapping[str, str]) -> list[str]:
+    """The public reference that each stage stands on, through the stages that it names; empty where that is not known."""
+    return [run.base for instruction, _, run in _read(text, given) if FROM.match(instruction.text)]
 
 
 def derived(
     text: str,
     resolve: Callable[[str], str],
     given: Mapping[str, str] | None = None,
-    add: Addition = lambda _run: Added(),
+    add: Callable[[Run], Added] = lambda _run: Added(),
 ) -> str:
     """The same Dockerfile with every image's name replaced by ``resolve(reference)``, and what ``add`` says in its RUN lines.
 
     Line by line: numbers stay true.
     """
-    edits: list[tuple[int, Use | None, str]] = [
-        (use.instruction.place(use.start), use, "") for use in _uses(text, given or {})
-    ]
-    edits += [(place, None, words) for place, words in _words(text, given or {}, add)]
-    for place, use, words in sorted(
-        edits, key=lambda edit: edit[0], reverse=True
-    ):  # so that the places before stay true
-        text = use.replaced(text, resolve(use.reference)) if use else f"{text[:place]}{words}{text[place:]}"
+    edits: list[tuple[int, int, str]] = []  # where, how many letters go, and what comes
+    for instruction, images, run in _read(text, given or {}):
+        for (start, end), reference in images:
+            # a name that goes on over lines is taken out letter by letter: what joins its lines stays
+            *others, last = map(instruction.place, range(start, end))
+            edits += [*((at, 1, "") for at in others), (last, 1, resolve(reference))]
+        flags = _RUN.match(instruction.text)
+        if flags:
+            added = add(run)
+            edits.append((instruction.place(flags.end()), 0, added.before))
+            edits.append((instruction.place(flags.start(1)), 0, "".join(f"{flag} " for flag in added.flags)))
+    # from the end, so that the places before stay true; of two at one place the later one comes to stand first
+    for at, length, words in sorted(edits, key=lambda edit: edit[0], reverse=True):
+        text = text[:at] + words + text[at + length :]
     first = directives(text)
     lines = text.split("\n")
-    kept = [lines[number] for number, (name, _) in first.items() if name != "syntax"]
-    return "\n".join([*kept, *["#"] * (len(first) - len(kept)), *lines[len(first) :]])
+    stay = [lines[number] for number, (name, _) in first.items() if name != "syntax"]
+    return "\n".join([*stay, *["#"] * (len(first) - len(stay)), *lines[len(first) :]])
 
 
-def _words(text: str, given: Mapping[str, str], add: Addition) -> Iterator[tuple[int, str]]:
-    """What to write into RUN lines, and where: before the first word after RUN, and before the command."""
-    for run, each in runs(text, given):
-        added = add(run)
-        start, flags = _RUN.match(each.text), _RUN_FLAGS.match(each.text)
-        if start is None:
-            continue
-        command = (flags or start).end()
-        if added.before and flags:
-            yield each.place(command), added.before
-        words = "".join(f"{flag} " for flag in added.flags) + ("" if flags else added.before)
-        if words:
-            yield each.place(start.end()), words
+_Image = tuple[tuple[int, int], str]
+"""Where an instruction names an image, and the public reference that is meant."""
 
 
-def runs(text: str, given: Mapping[str, str] | None = None) -> Iterator[tuple[Run, Instruction]]:
-    """Each RUN of a Dockerfile, with what it stands on."""
-    bases, base, values, stage, shell = dict[str, str](), "", dict[str, str](), -1, True
+def _read(text: str, given: Mapping[str, str]) -> Iterator[tuple[Instruction, list[_Image], Run]]:
+    """Each instruction with the images that it names, and what a RUN in its place stands on."""
+    bases, values, stage, base, plain = dict[str, str](), dict[str, str](), -1, "", True
     for step in instructions(text):
-        first = FROM.match(step.text)
+        first, named, stages = FROM.match(step.text), list(_named_beside_from(step.text)), {"", *bases}
         if step.word == "ARG" and stage < 0:
-            _learn(step.text, values, given or {})
-        elif first:
-            stage, shell = stage + 1, True
-            name = _expanded(first[2], values) or ""
-            base = bases.get(name.lower(), "" if name == "scratch" else name)
-            if first[3]:
-                bases[first[3].lower()] = base
-        elif step.word == "SHELL":
-            shell = re.search(r"\b(?:ba|da|a)?sh\b", step.text.lower().removeprefix("shell")) is not None
-        elif step.word == "RUN":
-            command = _RUN_FLAGS.sub("", step.text) if _RUN_FLAGS.match(step.text) else _RUN.sub("", step.text)
-            plain = shell and not command.startswith("[") and not heredocs(step.text)
-            yield Run(stage, base, f"{step.text}\n{step.body}", step.line, plain), step
-
-
-def _uses(text: str, given: Mapping[str, str]) -> Iterator[Use]:
-    stages, values, before_from = set[str](), dict[str, str](), True
-    for step in instructions(text):
-        if step.word == "ARG" and before_from:
             _learn(step.text, values, given)
-        stage = FROM.match(step.text)
-        if stage:
-            before_from = False
-            yield from _use(step, stage.span(2), _expanded(stage[2], values), stages)
-            if stage[3]:
-                stages.add(stage[3].lower())
-        for match in _named_in(step.text):
-            if not match[1].isdigit():
-                yield from _use(step, match.span(1), match[1], stages)
+        elif first:
+            name = _expanded(first[2], values) or ""
+            stage, plain, named = stage + 1, True, [(first.span(2), name)]
+            base = bases.get(name.lower(), "" if name == "scratch" else name)
+            bases |= {first[3].lower(): base} if first[3] else {}
+        elif step.word == "SHELL":
+            plain = re.search(r"\b(?:ba|da|a)?sh\b", step.text.lower().removeprefix("shell")) is not None
+        images = [image for image in named if image[1].lower() not in stages and image[1] != "scratch"]
+        for_shell = plain and not _RUN.sub("", step.text, count=1).startswith("[") and not heredocs(step.text)
+        yield step, images, Run(stage, base, f"{step.text}\n{step.body}", step.line, for_shell)
 
 
-def _named_in(instruction: str) -> Iterator[re.Match[str]]:
-    """Images beside FROM. Those of mounts stand among RUN's flags, and not in its command."""
-    copied, flags = _COPY_FROM.match(instruction), _RUN_FLAGS.match(instruction)
-    if copied:
-        yield copied
-    if flags:
-        yield from _MOUNT_FROM.finditer(instruction, 0, flags.end())
-
-
-def _use(instruction: Instruction, span: tuple[int, int], name: str | None, stages: set[str]) -> Iterator[Use]:
-    if name and name.lower() not in stages and name != "scratch":
-        yield Use(instruction, *span, name)
+def _named_beside_from(instruction: str) -> Iterator[_Image]:
+    """Those of mounts stand among RUN's flags, and not in its command. A number is a stage's."""
+    copied, flags = _COPY_FROM.match(instruction), _RUN.match(instruction)
+    found = [*([copied] if copied else []), *(_MOUNT_FROM.finditer(instruction, 0, flags.end()) if flags else ())]
+    return ((match.span(1), match[1]) for match in found if not match[1].isdigit())
 
 
 def _learn(instruction: str, values: dict[str, str], given: Mapping[str, str]) -> None:
@@ -181,16 +141,117 @@ def _expanded(word: str, values: Mapping[str, str]) -> str | None:
         nonlocal unknown
         name = match.group(1) or match.group(4)
         mark, other = match.group(2) or "", match.group(3) or ""
-        found = values.get(name, "")
+        known = values.get(name, "")
         if mark.endswith("+"):
-            return other if found else ""
-        if not found and mark.endswith("-"):
+            return other if known else ""
+        if not known and mark.endswith("-"):
             return other
         unknown = unknown or name not in values  # an empty one is known: ARG ARCH= before ${ARCH}node
-        return found
+        return known
 
     expanded = _VARIABLE.sub(value, word.strip("\"'"))
     return None if unknown or not expanded else expanded
+
+
+# A Dockerfile for planning: ARGs before FROM, and stages.
+# Source of the rules: Docker's Dockerfile reference (ARG before FROM, FROM … AS).
+_INSTRUCTIONS = frozenset(
+    (
+        "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
+        "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One FROM. ``base`` is as written (``${BASE}``, ``ubuntu:23.10``, another stage's name); ``line`` counts from 1."""
+
+    base: str
+    name: str | None
+    line: int
+
+
+@dataclass(frozen=True)
+class Dockerfile:
+    """``args`` are the ARGs before the first FROM, with their default or None."""
+
+    file: Path
+    text: str
+    args: Mapping[str, str | None]
+    stages: tuple[Stage, ...]
+
+    def chain(self, target: str | None) -> tuple[int, ...]:
+        """The numbers of the stages that the image of ``target`` (default: the last stage) is made of, from its own down.
+
+        Raises ConfigError naming the stages where there is no such one.
+        """
+        numbers = [self._number(target)]
+        while (below := self._named(self.stages[numbers[-1]].base, before=numbers[-1])) is not None:
+            numbers.append(below)
+        return tuple(numbers)
+
+    @property
+    def has_cache_mounts(self) -> bool:
+        """Whether an instruction works on a folder that outlives the build; nobody tells what lies in it."""
+        return re.search(r"--mount=\S*\btype=cache\b", self.text) is not None
+
+    def lines(self) -> dict[str, int]:
+        """The line of each instruction, by its text with single blanks; those that stand there twice are left out."""
+        lines = [(" ".join(instruction.text.split()), instruction.line) for instruction in instructions(self.text)]
+        times = Counter(text for text, _ in lines)
+        return {text: line for text, line in lines if times[text] == 1}
+
+    def _named(self, name: str, *, before: int) -> int | None:
+        """The last stage of that name above another one."""
+        alike = (number for number in range(before) if (self.stages[number].name or "").lower() == name.lower())
+        return max(alike, default=None)
+
+    def _number(self, target: str | None) -> int:
+        if target is None:
+            return len(self.stages) - 1
+        named = self._named(target, before=len(self.stages))
+        if named is not None:
+            return named
+        if target.isdigit() and int(target) < len(self.stages):
+            return int(target)
+        choices = ", ".join(stage.name for stage in self.stages if stage.name) or "none has a name"
+        raise ConfigError(wording("dockerfile.no_such_stage", name=target, stages=choices), file=self.file)
+
+
+def read_dockerfile(file: Path) -> Dockerfile:
+    """Raises ConfigError, with its line, for what is no Dockerfile: no FROM, an unknown instruction before it, not UTF-8."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(wording("dockerfile.not_utf8"), file=file) from None
+    args: dict[str, str | None] = {}
+    stages: list[Stage] = []
+    for instruction in instructions(text):
+        first = FROM.match(instruction.text)
+        if problem := _problem(instruction, before_from=not stages):
+            raise ConfigError(problem, file=file, line=instruction.line)
+        if first:
+            stages.append(Stage(first[2].strip("\"'"), first[3], instruction.line))
+        elif not stages:
+            args.update(arguments(instruction.text))
+    if not stages:
+        raise ConfigError(wording("dockerfile.no_from"), file=file, line=1)
+    return Dockerfile(file, text, args, tuple(stages))
+
+
+def _problem(instruction: Instruction, *, before_from: bool) -> str:
+    """What is wrong with an instruction; empty where nothing is."""
+    word, text = instruction.word, instruction.text
+    if word not in _INSTRUCTIONS:
+        return wording("dockerfile.unknown_instruction", name=word[:30])
+    if before_from and word not in ("ARG", "FROM"):
+        return wording("dockerfile.before_from", name=word)
+    if instruction.unended is not None:
+        return wording("dockerfile.open_heredoc", name=instruction.unended)
+    if word == "FROM" and not FROM.match(text):
+        return wording("dockerfile.from_with_comment" if " #" in text else "dockerfile.incomplete_from")
+    return ""
 
 
 # A Dockerfile said in words that an older BuildKit knows, in the copy that is built: the user's file is never touched.
@@ -207,16 +268,11 @@ _SHELL = ("/bin/sh", "-c")
 _FLAGS = re.compile(r"\w+\s+((?:--\S+\s+)*)")
 _ALONE = re.compile(r"\d*<<-?\s*([\"']?)[\w.-]+\1\s*")
 _SCRIPT = 'f=$(mktemp) && printf %s "$0" > "$f" && chmod +x "$f" && { "$f"; s=$?; rm -f "$f"; exit $s; }'
-_LINK = re.compile(r"[ \t]--link(?:=\w+)?(?=\s)")
-_INTERVAL = re.compile(r"[ \t]--start-interval=\S+")
-
-
-@dataclass
-class _Stage:
-    """What an instruction is carried out with: the stage's shell, and its user, empty for root."""
-
-    shell: Sequence[str] = _SHELL
-    user: str = ""
+_DROPPED = (
+    (LINK, ("COPY", "ADD"), re.compile(r"[ \t]--link(?:=\w+)?(?=\s)")),
+    (START_INTERVAL, ("HEALTHCHECK",), re.compile(r"[ \t]--start-interval=\S+(?=\s)")),
+)
+"""Flags that can be left out, and the instructions that have them."""
 
 
 def lacking(version: tuple[int, ...]) -> frozenset[str]:
@@ -226,100 +282,75 @@ def lacking(version: tuple[int, ...]) -> frozenset[str]:
 
 def downgraded(text: str, unknown: frozenset[str]) -> tuple[str, tuple[str, ...]]:
     """The Dockerfile without what is unknown, as far as that can be said otherwise, and what was said otherwise."""
-    if not unknown or not ("<<" in text or "--link" in text or "--start-interval" in text):
-        return text, ()
-    lines, stage, said = text.split("\n"), _Stage(), dict[str, None]()
-    for step in instructions(text):
+    lines, changed = text.split("\n"), dict[str, None]()
+    shell: Sequence[str] = _SHELL
+    user = ""  # root has no name here
+    for step in instructions(text) if unknown else ():
         first = step.line - 1
-        head = text[step.place(0) : step.place(len(step.text) - 1)].count("\n") + 1
+        end = first + 1 + text.count("\n", step.place(0), step.place(len(step.text) - 1))
         if FROM.match(step.text):
-            stage = _Stage()
+            shell, user = _SHELL, ""
         elif step.word == "SHELL":
-            stage.shell = _array(step.text.partition(" ")[2]) or _SHELL
+            shell = _array(step.text.partition(" ")[2]) or _SHELL
         elif step.word == "USER":
-            stage.user = "" if step.text.split()[-1] in ("0", "root", "0:0", "root:root") else step.text.split()[-1]
-        elif step.word in ("COPY", "ADD") and LINK in unknown and _without(lines, first, head, _LINK):
-            said[LINK] = None
-        elif step.word == "HEALTHCHECK" and START_INTERVAL in unknown and _without(lines, first, head, _INTERVAL):
-            said[START_INTERVAL] = None
-        if HEREDOCS in unknown and step.word in ("RUN", "COPY", "ADD") and heredocs(step.text) and step.unended is None:
-            bodies = _bodies(step, lines[first + head :])
-            whole = head + sum(len(body) + 1 for body in bodies)
-            made = _run(step, bodies, stage) if step.word == "RUN" else _copy(step, bodies, stage)
-            if made and len(made) <= whole:
-                lines[first : first + whole] = [*made, *["#"] * (whole - len(made))]
-                said[HEREDOCS] = None
-    return "\n".join(lines), tuple(said)
+            user = step.text.split()[-1]
+            user = "" if user in ("0", "root", "0:0", "root:root") else user
+        for feature, words, flag in _DROPPED:
+            if feature in unknown and step.word in words and (shorter := _without(lines[first:end], flag)):
+                lines[first:end], changed[feature] = shorter, None
+        if HEREDOCS in unknown and step.word in ("RUN", "COPY", "ADD") and step.documents and step.unended is None:
+            end += sum(len(document.lines) + 1 for document in step.documents)
+            made = _run(step, shell) if step.word == "RUN" else _copy(step, user)
+            if made and len(made) <= end - first:
+                lines[first:end] = [*made, *["#"] * (end - first - len(made))]
+                changed[HEREDOCS] = None
+    return "\n".join(lines), tuple(changed)
 
 
-def _without(lines: list[str], first: int, count: int, flag: re.Pattern[str]) -> bool:
-    """Take a flag out of an instruction's lines. Whether it was there."""
-    for number in range(first, first + count):
-        shorter = flag.sub("", f"{lines[number]}\n", count=1)[:-1]
-        if shorter != lines[number]:
-            lines[number] = shorter
-            return True
-    return False
+def _without(lines: Sequence[str], flag: re.Pattern[str]) -> list[str]:
+    """The lines of an instruction without that flag; none where it has none."""
+    shorter = flag.sub("", "\n".join([*lines, ""]), count=1).split("\n")[:-1]
+    return [] if shorter == lines else shorter
 
 
-def _bodies(each: Instruction, rest: list[str]) -> list[list[str]]:
-    """The lines of each heredoc."""
-    found, at = [], 0
-    for tabs, name in heredocs(each.text):
-        end = next(n for n in range(at, len(rest)) if (rest[n].lstrip("\t") if tabs else rest[n]).rstrip("\r") == name)
-        found.append([line.rstrip("\r") for line in rest[at:end]])
-        at = end + 1
-    return found
-
-
-def _parts(each: Instruction) -> tuple[str, str]:
-    """An instruction's flags, and the rest."""
-    match = _FLAGS.match(each.text)
-    return (match[1], each.text[match.end() :].strip()) if match else ("", "")
-
-
-def _run(each: Instruction, bodies: list[list[str]], stage: _Stage) -> list[str]:
-    flags, command = _parts(each)
-    marks = heredocs(each.text)
+def _run(step: Instruction, shell: Sequence[str]) -> list[str]:
+    flags, command = _parts(step)
     if _ALONE.fullmatch(command):
-        body = [line.lstrip("\t") for line in bodies[0]] if marks[0][0] else bodies[0]
-        script = "".join(f"{line}\n" for line in body)
-        words = [*_SHELL, _SCRIPT, script] if script.startswith("#!") else [*stage.shell, script]
+        script = "".join(f"{line}\n" for line in step.documents[0].content)
+        words = [*_SHELL, _SCRIPT, script] if script.startswith("#!") else [*shell, script]
     else:
-        documents = "".join(
-            "".join(f"{line}\n" for line in body) + f"{name}\n" for body, (_, name) in zip(bodies, marks, strict=True)
-        )
-        words = [*stage.shell, f"{command}\n{documents}"]
+        documents = [line for document in step.documents for line in (*document.lines, document.name)]
+        words = [*shell, "".join(f"{line}\n" for line in (command, *documents))]
     return [f"RUN {flags}{json.dumps(words, ensure_ascii=False)}"]
 
 
-def _copy(each: Instruction, bodies: list[list[str]], stage: _Stage) -> list[str]:
+def _copy(step: Instruction, user: str) -> list[str]:
     """A RUN for files that are written in the Dockerfile alone; nothing where files of the context are copied beside them."""
-    flags, rest = _parts(each)
+    flags, rest = _parts(step)
     *sources, target = rest.split()
-    marks = heredocs(each.text)
-    if len(sources) != len(marks) or '"' in target or "'" in target:
+    if len(sources) != len(step.documents) or '"' in target or "'" in target:
         return []
     folder = target.endswith("/") or len(sources) > 1
     home = _word(target if folder else posixpath.dirname(target) or ".")
-    steps = [f"[ -d {home} ] || mkdir -p {home}"]
-    for source, body, (tabs, name) in zip(sources, bodies, marks, strict=True):
-        place = _word(posixpath.join(target, name) if folder else target)
-        lines = [line.lstrip("\t") for line in body] if tabs else body
-        literal = "'" in source or '"' in source
-        shown = (
-            lines if literal else [re.sub(r"`|\$\(", r"\\\g<0>", line) for line in lines]
-        )  # these are the shell's alone
-        mark = f"'{name}'" if literal else name
-        steps += [f"cat <<{mark} > {place}", *shown, name]
-        steps += [f"{program} {value[1]} {place}" for program in ("chown", "chmod") if (value := _flag(flags, program))]
-    script = "set -e\n" + "".join(f"{step}\n" for step in steps)
-    made = [f"RUN {json.dumps([*_SHELL, script], ensure_ascii=False)}"]
-    return ["USER 0", *made, f"USER {stage.user}"] if stage.user else made
+    script = ["set -e", f"[ -d {home} ] || mkdir -p {home}"]
+    for source, document in zip(sources, step.documents, strict=True):
+        place = _word(posixpath.join(target, document.name) if folder else target)
+        if "'" in source or '"' in source:
+            script += [f"cat <<'{document.name}' > {place}", *document.content, document.name]
+        else:  # commands in it are the shell's alone
+            shown = (re.sub(r"`|\$\(", r"\\\g<0>", line) for line in document.content)
+            script += [f"cat <<{document.name} > {place}", *shown, document.name]
+        for program in ("chown", "chmod"):
+            script += [f"{program} {value} {place}" for value in re.findall(rf"--{program}=([\w:.+=-]+)", flags)[:1]]
+    words = [*_SHELL, "".join(f"{line}\n" for line in script)]
+    made = f"RUN {json.dumps(words, ensure_ascii=False)}"
+    return ["USER 0", made, f"USER {user}"] if user else [made]
 
 
-def _flag(flags: str, name: str) -> re.Match[str] | None:
-    return re.search(rf"--{name}=([\w:.+=-]+)", flags)
+def _parts(step: Instruction) -> tuple[str, str]:
+    """An instruction's flags, and the rest."""
+    match = _FLAGS.match(step.text)
+    return (match[1], step.text[match.end() :].strip()) if match else ("", "")
 
 
 def _word(path: str) -> str:
@@ -329,10 +360,10 @@ def _word(path: str) -> str:
 
 def _array(text: str) -> list[str]:
     try:
-        found = json.loads(text)
+        words = json.loads(text)
     except ValueError:
         return []
-    return [str(each) for each in found] if isinstance(found, list) else []
+    return [str(word) for word in words] if isinstance(words, list) else []
 
 
 # Parse a Dockerfile as BuildKit does: directives, comments, continued lines, heredocs, and each character's position.
@@ -349,7 +380,20 @@ _DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(.+?)\s*$", re.IGNOREC
 _HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
 _MAY_HAVE_HEREDOCS = re.compile(r"(?:ONBUILD\s+)?(?:RUN|COPY|ADD)\s", re.IGNORECASE)
 _WORDS = re.compile(r"(?:\s|\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|[^\s'\"\\])*\\?", re.DOTALL)
-_WORD = re.compile(r"(?:\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|[^\s'\"\\])+", re.DOTALL)
+_SHELL_WORD = re.compile(r"(?:\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|[^\s'\"\\])+", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Heredoc:
+    """A heredoc of an instruction: the name that ends it, its lines, and whether tabs before them do not count (``<<-``)."""
+
+    name: str
+    lines: tuple[str, ...]
+    tabs: bool
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        return tuple(line.lstrip("\t") for line in self.lines) if self.tabs else self.lines
 
 
 @dataclass(frozen=True)
@@ -362,10 +406,14 @@ class Instruction:
     line: int
     text: str
     unended: str | None = None
-    body: str = field(default="", repr=False)
-    """The lines of its heredocs."""
+    documents: tuple[Heredoc, ...] = field(default=(), repr=False)
     pieces: tuple[tuple[int, int], ...] = field(default=(), repr=False)
     """Where the parts of ``text`` begin: in it, and in the file."""
+
+    @property
+    def body(self) -> str:
+        """The lines of its heredocs."""
+        return "\n".join(line for document in self.documents for line in document.lines)
 
     @property
     def word(self) -> str:
@@ -380,13 +428,9 @@ class Instruction:
 
 def directives(text: str) -> dict[int, tuple[str, str]]:
     """The parser directives by line, from 0: name and value. They come first, or are comments."""
-    found: dict[int, tuple[str, str]] = {}
-    for number, line in enumerate(text.split("\n")):
-        match = _DIRECTIVE.match(line.strip())
-        if match is None:
-            break
-        found[number] = (match[1].lower(), match[2])
-    return found
+    matches = (_DIRECTIVE.match(line.strip()) for line in text.split("\n"))
+    first = itertools.takewhile(lambda match: match is not None, matches)
+    return {number: (match[1].lower(), match[2]) for number, match in enumerate(first) if match}
 
 
 @functools.lru_cache(maxsize=16)
@@ -407,17 +451,16 @@ def _taken_apart(text: str) -> Iterator[Instruction]:
             pieces.append((len(whole), part.start))
             whole += part.text
         if whole.strip():
-            unended, body = _pass_bodies(whole, lines)
-            yield Instruction(first.number, whole, unended, body, tuple(pieces))
+            yield _with_documents(Instruction(first.number, whole, pieces=tuple(pieces)), lines)
 
 
 def arguments(instruction: str) -> dict[str, str | None]:
     """What an ARG declares: names, with their default or None."""
-    said = " ".join(instruction.split(None, 1)[1:])
+    declared = " ".join(instruction.split(None, 1)[1:])
     try:
-        words = shlex.split(said)
+        words = shlex.split(declared)
     except ValueError:  # an open quote: BuildKit says so
-        words = said.split()
+        words = declared.split()
     parts = [word.partition("=") for word in words]
     return {name: value if equals else None for name, equals, value in parts}
 
@@ -451,20 +494,22 @@ def _line_parts(first: _Line, lines: Iterator[_Line], continued: re.Pattern[str]
     while line is not None:
         mark = continued.search(line.text)
         yield replace(line, text=line.text[: mark.start()]) if mark else line
-        line = next((each for each in lines if not _says_nothing(each.text)), None) if mark else None
+        line = next((after for after in lines if not _says_nothing(after.text)), None) if mark else None
 
 
-def _pass_bodies(instruction: str, lines: Iterator[_Line]) -> tuple[str | None, str]:
-    """Pass over the bodies of an instruction's heredocs. The name of one that does not end, and the bodies' lines."""
-    found: list[str] = []
-    for tabs, name in heredocs(instruction):
+def _with_documents(instruction: Instruction, lines: Iterator[_Line]) -> Instruction:
+    """Take the lines of its heredocs; ``unended`` where one does not end."""
+    documents: list[Heredoc] = []
+    for tabs, name in heredocs(instruction.text):
+        body: list[str] = []
         for line in lines:
             if (line.text.lstrip("\t") if tabs else line.text) == name:
                 break
-            found.append(line.text)
+            body.append(line.text)
         else:
-            return name, "\n".join(found)
-    return None, "\n".join(found)
+            return replace(instruction, unended=name, documents=(*documents, Heredoc(name, tuple(body), tabs)))
+        documents.append(Heredoc(name, tuple(body), tabs))
+    return replace(instruction, documents=tuple(documents))
 
 
 def heredocs(instruction: str) -> list[tuple[bool, str]]:
@@ -474,6 +519,6 @@ def heredocs(instruction: str) -> list[tuple[bool, str]]:
     """
     if "<<" not in instruction or not _MAY_HAVE_HEREDOCS.match(instruction) or not _WORDS.fullmatch(instruction):
         return []
-    found = (_HEREDOC.fullmatch(word) for word in _WORD.findall(instruction))
-    named = [(bool(match[1]), shlex.split(match[2])) for match in found if match]
+    matches = (_HEREDOC.fullmatch(word) for word in _SHELL_WORD.findall(instruction))
+    named = [(bool(match[1]), shlex.split(match[2])) for match in matches if match]
     return [(tabs, names[0]) for tabs, names in named if len(names) == 1]

@@ -14,7 +14,9 @@ from deadweight._errors import CommandError, MissingError
 from deadweight.builders import protocol, table
 from deadweight.builders.dockerfile import builder, buildkit
 from deadweight.builders.protocol import Site
+from deadweight.builders.shared import archive
 from deadweight.engine.images import Identity
+from deadweight.engine.options import RunOptions
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
 from deadweight.records.built_image import Base
@@ -28,7 +30,10 @@ from tests.support.small_images import forget_images
 from tests.support.small_project import write_suite
 
 GO_BASE = "golang:1.21.3-bookworm"
-SIMPLE = "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nUSER 65532\n"
+BASED = "ARG BASE\nFROM ${BASE}\n"
+SIMPLE = f"{BASED}COPY hello /hello\nUSER 65532\n"
+PLAIN = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n"
+SUITE = f"{PLAIN}    bases: {{BASE: tools}}\n"
 
 
 @pytest.fixture
@@ -36,14 +41,15 @@ def project(tmp_path, engine, tools_image):
     base = Base("tools", tools_image, None, stand_in=True)
     made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
     made.write({"hello": "hello\n", "Dockerfile": SIMPLE})
-    made.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n")
+    made.suite(SUITE)
     yield made
     forget_images(engine, "deadweight/small/")
 
 
 def content(engine, built, path):
     """A file of an image."""
-    with engine.start(built.reference, _nothing()) as container:
+    options = RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
+    with engine.start(built.reference, options) as container:
         return container.exec(["/usr/bin/cat", path]).output.decode()
 
 
@@ -51,12 +57,6 @@ def told(archive):
     """What the history in an image's archive says."""
     with open_archive(archive) as opened:
         return "\n".join(step.instruction for step in opened.image.config.history)
-
-
-def _nothing():
-    from deadweight.engine.options import RunOptions
-
-    return RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
 
 
 def test_the_image_is_in_the_engine_and_is_told_true(project, engine, tools_image):
@@ -131,30 +131,18 @@ def test_the_archive_is_made_when_first_asked_for(project, engine):
 
 
 def test_our_state_folder_is_never_in_the_context(project):
-    project.write(
-        {
-            ".deadweight/x": "large",
-            "services/one/.deadweight/keys/x": "secret",
-            ".dockerignore": "services\n!services/**\n!services/one/.deadweight\n",
-            "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY . /c\n"
-            "RUN test ! -e /c/.deadweight && test ! -e /c/services/one/.deadweight && test ! -e /c/deadweight.yaml\n",
-        }
-    )
-    project.build("v")
+    paths = (".deadweight", "services/one/.deadweight", "deadweight.yaml")
+    absent = " && ".join(f"test ! -e /c/{path}" for path in paths)
+    project.write({".deadweight/x": "large", "services/one/.deadweight/keys/x": "secret"})
+    project.write({".dockerignore": "services\n!services/**\n!services/one/.deadweight\n"})
+    project.write({"Dockerfile": f"{BASED}COPY . /c\nRUN {absent}\n"}).build("v")
     assert (project.root / "Dockerfile").read_text().startswith("ARG BASE")
     assert not (project.root / "Dockerfile.dockerignore").exists()
 
 
 def test_the_users_ignore_files_hold(project, engine):
-    project.write(
-        {
-            "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY . /c\nRUN test ! -e /c/hello && test -e /c/kept\n",
-            "kept": "x",
-            ".dockerignore": "kept\n",
-            "Dockerfile.dockerignore": "# a comment\nhello\n",
-        }
-    )
-    project.build("v")
+    project.write({"Dockerfile": f"{BASED}COPY . /c\nRUN test ! -e /c/hello && test -e /c/kept\n", "kept": "x"})
+    project.write({".dockerignore": "kept\n", "Dockerfile.dockerignore": "# a comment\nhello\n"}).build("v")
     (step,) = project.steps("v")
     assert step.inputs.ignore[0] == "hello"
     assert "kept" not in step.inputs.ignore
@@ -162,17 +150,9 @@ def test_the_users_ignore_files_hold(project, engine):
 
 @pytest.mark.slow
 def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project, engine):
-    project.write(
-        {
-            "token": "first-secret-value\n",
-            "Dockerfile": "ARG BASE\nFROM ${BASE}\n"
-            "RUN --mount=type=secret,id=token read x < /run/secrets/token; echo ${#x} > /length\n",
-        }
-    )
-    project.suite(
-        "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n    secrets: {token: token}\n"
-    )
-    project.write({".dockerignore": "token\n"})
+    run = "RUN --mount=type=secret,id=token read x < /run/secrets/token; echo ${#x} > /length\n"
+    project.write({"token": "first-secret-value\n", ".dockerignore": "token\n", "Dockerfile": f"{BASED}{run}"})
+    project.suite(f"{SUITE}    secrets: {{token: token}}\n")
     first = project.build("v")
     assert content(engine, first, "/length") == "18\n"
     assert project.build("v").config_digest == first.config_digest
@@ -186,100 +166,61 @@ def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project, engin
     assert b"second-secret" not in kept
 
 
-def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(project, engine, monkeypatch):
+@pytest.fixture
+def machine(project, engine, monkeypatch):
+    """A project on a machine that reaches the network in its own way."""
     monkeypatch.setenv("DOCKER_HOST", engine.host)
-    proxy = "http://user:pass-word-77@127.0.0.1:9"
-    bundle = project.root / "ca.pem"
-    bundle.write_text("-----the bundle-----\n")
-    project.source.build_environment = BuildEnvironment({"HTTP_PROXY": proxy, "GOPROXY": proxy}, bundle)
-    project.write(
-        {
-            "Dockerfile": "ARG BASE\nFROM ${BASE}\n"
-            "RUN --mount=type=secret,id=GOPROXY --mount=type=secret,id=ca_bundle read x < /run/secrets/GOPROXY; "
-            "read y < /run/secrets/ca_bundle; echo ${#HTTP_PROXY} ${#x} $y > /told\n",
-            ".dockerignore": "ca.pem\n",
-        }
-    )
-    built = project.build("v")
-    size = len(proxy)
-    assert content(engine, built, "/told") == f"{size} {size} -----the bundle-----\n"
-    history = told(project.archive("v", built))
-    assert "pass-word-77" not in history
-    assert b"pass-word-77" not in project.everything()
+    project.write({"ca.pem": "-----the bundle-----\n", ".dockerignore": "ca.pem\n"})
+    variables = dict.fromkeys(("HTTP_PROXY", "GOPROXY"), PROXY)
+    project.source.build_environment = BuildEnvironment(variables, project.root / "ca.pem")
+    return project
 
 
-def test_an_unchanged_dockerfile_reaches_what_this_machine_reaches_and_no_layer_tells(project, engine, monkeypatch):
+PROXY = "http://u:pass-word-78@127.0.0.1:9/it's"
+READS = """RUN --mount=type=secret,id=GOPROXY --mount=type=secret,id=ca_bundle read x < /run/secrets/GOPROXY; \\
+  read y < /run/secrets/ca_bundle; echo ${#HTTP_PROXY} ${#x} $y > /told
+"""
+
+
+def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(machine, engine):
+    built = machine.write({"Dockerfile": BASED + READS}).build("v")
+    assert content(engine, built, "/told") == f"{len(PROXY)} {len(PROXY)} -----the bundle-----\n"
+    assert "pass-word-78" not in told(machine.archive("v", built))
+    assert b"pass-word-78" not in machine.everything()
+
+
+UNCHANGED = """ARG BASE
+FROM ${BASE} AS build
+USER 65532
+WORKDIR /tmp
+RUN : go mod download; read y < "$SSL_CERT_FILE"; echo ${#GOPROXY} $y > told
+RUN echo ${#GOPROXY} > nothing
+FROM ${BASE}
+COPY --from=build /tmp/told /tmp/nothing /
+"""
+
+
+def test_an_unchanged_dockerfile_reaches_what_this_machine_reaches_and_no_layer_tells(machine, engine):
     """The tools' image knows no ``go``: what counts is which variables and files its instruction has."""
-    monkeypatch.setenv("DOCKER_HOST", engine.host)
-    bundle = project.root / "ca.pem"
-    bundle.write_text("-----the bundle-----\n")
-    project.source.build_environment = BuildEnvironment({"GOPROXY": "http://u:pass-word-78@127.0.0.1:9/it's"}, bundle)
-    project.write(
-        {
-            "Dockerfile": "ARG BASE\nFROM ${BASE} AS build\nUSER 65532\nWORKDIR /tmp\n"
-            'RUN : go mod download; read y < "$SSL_CERT_FILE"; echo ${#GOPROXY} $y > told\n'
-            "RUN echo ${#GOPROXY} > nothing\n"
-            "FROM ${BASE}\nCOPY --from=build /tmp/told /tmp/nothing /\n",
-            ".dockerignore": "ca.pem\n",
-        }
-    )
-    before = (project.root / "Dockerfile").read_text()
-    built = project.build("v")
-    assert content(engine, built, "/told") == "38 -----the bundle-----\n"
+    built = machine.write({"Dockerfile": UNCHANGED}).build("v")
+    assert content(engine, built, "/told") == f"{len(PROXY)} -----the bundle-----\n"
     assert content(engine, built, "/nothing") == "0\n"
-    assert (project.root / "Dockerfile").read_text() == before
-    history = told(project.archive("v", built))
-    assert "secret" not in history
-    assert b"pass-word-78" not in project.everything()
+    assert (machine.root / "Dockerfile").read_text() == UNCHANGED
+    assert "secret" not in told(machine.archive("v", built))
+    assert b"pass-word-78" not in machine.everything()
 
 
 def test_an_instruction_that_lacks_what_this_machine_has_is_told_with_its_line(project, monkeypatch):
-    from deadweight.builders.dockerfile import buildkit
-
     monkeypatch.setattr(buildkit, "gives_variables", lambda: False)
     project.source.build_environment = BuildEnvironment({"GOPROXY": "http://127.0.0.1:9"})
-    project.write(
-        {
-            "Dockerfile": "ARG BASE\nFROM ${BASE}\n"
-            "RUN : go build; echo 'dial tcp: lookup proxy.example.com: no such host' >&2; exit 1\n"
-        }
-    )
+    run = "RUN : go build; echo 'dial tcp: lookup proxy.example.com: no such host' >&2; exit 1\n"
+    project.write({"Dockerfile": BASED + run})
     with pytest.raises(CommandError) as caught:
         project.build("v")
     said = str(caught.value)
     assert "(Dockerfile:3: RUN : go build" in said
     assert codes(caught.value.hint) == ["dockerfile.secrets_lacked"]
     assert "RUN --mount=type=secret,id=GOPROXY" in said
-
-
-def test_a_failing_instruction_is_told_in_its_own_words(project):
-    project.write({"Dockerfile": "ARG BASE\nFROM ${BASE}\nRUN echo the real reason >&2; exit 7\n"})
-    with pytest.raises(CommandError) as caught:
-        project.build("v")
-    said = str(caught.value)
-    assert (caught.value.code, caught.value.fields["what"]) == ("builders.tool_failed", "v")
-    assert "RUN failed with exit code 7 (Dockerfile:3: RUN echo the real" in said
-    assert "the real reason" in said
-    assert str(project.site.state.log("v")) in said
-    assert not list(project.site.state.image("v").glob(".work-*"))
-
-
-MAVEN_WITHOUT_NETWORK = """\
-\x1b[0m[ERROR] Plugin a:b:1 could not be resolved: Could not transfer artifact a:b:pom:1 from/to central: x -> [Help 1]
-[ERROR]
-[ERROR] To see the full stack trace of the errors, re-run Maven with the -e switch.
-[ERROR] Re-run Maven using the -X switch to enable full debug logging.
-"""
-
-
-def test_maven_in_an_instruction_is_told_without_its_chatter(project):
-    project.write({"hello": MAVEN_WITHOUT_NETWORK, "Dockerfile": f"{SIMPLE}RUN cat /hello; exit 1\n"})
-    with pytest.raises(CommandError) as caught:
-        project.build("v")
-    said = str(caught.value)
-    assert "| Plugin a:b:1 could not be resolved: Could not transfer artifact a:b:pom:1 from/to central: x\n" in said
-    assert "switch" not in said
-    assert "v: a build step cannot reach the network" in said
 
 
 def test_a_base_that_does_not_exist(project):
@@ -293,7 +234,7 @@ def test_a_base_that_does_not_exist(project):
 def test_a_plain_from_line_is_resolved_too_and_the_users_file_is_left_alone(project):
     text = "# syntax=docker/dockerfile:1\nFROM tools AS first\nRUN true\nFROM first\nCOPY --from=tools /bin/sh /again\n"
     project.write({"Dockerfile": text})
-    project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n")
+    project.suite(PLAIN)
     built = project.build("v")
     assert built.base == project.source.bases["tools"]
     assert (project.root / "Dockerfile").read_text() == text
@@ -301,46 +242,32 @@ def test_a_plain_from_line_is_resolved_too_and_the_users_file_is_left_alone(proj
 
 
 SAMPLES = Path(__file__).with_name("samples")
-WILD = (SAMPLES / "wild.Dockerfile").read_text()
+WILD, NEWER = (SAMPLES.joinpath(f"{name}.Dockerfile").read_text() for name in ("wild", "newer"))
 
 
 def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
     """As BuildKit reads it: continued names, comments between, what only looks like a heredoc (engine 20.10 knows none)."""
-    project.write({"Dockerfile": WILD})
-    project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    target: final\n")
-    built = project.build("v")
+    built = project.write({"Dockerfile": WILD}).suite(f"{PLAIN}    target: final\n").build("v")
     assert built.base == project.source.bases["tools"]
     assert content(engine, built, "/four") == "4\n"
-
-
-NEWER = (SAMPLES / "newer.Dockerfile").read_text()
 
 
 @pytest.mark.slow
 def test_what_an_older_engine_does_not_know_is_said_in_words_that_it_knows(project, engine):
     """The same files come of it with every engine; those before 23 know no heredocs."""
-    project.write({"Dockerfile": NEWER})
-    project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n")
-    built = project.build("v")
+    built = project.write({"Dockerfile": NEWER}).suite(PLAIN).build("v")
     assert content(engine, built, "/all") == "for you\nplain $WHO\nhello\nof you `x`\n"
     assert (project.root / "Dockerfile").read_text() == NEWER
 
 
-def test_dockerfile_variants_of_one_source_follow_the_first(project):
-    lines = "    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n"
-    project.suite(f"  v:\n{lines}  other:\n{lines}")
-    assert project.steps("v")[0].behind == ()
-    assert project.steps("other")[0].behind == ("image:v",)
-
-
-def test_what_init_wrote_is_built_beside_the_own_dockerfile(project):
+def test_variants_of_one_source_follow_the_first_and_what_init_wrote_the_first_of_its_own(project):
     own, made = (
-        f"    builder: dockerfile\n    dockerfile: {name}\n    bases: {{BASE: tools}}\n"
-        for name in ("Dockerfile", "made")
+        f"{{builder: dockerfile, dockerfile: {name}, bases: {{BASE: tools}}}}" for name in ("Dockerfile", "made")
     )
     project.write({"made": f"{protocol.DOCKERFILE}\nARG BASE=tools\nFROM ${{BASE}}\n"})
-    project.suite(f"  v:\n{own}  w:\n{made}  x:\n{made}")
-    assert [project.steps(name)[0].behind for name in ("v", "w", "x")] == [(), (), ("image:w",)]
+    project.suite(f"  v: {own}\n  w: {made}\n  x: {made}\n  y: {own}")
+    behind = {name: project.steps(name)[0].behind for name in "vwxy"}
+    assert behind == {"v": (), "w": (), "x": ("image:w",), "y": ("image:v",)}
 
 
 BUILD_FILES = {file.name: file.read_text() for file in (ROOT / "build").glob("*.Dockerfile")}
@@ -353,16 +280,10 @@ def compile_part(text):
 
 
 def test_our_dockerfiles_share_their_compile_instructions():
-    names = {
-        "all-in-one",
-        "multi-stage-alpine",
-        "multi-stage-chainguard",
-        "multi-stage-distroless",
-        "multi-stage-ubuntu",
-    }
-    texts = {name: BUILD_FILES[f"{name}.Dockerfile"] for name in names}
-    assert len({compile_part(text) for text in texts.values()}) == 1
-    for text in texts.values():
+    names = ["all-in-one", *(f"multi-stage-{name}" for name in ("alpine", "chainguard", "distroless", "ubuntu"))]
+    texts = [BUILD_FILES[f"{name}.Dockerfile"] for name in names]
+    assert len(set(map(compile_part, texts))) == 1
+    for text in texts:
         assert "USER 65532:65532\n" in text
         assert 'ENTRYPOINT ["/' in text
         assert "EXPOSE 8080\n" in text
@@ -376,15 +297,9 @@ class TestCompiling:
     @pytest.fixture
     def go_project(self, project, local_source):
         project.source.bases = {**project.source.bases, GO_BASE: local_source.base(GO_BASE)}
-        lines = (
-            "    builder: dockerfile\n    source: app\n    dockerfile: {file}\n    bases: {{GO_BASE: '"
-            + GO_BASE
-            + "'{base}}}\n"
-        )
-        project.suite(
-            "  v:\n" + lines.format(file="all-in-one.Dockerfile", base="")
-            + "  other:\n" + lines.format(file="multi-stage-alpine.Dockerfile", base=", BASE: tools")
-        )  # fmt: skip
+        line = "  {}: {{builder: dockerfile, source: app, dockerfile: {}.Dockerfile, bases: {{GO_BASE: '{}'{}}}}}\n"
+        files = {"v": ("all-in-one", GO_BASE, ""), "other": ("multi-stage-alpine", GO_BASE, ", BASE: tools")}
+        project.suite("".join(line.format(name, *words) for name, words in files.items()))
         project.write({"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", **BUILD_FILES})
         return project
 
@@ -399,10 +314,8 @@ class TestCompiling:
     def test_builds_side_by_side_compile_once(self, go_project, engine, tmp_path):
         """The compile leaves a number of which there is no second: both images have the same one if it ran once for both."""
         compiling = "-o /usr/local/bin/vulnerable-awk-playground ."
-        files = {
-            name: text.replace(compiling, f"{compiling} \\\n    && cat /proc/sys/kernel/random/uuid > /number")
-            for name, text in BUILD_FILES.items()
-        }
+        numbered = f"{compiling} \\\n    && cat /proc/sys/kernel/random/uuid > /number"
+        files = {name: text.replace(compiling, numbered) for name, text in BUILD_FILES.items()}
         files["multi-stage-alpine.Dockerfile"] += "COPY --from=build /number /number\n"
         # text that no cache has seen
         go_project.write({**files, "app/main.go": f'package main\n\nfunc main() {{ println("{tmp_path}") }}\n'})
@@ -418,10 +331,8 @@ def test_where_the_engine_does_not_say_what_its_id_is_of_the_archive_tells(tmp_p
     """As Docker 26 with containerd's store: of an image with attestations its id is that of the index."""
     held = SimpleNamespace(config_digest="sha256:c", manifest_digest="sha256:m")
     monkeypatch.setattr(buildkit, "identity", lambda *_: Identity(engine_id, None))
-    monkeypatch.setattr(builder, "image_in", lambda _: held)
-    suite = write_suite(
-        tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
-    )
+    monkeypatch.setattr(archive, "image_in", lambda _: held)
+    suite = write_suite(tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile}\n")
     engine: Any = SimpleNamespace(images=SimpleNamespace(save=lambda *_: None))
     site = Site(suite, State(tmp_path), source=None, engine=lambda: engine)
     found = builder.DockerfileBuilder()._identity(site, suite.variants[0], "demo/v:latest", engine_id)
@@ -439,14 +350,13 @@ def counted(tmp_path, engine, tools_image):
     base = Base("tools", tools_image, None, stand_in=True)
     made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
     made.write({"app/src/main.go": f"// {uuid.uuid4().hex}\n"})
-    suite = ""
-    for name in VARIANTS:
-        made.write({f"{name}.Dockerfile": f"{compiled}FROM ${{BASE}}\nCOPY --from=build /src /{name}\n"})
-    made.write({"count.Dockerfile": f"ARG BASE\nFROM ${{BASE}}\nRUN {mount} cat /count/runs && false\n"})
-    for name in (*VARIANTS, "count"):
-        suite += f"  {name}:\n    builder: dockerfile\n    dockerfile: {name}.Dockerfile\n    source: app\n"
-        suite += "    bases: {BASE: tools}\n"
-    made.suite(suite, name="once")  # its own: other files remove what is called small
+    made.write(
+        {f"{name}.Dockerfile": f"{compiled}FROM ${{BASE}}\nCOPY --from=build /src /{name}\n" for name in VARIANTS}
+    )
+    made.write({"count.Dockerfile": f"{BASED}RUN {mount} cat /count/runs && false\n"})
+    line = "  {0}: {{builder: dockerfile, dockerfile: {0}.Dockerfile, source: app, bases: {{BASE: tools}}}}"
+    # a name of its own: other files remove what is called small
+    made.suite("\n".join(line.format(name) for name in (*VARIANTS, "count")), name="once")
     yield made
     forget_images(engine, "deadweight/once/")
 

@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
 from deadweight._errors import ConfigError
-from deadweight.builders.dockerfile import buildkit, podman
+from deadweight._run import run
+from deadweight.builders.dockerfile import buildkit
 from deadweight.builders.dockerfile.builder import DockerfileBuilder
-from deadweight.builders.dockerfile.podman import Store, Translated, refuse_what_it_cannot
+from deadweight.builders.dockerfile.buildkit import Store, Translated
 from deadweight.builders.protocol import Site
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
@@ -18,7 +20,8 @@ from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
 from deadweight.engine.dialect import ceilings
 from deadweight.records.paths import State
-from tests.support.codes import raises
+from deadweight.sources.adapt_dockerfile import read_dockerfile
+from tests.support.codes import details, raises
 from tests.support.engine_tour import podman as podman_service
 from tests.support.small_images import placed, program
 from tests.support.small_project import write_suite
@@ -26,17 +29,6 @@ from tests.support.tls_engine import cuttable
 
 SUITE = "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
 ENDPOINT = Endpoint("unix:///nowhere.sock", ours=False)
-
-
-def refused(tmp_path, monkeypatch, text: str, buildah: str = "1.28.2") -> ConfigError | None:
-    monkeypatch.setattr(podman, "store_of", lambda _endpoint: Store("", (), buildah, here=True))
-    file = tmp_path / "Dockerfile"
-    file.write_text(f"FROM scratch\n{text}\n")
-    try:
-        refuse_what_it_cannot(file, ENDPOINT)
-    except ConfigError as error:
-        return error
-    return None
 
 
 @pytest.mark.parametrize(
@@ -47,29 +39,26 @@ def refused(tmp_path, monkeypatch, text: str, buildah: str = "1.28.2") -> Config
         ("COPY --chown=1:1 --exclude=b a /a", "COPY --exclude"),
         ("ADD --checksum=sha256:0 a /a", "ADD --checksum"),
         ("RUN --mount=type=cache,target=/c --network=none true", "RUN --network"),
+        ("RUN --mount=type=secret,id=a --mount=type=cache,target=/c true", None),
+        ("COPY --chmod=755 a /a", None),
+        ("RUN <<EOF\necho\nEOF", None),
+        ("COPY <<'EOF' /x\ny\nEOF", None),
+        ("COPY --link a /a", None),
+        ("RUN echo --network 1 << 2", None),
     ],
 )
 def test_what_an_old_podman_cannot_do_is_told_with_its_line_before_the_build(tmp_path, monkeypatch, text, what):
-    error = refused(tmp_path, monkeypatch, text)
-    assert (error.line, error.code) == (2, "dockerfile.podman_too_old")
-    assert error.fields["version"] == "1.28.2"
-    assert what in str(error.fields["feature"])
-    assert refused(tmp_path, monkeypatch, text, buildah="1.39.0") is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "RUN --mount=type=secret,id=a --mount=type=cache,target=/c true",
-        "COPY --chmod=755 a /a",
-        "RUN <<EOF\necho\nEOF",
-        "COPY <<'EOF' /x\ny\nEOF",
-        "COPY --link a /a",
-        "RUN echo --network 1 << 2",
-    ],
-)
-def test_what_it_can_do_is_not_refused(tmp_path, monkeypatch, text):
-    assert refused(tmp_path, monkeypatch, text) is None
+    (tmp_path / "Dockerfile").write_text(f"FROM scratch\n{text}\n")
+    dockerfile = read_dockerfile(tmp_path / "Dockerfile")
+    monkeypatch.setattr(buildkit, "store_of", lambda _: Store("", (), "1.28.2", here=True))
+    if what is None:
+        buildkit.refuse_what_it_cannot(dockerfile, ENDPOINT)
+    else:
+        with raises(ConfigError, "dockerfile.podman_too_old", version="1.28.2", feature=what) as caught:
+            buildkit.refuse_what_it_cannot(dockerfile, ENDPOINT)
+        assert details(caught.value).line == 2
+    monkeypatch.setattr(buildkit, "store_of", lambda _: Store("", (), "1.39.0", here=True))
+    buildkit.refuse_what_it_cannot(dockerfile, ENDPOINT)
 
 
 def test_its_lines_are_told_as_buildkit_tells_them():
@@ -96,7 +85,7 @@ def test_its_lines_are_told_as_buildkit_tells_them():
 
 
 def test_dockerfiles_are_refused_where_podman_keeps_its_images_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(podman, "store_of", lambda _endpoint: Store("", (), "1.39.0", here=False))
+    monkeypatch.setattr(buildkit, "store_of", lambda _endpoint: Store("", (), "1.39.0", here=False))
     monkeypatch.setattr(buildkit, "running_podman", lambda: ENDPOINT)
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
     suite = write_suite(tmp_path, SUITE)
@@ -111,9 +100,9 @@ def test_the_store_of_another_user_is_left_alone(tmp_path, monkeypatch):
     host = {"cgroupManager": "cgroupfs", "buildahVersion": "1.28.0"}
     told = {"host": host, "store": {"graphRoot": str(tmp_path), "runRoot": "/run/x", "graphDriverName": "overlay"}}
     monkeypatch.setattr(api, "podman_info", lambda *_: told)
-    assert podman.store_of(ENDPOINT).here
+    assert buildkit.store_of(ENDPOINT).here
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
-    assert not podman.store_of(ENDPOINT).here
+    assert not buildkit.store_of(ENDPOINT).here
 
 
 @pytest.mark.slow
@@ -122,18 +111,20 @@ def test_the_store_of_another_user_is_left_alone(tmp_path, monkeypatch):
 def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or_not(tmp_path, named):
     """The store remembers it, and refuses whoever says otherwise."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    ignore = tmp_path / "ignore"
-    ignore.write_text("")
     with podman_service(tmp_path, {}, named) as host:
-        endpoint = Endpoint(host, ours=False)
-        lines: list[str] = []
-        podman.build(
-            endpoint, ["--file", tmp_path / "Dockerfile", "--tag", "deadweight-tests/podman:1", tmp_path],
-            ignore=ignore, cwd=tmp_path, env={}, log=tmp_path / "log", on_line=lines.append, redact=(),
-        )  # fmt: skip
-        with Engine.connect(endpoint) as engine:
+        lines = build(Endpoint(host, ours=False), tmp_path, "deadweight-tests/podman:1")
+        with Engine.connect(Endpoint(host, ours=False)) as engine:
             assert engine.has("deadweight-tests/podman:1")
     assert "#1 [1/2] FROM scratch" in lines
+
+
+def build(endpoint: Endpoint, folder: Path, name: str) -> list[str]:
+    """What a real build of a folder tells, as BuildKit tells it."""
+    lines: list[str] = []
+    (folder / "ignore").write_text("")
+    words = ["--file", folder / "Dockerfile", "--tag", name, folder]
+    run(buildkit.podman_call(endpoint, words, folder / "ignore"), on_line=Translated(lines.append))
+    return lines
 
 
 @pytest.mark.slow
@@ -144,14 +135,9 @@ def test_a_step_has_no_higher_limit_than_the_service_can_set(tmp_path):
     (files / "Dockerfile").write_text(
         'FROM scratch\nCOPY . /\nRUN echo "files $(ulimit -Hn), processes $(ulimit -Hp)"\n'
     )
-    (tmp_path / "ignore").write_text("")
     with podman_service(tmp_path, {}) as host:
         most = ceilings(host)
-        lines: list[str] = []
-        podman.build(
-            Endpoint(host, ours=False), ["--file", files / "Dockerfile", "--tag", "deadweight-tests/limits:1", files],
-            ignore=tmp_path / "ignore", cwd=tmp_path, env={}, log=tmp_path / "log", on_line=lines.append, redact=(),
-        )  # fmt: skip
+        lines = build(Endpoint(host, ours=False), files, "deadweight-tests/limits:1")
     assert f"#3 0.0 files {most['nofile']}, processes {most['nproc']}" in lines
 
 
@@ -164,7 +150,7 @@ def test_a_client_of_podman_sends_more_than_the_context(tmp_path):
     context.mkdir()
     (context / "kept").write_text("x")
     with podman_service(tmp_path, {}) as socket, cuttable(socket.removeprefix("unix://")) as (host, _):
-        assert podman.elsewhere(Endpoint(host, ours=False))
+        assert not buildkit.store_of(Endpoint(host, ours=False)).here
         words = ["--file", tmp_path / "Dockerfile", "--tag", "deadweight-tests/far:1", context]
         subprocess.run(
             ["podman", "--remote", "--url", host, "build", *words], check=True, capture_output=True, timeout=60

@@ -1,13 +1,11 @@
 """Jib, for real: Maven, no engine, a base from the local source. The first run on a machine fills Maven's local repository."""
 
+import contextlib
 import os
 import pwd
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +13,13 @@ import pytest
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError
 from deadweight.builders.jib import resident_maven
-from deadweight.builders.jib.pom import read_poms
-from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
+from deadweight.builders.jib.projects import Maven
+from deadweight.builders.table import builder
+from deadweight.records.built_image import Base
+from deadweight.records.paths import State
+from deadweight.sources.network import maven_settings, trust_store
 from deadweight.sources.protocol import BuildEnvironment
+from deadweight.sources.settings import load
 from deadweight.toolchain.find import find
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.contents import entrypoint as _main_class
@@ -29,7 +31,6 @@ from tests.support.builder_site import GivenSource, Project
 from tests.support.certificates import on_loopback
 from tests.support.codes import raises
 from tests.support.http_servers import files, served
-from tests.support.invoking import TASKS
 from tests.support.java_projects import (
     DONOR,
     JUNIT,
@@ -46,7 +47,7 @@ from tests.support.java_projects import (
     proxy,
     registry,
 )
-from tests.support.trees import shell_script, zipped
+from tests.support.trees import zipped
 
 pytestmark = pytest.mark.tools
 
@@ -91,34 +92,11 @@ def layers(archive: Path) -> dict[str, str]:
 
 
 def test_layers_are_split_by_what_changes_together(demo):
-    project, _ = demo
-    kinds = list(layers(project.root / "before.tar"))
-    assert kinds[0] == "base 0"
-    assert kinds[1:] == ["dependencies", "resources", "classes", "jvm arg files", "extra files"]
-
-
-def test_a_change_of_one_class_changes_the_class_layer_alone(demo):
+    """A change of one class changes the layer of classes alone."""
     project, images = demo
     before, after = layers(project.root / "before.tar"), layers(project.archive("v", images[1]))
+    assert [*before] == ["base 0", "dependencies", "resources", "classes", "jvm arg files", "extra files"]
     assert {kind for kind in before if before[kind] != after[kind]} == {"classes"}
-
-
-def test_a_build_is_there_while_its_archive_is_the_very_one(demo):
-    """As for every builder: what `verify` would refuse does not count as up to date."""
-    project, _ = demo
-    (step,) = project.steps("v")
-    archive, record = (project.site.state.image("v") / name for name in (ARCHIVE_FILE, BUILT_FILE))
-    whole = archive.read_bytes()
-    assert step.there()
-    archive.write_bytes(whole[: len(whole) // 2])
-    assert not step.there()
-    shutil.copyfile(project.root / "before.tar", archive)
-    assert not step.there()
-    archive.write_bytes(whole)
-    record.rename(record.with_suffix(".away"))
-    assert not step.there()
-    record.with_suffix(".away").rename(record)
-    assert step.there()
 
 
 @pytest.mark.slow
@@ -143,26 +121,10 @@ def test_a_maven_that_stays_makes_the_same_image(demo, monkeypatch):
     assert ended == 1
 
 
-def test_awk_comes_out_of_another_image(demo):
-    project, images = demo
-    content, mode = read_file(project.archive("v", images[1]), "/usr/bin/awk")
-    assert content.startswith(b"\x7fELF")
-    assert mode & 0o777 == 0o755
-
-
-def test_a_folder_keeps_what_is_executable(demo):
+def test_what_the_image_says_and_holds(demo):
     project, images = demo
     archive = project.archive("v", images[1])
-    files = {name: read_file(archive, f"/etc/app/{name}") for name in ("run.sh", "plain.txt")}
-    assert {name: (content, mode & 0o7777) for name, (content, mode) in files.items()} == {
-        "run.sh": (b"#!/bin/sh\n", 0o755),
-        "plain.txt": (b"x\n", 0o644),
-    }
-
-
-def test_what_the_image_says(demo):
-    project, images = demo
-    with open_archive(project.archive("v", images[1])) as opened:
+    with open_archive(archive) as opened:
         config = opened.image.config
     assert "LIST=a,b=c d" in config.env
     assert config.user == "65532:65532"
@@ -170,7 +132,12 @@ def test_what_the_image_says(demo):
     assert config.entrypoint[-1] == "deadweight.playground.Main"
     assert images[1].tool.startswith("jib 3.5.2 (Maven ")
     assert images[1].base.stand_in
+    assert project.steps("v")[0].there()
     assert any(line.startswith("Compiling ") for line in project.said)
+    awk, mode = read_file(archive, "/usr/bin/awk")  # out of another image
+    assert (awk[:4], mode & 0o777) == (b"\x7fELF", 0o755)
+    conf = [read_file(archive, f"/etc/app/{name}") for name in ("run.sh", "plain.txt")]
+    assert [(content, mode & 0o7777) for content, mode in conf] == [(b"#!/bin/sh\n", 0o755), (b"x\n", 0o644)]
 
 
 @pytest.mark.slow
@@ -190,27 +157,17 @@ def _has_class(project, built, name):
 
 
 def test_inputs_are_what_maven_reads(project):
-    from deadweight.plan.fingerprint import Digests
-
-    def fingerprint() -> str:
-        return Digests().of(project.steps("v")[0].inputs, project.root).digest
-
-    before = fingerprint()
+    before = project.inputs().digest
     project.write({"app/target/classes/a/X.class": "x", "app/src/test/java/a/MainTest.java": "x"})
-    assert fingerprint() == before
+    assert project.inputs().digest == before
     project.write({"app/src/main/java/a/target/Y.java": "package a.target;\n"})
-    assert fingerprint() != before
+    assert project.inputs().digest != before
 
 
 @pytest.mark.slow
 def test_a_pom_that_names_jib_keeps_what_it_says(project):
     """Its version too, which is then the one that the result tells of."""
-    jib = plugin(
-        *("jib-maven-plugin", "3.4.4"),
-        group="com.google.cloud.tools",
-        configuration="<container><user>1234</user><labels><a>b</a></labels></container>",
-    )
-    project.write({"app/pom.xml": pom(plugins=jib)})
+    project.write({"app/pom.xml": pom(plugins=jib_plugin("1234", "3.4.4", "<labels><a>b</a></labels>"))})
     built = project.build("v")
     assert built.tool.startswith("jib 3.4.4 (Maven ")
     with open_archive(project.archive("v", built)) as opened:
@@ -218,10 +175,9 @@ def test_a_pom_that_names_jib_keeps_what_it_says(project):
         assert ("a", "b") in opened.image.config.labels
 
 
-def jib_plugin(user: str, version: str = "3.5.2") -> str:
-    ports = "<ports><port>9999</port></ports>"
-    said = f"<container><user>{user}</user>{ports}</container>"
-    return plugin("jib-maven-plugin", version, group="com.google.cloud.tools", configuration=said)
+def jib_plugin(user: str, version: str = "3.5.2", more: str = "<ports><port>9999</port></ports>") -> str:
+    configuration = f"<container><user>{user}</user>{more}</container>"
+    return plugin("jib-maven-plugin", version, group="com.google.cloud.tools", configuration=configuration)
 
 
 def user_and_ports(project, built) -> tuple[str, tuple[str, ...]]:
@@ -237,12 +193,8 @@ def test_one_module_of_several(project):
         project.build("v")
     project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
     built = project.build("v")
-    assert list(layers(project.archive("v", built)))[1:] == [
-        "project dependencies",
-        "resources",
-        "classes",
-        "jvm arg files",
-    ]
+    kinds = [*layers(project.archive("v", built))][1:]
+    assert kinds == ["project dependencies", "resources", "classes", "jvm arg files"]
     assert _has_class(project, built, "Main")
     assert user_and_ports(project, built) == ("65532:65532", ("8080/tcp",))
 
@@ -260,51 +212,45 @@ def test_a_module_keeps_what_its_poms_say_of_jib(project, place, module):
 
 PARENT = (
     "<project><modelVersion>4.0.0</modelVersion><groupId>example</groupId><artifactId>above</artifactId>"
-    "<version>1</version><packaging>pom</packaging><build><pluginManagement><plugins>{0}</plugins></pluginManagement>"
-    "<plugins>{1}</plugins></build></project>"
+    "<version>1</version><packaging>pom</packaging><build><pluginManagement><plugins>"
+    f"{jib_plugin('1234')}</plugins></pluginManagement></build></project>"
 )
-ABOVE = "<parent><groupId>example</groupId><artifactId>above</artifactId><version>1</version>{0}</parent>"
 
 
 def with_parent(path: str = "") -> str:
-    return pom().replace(
-        "<groupId>example</groupId><artifactId>app</artifactId>", f"{ABOVE.format(path)}<artifactId>app</artifactId>"
-    )
+    own = "<groupId>example</groupId>"
+    parent = f"<parent>{own}<artifactId>above</artifactId><version>1</version>{path}</parent>"
+    return pom().replace(f"{own}<artifactId>app<", f"{parent}<artifactId>app<")
 
 
 @pytest.mark.parametrize(
     ("file", "path"), [("pom.xml", ""), ("shared/above.xml", "<relativePath>../shared/above.xml</relativePath>")]
 )
 def test_a_parent_beside_the_project_is_read_and_is_an_input(project, file, path):
-    project.write({file: PARENT.format(jib_plugin("1234"), ""), "app/pom.xml": with_parent(path)})
+    project.write({file: PARENT, "app/pom.xml": with_parent(path)})
     (before,) = project.steps("v")
     assert project.root / file in before.inputs.files
     assert user_and_ports(project, project.build("v")) == ("1234", ("9999/tcp",))
 
 
 def test_what_lies_where_a_parent_would_is_not_always_the_parent(project):
-    """Maven looks at the name too. A parent that only a repository has is not read: it does not keep our defaults out."""
-    project.write({"pom.xml": PARENT.format(jib_plugin("1234"), "").replace(">above<", ">other<")})
-    project.write({"app/pom.xml": with_parent()})
-    assert not read_poms(project.variant("v"), project.root).name_jib
-    project.write({"pom.xml": PARENT.format(jib_plugin("1234"), ""), "app/pom.xml": with_parent("<relativePath/>")})
-    assert not read_poms(project.variant("v"), project.root).name_jib
+    """Maven looks at the name too. A parent that only a repository has is not read: it does not keep our defaults out. A dependency
+    of the plug-in's name is no plug-in."""
+    named = dependency("com.google.cloud.tools", "jib-maven-plugin", "3.5.2", "provided")
+    for poms in (
+        {"pom.xml": PARENT.replace(">above<", ">other<"), "app/pom.xml": with_parent()},
+        {"pom.xml": PARENT, "app/pom.xml": with_parent("<relativePath/>")},
+        {"app/pom.xml": pom(dependencies=named)},
+    ):
+        assert not Maven(project.write(poms).variant("v"), project.root).names_jib
 
 
 @pytest.mark.slow
 def test_a_plugin_of_a_profile_is_none_of_the_project(project):
     """Whether or not the profile is active: here it is not, and ``jib:`` would mean nothing to Maven."""
-    profile = (
-        f"<profiles><profile><id>p</id><build><plugins>{jib_plugin('1234')}</plugins></build></profile></profiles>"
-    )
-    project.write({"app/pom.xml": pom().replace("</project>", f"{profile}</project>")})
+    profile = f"<profile><id>p</id><build><plugins>{jib_plugin('1234')}</plugins></build></profile>"
+    project.write({"app/pom.xml": pom().replace("</project>", f"<profiles>{profile}</profiles></project>")})
     assert user_and_ports(project, project.build("v")) == ("65532:65532", ("8080/tcp",))
-
-
-def test_a_dependency_of_that_name_is_no_plugin(project):
-    named = dependency("com.google.cloud.tools", "jib-maven-plugin", "3.5.2", "provided")
-    project.write({"app/pom.xml": pom(dependencies=named)})
-    assert not read_poms(project.variant("v"), project.root).name_jib
 
 
 def test_a_compile_error_is_the_compilers_own_line(project):
@@ -320,11 +266,7 @@ FAILING_TEST = (
     "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
     "        org.junit.jupiter.api.Assertions.assertEquals(3, 1 + 1);\n    }\n}\n"
 )
-MISSPELT = plugin(
-    *("jib-maven-plugin", "3.5.2"),
-    group="com.google.cloud.tools",
-    configuration="<container><mainClass>a.Nope</mainClass></container>",
-)
+MISSPELT = jib_plugin("1", more="<mainClass>a.Nope</mainClass>")
 VERSIONLESS = dependency("example", "x", "1").replace("<version>1</version>", "")
 
 
@@ -346,28 +288,17 @@ VERSIONLESS = dependency("example", "x", "1").replace("<version>1</version>", ""
                      ["release version 99 not supported", "the service requires a newer JDK"], id="a JDK that is too old"),
         pytest.param({"app/pom.xml": pom(dependencies=VERSIONLESS)}, "", CommandError, "", ["pom.xml:9:"],
                      id="a version that the pom forgot"),
+        pytest.param({}, f'files: {{/x: "{DONOR}#/no/such"}}', ConfigError, "", ["/no/such"], id="a file of another image"),
+        pytest.param({"app/src/main/java/a/Other.java": main_class("Other")}, "", CommandError, "",
+                     ["Multiple valid main classes were found: a.Main, a.Other", "in the variant: main: a.Main, a.Other"],
+                     id="two main classes", marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_a_build_that_fails_is_told_by_its_cause(project, files, suite, kind, code, words):
     project.write(files).suite(f"{SUITE}    {suite}\n")
-    message = fails(project, kind, told=code)
+    message = fails(project, kind, kind.exit_code, told=code)
     assert [word for word in words if word not in message] == []
     assert not project.site.state.image("v").joinpath("image.tar").exists()
-
-
-def test_a_file_that_the_other_image_lacks(project):
-    project.suite(SUITE + f'    files: {{/x: "{DONOR}#/no/such"}}\n')
-    assert "/no/such" in fails(project, ConfigError, 2)
-
-
-@pytest.mark.slow
-def test_two_main_classes(project):
-    project.write({"app/src/main/java/a/Other.java": main_class("Other")})
-    message = fails(project)
-    assert "Multiple valid main classes were found: a.Main, a.Other" in message
-    assert message.endswith("choose one in the variant: main: a.Main, a.Other")
-    project.suite(SUITE + "    main: a.Other\n")
-    assert project.build("v").variant == "v"
 
 
 @pytest.mark.slow
@@ -394,81 +325,84 @@ def test_a_class_path_that_leads_into_the_base_is_left_alone(project):
     assert project.build("v").variant == "v"
 
 
+@contextlib.contextmanager
+def offered(folder: Path, group: str, jar: bytes) -> Iterator[Path]:
+    """A Maven repository below ``folder`` that has ``example.GROUP:thing:1``; gives where Maven then keeps that itself.
+
+    Java's home is the account's, whatever HOME says.
+    """
+    place = folder / "repository/example" / group / "thing/1"
+    place.mkdir(parents=True)
+    (place / "thing-1.pom").write_text(
+        f"<project><modelVersion>4.0.0</modelVersion><groupId>example.{group}</groupId>"
+        "<artifactId>thing</artifactId><version>1</version></project>"
+    )
+    (place / "thing-1.jar").write_bytes(jar)
+    local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example" / group
+    shutil.rmtree(local, ignore_errors=True)
+    try:
+        yield local
+    finally:
+        shutil.rmtree(local, ignore_errors=True)
+
+
 @pytest.mark.slow
 def test_a_dependency_that_is_no_jar(project, tmp_path):
     """At run time only, so that no compiler sees it first; Jib copies it as it is."""
-    place = tmp_path / "repository/example/damaged/thing/1"
-    place.mkdir(parents=True)
-    (place / "thing-1.pom").write_text(
-        "<project><modelVersion>4.0.0</modelVersion><groupId>example.damaged</groupId>"
-        "<artifactId>thing</artifactId><version>1</version></project>"
-    )
-    (place / "thing-1.jar").write_bytes(b"PK\x03\x04 half of a jar")
     at = f"<repository><id>damaged</id><url>{(tmp_path / 'repository').as_uri()}</url></repository>"
     thing = dependency("example.damaged", "thing", "1", "runtime")
     project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)}).suite(SUITE + "    main: a.Nope\n")
-    local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example/damaged"
-    try:
+    with offered(tmp_path, "damaged", b"PK\x03\x04 half of a jar"):
         message = fails(project, ArchiveError)
-    finally:
-        shutil.rmtree(local, ignore_errors=True)
     assert "the dependency app/libs/thing-1.jar is damaged: File is not a zip file" in message
     assert "remove it from Maven's local repository" in message
 
 
-def jar(*names: str) -> bytes:
-    return zipped(dict.fromkeys(names, "x"))
-
-
-JAR = jar("a/Main.class")
+JAR, VERSIONED, BOOT = (
+    zipped({name: "x"})
+    for name in ("a/Main.class", "META-INF/versions/17/a/Main.class", "BOOT-INF/classes/a/Main.class")
+)
 HALF = JAR[:20]
 JIB = "jib-maven-plugin:3.5.2"
 
 
 def jib_image(place: Path, main: str, files: dict[str, bytes], *, path: str = "/app/classes", words=(), by=JIB) -> Path:
     """An image as Jib writes it: files in one layer, the class path in a later one, the main class in the entry point."""
-    parts = [files, {"app/jib-classpath-file": path.encode()}]
+    layers = [samples.honest_layer(each) for each in (files, {"app/jib-classpath-file": path.encode()})]
     entry = [*(words or ("java", "-cp", "@/app/jib-classpath-file")), main]
     history = [{"created_by": each} for each in (by, JIB)]
-    layers = [samples.honest_layer(each) for each in parts]
     made = samples.build(*layers, compression="gzip", history=history, config={"Entrypoint": entry})
     return samples.docker_save(place / "x.tar", made)
 
 
 @pytest.mark.parametrize(
-    ("main", "files", "there"),
+    ("main", "files", "how", "there"),
     [
-        ("a.Main", {"app/classes/a/Main.class": b"x"}, True),
-        ("a.b.Main", {"app/classes/a/b/Main.class": b"x"}, True),
-        ("a.MainKt", {"app/classes/a/MainKt.class": b"x"}, True),
-        ("a.Main$Inner", {"app/classes/a/Main$Inner.class": b"x"}, True),
-        ("Main", {"app/classes/Main.class": b"x"}, True),
-        ("Main", {"app/classes/a/Main.class": b"x"}, False),  # its package is missing: Java would not start it
-        ("b.Main", {"app/classes/a/b/Main.class": b"x"}, False),
-        ("a.Main", {"app/resources/a/Main.class": b"x"}, False),
-        ("a.Main", {"app/libs/x.jar": JAR}, True),
-        ("Main", {"app/libs/x.jar": JAR}, False),
-        ("a.Main", {"app/libs/x.jar": jar("META-INF/versions/17/a/Main.class")}, True),
-        ("a.Main", {"app/libs/x.jar": jar("BOOT-INF/classes/a/Main.class")}, False),
-        ("a.Main", {"app/resources/data.jar": HALF}, False),
+        ("a.Main", {"app/classes/a/Main.class": b"x"}, {}, True),
+        ("a.b.Main", {"app/classes/a/b/Main.class": b"x"}, {}, True),
+        ("a.MainKt", {"app/classes/a/MainKt.class": b"x"}, {}, True),
+        ("a.Main$Inner", {"app/classes/a/Main$Inner.class": b"x"}, {}, True),
+        ("Main", {"app/classes/Main.class": b"x"}, {}, True),
+        ("Main", {"app/classes/a/Main.class": b"x"}, {}, False),  # its package is missing: Java would not start it
+        ("b.Main", {"app/classes/a/b/Main.class": b"x"}, {}, False),
+        ("a.Main", {"app/resources/a/Main.class": b"x"}, {}, False),
+        ("a.Main", {"app/libs/x.jar": JAR}, {}, True),
+        ("Main", {"app/libs/x.jar": JAR}, {}, False),
+        ("a.Main", {"app/libs/x.jar": VERSIONED}, {}, True),
+        ("a.Main", {"app/libs/x.jar": BOOT}, {}, False),
+        ("a.Main", {"app/resources/data.jar": HALF}, {}, False),
+        # only what Jib made is looked at
+        ("a.Main", {"app/classes/a/Main.class": b"x"}, {"by": "RUN make"}, False),
+        ("a.Main", {"opt/libs/x.jar": HALF}, {"by": "RUN make"}, False),
+        ("a.Main", {"opt/libs/x.jar": JAR}, {"by": "RUN make"}, False),
+        # nobody can tell: the class path leads into the base; the project has an entry point of its own; no class path is there
+        ("a.Main", {}, {"path": "/app/classes:/opt/framework.jar"}, True),
+        ("a.Main", {}, {"words": ("java", "-jar")}, True),
+        ("a.Main", {}, {"path": ""}, True),
     ],
 )
-def test_the_main_class_is_looked_for_on_the_class_path(tmp_path, main, files, there):
-    assert missing_main_class(jib_image(tmp_path, main, files)) == (None if there else main)
-
-
-@pytest.mark.parametrize(
-    "files", [{"app/classes/a/Main.class": b"x"}, {"opt/libs/x.jar": HALF}, {"opt/libs/x.jar": JAR}]
-)
-def test_only_what_jib_made_is_looked_at(tmp_path, files):
-    assert missing_main_class(jib_image(tmp_path, "a.Main", files, by="RUN make")) == "a.Main"
-
-
-def test_a_main_class_is_not_judged_where_nobody_can_tell(tmp_path):
-    """The class path leads into the base; the project has an entry point of its own; no class path is there."""
-    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, path="/app/classes:/opt/framework.jar")) is None
-    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, words=("java", "-jar"))) is None
-    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, path="")) is None
+def test_the_main_class_is_looked_for_on_the_class_path(tmp_path, main, files, how, there):
+    assert missing_main_class(jib_image(tmp_path, main, files, **how)) == (None if there else main)
 
 
 def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
@@ -479,17 +413,15 @@ def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     assert missing_main_class(archive) is None
 
 
+ENTITY = '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'
+
+
 @pytest.mark.parametrize(
     ("files", "suite", "code", "place"),
     [
         ({"app/pom.xml": "<project>\n  <a>\n</project>\n"}, SUITE, "jib.pom_not_xml", "pom.xml:3: "),
         ({"app/pom.xml": "<html/>"}, SUITE, "jib.not_a_pom", "pom.xml:1: "),
-        (
-            {"app/pom.xml": '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'},
-            SUITE,
-            "jib.pom_entities",
-            "pom.xml:2: ",
-        ),
+        ({"app/pom.xml": ENTITY}, SUITE, "jib.pom_entities", "pom.xml:2: "),
         ({}, SUITE + "    pom: other.xml\n", "builders.no_such_file", "other.xml"),
         ({}, SUITE.replace(f"    base: {STATIC}\n", ""), "jib.no_base", "(variants.v.base)"),
         ({}, SUITE + "    files: {/etc/x: nowhere}\n", "builders.no_such_file", "(variants.v.files./etc/x)"),
@@ -510,27 +442,21 @@ def test_wrong_files_are_refused_before_the_build(project, files, suite, code, p
     assert place in str(caught.value)
 
 
-@pytest.mark.slow
-def test_a_dependency_that_nobody_has_is_named_once(project, monkeypatch):
-    project.write({"app/pom.xml": pom(dependencies=dependency("example.nowhere", "gone", "9"))})
-    monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
+@pytest.mark.parametrize(
+    ("offline", "hint"),
+    [
+        pytest.param("1", "build once with network access, without DEADWEIGHT_MAVEN_OFFLINE", marks=pytest.mark.slow),
+        ("", "DEADWEIGHT_MAVEN_OFFLINE=1 builds from Maven's local repository alone"),
+    ],
+)
+def test_a_dependency_that_nobody_has_and_the_way_out_are_named_once(project, monkeypatch, offline, hint):
+    at = "" if offline else "<repository><id>central</id><url>http://127.0.0.1:9/</url></repository>"
+    gone = dependency("example.nowhere", "gone", "9")
+    project.write({"app/pom.xml": pom(dependencies=gone, repositories=at)})
+    monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", offline)
     message = fails(project)
     assert message.count("example.nowhere:gone") == 1
-    assert "build once with network access, without DEADWEIGHT_MAVEN_OFFLINE" in message
-
-
-def test_without_a_network_the_dependency_and_the_way_out_are_named_once(project):
-    project.write(
-        {
-            "app/pom.xml": pom(
-                dependencies=dependency("example.nowhere", "gone", "9"),
-                repositories="<repository><id>central</id><url>http://127.0.0.1:9/</url></repository>",
-            )
-        }
-    )
-    message = fails(project)
-    assert message.count("example.nowhere:gone") == 1
-    assert "DEADWEIGHT_MAVEN_OFFLINE=1 builds from Maven's local repository alone" in message
+    assert hint in message
 
 
 @pytest.mark.slow
@@ -546,18 +472,14 @@ def test_offline_builds_from_what_is_there(project, monkeypatch):
     assert " --offline " in project.log("v")
 
 
-@pytest.fixture(scope="module")
-def registry_program() -> Path:
-    return find("docker-registry").path
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("secure", "hint"), [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")]
 )
-def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, secure, hint):
+def test_a_registry_that_wants_credentials(project, tmp_path, secure, hint):
     on_loopback(tmp_path)
-    with registry(registry_program, tmp_path / "registry", locked=True, tls=tmp_path if secure else None) as host:
+    program = find("docker-registry").path
+    with registry(program, tmp_path / "registry", locked=True, tls=tmp_path if secure else None) as host:
         project.source.bases = {STATIC: Base(STATIC, f"{host}/private/base:1", None, stand_in=False)}
         project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem" if secure else None)
         message = fails(project)
@@ -566,30 +488,22 @@ def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_base_of_another_architecture(project, bases, registry_program, tmp_path):
-
-    with registry(registry_program, tmp_path / "registry") as host:
-        source = bases[STATIC].resolved
-        crane = [find("crane").path, "mutate", "--insecure", source, "--set-platform", "linux/s390x"]
-        _run.run([*crane, "--tag", f"{host}/other:1"])
-        project.source.bases = {STATIC: Base(STATIC, f"{host}/other:1", None, stand_in=False)}
-        message = fails(project, DeadweightError, told="jib.other_architecture")
-    assert "s390x" in message
-
-
-@pytest.mark.slow
-def test_a_base_of_many_platforms_without_ours(project, bases, registry_program, tmp_path):
-    """Here Jib itself finds none: it looks into the index."""
-
+def test_a_base_without_our_platform(project, bases, tmp_path):
+    """In an index Jib itself finds none."""
     crane, source = find("crane").path, bases[STATIC].resolved
-    with registry(registry_program, tmp_path / "registry") as host:
+
+    def failure(name: str, **how) -> str:
+        project.source.bases = {STATIC: Base(STATIC, f"{host}/many:{name}", None, stand_in=False)}
+        return fails(project, **how)
+
+    with registry(find("docker-registry").path, tmp_path / "registry") as host:
         for name in ("s390x", "ppc64le"):
             words = ["mutate", "--insecure", source, "--set-platform", f"linux/{name}", "--tag", f"{host}/many:{name}"]
             _run.run([crane, *words])
+        assert "s390x" in failure("s390x", kind=DeadweightError, told="jib.other_architecture")
         parts = [word for name in ("s390x", "ppc64le") for word in ("-m", f"{host}/many:{name}")]
         _run.run([crane, "index", "append", "--insecure", *parts, "-t", f"{host}/many:1"])
-        project.source.bases = {STATIC: Base(STATIC, f"{host}/many:1", None, stand_in=False)}
-        message = fails(project)
+        message = failure("1")
     assert f"{host}/many:1 is a manifest list, but the list does not contain an image for architecture=" in message
     assert "If your intention" not in message
     assert message.endswith("\n  hint: choose a base image for this architecture")
@@ -610,46 +524,28 @@ def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tm
 @pytest.mark.slow
 def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
     on_loopback(tmp_path)
-    place = tmp_path / "repository/example/private/thing/1"
-    place.mkdir(parents=True)
-    (place / "thing-1.pom").write_text(
-        "<project><modelVersion>4.0.0</modelVersion><groupId>example.private</groupId>"
-        "<artifactId>thing</artifactId><version>1</version></project>"
-    )
-    with zipfile.ZipFile(place / "thing-1.jar", "w") as jar:
-        jar.writestr("thing.txt", "x")
-    # Java's home is the account's, whatever HOME says
-    local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example/private"
-    shutil.rmtree(local, ignore_errors=True)
-    certificate = tmp_path / "server.pem", tmp_path / "server.key"
-    with served(files(tmp_path / "repository"), certificate=certificate) as server:
+    certificate, thing = (tmp_path / "server.pem", tmp_path / "server.key"), dependency("example.private", "thing", "1")
+    with (
+        offered(tmp_path, "private", zipped({"thing.txt": "x"})) as local,
+        served(files(tmp_path / "repository"), certificate=certificate) as server,
+    ):
         at = f"<repository><id>private</id><url>https://127.0.0.1:{server.server_port}/</url></repository>"
-        thing = dependency("example.private", "thing", "1")
         project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
-        try:
-            message = fails(project)
-            assert "v: Java does not trust a server's certificate" in message
-            assert "set your private CA" in message
-            shutil.rmtree(local, ignore_errors=True)
-            project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem")
-            built = project.build("v")
-        finally:
-            shutil.rmtree(local, ignore_errors=True)
+        message = fails(project)
+        assert "v: Java does not trust a server's certificate" in message
+        assert "set your private CA" in message
+        shutil.rmtree(local, ignore_errors=True)
+        project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem")
+        built = project.build("v")
     assert "dependencies" in layers(project.archive("v", built))
 
 
 def test_a_dockerfile_mounts_trust_store_and_settings_and_keeps_neither(project, bases, engine, tmp_path):
     on_loopback(tmp_path)
     secrets = "--mount=type=secret,id=java_trust_store --mount=type=secret,id=maven_settings"
-    project.write(
-        {
-            "Dockerfile": f"ARG BASE\nFROM ${{BASE}}\nUSER 0\nRUN {secrets} cd /run/secrets && "
-            "grep -q '<username>me<' maven_settings && head -c 4 java_trust_store > /told\n"
-        }
-    )
-    project.suite(
-        f"  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    source: app\n    bases: {{BASE: '{DONOR}'}}\n"
-    )
+    command = "grep -q '<username>me<' maven_settings && head -c 4 java_trust_store > /told"
+    project.write({"Dockerfile": f"ARG BASE\nFROM ${{BASE}}\nUSER 0\nRUN {secrets} cd /run/secrets && {command}\n"})
+    project.suite(f"  v: {{builder: dockerfile, dockerfile: Dockerfile, source: app, bases: {{BASE: '{DONOR}'}}}}\n")
     project.engine = lambda: engine
     ours = BuildEnvironment({"HTTPS_PROXY": "http://me:pass-word-78@127.0.0.1:9"}, tmp_path / "ca.pem")
     project.source.build_environment = ours
@@ -659,34 +555,23 @@ def test_a_dockerfile_mounts_trust_store_and_settings_and_keeps_neither(project,
 
 
 def test_the_bundle_of_the_environment_is_taken_where_none_is_configured(tmp_path, monkeypatch):
-    from deadweight.records.paths import State
-    from deadweight.sources.settings import load
-
     on_loopback(tmp_path)
     monkeypatch.delenv("DEADWEIGHT_CA_BUNDLE", raising=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     assert load(State(tmp_path)).private_ca == tmp_path / "ca.pem"
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
-    assert load(State(tmp_path)).private_ca == tmp_path / "server.pem"
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
-    assert load(State(tmp_path)).private_ca == tmp_path / "ca.pem"
+    for name, taken in (("server.pem", "server.pem"), ("gone.pem", "ca.pem")):
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
+        assert load(State(tmp_path)).private_ca == tmp_path / taken
 
 
 def test_java_reads_the_trust_store(tmp_path):
-    from deadweight.records.paths import State
-    from deadweight.sources.network import trust_store
-
     on_loopback(tmp_path)
     bundle = tmp_path / "bundle.pem"
     bundle.write_text((tmp_path / "ca.pem").read_text() * 2 + (tmp_path / "server.pem").read_text())
     store = trust_store(State(tmp_path), bundle)
-    listing = subprocess.run(
-        [find("java").path.parent / "keytool", "-list", "-keystore", store, "-storepass", "changeit"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    words = ["-list", "-keystore", store, "-storepass", "changeit"]
+    listing = _run.run([find("java").path.parent / "keytool", *words]).output
     assert "contains 2 entries" in listing
     assert listing.count("trustedCertEntry") == 2
     bundle.write_text("-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n")
@@ -695,12 +580,9 @@ def test_java_reads_the_trust_store(tmp_path):
 
 
 def test_proxy_variables_in_mavens_words():
-    from deadweight.sources.network import maven_settings
-
     assert maven_settings({"NO_PROXY": "a"}) is None
-    settings = maven_settings(
-        {"https_proxy": "http://u%40x:p%3C@proxy.example.com:3128", "no_proxy": ".corp, 10.0.0.0/8"}
-    )
+    url = "http://u%40x:p%3C@proxy.example.com:3128"
+    settings = maven_settings({"https_proxy": url, "no_proxy": ".corp, 10.0.0.0/8"})
     assert "<username>u@x</username><password>p&lt;</password>" in settings
     assert "<host>proxy.example.com</host><port>3128</port>" in settings
     assert "<nonProxyHosts>localhost|127.*|corp|*.corp</nonProxyHosts>" in settings
@@ -710,39 +592,6 @@ def test_proxy_variables_in_mavens_words():
 
 def test_variants_of_one_project_go_one_after_another(project):
     project.suite(SUITE + SUITE.replace("  v:", "  w:"))
+    assert builder("jib").needs(project.variant("v"), project.root).tools == ("java", "mvn")
     assert project.steps("v")[0].behind == ()
     assert project.steps("w")[0].behind == ("image:v",)
-
-
-HIDDEN = """set -e
-mount --bind "$1" "$(readlink -f /usr/bin/mvn)"
-mount --bind "$1" "$(readlink -f /usr/bin/java)"
-cd "$2"
-"$3" -m invoke setup --variant v --plan
-"$3" -m invoke setup --variant w --plan 2>&1 | sed "s/^/other: /"
-exec "$3" -m invoke build --variant v
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("java", "words"),
-    [(None, "java 17 or later is not installed; mvn"), ("11.0.2", "has version 11.0.2, required is 17 or later")],
-)
-def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, tmp_path, java, words):
-    project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n    port: 8080\n")
-    project.write({"go/go.mod": "module example.invalid/x\n\ngo 1.21\n", "tasks.py": TASKS})
-    program = Path("/dev/null")
-    if java:
-        program = shell_script(tmp_path / "java", f"echo 'openjdk version \"{java}\"' >&2")
-    apart = ["unshare", "--mount", "--propagation", "private"]
-    script = [*apart, "sh", "-c", HIDDEN, "sh", program, project.root, sys.executable]
-    environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
-    done = subprocess.run(script, capture_output=True, text=True, env=environment | {"DEADWEIGHT_SOURCE": "local"})
-    assert re.search(r"\n  java +apt-get install ", done.stdout + done.stderr)
-    assert not [
-        line for line in done.stdout.splitlines() if line.startswith("other: ") and ("java" in line or "mvn" in line)
-    ]
-    assert done.returncode == 3
-    assert words in done.stderr
-    assert "hint: invoke setup" in done.stderr

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError, MissingError, wording
-from deadweight.builders.jib import gradle as _gradle
+from deadweight.builders.jib.projects import Gradle
 from deadweight.builders.shared.archive import holds
 from deadweight.builders.table import builder
-from deadweight.plan.fingerprint import Digests
 from deadweight.records.built_image import Base
 from tests.support.builder_site import GivenSource, Project
 from tests.support.codes import details, raises
@@ -65,7 +64,7 @@ def test_a_build_may_name_jib_in_other_files_than_the_first(project, files):
 
 def test_a_build_folder_is_not_where_a_build_names_jib(project):
     project.write({"app/build.gradle": "\n", "app/build/tmp/x.gradle": NAMED})
-    assert not _gradle.names_jib(project.root / "app")
+    assert not Gradle(project.variant("v"), project.root).names_jib
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +81,8 @@ def test_a_real_gradle_gets_jib_where_there_is_java(project, gradle, tmp_path):
     text, address = gradle
     image = docker_archive(tmp_path / "given.tar", "x:1", [{"/x": b"x"}], {})
     files = {"settings.gradle": "include 'app', 'other'\n", "app/build.gradle": "plugins { id 'java' }\n"}
-    project.write(
-        {f"app/{name}": text for name, text in {**files, "gradlew": text, "other/build.gradle": "\n"}.items()}
-    )
+    files |= {"gradlew": text, "other/build.gradle": "\n"}
+    project.write({f"app/{name}": content for name, content in files.items()})
     given = f"org.gradle.internal.plugins.portal.url.override: '{address}', example.image: '{image}'"
     project.suite(f'{SUITE}    tests: true\n    args: {{jib.containerize: ":app", {given}}}\n')
     built = project.build("v")
@@ -112,15 +110,11 @@ def test_a_folder_without_any_build_is_told_so(project):
 def test_what_a_build_writes_is_no_input_but_a_package_of_that_name_is(project):
     project.write({**INIT, "app/app/src/main/java/build/X.java": "x", "app/buildSrc/src/main/java/X.java": "x"})
     project.suite(f'{SUITE}    args: {{jib.containerize: ":app"}}\n')
-
-    def names() -> set[str]:
-        return set(Digests().of(project.steps("v")[0].inputs, project.root).parts)
-
-    before = names()
+    before = set(project.inputs().parts)
     assert "app/app/src/main/java/build/X.java" in before
     for folder in ("", "app/", "buildSrc/"):
         project.write({f"app/{folder}build/x": "x", f"app/{folder}.gradle/x": "x"})
-    assert names() == before
+    assert set(project.inputs().parts) == before
 
 
 def test_builds_and_projects_beside_the_source_are_input(project):
@@ -128,28 +122,17 @@ def test_builds_and_projects_beside_the_source_are_input(project):
     project.write({"app/settings.gradle": settings, "app/build.gradle": "\n"})
     project.write({f"{name}/src/main/java/X.java": "x" for name in ("shared/inner", "far", "other")})
     project.suite(f'{SUITE}    args: {{jib.containerize: ":"}}\n')
-
-    def names() -> set[str]:
-        return {
-            name for name in Digests().of(project.steps("v")[0].inputs, project.root).parts if name.endswith("X.java")
-        }
-
-    assert names() == {"shared/inner/src/main/java/X.java", "far/src/main/java/X.java"}
     project.write({f"{name}/build/X.java": "x" for name in ("shared/inner", "far")})
-    assert names() == {"shared/inner/src/main/java/X.java", "far/src/main/java/X.java"}
+    names = {name for name in project.inputs().parts if name.endswith("X.java")}
+    assert names == {"shared/inner/src/main/java/X.java", "far/src/main/java/X.java"}
 
 
-def test_a_wrapper_that_is_not_executable(project):
-    project.write({"app/build.gradle": "\n"})
-    (project.root / "app/gradlew").chmod(0o644)
-    message = fails(project, MissingError, 3, told="jib.gradlew_not_executable")
-    assert str(project.root / "app/gradlew") in message
-
-
-@pytest.mark.skipif(shutil.which("gradle") is not None, reason="there is a Gradle on PATH")
-def test_no_gradle_at_all(project):
-    project.write({"app/build.gradle": "\n"})
-    (project.root / "app/gradlew").unlink()
+def test_no_gradle_that_can_be_run(project, monkeypatch):
+    wrapper = project.write({"app/build.gradle": "\n"}).root / "app/gradlew"
+    wrapper.chmod(0o644)
+    assert str(wrapper) in fails(project, MissingError, 3, told="jib.gradlew_not_executable")
+    wrapper.unlink()
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     fails(project, MissingError, 3, told="jib.no_gradle")
 
 

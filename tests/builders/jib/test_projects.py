@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError, DeadweightError
-from deadweight.builders.jib import maven as _maven
-from deadweight.builders.jib.builder import _on_loopback
-from deadweight.builders.jib.pom import read_pom, read_poms
+from deadweight.builders.jib.projects import Maven, read_pom
 from deadweight.builders.table import builder
-from deadweight.plan.fingerprint import Digests
+from deadweight.engine.dialect import LOOPBACK
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.inspect.extract import read_file
 from tests.support.builder_site import Project
@@ -22,6 +20,7 @@ pytestmark = [pytest.mark.java, pytest.mark.tools]
 
 GROUP = "com.google.cloud.tools"
 WAR = plugin("maven-war-plugin", "3.4.0", configuration="<failOnMissingWebXml>false</failOnMissingWebXml>")
+SERVICE = SUITE + '    args: {jib.containerize: ":service"}\n'
 PACKAGED = "<containerizingMode>packaged</containerizingMode>"
 
 
@@ -29,22 +28,10 @@ def check(project) -> None:
     builder("jib").needs(project.variant("v"), project.root)
 
 
-def phase(project) -> str:
-    variant = project.variant("v")
-    return _maven.phase(variant, read_poms(variant, project.root))
-
-
 def test_a_war_is_packaged_and_keeps_no_class_whose_source_is_gone(maven_project):
-    maven_project.write(
-        {
-            "app/pom.xml": pom(plugins=WAR).replace(
-                "<version>1</version>", "<version>1</version><packaging>war</packaging>", 1
-            )
-        }
-    )
-    maven_project.write(
-        {"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n", "app/src/main/webapp/x.txt": "x"}
-    )
+    war = pom(plugins=WAR).replace("<version>1</version>", "<version>1</version><packaging>war</packaging>", 1)
+    maven_project.write({"app/pom.xml": war, "app/src/main/webapp/x.txt": "x"})
+    maven_project.write({"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n"})
     archive = maven_project.archive("v", maven_project.build("v"))
     place = "/var/lib/jetty/webapps/ROOT"
     assert read_file(archive, f"{place}/x.txt")[0] == b"x"
@@ -56,12 +43,10 @@ def test_a_war_is_packaged_and_keeps_no_class_whose_source_is_gone(maven_project
 
 
 def test_a_project_that_wants_its_jar_in_the_image_is_packaged(maven_project):
-    maven_project.write(
-        {"app/pom.xml": pom(plugins=plugin("jib-maven-plugin", "3.5.2", group=GROUP, configuration=PACKAGED))}
-    )
-    assert read_file(maven_project.archive("v", maven_project.build("v")), "/app/classpath/app-1.jar")[0].startswith(
-        b"PK"
-    )
+    jib = plugin("jib-maven-plugin", "3.5.2", group=GROUP, configuration=PACKAGED)
+    maven_project.write({"app/pom.xml": pom(plugins=jib)})
+    jar, _ = read_file(maven_project.archive("v", maven_project.build("v")), "/app/classpath/app-1.jar")
+    assert jar.startswith(b"PK")
 
 
 @pytest.mark.parametrize(
@@ -77,16 +62,14 @@ def test_a_project_that_wants_its_jar_in_the_image_is_packaged(maven_project):
 )  # fmt: skip
 def test_how_far_maven_goes(maven_project, text, args, last):
     maven_project.write({"app/pom.xml": text}).suite(SUITE + args)
-    assert phase(maven_project) == last
+    assert Maven(maven_project.variant("v"), maven_project.root).phase == last
 
 
 def bound(goal: str, to: str) -> str:
     """The Jib plugin with one of its goals bound to a phase."""
-    made = plugin("jib-maven-plugin", "3.5.2", group=GROUP)
-    executions = (
-        f"<executions>\n<execution><phase>{to}</phase>\n<goals><goal>{goal}</goal></goals></execution></executions>"
-    )
-    return made.replace("</plugin>", f"{executions}</plugin>")
+    execution = f"<execution><phase>{to}</phase>\n<goals><goal>{goal}</goal></goals></execution>"
+    executions = f"<executions>\n{execution}</executions></plugin>"
+    return plugin("jib-maven-plugin", "3.5.2", group=GROUP).replace("</plugin>", executions)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +85,7 @@ def bound(goal: str, to: str) -> str:
 def test_a_build_pushes_nothing_by_itself(maven_project, place, goal, to, refused):
     """Which it would where a module is packaged and the pom has Jib push at that time."""
     emptied(maven_project.root / "app")
-    maven_project.write(family(**{place: bound(goal, to)}))
-    maven_project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    maven_project.write(family(**{place: bound(goal, to)})).suite(SERVICE)
     if refused is None:
         return check(maven_project)
     with raises(ConfigError, "jib.bound_goal", goal=goal, phase=to, verb=refused) as caught:
@@ -128,18 +110,13 @@ def test_what_modules_write_is_no_input(maven_project):
     moved["app/pom.xml"] = moved["app/pom.xml"].replace("<module>service", "<module>src/service")
     build = "<build><directory>${project.basedir}/out</directory><plugins>"
     moved["app/lib/pom.xml"] = moved["app/lib/pom.xml"].replace("<build><plugins>", build)
-    maven_project.write(moved).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
-
-    def names() -> set[str]:
-        return set(Digests().of(maven_project.steps("v")[0].inputs, maven_project.root).parts)
-
-    before = names()
-    maven_project.write(
-        {f"app/{place}/classes/x": "x" for place in ("target", "src/service/target", "lib/out", "lib/target")}
-    )
-    assert names() == before
+    maven_project.write(moved).suite(SERVICE)
+    before = set(maven_project.inputs().parts)
+    places = ("target", "src/service/target", "lib/out", "lib/target")
+    maven_project.write({f"app/{place}/classes/x": "x" for place in places})
+    assert set(maven_project.inputs().parts) == before
     maven_project.write({"app/lib/src/main/java/target/X.java": "x"})
-    assert names() - before == {"app/lib/src/main/java/target/X.java"}
+    assert set(maven_project.inputs().parts) - before == {"app/lib/src/main/java/target/X.java"}
 
 
 MAIN = "app/src/main/java/a/Main.java"
@@ -149,8 +126,14 @@ def built_class(project) -> bytes:
     return read_file(project.archive("v", project.build("v")), "/app/classes/a/Main.class")[0]
 
 
-def test_an_older_file_takes_the_place_of_a_source(maven_project):
-    """As an unpacked release does, or a copy that keeps times: Maven would take what it compiled before."""
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_older_file_takes_the_place_of_a_source(maven_project, linked):
+    """As an unpacked release does, or a copy that keeps times: Maven would take what it compiled before. Behind a link, too."""
+    if linked:
+        outside = maven_project.root / "shared" / "a"
+        outside.parent.mkdir()
+        (maven_project.root / MAIN).parent.rename(outside)
+        (maven_project.root / MAIN).parent.symlink_to(outside)
     maven_project.write({"app/src/main/resources/x.txt": "before"})
     assert b"hello" in built_class(maven_project)
     maven_project.write({MAIN: main_class(says="older"), "app/src/main/resources/x.txt": "after"})
@@ -176,9 +159,9 @@ def test_mavens_configuration_above_the_source_is_input(maven_project):
     """Maven looks for its ``.mvn`` upwards."""
     maven_project.write({".mvn/maven.config": "-Dx=y\n"})
     assert built_class(maven_project)[7] == 61
-    before = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    before = maven_project.inputs()
     maven_project.write({".mvn/maven.config": "-Dmaven.compiler.release=11\n"})
-    after = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    after = maven_project.inputs()
     assert after.difference(before) == ".mvn/maven.config changed"
     assert built_class(maven_project)[7] == 55
 
@@ -196,11 +179,11 @@ def test_modules_beside_the_source_are_input(maven_project):
     def says() -> bytes:
         return read_file(maven_project.archive("v", maven_project.build("v")), "/app/libs/lib-1.jar")[0]
 
-    first, before = says(), Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    first, before = says(), maven_project.inputs()
     word = maven_project.root / "app/lib/src/main/java/b/Word.java"
     word.write_text(word.read_text().replace('"x"', '"y"'))
     os.utime(word, (10**9, 10**9))
-    after = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    after = maven_project.inputs()
     assert after.difference(before) == "app/lib/src/main/java/b/Word.java changed"
     assert says() != first
 
@@ -223,7 +206,7 @@ def test_a_test_that_is_gone_runs_no_more(maven_project):
 
 def test_a_change_of_one_source_leaves_the_other_modules_classes(maven_project):
     emptied(maven_project.root / "app")
-    maven_project.write(family()).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    maven_project.write(family()).suite(SERVICE)
     maven_project.build("v")
     other = maven_project.root / "app/lib/target/classes/b/Word.class"
     before = other.stat().st_mtime_ns
@@ -242,24 +225,9 @@ def test_what_a_link_leads_to_is_input(maven_project, place):
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(maven_project.root / ("shared/b/x.txt" if place.endswith("x") else "shared/b"))
     (link.parent / "loop").symlink_to(maven_project.root)
-
-    def parts() -> dict[str, str]:
-        return Digests().of(maven_project.steps("v")[0].inputs, maven_project.root).parts
-
-    before = parts()
+    before = maven_project.inputs().parts
     maven_project.write({"shared/b/x.txt": "after", "shared/unused": "y"})
-    assert {name for name, state in parts().items() if before[name] != state} == {"shared/b/x.txt"}
-
-
-def test_an_older_file_behind_a_link_takes_the_place_of_a_source(maven_project):
-    outside = maven_project.root / "shared" / "a"
-    outside.parent.mkdir()
-    (maven_project.root / "app/src/main/java/a").rename(outside)
-    (maven_project.root / "app/src/main/java/a").symlink_to(outside)
-    assert b"hello" in built_class(maven_project)
-    (outside / "Main.java").write_text(main_class(says="older"))
-    os.utime(outside / "Main.java", (10**9, 10**9))
-    assert b"older" in built_class(maven_project)
+    assert {name for name, state in maven_project.inputs().parts.items() if before[name] != state} == {"shared/b/x.txt"}
 
 
 def test_letters_survive_a_locale_without_any(static_base, tmp_path, monkeypatch):
@@ -284,9 +252,8 @@ def test_a_variable_of_several_lines_is_refused_by_name(maven_project, value):
 def test_names_that_jibs_lists_would_part(static_base, tmp_path):
     """A project in a folder with a comma, and programs with a comma or = in their names."""
     project = Project(tmp_path / "my app, new", static_base).write(PROJECT)
-    project.write({"conf/a,b.sh": "#!/bin/sh\n", "conf/a=b.sh": "#!/bin/sh\n"}).suite(
-        SUITE + "    files: {/etc/app: conf}\n"
-    )
+    project.suite(SUITE + "    files: {/etc/app: conf}\n")
+    project.write({"conf/a,b.sh": "#!/bin/sh\n", "conf/a=b.sh": "#!/bin/sh\n"})
     for file in (project.root / "conf").iterdir():
         file.chmod(0o755)
     archive = project.archive("v", project.build("v"))
@@ -297,7 +264,7 @@ def test_names_that_jibs_lists_would_part(static_base, tmp_path):
 def test_a_build_that_writes_where_its_sources_are_hides_none_of_them(maven_project, directory):
     build = f"<build><directory>{directory}</directory><plugins>"
     maven_project.write({"app/pom.xml": pom().replace("<build><plugins>", build)})
-    assert set(_maven.outputs(maven_project.variant("v"), maven_project.root)) == {"target"}
+    assert set(Maven(maven_project.variant("v"), maven_project.root).outputs) == {"target"}
 
 
 @pytest.mark.parametrize("encoding", ["GBK", "Shift_JIS", "UTF-16", "ISO-8859-1", "UTF-8"])
@@ -362,4 +329,4 @@ def test_an_argument_that_would_make_the_record_a_lie(maven_project, name, code)
     ],
 )
 def test_where_jib_may_do_without_tls(reference, there):
-    assert _on_loopback(reference) is there
+    assert bool(LOOPBACK.match(reference)) is there

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import DeadweightError
 from deadweight.builders.jib import resident_maven
 from deadweight.toolchain.find import find
-from tests.support.codes import raises
 from tests.support.java_projects import JUNIT, pom
 from tests.support.processes import everyone
 from tests.support.trees import written
@@ -68,6 +66,18 @@ def call(source: Path, *words: str) -> list[str]:
     return [str(word) for word in resident_maven.through(plain, source, {})]
 
 
+def begun(source: Path, *words: str) -> tuple[subprocess.Popen[str], str]:
+    """A build that goes on, and the first line of its output."""
+    process = subprocess.Popen(call(source, *words), cwd=source, stdout=subprocess.PIPE, text=True)
+    return process, process.stdout.readline()
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
 def maven(source: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """One build. Plug-ins come from the local repository, which the tests of the jib builder fill."""
     return subprocess.run(call(source, *words), cwd=source, capture_output=True, text=True, timeout=120, check=False)
@@ -107,11 +117,22 @@ def test_properties_of_one_build_are_not_those_of_the_next(source, run):
     assert len(living(run)) == 1
 
 
-def test_another_environment_or_property_is_another_process(source, monkeypatch):
+def test_another_environment_property_umask_or_folder_is_another_process(source, monkeypatch):
     place = call(source, "compile")[4]
     monkeypatch.setenv("SHLVL", "7")
     assert call(source, "compile")[4] == place
     assert call(source, "-Dfoo=1", "compile")[4] != place
+    before = os.umask(0o077)  # files of a build get their mode from the process that makes them
+    try:
+        assert call(source, "compile")[4] != place
+    finally:
+        os.umask(before)
+    assert call(source, "compile")[4] == place
+    copy = shutil.copytree(source, source.with_name("copy"))
+    shutil.rmtree(source)
+    copy.rename(source)
+    assert call(source, "compile")[4] != place, "a project that was made anew is another"
+    place = call(source, "compile")[4]
     monkeypatch.setenv("FOO", "1")
     assert call(source, "compile")[4] != place
 
@@ -134,17 +155,6 @@ def test_it_ends_where_its_socket_goes_while_it_starts(source, run, monkeypatch)
     assert ended(run)
 
 
-def test_another_umask_is_another_process(source):
-    """Files of a build get their mode from the process that makes them."""
-    place = call(source, "compile")[4]
-    before = os.umask(0o077)
-    try:
-        assert call(source, "compile")[4] != place
-    finally:
-        os.umask(before)
-    assert call(source, "compile")[4] == place
-
-
 def test_no_more_than_a_few_stay(source, run):
     for number in range(resident_maven.MAX_RESIDENTS + 2):
         call(source, f"-Dfoo={number}", "compile")
@@ -153,32 +163,20 @@ def test_no_more_than_a_few_stay(source, run):
 
 
 def test_who_ends_the_call_ends_the_build(source, run):
-    words = call(source, "compile")
-    process = subprocess.Popen(words, cwd=source, stdout=subprocess.PIPE)
-    process.stdout.readline()
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    killed(begun(source, "compile")[0])
     assert ended(run)
     assert maven(source, "compile").returncode == 0, "the next build starts another"
 
 
 def test_what_a_cancelled_build_has_started_ends_with_it(source, run):
     """Surefire runs tests in a JVM of its own."""
-    text = pom(dependencies=JUNIT)
-    (source / "pom.xml").write_text(text)
     sleeper = "@org.junit.jupiter.api.Test void sleeps() throws Exception { Thread.sleep(120_000); }"
-    test = source / "src/test/java/a/MainTest.java"
-    test.parent.mkdir(parents=True)
-    test.write_text(f"package a;\n\nclass MainTest {{ {sleeper} }}\n")
-    process = subprocess.Popen(call(source, "test"), cwd=source, stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if "Running a.MainTest" in line:
-            break
+    test = f"package a;\n\nclass MainTest {{ {sleeper} }}\n"
+    written(source, {"pom.xml": pom(dependencies=JUNIT), "src/test/java/a/MainTest.java": test})
+    process, _ = begun(source, "test")
+    assert any("Running a.MainTest" in line for line in process.stdout)
     assert living(source, b"surefire")
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    killed(process)
     assert ended(run)
     assert ended(source, b"surefire")
 
@@ -187,14 +185,12 @@ def test_it_ends_by_itself_when_nobody_comes(source, run, monkeypatch):
     monkeypatch.setattr(resident_maven, "IDLE_SECONDS", 2)
     assert maven(source, "validate").returncode == 0
     assert ended(run)
-    assert not list((run).rglob("*.sock"))
+    assert not list(run.rglob("*.sock"))
 
 
 def test_a_second_build_at_the_same_time_takes_maven_as_it_is(source):
-    words = call(source, "compile")
-    fallback = [*words[:6], "/bin/echo", "instead"]
-    first = subprocess.Popen(words, cwd=source, stdout=subprocess.PIPE, text=True)
-    first.stdout.readline()
+    fallback = [*call(source, "compile")[:6], "/bin/echo", "instead"]
+    first, _ = begun(source, "compile")
     second = subprocess.run(fallback, cwd=source, capture_output=True, text=True, timeout=60, check=True)
     assert second.stdout == "instead\n"
     assert "BUILD SUCCESS" in first.communicate(timeout=60)[0]
@@ -203,25 +199,22 @@ def test_a_second_build_at_the_same_time_takes_maven_as_it_is(source):
 
 def test_a_build_comes_to_its_end_before_its_process_ends(source, run):
     """Others make room, and ``clean --all`` ends all: neither may cut off a build, which would then silently run again."""
-    process = subprocess.Popen(call(source, "compile"), cwd=source, stdout=subprocess.PIPE, text=True)
-    said = process.stdout.readline()
+    process, output = begun(source, "compile")
     assert resident_maven.end_all() == 1
-    said += process.communicate(timeout=60)[0]
+    output += process.communicate(timeout=60)[0]
     assert process.returncode == 0
-    assert said.count("Scanning for projects") == 1
+    assert output.count("Scanning for projects") == 1
     assert ended(run)
 
 
 def test_kill_9_of_a_maven_that_stays_while_it_builds(source, run):
     """The call is then made as it stands, and the next one starts another."""
-    process = subprocess.Popen(call(source, "compile"), cwd=source, stdout=subprocess.PIPE, text=True)
-    said = process.stdout.readline()
+    process, output = begun(source, "compile")
     (pid,) = living(run)
     os.kill(pid, signal.SIGKILL)
-    said += process.communicate(timeout=60)[0]
+    output += process.communicate(timeout=60)[0]
     assert process.returncode == 0
-    assert said.count("Scanning for projects") == 2
-    assert said.count("BUILD SUCCESS") == 1
+    assert (output.count("Scanning for projects"), output.count("BUILD SUCCESS")) == (2, 1)
     assert maven(source, "compile").returncode == 0
     assert living(run) not in ([], [pid])
 
@@ -244,15 +237,6 @@ def test_the_folder_of_the_pom_is_what_counts(source):
     assert resident_maven.through(plain, source, {}) != plain
 
 
-def test_a_project_that_was_made_anew_is_another(source):
-    place = call(source, "validate")[4]
-    copy = source.with_name("copy")
-    shutil.copytree(source, copy)
-    shutil.rmtree(source)
-    copy.rename(source)
-    assert call(source, "validate")[4] != place
-
-
 @pytest.mark.parametrize("there", [False, True])
 def test_without_a_resident_the_call_is_made_as_it_stands(tmp_path, there):
     place = tmp_path / "nobody.sock"
@@ -266,23 +250,17 @@ def test_without_a_resident_the_call_is_made_as_it_stands(tmp_path, there):
 def test_it_is_left_out_where_it_could_make_a_difference(source, tmp_path, monkeypatch):
     plain = [str(find("mvn").path), "-B", "-ntp", "-Dstyle.color=never", "--offline", "compile"]
     assert call(source, "compile") != plain
-
-    with monkeypatch.context() as context:
-        context.setenv("MAVEN_ARGS", "-X")
-        assert call(source, "compile") == plain
-    with monkeypatch.context() as context:
-        context.setenv(resident_maven.VARIABLE, "0")
-        assert call(source, "compile") == plain
-    with monkeypatch.context() as context:
-        context.delenv(resident_maven.VARIABLE)
-        context.setenv("CI", "true")
-        assert call(source, "compile") == plain
-    with monkeypatch.context() as context:
-        (tmp_path / ("x" * 120)).mkdir()
-        context.setenv("XDG_RUNTIME_DIR", str(tmp_path / ("x" * 120)))
-        with raises(DeadweightError, "jib.socket_path_too_long"):
-            resident_maven._place("0" * 16)
-        assert call(source, "compile") == plain
+    (tmp_path / ("x" * 120)).mkdir()
+    for variables in (
+        {"MAVEN_ARGS": "-X"},
+        {resident_maven.VARIABLE: "0"},
+        {resident_maven.VARIABLE: "", "CI": "true"},
+        {"XDG_RUNTIME_DIR": str(tmp_path / ("x" * 120))},  # a path too long for a socket
+    ):
+        with monkeypatch.context() as context:
+            for name, value in variables.items():
+                context.setenv(name, value)
+            assert call(source, "compile") == plain
     written(source, {".mvn/jvm.config": "-Xmx64m\n"})
     assert call(source, "compile") == plain
     wrapper = source / "mvnw"

@@ -7,9 +7,8 @@ import tarfile
 import pytest
 
 from deadweight._errors import CommandError, MissingError
-from deadweight.builders.protocol import BuiltImage, WrongKey
-from deadweight.plan.fingerprint import Digests
-from deadweight.records.built_image import Base
+from deadweight.builders.protocol import BuiltImage
+from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight_images.archive.archive import open_archive
 from tests.support.builder_site import BROKEN, MAIN, GivenSource, Project
@@ -44,7 +43,7 @@ def project(built, base, tmp_path):
     return Project(tmp_path / "copy", GivenSource({STATIC: base}))
 
 
-def test_it_builds_without_an_engine(built):
+def test_it_builds_without_an_engine_and_keeps_the_sbom(built):
     project, image = built
     assert image.reference == "deadweight/small/v:latest"
     assert not image.in_engine
@@ -56,36 +55,28 @@ def test_it_builds_without_an_engine(built):
         assert opened.image.config_digest == image.config_digest
         assert opened.image.config.user.startswith("65532")
         assert "deadweight/small/v:latest" in str(opened.image)
-
-
-def test_the_sbom_is_kept(built):
-    project, image = built
     (sbom,) = image.sbom
     document = json.loads((project.site.state.image("v") / sbom).read_text())
     assert document["spdxVersion"].startswith("SPDX-")
-
-
-def test_whether_it_compiled_from_nothing_is_told(built, project):
-    assert built[0].took[0] == "cold"
-    project.build("v")
-    assert project.took == ["warm"]
-
-
-def test_progress_is_told(built):
-    assert any(line.startswith("Building example.invalid/app") for line in built[0].said)
+    assert project.took[0] == "cold"
+    assert any(line.startswith("Building example.invalid/app") for line in project.said)
+    assert project.steps("v")[0].there()
 
 
 def test_the_same_inputs_give_the_same_image_elsewhere(built, project):
     shutil.rmtree(project.site.state.image("v"))
     assert project.build("v").config_digest == built[1].config_digest
-
-
-def test_what_was_built_is_there(built):
-    assert built[0].steps("v")[0].there()
+    assert project.took == ["warm"], "whether it compiled from nothing is told"
 
 
 def test_an_archive_that_is_gone_or_changed_is_said(project, built):
-    archive = project.archive("v", built[1])
+    archive, record = project.archive("v", built[1]), project.site.state.image("v") / BUILT_FILE
+    text = record.read_text()
+    for other in (text.replace(built[1].config_digest, f"sha256:{'0' * 64}"), ""):
+        record.write_text(other)
+        assert not project.steps("v")[0].there()
+    record.write_text(text)
+    assert project.steps("v")[0].there()
     archive.write_bytes(archive.read_bytes()[:5000])
     with raises(MissingError, "builders.archive_changed", archive=archive):
         project.archive("v", built[1])
@@ -144,11 +135,11 @@ def test_a_password_in_the_environment_is_not_written_down(project):
 
 
 def test_tests_of_the_service_are_no_input(project):
-    before = Digests().of(project.steps("v")[0].inputs, project.root).digest
+    before = project.inputs().digest
     project.write({"app/main_test.go": "package main\n"})
-    assert Digests().of(project.steps("v")[0].inputs, project.root).digest == before
+    assert project.inputs().digest == before
     project.write({"ko.yaml": KO + "    env: [A=b]\n"})
-    assert Digests().of(project.steps("v")[0].inputs, project.root).digest != before
+    assert project.inputs().digest != before
 
 
 @pytest.mark.slow
@@ -156,10 +147,8 @@ def test_what_go_reads_elsewhere_is_an_input(project, monkeypatch):
     """A change beside the module must not pass for up to date: replaced modules, the workspace, links in kodata, flags."""
 
     def changed(files=None):
-        if files is not None:
-            project.write(files)
-        inputs = project.steps("v")[0].inputs
-        seen.append(Digests().of(inputs, project.root).digest)
+        project.write(files or {})
+        seen.append(project.inputs().digest)
         return seen[-1] not in seen[:-1]
 
     seen: list[str] = []
@@ -213,12 +202,6 @@ def test_files_beside_the_program_are_one_more_layer(built, project):
         assert len(opened.image.layers) == len(plain.image.layers) + 1
     assert last_layer(archive) == {"srv/pages/a.html": b"<p>a</p>", "srv/shop.yml": b"a: 1\n"}
     assert project.build("v").config_digest == image.config_digest
-    before = Digests().of(project.steps("v")[0].inputs, project.root).digest
+    before = project.inputs().digest
     project.write({"app/pages/a.html": "<p>b</p>"})
-    assert Digests().of(project.steps("v")[0].inputs, project.root).digest != before
-
-
-def test_files_that_are_not_there_are_told(project):
-    project.suite(f"{SUITE}    files: {{/srv/pages: app/none}}\n")
-    with raises(WrongKey, "ko.no_such_file"):
-        project.build("v")
+    assert project.inputs().digest != before

@@ -113,10 +113,9 @@ def test_what_buildx_writes_is_heard(output, cause, named, tail):
     listener = DockerListener(print, "Dockerfile", {})
     for line in output.splitlines():
         listener(line)
-    failed = CommandError(
-        ["buildx"], exit_code_of_command=1, reason="failed with exit code 1", tail=output.splitlines()[-15:]
-    )
-    error = listener.failure(failed, "v", stand_in=False, full_disk=lambda: "")
+    tail_of = output.splitlines()[-15:]
+    failed = CommandError(["buildx"], exit_code_of_command=1, reason="failed with exit code 1", tail=tail_of)
+    error = listener.failure(failed, "v")
     assert cause == error.cause
     assert named in error.reason
     assert tail is None or tail == error.tail
@@ -130,9 +129,14 @@ def test_a_compilers_line_may_be_a_cause_or_only_sound_like_one(line, cause):
     listener = Listener(print, lambda _: None)
     listener(line)
     failed = CommandError(["ko"], exit_code_of_command=1, reason="failed", tail=[line])
-    assert cause == listener.explained(failed, "v", where=("native",)).cause
+    assert cause == listener.failure(failed, "v").cause
 
 
+MAVEN = """\
+\x1b[0m[ERROR] Plugin a:b:1: Could not transfer artifact x -> [Help 1]
+[ERROR]
+[ERROR] To see the full stack trace of the errors, re-run Maven with the -e switch.
+[ERROR] Re-run Maven using the -X switch to enable full debug logging."""
 SAYS = "COPY said /said\nRUN cat /said >&2; exit 1\n"
 
 
@@ -149,6 +153,7 @@ class TestRealBuilds:
         ("instructions", "said", "cause", "shown"),
         [
             (SAYS, GO_X509, "certificate", f"| {GO_X509}"),
+            (SAYS, MAVEN, "network", "| Plugin a:b:1: Could not transfer artifact x\n"),
             (SAYS, "panic: here\n" + "\n".join(f"line {n}" for n in range(30)), "unknown", "| panic: here"),
             ("RUN apk add --no-cache curl\n", "", "missing_program", "(Dockerfile:3: RUN apk add --no-cache curl)"),
             ("RUN nosuchtool --x\n", "", "missing_program", "nosuchtool"),
@@ -190,6 +195,9 @@ class TestRealBuilds:
         project.write({"Dockerfile": f"ARG BASE\nFROM ${{BASE}}\n{instructions}", "said": said + "\n"})
         with pytest.raises(CommandError) as caught:
             project.build("v")
-        noise = ("sha256:", "transferring", "extracting", "executor failed", "#")
+        noise = ("sha256:", "transferring", "extracting", "executor failed", "#", "switch")
         assert not any(word in str(caught.value) for word in noise)
+        assert (caught.value.code, caught.value.fields["what"]) == ("builders.tool_failed", "v")
+        assert str(project.site.state.log("v")) in str(caught.value)
+        assert not list(project.site.state.image("v").glob(".work-*"))
         return caught.value

@@ -6,19 +6,21 @@ the build (``-b``), so no path of a mirror or laptop ends up in the image's ``/e
 
 from __future__ import annotations
 
-import difflib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import CommandError, wording
-from deadweight.builders.apko import melange, packages
-from deadweight.builders.apko.melange import public_key
+from deadweight._errors import wording
+from deadweight.builders.apko import melange
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive, common
 from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.builders.variants import ApkoVariant
 from deadweight.records.built_image import Base
+from deadweight.sources.adapt import included
+from deadweight.suite.explain import did_you_mean
 from deadweight.suite.yaml_nodes import Document, Key, read
+from deadweight.toolchain.find import find
 
 
 class ApkoBuilder:
@@ -29,62 +31,59 @@ class ApkoBuilder:
 
     def needs(self, variant: ApkoVariant, root: Path) -> Needs:
         """Raises ConfigError for missing or wrong files."""
-        from deadweight.suite.yaml_nodes import read
-
         if variant.config is None:
             raise WrongKey(variant, "config", wording("apko.no_config"), root)
-        arch = common.architecture().apk
-        check_apko_config(common.need_file(variant, "config", root, variant.config), arch)
+        check_apko_config(common.need_file(variant, "config", root, variant.config))
         for number, package in enumerate(variant.packages):
             document = read(common.need_file(variant, ("packages", number), root, package))
             if not isinstance(document.value, dict) or "package" not in document.value:
                 raise document.error((), wording("apko.not_melange"))
-            said = document.value["package"]
-            targets = said.get("target-architecture") if isinstance(said, dict) else None
-            check_architectures(document, ("package", "target-architecture"), targets, arch)
+            described = document.value["package"]
+            targets = described.get("target-architecture") if isinstance(described, dict) else None
+            check_architectures(document, ("package", "target-architecture"), targets)
         if variant.packages:
             common.need_source(variant, root)
         docker = bool(variant.packages) and variant.runner == "docker"
-        sandbox = ("bwrap",) if variant.packages and not docker else ()
-        melange_tools = ("melange", *sandbox) if variant.packages else ()
-        return Needs(tools=("apko", *melange_tools), engine=docker, apk=True)
+        sandbox = ("melange",) if docker else ("melange", "bwrap")
+        return Needs(tools=("apko", *(sandbox if variant.packages else ())), engine=docker, apk=True)
 
     def steps(self, variant: ApkoVariant, site: Site) -> tuple[Step, ...]:
-        from deadweight.sources.adapt import included
-        from deadweight.toolchain.find import find
-
         assert variant.config is not None
-        arch, config = common.architecture().apk, site.root / variant.config
-        apk = packages.apk(site, variant.config, arch)
+        config = site.root / variant.config
+        apk = melange.apk_of(site, variant.config)
         before = tuple(melange.step(variant, package, site) for package in variant.packages)
-        values = {"apko": find("apko").version, "architecture": arch, **apk.values()}
-        image = Step(
-            key=f"image:{variant.name}",
-            variant=variant.name,
-            title=f"apko build {variant.name}",
-            inputs=Inputs((config, *included(config, site.root), *apk.indexes), (), values),
-            there=lambda: archive.there(variant, site),
-            work=lambda job: self._build(variant, site, job),
-            after=tuple(step.key for step in before),
-        )
-        return (*before, image)
+        values = {"apko": find("apko").version, "architecture": common.architecture().apk, **apk.values()}
+        inputs = Inputs((config, *included(config, site.root), *apk.indexes), (), values)
+        after = tuple(step.key for step in before)
+        return (*before, archive.image_step(variant, site, "apko", inputs, partial(self._build, variant, site), after))
 
     def archive(self, variant: ApkoVariant, built: BuiltImage, site: Site) -> Path:
         return archive.made_by_the_build(variant, built, site)
 
     def _build(self, variant: ApkoVariant, site: Site, job: Job) -> BuiltImage:
-        from deadweight.toolchain.find import find
-
         name = common.image_name(site.suite, variant)
         job.took("cold")  # apko puts packages together, which it may have downloaded before
         apko = find("apko")
         assert variant.config is not None
-        apk = packages.apk(site, variant.config, common.architecture().apk)
-        packages.link(apk)
+        apk = melange.apk_of(site, variant.config)
+        apk.link()
         with archive.scratch(variant, site) as work:
             for folder in ("sbom", "tmp"):
                 (work / folder).mkdir()
-            _apko([apko.path, *_words(variant, site, apk, name, work)], variant, site, apk, work, job)
+            environment = {
+                **common.program_environment(site),
+                **apk.credentials,
+                "TMPDIR": str(work / "tmp"),
+                "SOURCE_DATE_EPOCH": common.EPOCH,
+            }
+            run_tool(
+                [apko.path, *_words(variant, site, apk, name, work)],
+                f"{variant.name}: {variant.config}",
+                Listener(job.say, _announce, melange.clean),
+                cwd=site.root,
+                environment=environment,
+                log=job.log,
+            )
             archive.renamed(work / "apko.tar", work / "image.tar", name)
             digest = archive.config_digest(work / "image.tar")
             sboms = archive.keep(variant, site, work / "image.tar", work / "sbom")
@@ -94,36 +93,20 @@ class ApkoBuilder:
         return archive.result(variant, site, digest=digest, base=base, tool=", ".join(tools), sbom=sboms)
 
 
-def _words(variant: ApkoVariant, site: Site, apk: packages.Apk, name: str, work: Path) -> list[str]:
+def _words(variant: ApkoVariant, site: Site, apk: melange.Apk, name: str, work: Path) -> list[str]:
     """apko takes only ``-r`` for what it writes into the image, and wants one at least: the packages built here, if any."""
     assert variant.config is not None
     root, state = site.root, site.state
-    words = ["build", packages.usable(site, variant.config), name, str(work / "apko.tar")]
-    words += ["--arch", common.architecture().apk, "--vcs=false"]
     own = [str(melange.repository(state, variant, config).relative_to(root)) for config in variant.packages]
-    for repository in own or apk.repositories:
-        words += ["-r", repository]
-    for repository in apk.repositories if own else ():
-        words += ["-b", repository]
-    keys = [*apk.keyring, *([str(public_key(state).relative_to(root))] if own else [])]
-    for key in keys:
-        words += ["-k", key]
-    return [*words, "--cache-dir", str(state.cache / "apk"), "--sbom-path", str(work / "sbom")]
-
-
-def _apko(argv: list[str | Path], variant: ApkoVariant, site: Site, apk: packages.Apk, work: Path, job: Job) -> None:
-    listener = Listener(job.say, _announce)
-    environment = {
-        **common.program_environment(site),
-        **apk.credentials,
-        "TMPDIR": str(work / "tmp"),
-        "SOURCE_DATE_EPOCH": common.EPOCH,
-    }
-    try:
-        run_tool(argv, listener, cwd=site.root, environment=environment, log=job.log)
-    except CommandError as error:
-        what = f"{variant.name}: {variant.config}"
-        raise listener.explained(error, what, clean=melange.clean, where=("native",)) from None
+    keys = [*apk.keyring, *([str(melange.public_key(state).relative_to(root))] if own else [])]
+    return [
+        *("build", melange.usable(site, variant.config), name, str(work / "apko.tar")),
+        *("--arch", common.architecture().apk, "--vcs=false"),
+        *(word for repository in own or apk.repositories for word in ("-r", repository)),
+        *(word for repository in apk.repositories if own for word in ("-b", repository)),
+        *(word for key in keys for word in ("-k", key)),
+        *("--cache-dir", str(state.cache / "apk"), "--sbom-path", str(work / "sbom")),
+    ]
 
 
 def _announce(line: str) -> str | None:
@@ -134,20 +117,17 @@ def _announce(line: str) -> str | None:
 # Check an apko.yaml for what apko itself accepts without a word.
 # apko refuses unknown keys and wrong types with file and line; those are left to it. It takes any text for ``run-as``, and an
 # unknown name then stops the container from starting ("no matching entries in passwd file").
-_APK_NAMES = {"amd64": "x86_64", "arm64": "aarch64", "arm64/v8": "aarch64"}
+_APK_NAMES = {**common.APK_NAMES, "arm64/v8": "aarch64"}
 """OCI's names of the architectures that we build for, as apk calls them."""
 
 
-def check_apko_config(file: Path, arch: str) -> None:
-    """Raises ConfigError with file, line and key: not YAML, no packages, an unknown ``run-as``, not for this machine.
-
-    ``arch`` is apk's word for the machine's architecture.
-    """
+def check_apko_config(file: Path) -> None:
+    """Raises ConfigError with file, line and key: not YAML, no packages, an unknown ``run-as``, not for this machine."""
     document = read(file)
     top = document.value
     if not isinstance(top, dict):
         raise document.error((), wording("apko.not_a_mapping"))
-    check_architectures(document, ("archs",), top.get("archs"), arch)
+    check_architectures(document, ("archs",), top.get("archs"))
     if "include" in top:
         return  # accounts and packages may be in the other file; apko reads it
     contents = top.get("contents")
@@ -156,14 +136,15 @@ def check_apko_config(file: Path, arch: str) -> None:
     _check_run_as(document, top.get("accounts") or {})
 
 
-def check_architectures(document: Document, key: Key, given: Any, arch: str) -> None:
+def check_architectures(document: Document, key: Key, given: Any) -> None:
     """What is built is for this machine, whatever a file says: one that is for others only would give another image than it says.
 
     Raises ConfigError. apko's ``archs`` and melange's ``target-architecture`` take OCI's names too, and ``all``.
     """
     if not given:
         return
-    named = [str(each) for each in (given if isinstance(given, list) else [given])]
+    arch = common.architecture().apk
+    named = [str(name) for name in (given if isinstance(given, list) else [given])]
     if not {"all", "host", arch} & {_APK_NAMES.get(name.lower(), name.lower()) for name in named}:
         raise document.error(key, wording("apko.other_architecture", named=", ".join(named), arch=arch))
 
@@ -177,9 +158,5 @@ def _check_run_as(document: Document, accounts: Any) -> None:
         names = [str(entry.get(name_key)) for entry in known]
         if not word or word.isdigit() or word == "root" or word in names:
             continue
-        near = difflib.get_close_matches(word, names, 1, 0.6)
-        guess = f", did you mean {near[0]!r}?" if near else ""
-        raise document.error(
-            ("accounts", "run-as"),
-            wording("apko.unknown_account", kind=kind[:-1], name=word, section=kind, guess=guess, id_key=id_key),
-        )
+        words = {"kind": kind[:-1], "name": word, "section": kind, "guess": did_you_mean(word, names), "id_key": id_key}
+        raise document.error(("accounts", "run-as"), wording("apko.unknown_account", **words))

@@ -1,6 +1,6 @@
-"""Build an APK package of the service with melange: the first half of an apko variant.
+"""Build an APK package of the service with melange: the first half of an apko variant. Repositories and keys are shared with apko.
 
-* The signing key is made here, once (``keys``). Packages go to ``.deadweight/packages/NAME/ARCH``, a repository of one build.
+* The signing key is made here, once. Packages go to ``.deadweight/packages/NAME/ARCH``, a repository of one build.
   It is built next to that folder and moved there whole, so the index lists no older version that apko might prefer.
 * Everything that could depend on the machine is fixed: relative paths, architecture, SOURCE_DATE_EPOCH, git coordinates
   and, if we are not root, the user id (``unshare -Ur``; an id other than 1000 would leak into the package).
@@ -17,22 +17,24 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight._errors import CommandError, DeadweightError, wording
-from deadweight.builders.apko import packages
+from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import Inputs, Job, Site, Step
-from deadweight.builders.shared import common, inputs
-from deadweight.builders.shared.inputs import filled, go_environment, is_warm, melange_cache, needed_sources
+from deadweight.builders.shared import archive, common, inputs
+from deadweight.builders.shared.inputs import go_environment, is_warm, melange_cache, needed_sources
 from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.builders.variants import ApkoVariant
 from deadweight.engine import labels
 from deadweight.records import runs
-from deadweight.records.ignore import walk
+from deadweight.records.ignore import Ignore, walk
 from deadweight.records.paths import State
+from deadweight.records.store import write_atomically
+from deadweight.sources.adapt import derived, flavour_of, included
+from deadweight.toolchain.find import find, look
 from deadweight.toolchain.tool_cache import remove_tree
 
 SANDBOX_CACHE = "/var/cache/melange"
@@ -45,8 +47,8 @@ _DOCKER_IMAGE = re.compile(r"tagging local image (\S+) as (\S+)")
 
 def package_name(variant: ApkoVariant, config: str) -> str:
     """Tells packages apart by all that a variant says of them: the melange file, the source and the sandbox."""
-    said = hashlib.sha256("\0".join((config, variant.source, variant.runner)).encode()).hexdigest()[:8]
-    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', config.removesuffix('.yaml'))}-{said}"
+    key = hashlib.sha256("\0".join((config, variant.source, variant.runner)).encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', config.removesuffix('.yaml'))}-{key}"
 
 
 def repository(state: State, variant: ApkoVariant, config: str) -> Path:
@@ -56,11 +58,9 @@ def repository(state: State, variant: ApkoVariant, config: str) -> Path:
 
 def step(variant: ApkoVariant, config: str, site: Site) -> Step:
     """The step that makes the packages of one melange file; variants that share file, source and sandbox share the step."""
-    from deadweight.toolchain.find import find
-
     arch = common.architecture().apk
     source = site.root / variant.source
-    apk = packages.apk(site, config, arch)
+    apk = apk_of(site, config)
     rules = _rules(source, site)
     values = {
         "melange": find("melange").version,
@@ -69,12 +69,17 @@ def step(variant: ApkoVariant, config: str, site: Site) -> Step:
         "ignore": "\n".join(rules.written),
         **apk.values(),
     }
+
+    def there() -> bool:
+        place = repository(site.state, variant, config) / arch
+        return has_keys(site.state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
+
     return Step(
         key=f"apk:{package_name(variant, config)}",
         variant=variant.name,
         title=f"melange build {config}",
         inputs=Inputs((site.root / config, source, *apk.indexes), rules.all, values),
-        there=lambda: _there(site.state, variant, config, arch),
+        there=there,
         work=lambda job: _Melange(variant, config, site, job).build(),
         behind=_compiles_before(variant, site),
     )
@@ -84,55 +89,44 @@ def _rules(source: Path, site: Site) -> inputs.Rules:
     return inputs.rules(source, site, needed=needed_sources(source))
 
 
-def _there(state: State, variant: ApkoVariant, config: str, arch: str) -> bool:
-    place = repository(state, variant, config) / arch
-    return has_keys(state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
-
-
 def _compiles_before(variant: ApkoVariant, site: Site) -> tuple[str, ...]:
     """ko variants of the same source that have yet to fill the compile cache that this step takes from.
 
     Once it holds the standard library both may begin at once: while melange lays out its sandbox, ko compiles what changed.
     """
-    from deadweight.toolchain.find import look
-
-    go = look("go").version
-    return tuple(
-        f"image:{other.name}"
-        for other in site.suite.variants
-        if other.builder == "ko" and other.source == variant.source and not filled(site.state, other, go)
-    )
+    go, warm = look("go").version, is_warm(site.state)
+    alike = (other for other in site.suite.variants if (other.builder, other.source) == ("ko", variant.source))
+    built = {other.name: archive.last_built(other, site.state) for other in alike}
+    filled = {name for name, image in built.items() if warm and go and image and image.go_version == go}
+    return tuple(f"image:{name}" for name in built if name not in filled)
 
 
 class _Melange:
     """One run of melange."""
 
     def __init__(self, variant: ApkoVariant, config: str, site: Site, job: Job) -> None:
-        from deadweight.toolchain.find import find
-
         self.variant, self.config, self.site, self.job = variant, config, site, job
         self.arch = common.architecture().apk
-        self.apk = packages.apk(site, config, self.arch)
-        self.program = find("melange").path
+        self.apk = apk_of(site, config)
         self.images: list[str] = []
-        self.memory: Path | None = None
 
     def build(self) -> None:
         """Raises CommandError in the compiler's or melange's own words."""
-        state = self.site.state
-        ensure_keys(state, self.program, self.job.log)
-        packages.link(self.apk)
+        state, melange = self.site.state, find("melange").path
+        ensure_keys(state, melange, self.job.log)
+        self.apk.link()
         self.job.took("warm" if is_warm(state) else "cold")
         go_environment(state)
-        state.packages.mkdir(parents=True, exist_ok=True)
         with runs.noted_while(state, labels.labels(self.site.suite.name, "build")), work_folder(state) as work:
+            # an engine may see other folders than we do
+            memory = memory_folder(self.site.root) if self.variant.runner == "bubblewrap" else None
             try:
                 self._lay_out(work / "source")
-                self._run(work)
+                self._run(melange, work, memory or work / "tmp")
             finally:
                 self._remove_images()
-                if self.memory is not None:
-                    remove_tree(self.memory)
+                if memory is not None:
+                    remove_tree(memory)
             made = work / "packages"
             if not any((made / self.arch).glob("*.apk")):
                 raise DeadweightError(wording("apko.no_package_made", config=self.config, arch=self.arch))
@@ -145,89 +139,76 @@ class _Melange:
         source = self.site.root / self.variant.source
         self.job.say(f"copying the inputs from {source}")
         folder.mkdir()
-        for path in walk(source, _rules(source, self.site).compiled()):
+        for path in walk(source, Ignore(_rules(source, self.site).all)):
             place = folder / path.relative_to(source)
             with suppress(FileNotFoundError):  # gone since it was listed: the build is told to be of changed inputs
                 if stat.S_ISREG(path.lstat().st_mode):
                     place.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(path, place)
 
-    def _run(self, work: Path) -> None:
-        listener = Listener(self.job.say, self._announce)
-        words: list[str | Path] = [self.program, *self._words(work)]
-        argv: list[str | Path] = [*_as_root(self.variant.runner), *words]
-        environment = self._environment(work)
-        try:
-            run_tool(argv, listener, cwd=self.site.root, environment=environment, log=self.job.log, told=words)
-        except CommandError as error:
-            what = f"{self.variant.name}: {self.config}"
-            raise listener.explained(error, what, clean=clean, where=("native",)) from None
+    def _run(self, melange: Path, work: Path, temporary: Path) -> None:
+        """Unpack the sandbox in ``temporary``, and build in it."""
+        temporary.mkdir(exist_ok=True)
+        environment = {
+            **common.program_environment(self.site),
+            **self.apk.credentials,
+            "TMPDIR": str(temporary),
+            "SOURCE_DATE_EPOCH": common.EPOCH,
+        }
+        if self.variant.runner == "docker":
+            environment["DOCKER_HOST"] = self.site.engine().host
+        words: list[str | Path] = [melange, *self._words(work)]
+        # bubblewrap is to write files of user 0: we become root in a user namespace of our own
+        apart = self.variant.runner == "bubblewrap" and os.geteuid() != 0 and shutil.which("unshare") is not None
+        run_tool(
+            ["unshare", "-Ur", *words] if apart else words,
+            f"{self.variant.name}: {self.config}",
+            Listener(self.job.say, self._announce, clean),
+            cwd=self.site.root,
+            environment=environment,
+            log=self.job.log,
+            told=words,
+        )
 
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state
-        apk = self.apk
-        words = ["build", packages.usable(self.site, self.config), "--arch", self.arch, "--runner", self.variant.runner]
+        words = ["build", usable(self.site, self.config), "--arch", self.arch, "--runner", self.variant.runner]
         words += ["--source-dir", _from(root, work / "source"), "--out-dir", _from(root, work / "packages")]
-        for repository_path in apk.repositories:
-            words += ["-r", repository_path]
-        for key in apk.keyring:
-            words += ["-k", key]
+        words += [word for repository_path in self.apk.repositories for word in ("-r", repository_path)]
+        words += [word for key in self.apk.keyring for word in ("-k", key)]
         words += ["--signing-key", _from(root, private_key(state))]
         words += ["--cache-dir", _from(root, melange_cache(state))]
         words += ["--apk-cache-dir", _from(root, state.cache / "apk")]
         # melange asks git for these, and then the same source has another digest in another clone
         words += ["--git-repo-url", "https://git.invalid/deadweight", "--git-commit", NO_COMMIT]
-        variables = self._sandbox_variables()
-        if variables:
-            file = work / "variables.env"
-            file.write_text("".join(f"{name}={value}\n" for name, value in sorted(variables.items())))
-            words += ["--env-file", str(file)]
+        if variables := self._sandbox_variables():
+            _write_variables(work / "variables.env", variables)
+            words += ["--env-file", str(work / "variables.env")]
         return words
-
-    def _environment(self, work: Path) -> dict[str, str]:
-        values = {
-            **common.program_environment(self.site),
-            **self.apk.credentials,
-        }
-        values.update({"TMPDIR": str(self._temporary(work)), "SOURCE_DATE_EPOCH": common.EPOCH})
-        if self.variant.runner == "docker":
-            values["DOCKER_HOST"] = self.site.engine().host
-        return values
-
-    def _temporary(self, work: Path) -> Path:
-        """Where melange unpacks its sandbox: in memory where there is plenty, else beside its output."""
-        if self.variant.runner == "bubblewrap":  # an engine may see other folders than we do
-            self.memory = memory_folder(self.site.root)
-        if self.memory is None:
-            (work / "tmp").mkdir()
-        return self.memory or work / "tmp"
 
     def _sandbox_variables(self) -> dict[str, str]:
         """What the sandbox is told of the source. Values with a password go by file; a proxy with one cannot be passed."""
         environment = self.site.source.environment()
-        place = melange_cache(self.site.state)
-        told = dict[str, str]()
+        place, variables = melange_cache(self.site.state), dict[str, str]()
         go_settings = {name: value for name, value in environment.variables.items() if name.startswith("GO")}
         if go_settings:
-            (place / "go.env").write_text("".join(f"{name}={value}\n" for name, value in sorted(go_settings.items())))
+            _write_variables(place / "go.env", go_settings)
             (place / "go.env").chmod(0o600)
-            told["GOENV"] = f"{SANDBOX_CACHE}/go.env"
+            variables["GOENV"] = f"{SANDBOX_CACHE}/go.env"
         if environment.ca_bundle is not None:
             shutil.copyfile(environment.ca_bundle, place / "ca.pem")
-            told["SSL_CERT_FILE"] = f"{SANDBOX_CACHE}/ca.pem"
-        for name, value in environment.variables.items():
-            if name in go_settings:
-                continue
+            variables["SSL_CERT_FILE"] = f"{SANDBOX_CACHE}/ca.pem"
+        others = {name: value for name, value in environment.variables.items() if name not in go_settings}
+        for name, value in others.items():
             if common.secret_values({name: value}):
                 self.job.say(wording("apko.variable_with_password", name=name))
             else:
-                told[name] = value
-        return told
+                variables[name] = value
+        return variables
 
     def _announce(self, line: str) -> str | None:
-        found = _DOCKER_IMAGE.search(line)
-        if found:
-            self.images.append(found[2])
+        if image := _DOCKER_IMAGE.search(line):
+            self.images.append(image[2])
         text = clean(line)
         return text[:120] if text.startswith(("running step", "installing", "generating package", "wrote ")) else None
 
@@ -238,21 +219,16 @@ class _Melange:
                 self.site.engine().images.remove(name, force=True)
 
 
+def _write_variables(file: Path, variables: dict[str, str]) -> None:
+    file.write_text("".join(f"{name}={value}\n" for name, value in sorted(variables.items())))
+
+
 def clean(line: str) -> str:
     """A line of melange or apko without its date, time and level."""
     text = _STAMP.sub("", line)
-    return (
-        ""
-        if _GREETING.match(text)
-        else text.removeprefix("Error: ").removeprefix("error during command execution: ").strip()
-    )
-
-
-def _as_root(runner: str) -> list[str]:
-    """Prefix that makes us root in a user namespace of our own, where bubblewrap is to write files of user 0."""
-    if runner != "bubblewrap" or os.geteuid() == 0 or shutil.which("unshare") is None:
-        return []
-    return ["unshare", "-Ur"]
+    if _GREETING.match(text):
+        return ""
+    return text.removeprefix("Error: ").removeprefix("error during command execution: ").strip()
 
 
 def _from(root: Path, path: Path) -> str:
@@ -312,24 +288,15 @@ def put(made: Path, place: Path) -> None:
 
 def remove_left_by(state: State, pid: int) -> int:
     """Remove the folders of a process that was killed during a build, on disk and in memory; how many there were."""
-    left = [*state.packages.glob(f".work-{pid}-*"), *left_in_memory(state.root, pid)]
+    left = [*state.packages.glob(f".work-{pid}-*"), *MEMORY.glob(f"{_memory_prefix(state.root)}{pid}-*")]
     for leftover in left:
         remove_tree(leftover)
     return len(left)
 
 
-@contextmanager
-def work_folder(state: State) -> Iterator[Path]:
+def work_folder(state: State) -> AbstractContextManager[Path]:
     """A folder for one run, beside the packages; what a killed run left goes first."""
-    own = f".work-{os.getpid()}-"
-    for old in state.packages.glob(".work-*"):  # the state folder's lock keeps other living runs out
-        if not old.name.startswith(own):
-            remove_tree(old)
-    folder = Path(tempfile.mkdtemp(dir=state.packages, prefix=own))
-    try:
-        yield folder
-    finally:
-        remove_tree(folder)
+    return archive.work_folder(state.packages)
 
 
 # A folder in memory for what lives as long as one run: for every build melange unpacks a sandbox of thousands of files.
@@ -346,30 +313,114 @@ def memory_folder(root: Path) -> Path | None:
     try:
         if not MEMORY.is_mount() or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
             return None  # programs run from there
-        if min(shutil.disk_usage(MEMORY).free, _available()) < ROOM_BYTES:
-            return None
-        name = _memory_name(root)
-        own = f"{name}-{os.getpid()}-"
-        for old in MEMORY.glob(f"{name}-*"):
-            if not old.name.startswith(own):
-                shutil.rmtree(old, ignore_errors=True)
-        return Path(tempfile.mkdtemp(dir=MEMORY, prefix=own))
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        # without swapping
+        available = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
+        room = min(shutil.disk_usage(MEMORY).free, available) >= ROOM_BYTES
+        return archive.new_folder(MEMORY, _memory_prefix(root)) if room else None
     except OSError:
         return None
 
 
-def left_in_memory(root: Path, pid: int) -> list[Path]:
-    """The folders of this project that a process made there."""
-    return sorted(MEMORY.glob(f"{_memory_name(root)}-{pid}-*"))
+def _memory_prefix(root: Path) -> str:
+    return f"deadweight-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}-"
 
 
-def _memory_name(root: Path) -> str:
-    return f"deadweight-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+# The APK repositories and keys of a source, as melange and apko take them: by paths that are the same on every machine.
+@dataclass(frozen=True)
+class Apk:
+    """``repositories`` and ``keyring`` are ready for ``-r`` and ``-k``; ``indexes`` are the local repositories' index files.
+
+    ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``; ``own`` whether the file's own repositories count.
+    ``links`` are those behind relative paths, with what they lead to: outside of the project.
+    """
+
+    flavour: str
+    repositories: tuple[str, ...]
+    keyring: tuple[str, ...]
+    indexes: tuple[Path, ...]
+    credentials: dict[str, str]
+    stand_in: bool
+    own: bool
+    links: dict[Path, Path]
+
+    def link(self) -> None:
+        """Make the links behind relative paths: what lies outside of the project is reached from within it."""
+        for place, target in self.links.items():
+            if place.is_symlink() and place.readlink() == target:
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            fresh = place.with_name(f".{place.name}.new")
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(target)
+            fresh.replace(place)
+
+    def values(self) -> dict[str, str]:
+        """The remote half as inputs of a fingerprint; local indexes and keys are inputs by content."""
+        return {
+            "repositories": " ".join(repository for repository in self.repositories if "://" in repository),
+            "keys": " ".join(key for key in self.keyring if "://" in key),
+            "as written": str(self.own),
+        }
 
 
-def _available() -> int:
-    """Bytes of memory that can be had without swapping (Linux, ``MemAvailable``)."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def apk_of(site: Site, config: str) -> Apk:
+    """Resolve the source's repositories for an apko or melange file.
+
+    melange and apko write paths into packages and images: an absolute one would make a digest depend on the machine.
+    """
+    flavour = flavour_of(site.root / config, site.root)
+    given, links = site.source.apk(flavour), dict[Path, Path]()
+
+    def relative(name: str, place: Path) -> str:
+        path = site.root / name
+        if "://" in name or not Path(name).is_absolute():
+            return name
+        if not path.is_relative_to(site.root):
+            links[place], path = path, place
+        return str(path.relative_to(site.root))
+
+    home = site.state.folder / "apk"
+    # a repository's folder is told apart by the hash of its name; a key keeps its own (apk finds it by that)
+    folders = [hashlib.sha256(Path(name).name.encode()).hexdigest()[:8] for name in given.repositories]
+    repositories = [relative(name, home / folder) for name, folder in zip(given.repositories, folders, strict=True)]
+    keyring = [relative(name, home / "keys" / Path(name).name) for name in given.keyring]
+    index = f"{common.architecture().apk}/APKINDEX.tar.gz"
+    named = [*(f"{name}/{index}" for name in given.repositories), *given.keyring]
+    files = [site.root / name for name in named if "://" not in name]
+    return Apk(
+        flavour=flavour,
+        repositories=tuple(repositories),
+        keyring=tuple(keyring),
+        indexes=tuple(path for path in files if path.is_file()),
+        credentials=dict(given.credentials),
+        stand_in=given.stand_in,
+        own=site.source.name == "registry",
+        links=links,
+    )
+
+
+def usable(site: Site, config: str) -> str:
+    """The melange or apko file to build from, relative to the root: the user's, or a derived copy of it.
+
+    A file that names repositories and keys of its own would be asked for those even where the source is a mirror or this
+    machine; the copy names none, and starts from copies that name none. With the public registries it is right as it is.
+    """
+    if site.source.name == "registry":
+        return config
+    start: str | None = None
+    for path in reversed(included(site.root / config, site.root)):
+        name = str(path.relative_to(site.root)) if path.is_relative_to(site.root) else str(path)
+        made = _copied(site, name, start)
+        start = made if made != name else None
+    return _copied(site, config, start)
+
+
+def _copied(site: Site, config: str, include: str | None) -> str:
+    text = derived(site.root / config, include)
+    if text is None:
+        return config
+    # the name goes into packages, so it depends on nothing but the user's own, and no two have the same
+    copy = site.state.folder / "derived" / config.replace("%", "%25").replace("/", "%2F")
+    write_atomically(copy, text)
+    return str(copy.relative_to(site.root))

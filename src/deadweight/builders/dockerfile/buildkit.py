@@ -1,22 +1,29 @@
-"""Run BuildKit builds on the engine, and query, tag and find the images they produce."""
+"""Run Dockerfile builds on the engine, with BuildKit or with Podman's own, and query, tag and find the images they produce."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight import _run
-from deadweight._errors import DeadweightError, MissingError, wording
-from deadweight.builders.dockerfile import podman
+from deadweight._errors import ConfigError, DeadweightError, MissingError, wording
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import last_built
 from deadweight.builders.variants import DockerfileVariant
+from deadweight.engine import api
+from deadweight.engine.dialect import LOOPBACK, ceilings
 from deadweight.records.built_image import BuiltImage, kept_name, retire
-from deadweight.toolchain.find import number
+from deadweight.records.reference import with_registry
+from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, instructions, lacking
+from deadweight.toolchain.find import find, number
 
 if TYPE_CHECKING:
     from deadweight.engine.api import Endpoint, EngineInfo
@@ -43,34 +50,31 @@ def build(
     from deadweight.engine import connect
     from deadweight.engine.daemon import docker_cli, find_or_start
 
+    watch: AbstractContextManager[_run.Stop | None]
     endpoint = find_or_start(on_line)
     if _info(endpoint).podman:
-        podman.build(endpoint, words, ignore=ignore, cwd=site.root, env=env, log=log, on_line=on_line, redact=redact)
-        return
-    _refuse_without(endpoint)
-    client = docker_cli(endpoint)
-    # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
-    attests = any(str(word).startswith("--attest=type=provenance") for word in words)
-    plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
-    with connect.watch_engine(endpoint) as stop:
+        argv, watch = podman_call(endpoint, words, ignore), nullcontext(None)
+        on_line = Translated(on_line)
+    else:
+        # without BuildKit, buildx would start one from a public registry, unasked
+        if problem := api.buildkit_trouble(endpoint.host, endpoint.certificates):
+            raise MissingError(wording("dockerfile.no_buildkit", host=endpoint.host, problem=problem))
+        client, watch = docker_cli(endpoint), connect.watch_engine(endpoint)
+        # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
+        attests = any(str(word).startswith("--attest=type=provenance") for word in words)
+        plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
+        argv, env = client.build(*plain, *map(str, words)), {**env, **client.env}
+    with watch as stop:
         _run.run(
-            client.build(*plain, *(str(word) for word in words)),
+            argv,
             cwd=site.root,
-            env={**env, **client.env},
+            env=env,
             timeout=common.BUILD_TIMEOUT_SECONDS,
             log=log,
             on_line=on_line,
             redact=redact,
             stop=stop,
         )
-
-
-def _refuse_without(endpoint: Endpoint) -> None:
-    """Raises MissingError for an engine without BuildKit: buildx would start one from a public registry, unasked."""
-    from deadweight.engine import api
-
-    if problem := api.buildkit_trouble(endpoint.host, endpoint.certificates):
-        raise MissingError(wording("dockerfile.no_buildkit", host=endpoint.host, problem=problem))
 
 
 def version() -> str:
@@ -96,27 +100,22 @@ def gives_variables() -> bool:
 
 def unknown_words() -> frozenset[str]:
     """What of Dockerfiles the engine that runs does not know yet, as far as it can be said otherwise."""
-    from deadweight.sources.adapt_dockerfile import lacking
-
     known = _known()
     if known is None:
         return frozenset()
-    return podman.unknown_words(known.endpoint) if known.podman else lacking(number(known.version))
+    return _unknown_to_podman(known.endpoint) if known.podman else lacking(number(known.version))
 
 
 def keeps_no_attestations() -> str:
     """Why attestations of an image would be lost in the engine that runs; empty where they are kept, or where none runs."""
-    from deadweight.engine import api
-    from deadweight.engine.api import parse_info
-
     known = _known()
     if known is None:
         return ""
     if known.podman:
         return wording("dockerfile.podman_attests_nothing")
     info = api.document(known.endpoint.host, "/info", known.endpoint.certificates)
-    kept = not info or parse_info({}, info).containerd_store
-    return "" if kept else wording("dockerfile.store_keeps_no_attestations")
+    keeps = not info or api.parse_info({}, info).containerd_store
+    return "" if keeps else wording("dockerfile.store_keeps_no_attestations")
 
 
 def tool() -> str:
@@ -125,20 +124,20 @@ def tool() -> str:
     return f"{'podman' if known and known.podman else 'docker'} {known.version if known else 'none'}"
 
 
-def identity(site: Site, variant: DockerfileVariant, name: str, told: str) -> Identity:
+def identity(site: Site, variant: DockerfileVariant, name: str, image_id: str) -> Identity:
     """What the image that was just built under ``name`` goes by. Its config may not be among it (``Identity.config``).
 
-    ``told`` is the id that the client wrote down, which is the config's digest or the manifest's, as the client's version likes
+    ``image_id`` is the id that the client wrote down, which is the config's digest or the manifest's, as the client's version likes
     it. So it only shows whether ``name`` still means that image: another checkout of the suite may have taken it meanwhile.
-    Raises DeadweightError where it has, and the engine does not find the image by what was told.
+    Raises DeadweightError where it has, and the engine does not find the image by that id.
     """
     images = site.engine().images
-    found = images.identity(name)
-    if found is None or not found.goes_by(told):
-        found = images.identity(told) or found
-    if found is None or (found.config is not None and not found.goes_by(told)):
-        raise DeadweightError(wording("dockerfile.tag_moved", variant=variant.name, tag=name, image=told))
-    return found
+    identity = images.identity(name)
+    if identity is None or not identity.goes_by(image_id):
+        identity = images.identity(image_id) or identity
+    if identity is None or (identity.config is not None and not identity.goes_by(image_id)):
+        raise DeadweightError(wording("dockerfile.tag_moved", variant=variant.name, tag=name, image=image_id))
+    return identity
 
 
 def full_disk(site: Site) -> str:
@@ -168,15 +167,11 @@ def has(built: BuiltImage) -> bool:
     known = _known()
     if known is None or built.engine_id is None:
         return False
-    from deadweight.engine import api as wire
-
-    endpoint = known.endpoint
-    found = wire.document(endpoint.host, f"/images/{built.reference}/json", endpoint.certificates).get("Id")
-    return found is not None and str(found).removeprefix("sha256:") == built.engine_id.removeprefix("sha256:")
+    image = api.document(known.endpoint.host, f"/images/{built.reference}/json", known.endpoint.certificates)
+    return str(image.get("Id", "")).removeprefix("sha256:") == built.engine_id.removeprefix("sha256:")
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(NamedTuple):
     endpoint: Endpoint
     version: str
     podman: bool
@@ -200,7 +195,146 @@ def _known() -> _Known | None:
 
 def _info(endpoint: Endpoint) -> EngineInfo:
     """What an engine tells of its version."""
-    from deadweight.engine import api
-    from deadweight.engine.api import parse_info
+    return api.parse_info(api.document(endpoint.host, "/version", endpoint.certificates), {})
 
-    return parse_info(api.document(endpoint.host, "/version", endpoint.certificates), {})
+
+# Podman's socket offers no BuildKit, so ``podman build`` does it.
+#
+# The build works directly in the engine's store, not through its socket. Everything a client sends over the socket besides the
+# context (secrets, a Dockerfile from elsewhere) becomes part of the context, and ``COPY . .`` would copy it into the image (tried
+# with 4.3.1). Secrets from variables are not supported. So if the store is on another machine, nothing is built.
+#
+# Podman's output is translated to BuildKit's form, so that one listener understands both.
+DRIVER = "--storage-driver="
+ASK_SECONDS = 60.0
+LEARNED = "1.33"
+"""The Buildah in Podman that knows more instructions. What those before lack was tried with 1.28 (Podman 4.3.1)."""
+_LACKING = (
+    (re.compile(r"^(?:COPY|ADD)\s(?:--\S+\s+)*--(link|parents|exclude)\b"), "COPY --"),
+    (re.compile(r"^ADD\s(?:--\S+\s+)*--(checksum|keep-git-dir)\b"), "ADD --"),
+    (re.compile(r"^RUN\s(?:--\S+\s+)*--(network|security|device)\b"), "RUN --"),
+)
+_STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (\d+/\d+): (.*)$")
+_FAILED = re.compile(r"^(?:Error|error): (.*)$")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where an engine keeps its images, and how it runs things, from its ``/libpod/info``. ``here``: on this machine, and ours."""
+
+    root: str
+    words: tuple[str, ...]
+    buildah: str
+    here: bool
+
+
+def store_of(endpoint: Endpoint) -> Store:
+    """Raises DeadweightError where the engine does not say."""
+    info = api.podman_info(endpoint.host, endpoint.certificates)
+    host, store = info.get("host"), info.get("store")
+    if not isinstance(host, dict) or not isinstance(store, dict):
+        why = api.trouble(endpoint.host, endpoint.certificates)
+        raise DeadweightError(wording("dockerfile.podman_store_unknown", host=endpoint.host, why=why and f": {why}"))
+    root = Path(str(store.get("graphRoot") or "/nowhere"))
+    here = endpoint.host.startswith("unix://") and _ours(root)
+    runtime = (host.get("ociRuntime") or {}).get("path")
+    words = (
+        f"--root={store.get('graphRoot')}",
+        f"--runroot={store.get('runRoot')}",
+        f"{DRIVER}{store.get('graphDriverName')}",
+        f"--cgroup-manager={host.get('cgroupManager')}",
+        *([f"--runtime={runtime}"] if runtime else []),
+    )
+    return Store(str(root), words, str(host.get("buildahVersion") or ""), here)
+
+
+def _ours(root: Path) -> bool:
+    """Whether what this process leaves there is still its owner's: files of root in another user's store end that user's Podman."""
+    try:
+        return root.stat().st_uid == os.geteuid() and os.access(root, os.W_OK)
+    except OSError:
+        return False
+
+
+def refuse_what_it_cannot(dockerfile: Dockerfile, endpoint: Endpoint) -> None:
+    """Raises ConfigError, with the line, for an instruction that this Podman does not know."""
+    unknown = _unknown_to_podman(endpoint)
+    text, _ = downgraded(dockerfile.text, unknown)
+    for instruction in instructions(text) if unknown else ():
+        matches = ((pattern.match(instruction.text), what) for pattern, what in _LACKING)
+        features = [
+            *(["heredocs"] if instruction.documents else []),
+            *(what + match[1] for match, what in matches if match),
+        ]
+        if features:
+            version = store_of(endpoint).buildah
+            problem = wording("dockerfile.podman_too_old", version=version, feature=features[0])
+            raise ConfigError(problem, file=dockerfile.file, line=instruction.line)
+
+
+def _unknown_to_podman(endpoint: Endpoint) -> frozenset[str]:
+    """What this Podman does not know and is said otherwise in the copy that is built."""
+    return frozenset(SINCE if number(store_of(endpoint).buildah) < number(LEARNED) else ())
+
+
+def podman_call(endpoint: Endpoint, words: Sequence[str | Path], ignore: Path) -> list[str]:
+    """The call of ``podman build``; ``words`` are what a BuildKit build is given. Raises CommandError, MissingError (no podman)."""
+    store, program = store_of(endpoint), str(find("podman").path)
+    how = ["--format=docker", f"--ignorefile={ignore}", *(["--tls-verify=false"] if _only_loopback(words) else [])]
+    # what 5 asks for is refused
+    how += [f"--ulimit={name}={most}:{most}" for name, most in ceilings(endpoint.host).items()]
+    # the image's name with the registry that Docker's API means, or Podman would take another
+    texts = ["", *map(str, words)]
+    named = [with_registry(word) if before == "--tag" else word for before, word in itertools.pairwise(texts)]
+    return [program, *words_for(store, program), "build", *how, *named]
+
+
+@functools.cache
+def words_for(store: Store, program: str) -> tuple[str, ...]:
+    """The words with which ``podman`` works in a store that its service uses.
+
+    A store remembers whether its driver was named when it was made, and refuses whoever does otherwise ("database configuration
+    mismatch"): the service that most machines have names none. Raises CommandError, with Podman's words, where none will do.
+    """
+    driver = tuple(word for word in store.words if not word.startswith(DRIVER))
+    ask = ("info", "--format", "{{.Store.GraphRoot}}")
+    for words in (driver, store.words, ()):
+        asked = _run.run([program, *words, *ask], timeout=ASK_SECONDS, check=False)
+        if asked.exit_code == 0 and asked.output.strip() == store.root:
+            return words
+    _run.run([program, *store.words, *ask], timeout=ASK_SECONDS)
+    raise DeadweightError(wording("dockerfile.podman_other_store", folder=store.root))
+
+
+def _only_loopback(words: Sequence[str | Path]) -> bool:
+    """Whether every image that is named comes from a registry of this machine (which Docker too speaks to without TLS)."""
+    texts = [str(word).partition("=")[2] for word in words]
+    if "--file" in words:
+        lines = Path(words[list(words).index("--file") + 1]).read_text(encoding="utf-8").splitlines()
+        texts += [line.split()[1] for line in lines if line.startswith("FROM ")]
+    named = [text for text in texts if "@sha256:" in text]
+    return bool(named) and all(LOOPBACK.match(text) for text in named)
+
+
+class Translated:
+    """Takes Podman's lines and gives BuildKit's: a number for each step, ``CACHED``, ``ERROR``."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._number = tell, 0
+
+    def __call__(self, line: str) -> None:
+        for translated in self._translate(line):
+            self._tell(translated)
+
+    def _translate(self, line: str) -> Iterator[str]:
+        step, failed = _STEP.match(line), _FAILED.match(line)
+        if step:
+            self._number += 1
+            yield f"#{self._number} [{step[1]}] {step[2]}"
+        elif failed:
+            reason = re.sub(r"exit status (\d+)", r"exit code: \1", failed[1])
+            yield f"#{self._number} ERROR: {reason}"
+        elif line.startswith("--> Using cache"):
+            yield f"#{self._number} CACHED"
+        elif not line.startswith(("--> ", "COMMIT")):
+            yield f"#{self._number} 0.0 {line}" if self._number else line

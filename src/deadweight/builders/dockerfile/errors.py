@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 
 from deadweight._errors import CommandError, wording
 from deadweight.builders.shared.diagnosis import Code, Where, diagnose
-from deadweight.builders.shared.tool_output import Listener, with_cause, without_chatter
+from deadweight.builders.shared.tool_output import HEARD_LINES, Listener, Say, with_cause, without_chatter
 from deadweight.records.built_image import Cache
 
-HEARD_LINES = 400
-
 _BEGIN = re.compile(r"^#(\d+) \[(?P<place>[^\]]+)\] (?P<what>.*)$")
-_SAID = re.compile(r"^#(\d+) (?:\d+\.\d+ )(.*)$")
+_OUTPUT = re.compile(r"^#(\d+) (?:\d+\.\d+ )(.*)$")
 _CACHED = re.compile(r"^#(\d+) CACHED$")
 _FAILED = re.compile(r"^#(\d+) ERROR: (.*)$")
 _CONTEXT = re.compile(r"#\d+ transferring context: (?P<size>[\d.]+ ?[kMG]?B)")
@@ -39,10 +37,11 @@ _CODE = re.compile(r"exit code: (\d+)")
 
 @dataclass
 class _Instruction:
-    """``what`` as BuildKit shows it: variables filled in, one line."""
+    """``what`` as BuildKit shows it: variables filled in, one line; ``line`` is the Dockerfile's, as far as it is known."""
 
     place: str
     what: str
+    line: int | None
     words: deque[str] = field(default_factory=lambda: deque(maxlen=HEARD_LINES))
     cached: bool = False
 
@@ -50,28 +49,44 @@ class _Instruction:
     def word(self) -> str:
         return self.what.split(None, 1)[0] if _STAGE.match(self.place) and self.what else ""
 
+    @property
+    def where(self) -> Sequence[Where]:
+        if self.word in ("COPY", "ADD"):
+            return ("copy_from",) if "--from" in self.what else ("copy", "run")
+        return ("run",) if self.word == "RUN" else ("pull",)
+
+    def shown(self, file: str) -> str:
+        if not self.word:
+            return f" ({self.what[:120]})"
+        place = f"{file}:{self.line}" if self.line else file
+        return f" ({place}: {self.what[:117]}{'…' if len(self.what) > 117 else ''})"
+
 
 class DockerListener(Listener):
     """Remembers what each instruction says. ``lines`` gives an instruction's line in the Dockerfile, as far as it is known."""
 
-    def __init__(self, say: Callable[[str], None], dockerfile: str, lines: dict[str, int]) -> None:
+    def __init__(self, say: Say, dockerfile: str, lines: dict[str, int]) -> None:
         super().__init__(say, _announce)
         self._file, self._lines = dockerfile, lines
         self.added: tuple[str, ...] = ()  # what the copy that is built says more than the user's Dockerfile
         self._steps: dict[str, _Instruction] = {}
-        self._failed: tuple[str, str] | None = None  # its number, and BuildKit's own words on it
+        self._failed, self._reason = "", ""  # the failed instruction's number, and BuildKit's own words on it
         self._last: deque[str] = deque(maxlen=HEARD_LINES)
 
     def __call__(self, line: str) -> None:
         super().__call__(line)
         line = _COLOUR.sub("", line)
-        begun, said, failed = _BEGIN.match(line), _SAID.match(line), _FAILED.match(line)
+        begun, output, failed = _BEGIN.match(line), _OUTPUT.match(line), _FAILED.match(line)
         if begun:
-            self._steps.setdefault(begun[1], _Instruction(begun["place"], self._own(begun["what"])))
-        elif said and said[1] in self._steps:
-            self._steps[said[1]].words.append(said[2])
-        elif failed and (self._failed is None or "context canceled" in self._failed[1]):
-            self._failed = (failed[1], failed[2])
+            what = begun["what"]
+            for words in self.added:
+                what = what.replace(words, "", 1)
+            known = self._lines.get(" ".join(what.split()))
+            self._steps.setdefault(begun[1], _Instruction(begun["place"], what, known))
+        elif output and output[1] in self._steps:
+            self._steps[output[1]].words.append(output[2])
+        elif failed and (not self._failed or "context canceled" in self._reason):
+            self._failed, self._reason = failed[1], failed[2]
         elif (cached := _CACHED.match(line)) and cached[1] in self._steps:
             self._steps[cached[1]].cached = True
         elif not line.startswith("#"):
@@ -86,10 +101,10 @@ class DockerListener(Listener):
     def failure(
         self,
         error: CommandError,
-        variant: str,
+        what: str,
         *,
-        stand_in: bool,
-        full_disk: Callable[[], str],
+        stand_in: bool = False,
+        full_disk: Callable[[], str] = str,
         advice: Callable[[int | None], str] = lambda _line: "",
     ) -> CommandError:
         """The failure as itself: where, why, in whose words, and what helps; with the line of the instruction that failed.
@@ -97,65 +112,39 @@ class DockerListener(Listener):
         ``full_disk`` tells what to do about the engine's, ``advice`` what the instruction at a line needed to reach the network,
         and did not get.
         """
-        step = self._steps.get(self._failed[0]) if self._failed else None
-        words, line = self._words(step, error), self._line(step)
-        cause = diagnose(_where(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
+        step = self._steps.get(self._failed)
+        words, line = self._words(step, error), step.line if step else None
+        cause = diagnose(step.where if step else ("client", "pull"), [*words, self._reason], stand_in=stand_in)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
-            told = error.told(wording("builders.not_compiled", what=variant), self.compiler, None, Code.NOT_COMPILED)
+            failure = error.told(wording("builders.not_compiled", what=what), self.compiler, None, Code.NOT_COMPILED)
         else:
-            reason = (cause.message if cause and cause.message else self._told(step, error)) + self._where(step)
-            hint = cause.hint if cause else None
-            if cause and cause.reach:
-                hint = advice(line) or hint
-            if cause and cause.code is Code.DISK_FULL:
-                hint = full_disk()
-            shown = with_cause(words, cause)
-            message = wording("builders.tool_failed", what=variant, reason=reason)
-            told = error.told(message, shown, hint, cause.code if cause else Code.UNKNOWN)
-        told.line, told.step = line, step.what if step else ""
-        return told
+            reason, hint = self._told(step, error), cause.hint if cause else None
+            if cause:
+                reason = cause.message or reason
+                hint = (advice(line) if cause.reach else "") or (full_disk() if cause.code is Code.DISK_FULL else hint)
+            message = wording(
+                "builders.tool_failed", what=what, reason=reason + (step.shown(self._file) if step else "")
+            )
+            code = cause.code if cause else Code.UNKNOWN
+            failure = error.told(message, with_cause(words, cause), hint, code)
+        failure.line, failure.step = line, step.what if step else ""
+        return failure
 
     def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
         """The failing instruction's own; else BuildKit's sentence on it; else what stands in no instruction at all."""
-        own = [without_chatter(line) for line in step.words] if step else []
-        own = [line for line in own if line.strip()]
+        own = [text for text in map(without_chatter, step.words if step else ()) if text.strip()]
         if own:
             return own
-        rest = [line for line in (cleaned(each) for each in (*self._last, *error.tail)) if line]
-        if self._failed and not _REPEATED.match(self._failed[1]):
-            return [self._failed[1]]
-        return list(dict.fromkeys([line for line in rest if step is None or not _REPEATED.match(line)] or rest))
-
-    def _own(self, what: str) -> str:
-        for words in self.added:
-            what = what.replace(words, "", 1)
-        return what
-
-    def _line(self, step: _Instruction | None) -> int | None:
-        return self._lines.get(" ".join(step.what.split())) if step else None
+        if self._reason and not _REPEATED.match(self._reason):
+            return [self._reason]
+        rest = [text for text in map(cleaned, (*self._last, *error.tail)) if text]
+        return list(dict.fromkeys([text for text in rest if step is None or not _REPEATED.match(text)] or rest))
 
     def _told(self, step: _Instruction | None, error: CommandError) -> str:
         if step is None:
             return error.reason
-        code = _CODE.search(self._failed[1]) if self._failed else None
+        code = _CODE.search(self._reason)
         return f"{step.word or step.what.split(None, 1)[0]} failed" + (f" with exit code {code[1]}" if code else "")
-
-    def _where(self, step: _Instruction | None) -> str:
-        if step is None or not step.word:
-            return f" ({step.what[:120]})" if step else ""
-        line = self._line(step)
-        place = f"{self._file}:{line}" if line else self._file
-        return f" ({place}: {step.what[:117]}{'…' if len(step.what) > 117 else ''})"
-
-
-def _where(step: _Instruction | None) -> Sequence[Where]:
-    if step is None:
-        return ("client", "pull")
-    if step.word == "RUN":
-        return ("run",)
-    if step.word in ("COPY", "ADD"):
-        return ("copy_from",) if "--from" in step.what else ("copy", "run")
-    return ("pull",)
 
 
 def cleaned(line: str) -> str:
@@ -165,10 +154,9 @@ def cleaned(line: str) -> str:
 
 
 def _announce(line: str) -> str | None:
-    found = _BEGIN.match(line)
-    if found and found["place"] != "internal":
-        return f"[{found['place']}] {found['what'][:100]}"
-    sent = _CONTEXT.match(line)
+    begun, sent = _BEGIN.match(line), _CONTEXT.match(line)
+    if begun and begun["place"] != "internal":
+        return f"[{begun['place']}] {begun['what'][:100]}"
     if sent:
         return f"sending the context: {sent['size']}"
     return "exporting" if line.endswith("exporting layers") else None

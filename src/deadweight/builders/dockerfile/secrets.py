@@ -40,34 +40,33 @@ def ssh_paths(variant: DockerfileVariant, root: Path) -> dict[str, Path]:
     return {name: _path(os.path.expandvars(given), root) for name, given in variant.ssh.items()}
 
 
+def _files(variant: DockerfileVariant, root: Path) -> Iterator[tuple[Key, Path, bool]]:
+    """The key, the file, and whether that is of our own making, of all secrets and SSH keys."""
+    for name, path in paths(variant, root).items():
+        yield ("secrets", name), path, variant.secrets[name].startswith(GENERATED)
+    for name, path in ssh_paths(variant, root).items():
+        yield ("ssh", name), path, variant.ssh[name].startswith(GENERATED)
+
+
 def missing(variant: DockerfileVariant, root: Path) -> Iterator[tuple[Key, Path]]:
     """(key, path) of each named file that is not there, generated ones left out."""
-    for group, given, found in (
-        ("secrets", variant.secrets, paths(variant, root)),
-        ("ssh", variant.ssh, ssh_paths(variant, root)),
-    ):
-        for name, path in found.items():
-            if not given[name].startswith(GENERATED) and not path.exists():
-                yield (group, name), path
+    return ((key, path) for key, path, ours in _files(variant, root) if not ours and not path.exists())
 
 
 def inputs(variant: DockerfileVariant, root: Path) -> tuple[Path, ...]:
     """The secret files that a fingerprint reads: those that are not of our own making."""
-    found = paths(variant, root)
-    return tuple(path for name, path in found.items() if not variant.secrets[name].startswith(GENERATED))
+    return tuple(path for key, path, ours in _files(variant, root) if key[0] == "secrets" and not ours)
 
 
 def generate(variant: DockerfileVariant, root: Path) -> None:
     """Make the generated secrets and SSH keys of a variant that are not there yet, readable by this user alone."""
-    for given in variant.secrets.values():
-        path = _path(given, root)
-        if given.startswith(GENERATED) and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for key, path, ours in _files(variant, root):
+        if not ours or path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if key[0] == "secrets":
             write_atomically(path, f"{secrets.token_urlsafe(30)}\n", mode=0o600)
-    for name, given in variant.ssh.items():
-        path = ssh_paths(variant, root)[name]
-        if given.startswith(GENERATED) and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        else:
             _run.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", path], timeout=30)
             path.chmod(0o600)
 

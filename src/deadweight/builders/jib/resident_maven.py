@@ -24,8 +24,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deadweight import _run
-from deadweight._errors import DeadweightError, wording
+from deadweight._errors import DeadweightError
 from deadweight.records.paths import user_cache
+from deadweight.toolchain.find import find
 
 VARIABLE = "DEADWEIGHT_MAVEN_RESIDENT"
 """``0`` starts a Maven for each build, ``1`` keeps one also where CI is set; without it, one is kept where CI is not set."""
@@ -33,6 +34,8 @@ VARIABLE = "DEADWEIGHT_MAVEN_RESIDENT"
 IDLE_SECONDS = 600
 START_SECONDS = 10.0
 MAX_RESIDENTS = 2
+MAX_SOCKET_PATH = 107
+"""In bytes (unix(7))."""
 _SOURCE = Path(__file__).with_name("ResidentMaven.java")
 _CLIENT = Path(__file__).with_name("resident_maven_client.py")
 _SCRIPT_ONLY = ("/etc/mavenrc", "/usr/local/etc/mavenrc", "~/.mavenrc")
@@ -55,7 +58,9 @@ def through(
         top = multi_module((source / (pom or "pom.xml")).resolve().parent)
         if not _wanted() or home is None or _script_reads(top):
             return list(call)
-        place = _place(_key(source, top, home, environment, [str(word) for word in call]))
+        place = _folder() / f"{_key(source, top, home, environment, [str(word) for word in call])}.sock"
+        if len(os.fsencode(place)) > MAX_SOCKET_PATH:
+            return list(call)
         if not _answers(place):
             _start(place, source, top, home, environment)
     except (OSError, DeadweightError):
@@ -80,8 +85,6 @@ def _wanted() -> bool:
 
 def _home(program: Path) -> Path | None:
     """Maven's home, where the program is the script of a Maven 3; None for a wrapper, and for another Maven."""
-    from deadweight.toolchain.find import find
-
     if not find("mvn").version.startswith("3."):
         return None
     home = program.resolve().parent.parent
@@ -105,8 +108,6 @@ def _key(source: Path, top: Path, home: Path, environment: Mapping[str, str], wo
 
     Properties count, for Java reads some only once (a trust store's file too); Jib's do not: it reads them anew in every build.
     """
-    from deadweight.toolchain.find import find
-
     java, maven = find("java"), find("mvn")
     whole = {name: value for name, value in {**os.environ, **environment}.items() if name not in _NOISE}
     folder = source.stat()
@@ -143,22 +144,15 @@ def _edition() -> str:
 
 
 def _folder() -> Path:
-    """The folder of the sockets: short, since a socket's path may have 107 bytes, and nobody else's. Raises DeadweightError."""
+    """The folder of the sockets: short, since a socket's path may have 107 bytes, and nobody else's. Raises OSError."""
     cache = hashlib.sha256(str(user_cache()).encode()).hexdigest()[:8]
     base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     folder = base / f"deadweight-maven-{os.getuid()}-{cache}"
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
-        raise DeadweightError(wording("jib.folder_not_private", folder=folder))
+        raise PermissionError(folder)
     return folder
-
-
-def _place(key: str) -> Path:
-    place = _folder() / f"{key}.sock"
-    if len(os.fsencode(place)) > 107:
-        raise DeadweightError(wording("jib.socket_path_too_long", path=place))
-    return place
 
 
 def _answers(place: Path) -> bool:
@@ -172,9 +166,7 @@ def _answers(place: Path) -> bool:
 
 
 def _start(place: Path, source: Path, top: Path, home: Path, environment: Mapping[str, str]) -> None:
-    """Start one, and wait until it answers; those that were used longest ago make room. Raises OSError, DeadweightError."""
-    from deadweight.toolchain.find import find
-
+    """Start one, and wait until it answers; those that were used longest ago make room. Raises OSError."""
     place.unlink(missing_ok=True)
     others = sorted(place.parent.glob("*.sock"), key=lambda each: each.stat().st_mtime, reverse=True)
     for old in others[MAX_RESIDENTS - 1 :]:
@@ -204,15 +196,13 @@ def _start(place: Path, source: Path, top: Path, home: Path, environment: Mappin
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise DeadweightError(wording("jib.maven_not_started", log=log, variable=VARIABLE))
+            raise ChildProcessError(log)
         time.sleep(0.02)
     process.returncode = 0  # nobody will wait for it, of which Python would warn
 
 
 def _classes(java: Path) -> Path:
     """The folder of the compiled class; compiled once for each version of it and of Java."""
-    from deadweight.toolchain.find import find
-
     folder = user_cache() / "maven-resident" / f"{find('java').version}-{_edition()}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,8 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+
+END, OUTPUT = b"\0", b"\1"  # of the frames; where it is busy, it says so by another
 
 
 def main(place: str, folder: str, call: list[str]) -> int:
@@ -22,33 +23,16 @@ def main(place: str, folder: str, call: list[str]) -> int:
         with socket.socket(socket.AF_UNIX) as stream:
             stream.connect(place)
             stream.sendall(struct.pack(">i", len(request)) + request)
-            for kind, content in _frames(stream):
-                if kind == 0:
-                    return int(struct.unpack(">i", content)[0])
-                if kind == 2:
-                    break
-                sys.stdout.buffer.write(content)
-                sys.stdout.buffer.flush()
-    except (OSError, UnicodeEncodeError, EOFError):
+            with stream.makefile("rb") as file:
+                while (kind := file.read(1)) in (OUTPUT, END):
+                    (number,) = struct.unpack(">i", file.read(4))
+                    if kind == END:
+                        return int(number)
+                    sys.stdout.buffer.write(file.read(number))
+                    sys.stdout.buffer.flush()
+    except (OSError, UnicodeEncodeError, struct.error):  # the last for an answer that is cut off
         pass
     return os.execv(call[0], call)  # noqa: S606 - the call that was asked for, in place of this program
-
-
-def _frames(stream: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """Kind and content. Raises EOFError where the stream ends before the exit code."""
-    with stream.makefile("rb") as file:
-        while kind := file.read(1):
-            size = 0 if kind == b"\2" else 4
-            if kind == b"\1":
-                size = struct.unpack(">i", _exactly(file.read(4), 4))[0]
-            yield kind[0], _exactly(file.read(size), size)
-    raise EOFError
-
-
-def _exactly(content: bytes, size: int) -> bytes:
-    if len(content) < size:
-        raise EOFError
-    return content
 
 
 if __name__ == "__main__":

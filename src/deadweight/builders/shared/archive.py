@@ -5,30 +5,34 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from deadweight._errors import ArchiveError, DeadweightError, MissingError, UsageError, wording
 from deadweight._packages import images
-from deadweight.builders.protocol import BuiltImage, Site
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Site, Step
 from deadweight.builders.shared import common
 from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.records.ignore import Ignore, walk
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.suite.model import Variant
+from deadweight.toolchain.tool_cache import remove_tree
 
 if TYPE_CHECKING:
     from deadweight_images.archive.model import Image
 
 
 SBOM_DIR = "sbom"
+Work = Callable[[Job], BuiltImage | None]
+Keys = tuple[str, ...]
 
 
 def archive_path(variant: Variant, site: Site) -> Path:
@@ -65,45 +69,64 @@ def there(variant: Variant, site: Site) -> bool:
     return built is not None and holds(archive_path(variant, site), built.config_digest)
 
 
+def image_step(
+    variant: Variant, site: Site, tool: str, inputs: Inputs, work: Work, after: Keys = (), behind: Keys = ()
+) -> Step:
+    """The last step of a builder that writes the archive itself (ko, apko, jib)."""
+    name = variant.name
+    title = f"{tool} build {name}"
+    return Step(f"image:{name}", name, title, inputs, lambda: there(variant, site), work, after, behind)
+
+
 def made_by_the_build(variant: Variant, built: BuiltImage, site: Site) -> Path:
     """The archive of a builder that writes it itself (ko, apko, jib). Raises MissingError if it is missing or has been replaced."""
     path = archive_path(variant, site)
     if not holds(path, built.config_digest):
-        raise MissingError(
-            wording(
-                "builders.archive_changed" if path.exists() else "builders.archive_gone",
-                archive=path,
-                variant=variant.name,
-            )
-        )
+        words = {"archive": path, "variant": variant.name}
+        raise MissingError(wording("builders.archive_changed" if path.exists() else "builders.archive_gone", **words))
     return path
 
 
+def new_folder(place: Path, prefix: str) -> Path:
+    """A temporary folder of this process. What killed ones left there goes: the state folder's lock keeps other living ones out."""
+    own = f"{prefix}{os.getpid()}-"
+    for old in place.glob(f"{prefix}*"):
+        if not old.name.startswith(own):
+            remove_tree(old)
+    return Path(tempfile.mkdtemp(dir=place, prefix=own))
+
+
 @contextmanager
-def scratch(variant: Variant, site: Site) -> Iterator[Path]:
-    """A temporary folder for one build, next to its output, so that moving the result there is a rename. Removed at the end."""
-    place = site.state.image(variant.name)
+def work_folder(place: Path) -> Iterator[Path]:
+    """A temporary folder in ``place``, so that moving a result there is a rename. Removed at the end."""
     place.mkdir(parents=True, exist_ok=True)
-    for old in place.glob(".work-*"):  # of a build that was killed; the state folder's lock keeps others out
-        shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=place, prefix=".work-"))
+    folder = new_folder(place, ".work-")
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
+
+
+def scratch(variant: Variant, site: Site) -> AbstractContextManager[Path]:
+    """A temporary folder for one build, next to its output. Removed at the end."""
+    place = site.state.image(variant.name)
+    for old in place.glob(
+        ".work-*"
+    ):  # of a build that was killed, maybe under our process id; nobody else builds this one
+        remove_tree(old)
+    return work_folder(place)
 
 
 def keep(variant: Variant, site: Site, archive: Path, sboms: Path | None) -> tuple[str, ...]:
     """Move a finished archive and its SBOMs to their places; gives the SBOM files, relative to the image's folder."""
     place = site.state.image(variant.name)
-    kept: tuple[str, ...] = ()
+    target = place / SBOM_DIR
     if sboms is not None:
-        target = place / SBOM_DIR
         shutil.rmtree(target, ignore_errors=True)
         sboms.replace(target)
-        kept = tuple(sorted(f"{SBOM_DIR}/{file.relative_to(target)}" for file in target.rglob("*") if file.is_file()))
     archive.replace(place / ARCHIVE_FILE)
-    return kept
+    files = target.rglob("*") if sboms is not None else ()
+    return tuple(sorted(f"{SBOM_DIR}/{file.relative_to(target)}" for file in files if file.is_file()))
 
 
 def result(
@@ -134,24 +157,49 @@ def result(
     )
 
 
+Members = Mapping[str, IO[bytes] | None]
+
+
+def _rewrite(archive: Path, out: Path, change: Callable[[tarfile.TarFile], Members]) -> None:
+    """Copy a docker-save archive; ``change`` gives the members that are replaced or added, and None for those that are left out.
+
+    Raises ArchiveError where that is not a docker-save archive of one image.
+    """
+    try:
+        with tarfile.open(archive, "r:") as source, tarfile.open(out, "w:", format=tarfile.USTAR_FORMAT) as target:
+            changed = change(source)
+            for member in source:
+                if member.name not in changed:
+                    target.addfile(member, source.extractfile(member))
+            for name, content in changed.items():
+                if content is not None:
+                    member = tarfile.TarInfo(name)
+                    member.size = content.seek(0, io.SEEK_END)
+                    content.seek(0)
+                    target.addfile(member, content)
+    except (tarfile.TarError, ValueError, LookupError, TypeError) as error:
+        raise ArchiveError(wording("builders.not_an_archive", archive=archive, problem=error)) from error
+
+
+def _document(source: tarfile.TarFile, name: str) -> Any:
+    content = source.extractfile(name)
+    if content is None:
+        raise LookupError(name)
+    return json.load(content)
+
+
 def renamed(archive: Path, out: Path, reference: str) -> None:
     """Copy a docker-save archive with another name for its image; every other byte of content stays.
 
     apko names its image ``NAME-amd64`` whatever it is told. Raises ArchiveError where that is not a docker-save archive.
     """
-    try:
-        with tarfile.open(archive, "r:") as source, tarfile.open(out, "w:", format=tarfile.USTAR_FORMAT) as target:
-            for member in source:
-                content = source.extractfile(member)
-                if member.name == "manifest.json" and content is not None:
-                    manifest = json.load(content)
-                    manifest[0]["RepoTags"] = [reference]
-                    data = json.dumps(manifest).encode()
-                    member.size = len(data)
-                    content = io.BufferedReader(io.BytesIO(data))
-                target.addfile(member, content)
-    except (tarfile.TarError, ValueError, LookupError, TypeError) as error:
-        raise ArchiveError(wording("builders.not_an_archive", archive=archive, problem=error)) from error
+
+    def change(source: tarfile.TarFile) -> Members:
+        manifest = _document(source, "manifest.json")
+        manifest[0]["RepoTags"] = [reference]
+        return {"manifest.json": io.BytesIO(json.dumps(manifest).encode())}
+
+    _rewrite(archive, out, change)
 
 
 # Files on top of an archive that a builder wrote: one more layer, for builders that put nothing but a program into an image.
@@ -161,25 +209,19 @@ def staged(files: Mapping[str, Path], left_out: Callable[[Path], bool], tree: Pa
     ``left_out`` says of a file in a folder whether it is no input. Links are followed: what they lead to may not be there.
     Raises UsageError for one that leads out of ``root``, the project's folder.
     """
-    home = root.resolve()
     for target, source in files.items():
-        place = tree / target.lstrip("/")
-        if source.is_dir():
-            place.mkdir(parents=True, exist_ok=True)
-            for path in walk(source, Ignore(())):
-                if not left_out(path) and path.is_file():
-                    if not path.resolve().is_relative_to(home):
-                        raise UsageError(wording("builders.leads_out", path=path, root=root))
-                    _copied(path, place / path.relative_to(source))
-        else:
-            _copied(source, place)
+        place, folder = tree / target.lstrip("/"), source.is_dir()
+        (place if folder else place.parent).mkdir(parents=True, exist_ok=True)
+        for path in walk(source, Ignore(())) if folder else (source,):
+            if folder and (left_out(path) or not path.is_file()):
+                continue
+            if folder and not path.resolve().is_relative_to(root.resolve()):
+                raise UsageError(wording("builders.leads_out", path=path, root=root))
+            copy = place / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+            copy.chmod(path.stat().st_mode & 0o777)
     return tree
-
-
-def _copied(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    target.chmod(source.stat().st_mode & 0o777)
 
 
 def with_layer(archive: Path, out: Path, tree: Path, *, workdir: str | None = None) -> None:
@@ -188,31 +230,20 @@ def with_layer(archive: Path, out: Path, tree: Path, *, workdir: str | None = No
     Raises ArchiveError where that is not a docker-save archive of one image.
     """
     layer = images.pack_tree(tree, out.with_suffix(".layer"))
-    try:
-        with tarfile.open(archive, "r:") as source, tarfile.open(out, "w:", format=tarfile.USTAR_FORMAT) as target:
-            manifest = json.load(_content(source, "manifest.json"))
-            (image,) = manifest
-            config = _with(json.load(_content(source, image["Config"])), layer, workdir)
-            name, old = _named(config), image["Config"]
-            image.update(Config=name, Layers=[*image["Layers"], f"{layer.digest.removeprefix('sha256:')}.tar.gz"])
-            for member in source:
-                if member.name not in ("manifest.json", old):
-                    target.addfile(member, source.extractfile(member))
-            with layer.path.open("rb") as content:
-                target.addfile(_member(image["Layers"][-1], layer.size), content)
-            for each, data in ((name, config), ("manifest.json", json.dumps(manifest).encode())):
-                target.addfile(_member(each, len(data)), io.BytesIO(data))
-    except (tarfile.TarError, ValueError, LookupError, TypeError) as error:
-        raise ArchiveError(wording("builders.not_an_archive", archive=archive, problem=error)) from error
-    finally:
-        layer.path.unlink(missing_ok=True)
+    layer_name = f"{layer.digest.removeprefix('sha256:')}.tar.gz"
 
+    def change(source: tarfile.TarFile) -> Members:
+        (image,) = manifest = _document(source, "manifest.json")
+        old, config = image["Config"], _with(_document(source, image["Config"]), layer, workdir)
+        image.update(Config=f"sha256:{hashlib.sha256(config).hexdigest()}", Layers=[*image["Layers"], layer_name])
+        documents = {image["Config"]: io.BytesIO(config), "manifest.json": io.BytesIO(json.dumps(manifest).encode())}
+        return {old: None, layer_name: content, **documents}
 
-def _content(source: tarfile.TarFile, name: str) -> io.BufferedReader:
-    content = source.extractfile(name)
-    if not isinstance(content, io.BufferedReader):
-        raise LookupError(name)
-    return content
+    with layer.path.open("rb") as content:
+        try:
+            _rewrite(archive, out, change)
+        finally:
+            layer.path.unlink()
 
 
 def _with(config: dict[str, Any], layer: images.PackedLayer, workdir: str | None) -> bytes:
@@ -223,13 +254,3 @@ def _with(config: dict[str, Any], layer: images.PackedLayer, workdir: str | None
     if workdir is not None:
         config["config"]["WorkingDir"] = workdir
     return json.dumps(config, separators=(",", ":")).encode()
-
-
-def _named(config: bytes) -> str:
-    return f"sha256:{hashlib.sha256(config).hexdigest()}"
-
-
-def _member(name: str, size: int) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.size = size
-    return member

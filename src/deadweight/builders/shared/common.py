@@ -118,12 +118,6 @@ def secret_values(values: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def path_with(*programs: Path) -> str:
-    """PATH with these programs' folders in front: tools start other tools by name."""
-    folders = dict.fromkeys(str(program.parent) for program in programs)
-    return os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
-
-
 def behind_links(*places: Path) -> tuple[Path, ...]:
     """What links in these files and folders lead to, as far as they do not hold it: input of a tool that follows links."""
     homes = [place.resolve() for place in places]

@@ -6,7 +6,7 @@ import functools
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from importlib.resources import files
 from typing import Any, Literal
@@ -51,7 +51,8 @@ class Code(Enum):
 
 @dataclass(frozen=True)
 class Cause:
-    """An entry of ``diagnosis.toml``, which explains the fields."""
+    """An entry of ``diagnosis.toml``, which explains the fields. In a diagnosis what the tool named is filled in, and ``line`` is
+    the one that gave it away."""
 
     id: str
     where: Sequence[Where]
@@ -61,18 +62,7 @@ class Cause:
     stand_in: str = ""
     reach: bool = False
     code: Code = Code.UNKNOWN
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """A cause with what the tool named filled in, and the line that gave it away."""
-
-    id: str
-    message: str
-    hint: str
-    line: str
-    reach: bool = False
-    code: Code = Code.UNKNOWN
+    line: str = ""
 
     def outweighs(self, compiler: Sequence[str]) -> bool:
         """Whether this is the cause although a compiler complained: of something that it could not fetch or write."""
@@ -84,7 +74,7 @@ _DECISIVE = frozenset((Code.SYNTAX, Code.TEST, Code.LOCK, Code.HEADER, Code.COMP
 """What compilers complain of too, said better."""
 
 
-def diagnose(where: Sequence[Where], lines: Sequence[str], *, stand_in: bool = False) -> Diagnosis | None:
+def diagnose(where: Sequence[Where], lines: Sequence[str], *, stand_in: bool = False) -> Cause | None:
     """The first cause that one of the last lines shows.
 
     What a program wrote long before it failed, or for information, is no cause; what it warns of is one only if no other line shows
@@ -97,18 +87,17 @@ def diagnose(where: Sequence[Where], lines: Sequence[str], *, stand_in: bool = F
     cause = _first(table, errors, stand_in=stand_in) or _first(table, warnings, stand_in=stand_in)
     if cause is None or cause.code is not Code.PACKAGE:
         return cause
-    network = [each for each in table if each.code is Code.NETWORK]  # an index that is not reached has no packages
+    network = [entry for entry in table if entry.code is Code.NETWORK]  # an index that is not reached has no packages
     return _first(network, [*errors, *warnings], stand_in=stand_in) or cause
 
 
-def _first(table: Sequence[Cause], lines: Sequence[str], *, stand_in: bool) -> Diagnosis | None:
+def _first(table: Sequence[Cause], lines: Sequence[str], *, stand_in: bool) -> Cause | None:
     for cause in table:
         for line in lines:
             if match := re.search(cause.pattern, line):
                 words = [group or "" for group in match.groups()]
                 hint = cause.stand_in if stand_in and cause.stand_in else cause.hint
-                found = _filled(cause.message, words), _filled(hint, words)
-                return Diagnosis(cause.id, *found, line, cause.reach, cause.code)
+                return replace(cause, message=_filled(cause.message, words), hint=_filled(hint, words), line=line)
     return None
 
 
@@ -120,13 +109,12 @@ def _filled(text: str, words: Sequence[str]) -> str:
 def causes() -> tuple[Cause, ...]:
     """All causes, in the order in which they are looked for."""
     document = tomllib.loads((files("deadweight.builders.shared") / "diagnosis.toml").read_text(encoding="utf-8"))
-    entries: list[dict[str, Any]] = document["cause"]
     parts = named_patterns(document["patterns"])
-    made = (
-        {"pattern": filled_pattern(entry["pattern"], parts), "code": Code(entry.get("code", "unknown"))}
-        for entry in entries
-    )
-    return tuple(Cause(**{**entry, **own}) for entry, own in zip(entries, made, strict=True))
+
+    def made(pattern: str | list[str], code: str = "unknown", **entry: Any) -> Cause:
+        return Cause(**entry, pattern=filled_pattern(pattern, parts), code=Code(code))
+
+    return tuple(made(**entry) for entry in document["cause"])
 
 
 def named_patterns(patterns: Mapping[str, str | list[str]]) -> dict[str, str]:

@@ -22,11 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.builders.protocol import Site
-from deadweight.builders.shared import inputs
-from deadweight.builders.shared.archive import last_built
 from deadweight.records.ignore import Ignore, ignore_lines, literal, walk
 from deadweight.records.paths import STATE_DIR, State, content
-from deadweight.suite.model import Variant
 
 IGNORE_FILES = (".dockerignore", ".melangeignore")
 _NEVER = (".git", ".nox", ".pytest_cache", "__pycache__", ".DS_Store", *IGNORE_FILES)
@@ -48,9 +45,6 @@ class Rules:
 
     written: tuple[str, ...]
     all: tuple[str, ...]
-
-    def compiled(self) -> Ignore:
-        return Ignore(self.all)
 
 
 def rules(
@@ -121,12 +115,6 @@ def is_warm(state: State) -> bool:
     return (melange_cache(state) / "go-build/00").is_dir()
 
 
-def filled(state: State, variant: Variant, go: str | None) -> bool:
-    """Whether the cache holds what a build of this variant with this Go has compiled."""
-    built = last_built(variant, state)
-    return built is not None and go is not None and built.go_version == go and is_warm(state)
-
-
 # What ``go build`` reads of a module, as rules that take it back from an ignore list that was written for something else.
 _SUFFIXES = (
     *("c", "cc", "cpp", "cxx", "m", "h", "hh", "hpp", "hxx", "f", "F", "for", "f90", "s", "S", "sx", "syso", "a"),
@@ -143,23 +131,20 @@ def needed_sources(source: Path, beside: Iterable[Path] = ()) -> tuple[str, ...]
     """``!`` rules for the sources (without tests) and for what they embed; none where ``source`` has no user's rules, which
     leave nothing out. ``beside`` are other modules' folders that the same rules are used for.
     """
-    if not any((source / name).is_file() for name in inputs.IGNORE_FILES):
+    if not any((source / name).is_file() for name in IGNORE_FILES):
         return ()
     embedded = (pattern for folder in (source, *beside) if folder.is_dir() for pattern in _embedded(folder))
     return tuple(f"!{pattern}" for pattern in dict.fromkeys((*_sources(), *embedded)))
 
 
 def _sources() -> Iterator[str]:
-    for name in ("go.mod", "go.sum", "go.work", "go.work.sum"):
-        yield f"**/{name}"
-    yield "vendor/modules.txt"
+    yield from ("**/go.mod", "**/go.sum", "**/go.work", "**/go.work.sum", "vendor/modules.txt")
     # every name but those that end in _test.go: the rules know no "but", so one for each letter that may differ
     for place, letter in enumerate(_TEST):
         rest = _TEST[place + 1 :]
         yield f"**/*[^{letter}]{rest}.go"
-        yield f"**/{rest}.go" if rest else "**/.go"
-    for suffix in _SUFFIXES:
-        yield f"**/*.{suffix}"
+        yield f"**/{rest}.go"
+    yield from (f"**/*.{suffix}" for suffix in _SUFFIXES)
 
 
 def _embedded(folder: Path) -> Iterator[str]:

@@ -10,7 +10,11 @@ from pathlib import Path
 from deadweight import _log_excerpt, _run
 from deadweight._errors import CommandError, wording
 from deadweight.builders.shared import common
-from deadweight.builders.shared.diagnosis import Diagnosis, Where, diagnose
+from deadweight.builders.shared.diagnosis import Cause, diagnose
+
+Say = Callable[[str], None]
+Announce = Callable[[str], str | None]
+Words = Sequence[str | Path]
 
 MAX_COMPILER_LINES = 10
 HEARD_LINES = 400
@@ -21,10 +25,11 @@ _COMPILER_MAVEN = re.compile(r"\[ERROR\] (.+?\.java:\[\d+,\d+\] .*)$")
 
 
 class Listener:
-    """Takes output line by line. ``announce`` turns a line into what the user is told, or None."""
+    """Takes output line by line. ``announce`` turns a line into what the user is told, or None; ``clean`` takes off what a tool
+    writes before each line."""
 
-    def __init__(self, say: Callable[[str], None], announce: Callable[[str], str | None]) -> None:
-        self._say, self._announce = say, announce
+    def __init__(self, say: Say, announce: Announce, clean: Callable[[str], str] = str.strip) -> None:
+        self._say, self._announce, self._clean = say, announce, clean
         self._compiler: dict[str, None] = {}
         self._heard: deque[str] = deque(maxlen=HEARD_LINES)
 
@@ -33,8 +38,7 @@ class Listener:
         match = _COMPILER_MAVEN.search(line) or _COMPILER.search(line)
         if match and len(self._compiler) < MAX_COMPILER_LINES:
             self._compiler.setdefault(match[1])
-        news = self._announce(line)
-        if news:
+        if news := self._announce(line):
             self._say(news)
 
     @property
@@ -42,23 +46,22 @@ class Listener:
         """What a compiler complained about: ``./main.go:12:3: undefined: x``."""
         return tuple(self._compiler)
 
-    def explained(
-        self, error: CommandError, what: str, *, clean: Callable[[str], str] = str.strip, where: Sequence[Where] = ()
-    ) -> CommandError:
+    def failure(self, error: CommandError, what: str) -> CommandError:
         """The same failure as itself: its cause where one is known, a compiler's lines where there are any, else the last lines."""
-        words = [line for line in dict.fromkeys(clean(line) for line in (*self._heard, *error.tail)) if line]
-        cause = diagnose(where, words)
-        if cause and self.compiler and not cause.outweighs(self.compiler):
-            cause = None
-        hint = error.hint or (cause.hint if cause else None)
-        if self.compiler and cause is None:
-            return error.told(wording("builders.not_compiled", what=what), self.compiler, hint)
-        reason = cause.message if cause and cause.message else error.reason
-        told = wording("builders.tool_failed", what=what, reason=reason)
-        return error.told(told, with_cause(words, cause), hint, cause.code if cause else None)
+        words = [line for line in dict.fromkeys(map(self._clean, (*self._heard, *error.tail))) if line]
+        cause = diagnose(("native",), words)
+        if self.compiler and not (cause and cause.outweighs(self.compiler)):
+            return error.told(wording("builders.not_compiled", what=what), self.compiler, error.hint)
+        return with_its_cause(error, what, with_cause(words, cause), cause)
 
 
-def with_cause(words: Sequence[str], cause: Diagnosis | None) -> list[str]:
+def with_its_cause(error: CommandError, what: str, lines: Sequence[str], cause: Cause | None) -> CommandError:
+    """The failure of a tool, with the reason and the hint of its cause as far as that is known."""
+    message = wording("builders.tool_failed", what=what, reason=(cause.message if cause else "") or error.reason)
+    return error.told(message, lines, error.hint or (cause.hint if cause else None), cause.code if cause else None)
+
+
+def with_cause(words: Sequence[str], cause: Cause | None) -> list[str]:
     """The lines of a failure that are shown; the one that gave its cause away is among them."""
     shown = _log_excerpt.cut(words, SHOWN_LINES)
     telling = cause.line[: _log_excerpt.MAX_LINE].strip() if cause else ""
@@ -69,28 +72,32 @@ def with_cause(words: Sequence[str], cause: Diagnosis | None) -> list[str]:
 
 
 def run_tool(
-    argv: Sequence[str | Path],
+    argv: Words,
+    what: str,
     listener: Listener,
     *,
     cwd: Path,
     environment: Mapping[str, str],
     log: Path,
-    told: Sequence[str | Path] | None = None,
+    told: Words = (),
 ) -> None:
-    """Run a tool to its end; what is secret in ``environment`` stays out of the log. Raises CommandError.
+    """Run a tool to its end; what is secret in ``environment`` stays out of the log. Raises CommandError for ``what`` is built.
 
     ``told`` is the call that the log and an error show, where ``argv`` is only our way of making it.
     """
-    _run.run(
-        argv,
-        told=told,
-        cwd=cwd,
-        env=environment,
-        timeout=common.BUILD_TIMEOUT_SECONDS,
-        log=log,
-        on_line=listener,
-        redact=common.secret_values(environment),
-    )
+    try:
+        _run.run(
+            argv,
+            told=told or argv,
+            cwd=cwd,
+            env=environment,
+            timeout=common.BUILD_TIMEOUT_SECONDS,
+            log=log,
+            on_line=listener,
+            redact=common.secret_values(environment),
+        )
+    except CommandError as error:
+        raise listener.failure(error, what) from None
 
 
 # What Maven, Gradle and Jib say when they fail: their own lines without the chatter around them, and the likely cause.
@@ -124,9 +131,7 @@ _GRADLES_TEST = re.compile(r"^([\w$].* > .+) FAILED$")
 class JavaListener(Listener):
     """Remembers Maven's error lines and Gradle's reasons beside a compiler's lines, and names of tests that failed."""
 
-    def __init__(
-        self, say: Callable[[str], None], announce: Callable[[str], str | None], source: Path, *, gradle: bool = False
-    ) -> None:
+    def __init__(self, say: Say, announce: Announce, source: Path, *, gradle: bool = False) -> None:
         super().__init__(say, announce)
         self._gradle = gradle
         self._source, self._errors, self._tests = f"{source}/", dict[str, None](), dict[str, None]()
@@ -180,21 +185,22 @@ class JavaListener(Listener):
         file = (given or "").rpartition(", ")[2] or self._file  # PROJECT, FILE; or either
         return f"{file}:{line}:{column}: {text}" if file else text
 
-    def failure(self, error: CommandError, variant: str) -> CommandError:
+    def failure(self, error: CommandError, what: str) -> CommandError:
         """The failure in the tool's own words: the compiler's lines, else the failed tests, else Maven's errors."""
-        cause = None
-        if self.compiler:
-            lines = [_MAVENS_PLACE.sub(r"\1:\2:\3: ", line) for line in self.compiler]
-            cause, told = diagnose(("java",), lines), wording("builders.not_compiled", what=variant)
-        elif self._tests:
-            lines, told = list(self._tests), wording("builders.tests_fail", what=variant)
-        else:
-            lines = _compact(self._errors) or [clean(line) for line in error.tail if clean(line)]
-            cause = diagnose(("java",), lines)
-            reason = cause.message if cause and cause.message else error.reason
-            told = wording("builders.tool_failed", what=variant, reason=reason)
-        hint = error.hint or (cause.hint if cause else None)
-        return error.told(told, lines[:JAVA_SHOWN_LINES], hint, cause.code if cause else None)
+        if self._tests and not self.compiler:
+            message = wording("builders.tests_fail", what=what)
+            return error.told(message, list(self._tests)[:JAVA_SHOWN_LINES], error.hint)
+        # without lines that another one holds as a part: Maven and Jib say the same thing up to three times
+        errors = [line for line in self._errors if not any(line != other and line in other for other in self._errors)]
+        compiler = [_MAVENS_PLACE.sub(r"\1:\2:\3: ", line) for line in self.compiler]
+        lines = compiler or errors or [clean(line) for line in error.tail if clean(line)]
+        cause = diagnose(("java",), lines)
+        if compiler:
+            hint, code = (cause.hint, cause.code) if cause else (None, None)
+            return error.told(
+                wording("builders.not_compiled", what=what), lines[:JAVA_SHOWN_LINES], error.hint or hint, code
+            )
+        return with_its_cause(error, what, lines[:JAVA_SHOWN_LINES], cause)
 
 
 def without_chatter(line: str) -> str:
@@ -202,12 +208,6 @@ def without_chatter(line: str) -> str:
     level = _LEVEL.match(line)
     text = level[1].partition(" -> [Help")[0].strip() if level else line
     return "" if level and _CHATTER.match(text) else text
-
-
-def _compact(errors: dict[str, None]) -> list[str]:
-    """Without lines that another one holds as a part: Maven and Jib say the same thing up to three times."""
-    lines = list(errors)
-    return [line for line in lines if not any(line != other and line in other for other in lines)]
 
 
 def clean(line: str) -> str:

@@ -1,18 +1,96 @@
-"""What RUN lines are given of this machine's ways to the network, by what engine."""
+"""What is read of a Dockerfile for its copy, and what its RUN lines are given of this machine's ways to the network."""
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from deadweight.builders.dockerfile.build_network import CA, FOLDER, JAVA, KNOWN_HOSTS, NETRC, NPMRC, PLACE, Reach
-from deadweight.sources.adapt_dockerfile import Run
-from tests.support.codes import details
+from deadweight._errors import ConfigError
+from deadweight.builders.dockerfile.copy import CA, FOLDER, JAVA, KNOWN_HOSTS, NETRC, NPMRC, PLACE, Reach
+from deadweight.sources.adapt_dockerfile import Run, read_dockerfile, stage_bases
+from tests.support.codes import details, raises
+
+SAMPLES = Path(__file__).with_name("samples")
+MULTI = (SAMPLES / "stages.Dockerfile").read_text()
+
+
+def written(tmp_path, text):
+    file = tmp_path / "Dockerfile"
+    file.write_text(text)
+    return read_dockerfile(file)
+
+
+def test_arguments_stages_and_what_they_stand_on(tmp_path):
+    dockerfile = written(tmp_path, MULTI)
+    assert dict(dockerfile.args) == {"GO": "golang:1", "BASE": None, "OTHER": "x y"}
+    assert [(stage.base, stage.name, stage.line) for stage in dockerfile.stages] == [
+        ("${GO}", "build", 5),
+        ("build", "tested", 9),
+        ("$BASE", "final", 10),
+        ("final", None, 14),
+    ]
+    assert stage_bases(MULTI, {}) == ["golang:1", "golang:1", "", ""]
+    assert stage_bases(MULTI, {"BASE": "x:1", "GO": "y"}) == ["y", "y", "x:1", "x:1"]
+    assert stage_bases("FROM ubuntu:23.10\nFROM scratch\nFROM a AS a\n", {}) == ["ubuntu:23.10", "", "a"]
+
+
+def test_what_a_shell_writes_like_a_heredoc_swallows_nothing(tmp_path):
+    text = "FROM \\\n  a AS b\nRUN cat <<<hello; echo $((1<<N))\nFROM b AS final\n"
+    written(tmp_path, text).chain("final")
+
+
+@pytest.mark.parametrize(
+    ("stages", "target", "chain"),
+    [
+        ("a AS build|b", None, {1}),
+        ("a AS build|build", None, {0, 1}),
+        ("a AS one|one AS two|two", None, {0, 1, 2}),
+        ("a AS one|b AS two|one", "two", {1}),
+        ("a AS one|b", "0", {0}),
+        ("a AS Build|build", None, {0, 1}),
+        ("x AS x|y", "x", {0}),
+    ],
+)
+def test_the_stages_that_an_image_is_made_of(tmp_path, stages, target, chain):
+    text = "".join(f"FROM {stage}\n" for stage in stages.split("|"))
+    assert chain == set(written(tmp_path, text).chain(target))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "code", "fields"),
+    [
+        ("ARG X\n", 1, "dockerfile.no_from", {}),
+        ("# only a comment\n\nRUN x\n", 3, "dockerfile.before_from", {"name": "RUN"}),
+        ("FROM a\nFORM b\n", 2, "dockerfile.unknown_instruction", {"name": "FORM"}),
+        ("FROM\n", 1, "dockerfile.incomplete_from", {}),
+        ("ARG X\nFROM alpine:3 # x\n", 2, "dockerfile.from_with_comment", {}),
+        ("FROM a\nRUN <<EOF\nFROM b\n", 2, "dockerfile.open_heredoc", {"name": "EOF"}),
+        ("{not: a dockerfile}\n", 1, "dockerfile.unknown_instruction", {}),
+    ],
+)
+def test_what_is_no_dockerfile(tmp_path, text, line, code, fields):
+    with raises(ConfigError, code, **fields) as caught:
+        written(tmp_path, text)
+    assert details(caught.value).line == line
+
+
+def test_an_unknown_target_names_the_stages(tmp_path):
+    with raises(ConfigError, "dockerfile.no_such_stage", name="finl", stages="build, tested, final"):
+        written(tmp_path, MULTI).chain("finl")
+
+
+def test_not_utf8(tmp_path):
+    (tmp_path / "Dockerfile").write_bytes(b"FROM \xff\xfe\n")
+    with raises(ConfigError, "dockerfile.not_utf8"):
+        read_dockerfile(tmp_path / "Dockerfile")
+
 
 VARIABLES = {
     "GOPROXY": "https://user:word@go.example.com,direct",
     "PIP_INDEX_URL": "https://pip.example.com/it's",
     "NPM_CONFIG_REGISTRY": "https://npm.example.com",
+    "COREPACK_INTEGRITY_KEYS": "0",
 }
 
 
@@ -28,27 +106,20 @@ def _named(added):
         ("pip install -r requirements.txt", ["PIP_INDEX_URL"]),
         ("python3.12 -m pip install x", ["PIP_INDEX_URL"]),
         ("npm ci && npm run build", ["NPM_CONFIG_REGISTRY"]),
-        ("make build", list(VARIABLES)),
+        ("make build", list(VARIABLES)[:3]),
         ("./build.sh", list(VARIABLES)),
         ("mkdir -p /cargo /gone", []),
         ("echo hello", []),
         ("--mount=type=secret,id=GOPROXY go build", []),
+        ("pnpm install", ["NPM_CONFIG_REGISTRY", "COREPACK_INTEGRITY_KEYS"]),
+        ("corepack enable", ["NPM_CONFIG_REGISTRY", "COREPACK_INTEGRITY_KEYS"]),
     ],
 )
 def test_each_run_gets_what_its_programs_understand(command, names):
-    added = Reach(VARIABLES).added(Run(0, "x", command))
-    assert _named(added) == names
+    """What the user named beside these reaches every RUN."""
+    added = Reach({**VARIABLES, "TOKEN": "x"}).added(Run(0, "x", command))
+    assert _named(added) == [*names, "TOKEN"]
     assert added.before == ""
-
-
-@pytest.mark.parametrize(("command", "given"), [("pnpm install", True), ("corepack enable", True), ("npm ci", False)])
-def test_corepacks_settings_reach_what_it_fetches(command, given):
-    added = Reach({"COREPACK_INTEGRITY_KEYS": "0"}).added(Run(0, "x", command))
-    assert _named(added) == (["COREPACK_INTEGRITY_KEYS"] if given else [])
-
-
-def test_what_the_user_named_beside_these_reaches_every_run():
-    assert _named(Reach({"TOKEN": "x"}).added(Run(0, "x", "echo"))) == ["TOKEN"]
 
 
 def test_an_engine_that_gives_variables_shows_nothing_in_the_command(tmp_path):
@@ -70,7 +141,7 @@ def test_an_older_engine_gives_them_to_stages_that_are_no_part_of_the_image(tmp_
     assert added.before == ". /run/secrets/deadweight_environment; "
     assert not any("word" in flag for flag in added.flags)
 
-    [_, offered] = reach.secrets(tmp_path)
+    [offered] = reach.secrets(tmp_path)
     file = offered.partition("src=")[2]
     script = f'. {file}; printf "%s\\n" "$GOPROXY" "$PIP_INDEX_URL" "$SSL_CERT_FILE"'
     done = subprocess.run(["sh", "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
@@ -84,10 +155,8 @@ def test_where_an_older_engine_cannot_the_instruction_is_told_what_to_write(run)
     reach = Reach(VARIABLES, (CA,), direct=False, in_image=frozenset((1,)))
     assert reach.added(run).flags == ()
     told = reach.advice(7)
-    assert (details(told).code, details(told).fields["names"]) == (
-        "dockerfile.secrets_lacked",
-        "PIP_INDEX_URL and ca_bundle",
-    )
+    assert details(told).code == "dockerfile.secrets_lacked"
+    assert details(told).fields["names"] == "PIP_INDEX_URL and ca_bundle"
     assert "RUN --mount=type=secret,id=PIP_INDEX_URL --mount=type=secret,id=ca_bundle" in told
     assert 'export PIP_INDEX_URL="$(cat /run/secrets/PIP_INDEX_URL)"' in told
     assert "export SSL_CERT_FILE=/run/secrets/ca_bundle" in told
@@ -106,11 +175,9 @@ def test_credentials_go_where_the_suite_names_them():
     git = ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"]
     assert _named(reach.added(Run(0, "x", "go mod download"))) == ["", "netrc,mode=0444", "NETRC", *git]
     assert _named(Reach({}, (NPMRC,)).added(Run(0, "x", "npm ci"))) == ["npmrc,mode=0444", "NPM_CONFIG_USERCONFIG"]
-    assert _named(Reach({}, (KNOWN_HOSTS,)).added(Run(0, "x", "git clone git@x"))) == [
-        "known_hosts,mode=0444",
-        "GIT_SSH_COMMAND",
-    ]
-    assert Reach(ssh=True).added(Run(0, "x", "git clone git@x")).flags == ("--mount=type=ssh",)
+    clone = Run(0, "x", "git clone git@x")
+    assert _named(Reach({}, (KNOWN_HOSTS,)).added(clone)) == ["known_hosts,mode=0444", "GIT_SSH_COMMAND"]
+    assert Reach(ssh=True).added(clone).flags == ("--mount=type=ssh",)
     assert Reach().added(Run(0, "x", "go mod download")).flags == ()
 
 
