@@ -21,8 +21,7 @@ from deadweight.report.model import (
     VulnerabilitiesRecord,
 )
 from deadweight.report.table import ladders, startup_differs
-from deadweight.report.verdict import verdict
-from deadweight.report.view import View
+from deadweight.report.verdict import View, verdict
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_samples as samples
 from tests.support.report_samples import everywhere

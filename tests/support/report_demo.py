@@ -5,6 +5,7 @@ from dataclasses import replace
 from deadweight.checks.scan.model import Severity
 from deadweight.records.evidence import Provenance
 from deadweight.report import model
+from deadweight.report.attacks import with_splits
 from deadweight.report.figures import when
 from deadweight.report.history import entry_of
 from deadweight_images import findings
@@ -54,7 +55,7 @@ def passing() -> model.Report:
         )
         for name in ATTACKS
     }
-    whole = model.Report(1, "playground", samples.WHEN, "0.0", variants, payloads)
+    whole = model.Report(1, "playground", samples.WHEN, "0.0", with_splits(variants), payloads)
     return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
 
 

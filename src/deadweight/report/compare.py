@@ -18,7 +18,7 @@ from deadweight.checks.scan.model import SEVERITIES
 from deadweight.report import figures
 from deadweight.report.model import BaseRecord, Finding, LayerRecord, Report, VariantRecord
 from deadweight.report.table import compressed_of, layer_count, not_measured_word, size_of, startup_differs
-from deadweight.report.verdict import stand_ins_said
+from deadweight.report.verdict import stand_ins
 from deadweight.suite.model import ReportThresholds
 
 # One difference between two reports.
@@ -198,9 +198,8 @@ def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None
     gone = [name for name in old.variants if name not in new.variants]
     same = old.suite == new.suite  # another suite need not have the same variants
     changes += [Change(name, "variant", "the variant was removed", "worse", regression=same) for name in gone]
-    resting = tuple(name for name, record in new.variants.items() if record.stand_in)
-    told = stand_ins_said(resting, len(new.variants))
-    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), told, tuple(lost))
+    resting = stand_ins(new)
+    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), resting, tuple(lost))
 
 
 def _build(pair: _Pair) -> Iterator[Change]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._packages import images
 from deadweight.report.table import Cell, Column, Ladder, Row
-from deadweight.report.verdict import Verdict
-from deadweight.report.view import View
+from deadweight.report.verdict import Verdict, View
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -33,7 +33,7 @@ from deadweight.report.model import (
     VariantRecord,
 )
 from deadweight.report.table import size_of, title_of
-from deadweight.report.view import View, secret_words
+from deadweight.report.verdict import View, secret_words
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -13,7 +13,7 @@ from deadweight.report import attacks, charts, figures
 from deadweight.report.compare import Comparison
 from deadweight.report.model import Report
 from deadweight.report.table import not_measured_word
-from deadweight.report.view import View, secret_words
+from deadweight.report.verdict import View, secret_words
 
 if TYPE_CHECKING:
     from jinja2 import Environment

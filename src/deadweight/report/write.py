@@ -14,7 +14,7 @@ from deadweight.report.html import draw, render_html
 from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, Report
 from deadweight.report.table import ladders, size_of
-from deadweight.report.view import View
+from deadweight.report.verdict import View
 
 # Badges as JSON for shields.io's endpoint badge (schemaVersion 1): a size for each variant, and the ladder's ratio.
 
