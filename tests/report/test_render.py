@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from deadweight.report import attacks, charts, collect, html, table
+from deadweight.report import attacks, charts, collect, table
 from deadweight.report.console import MOST_TELLING, print_comparison
 from deadweight.report.history import load_report
 from deadweight.report.html import policy, provenance, render_html
@@ -31,7 +31,6 @@ from deadweight.report.model import (
 )
 from deadweight.report.verdict import View
 from deadweight.report.write import write_report
-from deadweight_images.findings import FolderFigure, PathFigure
 from tests.support import report_demo
 from tests.support import report_samples as samples
 
@@ -418,22 +417,6 @@ def test_the_ladder_picture_keeps_the_order_of_the_suite() -> None:
     svg = charts.ladder_chart(ladder)
     drawn = [text for text in re.findall(r">([^<>]+)</text>", svg) if text in names]
     assert drawn == [row.variant for row in ladder.rows]
-
-
-@pytest.mark.parametrize(
-    ("path", "size", "layer"),
-    [
-        ("/usr/lib/a.so", 5, 1),
-        ("usr/lib/b.so", 500, 0),
-        ("/usr/x", 5, 2),
-        ("/etc/passwd", 5, None),
-        ("/usr/lib/c", 5000, None),
-    ],
-)
-def test_a_heavy_file_whose_layer_is_not_told_goes_where_it_fits(path, size, layer) -> None:
-    folders = (FolderFigure(0, "/usr/lib", 900), FolderFigure(1, "/usr/lib", 90), FolderFigure(2, "/usr", 30))
-    found = html.layer_of(PathFigure(path, size), replace(samples.layers(), folders=folders))
-    assert found == layer
 
 
 @settings(max_examples=200, deadline=None)

@@ -246,8 +246,10 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersRe
     parts = ("usr/lib", "usr/share", "usr/bin", "usr/local/go", "etc", "var/lib", "app", "…")
     shares = [size * part // 36 for part in (8, 7, 6, 5, 4, 3, 2, 1)]
     figures = tuple(
-        samples.layer_figures(size // 4, text)
-        for text in ("FROM base", "RUN apt-get install awk", "COPY app /app", "USER 65532")
+        samples.layer_figures(size // 4, text, seed)
+        for seed, text in zip(
+            "dcba", ("FROM base", "RUN apt-get install awk", "COPY app /app", "USER 65532"), strict=True
+        )
     )
     where = "sha256:" + "d" * 64
     mark = findings.SecretMark("private-key", "0" * 32, "a key", "-----BEGIN … (1679 characters)")
@@ -280,8 +282,8 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersRe
         if shell and size > 12_500_000
         else (),
         heaviest=(
-            findings.PathFigure("/etc/big.db", size // 40),
-            *(findings.PathFigure(f"/usr/lib/lib{n}.so", size // 200) for n in range(25)),
+            findings.PathFigure("/etc/big.db", size // 40, where),
+            *(findings.PathFigure(f"/usr/lib/lib{n}.so", size // 200, where) for n in range(25)),
         ),
         duplicates=tuple(
             findings.DuplicateFile(path, layer, size // 100, group, 2)

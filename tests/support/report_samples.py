@@ -138,8 +138,8 @@ def _sections(name: str, index: int) -> dict[str, Any]:
     return {"attacks": attacks, "layers": layers(index), "vulnerabilities": scan(index)}
 
 
-def layer_figures(size: int, instruction: str) -> findings.LayerFigures:
-    digest = "sha256:" + "d" * 64
+def layer_figures(size: int, instruction: str, seed: str = "d") -> findings.LayerFigures:
+    digest = "sha256:" + seed * 64
     return findings.LayerFigures(digest, digest, size, size + 1024, size // 2, "stored", instruction, None, 12, 0, True)
 
 

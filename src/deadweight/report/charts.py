@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from deadweight.report import figures
 from deadweight.report.model import Report, VariantRecord
-from deadweight.report.table import Ladder, size_of
+from deadweight.report.table import Ladder, ladders, size_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -64,6 +64,12 @@ class _Row:
     label: str
     also: float | None = None
     fill: str = BAR
+
+
+def ladder_charts(report: Report) -> dict[str, str]:
+    """The pictures of those ladders that have one, by name."""
+    drawn = {ladder.name: ladder_chart(ladder) for ladder in ladders(report)}
+    return {name: svg for name, svg in drawn.items() if svg is not None}
 
 
 def ladder_chart(ladder: Ladder) -> str | None:

@@ -168,8 +168,8 @@ class Comparison:
         return [(word_of(change), change) for change in ordered[:LISTED]]
 
     @functools.cached_property
-    def cells(self) -> dict[str, dict[str, Mark]]:
-        """The marks in the page's comparison, by variant and column."""
+    def cells(self) -> dict[str, dict[str, tuple[str, tuple[str, ...]]]]:
+        """The marks in the page's comparison, by variant and column: the gravest word, and the changes in words."""
         found: dict[str, dict[str, list[Change]]] = {}
         for change in self.changes:
             found.setdefault(change.variant, {}).setdefault(change.kind, []).append(change)
@@ -397,23 +397,15 @@ LISTED = 40
 _GRADES = ("changed", "better", "worse", "regression")
 
 
-@dataclass(frozen=True)
-class Mark:
-    """``word``: ``regression``, ``worse``, ``better`` or ``changed``, the gravest of a cell; ``told``: its changes in words."""
-
-    word: str
-    told: tuple[str, ...]
-
-
 def word_of(change: Change) -> str:
-    """One of the words of a ``Mark``."""
+    """``regression``, ``worse``, ``better`` or ``changed``."""
     if change.regression:
         return "regression"
     return "changed" if change.direction == "other" else change.direction
 
 
-def _mark(changes: Sequence[Change]) -> Mark:
+def _mark(changes: Sequence[Change]) -> tuple[str, tuple[str, ...]]:
     grave = sorted(changes, key=lambda change: -_GRADES.index(word_of(change)))
     told = [f"{word_of(each)}: {each.text}"[:TEXT_LETTERS] for each in grave[:TOLD_PER_CELL]]
     more = len(grave) - len(told)
-    return Mark(word_of(grave[0]), (*told, *((f"and {more} more",) if more else ())))
+    return word_of(grave[0]), (*told, *((f"and {more} more",) if more else ()))

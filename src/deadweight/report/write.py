@@ -8,13 +8,13 @@ from pathlib import Path
 
 from deadweight.records.store import write_atomically
 from deadweight.report import figures
+from deadweight.report.charts import ladder_charts
 from deadweight.report.compare import Comparison
 from deadweight.report.history import to_json
-from deadweight.report.html import draw, render_html
+from deadweight.report.html import render_html
 from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, Report
 from deadweight.report.table import ladders, size_of
-from deadweight.report.verdict import View
 
 # Badges as JSON for shields.io's endpoint badge (schemaVersion 1): a size for each variant, and the ladder's ratio.
 
@@ -63,10 +63,10 @@ def write_report(report: Report, folder: Path, changed: Comparison | None = None
     Raises DeadweightError where the disk refuses.
     """
     content = to_json(report)
-    pictures = draw(report, View(report))
-    names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures.ladders)}
+    pictures = ladder_charts(report)
+    names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures)}
     for ladder, name in names.items():
-        write_atomically(folder / name, pictures.ladders[ladder])
+        write_atomically(folder / name, pictures[ladder])
     write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names))
     write_atomically(folder / PAGE_FILE, render_html(report, pictures, changed))
     write_atomically(folder / REPORT_FILE, content)
