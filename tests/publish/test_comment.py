@@ -11,11 +11,15 @@ import pytest
 
 from deadweight._errors import DeadweightError, MissingError, UsageError
 from deadweight.publish.comment import Busy, NoRights, keep_up, place, post
-from deadweight.report.pull_request import marker
+from deadweight.report.pull_request import MARKER
 from tests.support.codes import raises
 from tests.support.forge_server import TOKEN, ForgeServer
 
-START = "<!-- deadweight verdict: app run "
+START = f"{MARKER}app run "
+
+
+def marker(suite: str, run: int) -> str:
+    return f"{MARKER}{suite} run {run} -->"
 
 
 @pytest.fixture
