@@ -4,13 +4,13 @@ import email.utils
 import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from deadweight._errors import DeadweightError, MissingError, UsageError
-from deadweight.publish.comment import Busy, NoRights, keep_up, place, post
+from deadweight.publish.comment import Busy, NoRights, place, post
 from deadweight.report.pull_request import MARKER
 from tests.support.codes import raises
 from tests.support.forge_server import TOKEN, ForgeServer
@@ -173,9 +173,9 @@ def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
     server.before["POST"] = lambda: time.sleep(0.05)
 
     def one(run: int) -> None:
-        where = place(provider, found, sleep=lambda _: None)
+        where = replace(place(provider, found, sleep=lambda _: None), run=run)
         gate.wait()
-        keep_up(where.forge, START, f"{marker('app', run)}\n\nrun {run}\n", run=run)
+        post(where, START, f"{marker('app', run)}\n\nrun {run}\n", silent=False)
 
     threads = [threading.Thread(target=one, args=(run,)) for run in (1, 2, 3, 4)]
     for thread in threads:
