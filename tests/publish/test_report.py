@@ -14,8 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, UsageError
-from deadweight.publish.push import ArtifactFile, destination, lay_out, push
-from deadweight.publish.report import ARTIFACT_TYPE, SUMMARY_LIMIT_BYTES, earlier, fitted, publish
+from deadweight.publish.push import (
+    ARTIFACT_TYPE,
+    SUMMARY_LIMIT_BYTES,
+    ArtifactFile,
+    destination,
+    earlier,
+    fitted,
+    lay_out,
+    publish,
+    push,
+)
 from deadweight.report.compare import compare
 from deadweight.report.history import load_report
 from deadweight.report.write import write_report
@@ -288,7 +297,7 @@ def test_the_summary_file_that_cannot_be_written(written, tmp_path) -> None:
 
 
 def test_a_stand_in_badge_of_what_is_not_measured_is_grey() -> None:
-    from deadweight.report.write import badges
+    from deadweight.publish.push import badges
 
     record = replace(samples.variant(), image=None)
     made = json.loads(badges(samples.report({"one": record}))["one.json"])
@@ -296,7 +305,7 @@ def test_a_stand_in_badge_of_what_is_not_measured_is_grey() -> None:
 
 
 def test_the_ratio_badge_says_that_it_rests_on_stand_ins() -> None:
-    from deadweight.report.write import badges
+    from deadweight.publish.push import badges
 
     def ratio(**records) -> str:
         return json.loads(badges(samples.report(records))["ladder-go.json"])["message"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deadweight.publish.report import publish
+from deadweight.publish.push import publish
 from deadweight.report.compare import compare
 from deadweight.report.write import write_report
 from tests.support import report_demo

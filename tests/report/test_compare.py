@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.publish.report import earlier
+from deadweight.publish.push import earlier
 from deadweight.report import model
 from deadweight.report.compare import Change, compare
 from deadweight.report.history import to_json

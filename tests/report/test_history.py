@@ -7,7 +7,7 @@ import pytest
 
 from deadweight._errors import DeadweightError, wording
 from deadweight.project.git import Commit, commit_of
-from deadweight.publish.report import publish
+from deadweight.publish.push import publish
 from deadweight.report import history
 from deadweight.report.history import load_report
 from deadweight.report.model import AttackRecord, HeldRecord, HistoryEntry, HistoryPoint
@@ -91,7 +91,7 @@ def test_publishing_from_a_fresh_state_folder_keeps_what_is_there(tmp_path):
 
 @pytest.mark.slow
 def test_pushing_again_keeps_what_was_pushed(tmp_path, local_registry):
-    from deadweight.publish.report import earlier
+    from deadweight.publish.push import earlier
 
     reference = f"oci://{local_registry}/team/history:latest"
     for number, made in enumerate((at(1), at(2, size=15_000_000))):

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from deadweight.project.survey import Finding, survey
     from deadweight.project.workspace import Workspace
     from deadweight.publish import comment, push
-    from deadweight.publish.report import earlier
-    from deadweight.publish.report import publish as publish_report
+    from deadweight.publish.push import earlier
+    from deadweight.publish.push import publish as publish_report
     from deadweight.records import runs
     from deadweight.records.built_image import BuiltImage
     from deadweight.records.evidence import Evidence
