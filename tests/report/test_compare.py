@@ -15,6 +15,7 @@ from deadweight.report.markdown import comparison_markdown
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_samples as samples
 from tests.support.codes import codes
+from tests.support.small_project import write_suite
 from tests.support.trees import git
 
 
@@ -62,16 +63,6 @@ def test_a_size_change_is_beyond_noise_and_a_regression_beyond_the_ratchet(befor
 
 
 @settings(max_examples=100, deadline=None)
-@given(before=SIZES, after=SIZES)
-def test_there_and_back_tell_opposite_directions_and_at_most_one_regression(before: int, after: int) -> None:
-    there = [change for change in between(sized(before, 1), sized(after, 1)).changes if change.kind == "size"]
-    back = [change for change in between(sized(after, 1), sized(before, 1)).changes if change.kind == "size"]
-    assert not (any(change.regression for change in there) and any(change.regression for change in back))
-    if there and back:
-        assert {there[0].direction, back[0].direction} == {"better", "worse"}
-
-
-@settings(max_examples=100, deadline=None)
 @given(before=SIZES, middle=SIZES, after=SIZES)
 def test_a_wider_ratchet_never_finds_more(before: int, middle: int, after: int) -> None:
     strict = ReportThresholds(ratchet_bytes=min(before, middle), ratchet_percent=0)
@@ -81,10 +72,9 @@ def test_a_wider_ratchet_never_finds_more(before: int, middle: int, after: int) 
 
 
 def test_the_package_that_grew_is_named() -> None:
-    before = replace(
-        samples.layers(1), packages=(samples.package("glibc", "2.38", 5_800_000), samples.package("x", "1", 10))
-    )
-    after = replace(before, packages=(samples.package("glibc", "2.39", 23_000_000), samples.package("x", "1", 10)))
+    other = samples.package("x", "1", 10)
+    before = replace(samples.layers(1), packages=(samples.package("glibc", "2.38", 5_800_000), other))
+    after = replace(before, packages=(samples.package("glibc", "2.39", 23_000_000), other))
     found = between(replace(sized(20_000_000), layers=before), replace(sized(37_200_000), layers=after))
     assert "package glibc 2.38 → 2.39 (+17.2 MB)" in texts(found)
     assert any(change.kind == "size" and change.regression for change in found.changes)
@@ -94,10 +84,7 @@ def test_the_package_that_grew_is_named() -> None:
 def test_packages_that_came_and_went_heaviest_first() -> None:
     before = replace(samples.layers(1), packages=(samples.package("old", "1", 10), samples.package("kept", "1", 5)))
     after = replace(before, packages=(samples.package("new", "2", 900_000), samples.package("kept", "1", 7)))
-    found = [
-        change.text for change in between(replace(sized(10), layers=before), replace(sized(10), layers=after)).changes
-    ]
-    assert found == [
+    assert texts(between(replace(sized(10), layers=before), replace(sized(10), layers=after))) == [
         "package new 2 added (+900 kB)",
         "package old 1 removed (-10 B)",
         "package kept changed size (+2 B)",
@@ -158,23 +145,17 @@ def test_variants_that_came_and_went() -> None:
         ("pass", "warn", False, "worse"),
         ("warn", "pass", False, "better"),
         ("fail", "pass", False, "better"),
+        ("fail as expected", "pass", True, "better"),
     ],
 )
 def test_checks(before, after, regression, direction) -> None:
+    """An expected failure that now passes is a regression, too."""
     check = samples.variant().checks["runs"]
-    old = samples.variant(checks={"runs": replace(check, status=before, expected=before != "fail")})
-    new = samples.variant(checks={"runs": replace(check, status=after, expected=after != "fail")})
+    meant = before == "fail as expected"
+    old = samples.variant(checks={"runs": replace(check, status=before[:4], expected=before != "fail")})
+    new = samples.variant(checks={"runs": replace(check, status=after, expected=after != "fail" and not meant)})
     (change,) = between(old, new).changes
     assert (change.kind, change.regression, change.direction) == ("checks", regression, direction)
-
-
-def test_an_expected_failure_that_now_passes_is_a_regression() -> None:
-    check = replace(samples.variant().checks["runs"], status="fail", expected=True)
-    found = between(
-        samples.variant(checks={"layers": check}),
-        samples.variant(checks={"layers": replace(check, status="pass", expected=False)}),
-    )
-    assert len(found.regressions) == 1
 
 
 @pytest.mark.parametrize(("why_not", "word"), [(None, "not measured"), ("stale", "stale"), ("not_run", "not run")])
@@ -256,15 +237,8 @@ def test_attacks(posture, before, after, regression) -> None:
 
 
 def scan(*findings: model.Finding, date: str = "2031-01-01") -> model.VariantRecord:
-    record = model.VulnerabilitiesRecord(
-        "scanned",
-        model.Coverage("covered", "covered"),
-        len(findings),
-        {},
-        model.Database(date),
-        None,
-        findings=findings,
-    )
+    coverage, database = model.Coverage("covered", "covered"), model.Database(date)
+    record = model.VulnerabilitiesRecord("scanned", coverage, len(findings), {}, database, findings=findings)
     return samples.variant(vulnerabilities=record)
 
 
@@ -275,27 +249,23 @@ def reimaged(record: model.VariantRecord) -> model.VariantRecord:
 
 HIGH = model.Finding("CVE-1", "libc6", "high", "2.36")
 LOW = model.Finding("CVE-2", "zlib", "low", "1.3")
+NEW = "new: CVE-1 (high) in libc6 2.36"
 
 
-def test_vulnerabilities_fixed_and_new() -> None:
-    found = between(scan(LOW), reimaged(scan(HIGH)))
-    assert texts(found) == ["fixed: CVE-2 (low) in zlib 1.3", "new: CVE-1 (high) in libc6 2.36"]
-    assert [change.text for change in found.regressions] == ["new: CVE-1 (high) in libc6 2.36"]
-
-
-def test_what_only_the_database_learnt_is_no_regression() -> None:
-    found = between(scan(), scan(HIGH, date="2031-02-02"))
-    assert texts(found) == ["newly known to the database: CVE-1 (high) in libc6 2.36"]
-    assert found.regressions == ()
-
-
-def test_a_new_package_is_a_regression_also_with_a_new_database() -> None:
-    found = between(scan(LOW), reimaged(scan(LOW, HIGH, date="2031-02-02")))
-    assert [change.text for change in found.regressions] == ["new: CVE-1 (high) in libc6 2.36"]
-
-
-def test_a_package_that_moved_but_kept_its_flaw_is_no_change() -> None:
-    assert between(scan(HIGH), reimaged(scan(replace(HIGH, version="2.37")))).changes == ()
+@pytest.mark.parametrize(
+    ("old", "new", "changes", "regressions"),
+    [
+        (scan(LOW), reimaged(scan(HIGH)), ["fixed: CVE-2 (low) in zlib 1.3", NEW], [NEW]),
+        (scan(), scan(HIGH, date="2031-02-02"), ["newly known to the database: CVE-1 (high) in libc6 2.36"], []),
+        (scan(LOW), reimaged(scan(LOW, HIGH, date="2031-02-02")), [NEW], [NEW]),
+        (scan(HIGH), reimaged(scan(replace(HIGH, version="2.37"))), [], []),
+    ],
+    ids=["fixed and new", "only the database learnt of it", "a new package and a new database", "moved, with its flaw"],
+)
+def test_vulnerabilities(old, new, changes, regressions) -> None:
+    found = between(old, new)
+    assert texts(found) == changes
+    assert [change.text for change in found.regressions] == regressions
 
 
 @pytest.mark.parametrize("status", ["not_scanned", "not_covered"])
@@ -340,12 +310,7 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -
     for against in ("public", "public/report.json", str(folder), "main:public/report.json", "HEAD:public/report.json"):
         assert earlier(against, tmp_path) == report
     monkeypatch.chdir(folder)
-    for against in (
-        ".",
-        "report.json",
-        "../public",
-        "public",
-    ):  # as the shell completes it there, else as the suite has it
+    for against in (".", "report.json", "../public", "public"):  # as completed there, else as the suite has it
         assert earlier(against, tmp_path) == report
 
 
@@ -379,3 +344,53 @@ def test_layers_that_changed_are_named_with_both_digests() -> None:
     assert len(found) == 1
     assert found[0].startswith("1 of 3 layers changed: jib-maven-plugin:3.5.2 (classes) sha256:")
     assert found[0].endswith(" → sha256:eeeeeeeeeeee")
+
+
+# A suite's own noise floors and ratchets.
+
+SUITE = """\
+name: demo
+variants:
+  one: {{builder: ko, base: example.com/base}}
+report:
+  thresholds: {values}
+"""
+
+
+def thresholds(folder, values: str) -> ReportThresholds:
+    return write_suite(folder, SUITE.format(values=values)).report.thresholds
+
+
+def test_a_suite_says_what_is_noise_and_what_a_regression(tmp_path) -> None:
+    assert thresholds(tmp_path, "{}") == ReportThresholds()
+    old, new = sized(10_000_000), sized(14_000_000)
+    assert between(old, new).regressions
+    assert between(old, new, thresholds(tmp_path, "{ratchet_bytes: 5MB}")).regressions == ()
+    deaf = between(old, new, thresholds(tmp_path, "{noise_bytes: 5MiB, ratchet_bytes: 5MiB}"))
+    assert "size" not in {change.kind for change in deaf.changes}
+
+
+def test_a_suite_says_which_new_findings_are_regressions(tmp_path) -> None:
+    assert between(scan(), scan(HIGH)).regressions
+    assert not between(scan(), scan(HIGH), thresholds(tmp_path, "{grave: [critical]}")).regressions
+
+
+def test_the_same_vulnerability_in_more_places_is_told() -> None:
+    few, more = (replace(scan(HIGH).vulnerabilities, copies=copies) for copies in (1, 2))
+    found = between(samples.variant(vulnerabilities=few), samples.variant(vulnerabilities=more))
+    assert texts(found) == ["the same vulnerabilities in more places: 1 → 2"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("{ratchet_bytes: 5XB}", "ratchet_bytes.*5XB"),
+        ("{noise_percent: -1}", "noise_percent.*-1"),
+        ("{grave: [dire]}", "grave.*dire"),
+        ("{ratchet_megabytes: 5}", "ratchet_megabytes"),
+    ],
+)
+def test_wrong_thresholds_are_refused_with_their_line(tmp_path, values, words) -> None:
+    with pytest.raises(ConfigError, match=words) as error:
+        thresholds(tmp_path, values)
+    assert (error.value.exit_code, error.value.line) == (2, 5)
