@@ -419,6 +419,7 @@ def test_build_times_are_never_unmarked_side_by_side() -> None:
         for told in ("120 s (cold)", "4 s (warm)", "0.3 s (cached)", "7 s (cache unknown)"):
             assert told in plain or told.replace("(", "").replace(")", "") in plain, told
         assert "cold: made from nothing; warm: with parts of an earlier build, or with a cache mount, which" in plain
+        assert "cached: entirely from earlier builds" in plain
 
 
 @pytest.mark.parametrize(
