@@ -89,11 +89,10 @@ class Place:
 
 def place(provider: str, environment: Mapping[str, str], **api: Any) -> Place:
     """What the job's environment tells. Raises UsageError for an unknown provider, MissingError where this is no such job."""
-    if provider == "github":
-        return _github(environment, **api)
-    if provider == "gitlab":
-        return _gitlab(environment, **api)
-    raise UsageError(wording("tasks.choice", flag="--post", choices="github, gitlab", value=provider))
+    providers = {"github": _github, "gitlab": _gitlab}
+    if provider not in providers:
+        raise UsageError(wording("tasks.choice", flag="--post", choices=", ".join(providers), value=provider))
+    return providers[provider](environment, **api)
 
 
 def _github(environment: Mapping[str, str], **api: Any) -> Place:

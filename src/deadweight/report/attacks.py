@@ -15,6 +15,7 @@ LAXEST_FIRST = ("privileged", "open", "default", "hardened")
 TOLD_FIRST = ("default", "open", "hardened", "privileged")
 """Which posture stands for all where there is room for one: what a plain ``docker run`` gives, if it was tried."""
 NEVER = "never"
+UNSTOPPED = {"succeeded": NEVER, "crashed": "crash", "not_applicable": "n/a"}
 DELIVERIES = {
     "service": "through a hole in the service",
     "breach": "after a breach: the attacker's code runs as the service already",
@@ -137,14 +138,9 @@ def castle(record: VariantRecord, payload: str, postures: Iterable[str]) -> Cast
     for index, (name, cell) in enumerate(cells.items()):
         if cell.outcome == "blocked":
             return Castle(name, f"s{min(index, 3)}", cell.walls)
-    outcomes = [cell.outcome for cell in cells.values()]
-    if "succeeded" in outcomes:
-        return Castle(NEVER, "succeeded")
-    if "crashed" in outcomes:
-        return Castle("crash", "crashed")
-    if "not_applicable" in outcomes:
-        return Castle("n/a", "not_applicable")
-    return Castle(figures.NOTHING, "not_measured")
+    outcomes = {cell.outcome for cell in cells.values()}
+    tone = next((tone for tone in UNSTOPPED if tone in outcomes), "not_measured")
+    return Castle(UNSTOPPED.get(tone, figures.NOTHING), tone)
 
 
 def payloads(report: Report) -> tuple[str, ...]:
@@ -159,9 +155,8 @@ def payloads(report: Report) -> tuple[str, ...]:
 
 def heading(report: Report, names: Sequence[str], index: int) -> str:
     """What stands above the attack at ``index``, where another way in begins there; none where all come through the service."""
-    ways = [
-        "service" if (known := report.payloads.get(name)) is None else known.delivery or "service" for name in names
-    ]
+    known = [report.payloads.get(name) for name in names]
+    ways = [(payload and payload.delivery) or "service" for payload in known]
     begins = index == 0 or ways[index] != ways[index - 1]
     return DELIVERIES[ways[index]] if begins and "breach" in ways else ""
 

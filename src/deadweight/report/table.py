@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from deadweight.records.reference import short
 from deadweight.report import figures
@@ -108,22 +107,14 @@ def _unmeasured(text: str = figures.NOT_MEASURED) -> Cell:
     return Cell(text, None, "muted")
 
 
-def _figure(read: Callable[[VariantRecord], int | None], shown: Callable[[int | None], str]) -> Callable[..., Cell]:
-    """Makes a column of a figure that may not be measured."""
+def _figure(
+    read: Callable[[VariantRecord], int | None], shown: Callable[[int | None], str], absent: str = figures.NOT_MEASURED
+) -> Callable[..., Cell]:
+    """Makes a column of a figure that there may not be."""
 
     def make(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
         value = read(record)
-        return _unmeasured() if value is None else Cell(shown(value), value)
-
-    return make
-
-
-def _theirs(key: Literal["size_bytes", "vulnerabilities"], shown: Callable[[int | None], str]) -> Callable[..., Cell]:
-    """Makes a column of a figure that somebody else gives."""
-
-    def make(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-        value = getattr(record.reference, key, None)
-        return Cell(figures.NOTHING, None, "muted") if value is None else Cell(shown(value), value)
+        return _unmeasured(absent) if value is None else Cell(shown(value), value)
 
     return make
 
@@ -178,7 +169,7 @@ def _startup(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     runs, samples = record.checks.get("runs"), record.startup_samples
     if record.startup_seconds is None:
         if record.checks and not runs:
-            return Cell(figures.NOTHING, None, "muted")  # nobody asks whether it runs: it is no service
+            return _unmeasured(figures.NOTHING)  # nobody asks whether it runs: it is no service
         return _unmeasured(not_measured_word(runs)) if runs and runs.why_not else _unmeasured()
     apart = "; not compared" if record.startup_alone else ""
     badge = f"{min(samples):.2f} to {max(samples):.2f}{apart}" if len(samples) > 1 else "one start"
@@ -235,7 +226,7 @@ def not_measured_word(check: CheckRecord) -> str:
 
 def _vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.vulnerabilities.status == "not_scanned" and record.checks and "vulnerabilities" not in record.checks:
-        return Cell(figures.NOTHING, None, "muted")  # nobody asks for them
+        return _unmeasured(figures.NOTHING)  # nobody asks for them
     return vulnerabilities_cell(record.vulnerabilities)
 
 
@@ -257,7 +248,7 @@ def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     the database does not know the language of the service."""
     scan = record.vulnerabilities
     if scan.status != "scanned" or scan.total is None:
-        return Cell(figures.NOTHING, None, "muted")
+        return _unmeasured(figures.NOTHING)
     found = scan.reachability
     if found.status != "measured" or found.dead_weight is None:
         return _unmeasured()
@@ -272,28 +263,28 @@ def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     """
     split = record.attack_split
     if split is None:
-        return _unmeasured() if record.attacks else Cell(NOT_ATTACKED, None, "muted")
+        return _unmeasured() if record.attacks else _unmeasured(NOT_ATTACKED)
     posture = "" if split.posture == "default" else f"{split.posture}; "
     by = f"{posture}{split.by_image} + {split.by_engine} (+ {split.by_hardening})"
     return Cell(str(split), split.stopped / split.of, badge=by)
 
 
+_REFERENCE_SIZE = _figure(
+    lambda record: record.reference.size_bytes if record.reference else None, figures.size, figures.NOTHING
+)
+_REFERENCE_FINDINGS = _figure(
+    lambda record: record.reference.vulnerabilities if record.reference else None, figures.count, figures.NOTHING
+)
 COLUMNS: tuple[Column, ...] = (
     Column("variant", "Variant", lambda name, _record, _largest: Cell(name, name)),
     Column("checks", "Checks", _checks),
     Column("size", "Size", _figure(size_of, figures.size), numeric=True),
-    Column("reference_size", "Reference size", _theirs("size_bytes", figures.size), numeric=True, reference=True),
+    Column("reference_size", "Reference size", _REFERENCE_SIZE, numeric=True, reference=True),
     Column("ratio", "Largest : this", _ratio, numeric=True),
     Column("compressed", "Compressed", _figure(compressed_of, figures.size), numeric=True),
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
     Column("reach", "Touched / not touched by the requests sent", _reach, numeric=True),
-    Column(
-        "reference_vulnerabilities",
-        "Reference vuln.",
-        _theirs("vulnerabilities", figures.count),
-        numeric=True,
-        reference=True,
-    ),
+    Column("reference_vulnerabilities", "Reference vuln.", _REFERENCE_FINDINGS, numeric=True, reference=True),
     Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, numeric=True),
     Column("startup", "Start-up", _startup, numeric=True),
     Column("build", "Build", _build, numeric=True),
