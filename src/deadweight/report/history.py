@@ -49,9 +49,8 @@ def load_report(path: Path) -> Report:
     """Read ``report.json``, given the file or the folder that holds it. Raises ConfigError."""
     file = path / REPORT_FILE if path.is_dir() else path
     try:
-        if file.stat().st_size > MAX_REPORT_BYTES:
-            raise ConfigError(wording("report.too_large", limit=MAX_REPORT_BYTES), file=file)
-        return parse_report(file.read_bytes(), origin=file)
+        with file.open("rb") as stream:
+            return parse_report(stream.read(MAX_REPORT_BYTES + 1), origin=file)
     except OSError as error:
         raise ConfigError(wording("report.unreadable", problem=error.strerror), file=file) from error
 

@@ -162,18 +162,14 @@ class Texts:
     room left."""
 
     def __init__(self, room: int) -> None:
-        self.all = ["", "see report.json"]
-        self._known = {"": 0}
+        self.places = {"": 0, "see report.json": 1}
         self._room = room
 
     def add(self, text: str) -> int:
-        if text not in self._known:
-            if len(text) > self._room:
-                return 1
+        if text not in self.places and len(text) <= self._room:
             self._room -= len(text)
-            self._known[text] = len(self.all)
-            self.all.append(text)
-        return self._known[text]
+            self.places[text] = len(self.places)
+        return self.places.get(text, 1)
 
 
 def page_data(report: Report, view: View, changed: Comparison | None) -> str:
@@ -190,13 +186,13 @@ def page_data(report: Report, view: View, changed: Comparison | None) -> str:
         "variants": list(report.variants),
         "severities": SEVERITIES,
         "got": got,
-        "words": words.all,
+        "words": list(words.places),
         "changes": {name: {key: lines for key, (_, lines) in cells.items()} for name, cells in marks.items()},
         "attacks": _attacks(report, view),
         "checks": _checks(report),
         "layers": {name: _layers(layers, share) for name, _, layers in view.layers},
         "findings": _findings(report),
-        "history": _history(report) if view.history else {},
+        "history": {name: [_point(entry.variants.get(name)) for entry in report.history] for name in report.variants},
         "boxes": {name: (checks, list(facts.items()), lines) for name, (checks, facts, lines) in boxes.items()},
     }
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
@@ -213,7 +209,7 @@ def _attacks(report: Report, view: View) -> dict[str, Any]:
             cells.setdefault(name, {})[posture] = [cell and _attack_cell(cell, texts) for cell in row]
     known = map(report.payloads.get, view.payloads)
     told = [[attack.title, attack.gives, attack.reference, attack.technique] if attack else [] for attack in known]
-    words = {"told": told, "texts": texts.all, "outcomes": OUTCOMES}
+    words = {"told": told, "texts": list(texts.places), "outcomes": OUTCOMES}
     return {"postures": view.postures, "payloads": view.payloads, "cells": cells, **words}
 
 
@@ -325,30 +321,19 @@ def _findings(report: Report) -> dict[str, Any]:
     return {"rows": shown, "left_out": len(rows) - len(shown)}
 
 
-def _history(report: Report) -> dict[str, dict[str, list[Any]]]:
-    """By figure and variant, a value for each report of the history, from old to new; None where it was not measured."""
-
-    def line(name: str, of: Callable[[HistoryPoint], Any]) -> list[Any]:
-        points = (entry.variants.get(name) for entry in report.history)
-        return [of(point) if point is not None and point.image is not None else None for point in points]
-
-    return {key: {name: line(name, of) for name in report.variants} for key, of in OVER_TIME.items()}
-
-
-def _held(point: HistoryPoint) -> list[int] | None:
-    """Attacks stopped and tried in a plain ``docker run``, else in the first posture that was tried."""
-    count = next((point.attacks[name] for name in (*attacks.TOLD_FIRST, *point.attacks) if name in point.attacks), None)
-    return [count.held, count.tried] if count else None
-
-
-OVER_TIME: dict[str, Callable[[HistoryPoint], Any]] = {
-    "size": lambda point: point.size_bytes,
-    "findings": lambda point: point.findings,
-    "attacks": _held,
-    "startup": lambda point: point.startup_seconds,
-    "build": lambda point: point.build_seconds,
-}
-"""What the page's history can show, one at a time."""
+def _point(point: HistoryPoint | None) -> dict[str, Any] | None:
+    """What the page's history can show of one variant in one report, one figure at a time. Of attacks: stopped and tried in a
+    plain ``docker run``, else in the first posture that was tried."""
+    if point is None or point.image is None:
+        return None
+    held = next((point.attacks[name] for name in (*attacks.TOLD_FIRST, *point.attacks) if name in point.attacks), None)
+    return {
+        "size": point.size_bytes,
+        "findings": point.findings,
+        "attacks": held and [held.held, held.tried],
+        "startup": point.startup_seconds,
+        "build": point.build_seconds,
+    }
 
 
 def fitting(rows: Iterable[Any], room: int) -> list[Any]:

@@ -25,8 +25,8 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _PART = "\f"
 
 
-def render_markdown(report: Report, pictures: Mapping[str, str] | None = None, limit: int = LIMIT_BYTES) -> str:
-    """``report.md``, at most ``limit`` bytes. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
+def render_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> str:
+    """``report.md``, at most ``LIMIT_BYTES``. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
     seen = View(report)
     text = filled(
         "report.md.j2",
@@ -43,22 +43,20 @@ def render_markdown(report: Report, pictures: Mapping[str, str] | None = None, l
         secret_words=secret_words,
     )
     parts = [(title, body.strip()) for title, _, body in (part.partition("\n") for part in text.split(_PART)[1:])]
-    return plain(_within([part for part in parts if part[1]], limit))
+    return plain(_within([part for part in parts if part[1]]))
 
 
-def _within(parts: list[tuple[str, str]], limit: int) -> str:
+def _within(parts: list[tuple[str, str]]) -> str:
     """The parts that fit, and the names of those that do not: the last of them go first, the verdict never."""
-    (*kept, (_, end)), out = parts, list[str]()
+    (*shown, (_, end)), dropped = parts, list[str]()
     while True:
-        left = (
-            f"Not shown, to fit a comment: {', '.join(reversed(out))}; see `index.html` for everything." if out else ""
-        )
-        text = "\n\n".join(filter(None, (*(body for _, body in kept), left, end))) + "\n"
-        droppable = [part for part in kept if part[0]]
-        if len(text.encode()) <= limit or not droppable:
+        note = f"Not shown, to fit a comment: {', '.join(dropped)}; see `index.html` for everything." if dropped else ""
+        text = "\n\n".join(filter(None, (*(body for _, body in shown), note, end))) + "\n"
+        droppable = [part for part in shown if part[0]]
+        if len(text.encode()) <= LIMIT_BYTES or not droppable:
             return text
-        kept.remove(droppable[-1])
-        out.append(droppable[-1][0])
+        shown.remove(droppable[-1])
+        dropped.insert(0, droppable[-1][0])
 
 
 @functools.cache
