@@ -71,20 +71,17 @@ class Attached:
 
 def attach(image: str, files: Sequence[SbomFile], *, insecure: bool = False) -> tuple[Attached, ...]:
     """Attach SBOMs to ``image`` (REPOSITORY@sha256:…). Raises CommandError where the registry refuses, DeadweightError."""
-    described = crane.described(image, insecure=insecure)
+    subject = crane.described(image, insecure=insecure)
     repository, _, digest = split(image)
-    if described["digest"] != digest:
-        raise DeadweightError(wording("publish.other_image", image=image, digest=described["digest"]))
-    plain = digest.replace(":", "-")
-    return tuple(_attach(repository, plain, described, file, insecure) for file in files)
-
-
-def _attach(repository: str, plain: str, subject: Mapping[str, Any], file: SbomFile, insecure: bool) -> Attached:
-    path, kind = Path(file.path), MEDIA_TYPES[file.form]
-    tag = f"{repository}:{plain}.{file.form}"
-    files = (ArtifactFile(path.name, kind, path.read_bytes()),)
-    digest = _push_files(tag, kind, files, subject=subject, insecure=insecure)
-    return Attached(f"{repository}@{digest}", tag, file.form, _found_by(f"{repository}:{plain}", digest, insecure))
+    if subject["digest"] != digest:
+        raise DeadweightError(wording("publish.other_image", image=image, digest=subject["digest"]))
+    attached, fallback = [], f"{repository}:{digest.replace(':', '-')}"
+    for file in files:
+        path, kind, tag = Path(file.path), MEDIA_TYPES[file.form], f"{fallback}.{file.form}"
+        content = (ArtifactFile(path.name, kind, path.read_bytes()),)
+        pushed = _push_files(tag, kind, content, insecure, subject=subject)
+        attached.append(Attached(f"{repository}@{pushed}", tag, file.form, _found_by(fallback, pushed, insecure)))
+    return tuple(attached)
 
 
 def _found_by(fallback: str, digest: str, insecure: bool) -> Literal["referrers", "tag"]:
@@ -144,17 +141,10 @@ def lay_out(
     return str(described["digest"])
 
 
-def _push_files(
-    reference: str,
-    kind: str,
-    files: Sequence[ArtifactFile],
-    annotations: Mapping[str, str] = MappingProxyType({}),
-    subject: Mapping[str, Any] | None = None,
-    insecure: bool = False,
-) -> str:
-    """Push files as one artifact; returns its digest."""
+def _push_files(reference: str, kind: str, files: Sequence[ArtifactFile], insecure: bool = False, **more: Any) -> str:
+    """Push files as one artifact (``more`` as in ``lay_out``); returns its digest."""
     with tempfile.TemporaryDirectory(prefix="deadweight-publish-") as folder:
-        lay_out(Path(folder), kind, files, annotations, subject)
+        lay_out(Path(folder), kind, files, **more)
         return crane.push(Path(folder), reference, insecure=insecure)
 
 
@@ -271,13 +261,11 @@ def _to_folder(report: Report, target: Path, changed: Comparison | None, history
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
             fresh = Path(beside) / "new"
-            fresh.mkdir()
+            (fresh / "badges").mkdir(parents=True)
             write_report(report, fresh, changed)
-            (fresh / HISTORY_FILE).write_text(entries, encoding="utf-8")
-            (fresh / ".nojekyll").touch()
-            (fresh / "badges").mkdir()
-            for name, content in badges(report).items():
-                (fresh / "badges" / name).write_text(content, encoding="utf-8")
+            texts = {f"badges/{name}": content for name, content in badges(report).items()}
+            for name, content in {**texts, HISTORY_FILE: entries, ".nojekyll": ""}.items():
+                (fresh / name).write_text(content, encoding="utf-8")
             if target.exists():
                 target.rename(Path(beside) / "old")
             fresh.rename(target)
@@ -289,8 +277,9 @@ def _to_folder(report: Report, target: Path, changed: Comparison | None, history
 
 def _foreign(target: Path) -> str | None:
     entries = sorted(entry.name for entry in target.iterdir()) if target.is_dir() else []
-    strange = [name for name in entries if name not in OURS and not fnmatch(name, "ladder-*.svg")]
-    return next(iter(strange or (entries if REPORT_FILE not in entries else [])), None)
+    if REPORT_FILE not in entries:
+        return next(iter(entries), None)
+    return next((name for name in entries if name not in OURS and not fnmatch(name, "ladder-*.svg")), None)
 
 
 def _to_ci(report: Report, changed: Comparison | None, environment: Mapping[str, str]) -> Published:
@@ -337,7 +326,7 @@ def _to_registry(report: Report, reference: str, changed: Comparison | None, his
         types |= {COMPARISON_FILE: "text/markdown"} if changed is not None else {}
         files = tuple(ArtifactFile(name, kind, (folder / name).read_bytes()) for name, kind in types.items())
     annotations = {"org.opencontainers.image.created": report.generated_at, TITLE: report.suite}
-    return Published(f"{OCI_PREFIX}{reference}", _push_files(reference, ARTIFACT_TYPE, files, annotations))
+    return Published(f"{OCI_PREFIX}{reference}", _push_files(reference, ARTIFACT_TYPE, files, annotations=annotations))
 
 
 def _pushed_history(report: Report, reference: str) -> tuple[HistoryEntry, ...]:
