@@ -56,18 +56,16 @@ def test_rows_tell_each_figure_of_a_variant_over_time():
 
 def test_what_was_not_measured_is_no_zero():
     bare = replace(at(1), variants={"x": samples.variant(image=None, build=None, attacks={}, startup_seconds=None)})
-    point = history.entry_of(bare, None, dirty=False).variants["x"]
-    assert (point.size_bytes, point.startup_seconds, point.build_seconds, point.attacks) == (None, None, None, {})
-    assert list(history.of("x", (history.entry_of(bare, None, dirty=False),))) == []
+    made = history.entry_of(bare, None, dirty=False)
+    assert made.variants["x"] == HistoryPoint(stand_in=True)
+    assert list(history.of("x", (made,))) == []
 
 
 def test_a_damaged_line_costs_itself_only(tmp_path):
     file = tmp_path / "history.jsonl"
     file.write_text(history.text((entry(1), entry(2))))
     lines = file.read_text().splitlines()
-    file.write_text(
-        "\n".join([lines[0], lines[1][:50], "<<<<<<< ours", "[]", "\udcff".encode("utf-8", "replace").decode()])
-    )
+    file.write_text("\n".join([lines[0], lines[1][:50], "<<<<<<< ours", "[]", "?"]))
     assert history.read(file, entry(1).suite) == (entry(1),)
 
 
@@ -119,8 +117,7 @@ def test_the_task_prints_it_as_a_table_and_as_json(tmp_path, playground_archive)
     project.more["DOCKER_HOST"] = "unix:///nowhere.sock"
     none = project.invoke("report", "--history")
     assert (none.code, wording("tasks.no_history") in none.errors) == (3, True)
-    assert project.invoke("build").code == 0
-    assert project.invoke("report").code == 0
+    assert [project.invoke(task).code for task in ("build", "report")] == [0, 0]
     table = project.invoke("report", "--history")
     assert (table.code, "Attacks held" in table.output) == (0, True)
     told = json.loads(project.invoke("report", "--history", "--json").output)

@@ -7,23 +7,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from deadweight.report import attacks, charts, figures
+from deadweight.report import attacks, charts, figures, model
 from deadweight.report.attacks import with_splits
 from deadweight.report.compare import compare
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import LIMIT_BYTES, render_markdown
-from deadweight.report.model import (
-    AttackRecord,
-    AttackSplit,
-    BuildRecord,
-    CheckRecord,
-    Coverage,
-    Reachability,
-    Report,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
 from deadweight.report.table import ladders, startup_differs
 from deadweight.report.verdict import View, counted, stand_ins_said, verdict
 from deadweight.suite.model import ReportThresholds
@@ -32,17 +21,17 @@ from tests.support import report_samples as samples
 from tests.support.report_samples import everywhere
 
 
-def scanned(total: int, os: str = "covered") -> VulnerabilitiesRecord:
-    return VulnerabilitiesRecord("scanned", Coverage(os, "covered"), total)
+def scanned(total: int, os: str = "covered") -> model.VulnerabilitiesRecord:
+    return model.VulnerabilitiesRecord("scanned", model.Coverage(os, "covered"), total)
 
 
-def variant(size: int, total: int, stopped: int, *, shell: bool = False) -> VariantRecord:
+def variant(size: int, total: int, stopped: int, *, shell: bool = False) -> model.VariantRecord:
     seen = replace(samples.layers(4), shells=samples.layers(0).shells if shell else ())
-    cells = {str(n): AttackRecord("blocked" if n < stopped else "succeeded") for n in range(31)}
+    cells = {str(n): model.AttackRecord("blocked" if n < stopped else "succeeded") for n in range(31)}
     return samples.variant(size, vulnerabilities=scanned(total), attacks={"default": cells}, layers=seen)
 
 
-def ladder() -> dict[str, VariantRecord]:
+def ladder() -> dict[str, model.VariantRecord]:
     return {
         "all-in-one": variant(480_000_000, 1729, 4, shell=True),
         "ko": variant(9_000_000, 15, 12, shell=True),
@@ -71,7 +60,7 @@ def test_a_smaller_count_of_what_was_looked_at_less_is_told_as_not_comparable() 
 
 
 def test_a_language_that_the_database_lacks_is_told_with_the_count() -> None:
-    unknown = VulnerabilitiesRecord("scanned", Coverage("partly_covered", "not_covered"), 0)
+    unknown = model.VulnerabilitiesRecord("scanned", model.Coverage("partly_covered", "not_covered"), 0)
     records = {name: replace(record, vulnerabilities=unknown) for name, record in ladder().items()}
     (found,) = verdict(samples.report(records)).findings
     assert ", carries \u2013 findings (OS partly, language not covered) and stops " in found.text
@@ -116,7 +105,7 @@ def test_the_winner_is_labelled_in_every_table() -> None:
 
 def test_what_failed_may_not_be_shipped() -> None:
     variants = ladder()
-    broken = CheckRecord("fail", False, "runs as root")
+    broken = model.CheckRecord("fail", False, "runs as root")
     variants["apko"] = replace(variants["apko"], checks={"hardening": broken})
     found = verdict(samples.report(variants))
     assert (found.status, found.title) == ("fail", "1 check failed")
@@ -132,7 +121,7 @@ def test_what_is_not_measured_never_wins() -> None:
     """An image whose OS the database does not cover has no fewest findings, and what was not attacked held against nothing."""
     variants = ladder()
     assert counted(replace(variants["apko"], vulnerabilities=scanned(0, "not_covered"))) is None
-    unknown = replace(variants["ko"], vulnerabilities=VulnerabilitiesRecord(), attacks={}, layers=None)
+    unknown = replace(variants["ko"], vulnerabilities=model.VulnerabilitiesRecord(), attacks={}, layers=None)
     assert verdict(samples.report({**variants, "ko": unknown})).findings[0].winner == "apko"
     alone = {name: replace(record, attacks={}) for name, record in variants.items()}
     assert "attacks" not in verdict(samples.report(alone)).findings[0].text
@@ -140,7 +129,7 @@ def test_what_is_not_measured_never_wins() -> None:
 
 def test_a_winner_of_which_something_is_not_known_says_so() -> None:
     variants = ladder()
-    stale = CheckRecord("not_measured", True, "stale", why_not="stale")
+    stale = model.CheckRecord("not_measured", True, "stale", why_not="stale")
     variants["apko"] = replace(variants["apko"], checks={"api": stale, "runs": stale})
     text = verdict(samples.report(variants)).findings[0].text
     assert text.endswith("; its api, runs are not known; all are stand-ins.")
@@ -152,7 +141,7 @@ def test_images_of_one_weight_are_no_ladder() -> None:
 
 
 def test_a_pass_that_was_to_fail_is_a_failure() -> None:
-    odd = samples.variant(checks={"layers": CheckRecord("pass", False, "no secret found")})
+    odd = samples.variant(checks={"layers": model.CheckRecord("pass", False, "no secret found")})
     (point,) = verdict(samples.report({"leaky": odd})).failures
     assert str(point) == "leaky/layers: expected to fail, and did not: no secret found"
 
@@ -216,9 +205,7 @@ def test_markdown_that_is_too_long_names_what_it_leaves_out() -> None:
     many = {f"{name}-{n}": record for name, record in whole.variants.items() for n in range(20)}
     text = render_markdown(replace(whole, variants=many))
     assert len(text.encode()) <= LIMIT_BYTES
-    left = re.search(r"Not shown, to fit a comment: (.*); see `index.html` for everything", text)
-    assert left
-    assert "Attacks" in left[1]
+    assert re.search(r"Not shown, to fit a comment: .*Attacks.*; see `index.html` for everything", text)
     assert "<b>Attacks</b>" not in text
     assert text.index("failed.") < 200, "the verdict stays"
 
@@ -230,24 +217,25 @@ def test_the_terminal_names_the_columns_that_have_no_room() -> None:
     assert max(map(len, lines)) <= 80
     told = " ".join(out.getvalue().split())
     assert "FAILED:" in told
-    assert "Not enough room for " in told
-    assert "Builder" in told[told.index("Not enough room for ") :]
+    assert re.search("Not enough room for .*Builder", told)
 
 
 # attacks
 
-SHELL = AttackRecord("blocked", by_user=True)  # what the image lacks is known by the posture open
-BY_ENGINE = AttackRecord("blocked", ("seccomp", "non-root"))
-TOGETHER = AttackRecord("blocked")
-TOKEN = AttackRecord("blocked", handed_in=True)  # whether or not its walls were tried one by one
-THROUGH = AttackRecord("succeeded")
+SHELL = model.AttackRecord("blocked", by_user=True)  # what the image lacks is known by the posture open
+BY_ENGINE = model.AttackRecord("blocked", ("seccomp", "non-root"))
+TOGETHER = model.AttackRecord("blocked")
+TOKEN = model.AttackRecord("blocked", handed_in=True)  # whether or not its walls were tried one by one
+THROUGH = model.AttackRecord("succeeded")
 
 
-def attacked(default: dict[str, AttackRecord], hardened: dict[str, AttackRecord] | None = None) -> VariantRecord:
+def attacked(
+    default: dict[str, model.AttackRecord], hardened: dict[str, model.AttackRecord] | None = None
+) -> model.VariantRecord:
     return samples.variant(ladder="go", attacks={"default": default, **({"hardened": hardened} if hardened else {})})
 
 
-def two() -> Report:
+def two() -> model.Report:
     """The second is measured for more, as apko was, which was called 48 of 70 beside 43 of 62."""
     plain = dict.fromkeys(("shell", "connect", "read"), THROUGH) | {
         "mount": BY_ENGINE,
@@ -255,12 +243,12 @@ def two() -> Report:
         "fork": TOGETHER,
     }
     hard = {**dict.fromkeys(plain, BY_ENGINE), "read": THROUGH, "token": TOKEN}
-    more = {"more": SHELL, "others": SHELL, "unknown": AttackRecord("not_measured")}
+    more = {"more": SHELL, "others": SHELL, "unknown": model.AttackRecord("not_measured")}
     small = {**plain, "shell": SHELL, **more}
     return samples.report({"shelled": attacked(plain, hard), "small": attacked(small, hard)})
 
 
-def cells_of(report: Report, key: str, part: str = "text") -> dict[str, str]:
+def cells_of(report: model.Report, key: str, part: str = "text") -> dict[str, str]:
     (ladder,) = ladders(report)
     index = [column.key for column in ladder.columns].index(key)
     return {row.variant: getattr(row.cells[index], part) for row in ladder.rows}
@@ -274,7 +262,7 @@ def test_variants_are_compared_on_the_attacks_that_were_measured_for_all_of_them
 @pytest.mark.parametrize(
     ("variants", "split"),
     [
-        (two().variants, AttackSplit("default", 5, 2, 1, 1, 1, 0, not_handed_in=1)),
+        (two().variants, model.AttackSplit("default", 5, 2, 1, 1, 1, 0, not_handed_in=1)),
         ({"small": samples.variant()}, None),
         # what fails without any protection is stopped by the image
         (
@@ -283,12 +271,12 @@ def test_variants_are_compared_on_the_attacks_that_were_measured_for_all_of_them
                     attacks={"open": {"x": TOGETHER, "y": THROUGH}, "default": {"x": TOGETHER, "y": TOGETHER}}
                 )
             },
-            AttackSplit("default", 2, 1, 1, 0, 0, 0, 0),
+            model.AttackSplit("default", 2, 1, 1, 0, 0, 0, 0),
         ),
         # what was not tried hardened is not said to get through
         (
             {"small": attacked({"x": THROUGH, "y": BY_ENGINE})},
-            AttackSplit("default", 2, 1, 0, 0, 0, unknown=1, not_handed_in=0),
+            model.AttackSplit("default", 2, 1, 0, 0, 0, unknown=1, not_handed_in=0),
         ),
     ],
     ids=["handed in", "none", "image", "unknown"],
@@ -311,7 +299,7 @@ def test_all_forms_and_the_sums_of_the_matrix_count_alike() -> None:
 # start-up
 
 
-def started(*samples_of: float, **changes: object) -> VariantRecord:
+def started(*samples_of: float, **changes: object) -> model.VariantRecord:
     median = sorted(samples_of)[len(samples_of) // 2]
     return samples.variant(ladder="go", startup_seconds=median, startup_samples=samples_of, **changes)
 
@@ -352,8 +340,8 @@ def test_a_slower_start_is_a_change_only_beyond_the_range_of_the_earlier_ones(af
 # builds
 
 
-def built(seconds: float, cache: str, *, alone: bool | None) -> VariantRecord:
-    return samples.variant(build=BuildRecord(seconds, False, samples.WHEN, "t 1", cache=cache, alone=alone))
+def built(seconds: float, cache: str, *, alone: bool | None) -> model.VariantRecord:
+    return samples.variant(build=model.BuildRecord(seconds, False, samples.WHEN, "t 1", cache=cache, alone=alone))
 
 
 def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() -> None:
@@ -376,8 +364,8 @@ def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() 
 
 
 def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
-    free = CheckRecord("pass", True, "84", gated=False)
-    checks = {"runs": CheckRecord("pass", True, "healthy"), "vulnerabilities": free}
+    free = model.CheckRecord("pass", True, "84", gated=False)
+    checks = {"runs": model.CheckRecord("pass", True, "healthy"), "vulnerabilities": free}
     report = samples.report({"a": samples.variant(checks=checks)})
     assert verdict(report).counts == "1 of 1 check as expected, 1 more measured without a gate. 1 of 1 variant built."
     assert cells_of(report, "checks") == {"a": "1/1 ok; measured: vulnerabilities"}
@@ -386,9 +374,11 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     assert verdict(report).counts.startswith("1 of 2 checks as expected.")
 
 
-def reached(language: str) -> VulnerabilitiesRecord:
-    reach = Reachability("measured", reachable=0, dead_weight=7, requests=16)
-    return VulnerabilitiesRecord("scanned", Coverage("covered", language), 7, copies=140, reachability=reach)
+def reached(language: str) -> model.VulnerabilitiesRecord:
+    reach = model.Reachability("measured", reachable=0, dead_weight=7, requests=16)
+    return model.VulnerabilitiesRecord(
+        "scanned", model.Coverage("covered", language), 7, copies=140, reachability=reach
+    )
 
 
 def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not_known() -> None:
@@ -407,7 +397,7 @@ HOSTILE = "a\u202eb\u2066c\x9bd\x7fe\x1b[2J"
 
 def test_no_order_to_a_terminal_or_of_direction_reaches_a_page_or_terminal() -> None:
     """U+202E of a service's answer reached the page and the terminal."""
-    checks = {"api": CheckRecord("fail", False, HOSTILE, evidence={"items": [{"reason": HOSTILE}]})}
+    checks = {"api": model.CheckRecord("fail", False, HOSTILE, evidence={"items": [{"reason": HOSTILE}]})}
     record = samples.variant(checks=checks, notes=(HOSTILE,), description=HOSTILE)
     for text in (*everywhere(samples.report({"a": record})), render_html(samples.report({"a": record}))):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
