@@ -78,26 +78,24 @@ def escape(text: str) -> str:
 
 
 def _cut(text: str, letters: int = REASON_LETTERS) -> str:
-    return escape(text if len(text) <= letters else text[: letters - 1].rstrip() + "\u2026")
+    return escape(figures.cut(text, letters))
 
 
 def _check_rows(seen: View) -> list[list[str]]:
     """Checks that came to the same are told together, and so are variants."""
     alike: dict[tuple[str, ...], list[str]] = {}
-    for name, record, checks in seen.checks:
-        found: dict[tuple[str, str, str], list[str]] = {}
-        for check, result in checks:
+    for name, record in seen.checks.items():
+        outcomes: dict[tuple[str, str, str], list[str]] = {}
+        for check, result in record.checks.items():
             missing = result.status == "not_measured"
-            told = (
-                not_measured_word(result) if missing else "measured" if result.only_measured else result.status,
-                "**no**" if not result.expected else figures.NOTHING if missing else "yes",
-                "" if result.status == "pass" and result.expected else _cut(result.reason),
-            )
-            found.setdefault(told, []).append(check)
-        for told, names in found.items():
-            label = escape(name) + (f" ({figures.STAND_IN})" if record.stand_in else "")
-            alike.setdefault((escape(", ".join(names)), *told), []).append(label)
-    rows = [[", ".join(who), *told] for told, who in alike.items()]
+            word = not_measured_word(result) if missing else "measured" if result.only_measured else result.status
+            expected = "**no**" if not result.expected else figures.NOTHING if missing else "yes"
+            reason = "" if result.status == "pass" and result.expected else _cut(result.reason)
+            outcomes.setdefault((word, expected, reason), []).append(check)
+        label = escape(name) + (f" ({figures.STAND_IN})" if record.stand_in else "")
+        for outcome, checks in outcomes.items():
+            alike.setdefault((escape(", ".join(checks)), *outcome), []).append(label)
+    rows = [[", ".join(names), *outcome] for outcome, names in alike.items()]
     return sorted(rows, key=lambda row: ("**no**", figures.NOTHING, "yes").index(row[3]))
 
 

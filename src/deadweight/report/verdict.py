@@ -411,10 +411,7 @@ class View:
         self.build_note = _build_note(report)
         self.figure_notes = tuple(note for ladder in self.ladders for note in _figure_notes(ladder))
         self.verdict = verdict(report)
-        self.stand_ins = tuple(name for name, record in variants.items() if record.stand_in)
-        self.checks = tuple(
-            (name, record, tuple(record.checks.items())) for name, record in variants.items() if record.checks
-        )
+        self.checks = {name: record for name, record in variants.items() if record.checks}
         self.layers = tuple(
             (name, record, record.layers) for name, record in variants.items() if record.layers is not None
         )
@@ -425,12 +422,6 @@ class View:
         self.sums = attacks.sums(report, self.postures)
         self.scans = tuple(variants.items()) if scanned else ()
         self.history = report.history[-HISTORY_COLUMNS:] if len(report.history) > 1 else ()
-        shown = {
-            "comparison": True, "history": self.history, "attacks": self.attacked, "layers": self.layers,
-            "vulnerabilities": scanned, "checks": True,
-        }  # fmt: skip
-        titles = {"checks": "Variants"}
-        self.sections = tuple((name, titles.get(name, name.capitalize())) for name, content in shown.items() if content)
 
 
 def _figure_notes(ladder: Ladder) -> Iterator[str]:
