@@ -1,21 +1,19 @@
 """Publishing: whole reports in the right places, nothing foreign touched, and out of a registry the same bytes as went in."""
 
 import json
-import os
 import socket
 import subprocess
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadweight._errors import ArchiveError, CommandError, ConfigError, UsageError
-from deadweight.publish.push import ArtifactFile, destination, lay_out, push
-from deadweight.publish.report import ARTIFACT_TYPE, SUMMARY_LIMIT_BYTES, earlier, fitted, publish
+from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, UsageError
+from deadweight.publish import push as publishing
+from deadweight.publish.push import ArtifactFile, badges, destination, earlier, lay_out, publish, push
 from deadweight.report.compare import compare
 from deadweight.report.history import load_report
 from deadweight.report.write import write_report
@@ -34,12 +32,8 @@ def written(tmp_path_factory) -> Path:
 
 
 def manifest(registry: str, repository: str, tag: str) -> dict:
-    request = urllib.request.Request(
-        f"http://{registry}/v2/{repository}/manifests/{tag}",
-        headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
-    )
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        return json.load(answer)
+    kind = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    return requests.get(f"http://{registry}/v2/{repository}/manifests/{tag}", headers=kind, timeout=5).json()
 
 
 def test_a_folder_is_ready_for_static_hosting(written, tmp_path) -> None:
@@ -49,12 +43,8 @@ def test_a_folder_is_ready_for_static_hosting(written, tmp_path) -> None:
     assert {"index.html", "report.json", "report.md", ".nojekyll", "ladder-0.svg", "badges/apko.json"} <= names
     assert published.where == str(target / "index.html")
     badge = json.loads((target / "badges/multi-stage-ubuntu.json").read_text())
-    assert badge == {
-        "schemaVersion": 1,
-        "label": "multi-stage-ubuntu image",
-        "message": "98.4 MB (stand-in)",
-        "color": "blue",
-    }
+    words = {"label": "multi-stage-ubuntu image", "message": "98.4 MB (stand-in)", "color": "blue"}
+    assert badge == {"schemaVersion": 1, **words}
     assert load_report(target) == load_report(written)
     assert (target / "index.html").read_bytes() == (written / "index.html").read_bytes()
     assert [path.name for path in target.parent.iterdir()] == ["images"], "nothing is left beside it"
@@ -85,21 +75,16 @@ def test_marks_since_an_earlier_report_are_published_too(tmp_path) -> None:
     assert not (tmp_path / "site/comparison.md").exists()
 
 
-@pytest.mark.parametrize("name", [".git", "CNAME", "index.php", "ladder-.txt"])
+@pytest.mark.parametrize("name", [".git", "CNAME", "index.php", "ladder-.txt", "index.html"])
 def test_a_folder_with_anything_foreign_is_left_alone(written, tmp_path, name) -> None:
-    target = tmp_path / "site"
-    publish(written, str(target))
-    (target / name).write_text("mine")
-    with raises(UsageError, "publish.foreign_file", folder=target, file=name):
-        publish(written, str(target))
-    assert (target / name).read_text() == "mine"
-
-
-def test_an_index_html_that_no_report_stands_beside_is_foreign(written, tmp_path) -> None:
-    (tmp_path / "index.html").write_text("my page")
-    with raises(UsageError, "publish.foreign_file", folder=tmp_path, file="index.html"):
-        publish(written, str(tmp_path))
-    assert (tmp_path / "index.html").read_text() == "my page"
+    """So is a page that no report stands beside."""
+    if name != "index.html":
+        publish(written, str(tmp_path / "site"))
+    (tmp_path / "site").mkdir(exist_ok=True)
+    (tmp_path / "site" / name).write_text("mine")
+    with raises(UsageError, "publish.foreign_file", folder=tmp_path / "site", file=name):
+        publish(written, str(tmp_path / "site"))
+    assert (tmp_path / "site" / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize("to", ["", "https://example.invalid/x", "s3://bucket"])
@@ -134,12 +119,14 @@ def test_the_step_summary_is_appended_to(written, tmp_path) -> None:
     assert published.output == ""
 
 
-def test_a_summary_that_is_nearly_full_is_not_burst(written, tmp_path) -> None:
+def test_a_summary_that_is_nearly_full_is_not_burst_and_one_that_cannot_be_written_is_told(written, tmp_path) -> None:
     summary = tmp_path / "summary.md"
-    summary.write_bytes(b"x" * (SUMMARY_LIMIT_BYTES - 900))
+    summary.write_bytes(b"x" * (publishing.SUMMARY_LIMIT_BYTES - 900))
     publish(written, "ci", environment={"GITHUB_STEP_SUMMARY": str(summary)})
-    assert summary.stat().st_size <= SUMMARY_LIMIT_BYTES
+    assert summary.stat().st_size <= publishing.SUMMARY_LIMIT_BYTES
     assert "Cut to fit" in summary.read_text()
+    with raises(DeadweightError, "records.unwritable", path=tmp_path):
+        publish(written, "ci", environment={"GITHUB_STEP_SUMMARY": str(tmp_path)})
 
 
 def test_a_ci_without_a_summary_gets_it_on_stdout(written) -> None:
@@ -150,7 +137,7 @@ def test_a_ci_without_a_summary_gets_it_on_stdout(written) -> None:
 
 @given(st.text(max_size=400), st.integers(-5, 500))
 def test_fitted_markdown_fits(text: str, room: int) -> None:
-    made = fitted(text, room)
+    made = publishing.fitted(text, room)
     assert len(made.encode()) <= max(room, 0)
     if len(text.encode()) <= room:
         assert made == text
@@ -162,7 +149,7 @@ def test_a_report_goes_to_a_registry_and_comes_back(local_registry, written, tmp
     published = publish(written, where)
     assert published.where == where
     found = manifest(local_registry, "team/report", "latest")
-    assert found["artifactType"] == ARTIFACT_TYPE
+    assert found["artifactType"] == publishing.ARTIFACT_TYPE
     assert found["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
     titles = {layer["annotations"]["org.opencontainers.image.title"]: layer["mediaType"] for layer in found["layers"]}
     assert titles["index.html"] == "text/html"
@@ -230,16 +217,11 @@ def test_an_artifact_is_attached_to_an_image(local_registry, tmp_path) -> None:
     subject = {"mediaType": media_type, "digest": digest, "size": size}
     lay_out(layout, "application/spdx+json", files, subject=subject)
     attached = crane.push(layout, f"{local_registry}/team/subject:sbom")
-    fallback = f"http://{local_registry}/v2/team/subject/manifests/{digest.replace(':', '-')}"
-    referrers = f"http://{local_registry}/v2/team/subject/referrers/{digest}"
-    answers = []
-    for url in (referrers, fallback):
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                answers.append(json.load(answer))
-        except urllib.error.HTTPError as error:
-            error.close()
-    listed = {entry["digest"] for answer in answers for entry in answer["manifests"]}
+    answers = [
+        requests.get(f"http://{local_registry}/v2/team/subject/{place}", timeout=5)
+        for place in (f"referrers/{digest}", f"manifests/{digest.replace(':', '-')}")
+    ]
+    listed = {entry["digest"] for answer in answers if answer.ok for entry in answer.json()["manifests"]}
     assert attached in listed
 
 
@@ -280,27 +262,15 @@ def test_where_a_variant_cannot_go(repository, code) -> None:
     assert "hunter2" not in str(raised.value)
 
 
-def test_the_summary_file_that_cannot_be_written(written, tmp_path) -> None:
-    from deadweight._errors import DeadweightError
-
-    with raises(DeadweightError, "records.unwritable", path=tmp_path):
-        publish(written, "ci", environment={**os.environ, "GITHUB_STEP_SUMMARY": str(tmp_path)})
-
-
-def test_a_stand_in_badge_of_what_is_not_measured_is_grey() -> None:
-    from deadweight.report.write import badges
-
-    record = replace(samples.variant(), image=None)
-    made = json.loads(badges(samples.report({"one": record}))["one.json"])
-    assert (made["message"], made["color"]) == ("not measured", "lightgrey")
-
-
-def test_the_ratio_badge_says_that_it_rests_on_stand_ins() -> None:
-    from deadweight.report.write import badges
+def test_a_badge_of_what_is_not_measured_is_grey_and_one_of_stand_ins_says_so() -> None:
+    def badge(name: str, **records) -> dict:
+        return json.loads(badges(samples.report(records))[name])
 
     def ratio(**records) -> str:
-        return json.loads(badges(samples.report(records))["ladder-go.json"])["message"]
+        return badge("ladder-go.json", **records)["message"]
 
+    unknown = badge("one.json", one=replace(samples.variant(), image=None))
+    assert (unknown["message"], unknown["color"]) == ("not measured", "lightgrey")
     record = samples.variant()
     own = replace(record, base=replace(record.base, stand_in=False))
     small = replace(own, image=replace(own.image, size_bytes=own.image.size_bytes // 2))

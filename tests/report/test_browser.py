@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deadweight.publish.report import publish
 from deadweight.report.compare import compare
+from deadweight.report.model import VariantRecord
 from deadweight.report.write import write_report
 from tests.support import report_demo
 from tests.support import report_samples as samples
@@ -21,15 +21,8 @@ NAMES_OF_IT = ("chromium-headless-shell", "chromium", "chromium-browser", "googl
 BROWSER = next(filter(None, map(shutil.which, NAMES_OF_IT)), None)
 """The shell without windows first: these tests take 34 seconds of a processor in it, and 78 in the whole browser."""
 # As root and in a container Chromium's own sandbox cannot start; the rest keeps it from asking for anything by itself.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+OFF = ("gpu", "quic", "background-networking", "component-update", "sync")
+ARGUMENTS = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in OFF)]
 WIDE = {"width": 1440, "height": 900}
 OPEN_ALL = "document.querySelectorAll('details').forEach(details => { details.open = true; })"
 
@@ -103,35 +96,29 @@ def heavy_page(chromium, heavy) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_nothing_is_requested_and_nothing_is_logged(visit, address) -> None:
+def test_nothing_is_requested_or_logged_and_smuggled_markup_did_not_become_elements(visit, address) -> None:
     seen = visit()
     seen.page.evaluate(OPEN_ALL)
+    seen.page.locator("td.succeeded").first.click()
     seen.page.wait_for_load_state("networkidle")
     assert seen.asked == [address]
     assert seen.said == []
-
-
-def test_smuggled_markup_did_not_become_elements(visit) -> None:
-    page = visit().page
-    page.evaluate(OPEN_ALL)
-    page.locator("td.succeeded").first.click()
-    assert page.locator("script").count() == 2, "the data block, and our own"
-    assert page.locator("b:not(.tree b)").count() == 0
+    assert seen.page.locator("script").count() == 2, "the data block, and our own"
+    assert seen.page.locator("b:not(.tree b)").count() == 0
 
 
 def test_columns_sort_both_ways_with_what_is_not_measured_last(visit) -> None:
     seen = visit()
     names = seen.column(1)
-    head = seen.page.locator("table.comparison >> nth=0").locator("thead th").nth(2)
-    head.get_by_role("button").click()
-    assert head.get_attribute("aria-sort") == "ascending"
-    assert seen.column(3) == ["11.2 MB", "12.9 MB", "14.7 MB", "98.4 MB", "1.13 GB", "not measured"]
-    head.get_by_role("button").press("Enter")
-    assert head.get_attribute("aria-sort") == "descending"
-    assert seen.column(3) == ["1.13 GB", "98.4 MB", "14.7 MB", "12.9 MB", "11.2 MB", "not measured"]
-    seen.page.locator("table.comparison >> nth=0").locator("thead th").nth(0).get_by_role("button").click()
-    assert head.get_attribute("aria-sort") is None
-    assert seen.column(1) == sorted(names)
+    heads = seen.page.locator("table.comparison >> nth=0").locator("thead th")
+    size = heads.nth(2)
+    sizes = ["11.2 MB", "12.9 MB", "14.7 MB", "98.4 MB", "1.13 GB"]
+    size.get_by_role("button").click()
+    assert (size.get_attribute("aria-sort"), seen.column(3)) == ("ascending", [*sizes, "not measured"])
+    size.get_by_role("button").press("Enter")
+    assert (size.get_attribute("aria-sort"), seen.column(3)) == ("descending", [*reversed(sizes), "not measured"])
+    heads.nth(0).get_by_role("button").click()
+    assert (size.get_attribute("aria-sort"), seen.column(1)) == (None, sorted(names))
 
 
 def test_a_heat_map_cell_opens_to_its_evidence(visit) -> None:
@@ -139,9 +126,9 @@ def test_a_heat_map_cell_opens_to_its_evidence(visit) -> None:
     panel = page.locator("#panel")
     assert not panel.is_visible()
     page.locator("#castle td.succeeded").first.click()
-    assert panel.get_by_text("canary came back").first.is_visible()
-    assert panel.get_by_text("canary: <b>c0ffee</b>").first.is_visible()
-    assert panel.get_by_text("invoke attack --variant all-in-one --posture open").is_visible()
+    line = "invoke attack --variant all-in-one --posture open"
+    for words in ("canary came back", "canary: <b>c0ffee</b>", line):
+        assert panel.get_by_text(words).first.is_visible()
     page.keyboard.press("Escape")
     assert not panel.is_visible()
 
@@ -155,11 +142,8 @@ def test_the_heat_map_goes_by_keyboard_alone(visit) -> None:
     page.keyboard.press("ArrowRight")
     focused = "[document.activeElement.parentElement.dataset.payload, document.activeElement.cellIndex]"
     assert page.evaluate(focused) == ["1", 2]
-    assert (
-        page.locator("#walls")
-        .inner_text()
-        .startswith("multi-stage-ubuntu, Reverse shell over /inet/tcp: open: stopped by no network")
-    )
+    walls = page.locator("#walls").inner_text()
+    assert walls.startswith("multi-stage-ubuntu, Reverse shell over /inet/tcp: open: stopped by no network")
     page.keyboard.press("Enter")
     assert page.locator("#panel").is_visible()
     page.keyboard.press("Escape")
@@ -175,7 +159,7 @@ def test_figures_go_by_keyboard_with_one_stop_a_row(visit, heavy) -> None:
     count = page.eval_on_selector_all(stops, "all => [all.filter(e => e.tabIndex === 0).length, all.length]")
     assert count == [63, 648]
     here = (
-        "document.activeElement.closest('tr').dataset.variant + ' ' + document.activeElement.closest('td').dataset.key"
+        "[['tr', 'variant'], ['td', 'key']].map(([e, key]) => document.activeElement.closest(e).dataset[key]).join(' ')"
     )
     page.locator(".comparison tr[data-variant='ko'] button.cell").first.focus()
     for key, place in {"ArrowRight": "ko size", "ArrowDown": "apko size", "ArrowLeft": "apko checks"}.items():
@@ -202,24 +186,23 @@ def test_each_figure_tells_how_it_was_got_and_the_command_that_repeats_it(visit)
     panel.get_by_role("button", name=re.compile("Copied|Selected")).wait_for(timeout=10_000)
 
 
+def shown(page) -> list[str]:
+    visible = "all => all.filter(e => e.checkVisibility()).map(e => e.dataset.variant)"
+    return page.eval_on_selector_all("table.comparison tbody tr", visible)
+
+
 def test_the_filter_takes_words_ladders_and_what_failed(visit) -> None:
     page = visit().page
-
-    def shown() -> list[str]:
-        return page.eval_on_selector_all(
-            "table.comparison tbody tr", "all => all.filter(e => e.checkVisibility()).map(e => e.dataset.variant)"
-        )
-
     page.locator("#find").fill("multi ALPINE")
-    assert shown() == ["multi-stage-alpine"]
+    assert shown(page) == ["multi-stage-alpine"]
     assert page.locator("#shown").inner_text() == "1 of 7 variants shown"
     assert not page.locator("#variant-apko").is_visible()
     page.locator("#find").fill("")
     page.locator("#ladder").select_option("java")
-    assert shown() == ["jib"]
+    assert shown(page) == ["jib"]
     page.locator("#ladder").select_option("")
     page.locator("#failed").check()
-    assert shown() == ["all-in-one", "never-built"]
+    assert shown(page) == ["all-in-one", "never-built"]
 
 
 def test_the_theme_can_be_chosen(visit) -> None:
@@ -230,30 +213,14 @@ def test_the_theme_can_be_chosen(visit) -> None:
     assert luminance(page.evaluate(paper)) < 0.05 < luminance(light)
 
 
-def test_a_deep_link_opens_its_box(visit, address) -> None:
-    seen = visit(f"{address}#layers-all-in-one")
-    seen.page.locator("#layers-all-in-one .map svg").wait_for(timeout=10_000)
-
-
-def test_the_map_zooms_to_a_file_and_the_tree_marks_what_is_hidden(visit) -> None:
-    page = visit().page
-    box = page.locator("#layers-all-in-one")
-    box.locator("summary").first.click()
-    box.locator("svg [role='button']", has_text="layer 2").focus()
-    page.keyboard.press("Enter")
+def test_a_deep_link_opens_its_box_whose_map_zooms_to_a_file_and_marks_what_is_hidden(visit, address) -> None:
+    box = visit(f"{address}#layers-all-in-one").page.locator("#layers-all-in-one")
+    box.locator(".map svg").wait_for(timeout=10_000)
+    box.locator("svg [role='button']", has_text="layer 2").press("Enter")
     assert box.locator(".crumbs button").all_inner_texts()[-1].startswith("layer 2, ")
     assert box.locator(".tree").get_by_text("hidden: removed in layer 3; secret: private-key").is_visible()
     box.locator(".crumbs button").first.click()
     assert box.locator(".crumbs button").count() == 1
-
-
-def test_a_heavy_file_lies_in_its_folder(visit, heavy) -> None:
-    """Whichever of its layer's folders that is."""
-    seen = visit(f"{heavy.as_uri()}#layers-all-in-one")
-    box = seen.page.locator("#layers-all-in-one")
-    for name in ("layer 1", "etc"):
-        box.locator("svg [role='button']", has_text=name).first.click()
-    assert box.locator(".tree li").all_inner_texts() == ["97.4 MB other files", "28.3 MB big.db"]
 
 
 def test_findings_stand_by_package_with_those_that_were_reached_first(visit) -> None:
@@ -268,45 +235,34 @@ def test_findings_stand_by_package_with_those_that_were_reached_first(visit) -> 
     assert page.locator("#findings tbody tr").first.inner_text().startswith("CVE-2031-0002")
 
 
-def violations(page, parts: tuple[str, ...] = ()) -> list[tuple[str, list[str]]]:
-    """What axe-core finds, by all of its rules, in these parts of a page or all of it."""
+def violations(page, parts: tuple[str, ...] = ("html",)) -> list[tuple[str, list[str]]]:
+    """What axe-core finds, by all of its rules, in these parts of a page: also text of less than 4.5 : 1 (3 : 1 if large)."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found = (
-        axe.Axe().run(page, context={"include": [[part] for part in parts]} if parts else None).response["violations"]
-    )
-    return [(each["id"], [node["html"][:120] for node in each["nodes"]][:3]) for each in found]
-
-
-def test_fifteen_variants_stay_light(heavy, heavy_page) -> None:
-    assert heavy.stat().st_size < 500_000
-    heavy_page.set_viewport_size(WIDE)
-    assert heavy_page.evaluate("document.querySelectorAll('*').length") < 4000
-    hidden = "all => all.map(e => e.parentElement.scrollWidth - e.parentElement.clientWidth)"
-    assert heavy_page.eval_on_selector_all("table.comparison", hidden) == [0, 0, 0], "every column is visible"
-    assert heavy_page.locator(".castle").bounding_box()["height"] < 900, "the castle fits one screen, and scrolls in it"
+    found = axe.Axe().run(page, context={"include": [[part] for part in parts]}).response["violations"]
+    return [(rule["id"], [node["html"][:120] for node in rule["nodes"]][:3]) for rule in found]
 
 
 def test_evidence_findings_and_files_beyond_measure_are_cut_and_counted(visit, tmp_path) -> None:
     """Whatever a report holds, its page stays light: each kind has its budget."""
     whole = report_demo.failing()
     long = {"said": "<img src=x onerror=alert(1)>" * 40}
-    variants = {
-        name: replace(
+
+    def long_record(name: str, record: VariantRecord) -> VariantRecord:
+        cells_of, checks = record.attacks.items(), record.checks.items()
+        told = {str(n): name for n in range(99)}
+        return replace(
             record,
             attacks={
                 posture: {
-                    payload: replace(cell, reason=f"{name} {payload} " * 9, evidence=long)
-                    for payload, cell in cells.items()
+                    attack: replace(cell, reason=f"{name} {attack} " * 9, evidence=long)
+                    for attack, cell in cells.items()
                 }
-                for posture, cells in record.attacks.items()
+                for posture, cells in cells_of
             },
-            checks={
-                check: replace(each, evidence={str(n): f"{name} {check}" for n in range(99)})
-                for check, each in record.checks.items()
-            },
+            checks={check: replace(result, evidence={**told, "check": check}) for check, result in checks},
         )
-        for name, record in whole.variants.items()
-    }
+
+    variants = {name: long_record(name, record) for name, record in whole.variants.items()}
     written = write_report(replace(whole, variants=variants), tmp_path)
     assert written.html.stat().st_size < 500_000
     seen = visit(written.html.as_uri())
@@ -319,8 +275,7 @@ def test_evidence_findings_and_files_beyond_measure_are_cut_and_counted(visit, t
 
 
 def test_a_failed_check_shows_its_evidence_in_words(visit, heavy) -> None:
-    seen = visit(f"{heavy.as_uri()}#variant-apko")
-    box = seen.page.locator("#variant-apko")
+    box = visit(f"{heavy.as_uri()}#variant-apko").page.locator("#variant-apko")
     box.get_by_text("Evidence of api").click()
     assert box.locator("pre").first.inner_text() == "figures: seconds 1.2"
 
@@ -380,17 +335,13 @@ def test_the_history_shows_one_figure_at_a_time_with_its_line(visit, heavy) -> N
     cells = seen.page.locator("#history tr[data-variant='apko'] > *")
     assert cells.all_inner_texts()[1::5] == ["25.9 MB", "23.5 MB"]
     assert cells.last.locator("svg").get_attribute("aria-label") == "from 26.8 MB to 23.5 MB in 8 reports"
-    for title, shown in {
-        "Findings": "14",
-        "Attacks stopped": "52/79",
-        "Start-up": "0.32 s",
-        "Build time": "83 s",
-    }.items():
+    sample = seen.page.locator("#history tr[data-variant='insecure-layer-sample'] td").first
+    last = {"Findings": "14", "Attacks stopped": "52/79", "Start-up": "0.32 s", "Build time": "83 s"}
+    for title, figure in last.items():
         seen.page.get_by_label("Show").select_option(label=title)
-        assert cells.all_inner_texts()[6] == shown
-    assert seen.page.locator("#history tr[data-variant='insecure-layer-sample'] td").first.inner_text() == "3.1 s"
-    seen.page.get_by_label("Show").select_option(label="Start-up")
-    assert seen.page.locator("#history tr[data-variant='insecure-layer-sample'] td").first.inner_text() == "\u2013"
+        assert cells.all_inner_texts()[6] == figure
+        if title in ("Start-up", "Build time"):
+            assert sample.inner_text() == {"Start-up": "\u2013", "Build time": "3.1 s"}[title]
     assert seen.said == []
 
 
@@ -417,11 +368,9 @@ def test_paper_shows_every_column(visit, changed) -> None:
 def test_the_page_as_it_opens(visit) -> None:
     """Every link within it leads somewhere, its pictures are described, and at no width does it scroll sideways."""
     page = visit().page
-    targets = page.eval_on_selector_all(
-        "a[href^='#']", "links => links.map(link => link.getAttribute('href').slice(1))"
-    )
-    assert targets
-    assert [target for target in targets if page.locator(f"[id='{target}']").count() != 1] == []
+    links = page.locator("a[href^='#']").all()
+    assert links
+    assert all(page.locator(f"[id='{link.get_attribute('href')[1:]}']").count() == 1 for link in links)
     pictures = page.get_by_role("img").all()
     assert len(pictures) >= 2
     for picture in pictures[:2]:
@@ -454,19 +403,6 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-BACKDROP = """element => {
-  for (let node = element; node; node = node.parentElement) {
-    const colour = getComputedStyle(node).backgroundColor;
-    if (!colour.startsWith('rgba(') || !colour.endsWith(' 0)')) return colour;
-  }
-  return 'rgb(255, 255, 255)';
-}"""
-TEXTS = (
-    "p, h1, h2, caption, th, td, .good, .warn, .bad, .muted, .badge, figcaption, summary, nav a, dt, code, .ship, "
-    ".heat td, thead th.reference"
-)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark_can_be_read(visit, scheme) -> None:
     """Text and the letters of pictures have at least 4.5 : 1 (WCAG 2.2, 1.4.3); axe-core finds nothing in all that opens."""
@@ -474,14 +410,9 @@ def test_light_and_dark_can_be_read(visit, scheme) -> None:
     page.evaluate(OPEN_ALL)
     ink = page.locator(".chart svg text").first.evaluate("element => getComputedStyle(element).fill")
     assert contrast(ink, page.evaluate("getComputedStyle(document.body).backgroundColor")) >= 4.5
-    pairs = page.eval_on_selector_all(
-        TEXTS,
-        f"all => all.map(e => [getComputedStyle(e).color, ({BACKDROP})(e), e.className + ' ' + e.textContent.slice(0, 40)])",
-    )
-    weak = {(text, background): label for text, background, label in pairs if contrast(text, background) < 4.5}
-    assert weak == {}
-    page.locator("#castle td.succeeded").first.click()
     assert violations(page) == []
+    page.locator("#castle td.succeeded").first.click()
+    assert violations(page, ("#panel",)) == []
 
 
 def test_it_is_all_there_without_scripts(visit) -> None:
@@ -496,14 +427,6 @@ def test_it_is_all_there_without_scripts(visit) -> None:
     assert not page.locator("#tools").is_visible(), "what needs the script is not there without it"
 
 
-def test_a_published_folder_opens_the_same(visit, tmp_path) -> None:
-    write_report(samples.report(), tmp_path / "report")
-    publish(tmp_path / "report", str(tmp_path / "site"))
-    seen = visit((Path(tmp_path) / "site" / "index.html").as_uri())
-    assert seen.said == []
-    assert seen.page.title() == "sample-suite: container images compared"
-
-
 def test_what_changed_since_an_earlier_report_is_marked_where_it_stands(visit, changed) -> None:
     seen = visit(changed.as_uri(), viewport=WIDE)
     page = seen.page
@@ -516,27 +439,24 @@ def test_what_changed_since_an_earlier_report_is_marked_where_it_stands(visit, c
     assert page.locator("#changes tbody tr").first.inner_text().split("\t")[-1] == "regression"
     assert page.locator("#changes").get_by_text("jib: check api: pass → not measured").is_visible()
     page.locator("#changed").check()
-    rows = page.locator("table.comparison tbody tr:visible")
-    assert [rows.nth(n).get_attribute("data-variant") for n in range(rows.count())] == [
-        "multi-stage-ubuntu",
-        "multi-stage-alpine",
-        "ko",
-        "apko-alpine",
-    ]
+    assert shown(page) == ["multi-stage-ubuntu", "multi-stage-alpine", "ko", "apko-alpine"]
 
 
-def test_marks_and_history_leave_the_page_light(visit, changed) -> None:
-    assert changed.stat().st_size < 500_000
-    seen = visit(changed.as_uri(), viewport=WIDE)
-    assert seen.page.locator("#history tbody tr").count() == 15
-    assert seen.page.evaluate("document.querySelectorAll('*').length") < 3600, (
-        "room for forty changes, and more attacks"
-    )
+@pytest.mark.parametrize("more", [False, True], ids=["plain", "marks and history"])
+def test_fifteen_variants_stay_light(visit, heavy, changed, more) -> None:
+    path = changed if more else heavy
+    assert path.stat().st_size < 500_000
+    seen = visit(path.as_uri(), viewport=WIDE)
+    page = seen.page
+    room = "room for forty changes, and more attacks"
+    assert page.evaluate("document.querySelectorAll('*').length") < (3600 if more else 4000), room
     hidden = "all => all.map(e => e.parentElement.scrollWidth - e.parentElement.clientWidth)"
-    assert seen.page.eval_on_selector_all("table.comparison", hidden) == [0, 0, 0], "every column is visible"
+    assert page.eval_on_selector_all("table.comparison", hidden) == [0, 0, 0], "every column is visible"
+    assert page.locator(".castle").bounding_box()["height"] < 900, "the castle fits one screen, and scrolls in it"
+    assert page.locator("#history tbody tr").count() == 15
     for width in (360, 768, 1440):
-        seen.page.set_viewport_size({"width": width, "height": 800})
-        assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert seen.said == []
 
 
@@ -576,9 +496,13 @@ def test_no_figure_of_a_table_is_without_its_answer(heavy_page) -> None:
     assert silent == []
 
 
-def test_copies_are_marked_in_the_tree_and_on_the_map(visit, heavy) -> None:
-    seen = visit(f"{heavy.as_uri()}#layers-all-in-one")
-    box = seen.page.locator("#layers-all-in-one")
+def test_copies_are_marked_and_a_heavy_file_lies_in_its_folder(visit, heavy) -> None:
+    """Whichever of its layer's folders that is."""
+    box = visit(f"{heavy.as_uri()}#layers-all-in-one").page.locator("#layers-all-in-one")
+    for name in ("layer 1", "etc"):
+        box.locator("svg [role='button']", has_text=name).first.click()
+    assert box.locator(".tree li").all_inner_texts() == ["97.4 MB other files", "28.3 MB big.db"]
+    box.locator(".crumbs button").first.click()
     for name in ("layer 1", "usr", "lib"):
         box.locator("svg [role='button']", has_text=name).first.click()
     assert box.locator(".tree .copy").first.inner_text().strip() == "stored 2 times: also /usr/share/copy0.so (layer 2)"
@@ -598,8 +522,4 @@ def test_forced_colours_lose_nothing(visit, changed) -> None:
         assert page.locator(words).first.evaluate(border) == "1px", words
     failed = page.locator(".comparison tr.wrong > th").first
     assert failed.evaluate("element => getComputedStyle(element).borderLeftWidth") == "4px"
-    pairs = page.eval_on_selector_all(
-        TEXTS, f"all => all.map(e => [getComputedStyle(e).color, ({BACKDROP})(e), e.className])"
-    )
-    assert {each for each in map(tuple, pairs) if contrast(each[0], each[1]) < 4.5} == set()
     assert violations(page, (".since", "#changes", ".comparison", "#history")) == []

@@ -22,7 +22,7 @@ from deadweight.suite.checks import BudgetCheck, Checks, SizeLimit
 from deadweight.suite.model import Reference, Suite, Variant, criteria_of
 from deadweight_images.inspect.summary import summary
 from tests.support import report_samples as samples
-from tests.support.codes import codes, details
+from tests.support.codes import codes, parts
 from tests.support.small_images import docker_archive
 
 
@@ -68,8 +68,13 @@ def put(state: State, built: BuiltImage, check: str, data: dict, **changes) -> N
     save(replace(evidence, **changes), state.evidence("small", check))
 
 
+def only(suite, state, *asked: str, **more):
+    """The record of the only variant; ``asked``: the checks that the suite asks for, without any all count."""
+    return collect(suite, state, asked={"small": asked} if asked else None, **more).variants["small"]
+
+
 def test_a_project_where_nothing_was_done_yet(suite, state) -> None:
-    record = collect(suite, state).variants["small"]
+    record = only(suite, state)
     assert (record.image, record.build, record.startup_seconds, record.layers) == (None, None, None, None)
     assert record.vulnerabilities.status == "not_scanned"
     assert record.checks == {}
@@ -78,12 +83,10 @@ def test_a_project_where_nothing_was_done_yet(suite, state) -> None:
 
 
 def test_figures_come_from_the_archive_with_how_they_were_got(suite, state, built) -> None:
-    record = collect(suite, state).variants["small"]
-    assert record.image.size_bytes == 5008
-    assert record.image.compressed_bytes is not None
-    assert record.image.compressed_bytes > 0
-    assert len(record.image.layers) == 2
-    assert (record.image.user, record.image.entrypoint) == ("65532", ("/app",))
+    record = only(suite, state)
+    image = record.image
+    assert (image.size_bytes, len(image.layers), image.user, image.entrypoint) == (5008, 2, "65532", ("/app",))
+    assert image.compressed_bytes > 0
     assert record.stand_in
     assert record.provenance["image"].image_digest == built.config_digest
     assert (record.provenance["build"].tool, record.provenance["build"].tool_version) == ("buildx", "0.38.2")
@@ -92,14 +95,14 @@ def test_figures_come_from_the_archive_with_how_they_were_got(suite, state, buil
 
 def test_the_runtime_is_read_from_the_image_without_any_check(suite, state, built, playground_archive) -> None:
     """What the builder says it compiled with is believed only where there is no archive to look into."""
-    assert collect(suite, state).variants["small"].runtime == RuntimeRecord("native", None, "/app")
-    assert collect(suite, state).variants["small"].go_version is None
+    record = only(suite, state)
+    assert (record.runtime, record.go_version) == (RuntimeRecord("native", None, "/app"), None)
     archive = state.image("small") / "image.tar"
     archive.unlink()
-    assert collect(suite, state).variants["small"].runtime == RuntimeRecord("Go", "1.21.3")
+    assert only(suite, state).runtime == RuntimeRecord("Go", "1.21.3")
     shutil.copyfile(playground_archive, archive)
     save(replace(built, config_digest=summary(archive).config_digest), state.image("small") / "built.json")
-    found = collect(suite, state).variants["small"]
+    found = only(suite, state)
     assert (found.runtime.name, found.runtime.path) == ("Go", "/app")
     assert found.go_version == f"go{found.runtime.version}" != "go1.21.3"
 
@@ -120,25 +123,15 @@ def test_evidence_finds_its_place(suite, state, built) -> None:
     put(state, built, "runs", {"startup_seconds": 0.3, "startup_samples": [0.3]})
     put(state, built, "layers", asdict(samples.layers()))
     outcome = {"outcome": "blocked", "walls": ["non-root"], "evidence": {"canary": None}}
-    put(
-        state,
-        built,
-        "attacks",
-        {
-            "postures": {"hardened": {"system": outcome}},
-            "payloads": {"system": {"title": "system()"}},
-            "notes": {"open": "goes without SYS_TIME"},
-        },
-    )
+    payloads, notes = {"system": {"title": "system()"}}, {"open": "goes without SYS_TIME"}
+    put(state, built, "attacks", {"postures": {"hardened": {"system": outcome}}, "payloads": payloads, "notes": notes})
     put(state, built, "vulnerabilities", {"status": "scanned", "total": 3, "by_severity": {"high": 3}})
     report = collect(suite, state)
     record = report.variants["small"]
-    assert record.startup_seconds == 0.3
+    assert (record.startup_seconds, record.vulnerabilities.total) == (0.3, 3)
     assert record.layers == samples.layers()
     assert record.attacks["hardened"]["system"].walls == ("non-root",)
-    assert record.attack_notes == ("goes without SYS_TIME",)
-    assert report.payloads["system"].title == "system()"
-    assert record.vulnerabilities.total == 3
+    assert (record.attack_notes, report.payloads["system"].title) == (("goes without SYS_TIME",), "system()")
     assert {"layers", "attacks", "vulnerabilities", "startup_seconds"} <= record.provenance.keys()
     assert record.checks["layers"].evidence == {}, "its data stands once, in its own section"
     assert record.checks["runs"].evidence["startup_samples"] == [0.3]
@@ -147,30 +140,24 @@ def test_evidence_finds_its_place(suite, state, built) -> None:
 
 def test_evidence_of_an_earlier_image_is_not_shown_as_this_ones(suite, state, built) -> None:
     put(state, built, "runs", {"startup_seconds": 0.3}, provenance=samples.provenance("sha256:" + "0" * 64))
-    record = collect(suite, state).variants["small"]
+    record = only(suite, state)
     assert record.startup_seconds is None
     assert (record.checks["runs"].status, record.checks["runs"].why_not) == ("not_measured", "stale")
     assert record.checks["runs"].evidence == {}
-    assert (details(record.notes[0]).code, details(record.notes[0]).fields["check"]) == (
-        "report.check_of_earlier_image",
-        "runs",
-    )
+    assert parts(record.notes[0]) == ("report.check_of_earlier_image", {"check": "runs", "variant": "small"})
 
 
 def test_stale_results_and_those_that_were_never_got_stay_in_the_denominator(suite, state, built) -> None:
+    asked = {"small": ["runs", "api", "layers"]}
+    never = collect(suite, state, asked=asked)
+    assert checks_cell(never.variants["small"].checks).text == "not measured"
+    assert "Checks were not run." in verdict(never).counts
     put(state, built, "runs", {}, provenance=samples.provenance("sha256:" + "0" * 64))
     put(state, built, "api", {})
-    report = collect(suite, state, asked={"small": ["runs", "api", "layers"]})
-    record = report.variants["small"]
-    assert checks_cell(record.checks).text == "1/3 ok; stale: runs; not run: layers"
+    report = collect(suite, state, asked=asked)
+    assert checks_cell(report.variants["small"].checks).text == "1/3 ok; stale: runs; not run: layers"
     assert verdict(report).counts.startswith("1 of 3 checks as expected, 1 stale, 1 not run.")
     to_json(report)
-
-
-def test_where_no_check_was_run_that_is_said(suite, state, built) -> None:
-    report = collect(suite, state, asked={"small": ["runs", "api"]})
-    assert checks_cell(report.variants["small"].checks).text == "not measured"
-    assert "Checks were not run." in verdict(report).counts
 
 
 def test_a_check_that_the_suite_no_longer_asks_for_is_no_result(suite, state, built) -> None:
@@ -178,10 +165,9 @@ def test_a_check_that_the_suite_no_longer_asks_for_is_no_result(suite, state, bu
     put(state, built, "budget", {"figures": {"startup_seconds": 0.3}}, status="fail", expected=False)
     put(state, built, "vulnerabilities", {"status": "scanned", "total": 3, "by_severity": {"high": 3}})
     put(state, built, "runs", {})
-    record = collect(suite, state, asked={"small": ["runs"]}).variants["small"]
+    record = only(suite, state, "runs")
     assert record.checks.keys() == {"runs"}
-    (note,) = record.notes
-    assert (details(note).code, details(note).fields) == ("report.check_not_in_suite", {"check": "budget"})
+    assert [parts(note) for note in record.notes] == [("report.check_not_in_suite", {"check": "budget"})]
     assert (record.startup_seconds, record.vulnerabilities.total) == (0.3, 3)
 
 
@@ -191,15 +177,15 @@ def test_a_result_by_other_limits_is_no_result(suite, state, built) -> None:
 
     def record(**changes):
         now = suite.model_copy(update={"variants": (variant.model_copy(update=changes),)})
-        return collect(now, state, asked={"small": ["runs", "budget"]}).variants["small"]
+        return only(now, state, "runs", "budget")
 
     put(state, built, "runs", {"startup_seconds": 0.3}, asked=criteria_of(variant, "runs"))
     put(state, built, "budget", {}, asked=criteria_of(variant, "budget"))
     assert record().checks.keys() == {"runs", "budget"}
     limited = record(checks=Checks(budget=BudgetCheck(size_bytes=SizeLimit(hard=1))))
     assert {name: check.why_not for name, check in limited.checks.items()} == {"runs": None, "budget": "stale"}
-    (note,) = limited.notes
-    assert (note.code, note.fields) == ("report.suite_changed", {"check": "budget", "variant": "small"})
+    changed = ("report.suite_changed", {"check": "budget", "variant": "small"})
+    assert [parts(note) for note in limited.notes] == [changed]
     elsewhere = record(port=9090)
     assert {name: check.why_not for name, check in elsewhere.checks.items()} == {"runs": "stale", "budget": None}
     assert elsewhere.startup_seconds == 0.3
@@ -213,9 +199,9 @@ def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) 
     assert record.image is not None
     assert record.build.failed_at == samples.WHEN
     assert record.failed == f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/small.log)"
-    (note,) = record.notes
-    assert (details(note).code, details(note).fields["built_at"]) == ("report.figures_of_earlier_build", built.built_at)
-    assert str(details(note).fields["failure"]) == record.failed
+    (code, fields), *others = map(parts, record.notes)
+    assert (code, fields["built_at"], others) == ("report.figures_of_earlier_build", built.built_at, [])
+    assert str(fields["failure"]) == record.failed
     found = verdict(report)
     assert (found.status, found.title) == ("fail", "1 build failed")
     assert found.counts.endswith("0 of 1 variant built.")
@@ -224,34 +210,31 @@ def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) 
     to_json(report)
 
 
-def test_an_archive_of_another_image_is_not_measured(suite, state, built) -> None:
+def test_an_archive_of_another_image_is_not_measured_nor_is_a_damaged_one(suite, state, built) -> None:
     save(replace(built, config_digest="sha256:" + "1" * 64), state.image("small") / "built.json")
-    record = collect(suite, state).variants["small"]
+    record = only(suite, state)
     assert record.image.size_bytes is None
     assert "report.archive_of_other_image" in [code for note in record.notes for code in codes(note)]
+    (state.image("small") / "image.tar").write_bytes(b"no archive")
+    with pytest.raises(ArchiveError):
+        collect(suite, state)
 
 
 def test_without_an_archive_the_budget_check_knows_the_sizes(suite, state, built) -> None:
-    (state.image("small") / "image.tar").unlink()
-    record = collect(suite, state).variants["small"]
-    assert record.image.size_bytes is None
+    """One elsewhere is read where the caller says."""
+    moved = (state.image("small") / "image.tar").rename(state.root / "elsewhere.tar")
+    assert only(suite, state).image.size_bytes is None
+    assert only(suite, state, archives={"small": moved}).image.size_bytes == 5008
     put(state, built, "budget", {"figures": {"size_bytes": 5008, "compressed_bytes": 300, "layers": 2}})
-    record = collect(suite, state).variants["small"]
+    record = only(suite, state)
     assert (record.image.size_bytes, record.image.compressed_bytes) == (5008, 300)
     assert record.provenance["image"].tool == "sample"
-
-
-def test_an_archive_elsewhere_is_read_where_the_caller_says(suite, state, built) -> None:
-    moved = state.root / "elsewhere.tar"
-    (state.image("small") / "image.tar").rename(moved)
-    record = collect(suite, state, {"small": moved}).variants["small"]
-    assert record.image.size_bytes == 5008
 
 
 @pytest.mark.parametrize("status", ["not_scanned", "not_covered"])
 def test_counts_of_a_scan_that_did_not_happen_are_dropped(suite, state, built, status) -> None:
     put(state, built, "vulnerabilities", {"status": status, "total": 0, "by_severity": {"high": 0}, "fixable": 0})
-    scan = collect(suite, state).variants["small"].vulnerabilities
+    scan = only(suite, state).vulnerabilities
     assert (scan.status, scan.total, scan.by_severity, scan.fixable) == (status, None, {}, None)
 
 
@@ -260,7 +243,7 @@ def test_damaged_evidence_is_as_none(suite, state, built, content) -> None:
     path = state.evidence("small", "runs")
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    assert collect(suite, state).variants["small"].checks == {}
+    assert only(suite, state).checks == {}
 
 
 @pytest.mark.parametrize(
@@ -278,14 +261,6 @@ def test_evidence_of_another_shape_is_not_measured(suite, state, built, check, d
     put(state, built, check, data)
     report = collect(suite, state)
     record = report.variants["small"]
-    assert record.layers is None
-    assert record.startup_seconds is None
-    assert record.vulnerabilities.total is None
+    assert (record.layers, record.startup_seconds, record.vulnerabilities.total) == (None, None, None)
     assert all(item.outcome == "not_measured" for by in record.attacks.values() for item in by.values())
     to_json(report)
-
-
-def test_a_damaged_archive_is_one_clear_error(suite, state, built) -> None:
-    (state.image("small") / "image.tar").write_bytes(b"no archive")
-    with pytest.raises(ArchiveError):
-        collect(suite, state)

@@ -7,14 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.publish.report import earlier
+from deadweight.publish.push import earlier
 from deadweight.report import model
-from deadweight.report.compare import Change, compare
+from deadweight.report.compare import compare
 from deadweight.report.history import to_json
 from deadweight.report.markdown import comparison_markdown
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_samples as samples
-from tests.support.codes import codes
+from tests.support.codes import codes, parts
+from tests.support.small_project import write_suite
 from tests.support.trees import git
 
 
@@ -62,16 +63,6 @@ def test_a_size_change_is_beyond_noise_and_a_regression_beyond_the_ratchet(befor
 
 
 @settings(max_examples=100, deadline=None)
-@given(before=SIZES, after=SIZES)
-def test_there_and_back_tell_opposite_directions_and_at_most_one_regression(before: int, after: int) -> None:
-    there = [change for change in between(sized(before, 1), sized(after, 1)).changes if change.kind == "size"]
-    back = [change for change in between(sized(after, 1), sized(before, 1)).changes if change.kind == "size"]
-    assert not (any(change.regression for change in there) and any(change.regression for change in back))
-    if there and back:
-        assert {there[0].direction, back[0].direction} == {"better", "worse"}
-
-
-@settings(max_examples=100, deadline=None)
 @given(before=SIZES, middle=SIZES, after=SIZES)
 def test_a_wider_ratchet_never_finds_more(before: int, middle: int, after: int) -> None:
     strict = ReportThresholds(ratchet_bytes=min(before, middle), ratchet_percent=0)
@@ -81,10 +72,9 @@ def test_a_wider_ratchet_never_finds_more(before: int, middle: int, after: int) 
 
 
 def test_the_package_that_grew_is_named() -> None:
-    before = replace(
-        samples.layers(1), packages=(samples.package("glibc", "2.38", 5_800_000), samples.package("x", "1", 10))
-    )
-    after = replace(before, packages=(samples.package("glibc", "2.39", 23_000_000), samples.package("x", "1", 10)))
+    other = samples.package("x", "1", 10)
+    before = replace(samples.layers(1), packages=(samples.package("glibc", "2.38", 5_800_000), other))
+    after = replace(before, packages=(samples.package("glibc", "2.39", 23_000_000), other))
     found = between(replace(sized(20_000_000), layers=before), replace(sized(37_200_000), layers=after))
     assert "package glibc 2.38 → 2.39 (+17.2 MB)" in texts(found)
     assert any(change.kind == "size" and change.regression for change in found.changes)
@@ -94,28 +84,20 @@ def test_the_package_that_grew_is_named() -> None:
 def test_packages_that_came_and_went_heaviest_first() -> None:
     before = replace(samples.layers(1), packages=(samples.package("old", "1", 10), samples.package("kept", "1", 5)))
     after = replace(before, packages=(samples.package("new", "2", 900_000), samples.package("kept", "1", 7)))
-    found = [
-        change.text for change in between(replace(sized(10), layers=before), replace(sized(10), layers=after)).changes
-    ]
-    assert found == [
+    assert texts(between(replace(sized(10), layers=before), replace(sized(10), layers=after))) == [
         "package new 2 added (+900 kB)",
         "package old 1 removed (-10 B)",
         "package kept changed size (+2 B)",
     ]
 
 
-def test_base_drift_is_told_digest_by_digest() -> None:
-    old, new = (
-        model.BaseRecord("docker.io/library/alpine:latest", f"sha256:{letter * 64}", stand_in=True) for letter in "ab"
-    )
+def test_base_drift_is_told_digest_by_digest_and_no_stand_in_is_compared_with_the_real_base() -> None:
+    reference = "docker.io/library/alpine:latest"
+    old, new = (model.BaseRecord(reference, f"sha256:{letter * 64}", stand_in=True) for letter in "ab")
     found = between(samples.variant(base=old), samples.variant(base=new))
-    assert texts(found) == [f"base docker.io/library/alpine:latest moved: {old.digest} → {new.digest}"]
+    assert texts(found) == [f"base {reference} moved: {old.digest} → {new.digest}"]
     assert found.regressions == ()
-
-
-def test_a_stand_in_is_not_compared_with_the_real_base() -> None:
-    real = model.BaseRecord("docker.io/library/alpine:latest", "sha256:" + "e" * 64, stand_in=False)
-    found = between(sized(10_000_000), replace(sized(90_000_000), base=real))
+    found = between(sized(10_000_000), replace(sized(90_000_000), base=replace(new, stand_in=False)))
     assert found.regressions == ()
     assert [change.kind for change in found.changes] == ["base"]
     assert codes(found.notes[0]) == ["report.one_on_stand_in"]
@@ -141,14 +123,11 @@ def test_a_figure_that_one_report_lacks_is_a_note_and_no_change(missing: str) ->
 
 
 def test_variants_that_came_and_went() -> None:
-    found = compare(samples.report({"a": sized(1)}), samples.report({"b": sized(2)}))
-    assert [(change.variant, change.text) for change in found.changes] == [
-        ("b", "new variant, 2 B"),
-        ("a", "the variant was removed"),
-    ]
+    old, new = samples.report({"a": sized(1)}), samples.report({"b": sized(2)})
+    found = compare(old, new)
+    assert list(map(str, found.changes)) == ["b: new variant, 2 B", "a: the variant was removed"]
     assert [change.variant for change in found.regressions] == ["a"]
-    other = samples.report({"b": sized(2)}, suite="another")
-    assert compare(samples.report({"a": sized(1)}), other).regressions == ()
+    assert compare(old, replace(new, suite="another")).regressions == ()
 
 
 @pytest.mark.parametrize(
@@ -158,23 +137,17 @@ def test_variants_that_came_and_went() -> None:
         ("pass", "warn", False, "worse"),
         ("warn", "pass", False, "better"),
         ("fail", "pass", False, "better"),
+        ("fail as expected", "pass", True, "better"),
     ],
 )
 def test_checks(before, after, regression, direction) -> None:
+    """An expected failure that now passes is a regression, too."""
     check = samples.variant().checks["runs"]
-    old = samples.variant(checks={"runs": replace(check, status=before, expected=before != "fail")})
-    new = samples.variant(checks={"runs": replace(check, status=after, expected=after != "fail")})
+    meant = before == "fail as expected"
+    old = samples.variant(checks={"runs": replace(check, status=before[:4], expected=before != "fail")})
+    new = samples.variant(checks={"runs": replace(check, status=after, expected=after != "fail" and not meant)})
     (change,) = between(old, new).changes
     assert (change.kind, change.regression, change.direction) == ("checks", regression, direction)
-
-
-def test_an_expected_failure_that_now_passes_is_a_regression() -> None:
-    check = replace(samples.variant().checks["runs"], status="fail", expected=True)
-    found = between(
-        samples.variant(checks={"layers": check}),
-        samples.variant(checks={"layers": replace(check, status="pass", expected=False)}),
-    )
-    assert len(found.regressions) == 1
 
 
 @pytest.mark.parametrize(("why_not", "word"), [(None, "not measured"), ("stale", "stale"), ("not_run", "not run")])
@@ -198,27 +171,26 @@ def test_a_check_that_the_suite_dropped_is_a_regression_unless_it_failed() -> No
     assert between(samples.variant(checks={"runs": failed}), samples.variant(checks={})).regressions == ()
 
 
-@pytest.mark.parametrize("built", [True, False])
-def test_a_build_that_failed_since_is_a_regression_whatever_lies_there(built: bool) -> None:
+UNBUILT = samples.variant(build=None, image=None, checks={}, startup_seconds=None)
+
+
+@pytest.mark.parametrize("before", [samples.variant(), UNBUILT], ids=["built", "not built"])
+def test_a_build_that_failed_since_is_a_regression_whatever_lies_there(before) -> None:
     """The image of the build before has the figures that it had."""
-    new = samples.variant(failed="its last build failed (then, log x)")
-    if not built:
-        new = replace(new, build=None, image=None, checks={}, startup_seconds=None)
+    new = replace(before, failed="its last build failed (then, log x)")
     found = between(samples.variant(), new)
     (change,) = found.changes
-    assert (change.kind, change.regression) == ("build", True)
+    assert (change.kind, change.regression, found.unmeasured) == ("build", True, ())
     assert change.text.startswith("its last build failed (then, log x)")
-    assert ("previous image" in change.text) is built
-    assert found.unmeasured == ()
+    assert ("previous image" in change.text) is (before is not UNBUILT)
     assert "**1 regression** among 1 change." in comparison_markdown(found)
     assert between(new, new).regressions
 
 
 def test_a_variant_that_is_not_built_here_is_not_measured_any_more() -> None:
-    new = samples.variant(build=None, image=None, checks={}, startup_seconds=None)
-    found = between(samples.variant(), new)
+    found = between(samples.variant(), UNBUILT)
     assert (found.changes, found.unmeasured) == ((), ("it: not built; `invoke build --variant it` builds it",))
-    assert between(new, new).unmeasured == ()
+    assert between(UNBUILT, UNBUILT).unmeasured == ()
 
 
 def test_an_image_that_was_pruned_is_told_where_a_check_kept_its_size() -> None:
@@ -248,23 +220,14 @@ def test_attacks(posture, before, after, regression) -> None:
     assert change.regression == regression
     for silent in ({posture: {"system": model.AttackRecord("not_measured")}}, {}):
         unmeasured = between(old, samples.variant(attacks=silent))
-        assert unmeasured.changes == ()
-        (note,) = unmeasured.notes
-        assert note.code == "report.attacks_not_measured"
-        assert note.fields == {"variant": "it", "posture": posture, "attacks": "system"}
+        lacking = {"variant": "it", "posture": posture, "attacks": "system"}
+        assert (unmeasured.changes, *map(parts, unmeasured.notes)) == ((), ("report.attacks_not_measured", lacking))
         assert "in what was measured in both reports" in comparison_markdown(unmeasured)
 
 
 def scan(*findings: model.Finding, date: str = "2031-01-01") -> model.VariantRecord:
-    record = model.VulnerabilitiesRecord(
-        "scanned",
-        model.Coverage("covered", "covered"),
-        len(findings),
-        {},
-        model.Database(date),
-        None,
-        findings=findings,
-    )
+    coverage, database = model.Coverage("covered", "covered"), model.Database(date)
+    record = model.VulnerabilitiesRecord("scanned", coverage, len(findings), {}, database, findings=findings)
     return samples.variant(vulnerabilities=record)
 
 
@@ -275,27 +238,23 @@ def reimaged(record: model.VariantRecord) -> model.VariantRecord:
 
 HIGH = model.Finding("CVE-1", "libc6", "high", "2.36")
 LOW = model.Finding("CVE-2", "zlib", "low", "1.3")
+NEW = "new: CVE-1 (high) in libc6 2.36"
 
 
-def test_vulnerabilities_fixed_and_new() -> None:
-    found = between(scan(LOW), reimaged(scan(HIGH)))
-    assert texts(found) == ["fixed: CVE-2 (low) in zlib 1.3", "new: CVE-1 (high) in libc6 2.36"]
-    assert [change.text for change in found.regressions] == ["new: CVE-1 (high) in libc6 2.36"]
-
-
-def test_what_only_the_database_learnt_is_no_regression() -> None:
-    found = between(scan(), scan(HIGH, date="2031-02-02"))
-    assert texts(found) == ["newly known to the database: CVE-1 (high) in libc6 2.36"]
-    assert found.regressions == ()
-
-
-def test_a_new_package_is_a_regression_also_with_a_new_database() -> None:
-    found = between(scan(LOW), reimaged(scan(LOW, HIGH, date="2031-02-02")))
-    assert [change.text for change in found.regressions] == ["new: CVE-1 (high) in libc6 2.36"]
-
-
-def test_a_package_that_moved_but_kept_its_flaw_is_no_change() -> None:
-    assert between(scan(HIGH), reimaged(scan(replace(HIGH, version="2.37")))).changes == ()
+@pytest.mark.parametrize(
+    ("old", "new", "changes", "regressions"),
+    [
+        (scan(LOW), reimaged(scan(HIGH)), ["fixed: CVE-2 (low) in zlib 1.3", NEW], [NEW]),
+        (scan(), scan(HIGH, date="2031-02-02"), ["newly known to the database: CVE-1 (high) in libc6 2.36"], []),
+        (scan(LOW), reimaged(scan(LOW, HIGH, date="2031-02-02")), [NEW], [NEW]),
+        (scan(HIGH), reimaged(scan(replace(HIGH, version="2.37"))), [], []),
+    ],
+    ids=["fixed and new", "only the database learnt of it", "a new package and a new database", "moved, with its flaw"],
+)
+def test_vulnerabilities(old, new, changes, regressions) -> None:
+    found = between(old, new)
+    assert texts(found) == changes
+    assert [change.text for change in found.regressions] == regressions
 
 
 @pytest.mark.parametrize("status", ["not_scanned", "not_covered"])
@@ -323,11 +282,9 @@ def test_a_comparison_for_a_pull_request_shows_regressions_first() -> None:
     markdown = comparison_markdown(found)
     assert markdown.startswith("## Container images: what changed\n\n**2 regressions** among")
     rows = [line for line in markdown.splitlines() if line.startswith("| ")][1:]
-    assert [row.endswith("**regression** |") for row in rows] == sorted(
-        (row.endswith("**regression** |") for row in rows), reverse=True
-    )
+    grave = [row.endswith("**regression** |") for row in rows]
+    assert grave == sorted(grave, reverse=True)
     assert any(row.startswith(r"| a\|b |") for row in rows)
-    assert str(Change("v", "size", "grew")) == "v: grew"
 
 
 def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -> None:
@@ -340,12 +297,7 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -
     for against in ("public", "public/report.json", str(folder), "main:public/report.json", "HEAD:public/report.json"):
         assert earlier(against, tmp_path) == report
     monkeypatch.chdir(folder)
-    for against in (
-        ".",
-        "report.json",
-        "../public",
-        "public",
-    ):  # as the shell completes it there, else as the suite has it
+    for against in (".", "report.json", "../public", "public"):  # as completed there, else as the suite has it
         assert earlier(against, tmp_path) == report
 
 
@@ -375,7 +327,56 @@ def test_layers_that_changed_are_named_with_both_digests() -> None:
     before = replace(before, layers=tuple(layers))
     layers[1] = replace(layers[1], diff_id="sha256:" + "e" * 64, instruction="jib-maven-plugin:3.5.2 (classes)")
     after = replace(before, layers=tuple(layers))
-    found = texts(between(samples.variant(image=before), samples.variant(image=after)))
-    assert len(found) == 1
-    assert found[0].startswith("1 of 3 layers changed: jib-maven-plugin:3.5.2 (classes) sha256:")
-    assert found[0].endswith(" → sha256:eeeeeeeeeeee")
+    (text,) = texts(between(samples.variant(image=before), samples.variant(image=after)))
+    assert text.startswith("1 of 3 layers changed: jib-maven-plugin:3.5.2 (classes) sha256:")
+    assert text.endswith(" → sha256:eeeeeeeeeeee")
+
+
+# A suite's own noise floors and ratchets.
+
+SUITE = """\
+name: demo
+variants:
+  one: {{builder: ko, base: example.com/base}}
+report:
+  thresholds: {values}
+"""
+
+
+def thresholds(folder, values: str) -> ReportThresholds:
+    return write_suite(folder, SUITE.format(values=values)).report.thresholds
+
+
+def test_a_suite_says_what_is_noise_and_what_a_regression(tmp_path) -> None:
+    assert thresholds(tmp_path, "{}") == ReportThresholds()
+    old, new = sized(10_000_000), sized(14_000_000)
+    assert between(old, new).regressions
+    assert between(old, new, thresholds(tmp_path, "{ratchet_bytes: 5MB}")).regressions == ()
+    deaf = between(old, new, thresholds(tmp_path, "{noise_bytes: 5MiB, ratchet_bytes: 5MiB}"))
+    assert "size" not in {change.kind for change in deaf.changes}
+
+
+def test_a_suite_says_which_new_findings_are_regressions(tmp_path) -> None:
+    assert between(scan(), scan(HIGH)).regressions
+    assert not between(scan(), scan(HIGH), thresholds(tmp_path, "{grave: [critical]}")).regressions
+
+
+def test_the_same_vulnerability_in_more_places_is_told() -> None:
+    few, more = (replace(scan(HIGH).vulnerabilities, copies=copies) for copies in (1, 2))
+    found = between(samples.variant(vulnerabilities=few), samples.variant(vulnerabilities=more))
+    assert texts(found) == ["the same vulnerabilities in more places: 1 → 2"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("{ratchet_bytes: 5XB}", "ratchet_bytes.*5XB"),
+        ("{noise_percent: -1}", "noise_percent.*-1"),
+        ("{grave: [dire]}", "grave.*dire"),
+        ("{ratchet_megabytes: 5}", "ratchet_megabytes"),
+    ],
+)
+def test_wrong_thresholds_are_refused_with_their_line(tmp_path, values, words) -> None:
+    with pytest.raises(ConfigError, match=words) as error:
+        thresholds(tmp_path, values)
+    assert (error.value.exit_code, error.value.line) == (2, 5)

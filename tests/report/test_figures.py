@@ -43,6 +43,14 @@ def test_ratio_and_digest() -> None:
     assert figures.digest(None) == "none"
 
 
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [("a", "a"), ("ab", "a and b"), ("abcde", "a, b, c, d and e"), ("abcdefg", "a, b, c, d and 3 more")],
+)
+def test_lists_are_short(names, text) -> None:
+    assert text == figures.listed(names)
+
+
 @given(st.integers(1, 10**14))
 def test_a_shown_size_is_within_half_a_percent(count: int) -> None:
     number, unit = figures.size(count).split(" ")

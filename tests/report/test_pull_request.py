@@ -47,20 +47,18 @@ def test_growth_beyond_the_ratchet_stops_and_names_the_line():
 
 
 def test_a_flag_of_copy_does_not_hide_its_line():
-    old = image(10_000_000, "a", ("COPY app /app # buildkit", 3_000_000))
-    new = image(30_000_000, "c", ("COPY app /app # buildkit", 23_000_000))
+    old, new = (
+        image(size, seed, ("COPY app /app # buildkit", size)) for size, seed in ((3_000_000, "a"), (23_000_000, "c"))
+    )
     found = of(old, new, dockerfiles={"it": ("Dockerfile", DOCKERFILE)})
     assert found.of("change")[0].by == ("Dockerfile:4: COPY app /app (+20 MB)",)
 
 
 def test_a_secret_names_the_line_that_brought_it():
     text = "FROM alpine\nCOPY other.key /etc/\nCOPY secret.txt /etc/\nRUN rm /etc/secret.txt\n"
-    old = replace(
-        image(10_000_000, "a"), layers=samples.layers(1), checks={"layers": model.CheckRecord("pass", True, "")}
-    )
-    new = replace(
-        image(10_000_000, "c"), layers=samples.layers(0), checks={"layers": model.CheckRecord("fail", False, "2")}
-    )
+    passed, failed = model.CheckRecord("pass", True, ""), model.CheckRecord("fail", False, "2")
+    old = replace(image(10_000_000, "a"), layers=samples.layers(1), checks={"layers": passed})
+    new = replace(image(10_000_000, "c"), layers=samples.layers(0), checks={"layers": failed})
     found = of(old, new, dockerfiles={"it": ("Dockerfile", text)})
     (item,) = (each for each in found.of("change") if each.change.kind == "checks")
     assert item.by == (
@@ -69,47 +67,32 @@ def test_a_secret_names_the_line_that_brought_it():
     )
 
 
-def test_what_a_base_did_stops_nobody():
-    old, new = image(10_000_000, "a"), image(30_000_000, "c")
-    moved = replace(new, base=model.BaseRecord("docker.io/library/alpine:latest", "sha256:" + "d" * 64, stand_in=True))
-    found = of(old, moved, touched={})
+def test_what_a_base_did_stops_nobody_and_is_told_apart_where_the_variant_was_touched():
+    moved = model.BaseRecord("docker.io/library/alpine:latest", "sha256:" + "d" * 64, stand_in=True)
+    old, new = image(10_000_000, "a"), replace(image(30_000_000, "c"), base=moved)
+    found = of(old, new, touched={})
     assert found.level == "look"
-    assert {each.cause for each in found.items} == {"base"}
+    assert {item.cause for item in found.items} == {"base"}
     assert first_line(found).startswith("Please review: no regression by this change")
     assert "Changes of base images since then" in markdown(found)
+    touched = of(old, new, touched={"it": "main.c changed"})
+    assert touched.level == "stop"
+    assert [item.change.kind for item in touched.of("base")] == ["base"]
 
 
-def test_a_base_that_moved_under_a_touched_variant_is_told_apart():
-    old, new = image(10_000_000, "a"), image(30_000_000, "c")
-    moved = replace(new, base=model.BaseRecord("docker.io/library/alpine:latest", "sha256:" + "d" * 64, stand_in=True))
-    found = of(old, moved, touched={"it": "main.c changed"})
-    assert found.level == "stop"
-    assert [each.change.kind for each in found.of("base")] == ["base"]
+def scanned(seed: str, day: str, *findings: model.Finding) -> model.VariantRecord:
+    coverage, database = model.Coverage("covered", "covered"), model.Database(day)
+    scan = model.VulnerabilitiesRecord("scanned", coverage, len(findings), {}, database, findings=findings)
+    return replace(image(10_000_000, seed), vulnerabilities=scan)
 
 
-def scanned(day: str, *findings: model.Finding) -> model.VulnerabilitiesRecord:
-    return model.VulnerabilitiesRecord(
-        "scanned", model.Coverage("covered", "covered"), len(findings), {}, model.Database(day), findings=findings
-    )
-
-
-def test_what_the_database_learnt_is_the_databases():
-    plain = samples.variant()
+def test_what_the_database_learnt_is_the_databases_and_a_vulnerable_package_of_this_change_stops():
     fresh = model.Finding("CVE-1", "openssl", "critical", "3.0")
-    found = of(
-        replace(plain, vulnerabilities=scanned("2031-01-01")),
-        replace(plain, vulnerabilities=scanned("2031-02-01", fresh)),
-    )
-    assert [each.cause for each in found.items] == ["database"]
+    found = of(scanned("a", "2031-01-01"), scanned("a", "2031-02-01", fresh))
+    assert [item.cause for item in found.items] == ["database"]
     assert found.level == "fine"
     assert "New entries of the vulnerability database since then (1)" in markdown(found)
-
-
-def test_a_vulnerable_package_of_this_change_stops():
-    fresh = model.Finding("CVE-1", "openssl", "critical", "3.0")
-    old = replace(image(10_000_000, "a"), vulnerabilities=scanned("2031-01-01"))
-    new = replace(image(10_000_000, "c"), vulnerabilities=scanned("2031-01-01", fresh))
-    assert of(old, new).level == "stop"
+    assert of(scanned("a", "2031-01-01"), scanned("c", "2031-01-01", fresh)).level == "stop"
 
 
 def test_a_check_that_fails_in_an_image_nobody_touched_was_measured_otherwise():

@@ -1,12 +1,15 @@
-"""SARIF: the parts that consumers require, and ids that do not change."""
+"""SARIF and JUnit: the parts that consumers require, ids that do not change, and text that XML cannot hold."""
 
 import json
 import random
+from dataclasses import replace
 from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 
-from deadweight.report.sarif import FINGERPRINT, SarifFinding, sarif_log, sarif_run
+from deadweight.report.sarif import FINGERPRINT, SarifFinding, layers_junit, sarif_log, sarif_run
+from tests.support import report_samples
 from tests.support.json_schema import checked
 
 FINDINGS = [
@@ -43,10 +46,8 @@ def test_the_schema_refuses_what_is_no_part_of_the_standard():
 
 
 def test_paths_are_relative_uris_that_decode_to_the_name():
-    uris = [
-        result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
-        for result in sarif_run(FINDINGS)["results"]
-    ]
+    places = [result["locations"][0]["physicalLocation"] for result in sarif_run(FINDINGS)["results"]]
+    uris = [place["artifactLocation"]["uri"] for place in places]
     assert [urlsplit(uri).path for uri in uris] == uris
     assert sorted(map(unquote, uris)) == ["etc/secret file#1?.txt", "etc/ümlaut", "usr/lib/libx.so"]
 
@@ -76,3 +77,34 @@ def test_findings_of_one_fingerprint_are_numbered():
 
 def test_no_findings_is_a_run_without_results():
     assert checked(sarif_log([sarif_run([])]))["runs"][0]["results"] == []
+
+
+COUNTS = ("tests", "failures", "errors", "skipped")
+REPORT = report_samples.layers()
+
+
+def test_counts_and_outcomes():
+    again = replace(REPORT, secrets=(*REPORT.secrets, REPORT.secrets[0]))
+    root = ElementTree.fromstring(layers_junit(again, "ko"))
+    for holder in (root, *root):
+        assert [holder.get(name) for name in COUNTS] == ["4", "3", "0", "1"]
+    assert [suite.get("name") for suite in root] == ["ko"]
+    assert [outcome.tag for case in root[0] for outcome in case] == ["failure", "failure", "skipped", "failure"]
+    names = [case.get("name") for case in root[0]]
+    assert len(set(names)) == len(names)
+    assert names[3] == f"{names[1]} 2"
+
+
+def test_an_image_without_secrets_is_one_passed_case():
+    root = ElementTree.fromstring(layers_junit(report_samples.layers(1), "ko"))
+    assert [root[0].get(name) for name in COUNTS] == ["1", "0", "0", "0"]
+    assert [list(case) for case in root[0]] == [[]]
+
+
+def test_what_xml_cannot_hold_is_escaped():
+    hostile = replace(REPORT.secrets[0], path="etc/\x00\x1b[1m<secret> & more\ufffe")
+    root = ElementTree.fromstring(layers_junit(replace(REPORT, hidden=(), secrets=(hostile,)), "k\x00o"))
+    (case,) = root.iter("testcase")
+    for text in (case.get("name"), case[0].get("message")):
+        assert "etc/\\x00\\x1b[1m<secret> & more\\xfffe" in text
+    assert case.get("classname") == "k\\x00o"

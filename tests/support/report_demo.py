@@ -5,6 +5,7 @@ from dataclasses import replace
 from deadweight.checks.scan.model import Severity
 from deadweight.records.evidence import Provenance
 from deadweight.report import model
+from deadweight.report.attacks import with_splits
 from deadweight.report.figures import when
 from deadweight.report.history import entry_of
 from deadweight_images import findings
@@ -54,7 +55,7 @@ def passing() -> model.Report:
         )
         for name in ATTACKS
     }
-    whole = model.Report(1, "playground", samples.WHEN, "0.0", variants, payloads)
+    whole = model.Report(1, "playground", samples.WHEN, "0.0", with_splits(variants), payloads)
     return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
 
 
@@ -245,8 +246,10 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersRe
     parts = ("usr/lib", "usr/share", "usr/bin", "usr/local/go", "etc", "var/lib", "app", "…")
     shares = [size * part // 36 for part in (8, 7, 6, 5, 4, 3, 2, 1)]
     figures = tuple(
-        samples.layer_figures(size // 4, text)
-        for text in ("FROM base", "RUN apt-get install awk", "COPY app /app", "USER 65532")
+        samples.layer_figures(size // 4, text, seed)
+        for seed, text in zip(
+            "dcba", ("FROM base", "RUN apt-get install awk", "COPY app /app", "USER 65532"), strict=True
+        )
     )
     where = "sha256:" + "d" * 64
     mark = findings.SecretMark("private-key", "0" * 32, "a key", "-----BEGIN … (1679 characters)")
@@ -279,8 +282,8 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersRe
         if shell and size > 12_500_000
         else (),
         heaviest=(
-            findings.PathFigure("/etc/big.db", size // 40),
-            *(findings.PathFigure(f"/usr/lib/lib{n}.so", size // 200) for n in range(25)),
+            findings.PathFigure("/etc/big.db", size // 40, where),
+            *(findings.PathFigure(f"/usr/lib/lib{n}.so", size // 200, where) for n in range(25)),
         ),
         duplicates=tuple(
             findings.DuplicateFile(path, layer, size // 100, group, 2)

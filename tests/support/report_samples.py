@@ -9,6 +9,7 @@ from rich.console import Console
 
 from deadweight.records.evidence import Provenance
 from deadweight.report import model
+from deadweight.report.attacks import with_splits
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
@@ -70,7 +71,7 @@ def report(variants: dict[str, model.VariantRecord] | None = None, **changes: ob
             variant(180_000_000), builder="jib", ladder="java", go_version=None, reference=None,
             base=model.BaseRecord("docker.io/library/eclipse-temurin:17-jre", None, stand_in=False),
         )  # fmt: skip
-    return replace(model.Report(1, "sample-suite", WHEN, "0.0", variants), **changes)  # type: ignore[arg-type]
+    return replace(model.Report(1, "sample-suite", WHEN, "0.0", with_splits(variants)), **changes)  # type: ignore[arg-type]
 
 
 def _rung(
@@ -117,7 +118,7 @@ def full_report() -> model.Report:
         ),
         "mount": model.PayloadRecord("Mount a device", "the host", None, "T1611"),
     }
-    return replace(whole, variants=variants, payloads=payloads)
+    return replace(whole, variants=with_splits(variants), payloads=payloads)
 
 
 def _sections(name: str, index: int) -> dict[str, Any]:
@@ -137,8 +138,8 @@ def _sections(name: str, index: int) -> dict[str, Any]:
     return {"attacks": attacks, "layers": layers(index), "vulnerabilities": scan(index)}
 
 
-def layer_figures(size: int, instruction: str) -> findings.LayerFigures:
-    digest = "sha256:" + "d" * 64
+def layer_figures(size: int, instruction: str, seed: str = "d") -> findings.LayerFigures:
+    digest = "sha256:" + seed * 64
     return findings.LayerFigures(digest, digest, size, size + 1024, size // 2, "stored", instruction, None, 12, 0, True)
 
 

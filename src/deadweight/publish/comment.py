@@ -22,39 +22,40 @@ ROUNDS = 5
 Done = Literal["created", "updated", "unchanged", "newer", "nothing"]
 
 
-def keep_up(forge: Forge, start: str, body: str, *, run: int = 0, create: bool = True) -> Done:
-    """Make the one comment that begins with ``start`` say ``body``. ``create`` is False where none is to be made.
+def post(where: Place, start: str, body: str, *, silent: bool) -> Done:
+    """Make the one comment that begins with ``start`` say ``body``. If there is nothing to tell (``silent``), none is made.
 
     Two jobs that both make one see each other's afterwards: the oldest stays, the other is deleted. A comment of a newer run
     (``run`` in its marker) is left alone. Raises NoRights, Busy, DeadweightError.
     """
-    last: DeadweightError | None = None
+    if where.forge is None:
+        raise DeadweightError(wording("publish.fork"))
+    problem: DeadweightError | None = None
     for _round in range(ROUNDS):
         try:
-            return _once(forge, start, body, run, create=create)
+            return _once(where.forge, start, body, where.run, create=not silent)
         except (Gone, Unsure) as error:
-            last = error
-    raise Busy(wording("publish.not_updated", attempts=ROUNDS, problem=last))
+            problem = error
+    raise Busy(wording("publish.not_updated", attempts=ROUNDS, problem=problem))
 
 
 def _once(forge: Forge, start: str, body: str, run: int, *, create: bool) -> Done:
-    mine = _ours(forge, start)
-    if not mine and not create:
-        return "nothing"
-    made = None
-    if not mine:
+    ours, made = _ours(forge, start), None
+    if not ours:
+        if not create:
+            return "nothing"
         made = forge.create(body)
-        mine = _ours(forge, start) or [made]
-    first, rest = mine[0], mine[1:]
-    newest = max(_run_of(variant) for variant in mine)
-    for each in rest:
+        ours = _ours(forge, start) or [made]
+    first, *rest = ours
+    newest = max(ours, key=_run_of)
+    for comment in rest:
         with contextlib.suppress(Gone):  # the other job deleted it
-            forge.delete(each)
+            forge.delete(comment)
     if made is not None and first.id == made.id:
         return "created"
-    if newest > run:
-        if _run_of(first) < newest:  # the newer one was a double: its words go into the one that stays
-            forge.update(first, next(each.body for each in rest if _run_of(each) == newest))
+    if _run_of(newest) > run:
+        if _run_of(first) < _run_of(newest):  # the newer one was a double: its words go into the one that stays
+            forge.update(first, newest.body)
         return "newer"
     if _without_run(first.body) == _without_run(body):
         return "unchanged"
@@ -64,7 +65,8 @@ def _once(forge: Forge, start: str, body: str, run: int, *, create: bool) -> Don
 
 def _ours(forge: Forge, start: str) -> list[Comment]:
     """Oldest first. A comment that quotes ours does not begin with the marker."""
-    return sorted((comment for comment in forge.comments() if comment.body.startswith(start)), key=lambda each: each.id)
+    ours = (comment for comment in forge.comments() if comment.body.startswith(start))
+    return sorted(ours, key=lambda comment: comment.id)
 
 
 def _run_of(comment: Comment) -> int:
@@ -87,22 +89,19 @@ class Place:
 
 def place(provider: str, environment: Mapping[str, str], **api: Any) -> Place:
     """What the job's environment tells. Raises UsageError for an unknown provider, MissingError where this is no such job."""
-    if provider == "github":
-        return _github(environment, **api)
-    if provider == "gitlab":
-        return _gitlab(environment, **api)
-    raise UsageError(wording("tasks.choice", flag="--post", choices="github, gitlab", value=provider))
+    providers = {"github": _github, "gitlab": _gitlab}
+    if provider not in providers:
+        raise UsageError(wording("tasks.choice", flag="--post", choices=", ".join(providers), value=provider))
+    return providers[provider](environment, **api)
 
 
 def _github(environment: Mapping[str, str], **api: Any) -> Place:
     url = checked(environment.get("GITHUB_API_URL") or "https://api.github.com", "GITHUB_API_URL")
-    repository = environment.get("GITHUB_REPOSITORY", "")
+    repository, run = environment.get("GITHUB_REPOSITORY", ""), _number(environment.get("GITHUB_RUN_ID"))
     pull = _event(environment).get("pull_request")
-    run = _number(environment.get("GITHUB_RUN_ID"))
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository) or not isinstance(pull, dict) or "number" not in pull:
         raise MissingError(wording("publish.no_pull_request"))
-    head = ((pull.get("head") or {}).get("repo") or {}).get("full_name")
-    if head != repository:
+    if ((pull.get("head") or {}).get("repo") or {}).get("full_name") != repository:
         return Place(None, run)
     how = "env: GITHUB_TOKEN: ${{ github.token }} and permissions: pull-requests: write"
     token = _token(environment, "GITHUB_TOKEN", how)
@@ -113,7 +112,7 @@ def _github(environment: Mapping[str, str], **api: Any) -> Place:
     }
     issues = f"/repos/{repository}/issues"  # comments of a pull request are an issue's
     listed = f"{issues}/{int(pull['number'])}/comments"
-    return Place(Forge(Api(url, headers, **api), listed, f"{issues}/comments", "PATCH"), run)
+    return Place(Forge(url, headers, listed, f"{issues}/comments", "PATCH", **api), run)
 
 
 def _gitlab(environment: Mapping[str, str], **api: Any) -> Place:
@@ -127,7 +126,7 @@ def _gitlab(environment: Mapping[str, str], **api: Any) -> Place:
     how = "a masked variable with a project access token of scope api, role Reporter"
     token = _token(environment, "GITLAB_TOKEN", how)
     notes = f"/projects/{project}/merge_requests/{int(number)}/notes"
-    return Place(Forge(Api(url, {"PRIVATE-TOKEN": token}, **api), notes, notes, "PUT"), run)
+    return Place(Forge(url, {"PRIVATE-TOKEN": token}, notes, notes, "PUT", **api), run)
 
 
 def _token(environment: Mapping[str, str], name: str, hint: str) -> str:
@@ -149,13 +148,6 @@ def _event(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _number(text: str | None) -> int:
     return int(text) if text and text.isdecimal() else 0
-
-
-def post(where: Place, start: str, body: str, *, silent: bool) -> Done:
-    """Keep the comment up to date. Where there is nothing to tell (``silent``), an earlier comment says so and none is made."""
-    if where.forge is None:
-        raise DeadweightError(wording("publish.fork"))
-    return keep_up(where.forge, start, body, run=where.run, create=not silent)
 
 
 # The parts of GitHub's and GitLab's REST APIs that one comment on a pull request needs.
@@ -189,13 +181,42 @@ class Comment:
 
 
 @dataclass(frozen=True)
-class Api:
-    """JSON over HTTP with a token. ``patience_seconds`` is how long all waiting of one call may take together."""
+class Forge:
+    """A place for comments on one pull request: JSON over HTTP with a token. Both forges do it alike: a list to read and add to
+    (``listed``), and a path for each comment. ``patience_seconds`` is how long all waiting of one call may take together.
+
+    All raise Gone, NoRights, Busy (Unsure of a POST), or DeadweightError for another refusal.
+    """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
+    listed: str
+    each: str
+    change: str
     patience_seconds: float = 180.0
     sleep: Callable[[float], None] = time.sleep
+
+    def comments(self) -> Iterator[Comment]:
+        """Oldest first."""
+        for page in range(1, MAX_PAGES + 1):
+            rows = self.call("GET", f"{self.listed}?per_page={PAGE}&page={page}")
+            if not isinstance(rows, list):
+                raise Busy(wording("publish.no_list", path=self.listed))
+            yield from (Comment(int(row["id"]), str(row.get("body") or "")) for row in rows)
+            if len(rows) < PAGE:
+                return
+
+    def create(self, body: str) -> Comment:
+        made = self.call("POST", self.listed, {"body": body})
+        if not isinstance(made, dict) or "id" not in made:
+            raise Unsure(wording("publish.no_comment", path=self.listed))
+        return Comment(int(made["id"]), body)
+
+    def update(self, comment: Comment, body: str) -> None:
+        self.call(self.change, f"{self.each}/{comment.id}", {"body": body})
+
+    def delete(self, comment: Comment) -> None:
+        self.call("DELETE", f"{self.each}/{comment.id}")
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """What the forge answers. Waits where it says so (Retry-After, rate limits) and where it fails (5xx).
@@ -275,38 +296,3 @@ def _refusal(status: int, method: str, path: str, answer: Any) -> DeadweightErro
     if status in (401, 403):
         return NoRights(message, hint="GitHub: permissions: pull-requests: write; GitLab: a token with the scope api")
     return DeadweightError(message)
-
-
-@dataclass(frozen=True)
-class Forge:
-    """A place for comments on one pull request. Both forges do it alike: a list to read and add to, and a path for each comment.
-
-    All raise Gone, NoRights, Busy (Unsure of a POST), or DeadweightError for another refusal.
-    """
-
-    api: Api
-    listed: str
-    each: str
-    change: str
-
-    def comments(self) -> Iterator[Comment]:
-        """Oldest first."""
-        for page in range(1, MAX_PAGES + 1):
-            found = self.api.call("GET", f"{self.listed}?per_page={PAGE}&page={page}")
-            if not isinstance(found, list):
-                raise Busy(wording("publish.no_list", path=self.listed))
-            yield from (Comment(int(one["id"]), str(one.get("body") or "")) for one in found)
-            if len(found) < PAGE:
-                return
-
-    def create(self, body: str) -> Comment:
-        made = self.api.call("POST", self.listed, {"body": body})
-        if not isinstance(made, dict) or "id" not in made:
-            raise Unsure(wording("publish.no_comment", path=self.listed))
-        return Comment(int(made["id"]), body)
-
-    def update(self, comment: Comment, body: str) -> None:
-        self.api.call(self.change, f"{self.each}/{comment.id}", {"body": body})
-
-    def delete(self, comment: Comment) -> None:
-        self.api.call("DELETE", f"{self.each}/{comment.id}")

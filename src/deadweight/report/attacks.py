@@ -8,34 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deadweight.report import figures
-from deadweight.report.model import AttackRecord, AttackSplit, Report, VariantRecord
+from deadweight.report.model import AttackRecord, AttackSplit, HeldRecord, Report, VariantRecord
 
 LAXEST_FIRST = ("privileged", "open", "default", "hardened")
 """The postures that stand for ways to run an image; the others (``only-WALL``, ``without-WALL``) are the controls behind a cell."""
 TOLD_FIRST = ("default", "open", "hardened", "privileged")
 """Which posture stands for all where there is room for one: what a plain ``docker run`` gives, if it was tried."""
 NEVER = "never"
+UNSTOPPED = {"succeeded": NEVER, "crashed": "crash", "not_applicable": "n/a"}
 DELIVERIES = {
     "service": "through a hole in the service",
     "breach": "after a breach: the attacker's code runs as the service already",
 }
-
-
-@dataclass(frozen=True)
-class Held:
-    """``stopped`` of ``tried`` attacks in a posture. Those that were not measured, or do not apply, are in neither."""
-
-    posture: str
-    stopped: int
-    tried: int
-    unmeasured: int
-
-    @property
-    def through(self) -> int:
-        return self.tried - self.stopped
-
-    def __str__(self) -> str:
-        return f"{self.stopped}/{self.tried}"
 
 
 MEASURED = ("blocked", "succeeded", "crashed")
@@ -86,23 +70,30 @@ def _stopped_by(record: VariantRecord, payload: str, posture: str) -> str:
     return "hardening" if hardened.outcome == "blocked" else "through"
 
 
+def by_ladder(variants: Mapping[str, VariantRecord]) -> dict[str, dict[str, VariantRecord]]:
+    """The variants of each ladder, in the suite's order."""
+    ladders: dict[str, dict[str, VariantRecord]] = {}
+    for name, record in variants.items():
+        ladders.setdefault(record.ladder, {})[name] = record
+    return ladders
+
+
 def with_splits(variants: Mapping[str, VariantRecord]) -> dict[str, VariantRecord]:
     """The same variants, each with what stops the attacks that it shares with the others of its ladder."""
-    ladders = dict.fromkeys(record.ladder for record in variants.values())
-    among = {name: shared(each for each in variants.values() if each.ladder == name) for name in ladders}
-    return {name: replace(each, attack_split=split(each, among[each.ladder])) for name, each in variants.items()}
+    among = {ladder: shared(members.values()) for ladder, members in by_ladder(variants).items()}
+    return {
+        name: replace(record, attack_split=split(record, among[record.ladder])) for name, record in variants.items()
+    }
 
 
-def sums(report: Report, postures: Iterable[str]) -> dict[str, dict[str, Held | None]]:
+def sums(report: Report, postures: Iterable[str]) -> dict[str, dict[str, HeldRecord | None]]:
     """By variant and posture how many attacks are stopped, of those that the variants of its ladder share."""
-    found: dict[str, dict[str, Held | None]] = {name: {} for name in report.variants}
-    ladders = dict.fromkeys(record.ladder for record in report.variants.values())
-    for posture, ladder in itertools.product(postures, ladders):
-        members = {name: each for name, each in report.variants.items() if each.ladder == ladder}
+    stopped: dict[str, dict[str, HeldRecord | None]] = {name: {} for name in report.variants}
+    for posture, members in itertools.product(postures, by_ladder(report.variants).values()):
         among = shared(members.values(), posture)
         for name, record in members.items():
-            found[name][posture] = held(record, posture, among)
-    return found
+            stopped[name][posture] = held(record, posture, among)
+    return stopped
 
 
 @dataclass(frozen=True)
@@ -125,13 +116,12 @@ def main_postures(report: Report) -> tuple[str, ...]:
     return tuple(name for name in LAXEST_FIRST if name in found) or tuple(found)
 
 
-def held(record: VariantRecord, posture: str, among: Shared | None = None) -> Held | None:
+def held(record: VariantRecord, posture: str, among: Shared | None = None) -> HeldRecord | None:
     """Count one posture: the shared attacks (``among``), else all but those on what is handed in. None if none was measured."""
     cells = record.attacks.get(posture, {}).items()
     outcomes = [cell.outcome for name, cell in cells if (name in among.payloads if among else not cell.handed_in)]
-    stopped = outcomes.count("blocked")
-    tried = stopped + outcomes.count("succeeded") + outcomes.count("crashed")
-    return Held(posture, stopped, tried, outcomes.count("not_measured")) if tried else None
+    tried = sum(outcome in MEASURED for outcome in outcomes)
+    return HeldRecord(outcomes.count("blocked"), tried) if tried else None
 
 
 def told_posture(records: Iterable[VariantRecord]) -> str | None:
@@ -148,14 +138,9 @@ def castle(record: VariantRecord, payload: str, postures: Iterable[str]) -> Cast
     for index, (name, cell) in enumerate(cells.items()):
         if cell.outcome == "blocked":
             return Castle(name, f"s{min(index, 3)}", cell.walls)
-    outcomes = [cell.outcome for cell in cells.values()]
-    if "succeeded" in outcomes:
-        return Castle(NEVER, "succeeded")
-    if "crashed" in outcomes:
-        return Castle("crash", "crashed")
-    if "not_applicable" in outcomes:
-        return Castle("n/a", "not_applicable")
-    return Castle(figures.NOTHING, "not_measured")
+    outcomes = {cell.outcome for cell in cells.values()}
+    tone = next((tone for tone in UNSTOPPED if tone in outcomes), "not_measured")
+    return Castle(UNSTOPPED.get(tone, figures.NOTHING), tone)
 
 
 def payloads(report: Report) -> tuple[str, ...]:
@@ -170,9 +155,8 @@ def payloads(report: Report) -> tuple[str, ...]:
 
 def heading(report: Report, names: Sequence[str], index: int) -> str:
     """What stands above the attack at ``index``, where another way in begins there; none where all come through the service."""
-    ways = [
-        "service" if (known := report.payloads.get(name)) is None else known.delivery or "service" for name in names
-    ]
+    known = [report.payloads.get(name) for name in names]
+    ways = [(payload and payload.delivery) or "service" for payload in known]
     begins = index == 0 or ways[index] != ways[index - 1]
     return DELIVERIES[ways[index]] if begins and "breach" in ways else ""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from deadweight.report import figures
 from deadweight.report.model import Report, VariantRecord
-from deadweight.report.table import Ladder, size_of
+from deadweight.report.table import Ladder, ladders, size_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -42,6 +42,8 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters.update(number=number, shown=_without_orders)
+    made.globals |= COLOURS | {"font": FONT, "font_size": FONT_SIZE, "plot": PLOT_WIDTH, "step": ROW}
+    made.globals |= {"top": TOP, "below": BOTTOM, "gap": GAP}
     return made
 
 
@@ -64,6 +66,12 @@ class _Row:
     label: str
     also: float | None = None
     fill: str = BAR
+
+
+def ladder_charts(report: Report) -> dict[str, str]:
+    """The pictures of those ladders that have one, by name."""
+    drawn = {ladder.name: ladder_chart(ladder) for ladder in ladders(report)}
+    return {name: svg for name, svg in drawn.items() if svg is not None}
 
 
 def ladder_chart(ladder: Ladder) -> str | None:
@@ -101,7 +109,7 @@ def build_chart(report: Report) -> str | None:
 
 def _chart(rows: Sequence[_Row], title: str, axis: str, tick: Callable[[float], str]) -> str:
     left = _width(row.name for row in rows) + GAP
-    bottom = TOP + ROW * len(rows)
+    width = left + PLOT_WIDTH + _width(row.label for row in rows) + 2 * GAP
     values = [value for row in rows for value in (row.value, row.also) if value]
     first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     last = max(last, first + 1)
@@ -109,29 +117,9 @@ def _chart(rows: Sequence[_Row], title: str, axis: str, tick: Callable[[float], 
     def place(value: float | None) -> float | None:
         return left + PLOT_WIDTH * (math.log10(value) - first) / (last - first) if value else None
 
-    return (
-        environment()
-        .get_template("chart.svg.j2")
-        .render(
-            title=title,
-            axis=axis,
-            rows=rows,
-            place=place,
-            step=ROW,
-            ticks=[(place(10.0**power), tick(10.0**power)) for power in range(first, last + 1)],
-            width=left + PLOT_WIDTH + _width(row.label for row in rows) + 2 * GAP,
-            height=bottom + BOTTOM,
-            top=TOP,
-            bottom=bottom,
-            left=left,
-            middle=left + PLOT_WIDTH / 2,
-            right=left + PLOT_WIDTH + GAP,
-            gap=GAP,
-            font=FONT,
-            font_size=FONT_SIZE,
-            **COLOURS,
-        )
-    )
+    ticks = [(place(10.0**power), tick(10.0**power)) for power in range(first, last + 1)]
+    picture = environment().get_template("chart.svg.j2")
+    return picture.render(title=title, axis=axis, rows=rows, place=place, ticks=ticks, left=left, width=width)
 
 
 def _width(texts: Iterable[str]) -> float:

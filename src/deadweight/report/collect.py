@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.metadata
 import re
@@ -19,59 +20,45 @@ from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, FAILED_FILE
 from deadweight.records.evidence import Evidence, Provenance, judged
 from deadweight.records.paths import State
 from deadweight.records.scope import load_scope
-from deadweight.records.store import load
+from deadweight.report import model
 from deadweight.report.attacks import with_splits
-from deadweight.report.model import (
-    SCHEMA,
-    AttackRecord,
-    AttestationRecord,
-    BaseRecord,
-    BuildRecord,
-    CheckRecord,
-    ImageRecord,
-    LayerRecord,
-    PayloadRecord,
-    ReferenceRecord,
-    Report,
-    RuntimeRecord,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
 from deadweight.suite.model import criteria_of
 
 if TYPE_CHECKING:
-    from deadweight.records.paths import State
-    from deadweight.suite.model import Reference, Suite, Variant
+    from deadweight.suite.model import Suite, Variant
     from deadweight_images.archive.model import Summary
-
-
-# Checks' own data, parsed into the report's records. What does not fit its shape is "not measured", with the reason.
 
 T = TypeVar("T")
 
 
-def vulnerabilities(evidence: Evidence | None) -> VulnerabilitiesRecord:
+def _copied(kind: type[T], source: object, **other: object) -> T:
+    """A record of this kind with what ``source`` holds under the same names, and these ``other`` fields."""
+    names = {field.name for field in dataclasses.fields(kind) if hasattr(source, field.name)}  # type: ignore[arg-type]
+    return kind(**{name: getattr(source, name) for name in names} | other)
+
+
+# Checks' own data, parsed into the report's records. What does not fit its shape is "not measured", with the reason.
+
+
+def vulnerabilities(evidence: Evidence | None) -> model.VulnerabilitiesRecord:
     """The scan of one image. Counts are dropped unless it says ``scanned``: an unknown OS has no zero vulnerabilities."""
     if evidence is None:
-        return VulnerabilitiesRecord(reason="not scanned; `invoke scan` scans it")
-    record = _parse(VulnerabilitiesRecord, evidence.data)
-    if record is None:
-        return VulnerabilitiesRecord(reason=evidence.reason)
+        return model.VulnerabilitiesRecord(reason="not scanned; `invoke scan` scans it")
+    record = _parse(model.VulnerabilitiesRecord, evidence.data) or model.VulnerabilitiesRecord()
     if record.status != "scanned":
         record = replace(record, total=None, by_severity={}, fixable=None, findings=())
     return replace(record, reason=record.reason or evidence.reason)
 
 
-def attacks(evidence: Evidence | None) -> dict[str, dict[str, AttackRecord]]:
+def attacks(evidence: Evidence | None) -> dict[str, dict[str, model.AttackRecord]]:
     """Outcomes by posture and payload."""
-    if evidence is None:
-        return {}
+    unreadable = model.AttackRecord("not_measured", reason="unreadable evidence")
     return {
         str(posture): {
-            str(payload): _parse(AttackRecord, outcome) or AttackRecord("not_measured", reason="unreadable evidence")
+            str(payload): _parse(model.AttackRecord, outcome) or unreadable
             for payload, outcome in _mapping(outcomes).items()
         }
-        for posture, outcomes in _mapping(evidence.data.get("postures")).items()
+        for posture, outcomes in _mapping(evidence and evidence.data.get("postures")).items()
     }
 
 
@@ -84,26 +71,15 @@ ONLY_AFTER_A_BREACH = (
 def attack_notes(data: Mapping[str, Any]) -> tuple[str, ...]:
     """What a reader of an attack run must know: what could not be started or built, which of both ways in
     was not tried, and which postures came to nothing, why."""
-    told = [*_mapping(data.get("walls_not_there")).values(), *_mapping(data.get("notes")).values()]
-    ways = {_mapping(each).get("delivery") for each in _mapping(data.get("payloads")).values()}
-    told += [ONLY_AFTER_A_BREACH] if ways == {"breach"} else []
-    for posture, cells in _mapping(data.get("postures")).items():
-        found = [_mapping(cell) for cell in _mapping(cells).values()]
-        reasons = Counter(str(cell.get("reason")) for cell in found if cell.get("outcome") == "not_measured")
-        if reasons and all(cell.get("outcome") in ("not_measured", "not_applicable") for cell in found):
-            told.append(f"{posture}: nothing could be measured: {reasons.most_common(1)[0][0]}")
-    return tuple(dict.fromkeys(str(note) for note in told))
-
-
-def read_payloads(data: Mapping[str, Any]) -> dict[str, PayloadRecord]:
-    """The catalogue of payloads that an attack run carries with it."""
-    parsed = {str(name): _parse(PayloadRecord, value) for name, value in _mapping(data.get("payloads")).items()}
-    return {name: record for name, record in parsed.items() if record is not None}
-
-
-def layers(evidence: Evidence | None) -> images.LayersReport | None:
-    """What the layer reader saw, or None."""
-    return _parse(images.LayersReport, evidence.data) if evidence is not None else None
+    notes = [*_mapping(data.get("walls_not_there")).values(), *_mapping(data.get("notes")).values()]
+    ways = {_mapping(payload).get("delivery") for payload in _mapping(data.get("payloads")).values()}
+    notes += [ONLY_AFTER_A_BREACH] if ways == {"breach"} else []
+    for posture, outcomes in _mapping(data.get("postures")).items():
+        cells = [_mapping(cell) for cell in _mapping(outcomes).values()]
+        reasons = Counter(str(cell.get("reason")) for cell in cells if cell.get("outcome") == "not_measured")
+        if reasons and all(cell.get("outcome") in ("not_measured", "not_applicable") for cell in cells):
+            notes.append(f"{posture}: nothing could be measured: {reasons.most_common(1)[0][0]}")
+    return tuple(dict.fromkeys(map(str, notes)))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -114,8 +90,8 @@ def _parse(kind: type[T], value: object) -> T | None:
     from pydantic import ValidationError
 
     try:
-        found: T = store.adapter(kind).validate_python(value)
-        return found
+        record: T = store.adapter(kind).validate_python(value)
+        return record
     except ValidationError:
         return None
 
@@ -129,10 +105,10 @@ _PLAIN_WORD = re.compile(r"/[a-z0-9./-]{1,40}")
 class ImageFigures:
     """The image's figures and how they were got; ``provenance`` is None where nothing is known but the digest."""
 
-    image: ImageRecord
-    provenance: Provenance | None
+    image: model.ImageRecord
+    provenance: Provenance | None = None
     note: str | None = None
-    runtime: RuntimeRecord | None = None
+    runtime: model.RuntimeRecord | None = None
 
 
 def image_figures(
@@ -146,95 +122,67 @@ def image_figures(
 
     ``lost`` tells why it cannot be had, though it was built; what may lie in its place is not read then.
     """
-    found = _read_figures(built, state, evidence, archive, lost)
-    named = replace(found.image, index_digest=built.index_digest, engine_id=built.engine_id)
-    return replace(found, image=replace(named, manifest_digest=named.manifest_digest or built.manifest_digest))
-
-
-def _read_figures(
-    built: BuiltImage, state: State, evidence: Mapping[str, Evidence], archive: Path | None, lost: str | None
-) -> ImageFigures:
     path = archive or state.image(built.variant) / ARCHIVE_FILE
     if lost is None and path.exists():
-        return _from_archive(built, path, state, evidence.get("layers"))
-    if "budget" in evidence:
-        return replace(_from_budget(built, evidence["budget"]), note=lost, runtime=_said_by_builder(built))
-    note = lost or wording("report.no_archive")
-    return ImageFigures(ImageRecord(built.config_digest), None, note, _said_by_builder(built))
-
-
-def _said_by_builder(built: BuiltImage) -> RuntimeRecord | None:
-    """Where no archive can be read, the Go that the builder says it compiled with."""
-    return RuntimeRecord("Go", built.go_version.removeprefix("go")) if built.go_version else None
+        figures = _from_archive(built, path, state, evidence.get("layers"))
+    else:
+        figures = _from_budget(built, evidence.get("budget"), lost)
+    digest = figures.image.manifest_digest or built.manifest_digest
+    image = replace(figures.image, manifest_digest=digest, index_digest=built.index_digest, engine_id=built.engine_id)
+    return replace(figures, image=image)
 
 
 def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence | None) -> ImageFigures:
-    from deadweight._packages import images
-
-    seen = images.summary(path, cache_dir=state.cache / "image")
-    if built.config_digest != seen.config_digest:
-        note = wording("report.archive_of_other_image")
-        return ImageFigures(ImageRecord(built.config_digest), None, note)
+    summary = images.summary(path, cache_dir=state.cache / "image")
+    if built.config_digest != summary.config_digest:
+        return ImageFigures(model.ImageRecord(built.config_digest), note=wording("report.archive_of_other_image"))
+    instructions = _instructions(summary, layers)
+    image = _copied(
+        model.ImageRecord,
+        summary,
+        layers=tuple(
+            _copied(model.LayerRecord, layer, instruction=instruction)
+            for layer, instruction in zip(summary.layers, instructions, strict=True)
+        ),
+        user=summary.user or "",
+        entrypoint=_arguments(summary.entrypoint),
+        attestations=tuple(_copied(model.AttestationRecord, statement) for statement in summary.attestations),
+    )
     at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
     version = importlib.metadata.version("deadweight")
-    return ImageFigures(
-        _record(seen, _instructions(seen, layers), _arguments(seen.entrypoint)),
-        Provenance(built.config_digest, "deadweight image reader", version, at),
-        runtime=_runtime(path, state),
-    )
+    provenance = Provenance(built.config_digest, "deadweight image reader", version, at)
+    program = images.runtime(path, state.cache / "image")
+    runtime = model.RuntimeRecord(program.name, program.version or None, program.path or None)
+    return ImageFigures(image, provenance, runtime=runtime)
 
 
-def _runtime(archive: Path, state: State) -> RuntimeRecord:
-    from deadweight._packages import images
-
-    found = images.runtime(archive, state.cache / "image")
-    return RuntimeRecord(found.name, found.version or None, found.path or None)
-
-
-def _instructions(seen: Summary, layers: Evidence | None) -> list[str | None]:
+def _instructions(summary: Summary, layers: Evidence | None) -> list[str | None]:
     """The layers' instructions as they may be published: without the secrets in them, looked for now if no check did before."""
     known = layers.data.get("layers") if layers else None
-    if isinstance(known, list) and [each.get("diff_id") for each in known] == [each.diff_id for each in seen.layers]:
-        return [each.get("instruction") for each in known]
-    from deadweight._packages import images
-
+    if isinstance(known, list) and [layer.get("diff_id") for layer in known] == [
+        each.diff_id for each in summary.layers
+    ]:
+        return [layer.get("instruction") for layer in known]
     scanner = images.Scanner.default()
-    return [each.instruction and images.shown_instruction(each.instruction, scanner) for each in seen.layers]
+    return [layer.instruction and images.shown_instruction(layer.instruction, scanner) for layer in summary.layers]
 
 
 def _arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """An entry point as it may be published. One of plain words, as most are, needs no scanner (which takes its time to load)."""
-    if not any(_PLAIN_WORD.fullmatch(each) is None for each in arguments):
+    if all(map(_PLAIN_WORD.fullmatch, arguments)):
         return arguments
-    from deadweight._packages import images
-
     return images.shown_arguments(arguments, images.Scanner.default())
 
 
-def _record(seen: Summary, instructions: list[str | None], entrypoint: tuple[str, ...]) -> ImageRecord:
-    return ImageRecord(
-        config_digest=seen.config_digest,
-        manifest_digest=seen.manifest_digest,
-        size_bytes=seen.size_bytes,
-        compressed_bytes=seen.compressed_bytes,
-        compressed_how=seen.compressed_how,
-        layers=tuple(
-            LayerRecord(layer.size_bytes, layer.digest, layer.diff_id, layer.compressed_bytes, instruction)
-            for layer, instruction in zip(seen.layers, instructions, strict=True)
-        ),
-        user=seen.user or "",
-        entrypoint=entrypoint,
-        attestations=tuple(
-            AttestationRecord(each.predicate, each.digest, each.size_bytes) for each in seen.attestations
-        ),
-    )
-
-
-def _from_budget(built: BuiltImage, evidence: Evidence) -> ImageFigures:
+def _from_budget(built: BuiltImage, evidence: Evidence | None, lost: str | None) -> ImageFigures:
+    """Without an archive: the sizes that the budget check read from it, and the Go that the builder says it compiled with."""
+    runtime = model.RuntimeRecord("Go", built.go_version.removeprefix("go")) if built.go_version else None
+    if evidence is None:
+        return ImageFigures(model.ImageRecord(built.config_digest), None, lost or wording("report.no_archive"), runtime)
     known = _mapping(evidence.data.get("figures"))
     size, compressed = (_bytes(known.get(key)) for key in ("size_bytes", "compressed_bytes"))
-    record = ImageRecord(built.config_digest, size_bytes=size, compressed_bytes=compressed)
-    return ImageFigures(record, evidence.provenance if size is not None else None)
+    record = model.ImageRecord(built.config_digest, size_bytes=size, compressed_bytes=compressed)
+    return ImageFigures(record, evidence.provenance if size is not None else None, lost, runtime)
 
 
 def _bytes(value: object) -> int | None:
@@ -253,7 +201,7 @@ def collect(
     archives: Mapping[str, Path] | None = None,
     lost: Mapping[str, str] | None = None,
     asked: Mapping[str, Collection[str]] | None = None,
-) -> Report:
+) -> model.Report:
     """The report of what lies in the state folder now. A variant that was never built is in it, with nothing measured.
 
     ``archives`` tells where a variant's image archive is (what its builder's ``archive`` gave); without it, the archive in the
@@ -261,17 +209,18 @@ def collect(
     becomes a note. ``asked`` names the checks that the suite asks for of each variant: what others said before is no result any
     more, though what they measured is still true; without it, all count. Raises ArchiveError for an archive that is damaged.
     """
-    variants: dict[str, VariantRecord] = {}
-    payloads: dict[str, PayloadRecord] = {}
+    variants: dict[str, model.VariantRecord] = {}
+    payloads: dict[str, model.PayloadRecord] = {}
     for variant in suite.variants:
         evidence = _read_evidence(state, variant.name)
-        archive, gone = (archives or {}).get(variant.name), (lost or {}).get(variant.name)
         wanted = evidence if asked is None else {*asked.get(variant.name, ()), *variant.expect}
+        archive, gone = (archives or {}).get(variant.name), (lost or {}).get(variant.name)
         variants[variant.name] = _variant(variant, state, evidence, archive, gone, wanted)
-        if "attacks" in evidence:
-            payloads |= read_payloads(evidence["attacks"].data)
-    return Report(
-        schema=SCHEMA,
+        catalogue = _mapping("attacks" in evidence and evidence["attacks"].data.get("payloads"))
+        parsed = {str(name): _parse(model.PayloadRecord, value) for name, value in catalogue.items()}
+        payloads |= {name: record for name, record in parsed.items() if record is not None}
+    return model.Report(
+        schema=model.SCHEMA,
         suite=suite.name,
         generated_at=datetime.now(UTC).isoformat(timespec="seconds"),
         tool_version=importlib.metadata.version("deadweight"),
@@ -283,7 +232,7 @@ def collect(
 
 def _read_evidence(state: State, variant: str) -> dict[str, Evidence]:
     files = sorted(state.evidence(variant, "any").parent.glob("*.json"))
-    return {found.check: found for file in files if (found := load(Evidence, file)) is not None}
+    return {evidence.check: evidence for file in files if (evidence := store.load(Evidence, file)) is not None}
 
 
 def _variant(
@@ -293,30 +242,30 @@ def _variant(
     archive: Path | None,
     lost: str | None,
     wanted: Collection[str],
-) -> VariantRecord:
-    built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
-    failed = load(FailedBuild, state.image(variant.name) / FAILED_FILE)
-    evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
+) -> model.VariantRecord:
+    built = store.load(BuiltImage, state.image(variant.name) / BUILT_FILE)
+    failed = store.load(FailedBuild, state.image(variant.name) / FAILED_FILE)
+    evidence = {name: item for name, item in all_evidence.items() if built and _is_fresh(item, built)}
     results = _Results(variant, all_evidence if built else {}, evidence, wanted)
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, samples, startup_provenance = _startup(evidence)
     runtime = figures.runtime if figures else None
-    return VariantRecord(
+    return model.VariantRecord(
         builder=variant.builder,
         ladder=variant.ladder,
         description=variant.description,
-        base=_base(built),
+        base=_copied(model.BaseRecord, built.base) if built and built.base else None,
         image=figures.image if figures else None,
-        build=_build(built, failed) if built else None,
+        build=_copied(model.BuildRecord, built, at=built.built_at, failed_at=failed and failed.at) if built else None,
         startup_seconds=startup,
         checks=results.checks() if built else {},
         vulnerabilities=vulnerabilities(evidence.get("vulnerabilities")),
         attacks=attacks(evidence.get("attacks")),
         attack_notes=attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
-        layers=layers(evidence.get("layers")),
+        layers=_parse(images.LayersReport, evidence["layers"].data) if "layers" in evidence else None,
         go_version=f"go{runtime.version}" if runtime and runtime.name == "Go" and runtime.version else None,
         runtime=runtime,
-        reference=_reference(variant.reference),
+        reference=_copied(model.ReferenceRecord, variant.reference) if variant.reference else None,
         provenance=_provenance(built, figures, startup_provenance, evidence),
         notes=(*results.notes(), *_build_notes(variant.name, built, failed, figures)),
         other_stand_ins=built.other_stand_ins if built else (),
@@ -326,6 +275,11 @@ def _variant(
     )
 
 
+def _is_fresh(evidence: Evidence, built: BuiltImage) -> bool:
+    """Whether evidence is of the image that is there now. A check that could not run at all knows no digest; it counts."""
+    return evidence.provenance.image_digest in {built.config_digest, ""}
+
+
 def _provenance(
     built: BuiltImage | None,
     figures: ImageFigures | None,
@@ -333,11 +287,11 @@ def _provenance(
     evidence: Mapping[str, Evidence],
 ) -> dict[str, Provenance]:
     """How each figure was got, as far as there is one."""
-    known: dict[str, Provenance | None] = {
-        "build": _build_provenance(built) if built else None,
-        "image": figures.provenance if figures else None,
-        "startup_seconds": startup,
-    }
+    known: dict[str, Provenance | None] = {}
+    if built:
+        tool, _, version = built.tool.partition(" ")
+        known["build"] = Provenance(built.config_digest, tool or built.builder, version or "unknown", built.built_at)
+    known |= {"image": figures.provenance if figures else None, "startup_seconds": startup}
     known |= {name: evidence[name].provenance for name in sorted(OWN_SECTIONS & evidence.keys())}
     return {name: item for name, item in known.items() if item is not None}
 
@@ -357,27 +311,23 @@ class _Results:
         """Those of which the suite asks something else now."""
         return {name for name, item in self.fresh.items() if item.asked not in ("", criteria_of(self.variant, name))}
 
-    def checks(self) -> dict[str, CheckRecord]:
-        """The outcome of each check that the suite asks for, including those without a result."""
-        expect = self.variant.expect
-        measured = {
-            name: _check(judged(item, expects_failure=expect.get(name) == "fail"))
-            for name, item in self.fresh.items()
-            if name in self.wanted and name not in self.changed
-        }
-        return dict(sorted({**measured, **dict(self.absent())}.items()))
-
-    def absent(self) -> Iterator[tuple[str, CheckRecord]]:
-        """Checks that the suite asks for and that have no result for this image. They count as not passed."""
+    def checks(self) -> dict[str, model.CheckRecord]:
+        """The outcome of each check that the suite asks for. Those without a result for this image count as not passed."""
+        checks = {}
         verify = f"`invoke verify --variant {self.variant.name}`"
-        for name in self.wanted:
+        for name in sorted(self.wanted):
             if name not in self.every:
                 reason = f"not run on this image; {verify} runs it"
-                yield name, CheckRecord("not_measured", True, reason, why_not="not_run")
+                checks[name] = model.CheckRecord("not_measured", True, reason, why_not="not_run")
             elif name not in self.fresh or name in self.changed:
                 earlier = f"measured on an earlier image; {verify} measures this one"
                 why = earlier if name not in self.fresh else f"the suite has changed since; {verify} checks it again"
-                yield name, CheckRecord("not_measured", True, f"stale: {why}", why_not="stale")
+                checks[name] = model.CheckRecord("not_measured", True, f"stale: {why}", why_not="stale")
+            else:
+                item = judged(self.fresh[name], expects_failure=self.variant.expect.get(name) == "fail")
+                evidence = {} if name in OWN_SECTIONS else item.data
+                checks[name] = _copied(model.CheckRecord, item, evidence=evidence)
+        return checks
 
     def notes(self) -> Iterator[str]:
         """Which results are left out, and why."""
@@ -405,53 +355,12 @@ def _build_notes(
         yield figures.note
 
 
-def _fresh(evidence: Evidence, built: BuiltImage) -> bool:
-    """Whether evidence is of the image that is there now. A check that could not run at all knows no digest; it counts."""
-    return evidence.provenance.image_digest in {built.config_digest, ""}
-
-
-def _base(built: BuiltImage | None) -> BaseRecord | None:
-    if built is None or built.base is None:
-        return None
-    return BaseRecord(built.base.reference, built.base.digest, built.base.stand_in, built.base.resolved)
-
-
-def _build(built: BuiltImage, failed: FailedBuild | None) -> BuildRecord:
-    same = ("seconds", "cached", "tool", "cache", "fingerprint", "built_on", "decisions", "alone")
-    copied = {name: getattr(built, name) for name in same}
-    return BuildRecord(at=built.built_at, failed_at=failed.at if failed else None, **copied)
-
-
-def _build_provenance(built: BuiltImage) -> Provenance:
-    tool, _, version = built.tool.partition(" ")
-    return Provenance(built.config_digest, tool or built.builder, version or "unknown", built.built_at)
-
-
 def _startup(evidence: Mapping[str, Evidence]) -> tuple[float | None, tuple[float, ...], Provenance | None]:
     for name in ("runs", "budget"):
-        if name in evidence:
-            data = evidence[name].data
-            value = data.get("startup_seconds", _mapping(data.get("figures")).get("startup_seconds"))
-            if isinstance(value, (int, float)) and value > 0:
-                samples = data.get("startup_samples") or ()
-                known = tuple(float(each) for each in samples if isinstance(each, (int, float)) and each > 0)
-                return float(value), known, evidence[name].provenance
+        data = evidence[name].data if name in evidence else {}
+        value = data.get("startup_seconds", _mapping(data.get("figures")).get("startup_seconds"))
+        if isinstance(value, (int, float)) and value > 0:
+            samples = data.get("startup_samples") or ()
+            starts = tuple(float(start) for start in samples if isinstance(start, (int, float)) and start > 0)
+            return float(value), starts, evidence[name].provenance
     return None, (), None
-
-
-def _check(evidence: Evidence) -> CheckRecord:
-    return CheckRecord(
-        status=evidence.status,
-        expected=evidence.expected,
-        reason=evidence.reason,
-        provenance=evidence.provenance,
-        seconds=evidence.seconds,
-        evidence={} if evidence.check in OWN_SECTIONS else evidence.data,
-        gated=evidence.gated,
-    )
-
-
-def _reference(given: Reference | None) -> ReferenceRecord | None:
-    if given is None:
-        return None
-    return ReferenceRecord(given.source, given.size_bytes, given.vulnerabilities, given.note)

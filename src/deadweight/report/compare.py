@@ -18,7 +18,7 @@ from deadweight.checks.scan.model import SEVERITIES
 from deadweight.report import figures
 from deadweight.report.model import BaseRecord, Finding, LayerRecord, Report, VariantRecord
 from deadweight.report.table import compressed_of, layer_count, not_measured_word, size_of, startup_differs
-from deadweight.report.verdict import stand_ins_said
+from deadweight.report.verdict import stand_ins
 from deadweight.suite.model import ReportThresholds
 
 # One difference between two reports.
@@ -43,12 +43,19 @@ class Change:
     def __str__(self) -> str:
         return f"{self.variant}: {self.text}"
 
+    @property
+    def word(self) -> str:
+        """One of ``WORDS``."""
+        return "regression" if self.regression else "changed" if self.direction == "other" else self.direction
+
+
+WORDS = ("regression", "worse", "better", "changed")
+"""What the page says of a change, the gravest first."""
+
 
 # Vulnerabilities that were fixed and that are new. A database that moved is told apart from an image that changed.
 
 NAMED = 20
-
-Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ def _vulnerabilities(pair: _Pair) -> Iterator[Change]:
     yield from _listed(pair, learnt, "newly known to the database: ", "worse")
 
 
-def _by_key(findings: Sequence[Finding]) -> dict[Key, Finding]:
+def _by_key(findings: Sequence[Finding]) -> dict[tuple[str, str, str], Finding]:
     return {(finding.id, finding.kind, finding.package): finding for finding in findings if finding.exception is None}
 
 
@@ -128,6 +135,9 @@ def _listed(
 
 
 PACKAGES_NAMED = 5
+TEXT_LETTERS = 300
+TOLD_PER_CELL = 6
+HARMFUL = ("succeeded", "crashed")
 GRADES = {"pass": 2, "warn": 1, "fail": 0}
 
 
@@ -154,26 +164,28 @@ class Comparison:
     @property
     def headline(self) -> str:
         """What the page says above all."""
-        count = figures.plural(len(self.changes), "change")
+        text = figures.plural(len(self.changes), "change")
         if self.regressions:
-            said = f"{figures.plural(len(self.regressions), 'regression')} among {count}"
+            text = f"{figures.plural(len(self.regressions), 'regression')} among {text}"
         else:
-            said = f"{count}, no regression" if self.changes else "nothing changed beyond noise"
-        return said + (f"; {len(self.unmeasured)} no longer measured" if self.unmeasured else "")
+            text = f"{text}, no regression" if self.changes else "nothing changed beyond noise"
+        return text + (f"; {len(self.unmeasured)} no longer measured" if self.unmeasured else "")
 
     @functools.cached_property
-    def listed(self) -> list[tuple[str, Change]]:
-        """What the page lists, regressions first, each with its word: at most ``LISTED``."""
-        ordered = sorted(self.changes, key=lambda change: -_GRADES.index(word_of(change)))
-        return [(word_of(change), change) for change in ordered[:LISTED]]
+    def gravest_first(self) -> list[Change]:
+        return sorted(self.changes, key=lambda change: WORDS.index(change.word))
 
     @functools.cached_property
-    def cells(self) -> dict[str, dict[str, Mark]]:
-        """The marks in the page's comparison, by variant and column."""
-        found: dict[str, dict[str, list[Change]]] = {}
-        for change in self.changes:
-            found.setdefault(change.variant, {}).setdefault(change.kind, []).append(change)
-        return {name: {key: _mark(each) for key, each in cells.items()} for name, cells in found.items()}
+    def cells(self) -> dict[str, dict[str, tuple[str, list[str]]]]:
+        """The marks in the page's comparison, by variant and column: the gravest word, and the changes in words."""
+        cells: dict[str, dict[str, tuple[str, list[str]]]] = {}
+        for change in self.gravest_first:
+            _, lines = cells.setdefault(change.variant, {}).setdefault(change.kind, (change.word, []))
+            lines.append(f"{change.word}: {change.text}"[:TEXT_LETTERS])
+        for _, lines in (mark for marks in cells.values() for mark in marks.values()):
+            if len(lines) > TOLD_PER_CELL:
+                lines[TOLD_PER_CELL:] = [f"and {len(lines) - TOLD_PER_CELL} more"]
+        return cells
 
 
 def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None) -> Comparison:
@@ -198,9 +210,8 @@ def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None
     gone = [name for name in old.variants if name not in new.variants]
     same = old.suite == new.suite  # another suite need not have the same variants
     changes += [Change(name, "variant", "the variant was removed", "worse", regression=same) for name in gone]
-    resting = tuple(name for name, record in new.variants.items() if record.stand_in)
-    told = stand_ins_said(resting, len(new.variants))
-    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), told, tuple(lost))
+    resting = stand_ins(new)
+    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), resting, tuple(lost))
 
 
 def _build(pair: _Pair) -> Iterator[Change]:
@@ -256,68 +267,57 @@ def _layers(pair: _Pair) -> Iterator[Change]:
     if before is not None and after is None:
         why = pair.new.notes[-1] if pair.new.notes else "no image archive"
         pair.lost.append(f"{pair.name}: its image can no longer be read: {why}")
-    if before is None or after is None:
-        return
-    if before != after:
+    elif before is not None and after is not None and before != after:
         worse = after - before > pair.limits.ratchet_layers
         yield pair.change("layers", f"layers {before} → {after}", _direction(before - after), worse)
-    elif pair.old.image is not None and pair.new.image is not None:
-        pairs = list(zip(pair.old.image.layers, pair.new.image.layers, strict=True))
-        changed = [
-            _layer(*two) for two in pairs if None not in (ids := [each.diff_id for each in two]) and len(set(ids)) > 1
-        ]
+    elif before is not None and pair.old.image is not None and pair.new.image is not None:
+        pairs = zip(pair.old.image.layers, pair.new.image.layers, strict=True)
+        changed = [_layer(old, new) for old, new in pairs if old.diff_id and new.diff_id and old.diff_id != new.diff_id]
         if changed:
-            count = figures.plural(len(pairs), "layer")
+            count = figures.plural(before, "layer")
             yield pair.change("layers", f"{len(changed)} of {count} changed: {_some(changed)}")
 
 
 def _layer(old: LayerRecord, new: LayerRecord) -> str:
     """Which layer, in the words of its history, and its digests before and after."""
-    what = (new.instruction or old.instruction or "unnamed").split("\n")[0]
-    short = what if len(what) <= 60 else f"{what[:59]}…"
-    return f"{short} {figures.digest(old.diff_id)} → {figures.digest(new.diff_id)}"
+    what = figures.cut((new.instruction or old.instruction or "unnamed").split("\n")[0], 60)
+    return f"{what} {figures.digest(old.diff_id)} → {figures.digest(new.diff_id)}"
 
 
 def _packages(pair: _Pair) -> Iterator[Change]:
     """Packages that came, went, or changed, heaviest difference first: these name the culprit of a growth."""
-    before, after = (_by_name(each.layers.packages if each.layers else ()) for each in (pair.old, pair.new))
+    before, after = (
+        {(package.kind, package.name): package for package in (record.layers.packages if record.layers else ())}
+        for record in (pair.old, pair.new)
+    )
     if not before or not after:
         return
-    found = [
-        (_weight(after.get(key)) - _weight(before.get(key)), key)
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
-    found.sort(key=lambda item: (-abs(item[0]), item[1]))
-    for delta, key in found[:PACKAGES_NAMED]:
-        yield pair.change("packages", _package_text(before.get(key), after.get(key), delta), _direction(-delta))
-    if len(found) > PACKAGES_NAMED:
-        yield pair.change("packages", f"{figures.plural(len(found) - PACKAGES_NAMED, 'more package')} changed")
+    changed = [(before.get(key), after.get(key)) for key in sorted(before.keys() | after.keys())]
+    changed = sorted(((old, new) for old, new in changed if old != new), key=lambda two: -abs(_growth(*two)))
+    for old, new in changed[:PACKAGES_NAMED]:
+        yield pair.change("packages", _package_text(old, new), _direction(-_growth(old, new)))
+    if len(changed) > PACKAGES_NAMED:
+        yield pair.change("packages", f"{figures.plural(len(changed) - PACKAGES_NAMED, 'more package')} changed")
 
 
-def _by_name(packages: tuple[images.Package, ...]) -> dict[tuple[str, str], images.Package]:
-    return {(package.kind, package.name): package for package in packages}
+def _growth(old: images.Package | None, new: images.Package | None) -> int:
+    return (new.size_bytes if new else 0) - (old.size_bytes if old else 0)
 
 
-def _weight(package: images.Package | None) -> int:
-    return package.size_bytes if package else 0
-
-
-def _package_text(old: images.Package | None, new: images.Package | None, delta: int) -> str:
-    weight = figures.signed_size(delta)
-    if old is None or new is None:
-        there = new or old
-        return f"package {there.name} {there.version} {'added' if new else 'removed'} ({weight})" if there else ""
-    if old.version == new.version:
-        return f"package {new.name} changed size ({weight})"
-    return f"package {new.name} {old.version} → {new.version} ({weight})"
+def _package_text(old: images.Package | None, new: images.Package | None) -> str:
+    weight = figures.signed_size(_growth(old, new))
+    if old and new:
+        moved = "changed size" if old.version == new.version else f"{old.version} → {new.version}"
+        return f"package {new.name} {moved} ({weight})"
+    package = new or old
+    return f"package {package.name} {package.version} {'added' if new else 'removed'} ({weight})" if package else ""
 
 
 def _base(pair: _Pair) -> Iterator[Change]:
     """Base drift: the same reference under another digest, or another reference."""
-    if pair.old.build is None or pair.new.build is None or pair.old.base == pair.new.base:
-        return
     before, after = pair.old.base, pair.new.base
+    if pair.old.build is None or pair.new.build is None or before == after:
+        return
     if before is None or after is None or (before.reference, before.stand_in) != (after.reference, after.stand_in):
         yield pair.change("base", f"base {_named(before)} → {_named(after)}")
     elif before.digest and after.digest and before.digest != after.digest:
@@ -370,51 +370,20 @@ def _checks(pair: _Pair) -> Iterator[Change]:
 def _attacks(pair: _Pair) -> Iterator[Change]:
     for posture, before in sorted(pair.old.attacks.items()):
         after = pair.new.attacks.get(posture, {})
-        known = {payload: item.outcome for payload, item in before.items() if item.outcome != "not_measured"}
-        now_of = {payload: after[payload].outcome if payload in after else "not_measured" for payload in known}
-        if gone := [payload for payload, now in now_of.items() if now == "not_measured"]:
+        known = [payload for payload, cell in before.items() if cell.outcome != "not_measured"]
+        gone = [payload for payload in known if payload not in after or after[payload].outcome == "not_measured"]
+        if gone:
             lacking = {"variant": pair.name, "posture": posture, "attacks": _some(gone)}
             pair.notes.append(wording("report.attacks_not_measured", **lacking))
-        for payload, was in sorted(known.items()):
-            now = now_of[payload]
+        for payload in sorted(known):
+            was, now = before[payload].outcome, after[payload].outcome if payload in after else "not_measured"
             if now in (was, "not_measured"):
                 continue
-            worse = now in {"succeeded", "crashed"} and was not in {"succeeded", "crashed"}
-            better = was in {"succeeded", "crashed"} and now not in {"succeeded", "crashed"}
+            gain = (was in HARMFUL) - (now in HARMFUL)
             text = f"attack {payload} in {posture}: {was.replace('_', ' ')} → {now.replace('_', ' ')}"
             # In `open` there are no walls to lose: an attack that works there now is news about the image, not a regression.
-            yield pair.change("attacks", text, _direction(better - worse), worse and posture != "open")
+            yield pair.change("attacks", text, _direction(gain), gain < 0 and posture != "open")
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:PACKAGES_NAMED]) + (" …" if len(names) > PACKAGES_NAMED else "")
-
-
-# What changed since an earlier report, as marks in the comparison's cells and as the page's list.
-
-TEXT_LETTERS = 300
-TOLD_PER_CELL = 6
-LISTED = 40
-_GRADES = ("changed", "better", "worse", "regression")
-
-
-@dataclass(frozen=True)
-class Mark:
-    """``word``: ``regression``, ``worse``, ``better`` or ``changed``, the gravest of a cell; ``told``: its changes in words."""
-
-    word: str
-    told: tuple[str, ...]
-
-
-def word_of(change: Change) -> str:
-    """One of the words of a ``Mark``."""
-    if change.regression:
-        return "regression"
-    return "changed" if change.direction == "other" else change.direction
-
-
-def _mark(changes: Sequence[Change]) -> Mark:
-    grave = sorted(changes, key=lambda change: -_GRADES.index(word_of(change)))
-    told = [f"{word_of(each)}: {each.text}"[:TEXT_LETTERS] for each in grave[:TOLD_PER_CELL]]
-    more = len(grave) - len(told)
-    return Mark(word_of(grave[0]), (*told, *((f"and {more} more",) if more else ())))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._packages import images
 from deadweight.report.table import Cell, Column, Ladder, Row
-from deadweight.report.verdict import Verdict
-from deadweight.report.view import View
+from deadweight.report.verdict import Verdict, View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,42 +35,33 @@ def print_comparison(report: Report, console: Console) -> None:
     A terminal gets the most telling of the columns that fit its width, and a line that names the others; elsewhere (a pipe, a
     CI log) the ladder's every column is printed.
     """
-    seen = View(report)
-    for text, style in verdict_lines(seen.verdict):
-        console.print(
-            images.printable(text), markup=False, highlight=False, style=style, soft_wrap=not console.is_terminal
-        )
+    view = View(report)
+    wraps = not console.is_terminal
+    for text, style in verdict_lines(view.verdict):
+        console.print(images.printable(text), markup=False, highlight=False, style=style, soft_wrap=wraps)
     console.print()
-    winners = {each.winner for each in seen.verdict.findings}
-    for ladder in seen.ladders:
-        if console.is_terminal:
-            _table(ladder, console, winners)
-        else:
-            _plain(ladder, console, winners)
-    notes = [f"Reference: {' / '.join(seen.sources)}; not measured here."] if seen.sources else []
-    notes += [seen.build_note] if seen.build_note else []
-    notes += seen.figure_notes
-    label = f"{STAND_IN_MARK} " if console.is_terminal else ""
-    notes += [f"{label}Stand-ins: {seen.verdict.stand_ins}"] if seen.verdict.stand_ins else []
-    built = {name: record for name, record in report.variants.items() if record.build}  # of others the verdict tells
-    notes += [f"{name}: {note}" for name, record in built.items() for note in record.notes]
-    for note in notes:
-        console.print(images.printable(note), markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    winners = {finding.winner for finding in view.verdict.findings}
+    for ladder in view.ladders:
+        (_table if console.is_terminal else _plain)(ladder, console, winners)
+    notes = [f"Reference: {' / '.join(view.sources)}; not measured here."] if view.sources else []
+    notes += [view.build_note, *view.figure_notes]
+    if view.verdict.stand_ins:
+        notes.append(f"{STAND_IN_MARK if console.is_terminal else ''} Stand-ins: {view.verdict.stand_ins}".lstrip())
+    for name, record in report.variants.items():
+        notes += [f"{name}: {note}" for note in record.notes if record.build]  # of others the verdict tells
+    for note in filter(None, notes):
+        console.print(images.printable(note), markup=False, highlight=False, soft_wrap=wraps)
 
 
 def verdict_lines(found: Verdict) -> Iterator[tuple[str, str]]:
     """The verdict, line by line, each with its style."""
     yield f"{found.title}. {found.counts}", STATUS_STYLES[found.status]
-    for each in found.failures[:FAILURES_SHOWN]:
-        yield f"FAILED {each}", "red"
+    yield from ((f"FAILED {point}", "red") for point in found.failures[:FAILURES_SHOWN])
     if len(found.failures) > FAILURES_SHOWN:
         yield f"and {len(found.failures) - FAILURES_SHOWN} more failures; see the page for all of them", "red"
-    for gap in found.gaps:
-        yield f"{gap.count:,} {gap.word}: {gap.text}", "yellow"
-    for finding in found.findings:
-        yield f"{finding.head}: {finding.text}", ""
-    for story in found.stories[:STORIES_SHOWN]:
-        yield story, ""
+    yield from ((f"{gap.count:,} {gap.word}: {gap.text}", "yellow") for gap in found.gaps)
+    yield from ((f"{finding.head}: {finding.text}", "") for finding in found.findings)
+    yield from ((story, "") for story in found.stories[:STORIES_SHOWN])
 
 
 def _table(ladder: Ladder, console: Console, winners: Container[str | None]) -> None:
@@ -90,20 +80,15 @@ def _table(ladder: Ladder, console: Console, winners: Container[str | None]) -> 
     shown = fitting(heads, rows, order, console.width, folded)
     for index in shown:
         column = columns[index]
-        grid.add_column(
-            heads[index],
-            justify="right" if column.numeric else "left",
-            style="cyan" if column.reference else None,
-            no_wrap=column.key not in FOLDED,
-        )
+        style, whole = "cyan" if column.reference else None, column.key not in FOLDED
+        grid.add_column(heads[index], justify="right" if column.numeric else "left", style=style, no_wrap=whole)
     for row, texts in zip(ladder.rows, rows, strict=True):
         cells = (Text(texts[index], STYLES[row.cells[index].tone]) for index in shown)
         grid.add_row(*cells, style="bold" if row.variant in winners else None)
     console.print(grid)
-    dropped = [column.title for index, column in enumerate(columns) if index not in shown]
-    if dropped:
-        told = f"Not enough room for {', '.join(dropped)}: use a wider terminal or see the page."
-        console.print(told, markup=False, highlight=False, style="dim")
+    if dropped := [column.title for index, column in enumerate(columns) if index not in shown]:
+        hint = f"Not enough room for {', '.join(dropped)}: use a wider terminal or see the page."
+        console.print(hint, markup=False, highlight=False, style="dim")
     console.print()
 
 
@@ -111,8 +96,7 @@ def _in_table(row: Row, column: Column, cell: Cell) -> str:
     """The mark of a stand-in goes with the variant's name, which is always shown; the base may have no room."""
     if column.key == "base":
         return images.printable(cell.text)
-    label = f" {STAND_IN_MARK}" if column.key == "variant" and row.record.stand_in else ""
-    return _text(cell) + label
+    return _text(cell) + (f" {STAND_IN_MARK}" if column.key == "variant" and row.record.stand_in else "")
 
 
 def fitting(
@@ -133,21 +117,18 @@ def fitting(
 
 
 def _plain(ladder: Ladder, console: Console, winners: Container[str | None]) -> None:
-    rows = [[column.title for column in ladder.columns], *([_text(cell) for cell in row.cells] for row in ladder.rows)]
-    for texts, row in zip(rows[1:], ladder.rows, strict=True):
-        texts[0] += " (ship)" if row.variant in winners else ""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(ladder.columns))]
-    lines = [f"{ladder.title} ladder", *(_line(row, widths, ladder.columns) for row in rows)]
-    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-    console.print()
-
-
-def _line(row: list[str], widths: list[int], columns: tuple[Column, ...]) -> str:
-    cells = (
-        text.rjust(width) if column.numeric else text.ljust(width)
-        for text, width, column in zip(row, widths, columns, strict=True)
+    rows = [[column.title for column in ladder.columns]]
+    for row in ladder.rows:
+        name, *texts = map(_text, row.cells)
+        rows.append([f"{name} (ship)" if row.variant in winners else name, *texts])
+    widths = [max(map(len, texts)) for texts in zip(*rows, strict=True)]
+    sides = [str.rjust if column.numeric else str.ljust for column in ladder.columns]
+    aligned = (
+        [side(*cell) for side, cell in zip(sides, zip(texts, widths, strict=True), strict=True)] for texts in rows
     )
-    return "  ".join(cells).rstrip()
+    lines = ("  ".join(texts).rstrip() for texts in aligned)
+    console.print("\n".join([f"{ladder.title} ladder", *lines]), markup=False, highlight=False, soft_wrap=True)
+    console.print()
 
 
 def _text(cell: Cell) -> str:

@@ -82,6 +82,11 @@ def plural(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
+def cut(text: str, letters: int) -> str:
+    """At most so many letters, with a sign of more."""
+    return text if len(text) <= letters else text[: letters - 1].rstrip() + "\u2026"
+
+
 def listed(names: Sequence[str]) -> str:
     """``a and b``, ``a, b, c, d and 3 more``."""
     more = len(names) - NAMES_TOLD

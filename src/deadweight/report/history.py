@@ -7,20 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from deadweight._errors import ConfigError, DeadweightError, wording
 from deadweight.records.store import adapter, write_atomically
-from deadweight.report.attacks import held
-from deadweight.report.model import (
-    REPORT_FILE,
-    SCHEMA,
-    HeldRecord,
-    HistoryEntry,
-    HistoryPoint,
-    Report,
-    VariantRecord,
-)
+from deadweight.report.attacks import held, with_splits
+from deadweight.report.model import REPORT_FILE, SCHEMA, HistoryEntry, HistoryPoint, Report, VariantRecord
 from deadweight.report.table import size_of
 
 # ``report.json`` as bytes: written, and read by whoever compares, joins or publishes reports.
@@ -42,8 +35,8 @@ def parse_report(content: bytes, *, origin: str | Path) -> Report:
     if len(content) > MAX_REPORT_BYTES:
         raise ConfigError(wording("report.too_large", limit=MAX_REPORT_BYTES), file=origin)
     try:
-        found: Report = adapter(Report).validate_json(content, strict=True)
-        return found
+        report: Report = adapter(Report).validate_json(content, strict=True)
+        return replace(report, variants=with_splits(report.variants))  # those of version 0.1 have none
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or None
@@ -56,9 +49,8 @@ def load_report(path: Path) -> Report:
     """Read ``report.json``, given the file or the folder that holds it. Raises ConfigError."""
     file = path / REPORT_FILE if path.is_dir() else path
     try:
-        if file.stat().st_size > MAX_REPORT_BYTES:
-            raise ConfigError(wording("report.too_large", limit=MAX_REPORT_BYTES), file=file)
-        return parse_report(file.read_bytes(), origin=file)
+        with file.open("rb") as stream:
+            return parse_report(stream.read(MAX_REPORT_BYTES + 1), origin=file)
     except OSError as error:
         raise ConfigError(wording("report.unreadable", problem=error.strerror), file=file) from error
 
@@ -139,11 +131,7 @@ def _point(record: VariantRecord) -> HistoryPoint:
         size_bytes=size_of(record),
         findings=scan.total if scan.status == "scanned" else None,
         dead_weight=scan.reachability.dead_weight if scan.status == "scanned" else None,
-        attacks={
-            name: HeldRecord(sum_of.stopped, sum_of.tried)
-            for name in record.attacks
-            if (sum_of := held(record, name)) is not None
-        },
+        attacks={name: count for name in record.attacks if (count := held(record, name))},
         startup_seconds=record.startup_seconds,
         build_seconds=build.seconds if build else None,
         stand_in=record.stand_in,

@@ -13,7 +13,7 @@ from deadweight.report import attacks, charts, figures
 from deadweight.report.compare import Comparison
 from deadweight.report.model import Report
 from deadweight.report.table import not_measured_word
-from deadweight.report.view import View, secret_words
+from deadweight.report.verdict import View, secret_words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -25,8 +25,8 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _PART = "\f"
 
 
-def render_markdown(report: Report, pictures: Mapping[str, str] | None = None, limit: int = LIMIT_BYTES) -> str:
-    """``report.md``, at most ``limit`` bytes. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
+def render_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> str:
+    """``report.md``, at most ``LIMIT_BYTES``. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
     seen = View(report)
     text = filled(
         "report.md.j2",
@@ -43,22 +43,20 @@ def render_markdown(report: Report, pictures: Mapping[str, str] | None = None, l
         secret_words=secret_words,
     )
     parts = [(title, body.strip()) for title, _, body in (part.partition("\n") for part in text.split(_PART)[1:])]
-    return plain(_within([part for part in parts if part[1]], limit))
+    return plain(_within([part for part in parts if part[1]]))
 
 
-def _within(parts: list[tuple[str, str]], limit: int) -> str:
+def _within(parts: list[tuple[str, str]]) -> str:
     """The parts that fit, and the names of those that do not: the last of them go first, the verdict never."""
-    (*kept, (_, end)), out = parts, list[str]()
+    (*shown, (_, end)), dropped = parts, list[str]()
     while True:
-        left = (
-            f"Not shown, to fit a comment: {', '.join(reversed(out))}; see `index.html` for everything." if out else ""
-        )
-        text = "\n\n".join(filter(None, (*(body for _, body in kept), left, end))) + "\n"
-        droppable = [part for part in kept if part[0]]
-        if len(text.encode()) <= limit or not droppable:
+        note = f"Not shown, to fit a comment: {', '.join(dropped)}; see `index.html` for everything." if dropped else ""
+        text = "\n\n".join(filter(None, (*(body for _, body in shown), note, end))) + "\n"
+        droppable = [part for part in shown if part[0]]
+        if len(text.encode()) <= LIMIT_BYTES or not droppable:
             return text
-        kept.remove(droppable[-1])
-        out.append(droppable[-1][0])
+        shown.remove(droppable[-1])
+        dropped.insert(0, droppable[-1][0])
 
 
 @functools.cache
@@ -80,26 +78,24 @@ def escape(text: str) -> str:
 
 
 def _cut(text: str, letters: int = REASON_LETTERS) -> str:
-    return escape(text if len(text) <= letters else text[: letters - 1].rstrip() + "\u2026")
+    return escape(figures.cut(text, letters))
 
 
 def _check_rows(seen: View) -> list[list[str]]:
     """Checks that came to the same are told together, and so are variants."""
     alike: dict[tuple[str, ...], list[str]] = {}
-    for name, record, checks in seen.checks:
-        found: dict[tuple[str, str, str], list[str]] = {}
-        for check, result in checks:
+    for name, record in seen.checks.items():
+        outcomes: dict[tuple[str, str, str], list[str]] = {}
+        for check, result in record.checks.items():
             missing = result.status == "not_measured"
-            told = (
-                not_measured_word(result) if missing else "measured" if result.only_measured else result.status,
-                "**no**" if not result.expected else figures.NOTHING if missing else "yes",
-                "" if result.status == "pass" and result.expected else _cut(result.reason),
-            )
-            found.setdefault(told, []).append(check)
-        for told, names in found.items():
-            label = escape(name) + (f" ({figures.STAND_IN})" if record.stand_in else "")
-            alike.setdefault((escape(", ".join(names)), *told), []).append(label)
-    rows = [[", ".join(who), *told] for told, who in alike.items()]
+            word = not_measured_word(result) if missing else "measured" if result.only_measured else result.status
+            expected = "**no**" if not result.expected else figures.NOTHING if missing else "yes"
+            reason = "" if result.status == "pass" and result.expected else _cut(result.reason)
+            outcomes.setdefault((word, expected, reason), []).append(check)
+        label = escape(name) + (f" ({figures.STAND_IN})" if record.stand_in else "")
+        for outcome, checks in outcomes.items():
+            alike.setdefault((escape(", ".join(checks)), *outcome), []).append(label)
+    rows = [[", ".join(names), *outcome] for outcome, names in alike.items()]
     return sorted(rows, key=lambda row: ("**no**", figures.NOTHING, "yes").index(row[3]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from deadweight._errors import UsageError, wording
@@ -48,23 +48,18 @@ def _scope(name: str, report: Report) -> Scope:
 
 
 def _same_run(given: Mapping[str, Report], scopes: Mapping[str, Scope]) -> None:
-    _agree("suite", {name: each.suite for name, each in given.items()})
-    _agree("version of Deadweight", {name: each.tool_version for name, each in given.items()})
-    _agree("commit", {name: each.commit or "no commit" for name, each in scopes.items()})
-    _agree("number of shards", {name: str(each.total) for name, each in scopes.items()})
-    _agree("choice of variants", {name: each.why for name, each in scopes.items()})
-    _agree("variants", {name: _some(each.chosen) for name, each in scopes.items()})
-
-
-def _agree(what: str, values: Mapping[str, str]) -> None:
-    if len(set(values.values())) < 2:
-        return
-    shown = "\n".join(f"  {name}: {value}" for name, value in values.items())
-    raise UsageError(wording("report.different_runs", difference=what, reports=shown))
-
-
-def _some(names: Sequence[str]) -> str:
-    return f"{len(names)}: {', '.join(names)}"
+    facts = {
+        "suite": [report.suite for report in given.values()],
+        "version of Deadweight": [report.tool_version for report in given.values()],
+        "commit": [scope.commit or "no commit" for scope in scopes.values()],
+        "number of shards": [str(scope.total) for scope in scopes.values()],
+        "choice of variants": [scope.why for scope in scopes.values()],
+        "variants": [f"{len(scope.chosen)}: {', '.join(scope.chosen)}" for scope in scopes.values()],
+    }
+    for difference, values in facts.items():
+        if len(set(values)) > 1:
+            reports = "\n".join(f"  {name}: {value}" for name, value in zip(given, values, strict=True))
+            raise UsageError(wording("report.different_runs", difference=difference, reports=reports))
 
 
 def _complete(scopes: Mapping[str, Scope]) -> None:

@@ -34,6 +34,9 @@ class HeldRecord:
     held: Count
     tried: Count
 
+    def __str__(self) -> str:
+        return f"{self.held}/{self.tried}"
+
 
 @dataclass(frozen=True)
 class HistoryPoint:

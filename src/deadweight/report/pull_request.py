@@ -17,7 +17,8 @@ from deadweight._packages import images
 from deadweight.report import figures
 from deadweight.report.compare import Change, compare, same_image
 from deadweight.report.markdown import escape, filled
-from deadweight.report.model import LayerRecord, Report, VariantRecord
+from deadweight.report.model import Report, VariantRecord
+from deadweight.report.table import size_of
 from deadweight.sources.adapt_dockerfile import instructions
 from deadweight.suite.model import ReportThresholds
 
@@ -36,23 +37,28 @@ def culprits(
 ) -> tuple[str, ...]:
     """The instructions whose layers grew or shrank most, or that brought a secret; with file and line as far as they are known."""
     if change.kind == "base" and dockerfile is not None:
-        return tuple(_from_lines(dockerfile))
+        file, text = dockerfile
+        lines = [
+            f"{file}:{step.line}: {_short(' '.join(step.text.split()))}"
+            for step in instructions(text)
+            if step.word == "FROM"
+        ]
+        return tuple(lines[-1:])
     if change.kind == "checks" and change.text.startswith("check layers:"):
-        brought = _secrets(new)
         known = _secrets(old)
-        return tuple(
-            f"{_place(name, dockerfile)}{_short(name)} ({path})" for path, name in brought if (path, name) not in known
-        )[:NAMED]
+        brought = [secret for secret in _secrets(new) if secret not in known]
+        return tuple(f"{_place(step, dockerfile)}{_short(step)} ({path})" for path, step in brought)[:NAMED]
     if change.kind not in ("size", "compressed", "layers") or old.image is None or new.image is None:
         return ()
-    deltas = _by_instruction(new.image.layers)
-    for name, size in _by_instruction(old.image.layers).items():
-        deltas[name] = deltas.get(name, 0) - size
-    heavy = sorted(deltas.items(), key=lambda item: -abs(item[1]))
+    growth = Counter[str]()
+    for sign, image in ((1, new.image), (-1, old.image)):
+        for layer in image.layers:
+            growth[_plain(layer.instruction or "")] += sign * layer.size_bytes
+    heavy = sorted(growth.items(), key=lambda item: -abs(item[1]))[:NAMED]
     return tuple(
-        f"{_place(name, dockerfile)}{_short(name)} ({figures.signed_size(delta)})"
-        for name, delta in heavy[:NAMED]
-        if abs(delta) >= WORTH_BYTES and name
+        f"{_place(step, dockerfile)}{_short(step)} ({figures.signed_size(delta)})"
+        for step, delta in heavy
+        if abs(delta) >= WORTH_BYTES and step
     )
 
 
@@ -60,20 +66,12 @@ def _secrets(record: VariantRecord) -> list[tuple[str, str]]:
     """Paths of secrets that count for a gate, each with the instruction that brought it."""
     if record.layers is None:
         return []
-    found: list[tuple[str, str | None, images.SecretMark | images.SecretFinding]] = [
-        *((each.path or each.where, each.added_by, each) for each in record.layers.secrets),
+    secrets: list[tuple[str, str | None, images.SecretMark | images.SecretFinding]] = [
+        *((secret.path or secret.where, secret.added_by, secret) for secret in record.layers.secrets),
         *((file.path, file.added_by, mark) for file in record.layers.hidden for mark in file.secrets),
     ]
-    counted = [(path, by) for path, by, each in found if each.allowed is None and each.confidence != "low"]
-    return list(dict.fromkeys((path, _plain(by or "")) for path, by in counted))
-
-
-def _by_instruction(layers: tuple[LayerRecord, ...]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for layer in layers:
-        name = _plain(layer.instruction or "")
-        found[name] = found.get(name, 0) + layer.size_bytes
-    return found
+    counted = [(path, step) for path, step, mark in secrets if mark.allowed is None and mark.confidence != "low"]
+    return list(dict.fromkeys((path, _plain(step or "")) for path, step in counted))
 
 
 def _plain(instruction: str) -> str:
@@ -83,28 +81,16 @@ def _plain(instruction: str) -> str:
 
 
 def _place(name: str, dockerfile: tuple[str, str] | None) -> str:
-    if dockerfile is None:
-        return ""
-    file, text = dockerfile
-    for each in instructions(text):
-        word, _, rest = " ".join(each.text.split()).partition(" ")
+    file, text = dockerfile or ("", "")
+    for step in instructions(text):
+        word, _, rest = " ".join(step.text.split()).partition(" ")
         if _FLAGS.sub("", f"{word.upper()} {rest}") == name:
-            return f"{file}:{each.line}: "
+            return f"{file}:{step.line}: "
     return ""
 
 
-def _from_lines(dockerfile: tuple[str, str]) -> list[str]:
-    file, text = dockerfile
-    found = [
-        f"{file}:{each.line}: {_short(' '.join(each.text.split()))}"
-        for each in instructions(text)
-        if each.word == "FROM"
-    ]
-    return found[-1:]
-
-
 def _short(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:99]}…"
+    return figures.cut(text, 100)
 
 
 # Sizes before and after as a picture that a comment, a log and a terminal all show: bars of letters.
@@ -113,34 +99,21 @@ SHOWN_BARS = 8
 FULL, SOME = "█", "▏"
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What a variant's image weighed and weighs now, in bytes."""
-
-    variant: str
-    before: int
-    after: int
-
-
-def size_bars(sizes: Sequence[Sizes]) -> str:
+def size_bars(sizes: Sequence[tuple[str, int, int]]) -> str:
     """Two lines for each variant, those that changed most first; all bars have one scale."""
-    chosen = sorted(sizes, key=lambda each: -abs(each.after - each.before))[:SHOWN_BARS]
-    most = max((max(each.before, each.after) for each in chosen), default=0) or 1
-    wide = max((len(each.variant) for each in chosen), default=0)
-    lines = []
-    for each in chosen:
-        for name, word, size in ((each.variant, "before", each.before), ("", "now", each.after)):
-            lines.append(f"{name:<{wide}}  {word:<6}  {_bar(size, most)} {figures.size(size)}")
-    return "\n".join(lines)
-
-
-def _bar(size: int, most: int) -> str:
-    return FULL * round(WIDTH * size / most) or SOME
+    chosen = sorted(sizes, key=lambda size: -abs(size[2] - size[1]))[:SHOWN_BARS]
+    most = max((max(before, now) for _, before, now in chosen), default=0) or 1
+    wide = max((len(name) for name, _, _ in chosen), default=0)
+    rows = [row for name, before, now in chosen for row in ((name, "before", before), ("", "now", now))]
+    return "\n".join(
+        f"{name:<{wide}}  {word:<6}  {FULL * round(WIDTH * size / most) or SOME} {figures.size(size)}"
+        for name, word, size in rows
+    )
 
 
 Level = Literal["fine", "look", "stop"]
 Cause = Literal["change", "base", "database", "measuring"]
-SHOWN = (60, 20, 5)
+SHOWN = (60, 20, 5, 1)
 """Lines of a section, fewer where that gets too long: a comment is not the report."""
 
 SECTIONS: tuple[tuple[str, Cause], ...] = (
@@ -152,6 +125,7 @@ MAX_BYTES, MAX_LINE = 60_000, 400
 """GitHub takes 65,536 characters."""
 
 MARKER = "<!-- deadweight verdict: "
+"""With the suite's name it finds the comment again; ``run`` after it tells an older run not to write over a newer one's."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +139,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``unmeasured`` and ``notes`` as in ``Comparison``; ``again`` are commands that repeat this by hand. ``sizes`` are of the
-    images that this change made larger or smaller."""
+    """``unmeasured`` and ``notes`` as in ``Comparison``; ``again`` are commands that repeat this by hand. ``sizes`` are those of
+    images that this change made larger or smaller: variant, bytes before and now."""
 
     suite: str
     items: tuple[Item, ...]
@@ -174,22 +148,22 @@ class Verdict:
     unmeasured: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
-    sizes: tuple[Sizes, ...] = ()
+    sizes: tuple[tuple[str, int, int], ...] = ()
 
     def of(self, cause: Cause) -> tuple[Item, ...]:
         """Regressions first."""
         return tuple(
-            sorted((each for each in self.items if each.cause == cause), key=lambda one: not one.change.regression)
+            sorted(filter(lambda item: item.cause == cause, self.items), key=lambda item: not item.change.regression)
         )
 
     @property
     def level(self) -> Level:
         """``stop``: this change made something worse beyond the ratchet. ``look``: something is worse, or no longer measured."""
-        mine = self.of("change")
-        if any(each.change.regression for each in mine):
+        mine = [item.change for item in self.of("change")]
+        if any(change.regression for change in mine):
             return "stop"
-        worse = any(each.change.direction == "worse" for each in mine)
-        return "look" if worse or self.unmeasured or any(each.change.regression for each in self.items) else "fine"
+        worse = any(change.direction == "worse" for change in mine)
+        return "look" if worse or self.unmeasured or any(item.change.regression for item in self.items) else "fine"
 
     @property
     def silent(self) -> bool:
@@ -211,24 +185,22 @@ def verdict(
     """
     if new.scope is not None:
         chosen = set(new.scope.chosen)
-        old = replace(old, variants={name: each for name, each in old.variants.items() if name in chosen})
-        new = replace(new, variants={name: each for name, each in new.variants.items() if name in chosen})
-    found = compare(old, new, thresholds)
+        old, new = (
+            replace(report, variants={name: record for name, record in report.variants.items() if name in chosen})
+            for report in (old, new)
+        )
+    compared = compare(old, new, thresholds)
     items, sizes = [], []
-    for change in found.changes:
+    for change in compared.changes:
         before, after = old.variants.get(change.variant), new.variants.get(change.variant)
         cause = _cause(change, before, after, touched)
+        own = cause == "change" and before is not None and after is not None
         file = (dockerfiles or {}).get(change.variant)
-        by = culprits(change, before, after, file) if cause == "change" and before and after else ()
-        items.append(Item(change, cause, by))
-        if cause == "change" and change.kind == "size" and (size := _sizes(change.variant, before, after)):
-            sizes.append(size)
-    return Verdict(new.suite, tuple(items), len(new.variants), found.unmeasured, found.notes, again, tuple(sizes))
-
-
-def _sizes(name: str, old: VariantRecord | None, new: VariantRecord | None) -> Sizes | None:
-    before, after = (each.image.size_bytes if each and each.image else None for each in (old, new))
-    return Sizes(name, before, after) if before is not None and after is not None else None
+        items.append(Item(change, cause, culprits(change, before, after, file) if own and before and after else ()))
+        if own and change.kind == "size":
+            was, now = (size_of(record) for record in (before, after) if record)
+            sizes.append((change.variant, was or 0, now or 0))
+    return Verdict(new.suite, tuple(items), len(new.variants), compared.unmeasured, compared.notes, again, tuple(sizes))
 
 
 def _cause(
@@ -251,61 +223,47 @@ def _base_moved(old: VariantRecord, new: VariantRecord) -> bool:
     before, after = old.base, new.base
     if before is None or after is None or before.reference != after.reference:
         return False
-    return before.digest is not None and after.digest is not None and before.digest != after.digest
+    return None not in (before.digest, after.digest) and before.digest != after.digest
 
 
-def first_line(found: Verdict) -> str:
+def first_line(verdict: Verdict) -> str:
     """What to do, and why, in one line without markup."""
-    mine = found.of("change")
-    bad = sum(each.change.regression for each in mine)
-    names = len({each.change.variant for each in mine})
-    where = f"in {names} of {figures.plural(found.variants, 'variant')}"
-    others = Counter(each.cause for each in found.items if each.cause in ("base", "database"))
-    sources = {"base": "base images", "database": "vulnerability database"}
-    aside = "".join(f"; {figures.plural(n, 'change')} from the {sources[cause]}" for cause, n in sorted(others.items()))
-    lost = f"; {len(found.unmeasured)} no longer measured" if found.unmeasured else ""
-    if found.level == "stop":
-        return f"Stop: this change makes {figures.plural(bad, 'regression')} {where}{lost}{aside}."
-    if found.level == "look":
-        worse = sum(each.change.direction == "worse" for each in mine)
-        told = (
-            f"this change makes {figures.plural(worse, 'figure')} worse {where}"
-            if worse
-            else "no regression by this change"
-        )
-        return f"Please review: {told}{lost}{aside}."
+    mine = [item.change for item in verdict.of("change")]
+    where = f"in {len({change.variant for change in mine})} of {figures.plural(verdict.variants, 'variant')}"
+    rest = f"; {len(verdict.unmeasured)} no longer measured" if verdict.unmeasured else ""
+    sources: dict[Cause, str] = {"base": "base images", "database": "vulnerability database"}
+    for cause, source in sources.items():
+        if count := len(verdict.of(cause)):
+            rest += f"; {figures.plural(count, 'change')} from the {source}"
+    bad, worse = sum(change.regression for change in mine), sum(change.direction == "worse" for change in mine)
+    if verdict.level == "stop":
+        return f"Stop: this change makes {figures.plural(bad, 'regression')} {where}{rest}."
+    if verdict.level == "look" and worse:
+        return f"Please review: this change makes {figures.plural(worse, 'figure')} worse {where}{rest}."
+    if verdict.level == "look":
+        return f"Please review: no regression by this change{rest}."
     if mine:
-        return f"Fine: {figures.plural(len(mine), 'change')} {where}, none of them worse{aside}."
-    return f"Fine: this change changes no image beyond noise{aside}."
+        return f"Fine: {figures.plural(len(mine), 'change')} {where}, none of them worse{rest}."
+    return f"Fine: this change changes no image beyond noise{rest}."
 
 
-def markdown(found: Verdict, run: int = 0) -> str:
+def markdown(verdict: Verdict, run: int = 0) -> str:
     """The comment: the marker that it is found by, the line that decides, what this change did, and the rest folded."""
-    sections = {title: found.of(cause) for title, cause in SECTIONS}
-    for shown in (*SHOWN, 1):
-        text = plain(
-            filled(
-                "pull_request.md.j2",
-                marker=marker(found.suite, run),
-                first=first_line(found),
-                found=found,
-                sections=sections,
-                bars=size_bars(found.sizes),
-                shown=shown,
-                safe=_safe,
-            )
-        )
+    parts = {
+        "marker": f"{MARKER}{verdict.suite} run {run} -->",
+        "first": first_line(verdict),
+        "found": verdict,
+        "sections": {title: verdict.of(cause) for title, cause in SECTIONS},
+        "bars": size_bars(verdict.sizes),
+        "safe": _safe,
+    }
+    for shown in SHOWN:
+        text = plain(filled("pull_request.md.j2", shown=shown, **parts))
         if len(text.encode()) <= MAX_BYTES:
             break
     return text
 
 
-def marker(suite: str, run: int = 0) -> str:
-    """Finds the comment of this suite again; ``run`` tells an older run not to write over a newer one's."""
-    return f"{MARKER}{suite} run {run} -->"
-
-
 def _safe(text: str) -> str:
     """Names of packages and instructions are others' words: no markup, and nobody is called by them (``@babel/core``)."""
-    short = text if len(text) <= MAX_LINE else f"{text[: MAX_LINE - 1]}…"
-    return escape(short).replace("@", "@<!-- -->")
+    return escape(figures.cut(text, MAX_LINE)).replace("@", "@<!-- -->")

@@ -59,18 +59,16 @@ class SarifFinding:
 
 def sarif_run(findings: Iterable[SarifFinding], automation_id: str = "") -> dict[str, Any]:
     """One run of a log. ``automation_id`` tells runs of the same kind apart (a variant's name, say)."""
-    given = sorted(findings, key=lambda one: (one.rule, one.path, one.place, one.line or 0, one.fingerprint))
-    rules = {one.rule: _rule(one) for one in given}
+    ordered = sorted(findings, key=lambda one: (one.rule, one.path, one.place, one.line or 0, one.fingerprint))
+    rules = {finding.rule: _rule(finding) for finding in ordered}
     ids, seen = list(rules), Counter[str]()
     version = importlib.metadata.version("deadweight")
-    run: dict[str, Any] = {
+    return {
         "tool": {"driver": {"name": "deadweight", "semanticVersion": version, "rules": list(rules.values())}},
         "columnKind": "utf16CodeUnits",
-        "results": [_result(one, ids.index(one.rule), seen) for one in given],
+        "results": [_result(finding, ids.index(finding.rule), seen) for finding in ordered],
+        **({"automationDetails": {"id": f"deadweight/{automation_id}"}} if automation_id else {}),
     }
-    if automation_id:
-        run["automationDetails"] = {"id": f"deadweight/{automation_id}"}
-    return run
 
 
 def sarif_log(runs: Iterable[Mapping[str, Any]]) -> str:
@@ -78,42 +76,39 @@ def sarif_log(runs: Iterable[Mapping[str, Any]]) -> str:
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": list(runs)}, indent=2) + "\n"
 
 
-def _rule(one: SarifFinding) -> dict[str, Any]:
-    entry: dict[str, Any] = {"id": one.rule, "shortDescription": {"text": one.description or one.rule}}
-    if one.help_uri:
-        entry["helpUri"] = one.help_uri
-    if one.security_severity is not None:
-        entry["properties"] = {"security-severity": f"{one.security_severity:.1f}"}
+def _rule(finding: SarifFinding) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": finding.rule, "shortDescription": {"text": finding.description or finding.rule}}
+    if finding.help_uri:
+        entry["helpUri"] = finding.help_uri
+    if finding.security_severity is not None:
+        entry["properties"] = {"security-severity": f"{finding.security_severity:.1f}"}
     return entry
 
 
-def _result(one: SarifFinding, index: int, seen: Counter[str]) -> dict[str, Any]:
-    seen[one.fingerprint] += 1
-    number = f"{one.fingerprint}:{seen[one.fingerprint]}"
-    physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(one.path)}}
-    if one.line is not None:
-        physical["region"] = {"startLine": one.line}
+def _result(finding: SarifFinding, index: int, seen: Counter[str]) -> dict[str, Any]:
+    seen[finding.fingerprint] += 1
+    number = f"{finding.fingerprint}:{seen[finding.fingerprint]}"
+    # A relative URI reference (RFC 3986): any byte that a file name may hold is escaped, a leading slash is gone.
+    uri = quote(finding.path.lstrip("/") or ".", safe="/", errors="surrogateescape")
+    physical: dict[str, Any] = {"artifactLocation": {"uri": uri}}
+    if finding.line is not None:
+        physical["region"] = {"startLine": finding.line}
     location: dict[str, Any] = {"physicalLocation": physical}
-    if one.place:
-        location["logicalLocations"] = [{"fullyQualifiedName": one.place}]
+    if finding.place:
+        location["logicalLocations"] = [{"fullyQualifiedName": finding.place}]
     result: dict[str, Any] = {
-        "ruleId": one.rule,
+        "ruleId": finding.rule,
         "ruleIndex": index,
-        "level": one.level,
-        "message": {"text": one.message},
+        "level": finding.level,
+        "message": {"text": finding.message},
         "locations": [location],
         "partialFingerprints": {FINGERPRINT: number.removesuffix(":1"), GITHUB: number},
     }
-    if one.suppressed is not None:
-        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": one.suppressed}]
-    if one.properties:
-        result["properties"] = dict(sorted(one.properties.items()))
+    if finding.suppressed is not None:
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": finding.suppressed}]
+    if finding.properties:
+        result["properties"] = dict(sorted(finding.properties.items()))
     return result
-
-
-def _uri(path: str) -> str:
-    """A relative URI reference (RFC 3986): any byte that a file name may hold is escaped, a leading slash is gone."""
-    return quote(path.lstrip("/") or ".", safe="/", errors="surrogateescape")
 
 
 # JUnit XML, in the form that CI systems read.
@@ -196,23 +191,22 @@ def layers_sarif(report: LayersReport, title: str) -> str:
 
 def layers_junit(report: LayersReport, title: str) -> str:
     """One case for each secret, no two of one name, and a passed one where there is none."""
-    suite, seen = Element("testsuite", {"name": _clean(title)}), Counter[str]()
-    findings = list(_findings(report))
-    skipped = sum(each.suppressed is not None for each in findings)
-    counts = (len(findings) or 1, len(findings) - skipped, 0, skipped)
-    suite.attrib |= {**dict(zip(COUNTS, map(str, counts), strict=True)), "time": "0.000"}
-
-    def case(name: str) -> Element:
-        return SubElement(suite, "testcase", {"name": _clean(name), "classname": _clean(title), "time": "0.000"})
-
-    for each in findings:
-        name = f"{each.rule} {each.path} ({each.place})"
+    findings, seen = list(_findings(report)), Counter[str]()
+    skipped = sum(finding.suppressed is not None for finding in findings)
+    counts = {"tests": len(findings) or 1, "failures": len(findings) - skipped, "errors": 0, "skipped": skipped}
+    suite = Element(
+        "testsuite", {"name": _clean(title), **{name: str(n) for name, n in counts.items()}, "time": "0.000"}
+    )
+    common = {"classname": _clean(title), "time": "0.000"}
+    for finding in findings:
+        name = f"{finding.rule} {finding.path} ({finding.place})"
         seen[name] += 1
-        outcome = "failure" if each.suppressed is None else "skipped"
-        named = case(name if seen[name] == 1 else f"{name} {seen[name]}")
-        SubElement(named, outcome, {"message": _clean(each.message if each.suppressed is None else each.suppressed)})
+        numbered = name if seen[name] == 1 else f"{name} {seen[name]}"
+        case = SubElement(suite, "testcase", {"name": _clean(numbered), **common})
+        outcome = "failure" if finding.suppressed is None else "skipped"
+        SubElement(case, outcome, {"message": _clean(finding.suppressed or finding.message)})
     if not findings:
-        case("no secrets")
+        SubElement(suite, "testcase", {"name": "no secrets", **common})
     return _junit([suite])
 
 
@@ -234,28 +228,22 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
 def _secret(
     mark: images.SecretMark | images.SecretFinding, where: str, path: str, place: str, key: tuple[str, str]
 ) -> SarifFinding:
+    # The same secret in two files is two findings. Numbers of layers and history lines are no part of the fingerprint: an
+    # instruction more would make all findings behind it new ones.
+    identity = "\0".join((mark.fingerprint, *key, mark.inner)).encode("utf-8", "backslashreplace")
+    unsure = "low confidence: may be an example" if mark.confidence == "low" else None
     description = mark.description or mark.rule
     return SarifFinding(
         rule=mark.rule,
         message=f"{description} ({mark.redacted}){where}; fingerprint {mark.fingerprint}",
         path=path,
-        fingerprint=_id(mark.fingerprint, *key, mark.inner),
+        fingerprint=hashlib.sha256(identity).hexdigest()[:32],
         line=None if mark.inner else mark.line,
         place=images.placed(place, mark.inner),
-        suppressed=mark.allowed or _unsure(mark.confidence),
+        suppressed=mark.allowed or unsure,
         properties={"description": description, "fingerprint": mark.fingerprint},
         description=description,
     )
-
-
-def _unsure(confidence: str) -> str | None:
-    return "low confidence: may be an example" if confidence == "low" else None
-
-
-def _id(secret: str, *place: str) -> str:
-    """A finding's own id: the same secret in two files is two findings. Numbers of layers and history lines are no part of it:
-    an instruction more would make all findings behind it new ones."""
-    return hashlib.sha256("\0".join((secret, *place)).encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 # JUnit and SARIF files of several machines as one file each.
@@ -272,14 +260,13 @@ def _joined_suites(file: Path) -> list[Element]:
         raise ConfigError(wording("report.junit_doctype"), file=file)
     try:
         root = ElementTree.fromstring(content)  # noqa: S314 - without entities it cannot grow
-        found = [root] if root.tag == "testsuite" else list(root.iter("testsuite"))
-        for each in found:
-            [int(each.get(name) or 0) for name in COUNTS]
+        suites = list(root.iter("testsuite")) if root.tag != "testsuite" else [root]
+        _junit(suites)  # their counts are numbers
     except (ElementTree.ParseError, ValueError) as error:
         raise ConfigError(wording("report.junit_damaged", problem=error), file=file) from error
     if root.tag not in ("testsuite", "testsuites"):
         raise ConfigError(wording("report.not_junit", root=root.tag), file=file)
-    return found
+    return suites
 
 
 def joined_sarif(files: Sequence[Path]) -> str:

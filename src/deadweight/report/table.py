@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from deadweight.records.reference import short
 from deadweight.report import figures
-from deadweight.report.attacks import Shared, shared, split
-from deadweight.report.model import (
-    BuildRecord,
-    CheckRecord,
-    Report,
-    RuntimeRecord,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
+from deadweight.report.attacks import by_ladder
+from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
 
 NOT_MEASURED_WORDS = ("stale", "not run", figures.NOT_MEASURED)
 _NONE = "none"
@@ -39,20 +31,12 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Of:
-    """The ladder that a figure is compared in: its largest image, and the attacks that all of its variants share."""
-
-    largest: int | None = None
-    attacks: Shared | None = None
-
-
-@dataclass(frozen=True)
 class Column:
-    """``reference`` marks somebody else's figures."""
+    """``make`` gets a variant and the size of its ladder's largest image. ``reference`` marks somebody else's figures."""
 
     key: str
     title: str
-    make: Callable[[str, VariantRecord, Of], Cell]
+    make: Callable[[str, VariantRecord, int | None], Cell]
     numeric: bool = False
     reference: bool = False
 
@@ -78,19 +62,23 @@ class Ladder:
 
 def ladders(report: Report) -> tuple[Ladder, ...]:
     """The variants by ladder, each in the suite's order."""
-    names = dict.fromkeys(record.ladder for record in report.variants.values())
-    return tuple(_ladder(name, [pair for pair in report.variants.items() if pair[1].ladder == name]) for name in names)
+    return tuple(_ladder(name, members) for name, members in by_ladder(report.variants).items())
 
 
-def _ladder(name: str, members: Sequence[tuple[str, VariantRecord]]) -> Ladder:
-    sizes = [size for _, record in members if (size := size_of(record))]
+def _ladder(name: str, members: Mapping[str, VariantRecord]) -> Ladder:
+    sizes = [size for record in members.values() if (size := size_of(record))]
     largest = max(sizes, default=None)
-    of = Of(largest, shared(record for _, record in members))
-    made = [(column, [column.make(*member, of) for member in members]) for column in COLUMNS]
-    told = [(column, cells) for column, cells in made if any(cell.text not in _ABSENT for cell in cells)]
-    rows = tuple(Row(*member, tuple(cells[index] for _, cells in told)) for index, member in enumerate(members))
-    columns = tuple(column for column, _ in told)
-    return Ladder(name, title_of(name), columns, rows, largest, min(sizes, default=None))
+    made = [(column, [column.make(*member, largest) for member in members.items()]) for column in COLUMNS]
+    shown = [(column, cells) for column, cells in made if any(cell.text not in _ABSENT for cell in cells)]
+    rows = zip(members.items(), zip(*(cells for _, cells in shown), strict=True), strict=True)
+    return Ladder(
+        name,
+        title_of(name),
+        tuple(column for column, _ in shown),
+        tuple(Row(*member, cells) for member, cells in rows),
+        largest,
+        min(sizes, default=None),
+    )
 
 
 def title_of(ladder: str) -> str:
@@ -115,35 +103,23 @@ def layer_count(record: VariantRecord) -> int | None:
     return len(record.image.layers) or None
 
 
-def reference_sources(report: Report) -> tuple[str, ...]:
-    """Where the reference figures come from, each once."""
-    return tuple(dict.fromkeys(r.reference.source for r in report.variants.values() if r.reference))
-
-
 def _unmeasured(text: str = figures.NOT_MEASURED) -> Cell:
     return Cell(text, None, "muted")
 
 
-def _number(value: float | None, text: str) -> Cell:
-    return _unmeasured() if value is None else Cell(text, value)
+def _figure(
+    read: Callable[[VariantRecord], int | None], shown: Callable[[int | None], str], absent: str = figures.NOT_MEASURED
+) -> Callable[..., Cell]:
+    """Makes a column of a figure that there may not be."""
 
-
-def _figure(read: Callable[[VariantRecord], int | None], shown: Callable[[int | None], str]) -> Callable[..., Cell]:
-    """Makes a column of a figure that may not be measured."""
-    return lambda _name, record, _of: _number(read(record), shown(read(record)))
-
-
-def _theirs(key: Literal["size_bytes", "vulnerabilities"], shown: Callable[[int | None], str]) -> Callable[..., Cell]:
-    """Makes a column of a figure that somebody else gives."""
-
-    def make(_name: str, record: VariantRecord, _of: Of) -> Cell:
-        value = getattr(record.reference, key, None)
-        return Cell(figures.NOTHING, None, "muted") if value is None else Cell(shown(value), value)
+    def make(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+        value = read(record)
+        return _unmeasured(absent) if value is None else Cell(shown(value), value)
 
     return make
 
 
-def _base(_name: str, record: VariantRecord, _of: Of) -> Cell:
+def _base(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.build is None:
         return _unmeasured()
     if record.base is None:
@@ -153,12 +129,12 @@ def _base(_name: str, record: VariantRecord, _of: Of) -> Cell:
     return Cell(short(record.base.reference), record.base.reference, badge=badge)
 
 
-def _ratio(_name: str, record: VariantRecord, of: Of) -> Cell:
+def _ratio(_name: str, record: VariantRecord, largest: int | None) -> Cell:
     value = size_of(record)
-    return _unmeasured() if not value or not of.largest else Cell(figures.ratio(of.largest, value), of.largest / value)
+    return _unmeasured() if not value or not largest else Cell(figures.ratio(largest, value), largest / value)
 
 
-def _runtime(_name: str, record: VariantRecord, _of: Of) -> Cell:
+def _runtime(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     """Reports of earlier versions know a Go version alone."""
     found = record.runtime or (record.go_version and RuntimeRecord("Go", record.go_version.removeprefix("go")))
     if not found:
@@ -168,42 +144,36 @@ def _runtime(_name: str, record: VariantRecord, _of: Of) -> Cell:
     return Cell(figures.runtime(found.name, found.version), f"{found.name} {found.version or ''}")
 
 
-def _user(_name: str, record: VariantRecord, _of: Of) -> Cell:
+def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.image is None or record.image.user is None:
         return _unmeasured()
     user = record.image.user
-    is_root = user.partition(":")[0] in {"", "0", "root"}
-    return Cell("root" if is_root else user, user or "0", "warn" if is_root else "")
+    return Cell("root", user or "0", "warn") if is_root(user) else Cell(user, user)
 
 
-def _build(_name: str, record: VariantRecord, _of: Of) -> Cell:
+def is_root(user: str) -> bool:
+    """Of a user as an image names it: ``0:0``, ``root``, or nothing."""
+    return user.partition(":")[0] in {"", "0", "root"}
+
+
+def _build(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.build is None:
         return _unmeasured("not built")
-    badge = "last build failed" if record.build.failed_at else build_mark(record.build)
-    sort = record.build.seconds if record.build.comparable else None  # only like compares with like
-    return Cell(figures.seconds(record.build.seconds), sort, badge=badge)
+    seconds, beside = record.build.seconds, ", beside others" if record.build.alone is False else ""
+    badge = "last build failed" if record.build.failed_at else (record.build.cache or "cache unknown") + beside
+    return Cell(figures.seconds(seconds), seconds if record.build.comparable else None, badge=badge)
 
 
-def build_mark(build: BuildRecord) -> str:
-    """What a build's time is of: ``cold``, ``cold, beside others``, ``warm``, ``cached``, ``cache unknown``."""
-    return (build.cache or "cache unknown") + ("" if build.alone is not False else ", beside others")
-
-
-def _startup(_name: str, record: VariantRecord, _of: Of) -> Cell:
-    if record.startup_seconds is None and record.checks and "runs" not in record.checks:
-        return Cell(figures.NOTHING, None, "muted")  # nobody asks whether it runs: it is no service
-    if record.startup_seconds is None and (runs := record.checks.get("runs")) and runs.why_not:
-        return _unmeasured(not_measured_word(runs))
+def _startup(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    """The badge tells what the median is of, ``0.28 to 0.35`` or ``one start``, and if it is not compared with others'."""
+    runs, samples = record.checks.get("runs"), record.startup_samples
     if record.startup_seconds is None:
-        return _unmeasured()
-    return Cell(figures.seconds(record.startup_seconds), record.startup_seconds, badge=_starts(record))
-
-
-def _starts(record: VariantRecord) -> str:
-    """What the median is of: ``0.28 to 0.35``, or ``one start``; and whether it is compared with others'."""
-    samples = record.startup_samples
+        if record.checks and not runs:
+            return _unmeasured(figures.NOTHING)  # nobody asks whether it runs: it is no service
+        return _unmeasured(not_measured_word(runs)) if runs and runs.why_not else _unmeasured()
     apart = "; not compared" if record.startup_alone else ""
-    return f"{min(samples):.2f} to {max(samples):.2f}{apart}" if len(samples) > 1 else "one start"
+    badge = f"{min(samples):.2f} to {max(samples):.2f}{apart}" if len(samples) > 1 else "one start"
+    return Cell(figures.seconds(record.startup_seconds), record.startup_seconds, badge=badge)
 
 
 def startup_differs(one: VariantRecord, other: VariantRecord) -> bool | None:
@@ -215,36 +185,38 @@ def startup_differs(one: VariantRecord, other: VariantRecord) -> bool | None:
     return max(left) < min(right) or max(right) < min(left)
 
 
-def _checks(_name: str, record: VariantRecord, _of: Of) -> Cell:
-    found = checks_cell(record.checks)
+def _checks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    cell = checks_cell(record.checks)
     if record.failed is None and (record.build is None or record.build.failed_at is None):
-        return found
-    return Cell(
-        f"FAILED: build; before it {found.text}", found.sort, "bad"
-    )  # whatever was checked is of the image before
+        return cell
+    return Cell(f"FAILED: build; before it {cell.text}", cell.sort, "bad")  # the checks are of the image before
 
 
 def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
     """All checks in a few words: by name those that failed or could not be measured, and how many came out as expected."""
     if all(check.why_not == "not_run" for check in checks.values()):
         return _unmeasured()
-    wrong = [name for name, check in checks.items() if not check.expected]
-    absent = {name: not_measured_word(check) for name, check in checks.items() if check.status == "not_measured"}
-    meant = [name for name, check in checks.items() if check.status == "fail" and check.expected]
-    warned = [name for name, check in checks.items() if check.status == "warn"]
-    free = [name for name, check in checks.items() if check.only_measured]
-    judged = len(checks) - len(free)
-    fine = judged - len(set(wrong) | set(absent))
-    parts = [f"FAILED: {', '.join(wrong)}"] if wrong else []
-    parts += [f"{fine}/{judged} ok"] if judged else []
-    parts += [f"measured: {', '.join(free)}"] if free else []
-    parts += [f"fails as expected: {', '.join(meant)}"] if meant else []
-    parts += [f"warned: {', '.join(warned)}"] if warned else []
-    for word in NOT_MEASURED_WORDS:
-        named = [name for name, why in absent.items() if why == word]
-        parts += [f"{word}: {', '.join(named)}"] if named else []
-    tone = "bad" if wrong else "warn" if warned or absent else "good"
-    return Cell("; ".join(parts), fine / judged if judged else 1.0, tone)
+    labels = ("FAILED", "measured", "fails as expected", "warned", *NOT_MEASURED_WORDS)
+    named = {label: [name for name, check in checks.items() if _labels(check).get(label)] for label in labels}
+    judged = [check for check in checks.values() if not check.only_measured]
+    fine = sum(check.expected and check.status != "not_measured" for check in judged)
+    parts = [f"{label}: {', '.join(names)}" for label, names in named.items() if names]
+    if judged:
+        parts.insert(bool(named["FAILED"]), f"{fine}/{len(judged)} ok")
+    unsure = any(named[label] for label in ("warned", *NOT_MEASURED_WORDS))
+    tone = "bad" if named["FAILED"] else "warn" if unsure else "good"
+    return Cell("; ".join(parts), fine / len(judged) if judged else 1.0, tone)
+
+
+def _labels(check: CheckRecord) -> dict[str, bool]:
+    """Under which words the check's cell names it: one may have failed and be stale."""
+    return {
+        "FAILED": not check.expected,
+        "measured": check.only_measured,
+        "fails as expected": check.status == "fail" and check.expected,
+        "warned": check.status == "warn",
+        not_measured_word(check): check.status == "not_measured",
+    }
 
 
 def not_measured_word(check: CheckRecord) -> str:
@@ -252,9 +224,9 @@ def not_measured_word(check: CheckRecord) -> str:
     return check.why_not.replace("_", " ") if check.why_not else figures.NOT_MEASURED
 
 
-def _vulnerabilities(_name: str, record: VariantRecord, _of: Of) -> Cell:
+def _vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.vulnerabilities.status == "not_scanned" and record.checks and "vulnerabilities" not in record.checks:
-        return Cell(figures.NOTHING, None, "muted")  # nobody asks for them
+        return _unmeasured(figures.NOTHING)  # nobody asks for them
     return vulnerabilities_cell(record.vulnerabilities)
 
 
@@ -271,12 +243,12 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
     return Cell(f"{scan.total:,}", whole, badge=scan.coverage.lacks())
 
 
-def _reach(_name: str, record: VariantRecord, _of: Of) -> Cell:
+def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     """Findings in packages that the running service was seen to touch, and in those that no request made it touch; nothing where
     the database does not know the language of the service."""
     scan = record.vulnerabilities
     if scan.status != "scanned" or scan.total is None:
-        return Cell(figures.NOTHING, None, "muted")
+        return _unmeasured(figures.NOTHING)
     found = scan.reachability
     if found.status != "measured" or found.dead_weight is None:
         return _unmeasured()
@@ -284,35 +256,35 @@ def _reach(_name: str, record: VariantRecord, _of: Of) -> Cell:
     return Cell(f"{figures.count(found.reachable)} / {found.dead_weight:,}", found.dead_weight, badge=sent)
 
 
-def _attacks(_name: str, record: VariantRecord, of: Of) -> Cell:
+def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     """Stopped of those that the ladder's variants share, in the posture of a plain ``docker run`` unless the badge says another.
 
     The badge also says what stops them: the image, the engine, and what hardening would stop besides.
     """
-    found = split(record, of.attacks)
-    if found is None:
-        return _unmeasured() if record.attacks else Cell(NOT_ATTACKED, None, "muted")
-    posture = "" if found.posture == "default" else f"{found.posture}; "
-    by = f"{posture}{found.by_image} + {found.by_engine} (+ {found.by_hardening})"
-    return Cell(str(found), found.stopped / found.of, badge=by)
+    split = record.attack_split
+    if split is None:
+        return _unmeasured() if record.attacks else _unmeasured(NOT_ATTACKED)
+    posture = "" if split.posture == "default" else f"{split.posture}; "
+    by = f"{posture}{split.by_image} + {split.by_engine} (+ {split.by_hardening})"
+    return Cell(str(split), split.stopped / split.of, badge=by)
 
 
+_REFERENCE_SIZE = _figure(
+    lambda record: record.reference.size_bytes if record.reference else None, figures.size, figures.NOTHING
+)
+_REFERENCE_FINDINGS = _figure(
+    lambda record: record.reference.vulnerabilities if record.reference else None, figures.count, figures.NOTHING
+)
 COLUMNS: tuple[Column, ...] = (
-    Column("variant", "Variant", lambda name, _record, _of: Cell(name, name)),
+    Column("variant", "Variant", lambda name, _record, _largest: Cell(name, name)),
     Column("checks", "Checks", _checks),
     Column("size", "Size", _figure(size_of, figures.size), numeric=True),
-    Column("reference_size", "Reference size", _theirs("size_bytes", figures.size), numeric=True, reference=True),
+    Column("reference_size", "Reference size", _REFERENCE_SIZE, numeric=True, reference=True),
     Column("ratio", "Largest : this", _ratio, numeric=True),
     Column("compressed", "Compressed", _figure(compressed_of, figures.size), numeric=True),
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
     Column("reach", "Touched / not touched by the requests sent", _reach, numeric=True),
-    Column(
-        "reference_vulnerabilities",
-        "Reference vuln.",
-        _theirs("vulnerabilities", figures.count),
-        numeric=True,
-        reference=True,
-    ),
+    Column("reference_vulnerabilities", "Reference vuln.", _REFERENCE_FINDINGS, numeric=True, reference=True),
     Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, numeric=True),
     Column("startup", "Start-up", _startup, numeric=True),
     Column("build", "Build", _build, numeric=True),
@@ -320,5 +292,5 @@ COLUMNS: tuple[Column, ...] = (
     Column("base", "Base", _base),
     Column("runtime", "Runtime", _runtime),
     Column("layers", "Layers", _figure(layer_count, figures.count), numeric=True),
-    Column("builder", "Builder", lambda _name, record, _of: Cell(record.builder, record.builder)),
+    Column("builder", "Builder", lambda _name, record, _largest: Cell(record.builder, record.builder)),
 )

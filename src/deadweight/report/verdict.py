@@ -1,16 +1,24 @@
-"""Judge a report: what failed, what is unknown, which variant to ship. Used by page, terminal and Markdown."""
+"""Judge a report: what failed, what is unknown, which variant to ship. Prepares the words for page, terminal and Markdown."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from deadweight.report import figures
-from deadweight.report.attacks import Shared, shared, split
+from deadweight._packages import images
+from deadweight.report import attacks, figures
 from deadweight.report.model import CheckRecord, Report, VariantRecord
-from deadweight.report.table import NOT_MEASURED_WORDS, Ladder, ladders, not_measured_word, size_of
+from deadweight.report.table import (
+    NOT_MEASURED_WORDS,
+    Ladder,
+    is_root,
+    ladders,
+    not_measured_word,
+    size_of,
+    startup_differs,
+)
 
 # Which variant of a ladder to ship, and what it costs: one sentence, from measured figures alone.
 
@@ -39,64 +47,45 @@ class _Figure:
 
 def findings(report: Report) -> tuple[Finding, ...]:
     """One for each ladder in which variants can be compared: ladders of samples that are meant to fail are a story of their own."""
-    titles = {ladder.name: ladder.title for ladder in ladders(report)}
-    found = [
-        finding
+    judged = [
+        (ladder, finding)
         for ladder in ladders(report)
-        if not any(expected_failure(row.record) for row in ladder.rows)
+        if not any(_fails_as_meant(check) for row in ladder.rows for check in row.record.checks.values())
         if (finding := _finding(ladder)) is not None
     ]
-    return tuple(replace(each, head=_head(each, titles[each.ladder] if len(found) > 1 else "")) for each in found)
+    if len(judged) == 1:
+        return (judged[0][1],)
+    return tuple(replace(finding, head=f"{finding.head} ({ladder.title})") for ladder, finding in judged)
 
 
-def _head(finding: Finding, ladder: str) -> str:
-    return ("Ship" if finding.winner else "Nothing to ship") + (f" ({ladder})" if ladder else "")
+def _fails_as_meant(check: CheckRecord) -> bool:
+    return check.status == "fail" and check.expected
 
 
-def expected_failure(record: VariantRecord) -> bool:
-    """Whether a check failed as the suite says that it does."""
-    return any(check.status == "fail" and check.expected for check in record.checks.values())
-
-
-def fit(record: VariantRecord) -> bool:
-    """Whether it may be recommended at all: built, and nothing that was checked came out wrong."""
-    built = record.build is not None and record.build.failed_at is None
-    return built and record.failed is None and all(check.expected for check in record.checks.values())
+def _fit(record: VariantRecord) -> bool:
+    """Whether it may be recommended at all: built, measured, and nothing that was checked came out wrong."""
+    built = record.build is not None and record.build.failed_at is None and record.failed is None
+    return built and all(check.expected for check in record.checks.values()) and bool(size_of(record))
 
 
 def _finding(ladder: Ladder) -> Finding | None:
     records = {row.variant: row.record for row in ladder.rows}
-    able = {name: record for name, record in records.items() if fit(record) and size_of(record)}
+    able = {name: record for name, record in records.items() if _fit(record)}
     if not able:
-        none = "no variant is built, measured and free of failures."
-        return Finding(ladder.name, None, none) if any(record.build for record in records.values()) else None
-    sizes = {figures.size(size) for record in records.values() if (size := size_of(record))}
-    if len(sizes) < 2:
+        none = Finding(ladder.name, None, "no variant is built, measured and free of failures.", "Nothing to ship")
+        return none if any(record.build for record in records.values()) else None
+    if len({figures.size(size) for record in records.values() if (size := size_of(record))}) < 2:
         return None
-    among = shared(records.values())
-    measures = [each for each in _measures(among) if any(each.of(record) is not None for record in able.values())]
-    winner = min(able, key=lambda name: (sum(_rank(able, name, each) for each in measures), size_of(able[name]) or 0))
-    text = _against(winner, records, among) + _rivals(winner, able, measures) + _fewer(winner, able)
-    text = f"{winner} {text}{_unknown(able[winner])}{_stand_ins(records)}."
-    return Finding(ladder.name, winner, text)
-
-
-def _run(posture: str) -> str:
-    """In which posture, in words for who knows none of them."""
-    return "in a plain container" if posture == "default" else f"in posture {posture}"
-
-
-def _unknown(record: VariantRecord) -> str:
-    """Which of the winner's own checks have no result: then it is recommended with that said."""
-    names = [name for name, check in record.checks.items() if check.status == "not_measured"]
-    return f"; its {', '.join(names)} {'is' if len(names) == 1 else 'are'} not known" if names else ""
-
-
-def _stand_ins(records: dict[str, VariantRecord]) -> str:
-    """That a sentence compares stand-ins, and not the public images whose names it bears."""
-    resting = sum(record.stand_in for record in records.values())
-    whose = "all" if resting == len(records) else f"{resting} of {len(records)}"
-    return f"; {whose} are stand-ins" if resting else ""
+    measures = [figure for figure in FIGURES if any(figure.of(record) is not None for record in able.values())]
+    ranks = {name: sum(_rank(able, name, figure) for figure in measures) for name in able}
+    winner = min(able, key=lambda name: (ranks[name], size_of(able[name]) or 0))
+    unknown = [name for name, check in able[winner].checks.items() if check.status == "not_measured"]
+    text = f"{winner} {_against(winner, records)}{_rivals(winner, able, measures)}{_fewer(winner, able)}"
+    if unknown:  # then it is recommended with that said
+        text += f"; its {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known"
+    if resting := sum(record.stand_in for record in records.values()):
+        text += f"; {'all' if resting == len(records) else f'{resting} of {len(records)}'} are stand-ins"
+    return Finding(ladder.name, winner, f"{text}.")
 
 
 def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure) -> int:
@@ -106,97 +95,73 @@ def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure) -> int:
     return sum(value is not None and (own is None or value < own) for value in values)
 
 
-def _against(winner: str, records: dict[str, VariantRecord], among: Shared | None) -> str:
+def _against(winner: str, records: dict[str, VariantRecord]) -> str:
     """What the winner has over the largest of its ladder."""
     own = records[winner]
     largest = max(records, key=lambda name: size_of(records[name]) or 0)
-    other = records[largest]
-    size, ratio = figures.size(size_of(own)), smaller(size_of(other) or 0, size_of(own) or 1)
+    size, ratio = figures.size(size_of(own)), _smaller(size_of(records[largest]) or 0, size_of(own) or 1)
     parts = [f"({size}) is {ratio} than {largest}"]
     if largest == winner:
         parts = [f"has the best figures at {size}, though it is the largest"]
-    few, many = own.vulnerabilities, other.vulnerabilities
+    few, many = own.vulnerabilities, records[largest].vulnerabilities
     if few.status == "scanned" and few.total is None:
         parts.append(f"carries {figures.NOTHING} findings ({few.coverage.lacks()})")
     elif few.status == "scanned" and few.total is not None:
         compared = largest != winner and many.status == "scanned" and many.total not in (None, few.total)
-        apart = f" instead of {many.total:,}" if compared else ""
         lacks = few.coverage.lacks(partly=False)
         partly = f" ({lacks})" if lacks else ""
-        parts.append(f"carries {figures.plural(few.total, 'finding')}{partly}{apart}")
-    if (sum_of := split(own, among)) is not None:
-        parts.append(f"stops {sum_of.stopped} of {figures.plural(sum_of.of, 'attack')} {_run(sum_of.posture)}")
+        parts.append(_carries(own) + partly + (f" instead of {many.total:,}" if compared else ""))
+    if split := own.attack_split:
+        where = "a plain container" if split.posture == "default" else f"posture {split.posture}"
+        parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} in {where}")
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+
+
+def _smaller(large: int, small: int) -> str:
+    """``48 times smaller``, below ten ``2.5 times smaller``, below twice ``15 % smaller``."""
+    times = large / small
+    if times < 2:
+        return f"{100 - 100 * small / large:.0f} % smaller"
+    return f"{f'{times:.0f}' if times >= 9.95 else f'{times:.1f}'.removesuffix('.0')} times smaller"
 
 
 def _rivals(winner: str, able: dict[str, VariantRecord], measures: list[_Figure]) -> str:
     """What the winner costs: who is better at something, and where that one falls behind."""
-    told: dict[str, str] = {}
+    clauses: dict[str, str] = {}
     own = able[winner]
     for measure in measures:
-        rivals = {
-            name: value
-            for name, record in able.items()
-            if name != winner and (value := measure.of(record)) is not None and _less(value, measure.of(own))
-        }
-        if not rivals:
-            continue
-        best = min(rivals, key=lambda name: rivals[name])
-        worse = next((each for each in measures if _less(each.of(own), each.of(able[best]))), None)
-        if best not in told:
+        rivals = [name for name, record in able.items() if _less(measure.of(record), measure.of(own))]
+        best = min(rivals, key=lambda name: measure.of(able[name]) or 0.0, default="")
+        if best and best not in clauses:
+            worse = next((other for other in measures if _less(other.of(own), other.of(able[best]))), None)
             but = f", but {worse.but(able[best])}" if worse else ""
-            told[best] = f"{best} {measure.better(able[best])}{but}"
-    if not told and len(able) > 1:
+            clauses[best] = f"{best} {measure.better(able[best])}{but}"
+    if not clauses and len(able) > 1:
         return "; no other variant is better in any of this"
-    return "".join(f"; {clause}" for clause in list(told.values())[:RIVALS_TOLD])
+    return "".join(f"; {clause}" for clause in list(clauses.values())[:RIVALS_TOLD])
 
 
 def _fewer(winner: str, able: dict[str, VariantRecord]) -> str:
     """Who seems to carry fewer findings, but was looked at for less: a reader sees the smaller number and wonders."""
-    own = able[winner].vulnerabilities
-    if counted(able[winner]) is None or not own.total:
+    own = counted(able[winner])
+    if not own:
         return ""
     seeming = {
         name: lacks
         for name, record in able.items()
         if counted(record) is None
         and (scan := record.vulnerabilities).total is not None
-        and scan.total < own.total
+        and scan.total < own
         and (lacks := scan.coverage.lacks(partly=False))
     }
     if not seeming:
         return ""
-    why = ", ".join(dict.fromkeys(seeming.values()))
     names, show = figures.listed(list(seeming)), "show" if len(seeming) > 1 else "shows"
-    return f"; {names} {show} fewer findings, but not comparable ones ({why})"
+    return f"; {names} {show} fewer findings, but not comparable ones ({', '.join(dict.fromkeys(seeming.values()))})"
 
 
 def _less(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and one < other
-
-
-def _measures(among: Shared | None) -> list[_Figure]:
-    def through(record: VariantRecord) -> float | None:
-        found = split(record, among)
-        return None if found is None else found.of - found.stopped
-
-    def holds(record: VariantRecord) -> str:
-        found = split(record, among)
-        return f"stops {found.stopped} of {found.of} attacks" if found else "stops more attacks"
-
-    def found(record: VariantRecord) -> str:
-        return f"carries {figures.plural(counted(record) or 0, 'finding')}"
-
-    def size(record: VariantRecord) -> str:
-        return figures.size(size_of(record))
-
-    return [
-        _Figure(size_of, lambda r: f"is smaller ({size(r)})", lambda r: f"weighs {size(r)}"),
-        _Figure(tools, lambda _: "leaves fewer tools for an intruder", lambda r: f"keeps {tools_said(r)}"),
-        _Figure(through, holds, lambda r: holds(r).replace("stops", "stops only", 1)),
-        _Figure(counted, found, found),
-        _Figure(_root, lambda _: "does not run as root", lambda _: "runs as root"),
-    ]
 
 
 def counted(record: VariantRecord) -> int | None:
@@ -206,43 +171,51 @@ def counted(record: VariantRecord) -> int | None:
     return scan.total if scan.status == "scanned" and not scan.coverage.lacks(partly=False) else None
 
 
+def _carries(record: VariantRecord) -> str:
+    return f"carries {figures.plural(record.vulnerabilities.total or 0, 'finding')}"
+
+
 def _tools(record: VariantRecord) -> list[str] | None:
     """The kinds of tools that an intruder would find; None where nobody looked."""
-    found = record.layers
-    if found is None:
+    layers = record.layers
+    if layers is None:
         return None
-    kinds = {"a shell": found.shells, "a package manager": found.package_managers, "set-user-id programs": found.setuid}
-    return [word for word, items in kinds.items() if items]
-
-
-def tools(record: VariantRecord) -> int | None:
-    """How many kinds of tools an intruder would find: a shell, a package manager, set-user-id programs."""
-    kinds = _tools(record)
-    return None if kinds is None else len(kinds)
-
-
-def tools_said(record: VariantRecord) -> str:
-    kinds = _tools(record)
-    return figures.NOT_MEASURED if kinds is None else " and ".join(kinds) or "none"
-
-
-def _root(record: VariantRecord) -> int | None:
-    if record.image is None or record.image.user is None:
-        return None
-    return int(record.image.user.partition(":")[0] in {"", "0", "root"})
-
-
-def smaller(large: int, small: int) -> str:
-    """``48 times smaller``; below twice ``15 % smaller``."""
-    return (
-        f"{times(large, small)} times smaller" if large >= 2 * small else f"{100 - 100 * small / large:.0f} % smaller"
+    tools = (
+        (layers.shells, "a shell"),
+        (layers.package_managers, "a package manager"),
+        (layers.setuid, "set-user-id programs"),
     )
+    return [word for items, word in tools if items]
 
 
-def times(large: int, small: int) -> str:
-    """How many times smaller: ``48``, below ten ``2.5``."""
-    value = large / small
-    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}".removesuffix(".0")
+def _stops(record: VariantRecord, only: str = "") -> str:
+    split = record.attack_split
+    return f"stops{only} {split.stopped} of {split.of} attacks" if split else ""
+
+
+FIGURES = (
+    _Figure(
+        size_of,
+        lambda record: f"is smaller ({figures.size(size_of(record))})",
+        lambda record: f"weighs {figures.size(size_of(record))}",
+    ),
+    _Figure(
+        lambda record: None if (tools := _tools(record)) is None else len(tools),
+        lambda _: "leaves fewer tools for an intruder",
+        lambda record: f"keeps {' and '.join(_tools(record) or ())}",
+    ),
+    _Figure(
+        lambda record: split.of - split.stopped if (split := record.attack_split) else None,
+        _stops,
+        lambda record: _stops(record, " only"),
+    ),
+    _Figure(counted, _carries, _carries),
+    _Figure(
+        lambda record: None if record.image is None or record.image.user is None else int(is_root(record.image.user)),
+        lambda _: "does not run as root",
+        lambda _: "runs as root",
+    ),
+)
 
 
 STALE = "stale"
@@ -291,7 +264,7 @@ def verdict(report: Report) -> Verdict:
     failures, gaps = tuple(_failures(report)), tuple(_gaps(report))
     title, stories = _title(report, failures, gaps), tuple(_stories(report))
     status: Literal["pass", "gaps", "fail"] = "fail" if failures else "gaps" if gaps else "pass"
-    return Verdict(status, title, counts(report), failures, gaps, findings(report), stories, stand_ins(report))
+    return Verdict(status, title, _counts(report), failures, gaps, findings(report), stories, stand_ins(report))
 
 
 def _failures(report: Report) -> Iterator[Point]:
@@ -299,52 +272,43 @@ def _failures(report: Report) -> Iterator[Point]:
         if record.failed is not None or (record.build is not None and record.build.failed_at is not None):
             older = "; its figures are from the previous image" if record.build is not None else ""
             yield Point(name, "build", f"{record.failed or 'its last build failed'}{older}")
-        for check, found in record.checks.items():
-            if not found.expected and found.status != "not_measured":
-                unforeseen = "" if found.status == "fail" else "expected to fail, and did not: "
-                yield Point(name, check, unforeseen + found.reason)
+        for check, result in record.checks.items():
+            if not result.expected and result.status != "not_measured":
+                unforeseen = "" if result.status == "fail" else "expected to fail, and did not: "
+                yield Point(name, check, unforeseen + result.reason)
 
 
 def _gaps(report: Report) -> Iterator[Gap]:
     unbuilt = [name for name, record in report.variants.items() if record.build is None and record.failed is None]
     if unbuilt:
         yield Gap("not built", len(unbuilt), f"{figures.listed(unbuilt)}; next: invoke build")
-    found: dict[str, dict[str, list[tuple[str, str]]]] = {}
+    reasons: dict[str, dict[str, dict[str, str]]] = {}  # by word, check and variant
     for name, record in report.variants.items():
         for check, result in record.checks.items():
             if result.status == "not_measured":
-                found.setdefault(not_measured_word(result), {}).setdefault(check, []).append((name, result.reason))
-    for word in NOT_MEASURED_WORDS:
-        if word in found:
-            tried = word == figures.NOT_MEASURED  # then to run it again helps only when its cause is gone
-            alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
-            for check, who in found[word].items():
-                alike.setdefault((tuple(name for name, _ in who), _most_said(who) if tried else ""), []).append(check)
-            about = "; ".join(_gap(checks, names, why) for (names, why), checks in alike.items())
-            yield Gap(
-                word,
-                sum(map(len, found[word].values())),
-                about + ("" if tried else f"{OLD if word == STALE else ''}; next: invoke verify"),
-            )
-
-
-def _most_said(who: Sequence[tuple[str, str]]) -> str:
-    reason = Counter(reason for _, reason in who).most_common(1)[0][0]
-    return reason if len(reason) <= REASON_LETTERS else reason[: REASON_LETTERS - 1].rstrip() + "\u2026"
+                reasons.setdefault(not_measured_word(result), {}).setdefault(check, {})[name] = result.reason
+    for word in filter(reasons.__contains__, NOT_MEASURED_WORDS):
+        tried = word == figures.NOT_MEASURED  # then to run it again helps only when its cause is gone
+        alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        for check, of in reasons[word].items():
+            most = Counter(of.values()).most_common(1)[0][0] if tried else ""
+            alike.setdefault((tuple(of), figures.cut(most, REASON_LETTERS)), []).append(check)
+        about = "; ".join(_gap(checks, names, why) for (names, why), checks in alike.items())
+        then = "" if tried else f"{OLD if word == STALE else ''}; next: invoke verify"
+        yield Gap(word, sum(map(len, reasons[word].values())), about + then)
 
 
 def _gap(checks: Sequence[str], names: Sequence[str], why: str) -> str:
     """``api and runs of each of ko and jib``, with the reason where there is one."""
-    each = "each of " if len(checks) > 1 and len(names) > 1 else ""
-    return f"{figures.listed(checks)} of {each}{figures.listed(names)}" + (f" ({why})" if why else "")
+    of = "of each of" if len(checks) > 1 and len(names) > 1 else "of"
+    return f"{figures.listed(checks)} {of} {figures.listed(names)}" + (f" ({why})" if why else "")
 
 
 def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...]) -> str:
     if failures:
-        builds = sum(each.check == "build" for each in failures)
-        parts = [figures.plural(builds, "build")] if builds else []
-        parts += [figures.plural(len(failures) - builds, "check")] if len(failures) > builds else []
-        return f"{' and '.join(parts)} failed"
+        builds = sum(point.check == "build" for point in failures)
+        kinds = {"build": builds, "check": len(failures) - builds}
+        return f"{' and '.join(figures.plural(count, word) for word, count in kinds.items() if count)} failed"
     if gaps:
         return "Nothing failed, but " + ", ".join(f"{gap.count:,} {gap.word}" for gap in gaps)
     if not any(record.checks for record in report.variants.values()):
@@ -352,7 +316,7 @@ def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...]) -
     return "Everything came out as expected"
 
 
-def counts(report: Report) -> str:
+def _counts(report: Report) -> str:
     """``13 of 14 checks as expected, 1 stale, 2 more measured without a gate. 5 of 6 variants built.``"""
     every = [check for record in report.variants.values() for check in record.checks.values()]
     results = [check for check in every if not check.only_measured]
@@ -372,27 +336,19 @@ def _stories(report: Report) -> Iterator[str]:
     """The failures that the suite expects, a sentence for each ladder and check: what was found, and who passes beside them."""
     meant: dict[tuple[str, str], list[str]] = {}
     for name, record in report.variants.items():
-        for check, found in record.checks.items():
-            if found.status == "fail" and found.expected:
+        for check, result in record.checks.items():
+            if _fails_as_meant(result):
                 meant.setdefault((record.ladder, check), []).append(name)
     for (ladder, check), names in meant.items():
+        others = attacks.by_ladder(report.variants)[ladder]
         beside = [
-            other
-            for other, each in report.variants.items()
-            if each.ladder == ladder and other not in names and passes(each.checks.get(check))
+            name
+            for name, record in others.items()
+            if (beside_it := record.checks.get(check)) and beside_it.status == "pass" and beside_it.expected
         ]
-        told = [f"{name} ({_story(report.variants[name], check)})" for name in names]
+        stories = [f"{name} ({_leak(others[name]) or others[name].checks[check].reason.rstrip('.')})" for name in names]
         fixed = f"; {figures.listed(beside)} {'passes' if len(beside) == 1 else 'pass'}" if beside else ""
-        fail = "fails" if len(told) == 1 else "fail"
-        yield f"{figures.listed(told)} {fail} the check {check} on purpose{fixed}."
-
-
-def _story(record: VariantRecord, check: str) -> str:
-    return _leak(record) or record.checks[check].reason.rstrip(".")
-
-
-def passes(check: CheckRecord | None) -> bool:
-    return check is not None and check.status == "pass" and check.expected
+        yield f"{figures.listed(stories)} {'fails' if len(names) == 1 else 'fail'} the check {check} on purpose{fixed}."
 
 
 def _leak(record: VariantRecord) -> str:
@@ -407,20 +363,18 @@ def _leak(record: VariantRecord) -> str:
                 f"can still be read in layer {file.index + 1}"
             )
     visible = [secret for secret in layers.secrets if secret.allowed is None]
-    if not visible:
-        return ""
-    places = dict.fromkeys(f"/{each.path.lstrip('/')}" if each.path else placed(each.where) for each in visible)
-    return f"{figures.plural(len(visible), 'secret')} in {figures.listed(list(places))}"
+    places = dict.fromkeys(_place(secret) for secret in visible)
+    return f"{figures.plural(len(visible), 'secret')} in {figures.listed(list(places))}" if visible else ""
 
 
-def placed(where: str) -> str:
-    """A place in an image's configuration as people call it."""
+def _place(secret: images.SecretFinding) -> str:
+    """A file, or a place in an image's configuration as people call it."""
     words = {
         "config.Env": "its environment",
         "history": "the instructions in its history",
         "config.Labels": "its labels",
     }
-    return words.get(where.partition("[")[0], where)
+    return f"/{secret.path.lstrip('/')}" if secret.path else words.get(secret.where.partition("[")[0], secret.where)
 
 
 def stand_ins(report: Report) -> str:
@@ -438,3 +392,94 @@ def stand_ins_said(resting: Sequence[str], total: int) -> str:
         return f"{one}; its figures are for the stand-in ({STAND_IN_PAGE})."
     of_all = f"{len(resting)} of {total} variants"
     return f"{of_all} rest on local stand-ins of public bases; the figures are for these ({STAND_IN_PAGE})."
+
+
+# What Markdown, page and terminal put into words: the verdict, notices, and the sections to show.
+
+HISTORY_COLUMNS = 6
+"""Of so many reports the page shows figures side by side; one alone is no history."""
+
+
+class View:
+    """A report, ready to be put into words. Sections without evidence are empty and not shown."""
+
+    def __init__(self, report: Report) -> None:
+        variants = report.variants
+        scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
+        self.ladders = ladders(report)
+        self.sources = tuple(dict.fromkeys(record.reference.source for record in variants.values() if record.reference))
+        self.build_note = _build_note(report)
+        self.figure_notes = tuple(note for ladder in self.ladders for note in _figure_notes(ladder))
+        self.verdict = verdict(report)
+        self.checks = {name: record for name, record in variants.items() if record.checks}
+        self.layers = tuple(
+            (name, record, record.layers) for name, record in variants.items() if record.layers is not None
+        )
+        self.attacked = tuple((name, record) for name, record in variants.items() if record.attacks)
+        self.postures = attacks.main_postures(report)
+        self.payloads = attacks.payloads(report)
+        self.attack_notes = shared_notes({name: record.attack_notes for name, record in variants.items()})
+        self.sums = attacks.sums(report, self.postures)
+        self.scans = tuple(variants.items()) if scanned else ()
+        self.history = report.history[-HISTORY_COLUMNS:] if len(report.history) > 1 else ()
+
+
+def _figure_notes(ladder: Ladder) -> Iterator[str]:
+    """What a reader of a ladder must know of attacks, and who starts faster if that can be told: ranges that overlap are no
+    difference."""
+    records = {row.variant: row.record for row in ladder.rows}
+    if split := next(filter(None, (record.attack_split for record in records.values())), None):
+        apart = f"; {split.not_handed_in} on what is never handed in are apart" if split.not_handed_in else ""
+        tried = figures.plural(split.of, "attack")
+        yield f"{ladder.title}: attacks stopped are of the {tried} measured for all its variants{apart}."
+    timed = {
+        name: record
+        for name, record in records.items()
+        if record.startup_seconds and len(record.startup_samples) > 1 and not record.startup_alone
+    }
+    if len(timed) < 2:
+        return
+    fastest = min(timed, key=lambda name: timed[name].startup_seconds or 0.0)
+    slower = [name for name, record in timed.items() if startup_differs(timed[fastest], record)]
+    starts = min(len(record.startup_samples) for record in timed.values())
+    median = f"{ladder.title}: start-up is the median of {starts} starts, with the range"
+    if not slower:
+        yield f"{median}; there is no difference between its variants (the ranges overlap)."
+        return
+    start = "starts" if len(slower) == 1 else "start"
+    yield f"{median}; {figures.listed(slower)} {start} later than {fastest}, others do not differ from it."
+
+
+CACHE_WORDS = {
+    "cold": "made from nothing",
+    "warm": "with parts of an earlier build, or with a cache mount, which may hold some",
+    "cached": "entirely from earlier builds",
+}
+
+
+def _build_note(report: Report) -> str:
+    """What the marks beside build times mean, those that are there; empty where nothing was built."""
+    builds = [record.build for record in report.variants.values() if record.build is not None]
+    if not builds:
+        return ""
+    marks = [f"{mark}: {words}" for mark, words in CACHE_WORDS.items() if any(build.cache == mark for build in builds)]
+    if any(build.alone is False for build in builds):
+        marks.append("beside others: other builds took their part of the machine")
+    meaning = f" {'; '.join(marks)}." if marks else ""
+    return f"Build: seconds of the last real build.{meaning} Only cold builds, each alone, can be compared."
+
+
+def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Each note once, after the variants that it is about; ``notes`` by variant."""
+    about: dict[str, list[str]] = {}
+    for variant, lines in notes.items():
+        for note in lines:
+            about.setdefault(note, []).append(variant)
+    every = sum(map(bool, notes.values()))
+    return tuple(f"{'all' if len(names) == every > 1 else ', '.join(names)}: {note}" for note, names in about.items())
+
+
+def secret_words(marks: Iterable[images.SecretMark | images.SecretFinding]) -> str:
+    """The rules that matched, each with the reason where the allow list has it."""
+    words = (f"{mark.rule} (allowed: {mark.allowed})" if mark.allowed else mark.rule for mark in marks)
+    return ", ".join(dict.fromkeys(words)) or "none"

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.records.store import write_atomically
-from deadweight.report import figures
+from deadweight.report.charts import ladder_charts
 from deadweight.report.compare import Comparison
 from deadweight.report.history import to_json
-from deadweight.report.html import draw, render_html
+from deadweight.report.html import render_html
 from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, Report
-from deadweight.report.table import ladders, size_of
-from deadweight.report.view import View
-
-# Badges as JSON for shields.io's endpoint badge (schemaVersion 1): a size for each variant, and the ladder's ratio.
-
-
-def badges(report: Report) -> dict[str, str]:
-    """File name to content. A figure that rests on a stand-in says so; what is not measured is grey, never zero."""
-    files = {}
-    for name, record in report.variants.items():
-        size = size_of(record)
-        message = figures.size(size) + (f" ({figures.STAND_IN})" if record.stand_in and size is not None else "")
-        files[f"{name}.json"] = _badge(f"{name} image", message, known=size is not None)
-    for ladder in ladders(report):
-        ends = {ladder.largest_bytes, ladder.smallest_bytes} - {None}
-        resting = any(row.record.stand_in for row in ladder.rows if size_of(row.record) in ends)
-        ratio = figures.ratio(ladder.largest_bytes, ladder.smallest_bytes)
-        ratio += f" ({figures.STAND_IN})" if resting else ""
-        known = ladder.smallest_bytes is not None
-        files[f"ladder-{ladder.name}.json"] = _badge(f"{ladder.title} images, largest : smallest", ratio, known=known)
-    return files
-
-
-def _badge(label: str, message: str, *, known: bool) -> str:
-    colour = "blue" if known else "lightgrey"
-    return json.dumps({"schemaVersion": 1, "label": label, "message": message, "color": colour}) + "\n"
-
 
 MARKDOWN_FILE = "report.md"
 COMPARISON_FILE = "comparison.md"
@@ -63,10 +35,10 @@ def write_report(report: Report, folder: Path, changed: Comparison | None = None
     Raises DeadweightError where the disk refuses.
     """
     content = to_json(report)
-    pictures = draw(report, View(report))
-    names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures.ladders)}
+    pictures = ladder_charts(report)
+    names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures)}
     for ladder, name in names.items():
-        write_atomically(folder / name, pictures.ladders[ladder])
+        write_atomically(folder / name, pictures[ladder])
     write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names))
     write_atomically(folder / PAGE_FILE, render_html(report, pictures, changed))
     write_atomically(folder / REPORT_FILE, content)

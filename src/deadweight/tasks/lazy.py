@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from deadweight.project.survey import Finding, survey
     from deadweight.project.workspace import Workspace
     from deadweight.publish import comment, push
-    from deadweight.publish.report import earlier
-    from deadweight.publish.report import publish as publish_report
+    from deadweight.publish.push import earlier
+    from deadweight.publish.push import publish as publish_report
     from deadweight.records import runs
     from deadweight.records.built_image import BuiltImage
     from deadweight.records.evidence import Evidence
@@ -62,8 +62,7 @@ if TYPE_CHECKING:
     from deadweight.report.markdown import comparison_markdown
     from deadweight.report.merge import merged as merged_reports
     from deadweight.report.model import REPORT_FILE, HistoryEntry, HistoryPoint, Report
-    from deadweight.report.verdict import stand_ins_said
-    from deadweight.report.view import shared_notes
+    from deadweight.report.verdict import shared_notes, stand_ins_said
     from deadweight.report.write import Written, write_report
     from deadweight.sources import settings
     from deadweight.sources.choose import changes as source_changes

@@ -26,7 +26,7 @@ if (overTime) {
   const show = () => {
     const tell = words[overTime.value];
     for (const row of table.tBodies[0].rows) {
-      const values = data.history[overTime.value][row.dataset.variant];
+      const values = data.history[row.dataset.variant].map((point) => point && point[overTime.value]);
       const cells = [...row.cells].slice(1, -1);
       cells.forEach((cell, index) => {
         const value = values[values.length - cells.length + index];
