@@ -41,7 +41,7 @@ def test_an_engine_without_a_version_of_its_api_that_can_be_spoken_is_one_error(
 def test_what_else_it_says_of_its_version_breaks_nothing(told, there, key, value):
     told.documents["/version"] = {**HONEST, key: value}
     with Engine.connect(there) as engine:
-        assert engine.info.api_version == "1.51"
+        assert engine.api.api_version == "1.51"
         assert not engine.info.podman
     daemon.client_too_old(there)
     assert isinstance(daemon.server_version(there), str | None)

@@ -9,7 +9,7 @@ import pytest
 
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
-from deadweight.engine import daemon, over_ssh
+from deadweight.engine import daemon
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions
@@ -84,6 +84,6 @@ def test_what_is_no_address_is_said(address):
 
 
 def test_nothing_in_an_address_becomes_an_option_or_a_command_of_the_shell():
-    argv = over_ssh.command("ssh://-oProxyCommand=x@host/run/a%20b;c.sock")
+    argv = wire.ssh_command("ssh://-oProxyCommand=x@host/run/a%20b;c.sock")
     assert argv[argv.index("-l") + 1] == "-oProxyCommand=x"
     assert argv[-3:] == ["--", "host", "docker --host 'unix:///run/a b;c.sock' system dial-stdio"]

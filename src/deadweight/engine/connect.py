@@ -16,12 +16,11 @@ from deadweight import _run
 from deadweight._errors import CommandError, Interrupted, MissingError, wording
 from deadweight._run import Stop
 from deadweight.engine import api as wire
-from deadweight.engine import over_ssh
-from deadweight.engine.faults import translated
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
     from docker.tls import TLSConfig
+    from requests.adapters import BaseAdapter
 
     from deadweight.engine.api import Endpoint
 
@@ -30,6 +29,8 @@ API_TIMEOUT_SECONDS = 120
 """How long an engine may be silent while it sends or takes an image."""
 ANSWER_SECONDS = 60
 """How long it may take for any other answer, on a busy machine too."""
+CONNECTIONS = 10
+"""How many are kept open over SSH."""
 LOOK_SECONDS = 0.5
 """How often somebody who waits for an answer asks whether the run is to end."""
 PAUSED_SECONDS = 10
@@ -41,48 +42,54 @@ _paused: weakref.WeakSet[APIClient] = weakref.WeakSet()
 
 
 def connected(host: str, certificates: str | None) -> APIClient:
-    """The SDK's client of the engine at this address. Raises MissingError where nothing answers."""
-    problem = wire.trouble(host, certificates) if host.startswith("unix://") else ""
-    if problem:  # asked first, because the SDK tells it in a dozen nested errors and leaves its socket open
-        raise MissingError(wording("engine.no_answer_at", host=host, problem=problem))
-    if host.startswith(over_ssh.SCHEME):
-        return _over_ssh(host)
-    with translated(f"connect to {host}"), _spoken(host):
-        return _client()(
-            base_url=host,
-            version="auto",
+    """The SDK's client of the engine at this address. Raises MissingError if nothing answers, or nothing that can be spoken to.
+
+    The engine is asked first, without the SDK, which tells of one that does not answer in a dozen nested errors, leaves its socket
+    open, and would ask for the version through an adapter of its own."""
+    from docker.errors import DockerException
+
+    over_ssh = host.startswith(wire.SSH)
+    if problem := wire.trouble(host, certificates):
+        hint = wire.ssh_hint(host) if over_ssh else ""
+        raise MissingError(wording("engine.no_answer_at", host=host, problem=problem), hint=hint)
+    seconds = wire.SSH_PING_SECONDS if over_ssh else ANSWER_SECONDS
+    version = wire.document(host, "/version", certificates, timeout=seconds).get("ApiVersion")
+    if not isinstance(version, str):
+        raise MissingError(wording("engine.api_unusable", host=host, problem=wording("engine.no_version")))
+    try:
+        client = _client()(
+            base_url="unix:///over-ssh" if over_ssh else host,
+            version=version,
             timeout=API_TIMEOUT_SECONDS,
             tls=_tls(Path(certificates)) if certificates else False,
         )
-
-
-@contextlib.contextmanager
-def _spoken(host: str) -> Iterator[None]:
-    """Tells an engine that does not answer, which is left as it is, from one that answers with no version that can be spoken."""
-    from docker.errors import DockerException
-    from requests.exceptions import RequestException
-
-    try:
-        yield
     except (DockerException, ValueError) as error:
-        if isinstance(error.__cause__, (RequestException, OSError)):
-            raise
         raise MissingError(wording("engine.api_unusable", host=host, problem=error)) from error
-
-
-def _over_ssh(host: str) -> APIClient:
-    """The version is asked for first: the SDK would ask for it through an adapter of its own."""
-    problem = wire.trouble(host)
-    version = "" if problem else wire.document(host, "/version", timeout=over_ssh.PING_SECONDS).get("ApiVersion", "")
-    if not version:
-        raise MissingError(
-            wording("engine.no_answer_at", host=host, problem=problem or wording("engine.no_version")),
-            hint=over_ssh.hint(host),
-        )
-    with translated(f"connect to {host}"), _spoken(host):
-        client = _client()(base_url="unix:///over-ssh", version=version, timeout=API_TIMEOUT_SECONDS)
-        client.mount("http+docker://", over_ssh.adapter(host, API_TIMEOUT_SECONDS))
+    if over_ssh:
+        client.mount("http+docker://", _ssh_adapter(host))
     return client
+
+
+def _ssh_adapter(host: str) -> BaseAdapter:
+    """What the SDK's session is to speak through (its own one wants a second implementation of SSH)."""
+    from docker.transport import unixconn
+    from urllib3.connection import HTTPConnection
+    from urllib3.connectionpool import HTTPConnectionPool
+
+    class Connection(HTTPConnection):
+        def connect(self) -> None:
+            self.sock = wire.dial_ssh(host, API_TIMEOUT_SECONDS)
+
+    class Adapter(unixconn.UnixHTTPAdapter):
+        def get_connection(self, url: Any, proxies: Any = None) -> Any:  # noqa: ARG002 - the SDK gives it by name
+            return pool
+
+        def close(self) -> None:
+            pool.close()
+
+    pool = HTTPConnectionPool("localhost", timeout=API_TIMEOUT_SECONDS, maxsize=CONNECTIONS)
+    pool.ConnectionCls = Connection
+    return Adapter("http+unix://over-ssh", API_TIMEOUT_SECONDS)
 
 
 def look(api: APIClient) -> None:
@@ -177,15 +184,16 @@ def watch_engine(endpoint: Endpoint) -> Iterator[Stop]:
     """
     stop, over = Stop(), threading.Event()
     silent: list[str] = []
+    trouble = functools.partial(wire.trouble, endpoint.host, endpoint.certificates)
 
     def watch() -> None:
         while not over.wait(EVERY_SECONDS):
-            if _trouble(endpoint, ANSWER_SECONDS) and (problem := _trouble(endpoint, PAUSED_SECONDS)):
+            if trouble(timeout=ANSWER_SECONDS) and (problem := trouble(timeout=PAUSED_SECONDS)):
                 silent.append(problem)
                 stop.now()
                 return
 
-    if not endpoint.host.startswith(over_ssh.SCHEME):
+    if not endpoint.host.startswith(wire.SSH):
         threading.Thread(target=watch, daemon=True, name="vigil").start()
     try:
         yield stop
@@ -195,7 +203,3 @@ def watch_engine(endpoint: Endpoint) -> Iterator[Stop]:
         raise MissingError(wording("engine.fell_silent", host=endpoint.host, problem=silent[0])) from error
     finally:
         over.set()
-
-
-def _trouble(endpoint: Endpoint, seconds: float) -> str:
-    return wire.trouble(endpoint.host, endpoint.certificates, timeout=seconds)

@@ -12,7 +12,6 @@ from typing import Any
 
 from deadweight._errors import MissingError, wording
 from deadweight.engine import api as wire
-from deadweight.engine import over_ssh
 from deadweight.engine.api import Endpoint
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import layout
@@ -205,6 +204,6 @@ def search() -> tuple[Endpoint | None, list[str]]:
 
 def _way_back(place: Endpoint) -> str:
     variable = "DOCKER_HOST" if os.environ.get("DOCKER_HOST") else "DOCKER_CONTEXT"
-    if place.host.startswith(over_ssh.SCHEME):
-        return wording("engine.connect_by_ssh", advice=over_ssh.hint(place.host), variable=variable)
+    if place.host.startswith(wire.SSH):
+        return wording("engine.connect_by_ssh", advice=wire.ssh_hint(place.host), variable=variable)
     return wording("engine.start_it", variable=variable)
