@@ -319,7 +319,7 @@ def found(subject, posture) -> Seccomp:
 
 @pytest.mark.slow
 def test_every_call_is_counted_and_in_which_part_of_a_trial(subject, posture, engine):
-    with engine.network(PURPOSE, internal=True) as network:
+    with engine.network(PURPOSE) as network:
         trial, recording = recorder.recorded(subject, posture.options.but(network=network), None, "amd64")
     assert trial.problem == ""
     assert [phase.name for phase in recording.phases] == ["start", "up", "keep", "idle", "end"]
@@ -360,7 +360,7 @@ def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, found
     assert not {"ptrace", "mount", "memfd_create", "process_vm_readv"} & set(found.names)
     assert len(found.calls) < 60 < (found.engine_allows or 0)
     file = profile.write(tmp_path / "p.json", found.profile())
-    with engine.network(PURPOSE, internal=True) as network:
+    with engine.network(PURPOSE) as network:
         options = posture.options.but(network=network, seccomp=str(file))
         assert attempt(subject, options).problem == ""
         for needed in ("listen", "mkdirat"):

@@ -328,15 +328,13 @@ def test_who_is_not_root_gets_there_by_its_address(engine, misbehaving_image, mo
     """Where there is one that leads there from here: an engine in another machine has none, nor has a rootless one. They are asked
     to pass it on."""
     monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
-    with contextlib.ExitStack() as stack:
-        network = stack.enter_context(engine.network("test", host_address=True))
-        with engine.start(misbehaving_image, service(network=network, publish=None)) as container:
-            assert container.wait_healthy(HEALTH, 8080).healthy
-            assert container.http(8080).way == "address"
-            facts = engine.info
-            for elsewhere in ("desktop", "rootless"):
-                monkeypatch.setattr(engine, "info", dataclasses.replace(facts, **{elsewhere: True}))
-                assert container.http(8080).way == "engine"
+    with engine.start(misbehaving_image, service(publish=None)) as container:
+        assert container.wait_healthy(HEALTH, 8080).healthy
+        assert container.http(8080).way == "address"
+        facts = engine.info
+        for elsewhere in ("desktop", "rootless"):
+            monkeypatch.setattr(engine, "info", dataclasses.replace(facts, **{elsewhere: True}))
+            assert container.http(8080).way == "engine"
 
 
 class Inspected:
@@ -353,11 +351,13 @@ class Inspected:
         return {"State": {"Running": True, "Pid": 0}, "NetworkSettings": {"Ports": ports, "IPAddress": "10.9.9.9"}}
 
 
-@pytest.mark.parametrize(("closed", "way"), [(False, "published"), (True, "address")])
-def test_a_port_that_is_published_on_a_network_without_a_way_out_leads_nowhere(engine, closed, way):
+@pytest.mark.parametrize(("closed", "way"), [(False, "published"), (True, "engine")])
+def test_neither_a_published_port_nor_an_address_leads_into_a_network_without_a_way_out(
+    engine, closed, way, monkeypatch
+):
     facts = dataclasses.replace(engine.info, desktop=False, rootless=False)
-    found = route_to(Inspected(), 80, "unix:///x", facts, engine.tunnels, closed=closed, cut_off=False)
-    assert found.way == way
+    monkeypatch.setattr(engine.tunnels, "beside", lambda _: None)
+    assert route_to(Inspected(), 80, "unix:///x", facts, engine.tunnels, closed=closed).way == way
 
 
 # what is left behind

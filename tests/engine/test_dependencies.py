@@ -97,7 +97,7 @@ def test_checks_start_it_once_for_all_of_them(subject, engine):
 
 @pytest.mark.slow
 def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
-    with engine.network("harden", internal=True) as network, subject.service.beside(network) as hosts:
+    with engine.network("harden") as network, subject.service.beside(network) as hosts:
         found = attempt(subject, RunOptions(network=network, publish=8080, hosts=hosts))
         assert found.problem == ""
         alone = attempt(subject, RunOptions(network=network, publish=8080))

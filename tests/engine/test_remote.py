@@ -93,7 +93,7 @@ def test_attacks_are_carried_out_through_the_engine(there, subject):
 
 @pytest.mark.slow
 def test_a_trial_of_harden_reaches_a_network_that_nothing_leads_into(there, subject):
-    with there.network("harden", internal=True) as network:
+    with there.network("harden") as network:
         found = attempt(subject, hardened_for(subject.variant, "").but(network=network))
     assert found.problem == ""
     assert found.user == "65532:65532"
@@ -109,7 +109,7 @@ def test_what_it_reads_is_seen_from_beside_it(subject):
 
 @pytest.mark.slow
 def test_its_system_calls_are_recorded_from_beside_it(there, subject):
-    with there.network("harden", internal=True) as network:
+    with there.network("harden") as network:
         options = hardened_for(subject.variant, "").but(network=network)
         trial, recording = recorder.recorded(subject, options, None, "amd64")
     assert trial.problem == ""

@@ -131,7 +131,7 @@ def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_t
     """Recorded, completed by what the runtime needs, and tried, as the search does before it leaves calls out."""
     runtime = runtime_of(subject.engine())
     needed = floor.kept_floor(runtime) or floor.find_floor(runtime)
-    with subject.engine().network(PURPOSE, internal=True) as network:
+    with subject.engine().network(PURPOSE) as network:
         options = hardened_for(subject.variant).but(network=network)
         engines = recorder.allowed(subject, options, "amd64")
         trial, recording = recorder.recorded(subject, options, None, "amd64")

@@ -64,7 +64,7 @@ class Engine:
         self.api, self.host, self.project, self.root, self.certificates = api, host, project, root, certificates
         self.images = Images(api, lambda: self.dialect)
         self._mine: dict[str, Container] = {}
-        self._networks: dict[str, tuple[bool, bool]] = {}  # whether nothing leads out, and whether it is cut off
+        self._networks: set[str] = set()
         self._asked_for: set[str] = set()
         self._owners = Owners(self)
         self.tunnels = Tunnels(self)
@@ -245,8 +245,8 @@ class Engine:
         inside = port or container.options.publish
         if inside is None:
             raise DeadweightError(wording("engine.no_published_port"))
-        closed, cut_off = self._networks.get(container.options.network, (False, False))
-        return route_to(container, inside, self.host, self.info, self.tunnels, closed=closed, cut_off=cut_off)
+        closed = container.options.network in self._networks
+        return route_to(container, inside, self.host, self.info, self.tunnels, closed=closed)
 
     def listening(self, container: Container) -> str:
         """What the kernel lists of a container's network (proc(5), ``/proc/net/tcp``), seen from beside it."""
@@ -255,19 +255,18 @@ class Engine:
     # networks
 
     @contextlib.contextmanager
-    def network(self, purpose: str, *, internal: bool = True, host_address: bool = False) -> Iterator[str]:
+    def network(self, purpose: str) -> Iterator[str]:
         """A bridge network of our own, removed at the end; gives its name.
 
-        ``internal``: nothing leads out. Without ``host_address`` the bridge has no address of this machine either, so that not
-        even services listening on all its addresses can be reached from inside (and containers only by their namespace).
+        Nothing leads out. The bridge has no address of the engine's machine either, so that not even services listening on all its
+        addresses can be reached from inside (and containers only by their namespace).
         """
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         self._before_the_first()
-        self._networks[name] = (internal, not host_address and (internal or self.dialect.cuts_off_open_networks))
+        self._networks.add(name)
         try:
             with translated(f"create network {name}"):
-                marks = self.marks(purpose)
-                self.dialect.create_network(self.api, name, marks, internal=internal, host_address=host_address)
+                self.dialect.create_network(self.api, name, self.marks(purpose))
             yield name
         finally:
             self.remove_network(name)
@@ -279,7 +278,7 @@ class Engine:
                 container.remove()
         with translated(f"remove network {name}"), contextlib.suppress(MissingError), translated(f"network {name}"):
             self.api.remove_network(name)
-        self._networks.pop(name, None)
+        self._networks.discard(name)
 
     # leftovers
 

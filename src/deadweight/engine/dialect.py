@@ -45,10 +45,6 @@ class Docker:
     """Its service for systemd."""
     keeps_tmpfs_modes = False
     """Whether its runtime mounts a folder in memory with the mode that is asked for."""
-    cuts_off_open_networks = True
-    """Whether the bridge of a network that leads out can be without an address of the engine's machine."""
-    cut_off: Mapping[str, str] = {"com.docker.network.bridge.inhibit_ipv4": "true"}
-    """The options of a network whose bridge has no address of the engine's machine."""
 
     def __init__(self, info: EngineInfo, host: str, certificates: str | None = None) -> None:
         self.info, self.host, self.certificates = info, host, certificates
@@ -140,13 +136,11 @@ class Docker:
     def _ulimits(self, options: RunOptions) -> tuple[Ulimit, ...]:
         return options.ulimits
 
-    def create_network(
-        self, api: APIClient, name: str, labels: Mapping[str, str], *, internal: bool, host_address: bool
-    ) -> None:
-        """Create a bridge network. ``internal``: nothing leads out. Without ``host_address`` its bridge has no address of the
-        engine's machine, where the engine can do that. Raises DeadweightError, or the SDK's errors."""
-        options = {BRIDGE_NAME: bridge_of(name), **({} if host_address else self.cut_off)}
-        api.create_network(name, driver="bridge", internal=internal, options=options, labels=dict(labels))
+    def create_network(self, api: APIClient, name: str, labels: Mapping[str, str]) -> None:
+        """Create a bridge network that nothing leads out of, and whose bridge has no address of the engine's machine. Raises
+        DeadweightError, or the SDK's errors."""
+        options = {BRIDGE_NAME: bridge_of(name), "com.docker.network.bridge.inhibit_ipv4": "true"}
+        api.create_network(name, driver="bridge", internal=True, options=options, labels=dict(labels))
 
     def namespaces(self) -> tuple[str, ...]:
         """In which network, by ``RunOptions.network``, its bridges may be."""
@@ -163,8 +157,6 @@ class Podman(Docker):
 
     unit = "podman"
     keeps_tmpfs_modes = True
-    cuts_off_open_networks = False
-    cut_off: Mapping[str, str] = {}
 
     @cached_property
     def ceilings(self) -> Mapping[str, int]:
@@ -197,14 +189,9 @@ class Podman(Docker):
             limits[limit.name] = Ulimit(limit.name, min(limit.soft, bound), min(limit.hard, bound))
         return tuple(limits.values())
 
-    def create_network(
-        self, api: APIClient, name: str, labels: Mapping[str, str], *, internal: bool, host_address: bool
-    ) -> None:
+    def create_network(self, api: APIClient, name: str, labels: Mapping[str, str]) -> None:
         """It leaves a bridge without an address where nothing leads out and it answers for no names there, which only its own API
         can ask for."""
-        if not internal or host_address:
-            super().create_network(api, name, labels, internal=internal, host_address=host_address)
-            return
         asked = {
             "name": name,
             "driver": "bridge",

@@ -190,11 +190,11 @@ def _taken(waiting: bytearray) -> list[bytes]:
 
 # The way to a container's port, whatever engine it runs in.
 def route_to(
-    container: Container, inside: int, host: str, info: EngineInfo, tunnels: Tunnels, *, closed: bool, cut_off: bool
+    container: Container, inside: int, host: str, info: EngineInfo, tunnels: Tunnels, *, closed: bool
 ) -> http.Route:
     """In this order: published, network namespace (for root), address, through the engine. ``host`` is the engine's. ``closed``:
-    nothing leads out of its network, nor in by a port that is published all the same (Podman says that one is, Docker does not).
-    ``cut_off``: its network has no address of the engine's machine, so that none of its own is reached from there.
+    its network is one of ours. Nothing leads out of it, nor in by a port that is published all the same (Podman says that one is,
+    Docker does not), and it has no address of the engine's machine, so that none of its own is reached from there.
 
     Raises Ended where the container does not run any more, Unreachable where no way leads there.
     """
@@ -211,7 +211,7 @@ def route_to(
         return http.through_namespace(pid, inside)
     address = container.address()
     # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
-    if address and not cut_off and local and sys.platform == "linux" and not (info.desktop or info.rootless):
+    if address and not closed and local and sys.platform == "linux" and not (info.desktop or info.rootless):
         return http.direct("address", address, inside)
     try:
         tunnels.beside(container)
