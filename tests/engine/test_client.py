@@ -24,7 +24,6 @@ from deadweight.engine.faults import CannotStart, PortInUse
 from deadweight.engine.foreground import shell_in, user_of, words_beside, words_inside
 from deadweight.engine.images import Identity, identity_of
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
-from deadweight.engine.tunnel_client import route_to
 from deadweight.suite.model import Health, RunSettings
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
@@ -340,7 +339,7 @@ def test_who_is_not_root_gets_there_by_its_address(engine, misbehaving_image, mo
 class Inspected:
     """A container that runs, as Podman tells of it: its port is published, on whatever network it is."""
 
-    name, id, known_to_run = "c", "c", False
+    name, id, known_to_run, options = "c", "c", False, RunOptions(publish=80)
     address = Container.address
 
     def settled(self):
@@ -355,9 +354,10 @@ class Inspected:
 def test_neither_a_published_port_nor_an_address_leads_into_a_network_without_a_way_out(
     engine, closed, way, monkeypatch
 ):
-    facts = dataclasses.replace(engine.info, desktop=False, rootless=False)
+    monkeypatch.setattr(engine, "info", dataclasses.replace(engine.info, desktop=False, rootless=False))
     monkeypatch.setattr(engine.tunnels, "beside", lambda _: None)
-    assert route_to(Inspected(), 80, "unix:///x", facts, engine.tunnels, closed=closed).way == way
+    monkeypatch.setattr(engine, "_networks", {Inspected.options.network} if closed else set())
+    assert engine.route(Inspected()).way == way
 
 
 # what is left behind

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from deadweight import _disk
 from deadweight._errors import DeadweightError, MissingError, wording
-from deadweight.engine import program_image
+from deadweight.engine.companions import program_archive
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.own.engine import layout
@@ -128,7 +128,7 @@ def remedy(engine: Engine, problem: str) -> str:
 def image(architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
     """A docker-save archive of one program that does nothing but end."""
     machine, platform, code = _MACHINES[architecture]
-    return program_image.program_archive(_elf(machine, code), "/probe", platform, name, labels)
+    return program_archive(_elf(machine, code), "/probe", platform, name, labels)
 
 
 def elf(architecture: str) -> bytes:

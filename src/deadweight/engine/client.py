@@ -27,15 +27,23 @@ from deadweight import _sudo
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.engine import http, labels
 from deadweight.engine.api import EngineInfo, parse_info
+from deadweight.engine.companions import Tunnels
 from deadweight.engine.connect import connected, look
-from deadweight.engine.container import Container, Host, read_file
+from deadweight.engine.container import Container, read_file
 from deadweight.engine.dialect import Docker, dialect_of, socket_peer
-from deadweight.engine.faults import PortInUse, explained, refused_start, stop_if_cancelled, translated
+from deadweight.engine.faults import (
+    Ended,
+    PortInUse,
+    Unreachable,
+    explained,
+    refused_start,
+    stop_if_cancelled,
+    translated,
+)
 from deadweight.engine.images import Images
 from deadweight.engine.labels import Leftover
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, is_root
 from deadweight.engine.recorders import Recorders
-from deadweight.engine.tunnel_client import Tunnels, route_to
 from deadweight.records import runs
 from deadweight.records.paths import State
 
@@ -238,15 +246,40 @@ class Engine:
         self.recorders.ended(container.id)
 
     def route(self, container: Container, port: int | None = None) -> http.Route:
-        """The way to a container's port, whichever leads there (``route_to``).
+        """The way to a container's port: published, network namespace (for root), address, through the engine.
 
-        Raises Ended where it does not run any more, Unreachable where no way leads there.
+        Raises Ended if it does not run any more, Unreachable if no way leads there.
         """
         inside = port or container.options.publish
         if inside is None:
             raise DeadweightError(wording("engine.no_published_port"))
-        closed = container.options.network in self._networks
-        return route_to(container, inside, self.host, self.info, self.tunnels, closed=closed)
+        document = container.settled()
+        if not container.known_to_run and not (document := container.inspect())["State"].get("Running"):
+            raise Ended(wording("engine.container_ended", name=container.name))
+        # Nothing leads into a network of ours: no port that is published all the same (Podman says that one is, Docker does not),
+        # and no address, since it has none of the engine's machine.
+        open_network = container.options.network not in self._networks
+        local = self.host.startswith(("unix://", "npipe://", "http+unix://"))
+        bindings = (document["NetworkSettings"].get("Ports") or {}).get(f"{inside}/tcp")
+        if bindings and local and open_network:
+            return http.direct("published", "127.0.0.1", int(bindings[0]["HostPort"]))
+        pid = int(document["State"].get("Pid") or 0)
+        if local and http.can_enter_namespace(pid, container.id):
+            return http.through_namespace(pid, inside)
+        address, info = container.address(), self.info
+        # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
+        if address and open_network and local and sys.platform == "linux" and not (info.desktop or info.rootless):
+            return http.direct("address", address, inside)
+        try:
+            self.tunnels.beside(container)
+        except DeadweightError as error:
+            if not container.state().running:
+                raise Ended(wording("engine.container_ended", name=container.name)) from error
+            raise Unreachable(
+                wording("engine.unreachable", port=inside, name=container.name, problem=error.message),
+                hint=error.hint or "run this as root on the Linux machine where the engine runs",
+            ) from error
+        return self.tunnels.route(container, inside)
 
     def listening(self, container: Container) -> str:
         """What the kernel lists of a container's network (proc(5), ``/proc/net/tcp``), seen from beside it."""
@@ -355,7 +388,7 @@ PASSWD_BYTES = 2**20
 class Owners:
     """A user's number is read out of an image once."""
 
-    def __init__(self, engine: Host) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._numbers: dict[tuple[str, str], int | None] = {}
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _signals
 from deadweight._errors import DeadweightError, MissingError, wording
@@ -27,9 +27,7 @@ from deadweight.engine.options import RunOptions
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.api import EngineInfo
-    from deadweight.engine.dialect import Docker
-    from deadweight.engine.images import Images
+    from deadweight.engine.client import Engine
     from deadweight.suite.model import Health
 
 
@@ -50,7 +48,6 @@ class ContainerState:
     error: str
     pid: int
     started_at: str
-    finished_at: str
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> ContainerState:
@@ -62,7 +59,6 @@ class ContainerState:
             error=str(document.get("Error") or ""),
             pid=int(document.get("Pid") or 0),
             started_at=str(document.get("StartedAt") or ""),
-            finished_at=str(document.get("FinishedAt") or ""),
         )
 
     def told(self) -> str:
@@ -104,36 +100,10 @@ NOTED_SECONDS = 0.3
 MOST_OUTPUT_BYTES = 64 * 2**20
 
 
-class Host(Protocol):
-    """The engine as its containers, and the programs that run beside them, use it."""
-
-    api: APIClient
-    host: str
-    images: Images
-
-    @property
-    def info(self) -> EngineInfo: ...
-
-    @property
-    def dialect(self) -> Docker: ...
-
-    def marks(self, purpose: str) -> dict[str, str]: ...
-
-    def create(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-    def route(self, container: Container, port: int | None = None) -> routes.Route: ...
-
-    def listening(self, container: Container) -> str: ...
-
-    def forget(self, container: Container) -> None: ...
-
-
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, keeper: Host, container_id: str, image: str, options: RunOptions) -> None:
+    def __init__(self, keeper: Engine, container_id: str, image: str, options: RunOptions) -> None:
         self._keeper, self.api, self.host = keeper, keeper.api, keeper.host
         self.id, self.image, self.options = container_id, image, options
         self.started = 0.0

@@ -46,6 +46,9 @@ class Docker:
     keeps_tmpfs_modes = False
     """Whether its runtime mounts a folder in memory with the mode that is asked for."""
 
+    cut_off: Mapping[str, str] = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+    """The options of a network whose bridge has no address of the engine's machine."""
+
     def __init__(self, info: EngineInfo, host: str, certificates: str | None = None) -> None:
         self.info, self.host, self.certificates = info, host, certificates
 
@@ -139,7 +142,7 @@ class Docker:
     def create_network(self, api: APIClient, name: str, labels: Mapping[str, str]) -> None:
         """Create a bridge network that nothing leads out of, and whose bridge has no address of the engine's machine. Raises
         DeadweightError, or the SDK's errors."""
-        options = {BRIDGE_NAME: bridge_of(name), "com.docker.network.bridge.inhibit_ipv4": "true"}
+        options = {BRIDGE_NAME: bridge_of(name), **self.cut_off}
         api.create_network(name, driver="bridge", internal=True, options=options, labels=dict(labels))
 
     def namespaces(self) -> tuple[str, ...]:
@@ -157,6 +160,7 @@ class Podman(Docker):
 
     unit = "podman"
     keeps_tmpfs_modes = True
+    cut_off: Mapping[str, str] = {}
 
     @cached_property
     def ceilings(self) -> Mapping[str, int]:

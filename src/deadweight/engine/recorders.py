@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, wording
+from deadweight.engine.companions import CONFINED, Companions, Packing
 from deadweight.engine.container import STDERR, STDOUT, frame, hijacked
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
-from deadweight.engine.program_image import Companions, Packing
 from deadweight.toolchain import golang
 
 if TYPE_CHECKING:
-    from deadweight.engine.container import Container, Host
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
     from deadweight.engine.images import EngineImage
 
 SOURCE = Path(__file__).with_name("recorder")
@@ -35,7 +36,6 @@ FILES = "files"
 """What is told of in place of all calls (``recorder/main.go``)."""
 JOIN_SECONDS, ANSWER_SECONDS = 90.0, 30.0
 NOTED_SECONDS = 5.0
-MEMORY_BYTES, PIDS = 128 * 2**20, 64
 BEFORE_MEMORY_BYTES, BEFORE_PIDS = 32 * 2**20, 16
 """What the recorder may take before it becomes the service."""
 UNTOLD = "recorder: a filter that tells of system calls: "
@@ -49,7 +49,7 @@ class Gone(DeadweightError):
 class Recorders(Companions):
     """What stands beside recorded containers of one engine; each goes with its container."""
 
-    def __init__(self, engine: Host) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__(engine, SOURCE, "/recorder", PURPOSE)
         self._packing = Packing(engine, NAME, PURPOSE)
 
@@ -65,20 +65,13 @@ class Recorders(Companions):
     def listening(self, container: Container, name: str, does: str) -> Iterator[Heard]:
         """Listen to a container that was started with ``recording``; ``does`` is TALLY or WATCH. Its time to come up counts from
         then. Raises DeadweightError."""
-        options = RunOptions(
-            user="0:0", cap_drop=("ALL",), no_new_privileges=True, read_only=True, memory_bytes=MEMORY_BYTES, pids=PIDS,
-            network=f"container:{container.id}", args=("wait",),
-        )  # fmt: skip
-        if (
-            does == WATCH
-        ):  # it reads names in the memory of the container's processes, and follows links among its files
+        options = CONFINED.but(user="0:0")
+        if does == WATCH:
+            # it reads names in the memory of the container's processes, and follows links among its files
             options = options.but(pid_mode=f"container:{container.id}", cap_add=("SYS_PTRACE", "DAC_READ_SEARCH"))
-        with self._guard:
-            beside = self._engine.start(self.loaded(), options, purpose=PURPOSE)
-            self._beside[container.id] = beside
+        beside = self._stand(container, options)
         with translated("listen to the recorder"):
-            handle = self._engine.api.exec_create(beside.id, ["/recorder", does, name], stdin=True)["Id"]
-            stream = self._engine.api.exec_start(handle, socket=True)
+            stream = self._told(beside, [does, name])
         with hijacked(stream) as raw:
             heard = Heard(raw)
             heard.joined()
