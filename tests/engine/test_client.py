@@ -532,11 +532,11 @@ def test_logs_are_read_from_what_runs(engine, misbehaving_image):
             assert next(followed) == "misbehave: mode good"
 
 
-def test_a_shell_in_the_image_is_used(engine, tools_image):
+def test_a_shell_in_the_image_is_used(engine, tools_image, monkeypatch):
     with engine.start(tools_image, RunOptions(entrypoint=("/bin/sh", "-c", "sleep 60"))) as container:
         assert shell_in(container) == "/bin/sh"
-        words = words_inside(container, "/bin/sh", tty=True)
-        assert words == ["exec", "--interactive", "--tty", container.id, "/bin/sh"]
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+        assert words_inside(container, "/bin/sh") == ["exec", "--interactive", "--tty", container.id, "/bin/sh"]
 
 
 @pytest.mark.slow
@@ -545,7 +545,7 @@ def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(en
         assert container.wait_healthy(HEALTH).healthy
         assert shell_in(container) is None
         assert user_of(container) == "65534:65534"
-        words = words_beside(engine, container, tools_image, tty=False)
+        words = words_beside(engine, container, tools_image)
         done = subprocess.run(
             ["docker", "-H", engine.host, *words],
             input="ls; id -u; cat /proc/1/root/etc/passwd; tr '\\0' ' ' < /proc/1/cmdline\n",

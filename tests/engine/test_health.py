@@ -10,8 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from deadweight.engine.container import Container
-from deadweight.engine.health import Listener, parse
+from deadweight.engine.health import Listener, check_grpc, parse
 from deadweight.engine.health import explain_listeners as told
+from deadweight.engine.http import direct
 from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
 from tests.support.codes import codes, details
@@ -195,11 +196,8 @@ class GrpcServer:
     ],
 )
 def test_grpc_health_is_asked_for(body, status, code, fields):
-    from deadweight.engine.grpc_health import check
-    from deadweight.engine.http import direct
-
     server = GrpcServer(body, [("grpc-status", status)])
-    said = check(direct("address", "127.0.0.1", server.port), "shop.v1.Cart", 5)
+    said = check_grpc(direct("address", "127.0.0.1", server.port), "shop.v1.Cart", 5)
     assert (getattr(said, "code", ""), getattr(said, "fields", {})) == (code, fields)
     assert server.asked == b"\0\0\0\0\x0e\x0a\x0cshop.v1.Cart"
 

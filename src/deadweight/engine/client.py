@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
-import shutil
 import sys
 import tempfile
 import threading
@@ -20,7 +18,6 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _sudo
@@ -42,7 +39,7 @@ from deadweight.engine.faults import (
 )
 from deadweight.engine.images import Images
 from deadweight.engine.labels import Leftover
-from deadweight.engine.options import Mount, RunOptions, Tmpfs, is_root
+from deadweight.engine.options import Mount, RunOptions, is_root
 from deadweight.engine.recorders import Recorders
 from deadweight.records import runs
 from deadweight.records.paths import State
@@ -54,6 +51,7 @@ if TYPE_CHECKING:
 
 
 START_ATTEMPTS = 5
+PASSWD_BYTES = 2**20
 _connected: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
@@ -74,10 +72,9 @@ class Engine:
         self._mine: dict[str, Container] = {}
         self._networks: set[str] = set()
         self._asked_for: set[str] = set()
-        self._owners = Owners(self)
+        self._users: dict[tuple[str, str], int | None] = {}
         self.tunnels = Tunnels(self)
         self.recorders = Recorders(self)
-        self._profiles = ProfileCopies()
         self._guard = threading.Lock()
         self._swept = False
         self._note: Path | None = None
@@ -92,9 +89,7 @@ class Engine:
     def __enter__(self) -> Engine:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -102,7 +97,8 @@ class Engine:
         self.end_all()
         self.tunnels.close()
         self.recorders.close()
-        self._profiles.close()
+        if "_copies" in vars(self):
+            self._copies.cleanup()
         labels.remove_when_there(self.api, self._asked_for)
         for network in list(self._networks):
             with contextlib.suppress(DeadweightError):
@@ -190,7 +186,7 @@ class Engine:
         if options.seccomp not in ("default", "unconfined"):
             file = self.profile(options.seccomp)
             others = self.info.podman and self.info.rootless and _sudo.is_root()
-            options = options.but(seccomp=str(self._profiles.copy(file) if others else file))
+            options = options.but(seccomp=str(self._copied(file) if others else file))
         marks = {**self.marks(purpose, variant), **options.labels}
         body = self.dialect.create_body(image, options.but(labels=marks))
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
@@ -223,9 +219,38 @@ class Engine:
             raise UsageError(wording("engine.no_such_profile", path=seccomp, root=self.root))
         return file
 
+    def _copied(self, file: Path) -> Path:
+        """A profile as it is now, for a Podman of another user: it is told a file's name, and a caller's folders are his alone."""
+        Path(self._copies.name).chmod(0o755)
+        copy = Path(self._copies.name, f"{uuid.uuid4().hex}.json")
+        copy.write_bytes(file.read_bytes())
+        copy.chmod(0o644)
+        return copy
+
+    @functools.cached_property
+    def _copies(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="deadweight-profiles-")
+
     def owned(self, image: str, options: RunOptions) -> RunOptions:
-        """The same options with the owner of each folder in memory (``Owners``)."""
-        return self._owners.given(image, options)
+        """The same options with the owner of each folder in memory: the container's user, so that a service can write where the
+        suite says that it does. Podman's runtimes keep the mode that is asked for, and Podman knows no owner.
+
+        runc 1.1.5, which Debian 12 has, mounts it as root's, with the mode of the folder that the image has there, whatever
+        ``mode=`` says. A folder that the image gave to its user alone is then writable by root alone."""
+        if not options.tmpfs or self.dialect.keeps_tmpfs_modes or (known := self.images.get(image)) is None:
+            return options
+        return with_tmpfs_owners(options, known.user, lambda name: self._number_of(name, known.id))
+
+    def _number_of(self, name: str, image_id: str) -> int | None:
+        """A user's number, read out of an image once."""
+        if (image_id, name) not in self._users:
+            with self.create(image_id, RunOptions(entrypoint=("none",), network="none")) as container:
+                try:
+                    passwd = read_file(self.api, container.id, "/etc/passwd", PASSWD_BYTES)
+                except DeadweightError:  # it has none
+                    passwd = b""
+            self._users[image_id, name] = number_of(name, passwd)
+        return self._users[image_id, name]
 
     def begin(self, container: Container) -> None:
         """Start a created container; its start-up time counts from here. Raises PortInUse, CannotStart."""
@@ -340,8 +365,6 @@ class Engine:
                     self.remove_leftover(leftover)
 
 
-# Complete a container's run options: project files and seccomp profiles as mounts, owners of its tmpfs folders.
-# Files of a project that its containers get: those under ``run.files``, and a seccomp profile of the suite's own.
 def mounted(root: str, options: RunOptions) -> RunOptions:
     """The same options with the project's files as mounts. Raises UsageError for one that is not there."""
     if not options.files:
@@ -353,89 +376,21 @@ def mounted(root: str, options: RunOptions) -> RunOptions:
     return options.but(mounts=(*options.mounts, *mounts), files={})
 
 
-# Seccomp profiles where a Podman of another user reads them: it is told a file's name, and a caller's folders are his alone.
-class ProfileCopies:
-    """Copies that everybody may read, in one folder; ``close`` removes it."""
-
-    def __init__(self) -> None:
-        self._folder: Path | None = None
-
-    def copy(self, file: Path) -> Path:
-        """Of the profile as it is now: the next one with this name is another file."""
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="deadweight-profiles-"))
-            self._folder.chmod(0o755)
-        content = file.read_bytes()
-        copy = self._folder / f"{hashlib.sha256(content).hexdigest()[:16]}.json"
-        if not copy.exists():
-            copy.write_bytes(content)
-            copy.chmod(0o644)
-        return copy
-
-    def close(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-
-# Whose a folder in memory is: the container's user's, so that a service can write where the suite says that it does.
-#
-# runc 1.1.5, which Debian 12 has, mounts it as root's, with the mode of the folder that the image has there, whatever ``mode=``
-# says. A folder that the image gave to its user alone is then writable by root alone.
-PASSWD_BYTES = 2**20
-
-
-class Owners:
-    """A user's number is read out of an image once."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._numbers: dict[tuple[str, str], int | None] = {}
-
-    def given(self, image: str, options: RunOptions) -> RunOptions:
-        """The same options with the owner of each folder in memory. Podman's runtimes keep the mode that is asked for, and Podman
-        knows no owner."""
-        if not options.tmpfs or self._engine.dialect.keeps_tmpfs_modes:
-            return options
-        known = self._engine.images.get(image)
-        if known is None:
-            return options
-        return with_tmpfs_owners(options, known.user, lambda name: self._number_of(name, known.id))
-
-    def _number_of(self, name: str, image_id: str) -> int | None:
-        if (image_id, name) not in self._numbers:
-            with self._engine.create(image_id, RunOptions(entrypoint=("none",), network="none")) as container:
-                try:
-                    passwd = read_file(self._engine.api, container.id, "/etc/passwd", PASSWD_BYTES)
-                except DeadweightError:  # it has none
-                    passwd = b""
-            self._numbers[image_id, name] = number_of(name, passwd)
-        return self._numbers[image_id, name]
-
-
 FOR_ALL = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - names of folders in images
 """Folders that every image lets everybody write to (FHS 3.0; sticky, mode 1777)."""
 
-Look = Callable[[str], "int | None"]
-"""Gives a user's number by name, as the image's /etc/passwd has it."""
 
-
-def with_tmpfs_owners(options: RunOptions, image_user: str, look: Look) -> RunOptions:
-    """The same options, with ``uid`` set where a folder in memory stands for one of the image's. Nothing changes for root."""
+def with_tmpfs_owners(options: RunOptions, image_user: str, look: Callable[[str], int | None]) -> RunOptions:
+    """The same options, with ``uid`` set if a folder in memory stands for one of the image's. Nothing changes for root. ``look``
+    gives a user's number by name, as the image's /etc/passwd has it."""
     user = image_user if options.user is None else options.user
-    if is_root(user) or all(_for_all(folder) for folder in options.tmpfs):
+    theirs = {folder for folder in options.tmpfs if folder.path.rstrip("/") not in FOR_ALL and folder.uid is None}
+    if is_root(user) or not theirs:
         return options
     name = user.split(":", 1)[0].strip()
     uid = int(name) if name.isdecimal() else look(name)
-    given = (
-        folder if _for_all(folder) or folder.uid is not None else dataclasses.replace(folder, uid=uid)
-        for folder in options.tmpfs
-    )
-    return options.but(tmpfs=tuple(given))
-
-
-def _for_all(folder: Tmpfs) -> bool:
-    return folder.path.rstrip("/") in FOR_ALL
+    folders = (dataclasses.replace(folder, uid=uid) if folder in theirs else folder for folder in options.tmpfs)
+    return options.but(tmpfs=tuple(folders))
 
 
 def number_of(name: str, passwd: bytes) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import io
 import os
 import select
@@ -12,7 +11,6 @@ import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _signals
@@ -114,9 +112,7 @@ class Container:
     def __enter__(self) -> Container:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
     @property
@@ -311,7 +307,7 @@ class Container:
                 if self.state().running:
                     raise
 
-    def exec(self, argv: Sequence[str], *, user: str = "", seconds: float | None = 600.0) -> ExecResult:
+    def exec(self, argv: Sequence[str], *, user: str = "", seconds: float = 600.0) -> ExecResult:
         """Run a program in it to its end, without input. ``user`` empty: the container's own. Of what it writes 64 MiB are kept.
 
         Raises TimeoutError where it takes longer than ``seconds`` (it then goes on in the container), DeadweightError where the
@@ -386,13 +382,6 @@ def read_file(api: APIClient, container: str, path: str, most: int) -> bytes:
         if file is None:
             raise MissingError(wording("engine.not_a_regular_file", path=path))
         return file.read(most)
-
-
-def is_there(api: APIClient, container: str, path: str) -> bool:
-    """Whether a container has something at this path, whatever links lead there. An engine that does not say counts as yes."""
-    with translated(f"look for {path}"):
-        answer = api.head(f"{api.base_url}/containers/{container}/archive", params={"path": path}, timeout=api.timeout)
-    return answer.status_code != http.client.NOT_FOUND
 
 
 # Read the engine's raw exec streams: stdout and stderr frames on a hijacked connection, with a time limit.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, wording
 from deadweight.engine import labels
-from deadweight.engine.container import Container, is_there
+from deadweight.engine.container import Container
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
 from deadweight.engine.options import RunOptions, is_root
@@ -157,8 +157,6 @@ SHELLS = ("/bin/bash", "/bin/sh", "/bin/ash", "/busybox/sh", "/usr/bin/sh")
 def shell_in(container: Container) -> str | None:
     """The first shell that can really be started in it, None where the image has none."""
     for shell in SHELLS:
-        if not is_there(container.api, container.id, shell):
-            continue
         try:
             if container.exec([shell, "-c", "exit 0"]).exit_code == 0:
                 return shell
@@ -168,24 +166,24 @@ def shell_in(container: Container) -> str | None:
     return None
 
 
-def words_inside(container: Container, shell: str, *, tty: bool | None = None) -> list[str]:
+def words_inside(container: Container, shell: str) -> list[str]:
     """What to give the ``docker`` command for an interactive shell that the image has."""
-    return ["exec", *_interactive(tty), container.id, shell]
+    return ["exec", *_interactive(), container.id, shell]
 
 
-def words_beside(engine: Engine, container: Container, tools_image: str, *, tty: bool | None = None) -> list[str]:
+def words_beside(engine: Engine, container: Container, tools_image: str) -> list[str]:
     """The same for one that it has not: ``tools_image`` (it must have /bin/sh) is started beside the container as the same user,
     in the root folder of the container's files."""
     marks = engine.marks("shell")
     labels = [word for name, value in marks.items() for word in ("--label", f"{name}={value}")]
     shared = f"container:{container.id}"
-    words = ["run", "--rm", *_interactive(tty), *labels, "--pid", shared, "--network", shared]
+    words = ["run", "--rm", *_interactive(), *labels, "--pid", shared, "--network", shared]
     words += ["--user", user_of(container), "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     return [*words, "--entrypoint", "/bin/sh", tools_image, "-c", IN_ITS_FILES]
 
 
-def _interactive(tty: bool | None) -> list[str]:
-    return ["--interactive", *(["--tty"] if (sys.stdin.isatty() if tty is None else tty) else [])]
+def _interactive() -> list[str]:
+    return ["--interactive", *(["--tty"] if sys.stdin.isatty() else [])]
 
 
 def user_of(container: Container) -> str:

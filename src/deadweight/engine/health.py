@@ -8,6 +8,7 @@ import ipaddress
 import re
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +57,7 @@ def question(health: Health, way: Callable[[], Route], run: Run) -> Question:
     if health.kind == "tcp":
         return lambda limit: _tcp(route(), limit)
     if health.kind == "grpc":
-        from deadweight.engine.grpc_health import check
-
-        return lambda limit: check(route(), health.service, limit)
+        return lambda limit: check_grpc(route(), health.service, limit)
     return lambda limit: _http(route(), health, limit)
 
 
@@ -122,6 +121,69 @@ def _exec(run: Run, health: Health, limit: float) -> str:
     said = (done.errors or done.output).decode(errors="replace").strip().splitlines()
     last = f" ({said[-1][:200]})" if said else ""
     return wording("engine.command_failed", program=health.command[0], exit_code=done.exit_code, output=last)
+
+
+# gRPC: one call, ``/grpc.health.v1.Health/Check``, over cleartext HTTP/2 (gRPC's "GRPC Health Checking Protocol" and "gRPC over
+# HTTP2"). HTTP/2 is h2's; a gRPC client would bring a C library for this one message.
+GRPC_PATH = "/grpc.health.v1.Health/Check"
+GRPC_MAX_BYTES = 65535
+"""An answer takes seven bytes; so many come before more has to be asked for."""
+_ANSWERS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
+_SERVING = 1
+_STREAM = 1
+
+
+def check_grpc(route: Route, service: str, limit: float) -> str:
+    """Nothing if ``service`` (empty: the whole server) is SERVING, else in one clause what came. Raises OSError."""
+    from h2 import events
+    from h2.config import H2Configuration
+    from h2.connection import H2Connection
+    from h2.exceptions import ProtocolError
+
+    deadline, headers, body, ended = time.monotonic() + limit, dict[str, str](), bytearray(), False
+    peer = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    try:
+        with route.dial(limit) as wire:
+            peer.initiate_connection()
+            peer.send_headers(_STREAM, [
+                (":method", "POST"), (":scheme", "http"), (":path", GRPC_PATH), (":authority", "localhost"),
+                ("content-type", "application/grpc"), ("te", "trailers"),
+            ])  # fmt: skip
+            peer.send_data(_STREAM, _grpc_request(service.encode()), end_stream=True)
+            while not ended:
+                wire.sendall(peer.data_to_send())
+                if (left := deadline - time.monotonic()) <= 0 or len(body) > GRPC_MAX_BYTES:
+                    return wording("engine.grpc_cut_off")
+                wire.settimeout(left)
+                if not (data := wire.recv(65536)):
+                    return wording("engine.grpc_closed")
+                for event in peer.receive_data(data):
+                    headers |= dict(getattr(event, "headers", None) or ())
+                    body += event.data or b"" if isinstance(event, events.DataReceived) else b""
+                    ended |= isinstance(event, events.StreamEnded | events.StreamReset | events.ConnectionTerminated)
+    except ProtocolError:
+        return wording("engine.grpc_no_http2")
+    return _grpc_answer(headers, bytes(body))
+
+
+def _grpc_request(service: bytes) -> bytes:
+    """A HealthCheckRequest (``string service = 1``) in gRPC's frame; its length is a varint of one or two bytes."""
+    length = bytes([len(service)]) if len(service) < 0x80 else bytes([len(service) & 0x7F | 0x80, len(service) >> 7])
+    message = b"\x0a" + length + service if service else b""
+    return struct.pack(">BI", 0, len(message)) + message
+
+
+def _grpc_answer(headers: dict[str, str], body: bytes) -> str:
+    status = headers.get("grpc-status")
+    if status is None:
+        return wording("engine.grpc_http", status=headers.get(":status", "?"))
+    if status in ("5", "12"):
+        return wording("engine.grpc_not_found" if status == "5" else "engine.grpc_unimplemented")
+    if status != "0":
+        return wording("engine.grpc_health", status=headers.get("grpc-message") or status)
+    message = body[5:]  # after one byte of flags and four of length
+    number = message[1] if message[:1] == b"\x08" and len(message) > 1 else 0  # HealthCheckResponse: enum status = 1
+    return "" if number == _SERVING else wording("engine.grpc_health", status=_ANSWERS.get(number, number))
 
 
 # Which TCP ports a container's processes listen on, read from the kernel: no tool in the image is needed.
