@@ -23,6 +23,7 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.tasks.verify import raise_if_bad
+from deadweight.toolchain import golang
 from tests.support.codes import codes
 from tests.support.fault_project import wait_for
 from tests.support.installing import install
@@ -34,8 +35,7 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.engine,
     pytest.mark.skipif(
-        sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
-        reason="an engine needs root and dockerd",
+        sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None, reason="an engine needs root and dockerd"
     ),
 ]
 SUITE = """\
@@ -84,14 +84,13 @@ def test_an_engine_is_asked_twice_before_it_is_lost(monkeypatch, engine, said, i
     assert (broken_engine.broken_engine(engine) is not None) is is_lost
 
 
-@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
-def test_the_probe_is_a_program_of_its_architecture(architecture, tmp_path):
-    _, _, code = broken_engine._MACHINES[architecture]
+@pytest.mark.parametrize(("machine", "architecture"), golang.ARCHITECTURES.items())
+def test_the_probe_is_a_program_of_its_architecture(machine, architecture, tmp_path):
     file = tmp_path / "probe"
-    file.write_bytes(broken_engine._elf(broken_engine._MACHINES[architecture][0], code))
+    file.write_bytes(broken_engine.elf(architecture))
     file.chmod(0o755)
     assert len(file.read_bytes()) < 200
-    if architecture == os.uname().machine:
+    if machine == os.uname().machine:
         assert subprocess.run([file], check=False, timeout=5).returncode == 0
 
 

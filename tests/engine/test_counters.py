@@ -81,12 +81,7 @@ def test_of_an_engine_elsewhere_its_own_counters_are_asked(monkeypatch):
         "memory_stats": {"usage": 90, "stats": {"inactive_file": 40}},
         "cpu_stats": {"cpu_usage": {"total_usage": 2e9}, "throttling_data": {"throttled_periods": 5}},
     }
-    container = SimpleNamespace(
-        id=ID,
-        name="it",
-        pid=os.getpid(),
-        api=SimpleNamespace(stats=lambda *_, **__: document),
-    )
+    container = SimpleNamespace(id=ID, name="it", pid=os.getpid(), api=SimpleNamespace(stats=lambda *_, **__: document))
     read = counters.Counters(container)
     used = read.read()
     assert used == counters.Use(50, 3, 2.0, throttled=5, refused=0, killed=0, at=used.at)

@@ -104,8 +104,7 @@ def test_a_named_host_that_is_not_there_is_an_error_that_names_it(unset, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("host", "reason"),
-    [("tcp://127.0.0.1:9", "refused"), ("fd://somewhere", "fd"), ("rubbish", "rubbish")],
+    ("host", "reason"), [("tcp://127.0.0.1:9", "refused"), ("fd://somewhere", "fd"), ("rubbish", "rubbish")]
 )
 def test_hosts_that_cannot_be_used_are_told(host, reason):
     assert reason in wire.trouble(host).lower()

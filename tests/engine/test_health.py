@@ -36,12 +36,7 @@ def service(mode: str = "good", port: int = 8080) -> RunOptions:
 
 def test_the_kernels_tables_are_read():
     found = set(parse(TABLE))
-    assert found == {
-        Listener(8080, "127.0.0.1"),
-        Listener(80, "0.0.0.0"),
-        Listener(8081, "::"),
-        Listener(8082, "::1"),
-    }
+    assert found == {Listener(8080, "127.0.0.1"), Listener(80, "0.0.0.0"), Listener(8081, "::"), Listener(8082, "::1")}
     assert {each.port for each in found if each.loopback} == {8080, 8082}
 
 
@@ -124,11 +119,7 @@ def test_of_several_ports_the_exposed_one_is_proposed(port, exposed, likely):
         details(said).fields["ports"],
         details(said).fields["port"],
         details(said).fields["likely"],
-    ) == (
-        "80, 9090",
-        8080,
-        likely,
-    )
+    ) == ("80, 9090", 8080, likely)
     assert likely is None or bool(details(said).fields["exposed"]) == bool(exposed)
 
 

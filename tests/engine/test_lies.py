@@ -48,8 +48,7 @@ def test_what_else_it_says_of_its_version_breaks_nothing(told, there, key, value
 
 
 @pytest.mark.parametrize(
-    "key",
-    ["SecurityOptions", "DriverStatus", "NCPU", "MemTotal", "CgroupVersion", "OperatingSystem", "DockerRootDir"],
+    "key", ["SecurityOptions", "DriverStatus", "NCPU", "MemTotal", "CgroupVersion", "OperatingSystem", "DockerRootDir"]
 )
 @pytest.mark.parametrize("value", [None, 7, "banana", [7], [None], [["x"]], {}])
 def test_what_it_says_of_its_machine_breaks_nothing(told, there, key, value):

@@ -39,14 +39,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="to become another user needs root"),
 ]
 API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
-HOST = (
-    "host-read",
-    "host-write",
-    "breach-host-read",
-    "breach-host-write",
-    "breach-engine-socket",
-    "breach-token",
-)
+HOST = ("host-read", "host-write", "breach-host-read", "breach-host-write", "breach-engine-socket", "breach-token")
 """Attacks on what is handed in of this machine."""
 NEIGHBOUR = ("breach-other-processes", "breach-shared-memory")
 OTHERS = ("breach-reverse-shell", "breach-raw-socket", "breach-metadata", "breach-disk", "write-root")

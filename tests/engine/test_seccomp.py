@@ -65,14 +65,7 @@ def test_what_a_profile_refuses_is_read_with_its_conditions():
     assert EVERYTHING - set(found) == {"read", "write", "close", "ptrace"}
     assert "clone" in found, "with some arguments is not with all"
     stronger = profile.Where("amd64", "7.1", frozenset({"SYS_ADMIN"}))
-    assert EVERYTHING - set(profile.refused(document, stronger)) == {
-        "read",
-        "write",
-        "close",
-        "ptrace",
-        "mount",
-        "bpf",
-    }
+    assert EVERYTHING - set(profile.refused(document, stronger)) == {"read", "write", "close", "ptrace", "mount", "bpf"}
     handed = profile.for_runtime(document, HERE)
     assert handed["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     assert [each["names"] for each in handed["syscalls"]] == [["read", "write"], ["close"], ["clone"], ["ptrace"]]
@@ -113,8 +106,7 @@ def test_what_the_attackers_program_needs_opens_no_more():
 def test_what_is_no_profile_is_told_with_its_line(tmp_path, text):
     (tmp_path / "tight.json").write_text(text)
     suite = write_suite(
-        tmp_path,
-        "name: p\nvariants:\n  tight:\n    builder: ko\n    run:\n      seccomp: tight.json\n",
+        tmp_path, "name: p\nvariants:\n  tight:\n    builder: ko\n    run:\n      seccomp: tight.json\n"
     )
     with raises(ConfigError, "seccomp.not_a_profile") as caught:
         refuse_no_profile(suite, suite.variants[0])

@@ -7,7 +7,6 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from concurrent.futures import wait as answer_in
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from deadweight import _run
 from deadweight._errors import CommandError, Interrupted, MissingError, wording
 from deadweight._run import Stop
 from deadweight.engine import api as wire
+from deadweight.engine import netns
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -146,16 +146,7 @@ def _unless_ending(send: Callable[[], Any]) -> Any:
 
     if threading.current_thread() is threading.main_thread():
         return send()
-    answer: Future[Any] = Future()
-
-    def wait() -> None:
-        try:
-            answer.set_result(send())
-        except BaseException as error:
-            answer.set_exception(error)
-
-    threading.Thread(target=wait, daemon=True, name="engine request").start()
-    left = float(PAUSED_SECONDS)
+    answer, left = netns.in_thread(send), float(PAUSED_SECONDS)
     while not answer_in([answer], LOOK_SECONDS).done:
         left -= LOOK_SECONDS if _run.cancelled() else 0
         if left <= 0:

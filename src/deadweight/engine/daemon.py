@@ -35,22 +35,15 @@ def endpoints() -> Iterator[Endpoint]:
         yield context
         if context.asked:
             return
-    for path in _sockets():
+    home, runtime = Path.home(), Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
+    docker = ("/var/run", home / ".docker/run", home / ".docker/desktop", runtime, home / ".colima/default")
+    podman = (runtime / "podman", "/run/podman")
+    for path in (
+        *(Path(folder, "docker.sock") for folder in docker),
+        *(Path(folder, "podman.sock") for folder in podman),
+    ):
         if path.exists():
             yield Endpoint(f"unix://{path}", why=str(path))
-
-
-def _sockets() -> Iterator[Path]:
-    home, runtime = Path.home(), os.environ.get("XDG_RUNTIME_DIR")
-    yield Path("/var/run/docker.sock")
-    yield home / ".docker/run/docker.sock"
-    yield home / ".docker/desktop/docker.sock"
-    if runtime:
-        yield Path(runtime) / "docker.sock"
-    yield home / ".colima/default/docker.sock"
-    if runtime:
-        yield Path(runtime) / "podman/podman.sock"
-    yield Path("/run/podman/podman.sock")
 
 
 def _context() -> Endpoint | None:

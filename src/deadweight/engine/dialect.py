@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError, UsageError, wording
 from deadweight.engine import api as wire
 from deadweight.engine.api import EngineInfo
-from deadweight.engine.options import RunOptions, Tmpfs, Ulimit
+from deadweight.engine.options import LOG_BYTES, RunOptions, Tmpfs, Ulimit
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -98,7 +98,7 @@ class Docker:
             ],
             **{key: limit for key, limit in limits.items() if limit is not None},
             **{key: value for key, value in (modes | lists).items() if value},
-            **self._log(options),
+            **self._log(),
         }
         if not options.masked_paths:
             config["MaskedPaths"], config["ReadonlyPaths"] = [], []
@@ -125,9 +125,8 @@ class Docker:
     def _tmpfs(self, folder: Tmpfs) -> str:
         return folder.options()
 
-    def _log(self, options: RunOptions) -> dict[str, Any]:
-        size = {"max-size": str(options.log_bytes), "max-file": "1"}
-        return {"LogConfig": {"Type": "json-file", "Config": size}}
+    def _log(self) -> dict[str, Any]:
+        return {"LogConfig": {"Type": "json-file", "Config": {"max-size": str(LOG_BYTES), "max-file": "1"}}}
 
     def _profile(self, path: Path) -> str:
         """A seccomp profile's content."""
@@ -171,7 +170,7 @@ class Podman(Docker):
         """It copies what the image has there, Docker does not: what holds with one is to hold with the other."""
         return f"{folder.options()},notmpcopyup"
 
-    def _log(self, options: RunOptions) -> dict[str, Any]:  # noqa: ARG002 - Docker's
+    def _log(self) -> dict[str, Any]:
         """Its log drivers have other names and options; it bounds nothing by default."""
         return {}
 

@@ -106,7 +106,6 @@ class RunOptions:
     args: tuple[str, ...] = ()
     hosts: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    log_bytes: int = LOG_BYTES
     tls: bool = False
 
     def but(self, **changes: Any) -> RunOptions:

@@ -6,6 +6,7 @@ its runtime is refused a call, and the program's calls with the engine. So no ke
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import tempfile
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, Interrupted, wording
-from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, stop_if_cancelled
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile as custom_profile
@@ -70,16 +70,19 @@ def check(engine: Engine, options: RunOptions, name: str = "") -> None:
     """
     if not is_file(options.seccomp):
         return
-    file = engine.profile(options.seccomp)
-    document = custom_profile.read_profile(file)
+    document, where = _profile(engine, options)
     try:
         runtime = runtime_of(engine)
     except DeadweightError:
         return
-    where = custom_profile.where(engine.info, options)
     found = _of_runtime(runtime, json.dumps(document, sort_keys=True), where)
     if found is not None:
         raise StoppedByProfile(told(name or options.seccomp, found, advise=not name))
+
+
+def _profile(engine: Engine, options: RunOptions) -> tuple[dict[str, Any], custom_profile.Where]:
+    file = engine.profile(options.seccomp)
+    return custom_profile.read_profile(file), custom_profile.where(engine.info, options)
 
 
 def explained(engine: Engine, image: str, options: RunOptions, health: Health, port: int | None, name: str = "") -> str:
@@ -89,9 +92,8 @@ def explained(engine: Engine, image: str, options: RunOptions, health: Health, p
         return ""
     try:
         check(engine, options, name)
-        found = _OfProgram(engine, image, options.but(host_port=None), health, port).found() or _at_times(
-            engine, options
-        )
+        found = _OfProgram(engine, image, options.but(host_port=None), health, port).found()
+        found = found or _at_times(engine, options)
     except Interrupted:
         raise
     except StoppedByProfile as stopped:
@@ -149,11 +151,7 @@ def _held(runtime: Runtime, document: Mapping[str, Any], where: custom_profile.W
 def _at_times(engine: Engine, options: RunOptions) -> Refused | None:
     """Where a container did not start, and the next one does."""
     runtime = runtime_of(engine)
-    held = _held(
-        runtime,
-        custom_profile.read_profile(engine.profile(options.seccomp)),
-        custom_profile.where(engine.info, options),
-    )
+    held = _held(runtime, *_profile(engine, options))
     return Refused(held, wording("seccomp.runtime_at_times", runtime=runtime.told)) if held else None
 
 
@@ -178,10 +176,7 @@ class _OfProgram:
         within = min(self.health.within_seconds, max(LEAST_SECONDS, took * FACTOR))
         self.health = self.health.model_copy(update={"within_seconds": within})
         self.ended = time.monotonic() + BUDGET_SECONDS
-        document, where = (
-            custom_profile.read_profile(self.engine.profile(self.options.seccomp)),
-            custom_profile.where(self.engine.info, self.options),
-        )
+        document, where = _profile(self.engine, self.options)
         refused = custom_profile.refused(document, where)
         with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
             file = Path(folder) / "profile.json"
@@ -205,16 +200,12 @@ class _OfProgram:
     def _needed_by(self, works: Callable[[tuple[str, ...]], bool], calls: tuple[str, ...], call: str) -> str:
         works(tuple(each for each in calls if each != call))
         if self.before:
-            return wording("seccomp.runtime_for_program", runtime=self._runtime)
+            runtime = "the runtime"
+            with contextlib.suppress(DeadweightError):
+                runtime = runtime_of(self.engine).told
+            return wording("seccomp.runtime_for_program", runtime=runtime)
         loader = any(words in self.problem for words in LOADER)
         return wording("seccomp.loader" if loader else "seccomp.program")
-
-    @property
-    def _runtime(self) -> str:
-        try:
-            return runtime_of(self.engine).told
-        except DeadweightError:
-            return "the runtime"
 
     def _comes_up(self, options: RunOptions) -> bool:
         """Whether it gets healthy; else why not is in ``problem``."""
@@ -224,16 +215,13 @@ class _OfProgram:
             with self.engine.start(self.image, options, purpose=PURPOSE) as container:
                 ready = container.wait_healthy(self.health, self.port)
                 if not ready.healthy:
-                    self.problem = f"{ready.reason}: {_last_line(container)}".removesuffix(": ")
+                    said = [line.strip() for line in container.last_output(5) if line.strip()]
+                    self.problem = ": ".join([ready.reason, *said[-1:]])
                 return ready.healthy
         except CannotStart as refusal:
             self.problem = str(refusal.fields.get("problem", refusal.message))
             self.before = True
             return False
-
-
-def _last_line(container: Container) -> str:
-    return next((line.strip() for line in reversed(container.last_output(5)) if line.strip()), "")
 
 
 # Which of many things have to be added for something to work: by halving, for nearly all of them do not matter.

@@ -63,16 +63,12 @@ def _refuse_another(engine: Engine, found: Runtime, told: str) -> None:
     """Raises MissingError where what an engine elsewhere starts containers with, or reads profiles from, is not here."""
     if engine.info.podman:
         raise MissingError(wording("seccomp.profile_elsewhere", host=engine.host))
+    host, name, architecture = engine.host, found.name, found.architecture
     if found.version != told:
         version = told or wording("seccomp.unknown_version")
-        raise MissingError(
-            wording("seccomp.other_runtime", host=engine.host, name=found.name, version=version, here=found.told)
-        )
-    if ARCHITECTURES.get(platform.machine()) != found.architecture:
-        architecture = found.architecture
-        raise MissingError(
-            wording("seccomp.other_architecture", host=engine.host, architecture=architecture, name=found.name)
-        )
+        raise MissingError(wording("seccomp.other_runtime", host=host, name=name, version=version, here=found.told))
+    if ARCHITECTURES.get(platform.machine()) != architecture:
+        raise MissingError(wording("seccomp.other_architecture", host=host, architecture=architecture, name=name))
 
 
 def version_of(path: str) -> str:
@@ -119,12 +115,8 @@ def starting_under(
     identity = f"deadweight-floor-{uuid.uuid4().hex[:12]}"
     state = bundle / "state"
     # crun refuses a machine with both kinds of cgroups, and asks for none with this; runc makes those that it is asked for: none.
-    command: list[str | Path] = [
-        runtime.path,
-        "--root",
-        state,
-        *(["--cgroup-manager", "disabled"] if runtime.name == "crun" else []),
-    ]
+    command: list[str | Path] = [runtime.path, "--root", state]
+    command += ["--cgroup-manager", "disabled"] if runtime.name == "crun" else []
     try:
         done = run([*command, "run", "--bundle", bundle, identity], stdin=b"", timeout=seconds, check=False)
     except CommandError as error:
@@ -142,16 +134,13 @@ def _spec(seccomp: dict[str, Any]) -> dict[str, Any]:
     """What the OCI runtime specification asks of a bundle: one program, no right, no new privileges. Without root the container
     is in a user namespace in which this user is the only one."""
     kinds = ["pid", "ipc", "uts", "mount", "network"]
-    alone: dict[str, Any] = {}
+    linux: dict[str, Any] = {"seccomp": seccomp}
     user = 65532
     if os.geteuid() != 0:
-        kinds.append("user")
-        user = 0
-        alone = {
-            "uidMappings": [{"containerID": user, "hostID": os.geteuid(), "size": 1}],
-            "gidMappings": [{"containerID": user, "hostID": os.getegid(), "size": 1}],
-        }
-    namespaces = [{"type": kind} for kind in kinds]
+        kinds, user = [*kinds, "user"], 0
+        linux["uidMappings"] = [{"containerID": user, "hostID": os.geteuid(), "size": 1}]
+        linux["gidMappings"] = [{"containerID": user, "hostID": os.getegid(), "size": 1}]
+    dev = {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]}
     return {
         "ociVersion": "1.0.2",
         "process": {
@@ -162,14 +151,6 @@ def _spec(seccomp: dict[str, Any]) -> dict[str, Any]:
             "capabilities": {each: [] for each in ("bounding", "effective", "permitted", "ambient")},
         },
         "root": {"path": "rootfs", "readonly": True},
-        "mounts": [
-            {"destination": "/proc", "type": "proc", "source": "proc"},
-            {
-                "destination": "/dev",
-                "type": "tmpfs",
-                "source": "tmpfs",
-                "options": ["nosuid", "mode=755", "size=65536k"],
-            },
-        ],
-        "linux": {"namespaces": namespaces, "seccomp": seccomp, **alone},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, dev],
+        "linux": {"namespaces": [{"type": kind} for kind in kinds], **linux},
     }
