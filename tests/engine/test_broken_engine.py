@@ -73,7 +73,7 @@ def probes(engine) -> set[str]:
 
 def test_a_well_engine_runs_the_probe_and_keeps_nothing_of_it(engine):
     before = probes(engine)  # of another run that looks at this engine now, or was killed while it did
-    assert broken_engine.broken_engine(engine) is None
+    assert broken_engine.lost_engine(lambda: engine) is None
     assert not [each for each in own_leftovers(engine) if broken_engine.PURPOSE in each.name]
     wait_for(lambda: probes(engine) <= before, 20)  # another run may look at this engine just now
 
@@ -81,7 +81,7 @@ def test_a_well_engine_runs_the_probe_and_keeps_nothing_of_it(engine):
 @pytest.mark.parametrize(("said", "is_lost"), [(["it took long", ""], False), (["no bridge", "no bridge"], True)])
 def test_an_engine_is_asked_twice_before_it_is_lost(monkeypatch, engine, said, is_lost):
     monkeypatch.setattr(broken_engine, "trouble", lambda _: said.pop(0))
-    assert (broken_engine.broken_engine(engine) is not None) is is_lost
+    assert (broken_engine.lost_engine(lambda: engine) is not None) is is_lost
 
 
 @pytest.mark.parametrize(("machine", "architecture"), golang.ARCHITECTURES.items())
@@ -174,6 +174,6 @@ def test_a_full_disk_is_told_as_that(engine, monkeypatch):
         "io.containerd.content.v1.content/ingest/4cb1/ref: no space left on device"
     )
     monkeypatch.setattr(engine.api, "load_image", lambda _archive: iter([{"error": said}]))
-    found = broken_engine.broken_engine(engine)
+    found = broken_engine.lost_engine(lambda: engine)
     assert codes(found.args[0]) == ["engine.cannot_run", "engine.disk_full"]
     assert found.hint.code == "engine.free_space"

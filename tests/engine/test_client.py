@@ -83,7 +83,6 @@ def test_images_are_loaded_tagged_saved_and_removed(engine, misbehaving_archive,
     image = engine.images.need(OTHER)
     assert image.id == identity
     assert image.entrypoint == ("/app",)
-    assert image.size_bytes > 10**6
     saved = engine.images.save(OTHER, tmp_path / "deep" / "image.tar")
     with tarfile.open(saved) as tar:
         assert "manifest.json" in tar.getnames()

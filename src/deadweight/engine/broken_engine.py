@@ -39,35 +39,26 @@ _MACHINES = {
 }
 
 
-def broken_engine(engine: Engine) -> MissingError | None:
-    """The error that says what is wrong with an engine that cannot run a container, and how to get it back; None where it can."""
+def lost_engine(engine: Callable[[], Engine]) -> MissingError | None:
+    """The error that says what is wrong with an engine that is not found or cannot run a container, and how to get it back; None
+    if it can."""
     try:
+        found = engine()
         # one that is only busy, or whose probe another command cleaned away, is not lost: what is would be started anew
-        problem = trouble(engine) and trouble(engine)
+        problem = trouble(found) and trouble(found)
     except MissingError as error:
         return error
     if not problem:
         return None
-    return MissingError(wording("engine.cannot_run", host=engine.host, problem=problem), hint=remedy(engine, problem))
+    return MissingError(wording("engine.cannot_run", host=found.host, problem=problem), hint=remedy(found, problem))
 
 
-def lost_engine(engine: Callable[[], Engine]) -> MissingError | None:
-    """The same, of one that may have to be found first."""
-    try:
-        return broken_engine(engine())
-    except MissingError as error:
-        return error
-
-
-def broken_engine_at(endpoint: Endpoint) -> MissingError | None:
+def lost_engine_at(endpoint: Endpoint) -> MissingError | None:
     """The same, of the engine that listens there."""
     from deadweight.engine.client import Engine
 
-    try:
-        with Engine.connect(endpoint) as engine:
-            return broken_engine(engine)
-    except MissingError as error:
-        return error
+    with contextlib.ExitStack() as stack:
+        return lost_engine(lambda: stack.enter_context(Engine.connect(endpoint)))
 
 
 def trouble(engine: Engine) -> str:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from deadweight._errors import MissingError, wording
 from deadweight.engine import api as wire
@@ -50,27 +49,17 @@ def _context() -> Endpoint | None:
     """The current Docker context, read from the client's files (their layout: docker/cli, ``cli/context/store``)."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     named = os.environ.get("DOCKER_CONTEXT")
-    name = named or _json(folder / "config.json").get("currentContext")
-    if not isinstance(name, str) or name in ("", "default"):
-        return None
-    key = hashlib.sha256(name.encode()).hexdigest()
-    endpoint = _json(folder / "contexts" / "meta" / key / "meta.json").get("Endpoints", {})
-    docker = endpoint.get("docker") if isinstance(endpoint, dict) else None
-    host = docker.get("Host") if isinstance(docker, dict) else None
+    try:
+        name = named or json.loads((folder / "config.json").read_bytes())["currentContext"]
+        key = hashlib.sha256(name.encode()).hexdigest()
+        host = json.loads((folder / "contexts/meta" / key / "meta.json").read_bytes())["Endpoints"]["docker"]["Host"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None  # none is chosen (the client keeps nothing of the one called default), or the files are damaged
     if not isinstance(host, str) or not host:
         return None
-    tls = folder / "contexts" / "tls" / key / "docker"
-    return Endpoint(
-        host, certificates=str(tls) if tls.is_dir() else None, why=f"Docker context {name}", asked=bool(named)
-    )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    tls = folder / "contexts/tls" / key / "docker"
+    certificates = str(tls) if tls.is_dir() else None
+    return Endpoint(host, certificates=certificates, why=f"Docker context {name}", asked=bool(named))
 
 
 # The Docker client that can build with BuildKit. The user's own Docker configuration and credentials stay as they are.
@@ -129,11 +118,11 @@ def start_anew(say: Say) -> Endpoint:
 
     Raises MissingError where it cannot run a container even then, CommandError where it does not come up.
     """
-    from deadweight.engine.broken_engine import broken_engine_at
+    from deadweight.engine.broken_engine import lost_engine_at
 
     own.stop(say)
     endpoint = Endpoint(own.start(say), ours=True)
-    lost = broken_engine_at(endpoint)
+    lost = lost_engine_at(endpoint)
     if lost is not None:
         raise MissingError(lost.message, hint=f"see the engine's log: {layout().log}")
     return endpoint

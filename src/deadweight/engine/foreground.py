@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import socketserver
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -188,11 +189,11 @@ def _interactive() -> list[str]:
 
 def user_of(container: Container) -> str:
     """The numeric ``uid:gid`` that its first process really has (an image may name users that other images do not know)."""
-    state = container.state()
-    fields = _status(state.pid) if container.host.startswith("unix://") else {}
-    if "Uid" in fields and "Gid" in fields:
-        seen = ((kind, int(fields[kind.capitalize()].split()[1])) for kind in ("uid", "gid"))
-        return ":".join(str(_inside(state.pid, kind, number)) for kind, number in seen)
+    pid = container.state().pid if container.host.startswith("unix://") else 0
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        seen = {kind.lower(): int(number) for kind, number in re.findall(r"(?m)^(Uid|Gid):\t\d+\t(\d+)", status)}
+        return f"{_inside(pid, 'uid', seen['uid'])}:{_inside(pid, 'gid', seen['gid'])}"
     user = str(container.inspect()["Config"].get("User") or "")
     return "0:0" if is_root(user) else user
 
@@ -206,11 +207,3 @@ def _inside(pid: int, kind: str, number: int) -> int:
             if seen <= number < seen + count:
                 return first + number - seen
     return number
-
-
-def _status(pid: int) -> Mapping[str, str]:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)

@@ -54,7 +54,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class EngineImage:
-    """What the engine says of an image. ``size_bytes`` is uncompressed and includes shared base layers.
+    """What the engine says of an image.
 
     ``folder`` is its working directory, empty where it names none. ``id`` is what the engine calls it (``Identity.engine_id``).
     ``healthcheck`` are the words of its own health check, empty where it has none or says NONE.
@@ -62,13 +62,10 @@ class EngineImage:
 
     id: str
     tags: tuple[str, ...]
-    size_bytes: int
     user: str
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     folder: str
-    architecture: str
-    layers: tuple[str, ...]
     healthcheck: tuple[str, ...] = ()
 
 
@@ -114,13 +111,10 @@ class Images:
         return EngineImage(
             id=_id(document),
             tags=tuple(document.get("RepoTags") or ()),
-            size_bytes=int(document.get("Size") or 0),
             user=str(config.get("User") or ""),
             entrypoint=tuple(config.get("Entrypoint") or ()),
             command=tuple(config.get("Cmd") or ()),
             folder=str(config.get("WorkingDir") or ""),
-            architecture=str(document.get("Architecture") or ""),
-            layers=tuple((document.get("RootFS") or {}).get("Layers") or ()),
             healthcheck=_words((config.get("Healthcheck") or {}).get("Test") or ()),
         )
 
