@@ -38,9 +38,11 @@ from deadweight.project.survey import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
 from tests.support.codes import codes, details, raises
+from tests.support.fault_project import wait_for
 from tests.support.forms import closed_network
 from tests.support.installing import install
 from tests.support.small_images import docker_archive, go_program, placed, program
+from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.system
 
@@ -104,7 +106,12 @@ def test_a_named_host_that_is_not_there_is_an_error_that_names_it(unset, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("host", "reason"), [("tcp://127.0.0.1:9", "refused"), ("fd://somewhere", "fd"), ("rubbish", "rubbish")]
+    ("host", "reason"),
+    [
+        ("tcp://127.0.0.1:9", "refused"),
+        ("fd://somewhere", "fd"),
+        *((address, address) for address in ("rubbish", "ssh://", "ssh://user:secret@host", "ssh://host?x=y")),
+    ],
 )
 def test_hosts_that_cannot_be_used_are_told(host, reason):
     assert reason in wire.trouble(host).lower()
@@ -178,39 +185,27 @@ def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
     assert caught.value.hint.code == "engine.advice_packages"
 
 
-@needs_root
-def test_images_of_an_engine_that_an_earlier_version_built_go_with_ours(alone, cache, monkeypatch, tmp_path):
-    """``setup --engine current`` of an earlier version kept images beside ours."""
-    images = cache / "engine-current-overlay2"
-    images.mkdir(parents=True)
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "dockerd"
-    program.write_text(
-        f"#!/bin/sh\ncase $* in --version) echo Docker version 20.10.24;; *) echo started >>{tmp_path}/started; exit 1;; esac\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    assert survey(["engine"])[0].status == "present"
-    with pytest.raises(CommandError):
-        daemon.find_or_start(print)
-    assert (tmp_path / "started").read_text() == "started\n"
-    daemon.remove_data()
-    assert not images.exists()
+BROKEN = "echo 'failed to start daemon: no such luck' >&2; exit 1"
 
 
 @needs_root
 def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monkeypatch, tmp_path):
-    (tmp_path / "bin").mkdir()
-    broken = tmp_path / "bin" / "dockerd"
-    broken.write_text("#!/bin/sh\necho 'failed to start daemon: no such luck' >&2\nexit 1\n")
-    broken.chmod(0o755)
+    """``setup --engine current`` of an earlier version kept images beside ours: they go with ours."""
+    images = cache / "engine-current-overlay2"
+    images.mkdir(parents=True)
+    broken = shell_script(
+        tmp_path / "bin/dockerd", f"case $* in --version) echo Docker version 20.10.24; exit;; esac; {BROKEN}"
+    )
     monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    assert survey(["engine"])[0].status == "present"
     started = time.monotonic()
     with raises(CommandError, "engine.ended_at_once") as caught:
         daemon.find_or_start(print)
     assert time.monotonic() - started < 60
     assert "no such luck" in str(caught.value)
     assert str(layout().log) in str(caught.value)
+    daemon.remove_data()
+    assert not images.exists()
 
 
 @pytest.mark.slow
@@ -363,13 +358,6 @@ def test_a_network_made_in_our_engine_is_whole_beside_another_engine():
             run(["ip", "netns", "del", name], check=False)
 
 
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 @needs_root
 @pytest.mark.engine
@@ -474,12 +462,8 @@ def test_engines_that_start_at_once_take_different_networks(monkeypatch):
 def sudoer(monkeypatch, tmp_path) -> Path:
     """As if we were not root but had its rights through sudo, with a group of our own; what sudo was asked is in the file."""
     asked = tmp_path / "asked"
-    (tmp_path / "sudo-bin").mkdir()
-    program = tmp_path / "sudo-bin" / "sudo"
-    program.write_text(
-        f'#!/bin/sh\necho "$*" >>{asked}\nwhile [ "${{1#-}}" != "$1" ]; do shift; done\nexec env -u PYTHONPATH "$@"\n'
-    )
-    program.chmod(0o755)
+    words = f'echo "$*" >>{asked}\nwhile [ "${{1#-}}" != "$1" ]; do shift; done\nexec env -u PYTHONPATH "$@"'
+    program = shell_script(tmp_path / "sudo-bin" / "sudo", words)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(os, "getgid", lambda: 54321)
@@ -519,9 +503,7 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
 
 @needs_root
 def test_an_engine_that_sudo_cannot_bring_up_shows_its_own_words(alone, cache, sudoer, monkeypatch, tmp_path):
-    broken = sudoer.parent / "sudo-bin" / "dockerd"
-    broken.write_text("#!/bin/sh\necho 'failed to start daemon: no such luck' >&2\nexit 1\n")
-    broken.chmod(0o755)
+    shell_script(sudoer.parent / "sudo-bin" / "dockerd", BROKEN)
     with pytest.raises(CommandError, match="no such luck"):
         daemon.find_or_start(print)
     assert not layout().run.exists()

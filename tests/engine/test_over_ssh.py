@@ -78,11 +78,6 @@ def test_no_engine_behind_it_is_told_in_its_own_words(host):
     assert "connect" in caught.value.message.lower()
 
 
-@pytest.mark.parametrize("address", ["ssh://", "ssh://user:secret@host", "ssh://host?x=y"])
-def test_what_is_no_address_is_said(address):
-    assert address in wire.trouble(address)
-
-
 def test_nothing_in_an_address_becomes_an_option_or_a_command_of_the_shell():
     argv = wire.ssh_command("ssh://-oProxyCommand=x@host/run/a%20b;c.sock")
     assert argv[argv.index("-l") + 1] == "-oProxyCommand=x"
