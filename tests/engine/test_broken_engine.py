@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from deadweight._run import run
 from deadweight.checks import runner
 from deadweight.engine import broken_engine, daemon
 from deadweight.engine.client import Engine
-from deadweight.engine.own import engine as own
 from deadweight.engine.own import machine
 from deadweight.engine.own.engine import layout
 from deadweight.project.survey import ENGINE, survey
@@ -29,15 +27,10 @@ from tests.support.fault_project import wait_for
 from tests.support.installing import install
 from tests.support.invoking import TASKS, invoke, module
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+from tests.support.tls_engine import NEEDS_DOCKERD
 from tests.support.trees import written
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.engine,
-    pytest.mark.skipif(
-        sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None, reason="an engine needs root and dockerd"
-    ),
-]
+pytestmark = [pytest.mark.system, pytest.mark.engine, NEEDS_DOCKERD]
 SUITE = """\
 name: lonely
 defaults: {port: 8080}

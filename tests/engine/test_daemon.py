@@ -42,14 +42,10 @@ from tests.support.fault_project import wait_for
 from tests.support.forms import closed_network
 from tests.support.installing import install
 from tests.support.small_images import docker_archive, go_program, placed, program
+from tests.support.tls_engine import NEEDS_DOCKERD
 from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.system
-
-needs_root = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
-    reason="an engine of our own needs root and dockerd",
-)
 
 
 @pytest.fixture
@@ -188,7 +184,7 @@ def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
 BROKEN = "echo 'failed to start daemon: no such luck' >&2; exit 1"
 
 
-@needs_root
+@NEEDS_DOCKERD
 def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monkeypatch, tmp_path):
     """``setup --engine current`` of an earlier version kept images beside ours: they go with ours."""
     images = cache / "engine-current-overlay2"
@@ -209,7 +205,7 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
 
 
 @pytest.mark.slow
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     """Start, use, kill -9, start over what that left, stop: the other engine never notices."""
@@ -292,7 +288,7 @@ def far() -> Iterator[str]:
 
 
 @pytest.mark.slow
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_beside_another_engine_builds_and_containers_reach_the_network(alone, endpoint, cache, far, tmp_path):
     """The other one has closed the way between networks; ours is open, and gone with our engine."""
@@ -343,7 +339,7 @@ sys.exit(done.returncode)
 """
 
 
-@needs_root
+@NEEDS_DOCKERD
 def test_a_network_made_in_our_engine_is_whole_beside_another_engine():
     """``docker network create --internal``, as harden prints it: no container on it reached another."""
     names = [f"dwt{os.getpid()}{end}" for end in "ab"]
@@ -359,7 +355,7 @@ def test_a_network_made_in_our_engine_is_whole_beside_another_engine():
 
 
 @pytest.mark.slow
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_two_starts_at_once_give_one_engine(cache):
     code = "from deadweight.engine.own import engine as own; "
@@ -370,7 +366,7 @@ def test_two_starts_at_once_give_one_engine(cache):
     assert outputs.pop().startswith(layout().host)
 
 
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_a_start_frees_the_addresses_that_a_killed_engine_of_another_cache_holds(cache):
     """A network namespace that is mounted keeps its address on the bridge, though no process is left in it."""
@@ -471,7 +467,7 @@ def sudoer(monkeypatch, tmp_path) -> Path:
 
 
 @pytest.mark.slow
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, cache, sudoer, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
@@ -501,7 +497,7 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     ]
 
 
-@needs_root
+@NEEDS_DOCKERD
 def test_an_engine_that_sudo_cannot_bring_up_shows_its_own_words(alone, cache, sudoer, monkeypatch, tmp_path):
     shell_script(sudoer.parent / "sudo-bin" / "dockerd", BROKEN)
     with pytest.raises(CommandError, match="no such luck"):
@@ -526,7 +522,7 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
     assert details(passed_over).fields["host"] == "unix:///var/run/docker.sock"
 
 
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_control_groups_are_mounted_where_nobody_did(cache):
     """In a mount namespace without them, as on a bare machine without systemd."""

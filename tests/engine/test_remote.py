@@ -1,8 +1,5 @@
 """What can be measured in an engine whose processes, mounts and networks are not this machine's, over TCP with TLS."""
 
-import os
-import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -25,16 +22,9 @@ from deadweight_attacks.seccomp import recorder
 from tests.support.attack_grounds import castle, left
 from tests.support.codes import raises
 from tests.support.small_images import reference
-from tests.support.tls_engine import apart_engine, elsewhere
+from tests.support.tls_engine import NEEDS_DOCKERD, apart_engine, elsewhere
 
-pytestmark = [
-    pytest.mark.engine,
-    pytest.mark.tools,
-    pytest.mark.skipif(
-        sys.platform != "linux" or os.geteuid() != 0 or shutil.which("dockerd") is None,
-        reason="an engine needs root and dockerd",
-    ),
-]
+pytestmark = [pytest.mark.engine, pytest.mark.tools, NEEDS_DOCKERD]
 API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
 WORK = {
     "breach-connect": "came to the listener",
