@@ -81,7 +81,7 @@ def test_images_are_loaded_tagged_saved_and_removed(engine, misbehaving_archive,
     assert [file.name for file in saved.parent.iterdir()] == ["image.tar"]
     assert engine.images.remove(OTHER, force=True)
     assert not engine.images.remove(OTHER)
-    assert not engine.has(OTHER)
+    assert engine.images.get(OTHER) is None
 
 
 CONFIG, MANIFEST, INDEX = ("sha256:" + letter * 64 for letter in "abc")
@@ -344,7 +344,7 @@ from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions
 with Engine.connect(sys.argv[1], project="deadweight-killed") as engine, engine.network("killed") as network:
     container = engine.start(sys.argv[2], RunOptions(network=network), purpose="killed")
-    engine.listening(container)  # seen by a program of ours beside it, which has an image of its own
+    engine.tunnels.listeners(container)  # seen by a program of ours beside it, which has an image of its own
     mine = f"{os.getpid()}:"
     (image,) = [each for each in engine.leftovers() if each.kind == "image" and each.labels["deadweight.owner"].startswith(mine)]
     print(container.id, network, image.name, flush=True)

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from docker.errors import NotFound
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight.engine import api
-from deadweight.engine.api import parse_info
+from deadweight.engine.api import EngineInfo, parse_info
 from deadweight.engine.client import Engine, number_of, with_tmpfs_owners
 from deadweight.engine.dialect import Podman, ceilings, dialect_of
-from deadweight.engine.images import pull
+from deadweight.engine.images import Images
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
 from deadweight.suite.model import RunSettings
 from tests.support.codes import raises
@@ -212,6 +213,9 @@ class Api:
     def __init__(self, *said: dict[str, str], status: int = 200) -> None:
         self.said, self.asked, self.status = said, list[str](), status
 
+    def inspect_image(self, reference: str) -> None:
+        raise NotFound(reference)
+
     @contextlib.contextmanager
     def post(self, url: str, **_: object) -> Iterator[SimpleNamespace]:
         self.asked.append(url)
@@ -223,10 +227,14 @@ class Api:
         return self.said
 
 
+def pull(api: Api, reference: str, info: EngineInfo) -> None:
+    assert Images(api, lambda: dialect_of(info, "")).pull(reference) == reference
+
+
 def test_podman_is_told_that_a_registry_of_this_machine_speaks_no_tls():
     """It pulled no stand-in, without a word: its shell, its Redis and its Postgres were missing."""
     api = Api({"stream": "Trying"}, {"id": "1"})
-    pull(api, HERE, dialect_of(PODMAN, ""))
+    pull(api, HERE, PODMAN)
     (url,) = api.asked
     assert url.startswith("http+docker://localhost/v4.0.0/libpod/images/pull?reference=127.0.0.1%3A5742%2Fstand-in")
     assert url.endswith("&tlsVerify=false")
@@ -235,25 +243,21 @@ def test_podman_is_told_that_a_registry_of_this_machine_speaks_no_tls():
 @pytest.mark.parametrize(("reference", "podman"), [(HERE, False), (ELSEWHERE, True), (ELSEWHERE, False)])
 def test_others_are_asked_as_everybody_asks(reference, podman):
     api = Api({"status": "Downloaded"})
-    pull(api, reference, dialect_of(PODMAN if podman else DOCKER, ""))
+    pull(api, reference, PODMAN if podman else DOCKER)
     assert api.asked == [reference]
 
 
 @pytest.mark.parametrize("podman", [True, False])
 def test_what_fails_after_the_first_words_is_told(podman):
     with raises(DeadweightError, "engine.not_pulled", image=HERE, problem="connection refused"):
-        pull(
-            Api({"stream": "Trying"}, {"error": "connection refused"}),
-            HERE,
-            dialect_of(PODMAN if podman else DOCKER, ""),
-        )
+        pull(Api({"stream": "Trying"}, {"error": "connection refused"}), HERE, PODMAN if podman else DOCKER)
 
 
 @pytest.mark.parametrize(("said", "told"), [([{"message": "no such reference"}], "no such reference"), ([], "500")])
 def test_what_podman_refuses_at_once_is_told(said, told):
     """It answers so with ``message``, not with ``error``."""
     with raises(DeadweightError, "engine.not_pulled", image=HERE) as caught:
-        pull(Api(*said, status=500), HERE, dialect_of(PODMAN, ""))
+        pull(Api(*said, status=500), HERE, PODMAN)
     assert told in caught.value.fields["problem"]
 
 

@@ -78,11 +78,11 @@ def test_a_real_engine_behind_something_that_lies(endpoint, tmp_path):
     with lying(socket, tmp_path, refused) as host:
         assert details(api.buildkit_trouble(host)).fields == {"status": 404}
         with Engine.connect(host) as engine:
-            assert not engine.has("deadweight-tests/none:1")
+            assert engine.images.get("deadweight-tests/none:1") is None
     with (
         lying(socket, tmp_path, newer) as host,
         Engine.connect(host) as engine,
         raises(MissingError, "engine.api_refused") as caught,
     ):
-        engine.has("deadweight-tests/none:1")
+        engine.images.get("deadweight-tests/none:1")
     assert "1.99" in caught.value.fields["problem"]

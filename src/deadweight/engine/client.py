@@ -154,10 +154,6 @@ class Engine:
             return True
         return self.info.desktop or self.info.rootless or self.user is None
 
-    def has(self, reference: str) -> bool:
-        """Whether the engine has this image."""
-        return self.images.get(reference) is not None
-
     # containers
 
     def start(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
@@ -193,9 +189,8 @@ class Engine:
         from docker.errors import APIError
 
         stop_if_cancelled()
-        self._asked_for.add(
-            name
-        )  # who is interrupted in this call, or gets no answer in time, does not learn what came of it
+        # Who is interrupted in this call, or gets no answer in time, does not learn what came of it.
+        self._asked_for.add(name)
         with translated(f"create a container of {image}"):
             try:
                 made = self.api.create_container_from_config(body, name)["Id"]
@@ -305,10 +300,6 @@ class Engine:
                 hint=error.hint or "run this as root on the Linux machine where the engine runs",
             ) from error
         return self.tunnels.route(container, inside)
-
-    def listening(self, container: Container) -> str:
-        """What the kernel lists of a container's network (proc(5), ``/proc/net/tcp``), seen from beside it."""
-        return self.tunnels.listeners(container)
 
     # networks
 

@@ -9,7 +9,7 @@ import select
 import struct
 import tarfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,18 +46,6 @@ class ContainerState:
     error: str
     pid: int
     started_at: str
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> ContainerState:
-        """As the engine tells it: ``State`` of what it says of a container."""
-        return cls(
-            running=bool(document.get("Running")),
-            exit_code=int(document.get("ExitCode") or 0),
-            oom_killed=bool(document.get("OOMKilled")),
-            error=str(document.get("Error") or ""),
-            pid=int(document.get("Pid") or 0),
-            started_at=str(document.get("StartedAt") or ""),
-        )
 
     def told(self) -> str:
         """One clause for a message: how it ended."""
@@ -159,7 +147,15 @@ class Container:
         return str(chosen or next((each["IPAddress"] for each in networks.values() if each.get("IPAddress")), ""))
 
     def state(self) -> ContainerState:
-        return ContainerState.of(self.inspect()["State"])
+        state = self.inspect()["State"]
+        return ContainerState(
+            running=bool(state.get("Running")),
+            exit_code=int(state.get("ExitCode") or 0),
+            oom_killed=bool(state.get("OOMKilled")),
+            error=str(state.get("Error") or ""),
+            pid=int(state.get("Pid") or 0),
+            started_at=str(state.get("StartedAt") or ""),
+        )
 
     def logs(self, lines: int | None = 200) -> list[str]:
         """The last lines (None: all) that it wrote, stdout and stderr in one."""
@@ -170,10 +166,9 @@ class Container:
 
     def last_output(self, lines: int) -> list[str]:
         """The same; empty if the engine does not report it."""
-        try:
+        with contextlib.suppress(DeadweightError):
             return self.logs(lines)
-        except DeadweightError:
-            return []
+        return []
 
     def follow(self, lines: int | None = None) -> Iterator[str]:
         """Its lines as they come, until it ends; first the last ``lines`` of those it wrote (None: all). Close to stop."""
@@ -266,7 +261,11 @@ class Container:
             text = questions.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
             if text is None:
                 done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
-                text = done.output.decode(errors="replace") if done.exit_code == 0 else self._keeper.listening(self)
+                text = (
+                    done.output.decode(errors="replace")
+                    if done.exit_code == 0
+                    else self._keeper.tunnels.listeners(self)
+                )
         except (DeadweightError, OSError):
             return None
         return None if text is None else tuple(sorted(set(questions.parse(text))))

@@ -165,8 +165,14 @@ class Images:
 
     def pull(self, reference: str) -> str:
         """Have the engine get an image that it has not, and give its reference. Raises DeadweightError."""
-        if self.get(reference) is None:
-            pull(self._api, reference, self._dialect())
+        if self.get(reference) is not None:
+            return reference
+        with translated(f"pull {reference}"):
+            # An engine that fails after its first words has answered 200.
+            messages = self._dialect().pull(self._api, reference)
+            failures = [str(message["error"]) for message in messages if message.get("error")]
+        if failures:
+            raise DeadweightError(wording("engine.not_pulled", image=reference, problem=failures[-1]))
         return reference
 
     def tag(self, image: str, reference: str) -> None:
@@ -251,12 +257,3 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     while chunk := file.read(CHUNK_BYTES):
         yield chunk
         stop_if_cancelled()
-
-
-def pull(api: APIClient, reference: str, dialect: Docker) -> None:
-    """Have the engine get an image. Raises DeadweightError with what the engine said where it does not get it."""
-    with translated(f"pull {reference}"):
-        # An engine that fails after its first words has answered 200.
-        failures = [str(message["error"]) for message in dialect.pull(api, reference) if message.get("error")]
-    if failures:
-        raise DeadweightError(wording("engine.not_pulled", image=reference, problem=failures[-1]))
