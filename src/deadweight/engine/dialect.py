@@ -33,7 +33,7 @@ LIBPOD = "/v4.0.0/libpod"
 LOOPBACK = re.compile(r"^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])(?::\d+)?/")
 """A reference to a registry of this machine: Docker speaks to these without TLS unasked, Podman where it is told to."""
 
-LIMITS = {"nofile": ("Max open files", resource.RLIMIT_NOFILE), "nproc": ("Max processes", resource.RLIMIT_NPROC)}
+LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
 MOST = 65_536
 """What is asked for where nothing binds."""
 
@@ -270,18 +270,9 @@ def ceilings(host: str) -> Mapping[str, int]:
     Podman asks for limits that a machine without CAP_SYS_RESOURCE (a container, a CI runner) refuses: "setrlimit RLIMIT_NPROC:
     operation not permitted". What binds are the limits of its service, which lowers them as it starts.
     """
-    service = _hard_limits(socket_peer(host)[0]) if host.startswith("unix://") else {}
-    bounds = {name: service.get(name, resource.getrlimit(number)[1]) for name, (_, number) in LIMITS.items()}
+    pid = socket_peer(host)[0] if host.startswith("unix://") else 0
+    try:
+        bounds = {name: resource.prlimit(pid, number)[1] for name, number in LIMITS.items()}
+    except (OSError, AttributeError):  # it has ended or is another user's; macOS cannot tell
+        bounds = {name: resource.getrlimit(number)[1] for name, number in LIMITS.items()}
     return {name: MOST if bound == resource.RLIM_INFINITY else min(bound, MOST) for name, bound in bounds.items()}
-
-
-def _hard_limits(pid: int) -> dict[str, int]:
-    """Of a process (proc(5), "/proc/pid/limits"); nothing where it cannot be seen."""
-    limits: dict[str, int] = {}
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/limits").read_text().splitlines():
-            for name, (title, _) in LIMITS.items():
-                hard = line.removeprefix(title).split()[1:2] if line.startswith(title) else []
-                if hard:
-                    limits[name] = int(hard[0]) if hard[0].isdigit() else resource.RLIM_INFINITY
-    return limits
