@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +38,13 @@ OTHER = reference("other")
 
 def service(mode: str = "good", **changes) -> RunOptions:
     return hardened(RunSettings(env={"MODE": mode}), port=8080).but(**changes)
+
+
+@contextlib.contextmanager
+def healthy(engine: Engine, image: str, options: RunOptions | None = None, **more: str) -> Iterator[Container]:
+    with engine.start(image, options or service(), **more) as container:
+        assert container.wait_healthy(HEALTH, 8080).healthy
+        yield container
 
 
 def gone(engine: Engine, container: Container) -> bool:
@@ -216,16 +224,14 @@ def test_a_service_that_does_not_come_up_is_told_why(engine, misbehaving_image, 
 
 
 def test_a_service_that_ignores_sigterm_is_killed(engine, misbehaving_image):
-    with engine.start(misbehaving_image, service("stubborn")) as container:
-        assert container.wait_healthy(HEALTH).healthy
+    with healthy(engine, misbehaving_image, service("stubborn")) as container:
         stopped = container.stop(0.5)
     assert not stopped.in_time
     assert stopped.exit_code == 137
 
 
 def test_memory_beyond_the_limit_ends_it_and_is_told(engine, misbehaving_image):
-    with engine.start(misbehaving_image, service(memory_bytes=32 * 2**20)) as container:
-        assert container.wait_healthy(HEALTH).healthy
+    with healthy(engine, misbehaving_image, service(memory_bytes=32 * 2**20)) as container:
         with pytest.raises((OSError, HTTPException)):
             container.http().request("GET", "/eat")
         state = container.wait_ended(10)
@@ -273,8 +279,7 @@ def test_a_port_that_is_lost_in_a_race_is_tried_again(engine, misbehaving_image,
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may enter a network namespace")
 def test_a_container_without_network_is_reached_through_its_namespace(engine, misbehaving_image):
-    with engine.start(misbehaving_image, service(network="none", publish=None)) as container:
-        assert container.wait_healthy(HEALTH, 8080).healthy
+    with healthy(engine, misbehaving_image, service(network="none", publish=None)) as container:
         assert container.http(8080).way == "namespace"
         assert container.http(8080).request("GET", "/healthz").body == b"ok\n"
 
@@ -284,8 +289,7 @@ def test_a_container_without_network_is_reached_through_its_namespace(engine, mi
 def test_an_internal_network_leads_nowhere_not_even_to_this_machine(engine, misbehaving_image, tools_image):
     with socket.create_server(("0.0.0.0", 0)) as listener, engine.network("test") as network:
         port = listener.getsockname()[1]
-        with engine.start(misbehaving_image, service(network=network, publish=None)) as container:
-            assert container.wait_healthy(HEALTH, 8080).healthy
+        with healthy(engine, misbehaving_image, service(network=network, publish=None)) as container:
             assert not container.inspect()["NetworkSettings"]["Ports"].get("8080/tcp")
             gateway = container.inspect()["NetworkSettings"]["Networks"][network]["Gateway"] or "172.17.0.1"
         for address in (gateway, "172.17.0.1", "203.0.113.1"):
@@ -303,8 +307,7 @@ def test_who_is_not_root_gets_there_by_its_address(engine, misbehaving_image, mo
     """Where there is one that leads there from here: an engine in another machine has none, nor has a rootless one. They are asked
     to pass it on."""
     monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
-    with engine.start(misbehaving_image, service(publish=None)) as container:
-        assert container.wait_healthy(HEALTH, 8080).healthy
+    with healthy(engine, misbehaving_image, service(publish=None)) as container:
         assert container.http(8080).way == "address"
         facts = engine.info
         for elsewhere in ("desktop", "rootless"):
@@ -500,8 +503,7 @@ def test_a_shell_in_the_image_is_used(engine, tools_image, monkeypatch):
 
 @pytest.mark.slow
 def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(engine, playground_image, tools_image):
-    with engine.start(playground_image, hardened(RunSettings(), port=8080, image_user="65534")) as container:
-        assert container.wait_healthy(HEALTH).healthy
+    with healthy(engine, playground_image, hardened(RunSettings(), port=8080, image_user="65534")) as container:
         assert shell_in(container) is None
         assert user_of(container) == "65534:65534"
         words = words_beside(engine, container, tools_image)

@@ -52,32 +52,19 @@ def test_it_is_waited_for_once(engine, silent, monkeypatch):
     assert engine.api not in connect._paused
 
 
-def test_one_look_keeps_removals_from_waiting(engine, silent, monkeypatch):
+@pytest.mark.parametrize("ending", [False, True], ids=["at any time", "after Ctrl-C"])
+def test_one_look_keeps_removals_from_waiting(engine, silent, monkeypatch, ending):
+    """An attack has dozens of containers, which are removed one after another: once the run is to end, each waits a moment only."""
     monkeypatch.setattr(connect, "ANSWER_SECONDS", LONG)
     silent.awake.clear()
     connect.look(engine.api)
-    before = time.monotonic()
-    with (
-        raises(MissingError, "engine.no_answer_in_time", action="remove a container"),
-        translated("remove a container"),
-    ):
-        engine.api.remove_container("x")
-    assert time.monotonic() - before < LONG
-
-
-def test_after_ctrl_c_each_removal_waits_a_moment_only(engine, silent, monkeypatch):
-    """An attack has dozens of containers, which are removed one after another."""
-    silent.awake.clear()
-    connect.look(engine.api)
-    monkeypatch.setattr(connect, "PAUSED_SECONDS", LONG)
-    monkeypatch.setattr(connect, "ENDING_SECONDS", 0.05)
-    monkeypatch.setattr(_run, "_cancelled", True)
+    if ending:
+        monkeypatch.setattr(connect, "PAUSED_SECONDS", LONG)
+        monkeypatch.setattr(connect, "ENDING_SECONDS", 0.05)
+        monkeypatch.setattr(_run, "_cancelled", True)
     before = time.monotonic()
     for name in ("x", "y", "z"):
-        with (
-            raises(MissingError, "engine.no_answer_in_time", action="remove a container"),
-            translated("remove a container"),
-        ):
+        with raises(MissingError, "engine.no_answer_in_time", action="remove"), translated("remove"):
             engine.api.remove_container(name)
     assert time.monotonic() - before < LONG
 
