@@ -16,8 +16,8 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.profile import BY_TIMING
-from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
-from deadweight.engine.seccomp.runtime import _name as runtime_name
+from deadweight.engine.seccomp.refused_calls import Runtime, runtime_of, version_of
+from deadweight.engine.seccomp.refused_calls import _name as runtime_name
 from deadweight.records import store
 from deadweight.suite.model import Need, Variant
 from deadweight_attacks import run as attacking

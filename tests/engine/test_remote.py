@@ -11,7 +11,7 @@ from deadweight.checks.scan.reachability import Observation, observed
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
 from deadweight.engine.options import hardened_for
-from deadweight.engine.seccomp.runtime import runtime_of
+from deadweight.engine.seccomp.refused_calls import runtime_of
 from deadweight_attacks import walls
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import fire

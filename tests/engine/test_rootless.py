@@ -16,7 +16,7 @@ from deadweight.engine.client import Engine
 from deadweight.engine.options import hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.profile import HELD, numbers
-from deadweight.engine.seccomp.runtime import runtime_of
+from deadweight.engine.seccomp.refused_calls import runtime_of
 from deadweight_attacks import walls
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import Shot

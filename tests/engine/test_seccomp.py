@@ -11,9 +11,9 @@ from deadweight._errors import ConfigError, UsageError
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for
-from deadweight.engine.seccomp import profile, refused_calls, runtime
+from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.profile import numbers
-from deadweight.engine.seccomp.runtime import Runtime
+from deadweight.engine.seccomp.refused_calls import Runtime
 from deadweight.project.workspace import refuse_no_profile
 from deadweight.suite.model import Health
 from deadweight_attacks.matrix import refused_by_profile
@@ -140,7 +140,7 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
         lacking = "futex" in profile.refused(document, HERE)
         return next(turns) if lacking else ""
 
-    monkeypatch.setattr(runtime, "starting_under", starting)
+    monkeypatch.setattr(refused_calls, "starting_under", starting)
     runc = Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
     found = refused_calls._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
     assert (found.calls, found.problem, codes(found.whom)) == (("futex",), "no answer", ["seccomp.runtime_at_times"])

@@ -11,7 +11,7 @@ from deadweight.checks.runner import in_worker
 from deadweight.engine import recorders
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
-from deadweight.engine.seccomp.runtime import runtime_of
+from deadweight.engine.seccomp.refused_calls import runtime_of
 from deadweight.records import store
 from deadweight.toolchain import golang
 from deadweight_attacks import helper, walls
