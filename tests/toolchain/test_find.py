@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
-from deadweight.engine import companions, recorders
+from deadweight.engine import companions
 from deadweight.toolchain import catalogue, crane, golang, tool_cache
 from deadweight.toolchain.find import find, look, looked_once, number
 from deadweight_attacks import helper
@@ -317,7 +317,9 @@ def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, mon
 
 @pytest.mark.slow
 @pytest.mark.tools
-@pytest.mark.parametrize("source", [helper.SOURCE, companions.SOURCE, recorders.SOURCE], ids=lambda source: source.name)
+@pytest.mark.parametrize(
+    "source", [helper.SOURCE, companions.SOURCE, companions.RECORDER], ids=lambda source: source.name
+)
 @pytest.mark.parametrize("architecture", sorted(set(golang.ARCHITECTURES.values())))
 def test_each_compiles_for_both_architectures(source, architecture):
     env = {**os.environ, "GOARCH": architecture, "GOOS": "linux", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}

@@ -24,7 +24,7 @@ from deadweight import _sudo
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.engine import http, labels
 from deadweight.engine.api import EngineInfo, parse_info
-from deadweight.engine.companions import Tunnels
+from deadweight.engine.companions import Recorders, Tunnels
 from deadweight.engine.connect import connected, look
 from deadweight.engine.container import Container, read_file
 from deadweight.engine.dialect import Docker, dialect_of, socket_peer
@@ -40,7 +40,6 @@ from deadweight.engine.faults import (
 from deadweight.engine.images import Images
 from deadweight.engine.labels import Leftover
 from deadweight.engine.options import Mount, RunOptions, is_root
-from deadweight.engine.recorders import Recorders
 from deadweight.records import runs
 from deadweight.records.paths import State
 
