@@ -372,15 +372,13 @@ class Heard:
         self._said = b""
 
     def joined(self) -> None:
-        number, said = self._next(JOIN_SECONDS)
-        if number != STDERR or said.strip() != b"joined":
-            raise Gone(wording("engine.recorder_refused", problem=said.decode(errors="replace").strip() or "nothing"))
+        self._next(JOIN_SECONDS, STDERR, b"joined")
 
     def content(self, count: int) -> bytes:
         """So many bytes of an answer. Raises Gone."""
         self._ask()
         while len(self._said) < count:
-            self._more()
+            self._said += self._next(ANSWER_SECONDS, STDOUT)
         found, self._said = self._said[:count], self._said[count:]
         return found
 
@@ -388,7 +386,7 @@ class Heard:
         """An answer of one line. Raises Gone."""
         self._ask()
         while b"\n" not in self._said:
-            self._more()
+            self._said += self._next(ANSWER_SECONDS, STDOUT)
         found, _, self._said = self._said.partition(b"\n")
         return found
 
@@ -398,17 +396,15 @@ class Heard:
         except OSError as error:
             raise Gone(wording("engine.recorder_gone", problem=error)) from error
 
-    def _more(self) -> None:
-        number, data = self._next(ANSWER_SECONDS)
-        if number != STDOUT:
-            raise Gone(wording("engine.recorder_refused", problem=data.decode(errors="replace").strip() or "nothing"))
-        self._said += data
-
-    def _next(self, seconds: float) -> tuple[int, bytes]:
+    def _next(self, seconds: float, kind: int, word: bytes | None = None) -> bytes:
+        """What comes next, of this kind, and nothing but this word. Raises Gone."""
         try:
-            return frame(self._raw, seconds)
+            number, data = frame(self._raw, seconds)
         except OSError as error:
             raise Gone(wording("engine.recorder_silent", problem=error)) from error
+        if number != kind or (word is not None and data.strip() != word):
+            raise Gone(wording("engine.recorder_refused", problem=data.decode(errors="replace").strip() or "nothing"))
+        return data
 
 
 def recording(options: RunOptions, argv: Sequence[str], told: str = "") -> tuple[RunOptions, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
 import ipaddress
@@ -75,11 +76,8 @@ def advice(health: Health, last: str) -> str:
         return ""
     if hint := getattr(last, "hint", None):
         return str(hint)
-    if any(
-        word in last for word in ("closed connection", "reset by peer", "BadStatusLine", "HTTP/", "\\x", "Errno 104")
-    ):
-        return wording("engine.advice_kind")
-    return ""
+    other = ("closed connection", "reset by peer", "BadStatusLine", "HTTP/", "\\x", "Errno 104")
+    return wording("engine.advice_kind") if any(word in last for word in other) else ""
 
 
 NO_ANSWER = (OSError, http.client.HTTPException)
@@ -214,9 +212,9 @@ def explain_listeners(found: Sequence[Listener] | None, port: int | None, expose
     """
     declared = ", ".join(map(str, exposed)) if port not in exposed else ""
     if not found and declared:
-        return wording(
-            "engine.exposes_other" if found is None else "engine.exposes_unused", exposed=declared, port=port
-        )
+        if found is None:
+            return wording("engine.exposes_other", exposed=declared, port=port)
+        return wording("engine.exposes_unused", exposed=declared, port=port)
     if not found:
         return "" if found is None else wording("engine.listens_nowhere")
     right = [each for each in found if each.port == port]
@@ -227,13 +225,10 @@ def explain_listeners(found: Sequence[Listener] | None, port: int | None, expose
     reached = [each for each in found if not each.loopback] or found
     likely = next((each for each in reached if each.port in exposed), reached[0])
     ports = ", ".join(dict.fromkeys(str(each.port) for each in found))
-    return wording(
-        "engine.listens_on_other_loopback" if likely.loopback else "engine.listens_on_other",
-        ports=ports,
-        port=port,
-        exposed=f", EXPOSE declares {declared}" if declared else "",
-        likely=likely.port,
-    )
+    declared = f", EXPOSE declares {declared}" if declared else ""
+    if likely.loopback:
+        return wording("engine.listens_on_other_loopback", ports=ports, port=port, exposed=declared, likely=likely.port)
+    return wording("engine.listens_on_other", ports=ports, port=port, exposed=declared, likely=likely.port)
 
 
 def parse(text: str) -> Iterator[Listener]:
@@ -262,7 +257,6 @@ def from_here(pid: int, container: str) -> str | None:
     """The tables as this machine sees them; None where the container's processes are not this machine's."""
     if not netns.is_process_of(pid, container):
         return None
-    try:
+    with contextlib.suppress(OSError):
         return "\n".join(Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6"))
-    except OSError:
-        return None
+    return None

@@ -82,11 +82,10 @@ def _started(pid: int) -> str | None:
         except OSError:
             return None
         return None if fields[0] in ("Z", "X") else fields[19]
-    try:
+    with contextlib.suppress(DeadweightError):
         shown = run(["ps", "-o", "lstart=", "-p", str(pid)], check=False, timeout=10)
-    except DeadweightError:
-        return None
-    return "-".join(shown.output.split()) or None
+        return "-".join(shown.output.split()) or None
+    return None
 
 
 # What we made in the engine and is still there: found by its labels, removed one by one.

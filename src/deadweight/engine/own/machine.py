@@ -51,10 +51,9 @@ def everyone() -> Iterator[Process]:
 
 def same_network(pid: int) -> bool:
     """Whether a process shares our network namespace."""
-    try:
+    with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/ns/net").samefile("/proc/self/ns/net")
-    except OSError:
-        return False
+    return False
 
 
 def end_process(pid: int, grace_seconds: float) -> None:
