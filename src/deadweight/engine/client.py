@@ -27,7 +27,6 @@ from deadweight.engine.api import EngineInfo, parse_info
 from deadweight.engine.companions import Recorders, Tunnels
 from deadweight.engine.connect import connected, look
 from deadweight.engine.container import Container, read_file
-from deadweight.engine.dialect import Docker, dialect_of, socket_peer
 from deadweight.engine.faults import (
     Ended,
     PortInUse,
@@ -39,7 +38,7 @@ from deadweight.engine.faults import (
 )
 from deadweight.engine.images import Images
 from deadweight.engine.labels import Leftover
-from deadweight.engine.options import Mount, RunOptions, is_root
+from deadweight.engine.options import Docker, Mount, RunOptions, dialect_of, is_root, socket_peer
 from deadweight.records import runs
 from deadweight.records.paths import State
 
