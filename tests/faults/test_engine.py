@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError, wording
-from deadweight.engine import api as wire
 from deadweight.engine import daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.own import engine as own
@@ -128,11 +127,6 @@ def project_outcome(project: Project):
     (outcome,) = run_plan(plan(project), project.site.state, Silent(), jobs=1)
     assert outcome.result == "built", outcome.error
     return outcome
-
-
-def test_an_engine_that_ends_between_two_questions_has_no_image(tmp_path):
-    host = f"unix://{tmp_path}/none.sock"
-    assert wire.document(host, "/images/any/json") == {}
 
 
 @pytest.mark.engine

@@ -38,20 +38,14 @@ def pid_of(project: FaultProject, words: str) -> int:
     return found[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", range(4))
-def test_kill_9_of_the_task_at_a_random_moment(project, moment):
-    delay = random.Random(f"moment {moment}").uniform(0.0, 1.6)  # another moment each, the same in every run
-    process = project.start("build")
-    time.sleep(delay)
-    process.kill()
-    process.communicate()
-    project.nothing_runs()
-    project.builds()
-
-
-def test_kill_9_while_the_tool_works(project):
-    process = project.begun()
+@pytest.mark.parametrize("moment", [None, *(pytest.param(number, marks=pytest.mark.slow) for number in range(4))])
+def test_kill_9_of_the_task(project, moment):
+    """While its tool works, and at random moments: another one each, the same in every run."""
+    if moment is None:
+        process = project.begun()
+    else:
+        process = project.start("build")
+        time.sleep(random.Random(f"moment {moment}").uniform(0.0, 1.6))
     process.kill()
     process.communicate()
     project.nothing_runs()
