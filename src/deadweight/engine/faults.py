@@ -81,8 +81,9 @@ def _innermost(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def refused_start(image: str, port: int | None, said: str) -> DeadweightError:
+def refused_start(image: str, port: int | None, error: Exception) -> DeadweightError:
     """Why a container was not started: its port is taken (None: the engine chose it), or the engine refuses it."""
+    said = explained(error)
     if not any(words in said for words in PORT_TAKEN):
         return CannotStart(wording("engine.cannot_start", image=image, problem=said))
     if port:
