@@ -35,7 +35,7 @@ _NOT_THERE = (
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an engine listens, or may listen: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``, ``ssh://…``.
+    """Where an engine listens, or may listen: ``unix:///run/docker.sock``, ``tcp://…``, ``ssh://…``.
 
     ``ours`` if we started it. ``certificates`` is the folder with ca.pem, cert.pem and key.pem of a TLS engine, or None. ``why`` it
     is tried; ``asked``: somebody named it in so many words (an environment variable), so that no other will do.

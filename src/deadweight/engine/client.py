@@ -286,7 +286,7 @@ class Engine:
         # Nothing leads into a network of ours: no port that is published all the same (Podman says that one is, Docker does not),
         # and no address, since it has none of the engine's machine.
         open_network = container.options.network not in self._networks
-        local = self.host.startswith(("unix://", "npipe://", "http+unix://"))
+        local = self.host.startswith("unix://")
         bindings = (document["NetworkSettings"].get("Ports") or {}).get(f"{inside}/tcp")
         if bindings and local and open_network:
             return http.direct("published", "127.0.0.1", int(bindings[0]["HostPort"]))
