@@ -237,7 +237,7 @@ def test_memory_beyond_the_limit_ends_it_and_is_told(engine, misbehaving_image):
         state = container.wait_ended(10)
     assert state.exit_code == 137
     # a busy engine may lose what the kernel says of it
-    assert (state.told().code == "engine.out_of_memory") == state.oom_killed
+    assert (codes(state.told()) == ["engine.out_of_memory"]) == state.oom_killed
 
 
 def test_the_engine_says_why_it_cannot_start_a_container(engine, misbehaving_image):
