@@ -66,12 +66,8 @@ def test_mounts_and_groups_are_read_as_the_kernel_writes_them():
         "memory": ("/lxc/a", "/sys/fs/cgroup/memory"),
         "": ("/", "/sys/fs/cgroup/unified"),
     }
-    assert dict(counters._paths("4:memory:/a:b\n3:cpu,cpuacct:/c\n0::/d\n")) == {
-        "memory": "/a:b",
-        "cpu": "/c",
-        "cpuacct": "/c",
-        "": "/d",
-    }
+    paths = dict(counters._paths("4:memory:/a:b\n3:cpu,cpuacct:/c\n0::/d\n"))
+    assert paths == {"memory": "/a:b", "cpu": "/c", "cpuacct": "/c", "": "/d"}
 
 
 def test_of_an_engine_elsewhere_its_own_counters_are_asked(monkeypatch):

@@ -221,12 +221,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
         app = go_program(ROOT / "tests" / "services" / "misbehave", tmp_path / "app")
         config = {"Entrypoint": ["/app"], "Env": ["MODE=good"]}
         engine.images.load(docker_archive(tmp_path / "image.tar", "deadweight-tests/own:1", [{"/app": app}], config))
-        subprocess.run(
-            [shutil.which("docker") or "docker", "run", "-d", "deadweight-tests/own:1"],
-            env={**os.environ, **mine.cli_env},
-            check=True,
-            capture_output=True,
-        )
+        run([shutil.which("docker") or "docker", "run", "-d", "deadweight-tests/own:1"], env=mine.cli_env)
     first = own._our_pid(where)
     assert first is not None
     os.kill(first, signal.SIGKILL)
@@ -490,11 +485,8 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     assert daemon.stop_own() is False
     daemon.remove_data()
     assert not where.data.exists()
-    assert [line.split()[-4] for line in sudoer.read_text().splitlines() if "own.engine" in line] == [
-        "start",
-        "stop",
-        "remove_data",
-    ]
+    actions = [line.split()[-4] for line in sudoer.read_text().splitlines() if "own.engine" in line]
+    assert actions == ["start", "stop", "remove_data"]
 
 
 @NEEDS_DOCKERD

@@ -19,7 +19,7 @@ from deadweight.engine.images import Images
 from deadweight.engine.options import Mount, Podman, RunOptions, Tmpfs, Ulimit, ceilings, dialect_of, hardened, is_root
 from deadweight.suite.model import RunSettings
 from tests.support.codes import raises
-from tests.support.small_images import docker_archive, forget_image, program, reference
+from tests.support.small_images import docker_archive, in_engine, program, reference
 
 DOCKER = parse_info(
     {"Version": "20.10.24", "ApiVersion": "1.41", "Components": [{"Name": "Engine"}]},
@@ -142,21 +142,11 @@ def test_what_binds_is_the_limit_of_the_process_that_listens(tmp_path):
 
 
 def test_engine_descriptions_are_read():
-    assert (DOCKER.name, DOCKER.version, DOCKER.cgroup, DOCKER.seccomp, DOCKER.apparmor) == (
-        "Docker",
-        "20.10.24",
-        "1",
-        True,
-        False,
-    )
-    new = parse_info(
-        {"Version": "29.0.1", "Components": [{"Name": "Engine"}]},
-        {
-            "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
-            "OperatingSystem": "Docker Desktop",
-            "CgroupVersion": "2",
-        },
-    )
+    assert (DOCKER.name, DOCKER.version, DOCKER.cgroup) == ("Docker", "20.10.24", "1")
+    assert (DOCKER.seccomp, DOCKER.apparmor) == (True, False)
+    driver = [["driver-type", "io.containerd.snapshotter.v1"]]
+    told = {"DriverStatus": driver, "OperatingSystem": "Docker Desktop", "CgroupVersion": "2"}
+    new = parse_info({"Version": "29.0.1", "Components": [{"Name": "Engine"}]}, told)
     assert (new.containerd_store, new.desktop, new.cgroup) == (True, True, "2")
 
 
@@ -287,17 +277,10 @@ def test_nobody_is_looked_up_for_the_folders_that_are_everybodys():
 def test_a_service_writes_to_a_folder_that_the_image_gave_to_its_user_alone(engine: Engine, tmp_path):
     """As a Dockerfile's ``RUN chown web /data`` leaves it, once by the user's name and once by its number."""
     name = reference("owned")
-    archive = docker_archive(
-        tmp_path / "image.tar",
-        name,
-        [{**program("touch"), "/etc/passwd": PASSWD, "/data/": "1234"}],
-        {"Entrypoint": ["/usr/bin/touch", "/data/x"], "User": "web"},
-    )
-    engine.images.load(archive, name)
-    try:
+    files = {**program("touch"), "/etc/passwd": PASSWD, "/data/": "1234"}
+    config = {"Entrypoint": ["/usr/bin/touch", "/data/x"], "User": "web"}
+    with in_engine(engine, docker_archive(tmp_path / "image.tar", name, [files], config), name):
         for user in (None, "1234"):
             options = RunOptions(user=user, read_only=True, tmpfs=(DATA,), network="none")
             with engine.start(name, options) as container:
                 assert (container.wait_ended(20).exit_code, container.logs()) == (0, [])
-    finally:
-        forget_image(engine, name)
