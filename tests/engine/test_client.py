@@ -507,16 +507,9 @@ def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(en
         assert shell_in(container) is None
         assert user_of(container) == "65534:65534"
         words = words_beside(engine, container, tools_image)
-        done = subprocess.run(
-            ["docker", "-H", engine.host, *words],
-            input="ls; id -u; cat /proc/1/root/etc/passwd; tr '\\0' ' ' < /proc/1/cmdline\n",
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        assert {"app", "etc", "65534", "/app", "nobody:x:65534:65534::/:/bin/false"} <= set(done.stdout.split())
+        script = b"ls; id -u; cat /proc/1/root/etc/passwd; tr '\\0' ' ' < /proc/1/cmdline\n"
+        seen = _run.run(["docker", "-H", engine.host, *words], stdin=script, timeout=60).output
+        assert {"app", "etc", "65534", "/app", "nobody:x:65534:65534::/:/bin/false"} <= set(seen.split())
     wait_for(lambda: not any(each.labels[labels.PURPOSE] == "shell" for each in own_leftovers(engine)))
 
 

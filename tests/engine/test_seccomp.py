@@ -72,19 +72,16 @@ def test_what_a_profile_refuses_is_read_with_its_conditions():
 
 
 def test_a_profile_that_forbids_a_few_calls_is_read_the_other_way_round():
-    document = {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{"names": ["bpf", "nonsense"], "action": "SCMP_ACT_ERRNO"}],
-    }
+    rule = {"names": ["bpf", "nonsense"], "action": "SCMP_ACT_ERRNO"}
+    document = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
     assert profile.refused(document, HERE) == ("bpf",)
     assert profile.refused(profile.allowing(document, ["bpf"]), HERE) == ()
 
 
 def test_with_more_calls_a_profile_is_otherwise_the_same():
     more = profile.allowing(without("listen", "clone3"), ["listen", "clone"])
-    assert "listen" not in profile.refused(more, HERE)
-    assert "clone" not in profile.refused(more, HERE)
     assert "clone3" in profile.refused(more, HERE)
+    assert not {"listen", "clone"} & set(profile.refused(more, HERE))
 
 
 def test_what_the_attackers_program_needs_opens_no_more():
