@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
-from deadweight.engine.dialect import bridge_of
+from deadweight.engine.options import bridge_of
 from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _let_pass(bridge: str) -> None:
 def trial_network(engine: Engine, purpose: str) -> Iterator[str]:
     """A network without a way out, on which a service reaches what it needs: as root, and where the engine's bridges are here, by a
     rule as ``fence`` sets one. Podman sets none for such a network, and is cut off by a Docker engine beside it."""
-    with engine.network(purpose, internal=True) as name:
+    with engine.network(purpose) as name:
         bridge = "" if os.geteuid() != 0 or engine.is_remote else bridge_of(name)
         try:
             if bridge:

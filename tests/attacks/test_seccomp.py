@@ -16,8 +16,8 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.profile import BY_TIMING
-from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
-from deadweight.engine.seccomp.runtime import _name as runtime_name
+from deadweight.engine.seccomp.refused_calls import Runtime, runtime_of, version_of
+from deadweight.engine.seccomp.refused_calls import _name as runtime_name
 from deadweight.records import store
 from deadweight.suite.model import Need, Variant
 from deadweight_attacks import run as attacking
@@ -319,7 +319,7 @@ def found(subject, posture) -> Seccomp:
 
 @pytest.mark.slow
 def test_every_call_is_counted_and_in_which_part_of_a_trial(subject, posture, engine):
-    with engine.network(PURPOSE, internal=True) as network:
+    with engine.network(PURPOSE) as network:
         trial, recording = recorder.recorded(subject, posture.options.but(network=network), None, "amd64")
     assert trial.problem == ""
     assert [phase.name for phase in recording.phases] == ["start", "up", "keep", "idle", "end"]
@@ -360,7 +360,7 @@ def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, found
     assert not {"ptrace", "mount", "memfd_create", "process_vm_readv"} & set(found.names)
     assert len(found.calls) < 60 < (found.engine_allows or 0)
     file = profile.write(tmp_path / "p.json", found.profile())
-    with engine.network(PURPOSE, internal=True) as network:
+    with engine.network(PURPOSE) as network:
         options = posture.options.but(network=network, seccomp=str(file))
         assert attempt(subject, options).problem == ""
         for needed in ("listen", "mkdirat"):

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from deadweight._run import run
 from deadweight.checks import runner
 from deadweight.engine import broken_engine, daemon
 from deadweight.engine.client import Engine
-from deadweight.engine.own import engine as own
 from deadweight.engine.own import machine
 from deadweight.engine.own.engine import layout
 from deadweight.project.survey import ENGINE, survey
@@ -23,21 +21,16 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.tasks.verify import raise_if_bad
+from deadweight.toolchain import golang
 from tests.support.codes import codes
 from tests.support.fault_project import wait_for
 from tests.support.installing import install
 from tests.support.invoking import TASKS, invoke, module
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+from tests.support.tls_engine import NEEDS_DOCKERD
 from tests.support.trees import written
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.engine,
-    pytest.mark.skipif(
-        sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
-        reason="an engine needs root and dockerd",
-    ),
-]
+pytestmark = [pytest.mark.system, pytest.mark.engine, NEEDS_DOCKERD]
 SUITE = """\
 name: lonely
 defaults: {port: 8080}
@@ -73,7 +66,7 @@ def probes(engine) -> set[str]:
 
 def test_a_well_engine_runs_the_probe_and_keeps_nothing_of_it(engine):
     before = probes(engine)  # of another run that looks at this engine now, or was killed while it did
-    assert broken_engine.broken_engine(engine) is None
+    assert broken_engine.lost_engine(lambda: engine) is None
     assert not [each for each in own_leftovers(engine) if broken_engine.PURPOSE in each.name]
     wait_for(lambda: probes(engine) <= before, 20)  # another run may look at this engine just now
 
@@ -81,17 +74,16 @@ def test_a_well_engine_runs_the_probe_and_keeps_nothing_of_it(engine):
 @pytest.mark.parametrize(("said", "is_lost"), [(["it took long", ""], False), (["no bridge", "no bridge"], True)])
 def test_an_engine_is_asked_twice_before_it_is_lost(monkeypatch, engine, said, is_lost):
     monkeypatch.setattr(broken_engine, "trouble", lambda _: said.pop(0))
-    assert (broken_engine.broken_engine(engine) is not None) is is_lost
+    assert (broken_engine.lost_engine(lambda: engine) is not None) is is_lost
 
 
-@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
-def test_the_probe_is_a_program_of_its_architecture(architecture, tmp_path):
-    _, _, code = broken_engine._MACHINES[architecture]
+@pytest.mark.parametrize(("machine", "architecture"), golang.ARCHITECTURES.items())
+def test_the_probe_is_a_program_of_its_architecture(machine, architecture, tmp_path):
     file = tmp_path / "probe"
-    file.write_bytes(broken_engine._elf(broken_engine._MACHINES[architecture][0], code))
+    file.write_bytes(broken_engine.elf(architecture))
     file.chmod(0o755)
     assert len(file.read_bytes()) < 200
-    if architecture == os.uname().machine:
+    if machine == os.uname().machine:
         assert subprocess.run([file], check=False, timeout=5).returncode == 0
 
 
@@ -175,6 +167,6 @@ def test_a_full_disk_is_told_as_that(engine, monkeypatch):
         "io.containerd.content.v1.content/ingest/4cb1/ref: no space left on device"
     )
     monkeypatch.setattr(engine.api, "load_image", lambda _archive: iter([{"error": said}]))
-    found = broken_engine.broken_engine(engine)
+    found = broken_engine.lost_engine(lambda: engine)
     assert codes(found.args[0]) == ["engine.cannot_run", "engine.disk_full"]
     assert found.hint.code == "engine.free_space"

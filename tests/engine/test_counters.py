@@ -66,12 +66,8 @@ def test_mounts_and_groups_are_read_as_the_kernel_writes_them():
         "memory": ("/lxc/a", "/sys/fs/cgroup/memory"),
         "": ("/", "/sys/fs/cgroup/unified"),
     }
-    assert dict(counters._paths("4:memory:/a:b\n3:cpu,cpuacct:/c\n0::/d\n")) == {
-        "memory": "/a:b",
-        "cpu": "/c",
-        "cpuacct": "/c",
-        "": "/d",
-    }
+    paths = dict(counters._paths("4:memory:/a:b\n3:cpu,cpuacct:/c\n0::/d\n"))
+    assert paths == {"memory": "/a:b", "cpu": "/c", "cpuacct": "/c", "": "/d"}
 
 
 def test_of_an_engine_elsewhere_its_own_counters_are_asked(monkeypatch):
@@ -81,12 +77,7 @@ def test_of_an_engine_elsewhere_its_own_counters_are_asked(monkeypatch):
         "memory_stats": {"usage": 90, "stats": {"inactive_file": 40}},
         "cpu_stats": {"cpu_usage": {"total_usage": 2e9}, "throttling_data": {"throttled_periods": 5}},
     }
-    container = SimpleNamespace(
-        id=ID,
-        name="it",
-        pid=os.getpid(),
-        api=SimpleNamespace(stats=lambda *_, **__: document),
-    )
+    container = SimpleNamespace(id=ID, name="it", pid=os.getpid(), api=SimpleNamespace(stats=lambda *_, **__: document))
     read = counters.Counters(container)
     used = read.read()
     assert used == counters.Use(50, 3, 2.0, throttled=5, refused=0, killed=0, at=used.at)

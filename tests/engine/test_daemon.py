@@ -38,16 +38,14 @@ from deadweight.project.survey import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
 from tests.support.codes import codes, details, raises
+from tests.support.fault_project import wait_for
 from tests.support.forms import closed_network
 from tests.support.installing import install
 from tests.support.small_images import docker_archive, go_program, placed, program
+from tests.support.tls_engine import NEEDS_DOCKERD
+from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.system
-
-needs_root = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
-    reason="an engine of our own needs root and dockerd",
-)
 
 
 @pytest.fixture
@@ -105,7 +103,11 @@ def test_a_named_host_that_is_not_there_is_an_error_that_names_it(unset, monkeyp
 
 @pytest.mark.parametrize(
     ("host", "reason"),
-    [("tcp://127.0.0.1:9", "refused"), ("fd://somewhere", "fd"), ("rubbish", "rubbish")],
+    [
+        ("tcp://127.0.0.1:9", "refused"),
+        ("fd://somewhere", "fd"),
+        *((address, address) for address in ("rubbish", "ssh://", "ssh://user:secret@host", "ssh://host?x=y")),
+    ],
 )
 def test_hosts_that_cannot_be_used_are_told(host, reason):
     assert reason in wire.trouble(host).lower()
@@ -179,43 +181,31 @@ def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
     assert caught.value.hint.code == "engine.advice_packages"
 
 
-@needs_root
-def test_images_of_an_engine_that_an_earlier_version_built_go_with_ours(alone, cache, monkeypatch, tmp_path):
-    """``setup --engine current`` of an earlier version kept images beside ours."""
+BROKEN = "echo 'failed to start daemon: no such luck' >&2; exit 1"
+
+
+@NEEDS_DOCKERD
+def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monkeypatch, tmp_path):
+    """``setup --engine current`` of an earlier version kept images beside ours: they go with ours."""
     images = cache / "engine-current-overlay2"
     images.mkdir(parents=True)
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "dockerd"
-    program.write_text(
-        f"#!/bin/sh\ncase $* in --version) echo Docker version 20.10.24;; *) echo started >>{tmp_path}/started; exit 1;; esac\n"
+    broken = shell_script(
+        tmp_path / "bin/dockerd", f"case $* in --version) echo Docker version 20.10.24; exit;; esac; {BROKEN}"
     )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    assert survey(["engine"])[0].status == "present"
-    with pytest.raises(CommandError):
-        daemon.find_or_start(print)
-    assert (tmp_path / "started").read_text() == "started\n"
-    daemon.remove_data()
-    assert not images.exists()
-
-
-@needs_root
-def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monkeypatch, tmp_path):
-    (tmp_path / "bin").mkdir()
-    broken = tmp_path / "bin" / "dockerd"
-    broken.write_text("#!/bin/sh\necho 'failed to start daemon: no such luck' >&2\nexit 1\n")
-    broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    assert survey(["engine"])[0].status == "present"
     started = time.monotonic()
     with raises(CommandError, "engine.ended_at_once") as caught:
         daemon.find_or_start(print)
     assert time.monotonic() - started < 60
     assert "no such luck" in str(caught.value)
     assert str(layout().log) in str(caught.value)
+    daemon.remove_data()
+    assert not images.exists()
 
 
 @pytest.mark.slow
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     """Start, use, kill -9, start over what that left, stop: the other engine never notices."""
@@ -231,12 +221,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
         app = go_program(ROOT / "tests" / "services" / "misbehave", tmp_path / "app")
         config = {"Entrypoint": ["/app"], "Env": ["MODE=good"]}
         engine.images.load(docker_archive(tmp_path / "image.tar", "deadweight-tests/own:1", [{"/app": app}], config))
-        subprocess.run(
-            [shutil.which("docker") or "docker", "run", "-d", "deadweight-tests/own:1"],
-            env={**os.environ, **mine.cli_env},
-            check=True,
-            capture_output=True,
-        )
+        run([shutil.which("docker") or "docker", "run", "-d", "deadweight-tests/own:1"], env=mine.cli_env)
     first = own._our_pid(where)
     assert first is not None
     os.kill(first, signal.SIGKILL)
@@ -298,7 +283,7 @@ def far() -> Iterator[str]:
 
 
 @pytest.mark.slow
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_beside_another_engine_builds_and_containers_reach_the_network(alone, endpoint, cache, far, tmp_path):
     """The other one has closed the way between networks; ours is open, and gone with our engine."""
@@ -349,7 +334,7 @@ sys.exit(done.returncode)
 """
 
 
-@needs_root
+@NEEDS_DOCKERD
 def test_a_network_made_in_our_engine_is_whole_beside_another_engine():
     """``docker network create --internal``, as harden prints it: no container on it reached another."""
     names = [f"dwt{os.getpid()}{end}" for end in "ab"]
@@ -364,15 +349,8 @@ def test_a_network_made_in_our_engine_is_whole_beside_another_engine():
             run(["ip", "netns", "del", name], check=False)
 
 
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_two_starts_at_once_give_one_engine(cache):
     code = "from deadweight.engine.own import engine as own; "
@@ -383,7 +361,7 @@ def test_two_starts_at_once_give_one_engine(cache):
     assert outputs.pop().startswith(layout().host)
 
 
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_a_start_frees_the_addresses_that_a_killed_engine_of_another_cache_holds(cache):
     """A network namespace that is mounted keeps its address on the bridge, though no process is left in it."""
@@ -475,12 +453,8 @@ def test_engines_that_start_at_once_take_different_networks(monkeypatch):
 def sudoer(monkeypatch, tmp_path) -> Path:
     """As if we were not root but had its rights through sudo, with a group of our own; what sudo was asked is in the file."""
     asked = tmp_path / "asked"
-    (tmp_path / "sudo-bin").mkdir()
-    program = tmp_path / "sudo-bin" / "sudo"
-    program.write_text(
-        f'#!/bin/sh\necho "$*" >>{asked}\nwhile [ "${{1#-}}" != "$1" ]; do shift; done\nexec env -u PYTHONPATH "$@"\n'
-    )
-    program.chmod(0o755)
+    words = f'echo "$*" >>{asked}\nwhile [ "${{1#-}}" != "$1" ]; do shift; done\nexec env -u PYTHONPATH "$@"'
+    program = shell_script(tmp_path / "sudo-bin" / "sudo", words)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(os, "getgid", lambda: 54321)
@@ -488,7 +462,7 @@ def sudoer(monkeypatch, tmp_path) -> Path:
 
 
 @pytest.mark.slow
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, cache, sudoer, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
@@ -511,18 +485,13 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     assert daemon.stop_own() is False
     daemon.remove_data()
     assert not where.data.exists()
-    assert [line.split()[-4] for line in sudoer.read_text().splitlines() if "own.engine" in line] == [
-        "start",
-        "stop",
-        "remove_data",
-    ]
+    actions = [line.split()[-4] for line in sudoer.read_text().splitlines() if "own.engine" in line]
+    assert actions == ["start", "stop", "remove_data"]
 
 
-@needs_root
+@NEEDS_DOCKERD
 def test_an_engine_that_sudo_cannot_bring_up_shows_its_own_words(alone, cache, sudoer, monkeypatch, tmp_path):
-    broken = sudoer.parent / "sudo-bin" / "dockerd"
-    broken.write_text("#!/bin/sh\necho 'failed to start daemon: no such luck' >&2\nexit 1\n")
-    broken.chmod(0o755)
+    shell_script(sudoer.parent / "sudo-bin" / "dockerd", BROKEN)
     with pytest.raises(CommandError, match="no such luck"):
         daemon.find_or_start(print)
     assert not layout().run.exists()
@@ -545,7 +514,7 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
     assert details(passed_over).fields["host"] == "unix:///var/run/docker.sock"
 
 
-@needs_root
+@NEEDS_DOCKERD
 @pytest.mark.engine
 def test_control_groups_are_mounted_where_nobody_did(cache):
     """In a mount namespace without them, as on a bare machine without systemd."""

@@ -8,7 +8,7 @@ import pytest
 from deadweight._errors import ConfigError, DeadweightError, MissingError
 from deadweight.checks import runner
 from deadweight.checks.service import Service, started_dependencies
-from deadweight.engine import labels, recorders
+from deadweight.engine import companions, labels
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health, Need
 from deadweight_attacks.harden.trial import attempt
@@ -97,7 +97,7 @@ def test_checks_start_it_once_for_all_of_them(subject, engine):
 
 @pytest.mark.slow
 def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
-    with engine.network("harden", internal=True) as network, subject.service.beside(network) as hosts:
+    with engine.network("harden") as network, subject.service.beside(network) as hosts:
         found = attempt(subject, RunOptions(network=network, publish=8080, hosts=hosts))
         assert found.problem == ""
         alone = attempt(subject, RunOptions(network=network, publish=8080))
@@ -127,5 +127,5 @@ def test_a_recorder_that_is_gone_waits_for_the_end_of_what_it_recorded(engine, t
     """Who listens among the processes of a container is ended with them; the engine notes the container's end a moment later."""
     options = RunOptions(entrypoint=("/bin/sh", "-c", "sleep 0.7"), network="none")
     with engine.start(tools_image, options) as container:
-        assert recorders.running_on(container, DeadweightError("another fault"))
-        assert not recorders.running_on(container, recorders.Gone("who listens to the recorder said: nothing"))
+        assert companions.running_on(container, DeadweightError("another fault"))
+        assert not companions.running_on(container, companions.Gone("who listens to the recorder said: nothing"))

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from docker.errors import NotFound
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight.engine import api
-from deadweight.engine.api import parse_info
+from deadweight.engine.api import EngineInfo, parse_info
 from deadweight.engine.client import Engine, number_of, with_tmpfs_owners
-from deadweight.engine.dialect import Podman, ceilings, dialect_of
-from deadweight.engine.images import pull
-from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
+from deadweight.engine.images import Images
+from deadweight.engine.options import Mount, Podman, RunOptions, Tmpfs, Ulimit, ceilings, dialect_of, hardened, is_root
 from deadweight.suite.model import RunSettings
 from tests.support.codes import raises
-from tests.support.small_images import docker_archive, forget_image, program, reference
+from tests.support.small_images import docker_archive, in_engine, program, reference
 
 DOCKER = parse_info(
     {"Version": "20.10.24", "ApiVersion": "1.41", "Components": [{"Name": "Engine"}]},
@@ -99,20 +99,16 @@ def test_an_open_posture_is_composed_from_the_hardened_one(tmp_path):
     ]
 
 
-def test_a_seccomp_profile_that_is_none_is_a_usage_error(tmp_path):
-    with raises(UsageError, "seccomp.not_a_profile", file=tmp_path / "absent.json"):
-        dialect_of(DOCKER, "").create_body("i", RunOptions(seccomp=str(tmp_path / "absent.json")))
-
-
 def test_podman_gets_the_name_of_a_seccomp_profile_and_docker_the_document(tmp_path):
     """Podman takes the document for a file's name, too long for any file system."""
     profile = tmp_path / "profile.json"
+    options = RunOptions(seccomp=str(profile))
+    for info in (DOCKER, PODMAN):
+        with raises(UsageError, "seccomp.not_a_profile", file=profile):
+            dialect_of(info, "").create_body("i", options)
     profile.write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
-    (told,) = dialect_of(PODMAN, "").create_body("i", RunOptions(seccomp=str(profile)))["HostConfig"]["SecurityOpt"]
+    (told,) = dialect_of(PODMAN, "").create_body("i", options)["HostConfig"]["SecurityOpt"]
     assert told == f"seccomp={profile}"
-    profile.write_text("none")
-    with raises(UsageError, "seccomp.not_a_profile", file=profile):
-        dialect_of(PODMAN, "").create_body("i", RunOptions(seccomp=str(profile)))
 
 
 def test_podman_gets_explicit_limits_and_no_foreign_log_driver():
@@ -146,21 +142,11 @@ def test_what_binds_is_the_limit_of_the_process_that_listens(tmp_path):
 
 
 def test_engine_descriptions_are_read():
-    assert (DOCKER.name, DOCKER.version, DOCKER.cgroup, DOCKER.seccomp, DOCKER.apparmor) == (
-        "Docker",
-        "20.10.24",
-        "1",
-        True,
-        False,
-    )
-    new = parse_info(
-        {"Version": "29.0.1", "Components": [{"Name": "Engine"}]},
-        {
-            "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
-            "OperatingSystem": "Docker Desktop",
-            "CgroupVersion": "2",
-        },
-    )
+    assert (DOCKER.name, DOCKER.version, DOCKER.cgroup) == ("Docker", "20.10.24", "1")
+    assert (DOCKER.seccomp, DOCKER.apparmor) == (True, False)
+    driver = [["driver-type", "io.containerd.snapshotter.v1"]]
+    told = {"DriverStatus": driver, "OperatingSystem": "Docker Desktop", "CgroupVersion": "2"}
+    new = parse_info({"Version": "29.0.1", "Components": [{"Name": "Engine"}]}, told)
     assert (new.containerd_store, new.desktop, new.cgroup) == (True, True, "2")
 
 
@@ -212,6 +198,9 @@ class Api:
     def __init__(self, *said: dict[str, str], status: int = 200) -> None:
         self.said, self.asked, self.status = said, list[str](), status
 
+    def inspect_image(self, reference: str) -> None:
+        raise NotFound(reference)
+
     @contextlib.contextmanager
     def post(self, url: str, **_: object) -> Iterator[SimpleNamespace]:
         self.asked.append(url)
@@ -223,10 +212,14 @@ class Api:
         return self.said
 
 
+def pull(api: Api, reference: str, info: EngineInfo) -> None:
+    assert Images(api, lambda: dialect_of(info, "")).pull(reference) == reference
+
+
 def test_podman_is_told_that_a_registry_of_this_machine_speaks_no_tls():
     """It pulled no stand-in, without a word: its shell, its Redis and its Postgres were missing."""
     api = Api({"stream": "Trying"}, {"id": "1"})
-    pull(api, HERE, dialect_of(PODMAN, ""))
+    pull(api, HERE, PODMAN)
     (url,) = api.asked
     assert url.startswith("http+docker://localhost/v4.0.0/libpod/images/pull?reference=127.0.0.1%3A5742%2Fstand-in")
     assert url.endswith("&tlsVerify=false")
@@ -235,25 +228,21 @@ def test_podman_is_told_that_a_registry_of_this_machine_speaks_no_tls():
 @pytest.mark.parametrize(("reference", "podman"), [(HERE, False), (ELSEWHERE, True), (ELSEWHERE, False)])
 def test_others_are_asked_as_everybody_asks(reference, podman):
     api = Api({"status": "Downloaded"})
-    pull(api, reference, dialect_of(PODMAN if podman else DOCKER, ""))
+    pull(api, reference, PODMAN if podman else DOCKER)
     assert api.asked == [reference]
 
 
 @pytest.mark.parametrize("podman", [True, False])
 def test_what_fails_after_the_first_words_is_told(podman):
     with raises(DeadweightError, "engine.not_pulled", image=HERE, problem="connection refused"):
-        pull(
-            Api({"stream": "Trying"}, {"error": "connection refused"}),
-            HERE,
-            dialect_of(PODMAN if podman else DOCKER, ""),
-        )
+        pull(Api({"stream": "Trying"}, {"error": "connection refused"}), HERE, PODMAN if podman else DOCKER)
 
 
 @pytest.mark.parametrize(("said", "told"), [([{"message": "no such reference"}], "no such reference"), ([], "500")])
 def test_what_podman_refuses_at_once_is_told(said, told):
     """It answers so with ``message``, not with ``error``."""
     with raises(DeadweightError, "engine.not_pulled", image=HERE) as caught:
-        pull(Api(*said, status=500), HERE, dialect_of(PODMAN, ""))
+        pull(Api(*said, status=500), HERE, PODMAN)
     assert told in caught.value.fields["problem"]
 
 
@@ -288,17 +277,10 @@ def test_nobody_is_looked_up_for_the_folders_that_are_everybodys():
 def test_a_service_writes_to_a_folder_that_the_image_gave_to_its_user_alone(engine: Engine, tmp_path):
     """As a Dockerfile's ``RUN chown web /data`` leaves it, once by the user's name and once by its number."""
     name = reference("owned")
-    archive = docker_archive(
-        tmp_path / "image.tar",
-        name,
-        [{**program("touch"), "/etc/passwd": PASSWD, "/data/": "1234"}],
-        {"Entrypoint": ["/usr/bin/touch", "/data/x"], "User": "web"},
-    )
-    engine.images.load(archive, name)
-    try:
+    files = {**program("touch"), "/etc/passwd": PASSWD, "/data/": "1234"}
+    config = {"Entrypoint": ["/usr/bin/touch", "/data/x"], "User": "web"}
+    with in_engine(engine, docker_archive(tmp_path / "image.tar", name, [files], config), name):
         for user in (None, "1234"):
             options = RunOptions(user=user, read_only=True, tmpfs=(DATA,), network="none")
             with engine.start(name, options) as container:
                 assert (container.wait_ended(20).exit_code, container.logs()) == (0, [])
-    finally:
-        forget_image(engine, name)

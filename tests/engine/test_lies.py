@@ -41,15 +41,14 @@ def test_an_engine_without_a_version_of_its_api_that_can_be_spoken_is_one_error(
 def test_what_else_it_says_of_its_version_breaks_nothing(told, there, key, value):
     told.documents["/version"] = {**HONEST, key: value}
     with Engine.connect(there) as engine:
-        assert engine.info.api_version == "1.51"
+        assert engine.api.api_version == "1.51"
         assert not engine.info.podman
     daemon.client_too_old(there)
     assert isinstance(daemon.server_version(there), str | None)
 
 
 @pytest.mark.parametrize(
-    "key",
-    ["SecurityOptions", "DriverStatus", "NCPU", "MemTotal", "CgroupVersion", "OperatingSystem", "DockerRootDir"],
+    "key", ["SecurityOptions", "DriverStatus", "NCPU", "MemTotal", "CgroupVersion", "OperatingSystem", "DockerRootDir"]
 )
 @pytest.mark.parametrize("value", [None, 7, "banana", [7], [None], [["x"]], {}])
 def test_what_it_says_of_its_machine_breaks_nothing(told, there, key, value):
@@ -79,11 +78,11 @@ def test_a_real_engine_behind_something_that_lies(endpoint, tmp_path):
     with lying(socket, tmp_path, refused) as host:
         assert details(api.buildkit_trouble(host)).fields == {"status": 404}
         with Engine.connect(host) as engine:
-            assert not engine.has("deadweight-tests/none:1")
+            assert engine.images.get("deadweight-tests/none:1") is None
     with (
         lying(socket, tmp_path, newer) as host,
         Engine.connect(host) as engine,
         raises(MissingError, "engine.api_refused") as caught,
     ):
-        engine.has("deadweight-tests/none:1")
+        engine.images.get("deadweight-tests/none:1")
     assert "1.99" in caught.value.fields["problem"]

@@ -9,7 +9,7 @@ import pytest
 
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
-from deadweight.engine import daemon, over_ssh
+from deadweight.engine import daemon
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions
@@ -78,12 +78,7 @@ def test_no_engine_behind_it_is_told_in_its_own_words(host):
     assert "connect" in caught.value.message.lower()
 
 
-@pytest.mark.parametrize("address", ["ssh://", "ssh://user:secret@host", "ssh://host?x=y"])
-def test_what_is_no_address_is_said(address):
-    assert address in wire.trouble(address)
-
-
 def test_nothing_in_an_address_becomes_an_option_or_a_command_of_the_shell():
-    argv = over_ssh.command("ssh://-oProxyCommand=x@host/run/a%20b;c.sock")
+    argv = wire.ssh_command("ssh://-oProxyCommand=x@host/run/a%20b;c.sock")
     assert argv[argv.index("-l") + 1] == "-oProxyCommand=x"
     assert argv[-3:] == ["--", "host", "docker --host 'unix:///run/a b;c.sock' system dial-stdio"]

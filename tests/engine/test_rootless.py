@@ -16,7 +16,7 @@ from deadweight.engine.client import Engine
 from deadweight.engine.options import hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.profile import HELD, numbers
-from deadweight.engine.seccomp.runtime import runtime_of
+from deadweight.engine.seccomp.refused_calls import runtime_of
 from deadweight_attacks import walls
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import Shot
@@ -39,14 +39,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="to become another user needs root"),
 ]
 API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
-HOST = (
-    "host-read",
-    "host-write",
-    "breach-host-read",
-    "breach-host-write",
-    "breach-engine-socket",
-    "breach-token",
-)
+HOST = ("host-read", "host-write", "breach-host-read", "breach-host-write", "breach-engine-socket", "breach-token")
 """Attacks on what is handed in of this machine."""
 NEIGHBOUR = ("breach-other-processes", "breach-shared-memory")
 OTHERS = ("breach-reverse-shell", "breach-raw-socket", "breach-metadata", "breach-disk", "write-root")
@@ -131,7 +124,7 @@ def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_t
     """Recorded, completed by what the runtime needs, and tried, as the search does before it leaves calls out."""
     runtime = runtime_of(subject.engine())
     needed = floor.kept_floor(runtime) or floor.find_floor(runtime)
-    with subject.engine().network(PURPOSE, internal=True) as network:
+    with subject.engine().network(PURPOSE) as network:
         options = hardened_for(subject.variant).but(network=network)
         engines = recorder.allowed(subject, options, "amd64")
         trial, recording = recorder.recorded(subject, options, None, "amd64")

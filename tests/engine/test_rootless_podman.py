@@ -16,8 +16,7 @@ from deadweight._errors import DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.engine import netns
 from deadweight.engine.client import Engine
-from deadweight.engine.dialect import bridge_of
-from deadweight.engine.options import RunOptions
+from deadweight.engine.options import RunOptions, bridge_of
 from deadweight_attacks.lab import Lab
 from tests.support import TESTS
 from tests.support.attack_grounds import castle, quiet_lab
@@ -61,7 +60,7 @@ def built(podman, playground_archive, tmp_path_factory) -> Iterator[Lab]:
 def test_where_its_bridges_are_not_found_nothing_counts_as_cut_off(podman, built, monkeypatch, place, told):
     """No namespace at all, or one without the bridge: then attacks are not measured, with what was said as the reason."""
     engine, _ = podman
-    monkeypatch.setattr(engine, "namespaces", lambda: (place,))
+    monkeypatch.setattr(engine.dialect, "namespaces", lambda: (place,))
     with pytest.raises(DeadweightError, match=told):
         engine.tunnels.by_bridges(("cut-off", bridge_of(built.network)))
 

@@ -11,9 +11,9 @@ from deadweight._errors import ConfigError, UsageError
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for
-from deadweight.engine.seccomp import profile, refused_calls, runtime
+from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.profile import numbers
-from deadweight.engine.seccomp.runtime import Runtime
+from deadweight.engine.seccomp.refused_calls import Runtime
 from deadweight.project.workspace import refuse_no_profile
 from deadweight.suite.model import Health
 from deadweight_attacks.matrix import refused_by_profile
@@ -65,33 +65,23 @@ def test_what_a_profile_refuses_is_read_with_its_conditions():
     assert EVERYTHING - set(found) == {"read", "write", "close", "ptrace"}
     assert "clone" in found, "with some arguments is not with all"
     stronger = profile.Where("amd64", "7.1", frozenset({"SYS_ADMIN"}))
-    assert EVERYTHING - set(profile.refused(document, stronger)) == {
-        "read",
-        "write",
-        "close",
-        "ptrace",
-        "mount",
-        "bpf",
-    }
+    assert EVERYTHING - set(profile.refused(document, stronger)) == {"read", "write", "close", "ptrace", "mount", "bpf"}
     handed = profile.for_runtime(document, HERE)
     assert handed["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     assert [each["names"] for each in handed["syscalls"]] == [["read", "write"], ["close"], ["clone"], ["ptrace"]]
 
 
 def test_a_profile_that_forbids_a_few_calls_is_read_the_other_way_round():
-    document = {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{"names": ["bpf", "nonsense"], "action": "SCMP_ACT_ERRNO"}],
-    }
+    rule = {"names": ["bpf", "nonsense"], "action": "SCMP_ACT_ERRNO"}
+    document = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
     assert profile.refused(document, HERE) == ("bpf",)
     assert profile.refused(profile.allowing(document, ["bpf"]), HERE) == ()
 
 
 def test_with_more_calls_a_profile_is_otherwise_the_same():
     more = profile.allowing(without("listen", "clone3"), ["listen", "clone"])
-    assert "listen" not in profile.refused(more, HERE)
-    assert "clone" not in profile.refused(more, HERE)
     assert "clone3" in profile.refused(more, HERE)
+    assert not {"listen", "clone"} & set(profile.refused(more, HERE))
 
 
 def test_what_the_attackers_program_needs_opens_no_more():
@@ -113,8 +103,7 @@ def test_what_the_attackers_program_needs_opens_no_more():
 def test_what_is_no_profile_is_told_with_its_line(tmp_path, text):
     (tmp_path / "tight.json").write_text(text)
     suite = write_suite(
-        tmp_path,
-        "name: p\nvariants:\n  tight:\n    builder: ko\n    run:\n      seccomp: tight.json\n",
+        tmp_path, "name: p\nvariants:\n  tight:\n    builder: ko\n    run:\n      seccomp: tight.json\n"
     )
     with raises(ConfigError, "seccomp.not_a_profile") as caught:
         refuse_no_profile(suite, suite.variants[0])
@@ -131,13 +120,8 @@ def test_what_is_no_profile_is_told_with_its_line(tmp_path, text):
 def test_the_calls_are_told_in_one_sentence(calls, whole, named):
     said = refused_calls.told("p.json", refused_calls.Refused(calls, "the program", all_told=whole))
     assert details(said).code == "seccomp.stops"
-    assert details(said).fields == {
-        "file": "p.json",
-        "calls": named,
-        "user": "the program",
-        "problem": "",
-        "advice": "",
-    }
+    fields = {"file": "p.json", "calls": named, "user": "the program", "problem": "", "advice": ""}
+    assert details(said).fields == fields
 
 
 def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
@@ -148,7 +132,7 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
         lacking = "futex" in profile.refused(document, HERE)
         return next(turns) if lacking else ""
 
-    monkeypatch.setattr(runtime, "starting_under", starting)
+    monkeypatch.setattr(refused_calls, "starting_under", starting)
     runc = Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
     found = refused_calls._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
     assert (found.calls, found.problem, codes(found.whom)) == (("futex",), "no answer", ["seccomp.runtime_at_times"])
@@ -157,10 +141,7 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
 @pytest.mark.parametrize(
     ("said", "whom"),
     [
-        (
-            "python3: error while loading shared libraries: libc.so.6: cannot apply additional memory protection",
-            "seccomp.loader",
-        ),
+        ("python3: error while loading shared libraries: cannot apply additional memory protection", "seccomp.loader"),
         ("Error loading shared library libz.so.1: Operation not permitted (needed by /usr/bin/node)", "seccomp.loader"),
         ("listen tcp :8080: listen: operation not permitted", "seccomp.program"),
     ],

@@ -75,10 +75,7 @@ def test_a_port_of_this_machine_leads_there(there, misbehaving_image):
         with forwarded(container.http()) as port:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=10) as answer:
                 assert json.load(answer)["count"] == 3
-            with (
-                raises(DeadweightError, "engine.port_in_use", port=port),
-                forwarded(container.http(), port),
-            ):
+            with raises(DeadweightError, "engine.port_in_use", port=port), forwarded(container.http(), port):
                 pass
 
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError, wording
-from deadweight.engine import api as wire
 from deadweight.engine import daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.own import engine as own
@@ -26,6 +24,7 @@ from tests.support.fault_project import wait_for
 from tests.support.invoking import invoke
 from tests.support.small_images import docker_archive, forget_images, program
 from tests.support.small_project import write_suite
+from tests.support.tls_engine import NEEDS_DOCKERD
 
 pytestmark = pytest.mark.system
 
@@ -61,9 +60,7 @@ def project_on(root: Path, engine) -> Project:
 
 @pytest.mark.slow
 @pytest.mark.engine
-@pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None, reason="an engine needs root and dockerd"
-)
+@NEEDS_DOCKERD
 def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
     with Engine.connect(daemon.find_or_start(print), project="deadweight-tests") as engine:
         engine.images.load(base_archive(tmp_path))
@@ -130,11 +127,6 @@ def project_outcome(project: Project):
     (outcome,) = run_plan(plan(project), project.site.state, Silent(), jobs=1)
     assert outcome.result == "built", outcome.error
     return outcome
-
-
-def test_an_engine_that_ends_between_two_questions_has_no_image(tmp_path):
-    host = f"unix://{tmp_path}/none.sock"
-    assert wire.document(host, "/images/any/json") == {}
 
 
 @pytest.mark.engine

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,8 +23,12 @@ SLOW = "touch started; sleep 0.4; cp src/a.txt $OUT; sleep 0.4"
 
 
 @pytest.fixture
-def project(tmp_path) -> FaultProject:
-    return FaultProject.make(tmp_path, v=SLOW)
+def project(tmp_path) -> Iterator[FaultProject]:
+    """Whatever a test did to it, the next build is right."""
+    made = FaultProject.make(tmp_path, v=SLOW)
+    yield made
+    made.suite(v=SLOW)
+    made.builds()
 
 
 def pid_of(project: FaultProject, words: str) -> int:
@@ -38,24 +43,17 @@ def pid_of(project: FaultProject, words: str) -> int:
     return found[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", range(4))
-def test_kill_9_of_the_task_at_a_random_moment(project, moment):
-    delay = random.Random(f"moment {moment}").uniform(0.0, 1.6)  # another moment each, the same in every run
-    process = project.start("build")
-    time.sleep(delay)
+@pytest.mark.parametrize("moment", [None, *(pytest.param(number, marks=pytest.mark.slow) for number in range(4))])
+def test_kill_9_of_the_task(project, moment):
+    """While its tool works, and at random moments: another one each, the same in every run."""
+    if moment is None:
+        process = project.begun()
+    else:
+        process = project.start("build")
+        time.sleep(random.Random(f"moment {moment}").uniform(0.0, 1.6))
     process.kill()
     process.communicate()
     project.nothing_runs()
-    project.builds()
-
-
-def test_kill_9_while_the_tool_works(project):
-    process = project.begun()
-    process.kill()
-    process.communicate()
-    project.nothing_runs()
-    project.builds()
 
 
 def test_kill_9_of_the_tool(project):
@@ -64,7 +62,6 @@ def test_kill_9_of_the_tool(project):
     done = project.finish(process)
     project.is_one_error(done, 1, "SIGKILL")
     assert "v.log" in done.errors
-    project.builds()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +72,6 @@ def test_interrupted(project, number, words):
     process = project.begun()
     process.send_signal(number)
     project.was_ended(project.finish(process), 128 + number, words)
-    project.builds()
 
 
 @pytest.mark.slow
@@ -86,24 +82,18 @@ def test_a_tool_that_ignores_the_interrupt_is_killed(project):
     done = project.finish(process)
     project.was_ended(done, 130, "interrupted")
     assert done.seconds < 60
-    project.suite(v=SLOW)
-    project.builds()
 
 
 @pytest.mark.slow
 def test_a_tool_that_hangs_is_ended_with_its_children(project):
     project.suite("timeout: '0.5'", v="sleep 300 & sleep 300")
     project.fails(1, wording("run.timed_out", seconds=0.5))
-    project.suite(v=SLOW)
-    project.builds()
 
 
 def test_a_tool_that_fails_shows_its_own_last_words(project):
     project.suite(v="echo half > $OUT; echo no more paper; exit 7")
     done = project.fails(1, "no more paper")
     assert "exit code 7" in done.errors
-    project.suite(v=SLOW)
-    project.builds()
 
 
 @pytest.mark.slow
@@ -208,10 +198,7 @@ def test_a_tool_that_cannot_be_used_is_missing(project, tmp_path, script, words)
     done = project.fails(3, words)
     assert str(tools / "ko") in done.errors
     assert "hint: invoke setup" in done.errors
-    project.suite(v=SLOW)
-    project.builds()
 
 
 def test_the_holder_of_the_lock_wrote_nonsense(project):
     written(project.state, {"lock": b"\xff\x00", "lock.holder": json.dumps({"pid": "x", "since": []})})
-    project.builds()

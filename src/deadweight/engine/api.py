@@ -7,22 +7,25 @@ If no engine answers, the SDK raises a dozen nested errors and leaves its socket
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import http.client
-import io
 import json
 import os
+import shlex
+import shutil
 import socket
 import ssl
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from deadweight._errors import wording
-from deadweight.engine import over_ssh
+from deadweight.records.paths import user_cache
 
 PING_SECONDS = 3.0
 _NOT_THERE = (
@@ -32,7 +35,7 @@ _NOT_THERE = (
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an engine listens, or may listen: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``, ``ssh://…``.
+    """Where an engine listens, or may listen: ``unix:///run/docker.sock``, ``tcp://…``, ``ssh://…``.
 
     ``ours`` if we started it. ``certificates`` is the folder with ca.pem, cert.pem and key.pem of a TLS engine, or None. ``why`` it
     is tried; ``asked``: somebody named it in so many words (an environment variable), so that no other will do.
@@ -51,36 +54,104 @@ class Endpoint:
         return {"DOCKER_HOST": self.host, **tls}
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
+# An engine over SSH, as Docker's client reaches it: one ``ssh HOST docker system dial-stdio`` for each connection.
+#
+# ssh's input and output are one end of a socket pair, so HTTP code gets a real socket at the other end and needs no thread in
+# between. All connections share one login (ssh's ControlMaster). Keys and jump hosts come from the user's ssh settings; nothing is
+# prompted for.
+SSH = "ssh://"
+CONNECT_SECONDS = 15
+"""How long ssh may take to reach the other machine; then the other side's client gets its turn."""
+SSH_PING_SECONDS = 2.0 * CONNECT_SECONDS
+SHARED_SECONDS = 20
+"""How long the login outlives the last connection; then it ends by itself, also where we were killed."""
+LONGEST_FOLDER = 107 - len("/") - 40 - 17
+"""A socket's name has 107 bytes at most (unix(7)); ssh's is a hash of 40, and 17 more until it is complete."""
+SSH_HINT = "try: ssh {host} docker version; the key must be known to ssh (ssh-add), and `docker` must be on that machine's PATH"
+
+_running: list[subprocess.Popen[bytes]] = []
+"""Held until they have ended, so that their ends are fetched."""
+
+
+@atexit.register
+def _leave_the_rest() -> None:
+    """They end with our sockets, a moment after us."""
+    for process in _running:
+        if process.poll() is None:
+            process.returncode = 0
+
+
+def ssh_hint(host: str) -> str:
+    """What to try if nobody answers."""
+    parts = urlsplit(host)
+    port = f"-p {parts.port} " if parts.port else ""
+    return SSH_HINT.format(host=port + (f"{parts.username}@" if parts.username else "") + (parts.hostname or ""))
+
+
+def ssh_command(host: str) -> list[str]:
+    """The argv that leads to the engine at ``ssh://[USER@]HOST[:PORT][/path/of/the/engine.sock]``. Raises ValueError for another
+    address, FileNotFoundError if this machine has no ssh."""
+    parts = urlsplit(host)
+    if not parts.hostname or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError(wording("engine.wrong_ssh_address", host=host))
+    program = shutil.which("ssh")
+    if program is None:
+        raise FileNotFoundError(2, wording("engine.no_ssh"))
+    argv = [program, "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
+    # Whoever can use the socket of a shared login is logged in, so nobody else may see its folder. If that lies so deep that no
+    # socket can have its name, each connection logs in by itself.
+    folder = user_cache() / "ssh"
+    if len(os.fsencode(folder)) <= LONGEST_FOLDER:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        argv += ["-o", "ControlMaster=auto", "-o", f"ControlPath={folder}/%C", "-o", f"ControlPersist={SHARED_SECONDS}"]
+    argv += ["-l", unquote(parts.username)] if parts.username else []
+    argv += ["-p", str(parts.port)] if parts.port else []
+    path = unquote(parts.path).rstrip("/")
+    docker = ["docker", *(["--host", f"unix://{path}"] if path else []), "system", "dial-stdio"]
+    return [*argv, "--", parts.hostname, shlex.join(docker)]
+
+
+def dial_ssh(host: str, timeout: float | None, errors: IO[bytes] | None = None) -> socket.socket:
+    """A socket that leads to the engine; what ssh says of it goes to ``errors``. ssh ends with it, also when we are killed."""
+    argv = ssh_command(host)
+    _running[:] = [process for process in _running if process.poll() is None]
+    ours, theirs = socket.socketpair()
+    with theirs:
+        # A session of its own: Ctrl-C must not end the connection over which containers are removed.
+        said: Any = errors or subprocess.DEVNULL
+        _running.append(
+            subprocess.Popen(argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=said, start_new_session=True)
+        )
+    ours.settimeout(timeout)
+    return ours
+
+
+class _Connection(http.client.HTTPConnection):
+    """To an engine's socket on this machine, or over SSH."""
+
+    def __init__(self, engine: str, timeout: float, errors: IO[bytes] | None) -> None:
         super().__init__("localhost", timeout=timeout)
-        self._path = path
+        self._engine, self._errors = engine, errors
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-class _SshConnection(http.client.HTTPConnection):
-    def __init__(self, host: str, timeout: float, errors: IO[bytes]) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._where, self._errors = host, errors
-
-    def connect(self) -> None:
-        self.sock = over_ssh.dialled(self._where, self.timeout, self._errors)
+        if self._engine.startswith(SSH):
+            self.sock = dial_ssh(self._engine, self.timeout, self._errors)
+        else:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(urlsplit(self._engine).path)
 
 
 def trouble(host: str, certificates: str | None = None, *, timeout: float = PING_SECONDS) -> str:
     """Why no engine answers at ``host``; empty where one does. ``certificates`` is a folder as in DOCKER_CERT_PATH."""
-    if host.startswith(over_ssh.SCHEME):
-        timeout = max(timeout, over_ssh.PING_SECONDS)
+    if host.startswith(SSH):
+        timeout = max(timeout, SSH_PING_SECONDS)
     try:
         status, _ = _get(host, "/_ping", certificates, timeout)
     except PermissionError:
         return wording("engine.permission_denied")
     except FileNotFoundError:
-        return wording("engine.no_ssh") if host.startswith(over_ssh.SCHEME) else wording("engine.no_socket")
+        return wording("engine.no_ssh" if host.startswith(SSH) else "engine.no_socket")
     except TimeoutError:
         return wording("engine.silent", seconds=timeout)
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -135,27 +206,28 @@ def _get(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, bytes]:
-    # ssh itself knows why nothing comes
-    with tempfile.TemporaryFile() if host.startswith(over_ssh.SCHEME) else io.BytesIO() as errors:
-        connection = _connect(host, certificates, timeout, errors)
+    with tempfile.TemporaryFile() if host.startswith(SSH) else contextlib.nullcontext() as errors:
+        connection = _connection(host, certificates, timeout, errors)
         try:
             connection.request(method, path, headers=dict(headers or {}))
             answer = connection.getresponse()
-            return answer.status, b"" if answer.status == http.client.SWITCHING_PROTOCOLS else answer.read(1 << 22)
+            return answer.status, answer.read(1 << 22)
         except (ConnectionError, http.client.HTTPException) as error:
-            if not isinstance(connection, _SshConnection):
+            if errors is None:
                 raise
-            raise OSError(over_ssh.last_line(errors) or "ssh ended without a word") from error
+            errors.seek(0)  # ssh itself, or the other machine's shell, knows why nothing comes
+            lines = errors.read(1 << 16).decode(errors="replace").strip().splitlines()
+            raise OSError(lines[-1].strip() if lines else "ssh ended without a word") from error
         finally:
             connection.close()
 
 
-def _connect(host: str, certificates: str | None, timeout: float, errors: IO[bytes]) -> http.client.HTTPConnection:
+def _connection(
+    host: str, certificates: str | None, timeout: float, errors: IO[bytes] | None
+) -> http.client.HTTPConnection:
     parts = urlsplit(host)
-    if parts.scheme == "unix":
-        return _UnixConnection(parts.path, timeout)
-    if parts.scheme == "ssh":
-        return _SshConnection(host, timeout, errors)
+    if parts.scheme in ("unix", "ssh"):
+        return _Connection(host, timeout, errors)
     if parts.scheme not in ("tcp", "http", "https"):
         raise ValueError(wording("engine.unsupported_address", scheme=parts.scheme or host))
     name, port = parts.hostname or "localhost", parts.port
@@ -188,11 +260,10 @@ def podman_info(host: str, certificates: str | None) -> Mapping[str, Any]:
 
     A service that was started anew at the same place, maybe with other images, is another: so is its socket.
     """
-    try:
+    facts = None
+    with contextlib.suppress(OSError):
         facts = Path(host.removeprefix("unix://")).stat()
-        key = (host, certificates, facts.st_ino, facts.st_mtime_ns)
-    except OSError:
-        key = (host, certificates, 0, 0)
+    key = (host, certificates, facts and (facts.st_ino, facts.st_mtime_ns))
     if not _podmans.get(key):
         _podmans[key] = document(host, INFO, certificates)
     return _podmans[key]
@@ -214,8 +285,6 @@ class EngineInfo:
 
     name: str
     version: str
-    api_version: str
-    operating_system: str
     architecture: str
     kernel: str
     storage_driver: str
@@ -243,12 +312,9 @@ def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInf
     """
     parts = {str(part.get("Name")) for part in _typed(version, "Components", list) if isinstance(part, Mapping)}
     options = {_option_name(option) for option in _typed(info, "SecurityOptions", list) if isinstance(option, str)}
-    system = _typed(info, "OperatingSystem", str)
     return EngineInfo(
         name="Podman" if any("podman" in part.lower() for part in parts) else "Docker",
         version=_typed(version, "Version", str),
-        api_version=_typed(version, "ApiVersion", str),
-        operating_system=system,
         architecture=_typed(info, "Architecture", str),
         kernel=_typed(info, "KernelVersion", str),
         storage_driver=_typed(info, "Driver", str),
@@ -258,7 +324,7 @@ def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInf
         seccomp="seccomp" in options,
         apparmor="apparmor" in options,
         selinux="selinux" in options,
-        desktop="Docker Desktop" in system,
+        desktop="Docker Desktop" in _typed(info, "OperatingSystem", str),
         cpus=_typed(info, "NCPU", int),
         memory_bytes=_typed(info, "MemTotal", int),
         root_dir=_typed(info, "DockerRootDir", str),

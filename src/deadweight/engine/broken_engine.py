@@ -10,16 +10,17 @@ import contextlib
 import re
 import struct
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _disk
 from deadweight._errors import DeadweightError, MissingError, wording
-from deadweight.engine import program_image
+from deadweight.engine.companions import program_archive
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.own.engine import layout
+from deadweight.toolchain.golang import ARCHITECTURES
 
 if TYPE_CHECKING:
     from deadweight.engine.api import Endpoint
@@ -32,42 +33,32 @@ _OWN_NAMES = re.compile(r" deadweight-probe-\w+|/probe:\w+")
 """What differs from one probe to the next, and tells a reader nothing."""
 _BASE = 0x400000
 _MACHINES = {
-    # architecture as an engine tells it: ELF machine, the name in an image config, code that ends with exit code 0
-    "x86_64": (62, "amd64", bytes.fromhex("31ff b83c000000 0f05")),  # xor edi, edi; mov eax, 60; syscall
-    "aarch64": (183, "arm64", bytes.fromhex("a80b80d2 000080d2 010000d4")),  # mov x8, 93; mov x0, 0; svc 0
+    # architecture: ELF machine, code that ends with exit code 0
+    "amd64": (62, bytes.fromhex("31ff b83c000000 0f05")),  # xor edi, edi; mov eax, 60; syscall
+    "arm64": (183, bytes.fromhex("a80b80d2 000080d2 010000d4")),  # mov x8, 93; mov x0, 0; svc 0
 }
-_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
-def broken_engine(engine: Engine) -> MissingError | None:
-    """The error that says what is wrong with an engine that cannot run a container, and how to get it back; None where it can."""
+def lost_engine(engine: Callable[[], Engine]) -> MissingError | None:
+    """The error that says what is wrong with an engine that is not found or cannot run a container, and how to get it back; None
+    if it can."""
     try:
+        found = engine()
         # one that is only busy, or whose probe another command cleaned away, is not lost: what is would be started anew
-        problem = trouble(engine) and trouble(engine)
+        problem = trouble(found) and trouble(found)
     except MissingError as error:
         return error
     if not problem:
         return None
-    return MissingError(wording("engine.cannot_run", host=engine.host, problem=problem), hint=remedy(engine, problem))
+    return MissingError(wording("engine.cannot_run", host=found.host, problem=problem), hint=remedy(found, problem))
 
 
-def lost_engine(engine: Callable[[], Engine]) -> MissingError | None:
-    """The same, of one that may have to be found first."""
-    try:
-        return broken_engine(engine())
-    except MissingError as error:
-        return error
-
-
-def broken_engine_at(endpoint: Endpoint) -> MissingError | None:
+def lost_engine_at(endpoint: Endpoint) -> MissingError | None:
     """The same, of the engine that listens there."""
     from deadweight.engine.client import Engine
 
-    try:
-        with Engine.connect(endpoint) as engine:
-            return broken_engine(engine)
-    except MissingError as error:
-        return error
+    with contextlib.ExitStack() as stack:
+        return lost_engine(lambda: stack.enter_context(Engine.connect(endpoint)))
 
 
 def trouble(engine: Engine) -> str:
@@ -75,13 +66,14 @@ def trouble(engine: Engine) -> str:
 
     Raises MissingError where the engine does not answer. Nothing is tried where its architecture is none of ours.
     """
-    architecture = _NAMES.get(engine.info.architecture, engine.info.architecture)
-    if architecture not in _MACHINES:
+    architecture = ARCHITECTURES.get(engine.info.architecture)
+    if architecture is None:
         return ""
     name = f"deadweight/probe:{uuid.uuid4().hex[:12]}"
     try:
         with translated("load a tiny image"):
-            for message in engine.api.load_image(image(architecture, name, engine.marks(PURPOSE))):
+            archive = program_archive(elf(architecture), "/probe", architecture, name, engine.marks(PURPOSE))
+            for message in engine.api.load_image(archive):
                 if "error" in message:
                     raise DeadweightError(str(message["error"]))
         engine.images.need(name)
@@ -125,20 +117,10 @@ def remedy(engine: Engine, problem: str) -> str:
     return wording("engine.restart", command=f"systemctl restart {unit}" if systemd else f"service {unit} restart")
 
 
-def image(architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
-    """A docker-save archive of one program that does nothing but end."""
-    machine, platform, code = _MACHINES[architecture]
-    return program_image.program_archive(_elf(machine, code), "/probe", platform, name, labels)
-
-
 def elf(architecture: str) -> bytes:
-    """That program itself, for an architecture by an engine's name or by Go's."""
-    machine, _, code = _MACHINES[_NAMES.get(architecture, architecture)]
-    return _elf(machine, code)
-
-
-def _elf(machine: int, code: bytes) -> bytes:
-    """The smallest static program: an ELF header, one segment that is read and run, and the code (System V gABI, chapter 4)."""
+    """The smallest static program, which does nothing but end: an ELF header, one segment that is read and run, and the code
+    (System V gABI, chapter 4). ``architecture`` as Go calls it."""
+    machine, code = _MACHINES[architecture]
     start = 64 + 56
     size = start + len(code)
     ident = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
-import shutil
 import sys
 import tempfile
 import threading
@@ -19,34 +17,49 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as answer_in
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from deadweight import _sudo
-from deadweight._errors import DeadweightError, MissingError, UsageError, wording
-from deadweight.engine import http, labels
+from deadweight import _run, _sudo
+from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError, UsageError, wording
+from deadweight.engine import api as wire
+from deadweight.engine import http, labels, netns
 from deadweight.engine.api import EngineInfo, parse_info
-from deadweight.engine.connect import connected, look
-from deadweight.engine.container import Container, Host, read_file
-from deadweight.engine.dialect import Docker, dialect_of, socket_peer
-from deadweight.engine.faults import PortInUse, explained, refused_start, stop_if_cancelled, translated
+from deadweight.engine.companions import Recorders, Tunnels
+from deadweight.engine.container import Container, read_file
+from deadweight.engine.faults import Ended, PortInUse, Unreachable, refused_start, stop_if_cancelled, translated
 from deadweight.engine.images import Images
 from deadweight.engine.labels import Leftover
-from deadweight.engine.options import Mount, RunOptions, Tmpfs, is_root
-from deadweight.engine.recorders import Recorders
-from deadweight.engine.tunnel_client import Tunnels, route_to
+from deadweight.engine.options import Docker, Mount, RunOptions, dialect_of, is_root, socket_peer
 from deadweight.records import runs
 from deadweight.records.paths import State
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
+    from docker.tls import TLSConfig
+    from requests.adapters import BaseAdapter
 
     from deadweight.engine.api import Endpoint
 
 
 START_ATTEMPTS = 5
+PASSWD_BYTES = 2**20
+API_TIMEOUT_SECONDS = 120
+"""How long an engine may be silent while it sends or takes an image."""
+ANSWER_SECONDS = 60
+"""How long it may take for any other answer, on a busy machine too."""
+CONNECTIONS = 10
+"""How many are kept open over SSH."""
+LOOK_SECONDS = 0.5
+"""How often somebody who waits for an answer asks whether the run is to end."""
+PAUSED_SECONDS = 10
+"""How long one that gave no answer in time is waited for from then on, until it answers again."""
+ENDING_SECONDS = 1
+"""The same once the run is to end (Ctrl-C): what cannot be removed by then is removed by the next command."""
+
 _connected: weakref.WeakSet[Engine] = weakref.WeakSet()
+_paused: weakref.WeakSet[APIClient] = weakref.WeakSet()
 
 
 def end_all() -> None:
@@ -64,12 +77,11 @@ class Engine:
         self.api, self.host, self.project, self.root, self.certificates = api, host, project, root, certificates
         self.images = Images(api, lambda: self.dialect)
         self._mine: dict[str, Container] = {}
-        self._networks: dict[str, tuple[bool, bool]] = {}  # whether nothing leads out, and whether it is cut off
+        self._networks: set[str] = set()
         self._asked_for: set[str] = set()
-        self._owners = Owners(self)
+        self._users: dict[tuple[str, str], int | None] = {}
         self.tunnels = Tunnels(self)
         self.recorders = Recorders(self)
-        self._profiles = ProfileCopies()
         self._guard = threading.Lock()
         self._swept = False
         self._note: Path | None = None
@@ -84,9 +96,7 @@ class Engine:
     def __enter__(self) -> Engine:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -94,7 +104,8 @@ class Engine:
         self.end_all()
         self.tunnels.close()
         self.recorders.close()
-        self._profiles.close()
+        if "_copies" in vars(self):
+            self._copies.cleanup()
         labels.remove_when_there(self.api, self._asked_for)
         for network in list(self._networks):
             with contextlib.suppress(DeadweightError):
@@ -150,10 +161,6 @@ class Engine:
             return True
         return self.info.desktop or self.info.rootless or self.user is None
 
-    def has(self, reference: str) -> bool:
-        """Whether the engine has this image."""
-        return self.images.get(reference) is not None
-
     # containers
 
     def start(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
@@ -182,16 +189,15 @@ class Engine:
         if options.seccomp not in ("default", "unconfined"):
             file = self.profile(options.seccomp)
             others = self.info.podman and self.info.rootless and _sudo.is_root()
-            options = options.but(seccomp=str(self._profiles.copy(file) if others else file))
+            options = options.but(seccomp=str(self._copied(file) if others else file))
         marks = {**self.marks(purpose, variant), **options.labels}
         body = self.dialect.create_body(image, options.but(labels=marks))
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         from docker.errors import APIError
 
         stop_if_cancelled()
-        self._asked_for.add(
-            name
-        )  # who is interrupted in this call, or gets no answer in time, does not learn what came of it
+        # Who is interrupted in this call, or gets no answer in time, does not learn what came of it.
+        self._asked_for.add(name)
         with translated(f"create a container of {image}"):
             try:
                 made = self.api.create_container_from_config(body, name)["Id"]
@@ -215,9 +221,38 @@ class Engine:
             raise UsageError(wording("engine.no_such_profile", path=seccomp, root=self.root))
         return file
 
+    def _copied(self, file: Path) -> Path:
+        """A profile as it is now, for a Podman of another user: it is told a file's name, and a caller's folders are his alone."""
+        Path(self._copies.name).chmod(0o755)
+        copy = Path(self._copies.name, f"{uuid.uuid4().hex}.json")
+        copy.write_bytes(file.read_bytes())
+        copy.chmod(0o644)
+        return copy
+
+    @functools.cached_property
+    def _copies(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="deadweight-profiles-")
+
     def owned(self, image: str, options: RunOptions) -> RunOptions:
-        """The same options with the owner of each folder in memory (``Owners``)."""
-        return self._owners.given(image, options)
+        """The same options with the owner of each folder in memory: the container's user, so that a service can write where the
+        suite says that it does. Podman's runtimes keep the mode that is asked for, and Podman knows no owner.
+
+        runc 1.1.5, which Debian 12 has, mounts it as root's, with the mode of the folder that the image has there, whatever
+        ``mode=`` says. A folder that the image gave to its user alone is then writable by root alone."""
+        if not options.tmpfs or self.dialect.keeps_tmpfs_modes or (known := self.images.get(image)) is None:
+            return options
+        return with_tmpfs_owners(options, known.user, lambda name: self._number_of(name, known.id))
+
+    def _number_of(self, name: str, image_id: str) -> int | None:
+        """A user's number, read out of an image once."""
+        if (image_id, name) not in self._users:
+            with self.create(image_id, RunOptions(entrypoint=("none",), network="none")) as container:
+                try:
+                    passwd = read_file(self.api, container.id, "/etc/passwd", PASSWD_BYTES)
+                except DeadweightError:  # it has none
+                    passwd = b""
+            self._users[image_id, name] = number_of(name, passwd)
+        return self._users[image_id, name]
 
     def begin(self, container: Container) -> None:
         """Start a created container; its start-up time counts from here. Raises PortInUse, CannotStart."""
@@ -228,7 +263,7 @@ class Engine:
             try:
                 self.api.start(container.id)
             except APIError as error:
-                raise refused_start(container.image, container.options.host_port, explained(error)) from error
+                raise refused_start(container.image, container.options.host_port, error) from error
 
     def forget(self, container: Container) -> None:
         """Called by a container that removes itself."""
@@ -238,36 +273,56 @@ class Engine:
         self.recorders.ended(container.id)
 
     def route(self, container: Container, port: int | None = None) -> http.Route:
-        """The way to a container's port, whichever leads there (``route_to``).
+        """The way to a container's port: published, network namespace (for root), address, through the engine.
 
-        Raises Ended where it does not run any more, Unreachable where no way leads there.
+        Raises Ended if it does not run any more, Unreachable if no way leads there.
         """
         inside = port or container.options.publish
         if inside is None:
             raise DeadweightError(wording("engine.no_published_port"))
-        closed, cut_off = self._networks.get(container.options.network, (False, False))
-        return route_to(container, inside, self.host, self.info, self.tunnels, closed=closed, cut_off=cut_off)
-
-    def listening(self, container: Container) -> str:
-        """What the kernel lists of a container's network (proc(5), ``/proc/net/tcp``), seen from beside it."""
-        return self.tunnels.listeners(container)
+        document = container.settled()
+        if not container.known_to_run and not (document := container.inspect())["State"].get("Running"):
+            raise Ended(wording("engine.container_ended", name=container.name))
+        # Nothing leads into a network of ours: no port that is published all the same (Podman says that one is, Docker does not),
+        # and no address, since it has none of the engine's machine.
+        open_network = container.options.network not in self._networks
+        local = self.host.startswith("unix://")
+        bindings = (document["NetworkSettings"].get("Ports") or {}).get(f"{inside}/tcp")
+        if bindings and local and open_network:
+            return http.direct("published", "127.0.0.1", int(bindings[0]["HostPort"]))
+        pid = int(document["State"].get("Pid") or 0)
+        if local and http.can_enter_namespace(pid, container.id):
+            return http.through_namespace(pid, inside)
+        address, info = container.address(), self.info
+        # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
+        if address and open_network and local and sys.platform == "linux" and not (info.desktop or info.rootless):
+            return http.direct("address", address, inside)
+        try:
+            self.tunnels.beside(container)
+        except DeadweightError as error:
+            if not container.state().running:
+                raise Ended(wording("engine.container_ended", name=container.name)) from error
+            raise Unreachable(
+                wording("engine.unreachable", port=inside, name=container.name, problem=error.message),
+                hint=error.hint or "run this as root on the Linux machine where the engine runs",
+            ) from error
+        return self.tunnels.route(container, inside)
 
     # networks
 
     @contextlib.contextmanager
-    def network(self, purpose: str, *, internal: bool = True, host_address: bool = False) -> Iterator[str]:
+    def network(self, purpose: str) -> Iterator[str]:
         """A bridge network of our own, removed at the end; gives its name.
 
-        ``internal``: nothing leads out. Without ``host_address`` the bridge has no address of this machine either, so that not
-        even services listening on all its addresses can be reached from inside (and containers only by their namespace).
+        Nothing leads out. The bridge has no address of the engine's machine either, so that not even services listening on all its
+        addresses can be reached from inside (and containers only by their namespace).
         """
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         self._before_the_first()
-        self._networks[name] = (internal, not host_address and (internal or self.dialect.cuts_off_open_networks))
+        self._networks.add(name)
         try:
             with translated(f"create network {name}"):
-                marks = self.marks(purpose)
-                self.dialect.create_network(self.api, name, marks, internal=internal, host_address=host_address)
+                self.dialect.create_network(self.api, name, self.marks(purpose))
             yield name
         finally:
             self.remove_network(name)
@@ -279,7 +334,7 @@ class Engine:
                 container.remove()
         with translated(f"remove network {name}"), contextlib.suppress(MissingError), translated(f"network {name}"):
             self.api.remove_network(name)
-        self._networks.pop(name, None)
+        self._networks.discard(name)
 
     # leftovers
 
@@ -308,8 +363,6 @@ class Engine:
                     self.remove_leftover(leftover)
 
 
-# Complete a container's run options: project files and seccomp profiles as mounts, owners of its tmpfs folders.
-# Files of a project that its containers get: those under ``run.files``, and a seccomp profile of the suite's own.
 def mounted(root: str, options: RunOptions) -> RunOptions:
     """The same options with the project's files as mounts. Raises UsageError for one that is not there."""
     if not options.files:
@@ -321,89 +374,21 @@ def mounted(root: str, options: RunOptions) -> RunOptions:
     return options.but(mounts=(*options.mounts, *mounts), files={})
 
 
-# Seccomp profiles where a Podman of another user reads them: it is told a file's name, and a caller's folders are his alone.
-class ProfileCopies:
-    """Copies that everybody may read, in one folder; ``close`` removes it."""
-
-    def __init__(self) -> None:
-        self._folder: Path | None = None
-
-    def copy(self, file: Path) -> Path:
-        """Of the profile as it is now: the next one with this name is another file."""
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="deadweight-profiles-"))
-            self._folder.chmod(0o755)
-        content = file.read_bytes()
-        copy = self._folder / f"{hashlib.sha256(content).hexdigest()[:16]}.json"
-        if not copy.exists():
-            copy.write_bytes(content)
-            copy.chmod(0o644)
-        return copy
-
-    def close(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-
-# Whose a folder in memory is: the container's user's, so that a service can write where the suite says that it does.
-#
-# runc 1.1.5, which Debian 12 has, mounts it as root's, with the mode of the folder that the image has there, whatever ``mode=``
-# says. A folder that the image gave to its user alone is then writable by root alone.
-PASSWD_BYTES = 2**20
-
-
-class Owners:
-    """A user's number is read out of an image once."""
-
-    def __init__(self, engine: Host) -> None:
-        self._engine = engine
-        self._numbers: dict[tuple[str, str], int | None] = {}
-
-    def given(self, image: str, options: RunOptions) -> RunOptions:
-        """The same options with the owner of each folder in memory. Podman's runtimes keep the mode that is asked for, and Podman
-        knows no owner."""
-        if not options.tmpfs or self._engine.dialect.keeps_tmpfs_modes:
-            return options
-        known = self._engine.images.get(image)
-        if known is None:
-            return options
-        return with_tmpfs_owners(options, known.user, lambda name: self._number_of(name, known.id))
-
-    def _number_of(self, name: str, image_id: str) -> int | None:
-        if (image_id, name) not in self._numbers:
-            with self._engine.create(image_id, RunOptions(entrypoint=("none",), network="none")) as container:
-                try:
-                    passwd = read_file(self._engine.api, container.id, "/etc/passwd", PASSWD_BYTES)
-                except DeadweightError:  # it has none
-                    passwd = b""
-            self._numbers[image_id, name] = number_of(name, passwd)
-        return self._numbers[image_id, name]
-
-
 FOR_ALL = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - names of folders in images
 """Folders that every image lets everybody write to (FHS 3.0; sticky, mode 1777)."""
 
-Look = Callable[[str], "int | None"]
-"""Gives a user's number by name, as the image's /etc/passwd has it."""
 
-
-def with_tmpfs_owners(options: RunOptions, image_user: str, look: Look) -> RunOptions:
-    """The same options, with ``uid`` set where a folder in memory stands for one of the image's. Nothing changes for root."""
+def with_tmpfs_owners(options: RunOptions, image_user: str, look: Callable[[str], int | None]) -> RunOptions:
+    """The same options, with ``uid`` set if a folder in memory stands for one of the image's. Nothing changes for root. ``look``
+    gives a user's number by name, as the image's /etc/passwd has it."""
     user = image_user if options.user is None else options.user
-    if is_root(user) or all(_for_all(folder) for folder in options.tmpfs):
+    theirs = {folder for folder in options.tmpfs if folder.path.rstrip("/") not in FOR_ALL and folder.uid is None}
+    if is_root(user) or not theirs:
         return options
     name = user.split(":", 1)[0].strip()
     uid = int(name) if name.isdecimal() else look(name)
-    given = (
-        folder if _for_all(folder) or folder.uid is not None else dataclasses.replace(folder, uid=uid)
-        for folder in options.tmpfs
-    )
-    return options.but(tmpfs=tuple(given))
-
-
-def _for_all(folder: Tmpfs) -> bool:
-    return folder.path.rstrip("/") in FOR_ALL
+    folders = (dataclasses.replace(folder, uid=uid) if folder in theirs else folder for folder in options.tmpfs)
+    return options.but(tmpfs=tuple(folders))
 
 
 def number_of(name: str, passwd: bytes) -> int | None:
@@ -413,3 +398,159 @@ def number_of(name: str, passwd: bytes) -> int | None:
         if len(fields) > 2 and fields[0] == name and fields[2].isdecimal():
             return int(fields[2])
     return None
+
+
+# Connect the SDK to an engine, and notice one that falls silent.
+def connected(host: str, certificates: str | None) -> APIClient:
+    """The SDK's client of the engine at this address. Raises MissingError if nothing answers, or nothing that can be spoken to.
+
+    The engine is asked first, without the SDK, which tells of one that does not answer in a dozen nested errors, leaves its socket
+    open, and would ask for the version through an adapter of its own."""
+    from docker.errors import DockerException
+
+    over_ssh = host.startswith(wire.SSH)
+    if problem := wire.trouble(host, certificates):
+        hint = wire.ssh_hint(host) if over_ssh else ""
+        raise MissingError(wording("engine.no_answer_at", host=host, problem=problem), hint=hint)
+    seconds = wire.SSH_PING_SECONDS if over_ssh else ANSWER_SECONDS
+    version = wire.document(host, "/version", certificates, timeout=seconds).get("ApiVersion")
+    if not isinstance(version, str):
+        raise MissingError(wording("engine.api_unusable", host=host, problem=wording("engine.no_version")))
+    try:
+        client = _client()(
+            base_url="unix:///over-ssh" if over_ssh else host,
+            version=version,
+            timeout=API_TIMEOUT_SECONDS,
+            tls=_tls(Path(certificates)) if certificates else False,
+        )
+    except (DockerException, ValueError) as error:
+        raise MissingError(wording("engine.api_unusable", host=host, problem=error)) from error
+    if over_ssh:
+        client.mount("http+docker://", _ssh_adapter(host))
+    return client
+
+
+def _ssh_adapter(host: str) -> BaseAdapter:
+    """What the SDK's session is to speak through (its own one wants a second implementation of SSH)."""
+    from docker.transport import unixconn
+    from urllib3.connection import HTTPConnection
+    from urllib3.connectionpool import HTTPConnectionPool
+
+    class Connection(HTTPConnection):
+        def connect(self) -> None:
+            self.sock = wire.dial_ssh(host, API_TIMEOUT_SECONDS)
+
+    class Adapter(unixconn.UnixHTTPAdapter):
+        def get_connection(self, url: Any, proxies: Any = None) -> Any:  # noqa: ARG002 - the SDK gives it by name
+            return pool
+
+        def close(self) -> None:
+            pool.close()
+
+    pool = HTTPConnectionPool("localhost", timeout=API_TIMEOUT_SECONDS, maxsize=CONNECTIONS)
+    pool.ConnectionCls = Connection
+    return Adapter("http+unix://over-ssh", API_TIMEOUT_SECONDS)
+
+
+def look(api: APIClient) -> None:
+    """Ask whether the engine answers, so that nothing waits long for one that does not: one that is paused takes requests, and is
+    silent."""
+    import requests
+
+    try:
+        api.get(f"{api.base_url}/_ping", timeout=PAUSED_SECONDS)
+    except requests.exceptions.Timeout:
+        _paused.add(api)
+    except requests.exceptions.RequestException:
+        pass  # who asks for more is told
+
+
+@functools.cache
+def _client() -> type[APIClient]:
+    """The SDK's client, which waits for a paused engine once, and trusts what it is told to.
+
+    For a request without ``verify``, requests takes REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE before what its session has: the engine's
+    own certificate is in neither.
+    """
+    from docker.api.client import APIClient
+    from requests.exceptions import Timeout
+
+    class Client(APIClient):
+        def send(self, request: Any, **settings: Any) -> Any:
+            usual = settings.get("timeout") == self.timeout
+            if usual:
+                longest = API_TIMEOUT_SECONDS if settings.get("stream") else ANSWER_SECONDS
+                silent = ENDING_SECONDS if _run.cancelled() else PAUSED_SECONDS
+                settings["timeout"] = silent if self in _paused else longest
+            try:
+                answer = _unless_ending(lambda: super(Client, self).send(request, **settings))
+            except Timeout as error:
+                # else it was the caller who did not want to wait longer, or Ctrl-C
+                if usual and not isinstance(error.__cause__, Interrupted):
+                    _paused.add(self)
+                raise
+            _paused.discard(self)
+            return answer
+
+        def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+            trusted = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, trusted, cert)
+
+    return Client
+
+
+def _unless_ending(send: Callable[[], Any]) -> Any:
+    """What a request gives. Nothing wakes a worker that waits for a silent engine; so a thread of its own waits, and the worker
+    goes its way soon after Ctrl-C. The main thread is woken by that itself. Raises Timeout then, and what ``send`` raises."""
+    from requests.exceptions import Timeout
+
+    if threading.current_thread() is threading.main_thread():
+        return send()
+    answer, left = netns.in_thread(send), float(PAUSED_SECONDS)
+    while not answer_in([answer], LOOK_SECONDS).done:
+        left -= LOOK_SECONDS if _run.cancelled() else 0
+        if left <= 0:
+            raise Timeout(wording("engine.no_answer_before_end")) from Interrupted("interrupted")
+    return answer.result()
+
+
+def _tls(folder: Path) -> TLSConfig:
+    """The same files as Docker's own client reads (DOCKER_CERT_PATH)."""
+    from docker.tls import TLSConfig
+
+    pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
+    return TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
+
+
+# Whether an engine still answers while one of its clients waits for it: a paused one (SIGSTOP, a machine that sleeps) is silent,
+# and the client would wait on for as long as it is let.
+EVERY_SECONDS = 20.0
+
+
+@contextlib.contextmanager
+def watch_engine(endpoint: Endpoint) -> Iterator[_run.Stop]:
+    """Gives what the client is run with (``run(stop=…)``): it is ended where the engine falls silent. Raises MissingError then.
+
+    Not over SSH, where each question is a connection of its own, and ssh itself notices.
+    """
+    stop, over = _run.Stop(), threading.Event()
+    silent: list[str] = []
+    trouble = functools.partial(wire.trouble, endpoint.host, endpoint.certificates)
+
+    def watch() -> None:
+        while not over.wait(EVERY_SECONDS):
+            if trouble(timeout=ANSWER_SECONDS) and (problem := trouble(timeout=PAUSED_SECONDS)):
+                silent.append(problem)
+                stop.now()
+                return
+
+    if not endpoint.host.startswith(wire.SSH):
+        threading.Thread(target=watch, daemon=True, name="vigil").start()
+    try:
+        yield stop
+    except CommandError as error:
+        if not silent:
+            raise
+        raise MissingError(wording("engine.fell_silent", host=endpoint.host, problem=silent[0])) from error
+    finally:
+        over.set()

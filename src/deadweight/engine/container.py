@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import io
 import os
 import select
 import struct
 import tarfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _signals
 from deadweight._errors import DeadweightError, MissingError, wording
@@ -27,9 +25,7 @@ from deadweight.engine.options import RunOptions
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.api import EngineInfo
-    from deadweight.engine.dialect import Docker
-    from deadweight.engine.images import Images
+    from deadweight.engine.client import Engine
     from deadweight.suite.model import Health
 
 
@@ -50,20 +46,6 @@ class ContainerState:
     error: str
     pid: int
     started_at: str
-    finished_at: str
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> ContainerState:
-        """As the engine tells it: ``State`` of what it says of a container."""
-        return cls(
-            running=bool(document.get("Running")),
-            exit_code=int(document.get("ExitCode") or 0),
-            oom_killed=bool(document.get("OOMKilled")),
-            error=str(document.get("Error") or ""),
-            pid=int(document.get("Pid") or 0),
-            started_at=str(document.get("StartedAt") or ""),
-            finished_at=str(document.get("FinishedAt") or ""),
-        )
 
     def told(self) -> str:
         """One clause for a message: how it ended."""
@@ -104,36 +86,10 @@ NOTED_SECONDS = 0.3
 MOST_OUTPUT_BYTES = 64 * 2**20
 
 
-class Host(Protocol):
-    """The engine as its containers, and the programs that run beside them, use it."""
-
-    api: APIClient
-    host: str
-    images: Images
-
-    @property
-    def info(self) -> EngineInfo: ...
-
-    @property
-    def dialect(self) -> Docker: ...
-
-    def marks(self, purpose: str) -> dict[str, str]: ...
-
-    def create(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-    def route(self, container: Container, port: int | None = None) -> routes.Route: ...
-
-    def listening(self, container: Container) -> str: ...
-
-    def forget(self, container: Container) -> None: ...
-
-
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, keeper: Host, container_id: str, image: str, options: RunOptions) -> None:
+    def __init__(self, keeper: Engine, container_id: str, image: str, options: RunOptions) -> None:
         self._keeper, self.api, self.host = keeper, keeper.api, keeper.host
         self.id, self.image, self.options = container_id, image, options
         self.started = 0.0
@@ -144,9 +100,7 @@ class Container:
     def __enter__(self) -> Container:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
     @property
@@ -193,7 +147,15 @@ class Container:
         return str(chosen or next((each["IPAddress"] for each in networks.values() if each.get("IPAddress")), ""))
 
     def state(self) -> ContainerState:
-        return ContainerState.of(self.inspect()["State"])
+        state = self.inspect()["State"]
+        return ContainerState(
+            running=bool(state.get("Running")),
+            exit_code=int(state.get("ExitCode") or 0),
+            oom_killed=bool(state.get("OOMKilled")),
+            error=str(state.get("Error") or ""),
+            pid=int(state.get("Pid") or 0),
+            started_at=str(state.get("StartedAt") or ""),
+        )
 
     def logs(self, lines: int | None = 200) -> list[str]:
         """The last lines (None: all) that it wrote, stdout and stderr in one."""
@@ -204,10 +166,9 @@ class Container:
 
     def last_output(self, lines: int) -> list[str]:
         """The same; empty if the engine does not report it."""
-        try:
+        with contextlib.suppress(DeadweightError):
             return self.logs(lines)
-        except DeadweightError:
-            return []
+        return []
 
     def follow(self, lines: int | None = None) -> Iterator[str]:
         """Its lines as they come, until it ends; first the last ``lines`` of those it wrote (None: all). Close to stop."""
@@ -300,7 +261,11 @@ class Container:
             text = questions.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
             if text is None:
                 done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
-                text = done.output.decode(errors="replace") if done.exit_code == 0 else self._keeper.listening(self)
+                text = (
+                    done.output.decode(errors="replace")
+                    if done.exit_code == 0
+                    else self._keeper.tunnels.listeners(self)
+                )
         except (DeadweightError, OSError):
             return None
         return None if text is None else tuple(sorted(set(questions.parse(text))))
@@ -341,7 +306,7 @@ class Container:
                 if self.state().running:
                     raise
 
-    def exec(self, argv: Sequence[str], *, user: str = "", seconds: float | None = 600.0) -> ExecResult:
+    def exec(self, argv: Sequence[str], *, user: str = "", seconds: float = 600.0) -> ExecResult:
         """Run a program in it to its end, without input. ``user`` empty: the container's own. Of what it writes 64 MiB are kept.
 
         Raises TimeoutError where it takes longer than ``seconds`` (it then goes on in the container), DeadweightError where the
@@ -416,13 +381,6 @@ def read_file(api: APIClient, container: str, path: str, most: int) -> bytes:
         if file is None:
             raise MissingError(wording("engine.not_a_regular_file", path=path))
         return file.read(most)
-
-
-def is_there(api: APIClient, container: str, path: str) -> bool:
-    """Whether a container has something at this path, whatever links lead there. An engine that does not say counts as yes."""
-    with translated(f"look for {path}"):
-        answer = api.head(f"{api.base_url}/containers/{container}/archive", params={"path": path}, timeout=api.timeout)
-    return answer.status_code != http.client.NOT_FOUND
 
 
 # Read the engine's raw exec streams: stdout and stderr frames on a hijacked connection, with a time limit.

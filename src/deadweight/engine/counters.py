@@ -115,10 +115,8 @@ def _by_kernel(folders: Mapping[str, Path]) -> Use:
         busy, killed = slices["usage_usec"] / 1e6, _pairs(memory / "memory.events").get("oom_kill", 0)
     else:
         used, cache = _number(memory / "memory.usage_in_bytes"), detail["total_inactive_file"]
-        busy, killed = (
-            _number(folders["cpuacct"] / "cpuacct.usage") / 1e9,
-            _pairs(memory / "memory.oom_control").get("oom_kill", 0),
-        )
+        busy = _number(folders["cpuacct"] / "cpuacct.usage") / 1e9
+        killed = _pairs(memory / "memory.oom_control").get("oom_kill", 0)
     return Use(
         memory_bytes=max(0, used - cache),
         pids=_number(pids / "pids.current"),

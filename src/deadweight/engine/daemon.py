@@ -8,11 +8,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from deadweight._errors import MissingError, wording
 from deadweight.engine import api as wire
-from deadweight.engine import over_ssh
 from deadweight.engine.api import Endpoint
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import layout
@@ -36,49 +34,32 @@ def endpoints() -> Iterator[Endpoint]:
         yield context
         if context.asked:
             return
-    for path in _sockets():
+    home, runtime = Path.home(), Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
+    docker = ("/var/run", home / ".docker/run", home / ".docker/desktop", runtime, home / ".colima/default")
+    podman = (runtime / "podman", "/run/podman")
+    for path in (
+        *(Path(folder, "docker.sock") for folder in docker),
+        *(Path(folder, "podman.sock") for folder in podman),
+    ):
         if path.exists():
             yield Endpoint(f"unix://{path}", why=str(path))
-
-
-def _sockets() -> Iterator[Path]:
-    home, runtime = Path.home(), os.environ.get("XDG_RUNTIME_DIR")
-    yield Path("/var/run/docker.sock")
-    yield home / ".docker/run/docker.sock"
-    yield home / ".docker/desktop/docker.sock"
-    if runtime:
-        yield Path(runtime) / "docker.sock"
-    yield home / ".colima/default/docker.sock"
-    if runtime:
-        yield Path(runtime) / "podman/podman.sock"
-    yield Path("/run/podman/podman.sock")
 
 
 def _context() -> Endpoint | None:
     """The current Docker context, read from the client's files (their layout: docker/cli, ``cli/context/store``)."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     named = os.environ.get("DOCKER_CONTEXT")
-    name = named or _json(folder / "config.json").get("currentContext")
-    if not isinstance(name, str) or name in ("", "default"):
-        return None
-    key = hashlib.sha256(name.encode()).hexdigest()
-    endpoint = _json(folder / "contexts" / "meta" / key / "meta.json").get("Endpoints", {})
-    docker = endpoint.get("docker") if isinstance(endpoint, dict) else None
-    host = docker.get("Host") if isinstance(docker, dict) else None
+    try:
+        name = named or json.loads((folder / "config.json").read_bytes())["currentContext"]
+        key = hashlib.sha256(name.encode()).hexdigest()
+        host = json.loads((folder / "contexts/meta" / key / "meta.json").read_bytes())["Endpoints"]["docker"]["Host"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None  # none is chosen (the client keeps nothing of the one called default), or the files are damaged
     if not isinstance(host, str) or not host:
         return None
-    tls = folder / "contexts" / "tls" / key / "docker"
-    return Endpoint(
-        host, certificates=str(tls) if tls.is_dir() else None, why=f"Docker context {name}", asked=bool(named)
-    )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    tls = folder / "contexts/tls" / key / "docker"
+    certificates = str(tls) if tls.is_dir() else None
+    return Endpoint(host, certificates=certificates, why=f"Docker context {name}", asked=bool(named))
 
 
 # The Docker client that can build with BuildKit. The user's own Docker configuration and credentials stay as they are.
@@ -137,11 +118,11 @@ def start_anew(say: Say) -> Endpoint:
 
     Raises MissingError where it cannot run a container even then, CommandError where it does not come up.
     """
-    from deadweight.engine.broken_engine import broken_engine_at
+    from deadweight.engine.broken_engine import lost_engine_at
 
     own.stop(say)
     endpoint = Endpoint(own.start(say), ours=True)
-    lost = broken_engine_at(endpoint)
+    lost = lost_engine_at(endpoint)
     if lost is not None:
         raise MissingError(lost.message, hint=f"see the engine's log: {layout().log}")
     return endpoint
@@ -205,6 +186,6 @@ def search() -> tuple[Endpoint | None, list[str]]:
 
 def _way_back(place: Endpoint) -> str:
     variable = "DOCKER_HOST" if os.environ.get("DOCKER_HOST") else "DOCKER_CONTEXT"
-    if place.host.startswith(over_ssh.SCHEME):
-        return wording("engine.connect_by_ssh", advice=over_ssh.hint(place.host), variable=variable)
+    if place.host.startswith(wire.SSH):
+        return wording("engine.connect_by_ssh", advice=wire.ssh_hint(place.host), variable=variable)
     return wording("engine.start_it", variable=variable)

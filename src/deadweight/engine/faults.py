@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
 
+PORT_TAKEN = ("port is already allocated", "address already in use", "ports are not available")
+"""Docker says the first for its own, the second for others' (moby, libnetwork)."""
 _UNSPOKEN = re.compile(r"client version [\d.]+ is too (?:new|old)")
 
 
@@ -79,19 +81,11 @@ def _innermost(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def refused_start(image: str, port: int | None, said: str) -> DeadweightError:
+def refused_start(image: str, port: int | None, error: Exception) -> DeadweightError:
     """Why a container was not started: its port is taken (None: the engine chose it), or the engine refuses it."""
-    if _is_port_trouble(said):
-        return PortInUse(
-            wording("engine.port_in_use", port=port, problem=said)
-            if port
-            else wording("engine.chosen_port_in_use", problem=said)
-        )
-    return CannotStart(wording("engine.cannot_start", image=image, problem=said))
-
-
-def _is_port_trouble(said: str) -> bool:
-    """Docker says "port is already allocated" for its own, "address already in use" for others' (moby, libnetwork)."""
-    return any(
-        words in said for words in ("port is already allocated", "address already in use", "ports are not available")
-    )
+    said = explained(error)
+    if not any(words in said for words in PORT_TAKEN):
+        return CannotStart(wording("engine.cannot_start", image=image, problem=said))
+    if port:
+        return PortInUse(wording("engine.port_in_use", port=port, problem=said))
+    return PortInUse(wording("engine.chosen_port_in_use", problem=said))

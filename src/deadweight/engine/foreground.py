@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import socketserver
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, wording
 from deadweight.engine import labels
-from deadweight.engine.container import Container, is_there
+from deadweight.engine.container import Container
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
 from deadweight.engine.options import RunOptions, is_root
@@ -157,8 +158,6 @@ SHELLS = ("/bin/bash", "/bin/sh", "/bin/ash", "/busybox/sh", "/usr/bin/sh")
 def shell_in(container: Container) -> str | None:
     """The first shell that can really be started in it, None where the image has none."""
     for shell in SHELLS:
-        if not is_there(container.api, container.id, shell):
-            continue
         try:
             if container.exec([shell, "-c", "exit 0"]).exit_code == 0:
                 return shell
@@ -168,33 +167,33 @@ def shell_in(container: Container) -> str | None:
     return None
 
 
-def words_inside(container: Container, shell: str, *, tty: bool | None = None) -> list[str]:
+def words_inside(container: Container, shell: str) -> list[str]:
     """What to give the ``docker`` command for an interactive shell that the image has."""
-    return ["exec", *_interactive(tty), container.id, shell]
+    return ["exec", *_interactive(), container.id, shell]
 
 
-def words_beside(engine: Engine, container: Container, tools_image: str, *, tty: bool | None = None) -> list[str]:
+def words_beside(engine: Engine, container: Container, tools_image: str) -> list[str]:
     """The same for one that it has not: ``tools_image`` (it must have /bin/sh) is started beside the container as the same user,
     in the root folder of the container's files."""
     marks = engine.marks("shell")
     labels = [word for name, value in marks.items() for word in ("--label", f"{name}={value}")]
     shared = f"container:{container.id}"
-    words = ["run", "--rm", *_interactive(tty), *labels, "--pid", shared, "--network", shared]
+    words = ["run", "--rm", *_interactive(), *labels, "--pid", shared, "--network", shared]
     words += ["--user", user_of(container), "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     return [*words, "--entrypoint", "/bin/sh", tools_image, "-c", IN_ITS_FILES]
 
 
-def _interactive(tty: bool | None) -> list[str]:
-    return ["--interactive", *(["--tty"] if (sys.stdin.isatty() if tty is None else tty) else [])]
+def _interactive() -> list[str]:
+    return ["--interactive", *(["--tty"] if sys.stdin.isatty() else [])]
 
 
 def user_of(container: Container) -> str:
     """The numeric ``uid:gid`` that its first process really has (an image may name users that other images do not know)."""
-    state = container.state()
-    fields = _status(state.pid) if container.host.startswith("unix://") else {}
-    if "Uid" in fields and "Gid" in fields:
-        seen = ((kind, int(fields[kind.capitalize()].split()[1])) for kind in ("uid", "gid"))
-        return ":".join(str(_inside(state.pid, kind, number)) for kind, number in seen)
+    pid = container.state().pid if container.host.startswith("unix://") else 0
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        seen = {kind.lower(): int(number) for kind, number in re.findall(r"(?m)^(Uid|Gid):\t\d+\t(\d+)", status)}
+        return f"{_inside(pid, 'uid', seen['uid'])}:{_inside(pid, 'gid', seen['gid'])}"
     user = str(container.inspect()["Config"].get("User") or "")
     return "0:0" if is_root(user) else user
 
@@ -208,11 +207,3 @@ def _inside(pid: int, kind: str, number: int) -> int:
             if seen <= number < seen + count:
                 return first + number - seen
     return number
-
-
-def _status(pid: int) -> Mapping[str, str]:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
 import ipaddress
 import re
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +58,7 @@ def question(health: Health, way: Callable[[], Route], run: Run) -> Question:
     if health.kind == "tcp":
         return lambda limit: _tcp(route(), limit)
     if health.kind == "grpc":
-        from deadweight.engine.grpc_health import check
-
-        return lambda limit: check(route(), health.service, limit)
+        return lambda limit: check_grpc(route(), health.service, limit)
     return lambda limit: _http(route(), health, limit)
 
 
@@ -76,11 +76,8 @@ def advice(health: Health, last: str) -> str:
         return ""
     if hint := getattr(last, "hint", None):
         return str(hint)
-    if any(
-        word in last for word in ("closed connection", "reset by peer", "BadStatusLine", "HTTP/", "\\x", "Errno 104")
-    ):
-        return wording("engine.advice_kind")
-    return ""
+    other = ("closed connection", "reset by peer", "BadStatusLine", "HTTP/", "\\x", "Errno 104")
+    return wording("engine.advice_kind") if any(word in last for word in other) else ""
 
 
 NO_ANSWER = (OSError, http.client.HTTPException)
@@ -124,6 +121,69 @@ def _exec(run: Run, health: Health, limit: float) -> str:
     return wording("engine.command_failed", program=health.command[0], exit_code=done.exit_code, output=last)
 
 
+# gRPC: one call, ``/grpc.health.v1.Health/Check``, over cleartext HTTP/2 (gRPC's "GRPC Health Checking Protocol" and "gRPC over
+# HTTP2"). HTTP/2 is h2's; a gRPC client would bring a C library for this one message.
+GRPC_PATH = "/grpc.health.v1.Health/Check"
+GRPC_MAX_BYTES = 65535
+"""An answer takes seven bytes; so many come before more has to be asked for."""
+_ANSWERS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
+_SERVING = 1
+_STREAM = 1
+
+
+def check_grpc(route: Route, service: str, limit: float) -> str:
+    """Nothing if ``service`` (empty: the whole server) is SERVING, else in one clause what came. Raises OSError."""
+    from h2 import events
+    from h2.config import H2Configuration
+    from h2.connection import H2Connection
+    from h2.exceptions import ProtocolError
+
+    deadline, headers, body, ended = time.monotonic() + limit, dict[str, str](), bytearray(), False
+    peer = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    try:
+        with route.dial(limit) as wire:
+            peer.initiate_connection()
+            peer.send_headers(_STREAM, [
+                (":method", "POST"), (":scheme", "http"), (":path", GRPC_PATH), (":authority", "localhost"),
+                ("content-type", "application/grpc"), ("te", "trailers"),
+            ])  # fmt: skip
+            peer.send_data(_STREAM, _grpc_request(service.encode()), end_stream=True)
+            while not ended:
+                wire.sendall(peer.data_to_send())
+                if (left := deadline - time.monotonic()) <= 0 or len(body) > GRPC_MAX_BYTES:
+                    return wording("engine.grpc_cut_off")
+                wire.settimeout(left)
+                if not (data := wire.recv(65536)):
+                    return wording("engine.grpc_closed")
+                for event in peer.receive_data(data):
+                    headers |= dict(getattr(event, "headers", None) or ())
+                    body += event.data or b"" if isinstance(event, events.DataReceived) else b""
+                    ended |= isinstance(event, events.StreamEnded | events.StreamReset | events.ConnectionTerminated)
+    except ProtocolError:
+        return wording("engine.grpc_no_http2")
+    return _grpc_answer(headers, bytes(body))
+
+
+def _grpc_request(service: bytes) -> bytes:
+    """A HealthCheckRequest (``string service = 1``) in gRPC's frame; its length is a varint of one or two bytes."""
+    length = bytes([len(service)]) if len(service) < 0x80 else bytes([len(service) & 0x7F | 0x80, len(service) >> 7])
+    message = b"\x0a" + length + service if service else b""
+    return struct.pack(">BI", 0, len(message)) + message
+
+
+def _grpc_answer(headers: dict[str, str], body: bytes) -> str:
+    status = headers.get("grpc-status")
+    if status is None:
+        return wording("engine.grpc_http", status=headers.get(":status", "?"))
+    if status in ("5", "12"):
+        return wording("engine.grpc_not_found" if status == "5" else "engine.grpc_unimplemented")
+    if status != "0":
+        return wording("engine.grpc_health", status=headers.get("grpc-message") or status)
+    message = body[5:]  # after one byte of flags and four of length
+    number = message[1] if message[:1] == b"\x08" and len(message) > 1 else 0  # HealthCheckResponse: enum status = 1
+    return "" if number == _SERVING else wording("engine.grpc_health", status=_ANSWERS.get(number, number))
+
+
 # Which TCP ports a container's processes listen on, read from the kernel: no tool in the image is needed.
 #
 # Source of the format: proc(5), "/proc/net/tcp"; state 0A is LISTEN (include/net/tcp_states.h).
@@ -152,9 +212,9 @@ def explain_listeners(found: Sequence[Listener] | None, port: int | None, expose
     """
     declared = ", ".join(map(str, exposed)) if port not in exposed else ""
     if not found and declared:
-        return wording(
-            "engine.exposes_other" if found is None else "engine.exposes_unused", exposed=declared, port=port
-        )
+        if found is None:
+            return wording("engine.exposes_other", exposed=declared, port=port)
+        return wording("engine.exposes_unused", exposed=declared, port=port)
     if not found:
         return "" if found is None else wording("engine.listens_nowhere")
     right = [each for each in found if each.port == port]
@@ -165,13 +225,10 @@ def explain_listeners(found: Sequence[Listener] | None, port: int | None, expose
     reached = [each for each in found if not each.loopback] or found
     likely = next((each for each in reached if each.port in exposed), reached[0])
     ports = ", ".join(dict.fromkeys(str(each.port) for each in found))
-    return wording(
-        "engine.listens_on_other_loopback" if likely.loopback else "engine.listens_on_other",
-        ports=ports,
-        port=port,
-        exposed=f", EXPOSE declares {declared}" if declared else "",
-        likely=likely.port,
-    )
+    declared = f", EXPOSE declares {declared}" if declared else ""
+    if likely.loopback:
+        return wording("engine.listens_on_other_loopback", ports=ports, port=port, exposed=declared, likely=likely.port)
+    return wording("engine.listens_on_other", ports=ports, port=port, exposed=declared, likely=likely.port)
 
 
 def parse(text: str) -> Iterator[Listener]:
@@ -200,7 +257,6 @@ def from_here(pid: int, container: str) -> str | None:
     """The tables as this machine sees them; None where the container's processes are not this machine's."""
     if not netns.is_process_of(pid, container):
         return None
-    try:
+    with contextlib.suppress(OSError):
         return "\n".join(Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6"))
-    except OSError:
-        return None
+    return None

@@ -19,7 +19,7 @@ from deadweight.records.reference import split
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.dialect import Docker
+    from deadweight.engine.options import Docker
 
 CHUNK_BYTES = 2**20
 CONFIG_NOTE = "config.digest"
@@ -54,7 +54,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class EngineImage:
-    """What the engine says of an image. ``size_bytes`` is uncompressed and includes shared base layers.
+    """What the engine says of an image.
 
     ``folder`` is its working directory, empty where it names none. ``id`` is what the engine calls it (``Identity.engine_id``).
     ``healthcheck`` are the words of its own health check, empty where it has none or says NONE.
@@ -62,13 +62,10 @@ class EngineImage:
 
     id: str
     tags: tuple[str, ...]
-    size_bytes: int
     user: str
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     folder: str
-    architecture: str
-    layers: tuple[str, ...]
     healthcheck: tuple[str, ...] = ()
 
 
@@ -114,13 +111,10 @@ class Images:
         return EngineImage(
             id=_id(document),
             tags=tuple(document.get("RepoTags") or ()),
-            size_bytes=int(document.get("Size") or 0),
             user=str(config.get("User") or ""),
             entrypoint=tuple(config.get("Entrypoint") or ()),
             command=tuple(config.get("Cmd") or ()),
             folder=str(config.get("WorkingDir") or ""),
-            architecture=str(document.get("Architecture") or ""),
-            layers=tuple((document.get("RootFS") or {}).get("Layers") or ()),
             healthcheck=_words((config.get("Healthcheck") or {}).get("Test") or ()),
         )
 
@@ -171,8 +165,14 @@ class Images:
 
     def pull(self, reference: str) -> str:
         """Have the engine get an image that it has not, and give its reference. Raises DeadweightError."""
-        if self.get(reference) is None:
-            pull(self._api, reference, self._dialect())
+        if self.get(reference) is not None:
+            return reference
+        with translated(f"pull {reference}"):
+            # An engine that fails after its first words has answered 200.
+            messages = self._dialect().pull(self._api, reference)
+            failures = [str(message["error"]) for message in messages if message.get("error")]
+        if failures:
+            raise DeadweightError(wording("engine.not_pulled", image=reference, problem=failures[-1]))
         return reference
 
     def tag(self, image: str, reference: str) -> None:
@@ -257,12 +257,3 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     while chunk := file.read(CHUNK_BYTES):
         yield chunk
         stop_if_cancelled()
-
-
-def pull(api: APIClient, reference: str, dialect: Docker) -> None:
-    """Have the engine get an image. Raises DeadweightError with what the engine said where it does not get it."""
-    with translated(f"pull {reference}"):
-        # An engine that fails after its first words has answered 200.
-        failures = [str(message["error"]) for message in dialect.pull(api, reference) if message.get("error")]
-    if failures:
-        raise DeadweightError(wording("engine.not_pulled", image=reference, problem=failures[-1]))

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,11 +50,9 @@ def labels(project: str, purpose: str, variant: str = "") -> dict[str, str]:
 def host_id() -> str:
     """This machine and, on Linux, its boot and our process-id namespace: process ids mean nothing beyond these."""
     boot, namespace = "", ""
-    try:
+    with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
         namespace = Path("/proc/self/ns/pid").readlink().name
-    except OSError:
-        pass
     return "/".join((socket.gethostname(), boot, namespace))
 
 
@@ -64,24 +63,14 @@ def is_stale(marks: Mapping[str, str]) -> bool:
     """
     if OWNER not in marks:
         return False
-    host, boot, namespace = _split(host_id())
-    their_host, their_boot, their_namespace = _split(marks.get(HOST, ""))
-    if their_host == host and their_boot != boot:
+    ours, theirs = host_id().split("/"), marks.get(HOST, "").split("/")
+    if theirs[0] == ours[0] and theirs[1:2] != ours[1:2]:
         return True
-    if (their_host, their_boot, their_namespace) != (host, boot, namespace):
-        return _age_seconds(marks) > FOREIGN_LIFETIME_SECONDS
+    if theirs != ours:
+        created = marks.get(CREATED, "")
+        return not created.isdigit() or time.time() - int(created) > FOREIGN_LIFETIME_SECONDS
     pid, _, started = marks[OWNER].partition(":")
     return not pid.isdigit() or _started(int(pid)) != started
-
-
-def _split(host: str) -> tuple[str, str, str]:
-    parts = host.split("/")
-    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else (host, "", "")
-
-
-def _age_seconds(marks: Mapping[str, str]) -> float:
-    created = marks.get(CREATED, "")
-    return time.time() - int(created) if created.isdigit() else float("inf")
 
 
 def _started(pid: int) -> str | None:
@@ -93,11 +82,10 @@ def _started(pid: int) -> str | None:
         except OSError:
             return None
         return None if fields[0] in ("Z", "X") else fields[19]
-    try:
+    with contextlib.suppress(DeadweightError):
         shown = run(["ps", "-o", "lstart=", "-p", str(pid)], check=False, timeout=10)
-    except DeadweightError:
-        return None
-    return "-".join(shown.output.split()) or None
+        return "-".join(shown.output.split()) or None
+    return None
 
 
 # What we made in the engine and is still there: found by its labels, removed one by one.
@@ -131,34 +119,18 @@ def find_leftovers(api: APIClient) -> list[Leftover]:
         containers = api.containers(all=True, filters=filters)
         networks = api.networks(filters=filters)
         images = api.images(filters=filters)
-    found = [
-        Leftover(
-            kind="container",
-            id=one["Id"],
-            name=(one.get("Names") or ["?"])[0].lstrip("/"),
-            labels=one["Labels"],
-            stale=is_stale(one["Labels"]),
-            running=one.get("State") == "running",
-        )
-        for one in containers
+    named = [("container", one, (one.get("Names") or ["?"])[0].lstrip("/")) for one in containers]
+    named += [("network", one, one["Name"]) for one in networks]
+    named += [
+        ("image", one, one["RepoTags"][0])
+        for one in images
+        if one.get("RepoTags") and all(map(_OURS.fullmatch, one["RepoTags"]))
     ]
-    found += [Leftover("network", one["Id"], one["Name"], one["Labels"], is_stale(one["Labels"])) for one in networks]
-    for one in images:
-        names, marks = one.get("RepoTags") or (), one.get("Labels") or {}
-        if names and all(_OURS.fullmatch(name) for name in names):
-            found.append(Leftover("image", one["Id"], names[0], marks, is_stale(marks)))
-    return found
-
-
-def wait_gone(api: APIClient, container: str) -> None:
-    """Wait, a moment at most, until a container that is being removed is gone."""
-    from docker.errors import NotFound
-
-    deadline = time.monotonic() + GONE_SECONDS
-    with contextlib.suppress(NotFound):
-        while time.monotonic() < deadline:
-            api.inspect_container(container)
-            time.sleep(0.05)
+    return [
+        Leftover(kind, one["Id"], name, marks, is_stale(marks), one.get("State") == "running")
+        for kind, one, name in named
+        if (marks := one.get("Labels") or {})
+    ]
 
 
 def remove_when_there(api: APIClient, names: Collection[str]) -> None:
@@ -175,31 +147,30 @@ def remove_when_there(api: APIClient, names: Collection[str]) -> None:
 
 
 def remove_container(api: APIClient, container: str) -> None:
-    """End and remove a container, ours or not; nothing happens where it is gone already."""
-    from docker.errors import APIError
+    """End and remove a container, ours or not; nothing happens if it is gone already."""
+    from docker.errors import APIError, NotFound
 
-    with translated(f"remove container {container[:12]}"):
+    with translated(f"remove container {container[:12]}"), contextlib.suppress(NotFound):
         try:
             api.remove_container(container, v=True, force=True)
         except APIError as error:
-            status = None if error.response is None else error.response.status_code
-            if status == 409:  # somebody else is removing it at this moment, and until it is gone its network cannot go
-                wait_gone(api, container)
-            elif status != 404:
+            if error.status_code != HTTPStatus.CONFLICT:
                 raise
+            # Somebody else is removing it at this moment, and until it is gone its network cannot go.
+            deadline = time.monotonic() + GONE_SECONDS
+            while time.monotonic() < deadline:
+                api.inspect_container(container)
+                time.sleep(0.05)
 
 
 def remove_leftover(api: APIClient, leftover: Leftover) -> bool:
-    """Remove one; False where the engine refuses."""
-    try:
+    """Remove one; False if the engine refuses."""
+    with contextlib.suppress(DeadweightError), translated(f"remove {leftover.kind} {leftover.name}"):
         if leftover.kind == "container":
             remove_container(api, leftover.id)
         elif leftover.kind == "image":
-            with translated(f"remove image {leftover.name}"):
-                api.remove_image(leftover.name, force=True)
+            api.remove_image(leftover.name, force=True)
         else:
-            with translated(f"remove network {leftover.name}"):
-                api.remove_network(leftover.id)
-    except DeadweightError:
-        return False
-    return True
+            api.remove_network(leftover.id)
+        return True
+    return False

@@ -6,6 +6,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,21 +44,25 @@ def inside(namespace: int, work: Callable[[], T]) -> T:
 
     It runs in a thread of its own: a namespace belongs to a thread, and a socket stays in the one that it was made in.
     """
-    results: list[T] = []
-    faults: list[Exception] = []
 
-    def enter() -> None:
+    def enter() -> T:
+        if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return work()
+
+    return in_thread(enter).result()
+
+
+def in_thread(work: Callable[[], T]) -> Future[T]:
+    """What ``work`` gives or raises, in a thread of its own; whoever waits for it may go away."""
+    result: Future[T] = Future()
+
+    def carry_out() -> None:
         try:
-            if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-            results.append(work())
-        except Exception as error:
-            faults.append(error)
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
 
-    thread = threading.Thread(target=enter, daemon=True)
-    thread.start()
-    thread.join()
-    if faults:
-        raise faults[0]
-    return results[0]
+    threading.Thread(target=carry_out, daemon=True).start()
+    return result

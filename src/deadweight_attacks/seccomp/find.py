@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from deadweight.checks import as_root
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import in_worker
-from deadweight.engine import recorders
+from deadweight.engine.companions import RECORDER
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
-from deadweight.engine.seccomp.runtime import runtime_of
+from deadweight.engine.seccomp.refused_calls import runtime_of
 from deadweight.records import store
 from deadweight.toolchain import golang
 from deadweight_attacks import helper, walls
@@ -34,7 +34,7 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
     Raises as ``search.search``; attacks that cannot be measured are told in what comes back."""
     runtime = runtime_of(subject.engine())
     options = found.options.but(seccomp="default")  # not under one that the suite names
-    for source in (helper.SOURCE, recorders.SOURCE):  # built here: nothing of root's should lie in the caller's folders
+    for source in (helper.SOURCE, RECORDER):  # built here: nothing of root's should lie in the caller's folders
         golang.built(runtime.architecture, source)
     known = kept_floor(runtime)
     if as_root.possible(subject):

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.seccomp.profile import ARCHITECTURES, BY_TIMING, STARTERS, numbers
-from deadweight.engine.seccomp.runtime import CONTAINER_START_SECONDS, Runtime, starting_under
+from deadweight.engine.seccomp.refused_calls import CONTAINER_START_SECONDS, Runtime, starting_under
 from deadweight.records import store
 from deadweight.records.paths import user_cache
 from deadweight_attacks.walls import wording

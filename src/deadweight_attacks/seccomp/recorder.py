@@ -3,7 +3,7 @@
 The recorder (``engine/recorder/main.go``) is bound in, starts first and becomes the service. It installs a seccomp filter that
 reports each call to an outside process, which counts it and lets it continue (seccomp_unotify(2)). It needs no root, no rights and
 no tracer, sees every call from the first, and runs nothing beside the service. If we cannot enter the engine's containers
-(``Engine.is_remote``), the recorder is put into an image, and a container beside it counts (``engine/recorders.py``).
+(``Engine.is_remote``), the recorder is put into an image, and a container beside it counts (``engine/companions.py``).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
+from deadweight.engine.companions import RECORDER, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
 from deadweight.engine.options import Mount, RunOptions
-from deadweight.engine.recorders import SOURCE, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
 from deadweight.engine.seccomp.profile import numbers
 from deadweight.toolchain import golang
 from deadweight_attacks import remote
@@ -157,7 +157,7 @@ def counting(
     with tempfile.TemporaryDirectory(prefix="deadweight-calls-") as folder:
         socket, file = Path(folder) / "socket", Path(folder) / "counters"
         file.write_bytes(bytes(SIZE))
-        with piped([golang.built(architecture, SOURCE), "supervise", socket, file]) as said:
+        with piped([golang.built(architecture, RECORDER), "supervise", socket, file]) as said:
             if said.readline() != b"ready\n":
                 raise Hindered(wording("seccomp.recorder_not_started"), hint=AGAIN)
             bound = options.but(
@@ -176,7 +176,7 @@ def brought(
     if engine.is_remote:
         image = engine.recorders.packed(subject.engine_image(), also)
         return replace(subject, engine_image=lambda: image), options
-    files = {TARGET: golang.built(architecture, SOURCE), **also}
+    files = {TARGET: golang.built(architecture, RECORDER), **also}
     mounts = (Mount(file, target) for target, file in files.items())
     return subject, options.but(mounts=(*options.mounts, *mounts))
 

@@ -15,7 +15,7 @@ from deadweight._errors import CheckFailed, DeadweightError, Interrupted
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.profile import BY_TIMING, CLIENT, HELD, LENIENT
-from deadweight.engine.seccomp.runtime import Runtime, runtime_of
+from deadweight.engine.seccomp.refused_calls import Runtime, runtime_of
 from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
 from deadweight_attacks.network import trial_network

@@ -18,8 +18,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight._log_excerpt import plain
 from deadweight.engine.faults import translated
 from deadweight.engine.foreground import user_of
-from deadweight.engine.grpc_health import check
-from deadweight.engine.health import speaks_tls
+from deadweight.engine.health import check_grpc, speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.suite.values import format_bytes
 from deadweight_init.languages.sources import WRITTEN, served
@@ -308,7 +307,7 @@ def find_health(container: Container, up: Sequence[int], paths: Sequence[str]) -
                 return found
     for port in up:
         with contextlib.suppress(OSError, DeadweightError):
-            if not check(container.http(port), "", ASK_SECONDS):
+            if not check_grpc(container.http(port), "", ASK_SECONDS):
                 return Health("grpc", port)
     return Health("tcp", up[0])
 

@@ -71,6 +71,7 @@ def layout(uid: int | None = None, gid: int = 0) -> Layout:
     return Layout(Path(f"/run/deadweight-{uid}-{key}"), cache / "engine", cache / "logs" / "engine.log", gid)
 
 
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/usr/local/sbin:/usr/local/bin"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 SUDO_SECONDS = 240.0
@@ -98,9 +99,7 @@ def _answers(where: Layout) -> bool:
 
 def dockerd() -> str | None:
     """The program to start; None if there is none."""
-    return shutil.which("dockerd") or shutil.which(
-        "dockerd", path="/usr/sbin:/usr/bin:/sbin:/usr/local/sbin:/usr/local/bin"
-    )
+    return shutil.which("dockerd") or shutil.which("dockerd", path=SYSTEM_PATH)
 
 
 def cannot_start() -> str:
@@ -224,7 +223,7 @@ def _start(where: Layout, say: Say) -> str:
         say(wording("engine.mounting_cgroups_writable"))
         machine.make_cgroups_writable(points)
     say(wording("engine.starting", log=where.log))
-    first_line = _line_count(where.log)
+    log_bytes = where.log.stat().st_size if where.log.exists() else 0
     argv = _arguments(where, say)
     held = where.data / "tmp"
     shutil.rmtree(held, ignore_errors=True)  # what a killed engine left
@@ -234,7 +233,7 @@ def _start(where: Layout, say: Say) -> str:
     # Each container starts half a dozen short programs that are dockerd itself: half of their CPU time was garbage collection.
     environment = {"DOCKER_TMPDIR": str(where.temporary), "GOGC": os.environ.get("GOGC", "400")}
     run(["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log, *argv], timeout=30, env=environment)
-    _await(where, argv, first_line)
+    _await(where, argv, log_bytes)
     return where.host
 
 
@@ -269,7 +268,7 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
     return [] if machine.has_iptables() else ["--iptables=false"]
 
 
-def _await(where: Layout, argv: list[str], first_line: int) -> None:
+def _await(where: Layout, argv: list[str], log_bytes: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     reason = wording("engine.silent", seconds=START_SECONDS)
     while time.monotonic() < deadline and not cancelled():
@@ -284,11 +283,8 @@ def _await(where: Layout, argv: list[str], first_line: int) -> None:
         machine.end_process(pid, STOP_SECONDS)
     _sweep(where)
     shutil.rmtree(where.run, ignore_errors=True)
-    tail = (
-        where.log.read_text(encoding="utf-8", errors="replace").splitlines()[first_line:][-15:]
-        if where.log.exists()
-        else []
-    )
+    log = where.log.read_bytes() if where.log.exists() else b""
+    tail = log[log_bytes:].decode(errors="replace").splitlines()[-15:]
     raise CommandError(argv, exit_code_of_command=None, reason=reason, tail=tail, log=where.log)
 
 
@@ -335,13 +331,6 @@ def _free_addresses_of_dead_engines(where: Layout) -> None:
         if other.pid_file.exists() and _our_pid(other) is None:
             machine.kill_containers_of(run_folder)
             machine.unmount_below(run_folder / "exec/netns")
-
-
-def _line_count(path: Path) -> int:
-    try:
-        return len(path.read_text(encoding="utf-8", errors="replace").splitlines())
-    except OSError:
-        return 0
 
 
 # Our engine started and ended through sudo, for a user who is not root: the same code, in a process of its own that is.

@@ -51,10 +51,9 @@ def everyone() -> Iterator[Process]:
 
 def same_network(pid: int) -> bool:
     """Whether a process shares our network namespace."""
-    try:
+    with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/ns/net").samefile("/proc/self/ns/net")
-    except OSError:
-        return False
+    return False
 
 
 def end_process(pid: int, grace_seconds: float) -> None:
@@ -72,9 +71,8 @@ def end_process(pid: int, grace_seconds: float) -> None:
 def kill_containers_of(run_folder: Path) -> None:
     """End the containers that a killed engine left running. The next dockerd would wait ten seconds for each of them."""
     living = list(everyone())
-    shims = {
-        process.pid for process in living if "containerd-shim" in process.command and str(run_folder) in process.command
-    }
+    ours = (process for process in living if str(run_folder) in process.command)
+    shims = {process.pid for process in ours if "containerd-shim" in process.command}
     for process in living:
         if process.parent in shims:
             with contextlib.suppress(ProcessLookupError):
@@ -104,26 +102,22 @@ def unmount_below(folder: Path) -> None:
 CGROUP_FOLDER = "/sys/fs/cgroup"
 
 
+def _cgroup_mounts() -> Iterator[tuple[str, str, list[str]]]:
+    """Place, kind and options of what is mounted at the usual place of control groups, or below it."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, kind, options = line.split()[:4]
+        if kind in ("cgroup", "cgroup2", "tmpfs") and f"{point}/".startswith(f"{CGROUP_FOLDER}/"):
+            yield point, kind, options.split(",")
+
+
 def has_cgroups() -> bool:
     """Whether control groups, of version 1 or 2, are mounted at their usual place."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, point, kind = line.split()[:3]
-        if kind in ("cgroup", "cgroup2") and (point == CGROUP_FOLDER or point.startswith(f"{CGROUP_FOLDER}/")):
-            return True
-    return False
+    return any(kind != "tmpfs" for _, kind, _ in _cgroup_mounts())
 
 
 def read_only_cgroups() -> tuple[str, ...]:
     """Where control groups are mounted so that no engine can use them, as in a container that is not privileged."""
-    found = []
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, point, kind, options = line.split()[:4]
-        below = kind in ("cgroup", "cgroup2", "tmpfs") and (
-            point == CGROUP_FOLDER or point.startswith(f"{CGROUP_FOLDER}/")
-        )
-        if below and "ro" in options.split(","):
-            found.append(point)
-    return tuple(found)
+    return tuple(point for point, _, options in _cgroup_mounts() if "ro" in options)
 
 
 def make_cgroups_writable(points: tuple[str, ...]) -> None:

@@ -85,11 +85,12 @@ def refused(document: Mapping[str, Any], where: Where, *, wholly: bool = False) 
 def allowing(document: Mapping[str, Any], more: Collection[str]) -> dict[str, Any]:
     """The same profile with these calls allowed, whatever their arguments."""
     rules = [
-        {**_without_name(rule), "names": [name for name in _names(rule) if name not in more]}
+        {**{key: value for key, value in rule.items() if key != "name"}, "names": names}
         for rule in document.get("syscalls", ())
+        if (names := [name for name in _names(rule) if name not in more])
     ]
     added = [{"names": sorted(more), "action": "SCMP_ACT_ALLOW"}] if more else []
-    return {**document, "syscalls": [*(each for each in rules if each["names"]), *added]}
+    return {**document, "syscalls": [*rules, *added]}
 
 
 def for_runtime(document: Mapping[str, Any], where: Where) -> dict[str, Any]:
@@ -128,10 +129,6 @@ def _release(kernel: str) -> tuple[int, ...]:
 
 def _names(rule: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(rule.get("names") or (rule["name"],))
-
-
-def _without_name(rule: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in rule.items() if key != "name"}
 
 
 # List Linux system calls by name and number, and those that the running kernel has.

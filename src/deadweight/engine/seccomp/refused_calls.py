@@ -6,28 +6,34 @@ its runtime is refused a call, and the program's calls with the engine. So no ke
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
+import platform
+import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import DeadweightError, Interrupted, wording
-from deadweight.engine.container import Container
+from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError, wording
+from deadweight._run import run
+from deadweight.engine.broken_engine import elf
 from deadweight.engine.faults import CannotStart, stop_if_cancelled
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile as custom_profile
-from deadweight.engine.seccomp import runtime as runtime_calls
 from deadweight.engine.seccomp.profile import BY_TIMING
-from deadweight.engine.seccomp.runtime import Runtime, runtime_of
+from deadweight.toolchain.golang import ARCHITECTURES
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
     from deadweight.suite.model import Health
 
+CONTAINER_START_SECONDS = 3.0
 MOST_CALLS = 4
 CHANCES = 3
 BUDGET_SECONDS = 120.0
@@ -42,6 +48,139 @@ LOADER = (
 """What the loaders of glibc and musl say."""
 
 
+# The engine's OCI runtime, and a container that it starts without the engine.
+KNOWN = ("runc", "crun")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """``path`` is its program on this machine; ``version`` is as it says itself, ``architecture`` by Go's name."""
+
+    name: str
+    version: str
+    path: str
+    architecture: str
+
+    @property
+    def told(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+def runtime_of(engine: Engine) -> Runtime:
+    """The default runtime of an engine: of one on another machine, the same one here, where it has the same version. Raises
+    DeadweightError for one that we do not know, or cannot run here."""
+    version, info = engine.documents
+    architecture = ARCHITECTURES.get(engine.info.architecture)
+    if architecture is None:
+        raise DeadweightError(wording("seccomp.architecture_unsupported", architecture=engine.info.architecture))
+    name = _name(version, info)
+    if name not in KNOWN:
+        raise DeadweightError(wording("seccomp.runtime_unknown", name=name or "unknown", known=", ".join(KNOWN)))
+    here = engine.host.startswith("unix://") and not engine.info.desktop
+    path = _path(name, info if here else {})
+    if path is None:
+        raise MissingError(wording("seccomp.runtime_missing", name=name))
+    found = Runtime(name, version_of(path), path, architecture)
+    if not here:
+        _refuse_another(engine, found, _version(version, name))
+    return found
+
+
+def _refuse_another(engine: Engine, found: Runtime, told: str) -> None:
+    """Raises MissingError where what an engine elsewhere starts containers with, or reads profiles from, is not here."""
+    if engine.info.podman:
+        raise MissingError(wording("seccomp.profile_elsewhere", host=engine.host))
+    host, name, architecture = engine.host, found.name, found.architecture
+    if found.version != told:
+        version = told or wording("seccomp.unknown_version")
+        raise MissingError(wording("seccomp.other_runtime", host=host, name=name, version=version, here=found.told))
+    if ARCHITECTURES.get(platform.machine()) != architecture:
+        raise MissingError(wording("seccomp.other_architecture", host=host, architecture=architecture, name=name))
+
+
+def version_of(path: str) -> str:
+    """``runc version 1.1.5+ds1`` and ``crun version 1.8.1`` stand on the first line."""
+    first = run([path, "--version"], timeout=20).output.splitlines()[:1]
+    return first[0].rpartition(" ")[2] if first else "of no known version"
+
+
+def _name(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    for part in version.get("Components") or ():  # Podman's: "OCI Runtime (crun)", or with the path that it was given
+        if str(part.get("Name", "")).startswith("OCI Runtime ("):
+            return Path(str(part["Name"])[len("OCI Runtime (") : -1]).name
+    return str(info.get("DefaultRuntime") or "")
+
+
+def _version(version: Mapping[str, Any], name: str) -> str:
+    return next((str(part.get("Version")) for part in version.get("Components") or () if part.get("Name") == name), "")
+
+
+def _path(name: str, info: Mapping[str, Any]) -> str | None:
+    said = ((info.get("Runtimes") or {}).get(name) or {}).get("path") or name
+    for each in (said, Path("/usr/libexec/podman") / name, Path("/usr/lib/podman") / name):
+        if found := shutil.which(str(each)):
+            return found
+    return None
+
+
+def starting_under(
+    runtime: Runtime, bundle: Path, seccomp: dict[str, Any], seconds: float = CONTAINER_START_SECONDS
+) -> str:
+    """Why a container does not start under a profile (as runtimes take it); empty where it does, and its program ends well.
+
+    The runtime's own program is run, not an engine, which may hang with it where it is refused a call."""
+    root = bundle / "rootfs"
+    if not root.exists():
+        for folder in ("proc", "dev"):
+            (root / folder).mkdir(parents=True)
+        (root / "end").write_bytes(elf(runtime.architecture))
+        (root / "end").chmod(0o755)
+    (bundle / "config.json").write_text(json.dumps(_spec(seccomp)), encoding="utf-8")
+    identity = f"deadweight-floor-{uuid.uuid4().hex[:12]}"
+    state = bundle / "state"
+    # crun refuses a machine with both kinds of cgroups, and asks for none with this; runc makes those that it is asked for: none.
+    command: list[str | Path] = [runtime.path, "--root", state]
+    command += ["--cgroup-manager", "disabled"] if runtime.name == "crun" else []
+    try:
+        done = run([*command, "run", "--bundle", bundle, identity], stdin=b"", timeout=seconds, check=False)
+    except CommandError as error:
+        with contextlib.suppress(DeadweightError):
+            run([*command, "delete", "--force", identity], timeout=CONTAINER_START_SECONDS * 3, check=False)
+        return error.message
+    if done.exit_code != 0:
+        shutil.rmtree(state / identity, ignore_errors=True)
+        said = (done.errors or done.output).strip().splitlines()
+        return (said[-1] if said else f"exit code {done.exit_code}")[:300]
+    return ""
+
+
+def _spec(seccomp: dict[str, Any]) -> dict[str, Any]:
+    """What the OCI runtime specification asks of a bundle: one program, no right, no new privileges. Without root the container
+    is in a user namespace in which this user is the only one."""
+    kinds = ["pid", "ipc", "uts", "mount", "network"]
+    linux: dict[str, Any] = {"seccomp": seccomp}
+    user = 65532
+    if os.geteuid() != 0:
+        kinds, user = [*kinds, "user"], 0
+        linux["uidMappings"] = [{"containerID": user, "hostID": os.geteuid(), "size": 1}]
+        linux["gidMappings"] = [{"containerID": user, "hostID": os.getegid(), "size": 1}]
+    dev = {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]}
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": user, "gid": user},
+            "args": ["/end"],
+            "cwd": "/",
+            "noNewPrivileges": True,
+            "capabilities": {each: [] for each in ("bounding", "effective", "permitted", "ambient")},
+        },
+        "root": {"path": "rootfs", "readonly": True},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, dev],
+        "linux": {"namespaces": [{"type": kind} for kind in kinds], **linux},
+    }
+
+
+# What a profile refuses it, or the program.
 class StoppedByProfile(CannotStart):
     """A seccomp profile lets no container start."""
 
@@ -70,16 +209,19 @@ def check(engine: Engine, options: RunOptions, name: str = "") -> None:
     """
     if not is_file(options.seccomp):
         return
-    file = engine.profile(options.seccomp)
-    document = custom_profile.read_profile(file)
+    document, where = _profile(engine, options)
     try:
         runtime = runtime_of(engine)
     except DeadweightError:
         return
-    where = custom_profile.where(engine.info, options)
     found = _of_runtime(runtime, json.dumps(document, sort_keys=True), where)
     if found is not None:
         raise StoppedByProfile(told(name or options.seccomp, found, advise=not name))
+
+
+def _profile(engine: Engine, options: RunOptions) -> tuple[dict[str, Any], custom_profile.Where]:
+    file = engine.profile(options.seccomp)
+    return custom_profile.read_profile(file), custom_profile.where(engine.info, options)
 
 
 def explained(engine: Engine, image: str, options: RunOptions, health: Health, port: int | None, name: str = "") -> str:
@@ -89,9 +231,8 @@ def explained(engine: Engine, image: str, options: RunOptions, health: Health, p
         return ""
     try:
         check(engine, options, name)
-        found = _OfProgram(engine, image, options.but(host_port=None), health, port).found() or _at_times(
-            engine, options
-        )
+        found = _OfProgram(engine, image, options.but(host_port=None), health, port).found()
+        found = found or _at_times(engine, options)
     except Interrupted:
         raise
     except StoppedByProfile as stopped:
@@ -122,7 +263,7 @@ def _of_runtime(runtime: Runtime, profile: str, where: custom_profile.Where) -> 
             nonlocal problem
             stop_if_cancelled()
             allowed = custom_profile.for_runtime(custom_profile.allowing(document, more), where)
-            said = runtime_calls.starting_under(runtime, Path(name), allowed)
+            said = starting_under(runtime, Path(name), allowed)
             problem = said or problem
             return not said
 
@@ -149,11 +290,7 @@ def _held(runtime: Runtime, document: Mapping[str, Any], where: custom_profile.W
 def _at_times(engine: Engine, options: RunOptions) -> Refused | None:
     """Where a container did not start, and the next one does."""
     runtime = runtime_of(engine)
-    held = _held(
-        runtime,
-        custom_profile.read_profile(engine.profile(options.seccomp)),
-        custom_profile.where(engine.info, options),
-    )
+    held = _held(runtime, *_profile(engine, options))
     return Refused(held, wording("seccomp.runtime_at_times", runtime=runtime.told)) if held else None
 
 
@@ -178,10 +315,7 @@ class _OfProgram:
         within = min(self.health.within_seconds, max(LEAST_SECONDS, took * FACTOR))
         self.health = self.health.model_copy(update={"within_seconds": within})
         self.ended = time.monotonic() + BUDGET_SECONDS
-        document, where = (
-            custom_profile.read_profile(self.engine.profile(self.options.seccomp)),
-            custom_profile.where(self.engine.info, self.options),
-        )
+        document, where = _profile(self.engine, self.options)
         refused = custom_profile.refused(document, where)
         with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
             file = Path(folder) / "profile.json"
@@ -205,16 +339,12 @@ class _OfProgram:
     def _needed_by(self, works: Callable[[tuple[str, ...]], bool], calls: tuple[str, ...], call: str) -> str:
         works(tuple(each for each in calls if each != call))
         if self.before:
-            return wording("seccomp.runtime_for_program", runtime=self._runtime)
+            runtime = "the runtime"
+            with contextlib.suppress(DeadweightError):
+                runtime = runtime_of(self.engine).told
+            return wording("seccomp.runtime_for_program", runtime=runtime)
         loader = any(words in self.problem for words in LOADER)
         return wording("seccomp.loader" if loader else "seccomp.program")
-
-    @property
-    def _runtime(self) -> str:
-        try:
-            return runtime_of(self.engine).told
-        except DeadweightError:
-            return "the runtime"
 
     def _comes_up(self, options: RunOptions) -> bool:
         """Whether it gets healthy; else why not is in ``problem``."""
@@ -224,16 +354,13 @@ class _OfProgram:
             with self.engine.start(self.image, options, purpose=PURPOSE) as container:
                 ready = container.wait_healthy(self.health, self.port)
                 if not ready.healthy:
-                    self.problem = f"{ready.reason}: {_last_line(container)}".removesuffix(": ")
+                    said = [line.strip() for line in container.last_output(5) if line.strip()]
+                    self.problem = ": ".join([ready.reason, *said[-1:]])
                 return ready.healthy
         except CannotStart as refusal:
             self.problem = str(refusal.fields.get("problem", refusal.message))
             self.before = True
             return False
-
-
-def _last_line(container: Container) -> str:
-    return next((line.strip() for line in reversed(container.last_output(5)) if line.strip()), "")
 
 
 # Which of many things have to be added for something to work: by halving, for nearly all of them do not matter.

@@ -1,0 +1,435 @@
+"""Start programs of ours beside containers, in their networks, and put them into images made here: tunnels and recorders.
+
+So a container's port is reached if its engine is on another machine or in another kernel: no port is opened anywhere. For each
+connection the engine starts the program once more, and its input and output travel over the engine's own connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import select
+import socket
+import struct
+import tarfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deadweight._errors import DeadweightError, Interrupted, wording
+from deadweight.engine.container import STDERR, STDOUT, Container, frame, hijacked
+from deadweight.engine.faults import translated
+from deadweight.engine.http import Route
+from deadweight.engine.options import Mount, RunOptions
+from deadweight.toolchain import golang
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.images import EngineImage
+
+SOURCE = Path(__file__).with_name("tunnel")
+PROGRAM = "/tunnel"
+HERE = "127.0.0.1"
+END_SECONDS = 20.0
+PURPOSE = "tunnel"
+RULES = ("NET_ADMIN", "NET_BIND_SERVICE")
+LOOK_SECONDS = 1.0
+"""How often it is looked whether who asked is still there."""
+_CHUNK = 65536
+CONFINED = RunOptions(cap_drop=("ALL",), memory_bytes=128 * 2**20, pids=128)
+"""What a program of ours may do at most, unless it is told otherwise."""
+
+
+class Companions:
+    """Containers of one of our programs that stand beside other containers of an engine: each goes with its own.
+
+    The program is made of the Go module in ``source`` and loaded as an image when it is first needed; it is at ``path`` there.
+    """
+
+    def __init__(self, engine: Engine, source: Path, path: str, purpose: str) -> None:
+        self._engine, self._source, self._path, self._purpose = engine, source, path, purpose
+        self._image = ""
+        self._beside: dict[str, Container] = {}
+        self._guard = threading.RLock()  # a start that fails tells of its end
+
+    def ended(self, container_id: str) -> None:
+        """Told when a container goes: what stands beside it goes too."""
+        with self._guard:
+            beside = self._beside.pop(container_id, None)
+        if beside is not None:
+            beside.remove()
+
+    def loaded(self) -> str:
+        """The program's image. Raises DeadweightError (MissingError without Go)."""
+        if not self._image:
+            architecture = golang.go_architecture(self._engine.info.architecture)
+            program = golang.built(architecture, self._source).read_bytes()
+            # a name of our own: who else has the program here removes its name
+            name = f"deadweight/{self._purpose}:{uuid.uuid4().hex[:12]}"
+            archive = program_archive(program, self._path, architecture, name, self._engine.marks(self._purpose))
+            with translated(f"load our program {self._path.strip('/')}"):
+                for _ in self._engine.api.load_image(archive):
+                    pass
+            self._image = name
+        return self._image
+
+    def close(self) -> None:
+        """Remove the image."""
+        if self._image:
+            with contextlib.suppress(DeadweightError):
+                self._engine.images.remove(self._image, force=True)
+            self._image = ""
+
+    def _stand(self, container: Container, options: RunOptions) -> Container:
+        """Start the program beside a container, where it waits."""
+        options = options.but(
+            read_only=True, no_new_privileges=True, network=f"container:{container.id}", args=("wait",)
+        )
+        with self._guard:
+            beside = self._engine.start(self.loaded(), options, purpose=self._purpose)
+            self._beside[container.id] = beside
+        return beside
+
+    def _told(self, beside: Container, words: Sequence[str]) -> Any:
+        """The program's own words carried out there: the stream of what it reads and says (``hijacked``)."""
+        handle = self._engine.api.exec_create(beside.id, [self._path, *words], stdin=True)["Id"]
+        return self._engine.api.exec_start(handle, socket=True)
+
+
+class Tunnels(Companions):
+    """The programs that stand beside containers of one engine, one each: they end with their container."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, SOURCE, PROGRAM, PURPOSE)
+
+    def beside(self, container: Container, *, rules: bool = False) -> Container:
+        """The one beside this container, started if there is none yet; with ``rules`` it may change how this network leads.
+        Raises DeadweightError (MissingError without Go)."""
+        with self._guard:
+            if beside := self._beside.get(container.id):
+                return beside
+            rights = CONFINED.but(user="0:0", cap_add=RULES) if rules else CONFINED.but(user="65534:65534")
+            return self._stand(container, rights)
+
+    def route(self, container: Container, port: int) -> Route:
+        """To 127.0.0.1 inside the container's network. Dialling raises OSError where nothing listens, as TCP does."""
+        return Route("engine", HERE, port, lambda seconds: self.dial(container, HERE, port, seconds))
+
+    def dial(self, container: Container, host: str, port: int, seconds: float) -> socket.socket:
+        """A connection from inside its network to any address. Raises OSError, DeadweightError."""
+        with translated(f"reach port {port}"):
+            stream = self.started(container, ["dial", str(port), host])
+        try:
+            number, answer = frame(getattr(stream, "_sock", stream), seconds)
+            if number != STDERR or answer.strip() != b"connected":
+                raise ConnectionRefusedError(answer.decode(errors="replace").strip() or "nothing")
+        except BaseException:
+            with hijacked(stream):
+                raise
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=_pass_on, args=(stream, theirs), name="tunnel", daemon=True).start()
+        return ours
+
+    def started(self, container: Container, words: Sequence[str]) -> Any:
+        """The program's own words carried out in its network: the stream of what it reads and says (``hijacked``)."""
+        return self._told(self.beside(container), words)
+
+    def ruled(self, container: Container, words: Sequence[str]) -> None:
+        """The program's own words carried out in its network, with the right to change how that leads. Raises DeadweightError with
+        what it said where it fails."""
+        try:
+            done = self.beside(container, rules=True).exec([PROGRAM, *words], seconds=END_SECONDS)
+        except TimeoutError:
+            raise DeadweightError(
+                wording("engine.tunnel_timeout", command=" ".join(words), seconds=END_SECONDS)
+            ) from None
+        if done.exit_code:
+            problem = done.errors.decode(errors="replace").strip() or f"exit code {done.exit_code}"
+            raise DeadweightError(wording("engine.rules_failed", command=" ".join(words), problem=problem))
+
+    def refused(self, mounts: tuple[Mount, ...]) -> str:
+        """Why the engine starts no container with these mounts; empty where it does. Raises DeadweightError without the program."""
+        options = CONFINED.but(network="none", mounts=mounts, args=("wait",))
+        image = self.loaded()
+        try:
+            self._engine.start(image, options, purpose=PURPOSE).remove()
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            return error.message
+        return ""
+
+    def by_bridges(self, words: Sequence[str]) -> None:
+        """The same in the network where the engine's bridges are, with the right to change that network's settings. Raises
+        DeadweightError with what it said where it fails."""
+        self.loaded()
+        said = ""
+        for place in self._engine.dialect.namespaces():
+            try:
+                said = self._carried_out(place, words)
+            except Interrupted:
+                raise
+            except DeadweightError as error:
+                said = error.message
+            if not said:
+                return
+        raise DeadweightError(said)
+
+    def _carried_out(self, network: str, words: Sequence[str]) -> str:
+        """What it said where it failed; empty where it did not."""
+        info = self._engine.info
+        options = CONFINED.but(
+            user="0:0", cap_add=("NET_ADMIN",), masked_paths=False, network=network, args=tuple(words),
+            apparmor="unconfined" if info.apparmor else "default", userns_mode="host" if info.user_namespaces else None,
+        )  # fmt: skip
+        with self._guard, self._engine.start(self.loaded(), options, purpose=PURPOSE) as container:
+            state = container.wait_ended(END_SECONDS)
+            return " ".join([*container.logs(3), state.told()]) if state.running or state.exit_code else ""
+
+    def listeners(self, container: Container) -> str:
+        """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""
+        return self.beside(container).exec([PROGRAM, "listeners"], seconds=10).output.decode(errors="replace")
+
+
+def _pass_on(stream: Any, theirs: socket.socket) -> None:
+    """Until either side ends. One thread for both ways: a TLS connection is not to be read and written by two at once."""
+    with theirs, hijacked(stream) as raw, contextlib.suppress(OSError, ValueError):
+        raw.settimeout(None)
+        waiting, watched = bytearray(), [raw, theirs]
+        while True:
+            held = getattr(raw, "pending", lambda: 0)()
+            ready = [raw] if held else select.select(watched, [], [], LOOK_SECONDS)[0]
+            if theirs not in watched and _gone(theirs):
+                return
+            if raw in ready:
+                data = raw.recv(_CHUNK)
+                if not data:
+                    return
+                waiting += data
+                for piece in _taken(waiting):
+                    theirs.sendall(piece)
+            if theirs in ready:
+                data = theirs.recv(_CHUNK)
+                if data:
+                    raw.sendall(data)
+                else:
+                    watched = [raw]  # nothing more is asked, and the answer may still come
+
+
+def _gone(other: socket.socket) -> bool:
+    """Whether the other end of a pair is closed, and not only for writing."""
+    poll = select.poll()
+    poll.register(other, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
+
+
+def _taken(waiting: bytearray) -> list[bytes]:
+    """The content of each whole frame of stdout, which is taken away from what waits."""
+    pieces = []
+    while len(waiting) >= 8:
+        number, length = struct.unpack(">BxxxL", waiting[:8])
+        if len(waiting) < 8 + length:
+            break
+        if number == STDOUT:
+            pieces.append(bytes(waiting[8 : 8 + length]))
+        del waiting[: 8 + length]
+    return pieces
+
+
+# Images of one program, made here, for engines of any kind.
+def program_archive(program: bytes, path: str, architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
+    """A docker-save archive with nothing but this program, at ``path``, which is started. ``architecture`` as Go calls it."""
+    layer = _tar({path.strip("/"): program}, mode=0o755)
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "config": {"Entrypoint": [path], "Labels": dict(labels)},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+        "history": [{"created_by": f"deadweight {path.strip('/')}"}],
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    files = {"config.json": json.dumps(config).encode(), "layer.tar": layer}
+    return _tar({**files, "manifest.json": json.dumps(manifest).encode()})
+
+
+def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path, content in files.items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), mode
+            tar.addfile(member, io.BytesIO(content))
+        # Podman's reader has gone at the end mark: what a tape's record is filled up with would meet a broken pipe.
+        end = tar.offset + 2 * tarfile.BLOCKSIZE
+    return out.getvalue()[:end]
+
+
+# Programs of ours in an image made of another one, where files of this machine cannot be bound into a container: its paths mean
+# nothing to an engine that runs elsewhere, and one without root may not read them.
+class Packing:
+    """Images that hold programs beside what another image holds: each is made once, and ``close`` removes them."""
+
+    def __init__(self, engine: Engine, name: str, purpose: str) -> None:
+        self._engine, self._name, self._purpose = engine, name, purpose
+        self._made: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    def packed(self, image: str, files: Mapping[str, bytes]) -> str:
+        """An image like this one, with programs at these absolute paths. Raises DeadweightError."""
+        key = (image, tuple(sorted(files)))
+        if key not in self._made:
+            self._made[key] = self._committed(image, _tar({path.strip("/"): files[path] for path in files}, mode=0o755))
+        return self._made[key]
+
+    def _committed(self, image: str, content: bytes) -> str:
+        tag = uuid.uuid4().hex[:12]
+        with (
+            self._engine.create(image, RunOptions(network="none"), purpose=self._purpose) as container,
+            translated(f"put programs into an image like {image}"),
+        ):
+            if not self._engine.api.put_archive(container.id, "/", content):
+                raise DeadweightError(wording("engine.takes_no_files"))
+            self._engine.api.commit(container.id, repository=self._name, tag=tag)
+        return f"{self._name}:{tag}"
+
+    def close(self) -> None:
+        for made in self._made.values():
+            self._engine.images.remove(made, force=True)
+        self._made.clear()
+
+
+# Record a container's file or system call use from helper containers: no host process, host file or root.
+#
+# The recorder (``recorder/main.go``) is in an image made from the container's own. It starts first and waits at an abstract socket
+# of the container's network until another container of ours connects. It hands over its filter's notifications
+# (seccomp_unotify(2)) and then becomes the service. So it works in every engine whose kernel has such filters, even if this
+# process sees nothing of its containers.
+RECORDER = Path(__file__).with_name("recorder")
+TARGET = "/.deadweight-recorder"
+TALLY, WATCH = "tally", "watch"
+FILES = "files"
+"""What is told of in place of all calls (``recorder/main.go``)."""
+JOIN_SECONDS, ANSWER_SECONDS = 90.0, 30.0
+NOTED_SECONDS = 5.0
+BEFORE_MEMORY_BYTES, BEFORE_PIDS = 32 * 2**20, 16
+"""What the recorder may take before it becomes the service."""
+UNTOLD = "recorder: a filter that tells of system calls: "
+"""What the recorder says where the kernel has no filter whose calls may go on."""
+
+
+class Gone(DeadweightError):
+    """Who listened has gone, or does not answer: nothing was found out."""
+
+
+class Recorders(Companions):
+    """What stands beside recorded containers of one engine; each goes with its container."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, RECORDER, "/recorder", "recorder")
+        self._packing = Packing(engine, "deadweight/recorded", "recorder")
+
+    def packed(self, image: str, also: Mapping[str, Path] | None = None) -> str:
+        """An image like this one that holds the recorder at ``TARGET``, and other programs. Raises DeadweightError (MissingError
+        without Go)."""
+        with self._guard:
+            architecture = golang.go_architecture(self._engine.info.architecture)
+            files = {TARGET: golang.built(architecture, RECORDER), **(also or {})}
+            return self._packing.packed(image, {path: file.read_bytes() for path, file in files.items()})
+
+    @contextlib.contextmanager
+    def listening(self, container: Container, name: str, does: str) -> Iterator[Heard]:
+        """Listen to a container that was started with ``recording``; ``does`` is TALLY or WATCH. Its time to come up counts from
+        then. Raises DeadweightError."""
+        options = CONFINED.but(user="0:0")
+        if does == WATCH:
+            # it reads names in the memory of the container's processes, and follows links among its files
+            options = options.but(pid_mode=f"container:{container.id}", cap_add=("SYS_PTRACE", "DAC_READ_SEARCH"))
+        beside = self._stand(container, options)
+        with translated("listen to the recorder"):
+            stream = self._told(beside, [does, name])
+        with hijacked(stream) as raw:
+            heard = Heard(raw)
+            heard.joined()
+            container.started = time.monotonic()
+            yield heard
+
+    def close(self) -> None:
+        """Remove the images."""
+        super().close()
+        with contextlib.suppress(DeadweightError):
+            self._packing.close()
+
+
+class Heard:
+    """What who listens has heard so far."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._said = b""
+
+    def joined(self) -> None:
+        self._next(JOIN_SECONDS, STDERR, b"joined")
+
+    def content(self, count: int) -> bytes:
+        """So many bytes of an answer. Raises Gone."""
+        self._ask()
+        while len(self._said) < count:
+            self._said += self._next(ANSWER_SECONDS, STDOUT)
+        found, self._said = self._said[:count], self._said[count:]
+        return found
+
+    def line(self) -> bytes:
+        """An answer of one line. Raises Gone."""
+        self._ask()
+        while b"\n" not in self._said:
+            self._said += self._next(ANSWER_SECONDS, STDOUT)
+        found, _, self._said = self._said.partition(b"\n")
+        return found
+
+    def _ask(self) -> None:
+        try:
+            self._raw.sendall(b"\n")
+        except OSError as error:
+            raise Gone(wording("engine.recorder_gone", problem=error)) from error
+
+    def _next(self, seconds: float, kind: int, word: bytes | None = None) -> bytes:
+        """What comes next, of this kind, and nothing but this word. Raises Gone."""
+        try:
+            number, data = frame(self._raw, seconds)
+        except OSError as error:
+            raise Gone(wording("engine.recorder_silent", problem=error)) from error
+        if number != kind or (word is not None and data.strip() != word):
+            raise Gone(wording("engine.recorder_refused", problem=data.decode(errors="replace").strip() or "nothing"))
+        return data
+
+
+def recording(options: RunOptions, argv: Sequence[str], told: str = "") -> tuple[RunOptions, str]:
+    """The options with which ``argv`` runs under the recorder, and the name by which it is listened to. ``told``: as the recorder
+    takes it."""
+    name = f"@deadweight-{uuid.uuid4().hex}"
+    return options.but(entrypoint=(TARGET, "record", name, told, *argv), args=()), name
+
+
+def roomier(options: RunOptions) -> RunOptions:
+    """The options with room for the recorder before it becomes the service."""
+    return options.but(
+        memory_bytes=options.memory_bytes and options.memory_bytes + BEFORE_MEMORY_BYTES,
+        pids=options.pids and options.pids + BEFORE_PIDS,
+    )
+
+
+def running_on(container: Container, error: DeadweightError) -> bool:
+    """Whether the container runs although ``error`` came of listening to it. Who listens among its processes is ended with them, a
+    moment before the engine notes the end. Raises DeadweightError."""
+    return container.wait_ended(NOTED_SECONDS if isinstance(error, Gone) else 0).running
+
+
+def argv(facts: EngineImage, options: RunOptions) -> tuple[str, ...]:
+    """What a container of an image is started with, as the engine puts it together (OCI image config: ``Entrypoint``, ``Cmd``)."""
+    if options.entrypoint is not None:
+        return (*options.entrypoint, *options.args)
+    return (*facts.entrypoint, *(options.args or facts.command))
