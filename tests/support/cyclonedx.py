@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from deadweight.checks.scan.sbom_documents import part
+from deadweight.checks.scan.sbom import part
 
 _VERSIONS = ("1.4", "1.5", "1.6", "1.7")
 _SERIAL = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deadweight.toolchain.trivy_cache import BUCKET, LEAF, MAGIC, VERSION, fnv1a
+from deadweight.checks.scan.database import BUCKET, LEAF, MAGIC, VERSION, fnv1a
 from tests.support.small_images import Content, docker_archive
 
 PAGE = 4096

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.scan.sbom import SbomFile, compare, forms, write_sboms
-from deadweight.checks.scan.sbom_documents import Part, packages, parts, without_twins
+from deadweight.checks.scan.sbom import Part, SbomFile, forms, lacking, packages, parts, without_twins, write_sboms
 from deadweight.publish.push import attach, push
 from tests.support import ROOT
 from tests.support.codes import raises
@@ -140,7 +139,8 @@ def test_a_builders_sbom_that_is_damaged_is_one_error(tmp_path, app):
 def test_versions_that_one_side_lacks_match_all():
     claimed = [Part("golang", "a", ""), Part("deb", "b", "1"), Part("deb", "c", "1")]
     present = [Part("golang", "a", "v1"), Part("deb", "b", "2"), Part("deb", "c", "1"), Part("apk", "c", "1")]
-    assert compare(claimed, present) == ([Part("deb", "b", "1")], [Part("apk", "c", "1"), Part("deb", "b", "2")])
+    assert lacking(claimed, present) == [Part("deb", "b", "1")]
+    assert lacking(present, claimed) == [Part("apk", "c", "1"), Part("deb", "b", "2")]
 
 
 @pytest.mark.parametrize(

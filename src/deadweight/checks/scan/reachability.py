@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError, wording
 from deadweight.checks.api import prepare
-from deadweight.checks.scan.cache import folder
 from deadweight.checks.scan.model import Found, Reach
+from deadweight.checks.scan.trivy import folder
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.recorders import FILES, UNTOLD, WATCH, argv, recording, roomier, running_on
 from deadweight.records import store
@@ -107,7 +107,7 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     """What the service touches; kept for the same image and requests. A string says why it was not measured."""
     if not subject.variant.runnable or not subject.variant.checks.api:
         return wording("scan.no_requests")
-    file = folder(subject.state, subject.variant.name) / "observation.json"
+    file = folder(subject) / "observation.json"
     key = _key(subject)
     found = store.load(Observation, file)
     if found is not None and found.key == key:
