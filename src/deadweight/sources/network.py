@@ -83,9 +83,10 @@ def ask(url: str, *, ca: Path | None, variables: Mapping[str, str], timeout: flo
     if login:
         request.add_unredirected_header("Authorization", login)
     try:
-        opener = urllib.request.build_opener(
-            _proxies(url, variables), urllib.request.HTTPSHandler(context=_context(ca))
-        )
+        context = ssl.create_default_context()
+        if ca is not None:
+            context.load_verify_locations(cafile=ca)
+        opener = urllib.request.build_opener(_proxies(url, variables), urllib.request.HTTPSHandler(context=context))
         with opener.open(request, timeout=timeout) as answer:
             return Answer(answer.status)
     except urllib.error.HTTPError as error:
@@ -161,23 +162,11 @@ def _netrc(host: str | None) -> tuple[str, str] | None:
 def _proxies(url: str, variables: Mapping[str, str]) -> urllib.request.ProxyHandler:
     words = {name.upper(): value for name, value in variables.items()}
     host = urlsplit(url).hostname or ""
-    left_out = [
-        entry.strip().lstrip("*").lstrip(".") for entry in words.get("NO_PROXY", "").split(",") if entry.strip()
-    ]
-    direct = host in ("localhost", "127.0.0.1", "::1") or any(
-        entry == "" or host == entry or host.endswith(f".{entry}") for entry in left_out
-    )
-    if direct:
+    direct = {"no": words.get("NO_PROXY", "").replace("*.", ".")}
+    if host in ("localhost", "127.0.0.1", "::1") or urllib.request.proxy_bypass_environment(host, direct):
         return urllib.request.ProxyHandler({})
-    found = {name: words.get(f"{name.upper()}_PROXY", "") for name in ("http", "https")}
-    return urllib.request.ProxyHandler({name: value for name, value in found.items() if value})
-
-
-def _context(ca: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca is not None:
-        context.load_verify_locations(cafile=ca)
-    return context
+    proxies = {name: words.get(f"{name.upper()}_PROXY", "") for name in ("http", "https")}
+    return urllib.request.ProxyHandler({name: value for name, value in proxies.items() if value})
 
 
 def _tls(error: ssl.SSLError) -> str:

@@ -58,7 +58,8 @@ class Program:
         if self.kind == "go":
             return _pins_of_module(self.folder or self.name)[0].get(self.module)
         if self.kind == "wheel":
-            return _upstream(wheel_pin(self.source).version)
+            # a wheel's version may carry a fourth number of its own: 0.76.0.1 carries 0.76.0
+            return ".".join(wheel_pin(self.source).version.split(".")[:3])
         return None
 
     @property
@@ -135,11 +136,6 @@ def _pins_of_module(folder: str) -> tuple[dict[str, str], str]:
     wanted = re.search(r"^go (\S+)", text, re.MULTILINE)
     assert wanted is not None
     return pins, wanted.group(1)
-
-
-def _upstream(version: str) -> str:
-    """A wheel's version may carry a fourth number of its own: 0.76.0.1 carries 0.76.0."""
-    return ".".join(version.split(".")[:3])
 
 
 # The table, and what plug-ins add to it.

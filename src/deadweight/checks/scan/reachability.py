@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError, wording
-from deadweight.checks.api import prepare
+from deadweight.checks.api import prepare, send
 from deadweight.checks.scan.model import Found, Reach
 from deadweight.checks.scan.trivy import folder
 from deadweight.checks.service import with_last_lines
@@ -90,7 +90,6 @@ def _files(line: bytes) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(said["opened"]), frozenset(said["executed"])
 
 
-ANSWER_SECONDS = 60.0
 _MERGED_USR = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
 
 
@@ -139,9 +138,7 @@ def _ask(subject: Subject, container: Container, asked: HttpRequest) -> None:
     """One request; what it answers is the ``api`` check's business."""
     request = prepare(asked, subject.suite.root)
     try:
-        container.http(request.port).request(
-            request.method, request.path, headers=request.headers, body=request.body, timeout=ANSWER_SECONDS
-        )
+        send(container, request)
     except (OSError, http.client.HTTPException):
         if not container.state().running:
             raise DeadweightError(
