@@ -1,21 +1,28 @@
 """SBOMs in both formats for images, builders' claims against what is in the image, and SBOMs attached to a pushed image."""
 
-import io
 import json
 import urllib.request
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.scan.sbom import Part, SbomFile, forms, lacking, packages, parts, without_twins, write_sboms
+from deadweight.checks.scan.sbom import (
+    Part,
+    SbomFile,
+    forms,
+    lacking,
+    packages,
+    parts,
+    without_twins,
+    write_sboms,
+)
 from deadweight.publish.push import attach, push
 from tests.support import ROOT
 from tests.support.codes import raises
 from tests.support.cyclonedx import problems
-from tests.support.scan_samples import debian_files, image
+from tests.support.scan_samples import debian_files, image, jar
 from tests.support.small_images import go_program
 from tests.support.small_project import put_built, subject_of, write_suite
 
@@ -48,8 +55,20 @@ def subject(root: Path, app: Path, files, claimed: dict | None = None, entrypoin
     return subject_of(suite, "app", built, archive, None)
 
 
+@pytest.fixture
+def written(tmp_path, app, scanner):
+    """Each SBOM of an image with these files: the file's record, and the document."""
+
+    def made(files, **image) -> list[tuple[SbomFile, dict]]:
+        found = write_sboms(subject(tmp_path, app, files, **image))
+        return [(file, json.loads(Path(file.path).read_text())) for file in found.files]
+
+    return made
+
+
 def spdx(*purls: str) -> dict:
     """A valid document that names these packages."""
+    reference = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl"}
     return {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -62,9 +81,7 @@ def spdx(*purls: str) -> dict:
                 "SPDXID": f"SPDXRef-{number}",
                 "name": purl,
                 "downloadLocation": "NOASSERTION",
-                "externalRefs": [
-                    {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}
-                ],
+                "externalRefs": [{**reference, "referenceLocator": purl}],
             }
             for number, purl in enumerate(purls)
         ],
@@ -89,28 +106,24 @@ def judged(file: SbomFile) -> list[str]:
 
 
 @pytest.mark.slow
-def test_both_formats_name_every_package_and_need_no_database(tmp_path, app, scanner):
-    made = write_sboms(subject(tmp_path, app, debian_files()))
-    documents = [json.loads(Path(file.path).read_text()) for file in made.files]
-    assert [(file.form, file.by.split()[0]) for file in made.files] == [("spdx", "trivy"), ("cyclonedx", "trivy")]
-    for document in documents:
+def test_both_formats_name_every_package_and_need_no_database(tmp_path, written):
+    files, both = zip(*written(debian_files()), strict=True)
+    assert [(file.form, file.by.split()[0]) for file in files] == [("spdx", "trivy"), ("cyclonedx", "trivy")]
+    for document in both:
         named = {(part.type, part.name, part.version) for part in parts(document)}
         assert {("deb", "libfoo", "1.0-1"), ("deb", "unused", "1.0"), ("deb", "linux-libc-dev", "6.1.1-1")} <= named
         assert any(name == "stdlib" for _, name, _ in named)
-    assert documents[0]["spdxVersion"].startswith("SPDX-2")
-    assert (documents[0]["name"], documents[0]["creationInfo"]["created"]) == ("demo/app", "2026-01-01T00:00:00Z")
-    assert documents[1]["metadata"]["component"]["name"] == "demo/app"
-    assert str(tmp_path) not in json.dumps(documents)
-    assert not made.compared
-    assert [judged(file) for file in made.files] == [[], []]
+    assert both[0]["spdxVersion"].startswith("SPDX-2")
+    assert (both[0]["name"], both[0]["creationInfo"]["created"]) == ("demo/app", "2026-01-01T00:00:00Z")
+    assert both[1]["metadata"]["component"]["name"] == "demo/app"
+    assert str(tmp_path) not in json.dumps(both)
+    assert [judged(file) for file in files] == [[], []]
 
 
-def test_packages_of_an_unknown_system_are_added(tmp_path, app, scanner):
+def test_packages_of_an_unknown_system_are_added(written):
     """The scanner writes no package of a distribution that it does not know into its SBOM."""
     files = {"/etc/os-release": b"ID=nobody-knows\n", "/lib/apk/db/installed": APK, "/usr/share/own": b"x"}
-    made = write_sboms(subject(tmp_path, app, files))
-    for file in made.files:
-        document = json.loads(Path(file.path).read_text())
+    for file, document in written(files):
         assert Part("apk", "own", "1.0-r0") in set(parts(document))
         assert file.added == 1
 
@@ -169,76 +182,63 @@ def test_forms():
         forms("pdf")
 
 
-def test_what_is_written_is_what_is_counted(tmp_path, app, scanner):
+def test_what_is_written_is_what_is_counted(written):
     """Also of kinds that are not compared, as npm's."""
     node = json.dumps({"name": "left-pad", "version": "1.3.0", "license": "WTFPL"}).encode()
     files = {**debian_files(), "/srv/node_modules/left-pad/package.json": node}
-    made = write_sboms(subject(tmp_path, app, files))
-    for file in made.files:
-        text = Path(file.path).read_text()
-        assert "pkg:npm/left-pad@1.3.0" in text
-        assert file.packages == packages(json.loads(text)) > len(set(parts(json.loads(text))))
-        assert json.loads(text).get("bomFormat") is None or problems(json.loads(text)) == []
+    for file, document in written(files):
+        assert "pkg:npm/left-pad@1.3.0" in json.dumps(document)
+        assert file.packages == packages(document) > len(set(parts(document)))
+        assert document.get("bomFormat") is None or problems(document) == []
 
 
-def test_packages_with_an_epoch_are_listed_once(tmp_path, app, scanner):
+def test_packages_with_an_epoch_are_listed_once(written):
     """The scanner writes the epoch as a qualifier."""
     files = debian_files()
     status = files["/var/lib/dpkg/status"]
     assert isinstance(status, bytes)
     files["/var/lib/dpkg/status"] = status.replace(b"Version: 1.0-1", b"Version: 1:1.0-1", 1)
-    made = write_sboms(subject(tmp_path, app, files))
-    for file in made.files:
+    for file, document in written(files):
         assert file.added == 0
-        named = [each for each in parts(json.loads(Path(file.path).read_text())) if each.name == "libfoo"]
+        named = [each for each in parts(document) if each.name == "libfoo"]
         assert named == [Part("deb", "libfoo", "1:1.0-1")]
-
-
-def jar(members: dict[str, bytes | str]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return out.getvalue()
 
 
 def bom(*components: tuple[str, str, str]) -> str:
     """As Spring Boot's plug-ins put it into an archive."""
-    listed = []
-    for group, name, version in components:
-        purl = f"pkg:maven/{group}/{name}@{version}?type=jar"
-        listed.append(
-            {"type": "library", "group": group, "name": name, "version": version, "bom-ref": purl, "purl": purl}
-        )
+    listed = [
+        {"type": "library", "group": group, "name": name, "version": version, "bom-ref": purl, "purl": purl}
+        for group, name, version in components
+        for purl in (f"pkg:maven/{group}/{name}@{version}?type=jar",)
+    ]
+    own = {"component": {**listed[0], "type": "application"}}
     head = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
-    return json.dumps(
-        {**head, "metadata": {"component": {**listed[0], "type": "application"}}, "components": listed[1:]}
-    )
+    return json.dumps({**head, "metadata": own, "components": listed[1:]})
 
 
 BOM = bom(("com.acme", "shop", "1.0"), ("org.springframework", "spring-core", "6.1.2"), ("ch.qos", "logback", "1.4"))
 
 
+LOGBACK = jar({"META-INF/maven/ch.qos/logback/pom.properties": "groupId=ch.qos\nartifactId=logback\nversion=1.4\n"})
+
+
 def fat_jar() -> bytes:
     """Three jars in one, as Spring Boot packs them; one tells its group itself, one only the SBOM does, one nobody."""
-    logback = jar({"META-INF/maven/ch.qos/logback/pom.properties": "groupId=ch.qos\nartifactId=logback\nversion=1.4\n"})
     plain = jar({"META-INF/MANIFEST.MF": "Manifest-Version: 1.0\n"})
     return jar(
         {
             "META-INF/MANIFEST.MF": "Implementation-Version: 1.0\n",
             "META-INF/sbom/application.cdx.json": BOM,
-            "BOOT-INF/lib/logback-1.4.jar": logback,
+            "BOOT-INF/lib/logback-1.4.jar": LOGBACK,
             "BOOT-INF/lib/spring-core-6.1.2.jar": plain,
             "BOOT-INF/lib/nobody-knows-3.jar": plain,
         }
     )
 
 
-def test_jars_in_a_jar_are_all_listed(tmp_path, app, scanner):
+def test_jars_in_a_jar_are_all_listed(written):
     """The scanner leaves out those whose group it would have to ask a database for."""
-    made = write_sboms(subject(tmp_path, app, {"/srv/shop-1.0.jar": fat_jar()}))
-    for file in made.files:
-        document = json.loads(Path(file.path).read_text())
+    for file, document in written({"/srv/shop-1.0.jar": fat_jar()}):
         purls = [each.purl for each in parts(document) if each.type == "maven"]
         assert sorted(purls) == [
             "pkg:maven/ch.qos/logback@1.4",
@@ -250,22 +250,17 @@ def test_jars_in_a_jar_are_all_listed(tmp_path, app, scanner):
         assert "nobody-knows" in [each["name"] for each in document[key]], "listed, though without a package URL"
 
 
-def test_the_java_that_runs_it_is_listed(tmp_path, app, scanner):
+def test_the_java_that_runs_it_is_listed(app, written):
     files = {"/opt/java/bin/java": app, "/opt/java/release": b'JAVA_VERSION="21.0.4"\n'}
-    made = write_sboms(subject(tmp_path, app, files, entrypoint="/opt/java/bin/java"))
-    for file in made.files:
-        assert json.dumps("pkg:generic/openjdk@21.0.4") in Path(file.path).read_text()
+    for file, document in written(files, entrypoint="/opt/java/bin/java"):
+        assert json.dumps("pkg:generic/openjdk@21.0.4") in json.dumps(document)
         assert judged(file) == []
-    assert not made.unclaimed
 
 
-def test_jars_beside_an_sbom_of_theirs_are_listed_once(tmp_path, app, scanner):
+def test_jars_beside_an_sbom_of_theirs_are_listed_once(written):
     """As Jib lays out a Spring Boot service."""
-    logback = jar({"META-INF/maven/ch.qos/logback/pom.properties": "groupId=ch.qos\nartifactId=logback\nversion=1.4\n"})
-    files = {"/srv/libs/logback-1.4.jar": logback, "/srv/resources/META-INF/sbom/application.cdx.json": BOM.encode()}
-    made = write_sboms(subject(tmp_path, app, files))
-    for file in made.files:
-        document = json.loads(Path(file.path).read_text())
+    files = {"/srv/libs/logback-1.4.jar": LOGBACK, "/srv/resources/META-INF/sbom/application.cdx.json": BOM.encode()}
+    for _, document in written(files):
         assert [each.name for each in parts(document) if each.type == "maven"].count("logback") == 1
 
 
