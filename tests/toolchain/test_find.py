@@ -90,41 +90,34 @@ def test_the_right_version_further_down_the_path_is_found(path, tmp_path, monkey
     assert find("crane").path == there
 
 
-def test_a_tool_that_hangs_is_given_up(path, monkeypatch):
-    monkeypatch.setenv("DEADWEIGHT_PROBE_SECONDS", "0.5")
-    script(path / "crane", "sleep 60")
+@pytest.mark.parametrize(
+    ("text", "code", "fields"),
+    [
+        ("exit 7", "toolchain.no_version", {"code": 7}),
+        ("echo hello", "toolchain.no_version", {"code": 0}),
+        ("kill -SEGV $$", "toolchain.no_version", {"code": "SIGSEGV"}),
+        ("sleep 60", "run.timed_out", {"seconds": 0.5}),
+    ],
+)
+def test_a_tool_that_tells_no_version_is_unusable(path, monkeypatch, text, code, fields):
+    monkeypatch.setenv("DEADWEIGHT_PROBE_SECONDS", "0.5" if "seconds" in fields else "20")
+    there = script(path / "crane", text)
     started = time.monotonic()
     seen = look("crane")
-    assert seen.status == "unusable"
-    assert parts(seen.reason) == ("run.timed_out", {"seconds": 0.5})
+    assert (seen.status, seen.tool) == ("unusable", None)
+    assert parts(seen.reason) == (code, fields if "seconds" in fields else {"path": there, **fields})
     assert time.monotonic() - started < 45
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [("exit 7", 7), ("echo hello", 0), ("kill -SEGV $$", "SIGSEGV")],
-)
-def test_a_tool_that_tells_no_version_is_unusable(path, text, code):
-    script(path / "crane", text)
-    seen = look("crane")
-    assert (seen.status, seen.tool) == ("unusable", None)
-    assert parts(seen.reason) == ("toolchain.no_version", {"path": path / "crane", "code": code})
-
-
-def test_a_tool_without_the_executable_bit_is_unusable(path):
+def test_a_file_that_is_no_program_is_unusable(path):
     script(path / "crane", f"echo v{CRANE}").chmod(0o644)
     assert parts(look("crane").reason) == ("toolchain.not_executable", {"path": path / "crane"})
-
-
-def test_a_file_that_is_no_program_is_unusable(path):
     (path / "crane").write_bytes(b"\x7fELF" + bytes(200))
     (path / "crane").chmod(0o755)
     assert look("crane").status == "unusable"
-
-
-def test_a_folder_of_that_name_is_no_tool(path):
+    (path / "crane").unlink()
     (path / "crane").mkdir()
-    assert look("crane").status == "missing"
+    assert look("crane").status == "missing", "a folder is no tool"
 
 
 def test_a_version_is_asked_once_until_the_program_changes(path, tmp_path):

@@ -163,9 +163,9 @@ def _proxies(url: str, variables: Mapping[str, str]) -> urllib.request.ProxyHand
     words = {name.upper(): value for name, value in variables.items()}
     host = urlsplit(url).hostname or ""
     direct = {"no": words.get("NO_PROXY", "").replace("*.", ".")}
-    if host in ("localhost", "127.0.0.1", "::1") or urllib.request.proxy_bypass_environment(host, direct):
-        return urllib.request.ProxyHandler({})
-    proxies = {name: words.get(f"{name.upper()}_PROXY", "") for name in ("http", "https")}
+    bypassed = urllib.request.proxy_bypass_environment(host, direct)  # type: ignore[attr-defined]
+    names = () if bypassed or host in ("localhost", "127.0.0.1", "::1") else ("http", "https")
+    proxies = {name: words.get(f"{name.upper()}_PROXY", "") for name in names}
     return urllib.request.ProxyHandler({name: value for name, value in proxies.items() if value})
 
 

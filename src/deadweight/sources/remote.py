@@ -188,7 +188,7 @@ class RemoteSource(Source):
 
         environment = self.environment()
         bundle = {"SSL_CERT_FILE": str(environment.ca_bundle)} if environment.ca_bundle else {}
-        argv = [find("crane").path, *self._insecure, *words]
+        argv: list[str | Path] = [find("crane").path, *self._insecure, *words]
         return _run.run(argv, env={**environment.variables, **bundle}, timeout=timeout).output
 
     def _check_apk(self) -> list[DeadweightError]:
