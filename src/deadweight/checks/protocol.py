@@ -89,11 +89,6 @@ def own_version() -> str:
     return importlib.metadata.version("deadweight")
 
 
-def by_us(subject: Subject) -> Provenance:
-    """Measured by our own code, from the image's archive."""
-    return Provenance(subject.built.config_digest, "deadweight", own_version(), now())
-
-
 def by_engine(subject: Subject) -> Provenance:
     """Measured on a container of this engine."""
     info = subject.engine().info
@@ -122,7 +117,7 @@ def evidence(
         check=check,
         status=status,
         reason=reason,
-        provenance=provenance or by_us(subject),
+        provenance=provenance or Provenance(subject.built.config_digest, "deadweight", own_version(), now()),
         seconds=0.0 if started is None else round(time.monotonic() - started, 3),
         data=data or {},
         gated=gated,

@@ -18,13 +18,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from deadweight._errors import ConfigError, MissingError, wording
 from deadweight.checks.protocol import Gate, Subject, evidence, now
 from deadweight.checks.scan.database import LOCAL, Database, current
 from deadweight.checks.scan.model import SEVERITIES, Coverage, Found, Reach, ScannedImage, count, coverage, distinct
 from deadweight.checks.scan.reachability import observed, reachability, reachable
+from deadweight.checks.scan.sbom import part
 from deadweight.checks.scan.trivy import scan_image, scanner
 from deadweight.records.evidence import Evidence, Provenance, Status
 from deadweight.suite.checks import VulnerabilitiesCheck
@@ -155,15 +155,10 @@ def _same_package(wanted: str, finding: Found) -> bool:
     """By name, or by package URL: type, name and, where it is given, version; qualifiers do not matter."""
     if not wanted.startswith("pkg:"):
         return wanted == finding.package
-    name, version = _purl(wanted)
-    found_name, found_version = _purl(finding.purl)
-    return name == found_name and version in ("", found_version)
-
-
-def _purl(purl: str) -> tuple[str, str]:
-    bare = unquote(purl.partition("#")[0].partition("?")[0])
-    name, at, version = bare.rpartition("@")
-    return (name, version) if at and "/" not in version else (bare, "")
+    one, other = part(wanted), part(finding.purl)
+    if one is None or other is None or one.namespace != other.namespace:
+        return False
+    return (one.type, one.name) == (other.type, other.name) and one.version in ("", other.version)
 
 
 # The suite's gates on a scan: how many findings of each severity there may be, and of which.
@@ -391,7 +386,6 @@ def _counts(judged: _Judged) -> dict[str, Any]:
     counts, known = count(_split(judged.counted)[1]), judged.coverage.language != "not_covered"
     kinds = ("os", "language", "kernel_headers")
     by_kind = {kind: asdict(count(row for row in judged.counted if row.kind == kind)) for kind in kinds}
-    reach = asdict(judged.reach)
     rows = zip(judged.image.findings, judged.flags, judged.exceptions, strict=True)
     return {
         "total": counts.total if known else None,
@@ -402,7 +396,7 @@ def _counts(judged: _Judged) -> dict[str, Any]:
         "accepted": len(judged.image.findings) - len(judged.counted),
         "kernel_headers": by_kind["kernel_headers"],
         "by_kind": by_kind,
-        "reachability": {**reach, "executed": list(reach.pop("touched"))},
+        "reachability": asdict(judged.reach),
         "findings": [_row(row, flag, entry.reason if entry else None) for row, flag, entry in rows],
     }
 

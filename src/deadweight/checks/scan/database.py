@@ -332,8 +332,11 @@ def empty_bolt() -> bytes:
 def prepare(cache: Path, database: Path | None) -> None:
     """Lay out the folder that ``--cache-dir`` names; ``database`` is that of a vulnerability database, None for an empty one."""
     cache.mkdir(parents=True, exist_ok=True)
-    link = cache / "db"
-    target = database.absolute() if database else _empty_database(cache / "no-db").relative_to(cache)
+    if database is None and not (cache / "no-db" / FILES[1]).exists():
+        (cache / "no-db").mkdir(exist_ok=True)
+        (cache / "no-db" / FILES[0]).write_bytes(empty_bolt())
+        _write_metadata(cache / "no-db", SCHEMA)
+    link, target = cache / "db", database.absolute() if database else Path("no-db")
     if not link.is_symlink() or link.readlink() != target:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
@@ -347,14 +350,6 @@ def prepare(cache: Path, database: Path | None) -> None:
         )
         connection.close()
         _write_metadata(index, _JAVA_SCHEMA)
-
-
-def _empty_database(folder: Path) -> Path:
-    if not (folder / "metadata.json").exists():
-        folder.mkdir(exist_ok=True)
-        (folder / "trivy.db").write_bytes(empty_bolt())
-        _write_metadata(folder, SCHEMA)
-    return folder
 
 
 def _write_metadata(folder: Path, schema: int) -> None:

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -107,7 +107,7 @@ class Reach:
     reason: str | None = None
     files: int | None = None
     requests: int | None = None
-    touched: tuple[str, ...] = field(default=())
+    executed: tuple[str, ...] = ()
 
 
 def distinct(findings: Iterable[Found]) -> tuple[Found, ...]:

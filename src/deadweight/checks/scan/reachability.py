@@ -71,9 +71,8 @@ def _better(error: DeadweightError, container: Container) -> Exception:
     said = " ".join(container.logs(3))
     if UNTOLD in said:
         return CannotWatch(_untold(said))
-    return DeadweightError(
-        with_last_lines(wording("checks.service_ended", outcome=container.state().told()), container)
-    )
+    ended = wording("checks.service_ended", outcome=container.state().told())
+    return DeadweightError(with_last_lines(ended, container))
 
 
 def _untold(said: str) -> str:
@@ -107,7 +106,8 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     if not subject.variant.runnable or not subject.variant.checks.api:
         return wording("scan.no_requests")
     file = folder(subject) / "observation.json"
-    key = _key(subject)
+    asked = [*(item.model_dump_json() for item in subject.variant.checks.api), subject.variant.run.model_dump_json()]
+    key = hashlib.sha256(f"1 {subject.built.config_digest} {''.join(asked)}".encode()).hexdigest()
     found = store.load(Observation, file)
     if found is not None and found.key == key:
         return found
@@ -127,28 +127,15 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     return found
 
 
-def _key(subject: Subject) -> str:
-    asked = (
-        "".join(item.model_dump_json() for item in subject.variant.checks.api) + subject.variant.run.model_dump_json()
-    )
-    return hashlib.sha256(f"1 {subject.built.config_digest} {asked}".encode()).hexdigest()
-
-
 def _ask(subject: Subject, container: Container, asked: HttpRequest) -> None:
     """One request; what it answers is the ``api`` check's business."""
     request = prepare(asked, subject.suite.root)
     try:
         send(container, request)
     except (OSError, http.client.HTTPException):
-        if not container.state().running:
-            raise DeadweightError(
-                wording(
-                    "scan.ended_during_request",
-                    outcome=container.state().told(),
-                    method=request.method,
-                    path=request.path,
-                )
-            ) from None
+        state, words = container.state(), {"method": request.method, "path": request.path}
+        if not state.running:
+            raise DeadweightError(wording("scan.ended_during_request", outcome=state.told(), **words)) from None
 
 
 def reachable(
@@ -205,5 +192,5 @@ def reachability(
         reason=reason,
         files=len(observation.opened),
         requests=requests,
-        touched=observation.executed,
+        executed=observation.executed,
     )

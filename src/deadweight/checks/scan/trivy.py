@@ -145,17 +145,18 @@ def scan(
 
 
 def _json(file: Path) -> dict[str, Any]:
+    """What the scanner wrote. Raises ScannerError."""
     try:
         if file.stat().st_size > MAX_JSON_BYTES:
             raise ScannerError(wording("scan.trivy_report_too_large", limit=MAX_JSON_BYTES // 2**20))
-        parsed = json.loads(file.read_bytes())
+        document = json.loads(file.read_bytes())
     except OSError:
         raise ScannerError(wording("scan.trivy_no_result")) from None
     except ValueError as error:
         raise ScannerError(wording("scan.trivy_not_json", problem=error)) from error
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("Results") or [], list) or "Metadata" not in parsed:
+    if not isinstance(document, dict) or not isinstance(document.get("Results") or [], list):
         raise ScannerError(wording("scan.trivy_no_scan"))
-    return parsed
+    return document
 
 
 def parsed(document: Mapping[str, Any], tool_version: str, buckets: frozenset[str]) -> ScannedImage:
@@ -256,13 +257,7 @@ def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, 
     named.write_text(json.dumps(content), encoding="utf-8")
     words = [str(scanner().path), "convert", "--cache-dir", str(folder / "cache"), "--quiet", "--format", FORMATS[form]]
     run([*words, "--output", str(output), str(named)], cwd=folder, env=ALONE, timeout=120)
-    try:
-        made = json.loads(output.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ScannerError(wording("scan.trivy_no_sbom", problem=error)) from error
-    if not isinstance(made, dict):
-        raise ScannerError(wording("scan.trivy_no_sbom", problem=type(made).__name__))
-    return made
+    return _json(output)
 
 
 def download_database(references: tuple[str, ...], cache: Path) -> None:
