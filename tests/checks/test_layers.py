@@ -257,7 +257,6 @@ def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_p
         ("{secrets: maybe}", "'maybe'"),
         ("{secrets: {mine: maybe}}", "'maybe'"),
         ("{unread: {base: maybe}}", "'maybe'"),
-        ("{allow: [{fingerprint: abcdef123456, reason: a sample, expires: soon}]}", "'soon'"),
     ],
 )
 def test_a_wrong_suite_is_refused_with_its_line(tmp_path, asked, words):

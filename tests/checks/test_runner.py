@@ -251,30 +251,23 @@ def test_budgets_tell_headroom_warn_and_fail(make, misbehaving_archive):
 
 
 def test_smaller_than_compares_two_variants(tmp_path, engine, misbehaving_archive, playground_archive):
-    suite = write_suite(
-        tmp_path,
-        """
-        name: p
-        defaults: {port: 8080, health: {path: /healthz}}
-        variants:
-          small: {builder: ko, checks: {budget: {smaller_than: large}}}
-          large: {builder: ko, checks: {budget: {smaller_than: small}}}
-          third: {builder: ko, checks: {budget: {smaller_than: small}}}
-        """,
-    )
-    small, large = (
-        put_built(suite, name, archive, "r:1")
-        for name, archive in (("small", misbehaving_archive), ("large", playground_archive))
-    )
-    small_subject = subject_of(suite, "small", small, misbehaving_archive, engine)
-    large_subject = subject_of(suite, "large", large, playground_archive, engine, small=small_subject)
-    (fails,) = runner.run_checks(large_subject, only=("budget",))
+    budgets = {"small": "large", "large": "small", "third": "small"}
+    lines = (f"  {name}: {{checks: {{budget: {{smaller_than: {other}}}}}}}\n" for name, other in budgets.items())
+    suite = write_suite(tmp_path, f"name: p\ndefaults: {{builder: ko, runnable: false}}\nvariants:\n{''.join(lines)}")
+
+    def subject(name: str, **others: Subject) -> Subject:
+        archive = misbehaving_archive if name == "small" else playground_archive
+        return subject_of(suite, name, put_built(suite, name, archive, "r:1"), archive, engine, **others)
+
+    def budget(name: str, **others: Subject) -> Evidence:
+        (found,) = runner.run_checks(subject(name, **others), only=("budget",))
+        return found
+
+    fails = budget("large", small=subject("small"))
     assert (fails.status, fails.code, fails.data["smaller_than"]["other"]) == ("fail", "checks.not_smaller", "small")
-    with_large = subject_of(suite, "small", small, misbehaving_archive, engine, large=large_subject)
-    (passes,) = runner.run_checks(with_large, only=("budget",))
-    assert passes.status == "pass"
-    assert passes.data["smaller_than"]["ratio"] < 1
-    (unknown,) = runner.run_checks(subject_of(suite, "third", large, playground_archive, engine), only=("budget",))
+    passes = budget("small", large=subject("large"))
+    assert (passes.status, passes.data["smaller_than"]["ratio"] < 1) == ("pass", True)
+    unknown = budget("third")
     assert (unknown.status, unknown.code) == ("not_measured", "checks.not_compared")
     with pytest.raises(MissingError, match="third/budget") as caught:
         raise_if_bad([unknown])

@@ -92,20 +92,14 @@ def ask(url: str, *, ca: Path | None, variables: Mapping[str, str], timeout: flo
     except urllib.error.HTTPError as error:
         error.close()
         return Answer(error.code)
-    except ssl.SSLError as error:
-        return Answer(None, _tls(error), untrusted=True)
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, ssl.SSLError):
-            return Answer(None, _tls(error.reason), untrusted=True)
-        return Answer(None, _plain(error.reason))
     except (OSError, HTTPException, ValueError) as error:
-        return Answer(None, _plain(error))
-
-
-def _plain(problem: object) -> str:
-    """Without the number that Python puts before the system's own words."""
-    words = problem.strerror if isinstance(problem, OSError) else None
-    return words or str(problem) or type(problem).__name__
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(reason, ssl.SSLError):
+            words = getattr(reason, "verify_message", "") or reason.reason or reason
+            return Answer(None, f"TLS: {words}", untrusted=True)
+        # without the number that Python puts before the system's own words
+        problem = reason.strerror if isinstance(reason, OSError) else None
+        return Answer(None, problem or str(reason) or type(reason).__name__)
 
 
 def ask_all(
@@ -167,11 +161,6 @@ def _proxies(url: str, variables: Mapping[str, str]) -> urllib.request.ProxyHand
     names = () if bypassed or host in ("localhost", "127.0.0.1", "::1") else ("http", "https")
     proxies = {name: words.get(f"{name.upper()}_PROXY", "") for name in names}
     return urllib.request.ProxyHandler({name: value for name, value in proxies.items() if value})
-
-
-def _tls(error: ssl.SSLError) -> str:
-    verify = getattr(error, "verify_message", "")
-    return f"TLS: {verify or error.reason or error}"
 
 
 # Configure Java's network access: a trust store made from a PEM bundle, Maven settings made from the proxies.

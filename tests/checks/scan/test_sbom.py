@@ -264,51 +264,39 @@ def test_jars_beside_an_sbom_of_theirs_are_listed_once(written):
         assert [each.name for each in parts(document) if each.type == "maven"].count("logback") == 1
 
 
+def bill(components: list[dict], dependencies: list[dict]) -> dict:
+    """A CycloneDX document."""
+    serial = "urn:uuid:00000000-0000-0000-0000-000000000000"
+    head = {"bomFormat": "CycloneDX", "specVersion": "1.6", "serialNumber": serial, "version": 1}
+    return {**head, "components": components, "dependencies": dependencies}
+
+
+def component(reference: str, purl: str, *places: str) -> dict:
+    properties = [{"name": "aquasecurity:trivy:FilePath", "value": place} for place in places]
+    return {"bom-ref": reference, "type": "library", "name": "b", "purl": purl, "properties": properties}
+
+
 def test_twins_leave_nothing_dangling():
     """What depends on one of two depends on the other then."""
     plain, twin, other = "pkg:maven/a/b@1", "pkg:maven/a/b@1?type=jar", "pkg:maven/a/c@1?type=jar"
-    document = {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "serialNumber": "urn:uuid:00000000-0000-0000-0000-000000000000",
-        "version": 1,
-        "components": [
-            {"bom-ref": each, "type": "library", "name": "b", "purl": each} for each in (twin, plain, other)
-        ],
-        "dependencies": [
-            {"ref": other, "dependsOn": [twin, plain]},
-            {"ref": twin},
-            {"ref": plain, "dependsOn": [twin]},
-        ],
-    }
+    needs = [{"ref": other, "dependsOn": [twin, plain]}, {"ref": twin}, {"ref": plain, "dependsOn": [twin]}]
+    document = bill([component(purl, purl) for purl in (twin, plain, other)], needs)
     once = without_twins(document)
     assert problems(document) == problems(once) == []
     assert [each["bom-ref"] for each in once["components"]] == [plain, other]
-    assert once["dependencies"] == [
-        {"ref": other, "dependsOn": [plain]},
-        {"ref": plain, "dependsOn": []},
-    ]
+    assert once["dependencies"] == [{"ref": other, "dependsOn": [plain]}, {"ref": plain, "dependsOn": []}]
 
 
 def test_a_package_in_two_places_is_listed_once_with_both():
-    def component(reference: str, purl: str, *places: str) -> dict:
-        return {
-            "bom-ref": reference,
-            "type": "library",
-            "name": "ms",
-            "purl": purl,
-            "properties": [{"name": "aquasecurity:trivy:FilePath", "value": each} for each in places],
-        }
-
-    arm = component("d", "pkg:deb/debian/ms@1?arch=arm64")
-    document = {
-        "bomFormat": "CycloneDX",
-        "components": [component("a", "pkg:npm/ms@2", "app/ms"), component("b", "pkg:npm/ms@2", "usr/ms", "app/ms"),
-                       component("c", "pkg:deb/debian/ms@1?arch=amd64&epoch=2"), arm, component("e", "pkg:npm/ms@3"),
-                       component("f", "pkg:deb/debian/ms@2%3A1?arch=amd64")],
-        "dependencies": [{"ref": "e", "dependsOn": ["a", "b"]}],
-    }  # fmt: skip
-    once = without_twins(document)
+    components = [
+        component("a", "pkg:npm/ms@2", "app/ms"),
+        component("b", "pkg:npm/ms@2", "usr/ms", "app/ms"),
+        component("c", "pkg:deb/debian/ms@1?arch=amd64&epoch=2"),
+        component("d", "pkg:deb/debian/ms@1?arch=arm64"),
+        component("e", "pkg:npm/ms@3"),
+        component("f", "pkg:deb/debian/ms@2%3A1?arch=amd64"),
+    ]
+    once = without_twins(bill(components, [{"ref": "e", "dependsOn": ["a", "b"]}]))
     assert [each["bom-ref"] for each in once["components"]] == ["a", "c", "d", "e"]
     assert [each["value"] for each in once["components"][0]["properties"]] == ["app/ms", "usr/ms"]
     assert once["dependencies"] == [{"ref": "e", "dependsOn": ["a"]}]

@@ -189,17 +189,17 @@ def _keep(folder: Path, origin: str) -> Database:
 
 def _copy(folder: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
-    try:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as work:
+        beside = Path(work) / "database"
+        beside.mkdir()
         for name in (*FILES, COVERAGE, *LICENCES):
             if name in FILES or (folder / name).is_file():
                 shutil.copyfile(folder / name, beside / name)
-        beside.chmod(0o755)
-        beside.rename(target)
-    except OSError:
-        shutil.rmtree(beside, ignore_errors=True)
-        if not target.is_dir():
-            raise
+        try:
+            beside.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:
