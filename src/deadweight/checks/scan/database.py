@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deadweight._errors import MissingError, UsageError, wording
+from deadweight._run import run
 from deadweight.checks.scan.model import COVERAGE, LICENCES, Contents
 from deadweight.records.paths import user_cache
 from deadweight.records.store import load, save
 from deadweight.sources.protocol import Say
+from deadweight.toolchain.find import find
 
 FILES = ("trivy.db", "metadata.json")
 LOCAL = "local"
@@ -32,6 +34,9 @@ HINT = (
     "--database local makes a smaller one from package registries"
 )
 PUBLIC = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")
+DOWNLOAD_SECONDS = 900.0
+ALONE = {"TRIVY_SKIP_VERSION_CHECK": "true", "TRIVY_DISABLE_TELEMETRY": "true", "TRIVY_NO_PROGRESS": "true"}
+"""Trivy calls home by default. By environment, not by flags: older versions and some of its commands lack the flags."""
 SCHEMA = 2
 """The layout of the database that Trivy reads (``aquasecurity/trivy-db``, its ``SchemaVersion``)."""
 _JAVA_SCHEMA = 1
@@ -118,10 +123,15 @@ def use_files(place: Path) -> Database:
 
 def use_registry(references: tuple[str, ...]) -> Database:
     """Get a database from OCI repositories, the first that answers. Raises CommandError, UsageError, MissingError (no scanner)."""
-    from deadweight.checks.scan.trivy import download_database
-
     with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
-        download_database(references, Path(name))
+        words = [str(find("trivy").path), "image", "--cache-dir", name, "--download-db-only"]
+        words += [word for reference in references for word in ("--db-repository", reference)]
+        if all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
+            words.append("--insecure")
+        hint = (
+            "check that the repository can be reached, or set scan.database_repository in deadweight.yaml to a mirror"
+        )
+        run(words, cwd=Path(name), env=ALONE, timeout=DOWNLOAD_SECONDS, hint=hint)
         return _keep(Path(name) / "db", f"oci://{references[0]}")
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import ArchiveError, DeadweightError, wording
 from deadweight._run import run
-from deadweight.checks.scan.database import Database, prepare
+from deadweight.checks.scan.database import ALONE, Database, prepare
 from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage, buckets_of_os
 from deadweight.records.store import load, save, write_atomically
 from deadweight.toolchain.find import Tool, find
@@ -33,15 +33,12 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
 
 OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan")
-ALONE = {"TRIVY_SKIP_VERSION_CHECK": "true", "TRIVY_DISABLE_TELEMETRY": "true", "TRIVY_NO_PROGRESS": "true"}
-"""It calls home by default. By environment, not by flags: older versions and some of its commands lack the flags."""
 WHAT = (
     *("--detection-priority", "comprehensive", "--pkg-types", "os,library"),
     *("--severity", "UNKNOWN,LOW,MEDIUM,HIGH,CRITICAL", "--ignore-unfixed=false", "--exit-code", "0"),
 )
 FORMATS = {"spdx": "spdx-json", "cyclonedx": "cyclonedx"}
 KERNEL_HEADERS = frozenset({"linux-libc-dev", "linux-headers", "kernel-headers", "glibc-kernheaders"})
-DOWNLOAD_SECONDS = 900.0
 MAX_JSON_BYTES = 512 * 2**20
 
 
@@ -258,13 +255,3 @@ def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, 
     words = [str(scanner().path), "convert", "--cache-dir", str(folder / "cache"), "--quiet", "--format", FORMATS[form]]
     run([*words, "--output", str(output), str(named)], cwd=folder, env=ALONE, timeout=120)
     return _json(output)
-
-
-def download_database(references: tuple[str, ...], cache: Path) -> None:
-    """Get a database into ``cache/db``. Raises CommandError where no repository gives one."""
-    words = [str(scanner().path), "image", "--cache-dir", str(cache), "--download-db-only"]
-    words += [word for reference in references for word in ("--db-repository", reference)]
-    if all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
-        words.append("--insecure")
-    hint = "check that the repository can be reached, or set scan.database_repository in deadweight.yaml to a mirror"
-    run(words, cwd=cache, env=ALONE, timeout=DOWNLOAD_SECONDS, hint=hint)
