@@ -59,9 +59,10 @@ def made(folder: Path, name: str) -> Path:
     return samples.saved(folder, *layers, config={"User": user}, name="image.tar")
 
 
-def subject(folder: Path, archive: Path, asked: str, expect: str = ""):
+def subject(folder: Path, archive: Path, asked: str, expect: str = "", base: Base | None = None):
     suite = write_suite(folder, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect=expect))
-    return subject_of(suite, "v", put_built(suite, "v", archive, "demo/v:1"), archive, None)
+    built = replace(put_built(suite, "v", archive, "demo/v:1"), base=base)
+    return subject_of(suite, "v", built, archive, None)
 
 
 def look(folder: Path, name: str, asked: str):
@@ -265,14 +266,15 @@ def test_a_wrong_suite_is_refused_with_its_line(tmp_path, asked, words):
     assert (caught.value.exit_code, caught.value.line) == (2, 5)
 
 
-def of_base(folder: Path, archive: Path, asked: str, base: dict | None):
+DIGEST = "sha256:" + "ab" * 32
+NOWHERE = Base("base", f"127.0.0.1:1/base@{DIGEST}", DIGEST, stand_in=False)
+
+
+def of_base(folder: Path, archive: Path, asked: str, config: dict | None):
     """The check of an image whose base is known by this config (None: its registry cannot be reached)."""
-    suite = write_suite(folder, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect=""))
-    digest, nowhere = "sha256:" + "ab" * 32, "127.0.0.1:1/base@sha256:" + "ab" * 32
-    built = replace(put_built(suite, "v", archive, "demo/v:1"), base=Base("base", nowhere, digest, stand_in=False))
-    found = subject_of(suite, "v", built, archive, None)
-    if base is not None:
-        write_atomically(found.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(base))
+    found = subject(folder, archive, asked, base=NOWHERE)
+    if config is not None:
+        write_atomically(found.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(config))
     return CHECK.run(found)
 
 
@@ -365,12 +367,9 @@ def test_a_secret_in_a_file_that_its_package_brought_is_the_packages(tmp_path, l
 
 @pytest.mark.tools
 def test_the_bases_layers_are_asked_of_its_registry(tmp_path, local_registry):
-    base = samples.saved(tmp_path, BASE_LAYER, name="base.tar")
-    digest = push(base, f"{local_registry}/base:1")
+    digest = push(samples.saved(tmp_path, BASE_LAYER, name="base.tar"), f"{local_registry}/base:1")
     archive = samples.saved(tmp_path, BASE_LAYER, PLAIN, name="image.tar")
-    suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: {secrets: {base: allow}}}", expect=""))
     known = Base("base", f"{local_registry}/base@{digest}", digest, stand_in=True)
-    built = replace(put_built(suite, "v", archive, "demo/v:1"), base=known)
-    asked = subject_of(suite, "v", built, archive, None)
+    asked = subject(tmp_path, archive, "{secrets: {base: allow}}", base=known)
     assert CHECK.run(asked).status == "pass"
     assert (asked.state.cache / "bases" / f"{digest.partition(':')[2]}.json").is_file()

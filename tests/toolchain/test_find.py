@@ -42,10 +42,7 @@ def path(tmp_path, monkeypatch, cache) -> Path:
 def ours(name: str, text: str) -> Path:
     entry = catalogue.program(name)
 
-    def fill(folder: Path) -> None:
-        script(folder / name, text)
-
-    return tool_cache.make(entry, fill)
+    return tool_cache.make(entry, lambda folder: script(folder / entry.file, text))
 
 
 def test_the_right_version_on_path_is_used(path):
@@ -83,10 +80,8 @@ def test_ours_stands_in_for_another_version(path):
 
 def test_the_right_version_further_down_the_path_is_found(path, tmp_path, monkeypatch):
     script(path / "crane", "echo v0.20.0")
-    second = tmp_path / "second"
-    second.mkdir()
-    there = script(second / "crane", f"echo v{CRANE}")
-    monkeypatch.setenv("PATH", f"{path}:{second}:/usr/bin:/bin")
+    there = script(tmp_path / "second" / "crane", f"echo v{CRANE}")
+    monkeypatch.setenv("PATH", f"{path}:{there.parent}:/usr/bin:/bin")
     assert find("crane").path == there
 
 
@@ -163,7 +158,6 @@ def test_a_java_runtime_is_no_jdk(path, monkeypatch):
 
 def test_an_old_jdk_will_not_do(path, monkeypatch, tmp_path):
     home = tmp_path / "jdk8"
-    (home / "bin").mkdir(parents=True)
     for name in ("java", "javac", "jlink"):
         script(home / "bin" / name, """echo 'openjdk version "1.8.0_402"' >&2""")
     monkeypatch.setenv("JAVA_HOME", str(home))
@@ -193,9 +187,7 @@ def test_a_new_docker_client_needs_buildx(path, monkeypatch, tmp_path):
     client = script(path / "docker", "echo 'Docker version 28.2.2, build e6534b4'")
     without = look("docker-cli")
     assert without.path != client or parts(without.reason)[0] == "toolchain.no_buildx"
-    plugin = tmp_path / "config" / "cli-plugins" / "docker-buildx"
-    plugin.parent.mkdir(parents=True)
-    script(plugin, "echo github.com/docker/buildx v0.21.0 abc")
+    plugin = script(tmp_path / "config/cli-plugins/docker-buildx", "echo github.com/docker/buildx v0.21.0 abc")
     assert find("docker-cli").path == client
     assert find("buildx").path == plugin
 
@@ -243,13 +235,7 @@ def test_our_go_builds_all_go_tools():
 
 
 def test_tests_that_call_go_by_name_get_the_one_that_setup_got(path):
-    entry = catalogue.program("go")
-
-    def fill(folder: Path) -> None:
-        (folder / "go/bin").mkdir(parents=True)
-        script(folder / "go/bin/go", f"echo go version go{entry.least} linux/amd64")
-
-    tool_cache.make(entry, fill)
+    ours("go", f"echo go version go{catalogue.program('go').least} linux/amd64")
     put_ours_on_path()
     assert Path(str(shutil.which("go"))) == find("go").path
 
