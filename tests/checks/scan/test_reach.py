@@ -65,8 +65,11 @@ def test_a_kernel_that_tells_of_no_calls_is_named(subject, monkeypatch, tmp_path
     assert (found.code, found.fields["problem"]) == ("scan.kernel_tells_nothing", "invalid argument")
 
 
-def test_where_the_service_may_not_be_run_the_command_is_named(subject):
+def test_without_a_run_or_a_request_it_is_not_measured(subject, playground_image, playground_archive):
     assert codes(observed(subject, may_run=False)) == ["scan.not_run_yet"]
+    built = put_built(subject.suite, "silent", playground_archive, playground_image)
+    silent = subject_of(subject.suite, "silent", built, playground_archive, subject.engine())
+    assert codes(observed(silent, may_run=True)) == ["scan.no_requests"]
 
 
 def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbehaving_image, misbehaving_archive):
@@ -78,13 +81,6 @@ def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbe
     found = observed(subject_of(suite, "app", built, misbehaving_archive, engine), may_run=True)
     assert isinstance(found, str)
     assert codes(found)[0] == "scan.service_not_run"
-
-
-def test_a_variant_without_api_checks_is_not_measured(tmp_path, engine, playground_image, playground_archive):
-    suite = write_suite(tmp_path, SUITE)
-    built = put_built(suite, "silent", playground_archive, playground_image)
-    found = observed(subject_of(suite, "silent", built, playground_archive, engine), may_run=True)
-    assert codes(found) == ["scan.no_requests"]
 
 
 def finding(kind: str, package: str, path: str = "", ecosystem: str = "") -> Found:
