@@ -12,6 +12,7 @@ different results; the last two have no counts. A check that could not scan fail
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from deadweight import _json
 from deadweight._errors import ConfigError, MissingError, wording
 from deadweight.checks.protocol import Gate, Subject, evidence, now
 from deadweight.checks.scan.database import LOCAL, Database, current
@@ -32,7 +34,6 @@ from deadweight.suite.model import Suite, Variant
 
 # Findings that somebody accepted, with a reason: the suite's ignore list and OpenVEX documents (https://openvex.dev, 0.2.0).
 
-MAX_VEX_BYTES = 16 * 2**20
 STATUSES = ("not_affected", "affected", "fixed", "under_investigation")
 QUIETING = ("not_affected", "fixed")
 
@@ -105,33 +106,24 @@ def _accepted(
         parts = product.get("subcomponents") or [] if isinstance(product, dict) else []
         inside = tuple(str(part.get("@id") or "") if isinstance(part, dict) else str(part) for part in parts)
         origin = f"{file.name}: {name}"
-        if _names_image(identity, image_names):
+        image = re.split("[@?]", identity)[0].rpartition("/")[2].partition(":")[0]
+        if image in image_names:
             yield Acceptance(str(name).rpartition("/")[2], reason, origin, inside)
         elif identity.startswith("pkg:") and not identity.startswith(("pkg:oci/", "pkg:docker/")):
             yield Acceptance(str(name).rpartition("/")[2], reason, origin, (identity,))
 
 
-def _names_image(identity: str, names: set[str]) -> bool:
-    if identity.startswith(("pkg:oci/", "pkg:docker/")):
-        identity = identity.partition("/")[2]
-    bare = identity.partition("@")[0].partition("?")[0].rpartition("/")[2]
-    return bare.partition(":")[0] in names
-
-
 def _read(file: Path) -> tuple[dict[str, Any], dict[Any, int]]:
     """The document, and the line of each key where that can be told."""
     try:
-        data = file.read_bytes()[: MAX_VEX_BYTES + 1]
+        with file.open("rb") as stream:
+            data = stream.read(_json.MAX_BYTES + 1)
+        document = _json.parsed(data)
     except OSError as error:
         raise ConfigError(wording("report.unreadable_file", problem=error.strerror), file=file) from None
-    if len(data) > MAX_VEX_BYTES:
-        raise ConfigError(wording("scan.vex_too_large", limit=MAX_VEX_BYTES // 2**20), file=file, line=1)
-    try:
-        document = json.loads(data)
-    except json.JSONDecodeError as error:
-        raise ConfigError(wording("scan.not_json", problem=error.msg), file=file, line=error.lineno) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(wording("scan.not_json", problem=error), file=file, line=1) from None
+    except ValueError as error:
+        problem, line = getattr(error, "msg", error), getattr(error, "lineno", 1)
+        raise ConfigError(wording("scan.not_json", problem=problem), file=file, line=line) from None
     if not isinstance(document, dict):
         raise ConfigError(wording("scan.not_vex"), file=file, line=1)
     return document, _lines(data.decode("utf-8", "replace"), file)
