@@ -379,12 +379,10 @@ def _counts(judged: _Judged) -> dict[str, Any]:
     kinds = ("os", "language", "kernel_headers")
     by_kind = {kind: asdict(count(row for row in judged.counted if row.kind == kind)) for kind in kinds}
     rows = zip(judged.image.findings, judged.flags, judged.exceptions, strict=True)
+    unknown: dict[str, Any] = {} if known else {"total": None, "copies": None, "by_severity": {}, "fixable": None}
     return {
-        "total": counts.total if known else None,
-        "copies": counts.copies if known else None,
-        "by_severity": dict(counts.by_severity) if known else {},
-        "fixable": counts.fixable if known else None,
-        "ids": counts.ids,
+        **asdict(counts),
+        **unknown,
         "accepted": len(judged.image.findings) - len(judged.counted),
         "kernel_headers": by_kind["kernel_headers"],
         "by_kind": by_kind,
