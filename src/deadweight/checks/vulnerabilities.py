@@ -279,11 +279,8 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
     counted = [row for row, entry in zip(image.findings, exceptions, strict=True) if entry is None]
     flags_of_counted = [flag for flag, entry in zip(flags, exceptions, strict=True) if entry is None]
     asked = subject.variant.checks.vulnerabilities or VulnerabilitiesCheck()
-    gates = [
-        *severity_gates(asked, counted, baseline),
-        *_exception_gates(accepted, exceptions),
-        *_database_gates(asked, database, seen, strict=strict),
-    ]
+    gates = [*severity_gates(asked, counted, baseline), *_exception_gates(accepted, exceptions)]
+    gates += _database_gates(asked, database, seen, strict=strict)
     reach = reachability(flags_of_counted, counted, observation, len(subject.variant.checks.api))
     judged = _Judged(image, database, seen, reach, flags, exceptions, counted, accepted, gates)
     return evidence(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deadweight._errors import UsageError, wording
+from deadweight._plugins import AUTHORS
 
 Kind = Literal["go", "wheel", "deb", "system"]
 HERE = Path(__file__).parent
@@ -139,7 +140,6 @@ def _pins_of_module(folder: str) -> tuple[dict[str, str], str]:
 
 
 # The table, and what plug-ins add to it.
-PLUGIN_HINT = "this is an error in the plug-in: report it to its authors"
 
 
 def system_program(
@@ -187,7 +187,7 @@ def add(programs: object, whose: str) -> None:
     """
     for entry in programs if isinstance(programs, tuple) else (programs,):
         if not isinstance(entry, Program) or entry.kind != "system":
-            raise UsageError(wording("toolchain.no_program", plugin=whose, entry=entry), hint=PLUGIN_HINT)
+            raise UsageError(wording("toolchain.no_program", plugin=whose, entry=entry), hint=AUTHORS)
         known = PROGRAMS.setdefault(entry.name, entry)
         if (known.kind, known.commands) != (entry.kind, entry.commands):
             raise UsageError(wording("toolchain.name_taken", plugin=whose, program=entry.name))
