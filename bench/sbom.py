@@ -28,7 +28,7 @@ from urllib.parse import unquote
 
 from bench._bench import ROOT, NotMeasured, Result
 from deadweight._errors import MissingError
-from deadweight.checks.scan import sbom_documents
+from deadweight.checks.scan import sbom as sbom_documents
 from deadweight.checks.scan.sbom import write_sboms
 from deadweight.project.workspace import Workspace
 

@@ -215,7 +215,7 @@ def generator(shop: Workshop, _: str) -> Made:
     """Both programs are static, and what Trivy would download is empty: so there is nothing else in it."""
 
     def fill(root: Path) -> None:
-        from deadweight.toolchain import trivy_cache
+        from deadweight.checks.scan import database as trivy_cache
         from deadweight.toolchain.find import find
 
         put(root, "scan", golang.built(shop.machine.oci, SOURCE), executable=True)

@@ -1,10 +1,9 @@
-"""Images of the Java service with a JVM in them: layers, SBOM, vulnerabilities, and, run for real, its API and attacks."""
+"""Images of the Java service with a JVM in them: their layers, and, run for real, the API and attacks."""
 
 import dataclasses
 import os
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -13,30 +12,18 @@ from deadweight.checks.api import CHECK as API
 from deadweight.checks.layers import CHECK as LAYERS
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CHECK as RUNS
-from deadweight.checks.scan import database
-from deadweight.checks.scan.sbom import write_sboms
-from deadweight.checks.vulnerabilities import scanned
 from deadweight.sources.choose import remember
 from deadweight_attacks import run as attacking
 from deadweight_attacks.load import load_payloads
 from tests.support import ROOT
 from tests.support.attack_grounds import left
 from tests.support.builder_site import Project
-from tests.support.scan_samples import write_database
 from tests.support.small_images import forget_image
 from tests.support.small_project import own_leftovers, subject_of
 
 pytestmark = [pytest.mark.tools, pytest.mark.slow]
 
 NAMES = ("jib", "jib-distroless")
-DATABIND = "com.fasterxml.jackson.core:jackson-databind"
-MAVEN = "maven::GitHub Security Advisory Maven"
-MADE_UP = "CVE-2099-0001"
-DATABASE = {
-    MAVEN: {DATABIND: {f"={MADE_UP}": {"PatchedVersions": ["99.0"], "VulnerableVersions": ["<99.0"]}}},
-    "vulnerability": {f"={MADE_UP}": {"Title": "made up", "Severity": "HIGH", "VendorSeverity": {"ghsa": 3}}},
-    "data-source": {f"={MAVEN}": {"ID": "ghsa", "Name": "GitHub", "URL": "https://example.com"}},
-}
 ATTACKS = ("system", "write-root", "environ")
 
 
@@ -71,22 +58,6 @@ def test_the_layers_are_told_apart_and_nothing_secret_is_in_them(project, name):
     assert [kind for kind in kinds if any(f"({kind})" in each for each in said)] == list(kinds)
     shells = [shell["path"] for shell in found.data["shells"]]
     assert bool(shells) is (name == "jib")
-
-
-def test_the_sbom_names_the_libraries_by_their_maven_names(project, scanner):
-    purl = re.compile(rf"pkg:maven/{DATABIND.replace(':', '/')}@2\.\d+\.\d+")
-    for file in write_sboms(subject(project, NAMES[0])).files:
-        assert purl.search(Path(file.path).read_text())
-
-
-def test_a_vulnerable_library_is_found(project, scanner_on_path, tmp_path, monkeypatch):
-    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
-    database.use(str(write_database(tmp_path / "db", DATABASE)))
-    found = scanned(subject(project, NAMES[1]), may_run=False)
-    assert [(row["id"], row["package"]) for row in found.data["findings"] if row["id"] == MADE_UP] == [
-        (MADE_UP, DATABIND)
-    ]
-    assert found.data["coverage"]["language"]
 
 
 @pytest.fixture

@@ -59,9 +59,10 @@ def made(folder: Path, name: str) -> Path:
     return samples.saved(folder, *layers, config={"User": user}, name="image.tar")
 
 
-def subject(folder: Path, archive: Path, asked: str, expect: str = ""):
+def subject(folder: Path, archive: Path, asked: str, expect: str = "", base: Base | None = None):
     suite = write_suite(folder, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect=expect))
-    return subject_of(suite, "v", put_built(suite, "v", archive, "demo/v:1"), archive, None)
+    built = replace(put_built(suite, "v", archive, "demo/v:1"), base=base)
+    return subject_of(suite, "v", built, archive, None)
 
 
 def look(folder: Path, name: str, asked: str):
@@ -127,11 +128,8 @@ def test_secrets_that_are_allowed_are_told_and_fail_nothing(tmp_path):
     assert found.data["hidden"][0]["secrets"][0]["rule"] == "github-pat"
 
 
-def test_the_limit_itself_is_allowed(tmp_path):
+def test_the_limit_itself_is_allowed_and_a_user_counts_without_its_group(tmp_path):
     assert look(tmp_path, "hidden bytes", "{max_hidden_bytes: 3000}").status == "pass"
-
-
-def test_a_user_counts_without_its_group(tmp_path):
     assert look(tmp_path, "clean", "{users: ['65532']}").status == "pass"
     assert broken_gates(look(tmp_path, "clean", "{users: [nobody]}")) == {"users": {"user": "65532"}}
 
@@ -143,13 +141,13 @@ def test_all_broken_gates_are_named(tmp_path):
     assert all(gate in found.reason for gate in broken_gates(found))
 
 
-def allowed(folder: Path, archive: Path, expires: str, fingerprint: str | None = None):
+def allowed(folder: Path, archive: Path, expires: str, fingerprint: str | None = None, secrets: str = "none"):
     """The check with an allow list of one entry: the image's own secret, if no other is named."""
     report = analyse(archive)
     marks = [mark.fingerprint for file in report.hidden for mark in file.secrets]
     marks += [secret.fingerprint for secret in report.secrets]
     entry = f"{{fingerprint: {fingerprint or marks[0]}, reason: a sample, expires: {expires}}}"
-    return subject(folder, archive, f"{{allow: [{entry}]}}")
+    return subject(folder, archive, f"{{secrets: {secrets}, allow: [{entry}]}}")
 
 
 @pytest.mark.parametrize("name", ["deleted secret", "visible secret"])
@@ -177,17 +175,9 @@ def test_an_entry_that_matches_nothing_is_a_warning(tmp_path):
 
 def test_an_expired_entry_warns_where_secrets_may_be_there(tmp_path):
     archive = made(tmp_path, "deleted secret")
-    mark = analyse(archive).hidden[0].secrets[0].fingerprint
-    entry = f"{{fingerprint: {mark}, reason: a sample, expires: 2020-01-31}}"
-    found = CHECK.run(subject(tmp_path, archive, f"{{secrets: allow, allow: [{entry}]}}"))
+    found = CHECK.run(allowed(tmp_path, archive, "2020-01-31", secrets="allow"))
     assert found.status == "warn"
     assert broken_gates(found)["allow"]["date"] == datetime.date(2020, 1, 31)
-
-
-def test_a_date_that_is_none_is_refused_with_its_line(tmp_path):
-    with pytest.raises(ConfigError, match="'soon'") as caught:
-        CHECK.run(allowed(tmp_path, made(tmp_path, "deleted secret"), "soon"))
-    assert (caught.value.exit_code, caught.value.line) == (2, 5)
 
 
 def test_an_expected_failure_is_a_pass_and_an_unexpected_pass_a_failure(tmp_path):
@@ -215,11 +205,10 @@ def test_a_damaged_archive_fails_and_says_why(tmp_path):
     assert str(archive) in found.reason
 
 
-def test_it_is_asked_for_where_the_suite_has_it(tmp_path):
-    suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: {}}", expect=""))
-    assert CHECK.applies(suite.variants[0])
-    suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: null}", expect=""))
-    assert not CHECK.applies(suite.variants[0])
+@pytest.mark.parametrize(("asked", "applies"), [("{}", True), ("null", False)])
+def test_it_is_asked_for_where_the_suite_has_it(tmp_path, asked, applies):
+    (variant,) = write_suite(tmp_path, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect="")).variants
+    assert CHECK.applies(variant) is applies
 
 
 def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
@@ -230,13 +219,7 @@ def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
     lower = samples.honest_layer(dict(zip(names, tokens, strict=True)))
     upper = samples.honest_layer({f".wh.{name}": b"" for name in names})
     archive = samples.saved(tmp_path, lower, upper, name="many.tar")
-    found = CHECK.run(
-        subject(
-            tmp_path,
-            archive,
-            f"{{secrets: allow, allow: [{{fingerprint: {'ab' * 16}, reason: a sample, expires: 2099-01-01}}]}}",
-        )
-    )
+    found = CHECK.run(allowed(tmp_path, archive, "2099-01-01", "ab" * 16, secrets="allow"))
     assert (found.status, found.data["gates"]) == ("pass", [])
     hidden = wording("checks.hidden", size="200 B", files=5)
     assert found.reason == joined(
@@ -266,28 +249,32 @@ def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_p
     )
 
 
-@pytest.mark.parametrize("asked", ["{unread: allow}", "{unread: {base: allow}}", "{unread: {mine: allow, reason: x}}"])
-def test_unread_needs_a_reason(tmp_path, asked):
-    with pytest.raises(ConfigError, match=r"allow.*reason") as caught:
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("{unread: allow}", "allow.*reason"),
+        ("{unread: {base: allow}}", "allow.*reason"),
+        ("{unread: {mine: allow, reason: x}}", "allow.*reason"),
+        ("{secrets: maybe}", "'maybe'"),
+        ("{secrets: {mine: maybe}}", "'maybe'"),
+        ("{unread: {base: maybe}}", "'maybe'"),
+    ],
+)
+def test_a_wrong_suite_is_refused_with_its_line(tmp_path, asked, words):
+    with pytest.raises(ConfigError, match=words) as caught:
         subject(tmp_path, encrypted_zip(tmp_path), asked)
-    assert caught.value.line == 5
+    assert (caught.value.exit_code, caught.value.line) == (2, 5)
 
 
-@pytest.mark.parametrize("asked", ["{secrets: maybe}", "{secrets: {mine: maybe}}", "{unread: {base: maybe}}"])
-def test_a_gate_that_is_none_is_refused_with_its_line(tmp_path, asked):
-    with pytest.raises(ConfigError, match="'maybe'") as caught:
-        subject(tmp_path, encrypted_zip(tmp_path), asked)
-    assert caught.value.line == 5
+DIGEST = "sha256:" + "ab" * 32
+NOWHERE = Base("base", f"127.0.0.1:1/base@{DIGEST}", DIGEST, stand_in=False)
 
 
-def of_base(folder: Path, archive: Path, asked: str, base: dict | None):
+def of_base(folder: Path, archive: Path, asked: str, config: dict | None):
     """The check of an image whose base is known by this config (None: its registry cannot be reached)."""
-    suite = write_suite(folder, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect=""))
-    digest, nowhere = "sha256:" + "ab" * 32, "127.0.0.1:1/base@sha256:" + "ab" * 32
-    built = replace(put_built(suite, "v", archive, "demo/v:1"), base=Base("base", nowhere, digest, stand_in=False))
-    found = subject_of(suite, "v", built, archive, None)
-    if base is not None:
-        write_atomically(found.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(base))
+    found = subject(folder, archive, asked, base=NOWHERE)
+    if config is not None:
+        write_atomically(found.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(config))
     return CHECK.run(found)
 
 
@@ -380,12 +367,9 @@ def test_a_secret_in_a_file_that_its_package_brought_is_the_packages(tmp_path, l
 
 @pytest.mark.tools
 def test_the_bases_layers_are_asked_of_its_registry(tmp_path, local_registry):
-    base = samples.saved(tmp_path, BASE_LAYER, name="base.tar")
-    digest = push(base, f"{local_registry}/base:1")
+    digest = push(samples.saved(tmp_path, BASE_LAYER, name="base.tar"), f"{local_registry}/base:1")
     archive = samples.saved(tmp_path, BASE_LAYER, PLAIN, name="image.tar")
-    suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: {secrets: {base: allow}}}", expect=""))
     known = Base("base", f"{local_registry}/base@{digest}", digest, stand_in=True)
-    built = replace(put_built(suite, "v", archive, "demo/v:1"), base=known)
-    asked = subject_of(suite, "v", built, archive, None)
+    asked = subject(tmp_path, archive, "{secrets: {base: allow}}", base=known)
     assert CHECK.run(asked).status == "pass"
     assert (asked.state.cache / "bases" / f"{digest.partition(':')[2]}.json").is_file()

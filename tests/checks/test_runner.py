@@ -17,6 +17,7 @@ from deadweight._errors import CheckFailed, ConfigError, MissingError, UsageErro
 from deadweight.checks import runner, table
 from deadweight.checks import runs as runs_check
 from deadweight.checks.budget import judge
+from deadweight.checks.protocol import Subject
 from deadweight.checks.service import Service
 from deadweight.engine import labels
 from deadweight.engine.client import Engine
@@ -33,18 +34,27 @@ pytestmark = pytest.mark.usefixtures("misbehaving_image")
 
 
 @pytest.fixture
-def make(tmp_path, engine, misbehaving_archive):
+def several(tmp_path, engine, misbehaving_archive):
+    """Subjects of the misbehaving service, one for each variant: ``several("variants' YAML")``."""
+
+    def build(variants: str, defaults: str = "health: {path: /healthz}") -> list[Subject]:
+        suite = write_suite(
+            tmp_path, f"name: p\ndefaults: {{port: 8080, builder: ko, {defaults}}}\nvariants:{variants}\n"
+        )
+        built = {name: put_built(suite, name, misbehaving_archive, MISBEHAVING) for name in suite.names()}
+        return [subject_of(suite, name, built[name], misbehaving_archive, engine) for name in suite.names()]
+
+    return build
+
+
+@pytest.fixture
+def make(several):
     """A subject of the misbehaving service: ``make("variant's YAML")``."""
 
-    def build(yaml: str = "", mode: str = "good", memory: str = "256MiB", also: str = ""):
+    def build(yaml: str = "", mode: str = "good", memory: str = "256MiB", also: str = "") -> Subject:
         indented = "\n".join(f"    {line}" for line in yaml.strip().splitlines())
-        suite = write_suite(
-            tmp_path,
-            f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n"
-            f"variants:\n  v:\n    builder: ko\n    run: {{memory: {memory}, env: {{MODE: {mode}}}{also}}}\n{indented}\n",
-        )
-        built = put_built(suite, "v", misbehaving_archive, MISBEHAVING)
-        return subject_of(suite, "v", built, misbehaving_archive, engine)
+        (made,) = several(f"\n  v:\n    run: {{memory: {memory}, env: {{MODE: {mode}}}{also}}}\n{indented}")
+        return made
 
     return build
 
@@ -69,10 +79,14 @@ def by_name(found: list[Evidence]) -> dict[str, Evidence]:
 
 @pytest.mark.slow
 def test_a_good_service_passes_and_its_evidence_is_kept(make):
-    subject = make("checks: {api: [{name: json, request: {path: /json}, expect: {json: {name: zoë}}}]}")
+    api = "[{name: json, request: {path: /json}, expect: {json: {name: zoë}}}]"
+    subject = make(f"checks: {{api: {api}, budget: {{startup_seconds: {{hard: 20}}}}}}")
     found = by_name(runner.run_checks(subject))
-    assert list(found) == ["runs", "api"]
-    assert [each.status for each in found.values()] == ["pass", "pass"]
+    assert [(name, each.status) for name, each in found.items()] == [
+        ("runs", "pass"),
+        ("api", "pass"),
+        ("budget", "pass"),
+    ]
     runs = found["runs"]
     assert len(runs.data["startup_samples"]) == 2
     assert runs.data["startup_alone"] is True
@@ -87,6 +101,7 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
     assert (document["status"], document["reason"].count("\n")) == ("pass", 0)
     assert document["asked"] == criteria_of(subject.variant, "runs") != criteria_of(subject.variant, "api")
     assert found["api"].data["items"][0]["http_status"] == 200
+    assert found["budget"].data["figures"]["startup_seconds"] == runs.data["startup_seconds"]
     raise_if_bad(list(found.values()))
 
 
@@ -122,33 +137,25 @@ def test_a_service_listens_on_each_port_that_it_is_said_to(make):
     assert "9000" in runs.reason
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("wanted", "ok"), [("fail", False), ("warn", True)])
-def test_a_service_that_ignores_sigterm_fails_or_is_a_warning(make, wanted, ok):
-    (runs,) = runner.run_checks(
-        make(f"checks: {{runs: {{stops_within_seconds: 0.5, if_killed: {wanted}}}}}", "stubborn")
-    )
-    assert (runs.status, runs.ok, runs.data["exit_code"]) == (wanted, ok, 137)
-    assert (runs.code, runs.data["killed"]) == ("checks.not_stopped", True)
-
-
-@pytest.mark.slow
-def test_an_odd_exit_code_on_sigterm_warns(make):
-    (runs,) = runner.run_checks(make(mode="ugly"))
-    assert (runs.status, runs.ok, runs.data["exit_code"]) == ("warn", True, 5)
+STUBBORN = "checks: {{runs: {{stops_within_seconds: 0.5, if_killed: {}}}}}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("yaml", "mode", "status", "ok"),
+    ("yaml", "mode", "status", "ok", "exit_code"),
     [
-        ("health: {within_seconds: 0.4}\nexpect: {runs: fail}", "never-healthy", "fail", True),
-        ("expect: {runs: fail}", "good", "pass", False),
+        (STUBBORN.format("fail"), "stubborn", "fail", False, 137),
+        (STUBBORN.format("warn"), "stubborn", "warn", True, 137),
+        ("", "ugly", "warn", True, 5),
+        ("health: {within_seconds: 0.4}\nexpect: {runs: fail}", "never-healthy", "fail", True, None),
+        ("expect: {runs: fail}", "good", "pass", False, 0),
     ],
 )
-def test_an_expected_failure_is_fine_and_an_unexpected_pass_is_not(make, yaml, mode, status, ok):
-    (found,) = runner.run_checks(make(yaml, mode))
-    assert (found.status, found.ok) == (status, ok)
+def test_how_it_ends_on_sigterm_and_what_is_expected_are_judged(make, yaml, mode, status, ok, exit_code):
+    (runs,) = runner.run_checks(make(yaml, mode))
+    assert (runs.status, runs.ok, runs.data.get("exit_code")) == (status, ok, exit_code)
+    killed = mode == "stubborn"
+    assert (runs.code == "checks.not_stopped", runs.data.get("killed", False)) == (killed, killed)
 
 
 def test_wrong_answers_are_told_and_the_other_requests_still_sent(make):
@@ -198,16 +205,13 @@ def test_a_wrong_api_item_is_a_configuration_error_with_its_place(make):
 def test_an_entrypoint_that_is_not_there_fails(tmp_path, engine):
     archive = docker_archive(tmp_path / "image.tar", reference("empty"), [{"/x": b"x"}], {"Entrypoint": ["/absent"]})
     engine.images.load(archive)
+    suite = write_suite(tmp_path, "name: p\nvariants: {v: {builder: ko, port: 8080, health: {path: /healthz}}}")
     try:
-        suite = write_suite(
-            tmp_path, "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: {v: {builder: ko}}"
-        )
         built = put_built(suite, "v", archive, reference("empty"))
         (runs,) = runner.run_checks(subject_of(suite, "v", built, archive, engine))
     finally:
         engine.images.remove(reference("empty"), force=True)
-    assert runs.status == "fail"
-    assert "/absent" in runs.reason
+    assert (runs.status, "/absent" in runs.reason) == ("fail", True)
 
 
 def test_without_an_engine_nothing_is_measured_and_the_exit_code_says_missing(make):
@@ -246,42 +250,24 @@ def test_budgets_tell_headroom_warn_and_fail(make, misbehaving_archive):
     assert 0 < budget.data["figures"]["compressed_bytes"] < size
 
 
-def test_a_hard_limit_fails(make):
-    (budget,) = runner.run_checks(make("checks: {budget: {size_bytes: {soft: 1MB, hard: 2MB}}}"), only=("budget",))
-    assert (budget.status, budget.code) == ("fail", "checks.over_limit")
-
-
-@pytest.mark.slow
-def test_start_up_comes_from_runs_where_that_was_measured(make):
-    found = by_name(runner.run_checks(make("checks: {budget: {startup_seconds: {hard: 20}}}")))
-    assert found["budget"].data["figures"]["startup_seconds"] == found["runs"].data["startup_seconds"]
-
-
 def test_smaller_than_compares_two_variants(tmp_path, engine, misbehaving_archive, playground_archive):
-    suite = write_suite(
-        tmp_path,
-        """
-        name: p
-        defaults: {port: 8080, health: {path: /healthz}}
-        variants:
-          small: {builder: ko, checks: {budget: {smaller_than: large}}}
-          large: {builder: ko, checks: {budget: {smaller_than: small}}}
-          third: {builder: ko, checks: {budget: {smaller_than: small}}}
-        """,
-    )
-    small, large = (
-        put_built(suite, name, archive, "r:1")
-        for name, archive in (("small", misbehaving_archive), ("large", playground_archive))
-    )
-    small_subject = subject_of(suite, "small", small, misbehaving_archive, engine)
-    large_subject = subject_of(suite, "large", large, playground_archive, engine, small=small_subject)
-    (fails,) = runner.run_checks(large_subject, only=("budget",))
+    budgets = {"small": "large", "large": "small", "third": "small"}
+    lines = (f"  {name}: {{checks: {{budget: {{smaller_than: {other}}}}}}}\n" for name, other in budgets.items())
+    suite = write_suite(tmp_path, f"name: p\ndefaults: {{builder: ko, runnable: false}}\nvariants:\n{''.join(lines)}")
+
+    def subject(name: str, **others: Subject) -> Subject:
+        archive = misbehaving_archive if name == "small" else playground_archive
+        return subject_of(suite, name, put_built(suite, name, archive, "r:1"), archive, engine, **others)
+
+    def budget(name: str, **others: Subject) -> Evidence:
+        (found,) = runner.run_checks(subject(name, **others), only=("budget",))
+        return found
+
+    fails = budget("large", small=subject("small"))
     assert (fails.status, fails.code, fails.data["smaller_than"]["other"]) == ("fail", "checks.not_smaller", "small")
-    with_large = subject_of(suite, "small", small, misbehaving_archive, engine, large=large_subject)
-    (passes,) = runner.run_checks(with_large, only=("budget",))
-    assert passes.status == "pass"
-    assert passes.data["smaller_than"]["ratio"] < 1
-    (unknown,) = runner.run_checks(subject_of(suite, "third", large, playground_archive, engine), only=("budget",))
+    passes = budget("small", large=subject("large"))
+    assert (passes.status, passes.data["smaller_than"]["ratio"] < 1) == ("pass", True)
+    unknown = budget("third")
     assert (unknown.status, unknown.code) == ("not_measured", "checks.not_compared")
     with pytest.raises(MissingError, match="third/budget") as caught:
         raise_if_bad([unknown])
@@ -291,6 +277,7 @@ def test_smaller_than_compares_two_variants(tmp_path, engine, misbehaving_archiv
 def test_a_figure_at_its_limit_is_within_it_and_one_that_is_absent_is_not_zero():
     assert judge("layers", 5, (5, 5), "").status == "pass"
     assert judge("layers", None, (5, 5), "why").status == "not_measured"
+    assert judge("size_bytes", 3, (1, 2), "").status == "fail"
     over = judge("startup_seconds", 1.5, (1.0, 2.0), "")
     assert over.status == "warn"
     assert {"excess": "0.50 s", "kind": "soft", "limit": "1.00 s"}.items() <= details(over.text).fields.items()
@@ -309,30 +296,8 @@ def test_names_are_known_or_refused(make):
 
 
 @pytest.mark.slow
-def test_variants_are_verified_side_by_side_in_the_order_given(tmp_path, engine, misbehaving_archive):
-    suite = write_suite(
-        tmp_path,
-        "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\n"
-        "variants: {a: {builder: ko}, b: {builder: ko, runnable: false}, c: {builder: ko}}",
-    )
-    subjects = []
-    for variant in suite.names():
-        built = put_built(suite, variant, misbehaving_archive, MISBEHAVING)
-        subjects.append(subject_of(suite, variant, built, misbehaving_archive, engine))
-    told: list[Evidence] = []
-    found = runner.verify(subjects, jobs=3, on_evidence=told.append)
-    assert [(each.variant, each.check, each.status) for each in found] == [("a", "runs", "pass"), ("c", "runs", "pass")]
-    assert {each.variant for each in told} == {"a", "c"}
-
-
-@pytest.mark.slow
-def test_variants_that_are_verified_together_are_started_in_turns(tmp_path, engine, misbehaving_archive, monkeypatch):
+def test_variants_that_are_verified_together_are_started_in_turns(several, monkeypatch):
     """Five starts of one after the other measured what else the machine did meanwhile."""
-    suite = write_suite(
-        tmp_path,
-        "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\n"
-        "variants: {a: {builder: ko}, b: {builder: ko}, c: {builder: ko, ladder: other}}",
-    )
     started: list[str] = []
     real = Service.start_timed
 
@@ -341,11 +306,10 @@ def test_variants_that_are_verified_together_are_started_in_turns(tmp_path, engi
         return real(service)
 
     monkeypatch.setattr(Service, "start_timed", noted)
-    built = {name: put_built(suite, name, misbehaving_archive, MISBEHAVING) for name in suite.names()}
-    subjects = [subject_of(suite, name, built[name], misbehaving_archive, engine) for name in suite.names()]
+    subjects = several(" {a: {}, b: {}, c: {ladder: other}, d: {runnable: false}}")
     told: list[Evidence] = []
-    found = runner.verify(subjects, on_evidence=told.append)
-    assert [(each.variant, each.status) for each in found] == [("a", "pass"), ("b", "pass"), ("c", "pass")]
+    found = runner.verify(subjects, jobs=3, on_evidence=told.append)
+    assert [(each.variant, each.check, each.status) for each in found] == [(name, "runs", "pass") for name in "abc"]
     assert sorted(each.variant for each in told) == ["a", "b", "c"], "each is told once"
     assert [name for name in started if name != "c"][2:] == ["a", "b"] * 2
     for each in found:
@@ -386,16 +350,8 @@ def test_a_signal_ends_a_check_that_hangs(make, engine, number, yaml, mode, chec
     assert seconds < 2
 
 
-def test_ctrl_c_ends_all_variants_at_once(tmp_path, engine, misbehaving_archive):
-    suite = write_suite(
-        tmp_path,
-        "name: p\ndefaults: {port: 8080, health: {path: /healthz, within_seconds: 60}, run: {env: {MODE: deaf}}}\n"
-        "variants: {a: {builder: ko}, b: {builder: ko}}",
-    )
-    subjects = []
-    for variant in suite.names():
-        built = put_built(suite, variant, misbehaving_archive, MISBEHAVING)
-        subjects.append(subject_of(suite, variant, built, misbehaving_archive, engine))
+def test_ctrl_c_ends_all_variants_at_once(several):
+    subjects = several(" {a: {}, b: {}}", "health: {path: /healthz, within_seconds: 60}, run: {env: {MODE: deaf}}")
     timer = threading.Timer(1.5, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
     timer.start()
     started = time.monotonic()

@@ -77,7 +77,8 @@ def test_a_file_that_names_none_is_used_as_it_is(file):
     ],
 )
 def test_the_flavour_is_told_by_package_names(file, packages, flavour):
-    assert adapt.apk_flavour(file(f"contents: {{packages: {packages}}}\n")) == flavour
+    path = file(f"contents: {{packages: {packages}}}\n")
+    assert adapt.flavour_of(path, path.parent) == flavour
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_the_flavour_is_told_by_package_names(file, packages, flavour):
 def test_a_damaged_file_is_an_error_with_its_name(file, text, code):
     path = file(text)
 
-    assert adapt.apk_flavour(path) == "wolfi"
+    assert adapt.flavour_of(path, path.parent) == "wolfi"
     with raises(ConfigError, code) as caught:
         adapt.derived(path)
     assert caught.value.file == str(path)

@@ -3,12 +3,13 @@
 import base64
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
 from deadweight._errors import wording
+from deadweight.records.paths import State
 from deadweight.records.reference import parse
+from deadweight.sources.network import bundle
 from deadweight.toolchain.find import find
 from deadweight_standins.machine import this_machine
 from tests.support.docker_registry import PASSWORD, USER
@@ -117,23 +118,37 @@ def test_an_untrusted_certificate_is_one_clear_error_for_all_bases(ask):
     assert "ca_bundle" in got["error"]
 
 
+STATIC, PLACE = "gcr.io/distroless/static-debian12:nonroot", f"{MIRROR}/everything"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "reference", "env", "code", "fields"),
+    [
+        ("registry", f"{ABSENT}/a/b:3", {}, "sources.no_answer", {"host": ABSENT}),
+        ("registry", f"{DEAF}/a/b:3", {"TEST_CHECK_SECONDS": "3"}, "sources.late_answer", {"host": DEAF, "seconds": 3}),
+        ("mirror", STATIC, {"DEADWEIGHT_MIRROR": PLACE}, "sources.no_image", {"host": MIRROR}),
+    ],
+    ids=["down", "deaf", "not in the mirror"],
+)
+def test_a_registry_without_the_base_is_one_clear_error(ask, source, reference, env, code, fields):
+    got = ask(source, reference, **env)
+
+    image = reference if source == "registry" else f"{reference} (as {PLACE}/{reference})"
+    assert got["exit"] == 3
+    assert wording(code, image=image, **fields) in got["error"]
+
+
 @pytest.mark.slow
 def test_a_base_that_does_not_exist_is_named_and_the_others_are_not(ask):
-    got = ask("registry", BASES[0], "cgr.dev/chainguard/busybox:no-such-tag")
+    missing = "cgr.dev/chainguard/busybox:latst"
+    got = ask("registry", BASES[0], missing)
 
-    missing = "cgr.dev/chainguard/busybox:no-such-tag"
-    assert wording("sources.no_image", image=missing, host="cgr.dev") in got["error"]
-    assert "golang" not in got["error"]
-    got = ask("registry", "cgr.dev/chainguard/busybox:latst")
-    problem = wording("sources.no_image", image="cgr.dev/chainguard/busybox:latst", host="cgr.dev")
+    problem = wording("sources.no_image", image=missing, host="cgr.dev")
     assert wording("sources.nearest_tags", problem=problem, tags="latest") in got["error"]
-
-
-def test_a_registry_that_is_down_is_one_clear_error(ask):
-    got = ask("registry", f"{ABSENT}/one/two:3")
-
-    assert got["exit"] == 3
-    assert wording("sources.no_answer", image=f"{ABSENT}/one/two:3", host=ABSENT) in got["error"]
+    assert "golang" not in got["error"]
+    missing = "cgr.dev/chainguard/busybox:no-such-tag"
+    assert wording("sources.no_image", image=missing, host="cgr.dev") in ask("registry", missing)["error"]
 
 
 @pytest.mark.parametrize("how", ["none", "wrong", "config", "helper"])
@@ -150,7 +165,7 @@ def test_credentials_come_from_dockers_config_and_helpers(ask, world, tmp_path, 
         shell_script(tmp_path / "docker-credential-test", f"cat >/dev/null\necho '{answer}'")
         (docker / "config.json").write_text(json.dumps({"credHelpers": {LOCKED: "test"}}))
 
-    crane = Path(_tool("crane")).parent
+    crane = find("crane").path.parent
     got = ask("registry", f"{LOCKED}/chainguard/busybox:latest", PATH=f"{crane}:{path}")
 
     if how in ("none", "wrong"):
@@ -179,14 +194,6 @@ sources:
     assert f"{MIRROR}/everything/cgr.dev/chainguard/busybox@{world.digest}" == got["bases"][BASES[1]][0]
 
 
-def test_a_mirror_without_the_image_says_where_it_looked(ask):
-    got = ask("mirror", "gcr.io/distroless/static-debian12:nonroot", DEADWEIGHT_MIRROR=f"{MIRROR}/everything")
-
-    name = "gcr.io/distroless/static-debian12:nonroot"
-    image = f"{name} (as {MIRROR}/everything/{name})"
-    assert wording("sources.no_image", image=image, host=MIRROR) in got["error"]
-
-
 def test_a_wrong_apk_repository_is_found_before_any_build(ask):
     suite = f'{SUITE}\nsources: {{mirror: {{apk: {{wolfi: ["https://packages.wolfi.dev/nowhere"]}}}}}}\n'
     got = ask("mirror", apk=True, suite=suite)
@@ -209,29 +216,11 @@ def test_auto_falls_back_to_local_within_three_seconds_and_says_why(ask, host):
 
     assert got["name"] == "local"
     assert got["said"][0].startswith(f"source for base images: local stand-ins, made from OS packages ({host}: ")
-    assert got["chosen_seconds"] < 10, (
-        "three seconds, and what a busy machine adds; a request of its own gives up after thirty"
-    )
-
-
-@pytest.mark.slow
-def test_a_deaf_registry_ends_in_an_error_and_not_in_silence(ask):
-    got = ask("registry", f"{DEAF}/one/two:3", TEST_CHECK_SECONDS="3")
-
-    assert got["exit"] == 3
-    assert wording("sources.late_answer", image=f"{DEAF}/one/two:3", host=DEAF, seconds=3) in got["error"]
-
-
-def _tool(name: str) -> str:
-    from deadweight.toolchain.find import find
-
-    return str(find(name).path)
+    # three seconds, and what a busy machine adds; a request of its own gives up after thirty
+    assert got["chosen_seconds"] < 10
 
 
 def test_the_bundle_holds_public_and_private_certificates(tmp_path, world, monkeypatch):
-    from deadweight.records.paths import State
-    from deadweight.sources.network import bundle
-
     monkeypatch.setenv("SSL_CERT_FILE", str(world.folder / "server.pem"))
     made = bundle(State(tmp_path), world.ca)
 

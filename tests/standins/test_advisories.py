@@ -103,7 +103,7 @@ def test_the_scanner_finds_what_is_in_it_and_coverage_says_what_is_not(made, sub
 @pytest.mark.slow
 def test_every_go_module_is_in_it_and_not_only_the_standard_library(made, subject):
     assert b"example.com/third" in (made / "trivy.db").read_bytes()
-    assert database.use(str(made)).buckets() >= {GO, "debian 12", "vulnerability", "data-source"}
+    assert database.use(str(made)).buckets >= {GO, "debian 12", "vulnerability", "data-source"}
 
 
 @pytest.mark.slow
@@ -155,4 +155,4 @@ def test_a_real_one_is_made_of_what_registries_give(tmp_path, monkeypatch):
     assert (tmp_path / "db" / "go-vulndb-LICENSE").read_text().startswith("Creative Commons Attribution 4.0")
     found = database._opened(tmp_path / "db", "x", "x")
     assert found.updated_at[:10] == part.date
-    assert GO in found.buckets()
+    assert GO in found.buckets

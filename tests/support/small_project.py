@@ -3,6 +3,8 @@
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from deadweight.checks.protocol import Subject
 from deadweight.engine import labels
 from deadweight.engine.client import Engine
@@ -68,4 +70,5 @@ def subject_of(
         engine=lambda: engine,
         engine_image=lambda: built.reference,
         subject_of=lambda name: others.get(name.replace("-", "_")),
+        need_image=lambda name: pytest.fail(f"{name} is needed by nothing"),
     )

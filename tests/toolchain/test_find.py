@@ -42,10 +42,7 @@ def path(tmp_path, monkeypatch, cache) -> Path:
 def ours(name: str, text: str) -> Path:
     entry = catalogue.program(name)
 
-    def fill(folder: Path) -> None:
-        script(folder / name, text)
-
-    return tool_cache.make(entry, fill)
+    return tool_cache.make(entry, lambda folder: script(folder / entry.file, text))
 
 
 def test_the_right_version_on_path_is_used(path):
@@ -83,48 +80,39 @@ def test_ours_stands_in_for_another_version(path):
 
 def test_the_right_version_further_down_the_path_is_found(path, tmp_path, monkeypatch):
     script(path / "crane", "echo v0.20.0")
-    second = tmp_path / "second"
-    second.mkdir()
-    there = script(second / "crane", f"echo v{CRANE}")
-    monkeypatch.setenv("PATH", f"{path}:{second}:/usr/bin:/bin")
+    there = script(tmp_path / "second" / "crane", f"echo v{CRANE}")
+    monkeypatch.setenv("PATH", f"{path}:{there.parent}:/usr/bin:/bin")
     assert find("crane").path == there
 
 
-def test_a_tool_that_hangs_is_given_up(path, monkeypatch):
-    monkeypatch.setenv("DEADWEIGHT_PROBE_SECONDS", "0.5")
-    script(path / "crane", "sleep 60")
+@pytest.mark.parametrize(
+    ("text", "code", "fields"),
+    [
+        ("exit 7", "toolchain.no_version", {"code": 7}),
+        ("echo hello", "toolchain.no_version", {"code": 0}),
+        ("kill -SEGV $$", "toolchain.no_version", {"code": "SIGSEGV"}),
+        ("sleep 60", "run.timed_out", {"seconds": 0.5}),
+    ],
+)
+def test_a_tool_that_tells_no_version_is_unusable(path, monkeypatch, text, code, fields):
+    monkeypatch.setenv("DEADWEIGHT_PROBE_SECONDS", "0.5" if "seconds" in fields else "20")
+    there = script(path / "crane", text)
     started = time.monotonic()
     seen = look("crane")
-    assert seen.status == "unusable"
-    assert parts(seen.reason) == ("run.timed_out", {"seconds": 0.5})
+    assert (seen.status, seen.tool) == ("unusable", None)
+    assert parts(seen.reason) == (code, fields if "seconds" in fields else {"path": there, **fields})
     assert time.monotonic() - started < 45
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [("exit 7", 7), ("echo hello", 0), ("kill -SEGV $$", "SIGSEGV")],
-)
-def test_a_tool_that_tells_no_version_is_unusable(path, text, code):
-    script(path / "crane", text)
-    seen = look("crane")
-    assert (seen.status, seen.tool) == ("unusable", None)
-    assert parts(seen.reason) == ("toolchain.no_version", {"path": path / "crane", "code": code})
-
-
-def test_a_tool_without_the_executable_bit_is_unusable(path):
+def test_a_file_that_is_no_program_is_unusable(path):
     script(path / "crane", f"echo v{CRANE}").chmod(0o644)
     assert parts(look("crane").reason) == ("toolchain.not_executable", {"path": path / "crane"})
-
-
-def test_a_file_that_is_no_program_is_unusable(path):
     (path / "crane").write_bytes(b"\x7fELF" + bytes(200))
     (path / "crane").chmod(0o755)
     assert look("crane").status == "unusable"
-
-
-def test_a_folder_of_that_name_is_no_tool(path):
+    (path / "crane").unlink()
     (path / "crane").mkdir()
-    assert look("crane").status == "missing"
+    assert look("crane").status == "missing", "a folder is no tool"
 
 
 def test_a_version_is_asked_once_until_the_program_changes(path, tmp_path):
@@ -170,7 +158,6 @@ def test_a_java_runtime_is_no_jdk(path, monkeypatch):
 
 def test_an_old_jdk_will_not_do(path, monkeypatch, tmp_path):
     home = tmp_path / "jdk8"
-    (home / "bin").mkdir(parents=True)
     for name in ("java", "javac", "jlink"):
         script(home / "bin" / name, """echo 'openjdk version "1.8.0_402"' >&2""")
     monkeypatch.setenv("JAVA_HOME", str(home))
@@ -200,9 +187,7 @@ def test_a_new_docker_client_needs_buildx(path, monkeypatch, tmp_path):
     client = script(path / "docker", "echo 'Docker version 28.2.2, build e6534b4'")
     without = look("docker-cli")
     assert without.path != client or parts(without.reason)[0] == "toolchain.no_buildx"
-    plugin = tmp_path / "config" / "cli-plugins" / "docker-buildx"
-    plugin.parent.mkdir(parents=True)
-    script(plugin, "echo github.com/docker/buildx v0.21.0 abc")
+    plugin = script(tmp_path / "config/cli-plugins/docker-buildx", "echo github.com/docker/buildx v0.21.0 abc")
     assert find("docker-cli").path == client
     assert find("buildx").path == plugin
 
@@ -250,13 +235,7 @@ def test_our_go_builds_all_go_tools():
 
 
 def test_tests_that_call_go_by_name_get_the_one_that_setup_got(path):
-    entry = catalogue.program("go")
-
-    def fill(folder: Path) -> None:
-        (folder / "go/bin").mkdir(parents=True)
-        script(folder / "go/bin/go", f"echo go version go{entry.least} linux/amd64")
-
-    tool_cache.make(entry, fill)
+    ours("go", f"echo go version go{catalogue.program('go').least} linux/amd64")
     put_ours_on_path()
     assert Path(str(shutil.which("go"))) == find("go").path
 

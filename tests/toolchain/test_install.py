@@ -22,6 +22,7 @@ from deadweight.toolchain.find import find, look
 from tests.support import installing
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
+from tests.support.processes import everyone
 from tests.support.trees import shell_script as script
 
 pytestmark = pytest.mark.system
@@ -215,19 +216,7 @@ def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
     assert leftovers(cache) == []
-    assert not _processes_with(str(scratch))
-
-
-def _processes_with(text: str) -> list[str]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if text in command and int(entry.name) != os.getpid():
-            found.append(command)
-    return found
+    assert not [words for _, words in everyone() if bytes(scratch) in words]
 
 
 @DEBIAN

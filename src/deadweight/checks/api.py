@@ -23,7 +23,7 @@ from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended
 from deadweight.engine.http import MAX_BODY_BYTES, Answer
-from deadweight.records.evidence import Evidence
+from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import values
 from deadweight.suite.checks import ApiCheck, HttpExpect, HttpRequest
 from deadweight.suite.model import Variant
@@ -57,13 +57,11 @@ def prepare(request: HttpRequest, root: Path) -> Prepared:
 
 def _body(request: HttpRequest, root: Path) -> tuple[str | None, bytes | None]:
     if request.json_body is not None:
-        content = request.json_body
-        if request.repeat:
-            content = _repeated(content, request.repeat)
+        content = _repeated(request.json_body, request.repeat) if request.repeat else request.json_body
         return "application/json", json.dumps(content, ensure_ascii=False).encode()
     if request.form is not None:
-        form = _repeated(request.form, request.repeat)
-        return "application/x-www-form-urlencoded", urllib.parse.urlencode(form).encode()
+        form = urllib.parse.urlencode(_repeated(request.form, request.repeat))
+        return "application/x-www-form-urlencoded", form.encode()
     if request.body is not None:
         return None, request.body.encode() * request.repeat_body
     if request.body_file is not None:
@@ -94,7 +92,10 @@ def problems(expect: HttpExpect, answer: Answer) -> list[str]:
         found.append(f"status: expected {expect.status}, got {answer.status} ({_cut(answer.text())})")
     found += [problem for name, wanted in expect.headers.items() for problem in _header(name, wanted, answer.headers)]
     if expect.json_subset is not None:
-        found += _json(expect.json_subset, answer)
+        try:
+            found += subset_problems(expect.json_subset, answer.json())
+        except ValueError as error:
+            found.append(f"body: expected JSON, got {_cut(answer.text())} ({error})")
     text = answer.text()
     if expect.body_contains is not None and expect.body_contains not in text:
         found.append(f"body: expected to contain {_cut(expect.body_contains)}, got {_cut(text)}")
@@ -124,14 +125,6 @@ def subset_problems(expected: Any, actual: Any, path: str = "$") -> Iterator[str
             yield f"{path}: {_text_difference(expected, actual)}"
     elif isinstance(expected, bool) != isinstance(actual, bool) or expected != actual:
         yield f"{path}: expected {_cut(expected)}, got {_cut(actual)}"
-
-
-def _json(expected: Any, answer: Answer) -> list[str]:
-    try:
-        actual = answer.json()
-    except ValueError as error:
-        return [f"body: expected JSON, got {_cut(answer.text())} ({error})"]
-    return list(subset_problems(expected, actual))
 
 
 def _header(name: str, wanted: str, headers: Mapping[str, str]) -> Iterator[str]:
@@ -204,15 +197,19 @@ class Api:
 
 
 def _explained(subject: Subject, results: Sequence[ItemResult]) -> list[ItemResult]:
-    """With the wall that each failed request fails at, where there is one."""
-    failed = [each.name for each in results if each.status == "fail"]
+    """With the walls that each failed request fails at, where there are any."""
+    failed = [result.name for result in results if result.status == "fail"]
     walls = attacks.culprits(subject, failed) if failed else {}
-    return [_at_walls(each, walls[each.name]) if each.name in walls else each for each in results]
-
-
-def _at_walls(result: ItemResult, walls: Mapping[str, str]) -> ItemResult:
-    told = f"it works without {' or without '.join(walls.values())}"
-    return replace(result, reason=f"{result.reason}; {told}", walls=tuple(walls))
+    return [
+        replace(
+            result,
+            reason=f"{result.reason}; it works without {' or without '.join(walls[result.name].values())}",
+            walls=tuple(walls[result.name]),
+        )
+        if result.name in walls
+        else result
+        for result in results
+    ]
 
 
 def summed_up(subject: Subject, results: Sequence[ItemResult], seconds: float) -> Evidence:
@@ -221,21 +218,18 @@ def summed_up(subject: Subject, results: Sequence[ItemResult], seconds: float) -
     reason: str = wording("checks.answers", passed=len(results) - len(failed), total=len(results))
     if failed:
         reason = joined(reason, f"{failed[0].name}: {failed[0].reason}")
-    return evidence(
-        subject,
-        "api",
-        "fail" if failed else "pass",
-        reason,
-        provenance=by_engine(subject),
-        started=time.monotonic() - seconds,
-        data={"items": [asdict(result) for result in results]},
-    )
+    return _evidence(subject, reason, seconds, failed=bool(failed), items=[asdict(result) for result in results])
 
 
 def came_down(subject: Subject, down: ServiceDown, seconds: float) -> Evidence:
     """The evidence where the service does not come up: nothing more is asked of it."""
+    return _evidence(subject, down.message, seconds, failed=True)
+
+
+def _evidence(subject: Subject, reason: str, seconds: float, *, failed: bool, **data: Any) -> Evidence:
+    status: Status = "fail" if failed else "pass"
     started = time.monotonic() - seconds
-    return evidence(subject, "api", "fail", down.message, provenance=by_engine(subject), started=started)
+    return evidence(subject, "api", status, reason, provenance=by_engine(subject), started=started, data=data)
 
 
 def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
@@ -248,7 +242,7 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
     started = time.monotonic()
     answer: Answer | None = None
     try:
-        answer = _send(container, request)
+        answer = send(container, request)
         found = problems(item.expect, answer)
     except (OSError, http.client.HTTPException, Ended) as error:
         found = [wording("checks.no_answer", problem=error or type(error).__name__)]
@@ -265,7 +259,8 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
     )
 
 
-def _send(container: Container, request: Prepared) -> Answer:
+def send(container: Container, request: Prepared) -> Answer:
+    """Raises OSError, HTTPException, Ended."""
     return container.http(request.port).request(
         request.method, request.path, headers=request.headers, body=request.body, timeout=ANSWER_SECONDS
     )

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -33,7 +33,6 @@ from deadweight.records.built_image import BuiltImage
 from deadweight.records.paths import State, user_cache
 
 if TYPE_CHECKING:
-    from deadweight._run import Completed
     from deadweight.engine.client import Engine
 
 Order = TypeVar("Order")
@@ -121,12 +120,10 @@ def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -
         store.save(place_of(subject), folder / PLACE)
         store.save(order, folder / ORDER)
         try:
-            with _withdrawn(folder / ORDER, LIMIT_SECONDS), ThreadPoolExecutor(1) as worker:
-                # In a thread: who is interrupted in the midst of a program waits for its end, and no signal of ours ends this one.
-                done = worker.submit(
-                    sudo.run_module, __name__, (work.module, folder), timeout=LIMIT_SECONDS, on_line=told
-                )
-                _until_interrupted(done, folder / ORDER)
+            # In a thread: who is interrupted in the midst of a program waits for its end, and no signal of ours ends this one.
+            with ThreadPoolExecutor(1) as worker, _withdrawn(folder / ORDER, LIMIT_SECONDS):
+                words = (work.module, folder)
+                worker.submit(sudo.run_module, __name__, words, timeout=LIMIT_SECONDS, on_line=told).result()
         except CommandError:
             fault = store.load(Fault, folder / FAULT)
             if fault is None:
@@ -137,14 +134,6 @@ def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -
     if found is None:
         raise DeadweightError(wording("checks.helper_without_result", variant=subject.variant.name))
     return found
-
-
-def _until_interrupted(done: Future[Completed], order: Path) -> None:
-    try:
-        done.result()
-    except KeyboardInterrupt:
-        order.unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager
@@ -172,6 +161,8 @@ def _withdrawn(order: Path, seconds: float) -> Iterator[None]:
 
 def serve(work: Work[Order, Reply], folder: Path) -> int:
     """Obey the order in this folder, and leave there what was found, or why there is nothing."""
+    from deadweight.engine.client import Engine
+
     place, order = store.load(Place, folder / PLACE), store.load(work.order, folder / ORDER)
     if place is None or order is None:
         return DeadweightError.exit_code
@@ -181,7 +172,7 @@ def serve(work: Work[Order, Reply], folder: Path) -> int:
         signal.signal(number, signal.default_int_handler)
     threading.Thread(target=_end_with, args=(folder / ORDER, place.caller), daemon=True).start()
     try:
-        with _engine(place) as engine:
+        with Engine.connect(place.host, project=place.project, root=str(Path(place.suite).parent)) as engine:
             subject = _subject(place, engine)
             store.save(in_worker(lambda: work.obey(order, subject, _tell)), folder / FOUND)
     except DeadweightError as error:
@@ -194,12 +185,6 @@ def serve(work: Work[Order, Reply], folder: Path) -> int:
         if labels.is_stale(place.caller):
             shutil.rmtree(folder, ignore_errors=True)  # nobody else will
     return 0
-
-
-def _engine(place: Place) -> Engine:
-    from deadweight.engine.client import Engine
-
-    return Engine.connect(place.host, project=place.project, root=str(Path(place.suite).parent))
 
 
 def _subject(place: Place, engine: Engine) -> Subject:

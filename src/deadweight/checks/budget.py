@@ -8,7 +8,6 @@ exceeded), ``compressed_how``, and with ``smaller_than`` the ``other`` variant, 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +21,6 @@ from deadweight.suite.model import Variant
 from deadweight.suite.values import format_bytes
 
 _WORST_FIRST: tuple[Status, ...] = ("fail", "not_measured", "warn", "pass")
-_FAIL: Status = "fail"
-_WARN: Status = "warn"
 _WORDS = {
     "size_bytes": "size",
     "compressed_bytes": "compressed size",
@@ -62,9 +59,11 @@ class Budget:
         why_not: dict[str, str] = {"compressed_bytes": wording("checks.size_not_measured")}
         if budget.startup_seconds is not None:
             figures["startup_seconds"], why_not["startup_seconds"] = _startup(subject)
+        limits: dict[str, Limit | None] = {name: getattr(budget, name) for name in _WORDS}
         found = {
-            name: judge(name, figures.get(name), limit, why_not.get(name, ""))
-            for name, limit in _limits(budget).items()
+            name: judge(name, figures.get(name), (limit.soft, limit.hard), why_not.get(name, ""))
+            for name, limit in limits.items()
+            if limit is not None and limit != type(limit)()
         }
         data: dict[str, Any] = {
             "figures": {name: value for name, value in figures.items() if value is not None},
@@ -75,47 +74,43 @@ class Budget:
         if budget.smaller_than is not None:
             findings.append(_compared(subject, weighed.size_bytes, budget.smaller_than))
             data["smaller_than"] = findings[-1].data
-        status = _worst(findings)
+        status: Status = min((finding.status for finding in findings), key=_WORST_FIRST.index, default="pass")
         if status == "not_measured" and "hint" in data.get("smaller_than", {}):
             data |= {"missing": True, "hint": data["smaller_than"]["hint"]}  # as a check that lacks an engine says it
-        told = _told(findings, status)
-        return evidence(subject, self.name, status, told, started=started, data=data, gated=bool(findings))
+        deciding = [finding.text for finding in findings if finding.status == status]
+        reason = joined(*deciding) if deciding else wording("checks.no_limit")
+        return evidence(subject, self.name, status, reason, started=started, data=data, gated=bool(findings))
 
 
-def weigh(subject: Subject) -> images.Summary:
+def weigh(subject: Subject, *, compressed: bool = True) -> images.Summary:
     """Sizes and layers of the variant's archive; what plain layers weigh compressed is kept in the project's cache."""
-    return images.summary(subject.archive(), cache_dir=subject.state.cache / "image")
+    return images.summary(subject.archive(), cache_dir=subject.state.cache / "image", compressed=compressed)
 
 
 def size_of(subject: Subject) -> int:
     """The bytes of all files of the variant's archive, without what its layers weigh compressed, which takes long to find out."""
-    return images.summary(subject.archive(), cache_dir=subject.state.cache / "image", compressed=False).size_bytes
+    return weigh(subject, compressed=False).size_bytes
 
 
 def judge(name: str, value: float | None, limit: tuple[float | None, float | None], why_not: str) -> Finding:
     """Compare a figure with its (soft, hard) limits. A figure equal to its limit is within it."""
     soft, hard = limit
+    data: dict[str, Any] = {"value": value, "soft": soft, "hard": hard}
     if value is None:
-        told = wording("checks.not_measured", name=_WORDS[name], reason=why_not)
-        return Finding("not_measured", told, {"value": None, "soft": soft, "hard": hard})
-    data = {
-        "value": value,
-        "soft": soft,
-        "hard": hard,
-        "headroom_soft": None if soft is None else _rounded(soft - value),
-        "headroom_hard": None if hard is None else _rounded(hard - value),
-    }
-    for bound, which, status in ((hard, "hard", _FAIL), (soft, "soft", _WARN)):
+        return Finding("not_measured", wording("checks.not_measured", name=_WORDS[name], reason=why_not), data)
+    for which, bound in (("soft", soft), ("hard", hard)):
+        data[f"headroom_{which}"] = None if bound is None else _rounded(bound - value)
+    figure = f"{_WORDS[name]} {shown(name, value)}"
+    bounds: tuple[tuple[float | None, str, Status], ...] = ((hard, "hard", "fail"), (soft, "soft", "warn"))
+    for bound, which, status in bounds:
         if bound is not None and value > bound:
             over, most = shown(name, _rounded(value - bound)), shown(name, bound)
-            figure = f"{_WORDS[name]} {shown(name, value)}"
-            told = wording("checks.over_limit", figure=figure, excess=over, kind=which, limit=most)
-            return Finding(status, told, data)
-    nearest = min(bound for bound in (soft, hard) if bound is not None)
-    share = f" ({value / nearest:.0%})" if nearest else ""
-    return Finding(
-        "pass", f"{_WORDS[name]} {shown(name, value)} of {shown(name, nearest)}{share.replace('%', ' %')}", data
-    )
+            return Finding(
+                status, wording("checks.over_limit", figure=figure, excess=over, kind=which, limit=most), data
+            )
+    nearest = min(bound for bound in limit if bound is not None)
+    share = f" ({100 * value / nearest:.0f} %)" if nearest else ""
+    return Finding("pass", f"{figure} of {shown(name, nearest)}{share}", data)
 
 
 def shown(name: str, value: float) -> str:
@@ -127,13 +122,6 @@ def shown(name: str, value: float) -> str:
 
 def _rounded(value: float) -> float:
     return value if isinstance(value, int) else round(value, 4)
-
-
-def _limits(budget: BudgetCheck) -> Mapping[str, tuple[float | None, float | None]]:
-    asked: dict[str, Limit | None] = {name: getattr(budget, name) for name in _WORDS}
-    return {
-        name: (limit.soft, limit.hard) for name, limit in asked.items() if limit is not None and limit != type(limit)()
-    }
 
 
 def _startup(subject: Subject) -> tuple[float | None, str]:
@@ -164,17 +152,6 @@ def _compared(subject: Subject, size: int, name: str) -> Finding:
         return Finding("pass", wording("checks.smaller", bytes=format_bytes(theirs - size), variant=name), data)
     told = wording("checks.not_smaller", size=format_bytes(size), variant=name, other=format_bytes(theirs))
     return Finding("fail", told, data)
-
-
-def _worst(findings: list[Finding]) -> Status:
-    found: set[Status] = {finding.status for finding in findings}
-    return next((status for status in _WORST_FIRST if status in found), "pass")
-
-
-def _told(findings: list[Finding], status: Status) -> str:
-    """The findings that decide, else all."""
-    deciding = [finding.text for finding in findings if finding.status == status]
-    return joined(*deciding) if deciding else wording("checks.no_limit")
 
 
 CHECK = Budget()

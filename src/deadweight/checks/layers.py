@@ -88,11 +88,10 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
         yield from _apart("unread", asked.unread, report.unread)
     if asked.max_hidden_bytes is not None:
         limit, hidden = parse_bytes(asked.max_hidden_bytes), report.hidden_bytes
-        shown, allowed_too = format_bytes(hidden), format_bytes(limit)
-        if shown == allowed_too:  # rounded: the reader must see which is larger
-            shown, allowed_too = f"{hidden} bytes", f"{limit} bytes"
-        said = wording("checks.hidden_bytes", hidden=shown, allowed=allowed_too)
-        yield Gate("max_hidden_bytes", hidden <= limit, said)
+        shown, most = format_bytes(hidden), format_bytes(limit)
+        if shown == most:  # rounded: the reader must see which is larger
+            shown, most = f"{hidden} bytes", f"{limit} bytes"
+        yield Gate("max_hidden_bytes", hidden <= limit, wording("checks.hidden_bytes", hidden=shown, allowed=most))
     for name, allowed, things in (
         ("setuid", asked.setuid, report.setuid),
         ("shell", asked.shell, report.shells),
@@ -101,10 +100,8 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
         if not allowed:
             first = ", ".join(thing.described for thing in things[:3])
             why = next((f" ({thing.why})" for thing in things if thing.why), "")
-            told = (
-                wording("checks.found", count=len(things), first=first, why=why) if things else wording("checks.none")
-            )
-            yield Gate(name, not things, told)
+            found = wording("checks.found", count=len(things), first=first, why=why)
+            yield Gate(name, not things, found if things else wording("checks.none"))
     if asked.users:
         user = (report.user or "root").split(":")[0]
         yield Gate("users", user in asked.users, wording("checks.runs_as", user=user))
@@ -116,17 +113,14 @@ def _apart(name: str, asked: SecretsGate | UnreadGate, found: Counter[str]) -> I
     if not gated:
         return
     count, kind = sum(found[owner] for owner in gated), "unscanned places" if name == "unread" else name
-    if len(gated) == 2:
-        yield Gate(name, not count, wording("checks.findings", kind=kind, count=count))
-        return
     others = sum(found.values()) - count
-    told = wording(
-        "checks.findings_of_mine" if gated == ["mine"] else "checks.findings_of_base",
-        kind=kind,
-        count=count,
-        others=others,
-    )
-    yield Gate(name, not count, told)
+    if len(gated) == 2:
+        reason = wording("checks.findings", kind=kind, count=count)
+    elif gated == ["mine"]:
+        reason = wording("checks.findings_of_mine", kind=kind, count=count, others=others)
+    else:
+        reason = wording("checks.findings_of_base", kind=kind, count=count, others=others)
+    yield Gate(name, not count, reason)
 
 
 def _allow_notes(report: LayersReport, allow: tuple[images.AllowEntry, ...]) -> Iterator[Gate]:
@@ -135,19 +129,13 @@ def _allow_notes(report: LayersReport, allow: tuple[images.AllowEntry, ...]) -> 
     present |= {secret.fingerprint.lower() for secret in report.secrets}
     today = datetime.date.today()  # noqa: DTZ011 - expiry dates are the user's own days
     for entry in allow:
+        short, expires = entry.fingerprint[:12], entry.expires
         if entry.fingerprint.lower() not in present:
-            if report.more_secrets:
-                continue
-            yield Gate(
-                "allow", False, wording("checks.allowance_unused", fingerprint=entry.fingerprint[:12]), warning=True
-            )
-        elif entry.expires is not None and entry.expires < today:
-            yield Gate(
-                "allow",
-                False,
-                wording("checks.allowance_expired", fingerprint=entry.fingerprint[:12], date=entry.expires),
-                warning=True,
-            )
+            if not report.more_secrets:
+                yield Gate("allow", False, wording("checks.allowance_unused", fingerprint=short), warning=True)
+        elif expires is not None and expires < today:
+            reason = wording("checks.allowance_expired", fingerprint=short, date=expires)
+            yield Gate("allow", False, reason, warning=True)
 
 
 def _status(gates: list[Gate]) -> Status:

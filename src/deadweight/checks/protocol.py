@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deadweight._errors import MissingError, wording
 from deadweight.records.evidence import Evidence, Provenance, Status
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from deadweight.records.built_image import BuiltImage
     from deadweight.records.paths import State
     from deadweight.suite.model import Suite, Variant
-
-
-def _no_need(name: str) -> str:
-    raise MissingError(wording("checks.dependency_unknown", name=name))
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class Subject:
     engine: Callable[[], Engine]
     engine_image: Callable[[], str]
     subject_of: Callable[[str], Subject | None]
-    need_image: Callable[[str], str] = _no_need
+    need_image: Callable[[str], str]
     say: Callable[[str], None] = lambda _line: None
     place: str = ""
     service: Service = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
@@ -94,11 +89,6 @@ def own_version() -> str:
     return importlib.metadata.version("deadweight")
 
 
-def by_us(subject: Subject) -> Provenance:
-    """Measured by our own code, from the image's archive."""
-    return Provenance(subject.built.config_digest, "deadweight", own_version(), now())
-
-
 def by_engine(subject: Subject) -> Provenance:
     """Measured on a container of this engine."""
     info = subject.engine().info
@@ -127,7 +117,7 @@ def evidence(
         check=check,
         status=status,
         reason=reason,
-        provenance=provenance or by_us(subject),
+        provenance=provenance or Provenance(subject.built.config_digest, "deadweight", own_version(), now()),
         seconds=0.0 if started is None else round(time.monotonic() - started, 3),
         data=data or {},
         gated=gated,

@@ -104,7 +104,8 @@ def unmeasured(subject: Subject, check: str, error: MissingError) -> Evidence:
 def keep(subject: Subject, found: Evidence) -> Evidence:
     """Judge a finding by the variant's ``expect``, and save it where the report looks for it."""
     expects_failure = subject.variant.expect.get(found.check) == "fail"
-    noted = replace(found, reason=one_line(found.reason), asked=criteria_of(subject.variant, found.check))
+    reason = " ".join(plain(found.reason).split())  # one line, without colours
+    noted = replace(found, reason=reason, asked=criteria_of(subject.variant, found.check))
     final = judged(noted, expects_failure=expects_failure)
     store.save(final, subject.state.evidence(final.variant, final.check))
     return final
@@ -169,39 +170,33 @@ def _started(
 ) -> dict[str, Evidence]:
     """The evidence of ``runs``, by variant, of those that are started in turns with others of their ladder."""
     ladders: dict[str, list[Subject]] = {}
-    for each in subjects:
-        if each.variant.health.kind != "exit" and any(check is runs.CHECK for check in table.asked(each.variant, only)):
-            ladders.setdefault(each.variant.ladder, []).append(each)
-    groups = [each[first : first + TOGETHER] for each in ladders.values() for first in range(0, len(each), TOGETHER)]
+    for subject in subjects:
+        variant = subject.variant
+        if variant.health.kind != "exit" and any(check is runs.CHECK for check in table.asked(variant, only)):
+            ladders.setdefault(variant.ladder, []).append(subject)
+    groups = [
+        ladder[first : first + TOGETHER] for ladder in ladders.values() for first in range(0, len(ladder), TOGETHER)
+    ]
     groups = [group for group in groups if len(group) > 1]
-    kept: dict[str, Evidence] = {}
+    made: dict[str, Evidence] = {}
     for group in groups:
         try:
-            found = _started_in_turns(group, jobs)
+            with side_by_side(partial(run_check, runs.ONCE), group, jobs=jobs) as running:
+                once = {subject.variant.name: result_of(done) for subject, done in running}
+            group[0].say(f"start-up: {len(group)} variants, {runs.STARTS} times in turns")
+            timed = runs.interleaved(group, once)
         except BaseException:
-            _close(*group)
+            _close(group)
             raise
         if len(groups) > 1:
-            _close(*group)  # what each needs beside it is not left running for all of them
+            _close(group)  # what each needs beside it is not left running for all of them
         for subject in group:
-            kept[subject.variant.name] = keep(subject, found[subject.variant.name])
+            made[subject.variant.name] = keep(subject, timed[subject.variant.name])
             if on_evidence is not None:
-                on_evidence(kept[subject.variant.name])
-    return kept
+                on_evidence(made[subject.variant.name])
+    return made
 
 
-def _started_in_turns(group: Sequence[Subject], jobs: int | None) -> dict[str, Evidence]:
-    with side_by_side(partial(run_check, runs.ONCE), group, jobs=jobs) as running:
-        first = {subject.variant.name: result_of(done) for subject, done in running}
-    group[0].say(f"start-up: {len(group)} variants, {runs.STARTS} times in turns")
-    return runs.interleaved(group, first)
-
-
-def _close(*group: Subject) -> None:
+def _close(group: Sequence[Subject]) -> None:
     for subject in group:
         subject.service.close()
-
-
-def one_line(text: str) -> str:
-    """Evidence reasons are one line each, without colours."""
-    return " ".join(plain(text).split())

@@ -17,7 +17,7 @@ import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError, wording
@@ -43,14 +43,6 @@ _IMAGE_FAULTS = ("executable file not found", "no such file or directory", "perm
 """What runc says where the image's entrypoint is at fault, not the machine."""
 
 
-@dataclass
-class _Course:
-    """What was seen so far."""
-
-    samples: list[float] = field(default_factory=list)
-    data: dict[str, Any] = field(default_factory=dict)
-
-
 class _Failed(DeadweightError):
     """The service misbehaved: evidence, not an error."""
 
@@ -69,127 +61,118 @@ class Runs:
 
     def run(self, subject: Subject) -> Evidence:
         """Start, watch and stop it. A machine that cannot start the container gives ``not_measured``."""
-        started, course = time.monotonic(), _Course()
+        started, course = time.monotonic(), _Course(subject, 1 if self._once else STARTS)
+        status: Status = "fail"
         try:
-            status, reason = self._course(subject, course)
-        except _Failed as failure:
-            status, reason = "fail", failure.message
-        except StoppedByProfile as stopped:
-            status, reason = "fail", stopped.message
+            status, reason = course.run()
+        except (_Failed, StoppedByProfile) as failure:
+            reason = failure.message
         except CannotStart as refusal:
             reason = subject.service.refused(refusal.message, subject.service.options())
             at_fault = reason != refusal.message or any(words in reason.lower() for words in _IMAGE_FAULTS)
             status = "fail" if at_fault else "not_measured"
-        return evidence(
-            subject, self.name, status, reason, provenance=by_engine(subject), started=started, data=course.data
-        )
+        provenance = by_engine(subject)
+        return evidence(subject, self.name, status, reason, provenance=provenance, started=started, data=course.data)
 
-    def _course(self, subject: Subject, course: _Course) -> tuple[Status, str]:
-        course.data["posture"] = posture(subject.service.options())
-        if subject.variant.health.kind == "exit":
-            return self._job(subject, course)
-        with self._start(subject, course) as first:
+
+class _Course:
+    """What one variant's containers do, and what was seen of it so far."""
+
+    def __init__(self, subject: Subject, starts: int) -> None:
+        self.subject, self.starts, self.samples, self.data = subject, starts, list[float](), dict[str, Any]()
+
+    def run(self) -> tuple[Status, str]:
+        subject, data, health = self.subject, self.data, self.subject.variant.health
+        data["posture"] = posture(subject.service.options())
+        if health.kind == "exit":
+            return self._job()
+        with self._start() as first:
             healthy_at = time.monotonic()
-            course.data["user"] = user_of(first)
-            self._open(subject, first)
-            self._more_starts(subject, course)
-            if len(course.samples) > 1:
-                course.data["startup_alone"] = True
-            course.data["startup_samples"] = [round(sample, 4) for sample in course.samples]
-            course.data["startup_seconds"] = round(statistics.median(course.samples), 4)
-            self._watch(first, healthy_at, course)
-            return self._stop(subject, first, course)
+            data["user"] = user_of(first)
+            for port in subject.variant.run.ports:  # in the time that it has to become healthy
+                opened = first.wait_healthy(Health(kind="tcp", within_seconds=health.within_seconds), port)
+                if not opened.healthy:
+                    raise _Failed(
+                        with_last_lines(wording("checks.port_closed", port=port, reason=opened.reason), first)
+                    )
+            self._more_starts()
+            if len(self.samples) > 1:
+                data["startup_alone"] = True
+            data |= _startup(self.samples)
+            state = first.wait_ended(max(0.0, WATCH_SECONDS - (time.monotonic() - healthy_at)))
+            if not state.running:
+                data["log_tail"], data["exit_code"] = last_lines(first, 20), state.exit_code
+                raise _Failed(with_last_lines(wording("checks.ended_later", outcome=state.told()), first))
+            return self._stop(first)
 
-    def _job(self, subject: Subject, course: _Course) -> tuple[Status, str]:
+    def _job(self) -> tuple[Status, str]:
         """What is no server is well where it ends with 0; nothing is left to stop, and there is no start-up."""
-        with self._start(subject, course) as container:
-            lines, wanted = container.logs(None), subject.variant.checks.runs.prints
-            course.data["run_seconds"], course.data["exit_code"] = round(course.samples[0], 4), 0
-            course.data["printed"] = lines[:PRINTED_LINES]
+        with self._start() as container:
+            lines, wanted = container.logs(None), self.subject.variant.checks.runs.prints
+            self.data |= {"run_seconds": round(self.samples[0], 4), "exit_code": 0, "printed": lines[:PRINTED_LINES]}
             if wanted is not None and not values.matches_pattern(wanted, "\n".join(lines)):
                 raise _Failed(with_last_lines(wording("checks.not_printed", pattern=wanted), container))
-        return "pass", wording("checks.job_done", seconds=course.samples[0])
+        return "pass", wording("checks.job_done", seconds=self.samples[0])
 
-    def _start(self, subject: Subject, course: _Course) -> Container:
-        container, readiness = subject.service.start_timed()
+    def _start(self) -> Container:
+        container, readiness = self.subject.service.start_timed()
         if readiness.seconds is None:
-            course.data["log_tail"] = last_lines(container, 20)
-            reason = subject.service.why_down(readiness.reason, container)
-            number = len(course.samples) + 1
+            self.data["log_tail"] = last_lines(container, 20)
+            reason, number = self.subject.service.why_down(readiness.reason, container), len(self.samples) + 1
             raise _Failed(reason if number == 1 else wording("checks.further_start", number=number, reason=reason))
-        course.samples.append(readiness.seconds)
+        self.samples.append(readiness.seconds)
         return container
 
-    def _more_starts(self, subject: Subject, course: _Course) -> None:
+    def _more_starts(self) -> None:
         """The further starts; the last container is left to the checks that follow."""
-        if self._once or course.samples[0] > SLOW_START_SECONDS:
+        if self.samples[0] > SLOW_START_SECONDS:
             return
-        for number in range(2, STARTS + 1):
-            container = self._start(subject, course)
-            if number == STARTS:
-                subject.service.share(container)
+        for number in range(2, self.starts + 1):
+            container = self._start()
+            if number == self.starts:
+                self.subject.service.share(container)
             else:
                 container.remove()
 
-    def _open(self, subject: Subject, container: Container) -> None:
-        """It listens on the other ports too, in the time that it has to become healthy."""
-        variant = subject.variant
-        for port in variant.run.ports:
-            found = container.wait_healthy(Health(kind="tcp", within_seconds=variant.health.within_seconds), port)
-            if not found.healthy:
-                raise _Failed(with_last_lines(wording("checks.port_closed", port=port, reason=found.reason), container))
-
-    def _watch(self, container: Container, healthy_at: float, course: _Course) -> None:
-        state = container.wait_ended(max(0.0, WATCH_SECONDS - (time.monotonic() - healthy_at)))
-        if not state.running:
-            course.data["log_tail"], course.data["exit_code"] = last_lines(container, 20), state.exit_code
-            raise _Failed(with_last_lines(wording("checks.ended_later", outcome=state.told()), container))
-
-    def _stop(self, subject: Subject, container: Container, course: _Course) -> tuple[Status, str]:
-        limit = subject.variant.checks.runs.stops_within_seconds
-        stopped = container.stop(limit)
-        course.data["exit_code"] = stopped.exit_code
+    def _stop(self, container: Container) -> tuple[Status, str]:
+        asked, data = self.subject.variant.checks.runs, self.data
+        stopped = container.stop(asked.stops_within_seconds)
+        data["exit_code"] = stopped.exit_code
         if not stopped.in_time:
-            course.data["log_tail"], course.data["killed"] = last_lines(container, 20), True
-            judged = subject.variant.checks.runs.if_killed
-            return judged, with_last_lines(wording("checks.not_stopped", seconds=limit), container)
-        course.data["stop_seconds"] = round(stopped.seconds, 4)
-        return ("pass" if stopped.exit_code in CLEAN_EXITS else "warn"), _healthy(course.data)
+            data["log_tail"], data["killed"] = last_lines(container, 20), True
+            reason = wording("checks.not_stopped", seconds=asked.stops_within_seconds)
+            return asked.if_killed, with_last_lines(reason, container)
+        data["stop_seconds"] = round(stopped.seconds, 4)
+        return ("pass" if stopped.exit_code in CLEAN_EXITS else "warn"), _healthy(data)
 
 
 def interleaved(subjects: Sequence[Subject], found: Mapping[str, Evidence]) -> dict[str, Evidence]:
     """Start these variants in turns, and put the times into the evidence that ``found`` has of each by its name: of those that are
     proven to start, and not slowly. Nothing else runs meanwhile."""
     samples: dict[str, list[float]] = {
-        each.variant.name: [] for each in subjects if _can_be_timed(found[each.variant.name])
+        subject.variant.name: [] for subject in subjects if _can_be_timed(found[subject.variant.name])
     }
     evidence = dict(found)
     for number, subject in itertools.product(range(STARTS), subjects):
         name = subject.variant.name
         if name not in samples:
             continue
+        status: Status = "fail"
         try:
             container, readiness = subject.service.start_timed()
+            with container:
+                if readiness.seconds is not None:
+                    samples[name].append(readiness.seconds)
+                    continue
+                reason = subject.service.why_down(readiness.reason, container)
         except (Interrupted, UsageError):
             raise
         except DeadweightError as error:
-            del samples[name]
-            status: Status = "not_measured" if isinstance(error, CannotStart | MissingError) else "fail"
-            evidence[name] = _again(found[name], status, number + 2, error.message)
-            continue
-        with container:
-            if readiness.seconds is not None:
-                samples[name].append(readiness.seconds)
-                continue
-            reason = subject.service.why_down(readiness.reason, container)
+            status, reason = "not_measured" if isinstance(error, CannotStart | MissingError) else "fail", error.message
         del samples[name]
-        evidence[name] = _again(found[name], "fail", number + 2, reason)
+        told = wording("checks.further_start", number=number + 2, reason=reason)
+        evidence[name] = replace(found[name], status=status, reason=told, code=told.code)
     return evidence | {name: _timed(found[name], times) for name, times in samples.items()}
-
-
-def _again(found: Evidence, status: Status, number: int, reason: str) -> Evidence:
-    told = wording("checks.further_start", number=number, reason=reason)
-    return replace(found, status=status, reason=told, code=told.code)
 
 
 def _can_be_timed(found: Evidence) -> bool:
@@ -198,9 +181,13 @@ def _can_be_timed(found: Evidence) -> bool:
 
 
 def _timed(found: Evidence, times: Sequence[float]) -> Evidence:
-    samples = [round(each, 4) for each in times]
-    data = {**found.data, "startup_seconds": round(statistics.median(times), 4), "startup_samples": samples}
+    data = {**found.data, **_startup(times)}
     return replace(found, data=data, reason=found.reason if data.get("killed") else _healthy(data))
+
+
+def _startup(times: Sequence[float]) -> dict[str, Any]:
+    samples = [round(seconds, 4) for seconds in times]
+    return {"startup_samples": samples, "startup_seconds": round(statistics.median(times), 4)}
 
 
 def _healthy(data: Mapping[str, Any]) -> str:

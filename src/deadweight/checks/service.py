@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,15 +84,10 @@ class Service:
     ) -> contextlib.AbstractContextManager[Mapping[str, str]]:
         """What this variant needs, started on a network, each told to ``up`` by its name; gives the names with their addresses.
         Raises MissingError."""
-        variant, root = self.variant, self._root
+        needs, name = self.variant.run.needs, self.variant.name
         return started_dependencies(
-            self._engine, variant.run.needs, self._image_of, root=root, variant=variant.name, network=network, up=up
+            self._engine, needs, self._image_of, root=self._root, variant=name, network=network, up=up
         )
-
-    def start(self, options: RunOptions | None = None) -> Container:
-        """Start a fresh container, not shared and not yet healthy. Raises CannotStart, MissingError …"""
-        image = self._image()
-        return self._engine().start(image, options or self.options(), variant=self.variant.name)
 
     def start_timed(self) -> tuple[Container, Readiness]:
         """Start a fresh container and wait until it is healthy or is not going to be, with nothing else being started."""
@@ -147,10 +142,9 @@ def with_last_lines(reason: str, container: Container) -> str:
     """A reason, and in the same line what the service said: the first exception where it stands above the last lines, and these."""
     lines = container.last_output(HEARD_LINES)
     last = _log_excerpt.last_lines(lines, SHOWN_LINES)
-    above = [line for line in _log_excerpt.exceptions(lines) if not any(line in each for each in last)]
+    above = [line for line in _log_excerpt.exceptions(lines) if not any(line in shown for shown in last)]
     first = wording("checks.first_exception", lines=" | ".join(above)) if above else ""
-    rest = wording("engine.last_lines", lines=" | ".join(last)) if last else wording("engine.printed_nothing")
-    return joined(reason, first, rest, separator="")
+    return joined(reason, first, _output(lines), separator="")
 
 
 def last_lines(container: Container, count: int) -> list[str]:
@@ -261,11 +255,14 @@ def _options(need: Need, hosts: Mapping[str, str], network: str, root: Path) -> 
 
 
 def _wait(container: Container, name: str, need: Need) -> None:
-    found = container.wait_healthy(need.health, need.port)
-    if found.healthy:
-        return
-    last = _log_excerpt.last_lines(container.last_output(200), SHOWN_LINES)
-    said = wording("engine.last_lines", lines=" | ".join(last)) if last else wording("engine.printed_nothing")
-    raise MissingError(
-        wording("engine.dependency_down", name=name, image=need.image or need.variant, reason=found.reason, output=said)
-    )
+    readiness = container.wait_healthy(need.health, need.port)
+    if not readiness.healthy:
+        image, output = need.image or need.variant, _output(container.last_output(200))
+        message = wording("engine.dependency_down", name=name, image=image, reason=readiness.reason, output=output)
+        raise MissingError(message)
+
+
+def _output(lines: Sequence[str]) -> str:
+    """The last lines of what a container printed."""
+    last = _log_excerpt.last_lines(lines, SHOWN_LINES)
+    return wording("engine.last_lines", lines=" | ".join(last)) if last else wording("engine.printed_nothing")

@@ -58,9 +58,9 @@ def asked(variant: Variant, only: Sequence[str] = ()) -> list[Check]:
 
     Raises MissingError where the suite names a check that nobody brings.
     """
-    candidates = [*(check(name) for name in _OURS if not only or name in only)]
-    candidates = [each for each in candidates if each.applies(variant)]
-    return candidates + [check(name) for name in variant.checks.other if not only or name in only]
+    ours = [check(name) for name in _OURS if not only or name in only]
+    others = [check(name) for name in variant.checks.other if not only or name in only]
+    return [own for own in ours if own.applies(variant)] + others
 
 
 def refuse_unknown(wanted: Sequence[str], variants: Sequence[Variant]) -> None:

@@ -12,29 +12,28 @@ different results; the last two have no counts. A check that could not scan fail
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
+from deadweight import _json
 from deadweight._errors import ConfigError, MissingError, wording
 from deadweight.checks.protocol import Gate, Subject, evidence, now
-from deadweight.checks.scan import cache
-from deadweight.checks.scan import model as knows
 from deadweight.checks.scan.database import LOCAL, Database, current
-from deadweight.checks.scan.model import SEVERITIES, Counts, Coverage, Found, Reach, ScannedImage, count, distinct
+from deadweight.checks.scan.model import SEVERITIES, Coverage, Found, Reach, ScannedImage, count, coverage, distinct
 from deadweight.checks.scan.reachability import observed, reachability, reachable
-from deadweight.checks.scan.trivy import scanner
+from deadweight.checks.scan.sbom import part
+from deadweight.checks.scan.trivy import scan_image, scanner
 from deadweight.records.evidence import Evidence, Provenance, Status
 from deadweight.suite.checks import VulnerabilitiesCheck
 from deadweight.suite.model import Suite, Variant
 
 # Findings that somebody accepted, with a reason: the suite's ignore list and OpenVEX documents (https://openvex.dev, 0.2.0).
 
-MAX_VEX_BYTES = 16 * 2**20
 STATUSES = ("not_affected", "affected", "fixed", "under_investigation")
 QUIETING = ("not_affected", "fixed")
 
@@ -49,8 +48,8 @@ class Acceptance:
     packages: tuple[str, ...] = ()
     expires: date | None = None
 
-    def expired(self, today: date) -> bool:
-        return self.expires is not None and self.expires < today
+    def expired(self) -> bool:
+        return self.expires is not None and self.expires < date.today()  # noqa: DTZ011 - the day is the user's own
 
     def covers(self, finding: Found) -> bool:
         """Whether this finding is meant, by its id or another id of the same flaw."""
@@ -61,9 +60,7 @@ class Acceptance:
 
 def acceptances(suite: Suite, variant: Variant) -> tuple[Acceptance, ...]:
     """All that the suite accepts of a variant. Raises ConfigError (file, line) for a wrong VEX document."""
-    asked = variant.checks.vulnerabilities
-    if asked is None:
-        return ()
+    asked = variant.checks.vulnerabilities or VulnerabilitiesCheck()
     found = []
     for entry in asked.ignore:
         packages, expires = (entry.package,) if entry.package else (), date.fromisoformat(entry.expires)
@@ -109,33 +106,24 @@ def _accepted(
         parts = product.get("subcomponents") or [] if isinstance(product, dict) else []
         inside = tuple(str(part.get("@id") or "") if isinstance(part, dict) else str(part) for part in parts)
         origin = f"{file.name}: {name}"
-        if _names_image(identity, image_names):
+        image = re.split("[@?]", identity)[0].rpartition("/")[2].partition(":")[0]
+        if image in image_names:
             yield Acceptance(str(name).rpartition("/")[2], reason, origin, inside)
         elif identity.startswith("pkg:") and not identity.startswith(("pkg:oci/", "pkg:docker/")):
             yield Acceptance(str(name).rpartition("/")[2], reason, origin, (identity,))
 
 
-def _names_image(identity: str, names: set[str]) -> bool:
-    if identity.startswith(("pkg:oci/", "pkg:docker/")):
-        identity = identity.partition("/")[2]
-    bare = identity.partition("@")[0].partition("?")[0].rpartition("/")[2]
-    return bare.partition(":")[0] in names
-
-
 def _read(file: Path) -> tuple[dict[str, Any], dict[Any, int]]:
     """The document, and the line of each key where that can be told."""
     try:
-        data = file.read_bytes()[: MAX_VEX_BYTES + 1]
+        with file.open("rb") as stream:
+            data = stream.read(_json.MAX_BYTES + 1)
+        document = _json.parsed(data)
     except OSError as error:
         raise ConfigError(wording("report.unreadable_file", problem=error.strerror), file=file) from None
-    if len(data) > MAX_VEX_BYTES:
-        raise ConfigError(wording("scan.vex_too_large", limit=MAX_VEX_BYTES // 2**20), file=file, line=1)
-    try:
-        document = json.loads(data)
-    except json.JSONDecodeError as error:
-        raise ConfigError(wording("scan.not_json", problem=error.msg), file=file, line=error.lineno) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(wording("scan.not_json", problem=error), file=file, line=1) from None
+    except ValueError as error:
+        problem, line = getattr(error, "msg", error), getattr(error, "lineno", 1)
+        raise ConfigError(wording("scan.not_json", problem=problem), file=file, line=line) from None
     if not isinstance(document, dict):
         raise ConfigError(wording("scan.not_vex"), file=file, line=1)
     return document, _lines(data.decode("utf-8", "replace"), file)
@@ -159,26 +147,10 @@ def _same_package(wanted: str, finding: Found) -> bool:
     """By name, or by package URL: type, name and, where it is given, version; qualifiers do not matter."""
     if not wanted.startswith("pkg:"):
         return wanted == finding.package
-    name, version = _purl(wanted)
-    found_name, found_version = _purl(finding.purl)
-    return name == found_name and version in ("", found_version)
-
-
-def _purl(purl: str) -> tuple[str, str]:
-    bare = unquote(purl.partition("#")[0].partition("?")[0])
-    name, at, version = bare.rpartition("@")
-    return (name, version) if at and "/" not in version else (bare, "")
-
-
-def applied(findings: Sequence[Found], accepted: Sequence[Acceptance], today: date) -> dict[int, Acceptance]:
-    """Which finding (by its position) is accepted by what; entries that have expired accept nothing."""
-    valid = [entry for entry in accepted if not entry.expired(today)]
-    result: dict[int, Acceptance] = {}
-    for index, finding in enumerate(findings):
-        entry = next((entry for entry in valid if entry.covers(finding)), None)
-        if entry is not None:
-            result[index] = entry
-    return result
+    one, other = part(wanted), part(finding.purl)
+    if one is None or other is None or one.namespace != other.namespace:
+        return False
+    return (one.type, one.name) == (other.type, other.name) and one.version in ("", other.version)
 
 
 # The suite's gates on a scan: how many findings of each severity there may be, and of which.
@@ -208,13 +180,23 @@ def severity_gates(
             yield Gate(f"max.{severity}", held, said)
 
 
-def exception_gates(accepted: Sequence[Acceptance], used: set[Acceptance], today: date) -> Iterator[Gate]:
+def _exception_gates(accepted: Sequence[Acceptance], used: Sequence[Acceptance | None]) -> Iterator[Gate]:
     """An entry that has expired fails; one that nothing needs is told."""
     for entry in accepted:
-        if entry.expired(today):
+        if entry.expired():
             yield Gate("exceptions", False, wording("scan.acceptance_expired", origin=entry.origin, date=entry.expires))
         elif entry not in used:
             yield Gate("exceptions", False, wording("scan.acceptance_unused", origin=entry.origin), warning=True)
+
+
+def _database_gates(asked: VulnerabilitiesCheck, database: Database, seen: Coverage, *, strict: bool) -> Iterator[Gate]:
+    age = database.age_days()
+    if age > asked.max_database_age_days:
+        anew = f"invoke scan --database {LOCAL if database.made_here else 'download'}"
+        said = wording("scan.database_old", age=age, limit=asked.max_database_age_days, command=anew)
+        yield Gate("database_age", False, said, warning=not strict)
+    if strict and "not_covered" in (seen.os, seen.language):
+        yield Gate("coverage", False, _not_covered(seen))
 
 
 def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, str]] | None:
@@ -230,43 +212,32 @@ def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, s
         if file.stat().st_size > MAX_REPORT_BYTES:
             raise ConfigError(wording("report.too_large", limit=MAX_REPORT_BYTES), file=file)
         record = json.loads(file.read_bytes())["variants"].get(variant.name)
-    except OSError as error:
-        raise ConfigError(wording("report.unreadable", problem=error.strerror), file=file) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ConfigError(wording("report.not_a_report"), file=file) from None
-    return _keys(record, file)
-
-
-def _keys(record: Any, file: Any) -> frozenset[tuple[str, str, str]]:
-    if record is None:
-        return frozenset()
-    try:
+        if record is None:
+            return frozenset()
         scan = record["vulnerabilities"]
         if scan["status"] != "scanned":
             raise ConfigError(wording("report.not_scanned", status=scan["status"].replace("_", " ")), file=file)
         return frozenset((str(row["id"]), str(row["kind"]), str(row["package"])) for row in scan["findings"])
-    except (KeyError, TypeError, AttributeError):
+    except OSError as error:
+        raise ConfigError(wording("report.unreadable", problem=error.strerror), file=file) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError(wording("report.not_a_report"), file=file) from None
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """All that is known of one image. ``flags`` and ``reasons`` go with the findings of ``image``, in their order."""
+    """All that is known of one image. ``flags`` (touched or not) and ``exceptions`` go with the findings of ``image``."""
 
     image: ScannedImage
     database: Database
     coverage: Coverage
     reach: Reach
-    flags: tuple[bool | None, ...]
-    reasons: tuple[str | None, ...]
-    gates: tuple[Gate, ...]
-    used: frozenset[str]
-    accepted: tuple[Acceptance, ...]
-
-    @property
-    def counted(self) -> tuple[Found, ...]:
-        """Findings that nobody accepted."""
-        return tuple(row for row, why in zip(self.image.findings, self.reasons, strict=True) if why is None)
+    flags: Sequence[bool | None]
+    exceptions: Sequence[Acceptance | None]
+    counted: Sequence[Found]
+    """Findings that nobody accepted."""
+    accepted: Sequence[Acceptance]
+    gates: Sequence[Gate]
 
 
 class Vulnerabilities:
@@ -292,56 +263,36 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
     accepted, baseline = acceptances(subject.suite, subject.variant), baseline_keys(subject.suite, subject.variant)
     try:
         database = current()
-        buckets = database.buckets()
         scanner()
     except MissingError as missing:
         if strict:
             raise
         return _not_scanned(subject, missing, started)
-    image = cache.scan(subject, database, buckets)
-    seen = knows.coverage(image, buckets, has_os=subject.built.base is not None, lacks=database.lacks)
+    image = scan_image(subject, database)
+    seen = coverage(image, database.buckets, has_os=subject.built.base is not None, lacks=database.lacks)
     observation = observed(subject, may_run=may_run) if seen.anything else wording("scan.nothing_recognized")
-    flags: tuple[bool | None, ...] = (None,) * len(image.findings)
+    flags: Sequence[bool | None] = [None] * len(image.findings)
     if not isinstance(observation, str):
         flags = reachable(image.findings, image.owners, observation)
-    taken = applied(image.findings, accepted, date.today())  # noqa: DTZ011 - expiry dates are the user's own days
-    reasons = tuple(taken[index].reason if index in taken else None for index in range(len(image.findings)))
-    open_findings = [row for row, why in zip(image.findings, reasons, strict=True) if why is None]
-    open_flags = [flag for flag, why in zip(flags, reasons, strict=True) if why is None]
-    judged = _Judged(
-        image=image,
-        database=database,
-        coverage=seen,
-        reach=reachability(open_flags, open_findings, observation, len(subject.variant.checks.api)),
-        flags=flags,
-        reasons=reasons,
-        gates=tuple(_gates(subject, database, seen, open_findings, accepted, set(taken.values()), baseline, strict)),
-        used=frozenset(entry.origin for entry in taken.values()),
-        accepted=accepted,
-    )
-    return _evidence(subject, judged, started)
-
-
-def _gates(
-    subject: Subject,
-    database: Database,
-    seen: Coverage,
-    findings: Sequence[Found],
-    accepted: Sequence[Acceptance],
-    used: set[Acceptance],
-    baseline: frozenset[tuple[str, str, str]] | None,
-    strict: bool,
-) -> list[Gate]:
+    valid = [entry for entry in accepted if not entry.expired()]
+    exceptions = [next((entry for entry in valid if entry.covers(row)), None) for row in image.findings]
+    counted = [row for row, entry in zip(image.findings, exceptions, strict=True) if entry is None]
+    flags_of_counted = [flag for flag, entry in zip(flags, exceptions, strict=True) if entry is None]
     asked = subject.variant.checks.vulnerabilities or VulnerabilitiesCheck()
-    gates = [*severity_gates(asked, findings, baseline), *exception_gates(accepted, used, date.today())]  # noqa: DTZ011
-    age = database.age_days()
-    if age > asked.max_database_age_days:
-        anew = f"invoke scan --database {LOCAL if database.made_here else 'download'}"
-        said = wording("scan.database_old", age=age, limit=asked.max_database_age_days, command=anew)
-        gates.append(Gate("database_age", False, said, warning=not strict))
-    if strict and "not_covered" in (seen.os, seen.language):
-        gates.append(Gate("coverage", False, wording("scan.not_covered", gaps=", ".join(seen.gaps))))
-    return gates
+    gates = [*severity_gates(asked, counted, baseline), *_exception_gates(accepted, exceptions)]
+    gates += _database_gates(asked, database, seen, strict=strict)
+    reach = reachability(flags_of_counted, counted, observation, len(subject.variant.checks.api))
+    judged = _Judged(image, database, seen, reach, flags, exceptions, counted, accepted, gates)
+    return evidence(
+        subject,
+        CHECK.name,
+        _status(judged),
+        _reason(judged),
+        provenance=Provenance(image.image_digest, "trivy", image.tool_version, now(), database.updated_at),
+        started=started,
+        data=_data(judged),
+        gated=any(not gate.warning for gate in gates),
+    )
 
 
 def _not_scanned(subject: Subject, missing: MissingError, started: float) -> Evidence:
@@ -350,21 +301,6 @@ def _not_scanned(subject: Subject, missing: MissingError, started: float) -> Evi
     reason = wording("scan.not_scanned", problem=missing.message, hint=hint)
     where = Provenance(subject.built.config_digest, "trivy", "unknown", now())
     return evidence(subject, CHECK.name, "not_measured", reason, provenance=where, started=started, data=data)
-
-
-def _evidence(subject: Subject, judged: _Judged, started: float) -> Evidence:
-    database, image = judged.database, judged.image
-    provenance = Provenance(image.image_digest, "trivy", image.tool_version, now(), database.updated_at)
-    return evidence(
-        subject,
-        CHECK.name,
-        _status(judged),
-        _reason(judged),
-        provenance=provenance,
-        started=started,
-        data=_data(judged),
-        gated=any(not gate.warning for gate in judged.gates),
-    )
 
 
 def _status(judged: _Judged) -> Status:
@@ -377,35 +313,42 @@ def _status(judged: _Judged) -> Status:
 
 def _reason(judged: _Judged) -> str:
     made = datetime.fromisoformat(judged.database.updated_at).astimezone(UTC).date()
-    parts = [f"{gate.name}: {gate.reason}" for gate in judged.gates if not gate.held and not gate.warning]
-    if not judged.coverage.anything:
-        parts.append(wording("scan.not_covered", gaps=", ".join(judged.coverage.gaps)))
-    else:
-        counts = _counts(judged.counted)
-        by = ", ".join(f"{counts.by_severity[name]} {name}" for name in SEVERITIES if counts.by_severity[name])
-        if judged.coverage.language == "not_covered":
-            parts.append("\u2013 findings")  # what is most of the service is in no count
-        else:
-            parts.append(f"{counts.total} findings" + (f" ({by})" if by else "") + f", {counts.fixable} fixable")
-            parts += [f"in {counts.copies} places"] if counts.copies != counts.total else []
-        headers = distinct(row for row in judged.counted if row.kind == "kernel_headers")
-        parts += [f"{len(headers)} more in kernel headers"] if headers else []
-        parts += [f"not covered: {', '.join(judged.coverage.gaps)}"] if judged.coverage.gaps else []
-        if judged.reach.status == "measured" and judged.coverage.language != "not_covered":
-            requests = judged.reach.requests
-            parts.append(
-                f"{judged.reach.reachable} in what {requests} requests touched, {judged.reach.dead_weight} in what they did not"
-            )
-    parts += [gate.reason for gate in judged.gates if not gate.held and gate.warning and gate.name != "exceptions"]
+    broken = [gate for gate in judged.gates if not gate.held]
+    parts = [f"{gate.name}: {gate.reason}" for gate in broken if not gate.warning]
+    parts += _summary(judged) if judged.coverage.anything else [_not_covered(judged.coverage)]
+    parts += [gate.reason for gate in broken if gate.warning and gate.name != "exceptions"]
     return "; ".join([*parts, f"database of {made}"])
 
 
-def _counts(rows: Sequence[Found]) -> Counts:
-    return count(row for row in rows if row.kind != "kernel_headers")
+def _summary(judged: _Judged) -> list[str]:
+    headers, others = _split(judged.counted)
+    counts, known = count(others), judged.coverage.language != "not_covered"
+    by = ", ".join(f"{counts.by_severity[name]} {name}" for name in SEVERITIES if counts.by_severity[name])
+    parts = ["\u2013 findings"]  # what is most of the service is in no count
+    if known:
+        parts = [f"{counts.total} findings" + (f" ({by})" if by else "") + f", {counts.fixable} fixable"]
+        parts += [f"in {counts.copies} places"] if counts.copies != counts.total else []
+    parts += [f"{len(distinct(headers))} more in kernel headers"] if headers else []
+    parts += [f"not covered: {', '.join(judged.coverage.gaps)}"] if judged.coverage.gaps else []
+    reach = judged.reach
+    if reach.status == "measured" and known:
+        touched = f"{reach.reachable} in what {reach.requests} requests touched"
+        parts.append(f"{touched}, {reach.dead_weight} in what they did not")
+    return parts
+
+
+def _not_covered(seen: Coverage) -> str:
+    return wording("scan.not_covered", gaps=", ".join(seen.gaps))
+
+
+def _split(rows: Sequence[Found]) -> tuple[list[Found], list[Found]]:
+    """Kernel headers, which are in no count of findings, and the others."""
+    return [row for row in rows if row.kind == "kernel_headers"], [row for row in rows if row.kind != "kernel_headers"]
 
 
 def _data(judged: _Judged) -> dict[str, Any]:
-    image, seen, today = judged.image, judged.coverage, date.today()  # noqa: DTZ011
+    image, seen, database = judged.image, judged.coverage, judged.database
+    used = {entry.origin for entry in judged.exceptions if entry is not None}
     data: dict[str, Any] = {
         "status": "scanned" if seen.anything else "not_covered",
         "coverage": {"os": seen.os, "language": seen.language},
@@ -413,68 +356,43 @@ def _data(judged: _Judged) -> dict[str, Any]:
         **({} if seen.anything else {"hint": wording("scan.not_covered_hint")}),
         "os": {"family": image.os_family or None, "version": image.os_version or None, "packages": image.os_packages},
         "languages": dict(image.languages),
-        "database": _database_data(judged.database),
-        "gates": [asdict(gate) for gate in judged.gates],
-        "used_exceptions": sorted(judged.used),
-        "unused_exceptions": sorted({each.origin for each in judged.accepted if not each.expired(today)} - judged.used),
-        "reason": wording("scan.not_covered", gaps=", ".join(seen.gaps)) if seen.gaps else None,
-    }
-    if not seen.anything:
-        return data
-    counts, rows = _counts(judged.counted), judged.counted
-    headers = count(row for row in rows if row.kind == "kernel_headers")
-    known = seen.language != "not_covered"
-    data |= {
-        "total": counts.total if known else None,
-        "copies": counts.copies if known else None,
-        "by_severity": dict(counts.by_severity) if known else {},
-        "fixable": counts.fixable if known else None,
-        "ids": counts.ids,
-        "accepted": len(image.findings) - len(rows),
-        "kernel_headers": asdict(headers),
-        "by_kind": {
-            kind: asdict(count(row for row in rows if row.kind == kind))
-            for kind in ("os", "language", "kernel_headers")
+        "database": {
+            "updated_at": database.updated_at,
+            "age_days": round(database.age_days(), 1),
+            "identity": database.identity,
+            "origin": database.origin,
+            "contents": asdict(database.contents) if database.contents else None,
         },
-        "reachability": _reach_data(judged.reach),
-        "findings": [
-            _row(row, flag, why) for row, flag, why in zip(image.findings, judged.flags, judged.reasons, strict=True)
-        ],
+        "gates": [asdict(gate) for gate in judged.gates],
+        "used_exceptions": sorted(used),
+        "unused_exceptions": sorted({entry.origin for entry in judged.accepted if not entry.expired()} - used),
+        "reason": _not_covered(seen) if seen.gaps else None,
     }
-    return data
+    return data | (_counts(judged) if seen.anything else {})
 
 
-def _database_data(database: Database) -> dict[str, Any]:
+def _counts(judged: _Judged) -> dict[str, Any]:
+    counts, known = count(_split(judged.counted)[1]), judged.coverage.language != "not_covered"
+    kinds = ("os", "language", "kernel_headers")
+    by_kind = {kind: asdict(count(row for row in judged.counted if row.kind == kind)) for kind in kinds}
+    rows = zip(judged.image.findings, judged.flags, judged.exceptions, strict=True)
+    unknown: dict[str, Any] = {} if known else {"total": None, "copies": None, "by_severity": {}, "fixable": None}
     return {
-        "updated_at": database.updated_at,
-        "age_days": round(database.age_days(), 1),
-        "identity": database.identity,
-        "origin": database.origin,
-        "contents": asdict(database.contents) if database.contents else None,
+        **asdict(counts),
+        **unknown,
+        "accepted": len(judged.image.findings) - len(judged.counted),
+        "kernel_headers": by_kind["kernel_headers"],
+        "by_kind": by_kind,
+        "reachability": asdict(judged.reach),
+        "findings": [_row(row, flag, entry.reason if entry else None) for row, flag, entry in rows],
     }
-
-
-def _reach_data(found: Reach) -> dict[str, Any]:
-    data = asdict(found)
-    data["executed"] = list(data.pop("touched"))
-    return data
 
 
 def _row(row: Found, flag: bool | None, why: str | None) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "package": row.package,
-        "version": row.version,
-        "fixed_version": row.fixed_version,
-        "severity": row.severity,
-        "kind": row.kind,
-        "path": row.path or None,
-        "purl": row.purl or None,
-        "url": row.url or None,
-        "reachable": flag,
-        "title": row.title or None,
-        "exception": why,
-    }
+    known = ("id", "package", "version", "fixed_version", "severity", "kind")
+    maybe = ("path", "purl", "url", "title")
+    data = {name: getattr(row, name) for name in known} | {name: getattr(row, name) or None for name in maybe}
+    return {**data, "reachable": flag, "exception": why}
 
 
 CHECK = Vulnerabilities()

@@ -6,7 +6,7 @@ from a mirror would still contact the public repository. The derived copy names 
 
 from __future__ import annotations
 
-import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,30 +25,20 @@ REPOSITORY_KEYS = ("repositories", "build_repositories", "runtime_repositories",
 
 
 def flavour_of(path: Path, root: Path) -> ApkFlavour:
-    """Whose package names a file, and what it starts from, use."""
-    return "alpine" if "alpine" in map(apk_flavour, (path, *included(path, root))) else "wolfi"
-
-
-def apk_flavour(path: Path) -> ApkFlavour:
-    """Whose package names one file uses: ``alpine`` if it asks for musl or an alpine-* package, else ``wolfi``.
+    """Whose package names a file, and what it starts from, use: ``alpine`` if one asks for musl or an alpine-* package.
 
     A file that is missing or damaged counts as ``wolfi``: whoever reads it next tells what is wrong with it.
     """
-    try:
-        found = path.stat()
-    except OSError:
-        return "wolfi"
-    return _flavour(path, found.st_mtime_ns, found.st_size)
+    return "alpine" if any(map(_is_alpine, (path, *included(path, root)))) else "wolfi"
 
 
-@functools.lru_cache(maxsize=256)
-def _flavour(path: Path, *_changes: int) -> ApkFlavour:
+def _is_alpine(path: Path) -> bool:
     try:
         root = _compose(path)
     except ConfigError:
-        return "wolfi"
-    names = {word.split("@")[0].split("=")[0].split("~")[0] for word in _packages(root)}
-    return "alpine" if names & set(ALPINE_NAMES) else "wolfi"
+        return False
+    names = (str(item.value) for contents in _contents(root) for item in _items(contents, "packages"))
+    return any(re.split("[@=~]", name)[0] in ALPINE_NAMES for name in names)
 
 
 def included(path: Path, root: Path) -> tuple[Path, ...]:
@@ -76,12 +66,9 @@ def derived(path: Path, include: str | None = None) -> str | None:
 
     root = _compose(path)
     removed = [_drop(root, ("archs",))]
-    package = _child(root, "package")
-    if package is not None:
-        removed.append(_drop(package, ("target-architecture",)))
+    removed += [_drop(package, ("target-architecture",)) for package in _mappings(root, "package")]
     for contents in _contents(root):
-        removed.append(_drop(contents, REPOSITORY_KEYS))
-        removed.append(_unpin(contents))
+        removed += [_drop(contents, REPOSITORY_KEYS), _unpin(contents)]
     if not any(removed) and include is None:
         return None
     for key, value in root.value:
@@ -112,37 +99,20 @@ def _compose(path: Path) -> MappingNode:
 
 def _contents(root: MappingNode) -> list[MappingNode]:
     """apko's ``contents``, melange's ``environment.contents``, and a melange test's."""
-    places = [root, _child(root, "environment")]
-    test = _child(root, "test")
-    places.append(_child(test, "environment") if test is not None else None)
-    return [found for place in places if place is not None and (found := _child(place, "contents")) is not None]
+    tests = [environment for test in _mappings(root, "test") for environment in _mappings(test, "environment")]
+    places = [root, *_mappings(root, "environment"), *tests]
+    return [contents for place in places for contents in _mappings(place, "contents")]
 
 
-def _packages(root: MappingNode) -> list[str]:
-    return [
-        item.value
-        for contents in _contents(root)
-        for item in _list(contents, "packages")
-        if isinstance(item.value, str)
-    ]
+def _mappings(node: MappingNode, name: str) -> list[MappingNode]:
+    """The mapping under a key, if there is one."""
+    return [value for key, value in node.value if key.value == name and value.id == "mapping"][:1]
 
 
-def _child(node: MappingNode, name: str) -> MappingNode | None:
-    import yaml
-
-    for key, value in node.value:
-        if key.value == name and isinstance(value, yaml.MappingNode):
-            return value
-    return None
-
-
-def _list(node: MappingNode, name: str) -> list[Node]:
-    import yaml
-
-    for key, value in node.value:
-        if key.value == name and isinstance(value, yaml.SequenceNode):
-            return list(value.value)
-    return []
+def _items(node: MappingNode, name: str) -> list[Node]:
+    """What is listed under a key."""
+    lists = [value.value for key, value in node.value if key.value == name and value.id == "sequence"]
+    return lists[0] if lists else []
 
 
 def _drop(node: MappingNode, unwanted: Sequence[str]) -> bool:
@@ -154,7 +124,7 @@ def _drop(node: MappingNode, unwanted: Sequence[str]) -> bool:
 def _unpin(contents: MappingNode) -> bool:
     """``gawk@edge`` takes gawk from the repository tagged ``@edge``; with the repositories gone the tag means nothing."""
     changed = False
-    for item in _list(contents, "packages"):
+    for item in _items(contents, "packages"):
         if isinstance(item.value, str) and "@" in item.value:
             item.value, changed = item.value.split("@")[0], True
     return changed

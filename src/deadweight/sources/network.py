@@ -83,28 +83,23 @@ def ask(url: str, *, ca: Path | None, variables: Mapping[str, str], timeout: flo
     if login:
         request.add_unredirected_header("Authorization", login)
     try:
-        opener = urllib.request.build_opener(
-            _proxies(url, variables), urllib.request.HTTPSHandler(context=_context(ca))
-        )
+        context = ssl.create_default_context()
+        if ca is not None:
+            context.load_verify_locations(cafile=ca)
+        opener = urllib.request.build_opener(_proxies(url, variables), urllib.request.HTTPSHandler(context=context))
         with opener.open(request, timeout=timeout) as answer:
             return Answer(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
         return Answer(error.code)
-    except ssl.SSLError as error:
-        return Answer(None, _tls(error), untrusted=True)
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, ssl.SSLError):
-            return Answer(None, _tls(error.reason), untrusted=True)
-        return Answer(None, _plain(error.reason))
     except (OSError, HTTPException, ValueError) as error:
-        return Answer(None, _plain(error))
-
-
-def _plain(problem: object) -> str:
-    """Without the number that Python puts before the system's own words."""
-    words = problem.strerror if isinstance(problem, OSError) else None
-    return words or str(problem) or type(problem).__name__
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(reason, ssl.SSLError):
+            words = getattr(reason, "verify_message", "") or reason.reason or reason
+            return Answer(None, f"TLS: {words}", untrusted=True)
+        # without the number that Python puts before the system's own words
+        problem = reason.strerror if isinstance(reason, OSError) else None
+        return Answer(None, problem or str(reason) or type(reason).__name__)
 
 
 def ask_all(
@@ -161,28 +156,11 @@ def _netrc(host: str | None) -> tuple[str, str] | None:
 def _proxies(url: str, variables: Mapping[str, str]) -> urllib.request.ProxyHandler:
     words = {name.upper(): value for name, value in variables.items()}
     host = urlsplit(url).hostname or ""
-    left_out = [
-        entry.strip().lstrip("*").lstrip(".") for entry in words.get("NO_PROXY", "").split(",") if entry.strip()
-    ]
-    direct = host in ("localhost", "127.0.0.1", "::1") or any(
-        entry == "" or host == entry or host.endswith(f".{entry}") for entry in left_out
-    )
-    if direct:
-        return urllib.request.ProxyHandler({})
-    found = {name: words.get(f"{name.upper()}_PROXY", "") for name in ("http", "https")}
-    return urllib.request.ProxyHandler({name: value for name, value in found.items() if value})
-
-
-def _context(ca: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca is not None:
-        context.load_verify_locations(cafile=ca)
-    return context
-
-
-def _tls(error: ssl.SSLError) -> str:
-    verify = getattr(error, "verify_message", "")
-    return f"TLS: {verify or error.reason or error}"
+    direct = {"no": words.get("NO_PROXY", "").replace("*.", ".")}
+    bypassed = urllib.request.proxy_bypass_environment(host, direct)  # type: ignore[attr-defined]
+    names = () if bypassed or host in ("localhost", "127.0.0.1", "::1") else ("http", "https")
+    proxies = {name: words.get(f"{name.upper()}_PROXY", "") for name in names}
+    return urllib.request.ProxyHandler({name: value for name, value in proxies.items() if value})
 
 
 # Configure Java's network access: a trust store made from a PEM bundle, Maven settings made from the proxies.

@@ -121,17 +121,18 @@ class RemoteSource(Source):
             raise _joined(problems)
         if references or apk:  # a suite that fetches nothing says nothing of what can be reached
             decided(self.state, self.settings, self.name)
-        if self._bases:
-            self._remember()
+        before = store.load(Seen, self._memory) or Seen({})
+        now = {self._image(base.reference): base.digest for base in self._bases.values() if base.digest}
+        if not now.items() <= before.digests.items():
+            store.save(Seen(before.digests | now), self._memory)
 
     def base(self, reference: str) -> Base:
         """See the protocol. Before ``prepare``: as the last run saw it, without asking anybody."""
         known = self._bases.get(reference)
         if known is not None:
             return known
-        name = self._image(reference)
-        seen = store.load(Seen, self._memory)
-        return self._as_base(reference, name, seen.digests.get(name) if seen else None)
+        name, seen = self._image(reference), store.load(Seen, self._memory) or Seen({})
+        return self._as_base(reference, name, seen.digests.get(name))
 
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         """See the protocol. Raises ConfigError where a mirror names no repository for this flavour."""
@@ -155,23 +156,13 @@ class RemoteSource(Source):
     def _memory(self) -> Path:
         return self.state.cache / f"bases-{self.name}.json"
 
-    def _remember(self) -> None:
-        before = store.load(Seen, self._memory)
-        digests = dict(before.digests) if before else {}
-        now = digests | {self._image(base.reference): base.digest for base in self._bases.values() if base.digest}
-        if now != digests:
-            store.save(Seen(now), self._memory)
-
     def _as_base(self, reference: str, name: str, digest: str | None) -> Base:
         return Base(reference, f"{parse(name).name}@{digest}" if digest else name, digest, stand_in=False)
 
     def _look_up(self, reference: str) -> Base:
-        from deadweight.toolchain.find import find
-
         name = self._image(reference)
-        words = ["digest", "--platform", images.machine_platform(), *self._insecure, name]
         try:
-            done = _run.run([find("crane").path, *words], env=self._variables(), timeout=CHECK_SECONDS)
+            digest = self._crane("digest", "--platform", images.machine_platform(), name, timeout=CHECK_SECONDS).strip()
         except CommandError as error:
             failure = explained(error, reference, name)
             near = self._near_tags(name) if failure.absent else ()
@@ -179,27 +170,26 @@ class RemoteSource(Source):
                 text = wording("sources.nearest_tags", problem=failure.message, tags=", ".join(near))
                 failure = NoBase((reference, text), hint=failure.hint, absent=True)
             raise failure from error
-        digest = done.output.strip()
         if not digest.startswith("sha256:"):
             raise DeadweightError(wording("sources.no_digest", image=name, answer=digest[:80]))
         return self._as_base(reference, name, digest)
 
     def _near_tags(self, name: str) -> tuple[str, ...]:
         """The tags of the same repository that are most like the one that is not there; none where it does not tell them."""
-        from deadweight.toolchain.find import find
-
         parsed = parse(name)
-        words = ["ls", *self._insecure, f"{parsed.host}/{parsed.repository}"]
         try:
-            done = _run.run([find("crane").path, *words], env=self._variables(), timeout=TAGS_SECONDS)
+            tags = self._crane("ls", f"{parsed.host}/{parsed.repository}", timeout=TAGS_SECONDS).split()
         except CommandError:
             return ()
-        return tuple(difflib.get_close_matches(parsed.tag or "", done.output.split(), 3, 0.4))
+        return tuple(difflib.get_close_matches(parsed.tag or "", tags, 3, 0.4))
 
-    def _variables(self) -> dict[str, str]:
+    def _crane(self, *words: str, timeout: float) -> str:
+        from deadweight.toolchain.find import find
+
         environment = self.environment()
-        bundle = environment.ca_bundle
-        return {**environment.variables, **({"SSL_CERT_FILE": str(bundle)} if bundle else {})}
+        bundle = {"SSL_CERT_FILE": str(environment.ca_bundle)} if environment.ca_bundle else {}
+        argv: list[str | Path] = [find("crane").path, *self._insecure, *words]
+        return _run.run(argv, env={**environment.variables, **bundle}, timeout=timeout).output
 
     def _check_apk(self) -> list[DeadweightError]:
         """Ask for every index and key that is a URL; whether a signature is right is the tools' to say.

@@ -119,14 +119,16 @@ def load(state: State, suite: Suite | None = None, asked: Mapping[str, Any] | No
 
     Raises ConfigError with file, line and key, UsageError for a wrong environment variable.
     """
-    merged = Settings()
-    if suite is not None:
-        merged = _merge(merged, of_suite(suite))
+    merged = of_suite(suite) if suite is not None else Settings()
     own = user_file()
     if own.exists():
-        merged = _merge(merged, _users(own))
+        document = read(own, may_be_empty=True)
+        section = validated(document, _Section, _none_is_empty(document.value), lambda key: key)
+        merged = _merge(merged, section.settings(own.parent))
     merged = _merge(merged, replace(store.load(Settings, state.settings) or Settings(), **(asked or {})))
-    return _merge(merged, _from_environment())
+    source, mirror, bundle = (os.environ.get(name) for name in (SOURCE_VARIABLE, MIRROR_VARIABLE, CA_VARIABLE))
+    given = Settings(source_name(source or "auto"), mirror=mirror_at(mirror) if mirror else None, ca_bundle=bundle)
+    return _merge(merged, given)
 
 
 def record(state: State, **changes: Any) -> None:
@@ -203,20 +205,6 @@ def of_suite(suite: Suite) -> Settings:
     """The suite's own section. Raises ConfigError with file, line and key."""
     document = Document(suite.file, None, dict(suite.places))
     return validated(document, _Section, suite.sources, lambda key: ("sources", *key)).settings(suite.root)
-
-
-def _users(file: Path) -> Settings:
-    document = read(file, may_be_empty=True)
-    return validated(document, _Section, _none_is_empty(document.value), lambda key: key).settings(file.parent)
-
-
-def _from_environment() -> Settings:
-    source, mirror, bundle = (os.environ.get(name) for name in (SOURCE_VARIABLE, MIRROR_VARIABLE, CA_VARIABLE))
-    return Settings(
-        source=source_name(source) if source else "auto",
-        mirror=mirror_at(mirror) if mirror else None,
-        ca_bundle=bundle,
-    )
 
 
 def _merge(below: Settings, above: Settings) -> Settings:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deadweight._errors import UsageError, wording
+from deadweight._plugins import AUTHORS
 
 Kind = Literal["go", "wheel", "deb", "system"]
 HERE = Path(__file__).parent
@@ -58,7 +59,8 @@ class Program:
         if self.kind == "go":
             return _pins_of_module(self.folder or self.name)[0].get(self.module)
         if self.kind == "wheel":
-            return _upstream(wheel_pin(self.source).version)
+            # a wheel's version may carry a fourth number of its own: 0.76.0.1 carries 0.76.0
+            return ".".join(wheel_pin(self.source).version.split(".")[:3])
         return None
 
     @property
@@ -137,13 +139,7 @@ def _pins_of_module(folder: str) -> tuple[dict[str, str], str]:
     return pins, wanted.group(1)
 
 
-def _upstream(version: str) -> str:
-    """A wheel's version may carry a fourth number of its own: 0.76.0.1 carries 0.76.0."""
-    return ".".join(version.split(".")[:3])
-
-
 # The table, and what plug-ins add to it.
-PLUGIN_HINT = "this is an error in the plug-in: report it to its authors"
 
 
 def system_program(
@@ -191,7 +187,7 @@ def add(programs: object, whose: str) -> None:
     """
     for entry in programs if isinstance(programs, tuple) else (programs,):
         if not isinstance(entry, Program) or entry.kind != "system":
-            raise UsageError(wording("toolchain.no_program", plugin=whose, entry=entry), hint=PLUGIN_HINT)
+            raise UsageError(wording("toolchain.no_program", plugin=whose, entry=entry), hint=AUTHORS)
         known = PROGRAMS.setdefault(entry.name, entry)
         if (known.kind, known.commands) != (entry.kind, entry.commands):
             raise UsageError(wording("toolchain.name_taken", plugin=whose, program=entry.name))

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import ssl
 import tarfile
 import tempfile
@@ -83,12 +84,10 @@ def platforms(reference: str, *, insecure: bool = False, env: Mapping[str, str] 
     """The platforms (``linux/arm64/v8``) of a multi-platform image, attestations left out; empty for an image of one platform."""
     found = []
     for item in manifest(reference, insecure=insecure, env=env).get("manifests") or ():
-        told = item.get("platform") if isinstance(item, dict) else None
-        parts = (
-            [str(told.get(key) or "") for key in ("os", "architecture", "variant")] if isinstance(told, dict) else []
-        )
-        if parts and "unknown" not in parts:
-            found.append("/".join(part for part in parts if part))
+        platform = item.get("platform") if isinstance(item, dict) else None
+        if isinstance(platform, dict):
+            parts = [str(platform.get(key) or "") for key in ("os", "architecture", "variant")]
+            found += ["/".join(filter(None, parts))] if "unknown" not in parts else []
     return tuple(found)
 
 
@@ -221,7 +220,7 @@ def _pushable(path: Path) -> Iterator[Path]:
         with tarfile.open(path, "r:*") as archive:
             names = {member.name.removeprefix("./") for member in archive}
         as_saved = "index.json" not in names
-        if {"manifest.json", "index.json"} <= names:
+        if "manifest.json" in names and not as_saved:
             with images.open_archive(path) as opened:
                 as_saved = any(layer.compression == "none" for layer in opened.image.layers)
         if as_saved:
@@ -236,8 +235,6 @@ def _pushable(path: Path) -> Iterator[Path]:
 
 def _lay_out(path: Path, folder: Path) -> None:
     """Copy the members that an OCI layout has, by their exact names; nothing else of the archive is written."""
-    import shutil
-
     (folder / "blobs" / "sha256").mkdir(parents=True)
     with tarfile.open(path, "r:*") as archive:
         for member in archive:

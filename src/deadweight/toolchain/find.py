@@ -93,30 +93,22 @@ def look(name: str) -> Look:
 
 def _looked(name: str) -> Look:
     entry = catalogue.program(name)
-    promise = _unkept_promise(entry)
+    home = os.environ.get("JAVA_HOME") if entry.name == "java" else None
+    promise = ""
+    if home and not _is_file(Path(home) / "bin" / "java"):
+        promise = wording("toolchain.no_java_home", folder=home)
     passed_over: list[Look] = []
     for path in _on_machine(entry):
         seen = _judge(entry, path)
         if seen.status == "present":
             return replace(seen, reason=promise)
         passed_over.append(seen)
-    mine = _ours(entry)
     worst = passed_over[0] if passed_over else Look(entry, "missing")
-    if promise:
-        worst = replace(worst, reason=f"{promise}; {worst.reason}" if worst.reason else promise)
+    reason = f"{promise}; {worst.reason}" if promise and worst.reason else promise or worst.reason
+    mine = _ours(entry)
     if mine is None:
-        return worst
-    if mine.status == "present":
-        return Look(entry, "present", mine.tool, mine.path, mine.version, worst.reason)
-    return mine
-
-
-def _unkept_promise(entry: Program) -> str:
-    """A JDK that the environment names and that is not there; empty otherwise."""
-    home = os.environ.get("JAVA_HOME")
-    if entry.name != "java" or not home or _is_file(Path(home) / "bin" / "java"):
-        return ""
-    return wording("toolchain.no_java_home", folder=home)
+        return replace(worst, reason=reason)
+    return replace(mine, reason=reason) if mine.status == "present" else mine
 
 
 def _judge(entry: Program, path: Path) -> Look:
@@ -124,7 +116,7 @@ def _judge(entry: Program, path: Path) -> Look:
     if answer.version is None and not (entry.least is None and entry.pinned is None and answer.ran):
         return Look(entry, "unusable", None, path, None, answer.problem)
     version = answer.version or "unknown"
-    problem = _refusal(entry, path, version) or _shortcoming(entry, path, version)
+    problem = _refusal(entry, path, version)
     if problem:
         return Look(entry, "wrong_version", None, path, version, problem)
     return Look(entry, "present", Tool(entry.name, path, version, ours=False), path, version)
@@ -137,16 +129,12 @@ def _environment(entry: Program) -> dict[str, str]:
 
 
 def _refusal(entry: Program, path: Path, version: str) -> str:
-    """Why this version will not do; empty if it will."""
+    """Why this version will not do, or what a program of the right version lacks: a JRE has no compiler, a Docker client no way to
+    reach BuildKit. Empty if it will do."""
     if entry.exact and entry.gettable and version != entry.pinned:
         return wording("toolchain.other_version", path=path, version=version, required=entry.pinned)
     if entry.least is not None and number(version) < number(entry.least):
         return wording("toolchain.too_old", path=path, version=version, least=entry.least)
-    return ""
-
-
-def _shortcoming(entry: Program, path: Path, version: str) -> str:
-    """What a program of the right version may still lack: a JRE has no compiler, a Docker client no way to reach BuildKit."""
     if entry.name == "java":
         beside = path.resolve().parent
         lacking = [name for name in ("javac", "jlink") if not os.access(beside / name, os.X_OK)]
@@ -158,13 +146,8 @@ def _shortcoming(entry: Program, path: Path, version: str) -> str:
 
 def _on_machine(entry: Program) -> Iterator[Path]:
     """Every place on this machine where the program stands, best first, each once."""
-    seen: set[Path] = set()
-    for folder in _folders(entry):
-        for command in entry.commands:
-            path = folder / command
-            if _is_file(path) and path not in seen:
-                seen.add(path)
-                yield path
+    places = dict.fromkeys(folder / command for folder in _folders(entry) for command in entry.commands)
+    return filter(_is_file, places)
 
 
 def _is_file(path: Path) -> bool:
@@ -278,10 +261,5 @@ def _remembered() -> dict[str, object]:
 
 def _remember(key: str, entry: list[object]) -> None:
     """A cache that cannot be written only costs time."""
-    with _guard:
-        content = _remembered()
-        content[key] = entry
-        try:
-            write_atomically(_memory(), json.dumps(content, indent=0))
-        except DeadweightError:
-            return
+    with _guard, contextlib.suppress(DeadweightError):
+        write_atomically(_memory(), json.dumps({**_remembered(), key: entry}, indent=0))

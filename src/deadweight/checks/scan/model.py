@@ -6,12 +6,11 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from deadweight._errors import wording
-from deadweight.records import store
 
 Severity = Literal["critical", "high", "medium", "low", "unknown"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "unknown")
@@ -81,12 +80,8 @@ class Coverage:
 
     @property
     def anything(self) -> bool:
-        return {self.os, self.language} & {"covered", "partly_covered"} != set() or self.nothing_to_know
-
-    @property
-    def nothing_to_know(self) -> bool:
-        """No operating system and no language package: an image with nothing that could be looked up."""
-        return self.os == self.language == "none"
+        """Something is known, or the image has nothing that could be looked up: no operating system and no language package."""
+        return {self.os, self.language} - {"not_covered", "none"} != set() or self.os == self.language == "none"
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ class Reach:
     reason: str | None = None
     files: int | None = None
     requests: int | None = None
-    touched: tuple[str, ...] = field(default=())
+    executed: tuple[str, ...] = ()
 
 
 def distinct(findings: Iterable[Found]) -> tuple[Found, ...]:
@@ -139,12 +134,8 @@ def count(findings: Iterable[Found]) -> Counts:
 _TABLE = tomllib.loads(Path(__file__).with_name("ecosystems.toml").read_text(encoding="utf-8"))
 
 
-def covers_os(buckets: Iterable[str], family: str, version: str) -> bool:
-    """Whether there is a bucket for this distribution: by its name alone, or with its version, whole or the first numbers."""
-    return bool(_buckets_of_os(buckets, family, version))
-
-
-def _buckets_of_os(buckets: Iterable[str], family: str, version: str) -> list[str]:
+def buckets_of_os(buckets: Iterable[str], family: str, version: str) -> list[str]:
+    """The buckets for this distribution: by its name alone, or with its version, whole or the first numbers."""
     if not family or family == "none":
         return []
     numbers = re.split(r"[.\-]", version)
@@ -154,16 +145,13 @@ def _buckets_of_os(buckets: Iterable[str], family: str, version: str) -> list[st
     return [bucket for bucket in buckets if bucket.casefold() in wanted]
 
 
-def coverage(
-    image: ScannedImage, buckets: Iterable[str], *, has_os: bool, lacks: Mapping[str, str] | None = None
-) -> Coverage:
+def coverage(image: ScannedImage, buckets: Iterable[str], *, has_os: bool, lacks: Mapping[str, str]) -> Coverage:
     """What of this image the database knows. ``has_os``: the image has an operating system, whether or not the scanner knew it.
 
     ``lacks`` says by bucket what one that is not whole lacks.
     """
     names = frozenset(buckets)
-    gaps: list[str] = []
-    os = _os(image, names, has_os, gaps, lacks or {})
+    os, gaps = _coverage_of_os(image, names, has_os, lacks)
     languages = {_TABLE["ecosystems"].get(kind, kind) for kind in image.languages}
     known = {name for name in languages if any(bucket.startswith(f"{name}::") for bucket in names)}
     gaps += [f"{_TABLE['languages'].get(name, name)} packages" for name in sorted(languages - known)]
@@ -173,20 +161,17 @@ def coverage(
     return Coverage(os, language, tuple(gaps))
 
 
-def _os(
-    image: ScannedImage, buckets: frozenset[str], has_os: bool, gaps: list[str], lacks: Mapping[str, str]
-) -> Covered:
+def _coverage_of_os(
+    image: ScannedImage, buckets: frozenset[str], has_os: bool, lacks: Mapping[str, str]
+) -> tuple[Covered, list[str]]:
     if image.os_family:
-        if known := _buckets_of_os(buckets, image.os_family, image.os_version):
+        if known := buckets_of_os(buckets, image.os_family, image.os_version):
             parts = [f"{name} beyond what is in it ({lacks[name]})" for name in known if name in lacks]
-            gaps += parts
-            return "partly_covered" if parts else "covered"
-        gaps.append(f"{image.os_family} {image.os_version}".strip())
-        return "not_covered"
+            return "partly_covered" if parts else "covered", parts
+        return "not_covered", [f"{image.os_family} {image.os_version}".strip()]
     if has_os or image.hides_os:
-        gaps.append(wording("scan.unknown_system"))
-        return "not_covered"
-    return "none"
+        return "not_covered", [wording("scan.unknown_system")]
+    return "none", []
 
 
 # What a vulnerability database that was made here says of itself: ``coverage.json`` beside it.
@@ -217,8 +202,3 @@ class Contents:
     made_at: str
     parts: tuple[Part, ...] = ()
     severities: str | None = "unknown for nearly all: neither source tells them"
-
-
-def contents_of(folder: Path) -> Contents | None:
-    """Of a database in this folder; None for one that was not made here."""
-    return store.load(Contents, folder / COVERAGE)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError, wording
-from deadweight.checks.api import prepare
-from deadweight.checks.scan.cache import folder
+from deadweight.checks.api import prepare, send
 from deadweight.checks.scan.model import Found, Reach
+from deadweight.checks.scan.trivy import folder
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.companions import FILES, UNTOLD, WATCH, argv, recording, roomier, running_on
 from deadweight.records import store
@@ -71,9 +71,8 @@ def _better(error: DeadweightError, container: Container) -> Exception:
     said = " ".join(container.logs(3))
     if UNTOLD in said:
         return CannotWatch(_untold(said))
-    return DeadweightError(
-        with_last_lines(wording("checks.service_ended", outcome=container.state().told()), container)
-    )
+    ended = wording("checks.service_ended", outcome=container.state().told())
+    return DeadweightError(with_last_lines(ended, container))
 
 
 def _untold(said: str) -> str:
@@ -90,7 +89,6 @@ def _files(line: bytes) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(said["opened"]), frozenset(said["executed"])
 
 
-ANSWER_SECONDS = 60.0
 _MERGED_USR = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
 
 
@@ -107,8 +105,9 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     """What the service touches; kept for the same image and requests. A string says why it was not measured."""
     if not subject.variant.runnable or not subject.variant.checks.api:
         return wording("scan.no_requests")
-    file = folder(subject.state, subject.variant.name) / "observation.json"
-    key = _key(subject)
+    file = folder(subject) / "observation.json"
+    asked = [*(item.model_dump_json() for item in subject.variant.checks.api), subject.variant.run.model_dump_json()]
+    key = hashlib.sha256(f"1 {subject.built.config_digest} {''.join(asked)}".encode()).hexdigest()
     found = store.load(Observation, file)
     if found is not None and found.key == key:
         return found
@@ -128,30 +127,15 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     return found
 
 
-def _key(subject: Subject) -> str:
-    asked = (
-        "".join(item.model_dump_json() for item in subject.variant.checks.api) + subject.variant.run.model_dump_json()
-    )
-    return hashlib.sha256(f"1 {subject.built.config_digest} {asked}".encode()).hexdigest()
-
-
 def _ask(subject: Subject, container: Container, asked: HttpRequest) -> None:
     """One request; what it answers is the ``api`` check's business."""
     request = prepare(asked, subject.suite.root)
     try:
-        container.http(request.port).request(
-            request.method, request.path, headers=request.headers, body=request.body, timeout=ANSWER_SECONDS
-        )
+        send(container, request)
     except (OSError, http.client.HTTPException):
-        if not container.state().running:
-            raise DeadweightError(
-                wording(
-                    "scan.ended_during_request",
-                    outcome=container.state().told(),
-                    method=request.method,
-                    path=request.path,
-                )
-            ) from None
+        state, words = container.state(), {"method": request.method, "path": request.path}
+        if not state.running:
+            raise DeadweightError(wording("scan.ended_during_request", outcome=state.told(), **words)) from None
 
 
 def reachable(
@@ -208,5 +192,5 @@ def reachability(
         reason=reason,
         files=len(observation.opened),
         requests=requests,
-        touched=observation.executed,
+        executed=observation.executed,
     )

@@ -1,39 +1,52 @@
-"""Run Trivy and parse its JSON output into records. No other module sees Trivy's JSON.
+"""Run Trivy, parse its JSON output into records, and keep them, so that no image is scanned twice. No other module sees its JSON.
 
 - It runs in an empty folder, so no ``trivy.yaml`` or ``.trivyignore`` changes the result.
 - Packages inside packages count (``--detection-priority comprehensive``). By default Trivy skips a Go binary installed by an
   APK, even if it knows nothing about that APK's distribution, and such an image looks clean. If the database does know
   the distribution, its advisories cover such files, and the extra rows are removed here so that nothing is counted
   twice. The exception is the image's own program, which no distribution's advisories cover.
-- What Trivy would download, and what replaces it if only packages are wanted: see ``toolchain.trivy_cache``.
+- Results are kept by image, database and scanner. What Trivy would download, and what replaces it if only packages are wanted:
+  see ``database.prepare``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import ArchiveError, DeadweightError, wording
 from deadweight._run import run
-from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage
-from deadweight.records.store import write_atomically
-from deadweight.toolchain import trivy_cache
+from deadweight.checks.scan.database import ALONE, Database, prepare
+from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage, buckets_of_os
+from deadweight.records.store import load, save, write_atomically
 from deadweight.toolchain.find import Tool, find
 
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+
 OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan")
-ALONE = {"TRIVY_SKIP_VERSION_CHECK": "true", "TRIVY_DISABLE_TELEMETRY": "true", "TRIVY_NO_PROGRESS": "true"}
-"""It calls home by default. By environment, not by flags: older versions and some of its commands lack the flags."""
 WHAT = (
     *("--detection-priority", "comprehensive", "--pkg-types", "os,library"),
     *("--severity", "UNKNOWN,LOW,MEDIUM,HIGH,CRITICAL", "--ignore-unfixed=false", "--exit-code", "0"),
 )
 FORMATS = {"spdx": "spdx-json", "cyclonedx": "cyclonedx"}
 KERNEL_HEADERS = frozenset({"linux-libc-dev", "linux-headers", "kernel-headers", "glibc-kernheaders"})
-DOWNLOAD_SECONDS = 900.0
 MAX_JSON_BYTES = 512 * 2**20
+
+
+FORMAT = 2
+"""Raised when the scanner is asked in another way, or what is kept would be read out of its document in another way."""
+
+_locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+"""The scanner's cache takes one scanner at a time; processes are kept apart by the project's lock."""
 
 
 class ScannerError(DeadweightError):
@@ -43,6 +56,65 @@ class ScannerError(DeadweightError):
 def scanner() -> Tool:
     """The scanner. Raises MissingError with the command that gets it."""
     return find("trivy")
+
+
+def folder(subject: Subject) -> Path:
+    """Where a variant's scans are kept."""
+    return subject.state.cache / "scan" / subject.variant.name
+
+
+def scan_image(subject: Subject, database: Database) -> ScannedImage:
+    """The scan of a variant's image, made now if it is not kept. Raises what ``scan`` raises, and MissingError."""
+    digest, version = subject.built.config_digest, scanner().version
+    packages, file = _document_file(subject), folder(subject) / f"scan-{_key(digest, database.identity, version)}.json"
+    kept = load(ScannedImage, file)
+    if kept is not None and kept.image_digest == digest:
+        return kept
+    whole = database.buckets - database.lacks.keys()  # only a whole one speaks for files of the distribution's packages
+    image = parsed(_scan_archive(subject, database.folder), version, whole)
+    if not image.os_family:
+        image = replace(image, hides_os=image.hides_os or _names_an_os(subject.archive()))
+    if image.image_digest != digest:
+        packages.unlink(missing_ok=True)
+        other, variant = image.image_digest or "unknown", subject.variant.name
+        raise ArchiveError(wording("scan.other_image", variant=variant, found=other, expected=digest))
+    for old in {*file.parent.glob("scan-*.json"), *file.parent.glob("packages-*.json")} - {packages}:
+        old.unlink(missing_ok=True)
+    save(image, file)
+    return image
+
+
+def packages(subject: Subject) -> Path:
+    """The scanner's document on a variant's image, for SBOMs, made now (no database is needed) if it is not kept."""
+    file = _document_file(subject)
+    if not file.is_file():
+        _scan_archive(subject, None)
+    return file
+
+
+def _scan_archive(subject: Subject, database: Path | None) -> dict[str, Any]:
+    place, timeout = folder(subject), subject.suite.scan.timeout_seconds
+    with _locks[place]:
+        archive, kept = subject.archive(), _document_file(subject)
+        return scan(archive, database=database, cache=place / "trivy", timeout=timeout, kept_json=kept)
+
+
+def _document_file(subject: Subject) -> Path:
+    return folder(subject) / f"packages-{_key(subject.built.config_digest)}.json"
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256(" ".join((str(FORMAT), *parts)).encode()).hexdigest()[:32]
+
+
+def _names_an_os(archive: Path) -> bool:
+    """Whether the image says what system it is, in a form that the scanner does not read."""
+    from deadweight._packages import images
+
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        with contextlib.suppress(ArchiveError):
+            return bool(images.read_file(archive, path)[0])
+    return False
 
 
 def scan(
@@ -55,20 +127,14 @@ def scan(
     """
     if not archive.exists():
         raise ArchiveError(wording("scan.archive_gone", archive=archive))
-    trivy_cache.prepare(cache, database)
+    prepare(cache, database)
     with tempfile.TemporaryDirectory(prefix="deadweight-scan-") as empty:
         output = Path(empty) / "result.json"
-        looks = "vuln,license" if database is None else "vuln"
         words = [str(scanner().path), "image", "--cache-dir", str(cache.absolute()), *OFFLINE, *WHAT]
-        words += ["--scanners", looks]
-        words += ["--timeout", f"{timeout:.0f}s", "--format", "json", "--list-all-pkgs", "--output", str(output)]
-        run(
-            [*words, "--input", str(archive.absolute())],
-            cwd=Path(empty),
-            env=ALONE,
-            timeout=timeout + 5,
-            hint=f"trivy image --input {archive} shows more",
-        )
+        words += ["--scanners", "vuln,license" if database is None else "vuln", "--timeout", f"{timeout:.0f}s"]
+        words += ["--format", "json", "--list-all-pkgs", "--output", str(output), "--input", str(archive.absolute())]
+        hint = f"trivy image --input {archive} shows more"
+        run(words, cwd=Path(empty), env=ALONE, timeout=timeout + 5, hint=hint)
         document = _json(output)
         if kept_json is not None:
             write_atomically(kept_json, output.read_bytes())
@@ -76,112 +142,99 @@ def scan(
 
 
 def _json(file: Path) -> dict[str, Any]:
+    """What the scanner wrote. Raises ScannerError."""
     try:
         if file.stat().st_size > MAX_JSON_BYTES:
             raise ScannerError(wording("scan.trivy_report_too_large", limit=MAX_JSON_BYTES // 2**20))
-        parsed = json.loads(file.read_bytes())
+        document = json.loads(file.read_bytes())
     except OSError:
         raise ScannerError(wording("scan.trivy_no_result")) from None
     except ValueError as error:
         raise ScannerError(wording("scan.trivy_not_json", problem=error)) from error
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("Results") or [], list) or "Metadata" not in parsed:
+    if not isinstance(document, dict) or not isinstance(document.get("Results") or [], list):
         raise ScannerError(wording("scan.trivy_no_scan"))
-    return parsed
+    return document
 
 
-def parsed(document: Mapping[str, Any], tool_version: str, covers: Callable[[str, str], bool]) -> ScannedImage:
-    """The records of a scanner's document. ``covers`` tells whether the database knows an OS by family and version.
+def parsed(document: Mapping[str, Any], tool_version: str, buckets: frozenset[str]) -> ScannedImage:
+    """The records of a scanner's document. ``buckets`` are those of the database that are whole.
 
     Raises ScannerError where the document has another shape.
     """
     try:
-        return _parsed(document, tool_version, covers)
+        return _parsed(document, tool_version, buckets)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ScannerError(wording("scan.trivy_unknown_format", problem=error)) from error
 
 
-def _parsed(document: Mapping[str, Any], tool_version: str, covers: Callable[[str, str], bool]) -> ScannedImage:
+def _parsed(document: Mapping[str, Any], tool_version: str, buckets: frozenset[str]) -> ScannedImage:
     metadata = document["Metadata"] or {}
     system = metadata.get("OS") or {}
-    family = str(system.get("Family") or "")
+    family, version = str(system.get("Family") or ""), str(system.get("Name") or "")
     results = [result for result in document.get("Results") or [] if result.get("Class") in ("os-pkgs", "lang-pkgs")]
-    os_results = [result for result in results if result["Class"] == "os-pkgs"]
-    known = covers(family, str(system.get("Name") or ""))
-    owned = _files(os_results) - _own_programs(metadata) if known else frozenset()
-    languages: dict[str, int] = {}
-    findings: list[Found] = []
-    for result in results:
-        rows = list(_rows(result))
-        if result["Class"] == "lang-pkgs":
-            packages = [
-                each for each in result.get("Packages") or [] if not _at(each, result) or _at(each, result) not in owned
-            ]
-            languages[str(result["Type"])] = languages.get(str(result["Type"]), 0) + len(packages)
-            rows = [row for row in rows if not row.path or row.path not in owned]
-        findings += rows
-    languages = {name: number for name, number in languages.items() if number}
+    brought = [(result, package) for result in results for package in result.get("Packages") or []]
+    installed = [
+        (str(package["Name"]), tuple(map(str, package.get("InstalledFiles") or [])))
+        for result, package in brought
+        if result["Class"] == "os-pkgs"
+    ]
+    owned: set[str] = set()
+    if buckets_of_os(buckets, family, version):
+        owned = {file.lstrip("/") for _, files in installed for file in files} - {*_own_programs(metadata), ""}
+    findings = [row for result in results for row in _rows(result) if row.path not in owned]
     order = {severity: index for index, severity in enumerate(SEVERITIES)}
     findings.sort(key=lambda row: (order[row.severity], row.id, row.kind, row.package, row.path, row.version))
+    languages = Counter(
+        str(result["Type"])
+        for result, package in brought
+        if result["Class"] == "lang-pkgs" and _place(package.get("FilePath"), result) not in owned
+    )
     named = {row.package for row in findings if row.kind != "language"}
     return ScannedImage(
         image_digest=str(metadata.get("ImageID") or ""),
         tool_version=tool_version,
         os_family="" if family == "none" else family,
-        os_version=str(system.get("Name") or ""),
-        os_packages=sum(len(result.get("Packages") or []) for result in os_results),
-        languages=languages,
+        os_version=version,
+        os_packages=len(installed),
+        languages=dict(languages),
         findings=tuple(findings),
-        owners=dict(_owners(os_results, named)),
+        owners={name: files for name, files in installed if name in named},
         hides_os=family == "none",
     )
 
 
-def _files(os_results: list[Any]) -> frozenset[str]:
-    """Files that the operating system's packages brought, as the scanner writes paths: without a leading slash."""
-    packages = [package for result in os_results for package in result.get("Packages") or []]
-    return frozenset(str(file).lstrip("/") for package in packages for file in package.get("InstalledFiles") or [])
-
-
-def _own_programs(metadata: Mapping[str, Any]) -> frozenset[str]:
+def _own_programs(metadata: Mapping[str, Any]) -> set[str]:
     """What the image starts: the first words of entry point and command."""
     config = (metadata.get("ImageConfig") or {}).get("config") or {}
-    words = [config.get(key) or [""] for key in ("Entrypoint", "Cmd")]
-    return frozenset(str(each[0]).lstrip("/") for each in words)
+    return {str((config.get(key) or [""])[0]).lstrip("/") for key in ("Entrypoint", "Cmd")}
 
 
-def _at(package: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    target = str(result["Target"]) if result["Type"] in ("gobinary", "rustbinary") else ""
-    return str(package.get("FilePath") or target).lstrip("/")
-
-
-def _owners(os_results: list[Any], named: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for result in os_results:
-        for package in result.get("Packages") or []:
-            if package["Name"] in named:
-                yield str(package["Name"]), tuple(str(file) for file in package.get("InstalledFiles") or [])
+def _place(path: Any, result: Mapping[str, Any]) -> str:
+    """Where a package lies, as the scanner writes paths: without a leading slash. A binary is all that its result is of."""
+    target = result["Target"] if result["Type"] in ("gobinary", "rustbinary") else ""
+    return str(path or target).lstrip("/")
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[Found]:
-    for each in result.get("Vulnerabilities") or []:
-        severity = str(each.get("Severity") or "UNKNOWN").lower()
+    for row in result.get("Vulnerabilities") or []:
+        severity = str(row.get("Severity") or "UNKNOWN").lower()
         kind: Kind = "language" if result["Class"] == "lang-pkgs" else "os"
-        name = str(each["PkgName"])
+        name = str(row["PkgName"])
         if kind == "os" and (name in KERNEL_HEADERS or name.startswith("linux-headers-")):
             kind = "kernel_headers"
-        target = str(result["Target"]) if result["Type"] in ("gobinary", "rustbinary") else ""
         yield Found(
-            id=str(each["VulnerabilityID"]),
+            id=str(row["VulnerabilityID"]),
             package=name,
-            version=str(each.get("InstalledVersion") or ""),
+            version=str(row.get("InstalledVersion") or ""),
             severity=next((known for known in SEVERITIES if known == severity), "unknown"),
             kind=kind,
-            fixed_version=str(each["FixedVersion"]) if each.get("FixedVersion") else None,
-            path=str(each.get("PkgPath") or target).lstrip("/") if kind == "language" else "",
+            fixed_version=str(row["FixedVersion"]) if row.get("FixedVersion") else None,
+            path=_place(row.get("PkgPath"), result) if kind == "language" else "",
             ecosystem=str(result["Type"]),
-            purl=str((each.get("PkgIdentifier") or {}).get("PURL") or ""),
-            title=str(each.get("Title") or ""),
-            url=str(each.get("PrimaryURL") or ""),
-            aliases=tuple(str(alias) for alias in each.get("VendorIDs") or []),
+            purl=str((row.get("PkgIdentifier") or {}).get("PURL") or ""),
+            title=str(row.get("Title") or ""),
+            url=str(row.get("PrimaryURL") or ""),
+            aliases=tuple(map(str, row.get("VendorIDs") or [])),
         )
 
 
@@ -201,20 +254,4 @@ def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, 
     named.write_text(json.dumps(content), encoding="utf-8")
     words = [str(scanner().path), "convert", "--cache-dir", str(folder / "cache"), "--quiet", "--format", FORMATS[form]]
     run([*words, "--output", str(output), str(named)], cwd=folder, env=ALONE, timeout=120)
-    try:
-        made = json.loads(output.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ScannerError(wording("scan.trivy_no_sbom", problem=error)) from error
-    if not isinstance(made, dict):
-        raise ScannerError(wording("scan.trivy_no_sbom", problem=type(made).__name__))
-    return made
-
-
-def download_database(references: tuple[str, ...], cache: Path) -> None:
-    """Get a database into ``cache/db``. Raises CommandError where no repository gives one."""
-    words = [str(scanner().path), "image", "--cache-dir", str(cache), "--download-db-only"]
-    words += [word for reference in references for word in ("--db-repository", reference)]
-    if all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
-        words.append("--insecure")
-    hint = "check that the repository can be reached, or set scan.database_repository in deadweight.yaml to a mirror"
-    run(words, cwd=cache, env=ALONE, timeout=DOWNLOAD_SECONDS, hint=hint)
+    return _json(output)
