@@ -17,7 +17,7 @@ from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
 from deadweight.engine.api import Endpoint, EngineInfo, parse_info
-from deadweight.project.survey import Finding, survey
+from deadweight.project.install import Finding, survey
 from deadweight.records.paths import State, user_cache
 from deadweight.toolchain.find import look, number
 

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.builders.protocol import Needs
 from deadweight.engine import daemon
-from deadweight.project.survey import ENGINE, Finding
 from deadweight.project.workspace import Workspace
 from deadweight.sources.protocol import APK, NoBase
 from deadweight.suite.model import Variant
 from deadweight.toolchain.find import find
 
 if TYPE_CHECKING:
+    from deadweight.project.install import Finding
     from deadweight.sources.protocol import ToMake
 
+ENGINE = "engine"
+"""A need that is no program: a container engine that answers, or that we can start."""
 
 TEST_TOOLS = (
     "actionlint", "buildah", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip", "podman", "quadlet",

@@ -201,14 +201,18 @@ class Workspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of the engine. What failed on an engine that cannot run a container is told as that (MissingError)."""
-        from deadweight.engine.broken_engine import lost_engine
-
         try:
-            lost = lost_engine(self.engine) if type(error) in ENGINE_MAY_BE_WHY and "_engine" in self.__dict__ else None
+            lost = self.lost_engine() if type(error) in ENGINE_MAY_BE_WHY and "_engine" in self.__dict__ else None
         finally:
             self.close()
         if lost is not None:
             raise lost from error
+
+    def lost_engine(self) -> MissingError | None:
+        """What is wrong with the engine where it cannot run a container."""
+        from deadweight.engine.broken_engine import lost_engine
+
+        return lost_engine(self.engine)
 
     def close(self) -> None:
         """Remove what was started in the engine, and let go of it, if it was ever asked for."""

@@ -41,9 +41,8 @@ if TYPE_CHECKING:
     from deadweight.project.clean import remove_what_was_left
     from deadweight.project.doctor import Doctor, examine
     from deadweight.project.git import commit_of
-    from deadweight.project.install import raise_if_missing
+    from deadweight.project.install import Finding, Preparations, preparations, raise_if_missing, survey
     from deadweight.project.load_suite import load_suite
-    from deadweight.project.survey import Finding, survey
     from deadweight.project.workspace import Workspace
     from deadweight.publish import comment, push
     from deadweight.publish.report import earlier

@@ -130,7 +130,7 @@ def prepare(
     if plan:
         return found, lacking.error
     with watcher() as shown:
-        work = lazy.build.preparations(workspace, chosen, missing)
+        work = lazy.preparations(workspace, chosen, missing)
         outcomes = lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
     unmade = [outcome for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
     lazy.raise_if_missing(outcome for outcome in outcomes if outcome not in unmade)
@@ -144,10 +144,10 @@ def prepare(
 
 def to_prepare(
     workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, yes: bool, database: Callable[[], object] | None
-) -> lazy.build.Preparations:
+) -> lazy.Preparations:
     """What is missing for these variants, shown and asked for, to be got while the first are being built."""
     _, missing, able = _asked(workspace, chosen, yes=yes)
-    work = lazy.build.preparations(workspace, able, missing, start_engine=True, database=database)
+    work = lazy.preparations(workspace, able, missing, start_engine=True, database=database)
     return replace(work, needs={**dict.fromkeys((variant.name for variant in chosen), frozenset()), **work.needs})
 
 
