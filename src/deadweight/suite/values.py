@@ -226,7 +226,9 @@ def matches_pattern(pattern: str, text: str) -> bool:
 
 
 # Sizes as people write them: ``15MB`` is 10^6, ``15MiB`` is 2^20 (IEC 80000-13), a bare number is bytes.
-format_bytes = images.format_bytes
+def format_bytes(size: int) -> str:
+    return images.format_bytes(size)
+
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMG]?I?B?)", re.IGNORECASE)
