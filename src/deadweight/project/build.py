@@ -176,8 +176,8 @@ class _Arriving:
             left = {variant.name: error for variant in able}
         if left and self._fail_fast:
             raise next(iter(left.values()))
-        for name, error in left.items():
-            self._leave(name, error)
+        for name, why in left.items():
+            self._leave(name, why)
         self._come += [variant for variant in able if variant.name not in left]
         site, builder = self._workspace.site, self._workspace.builder
         say = self._workspace.say

@@ -13,7 +13,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
 from deadweight.builders.protocol import Needs
 from deadweight.engine import daemon
-from deadweight.plan.graph import Lane, Plan, Preparation, Task, preparation, prepare_plan
+from deadweight.plan.graph import Lane, Plan, Preparation, Task, preparation, prepare_plan, with_all_before
 from deadweight.plan.scheduler import Outcome
 from deadweight.project.needs import ENGINE, bases_to_have
 from deadweight.project.workspace import Workspace
@@ -345,7 +345,7 @@ def preparations(
         for variant, need in zip(variants, needs, strict=True)
     }
     seconds = {task.step.key: task.seconds for task in tasks}
-    ways = [plan.before(keys) for keys in waits.values()]
+    ways = [with_all_before(keys, plan.waits.get) for keys in waits.values()]
     soonest = min(ways, key=lambda way: sum(seconds[key] for key in way), default=frozenset[str]())
     return Preparations(replace(plan, first=soonest), waits)
 
