@@ -56,7 +56,7 @@ def test_all_that_builders_lack_is_told_at_once_by_line(tmp_path):
 @pytest.mark.tools
 def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
     from deadweight.builders.ko import KoBuilder
-    from deadweight.project.needs import known_bases, preflight, prepare_bases, to_make, tools_of, without_engine
+    from deadweight.project.needs import known_bases, preflight, to_make, tools_of, without_engine
 
     class Nothing:
         def lacking(self, bases):
@@ -81,6 +81,6 @@ def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
     )
 
     variants = workspace.suite.variants
-    for ask in (tools_of, to_make, without_engine, preflight, known_bases, prepare_bases):
+    for ask in (tools_of, to_make, without_engine, preflight, known_bases):
         ask(workspace, variants)
     assert asked == names

@@ -138,7 +138,7 @@ def prepare(
         assert isinstance(error, lazy.NoBase)
         lacking = lacking.and_then(lazy.needs.split_by_base(lacking.able, workspace.needs(lacking.able), error))
     with pulse("set-up"):
-        lacking = lacking.and_then(lazy.needs.prepare_bases(workspace, lacking.able))
+        lacking = lazy.needs.prepare_bases(workspace, lacking)
     return lazy.survey([each.name for each in found]) if missing else found, lacking.error
 
 
