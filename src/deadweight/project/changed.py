@@ -19,11 +19,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from deadweight._errors import DeadweightError, wording
-from deadweight._run import run
 from deadweight.builders.shared.inputs import IGNORE_FILES
 from deadweight.plan.shards import INDEX_VARIABLE, TOTAL_VARIABLE, Shard, divide, shard_of
 from deadweight.project import changed
-from deadweight.project.git import GIT_SECONDS, ask_git, head, parted
+from deadweight.project.git import ask_git, git, head, parted
 from deadweight.project.load_suite import load_suite
 from deadweight.project.workspace import Workspace
 from deadweight.records.built_image import Base
@@ -96,7 +95,7 @@ def _suite_then(top: Path, file: Path, base: str) -> Suite | None:
     """The suite as it was; None where there was none, or none that loads today."""
     name = f"{base}:{file.relative_to(top).as_posix()}"
     try:
-        text = run(["git", "cat-file", "blob", name], cwd=top, timeout=GIT_SECONDS).output
+        text = git(top, "cat-file", "blob", name)
         with tempfile.TemporaryDirectory(prefix="deadweight-since-") as folder:
             then = Path(folder) / file.name
             then.write_text(text, encoding="utf-8")
@@ -109,11 +108,9 @@ def _by_definition(suite: Suite, then: Suite | None, variants: Sequence[Variant]
     """Variants of which the suite file says something else now (its defaults count)."""
     name = suite.file.name
     if then is None:
-        return dict.fromkeys(
-            (variant.name for variant in variants), f"{name} is new or could not be read at that commit"
-        )
+        return {variant.name: f"{name} is new or could not be read at that commit" for variant in variants}
     if then.sources != suite.sources or then.scan != suite.scan or then.name != suite.name:
-        return dict.fromkeys((variant.name for variant in variants), f"{name}: settings of all variants changed")
+        return {variant.name: f"{name}: settings of all variants changed" for variant in variants}
     before = {variant.name: variant for variant in then.variants}
     return {variant.name: f"{name} changed" for variant in variants if before.get(variant.name) != variant}
 
