@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import validated
-from deadweight.suite.sections import place_in
+from deadweight.suite.load import place_in
 from deadweight.suite.yaml_nodes import Document, read
 from deadweight_attacks import walls
 from deadweight_attacks.model import ALL, AwkRequest, Payload, PayloadFile, check_places, places_in

@@ -11,8 +11,7 @@ import yaml
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.project.load_suite import load_suite
-from deadweight.suite.load import find_suite_file, select
-from deadweight.suite.sections import merge
+from deadweight.suite.load import find_suite_file, merge, select
 from deadweight.suite.values import format_bytes, parse_bytes
 from tests.support import ROOT
 from tests.support.codes import raises

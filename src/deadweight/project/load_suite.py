@@ -10,9 +10,8 @@ from deadweight.builders import table
 from deadweight.records.reference import parse
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import unknown, validated
-from deadweight.suite.load import read_suite
+from deadweight.suite.load import place_in, read_suite
 from deadweight.suite.model import Suite, Variant
-from deadweight.suite.sections import place_in
 from deadweight.suite.yaml_nodes import Document, Key, Problems
 
 

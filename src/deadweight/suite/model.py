@@ -15,34 +15,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from deadweight._errors import ConfigError, wording
+from deadweight.suite import values
 from deadweight.suite.checks import Checks, Severity
 from deadweight.suite.pool import Pool
-from deadweight.suite.values import (
-    STRICT,
-    AbsolutePath,
-    AnyPath,
-    Capability,
-    Count,
-    EnvName,
-    Flag,
-    HttpStatus,
-    Memory,
-    Name,
-    PlainUrlPath,
-    Port,
-    Record,
-    RelativePath,
-    Seconds,
-    Size,
-    Text,
-    Tmpfs,
-    Unproven,
-    User,
-)
 from deadweight.suite.yaml_nodes import Key, dotted
 
 
-class Health(Record):
+class Health(values.Record):
     """How to tell that the service is up.
 
     ``http``: GET ``path`` on the variant's port answers one of ``status`` (``204``, ``2xx``). ``tcp``: the port takes
@@ -52,12 +31,12 @@ class Health(Record):
     """
 
     kind: Literal["http", "tcp", "exec", "grpc", "exit"] = "http"
-    path: PlainUrlPath = "/"
-    status: Annotated[tuple[HttpStatus, ...], Field(min_length=1)] = ("2xx",)
-    tls: Flag = False
-    command: Annotated[tuple[Text, ...], Field(validate_default=True)] = ()
-    service: Text = ""
-    within_seconds: Seconds = 20.0
+    path: values.PlainUrlPath = "/"
+    status: Annotated[tuple[values.HttpStatus, ...], Field(min_length=1)] = ("2xx",)
+    tls: values.Flag = False
+    command: Annotated[tuple[values.Text, ...], Field(validate_default=True)] = ()
+    service: values.Text = ""
+    within_seconds: values.Seconds = 20.0
 
     @field_validator("tls")
     @classmethod
@@ -79,7 +58,7 @@ def status_matches(wanted: tuple[int | str, ...], status: int) -> bool:
     return any(name == status or name == f"{status // 100}xx" for name in wanted)
 
 
-class Need(Record):
+class Need(values.Record):
     """Another container that the service needs, and finds by the name that is its key: a database, a queue, a service beside it.
 
     ``image`` is a public reference, which the source resolves as it does bases; ``variant`` is another variant of the suite. It is
@@ -87,15 +66,15 @@ class Need(Record):
     ``files`` maps paths in it to files or folders of the project, which it may read.
     """
 
-    image: Text | None = None
-    variant: Name | None = None
-    port: Port | None = None
+    image: values.Text | None = None
+    variant: values.Name | None = None
+    port: values.Port | None = None
     health: Health = Health(kind="tcp", within_seconds=60.0)
-    env: dict[EnvName, Text] = {}
-    args: tuple[Text, ...] = ()
-    files: dict[Text, RelativePath] = {}
-    tmpfs: tuple[Tmpfs, ...] = ()
-    memory: Memory = 512 * 2**20
+    env: dict[values.EnvName, values.Text] = {}
+    args: tuple[values.Text, ...] = ()
+    files: dict[values.Text, values.RelativePath] = {}
+    tmpfs: tuple[values.Tmpfs, ...] = ()
+    memory: values.Memory = 512 * 2**20
 
     @model_validator(mode="after")
     def _that_can_be_started(self) -> Need:
@@ -106,7 +85,7 @@ class Need(Record):
         return self
 
 
-class RunSettings(Record):
+class RunSettings(values.Record):
     """How the service is run in its hardened container. Bytes accept ``64MB``/``64MiB`` forms.
 
     ``args`` replaces the image's command, ``entrypoint`` its entrypoint (and, as with every engine, its command too).
@@ -115,32 +94,32 @@ class RunSettings(Record):
     place of the engine's. ``needs`` are containers that are started before it, in this order, and removed after it.
     """
 
-    memory: Memory = 256 * 2**20
-    cpus: Annotated[float, Field(ge=0.01, le=64), STRICT] = 1.0
-    pids: Annotated[int, Field(ge=4, le=4096), STRICT] = 64
-    user: User | None = None
-    capabilities: tuple[Capability, ...] = ()
-    read_only: Flag = True
-    tmpfs: tuple[Tmpfs, ...] = ("/tmp",)  # noqa: S108 - a path in the container
-    env: dict[EnvName, Text] = {}
-    args: tuple[Text, ...] = ()
-    entrypoint: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
-    ports: tuple[Port, ...] = ()
-    files: dict[AbsolutePath, RelativePath] = {}
-    seccomp: RelativePath | None = None
-    needs: dict[Name, Need] = {}
+    memory: values.Memory = 256 * 2**20
+    cpus: Annotated[float, Field(ge=0.01, le=64), values.STRICT] = 1.0
+    pids: Annotated[int, Field(ge=4, le=4096), values.STRICT] = 64
+    user: values.User | None = None
+    capabilities: tuple[values.Capability, ...] = ()
+    read_only: values.Flag = True
+    tmpfs: tuple[values.Tmpfs, ...] = ("/tmp",)  # noqa: S108 - a path in the container
+    env: dict[values.EnvName, values.Text] = {}
+    args: tuple[values.Text, ...] = ()
+    entrypoint: Annotated[tuple[values.Text, ...], Field(min_length=1)] | None = None
+    ports: tuple[values.Port, ...] = ()
+    files: dict[values.AbsolutePath, values.RelativePath] = {}
+    seccomp: values.RelativePath | None = None
+    needs: dict[values.Name, Need] = {}
 
 
-class Reference(Record):
+class Reference(values.Record):
     """Somebody else's figures for the same path, shown beside ours and never as ours."""
 
     source: str
-    size_bytes: Size | None = None
-    vulnerabilities: Count | None = None
+    size_bytes: values.Size | None = None
+    vulnerabilities: values.Count | None = None
     note: str | None = None
 
 
-class Variant(Record):
+class Variant(values.Record):
     """One way to containerize the service: the keys that every builder's variants have. Paths are relative to the suite file.
 
     A builder's own keys are the fields of a subclass, its ``Builder.record``; such a key never has the name of one of these.
@@ -151,22 +130,22 @@ class Variant(Record):
     ``verify`` says so, with exit code 3, until the key is gone.
     """
 
-    name: Name
+    name: values.Name
     builder: str
     service: str = ""
-    tags: tuple[Name, ...] = ()
+    tags: tuple[values.Name, ...] = ()
     ladder: str = ""
     description: str = ""
-    source: AnyPath = "."
-    port: Port | None = None
+    source: values.AnyPath = "."
+    port: values.Port | None = None
     health: Health = Health()
     run: RunSettings = RunSettings()
     checks: Checks = Checks()
     expect: dict[str, Literal["pass", "fail"]] = {}
     reference: Reference | None = None
-    runnable: Flag = True
-    tried: Flag = True
-    unproven: tuple[Unproven, ...] = ()
+    runnable: values.Flag = True
+    tried: values.Flag = True
+    unproven: tuple[values.Unproven, ...] = ()
 
     @classmethod
     def own_keys(cls) -> tuple[str, ...]:
@@ -202,38 +181,38 @@ class Variant(Record):
         return ()
 
 
-class ScanSettings(Record):
+class ScanSettings(values.Record):
     """``scan:`` where ``invoke scan --database download`` gets the database (a mirror's repository), and a scan's time limit."""
 
     database_repository: str | None = None
-    timeout_seconds: Seconds = 600.0
+    timeout_seconds: values.Seconds = 600.0
 
 
-class ReportThresholds(Record):
+class ReportThresholds(values.Record):
     """What ``invoke report --against`` takes for noise and for a regression.
 
     Below ``noise_*`` a difference is no change, above ``ratchet_*`` growth is a regression; sizes must pass both the bytes and the
     percent, start-up both the seconds and the percent. ``grave`` severities of new findings are regressions.
     """
 
-    noise_bytes: Size = 64_000
-    noise_percent: Annotated[float, Field(ge=0), STRICT] = 0.5
-    ratchet_bytes: Size = 1_000_000
-    ratchet_percent: Annotated[float, Field(ge=0), STRICT] = 2.0
-    noise_seconds: Annotated[float, Field(ge=0), STRICT] = 0.5
-    noise_startup_percent: Annotated[float, Field(ge=0), STRICT] = 50.0
-    ratchet_startup_percent: Annotated[float, Field(ge=0), STRICT] | None = None
-    ratchet_layers: Count = 0
+    noise_bytes: values.Size = 64_000
+    noise_percent: Annotated[float, Field(ge=0), values.STRICT] = 0.5
+    ratchet_bytes: values.Size = 1_000_000
+    ratchet_percent: Annotated[float, Field(ge=0), values.STRICT] = 2.0
+    noise_seconds: Annotated[float, Field(ge=0), values.STRICT] = 0.5
+    noise_startup_percent: Annotated[float, Field(ge=0), values.STRICT] = 50.0
+    ratchet_startup_percent: Annotated[float, Field(ge=0), values.STRICT] | None = None
+    ratchet_layers: values.Count = 0
     grave: tuple[Severity, ...] = ("critical", "high")
 
 
-class ReportSettings(Record):
+class ReportSettings(values.Record):
     """``report:``"""
 
     thresholds: ReportThresholds = ReportThresholds()
 
 
-class Suite(Record):
+class Suite(values.Record):
     """The whole suite. ``root`` is the folder of the suite file.
 
     ``sources`` configures a mirror (its shape is in ``deadweight.sources``). ``places`` maps each key's path in the file to
@@ -242,7 +221,7 @@ class Suite(Record):
 
     file: Path
     root: Path
-    name: Name
+    name: values.Name
     variants: tuple[Variant, ...]
     sources: dict[str, Any] = {}
     scan: ScanSettings = ScanSettings()
