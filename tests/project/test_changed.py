@@ -13,7 +13,7 @@ from deadweight.project.build import plan
 from deadweight.project.changed import choose
 from deadweight.project.git import head
 from deadweight.project.workspace import Workspace
-from deadweight.records.scope import load_scope
+from deadweight.records.runs import load_scope
 from deadweight.report.model import BuildRecord, Report
 from tests.support import report_samples as samples
 from tests.support.codes import parts, raises

@@ -27,7 +27,7 @@ from deadweight.project.load_suite import load_suite
 from deadweight.project.workspace import Workspace
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore
-from deadweight.records.scope import Scope, keep_scope
+from deadweight.records.runs import Scope, keep_scope
 from deadweight.sources.protocol import ApkRepositories, BuildEnvironment
 from deadweight.suite.load import select
 from deadweight.suite.model import Suite, Variant

@@ -33,20 +33,27 @@ def scan_variants(
     """
     if strict:
         current()
+    with locked(workspace.state, workspace.say):
+        return scan_subjects([workspace.subject(variant) for variant in variants], strict=strict, jobs=jobs)
+
+
+def scan_subjects(
+    subjects: Sequence[Subject], *, strict: bool = False, jobs: int = 2
+) -> tuple[list[Evidence], dict[str, DeadweightError]]:
+    """The same, for whoever holds the project's lock already."""
     done: dict[str, Evidence] = {}
     failed: dict[str, DeadweightError] = {}
     work = partial(scanned, may_run=False, strict=strict)
-    with locked(workspace.state, workspace.say):
-        order = sorted(map(workspace.subject, variants), key=_weight, reverse=True)
-        with side_by_side(work, order, jobs=max(1, jobs)) as running:
-            for subject, future in running:
-                try:
-                    done[subject.variant.name] = keep(subject, result_of(future))
-                except (Interrupted, UsageError):
-                    raise
-                except DeadweightError as error:
-                    failed[subject.variant.name] = error
-    return [done[variant.name] for variant in variants if variant.name in done], failed
+    with side_by_side(work, sorted(subjects, key=_weight, reverse=True), jobs=max(1, jobs)) as running:
+        for subject, future in running:
+            try:
+                done[subject.variant.name] = keep(subject, result_of(future))
+            except (Interrupted, UsageError):
+                raise
+            except DeadweightError as error:
+                failed[subject.variant.name] = error
+    names = [subject.variant.name for subject in subjects]
+    return [done[name] for name in names if name in done], failed
 
 
 def _weight(subject: Subject) -> int:

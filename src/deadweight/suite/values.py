@@ -132,11 +132,6 @@ def _day(value: Any) -> str:
     return str(value)
 
 
-def _tmpfs(text: str) -> str:
-    parse_tmpfs(text)
-    return text
-
-
 def plain_url_path(text: str) -> str:
     if not re.fullmatch(r"/[!-~]*", text):
         raise ValueError(wording("suite.plain_url_path"))
@@ -174,7 +169,7 @@ Size = Annotated[int, BeforeValidator(lambda value: parse_bytes(value)), _NUMBER
 Memory = Annotated[int, BeforeValidator(_memory), _NUMBER_OR_TEXT]
 Day = Annotated[str, BeforeValidator(_day)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-Tmpfs = Annotated[str, AfterValidator(_tmpfs)]
+Tmpfs = Annotated[str, AfterValidator(lambda text: parse_tmpfs(text) and text)]
 _USER_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 User = Annotated[str, matching(rf"{_USER_NAME}(:{_USER_NAME})?", lambda: wording("suite.user"))]
 Capability = Annotated[str, matching(r"(?!CAP_|ALL$)[A-Z][A-Z_]*[A-Z]", lambda: wording("suite.capability"))]
