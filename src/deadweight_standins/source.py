@@ -17,17 +17,18 @@ from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
 from deadweight.sources.settings import Settings, decided
-from deadweight_standins import alpine, catalogue, debian, recipes
+from deadweight_standins import catalogue
 from deadweight_standins.bases import bases
 from deadweight_standins.machine import authorities, require, this_machine, wording
 from deadweight_standins.making import Stamps, pushed, registry_program, side_by_side, told
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.stand_in import StandIn, nearest_to, stand_in
-from deadweight_standins.workshop import Workshop
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
+    from deadweight_standins.workshop import Workshop
 
 LOCK_SECONDS = 3600.0
 APK = StandIn("apk")
@@ -165,6 +166,8 @@ class LocalSource:
 
     def mounts(self, reference: str, command: str) -> tuple[str, ...]:
         """See the protocol: package sources for ``apt-get``, and ``apk`` itself, for whoever asks for one."""
+        from deadweight_standins import alpine, debian, recipes
+
         item = self._stand_in(reference)
         if item.like_alpine and re.search(r"\bapk\b", command):
             return (f"--mount=type=bind,from={self._beside(APK)},target={alpine.PLACE}",)
@@ -279,6 +282,8 @@ class LocalSource:
             return registry.ensure()
 
     def _workshop(self) -> Workshop:
+        from deadweight_standins.workshop import Workshop
+
         variables = dict(self.environment().variables)
         return Workshop(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
 

@@ -1,8 +1,6 @@
 """Define the records of a suite file's ``checks:`` section: each check's settings and gates."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -180,7 +178,7 @@ class UnreadGate(SecretsGate):
     reason: str = ""
 
     @model_validator(mode="after")
-    def _with_a_reason(self) -> UnreadGate:
+    def _with_a_reason(self) -> Self:
         if "allow" in (self.mine, self.base) and len(self.reason) < 3:
             raise ValueError(wording("suite.allow_reason"))
         return self
@@ -237,7 +235,7 @@ class AttacksCheck(values.Record):
     gates: tuple[AttackGate, ...] = ()
 
     @model_validator(mode="after")
-    def _reachable(self) -> AttacksCheck:
+    def _reachable(self) -> Self:
         if self.awk is None and "awk" in (self.packs or ()):
             raise ValueError(wording("suite.pack_awk_key"))
         return self

@@ -4,14 +4,12 @@ Records under ``checks:`` are in ``suite.checks``. Keys of a single builder are 
 ``builders``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -78,7 +76,7 @@ class Need(values.Record):
     memory: values.Memory = 512 * 2**20
 
     @model_validator(mode="after")
-    def _that_can_be_started(self) -> Need:
+    def _that_can_be_started(self) -> Self:
         if (self.image is None) == (self.variant is None):
             raise ValueError(wording("suite.need_image_or_variant"))
         if self.port is None and self.health.kind not in ("exec", "exit"):
@@ -264,7 +262,7 @@ class Endpoint(values.Record):
     places: Annotated[int, Field(ge=1, le=256), values.STRICT] = 2
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Endpoint:
+    def _one_of_both(self) -> Self:
         if (self.address is None) == (self.builder is None):
             raise ValueError(wording("suite.address_or_builder"))
         tls = (self.ca, self.cert, self.key)
@@ -287,7 +285,7 @@ class CheckEngine(values.Record):
     places: Annotated[int, Field(ge=1, le=256), values.STRICT] = 2
 
     @model_validator(mode="after")
-    def _tls_over_tcp(self) -> CheckEngine:
+    def _tls_over_tcp(self) -> Self:
         if self.certificates is not None and not self.host.startswith("tcp://"):
             raise ValueError(wording("suite.certificates_of_tcp"))
         return self
@@ -315,7 +313,7 @@ class Pool(values.Record):
     lost_after_seconds: values.Seconds = 20.0
 
     @model_validator(mode="after")
-    def _some(self) -> Pool:
+    def _some(self) -> Self:
         if not self.endpoints and not self.engines:
             raise ValueError(wording("suite.empty_pool"))
         return self
