@@ -131,12 +131,11 @@ def pushed(shop: Workshop, client: Client, registry: LocalRegistry, item: StandI
     return digest
 
 
-def registry_program(shop: Workshop | None) -> Path:
+def registry_program(shop: Workshop) -> Path:
     """The machine's own, else one unpacked from the OS's package by ``shop``."""
     from deadweight.toolchain.find import look
 
     tool = look("docker-registry").tool
     if tool is not None:
         return tool.path
-    assert shop is not None
     return shop.unpacked("docker-registry") / "usr/bin/docker-registry"

@@ -103,7 +103,7 @@ class LocalSource:
         self.folder.mkdir(parents=True, exist_ok=True)
         # where all is there, nobody is waited for: another run may be making something else, for minutes
         if (not apk or self._apk_ready()) and self._address(tuple(wanted.values())) is not None:
-            self._prepare(self._workshop(), wanted, apk, say)
+            self._prepare(None, wanted, apk, say)
             return
         with self._only_run(say) as shop:
             self._prepare(shop, wanted, apk, say)
@@ -254,18 +254,19 @@ class LocalSource:
         """End the local registry. False where it did not run."""
         return self._registry().stop()
 
-    def _prepare(self, shop: Workshop, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
+    def _prepare(self, shop: Workshop | None, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
         """Side by side, as many as this machine bears. What could not be made is told after the others have ended, all at once."""
         registry = self._registry(shop)
         client = Client(self._ensured(registry) if wanted else "")
         digests = {item: self._there(item) for item in dict.fromkeys(wanted.values())}
         missing = [item for item, digest in digests.items() if digest is None]
-        jobs: dict[StandIn | None, Callable[[], str]] = {
-            item: partial(self._make_one, shop, client, registry, item, say) for item in missing
-        }
-        if apk and not self._apk_ready():
-            jobs = {None: partial(self._make_apk, shop, say), **jobs}
-        if jobs:
+        apk_missing = apk and not self._apk_ready()
+        if missing or apk_missing:
+            shop = shop or self._workshop()
+            jobs: dict[StandIn | None, Callable[[], str]] = (
+                {None: partial(self._make_apk, shop, say)} if apk_missing else {}
+            )
+            jobs |= {item: partial(self._make_one, shop, client, registry, item, say) for item in missing}
             require(("apt-get", "dpkg-deb"))
             made = side_by_side(jobs, wanted)
             digests |= {item: made[item] for item in missing}
@@ -312,7 +313,7 @@ class LocalSource:
         return "made"
 
     def _registry(self, shop: Workshop | None = None) -> LocalRegistry:
-        return LocalRegistry(self.folder / "registry", lambda: registry_program(shop))
+        return LocalRegistry(self.folder / "registry", lambda: registry_program(shop or self._workshop()))
 
 
 def stop_local_registry() -> bool:
