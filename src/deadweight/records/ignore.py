@@ -139,24 +139,15 @@ def _expression(parts: Sequence[str]) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _glob(part: str) -> str:
-    result, index = "", 0
-    while index < len(part):
-        char = part[index]
-        index += 1
-        if char == "*":
-            while part[index : index + 1] == "*":
-                index += 1
-            result += "[^/]*"
-        elif char == "?":
-            result += "[^/]"
-        elif char == "[" and "]" in part[index:]:
-            end = part.index("]", index)
-            inside = part[index:end].replace("\\", "\\\\")
-            result += f"[{inside}]" if inside not in ("", "^") else re.escape(part[index - 1 : end + 1])
-            index = end + 1
-        elif char == "\\" and index < len(part):
-            result += re.escape(part[index])
-            index += 1
-        else:
-            result += re.escape(char)
-    return result
+    return "".join(map(_translated, re.findall(r"(?s)\*+|\[[^\]]*\]|\\.|.", part)))
+
+
+def _translated(token: str) -> str:
+    if token[0] == "*":
+        return "[^/]*"
+    if token == "?":
+        return "[^/]"
+    inside = token[1:-1].replace("\\", "\\\\") if token[0] == "[" else ""
+    if inside in ("", "^"):
+        return re.escape(token.removeprefix("\\") or token)
+    return f"[{inside}]"
