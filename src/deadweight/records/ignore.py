@@ -142,12 +142,12 @@ def _glob(part: str) -> str:
     return "".join(map(_translated, re.findall(r"(?s)\*+|\[[^\]]*\]|\\.|.", part)))
 
 
-def _translated(token: str) -> str:
-    if token[0] == "*":
+def _translated(word: str) -> str:
+    if word[0] == "*":
         return "[^/]*"
-    if token == "?":
+    if word == "?":
         return "[^/]"
-    inside = token[1:-1].replace("\\", "\\\\") if token[0] == "[" else ""
+    inside = word[1:-1].replace("\\", "\\\\") if word[0] == "[" else ""
     if inside in ("", "^"):
-        return re.escape(token.removeprefix("\\") or token)
+        return re.escape(word.removeprefix("\\") or word)
     return f"[{inside}]"
