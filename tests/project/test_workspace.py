@@ -40,10 +40,8 @@ def test_a_plan_does(workspace):
 
 
 def test_all_that_builders_lack_is_told_at_once_by_line(tmp_path):
-    suite = (
-        "name: s\nvariants:\n  a: {builder: dockerfile}\n  b: {builder: apko, config: no.yaml}\n  c: {builder: apko}\n"
-    )
-    workspace = Workspace(write_suite(tmp_path, suite), print)
+    lines = "  a: {builder: dockerfile}\n  b: {builder: apko, config: no.yaml}\n  c: {builder: apko}\n"
+    workspace = Workspace(write_suite(tmp_path, f"name: s\nvariants:\n{lines}"), print)
     with pytest.raises(ConfigError) as caught:
         workspace.needs(workspace.suite.variants)
     assert [(error.line, error.key) for error in (caught.value, *caught.value.more)] == [

@@ -212,6 +212,7 @@ def test_the_port_is_nobodys_guess(tmp_path, defaults, lacks):
         (b"name: caf\xe9\n", "suite.not_utf8"),
         (b"just text", "suite.mapping"),
         (b"name: x\nvariants: {}\n", "suite.no_variants"),
+        (b"name: x\nservices: {}\n", "suite.no_service"),
         (b"a: &a [*a]\n", "suite.too_deep"),
         (b"[" * 5000, "suite.not_yaml"),
         (b"a: " + b"[" * 90 + b"]" * 90, "suite.too_deep"),
