@@ -160,12 +160,15 @@ def remove_what_was_left(state: State, say: Say) -> None:
 
 def _removed(state: State, run: Run, say: Say) -> bool:
     """Whether all is gone that a killed run left."""
-    _outside_the_engine(say)
-    _unpacked(state, run, say)
+    from deadweight.engine.api import Endpoint
+    from deadweight.engine.client import Engine
+
+    _outside_the_engine(state, run, say)
     if run.host is None:
         return True
     try:
-        engine = _engine(state, run, run.host)
+        place = Endpoint(run.host, certificates=run.certificates)
+        engine = Engine.connect(place, project=run.labels.get(labels.PROJECT, "-"), root=str(state.root))
     except DeadweightError as error:
         say(wording("project.leftovers_not_searched", run=run.told(), problem=error.message))
         return False
@@ -181,14 +184,6 @@ def _removed(state: State, run: Run, say: Say) -> bool:
             return False
 
 
-def _engine(state: State, run: Run, host: str) -> Engine:
-    from deadweight.engine.api import Endpoint
-    from deadweight.engine.client import Engine
-
-    place = Endpoint(host, certificates=run.certificates)
-    return Engine.connect(place, project=run.labels.get(labels.PROJECT, "-"), root=str(state.root))
-
-
 def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
     variant = left.labels.get(labels.VARIANT) or left.name
     doing = "was still running" if left.running else "was left"
@@ -199,17 +194,13 @@ def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
     return gone
 
 
-def _unpacked(state: State, run: Run, say: Say) -> None:
-    """What builds unpack, often in memory. Its name holds the process's number, which somebody else may have by now."""
+def _outside_the_engine(state: State, run: Run, say: Say) -> None:
+    from deadweight._packages import attacks
     from deadweight.builders.apko.melange import remove_left_by
 
+    # what builds unpack, often in memory: its name holds the process's number, which somebody else may have by now
     if not Path("/proc", str(run.pid)).exists() and (folders := remove_left_by(state, run.pid)):
         say(f"removed {folders} folder{'s' * (folders > 1)} that a killed build left ({run.told()})")
-
-
-def _outside_the_engine(say: Say) -> None:
-    from deadweight._packages import attacks
-
     if folders := attacks.sweep_host_folders():
         say(f"removed {folders} host folder{'s' * (folders > 1)} in memory that a killed attack run left")
     if rules := attacks.unfence():
