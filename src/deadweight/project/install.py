@@ -15,7 +15,7 @@ from deadweight.builders.protocol import Needs
 from deadweight.engine import daemon
 from deadweight.plan.graph import Lane, Plan, Preparation, Task, preparation, prepare_plan, with_all_before
 from deadweight.plan.scheduler import Outcome
-from deadweight.project.needs import ENGINE, bases_to_have
+from deadweight.project.needs import ENGINE, ENGINE_TOOLS, bases_to_have
 from deadweight.project.workspace import Workspace
 from deadweight.sources.protocol import ToMake
 from deadweight.suite.model import Variant
@@ -148,6 +148,17 @@ def _running(endpoint: Endpoint, engine: Finding) -> Finding:
         return replace(engine, status="present", origin="ours" if ours else "system", reason="")
     how = daemon.START_ANEW if ours else lost.hint or "restart it"
     return replace(engine, how=how, seconds=10, size_bytes=0, reason=lost.message, gettable=ours)
+
+
+def no_engine(found: Iterable[Finding]) -> str:
+    """Why nothing is built with an engine here whatever setup does, or run in one; empty where it can be."""
+    engine = (each for each in found if each.name in ENGINE_TOOLS)
+    return "; ".join(f"{finding.name}: {finding.reason or finding.status}" for finding in hopeless(engine))
+
+
+def hopeless(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """What setup cannot get: each says in ``how`` what you can do."""
+    return tuple(each for each in found if not each.present and not each.gettable)
 
 
 # Missing programs, as tasks.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from deadweight.suite.model import Variant
 from deadweight.toolchain.find import find
 
 if TYPE_CHECKING:
-    from deadweight.project.install import Finding
     from deadweight.sources.protocol import ToMake
 
 ENGINE = "engine"
@@ -66,17 +65,6 @@ def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, 
     """What the source would have to make for these variants before they can be built."""
     needs = workspace.needs(variants)
     return workspace.source.to_make(bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
-
-
-def no_engine(found: Iterable[Finding]) -> str:
-    """Why nothing is built with an engine here whatever setup does, or run in one; empty where it can be."""
-    engine = (each for each in found if each.name in ENGINE_TOOLS)
-    return "; ".join(f"{finding.name}: {finding.reason or finding.status}" for finding in hopeless(engine))
-
-
-def hopeless(found: Iterable[Finding]) -> tuple[Finding, ...]:
-    """What setup cannot get: each says in ``how`` what you can do."""
-    return tuple(each for each in found if not each.present and not each.gettable)
 
 
 def without_engine(workspace: Workspace, variants: Sequence[Variant]) -> tuple[Variant, ...]:
