@@ -96,9 +96,7 @@ def _origin(seen: Look) -> Origin | None:
 def _can_get(entry: Program) -> bool:
     if entry.kind == "system":
         return not system.can_install()
-    if entry.kind == "deb":
-        return system.manager() == "apt"
-    return entry.gettable
+    return system.manager() == "apt" if entry.kind == "deb" else entry.gettable
 
 
 def _how(entry: Program) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from deadweight import _disk
 from deadweight._errors import DeadweightError, wording
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 T = TypeVar("T")
-
-_adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
@@ -58,16 +57,14 @@ def load(kind: type[T], path: Path) -> T | None:
     from pydantic import ValidationError
 
     try:
-        found: T = adapter(kind).validate_json(path.read_bytes())
+        return cast("T", adapter(kind).validate_json(path.read_bytes()))
     except (OSError, ValidationError):
         return None
-    return found
 
 
+@functools.cache
 def adapter(kind: type[Any]) -> TypeAdapter[Any]:
     """Made once per kind: making one takes longer than reading a record."""
-    if kind not in _adapters:
-        from pydantic import TypeAdapter
+    from pydantic import TypeAdapter
 
-        _adapters[kind] = TypeAdapter(kind)
-    return _adapters[kind]
+    return TypeAdapter(kind)
