@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 T = TypeVar("T")
+
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
@@ -62,9 +63,10 @@ def load(kind: type[T], path: Path) -> T | None:
         return None
 
 
-@functools.cache
 def adapter(kind: type[Any]) -> TypeAdapter[Any]:
     """Made once per kind: making one takes longer than reading a record."""
-    from pydantic import TypeAdapter
+    if kind not in _adapters:
+        from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
