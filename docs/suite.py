@@ -16,8 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from deadweight.builders import table
-from deadweight.suite.model import ReportSettings, ScanSettings, Variant
-from deadweight.suite.pool import Pool
+from deadweight.suite.model import Pool, ReportSettings, ScanSettings, Variant
 
 Schema = dict[str, Any]
 

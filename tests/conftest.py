@@ -272,7 +272,7 @@ def maven_project(static_base, maven_root) -> object:
 @pytest.fixture(scope="session")
 def scanner() -> Path:
     """The pinned vulnerability scanner, got into the user's cache if it is not there."""
-    from deadweight.project.survey import survey
+    from deadweight.project.install import survey
     from deadweight.toolchain.find import find, look
     from tests.support.installing import install
 

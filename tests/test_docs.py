@@ -17,7 +17,7 @@ import yaml
 from deadweight import _errors
 from deadweight.builders import table
 from deadweight.project.load_suite import load_suite
-from deadweight.suite import checks, model, pool
+from deadweight.suite import checks, model
 from deadweight.tasks import namespace
 from tests.support import ROOT
 from tests.support.invoking import invoke
@@ -223,9 +223,9 @@ def test_the_reference_of_tasks_is_their_own_help():
         checks.HttpExpect,
         model.Reference,
         model.ScanSettings,
-        pool.Pool,
-        pool.Endpoint,
-        pool.PoolCache,
+        model.Pool,
+        model.Endpoint,
+        model.PoolCache,
     ],
 )
 def test_every_key_of_the_suite_is_in_its_reference(record):

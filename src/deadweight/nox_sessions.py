@@ -30,7 +30,7 @@ nox.needs_version = ">=2026.4.10"
 def _variant_names() -> list[str]:
     """The names under ``variants:``; none where the suite cannot be read (``verify`` then says why)."""
     from deadweight._errors import DeadweightError
-    from deadweight.suite.sections import names_in
+    from deadweight.suite.load import names_in
     from deadweight.suite.yaml_nodes import read
 
     try:

@@ -25,7 +25,7 @@ from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.store import load, save
 from deadweight.sources.adapt_dockerfile import Dockerfile
-from deadweight.suite.pool import PoolCache
+from deadweight.suite.model import PoolCache
 from deadweight.toolchain.find import find
 from deadweight_pool.dispatch import Work
 from deadweight_pool.endpoint import wording

@@ -15,7 +15,7 @@ from typing import Generic, Literal, TypeVar
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
-from deadweight.suite.pool import PoolCache
+from deadweight.suite.model import PoolCache
 from deadweight_pool import settings
 from deadweight_pool.dispatch import TICK_SECONDS, Dispatcher, Journal, Member, NobodyLeft, Work
 from deadweight_pool.endpoint import Endpoint, Seen, Unreachable, probe, wording

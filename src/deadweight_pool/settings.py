@@ -11,10 +11,9 @@ from typing import Any
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.explain import validated
-from deadweight.suite.model import Suite
-from deadweight.suite.pool import CheckEngine as AskedEngine
-from deadweight.suite.pool import Endpoint as Asked
-from deadweight.suite.pool import Pool
+from deadweight.suite.model import CheckEngine as AskedEngine
+from deadweight.suite.model import Endpoint as Asked
+from deadweight.suite.model import Pool, Suite
 from deadweight.suite.yaml_nodes import read
 from deadweight_pool.endpoint import Endpoint, wording
 

@@ -15,7 +15,8 @@ from deadweight.engine import broken_engine, daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.own import machine
 from deadweight.engine.own.engine import layout
-from deadweight.project.survey import ENGINE, survey
+from deadweight.project.install import survey
+from deadweight.project.needs import ENGINE
 from deadweight.records.built_image import kept_name
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State

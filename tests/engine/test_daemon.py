@@ -34,7 +34,7 @@ from deadweight.engine.own import machine
 from deadweight.engine.own.engine import layout
 from deadweight.project import doctor
 from deadweight.project.doctor import examine
-from deadweight.project.survey import survey
+from deadweight.project.install import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
 from tests.support.codes import codes, details, raises

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, wording
-from deadweight.builders.protocol import Inputs, Needs, Site, Step
+from deadweight.builders.protocol import Inputs, Job, Needs, Site, Step
 from deadweight.plan import graph
 from deadweight.plan.fingerprint import Fingerprint
 from deadweight.plan.graph import Plan, Task, load_built, load_failed, make_plan, preparation, prepare_plan
@@ -30,6 +31,10 @@ from tests.support.fault_project import wait_for
 from tests.support.processes import MARK, alive
 
 
+def step(key, work, variant="v", *, title="", there=lambda: True, **more) -> Step:
+    return Step(key, variant, title or key, Inputs(), there, work, **more)
+
+
 class ScriptVariant(Variant):
     """``script`` is for ``/bin/sh``."""
 
@@ -38,11 +43,16 @@ class ScriptVariant(Variant):
 
 @dataclass
 class ScriptBuilder:
-    """Builds by running ``/bin/sh`` on a variant's ``script``: a real program, real files, no image."""
+    """Builds by running ``/bin/sh`` on a variant's ``script``: a real program, real files, no image.
+
+    ``shared`` is what the step does that all variants share; it reads their source where ``shared_reads``.
+    """
 
     name: str = "script"
     record: type[ScriptVariant] = ScriptVariant
     ran: list[str] = field(default_factory=list)
+    shared: Callable[[Job], object] | None = None
+    shared_reads: bool = False
 
     def needs(self, variant, root):
         return Needs()
@@ -57,12 +67,12 @@ class ScriptBuilder:
             output.write_text("made")
             return BuiltImage(variant.name, "script", "r", "sha256:0", False, None, 0, False, "", "sh", "now")
 
-        shared = Step("shared", variant.name, "shared", Inputs(), lambda: True, lambda job: self.ran.append("shared"))
-        files = (site.root / variant.source,)
-        image = Step(
-            f"image:{variant.name}", variant.name, variant.name, Inputs(files), output.exists, work, after=("shared",)
+        inputs = Inputs((site.root / variant.source,))
+        first = step("shared", self.shared or (lambda job: self.ran.append("shared")), variant.name)
+        image = step(
+            f"image:{variant.name}", work, variant.name, title=variant.name, there=output.exists, after=("shared",)
         )
-        return shared, image
+        return replace(first, inputs=inputs if self.shared_reads else Inputs()), replace(image, inputs=inputs)
 
     def archive(self, variant, built, site):
         raise AssertionError("no test asks for it")
@@ -152,7 +162,7 @@ def test_what_begins_the_longest_chain_goes_first(site):
 
 def test_a_chain_is_what_its_steps_take_together():
     def task(key: str, seconds: float) -> Task:
-        return Task(Step(key, "v", key, Inputs(), bool, print), Fingerprint("", {}), "why", ("v",), seconds)
+        return Task(step(key, print), Fingerprint("", {}), "why", ("v",), seconds)
 
     waits = {"a": frozenset[str](), "b": frozenset({"a"}), "c": frozenset({"a"}), "d": frozenset({"b"})}
     tasks = (task("a", 1.0), task("b", 2.0), task("c", 5.0), task("d", 4.0))
@@ -205,12 +215,8 @@ def test_a_variant_is_built_while_set_up_for_another_goes_on(site):
 
 def test_what_the_soonest_variant_needs_goes_first(site):
     begun: list[str] = []
-
-    def note(key: str, _log: Path) -> None:
-        begun.append(key)
-
     tasks = [
-        preparation(key, key, partial(note, key), site.root / "log", seconds)
+        preparation(key, key, lambda _log, key=key: begun.append(key), site.root / "log", seconds)
         for key, seconds in (("long", 9.0), ("short", 1.0), ("middle", 5.0))
     ]
     run_plan(replace(prepare_plan(tasks), first=frozenset({"short"})), site.state, Listening(), jobs=1)
@@ -333,10 +339,8 @@ def test_a_failed_build_is_remembered_until_the_next_is_right(site):
     """The image of the build before is still there, and is not what was asked for."""
 
     def built(script, *names):
-        return {
-            name: each.result
-            for name, each in go(make_site(site.root, **dict.fromkeys(names, script)), builder).items()
-        }
+        ended = go(make_site(site.root, **dict.fromkeys(names, script)), builder)
+        return {name: each.result for name, each in ended.items()}
 
     builder = ScriptBuilder()
     built("true", "one", "two")
@@ -353,16 +357,15 @@ def test_a_failed_build_is_remembered_until_the_next_is_right(site):
 
 
 def test_a_shared_step_that_failed_counts_against_all_until_each_is_right(site):
+    def work(job):
+        _run.run(["grep", "a", "src/a.txt"], log=job.log, cwd=site.root)
+
     class Shared(ScriptBuilder):
         def steps(self, variant, site):
-            def work(job):
-                _run.run(["grep", "a", "src/a.txt"], log=job.log, cwd=site.root)
+            shared, image = super().steps(variant, site)
+            return shared, replace(image, inputs=Inputs())
 
-            _, image = super().steps(variant, site)
-            inputs, image = image.inputs, replace(image, inputs=Inputs())
-            return Step("shared", variant.name, "shared", inputs, lambda: True, work), image
-
-    site, builder = make_site(site.root, one="true", two="true"), Shared()
+    site, builder = make_site(site.root, one="true", two="true"), Shared(shared=work, shared_reads=True)
     go(site, builder)
     (site.root / "src" / "a.txt").write_text("b")
     go(site, builder)
@@ -394,35 +397,18 @@ def test_a_failure_names_tool_and_variant_once():
 def test_a_build_begins_its_log_anew_and_only_once(site):
     """Two steps write to it; a build that does nothing leaves it, one that fails leaves its own."""
 
-    class TwoSteps(ScriptBuilder):
-        def steps(self, variant, site):
-            _, image = super().steps(variant, site)
+    def prepare(job):
+        _run.run(["sh", "-c", "cat src/a.txt"], log=job.log, cwd=site.root)
 
-            def prepare(job):
-                _run.run(["sh", "-c", "cat src/a.txt"], log=job.log, cwd=site.root)
-
-            return Step("shared", variant.name, "shared", image.inputs, lambda: True, prepare), image
-
-    def build(script: str) -> str:
-        ended = go(make_site(site.root, one=script), TwoSteps())
-        return ended["one"].log.read_text()
-
-    def change(text: str) -> None:
+    def build(script: str, text: str) -> list[str]:
         (site.root / "src" / "a.txt").write_text(f"{text}\n")
+        ended = go(make_site(site.root, one=script), ScriptBuilder(shared=prepare, shared_reads=True))
+        return [line for line in ended["one"].log.read_text().splitlines() if line[0] != "$"]
 
-    change("first")
-    assert [line for line in build("cat src/a.txt; echo built").splitlines() if line[0] != "$"] == [
-        "first",
-        "first",
-        "built",
-    ]
-    change("second")
-    failed = build("echo broken; exit 1")
-    assert [line for line in failed.splitlines() if line[0] != "$"] == ["second", "broken"]
-    change("third")
-    log = build("echo well")
-    assert [line for line in log.splitlines() if line[0] != "$"] == ["third", "well"]
-    assert build("echo well") == log, "nothing was to be built, so the last build's log stays"
+    assert build("cat src/a.txt; echo built", "first") == ["first", "first", "built"]
+    assert build("echo broken; exit 1", "second") == ["second", "broken"]
+    assert build("echo well", "third") == ["third", "well"]
+    assert build("echo other", "third") == ["third", "well"], "nothing was to be built, so the last build's log stays"
 
 
 def test_fail_fast_stops(site):
@@ -433,16 +419,10 @@ def test_fail_fast_stops(site):
 
 
 def test_a_failed_shared_step_skips_what_stands_on_it(site):
-    class Broken(ScriptBuilder):
-        def steps(self, variant, site):
-            _shared, image = super().steps(variant, site)
+    def fail(job):
+        raise DeadweightError("no disk")
 
-            def fail(job):
-                raise DeadweightError("no disk")
-
-            return Step("shared", variant.name, "shared", Inputs(), lambda: True, fail), image
-
-    ended = go(make_site(site.root, one="true", two="true"), Broken())
+    ended = go(make_site(site.root, one="true", two="true"), ScriptBuilder(shared=fail))
     assert {each.result for each in ended.values()} == {"skipped"}
     with raises(BuildFailed, "project.not_built", failures="one, two: shared: no disk"):
         raise_if_failed(tuple(ended.values()))
@@ -457,9 +437,7 @@ def test_a_file_changed_while_it_is_built_is_built_again(site):
 def test_steps_that_wait_for_each_other_are_an_error(site):
     class Circle(ScriptBuilder):
         def steps(self, variant, site):
-            one = Step("one", variant.name, "one", Inputs(), lambda: True, lambda job: None, after=("two",))
-            two = Step("two", variant.name, "two", Inputs(), lambda: True, lambda job: None, behind=("one",))
-            return one, two
+            return step("one", print, after=("two",)), step("two", print, behind=("one",))
 
     with raises(DeadweightError, "plan.cycle"):
         make_plan(make_site(site.root, x="true").suite.variants, site, lambda _: Circle())

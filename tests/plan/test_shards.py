@@ -8,7 +8,7 @@ import pytest
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.plan.shards import divide, parse_shard, shard_of
-from deadweight.records.scope import Scope
+from deadweight.records.runs import Scope
 from deadweight.report.history import parse_report, to_json
 from deadweight.report.merge import merged
 from deadweight.report.model import Report

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from deadweight._errors import CommandError, Interrupted
-from deadweight.suite.pool import PoolCache
+from deadweight.suite.model import PoolCache
 from deadweight_pool import dispatch
 from deadweight_pool.dispatch import Dispatcher, NobodyLeft, Work
 from deadweight_pool.dockerfile import UNUSED, Listener, Notes, Uses, after, exports, words

@@ -13,7 +13,7 @@ from deadweight.project.build import plan
 from deadweight.project.changed import choose
 from deadweight.project.git import head
 from deadweight.project.workspace import Workspace
-from deadweight.records.scope import load_scope
+from deadweight.records.runs import load_scope
 from deadweight.report.model import BuildRecord, Report
 from tests.support import report_samples as samples
 from tests.support.codes import parts, raises
@@ -62,10 +62,6 @@ def since(root: Path, revision: str = "HEAD") -> dict[str, str]:
     return changed.since(workspace, revision, workspace.suite.variants)
 
 
-def test_nothing_changed(root):
-    assert since(root) == {}
-
-
 @pytest.mark.parametrize(
     ("file", "reached"),
     [
@@ -89,11 +85,7 @@ def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
 
 def test_a_project_below_a_state_folder_is_no_state(tmp_path):
     root = tmp_path / ".deadweight" / "work"
-    written(root, {"one/Dockerfile": "FROM scratch\n"})
-    (root / "deadweight.yaml").write_text(
-        "name: a\ndefaults: {port: 8080, health: {path: /healthz}}\n"
-        "variants:\n  one: {builder: dockerfile, source: one, dockerfile: one/Dockerfile}\n"
-    )
+    written(root, FILES)
     git(root, "init", "-q")
     git(root, "add", "-A")
     git(root, "commit", "-qm", "first")
@@ -117,26 +109,26 @@ def test_a_committed_change_counts_and_what_the_other_branch_did_does_not(root):
     assert list(since(root, "main")) == ["one"]
 
 
-def test_a_variant_that_the_suite_says_something_else_of(root):
-    (root / "deadweight.yaml").write_text(SUITE.replace("source: one,", "source: one, port: 81,"))
-    assert since(root) == {"one": "deadweight.yaml changed"}
+OWN_PORT = SUITE.replace("source: one,", "source: one, port: 8080,")
 
 
-def test_a_comment_in_the_suite_changes_nothing(root):
-    (root / "deadweight.yaml").write_text(f"# words\n{SUITE}")
-    assert since(root) == {}
-
-
-def test_what_holds_for_all_changes_all(root):
-    (root / "deadweight.yaml").write_text(f"{SUITE}scan: {{timeout_seconds: 5}}\n")
-    assert list(since(root)) == ["one", "two", "slim"]
-
-
-def test_defaults_reach_whom_they_change(root):
-    (root / "deadweight.yaml").write_text(
-        SUITE.replace("source: one,", "source: one, port: 8080,").replace("{port: 8080}", "{port: 9}")
-    )
-    assert list(since(root)) == ["two", "slim"]
+@pytest.mark.parametrize(
+    ("suite", "found"),
+    [
+        (SUITE, {}),
+        (f"# words\n{SUITE}", {}),
+        (SUITE.replace("source: one,", "source: one, port: 81,"), {"one": "deadweight.yaml changed"}),
+        (OWN_PORT.replace("{port: 8080}", "{port: 9}"), dict.fromkeys(("two", "slim"), "deadweight.yaml changed")),
+        (
+            f"{SUITE}scan: {{timeout_seconds: 5}}\n",
+            dict.fromkeys(("one", "two", "slim"), "deadweight.yaml: settings of all variants changed"),
+        ),
+    ],
+    ids=["nothing", "a comment", "one", "defaults", "what holds for all"],
+)
+def test_variants_that_the_suite_says_something_else_of(root, suite, found):
+    (root / "deadweight.yaml").write_text(suite)
+    assert since(root) == found
 
 
 @pytest.mark.parametrize(
@@ -167,21 +159,17 @@ def report_of(root: Path) -> Report:
     return samples.report(records)
 
 
-def test_from_a_report_those_with_other_inputs(root):
-    before = report_of(root)
-    assert changed.changed_from(opened(root), before, opened(root).suite.variants) == {}
-    (root / "two/main.c").write_text("more")
-    assert list(changed.changed_from(opened(root), before, opened(root).suite.variants)) == ["two", "slim"]
+def test_from_a_report_those_with_other_inputs_and_those_that_it_does_not_tell(root):
+    def found(before: Report) -> list[str]:
+        return list(changed.changed_from(opened(root), before, opened(root).suite.variants))
 
-
-def test_from_a_report_what_it_does_not_tell_counts_as_changed(root):
     before = report_of(root)
-    records = dict(before.variants)
-    del records["one"]
+    assert found(before) == []
+    records = {name: record for name, record in before.variants.items() if name != "one"}
     records["two"] = replace(records["two"], build=None)
-    workspace = opened(root)
-    found = changed.changed_from(workspace, replace(before, variants=records), workspace.suite.variants)
-    assert list(found) == ["one", "two"]
+    assert found(replace(before, variants=records)) == ["one", "two"]
+    (root / "two/main.c").write_text("more")
+    assert found(before) == ["two", "slim"]
 
 
 def test_a_run_notes_what_it_was_for(root):
@@ -239,14 +227,8 @@ def test_links_are_followed_to_what_changed(root):
 
 
 def test_builders_of_variants_that_are_far_from_a_change_are_not_asked(root, monkeypatch):
-    asked = []
-    builder = Workspace.builder
-
-    def told(workspace, variant):
-        asked.append(variant.name)
-        return builder(workspace, variant)
-
-    monkeypatch.setattr(Workspace, "builder", told)
+    asked, builder = [], Workspace.builder
+    monkeypatch.setattr(Workspace, "builder", lambda self, each: asked.append(each.name) or builder(self, each))
     (root / "two/main.c").write_text("changed")
     assert set(since(root)) == {"two", "slim"}
     assert set(asked) == {"two", "slim"}

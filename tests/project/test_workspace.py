@@ -40,10 +40,8 @@ def test_a_plan_does(workspace):
 
 
 def test_all_that_builders_lack_is_told_at_once_by_line(tmp_path):
-    suite = (
-        "name: s\nvariants:\n  a: {builder: dockerfile}\n  b: {builder: apko, config: no.yaml}\n  c: {builder: apko}\n"
-    )
-    workspace = Workspace(write_suite(tmp_path, suite), print)
+    lines = "  a: {builder: dockerfile}\n  b: {builder: apko, config: no.yaml}\n  c: {builder: apko}\n"
+    workspace = Workspace(write_suite(tmp_path, f"name: s\nvariants:\n{lines}"), print)
     with pytest.raises(ConfigError) as caught:
         workspace.needs(workspace.suite.variants)
     assert [(error.line, error.key) for error in (caught.value, *caught.value.more)] == [
@@ -56,7 +54,7 @@ def test_all_that_builders_lack_is_told_at_once_by_line(tmp_path):
 @pytest.mark.tools
 def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
     from deadweight.builders.ko import KoBuilder
-    from deadweight.project.needs import known_bases, preflight, prepare_bases, to_make, tools_of, without_engine
+    from deadweight.project.needs import known_bases, preflight, to_make, tools_of, without_engine
 
     class Nothing:
         def lacking(self, bases):
@@ -81,6 +79,6 @@ def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
     )
 
     variants = workspace.suite.variants
-    for ask in (tools_of, to_make, without_engine, preflight, known_bases, prepare_bases):
+    for ask in (tools_of, to_make, without_engine, preflight, known_bases):
         ask(workspace, variants)
     assert asked == names

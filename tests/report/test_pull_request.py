@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from deadweight.records.scope import Scope
+from deadweight.records.runs import Scope
 from deadweight.report import model
 from deadweight.report.pull_request import first_line, markdown, verdict
 from tests.support import report_samples as samples

@@ -11,7 +11,7 @@ from deadweight.checks.scan import database
 from deadweight.checks.scan.model import COVERAGE, Contents, Part
 from deadweight.checks.vulnerabilities import CHECK
 from deadweight.project import scan as providing
-from deadweight.project.doctor import _database
+from deadweight.project.doctor import examine
 from deadweight.project.workspace import Workspace
 from deadweight.records.store import save
 from deadweight.toolchain import catalogue, golang
@@ -108,9 +108,9 @@ def test_every_go_module_is_in_it_and_not_only_the_standard_library(made, subjec
 
 @pytest.mark.slow
 def test_doctor_says_which_one_is_used_and_what_it_covers(made, subject):
-    assert "no vulnerability database is installed" in _database()[0]
+    assert "no vulnerability database is installed" in examine(()).database[0]
     database.use(str(made))
-    lines = _database()
+    lines = examine(()).database
     assert lines[0].startswith("database of 2030-01-02 (")
     assert any("debian 12: 3 CVEs" in line and advisories.FIXES_ONLY in line for line in lines)
 

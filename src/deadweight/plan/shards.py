@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,7 +69,7 @@ def shard_of(given: str | None, environment: Mapping[str, str]) -> Shard | None:
 def divide(names: Sequence[str], total: int, seconds: Mapping[str, float] | None = None) -> tuple[tuple[str, ...], ...]:
     """The names of each shard, in the order given. ``seconds`` is what each took before; an unknown one counts for the median."""
     known = {name: value for name, value in (seconds or {}).items() if name in set(names) and value > 0}
-    usual = statistics.median(known.values()) if known else 1.0
+    usual = sorted(known.values())[len(known) // 2] if known else 1.0
     weights = {name: known.get(name, usual) for name in names}
     bound = SLACK * sum(weights.values()) / total
     loads = [0.0] * total

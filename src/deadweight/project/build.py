@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, MissingError, wording
-from deadweight.builders.protocol import Needs
 from deadweight.plan.fingerprint import Digests
-from deadweight.plan.graph import Plan, Task, make_plan, preparation, prepare_plan
+from deadweight.plan.graph import Plan, make_plan
 from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
-from deadweight.project.install import PACKAGES, install_tasks
-from deadweight.project.needs import bases_to_have, preflight, split_by_base
-from deadweight.project.survey import ENGINE, Finding
+from deadweight.project.needs import preflight, split_by_base
 from deadweight.project.workspace import ENGINE_MAY_BE_WHY, Workspace
 from deadweight.records.built_image import BuiltImage
-from deadweight.sources.protocol import NoBase, ToMake
+from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import Variant
+
+if TYPE_CHECKING:
+    from deadweight.project.install import Preparations
 
 
 @dataclass(frozen=True)
@@ -70,64 +70,35 @@ def build(
 
     Raises what ``preflight`` and ``plan`` raise, and Interrupted. The caller holds the state folder's lock.
     """
-    if preparations is None:
-        left = preflight(workspace, variants)
-        if left and fail_fast:
-            raise next(iter(left.values()))
-        chosen = [variant for variant in variants if variant.name not in left]
-        _tell_left(workspace, left)
-        work = plan(workspace, chosen, force=force)
-        outcomes = run_plan(work, workspace.state, watcher, jobs=jobs, fail_fast=fail_fast)
-        return _made(workspace, variants, work, outcomes, {name: (error, None) for name, error in left.items()})
-    arriving = Arriving(workspace, variants, preparations.needs)
-    outcomes = run_plan(preparations.plan, workspace.state, watcher, jobs=jobs, fail_fast=fail_fast, grow=arriving)
-    _tell_left(workspace, {name: error for name, (error, title) in arriving.left.items() if title is None})
-    return _made(workspace, variants, arriving.plan, outcomes, arriving.left)
-
-
-def _tell_left(workspace: Workspace, left: Mapping[str, DeadweightError]) -> None:
-    for name, why in left.items():
-        no_base = isinstance(why, NoBase)
-        workspace.say(wording("project.left_for_base" if no_base else "project.left_for_engine", variant=name))
-
-
-def _made(
-    workspace: Workspace,
-    variants: Sequence[Variant],
-    work: Plan,
-    outcomes: Sequence[Outcome],
-    left: Mapping[str, tuple[DeadweightError, str | None]],
-) -> tuple[VariantOutcome, ...]:
+    needs = preparations.needs if preparations else {}
+    arriving = _Arriving(workspace, variants, needs, fail_fast=fail_fast, force=force)
+    first = preparations.plan if preparations else Plan(())
+    outcomes = run_plan(first, workspace.state, watcher, jobs=jobs, fail_fast=fail_fast, grow=arriving)
     ended = {outcome.task.step.key: outcome for outcome in outcomes}
-    made: list[VariantOutcome] = []
+    made = []
     for variant in variants:
-        if variant.name in left:
-            error, step = left[variant.name]
+        if variant.name in arriving.left:
+            error, step = arriving.left[variant.name]
             log = workspace.state.log(variant.name)
             made.append(VariantOutcome(variant.name, "failed", 0.0, log, step=step, error=error))
         else:
-            mine = [ended[task.step.key] for task in work.of(variant.name) if task.step.key in ended]
+            mine = [ended[task.step.key] for task in arriving.plan.of(variant.name) if task.step.key in ended]
             made.append(_of_variant(variant.name, mine))
-    return _without_blame(workspace, variants, tuple(made))
+    return _without_blame(workspace, variants, made)
 
 
 def _without_blame(
-    workspace: Workspace, variants: Sequence[Variant], made: tuple[VariantOutcome, ...]
+    workspace: Workspace, variants: Sequence[Variant], made: Sequence[VariantOutcome]
 ) -> tuple[VariantOutcome, ...]:
     """What failed in an engine that cannot run a container says nothing of its Dockerfile: the engine is missing."""
-    needs = zip(variants, workspace.needs(variants), strict=True)
-    in_engine = {variant.name for variant, need in needs if need.engine}
-    blamed = {
-        outcome.variant
-        for outcome in made
-        if outcome.result == "failed" and outcome.variant in in_engine and type(outcome.error) in ENGINE_MAY_BE_WHY
-    }
-    from deadweight.engine.broken_engine import lost_engine
-
-    lost = lost_engine(workspace.engine) if blamed else None
+    suspects = {each.variant for each in made if each.result == "failed" and type(each.error) in ENGINE_MAY_BE_WHY}
+    blamed = [variant for variant in variants if variant.name in suspects]
+    needs = zip(blamed, workspace.needs(blamed), strict=True)
+    names = {variant.name for variant, need in needs if need.engine}
+    lost = workspace.lost_engine() if names else None
     if lost is None:
-        return made
-    return tuple(replace(outcome, error=lost) if outcome.variant in blamed else outcome for outcome in made)
+        return tuple(made)
+    return tuple(replace(outcome, error=lost) if outcome.variant in names else outcome for outcome in made)
 
 
 def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
@@ -170,98 +141,21 @@ def _of_variant(name: str, mine: Sequence[Outcome]) -> VariantOutcome:
     )
 
 
-# What variants wait for before they can be planned: tools, the engine, bases and packages. Each is a task of the plan that builds
-# them, so a variant is built when its own are there, while those of others are still being got.
-ENGINE_SECONDS = 5
-DATABASE_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Preparations:
-    """The tasks, and for each variant the keys of those that it waits for."""
-
-    plan: Plan
-    needs: Mapping[str, frozenset[str]]
-
-
-def preparations(
-    workspace: Workspace,
-    variants: Sequence[Variant],
-    missing: Iterable[Finding],
-    *,
-    start_engine: bool = False,
-    database: Callable[[], object] | None = None,
-) -> Preparations:
-    """What has to be got and made for these variants. With ``start_engine`` the engine is started too, where they need one;
-    ``database`` is called once the OS packages are there whose advisories it collects.
+class _Arriving:
+    """Plans each variant when all that it waits for (``needs``) has ended. ``left`` tells why some cannot be built, ``plan`` is of
+    the rest.
     """
-    logs = workspace.state.folder / "logs" / "setup"
-    tasks = list(install_tasks(missing, workspace.say, logs))
-    needs = workspace.needs(variants)
-    if start_engine and any(need.engine for need in needs) and all(task.step.key != ENGINE for task in tasks):
-        log, after = logs / "setup-engine.log", ("dockerd", "docker-cli")
-        start = preparation(
-            ENGINE, ENGINE, lambda _: workspace.endpoint, log, ENGINE_SECONDS, after=after, lane="fetch"
-        )
-        tasks.append(start)
-    made = _base_tasks(workspace, needs)
-    tasks += made.values()
-    if database is not None:
-        log = workspace.state.log("vulnerability-database")
-        behind = ("go", "trivy", *(task.step.key for task in made.values()))
-        work = partial(_call, database)
-        tasks.append(preparation("database", "vulnerability database", work, log, DATABASE_SECONDS, behind=behind))
-    there = {task.step.key for task in tasks}
-    plan = prepare_plan(tasks)
-    waits = {
-        variant.name: frozenset(_keys(workspace, need, made) & there)
-        for variant, need in zip(variants, needs, strict=True)
-    }
-    seconds = {task.step.key: task.seconds for task in tasks}
-    ways = [plan.before(keys) for keys in waits.values()]
-    soonest = min(ways, key=lambda way: sum(seconds[key] for key in way), default=frozenset[str]())
-    return Preparations(replace(plan, first=soonest), waits)
 
-
-def _call(work: Callable[[], object], _log: Path) -> None:
-    work()
-
-
-def _keys(workspace: Workspace, need: Needs, made: Mapping[str, Task]) -> set[str]:
-    bases = bases_to_have(workspace, (need,))
-    found = {*need.tools, *workspace.source.tools(bases, apk=need.apk), *([ENGINE] if need.engine else [])}
-    return found | {made[base].step.key for base in (*bases, *([_APK] if need.apk else [])) if base in made}
-
-
-_APK = "APK packages"
-
-
-def _base_tasks(workspace: Workspace, needs: Sequence[Needs]) -> dict[str, Task]:
-    """The task that makes what stands for each reference (and the packages); references that share a stand-in share the task."""
-    source = workspace.source
-    wanted: dict[ToMake, list[str]] = {}
-    for base in bases_to_have(workspace, needs):
-        for item in source.to_make((base,), apk=False):
-            wanted.setdefault(item, []).append(base)
-    if any(need.apk for need in needs):
-        for item in source.to_make((), apk=True):
-            wanted[item] = [_APK]
-    found: dict[str, Task] = {}
-    for item, names in wanted.items():
-        bases, apk = tuple(name for name in names if name != _APK), _APK in names
-        work = partial(_call, partial(source.prepare, bases, apk=apk, say=workspace.say))
-        log, after = workspace.state.log("local-source"), source.tools(bases, apk=apk)
-        # the machine's package lists may be renewed while its packages are being installed
-        task = preparation(item.name, item.name, work, log, item.seconds, after=after, behind=(PACKAGES,))
-        found |= dict.fromkeys(names, task)
-    return found
-
-
-class Arriving:
-    """Plans each variant when all that it waits for has ended. ``left`` tells why some cannot be built, ``plan`` is of the rest."""
-
-    def __init__(self, workspace: Workspace, variants: Sequence[Variant], needs: Mapping[str, frozenset[str]]) -> None:
-        self._workspace, self._needs = workspace, needs
+    def __init__(
+        self,
+        workspace: Workspace,
+        variants: Sequence[Variant],
+        needs: Mapping[str, frozenset[str]],
+        *,
+        fail_fast: bool,
+        force: bool,
+    ) -> None:
+        self._workspace, self._needs, self._fail_fast, self._force = workspace, needs, fail_fast, force
         self._waiting, self._come = list(variants), list[Variant]()
         self._digests = Digests()
         self.left: dict[str, tuple[DeadweightError, str | None]] = {}
@@ -269,7 +163,7 @@ class Arriving:
         self.plan = Plan(())
 
     def __call__(self, outcomes: Mapping[str, Outcome]) -> Plan:
-        come = [variant for variant in self._waiting if self._needs[variant.name] <= outcomes.keys()]
+        come = [each for each in self._waiting if self._needs.get(each.name, frozenset()) <= outcomes.keys()]
         if not come:
             return Plan(())
         self._waiting = [variant for variant in self._waiting if variant not in come]
@@ -277,24 +171,35 @@ class Arriving:
         try:
             left = preflight(self._workspace, able) if able else {}
         except MissingError as error:
+            if not self._needs:
+                raise
             left = {variant.name: error for variant in able}
-        self.left |= {name: (error, None) for name, error in left.items()}
+        if left and self._fail_fast:
+            raise next(iter(left.values()))
+        for name, why in left.items():
+            self._leave(name, why)
         self._come += [variant for variant in able if variant.name not in left]
-        self.plan = make_plan(self._come, self._workspace.site, self._workspace.builder, digests=self._digests)
+        site, builder = self._workspace.site, self._workspace.builder
+        say = self._workspace.say
+        self.plan = make_plan(self._come, site, builder, force=self._force, digests=self._digests, say=say)
         return self.plan
 
+    def _leave(self, name: str, error: DeadweightError) -> None:
+        self.left[name] = error, None
+        no_base = isinstance(error, NoBase)
+        self._workspace.say(wording("project.left_for_base" if no_base else "project.left_for_engine", variant=name))
+
     def _failed(self, variant: Variant, outcomes: Mapping[str, Outcome]) -> bool:
-        for key in sorted(self._needs[variant.name]):
-            cause = _cause(outcomes[key], outcomes)
-            if cause is not None and cause.error is not None:
-                error = cause.error
-                if isinstance(error, NoBase):
-                    parted = split_by_base((variant,), self._workspace.needs((variant,)), error)
-                    self.left[variant.name] = parted.lacking.get(variant.name, error), None
-                else:
-                    self.left[variant.name] = error, cause.task.step.title
-                return True
-        return False
+        keys = sorted(self._needs.get(variant.name, ()))
+        cause = next(filter(None, (_cause(outcomes[key], outcomes) for key in keys)), None)
+        if cause is None or cause.error is None:
+            return False
+        if isinstance(cause.error, NoBase):
+            parted = split_by_base((variant,), self._workspace.needs((variant,)), cause.error)
+            self._leave(variant.name, parted.lacking.get(variant.name, cause.error))
+        else:
+            self.left[variant.name] = cause.error, cause.task.step.title
+        return True
 
 
 def _cause(outcome: Outcome, outcomes: Mapping[str, Outcome]) -> Outcome | None:
@@ -302,4 +207,4 @@ def _cause(outcome: Outcome, outcomes: Mapping[str, Outcome]) -> Outcome | None:
     if outcome.result != "skipped":
         return outcome if outcome.result == "failed" else None
     before = (_cause(outcomes[key], outcomes) for key in outcome.task.step.after if key in outcomes)
-    return next((variant for variant in before if variant is not None), None)
+    return next(filter(None, before), None)

@@ -7,28 +7,28 @@ up no base.
 
 from __future__ import annotations
 
+import functools
 import os
-import stat
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from deadweight._errors import DeadweightError, wording
-from deadweight._run import run
-from deadweight.builders.protocol import Site
 from deadweight.builders.shared.inputs import IGNORE_FILES
 from deadweight.plan.shards import INDEX_VARIABLE, TOTAL_VARIABLE, Shard, divide, shard_of
 from deadweight.project import changed
-from deadweight.project.git import GIT_SECONDS, ask_git, head, parted
+from deadweight.project.git import ask_git, git, head, parted
 from deadweight.project.load_suite import load_suite
 from deadweight.project.workspace import Workspace
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore
-from deadweight.records.scope import Scope, keep_scope
-from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment
+from deadweight.records.runs import Scope, keep_scope
+from deadweight.sources.protocol import ApkRepositories, BuildEnvironment
 from deadweight.suite.load import select
 from deadweight.suite.model import Suite, Variant
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from deadweight.sources.protocol import Source
 
 
-Where = tuple[str, Ignore | None]
-"""A variant, and the ignore rules under which it reads a folder (None for a file that it names)."""
+Where = tuple[str, Ignore]
+"""A variant, and the ignore rules under which it reads a folder."""
 
 
 def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> dict[str, str]:
@@ -48,7 +48,7 @@ def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> d
     """
     root = workspace.suite.root
     asked = workspace.asked if workspace.asked and workspace.asked.revision == revision else ask_git(root, revision)
-    near = Near(root, variants)
+    readers = _readers(root, variants)
     top, names = asked.paths()
     paths = [top / name for name in names]
     suite_file = Path(os.path.realpath(workspace.suite.file))
@@ -56,7 +56,9 @@ def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> d
     if suite_file in paths:
         found |= _by_definition(workspace.suite, _suite_then(top, suite_file, parted(root, revision)), variants)
     others = [path for path in paths if path != suite_file]
-    left = [each for each in near.of(others) if each.name not in found]
+    texts = {text for path in others for text in (str(path), *map(str, path.parents))}
+    near = set[str]().union(*(readers.get(text, ()) for text in ("", *texts))) if texts else set[str]()
+    left = [variant for variant in variants if variant.name in near and variant.name not in found]
     found |= _by_files(workspace, others, left)
     return {variant.name: found[variant.name] for variant in variants if variant.name in found}
 
@@ -93,7 +95,7 @@ def _suite_then(top: Path, file: Path, base: str) -> Suite | None:
     """The suite as it was; None where there was none, or none that loads today."""
     name = f"{base}:{file.relative_to(top).as_posix()}"
     try:
-        text = run(["git", "cat-file", "blob", name], cwd=top, timeout=GIT_SECONDS).output
+        text = git(top, "cat-file", "blob", name)
         with tempfile.TemporaryDirectory(prefix="deadweight-since-") as folder:
             then = Path(folder) / file.name
             then.write_text(text, encoding="utf-8")
@@ -106,51 +108,41 @@ def _by_definition(suite: Suite, then: Suite | None, variants: Sequence[Variant]
     """Variants of which the suite file says something else now (its defaults count)."""
     name = suite.file.name
     if then is None:
-        return dict.fromkeys(
-            (variant.name for variant in variants), f"{name} is new or could not be read at that commit"
-        )
+        return {variant.name: f"{name} is new or could not be read at that commit" for variant in variants}
     if then.sources != suite.sources or then.scan != suite.scan or then.name != suite.name:
-        return dict.fromkeys((variant.name for variant in variants), f"{name}: settings of all variants changed")
+        return {variant.name: f"{name}: settings of all variants changed" for variant in variants}
     before = {variant.name: variant for variant in then.variants}
     return {variant.name: f"{name} changed" for variant in variants if before.get(variant.name) != variant}
 
 
 def _by_files(workspace: Workspace, paths: Sequence[Path], variants: Sequence[Variant]) -> dict[str, str]:
-    if not paths:
-        return {}
-    site = replace(workspace.site, source=cast("Source", _Nothing()), pool=None)
-    places, found = _places(workspace, site, variants)
-    for path in paths:
-        reached = _reached(path, places)
-        for name in reached:
-            found.setdefault(name, f"{_shown(path, workspace.suite.root)} changed")
-    return found
-
-
-def _places(
-    workspace: Workspace, site: Site, variants: Sequence[Variant]
-) -> tuple[Mapping[str, list[Where]], dict[str, str]]:
-    """Who reads which file or folder; and the variants whose builder could not tell, which count as changed."""
+    """Variants that read a changed file, and those whose builder cannot tell."""
+    nothing = SimpleNamespace(  # which files a step reads does not depend on any base
+        name="none",
+        base=lambda reference: Base(reference, reference, None, stand_in=False),
+        apk=lambda _flavour="wolfi": ApkRepositories((), (), stand_in=False),
+        environment=BuildEnvironment,
+    )
+    site = replace(workspace.site, source=cast("Source", nothing), pool=None)
     places: dict[str, list[Where]] = defaultdict(list)
-    unknown: dict[str, str] = {}
-    rules: dict[tuple[str, ...], Ignore] = {}
-    real: dict[Path, str] = {}
+    found: dict[str, str] = {}
+    rules, real = functools.cache(Ignore), functools.cache(os.path.realpath)
     for variant in variants:
         try:
             steps = workspace.builder(variant).steps(variant, site)
         except DeadweightError as error:
-            unknown[variant.name] = f"its inputs cannot be determined: {error.message}"
+            found[variant.name] = f"its inputs cannot be determined: {error.message}"
             continue
         for step in steps:
-            ignore = step.inputs.ignore
-            if ignore not in rules:
-                rules[ignore] = Ignore(ignore)
             for path in step.inputs.files:
-                if path not in real:
-                    real[path] = os.path.realpath(path)
-                for place in dict.fromkeys((real[path], os.path.normpath(path))):
-                    places[place].append((variant.name, rules[ignore]))
-    return places, unknown
+                for place in {real(path), os.path.normpath(path)}:
+                    places[place].append((variant.name, rules(step.inputs.ignore)))
+    root = Path(os.path.realpath(workspace.suite.root))
+    for path in paths:
+        shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+        for name in _reached(path, places):
+            found.setdefault(name, f"{shown} changed")
+    return found
 
 
 def _reached(path: Path, places: Mapping[str, list[Where]]) -> Iterable[str]:
@@ -164,84 +156,29 @@ def _reached(path: Path, places: Mapping[str, list[Where]]) -> Iterable[str]:
             continue
         inner = text[len(str(parent)) + 1 :]
         for name, ignore in readers:
-            if decides or ignore is None or not ignore.matches(inner):
+            if decides or not ignore.matches(inner):
                 yield name
 
 
-def _shown(path: Path, root: Path) -> str:
-    real = Path(os.path.realpath(root))
-    return path.relative_to(real).as_posix() if path.is_relative_to(real) else str(path)
+def _readers(root: Path, variants: Sequence[Variant]) -> Mapping[str, set[str]]:
+    """Who may read a file or folder (``Variant.reads``), by its path as it is called and where its links lead to; "" has those of
+    whom only the builder can tell. Of thousands of variants, only those near a change are worth asking a builder about.
+    """
+    real = functools.cache(os.path.realpath)
 
+    @functools.cache
+    def paths(place: str) -> set[str]:
+        whole = os.path.join(root, os.path.expanduser(place))  # noqa: PTH111, PTH118 - ten times as fast
+        above, name = os.path.split(whole)  # a folder is looked at once, not anew for each file in it
+        odd = name in ("", ".", "..") or os.path.islink(whole)  # noqa: PTH114
+        return {os.path.normpath(whole), os.path.realpath(whole) if odd else os.path.join(real(above), name)}  # noqa: PTH118
 
-class _Nothing:
-    """A source that knows no base: which files a step reads does not depend on any."""
-
-    name = "none"
-
-    def base(self, reference: str) -> Base:
-        return Base(reference, reference, None, False)
-
-    def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
-        del flavour
-        return ApkRepositories((), (), False)
-
-    def environment(self) -> BuildEnvironment:
-        return BuildEnvironment()
-
-
-# Which variants a change can concern at all, by paths alone: of thousands, only these are worth asking a builder about.
-_ODD = {"", ".", ".."}
-"""What cannot be joined to the folder above it as it is written."""
-
-
-class Near:
-    """Knows what each variant may read (``Variant.reads``), as it is called and where its links lead to."""
-
-    def __init__(self, root: Path, variants: Sequence[Variant]) -> None:
-        self._root, self._variants = str(root), variants
-        self._unknown: set[str] = set()
-        self._readers: dict[str, list[str]] = defaultdict(list)
-        for variant in variants:
-            places = variant.reads()
-            if places is None:
-                self._unknown.add(variant.name)
-            else:
-                for place in places:
-                    self._readers[place].append(variant.name)
-        top = os.path.normpath(self._root).rstrip("/"), os.path.realpath(root).rstrip("/")
-        self._folders: dict[str, tuple[str, str]] = {"": top}
-        self._places = [(pair, names) for place, names in self._readers.items() for pair in set(self._paths(place))]
-
-    def of(self, changed: Iterable[Path]) -> list[Variant]:
-        """Those that read a changed file, or a folder that it is in, or of which nobody can tell by paths."""
-        texts = {text for path in changed for text in (str(path), *map(str, path.parents))}
-        if not texts:
-            return []
-        near = self._unknown.union(*(names for path, names in self._places if path in texts))
-        return [each for each in self._variants if each.name in near]
-
-    def _paths(self, place: str) -> tuple[str, str]:
-        """A place as it is called and where it is; each folder is looked at once, not anew for each file in it."""
-        known = self._folders.get(place)
-        if known is not None:
-            return known
-        above, _, name = place.rpartition("/")
-        if name in _ODD or place[0] in "/~":
-            whole = os.path.join(self._root, os.path.expanduser(place))  # noqa: PTH111, PTH118 - ten times as fast
-            found = os.path.normpath(whole), os.path.realpath(whole)
-        else:
-            called, real = self._paths(above)
-            real = f"{real}/{name}"
-            found = f"{called}/{name}", os.path.realpath(real) if _linked(real) else real
-        self._folders[place] = found
-        return found
-
-
-def _linked(path: str) -> bool:
-    try:
-        return stat.S_ISLNK(os.lstat(path).st_mode)
-    except OSError:
-        return False
+    readers: dict[str, set[str]] = defaultdict(set)
+    for variant in variants:
+        places = variant.reads()
+        for path in ("",) if places is None else set().union(*map(paths, places)):
+            readers[path].add(variant.name)
+    return readers
 
 
 # Choose a task's variants: by name, then by what changed, then by this machine's shard.
@@ -286,39 +223,32 @@ def choose(
         part = None
     if part is None and not named and environment.get(INDEX_VARIABLE) and not environment.get(TOTAL_VARIABLE):
         told.append(wording("project.how_many_pods", index=INDEX_VARIABLE, total=TOTAL_VARIABLE))
-    whys: list[str] = []
+    ways = {}
     if since is not None:
-        variants = _narrowed(variants, changed.since(workspace, since, variants), f"since {since}", whys, told)
+        ways[f"since {since}"] = partial(changed.since, workspace, since)
     if before is not None:
-        found = changed.changed_from(workspace, before, variants)
-        variants = _narrowed(variants, found, f"since the report of {before.generated_at}", whys, told)
-    mine = variants if part is None else _share(variants, part, times, told)
-    narrowed = part is not None or bool(whys)
+        ways[f"since the report of {before.generated_at}"] = partial(changed.changed_from, workspace, before)
+    for what, look in ways.items():
+        found = look(variants)
+        told.append(wording("project.changed", count=len(found), total=len(variants), since=what))
+        told += [f"  {name}: {why}" for name, why in found.items()]
+        variants = tuple(variant for variant in variants if variant.name in found)
+    mine = variants
+    if part is not None:
+        names = divide([variant.name for variant in variants], part.total, _seconds(times))[part.index - 1]
+        shown, total = ", ".join(names) or "none, so there is nothing to do here", len(variants)
+        told.append(
+            wording("project.share", shard=part, origin=part.origin, count=len(names), total=total, names=shown)
+        )
+        mine = tuple(variant for variant in variants if variant.name in names)
+    narrowed = part is not None or bool(ways)
+    why = " and ".join(f"changed {what}" for what in ways) or "all"
     if note:
-        keep_scope(workspace.state, _scope(workspace, mine, variants, part, whys) if narrowed else None)
-    beside = _compared(workspace, mine) if narrowed else ()
-    return Selection(mine, beside, tuple(told), narrowed)
+        keep_scope(workspace.state, _scope(workspace, mine, variants, part, why) if narrowed else None)
+    return Selection(mine, _compared(workspace, mine) if narrowed else (), tuple(told), narrowed)
 
 
-def _narrowed(
-    variants: tuple[Variant, ...], found: Mapping[str, str], what: str, whys: list[str], told: list[str]
-) -> tuple[Variant, ...]:
-    whys.append(f"changed {what}")
-    told.append(wording("project.changed", count=len(found), total=len(variants), since=what))
-    told += [f"  {name}: {why}" for name, why in found.items()]
-    return tuple(variant for variant in variants if variant.name in found)
-
-
-def _share(variants: tuple[Variant, ...], part: Shard, times: Report | None, told: list[str]) -> tuple[Variant, ...]:
-    names = divide([variant.name for variant in variants], part.total, seconds_of(times))[part.index - 1]
-    shown = ", ".join(names) or "none, so there is nothing to do here"
-    told.append(
-        wording("project.share", shard=part, origin=part.origin, count=len(names), total=len(variants), names=shown)
-    )
-    return tuple(variant for variant in variants if variant.name in names)
-
-
-def seconds_of(times: Report | None) -> dict[str, float]:
+def _seconds(times: Report | None) -> dict[str, float]:
     """What each variant took to build and check, by an earlier report; a variant that it does not know is left out."""
     if times is None:
         return {}
@@ -330,11 +260,7 @@ def seconds_of(times: Report | None) -> dict[str, float]:
 
 
 def _scope(
-    workspace: Workspace,
-    mine: Sequence[Variant],
-    chosen: Sequence[Variant],
-    part: Shard | None,
-    whys: Sequence[str],
+    workspace: Workspace, mine: Sequence[Variant], chosen: Sequence[Variant], part: Shard | None, why: str
 ) -> Scope:
     return Scope(
         index=part.index if part else 1,
@@ -342,7 +268,7 @@ def _scope(
         mine=tuple(variant.name for variant in mine),
         chosen=tuple(variant.name for variant in chosen),
         commit=workspace.asked.head() if workspace.asked else head(workspace.suite.root),
-        why=" and ".join(whys) or "all",
+        why=why,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +72,11 @@ def clean(
             size += facts.st_size
             files += 1
             path.unlink()
-    _remove_empty_folders(state.folder)
+    for path in sorted(
+        (path for path in state.folder.rglob("*") if path.is_dir() and not path.is_symlink()), reverse=True
+    ):
+        with contextlib.suppress(OSError):  # it is not empty
+            path.rmdir()
     if end_shared and older_than_days is None:
         _stop_ours(workspace)
     return Cleaned(containers, files, size, images, left)
@@ -84,13 +88,9 @@ def _below(folder: Path) -> list[Path]:
 
 def _spare_archives(workspace: Workspace) -> list[Path]:
     """Archives of variants that were built in the engine: the engine can write them again."""
-    found = []
-    for variant in workspace.suite.variants:
-        built = workspace.built(variant.name)
-        archive = workspace.state.image(variant.name) / ARCHIVE_FILE
-        if built is not None and built.in_engine and archive.exists():
-            found.append(archive)
-    return found
+    built = (workspace.built(variant.name) for variant in workspace.suite.variants)
+    archives = [workspace.state.image(image.variant) / ARCHIVE_FILE for image in built if image and image.in_engine]
+    return [archive for archive in archives if archive.exists()]
 
 
 def _in_engine(workspace: Workspace, *, with_images: bool) -> tuple[int, int, MissingError | None]:
@@ -100,16 +100,13 @@ def _in_engine(workspace: Workspace, *, with_images: bool) -> tuple[int, int, Mi
     try:
         if find_running() is None:
             return 0, 0, None
-        stale = [each.kind for each in workspace.engine().cleanup_stale()]  # they may run from the images
-        images = stale.count("image") + (_images(workspace) if with_images else _superseded(workspace))
+        engine = workspace.engine()
+        stale = [each.kind for each in engine.cleanup_stale()]  # they may run from the images
+        waiting = retire(workspace.state, engine.images.let_go) if superseded(workspace.state) else 0
+        images = stale.count("image") + waiting + (_images(workspace) if with_images else 0)
         return len(stale) - stale.count("image"), images, None
     except MissingError as error:
         return 0, 0, error
-
-
-def _superseded(workspace: Workspace) -> int:
-    waiting = superseded(workspace.state)
-    return retire(workspace.state, workspace.engine().images.let_go) if waiting else 0
 
 
 def _images(workspace: Workspace) -> int:
@@ -146,12 +143,6 @@ def _stop_ours(workspace: Workspace) -> None:
         workspace.say("your other projects used the same engine; it starts again when one of them needs it")
 
 
-def _remove_empty_folders(folder: Path) -> None:
-    for path in sorted((path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()), reverse=True):
-        if not any(path.iterdir()):
-            shutil.rmtree(path, ignore_errors=True)
-
-
 # What a killed run left in the engine, on disk and in the firewall: told and removed before anything else is done.
 # Only what this project started counts, and only where the process that started it is dead.
 Say = Callable[[str], None]
@@ -169,12 +160,15 @@ def remove_what_was_left(state: State, say: Say) -> None:
 
 def _removed(state: State, run: Run, say: Say) -> bool:
     """Whether all is gone that a killed run left."""
-    _outside_the_engine(say)
-    _unpacked(state, run, say)
+    from deadweight.engine.api import Endpoint
+    from deadweight.engine.client import Engine
+
+    _outside_the_engine(state, run, say)
     if run.host is None:
         return True
     try:
-        engine = _engine(state, run, run.host)
+        place = Endpoint(run.host, certificates=run.certificates)
+        engine = Engine.connect(place, project=run.labels.get(labels.PROJECT, "-"), root=str(state.root))
     except DeadweightError as error:
         say(wording("project.leftovers_not_searched", run=run.told(), problem=error.message))
         return False
@@ -190,14 +184,6 @@ def _removed(state: State, run: Run, say: Say) -> bool:
             return False
 
 
-def _engine(state: State, run: Run, host: str) -> Engine:
-    from deadweight.engine.api import Endpoint
-    from deadweight.engine.client import Engine
-
-    place = Endpoint(host, certificates=run.certificates)
-    return Engine.connect(place, project=run.labels.get(labels.PROJECT, "-"), root=str(state.root))
-
-
 def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
     variant = left.labels.get(labels.VARIANT) or left.name
     doing = "was still running" if left.running else "was left"
@@ -208,17 +194,13 @@ def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
     return gone
 
 
-def _unpacked(state: State, run: Run, say: Say) -> None:
-    """What builds unpack, often in memory. Its name holds the process's number, which somebody else may have by now."""
+def _outside_the_engine(state: State, run: Run, say: Say) -> None:
+    from deadweight._packages import attacks
     from deadweight.builders.apko.melange import remove_left_by
 
+    # what builds unpack, often in memory: its name holds the process's number, which somebody else may have by now
     if not Path("/proc", str(run.pid)).exists() and (folders := remove_left_by(state, run.pid)):
         say(f"removed {folders} folder{'s' * (folders > 1)} that a killed build left ({run.told()})")
-
-
-def _outside_the_engine(say: Say) -> None:
-    from deadweight._packages import attacks
-
     if folders := attacks.sweep_host_folders():
         say(f"removed {folders} host folder{'s' * (folders > 1)} in memory that a killed attack run left")
     if rules := attacks.unfence():

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError
@@ -17,7 +16,7 @@ from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
 from deadweight.engine.api import Endpoint, EngineInfo, parse_info
-from deadweight.project.survey import Finding, survey
+from deadweight.project.install import Finding, survey
 from deadweight.records.paths import State, user_cache
 from deadweight.toolchain.find import look, number
 
@@ -68,7 +67,8 @@ class Doctor:
         """The whole as plain lines for a human."""
         width = max((len(tool.name) for tool in self.tools), default=4)
         for tool in self.tools:
-            what = f"{tool.version or ''} {tool.path or ''} ({tool.origin})" if tool.present else _remedy(tool)
+            how = f"get it: {tool.how}" if tool.gettable else tool.how
+            what = f"{tool.version or ''} {tool.path or ''} ({tool.origin})" if tool.present else how
             note = f"  [{tool.reason}]" if tool.reason else ""
             yield f"{tool.name:<{width}}  {tool.status:<13}  {what.strip()}{note}"
         if self.engine is not None:
@@ -85,27 +85,21 @@ class Doctor:
             yield f"warning: {warning}"
 
 
-def _remedy(finding: Finding) -> str:
-    return f"get it: {finding.how}" if finding.gettable else finding.how
-
-
 def examine(needs: Iterable[str], *, root: Path | None = None) -> Doctor:
     """Look at the tools, the engine and the disks. ``root`` is the project, for its disk. Starts no engine."""
+    from deadweight.checks.scan.database import HINT, current
+
     tools = survey(needs)
     engine, problem = _examine_engine()
     here = root or Path.cwd()
     disks = tuple(_disks(here))
-    warnings = tuple(_warnings(engine, disks))
-    return Doctor(tools, engine, problem, disks, warnings, tuple(_database()), tuple(_unwritable(here)))
-
-
-def _database() -> list[str]:
-    from deadweight.checks.scan.database import HINT, current
-
     try:
-        return current().told()
+        database = current().told()
     except MissingError as error:
-        return [f"database: {error.message}; {HINT}"]
+        database = [f"database: {error.message}; {HINT}"]
+    return Doctor(
+        tools, engine, problem, disks, tuple(_warnings(engine, disks)), tuple(database), tuple(_unwritable(here))
+    )
 
 
 def _examine_engine() -> tuple[EngineReport | None, str]:
@@ -120,7 +114,8 @@ def _examine_engine() -> tuple[EngineReport | None, str]:
             None,
             f"{none}, and {problem}" if problem else f"{none}; Deadweight starts one{how} when needed",
         )
-    info = parse_info(_document(endpoint, "/version"), _document(endpoint, "/info"))
+    documents = (wire.document(endpoint.host, path, endpoint.certificates) for path in ("/version", "/info"))
+    info = parse_info(*documents)
     problem = ""
     try:
         daemon.docker_cli(endpoint)
@@ -138,10 +133,6 @@ def _examine_engine() -> tuple[EngineReport | None, str]:
     return report, problem
 
 
-def _document(endpoint: Endpoint, path: str) -> dict[str, Any]:
-    return wire.document(endpoint.host, path, endpoint.certificates)
-
-
 def _buildkit(endpoint: Endpoint, buildx: Path) -> str | None:
     """The version that buildx is told by the engine."""
     try:
@@ -150,12 +141,6 @@ def _buildkit(endpoint: Endpoint, buildx: Path) -> str | None:
         return None
     found = re.search(r"BuildKit version:\s+v?(\d+(?:\.\d+)+)", told)
     return found.group(1) if found else None
-
-
-def _unsafe_buildkit(engine: EngineReport) -> bool:
-    if engine.buildkit is not None:
-        return number(engine.buildkit) < number(SAFE_BUILDKIT)
-    return not engine.info.podman and number(engine.info.version)[:1] <= (_LAST_UNSAFE_ENGINE,)
 
 
 def _disks(root: Path) -> Iterator[Disk]:
@@ -187,12 +172,13 @@ def _warnings(engine: EngineReport | None, disks: Iterable[Disk]) -> Iterator[st
             yield f"only {disk.free_bytes / 1e9:.1f} GB free for {disk.what} ({disk.path})"
     if engine is None:
         return
-    if _unsafe_buildkit(engine):
+    info = engine.info
+    old_engine = not info.podman and number(info.version)[:1] <= (_LAST_UNSAFE_ENGINE,)
+    if number(engine.buildkit) < number(SAFE_BUILDKIT) if engine.buildkit is not None else old_engine:
         yield (
             f"the engine's BuildKit is older than {SAFE_BUILDKIT}: a hostile Dockerfile or build context can escape the build "
             "(CVE-2024-23651, CVE-2026-33747, CVE-2026-33748); build only what you trust"
         )
-    info = engine.info
     if not info.seccomp and not info.podman:
         yield "the engine runs containers without a seccomp filter"
     if not info.apparmor and not info.selinux:

@@ -37,7 +37,7 @@ class GitAnswers:
         try:
             changed = self._answers["diff"].result()
         except CommandError:  # git before 2.30, or nothing in common: the other way tells which
-            changed = _git(self.root, *_DIFF, parted(self.root, self.revision), "--")
+            changed = git(self.root, *_DIFF, parted(self.root, self.revision), "--")
         whole = changed + self._answers["fresh"].result()
         names = dict.fromkeys(name.strip("\n") for name in whole.split("\0") if name.strip("\n"))
         return top, list(names)
@@ -54,7 +54,7 @@ def ask_git(root: Path, revision: str) -> GitAnswers:
     since = (*_DIFF, "--merge-base", revision, "--")
     asked = {"top": ("rev-parse", "--show-toplevel"), "diff": since, "fresh": _FRESH, "head": _HEAD}
     threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="git")
-    answers = {name: threads.submit(_git, root, *words) for name, words in asked.items()}
+    answers = {name: threads.submit(git, root, *words) for name, words in asked.items()}
     threads.shutdown(wait=False)
     return GitAnswers(root, revision, answers)
 
@@ -62,7 +62,7 @@ def ask_git(root: Path, revision: str) -> GitAnswers:
 def head(root: Path) -> str | None:
     """The commit that is checked out; None outside of git."""
     try:
-        return _git(root, *_HEAD).strip()
+        return git(root, *_HEAD).strip()
     except DeadweightError:
         return None
 
@@ -70,13 +70,14 @@ def head(root: Path) -> str | None:
 def parted(root: Path, revision: str) -> str:
     """The commit where ``revision`` and HEAD parted. Raises UsageError where git finds none."""
     try:
-        return run(["git", "merge-base", revision, "HEAD"], cwd=root, timeout=GIT_SECONDS).output.split()[0]
+        return git(root, "merge-base", revision, "HEAD").split()[0]
     except CommandError as error:
         message = wording("project.no_common_commit", revision=revision, problem=_said(error) or "none in this clone")
         raise UsageError(message) from error
 
 
-def _git(root: Path, *words: str) -> str:
+def git(root: Path, *words: str) -> str:
+    """What git answers. Raises CommandError."""
     return run(["git", *words], cwd=root, timeout=GIT_SECONDS).output
 
 
@@ -96,4 +97,4 @@ class Commit:
 def commit_of(root: Path) -> Commit:
     """The commit that is checked out."""
     name = head(root)
-    return Commit(name, bool(name and _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".").strip()))
+    return Commit(name, bool(name and git(root, "status", "--porcelain", "--untracked-files=no", "--", ".").strip()))

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from deadweight._errors import ConfigError, DeadweightError, MissingError, UsageError, wording
 from deadweight.builders import table
+from deadweight.records.reference import parse
 from deadweight.suite.checks import AttacksCheck
-from deadweight.suite.load import read_suite
+from deadweight.suite.explain import unknown, validated
+from deadweight.suite.load import place_in, read_suite
 from deadweight.suite.model import Suite, Variant
-from deadweight.suite.values import Record
-from deadweight.suite.yaml_nodes import Document, Key, Problems, dotted
+from deadweight.suite.yaml_nodes import Document, Key, Problems
 
 
 def load_suite(file: Path) -> Suite:
@@ -31,8 +32,11 @@ def check_suite(suite: Suite) -> None:
         with problems.kept():
             of_suite(suite)
     if suite.scan.database_repository is not None:
-        with problems.kept():
-            _database(suite, suite.scan.database_repository)
+        try:
+            parse(suite.scan.database_repository.removeprefix("oci://"))
+        except UsageError as error:
+            document, key = Document(suite.file, None, suite.places), ("scan", "database_repository")
+            problems.found.append(document.error(key, error.message, hint=error.hint))
     with problems.kept():
         _ports(suite)
     seen: list[AttacksCheck] = []
@@ -42,25 +46,27 @@ def check_suite(suite: Suite) -> None:
 
 
 def _check_variant(suite: Suite, variant: Variant, seen: list[AttacksCheck], problems: Problems) -> None:
-    with problems.kept():
-        _registered(suite, variant)
-    with problems.kept():
-        _images(suite, variant)
-    absent = False
-    for key, name in _files(variant):
-        if not (suite.root / name).is_file():
-            absent = True
-            with problems.kept():
-                hint = f"paths are relative to {suite.root}"
-                raise suite.error(variant, key, wording("project.no_such_file", name=name), hint=hint)
+    if not table.is_known(variant.builder):
+        problems.found.append(no_builder(suite, variant))
+    for key, reference in variant.images():  # what a source makes of them comes later
+        try:
+            parse(reference)
+        except UsageError as error:
+            problems.found.append(suite.error(variant, key, error.message, hint=error.hint))
+    absent = [(key, name) for key, name in _files(variant) if not (suite.root / name).is_file()]
+    for key, name in absent:
+        what, hint = wording("project.no_such_file", name=name), f"paths are relative to {suite.root}"
+        problems.found.append(suite.error(variant, key, what, hint=hint))
     for name in variant.checks.other:
         with problems.kept():
             _plug_in(suite, variant, name)
-    attacks = variant.checks.attacks
-    if attacks is not None and not absent and attacks not in seen:
-        seen.append(attacks)  # variants share those of the defaults
+    asked = variant.checks.attacks
+    if asked is not None and not absent and asked not in seen:
+        from deadweight._packages import attacks
+
+        seen.append(asked)  # variants share those of the defaults
         with problems.kept():
-            _attacks(suite, variant, attacks)
+            attacks.check_gates(suite, variant, asked)
 
 
 def _ports(suite: Suite) -> None:
@@ -76,47 +82,15 @@ def _ports(suite: Suite) -> None:
 def _asked_at_one(variant: Variant) -> bool:
     """Unless a command tells whether it is up, and nothing else is asked; or it is no server."""
     kind = variant.health.kind
-    return kind not in ("exec", "exit") or (
-        kind == "exec" and any(item.request.port is None for item in variant.checks.api)
-    )
-
-
-def _database(suite: Suite, repository: str) -> None:
-    from deadweight.records.reference import parse
-
-    try:
-        parse(repository.removeprefix("oci://"))
-    except UsageError as error:
-        place: Key = ("scan", "database_repository")
-        line, key = suite.places.get(place), dotted(place)
-        raise ConfigError(error.message, file=suite.file, line=line, key=key, hint=error.hint) from None
-
-
-def _registered(suite: Suite, variant: Variant) -> None:
-    from deadweight.builders.table import is_known
-
-    if not is_known(variant.builder):
-        raise no_builder(suite, variant)
+    asked = any(item.request.port is None for item in variant.checks.api)
+    return kind not in ("exec", "exit") or (kind == "exec" and asked)
 
 
 def no_builder(suite: Suite, variant: Variant) -> ConfigError:
     """For a builder that nobody registered."""
-    from deadweight.builders.table import names
-    from deadweight.suite.explain import unknown
-
-    what = unknown("builder", variant.builder, names())
-    return suite.error(variant, "builder", what, hint=f"builders: {', '.join(names())}; plug-ins add others")
-
-
-def _images(suite: Suite, variant: Variant) -> None:
-    """References of bases. What a source makes of them comes later."""
-    from deadweight.records.reference import parse
-
-    for key, reference in variant.images():
-        try:
-            parse(reference)
-        except UsageError as error:
-            raise suite.error(variant, key, error.message, hint=error.hint) from None
+    names = table.names()
+    what = unknown("builder", variant.builder, names)
+    return suite.error(variant, "builder", what, hint=f"builders: {', '.join(names)}; plug-ins add others")
 
 
 def _files(variant: Variant) -> Iterator[tuple[Key, str]]:
@@ -144,19 +118,6 @@ def _plug_in(suite: Suite, variant: Variant, name: str) -> None:
     except DeadweightError as error:
         raise suite.error(variant, key, error.message, hint=error.hint) from error
     if record is not None:
-        _options(suite, variant, name, record)
-
-
-def _options(suite: Suite, variant: Variant, name: str, record: type[Record]) -> None:
-    from deadweight.suite.explain import validated
-    from deadweight.suite.sections import place_in
-
-    document = Document(suite.file, None, suite.places)
-    place = place_in(document, variant.places)
-    validated(document, record, variant.checks.other[name], lambda inner: place(("checks", "other", name, *inner)))
-
-
-def _attacks(suite: Suite, variant: Variant, asked: AttacksCheck) -> None:
-    from deadweight._packages import attacks
-
-    attacks.check_gates(suite, variant, asked)
+        document = Document(suite.file, None, suite.places)
+        place = place_in(document, variant.places)
+        validated(document, record, variant.checks.other[name], lambda inner: place((*key, *inner)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.builders.protocol import Needs
 from deadweight.engine import daemon
-from deadweight.project.survey import ENGINE, Finding
 from deadweight.project.workspace import Workspace
 from deadweight.sources.protocol import APK, NoBase
 from deadweight.suite.model import Variant
@@ -18,6 +18,8 @@ from deadweight.toolchain.find import find
 if TYPE_CHECKING:
     from deadweight.sources.protocol import ToMake
 
+ENGINE = "engine"
+"""A need that is no program: a container engine that answers, or that we can start."""
 
 TEST_TOOLS = (
     "actionlint", "buildah", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip", "podman", "quadlet",
@@ -51,39 +53,18 @@ def tools_of(
         wanted.append("trivy")
     if any(variant.runnable for variant in variants):
         wanted.append(ENGINE)
-    if tests:
-        wanted += TEST_TOOLS
-    if bench:
-        wanted += BENCH_TOOLS
-    if any(need.engine for need in needs) and _client_too_old():
-        wanted.append("buildx")
+    wanted += (*(TEST_TOOLS if tests else ()), *(BENCH_TOOLS if bench else ()))
+    if any(need.engine for need in needs):
+        with contextlib.suppress(DeadweightError):  # told where the engine itself is looked at
+            if (running := daemon.find_running()) is not None and daemon.client_too_old(running):
+                wanted.append("buildx")
     return tuple(dict.fromkeys(wanted))
-
-
-def _client_too_old() -> bool:
-    """Whether an engine runs that the Docker client here is too old for."""
-    try:
-        running = daemon.find_running()
-    except DeadweightError:
-        return False  # told where the engine itself is looked at
-    return running is not None and daemon.client_too_old(running) != ""
 
 
 def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, ...]:
     """What the source would have to make for these variants before they can be built."""
     needs = workspace.needs(variants)
     return workspace.source.to_make(bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
-
-
-def no_engine(found: Iterable[Finding]) -> str:
-    """Why nothing is built with an engine here whatever setup does, or run in one; empty where it can be."""
-    engine = (each for each in found if each.name in ENGINE_TOOLS)
-    return "; ".join(f"{finding.name}: {finding.reason or finding.status}" for finding in hopeless(engine))
-
-
-def hopeless(found: Iterable[Finding]) -> tuple[Finding, ...]:
-    """What setup cannot get: each says in ``how`` what you can do."""
-    return tuple(each for each in found if not each.present and not each.gettable)
 
 
 def without_engine(workspace: Workspace, variants: Sequence[Variant]) -> tuple[Variant, ...]:
@@ -99,42 +80,36 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
     missing. The others can be. Raises MissingError (exit 3), ConfigError (exit 2) or DeadweightError, one message for all missing
     tools together, and where nothing is left to build for want of bases, one for all of those.
     """
-    needs = workspace.needs(variants)
-    building = [need for need in needs if need.engine]
-    engineless = _engineless(workspace, {tool for need in building for tool in need.tools}) if building else None
     left: dict[str, MissingError] = {}
-    if engineless is not None:
-        left = {variant.name: engineless for variant, need in zip(variants, needs, strict=True) if need.engine}
-        variants = [variant for variant in variants if variant.name not in left]
-        needs = tuple(need for need in needs if not need.engine)
-    lacking = known_bases(workspace, variants)
+    building = {
+        variant.name: need for variant, need in zip(variants, workspace.needs(variants), strict=True) if need.engine
+    }
+    try:
+        if building:
+            endpoint = workspace.endpoint
+            if any("docker-cli" in need.tools for need in building.values()):
+                find("docker-cli")
+                daemon.docker_cli(endpoint)
+    except MissingError as error:
+        left = dict.fromkeys(building, error)
+    found = known_bases(workspace, [variant for variant in variants if variant.name not in left])
+    tools = {tool for need in workspace.needs(found.able) for tool in need.tools}
     missing = []
-    for tool in sorted({tool for need in workspace.needs(lacking.able) for tool in need.tools}):
+    for tool in sorted(tools):
         try:
             find(tool)
         except DeadweightError as error:
             missing.append(error.message)
     if missing:
         raise MissingError(wording("project.tools_missing", problems="; ".join(missing)))
-    if workspace.pool is not None and any("buildctl" in need.tools for need in workspace.needs(lacking.able)):
+    if workspace.pool is not None and "buildctl" in tools:
         from deadweight._packages import pool
 
         workspace.pool.ready(pool.platform())
-    found = lacking.and_then(prepare_bases(workspace, lacking.able))
+    found = prepare_bases(workspace, found)
     if found.error is not None and not found.able and not left:
         raise found.error
     return {**left, **found.lacking}
-
-
-def _engineless(workspace: Workspace, tools: Iterable[str]) -> MissingError | None:
-    try:
-        endpoint = workspace.endpoint
-        if "docker-cli" in tools:
-            find("docker-cli")
-            daemon.docker_cli(endpoint)
-    except MissingError as error:
-        return error
-    return None
 
 
 # Bases that cannot be had stop the variants that stand on them, and no others. All of them are named at once.
@@ -149,7 +124,10 @@ class Split:
     def and_then(self, later: Split) -> Split:
         """With what was found of the able ones later."""
         errors = [error for error in (self.error, later.error) if error is not None]
-        return Split(later.able, {**self.lacking, **later.lacking}, join_errors(errors))
+        problems = dict.fromkeys(problem for error in errors for problem in error.problems)
+        hints = dict.fromkeys(error.hint for error in errors if error.hint)
+        both = NoBase(*problems, hint="; ".join(hints) or None) if errors else None
+        return Split(later.able, {**self.lacking, **later.lacking}, both)
 
 
 def bases_of(needs: Sequence[Needs]) -> tuple[str, ...]:
@@ -165,12 +143,11 @@ def known_bases(workspace: Workspace, variants: Sequence[Variant]) -> Split:
     return split_by_base(variants, needs, error) if error is not None else Split(tuple(variants))
 
 
-def prepare_bases(workspace: Workspace, variants: Sequence[Variant]) -> Split:
-    """Prepare the bases and packages of these variants, as far as they can be had.
+def prepare_bases(workspace: Workspace, found: Split) -> Split:
+    """Prepare the bases and packages of the variants that are able (``known_bases``), as far as they can be had.
 
     Raises what the source raises that is about no base: a certificate, credentials, a full disk.
     """
-    found = known_bases(workspace, variants)
     while found.able:
         needs = workspace.needs(found.able)
         try:
@@ -182,15 +159,6 @@ def prepare_bases(workspace: Workspace, variants: Sequence[Variant]) -> Split:
                 raise
             found = found.and_then(later)
     return found
-
-
-def join_errors(errors: Sequence[NoBase]) -> NoBase | None:
-    """One error for all; None for none."""
-    if not errors:
-        return None
-    problems = dict.fromkeys(problem for error in errors for problem in error.problems)
-    hints = dict.fromkeys(error.hint for error in errors if error.hint)
-    return NoBase(*problems, hint="; ".join(hints) or None)
 
 
 def split_by_base(variants: Sequence[Variant], needs: Sequence[Needs], error: NoBase) -> Split:

@@ -11,7 +11,6 @@ from deadweight.checks.runner import keep, result_of, side_by_side
 from deadweight.checks.scan import database as databases
 from deadweight.checks.scan.database import Database, current
 from deadweight.checks.vulnerabilities import scanned
-from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight.records.lock import locked
 from deadweight.records.reference import parse
@@ -42,11 +41,10 @@ def scan_subjects(
     subjects: Sequence[Subject], *, strict: bool = False, jobs: int = 2
 ) -> tuple[list[Evidence], dict[str, DeadweightError]]:
     """The same, for whoever holds the project's lock already."""
-    order = sorted(subjects, key=lambda subject: -_weight(subject))
     done: dict[str, Evidence] = {}
     failed: dict[str, DeadweightError] = {}
     work = partial(scanned, may_run=False, strict=strict)
-    with side_by_side(work, order, jobs=max(1, jobs)) as running:
+    with side_by_side(work, sorted(subjects, key=_weight, reverse=True), jobs=max(1, jobs)) as running:
         for subject, future in running:
             try:
                 done[subject.variant.name] = keep(subject, result_of(future))
@@ -87,7 +85,10 @@ def provide_database(workspace: Workspace) -> None:
 
 
 def _provided(workspace: Workspace) -> Database:
-    kept = _kept()
+    try:
+        kept = current()
+    except MissingError:
+        kept = None
     if kept is not None and not kept.made_here:
         return kept
     repository = workspace.suite.scan.database_repository
@@ -99,13 +100,6 @@ def _provided(workspace: Workspace) -> Database:
         except DeadweightError as error:
             workspace.say(f"the vulnerability database cannot be downloaded: {error.message}")
     return databases.use_local(workspace.say) if kept is None or kept.age_days() > DUE_DAYS else kept
-
-
-def _kept() -> Database | None:
-    try:
-        return databases.current()
-    except MissingError:
-        return None
 
 
 def _answers(workspace: Workspace, repository: str | None) -> bool:

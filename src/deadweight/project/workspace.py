@@ -83,9 +83,8 @@ class OnEngine:
         )
 
     def _subject_of(self, name: str) -> Subject | None:
-        project = self._project
-        variant = next((variant for variant in project.suite.variants if variant.name == name), None)
-        return self.subject(variant) if variant is not None and project.built(name) is not None else None
+        variant = next((each for each in self._project.suite.variants if each.name == name), None)
+        return self.subject(variant) if variant is not None and self._project.built(name) is not None else None
 
     def image(self, variant: Variant) -> str:
         """The image's reference in the engine; loads its archive where the engine does not have this very image.
@@ -145,6 +144,7 @@ class Workspace:
         self.state = State(suite.root)
         self._told = set[str]()
         self.here = OnEngine(self, self.engine)
+        self.subject, self.engine_image, self.need_image = self.here.subject, self.here.image, self.here.need_image
         self.asked: GitAnswers | None = None
         self._needed: dict[str, Needs] = {}
 
@@ -201,23 +201,24 @@ class Workspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of the engine. What failed on an engine that cannot run a container is told as that (MissingError)."""
-        from deadweight.engine.broken_engine import lost_engine
-
         try:
-            lost = lost_engine(self.engine) if type(error) in ENGINE_MAY_BE_WHY and "_engine" in self.__dict__ else None
+            lost = self.lost_engine() if type(error) in ENGINE_MAY_BE_WHY and "_engine" in self.__dict__ else None
         finally:
             self.close()
         if lost is not None:
             raise lost from error
 
+    def lost_engine(self) -> MissingError | None:
+        """What is wrong with the engine where it cannot run a container."""
+        from deadweight.engine.broken_engine import lost_engine
+
+        return lost_engine(self.engine)
+
     def close(self) -> None:
         """Remove what was started in the engine, and let go of it, if it was ever asked for."""
-        spread = self.__dict__.pop("spread", None)
-        if spread is not None:
-            spread.close()
-        if "_engine" in self.__dict__:
-            self._engine.close()
-            del self.__dict__["_engine"]
+        for name in ("spread", "_engine"):
+            if (used := self.__dict__.pop(name, None)) is not None:
+                used.close()
 
     def engine(self) -> Engine:
         """The engine, found or started. Raises MissingError (exit 3) where there is none and none can be had."""
@@ -235,9 +236,11 @@ class Workspace:
         from deadweight._packages import pool
 
         chosen = pool.chosen_pool(self.suite)
-        if chosen is None or not chosen.pool.endpoints:
-            return None
-        return pool.Pool(chosen, self.state.log("pool"), self.say)
+        return (
+            pool.Pool(chosen, self.state.log("pool"), self.say)
+            if chosen is not None and chosen.pool.endpoints
+            else None
+        )
 
     @cached_property
     def spread(self) -> _packages.pool.Spread | None:
@@ -245,9 +248,7 @@ class Workspace:
         from deadweight._packages import pool
 
         chosen = pool.chosen_pool(self.suite)
-        if chosen is None or not chosen.pool.engines:
-            return None
-        return pool.Spread(self, pool.check_engines(chosen))
+        return pool.Spread(self, pool.check_engines(chosen)) if chosen is not None and chosen.pool.engines else None
 
     def builder(self, variant: Variant) -> Builder[Any]:
         """Raises ConfigError, with its line, for a builder that nobody registered."""
@@ -298,18 +299,6 @@ class Workspace:
     def archive(self, variant: Variant) -> Path:
         """The variant's image archive, created if it does not exist. Raises MissingError where the variant is not built."""
         return self.builder(variant).archive(variant, self.built_or_raise(variant), self.site)
-
-    def subject(self, variant: Variant) -> Subject:
-        """What checks look at. Raises MissingError (exit 3) where the variant is not built."""
-        return self.here.subject(variant)
-
-    def engine_image(self, variant: Variant) -> str:
-        """The image's reference in the engine, loaded where it is not there."""
-        return self.here.image(variant)
-
-    def need_image(self, variant: Variant, name: str) -> str:
-        """The image of one of the variant's ``run.needs`` in the engine. Raises MissingError, NoBase."""
-        return self.here.need_image(variant, name)
 
     def beside(self, variant: Variant) -> AbstractContextManager[Mapping[str, str]]:
         """What the variant needs, started; gives the names with their addresses. Raises MissingError."""

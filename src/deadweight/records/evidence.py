@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Status = Literal["pass", "warn", "fail", "not_measured"]
@@ -52,9 +52,4 @@ class Evidence:
 
 def judged(evidence: Evidence, *, expects_failure: bool) -> Evidence:
     """The same evidence, with ``expected`` set by what the suite said of this variant."""
-    from dataclasses import replace
-
-    failed = evidence.status == "fail"
-    if evidence.status == "not_measured":
-        return replace(evidence, expected=not expects_failure)
-    return replace(evidence, expected=failed == expects_failure)
+    return replace(evidence, expected=(evidence.status == "fail") == expects_failure)

@@ -7,6 +7,7 @@ filepath.Match plus ``**``, anchored at the folder, and a pattern that matches a
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,8 @@ class Ignore:
     """Compiled rules; paths are relative to the folder, with forward slashes."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._rules = [_rule(pattern) for pattern in patterns]
+        runs = itertools.groupby(patterns, key=lambda pattern: pattern.startswith("!"))
+        self._rules = [_rules(tuple(run), keeps=keeps) for keeps, run in runs]
 
     def matches(self, path: str) -> bool:
         """Whether a file is left out."""
@@ -41,29 +43,34 @@ class Ignore:
         whole = False
         for rule in self._rules:
             if rule.keeps:
-                whole = whole and not (rule.expression.match(path) or rule.reaches_below(path))
+                whole = whole and not (rule.expression.match(path) or rule.reach_below(path))
             elif not whole:
                 whole = rule.expression.match(path) is not None
         return whole
 
 
 @dataclass(frozen=True)
-class _Rule:
-    """``parts`` are the pattern's own, ``expression`` matches a path and all below it."""
+class _Rules:
+    """Patterns that follow each other and do the same. ``parts`` are those of each, ``expression`` matches what any of them matches
+    and all below it: one, since thousands of paths are matched, and making many takes long.
+    """
 
     keeps: bool
-    parts: tuple[str, ...]
+    parts: tuple[tuple[str, ...], ...]
     expression: re.Pattern[str]
 
-    def reaches_below(self, folder: str) -> bool:
-        """Whether the pattern may match something below a folder."""
-        names = folder.split("/")
-        for part, name in zip(self.parts, names, strict=False):
-            if part == "**":
-                return True
-            if not re.fullmatch(_glob(part), name):
-                return False
-        return len(self.parts) > len(names)
+    def reach_below(self, folder: str) -> bool:
+        """Whether a pattern may match something below a folder."""
+        return any(_reaches_below(parts, folder.split("/")) for parts in self.parts)
+
+
+def _reaches_below(parts: Sequence[str], names: Sequence[str]) -> bool:
+    for part, name in zip(parts, names, strict=False):
+        if part == "**":
+            return True
+        if not re.fullmatch(_glob(part), name):
+            return False
+    return len(parts) > len(names)
 
 
 def walk(folder: Path, ignore: Ignore) -> Iterator[Path]:
@@ -116,42 +123,31 @@ def literal(path: str) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _rule(pattern: str) -> _Rule:
+def _rules(patterns: tuple[str, ...], *, keeps: bool) -> _Rules:
     """Kept: thousands of variants have the same dozen patterns."""
-    keep = pattern.startswith("!")
-    text = pattern[1:].strip() if keep else pattern
-    parts = tuple(part for part in text.split("/") if part not in ("", "."))
-    words = (_part(part, last=index == len(parts) - 1) for index, part in enumerate(parts))
-    return _Rule(keep, parts, re.compile("".join(words) + r"(?:/|\Z)"))
+    texts = [pattern[1:].strip() if keeps else pattern for pattern in patterns]
+    parts = tuple(tuple(part for part in text.split("/") if part not in ("", ".")) for text in texts)
+    whole = "|".join(_expression(each) for each in parts)
+    return _Rules(keeps, parts, re.compile(rf"(?:{whole})(?:/|\Z)"))
 
 
-def _part(part: str, *, last: bool) -> str:
-    if part == "**":
-        return ".*" if last else "(?:.*/)?"
-    translated = _glob(part)
-    return translated if last else translated + "/"
+def _expression(parts: Sequence[str]) -> str:
+    *above, last = parts or ("",)
+    folders = ("(?:.*/)?" if part == "**" else f"{_glob(part)}/" for part in above)
+    return "".join(folders) + (".*" if last == "**" else _glob(last))
 
 
 @functools.lru_cache(maxsize=4096)
 def _glob(part: str) -> str:
-    result, index = "", 0
-    while index < len(part):
-        char = part[index]
-        index += 1
-        if char == "*":
-            while part[index : index + 1] == "*":
-                index += 1
-            result += "[^/]*"
-        elif char == "?":
-            result += "[^/]"
-        elif char == "[" and "]" in part[index:]:
-            end = part.index("]", index)
-            inside = part[index:end].replace("\\", "\\\\")
-            result += f"[{inside}]" if inside not in ("", "^") else re.escape(part[index - 1 : end + 1])
-            index = end + 1
-        elif char == "\\" and index < len(part):
-            result += re.escape(part[index])
-            index += 1
-        else:
-            result += re.escape(char)
-    return result
+    return "".join(map(_translated, re.findall(r"(?s)\*+|\[[^\]]*\]|\\.|.", part)))
+
+
+def _translated(word: str) -> str:
+    if word[0] == "*":
+        return "[^/]*"
+    if word == "?":
+        return "[^/]"
+    inside = word[1:-1].replace("\\", "\\\\") if word[0] == "[" else ""
+    if inside in ("", "^"):
+        return re.escape(word.removeprefix("\\") or word)
+    return f"[{inside}]"

@@ -6,22 +6,20 @@ for all of them, and a project's tests can build under a pytest that holds it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deadweight import _disk
 from deadweight._errors import DeadweightError, wording
 from deadweight.records.paths import State
 from deadweight.records.runs import command
 from deadweight.records.store import write_atomically
-
-if TYPE_CHECKING:
-    from filelock import FileLock
 
 VARIABLE = "DEADWEIGHT_LOCKS_HELD"
 """The locks that this process, or one that it comes from, holds. No process ids: a kept Maven counts all of its environment."""
@@ -33,17 +31,16 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
 
     ``timeout`` is in seconds, None waits until Ctrl-C. Raises DeadweightError when the time is up or the folder is read-only.
     """
-    from filelock import FileLock
-
     try:
         state.folder.mkdir(parents=True, exist_ok=True)
-        _hide_from_git(state)
-        lock = FileLock(state.lock)
-        taken = _take(lock, state, say, timeout)
+        rules = state.folder / ".gitignore"  # keys lie in it: no `git add` takes them
+        if not rules.exists():
+            rules.write_text("*\n", encoding="utf-8")
+        lock = _take(state, say, timeout)
     except OSError as error:
         message = wording("records.unwritable", path=error.filename or state.folder, problem=error.strerror)
         raise DeadweightError(message, hint=_disk.hint_of(error, state.folder) or "make it writable") from error
-    if not taken:
+    if lock is None:
         yield
         return
     before = os.environ.get(VARIABLE)
@@ -59,43 +56,51 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
         else:
             os.environ[VARIABLE] = before
         _holder_file(state).unlink(missing_ok=True)
-        lock.release()
+        _release(lock)
 
 
-def _take(lock: FileLock, state: State, say: Callable[[str], None], timeout: float | None) -> bool:
-    """Wait for the lock; False, at once, where one that we come from holds it."""
-    from filelock import Timeout
-
+def _take(state: State, say: Callable[[str], None], timeout: float | None) -> int | None:
+    """Wait for the lock; None, at once, where one that we come from holds it."""
     started, told = time.monotonic(), False
-    while True:
-        try:
-            lock.acquire(timeout=0 if not told else 0.5, poll_interval=0.1)
-            return True
-        except Timeout:
-            if _key(state) in _held():
-                return False
-            if not told:
-                say(wording("records.waiting", holder=holder(state), folder=state.folder))
-                told = True
-            if timeout is not None and time.monotonic() - started > timeout:
-                raise DeadweightError(wording("records.locked", file=state.lock, holder=holder(state))) from None
+    while (lock := _acquire(state)) is None:
+        if _key(state) in _held():
+            return None
+        if not told:
+            say(wording("records.waiting", holder=holder(state), folder=state.folder))
+            told = True
+        if timeout is not None and time.monotonic() - started > timeout:
+            raise DeadweightError(wording("records.locked", file=state.lock, holder=holder(state)))
+        time.sleep(0.1)
+    return lock
+
+
+def _acquire(state: State) -> int | None:
+    """The lock file, open and locked; None where somebody else holds it. ``filelock`` would take longer to import than to use."""
+    lock = os.open(state.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _release(lock: int) -> None:
+    fcntl.flock(lock, fcntl.LOCK_UN)  # also for a fork of ours that has the file open
+    os.close(lock)
 
 
 def held_since(state: State) -> float | None:
     """When whoever works in the state folder now began (seconds since 1970); None where nobody does. Changes nothing."""
-    from filelock import FileLock, Timeout
-
-    if not state.lock.exists():
-        return None
-    lock = FileLock(state.lock)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        since = _facts(state).get("since")
-        return since if isinstance(since, float) else None
+        lock = _acquire(state) if state.lock.exists() else -1
     except OSError:  # who cannot write here cannot tell
         return None
-    lock.release()
+    if lock is None:
+        since = _facts(state).get("since")
+        return since if isinstance(since, float) else None
+    if lock >= 0:
+        _release(lock)
     return None
 
 
@@ -116,13 +121,6 @@ def _facts(state: State) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _hide_from_git(state: State) -> None:
-    """Keys lie in it: no `git add` takes them, also where nobody has written a rule for them yet."""
-    rules = state.folder / ".gitignore"
-    if not rules.exists():
-        rules.write_text("*\n", encoding="utf-8")
 
 
 def _holder_file(state: State) -> Path:

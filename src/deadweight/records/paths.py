@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._packages import images
@@ -19,15 +18,28 @@ def content(file: Path) -> bytes:
         return b""
 
 
-@dataclass(frozen=True)
 class State:
     """The state folder of one project (``<root>/.deadweight``): ignored by git, safe to delete. Nothing is created here."""
 
-    root: Path
-
-    @property
-    def folder(self) -> Path:
-        return self.root / STATE_DIR
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = folder = root / STATE_DIR
+        self.cache = folder / "cache"
+        """Caches of this project: compile caches, apk caches, scan results."""
+        self.keys = folder / "keys"
+        """Signing keys made for this project (mode 0700); never leave this folder."""
+        self.packages = folder / "packages"
+        """APK packages that melange built."""
+        self.report = folder / "report"
+        self.history = folder / "history.jsonl"
+        """A line for each report that said anything new."""
+        self.compared = folder / "compared.json"
+        """The earlier report that the last one was compared with, if it was."""
+        self.lock = folder / "lock"
+        self.runs = folder / "runs"
+        """Notes of processes that have something in an engine."""
+        self.settings = folder / "settings.json"
+        """What ``invoke setup`` recorded: the source, its mirror."""
 
     def image(self, variant: str) -> Path:
         """Folder of a variant's build result: ``built.json`` and, once needed, ``image.tar``."""
@@ -47,46 +59,3 @@ class State:
     def seccomp_to_attack(self, variant: str) -> Path:
         """The same with what the attacker's own program needs to run at all, and of which image it is."""
         return self.folder / "harden" / f"{variant}.attacked.json"
-
-    @property
-    def cache(self) -> Path:
-        """Caches of this project: compile caches, apk caches, scan results."""
-        return self.folder / "cache"
-
-    @property
-    def keys(self) -> Path:
-        """Signing keys made for this project (mode 0700); never leave this folder."""
-        return self.folder / "keys"
-
-    @property
-    def packages(self) -> Path:
-        """APK packages that melange built."""
-        return self.folder / "packages"
-
-    @property
-    def report(self) -> Path:
-        return self.folder / "report"
-
-    @property
-    def history(self) -> Path:
-        """A line for each report that said anything new."""
-        return self.folder / "history.jsonl"
-
-    @property
-    def compared(self) -> Path:
-        """The earlier report that the last one was compared with, if it was."""
-        return self.folder / "compared.json"
-
-    @property
-    def lock(self) -> Path:
-        return self.folder / "lock"
-
-    @property
-    def runs(self) -> Path:
-        """Notes of processes that have something in an engine."""
-        return self.folder / "runs"
-
-    @property
-    def settings(self) -> Path:
-        """What ``invoke setup`` recorded: the source, its mirror."""
-        return self.folder / "settings.json"

@@ -1,4 +1,4 @@
-"""Note each process that leaves something outside the state folder (in an engine, in memory), until that is removed.
+"""Note each process that leaves something outside the state folder (in an engine, in memory), and what a partial run was for.
 
 A process that is killed leaves its note behind. So the next command knows what may need removing, and where, without asking an
 engine each time.
@@ -85,3 +85,34 @@ def command(most: int) -> str:
     program = Path(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name  # python -m pytest
     return " ".join([name, *sys.argv[1 : most + 1]])
+
+
+# A partial run's scope, for reports: a shard of the suite, or only changed variants.
+@dataclass(frozen=True)
+class Scope:
+    """``chosen`` are the variants of all shards together, ``mine`` those of this shard (``index`` of ``total``, from 1).
+
+    ``commit`` is git's HEAD then, None outside of git. ``why`` says in words what chose them: ``all``, ``changed since REV``.
+    """
+
+    index: int
+    total: int
+    mine: tuple[str, ...]
+    chosen: tuple[str, ...]
+    commit: str | None
+    why: str = "all"
+
+
+def load_scope(state: State) -> Scope | None:
+    """What the last run was for; None where it was for the whole suite."""
+    return load(Scope, state.folder / "scope.json")
+
+
+def keep_scope(state: State, scope: Scope | None) -> None:
+    """Note it for the report. None takes an earlier note away."""
+    file = state.folder / "scope.json"
+    if scope is None:
+        with contextlib.suppress(OSError):  # no state folder that can be written: who writes there next tells of it
+            file.unlink(missing_ok=True)
+    else:
+        save(scope, file)

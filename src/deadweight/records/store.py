@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from deadweight import _disk
 from deadweight._errors import DeadweightError, wording
@@ -58,10 +58,9 @@ def load(kind: type[T], path: Path) -> T | None:
     from pydantic import ValidationError
 
     try:
-        found: T = adapter(kind).validate_json(path.read_bytes())
+        return cast("T", adapter(kind).validate_json(path.read_bytes()))
     except (OSError, ValidationError):
         return None
-    return found
 
 
 def adapter(kind: type[Any]) -> TypeAdapter[Any]:

@@ -19,7 +19,7 @@ from deadweight.records import store
 from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.evidence import Evidence, Provenance, judged
 from deadweight.records.paths import State
-from deadweight.records.scope import load_scope
+from deadweight.records.runs import load_scope
 from deadweight.report import model
 from deadweight.report.attacks import with_splits
 from deadweight.suite.model import criteria_of

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deadweight._errors import UsageError, wording
-from deadweight.records.scope import Scope
+from deadweight.records.runs import Scope
 from deadweight.report.attacks import with_splits
 from deadweight.report.model import Report, VariantRecord
 

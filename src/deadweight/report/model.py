@@ -16,7 +16,7 @@ from deadweight._packages import images
 from deadweight.checks.scan.model import Contents, Severity
 from deadweight.records.built_image import Cache
 from deadweight.records.evidence import Provenance, Status
-from deadweight.records.scope import Scope
+from deadweight.records.runs import Scope
 
 # The quantities of a report's records.
 Bytes = Annotated[int, Field(ge=0)]

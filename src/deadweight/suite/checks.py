@@ -1,8 +1,6 @@
 """Define the records of a suite file's ``checks:`` section: each check's settings and gates."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,45 +13,28 @@ from pydantic import (
 )
 
 from deadweight._errors import wording
-from deadweight.suite.values import (
-    STRICT,
-    Count,
-    Day,
-    Flag,
-    HeaderName,
-    HeaderValue,
-    Pattern,
-    Port,
-    Record,
-    RelativePath,
-    Seconds,
-    Size,
-    UrlPath,
-    check_path,
-    in_project,
-    plain_url_path,
-)
+from deadweight.suite import values
 
 # The ``api`` check: requests and expected responses.
 MAX_SENT_BYTES = 256 * 2**20
 
 
-class HttpRequest(Record):
+class HttpRequest(values.Record):
     """One HTTP request, to the variant's port unless ``port`` names another. At most one of json, form, body, body_file.
 
     Large inputs stay small here: ``repeat_body`` repeats a body or body_file, ``repeat`` the text at a key of json or form.
     """
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
-    path: UrlPath = "/"
-    port: Port | None = None
-    headers: dict[HeaderName, HeaderValue] = {}
+    path: values.UrlPath = "/"
+    port: values.Port | None = None
+    headers: dict[values.HeaderName, values.HeaderValue] = {}
     json_body: Any = Field(default=None, alias="json")
     form: dict[str, str] | None = None
     body: str | None = None
-    body_file: RelativePath | None = None
-    repeat_body: Annotated[int, Field(ge=1, le=100_000), STRICT] = 1
-    repeat: dict[str, Annotated[int, Field(ge=1, le=1_000_000), STRICT]] = {}
+    body_file: values.RelativePath | None = None
+    repeat_body: Annotated[int, Field(ge=1, le=100_000), values.STRICT] = 1
+    repeat: dict[str, Annotated[int, Field(ge=1, le=1_000_000), values.STRICT]] = {}
 
     @field_validator("form", "body", "body_file")
     @classmethod
@@ -91,17 +72,17 @@ def _something(value: Any) -> Any:
     return value
 
 
-class HttpExpect(Record):
+class HttpExpect(values.Record):
     """What must come back. ``json`` is a subset: every key named must be there and equal."""
 
-    status: Annotated[int, Field(ge=100, le=599), STRICT] = 200
-    headers: dict[HeaderName, str] = {}
+    status: Annotated[int, Field(ge=100, le=599), values.STRICT] = 200
+    headers: dict[values.HeaderName, str] = {}
     json_subset: Annotated[Any, AfterValidator(_something)] = Field(default=None, alias="json")
     body_contains: str | None = None
-    body_matches: Pattern | None = None
+    body_matches: values.Pattern | None = None
 
 
-class ApiCheck(Record):
+class ApiCheck(values.Record):
     """One item of the ``api`` check."""
 
     name: Annotated[str, StringConstraints(min_length=1)]
@@ -116,18 +97,18 @@ def _sendable(size: int, times: int) -> int:
 
 
 # The other checks.
-class RunsCheck(Record):
+class RunsCheck(values.Record):
     """``runs``: starts, gets healthy, stops on SIGTERM. ``if_killed``: what it is where it does not, and has to be killed.
 
     ``prints``: what a job must have written when it has ended, a regular expression; ``^`` and ``$`` are those of a line.
     """
 
-    stops_within_seconds: Seconds = 10.0
+    stops_within_seconds: values.Seconds = 10.0
     if_killed: Literal["fail", "warn"] = "fail"
-    prints: Pattern | None = None
+    prints: values.Pattern | None = None
 
 
-class Limit(Record):
+class Limit(values.Record):
     """A soft limit warns, a hard limit fails."""
 
     soft: float | None = None
@@ -145,25 +126,25 @@ class Limit(Record):
 class SizeLimit(Limit):
     """Bytes accept ``15MB`` (10^6) and ``15MiB`` (2^20)."""
 
-    soft: Size | None = None
-    hard: Size | None = None
+    soft: values.Size | None = None
+    hard: values.Size | None = None
 
 
 class CountLimit(Limit):
     """A whole number."""
 
-    soft: Count | None = None
-    hard: Count | None = None
+    soft: values.Count | None = None
+    hard: values.Count | None = None
 
 
 class SecondsLimit(Limit):
     """Seconds."""
 
-    soft: Annotated[float, Field(ge=0, le=3600), STRICT] | None = None
-    hard: Annotated[float, Field(ge=0, le=3600), STRICT] | None = None
+    soft: Annotated[float, Field(ge=0, le=3600), values.STRICT] | None = None
+    hard: Annotated[float, Field(ge=0, le=3600), values.STRICT] | None = None
 
 
-class BudgetCheck(Record):
+class BudgetCheck(values.Record):
     """``budget``: how heavy the image may be."""
 
     size_bytes: SizeLimit | None = None
@@ -173,18 +154,18 @@ class BudgetCheck(Record):
     smaller_than: str | None = None
 
 
-class AllowedSecret(Record):
+class AllowedSecret(values.Record):
     """An allow-list entry for one secret finding; expires."""
 
     fingerprint: str
     reason: Annotated[str, StringConstraints(min_length=3)]
-    expires: Day
+    expires: values.Day
 
 
 Verdict = Literal["none", "allow"]
 
 
-class SecretsGate(Record):
+class SecretsGate(values.Record):
     """``secrets``, apart for what is ``mine`` and what the ``base``'s layers and packages' own files brought along."""
 
     mine: Verdict = "none"
@@ -197,7 +178,7 @@ class UnreadGate(SecretsGate):
     reason: str = ""
 
     @model_validator(mode="after")
-    def _with_a_reason(self) -> UnreadGate:
+    def _with_a_reason(self) -> Self:
         if "allow" in (self.mine, self.base) and len(self.reason) < 3:
             raise ValueError(wording("suite.allow_reason"))
         return self
@@ -208,7 +189,7 @@ def _of_both(value: object) -> object:
     return {"mine": value, "base": value} if isinstance(value, str) else value
 
 
-class LayersCheck(Record):
+class LayersCheck(values.Record):
     """``layers``: what may be hidden in, or stand about in, the image."""
 
     secrets: Annotated[SecretsGate, BeforeValidator(_of_both, json_schema_input_type=Verdict | SecretsGate)] = (
@@ -217,15 +198,15 @@ class LayersCheck(Record):
     unread: Annotated[UnreadGate, BeforeValidator(_of_both, json_schema_input_type=Literal["none"] | UnreadGate)] = (
         UnreadGate()
     )
-    max_hidden_bytes: Size | None = None
-    setuid: Flag = True
-    shell: Flag = True
-    package_manager: Flag = True
+    max_hidden_bytes: values.Size | None = None
+    setuid: values.Flag = True
+    shell: values.Flag = True
+    package_manager: values.Flag = True
     users: tuple[str, ...] = ()
     allow: tuple[AllowedSecret, ...] = ()
 
 
-class AttackGate(Record):
+class AttackGate(values.Record):
     """``attacks``: payload ids (or ``all``) that must be blocked in a posture."""
 
     posture: str = "hardened"
@@ -236,10 +217,10 @@ Pack = Literal["breach", "awk", "http"]
 
 
 def _document(text: str, info: ValidationInfo) -> str:
-    return plain_url_path(text) if text.startswith("/") else in_project(check_path(text), info)
+    return values.plain_url_path(text) if text.startswith("/") else values.in_project(values.check_path(text), info)
 
 
-class AttacksCheck(Record):
+class AttacksCheck(values.Record):
     """``attacks``: real attacks, and the walls that must stop them.
 
     ``packs``: which of our attacks are tried; without it ``breach`` (whatever the service is), and ``awk`` where ``awk`` tells how
@@ -250,11 +231,11 @@ class AttacksCheck(Record):
     packs: Annotated[tuple[Pack, ...], Field(min_length=1)] | None = None
     awk: dict[str, Any] | None = None
     openapi: Annotated[str, AfterValidator(_document)] | None = None
-    payload_files: tuple[RelativePath, ...] = ()
+    payload_files: tuple[values.RelativePath, ...] = ()
     gates: tuple[AttackGate, ...] = ()
 
     @model_validator(mode="after")
-    def _reachable(self) -> AttacksCheck:
+    def _reachable(self) -> Self:
         if self.awk is None and "awk" in (self.packs or ()):
             raise ValueError(wording("suite.pack_awk_key"))
         return self
@@ -272,28 +253,28 @@ class AttacksCheck(Record):
 Severity = Literal["critical", "high", "medium", "low", "unknown"]
 
 
-class VulnerabilityException(Record):
+class VulnerabilityException(values.Record):
     """An accepted finding: id, optionally a package, with a reason and an expiry date (YYYY-MM-DD)."""
 
     id: str
     package: str | None = None
     reason: Annotated[str, StringConstraints(min_length=3)]
-    expires: Day
+    expires: values.Day
 
 
-class VulnerabilitiesCheck(Record):
+class VulnerabilitiesCheck(values.Record):
     """``vulnerabilities``: what a scanner finds, and how much of it is accepted.
 
     ``fixable_only`` counts only findings that a newer package fixes, ``new_only`` only those that the report ``baseline``
     (a ``report.json``) does not have. Kernel headers and excepted findings never count.
     """
 
-    max: dict[Severity, Count] = {}
-    fixable_only: Flag = False
-    baseline: RelativePath | None = None
-    new_only: Flag = False
-    max_database_age_days: Annotated[int, Field(ge=1), STRICT] = 7
-    vex: tuple[RelativePath, ...] = ()
+    max: dict[Severity, values.Count] = {}
+    fixable_only: values.Flag = False
+    baseline: values.RelativePath | None = None
+    new_only: values.Flag = False
+    max_database_age_days: Annotated[int, Field(ge=1), values.STRICT] = 7
+    vex: tuple[values.RelativePath, ...] = ()
     ignore: tuple[VulnerabilityException, ...] = ()
 
     @field_validator("new_only")
@@ -304,7 +285,7 @@ class VulnerabilitiesCheck(Record):
         return new_only
 
 
-class Checks(Record):
+class Checks(values.Record):
     """The ``checks:`` section. A section that is absent is not checked, except ``runs``, which always is."""
 
     runs: RunsCheck = RunsCheck()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from deadweight._errors import ConfigError, UsageError, wording
+from deadweight._errors import ConfigError, DeadweightError, UsageError, wording
 from deadweight.suite.checks import Checks
 from deadweight.suite.explain import mapping, unknown, unknown_key, validated
 from deadweight.suite.model import Suite, Variant
-from deadweight.suite.sections import Records, VariantReader, place_in, sections
 from deadweight.suite.yaml_nodes import Document, Key, Problems, read
 
 SUITE_FILE = "deadweight.yaml"
@@ -30,8 +31,8 @@ def read_suite(file: Path, records: Records | None) -> Suite:
     given = {key: value for key, value in top.items() if value is not None}
     variants = tuple(
         variant
-        for section in sections(document, given, problems)
-        for variant in VariantReader(document, section, records, problems).read()
+        for section in _sections(document, given, problems)
+        for variant in _VariantReader(document, section, records, problems).read()
     )
     values = {"file": file.absolute(), "root": file.absolute().parent, "name": top["name"], "variants": variants}
     values |= {key: given.get(key, {}) for key in ("sources", "scan", "report")}
@@ -128,6 +129,213 @@ def _no_such(document: Document, key: Key, kind: str, name: str, known: Sequence
     return document.error(key, unknown(kind, name, known), hint=f"{kind}s: {', '.join(known)}")
 
 
+# Variants in the sections of a file: its own, and one per service if there are several.
+NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?")
+"""A service's name; it stands before a dot in those of its variants."""
+
+
+@dataclass(frozen=True)
+class _Section:
+    """Variants as the file has them; ``defaults`` are already those of the suite below those of the service."""
+
+    service: str
+    defaults: Mapping[str, Any]
+    variants: Mapping[str, Any]
+
+    def at(self, name: str) -> Key:
+        """The path of a variant of it."""
+        return (*_place(self.service), "variants", name)
+
+    @property
+    def below(self) -> tuple[Key, ...]:
+        """The paths where its variants' defaults stand."""
+        return (*([(*_place(self.service), "defaults")] if self.service else []), ("defaults",))
+
+
+def _place(service: str) -> Key:
+    return ("services", service) if service else ()
+
+
+def place_in(document: Document, prefixes: tuple[Key, ...]) -> Callable[[Key], Key]:
+    """From a location in a variant's record to its key in the file: in the first of these sections that has it, else the first."""
+
+    def place(location: Key) -> Key:
+        ways = ((*prefix, *location) for prefix in prefixes)
+        return next((way for way in ways if way in document.lines), (*prefixes[0], *location))
+
+    return place
+
+
+def _sections(document: Document, given: Mapping[str, Any], problems: Problems) -> list[_Section]:
+    """The suite's own section, then that of each service; variants of one service are compared with each other."""
+    common: dict[str, Any] = {}
+    services: dict[str, Any] = {}
+    found: list[_Section] = []
+    with problems.kept():
+        common = mapping(document, ("defaults",), given.get("defaults", {}))
+    if "variants" in given or "services" not in given:
+        with problems.kept():
+            own = _variants(document, "", given.get("variants"))
+            found.append(_Section("", {"ladder": str(given.get("name")), **common}, own))
+    with problems.kept():
+        services = mapping(document, ("services",), given.get("services", {}))
+        if "services" in given and not services:
+            raise document.error(("services",), wording("suite.no_service"))
+    for name in services:
+        with problems.kept():
+            found.append(_of_service(document, str(name), services[name], common))
+    return found
+
+
+def _of_service(document: Document, name: str, value: Any, common: Mapping[str, Any]) -> _Section:
+    place = _place(name)
+    if not NAME.fullmatch(name):
+        raise document.error(place, wording("suite.service_name", name=name))
+    fields = mapping(document, place, value)
+    for key in fields:
+        if key not in ("defaults", "variants"):
+            raise unknown_key(document, (*place, key), ("defaults", "variants"))
+    own = mapping(document, (*place, "defaults"), fields.get("defaults") or {})
+    return _Section(name, merge({"ladder": name, **common}, own), _variants(document, name, fields.get("variants")))
+
+
+def _variants(document: Document, service: str, value: Any) -> dict[str, Any]:
+    key: Key = (*_place(service), "variants")
+    found = mapping(document, key, value)
+    if not found:
+        raise document.error(key, wording("suite.no_variants"))
+    return found
+
+
+def merge(below: Any, above: Any) -> Any:
+    """Defaults below, a variant's own values above: mappings merge key by key, everything else (lists too) replaces."""
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        return {**below, **{key: merge(below.get(key), value) for key, value in above.items()}}
+    return above
+
+
+def names_in(value: Any) -> list[str]:
+    """The full names of the variants in a file that nobody has judged yet; those that cannot be told are passed over."""
+    top = value if isinstance(value, Mapping) else {}
+    services = top.get("services")
+    own = [("", top), *(services.items() if isinstance(services, Mapping) else ())]
+    found = [(service, section.get("variants")) for service, section in own if isinstance(section, Mapping)]
+    return [
+        f"{service}.{name}" if service else str(name)
+        for service, variants in found
+        for name in (variants if isinstance(variants, Mapping) else ())
+    ]
+
+
+# The variants of a suite file, each as the record of its builder.
+# Defaults may hold keys of any builder: they are for the variants whose builder has them. In a variant itself the key of
+# another builder would be passed over without a word, and is an error.
+class Records(Protocol):
+    """Who knows the builders' records."""
+
+    def names(self) -> tuple[str, ...]:
+        """The names of our own builders."""
+        ...
+
+    def record(self, builder: str) -> type[Variant] | None:
+        """The record of this builder's variants; None where nobody registered it. Raises DeadweightError for a wrong plug-in."""
+        ...
+
+
+class _VariantReader:
+    """Reads the variants of one section of a file; what is wrong with one goes to ``problems``, the others are read all the same.
+
+    Without ``records`` nobody knows the builders' own keys: they are passed over, and each variant is a plain ``Variant``.
+    """
+
+    def __init__(self, document: Document, section: _Section, records: Records | None, problems: Problems) -> None:
+        self.document, self.section, self.records, self.problems = document, section, records, problems
+        self.used: dict[str, type[Variant]] = {}
+        self.unknown: set[str] = set()
+
+    def read(self) -> tuple[Variant, ...]:
+        """All variants under ``variants:``, in their order, without those that are wrong."""
+        fields: dict[str, dict[str, Any]] = {}
+        for name, given in self.section.variants.items():
+            with self.problems.kept():
+                own = mapping(self.document, self.section.at(name), {} if given is None else given)
+                for key in ("name", "service"):
+                    if key in {**self.section.defaults, **own}:
+                        raise self.document.error(self.in_file(name)((key,)), wording("suite.name_key"))
+                fields[name] = own
+        for name, own in fields.items():
+            self.meet(name, self.builder(own))
+        found = []
+        for name, own in fields.items():
+            with self.problems.kept():
+                found.append(self.variant(name, own))
+        self.check_unused_defaults()
+        return tuple(found)
+
+    def in_file(self, name: str) -> Callable[[Key], Key]:
+        """From a location in a variant's record to its key in the file."""
+        return place_in(self.document, (self.section.at(name), *self.section.below))
+
+    def builder(self, own: Mapping[str, Any]) -> str:
+        """The builder's name; empty where there is none, which its record then tells."""
+        named = {**self.section.defaults, **own}.get("builder")
+        return named if isinstance(named, str) else ""
+
+    def meet(self, name: str, builder: str) -> None:
+        """Look the record up of a builder that is named for the first time."""
+        if builder in self.used or builder in self.unknown or not builder or self.records is None:
+            return
+        key = self.in_file(name)(("builder",))
+        record = None
+        try:
+            record = self.records.record(builder)
+            if record is None:
+                ours = self.records.names()
+                hint = f"builders: {', '.join(ours)}; plug-ins add others"
+                self.problems.also.append(self.document.error(key, unknown("builder", builder, ours), hint=hint))
+        except DeadweightError as error:
+            self.problems.found.append(self.document.error(key, error.message, hint=error.hint))
+        if record is None:
+            self.unknown.add(builder)
+        else:
+            self.used[builder] = record
+
+    def variant(self, name: str, own: Mapping[str, Any]) -> Variant:
+        builder = self.builder(own)
+        record = self.used.get(builder, Variant)
+        merged = merge(self.section.defaults, own)
+        for key in [key for key in merged if key not in record.model_fields]:
+            # another builder's, or it may be one's that is not known; else it is nobody's: validation says so
+            if self.may_be_unknown(key, own, builder) or any(key in other.model_fields for other in self.known()):
+                del merged[key]
+                if key in own and builder in self.used:
+                    what = wording("suite.key_of_another_builder", builder=builder, key=key)
+                    hint = f"its keys: {', '.join(record.own_keys()) or 'none'}"
+                    place = (*self.section.at(name), key)
+                    self.problems.found.append(self.document.error(place, what, hint=hint))
+        service = self.section.service
+        values = {"name": f"{service}.{name}" if service else name, "service": service, **merged}
+        return validated(self.document, record, values, self.in_file(name))
+
+    def may_be_unknown(self, key: str, own: Mapping[str, Any], builder: str) -> bool:
+        return self.records is None or builder in self.unknown or (key not in own and bool(self.unknown))
+
+    def known(self) -> list[type[Variant]]:
+        ours = (self.records.record(name) for name in self.records.names()) if self.records else ()
+        return [record for record in (*ours, *self.used.values()) if record is not None]
+
+    def check_unused_defaults(self) -> None:
+        """A default that no variant here takes is judged too, as the first builder would that has it."""
+        for key, value in self.section.defaults.items():
+            if key in Variant.model_fields or any(key in record.model_fields for record in self.used.values()):
+                continue
+            record = next((record for record in self.known() if key in record.model_fields), None)
+            if record is not None:
+                values = {"name": "defaults", "builder": "any", key: value}
+                with self.problems.kept():
+                    validated(self.document, record, values, place_in(self.document, self.section.below))
+
+
 # Select variants by name, service, tag or pattern.
 TAG = "tag:"
 
@@ -171,17 +379,14 @@ def _meant(suite: Suite, word: str) -> set[str]:
 
 def words(suite: Suite) -> list[str]:
     """Every word that means a variant or some, patterns apart."""
-    return [*suite.names(), *_services(suite), *_tags(suite)]
+    return [word for words in _kinds(suite).values() for word in words]
 
 
-def _services(suite: Suite) -> list[str]:
-    return list(dict.fromkeys(variant.service for variant in suite.variants if variant.service))
-
-
-def _tags(suite: Suite) -> list[str]:
-    return list(dict.fromkeys(f"{TAG}{tag}" for variant in suite.variants for tag in variant.tags))
+def _kinds(suite: Suite) -> dict[str, list[str]]:
+    services = dict.fromkeys(variant.service for variant in suite.variants if variant.service)
+    tags = dict.fromkeys(f"{TAG}{tag}" for variant in suite.variants for tag in variant.tags)
+    return {"variants": list(suite.names()), "services": list(services), "tags": list(tags)}
 
 
 def _hint(suite: Suite) -> str:
-    kinds = {"variants": suite.names(), "services": _services(suite), "tags": _tags(suite)}
-    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _kinds(suite).items() if names)

@@ -4,45 +4,23 @@ Records under ``checks:`` are in ``suite.checks``. Keys of a single builder are 
 ``builders``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from deadweight._errors import ConfigError, wording
+from deadweight.suite import values
 from deadweight.suite.checks import Checks, Severity
-from deadweight.suite.pool import Pool
-from deadweight.suite.values import (
-    STRICT,
-    AbsolutePath,
-    AnyPath,
-    Capability,
-    Count,
-    EnvName,
-    Flag,
-    HttpStatus,
-    Memory,
-    Name,
-    PlainUrlPath,
-    Port,
-    Record,
-    RelativePath,
-    Seconds,
-    Size,
-    Text,
-    Tmpfs,
-    Unproven,
-    User,
-)
 from deadweight.suite.yaml_nodes import Key, dotted
 
 
-class Health(Record):
+class Health(values.Record):
     """How to tell that the service is up.
 
     ``http``: GET ``path`` on the variant's port answers one of ``status`` (``204``, ``2xx``). ``tcp``: the port takes
@@ -52,12 +30,12 @@ class Health(Record):
     """
 
     kind: Literal["http", "tcp", "exec", "grpc", "exit"] = "http"
-    path: PlainUrlPath = "/"
-    status: Annotated[tuple[HttpStatus, ...], Field(min_length=1)] = ("2xx",)
-    tls: Flag = False
-    command: Annotated[tuple[Text, ...], Field(validate_default=True)] = ()
-    service: Text = ""
-    within_seconds: Seconds = 20.0
+    path: values.PlainUrlPath = "/"
+    status: Annotated[tuple[values.HttpStatus, ...], Field(min_length=1)] = ("2xx",)
+    tls: values.Flag = False
+    command: Annotated[tuple[values.Text, ...], Field(validate_default=True)] = ()
+    service: values.Text = ""
+    within_seconds: values.Seconds = 20.0
 
     @field_validator("tls")
     @classmethod
@@ -79,7 +57,7 @@ def status_matches(wanted: tuple[int | str, ...], status: int) -> bool:
     return any(name == status or name == f"{status // 100}xx" for name in wanted)
 
 
-class Need(Record):
+class Need(values.Record):
     """Another container that the service needs, and finds by the name that is its key: a database, a queue, a service beside it.
 
     ``image`` is a public reference, which the source resolves as it does bases; ``variant`` is another variant of the suite. It is
@@ -87,18 +65,18 @@ class Need(Record):
     ``files`` maps paths in it to files or folders of the project, which it may read.
     """
 
-    image: Text | None = None
-    variant: Name | None = None
-    port: Port | None = None
+    image: values.Text | None = None
+    variant: values.Name | None = None
+    port: values.Port | None = None
     health: Health = Health(kind="tcp", within_seconds=60.0)
-    env: dict[EnvName, Text] = {}
-    args: tuple[Text, ...] = ()
-    files: dict[Text, RelativePath] = {}
-    tmpfs: tuple[Tmpfs, ...] = ()
-    memory: Memory = 512 * 2**20
+    env: dict[values.EnvName, values.Text] = {}
+    args: tuple[values.Text, ...] = ()
+    files: dict[values.Text, values.RelativePath] = {}
+    tmpfs: tuple[values.Tmpfs, ...] = ()
+    memory: values.Memory = 512 * 2**20
 
     @model_validator(mode="after")
-    def _that_can_be_started(self) -> Need:
+    def _that_can_be_started(self) -> Self:
         if (self.image is None) == (self.variant is None):
             raise ValueError(wording("suite.need_image_or_variant"))
         if self.port is None and self.health.kind not in ("exec", "exit"):
@@ -106,7 +84,7 @@ class Need(Record):
         return self
 
 
-class RunSettings(Record):
+class RunSettings(values.Record):
     """How the service is run in its hardened container. Bytes accept ``64MB``/``64MiB`` forms.
 
     ``args`` replaces the image's command, ``entrypoint`` its entrypoint (and, as with every engine, its command too).
@@ -115,32 +93,32 @@ class RunSettings(Record):
     place of the engine's. ``needs`` are containers that are started before it, in this order, and removed after it.
     """
 
-    memory: Memory = 256 * 2**20
-    cpus: Annotated[float, Field(ge=0.01, le=64), STRICT] = 1.0
-    pids: Annotated[int, Field(ge=4, le=4096), STRICT] = 64
-    user: User | None = None
-    capabilities: tuple[Capability, ...] = ()
-    read_only: Flag = True
-    tmpfs: tuple[Tmpfs, ...] = ("/tmp",)  # noqa: S108 - a path in the container
-    env: dict[EnvName, Text] = {}
-    args: tuple[Text, ...] = ()
-    entrypoint: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
-    ports: tuple[Port, ...] = ()
-    files: dict[AbsolutePath, RelativePath] = {}
-    seccomp: RelativePath | None = None
-    needs: dict[Name, Need] = {}
+    memory: values.Memory = 256 * 2**20
+    cpus: Annotated[float, Field(ge=0.01, le=64), values.STRICT] = 1.0
+    pids: Annotated[int, Field(ge=4, le=4096), values.STRICT] = 64
+    user: values.User | None = None
+    capabilities: tuple[values.Capability, ...] = ()
+    read_only: values.Flag = True
+    tmpfs: tuple[values.Tmpfs, ...] = ("/tmp",)  # noqa: S108 - a path in the container
+    env: dict[values.EnvName, values.Text] = {}
+    args: tuple[values.Text, ...] = ()
+    entrypoint: Annotated[tuple[values.Text, ...], Field(min_length=1)] | None = None
+    ports: tuple[values.Port, ...] = ()
+    files: dict[values.AbsolutePath, values.RelativePath] = {}
+    seccomp: values.RelativePath | None = None
+    needs: dict[values.Name, Need] = {}
 
 
-class Reference(Record):
+class Reference(values.Record):
     """Somebody else's figures for the same path, shown beside ours and never as ours."""
 
     source: str
-    size_bytes: Size | None = None
-    vulnerabilities: Count | None = None
+    size_bytes: values.Size | None = None
+    vulnerabilities: values.Count | None = None
     note: str | None = None
 
 
-class Variant(Record):
+class Variant(values.Record):
     """One way to containerize the service: the keys that every builder's variants have. Paths are relative to the suite file.
 
     A builder's own keys are the fields of a subclass, its ``Builder.record``; such a key never has the name of one of these.
@@ -151,22 +129,22 @@ class Variant(Record):
     ``verify`` says so, with exit code 3, until the key is gone.
     """
 
-    name: Name
+    name: values.Name
     builder: str
     service: str = ""
-    tags: tuple[Name, ...] = ()
+    tags: tuple[values.Name, ...] = ()
     ladder: str = ""
     description: str = ""
-    source: AnyPath = "."
-    port: Port | None = None
+    source: values.AnyPath = "."
+    port: values.Port | None = None
     health: Health = Health()
     run: RunSettings = RunSettings()
     checks: Checks = Checks()
     expect: dict[str, Literal["pass", "fail"]] = {}
     reference: Reference | None = None
-    runnable: Flag = True
-    tried: Flag = True
-    unproven: tuple[Unproven, ...] = ()
+    runnable: values.Flag = True
+    tried: values.Flag = True
+    unproven: tuple[values.Unproven, ...] = ()
 
     @classmethod
     def own_keys(cls) -> tuple[str, ...]:
@@ -202,38 +180,146 @@ class Variant(Record):
         return ()
 
 
-class ScanSettings(Record):
+class ScanSettings(values.Record):
     """``scan:`` where ``invoke scan --database download`` gets the database (a mirror's repository), and a scan's time limit."""
 
     database_repository: str | None = None
-    timeout_seconds: Seconds = 600.0
+    timeout_seconds: values.Seconds = 600.0
 
 
-class ReportThresholds(Record):
+class ReportThresholds(values.Record):
     """What ``invoke report --against`` takes for noise and for a regression.
 
     Below ``noise_*`` a difference is no change, above ``ratchet_*`` growth is a regression; sizes must pass both the bytes and the
     percent, start-up both the seconds and the percent. ``grave`` severities of new findings are regressions.
     """
 
-    noise_bytes: Size = 64_000
-    noise_percent: Annotated[float, Field(ge=0), STRICT] = 0.5
-    ratchet_bytes: Size = 1_000_000
-    ratchet_percent: Annotated[float, Field(ge=0), STRICT] = 2.0
-    noise_seconds: Annotated[float, Field(ge=0), STRICT] = 0.5
-    noise_startup_percent: Annotated[float, Field(ge=0), STRICT] = 50.0
-    ratchet_startup_percent: Annotated[float, Field(ge=0), STRICT] | None = None
-    ratchet_layers: Count = 0
+    noise_bytes: values.Size = 64_000
+    noise_percent: Annotated[float, Field(ge=0), values.STRICT] = 0.5
+    ratchet_bytes: values.Size = 1_000_000
+    ratchet_percent: Annotated[float, Field(ge=0), values.STRICT] = 2.0
+    noise_seconds: Annotated[float, Field(ge=0), values.STRICT] = 0.5
+    noise_startup_percent: Annotated[float, Field(ge=0), values.STRICT] = 50.0
+    ratchet_startup_percent: Annotated[float, Field(ge=0), values.STRICT] | None = None
+    ratchet_layers: values.Count = 0
     grave: tuple[Severity, ...] = ("critical", "high")
 
 
-class ReportSettings(Record):
+class ReportSettings(values.Record):
     """``report:``"""
 
     thresholds: ReportThresholds = ReportThresholds()
 
 
-class Suite(Record):
+# ``pool:``: BuildKit endpoints for Dockerfile builds, their shared caches, engines for checks.
+_TCP_OR_UNIX = r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}|unix:///[^\x00-\x1f]+"
+_SECRETS = ("access_key_id", "secret_access_key", "session_token", "token")
+_CACHE = re.compile(r"type=(?:registry|local|s3|gha|azblob)(?:,[\w.-]+=[^,\s]+)*")
+
+
+def _cache(text: str) -> str:
+    if not _CACHE.fullmatch(text):
+        raise ValueError(wording("suite.buildkit_cache"))
+    for secret in _SECRETS:
+        if f",{secret}=" in text:
+            raise PydanticCustomError("secret", "{name}", {"name": secret})
+    return text
+
+
+Address = Annotated[
+    str,
+    values.matching(
+        rf"{_TCP_OR_UNIX}|docker-container://[\w.-]+|kube-pod://[\w.-]+(?:\?[\w.=&-]+)?",
+        lambda: wording("suite.buildkit_address"),
+    ),
+]
+Host = Annotated[
+    str,
+    values.matching(
+        rf"{_TCP_OR_UNIX}|ssh://[^\s/]+(?:/[^\s]*)?",
+        lambda: wording("suite.engine_host"),
+    ),
+]
+Platform = Annotated[str, values.matching(r"[a-z0-9]+/[a-z0-9_]+(?:/v\d+)?", lambda: wording("suite.platform"))]
+Cache = Annotated[str, AfterValidator(_cache)]
+
+
+class Endpoint(values.Record):
+    """One place that builds: a BuildKit daemon by ``address``, or a buildx builder by name (``builder``), each of its nodes.
+
+    ``ca``, ``cert`` and ``key`` are PEM files for mutual TLS, relative to the file that names them; ``server_name`` is the name in
+    the daemon's certificate where that is not the address's. ``platforms`` are those that it may be given (default: all that it
+    says it builds), ``places`` is how many builds it runs at once.
+    """
+
+    address: Address | None = None
+    builder: values.Text | None = None
+    ca: values.AnyPath | None = None
+    cert: values.AnyPath | None = None
+    key: values.AnyPath | None = None
+    server_name: values.Text | None = None
+    platforms: tuple[Platform, ...] = ()
+    places: Annotated[int, Field(ge=1, le=256), values.STRICT] = 2
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.address is None) == (self.builder is None):
+            raise ValueError(wording("suite.address_or_builder"))
+        tls = (self.ca, self.cert, self.key)
+        if any(tls) and not (self.address or "").startswith("tcp://"):
+            raise ValueError(wording("suite.certificates_of_tcp"))
+        if any(tls) and not all(tls):
+            raise ValueError(wording("suite.certificates_together"))
+        return self
+
+
+class CheckEngine(values.Record):
+    """A container engine that runs checks: ``host`` is what ``DOCKER_HOST`` would be.
+
+    ``certificates`` is a folder with ca.pem, cert.pem and key.pem for a ``tcp://`` engine with TLS, relative to the file that names
+    it. ``places`` is how many variants are checked there at once.
+    """
+
+    host: Host
+    certificates: values.AnyPath | None = None
+    places: Annotated[int, Field(ge=1, le=256), values.STRICT] = 2
+
+    @model_validator(mode="after")
+    def _tls_over_tcp(self) -> Self:
+        if self.certificates is not None and not self.host.startswith("tcp://"):
+            raise ValueError(wording("suite.certificates_of_tcp"))
+        return self
+
+
+class PoolCache(values.Record):
+    """Layers that endpoints share: ``import`` is always read, ``export`` is written as ``when`` says.
+
+    ``auto`` writes where what was written was used in the last builds (measured). ``{service}`` and ``{variant}`` in a cache's
+    text are the variant's.
+    """
+
+    read: Annotated[tuple[Cache, ...], Field(alias="import")] = ()
+    export: Cache | None = None
+    when: Literal["auto", "always", "never"] = "auto"
+
+
+class Pool(values.Record):
+    """``pool:``. ``endpoints`` build, ``engines`` run checks. An endpoint that gives no answer for ``lost_after_seconds`` loses its
+    builds to the others."""
+
+    endpoints: dict[values.Name, Endpoint] = {}
+    engines: dict[values.Name, CheckEngine] = {}
+    cache: PoolCache = PoolCache()
+    lost_after_seconds: values.Seconds = 20.0
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.endpoints and not self.engines:
+            raise ValueError(wording("suite.empty_pool"))
+        return self
+
+
+class Suite(values.Record):
     """The whole suite. ``root`` is the folder of the suite file.
 
     ``sources`` configures a mirror (its shape is in ``deadweight.sources``). ``places`` maps each key's path in the file to
@@ -242,7 +328,7 @@ class Suite(Record):
 
     file: Path
     root: Path
-    name: Name
+    name: values.Name
     variants: tuple[Variant, ...]
     sources: dict[str, Any] = {}
     scan: ScanSettings = ScanSettings()

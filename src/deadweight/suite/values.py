@@ -132,11 +132,6 @@ def _day(value: Any) -> str:
     return str(value)
 
 
-def _tmpfs(text: str) -> str:
-    parse_tmpfs(text)
-    return text
-
-
 def plain_url_path(text: str) -> str:
     if not re.fullmatch(r"/[!-~]*", text):
         raise ValueError(wording("suite.plain_url_path"))
@@ -174,7 +169,7 @@ Size = Annotated[int, BeforeValidator(lambda value: parse_bytes(value)), _NUMBER
 Memory = Annotated[int, BeforeValidator(_memory), _NUMBER_OR_TEXT]
 Day = Annotated[str, BeforeValidator(_day)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-Tmpfs = Annotated[str, AfterValidator(_tmpfs)]
+Tmpfs = Annotated[str, AfterValidator(lambda text: parse_tmpfs(text) and text)]
 _USER_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 User = Annotated[str, matching(rf"{_USER_NAME}(:{_USER_NAME})?", lambda: wording("suite.user"))]
 Capability = Annotated[str, matching(r"(?!CAP_|ALL$)[A-Z][A-Z_]*[A-Z]", lambda: wording("suite.capability"))]
@@ -226,7 +221,9 @@ def matches_pattern(pattern: str, text: str) -> bool:
 
 
 # Sizes as people write them: ``15MB`` is 10^6, ``15MiB`` is 2^20 (IEC 80000-13), a bare number is bytes.
-format_bytes = images.format_bytes
+def format_bytes(size: int) -> str:
+    return images.format_bytes(size)
+
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMG]?I?B?)", re.IGNORECASE)

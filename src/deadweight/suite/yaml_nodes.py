@@ -24,10 +24,14 @@ MAX_DIGITS = 40
 Key = tuple[str | int, ...]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_SCALARS: dict[str, Callable[[str], str | None]] = {
-    "tag:yaml.org,2002:null": lambda _text: None,
-    "tag:yaml.org,2002:str": str,
-    "tag:yaml.org,2002:timestamp": str,
+_SAFE: Any = yaml.SafeLoader("")
+_NUMBERS = {"tag:yaml.org,2002:int": _SAFE.construct_yaml_int, "tag:yaml.org,2002:float": _SAFE.construct_yaml_float}
+_SCALARS: dict[str, Callable[[Any], Any]] = {
+    "tag:yaml.org,2002:null": lambda _node: None,
+    "tag:yaml.org,2002:str": lambda node: node.value,
+    "tag:yaml.org,2002:timestamp": lambda node: node.value,
+    "tag:yaml.org,2002:bool": _SAFE.construct_yaml_bool,
+    **_NUMBERS,
 }
 
 
@@ -164,32 +168,16 @@ class _Reader:
         return result
 
     def scalar(self, node: yaml.Node, key: Key) -> Any:
-        plain = _SCALARS.get(node.tag)
-        if plain is not None:
-            return plain(node.value)
+        if node.tag not in _SCALARS:
+            raise self.fail(node, key, wording("suite.yaml_tag", tag=node.tag))
+        if node.tag.endswith(":int") and len(node.value) > MAX_DIGITS:
+            raise self.fail(node, key, wording("suite.too_many_digits", most=MAX_DIGITS))
         try:
-            if node.tag == "tag:yaml.org,2002:bool":
-                return yaml.SafeLoader.bool_values[node.value.lower()]
-            if node.tag == "tag:yaml.org,2002:int":
-                if len(node.value) > MAX_DIGITS:
-                    raise self.fail(node, key, wording("suite.too_many_digits", most=MAX_DIGITS))
-                return _integer(node.value)
-            if node.tag == "tag:yaml.org,2002:float":
-                return float(
-                    node.value.replace("_", "").replace(".inf", "inf").replace(".nan", "nan").replace(".NaN", "nan")
-                )
-        except (KeyError, ValueError):
+            if node.tag in _NUMBERS and ":" in node.value:
+                raise ValueError(node.value)  # YAML 1.1 reads 1:30 as 90
+            return _SCALARS[node.tag](node)
+        except (KeyError, ValueError, yaml.YAMLError):
             raise self.fail(node, key, wording("suite.no_value", value=node.value[:40])) from None
-        raise self.fail(node, key, wording("suite.yaml_tag", tag=node.tag))
-
-
-def _integer(text: str) -> int:
-    text = text.replace("_", "")
-    if ":" in text:
-        raise ValueError(text)
-    if len(text.lstrip("+-")) > 1 and text.lstrip("+-")[0] == "0" and text.lstrip("+-").isdigit():
-        return int(text, 8)
-    return int(text, 0)
 
 
 # Everything that is wrong with a file, told at once and by line, instead of one problem a run.

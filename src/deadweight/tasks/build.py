@@ -111,7 +111,7 @@ def build_variants(
     jobs: int,
     fail_fast: bool = False,
     force: bool = False,
-    preparations: lazy.build.Preparations | None = None,
+    preparations: lazy.install.Preparations | None = None,
 ) -> tuple[lazy.build.VariantOutcome, ...]:
     """Build under the state folder's lock, with progress on stderr; ``preparations`` are done meanwhile."""
     with lazy.locked(workspace.state, say), watcher() as shown:

@@ -35,15 +35,14 @@ if TYPE_CHECKING:
     from deadweight.engine.seccomp.profile import write as write_profile
     from deadweight.plan.graph import Plan, Preparation, Task
     from deadweight.plan.scheduler import Outcome, run_plan
-    from deadweight.project import build, changed, needs, pipelines, scan
+    from deadweight.project import build, changed, install, needs, pipelines, scan
     from deadweight.project.changed import Selection, choose
     from deadweight.project.clean import clean as clean_up
     from deadweight.project.clean import remove_what_was_left
     from deadweight.project.doctor import Doctor, examine
     from deadweight.project.git import commit_of
-    from deadweight.project.install import raise_if_missing
+    from deadweight.project.install import Finding, raise_if_missing, survey
     from deadweight.project.load_suite import load_suite
-    from deadweight.project.survey import Finding, survey
     from deadweight.project.workspace import Workspace
     from deadweight.publish import comment, push
     from deadweight.publish.push import earlier

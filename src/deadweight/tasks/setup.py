@@ -100,7 +100,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
         else:
             _print_doctor(found, unmade, workspace.source.name)
         missing = [tool.name for tool in found.tools if not tool.present] + [item.name for item in unmade]
-        yours = lazy.needs.hopeless(found.tools)
+        yours = lazy.install.hopeless(found.tools)
     how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [each.how for each in yours]
     if found.unwritable:
         missing += [f"a folder that can be written to ({folder})" for folder in found.unwritable]
@@ -130,7 +130,7 @@ def prepare(
     if plan:
         return found, lacking.error
     with watcher() as shown:
-        work = lazy.build.preparations(workspace, chosen, missing)
+        work = lazy.install.preparations(workspace, chosen, missing)
         outcomes = lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
     unmade = [outcome for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
     lazy.raise_if_missing(outcome for outcome in outcomes if outcome not in unmade)
@@ -138,16 +138,16 @@ def prepare(
         assert isinstance(error, lazy.NoBase)
         lacking = lacking.and_then(lazy.needs.split_by_base(lacking.able, workspace.needs(lacking.able), error))
     with pulse("set-up"):
-        lacking = lacking.and_then(lazy.needs.prepare_bases(workspace, lacking.able))
+        lacking = lazy.needs.prepare_bases(workspace, lacking)
     return lazy.survey([each.name for each in found]) if missing else found, lacking.error
 
 
 def to_prepare(
     workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, yes: bool, database: Callable[[], object] | None
-) -> lazy.build.Preparations:
+) -> lazy.install.Preparations:
     """What is missing for these variants, shown and asked for, to be got while the first are being built."""
     _, missing, able = _asked(workspace, chosen, yes=yes)
-    work = lazy.build.preparations(workspace, able, missing, start_engine=True, database=database)
+    work = lazy.install.preparations(workspace, able, missing, start_engine=True, database=database)
     return replace(work, needs={**dict.fromkeys((variant.name for variant in chosen), frozenset()), **work.needs})
 
 
@@ -175,7 +175,7 @@ def _survey(
 ) -> tuple[tuple[lazy.Finding, ...], list[lazy.Finding], Sequence[lazy.Variant]]:
     """Every program that is needed, those to install, and the variants that can be had: all, or those without an engine."""
     found = lazy.survey(lazy.needs.tools_of(workspace, chosen, **groups))
-    engineless = lazy.needs.no_engine(found)
+    engineless = lazy.install.no_engine(found)
     if engineless:
         say(f"no container engine available ({engineless}); skipping the variants that need one")
         chosen = lazy.needs.without_engine(workspace, chosen)
@@ -188,14 +188,14 @@ def _survey(
 def _raise_if_not_buildable(
     workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], found: Sequence[lazy.Finding]
 ) -> None:
-    engineless = lazy.needs.no_engine(found)
+    engineless = lazy.install.no_engine(found)
     if not engineless:
         return
     built = {variant.name for variant in lazy.needs.without_engine(workspace, chosen)}
     left = [variant.name for variant in chosen if variant.name not in built]
     if left:
         how = dict.fromkeys(
-            finding.how for finding in lazy.needs.hopeless(found) if finding.name in lazy.needs.ENGINE_TOOLS
+            finding.how for finding in lazy.install.hopeless(found) if finding.name in lazy.needs.ENGINE_TOOLS
         )
         message = wording("tasks.not_buildable", variants=", ".join(left), problem=engineless)
         raise MissingError(message, hint="; ".join(how))
