@@ -164,10 +164,11 @@ def _drop_closed_terminal() -> None:
     """Every write to a terminal that was closed fails: what goes there is dropped from now on."""
     for number in _now.terminals:
         if not os.isatty(number):
-            _drop(number)
+            drop(number)
 
 
-def _drop(number: int) -> None:
+def drop(number: int) -> None:
+    """What is written to this file from now on goes nowhere."""
     with contextlib.suppress(OSError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, number)
@@ -220,7 +221,7 @@ class _Watched:
             raise error
         self._gone = True
         with contextlib.suppress(OSError, AttributeError, ValueError):
-            _drop(self._stream.fileno())  # what waits in its buffer must not fail again when the interpreter ends
+            drop(self._stream.fileno())  # what waits in its buffer must not fail again when the interpreter ends
         leave(signal.SIGPIPE if error.errno == errno.EPIPE else signal.SIGHUP)
 
     def __getattr__(self, name: str) -> Any:

@@ -14,7 +14,7 @@ from deadweight.report.collect import collect
 from deadweight.report.history import to_json
 from deadweight.report.html import render_html
 from deadweight.report.markdown import escape, render_markdown
-from deadweight.tasks import attack
+from deadweight.tasks import verify as attack
 from deadweight_attacks import walls
 from tests.support.attack_grounds import castle
 from tests.support.invoking import invoke

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.tasks.completion import SHELLS, following, script
+from deadweight.tasks.setup import SHELLS, following, script
 
 pytestmark = pytest.mark.system
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import UsageError, wording
-from deadweight.tasks._options import MAX_JOBS, parse_days, parse_jobs
+from deadweight.tasks._task import MAX_JOBS, parse_days, parse_jobs
 from tests.support.codes import raises
 from tests.support.invoking import invoke
 

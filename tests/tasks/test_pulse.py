@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight.tasks import _progress
-from deadweight.tasks._progress import LineWatcher, say
+from deadweight.tasks._progress import Watcher, say
 
 
 def heard(capsys, times: int, words: str = "so far") -> str:
@@ -86,7 +86,9 @@ def test_of_steps_within_each_other_the_innermost_is_told(monkeypatch, capsys, t
 @pytest.mark.parametrize("terminal", [False], indirect=True)
 def test_while_images_are_built_the_lines_name_what_runs(monkeypatch, capsys, terminal) -> None:
     monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 0.0)
-    with LineWatcher() as watcher:
-        watcher.began(SimpleNamespace(step=SimpleNamespace(title="ko build ko"), reason="not built yet"))  # type: ignore[arg-type]
+    with Watcher() as watcher:
+        watcher.began(
+            SimpleNamespace(step=SimpleNamespace(key="image:ko", title="ko build ko"), reason="not built yet")
+        )  # type: ignore[arg-type]
         told = heard(capsys, 1, "building ko build ko (")
     assert "building ko build ko (N s), N s so far\n" in told

@@ -1,18 +1,23 @@
-"""Define ``variants`` (list them) and ``build`` (build images)."""
+"""Define ``variants`` (list them), ``build`` (build images) and ``demo`` (set up, build, verify, report)."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from invoke.context import Context
 
 from deadweight._errors import UsageError, wording
-from deadweight.tasks import _options, lazy
-from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._progress import print_json, say, tell_stand_ins, watcher
-from deadweight.tasks._task import dry, task
+from deadweight.tasks import lazy
+from deadweight.tasks._progress import Watcher, console, print_json, say, tell_stand_ins
+from deadweight.tasks._task import Part, choose, dry, parse_jobs, task
+from deadweight.tasks.report import write
+from deadweight.tasks.setup import to_prepare
+from deadweight.tasks.verify import conclude, verify_variants
 
 VARIANT_HELP = "the variant; repeat it, or separate by commas, for more (default: all)"
 
@@ -46,19 +51,15 @@ def variants(c: Context, json: bool = False) -> None:
         "plan": "show what would be done and why; change nothing",
         "rebase": "use the closest base if the local source has none, from now on (setup --source local ends it)",
     },
-    iterable=["variant"],
 )
 def build(
     c: Context,
+    part: Part,
     variant: Sequence[str] | None = None,
     jobs: str | None = None,
     fail_fast: bool = False,
     force: bool = False,
     plan: bool = False,
-    shard: str | None = None,
-    times: str | None = None,
-    since: str | None = None,
-    changed_from: str | None = None,
     rebase: bool = False,
     json: bool = False,
 ) -> None:
@@ -68,13 +69,11 @@ def build(
     Example: invoke build --since origin/main --shard 2/5
     """
     count = parse_jobs(jobs)
-    with contextlib.closing(lazy.Workspace.open(say, since=since)) as workspace:
+    with contextlib.closing(lazy.Workspace.open(say, since=part.since)) as workspace:
         only_plan = plan or dry(c)
         if rebase:
             _rebase(workspace, keep=not only_plan)
-        selection = _options.chosen(
-            workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from, note=not only_plan
-        )
+        selection = choose(workspace, variant, part, note=not only_plan)
         chosen = selection.to_build
         if only_plan:
             _show_plan(workspace, chosen, force=force, as_json=json)
@@ -101,7 +100,7 @@ def _rebase(workspace: lazy.Workspace, *, keep: bool) -> None:
         raise UsageError(wording("tasks.rebase_of_local", source=workspace.source.name))
     if keep:
         lazy.settings.record(workspace.state, rebase=True)
-    workspace.source = lazy.choose_source(workspace.suite, workspace.state, say, {"rebase": True})
+    workspace.source = lazy.choose.choose(workspace.suite, workspace.state, say, {"rebase": True})
 
 
 def build_variants(
@@ -114,7 +113,7 @@ def build_variants(
     preparations: lazy.build.Preparations | None = None,
 ) -> tuple[lazy.build.VariantOutcome, ...]:
     """Build under the state folder's lock, with progress on stderr; ``preparations`` are done meanwhile."""
-    with lazy.locked(workspace.state, say), watcher() as shown:
+    with lazy.locked(workspace.state, say), Watcher() as shown:
         return lazy.build.build(
             workspace, chosen, shown, jobs=jobs, fail_fast=fail_fast, force=force, preparations=preparations
         )
@@ -165,7 +164,7 @@ def _variant_row(workspace: lazy.Workspace, variant: lazy.Variant) -> dict[str, 
     }
 
 
-def _digests(image: lazy.BuiltImage | None) -> dict[str, str | None]:
+def _digests(image: lazy.built_image.BuiltImage | None) -> dict[str, str | None]:
     """What the image goes by: the digests of config, manifest and index, and the id in the engine that built it."""
     names = ("config_digest", "manifest_digest", "index_digest", "engine_id")
     return {name: getattr(image, name, None) for name in names}
@@ -184,3 +183,35 @@ def _outcome_row(outcome: lazy.build.VariantOutcome) -> dict[str, Any]:
         "reference": image.reference if image else None,
         "stand_in": None if image is None else image.stand_in,
     }
+
+
+# ``demo``.
+@task(
+    help={
+        "yes": "install what is missing without asking",
+    }
+)
+def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
+    """Set up, build every variant, verify them, and print the comparison: all in one command.
+
+    Example: invoke demo
+    """
+    count = parse_jobs(jobs)
+    laps = [("", time.monotonic())]
+    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
+        variants = workspace.suite.variants
+        provide = partial(lazy.scan.provide_database, workspace) if lazy.scan.wants_database(workspace) else None
+        work = to_prepare(workspace, variants, yes=yes, database=provide)
+        outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
+        laps.append(("set-up and build", time.monotonic()))
+        built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
+        results = verify_variants(workspace, [variant for variant in variants if variant.name in built])
+        laps.append(("verify", time.monotonic()))
+        made, written, _ = write(workspace)
+        laps.append(("report", time.monotonic()))
+        lazy.print_comparison(made, console())
+        took = (f"{name} {end - began:.0f} s" for (_, began), (name, end) in pairwise(laps))
+        say(f"time: {', '.join(took)}")
+        say(f"report: {written.html}")
+    lazy.build.raise_if_failed(outcomes)
+    conclude(results, then="")

@@ -11,9 +11,8 @@ from invoke.context import Context
 
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._options import names, one
 from deadweight.tasks._progress import print_json, pulse, say
-from deadweight.tasks._task import task
+from deadweight.tasks._task import names, one, task
 from deadweight.tasks.report import write
 
 
@@ -56,7 +55,6 @@ def ci(
         "report": "a shard's report.json, its folder, or a folder of such folders; repeat it for each shard",
         "to": "the folder for the joined report (default: .deadweight/merged)",
     },
-    iterable=["report"],
 )
 def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None, json: bool = False) -> None:
     """Join the reports of all shards of one run, and their JUnit and SARIF files; exit 2 if they do not belong together.
@@ -69,7 +67,7 @@ def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None
     if not report:
         raise UsageError(wording("tasks.flag_missing", flag="--report"), hint="invoke merge --report FOLDER")
     places = [place for name in names(report) for place in _reports(Path(name))]
-    made = lazy.merged_reports({str(place): lazy.history.load_report(place) for place in places})
+    made = lazy.merge.merged({str(place): lazy.history.load_report(place) for place in places})
     target = Path(to) if to else lazy.find_suite_file().parent / ".deadweight" / "merged"
     folders = [place if place.is_dir() else place.parent for place in places]
     kinds = {"junit.xml": ("*.xml", lazy.sarif.joined_junit), "findings.sarif": ("*.sarif", lazy.sarif.joined_sarif)}
@@ -80,7 +78,7 @@ def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None
     with pulse("merge"):
         written = lazy.write_report(made, target)
     for name, text in texts.items():
-        lazy.write_atomically(target / name, text)
+        lazy.store.write_atomically(target / name, text)
     if json:
         print_json({"report": str(written.json), "variants": list(made.variants), "files": sorted(texts)})
         return

@@ -12,9 +12,8 @@ from invoke.context import Context
 
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._options import names, parse_port
 from deadweight.tasks._progress import print_json, say
-from deadweight.tasks._task import task
+from deadweight.tasks._task import names, parse_port, task
 from deadweight.tasks.build import build_variants
 from deadweight.tasks.setup import prepare
 
@@ -32,7 +31,6 @@ from deadweight.tasks.setup import prepare
         "yes": "ask nothing, install what is missing",
         "check": "write nothing; show what has changed since",
     },
-    iterable=["force"],
 )
 def init(
     c: Context,
@@ -77,7 +75,7 @@ def _prepare(workspace: lazy.Workspace, variants: Sequence[lazy.Variant], *, yes
     prepare(workspace, variants, yes=yes)
 
 
-def _build(workspace: lazy.Workspace, variants: Sequence[lazy.Variant]) -> dict[str, lazy.Failure]:
+def _build(workspace: lazy.Workspace, variants: Sequence[lazy.Variant]) -> dict[str, lazy.init.Failure]:
     """Build these variants side by side. Gives why some of them cannot be, by their names."""
     outcomes = build_variants(workspace, variants, jobs=len(variants))
     failed = {each.variant: each.error for each in outcomes if each.error is not None}
@@ -96,7 +94,7 @@ def _check(root: Path) -> None:
     say("the suite matches the repository")
 
 
-def _document(outcome: lazy.InitOutcome) -> dict[str, Any]:
+def _document(outcome: lazy.init.Outcome) -> dict[str, Any]:
     services = [
         {
             "service": draft.service.name,
@@ -113,7 +111,7 @@ def _document(outcome: lazy.InitOutcome) -> dict[str, Any]:
     return {"services": services, "written": list(outcome.written), "left_out": dict(outcome.left_out)}
 
 
-def _show(outcome: lazy.InitOutcome) -> None:
+def _show(outcome: lazy.init.Outcome) -> None:
     """Say what was found. Raises MissingError (exit 3) where what runs proves too little."""
     for draft in outcome.drafts:
         if draft.proven and draft.known:

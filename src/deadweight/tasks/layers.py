@@ -18,9 +18,8 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, ConfigError, UsageError, wording
 from deadweight._packages import images
 from deadweight.tasks import lazy
-from deadweight.tasks._options import one_of
 from deadweight.tasks._progress import console, print_utf8, pulse, say
-from deadweight.tasks._task import task
+from deadweight.tasks._task import one_of, task
 
 EVERY = "all"
 SCANS = ("deep", "plain", "hidden", "no")
@@ -84,7 +83,7 @@ def _show(report: images.LayersReport, subject: LookedAt, *, as_json: bool) -> N
         return
     images.print_layers(report, subject.title, console())
     if subject.stand_in:
-        print(f"Stand-ins: {lazy.stand_ins_said((subject.title,), 1)}")
+        print(f"Stand-ins: {lazy.verdict.stand_ins_said((subject.title,), 1)}")
 
 
 def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread: bool) -> None:
@@ -152,7 +151,7 @@ def _write_findings(report: images.LayersReport, title: str, sarif: str | None, 
 
     for target, text in ((sarif, lazy.sarif.layers_sarif), (junit, lazy.sarif.layers_junit)):
         if target is not None:
-            lazy.write_where_told(Path(target), text(report, title))
+            lazy.store.write_where_told(Path(target), text(report, title))
             print(f"wrote {target}", file=sys.stderr)
 
 
@@ -166,7 +165,7 @@ def named(archive: str | None) -> str | None:
     """Which image is meant: what is no file here and has a registry's host in front is a reference in that registry."""
     if archive is None or archive == STDIN or archive.startswith((ENGINE, REGISTRY)) or os.path.lexists(archive):
         return archive
-    return REGISTRY + archive if lazy.names_registry(archive) and not archive.endswith(_ARCHIVES) else archive
+    return REGISTRY + archive if lazy.reference.names_registry(archive) and not archive.endswith(_ARCHIVES) else archive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +187,7 @@ def looked_at(variant: str | None, archive: str | None, platform: str | None) ->
     """What ``--variant`` or ``--archive`` means. Raises UsageError where it means nothing, MissingError where it is not there."""
     if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
         raise UsageError(wording("tasks.no_image", archive=archive))
-    cache = lazy.user_cache() / "layers"
+    cache = lazy.paths.user_cache() / "layers"
     if variant is not None:
         with _in_suite(variant) as found:
             yield found
@@ -218,7 +217,7 @@ def _in_suite(variant: str) -> Iterator[LookedAt]:
         chosen = lazy.select_one(workspace.suite, variant)
         asked, cache = chosen.checks.layers, workspace.state.cache / "image"
         yield replace(
-            _in_file(chosen.name, workspace.archive(chosen), cache, lazy.allow_list(chosen)),
+            _in_file(chosen.name, workspace.archive(chosen), cache, lazy.layers.allow_list(chosen)),
             stand_in=workspace.stand_in(chosen.name),
             unread_allowed=asked is not None and "allow" in (asked.unread.mine, asked.unread.base),
         )
@@ -257,7 +256,7 @@ def _refuse_absent(file: Path) -> None:
 @contextlib.contextmanager
 def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
     """Quicker than a stream of it is the engine's own folder, where we may read it."""
-    with lazy.Engine.connect(lazy.find_or_start(say)) as engine:
+    with lazy.Engine.connect(lazy.daemon.find_or_start(say)) as engine:
         image, root = engine.images.need(reference), Path(engine.info.root_dir)
 
         def analyse(*, name: str | None, **asked: Any) -> images.LayersReport:
@@ -286,9 +285,9 @@ def _access(reference: str) -> lazy.settings.Access:
     try:
         file = lazy.find_suite_file()
     except ConfigError:
-        return lazy.settings.registry_access(reference, lazy.settings.load(lazy.State(Path.cwd())))
-    suite = lazy.load_suite(file)
-    return lazy.settings.registry_access(reference, lazy.settings.load(lazy.State(suite.root), suite))
+        return lazy.settings.registry_access(reference, lazy.settings.load(lazy.paths.State(Path.cwd())))
+    suite = lazy.load_suite.load_suite(file)
+    return lazy.settings.registry_access(reference, lazy.settings.load(lazy.paths.State(suite.root), suite))
 
 
 def _one_platform(reference: str, platform: str | None, way: lazy.settings.Access) -> str | None:

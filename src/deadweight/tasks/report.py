@@ -11,9 +11,8 @@ from invoke.context import Context
 
 from deadweight._errors import CheckFailed, MissingError, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._options import names, one
 from deadweight.tasks._progress import console, print_json, print_utf8, pulse, say
-from deadweight.tasks._task import task
+from deadweight.tasks._task import names, one, task
 
 
 @task(
@@ -73,7 +72,7 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
         before = None if against is None else lazy.earlier(against, workspace.suite.root)
         _, _, changed = write(workspace, before)
         with pulse("publish"):
-            done = lazy.publish_report(workspace.state.report, target, changed=changed, history=workspace.state.history)
+            done = lazy.publish(workspace.state.report, target, changed=changed, history=workspace.state.history)
     if json:
         print_json({"where": done.where, "digest": done.digest, "note": done.note, "output": done.output})
     elif done.output:
@@ -88,13 +87,11 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
 
 @task(
     help={
-        "variant": "the variant; repeat it for more (default: all)",
         "to": "the repository, with or without a tag (default: latest); several variants are tagged with their names",
         "digest-file": "where to write what to deploy, REPOSITORY@sha256:… (default: .deadweight/images/VARIANT/digest)",
         "insecure": "speak plain HTTP to the registry",
         "sbom": "attach SBOMs too: spdx, cyclonedx or both",
     },
-    iterable=["variant"],
 )
 def push(
     c: Context,
@@ -111,7 +108,7 @@ def push(
     """
     target = one(to, "--to")
     if sbom is not None:
-        lazy.sbom_forms(sbom)  # a wrong name is told before anything is pushed
+        lazy.sbom.forms(sbom)  # a wrong name is told before anything is pushed
     with lazy.Workspace.open(say) as workspace:
         chosen = lazy.select(workspace.suite, names(variant))
         if (several := len(chosen) > 1) and digest_file:
@@ -136,7 +133,7 @@ def _attach(
     workspace: lazy.Workspace, variant: lazy.Variant, image: str, form: str | None, insecure: bool
 ) -> list[dict[str, Any]]:
     """Make the SBOMs that ``--sbom`` names and attach them to the pushed image."""
-    files = lazy.write_sboms(workspace.subject(variant), lazy.sbom_forms(form)).files
+    files = lazy.sbom.write_sboms(workspace.subject(variant), lazy.sbom.forms(form)).files
     attached = lazy.push.attach(image, files, insecure=insecure)
     where = {"referrers": "as a referrer of the image", "tag": "by that tag (the registry has no referrers API)"}
     for each in attached:
@@ -167,7 +164,7 @@ def write(
         if before is None:
             workspace.state.compared.unlink(missing_ok=True)
         else:
-            lazy.write_atomically(workspace.state.compared, lazy.history.to_json(before))
+            lazy.store.write_atomically(workspace.state.compared, lazy.history.to_json(before))
         return made, lazy.write_report(made, workspace.state.report, changed), changed
 
 
@@ -186,8 +183,8 @@ def collected(workspace: lazy.Workspace) -> lazy.Report:
                 why = error.message.replace(f"{workspace.suite.root}/", "")  # a report may be published
                 lost[variant.name] = f"{why}; `invoke build --variant {variant.name}` builds it again"
     asked = {variant.name: [check.name for check in lazy.table.asked(variant)] for variant in workspace.suite.variants}
-    made = lazy.collect(workspace.suite, workspace.state, archives, lost, asked)
-    commit = lazy.commit_of(workspace.suite.root)
+    made = lazy.collect.collect(workspace.suite, workspace.state, archives, lost, asked)
+    commit = lazy.git.commit_of(workspace.suite.root)
     entries = lazy.history.appended(
         workspace.state.history, lazy.history.entry_of(made, commit.name, dirty=commit.dirty)
     )
@@ -196,7 +193,7 @@ def collected(workspace: lazy.Workspace) -> lazy.Report:
 
 def _conclude(found: lazy.Comparison, tell: Callable[[str], None]) -> None:
     """Tell what changed. Raises CheckFailed for a regression, MissingError for what is gone."""
-    tell(lazy.comparison_markdown(found))
+    tell(lazy.markdown.comparison_markdown(found))
     since, lost = found.old_generated_at, len(found.unmeasured)
     if found.regressions:
         told = "; ".join(map(str, found.regressions)) + (f"; {lost} no longer measured" if lost else "")

@@ -1,4 +1,4 @@
-"""Define ``run``, ``shell`` and ``logs`` for containers."""
+"""Define ``run``, ``shell`` and ``logs`` for containers, and ``harden`` (tighten how they run)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._options import names, parse_port
-from deadweight.tasks._progress import say
-from deadweight.tasks._task import task
+from deadweight.tasks._progress import print_json, pulse, say
+from deadweight.tasks._task import names, one_of, parse_port, task
 
 TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
 DOCKER_FAILED = 125
@@ -65,7 +65,7 @@ def shell(c: Context, variant: str | None = None) -> None:
         else:
             say(f"{variant} has no shell: this shell runs beside it and shares its processes, network and files")
             words = lazy.foreground.words_beside(workspace.engine(), container, _tools(workspace))
-        cli = lazy.docker_cli(workspace.endpoint)
+        cli = lazy.daemon.docker_cli(workspace.endpoint)
         code = subprocess.run(cli.command(*words), env=os.environ | dict(cli.env), check=False).returncode
     if code == DOCKER_FAILED:
         raise DeadweightError(wording("tasks.no_shell"))
@@ -76,7 +76,6 @@ def shell(c: Context, variant: str | None = None) -> None:
         "variant": "the variant; repeat it for more (default: all that run, else all that have a log)",
         "follow": "follow until the container ends; one must be running",
     },
-    iterable=["variant"],
 )
 def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False) -> None:
     """Show what running containers have written so far; if none is running, show each variant's last build log.
@@ -141,7 +140,7 @@ def _joined_or_started(workspace: lazy.Workspace, name: str | None, stack: conte
     container = workspace.engine().start(image, options, purpose="shell", variant=chosen.name)
     readiness = container.wait_healthy(chosen.health, chosen.port)
     if not readiness.healthy and not container.state().running:
-        problem = lazy.with_last_lines(readiness.reason, container)
+        problem = lazy.service.with_last_lines(readiness.reason, container)
         raise DeadweightError(wording("tasks.not_started", variant=chosen.name, problem=problem))
     if not readiness.healthy:
         say(f"{chosen.name}: {readiness.reason}")
@@ -150,7 +149,7 @@ def _joined_or_started(workspace: lazy.Workspace, name: str | None, stack: conte
 
 def _engine_runs() -> bool:
     try:
-        return lazy.find_running() is not None
+        return lazy.daemon.find_running() is not None
     except MissingError:  # the one that is asked for does not answer, so nothing runs in it
         return False
 
@@ -160,3 +159,80 @@ def _tools(workspace: lazy.Workspace) -> str:
     with lazy.locked(workspace.state, say):
         workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
     return workspace.source.base(TOOLS_IMAGE).resolved
+
+
+# ``harden``.
+@task(
+    help={
+        "variant": "the variant (required if the suite has several)",
+        "format": "run (docker flags, the default), compose, kubernetes, podman, quadlet (systemd) or ecs",
+        "to": "a folder to write it to, with the seccomp profile beside it (default: print it)",
+        "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
+        "seccomp": "--no-seccomp does not search for a seccomp profile; the engine's own is used",
+        "budget": "kubernetes: two replicas, apart, and a PodDisruptionBudget",
+        "force": "search again, even if this image was already searched in this engine with the same settings",
+        "json": "print one JSON document on stdout: the posture that was found, and what was tried",
+    }
+)
+def harden(
+    c: Context,
+    variant: str | None = None,
+    format: str = "run",
+    to: str | None = None,
+    image: str | None = None,
+    seccomp: bool = True,
+    budget: bool = False,
+    force: bool = False,
+    json: bool = False,
+) -> None:
+    """Find the tightest settings under which the checks of a variant still pass, and print them.
+
+    The result is stored, so another format needs no new search.
+
+    Example: invoke harden --variant apko --format kubernetes
+    Example: invoke harden --variant apko --format compose --to deploy
+    """
+    one_of(format, "--format", lazy.attacks.HARDEN_FORMATS)
+    with lazy.Workspace.open(say) as workspace:
+        chosen = lazy.select_one(workspace.suite, variant)
+        with lazy.locked(workspace.state, say), pulse("harden"):
+            found = lazy.attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
+        named = chosen.run.seccomp if found.seccomp is None else None
+        root = workspace.suite.root
+        profile = root / named if named else workspace.state.seccomp(chosen.name)
+    for line in (*found.warnings(), *(lazy.attacks.seccomp_lines(found.seccomp) if found.seccomp else ())):
+        say(f"{chosen.name}: {line}")
+    if json:
+        print_json(found.document())
+        return
+    names = (os.path.relpath(profile), os.path.relpath(root))  # as the text is to name them
+    names = names if to is None else (f"./{found.suite}.seccomp.json", _way(to, root))
+    _give(found, format, profile, lazy.attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
+
+
+def _way(folder: str, root: Path) -> str:
+    """From one folder to another as the kernel goes: a folder may be a link, from which ``..`` leads elsewhere."""
+    return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
+
+
+def _give(
+    found: lazy.attacks.Found, format: str, profile: Path, given: lazy.attacks.HardenRequest, to: str | None
+) -> None:
+    """Print the text, or write it and its profile to a folder."""
+    for line in lazy.attacks.harden_notes(found, format, given):
+        say(f"{found.variant.name}: {line}")
+    if to is None:
+        print(lazy.attacks.harden_text(found, format, given), end="")
+        return
+    folder = Path(to)
+    for name, text in lazy.attacks.harden_files(found, format, given).items():
+        lazy.store.write_atomically(folder / name, text)
+        say(f"written: {folder / name}")
+    if not found.profiled or format == "ecs":
+        return
+    beside_it = folder / Path(given.profile).name
+    if found.seccomp:
+        lazy.profile.write(beside_it, found.seccomp.profile())
+    else:
+        lazy.store.write_atomically(beside_it, profile.read_bytes())
+    say(f"written: {beside_it}")

@@ -10,10 +10,9 @@ from typing import Any
 from invoke.context import Context
 
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, wording
-from deadweight.tasks import _options, lazy
-from deadweight.tasks._options import parse_jobs
+from deadweight.tasks import lazy
 from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_rows, tell_stand_ins
-from deadweight.tasks._task import task
+from deadweight.tasks._task import Part, choose, parse_jobs, task
 
 
 @task(
@@ -24,20 +23,16 @@ from deadweight.tasks._task import task
         "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",
         "jobs": "how many images at once (default: one per core)",
     },
-    iterable=["variant"],
 )
 def scan(
     c: Context,
+    part: Part,
     variant: Sequence[str] | None = None,
     database: str | None = None,
     strict: bool = False,
     sbom: str | None = None,
     sarif: str | None = None,
     jobs: str | None = None,
-    shard: str | None = None,
-    times: str | None = None,
-    since: str | None = None,
-    changed_from: str | None = None,
     json: bool = False,
 ) -> None:
     """Look up the packages of each image in a vulnerability database; exit 1 if a gate of the suite is broken.
@@ -46,12 +41,10 @@ def scan(
     Example: invoke scan --changed-from published/report.json
     Example: invoke scan --variant apko --sbom spdx --sarif findings.sarif
     """
-    lazy.sbom_forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
+    lazy.sbom.forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
     count = parse_jobs(jobs)
-    with lazy.Workspace.open(say, since=since) as workspace:
-        selection = _options.chosen(
-            workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
-        )
+    with lazy.Workspace.open(say, since=part.since) as workspace:
+        selection = choose(workspace, variant, part)
         if selection.narrowed and not selection.variants:
             _tell_nothing(as_json=json)
             return
@@ -68,7 +61,7 @@ def scan(
 def _write_sarif(file: str | None, results: Sequence[lazy.Evidence]) -> None:
     if file is None:
         return
-    lazy.write_where_told(Path(file), lazy.sarif.scan_sarif(results))
+    lazy.store.write_where_told(Path(file), lazy.sarif.scan_sarif(results))
     say(f"wrote {file}")
 
 
@@ -104,7 +97,7 @@ def _tell(
     say(f"{total(results)}. Next: invoke report")
 
 
-def _built(workspace: lazy.Workspace, selection: lazy.Selection, *, named: bool) -> tuple[lazy.Variant, ...]:
+def _built(workspace: lazy.Workspace, selection: lazy.changed.Selection, *, named: bool) -> tuple[lazy.Variant, ...]:
     """The named variants; without names all that are built. Raises MissingError where nothing is."""
     chosen = selection.variants
     if named:
@@ -122,7 +115,7 @@ def _sboms(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], form: str 
     if form is None:
         return []
 
-    return [asdict(lazy.write_sboms(workspace.subject(variant), lazy.sbom_forms(form))) for variant in chosen]
+    return [asdict(lazy.sbom.write_sboms(workspace.subject(variant), lazy.sbom.forms(form))) for variant in chosen]
 
 
 def _raise_if_bad(results: Sequence[lazy.Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:

@@ -1,20 +1,20 @@
-"""Define ``setup`` (install tools), ``doctor`` and ``clean``."""
+"""Define ``setup`` (install tools), ``doctor``, ``clean`` and ``completion`` (in shells)."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from invoke.context import Context
 
 from deadweight._errors import MissingError, quoting, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._options import names, parse_days
-from deadweight.tasks._progress import print_json, pulse, say, watcher
-from deadweight.tasks._task import dry, task
+from deadweight.tasks._progress import Watcher, print_json, pulse, say
+from deadweight.tasks._task import dry, names, one, one_of, parse_days, task
 
 
 @task(
@@ -28,7 +28,6 @@ from deadweight.tasks._task import dry, task
         "bench": "also install what the other tools in bench/ use",
         "plan": "show what is missing; install nothing",
     },
-    iterable=["variant"],
 )
 def setup(
     c: Context,
@@ -89,7 +88,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     """
     with lazy.Workspace.open(say) as workspace:
         with pulse("doctor"):
-            found = lazy.examine(
+            found = lazy.doctor.examine(
                 lazy.needs.tools_of(workspace, workspace.suite.variants, tests=tests), root=workspace.suite.root
             )
             unmade = lazy.needs.to_make(workspace, workspace.suite.variants)
@@ -129,11 +128,11 @@ def prepare(
     lacking = lazy.needs.known_bases(workspace, chosen)
     if plan:
         return found, lacking.error
-    with watcher() as shown:
+    with Watcher() as shown:
         work = lazy.build.preparations(workspace, chosen, missing)
         outcomes = lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
     unmade = [outcome for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
-    lazy.raise_if_missing(outcome for outcome in outcomes if outcome not in unmade)
+    lazy.install.raise_if_missing(outcome for outcome in outcomes if outcome not in unmade)
     for error in (item.error for item in unmade):
         assert isinstance(error, lazy.NoBase)
         lacking = lacking.and_then(lazy.needs.split_by_base(lacking.able, workspace.needs(lacking.able), error))
@@ -208,11 +207,11 @@ def _take(
     if source is mirror is ca_bundle is None:
         return
 
-    asked = lazy.source_changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
+    asked = lazy.choose.changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
     if keep:
         lazy.settings.record(workspace.state, **asked, rebase=False)
     else:
-        workspace.source = lazy.choose_source(workspace.suite, workspace.state, say, asked)
+        workspace.source = lazy.choose.choose(workspace.suite, workspace.state, say, asked)
 
 
 def _show(missing: Sequence[lazy.Finding], unmade: Sequence[lazy.ToMake]) -> None:
@@ -244,7 +243,7 @@ def _problems(lacking: lazy.NoBase | None) -> list[str]:
     return [text for _, text in lacking.problems] if lacking is not None else []
 
 
-def _print_doctor(found: lazy.Doctor, unmade: Sequence[lazy.ToMake], source: str) -> None:
+def _print_doctor(found: lazy.doctor.Doctor, unmade: Sequence[lazy.ToMake], source: str) -> None:
     for line in found.lines():
         print(line)
     for made in unmade:
@@ -267,7 +266,7 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: str 
     """
     days = parse_days(older_than)
     with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say), pulse("clean"):
-        done = lazy.clean_up(workspace, project=project or all, end_shared=all, older_than_days=days)
+        done = lazy.clean.clean(workspace, project=project or all, end_shared=all, older_than_days=days)
     freed = lazy.format_bytes(done.size_bytes)
     first = "1 container or network" if done.containers == 1 else f"{done.containers} containers and networks"
     say(
@@ -275,3 +274,78 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: str 
     )
     if done.left is not None:
         raise MissingError(wording("tasks.engine_not_cleaned", problem=done.left.message), hint=done.left.hint)
+
+
+# ``completion``.
+SHELLS = ("bash", "zsh", "fish")
+"""Their scripts ask us for the values of a flag, invoke itself (``--complete``) for tasks and flags, a project's own among them."""
+
+
+@task(
+    help={
+        "shell": "print the script for bash, zsh or fish",
+        "words": "print the values that may end this command line, one per line (used by the script)",
+    },
+    reads_only=True,
+)
+def completion(c: Context, shell: str | None = None, words: str | None = None) -> None:
+    """Complete tasks, options, variants, checks and postures in bash, zsh and fish.
+
+    Example: source <(invoke completion --shell bash)
+    Example: source <(invoke completion --shell zsh)
+    Example: invoke completion --shell fish | source
+    """
+    if words is not None:
+        print("".join(f"{word}\n" for word in following(words)), end="")
+        return
+    print(script(one_of(one(shell, "--shell"), "--shell", SHELLS)), end="")
+
+
+def script(shell: str) -> str:
+    """What makes this shell ask."""
+    return Path(__file__).with_name(f"completion.{shell}").read_text(encoding="utf-8")
+
+
+def following(line: str) -> list[str]:
+    """The values that may stand in the place of the last word of ``line``, or after it where a blank ends it.
+
+    Empty where no value of ours is due. A word with commas keeps what stands before the last one. Nothing is said of a suite
+    that cannot be read.
+    """
+    parts = line.split()
+    last = "" if not parts or line[-1:].isspace() else parts.pop()
+    if last.startswith("--") and "=" in last:
+        flag, _, last = last.partition("=")
+        parts.append(flag)
+    if not parts or parts[-1] not in VALUES:
+        return []
+    head, comma, start = last.rpartition(",")
+    with contextlib.suppress(Exception):  # a completion that explains itself would stand in the command line
+        return [f"{head}{comma}{value}" for value in VALUES[parts[-1]]() if value.startswith(start)]
+    return []
+
+
+def _suite() -> lazy.Suite:
+    return lazy.load_suite.load_suite(lazy.find_suite_file())
+
+
+def _checks() -> list[str]:
+    found = list(lazy.table.names())
+    with contextlib.suppress(Exception):  # our own are known without a suite
+        found += dict.fromkeys(name for variant in _suite().variants for name in variant.checks.other)
+    return found
+
+
+VALUES: dict[str, Callable[[], Iterable[str]]] = {
+    "--variant": lambda: lazy.words(_suite()),  # names, services and tags: whatever it takes, patterns apart
+    "--check": _checks,
+    "--posture": lambda: [*lazy.attacks.posture_names(), "all"],
+    "--format": lambda: lazy.attacks.HARDEN_FORMATS,
+    "--provider": lambda: lazy.pipelines.PROVIDERS,
+    "--shell": lambda: SHELLS,
+    "--sbom": lambda: ["spdx", "cyclonedx", "both"],
+    "--source": lambda: ["auto", "registry", "mirror", "local"],
+    "--scan": lambda: ["deep", "plain", "hidden", "no"],
+    "--post": lambda: ["github", "gitlab"],
+}
+"""What a flag's value may be, by the flag."""
