@@ -23,10 +23,10 @@ from tests.support.codes import raises
 from tests.support.invoking import TASKS, ended
 from tests.support.small_project import put_built
 from tests.support.trees import plug_in, written
+from tests.test_docs import FENCE
 
 DOWNSTREAM = ROOT / "tests" / "downstream"
 PAGE = ROOT / "docs" / "how-to" / "plugins.md"
-FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 Invoke = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -280,16 +280,8 @@ def test_what_the_suite_says_of_a_check_is_judged_by_the_check_s_record(
             id="no evidence",
         ),
         pytest.param("return 1 / 0", "ZeroDivisionError: division by zero", id="raises"),
-        pytest.param(
-            "return evidence(subject, self.name, 'pass', '', data={'x': {1}})",
-            "",
-            id="not JSON",
-        ),
-        pytest.param(
-            "return evidence(subject, self.name, 'good', '')",
-            "",
-            id="no such status",
-        ),
+        pytest.param("return evidence(subject, self.name, 'pass', '', data={'x': {1}})", "", id="not JSON"),
+        pytest.param("return evidence(subject, self.name, 'good', '')", "", id="no such status"),
     ],
 )
 def test_a_check_that_misbehaves_fails_and_says_so(broken, tmp_path, run, words, playground_archive):

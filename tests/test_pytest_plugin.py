@@ -53,15 +53,10 @@ variants:
 )
 
 
-def run_pytest(
-    root: Path, *arguments: str, python: tuple[str, ...] = (), **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_pytest(root: Path, *arguments: str, python: tuple[str, ...] = (), **environment: str):
     words = ("-p", "no:cacheprovider", *arguments)
-    env = {
-        **os.environ,
-        "PYTEST_ADDOPTS": "",
-        **environment,
-    }  # who tests us may want another output than these tests read
+    # who tests us may want another output than these tests read
+    env = {**os.environ, "PYTEST_ADDOPTS": "", **environment}
     return module("pytest", root, *words, env=env, timeout=240, python=python)
 
 
@@ -114,31 +109,24 @@ def test_what_is_collected_is_the_users_choice(project, arguments, collected):
     assert sorted(collected) == sorted(line for line in done.stdout.splitlines() if "::" in line), done.stdout
 
 
+HEAD = "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: "
+MISSPELT = wording("suite.misspelt_key", near="builder")
+NO_CHECK = wording("suite.unknown", kind="check", name="x")
+
+
 @pytest.mark.parametrize(
     ("suite", "arguments", "message"),
     [
-        (
-            "name: p\nvariants: {v: {bilder: ko}}\n",
-            ("deadweight.yaml",),
-            f"deadweight.yaml:2: variants.v.bilder: {wording('suite.misspelt_key', near='builder')}",
-        ),
-        (
-            "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: {v: {builder: ko}}\n",
-            ("deadweight.yaml", "--variant", "w"),
-            wording("suite.unknown", kind="variant", name="w"),
-        ),
-        (
-            "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: {v: {builder: ko, checks: {other: {x: {}}}}}\n",
-            ("deadweight.yaml",),
-            wording("suite.unknown", kind="check", name="x"),
-        ),
-        (None, ("--deadweight",), wording("pytest.no_suite", file="deadweight.yaml", folder="")),
+        ("name: p\nvariants: {v: {bilder: ko}}\n", "deadweight.yaml", f"deadweight.yaml:2: variants.v.bilder: {MISSPELT}"),
+        (HEAD + "{v: {builder: ko}}\n", "deadweight.yaml --variant w", wording("suite.unknown", kind="variant", name="w")),
+        (HEAD + "{v: {builder: ko, checks: {other: {x: {}}}}}\n", "deadweight.yaml", NO_CHECK),
+        ("", "--deadweight", wording("pytest.no_suite", file="deadweight.yaml", folder="")),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_collected_is_one_clear_error(tmp_path, suite, arguments, message):
-    if suite is not None:
+    if suite:
         (tmp_path / "deadweight.yaml").write_text(suite)
-    done = run_pytest(tmp_path, *arguments)
+    done = run_pytest(tmp_path, *arguments.split())
     assert done.returncode in (2, 4)
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -191,12 +179,12 @@ def test_a_service_that_does_not_come_up_is_waited_for_once_and_is_evidence(
     """The verdict of an earlier run on the same image must not stand beside it."""
     never = "{env: {MODE: never-healthy}}"
     items = "".join(f", {{name: {name}, request: {{path: /json}}}}" for name in ("two", "three"))
-    suite = write_suite(
-        built_project,
+    text = (
         f"name: {PROJECT}\ndefaults: {{port: 8080}}\n"
         f"variants:\n  down:\n    builder: ko\n    health: {{path: /healthz, within_seconds: 3}}\n    run: {never}\n"
-        f"    checks: {{api: [{{name: one, request: {{path: /json}}}}{items}]}}\n",
+        f"    checks: {{api: [{{name: one, request: {{path: /json}}}}{items}]}}\n"
     )
+    suite = write_suite(built_project, text)
     put_built(suite, "down", misbehaving_archive, misbehaving_image)
     done = run_pytest(built_project, "deadweight.yaml", "-k", "api", "--junit-xml=junit.xml")
     assert "3 failed" in done.stdout

@@ -42,20 +42,8 @@ def run(folder, *words: str, **files: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text(CONFTEST)
     for name, text in files.items():
         (folder / f"test_{name}.py").write_text(text)
-    argv = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        os.devnull,
-        "--confcutdir",
-        folder,
-        *words,
-        folder,
-    ]
+    alone = ("-p", "no:cacheprovider", "-c", os.devnull, "--confcutdir", folder)
+    argv = [sys.executable, "-m", "pytest", "-q", *alone, *words, folder]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
 

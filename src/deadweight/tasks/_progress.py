@@ -22,6 +22,17 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
+def asked(question: str) -> str | None:
+    """The line that whoever sits at the terminal answers, empty for Ctrl-D; None where nobody does."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    sys.stderr.write(
+        f"{cleared()}{lazy.coloured(question)}"
+    )  # input() would write it to stdout, which is the JSON document's
+    sys.stderr.flush()
+    return sys.stdin.readline()
+
+
 def print_json(document: Any) -> None:
     """The one JSON document of ``--json``, on stdout."""
     print(images.harmless(json.dumps(document, indent=2, sort_keys=True, default=str)))

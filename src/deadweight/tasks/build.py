@@ -19,8 +19,6 @@ from deadweight.tasks.report import write
 from deadweight.tasks.setup import to_prepare
 from deadweight.tasks.verify import conclude, verify_variants
 
-VARIANT_HELP = "the variant; repeat it, or separate by commas, for more (default: all)"
-
 
 @task(reads_only=True)
 def variants(c: Context, json: bool = False) -> None:
@@ -45,12 +43,12 @@ def variants(c: Context, json: bool = False) -> None:
 
 @task(
     help={
-        "variant": VARIANT_HELP,
+        "variant": "the variant; repeat it, or separate by commas, for more (default: all)",
         "fail-fast": "stop at the first failure (default: build every independent variant)",
         "force": "also build what is up to date",
         "plan": "show what would be done and why; change nothing",
         "rebase": "use the closest base if the local source has none, from now on (setup --source local ends it)",
-    },
+    }
 )
 def build(
     c: Context,
@@ -78,20 +76,17 @@ def build(
         if only_plan:
             _show_plan(workspace, chosen, force=force, as_json=json)
             return
-        outcomes: tuple[lazy.build.VariantOutcome, ...] = ()
-        if chosen or not selection.narrowed:
-            outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
-        _conclude(workspace, outcomes, as_json=json)
-
-
-def _conclude(workspace: lazy.Workspace, outcomes: Sequence[lazy.build.VariantOutcome], *, as_json: bool) -> None:
-    """Show what became of each variant. Raises BuildFailed, or MissingError, where one was not built."""
-    if as_json:
-        rows = {outcome.variant: _outcome_row(outcome) for outcome in outcomes}
-        print_json({"suite": workspace.suite.name, "variants": rows})
-    else:
-        tell_stand_ins(workspace, (outcome.variant for outcome in outcomes if outcome.result == "built"))
-    lazy.build.raise_if_failed(outcomes)
+        outcomes = (
+            build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
+            if chosen or not selection.narrowed
+            else ()
+        )
+        if json:
+            rows = {outcome.variant: _outcome_row(outcome) for outcome in outcomes}
+            print_json({"suite": workspace.suite.name, "variants": rows})
+        else:
+            tell_stand_ins(workspace, (outcome.variant for outcome in outcomes if outcome.result == "built"))
+        lazy.build.raise_if_failed(outcomes)
 
 
 def _rebase(workspace: lazy.Workspace, *, keep: bool) -> None:
@@ -122,20 +117,7 @@ def build_variants(
 def _show_plan(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, force: bool, as_json: bool) -> None:
     found = lazy.needs.known_bases(workspace, chosen)
     work = lazy.build.plan(workspace, found.able, force=force)
-    if as_json:
-        lacking = {name: error.message for name, error in found.lacking.items()}
-        print_json({"suite": workspace.suite.name, "steps": _plan_rows(work), "lacking": lacking})
-    else:
-        for row in _plan_rows(work):
-            print(f"{'run ' if row['run'] else 'keep'}  {row['title']}  ({row['reason'] or 'up to date'})")
-        for name in found.lacking:
-            print(f"skip  {name}  (a base image is not available)")
-    if found.error is not None:
-        raise found.error
-
-
-def _plan_rows(work: lazy.Plan) -> list[dict[str, Any]]:
-    return [
+    rows = [
         {
             "key": each.step.key,
             "title": each.step.title,
@@ -146,6 +128,16 @@ def _plan_rows(work: lazy.Plan) -> list[dict[str, Any]]:
         }
         for each in work.tasks
     ]
+    if as_json:
+        lacking = {name: error.message for name, error in found.lacking.items()}
+        print_json({"suite": workspace.suite.name, "steps": rows, "lacking": lacking})
+    else:
+        for row in rows:
+            print(f"{'run ' if row['run'] else 'keep'}  {row['title']}  ({row['reason'] or 'up to date'})")
+        for name in found.lacking:
+            print(f"skip  {name}  (a base image is not available)")
+    if found.error is not None:
+        raise found.error
 
 
 def _variant_row(workspace: lazy.Workspace, variant: lazy.Variant) -> dict[str, Any]:
@@ -157,40 +149,31 @@ def _variant_row(workspace: lazy.Workspace, variant: lazy.Variant) -> dict[str, 
         "ladder": variant.ladder,
         "description": variant.description,
         "state": "building" if building else "failed" if failed else "built" if built else "not built",
-        **_digests(built),
-        "built_at": built.built_at if built else None,
+        **_of(built, "built_at"),
         "failed_at": failed.at if failed and not building else None,
         "log": failed.log if failed else None,
     }
 
 
-def _digests(image: lazy.built_image.BuiltImage | None) -> dict[str, str | None]:
-    """What the image goes by: the digests of config, manifest and index, and the id in the engine that built it."""
-    names = ("config_digest", "manifest_digest", "index_digest", "engine_id")
+def _of(image: lazy.built_image.BuiltImage | None, *names: str) -> dict[str, Any]:
+    """What the image goes by (the digests of config, manifest and index, and the id in the engine that built it), and more."""
+    names = ("config_digest", "manifest_digest", "index_digest", "engine_id", *names)
     return {name: getattr(image, name, None) for name in names}
 
 
 def _outcome_row(outcome: lazy.build.VariantOutcome) -> dict[str, Any]:
-    image = outcome.image
     return {
         "result": outcome.result,
         "seconds": outcome.seconds,
         "log": str(outcome.log),
         "step": outcome.step if outcome.error else None,
         "error": str(outcome.error) if outcome.error else None,
-        **_digests(image),
-        "built_on": image.built_on if image else None,
-        "reference": image.reference if image else None,
-        "stand_in": None if image is None else image.stand_in,
+        **_of(outcome.image, "built_on", "reference", "stand_in"),
     }
 
 
 # ``demo``.
-@task(
-    help={
-        "yes": "install what is missing without asking",
-    }
-)
+@task(help={"yes": "install what is missing without asking"})
 def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
     """Set up, build every variant, verify them, and print the comparison: all in one command.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from invoke.context import Context
 
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import print_json, say
+from deadweight.tasks._progress import asked, print_json, say
 from deadweight.tasks._task import names, parse_port, task
 from deadweight.tasks.build import build_variants
 from deadweight.tasks.setup import prepare
@@ -30,7 +29,7 @@ from deadweight.tasks.setup import prepare
         "force": "a file that may be replaced; repeat it for more",
         "yes": "ask nothing, install what is missing",
         "check": "write nothing; show what has changed since",
-    },
+    }
 )
 def init(
     c: Context,
@@ -164,19 +163,14 @@ def _minutes(given: str) -> float:
 
 def _ask(question: str, choices: Sequence[str]) -> str | None:
     """The answer of whoever sits at the terminal; None where nobody does."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    for number, choice in enumerate(choices, 1):
-        say(f"  {number}  {choice}")
-    while True:
-        sys.stderr.write(f"{question} [1]? ")
-        sys.stderr.flush()
-        answer = sys.stdin.readline()
+    listed = "".join(f"  {number}  {choice}\n" for number, choice in enumerate(choices, 1))
+    while (answer := asked(f"{listed}{question} [1]? ")) is not None:
         text = answer.strip()
-        if not answer or not text:
+        if not text:
             return choices[0]
         if text in choices:
             return text
         if text.isdigit() and 1 <= int(text) <= len(choices):
             return choices[int(text) - 1]
         say(f"a number from 1 to {len(choices)}, or a name")
+    return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from json import dumps, loads
@@ -37,7 +37,7 @@ SCANS = ("deep", "plain", "hidden", "no")
         "extract": "write the hidden files to this new folder",
         "junit": "write findings as JUnit XML to this file",
         "allow_unread": "do not fail because something could not be scanned (encrypted, damaged, too big)",
-    },
+    }
 )
 def layers(
     c: Context,
@@ -146,9 +146,6 @@ def _extract(
 
 
 def _write_findings(report: images.LayersReport, title: str, sarif: str | None, junit: str | None) -> None:
-    if sarif is None and junit is None:
-        return
-
     for target, text in ((sarif, lazy.sarif.layers_sarif), (junit, lazy.sarif.layers_junit)):
         if target is not None:
             lazy.store.write_where_told(Path(target), text(report, title))
@@ -182,36 +179,37 @@ class LookedAt:
     unread_allowed: bool = False
 
 
-@contextlib.contextmanager
-def looked_at(variant: str | None, archive: str | None, platform: str | None) -> Iterator[LookedAt]:
+def looked_at(variant: str | None, archive: str | None, platform: str | None) -> AbstractContextManager[LookedAt]:
     """What ``--variant`` or ``--archive`` means. Raises UsageError where it means nothing, MissingError where it is not there."""
-    if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
+    if archive is None:
+        return _in_suite(str(variant))
+    if archive.strip() in ("", ENGINE, REGISTRY):
         raise UsageError(wording("tasks.no_image", archive=archive))
     cache = lazy.paths.user_cache() / "layers"
-    if variant is not None:
-        with _in_suite(variant) as found:
-            yield found
-    elif archive is not None and archive.startswith(ENGINE):
-        with _in_engine(archive.removeprefix(ENGINE), cache) as found:
-            yield found
-    elif archive is not None and archive.startswith(REGISTRY):
-        yield _in_registry(archive.removeprefix(REGISTRY), platform, cache)
-    elif archive == STDIN:
+    if archive.startswith(ENGINE):
+        return _in_engine(archive.removeprefix(ENGINE), cache)
+    if archive.startswith(REGISTRY):
+        return nullcontext(_in_registry(archive.removeprefix(REGISTRY), platform, cache))
+    if archive == STDIN:
         title = "standard input"
         analyse = partial(images.analyse_stream, sys.stdin.buffer, what=title, cache_dir=cache)
-        yield LookedAt(title=title, analyse=analyse, file=lambda: contextlib.nullcontext(Path("/dev/stdin")))
-    else:
-        file = Path(str(archive))
-        _refuse_absent(file)
-        yield _in_file(str(archive), file, cache)
+        return nullcontext(LookedAt(title=title, analyse=analyse, file=lambda: nullcontext(Path("/dev/stdin"))))
+    file = Path(archive)
+    try:
+        file.lstat()
+    except FileNotFoundError:  # a wrong argument, exit 2: 1 would say that a secret was found
+        raise UsageError(wording("tasks.no_archive", file=file), hint=NO_ARCHIVE) from None
+    except OSError:
+        pass  # what else is wrong with it whoever opens it tells
+    return nullcontext(_in_file(archive, file, cache))
 
 
 def _in_file(title: str, file: Path, cache: Path, allow: tuple[images.AllowEntry, ...] = ()) -> LookedAt:
     analyse = partial(images.analyse, file, cache_dir=cache, allow=allow)
-    return LookedAt(title=title, analyse=analyse, file=lambda: contextlib.nullcontext(file))
+    return LookedAt(title=title, analyse=analyse, file=lambda: nullcontext(file))
 
 
-@contextlib.contextmanager
+@contextmanager
 def _in_suite(variant: str) -> Iterator[LookedAt]:
     with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         chosen = lazy.select_one(workspace.suite, variant)
@@ -225,35 +223,22 @@ def _in_suite(variant: str) -> Iterator[LookedAt]:
 
 def _in_registry(reference: str, platform: str | None, cache: Path) -> LookedAt:
     way = _access(reference)
-    env, insecure = way.environment, way.insecure
+    reach: dict[str, Any] = {"insecure": way.insecure, "env": way.environment}
+    remote = lazy.crane.Remote(reference, **reach)
 
     def analyse(*, name: str | None, **asked: Any) -> images.LayersReport:
         del name  # a registry's image has one
-        return images.analyse_registry(
-            lazy.crane.Remote(reference, insecure=insecure, env=env), reference, cache_dir=cache, **asked
-        )
+        return images.analyse_registry(remote, reference, cache_dir=cache, **asked)
 
     return LookedAt(
         title=reference,
         analyse=analyse,
-        platforms=lambda: lazy.crane.platforms(reference, insecure=insecure, env=env),
-        file=lambda: lazy.crane.pulled(
-            reference, platform=_one_platform(reference, platform, way), insecure=insecure, env=env
-        ),
+        platforms=partial(lazy.crane.platforms, reference, **reach),
+        file=lambda: lazy.crane.pulled(reference, platform=_one_platform(reference, platform, reach), **reach),
     )
 
 
-def _refuse_absent(file: Path) -> None:
-    """A wrong argument, exit 2: 1 would say that a secret was found. What else is wrong with a file whoever opens it tells."""
-    try:
-        file.lstat()
-    except FileNotFoundError:
-        raise UsageError(wording("tasks.no_archive", file=file), hint=NO_ARCHIVE) from None
-    except OSError:
-        return
-
-
-@contextlib.contextmanager
+@contextmanager
 def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
     """Quicker than a stream of it is the engine's own folder, where we may read it."""
     with lazy.Engine.connect(lazy.daemon.find_or_start(say)) as engine:
@@ -270,10 +255,8 @@ def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
             with engine.images.stream(reference) as source:
                 return images.analyse_stream(source, what=reference, name=name, **asked)
 
-        @contextlib.contextmanager
+        @contextmanager
         def saved() -> Iterator[Path]:
-            import tempfile
-
             with tempfile.TemporaryDirectory(prefix="deadweight-save-") as folder:
                 yield engine.images.save(reference, Path(folder, "image.tar"))
 
@@ -290,9 +273,9 @@ def _access(reference: str) -> lazy.settings.Access:
     return lazy.settings.registry_access(reference, lazy.settings.load(lazy.paths.State(suite.root), suite))
 
 
-def _one_platform(reference: str, platform: str | None, way: lazy.settings.Access) -> str | None:
+def _one_platform(reference: str, platform: str | None, reach: Mapping[str, Any]) -> str | None:
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
-    there = lazy.crane.platforms(reference, insecure=way.insecure, env=way.environment)
+    there = lazy.crane.platforms(reference, **reach)
     if platform is None and len(there) < 2:
         return None
     wanted = platform or images.machine_platform()

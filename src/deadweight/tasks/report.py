@@ -1,7 +1,8 @@
-"""Define ``report``, ``publish`` and ``push`` (of images)."""
+"""Define ``report``, ``publish`` and ``push`` (of images); for CI, ``ci`` (print a pipeline), ``merge`` and ``verdict``."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from invoke.context import Context
 
-from deadweight._errors import CheckFailed, MissingError, UsageError, wording
+from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import console, print_json, print_utf8, pulse, say
 from deadweight.tasks._task import names, one, task
@@ -74,15 +75,12 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
         with pulse("publish"):
             done = lazy.publish(workspace.state.report, target, changed=changed, history=workspace.state.history)
     if json:
-        print_json({"where": done.where, "digest": done.digest, "note": done.note, "output": done.output})
+        print_json(asdict(done))
     elif done.output:
         print(done.output)
     else:
-        say(
-            f"published: {done.where}"
-            + (f"@{done.digest}" if done.digest else "")
-            + (f" ({done.note})" if done.note else "")
-        )
+        digest, note = f"@{done.digest}" if done.digest else "", f" ({done.note})" if done.note else ""
+        say(f"published: {done.where}{digest}{note}")
 
 
 @task(
@@ -91,7 +89,7 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
         "digest-file": "where to write what to deploy, REPOSITORY@sha256:… (default: .deadweight/images/VARIANT/digest)",
         "insecure": "speak plain HTTP to the registry",
         "sbom": "attach SBOMs too: spdx, cyclonedx or both",
-    },
+    }
 )
 def push(
     c: Context,
@@ -123,8 +121,7 @@ def push(
                 say(f"{name}: {reference} (written to {file})")
                 done[name] = {"reference": reference, "digest": reference.partition("@")[2], "sboms": []}
             for pushed in chosen if sbom else ():
-                row = done[pushed.name]
-                row["sboms"] = _attach(workspace, pushed, row["reference"], sbom, insecure)
+                done[pushed.name]["sboms"] = _attach(workspace, pushed, done[pushed.name]["reference"], sbom, insecure)
     if json:
         print_json(done)
 
@@ -142,16 +139,22 @@ def _attach(
 
 
 def _print_history(json: bool, *, alone: bool) -> None:
+    """A table for each variant, from old to new."""
     if not alone:
         raise UsageError(wording("tasks.history_alone"))
     with lazy.Workspace.open(say) as workspace:
         entries = lazy.history.read(workspace.state.history, workspace.suite.name)
     if json:
         print_json({"suite": workspace.suite.name, "history": [asdict(entry) for entry in entries]})
-    elif not entries:
+        return
+    if not entries:
         raise MissingError(wording("tasks.no_history"))
-    else:
-        print_history(entries, console())
+    for name in dict.fromkeys(name for entry in entries for name in entry.variants):
+        table = lazy.Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
+        for entry, point in lazy.history.of(name, entries):
+            table.add_row(*_cells(entry, point))
+        if table.row_count:
+            console().print(table)
 
 
 def write(
@@ -185,9 +188,8 @@ def collected(workspace: lazy.Workspace) -> lazy.Report:
     asked = {variant.name: [check.name for check in lazy.table.asked(variant)] for variant in workspace.suite.variants}
     made = lazy.collect.collect(workspace.suite, workspace.state, archives, lost, asked)
     commit = lazy.git.commit_of(workspace.suite.root)
-    entries = lazy.history.appended(
-        workspace.state.history, lazy.history.entry_of(made, commit.name, dirty=commit.dirty)
-    )
+    entry = lazy.history.entry_of(made, commit.name, dirty=commit.dirty)
+    entries = lazy.history.appended(workspace.state.history, entry)
     return replace(made, history=entries[-lazy.history.IN_REPORT :])
 
 
@@ -203,18 +205,7 @@ def _conclude(found: lazy.Comparison, tell: Callable[[str], None]) -> None:
         raise MissingError(wording("tasks.no_longer_measured", count=lost, since=since))
 
 
-# The history of a comparison on a terminal.
 HEADS = ("When (UTC)", "Commit", "Size", "Findings", "Attacks held", "Start-up", "Build")
-
-
-def print_history(entries: Sequence[lazy.HistoryEntry], out: lazy.Console) -> None:
-    """A table for each variant, from old to new."""
-    for name in dict.fromkeys(name for entry in entries for name in entry.variants):
-        table = lazy.Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
-        for entry, point in lazy.history.of(name, entries):
-            table.add_row(*_cells(entry, point))
-        if table.row_count:
-            out.print(table)
 
 
 def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
@@ -229,3 +220,204 @@ def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
         lazy.figures.seconds(point.startup_seconds),
         lazy.figures.seconds(point.build_seconds),
     ]
+
+
+# ``ci``: a pipeline.
+@task(
+    help={
+        "provider": "github, gitlab or kubernetes",
+        "shards": "how many machines divide the suite (default: 4)",
+        "install": "the requirement that pip installs there (default: a placeholder; put in where your team keeps Deadweight)",
+        "image": "the image of the pods (kubernetes): the project with its .git at /project, and deadweight",
+        "scan": "look up vulnerabilities too",
+    },
+    reads_only=True,
+)
+def ci(
+    c: Context,
+    provider: str | None = None,
+    shards: str = "4",
+    install: str | None = None,
+    image: str | None = None,
+    scan: bool = False,
+) -> None:
+    """Print a pipeline with cached shards, one merged report, a verdict on each pull request, and minimal permissions.
+
+    Example: invoke ci --provider github --shards 6 > .github/workflows/images.yml
+    """
+    target, count = one(provider, "--provider"), lazy.pipelines.parse_shards(shards)
+    asked = lazy.pipelines.Pipeline(target, count, install or lazy.pipelines.PLACEHOLDER, scan=scan)
+    print(lazy.pipelines.render(asked if image is None else replace(asked, image=image)), end="")
+    if install is None and asked.provider != "kubernetes":
+        say(f"replace {lazy.pipelines.PLACEHOLDER!r} with where your team keeps Deadweight, or use --install")
+
+
+# ``merge``: one report of what several machines made.
+@task(
+    help={
+        "report": "a shard's report.json, its folder, or a folder of such folders; repeat it for each shard",
+        "to": "the folder for the joined report (default: .deadweight/merged)",
+    }
+)
+def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None, json: bool = False) -> None:
+    """Join the reports of all shards of one run, and their JUnit and SARIF files; exit 2 if they do not belong together.
+
+    An error names a missing or repeated shard, and one from another commit, suite, schema or version.
+
+    Example: invoke merge --report shards
+    Example: invoke merge --report shard-1/report.json --report shard-2/report.json
+    """
+    if not report:
+        raise UsageError(wording("tasks.flag_missing", flag="--report"), hint="invoke merge --report FOLDER")
+    places = [place for name in names(report) for place in _reports(Path(name))]
+    made = lazy.merge.merged({str(place): lazy.history.load_report(place) for place in places})
+    target = Path(to) if to else lazy.find_suite_file().parent / ".deadweight" / "merged"
+    folders = [place if place.is_dir() else place.parent for place in places]
+    kinds = {"junit.xml": ("*.xml", lazy.sarif.joined_junit), "findings.sarif": ("*.sarif", lazy.sarif.joined_sarif)}
+    files = {
+        name: [file for folder in folders for file in sorted(folder.glob(glob))] for name, (glob, _) in kinds.items()
+    }
+    texts = {name: kinds[name][1](found) for name, found in files.items() if found}
+    with pulse("merge"):
+        written = lazy.write_report(made, target)
+    for name, text in texts.items():
+        lazy.store.write_atomically(target / name, text)
+    if json:
+        print_json({"report": str(written.json), "variants": list(made.variants), "files": sorted(texts)})
+        return
+    count = f"{len(places)} report{'s' if len(places) > 1 else ''} with {len(made.variants)} variants"
+    say(f"joined {count}: {written.json}" + "".join(f", {name}" for name in sorted(texts)))
+
+
+def _reports(place: Path) -> list[Path]:
+    """A report, or all that lie in folders of this one."""
+    if not place.is_dir() or (place / lazy.REPORT_FILE).exists():
+        return [place]
+    return sorted(file.parent for file in place.rglob(lazy.REPORT_FILE)) or [place]
+
+
+# ``verdict``: what a pull request does to the images, in one comment.
+@task(
+    help={
+        "against": "the report of the base branch: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
+        "report": "the report to judge, for example one that merge wrote (default: made from the results on disk)",
+        "since": "the git revision that the change started from (default: the commit in the earlier report)",
+        "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job uses the step summary instead",
+    }
+)
+def verdict(
+    c: Context,
+    against: str | None = None,
+    report: str | None = None,
+    since: str | None = None,
+    post: str | None = None,
+    json: bool = False,
+) -> None:
+    """Show how this change affects the images, separate from changes in base images and the database; exit 1 for stop, 3 for not
+    measured.
+
+    Example: invoke verdict --against published/report.json
+    Example: invoke verdict --against base/report.json --report .deadweight/merged --post github
+    """
+    named = one(against, "--against")
+    where = None if post is None else lazy.comment.place(post, os.environ)
+    with lazy.Workspace.open(say) as workspace:
+        before = lazy.earlier(named, workspace.suite.root)
+        found = _judged(workspace, before, report, since, named)
+    run = where.run if where else 0
+    text = lazy.pull_request.markdown(found, run)
+    if json:
+        print_json(document(found))
+    else:
+        print(text, end="")
+    refused = _post(where, found, text) if where is not None else None
+    if found.level == "stop":
+        if refused is not None:
+            say(f"the verdict was not posted: {refused}")
+        raise CheckFailed(lazy.pull_request.first_line(found))
+    if refused is not None:
+        raise refused
+    if found.unmeasured:
+        raise MissingError(lazy.pull_request.first_line(found), hint="; ".join(found.unmeasured[:5]))
+
+
+def _judged(
+    workspace: lazy.Workspace, before: lazy.Report, report: str | None, since: str | None, named: str
+) -> lazy.pull_request.Verdict:
+    if report is not None:
+        made = lazy.earlier(report, workspace.suite.root, flag="--report")
+    else:
+        with lazy.locked(workspace.state, say):
+            made, _, _ = write(workspace, before)
+    names = ",".join(made.scope.chosen) if made.scope and len(made.scope.chosen) < len(workspace.suite.variants) else ""
+    chosen = f" --variant {names}" if names else ""
+    again = (f"invoke build{chosen}", f"invoke verify{chosen}", f"invoke verdict --against {named}")
+    return lazy.pull_request.verdict(
+        before,
+        made,
+        workspace.suite.report.thresholds,
+        touched=_touched(workspace, before, since),
+        dockerfiles=_dockerfiles(workspace),
+        again=again,
+    )
+
+
+def _touched(workspace: lazy.Workspace, before: lazy.Report, since: str | None) -> dict[str, str] | None:
+    """The variants whose inputs this change touched; None where git cannot tell."""
+    revision = since or (before.scope.commit if before.scope else None)
+    if revision is None:
+        return None
+    try:
+        return lazy.changed.since(workspace, revision, workspace.suite.variants)
+    except UsageError:
+        if since is not None:
+            raise
+        say(f"cannot determine what this change touched: git has no commit {revision} here; name it with --since")
+        return None
+
+
+def _dockerfiles(workspace: lazy.Workspace) -> dict[str, tuple[str, str]]:
+    found = {}
+    for variant in workspace.suite.variants:
+        if not isinstance(variant, lazy.DockerfileVariant) or not variant.dockerfile:
+            continue
+        file = workspace.suite.root / variant.dockerfile
+        if file.is_file():
+            found[variant.name] = (variant.dockerfile, file.read_text(encoding="utf-8-sig", errors="replace"))
+    return found
+
+
+def _post(where: lazy.comment.Place, found: lazy.pull_request.Verdict, text: str) -> DeadweightError | None:
+    """Post, or write the step summary where that cannot be: in a fork's job, and where the forge refuses. Gives the refusal."""
+    if where.forge is None:
+        _summary(text)
+        say("a fork's job cannot write comments; see the verdict in the step summary and the log")
+        return None
+    try:
+        done = lazy.comment.post(where, f"{lazy.pull_request.MARKER}{found.suite} run ", text, silent=found.silent)
+    except DeadweightError as error:
+        _summary(text)
+        return error
+    words = {"nothing": "nothing changed, so nothing was posted", "newer": "a newer run has already posted its verdict"}
+    say(words.get(done, f"comment {done}"))
+    return None
+
+
+def _summary(text: str) -> None:
+    """Where the CI system shows it (GitHub); elsewhere the log has it."""
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if file:
+        with Path(file).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+
+
+def document(found: lazy.pull_request.Verdict) -> dict[str, object]:
+    """The verdict as JSON."""
+    return {
+        "verdict": found.level,
+        "summary": lazy.pull_request.first_line(found),
+        "items": [{"cause": item.cause, "by": list(item.by), **asdict(item.change)} for item in found.items],
+        "unmeasured": list(found.unmeasured),
+        "notes": list(found.notes),
+        "again": list(found.again),
+    }

@@ -17,6 +17,7 @@ from deadweight.tasks._progress import print_json, pulse, say
 from deadweight.tasks._task import names, one_of, parse_port, task
 
 TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
+"""A small image with a shell and tools: the source's busybox."""
 DOCKER_FAILED = 125
 """The exit code of ``docker run`` where the container did not start; all others are the shell's own."""
 
@@ -33,8 +34,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
     Example: invoke run --variant apko
     """
     with lazy.Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
-        chosen, image, options = _prepared(workspace, variant, parse_port(port) or 0)
-        options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
+        chosen, image, options = _prepared(workspace, variant, stack, parse_port(port))
         code = lazy.foreground.run_in_foreground(
             workspace.engine(),
             image,
@@ -64,7 +64,10 @@ def shell(c: Context, variant: str | None = None) -> None:
             words = lazy.foreground.words_inside(container, inside)
         else:
             say(f"{variant} has no shell: this shell runs beside it and shares its processes, network and files")
-            words = lazy.foreground.words_beside(workspace.engine(), container, _tools(workspace))
+            with lazy.locked(workspace.state, say):
+                workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
+            tools = workspace.source.base(TOOLS_IMAGE).resolved
+            words = lazy.foreground.words_beside(workspace.engine(), container, tools)
         cli = lazy.daemon.docker_cli(workspace.endpoint)
         code = subprocess.run(cli.command(*words), env=os.environ | dict(cli.env), check=False).returncode
     if code == DOCKER_FAILED:
@@ -75,7 +78,7 @@ def shell(c: Context, variant: str | None = None) -> None:
     help={
         "variant": "the variant; repeat it for more (default: all that run, else all that have a log)",
         "follow": "follow until the container ends; one must be running",
-    },
+    }
 )
 def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False) -> None:
     """Show what running containers have written so far; if none is running, show each variant's last build log.
@@ -86,20 +89,15 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
         chosen = lazy.select(workspace.suite, names(variant))
         wanted = names(variant)
         if follow or (_engine_runs() and lazy.foreground.running(workspace.engine(), wanted)):
-            for line in lazy.foreground.log_lines(
-                workspace.engine(), wanted, follow=follow, lines=200 if follow else None
-            ):
+            count = 200 if follow else None
+            for line in lazy.foreground.log_lines(workspace.engine(), wanted, follow=follow, lines=count):
                 print(line, flush=True)
             return
-        found = [
-            (variant, workspace.state.log(variant.name))
-            for variant in chosen
-            if workspace.state.log(variant.name).exists()
-        ]
-        if not found:
+        files = {each.name: file for each in chosen if (file := workspace.state.log(each.name)).exists()}
+        if not files:
             raise MissingError(wording("tasks.no_logs"))
-        for each, file in found:
-            print(f"==> {each.name}: {file} <==")
+        for name, file in files.items():
+            print(f"==> {name}: {file} <==")
             print(file.read_text(encoding="utf-8", errors="replace"), end="")
 
 
@@ -109,15 +107,16 @@ def _tell_where(name: str, container: lazy.Container, stack: contextlib.ExitStac
         route = container.http()
         url = route.base_url
         if route.way == "engine":
-            url = (
-                f"http://127.0.0.1:{stack.enter_context(lazy.foreground.forwarded(route, container.options.host_port))}"
-            )
+            port = stack.enter_context(lazy.foreground.forwarded(route, container.options.host_port))
+            url = f"http://127.0.0.1:{port}"
         others = (container.http(port) for port in container.options.ports)
         more = "".join(f", port {other.port}: {other.base_url}" for other in others if other.way != "engine")
         say(f"{name}: {url}{more} (Ctrl-C ends it)")
 
 
-def _prepared(workspace: lazy.Workspace, name: str | None, port: int) -> tuple[lazy.Variant, str, lazy.RunOptions]:
+def _prepared(
+    workspace: lazy.Workspace, name: str | None, stack: contextlib.ExitStack, port: int | None = None
+) -> tuple[lazy.Variant, str, lazy.RunOptions]:
     """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
     chosen = lazy.select_one(workspace.suite, name)
     with lazy.locked(workspace.state, say):
@@ -125,6 +124,7 @@ def _prepared(workspace: lazy.Workspace, name: str | None, port: int) -> tuple[l
     image = workspace.engine().images.need(reference)
     options = lazy.hardened_for(chosen, image.user)
     lazy.refused_calls.check(workspace.engine(), options)
+    options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
     return chosen, reference, options.but(host_port=port) if port else options
 
 
@@ -135,8 +135,7 @@ def _joined_or_started(workspace: lazy.Workspace, name: str | None, stack: conte
     if there is not None:
         say(f"{chosen.name}: using the container {there.name}, which is already running")
         return there
-    _, image, options = _prepared(workspace, chosen.name, 0)
-    options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
+    _, image, options = _prepared(workspace, chosen.name, stack)
     container = workspace.engine().start(image, options, purpose="shell", variant=chosen.name)
     readiness = container.wait_healthy(chosen.health, chosen.port)
     if not readiness.healthy and not container.state().running:
@@ -148,17 +147,9 @@ def _joined_or_started(workspace: lazy.Workspace, name: str | None, stack: conte
 
 
 def _engine_runs() -> bool:
-    try:
+    with contextlib.suppress(MissingError):  # the one that is asked for does not answer, so nothing runs in it
         return lazy.daemon.find_running() is not None
-    except MissingError:  # the one that is asked for does not answer, so nothing runs in it
-        return False
-
-
-def _tools(workspace: lazy.Workspace) -> str:
-    """A small image with a shell and tools: the source's busybox."""
-    with lazy.locked(workspace.state, say):
-        workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
-    return workspace.source.base(TOOLS_IMAGE).resolved
+    return False
 
 
 # ``harden``.

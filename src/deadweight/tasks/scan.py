@@ -22,7 +22,7 @@ from deadweight.tasks._task import Part, choose, parse_jobs, task
         "strict": "fail if the database is missing, old, or does not cover an image",
         "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",
         "jobs": "how many images at once (default: one per core)",
-    },
+    }
 )
 def scan(
     c: Context,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from invoke.context import Context
 
 from deadweight._errors import MissingError, quoting, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import Watcher, print_json, pulse, say
+from deadweight.tasks._progress import Watcher, asked, print_json, pulse, say
 from deadweight.tasks._task import dry, names, one, one_of, parse_days, task
 
 
@@ -27,7 +26,7 @@ from deadweight.tasks._task import dry, names, one, one_of, parse_days, task
         "tests": "also install what Deadweight's own tests use",
         "bench": "also install what the other tools in bench/ use",
         "plan": "show what is missing; install nothing",
-    },
+    }
 )
 def setup(
     c: Context,
@@ -46,41 +45,25 @@ def setup(
     Shows the list first and asks once on a terminal. Anything already installed is used.
     Example: invoke setup --source local --yes
     """
-    only_shown = plan or dry(c)
-    with contextlib.ExitStack() as held:
-        workspace = held.enter_context(lazy.Workspace.open(say))
+    looking = plan or dry(c)
+    with lazy.Workspace.open(say) as workspace, nullcontext() if looking else lazy.locked(workspace.state, say):
         chosen = lazy.select(workspace.suite, names(variant))
-        if not only_shown:
-            held.enter_context(lazy.locked(workspace.state, say))
-        _take(workspace, source, mirror, ca_bundle, keep=not only_shown)
-        found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
-        unmade = lazy.needs.to_make(workspace, chosen) if only_shown else ()
-        _tell(workspace, found, unmade, lacking, as_json=json)
-        if not only_shown:
+        _take(workspace, source, mirror, ca_bundle, keep=not looking)
+        found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=looking)
+        unmade = lazy.needs.to_make(workspace, chosen) if looking else ()
+        if all(each.present for each in found) and not unmade and lacking is None:
+            say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
+        if json:
+            tools, making = [asdict(each) for each in found], [asdict(item) for item in unmade]
+            told = {"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)}
+            print_json(told)
+        if not looking:
             _raise_if_not_buildable(workspace, chosen, found)
         if lacking is not None:
             raise lacking
 
 
-def _tell(
-    workspace: lazy.Workspace,
-    found: Sequence[lazy.Finding],
-    unmade: Sequence[lazy.ToMake],
-    lacking: lazy.NoBase | None,
-    *,
-    as_json: bool,
-) -> None:
-    if all(each.present for each in found) and not unmade and lacking is None:
-        say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
-    if as_json:
-        tools, making = [asdict(each) for each in found], [asdict(item) for item in unmade]
-        print_json({"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)})
-
-
-@task(
-    help={"tests": "also look for what Deadweight's own tests use"},
-    reads_only=True,
-)
+@task(help={"tests": "also look for what Deadweight's own tests use"}, reads_only=True)
 def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     """Show what is installed, what is missing, and the command that installs it; exit 3 if something is missing.
 
@@ -97,7 +80,8 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
             there = {"source": workspace.source.name, **asdict(found)}
             print_json({**there, "to_make": [asdict(item) for item in unmade], "lacking": _problems(lacking)})
         else:
-            _print_doctor(found, unmade, workspace.source.name)
+            waiting = (f"{made.name}: not made yet" for made in unmade)
+            print(*found.lines(), *waiting, f"source: {workspace.source.name}", sep="\n")
         missing = [tool.name for tool in found.tools if not tool.present] + [item.name for item in unmade]
         yours = lazy.needs.hopeless(found.tools)
     how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [each.how for each in yours]
@@ -113,12 +97,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
 
 
 def prepare(
-    workspace: lazy.Workspace,
-    chosen: Sequence[lazy.Variant],
-    *,
-    yes: bool = False,
-    plan: bool = False,
-    **groups: bool,
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, yes: bool = False, plan: bool = False, **groups: bool
 ) -> tuple[tuple[lazy.Finding, ...], lazy.NoBase | None]:
     """Install what these variants miss, then prepare their bases and packages. Gives the programs, and which bases are missing.
 
@@ -151,16 +130,21 @@ def to_prepare(
 
 
 def _asked(
-    workspace: lazy.Workspace,
-    chosen: Sequence[lazy.Variant],
-    *,
-    yes: bool = False,
-    plan: bool = False,
-    **groups: bool,
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, yes: bool = False, plan: bool = False, **groups: bool
 ) -> tuple[tuple[lazy.Finding, ...], list[lazy.Finding], Sequence[lazy.Variant]]:
-    """What there is and what is missing, shown, and got only if the user wants it; and the variants that can be had."""
+    """Every program that is needed, those to install, and the variants that can be had: all, or those without an engine.
+
+    What is missing is shown, and got only if the user wants it.
+    """
     with pulse("set-up: looking for what is there"):
-        found, missing, chosen = _survey(workspace, chosen, **groups)
+        found = lazy.survey(lazy.needs.tools_of(workspace, chosen, **groups))
+        missing = [each for each in found if not each.present]
+        if engineless := lazy.needs.no_engine(found):
+            say(f"no container engine available ({engineless}); skipping the variants that need one")
+            chosen = lazy.needs.without_engine(workspace, chosen)
+            others = set(lazy.needs.tools_of(workspace, chosen, **groups)) - set(lazy.needs.ENGINE_TOOLS)
+            engine, rest = _engine_tools(found), lazy.survey(sorted(others))
+            found, missing = (*engine, *rest), [each for each in rest if not each.present]
         unmade = lazy.needs.to_make(workspace, chosen)
     if missing or unmade:
         _show(missing, unmade)
@@ -169,33 +153,17 @@ def _asked(
     return found, missing, chosen
 
 
-def _survey(
-    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], **groups: bool
-) -> tuple[tuple[lazy.Finding, ...], list[lazy.Finding], Sequence[lazy.Variant]]:
-    """Every program that is needed, those to install, and the variants that can be had: all, or those without an engine."""
-    found = lazy.survey(lazy.needs.tools_of(workspace, chosen, **groups))
-    engineless = lazy.needs.no_engine(found)
-    if engineless:
-        say(f"no container engine available ({engineless}); skipping the variants that need one")
-        chosen = lazy.needs.without_engine(workspace, chosen)
-        others = set(lazy.needs.tools_of(workspace, chosen, **groups)) - set(lazy.needs.ENGINE_TOOLS)
-        found = (*(each for each in found if each.name in lazy.needs.ENGINE_TOOLS), *lazy.survey(sorted(others)))
-    missing = [each for each in found if not each.present and not (engineless and each.name in lazy.needs.ENGINE_TOOLS)]
-    return found, missing, chosen
+def _engine_tools(found: Sequence[lazy.Finding]) -> list[lazy.Finding]:
+    return [each for each in found if each.name in lazy.needs.ENGINE_TOOLS]
 
 
 def _raise_if_not_buildable(
     workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], found: Sequence[lazy.Finding]
 ) -> None:
     engineless = lazy.needs.no_engine(found)
-    if not engineless:
-        return
-    built = {variant.name for variant in lazy.needs.without_engine(workspace, chosen)}
-    left = [variant.name for variant in chosen if variant.name not in built]
-    if left:
-        how = dict.fromkeys(
-            finding.how for finding in lazy.needs.hopeless(found) if finding.name in lazy.needs.ENGINE_TOOLS
-        )
+    able = lazy.needs.without_engine(workspace, chosen) if engineless else chosen
+    if left := [variant.name for variant in chosen if variant not in able]:
+        how = dict.fromkeys(finding.how for finding in lazy.needs.hopeless(_engine_tools(found)))
         message = wording("tasks.not_buildable", variants=", ".join(left), problem=engineless)
         raise MissingError(message, hint="; ".join(how))
 
@@ -206,12 +174,11 @@ def _take(
     """Use the source that is asked for, from now on or (``keep`` is False) for this look only; a wrong one is told either way."""
     if source is mirror is ca_bundle is None:
         return
-
-    asked = lazy.choose.changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
+    wanted = lazy.choose.changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
     if keep:
-        lazy.settings.record(workspace.state, **asked, rebase=False)
+        lazy.settings.record(workspace.state, **wanted, rebase=False)
     else:
-        workspace.source = lazy.choose.choose(workspace.suite, workspace.state, say, asked)
+        workspace.source = lazy.choose.choose(workspace.suite, workspace.state, say, wanted)
 
 
 def _show(missing: Sequence[lazy.Finding], unmade: Sequence[lazy.ToMake]) -> None:
@@ -228,27 +195,15 @@ def _show(missing: Sequence[lazy.Finding], unmade: Sequence[lazy.ToMake]) -> Non
 
 
 def _ask(yes: bool) -> None:
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return
-    sys.stderr.write("install these? [Y/n] ")  # input() would write it to stdout, which is the JSON document's
-    sys.stderr.flush()
-    answer = sys.stdin.readline()
-    if not answer:  # Ctrl-D, which leaves the cursor behind the question
+    answer = None if yes else asked("install these? [Y/n] ")
+    if answer == "":  # Ctrl-D, which leaves the cursor behind the question
         say("")
-    if answer.strip().lower() not in ("y", "yes") and answer != "\n":
+    if answer is not None and answer.strip().lower() not in ("y", "yes") and answer != "\n":
         raise MissingError(wording("tasks.not_installed"))
 
 
 def _problems(lacking: lazy.NoBase | None) -> list[str]:
     return [text for _, text in lacking.problems] if lacking is not None else []
-
-
-def _print_doctor(found: lazy.doctor.Doctor, unmade: Sequence[lazy.ToMake], source: str) -> None:
-    for line in found.lines():
-        print(line)
-    for made in unmade:
-        print(f"{made.name}: not made yet")
-    print(f"source: {source}")
 
 
 # ``clean``.
@@ -320,7 +275,7 @@ def following(line: str) -> list[str]:
     if not parts or parts[-1] not in VALUES:
         return []
     head, comma, start = last.rpartition(",")
-    with contextlib.suppress(Exception):  # a completion that explains itself would stand in the command line
+    with suppress(Exception):  # a completion that explains itself would stand in the command line
         return [f"{head}{comma}{value}" for value in VALUES[parts[-1]]() if value.startswith(start)]
     return []
 
@@ -331,7 +286,7 @@ def _suite() -> lazy.Suite:
 
 def _checks() -> list[str]:
     found = list(lazy.table.names())
-    with contextlib.suppress(Exception):  # our own are known without a suite
+    with suppress(Exception):  # our own are known without a suite
         found += dict.fromkeys(name for variant in _suite().variants for name in variant.checks.other)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
+from textwrap import shorten
 from typing import Any
 
 from invoke.context import Context
@@ -26,17 +27,9 @@ OUTCOMES = {
 """How a check can come out, in the order of a tally: its mark in a line, and that one's colour."""
 
 
-@task(
-    help={
-        "check": "the check; repeat it for more (default: all checks in the suite)",
-    },
-)
+@task(help={"check": "the check; repeat it for more (default: all checks in the suite)"})
 def verify(
-    c: Context,
-    part: Part,
-    variant: Sequence[str] | None = None,
-    check: Sequence[str] | None = None,
-    json: bool = False,
+    c: Context, part: Part, variant: Sequence[str] | None = None, check: Sequence[str] | None = None, json: bool = False
 ) -> None:
     """Run the checks on what is built, each in a hardened container; exit 1 if one fails, 3 if not measured or unproven.
 
@@ -163,7 +156,7 @@ def _line(evidence: lazy.Evidence) -> str:
         "variant": "the variant; repeat it for more (default: all that are services)",
         "posture": "open, default, hardened, tight-seccomp, privileged, only-WALL, without-WALL or all; repeat it for more "
         "(default: the first three, and each wall alone)",
-    },
+    }
 )
 def attack(
     c: Context,
@@ -193,15 +186,15 @@ def attack(
             if workspace.spread is not None:
                 results = workspace.spread.attack(built or chosen, postures, say)
             else:
-                results = lazy.attacks.attack_all(
-                    [workspace.subject(variant) for variant in built or chosen], postures, told=say
-                )
+                results = lazy.attacks.attack_all(list(map(workspace.subject, built or chosen)), postures, told=say)
     _show(workspace, results, as_json=json)
     left = ", ".join(variant.name for variant in chosen if variant not in built)
     raise_if_bad(results, f"not attacked, since not built: {left}" if left else "")
 
 
 def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_json: bool) -> None:
+    notes = {result.variant: lazy.collect.attack_notes(result.data) for result in results}
+    by_kind: dict[str, Mapping[str, Sequence[str]]] = {"note": notes}
     if as_json:
         print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, results)})
     else:
@@ -209,33 +202,24 @@ def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_jso
         for line in amiss(results):
             out.print(line, style="bold", markup=False, soft_wrap=True)
         print_attacks(results, out)
-    for line in () if as_json else lazy.view.shared_notes({result.variant: holes(result) for result in results}):
-        say(f"hole: {line}")
-    notes = {result.variant: lazy.collect.attack_notes(result.data) for result in results}
-    for told in lazy.view.shared_notes(notes):
-        say(f"note: {told}")
-    for line in () if as_json else lazy.view.shared_notes({result.variant: unmeasured(result) for result in results}):
-        say(f"not measured: {line}")
+        by_kind = {"hole": {each.variant: holes(each) for each in results}, "note": notes}
+        by_kind["not measured"] = {each.variant: unmeasured(each) for each in results}
+    for kind, told in by_kind.items():
+        for line in lazy.view.shared_notes(told):
+            say(f"{kind}: {line}")
     for each in results:
         reason = "; ".join(part for part in each.reason.split("; ") if part not in notes[each.variant])
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
-    if as_json:
-        return
-    tell_stand_ins(workspace, (result.variant for result in results))
-    say(f"{total(results)}. Next: invoke report")
+    if not as_json:
+        tell_stand_ins(workspace, (result.variant for result in results))
+        say(f"{total(results)}. Next: invoke report")
 
 
 # Attacks on a terminal: one variant with the walls by name, several with how many walls stop each.
 WALLS_NAMED = 2
 REASON_LETTERS = 160
 WORDS = {"succeeded": "THROUGH", "crashed": "crashed it", "not_applicable": "n/a", "not_measured": "-"}
-STYLES = {
-    "blocked": "green",
-    "succeeded": "bold red",
-    "crashed": "magenta",
-    "not_applicable": "dim",
-    "not_measured": "dim",
-}
+STYLES = {"blocked": "green", "succeeded": "bold red", "crashed": "magenta"}
 DELIVERIES = {"service": "through the service", "breach": "after a breach"}
 
 
@@ -244,24 +228,27 @@ def print_attacks(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     tried = tried_now(results)
     if len(results) == 1:
         (each,) = results
-        columns = {name: each.data["postures"][name] for name in tried}
+        columns = {posture: _cells(each, posture) for posture in tried}
         _print_table(f"{each.variant}: what stops each attack", columns, _walls, results, out)
         return
     for posture in tried:
-        columns = {each.variant: each.data.get("postures", {}).get(posture, {}) for each in results}
-        columns = {name: cells for name, cells in columns.items() if cells}
+        columns = {each.variant: cells for each in results if (cells := _cells(each, posture))}
         _print_table(f"{posture}: how many walls stop each attack", columns, _depth, results, out)
 
 
-def amiss(results: Sequence[lazy.Evidence]) -> list[str]:
+def _cells(each: lazy.Evidence, posture: str) -> dict[str, Any]:
+    cells: dict[str, Any] = each.data.get("postures", {}).get(posture, {})
+    return cells
+
+
+def amiss(results: Sequence[lazy.Evidence]) -> tuple[str, ...]:
     """What is to be said before all tables: ``apko: not measured: nothing was measured in open: …``; where all is fine, nothing."""
-    about: dict[str, list[str]] = {}
-    for each in results:
-        if each.status == "not_measured" or not each.ok:
-            reason = each.reason.split(". ")[0]  # then comes the summary, which the tables show
-            cut = reason if len(reason) <= REASON_LETTERS else f"{reason[: REASON_LETTERS - 1].rstrip()}…"
-            about.setdefault(f"{each.status.replace('_', ' ')}: {cut}", []).append(each.variant)
-    return [f"{', '.join(who)}: {told}" for told, who in about.items()]
+    bad = [each for each in results if each.status == "not_measured" or not each.ok]
+    # the summary that comes after the reason is in the tables
+    reasons = {each.variant: shorten(each.reason.split(". ")[0], REASON_LETTERS, placeholder="…") for each in bad}
+    return lazy.view.shared_notes(
+        {each.variant: [f"{each.status.replace('_', ' ')}: {reasons[each.variant]}"] for each in bad}
+    )
 
 
 def total(results: Sequence[lazy.Evidence]) -> str:
@@ -269,7 +256,7 @@ def total(results: Sequence[lazy.Evidence]) -> str:
     report, those on what is only there if it is handed in are not counted."""
     sums, everywhere = [], list[str]()
     for posture in tried_now(results):
-        found = (cell for result in results for cell in result.data.get("postures", {}).get(posture, {}).values())
+        found = (cell for result in results for cell in _cells(result, posture).values())
         cells = [cell["outcome"] for cell in found if not cell.get("handed_in")]
         everywhere += cells
         tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
@@ -284,10 +271,10 @@ def total(results: Sequence[lazy.Evidence]) -> str:
 
 def unmeasured(each: lazy.Evidence) -> list[str]:
     """Of one variant, what was not measured and why; one line for each reason, ``default: breach-x, breach-y: reason``."""
-    open_cells = each.data.get("postures", {}).get("open", {})
+    open_cells = _cells(each, "open")
     by_reason: dict[tuple[str, str], list[str]] = {}
     for posture in tried_now([each]):
-        for name, cell in each.data["postures"][posture].items():
+        for name, cell in _cells(each, posture).items():
             known = posture != "open" and open_cells.get(name, {}).get("outcome") == "not_measured"
             if cell["outcome"] == "not_measured" and not known:
                 by_reason.setdefault((posture, cell["reason"]), []).append(name)
@@ -299,24 +286,19 @@ def unmeasured(each: lazy.Evidence) -> list[str]:
 
 def holes(each: lazy.Evidence) -> list[str]:
     """Of one variant, where the service itself lets each attack through: ``http-command: GET /ping query host: ; echo …``."""
-    cells = each.data.get("postures", {}).get("open", {})
-    found = {name: (cell["evidence"] or {}).get("at") for name, cell in cells.items() if cell["outcome"] == "succeeded"}
+    through = {name: cell for name, cell in _cells(each, "open").items() if cell["outcome"] == "succeeded"}
+    found = {name: (cell["evidence"] or {}).get("at") for name, cell in through.items()}
     return [f"{name}: {at}" for name, at in found.items() if at]
 
 
 def tried_now(results: Sequence[lazy.Evidence]) -> list[str]:
     """Those in which something was measured now; what an earlier run found of others is for the report."""
-    return list(
-        dict.fromkeys(
-            name
-            for result in results
-            for name, cells in result.data.get("postures", {}).items()
-            if any(
-                cell["outcome"] != "not_measured" and "measured_at" not in (cell["evidence"] or {})
-                for cell in cells.values()
-            )
-        )
-    )
+
+    def now(cell: Mapping[str, Any]) -> bool:
+        return cell["outcome"] != "not_measured" and "measured_at" not in (cell["evidence"] or {})
+
+    postures = (posture for each in results for posture in each.data.get("postures", {}).items())
+    return list(dict.fromkeys(name for name, cells in postures if any(map(now, cells.values()))))
 
 
 def by_delivery(results: Iterable[lazy.Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
@@ -335,9 +317,13 @@ def _print_table(
     known: Sequence[lazy.Evidence],
     out: lazy.Console,
 ) -> None:
-    """Attacks by columns, in as many parts as the terminal needs to keep names whole."""
+    """Attacks by columns, in as many parts as the terminal needs to keep names whole. ``word`` shows one that is blocked."""
+
+    def shown(cell: Mapping[str, Any]) -> str:
+        return WORDS.get(cell["outcome"]) or word(cell)
+
     payloads = by_delivery(known, (name for cells in columns.values() for name in cells))
-    widths = [max(len(name), *(len(word(cell)) for cell in cells.values())) + 2 for name, cells in columns.items()]
+    widths = [max(len(name), *(len(shown(cell)) for cell in cells.values())) + 2 for name, cells in columns.items()]
     room, left = out.width - max((len(name) for _, name in payloads), default=0) - 2, list(columns)
     while left:
         count = max(1, sum(width <= room for width in accumulate(widths)))
@@ -351,20 +337,19 @@ def _print_table(
             if words:
                 table.add_row(f"[italic]{words}[/]")
             cells = (columns[name].get(payload) for name in part)
-            table.add_row(payload, *(f"[{STYLES[cell['outcome']]}]{word(cell)}[/]" if cell else "" for cell in cells))
+            styled = ((shown(cell), STYLES.get(cell["outcome"], "dim")) if cell else ("",) for cell in cells)
+            table.add_row(payload, *(lazy.Text(*words) for words in styled))
         out.print(table)
 
 
 def _depth(cell: Mapping[str, Any]) -> str:
     """How many walls stop it."""
-    return str(cell["depth"] or "blocked") if cell["outcome"] == "blocked" else WORDS[cell["outcome"]]
+    return str(cell["depth"] or "blocked")
 
 
 def _walls(cell: Mapping[str, Any]) -> str:
-    """``seccomp, non-root and 2 more``; what else came of it in a word."""
+    """``seccomp, non-root and 2 more``."""
     walls = list(cell.get("walls") or ())
-    if cell["outcome"] != "blocked":
-        return WORDS[cell["outcome"]]
     if not walls:
         return "blocked" if cell["depth"] is None else "walls together"
     more = len(walls) - WALLS_NAMED

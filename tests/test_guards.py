@@ -1,4 +1,5 @@
-"""A test that ends what it did not start, or locks what others use, fails."""
+"""A test that ends what it did not start, or locks what others use, fails; so does a unit test that needs an engine, the network
+or root."""
 
 import os
 import subprocess
@@ -36,23 +37,16 @@ def theirs(cache) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def guarded(cache, code: str, folder: str = "") -> subprocess.CompletedProcess[str]:
+def guarded(cache, code: str, folder: str = "", text: str = GUARDED) -> subprocess.CompletedProcess[str]:
     """Code in a process of its own, as if it stood in ``folder``: the guard cannot be taken out again."""
-    text = f"{GUARDED}exec(compile({code!r}, {f'{folder}/code.py'!r}, 'exec'))\n"
+    text += f"exec(compile({code!r}, {f'{folder}/code.py'!r}, 'exec'))\n"
     env = {**os.environ, "DEADWEIGHT_CACHE_DIR": str(cache)}
-    return subprocess.run(
-        [sys.executable, "-c", text], cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60
-    )
+    words = [sys.executable, "-c", text]
+    return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize(
-    "code",
-    [
-        "os.kill({pid}, 15)",
-        "os.kill({pid}, 9)",
-        "os.killpg({pid}, 15)",
-        "os.kill(-{pid}, 15)",
-    ],
+    "code", ["os.kill({pid}, 15)", "os.kill({pid}, 9)", "os.killpg({pid}, 15)", "os.kill(-{pid}, 15)"]
 )
 def test_a_process_of_others_is_not_ended(cache, theirs, code):
     done = guarded(cache, code.format(pid=theirs.pid))
@@ -172,3 +166,33 @@ def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
         os.kill(pid, 0)
     finally:
         subprocess.run(["kill", str(pid)], check=True)
+
+
+UNIT = "import os, socket, subprocess\nfrom tests.support import unit_guard\nunit_guard.install()\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("socket.create_connection(('192.0.2.1', 80), 1)", "must not reach the network (192.0.2.1)"),
+        ("socket.getaddrinfo('example.com', 443)", "must not reach the network (example.com)"),
+        ("socket.socket(socket.AF_UNIX).connect('/run/x/docker.sock')", "must not ask a container engine (/run/x/docker.sock)"),
+        ("subprocess.run(['docker', 'ps'])", "must not start docker"),
+        ("subprocess.run(['/usr/bin/sudo', '-n', 'true'])", "must not start sudo"),
+        ("subprocess.run([os.sys.executable, '-m', 'invoke', 'build'])", "must not start invoke"),
+    ],
+)  # fmt: skip
+def test_what_is_no_units_is_refused(cache, code, told):
+    done = guarded(cache, code, text=UNIT)
+    assert done.returncode == 1
+    assert f"NotAUnit: a unit test {told}" in done.stderr
+
+
+def test_loopback_and_small_programs_are_anybodys(cache):
+    code = (
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "socket.create_connection(('localhost', server.getsockname()[1]), 5).close()\n"
+        "subprocess.run(['true'], check=True)\n"
+    )
+    done = guarded(cache, code, text=UNIT)
+    assert (done.returncode, done.stderr) == (0, "")
