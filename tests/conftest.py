@@ -94,7 +94,7 @@ LONGEST = (
     "builders/ko/test_builder.py",
     "standins/test_source.py",
     "test_house.py",
-    "test_docs_commands.py",
+    "test_docs.py",
     "test_guards.py",
     "test_red_summary.py",
 )

@@ -16,7 +16,7 @@ from tests.support.trees import git
             ["tests/images/inspect/test_cost.py", "src/deadweight_init/__init__.py"],
             ["tests/images", "tests/init", ALWAYS],
         ),
-        (["docs/how-to/attacks.md", "README.md"], [*DOCS, ALWAYS]),
+        (["docs/how-to/attacks.md", "README.md"], [DOCS, ALWAYS]),
         (["src/deadweight_attacks/harden/trial.py", "src/deadweight/_run.py"], ["tests"]),
         (["tests/support/changed.py"], ["tests"]),
         (["pyproject.toml"], ["tests"]),

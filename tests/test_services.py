@@ -17,6 +17,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deadweight.builders.jib.maven import SHORT_LIVED
 from tests.support import ROOT, TESTS
@@ -156,6 +158,12 @@ def test_awks_own_words_are_the_same_from_both(go_argv, java_argv, tmp_path) -> 
     fields = json.loads(answers[0].body)
     assert fields["stderr"]
     assert fields["exit_code"] != 0
+
+
+@settings(max_examples=25)
+@given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=200))
+def test_text_comes_back_as_it_went(service, text) -> None:
+    assert json.loads(service.awk("{ print }", input=f"{text}\n").body)["stdout"] == f"{text}\n"
 
 
 def test_scripts_run_side_by_side_and_do_not_mix(service) -> None:

@@ -7,14 +7,7 @@ at any time; listed names change only with a note in the changelog.
 
 from __future__ import annotations
 
-from deadweight._errors import (
-    ArchiveError,
-    CommandError,
-    ConfigError,
-    DeadweightError,
-    MissingError,
-    UsageError,
-)
+from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
 from deadweight._packages import images
 from deadweight._run import Completed, run
 from deadweight.builders.protocol import Base, Builder, BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey

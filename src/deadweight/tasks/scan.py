@@ -41,28 +41,25 @@ def scan(
     Example: invoke scan --changed-from published/report.json
     Example: invoke scan --variant apko --sbom spdx --sarif findings.sarif
     """
-    lazy.sbom.forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
+    forms = lazy.sbom.forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
     count = parse_jobs(jobs)
     with lazy.Workspace.open(say, since=part.since) as workspace:
         selection = choose(workspace, variant, part)
         if selection.narrowed and not selection.variants:
-            _tell_nothing(as_json=json)
+            if json:
+                print_json({"scans": [], "failed": {}, "sboms": []})
             return
         chosen = _built(workspace, selection, named=bool(variant))
         _use(database, workspace)
         with pulse("scan"):
             found, failed = lazy.scan.scan_variants(workspace, chosen, strict=strict, jobs=count)
-        sboms = _sboms(workspace, chosen, sbom)
-    _write_sarif(sarif, found)
+        wanted = chosen if sbom is not None else ()
+        sboms = [asdict(lazy.sbom.write_sboms(workspace.subject(each), forms)) for each in wanted]
+    if sarif is not None:
+        lazy.store.write_where_told(Path(sarif), lazy.sarif.scan_sarif(found))
+        say(f"wrote {sarif}")
     _tell(workspace, found, failed, sboms, as_json=json)
     _raise_if_bad(found, failed, strict=strict)
-
-
-def _write_sarif(file: str | None, results: Sequence[lazy.Evidence]) -> None:
-    if file is None:
-        return
-    lazy.store.write_where_told(Path(file), lazy.sarif.scan_sarif(results))
-    say(f"wrote {file}")
 
 
 def _use(named: str | None, workspace: lazy.Workspace) -> None:
@@ -71,11 +68,6 @@ def _use(named: str | None, workspace: lazy.Workspace) -> None:
         return
     for line in lazy.database.use(named, workspace.suite.scan.database_repository, say).told():
         say(line)
-
-
-def _tell_nothing(*, as_json: bool) -> None:
-    if as_json:
-        print_json({"scans": [], "failed": {}, "sboms": []})
 
 
 def _tell(
@@ -109,13 +101,6 @@ def _built(workspace: lazy.Workspace, selection: lazy.changed.Selection, *, name
     if not built:
         raise MissingError(wording("tasks.nothing_built"))
     return built
-
-
-def _sboms(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], form: str | None) -> list[dict[str, Any]]:
-    if form is None:
-        return []
-
-    return [asdict(lazy.sbom.write_sboms(workspace.subject(variant), lazy.sbom.forms(form))) for variant in chosen]
 
 
 def _raise_if_bad(results: Sequence[lazy.Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
