@@ -87,8 +87,7 @@ def _build(workspace: lazy.Workspace, variants: Sequence[lazy.Variant]) -> dict[
 def _check(root: Path) -> None:
     """Raises CheckFailed where anything has drifted."""
     tree = lazy.init.read_tree(root)
-    found = list(lazy.init.drifted(tree, lazy.init.find_services(tree)))
-    if found:
+    if found := list(lazy.init.drifted(tree, lazy.init.find_services(tree))):
         raise CheckFailed(wording("tasks.drifted", changes="\n".join(found)))
     say("the suite matches the repository")
 

@@ -324,8 +324,7 @@ def verdict(
     with lazy.Workspace.open(say) as workspace:
         before = lazy.earlier(named, workspace.suite.root)
         found = _judged(workspace, before, report, since, named)
-    run = where.run if where else 0
-    text = lazy.pull_request.markdown(found, run)
+    text = lazy.pull_request.markdown(found, where.run if where else 0)
     if json:
         print_json(document(found))
     else:
@@ -352,14 +351,9 @@ def _judged(
     names = ",".join(made.scope.chosen) if made.scope and len(made.scope.chosen) < len(workspace.suite.variants) else ""
     chosen = f" --variant {names}" if names else ""
     again = (f"invoke build{chosen}", f"invoke verify{chosen}", f"invoke verdict --against {named}")
-    return lazy.pull_request.verdict(
-        before,
-        made,
-        workspace.suite.report.thresholds,
-        touched=_touched(workspace, before, since),
-        dockerfiles=_dockerfiles(workspace),
-        again=again,
-    )
+    touched, files = _touched(workspace, before, since), _dockerfiles(workspace)
+    limits = workspace.suite.report.thresholds
+    return lazy.pull_request.verdict(before, made, limits, touched=touched, dockerfiles=files, again=again)
 
 
 def _touched(workspace: lazy.Workspace, before: lazy.Report, since: str | None) -> dict[str, str] | None:
@@ -377,14 +371,10 @@ def _touched(workspace: lazy.Workspace, before: lazy.Report, since: str | None) 
 
 
 def _dockerfiles(workspace: lazy.Workspace) -> dict[str, tuple[str, str]]:
-    found = {}
-    for variant in workspace.suite.variants:
-        if not isinstance(variant, lazy.DockerfileVariant) or not variant.dockerfile:
-            continue
-        file = workspace.suite.root / variant.dockerfile
-        if file.is_file():
-            found[variant.name] = (variant.dockerfile, file.read_text(encoding="utf-8-sig", errors="replace"))
-    return found
+    root, variants = workspace.suite.root, workspace.suite.variants
+    own = [each for each in variants if isinstance(each, lazy.DockerfileVariant) and each.dockerfile]
+    files = {each.name: str(each.dockerfile) for each in own if (root / str(each.dockerfile)).is_file()}
+    return {name: (file, (root / file).read_text("utf-8-sig", "replace")) for name, file in files.items()}
 
 
 def _post(where: lazy.comment.Place, found: lazy.pull_request.Verdict, text: str) -> DeadweightError | None:
@@ -405,8 +395,7 @@ def _post(where: lazy.comment.Place, found: lazy.pull_request.Verdict, text: str
 
 def _summary(text: str) -> None:
     """Where the CI system shows it (GitHub); elsewhere the log has it."""
-    file = os.environ.get("GITHUB_STEP_SUMMARY")
-    if file:
+    if file := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(file).open("a", encoding="utf-8") as stream:
             stream.write(text)
 

@@ -70,12 +70,12 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     Example: invoke doctor --json
     """
     with lazy.Workspace.open(say) as workspace:
+        variants = workspace.suite.variants
         with pulse("doctor"):
-            found = lazy.doctor.examine(
-                lazy.needs.tools_of(workspace, workspace.suite.variants, tests=tests), root=workspace.suite.root
-            )
-            unmade = lazy.needs.to_make(workspace, workspace.suite.variants)
-        lacking = lazy.needs.known_bases(workspace, workspace.suite.variants).error
+            tools = lazy.needs.tools_of(workspace, variants, tests=tests)
+            found = lazy.doctor.examine(tools, root=workspace.suite.root)
+            unmade = lazy.needs.to_make(workspace, variants)
+        lacking = lazy.needs.known_bases(workspace, variants).error
         if json:
             there = {"source": workspace.source.name, **asdict(found)}
             print_json({**there, "to_make": [asdict(item) for item in unmade], "lacking": _problems(lacking)})
@@ -110,10 +110,9 @@ def prepare(
     with Watcher() as shown:
         work = lazy.build.preparations(workspace, chosen, missing)
         outcomes = lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
-    unmade = [outcome for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
-    lazy.install.raise_if_missing(outcome for outcome in outcomes if outcome not in unmade)
-    for error in (item.error for item in unmade):
-        assert isinstance(error, lazy.NoBase)
+    unmade = [outcome.error for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
+    lazy.install.raise_if_missing(outcome for outcome in outcomes if outcome.error not in unmade)
+    for error in unmade:
         lacking = lacking.and_then(lazy.needs.split_by_base(lacking.able, workspace.needs(lacking.able), error))
     with pulse("set-up"):
         lacking = lacking.and_then(lazy.needs.prepare_bases(workspace, lacking.able))
