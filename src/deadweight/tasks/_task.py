@@ -40,6 +40,11 @@ HELP = {
 """What a flag does in every task that has it and says nothing else."""
 MAX_JOBS = 256
 
+Value = str | None
+"""What a flag gives that takes a value: None where it is not given."""
+Names = Sequence[str] | None
+"""The same of a flag that may be repeated."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -59,7 +64,7 @@ def task(
 ) -> Callable[[Callable[..., None]], Task[Any]]:
     """Make a task of a function. Its docstring's first line is what ``--list`` shows; all of it is ``--help``.
 
-    A flag whose parameter is a sequence may be repeated. ``reads_only`` marks a task that changes nothing and so runs under
+    A flag whose parameter is annotated ``Names`` may be repeated. ``reads_only`` marks a task that changes nothing and runs under
     ``--dry`` too; the others are only named there, unless they look at ``dry(c)`` themselves (``help`` then has ``plan``).
     """
 
@@ -86,7 +91,7 @@ def task(
         guarded.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
         made: Task[Any] = invoke_task(
             help=texts,
-            iterable=[flag.name for flag in flags if str(flag.annotation).startswith("Sequence")],
+            iterable=[flag.name for flag in flags if str(flag.annotation).startswith("Names")],
             auto_shortflags=False,
             name=body.__name__.rstrip("_").replace("_", "-"),
         )(guarded)

@@ -14,7 +14,7 @@ from invoke.context import Context
 from deadweight._errors import UsageError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import Watcher, console, print_json, say, tell_stand_ins
-from deadweight.tasks._task import Part, choose, dry, parse_jobs, task
+from deadweight.tasks._task import Names, Part, Value, choose, dry, parse_jobs, task
 from deadweight.tasks.report import write
 from deadweight.tasks.setup import to_prepare
 from deadweight.tasks.verify import conclude, verify_variants
@@ -53,8 +53,8 @@ def variants(c: Context, json: bool = False) -> None:
 def build(
     c: Context,
     part: Part,
-    variant: Sequence[str] | None = None,
-    jobs: str | None = None,
+    variant: Names = None,
+    jobs: Value = None,
     fail_fast: bool = False,
     force: bool = False,
     plan: bool = False,
@@ -174,7 +174,7 @@ def _outcome_row(outcome: lazy.build.VariantOutcome) -> dict[str, Any]:
 
 # ``demo``.
 @task(help={"yes": "install what is missing without asking"})
-def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
+def demo(c: Context, jobs: Value = None, yes: bool = False) -> None:
     """Set up, build every variant, verify them, and print the comparison: all in one command.
 
     Example: invoke demo

@@ -12,7 +12,7 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError, UsageError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import asked, print_json, say
-from deadweight.tasks._task import names, parse_port, task
+from deadweight.tasks._task import Names, Value, names, parse_port, task
 from deadweight.tasks.build import build_variants
 from deadweight.tasks.setup import prepare
 
@@ -34,13 +34,13 @@ from deadweight.tasks.setup import prepare
 def init(
     c: Context,
     dir: str = ".",
-    service: str | None = None,
-    main: str | None = None,
-    port: str | None = None,
-    health_path: str | None = None,
+    service: Value = None,
+    main: Value = None,
+    port: Value = None,
+    health_path: Value = None,
     minutes: str = "10",
     prove: bool = True,
-    force: Sequence[str] | None = None,
+    force: Names = None,
     yes: bool = False,
     check: bool = False,
     json: bool = False,

@@ -19,7 +19,7 @@ from deadweight._errors import CheckFailed, ConfigError, UsageError, wording
 from deadweight._packages import images
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import console, print_utf8, pulse, say
-from deadweight.tasks._task import one_of, task
+from deadweight.tasks._task import Value, one_of, task
 
 EVERY = "all"
 SCANS = ("deep", "plain", "hidden", "no")
@@ -41,14 +41,14 @@ SCANS = ("deep", "plain", "hidden", "no")
 )
 def layers(
     c: Context,
-    variant: str | None = None,
-    archive: str | None = None,
+    variant: Value = None,
+    archive: Value = None,
     scan: str = "deep",
-    platform: str | None = None,
-    name: str | None = None,
-    extract: str | None = None,
-    sarif: str | None = None,
-    junit: str | None = None,
+    platform: Value = None,
+    name: Value = None,
+    extract: Value = None,
+    sarif: Value = None,
+    junit: Value = None,
     json: bool = False,
     allow_unread: bool = False,
 ) -> None:

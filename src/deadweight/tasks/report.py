@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import console, print_json, print_utf8, pulse, say
-from deadweight.tasks._task import names, one, task
+from deadweight.tasks._task import Names, Value, names, one, task
 
 
 @task(
@@ -24,9 +24,7 @@ from deadweight.tasks._task import names, one, task
         "json": "print report.json on stdout; with --history, the history",
     }
 )
-def report(
-    c: Context, against: str | None = None, open: bool = False, history: bool = False, json: bool = False
-) -> None:
+def report(c: Context, against: Value = None, open: bool = False, history: bool = False, json: bool = False) -> None:
     """Write the comparison (report.json, report.md, index.html); with --against exit 1 for a regression, 3 for what is missing.
 
     Example: invoke report --against published/report.json
@@ -59,7 +57,7 @@ def report(
         "against": "mark what changed since this earlier report (default: the one that report --against was given last)",
     }
 )
-def publish(c: Context, to: str | None = None, against: str | None = None, json: bool = False) -> None:
+def publish(c: Context, to: Value = None, against: Value = None, json: bool = False) -> None:
     """Publish the report with its history and badges to a folder for static hosting, to CI's step summary, or to a registry.
 
     Example: invoke publish --to site/ --against site/report.json
@@ -93,11 +91,11 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
 )
 def push(
     c: Context,
-    variant: Sequence[str] | None = None,
-    to: str | None = None,
-    digest_file: str | None = None,
+    variant: Names = None,
+    to: Value = None,
+    digest_file: Value = None,
     insecure: bool = False,
-    sbom: str | None = None,
+    sbom: Value = None,
     json: bool = False,
 ) -> None:
     """Push variants to a registry and write each one's reference by digest to a file.
@@ -235,10 +233,10 @@ def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
 )
 def ci(
     c: Context,
-    provider: str | None = None,
+    provider: Value = None,
     shards: str = "4",
-    install: str | None = None,
-    image: str | None = None,
+    install: Value = None,
+    image: Value = None,
     scan: bool = False,
 ) -> None:
     """Print a pipeline with cached shards, one merged report, a verdict on each pull request, and minimal permissions.
@@ -259,7 +257,7 @@ def ci(
         "to": "the folder for the joined report (default: .deadweight/merged)",
     }
 )
-def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None, json: bool = False) -> None:
+def merge(c: Context, report: Names = None, to: Value = None, json: bool = False) -> None:
     """Join the reports of all shards of one run, and their JUnit and SARIF files; exit 2 if they do not belong together.
 
     An error names a missing or repeated shard, and one from another commit, suite, schema or version.
@@ -306,12 +304,7 @@ def _reports(place: Path) -> list[Path]:
     }
 )
 def verdict(
-    c: Context,
-    against: str | None = None,
-    report: str | None = None,
-    since: str | None = None,
-    post: str | None = None,
-    json: bool = False,
+    c: Context, against: Value = None, report: Value = None, since: Value = None, post: Value = None, json: bool = False
 ) -> None:
     """Show how this change affects the images, separate from changes in base images and the database; exit 1 for stop, 3 for not
     measured.

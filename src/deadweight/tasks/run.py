@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from invoke.context import Context
@@ -14,7 +13,7 @@ from invoke.exceptions import Exit
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import print_json, pulse, say
-from deadweight.tasks._task import names, one_of, parse_port, task
+from deadweight.tasks._task import Names, Value, names, one_of, parse_port, task
 
 TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
 """A small image with a shell and tools: the source's busybox."""
@@ -28,7 +27,7 @@ DOCKER_FAILED = 125
         "port": "the port on 127.0.0.1 (default: a free one)",
     }
 )
-def run(c: Context, variant: str | None = None, port: str | None = None) -> None:
+def run(c: Context, variant: Value = None, port: Value = None) -> None:
     """Run a variant in its hardened container, on a loopback port, until Ctrl-C.
 
     Example: invoke run --variant apko
@@ -52,7 +51,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
 
 
 @task(help={"variant": "the variant (required if the suite has several)"})
-def shell(c: Context, variant: str | None = None) -> None:
+def shell(c: Context, variant: Value = None) -> None:
     """Open a shell in a running variant (started if necessary); if the image has no shell, open one alongside it, with tools.
 
     Example: invoke shell --variant apko
@@ -80,7 +79,7 @@ def shell(c: Context, variant: str | None = None) -> None:
         "follow": "follow until the container ends; one must be running",
     }
 )
-def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False) -> None:
+def logs(c: Context, variant: Names = None, follow: bool = False) -> None:
     """Show what running containers have written so far; if none is running, show each variant's last build log.
 
     Example: invoke logs --variant apko
@@ -167,10 +166,10 @@ def _engine_runs() -> bool:
 )
 def harden(
     c: Context,
-    variant: str | None = None,
+    variant: Value = None,
     format: str = "run",
-    to: str | None = None,
-    image: str | None = None,
+    to: Value = None,
+    image: Value = None,
     seccomp: bool = True,
     budget: bool = False,
     force: bool = False,

@@ -12,7 +12,7 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_rows, tell_stand_ins
-from deadweight.tasks._task import Part, choose, parse_jobs, task
+from deadweight.tasks._task import Names, Part, Value, choose, parse_jobs, task
 
 
 @task(
@@ -27,12 +27,12 @@ from deadweight.tasks._task import Part, choose, parse_jobs, task
 def scan(
     c: Context,
     part: Part,
-    variant: Sequence[str] | None = None,
-    database: str | None = None,
+    variant: Names = None,
+    database: Value = None,
     strict: bool = False,
-    sbom: str | None = None,
-    sarif: str | None = None,
-    jobs: str | None = None,
+    sbom: Value = None,
+    sarif: Value = None,
+    jobs: Value = None,
     json: bool = False,
 ) -> None:
     """Look up the packages of each image in a vulnerability database; exit 1 if a gate of the suite is broken.

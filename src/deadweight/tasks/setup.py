@@ -13,7 +13,7 @@ from invoke.context import Context
 from deadweight._errors import MissingError, quoting, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import Watcher, asked, print_json, pulse, say
-from deadweight.tasks._task import dry, names, one, one_of, parse_days, task
+from deadweight.tasks._task import Names, Value, dry, names, one, one_of, parse_days, task
 
 
 @task(
@@ -30,10 +30,10 @@ from deadweight.tasks._task import dry, names, one, one_of, parse_days, task
 )
 def setup(
     c: Context,
-    source: str | None = None,
-    mirror: str | None = None,
-    ca_bundle: str | None = None,
-    variant: Sequence[str] | None = None,
+    source: Value = None,
+    mirror: Value = None,
+    ca_bundle: Value = None,
+    variant: Names = None,
     yes: bool = False,
     tests: bool = False,
     bench: bool = False,
@@ -213,7 +213,7 @@ def _problems(lacking: lazy.NoBase | None) -> list[str]:
         "older-than": "keep what is newer, for example 7d or 36h",
     }
 )
-def clean(c: Context, project: bool = False, all: bool = False, older_than: str | None = None) -> None:
+def clean(c: Context, project: bool = False, all: bool = False, older_than: Value = None) -> None:
     """Remove leftovers of ended runs, logs and spare archives; with --project, everything of this project.
 
     Example: invoke clean --project
@@ -242,7 +242,7 @@ SHELLS = ("bash", "zsh", "fish")
     },
     reads_only=True,
 )
-def completion(c: Context, shell: str | None = None, words: str | None = None) -> None:
+def completion(c: Context, shell: Value = None, words: Value = None) -> None:
     """Complete tasks, options, variants, checks and postures in bash, zsh and fish.
 
     Example: source <(invoke completion --shell bash)

@@ -13,7 +13,7 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, MissingError, UsageError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import colour, console, print_json, pulse, say, stand_in_rows, tell_stand_ins
-from deadweight.tasks._task import Part, choose, names, task
+from deadweight.tasks._task import Names, Part, choose, names, task
 
 OUTCOMES = {
     "passed": ("pass", "32"),
@@ -28,9 +28,7 @@ OUTCOMES = {
 
 
 @task(help={"check": "the check; repeat it for more (default: all checks in the suite)"})
-def verify(
-    c: Context, part: Part, variant: Sequence[str] | None = None, check: Sequence[str] | None = None, json: bool = False
-) -> None:
+def verify(c: Context, part: Part, variant: Names = None, check: Names = None, json: bool = False) -> None:
     """Run the checks on what is built, each in a hardened container; exit 1 if one fails, 3 if not measured or unproven.
 
     Example: invoke verify --variant apko --check api
@@ -158,13 +156,7 @@ def _line(evidence: lazy.Evidence) -> str:
         "(default: the first three, and each wall alone)",
     }
 )
-def attack(
-    c: Context,
-    part: Part,
-    variant: Sequence[str] | None = None,
-    posture: Sequence[str] | None = None,
-    json: bool = False,
-) -> None:
+def attack(c: Context, part: Part, variant: Names = None, posture: Names = None, json: bool = False) -> None:
     """Attack the running images for real, contained; show which wall stopped each; exit 1 if a gate is broken, 3 if not measured.
 
     Example: invoke attack --variant apko --posture hardened
