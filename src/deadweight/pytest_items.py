@@ -143,12 +143,10 @@ def conclude(found: Evidence) -> None:
 class ApiNode(pytest.Collector):
     """The ``api`` check: each request is an item. Evidence is kept once all have run, or the service does not come up."""
 
-    def __init__(self, **named: Any) -> None:
-        super().__init__(**named)
-        self.results: list[ItemResult] = []
-        self.down: ServiceDown | None = None
-        self.missing: MissingError | None = None
-        self.began = 0.0
+    results: list[ItemResult]
+    down: ServiceDown | None
+    missing: MissingError | None
+    began: float
 
     def collect(self) -> Iterable[pytest.Item]:
         for item in _above(self, VariantNode).variant.checks.api:

@@ -26,9 +26,8 @@ def asked(question: str) -> str | None:
     """The line that whoever sits at the terminal answers, empty for Ctrl-D; None where nobody does."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    sys.stderr.write(
-        f"{cleared()}{lazy.coloured(question)}"
-    )  # input() would write it to stdout, which is the JSON document's
+    # input() would write it to stdout, which is the JSON document's
+    sys.stderr.write(f"{cleared()}{lazy.coloured(question)}")
     sys.stderr.flush()
     return sys.stdin.readline()
 
