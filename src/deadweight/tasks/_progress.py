@@ -153,7 +153,7 @@ def tell_stand_ins(workspace: lazy.Workspace, variants: Iterable[str], tell: Cal
     """The line for the end of a text output, where anything of these variants rests on a stand-in."""
     names = tuple(dict.fromkeys(variants))
     if resting := tuple(name for name in names if workspace.stand_in(name)):
-        tell(f"Stand-ins: {lazy.verdict.stand_ins_said(resting, len(names))}")
+        tell(f"Stand-ins: {lazy.stand_ins_said(resting, len(names))}")
 
 
 # A sign of life while a step says nothing: one line on a terminal, rewritten each second; elsewhere a line now and then.

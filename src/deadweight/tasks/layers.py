@@ -83,7 +83,7 @@ def _show(report: images.LayersReport, subject: LookedAt, *, as_json: bool) -> N
         return
     images.print_layers(report, subject.title, console())
     if subject.stand_in:
-        print(f"Stand-ins: {lazy.verdict.stand_ins_said((subject.title,), 1)}")
+        print(f"Stand-ins: {lazy.stand_ins_said((subject.title,), 1)}")
 
 
 def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread: bool) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from deadweight.engine.seccomp import profile, refused_calls
     from deadweight.plan.graph import Plan, Preparation, Task
     from deadweight.plan.scheduler import Outcome, run_plan
-    from deadweight.project import build, changed, clean, doctor, git, install, load_suite, needs, pipelines, scan
+    from deadweight.project import build, changed, clean, doctor, git, load_suite, needs, pipelines, scan
+    from deadweight.project.install import raise_if_missing
     from deadweight.project.survey import Finding, survey
     from deadweight.project.workspace import Workspace
     from deadweight.publish import comment, push
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
     from deadweight.records import built_image, paths, reference, runs, store
     from deadweight.records.evidence import Evidence
     from deadweight.records.lock import holder, locked
-    from deadweight.report import collect, figures, history, markdown, merge, pull_request, sarif, verdict, view
+    from deadweight.report import collect, figures, history, markdown, merge, pull_request, sarif
     from deadweight.report.compare import Comparison, compare
     from deadweight.report.console import fitting, print_comparison
     from deadweight.report.model import REPORT_FILE, HistoryEntry, HistoryPoint, Report
+    from deadweight.report.verdict import stand_ins_said
+    from deadweight.report.view import shared_notes
     from deadweight.report.write import Written, write_report
     from deadweight.sources import choose, settings
     from deadweight.sources.protocol import NoBase, ToMake

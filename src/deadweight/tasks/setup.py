@@ -111,7 +111,7 @@ def prepare(
         work = lazy.build.preparations(workspace, chosen, missing)
         outcomes = lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
     unmade = [outcome.error for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
-    lazy.install.raise_if_missing(outcome for outcome in outcomes if outcome.error not in unmade)
+    lazy.raise_if_missing(outcome for outcome in outcomes if outcome.error not in unmade)
     for error in unmade:
         lacking = lacking.and_then(lazy.needs.split_by_base(lacking.able, workspace.needs(lacking.able), error))
     with pulse("set-up"):

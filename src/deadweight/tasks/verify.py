@@ -197,7 +197,7 @@ def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_jso
         by_kind = {"hole": {each.variant: holes(each) for each in results}, "note": notes}
         by_kind["not measured"] = {each.variant: unmeasured(each) for each in results}
     for kind, told in by_kind.items():
-        for line in lazy.view.shared_notes(told):
+        for line in lazy.shared_notes(told):
             say(f"{kind}: {line}")
     for each in results:
         reason = "; ".join(part for part in each.reason.split("; ") if part not in notes[each.variant])
@@ -238,7 +238,7 @@ def amiss(results: Sequence[lazy.Evidence]) -> tuple[str, ...]:
     bad = [each for each in results if each.status == "not_measured" or not each.ok]
     # the summary that comes after the reason is in the tables
     reasons = {each.variant: shorten(each.reason.split(". ")[0], REASON_LETTERS, placeholder="…") for each in bad}
-    return lazy.view.shared_notes(
+    return lazy.shared_notes(
         {each.variant: [f"{each.status.replace('_', ' ')}: {reasons[each.variant]}"] for each in bad}
     )
 
