@@ -35,11 +35,9 @@ def trouble() -> str:
 
 def silent() -> bool:
     """Whether sudo would give us root's rights now without asking for anything."""
-    return (
-        not is_root()
-        and shutil.which("sudo") is not None
-        and (_password.cache_info().currsize > 0 or _ask().exit_code == 0)
-    )
+    if is_root() or shutil.which("sudo") is None:
+        return False
+    return _password.cache_info().currsize > 0 or _ask().exit_code == 0
 
 
 def run(

@@ -259,10 +259,8 @@ def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
 
 def two_platforms(folder: Path) -> Path:
     """A layout of a clean image for amd64 and a leaky one for arm64."""
-    both, names = (
-        (samples.build(CLEAN), samples.build(CLEAN, ADDS, architecture="arm64")),
-        ("linux/amd64", "linux/arm64"),
-    )
+    both = samples.build(CLEAN), samples.build(CLEAN, ADDS, architecture="arm64")
+    names = "linux/amd64", "linux/arm64"
     members = samples.oci_members(both[0], platform=names[0]) | samples.oci_members(both[1], platform=names[1])
     made = (samples.oci_members(image, platform=name)["index.json"] for image, name in zip(both, names, strict=True))
     entries = [json.loads(text)["manifests"][0] for text in made]

@@ -244,31 +244,21 @@ def one(value: str | None, flag: str) -> str:
     return value
 
 
-def names(values: Sequence[str] | None) -> tuple[str, ...]:
+def names(values: Names) -> tuple[str, ...]:
     """A repeated flag; commas work too (``--variant ko,apko``). An empty name stays one: ``--variant "$UNSET"`` is not all."""
     return tuple(name.strip() for value in values or () for name in value.split(","))
 
 
-def choose(
-    workspace: lazy.Workspace, variant: Sequence[str] | None, part: Part, *, note: bool = True
-) -> lazy.changed.Selection:
+def choose(workspace: lazy.Workspace, variant: Names, part: Part, *, note: bool = True) -> lazy.changed.Selection:
     """What the flags choose that narrow a task to a part of the suite, told on stderr; with ``note`` kept for the report."""
 
     def earlier(named: str | None, flag: str) -> lazy.Report | None:
         return None if named is None else lazy.earlier(named, workspace.suite.root, flag=flag)
 
-    times = part.times if part.times is not None else os.environ.get("DEADWEIGHT_TIMES") or None
-    before = earlier(part.changed_from, "--changed-from")
-    balance = earlier(times, "--times")
+    named = part.times if part.times is not None else os.environ.get("DEADWEIGHT_TIMES") or None
+    before, times = earlier(part.changed_from, "--changed-from"), earlier(named, "--times")
     found = lazy.changed.choose(
-        workspace,
-        names(variant),
-        os.environ,
-        shard=part.shard,
-        since=part.since,
-        before=before,
-        times=balance,
-        note=note,
+        workspace, names(variant), os.environ, shard=part.shard, since=part.since, before=before, times=times, note=note
     )
     for line in found.told:
         say(line)

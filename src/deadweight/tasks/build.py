@@ -76,11 +76,8 @@ def build(
         if only_plan:
             _show_plan(workspace, chosen, force=force, as_json=json)
             return
-        outcomes = (
-            build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
-            if chosen or not selection.narrowed
-            else ()
-        )
+        due = chosen or not selection.narrowed
+        outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force) if due else ()
         if json:
             rows = {outcome.variant: _outcome_row(outcome) for outcome in outcomes}
             print_json({"suite": workspace.suite.name, "variants": rows})

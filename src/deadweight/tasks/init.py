@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,7 @@ def init(
         return
     wanted = lazy.init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
-    tools = (
-        lazy.init.Tools(say, _build, most, lambda workspace, variants: _prepare(workspace, variants, yes=yes))
-        if prove
-        else None
-    )
+    tools = lazy.init.Tools(say, _build, most, partial(_prepare, yes=yes)) if prove else None
     outcome = lazy.init.bring_in(
         root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools
     )

@@ -136,9 +136,7 @@ def _refuse_targets(archive: str | None, *targets: str | None) -> None:
         taken.append(place)
 
 
-def _extract(
-    subject: LookedAt, report: images.LayersReport, folder: Path, platform: str | None, name: str | None
-) -> None:
+def _extract(subject: LookedAt, report: images.LayersReport, folder: Path, platform: Value, name: Value) -> None:
     with subject.file() as file:
         done = images.extract(file, report.hidden, folder, platform=platform, name=name)
     for item in done:

@@ -205,9 +205,7 @@ def _way(folder: str, root: Path) -> str:
     return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
 
 
-def _give(
-    found: lazy.attacks.Found, format: str, profile: Path, given: lazy.attacks.HardenRequest, to: str | None
-) -> None:
+def _give(found: lazy.attacks.Found, format: str, profile: Path, given: lazy.attacks.HardenRequest, to: Value) -> None:
     """Print the text, or write it and its profile to a folder."""
     for line in lazy.attacks.harden_notes(found, format, given):
         say(f"{found.variant.name}: {line}")

@@ -145,9 +145,8 @@ def print_scans(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     for each in (result for result in results if result.data.get("status") != "not_scanned"):
         out.print(f"{each.variant}: {each.reason}", markup=False, style="bold red" if not each.ok else "")
     for text in unused(results):
-        out.print(
-            f"an exception matches no finding in these images and can be removed: {text}", markup=False, style="yellow"
-        )
+        told = f"an exception matches no finding in these images and can be removed: {text}"
+        out.print(told, markup=False, style="yellow")
 
 
 def total(results: Sequence[lazy.Evidence]) -> str:
@@ -200,10 +199,8 @@ def print_sboms(sboms: Sequence[Mapping[str, Any]], out: lazy.Console) -> None:
     plural = lazy.figures.plural
     for sbom in sboms:
         for file in sbom["files"]:
-            out.print(
-                f"{sbom['variant']}: {file['form']} of {plural(file['packages'], 'package')} ({file['by']}): {file['path']}",
-                markup=False,
-            )
+            claimed = f"{file['form']} of {plural(file['packages'], 'package')} ({file['by']})"
+            out.print(f"{sbom['variant']}: {claimed}: {file['path']}", markup=False)
         for word, rows in (
             ("in the builder's SBOM, not in the image", sbom["absent"]),
             ("in the image, not in the builder's SBOM", sbom["unclaimed"]),

@@ -58,7 +58,7 @@ def setup(
             told = {"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)}
             print_json(told)
         if not looking:
-            _raise_if_not_buildable(workspace, chosen, found)
+            _check_buildable(workspace, chosen, found)
         if lacking is not None:
             raise lacking
 
@@ -156,9 +156,7 @@ def _engine_tools(found: Sequence[lazy.Finding]) -> list[lazy.Finding]:
     return [each for each in found if each.name in lazy.needs.ENGINE_TOOLS]
 
 
-def _raise_if_not_buildable(
-    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], found: Sequence[lazy.Finding]
-) -> None:
+def _check_buildable(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], found: Sequence[lazy.Finding]) -> None:
     engineless = lazy.needs.no_engine(found)
     able = lazy.needs.without_engine(workspace, chosen) if engineless else chosen
     if left := [variant.name for variant in chosen if variant not in able]:
@@ -167,9 +165,7 @@ def _raise_if_not_buildable(
         raise MissingError(message, hint="; ".join(how))
 
 
-def _take(
-    workspace: lazy.Workspace, source: str | None, mirror: str | None, ca_bundle: str | None, *, keep: bool
-) -> None:
+def _take(workspace: lazy.Workspace, source: Value, mirror: Value, ca_bundle: Value, *, keep: bool) -> None:
     """Use the source that is asked for, from now on or (``keep`` is False) for this look only; a wrong one is told either way."""
     if source is mirror is ca_bundle is None:
         return
@@ -223,9 +219,8 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: Valu
         done = lazy.clean.clean(workspace, project=project or all, end_shared=all, older_than_days=days)
     freed = lazy.format_bytes(done.size_bytes)
     first = "1 container or network" if done.containers == 1 else f"{done.containers} containers and networks"
-    say(
-        f"removed {first}, {lazy.figures.plural(done.images, 'image')}, {lazy.figures.plural(done.files, 'file')} ({freed})"
-    )
+    plural = lazy.figures.plural
+    say(f"removed {first}, {plural(done.images, 'image')}, {plural(done.files, 'file')} ({freed})")
     if done.left is not None:
         raise MissingError(wording("tasks.engine_not_cleaned", problem=done.left.message), hint=done.left.hint)
 

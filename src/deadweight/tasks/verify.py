@@ -238,9 +238,8 @@ def amiss(results: Sequence[lazy.Evidence]) -> tuple[str, ...]:
     bad = [each for each in results if each.status == "not_measured" or not each.ok]
     # the summary that comes after the reason is in the tables
     reasons = {each.variant: shorten(each.reason.split(". ")[0], REASON_LETTERS, placeholder="…") for each in bad}
-    return lazy.shared_notes(
-        {each.variant: [f"{each.status.replace('_', ' ')}: {reasons[each.variant]}"] for each in bad}
-    )
+    told = {each.variant: [f"{each.status.replace('_', ' ')}: {reasons[each.variant]}"] for each in bad}
+    return lazy.shared_notes(told)
 
 
 def total(results: Sequence[lazy.Evidence]) -> str:
