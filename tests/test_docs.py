@@ -272,9 +272,8 @@ def test_the_tutorial_s_commands_are_whole():
 
 def test_the_checks_of_these_tests_can_fail(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(
-        "[x](gone.md) `invoke bild --now` `nox -s verfy` `pip install deadweight`\n```yaml suite\nname: x\n```\n/root/x\n"
-    )
+    text = "[x](gone.md) `invoke bild --now` `nox -s verfy` `pip install deadweight`\n"
+    page.write_text(f"{text}```yaml suite\nname: x\n```\n/root/x\n")
     for check in (
         test_every_relative_link_leads_to_a_page_and_a_heading,
         test_every_task_and_flag_exists,

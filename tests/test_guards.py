@@ -157,9 +157,8 @@ def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
     started = subprocess.run(DAEMON, env={**os.environ, VARIABLE: "other"}, stdout=subprocess.PIPE, text=True)
     pid = int(started.stdout)
     try:
-        (tmp_path / "tasks.py").write_text(
-            f"import os\nfrom invoke import task\n\n@task\ndef end(c):\n    os.kill({pid}, 15)\n"
-        )
+        text = f"import os\nfrom invoke import task\n\n@task\ndef end(c):\n    os.kill({pid}, 15)\n"
+        (tmp_path / "tasks.py").write_text(text)
         done = ended(tmp_path, "end", env=dict(os.environ))
         assert done.returncode != 0
         assert f"NotOurs: a test must not end process {pid}" in done.stderr

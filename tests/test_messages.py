@@ -47,9 +47,8 @@ def test_code_and_catalogue_agree(package):
     assert [f"{place}: {code}" for place, code, _fields in used if code not in templates] == []
     assert sorted(set(templates) - {code for _place, code, _fields in used}) == []
     for place, code, fields in used:
-        wanted = {
-            name.partition(".")[0].partition("[")[0] for _text, name, *_ in Formatter().parse(templates[code]) if name
-        }
+        names = (name for _text, name, *_ in Formatter().parse(templates[code]) if name)
+        wanted = {name.partition(".")[0].partition("[")[0] for name in names}
         assert fields is None or fields == wanted, f"{place}: {code}"
 
 

@@ -249,9 +249,7 @@ RECORD = "class Keys(Record):\n    most: int\n\nclass Check:\n    run, record = 
         ("{mots: 1}", "theirs.mots", "suite.misspelt_key", {"near": "most"}),
     ],
 )
-def test_what_the_suite_says_of_a_check_is_judged_by_the_check_s_record(
-    broken, monkeypatch, options, key, code, fields
-):
+def test_what_a_suite_says_of_a_check_is_judged_by_its_record(broken, monkeypatch, options, key, code, fields):
     folder, site = broken(RECORD, options=options)
     monkeypatch.syspath_prepend(site)
     with raises(ConfigError, code, **fields) as caught:

@@ -173,10 +173,8 @@ def test_some_items_alone_are_no_evidence_of_the_whole_check(built_project):
 
 
 @pytest.mark.slow
-def test_a_service_that_does_not_come_up_is_waited_for_once_and_is_evidence(
-    built_project, misbehaving_image, misbehaving_archive
-):
-    """The verdict of an earlier run on the same image must not stand beside it."""
+def test_a_service_that_stays_down_is_waited_for_once(built_project, misbehaving_image, misbehaving_archive):
+    """And is evidence: the verdict of an earlier run on the same image must not stand beside it."""
     never = "{env: {MODE: never-healthy}}"
     items = "".join(f", {{name: {name}, request: {{path: /json}}}}" for name in ("two", "three"))
     text = (
@@ -249,9 +247,8 @@ def test_sick(deadweight_container):
 
 @pytest.mark.slow
 def test_an_interrupted_run_removes_its_container(built_project, engine):
-    (built_project / "test_own.py").write_text(
-        "def test_own(deadweight_container):\n    deadweight_container('good')\n    raise KeyboardInterrupt\n"
-    )
+    own = "def test_own(deadweight_container):\n    deadweight_container('good')\n    raise KeyboardInterrupt\n"
+    (built_project / "test_own.py").write_text(own)
     run_pytest(built_project, "-q", code=2)
     assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
 

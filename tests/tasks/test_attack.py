@@ -122,9 +122,7 @@ def test_what_was_not_measured_or_broke_a_gate_is_said_first():
 @pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("playground_image")
-def test_what_is_not_built_keeps_nobody_from_attacking_the_others_and_notes_reach_whoever_reads_the_matrix(
-    tmp_path, engine, playground_archive, local_source
-):
+def test_one_not_built_stops_no_attack_and_notes_reach_each_report(tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
     subject = castle(tmp_path, engine, playground_archive, f"{FEW}\n  keep:\n    builder: ko", awk=False)
     done = invoke_attack(tmp_path, engine, "--json")

@@ -77,9 +77,8 @@ def fingerprints(document: dict) -> list[str]:
 
 def test_a_deleted_secret_is_shown_with_both_instructions_and_exit_code_1(project, leaky):
     done = layers(project, "--archive", leaky, code=1)
-    assert done.stderr.startswith(
-        f"error: 1 secret found in {leaky}\n  hint: see the secrets listed above: build without"
-    )
+    hint = "see the secrets listed above: build without"
+    assert done.stderr.startswith(f"error: 1 secret found in {leaky}\n  hint: {hint}")
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert any(line.startswith(f"hidden: /etc/app.conf ({len(CONFIG)} B, removed)") for line in lines)
     assert "added by layer 2: COPY app.conf /etc/" in lines
@@ -151,9 +150,8 @@ def test_output_that_cannot_be_written_as_it_is(project, leaky, words):
         assert [secret["path"] for secret in json.loads(ascii_only.stdout)["secrets"]] == ["/ü"]
     call = " ".join(argv("layers", "--archive", leaky.name, *words))
     for where, told, code in ((">/dev/full", "No space left", 1), (">&-", "secret found", 1), ("| true", "", 141)):
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", f"{call} {where}"], cwd=project, capture_output=True, text=True, timeout=60
-        )
+        bash = ["bash", "-o", "pipefail", "-c", f"{call} {where}"]
+        done = subprocess.run(bash, cwd=project, capture_output=True, text=True, timeout=60)
         assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
         assert "Exception ignored" not in done.stderr
 

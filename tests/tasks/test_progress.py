@@ -100,9 +100,8 @@ def test_of_steps_within_each_other_the_innermost_is_told(monkeypatch, capsys, t
 def test_while_images_are_built_the_lines_name_what_runs(monkeypatch, capsys, terminal) -> None:
     monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 0.0)
     with Watcher() as watcher:
-        watcher.began(
-            SimpleNamespace(step=SimpleNamespace(key="image:ko", title="ko build ko"), reason="not built yet")
-        )  # type: ignore[arg-type]
+        step = SimpleNamespace(key="image:ko", title="ko build ko")
+        watcher.began(SimpleNamespace(step=step, reason="not built yet"))  # type: ignore[arg-type]
         told = heard(capsys, 1, "building ko build ko (")
     assert "building ko build ko (N s), N s so far\n" in told
 
