@@ -70,7 +70,7 @@ LONGEST = (
     *("images/inspect/test_cost.py", "attacks/test_breach.py", "test_pytest_plugin.py", "checks/scan/test_scan.py"),
     *("report/test_browser.py", "checks/test_as_root.py", "faults/test_terminal.py", "tasks/test_errors.py"),
     *("test_plugins.py", "images/test_main.py", "builders/ko/test_builder.py", "standins/test_source.py"),
-    *("test_house.py", "test_docs.py", "test_guards.py", "test_red_summary.py"),
+    *("test_house.py", "test_docs.py", "test_support.py"),
 )
 """Files that go first where files are run side by side: the last one to begin should not be one that takes minutes."""
 
