@@ -158,37 +158,32 @@ def _print_history(json: bool, *, alone: bool) -> None:
 def write(
     workspace: lazy.Workspace, before: lazy.Report | None = None
 ) -> tuple[lazy.Report, lazy.Written, lazy.Comparison | None]:
-    """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``."""
-    with pulse("report"):
-        made = collected(workspace)
-        changed = None if before is None else lazy.compare(before, made, workspace.suite.report.thresholds)
-        if before is None:
-            workspace.state.compared.unlink(missing_ok=True)
-        else:
-            lazy.store.write_atomically(workspace.state.compared, lazy.history.to_json(before))
-        return made, lazy.write_report(made, workspace.state.report, changed), changed
-
-
-def collected(workspace: lazy.Workspace) -> lazy.Report:
-    """What is on disk as a report, and added to the history.
+    """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``.
 
     An archive that cannot be had any more is a note, for the others' sake.
     """
+    suite, state = workspace.suite, workspace.state
     archives: dict[str, Path] = {}
     lost: dict[str, str] = {}
-    for variant in workspace.suite.variants:
-        if workspace.built(variant.name) is not None:
+    with pulse("report"):
+        for variant in (each for each in suite.variants if workspace.built(each.name) is not None):
             try:
                 archives[variant.name] = workspace.archive(variant)
             except MissingError as error:
-                why = error.message.replace(f"{workspace.suite.root}/", "")  # a report may be published
+                why = error.message.replace(f"{suite.root}/", "")  # a report may be published
                 lost[variant.name] = f"{why}; `invoke build --variant {variant.name}` builds it again"
-    asked = {variant.name: [check.name for check in lazy.table.asked(variant)] for variant in workspace.suite.variants}
-    made = lazy.collect.collect(workspace.suite, workspace.state, archives, lost, asked)
-    commit = lazy.git.commit_of(workspace.suite.root)
-    entry = lazy.history.entry_of(made, commit.name, dirty=commit.dirty)
-    entries = lazy.history.appended(workspace.state.history, entry)
-    return replace(made, history=entries[-lazy.history.IN_REPORT :])
+        asked = {variant.name: [check.name for check in lazy.table.asked(variant)] for variant in suite.variants}
+        made = lazy.collect.collect(suite, state, archives, lost, asked)
+        commit = lazy.git.commit_of(suite.root)
+        entry = lazy.history.entry_of(made, commit.name, dirty=commit.dirty)
+        entries = lazy.history.appended(state.history, entry)
+        made = replace(made, history=entries[-lazy.history.IN_REPORT :])
+        changed = None if before is None else lazy.compare(before, made, suite.report.thresholds)
+        if before is None:
+            state.compared.unlink(missing_ok=True)
+        else:
+            lazy.store.write_atomically(state.compared, lazy.history.to_json(before))
+        return made, lazy.write_report(made, state.report, changed), changed
 
 
 def _conclude(found: lazy.Comparison, tell: Callable[[str], None]) -> None:
