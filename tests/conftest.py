@@ -21,18 +21,16 @@ from tests.support.processes import port_of
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
-hypothesis.settings.register_profile(
-    "ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)  # how long an example takes is the machine's business
+SLOW = [hypothesis.HealthCheck.too_slow]  # how long an example takes is the machine's business
+hypothesis.settings.register_profile("ours", deadline=None, suppress_health_check=SLOW)
 hypothesis.settings.load_profile("ours")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     told = "only what needs no engine, tool, root or network (nox -s unit); whoever needs one all the same fails"
     parser.addoption("--unit", action="store_true", help=told)
-    parser.addoption(
-        "--changed", action="store_true", help="only the tests of the packages that differ from the main branch"
-    )
+    told = "only the tests of the packages that differ from the main branch"
+    parser.addoption("--changed", action="store_true", help=told)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,54 +51,26 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("DEADWEIGHT_FEW_STARTS", "1")
     # under load a sign of life could come in between what a test compares
     os.environ.setdefault(_progress.VARIABLE, "0")
-    if (
-        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # as in a script's background: what tests start would inherit it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # below nohup
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # ignored in a script's background and below nohup: what tests start would inherit it
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     os.environ.pop("PYTHONUNBUFFERED", None)  # few people set it, and what waits in a buffer fails later
     put_ours_on_path()
     os.environ.setdefault("GOCACHE", str(user_cache() / "go" / "build"))  # set-up compiled the standard library there
 
 
 LONGEST = (
-    "init/test_proved.py",
-    "attacks/test_harden.py",
-    "attacks/test_run.py",
-    "builders/jib/test_builder.py",
-    "attacks/test_containment.py",
-    "attacks/test_forms.py",
-    "attacks/test_seccomp.py",
-    "sources/test_end_to_end.py",
-    "project/pipelines/test_pipelines.py",
-    "attacks/test_table.py",
-    "images/inspect/test_hostile.py",
-    "checks/test_runner.py",
-    "tasks/test_run.py",
-    "builders/apko/test_builder.py",
-    "standins/test_suites.py",
-    "checks/test_java_image.py",
-    "test_services.py",
-    "attacks/test_http.py",
-    "engines/test_engines.py",
-    "images/secrets/test_scanner.py",
-    "images/inspect/test_cost.py",
-    "attacks/test_breach.py",
-    "test_pytest_plugin.py",
-    "checks/scan/test_scan.py",
-    "report/test_browser.py",
-    "checks/test_as_root.py",
-    "faults/test_terminal.py",
-    "tasks/test_errors.py",
-    "test_plugins.py",
-    "images/test_main.py",
-    "builders/ko/test_builder.py",
-    "standins/test_source.py",
-    "test_house.py",
-    "test_docs_commands.py",
-    "test_shared_guard.py",
-    "test_red_summary.py",
+    *("init/test_proved.py", "attacks/test_harden.py", "attacks/test_run.py", "builders/jib/test_builder.py"),
+    *("attacks/test_containment.py", "attacks/test_forms.py", "attacks/test_seccomp.py"),
+    *("sources/test_end_to_end.py", "project/pipelines/test_pipelines.py", "attacks/test_table.py"),
+    *("images/inspect/test_hostile.py", "checks/test_runner.py", "tasks/test_run.py"),
+    *("builders/apko/test_builder.py", "standins/test_suites.py", "checks/test_java_image.py", "test_services.py"),
+    *("attacks/test_http.py", "engines/test_engines.py", "images/secrets/test_scanner.py"),
+    *("images/inspect/test_cost.py", "attacks/test_breach.py", "test_pytest_plugin.py", "checks/scan/test_scan.py"),
+    *("report/test_browser.py", "checks/test_as_root.py", "faults/test_terminal.py", "tasks/test_errors.py"),
+    *("test_plugins.py", "images/test_main.py", "builders/ko/test_builder.py", "standins/test_source.py"),
+    *("test_house.py", "test_docs.py", "test_support.py"),
 )
 """Files that go first where files are run side by side: the last one to begin should not be one that takes minutes."""
 
@@ -171,12 +141,8 @@ def playground_archive(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("playground")
     app = go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app")
     files = {"/app": app, "/etc/passwd": PASSWD, **program("awk")}
-    config = {
-        "Entrypoint": ["/app"],
-        "User": "65534:65534",
-        "Env": ["PATH=/usr/bin:/bin"],
-        "ExposedPorts": {"8080/tcp": {}},
-    }
+    config = {"Entrypoint": ["/app"], "User": "65534:65534", "Env": ["PATH=/usr/bin:/bin"]}
+    config |= {"ExposedPorts": {"8080/tcp": {}}}
     return docker_archive(folder / "image.tar", reference("playground"), [files], config)
 
 

@@ -76,33 +76,27 @@ def test_the_first_exception_and_its_deepest_cause(said, first):
     assert exceptions(said.splitlines()) == first
 
 
-def test_an_exception_stands_above_the_last_lines():
-    assert cut(GO.splitlines(), 2) == [
-        "panic: assignment to entry in nil map", "\t/usr/local/go/src/runtime/asm_amd64.s:1650 +0x1", "exit status 2"
-    ]  # fmt: skip
-    assert cut(PYTHON.splitlines(), 2) == ["ModuleNotFoundError: No module named 'flask'", "bye", "the end"]
+MARKED = """\
+Traceback (most recent call last):
+  File "/app/app.py", line 10, in <module>
+    token = os.environ['TOKEN']
+            ~~~~~~~~~~^^^^^^^^^
+  File "<frozen os>", line 685, in __getitem__
+KeyError: 'TOKEN'"""
 
 
-def test_it_is_told_once():
-    assert cut(PYTHON.splitlines(), 6) == PYTHON.splitlines()[3:]
-
-
-def test_frames_of_java_are_no_last_lines():
-    lines = cut(JAVA.splitlines(), 5)
-    assert not any(line.lstrip().startswith(("at ", "... ")) for line in lines)
-    assert lines[-1] == "Caused by: java.net.UnknownHostException: redis"
-
-
-def test_python_s_marks_below_a_line_and_its_own_modules_are_no_last_lines():
-    said = [
-        "Traceback (most recent call last):",
-        '  File "/app/app.py", line 10, in <module>',
-        "    token = os.environ['TOKEN']",
-        "            ~~~~~~~~~~^^^^^^^^^",
-        '  File "<frozen os>", line 685, in __getitem__',
-        "KeyError: 'TOKEN'",
-    ]
-    assert cut(said, 3) == [said[1], said[2], said[-1]]
+@pytest.mark.parametrize(
+    ("said", "count", "lines"),
+    [
+        (GO, 2, [1, -2, -1]),
+        (PYTHON, 2, [3, -2, -1]),
+        (PYTHON, 6, range(3, 9)),  # told once
+        (JAVA, 5, [0, 1, 3, 6]),  # without frames
+        (MARKED, 3, [1, 2, 5]),  # without marks below a line, and Python's own modules
+    ],
+)
+def test_an_exception_stands_above_the_last_lines(said, count, lines):
+    assert cut(said.splitlines(), count) == [said.splitlines()[number] for number in lines]
 
 
 def test_colours_and_control_characters_are_no_part_of_what_was_said():

@@ -1,6 +1,10 @@
-"""The catalogues of messages and the code agree: nothing is named that is not there, and nothing is there that nobody says."""
+"""The catalogues of messages and the code agree: nothing is named that is not there, and nothing is there that nobody says.
+
+So do the table by which the core finds the other packages, and what each of them offers.
+"""
 
 import ast
+import importlib
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +12,7 @@ from string import Formatter
 
 import pytest
 
+from deadweight import _packages
 from deadweight._errors import ConfigError, UsageError, wording
 from deadweight._packages import TABLE, images
 from tests.support import ROOT
@@ -42,9 +47,8 @@ def test_code_and_catalogue_agree(package):
     assert [f"{place}: {code}" for place, code, _fields in used if code not in templates] == []
     assert sorted(set(templates) - {code for _place, code, _fields in used}) == []
     for place, code, fields in used:
-        wanted = {
-            name.partition(".")[0].partition("[")[0] for _text, name, *_ in Formatter().parse(templates[code]) if name
-        }
+        names = (name for _text, name, *_ in Formatter().parse(templates[code]) if name)
+        wanted = {name.partition(".")[0].partition("[")[0] for name in names}
         assert fields is None or fields == wanted, f"{place}: {code}"
 
 
@@ -60,3 +64,36 @@ def test_an_error_takes_the_hint_of_its_message():
     assert "/project" in message.hint
     assert UsageError(message).hint == ConfigError(message, file="f").hint == message.hint
     assert UsageError(message, hint="another").hint == "another"
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_what_type_checkers_are_told_is_what_a_package_offers(name):
+    package = getattr(_packages, name)
+    folder = ROOT / "src" / TABLE[name]
+    tree = ast.parse((folder / "__init__.py").read_text())
+    told = {
+        (each.asname or each.name): (node.module, each.name)
+        for branch in tree.body
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom)
+        for each in node.names
+    }
+    offered = {name: getattr(package, name) for name in told}
+    assert offered == {name: getattr(importlib.import_module(home), own) for name, (home, own) in told.items()}
+    assert told
+    # a submodule of that name would hide it once it is imported
+    assert not [name for name in told if (folder / f"{name}.py").exists() or (folder / name).is_dir()]
+
+
+@pytest.mark.parametrize("package", TABLE)
+def test_every_package_has_a_short_readme(package):
+    text = (ROOT / "src" / TABLE[package] / "README.md").read_text()
+    assert text.startswith(f"# {TABLE[package]}\n")
+    assert len(text.splitlines()) <= 30
+
+
+def test_there_are_no_others():
+    for module in (_packages, images):
+        with pytest.raises(AttributeError):
+            getattr(module, "nothing")  # noqa: B009

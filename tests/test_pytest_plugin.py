@@ -53,16 +53,14 @@ variants:
 )
 
 
-def run_pytest(
-    root: Path, *arguments: str, python: tuple[str, ...] = (), **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_pytest(root: Path, *arguments: str, code: int | None = None, python: tuple[str, ...] = (), **environment: str):
+    """``code`` is the exit code that it must have."""
     words = ("-p", "no:cacheprovider", *arguments)
-    env = {
-        **os.environ,
-        "PYTEST_ADDOPTS": "",
-        **environment,
-    }  # who tests us may want another output than these tests read
-    return module("pytest", root, *words, env=env, timeout=240, python=python)
+    # who tests us may want another output than these tests read
+    env = {**os.environ, "PYTEST_ADDOPTS": "", **environment}
+    done = module("pytest", root, *words, env=env, timeout=240, python=python)
+    assert code is None or done.returncode == code, done.stdout + done.stderr
+    return done
 
 
 @pytest.fixture
@@ -84,8 +82,7 @@ def built_project(project, misbehaving_image, misbehaving_archive) -> Path:
 
 def test_collecting_starts_nothing_and_names_every_check(project):
     """Nothing is built, and no engine is in reach: collecting needs neither."""
-    done = run_pytest(project, "deadweight.yaml", "--collect-only", "-q", DOCKER_HOST="unix:///nowhere.sock")
-    assert done.returncode == 0, done.stdout
+    done = run_pytest(project, "deadweight.yaml", "--collect-only", "-q", DOCKER_HOST="unix:///nowhere.sock", code=0)
     assert [line for line in done.stdout.splitlines() if "::" in line] == [
         "deadweight.yaml::good::runs",
         "deadweight.yaml::good::api::the json",
@@ -114,31 +111,24 @@ def test_what_is_collected_is_the_users_choice(project, arguments, collected):
     assert sorted(collected) == sorted(line for line in done.stdout.splitlines() if "::" in line), done.stdout
 
 
+HEAD = "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: "
+MISSPELT = wording("suite.misspelt_key", near="builder")
+NO_CHECK = wording("suite.unknown", kind="check", name="x")
+
+
 @pytest.mark.parametrize(
     ("suite", "arguments", "message"),
     [
-        (
-            "name: p\nvariants: {v: {bilder: ko}}\n",
-            ("deadweight.yaml",),
-            f"deadweight.yaml:2: variants.v.bilder: {wording('suite.misspelt_key', near='builder')}",
-        ),
-        (
-            "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: {v: {builder: ko}}\n",
-            ("deadweight.yaml", "--variant", "w"),
-            wording("suite.unknown", kind="variant", name="w"),
-        ),
-        (
-            "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: {v: {builder: ko, checks: {other: {x: {}}}}}\n",
-            ("deadweight.yaml",),
-            wording("suite.unknown", kind="check", name="x"),
-        ),
-        (None, ("--deadweight",), wording("pytest.no_suite", file="deadweight.yaml", folder="")),
+        ("name: p\nvariants: {v: {bilder: ko}}\n", "deadweight.yaml", f"deadweight.yaml:2: variants.v.bilder: {MISSPELT}"),
+        (HEAD + "{v: {builder: ko}}\n", "deadweight.yaml --variant w", wording("suite.unknown", kind="variant", name="w")),
+        (HEAD + "{v: {builder: ko, checks: {other: {x: {}}}}}\n", "deadweight.yaml", NO_CHECK),
+        ("", "--deadweight", wording("pytest.no_suite", file="deadweight.yaml", folder="")),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_collected_is_one_clear_error(tmp_path, suite, arguments, message):
-    if suite is not None:
+    if suite:
         (tmp_path / "deadweight.yaml").write_text(suite)
-    done = run_pytest(tmp_path, *arguments)
+    done = run_pytest(tmp_path, *arguments.split())
     assert done.returncode in (2, 4)
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -146,9 +136,8 @@ def test_what_cannot_be_collected_is_one_clear_error(tmp_path, suite, arguments,
 
 def test_checks_run_as_tests(built_project, engine):
     """Every outcome in one run: pass, wrong answer, expected failure, unexpected pass, not built."""
-    done = run_pytest(built_project, "deadweight.yaml", "-v", "-rA", "--junit-xml=junit.xml")
+    done = run_pytest(built_project, "deadweight.yaml", "-v", "-rA", "--junit-xml=junit.xml", code=1)
     said = done.stdout
-    assert done.returncode == 1
     for line in (
         "deadweight.yaml::good::runs PASSED",
         "deadweight.yaml::good::api::the json PASSED",
@@ -179,24 +168,21 @@ def test_checks_run_as_tests(built_project, engine):
 
 
 def test_some_items_alone_are_no_evidence_of_the_whole_check(built_project):
-    done = run_pytest(built_project, "deadweight.yaml", "-k", "good and json")
-    assert done.returncode == 0, done.stdout
+    run_pytest(built_project, "deadweight.yaml", "-k", "good and json", code=0)
     assert not State(built_project).evidence("good", "api").exists()
 
 
 @pytest.mark.slow
-def test_a_service_that_does_not_come_up_is_waited_for_once_and_is_evidence(
-    built_project, misbehaving_image, misbehaving_archive
-):
-    """The verdict of an earlier run on the same image must not stand beside it."""
+def test_a_service_that_stays_down_is_waited_for_once(built_project, misbehaving_image, misbehaving_archive):
+    """And is evidence: the verdict of an earlier run on the same image must not stand beside it."""
     never = "{env: {MODE: never-healthy}}"
     items = "".join(f", {{name: {name}, request: {{path: /json}}}}" for name in ("two", "three"))
-    suite = write_suite(
-        built_project,
+    text = (
         f"name: {PROJECT}\ndefaults: {{port: 8080}}\n"
         f"variants:\n  down:\n    builder: ko\n    health: {{path: /healthz, within_seconds: 3}}\n    run: {never}\n"
-        f"    checks: {{api: [{{name: one, request: {{path: /json}}}}{items}]}}\n",
+        f"    checks: {{api: [{{name: one, request: {{path: /json}}}}{items}]}}\n"
     )
+    suite = write_suite(built_project, text)
     put_built(suite, "down", misbehaving_archive, misbehaving_image)
     done = run_pytest(built_project, "deadweight.yaml", "-k", "api", "--junit-xml=junit.xml")
     assert "3 failed" in done.stdout
@@ -211,8 +197,7 @@ def test_a_service_that_does_not_come_up_is_waited_for_once_and_is_evidence(
 def test_without_an_engine_checks_fail_with_the_reason(project, misbehaving_archive):
     suite = write_suite(project, SUITE)
     put_built(suite, "good", misbehaving_archive, MISBEHAVING)
-    done = run_pytest(project, "deadweight.yaml", "--variant", "good", DOCKER_HOST="unix:///nowhere.sock")
-    assert done.returncode == 1, done.stdout
+    done = run_pytest(project, "deadweight.yaml", "--variant", "good", DOCKER_HOST="unix:///nowhere.sock", code=1)
     assert "3 failed" in done.stdout
     unanswered = wording("engine.named_engine_silent", host="unix:///nowhere.sock", origin="DOCKER_HOST", problem="")
     assert done.stdout.count(f"not measured: {unanswered}") >= 3
@@ -255,19 +240,16 @@ def test_sick(deadweight_container):
 """
     )
     # in an interpreter of its own: pytest warns of what it would have rewritten and is there already
-    done = run_pytest(built_project, "-q", "-W", "error", python=("-X", "utf8"))
-    assert done.returncode == 0, done.stdout
+    done = run_pytest(built_project, "-q", "-W", "error", python=("-X", "utf8"), code=0)
     assert "4 passed" in done.stdout
     assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
 
 
 @pytest.mark.slow
 def test_an_interrupted_run_removes_its_container(built_project, engine):
-    (built_project / "test_own.py").write_text(
-        "def test_own(deadweight_container):\n    deadweight_container('good')\n    raise KeyboardInterrupt\n"
-    )
-    done = run_pytest(built_project, "-q")
-    assert done.returncode == 2
+    own = "def test_own(deadweight_container):\n    deadweight_container('good')\n    raise KeyboardInterrupt\n"
+    (built_project / "test_own.py").write_text(own)
+    run_pytest(built_project, "-q", code=2)
     assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
 
 
@@ -278,8 +260,7 @@ def test_the_plugin_costs_nothing_where_it_is_not_used(tmp_path):
         "    ours = {name for name in sys.modules if name.split('.')[0] in ('deadweight', 'docker', 'pydantic', 'yaml')}\n"
         "    assert ours <= {'deadweight', 'deadweight.pytest_plugin'}\n"
     )
-    done = run_pytest(tmp_path, "-q", python=("-X", "utf8"))  # where none of us is there already
-    assert done.returncode == 0, done.stdout
+    run_pytest(tmp_path, "-q", python=("-X", "utf8"), code=0)  # where none of us is there already
 
 
 @pytest.mark.slow
@@ -297,8 +278,7 @@ def test_a_run_holds_the_lock_to_its_end_and_lets_in_what_it_starts(built_projec
         "    ask(DEADWEIGHT_LOCKS_HELD='').stdout\n"
         "def test_container(deadweight_container): assert deadweight_container('good').get('/json').status == 200\n"
     )
-    done = run_pytest(built_project, "--deadweight", "--variant", "good", "-k", "own or runs")
-    assert done.returncode == 0, done.stdout
+    done = run_pytest(built_project, "--deadweight", "--variant", "good", "-k", "own or runs", code=0)
     assert "4 passed" in done.stdout
     assert not State(built_project).lock.with_suffix(".holder").exists()
 
@@ -330,7 +310,6 @@ def test_the_workers_of_one_run_do_not_wait_for_each_other(built_project, engine
 def test_who_cannot_write_the_state_folder_is_told(built_project):
     shutil.rmtree(built_project / ".deadweight")
     (built_project / ".deadweight").write_text("")
-    done = run_pytest(built_project, "deadweight.yaml")
-    assert done.returncode == 4
+    done = run_pytest(built_project, "deadweight.yaml", code=4)
     assert wording("records.unwritable", path=built_project / ".deadweight", problem="") in done.stderr
     assert "Traceback" not in done.stdout + done.stderr

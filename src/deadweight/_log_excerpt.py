@@ -68,11 +68,8 @@ def _deepest_cause(lines: Sequence[str]) -> str | None:
 
 def last_lines(lines: Sequence[str], count: int) -> list[str]:
     """The last lines that say something, each cut to 300 characters; frames of a stack say where, not what."""
-    telling = [
-        line.rstrip()[:MAX_LINE]
-        for line in (plain(line[:MOST_LETTERS]) for line in lines)
-        if line.strip() and not _FRAME.match(line)
-    ]
+    shown = (plain(line[:MOST_LETTERS]) for line in lines)
+    telling = [line.rstrip()[:MAX_LINE] for line in shown if line.strip() and not _FRAME.match(line)]
     return telling[-count:]
 
 

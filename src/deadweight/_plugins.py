@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from deadweight._errors import DeadweightError, wording
@@ -18,14 +17,10 @@ AUTHORS = "this is an error in the plug-in: report it to its authors"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Whose:
+class Whose(str):
     """Which plug-in, for messages: ``builder 'buildah' (pkg.module:Class, from pkg 1.0)``."""
 
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
+    __slots__ = ()
 
     def wrong(self, variant: str, what: str) -> DeadweightError:
         """The error for something that the plug-in did wrongly with a variant."""

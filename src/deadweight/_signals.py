@@ -121,14 +121,20 @@ def leave(number: int) -> None:
 def _heard(number: int, _frame: FrameType | None) -> None:
     if _now.first is None:
         _now.first = _now.asked or number
-        _drop_closed_terminal()
+        for open_before in _now.terminals:
+            if not os.isatty(open_before):  # every write to a terminal that was closed fails
+                drop(open_before)
         _run.cancel_soon()
         raise KeyboardInterrupt
     if _now.swallowed:
         _now.swallowed = False
         raise KeyboardInterrupt
     if number == signal.SIGINT:
-        _again()
+        _now.presses += 1
+        if _now.presses >= PRESSES - 1:
+            os._exit(exit_code())
+        with contextlib.suppress(OSError):
+            os.write(2, b"removing what was started; Ctrl-C once more leaves it to the next command\n")
 
 
 def _unraisable(hook: Callable[[UnraisableHookArgs], Any], lost: UnraisableHookArgs) -> None:
@@ -152,22 +158,8 @@ def _send_again(ending: _Ending) -> None:
             return
 
 
-def _again() -> None:
-    _now.presses += 1
-    if _now.presses >= PRESSES - 1:
-        os._exit(exit_code())
-    with contextlib.suppress(OSError):
-        os.write(2, b"removing what was started; Ctrl-C once more leaves it to the next command\n")
-
-
-def _drop_closed_terminal() -> None:
-    """Every write to a terminal that was closed fails: what goes there is dropped from now on."""
-    for number in _now.terminals:
-        if not os.isatty(number):
-            _drop(number)
-
-
-def _drop(number: int) -> None:
+def drop(number: int) -> None:
+    """What is written to this file from now on goes nowhere."""
     with contextlib.suppress(OSError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, number)
@@ -182,12 +174,8 @@ def output_watched() -> Iterator[None]:
     Where there is none from the start (``>&-``), what goes there is dropped.
     """
     before = sys.stdout, sys.stderr
-    for name, stream in (("stdout", before[0]), ("stderr", before[1])):
-        usable = stream or open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
-        shown = (
-            coloured if name == "stdout" else str
-        )  # stderr has a table that is redrawn: what goes there is filtered before
-        setattr(sys, name, cast("IO[str]", _Watched(usable, shown)))
+    # stderr has a table that is redrawn: what goes there is filtered before
+    sys.stdout, sys.stderr = _Watched(before[0], coloured), _Watched(before[1], str)
     try:
         yield
     finally:
@@ -197,31 +185,29 @@ def output_watched() -> Iterator[None]:
 class _Watched:
     """A text stream, with a filter. The first write that fails since nobody reads any more ends us; later ones are dropped."""
 
-    def __init__(self, stream: IO[str], shown: Callable[[str], str]) -> None:
-        self._stream, self._shown, self._gone = stream, shown, False
+    def __init__(self, stream: IO[str] | None, shown: Callable[[str], str]) -> None:
+        self._stream = stream or open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
+        self._shown, self._gone = shown, False
 
     def write(self, text: str) -> int:
-        if not self._gone:
-            try:
-                self._stream.write(self._shown(text))
-            except OSError as error:
-                self._lost(error)
+        self._tried(self._stream.write, self._shown(text))
         return len(text)
 
     def flush(self) -> None:
-        if not self._gone:
-            try:
-                self._stream.flush()
-            except OSError as error:
-                self._lost(error)
+        self._tried(self._stream.flush)
 
-    def _lost(self, error: OSError) -> None:
-        if error.errno not in (errno.EPIPE, errno.EIO):
-            raise error
-        self._gone = True
-        with contextlib.suppress(OSError, AttributeError, ValueError):
-            _drop(self._stream.fileno())  # what waits in its buffer must not fail again when the interpreter ends
-        leave(signal.SIGPIPE if error.errno == errno.EPIPE else signal.SIGHUP)
+    def _tried(self, call: Callable[..., object], *given: str) -> None:
+        if self._gone:
+            return
+        try:
+            call(*given)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self._gone = True
+            with contextlib.suppress(OSError, AttributeError, ValueError):
+                drop(self._stream.fileno())  # what waits in its buffer must not fail again when the interpreter ends
+            leave(signal.SIGPIPE if error.errno == errno.EPIPE else signal.SIGHUP)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

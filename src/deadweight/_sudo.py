@@ -35,11 +35,9 @@ def trouble() -> str:
 
 def silent() -> bool:
     """Whether sudo would give us root's rights now without asking for anything."""
-    return (
-        not is_root()
-        and shutil.which("sudo") is not None
-        and (_password.cache_info().currsize > 0 or _without_password())
-    )
+    if is_root() or shutil.which("sudo") is None:
+        return False
+    return _password.cache_info().currsize > 0 or _ask().exit_code == 0
 
 
 def run(
@@ -60,7 +58,7 @@ def run(
     if problem:
         raise MissingError(problem, hint="run it as root, or in a terminal")
     given = [f"--preserve-env={','.join(keep)}"] if keep else []
-    if _without_password():
+    if _ask().exit_code == 0:
         return run_program(["sudo", "-n", *given, *argv], log=log, on_line=on_line, timeout=timeout)
     # Programs run in a session of their own, where sudo cannot open the terminal: it reads the password from its input.
     word = _password()
@@ -79,10 +77,6 @@ def run_module(
     """Run a module of ours as root, in a process of its own. Raises what ``run`` raises."""
     # -I: nothing but the installed package is imported; -B: no file of root's is left among the user's.
     return run([sys.executable, "-I", "-B", "-m", module, *words], on_line=on_line, timeout=timeout, keep=keep)
-
-
-def _without_password() -> bool:
-    return _ask().exit_code == 0
 
 
 def _ask() -> Completed:

@@ -56,8 +56,7 @@ def _verify(session: nox.Session, *variants: str) -> None:
     prepared = _tried({missing}, lambda: _invoke(session, "setup", "--yes", *chosen, *beside))
     built = _tried({missing, BuildFailed.exit_code}, lambda: _invoke(session, "build", *chosen, *beside))
     checked = _tried(
-        {1},
-        lambda: session.run(*checks, *chosen, *session.posargs, external=True, terminate_timeout=CLEANING_SECONDS),
+        {1}, lambda: session.run(*checks, *chosen, *session.posargs, external=True, terminate_timeout=CLEANING_SECONDS)
     )
     for failed in filter(None, (built, prepared, checked)):
         raise failed

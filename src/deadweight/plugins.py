@@ -7,14 +7,7 @@ at any time; listed names change only with a note in the changelog.
 
 from __future__ import annotations
 
-from deadweight._errors import (
-    ArchiveError,
-    CommandError,
-    ConfigError,
-    DeadweightError,
-    MissingError,
-    UsageError,
-)
+from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
 from deadweight._packages import images
 from deadweight._run import Completed, run
 from deadweight.builders.protocol import Base, Builder, BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
@@ -44,50 +37,12 @@ from deadweight.toolchain.find import find as find_tool
 
 Image, ImageConfig, Layer = images.Image, images.ImageConfig, images.Layer
 
-__all__ = [
-    "ArchiveError",
-    "Base",
-    "Builder",
-    "BuiltImage",
-    "Check",
-    "CommandError",
-    "Completed",
-    "ConfigError",
-    "DeadweightError",
-    "Evidence",
-    "Image",
-    "ImageConfig",
-    "Inputs",
-    "Job",
-    "Layer",
-    "MissingError",
-    "Needs",
-    "Provenance",
-    "Record",
-    "Site",
-    "Step",
-    "Subject",
-    "Suite",
-    "Tool",
-    "UsageError",
-    "Variant",
-    "WrongKey",
-    "architecture",
-    "base_values",
-    "built_image",
-    "evidence",
-    "find_tool",
-    "ignore_rules",
-    "image_name",
-    "is_built",
-    "keep_archive",
-    "kept_archive",
-    "need_file",
-    "need_source",
-    "pinned",
-    "program_environment",
-    "read_image",
-    "run",
-    "scratch",
-    "system_program",
-]
+# A builder, what builders share, a check, an image, the suite, external programs, errors.
+__all__ = ["Base", "Builder", "BuiltImage", "Inputs", "Job", "Needs", "Site", "Step", "WrongKey"]
+__all__ += ["architecture", "base_values", "ignore_rules", "image_name", "need_file", "need_source", "pinned"]
+__all__ += ["built_image", "is_built", "keep_archive", "kept_archive", "program_environment", "scratch"]
+__all__ += ["Check", "Evidence", "Provenance", "Subject", "evidence"]
+__all__ += ["Image", "ImageConfig", "Layer", "read_image"]
+__all__ += ["Record", "Suite", "Variant"]
+__all__ += ["Completed", "Tool", "find_tool", "run", "system_program"]
+__all__ += ["ArchiveError", "CommandError", "ConfigError", "DeadweightError", "MissingError", "UsageError"]

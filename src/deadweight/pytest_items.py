@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 class CheckFailure(Exception):
     """A check whose outcome is not the expected one; shown as its reason, without a traceback."""
+
+
+Node = TypeVar("Node", bound=pytest.Collector)
+
+
+def _above(node: pytest.Item | pytest.Collector, kind: type[Node]) -> Node:
+    found = node.getparent(kind)
+    assert found is not None
+    return found
 
 
 class SuiteFile(pytest.File):
@@ -73,9 +82,7 @@ class VariantNode(pytest.Collector):
 
     @property
     def workspace(self) -> Workspace:
-        suite_file = self.getparent(SuiteFile)
-        assert suite_file is not None
-        return suite_file.workspace
+        return _above(self, SuiteFile).workspace
 
     def subject(self) -> Subject:
         """What is checked; raises MissingError where the variant is not built."""
@@ -91,11 +98,6 @@ class VariantNode(pytest.Collector):
 
 
 class _Item(pytest.Item):
-    def variant_node(self) -> VariantNode:
-        node = self.getparent(VariantNode)
-        assert node is not None
-        return node
-
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, None, self.nodeid.split("::", 1)[1]
 
@@ -113,12 +115,13 @@ class CheckItem(_Item):
         from deadweight.checks import table
         from deadweight.checks.runner import run_check
 
-        found = run_check(table.check(self.name), self.variant_node().subject())
+        subject = _above(self, VariantNode).subject()
+        found = run_check(table.check(self.name), subject)
         for figure in ("startup_seconds", "stop_seconds"):
             if figure in found.data:
                 self.user_properties.append((figure, found.data[figure]))
         self.user_properties.append(("image_digest", found.provenance.image_digest))
-        self.user_properties.append(("stand_in", str(self.variant_node().subject().built.stand_in).lower()))
+        self.user_properties.append(("stand_in", str(subject.built.stand_in).lower()))
         conclude(found)
 
 
@@ -140,17 +143,13 @@ def conclude(found: Evidence) -> None:
 class ApiNode(pytest.Collector):
     """The ``api`` check: each request is an item. Evidence is kept once all have run, or the service does not come up."""
 
-    def __init__(self, **named: Any) -> None:
-        super().__init__(**named)
-        self.results: list[ItemResult] = []
-        self.down: ServiceDown | None = None
-        self.missing: MissingError | None = None
-        self.began = 0.0
+    results: list[ItemResult]
+    down: ServiceDown | None
+    missing: MissingError | None
+    began: float
 
     def collect(self) -> Iterable[pytest.Item]:
-        variant_node = self.parent
-        assert isinstance(variant_node, VariantNode)
-        for item in variant_node.variant.checks.api:
+        for item in _above(self, VariantNode).variant.checks.api:
             yield ApiItem.from_parent(self, name=item.name, check=item)
 
     def setup(self) -> None:
@@ -158,8 +157,7 @@ class ApiNode(pytest.Collector):
 
     def teardown(self) -> None:
         """Save the evidence; some items alone (``-k``) are no evidence of the whole check."""
-        variant_node = self.parent
-        assert isinstance(variant_node, VariantNode)
+        variant_node = _above(self, VariantNode)
         whole = len(self.results) == len(variant_node.variant.checks.api)
         built = variant_node.workspace.built(variant_node.variant.name) is not None
         if not built or not (whole or self.down or self.missing):
@@ -184,12 +182,11 @@ class ApiItem(_Item):
         from deadweight.checks.api import run_item
         from deadweight.checks.service import ServiceDown
 
-        node = self.parent
-        assert isinstance(node, ApiNode)
+        node = _above(self, ApiNode)
         earlier = node.missing or node.down
         if earlier is not None:
             raise _told(earlier)  # it would be waited for again, to the same end
-        subject = self.variant_node().subject()
+        subject = _above(self, VariantNode).subject()
         try:
             result = run_item(subject, self.check)
         except UsageError:

@@ -33,16 +33,10 @@ ADDED = pytest.StashKey[Path]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--deadweight`` and ``--variant``."""
     group = parser.getgroup("deadweight", "container images and their checks")
-    group.addoption(
-        "--deadweight", action="store_true", help="collect the checks of deadweight.yaml beside the project's own tests"
-    )
-    group.addoption(
-        "--variant",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="collect only this variant's checks; repeat it for more",
-    )
+    told = "collect the checks of deadweight.yaml beside the project's own tests"
+    group.addoption("--deadweight", action="store_true", help=told)
+    told = "collect only this variant's checks; repeat it for more"
+    group.addoption("--variant", action="append", default=[], metavar="NAME", help=told)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -17,7 +17,7 @@ from deadweight.report.collect import attack_notes
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
-from deadweight.tasks.attack import by_delivery, unmeasured
+from deadweight.tasks.verify import by_delivery, unmeasured
 from deadweight_attacks import helper, lab, session
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard

@@ -21,7 +21,7 @@ from deadweight._errors import DeadweightError
 from deadweight.engine.options import Tmpfs, Ulimit
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import Health, Need
-from deadweight.tasks.attack import _give, _way
+from deadweight.tasks.run import _give, _way
 from deadweight_attacks.harden.health_command import OfNeeds
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import COMMENTLESS, FORMATS, beside, ecs, files, written

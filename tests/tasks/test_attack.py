@@ -14,7 +14,7 @@ from deadweight.report.collect import collect
 from deadweight.report.history import to_json
 from deadweight.report.html import render_html
 from deadweight.report.markdown import escape, render_markdown
-from deadweight.tasks import attack
+from deadweight.tasks import verify as attack
 from deadweight_attacks import walls
 from tests.support.attack_grounds import castle
 from tests.support.invoking import invoke
@@ -25,6 +25,11 @@ FEW = (
     "[{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 1 }'}}}]}"
 )
 """A suite's checks with the fewest attacks: what is tested here is how the task tells of them."""
+
+
+def evidence(variant: str = "v", *, status: str = "pass", ok: bool = True, reason: str = "", **postures: dict):
+    data = {"postures": postures} if postures else {}
+    return SimpleNamespace(variant=variant, status=status, ok=ok, reason=reason, data=data)
 
 
 def cells(**outcomes) -> dict:
@@ -38,7 +43,7 @@ def cells(**outcomes) -> dict:
 def test_the_table_names_every_variant_in_full(capsys, columns):
     """Shortened to what fits, ``multi-stage-ubuntu`` and ``multi-stage-alpine`` were the same."""
     variants = [f"multi-stage-{name}" for name in ("ubuntu", "alpine", "distroless", "chainguard", "java")]
-    found = [SimpleNamespace(variant=each, data={"postures": {"open": cells(system="crashed")}}) for each in variants]
+    found = [evidence(each, open=cells(system="crashed")) for each in variants]
     attack.print_attacks(found, Console(width=columns, highlight=False))
     lines = capsys.readouterr().out.splitlines()
     heads = [word for line in lines if line.startswith("attack ") for word in re.findall(r"[\w-]+", line)]
@@ -49,7 +54,7 @@ def test_the_table_names_every_variant_in_full(capsys, columns):
 
 def test_only_what_was_tried_now_is_shown():
     postures = {"open": cells(system="blocked", earlier="blocked"), "privileged": cells(earlier="blocked")}
-    assert attack.tried_now([SimpleNamespace(data={"postures": postures}), SimpleNamespace(data={})]) == ["open"]
+    assert attack.tried_now([evidence(**postures), evidence()]) == ["open"]
 
 
 def blocked(*walls: str) -> dict:
@@ -62,7 +67,7 @@ def test_of_one_variant_the_walls_are_named(capsys):
         "default": {"system": blocked("image"), "mount": blocked("capabilities", "seccomp", "non-root")},
         "hardened": {"system": blocked(), "mount": cells(mount="not_measured")["mount"]},
     }
-    found = [SimpleNamespace(variant="apko", data={"postures": postures})]
+    found = [evidence("apko", **postures)]
     attack.print_attacks(found, Console(width=80, highlight=False))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
@@ -71,8 +76,7 @@ def test_of_one_variant_the_walls_are_named(capsys):
     assert rows["mount"] == ["mount", "THROUGH", "capabilities, seccomp +1", "-"]
     assert attack.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
     postures["hardened"]["token"] = {"outcome": "blocked", "handed_in": True}
-    unmeasured = SimpleNamespace(variant="ko", data={})
-    assert attack.total([*found, unmeasured]) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
+    assert attack.total([*found, evidence("ko")]) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,7 @@ def test_of_one_variant_the_walls_are_named(capsys):
 )
 def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(outcomes, said):
     postures = {posture: cells(**dict(zip(("a", "b"), outcomes, strict=True))) for posture in ("open", "hardened")}
-    assert attack.total([SimpleNamespace(variant="v", data={"postures": postures})]) == said
+    assert attack.total([evidence(**postures)]) == said
 
 
 def test_where_a_hole_is_is_told_where_the_attack_came_through():
@@ -93,23 +97,20 @@ def test_where_a_hole_is_is_told_where_the_attack_came_through():
         "breach-shell": {"outcome": "succeeded", "evidence": {"proof": "a word"}},
         "http-ssrf": {"outcome": "not_applicable", "evidence": None},
     }
-    found = SimpleNamespace(variant="v", data={"postures": {"open": opened}})
-    assert attack.holes(found) == ["http-command: GET /ping query host: ; id"]
-    assert attack.holes(SimpleNamespace(variant="v", data={})) == []
+    assert attack.holes(evidence(open=opened)) == ["http-command: GET /ping query host: ; id"]
+    assert attack.holes(evidence()) == []
 
 
 def test_what_was_not_measured_or_broke_a_gate_is_said_first():
     """A table of a hundred rows before it hid that nothing in it was measured."""
     summary = "open: 3 not measured; default: 3 not measured"
     nothing = f"nothing was measured in open, default: {'no route, ' * 40}. {summary}"
+    holed = f"write-root succeeded in hardened. {summary}"
     found = [
-        SimpleNamespace(variant="fine", status="pass", ok=True, reason=summary),
-        SimpleNamespace(variant="a", status="not_measured", ok=True, reason=nothing),
-        SimpleNamespace(variant="b", status="not_measured", ok=True, reason=nothing),
-        SimpleNamespace(
-            variant="holed", status="fail", ok=False, reason=f"write-root succeeded in hardened. {summary}"
-        ),
-        SimpleNamespace(variant="meant", status="fail", ok=True, reason=f"write-root succeeded in hardened. {summary}"),
+        evidence("fine", reason=summary),
+        *(evidence(name, status="not_measured", reason=nothing) for name in ("a", "b")),
+        evidence("holed", status="fail", ok=False, reason=holed),
+        evidence("meant", status="fail", reason=holed),
     ]
     first, second = attack.amiss(found)
     assert first.startswith("a, b: not measured: nothing was measured in open, default: no route, no route")
@@ -121,9 +122,7 @@ def test_what_was_not_measured_or_broke_a_gate_is_said_first():
 @pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("playground_image")
-def test_what_is_not_built_keeps_nobody_from_attacking_the_others_and_notes_reach_whoever_reads_the_matrix(
-    tmp_path, engine, playground_archive, local_source
-):
+def test_one_not_built_stops_no_attack_and_notes_reach_each_report(tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
     subject = castle(tmp_path, engine, playground_archive, f"{FEW}\n  keep:\n    builder: ko", awk=False)
     done = invoke_attack(tmp_path, engine, "--json")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.tasks.completion import SHELLS, following, script
+from deadweight.tasks.setup import SHELLS, following, script
 
 pytestmark = pytest.mark.system
 
@@ -67,11 +67,8 @@ def test_the_script_completes_in_the_real_shell(project, shell) -> None:
         "zsh": "words=(deadweight {}); CURRENT=$#words; _deadweight",
         "fish": "echo (complete -C 'deadweight {}')",
     }
-    before = (
-        "compdef() { :; }; compset() { :; }; _files() { print files; }; compadd() { print -- $found }\n"
-        if shell == "zsh"
-        else ""
-    )
+    stubs = "compdef() { :; }; compset() { :; }; _files() { print files; }; compadd() { print -- $found }\n"
+    before = stubs if shell == "zsh" else ""
 
     def answer(line: str) -> list[str]:
         ask = before + script(shell) + asks[shell].format(line, last=line.split()[-1])

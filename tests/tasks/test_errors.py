@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import wording
+from deadweight._errors import UsageError, wording
+from deadweight.tasks._task import MAX_JOBS, parse_days, parse_jobs
+from tests.support.codes import raises
 from tests.support.invoking import TASKS, invoke
 from tests.support.trees import written
 
@@ -35,6 +37,10 @@ FILES = {
 }
 
 
+SIZE = wording("suite.expected", expected=wording("suite.size"), found="a list")
+OTHERS_KEY = wording("suite.key_of_another_builder", builder="dockerfile", key="base")
+
+
 @pytest.fixture
 def root(tmp_path) -> Path:
     return written(tmp_path, {**FILES, "tasks.py": TASKS, "deadweight.yaml": SUITE})
@@ -58,63 +64,28 @@ def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("change", "place", "message", "named"),
+    ("before", "after", "line", "key", "message", "named"),
     [
-        (
-            ("    dockerfile: D", "    dockerfil: D"),
-            "5: variants.today.dockerfil",
-            wording("suite.misspelt_key", near="dockerfile"),
-            "dockerfile, ",
-        ),
-        (("    builder: apko\n", ""), "8: variants.small", wording("suite.key_missing", name="builder"), "builder:"),
-        (
-            ("{soft: 20MB}", "{soft: [20MB]}"),
-            "12: variants.small.checks.budget.size_bytes.soft",
-            wording("suite.expected", expected=wording("suite.size"), found="a list"),
-            "",
-        ),
-        (("  small:", "  today:"), "8: variants.today", wording("suite.duplicate", line=3), ""),
-        (("variants:", "variants: ["), "", "", ""),
-        (
-            ("dockerfile: Dockerfile", "dockerfile: build/Dockerfile"),
-            "5: variants.today.dockerfile",
-            "build/Dockerfile: ",
-            "…",
-        ),
-        (("source: src", "source: sources"), "6: variants.today.source", "sources: ", "…"),
-        (("{BASE: ", "{BSAE: "), "7: variants.today.bases.BSAE", "Dockerfile: ", "ARG"),
-        (
-            ("    source: src", "\tsource: src"),
-            "6",
-            wording("suite.not_yaml", problem="found a tab character"),
-            "spaces",
-        ),
-        (
-            ("    source: src", '    "so\\e[31mrce": src'),
-            "6: variants.today.so\\x1b[31mrce",
-            wording("suite.misspelt_key", near="source"),
-            "source, ",
-        ),
-        (("    source: src", "    target: last"), "6: variants.today.target", "Dockerfile: ", ""),
-        (
-            ("    source: src", "    base: alpine"),
-            "6: variants.today.base",
-            wording("suite.key_of_another_builder", builder="dockerfile", key="base"),
-            "dockerfile, ",
-        ),
-        (
-            ('"alpine:3.18"', '"Alpine"'),
-            "7: variants.today.bases.BASE",
-            wording("records.not_a_reference", text="Alpine"),
-            "",
-        ),
+        ("dockerfile: D", "dockerfil: D", 5, "today.dockerfil", wording("suite.misspelt_key", near="dockerfile"), "dockerfile, "),
+        ("    builder: apko\n", "", 8, "small", wording("suite.key_missing", name="builder"), "builder:"),
+        ("{soft: 20MB}", "{soft: [20MB]}", 12, "small.checks.budget.size_bytes.soft", SIZE, ""),
+        ("variants:", "variants: [", 4, "", "", ""),
+        ("  small:", "  today:", 8, "today", wording("suite.duplicate", line=3), ""),
+        ("dockerfile: D", "dockerfile: build/D", 5, "today.dockerfile", "build/Dockerfile: ", "…"),
+        ("source: src", "source: sources", 6, "today.source", "sources: ", "…"),
+        ("{BASE: ", "{BSAE: ", 7, "today.bases.BSAE", "Dockerfile: ", "ARG"),
+        ("    source", "\tsource", 6, "", wording("suite.not_yaml", problem="found a tab character"), "spaces"),
+        ("source:", '"so\\e[31mrce":', 6, "today.so\\x1b[31mrce", wording("suite.misspelt_key", near="source"), "source, "),
+        ("source: src", "target: last", 6, "today.target", "Dockerfile: ", ""),
+        ("source: src", "base: alpine", 6, "today.base", OTHERS_KEY, "dockerfile, "),
+        ('"alpine:3.18"', '"Alpine"', 7, "today.bases.BASE", wording("records.not_a_reference", text="Alpine"), ""),
     ],
-)
-def test_a_wrong_suite_is_told_with_file_line_and_key(root, change, place, message, named):
-    assert SUITE.count(change[0]) == 1
-    (root / "deadweight.yaml").write_text(SUITE.replace(*change))
+)  # fmt: skip
+def test_a_wrong_suite_is_told_with_file_line_and_key(root, before, after, line, key, message, named):
+    assert SUITE.count(before) == 1
+    (root / "deadweight.yaml").write_text(SUITE.replace(before, after))
     told, _, hint = refused(root, "build", "--json").partition("\n  hint: ")
-    assert told.startswith(f"…/deadweight.yaml:{place}: {message}" if place else "…/deadweight.yaml:")
+    assert told.startswith(f"…/deadweight.yaml:{line}: {f'variants.{key}: ' if key else ''}{message}")
     assert named in hint
 
 
@@ -152,14 +123,10 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, told):
 @pytest.mark.parametrize(
     ("words", "told", "named"),
     [
-        (
-            "build --variant tody",
-            wording("suite.misspelt", kind="variant", name="tody", near="today"),
-            "today, small",
-        ),
+        ("build --variant tody", wording("suite.misspelt", kind="variant", name="tody", near="today"), "today, small"),
         ("build --variant=", wording("suite.unknown", kind="variant", name=""), "today, small"),
         (
-            "push --to registry.example.com/a/b --variant today,",
+            "push --to example.com/a/b --variant today,",
             wording("suite.unknown", kind="variant", name=""),
             "today, small",
         ),
@@ -175,6 +142,9 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, told):
         ("shell", wording("suite.variant_missing"), "today, small"),
         ("publish", wording("tasks.flag_missing", flag="--to"), ""),
         ("clean --older-than week", wording("tasks.older_than", value="week"), ""),
+        ("build --jobs=", wording("tasks.jobs", most=MAX_JOBS, value=""), ""),
+        ("demo --jobs=abc", wording("tasks.jobs", most=MAX_JOBS, value="abc"), ""),
+        ("scan --jobs=257", wording("tasks.jobs", most=MAX_JOBS, value="257"), ""),
     ],
 )
 def test_a_wrong_argument_is_told_before_anything_is_done(root, words, told, named):
@@ -206,3 +176,17 @@ def test_a_base_that_cannot_be_had_is_told_with_its_place(root, words, change, t
 def test_what_needs_a_build_names_the_command_that_makes_it(root, words):
     message = wording("project.image_missing", variant="today")
     assert refused(root, *words.split(), code=3) == f"{message}\n  hint: {message.hint}\n"
+
+
+@pytest.mark.parametrize("jobs", ["abc", "0", "-1", "257", "1.5", ""])
+def test_a_number_of_jobs_that_is_none(jobs):
+    with raises(UsageError, "tasks.jobs", most=256, value=jobs):
+        parse_jobs(jobs)
+
+
+def test_numbers_of_jobs_and_ages():
+    assert (parse_jobs("1"), parse_jobs(7), parse_jobs("256")) == (1, 7, MAX_JOBS)
+    assert parse_jobs(None) >= 1
+    assert (parse_days(None), parse_days("36h"), parse_days("7d")) == (None, 1.5, 7.0)
+    with raises(UsageError, "tasks.older_than", value="old"):
+        parse_days("old")

@@ -15,13 +15,16 @@ import pytest
 from deadweight._errors import wording
 from deadweight.engine import foreground, labels
 from deadweight.engine.client import Engine
+from deadweight.engine.options import RunOptions
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, Base, BuiltImage, FailedBuild, kept_name
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
+from deadweight.suite.model import Suite
 from tests.support.fault_project import wait_for
 from tests.support.invoking import TASKS, invoke, start
 from tests.support.small_images import docker_archive, forget_image, in_engine, program, reference
 from tests.support.small_project import put_built, write_suite
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -32,10 +35,16 @@ SUITE = (
 )
 
 
-def task(
-    root: Path, *words: str, stdin: str = "", code: int = 0, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def task(root: Path, *words: str, stdin: str = "", code: int = 0, **environment: str):
     return invoke(root, *words, stdin=stdin, code=code, env=environment)
+
+
+def all_built(root: Path, archive: Path, image: str = "x", text: str = SUITE) -> Suite:
+    """The suite, every variant of it with this image."""
+    suite = write_suite(root, text)
+    for name in suite.names():
+        put_built(suite, name, archive, image)
+    return suite
 
 
 @contextmanager
@@ -77,11 +86,8 @@ def project(tmp_path) -> Path:
 
 @pytest.fixture
 def with_shell(project, shell_image) -> Path:
-    suite = write_suite(
-        project, SUITE.replace("good: {builder: ko}", "good: {builder: ko, health: {within_seconds: 0.2}}")
-    )
-    for name in suite.names():
-        put_built(suite, name, shell_image[1], shell_image[0])
+    text = SUITE.replace("good: {builder: ko}", "good: {builder: ko, health: {within_seconds: 0.2}}")
+    all_built(project, shell_image[1], shell_image[0], text)
     return project
 
 
@@ -100,8 +106,6 @@ def test_a_shell_starts_its_own_where_none_runs_and_leaves_nothing(with_shell, e
     """A check's container is none to join: it ends without asking."""
     mine = Engine(engine.api, engine.host, PROJECT)
     built = load(BuiltImage, State(with_shell).image("good") / BUILT_FILE)
-    from deadweight.engine.options import RunOptions
-
     with mine.start(built.reference, RunOptions(), purpose="check", variant="good") as check:
         done = task(with_shell, "shell", "--variant", "good", stdin="cat /etc/hostname\n")
         assert len(done.stdout.strip()) == 12
@@ -112,8 +116,6 @@ def test_a_shell_starts_its_own_where_none_runs_and_leaves_nothing(with_shell, e
 @pytest.mark.slow
 def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engine):
     """It may well run in the same engine, and both are told apart by nothing but their folder."""
-    from deadweight.engine.options import RunOptions
-
     built = load(BuiltImage, State(with_shell).image("good") / BUILT_FILE)
     elsewhere = Engine(engine.api, engine.host, PROJECT, f"{with_shell}-elsewhere")
     with elsewhere.start(built.reference, RunOptions(), purpose=foreground.RUN, variant="good") as theirs:
@@ -155,20 +157,15 @@ def test_a_service_that_dies_at_once_is_told_with_its_last_words(project, engine
     assert done.stdout == "no configuration here\n"
     assert done.stderr.endswith("good: ended with exit code 7\n")
     done = task(project, "shell", "--variant", "good", code=1)
-    assert (
-        "good: the container ended with exit code 7 before it became healthy; last lines of the log: no configuration here"
-        in done.stderr
-    )
+    told = "good: the container ended with exit code 7 before it became healthy; last lines of the log: no configuration here"
+    assert told in done.stderr
     assert containers(engine) == []
     forget_image(engine, kept_name(built.reference, built.config_digest))
 
 
 @pytest.mark.slow
 def test_logs_show_what_runs_else_the_last_build(with_shell, engine):
-    for name in ("good", "other"):
-        log = State(with_shell).log(name)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(f"compiled {name}\n")
+    written(with_shell, {f".deadweight/logs/{name}.log": f"compiled {name}\n" for name in ("good", "other")})
     assert "compiled good\n" in task(with_shell, "logs").stdout
     with running(with_shell, engine, "good"):
         wait_for(lambda: task(with_shell, "logs").stdout == "one\ntwo\n", 20)
@@ -182,18 +179,14 @@ def test_logs_show_what_runs_else_the_last_build(with_shell, engine):
             follower.terminate()
             follower.stdout.read()
     wait_for(lambda: containers(engine) == [], 20)
-    assert (
-        "no container of variant good is running"
-        in task(with_shell, "logs", "--variant", "good", "--follow", code=1).stderr
-    )
+    none = task(with_shell, "logs", "--variant", "good", "--follow", code=1)
+    assert "no container of variant good is running" in none.stderr
 
 
 def test_logs_of_builds_need_no_engine(project):
-    log = State(project).log("good")
-    log.parent.mkdir(parents=True)
-    log.write_text("compiled\n")
+    written(project, {".deadweight/logs/good.log": "compiled\n"})
     assert "compiled\n" in task(project, "logs", DOCKER_HOST="unix:///nowhere.sock").stdout
-    log.unlink()
+    State(project).log("good").unlink()
     assert wording("tasks.no_logs") in task(project, "logs", code=3, DOCKER_HOST="unix:///nowhere.sock").stderr
 
 
@@ -207,9 +200,7 @@ def test_push_refuses_a_wrong_place_before_it_makes_an_archive(project, misbehav
 
 
 def test_push_writes_what_to_deploy(project, misbehaving_archive, local_registry):
-    suite = write_suite(project, SUITE)
-    for name in suite.names():
-        put_built(suite, name, misbehaving_archive, reference("misbehave"))
+    all_built(project, misbehaving_archive)
     repository = f"{local_registry}/team/deployed"
     task(project, "push", "--to", repository, "--insecure")
     words = (State(project).image("good") / "digest").read_text()
@@ -250,9 +241,9 @@ FEW_ATTACKS = "checks: {api: [{name: json, request: {path: /json}}], attacks: {p
 @pytest.mark.slow
 def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misbehaving_image):
     """One line at the end of the text, a field in the JSON, for verify, attack, layers and scan; nothing where none does."""
-    suite = write_suite(project, SUITE.replace("defaults: {", f"defaults: {{{FEW_ATTACKS}, "))
-    for name in suite.names():
-        built = put_built(suite, name, misbehaving_archive, misbehaving_image)
+    text = SUITE.replace("defaults: {", f"defaults: {{{FEW_ATTACKS}, ")
+    for name in all_built(project, misbehaving_archive, misbehaving_image, text).names():
+        built = load(BuiltImage, State(project).image(name) / BUILT_FILE)
         standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", name == "good")
         save(replace(built, base=standing), State(project).image(name) / BUILT_FILE)
     for words in (("verify", "--check", "runs"), ("scan",), ("attack", "--posture", "hardened")):
@@ -272,9 +263,7 @@ def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misb
 
 def test_a_report_goes_on_where_an_image_was_lost(project, misbehaving_archive):
     """An engine that was pruned, or another one: what checks measured stays, and the variant has a note."""
-    suite = write_suite(project, SUITE)
-    for name in suite.names():
-        put_built(suite, name, misbehaving_archive, "x")
+    all_built(project, misbehaving_archive)
     (State(project).image("good") / "image.tar").unlink()
     done = task(project, "report", "--json")
     found = json.loads(done.stdout)["variants"]
@@ -336,10 +325,8 @@ def test_publish_keeps_the_marks_of_the_last_comparison(project, misbehaving_arc
 @pytest.mark.slow
 def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project, misbehaving_archive):
     """Nothing of it is "nothing changed", and nothing a traceback: by exit code 1 what failed, by 3 what nobody could look at."""
-    suite = write_suite(project, SUITE)
+    all_built(project, misbehaving_archive)
     state = State(project)
-    for name in suite.names():
-        put_built(suite, name, misbehaving_archive, "x")
     invoke(project, "verify", "--variant", "good", "--check", "runs")
     task(project, "report")
     (project / "before").mkdir()
@@ -354,10 +341,8 @@ def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project
     assert "Nothing changed beyond noise." in same.stdout
     (state.image("good") / "image.tar").unlink()
     against(3, "no longer measured", "good: its image can no longer be read: ", "the image archive no longer exists")
-    save(
-        FailedBuild("failed", "2026-01-02T00:00:00+00:00", ".deadweight/logs/good.log"),
-        state.image("good") / FAILED_FILE,
-    )
+    failed = FailedBuild("failed", "2026-01-02T00:00:00+00:00", ".deadweight/logs/good.log")
+    save(failed, state.image("good") / FAILED_FILE)
     against(1, "**1 regression**", "its last build failed", "the previous image and figures")
     (state.image("good") / BUILT_FILE).unlink()
     against(1, "**1 regression** among 1 change", "its last build failed")

@@ -15,20 +15,7 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 from invoke.collection import Collection  # noqa: E402 - what is imported from here on is kept
 from invoke.tasks import Task  # noqa: E402
 
-from deadweight.tasks import (  # noqa: E402
-    attack,
-    build,
-    ci,
-    completion,
-    demo,
-    init,
-    layers,
-    report,
-    run,
-    scan,
-    setup,
-    verify,
-)
+from deadweight.tasks import build, init, layers, report, run, scan, setup, verify  # noqa: E402
 from deadweight.tasks._task import end_quietly_without_reader  # noqa: E402
 
 # A start makes many objects that all stay: looking for garbage among them was a twentieth of a build of nothing.
@@ -36,7 +23,7 @@ gc.set_threshold(50_000)
 end_quietly_without_reader()
 
 namespace = Collection()
-for _module in (attack, build, ci, completion, demo, init, layers, report, run, scan, setup, verify):
+for _module in (build, init, layers, report, run, scan, setup, verify):
     for _task in [value for value in vars(_module).values() if isinstance(value, Task)]:
         namespace.add_task(_task)
 

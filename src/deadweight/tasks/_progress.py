@@ -14,13 +14,22 @@ from typing import Any, Self
 
 from deadweight._packages import images
 from deadweight.tasks import lazy
-from deadweight.tasks._task import colour
 
 
 def say(line: str) -> None:
     """One line of progress, as a terminal may show it; colours in it are ours."""
     sys.stderr.write(f"{cleared()}{lazy.coloured(line)}\n")  # in one piece: several threads tell what they do
     sys.stderr.flush()
+
+
+def asked(question: str) -> str | None:
+    """The line that whoever sits at the terminal answers, empty for Ctrl-D; None where nobody does."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    # input() would write it to stdout, which is the JSON document's
+    sys.stderr.write(f"{cleared()}{lazy.coloured(question)}")
+    sys.stderr.flush()
+    return sys.stdin.readline()
 
 
 def print_json(document: Any) -> None:
@@ -42,89 +51,78 @@ def console(*, to_stderr: bool = False) -> lazy.Console:
     return lazy.Console(stderr=to_stderr, width=None if stream.isatty() else 160, highlight=False, soft_wrap=False)
 
 
-def watcher() -> LiveWatcher | LineWatcher:
-    """The progress display that fits where stderr goes."""
-    return LiveWatcher() if colour() else LineWatcher()
+def colour() -> bool:
+    """Whether stderr is a terminal that wants colours (https://no-color.org)."""
+    return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
-class _Watcher:
-    """``display`` is what is shown for as long as the watcher is entered."""
+class Watcher:
+    """Shows what is built while it is entered. On a terminal that is a table, drawn anew ten times a second, with a row for each
+    running step; elsewhere one plain line for each start and end, and while there is none, now and then one that names what runs.
+    """
 
-    display: AbstractContextManager[object]
+    _display: AbstractContextManager[object]
+
+    def __init__(self) -> None:
+        self._guard, self._live = threading.Lock(), colour()
+        self._running: dict[str, tuple[str, float, str]] = {}
+        if self._live:
+            self._console = console(to_stderr=True)
+            self._display = lazy.Live(
+                get_renderable=self._table, console=self._console, refresh_per_second=10, transient=True
+            )
+        else:
+            self._display = pulse(self._line)
 
     def __enter__(self) -> Self:
-        self.display.__enter__()
+        self._display.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.display.__exit__(*error)
-
-
-class LineWatcher(_Watcher):
-    """One plain line for each start and end, and while there is none, now and then one that names what runs."""
-
-    def __init__(self) -> None:
-        self._running: dict[str, float] = {}
-        self.display = pulse(self._told)
-
-    def _told(self) -> str:
-        now = time.monotonic()
-        running = [f"{title} ({now - began:.0f} s)" for title, began in list(self._running.items())]
-        return f"building {', '.join(running)}" if running else "build"
-
-    def began(self, task: lazy.Task) -> None:
-        self._running[task.step.title] = time.monotonic()
-        if not _is_set_up(task):
-            say(f"{task.step.title}: building ({task.reason})")
-
-    def said(self, task: lazy.Task, line: str) -> None:
-        del task, line  # it is in the log
-
-    def ended(self, outcome: lazy.Outcome) -> None:
-        self._running.pop(outcome.task.step.title, None)
-        if not _is_set_up(outcome.task):
-            say(f"{outcome.task.step.title}: {sentence(outcome)}")
-
-
-class LiveWatcher(_Watcher):
-    """A table that is drawn anew ten times a second: one row for each running step."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._running: dict[str, tuple[str, float, str]] = {}
-        self._console = console(to_stderr=True)
-        self.display = lazy.Live(
-            get_renderable=self._table, console=self._console, refresh_per_second=10, transient=True
-        )
+        self._display.__exit__(*error)
 
     def began(self, task: lazy.Task) -> None:
         with self._guard:
             self._running[task.step.key] = (task.step.title, time.monotonic(), task.reason or "")
+        if not self._live and not _is_set_up(task):
+            say(f"{task.step.title}: building ({task.reason})")
 
     def said(self, task: lazy.Task, line: str) -> None:
         with self._guard:
-            if task.step.key in self._running:
+            if self._live and task.step.key in self._running:  # elsewhere it is in the log only
                 title, started, _ = self._running[task.step.key]
                 self._running[task.step.key] = (title, started, lazy.plain(line))
 
     def ended(self, outcome: lazy.Outcome) -> None:
+        title = outcome.task.step.title
         with self._guard:
             self._running.pop(outcome.task.step.key, None)
         if _is_set_up(outcome.task):
             return
+        if not self._live:
+            say(f"{title}: {sentence(outcome)}")
+            return
         style = {"built": "green", "cached": "dim", "failed": "bold red", "skipped": "yellow"}[outcome.result]
         # left to the terminal to wrap: a path that is broken by a line's end cannot be copied
-        self._console.print(lazy.Text(f"{outcome.task.step.title}: ").append(sentence(outcome), style), soft_wrap=True)
+        self._console.print(lazy.Text(f"{title}: ").append(sentence(outcome), style), soft_wrap=True)
+
+    def _rows(self) -> list[tuple[str, float, str]]:
+        """What runs, for how many seconds, and what it said last."""
+        now = time.monotonic()
+        with self._guard:
+            return [(title, now - began, line) for title, began, line in self._running.values()]
+
+    def _line(self) -> str:
+        running = ", ".join(f"{title} ({seconds:.0f} s)" for title, seconds, _ in self._rows())
+        return f"building {running}" if running else "build"
 
     def _table(self) -> lazy.Table:
         table = lazy.Table(box=None, show_header=False, padding=(0, 1))
         for _ in ("title", "seconds"):
             table.add_column(no_wrap=True)
-        with self._guard:
-            rows = list(self._running.values())
-        for title, started, line in rows:
+        for title, seconds, line in self._rows():
             said = lazy.Text(line, "dim", no_wrap=True, overflow="ellipsis")  # a row that wraps makes all below it jump
-            table.add_row(title, f"{time.monotonic() - started:5.1f} s", said)
+            table.add_row(title, f"{seconds:5.1f} s", said)
         return table
 
 

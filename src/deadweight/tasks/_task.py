@@ -1,34 +1,34 @@
 """Make invoke tasks from functions: typed, with exit codes, one clear error, clean-up at the end, and ``--dry``.
 
-Invoke's own decorator loses the signature (its return type is a bare Callable), hence the cast here and nowhere else.
+Invoke passes the values of flags as text; they are parsed here, and a wrong one ends with exit code 2.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import functools
 import inspect
 import os
+import re
+import select
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
-from deadweight._errors import ConfigError, DeadweightError, Interrupted, wording
+from deadweight._errors import ConfigError, DeadweightError, Interrupted, UsageError, wording
 from deadweight.tasks import lazy
-
-P = ParamSpec("P")
-Body = Callable[Concatenate[Context, P], None]
-
+from deadweight.tasks._progress import colour, say
 
 HELP = {
+    "variant": "the variant; repeat it for more (default: all)",
     "json": "print one JSON document on stdout",
     "jobs": "how many steps at once (default: the number of cores)",
     "sarif": "write findings as SARIF 2.1.0 to this file",
@@ -38,45 +38,64 @@ HELP = {
     "changed_from": "only variants whose inputs differ from this earlier report",
 }
 """What a flag does in every task that has it and says nothing else."""
+MAX_JOBS = 256
+
+Value = str | None
+"""What a flag gives that takes a value: None where it is not given."""
+Names = Sequence[str] | None
+"""The same of a flag that may be repeated."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The flags that narrow a task to a part of the suite. A task has them all if its function takes a ``part`` first."""
+
+    shard: str | None = None
+    times: str | None = None
+    since: str | None = None
+    changed_from: str | None = None
+
+
+PART = tuple(inspect.signature(Part).parameters.values())
 
 
 def task(
-    *,
-    help: Mapping[str, str] = MappingProxyType({}),
-    iterable: Sequence[str] = (),
-    optional: Sequence[str] = (),
-    reads_only: bool = False,
-) -> Callable[[Body[P]], Task[Any]]:
+    *, help: Mapping[str, str] = MappingProxyType({}), reads_only: bool = False
+) -> Callable[[Callable[..., None]], Task[Any]]:
     """Make a task of a function. Its docstring's first line is what ``--list`` shows; all of it is ``--help``.
 
-    ``reads_only`` marks a task that changes nothing and so runs under ``--dry`` too; the others are only named there, unless
-    they look at ``dry(c)`` themselves (``help`` then has ``plan``).
+    A flag whose parameter is annotated ``Names`` may be repeated. ``reads_only`` marks a task that changes nothing and runs under
+    ``--dry`` too; the others are only named there, unless they look at ``dry(c)`` themselves (``help`` then has ``plan``).
     """
 
-    def wrap(body: Body[P]) -> Task[Any]:
-        told = {**{name: text for name, text in HELP.items() if name in inspect.signature(body).parameters}, **help}
+    def wrap(body: Callable[..., None]) -> Task[Any]:
+        own = list(inspect.signature(body).parameters.values())
+        part = PART if any(flag.name == "part" for flag in own) else ()
+        flags = [*(flag for flag in own if flag.name != "part"), *part]
+        texts = {**{flag.name: HELP[flag.name] for flag in flags if flag.name in HELP}, **help}
 
         @functools.wraps(body)
-        def guarded(c: Context, *args: P.args, **kwargs: P.kwargs) -> None:
+        def guarded(c: Context, *args: Any, **kwargs: Any) -> None:
+            narrowed = [Part(**{flag.name: kwargs.pop(flag.name, None) for flag in part})] if part else []
+
             def work() -> None:
                 _first_what_was_left()
-                if dry(c) and not reads_only and "plan" not in told:
+                if dry(c) and not reads_only and "plan" not in texts:
                     print(f"dry: would run {body.__name__.rstrip('_')}", file=sys.stderr)
                 else:
-                    body(c, *args, **kwargs)
+                    body(c, *narrowed, *args, **kwargs)
 
-            code = guard(work)
-            if code:
+            if code := guard(work):
                 raise Exit(code=code)
 
-        made = invoke_task(
-            help=told,
-            iterable=list(iterable),
-            optional=tuple(optional),
+        guarded.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
+        made: Task[Any] = invoke_task(
+            help=texts,
+            iterable=[flag.name for flag in flags if str(flag.annotation).startswith("Names")],
             auto_shortflags=False,
             name=body.__name__.rstrip("_").replace("_", "-"),
         )(guarded)
-        return cast("Task[Any]", made)
+        return made
 
     return wrap
 
@@ -84,9 +103,9 @@ def task(
 def _first_what_was_left() -> None:
     """Before any task, also one that only looks: what a killed run left running can be attacked for as long as it is there."""
     with contextlib.suppress(ConfigError):  # where there is no suite, nothing was started
-        state = lazy.State(lazy.find_suite_file().parent)
+        state = lazy.paths.State(lazy.find_suite_file().parent)
         if lazy.runs.there(state):
-            lazy.remove_what_was_left(state, lambda line: print(lazy.plain(line), file=sys.stderr))
+            lazy.clean.remove_what_was_left(state, lambda line: print(lazy.plain(line), file=sys.stderr))
 
 
 def dry(c: Context) -> bool:
@@ -100,7 +119,8 @@ def guard(work: Callable[[], None]) -> int:
     Ctrl-C, SIGTERM, a closed terminal or a reader that is gone end every child and give 128 and the signal's number.
     """
     with lazy._signals.heeded(), lazy._signals.output_watched():
-        _show_what_cannot_be_encoded()
+        if sys.stdout.errors == "strict":  # what its encoding cannot hold is shown escaped
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         try:
             try:
                 work()
@@ -114,35 +134,32 @@ def guard(work: Callable[[], None]) -> int:
             exec("")  # noqa: S102
             return lazy._signals.exit_code()
         except DeadweightError as error:
-            show_error(str(error))
+            show_error(error)
             return error.exit_code
         except OSError as error:
-            if lazy._disk.no_temporary(error):
-                show_error(f"no temporary folder can be written to\n  hint: {lazy._disk.hint('')}")
-                return 1
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            if isinstance(error.__context__, DeadweightError):  # what could not be written was told of before it ended
-                show_error(str(error.__context__))
-            advice = f"\n  hint: {lazy._disk.hint_of(error)}" if error.filename else ""
-            message = wording("records.unwritable", path=error.filename or "standard output", problem=error.strerror)
-            show_error(f"{message}{advice}")
-            _drop_output()
+            _show_full_disk(error)
             return 1
     return 0
 
 
-def _show_what_cannot_be_encoded() -> None:
-    """What the encoding of stdout cannot hold is shown escaped."""
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None and sys.stdout.errors == "strict":
-        reconfigure(errors="backslashreplace")
+def _show_full_disk(error: OSError) -> None:
+    """Raises all other errors."""
+    if lazy._disk.no_temporary(error):
+        show_error(DeadweightError("no temporary folder can be written to", hint=lazy._disk.hint("")))
+        return
+    hint = lazy._disk.hint_of(error)
+    if hint is None:
+        raise error
+    if isinstance(error.__context__, DeadweightError):  # what could not be written was told of before it ended
+        show_error(error.__context__)
+    show_error(_unwritable(error, hint))
+    with contextlib.suppress(OSError, AttributeError):  # what waits must not fail again when the interpreter ends
+        lazy._signals.drop(sys.stdout.fileno())
 
 
-def _drop_output() -> None:
-    """What could not be written must not fail again, with a traceback, when the interpreter ends."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _unwritable(error: OSError, hint: str | None = None) -> DeadweightError:
+    message = wording("records.unwritable", path=error.filename or "standard output", problem=error.strerror)
+    return DeadweightError(message, hint=hint if error.filename else None)
 
 
 def end_quietly_without_reader() -> None:
@@ -161,31 +178,90 @@ def end_quietly_without_reader() -> None:
 
 def _flush_at_the_end() -> None:
     """What invoke printed waits in a buffer until the interpreter ends, which would then fail with a text of its own and 120."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os._exit(141)
-    except OSError as error:
-        show_error(wording("records.unwritable", path="standard output", problem=error.strerror))
-        os._exit(1)
-    except (AttributeError, ValueError):  # there is none, or it was closed
-        pass
+    with contextlib.suppress(AttributeError, ValueError):  # there is none, or it was closed
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os._exit(141)
+        except OSError as error:
+            show_error(_unwritable(error))
+            os._exit(1)
 
 
 def _nobody_reads(number: int) -> bool:
-    import select
-
     asked = select.poll()
     asked.register(number, 0)
     return any(event & select.POLLERR for _, event in asked.poll(0))
 
 
-def show_error(message: str) -> None:
+def show_error(error: DeadweightError) -> None:
     """One error on stderr; red only on a terminal."""
     label = "\x1b[1;31merror:\x1b[0m" if colour() else "error:"
-    print(f"{label} {message}", file=sys.stderr)
+    print(f"{label} {error}", file=sys.stderr)
 
 
-def colour() -> bool:
-    """Whether stderr is a terminal that wants colours (https://no-color.org)."""
-    return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+# What flags mean.
+def parse_jobs(value: str | int | None) -> int:
+    """How many steps at once; the number of cores where it is not given."""
+    if value is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    text = str(value)
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_JOBS:
+        raise UsageError(wording("tasks.jobs", most=MAX_JOBS, value=text))
+    return int(text)
+
+
+def parse_days(value: str | None) -> float | None:
+    """An age such as ``36h`` or ``7d`` in days."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})([hd])", value)
+    if match is None:
+        raise UsageError(wording("tasks.older_than", value=value))
+    return int(match[1]) / (24.0 if match[2] == "h" else 1.0)
+
+
+def parse_port(value: str | None) -> int | None:
+    """A port number."""
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
+        raise UsageError(wording("tasks.port", value=value))
+    return int(value)
+
+
+def one_of(value: str, flag: str, choices: Collection[str]) -> str:
+    """A flag that takes one of these words."""
+    if value not in choices:
+        raise UsageError(wording("tasks.choice", flag=flag, choices=", ".join(choices), value=value))
+    return value
+
+
+def one(value: str | None, flag: str) -> str:
+    """A flag that must be given."""
+    if not value:
+        raise UsageError(wording("tasks.flag_missing", flag=flag), hint="--help shows an example")
+    return value
+
+
+def names(values: Names) -> tuple[str, ...]:
+    """A repeated flag; commas work too (``--variant ko,apko``). An empty name stays one: ``--variant "$UNSET"`` is not all."""
+    return tuple(name.strip() for value in values or () for name in value.split(","))
+
+
+def choose(workspace: lazy.Workspace, variant: Names, part: Part, *, note: bool = True) -> lazy.changed.Selection:
+    """What the flags choose that narrow a task to a part of the suite, told on stderr; with ``note`` kept for the report."""
+
+    def earlier(named: str | None, flag: str) -> lazy.Report | None:
+        return None if named is None else lazy.earlier(named, workspace.suite.root, flag=flag)
+
+    named = part.times if part.times is not None else os.environ.get("DEADWEIGHT_TIMES") or None
+    before, times = earlier(part.changed_from, "--changed-from"), earlier(named, "--times")
+    found = lazy.changed.choose(
+        workspace, names(variant), os.environ, shard=part.shard, since=part.since, before=before, times=times, note=note
+    )
+    for line in found.told:
+        say(line)
+    if found.narrowed and found.beside:
+        say(f"also built, because a budget compares with it: {', '.join(each.name for each in found.beside)}")
+    return found

@@ -1,20 +1,23 @@
-"""Define ``variants`` (list them) and ``build`` (build images)."""
+"""Define ``variants`` (list them), ``build`` (build images) and ``demo`` (set up, build, verify, report)."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from invoke.context import Context
 
 from deadweight._errors import UsageError, wording
-from deadweight.tasks import _options, lazy
-from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._progress import print_json, say, tell_stand_ins, watcher
-from deadweight.tasks._task import dry, task
-
-VARIANT_HELP = "the variant; repeat it, or separate by commas, for more (default: all)"
+from deadweight.tasks import lazy
+from deadweight.tasks._progress import Watcher, console, print_json, say, tell_stand_ins
+from deadweight.tasks._task import Names, Part, Value, choose, dry, parse_jobs, task
+from deadweight.tasks.report import write
+from deadweight.tasks.setup import to_prepare
+from deadweight.tasks.verify import conclude, verify_variants
 
 
 @task(reads_only=True)
@@ -40,25 +43,21 @@ def variants(c: Context, json: bool = False) -> None:
 
 @task(
     help={
-        "variant": VARIANT_HELP,
+        "variant": "the variant; repeat it, or separate by commas, for more (default: all)",
         "fail-fast": "stop at the first failure (default: build every independent variant)",
         "force": "also build what is up to date",
         "plan": "show what would be done and why; change nothing",
         "rebase": "use the closest base if the local source has none, from now on (setup --source local ends it)",
-    },
-    iterable=["variant"],
+    }
 )
 def build(
     c: Context,
-    variant: Sequence[str] | None = None,
-    jobs: str | None = None,
+    part: Part,
+    variant: Names = None,
+    jobs: Value = None,
     fail_fast: bool = False,
     force: bool = False,
     plan: bool = False,
-    shard: str | None = None,
-    times: str | None = None,
-    since: str | None = None,
-    changed_from: str | None = None,
     rebase: bool = False,
     json: bool = False,
 ) -> None:
@@ -68,31 +67,23 @@ def build(
     Example: invoke build --since origin/main --shard 2/5
     """
     count = parse_jobs(jobs)
-    with contextlib.closing(lazy.Workspace.open(say, since=since)) as workspace:
+    with contextlib.closing(lazy.Workspace.open(say, since=part.since)) as workspace:
         only_plan = plan or dry(c)
         if rebase:
             _rebase(workspace, keep=not only_plan)
-        selection = _options.chosen(
-            workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from, note=not only_plan
-        )
+        selection = choose(workspace, variant, part, note=not only_plan)
         chosen = selection.to_build
         if only_plan:
             _show_plan(workspace, chosen, force=force, as_json=json)
             return
-        outcomes: tuple[lazy.build.VariantOutcome, ...] = ()
-        if chosen or not selection.narrowed:
-            outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
-        _conclude(workspace, outcomes, as_json=json)
-
-
-def _conclude(workspace: lazy.Workspace, outcomes: Sequence[lazy.build.VariantOutcome], *, as_json: bool) -> None:
-    """Show what became of each variant. Raises BuildFailed, or MissingError, where one was not built."""
-    if as_json:
-        rows = {outcome.variant: _outcome_row(outcome) for outcome in outcomes}
-        print_json({"suite": workspace.suite.name, "variants": rows})
-    else:
-        tell_stand_ins(workspace, (outcome.variant for outcome in outcomes if outcome.result == "built"))
-    lazy.build.raise_if_failed(outcomes)
+        due = chosen or not selection.narrowed
+        outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force) if due else ()
+        if json:
+            rows = {outcome.variant: _outcome_row(outcome) for outcome in outcomes}
+            print_json({"suite": workspace.suite.name, "variants": rows})
+        else:
+            tell_stand_ins(workspace, (outcome.variant for outcome in outcomes if outcome.result == "built"))
+        lazy.build.raise_if_failed(outcomes)
 
 
 def _rebase(workspace: lazy.Workspace, *, keep: bool) -> None:
@@ -101,7 +92,7 @@ def _rebase(workspace: lazy.Workspace, *, keep: bool) -> None:
         raise UsageError(wording("tasks.rebase_of_local", source=workspace.source.name))
     if keep:
         lazy.settings.record(workspace.state, rebase=True)
-    workspace.source = lazy.choose_source(workspace.suite, workspace.state, say, {"rebase": True})
+    workspace.source = lazy.choose.choose(workspace.suite, workspace.state, say, {"rebase": True})
 
 
 def build_variants(
@@ -114,7 +105,7 @@ def build_variants(
     preparations: lazy.install.Preparations | None = None,
 ) -> tuple[lazy.build.VariantOutcome, ...]:
     """Build under the state folder's lock, with progress on stderr; ``preparations`` are done meanwhile."""
-    with lazy.locked(workspace.state, say), watcher() as shown:
+    with lazy.locked(workspace.state, say), Watcher() as shown:
         return lazy.build.build(
             workspace, chosen, shown, jobs=jobs, fail_fast=fail_fast, force=force, preparations=preparations
         )
@@ -123,20 +114,7 @@ def build_variants(
 def _show_plan(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, force: bool, as_json: bool) -> None:
     found = lazy.needs.known_bases(workspace, chosen)
     work = lazy.build.plan(workspace, found.able, force=force)
-    if as_json:
-        lacking = {name: error.message for name, error in found.lacking.items()}
-        print_json({"suite": workspace.suite.name, "steps": _plan_rows(work), "lacking": lacking})
-    else:
-        for row in _plan_rows(work):
-            print(f"{'run ' if row['run'] else 'keep'}  {row['title']}  ({row['reason'] or 'up to date'})")
-        for name in found.lacking:
-            print(f"skip  {name}  (a base image is not available)")
-    if found.error is not None:
-        raise found.error
-
-
-def _plan_rows(work: lazy.Plan) -> list[dict[str, Any]]:
-    return [
+    rows = [
         {
             "key": each.step.key,
             "title": each.step.title,
@@ -147,6 +125,16 @@ def _plan_rows(work: lazy.Plan) -> list[dict[str, Any]]:
         }
         for each in work.tasks
     ]
+    if as_json:
+        lacking = {name: error.message for name, error in found.lacking.items()}
+        print_json({"suite": workspace.suite.name, "steps": rows, "lacking": lacking})
+    else:
+        for row in rows:
+            print(f"{'run ' if row['run'] else 'keep'}  {row['title']}  ({row['reason'] or 'up to date'})")
+        for name in found.lacking:
+            print(f"skip  {name}  (a base image is not available)")
+    if found.error is not None:
+        raise found.error
 
 
 def _variant_row(workspace: lazy.Workspace, variant: lazy.Variant) -> dict[str, Any]:
@@ -158,29 +146,52 @@ def _variant_row(workspace: lazy.Workspace, variant: lazy.Variant) -> dict[str, 
         "ladder": variant.ladder,
         "description": variant.description,
         "state": "building" if building else "failed" if failed else "built" if built else "not built",
-        **_digests(built),
-        "built_at": built.built_at if built else None,
+        **_of(built, "built_at"),
         "failed_at": failed.at if failed and not building else None,
         "log": failed.log if failed else None,
     }
 
 
-def _digests(image: lazy.BuiltImage | None) -> dict[str, str | None]:
-    """What the image goes by: the digests of config, manifest and index, and the id in the engine that built it."""
-    names = ("config_digest", "manifest_digest", "index_digest", "engine_id")
+def _of(image: lazy.built_image.BuiltImage | None, *names: str) -> dict[str, Any]:
+    """What the image goes by (the digests of config, manifest and index, and the id in the engine that built it), and more."""
+    names = ("config_digest", "manifest_digest", "index_digest", "engine_id", *names)
     return {name: getattr(image, name, None) for name in names}
 
 
 def _outcome_row(outcome: lazy.build.VariantOutcome) -> dict[str, Any]:
-    image = outcome.image
     return {
         "result": outcome.result,
         "seconds": outcome.seconds,
         "log": str(outcome.log),
         "step": outcome.step if outcome.error else None,
         "error": str(outcome.error) if outcome.error else None,
-        **_digests(image),
-        "built_on": image.built_on if image else None,
-        "reference": image.reference if image else None,
-        "stand_in": None if image is None else image.stand_in,
+        **_of(outcome.image, "built_on", "reference", "stand_in"),
     }
+
+
+# ``demo``.
+@task(help={"yes": "install what is missing without asking"})
+def demo(c: Context, jobs: Value = None, yes: bool = False) -> None:
+    """Set up, build every variant, verify them, and print the comparison: all in one command.
+
+    Example: invoke demo
+    """
+    count = parse_jobs(jobs)
+    laps = [("", time.monotonic())]
+    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
+        variants = workspace.suite.variants
+        provide = partial(lazy.scan.provide_database, workspace) if lazy.scan.wants_database(workspace) else None
+        work = to_prepare(workspace, variants, yes=yes, database=provide)
+        outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
+        laps.append(("set-up and build", time.monotonic()))
+        built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
+        results = verify_variants(workspace, [variant for variant in variants if variant.name in built])
+        laps.append(("verify", time.monotonic()))
+        made, written, _ = write(workspace)
+        laps.append(("report", time.monotonic()))
+        lazy.print_comparison(made, console())
+        took = (f"{name} {end - began:.0f} s" for (_, began), (name, end) in pairwise(laps))
+        say(f"time: {', '.join(took)}")
+        say(f"report: {written.html}")
+    lazy.build.raise_if_failed(outcomes)
+    conclude(results, then="")

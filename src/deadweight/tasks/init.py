@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,8 @@ from invoke.context import Context
 
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._options import names, parse_port
-from deadweight.tasks._progress import print_json, say
-from deadweight.tasks._task import task
+from deadweight.tasks._progress import asked, print_json, say
+from deadweight.tasks._task import Names, Value, names, parse_port, task
 from deadweight.tasks.build import build_variants
 from deadweight.tasks.setup import prepare
 
@@ -31,19 +30,18 @@ from deadweight.tasks.setup import prepare
         "force": "a file that may be replaced; repeat it for more",
         "yes": "ask nothing, install what is missing",
         "check": "write nothing; show what has changed since",
-    },
-    iterable=["force"],
+    }
 )
 def init(
     c: Context,
     dir: str = ".",
-    service: str | None = None,
-    main: str | None = None,
-    port: str | None = None,
-    health_path: str | None = None,
+    service: Value = None,
+    main: Value = None,
+    port: Value = None,
+    health_path: Value = None,
     minutes: str = "10",
     prove: bool = True,
-    force: Sequence[str] | None = None,
+    force: Names = None,
     yes: bool = False,
     check: bool = False,
     json: bool = False,
@@ -59,11 +57,7 @@ def init(
         return
     wanted = lazy.init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
-    tools = (
-        lazy.init.Tools(say, _build, most, lambda workspace, variants: _prepare(workspace, variants, yes=yes))
-        if prove
-        else None
-    )
+    tools = lazy.init.Tools(say, _build, most, partial(_prepare, yes=yes)) if prove else None
     outcome = lazy.init.bring_in(
         root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools
     )
@@ -77,7 +71,7 @@ def _prepare(workspace: lazy.Workspace, variants: Sequence[lazy.Variant], *, yes
     prepare(workspace, variants, yes=yes)
 
 
-def _build(workspace: lazy.Workspace, variants: Sequence[lazy.Variant]) -> dict[str, lazy.Failure]:
+def _build(workspace: lazy.Workspace, variants: Sequence[lazy.Variant]) -> dict[str, lazy.init.Failure]:
     """Build these variants side by side. Gives why some of them cannot be, by their names."""
     outcomes = build_variants(workspace, variants, jobs=len(variants))
     failed = {each.variant: each.error for each in outcomes if each.error is not None}
@@ -90,13 +84,12 @@ def _build(workspace: lazy.Workspace, variants: Sequence[lazy.Variant]) -> dict[
 def _check(root: Path) -> None:
     """Raises CheckFailed where anything has drifted."""
     tree = lazy.init.read_tree(root)
-    found = list(lazy.init.drifted(tree, lazy.init.find_services(tree)))
-    if found:
+    if found := list(lazy.init.drifted(tree, lazy.init.find_services(tree))):
         raise CheckFailed(wording("tasks.drifted", changes="\n".join(found)))
     say("the suite matches the repository")
 
 
-def _document(outcome: lazy.InitOutcome) -> dict[str, Any]:
+def _document(outcome: lazy.init.Outcome) -> dict[str, Any]:
     services = [
         {
             "service": draft.service.name,
@@ -113,7 +106,7 @@ def _document(outcome: lazy.InitOutcome) -> dict[str, Any]:
     return {"services": services, "written": list(outcome.written), "left_out": dict(outcome.left_out)}
 
 
-def _show(outcome: lazy.InitOutcome) -> None:
+def _show(outcome: lazy.init.Outcome) -> None:
     """Say what was found. Raises MissingError (exit 3) where what runs proves too little."""
     for draft in outcome.drafts:
         if draft.proven and draft.known:
@@ -166,19 +159,14 @@ def _minutes(given: str) -> float:
 
 def _ask(question: str, choices: Sequence[str]) -> str | None:
     """The answer of whoever sits at the terminal; None where nobody does."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    for number, choice in enumerate(choices, 1):
-        say(f"  {number}  {choice}")
-    while True:
-        sys.stderr.write(f"{question} [1]? ")
-        sys.stderr.flush()
-        answer = sys.stdin.readline()
+    listed = "".join(f"  {number}  {choice}\n" for number, choice in enumerate(choices, 1))
+    while (answer := asked(f"{listed}{question} [1]? ")) is not None:
         text = answer.strip()
-        if not answer or not text:
+        if not text:
             return choices[0]
         if text in choices:
             return text
         if text.isdigit() and 1 <= int(text) <= len(choices):
             return choices[int(text) - 1]
         say(f"a number from 1 to {len(choices)}, or a name")
+    return None

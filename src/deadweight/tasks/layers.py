@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from json import dumps, loads
@@ -18,9 +18,8 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, ConfigError, UsageError, wording
 from deadweight._packages import images
 from deadweight.tasks import lazy
-from deadweight.tasks._options import one_of
 from deadweight.tasks._progress import console, print_utf8, pulse, say
-from deadweight.tasks._task import task
+from deadweight.tasks._task import Value, one_of, task
 
 EVERY = "all"
 SCANS = ("deep", "plain", "hidden", "no")
@@ -38,18 +37,18 @@ SCANS = ("deep", "plain", "hidden", "no")
         "extract": "write the hidden files to this new folder",
         "junit": "write findings as JUnit XML to this file",
         "allow_unread": "do not fail because something could not be scanned (encrypted, damaged, too big)",
-    },
+    }
 )
 def layers(
     c: Context,
-    variant: str | None = None,
-    archive: str | None = None,
+    variant: Value = None,
+    archive: Value = None,
     scan: str = "deep",
-    platform: str | None = None,
-    name: str | None = None,
-    extract: str | None = None,
-    sarif: str | None = None,
-    junit: str | None = None,
+    platform: Value = None,
+    name: Value = None,
+    extract: Value = None,
+    sarif: Value = None,
+    junit: Value = None,
     json: bool = False,
     allow_unread: bool = False,
 ) -> None:
@@ -137,9 +136,7 @@ def _refuse_targets(archive: str | None, *targets: str | None) -> None:
         taken.append(place)
 
 
-def _extract(
-    subject: LookedAt, report: images.LayersReport, folder: Path, platform: str | None, name: str | None
-) -> None:
+def _extract(subject: LookedAt, report: images.LayersReport, folder: Path, platform: Value, name: Value) -> None:
     with subject.file() as file:
         done = images.extract(file, report.hidden, folder, platform=platform, name=name)
     for item in done:
@@ -147,12 +144,9 @@ def _extract(
 
 
 def _write_findings(report: images.LayersReport, title: str, sarif: str | None, junit: str | None) -> None:
-    if sarif is None and junit is None:
-        return
-
     for target, text in ((sarif, lazy.sarif.layers_sarif), (junit, lazy.sarif.layers_junit)):
         if target is not None:
-            lazy.write_where_told(Path(target), text(report, title))
+            lazy.store.write_where_told(Path(target), text(report, title))
             print(f"wrote {target}", file=sys.stderr)
 
 
@@ -166,7 +160,7 @@ def named(archive: str | None) -> str | None:
     """Which image is meant: what is no file here and has a registry's host in front is a reference in that registry."""
     if archive is None or archive == STDIN or archive.startswith((ENGINE, REGISTRY)) or os.path.lexists(archive):
         return archive
-    return REGISTRY + archive if lazy.names_registry(archive) and not archive.endswith(_ARCHIVES) else archive
+    return REGISTRY + archive if lazy.reference.names_registry(archive) and not archive.endswith(_ARCHIVES) else archive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,42 +177,43 @@ class LookedAt:
     unread_allowed: bool = False
 
 
-@contextlib.contextmanager
-def looked_at(variant: str | None, archive: str | None, platform: str | None) -> Iterator[LookedAt]:
+def looked_at(variant: str | None, archive: str | None, platform: str | None) -> AbstractContextManager[LookedAt]:
     """What ``--variant`` or ``--archive`` means. Raises UsageError where it means nothing, MissingError where it is not there."""
-    if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
+    if archive is None:
+        return _in_suite(str(variant))
+    if archive.strip() in ("", ENGINE, REGISTRY):
         raise UsageError(wording("tasks.no_image", archive=archive))
-    cache = lazy.user_cache() / "layers"
-    if variant is not None:
-        with _in_suite(variant) as found:
-            yield found
-    elif archive is not None and archive.startswith(ENGINE):
-        with _in_engine(archive.removeprefix(ENGINE), cache) as found:
-            yield found
-    elif archive is not None and archive.startswith(REGISTRY):
-        yield _in_registry(archive.removeprefix(REGISTRY), platform, cache)
-    elif archive == STDIN:
+    cache = lazy.paths.user_cache() / "layers"
+    if archive.startswith(ENGINE):
+        return _in_engine(archive.removeprefix(ENGINE), cache)
+    if archive.startswith(REGISTRY):
+        return nullcontext(_in_registry(archive.removeprefix(REGISTRY), platform, cache))
+    if archive == STDIN:
         title = "standard input"
         analyse = partial(images.analyse_stream, sys.stdin.buffer, what=title, cache_dir=cache)
-        yield LookedAt(title=title, analyse=analyse, file=lambda: contextlib.nullcontext(Path("/dev/stdin")))
-    else:
-        file = Path(str(archive))
-        _refuse_absent(file)
-        yield _in_file(str(archive), file, cache)
+        return nullcontext(LookedAt(title=title, analyse=analyse, file=lambda: nullcontext(Path("/dev/stdin"))))
+    file = Path(archive)
+    try:
+        file.lstat()
+    except FileNotFoundError:  # a wrong argument, exit 2: 1 would say that a secret was found
+        raise UsageError(wording("tasks.no_archive", file=file), hint=NO_ARCHIVE) from None
+    except OSError:
+        pass  # what else is wrong with it whoever opens it tells
+    return nullcontext(_in_file(archive, file, cache))
 
 
 def _in_file(title: str, file: Path, cache: Path, allow: tuple[images.AllowEntry, ...] = ()) -> LookedAt:
     analyse = partial(images.analyse, file, cache_dir=cache, allow=allow)
-    return LookedAt(title=title, analyse=analyse, file=lambda: contextlib.nullcontext(file))
+    return LookedAt(title=title, analyse=analyse, file=lambda: nullcontext(file))
 
 
-@contextlib.contextmanager
+@contextmanager
 def _in_suite(variant: str) -> Iterator[LookedAt]:
     with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         chosen = lazy.select_one(workspace.suite, variant)
         asked, cache = chosen.checks.layers, workspace.state.cache / "image"
         yield replace(
-            _in_file(chosen.name, workspace.archive(chosen), cache, lazy.allow_list(chosen)),
+            _in_file(chosen.name, workspace.archive(chosen), cache, lazy.layers.allow_list(chosen)),
             stand_in=workspace.stand_in(chosen.name),
             unread_allowed=asked is not None and "allow" in (asked.unread.mine, asked.unread.base),
         )
@@ -226,38 +221,25 @@ def _in_suite(variant: str) -> Iterator[LookedAt]:
 
 def _in_registry(reference: str, platform: str | None, cache: Path) -> LookedAt:
     way = _access(reference)
-    env, insecure = way.environment, way.insecure
+    reach: dict[str, Any] = {"insecure": way.insecure, "env": way.environment}
+    remote = lazy.crane.Remote(reference, **reach)
 
     def analyse(*, name: str | None, **asked: Any) -> images.LayersReport:
         del name  # a registry's image has one
-        return images.analyse_registry(
-            lazy.crane.Remote(reference, insecure=insecure, env=env), reference, cache_dir=cache, **asked
-        )
+        return images.analyse_registry(remote, reference, cache_dir=cache, **asked)
 
     return LookedAt(
         title=reference,
         analyse=analyse,
-        platforms=lambda: lazy.crane.platforms(reference, insecure=insecure, env=env),
-        file=lambda: lazy.crane.pulled(
-            reference, platform=_one_platform(reference, platform, way), insecure=insecure, env=env
-        ),
+        platforms=partial(lazy.crane.platforms, reference, **reach),
+        file=lambda: lazy.crane.pulled(reference, platform=_one_platform(reference, platform, reach), **reach),
     )
 
 
-def _refuse_absent(file: Path) -> None:
-    """A wrong argument, exit 2: 1 would say that a secret was found. What else is wrong with a file whoever opens it tells."""
-    try:
-        file.lstat()
-    except FileNotFoundError:
-        raise UsageError(wording("tasks.no_archive", file=file), hint=NO_ARCHIVE) from None
-    except OSError:
-        return
-
-
-@contextlib.contextmanager
+@contextmanager
 def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
     """Quicker than a stream of it is the engine's own folder, where we may read it."""
-    with lazy.Engine.connect(lazy.find_or_start(say)) as engine:
+    with lazy.Engine.connect(lazy.daemon.find_or_start(say)) as engine:
         image, root = engine.images.need(reference), Path(engine.info.root_dir)
 
         def analyse(*, name: str | None, **asked: Any) -> images.LayersReport:
@@ -271,10 +253,8 @@ def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
             with engine.images.stream(reference) as source:
                 return images.analyse_stream(source, what=reference, name=name, **asked)
 
-        @contextlib.contextmanager
+        @contextmanager
         def saved() -> Iterator[Path]:
-            import tempfile
-
             with tempfile.TemporaryDirectory(prefix="deadweight-save-") as folder:
                 yield engine.images.save(reference, Path(folder, "image.tar"))
 
@@ -286,14 +266,14 @@ def _access(reference: str) -> lazy.settings.Access:
     try:
         file = lazy.find_suite_file()
     except ConfigError:
-        return lazy.settings.registry_access(reference, lazy.settings.load(lazy.State(Path.cwd())))
-    suite = lazy.load_suite(file)
-    return lazy.settings.registry_access(reference, lazy.settings.load(lazy.State(suite.root), suite))
+        return lazy.settings.registry_access(reference, lazy.settings.load(lazy.paths.State(Path.cwd())))
+    suite = lazy.load_suite.load_suite(file)
+    return lazy.settings.registry_access(reference, lazy.settings.load(lazy.paths.State(suite.root), suite))
 
 
-def _one_platform(reference: str, platform: str | None, way: lazy.settings.Access) -> str | None:
+def _one_platform(reference: str, platform: str | None, reach: Mapping[str, Any]) -> str | None:
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
-    there = lazy.crane.platforms(reference, insecure=way.insecure, env=way.environment)
+    there = lazy.crane.platforms(reference, **reach)
     if platform is None and len(there) < 2:
         return None
     wanted = platform or images.machine_platform()

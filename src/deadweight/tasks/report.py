@@ -1,19 +1,19 @@
-"""Define ``report``, ``publish`` and ``push`` (of images)."""
+"""Define ``report``, ``publish`` and ``push`` (of images); for CI, ``ci`` (print a pipeline), ``merge`` and ``verdict``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from invoke.context import Context
 
-from deadweight._errors import CheckFailed, MissingError, UsageError, wording
+from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._options import names, one
 from deadweight.tasks._progress import console, print_json, print_utf8, pulse, say
-from deadweight.tasks._task import task
+from deadweight.tasks._task import Names, Value, names, one, task
 
 
 @task(
@@ -24,9 +24,7 @@ from deadweight.tasks._task import task
         "json": "print report.json on stdout; with --history, the history",
     }
 )
-def report(
-    c: Context, against: str | None = None, open: bool = False, history: bool = False, json: bool = False
-) -> None:
+def report(c: Context, against: Value = None, open: bool = False, history: bool = False, json: bool = False) -> None:
     """Write the comparison (report.json, report.md, index.html); with --against exit 1 for a regression, 3 for what is missing.
 
     Example: invoke report --against published/report.json
@@ -59,7 +57,7 @@ def report(
         "against": "mark what changed since this earlier report (default: the one that report --against was given last)",
     }
 )
-def publish(c: Context, to: str | None = None, against: str | None = None, json: bool = False) -> None:
+def publish(c: Context, to: Value = None, against: Value = None, json: bool = False) -> None:
     """Publish the report with its history and badges to a folder for static hosting, to CI's step summary, or to a registry.
 
     Example: invoke publish --to site/ --against site/report.json
@@ -73,36 +71,31 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
         before = None if against is None else lazy.earlier(against, workspace.suite.root)
         _, _, changed = write(workspace, before)
         with pulse("publish"):
-            done = lazy.publish_report(workspace.state.report, target, changed=changed, history=workspace.state.history)
+            done = lazy.publish(workspace.state.report, target, changed=changed, history=workspace.state.history)
     if json:
-        print_json({"where": done.where, "digest": done.digest, "note": done.note, "output": done.output})
+        print_json(asdict(done))
     elif done.output:
         print(done.output)
     else:
-        say(
-            f"published: {done.where}"
-            + (f"@{done.digest}" if done.digest else "")
-            + (f" ({done.note})" if done.note else "")
-        )
+        digest, note = f"@{done.digest}" if done.digest else "", f" ({done.note})" if done.note else ""
+        say(f"published: {done.where}{digest}{note}")
 
 
 @task(
     help={
-        "variant": "the variant; repeat it for more (default: all)",
         "to": "the repository, with or without a tag (default: latest); several variants are tagged with their names",
         "digest-file": "where to write what to deploy, REPOSITORY@sha256:… (default: .deadweight/images/VARIANT/digest)",
         "insecure": "speak plain HTTP to the registry",
         "sbom": "attach SBOMs too: spdx, cyclonedx or both",
-    },
-    iterable=["variant"],
+    }
 )
 def push(
     c: Context,
-    variant: Sequence[str] | None = None,
-    to: str | None = None,
-    digest_file: str | None = None,
+    variant: Names = None,
+    to: Value = None,
+    digest_file: Value = None,
     insecure: bool = False,
-    sbom: str | None = None,
+    sbom: Value = None,
     json: bool = False,
 ) -> None:
     """Push variants to a registry and write each one's reference by digest to a file.
@@ -111,7 +104,7 @@ def push(
     """
     target = one(to, "--to")
     if sbom is not None:
-        lazy.sbom_forms(sbom)  # a wrong name is told before anything is pushed
+        lazy.sbom.forms(sbom)  # a wrong name is told before anything is pushed
     with lazy.Workspace.open(say) as workspace:
         chosen = lazy.select(workspace.suite, names(variant))
         if (several := len(chosen) > 1) and digest_file:
@@ -126,8 +119,7 @@ def push(
                 say(f"{name}: {reference} (written to {file})")
                 done[name] = {"reference": reference, "digest": reference.partition("@")[2], "sboms": []}
             for pushed in chosen if sbom else ():
-                row = done[pushed.name]
-                row["sboms"] = _attach(workspace, pushed, row["reference"], sbom, insecure)
+                done[pushed.name]["sboms"] = _attach(workspace, pushed, done[pushed.name]["reference"], sbom, insecure)
     if json:
         print_json(done)
 
@@ -136,7 +128,7 @@ def _attach(
     workspace: lazy.Workspace, variant: lazy.Variant, image: str, form: str | None, insecure: bool
 ) -> list[dict[str, Any]]:
     """Make the SBOMs that ``--sbom`` names and attach them to the pushed image."""
-    files = lazy.write_sboms(workspace.subject(variant), lazy.sbom_forms(form)).files
+    files = lazy.sbom.write_sboms(workspace.subject(variant), lazy.sbom.forms(form)).files
     attached = lazy.push.attach(image, files, insecure=insecure)
     where = {"referrers": "as a referrer of the image", "tag": "by that tag (the registry has no referrers API)"}
     for each in attached:
@@ -145,58 +137,58 @@ def _attach(
 
 
 def _print_history(json: bool, *, alone: bool) -> None:
+    """A table for each variant, from old to new."""
     if not alone:
         raise UsageError(wording("tasks.history_alone"))
     with lazy.Workspace.open(say) as workspace:
         entries = lazy.history.read(workspace.state.history, workspace.suite.name)
     if json:
         print_json({"suite": workspace.suite.name, "history": [asdict(entry) for entry in entries]})
-    elif not entries:
+        return
+    if not entries:
         raise MissingError(wording("tasks.no_history"))
-    else:
-        print_history(entries, console())
+    for name in dict.fromkeys(name for entry in entries for name in entry.variants):
+        table = lazy.Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
+        for entry, point in lazy.history.of(name, entries):
+            table.add_row(*_cells(entry, point))
+        if table.row_count:
+            console().print(table)
 
 
 def write(
     workspace: lazy.Workspace, before: lazy.Report | None = None
 ) -> tuple[lazy.Report, lazy.Written, lazy.Comparison | None]:
-    """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``."""
-    with pulse("report"):
-        made = collected(workspace)
-        changed = None if before is None else lazy.compare(before, made, workspace.suite.report.thresholds)
-        if before is None:
-            workspace.state.compared.unlink(missing_ok=True)
-        else:
-            lazy.write_atomically(workspace.state.compared, lazy.history.to_json(before))
-        return made, lazy.write_report(made, workspace.state.report, changed), changed
-
-
-def collected(workspace: lazy.Workspace) -> lazy.Report:
-    """What is on disk as a report, and added to the history.
+    """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``.
 
     An archive that cannot be had any more is a note, for the others' sake.
     """
+    suite, state = workspace.suite, workspace.state
     archives: dict[str, Path] = {}
     lost: dict[str, str] = {}
-    for variant in workspace.suite.variants:
-        if workspace.built(variant.name) is not None:
+    with pulse("report"):
+        for variant in (each for each in suite.variants if workspace.built(each.name) is not None):
             try:
                 archives[variant.name] = workspace.archive(variant)
             except MissingError as error:
-                why = error.message.replace(f"{workspace.suite.root}/", "")  # a report may be published
+                why = error.message.replace(f"{suite.root}/", "")  # a report may be published
                 lost[variant.name] = f"{why}; `invoke build --variant {variant.name}` builds it again"
-    asked = {variant.name: [check.name for check in lazy.table.asked(variant)] for variant in workspace.suite.variants}
-    made = lazy.collect(workspace.suite, workspace.state, archives, lost, asked)
-    commit = lazy.commit_of(workspace.suite.root)
-    entries = lazy.history.appended(
-        workspace.state.history, lazy.history.entry_of(made, commit.name, dirty=commit.dirty)
-    )
-    return replace(made, history=entries[-lazy.history.IN_REPORT :])
+        asked = {variant.name: [check.name for check in lazy.table.asked(variant)] for variant in suite.variants}
+        made = lazy.collect.collect(suite, state, archives, lost, asked)
+        commit = lazy.git.commit_of(suite.root)
+        entry = lazy.history.entry_of(made, commit.name, dirty=commit.dirty)
+        entries = lazy.history.appended(state.history, entry)
+        made = replace(made, history=entries[-lazy.history.IN_REPORT :])
+        changed = None if before is None else lazy.compare(before, made, suite.report.thresholds)
+        if before is None:
+            state.compared.unlink(missing_ok=True)
+        else:
+            lazy.store.write_atomically(state.compared, lazy.history.to_json(before))
+        return made, lazy.write_report(made, state.report, changed), changed
 
 
 def _conclude(found: lazy.Comparison, tell: Callable[[str], None]) -> None:
     """Tell what changed. Raises CheckFailed for a regression, MissingError for what is gone."""
-    tell(lazy.comparison_markdown(found))
+    tell(lazy.markdown.comparison_markdown(found))
     since, lost = found.old_generated_at, len(found.unmeasured)
     if found.regressions:
         told = "; ".join(map(str, found.regressions)) + (f"; {lost} no longer measured" if lost else "")
@@ -206,18 +198,7 @@ def _conclude(found: lazy.Comparison, tell: Callable[[str], None]) -> None:
         raise MissingError(wording("tasks.no_longer_measured", count=lost, since=since))
 
 
-# The history of a comparison on a terminal.
 HEADS = ("When (UTC)", "Commit", "Size", "Findings", "Attacks held", "Start-up", "Build")
-
-
-def print_history(entries: Sequence[lazy.HistoryEntry], out: lazy.Console) -> None:
-    """A table for each variant, from old to new."""
-    for name in dict.fromkeys(name for entry in entries for name in entry.variants):
-        table = lazy.Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
-        for entry, point in lazy.history.of(name, entries):
-            table.add_row(*_cells(entry, point))
-        if table.row_count:
-            out.print(table)
 
 
 def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
@@ -232,3 +213,188 @@ def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
         lazy.figures.seconds(point.startup_seconds),
         lazy.figures.seconds(point.build_seconds),
     ]
+
+
+# ``ci``: a pipeline.
+@task(
+    help={
+        "provider": "github, gitlab or kubernetes",
+        "shards": "how many machines divide the suite (default: 4)",
+        "install": "the requirement that pip installs there (default: a placeholder; put in where your team keeps Deadweight)",
+        "image": "the image of the pods (kubernetes): the project with its .git at /project, and deadweight",
+        "scan": "look up vulnerabilities too",
+    },
+    reads_only=True,
+)
+def ci(
+    c: Context,
+    provider: Value = None,
+    shards: str = "4",
+    install: Value = None,
+    image: Value = None,
+    scan: bool = False,
+) -> None:
+    """Print a pipeline with cached shards, one merged report, a verdict on each pull request, and minimal permissions.
+
+    Example: invoke ci --provider github --shards 6 > .github/workflows/images.yml
+    """
+    target, count = one(provider, "--provider"), lazy.pipelines.parse_shards(shards)
+    asked = lazy.pipelines.Pipeline(target, count, install or lazy.pipelines.PLACEHOLDER, scan=scan)
+    print(lazy.pipelines.render(asked if image is None else replace(asked, image=image)), end="")
+    if install is None and asked.provider != "kubernetes":
+        say(f"replace {lazy.pipelines.PLACEHOLDER!r} with where your team keeps Deadweight, or use --install")
+
+
+# ``merge``: one report of what several machines made.
+@task(
+    help={
+        "report": "a shard's report.json, its folder, or a folder of such folders; repeat it for each shard",
+        "to": "the folder for the joined report (default: .deadweight/merged)",
+    }
+)
+def merge(c: Context, report: Names = None, to: Value = None, json: bool = False) -> None:
+    """Join the reports of all shards of one run, and their JUnit and SARIF files; exit 2 if they do not belong together.
+
+    An error names a missing or repeated shard, and one from another commit, suite, schema or version.
+
+    Example: invoke merge --report shards
+    Example: invoke merge --report shard-1/report.json --report shard-2/report.json
+    """
+    if not report:
+        raise UsageError(wording("tasks.flag_missing", flag="--report"), hint="invoke merge --report FOLDER")
+    places = [place for name in names(report) for place in _reports(Path(name))]
+    made = lazy.merge.merged({str(place): lazy.history.load_report(place) for place in places})
+    target = Path(to) if to else lazy.find_suite_file().parent / ".deadweight" / "merged"
+    folders = [place if place.is_dir() else place.parent for place in places]
+    kinds = {"junit.xml": ("*.xml", lazy.sarif.joined_junit), "findings.sarif": ("*.sarif", lazy.sarif.joined_sarif)}
+    files = {
+        name: [file for folder in folders for file in sorted(folder.glob(glob))] for name, (glob, _) in kinds.items()
+    }
+    texts = {name: kinds[name][1](found) for name, found in files.items() if found}
+    with pulse("merge"):
+        written = lazy.write_report(made, target)
+    for name, text in texts.items():
+        lazy.store.write_atomically(target / name, text)
+    if json:
+        print_json({"report": str(written.json), "variants": list(made.variants), "files": sorted(texts)})
+        return
+    count = f"{len(places)} report{'s' if len(places) > 1 else ''} with {len(made.variants)} variants"
+    say(f"joined {count}: {written.json}" + "".join(f", {name}" for name in sorted(texts)))
+
+
+def _reports(place: Path) -> list[Path]:
+    """A report, or all that lie in folders of this one."""
+    if not place.is_dir() or (place / lazy.REPORT_FILE).exists():
+        return [place]
+    return sorted(file.parent for file in place.rglob(lazy.REPORT_FILE)) or [place]
+
+
+# ``verdict``: what a pull request does to the images, in one comment.
+@task(
+    help={
+        "against": "the report of the base branch: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
+        "report": "the report to judge, for example one that merge wrote (default: made from the results on disk)",
+        "since": "the git revision that the change started from (default: the commit in the earlier report)",
+        "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job uses the step summary instead",
+    }
+)
+def verdict(
+    c: Context, against: Value = None, report: Value = None, since: Value = None, post: Value = None, json: bool = False
+) -> None:
+    """Show how this change affects the images, separate from changes in base images and the database; exit 1 for stop, 3 for not
+    measured.
+
+    Example: invoke verdict --against published/report.json
+    Example: invoke verdict --against base/report.json --report .deadweight/merged --post github
+    """
+    named = one(against, "--against")
+    where = None if post is None else lazy.comment.place(post, os.environ)
+    with lazy.Workspace.open(say) as workspace:
+        before = lazy.earlier(named, workspace.suite.root)
+        found = _judged(workspace, before, report, since, named)
+    text = lazy.pull_request.markdown(found, where.run if where else 0)
+    if json:
+        print_json(document(found))
+    else:
+        print(text, end="")
+    refused = _post(where, found, text) if where is not None else None
+    if found.level == "stop":
+        if refused is not None:
+            say(f"the verdict was not posted: {refused}")
+        raise CheckFailed(lazy.pull_request.first_line(found))
+    if refused is not None:
+        raise refused
+    if found.unmeasured:
+        raise MissingError(lazy.pull_request.first_line(found), hint="; ".join(found.unmeasured[:5]))
+
+
+def _judged(
+    workspace: lazy.Workspace, before: lazy.Report, report: str | None, since: str | None, named: str
+) -> lazy.pull_request.Verdict:
+    if report is not None:
+        made = lazy.earlier(report, workspace.suite.root, flag="--report")
+    else:
+        with lazy.locked(workspace.state, say):
+            made, _, _ = write(workspace, before)
+    names = ",".join(made.scope.chosen) if made.scope and len(made.scope.chosen) < len(workspace.suite.variants) else ""
+    chosen = f" --variant {names}" if names else ""
+    again = (f"invoke build{chosen}", f"invoke verify{chosen}", f"invoke verdict --against {named}")
+    touched, files = _touched(workspace, before, since), _dockerfiles(workspace)
+    limits = workspace.suite.report.thresholds
+    return lazy.pull_request.verdict(before, made, limits, touched=touched, dockerfiles=files, again=again)
+
+
+def _touched(workspace: lazy.Workspace, before: lazy.Report, since: str | None) -> dict[str, str] | None:
+    """The variants whose inputs this change touched; None where git cannot tell."""
+    revision = since or (before.scope.commit if before.scope else None)
+    if revision is None:
+        return None
+    try:
+        return lazy.changed.since(workspace, revision, workspace.suite.variants)
+    except UsageError:
+        if since is not None:
+            raise
+        say(f"cannot determine what this change touched: git has no commit {revision} here; name it with --since")
+        return None
+
+
+def _dockerfiles(workspace: lazy.Workspace) -> dict[str, tuple[str, str]]:
+    root, variants = workspace.suite.root, workspace.suite.variants
+    own = [each for each in variants if isinstance(each, lazy.DockerfileVariant) and each.dockerfile]
+    files = {each.name: str(each.dockerfile) for each in own if (root / str(each.dockerfile)).is_file()}
+    return {name: (file, (root / file).read_text("utf-8-sig", "replace")) for name, file in files.items()}
+
+
+def _post(where: lazy.comment.Place, found: lazy.pull_request.Verdict, text: str) -> DeadweightError | None:
+    """Post, or write the step summary where that cannot be: in a fork's job, and where the forge refuses. Gives the refusal."""
+    if where.forge is None:
+        _summary(text)
+        say("a fork's job cannot write comments; see the verdict in the step summary and the log")
+        return None
+    try:
+        done = lazy.comment.post(where, f"{lazy.pull_request.MARKER}{found.suite} run ", text, silent=found.silent)
+    except DeadweightError as error:
+        _summary(text)
+        return error
+    words = {"nothing": "nothing changed, so nothing was posted", "newer": "a newer run has already posted its verdict"}
+    say(words.get(done, f"comment {done}"))
+    return None
+
+
+def _summary(text: str) -> None:
+    """Where the CI system shows it (GitHub); elsewhere the log has it."""
+    if file := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(file).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+
+
+def document(found: lazy.pull_request.Verdict) -> dict[str, object]:
+    """The verdict as JSON."""
+    return {
+        "verdict": found.level,
+        "summary": lazy.pull_request.first_line(found),
+        "items": [{"cause": item.cause, "by": list(item.by), **asdict(item.change)} for item in found.items],
+        "unmeasured": list(found.unmeasured),
+        "notes": list(found.notes),
+        "again": list(found.again),
+    }

@@ -1,22 +1,22 @@
-"""Define ``run``, ``shell`` and ``logs`` for containers."""
+"""Define ``run``, ``shell`` and ``logs`` for containers, and ``harden`` (tighten how they run)."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import subprocess
-from collections.abc import Sequence
+from pathlib import Path
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._options import names, parse_port
-from deadweight.tasks._progress import say
-from deadweight.tasks._task import task
+from deadweight.tasks._progress import print_json, pulse, say
+from deadweight.tasks._task import Names, Value, names, one_of, parse_port, task
 
 TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
+"""A small image with a shell and tools: the source's busybox."""
 DOCKER_FAILED = 125
 """The exit code of ``docker run`` where the container did not start; all others are the shell's own."""
 
@@ -27,14 +27,13 @@ DOCKER_FAILED = 125
         "port": "the port on 127.0.0.1 (default: a free one)",
     }
 )
-def run(c: Context, variant: str | None = None, port: str | None = None) -> None:
+def run(c: Context, variant: Value = None, port: Value = None) -> None:
     """Run a variant in its hardened container, on a loopback port, until Ctrl-C.
 
     Example: invoke run --variant apko
     """
     with lazy.Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
-        chosen, image, options = _prepared(workspace, variant, parse_port(port) or 0)
-        options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
+        chosen, image, options = _prepared(workspace, variant, stack, parse_port(port))
         code = lazy.foreground.run_in_foreground(
             workspace.engine(),
             image,
@@ -52,7 +51,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
 
 
 @task(help={"variant": "the variant (required if the suite has several)"})
-def shell(c: Context, variant: str | None = None) -> None:
+def shell(c: Context, variant: Value = None) -> None:
     """Open a shell in a running variant (started if necessary); if the image has no shell, open one alongside it, with tools.
 
     Example: invoke shell --variant apko
@@ -64,8 +63,11 @@ def shell(c: Context, variant: str | None = None) -> None:
             words = lazy.foreground.words_inside(container, inside)
         else:
             say(f"{variant} has no shell: this shell runs beside it and shares its processes, network and files")
-            words = lazy.foreground.words_beside(workspace.engine(), container, _tools(workspace))
-        cli = lazy.docker_cli(workspace.endpoint)
+            with lazy.locked(workspace.state, say):
+                workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
+            tools = workspace.source.base(TOOLS_IMAGE).resolved
+            words = lazy.foreground.words_beside(workspace.engine(), container, tools)
+        cli = lazy.daemon.docker_cli(workspace.endpoint)
         code = subprocess.run(cli.command(*words), env=os.environ | dict(cli.env), check=False).returncode
     if code == DOCKER_FAILED:
         raise DeadweightError(wording("tasks.no_shell"))
@@ -75,10 +77,9 @@ def shell(c: Context, variant: str | None = None) -> None:
     help={
         "variant": "the variant; repeat it for more (default: all that run, else all that have a log)",
         "follow": "follow until the container ends; one must be running",
-    },
-    iterable=["variant"],
+    }
 )
-def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False) -> None:
+def logs(c: Context, variant: Names = None, follow: bool = False) -> None:
     """Show what running containers have written so far; if none is running, show each variant's last build log.
 
     Example: invoke logs --variant apko
@@ -87,20 +88,15 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
         chosen = lazy.select(workspace.suite, names(variant))
         wanted = names(variant)
         if follow or (_engine_runs() and lazy.foreground.running(workspace.engine(), wanted)):
-            for line in lazy.foreground.log_lines(
-                workspace.engine(), wanted, follow=follow, lines=200 if follow else None
-            ):
+            count = 200 if follow else None
+            for line in lazy.foreground.log_lines(workspace.engine(), wanted, follow=follow, lines=count):
                 print(line, flush=True)
             return
-        found = [
-            (variant, workspace.state.log(variant.name))
-            for variant in chosen
-            if workspace.state.log(variant.name).exists()
-        ]
-        if not found:
+        files = {each.name: file for each in chosen if (file := workspace.state.log(each.name)).exists()}
+        if not files:
             raise MissingError(wording("tasks.no_logs"))
-        for each, file in found:
-            print(f"==> {each.name}: {file} <==")
+        for name, file in files.items():
+            print(f"==> {name}: {file} <==")
             print(file.read_text(encoding="utf-8", errors="replace"), end="")
 
 
@@ -110,15 +106,16 @@ def _tell_where(name: str, container: lazy.Container, stack: contextlib.ExitStac
         route = container.http()
         url = route.base_url
         if route.way == "engine":
-            url = (
-                f"http://127.0.0.1:{stack.enter_context(lazy.foreground.forwarded(route, container.options.host_port))}"
-            )
+            port = stack.enter_context(lazy.foreground.forwarded(route, container.options.host_port))
+            url = f"http://127.0.0.1:{port}"
         others = (container.http(port) for port in container.options.ports)
         more = "".join(f", port {other.port}: {other.base_url}" for other in others if other.way != "engine")
         say(f"{name}: {url}{more} (Ctrl-C ends it)")
 
 
-def _prepared(workspace: lazy.Workspace, name: str | None, port: int) -> tuple[lazy.Variant, str, lazy.RunOptions]:
+def _prepared(
+    workspace: lazy.Workspace, name: str | None, stack: contextlib.ExitStack, port: int | None = None
+) -> tuple[lazy.Variant, str, lazy.RunOptions]:
     """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
     chosen = lazy.select_one(workspace.suite, name)
     with lazy.locked(workspace.state, say):
@@ -126,6 +123,7 @@ def _prepared(workspace: lazy.Workspace, name: str | None, port: int) -> tuple[l
     image = workspace.engine().images.need(reference)
     options = lazy.hardened_for(chosen, image.user)
     lazy.refused_calls.check(workspace.engine(), options)
+    options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
     return chosen, reference, options.but(host_port=port) if port else options
 
 
@@ -136,12 +134,11 @@ def _joined_or_started(workspace: lazy.Workspace, name: str | None, stack: conte
     if there is not None:
         say(f"{chosen.name}: using the container {there.name}, which is already running")
         return there
-    _, image, options = _prepared(workspace, chosen.name, 0)
-    options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
+    _, image, options = _prepared(workspace, chosen.name, stack)
     container = workspace.engine().start(image, options, purpose="shell", variant=chosen.name)
     readiness = container.wait_healthy(chosen.health, chosen.port)
     if not readiness.healthy and not container.state().running:
-        problem = lazy.with_last_lines(readiness.reason, container)
+        problem = lazy.service.with_last_lines(readiness.reason, container)
         raise DeadweightError(wording("tasks.not_started", variant=chosen.name, problem=problem))
     if not readiness.healthy:
         say(f"{chosen.name}: {readiness.reason}")
@@ -149,14 +146,81 @@ def _joined_or_started(workspace: lazy.Workspace, name: str | None, stack: conte
 
 
 def _engine_runs() -> bool:
-    try:
-        return lazy.find_running() is not None
-    except MissingError:  # the one that is asked for does not answer, so nothing runs in it
-        return False
+    with contextlib.suppress(MissingError):  # the one that is asked for does not answer, so nothing runs in it
+        return lazy.daemon.find_running() is not None
+    return False
 
 
-def _tools(workspace: lazy.Workspace) -> str:
-    """A small image with a shell and tools: the source's busybox."""
-    with lazy.locked(workspace.state, say):
-        workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
-    return workspace.source.base(TOOLS_IMAGE).resolved
+# ``harden``.
+@task(
+    help={
+        "variant": "the variant (required if the suite has several)",
+        "format": "run (docker flags, the default), compose, kubernetes, podman, quadlet (systemd) or ecs",
+        "to": "a folder to write it to, with the seccomp profile beside it (default: print it)",
+        "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
+        "seccomp": "--no-seccomp does not search for a seccomp profile; the engine's own is used",
+        "budget": "kubernetes: two replicas, apart, and a PodDisruptionBudget",
+        "force": "search again, even if this image was already searched in this engine with the same settings",
+        "json": "print one JSON document on stdout: the posture that was found, and what was tried",
+    }
+)
+def harden(
+    c: Context,
+    variant: Value = None,
+    format: str = "run",
+    to: Value = None,
+    image: Value = None,
+    seccomp: bool = True,
+    budget: bool = False,
+    force: bool = False,
+    json: bool = False,
+) -> None:
+    """Find the tightest settings under which the checks of a variant still pass, and print them.
+
+    The result is stored, so another format needs no new search.
+
+    Example: invoke harden --variant apko --format kubernetes
+    Example: invoke harden --variant apko --format compose --to deploy
+    """
+    one_of(format, "--format", lazy.attacks.HARDEN_FORMATS)
+    with lazy.Workspace.open(say) as workspace:
+        chosen = lazy.select_one(workspace.suite, variant)
+        with lazy.locked(workspace.state, say), pulse("harden"):
+            found = lazy.attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
+        named = chosen.run.seccomp if found.seccomp is None else None
+        root = workspace.suite.root
+        profile = root / named if named else workspace.state.seccomp(chosen.name)
+    for line in (*found.warnings(), *(lazy.attacks.seccomp_lines(found.seccomp) if found.seccomp else ())):
+        say(f"{chosen.name}: {line}")
+    if json:
+        print_json(found.document())
+        return
+    names = (os.path.relpath(profile), os.path.relpath(root))  # as the text is to name them
+    names = names if to is None else (f"./{found.suite}.seccomp.json", _way(to, root))
+    _give(found, format, profile, lazy.attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
+
+
+def _way(folder: str, root: Path) -> str:
+    """From one folder to another as the kernel goes: a folder may be a link, from which ``..`` leads elsewhere."""
+    return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
+
+
+def _give(found: lazy.attacks.Found, format: str, profile: Path, given: lazy.attacks.HardenRequest, to: Value) -> None:
+    """Print the text, or write it and its profile to a folder."""
+    for line in lazy.attacks.harden_notes(found, format, given):
+        say(f"{found.variant.name}: {line}")
+    if to is None:
+        print(lazy.attacks.harden_text(found, format, given), end="")
+        return
+    folder = Path(to)
+    for name, text in lazy.attacks.harden_files(found, format, given).items():
+        lazy.store.write_atomically(folder / name, text)
+        say(f"written: {folder / name}")
+    if not found.profiled or format == "ecs":
+        return
+    beside_it = folder / Path(given.profile).name
+    if found.seccomp:
+        lazy.profile.write(beside_it, found.seccomp.profile())
+    else:
+        lazy.store.write_atomically(beside_it, profile.read_bytes())
+    say(f"written: {beside_it}")

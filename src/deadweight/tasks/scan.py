@@ -10,10 +10,9 @@ from typing import Any
 from invoke.context import Context
 
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, wording
-from deadweight.tasks import _options, lazy
-from deadweight.tasks._options import parse_jobs
+from deadweight.tasks import lazy
 from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_rows, tell_stand_ins
-from deadweight.tasks._task import task
+from deadweight.tasks._task import Names, Part, Value, choose, parse_jobs, task
 
 
 @task(
@@ -23,21 +22,17 @@ from deadweight.tasks._task import task
         "strict": "fail if the database is missing, old, or does not cover an image",
         "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",
         "jobs": "how many images at once (default: one per core)",
-    },
-    iterable=["variant"],
+    }
 )
 def scan(
     c: Context,
-    variant: Sequence[str] | None = None,
-    database: str | None = None,
+    part: Part,
+    variant: Names = None,
+    database: Value = None,
     strict: bool = False,
-    sbom: str | None = None,
-    sarif: str | None = None,
-    jobs: str | None = None,
-    shard: str | None = None,
-    times: str | None = None,
-    since: str | None = None,
-    changed_from: str | None = None,
+    sbom: Value = None,
+    sarif: Value = None,
+    jobs: Value = None,
     json: bool = False,
 ) -> None:
     """Look up the packages of each image in a vulnerability database; exit 1 if a gate of the suite is broken.
@@ -46,30 +41,25 @@ def scan(
     Example: invoke scan --changed-from published/report.json
     Example: invoke scan --variant apko --sbom spdx --sarif findings.sarif
     """
-    lazy.sbom_forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
+    forms = lazy.sbom.forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
     count = parse_jobs(jobs)
-    with lazy.Workspace.open(say, since=since) as workspace:
-        selection = _options.chosen(
-            workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
-        )
+    with lazy.Workspace.open(say, since=part.since) as workspace:
+        selection = choose(workspace, variant, part)
         if selection.narrowed and not selection.variants:
-            _tell_nothing(as_json=json)
+            if json:
+                print_json({"scans": [], "failed": {}, "sboms": []})
             return
         chosen = _built(workspace, selection, named=bool(variant))
         _use(database, workspace)
         with pulse("scan"):
             found, failed = lazy.scan.scan_variants(workspace, chosen, strict=strict, jobs=count)
-        sboms = _sboms(workspace, chosen, sbom)
-    _write_sarif(sarif, found)
+        wanted = chosen if sbom is not None else ()
+        sboms = [asdict(lazy.sbom.write_sboms(workspace.subject(each), forms)) for each in wanted]
+    if sarif is not None:
+        lazy.store.write_where_told(Path(sarif), lazy.sarif.scan_sarif(found))
+        say(f"wrote {sarif}")
     _tell(workspace, found, failed, sboms, as_json=json)
     _raise_if_bad(found, failed, strict=strict)
-
-
-def _write_sarif(file: str | None, results: Sequence[lazy.Evidence]) -> None:
-    if file is None:
-        return
-    lazy.write_where_told(Path(file), lazy.sarif.scan_sarif(results))
-    say(f"wrote {file}")
 
 
 def _use(named: str | None, workspace: lazy.Workspace) -> None:
@@ -78,11 +68,6 @@ def _use(named: str | None, workspace: lazy.Workspace) -> None:
         return
     for line in lazy.database.use(named, workspace.suite.scan.database_repository, say).told():
         say(line)
-
-
-def _tell_nothing(*, as_json: bool) -> None:
-    if as_json:
-        print_json({"scans": [], "failed": {}, "sboms": []})
 
 
 def _tell(
@@ -104,7 +89,7 @@ def _tell(
     say(f"{total(results)}. Next: invoke report")
 
 
-def _built(workspace: lazy.Workspace, selection: lazy.Selection, *, named: bool) -> tuple[lazy.Variant, ...]:
+def _built(workspace: lazy.Workspace, selection: lazy.changed.Selection, *, named: bool) -> tuple[lazy.Variant, ...]:
     """The named variants; without names all that are built. Raises MissingError where nothing is."""
     chosen = selection.variants
     if named:
@@ -116,13 +101,6 @@ def _built(workspace: lazy.Workspace, selection: lazy.Selection, *, named: bool)
     if not built:
         raise MissingError(wording("tasks.nothing_built"))
     return built
-
-
-def _sboms(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], form: str | None) -> list[dict[str, Any]]:
-    if form is None:
-        return []
-
-    return [asdict(lazy.write_sboms(workspace.subject(variant), lazy.sbom_forms(form))) for variant in chosen]
 
 
 def _raise_if_bad(results: Sequence[lazy.Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
@@ -167,9 +145,8 @@ def print_scans(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     for each in (result for result in results if result.data.get("status") != "not_scanned"):
         out.print(f"{each.variant}: {each.reason}", markup=False, style="bold red" if not each.ok else "")
     for text in unused(results):
-        out.print(
-            f"an exception matches no finding in these images and can be removed: {text}", markup=False, style="yellow"
-        )
+        told = f"an exception matches no finding in these images and can be removed: {text}"
+        out.print(told, markup=False, style="yellow")
 
 
 def total(results: Sequence[lazy.Evidence]) -> str:
@@ -222,10 +199,8 @@ def print_sboms(sboms: Sequence[Mapping[str, Any]], out: lazy.Console) -> None:
     plural = lazy.figures.plural
     for sbom in sboms:
         for file in sbom["files"]:
-            out.print(
-                f"{sbom['variant']}: {file['form']} of {plural(file['packages'], 'package')} ({file['by']}): {file['path']}",
-                markup=False,
-            )
+            claimed = f"{file['form']} of {plural(file['packages'], 'package')} ({file['by']})"
+            out.print(f"{sbom['variant']}: {claimed}: {file['path']}", markup=False)
         for word, rows in (
             ("in the builder's SBOM, not in the image", sbom["absent"]),
             ("in the image, not in the builder's SBOM", sbom["unclaimed"]),

@@ -1,20 +1,19 @@
-"""Define ``setup`` (install tools), ``doctor`` and ``clean``."""
+"""Define ``setup`` (install tools), ``doctor``, ``clean`` and ``completion`` (in shells)."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from invoke.context import Context
 
 from deadweight._errors import MissingError, quoting, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._options import names, parse_days
-from deadweight.tasks._progress import print_json, pulse, say, watcher
-from deadweight.tasks._task import dry, task
+from deadweight.tasks._progress import Watcher, asked, print_json, pulse, say
+from deadweight.tasks._task import Names, Value, dry, names, one, one_of, parse_days, task
 
 
 @task(
@@ -27,15 +26,14 @@ from deadweight.tasks._task import dry, task
         "tests": "also install what Deadweight's own tests use",
         "bench": "also install what the other tools in bench/ use",
         "plan": "show what is missing; install nothing",
-    },
-    iterable=["variant"],
+    }
 )
 def setup(
     c: Context,
-    source: str | None = None,
-    mirror: str | None = None,
-    ca_bundle: str | None = None,
-    variant: Sequence[str] | None = None,
+    source: Value = None,
+    mirror: Value = None,
+    ca_bundle: Value = None,
+    variant: Names = None,
     yes: bool = False,
     tests: bool = False,
     bench: bool = False,
@@ -47,58 +45,43 @@ def setup(
     Shows the list first and asks once on a terminal. Anything already installed is used.
     Example: invoke setup --source local --yes
     """
-    only_shown = plan or dry(c)
-    with contextlib.ExitStack() as held:
-        workspace = held.enter_context(lazy.Workspace.open(say))
+    looking = plan or dry(c)
+    with lazy.Workspace.open(say) as workspace, nullcontext() if looking else lazy.locked(workspace.state, say):
         chosen = lazy.select(workspace.suite, names(variant))
-        if not only_shown:
-            held.enter_context(lazy.locked(workspace.state, say))
-        _take(workspace, source, mirror, ca_bundle, keep=not only_shown)
-        found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
-        unmade = lazy.needs.to_make(workspace, chosen) if only_shown else ()
-        _tell(workspace, found, unmade, lacking, as_json=json)
-        if not only_shown:
-            _raise_if_not_buildable(workspace, chosen, found)
+        _take(workspace, source, mirror, ca_bundle, keep=not looking)
+        found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=looking)
+        unmade = lazy.needs.to_make(workspace, chosen) if looking else ()
+        if all(each.present for each in found) and not unmade and lacking is None:
+            say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
+        if json:
+            tools, making = [asdict(each) for each in found], [asdict(item) for item in unmade]
+            told = {"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)}
+            print_json(told)
+        if not looking:
+            _check_buildable(workspace, chosen, found)
         if lacking is not None:
             raise lacking
 
 
-def _tell(
-    workspace: lazy.Workspace,
-    found: Sequence[lazy.Finding],
-    unmade: Sequence[lazy.ToMake],
-    lacking: lazy.NoBase | None,
-    *,
-    as_json: bool,
-) -> None:
-    if all(each.present for each in found) and not unmade and lacking is None:
-        say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
-    if as_json:
-        tools, making = [asdict(each) for each in found], [asdict(item) for item in unmade]
-        print_json({"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)})
-
-
-@task(
-    help={"tests": "also look for what Deadweight's own tests use"},
-    reads_only=True,
-)
+@task(help={"tests": "also look for what Deadweight's own tests use"}, reads_only=True)
 def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     """Show what is installed, what is missing, and the command that installs it; exit 3 if something is missing.
 
     Example: invoke doctor --json
     """
     with lazy.Workspace.open(say) as workspace:
+        variants = workspace.suite.variants
         with pulse("doctor"):
-            found = lazy.examine(
-                lazy.needs.tools_of(workspace, workspace.suite.variants, tests=tests), root=workspace.suite.root
-            )
-            unmade = lazy.needs.to_make(workspace, workspace.suite.variants)
-        lacking = lazy.needs.known_bases(workspace, workspace.suite.variants).error
+            tools = lazy.needs.tools_of(workspace, variants, tests=tests)
+            found = lazy.doctor.examine(tools, root=workspace.suite.root)
+            unmade = lazy.needs.to_make(workspace, variants)
+        lacking = lazy.needs.known_bases(workspace, variants).error
         if json:
             there = {"source": workspace.source.name, **asdict(found)}
             print_json({**there, "to_make": [asdict(item) for item in unmade], "lacking": _problems(lacking)})
         else:
-            _print_doctor(found, unmade, workspace.source.name)
+            waiting = (f"{made.name}: not made yet" for made in unmade)
+            print(*found.lines(), *waiting, f"source: {workspace.source.name}", sep="\n")
         missing = [tool.name for tool in found.tools if not tool.present] + [item.name for item in unmade]
         yours = lazy.install.hopeless(found.tools)
     how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [each.how for each in yours]
@@ -114,12 +97,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
 
 
 def prepare(
-    workspace: lazy.Workspace,
-    chosen: Sequence[lazy.Variant],
-    *,
-    yes: bool = False,
-    plan: bool = False,
-    **groups: bool,
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, yes: bool = False, plan: bool = False, **groups: bool
 ) -> tuple[tuple[lazy.Finding, ...], lazy.NoBase | None]:
     """Install what these variants miss, then prepare their bases and packages. Gives the programs, and which bases are missing.
 
@@ -129,13 +107,12 @@ def prepare(
     lacking = lazy.needs.known_bases(workspace, chosen)
     if plan:
         return found, lacking.error
-    with watcher() as shown:
+    with Watcher() as shown:
         work = lazy.install.preparations(workspace, chosen, missing)
         outcomes = lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
-    unmade = [outcome for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
-    lazy.raise_if_missing(outcome for outcome in outcomes if outcome not in unmade)
-    for error in (item.error for item in unmade):
-        assert isinstance(error, lazy.NoBase)
+    unmade = [outcome.error for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
+    lazy.raise_if_missing(outcome for outcome in outcomes if outcome.error not in unmade)
+    for error in unmade:
         lacking = lacking.and_then(lazy.needs.split_by_base(lacking.able, workspace.needs(lacking.able), error))
     with pulse("set-up"):
         lacking = lazy.needs.prepare_bases(workspace, lacking)
@@ -152,16 +129,21 @@ def to_prepare(
 
 
 def _asked(
-    workspace: lazy.Workspace,
-    chosen: Sequence[lazy.Variant],
-    *,
-    yes: bool = False,
-    plan: bool = False,
-    **groups: bool,
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, yes: bool = False, plan: bool = False, **groups: bool
 ) -> tuple[tuple[lazy.Finding, ...], list[lazy.Finding], Sequence[lazy.Variant]]:
-    """What there is and what is missing, shown, and got only if the user wants it; and the variants that can be had."""
+    """Every program that is needed, those to install, and the variants that can be had: all, or those without an engine.
+
+    What is missing is shown, and got only if the user wants it.
+    """
     with pulse("set-up: looking for what is there"):
-        found, missing, chosen = _survey(workspace, chosen, **groups)
+        found = lazy.survey(lazy.needs.tools_of(workspace, chosen, **groups))
+        missing = [each for each in found if not each.present]
+        if engineless := lazy.install.no_engine(found):
+            say(f"no container engine available ({engineless}); skipping the variants that need one")
+            chosen = lazy.needs.without_engine(workspace, chosen)
+            others = set(lazy.needs.tools_of(workspace, chosen, **groups)) - set(lazy.needs.ENGINE_TOOLS)
+            engine, rest = _engine_tools(found), lazy.survey(sorted(others))
+            found, missing = (*engine, *rest), [each for each in rest if not each.present]
         unmade = lazy.needs.to_make(workspace, chosen)
     if missing or unmade:
         _show(missing, unmade)
@@ -170,49 +152,28 @@ def _asked(
     return found, missing, chosen
 
 
-def _survey(
-    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], **groups: bool
-) -> tuple[tuple[lazy.Finding, ...], list[lazy.Finding], Sequence[lazy.Variant]]:
-    """Every program that is needed, those to install, and the variants that can be had: all, or those without an engine."""
-    found = lazy.survey(lazy.needs.tools_of(workspace, chosen, **groups))
-    engineless = lazy.install.no_engine(found)
-    if engineless:
-        say(f"no container engine available ({engineless}); skipping the variants that need one")
-        chosen = lazy.needs.without_engine(workspace, chosen)
-        others = set(lazy.needs.tools_of(workspace, chosen, **groups)) - set(lazy.needs.ENGINE_TOOLS)
-        found = (*(each for each in found if each.name in lazy.needs.ENGINE_TOOLS), *lazy.survey(sorted(others)))
-    missing = [each for each in found if not each.present and not (engineless and each.name in lazy.needs.ENGINE_TOOLS)]
-    return found, missing, chosen
+def _engine_tools(found: Sequence[lazy.Finding]) -> list[lazy.Finding]:
+    return [each for each in found if each.name in lazy.needs.ENGINE_TOOLS]
 
 
-def _raise_if_not_buildable(
-    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], found: Sequence[lazy.Finding]
-) -> None:
+def _check_buildable(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], found: Sequence[lazy.Finding]) -> None:
     engineless = lazy.install.no_engine(found)
-    if not engineless:
-        return
-    built = {variant.name for variant in lazy.needs.without_engine(workspace, chosen)}
-    left = [variant.name for variant in chosen if variant.name not in built]
-    if left:
-        how = dict.fromkeys(
-            finding.how for finding in lazy.install.hopeless(found) if finding.name in lazy.needs.ENGINE_TOOLS
-        )
+    able = lazy.needs.without_engine(workspace, chosen) if engineless else chosen
+    if left := [variant.name for variant in chosen if variant not in able]:
+        how = dict.fromkeys(finding.how for finding in lazy.install.hopeless(_engine_tools(found)))
         message = wording("tasks.not_buildable", variants=", ".join(left), problem=engineless)
         raise MissingError(message, hint="; ".join(how))
 
 
-def _take(
-    workspace: lazy.Workspace, source: str | None, mirror: str | None, ca_bundle: str | None, *, keep: bool
-) -> None:
+def _take(workspace: lazy.Workspace, source: Value, mirror: Value, ca_bundle: Value, *, keep: bool) -> None:
     """Use the source that is asked for, from now on or (``keep`` is False) for this look only; a wrong one is told either way."""
     if source is mirror is ca_bundle is None:
         return
-
-    asked = lazy.source_changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
+    wanted = lazy.choose.changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
     if keep:
-        lazy.settings.record(workspace.state, **asked, rebase=False)
+        lazy.settings.record(workspace.state, **wanted, rebase=False)
     else:
-        workspace.source = lazy.choose_source(workspace.suite, workspace.state, say, asked)
+        workspace.source = lazy.choose.choose(workspace.suite, workspace.state, say, wanted)
 
 
 def _show(missing: Sequence[lazy.Finding], unmade: Sequence[lazy.ToMake]) -> None:
@@ -229,27 +190,15 @@ def _show(missing: Sequence[lazy.Finding], unmade: Sequence[lazy.ToMake]) -> Non
 
 
 def _ask(yes: bool) -> None:
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return
-    sys.stderr.write("install these? [Y/n] ")  # input() would write it to stdout, which is the JSON document's
-    sys.stderr.flush()
-    answer = sys.stdin.readline()
-    if not answer:  # Ctrl-D, which leaves the cursor behind the question
+    answer = None if yes else asked("install these? [Y/n] ")
+    if answer == "":  # Ctrl-D, which leaves the cursor behind the question
         say("")
-    if answer.strip().lower() not in ("y", "yes") and answer != "\n":
+    if answer is not None and answer.strip().lower() not in ("y", "yes") and answer != "\n":
         raise MissingError(wording("tasks.not_installed"))
 
 
 def _problems(lacking: lazy.NoBase | None) -> list[str]:
     return [text for _, text in lacking.problems] if lacking is not None else []
-
-
-def _print_doctor(found: lazy.Doctor, unmade: Sequence[lazy.ToMake], source: str) -> None:
-    for line in found.lines():
-        print(line)
-    for made in unmade:
-        print(f"{made.name}: not made yet")
-    print(f"source: {source}")
 
 
 # ``clean``.
@@ -260,18 +209,92 @@ def _print_doctor(found: lazy.Doctor, unmade: Sequence[lazy.ToMake], source: str
         "older-than": "keep what is newer, for example 7d or 36h",
     }
 )
-def clean(c: Context, project: bool = False, all: bool = False, older_than: str | None = None) -> None:
+def clean(c: Context, project: bool = False, all: bool = False, older_than: Value = None) -> None:
     """Remove leftovers of ended runs, logs and spare archives; with --project, everything of this project.
 
     Example: invoke clean --project
     """
     days = parse_days(older_than)
     with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say), pulse("clean"):
-        done = lazy.clean_up(workspace, project=project or all, end_shared=all, older_than_days=days)
+        done = lazy.clean.clean(workspace, project=project or all, end_shared=all, older_than_days=days)
     freed = lazy.format_bytes(done.size_bytes)
     first = "1 container or network" if done.containers == 1 else f"{done.containers} containers and networks"
-    say(
-        f"removed {first}, {lazy.figures.plural(done.images, 'image')}, {lazy.figures.plural(done.files, 'file')} ({freed})"
-    )
+    plural = lazy.figures.plural
+    say(f"removed {first}, {plural(done.images, 'image')}, {plural(done.files, 'file')} ({freed})")
     if done.left is not None:
         raise MissingError(wording("tasks.engine_not_cleaned", problem=done.left.message), hint=done.left.hint)
+
+
+# ``completion``.
+SHELLS = ("bash", "zsh", "fish")
+"""Their scripts ask us for the values of a flag, invoke itself (``--complete``) for tasks and flags, a project's own among them."""
+
+
+@task(
+    help={
+        "shell": "print the script for bash, zsh or fish",
+        "words": "print the values that may end this command line, one per line (used by the script)",
+    },
+    reads_only=True,
+)
+def completion(c: Context, shell: Value = None, words: Value = None) -> None:
+    """Complete tasks, options, variants, checks and postures in bash, zsh and fish.
+
+    Example: source <(invoke completion --shell bash)
+    Example: source <(invoke completion --shell zsh)
+    Example: invoke completion --shell fish | source
+    """
+    if words is not None:
+        print("".join(f"{word}\n" for word in following(words)), end="")
+        return
+    print(script(one_of(one(shell, "--shell"), "--shell", SHELLS)), end="")
+
+
+def script(shell: str) -> str:
+    """What makes this shell ask."""
+    return Path(__file__).with_name(f"completion.{shell}").read_text(encoding="utf-8")
+
+
+def following(line: str) -> list[str]:
+    """The values that may stand in the place of the last word of ``line``, or after it where a blank ends it.
+
+    Empty where no value of ours is due. A word with commas keeps what stands before the last one. Nothing is said of a suite
+    that cannot be read.
+    """
+    parts = line.split()
+    last = "" if not parts or line[-1:].isspace() else parts.pop()
+    if last.startswith("--") and "=" in last:
+        flag, _, last = last.partition("=")
+        parts.append(flag)
+    if not parts or parts[-1] not in VALUES:
+        return []
+    head, comma, start = last.rpartition(",")
+    with suppress(Exception):  # a completion that explains itself would stand in the command line
+        return [f"{head}{comma}{value}" for value in VALUES[parts[-1]]() if value.startswith(start)]
+    return []
+
+
+def _suite() -> lazy.Suite:
+    return lazy.load_suite.load_suite(lazy.find_suite_file())
+
+
+def _checks() -> list[str]:
+    found = list(lazy.table.names())
+    with suppress(Exception):  # our own are known without a suite
+        found += dict.fromkeys(name for variant in _suite().variants for name in variant.checks.other)
+    return found
+
+
+VALUES: dict[str, Callable[[], Iterable[str]]] = {
+    "--variant": lambda: lazy.words(_suite()),  # names, services and tags: whatever it takes, patterns apart
+    "--check": _checks,
+    "--posture": lambda: [*lazy.attacks.posture_names(), "all"],
+    "--format": lambda: lazy.attacks.HARDEN_FORMATS,
+    "--provider": lambda: lazy.pipelines.PROVIDERS,
+    "--shell": lambda: SHELLS,
+    "--sbom": lambda: ["spdx", "cyclonedx", "both"],
+    "--source": lambda: ["auto", "registry", "mirror", "local"],
+    "--scan": lambda: ["deep", "plain", "hidden", "no"],
+    "--post": lambda: ["github", "gitlab"],
+}
+"""What a flag's value may be, by the flag."""

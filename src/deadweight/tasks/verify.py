@@ -1,17 +1,19 @@
-"""Define ``verify``: run the suite's checks."""
+"""Define ``verify`` (run the suite's checks) and ``attack`` (attack running images)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
+from textwrap import shorten
+from typing import Any
 
 from invoke.context import Context
 
-from deadweight._errors import CheckFailed, MissingError, wording
-from deadweight.tasks import _options, lazy
-from deadweight.tasks._options import names
-from deadweight.tasks._progress import print_json, pulse, say, stand_in_rows, tell_stand_ins
-from deadweight.tasks._task import colour, task
+from deadweight._errors import CheckFailed, MissingError, UsageError, wording
+from deadweight.tasks import lazy
+from deadweight.tasks._progress import colour, console, print_json, pulse, say, stand_in_rows, tell_stand_ins
+from deadweight.tasks._task import Names, Part, choose, names, task
 
 OUTCOMES = {
     "passed": ("pass", "32"),
@@ -25,38 +27,21 @@ OUTCOMES = {
 """How a check can come out, in the order of a tally: its mark in a line, and that one's colour."""
 
 
-@task(
-    help={
-        "variant": "the variant; repeat it for more (default: all)",
-        "check": "the check; repeat it for more (default: all checks in the suite)",
-    },
-    iterable=["variant", "check"],
-)
-def verify(
-    c: Context,
-    variant: Sequence[str] | None = None,
-    check: Sequence[str] | None = None,
-    shard: str | None = None,
-    times: str | None = None,
-    since: str | None = None,
-    changed_from: str | None = None,
-    json: bool = False,
-) -> None:
+@task(help={"check": "the check; repeat it for more (default: all checks in the suite)"})
+def verify(c: Context, part: Part, variant: Names = None, check: Names = None, json: bool = False) -> None:
     """Run the checks on what is built, each in a hardened container; exit 1 if one fails, 3 if not measured or unproven.
 
     Example: invoke verify --variant apko --check api
     Example: invoke verify --shard 2/5
     """
-    with lazy.Workspace.open(say, since=since) as workspace:
-        selection = _options.chosen(
-            workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
-        )
+    with lazy.Workspace.open(say, since=part.since) as workspace:
+        selection = choose(workspace, variant, part)
         chosen = selection.variants
         if selection.narrowed and not chosen:
             if json:
                 print_json({"suite": workspace.suite.name, "evidence": []})
             return
-        lazy.refuse_unasked(names(check), chosen)
+        lazy.table.refuse_unasked(names(check), chosen)
         built = [variant for variant in chosen if workspace.built(variant.name) is not None]
         results = verify_variants(workspace, built or chosen, names(check))
     if json:
@@ -83,7 +68,7 @@ def verify_variants(
             if workspace.spread is not None:
                 return tuple(workspace.spread.verify(chosen, checks, jobs, tell))
             subjects = [workspace.subject(variant) for variant in chosen]
-            return tuple(lazy.run_checks(subjects, checks, jobs=jobs, on_evidence=tell))
+            return tuple(lazy.runner.verify(subjects, checks, jobs=jobs, on_evidence=tell))
 
 
 def conclude(results: Sequence[lazy.Evidence], left: str = "", then: str = "invoke report") -> None:
@@ -161,3 +146,202 @@ def _line(evidence: lazy.Evidence) -> str:
     mark, tone = OUTCOMES[outcome(evidence)]
     shown = f"\x1b[{tone}m{mark}\x1b[0m" if colour() else mark
     return f"{evidence.variant}: {evidence.check}: {shown}: {evidence.reason}"
+
+
+# ``attack``.
+@task(
+    help={
+        "variant": "the variant; repeat it for more (default: all that are services)",
+        "posture": "open, default, hardened, tight-seccomp, privileged, only-WALL, without-WALL or all; repeat it for more "
+        "(default: the first three, and each wall alone)",
+    }
+)
+def attack(c: Context, part: Part, variant: Names = None, posture: Names = None, json: bool = False) -> None:
+    """Attack the running images for real, contained; show which wall stopped each; exit 1 if a gate is broken, 3 if not measured.
+
+    Example: invoke attack --variant apko --posture hardened
+    Example: invoke attack --since origin/main
+    """
+    postures = names(posture)
+    lazy.attacks.plan_for(postures, ())
+    with lazy.Workspace.open(say, since=part.since) as workspace:
+        selection = choose(workspace, variant, part)
+        chosen = [variant for variant in selection.variants if variant.runnable]
+        if not chosen and selection.narrowed:
+            if json:
+                print_json({"suite": workspace.suite.name, "evidence": []})
+            return
+        if not chosen:
+            raise UsageError(wording("tasks.no_service"))
+        built = [variant for variant in chosen if workspace.built(variant.name) is not None]
+        with lazy.locked(workspace.state, say), pulse("attack"):
+            if workspace.spread is not None:
+                results = workspace.spread.attack(built or chosen, postures, say)
+            else:
+                results = lazy.attacks.attack_all(list(map(workspace.subject, built or chosen)), postures, told=say)
+    _show(workspace, results, as_json=json)
+    left = ", ".join(variant.name for variant in chosen if variant not in built)
+    raise_if_bad(results, f"not attacked, since not built: {left}" if left else "")
+
+
+def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_json: bool) -> None:
+    notes = {result.variant: lazy.collect.attack_notes(result.data) for result in results}
+    by_kind: dict[str, Mapping[str, Sequence[str]]] = {"note": notes}
+    if as_json:
+        print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, results)})
+    else:
+        out = console()
+        for line in amiss(results):
+            out.print(line, style="bold", markup=False, soft_wrap=True)
+        print_attacks(results, out)
+        by_kind = {"hole": {each.variant: holes(each) for each in results}, "note": notes}
+        by_kind["not measured"] = {each.variant: unmeasured(each) for each in results}
+    for kind, told in by_kind.items():
+        for line in lazy.shared_notes(told):
+            say(f"{kind}: {line}")
+    for each in results:
+        reason = "; ".join(part for part in each.reason.split("; ") if part not in notes[each.variant])
+        say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
+    if not as_json:
+        tell_stand_ins(workspace, (result.variant for result in results))
+        say(f"{total(results)}. Next: invoke report")
+
+
+# Attacks on a terminal: one variant with the walls by name, several with how many walls stop each.
+WALLS_NAMED = 2
+REASON_LETTERS = 160
+WORDS = {"succeeded": "THROUGH", "crashed": "crashed it", "not_applicable": "n/a", "not_measured": "-"}
+STYLES = {"blocked": "green", "succeeded": "bold red", "crashed": "magenta"}
+DELIVERIES = {"service": "through the service", "breach": "after a breach"}
+
+
+def print_attacks(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
+    """One variant: attacks by postures, each cell naming the walls. Several: a table for each posture, attacks by variants."""
+    tried = tried_now(results)
+    if len(results) == 1:
+        (each,) = results
+        columns = {posture: _cells(each, posture) for posture in tried}
+        _print_table(f"{each.variant}: what stops each attack", columns, _walls, results, out)
+        return
+    for posture in tried:
+        columns = {each.variant: cells for each in results if (cells := _cells(each, posture))}
+        _print_table(f"{posture}: how many walls stop each attack", columns, _depth, results, out)
+
+
+def _cells(each: lazy.Evidence, posture: str) -> dict[str, Any]:
+    cells: dict[str, Any] = each.data.get("postures", {}).get(posture, {})
+    return cells
+
+
+def amiss(results: Sequence[lazy.Evidence]) -> tuple[str, ...]:
+    """What is to be said before all tables: ``apko: not measured: nothing was measured in open: …``; where all is fine, nothing."""
+    bad = [each for each in results if each.status == "not_measured" or not each.ok]
+    # the summary that comes after the reason is in the tables
+    reasons = {each.variant: shorten(each.reason.split(". ")[0], REASON_LETTERS, placeholder="…") for each in bad}
+    told = {each.variant: [f"{each.status.replace('_', ' ')}: {reasons[each.variant]}"] for each in bad}
+    return lazy.shared_notes(told)
+
+
+def total(results: Sequence[lazy.Evidence]) -> str:
+    """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``. As in the
+    report, those on what is only there if it is handed in are not counted."""
+    sums, everywhere = [], list[str]()
+    for posture in tried_now(results):
+        found = (cell for result in results for cell in _cells(result, posture).values())
+        cells = [cell["outcome"] for cell in found if not cell.get("handed_in")]
+        everywhere += cells
+        tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
+        if tried:
+            sums.append(f"{posture} {cells.count('blocked')} of {tried}")
+    measured = sum(bool(result.data.get("postures")) for result in results)
+    variants = f" on {measured} variants" if measured > 1 else ""
+    if everywhere and set(everywhere) == {"not_applicable"}:
+        return f"no hole was found{variants}, so there was nothing to stop"
+    return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
+
+
+def unmeasured(each: lazy.Evidence) -> list[str]:
+    """Of one variant, what was not measured and why; one line for each reason, ``default: breach-x, breach-y: reason``."""
+    open_cells = _cells(each, "open")
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for posture in tried_now([each]):
+        for name, cell in _cells(each, posture).items():
+            known = posture != "open" and open_cells.get(name, {}).get("outcome") == "not_measured"
+            if cell["outcome"] == "not_measured" and not known:
+                by_reason.setdefault((posture, cell["reason"]), []).append(name)
+    return [
+        f"{'' if posture == 'open' else f'{posture}: '}{', '.join(names)}: {reason}"
+        for (posture, reason), names in by_reason.items()
+    ]
+
+
+def holes(each: lazy.Evidence) -> list[str]:
+    """Of one variant, where the service itself lets each attack through: ``http-command: GET /ping query host: ; echo …``."""
+    through = {name: cell for name, cell in _cells(each, "open").items() if cell["outcome"] == "succeeded"}
+    found = {name: (cell["evidence"] or {}).get("at") for name, cell in through.items()}
+    return [f"{name}: {at}" for name, at in found.items() if at]
+
+
+def tried_now(results: Sequence[lazy.Evidence]) -> list[str]:
+    """Those in which something was measured now; what an earlier run found of others is for the report."""
+
+    def now(cell: Mapping[str, Any]) -> bool:
+        return cell["outcome"] != "not_measured" and "measured_at" not in (cell["evidence"] or {})
+
+    postures = (posture for each in results for posture in each.data.get("postures", {}).items())
+    return list(dict.fromkeys(name for name, cells in postures if any(map(now, cells.values()))))
+
+
+def by_delivery(results: Iterable[lazy.Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
+    """Each attack once, those through the service first; before the first of each way its name, where there are both."""
+    known = {name: told.get("delivery") for result in results for name, told in result.data.get("payloads", {}).items()}
+    ways = {name: "breach" if known.get(name) == "breach" else "service" for name in names}
+    ordered = sorted(ways, key=lambda name: ways[name] == "breach")
+    first = {ways[name]: name for name in reversed(ordered)} if "breach" in ways.values() else {}
+    return [(DELIVERIES[ways[name]] if name in first.values() else "", name) for name in ordered]
+
+
+def _print_table(
+    title: str,
+    columns: Mapping[str, Mapping[str, Any]],
+    word: Callable[[Mapping[str, Any]], str],
+    known: Sequence[lazy.Evidence],
+    out: lazy.Console,
+) -> None:
+    """Attacks by columns, in as many parts as the terminal needs to keep names whole. ``word`` shows one that is blocked."""
+
+    def shown(cell: Mapping[str, Any]) -> str:
+        return WORDS.get(cell["outcome"]) or word(cell)
+
+    payloads = by_delivery(known, (name for cells in columns.values() for name in cells))
+    widths = [max(len(name), *(len(shown(cell)) for cell in cells.values())) + 2 for name, cells in columns.items()]
+    room, left = out.width - max((len(name) for _, name in payloads), default=0) - 2, list(columns)
+    while left:
+        count = max(1, sum(width <= room for width in accumulate(widths)))
+        part, left, widths = left[:count], left[count:], widths[count:]
+        out.print(title, style="italic", markup=False)
+        table = lazy.Table(box=None, padding=(0, 1), pad_edge=False)
+        table.add_column("attack", no_wrap=True)
+        for name in part:
+            table.add_column(name, overflow="fold")
+        for words, payload in payloads:
+            if words:
+                table.add_row(f"[italic]{words}[/]")
+            cells = (columns[name].get(payload) for name in part)
+            styled = ((shown(cell), STYLES.get(cell["outcome"], "dim")) if cell else ("",) for cell in cells)
+            table.add_row(payload, *(lazy.Text(*words) for words in styled))
+        out.print(table)
+
+
+def _depth(cell: Mapping[str, Any]) -> str:
+    """How many walls stop it."""
+    return str(cell["depth"] or "blocked")
+
+
+def _walls(cell: Mapping[str, Any]) -> str:
+    """``seccomp, non-root and 2 more``."""
+    walls = list(cell.get("walls") or ())
+    if not walls:
+        return "blocked" if cell["depth"] is None else "walls together"
+    more = len(walls) - WALLS_NAMED
+    return ", ".join(walls[:WALLS_NAMED]) + (f" +{more}" if more > 0 else "")

@@ -1,13 +1,26 @@
-"""A sign of life: never silent for more than two seconds, on a terminal and in a pipe, and no line runs into it."""
+"""What a person sees while work goes on, on a terminal and in a pipe; whatever a service or a file says, none of it is obeyed.
 
+A sign of life: never silent for more than two seconds, and no line runs into it.
+"""
+
+import io
+import json
 import re
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from deadweight._errors import DeadweightError
+from deadweight.builders.protocol import Inputs, Step
+from deadweight.plan.fingerprint import Fingerprint
+from deadweight.plan.graph import Task
+from deadweight.plan.scheduler import Outcome
 from deadweight.tasks import _progress
-from deadweight.tasks._progress import LineWatcher, say
+from deadweight.tasks._progress import Watcher, print_json, print_utf8, say
+from deadweight.tasks._task import guard
 
 
 def heard(capsys, times: int, words: str = "so far") -> str:
@@ -86,7 +99,43 @@ def test_of_steps_within_each_other_the_innermost_is_told(monkeypatch, capsys, t
 @pytest.mark.parametrize("terminal", [False], indirect=True)
 def test_while_images_are_built_the_lines_name_what_runs(monkeypatch, capsys, terminal) -> None:
     monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 0.0)
-    with LineWatcher() as watcher:
-        watcher.began(SimpleNamespace(step=SimpleNamespace(title="ko build ko"), reason="not built yet"))  # type: ignore[arg-type]
+    with Watcher() as watcher:
+        step = SimpleNamespace(key="image:ko", title="ko build ko")
+        watcher.began(SimpleNamespace(step=step, reason="not built yet"))  # type: ignore[arg-type]
         told = heard(capsys, 1, "building ko build ko (")
     assert "building ko build ko (N s), N s so far\n" in told
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_log_is_named_in_one_piece_on_a_narrow_terminal(monkeypatch) -> None:
+    """A path that a line's end breaks cannot be copied; the terminal wraps by itself."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("COLUMNS", "40")
+    task = Task(Step("image:v", "v", "ko build v", Inputs(), bool, print), Fingerprint("", {}), "why", ("v",))
+    log = Path("/home/somebody/a folder/that is deep/.deadweight/logs/v.log")
+    with Watcher() as shown:
+        shown.began(task)
+        shown.ended(Outcome(task, "failed", 1.0, log, DeadweightError("it")))
+    assert f"failed after 1.0 s (log: {log})" in sys.stderr.getvalue()
+
+
+HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\u202ec\u2066d\x9be\x7f"
+
+
+@pytest.mark.parametrize("tell", [print, say], ids=["stdout", "progress"])
+def test_no_text_is_obeyed(tell, capsys):
+    """``harden`` told the keys of a JSON document raw: they cleared the screen and set its title."""
+    assert guard(lambda: tell(f"{HOSTILE} \x1b[31mred\x1b[0m")) == 0
+    assert "".join(capsys.readouterr()) == "abcde \x1b[31mred\x1b[0m\n"
+
+
+@pytest.mark.parametrize("tell", [print_json, lambda document: print_utf8(json.dumps(document, ensure_ascii=False))])
+def test_a_json_document_says_the_same_and_is_not_obeyed_either(tell, capsys):
+    assert guard(lambda: tell({HOSTILE: HOSTILE})) == 0
+    told = capsys.readouterr().out
+    assert json.loads(told) == {HOSTILE: HOSTILE}
+    assert told.replace("\n", "").isprintable()

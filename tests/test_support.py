@@ -1,0 +1,346 @@
+"""The tests' own tools: what guards them, which of them ``--changed`` runs, and how a red run ends.
+
+A test that ends what it did not start, or locks what others use, fails; so does a unit test that needs an engine, the network or
+root. At the end of a red run stand the first failure's reason, and what failed because of it as one cause.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import ROOT, TESTS
+from tests.support.changed import ALWAYS, DOCS, PACKAGES, changed_paths, selected, targets
+from tests.support.red_summary import Failure, grouped
+from tests.support.trees import git
+
+GUARDED = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from filelock import FileLock
+from tests.support import shared_guard
+shared_guard.install()
+"""
+DAEMON = ["sh", "-c", "sleep 60 >/dev/null & echo $!"]
+SLEEPER = "import sys, time; print('up', flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def cache(tmp_path):
+    (tmp_path / "local").mkdir()
+    (tmp_path / "tests-own").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def theirs(cache) -> Iterator[subprocess.Popen[str]]:
+    """A process that is there before the guard."""
+    with subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "up\n"
+        yield process
+        process.kill()
+
+
+def guarded(cache, code: str, folder: str = "", text: str = GUARDED) -> subprocess.CompletedProcess[str]:
+    """Code in a process of its own, as if it stood in ``folder``: the guard cannot be taken out again."""
+    text += f"exec(compile({code!r}, {f'{folder}/code.py'!r}, 'exec'))\n"
+    env = {**os.environ, "DEADWEIGHT_CACHE_DIR": str(cache)}
+    words = [sys.executable, "-c", text]
+    return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "code", ["os.kill({pid}, 15)", "os.kill({pid}, 9)", "os.killpg({pid}, 15)", "os.kill(-{pid}, 15)"]
+)
+def test_a_process_of_others_is_not_ended(cache, theirs, code):
+    done = guarded(cache, code.format(pid=theirs.pid))
+    assert done.returncode == 1
+    assert f"NotOurs: a test must not end process {theirs.pid} (" in done.stderr
+    assert "it did not start that" in done.stderr
+    assert theirs.poll() is None
+
+
+HELD = "with FileLock('{cache}/{name}'): print('held')"
+SAYS_UP = "words = [sys.executable, '-c', 'print(1, flush=True); input()']\n"
+CASES: dict[str, tuple[str, str, int, str, str]] = {
+    "a process of another run, though it began later": (
+        ("os.environ[shared_guard.VARIABLE], ours = 'other', os.environ[shared_guard.VARIABLE]\n"
+        f"pid = int(subprocess.run({DAEMON}, stdout=-1, text=True).stdout)\n"
+        "os.environ[shared_guard.VARIABLE] = ours\n"
+        "try: os.kill(pid, 9)\n"
+        "finally: subprocess.run(['kill', str(pid)])\n"),
+        "", 1, "", "NotOurs",
+    ),
+    "what runs for the shared home, whoever started it": (
+        (f"{SAYS_UP}registry = subprocess.Popen([*words, '{{cache}}/local/registry/config.yml'], stdin=-1, stdout=-1)\n"
+        "registry.stdout.readline()\n"
+        "try: registry.terminate()\n"
+        "finally: registry.communicate(b'end\\n')\n"),
+        "", 1, "", "it runs for the shared home",
+    ),
+    "who speaks with the shared engine is a test's own": (
+        (f"{SAYS_UP}for name in ('client', 'dockerd'):\n"
+        "    words[0], socket = name, f'{shared_guard._run[0].engine}/docker.sock'\n"
+        "    each = subprocess.Popen([*words, socket], executable=sys.executable, stdin=-1, stdout=-1)\n"
+        "    each.stdout.readline()\n"
+        "    try: each.terminate()\n"
+        "    except shared_guard.NotOurs: print('refused', name)\n"
+        "    finally: each.communicate(b'end\\n')\n"),
+        "", 0, "refused dockerd\n", "",
+    ),
+    "children, daemons and oneself are a test's own": (
+        ("child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "os.killpg(child.pid, 15); child.wait()\n"
+        "made = ['sh', '-c', 'env -i setsid sleep 60 >/dev/null & echo $!']\n"
+        "pid = int(subprocess.run(made, stdout=-1, text=True).stdout)\n"
+        "os.kill(pid, 0); os.kill(pid, 15)\n"
+        "signal.signal(15, lambda *_: print('told')); os.kill(os.getpid(), 15)\n"),
+        "", 0, "told\n", "",
+    ),
+    "a lock of the shared home": (HELD.replace("{name}", "local/lock"), "tests", 1, "", "NotOurs: a test must not lock"),
+    "a lock in a test's own folder": (HELD.replace("{name}", "tests-own/lock"), "tests", 0, "held\n", ""),
+    "a lock elsewhere": (HELD.replace("{name}", "../lock"), "tests", 0, "held\n", ""),
+    # for a test that has stand-ins made: whoever comes meanwhile waits, as users do
+    "the product may lock the shared home": (HELD.replace("{name}", "local/lock"), "src", 0, "held\n", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_test_may_end_and_lock(cache, case):
+    code, folder, exit_code, output, refusal = CASES[case]
+    done = guarded(cache, code.replace("{cache}", str(cache)), folder=str(ROOT / folder))
+    assert (done.returncode, done.stdout) == (exit_code, output)
+    assert refusal in done.stderr
+    assert ("NotOurs" in done.stderr) is bool(refusal)
+
+
+TEST = """
+import contextlib, os
+from tests.support import shared_guard
+shared_guard.install()
+
+def test_swallowed():
+    with contextlib.suppress(BaseException):
+        os.kill({pid}, 15)
+
+def test_after(): pass
+"""
+CONFTEST = """
+def pytest_configure(config):
+    from tests.support import {plugin}
+    config.pluginmanager.register({plugin}.Plugin())
+"""
+
+
+def run(folder, plugin: str, *words: str, **files: str) -> subprocess.CompletedProcess[str]:
+    """A pytest of its own, with one of our plugins."""
+    (folder / "conftest.py").write_text(CONFTEST.format(plugin=plugin))
+    for name, text in files.items():
+        (folder / f"test_{name}.py").write_text(text)
+    alone = ("-p", "no:cacheprovider", "-c", os.devnull, "--confcutdir", folder)
+    argv = [sys.executable, "-m", "pytest", "-q", *alone, *words, folder]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.system
+def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, theirs, tmp_path):
+    done = run(tmp_path, "shared_guard", it=TEST.format(pid=theirs.pid))
+    assert done.returncode == 1
+    assert "1 failed, 1 passed" in done.stdout
+    assert "NotOurs: a test must not end process" in done.stdout
+
+
+def test_it_is_there_for_every_test():
+    from tests.support import shared_guard
+
+    assert shared_guard._run
+    assert shared_guard._run[0].pid == os.getpid()
+
+
+@pytest.mark.system
+def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
+    """A process of another run, as one worker of pytest is to the next."""
+    from tests.support.invoking import ended
+    from tests.support.shared_guard import VARIABLE
+
+    started = subprocess.run(DAEMON, env={**os.environ, VARIABLE: "other"}, stdout=subprocess.PIPE, text=True)
+    pid = int(started.stdout)
+    try:
+        text = f"import os\nfrom invoke import task\n\n@task\ndef end(c):\n    os.kill({pid}, 15)\n"
+        (tmp_path / "tasks.py").write_text(text)
+        done = ended(tmp_path, "end", env=dict(os.environ))
+        assert done.returncode != 0
+        assert f"NotOurs: a test must not end process {pid}" in done.stderr
+        os.kill(pid, 0)
+    finally:
+        subprocess.run(["kill", str(pid)], check=True)
+
+
+UNIT = "import os, socket, subprocess\nfrom tests.support import unit_guard\nunit_guard.install()\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("socket.create_connection(('192.0.2.1', 80), 1)", "must not reach the network (192.0.2.1)"),
+        ("socket.getaddrinfo('example.com', 443)", "must not reach the network (example.com)"),
+        ("socket.socket(socket.AF_UNIX).connect('/run/x/docker.sock')", "must not ask a container engine (/run/x/docker.sock)"),
+        ("subprocess.run(['docker', 'ps'])", "must not start docker"),
+        ("subprocess.run(['/usr/bin/sudo', '-n', 'true'])", "must not start sudo"),
+        ("subprocess.run([os.sys.executable, '-m', 'invoke', 'build'])", "must not start invoke"),
+    ],
+)  # fmt: skip
+def test_what_is_no_units_is_refused(cache, code, told):
+    done = guarded(cache, code, text=UNIT)
+    assert done.returncode == 1
+    assert f"NotAUnit: a unit test {told}" in done.stderr
+
+
+def test_loopback_and_small_programs_are_anybodys(cache):
+    code = (
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "socket.create_connection(('localhost', server.getsockname()[1]), 5).close()\n"
+        "subprocess.run(['true'], check=True)\n"
+    )
+    done = guarded(cache, code, text=UNIT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# How a red run ends.
+FAULT = """
+def test_first():
+    raise ValueError("the first fault\\nof two lines")
+"""
+CASCADE = """
+import pytest, time
+from deadweight._errors import DeadweightError
+
+@pytest.fixture
+def registry():
+    time.sleep({delay})
+    raise DeadweightError("the local registry at 127.0.0.1:4711 does not answer: refused")
+
+@pytest.mark.parametrize("number", range({count}))
+def test_pulls(registry, number): pass
+
+def test_dials():
+    time.sleep({delay})
+    raise OSError("Get http://127.0.0.1:4711/v2/: dial tcp 127.0.0.1:4711: connect: connection refused")
+
+def test_well(): pass
+"""
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("workers", [["-p", "no:xdist"], ["-p", "xdist.plugin", "-n", "2"]], ids=["one", "two"])
+def test_a_cascade_is_one_cause_and_the_first_failure_gives_it(tmp_path, workers):
+    done = run(tmp_path, "red_summary", *workers, all=CASCADE.format(delay=0, count=11))
+    *_, section = done.stdout.partition(" why it is red ")
+    told = section.splitlines()[1:]
+    assert done.returncode == 1
+    assert told[0].startswith("first: ")
+    assert told[0].endswith(" (setup)") or told[0].endswith("::test_dials (call)")
+    assert "127.0.0.1:4711" in told[1]
+    assert "11 more: nothing answers at 127.0.0.1:4711" in told
+    assert "    and 8 more" in told
+    assert not [line for line in told if line.startswith(("1 other", "and "))]
+    assert "1 failed, 1 passed, 11 errors in " in told[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.system
+def test_the_first_failure_in_time_is_told_and_others_by_their_size(tmp_path):
+    files = {"a": CASCADE.format(delay=2, count=2), "b": FAULT}
+    done = run(tmp_path, "red_summary", "-p", "xdist.plugin", "-n", "2", "--dist", "loadfile", **files)
+    told = done.stdout.partition(" why it is red ")[2].splitlines()[1:]
+    assert "test_b.py::test_first (call)" in told[0]
+    assert told[1:3] == ["  ValueError: the first fault", "  of two lines"]
+    assert told[3].endswith("test_b.py:3")
+    assert told[4] == "3 others: nothing answers at 127.0.0.1:4711"
+
+
+@pytest.mark.slow
+@pytest.mark.system
+def test_a_file_that_cannot_be_read_and_a_worker_that_dies_are_told(tmp_path):
+    broken = run(tmp_path, "red_summary", "-p", "no:xdist", broken="import nothing_of_that_name\n")
+    assert "first: " in broken.stdout
+    assert "nothing_of_that_name" in broken.stdout.partition(" why it is red ")[2]
+    (tmp_path / "test_broken.py").unlink()
+    dead = run(tmp_path, "red_summary", "-p", "xdist.plugin", "-n", "1", dead="import os\ndef test_it(): os._exit(3)\n")
+    assert "crashed" in dead.stdout.partition(" why it is red ")[2]
+
+
+@pytest.mark.system
+def test_a_green_run_says_nothing_of_it(tmp_path):
+    done = run(tmp_path, "red_summary", "-p", "no:xdist", green="def test_it(): pass\n")
+    assert done.returncode == 0
+    assert "why it is red" not in done.stdout
+
+
+AT = "nothing answers at 127.0.0.1:5000"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("DeadweightError: the local registry at 127.0.0.1:5000 does not answer: [Errno 111]", AT),
+        ("Connect to 127.0.0.1:5000 [/127.0.0.1] failed: Connection refused (Connection refused)", AT),
+        ("Cannot connect to the Docker daemon at unix:///x.sock. Is it running?", "nothing answers at unix:///x.sock"),
+        ("deadweight._errors.MissingError: quadlet is missing\n  hint: x", "deadweight._errors.MissingError: quadlet is missing"),
+        ("", "no reason was given"),
+    ],
+)  # fmt: skip
+def test_what_errors_say_is_known_by_their_cause(text, cause):
+    assert Failure("t", "call", text, "", 0).cause == cause
+
+
+def test_errors_that_differ_in_numbers_and_folders_are_one_cause():
+    texts = ("assert 0x7f12 in /tmp/one", "assert 0x8e33 in /tmp/two", "assert nothing")
+    groups = grouped([Failure(f"t{at}", "call", text, "", at) for at, text in enumerate(texts)])
+    assert [len(each) for each in groups.values()] == [2, 1]
+
+
+# Which tests ``--changed`` runs.
+@pytest.mark.parametrize(
+    ("paths", "wanted"),
+    [
+        ([], [ALWAYS]),
+        (["src/deadweight_pool/pool.py"], ["tests/pool", ALWAYS]),
+        (
+            ["tests/images/inspect/test_cost.py", "src/deadweight_init/__init__.py"],
+            ["tests/images", "tests/init", ALWAYS],
+        ),
+        (["docs/how-to/attacks.md", "README.md"], [DOCS, ALWAYS]),
+        (["src/deadweight_attacks/harden/trial.py", "src/deadweight/_run.py"], ["tests"]),
+        (["tests/support/changed.py"], ["tests"]),
+        (["pyproject.toml"], ["tests"]),
+    ],
+)
+def test_a_package_s_own_tests_run_and_all_for_the_core(paths, wanted):
+    assert targets(paths) == wanted
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_package_has_a_folder_of_tests(name):
+    assert list((TESTS / name).rglob("test_*.py"))
+
+
+def test_what_is_committed_edited_moved_and_new_counts(tmp_path):
+    git(tmp_path, "init", "-q", "-b", "main")
+    for name in ("a", "b", "c", "same"):
+        (tmp_path / name).write_text(name)
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    git(tmp_path, "switch", "-qc", "topic")
+    assert selected(tmp_path) == [ALWAYS]
+    git(tmp_path, "mv", "a", "moved")
+    git(tmp_path, "commit", "-qm", "moved")
+    (tmp_path / "b").write_text("edited")
+    (tmp_path / "new").write_text("")
+    assert changed_paths(tmp_path) == ["a", "b", "moved", "new"]
+    git(tmp_path, "branch", "-q", "-D", "main")
+    assert changed_paths(tmp_path) is None
+    assert selected(tmp_path) == ["tests"]
