@@ -10,7 +10,7 @@ from deadweight._errors import CommandError, Interrupted
 from deadweight.suite.pool import PoolCache
 from deadweight_pool import dispatch
 from deadweight_pool.dispatch import Dispatcher, NobodyLeft, Work
-from deadweight_pool.dockerfile import UNUSED, Listener, Notes, Uses, after, exports, words
+from deadweight_pool.dockerfile import UNUSED, Listener, Notes, Uses, exports, words
 from deadweight_pool.endpoint import Endpoint, Seen, ranked
 from deadweight_pool.pool import judge_fault
 from tests.support.codes import raises
@@ -234,9 +234,11 @@ def test_exports_that_nothing_uses_end(tmp_path):
     assert exports(CACHE, notes.of("v"), "a")
 
 
-def test_layers_that_an_endpoint_has_itself_prove_nothing():
-    uses = after(Uses(("a",), unused=2), "a", found=True, exported=True)
-    assert uses == Uses(("a",), unused=3)
+def test_layers_that_an_endpoint_has_itself_prove_nothing(tmp_path):
+    notes = Notes(tmp_path)
+    notes.built("v", "a", found=False, exported=True)
+    notes.built("v", "a", found=True, exported=True)
+    assert notes.of("v") == Uses(("a",), unused=2)
 
 
 def test_always_and_never():
