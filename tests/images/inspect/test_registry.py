@@ -22,6 +22,7 @@ from tests.support.trees import written
 
 SECRET = b"token = " + github_token(random.Random(5)) + b"\n"
 LOWER = samples.honest_layer({"etc/app.conf": SECRET, "bin": None})
+DIGESTS = ("archive.diff_id", "archive.digest")
 UPPER = samples.honest_layer({"etc/.wh.app.conf": b"", "srv/app": os.urandom(3000)})
 
 
@@ -54,6 +55,7 @@ def layers_asked(registry: Registry, made: samples.Made) -> list[int]:
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
 def test_a_registry_gives_what_the_archive_gives(tmp_path, compression):
+    """A layer is what its bytes say, whatever its media type (here that of a plain tar)."""
     made = samples.build(LOWER, UPPER, compression=compression, config={"User": "7"})
     registry = Registry(samples.oci_members(made))
     found = analyse_registry(registry, "r/app:1")
@@ -77,25 +79,15 @@ def test_a_layer_that_an_earlier_look_knows_is_not_asked_for(tmp_path):
     assert layers_asked(again, second) == []
 
 
-def test_a_layer_is_what_its_bytes_say_whatever_its_media_type_says():
-    made = samples.build(LOWER, compression="zstd")
-    members = samples.oci_members(made)
-    found = analyse_registry(Registry(members), "r/app:1")
-    assert found.layers[0].diff_id == samples.sha256(LOWER)
-
-
 @pytest.mark.parametrize(
     ("change", "codes"),
     [
         (lambda data: data[:-1], ("registry.truncated",)),
         (lambda data: data + b"\0", ("registry.too_large",)),
-        (
-            lambda data: bytes([data[0] ^ 1]) + data[1:],
-            ("tar.checksum", "compression.damaged", "archive.diff_id", "archive.digest"),
-        ),
+        (lambda data: bytes([data[0] ^ 1]) + data[1:], ("tar.checksum", *DIGESTS)),
         (
             lambda data: samples.layer(samples.file(b"x", b"y" * (len(data) - 1536 - 512))),
-            ("archive.diff_id", "archive.digest", "registry.truncated", "registry.too_large"),
+            (*DIGESTS, "registry.truncated", "registry.too_large"),
         ),
     ],
 )
@@ -127,9 +119,8 @@ def test_an_answer_that_is_no_manifest_is_one_error(answer):
 
 def test_the_platform_is_chosen_and_no_other_is_fetched():
     amd, arm = samples.build(LOWER), samples.build(UPPER, architecture="arm64")
-    registry = Registry(
-        samples.oci_members(amd, platform="linux/amd64"), samples.oci_members(arm, platform="linux/arm64"), index=True
-    )
+    images = (samples.oci_members(each, platform=f"linux/{name}") for name, each in (("amd64", amd), ("arm64", arm)))
+    registry = Registry(*images, index=True)
     found = analyse_registry(registry, "r/app:1", platform="linux/arm64")
     assert (found.config_digest, layers_asked(registry, amd)) == (samples.sha256(arm.config), [])
     with raises(UsageError, "archive.platform_missing", platform="linux/s390x"):
