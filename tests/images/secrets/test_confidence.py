@@ -99,7 +99,7 @@ SETTINGS = (
     f"<settings><servers><server>\n<id>a</id><pass{'word'}>letmeinplease</password>\n</server></servers></settings>"
 )
 SAS = f"https://a.blob.core.windows.net/c?sv=2023-11-03&ss=b&srt=co&sp=r&se=2027-01-01&sig={made('a', ALNUM, 43)}%3D"
-DSN = f'DSN = "https://{made("reports", "0123456789abcdef", 32)}@{{}}"\n'
+DSN = f'DSN = "https://{made("reports", "0123456789abcdef", 32)}@{{}}"'
 COUNTING = "abcdef1234567890" * 2
 
 
@@ -116,15 +116,15 @@ COUNTING = "abcdef1234567890" * 2
         (DSN.format("sentry.io.shop.io/42"), "srv/app.py", ["url-token"]),
         (DSN.format("o1.ingest.sentry.io.shop.io/1"), "srv/app.py", ["url-token"]),
         # what every image of Node holds is no secret
-        ("//npm.example.com/:_authToken=MYTOKEN1\n", "usr/local/bin/node", []),  # in npm's own manual
-        ("//npm.example.com/:_authToken=" + made("npm", ALNUM, 24) + "\n", "usr/local/bin/node", ["npmrc-auth"]),
-        ("  CONNECTION_TOKEN_CHARS: exports2.CONNECTION_TOKEN_CHARS,\n", "usr/local/bin/node", []),  # in node itself
-        ("  TOKEN: constants_1.http.TOKEN,\n", "usr/local/bin/node", []),
-        ("SHOP_TOKEN=" + made("x", "ab", 2) + "." + made("shop", ALNUM, 20) + "\n", "usr/local/bin/node", ["environment-secret"]),
+        ("//npm.example.com/:_authToken=MYTOKEN1", "usr/local/bin/node", []),  # in npm's own manual
+        ("//npm.example.com/:_authToken=" + made("npm", ALNUM, 24), "usr/local/bin/node", ["npmrc-auth"]),
+        ("  CONNECTION_TOKEN_CHARS: exports2.CONNECTION_TOKEN_CHARS,", "usr/local/bin/node", []),  # in node itself
+        ("  TOKEN: constants_1.http.TOKEN,", "usr/local/bin/node", []),
+        ("SHOP_TOKEN=" + made("x", "ab", 2) + "." + made("shop", ALNUM, 20), "usr/local/bin/node", ["environment-secret"]),
     ],
 )  # fmt: skip
 def test_a_secret_has_its_rule(scanner, text, path, rules):
-    assert [match.rule for match in scanner.scan(text.encode(), path=path).matches] == rules
+    assert [match.rule for match in scanner.scan(f"{text}\n".encode(), path=path).matches] == rules
 
 
 @pytest.mark.parametrize(
