@@ -321,19 +321,13 @@ class BaseImage:
 
 def with_base(report: LayersReport, base: BaseImage) -> LayersReport:
     """The same report; what lies in the base's own layers and history is the base's."""
-    hidden = tuple(
-        replace(file, owner=BASE) if _is_of(base, file.owner, file.layer) else file for file in report.hidden
-    )
-    secrets = tuple(
-        replace(item, owner=BASE) if _is_of(base, item.owner, item.layer, item.where) else item
-        for item in report.secrets
-    )
-    skipped = tuple(
-        replace(item, owner=BASE) if _is_of(base, item.owner, item.layer) else item for item in report.skipped
-    )
-    return replace(report, hidden=hidden, secrets=secrets, skipped=skipped)
+    groups: dict[str, Any] = {
+        key: tuple(replace(item, owner=BASE) if _is_of(base, item) else item for item in getattr(report, key))
+        for key in ("hidden", "secrets", "skipped")
+    }
+    return replace(report, **groups)
 
 
-def _is_of(base: BaseImage, owner: str, layer: str | None, where: str = "") -> bool:
-    step = _STEP.match(where)
-    return owner == MINE and (layer in base.layers or (step is not None and int(step[1]) < base.steps))
+def _is_of(base: BaseImage, item: HiddenFile | SecretFinding | SkippedItem) -> bool:
+    step = _STEP.match(item.where) if isinstance(item, SecretFinding) else None
+    return item.owner == MINE and (item.layer in base.layers or (step is not None and int(step[1]) < base.steps))

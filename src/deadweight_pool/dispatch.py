@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,7 +79,7 @@ class NobodyLeft(DeadweightError):
     exit_code = 3
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
     work: Work
     without: frozenset[str]
@@ -118,14 +118,6 @@ class Dispatcher:
         self._moved: dict[str, str] = {}
         self.lost: dict[str, str] = {}
 
-    @property
-    def places(self) -> int:
-        return sum(member.endpoint.places for member in self._up.values())
-
-    def member(self, name: str) -> Member | None:
-        """The endpoint of that name, while it is up."""
-        return self._up.get(name)
-
     def busy(self) -> list[Endpoint]:
         """The endpoints that are building."""
         with self._changed:
@@ -140,11 +132,10 @@ class Dispatcher:
                 while mine.given is None:
                     if _run.cancelled():
                         raise Interrupted(wording("build.interrupted"))
-                    if not self._fitting(mine):
+                    if not self._fitting(work, without):
                         lost = "\n".join(f"  {name}: {why}" for name, why in self.lost.items())
-                        raise NobodyLeft(
-                            wording("build.no_endpoint", variant=work.variant, platform=work.platform, lost=lost)
-                        )
+                        fields = {"variant": work.variant, "platform": work.platform, "lost": lost}
+                        raise NobodyLeft(wording("build.no_endpoint", **fields))
                     self._assign()
                     if mine.given is None:
                         self._changed.wait(TICK_SECONDS)
@@ -197,19 +188,14 @@ class Dispatcher:
             self._up.setdefault(endpoint.name, Member(endpoint, seen))
             self._changed.notify_all()
 
-    def _fitting(self, waiting: _Waiting) -> list[str]:
-        return [name for name, each in self._up.items() if each.fits(waiting.work) and name not in waiting.without]
+    def _fitting(self, work: Work, without: Collection[str] = ()) -> list[str]:
+        return [name for name, each in self._up.items() if each.fits(work) and name not in without]
 
-    def home(self, work: Work) -> str | None:
-        """The endpoint that its key prefers, of those that are up; or that took it before."""
+    def home(self, work: Work, without: Collection[str] = ()) -> str:
+        """The endpoint that its key prefers, of those that are up, or that took it before; empty where none is left."""
         with self._changed:
-            fitting = [name for name, each in self._up.items() if each.fits(work)]
-            moved = self._moved.get(work.key)
-            return moved if moved in fitting else next(iter(ranked(work.key, fitting)), None)
-
-    def _home(self, waiting: _Waiting) -> str:
-        fitting, moved = self._fitting(waiting), self._moved.get(waiting.work.key)
-        return moved if moved in fitting else ranked(waiting.work.key, fitting)[0]
+            fitting, moved = self._fitting(work, without), self._moved.get(work.key, "")
+            return moved if moved in fitting else next(iter(ranked(work.key, fitting)), "")
 
     def _give(self, member: Member, work: Work) -> None:
         member.running.append(work)
@@ -218,47 +204,43 @@ class Dispatcher:
     def _assign(self) -> None:
         """Hand out free places, the idlest endpoint's first."""
         while True:
-            waiting = [candidate for candidate in self._waiting if candidate.given is None and self._fitting(candidate)]
+            pending = [each for each in self._waiting if each.given is None and self._fitting(each.work, each.without)]
             for member in sorted(self._up.values(), key=lambda each: len(each.running) / each.endpoint.places):
-                found = self._next(member, waiting) if member.free > 0 else None
-                if found is not None:
-                    self._give(member, found.work)
-                    found.given = member.endpoint.name
+                chosen = self._next(member, pending) if member.free > 0 else None
+                if chosen is not None:
+                    self._give(member, chosen.work)
+                    chosen.given = member.endpoint.name
                     break
             else:
                 return
             self._changed.notify_all()
 
     def _next(self, member: Member, waiting: Sequence[_Waiting]) -> _Waiting | None:
-        name, homes = member.endpoint.name, {id(candidate): self._home(candidate) for candidate in waiting}
-        own = next((candidate for candidate in waiting if homes[id(candidate)] == name), None)
+        """What a free endpoint takes: what is at home there, else work of an endpoint that has more than its share."""
+        name, homes = member.endpoint.name, {each: self.home(each.work, each.without) for each in waiting}
+        own = next((each for each in waiting if homes[each] == name), None)
         if own is not None:
             return own
-        queued: dict[str, int] = defaultdict(int)
-        for candidate in waiting:
-            queued[homes[id(candidate)]] += 1
-        share = (len(waiting) + sum(len(each.running) for each in self._up.values())) / max(1, self.places)
-        over = [
-            candidate
-            for candidate in waiting
-            if name in self._fitting(candidate)
-            and self._clock() - candidate.since >= SETTLE_SECONDS
-            and self._load(homes[id(candidate)], queued) > BOUND * share
-        ]
+        up, queued = self._up.values(), Counter(homes.values())
+        places = sum(each.endpoint.places for each in up)
+        share = (len(waiting) + sum(len(each.running) for each in up)) / max(1, places)
+        crowded = {
+            home
+            for home, queue in queued.items()
+            if (len(self._up[home].running) + queue) / self._up[home].endpoint.places > BOUND * share
+        }
+        before = self._clock() - SETTLE_SECONDS
+        over = [each for each in waiting if homes[each] in crowded and each.since <= before]
+        over = [each for each in over if name in self._fitting(each.work, each.without)]
         if not over:
             return None
-        begun = {key for each in self._up.values() for key in each.keys}
-        taken = min(over, key=lambda each: self._cost(each, member, begun, queued[homes[id(each)]]))
+        begun = {key for each in up for key in each.keys}
+
+        def cost(each: _Waiting) -> tuple[bool, bool, int]:
+            """What is warm here goes first, then what is warm nowhere, then the longest queue's."""
+            return each.work.key not in member.keys, each.work.key in begun, -queued[homes[each]]
+
+        taken = min(over, key=cost)
         if taken.work.key not in begun:
             self._moved[taken.work.key] = name
         return taken
-
-    def _load(self, name: str, queued: Mapping[str, int]) -> float:
-        member = self._up[name]
-        return (len(member.running) + queued[name]) / member.endpoint.places
-
-    @staticmethod
-    def _cost(waiting: _Waiting, member: Member, begun: Collection[str], queue: int) -> tuple[int, int]:
-        """What is warm here goes first, then what is warm nowhere, then the longest queue's."""
-        key = waiting.work.key
-        return (0 if key in member.keys else 1 if key not in begun else 2), -queue

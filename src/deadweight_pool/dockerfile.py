@@ -43,51 +43,6 @@ if TYPE_CHECKING:
 #
 # Times of files and of the image are fixed (``SOURCE_DATE_EPOCH``, ``rewrite-timestamp``), so that it does not matter which
 # endpoint built it: the same inputs give the same digest.
-@dataclass(frozen=True)
-class Request:
-    """What is built. ``words`` are those of ``docker build`` after the word ``build``, the context last.
-
-    ``contexts`` maps an image's reference to an OCI layout folder that holds it: images that only this machine can reach.
-    ``environment`` has the values of build arguments that are named alone, and of secrets.
-    """
-
-    words: Sequence[str | Path]
-    name: str
-    platform: str
-    epoch: str
-    contexts: Mapping[str, Path]
-    environment: Mapping[str, str]
-    redact: Sequence[str]
-    timeout: float
-
-
-def run_buildctl(
-    request: Request, attempt: Attempt, archive: Path, more: Sequence[str], *, log: Path, on_line: Callable[[str], None]
-) -> None:
-    """Build, and write the image to ``archive``. ``more`` are buildctl's own words (caches). Raises CommandError, MissingError."""
-    output = f"type=docker,name={request.name},dest={archive},rewrite-timestamp=true"
-    argv: list[str] = [
-        str(find("buildctl").path),
-        *attempt.endpoint.words,
-        *("build", "--progress=plain", "--frontend=dockerfile.v0"),
-        *("--opt", f"platform={request.platform}"),
-        *("--opt", f"build-arg:SOURCE_DATE_EPOCH={request.epoch}"),
-        *translated(request.words, request.environment),
-        *_contexts(request.contexts),
-        *more,
-        *("--output", output),
-    ]
-    _run.run(
-        argv,
-        env={**request.environment, **attempt.endpoint.env},
-        timeout=request.timeout,
-        log=log,
-        on_line=on_line,
-        redact=request.redact,
-        stop=attempt.stop,
-    )
-
-
 def translated(words: Sequence[str | Path], environment: Mapping[str, str]) -> Iterator[str]:
     """From the words of ``docker build`` to those of buildctl.
 
@@ -152,16 +107,12 @@ class Notes:
 
     def built(self, variant: str, endpoint: str, *, found: bool, exported: bool) -> None:
         """Note a build; ``found``: steps were there already."""
-        save(after(self.of(variant), endpoint, found=found, exported=exported), self.folder / f"{variant}.json")
-
-
-def after(uses: Uses, endpoint: str, *, found: bool, exported: bool) -> Uses:
-    """What is known after a build on that endpoint."""
-    if endpoint not in uses.endpoints:
-        if uses.endpoints and found:
-            uses = replace(uses, unused=0, used=uses.used + 1)
-        uses = replace(uses, endpoints=(*uses.endpoints, endpoint))
-    return replace(uses, unused=uses.unused + 1) if exported else uses
+        uses = self.of(variant)
+        if endpoint not in uses.endpoints:
+            if uses.endpoints and found:
+                uses = replace(uses, unused=0, used=uses.used + 1)
+            uses = replace(uses, endpoints=(*uses.endpoints, endpoint))
+        save(replace(uses, unused=uses.unused + exported), self.folder / f"{variant}.json")
 
 
 def exports(cache: PoolCache, uses: Uses, endpoint: str) -> bool:
@@ -173,10 +124,13 @@ def exports(cache: PoolCache, uses: Uses, endpoint: str) -> bool:
 
 def words(cache: PoolCache, *, variant: str, service: str, export: bool) -> list[str]:
     """buildctl's words for it."""
-    names = {"{variant}": variant, "{service}": service or variant}
-    found = [word for source in cache.read for word in ("--import-cache", _filled(source, names))]
+
+    def filled(text: str) -> str:
+        return text.replace("{variant}", variant).replace("{service}", service or variant)
+
+    found = [word for source in cache.read for word in ("--import-cache", filled(source))]
     if export and cache.export is not None:
-        text = _filled(cache.export, names)
+        text = filled(cache.export)
         found += ["--export-cache", text if IGNORE in text else f"{text},{IGNORE}true"]
     return found
 
@@ -198,12 +152,6 @@ class Listener:
             self.failed = step[2].removeprefix("ERROR: ")
 
 
-def _filled(text: str, names: dict[str, str]) -> str:
-    for name, value in names.items():
-        text = text.replace(name, value)
-    return text
-
-
 LOCKS = (
     "go.sum", "package-lock.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "Cargo.lock", "poetry.lock", "uv.lock",
     "Pipfile.lock", "pdm.lock", "requirements.txt", "gradle.lockfile", "pom.xml",
@@ -215,7 +163,11 @@ _VARIABLE = re.compile(r"\$\{?(\w+)")
 def build(
     variant: DockerfileVariant, site: Site, pool: Pool, bases: dict[str, Base], job: Job, dockerfile: Dockerfile
 ) -> BuiltImage:
-    """Build it somewhere. Raises CommandError for a build that fails, MissingError where no endpoint is left."""
+    """Build it somewhere.
+
+    Raises CommandError for a build that fails, MissingError where no endpoint is left,
+    ArchiveError for an image of another platform.
+    """
     environment = dict(site.source.environment().variables)
     secrets.generate(variant, site.root)
     used = secrets.Used(variant, site)
@@ -224,30 +176,22 @@ def build(
         own = work / "dockerfile"
         own.mkdir()
         copy = copied(dockerfile, variant, bases, site, own, reach)
-        request = Request(
-            words=build_arguments(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
-            name=common.image_name(site.suite, variant),
-            platform=platform(),
-            epoch=common.EPOCH,
-            contexts=layout_contexts(copy.file.read_text(encoding="utf-8"), bases, site),
-            environment={**environment, **reach.environment()},
-            redact=common.secret_values(environment),
-            timeout=common.BUILD_TIMEOUT_SECONDS,
-        )
-        one = _One(variant, site, pool, job, dockerfile, copy.added, request, work)
+        words = build_arguments(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed())
+        contexts = layout_contexts(copy.file.read_text(encoding="utf-8"), bases, site)
+        one = _One(variant, site, pool, bases, job, dockerfile, copy.added, words, contexts, reach, environment, work)
         last = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
-        wanted = Work(
-            variant.name, shared(variant, site, bases, dockerfile), request.platform, last.seconds if last else 0.0
-        )
+        key, seconds = shared(variant, site, bases, dockerfile), last.seconds if last else 0.0
         try:
-            made = pool.build(wanted, one.run)
+            made = pool.build(Work(variant.name, key, platform(), seconds), one.run)
         except CommandError as error:
-            raise one.failure(error, bases, reach) from None
-        image = _checked(made, request)
-        archives.keep(variant, site, made.result, None)
+            raise one.failure(error) from None
+        image = archives.image_in(made.archive)
+        if (actual := f"{image.config.os}/{image.config.architecture}") != platform():
+            fields = {"endpoint": made.endpoint.name, "actual": actual, "expected": platform()}
+            raise ArchiveError(wording("build.platform", **fields))
+        archives.keep(variant, site, made.archive, None)
     used.remember()
-    one.finish(made)
-    return _built(variant, site, image, made, last_base(dockerfile, variant, bases), bases)
+    return one.finished(image, made)
 
 
 def platform() -> str:
@@ -261,35 +205,34 @@ def shared(variant: DockerfileVariant, site: Site, bases: Mapping[str, Base], do
     name = _VARIABLE.match(written)
     reference = given(variant).get(name[1], dockerfile.args.get(name[1]) or "") if name else written
     base = bases.get(reference)
+    what = (base.digest or base.resolved if base else reference).encode()
     source = site.root / variant.source
-    locks = [source / each for each in LOCKS if (source / each).is_file()]
-    what = hashlib.sha256((base.digest or base.resolved if base else reference).encode())
-    for lock in locks:
-        what.update(lock.read_bytes())
-    if not locks:
-        what.update(variant.source.encode())
-    return what.hexdigest()
+    locks = b"".join((source / each).read_bytes() for each in LOCKS if (source / each).is_file())
+    return hashlib.sha256(what + (locks or variant.source.encode())).hexdigest()
 
 
 @dataclass
 class _One:
-    """One variant's build, as each endpoint is asked for it."""
+    """One variant's build, as each endpoint is asked for it.
+
+    ``words`` are those of ``docker build`` after the word ``build``, the context last. ``contexts`` maps an image's reference to an
+    OCI layout folder that holds it: images that only this machine can reach.
+    """
 
     variant: DockerfileVariant
     site: Site
     pool: Pool
+    bases: dict[str, Base]
     job: Job
     dockerfile: Dockerfile
     added: tuple[str, ...]
-    request: Request
+    words: Sequence[str | Path]
+    contexts: Mapping[str, Path]
+    reach: Reach
+    environment: Mapping[str, str]
     work: Path
     listeners: dict[int, DockerListener] = field(default_factory=dict)
     exported: dict[str, bool] = field(default_factory=dict)
-
-    @property
-    def notes(self) -> Notes:
-        """What is known of the variant's exported layers."""
-        return Notes(self.site.state.cache / "pool")
 
     def run(self, attempt: Attempt) -> Path:
         """Build on one endpoint; gives the archive."""
@@ -299,12 +242,13 @@ class _One:
         listener = DockerListener(self.job.say, file, self.dockerfile.lines())
         listener.added = self.added
         self.listeners[attempt.number] = listener
-        export = exports(self.pool.cache, self.notes.of(self.variant.name), endpoint.name)
+        uses = Notes(self.site.state.cache / "pool").of(self.variant.name)
+        export = exports(self.pool.cache, uses, endpoint.name)
         self.exported[endpoint.name] = export
         more = words(self.pool.cache, variant=self.variant.name, service=self.variant.service, export=export)
         heard = Listener(listener)
         try:
-            run_buildctl(self.request, attempt, archive, more, log=self._log(attempt), on_line=heard)
+            self._buildctl(attempt, archive, more, heard)
         except CommandError as error:
             self.listeners[id(error)] = listener
             raise
@@ -314,15 +258,29 @@ class _One:
             self.pool.journal.note(what, variant=self.variant.name, loud=True)
         return archive
 
-    def _log(self, attempt: Attempt) -> Path:
-        """A second attempt may run beside the first: it has a log of its own."""
-        if attempt.number == 1:
-            return self.job.log
-        log = self.job.log.with_name(f"{self.job.log.stem}.{attempt.number}.log")
-        log.unlink(missing_ok=True)
-        return log
+    def _buildctl(self, attempt: Attempt, archive: Path, more: Sequence[str], on_line: Callable[[str], None]) -> None:
+        """Build, and write the image to ``archive``. ``more`` are buildctl's own words (caches). Raises CommandError."""
+        environment = {**self.environment, **self.reach.environment()}
+        name = common.image_name(self.site.suite, self.variant)
+        argv: list[str] = [
+            str(find("buildctl").path),
+            *attempt.endpoint.words,
+            *("build", "--progress=plain", "--frontend=dockerfile.v0", "--opt", f"platform={platform()}"),
+            *("--opt", f"build-arg:SOURCE_DATE_EPOCH={common.EPOCH}"),
+            *translated(self.words, environment),
+            *_contexts(self.contexts),
+            *more,
+            *("--output", f"type=docker,name={name},dest={archive},rewrite-timestamp=true"),
+        ]
+        log = self.job.log
+        if attempt.number > 1:  # it may run beside the first: it has a log of its own
+            log = log.with_name(f"{log.stem}.{attempt.number}.log")
+            log.unlink(missing_ok=True)
+        env, redact = {**environment, **attempt.endpoint.env}, common.secret_values(self.environment)
+        seconds = common.BUILD_TIMEOUT_SECONDS
+        _run.run(argv, env=env, timeout=seconds, log=log, on_line=on_line, redact=redact, stop=attempt.stop)
 
-    def failure(self, error: CommandError, bases: Mapping[str, Base], reach: Reach) -> CommandError:
+    def failure(self, error: CommandError) -> CommandError:
         """The failure in the words of the instruction that failed."""
         listener = self.listeners.get(id(error))
         if listener is None:
@@ -330,49 +288,26 @@ class _One:
         return listener.failure(
             error,
             self.variant.name,
-            stand_in=any(base.stand_in for base in bases.values()),
+            stand_in=any(base.stand_in for base in self.bases.values()),
             full_disk=lambda: wording("build.disk_full"),
-            advice=reach.advice,
+            advice=self.reach.advice,
         )
 
-    def finish(self, made: Made[Path]) -> None:
-        """Note what was taken from earlier builds."""
-        number = int(made.result.stem)
-        listener = self.listeners[number]
-        warm = self.dockerfile.has_cache_mounts and listener.cache == "cold"
-        self.job.took("warm" if warm else listener.cache)
-        name = made.endpoint.name
-        found = listener.cache != "cold"
-        self.notes.built(self.variant.name, name, found=found, exported=self.exported.get(name, False))
-
-
-def _checked(made: Made[Path], request: Request) -> Image:
-    """The image that came back, which is of the platform that was asked for. Raises ArchiveError for any other."""
-    image = archives.image_in(made.result)
-    got = f"{image.config.os}/{image.config.architecture}"
-    if got != request.platform:
-        raise ArchiveError(
-            wording("build.platform", endpoint=made.endpoint.name, actual=got, expected=request.platform)
+    def finished(self, image: Image, made: Made) -> BuiltImage:
+        """Note what was taken from earlier builds; gives the record of the image."""
+        cache, name = self.listeners[int(made.archive.stem)].cache, made.endpoint.name
+        self.job.took("warm" if self.dockerfile.has_cache_mounts and cache == "cold" else cache)
+        notes, exported = Notes(self.site.state.cache / "pool"), self.exported.get(name, False)
+        notes.built(self.variant.name, name, found=cache != "cold", exported=exported)
+        digest, tool = image.config_digest, f"buildkit {made.version}"
+        last = last_base(self.dockerfile, self.variant, self.bases)
+        return replace(
+            archives.result(self.variant, self.site, digest=digest, base=last, tool=tool),
+            manifest_digest=image.manifest_digest,
+            other_stand_ins=tuple(each for each, base in self.bases.items() if base.stand_in and base != last),
+            built_on=f"{name} ({made.endpoint.address}, BuildKit {made.version})",
+            decisions=made.decisions,
         )
-    return image
-
-
-def _built(
-    variant: DockerfileVariant,
-    site: Site,
-    image: Image,
-    made: Made[Path],
-    last: Base | None,
-    bases: Mapping[str, Base],
-) -> BuiltImage:
-    found = archives.result(variant, site, digest=image.config_digest, base=last, tool=f"buildkit {made.version}")
-    return replace(
-        found,
-        manifest_digest=image.manifest_digest,
-        other_stand_ins=tuple(each for each, base in bases.items() if base.stand_in and base != last),
-        built_on=f"{made.endpoint.name} ({made.endpoint.address}, BuildKit {made.version})",
-        decisions=made.decisions,
-    )
 
 
 # Images that only this machine can reach, for a build on another: they go along as OCI layouts, once to each endpoint.

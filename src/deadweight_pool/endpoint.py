@@ -77,59 +77,47 @@ _WHY: tuple[tuple[str, Callable[[str], Message]], ...] = (
     ("deadline exceeded", lambda _: wording("endpoint.silent")),
     ("no such file or directory", lambda reason: wording("endpoint.missing", reason=reason)),
 )  # fmt: skip
+_PLATFORM = ("os", "architecture", "variant")
 _CLOSED = ("broken pipe", "connection reset", "EOF", "connection closed", "error reading server preface")
 
 
 class Unreachable(Exception):
-    """Why an endpoint cannot be used. ``lasting``: another try will say the same."""
+    """Why an endpoint cannot be used."""
 
-    def __init__(self, why: Message, *, lasting: bool) -> None:
+    def __init__(self, why: Message) -> None:
         super().__init__(why)
-        self.why, self.lasting = why, lasting
+        self.why = why
 
 
 def probe(endpoint: Endpoint, seconds: float) -> Seen:
     """What it says of itself. Raises Unreachable with the reason, MissingError where there is no buildctl."""
     words: list[str | Path] = [find("buildctl").path, "--timeout", str(max(1, int(seconds))), *endpoint.words]
     try:
-        told = _run.run(
-            [*words, "debug", "workers", "--format", "{{json .}}"], env=endpoint.env, timeout=seconds
-        ).output
-    except CommandError as error:
-        if error.exit_code_of_command is None:
-            raise Unreachable(wording("endpoint.silent"), lasting=False) from None
-        raise _unreachable(endpoint, "\n".join(error.tail)) from None
-    return _seen(told)
-
-
-def _seen(told: str) -> Seen:
-    try:
-        workers: list[dict[str, Any]] = json.loads(told)
+        words += ["debug", "workers", "--format", "{{json .}}"]
+        workers: list[dict[str, Any]] = json.loads(_run.run(words, env=endpoint.env, timeout=seconds).output)
         version = str(workers[0]["buildkitVersion"]["version"]).removeprefix("v")
-        platforms = [_platform(platform) for worker in workers for platform in worker["platforms"]]
-    except (ValueError, LookupError, TypeError):
-        raise Unreachable(wording("endpoint.not_buildkit"), lasting=True) from None
+        parts = [[one.get(key) for key in _PLATFORM] for worker in workers for one in worker["platforms"]]
+    except CommandError as error:
+        silent = error.exit_code_of_command is None
+        why = wording("endpoint.silent") if silent else _why_not(endpoint, "\n".join(error.tail))
+        raise Unreachable(why) from None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise Unreachable(wording("endpoint.not_buildkit")) from None
     if re.match(r"\d", version) and number(version) < number(LEAST):
-        raise Unreachable(wording("endpoint.too_old", version=version, least=LEAST), lasting=True)
-    return Seen(version, tuple(dict.fromkeys(platforms)))
+        raise Unreachable(wording("endpoint.too_old", version=version, least=LEAST))
+    return Seen(version, tuple(dict.fromkeys("/".join(filter(None, each)) for each in parts)))
 
 
-def _platform(told: dict[str, str]) -> str:
-    return "/".join(told[key] for key in ("os", "architecture", "variant") if told.get(key))
-
-
-def _unreachable(endpoint: Endpoint, said: str) -> Unreachable:
+def _why_not(endpoint: Endpoint, said: str) -> Message:
     found = _REASON.search(said)
     reason = ((found["inner"] or found["outer"]) if found else said).strip()
     reason = reason.replace('\\"', '"').replace("\\n", " ")
     last = reason.rpartition("transport: ")[2].removeprefix("authentication handshake failed: ")
-    last = last.rpartition("stderr=")[
-        2
-    ]  # a helper program's own words, at the end of long ones about how it was started
+    # a helper program's own words stand at the end of long ones about how it was started
+    last = last.rpartition("stderr=")[2]
     for words, say in _WHY:
         if words in reason:
-            return Unreachable(say(last[:200]), lasting="x509" in words or "tls" in words.lower())
+            return say(last[:200])
     if endpoint.tls and any(words in reason for words in _CLOSED):
-        return Unreachable(wording("endpoint.not_accepted"), lasting=False)
-    why = wording("endpoint.other", reason=last[:300]) if last else wording("endpoint.silent")
-    return Unreachable(why, lasting=False)
+        return wording("endpoint.not_accepted")
+    return wording("endpoint.other", reason=last[:300]) if last else wording("endpoint.silent")

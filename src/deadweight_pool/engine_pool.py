@@ -110,7 +110,9 @@ class Spread:
             try:
                 found = self._on(place, variant, measure, once)
             finally:
-                self._give(place)
+                with self._changed:
+                    place.free += 1
+                    self._changed.notify_all()
             if found is not None:
                 return found
 
@@ -153,11 +155,6 @@ class Spread:
                     )
                     return free
                 self._changed.wait(HEED_SECONDS)
-
-    def _give(self, place: _Place) -> None:
-        with self._changed:
-            place.free += 1
-            self._changed.notify_all()
 
     def _lose(self, place: _Place, why: DeadweightError) -> None:
         with self._changed:

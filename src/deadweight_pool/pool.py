@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import re
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
@@ -20,61 +21,58 @@ from deadweight_pool import settings
 from deadweight_pool.dispatch import TICK_SECONDS, Dispatcher, Journal, Member, NobodyLeft, Work
 from deadweight_pool.endpoint import Endpoint, Seen, Unreachable, probe, wording
 
-T = TypeVar("T")
-
 # One build at a pool: on an endpoint, on another when that one is lost, and on two where one is slow.
 MOST_TRIES = 4
 """A build that so many endpoints were lost under is not begun once more: it may be what ends them."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Attempt:
-    """One run of a build on one endpoint. ``number`` counts from 1; ``stop`` ends its programs from another thread."""
+    """One run of a build on one endpoint. ``number`` counts from 1; ``stop`` ends its programs from another thread.
+
+    It ends with the image's ``archive`` or an ``error``. ``lost``: the endpoint was lost under it.
+    """
 
     endpoint: Endpoint
     version: str
     number: int
-    stop: _run.Stop
+    stop: _run.Stop = field(default_factory=_run.Stop)
+    since: float = field(default_factory=time.monotonic)
+    archive: Path | None = None
+    error: BaseException | None = None
+    lost: bool = False
 
 
 @dataclass(frozen=True)
-class Made(Generic[T]):
+class Made:
     """What an attempt gave, where, and how that was decided."""
 
-    result: T
+    archive: Path
     endpoint: Endpoint
     version: str
     decisions: tuple[str, ...]
 
 
-@dataclass
-class _Running(Generic[T]):
-    attempt: Attempt
-    since: float
-    result: T | None = None
-    error: BaseException | None = None
-    lost: bool = False
-
-
-class Build(Generic[T]):
+class Build:
     """One build, from the first attempt to the one that counts."""
 
-    def __init__(self, pool: Pool, dispatcher: Dispatcher, work: Work, run: Callable[[Attempt], T]) -> None:
+    def __init__(self, pool: Pool, dispatcher: Dispatcher, work: Work, run: Callable[[Attempt], Path]) -> None:
         self.pool, self.dispatcher, self.work, self.run = pool, dispatcher, work, run
-        self.ended: queue.SimpleQueue[_Running[T]] = queue.SimpleQueue()
-        self.running: dict[str, _Running[T]] = {}
+        self.ended: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        self.running: dict[str, Attempt] = {}
         self.failed: set[str] = set()
         self.full: list[str] = []
         self.begun = 0
 
-    def through(self) -> Made[T]:
+    def through(self) -> Made:
         try:
-            first = self._take()
-            self._begin(first, self._why(first))
+            first, home = self._take(), self.dispatcher.home(self.work)
+            at_home = home == first.endpoint.name
+            self._begin(first, "its home" if at_home else f"its home {home} has more than its share")
             while True:
                 ended = self._next_end()
-                if ended.error is None:
-                    return self._made(ended)
+                if ended.archive is not None:
+                    return self._made(ended, ended.archive)
                 self._after(ended)
         finally:
             self._stop_all()
@@ -90,26 +88,20 @@ class Build(Generic[T]):
         except NobodyLeft as error:
             raise MissingError(error.message, hint=wording("hint.start_endpoints")) from None
 
-    def _why(self, member: Member) -> str:
-        home = self.dispatcher.home(self.work)
-        return "its home" if home == member.endpoint.name else f"its home {home} has more than its share"
-
     def _begin(self, member: Member, why: str) -> None:
         self.begun += 1
-        attempt = Attempt(member.endpoint, member.seen.version, self.begun, _run.Stop())
-        running: _Running[T] = _Running(attempt, time.monotonic())
-        self.running[member.endpoint.name] = running
-        self._note(f"goes to {member.endpoint.name}{f' ({why})' if why else ''}")
-        threading.Thread(target=self._work, args=(running,), daemon=True, name=f"pool-{self.work.variant}").start()
+        attempt = self.running[member.endpoint.name] = Attempt(member.endpoint, member.seen.version, self.begun)
+        self._note(f"goes to {member.endpoint.name} ({why})")
+        threading.Thread(target=self._work, args=(attempt,), daemon=True, name=f"pool-{self.work.variant}").start()
 
-    def _work(self, running: _Running[T]) -> None:
+    def _work(self, attempt: Attempt) -> None:
         try:
-            running.result = self.run(running.attempt)
+            attempt.archive = self.run(attempt)
         except BaseException as error:  # it is raised again where the build is waited for
-            running.error = error
-        self.ended.put(running)
+            attempt.error = error
+        self.ended.put(attempt)
 
-    def _next_end(self) -> _Running[T]:
+    def _next_end(self) -> Attempt:
         while True:
             try:
                 return self.ended.get(timeout=TICK_SECONDS * 5)
@@ -117,10 +109,10 @@ class Build(Generic[T]):
                 self._look_around()
 
     def _look_around(self) -> None:
-        for name, running in self.running.items():
-            if self.dispatcher.member(name) is None and not running.lost:
-                running.lost = True
-                running.attempt.stop.now(grace=False)
+        for name, attempt in self.running.items():
+            if name in self.dispatcher.lost and not attempt.lost:
+                attempt.lost = True
+                attempt.stop.now(grace=False)
         if len(self.running) == 1:
             ((name, first),) = self.running.items()
             elapsed = time.monotonic() - first.since
@@ -128,30 +120,25 @@ class Build(Generic[T]):
             if member is not None:
                 self._begin(member, f"too: {name} has been at it for {elapsed:.0f} s")
 
-    def _made(self, ended: _Running[T]) -> Made[T]:
-        name, seconds = ended.attempt.endpoint.name, time.monotonic() - ended.since
+    def _made(self, ended: Attempt, archive: Path) -> Made:
+        name, seconds = ended.endpoint.name, time.monotonic() - ended.since
         self._note(f"was built on {name} in {seconds:.1f} s")
         self._forget(ended, seconds)
         for full in self.full:
             self.pool.lose(full, wording("endpoint.full"))
         for other in self.running:
             self._note(f"is stopped on {other}: {name} was quicker")
-        assert ended.error is None
-        decisions = self.pool.journal.of(self.work.variant)
-        return Made(ended.result, ended.attempt.endpoint, ended.attempt.version, decisions)  # type: ignore[arg-type]
+        return Made(archive, ended.endpoint, ended.version, self.pool.journal.of(self.work.variant))
 
-    def _after(self, ended: _Running[T]) -> None:
+    def _after(self, ended: Attempt) -> None:
         """Go on elsewhere where the endpoint is at fault. Raises the build's own error."""
-        error = ended.error
+        error, name = ended.error, ended.endpoint.name
         assert error is not None
-        name = ended.attempt.endpoint.name
         self.running.pop(name)
         try:
-            fault = self._judged(ended, error)
+            self._judge(ended, error)
         finally:
             self.dispatcher.free(name, self.work)  # only now: nobody is to be sent to what may be lost
-        if fault is None:
-            raise error
         if self.running:
             return
         if self.begun >= MOST_TRIES:
@@ -159,23 +146,22 @@ class Build(Generic[T]):
             raise error
         self._begin(self._take(), "again")
 
-    def _judged(self, ended: _Running[T], error: BaseException) -> Fault | None:
-        """What an endpoint is at fault for; None where the build is to fail."""
-        name = ended.attempt.endpoint.name
+    def _judge(self, ended: Attempt, error: BaseException) -> None:
+        """Blame the endpoint. Raises the error where the build is to fail."""
+        name = ended.endpoint.name
         if isinstance(error, Interrupted) or _run.cancelled():
             raise error if isinstance(error, Interrupted) else Interrupted(wording("build.interrupted"))
         if not isinstance(error, CommandError):
-            return None
+            raise error
         fault: Fault = "lost" if ended.lost else judge_fault(error)
         if fault == "build" or (fault == "perhaps disk" and self.full):
             self._note(f"failed on {name}: not tried again, the fault is the build's own")
-            return None
+            raise error
         self.failed.add(name)
         self._blame(ended, fault)
-        return fault
 
-    def _blame(self, ended: _Running[T], fault: str) -> None:
-        endpoint = ended.attempt.endpoint
+    def _blame(self, ended: Attempt, fault: str) -> None:
+        endpoint = ended.endpoint
         if fault == "perhaps disk":
             self.full.append(endpoint.name)
             self._note(f"found a full disk on {endpoint.name}")
@@ -183,21 +169,18 @@ class Build(Generic[T]):
         if fault == "disk":
             self.pool.lose(endpoint.name, wording("endpoint.full"))
         elif not ended.lost:
-            why = self.pool.answers(endpoint)
-            if why is not None:
-                self.pool.lose(endpoint.name, why)
+            self.pool.check(endpoint)
         why = self.dispatcher.lost.get(endpoint.name, wording("endpoint.connection_lost"))
         self._note(f"is lost on {endpoint.name}: {why}")
 
-    def _forget(self, ended: _Running[T], seconds: float | None = None) -> None:
-        name = ended.attempt.endpoint.name
-        self.running.pop(name, None)
-        self.dispatcher.free(name, self.work, seconds)
+    def _forget(self, ended: Attempt, seconds: float | None = None) -> None:
+        self.running.pop(ended.endpoint.name, None)
+        self.dispatcher.free(ended.endpoint.name, self.work, seconds)
 
     def _stop_all(self) -> None:
         """End what still runs, and wait for it: its files go away with the build."""
-        for running in self.running.values():
-            running.attempt.stop.now()
+        for attempt in self.running.values():
+            attempt.stop.now()
         while self.running:
             self._forget(self.ended.get())
 
@@ -228,18 +211,13 @@ def judge_fault(error: CommandError) -> Fault:
 
     ``perhaps disk``: a program in the build found a disk full, which may be the daemon's, or a tmpfs of its own.
     """
-    last = last_words(error)
+    # What buildctl itself says in the end, without the words of programs that ran in the build.
+    last = next((line for line in reversed(error.tail) if line.startswith(("error: ", "ERROR: "))), "")
     if _OWN.search(last):
         return "perhaps disk" if _DISK.search("\n".join(error.tail)) else "build"
     if _DISK.search(last):
         return "disk"
     return "lost" if error.exit_code_of_command is None or _LOST.search(last) else "build"
-
-
-def last_words(error: CommandError) -> str:
-    """What buildctl itself says in the end, without the words of programs that ran in the build."""
-    lines = [line for line in error.tail if line.startswith(("error: ", "ERROR: "))]
-    return lines[-1] if lines else ""
 
 
 AGAIN_SECONDS = 1.0
@@ -251,7 +229,6 @@ class Pool:
 
     def __init__(self, chosen: settings.Chosen, log: Path, say: Callable[[str], None]) -> None:
         self.cache: PoolCache = chosen.pool.cache
-        self.root = chosen.root
         self._lost_after = chosen.pool.lost_after_seconds
         self._chosen = chosen
         self.journal = Journal(log, say)
@@ -262,11 +239,6 @@ class Pool:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Raises ConfigError for a certificate, or a builder, that is not there."""
         return settings.endpoints(self._chosen)
-
-    @property
-    def places(self) -> int:
-        """How many builds run at once."""
-        return sum(endpoint.places for endpoint in self.endpoints)
 
     def ready(self, platform: str) -> None:
         """Look at all endpoints. Raises MissingError where none that answers builds for this platform, with what each says."""
@@ -279,7 +251,7 @@ class Pool:
             wording("pool.no_endpoint", file=self._chosen.file, platform=platform, endpoints="\n".join(lines))
         )
 
-    def build(self, work: Work, run: Callable[[Attempt], T]) -> Made[T]:
+    def build(self, work: Work, run: Callable[[Attempt], Path]) -> Made:
         """Have ``run`` done on an endpoint. Raises what it raises where that is the build's own fault; MissingError where no
         endpoint is left; Interrupted."""
         with self._guard:
@@ -290,17 +262,17 @@ class Pool:
 
     @cached_property
     def _seen(self) -> dict[str, tuple[Endpoint, Seen]]:
+        up: dict[str, tuple[Endpoint, Seen]] = {}
         self._why: dict[str, str] = {}
         with ThreadPoolExecutor(max_workers=max(1, len(self.endpoints))) as threads:
-            found = list(threads.map(self._look, self.endpoints))
-        up = {endpoint.name: (endpoint, seen) for endpoint, seen in found if isinstance(seen, Seen)}
-        self._why = {endpoint.name: seen for endpoint, seen in found if isinstance(seen, str)}
-        for name, why in self._why.items():
-            self.journal.note(f"{name} ({self._address(name)}) is not used: {why}", loud=True)
-        for name, (endpoint, seen) in up.items():
-            self.journal.note(
-                f"{name} ({endpoint.address}) is BuildKit {seen.version}, builds {', '.join(seen.platforms)}"
-            )
+            looks = list(threads.map(self._look, self.endpoints))
+        for endpoint, seen in zip(self.endpoints, looks, strict=True):
+            name = endpoint.name
+            if isinstance(seen, Seen):
+                up[name], what = (endpoint, seen), f"is BuildKit {seen.version}, builds {', '.join(seen.platforms)}"
+            else:
+                self._why[name], what = seen, f"is not used: {seen}"
+            self.journal.note(f"{name} ({endpoint.address}) {what}", loud=name in self._why)
         versions = sorted({seen.version for _, seen in up.values()})
         if len(versions) > 1:
             what = f"endpoints are of different versions ({', '.join(versions)}): the same build may give other bytes"
@@ -313,34 +285,29 @@ class Pool:
         found.lost |= self._why
         return found
 
-    def _address(self, name: str) -> str:
-        return next(endpoint.address for endpoint in self.endpoints if endpoint.name == name)
-
-    def _look(self, endpoint: Endpoint) -> tuple[Endpoint, Seen | str]:
+    def _look(self, endpoint: Endpoint) -> Seen | str:
+        """What an endpoint says of itself, or why it cannot be used."""
         try:
-            return endpoint, probe(endpoint, self._lost_after)
+            return probe(endpoint, self._lost_after)
         except Unreachable as error:
-            return endpoint, error.why
+            return error.why
 
     def _keep_watch(self) -> None:
         """Ask every endpoint that builds, again and again: a machine that froze breaks no connection."""
         while not _run.cancelled():
             time.sleep(max(1.0, self._lost_after / 4))
-            asked = [
-                threading.Thread(target=self._check, args=(each,), daemon=True) for each in self._dispatcher.busy()
-            ]
+            busy = self._dispatcher.busy()
+            asked = [threading.Thread(target=self.check, args=(each,), daemon=True) for each in busy]
             for thread in asked:
                 thread.start()
             for thread in asked:
                 thread.join()
 
-    def _check(self, endpoint: Endpoint) -> None:
-        try:
-            why = self.answers(endpoint)
-            if why is not None:
+    def check(self, endpoint: Endpoint) -> None:
+        """Use an endpoint no more that does not answer."""
+        with contextlib.suppress(DeadweightError):  # interrupted
+            if (why := self._silence(endpoint)) is not None:
                 self.lose(endpoint.name, why)
-        except DeadweightError:
-            return  # interrupted
 
     def lose(self, name: str, why: str) -> None:
         """Use an endpoint no more, and say so once."""
@@ -353,26 +320,22 @@ class Pool:
         for endpoint in self.endpoints:
             if lost.get(endpoint.name, full) == full:
                 continue
-            seen = self._look(endpoint)[1]
+            seen = self._look(endpoint)
             if isinstance(seen, Seen):
                 self._dispatcher.regain(endpoint, seen)
                 self.journal.note(f"{endpoint.name} answers again", loud=True)
 
-    def answers(self, endpoint: Endpoint) -> str | None:
+    def _silence(self, endpoint: Endpoint) -> str | None:
         """None where an endpoint still answers, else why not."""
-        why = self._problem(endpoint)
-        if why not in (None, wording("endpoint.silent")):  # after a broken connection, the next try says why
+        seen = self._look(endpoint)
+        if isinstance(seen, str) and seen != wording(
+            "endpoint.silent"
+        ):  # after a broken connection, the next try says why
             time.sleep(AGAIN_SECONDS)
-            why = self._problem(endpoint)
-        broken = why == wording("endpoint.not_accepted")  # it took our certificate before
-        return wording("endpoint.connections_broken") if broken else why
-
-    def _problem(self, endpoint: Endpoint) -> str | None:
-        try:
-            probe(endpoint, self._lost_after)
-        except Unreachable as error:
-            return error.why
-        return None
+            seen = self._look(endpoint)
+        if seen == wording("endpoint.not_accepted"):  # it took our certificate before
+            return wording("endpoint.connections_broken")
+        return seen if isinstance(seen, str) else None
 
 
 def _builds(endpoint: Endpoint, seen: Seen) -> str:

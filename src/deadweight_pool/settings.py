@@ -11,25 +11,29 @@ from typing import Any
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.explain import validated
-from deadweight.suite.model import CheckEngine as AskedEngine
 from deadweight.suite.model import Endpoint as Asked
 from deadweight.suite.model import Pool, Suite
 from deadweight.suite.yaml_nodes import read
 from deadweight_pool.endpoint import Endpoint, wording
 
+# buildctl's word for each certificate, by the pool's key for it and by buildx's.
+_TLS = {
+    "ca": "--tlscacert",
+    "cacert": "--tlscacert",
+    "cert": "--tlscert",
+    "key": "--tlskey",
+    "servername": "--tlsservername",
+}
+
+
 # Builders of buildx by name: where their nodes are, from what buildx keeps of them, so that buildx itself need not be here.
 #
 # Source: buildx, ``store/store.go`` (a JSON file for each builder) and ``driver/``: a node of the driver ``docker-container`` is
 # the container ``buildx_buildkit_NODE`` of its engine, one of the driver ``remote`` is an address.
-_TLS = (("cacert", "--tlscacert"), ("cert", "--tlscert"), ("key", "--tlskey"), ("servername", "--tlsservername"))
-
-
 def folder() -> Path:
     """Where buildx keeps its builders."""
-    given = os.environ.get("BUILDX_CONFIG")
-    if given:
-        return Path(given) / "instances"
-    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "buildx" / "instances"
+    docker = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    return Path(os.environ.get("BUILDX_CONFIG") or docker / "buildx") / "instances"
 
 
 def nodes(name: str, builder: str, platforms: Sequence[str], places: int) -> Iterator[Endpoint]:
@@ -57,7 +61,7 @@ def nodes(name: str, builder: str, platforms: Sequence[str], places: int) -> Ite
 def _node(name: str, driver: str, node: Mapping[str, Any], platforms: tuple[str, ...], places: int) -> Endpoint:
     where, options = str(node.get("Endpoint") or ""), node.get("DriverOpts") or {}
     if driver == "remote":
-        tls = [word for key, flag in _TLS if options.get(key) for word in (flag, str(options[key]))]
+        tls = [word for key, flag in _TLS.items() if options.get(key) for word in (flag, str(options[key]))]
         return Endpoint(name, where, tuple(tls), {}, platforms, places)
     if driver == "docker-container":
         engine = {"DOCKER_HOST": where} if "://" in where else {"DOCKER_CONTEXT": where} if where else {}
@@ -71,14 +75,10 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Chosen:
-    """A pool, the file that describes it, and the folder that its paths are relative to."""
+    """A pool, and the file that describes it, whose folder its paths are relative to."""
 
     pool: Pool
     file: Path
-
-    @property
-    def root(self) -> Path:
-        return self.file.parent
 
 
 def user_file() -> Path:
@@ -123,18 +123,22 @@ class CheckEngine:
 
 def engines(found: Chosen) -> tuple[CheckEngine, ...]:
     """All engines that run checks. Raises ConfigError for certificates that are not there."""
-    return tuple(_engine(found, name, asked) for name, asked in found.pool.engines.items())
+    engines = []
+    for name, asked in found.pool.engines.items():
+        folder = asked.certificates and str(found.file.parent / Path(asked.certificates).expanduser())
+        for file in ("ca.pem", "cert.pem", "key.pem") if folder else ():
+            _certificate(found, f"{folder}/{file}", f"engines.{name}.certificates")
+        engines.append(CheckEngine(name, asked.host, folder, asked.places))
+    return tuple(engines)
 
 
-def _engine(found: Chosen, name: str, asked: AskedEngine) -> CheckEngine:
-    if asked.certificates is None:
-        return CheckEngine(name, asked.host, None, asked.places)
-    folder = found.root / Path(asked.certificates).expanduser()
-    for file in ("ca.pem", "cert.pem", "key.pem"):
-        if not (folder / file).is_file():
-            missing = wording("pool.no_certificate", path=folder / file, root=found.root)
-            raise ConfigError(missing, file=found.file, key=f"pool.engines.{name}.certificates")
-    return CheckEngine(name, asked.host, str(folder), asked.places)
+def _certificate(found: Chosen, given: str, key: str) -> str:
+    """A certificate's file. Raises ConfigError, at the key that names it, where it is not there."""
+    path = found.file.parent / Path(given).expanduser()
+    if not path.is_file():
+        missing = wording("pool.no_certificate", path=path, root=found.file.parent)
+        raise ConfigError(missing, file=found.file, key=f"pool.{key}")
+    return str(path)
 
 
 def _resolved(found: Chosen, name: str, asked: Asked) -> Iterator[Endpoint]:
@@ -146,17 +150,11 @@ def _resolved(found: Chosen, name: str, asked: Asked) -> Iterator[Endpoint]:
             raise ConfigError(error.message, file=found.file, key=key, hint=error.hint) from None
         return
     tls: list[str] = []
-    for key, flag in (("ca", "--tlscacert"), ("cert", "--tlscert"), ("key", "--tlskey")):
-        given = getattr(asked, key)
-        if given is None:
-            continue
-        path = found.root / Path(given).expanduser()
-        if not path.is_file():
-            missing = wording("pool.no_certificate", path=path, root=found.root)
-            raise ConfigError(missing, file=found.file, key=f"pool.endpoints.{name}.{key}")
-        tls += [flag, str(path)]
+    for key, given in (("ca", asked.ca), ("cert", asked.cert), ("key", asked.key)):
+        if given is not None:
+            tls += [_TLS[key], _certificate(found, given, f"endpoints.{name}.{key}")]
     if asked.server_name is not None:
-        tls += ["--tlsservername", asked.server_name]
+        tls += [_TLS["servername"], asked.server_name]
     assert asked.address is not None
     yield Endpoint(name, asked.address, tuple(tls), {}, asked.platforms, asked.places)
 

@@ -33,7 +33,7 @@ MODULE = "golang.org/x/vulndb"
 GO_BUCKET = "go::The Go Vulnerability Database"
 FETCH_SECONDS = 600.0
 FIXES_ONLY = "only fixes that its packages' changelogs name"
-_KINDS = {"debian": "Debian", "ubuntu": "Ubuntu"}
+_KINDS = {"debian": ("Debian", "https://www.debian.org/security/"), "ubuntu": ("Ubuntu", "https://ubuntu.com/security")}
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,23 @@ def make(target: Path, say: Say, log: Path) -> Contents:
     records = _go_records(log)
     osv = records.folder / "data" / "osv"
     fixes = _fixes(say, log)
-    parts = [_go_part(records, sum(1 for _ in osv.glob("*.json")))]
+    what = f"all Go modules and the standard library: {sum(1 for _ in osv.glob('*.json'))} records"
+    source = f"Go module {MODULE} {records.version}, data/osv"
+    parts = [Part(GO_BUCKET, what, source, records.time[:10], "CC-BY-4.0")]
     with tempfile.TemporaryDirectory(prefix="deadweight-advisories-") as work:
         words: list[str | Path] = [writer, "-osv", osv, "-date", records.time, "-out", target]
         if fixes is not None:
             bucket, kind = fixes[0], fixes[0].partition(" ")[0]
             parts.append(_fixes_part(bucket, fixes[1]))
-            origin = {"bucket": bucket, "source": kind, "name": f"{_KINDS[kind]} changelogs", "url": _tracker(kind)}
+            name, tracker = _KINDS[kind]
+            origin = {"bucket": bucket, "source": kind, "name": f"{name} changelogs", "url": tracker}
             file = Path(work) / "fixes.json"
             file.write_text(json.dumps({**origin, "packages": fixes[1].packages}), encoding="utf-8")
             words += ["-fixes", file]
         target.mkdir(parents=True, exist_ok=True)
         run(words, log=log, timeout=FETCH_SECONDS)
-    for name in LICENCES:
-        shutil.copyfile(records.folder / "data" / name.removeprefix("go-vulndb-"), target / name)
+    for file_name in LICENCES:
+        shutil.copyfile(records.folder / "data" / file_name.removeprefix("go-vulndb-"), target / file_name)
     contents = Contents(datetime.now(UTC).isoformat(timespec="seconds"), tuple(parts))
     store.save(contents, target / COVERAGE)
     return contents
@@ -87,19 +90,10 @@ def _go_records(log: Path) -> _GoRecords:
         raise DeadweightError(wording("advisories.answer", module=MODULE, error=repr(error), log=log)) from error
 
 
-def _go_part(records: _GoRecords, count: int) -> Part:
-    what = f"all Go modules and the standard library: {count} records"
-    return Part(GO_BUCKET, what, f"Go module {MODULE} {records.version}, data/osv", records.time[:10], "CC-BY-4.0")
-
-
 def _fixes_part(bucket: str, fixes: Fixes) -> Part:
     what = f"{fixes.count} CVEs that are fixed in {len(fixes.packages)} source packages"
     date = fixes.newest.date().isoformat() if fixes.newest else "unknown"
     return Part(bucket, what, "changelogs inside the packages", date, "each package's own", FIXES_ONLY)
-
-
-def _tracker(kind: str) -> str:
-    return {"debian": "https://www.debian.org/security/", "ubuntu": "https://ubuntu.com/security"}[kind]
 
 
 def _fixes(say: Say, log: Path) -> tuple[str, Fixes] | None:

@@ -41,9 +41,8 @@ def alpine(shop: Workshop, _: str) -> Made:
 
 def wolfi(shop: Workshop, _: str) -> Made:
     """Wolfi's base has a shell and an apk as Alpine has, and the OS's C library."""
-    return Made(
-        (layer(shop, ("libc6", "libgcc-s1", "libstdc++6")),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",))
-    )
+    own = layer(shop, ("libc6", "libgcc-s1", "libstdc++6"))
+    return Made((own,), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",)))
 
 
 def layer(shop: Workshop, libraries: Sequence[str], suite: str = "") -> Layer:

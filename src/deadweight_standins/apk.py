@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -178,9 +179,8 @@ _TEXTS = {
 
 def make_seed(shop: Workshop, work: Path, key: Path, melange: Path) -> None:
     """Put the seed's repository and both keys into ``work``. It uses the OS's busybox: it has no need of awk."""
-    binary = next(
-        path for path in shop.unpacked("busybox-static").rglob("busybox") if path.is_file() and "bin" in path.parts
-    )
+    files = (path for path in shop.unpacked("busybox-static").rglob("busybox") if path.is_file())
+    binary = next(path for path in files if "bin" in path.parts)
     out = work / SEED_FOLDER / shop.machine.apk
     out.mkdir(parents=True)
     for suffix in ("", ".pub"):
@@ -188,19 +188,24 @@ def make_seed(shop: Workshop, work: Path, key: Path, melange: Path) -> None:
     applets = sorted(set(_run.run([binary, "--list-full"]).output.split()) - {"bin/busybox"})
     paths = "".join(f"/{path}\n" for path in applets).encode()
     tools = [
-        *_folders("etc", "etc/busybox-paths.d", "usr", "usr/bin"),
+        *map(_folder, ("etc", "etc/busybox-paths.d", "usr", "usr/bin")),
         *(_file("etc/busybox-paths.d/busybox", paths), _file("usr/bin/busybox", binary.read_bytes(), 0o755)),
     ]
     layout = [
-        *_folders("etc", "tmp", "usr", "usr/bin", "usr/lib"),
+        *map(_folder, ("etc", "tmp", "usr", "usr/bin", "usr/lib")),
         *(_file(name, text.encode()) for name, text in _TEXTS.items()),
         *(_link(name, target) for name, target in (*_LINKS, *_INNER_LINKS)),
     ]
     _write(out, "busybox", shop.machine.apk, tools, depends="wolfi-baselayout")
     _write(out, "wolfi-baselayout", shop.machine.apk, layout)
     names = [f"{name}-{SEED_VERSION}.apk" for name in SEED_PACKAGES]
-    index: list[str | Path] = [melange, "index", "--arch", shop.machine.apk, "--signing-key", work / key.name, *names]
-    _run.run(index, cwd=out, log=shop.log)
+    index_packages(shop, melange, out, work / key.name, names)
+
+
+def index_packages(shop: Workshop, melange: Path, folder: Path, key: Path, names: Sequence[str]) -> None:
+    """Have melange write the signed index of a folder's packages."""
+    words: list[str | Path] = [melange, "index", "--arch", shop.machine.apk, "--signing-key", key, *names]
+    _run.run(words, cwd=folder, env={"SOURCE_DATE_EPOCH": EPOCH}, log=shop.log)
 
 
 Member = tuple[tarfile.TarInfo, bytes]
@@ -224,13 +229,10 @@ def _tar(members: Sequence[Member], *, end_mark: bool = True) -> bytes:
     return buffer.getvalue() if end_mark else buffer.getvalue()[:length]
 
 
-def _folders(*names: str) -> list[Member]:
-    members: list[Member] = []
-    for name in names:
-        member = tarfile.TarInfo(name)
-        member.type, member.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
-        members.append((member, b""))
-    return members
+def _folder(name: str) -> Member:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+    return member, b""
 
 
 def _file(name: str, content: bytes, mode: int = 0o644, *, checksum: bool = True) -> Member:
@@ -303,10 +305,9 @@ def make(shop: Workshop, folder: Path) -> None:
         shutil.copyfile(key.with_suffix(".rsa.pub"), out / f"{KEY}.pub")
         for flavour in FLAVOURS:
             (Path(work) / flavour).rename(out / flavour)
-        listed = sorted(path for path in out.rglob("*") if path.is_file())
-        (out / "files").write_text(
-            "".join(f"{path.stat().st_size}  {path.relative_to(out).as_posix()}\n" for path in listed)
-        )
+        files = sorted(path for path in out.rglob("*") if path.is_file())
+        lines = [f"{path.stat().st_size}  {path.relative_to(out).as_posix()}\n" for path in files]
+        (out / "files").write_text("".join(lines))
         (out / "edition").write_text(EDITION)
         if folder.exists():
             folder.rename(Path(work) / "old")
@@ -341,7 +342,8 @@ class _Kitchen:
         machine = self.shop.machine
         go = find("go")
         root = Path(_run.run([go.path, "env", "GOROOT"], cwd=Path("/")).output.strip())
-        jobs = [("wolfi", spec) for spec in wolfi_specs(_digits(go.version))]
+        digits = re.search(r"\d+(?:\.\d+)+", go.version)
+        jobs = [("wolfi", spec) for spec in wolfi_specs(digits[0] if digits else "0")]
         jobs += [("alpine", spec) for spec in alpine_specs(machine.musl_loader)]
         # The big one first, those that wait for a compiled busybox last.
         jobs.sort(key=lambda job: (job[1].version == "busybox", "go.tar" not in job[1].inputs))
@@ -350,26 +352,32 @@ class _Kitchen:
             for future in [pool.submit(self._package, flavour, spec, root) for flavour, spec in jobs]:
                 future.result()
         for flavour in FLAVOURS:
-            self._index(flavour)
+            folder = self.work / flavour / machine.apk
+            names = sorted(path.name for path in folder.glob("*.apk"))
+            index_packages(self.shop, self.melange, folder, self.work / KEY, names)
 
     def _package(self, flavour: str, spec: Spec, go_root: Path) -> None:
         source = self.work / "source" / flavour / spec.name
         source.mkdir(parents=True)
         packages = {deb: self.shop.packages.file(deb) for deb in spec.debs}
         self._unpack([packages[deb] for deb in spec.debs], source / "files.tar")
-        version = self._version(spec, packages)
+        version = spec.version or _upstream(packages[spec.debs[0]].name.split("_")[1].replace("%3a", ":"))
+        version = self.shop.busybox().version if version == "busybox" else version
         for name in spec.inputs:
             self._input(flavour, name, source / name, go_root)
         recipe = self.work / f"{flavour}-{spec.name}.yaml"
         recipe.write_text(_recipe(spec, version))
-        self._run_melange(
-            "build",
-            recipe.name,
+        (self.work / "tmp").mkdir(exist_ok=True)
+        words: list[str | Path] = [
+            *(() if os.getuid() in (0, 1000) else ("unshare", "-Ur")),
+            *(self.melange, "build", recipe.name, "--arch", self.shop.machine.apk),
             *("--runner", "bubblewrap", "--source-dir", source.relative_to(self.work), "--out-dir", flavour),
             *("-r", SEED_FOLDER, "-k", f"{KEY}.pub", "--signing-key", KEY, "--generate-index=false"),
             *("--apk-cache-dir", "cache", "--namespace", "deadweight", "--git-commit", NO_COMMIT),
             *("--git-repo-url", "https://example.invalid/stand-in"),
-        )
+        ]
+        environment = {"SOURCE_DATE_EPOCH": EPOCH, "TMPDIR": str(self.work / "tmp")}
+        _run.run(words, cwd=self.work, env=environment, log=self.shop.log, timeout=PACKAGE_SECONDS)
         shutil.rmtree(source)
 
     def _unpack(self, debs: Sequence[Path], target: Path) -> None:
@@ -381,13 +389,6 @@ class _Kitchen:
             for deb in debs:
                 self.shop.packages.extract(deb, Path(tree))
             tar.add(tree, ".")
-
-    def _version(self, spec: Spec, packages: dict[str, Path]) -> str:
-        if spec.version == "busybox":
-            return self.shop.busybox().version
-        if spec.version is not None:
-            return spec.version
-        return _upstream(packages[spec.debs[0]].name.split("_")[1].replace("%3a", ":"))
 
     def _input(self, flavour: str, name: str, target: Path, go_root: Path) -> None:
         texts = {
@@ -408,32 +409,9 @@ class _Kitchen:
         else:
             target.write_text("".join(f"/{path}\n" for path in self.shop.busybox().applets))
 
-    def _index(self, flavour: str) -> None:
-        folder = self.work / flavour / self.shop.machine.apk
-        apks = sorted(path.name for path in folder.glob("*.apk"))
-        command: list[str | Path] = [
-            self.melange,
-            "index",
-            "--arch",
-            self.shop.machine.apk,
-            "--signing-key",
-            self.work / KEY,
-            *apks,
-        ]
-        _run.run(command, cwd=folder, env={"SOURCE_DATE_EPOCH": EPOCH}, log=self.shop.log)
-
-    def _run_melange(self, verb: str, *words: str | Path) -> None:
-        prefix = () if os.getuid() in (0, 1000) else ("unshare", "-Ur")
-        argv: Sequence[str | Path] = [*prefix, self.melange, verb, *words, "--arch", self.shop.machine.apk]
-        environment = {"SOURCE_DATE_EPOCH": EPOCH, "TMPDIR": str(self.work / "tmp")}
-        (self.work / "tmp").mkdir(exist_ok=True)
-        _run.run(argv, cwd=self.work, env=environment, log=self.shop.log, timeout=PACKAGE_SECONDS)
-
 
 def _recipe(spec: Spec, version: str) -> str:
     """A melange file. Written as JSON, which YAML includes, so that nothing in it needs quoting by hand."""
-    import json
-
     provides = [f"{name}={version}-r0" for name in spec.provides]
     script = f"D=${{{{targets.destdir}}}}; mkdir -p $D x; tar xf files.tar -C x; cd x\n{spec.script}\n"
     return json.dumps(
@@ -460,11 +438,6 @@ def _upstream(version: str) -> str:
     if match is None:
         raise DeadweightError(wording("package.no_number", version=version))
     return match.group(1)
-
-
-def _digits(version: str) -> str:
-    match = re.search(r"\d+(?:\.\d+)+", version)
-    return match.group(0) if match else "0"
 
 
 def _pack_go(root: Path, target: Path) -> None:

@@ -15,7 +15,6 @@ from deadweight_standins.machine import wording
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
-HINT = "correct that table"
 
 
 def number(version: str) -> tuple[int, ...]:
@@ -83,11 +82,8 @@ def _changed(base: Base, change: Mapping[str, Any]) -> Base:
 def bases() -> Mapping[str, Base]:
     """All entries, by name."""
     found = {name: record(Base, entry) for name, entry in table("bases.toml").items()}
-    return {name: replace(base, account=_account(base.account)) for name, base in found.items()}
-
-
-def _account(entry: Any) -> Account | None:
-    return record(Account, entry) if entry else None
+    accounts: dict[str, Any] = {name: base.account for name, base in found.items() if base.account}
+    return found | {name: replace(found[name], account=record(Account, entry)) for name, entry in accounts.items()}
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,8 @@ def filled(text: str, values: Mapping[str, str], file: str, key: str) -> str:
     def value(found: re.Match[str]) -> str:
         if found[1] not in values:
             known = ", ".join(sorted(values))
-            raise ConfigError(wording("bases.no_value", name=found[0], known=known), file=file, key=key, hint=HINT)
+            message = wording("bases.no_value", name=found[0], known=known)
+            raise ConfigError(message, file=file, key=key, hint="correct that table")
         return values[found[1]]
 
     return re.sub(r"@([a-z_]+)@", value, text)

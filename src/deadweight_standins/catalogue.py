@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from deadweight_standins.stand_in import StandIn
 
 if TYPE_CHECKING:
     from deadweight_standins.recipes import Made, Recipe
-    from deadweight_standins.workshop import Settings, Workshop
+    from deadweight_standins.workshop import Workshop
 
 EDITION = f"2; busybox {busybox.EDITION}"
 
@@ -78,22 +77,23 @@ _ZONES = 1
 def edition_of(item: StandIn) -> str:
     """The edition of all recipes, and of its own; of a full image of a language, that of the packages below it too, and
     of an old Python that of those."""
-    own = bases()[item.recipe].edition
-    full = item.recipe in _FULL and not item.parameter.endswith(("slim", "alpine"))
-    old = item.recipe in ("python", "uvpython") and _OLD_PYTHON.fullmatch(item.parameter)
-    zones = item.recipe in ("python", "uvpython") and item.parameter.endswith("alpine")
-    parts = (f".{own}" if own else "", f" headers {_HEADERS}" if full else "", f" old {_OLD_PYTHONS}" if old else "")
-    return EDITION + "".join(parts) + (f" zones {_ZONES}" if zones else "")
+    own, python = bases()[item.recipe].edition, item.recipe in ("python", "uvpython")
+    parts = {
+        f".{own}": own,
+        f" headers {_HEADERS}": item.recipe in _FULL and not item.parameter.endswith(("slim", "alpine")),
+        f" old {_OLD_PYTHONS}": python and _OLD_PYTHON.fullmatch(item.parameter),
+        f" zones {_ZONES}": python and item.parameter.endswith("alpine"),
+    }
+    return EDITION + "".join(text for text, applies in parts.items() if applies)
 
 
-BUSYBOX_TOOLS = ("musl-gcc", "make", "bzip2", "dpkg-source")
 APK_SECONDS = 90
 """How long making APKs takes, roughly, if nothing is kept."""
 
 
 def tools_of(recipe: str, parameter: str = "") -> tuple[str, ...]:
     """The programs that making a stand-in takes."""
-    return tuple(dict.fromkeys((*bases()[recipe].tools, *(BUSYBOX_TOOLS if parameter.endswith("alpine") else ()))))
+    return tuple(dict.fromkeys((*bases()[recipe].tools, *(busybox.NEEDS if parameter.endswith("alpine") else ()))))
 
 
 def suite_of(item: StandIn) -> str:
@@ -124,8 +124,3 @@ def machine_part(recipe: str) -> str:
 
     jdk = java.other_jdk()
     return f" jdk {jdk}" if jdk else ""
-
-
-def labelled(settings: Settings, labels: Mapping[str, str]) -> Settings:
-    """The same settings with these labels."""
-    return replace(settings, labels={**settings.labels, **labels})

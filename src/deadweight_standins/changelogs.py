@@ -48,13 +48,12 @@ def read(debs: Iterable[Path]) -> Fixes:
     """
     packages: dict[str, dict[str, str]] = {}
     dates: list[datetime] = []
-    for source, version, files in _by_source(debs):
+    for source, files in _by_source(debs):
         text = next((text for text in map(_changelog, files) if text), "")
         fixed, newest = parse(text, source)
         kept = packages.setdefault(source, {})
         kept |= {cve: fix for cve, fix in fixed.items() if cve not in kept}
         dates += [newest] if newest else []
-        del version
     return Fixes({name: fixed for name, fixed in packages.items() if fixed}, max(dates, default=None))
 
 
@@ -80,15 +79,15 @@ def _date(text: str) -> datetime | None:
         return None
 
 
-def _by_source(debs: Iterable[Path]) -> Iterator[tuple[str, str, list[Path]]]:
+def _by_source(debs: Iterable[Path]) -> Iterator[tuple[str, list[Path]]]:
+    """Files by source package, those of each version on their own."""
     found: dict[tuple[str, str], list[Path]] = {}
     for deb in sorted(debs, key=lambda path: path.stat().st_size):
         control = _control(deb)
         name, _, version = control.get("Source", control.get("Package", "")).partition(" ")
         if name:
             found.setdefault((name, version.strip("()") or control.get("Version", "")), []).append(deb)
-    for (name, version), files in found.items():
-        yield name, version, files
+    return ((name, files) for (name, _version), files in found.items())
 
 
 def _control(deb: Path) -> dict[str, str]:

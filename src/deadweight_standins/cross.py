@@ -62,34 +62,23 @@ for file in "$@"; do
   fi
 done
 """
-_CALLED = {
-    "xx-go": "go",
-    "xx-cc": "cc",
-    "xx-c++": "c++",
-    "xx-clang": "clang",
-    "xx-clang++": "clang++",
-    "xx-cargo": "cargo",
+_SCRIPTS = {
+    **dict.fromkeys(("go", "cc", "c++", "clang", "clang++", "cargo"), _CALL),
+    **dict.fromkeys(("apk", "apt", "apt-get"), _PACKAGES),
 }
-_MANAGERS = {"xx-apk": "apk", "xx-apt": "apt", "xx-apt-get": "apt-get"}
+"""By the program that each calls: ``xx-go`` calls ``go``."""
 _MACHINES = {"amd64": "3e00", "arm64": "b700"}
 """How an ELF file's header says for which machine it is."""
 
 
 def xx(shop: Workshop, _: str) -> Made:
     """Scripts below /usr/bin, and nothing else: ``COPY --from=xx / /`` puts them beside what a stage has."""
-    words = {
-        "oci": shop.machine.oci,
-        "apk": shop.machine.apk,
-        "deb": shop.machine.deb,
-        "machine": _MACHINES[shop.machine.oci],
-    }
+    words = {"machine": _MACHINES[shop.machine.oci], **vars(shop.machine)}
 
     def fill(root: Path) -> None:
         put(root, "usr/bin/xx-info", _INFO.format(**words), executable=True)
         put(root, "usr/bin/xx-verify", _VERIFY.format(**words), executable=True)
-        for name, program in _CALLED.items():
-            put(root, f"usr/bin/{name}", _CALL.format(program=program), executable=True)
-        for name, program in _MANAGERS.items():
-            put(root, f"usr/bin/{name}", _PACKAGES.format(program=program), executable=True)
+        for program, script in _SCRIPTS.items():
+            put(root, f"usr/bin/xx-{program}", script.format(program=program), executable=True)
 
     return Made((shop.tree_layer("xx", fill),), Settings(env=(f"PATH={PATHS}",)))

@@ -191,11 +191,8 @@ class Packages:
         """Unpack a package's file over a folder."""
         _run.run(["dpkg-deb", "-x", package, target], log=self._log)
 
-    def source(self, name: str, target: Path, *, whole: bool = True) -> Path:
-        """Fetch a source package's files into ``target``; the machine's sources serve, read as source ones.
-
-        Not ``whole``: the upstream archive alone, which outlives the OS's own revisions of it.
-        """
+    def source(self, name: str, target: Path) -> None:
+        """Fetch a source package's files into ``target``; the machine's sources serve, read as source ones."""
         target.mkdir(parents=True, exist_ok=True)
         with self._guard:
             self._folders()
@@ -205,8 +202,7 @@ class Packages:
             (lists / "partial").mkdir(parents=True, exist_ok=True)
             where = [f"Dir::Etc::SourceParts={parts}", "Dir::Etc::SourceList=/dev/null", f"Dir::State::lists={lists}"]
             self._apt("update", options=where)
-            self._apt("source", "--download-only" if whole else "--tar-only", name, options=where, cwd=target)
-        return target
+            self._apt("source", "--download-only", name, options=where, cwd=target)
 
     def rootfs(self, names: Sequence[str], target: Path, *, variant: str = "apt", hooks: Sequence[str] = ()) -> Path:
         """A root file system as a tar: the essential packages, apt, and the ones named. Same packages, same bytes.
@@ -221,9 +217,8 @@ class Packages:
         # what a killed sudo left there is root's, and not ours to remove
         made = tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch(), ignore_cleanup_errors=True)
         with made as work:
-            repository = repository_of(
-                dict.fromkeys(packages.values()), self.machine, self.suite, Path(work) / "repository"
-            )
+            unique = dict.fromkeys(packages.values())
+            repository = repository_of(unique, self.machine, self.suite, Path(work) / "repository")
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.{os.getpid()}")
             try:
@@ -242,9 +237,8 @@ class Packages:
                     {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TMPDIR": work},
                 )
             finally:
-                machine.unmount_below(
-                    Path(work)
-                )  # what a killed mmdebstrap leaves of /proc and /sys could not be removed
+                # what a killed mmdebstrap leaves of /proc and /sys could not be removed
+                machine.unmount_below(Path(work))
             partial.replace(target)
         return target
 
@@ -270,15 +264,12 @@ class Packages:
             sudo.run(["env", *settings, *argv], log=self._log, timeout=ROOTFS_SECONDS)
 
     def _fetch(self, names: Sequence[str]) -> dict[str, Path]:
-        found = {
-            name: self.folder / f"{name}_{version.replace(':', '%3a')}_{arch}.deb"
-            for name, version, arch in self._plan(names)
-        }
+        plan = ((name, version.replace(":", "%3a"), arch) for name, version, arch in self._plan(names))
+        found = {name: self.folder / f"{name}_{version}_{arch}.deb" for name, version, arch in plan}
         if not all(path.is_file() for path in found.values()):
             self._apt("--download-only", "install", *names)
-        found |= {
-            name: found[name + _SINCE_2024] for name in names if name not in found and name + _SINCE_2024 in found
-        }
+        renamed = {name: name + _SINCE_2024 for name in names if name not in found}
+        found |= {name: found[now] for name, now in renamed.items() if now in found}
         absent = [path.name for path in found.values() if not path.is_file()]
         if absent:
             raise DeadweightError(wording("package.not_downloaded", file=self.folder / absent[0]))
@@ -307,6 +298,7 @@ class Packages:
             store.write_atomically(self._state / "parts" / "suite.sources", text)
 
     def _apt(self, *words: str, options: Sequence[str] = (), cwd: Path | None = None, program: str = "apt-get") -> str:
+        foreign = (f"Dir::Etc::SourceParts={self._state / 'parts'}", "Dir::Etc::SourceList=/dev/null")
         settings = [
             f"Dir::State::status={self._state / 'status'}",
             f"Dir::Cache::archives={self.folder}",
@@ -314,19 +306,13 @@ class Packages:
             *("Dir::Cache::srcpkgcache=", f"Dir::Log={self._state}"),
             *("APT::Sandbox::User=", "Debug::NoLocking=1", "APT::Install-Recommends=0", "Acquire::Retries=2"),
             *([f"Dir::State::lists={self._state / 'lists'}"] if self._own_lists else []),
-            *(
-                [f"Dir::Etc::SourceParts={self._state / 'parts'}", "Dir::Etc::SourceList=/dev/null"]
-                if self._foreign
-                else []
-            ),
+            *(foreign if self._foreign else ()),
             *options,
         ]
         flags = [flag for setting in settings for flag in ("-o", setting)]
         environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-        answers = ("-q", "-y") if program == "apt-get" else ()
-        log = (
-            self._log if program == "apt-get" else None
-        )  # what apt-cache shows is long, and its warnings are not for parsing
+        # what apt-cache shows is long, and its warnings are not for parsing
+        answers, log = (("-q", "-y"), self._log) if program == "apt-get" else ((), None)
         return _run.run([program, *answers, *flags, *words], env=environment, log=log, cwd=cwd).output
 
 
@@ -347,12 +333,8 @@ def _as_source_entries(target: Path, given: Path | None = None) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     etc = Path("/etc/apt")
-    files = (
-        [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]
-        if given is None
-        else sorted(given.glob("*"))
-    )
-    for file in files:
+    own = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]
+    for file in own if given is None else sorted(given.glob("*")):
         if not file.is_file() or file.suffix not in (".list", ".sources"):
             continue
         text = file.read_text(encoding="utf-8", errors="replace")

@@ -23,6 +23,7 @@ from typing import Any
 from deadweight import _run
 from deadweight._errors import MissingError
 from deadweight.records import store
+from deadweight_standins.bases import number
 from deadweight_standins.machine import wording
 from deadweight_standins.workshop import Workshop
 
@@ -99,21 +100,20 @@ def newest_npm(package: str, wanted: str) -> str:
 
     Raises MissingError where there is neither.
     """
-    versions = [one for one in _document(package)["versions"] if re.fullmatch(r"\d+\.\d+\.\d+", one)]
+    versions = [str(one) for one in _document(package)["versions"] if re.fullmatch(r"\d+\.\d+\.\d+", one)]
     fitting = [one for one in versions if one == wanted or one.startswith(f"{wanted}.")]
     if not fitting:
-        major = _number(wanted)[0] if wanted[:1].isdigit() else 0
-        later = sorted({_number(one)[0] for one in versions if _number(one)[0] >= major})
-        fitting = [one for one in versions if later and _number(one)[0] == later[0]]
+        major = number(wanted)[0] if wanted[:1].isdigit() else 0
+        later = sorted({number(one)[0] for one in versions if number(one)[0] >= major})
+        fitting = [one for one in versions if later and number(one)[0] == later[0]]
     if not fitting:
         raise MissingError(wording("npm.no_version", package=package, version=wanted))
-    found: str = max(fitting, key=_number)
-    return found
+    return max(fitting, key=number)
 
 
 def beside_node(package: str, node: str) -> str:
     """The version of npm, yarn or corepack that goes with a Node."""
-    major = _number(node)[0]
+    major = number(node)[0]
     if package == "npm":
         return newest_npm("npm", next(version for least, version in _NPM_OF if major >= least))
     if package == "yarn":
@@ -155,10 +155,6 @@ def commands(folder: Path) -> dict[str, str]:
 def _document(package: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(download(f"{npm_registry()}/{package}", "npm's registry"))
     return found
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 # Files of Maven's central repository, fetched without Maven and verified by a digest that is told here.

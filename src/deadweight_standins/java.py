@@ -29,13 +29,8 @@ JAVAS = {"8": SID, "11": SID, MEANT: "", "21": "trixie", "25": "trixie", "26": S
 """Which release of the OS has which Java. The one meant is cut from this machine's JDK, or is what apt has here."""
 _DEBIAN = Path("/usr/lib/jvm")
 NEWER_LIBRARIES = (
-    *LIBRARIES,
-    "liblcms2-2",
-    "libjpeg62-turbo",
-    "libpng16-16t64",
-    "libfreetype6",
-    "libbrotli1",
-    "libbz2-1.0",
+    *(*LIBRARIES, "liblcms2-2", "libjpeg62-turbo"),
+    *("libpng16-16t64", "libfreetype6", "libbrotli1", "libbz2-1.0"),
 )
 MAVEN = "3.9.12"
 MAVEN_FILE = f"org/apache/maven/apache-maven/{MAVEN}/apache-maven-{MAVEN}-bin.tar.gz"
@@ -153,30 +148,29 @@ def _settle(home: Path, package: Path) -> None:
 
 def java21(shop: Workshop, flavour: str) -> Made:
     """Distroless Java 21, of the OS's own package."""
-    major = "21"
-
-    def fill(root: Path) -> None:
-        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata"))
-        unpack_libraries(shop, root, NEWER_LIBRARIES, suite=JAVAS[major])
-        _utf8_locale(shop.unpacked("libc-bin", JAVAS[major]), root)
-
-    env = (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}")
-    settings = distroless_settings(flavour, env=env, entrypoint=(f"/{HOME}/bin/java", "-jar"))
-    return Made((shop.tree_layer("java21", fill), _of_packages(shop, major)), settings)
+    return _distroless(shop, flavour, "21")
 
 
 def java17(shop: Workshop, flavour: str) -> Made:
-    """Distroless Java: no shell, no awk; the static base with the four libraries and the locale that a JVM needs."""
+    """Distroless Java 17, cut from this machine's JDK."""
+    return _distroless(shop, flavour, MEANT)
+
+
+def _distroless(shop: Workshop, flavour: str, major: str) -> Made:
+    """No shell, no awk; the static base with the libraries and the locale that a JVM needs."""
+    suite, cut = JAVAS[major], major == MEANT
+    libraries = LIBRARIES if cut else NEWER_LIBRARIES
 
     def fill(root: Path) -> None:
-        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *LIBRARIES))
-        unpack_libraries(shop, root, LIBRARIES)
-        _utf8_locale(shop.unpacked("libc-bin"), root)
+        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *(libraries if cut else ())))
+        unpack_libraries(shop, root, libraries, suite)
+        _utf8_locale(shop.unpacked("libc-bin", suite), root)
 
     env = (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}")
     settings = distroless_settings(flavour, env=env, entrypoint=(f"/{HOME}/bin/java", "-jar"))
-    settings = replace(settings, labels={**settings.labels, **_labels(other_jdk())})
-    return Made((shop.tree_layer("java17", fill), _runtime(shop)), settings)
+    settings = replace(settings, labels=_labels(other_jdk()) if cut else {})
+    runtime = _runtime(shop) if cut else _of_packages(shop, major)
+    return Made((shop.tree_layer(f"java{major}", fill), runtime), settings)
 
 
 def other_jdk() -> str:

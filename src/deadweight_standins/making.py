@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,17 +55,15 @@ class Stamps:
 
     def fingerprint(self, item: StandIn) -> str:
         """A digest of all that decides how it comes out; each is asked for several times in a run."""
-        if item not in self._fingerprints:
-            self._fingerprints[item] = self._computed(item)
-        return self._fingerprints[item]
-
-    def _computed(self, item: StandIn) -> str:
+        if item in self._fingerprints:
+            return self._fingerprints[item]
         machine = this_machine()
         part = catalogue.machine_part(item.recipe)
         text = f"{catalogue.edition_of(item)} {item.recipe} {item.tag} {machine.codename} {machine.oci}{part}"
         if authorities := self._authorities():
             text += f" {hashlib.sha256(b''.join(authorities)).hexdigest()}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        found = self._fingerprints[item] = hashlib.sha256(text.encode()).hexdigest()
+        return found
 
 
 AT_ONCE = 2 * (os.cpu_count() or 1)
@@ -122,7 +120,7 @@ def pushed(shop: Workshop, client: Client, registry: LocalRegistry, item: StandI
     """Make a stand-in and push it; gives its digest. What the registry holds of it and is damaged is pushed anew."""
     made = catalogue.make(shop, item)
     labels = {"org.opencontainers.image.title": f"stand-in for {item.recipe} (made from OS packages)"}
-    settings = catalogue.labelled(made.settings, labels)
+    settings = replace(made.settings, labels={**made.settings.labels, **labels})
     digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
     if not registry.complete(item.repository, digest):
         for layer in made.layers:

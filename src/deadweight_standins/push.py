@@ -107,14 +107,9 @@ def _config(layers: Sequence[Layer], settings: Settings, architecture: str) -> d
         "WorkingDir": settings.workdir,
         "Labels": dict(settings.labels),
     }
-    if settings.cmd:
-        runtime["Cmd"] = list(settings.cmd)
-    if settings.entrypoint:
-        runtime["Entrypoint"] = list(settings.entrypoint)
-    if settings.user:
-        runtime["User"] = settings.user
-    if settings.ports:
-        runtime["ExposedPorts"] = {port: {} for port in settings.ports}
+    more: dict[str, object] = {"Cmd": list(settings.cmd), "Entrypoint": list(settings.entrypoint)}
+    more |= {"User": settings.user, "ExposedPorts": {port: {} for port in settings.ports}}
+    runtime |= {key: value for key, value in more.items() if value}
     made = {"created": EPOCH, "created_by": "deadweight: stand-in made from OS packages"}
     return {
         "architecture": architecture,

@@ -30,6 +30,7 @@ from deadweight_standins.recipes import (
     unpack_libraries,
     zones,
 )
+from deadweight_standins.table import short
 from deadweight_standins.workshop import Settings, Workshop, link, put
 
 
@@ -63,24 +64,9 @@ MADE_ON = re.compile(rb"(?:/[\w.-]+)+/cppbuild/linux-\w+")
 """The folder that the jars' files were made in."""
 
 RUNTIME = (
-    "libbz2-1.0",
-    "libcrypt1",
-    "libffi8",
-    "liblzma5",
-    "libncursesw6",
-    "libreadline8",
-    "libsqlite3-0",
-    "libssl3",
-    "libtinfo6",
-    "libuuid1",
-    "libzstd1",
-    "zlib1g",
+    *("libbz2-1.0", "libcrypt1", "libffi8", "liblzma5", "libncursesw6", "libreadline8", "libsqlite3-0"),
+    *("libssl3", "libtinfo6", "libuuid1", "libzstd1", "zlib1g"),
 )
-
-
-def short(version: str) -> str:
-    """``3.12`` of ``3.12.1``."""
-    return ".".join(version.split(".")[:2])
 
 
 def release(wanted: str, architecture: str = "amd64") -> Release:
@@ -117,8 +103,8 @@ def python3(shop: Workshop, flavour: str) -> Made:
     def fill(root: Path) -> None:
         distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *libraries))
         unpack_libraries(shop, root, libraries)
-        link(root, "usr/bin/python3", "/usr/local/bin/python3")
-        link(root, "usr/bin/python", "/usr/local/bin/python3")
+        for name in ("python3", "python"):
+            link(root, f"usr/bin/{name}", "/usr/local/bin/python3")
 
     settings = distroless_settings(flavour, entrypoint=("/usr/bin/python3",))
     made, _ = _layer(shop, release(wanted, shop.machine.oci), wanted)

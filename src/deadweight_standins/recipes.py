@@ -20,7 +20,7 @@ from deadweight_standins.workshop import Settings, Workshop, accounts, link, put
 
 PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
-DISTROLESS = {
+DISTROLESS: dict[str, tuple[str, ...]] = {
     "base-nossl": ("libc6",),
     "base": ("libc6", "libssl3"),
     "cc": ("libc6", "libssl3", "libgcc-s1", "libstdc++6", "libgomp1"),
@@ -48,9 +48,8 @@ def ubuntu(shop: Workshop, suite: str) -> Made:
 
 def buildpack(shop: Workshop, suite: str) -> Made:
     """The OS with a compiler and the headers of its libraries."""
-    return Made(
-        (shop.rootfs_layer(FULL_PACKAGES, fast=True, suite=suite),), Settings(env=(f"PATH={PATHS}",), cmd=("bash",))
-    )
+    layer = shop.rootfs_layer(FULL_PACKAGES, fast=True, suite=suite)
+    return Made((layer,), Settings(env=(f"PATH={PATHS}",), cmd=("bash",)))
 
 
 def feeds(shop: Workshop, suite: str) -> Made:
@@ -71,16 +70,22 @@ def feeds(shop: Workshop, suite: str) -> Made:
 
 def distroless_base(shop: Workshop, parameter: str) -> Made:
     """Distroless with a C library: ``base[-FLAVOUR]`` has OpenSSL too, ``cc[-FLAVOUR]`` C++'s libraries on top."""
-    kind, _, flavour = parameter.partition("-")
-    if parameter.startswith("base-nossl"):
-        kind, flavour = "base-nossl", parameter.removeprefix("base-nossl").lstrip("-")
-    libraries = DISTROLESS[kind]
+    kind = next(kind for kind in DISTROLESS if parameter.startswith(kind))
+    return _distroless(shop, f"distroless-{kind}", DISTROLESS[kind], parameter.removeprefix(kind))
 
+
+def static(shop: Workshop, flavour: str) -> Made:
+    """What Google's static image holds: base-files, netbase, time zones, certificates, and dpkg's word on each of them."""
+    return _distroless(shop, "static", (), flavour)
+
+
+def _distroless(shop: Workshop, name: str, libraries: tuple[str, ...], flavour: str) -> Made:
     def fill(root: Path) -> None:
         distroless(shop, root, (*STATIC_PACKAGES, *libraries))
-        unpack_libraries(shop, root, libraries)
+        if libraries:
+            unpack_libraries(shop, root, libraries)
 
-    layers: tuple[Layer, ...] = (shop.tree_layer(f"distroless-{kind}", fill),)
+    layers: tuple[Layer, ...] = (shop.tree_layer(name, fill),)
     if "debug" in flavour:
         layers += (shop.tree_layer("static-debug", lambda root: _debug_tools(shop, root)),)
     return Made(layers, distroless_settings(flavour, cmd=("/busybox/sh",) if "debug" in flavour else ()))
@@ -100,11 +105,8 @@ def unpack_libraries(shop: Workshop, root: Path, packages: Sequence[str], suite:
             if not os.path.lexists(target):
                 shutil.copy2(path, target, follow_symlinks=False)
     for loader in sorted((root / "usr/lib").glob("*/ld-linux-*.so.*")):  # newer releases keep it in one place only
-        link(
-            root,
-            f"{'lib64' if 'x86-64' in loader.name else 'lib'}/{loader.name}",
-            f"/{loader.relative_to(root).as_posix()}",
-        )
+        folder = "lib64" if "x86-64" in loader.name else "lib"
+        link(root, f"{folder}/{loader.name}", f"/{loader.relative_to(root).as_posix()}")
 
 
 def busybox(shop: Workshop, _: str) -> Made:
@@ -125,20 +127,7 @@ def busybox(shop: Workshop, _: str) -> Made:
 
 def tools(shop: Workshop, _: str) -> Made:
     """The busybox stand-in as root: tools for a look into a container that has none."""
-    settings = Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",))
-    return Made(busybox(shop, "").layers, settings)
-
-
-def static(shop: Workshop, flavour: str) -> Made:
-    """What Google's static image holds: base-files, netbase, time zones, certificates, and dpkg's word on each of them."""
-
-    def fill(root: Path) -> None:
-        distroless(shop, root, STATIC_PACKAGES)
-
-    layers: tuple[Layer, ...] = (shop.tree_layer("static", fill),)
-    if "debug" in flavour:
-        layers += (shop.tree_layer("static-debug", lambda root: _debug_tools(shop, root)),)
-    return Made(layers, distroless_settings(flavour, cmd=("/busybox/sh",) if "debug" in flavour else ()))
+    return Made(busybox(shop, "").layers, Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",)))
 
 
 def _debug_tools(shop: Workshop, root: Path) -> None:
@@ -177,25 +166,17 @@ def zones(shop: Workshop, root: Path) -> None:
 
 
 def distroless_settings(flavour: str, *, cmd: tuple[str, ...] = (), **more: tuple[str, ...]) -> Settings:
-    user = "65532" if "nonroot" in flavour else "0"
+    user, workdir = ("65532", "/home/nonroot") if "nonroot" in flavour else ("0", "/")
     path = f"{PATHS}:/busybox" if cmd else PATHS
-    return Settings(
-        env=(f"PATH={path}", f"SSL_CERT_FILE=/{CERTIFICATES}", *more.get("env", ())),
-        cmd=cmd,
-        entrypoint=more.get("entrypoint", ()),
-        user=user,
-        workdir="/home/nonroot" if user != "0" else "/",
-    )
+    env = (f"PATH={path}", f"SSL_CERT_FILE=/{CERTIFICATES}", *more.get("env", ()))
+    return Settings(env=env, cmd=cmd, entrypoint=more.get("entrypoint", ()), user=user, workdir=workdir)
 
 
 def os_release(root: Path, name: str, what: str) -> None:
     """An honest one: a scanner that took it for the original would use the wrong advisories."""
-    put(
-        root,
-        "etc/os-release",
-        f'ID=deadweight-stand-in\nNAME="Deadweight stand-in for {name}"\n'
-        f'PRETTY_NAME="Deadweight stand-in for {name} ({what})"\nVERSION_ID="1"\n',
-    )
+    title = f"Deadweight stand-in for {name}"
+    text = f'ID=deadweight-stand-in\nNAME="{title}"\nPRETTY_NAME="{title} ({what})"\nVERSION_ID="1"\n'
+    put(root, "etc/os-release", text)
 
 
 def in_place_of(what: str, made: str, wanted: str, lacking: Sequence[str] = ()) -> dict[str, str]:

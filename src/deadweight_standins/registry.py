@@ -94,13 +94,12 @@ class LocalRegistry:
     def _answering(self) -> str | None:
         """One that listens is waited for: on a busy machine its answer takes a while, and others may be using it."""
         deadline = time.monotonic() + START_SECONDS
-        while (address := self.running()) is None and self._listens() and time.monotonic() < deadline:
+        while (address := self.running()) is None and time.monotonic() < deadline:
+            place, pid = store.load(Place, self.folder / "place.json"), self._pid()
+            if place is None or pid is None or place.port not in listening(pid):
+                break
             time.sleep(0.1)
         return address
-
-    def _listens(self) -> bool:
-        place, pid = store.load(Place, self.folder / "place.json"), self._pid()
-        return place is not None and pid is not None and place.port in listening(pid)
 
     def _started(self) -> str:
         """On the port of last time; if another program has that now, on one that the kernel gives."""

@@ -97,15 +97,12 @@ def _fill(shop: Workshop, root: Path, base: Base) -> None:
 
 def postgres(shop: Workshop, parameter: str) -> Made:
     """The OS's newest PostgreSQL."""
-    number = shop.once("postgres version", lambda: _newest_postgres(shop))
-    return make(shop, "postgres", parameter, version=number)
 
+    def newest() -> str:
+        names = (name.removeprefix("postgresql-") for name in shop.packages.get(["postgresql"]))
+        return max(filter(str.isdigit, names), key=int)
 
-def _newest_postgres(shop: Workshop) -> str:
-    names = [
-        name for name in shop.packages.get(["postgresql"]) if name.startswith("postgresql-") and name[11:].isdigit()
-    ]
-    return max((name[11:] for name in names), key=int)
+    return make(shop, "postgres", parameter, version=shop.once("postgres version", newest))
 
 
 def mongo(shop: Workshop, parameter: str) -> Made:
@@ -123,13 +120,8 @@ def _ferretdb(shop: Workshop, work: Path) -> Path:
     from deadweight.toolchain.find import find
 
     go = find("go").path
-    environment = {
-        **shop.environment,
-        "CGO_ENABLED": "0",
-        "GOFLAGS": "-modcacherw",
-        "GOARCH": shop.machine.oci,
-        "GOWORK": "off",
-    }
+    own = {"CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOARCH": shop.machine.oci, "GOWORK": "off"}
+    environment = {**shop.environment, **own}
     words: list[str | Path] = [go, "mod", "download", "-json", f"{_FERRETDB}@{_FERRETDB_VERSION}"]
     found = json.loads(_run.run(words, env=environment, cwd=work, timeout=300).output)
     if found.get("Sum") != _FERRETDB_SUM:

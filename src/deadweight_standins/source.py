@@ -17,7 +17,7 @@ from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
 from deadweight.sources.settings import Settings, decided
-from deadweight_standins import catalogue
+from deadweight_standins import busybox, catalogue
 from deadweight_standins.bases import bases
 from deadweight_standins.machine import authorities, require, this_machine, wording
 from deadweight_standins.making import Stamps, pushed, registry_program, side_by_side, told
@@ -55,10 +55,9 @@ class LocalSource:
         wanted = [self._stand_in(reference) for reference in references]
         missing = [item for item in wanted if self._there(item) is None]
         names = ["docker-registry"] if wanted else []
-        if missing or apk:
-            names += [name for item in missing for name in catalogue.tools_of(item.recipe, item.parameter)]
+        names += [name for item in missing for name in catalogue.tools_of(item.recipe, item.parameter)]
         if apk and not self._apk_ready():
-            names += [*catalogue.BUSYBOX_TOOLS, "go", "melange", "bwrap"]
+            names += [*busybox.NEEDS, "go", "melange", "bwrap"]
         return tuple(dict.fromkeys(names))
 
     def lacking(self, references: Sequence[str]) -> NoBase | None:
@@ -76,13 +75,10 @@ class LocalSource:
     def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
         """See the protocol."""
         wanted = dict.fromkeys(self._stand_in(reference) for reference in references)
+        missing = [item for item in wanted if self._there(item) is None]
         found = [
-            ToMake(
-                f"stand-in for {item.recipe} {item.parameter}".rstrip(),
-                bases()[item.recipe].seconds,
-            )
-            for item in wanted
-            if self._there(item) is None
+            ToMake(f"stand-in for {item.recipe} {item.parameter}".rstrip(), bases()[item.recipe].seconds)
+            for item in missing
         ]
         if apk and not self._apk_ready():
             found.append(ToMake("APK repository", catalogue.APK_SECONDS))
@@ -149,9 +145,8 @@ class LocalSource:
         address = self._registry().address()
         digest = stamp.digest if stamp is not None and address is not None else None
         name = f"{address or 'local'}/{item.repository}"
-        return Base(
-            self._told(reference), f"{name}@{digest}" if digest else f"{name}:{item.tag}", digest, stand_in=True
-        )
+        resolved = f"{name}@{digest}" if digest else f"{name}:{item.tag}"
+        return Base(self._told(reference), resolved, digest, stand_in=True)
 
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         """See the protocol. The paths go through a link in the state folder, so they are the same in every checkout."""
@@ -192,20 +187,17 @@ class LocalSource:
         try:
             return stand_in(reference)
         except NoBase:
-            near = self._rebased(reference)
+            near = nearest_to(reference) if self.settings.rebase else None
             if near is None:
                 raise
             return stand_in(near)
-
-    def _rebased(self, reference: str) -> str | None:
-        return nearest_to(reference) if self.settings.rebase else None
 
     def _told(self, reference: str) -> str:
         """What a record calls the base: another image that was tried in its place is named with it."""
         try:
             stand_in(reference)
         except NoBase:
-            return f"{reference} (rebased on {self._rebased(reference)})"
+            return f"{reference} (rebased on {nearest_to(reference)})"
         return reference
 
     def _beside(self, item: StandIn) -> str:
@@ -213,19 +205,17 @@ class LocalSource:
 
         One that is there is not waited for: another run may be making something else, for minutes.
         """
-        known = self._beside_made.get(item)
-        if known is None:
+        if item not in self._beside_made:
             with self._beside_guard:
-                known = self._beside_there(item)
-                if known is None:
+                address, digest = self._address([item]), self._there(item)
+                if not address or not digest:
                     with self._only_run(lambda _: None) as shop:
-                        known = self._made_beside(shop, item)
-                self._beside_made[item] = known
-        return known
-
-    def _beside_there(self, item: StandIn) -> str | None:
-        address = self._address([item])
-        return f"{address}/{item.repository}@{self._there(item)}" if address else None
+                        registry = self._registry(shop)
+                        client = Client(self._ensured(registry))
+                        digest = self._there(item) or self._make_one(shop, client, registry, item, lambda _: None)
+                        address = client.address
+                self._beside_made[item] = f"{address}/{item.repository}@{digest}"
+        return self._beside_made[item]
 
     def _address(self, items: Sequence[StandIn]) -> str | None:
         """Of the registry, if it seems to have these: started now if it ended, since that takes no lock of who makes others."""
@@ -235,12 +225,6 @@ class LocalSource:
             return None
         registry = self._registry()
         return registry.ensure() if look("docker-registry").tool else registry.running()
-
-    def _made_beside(self, shop: Workshop, item: StandIn) -> str:
-        registry = self._registry(shop)
-        client = Client(self._ensured(registry))
-        digest = self._there(item) or self._make_one(shop, client, registry, item, lambda _: None)
-        return f"{client.address}/{item.repository}@{digest}"
 
     @cached_property
     def _authorities(self) -> tuple[bytes, ...]:

@@ -47,10 +47,9 @@ def stand_in(reference: str) -> StandIn:
     found = _row(reference)
     if found is not None:
         return _made(*found)
-    parsed = parse(reference)
-    name = _hubs_own(f"{parsed.host}/{parsed.repository}")
+    name, tag = _named(reference)
     shown = nearest(name, {row.name: row.shown for row in images().image if row.shown})
-    near = kin(name, parsed.tag or "latest") or shown or nearest_to(reference)
+    near = kin(name, tag) or shown or nearest_to(reference)
     known = "; ".join(row.shown for row in images().image if row.shown)
     hint = wording("hint.rebase") if nearest_to(reference) else wording("hint.known", known=known)
     problem = wording("stand_in.none_near", reference=reference)
@@ -61,31 +60,31 @@ def stand_in(reference: str) -> StandIn:
 
 def nearest_to(reference: str) -> str | None:
     """A reference that has a stand-in, for one that has none: of its kin, or another tag of the same image."""
-    parsed = parse(reference)
-    name = _hubs_own(f"{parsed.host}/{parsed.repository}")
-    bare = name.removeprefix("docker.io/library/")
-    choices = (kin(name, parsed.tag or "latest"), bare)
+    name, tag = _named(reference)
+    choices = (kin(name, tag), name.removeprefix("docker.io/library/"))
     return next((choice for choice in choices if choice and choice != reference and _row(choice)), None)
 
 
 def _row(reference: str) -> tuple[Row, re.Match[str], re.Match[str]] | None:
-    parsed = parse(reference)
-    name = _hubs_own(f"{parsed.host}/{parsed.repository}")
+    name, tag = _named(reference)
     for row in images().image:
-        named = re.fullmatch(row.name, name)
-        match = re.fullmatch(row.tag, parsed.tag or "latest") if named else None
+        named, match = re.fullmatch(row.name, name), re.fullmatch(row.tag, tag)
         if named and match:
             return row, named, match
     return None
 
 
-def _hubs_own(name: str) -> str:
-    """``docker.io/library/golang`` of ``mirror.gcr.io/library/golang``: a mirror of Docker Hub's serves the same images.
+def _named(reference: str) -> tuple[str, str]:
+    """HOST/REPOSITORY and tag; a mirror of Docker Hub's serves the Hub's own images.
 
-    Whoever mirrors the Hub keeps ``library/`` in front of the official ones.
+    ``mirror.gcr.io/library/golang`` is ``docker.io/library/golang``: whoever mirrors the Hub keeps ``library/`` in front of the
+    official ones.
     """
+    parsed = parse(reference)
+    name = f"{parsed.host}/{parsed.repository}"
     official = re.search(r"/library/[\w.-]+$", name)
-    return f"docker.io{official[0]}" if official else re.sub(r"^mirror\.gcr\.io/", "docker.io/", name)
+    name = f"docker.io{official[0]}" if official else re.sub(r"^mirror\.gcr\.io/", "docker.io/", name)
+    return name, parsed.tag or "latest"
 
 
 def _made(row: Row, named: re.Match[str], match: re.Match[str]) -> StandIn:

@@ -41,9 +41,8 @@ def entries(own: str, suite: str) -> list[dict[str, str]]:
 
     Credentials in an address are left out: builds see what this gives.
     """
-    stanzas = [*_stanzas(ETC / "sources.list"), *_of_folder(ETC / "sources.list.d")]
-    found = []
-    for stanza in stanzas:
+    files, found = [ETC / "sources.list", *sorted((ETC / "sources.list.d").glob("*"))], []
+    for stanza in (stanza for file in files for stanza in _stanzas(file)):
         named = stanza["suites"].split()
         if not any(name == own or name.startswith(f"{own}-") for name in named):
             continue
@@ -62,22 +61,14 @@ def settings() -> str:
     return "".join(f"{line}\n" for line in said if re.match(r"Acquire::Check-(?:Valid-Until|Date) ", line))
 
 
-def _of_folder(folder: Path) -> list[dict[str, str]]:
-    found = []
-    for file in sorted(folder.glob("*")) if folder.is_dir() else ():
-        if file.suffix == ".sources":
-            found += _deb822(file.read_text(encoding="utf-8", errors="replace"))
-        elif file.suffix == ".list":
-            found += _stanzas(file)
-    return found
-
-
 def _stanzas(file: Path) -> list[dict[str, str]]:
-    """The lines of a file of the older form. Source: sources.list(5)."""
-    if not file.is_file():
+    """A file's entries, in either form. Source: sources.list(5)."""
+    if not file.is_file() or file.suffix not in (".list", ".sources"):
         return []
-    found = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    found, text = [], file.read_text(encoding="utf-8", errors="replace")
+    if file.suffix == ".sources":
+        return _deb822(text)
+    for line in text.splitlines():
         match = re.match(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)", line.strip())
         if match:
             signed = re.search(r"signed-by=(\S+)", match[1] or "")
@@ -89,10 +80,8 @@ def _stanzas(file: Path) -> list[dict[str, str]]:
 def _deb822(text: str) -> list[dict[str, str]]:
     found = []
     for block in re.split(r"\n\s*\n", text):
-        lines = [line for line in block.splitlines() if not line.startswith("#")]
-        fields = {
-            key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value
-        }
+        pairs = (line.partition(":") for line in block.splitlines() if not line.startswith("#"))
+        fields = {key.strip().lower(): value.strip() for key, _, value in pairs if value}
         if "deb" in fields.get("types", "").split() and {"uris", "suites", "components"} <= fields.keys():
             found.append(fields)
     return found
@@ -100,24 +89,12 @@ def _deb822(text: str) -> list[dict[str, str]]:
 
 def _written(stanza: dict[str, str]) -> str:
     signed = stanza.get("signed-by", "")
-    lines = [
-        "Types: deb",
-        f"URIs: {stanza['uris']}",
-        f"Suites: {stanza['suites']}",
-        f"Components: {stanza['components']}",
-    ]
-    return "\n".join([*lines, *([f"Signed-By: {signed}"] if signed.startswith("/usr/share/keyrings/") else []), ""])
+    lines = ["Types: deb", *(f"{key}: {stanza[key.lower()]}" for key in ("URIs", "Suites", "Components"))]
+    lines += [f"Signed-By: {signed}"] if signed.startswith("/usr/share/keyrings/") else []
+    return "\n".join([*lines, ""])
 
 
 # A flat apt repository over some packages, which mmdebstrap makes a root file system from.
-def _linked(package: Path, link: Path) -> bool:
-    try:
-        os.link(package, link)
-    except OSError:
-        return False
-    return True
-
-
 def repository_of(packages: Iterable[Path], machine: Machine, suite: str, target: Path) -> Path:
     """A flat apt repository of links to the packages, with a Release file: mmdebstrap takes the essential ones of that suite."""
     target.mkdir(parents=True)
@@ -125,7 +102,10 @@ def repository_of(packages: Iterable[Path], machine: Machine, suite: str, target
     stanzas = []
     for package in sorted(packages):
         link = target / package.name.replace("%3a", "_")
-        shutil.copy(package, link) if not _linked(package, link) else None
+        try:
+            os.link(package, link)
+        except OSError:
+            shutil.copy(package, link)
         control = _run.run(["dpkg-deb", "--field", package]).output.rstrip("\n")
         with package.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

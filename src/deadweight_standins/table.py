@@ -23,9 +23,9 @@ def flavoured(groups: tuple[str, ...]) -> str:
 
 def release(groups: tuple[str, ...]) -> str:
     from deadweight_standins import suites
-    from deadweight_standins.machine import codename
+    from deadweight_standins.machine import os_release
 
-    own = codename()
+    own = os_release().get("VERSION_CODENAME", "")
     found = suites.of_tag(groups[0], own)
     return "" if found == own else found
 
@@ -50,11 +50,6 @@ def php(groups: tuple[str, ...]) -> str:
     return "-".join((short(version), own, *(("alpine",) if flavour.startswith("alpine") else ())))
 
 
-def kind(kind: str, groups: tuple[str, ...]) -> str:
-    flavour = next((group for group in groups if group), "")
-    return f"{kind}-{flavour}" if flavour else kind
-
-
 def short(version: str | None) -> str:
     """``3.12`` of ``3.12.4``: patches of a language are not told apart."""
     return ".".join((version or "").split(".")[:2])
@@ -65,7 +60,7 @@ RULES: Mapping[str, Callable[[tuple[str, ...], str], str]] = {
     "release": lambda groups, _: release(groups),
     "java": lambda groups, _: java(groups),
     "php": lambda groups, _: php(groups),
-    "kind": lambda groups, name: kind(name, groups),
+    "kind": lambda groups, name: "-".join(filter(None, (name, next(filter(None, groups), "")))),
     "alpine": lambda groups, name: f"{name}-alpine" if groups[0] else name,
     "flavoured": lambda groups, _: flavoured(groups),
     "minor": lambda groups, _: flavoured((short(groups[0]), *groups[1:])),
@@ -74,9 +69,6 @@ RULES: Mapping[str, Callable[[tuple[str, ...], str], str]] = {
 }
 """By the names that ``images.toml`` has for them: a parameter from a tag's groups and the row's own ``parameter``."""
 
-
-TOOLS_REFERENCE = "deadweight/tools:latest"
-"""The image of shell tools that ``invoke shell`` puts beside an image that has none."""
 
 LIKENESS = 0.75
 """How like two names must be, of 1: ``eclipse-temurn`` is near ``eclipse-temurin``, ``node`` is near nothing."""

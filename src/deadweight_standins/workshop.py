@@ -16,6 +16,7 @@ from typing import TypeVar, cast
 from deadweight import _run
 from deadweight._errors import CommandError, MissingError
 from deadweight_images.archive.pack import FAST, LEVEL, Layer, from_tar, from_tree
+from deadweight_standins.bases import number
 from deadweight_standins.busybox import Busybox, busybox
 from deadweight_standins.debian import Packages
 from deadweight_standins.machine import Machine, scratch, wording
@@ -70,10 +71,8 @@ class Workshop:
         """The packages of another release of the OS; those of the machine's own where ``suite`` is empty or that one."""
         if suite in ("", self.machine.codename):
             return self.packages
-        return self.once(
-            f"suite {suite}",
-            lambda: Packages(self.folder / "debs", self.machine, self.log, suite, self.authorities),
-        )
+        folder = self.packages.folder
+        return self.once(f"suite {suite}", lambda: Packages(folder, self.machine, self.log, suite, self.authorities))
 
     def unpacked(self, package: str, suite: str = "") -> Path:
         """A package's files, unpacked."""
@@ -82,22 +81,15 @@ class Workshop:
         return self.once(f"package {package} {packages.suite}", lambda: packages.unpack(package, folder / package))
 
     def rootfs_layer(
-        self,
-        names: Sequence[str],
-        *,
-        variant: str = "apt",
-        fast: bool = False,
-        suite: str = "",
-        hooks: Sequence[str] = (),
+        self, names: Sequence[str], *, fast: bool = False, suite: str = "", hooks: Sequence[str] = ()
     ) -> Layer:
         """The layer of an OS root file system with these packages beside the essential ones; ``hooks`` are mmdebstrap's."""
         packages = self.of(suite)
-        parts = [variant, packages.suite, *names, *hooks]
-        word = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+        word = hashlib.sha256(" ".join(["apt", packages.suite, *names, *hooks]).encode()).hexdigest()[:12]
 
         def make() -> Layer:
             target = self.folder / "layers" / f"rootfs-{word}.tar"
-            tar = packages.rootfs(names, target, variant=variant, hooks=hooks)
+            tar = packages.rootfs(names, target, hooks=hooks)
             try:
                 return from_tar(tar, tar.with_suffix(".tgz"), level=FAST if fast else LEVEL)
             finally:
@@ -127,11 +119,22 @@ class Workshop:
         return self.once(f"tree {name}", make)
 
     def go_layer(self, version: str) -> Layer:
-        """The layer with exactly this Go below /usr/local/go."""
+        """The layer with exactly this Go below /usr/local/go.
+
+        It is fetched as Go's own toolchain module, and verified by Go's checksum database.
+        """
+        from deadweight.toolchain.find import find
 
         def make() -> Layer:
+            environment = {**self.environment, "GOTOOLCHAIN": f"go{version}", "GOFLAGS": "-modcacherw"}
+            words: list[str | Path] = [find("go").path, "env", "GOROOT"]
+            try:
+                root = _run.run(words, env=environment, cwd=Path("/"), timeout=300).output.strip()
+            except CommandError as error:
+                said = error.tail[-1] if error.tail else error.reason
+                raise MissingError(wording("go.not_downloaded", version=version, reason=said)) from error
             target = self.folder / "layers" / f"go-{version}.tgz"
-            return from_tree(self.go_toolchain(version), target, prefix="usr/local/go", level=FAST)
+            return from_tree(Path(root), target, prefix="usr/local/go", level=FAST)
 
         return self.once(f"go layer {version}", make)
 
@@ -141,7 +144,7 @@ class Workshop:
 
         Go's own promise is that a later release builds what an earlier one did.
         """
-        return wanted if wanted.count(".") == 2 and _go_number(wanted) >= (1, 21) else self._newest_go(wanted)
+        return wanted if wanted.count(".") == 2 and number(wanted) >= (1, 21) else self._newest_go(wanted)
 
     def _newest_go(self, wanted: str) -> str:
         def ask() -> list[str]:
@@ -153,29 +156,16 @@ class Workshop:
                 (Path(work) / "go.mod").write_text("module x\n")
                 said = _run.run(words, env=environment, cwd=Path(work), timeout=300).output
             ours = re.escape(f"linux-{self.machine.oci}")
-            return sorted(set(re.findall(rf"-go(1\.\d+\.\d+)\.{ours}\b", said)), key=_go_number)
+            return sorted(set(re.findall(rf"-go(1\.\d+\.\d+)\.{ours}\b", said)), key=number)
 
-        known = [one for one in self.once("Go's releases", ask) if _go_number(one) >= (1, 21)]
+        known = [one for one in self.once("Go's releases", ask) if number(one) >= (1, 21)]
         fitting = [one for one in known if not wanted or one.startswith(f"{wanted}.")]
         if not fitting:
-            later = [one for one in known if _go_number(one) >= _go_number(wanted)] or known[-1:]
-            fitting = [one for one in later if _go_number(one)[:2] == _go_number(later[0])[:2]]
+            later = [one for one in known if number(one) >= number(wanted)] or known[-1:]
+            fitting = [one for one in later if number(one)[:2] == number(later[0])[:2]]
         if not fitting:
             raise MissingError(wording("go.no_version", version=wanted))
         return fitting[-1]
-
-    def go_toolchain(self, version: str) -> Path:
-        """GOROOT of exactly this Go, fetched as Go's own toolchain module and verified by Go's checksum database."""
-        from deadweight.toolchain.find import find
-
-        go = find("go").path
-        environment = {**self.environment, "GOTOOLCHAIN": f"go{version}", "GOFLAGS": "-modcacherw"}
-        try:
-            root = _run.run([go, "env", "GOROOT"], env=environment, cwd=Path("/"), timeout=300).output.strip()
-        except CommandError as error:
-            said = error.tail[-1] if error.tail else error.reason
-            raise MissingError(wording("go.not_downloaded", version=version, reason=said)) from error
-        return Path(root)
 
     def certificates(self) -> bytes:
         """The CA bundle: the package's certificates in the order of their names, then those that only this machine trusts."""
@@ -217,7 +207,3 @@ def link(root: Path, name: str, target: str) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(place):
         place.symlink_to(target)
-
-
-def _go_number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())

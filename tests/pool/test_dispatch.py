@@ -10,7 +10,7 @@ from deadweight._errors import CommandError, Interrupted
 from deadweight.suite.model import PoolCache
 from deadweight_pool import dispatch
 from deadweight_pool.dispatch import Dispatcher, NobodyLeft, Work
-from deadweight_pool.dockerfile import UNUSED, Listener, Notes, Uses, after, exports, words
+from deadweight_pool.dockerfile import UNUSED, Listener, Notes, Uses, exports, words
 from deadweight_pool.endpoint import Endpoint, Seen, ranked
 from deadweight_pool.pool import judge_fault
 from tests.support.codes import raises
@@ -26,9 +26,7 @@ class Clock:
         return self.now
 
 
-def member(
-    name: str, *, places: int = 1, platforms: tuple[str, ...] = (AMD,), wanted: tuple[str, ...] = ()
-) -> tuple[Endpoint, Seen]:
+def member(name: str, *, places: int = 1, platforms=(AMD,), wanted=()) -> tuple[Endpoint, Seen]:
     return Endpoint(name, f"tcp://{name}:1", (), {}, wanted, places), Seen("0.34.2", platforms)
 
 
@@ -73,9 +71,8 @@ def test_what_shares_a_key_goes_home():
 
 
 def test_a_platform_is_matched_strictly():
-    dispatcher = made(
-        member("amd", platforms=(AMD, "linux/amd64/v2")), member("both", platforms=(AMD, ARM), wanted=(AMD,))
-    )
+    both = member("both", platforms=(AMD, ARM), wanted=(AMD,))
+    dispatcher = made(member("amd", platforms=(AMD, "linux/amd64/v2")), both)
     with raises(NobodyLeft, "build.no_endpoint", variant="v", platform=ARM):
         dispatcher.take(work("v", platform=ARM))
     dispatcher.regain(*member("arm", platforms=(ARM,)))
@@ -157,9 +154,8 @@ def test_a_slow_endpoint_is_told_by_what_others_took():
     dispatcher.take(quick)
     dispatcher.free("b", quick, 0.5)
     assert dispatcher.second(slow, "a", 7.9) is None
-    assert (
-        dispatcher.second(work("strange", key_of("a", "a", "b")), "a", 29.0) is None
-    )  # of this one nobody knows better
+    strange = work("strange", key_of("a", "a", "b"))
+    assert dispatcher.second(strange, "a", 29.0) is None  # of this one nobody knows better
     again = dispatcher.second(slow, "a", 8.1)
     assert again.endpoint.name == "b"
     assert dispatcher.second(slow, "a", 9.0) is None  # it has no place left
@@ -204,12 +200,8 @@ def test_what_was_ended_is_lost():
 
 
 # Layers are exported only where what was exported is used.
-CACHE = PoolCache.model_validate(
-    {
-        "import": ["type=registry,ref=r.example.com/c:{service}"],
-        "export": "type=registry,ref=r.example.com/c:{service},mode=max",
-    }
-)
+WHERE = "type=registry,ref=r.example.com/c:{service}"
+CACHE = PoolCache.model_validate({"import": [WHERE], "export": f"{WHERE},mode=max"})
 
 
 def test_imports_are_always_there():
@@ -234,9 +226,11 @@ def test_exports_that_nothing_uses_end(tmp_path):
     assert exports(CACHE, notes.of("v"), "a")
 
 
-def test_layers_that_an_endpoint_has_itself_prove_nothing():
-    uses = after(Uses(("a",), unused=2), "a", found=True, exported=True)
-    assert uses == Uses(("a",), unused=3)
+def test_layers_that_an_endpoint_has_itself_prove_nothing(tmp_path):
+    notes = Notes(tmp_path)
+    notes.built("v", "a", found=False, exported=True)
+    notes.built("v", "a", found=True, exported=True)
+    assert notes.of("v") == Uses(("a",), unused=2)
 
 
 def test_always_and_never():

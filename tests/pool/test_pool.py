@@ -137,32 +137,28 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
     stranger = {"cert": str(tmp_path / "client.pem"), "key": str(tmp_path / "client.key")}
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Web) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
-        project.write(
-            {f"u{number}": 0.2 for number in range(4)},
-            {
-                "endpoints": {
-                    "good": endpoint(found["a"]),
-                    "full": endpoint(full, places=8),
-                    "stranger": endpoint(found["a"], **stranger),
-                    "trusting": endpoint(found["a"], ca=str(tmp_path / "ca.pem")),
-                    "web": endpoint(found["a"], address=f"tcp://127.0.0.1:{web.server_address[1]}"),
-                    "plain": {"address": f"tcp://127.0.0.1:{web.server_address[1]}"},
-                    "old": endpoint(old),
-                    "other": endpoint(other),
-                    "nowhere": {"address": "unix:///nowhere/buildkitd.sock"},
-                }
-            },
-        )
+        address = f"tcp://127.0.0.1:{web.server_address[1]}"
+        endpoints = {
+            "good": endpoint(found["a"]),
+            "full": endpoint(full, places=8),
+            "stranger": endpoint(found["a"], **stranger),
+            "trusting": endpoint(found["a"], ca=str(tmp_path / "ca.pem")),
+            "web": endpoint(found["a"], address=address),
+            "plain": {"address": address},
+            "old": endpoint(old),
+            "other": endpoint(other),
+            "nowhere": {"address": "unix:///nowhere/buildkitd.sock"},
+        }
+        project.write({f"u{number}": 0.2 for number in range(4)}, {"endpoints": endpoints})
         made = project.build()
         web.shutdown()
     assert {each.image.built_on.split()[0] for each in made.values()} <= {"good", "other"}
     assert any("different versions (0.33.9, 0.34.2)" in line for line in project.said)
     log = project.log
     assert f"full is lost: {wording('endpoint.full')}" in log
-    assert said_of("stranger", log) == f"is not used: {wording('endpoint.not_accepted')}"
-    assert said_of("trusting", log) == f"is not used: {wording('endpoint.ca')}"
-    assert said_of("web", log) == f"is not used: {wording('endpoint.no_tls')}"
-    assert said_of("plain", log) == f"is not used: {wording('endpoint.no_http2')}"
+    reasons = {"stranger": "not_accepted", "trusting": "ca", "web": "no_tls", "plain": "no_http2"}
+    for name, code in reasons.items():
+        assert said_of(name, log) == f"is not used: {wording(f'endpoint.{code}')}"
     assert said_of("old", log) == f"is not used: {wording('endpoint.too_old', version='0.12.5', least='0.16')}"
     assert said_of("nowhere", log).startswith(f"is not used: {wording('endpoint.missing', reason='')}")
 

@@ -148,10 +148,8 @@ def test_words_of_docker_build_as_those_of_buildctl():
 
 def test_a_proxys_password_is_in_no_argument():
     words = ["--build-arg", "HTTPS_PROXY", "/context"]
-    assert list(dockerfile.translated(words, {"HTTPS_PROXY": "http://me:secret@p:3128"})) == [
-        "--local",
-        "context=/context",
-    ]
+    translated = list(dockerfile.translated(words, {"HTTPS_PROXY": "http://me:secret@p:3128"}))
+    assert translated == ["--local", "context=/context"]
 
 
 def test_attestations_are_refused(suite, tmp_path):

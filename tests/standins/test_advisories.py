@@ -1,6 +1,7 @@
 """The database that is made here: written by Trivy's own module, read by the real scanner, honest about what it lacks."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -33,20 +34,18 @@ PARTS = (
 
 
 def record(name: str, package: str, fixed: str) -> dict:
+    affected = {
+        "package": {"name": package, "ecosystem": "Go"},
+        "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": fixed}]}],
+        "ecosystem_specific": {"imports": [{"path": package, "goos": ["linux"]}]},
+    }
     return {
+        **dict.fromkeys(("modified", "published"), "2030-01-01T00:00:00Z"),
         "schema_version": "1.3.1",
         "id": name,
-        "modified": "2030-01-01T00:00:00Z",
-        "published": "2030-01-01T00:00:00Z",
         "aliases": [name.replace("GO", "CVE")],
+        "affected": [affected],
         "summary": f"{package} is made up",
-        "affected": [
-            {
-                "package": {"name": package, "ecosystem": "Go"},
-                "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": fixed}]}],
-                "ecosystem_specific": {"imports": [{"path": package, "goos": ["linux"]}]},
-            }
-        ],
         "database_specific": {"url": f"https://pkg.go.dev/vuln/{name}"},
     }
 
@@ -58,12 +57,8 @@ def made(tmp_path_factory) -> Path:
     (folder / "osv").mkdir()
     for each in (record("GO-2030-0001", "stdlib", "1.99.0"), record("GO-2030-0002", "example.com/third", "2.0.0")):
         (folder / "osv" / f"{each['id']}.json").write_text(json.dumps(each))
-    fixes: dict[str, Any] = {
-        "bucket": "debian 12",
-        "source": "debian",
-        "name": "changelogs",
-        "url": "https://example.com",
-    }
+    fixes: dict[str, Any] = {"bucket": "debian 12", "source": "debian", "name": "changelogs"}
+    fixes |= {"url": "https://example.com"}
     fixes["packages"] = {"libfoo": {"CVE-2030-0009": "1.0-2", "CVE-2030-0010": "1.0-1"}, "linux": {"CVE-2030-7": "9.0"}}
     (folder / "fixes.json").write_text(json.dumps(fixes))
     writer = golang.build(catalogue.program("vulndb"), folder / "log")
@@ -119,7 +114,7 @@ def test_doctor_says_which_one_is_used_and_what_it_covers(made, subject):
 def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(made, subject, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(providing, "_answers", lambda *_: False)
-    monkeypatch.setattr(advisories, "make", lambda target, *_: _copy(made, target))
+    monkeypatch.setattr(advisories, "make", lambda target, *_: shutil.copytree(made, target))
     with Workspace.open(said.append, subject.suite.root / "deadweight.yaml") as workspace:
         providing.provide_database(workspace)
         assert database.current().made_here, said
@@ -131,12 +126,6 @@ def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(mad
         assert not database.current().made_here
         providing.provide_database(workspace)
         assert asked == ["download"], "what is no database of ours is kept"
-
-
-def _copy(made: Path, target: Path) -> None:
-    import shutil
-
-    shutil.copytree(made, target)
 
 
 def _other(subject) -> database.Database:

@@ -38,26 +38,18 @@ def test_an_answer_is_kept_for_the_names_it_was_given_to(tmp_path):
     assert plans(tmp_path).get(["libcap2", "busybox"]) is None
 
 
-def change(lists: Path, own: Path) -> None:
-    (lists / "bookworm_main_Packages").write_text("Package: libcap2\nVersion: 2\n")
+CHANGES = {
+    "change": lambda own, file: file.write_text("Package: libcap2\nVersion: 2\n"),
+    "touch": lambda own, file: os.utime(file, (1, 1)),
+    "add": lambda own, file: (own / "trixie_main_Packages").write_text("Package: libcap2\n"),
+    "remove": lambda own, file: file.unlink(),
+}
 
 
-def touch(lists: Path, own: Path) -> None:
-    os.utime(lists / "bookworm_main_Packages", (1, 1))
-
-
-def add(lists: Path, own: Path) -> None:
-    (own / "trixie_main_Packages").write_text("Package: libcap2\n")
-
-
-def remove(lists: Path, own: Path) -> None:
-    (lists / "bookworm_main_Packages").unlink()
-
-
-@pytest.mark.parametrize("how", [change, touch, add, remove])
+@pytest.mark.parametrize("how", CHANGES.values(), ids=CHANGES)
 def test_new_lists_forget_it(tmp_path, lists, how):
     plans(tmp_path).keep(["libcap2"], PLAN)
-    how(lists, tmp_path / "own")
+    how(tmp_path / "own", lists / "bookworm_main_Packages")
     assert plans(tmp_path).get(["libcap2"]) is None
     plans(tmp_path).keep(["busybox"], PLAN)
     assert plans(tmp_path).get(["libcap2"]) is None
@@ -96,8 +88,6 @@ def test_a_library_is_found_by_the_name_it_had_before_2024(tmp_path):
     file = tmp_path / "debs" / "libreadline8t64_8.2-6_amd64.deb"
     (tmp_path / "debs" / "state" / "lists").mkdir(parents=True)
     file.touch()
-    state = tmp_path / "debs" / "state"
-    Plans(state / "plans.json", (state / "lists", state / "parts")).keep(
-        ["libreadline8"], [("libreadline8t64", "8.2-6", "amd64")]
-    )
+    state, plan = tmp_path / "debs" / "state", [("libreadline8t64", "8.2-6", "amd64")]
+    Plans(state / "plans.json", (state / "lists", state / "parts")).keep(["libreadline8"], plan)
     assert packages.get(["libreadline8"])["libreadline8"] == file

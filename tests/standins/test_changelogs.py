@@ -13,19 +13,11 @@ TEXT = Path(__file__).with_name("libfoo.changelog").read_text()
 FIXED = {"CVE-2031-0003": "2.0-2", "CVE-2031-0001": "2.0-1", "CVE-2031-12345": "2.0-1"}
 
 
-def deb(
-    folder: Path,
-    name: str,
-    *,
-    log: str | None = TEXT,
-    kind: str = "xz",
-    source: str = "libfoo (2.0-2)",
-    log_name="changelog.Debian.gz",
-) -> Path:
+def deb(folder: Path, name: str, *, log: str | None = TEXT, kind="xz", log_name="changelog.Debian.gz") -> Path:
     root = folder / f"tree-{name}"
     (root / "DEBIAN").mkdir(parents=True)
     (root / "DEBIAN" / "control").write_text(
-        f"Package: {name}\nSource: {source}\nVersion: 2.0-2+b1\nArchitecture: all\n"
+        f"Package: {name}\nSource: libfoo (2.0-2)\nVersion: 2.0-2+b1\nArchitecture: all\n"
         "Maintainer: Somebody <a@example.com>\nDescription: made up\n"
     )
     docs = root / "usr" / "share" / "doc"

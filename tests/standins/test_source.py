@@ -1,5 +1,6 @@
 """The local source: its registry survives everything, its stand-ins are what they say, and made twice they are the same."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,18 +41,18 @@ from tests.support.fault_project import wait_for
 from tests.support.trees import shell_script
 
 TRIES = 5
+GOLANG = "golang:1.21.3-bookworm"
 STATIC = "gcr.io/distroless/static-debian12:nonroot"
-REFERENCES = (
-    "alpine:3.18",
-    "cgr.dev/chainguard/busybox:latest",
-    "gcr.io/distroless/static-debian12:nonroot",
-    "ubuntu:23.10",
-)
+REFERENCES = ("alpine:3.18", "cgr.dev/chainguard/busybox:latest", STATIC, "ubuntu:23.10")
+
+
+def registry_in(folder: Path) -> LocalRegistry:
+    return LocalRegistry(folder, lambda: find("docker-registry").path)
 
 
 @pytest.fixture
 def registry(tmp_path):
-    made = LocalRegistry(tmp_path / "registry", lambda: find("docker-registry").path)
+    made = registry_in(tmp_path / "registry")
     yield made
     made.stop()
 
@@ -141,11 +142,7 @@ def test_a_running_registry_is_used_again_and_ends_when_told(registry):
 def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
     address = registry.ensure()
     registry.stop()
-    words = (
-        *["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory"],
-        str(tmp_path),
-        address.rpartition(":")[2],
-    )
+    words = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", tmp_path, address.rpartition(":")[2]]
     other = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: listening(other.pid))
@@ -159,7 +156,7 @@ def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
 HOME = """
 import sys
 from pathlib import Path
-from deadweight_standins.registry import START_SECONDS, LocalRegistry, listening
+from deadweight_standins.registry import LocalRegistry
 from deadweight.toolchain.find import find
 sys.stdin.readline()
 print(LocalRegistry(Path(sys.argv[1]), lambda: find("docker-registry").path).ensure(), flush=True)
@@ -170,7 +167,7 @@ print(LocalRegistry(Path(sys.argv[1]), lambda: find("docker-registry").path).ens
 @pytest.mark.tools
 def test_homes_side_by_side_have_a_registry_each_and_runs_of_one_home_share_one(tmp_path):
     """Each started by two runs at the same moment, again and again; what another took meanwhile is not taken for one's own."""
-    homes = [LocalRegistry(tmp_path / name, lambda: find("docker-registry").path) for name in ("one", "two", "three")]
+    homes = [registry_in(tmp_path / name) for name in ("one", "two", "three")]
     taken: list[set[str]] = []
     try:
         for _ in range(3):
@@ -195,7 +192,7 @@ def test_another_homes_registry_on_our_port_is_not_ours(registry, tmp_path):
     """Also if the whole home is a copy of ours, the id included."""
     address = registry.ensure()
     shutil.copytree(registry.folder, tmp_path / "copy")
-    copy = LocalRegistry(tmp_path / "copy", lambda: find("docker-registry").path)
+    copy = registry_in(tmp_path / "copy")
     try:
         assert copy.address() == address
         assert copy.running() is None
@@ -300,28 +297,27 @@ def again(made, tmp_path_factory) -> Iterator[LocalSource]:
 
     On the same file system: melange writes into a package what its folders take there.
     """
-    with tempfile.TemporaryDirectory(prefix="tests-again-", dir=made.folder.parent) as cache:
-        source = _another(made, Path(cache), tmp_path_factory.mktemp("again"))
-        source.prepare(REFERENCES, apk=True, say=print)
+    with _another(made, tmp_path_factory.mktemp("again"), REFERENCES, apk=True) as source:
         yield source
-        source.stop()
 
 
 @pytest.fixture(scope="module")
 def small(made, tmp_path_factory) -> Iterator[LocalSource]:
     """The two quickest stand-ins in a cache of their own, so that a test may stop its registry and take its lock."""
-    with tempfile.TemporaryDirectory(prefix="tests-small-", dir=made.folder.parent) as cache:
-        source = _another(made, Path(cache), tmp_path_factory.mktemp("small"))
-        source.prepare(["alpine:3.18", STATIC], apk=False, say=print)
+    with _another(made, tmp_path_factory.mktemp("small"), ["alpine:3.18", STATIC], apk=False) as source:
+        yield source
+
+
+@contextlib.contextmanager
+def _another(made: LocalSource, state: Path, references: Sequence[str], *, apk: bool) -> Iterator[LocalSource]:
+    with tempfile.TemporaryDirectory(prefix=f"tests-{state.name}-", dir=made.folder.parent) as cache:
+        local_cache(made.folder, Path(cache) / "local", "keys", "busybox")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DEADWEIGHT_CACHE_DIR", cache)
+            source = LocalSource(State(state))
+        source.prepare(references, apk=apk, say=print)
         yield source
         source.stop()
-
-
-def _another(made: LocalSource, cache: Path, state: Path) -> LocalSource:
-    local_cache(made.folder, cache / "local", "keys", "busybox")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEADWEIGHT_CACHE_DIR", str(cache))
-        return LocalSource(State(state))
 
 
 @pytest.mark.tools
@@ -334,19 +330,11 @@ def test_two_stand_ins_made_again_have_the_same_digests(made, small):
 @pytest.mark.bases
 @pytest.mark.tools
 @pytest.mark.timeout(600)
-def test_stand_ins_made_twice_have_the_same_digests(made, again):
+def test_stand_ins_and_apk_repositories_made_twice_are_the_same(made, again):
     assert made.base("alpine").stand_in
-    assert {name: again.base(name).digest for name in REFERENCES} == {
-        name: made.base(name).digest for name in REFERENCES
-    }
-
-
-@pytest.mark.bases
-@pytest.mark.tools
-@pytest.mark.timeout(600)
-def test_the_apk_repositories_made_twice_are_the_same(made, again):
+    first, second = ([source.base(name).digest for name in REFERENCES] for source in (made, again))
+    assert first == second
     names = sorted(path.relative_to(made.folder) for path in (made.folder / "apk").rglob("*") if path.is_file())
-
     assert len(names) > 15
     for name in names:
         assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name
@@ -391,15 +379,6 @@ def test_no_stand_in_names_the_machines_mirror(made):
 
 
 @pytest.mark.tools
-def test_the_alpine_stand_in_has_musl_math_and_an_honest_name(made):
-    files = {name: content for name, content in _files(made, "alpine:3.18") if not name.startswith("etc/ssl")}
-
-    assert b"ID=deadweight-stand-in" in files["etc/os-release"]
-    assert f"lib/{this_machine().musl_loader}" in files
-    assert this_machine().musl_loader.encode() in files["bin/busybox"]
-
-
-@pytest.mark.tools
 def test_both_busyboxes_can_compute(made):
     folder = made.folder / "busybox"
     for name in ("busybox-static", "busybox-dynamic"):
@@ -432,39 +411,38 @@ def _refuse_tls(server: socket.socket, times: int) -> None:
                 pass
 
 
-@pytest.mark.tools
-def test_the_static_stand_in_has_no_shell_and_tells_its_packages(made):
-    files = dict(_files(made, "gcr.io/distroless/static-debian12:nonroot"))
+def expected_files() -> dict[str, dict[str, bytes]]:
+    """Files of each stand-in, with what is in them."""
+    loader = this_machine().musl_loader
+    programs = ("usr/local/go/bin/go", "usr/bin/gcc", "usr/bin/g++", "usr/bin/make", "usr/bin/git")
+    return {
+        "alpine:3.18": {"etc/os-release": b"ID=deadweight-stand-in", f"lib/{loader}": b"", "bin/busybox": loader.encode()},
+        STATIC: {
+            "var/lib/dpkg/status.d/tzdata": b"Package: tzdata", "etc/passwd": b"nonroot:x:65532:65532",
+            "usr/share/zoneinfo/Europe/Berlin": b"",
+        },
+        "ubuntu:23.10": {"usr/lib/os-release": b"ID=debian"},
+        GOLANG: {
+            "usr/local/go/VERSION": b"go1.21.3\n", "usr/lib/os-release": b"ID=debian", **dict.fromkeys(programs, b""),
+        },
+    }  # fmt: skip
 
-    assert not [name for name in files if name.startswith(("bin/", "usr/bin/"))]
-    assert b"Package: tzdata" in files["var/lib/dpkg/status.d/tzdata"]
-    assert b"nonroot:x:65532:65532" in files["etc/passwd"]
-    assert "usr/share/zoneinfo/Europe/Berlin" in files
 
-
-@pytest.mark.bases
 @pytest.mark.tools
 @pytest.mark.timeout(600)
-def test_the_golang_stand_in_is_that_go_with_a_c_toolchain_and_git(made):
-    made.prepare(("golang:1.21.3-bookworm",), apk=False, say=print)
-    wanted = ("usr/local/go/VERSION", "usr/lib/os-release")
-    names, kept = set[str](), dict[str, bytes]()
-    for name, content in _files(made, "golang:1.21.3-bookworm"):
-        names.add(name.removeprefix("./"))
-        if name.removeprefix("./") in wanted:
-            kept[name.removeprefix("./")] = content
-
-    assert kept["usr/local/go/VERSION"].startswith(b"go1.21.3\n")
-    assert b"ID=debian" in kept["usr/lib/os-release"]
-    assert {"usr/local/go/bin/go", "usr/bin/gcc", "usr/bin/g++", "usr/bin/make", "usr/bin/git"} <= names
-
-
-@pytest.mark.tools
-def test_the_ubuntu_stand_in_says_that_it_is_debian(made):
-    files = dict(_files(made, "ubuntu:23.10"))
-    release = files.get("./usr/lib/os-release") or files["usr/lib/os-release"]
-    assert b"ID=debian" in release
-    assert b"ubuntu" not in release.lower()
+@pytest.mark.parametrize(
+    "reference", ["alpine:3.18", STATIC, "ubuntu:23.10", pytest.param(GOLANG, marks=pytest.mark.bases)]
+)
+def test_a_stand_in_holds_what_the_original_does(made, reference):
+    made.prepare((reference,), apk=False, say=print)
+    wanted, found = expected_files()[reference], dict[str, bytes]()
+    for name, content in _files(made, reference):
+        assert reference != STATIC or not name.startswith(("bin/", "usr/bin/")), "it has no programs"
+        if (path := name.removeprefix("./")) in wanted:
+            found[path] = content
+    assert found.keys() == wanted.keys()
+    assert [path for path, text in wanted.items() if text not in found[path]] == []
+    assert b"ubuntu" not in found.get("usr/lib/os-release", b"").lower()
 
 
 @pytest.mark.tools
@@ -487,8 +465,7 @@ def _files(source: LocalSource, reference: str):
     """Every member of every layer of a stand-in with its content, read through the registry."""
     base = source.base(reference)
     address, _, rest = base.resolved.partition("/")
-    repository = rest.partition("@")[0]
-    root = f"http://{address}/v2/{repository}"
+    root = f"http://{address}/v2/{rest.partition('@')[0]}"
     accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
     with urllib.request.urlopen(urllib.request.Request(f"{root}/manifests/{base.digest}", headers=accept)) as answer:
         manifest = json.load(answer)

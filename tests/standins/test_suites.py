@@ -52,14 +52,10 @@ def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc,
 @pytest.mark.parametrize(
     ("tag", "own", "suite"),
     [
-        ("13-slim", "bookworm", "trixie"),
-        ("trixie", "bookworm", "trixie"),
-        ("12", "bookworm", "bookworm"),
-        ("stable", "bookworm", "bookworm"),
-        ("22.04", "bookworm", "bookworm"),
-        ("trixie", "noble", "noble"),
+        ("13-slim", "bookworm", "trixie"), ("trixie", "bookworm", "trixie"), ("12", "bookworm", "bookworm"),
+        ("stable", "bookworm", "bookworm"), ("22.04", "bookworm", "bookworm"), ("trixie", "noble", "noble"),
     ],
-)
+)  # fmt: skip
 def test_a_tag_names_a_release_where_it_can_be_had(tag, own, suite):
     assert suites.of_tag(tag, own) == suite
 
@@ -123,12 +119,9 @@ def test_the_package_program_of_the_stand_in_for_alpine():
 def test_a_stand_in_that_cannot_be_made_is_told_of_the_references_that_ask_for_it_alone():
     """So it stops the variants that stand on it, and no others."""
     broken = CommandError(["apt-get"], exit_code_of_command=100, reason="failed", tail=["404 Not Found"], log=None)
-    wanted = {
-        "python:3.11": StandIn("python", "3.11"),
-        "alpine": StandIn("alpine"),
-        "python:3.11-x": StandIn("python", "3.11"),
-    }
-    error = unmade({StandIn("python", "3.11"): broken, None: broken}, wanted)
+    python = StandIn("python", "3.11")
+    wanted = {"python:3.11": python, "alpine": StandIn("alpine"), "python:3.11-x": python}
+    error = unmade({python: broken, None: broken}, wanted)
     assert [about for about, _ in error.problems] == ["python:3.11", "python:3.11-x", APK]
     assert {parts(text)[0] for _, text in error.problems} == {"stand_in.failed"}
     assert parts(error.problems[0][1])[1]["reason"] == "apt-get failed\n  | 404 Not Found"

@@ -21,7 +21,6 @@ from deadweight_standins import bases, catalogue, pythons, servers, table
 from deadweight_standins.bases import Base, filled
 from deadweight_standins.machine import Machine
 from deadweight_standins.stand_in import StandIn, stand_in
-from deadweight_standins.table import TOOLS_REFERENCE
 from deadweight_standins.workshop import Workshop
 from tests.support.codes import parts, raises
 
@@ -34,7 +33,7 @@ IMAGES = tomllib.loads(Path(__file__).with_name("images.toml").read_text())
 @pytest.mark.parametrize(
     ("reference", "expected"),
     [
-        (TOOLS_REFERENCE, StandIn("tools")),
+        ("deadweight/tools:latest", StandIn("tools")),
         (f"alpine:3.18@{DIGEST}", StandIn("alpine")),
         (f"golang:1.24-alpine@{DIGEST}", StandIn("golang", "1.24-alpine")),
         (GENERATOR, StandIn("scanner")),
@@ -67,17 +66,9 @@ def test_no_stand_in_is_an_error_that_names_the_nearest_or_lists_all_there_are(r
         return
     assert "near" not in fields
     assert (code, fields) == ("stand_in.none_near", {"reference": reference})
-    for name in (
-        "golang:1.X",
-        "ubuntu",
-        "alpine",
-        "chainguard/busybox",
-        "distroless/static",
-        "temurin",
-        "maven",
-        "python",
-    ):
-        assert name in error.value.hint.fields["known"]
+    known = error.value.hint.fields["known"]
+    shown = ("golang:1.X", "ubuntu", "alpine", "chainguard/busybox", "distroless/static", "temurin", "maven", "python")
+    assert [name for name in shown if name not in known] == []
 
 
 @pytest.mark.parametrize(

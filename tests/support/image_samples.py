@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import zstandard
 
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.layers import streaming
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -49,9 +51,21 @@ def header(
     block[157 : 157 + len(link)] = link
     block[257 : 257 + len(magic)] = magic
     block[345 : 345 + len(prefix)] = prefix
+    return summed(block) if fix else summed(block)[:148] + b"000001\0 " + bytes(block[156:])
+
+
+def summed(block: bytearray) -> bytes:
+    """A header block with its checksum."""
     block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % (sum(block) if fix else 1)
+    block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)
+
+
+def walked(data: bytes) -> Entries:
+    """What the walker makes of a layer."""
+    found = Entries()
+    TarWalker(found, "x").walk(memoryview(data), 0, final=True)
+    return found
 
 
 def padded(data: bytes) -> bytes:

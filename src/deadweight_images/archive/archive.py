@@ -14,7 +14,7 @@ from deadweight_images.archive import documents
 from deadweight_images.archive.compression import recognize_compression, refused_compression
 from deadweight_images.archive.documents import Descriptor, Manifest, SavedImage
 from deadweight_images.archive.model import Attestation, Image, Layer
-from deadweight_images.archive.store import Store, open_store
+from deadweight_images.archive.store import FolderStore, Store, TarStore, is_folder
 from deadweight_images.errors import ArchiveError, UsageError, wording
 
 # Which image of several in an archive is meant: by name and by platform, through nested indexes.
@@ -86,14 +86,10 @@ def leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: in
             verify(data, descriptor, what)
             inner = documents.index(data, f"{what}: index {descriptor.digest}")
             for leaf in leaves(blob, what, inner, depth + 1):
-                found.append(leaf if leaf.name or not descriptor.name else _named(leaf, descriptor.name))
+                found.append(replace(leaf, name=leaf.name or descriptor.name))
         if len(found) > 10_000:
             raise ArchiveError(wording("archive.too_many_manifests", what=what))
     return found
-
-
-def _named(leaf: Descriptor, name: str) -> Descriptor:
-    return replace(leaf, name=name)
 
 
 def verify(data: memoryview | bytes, descriptor: Descriptor, what: str) -> None:
@@ -217,7 +213,8 @@ def open_archive(path: Path, *, platform: str | None = None, name: str | None = 
 
     Raises ArchiveError for what is damaged, hostile or no image archive, UsageError where a choice is needed or impossible.
     """
-    return open_blobs(path, open_store(path), platform=platform, name=name)
+    store = FolderStore(path) if is_folder(path) else TarStore(path)
+    return open_blobs(path, store, platform=platform, name=name)
 
 
 def open_blobs(path: Path, store: Store, *, platform: str | None = None, name: str | None = None) -> Archive:
@@ -332,12 +329,9 @@ def _image(
     if len(config.diff_ids) != len(members) or (descriptors is not None and len(descriptors) != len(members)):
         raise ArchiveError(wording("archive.layer_count", what=what, config=len(config.diff_ids), layers=len(members)))
     texts = documents.instructions(config)
-    layers = tuple(
-        _layer(
-            head, what, index, member, descriptors[index] if descriptors else None, config.diff_ids[index], texts[index]
-        )
-        for index, member in enumerate(members)
-    )
+    described = descriptors or (None,) * len(members)
+    parts = zip(members, described, config.diff_ids, texts, strict=True)
+    layers = tuple(_layer(head, what, index, *each) for index, each in enumerate(parts))
     kind = "oci" if layout == "oci" else "docker-save"
     image = Image(digest, manifest_digest, config, bytes(raw), layers, names, kind)  # type: ignore[arg-type]
     return image, members

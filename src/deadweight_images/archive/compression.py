@@ -9,14 +9,10 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from gzip import BadGzipFile
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 from deadweight_images.archive.model import Compression
 from deadweight_images.errors import ArchiveError, wording
-
-if TYPE_CHECKING:
-    from deadweight_images.archive.model import Compression
-
 
 # Whether a zstd stream was read to its end: the library's reader stops without a word where its input is cut off.
 #
@@ -63,9 +59,7 @@ class Frames:
         held = self._held
         if len(held) < 5:
             return 5
-        if _is_skippable(held):
-            return 8
-        return 4 + _header_size(held[4])
+        return 8 if _is_skippable(held) else 4 + _header_size(held[4])
 
     def _step(self) -> None:
         held = bytes(self._held)
@@ -99,23 +93,25 @@ def _header_size(descriptor: int) -> int:
 
 
 @cache
-def adler32() -> Callable[[Any], int]:
-    """Adler-32 of some bytes."""
+def _zlib() -> Any:
+    """ISA-L's module, else zlib: checksums, and gzip undone in half the time."""
     try:
         from isal import isal_zlib
     except ImportError:
-        return zlib.adler32
-    return isal_zlib.adler32
+        return zlib
+    return isal_zlib
+
+
+@cache
+def adler32() -> Callable[[Any], int]:
+    """Adler-32 of some bytes."""
+    return cast("Callable[[Any], int]", _zlib().adler32)
 
 
 @cache
 def crc32() -> Callable[..., int]:
     """CRC-32 of some bytes, or of these behind others whose CRC-32 is given."""
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return zlib.crc32
-    return isal_zlib.crc32
+    return cast("Callable[..., int]", _zlib().crc32)
 
 
 PIECE = 1 << 20
@@ -130,12 +126,8 @@ _ZSTD_HEAD = 18  # bytes; a frame's header is no longer
 def plain_pieces(blob: Iterator[bytes | memoryview], compression: Compression, what: str) -> Iterator[bytes]:
     """The uncompressed content of a blob that comes in pieces. Raises ArchiveError where it is damaged, or a bomb."""
     if compression == "gzip":
-        pieces = _gunzip(blob, what)
-    elif compression == "zstd":
-        pieces = _unzstd(blob, what)
-    else:
-        pieces = (bytes(piece) for piece in blob)
-    return pieces
+        return _gunzip(blob, what)
+    return _unzstd(blob, what) if compression == "zstd" else map(bytes, blob)
 
 
 def cut(view: memoryview, size: int = _INPUT) -> Iterator[memoryview]:
@@ -156,18 +148,8 @@ class _Meter:
             raise ArchiveError(wording("compression.bomb", what=self.what, size=self.given))
 
 
-@cache
-def _decoder() -> tuple[Callable[..., Any], type[Exception]]:
-    """Who undoes gzip, and what it raises: ISA-L in half the time of zlib, where its package is there."""
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return zlib.decompressobj, zlib.error
-    return isal_zlib.decompressobj, cast(type[Exception], isal_zlib.error)  # its stubs call it an instance
-
-
 def _gunzip(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
-    gzip, damaged = _decoder()
+    gzip, damaged = _zlib().decompressobj, _zlib().error
     meter, decoder = _Meter(what), gzip(31)
     used = False
     for piece in blob:
@@ -182,9 +164,8 @@ def _gunzip(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
             try:
                 output = decoder.decompress(data, PIECE)
             except damaged as error:
-                raise ArchiveError(
-                    wording("compression.damaged", what=what, format="gzip", error=str(error))
-                ) from error
+                problem = wording("compression.damaged", what=what, format="gzip", error=str(error))
+                raise ArchiveError(problem) from error
             used = True
             data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
             meter.add(len(output))
@@ -284,7 +265,8 @@ def opened(blob: Blob, compression: Compression, what: str) -> Source:
     """The content of a blob; ``what`` names it in messages. A source is content already."""
     if isinstance(blob, Source):
         return blob
-    if compression == "gzip" and (reader := _gzip_reader()) is not None:
+    # ISA-L's reader of gzip files lets other threads run until the room is full.
+    if compression == "gzip" and (reader := getattr(_zlib(), "_GzipReader", None)) is not None:
         return _Gunzip(reader, blob, what)
     if compression == "none" and not isinstance(blob, memoryview):
         return _Pieces(blob)
@@ -311,15 +293,6 @@ class _Pieces(Source):
         return filled
 
 
-def _gzip_reader() -> Callable[..., Any] | None:
-    """ISA-L's reader of gzip files, which lets other threads run until the room is full; None where its package is not there."""
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return None
-    return cast("Callable[..., Any] | None", getattr(isal_zlib, "_GzipReader", None))
-
-
 class _Gunzip(Source):
     """gzip, undone by ISA-L: members one after the other, zeros between and behind them passed over, checksums compared."""
 
@@ -329,11 +302,9 @@ class _Gunzip(Source):
         self._reader = reader(blob if self._held is not None else _Feed(cast(Iterator[bytes], blob)), _SOURCE_INPUT)
 
     def into(self, room: memoryview) -> int:
-        from isal import isal_zlib
-
         try:
             got: int = self._reader.readinto(room)
-        except (EOFError, BadGzipFile, cast(type[Exception], isal_zlib.error)) as error:
+        except (EOFError, BadGzipFile, _zlib().error) as error:
             raise self._refused(error) from error
         self._given += got
         if self._given > MAX_OUTPUT:

@@ -196,8 +196,3 @@ class FolderStore:
     def close(self) -> None:
         for view in self._views.values():
             released(view)
-
-
-def open_store(path: Path) -> Store:
-    """The blobs of an archive file or a layout folder. Raises ArchiveError where it is neither."""
-    return FolderStore(path) if is_folder(path) else TarStore(path)

@@ -108,7 +108,7 @@ def _after(called: str, call: _Call, file: File, files: Filesystem) -> _Call | N
     name = interpreter[0].rpartition("/")[2]
     name = interpreter[-1] if name == "env" else name
     if name in SHELLS:
-        return _of_script(files.start(file, _SCRIPT_BYTES).decode("utf-8", "replace"), rest, call, files)
+        return _of_script(file, rest, call, files)
     return replace(call, words=tuple(interpreter))
 
 
@@ -123,17 +123,15 @@ def _of_shell(call: _Call, files: Filesystem) -> _Call | None:
             script = on_path(word if "/" in word else f"./{word}", files, {}, call.folder)
             if script is None:
                 return None
-            return _of_script(
-                files.start(script, _SCRIPT_BYTES).decode("utf-8", "replace"), rest[place + 1 :], call, files
-            )
+            return _of_script(script, rest[place + 1 :], call, files)
     return None
 
 
-def _of_script(text: str, rest: Sequence[str], call: _Call, files: Filesystem) -> _Call | None:
+def _of_script(file: File, rest: Sequence[str], call: _Call, files: Filesystem) -> _Call | None:
     """A script runs the command that it was given, where that is one; else the one that it ends in."""
     if rest and on_path(rest[0], files, call.env, call.folder) is not None:
         return replace(call, words=tuple(rest))
-    return _last_command(text, rest, call)
+    return _last_command(files.start(file, _SCRIPT_BYTES).decode("utf-8", "replace"), rest, call)
 
 
 def _last_command(text: str, rest: Sequence[str], call: _Call) -> _Call | None:
@@ -312,9 +310,8 @@ def missing_main_class(archive: Path) -> str | None:
         if len(words) < 3 or words[-3] != "-cp":
             return None
         search = _Search(words[-1])
-        for layer in reversed(
-            opened.image.layers
-        ):  # the class path comes after the classes, and these after the dependencies
+        # the class path comes after the classes, and these after the dependencies
+        for layer in reversed(opened.image.layers):
             if (layer.instruction or "").startswith(_MADE_BY_JIB):
                 view = opened.blob(layer)
                 entries = indexer.blob(view, layer.compression, f"{archive}: layer {layer.index + 1}").entries

@@ -105,13 +105,8 @@ class Gatherer:
     def look(self, first: int, last: int, view: memoryview, base: int) -> None:
         """Members ``first`` to ``last`` (exclusive), all of whose content lies in ``view``, which starts at ``base``."""
         entries = self._index.entries
-        kinds, sizes, modes, paths, offsets = (
-            entries.kinds,
-            entries.sizes,
-            entries.modes,
-            entries.paths,
-            entries.offsets,
-        )
+        kinds, sizes, modes = entries.kinds, entries.sizes, entries.modes
+        paths, offsets = entries.paths, entries.offsets
         for number in range(first, last):
             if kinds[number] != columns.FILE or not sizes[number] or number in entries.sparse:
                 continue

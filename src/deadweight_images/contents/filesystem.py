@@ -9,7 +9,7 @@ from deadweight_images.archive import entries as columns
 from deadweight_images.archive.archive import Archive
 from deadweight_images.contents.packages import packages
 from deadweight_images.findings import Package
-from deadweight_images.layers.index import GoProgram, LayerIndex, member_pieces, split
+from deadweight_images.layers.index import GoProgram, LayerIndex, members_pieces, split
 from deadweight_images.layers.merge import IMPLIED, Merged
 
 
@@ -61,9 +61,9 @@ class Filesystem:
 
     def pieces(self, file: File) -> Iterator[bytes]:
         """The content, in pieces of at most 1 MiB."""
-        layer = self._archive.image.layers[file.layer]
-        entries = self._indices[file.layer].entries
-        return member_pieces(self._archive.blob(layer), layer.compression, entries, file.member)
+        layer, entries = self._archive.image.layers[file.layer], self._indices[file.layer].entries
+        found = members_pieces(self._archive.blob(layer), layer.compression, entries, (file.member,))
+        return (piece for _member, piece in found)
 
     def go_program(self, file: File) -> GoProgram | None:
         """The build information, where the file is a Go binary."""

@@ -72,9 +72,8 @@ def _read(archive: zipfile.ZipFile, path: str, inner: str, size: int, depth: int
                 continue
             with zipfile.ZipFile(io.BytesIO(data)) as nested:
                 found.extend(_read(nested, info.filename, place, info.compress_size, depth - 1, budget))
-        except (
-            _DAMAGED
-        ):  # names that share bytes too: some versions of zipfile refuse them, others give the bytes to each
+        except _DAMAGED:
+            # names that share bytes too: some versions of zipfile refuse them, others give the bytes to each
             budget.unnamed = True
     return tuple(_grouped(jar, groups) for jar in found[:MAX_JARS])
 
@@ -109,9 +108,8 @@ def _identity(archive: zipfile.ZipFile, path: str, inner: str, size: int) -> Jar
     stem = path.rpartition("/")[2].rpartition(".")[0]
     named = _FILE_NAME.match(stem)
     name, version = (named["name"], named["version"]) if named else (stem, "")
-    records = [
-        item for item in archive.namelist() if item.startswith("META-INF/maven/") and item.endswith("/pom.properties")
-    ]
+    names = (item for item in archive.namelist() if item.startswith("META-INF/maven/"))
+    records = [item for item in names if item.endswith("/pom.properties")]
     if len(records) > 1:  # others were shaded into it
         records = [item for item in records if item.split("/")[-2] == name]
     if len(records) == 1:

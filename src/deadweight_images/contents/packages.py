@@ -22,13 +22,8 @@ from deadweight_images.layers.merge import IMPLIED, Merged
 # folder of ``node_modules`` with a ``package.json``, and link packages of the same project there, whose files lie elsewhere.
 
 _YOURS = (b"etc/", b"home/", b"root/", b"run/", b"srv/", b"tmp/", b"var/")
-_MERGED = (
-    b"bin/",
-    b"sbin/",
-    b"lib/",
-    b"lib64/",
-    b"lib32/",
-)  # folders that are links to those of /usr in merged systems
+# folders that are links to those of /usr in merged systems
+_MERGED = (b"bin/", b"sbin/", b"lib/", b"lib64/", b"lib32/")
 
 
 def owners(index: LayerIndex, members: Collection[int]) -> dict[int, str]:
@@ -89,11 +84,8 @@ def _of_node(index: LayerIndex, found: dict[bytes, int]) -> dict[int, str]:
         return {}
     manifests = {folder + b"/package.json" for folder in packages}
     there = {path.removesuffix(b"/package.json") for path in index.entries.paths if path in manifests}
-    return {
-        member: f"npm {_text(folder.rpartition(b'node_modules/')[2])}"
-        for folder in there
-        for member in packages[folder]
-    }
+    names = {folder: f"npm {_text(folder.rpartition(b'node_modules/')[2])}" for folder in there}
+    return {member: name for folder, name in names.items() for member in packages[folder]}
 
 
 def _listed(index: LayerIndex) -> Iterator[tuple[str, bytes]]:
@@ -148,13 +140,10 @@ class _Reader:
                 continue
             for fields in _paragraphs(self._captured(path) or b""):
                 listed = self._captured(path + b".md5sums")
-                paths = (
-                    None if listed is None else [line.partition(b"  ")[2].lstrip(b"./") for line in listed.splitlines()]
-                )
-                if fields.get(b"Package"):
-                    yield self._package(
-                        "deb", fields[b"Package"], fields.get(b"Version", b""), paths, _kibibytes(fields)
-                    )
+                lines = None if listed is None else listed.splitlines()
+                paths = None if lines is None else [line.partition(b"  ")[2].lstrip(b"./") for line in lines]
+                if name := fields.get(b"Package"):
+                    yield self._package("deb", name, fields.get(b"Version", b""), paths, _kibibytes(fields))
 
     def apk(self) -> Iterator[Package]:
         """Sources: apk-tools' ``installed`` database: P name, V version, I installed size, F folder, R file."""

@@ -49,7 +49,11 @@ def analyse(
     report = cache.report(stamp, key)
     if report is None:
         if packed:
-            report = _streamed(path, scan, scanner, platform, name, cache_dir)
+            from deadweight_images.inspect.stream import looked_through
+
+            probe = probe_for("deep" if scan == "hidden" else scan, scanner)
+            with path.open("rb") as file:
+                report = looked_through(file, str(path), probe, scan, platform, name, cache_dir)
         else:
             from deadweight_images.archive.archive import Archive, open_archive
             from deadweight_images.inspect.read_archive import Look
@@ -62,16 +66,6 @@ def analyse(
         if identity(path) == stamp:
             cache.keep_report(report, stamp, key)
     return apply_allowlist(report, allow, today)
-
-
-def _streamed(
-    path: Path, scan: Scanned, scanner: Scanner | None, platform: str | None, name: str | None, cache_dir: Path | None
-) -> LayersReport:
-    from deadweight_images.inspect.stream import looked_through
-
-    probe = probe_for("deep" if scan == "hidden" else scan, scanner)
-    with path.open("rb") as file:
-        return looked_through(file, str(path), probe, scan, platform, name, cache_dir)
 
 
 def _is_packed(path: Path) -> bool:
@@ -89,10 +83,8 @@ def content_key(scan: Scanned, scanner: Scanner | None) -> str:
 
 
 def _rules_of(scanner: Scanner | None) -> str:
-    return scanner.rule_set if scanner is not None else _rule_set()
-
-
-def _rule_set() -> str:
+    if scanner is not None:
+        return scanner.rule_set
     from deadweight_images.secrets.model import rules_version
 
     return rules_version()

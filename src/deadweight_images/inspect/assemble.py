@@ -237,22 +237,14 @@ class Assembly:
     def _skipped(self) -> list[SkippedItem]:
         found = []
         for layer, index in enumerate(self.indices):
+            diff_id = self.image.layers[layer].diff_id
             for skip in index.skipped:
                 path = shown(index.entries.paths[skip.member]) if skip.member >= 0 else None
-                found.append(
-                    SkippedItem(
-                        path,
-                        self.image.layers[layer].diff_id,
-                        skip.inner,
-                        skip.reason,
-                        skip.size_bytes,
-                        skip.unread,
-                        self._owners[layer].get(skip.member, MINE),
-                    )
-                )
+                owner = self._owners[layer].get(skip.member, MINE)
+                found.append(SkippedItem(path, diff_id, skip.inner, skip.reason, skip.size_bytes, skip.unread, owner))
             if index.unlisted:
                 reason = wording("skip.unlisted_secrets", count=index.unlisted)
-                self._extra.append(SkippedItem(None, self.image.layers[layer].diff_id, "", reason, 0, unread=True))
+                self._extra.append(SkippedItem(None, diff_id, "", reason, 0, unread=True))
         for database in RPM_DATABASES:
             if database in self.merged.view:
                 found.append(SkippedItem(shown(database), None, "", wording("skip.rpm"), 0))

@@ -90,16 +90,11 @@ class Cache:
 
     def note(self, key: str) -> dict[str, str] | None:
         """A few words that were kept under a key."""
-        raw = self._read(f"notes/{_hash(key)}.json")
-        try:
-            data: Any = json.loads(raw) if raw else None
-        except ValueError:
-            return None
+        data = self._document(f"notes/{_hash(key)}.json")
         return {str(name): str(value) for name, value in data.items()} if isinstance(data, dict) else None
 
     def keep_note(self, key: str, note: dict[str, str]) -> None:
-        if self.folder is not None:
-            self._write(f"notes/{_hash(key)}.json", json.dumps(note).encode())
+        self._write(f"notes/{_hash(key)}.json", json.dumps(note).encode())
 
     def keep_layer(self, index: LayerIndex, key: str) -> None:
         """Keep a verified layer's index (not one of hundreds of thousands of members: reading it again is as quick)."""
@@ -109,13 +104,13 @@ class Cache:
 
     def report(self, identity: str, key: str) -> LayersReport | None:
         """The finished report on an archive that is still the very file it was."""
-        raw = self._read(f"reports/{_hash(identity + key)}.json")
-        if raw is None:
+        data = self._document(f"reports/{_hash(identity + key)}.json")
+        if data is None:
             return None
         from deadweight_images.findings import from_json
 
         try:
-            return from_json(json.loads(raw))
+            return from_json(data)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -125,16 +120,11 @@ class Cache:
 
     def verified(self, identity: str) -> frozenset[str]:
         """Diff-ids of the layers of this very file whose content was hashed and fits."""
-        raw = self._read(f"verified/{_hash(identity)}.json")
-        try:
-            data: Any = json.loads(raw) if raw else []
-        except ValueError:
-            return frozenset()
+        data = self._document(f"verified/{_hash(identity)}.json")
         return frozenset(item for item in data if isinstance(item, str)) if isinstance(data, list) else frozenset()
 
     def keep_verified(self, identity: str, diff_ids: frozenset[str]) -> None:
-        if self.folder is not None:
-            self._write(f"verified/{_hash(identity)}.json", json.dumps(sorted(diff_ids)).encode())
+        self._write(f"verified/{_hash(identity)}.json", json.dumps(sorted(diff_ids)).encode())
 
     def _read(self, name: str) -> bytes | None:
         if self.folder is None:
@@ -144,11 +134,17 @@ class Cache:
         except OSError:
             return None
 
+    def _document(self, name: str) -> Any:
+        """A file's JSON; None where it is absent or damaged."""
+        try:
+            return json.loads(self._read(name) or b"null")
+        except ValueError:
+            return None
+
     def _write(self, name: str, data: bytes) -> None:
         from deadweight_images.cache_files import write_atomically
 
-        assert self.folder is not None
-        if not self._refused:
+        if self.folder is not None and not self._refused:
             try:
                 write_atomically(self.folder / name, data, mode=0o600)
             except OSError:

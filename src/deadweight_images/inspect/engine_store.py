@@ -106,10 +106,9 @@ class _Blobs(FolderStore):
         try:
             found = super().blob(name)
         except ArchiveError as error:
-            if isinstance(error.__cause__, PermissionError):
-                found = None
-            else:
+            if not isinstance(error.__cause__, PermissionError):
                 raise
+            found = None
         self.missing = self.missing or found is None
         return found
 
@@ -158,16 +157,13 @@ def analyse_engine_store(
     ``analyse_stream``. Layers are verified; those that ``cache_dir`` knows are not read again, the engine verified them when
     they were loaded. Raises ArchiveError where the store is damaged.
     """
-    raw = _read(
-        root / "image" / _DRIVER / "imagedb" / "content" / "sha256" / valid(image_id, "image id").partition(":")[2]
-    )
+    raw = _read(root / "image" / _DRIVER / "imagedb/content/sha256" / valid(image_id, "image id").partition(":")[2])
     if raw is None:
         return None
     check(raw, image_id, f"{root}: image")
     layers = _folders(root, config(raw, f"{root}: image {image_id}").diff_ids)
     if layers is None:
         return None
-    from deadweight_images.inspect.cache import apply_allowlist, probe_for
     from deadweight_images.inspect.stream import assembled
 
     what = f"{image_id} in {root}"
@@ -190,16 +186,14 @@ def _read_layers(
     with Indexer(probe) as indexer:
         for layer, (diff_id, folder, files) in zip(image.layers, layers, strict=True):
             name = f"{what}: layer {layer.index + 1}"
-            if diff_id not in found:
-                found[diff_id] = cache.layer(diff_id, key) or _read_layer(indexer, folder, files, name)
-            verify(layer, found[diff_id], None, name)
+            index = found.get(diff_id) or cache.layer(diff_id, key)
+            if index is None:
+                with _Tar(folder, files) as tar:
+                    index = indexer.compressed(tar, "none", name, wait=False)
+            found[diff_id] = index
+            verify(layer, index, None, name)
         indexer.settle()
     return found
-
-
-def _read_layer(indexer: Indexer, folder: Path, files: Path, name: str) -> LayerIndex:
-    with _Tar(folder, files) as tar:
-        return indexer.compressed(tar, "none", name, wait=False)
 
 
 def _folders(root: Path, diff_ids: tuple[str, ...]) -> list[tuple[str, Path, Path]] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight_images.archive.archive import Archive
-from deadweight_images.archive.model import Image, Layer
+from deadweight_images.archive.model import Layer
 from deadweight_images.errors import ArchiveError, wording
 from deadweight_images.inspect.cache import Cache, identity
 from deadweight_images.layers.index import LayerIndex
@@ -58,7 +58,11 @@ class Look:
 
             if self._scan != "hidden":
                 indexer.probe = probe
-            image = _shown(archive.image, probe)  # now, for threads are reading
+            image = archive.image
+            if probe is not None:  # now, for threads are reading
+                from deadweight_images.secrets.config import with_shown_instructions
+
+                image = with_shown_instructions(image, probe.scanner)
             reading.read()
             assembly = Assembly(image, reading.indices, lambda number: _plain(archive, number))
             if self._scan == "hidden" and probe is not None:
@@ -132,9 +136,8 @@ class _Reading:
         self.known = frozenset(self._found)
         for diff_id, index in self._found.items():
             indexer.room.hold(index.entries, look.what(self._layers[diff_id]))
-        unknown = [
-            each for each in self._layers.values() if each.diff_id not in self._found and each.compression == "none"
-        ]
+        missing = [layer for layer in self._layers.values() if layer.diff_id not in self._found]
+        unknown = [layer for layer in missing if layer.compression == "none"]
         unsure = [self._layers[diff_id] for diff_id in self._found if diff_id not in look.trusted]
         # The longest first: no two threads can share one layer's digest, so the rest must fit beside it.
         self._digests = {
@@ -145,10 +148,7 @@ class _Reading:
         }
         self._unknown = unknown
         # Without a probe, packed layers are read while the probe is loaded, and what puts the report together.
-        packed = (
-            [] if unknown or look.scans else [each for each in self._layers.values() if each.diff_id not in self._found]
-        )
-        packed.sort(key=lambda each: each.stored_bytes, reverse=True)
+        packed = [] if unknown or look.scans else sorted(missing, key=lambda each: each.stored_bytes, reverse=True)
         ahead = indexer.ahead(
             [(archive.blob(each), each.compression, look.what(each), partial(archive.forget, each)) for each in packed]
         )
@@ -170,10 +170,9 @@ class _Reading:
             if diff_id in self._ahead:
                 found[diff_id] = self._ahead[diff_id].result()
             elif diff_id not in found:
-                found[diff_id] = self._indexer.compressed(
-                    archive.blob(layer), layer.compression, look.what(layer), wait=False
-                )
-        self.indices = [found[diff_id] for diff_id in (layer.diff_id for layer in archive.image.layers)]
+                view, what = archive.blob(layer), look.what(layer)
+                found[diff_id] = self._indexer.compressed(view, layer.compression, what, wait=False)
+        self.indices = [found[layer.diff_id] for layer in archive.image.layers]
 
     def settle(self) -> None:
         """Wait for the threads, then verify every layer. Raises ArchiveError."""
@@ -204,14 +203,6 @@ def verify(layer: Layer, index: LayerIndex, hashed: str | None, what: str) -> No
         raise ArchiveError(wording("archive.changed", what=what, digest=index.digest, actual=hashed))
     if layer.digest is not None and layer.digest.startswith("sha256:") and index.digest != layer.digest:
         raise ArchiveError(wording("archive.digest", what=what, digest=layer.digest, actual=index.digest))
-
-
-def _shown(image: Image, probe: Probe | None) -> Image:
-    if probe is None:
-        return image
-    from deadweight_images.secrets.config import with_shown_instructions
-
-    return with_shown_instructions(image, probe.scanner)
 
 
 def _plain(archive: Archive, number: int) -> memoryview | None:

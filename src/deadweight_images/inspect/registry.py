@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 from http.client import HTTPException
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -114,7 +115,8 @@ def _fetched(remote: Remote, layer: Layer, indexer: Indexer, what: str) -> Layer
         with remote.blob(layer.digest) as stream:
             pieces = _whole(stream, partial(remote.rest, layer.digest), layer.stored_bytes, what)
             first = next(pieces, b"")
-            index = indexer.compressed(_chain(first, pieces), recognize_compression(first[:4]), what, wait=False)
+            packing = recognize_compression(first[:4])
+            index = indexer.compressed(chain((first,), pieces), packing, what, wait=False)
     except DeadweightError:
         if index is None:
             raise
@@ -126,36 +128,23 @@ def _whole(
 ) -> Iterator[bytes]:
     """No more than the manifest says there is, and no less: a transfer that broke off goes on where it did."""
     done = 0
-    for piece in _pieces(stream, size):
-        done += len(piece)
-        yield _within(piece, done, size, what)
+
+    def pieces(source: IO[bytes]) -> Iterator[bytes]:
+        nonlocal done
+        while piece := source.read(min(_PIECE, size - done + 1)):
+            done += len(piece)
+            if done > size:
+                raise ArchiveError(wording("registry.too_large", what=what, expected=size))
+            yield piece
+
+    yield from pieces(stream)
     for _again in range(_TRIES if done else 0):
         if done >= size:
             return
         with suppress(OSError, HTTPException), rest(done) as more:
-            for piece in _pieces(more, size - done):
-                done += len(piece)
-                yield _within(piece, done, size, what)
+            yield from pieces(more)
     if done < size:
         raise ArchiveError(wording("registry.truncated", what=what, size=done, expected=size))
-
-
-def _pieces(stream: IO[bytes], size: int) -> Iterator[bytes]:
-    left = size
-    while left >= 0 and (piece := stream.read(min(_PIECE, left + 1))):
-        left -= len(piece)
-        yield piece
-
-
-def _within(piece: bytes, done: int, size: int, what: str) -> bytes:
-    if done > size:
-        raise ArchiveError(wording("registry.too_large", what=what, expected=size))
-    return piece
-
-
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 class _Documents:

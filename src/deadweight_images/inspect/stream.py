@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -86,16 +87,11 @@ def assembled(
     shown = image if probe is None else with_shown_instructions(image, probe.scanner)
     assembly = Assembly(shown, indices, lambda _number: None)
     if scan != "hidden":
-        _keep(Cache(cache_dir), indices, probe)
+        cache, key = Cache(cache_dir), probe.key if probe is not None else "no"
+        for index in indices:
+            cache.keep_layer(index, key)
     sizes = [gzip_size(cache_dir, layer) for layer in image.layers]
     return assembly.report(probe.scanner if probe else None, scan, sizes)
-
-
-def _keep(cache: Cache, indices: list[LayerIndex], probe: Probe | None) -> None:
-    key = probe.key if probe is not None else "no"
-    for index in indices:
-        if index.diff_id is not None:
-            cache.keep_layer(index, key)
 
 
 class _Passed:
@@ -159,10 +155,12 @@ class _Passed:
             first = next(pieces, b"")
             self._heads[number] = (size, first[:6])
             if _is_layer(first):
-                blob, what = _chain(first, pieces), f"{self._what}: {path!r}"
-                self._layers[number] = self._indexer.compressed(
-                    blob, recognize_compression(first[:4]), what, wait=False
+                blob, packing, what = (
+                    chain((first,), pieces),
+                    recognize_compression(first[:4]),
+                    f"{self._what}: {path!r}",
                 )
+                self._layers[number] = self._indexer.compressed(blob, packing, what, wait=False)
             elif size <= MAX_DOCUMENT and self._held + size <= _MAX_DOCUMENTS:
                 self._documents[number] = first + b"".join(pieces)
                 self._held += size
@@ -177,11 +175,6 @@ def _is_layer(first: bytes) -> bool:
     return packed or magic or not first[:1024].strip(b"\0")
 
 
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
 class _Feed:
     """A stream, perhaps compressed, that is taken in exact portions."""
 
@@ -191,7 +184,7 @@ class _Feed:
         self._what = what
         if other := refused_compression(first[:6]):
             raise ArchiveError(wording("archive.compression", what=what, compression=other))
-        self._pieces = plain_pieces(_chain(first, pieces), recognize_compression(first[:4]), what)
+        self._pieces = plain_pieces(chain((first,), pieces), recognize_compression(first[:4]), what)
         self._rest = memoryview(b"")
 
     def _some(self, most: int) -> bytes:

@@ -41,20 +41,14 @@ def summary(
 
 def summed(image: Image, sizes: tuple[LayerSize, ...]) -> Summary:
     """The summary of an image whose layers were weighed."""
-    hows = {size.compressed_how for size in sizes}
+    hows, config = {size.compressed_how for size in sizes} or {"stored"}, image.config
     known = [size.compressed_bytes for size in sizes if size.compressed_bytes is not None]
-    how: Literal["stored", "gzip-6", "mixed", "not_measured"] = "mixed"
-    if len(hows) == 1:
-        how = next(iter(hows))
-    elif not hows:
-        how = "stored"
-    config = image.config
     return Summary(
         config_digest=image.config_digest,
         manifest_digest=image.manifest_digest,
         size_bytes=sum(size.size_bytes for size in sizes),
         compressed_bytes=sum(known) if len(known) == len(sizes) else None,
-        compressed_how=how if len(known) == len(sizes) else "not_measured",
+        compressed_how="not_measured" if len(known) < len(sizes) else hows.pop() if len(hows) == 1 else "mixed",
         layers=sizes,
         os=config.os,
         architecture=config.architecture,
@@ -94,11 +88,6 @@ def _layer_size(archive: Archive, layer: Layer, cache_dir: Path | None, compress
                 write_atomically(cached, json.dumps(figures) + "\n")
             except OSError as error:
                 raise DeadweightError(wording("cache.unwritable", what=cached, error=error.strerror)) from error
-    return sized(layer, figures, compressed)
-
-
-def sized(layer: Layer, figures: dict[str, Any], compressed: bool = True) -> LayerSize:
-    """A layer with its figures (``size``, ``tar``, ``files``, ``gzip`` or None, ``digest`` or None)."""
     how: Literal["stored", "gzip-6", "not_measured"] = "stored"
     weight: int | None = layer.stored_bytes
     if layer.compression == "none":
@@ -118,8 +107,8 @@ def sized(layer: Layer, figures: dict[str, Any], compressed: bool = True) -> Lay
 
 
 def _measured(archive: Archive, layer: Layer, known: dict[str, Any] | None, wants_gzip: bool) -> dict[str, Any]:
-    view = archive.blob(layer)
-    figures = known
+    """A layer's figures: ``size``, ``tar``, ``files``, ``gzip`` or None, ``digest`` or None."""
+    view, figures = archive.blob(layer), known
     if figures is None:
         what = f"{archive.path}: layer {layer.index + 1}"
         with Indexer(verify=layer.compression != "none") as indexer:
@@ -127,14 +116,8 @@ def _measured(archive: Archive, layer: Layer, known: dict[str, Any] | None, want
         if index.diff_id is not None and index.diff_id != layer.diff_id:
             raise ArchiveError(wording("archive.diff_id", what=what, diff_id=layer.diff_id, actual=index.diff_id))
         size, files = content_bytes(index.entries)
-        figures = {
-            "format": _FORMAT,
-            "size": size,
-            "files": files,
-            "tar": index.tar_bytes,
-            "digest": index.digest,
-            "gzip": None,
-        }
+        figures = {"format": _FORMAT, "size": size, "files": files, "tar": index.tar_bytes}
+        figures |= {"digest": index.digest, "gzip": None}
     if wants_gzip:
         figures = {**figures, "gzip": gzip_bytes(view)}
     return figures
@@ -154,7 +137,6 @@ def kept_figures(cache_dir: Path | None, layer: Layer) -> dict[str, Any] | None:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    numbers = isinstance(data, dict) and all(
-        isinstance(data.get(key), int) for key in ("format", "size", "files", "tar")
-    )
+    keys = ("format", "size", "files", "tar")
+    numbers = isinstance(data, dict) and all(isinstance(data.get(key), int) for key in keys)
     return data if numbers and data["format"] == _FORMAT else None

@@ -33,11 +33,6 @@ def split(value: int) -> tuple[int, int]:
 # Bytes of members of a layer: of a plain layer in place, of a compressed one in one pass over it.
 
 
-def member_pieces(view: memoryview, compression: Compression, entries: Entries, member: int) -> Iterator[bytes]:
-    """The stored content of a member, in pieces of at most 1 MiB."""
-    return (piece for _member, piece in members_pieces(view, compression, entries, (member,)))
-
-
 def members_pieces(
     view: memoryview, compression: Compression, entries: Entries, members: Iterable[int]
 ) -> Iterator[tuple[int, bytes]]:
@@ -67,6 +62,7 @@ def members_pieces(
 _T = TypeVar("_T")
 
 FORMAT = 10
+_DIGESTS, _NUMBERS = ("digest", "diff_id"), ("tar_bytes", "stored_bytes", "unlisted")
 MOST = 20_000  # secrets that are kept of one layer, and things in it that were not looked at; the rest is counted
 
 
@@ -173,10 +169,7 @@ class LayerIndex:
         data = {
             "format": FORMAT,
             "entries": self.entries.dump(),
-            "digest": self.digest,
-            "diff_id": self.diff_id,
-            "tar_bytes": self.tar_bytes,
-            "stored_bytes": self.stored_bytes,
+            **{name: getattr(self, name) for name in (*_DIGESTS, *_NUMBERS)},
             "captured": [[key, value.decode("utf-8", "surrogateescape")] for key, value in self.captured.items()],
             "programs": [[key, asdict(value)] for key, value in self.programs.items()],
             "jars": [[key, [asdict(jar) for jar in value]] for key, value in self.jars.items()],
@@ -186,7 +179,6 @@ class LayerIndex:
             "elf": list(self.elf),
             "scripts": list(self.scripts),
             "tools": list(self.tools.items()),
-            "unlisted": self.unlisted,
         }
         return json.dumps(data, separators=(",", ":")).encode("ascii")
 
@@ -197,12 +189,11 @@ class LayerIndex:
             data: dict[str, Any] = json.loads(raw)
             if data["format"] != FORMAT:
                 return None
+            plain: dict[str, Any] = {name: data[name] for name in _DIGESTS}
+            plain |= {name: int(data[name]) for name in _NUMBERS}
             return cls(
                 entries=Entries.load(data["entries"]),
-                digest=data["digest"],
-                diff_id=data["diff_id"],
-                tar_bytes=int(data["tar_bytes"]),
-                stored_bytes=int(data["stored_bytes"]),
+                **plain,
                 captured={int(key): value.encode("utf-8", "surrogateescape") for key, value in data["captured"]},
                 programs={int(key): _program(value) for key, value in data["programs"]},
                 jars={int(key): tuple(Jar(**jar) for jar in value) for key, value in data["jars"]},
@@ -212,7 +203,6 @@ class LayerIndex:
                 elf=array("I", data["elf"]),
                 scripts=array("I", data["scripts"]),
                 tools={int(key): tuple(map(str, names)) for key, names in data["tools"]},
-                unlisted=int(data["unlisted"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None

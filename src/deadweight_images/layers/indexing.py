@@ -128,13 +128,7 @@ class Indexer:
         return PlainReading(self, self._pool, view, what, digest)
 
     def compressed(
-        self,
-        blob: Blob,
-        compression: Compression,
-        what: str,
-        *,
-        wait: bool = True,
-        digest: Future[str] | None = None,
+        self, blob: Blob, compression: Compression, what: str, *, wait: bool = True, digest: Future[str] | None = None
     ) -> LayerIndex:
         """Read a layer that is compressed or comes in pieces. Raises ArchiveError.
 

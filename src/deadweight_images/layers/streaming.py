@@ -7,34 +7,25 @@ import mmap
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.compression import Blob, Source, crc32, cut, opened
-from deadweight_images.archive.documents import Running
-from deadweight_images.archive.entries import Entries, Room
+from deadweight_images.archive.documents import Running, Sent
+from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import Compression
 from deadweight_images.archive.tarwalk import BLOCK, TarWalker
 from deadweight_images.contents.facts import Gatherer
 from deadweight_images.errors import ArchiveError, wording
 from deadweight_images.layers.index import LayerIndex, Skip
 
+if TYPE_CHECKING:
+    from deadweight_images.layers.indexing import Indexer
+
 # Memory for the segments of layers that come in pieces: filled, looked at by several threads, then filled again.
 #
 # To touch fresh memory costs as much as to undo gzip into it, so a few buffers go round. They are mapped, not allocated: what is
 # let go of returns to the system at once, and is not left in the allocator's heap when the view of the image needs the room.
-
-
-class Work(Protocol):
-    """What a thread does with a buffer."""
-
-    def done(self) -> bool:
-        """Whether it needs the buffer no more."""
-        ...
-
-    def result(self) -> Any:
-        """Wait until it is done."""
-        ...
 
 
 class Buffer:
@@ -48,7 +39,7 @@ class Buffer:
             with contextlib.suppress(OSError):
                 memory.madvise(mmap.MADV_HUGEPAGE)
         self.view = memoryview(memory)
-        self.busy: list[Work] = []
+        self.busy: list[Future[Any] | Sent] = []
 
 
 class Buffers:
@@ -138,39 +129,6 @@ _SMALL = 4 << 20  # bytes of a segment that no secrets are looked for in
 _ROOM = WHOLE + (1 << 20)  # of a buffer; what is not touched of it takes no memory
 
 
-class Threads(Protocol):
-    """What a reading needs of its indexer."""
-
-    in_flight: int
-    room: Room
-    verify: bool
-
-    @property
-    def probe(self) -> object:
-        """None where no secrets are looked for."""
-        ...
-
-    def running(self) -> Running:
-        """A digest of pieces."""
-        ...
-
-    def submit(self, index: LayerIndex, segment: memoryview, base: int) -> Future[Any] | None:
-        """Let threads look for secrets in a segment."""
-        ...
-
-    def links(self, index: LayerIndex) -> None:
-        """Let threads look at the links of a layer."""
-        ...
-
-    def hashed(self, view: memoryview) -> Future[str]:
-        """Let a thread compute the digest of a buffer."""
-        ...
-
-    def known_later(self, index: LayerIndex, content: Running, stored: Future[str]) -> None:
-        """Note digests in a layer's index when they are there."""
-        ...
-
-
 class StreamReading:
     """A layer that comes in pieces. At most ``WHOLE`` bytes of one member and a few segments are held at a time; without a probe
     of most members no more than a small segment, for fresh memory takes as long as what is written to it.
@@ -178,7 +136,7 @@ class StreamReading:
     What threads look at lies in a buffer that stays as it is until they are done; what is left of it is copied into the next one.
     """
 
-    def __init__(self, indexer: Threads, what: str) -> None:
+    def __init__(self, indexer: Indexer, what: str) -> None:
         self._indexer, self._what = indexer, what
         self._entries = Entries(indexer.room)
         self._index = LayerIndex(self._entries)
@@ -315,12 +273,7 @@ class _Stored:
     """A layer's bytes as they are stored, which are counted and hashed."""
 
     def __init__(
-        self,
-        indexer: Threads,
-        index: LayerIndex,
-        blob: Blob,
-        compression: Compression,
-        digest: Future[str] | None,
+        self, indexer: Indexer, index: LayerIndex, blob: Blob, compression: Compression, digest: Future[str] | None
     ) -> None:
         self._index, self._running, self._digest = index, indexer.running(), digest
         self._wanted = indexer.verify and compression != "none"
@@ -337,7 +290,7 @@ class _Stored:
                 self._running.add(piece)
             yield piece
 
-    def settle(self, indexer: Threads, plain: Running) -> None:
+    def settle(self, indexer: Indexer, plain: Running) -> None:
         """Note the digests of all of them, ``plain`` of the content. Of what lies in memory they are waited for only later: the
         next layer is read meanwhile, or the layers are put over one another."""
         if isinstance(self.blob, Source):

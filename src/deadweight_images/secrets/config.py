@@ -59,10 +59,8 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
                 line=match.line,
             )
             found.setdefault((match.rule, match.fingerprint, where), finding)
-        skipped.extend(
-            SkippedItem(None, None, item.inner, f"{where}: {item.reason}", item.size_bytes, True)
-            for item in scan.skipped
-        )
+        for item in scan.skipped:
+            skipped.append(SkippedItem(None, None, item.inner, f"{where}: {item.reason}", item.size_bytes, True))
     return list(found.values()), skipped
 
 
@@ -99,9 +97,8 @@ def shown_arguments(arguments: Sequence[str], scanner: Scanner) -> tuple[str, ..
     """The arguments of an entry point or command as they may be published; ``--password`` names the argument behind it."""
     cuts: dict[bytes, bytes] = {}
     for text in _with_flags(arguments):
-        cuts |= _cuts(
-            text.encode("utf-8", "surrogateescape"), scan_text(scanner, where="", text=text, kind="text").matches
-        )
+        matches = scan_text(scanner, where="", text=text, kind="text").matches
+        cuts |= _cuts(text.encode("utf-8", "surrogateescape"), matches)
     return tuple(_cut(argument.encode("utf-8", "surrogateescape"), cuts) for argument in arguments)
 
 
@@ -140,13 +137,9 @@ def _with_flags(arguments: Sequence[str]) -> Iterator[str]:
 def with_shown_instructions(image: Image, scanner: Scanner) -> Image:
     """The same image; what its layers say of their instructions may be printed. The config stays as it is."""
     budget = Budget(_DECODED, _MAX_TEXTS)
-    layers = tuple(
-        replace(layer, instruction=shown_instruction(layer.instruction, scanner, budget))
-        if layer.instruction
-        else layer
-        for layer in image.layers
-    )
-    return replace(image, layers=layers)
+    shown = [layer.instruction and shown_instruction(layer.instruction, scanner, budget) for layer in image.layers]
+    layers = zip(image.layers, shown, strict=True)
+    return replace(image, layers=tuple(replace(layer, instruction=text) for layer, text in layers))
 
 
 def _texts(image: Image) -> Iterator[tuple[str, str, str]]:

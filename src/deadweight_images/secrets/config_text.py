@@ -41,9 +41,8 @@ _WRITTEN = (
     re.compile(rf"{_MARK}\s{{0,40}}>>?\s{{0,40}}{_FILE}{_TEXT}"),
     re.compile(rf">>?\s{{0,40}}{_FILE}\s{{0,40}}{_MARK}{_TEXT}"),
 )
-_NAMES_ONE = re.compile(
-    r"(?i)secret|passw|passphrase|token|credential|api[-_]?key"
-)  # as ``named_like_a_secret`` wants it
+# as ``named_like_a_secret`` wants it
+_NAMES_ONE = re.compile(r"(?i)secret|passw|passphrase|token|credential|api[-_]?key")
 _CHPASSWD = re.compile(rf"{_PRINTS}\|\s{{0,40}}(?:sudo\s{{1,40}})?chpasswd\b")
 # What is printed: all behind the flags and, of printf, behind a format.
 _PRINTED = re.compile(r"""(?s)(?:\s+-[neE]+)*(?:\s+(?:"%[^"]*"|'%[^']*'|%\S*)(?=\s))?\s+(.*\S)""")
@@ -75,12 +74,8 @@ def _within(text: str) -> Iterator[tuple[str, str, str, int]]:
         for value, start in _values(match):
             user, colon, password = value.partition(":")
             if colon:
-                yield (
-                    "config-written-secret",
-                    "Password of a user set by an instruction",
-                    password,
-                    start + len(user) + 1,
-                )
+                what = "Password of a user set by an instruction"
+                yield "config-written-secret", what, password, start + len(user) + 1
     for match in _GIVEN.finditer(text) if " -p" in text else ():
         yield "config-argument", "Secret passed to a command with -p", *_bare(match[1], match.start(1))
 
@@ -151,9 +146,8 @@ def scan_text(scanner: Scanner, *, where: str, text: str, kind: str = "text", wi
         if place == len(taken) or taken[place] >= stop:
             secret = one.value.encode("utf-8", "surrogateescape")
             mark = fingerprint(one.rule, secret)
-            matches.append(
-                Match(one.rule, one.what, "", "", start, None, redact(secret), mark, where, length=len(secret))
-            )
+            place_of = (start, None, redact(secret), mark, where)
+            matches.append(Match(one.rule, one.what, "", "", *place_of, length=len(secret)))
             taken.insert(place, start)
     return Scan(tuple(matches), scan.skipped)
 

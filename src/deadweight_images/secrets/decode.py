@@ -29,14 +29,7 @@ class Opener:
     """
 
     def __init__(
-        self,
-        view: memoryview,
-        limits: Limits,
-        budget: Budget,
-        base: int = 0,
-        *,
-        more: bool = False,
-        torn: bool = False,
+        self, view: memoryview, limits: Limits, budget: Budget, base: int = 0, *, more: bool = False, torn: bool = False
     ) -> None:
         self._view, self._limits, self._budget, self._base, self._more = view, limits, budget, base, more
         self._torn, self._lines = torn, Base64Lines(view, limits.piece)

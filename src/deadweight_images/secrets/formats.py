@@ -46,9 +46,8 @@ def _is_in_a_name(front: bytes) -> bool:
     """
     word = front[len(front.rstrip(_WORD_BYTES)) :]
     name = word[word.find(b"Z") + 1 :] if b"Z" in word else b""
-    return any(
-        int(each[0]) - _PREFIX_BYTES > len(name) - each.end() > 0 for each in re.finditer(rb"[1-9]\d{0,2}", name)
-    )
+    sizes = re.finditer(rb"[1-9]\d{0,2}", name)
+    return any(int(each[0]) - _PREFIX_BYTES > len(name) - each.end() > 0 for each in sizes)
 
 
 def free_standing(candidate: Candidate) -> bytes | None:
@@ -92,13 +91,8 @@ def docker_auth(candidate: Candidate) -> bytes | None:
         user, colon, password = base64.b64decode(secret, validate=True).partition(b":")
     except (binascii.Error, ValueError):
         return None
-    fine = (
-        bool(colon)
-        and user.isascii()
-        and user.decode("ascii", "replace").isprintable()
-        and len(password.strip(b"\0")) >= 3
-    )
-    return secret if fine and not is_placeholder(password) else None
+    named = bool(colon) and user.isascii() and user.decode("ascii", "replace").isprintable()
+    return secret if named and len(password.strip(b"\0")) >= 3 and not is_placeholder(password) else None
 
 
 def kubernetes_token(candidate: Candidate) -> bytes | None:

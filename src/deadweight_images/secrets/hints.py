@@ -27,6 +27,7 @@ _MORE_WORDS = ("$1$", "$5$", "$6$", "$y$", "$2y$", "$2b$", "$apr1$", "{sha}")
 # How encoded JSON begins, and JSON and a PEM block that are encoded twice.
 _BEGINNINGS = ("eyJ", "ZXlK", "LS0tLS1C")
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_URL_SAFE = {"+": r"[+\-]", "/": "[/_]"}  # the alphabet for URLs has two letters of its own
 _SURE, _FEW = 4, 4
 _TOGETHER = 32  # words in one pattern; thousands of patterns take five times as long to compile
 
@@ -41,14 +42,6 @@ def wide_patterns(rule_set: RuleSet, width: int) -> Iterator[str]:
     """Patterns for keywords in UTF-16 or UTF-32, in any case."""
     for literal in wide_literals(rule_set, width):
         yield "(?i:" + "".join(f"\\x{char:02x}" for char in literal) + ")"
-
-
-def base64_patterns(rule_set: RuleSet) -> Iterator[str]:
-    return _encoded(_spelled(rule_set), _in_base64)
-
-
-def hex_patterns(rule_set: RuleSet) -> Iterator[str]:
-    return _encoded(_spelled(rule_set), _in_hex)
 
 
 def _spelled(rule_set: RuleSet) -> list[bytes]:
@@ -85,15 +78,12 @@ def _in_base64(word: bytes) -> Iterator[str]:
     """At the three places that a word may have in base64's groups, with as much of what it shares with its neighbours as it needs
     to be told from chance."""
     for shift in range(3):
-        ends = [base64.b64encode(_padded(shift, word, filler)).decode() for filler in (b"\0", b"\xff")]
+        fillers = ((filler * shift, filler * (-(shift + len(word)) % 3)) for filler in (b"\0", b"\xff"))
+        ends = [base64.b64encode(front + word + back).decode() for front, back in fillers]
         chosen = [_common(*pair) for pair in zip(*ends, strict=True)]
         most = 1 if sum(len(each) == 1 for each in chosen) >= _SURE else _FEW
         for letters in product(*(each for each in chosen if len(each) <= most)):
-            yield "".join(map(_in_any_alphabet, letters))
-
-
-def _padded(shift: int, word: bytes, filler: bytes) -> bytes:
-    return filler * shift + word + filler * (-(shift + len(word)) % 3)
+            yield "".join(_URL_SAFE.get(letter, letter) for letter in letters)
 
 
 def _common(low: str, high: str) -> str:
@@ -101,11 +91,6 @@ def _common(low: str, high: str) -> str:
     first, last = _ALPHABET.index(low), _ALPHABET.index(high)
     same = ~(first ^ last)
     return "".join(_ALPHABET[value] for value in range(64) if value & same == first & same)
-
-
-def _in_any_alphabet(letter: str) -> str:
-    """The alphabet for URLs has two letters of its own."""
-    return {"+": r"[+\-]", "/": "[/_]"}.get(letter, letter)
 
 
 Kind = Literal[
@@ -174,10 +159,8 @@ def quick_patterns(rule_set: RuleSet) -> Iterator[tuple[str, int]]:
         patterns = list(hint.patterns)
         if hint.kind in WIDTHS:
             patterns += wide_patterns(rule_set, WIDTHS[hint.kind])
-        elif hint.kind == "base64":
-            patterns += base64_patterns(rule_set)
-        elif hint.kind == "hex":
-            patterns += hex_patterns(rule_set)
+        elif hint.kind in ("base64", "hex"):
+            patterns += _encoded(_spelled(rule_set), _in_base64 if hint.kind == "base64" else _in_hex)
         yield from ((text, number) for text in patterns)
 
 

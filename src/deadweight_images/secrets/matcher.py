@@ -46,9 +46,8 @@ class PlainMatcher:
 
     @cached_property
     def _hint_patterns(self) -> tuple[tuple[re.Pattern[bytes], ...], ...]:
-        return tuple(
-            tuple(re.compile(text.encode("latin-1")) for text in (*hint.patterns, *hint.in_text)) for hint in HINTS
-        )
+        texts = ((*hint.patterns, *hint.in_text) for hint in HINTS)
+        return tuple(tuple(re.compile(text.encode("latin-1")) for text in some) for some in texts)
 
     @cached_property
     def _literals(self) -> tuple[list[bytes], ...]:
@@ -113,12 +112,10 @@ def _ends(pattern: re.Pattern[bytes], text: bytes, low: int, high: int) -> Itera
 # Candidates of one rule that lie closer together than this are one: their windows overlap. In a tar, two files are further apart.
 CLOSE = 256
 MANY_HINTS = 100_000  # per kind and call; from there on they are thinned out, which one too many tells
-MOST_EVENTS = (
-    150_000  # hits of one kind in a call, each of which costs a call back: behind so many only rules are looked for
-)
-UNREAD = (
-    1 << 30
-)  # in place of a rule: of the ``PART`` bytes that end here not all was looked at, there are too many candidates
+# Hits of one kind in a call, each of which costs a call back: behind so many only rules are looked for.
+MOST_EVENTS = 150_000
+# In place of a rule: of the ``PART`` bytes that end here not all was looked at, there are too many candidates.
+UNREAD = 1 << 30
 PART = 1 << 16  # bytes
 _FEW = 256  # events of all rules in a part, once there were too many before
 _SMALL = 4096  # bytes; so few are copied rather than looked at twice
@@ -285,9 +282,8 @@ def _database(name: str, rule_set: RuleSet, patterns_of: Callable[[], Sequence[t
     import hyperscan
 
     made_of = [rule_set.version, [(rule.prefilter, rule.keywords) for rule in rule_set.rules]]
-    key = hashlib.sha256(
-        json.dumps([made_of, str(getattr(hyperscan, "__version__", "")), platform.machine()]).encode()
-    ).hexdigest()[:24]
+    described = json.dumps([made_of, str(getattr(hyperscan, "__version__", "")), platform.machine()])
+    key = hashlib.sha256(described.encode()).hexdigest()[:24]
     file = user_cache() / "secrets" / f"{name}-{key}.hsdb"
     loaded = _load(file)
     if loaded is not None:

@@ -18,10 +18,9 @@ from deadweight_images.layers import gaps as between
 from deadweight_images.layers.index import Found, Skip
 from deadweight_images.secrets.locations import NAMED_SIZE
 from deadweight_images.secrets.matcher import UNREAD
-from deadweight_images.secrets.model import FOLDER, Hit, Scan
+from deadweight_images.secrets.model import FOLDER, Budget, Hit, Scan
 
 if TYPE_CHECKING:
-    from deadweight_images.secrets.model import Budget
     from deadweight_images.secrets.scanner import Scanner
 
 
@@ -273,8 +272,6 @@ def _unknown(entries: Entries, view: memoryview, base: int, whole: memoryview | 
 
 def _budget(size: int) -> Budget:
     """For all files of a part of so many bytes together: some hundred bytes can decode to all that one file may."""
-    from deadweight_images.secrets.model import Budget
-
     return Budget(DECODED, OBJECTS, VERDICTS + size // BYTES_FOR_ONE)
 
 
@@ -291,28 +288,16 @@ class _Notes:
         """Whether there are few enough secrets so far; the first time that there are not, it is noted."""
         if len(self._secrets) >= MOST and not self._full:
             self._full = True
-            reason = wording("skip.too_many_secrets", most=MOST)
-            self._skipped.append(Skip(-1, "", reason, self._size))
+            self._skipped.append(Skip(-1, "", wording("skip.too_many_secrets", most=MOST), self._size))
         return not self._full
 
     def take(self, scan: Scan, member: int | None, shift: int = 0) -> None:
         """What a member gave (None: bytes outside of any) in content that begins ``shift`` bytes behind its first."""
         number = -1 if member is None else member
         for match in scan.matches:
-            item = Found(
-                number,
-                match.rule,
-                match.description,
-                match.inner,
-                match.offset,
-                match.line,
-                match.redacted,
-                match.fingerprint,
-                match.confidence,
-            )
-            if shift and not match.inner:
-                item = replace(item, offset=match.offset + shift, line=None)
-            self._found.append(item)
+            at, line = (match.offset, match.line) if match.inner or not shift else (match.offset + shift, None)
+            place = (number, match.rule, match.description, match.inner, at, line)
+            self._found.append(Found(*place, match.redacted, match.fingerprint, match.confidence))
             self._secrets.add(match.fingerprint)
         room = max(0, MOST - len(self._skipped))
         self._skipped.extend(Skip(number, s.inner, s.reason, s.size_bytes) for s in scan.skipped[:room])

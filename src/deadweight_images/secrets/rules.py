@@ -164,16 +164,10 @@ def _named(text: bytes, start: int) -> list[int]:
 @cache
 def load_rules() -> RuleSet:
     """The rule set that is part of this package."""
-    document = _document()
+    document: dict[str, Any] = json.loads((FOLDER / "rules.json").read_bytes())
     rules = tuple(_rule(entry) for entry in document["rules"])
     allow = tuple(_allow(entry) for entry in document["allow"])
     return RuleSet(rules, allow, rules_version(), {rule.id: rule for rule in rules})
-
-
-@cache
-def _document() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((FOLDER / "rules.json").read_bytes())
-    return found
 
 
 def _rule(entry: dict[str, Any]) -> Rule:
@@ -182,9 +176,5 @@ def _rule(entry: dict[str, Any]) -> Rule:
 
 
 def _allow(entry: dict[str, Any]) -> AllowList:
-    return AllowList(
-        target=entry["target"],
-        regexes=tuple(entry.get("regexes", ())),
-        stopwords=tuple(entry.get("stopwords", ())),
-        sha256=frozenset(entry.get("sha256", ())),
-    )
+    texts = {key: tuple(entry.get(key, ())) for key in ("regexes", "stopwords")}
+    return AllowList(target=entry["target"], sha256=frozenset(entry.get("sha256", ())), **texts)

@@ -19,9 +19,10 @@ from deadweight_images.secrets.locations import (
     judged_confidence,
     named_like_a_secret,
 )
-from deadweight_images.secrets.matcher import PART, UNREAD, HyperscanMatcher, Matcher
+from deadweight_images.secrets.matcher import PART, UNREAD, HyperscanMatcher, Matcher, PlainMatcher
 from deadweight_images.secrets.model import Budget, Hit, Limits, Match, Piece, Scan, Skipped, fingerprint, redact
 from deadweight_images.secrets.rules import RuleSet, load_rules
+from deadweight_images.secrets.verify import Candidate, not_placeholder
 
 Buffer = bytes | bytearray | memoryview
 
@@ -37,7 +38,7 @@ class Scanner:
     """Finds secrets. Holds nothing of what it scanned; one instance may be used by several threads."""
 
     def __init__(self, matcher: Matcher, rule_set: RuleSet | None = None, limits: Limits | None = None) -> None:
-        self._matcher, self._rule_set, self._limits = matcher, rule_set or load_rules(), limits or Limits()
+        self._matcher, self._rule_set, self.limits = matcher, rule_set or load_rules(), limits or Limits()
 
     @classmethod
     def default(cls, limits: Limits | None = None) -> Scanner:
@@ -105,10 +106,6 @@ class Scanner:
         return [number for number, seen in counts.items() if seen > self._matcher.most_hints]
 
     @property
-    def limits(self) -> Limits:
-        return self._limits
-
-    @property
     def rule_count(self) -> int:
         return len(self._rule_set.rules)
 
@@ -118,8 +115,6 @@ def _matcher() -> Matcher:
     try:
         import hyperscan  # noqa: F401
     except ImportError:
-        from deadweight_images.secrets.matcher import PlainMatcher
-
         return PlainMatcher(load_rules())
     return HyperscanMatcher(load_rules())
 
@@ -222,32 +217,16 @@ class _Work:
                 data = data[len(mark) :].decode(encoding, "replace").encode()
                 break
         value = _ONE_LINE.match(data)
-        if value and not self._matches and _is_value(value[1]):
-            self._record(
-                "named-secret-file",
-                "A file with one line and the name of a secret",
-                value[1],
-                "",
-                value.start(1),
-                1,
-                "medium",
-            )
+        if value and not self._matches and not_placeholder(Candidate(value[1], value[1], b"", memoryview(value[1]))):
+            what = "A file with one line and the name of a secret"
+            self._record("named-secret-file", what, value[1], "", value.start(1), 1, "medium")
 
     def _record(
         self, rule: str, description: str, secret: bytes, inner: str, offset: int, line: int | None, confidence: str
     ) -> None:
         mark, shown = fingerprint(rule, secret), redact(secret)
         match = Match(
-            rule,
-            description,
-            self._path,
-            inner,
-            offset,
-            line,
-            shown,
-            mark,
-            length=len(secret),
-            confidence=confidence,
+            rule, description, self._path, inner, offset, line, shown, mark, length=len(secret), confidence=confidence
         )
         self._matches.setdefault((rule, match.fingerprint, inner, offset), match)
 
@@ -257,12 +236,6 @@ class _Work:
             self._skipped[item] = None
         elif item not in self._skipped:
             self._unlisted += 1
-
-
-def _is_value(value: bytes) -> bool:
-    from deadweight_images.secrets.verify import Candidate, not_placeholder
-
-    return not_placeholder(Candidate(value, value, b"", memoryview(value))) is not None
 
 
 def _joined(inner: str, label: str) -> str:

@@ -60,9 +60,8 @@ class Stream:
         """The last of a stream that is whole but for the checksum behind it: with that error its decoder gives nothing out."""
         codec, passed, at = self._make(), 0, start
         while at < stop:
-            size = (
-                1 if at >= stop - STEP else 4096
-            )  # in the end byte by byte, so that none comes together with the checksum
+            # in the end byte by byte, so that none comes together with the checksum
+            size = 1 if at >= stop - STEP else 4096
             try:
                 out = codec.decompress(bytes(self._view[at : at + size]))
             except zlib.error:
@@ -88,13 +87,9 @@ def bzipped(view: memoryview, start: int) -> Stream:
     return Stream(view, start, bz2.BZ2Decompressor)
 
 
-def xzipped(view: memoryview, start: int) -> Stream:
-    return Stream(view, start, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY))
-
-
-def lzmaed(view: memoryview, start: int) -> Stream:
-    """The format of ``lzma`` and ``xz --format=lzma``, without a container."""
-    return Stream(view, start, lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY))
+def xzipped(view: memoryview, start: int, form: int = lzma.FORMAT_XZ) -> Stream:
+    """xz, or ``FORMAT_ALONE``: that of ``lzma`` and ``xz --format=lzma``, without a container."""
+    return Stream(view, start, lambda: lzma.LZMADecompressor(form, memlimit=MEMORY))
 
 
 def lz4ed(view: memoryview, start: int) -> Stream:
@@ -151,7 +146,7 @@ OPENED: dict[str, Callable[[memoryview, int], Stream]] = {
     "xz": xzipped,
     "bzip2": bzipped,
     "zstd": ZstdStream,
-    "lzma": lzmaed,
+    "lzma": lambda view, start: xzipped(view, start, lzma.FORMAT_ALONE),
     "lz4": lz4ed,
 }
 # Streams of these kinds that lie directly behind one another are one file to their programs (gzip's manual, 2.2; RFC 8878, 3).

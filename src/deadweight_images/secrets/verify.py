@@ -257,12 +257,9 @@ def _is_key_id(candidate: Candidate) -> bool:
 def configured_value(candidate: Candidate) -> bytes | None:
     """A value in a configuration file or in code: must look like a password, not like a name, a path or a digest."""
     secret = candidate.secret
-    if (
-        letters_and_digits(candidate) is None
-        or _IDENTIFIER.match(secret)
-        or _PATHLIKE.match(secret)
-        or _is_id(candidate)
-    ):
+    if letters_and_digits(candidate) is None or _IDENTIFIER.match(secret) or _PATHLIKE.match(secret):
+        return None
+    if _is_id(candidate):
         return None
     if _DIGEST_NAME.search(candidate.name) or _is_reference(candidate) or _names_itself(candidate):
         return None

@@ -92,6 +92,11 @@ def test_a_layer_of_an_old_archive_may_be_a_link_to_another(tmp_path):
     assert [layer.size_bytes for layer in summary(path).layers] == [5, 5]
 
 
+def chosen(path: Path, **which: Any) -> str:
+    """The digest of the config of the image that is meant."""
+    return summary(path, **which).config_digest
+
+
 def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
     arm, amd = samples.build(ONE, architecture="arm64"), samples.build(TWO)
     first, second = samples.oci_members(arm, platform="linux/arm64"), samples.oci_members(amd, platform="linux/amd64")
@@ -101,10 +106,8 @@ def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
     outer = samples.index([samples.descriptor(inner, samples.OCI_INDEX)])
     members = {**first, **second, **third, **samples.blobs(inner), "index.json": outer}
     path = written(tmp_path / "layout", members)
-    with open_archive(path, platform="linux/arm64") as archive:
-        assert archive.image.config.architecture == "arm64"
-    with open_archive(path, platform="linux/amd64") as archive:
-        assert archive.image.config_digest == samples.sha256(amd.config)
+    assert chosen(path, platform="linux/arm64") == samples.sha256(arm.config)
+    assert chosen(path, platform="linux/amd64") == samples.sha256(amd.config)
     with raises(UsageError, "archive.platform_missing", platform="linux/s390x", known="linux/amd64, linux/arm64"):
         open_archive(path, platform="linux/s390x")
 
@@ -118,15 +121,15 @@ def test_the_platform_that_was_named_goes_before_a_variant_of_it(tmp_path, order
     members = {**layouts[0], **layouts[1], "index.json": samples.index(entries[::order])}
     layout = written(tmp_path / "layout", members)
     for platform, made in (("linux/amd64", plain), ("linux/amd64/v3", fast)):
-        assert summary(layout, platform=platform).config_digest == samples.sha256(made.config)
+        assert chosen(layout, platform=platform) == samples.sha256(made.config)
 
 
 @pytest.mark.parametrize("write", [samples.docker_save, samples.both_layouts])
 def test_an_image_for_another_platform_is_not_taken_for_the_one_asked_for(tmp_path, write):
-    path = write(tmp_path / "x.tar", samples.build(ONE, architecture="arm64", variant="v8"))
+    made = samples.build(ONE, architecture="arm64", variant="v8")
+    path = write(tmp_path / "x.tar", made)
     for fitting in ("linux/arm64", "linux/arm64/v8", None):
-        with open_archive(path, platform=fitting) as archive:
-            assert archive.image.config.architecture == "arm64"
+        assert chosen(path, platform=fitting) == samples.sha256(made.config)
     with raises(UsageError, "archive.platform_missing", platform="linux/amd64", known="linux/arm64/v8"):
         open_archive(path, platform="linux/amd64")
 
@@ -136,12 +139,10 @@ def test_the_other_platforms_of_an_engines_archive_are_reached(tmp_path):
     arm, amd = samples.build(ONE, architecture="arm64"), samples.build(TWO)
     first, second = samples.oci_members(arm, platform="linux/arm64"), samples.oci_members(amd, platform="linux/amd64")
     item = {"Config": place(amd.config), "RepoTags": ["x:1"], "Layers": [place(TWO)]}
-    path = written(
-        tmp_path / "layout", {**samples.several(first, second), "manifest.json": json.dumps([item]).encode()}
-    )
-    for platform, digest in ((None, amd), ("linux/amd64", amd), ("linux/arm64", arm)):
-        with open_archive(path, platform=platform) as archive:
-            assert archive.image.config_digest == samples.sha256(digest.config)
+    members = {**samples.several(first, second), "manifest.json": json.dumps([item]).encode()}
+    path = written(tmp_path / "layout", members)
+    for platform, made in ((None, amd), ("linux/amd64", amd), ("linux/arm64", arm)):
+        assert chosen(path, platform=platform) == samples.sha256(made.config)
 
 
 def test_an_image_of_an_index_is_chosen_by_name(tmp_path):
@@ -163,13 +164,11 @@ def test_names_that_no_file_system_takes_are_one_error(tmp_path):
 
 def test_one_of_several_images_is_chosen_by_name(tmp_path):
     one, two = samples.build(ONE), samples.build(TWO)
-    items = [
-        {"Config": f"{n}.json", "RepoTags": [f"app:{n}"], "Layers": [f"{n}.tar"]} for n, _made in enumerate((one, two))
-    ]
+    items = [{"Config": f"{n}.json", "RepoTags": [f"app:{n}"], "Layers": [f"{n}.tar"]} for n in range(2)]
     members = {"0.json": one.config, "1.json": two.config, "0.tar": ONE, "1.tar": TWO}
     path = tmp_path / "x.tar"
     path.write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(items).encode()}))
-    assert summary(path, name="app:1").config_digest == samples.sha256(two.config)
+    assert chosen(path, name="app:1") == samples.sha256(two.config)
     with raises(UsageError, "archive.name_ambiguous", what=str(path), images=2, known="app:0, app:1"):
         summary(path)
     with raises(UsageError, "archive.name_missing", name="other", known="app:0, app:1"):
@@ -187,61 +186,47 @@ def place(data):
     return next(iter(samples.blobs(data)))
 
 
-def manifest_with(made, **fields):
-    return samples.oci_members(made, **fields)
+def manifest(**fields):
+    """Other fields of the manifest."""
+    return lambda members, made: members.update(samples.oci_members(made, **fields))
+
+
+def config_of(made, **fields):
+    return {"config": {**samples.descriptor(made.config, "x"), **fields}}
+
+
+def index(text):
+    return lambda members, _made: members.update({"index.json": text})
+
+
+def changed(which, old, new):
+    """The bytes of a blob, under the name that it had."""
+    return lambda members, made: members.update({place(data := which(made)): data.replace(old, new)})
 
 
 HARMS = {
     "missing layer": (lambda m, made: m.pop(place(TWO)), "archive.layer_missing", {"name": place(TWO)}),
     "missing config": (lambda m, made: m.pop(place(made.config)), "archive.config_missing"),
-    "changed config": (
-        lambda m, made: m.update({place(made.config): made.config.replace(b"amd64", b"amd65")}),
-        "archive.digest",
-    ),
-    "changed layer": (lambda m, made: m.update({place(TWO): TWO.replace(b"more", b"less")}), "archive.diff_id"),
+    "changed config": (changed(lambda made: made.config, b"amd64", b"amd65"), "archive.digest"),
+    "changed layer": (changed(lambda made: TWO, b"more", b"less"), "archive.diff_id"),
     "longer layer": (lambda m, made: m.update({place(TWO): TWO + bytes(512)}), "archive.blob_size"),
-    "index and manifest in one": (lambda m, made: m.update(manifest_with(made, manifests=[])), "document.two_kinds"),
-    "manifest that says it is an index": (
-        lambda m, made: m.update(manifest_with(made, mediaType=samples.OCI_INDEX)),
-        "document.media_type",
-    ),
-    "too few layers": (
-        lambda m, made: m.update(manifest_with(made, layers=[])),
-        "archive.layer_count",
-        {"config": 2, "layers": 0},
-    ),
+    "index and manifest in one": (manifest(manifests=[]), "document.two_kinds"),
+    "manifest that says it is an index": (manifest(mediaType=samples.OCI_INDEX), "document.media_type"),
+    "too few layers": (manifest(layers=[]), "archive.layer_count", {"config": 2, "layers": 0}),
     "digest with a path in it": (
-        lambda m, made: m.update(
-            manifest_with(made, config={"mediaType": "x", "digest": "sha256:../../../../etc/passwd", "size": 1})
-        ),
-        "document.digest",
+        manifest(config={"mediaType": "x", "digest": "sha256:../../../../etc/passwd", "size": 1}), "document.digest",
     ),
-    "negative size": (
-        lambda m, made: m.update(manifest_with(made, config={**samples.descriptor(made.config, "x"), "size": -1})),
-        "document.size",
-    ),
+    "negative size": (lambda m, made: manifest(**config_of(made, size=-1))(m, made), "document.size"),
     "no index": (lambda m, made: m.pop("index.json"), "archive.not_an_image"),
-    "huge index": (lambda m, made: m.update({"index.json": b'{"a":"' + b"x" * (5 << 20) + b'"}'}), "document.too_large"),
-    "deep index": (lambda m, made: m.update({"index.json": b"[" * 100_000 + b"]" * 100_000}), "document.not_json"),
-    "index with a key twice": (lambda m, made: m.update({"index.json": b'{"manifests":[],"manifests":[]}'}), "document.key_twice"),
-    "index that is also a manifest": (
-        lambda m, made: m.update({"index.json": b'{"manifests":[],"layers":[]}'}),
-        "document.two_kinds",
-    ),
-    "index in another case": (
-        lambda m, made: m.update({"index.json": b'{"manifests":[],"Manifests":[]}'}),
-        "document.key_case",
-        {"key": "Manifests"},
-    ),
-    "manifest with other layers in another case": (
-        lambda m, made: m.update(manifest_with(made, Layers=[])),
-        "document.key_case",
-        {"key": "Layers"},
-    ),
+    "huge index": (index(b'{"a":"' + b"x" * (5 << 20) + b'"}'), "document.too_large"),
+    "deep index": (index(b"[" * 100_000 + b"]" * 100_000), "document.not_json"),
+    "index with a key twice": (index(b'{"manifests":[],"manifests":[]}'), "document.key_twice"),
+    "index that is also a manifest": (index(b'{"manifests":[],"layers":[]}'), "document.two_kinds"),
+    "index in another case": (index(b'{"manifests":[],"Manifests":[]}'), "document.key_case", {"key": "Manifests"}),
+    "manifest with other layers in another case": (manifest(Layers=[]), "document.key_case", {"key": "Layers"}),
     "descriptor in another case": (
-        lambda m, made: m.update(manifest_with(made, config={**samples.descriptor(made.config, "x"), "Digest": "x"})),
-        "document.key_case",
-        {"key": "Digest", "expected": "digest"},
+        lambda m, made: manifest(**config_of(made, Digest="x"))(m, made),
+        "document.key_case", {"key": "Digest", "expected": "digest"},
     ),
 }  # fmt: skip
 
@@ -339,14 +324,10 @@ def test_links_of_a_layout_folder_are_not_followed(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"hello",
-        b"PK\x03\x04" + bytes(3000),
-        os.urandom(4096),
-        b"\x7fELF" + bytes(2000),
+        b"", b"hello", b"PK\x03\x04" + bytes(3000), os.urandom(4096), b"\x7fELF" + bytes(2000),
         gzip.compress(b"x" * 9000, mtime=0),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_archive_is_one_clear_error(tmp_path, content):
     path = tmp_path / "x.tar"
     path.write_bytes(content)
@@ -380,10 +361,8 @@ def test_digests_have_one_form(text):
 
 
 def test_a_comment_of_the_history_tells_which_layer_it_is(tmp_path):
-    history = [
-        {"created_by": "jib-maven-plugin:3.5.2", "comment": "classes"},
-        {"created_by": "RUN x", "comment": "buildkit.dockerfile.v0"},
-    ]
+    pairs = (("jib-maven-plugin:3.5.2", "classes"), ("RUN x", "buildkit.dockerfile.v0"))
+    history = [{"created_by": command, "comment": comment} for command, comment in pairs]
     path = samples.saved(tmp_path, ONE, TWO, history=history)
     assert [layer.instruction for layer in summary(path).layers] == ["jib-maven-plugin:3.5.2 (classes)", "RUN x"]
 
@@ -419,11 +398,15 @@ def test_zstd_frames_of_every_form_are_whole(tmp_path):
     assert layer.diff_id == samples.sha256(TWO)
 
 
+def members_of(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as tar:
+        return {each.name: tar.extractfile(each).read() for each in tar}
+
+
 def test_an_archive_that_docker_25_saved_without_a_name_is_read(tmp_path):
     made = samples.build(ONE)
     path = samples.both_layouts(tmp_path / "x.tar", made)
-    with tarfile.open(path) as tar:
-        members = {each.name: tar.extractfile(each).read() for each in tar}
+    members = members_of(path)
     members["index.json"] = samples.index(None)
     members["manifest.json"] = members["manifest.json"].replace(b'["test:1"]', b"null")
     path.write_bytes(samples.tar_of(members))
@@ -472,10 +455,7 @@ def test_blobs_that_no_manifest_names_are_told(tmp_path, layout, extra):
     elif layout == "tar":
         path.write_bytes(samples.tar_of(samples.oci_members(made) | extra))
     else:
-        samples.both_layouts(path, made)
-        with tarfile.open(path) as tar:
-            members = {each.name: tar.extractfile(each).read() for each in tar}
-        path.write_bytes(samples.tar_of(members | extra))
+        path.write_bytes(samples.tar_of(members_of(samples.both_layouts(path, made)) | extra))
     told = [(item.reason, item.size_bytes) for item in analyse(path, scan="no").skipped]
     assert told == [(wording("skip.unreferenced_blobs", count=2), 25)] * bool(extra)
 
@@ -484,11 +464,9 @@ def test_blobs_that_no_manifest_names_are_told(tmp_path, layout, extra):
 def test_what_was_forgotten_is_read_again(tmp_path, kind):
     data = samples.honest_layer({"a": random.Random(1).randbytes(300_000)})
     made = samples.build(data, samples.honest_layer({"b": b"x"}), compression="gzip")
-    saved = {
-        "tar": samples.docker_save(tmp_path / "x.tar", made),
-        "folder": written(tmp_path / "x", samples.oci_members(made)),
-    }
-    with open_archive(saved[kind]) as archive:
+    is_tar = kind == "tar"
+    path = samples.docker_save(tmp_path / "x", made) if is_tar else written(tmp_path / "x", samples.oci_members(made))
+    with open_archive(path) as archive:
         first, second = archive.image.layers
         before = bytes(archive.blob(first)), bytes(archive.blob(second))
         size = first.stored_bytes
@@ -500,10 +478,7 @@ def test_what_was_forgotten_is_read_again(tmp_path, kind):
 
 SLSA = "https://slsa.dev/provenance/v1"
 SPDX = "https://spdx.dev/Document"
-STATEMENTS = {
-    SLSA: b'{"predicateType": "https://slsa.dev/provenance/v1"}',
-    SPDX: b'{"predicateType": "https://spdx.dev/Document"}',
-}
+STATEMENTS = {kind: json.dumps({"predicateType": kind}).encode() for kind in (SLSA, SPDX)}
 
 
 def attested(path: Path, *, about: str | None = None, lacks: bytes = b"", wrong: bytes = b"") -> Path:
@@ -514,24 +489,15 @@ def attested(path: Path, *, about: str | None = None, lacks: bytes = b"", wrong:
         samples.descriptor(text, "application/vnd.in-toto+json", annotations={"in-toto.io/predicate-type": kind})
         for kind, text in STATEMENTS.items()
     ]
-    config = b"{}"
-    document: dict[str, Any] = {"schemaVersion": 2, "mediaType": samples.OCI_MANIFEST, "layers": parts}
-    document["config"] = samples.descriptor(config, samples.OCI_CONFIG)
-    manifest = json.dumps(document).encode()
-    notes = {
-        "vnd.docker.reference.type": "attestation-manifest",
-        "vnd.docker.reference.digest": about or entry["digest"],
-    }
-    told = samples.descriptor(
-        manifest, samples.OCI_MANIFEST, annotations=notes, platform={"os": "unknown", "architecture": "unknown"}
-    )
-    index = samples.index([entry, told])
-    held = samples.blobs(manifest, config, *STATEMENTS.values())
-    held = {
-        name: bytes([content[0] ^ 1]) + content[1:] if content == wrong else content for name, content in held.items()
-    }
-    held = {name: content for name, content in held.items() if content != lacks}
-    return written(path / "layout", {**image, **held, "index.json": index})
+    document = {"schemaVersion": 2, "mediaType": samples.OCI_MANIFEST, "layers": parts}
+    manifest = json.dumps({**document, "config": samples.descriptor(b"{}", samples.OCI_CONFIG)}).encode()
+    notes = {"vnd.docker.reference.type": "attestation-manifest"}
+    notes["vnd.docker.reference.digest"] = about or entry["digest"]
+    nowhere = {"os": "unknown", "architecture": "unknown"}
+    told = samples.descriptor(manifest, samples.OCI_MANIFEST, annotations=notes, platform=nowhere)
+    held = samples.blobs(manifest, b"{}", *(text for text in STATEMENTS.values() if text != lacks))
+    held |= {place(wrong): bytes([wrong[0] ^ 1]) + wrong[1:]} if wrong else {}
+    return written(path / "layout", {**image, **held, "index.json": samples.index([entry, told])})
 
 
 def test_each_statement_is_named_by_its_type(tmp_path):
@@ -551,8 +517,6 @@ def test_one_about_another_image_is_none_of_ours(tmp_path):
 )
 def test_one_that_is_missing_or_changed_is_an_error(tmp_path, fault, code, field):
     statement = {field: samples.sha256(STATEMENTS[SPDX])}
-    with (
-        open_archive(attested(tmp_path, **{fault: STATEMENTS[SPDX]})) as archive,
-        raises(ArchiveError, code, **statement),
-    ):
+    path = attested(tmp_path, **{fault: STATEMENTS[SPDX]})
+    with open_archive(path) as archive, raises(ArchiveError, code, **statement):
         archive.attestations()

@@ -17,19 +17,13 @@ from hypothesis import strategies as st
 from deadweight._errors import ArchiveError
 from deadweight_images.archive.entries import Entries, clean
 from deadweight_images.archive.model import shown
-from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.errors import wording
 from deadweight_images.layers.indexing import Indexer
 from tests.support import TESTS
 from tests.support import image_samples as samples
 from tests.support.codes import raises
+from tests.support.image_samples import walked
 from tests.support.small_images import go_program
-
-
-def walked(data: bytes) -> Entries:
-    entries = Entries()
-    TarWalker(entries, "x").walk(memoryview(data), 0, final=True)
-    return entries
 
 
 def in_pieces(data: bytes, size: int) -> Entries:
@@ -40,9 +34,8 @@ def in_pieces(data: bytes, size: int) -> Entries:
 
 def test_links_to_one_file_hold_its_name_once():
     """600,000 of them took 378 MB."""
-    many = walked(
-        samples.layer(samples.file(b"base"), *(samples.header(b"l%d" % n, kind=b"1", link=b"base") for n in range(99)))
-    )
+    links = (samples.header(b"l%d" % number, kind=b"1", link=b"base") for number in range(99))
+    many = walked(samples.layer(samples.file(b"base"), *links))
     assert len(many.targets) == 99
     assert len({id(target) for target in many.targets.values()}) == 1
 
@@ -95,9 +88,8 @@ def test_names_are_clean_whichever_way_a_header_is_read(name, path):
 
 @given(st.binary(max_size=3000), st.integers(0, 3000))
 def test_any_damage_is_an_error_or_a_reading(noise, place):
-    whole = bytearray(
-        samples.layer(samples.file(b"a", b"x" * 600), samples.pax(path="b" * 200), samples.file(b"c", b"y"))
-    )
+    members = (samples.file(b"a", b"x" * 600), samples.pax(path="b" * 200), samples.file(b"c", b"y"))
+    whole = bytearray(samples.layer(*members))
     whole[place : place + len(noise)] = noise
     try:
         entries = walked(bytes(whole))
@@ -120,9 +112,7 @@ def test_gnu_sparse_files_tell_both_sizes():
     block = bytearray(samples.header(b"s", 512, b"S", magic=b"ustar  \0"))
     block[386:410] = b"%011o\0%011o\0" % (0, 512)
     block[483:495] = b"%011o\0" % 1_000_000
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    entries = walked(samples.layer(bytes(block) + bytes(512), samples.file(b"after", b"z")))
+    entries = walked(samples.layer(samples.summed(block) + bytes(512), samples.file(b"after", b"z")))
     assert [(e.path, e.size_bytes, e.stored_bytes) for e in entries] == [(b"s", 1_000_000, 512), (b"after", 1, 1)]
 
 
@@ -144,9 +134,7 @@ def test_what_is_no_time_in_a_gnu_header_is_a_prefix(place, name):
 def endless_sparse() -> bytes:
     block = bytearray(samples.header(b"s", 0, b"S", magic=b"ustar  \0"))
     block[482] = 1
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block) + (bytes(504) + b"\1" + bytes(7)) * 5000
+    return samples.summed(block) + (bytes(504) + b"\1" + bytes(7)) * 5000
 
 
 BIG = b"%011o\0" % (8 << 30)
@@ -156,11 +144,8 @@ HOSTILE: dict[str, tuple[Any, ...]] = {
     "a file larger than the layer": (samples.header(b"x", 10_000) + bytes(512), "tar.truncated"),
     "a file of an absurd size": (samples.header(b"x", b"\x80" + (1 << 60).to_bytes(11, "big")), "tar.member_too_large"),
     "a negative size": (samples.header(b"x", b"\xff" * 12), "tar.number_negative"),
-    "a size that is no number": (
-        samples.header(b"x", b"12x45678901\0"),
-        "tar.number",
-        {"field": "size", "value": b"12x45678901"},
-    ),
+    "a size that is no number": (samples.header(b"x", b"12x45678901\0"), "tar.number",
+        {"field": "size", "value": b"12x45678901"}),
     "a wrong checksum": (samples.header(b"x", fix=False), "tar.checksum"),
     "no header at all": (b"\x01" * 1024, "tar.not_a_header"),
     "pax and header sizes that disagree": (
@@ -169,16 +154,10 @@ HOSTILE: dict[str, tuple[Any, ...]] = {
         {"pax": 1024, "header": 512},
     ),
     "pax size 0 over a real one": (samples.pax(size="0") + samples.file(b"x", b"a" * 512), "tar.pax_size"),
-    "a pax size beyond all bounds": (
-        samples.pax(size="9" * 30) + samples.file(b"x"),
-        "tar.number",
-        {"field": "pax size"},
-    ),
+    "a pax size beyond all bounds": (samples.pax(size="9" * 30) + samples.file(b"x"), "tar.number", {"field": "pax size"}),
     "two pax headers": (samples.pax(path="a") + samples.pax(path="b") + samples.file(b"x"), "tar.extension_twice"),
-    "two names": (
-        samples.header(b"l", 2, b"L") + samples.padded(b"a\0") + samples.pax(path="b") + samples.file(b"x"),
-        "tar.two_names",
-    ),
+    "two names": (samples.header(b"l", 2, b"L") + samples.padded(b"a\0") + samples.pax(path="b") + samples.file(b"x"),
+        "tar.two_names"),
     "two names, the pax header's first": (
         samples.pax(path="b") + samples.header(b"l", 2, b"L") + samples.padded(b"a\0") + samples.file(b"x"),
         "tar.two_names",
@@ -190,10 +169,8 @@ HOSTILE: dict[str, tuple[Any, ...]] = {
         + samples.header(b"x", kind=b"2", link=b"c"),
         "tar.two_targets",
     ),
-    "the name of a sparse file without a map": (
-        samples.pax(**{"GNU.sparse.name": "hidden"}) + samples.file(b"x", b"a"),
-        "tar.sparse_unknown",
-    ),
+    "the name of a sparse file without a map": (samples.pax(**{"GNU.sparse.name": "hidden"}) + samples.file(b"x", b"a"),
+        "tar.sparse_unknown"),
     "a sparse file of two kinds": (
         samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"})
         + samples.header(b"s", 0, b"S", magic=b"ustar  \0"),
@@ -203,20 +180,16 @@ HOSTILE: dict[str, tuple[Any, ...]] = {
         samples.pax(path="a") + samples.pax_raw(samples.pax_record(b"comment", b"c"), b"g") + samples.file(b"x"),
         "tar.global_between",
     ),
-    "a global pax header with a path": (
-        samples.pax_raw(samples.pax_record(b"path", b"a"), b"g") + samples.file(b"x"),
-        "tar.global_names",
-    ),
+    "a global pax header with a path": (samples.pax_raw(samples.pax_record(b"path", b"a"), b"g") + samples.file(b"x"),
+        "tar.global_names"),
     "a pax record that is too long": (samples.pax_raw(b"99 path=a\n") + samples.file(b"x"), "tar.pax_damaged"),
     "a pax record without a length behind one with": (
         samples.pax_raw(samples.pax_record(b"a", b"b") + b"no length here, and more\n") + samples.file(b"x"),
         "tar.pax_damaged",
     ),
     "a pax record without end": (samples.pax_raw(b"11 path=abcd") + samples.file(b"x"), "tar.pax_damaged"),
-    "a pax name with a zero byte": (
-        samples.pax_raw(samples.pax_record(b"path", b"a\0b")) + samples.file(b"x"),
-        "tar.pax_contradiction",
-    ),
+    "a pax name with a zero byte": (samples.pax_raw(samples.pax_record(b"path", b"a\0b")) + samples.file(b"x"),
+        "tar.pax_contradiction"),
     "a sparse map that never ends": (endless_sparse(), "tar.sparse_map_endless"),
     "a sparse size beyond all bounds": (
         samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 18})
@@ -231,13 +204,10 @@ HOSTILE: dict[str, tuple[Any, ...]] = {
     "a lone empty block": (samples.file(b"x") + bytes(512) + samples.file(b"hidden", b"b"), "tar.empty_block"),
     "a name that points outside the image": (samples.file(b"../../etc/passwd", b"x"), "tar.name_outside"),
     "a hidden way out": (samples.file(b"a/../../x", b"x"), "tar.name_outside"),
-    "an owner beyond 32 bits": (
-        samples.pax(uid="99999999999") + samples.file(b"x"),
-        "tar.number_too_large",
-        {"field": "owner id", "value": 99_999_999_999},
-    ),
+    "an owner beyond 32 bits": (samples.pax(uid="99999999999") + samples.file(b"x"), "tar.number_too_large",
+        {"field": "owner id", "value": 99_999_999_999}),
     "an extension header at the end": (samples.pax(path="x"), "tar.member_missing"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", HOSTILE)
@@ -258,16 +228,8 @@ def test_data_after_the_end_marker_is_told():
 COUNT = 12_000
 NAMES = [b"a", b"b/c", b"d/", b"e//f", b"./g", b"n" * 100, b"x" * 99 + b"/", b"\xff", b"", b"h\0i"]
 SIZES: list[int | bytes] = [
-    0,
-    0,
-    1,
-    512,
-    513,
-    b"\x80" + bytes(10) + b"\5",
-    b"0000000005 ",
-    b"     5\0     ",
-    b"5" + bytes(11),
-]
+    0, 0, 1, 512, 513, b"\x80" + bytes(10) + b"\5", b"0000000005 ", b"     5\0     ", b"5" + bytes(11),
+]  # fmt: skip
 KINDS = [b"0", b"0", b"0", b"\0", b"1", b"2", b"3", b"5", b"6", b"7", b"S", b"Z", b" "]
 MAGICS = [b"ustar\x0000"] * 4 + [b"ustar  \0", bytes(8)]
 RECORDS = {
@@ -277,23 +239,16 @@ RECORDS = {
     b"GNU.sparse.realsize": [b"9"], b"GNU.sparse.map": [b"0,1"],
 }  # fmt: skip
 OURS = {
-    "file": "0",
-    "hardlink": "1",
-    "symlink": "2",
-    "chardevice": "3",
-    "blockdevice": "4",
-    "directory": "5",
-    "fifo": "6",
-}
+    "file": "0", "hardlink": "1", "symlink": "2", "chardevice": "3", "blockdevice": "4", "directory": "5", "fifo": "6",
+}  # fmt: skip
 
 
 def odd_member(rng: random.Random) -> bytes:
     kind, size = rng.choice(KINDS), rng.choice(SIZES)
     prefix = b"" if kind == b"S" else rng.choice([b"", b"", b"", b"pre", b"p/q", b"P" * 155])
     link, mode = rng.choice([b"", b"t", b"../u"]), rng.choice([0o644, 0o4755])
-    header = samples.header(
-        rng.choice(NAMES), size, kind, link=link, mode=mode, magic=rng.choice(MAGICS), prefix=prefix
-    )
+    name, magic = rng.choice(NAMES), rng.choice(MAGICS)
+    header = samples.header(name, size, kind, link=link, mode=mode, magic=magic, prefix=prefix)
     return header + samples.padded(b"c" * (size if isinstance(size, int) else 5))
 
 
@@ -315,9 +270,8 @@ def odd_tar(rng: random.Random) -> bytes:
 
 
 def ours(data: bytes) -> list[tuple] | None:
-    entries = Entries()
     try:
-        TarWalker(entries, "x").walk(memoryview(data), 0, final=True)
+        entries = walked(data)
     except ArchiveError:
         return None
     return [shape(e.path, OURS.get(e.kind, "?"), e.size_bytes, e.target or b"", e.mode, e.uid) for e in entries]
@@ -351,11 +305,8 @@ def test_odd_tars_are_read_as_go_reads_them_or_refused(tmp_path):
     rng = random.Random(5)
     accepted = [(data, found) for data in (odd_tar(rng) for _ in range(COUNT)) if (found := ours(data)) is not None]
     given = b"".join(struct.pack(">I", len(data)) + data for data, _found in accepted)
-    answers = (
-        subprocess.run([program], input=given, capture_output=True, check=True, timeout=120)
-        .stdout.decode()
-        .splitlines()
-    )
+    done = subprocess.run([program], input=given, capture_output=True, check=True, timeout=120)
+    answers = done.stdout.decode().splitlines()
     assert len(answers) == len(accepted) > COUNT // 5
     pairs = [(found, theirs(line)) for (_data, found), line in zip(accepted, answers, strict=True)]
     read_by_both = [(found, expected) for found, expected in pairs if expected is not None]

@@ -18,10 +18,9 @@ from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
 from tests.support.trees import written
 
+FIRST = {"etc": None, "etc/a": b"hello" * 100_000, "etc/b": b"", "l": "etc/a", "h": "=etc/a", "d\u00e9/\u00ff": b"x"}
 LAYERS = (
-    layer(
-        {"etc": None, "etc/a": b"hello" * 100_000, "etc/b": b"", "l": "etc/a", "h": "=etc/a", "d\u00e9/\u00ff": b"x"}
-    ),
+    layer(FIRST),
     layer({"d/" * 70 + "deep": b"y", "d/" * 69 + "e/deep": b"y", "d/f": b"z"}),  # deeper than folders are kept open
     layer({"etc/b": b"now longer", "gone.conf": b"token = ghp_" + b"x1Y2z3A4b5C6" * 3}),
     layer({".wh.gone.conf": b"", "etc/.wh.a": b""}),
@@ -131,10 +130,8 @@ def test_a_blob_that_is_not_what_its_name_says_is_refused(store, which, tmp_path
     folder, target, _ = store
     analyse_content_store([folder], target, cache_dir=tmp_path / "cache")  # what the cache knows is hashed again
     manifest = json.loads((folder / place(target)).read_bytes())
-    digest = {"manifest": target, "config": manifest["config"]["digest"], "layer": manifest["layers"][0]["digest"]}[
-        which
-    ]
-    file = folder / place(digest)
+    digests = {"manifest": target, "config": manifest["config"]["digest"], "layer": manifest["layers"][0]["digest"]}
+    file = folder / place(digests[which])
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)

@@ -22,6 +22,7 @@ from tests.support.trees import written
 
 SECRET = b"token = " + github_token(random.Random(5)) + b"\n"
 LOWER = samples.honest_layer({"etc/app.conf": SECRET, "bin": None})
+DIGESTS = ("archive.diff_id", "archive.digest")
 UPPER = samples.honest_layer({"etc/.wh.app.conf": b"", "srv/app": os.urandom(3000)})
 
 
@@ -54,6 +55,7 @@ def layers_asked(registry: Registry, made: samples.Made) -> list[int]:
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
 def test_a_registry_gives_what_the_archive_gives(tmp_path, compression):
+    """A layer is what its bytes say, whatever its media type (here that of a plain tar)."""
     made = samples.build(LOWER, UPPER, compression=compression, config={"User": "7"})
     registry = Registry(samples.oci_members(made))
     found = analyse_registry(registry, "r/app:1")
@@ -77,25 +79,15 @@ def test_a_layer_that_an_earlier_look_knows_is_not_asked_for(tmp_path):
     assert layers_asked(again, second) == []
 
 
-def test_a_layer_is_what_its_bytes_say_whatever_its_media_type_says():
-    made = samples.build(LOWER, compression="zstd")
-    members = samples.oci_members(made)
-    found = analyse_registry(Registry(members), "r/app:1")
-    assert found.layers[0].diff_id == samples.sha256(LOWER)
-
-
 @pytest.mark.parametrize(
     ("change", "codes"),
     [
         (lambda data: data[:-1], ("registry.truncated",)),
         (lambda data: data + b"\0", ("registry.too_large",)),
-        (
-            lambda data: bytes([data[0] ^ 1]) + data[1:],
-            ("tar.checksum", "compression.damaged", "archive.diff_id", "archive.digest"),
-        ),
+        (lambda data: bytes([data[0] ^ 1]) + data[1:], ("tar.checksum", *DIGESTS)),
         (
             lambda data: samples.layer(samples.file(b"x", b"y" * (len(data) - 1536 - 512))),
-            ("archive.diff_id", "archive.digest", "registry.truncated", "registry.too_large"),
+            (*DIGESTS, "registry.truncated", "registry.too_large"),
         ),
     ],
 )
@@ -127,9 +119,8 @@ def test_an_answer_that_is_no_manifest_is_one_error(answer):
 
 def test_the_platform_is_chosen_and_no_other_is_fetched():
     amd, arm = samples.build(LOWER), samples.build(UPPER, architecture="arm64")
-    registry = Registry(
-        samples.oci_members(amd, platform="linux/amd64"), samples.oci_members(arm, platform="linux/arm64"), index=True
-    )
+    images = (samples.oci_members(each, platform=f"linux/{name}") for name, each in (("amd64", amd), ("arm64", arm)))
+    registry = Registry(*images, index=True)
     found = analyse_registry(registry, "r/app:1", platform="linux/arm64")
     assert (found.config_digest, layers_asked(registry, amd)) == (samples.sha256(arm.config), [])
     with raises(UsageError, "archive.platform_missing", platform="linux/s390x"):
@@ -177,10 +168,6 @@ def test_a_broken_transfer_goes_on_where_it_broke_off(monkeypatch):
     assert _Breaking.ranges == [f"bytes={len(made.stored[0]) // 2}-"]
 
 
-def layers(folder, *words, **env):
-    return invoke(folder, "layers", *words, env=env)
-
-
 @pytest.fixture
 def project(tmp_path):
     (tmp_path / "tasks.py").write_text(TASKS)
@@ -191,10 +178,8 @@ def project(tmp_path):
 def test_a_reference_alone_is_looked_through_without_a_copy(project, local_registry):
     from deadweight.toolchain.crane import push
 
-    amd, arm = (
-        samples.build(LOWER, UPPER, compression="gzip"),
-        samples.build(UPPER, compression="gzip", architecture="arm64"),
-    )
+    amd = samples.build(LOWER, UPPER, compression="gzip")
+    arm = samples.build(UPPER, compression="gzip", architecture="arm64")
     reference = f"{local_registry}/team/streamed:1"
     both = [samples.oci_members(amd, platform="linux/amd64"), samples.oci_members(arm, platform="linux/arm64")]
     index = samples.index(samples.entries(*both))
@@ -202,16 +187,14 @@ def test_a_reference_alone_is_looked_through_without_a_copy(project, local_regis
     members = {**both[0], **both[1], **samples.blobs(index), "index.json": top}
     push(written(project / "layout", members), reference)
     # With no place for temporary files, a copy would fail.
-    one = layers(project, "--archive", reference, "--platform", "linux/amd64", "--json", TMPDIR="/nonexistent")
+    words = ("layers", "--archive", reference, "--json", "--platform")
+    one = invoke(project, *words, "linux/amd64", env={"TMPDIR": "/nonexistent"})
     assert (one.returncode, json.loads(one.stdout)["config_digest"]) == (1, samples.sha256(amd.config)), one.stderr
-    every = layers(project, "--archive", reference, "--platform", "all", "--json")
-    found = json.loads(every.stdout)["platforms"]
-    assert {name: each["config_digest"] for name, each in found.items()} == {
-        "linux/amd64": samples.sha256(amd.config),
-        "linux/arm64": samples.sha256(arm.config),
-    }
+    every = invoke(project, *words, "all")
+    digests = {name: each["config_digest"] for name, each in json.loads(every.stdout)["platforms"].items()}
+    assert digests == {"linux/amd64": samples.sha256(amd.config), "linux/arm64": samples.sha256(arm.config)}
     assert (every.returncode, f"{reference} (linux/amd64)".lower() in every.stderr.lower()) == (1, True)
-    gone = layers(project, "--archive", f"{local_registry}/team/absent:1")
+    gone = invoke(project, "layers", "--archive", f"{local_registry}/team/absent:1")
     assert (gone.returncode, "Traceback" in gone.stderr) == (1, False)
     assert "hint:" in gone.stderr
 
@@ -219,14 +202,13 @@ def test_a_reference_alone_is_looked_through_without_a_copy(project, local_regis
 @pytest.mark.system
 @pytest.mark.parametrize("name", ["nowhere.tar", "a.example/team/app.tar", "folder/app", "./a.example/app:1", "app:1"])
 def test_what_names_no_registry_is_a_file(project, name):
-    done = layers(project, "--archive", name)
+    done = invoke(project, "layers", "--archive", name)
     assert (done.returncode, "does not exist" in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.system
 def test_every_platform_is_for_registries(project):
     archive = samples.saved(project, UPPER)
-    done = layers(project, "--archive", str(archive), "--platform", "all")
-    assert (done.returncode, "--platform all works only for images in a registry" in done.stderr) == (2, True), (
-        done.stderr
-    )
+    done = invoke(project, "layers", "--archive", str(archive), "--platform", "all")
+    assert done.returncode == 2, done.stderr
+    assert "--platform all works only for images in a registry" in done.stderr

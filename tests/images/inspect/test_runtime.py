@@ -24,14 +24,24 @@ func main() { println(len(ballast)) }
 """
 
 
+def go_program(folder: Path, main: str, *flags: str, **files: bytes) -> bytes:
+    """A program of the module ``example.org/NAME``, by its folder's name."""
+    name = folder.name.rstrip("0")
+    written(folder, {"go.mod": f"module example.org/{name}\n\ngo 1.21\n", "main.go": main, **files})
+    subprocess.run(["go", "build", *flags, "-o", "program", "."], cwd=folder, check=True, timeout=300)
+    return (folder / "program").read_bytes()
+
+
 @pytest.fixture(scope="session")
 def big_go(tmp_path_factory) -> bytes:
     """A stripped Go program of 31 MB: what it embeds stands before its build information."""
     folder = tmp_path_factory.mktemp("big")
-    written(folder, {"go.mod": "module example.org/big\n\ngo 1.21\n", "main.go": GO_MAIN, "ballast": b"\1" * BIG})
-    words = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", "big", "."]
-    subprocess.run(words, cwd=folder, check=True, timeout=300)
-    return (folder / "big").read_bytes()
+    return go_program(folder, GO_MAIN, "-trimpath", "-ldflags=-s -w", ballast=b"\1" * BIG)
+
+
+@pytest.fixture(scope="session")
+def small_go(tmp_path_factory) -> bytes:
+    return go_program(tmp_path_factory.mktemp("small"), "package main\n\nfunc main() {}\n")
 
 
 @pytest.fixture(scope="session")
@@ -95,14 +105,6 @@ def test_the_program_is_found_however_the_entry_point_names_it(tmp_path, small_g
         "usr/local/bin/linked": "->/srv/s",
     }
     assert runtime(image(tmp_path, files, **config)) == Runtime("Go", go_version, "/srv/s")
-
-
-@pytest.fixture(scope="session")
-def small_go(tmp_path_factory) -> bytes:
-    folder = tmp_path_factory.mktemp("small")
-    written(folder, {"go.mod": "module example.org/small\n\ngo 1.21\n", "main.go": "package main\n\nfunc main() {}\n"})
-    subprocess.run(["go", "build", "-o", "small", "."], cwd=folder, check=True, timeout=300)
-    return (folder / "small").read_bytes()
 
 
 ELF = b"\x7fELF"

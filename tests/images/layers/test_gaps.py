@@ -87,9 +87,8 @@ def test_headers_of_hidden_files_are_read_where_only_those_are_looked_at(tmp_pat
         samples.file(b"new/between", bytes(20_000)),
         samples.file(b"old/b", tokens[3] + b"\n"),
     )
-    path = samples.saved(
-        tmp_path, lower, samples.layer(samples.file(b".wh.old")), compression="gzip" if way == "gzip" else "none"
-    )
+    compression = "gzip" if way == "gzip" else "none"
+    path = samples.saved(tmp_path, lower, samples.layer(samples.file(b".wh.old")), compression=compression)
     with path.open("rb") as stream:
         report = analyse_stream(stream, scan="hidden") if way == "stream" else analyse(path, scan="hidden")
     hidden = {file.path: [mark.inner for mark in file.secrets] for file in report.hidden}
@@ -102,13 +101,6 @@ def test_headers_of_hidden_files_are_read_where_only_those_are_looked_at(tmp_pat
 def test_what_is_too_much_to_look_at_is_told_of_hidden_files_too(tmp_path, compression):
     lines = b"".join(github_token(random.Random(number)) + b"\n" for number in range(1100))
     files = {f"old/{number}": lines[number * 410 * 55 : (number + 1) * 410 * 55] for number in range(2)}
-    report = analyse(
-        samples.saved(
-            tmp_path,
-            samples.tar_of(files | {"old/last": github_token(RNG)}),
-            samples.layer(samples.file(b".wh.old")),
-            compression=compression,
-        ),
-        scan="hidden",
-    )
+    layers = samples.tar_of(files | {"old/last": github_token(RNG)}), samples.layer(samples.file(b".wh.old"))
+    report = analyse(samples.saved(tmp_path, *layers, compression=compression), scan="hidden")
     assert wording("skip.too_many_secrets", most=400) in [item.reason for item in report.skipped]

@@ -11,7 +11,6 @@ from deadweight._errors import ArchiveError
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import shown
-from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.layers.indexing import Indexer
 from deadweight_images.layers.merge import IMPLIED, Merged
 from tests.support import image_samples as samples
@@ -19,12 +18,7 @@ from tests.support.codes import raises
 
 
 def merged(*layers: bytes) -> Merged:
-    found = []
-    for data in layers:
-        entries = Entries()
-        TarWalker(entries, "x").walk(memoryview(data), 0, final=True)
-        found.append(entries)
-    return Merged(found)
+    return Merged(list(map(samples.walked, layers)))
 
 
 def seen(view: Merged) -> dict[str, int]:
@@ -159,7 +153,7 @@ def stacks(draw):
         wanted = draw(st.dictionaries(paths, things, max_size=7))
         own: dict[str, bytes | str | None] = {}
         for path in sorted(wanted):
-            parents = [path.rsplit("/", n)[0] for n in range(path.count("/"), 0, -1)]
+            parents = _parents(path)
             if any(parent in own and own[parent] is not None for parent in parents):
                 continue
             for parent in parents:
@@ -268,9 +262,8 @@ def test_the_view_is_what_the_engine_exports(engine, tmp_path, layers):
     made = samples.build(*(L(members, all_modes=modes, owner=owner) for members, modes, owner in layers))
     archive = samples.docker_save(tmp_path / "x.tar", made, tag="deadweight-tests/stack:1")
     engine.images.load(archive)
-    container = engine.api.create_container("deadweight-tests/stack:1", ["/x"], labels={"deadweight-tests": "stack"})[
-        "Id"
-    ]
+    labels = {"deadweight-tests": "stack"}
+    container = engine.api.create_container("deadweight-tests/stack:1", ["/x"], labels=labels)["Id"]
     try:
         out = tmp_path / "export.tar"
         with out.open("wb") as file:
@@ -299,15 +292,10 @@ def test_an_opaque_root_of_the_first_layer_hides_nothing_and_is_no_matter():
 @pytest.mark.parametrize(
     ("target", "folder"),
     [
-        ("=l/file", "l"),
-        ("=/l/file", "l"),
-        ("=l2/file", "l"),
-        ("=./l/../real/file", "l"),
-        ("=real/../l/file", "l"),
-        ("=../../real/file", "l"),
-        ("=up/real/file", "l"),
+        ("=l/file", "l"), ("=/l/file", "l"), ("=l2/file", "l"), ("=./l/../real/file", "l"), ("=real/../l/file", "l"),
+        ("=../../real/file", "l"), ("=up/real/file", "l"),
     ],
-)
+)  # fmt: skip
 def test_a_hard_link_through_links_and_dots_of_its_layer_leads_to_its_file(target, folder):
     tree = {"real": None, "real/file": b"12345", folder: "real", "l2": "/real", "x": None, "up": "x/..", "h": target}
     view = merged(L(tree))

@@ -88,16 +88,11 @@ def test_rules_are_what_the_conversion_of_the_pinned_module_gives(tmp_path, monk
 @pytest.mark.parametrize(
     ("go", "python"),
     [
-        (r"a(?i)b|c", r"a(?i:b)|(?i:c)"),
-        (r"(x(?i)y)z", r"(x(?i:y))z"),
-        (r"a\z", r"a\Z"),
-        (r"a$", r"a\Z"),
-        (r"[[:alnum:]_]", r"[A-Za-z0-9_]"),
-        (r"[^]a[]", r"[^]a\[]"),
-        (r"(?-i:A)b", r"(?-i:A)b"),
+        (r"a(?i)b|c", r"a(?i:b)|(?i:c)"), (r"(x(?i)y)z", r"(x(?i:y))z"), (r"a\z", r"a\Z"), (r"a$", r"a\Z"),
+        (r"[[:alnum:]_]", r"[A-Za-z0-9_]"), (r"[^]a[]", r"[^]a\[]"), (r"(?-i:A)b", r"(?-i:A)b"),
         (r"\$(?:\d+|{\d+})", r"\$(?:\d+|{\d+})"),
     ],
-)
+)  # fmt: skip
 def test_translation_from_go(go, python):
     assert to_python(go) == python
 

@@ -8,8 +8,6 @@ import random
 import pytest
 import zstandard
 
-from deadweight_images.archive.entries import Entries
-from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.errors import wording
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.layers import streaming as portions
@@ -59,9 +57,8 @@ def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, m
     monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
     packed = gzip.compress(random.Random(3).randbytes(12 << 20).hex().encode() + TEXT, 1)
     assert len(packed) > 8 * portions.SEGMENT
-    data = samples.layer(
-        samples.file(b"before", b"x" * 5000), samples.file(b"big.gz", b"1234" + packed), samples.file(b"z", b"z")
-    )
+    contents = {b"before": b"x" * 5000, b"big.gz": b"1234" + packed, b"z": b"z"}
+    data = samples.layer(*(samples.file(*each) for each in contents.items()))
     report = analyse(samples.saved(tmp_path, data))
     assert [(each.path, each.rule) for each in report.secrets] == [("/big.gz", "github-pat")]
     assert report.secrets[0].inner == "gzip@4"
@@ -142,10 +139,8 @@ def test_a_crowd_of_candidates_is_told_and_hides_no_other_file(tmp_path, monkeyp
     report = analyse(samples.saved(tmp_path, samples.honest_layer(files)))
     assert "/other" in {each.path for each in report.secrets if each.rule == "github-pat"}
     reason = wording("skip.candidates_unread")
-    assert {(each.path, each.unread) for each in report.skipped if each.reason == reason} == {
-        ("/crowd", True),
-        ("/crowd2", True),
-    }
+    unread = {each.path: each.unread for each in report.skipped if each.reason == reason}
+    assert unread == {"/crowd": True, "/crowd2": True}
 
 
 def test_a_window_looks_at_what_begins_in_it_and_no_further(scanner):
@@ -168,14 +163,11 @@ def found_in(tmp_path, **files: bytes) -> list[tuple[str | None, str]]:
     return [(each.path, each.rule) for each in analyse(archive).secrets]
 
 
+FRONTS = (b"", b"x", b"xy", b"a longer text in front of it " * 200)
 ENCODED = [
-    *(
-        base64.b64encode(front + HIDDEN_TOKEN + b" and some more")
-        for front in (b"", b"x", b"xy", b"a longer text in front of it " * 200)
-    ),
-    *(
-        before + base64.b64encode(b"here is a token: " + HIDDEN_TOKEN) for before in (b"a", b"ab", b"abc")
-    ),  # are no part of it
+    *(base64.b64encode(front + HIDDEN_TOKEN + b" and some more") for front in FRONTS),
+    # what stands before these is no part of it
+    *(before + base64.b64encode(b"here is a token: " + HIDDEN_TOKEN) for before in (b"a", b"ab", b"abc")),
     *(digit + (b"some words before " + HIDDEN_TOKEN).hex().encode() for digit in (b"", b"7")),
 ]
 
@@ -187,9 +179,8 @@ def test_base64_and_hexadecimal_digits_in_a_program_are_found_by_the_keyword_in_
 
 def test_a_keyword_by_chance_among_letters_is_no_base64(tmp_path):
     letters = base64.b64encode(random.Random(4).randbytes(300_000))
-    assert found_in(
-        tmp_path, program=PROGRAM + letters + base64.b64encode(b"some words: " + HIDDEN_TOKEN) + PROGRAM
-    ) == [("/program", "github-pat")]
+    program = PROGRAM + letters + base64.b64encode(b"some words: " + HIDDEN_TOKEN) + PROGRAM
+    assert found_in(tmp_path, program=program) == [("/program", "github-pat")]
 
 
 def test_base64_of_base64_is_found_in_text_and_in_text_within_other_files(tmp_path):
@@ -201,8 +192,7 @@ def test_base64_of_base64_is_found_in_text_and_in_text_within_other_files(tmp_pa
 def test_text_ranges_join_neighbours_and_reach_into_other_files():
     contents = {"a": b"text", "b": b"more", "c": PROGRAM, "d": PROGRAM + LINE + PROGRAM, "e": b"", "f": b"last"}
     layer = samples.honest_layer(contents)
-    entries = Entries()
-    TarWalker(entries, "x").walk(memoryview(layer), 0, final=True)
+    entries = samples.walked(layer)
     a, b, _c, d, _e, f = entries.offsets
     ranges = text_ranges(entries, memoryview(layer), 0)
     assert [ranges[0], ranges[-1]] == [(a, b + 4), (f, f + 4)]

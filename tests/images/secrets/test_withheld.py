@@ -65,20 +65,15 @@ def test_a_password_of_a_url_in_a_name_is_cut_though_paths_have_single_slashes(t
 
 def test_many_names_close_together_are_each_cut(tmp_path):
     names = [github_token(random.Random(number)).decode() for number in range(30)]
-    _archive, report = look(
-        tmp_path, L({f"l{n}": f"/x/{name}" for n, name in enumerate(names)} | dict.fromkeys(names, b"x"))
-    )
+    links = {f"l{number}": f"/x/{name}" for number, name in enumerate(names)}
+    _archive, report = look(tmp_path, L(links | dict.fromkeys(names, b"x")))
     assert not any(name in said(report) for name in names)
     assert sum(each.inner == "link target" for each in report.secrets) == 30
 
 
 def test_ordinary_names_stay(tmp_path):
-    names = [
-        "etc/secret.txt",
-        "usr/lib/password-store/token.py",
-        "a=b;d/TOKEN=x",
-        "opt/0123456789abcdef0123456789abcdef.key",
-    ]
+    names = ["etc/secret.txt", "usr/lib/password-store/token.py", "a=b;d/TOKEN=x"]
+    names += ["opt/0123456789abcdef0123456789abcdef.key"]
     _archive, report = look(tmp_path, L(dict.fromkeys(names, b"x")), L({".wh..wh..opq": b""}))
     assert {file.path for file in report.hidden} == {f"/{name}" for name in names}
 
@@ -159,13 +154,8 @@ def test_arguments(scanner, given, told):
 
 
 def test_a_secret_behind_its_flag_is_found_in_the_config(tmp_path):
-    report = analyse(
-        samples.saved(
-            tmp_path,
-            samples.layer(),
-            config={"Entrypoint": ["/app", "--db-password", FLAG_WORD], "Cmd": ["--port", "80808080"]},
-        )
-    )
+    config = {"Entrypoint": ["/app", "--db-password", FLAG_WORD], "Cmd": ["--port", "80808080"]}
+    _archive, report = look(tmp_path, samples.layer(), config=config)
     assert [(each.rule, each.where) for each in report.secrets] == [("config-argument", "config.Entrypoint[2]")]
     assert FLAG_WORD not in document(report)
 
