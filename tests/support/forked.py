@@ -62,7 +62,7 @@ def started_otherwise(env: Mapping[str, str]) -> bool:
 
 
 def ask(request: Request, files: list[int]) -> None:
-    """Start a run. ``files``: its standard streams, and where its process's number is told, then its exit code."""
+    """Start a run. ``files``: its standard streams, and where its process's number is told, then how it ended."""
     mask = os.umask(os.umask(0o22))
     _kept().ask(json.dumps(dataclasses.asdict(dataclasses.replace(request, umask=mask))).encode(), files)
 
@@ -143,13 +143,13 @@ class Forks:
                 _say(self._answers[pid], pid)
 
     def _tell(self) -> None:
-        """Who asked for a run hears its exit code."""
+        """Who asked for a run hears how it ended, as wait(2) has it."""
         while self._answers:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
             answer = self._answers.pop(pid)
-            _say(answer, os.waitstatus_to_exitcode(status))
+            _say(answer, status)
             os.close(answer)
 
     def _become(self, request: Request, files: list[int]) -> Request:

@@ -16,7 +16,7 @@ from tests.support.forked_process import Process, Stream, run
 SECONDS = 200.0
 """How long a run may take before it is taken for one that hangs: far more than any needs, since the machine may be busy."""
 TASKS = "from deadweight.tasks import namespace as ns\n"
-Started = Process | subprocess.Popen[str]
+Started = subprocess.Popen[str]
 
 
 def argv(*words: str | Path, python: Sequence[str] = ()) -> list[str]:
