@@ -10,8 +10,10 @@ import yaml
 
 from deadweight.engine.options import RunOptions
 from deadweight.project.load_suite import load_suite
+from deadweight.suite.model import Health
 from tests.init.no_recipe import OPERATIONS, SERVICES
 from tests.init.test_proved import run
+from tests.support.small_images import forget_images
 from tests.support.trees import written
 
 SETTINGS = ("User", "WorkingDir", "Entrypoint", "Cmd", "ExposedPorts", "Volumes", "StopSignal", "Labels", "Env")
@@ -23,13 +25,7 @@ def project(request, engine, tmp_path):
     name = f"derived{request.param}{os.getpid()}"
     root = written(tmp_path / name, SERVICES[request.param])
     yield root
-    _remove_images(engine, name)
-
-
-def _remove_images(engine, name: str) -> None:
-    for image in engine.api.images(filters={"reference": f"deadweight/{name}/*"}):
-        for tag in image["RepoTags"] or ():
-            engine.images.remove(tag, force=True)
+    forget_images(engine, f"deadweight/{name}/")
 
 
 @pytest.fixture
@@ -37,12 +33,10 @@ def nonroot(engine, tmp_path):
     """A service whose user and working folder are those of its base; its images go at the end."""
     name = f"nonroot{os.getpid()}"
     source = SERVICES["cpp"]["Dockerfile"].partition("FROM debian:12\n")[0].replace("g++ -O1", "g++ -static")
-    end = (
-        "FROM gcr.io/distroless/static-debian12:nonroot\nENV SHOP_VERSION=7 GREETING=hi\nCOPY --from=build /server /\n"
-    )
-    source += f'{end}CMD ["/server"]\n'
+    source += "FROM gcr.io/distroless/static-debian12:nonroot\nENV SHOP_VERSION=7 GREETING=hi\n"
+    source += 'COPY --from=build /server /\nCMD ["/server"]\n'
     yield written(tmp_path / name, {**SERVICES["cpp"], "Dockerfile": source})
-    _remove_images(engine, name)
+    forget_images(engine, f"deadweight/{name}/")
 
 
 @pytest.mark.slow
@@ -57,15 +51,9 @@ def test_the_user_of_the_own_base_stays_on_another_one(engine, nonroot, capfd, m
 def answers(engine, image: str) -> dict[str, tuple[int, bytes]]:
     """What every operation answers, also those that no suite has recorded."""
     with engine.start(image, RunOptions(publish=8080)) as container:
-        container.wait_healthy(_up())
+        container.wait_healthy(Health(path="/health", within_seconds=60))
         got = {path: container.http(8080).request("GET", path, timeout=20) for path in OPERATIONS}
     return {path: (each.status, each.body) for path, each in got.items()}
-
-
-def _up():
-    from deadweight.suite.model import Health
-
-    return Health(path="/health", within_seconds=60)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from deadweight_init.prove.recording import Recorder
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from tests.support.codes import codes, raises
+from tests.support.small_images import forget_images
 from tests.support.trees import written
 
 SERVER = """\
@@ -51,9 +52,7 @@ def project(engine, tmp_path):
     name = f"initproved{os.getpid()}"  # others may run the same tests on the same engine
     root = written(tmp_path / name, FILES)
     yield root
-    for image in engine.api.images(filters={"reference": f"deadweight/{name}/*"}):
-        for tag in image["RepoTags"] or ():
-            engine.images.remove(tag, force=True)
+    forget_images(engine, f"deadweight/{name}/")
 
 
 def run(*words: str) -> int:

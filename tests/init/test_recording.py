@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +16,7 @@ from deadweight_init.prove.observe import Health, find_health, kind_told
 from deadweight_init.prove.recording import Recorder, held
 from deadweight_init.tree import look
 from tests.support.codes import parts
+from tests.support.http_servers import Answering, served
 
 DESCRIBED = json.dumps({"openapi": "3.1.0", "paths": {"/prices": {"get": {}}}})
 BROKEN = "no table: shop"
@@ -24,33 +25,20 @@ BROKEN = "no table: shop"
 @pytest.fixture
 def serve() -> Iterator[object]:
     """Starts servers that answer some paths; gives what the finder takes for a container, and the port."""
-    servers = []
+    with contextlib.ExitStack() as running:
 
-    def start(**answers: str):
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                found = answers.get(self.path.strip("/").replace(".", "_"))
-                body = (found or '{"detail": "Not Found"}').encode()
-                self.send_response(404 if found is None else 500 if found == BROKEN else 200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        def start(**answers: str):
+            class Handler(Answering):
+                def do_GET(self) -> None:
+                    found = answers.get(self.path.strip("/").replace(".", "_"))
+                    status = 404 if found is None else 500 if found == BROKEN else 200
+                    self.answer(status, (found or '{"detail": "Not Found"}').encode())
 
-            def log_message(self, *_words: object) -> None: ...
+            port = running.enter_context(served(Handler)).server_port
+            connect = functools.partial(socket.create_connection, ("127.0.0.1", port))
+            return SimpleNamespace(http=lambda _port: Route("address", "127.0.0.1", port, connect)), port
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        port = server.server_address[1]
-        route = Route(
-            "address", "127.0.0.1", port, lambda seconds: socket.create_connection(("127.0.0.1", port), seconds)
-        )
-        return SimpleNamespace(http=lambda _port: route), port
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 @pytest.mark.parametrize(

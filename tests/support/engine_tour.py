@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,8 @@ from deadweight.engine.own import machine
 from deadweight.toolchain.find import find
 from tests.support import ROOT, TESTS
 from tests.support.invoking import invoke, start
-from tests.support.small_images import Content, go_program, placed, program
+from tests.support.processes import answering
+from tests.support.small_images import PASSWD, Content, go_program, placed, program
 
 PODMAN = "podman"
 BRIEF = "brief"
@@ -75,31 +76,18 @@ def up_to_date(tour: Tour) -> str:
 
 
 def verify(tour: Tour) -> str:
-    rows = tour.json(
-        "verify", "--check", "runs", "--check", "api", "--check", "budget", "--check", "layers", codes=(0, 1)
-    )
-    bad = [
-        f"{row['check']} {row['status']}: {row['reason']}"
-        for row in rows["evidence"]
-        if row["status"] not in ("pass", "warn")
-    ]
+    checks = ("--check", "runs", "--check", "api", "--check", "budget", "--check", "layers")
+    rows = tour.json("verify", *checks, codes=(0, 1))["evidence"]
+    bad = [f"{row['check']} {row['status']}: {row['reason']}" for row in rows if row["status"] not in ("pass", "warn")]
     assert not bad, "; ".join(bad)
-    return f"{len(rows['evidence'])} checks"
+    return f"{len(rows)} checks"
 
 
 def scan(tour: Tour) -> str:
     """Of a scan, only whether the scanner reads the image that was built: no database is needed for its list of packages."""
     archive = tour.folder / ".deadweight" / "images" / "v" / "image.tar"
     words = ["--offline-scan", "--skip-version-check", "--list-all-pkgs", "--format", "json", "--scanners", "license"]
-    argv: list[str | Path] = [
-        find("trivy").path,
-        "image",
-        "--input",
-        archive,
-        *words,
-        "--cache-dir",
-        tour.folder / "trivy",
-    ]
+    argv = [find("trivy").path, "image", "--input", archive, *words, "--cache-dir", tour.folder / "trivy"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-300:]
     assert json.loads(done.stdout)["Metadata"]["ImageID"] == tour.built["config_digest"]
@@ -175,11 +163,7 @@ def run_and_logs(tour: Tour) -> str:
             assert logs.returncode == 0, logs.stderr[-300:]
         finally:
             running.terminate()
-            try:
-                running.wait(30)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                raise
+            running.wait(30)
     return ""
 
 
@@ -202,14 +186,9 @@ def clean(tour: Tour) -> str:
 def lay_out(folder: Path) -> None:
     """The project: the demo service with a shell and awk, on nothing."""
     files = folder / "files"
-    contents: dict[str, Content] = {
-        "/app": go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app"),
-        "/bin/sh": "/usr/bin/dash",
-    }
-    for name in ("dash", "awk", "cat"):
-        contents |= program(name)
-    contents |= {"/etc/passwd": b"nobody:x:65534:65534::/:/bin/false\n"}
-    placed(files, contents)
+    app = go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app")
+    contents: dict[str, Content] = {"/app": app, "/bin/sh": "/usr/bin/dash", "/etc/passwd": PASSWD}
+    placed(files, contents | program("dash") | program("awk") | program("cat"))
     (folder / "app").unlink()
     shutil.copytree(TESTS / "services" / "tour", folder, dirs_exist_ok=True)
     shutil.copy(ROOT / "tasks.py", folder)
@@ -233,29 +212,24 @@ def engine(kind: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
         own.remove_data()
 
 
-def podman_words(folder: Path, named: Sequence[str] = ()) -> list[str | Path]:
-    """This machine's Podman on a store of its own; ``named`` are more words for it. It uses runc: crun refuses control groups of
-    both versions side by side."""
+def podman_words(folder: Path) -> list[str | Path]:
+    """This machine's Podman on a store of its own. It uses runc: crun refuses control groups of both versions side by side."""
     places: list[str | Path] = ["podman", "--root", folder / "podman", "--runroot", f"/run/dw-tour-{os.getpid()}"]
-    return [*places, *named, "--cgroup-manager", "cgroupfs", "--runtime", shutil.which("runc") or "/usr/sbin/runc"]
+    return [*places, "--cgroup-manager", "cgroupfs", "--runtime", shutil.which("runc") or "/usr/sbin/runc"]
 
 
 @contextmanager
-def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iterator[str]:
-    """Podman's service, with these words."""
+def podman(folder: Path, env: dict[str, str]) -> Iterator[str]:
+    """Podman's service."""
     socket = Path(f"/run/dw-tour-{os.getpid()}.sock")
-    words = podman_words(folder, named)
+    words = podman_words(folder)
     with (folder / "podman.log").open("wb") as log:
         service = subprocess.Popen(
             [*words, "system", "service", "--time=0", f"unix://{socket}"], cwd=folder, stdout=log, stderr=log
         )
     try:
         env["DOCKER_HOST"] = f"unix://{socket}"
-        for _ in range(600):  # the socket is there before anybody listens
-            if not (trouble := api.trouble(env["DOCKER_HOST"])):
-                break
-            time.sleep(0.1)
-        assert not trouble, (trouble, (folder / "podman.log").read_text())
+        answering(env["DOCKER_HOST"], service, folder / "podman.log")
         yield env["DOCKER_HOST"]
     finally:
         subprocess.run([*words, "rm", "--all", "--force", "--time", "0"], capture_output=True, timeout=60)

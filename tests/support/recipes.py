@@ -6,6 +6,6 @@ from deadweight_init.draft import Draft, first_draft
 from deadweight_init.records import Service
 
 
-def recipe(service: Service, place: str = "build", port: int | None = None) -> Draft:
+def recipe(service: Service, place: str = "build") -> Draft:
     """A draft as it is where the own Dockerfile does not build here."""
-    return replace(first_draft(service, place, port), own_fails=True)
+    return replace(first_draft(service, place), own_fails=True)

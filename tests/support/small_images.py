@@ -107,14 +107,11 @@ def _layer(files: dict[str, Content]) -> bytes:
                 tar.addfile(link)
             else:
                 data = content.read_bytes() if isinstance(content, Path) else content
-                _add(tar, path.lstrip("/"), data, 0o755 if isinstance(content, Path) else MODES.get(path, 0o644))
+                member = tarfile.TarInfo(path.lstrip("/"))
+                member.size = len(data)
+                member.mode = 0o755 if isinstance(content, Path) else MODES.get(path, 0o644)
+                tar.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = len(data), mode
-    tar.addfile(member, io.BytesIO(data))
 
 
 @contextlib.contextmanager
