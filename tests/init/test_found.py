@@ -38,6 +38,12 @@ def found(root: Path, files: dict[str, str]):
     return find_services(look(written(root, files)))
 
 
+def shops(*folders: str, **more: str) -> dict[str, str]:
+    """A service in Python in each of these folders."""
+    app = {"requirements.txt": "flask\n", "app.py": "from flask import Flask\napp = Flask(__name__)\n", **more}
+    return {f"{folder}/{path}": text for folder in folders for path, text in app.items()}
+
+
 def brought_in(root: Path, files: dict[str, str], **wanted):
     said: list[str] = []
     outcome = init(written(root, files), Wanted(**wanted), lambda *_: None, said.append, None)
@@ -113,9 +119,7 @@ def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_p
 
 
 def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path):
-    code = "from flask import Flask\napp = Flask(__name__)\n"
-    app = {"requirements.txt": "flask\n", "app.py": code, "Dockerfile": "FROM python:3.12\nCOPY . .\n"}
-    files = {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}
+    files = shops("cart", "mail", Dockerfile="FROM python:3.12\nCOPY . .\n")
     suite, _, said = brought_in(tmp_path / "one", files)
     assert {each.source for each in suite.variants} == {"cart"}
     assert [parts(each) for each in said] == [("progress.selected", {"name": "cart", "others": "mail"})]
@@ -126,21 +130,14 @@ def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path
 
 
 def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
-    code = "from flask import Flask\napp = Flask(__name__)\n"
-    files = {
-        f"{name}/{path}": text
-        for name in ("cart", "Mail.Out")
-        for path, text in {"requirements.txt": "flask", "app.py": code}.items()
-    }
     compose = "services:\n  cart:\n    build: cart\n    depends_on: [db]\n  db: {image: 'postgres:16'}\n"
-    suite, outcome, _ = brought_in(tmp_path / "My Shop", {**files, "compose.yaml": compose}, service="all")
+    files = {**shops("cart", "Mail.Out"), "compose.yaml": compose}
+    suite, outcome, _ = brought_in(tmp_path / "My Shop", files, service="all")
     assert suite.name == "my-shop"
     rungs = ("debian", "alpine", "chainguard", "distroless")
     assert suite.names() == (*(f"mail-out.{each}" for each in rungs), *(f"cart.{each}" for each in rungs))
-    assert {each.dockerfile for each in suite.variants} == {
-        "deadweight-build/cart/Dockerfile",
-        "deadweight-build/mail-out/Dockerfile",
-    }
+    dockerfiles = {f"deadweight-build/{name}/Dockerfile" for name in ("cart", "mail-out")}
+    assert {each.dockerfile for each in suite.variants} == dockerfiles
     assert {each.source for each in suite.variants if each.service == "mail-out"} == {"Mail.Out"}
     assert [each.name for each in suite.variants if "db" in each.run.needs] == [f"cart.{each}" for each in rungs]
     assert outcome.drafts[0].full("debian") == "mail-out.debian"
@@ -158,9 +155,7 @@ def test_where_nothing_can_be_built_the_error_says_what_helps():
 
 
 def test_what_a_service_says_in_colours_can_be_a_comment(tmp_path):
-    (service,) = find_services(
-        look(written(tmp_path / "shop", {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"}))
-    )
+    (service,) = found(tmp_path, shops("shop"))
     draft = first_draft(service, "build")
     why = "runs: it ended; its last lines: \x1b[33mPress CTRL+C to quit\x1b[0m"
     (tmp_path / "deadweight.yaml").write_text(suite_text(replace(draft, left_out={"debian": why})))
@@ -187,32 +182,24 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
     assert described(["no document"], _DANGEROUS) == []
 
 
+NODE, GUNICORN = '{"scripts": {"start": "node a.js"}}', "gunicorn's own: without it, it listens on loopback"
+
+
 @pytest.mark.parametrize(
     ("files", "origin"),
     [
         ({"main.go": 'package main\n\nvar port = os.Getenv("PORT")\n', "go.mod": "module x.org/y\n"}, "from main.go:3"),
         ({"requirements.txt": "", "app.py": "port = os.environ['PORT']\n"}, "from app.py:1"),
-        (
-            {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": "x.listen(process.env.PORT || 80)"},
-            "from a.js:1",
-        ),
-        (
-            {"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"},
-            "gunicorn's own: without it, it listens on loopback",
-        ),
+        ({"package.json": NODE, "a.js": "x.listen(process.env.PORT || 80)"}, "from a.js:1"),
+        ({"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"}, GUNICORN),
         ({"requirements.txt": "", "Procfile": "web: gunicorn -b :80 app:app\n"}, None),
     ],
 )
 def test_a_service_that_is_told_its_port_by_a_variable_is_told_it(tmp_path, files, origin):
     (service,) = found(tmp_path, files)
-    draft = first_draft(service, "build", 4000)
-    assert (
-        (draft.run["env"].value, draft.run["env"].origin) == ({"PORT": "4000"}, origin)
-        if origin
-        else "env" not in draft.run
-    )
-    own = {"Dockerfile": "FROM scratch\nENV PORT=1\n"}
-    (service,) = found(tmp_path, own)
+    env = first_draft(service, "build", 4000).run.get("env")
+    assert (env and (env.value, env.origin)) == (origin and ({"PORT": "4000"}, origin))
+    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\nENV PORT=1\n"})
     assert "env" not in first_draft(service, "build", 4000).run
 
 
@@ -220,9 +207,8 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     serves = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":90%s", nil) }\n'
     files = {"go.mod": "module x.org/shop\n", "cmd/one/main.go": serves % "01", "cmd/two/main.go": serves % "02"}
     suite, _, said = brought_in(tmp_path / "a", files)
-    assert [parts(each) for each in said] == [
-        ("progress.program", {"name": "a", "main": "cmd/one", "others": "cmd/two"})
-    ]
+    (line,) = said
+    assert parts(line) == ("progress.program", {"name": "a", "main": "cmd/one", "others": "cmd/two"})
     assert suite.variants[0].port == 9001
     asked: list[str] = []
     root = written(tmp_path / "b", files)
@@ -249,12 +235,8 @@ def test_what_an_earlier_run_wrote_is_named_and_may_be_replaced(tmp_path):
     brought_in(tmp_path, GO, force=tuple(re.findall(r"--force (\S+)", str(caught.value.fields["flags"]))))
 
 
-def in_file(path: str, reason: str) -> str:
-    return wording("problem.file", path=path, reason=reason)
-
-
-def not_parsed(path: str, kind: str) -> str:
-    return in_file(path, wording("problem.not_parsed", kind=kind, error=""))
+def in_file(path: str, reason: str, **fields: str) -> str:
+    return wording("problem.file", path=path, reason=wording(reason, **fields))
 
 
 def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_path):
@@ -267,10 +249,10 @@ def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_
     ("name", "text", "reason"),
     [
         ("compose.yaml", "services: {web: {image: nginx}}\n", wording("problem.starts_images", path="compose.yaml")),
-        ("compose.yaml", "services: {", not_parsed("compose.yaml", "YAML")),
-        ("package.json", "{", not_parsed("package.json", "JSON")),
-        ("Cargo.toml", "[package", not_parsed("Cargo.toml", "TOML")),
-        ("Dockerfile", "FORM golang\n", in_file("Dockerfile", wording("problem.no_from"))),
+        ("compose.yaml", "services: {", in_file("compose.yaml", "problem.not_parsed", kind="YAML", error="")),
+        ("package.json", "{", in_file("package.json", "problem.not_parsed", kind="JSON", error="")),
+        ("Cargo.toml", "[package", in_file("Cargo.toml", "problem.not_parsed", kind="TOML", error="")),
+        ("Dockerfile", "FORM golang\n", in_file("Dockerfile", "problem.no_from")),
         ("melange.yaml", "package: {name: x}\n", wording("problem.package_alone", path="melange.yaml")),
     ],
 )
