@@ -24,13 +24,7 @@ from deadweight_init.records import (
     wording,
 )
 from deadweight_init.repository.compose import commands as compose_commands
-from deadweight_init.repository.compose import (
-    compose,
-    outside,
-    own_names,
-    server_of,
-    shown_environment,
-)
+from deadweight_init.repository.compose import compose, outside, own_names, server_of, shown_environment
 from deadweight_init.repository.dockerfiles import NOT_FOR_USERS, own_dockerfiles
 from deadweight_init.repository.kubernetes import kubernetes
 from deadweight_init.tree import Tree, aside, mapping

@@ -199,10 +199,7 @@ def test_a_service_whose_workers_die_does_not_come_up(engine, misbehaving_image)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "said"),
-    [
-        ({"LISTEN": "127.0.0.1:8080"}, ["down.only_loopback"]),
-        ({"MODE": "deaf"}, ["down.said", "down.not_listening"]),
-    ],
+    [({"LISTEN": "127.0.0.1:8080"}, ["down.only_loopback"]), ({"MODE": "deaf"}, ["down.said", "down.not_listening"])],
 )
 def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
     monkeypatch.setattr(coming_up, "LOOPBACK_SECONDS", 1.0)

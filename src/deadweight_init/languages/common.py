@@ -24,10 +24,7 @@ _IGNORED = (
     *(".git", ".deadweight", ".venv", "venv", "deadweight.yaml", "**/Dockerfile*", ".env"),
     *("**/__pycache__", "**/node_modules"),
 )
-AS_ROOT = (
-    "# Some bases for building start as another user; only this stage is root's.",
-    "USER root",
-)
+AS_ROOT = ("# Some bases for building start as another user; only this stage is root's.", "USER root")
 CERTIFICATES = (
     "# For outgoing TLS; not every base has them.",
     "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",

@@ -330,9 +330,7 @@ class Python:
     """The language Python."""
 
     facts = Facts(
-        (r"pyproject\.toml", r"requirements\.txt", "Pipfile", r"setup\.(?:py|cfg)", r"manage\.py"),
-        (".py",),
-        "python",
+        (r"pyproject\.toml", r"requirements\.txt", "Pipfile", r"setup\.(?:py|cfg)", r"manage\.py"), (".py",), "python"
     )
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> PythonProject | None:
