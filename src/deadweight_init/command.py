@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import posixpath
 import re
@@ -110,11 +109,10 @@ def _drafts(root: Path, chosen: Sequence[Service], wanted: Wanted, say: Callable
         _refuse_nothing(draft)
         return (draft,)
     suite = plain_name(root.name)
-    drafts = [replace(first_draft(each, f"{PLACE}/{each.name}"), suite=suite) for each in _apart(chosen)]
+    drafts = [replace(first_draft(each, f"{PLACE}/{each.name}"), suite=suite) for each in _with_distinct_names(chosen)]
     usable = tuple(draft for draft in drafts if draft.rungs)
-    for draft in drafts:
-        if draft not in usable:
-            say(wording("progress.skipped", name=draft.service.name))
+    for draft in (draft for draft in drafts if not draft.rungs):
+        say(wording("progress.skipped", name=draft.service.name))
     if not usable:
         _refuse_nothing(drafts[0])
     return usable
@@ -134,19 +132,16 @@ def _with_program(tree: Tree, service: Service, ask: Ask, say: Callable[[str], N
     return next((each for each in again if each.folder == service.folder), service)
 
 
-def _apart(services: Sequence[Service]) -> list[Service]:
+def _with_distinct_names(services: Sequence[Service]) -> list[Service]:
     """With names that differ, and that sections of a suite can have."""
-    found: list[Service] = []
+    found: dict[str, Service] = {}
     names = [each.name for each in services]
     for each in services:
         told = each.name if names.count(each.name) == 1 or each.folder == "." else each.folder.replace("/", "-")
         plain = plain_name(told).replace(".", "-")[:32].strip("-_") or "service"
-        taken = {other.name for other in found}
-        again = next(
-            name for number in range(1, 99) if (name := plain if number == 1 else f"{plain}-{number}") not in taken
-        )
-        found.append(replace(each, name=again))
-    return found
+        name = next(name for name in (plain, *(f"{plain}-{number}" for number in range(2, 99))) if name not in found)
+        found[name] = replace(each, name=name)
+    return list(found.values())
 
 
 def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
@@ -239,20 +234,18 @@ MOST_BROKEN = 5
 """So many are told: some repositories keep parts of files under such names."""
 
 
-def broken(tree: Tree) -> Iterator[str]:
+def broken(tree: Tree) -> list[str]:
     """One line for each of the first files that would tell of a service, if they could be read."""
-    return itertools.islice(_all_broken(tree), MOST_BROKEN)
-
-
-def _all_broken(tree: Tree) -> Iterator[str]:
+    found: list[str] = []
     for path in (*dockerfiles(tree), *tree.named[f"{MANIFESTS}|{COMPOSE}"]):
         text = tree.texts[path]
         if aside(path) or len(text) >= MOST_BYTES:  # of a longer one only the start is read
             continue
         if not os.access(tree.root / path, os.R_OK):
-            yield wording("problem.no_permission", path=path)
+            found.append(wording("problem.no_permission", path=path))
         elif why := _broken(path, text):
-            yield wording("problem.file", path=path, reason=why)
+            found.append(wording("problem.file", path=path, reason=why))
+    return found[:MOST_BROKEN]
 
 
 def instead(tree: Tree) -> Iterator[str]:

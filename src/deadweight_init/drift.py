@@ -31,10 +31,8 @@ def drift(tree: Tree, services: tuple[Service, ...]) -> Iterator[str]:
     file = tree.root / SUITE_FILE
     whole, text = load_suite(file), file.read_text(encoding="utf-8")
     for name, suite in _by_service(whole):
-        yield from (
-            wording("drift.of", service=name, what=each) if name else each
-            for each in _of_service(tree, services, suite, text)
-        )
+        for each in _of_service(tree, services, suite, text):
+            yield wording("drift.of", service=name, what=each) if name else each
 
 
 def _by_service(suite: Suite) -> Iterator[tuple[str, Suite]]:
@@ -53,11 +51,8 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
     files = {each.name: getattr(each, "dockerfile", None) or "" for each in suite.variants}
     made = {name: path for name, path in files.items() if is_generated(tree.texts[path])}
     draft = first_draft(service, next((path.rpartition("/")[0] for path in made.values()), ""))
-    yield from (
-        wording("drift.file_gone", name=name, file=path)
-        for name, path in files.items()
-        if not (tree.root / path).exists()
-    )
+    gone = {name: path for name, path in files.items() if not (tree.root / path).exists()}
+    yield from (wording("drift.file_gone", name=name, file=path) for name, path in gone.items())
     yield from _variants(suite, draft, text)
     yield from _derived(made, draft, tree)
     yield from _needs(suite, draft, text)

@@ -15,7 +15,7 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import first_draft
-from deadweight_init.prove.observe import Health, Seen
+from deadweight_init.prove.observe import Health, Observation
 from deadweight_init.prove.posture import with_seen
 from deadweight_init.records import Known
 from deadweight_init.repository.dockerfiles import missing_sources
@@ -109,7 +109,7 @@ def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_p
     package = {"scripts": {"start": "node a.js"}, "dependencies": {"express": "*"}}
     (service,) = found(tmp_path, {"package.json": json.dumps(package), "a.js": ""})
     health = Health("http", 3000, "/", 200)
-    seen = Seen(health, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1)
+    seen = Observation(health, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1)
     draft = with_seen(recipe(service, "build"), seen, {"read_only": Known(read_only)})
     files = draft.ladder.files
     owner = "--chown=65532:65532 " if not read_only else ""
@@ -128,7 +128,7 @@ PYTHON = {"requirements.txt": "flask\n", "app.py": ""}
 )
 def test_a_service_that_takes_long_to_end_is_given_what_kubernetes_gives(tmp_path, stop_seconds, written):
     (service,) = found(tmp_path, PYTHON)
-    seen = Seen(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds)
+    seen = Observation(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds)
     text = suite_text(with_seen(recipe(service, "build"), seen, {}))
     assert f"    runs: {written}" in re.sub("(}) +#", r"\1  #", text)
 

@@ -9,7 +9,7 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight_init.draft import first_draft
-from deadweight_init.prove.proof import Bound, Failure, Proof, Tools
+from deadweight_init.prove.proof import Failure, Proof, TimeLimit, Tools
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from tests.support.trees import written
@@ -73,10 +73,10 @@ def test_a_last_stage_that_fails_is_none_of_the_others(proof):
 
 
 def test_the_clock_stands_still_while_bases_are_made():
-    bound = Bound(0.2 / 60)
+    bound = TimeLimit(0.2 / 60)
     with bound.stopped():
         time.sleep(0.5)  # longer than the bound
     assert not bound.over()
     time.sleep(0.3)
     assert bound.over()
-    assert not Bound(0).over()
+    assert not TimeLimit(0).over()

@@ -19,7 +19,7 @@ from deadweight.suite.model import RunSettings
 from deadweight_init.draft import first_draft
 from deadweight_init.prove import observe as coming_up
 from deadweight_init.prove import posture
-from deadweight_init.prove.observe import Down, Health, NotUp, Seen, observe
+from deadweight_init.prove.observe import Down, Health, NotUp, Observation, observe
 from deadweight_init.prove.recording import Recorder
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
@@ -134,12 +134,12 @@ def test_what_runs_and_proves_little_is_told_by_exit_code_3(engine, project, cap
     assert "unproven: the checks pass" in capfd.readouterr().err
 
 
-def seen(**changes) -> Seen:
+def seen(**changes) -> Observation:
     fields = {
         "health": Health("http", 8080, "/healthz", 200), "ports": (8080,), "user": "0:0", "memory_bytes": 10**7, "pids": 4,
         "writes": (), "started_seconds": 1.0, "stop_seconds": 0.1,
     }  # fmt: skip
-    return Seen(**{**fields, **changes})
+    return Observation(**{**fields, **changes})
 
 
 @pytest.mark.slow
@@ -160,11 +160,11 @@ def test_a_service_that_listens_long_before_it_answers_is_waited_for(engine, mis
 def test_a_service_that_speaks_tls_is_found_healthy_and_recorded(engine, misbehaving_image, tmp_path):
     tree = look(written(tmp_path, {"Dockerfile": "FROM scratch\n"}))
     recorder = Recorder(tree, None)
-    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v", while_up=recorder.one)
+    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v", while_up=recorder.ask_first)
     assert (found.health.path, found.health.status, found.health.tls) == ("/healthz", 200, True)
     assert posture.health_of(found).tls
     settings = RunSettings(env={"MODE": "tls"})
-    posture.tightest(engine, misbehaving_image, found, settings, "v", while_up=recorder.other)
+    posture.tightest(engine, misbehaving_image, found, settings, "v", while_up=recorder.ask_again)
     recorded = recorder.recorded(first_draft(find_services(tree)[0], "build"), found).api
     assert "/healthz" in [each.path for each in recorded]
 

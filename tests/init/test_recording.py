@@ -93,6 +93,6 @@ def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve
 
     up = SimpleNamespace(http=asked, logs=lambda _most: lines, listeners=lambda: ())
     recorder = Recorder(look(tmp_path), None)
-    recorder.one(up, Health("http", port, "/", 200))
+    recorder.ask_first(up, Health("http", port, "/", 200))
     assert recorder.lines == ("listening",)
     assert len(lines) > 1

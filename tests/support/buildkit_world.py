@@ -108,7 +108,8 @@ class Daemon:
 
     def signal(self, number: signal.Signals) -> None:
         """To the daemon itself (``nsenter`` has become it)."""
-        os.kill(self.pid, number)
+        assert self.process is not None
+        os.kill(self.process.pid, number)
 
     def stop(self) -> None:
         """End it and what it runs, and let go of its disk."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +87,15 @@ def scan(tour: Tour) -> str:
     """Of a scan, only whether the scanner reads the image that was built: no database is needed for its list of packages."""
     archive = tour.folder / ".deadweight" / "images" / "v" / "image.tar"
     words = ["--offline-scan", "--skip-version-check", "--list-all-pkgs", "--format", "json", "--scanners", "license"]
-    argv = [find("trivy").path, "image", "--input", archive, *words, "--cache-dir", tour.folder / "trivy"]
+    argv: list[str | Path] = [
+        find("trivy").path,
+        "image",
+        "--input",
+        archive,
+        *words,
+        "--cache-dir",
+        tour.folder / "trivy",
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-300:]
     assert json.loads(done.stdout)["Metadata"]["ImageID"] == tour.built["config_digest"]
@@ -212,17 +220,18 @@ def engine(kind: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
         own.remove_data()
 
 
-def podman_words(folder: Path) -> list[str | Path]:
-    """This machine's Podman on a store of its own. It uses runc: crun refuses control groups of both versions side by side."""
+def podman_words(folder: Path, named: Sequence[str] = ()) -> list[str | Path]:
+    """This machine's Podman on a store of its own; ``named`` are more words for it. It uses runc: crun refuses control groups of
+    both versions side by side."""
     places: list[str | Path] = ["podman", "--root", folder / "podman", "--runroot", f"/run/dw-tour-{os.getpid()}"]
-    return [*places, "--cgroup-manager", "cgroupfs", "--runtime", shutil.which("runc") or "/usr/sbin/runc"]
+    return [*places, *named, "--cgroup-manager", "cgroupfs", "--runtime", shutil.which("runc") or "/usr/sbin/runc"]
 
 
 @contextmanager
-def podman(folder: Path, env: dict[str, str]) -> Iterator[str]:
-    """Podman's service."""
+def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iterator[str]:
+    """Podman's service, with these words."""
     socket = Path(f"/run/dw-tour-{os.getpid()}.sock")
-    words = podman_words(folder)
+    words = podman_words(folder, named)
     with (folder / "podman.log").open("wb") as log:
         service = subprocess.Popen(
             [*words, "system", "service", "--time=0", f"unix://{socket}"], cwd=folder, stdout=log, stderr=log

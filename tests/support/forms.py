@@ -103,8 +103,10 @@ def a_found(kind: str = "plain") -> Found:
     options = hardened(settings, port=variant.port).but(network="internal", **changes)
     asks = () if kind == "bare" else ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
     seccomp = replace(SMALL_PROFILE, asks=asks if kind == "plain" else ())
-    known = {"variant": variant, "suite": "shop", "image": "registry.example/tight:1"}
-    return Found(options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks, **known)
+    return Found(
+        options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks,
+        variant=variant, suite="shop", image="registry.example/tight:1",
+    )  # fmt: skip
 
 
 def laid(folder: Path, found: Found, form: str) -> Path:

@@ -37,8 +37,10 @@ def start(
     whole = {**os.environ, **(env or {})}
     if not forked.started_otherwise(whole):
         return Process(forked.Request(list(map(str, words)), str(root), whole, session=session), stdin, stdout, stderr)
-    streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    return subprocess.Popen(argv(*words), cwd=root, env=whole, text=True, start_new_session=session, **streams)
+    return subprocess.Popen(
+        argv(*words), cwd=root, env=whole, text=True, start_new_session=session,
+        stdin=stdin, stdout=stdout, stderr=stderr,
+    )  # fmt: skip
 
 
 def ended(

@@ -41,7 +41,7 @@ class _Answer(Answering):
         return "unix"
 
     def do_GET(self) -> None:
-        document = next((text for end, text in self.server.documents.items() if self.path.endswith(end)), {})
+        document: Any = next((text for end, text in self.server.documents.items() if self.path.endswith(end)), {})
         self.server.awake.wait()
         with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
             self.answer(200, json.dumps(document).encode(), {"Content-Type": "application/json"})

@@ -1,6 +1,7 @@
 """A report of the demo's shape and weight: fifteen variants, seventy-nine attacks in three postures, 1,729 findings. Made up."""
 
 from dataclasses import replace
+from typing import Literal, cast
 
 from deadweight.checks.scan.model import Severity
 from deadweight.records.evidence import Provenance
@@ -50,11 +51,11 @@ CHECKS = {
 def passing() -> model.Report:
     """Everything as expected: two samples fail as they are meant to."""
     variants = {name: _variant(name, index) for index, name in enumerate(SHAPES)}
-    way = {name: "breach" if name in BREACHES else "service" for name in ATTACKS}
-    told = {name: f"{name.replace('-', ' ')}, as told in the catalogue" for name in ATTACKS}
-    payloads = {
-        name: model.PayloadRecord(told[name], "a foothold", "https://example.com", "T1", way[name]) for name in ATTACKS
-    }
+    payloads = {}
+    for name in ATTACKS:
+        told = f"{name.replace('-', ' ')}, as told in the catalogue"
+        way = cast(Literal["service", "breach"], "breach" if name in BREACHES else "service")
+        payloads[name] = model.PayloadRecord(told, "a foothold", "https://example.com", "T1", way)
     whole = model.Report(1, "playground", samples.WHEN, "0.0", variants, payloads)
     return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
 
@@ -127,6 +128,7 @@ def _variant(name: str, index: int) -> model.VariantRecord:
     if leaky:
         checks["layers"] = model.CheckRecord("fail", True, "1 secret: private-key", _got(seed), 0.4)
     cache = ("cold", "warm", "cached")[index % 3]
+    on = model.BaseRecord(f"docker.io/library/{base}", "sha256:" + seed * 64, stand_in=True)
     startup = 0.2 + 0.02 * index if ladder == "go" else 1.4
     reference = model.ReferenceRecord("A talk, November 2023", int(size * 0.9), findings - 49 * (findings > 50))
     of = ("image", "build", "startup_seconds", "layers", "attacks", "vulnerabilities")
@@ -135,7 +137,7 @@ def _variant(name: str, index: int) -> model.VariantRecord:
         builder=builder,
         ladder=ladder,
         description=f"{name}, said in a sentence of its own",
-        base=base and model.BaseRecord(f"docker.io/library/{base}", "sha256:" + seed * 64, stand_in=True),
+        base=on if base else None,
         image=samples.image(size, int(size * 0.44), layers=1 if builder == "apko" else 4, seed=seed),
         build=model.BuildRecord(seconds, index % 3 == 2, samples.WHEN, f"{builder} 1", cache=cache),  # type: ignore[arg-type]
         startup_seconds=startup if service else None,

@@ -112,15 +112,19 @@ def full_report() -> model.Report:
 
 
 def _sections(index: int) -> dict[str, Any]:
-    walls = ("no network", "image")[: index % 3]
+    walls, depth = ("no network", "image")[: index % 3], 1 + index % 2
+    written = (
+        model.AttackRecord("succeeded", ("noexec tmpfs",), depth),
+        model.AttackRecord("blocked", ("noexec tmpfs",), depth),
+    )
     attacks = {
         posture: {
             "system": model.AttackRecord("succeeded", (), 0, "canary came back", {"canary": "<b>c0ffee</b>"}),
             "reverse-shell": model.AttackRecord("blocked", walls, index, "no bytes at the listener"),
-            "write-tmp": model.AttackRecord(written, ("noexec tmpfs",), 1 + index % 2),
+            "write-tmp": written[posture == "hardened"],
             "mount": model.AttackRecord(("not_applicable", "crashed", "not_measured")[index % 3]),
         }
-        for posture, written in (("open", "succeeded"), ("default", "succeeded"), ("hardened", "blocked"))
+        for posture in ("open", "default", "hardened")
     }
     return {"attacks": attacks, "layers": layers(index), "vulnerabilities": scan(index)}
 

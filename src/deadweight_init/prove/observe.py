@@ -214,7 +214,7 @@ WhileUp = Callable[["Container", Health], None]
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """A service that came up. ``writes`` are folders outside of /tmp that it wrote to; ``stop_seconds`` None: it was killed."""
 
     health: Health
@@ -240,7 +240,7 @@ def kind_told(health: Health) -> str:
     return wording("seen.grpc") if health.kind == "grpc" else wording("seen.exit")
 
 
-def told_of(seen: Seen) -> str:
+def summary_of(seen: Observation) -> str:
     """One line of what was seen."""
     if seen.health.kind == "exit":
         return wording("seen.job", seconds=seen.started_seconds)
@@ -260,7 +260,7 @@ def observe(
     run: RunSettings | None = None,
     while_up: WhileUp = lambda _container, _health: None,
     declared: Collection[int] = (),
-) -> Seen:
+) -> Observation:
     """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``run`` are its arguments, files and
     the folders that it must have in memory. ``while_up`` may ask it more; ``declared`` are ports that the repository names. Raises
     NotUp, CannotStart."""
@@ -288,16 +288,16 @@ def observe(
         used = _use(container)
         user, writes = user_of(container), written(container, options.files)
         stopped = container.stop(STOP_SECONDS)
-    return Seen(
+    return Observation(
         health, up, user, int(used.get("memory", 0)), int(used.get("pids", 0)), writes, seconds,
         stopped.seconds if stopped.in_time else None, cpu_seconds=cpu_seconds,
     )  # fmt: skip
 
 
-def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Seen:
+def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Observation:
     seconds = time.monotonic() - container.started
     health, writes = Health("exit", ports[0] if ports else 8080), written(container, mounted)
-    return Seen(health, writes=writes, started_seconds=seconds, printed=first_line(container))
+    return Observation(health, writes=writes, started_seconds=seconds, printed=first_line(container))
 
 
 def find_health(container: Container, up: Sequence[int], paths: Sequence[str]) -> Health:
