@@ -134,9 +134,8 @@ def look(root: Path) -> Tree:
     """List a repository. Links to folders are not followed, nor links that lead out of it."""
     found: list[str] = []
     for folder, names, files in os.walk(root):
-        names[:] = sorted(
-            name for name in names if name not in PASSED_OVER and not Path(folder, name, "pyvenv.cfg").is_file()
-        )
+        known = sorted(set(names) - PASSED_OVER)
+        names[:] = [name for name in known if not Path(folder, name, "pyvenv.cfg").is_file()]
         inside = Path(folder).relative_to(root).as_posix()
         own = (name for name in sorted(files) if _is_own(root, Path(folder, name)))
         found += [name if inside == "." else f"{inside}/{name}" for name in own]

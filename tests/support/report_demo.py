@@ -1,7 +1,6 @@
 """A report of the demo's shape and weight: fifteen variants, seventy-nine attacks in three postures, 1,729 findings. Made up."""
 
 from dataclasses import replace
-from typing import Literal, cast
 
 from deadweight.checks.scan.model import Severity
 from deadweight.records.evidence import Provenance
@@ -54,8 +53,9 @@ def passing() -> model.Report:
     payloads = {}
     for name in ATTACKS:
         told = f"{name.replace('-', ' ')}, as told in the catalogue"
-        way = cast(Literal["service", "breach"], "breach" if name in BREACHES else "service")
-        payloads[name] = model.PayloadRecord(told, "a foothold", "https://example.com", "T1", way)
+        payloads[name] = model.PayloadRecord(
+            told, "a foothold", "https://example.com", "T1", "breach" if name in BREACHES else "service"
+        )
     whole = model.Report(1, "playground", samples.WHEN, "0.0", variants, payloads)
     return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
 

@@ -308,9 +308,8 @@ def _uses(name: str, text: str) -> bool:
 def _values(said: Sequence[Any], word: str, used: set[str]) -> dict[str, str]:
     """The values that name an ARG, as they are written, in quotes."""
     pairs = (pair for each in said if each.word == word for pair in env_of(each.text.split(None, 1)[-1]).items())
-    return {
-        name: '"' + value.replace('"', '\\"') + '"' for name, value in pairs if any(_uses(arg, value) for arg in used)
-    }
+    named = {name: value for name, value in pairs if any(_uses(arg, value) for arg in used)}
+    return {name: '"' + value.replace('"', '\\"') + '"' for name, value in named.items()}
 
 
 def _quoted(value: str) -> str:
@@ -439,9 +438,8 @@ def _files(parsed: Parsed, file: str) -> tuple[str, ...]:
 
 def of_settings(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:
     """What another image is started with otherwise. Both are configurations (OCI: ``User``, ``WorkingDir``)."""
-    users = [
-        re.sub(r"^(?:0|root)?(?::.*)?$", "root", config.get("User") or "").partition(":")[0] for config in (own, other)
-    ]
+    users = [re.sub(r"^(?:0|root)?(?::.*)?$", "root", config.get("User") or "") for config in (own, other)]
+    users = [user.partition(":")[0] for user in users]
     folders = [config.get("WorkingDir") or "/" for config in (own, other)]
     for code, (before, after) in ((Code.USER, users), (Code.WORKDIR, folders)):
         if before != after:

@@ -61,12 +61,9 @@ def _read(binary: bytes) -> Asked:
         return Asked(interpreter)
     start, length = spans[_DYNAMIC]
     pairs = list(struct.iter_unpack("<qQ", binary[start : start + length - length % 16]))
-    (strings,) = (
-        (value for tag, value in pairs if tag == _STRINGS) if any(tag == _STRINGS for tag, _ in pairs) else (0,)
-    )
-    base = next(
-        (offset + strings - address for address, offset, size in loads if address <= strings < address + size), 0
-    )
+    strings = next((value for tag, value in pairs if tag == _STRINGS), 0)
+    holding = (offset - address for address, offset, size in loads if address <= strings < address + size)
+    base = next((start + strings for start in holding), 0)
     named = {
         tag: [_text(binary, base + value) for each, value in pairs if each == tag]
         for tag in (_NEEDED, _RPATH, _RUNPATH)

@@ -328,9 +328,8 @@ def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: 
             return Health("http", port, path, answer.status, tls)
     if described := served(lambda path: ask(container, port, path, tls=tls), told):
         return Health("http", port, described[0], 200, tls)
-    if root.status >= 500:  # as healthy as a port can be said to be
-        return Health("tcp", port, "/", root.status, tls)
-    return Health("http", port, "/", root.status, tls)
+    # where it fails, its port is as healthy as it can be said to be
+    return Health("tcp" if root.status >= 500 else "http", port, "/", root.status, tls)
 
 
 def ask(

@@ -398,9 +398,8 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
         place = posixpath.join(target, posixpath.basename(source)) if into else target.rstrip("/")
         mounts += [f"./{posixpath.join(up, file)}:{place}"] if "*" not in source else []
     given = service.get("environment")
-    env = (
-        given if isinstance(given, dict) else dict(str(each).split("=", 1) for each in given or () if "=" in str(each))
-    )
+    pairs = (str(each).split("=", 1) for each in given or () if "=" in str(each))
+    env = given if isinstance(given, dict) else dict(pairs)
     volumes = [*as_list(service.get("volumes")), *mounts]
     return {**service, "build": None, "image": words.base, "environment": {**words.env, **env}, "volumes": volumes}
 

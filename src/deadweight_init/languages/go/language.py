@@ -116,9 +116,8 @@ def _build_stage(project: GoProject) -> list[str]:
 
 def _run_stage(project: GoProject, given: _Given, port: int) -> Iterator[str]:
     program = f"/usr/local/bin/{project.binary}"
-    beside = (
-        f"{posixpath.normpath(posixpath.join(_inside(project), source))} {place}" for source, place in given.files
-    )
+    inside = _inside(project)
+    beside = (f"{posixpath.normpath(posixpath.join(inside, source))} {place}" for source, place in given.files)
     copies = [f"--from=build /out/{project.binary} {program}", *beside]
     if project.owned:
         copies.insert(0, f"--from=build {common.EMPTY} {given.workdir}")
@@ -286,9 +285,8 @@ class Go:
         cgo = set(_CGO_SAID.findall(builds))
         replaced = (*_replaced(text), *_workspace(tree, folder, text))
         binary = posixpath.basename("" if chosen == "." else chosen) or name
-        own = [
-            each for each in mains if each != chosen and not aside(f"{each}/x") and "internal" not in each.split("/")
-        ]
+        others = (each for each in mains if each != chosen and not aside(f"{each}/x"))
+        own = [each for each in others if "internal" not in each.split("/")]
         ports, health = scan(tree, _in_turn(tree, folder, chosen, mains))
         return GoProject(
             language="go",

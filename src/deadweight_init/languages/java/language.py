@@ -197,9 +197,8 @@ def _run_stage(service: Service, project: JavaProject, env: dict[str, str], port
     if not re.search(r"-Xmx|MaxRAMPercentage", options):  # the heap follows the container's memory limit
         env = {**env, "JAVA_TOOL_OPTIONS": f"{_HEAP} {options}".strip()}
     copies = [f"--from=build {_LIBRARIES} /app/lib"] if project.main else []
-    entry = (
-        ("java", "-cp", "/app/app.jar:/app/lib/*", project.main) if project.main else ("java", "-jar", "/app/app.jar")
-    )
+    by_main = ("-cp", "/app/app.jar:/app/lib/*", project.main)
+    entry = ("java", *(by_main if project.main else ("-jar", "/app/app.jar")))
     copies.append("--from=build /app.jar /app/app.jar")
     return common.run_stage(project, port, entry, copies, env=env, stop=common.own_words(service).stop)
 
@@ -309,9 +308,8 @@ class Java:
         bases = common.bases_of("java", build=build, version=version)
         env = _environment(common.own_words(service))
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, env, port)]
-        made = common.one_dockerfile(
-            bases, "the executable jar", place, project.top, lines, ("target", "build", ".gradle", "src/test")
-        )
+        ignored = ("target", "build", ".gradle", "src/test")
+        made = common.one_dockerfile(bases, "the executable jar", place, project.top, lines, ignored)
         jib = {"jib": project.jib_base or bases["debian"][1], "jib-distroless": bases["distroless"][1]}
         rungs = [*made.rungs, *_jib(project, env, jib)]
         if int(version) < _NEWER:

@@ -86,9 +86,8 @@ def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
     exports = (tree.texts[joined(folder, f"next.config.{end}")] for end in ("js", "mjs", "ts"))
     exported = "next" in needs and any(re.search(r"\boutput\s*:\s*[\"']export[\"']", text) for text in exports)
     builder = "next" if exported else next((name for name in _MAKES if name in needs), "")
-    serves = any(name in needs for name in SERVERS if name != builder) or re.match(
-        r"node ", str(scripts.get("start", ""))
-    )
+    serves = any(name in needs for name in SERVERS if name != builder)
+    serves = serves or str(scripts.get("start", "")).startswith("node ")
     if not builder or "build" not in scripts or serves:
         return ""
     settings = (tree.texts[joined(folder, each)] for each in ("vite.config.js", "vite.config.ts", "astro.config.mjs"))
@@ -311,9 +310,8 @@ class Node:
         """The package of a folder; None if nothing says that it is a server."""
         package = tree.data[joined(folder, "package.json")]
         scripts, needs = mapping(package.get("scripts")), mapping(package.get("dependencies"))
-        is_server = (
-            words or "start" in scripts or any(name in needs for name in SERVERS) or serves(tree, folder, package)
-        )
+        is_server = words or "start" in scripts or any(name in needs for name in SERVERS)
+        is_server = is_server or serves(tree, folder, package)
         if not package or not is_server or (words is None and site_of(tree, folder, package)):
             return None
         start = start_of(tree, folder, package, words)
@@ -358,18 +356,16 @@ class Node:
         env = {"NODE_ENV": "production", "PATH": "/usr/local/bin:/usr/bin:/bin:/nodejs/bin", **env}
         last = common.run_stage(project, port, entry, [f"--from=build {common.HOME} {common.HOME}"], env=env)
         lines = [*common.arguments(bases), *_build_stage(project), "", *last]
-        return common.one_dockerfile(
-            bases, "the service and its modules", place, project.folder, lines, ("node_modules", "coverage")
-        )
+        ignored = ("node_modules", "coverage")
+        return common.one_dockerfile(bases, "the service and its modules", place, project.folder, lines, ignored)
 
 
 def _build_of(tree: Tree, folder: str, scripts: Mapping[str, Any], start: Words) -> str:
     """The script that makes what is started; empty if nothing has to be made. Heroku has ``heroku-postbuild`` before ``build``."""
     usual = [name for name in _BUILDS if name in scripts and not _NO_BUILD.match(str(scripts[name]))]
     entry = next((word for word in start if not word.startswith("-")), "")
-    there = entry.startswith("node_modules/") or any(
-        joined(folder, f"{entry}{end}") in tree.files for end in ("", ".js", "/index.js")
-    )
+    paths = (joined(folder, f"{entry}{end}") for end in ("", ".js", "/index.js"))
+    there = entry.startswith("node_modules/") or any(path in tree.files for path in paths)
     others = [name for name in _OTHERS if name in scripts and entry and not there]
     return next(iter((*usual, *others)), "")
 

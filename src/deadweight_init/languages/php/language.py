@@ -53,9 +53,8 @@ class Php:
         if root is None:
             return None
         manifest, lock = (tree.data[joined(folder, f"composer.{end}")] for end in ("json", "lock"))
-        needs = [
-            name for package in (manifest, *mappings(lock.get("packages"))) for name in mapping(package.get("require"))
-        ]
+        packages = (manifest, *mappings(lock.get("packages")))
+        needs = [name for package in packages for name in mapping(package.get("require"))]
         code = by_depth(each for each in tree.below(folder, ".php") if "/vendor/" not in f"/{each}")
         used = (name for name, pattern in _BY_NAME.items() if any(pattern.search(tree.texts[path]) for path in code))
         asked = [name.removeprefix("ext-") for name in needs if name.startswith("ext-")]

@@ -378,9 +378,8 @@ class Python:
         version = project.version.value
         whole = "" if project.compiles else "-slim"  # the whole image has compilers, headers and git
         # distroless brings Debian's own Python, so what is compiled for it is compiled with that one
-        later = numbers(version) >= (3, 13) or (
-            numbers(version) == (3, 12) and "pyproject.toml" in project.version.place
-        )
+        is_named = "pyproject.toml" in project.version.place
+        later = numbers(version) >= (3, 13) or (numbers(version) == (3, 12) and is_named)
         release, own = ("13", "3.13") if later else ("12", "3.11")
         bases = common.bases_of("python", version=version, whole=whole, own=own, release=release)
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port)]

@@ -82,9 +82,8 @@ class Ruby:
         copies = ["--from=build /gems /gems", f"--from=build {common.HOME} {common.HOME}"]
         last = common.run_stage(project, port, _entry(project, port), copies, env=env)
         lines = [*common.arguments(bases), *_build_stage(project), "", *last]
-        return common.one_dockerfile(
-            bases, "the service and its gems", place, project.folder, lines, ("log", "tmp", "vendor/bundle")
-        )
+        ignored = ("log", "tmp", "vendor/bundle")
+        return common.one_dockerfile(bases, "the service and its gems", place, project.folder, lines, ignored)
 
 
 def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:

@@ -60,9 +60,8 @@ class Static:
             return StaticProject(
                 "static", "npm", folder, name, version, ports=ports, pages=output, manager=manager, routed=routed
             )
-        place = next(
-            (each for each in _PLACES if joined(folder, posixpath.join(each, "index.html")) in tree.files), None
-        )
+        there = (each for each in _PLACES if joined(folder, posixpath.join(each, "index.html")) in tree.files)
+        place = next(there, None)
         return None if place is None else StaticProject("static", "files", folder, name, ports=ports, pages=place)
 
     def ladder(self, service: Service, project: StaticProject, place: str, port: int) -> Ladder:
