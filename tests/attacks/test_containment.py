@@ -9,7 +9,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -34,10 +33,10 @@ from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.request import PRELUDE
 from deadweight_attacks.walls import wording
-from tests.support import ROOT
 from tests.support.attack_grounds import castle, left, only
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
+from tests.support.invoking import TASKS, start
 
 pytestmark = pytest.mark.usefixtures("playground_image", "nothing_left")
 
@@ -546,30 +545,6 @@ def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playgroun
 
 # nothing is left behind
 
-SCRIPT = """
-import sys
-sys.path.insert(0, {project!r})
-from pathlib import Path
-from types import SimpleNamespace
-from tests.support.small_project import subject_of
-from deadweight_attacks import lab
-from deadweight_attacks.check import attack_all
-from deadweight.engine.client import Engine
-from deadweight.records.built_image import BuiltImage
-from deadweight.records.store import load
-from deadweight.project.load_suite import load_suite
-from deadweight.tasks._task import guard
-
-lab.static_shell = lambda _subject: ()
-root = Path({root!r})
-def work():
-    with Engine.connect({host!r}, project="deadweight-tests") as engine:
-        built = load(BuiltImage, root / ".deadweight/images/castle/built.json")
-        subject = subject_of(load_suite(root / "deadweight.yaml"), "castle", built, Path({archive!r}), engine)
-        attack_all([subject], told=lambda line: print(line, flush=True))
-sys.exit(guard(work))
-"""
-
 
 def kinds_of(engine: Engine, pid: int) -> set[str]:
     """What kinds of things a process has in the engine."""
@@ -577,17 +552,12 @@ def kinds_of(engine: Engine, pid: int) -> set[str]:
 
 
 @pytest.fixture
-def run(subject, engine, tmp_path, playground_archive):
+def run(subject, engine, tmp_path):
     """An attack run in a process of its own, amid its attacks."""
-    text = SCRIPT.format(project=str(ROOT), root=str(tmp_path), host=engine.host, archive=str(playground_archive))
-    process = subprocess.Popen(
-        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ, text=True
-    )
-    with process:
-        line = process.stdout.readline()
-        assert line.startswith("castle: "), line
-        assert "open" in line, line
-        wait_for(lambda: kinds_of(engine, process.pid) >= {"container", "network"})
+    (tmp_path / "tasks.py").write_text(TASKS)
+    host = {"DOCKER_HOST": engine.host}
+    with start(tmp_path, "attack", "--variant", "castle", env=host, stdout=None, stderr=None) as process:
+        wait_for(lambda: guards_of(process.pid) and kinds_of(engine, process.pid) >= {"container", "network"})
         yield process
         process.kill()
 
@@ -598,11 +568,10 @@ def ended(process: subprocess.Popen) -> int:
     return process.returncode
 
 
-def guard_of(pid: int) -> int:
+def guards_of(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task").glob("*/children")
     found = {int(word) for each in children for word in each.read_text().split()}
-    (only,) = [each for each in found if b"attacks.guard" in Path(f"/proc/{each}/cmdline").read_bytes()]
-    return only
+    return [each for each in found if b"attacks.guard" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -639,7 +608,8 @@ def test_the_guard_goes_on_until_nothing_is_left(monkeypatch):
 
 @pytest.mark.slow
 def test_after_kill_9_of_the_guard_too_clean_leaves_nothing(run, engine, subject, tmp_path):
-    os.kill(guard_of(run.pid), signal.SIGKILL)
+    (guard_pid,) = guards_of(run.pid)
+    os.kill(guard_pid, signal.SIGKILL)
     there = left(engine, run.pid)  # while it lives: the next attack on this machine sweeps the folder of a dead owner
     run.kill()
     ended(run)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
 
-from deadweight.builders.variants import DockerfileVariant
-from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import first_draft
@@ -22,16 +19,12 @@ from deadweight_init.repository.dockerfiles import missing_sources
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
+from tests.init.test_found import found
 from tests.support import TESTS
 from tests.support.recipes import recipe
 from tests.support.trees import written
 
 NODE = {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}', "a.js": ""}
-MAIN = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":8080", nil) }\n'
-
-
-def found(root: Path, files: dict[str, str]):
-    return find_services(look(written(root, files)))
 
 
 def in_folders(*folders: str) -> dict[str, str]:
@@ -74,34 +67,6 @@ def test_the_command_of_a_compose_file_starts_an_image_that_has_none(tmp_path, o
     assert service.dockerfiles[0].args == args
     assert today.keys.get("run") == (Known({"args": list(args)}, "from your Compose file") if args else None)
     assert service.project.start == (("-m", *args) if args else ("app.py",))
-
-
-def test_apko_files_that_are_there_are_the_first_rungs(tmp_path):
-    apko = "contents: {packages: [shop=1.0-r0, busybox]}\n"
-    melange = {
-        "melange.yaml": "package: {name: shop, version: '1.0'}\n",
-        "other.melange.yaml": "package: {name: other}\n",
-    }
-    files = {"go.mod": "module x.org/shop\n", "main.go": MAIN, "apko.yaml": apko, "examples/apko.yaml": apko, **melange}
-    (service,) = found(tmp_path, files)
-    draft = recipe(service, "build")
-    rung = draft.rungs[0]
-    assert (rung.name, rung.builder, rung.keys) == (
-        "today-apko",
-        "apko",
-        {"config": "apko.yaml", "packages": ["melange.yaml"]},
-    )
-    written(tmp_path, dict(draft.ladder.files))
-    assert [each.name for each in find_services(look(tmp_path))[0].more] == ["today-apko"]
-
-
-def test_an_apko_file_alone_is_a_service(tmp_path):
-    (service,) = found(
-        tmp_path, {"apko.yaml": "contents: {packages: [nginx]}\nentrypoint: {command: /usr/sbin/nginx}\n"}
-    )
-    assert [(each.name, each.keys) for each in recipe(service, "build").rungs] == [
-        ("today-apko", {"config": "apko.yaml"})
-    ]
 
 
 @pytest.mark.parametrize("read_only", [True, False])
@@ -151,33 +116,15 @@ def test_a_draft_in_full(tmp_path):
 
 
 def test_services_of_one_name_are_told_apart_by_their_folders(tmp_path):
-    outcome = init(
-        written(tmp_path, in_folders("one/backend", "two/backend", "mail")),
-        Wanted(service="all"),
-        lambda *_: None,
-        print,
-        None,
-    )
+    root = written(tmp_path, in_folders("one/backend", "two/backend", "mail"))
+    outcome = init(root, Wanted(service="all"), lambda *_: None, print, None)
     assert [draft.service.name for draft in outcome.drafts] == ["mail", "one-backend", "two-backend"]
 
 
 @pytest.mark.parametrize("folder", ["02", "my shop", "yes"])
 def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
-    root = written(
-        tmp_path / "x", {**in_folders(folder), f"{folder}/Dockerfile": "FROM node:22\nCOPY . .\nCMD node a.js\n"}
-    )
-    (service,) = find_services(look(root))
+    own = {f"{folder}/Dockerfile": "FROM node:22\nCOPY . .\nCMD node a.js\n"}
+    (service,) = found(tmp_path / "x", {**in_folders(folder), **own})
     variants = yaml.safe_load(suite_text(recipe(service, "build")))["variants"]
     assert {each.get("source") for each in variants.values()} == {folder}
     assert variants["today"]["dockerfile"] == f"{folder}/Dockerfile"
-
-
-def test_the_stage_and_arguments_of_a_compose_file_are_taken(tmp_path):
-    files = {
-        "Dockerfile": 'ARG TAG\nFROM alpine:${TAG} AS prod\nARG PORT=1\nCMD ["/x"]\nFROM prod AS dev\nCMD ["/dev"]\n',
-        "compose.yaml": "services:\n  x: {build: {context: ., target: prod, args: {TAG: '3.20', PORT: 2}}}\n",
-    }
-    init(written(tmp_path, files), Wanted(), lambda *_: None, lambda _: None, None)
-    today = load_suite(tmp_path / "deadweight.yaml").variants[0]
-    assert isinstance(today, DockerfileVariant)
-    assert (today.target, today.args) == ("prod", {"TAG": "3.20"})
