@@ -158,10 +158,18 @@ def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
 
 
 @pytest.mark.slow
-def test_what_the_suite_grants_is_tried_without(make):
-    """A root file system that may be written, and root, are what the service is run with, not what it needs."""
-    got = tightest(make("    run: {memory: 16MiB, pids: 12, read_only: false, user: root}"))
-    assert (got.options.read_only, got.options.user) == (True, "65532:65532")
+@pytest.mark.parametrize(
+    "yaml_text",
+    [
+        "    run: {memory: 16MiB, pids: 12, read_only: false, user: root}",
+        "    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}",
+    ],
+    ids=["what the suite grants", "a way out"],
+)
+def test_what_is_not_needed_is_not_given(make, yaml_text):
+    """What a service is run with is not what it needs; for one that only needs a network, one without a way out does."""
+    got = tightest(make(yaml_text))
+    assert (got.options.read_only, got.options.user, got.outgoing) == (True, "65532:65532", False)
 
 
 def test_capabilities_that_only_root_needs_go_with_root(make, monkeypatch):
@@ -188,14 +196,6 @@ def test_a_service_that_never_ends_in_good_order_is_held_to_how_it_ends_anyway(m
 
 
 # the network
-
-
-@pytest.mark.slow
-def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
-    got = tightest(
-        make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}")
-    )
-    assert not got.outgoing
 
 
 @pytest.mark.slow

@@ -179,43 +179,41 @@ def test_what_works_with_no_shell_either_tells_what_the_shell_said(make, few):
         assert cells["never"]["reason"].endswith("and a shell in the image either: exit code 0: because of this")
 
 
-def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(monkeypatch):
+@pytest.fixture
+def runner():
+    """One that has no laboratory."""
+    return Runner.__new__(Runner)
+
+
+def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(runner):
     """A bomb ends the service now and then; only where it does so whenever the wall is missing does that wall count."""
     bomb = payload("fork-bomb")
-    runner = Runner.__new__(Runner)
-    posture = walls.HARDENED.minus("no-network")
+    runner.catalogue, posture = SimpleNamespace(packs={}), walls.HARDENED.minus("no-network")
     for outcomes, told in ((["crashed", "blocked"], "blocked"), (["crashed"] * 3, "crashed")):
-        coming = iter(outcomes)
-        monkeypatch.setattr(runner, "_measured", lambda *_, **__: {bomb.id: Cell(next(coming))}, raising=False)  # noqa: B023
+        coming = iter([*outcomes, *outcomes])
+        runner._measured = lambda *_, **__: {bomb.id: Cell(next(coming))}  # noqa: B023
         assert runner._confirmed(posture, [bomb])[bomb.id].outcome == told
-        assert list(coming) == []
-        coming = iter(outcomes)
-        monkeypatch.setattr(runner, "catalogue", SimpleNamespace(packs={}), raising=False)
         runner.found = Matrix(control={bomb.id: walls.OPEN}, alone={bomb.id: {}})
         runner._for_both(walls.only("limits"), [bomb], "limits")
         assert runner.found.alone == {bomb.id: {"limits": told}}
+        assert list(coming) == []
 
 
-def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(monkeypatch):
+def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(runner):
     """Half of the containers of an image without a shell were there for one attack. A project's own may look for a shell."""
     names = ("system", "environ", "of-our-own")
     some = [SimpleNamespace(id=name) for name in names]
-    runner, fired = Runner.__new__(Runner), []
-    monkeypatch.setattr(runner, "catalogue", SimpleNamespace(packs={"system": "awk", "environ": "awk"}), raising=False)
+    fired = []
+    runner.catalogue = SimpleNamespace(packs={"system": "awk", "environ": "awk"})
 
     def confirmed(posture, payloads, *, surely):
         fired.append((posture.name, [each.id for each in payloads]))
         return {each.id: Cell("blocked") for each in payloads}
 
-    monkeypatch.setattr(runner, "_confirmed", confirmed, raising=False)
-    shelled = walls.OPEN.with_shell()
-    for control, postures in (
-        (
-            (shelled, walls.OPEN, walls.OPEN),
-            [("only-limits, with a shell", ["environ", "system"]), ("only-limits", ["of-our-own"])],
-        ),
-        ((walls.OPEN, walls.OPEN, walls.OPEN), [("only-limits", list(names))]),
-    ):
+    runner._confirmed = confirmed
+    beside = [("only-limits, with a shell", ["environ", "system"]), ("only-limits", ["of-our-own"])]
+    for first, postures in ((walls.OPEN.with_shell(), beside), (walls.OPEN, [("only-limits", list(names))])):
+        control = (first, walls.OPEN, walls.OPEN)
         fired.clear()
         runner.found = Matrix(control=dict(zip(names, control, strict=True)), alone={name: {} for name in names})
         runner._for_both(walls.only("limits"), some, "limits")
