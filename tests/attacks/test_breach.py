@@ -86,12 +86,6 @@ def service(tmp_path, engine, image, archive):
     return lambda yaml="", **files: castle(tmp_path, engine, archive, yaml, reference=image, awk=False, **files)
 
 
-@pytest.fixture
-def few(monkeypatch):
-    """Only these attacks are there."""
-    return lambda *names: monkeypatch.setattr(attacking, "suite_payloads", lambda *_: breach(*names))
-
-
 def breach(*names: str) -> Catalogue:
     return only(*names, packs=["breach"])
 

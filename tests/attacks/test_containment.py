@@ -33,7 +33,7 @@ from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.request import PRELUDE
 from deadweight_attacks.walls import wording
-from tests.support.attack_grounds import castle, left, only
+from tests.support.attack_grounds import castle, left
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
 from tests.support.invoking import TASKS, start
@@ -104,16 +104,6 @@ def test_the_engines_name_server_asks_nobody(shared):
         with Yard(shared, walls.posture(name)) as castle_yard:
             assert castle_yard.get().inspect()["HostConfig"]["Dns"] == ["192.0.2.53"]
             assert netns.within(castle_yard.get().state().pid, answers) == 0
-
-
-@pytest.mark.slow
-def test_the_guard_knows_the_containers_that_try_what_the_machine_can_start(subject, monkeypatch):
-    started, start = [], lab.Starts.start
-    monkeypatch.setattr(machine, "_known", {})
-    monkeypatch.setattr(lab.Starts, "start", lambda *given: started.append(given[2]) or start(*given))
-    with lab.Lab(subject) as built:
-        assert len(started) >= 3  # the attacker, and a container for each try
-        assert all(marks == {guard.LAB: built._mark} for marks in started)
 
 
 WAYS = """
@@ -272,8 +262,14 @@ def test_trials_of_harden_reach_what_they_need_beside_another_engine(engine, mis
 
 
 @pytest.mark.slow
-def test_the_firewall_keeps_no_rule_of_ours(subject):
+def test_the_firewall_keeps_no_rule_of_ours_and_the_guard_knows_all_that_is_started(subject, monkeypatch):
+    """Also the containers that try what the machine can start."""
+    started, start = [], lab.Starts.start
+    monkeypatch.setattr(machine, "_known", {})
+    monkeypatch.setattr(lab.Starts, "start", lambda *given: started.append(given[2]) or start(*given))
     with lab.Lab(subject) as built:
+        assert len(started) >= 3  # the attacker, and a container for each try
+        assert all(marks == {guard.LAB: built._mark} for marks in started)
         bridge = bridge_of(built.network)
         there = [line for line in firewall("-S") if bridge in line and network.MARK in line]
         assert len(there) == 1 + network.filters_bridges()
@@ -342,28 +338,29 @@ def test_the_engine_holds_postures_within_the_bound(shared, name):
     assert config["NetworkMode"] in (shared.network, "none")
 
 
-def in_open(subject, monkeypatch, *names: str) -> tuple[dict, dict]:
-    """What comes of these attacks in ``open``, and the notes."""
-    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: only(*names))
+def in_open(subject) -> tuple[dict, dict]:
+    """What comes of attacks in ``open``, and the notes."""
     data = attacking.attack(subject, postures=("open",)).data
     return data["postures"]["open"], data["notes"]
 
 
 @pytest.mark.slow
-def test_a_full_disk_stops_the_attack_that_would_fill_it(subject, monkeypatch):
+def test_a_full_disk_stops_the_attack_that_would_fill_it(subject, few, monkeypatch):
+    few("fill-disk")
     monkeypatch.setattr(lab, "RESERVE_BYTES", 2**60)
-    cells, _ = in_open(subject, monkeypatch, "fill-disk")
+    cells, _ = in_open(subject)
     assert cells["fill-disk"]["outcome"] == "not_measured"
     assert "too little free disk space" in cells["fill-disk"]["reason"]
 
 
 @pytest.mark.slow
-def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subject, monkeypatch):
+def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subject, few, monkeypatch):
     """Such an engine says so; this one is asked through a document in which one limit is missing. What writes to a disk ends by
     itself, writes no large file, and is watched."""
+    few("memory-bomb", "fill-disk", "environ")
     version, info = subject.engine().documents
     monkeypatch.setitem(subject.engine().__dict__, "documents", (version, {**info, "PidsLimit": False}))
-    cells, notes = in_open(subject, monkeypatch, "memory-bomb", "fill-disk", "environ")
+    cells, notes = in_open(subject)
     assert [cells[name]["outcome"] for name in ("environ", "fill-disk")] == ["succeeded", "succeeded"]
     assert cells["memory-bomb"]["outcome"] == "not_measured"
     assert "this engine does not enforce limits on processes" in cells["memory-bomb"]["reason"]

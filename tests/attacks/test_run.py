@@ -23,7 +23,7 @@ from deadweight_attacks import run as attacking
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
 from deadweight_attacks.deliver import Shot, fire
-from deadweight_attacks.load import load_payloads, suite_payloads
+from deadweight_attacks.load import load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
@@ -53,22 +53,6 @@ def misbehaving(make, misbehaving_image, misbehaving_archive):
 def shell(local_source):
     """The static shell, from the local source as in real life."""
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
-
-
-@pytest.fixture
-def few(monkeypatch):
-    """Only these of our attacks (and all of the project's own), to keep a test short."""
-
-    def choose(*names: str) -> None:
-        def load(wanted, root):
-            loaded = suite_payloads(wanted, root)
-            ours = {each.id for each in load_payloads().payloads}
-            kept = tuple(each for each in loaded.payloads if each.id in names or each.id not in ours)
-            return dataclasses.replace(loaded, payloads=kept)
-
-        monkeypatch.setattr(attacking, "suite_payloads", load)
-
-    return choose
 
 
 def attacked(subject, *postures: str, **options):

@@ -5,26 +5,31 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
-from deadweight_init.draft import first_draft
+from deadweight_init.draft import Draft, first_draft
 from deadweight_init.prove.observe import Health, Observation
 from deadweight_init.prove.posture import with_seen
-from deadweight_init.records import Known
+from deadweight_init.records import Known, Service
 from deadweight_init.repository.dockerfiles import missing_sources
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
 from tests.init.test_found import found
 from tests.support import TESTS
-from tests.support.recipes import recipe
 from tests.support.trees import written
 
 NODE = {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}', "a.js": ""}
+
+
+def recipe(service: Service, place: str = "build") -> Draft:
+    """A draft as it is where the own Dockerfile does not build here."""
+    return replace(first_draft(service, place), own_fails=True)
 
 
 def in_folders(*folders: str) -> dict[str, str]:

@@ -10,8 +10,8 @@ from deadweight_init.prove.observe import Down, NotUp, missing_variable
 from deadweight_init.remedies import REMEDIES, Case, advice, next_remedy
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from tests.init.test_layouts import recipe
 from tests.support.codes import parts
-from tests.support.recipes import recipe
 from tests.support.trees import written
 
 OWN = {"Dockerfile": 'FROM debian:12\nENV MODE=prod\nCMD ["/shop"]\n'}
