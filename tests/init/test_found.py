@@ -78,11 +78,21 @@ def test_the_image_is_read_from_its_dockerfile():
         ("COPY secret.txt /", ["secret.txt"]),
         ('COPY ["src", "gone", "/x/"]', ["gone"]),
         ("ADD https://example.com/x /x", []),
+        ("FROM alpine AS x-amd64\nCOPY linux/amd64/app /app\nFROM x-${TARGETARCH}", ["linux/amd64/app"]),
+        ("COPY .git/ .git/\nCOPY .git .", [".git/", ".git"]),
     ],
 )
 def test_a_dockerfile_that_copies_what_is_not_there_is_known(tmp_path, line, absent):
-    tree = look(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""}))
-    assert missing_sources(tree, f"FROM alpine\n{line}\n", ".", Ignore(["secret.txt"])) == absent
+    """A checkout has its git folder, where that is not ignored."""
+    tree, text = (
+        look(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""})),
+        f"FROM alpine\n{line}\n",
+    )
+    assert missing_sources(tree, text, ".", Ignore(["secret.txt"])) == absent
+    (tmp_path / ".git").mkdir()
+    of_git = ".git" in line
+    assert missing_sources(tree, text, ".", Ignore(["secret.txt"])) == ([] if of_git else absent)
+    assert missing_sources(tree, text, ".", Ignore(["secret.txt", ".git"])) == absent
 
 
 def test_only_files_of_the_repository_are_read(tmp_path):

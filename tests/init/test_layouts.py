@@ -10,13 +10,11 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import Draft, first_draft
 from deadweight_init.prove.observe import Health, Observation
 from deadweight_init.prove.posture import with_seen
 from deadweight_init.records import Known, Service
-from deadweight_init.repository.dockerfiles import missing_sources
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
@@ -34,21 +32,6 @@ def recipe(service: Service, place: str = "build") -> Draft:
 
 def in_folders(*folders: str) -> dict[str, str]:
     return {f"{folder}/{name}": text for folder in folders for name, text in NODE.items()}
-
-
-def test_a_checkout_has_its_git_folder(tmp_path):
-    tree = look(written(tmp_path, {"a.go": ""}))
-    text = "FROM golang\nCOPY .git/ .git/\nCOPY .git .\n"
-    assert missing_sources(tree, text, ".", Ignore([])) == [".git/", ".git"]
-    (tmp_path / ".git").mkdir()
-    assert missing_sources(tree, text, ".", Ignore([])) == []
-    assert missing_sources(tree, text, ".", Ignore([".git"])) == [".git/", ".git"]
-
-
-def test_a_stage_that_a_platform_names_is_followed(tmp_path):
-    tree = look(written(tmp_path, {"a.go": ""}))
-    text = "FROM alpine AS image-amd64\nCOPY linux/amd64/app /app\nFROM image-${TARGETARCH}\n"
-    assert missing_sources(tree, text, ".", Ignore([])) == ["linux/amd64/app"]
 
 
 def test_an_env_file_is_read_where_git_has_it(tmp_path):

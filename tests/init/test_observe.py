@@ -43,31 +43,22 @@ def serve() -> Iterator[object]:
 
 
 @pytest.mark.parametrize(
-    ("answers", "path", "status"),
+    ("answers", "kind", "path", "status"),
     [
-        ({"openapi_json": DESCRIBED}, "/openapi.json", 200),
-        ({"openapi_json": DESCRIBED, "healthz": "ok"}, "/healthz", 200),
-        ({"openapi_json": "{}"}, "/", 404),
-        ({"prices": "3"}, "/", 404),
+        ({"openapi_json": DESCRIBED}, "http", "/openapi.json", 200),
+        ({"openapi_json": DESCRIBED, "healthz": "ok"}, "http", "/healthz", 200),
+        ({"openapi_json": "{}"}, "http", "/", 404),
+        ({"prices": "3"}, "http", "/", 404),
+        ({"": BROKEN}, "tcp", "/", 500),
+        ({"": BROKEN, "healthz": "ok"}, "http", "/healthz", 200),
+        ({"": BROKEN, "up": BROKEN}, "tcp", "/", 500),
     ],
 )
-def test_a_service_without_a_health_route_is_asked_for_its_description(serve, answers, path, status):
-    container, port = serve(**answers)
-    assert find_health(container, (port,), ()) == Health("http", port, path, status)
-
-
-@pytest.mark.parametrize(
-    ("answers", "kind", "path"),
-    [
-        ({"": BROKEN}, "tcp", "/"),
-        ({"": BROKEN, "healthz": "ok"}, "http", "/healthz"),
-        ({"": BROKEN, "up": BROKEN}, "tcp", "/"),
-    ],
-)
-def test_a_route_that_fails_tells_nothing_of_health(serve, answers, kind, path):
+def test_what_tells_best_that_a_service_is_up_is_its_health(serve, answers, kind, path, status):
+    """Without a health route its own description does; a route that fails tells nothing."""
     container, port = serve(**answers)
     health = find_health(container, (port,), ())
-    assert (health.kind, health.path) == (kind, path)
+    assert health == Health(kind, port, path, status)
     assert (parts(kind_told(health)) == ("seen.answers", {"path": "/", "status": 500})) is (kind == "tcp")
 
 
@@ -147,24 +138,31 @@ def test_who_says_something_new_is_waited_for(monkeypatch, takes, says, until):
     assert abs(container.now - until) < 3
 
 
-def test_a_line_for_information_is_no_cause():
-    said = [
-        'INFO Mapped "{[/error]}" onto public BasicErrorController.error()',
-        "WARN cannot connect to the database",
-        "INFO Closing",
-    ]
-    code, fields = parts(observe.with_cause("it ended", said))
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        (
+            [
+                'INFO Mapped "{[/error]}" onto public BasicErrorController.error()',
+                "WARN cannot connect to the database",
+                "INFO Closing",
+            ],
+            "WARN cannot connect to the database | INFO Mapped",
+        ),
+        (
+            [
+                "[1] [ERROR] Exception in worker process",
+                "Traceback (most recent call last):",
+                '  File "/app/run.py", line 1, in <module>',
+                "ImportError: cannot import name 'escape' from 'jinja2'",
+                *("Worker exiting", "Shutting down: Master", "Reason: Worker failed to boot."),
+            ],
+            "ImportError: cannot import name 'escape' from 'jinja2' | Worker exiting | ",
+        ),
+    ],
+    ids=["a line for information is none", "the exception below its frames"],
+)
+def test_the_line_that_tells_the_cause_comes_first(log, cause):
+    code, fields = parts(observe.with_cause("it ended", log))
     assert (code, fields["reason"]) == ("down.said", "it ended")
-    assert fields["lines"].startswith("WARN cannot connect to the database | INFO Mapped")
-
-
-def test_the_exception_below_its_frames_is_the_cause():
-    said = [
-        "[1] [ERROR] Exception in worker process",
-        "Traceback (most recent call last):",
-        '  File "/app/run.py", line 1, in <module>',
-        "ImportError: cannot import name 'escape' from 'jinja2'",
-        *("Worker exiting", "Shutting down: Master", "Reason: Worker failed to boot."),
-    ]
-    lines = parts(observe.with_cause("it ended", said))[1]["lines"]
-    assert lines.startswith("ImportError: cannot import name 'escape' from 'jinja2' | Worker exiting | ")
+    assert fields["lines"].startswith(cause)
