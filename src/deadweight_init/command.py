@@ -20,7 +20,7 @@ from deadweight_init.records import Service, wording
 from deadweight_init.repository.compose import COMPOSE
 from deadweight_init.repository.dockerfiles import dockerfiles
 from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
-from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, look
+from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, read_tree
 from deadweight_init.write.files import Written, program, write_helpers
 from deadweight_init.write.suite import suite_text
 
@@ -68,11 +68,11 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
     Raises UsageError: nothing recognisable, several services and no answer, a file that would be overwritten. Where it raises,
     no file has changed.
     """
-    tree = look(root)
+    tree = read_tree(root)
     services = find_services(tree, wanted.main)
     chosen = [_with_program(tree, each, ask, say) for each in choose(tree, services, wanted, ask, say)]
     drafts = _drafts(root, chosen, wanted, say)
-    for each in broken(tree):
+    for each in unreadable_files(tree):
         say(wording("progress.passed_over", what=each))
     with Written(root, may_replace=_forced(root, wanted.force)) as written:
         files = {name: text for draft in drafts for name, text in draft.ladder.files.items()}
@@ -184,7 +184,7 @@ def choose(
     if wanted.main is not None and not any(each.project and each.project.programs for each in services):
         _refuse_main(tree, wanted.main)
     if not services:
-        problems = "".join(f"\n{each}" for each in (*problems_of(tree), *instead(tree)))
+        problems = "".join(f"\n{each}" for each in (*problems_of(tree), *why_no_service(tree)))
         raise UsageError(wording("command.no_service", root=tree.root, looked_for=LOOKED_FOR, problems=problems))
     labels = {_label(each, services): each for each in services}
     if len(services) == 1 and wanted.service in (None, ALL):
@@ -234,7 +234,7 @@ MOST_BROKEN = 5
 """So many are told: some repositories keep parts of files under such names."""
 
 
-def broken(tree: Tree) -> list[str]:
+def unreadable_files(tree: Tree) -> list[str]:
     """One line for each of the first files that would tell of a service, if they could be read."""
     found: list[str] = []
     for path in (*dockerfiles(tree), *tree.named[f"{MANIFESTS}|{COMPOSE}"]):
@@ -248,9 +248,9 @@ def broken(tree: Tree) -> list[str]:
     return found[:MOST_BROKEN]
 
 
-def instead(tree: Tree) -> Iterator[str]:
+def why_no_service(tree: Tree) -> Iterator[str]:
     """One line for each reason why no service was found that can be told."""
-    yield from broken(tree)
+    yield from unreadable_files(tree)
     for path in tree.named[r"\.?melange\.ya?ml"]:
         yield wording("problem.package_alone", path=path)
     for path in tree.named[COMPOSE]:

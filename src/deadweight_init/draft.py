@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from deadweight.suite.values import Unproven
 from deadweight_init.derive.dockerfile import ladder as derived_ladder
-from deadweight_init.derive.dockerfile import lost, parse
+from deadweight_init.derive.dockerfile import lost_instructions, parse
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.table import LANGUAGES
 from deadweight_init.records import GIVEN, Change, Known, Ladder, OwnDockerfile, Rung, Service, wording
-from deadweight_init.repository.compose import as_data
+from deadweight_init.repository.compose import needs_data
 
 T = TypeVar("T")
 
@@ -150,7 +150,7 @@ def run_of(service: Service, port: Known[int]) -> dict[str, Known[Any]]:
     if service.around.files:
         files = {target: known.value for target, known in service.around.files.items()}
         run["files"] = Known(files, next(iter(service.around.files.values())).origin)
-    if (needs := as_data(service.around.needs)) is not None:
+    if (needs := needs_data(service.around.needs)) is not None:
         run["needs"] = needs
     return run
 
@@ -230,7 +230,7 @@ def _made(draft: Draft) -> Ladder:
         return made
     parsed, more = parse(own), [each for each in made.rungs if each.builder != "dockerfile"]
     if parsed is not None:
-        more = [replace(each, changes=lost(parsed, each, made.files)) for each in more]
+        more = [replace(each, changes=lost_instructions(parsed, each, made.files)) for each in more]
     if parsed is not None and not draft.own_fails:
         ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime, draft.config)
     files = {name: made.files[name] for each in more for name in each.files}

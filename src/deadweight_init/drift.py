@@ -9,7 +9,7 @@ from deadweight.builders.protocol import is_generated
 from deadweight.project.load_suite import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant
-from deadweight_init.derive.dockerfile import instruction_lines, on_another_base, parse, with_more
+from deadweight_init.derive.dockerfile import instruction_lines, on_another_base, parse, with_stages
 from deadweight_init.draft import Draft, first_draft, port_hints
 from deadweight_init.records import Project, Rung, Service, wording
 from deadweight_init.tree import Tree
@@ -79,7 +79,7 @@ def _derived(made: Mapping[str, str], draft: Draft, tree: Tree) -> Iterator[str]
         return
     begins = {
         "Dockerfile": instruction_lines(on_another_base(parsed, {})),
-        "minimal.Dockerfile": instruction_lines(with_more(parsed, [])),
+        "minimal.Dockerfile": instruction_lines(with_stages(parsed, [])),
     }
     for name, path in made.items():
         begin = begins.get(path.rpartition("/")[2], [])

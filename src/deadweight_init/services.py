@@ -9,25 +9,25 @@ from dataclasses import replace
 
 from deadweight.builders import protocol
 from deadweight.builders.protocol import is_generated
-from deadweight_init.languages.sources import in_repository, reads_port
+from deadweight_init.languages.sources import reads_port, repository_document
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, facts_of
 from deadweight_init.records import (
     UNLISTED,
     ComposeService,
+    Deployment,
     ImageWords,
     Known,
     OwnDockerfile,
     Project,
     Rung,
     Service,
-    Surroundings,
     wording,
 )
-from deadweight_init.repository.compose import commands as compose_commands
-from deadweight_init.repository.compose import compose, outside, own_names, server_of, shown_environment
+from deadweight_init.repository.compose import compose, own_names, server_of, shown_environment, with_local_containers
+from deadweight_init.repository.compose import start_commands as compose_commands
 from deadweight_init.repository.dockerfiles import NOT_FOR_USERS, own_dockerfiles
 from deadweight_init.repository.kubernetes import kubernetes
-from deadweight_init.tree import Tree, aside, mapping
+from deadweight_init.tree import Tree, as_mapping, aside
 
 LOOKED_FOR = (
     "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
@@ -128,7 +128,7 @@ def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: st
     home = project.folder if project else folder
     variable = _port_variable(ordered)
     variable = variable or reads_port(tree, home, project.start if project else (), facts_of(project).code)
-    more, described = tuple(_apko_rungs(tree, home)), in_repository(tree, home)
+    more, described = tuple(_apko_rungs(tree, home)), repository_document(tree, home)
     base = Service(plain_name(name), folder, tuple(ordered), project)
     return replace(base, port_variable=variable, more=more, described=described)
 
@@ -178,7 +178,7 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
         first = service.dockerfiles[0].path if service.dockerfiles else ""
         near.sort(key=lambda each: _distance(tree, each, first))
         inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names, foreign)
-        outer = outside(tree, service, near[0].around if near else Surroundings())
+        outer = with_local_containers(tree, service, near[0].around if near else Deployment())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         both = replace(both, volumes=both.volumes or inner.volumes)
         # much of a cluster names what is only there, so it is tried where the service does not come up without
@@ -284,8 +284,8 @@ def _apko_rungs(tree: Tree, folder: str) -> Iterator[Rung]:
     """The apko files of a service, each with the melange files whose packages it lists."""
     mine = [path for path in tree.named[_APKO] if not tree.is_aside[path] and folder in tree.above[tree.folders[path]]]
     melange = (path for path in tree.named[_MELANGE] if not tree.texts[path].startswith(protocol.MELANGE))
-    packages = {path: mapping(tree.data[path].get("package")).get("name") for path in melange}
-    contents = {path: mapping(tree.data[path].get("contents")) for path in mine}
+    packages = {path: as_mapping(tree.data[path].get("package")).get("name") for path in melange}
+    contents = {path: as_mapping(tree.data[path].get("contents")) for path in mine}
     own = {path: each for path, each in contents.items() if each and not is_generated(tree.texts[path])}
     for number, (path, content) in enumerate(own.items(), 1):
         listed = {re.split(r"[=<>~@]", str(each))[0] for each in content.get("packages") or ()}

@@ -25,7 +25,7 @@ from deadweight_init.draft import Draft, first_draft, health_hints, port_hints
 from deadweight_init.languages.table import NAMES
 from deadweight_init.records import Known, OwnDockerfile, Project, Service
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
 from tests.support.codes import parts as parts_of
 from tests.support.trees import written
@@ -206,13 +206,13 @@ def test_every_language_of_the_table_has_cases():
 @pytest.mark.parametrize("case", cases())
 def test_what_is_found_is_what_the_case_says(tmp_path, case):
     root = written(tmp_path / case.get("root", "shop"), case["files"])
-    services = find_services(look(root), case.get("main"))
+    services = find_services(read_tree(root), case.get("main"))
     draft = first_draft(services[0], "build", case.get("port"), case.get("seen")) if services else None
     expect = case["expect"]
     assert {key: FACTS[key](Found(services, draft, wanted)) for key, wanted in expect.items()} == expect
     if draft is not None and draft.rungs:  # and what is written is a suite that says the same
         again = find_services(
-            look(written(root, {**draft.files, "deadweight.yaml": suite_text(draft)})), case.get("main")
+            read_tree(written(root, {**draft.files, "deadweight.yaml": suite_text(draft)})), case.get("main")
         )
         assert [each.more for each in again] == [each.more for each in services], "what is written is not its own"
         variant = load_suite(root / "deadweight.yaml").variants[0]
@@ -263,7 +263,7 @@ STEPS = {
 def test_steps_are_taken_in_turn_without_a_shell(tmp_path, program, says, ends):
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not on PATH")
-    (service,) = find_services(look(written(tmp_path / "shop", STEPS[program])))
+    (service,) = find_services(read_tree(written(tmp_path / "shop", STEPS[program])))
     found = Found((service,), first_draft(service, "build"))
     words = FACTS["entrypoint"](found)
     with subprocess.Popen(words, cwd=tmp_path / "shop", stdout=subprocess.PIPE, text=True) as running:

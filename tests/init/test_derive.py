@@ -11,15 +11,22 @@ import pytest
 
 from deadweight.sources.adapt_dockerfile import instructions
 from deadweight_init.derive import dockerfile
-from deadweight_init.derive.dockerfile import MINIMAL, lost, minimal_changes, minimal_text, of_settings, parse
-from deadweight_init.derive.runtime import Folder, RuntimeFiles, asked
+from deadweight_init.derive.dockerfile import (
+    MINIMAL,
+    changed_settings,
+    lost_instructions,
+    minimal_changes,
+    minimal_text,
+    parse,
+)
+from deadweight_init.derive.runtime import Folder, RuntimeFiles, loader_needs
 from deadweight_init.draft import first_draft
 from deadweight_init.drift import drift
 from deadweight_init.prove.observe import Health
-from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes
+from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes_in_code
 from deadweight_init.records import Code
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
 from tests.support.codes import parts
 from tests.support.trees import written
@@ -69,7 +76,7 @@ FILES = RuntimeFiles(
 
 
 def draft_of(root, text: str, **files: str):
-    (service,) = find_services(look(written(root / "shop", {"Dockerfile": text, **files})))
+    (service,) = find_services(read_tree(written(root / "shop", {"Dockerfile": text, **files})))
     return first_draft(service, "build")
 
 
@@ -125,9 +132,9 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     head = ["ARG BASE=gcr.io/distroless/static:nonroot", "FROM ${BASE}", *added]
     assert said(made) == [*((each, "") for each in head), *said(own)[1:]]
     assert "# Copied from Dockerfile. Only the base image differs: line 1 there, the argument BASE here.\n" in made
-    tree = look(written(tmp_path / "shop", {**draft.files, "deadweight.yaml": suite_text(draft)}))
+    tree = read_tree(written(tmp_path / "shop", {**draft.files, "deadweight.yaml": suite_text(draft)}))
     assert list(drift(tree, find_services(tree))) == []
-    tree = look(written(tmp_path / "shop", {"Dockerfile": own.replace("COPY x /x", "COPY x /y")}))
+    tree = read_tree(written(tmp_path / "shop", {"Dockerfile": own.replace("COPY x /x", "COPY x /y")}))
     assert "drift.older" in [parts(each)[0] for each in drift(tree, find_services(tree))]
 
 
@@ -141,7 +148,7 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     ],
 )
 def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, changed):
-    found = tuple(of_settings(own, other))
+    found = tuple(changed_settings(own, other))
     assert [(each.code, each.what) for each in found] == changed
     draft = draft_of(tmp_path, 'FROM scratch\nCOPY x /x\nCMD ["/x"]\n', x="")
     text = suite_text(replace(draft, set_otherwise={"chainguard": found}))
@@ -149,7 +156,7 @@ def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, change
 
 
 def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_path):
-    own = find_services(look(written(tmp_path / "shop", {"Dockerfile": OWN.replace(" AS Final", "")})))[0].own
+    own = find_services(read_tree(written(tmp_path / "shop", {"Dockerfile": OWN.replace(" AS Final", "")})))[0].own
     parsed = parse(own)
     text = minimal_text(parsed, FILES, CONFIG)
     before, after = said(own.text), said(text)
@@ -277,7 +284,7 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
         (Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13),
     ]  # fmt: skip
     assert '#   other build flags: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
-    assert lost(parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
+    assert lost_instructions(parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
     assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
 
 
@@ -290,11 +297,11 @@ def test_without_a_trial_the_run_time_files_are_not_known(tmp_path):
 
 
 def test_what_a_program_asks_of_the_loader_is_read():
-    found = asked(Path(sys.executable).read_bytes())
+    found = loader_needs(Path(sys.executable).read_bytes())
     assert found.interpreter.startswith("/lib")
     assert "libc.so.6" in found.needed
-    assert asked(b"#!/bin/sh\n") is None
-    assert asked(b"\x7fELF\x02\x01" + bytes(10)) is None
+    assert loader_needs(b"#!/bin/sh\n") is None
+    assert loader_needs(b"\x7fELF\x02\x01" + bytes(10)) is None
 
 
 @pytest.mark.parametrize(
@@ -341,7 +348,7 @@ def test_routes_are_read_in_any_language(tmp_path):
         "g.cpp": 'CROW_ROUTE(app, "/k")([]{});\n',
         "test_h.py": '@app.get("/tests")\n',
     }
-    found = routes(look(written(tmp_path, files)), ".", _DANGEROUS)
+    found = routes_in_code(read_tree(written(tmp_path, files)), ".", _DANGEROUS)
     assert {(each.method, each.path, each.is_plain) for each in found} == {
         ("GET", "/a/{id}", False), ("POST", "/b", False), ("GET", "/c/", True), ("GET", "/d", True), ("DELETE", "/e/:id", False),
         ("GET", "/f", True), ("GET", "/g", True), ("POST", "/h", False), ("GET", "/i", True), ("GET", "/j", True),

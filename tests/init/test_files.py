@@ -10,7 +10,7 @@ import pytest
 from deadweight._errors import DeadweightError, UsageError
 from deadweight_init.drift import drift
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from deadweight_init.write.files import Written
 from tests.init.test_found import GO, brought_in, shops
 from tests.support.codes import parts, raises
@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 
 def drifted(root):
-    tree = look(root)
+    tree = read_tree(root)
     return [parts(each) for each in drift(tree, find_services(tree))]
 
 

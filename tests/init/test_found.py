@@ -15,13 +15,13 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import first_draft, health_hints
-from deadweight_init.languages.sources import served
+from deadweight_init.languages.sources import served_document
 from deadweight_init.prove.proof import nothing_left
-from deadweight_init.prove.recording import _DANGEROUS, described
+from deadweight_init.prove.recording import _DANGEROUS, documented_operations
 from deadweight_init.records import unwrapped, wording
 from deadweight_init.repository.dockerfiles import missing_sources, read_words, url_paths
 from deadweight_init.services import LOOKED_FOR, find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
 from tests.support.codes import codes, parts, raises
 from tests.support.trees import written
@@ -35,7 +35,7 @@ GO = {
 
 
 def found(root: Path, files: dict[str, str]):
-    return find_services(look(written(root, files)))
+    return find_services(read_tree(written(root, files)))
 
 
 def shops(*folders: str, **more: str) -> dict[str, str]:
@@ -85,7 +85,7 @@ def test_the_image_is_read_from_its_dockerfile():
 def test_a_dockerfile_that_copies_what_is_not_there_is_known(tmp_path, line, absent):
     """A checkout has its git folder, where that is not ignored."""
     tree, text = (
-        look(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""})),
+        read_tree(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""})),
         f"FROM alpine\n{line}\n",
     )
     assert missing_sources(tree, text, ".", Ignore(["secret.txt"])) == absent
@@ -102,7 +102,7 @@ def test_only_files_of_the_repository_are_read(tmp_path):
     for name, target in {"zero": "/dev/zero", "out": "../outside", "own": "real", "gone": "none"}.items():
         (root / name).symlink_to(target)
     os.mkfifo(root / "pipe")
-    tree = look(root)
+    tree = read_tree(root)
     assert tuple(tree.files) == ("own", "real")
     assert [tree.texts[name] for name in ("own", "../outside", "out", "zero", "pipe")] == ["text", "", "", "", ""]
 
@@ -186,10 +186,10 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
             "/new": {"post": {}},
         },
     }
-    found = described(document, _DANGEROUS)
+    found = documented_operations(document, _DANGEROUS)
     assert [each.path for each in found if each.is_plain] == ["/api/users", "/api/page"]
     assert {(each.method, each.path) for each in found} >= {("GET", "/api/users"), ("POST", "/api/new")}
-    assert described(["no document"], _DANGEROUS) == []
+    assert documented_operations(["no document"], _DANGEROUS) == []
 
 
 NODE, GUNICORN = '{"scripts": {"start": "node a.js"}}', "gunicorn's own: without it, it listens on loopback"
@@ -309,7 +309,7 @@ def test_a_program_is_told_through_the_shell_around_it(words, program):
     ],
 )
 def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, name, text, found):
-    (service,) = find_services(look(written(tmp_path, {"Dockerfile": "FROM alpine\nCMD ./x\n", name: text})))
+    (service,) = find_services(read_tree(written(tmp_path, {"Dockerfile": "FROM alpine\nCMD ./x\n", name: text})))
     assert (service.described is not None) is found
     written_suite = suite_text(first_draft(service, "build", health="/up"))
     assert (f"attacks: {{openapi: {name}}}" in written_suite) is found
@@ -331,6 +331,6 @@ def test_a_document_is_asked_for_where_the_code_says_that_it_is_served(tmp_path)
         text = answers.get(path)
         return None if text is None else SimpleNamespace(status=200, text=lambda: text)
 
-    assert served(get, told) == ("/shop/openapi.json", {"paths": {"/shop/things": {}}})
+    assert served_document(get, told) == ("/shop/openapi.json", {"paths": {"/shop/things": {}}})
     assert asked == ["/shop/openapi.json"]  # a health route is none
-    assert served(get) is None
+    assert served_document(get) is None

@@ -16,7 +16,7 @@ from deadweight_init.prove.observe import Health, Observation
 from deadweight_init.prove.posture import with_seen
 from deadweight_init.records import Known, Service
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
 from tests.init.test_found import found
 from tests.support import TESTS
@@ -38,9 +38,9 @@ def test_an_env_file_is_read_where_git_has_it(tmp_path):
     compose = "services:\n  web:\n    build: .\n    env_file: .env\n    environment: {B: '${A}'}\n"
     root = written(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n", ".env": "A=one\n"})
     subprocess.run(["git", "init", "-q", root], check=True)
-    assert dict(find_services(look(root))[0].around.env) == {}
+    assert dict(find_services(read_tree(root))[0].around.env) == {}
     subprocess.run(["git", "-C", root, "add", ".env"], check=True)
-    env = find_services(look(root))[0].around.env
+    env = find_services(read_tree(root))[0].around.env
     assert {name: each.value for name, each in env.items()} == {"A": "one", "B": "one"}
 
 

@@ -14,8 +14,8 @@ import pytest
 from deadweight.engine.http import Route
 from deadweight_init.prove import observe
 from deadweight_init.prove.observe import Health, find_health, kind_told
-from deadweight_init.prove.recording import Recorder, held
-from deadweight_init.tree import look
+from deadweight_init.prove.recording import Recorder, stable_part
+from deadweight_init.tree import read_tree
 from tests.support.codes import codes, parts
 from tests.support.http_servers import Answering, served
 
@@ -71,8 +71,8 @@ def test_what_a_build_or_a_base_puts_in_is_not_held():
         "checks": [{"name": "db", "uptime_seconds": 3, "up": True}],
         "pages": 3,
     }
-    assert held(answer) == {"status": "ok", "checks": [{"name": "db", "up": True}], "pages": 3}
-    assert held("version") == "version"
+    assert stable_part(answer) == {"status": "ok", "checks": [{"name": "db", "up": True}], "pages": 3}
+    assert stable_part("version") == "version"
 
 
 def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve, tmp_path):
@@ -84,7 +84,7 @@ def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve
         return route
 
     up = SimpleNamespace(http=asked, logs=lambda _most: lines, listeners=lambda: ())
-    recorder = Recorder(look(tmp_path), None)
+    recorder = Recorder(read_tree(tmp_path), None)
     recorder.ask_first(up, Health("http", port, "/", 200))
     assert recorder.lines == ("listening",)
     assert len(lines) > 1

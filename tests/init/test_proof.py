@@ -11,7 +11,7 @@ from deadweight._errors import DeadweightError
 from deadweight_init.draft import first_draft
 from deadweight_init.prove.proof import Failure, Proof, TimeLimit, Tools
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from tests.support.trees import written
 
 GO = {"go.mod": "module x.org/y\n", "main.go": 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n'}
@@ -25,7 +25,7 @@ def proof(request, tmp_path, monkeypatch):
     root = written(tmp_path, files)
     fails: list[dict[str, Failure]] = []
     tools = Tools(lambda line: None, lambda workspace, variants: fails.pop(0))
-    found = Proof(first_draft(find_services(look(root))[0], "build"), SimpleNamespace(root=root), tools)
+    found = Proof(first_draft(find_services(read_tree(root))[0], "build"), SimpleNamespace(root=root), tools)
     variants = [SimpleNamespace(name=each.name) for each in found.draft.ladder.rungs]
     opened = SimpleNamespace(suite=SimpleNamespace(variants=variants))
     monkeypatch.setattr(Proof, "workspace", lambda self: _Opened(opened))

@@ -26,7 +26,7 @@ from deadweight_init.prove.observe import Down, Health, NotUp, Observation, obse
 from deadweight_init.prove.proof import Tools
 from deadweight_init.prove.recording import Recorder
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from tests.support.codes import codes, raises
 from tests.support.small_images import forget_images
 from tests.support.trees import written
@@ -164,7 +164,7 @@ def test_what_a_service_does_is_seen(engine, misbehaving_image, told, paths, env
 
 @pytest.mark.slow
 def test_a_service_that_speaks_tls_is_found_healthy_and_recorded(engine, misbehaving_image, tmp_path):
-    tree = look(written(tmp_path, {"Dockerfile": "FROM scratch\n"}))
+    tree = read_tree(written(tmp_path, {"Dockerfile": "FROM scratch\n"}))
     recorder = Recorder(tree, None)
     found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v", while_up=recorder.ask_first)
     assert (found.health.path, found.health.status, found.health.tls) == ("/healthz", 200, True)

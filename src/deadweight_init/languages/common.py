@@ -41,7 +41,7 @@ def libraries(folder: str) -> Iterator[str]:
     yield f"    | sort -u | xargs -r cp -Lt {folder}/lib"
 
 
-def own_words(service: Service) -> ImageWords:
+def image_words(service: Service) -> ImageWords:
     """What the repository's own image says; nothing if there is none."""
     return service.own.words if service.own else ImageWords()
 

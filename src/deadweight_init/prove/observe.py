@@ -22,7 +22,7 @@ from deadweight.engine.grpc_health import check
 from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.suite.values import format_bytes
-from deadweight_init.languages.sources import WRITTEN, served
+from deadweight_init.languages.sources import WRITTEN, served_document
 from deadweight_init.records import wording
 from deadweight_init.tree import TABLES
 
@@ -87,7 +87,7 @@ def missing_variable(lines: Sequence[str]) -> str:
     return next((found[1] for line in lines for pattern in _UNSET if (found := pattern.search(line))), "")
 
 
-def ended(reason: str, container: Container, code: Down = Down.ENDED) -> NotUp:
+def failure_of(reason: str, container: Container, code: Down = Down.ENDED) -> NotUp:
     """The failure of a service with its own words; if it ended, with the variable that it lacks, if it names one."""
     lines = all_lines(container)
     variable = missing_variable([line for line in lines if not _PLAIN.search(line)]) if code is Down.ENDED else ""
@@ -98,7 +98,7 @@ def need_running(container: Container, *, listened: bool = False) -> None:
     """Raises NotUp for a container that ended."""
     if not (state := container.state()).running:
         how = state.told()
-        raise ended(wording("down.listened", how=how) if listened else wording("down.ended", how=how), container)
+        raise failure_of(wording("down.listened", how=how) if listened else wording("down.ended", how=how), container)
 
 
 def wait_listening(
@@ -129,7 +129,7 @@ def wait_listening(
                 where = ", ".join(f"{each.address}:{each.port}" for each in found)
                 raise NotUp(Down.ONLY_LOOPBACK, wording("down.only_loopback", where=where), all_lines(container))
             waited = time.monotonic() - container.started
-            raise ended(wording("down.not_listening", seconds=waited), container, Down.NOT_LISTENING)
+            raise failure_of(wording("down.not_listening", seconds=waited), container, Down.NOT_LISTENING)
         time.sleep(0.2)
     time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
     need_running(container)
@@ -323,10 +323,10 @@ def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: 
     anywhere = everything is not None and 200 <= everything.status < 300
     for path in (*(each for each in paths if each not in told), *(() if anywhere else LIKELY), "/"):
         answer = ask(container, port, path, tls=tls)
-        path, answer = followed(container, port, path, answer, tls=tls)
+        path, answer = follow_redirects(container, port, path, answer, tls=tls)
         if answer is not None and 200 <= answer.status < 300:
             return Health("http", port, path, answer.status, tls)
-    if described := served(lambda path: ask(container, port, path, tls=tls), told):
+    if described := served_document(lambda path: ask(container, port, path, tls=tls), told):
         return Health("http", port, described[0], 200, tls)
     # where it fails, its port is as healthy as it can be said to be
     return Health("tcp" if root.status >= 500 else "http", port, "/", root.status, tls)
@@ -343,7 +343,7 @@ def ask(
         return None
 
 
-def followed(
+def follow_redirects(
     container: Container, port: int, path: str, answer: Answer | None, *, tls: bool = False
 ) -> tuple[str, Answer | None]:
     """Where a redirection within the service ends, and what it answers there."""

@@ -74,9 +74,9 @@ def tightest(
     base = wanted.model_copy(update={key: getattr(parsed, key) for key in limits})
     as_root = list(_with_capabilities(seen)) if is_root(user) else []
     for walls in (*_postures(seen, volumes), *as_root):
-        if as_root and walls is as_root[0] and not tries.holds(_less(base, as_root[-1])):
+        if as_root and walls is as_root[0] and not tries.holds(_without_walls(base, as_root[-1])):
             break  # it does not even come up with all that root could keep
-        if tries.holds(_less(base, walls), while_up):
+        if tries.holds(_without_walls(base, walls), while_up):
             told = {key: Known(value, f"{SEEN}: {why}") for key, value, why in walls}
             if "tmpfs" in told:
                 told["tmpfs"] = replace(told["tmpfs"], value=[*base.tmpfs, *told["tmpfs"].value])
@@ -84,7 +84,7 @@ def tightest(
     raise NotUp(Down.NOT_HARDENED, wording("down.not_hardened", reason=tries.why))
 
 
-def _less(base: model.RunSettings, walls: tuple[Wall, ...]) -> model.RunSettings:
+def _without_walls(base: model.RunSettings, walls: tuple[Wall, ...]) -> model.RunSettings:
     """The settings with some walls less. What is in memory comes to what is there already."""
     changed = {key: tuple(value) if isinstance(value, list) else value for key, value, _ in walls}
     if "tmpfs" in changed:
@@ -132,8 +132,8 @@ def _postures(seen: Observation, volumes: tuple[str, ...]) -> Iterator[tuple[Wal
     """From tight to loose: with its data and what it wrote in memory, without (it may do without), a writable file system, as
     root."""
     written = [each for each in seen.writes if may_be_in_memory(each)]
-    data = _tops(sorted(volumes))  # what the image or its Compose file declares is its user's
-    for places in (_tops(sorted({*written, *volumes})), data) if volumes else ():
+    data = _topmost(sorted(volumes))  # what the image or its Compose file declares is its user's
+    for places in (_topmost(sorted({*written, *volumes})), data) if volumes else ():
         # its data alone too: a tmpfs where it writes among its own files hides these
         yield (("tmpfs", places, "works with its data in memory, where nothing is kept"),)
     tight = _in_memory(seen)
@@ -143,7 +143,7 @@ def _postures(seen: Observation, volumes: tuple[str, ...]) -> Iterator[tuple[Wal
 
 
 def _in_memory(seen: Observation) -> tuple[Wall, ...]:
-    folders = [each for each in _tops(list(seen.writes)) if may_be_in_memory(each)]
+    folders = [each for each in _topmost(list(seen.writes)) if may_be_in_memory(each)]
     return (("tmpfs", folders, "it writes there"),) if folders else ()
 
 
@@ -173,7 +173,7 @@ def _limits(seen: Observation) -> dict[str, Known[Any]]:
     return told
 
 
-def _tops(folders: list[str]) -> list[str]:
+def _topmost(folders: list[str]) -> list[str]:
     """Without those that lie in another one."""
     return [each for each in folders if not any(each.startswith(f"{other}/") for other in folders)]
 

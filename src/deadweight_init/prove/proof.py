@@ -17,7 +17,7 @@ from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft
 from deadweight_init.records import Rung, wording
 from deadweight_init.repository.dockerfiles import stages_of
-from deadweight_init.tree import Tree, look
+from deadweight_init.tree import Tree, read_tree
 from deadweight_init.write.suite import suite_text
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Proof:
     @cached_property
     def tree(self) -> Tree:
         """The repository."""
-        return look(self.written.root)
+        return read_tree(self.written.root)
 
     def say(self, line: str) -> None:
         """Tell a line once: every build is a project opened anew."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
 from deadweight_init.draft import Doubt, Draft, Recorded
-from deadweight_init.languages.sources import TESTS, served
+from deadweight_init.languages.sources import TESTS, served_document
 from deadweight_init.prove.observe import Health, Observation, all_lines, ask, first_line
 from deadweight_init.records import SEEN, Known, wording
 from deadweight_init.tree import Tree, aside
@@ -48,7 +48,7 @@ class Operation:
     is_plain: bool = False
 
 
-def described(document: Any, dangerous: re.Pattern[str]) -> list[Operation]:
+def documented_operations(document: Any, dangerous: re.Pattern[str]) -> list[Operation]:
     """The operations of an OpenAPI document (2 and 3)."""
     found = []
     for path, item in openapi.paths(document).items():
@@ -68,7 +68,7 @@ def _needs_nothing(document: Any, path: str, item: dict[str, Any], operation: di
     return "{" not in path and not asks and not secured
 
 
-def routes(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operation]:
+def routes_in_code(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operation]:
     """What the code below a folder registers, in whichever language."""
     found = dict[tuple[str, str], Operation]()
     for path in _sources(tree, folder):
@@ -158,7 +158,7 @@ class Recorder:
         self.lines = tuple(all_lines(container)[:FIRST_LINES])
         if health.kind == "http":
             self.described, document = _described(container, health, self.tree, self.described, self.told)
-            listed = described(document, _DANGEROUS) or routes(self.tree, self.folder, _DANGEROUS)
+            listed = documented_operations(document, _DANGEROUS) or routes_in_code(self.tree, self.folder, _DANGEROUS)
             paths = dict.fromkeys((health.path, "/", *(each.path for each in listed if each.is_plain)))
             open_now = {each.port for each in container.listeners() or () if not each.loopback}
             others = [port for port in self.declared if port != health.port and port in open_now]
@@ -215,7 +215,7 @@ def _json(answer: Answer) -> str | None:
         value = answer.json()
     except ValueError:
         return None
-    value = held(value)
+    value = stable_part(value)
     if isinstance(value, dict) and len(json.dumps(value)) > MOST_JSON:
         value = {key: each for key, each in value.items() if isinstance(each, str | int | bool) and len(str(each)) < 60}
     if value in ({}, None):
@@ -224,11 +224,11 @@ def _json(answer: Answer) -> str | None:
     return text if len(text) <= MOST_JSON else None
 
 
-def held(value: Any) -> Any:
+def stable_part(value: Any) -> Any:
     """A document without what the build or the base puts in."""
     if isinstance(value, dict):
-        return {key: held(each) for key, each in value.items() if not _OF_THE_BUILD.search(key)}
-    return [held(each) for each in value] if isinstance(value, list) else value
+        return {key: stable_part(each) for key, each in value.items() if not _OF_THE_BUILD.search(key)}
+    return [stable_part(each) for each in value] if isinstance(value, list) else value
 
 
 def _text(answer: Answer) -> str | None:
@@ -243,6 +243,6 @@ def _described(
     container: Container, health: Health, tree: Tree, known: Known[str] | None, told: Sequence[str]
 ) -> tuple[Known[str] | None, Any]:
     """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
-    if found := served(lambda path: ask(container, health.port, path, tls=health.tls), told):
+    if found := served_document(lambda path: ask(container, health.port, path, tls=health.tls), told):
         return Known(found[0], f"{SEEN}: it serves its OpenAPI document"), found[1]
     return known, openapi.parsed(tree.texts[known.value]) if known else None

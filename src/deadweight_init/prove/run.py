@@ -19,17 +19,17 @@ from deadweight.checks.runner import run_checks
 from deadweight.checks.scan.reachability import CannotWatch, watched
 from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import RunSettings
-from deadweight_init.derive.dockerfile import MINIMAL, of_settings
+from deadweight_init.derive.dockerfile import MINIMAL, changed_settings
 from deadweight_init.derive.runtime import RuntimeFiles, config_of, runtime_files
 from deadweight_init.draft import Draft, health_hints, port_hints
-from deadweight_init.prove.gates import by_owner, let_pass, measured
+from deadweight_init.prove.gates import accepted_findings, by_owner, measured_gates
 from deadweight_init.prove.observe import Down, NotUp, observe, summary_of
 from deadweight_init.prove.posture import tightest, with_seen
 from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
 from deadweight_init.prove.recording import Recorder, doubts_of
-from deadweight_init.records import GIVEN, Beside, Known, Rung, wording
+from deadweight_init.records import GIVEN, Dependency, Known, Rung, wording
 from deadweight_init.remedies import Case, advice, next_remedy
-from deadweight_init.repository.compose import as_data, as_plain_server
+from deadweight_init.repository.compose import as_plain_server, needs_data
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def with_available_needs(draft: Draft, workspace: Workspace, variant: Variant, say: Callable[[str], None]) -> Draft:
     """The draft with the plain server in the place of an image that the source does not have, and without those of which nothing
     is known: many services come up so. A comment says which."""
-    around, needs, why = draft.service.around, list[Known[Beside]](), list[str]()
+    around, needs, why = draft.service.around, list[Known[Dependency]](), list[str]()
     for known in around.needs:
         need = known.value
         try:
@@ -59,7 +59,7 @@ def with_available_needs(draft: Draft, workspace: Workspace, variant: Variant, s
         needs.append(known)
     if not why:
         return draft
-    run, data = dict(draft.run), as_data(needs)
+    run, data = dict(draft.run), needs_data(needs)
     run.pop("needs")
     if data is not None:
         run["needs"] = replace(data, origin="; ".join((data.origin, *why)))
@@ -271,13 +271,13 @@ def _gate(proof: Proof, name: str) -> None:
         proof.leave_out(name, wording("refused.check_fails", check=running.check, reason=running.reason))
         return
     layers, is_killed = wrong.get(LAYERS), "runs" in wrong
-    gates = measured(size, layers, killed=is_killed)
+    gates = measured_gates(size, layers, killed=is_killed)
     own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": gates}}
-    accepted = {**proof.draft.accepted, name: let_pass(layers, killed=is_killed)}
+    accepted = {**proof.draft.accepted, name: accepted_findings(layers, killed=is_killed)}
     proof.verified.append(name)
     otherwise = proof.draft.set_otherwise
     if proof.draft.config and any(each.name == name and each.is_made for each in proof.draft.rungs):
-        otherwise = {**otherwise, name: tuple(of_settings(proof.draft.config, config))}
+        otherwise = {**otherwise, name: tuple(changed_settings(proof.draft.config, config))}
     proof.draft = replace(proof.draft, own=own, accepted=accepted, set_otherwise=otherwise)
     with proof.workspace() as workspace:  # by the gates that it has now: the report asks for these
         run_checks(workspace.subject(proof.variant(workspace, name)), ("budget", *wrong), proof.tell)

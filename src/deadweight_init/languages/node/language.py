@@ -17,7 +17,7 @@ from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, platform_command, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, simple_command, wording
-from deadweight_init.tree import TABLES, Tree, joined, mapping
+from deadweight_init.tree import TABLES, Tree, as_mapping, joined
 
 SERVERS: Sequence[str] = TABLES["node"]["servers"]
 _MAKES: Mapping[str, str] = TABLES["node"]["site_builders"]
@@ -72,16 +72,16 @@ def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str
     return kind, manager
 
 
-def all_needs(package: Mapping[str, Any]) -> dict[str, Any]:
+def all_dependencies(package: Mapping[str, Any]) -> dict[str, Any]:
     """The packages that it needs, when it is developed too."""
-    return {**mapping(package.get("devDependencies")), **mapping(package.get("dependencies"))}
+    return {**as_mapping(package.get("devDependencies")), **as_mapping(package.get("dependencies"))}
 
 
-def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
+def site_folder(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
     """The folder into which a package's build writes a site that needs no server; empty for any other package."""
     scripts, needs = (
-        mapping(package.get("scripts")),
-        {**mapping(package.get("devDependencies")), **mapping(package.get("dependencies"))},
+        as_mapping(package.get("scripts")),
+        {**as_mapping(package.get("devDependencies")), **as_mapping(package.get("dependencies"))},
     )
     exports = (tree.texts[joined(folder, f"next.config.{end}")] for end in ("js", "mjs", "ts"))
     exported = "next" in needs and any(re.search(r"\boutput\s*:\s*[\"']export[\"']", text) for text in exports)
@@ -113,7 +113,7 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
     for known in (common.of_base(words, r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)"), *numbers):
         if known and (major := known.value.partition(".")[0]).isdigit() and int(major) >= _OLDEST:
             return known
-    asked = str(mapping(package.get("engines")).get("node") or "")
+    asked = str(as_mapping(package.get("engines")).get("node") or "")
     version = next((str(each) for each in _KNOWN if asked and fits(asked, each)), _DEFAULT)
     # ">=14" takes the default too, and says nothing more
     return Known(version, *([f"from {joined(folder, 'package.json')}: engines"] if version != _DEFAULT else []))
@@ -168,8 +168,8 @@ def serves(tree: Tree, folder: str, package: Mapping[str, Any]) -> bool:
 
 def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWords | None) -> Start:
     """What starts a package."""
-    scripts = mapping(package.get("scripts"))
-    programs = all_needs(package)
+    scripts = as_mapping(package.get("scripts"))
+    programs = all_dependencies(package)
     own = words.program if words else ()
     for command in (own, ("npm", "run", "start:prod"), on_a_platform(tree, folder), ("npm", "run", "start")):
         *first, last = _steps(command, scripts, _DEPTH) or [()]
@@ -193,7 +193,7 @@ def on_a_platform(tree: Tree, folder: str) -> Words:
 
 def is_developers(start: Start, package: Mapping[str, Any]) -> bool:
     """Whether what is started is a program, or is read by one, that the package lists for development alone."""
-    needs = mapping(package.get("dependencies"))
+    needs = as_mapping(package.get("dependencies"))
     programs = [step[0] for step in (*start.before, start.words) if step and step[0].startswith("node_modules/")]
     names = [posixpath.basename(each) for each in programs]
     names += re.findall(r"(?:^|\s)(?:-r|--require|--import|--loader)[ =](@?[^\s/]+)", " ".join(start.words))
@@ -309,10 +309,10 @@ class Node:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> NodeProject | None:
         """The package of a folder; None if nothing says that it is a server."""
         package = tree.data[joined(folder, "package.json")]
-        scripts, needs = mapping(package.get("scripts")), mapping(package.get("dependencies"))
+        scripts, needs = as_mapping(package.get("scripts")), as_mapping(package.get("dependencies"))
         is_server = words or "start" in scripts or any(name in needs for name in SERVERS)
         is_server = is_server or serves(tree, folder, package)
-        if not package or not is_server or (words is None and site_of(tree, folder, package)):
+        if not package or not is_server or (words is None and site_folder(tree, folder, package)):
             return None
         start = start_of(tree, folder, package, words)
         kind, manager = manager_of(tree, folder, package)
@@ -351,7 +351,7 @@ class Node:
         own = version if even == major else even
         bases = common.bases_of("node", version=version, whole=whole, own=own, even=even)
         entry = ("node", *_in_turn(project.before, project.start))
-        env = {**common.plain_env(common.own_words(service), "PATH|NODE_ENV"), **project.env}
+        env = {**common.plain_env(common.image_words(service), "PATH|NODE_ENV"), **project.env}
         # the path is distroless', where node is in a folder of its own
         env = {"NODE_ENV": "production", "PATH": "/usr/local/bin:/usr/bin:/bin:/nodejs/bin", **env}
         last = common.run_stage(project, port, entry, [f"--from=build {common.HOME} {common.HOME}"], env=env)
