@@ -12,7 +12,6 @@ import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.support import forked
@@ -52,9 +51,7 @@ class Terminal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
         if self.code is None:
             self.kill()
@@ -81,8 +78,8 @@ class Terminal:
                 assert done(), self.text
                 return
 
-    def shows(self, words: str, seconds: float = 90) -> None:
-        self.until(lambda: words in self.text, seconds)
+    def shows(self, words: str) -> None:
+        self.until(lambda: words in self.text)
 
     def type(self, text: str) -> None:
         os.write(self._screen, text.encode())
