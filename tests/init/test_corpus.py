@@ -4,8 +4,6 @@ One case is one entry of a file of ``corpus``: ``files``, what the user says (``
 answered), and ``expect``, whose keys are those of ``FACTS``.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What is derived from a Dockerfile, instruction by instruction, and what is listed as changed."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Variants that are derived from a repository's own Dockerfile, built and run for real, in languages that have no recipe."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

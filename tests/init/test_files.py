@@ -1,7 +1,5 @@
 """What init writes and what it never touches."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 

@@ -1,7 +1,5 @@
 """What init finds in a repository: nothing here is built or run."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The gates of a fresh suite are as tight as what was measured allows."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date
 

@@ -1,7 +1,5 @@
 """How repositories are laid out: what is one service, what it is called, and which files speak for it."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

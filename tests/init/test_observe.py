@@ -1,7 +1,5 @@
 """What is seen of a service: whether it comes up, its health, and what variants that behave alike answer in common."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

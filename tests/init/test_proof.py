@@ -1,7 +1,5 @@
 """A draft on its way to be proved: what is built counts as long as its last build did not fail."""
 
-from __future__ import annotations
-
 import time
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """init proves what it writes: a service is built, watched, hardened and verified for real."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The table of remedies: for which failure each is, what it changes, and that none is for another."""
 
-from __future__ import annotations
-
 import pytest
 
 from deadweight.builders.shared.diagnosis import Code

@@ -3,8 +3,6 @@
 ``nox -s services`` runs them, and keeps their suites and a table of what was found.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
