@@ -34,7 +34,7 @@ import yaml
 from bench import _bench
 from bench._bench import ROOT, Result, timed
 from deadweight.toolchain.find import find
-from tests.support.buildkit_world import Daemon, daemons, half_core
+from tests.support.buildkit_world import Daemon, daemons
 from tests.support.pool_project import endpoint
 from tests.support.small_images import go_program
 
@@ -207,6 +207,36 @@ class Yard:
                 each.ready()
             time.sleep(0.5)
             yield found
+
+
+@contextlib.contextmanager
+def half_core(name: str) -> Iterator[Path]:
+    """A control group whose processes have half a core together, of either version."""
+    old = Path("/sys/fs/cgroup/cpu").is_dir()
+    folder = Path("/sys/fs/cgroup/cpu" if old else "/sys/fs/cgroup", name)
+    folder.mkdir()
+    try:
+        if old:
+            (folder / "cpu.cfs_quota_us").write_text("50000")
+        else:
+            (folder / "cpu.max").write_text("50000 100000")
+        yield folder
+    finally:
+        for each in (folder, *Path("/sys/fs/cgroup").glob(f"*/{name}")):  # runc makes one in each hierarchy
+            _remove_group(each)
+
+
+def _remove_group(folder: Path) -> None:
+    for _ in range(50):  # the last process may be on its way
+        with contextlib.suppress(OSError):
+            for below in sorted(folder.rglob("*"), reverse=True):
+                if below.is_dir():
+                    below.rmdir()
+            folder.rmdir()
+            return
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":

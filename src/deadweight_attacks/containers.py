@@ -80,7 +80,8 @@ class Yard:
                 container.remove()
                 self.lab.starts.held()
                 raise NoService(wording("service.not_up", posture=self.posture.name, reason=message))
-            self._at = self._address(container)
+            networks = container.settled()["NetworkSettings"]["Networks"]
+            self._at = str((networks.get(self.lab.network) or {}).get("IPAddress") or "")
             self._lead(container)
             self._container = container
         return self._container
@@ -175,10 +176,6 @@ class Yard:
         """The container's address on the attack network; empty where it is on none."""
         self.get()
         return self._at
-
-    def _address(self, container: Container) -> str:
-        networks = container.settled()["NetworkSettings"]["Networks"]
-        return str((networks.get(self.lab.network) or {}).get("IPAddress") or "")
 
     @property
     def beside(self) -> tuple[int, ...]:

@@ -215,12 +215,9 @@ class Control:
             self._keep(payload, w.OPEN, shot)
         elif shot.seen == "crashed":
             self.fatal.add(payload.id)
-        if shot.seen == "succeeded" or shot.seen == "crashed":
+        if shot.seen in ("succeeded", "crashed"):
             return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
-        return self._unproven(payload, shot, "no protection at all")
-
-    def _unproven(self, payload: Payload, shot: Shot, ground: str) -> Cell:
-        return _unproven(payload, shot, ground, guessed=self.guessed)
+        return _unproven(payload, shot, "no protection at all", guessed=self.guessed)
 
     def _keep(self, payload: Payload, posture: w.Posture, shot: Shot) -> None:
         self.found.control[payload.id], self.statuses[payload.id] = posture, shot.status
@@ -237,7 +234,8 @@ class Control:
         for payload in again:
             shot, cell = shelled[payload.id], cells[payload.id]
             if payload not in working:
-                cells[payload.id] = self._unproven(payload, shot, "no protection at all and a shell in the image")
+                ground = "no protection at all and a shell in the image"
+                cells[payload.id] = _unproven(payload, shot, ground, guessed=self.guessed)
             elif plain[payload.id].seen != "failed":
                 cells[payload.id] = self._in_open(payload, plain[payload.id])
             else:

@@ -210,13 +210,7 @@ def _listener(lab: Lab, payload: Payload) -> Iterator[tuple[Filled, Listener | N
         listener.close()
 
 
-def _watch(
-    lab: Lab,
-    yard: Yard,
-    filled: Filled,
-    listener: Listener | None,
-    sent: Future[Reply],
-) -> str | None:
+def _watch(lab: Lab, yard: Yard, filled: Filled, listener: Listener | None, sent: Future[Reply]) -> str | None:
     """Look for the proof until it is there, or the service has answered and a moment has passed."""
     deadline: float | None = None
     while True:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.faults import CannotStart
@@ -28,10 +27,6 @@ from deadweight_attacks.model import KERNELS, Payload
 from deadweight_attacks.outcomes import Cell, Matrix, Plan, Progress
 from deadweight_attacks.profile import broken, called, missing
 from deadweight_attacks.sequence import fire_all
-
-if TYPE_CHECKING:
-    from deadweight_attacks.lab import Lab
-    from deadweight_attacks.load import Catalogue
 
 WRITABLE = (
     "The variant sets run.read_only: false, but this posture always has a read-only root: list the folders that it writes in "
@@ -83,14 +78,11 @@ class Runner:
         unbuilt = self._unbuilt(posture)
         here = {each.id: Cell("not_measured", unbuilt) for each in fired} if unbuilt else self._measured(posture, fired)
         cells |= here
-        untold = any(
-            cell.outcome == "not_measured" for cell in cells.values()
-        )  # not so where no hole was found to go through
+        # not so where no hole was found to go through
+        untold = any(cell.outcome == "not_measured" for cell in cells.values())
         if untold and all(cell.outcome == "not_measured" for cell in here.values()):
-            reasons = [cell.reason for cell in here.values()]
-            self.found.unmeasured[posture.name] = (
-                reasons or ["no attack works even in a container without any protection"]
-            )[0]
+            nothing = "no attack works even in a container without any protection"
+            self.found.unmeasured[posture.name] = next((cell.reason for cell in here.values()), nothing)
         self.found.cells[posture.name] = cells
 
     @functools.cached_property
@@ -158,13 +150,10 @@ class Runner:
         """Why a posture cannot be measured; with what the suite says otherwise of it."""
         if w.TIGHT in posture.walls:
             return f"{self._refused(posture, error)}{error.message}. {broken(self.lab.subject)}"
-        if isinstance(error, NoService) and "read-only" in posture.walls and not self.lab.variant.run.read_only:
+        walls, run = posture.walls if isinstance(error, NoService) else (), self.lab.variant.run
+        if "read-only" in walls and not run.read_only:
             return f"{error.message}. {WRITABLE}"
-        if (
-            isinstance(error, NoService)
-            and "non-root" in posture.walls
-            and is_root(self.lab.variant.run.user or NON_ROOT)
-        ):
+        if "non-root" in walls and is_root(run.user or NON_ROOT):
             return f"{error.message}. {AS_ROOT}"
         return f"{error.message}; the closest posture that starts here is open" if posture.privileged else error.message
 
@@ -173,21 +162,15 @@ class Runner:
         if shot.seen != "failed":
             return Cell(shot.seen, shot.said if shot.seen != "succeeded" else "", shot.detail)
         if payload.id in self.control.fatal:
-            return Cell(
-                "not_measured",
-                f"it ended the service in the posture open, so its success could not be seen: {shot.said}",
-                shot.detail,
-            )
+            told = f"it ended the service in the posture open, so its success could not be seen: {shot.said}"
+            return Cell("not_measured", told, shot.detail)
         if self.control.astray(payload, shot):
             told = f"it was sent twice without a sign that it arrived; without any protection the answer was different: {shot.said}"
             return Cell("not_measured", told, shot.detail)
         shell = "image" in posture.walls and self.found.control[payload.id] is not w.OPEN
         if payload.evidence.kind == "resource" and "limits" not in posture.walls and not shell:
-            return Cell(
-                "not_measured",
-                f"nothing limits it in this posture, so only the machine itself could have stopped it: {shot.said}",
-                shot.detail,
-            )
+            told = f"nothing limits it in this posture, so only the machine itself could have stopped it: {shot.said}"
+            return Cell("not_measured", told, shot.detail)
         return Cell("blocked", shot.said, shot.detail)
 
     # wall by wall
@@ -196,9 +179,8 @@ class Runner:
         """Find what a plain run stops and the image's user stops without any other wall: it counts as stopped by the image."""
         cells = self.found.cells.get(w.DEFAULT.name, {}).items()
         stopped = {name for name, cell in cells if cell.outcome == "blocked" and self.found.control[name] is w.OPEN}
-        some = [
-            each for each in self.catalogue.payloads if each.id in stopped and not (each.handed_in or each.resource)
-        ]
+        sent = (each for each in self.catalogue.payloads if not (each.handed_in or each.resource))
+        some = [each for each in sent if each.id in stopped]
         if some and not is_root(self.lab.image_user):
             alone = self._measured(w.Posture(w.OWN_USER, frozenset({"image", "own-user"})), some, surely=True)
             self.found.by_user = {name for name, cell in alone.items() if cell.outcome == "blocked"}

@@ -151,15 +151,11 @@ class _Route(ctypes.Structure):
 def _route(device: str) -> None:
     entry = _Route(flags=RTF_UP | RTF_HOST, device=device.encode())
     for field, value in ((_Route.dst, ADDRESS), (_Route.mask, "255.255.255.255"), (_Route.gateway, NONE)):
-        ctypes.memmove(ctypes.addressof(entry) + field.offset, _address(value), 16)
+        address = struct.pack("=H2s4s8x", socket.AF_INET, b"", socket.inet_aton(value))  # struct sockaddr_in
+        ctypes.memmove(ctypes.addressof(entry) + field.offset, address, 16)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.ioctl(asked.fileno(), ctypes.c_ulong(SIOCADDRT), ctypes.byref(entry)) != 0:
             number = ctypes.get_errno()
             if number != EEXIST:
                 raise OSError(number, f"route to {ADDRESS} by {device}")
-
-
-def _address(text: str) -> bytes:
-    """``struct sockaddr_in``."""
-    return struct.pack("=H2s4s8x", socket.AF_INET, b"", socket.inet_aton(text))

@@ -45,10 +45,7 @@ def found_profile(subject: Subject) -> Iterator[Path | None]:
         yield file
 
 
-ATTACKERS: tuple[str, ...] = (
-    *BY_TIMING,
-    *TABLES["attackers_calls"],
-)
+ATTACKERS: tuple[str, ...] = (*BY_TIMING, *TABLES["attackers_calls"])
 """What the attacker's own program needs to do anything at all (``helper/main.go``, ``rehearse``)."""
 
 

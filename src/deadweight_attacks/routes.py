@@ -53,9 +53,8 @@ def _operations(document: Any, base: str | None, methods: Sequence[str]) -> Iter
 def operations(document: Any) -> Iterator[tuple[str, str]]:
     """Each method and path that it names."""
     for path, item in openapi.paths(document).items():
-        yield from (
-            (method, path) for method in (*METHODS, "delete", "head", "options") if isinstance(item.get(method), dict)
-        )
+        methods = (*METHODS, "delete", "head", "options")
+        yield from ((method, path) for method in methods if isinstance(item.get(method), dict))
 
 
 def takes_nothing(document: Any) -> bool:
@@ -255,9 +254,8 @@ class Aim:
         if self.kind == UNCHANGED:
             return self.request
         if self.kind == "json":
-            return self.request.model_copy(
-                update={"json_body": _changed(self.request.json_body, self.keys, value), "repeat": {}}
-            )
+            body = _changed(self.request.json_body, self.keys, value)
+            return self.request.model_copy(update={"json_body": body, "repeat": {}})
         return self.request.model_copy(update={"form": {**(self.request.form or {}), self.name: value}, "repeat": {}})
 
     def having(self, headers: Mapping[str, str]) -> Aim:
@@ -332,9 +330,8 @@ def _guessed(items: Iterable[ApiCheck]) -> Iterator[Aim]:
         parts = path.strip("/").split("/")
         last = len(parts) - 1
         for index in [last, *(number for number in range(last) if any(map(str.isdigit, parts[number])))]:
-            opened = item.request.model_copy(
-                update={"path": f"/{'/'.join([*parts[:index], '{segment}', *parts[index + 1 :]])}"}
-            )
+            whole = "/".join([*parts[:index], "{segment}", *parts[index + 1 :]])
+            opened = item.request.model_copy(update={"path": f"/{whole}"})
             yield from (Aim(opened, kind, SEGMENT, status) for kind in ("path", AS_IT_IS))
     yield from (Aim(item.request, HEADERS, "", item.expect.status) for item in some[:1])
 

@@ -115,7 +115,8 @@ def _base(lab: Lab, yard: Yard, document: Any, name: str) -> str | None:
     beside = name.rpartition("/")[0] if name.startswith("/") else ""
     missing: dict[str | None, int] = {}
     for base in (None, *dict.fromkeys(each for each in ("", beside) if each != said)):
-        moved = [_moved(each, said, base) for each in requests]
+        paths = [each.path if base is None else base + each.path.removeprefix(said) for each in requests]
+        moved = (each.model_copy(update={"path": path}) for each, path in zip(requests, paths, strict=True))
         missing[base] = sum(_status(lab, yard, each) in NOT_THERE for each in moved)
         if not missing[base]:
             return base
@@ -127,12 +128,6 @@ def _base(lab: Lab, yard: Yard, document: Any, name: str) -> str | None:
         )
         return NOWHERE
     return best
-
-
-def _moved(request: HttpRequest, said: str, base: str | None) -> HttpRequest:
-    if base is None:
-        return request
-    return request.model_copy(update={"path": base + request.path.removeprefix(said)})
 
 
 class _Doors:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deadweight_init.drift import drift as drifted
     from deadweight_init.prove.proof import Failure, Tools
     from deadweight_init.services import find_services
-    from deadweight_init.tree import look as read_tree
+    from deadweight_init.tree import read_tree
 
 if not TYPE_CHECKING:
     __getattr__ = public(__name__)

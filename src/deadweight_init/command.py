@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import posixpath
 import re
@@ -21,7 +20,7 @@ from deadweight_init.records import Service, wording
 from deadweight_init.repository.compose import COMPOSE
 from deadweight_init.repository.dockerfiles import dockerfiles
 from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
-from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, look
+from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, read_tree
 from deadweight_init.write.files import Written, program, write_helpers
 from deadweight_init.write.suite import suite_text
 
@@ -69,11 +68,11 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
     Raises UsageError: nothing recognisable, several services and no answer, a file that would be overwritten. Where it raises,
     no file has changed.
     """
-    tree = look(root)
+    tree = read_tree(root)
     services = find_services(tree, wanted.main)
     chosen = [_with_program(tree, each, ask, say) for each in choose(tree, services, wanted, ask, say)]
     drafts = _drafts(root, chosen, wanted, say)
-    for each in broken(tree):
+    for each in unreadable_files(tree):
         say(wording("progress.passed_over", what=each))
     with Written(root, may_replace=_forced(root, wanted.force)) as written:
         files = {name: text for draft in drafts for name, text in draft.ladder.files.items()}
@@ -110,11 +109,10 @@ def _drafts(root: Path, chosen: Sequence[Service], wanted: Wanted, say: Callable
         _refuse_nothing(draft)
         return (draft,)
     suite = plain_name(root.name)
-    drafts = [replace(first_draft(each, f"{PLACE}/{each.name}"), suite=suite) for each in _apart(chosen)]
+    drafts = [replace(first_draft(each, f"{PLACE}/{each.name}"), suite=suite) for each in _with_distinct_names(chosen)]
     usable = tuple(draft for draft in drafts if draft.rungs)
-    for draft in drafts:
-        if draft not in usable:
-            say(wording("progress.skipped", name=draft.service.name))
+    for draft in (draft for draft in drafts if not draft.rungs):
+        say(wording("progress.skipped", name=draft.service.name))
     if not usable:
         _refuse_nothing(drafts[0])
     return usable
@@ -134,19 +132,16 @@ def _with_program(tree: Tree, service: Service, ask: Ask, say: Callable[[str], N
     return next((each for each in again if each.folder == service.folder), service)
 
 
-def _apart(services: Sequence[Service]) -> list[Service]:
+def _with_distinct_names(services: Sequence[Service]) -> list[Service]:
     """With names that differ, and that sections of a suite can have."""
-    found: list[Service] = []
+    found: dict[str, Service] = {}
     names = [each.name for each in services]
     for each in services:
         told = each.name if names.count(each.name) == 1 or each.folder == "." else each.folder.replace("/", "-")
         plain = plain_name(told).replace(".", "-")[:32].strip("-_") or "service"
-        taken = {other.name for other in found}
-        again = next(
-            name for number in range(1, 99) if (name := plain if number == 1 else f"{plain}-{number}") not in taken
-        )
-        found.append(replace(each, name=again))
-    return found
+        name = next(name for name in (plain, *(f"{plain}-{number}" for number in range(2, 99))) if name not in found)
+        found[name] = replace(each, name=name)
+    return list(found.values())
 
 
 def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
@@ -189,7 +184,7 @@ def choose(
     if wanted.main is not None and not any(each.project and each.project.programs for each in services):
         _refuse_main(tree, wanted.main)
     if not services:
-        problems = "".join(f"\n{each}" for each in (*problems_of(tree), *instead(tree)))
+        problems = "".join(f"\n{each}" for each in (*problems_of(tree), *why_no_service(tree)))
         raise UsageError(wording("command.no_service", root=tree.root, looked_for=LOOKED_FOR, problems=problems))
     labels = {_label(each, services): each for each in services}
     if len(services) == 1 and wanted.service in (None, ALL):
@@ -239,25 +234,23 @@ MOST_BROKEN = 5
 """So many are told: some repositories keep parts of files under such names."""
 
 
-def broken(tree: Tree) -> Iterator[str]:
+def unreadable_files(tree: Tree) -> list[str]:
     """One line for each of the first files that would tell of a service, if they could be read."""
-    return itertools.islice(_all_broken(tree), MOST_BROKEN)
-
-
-def _all_broken(tree: Tree) -> Iterator[str]:
+    found: list[str] = []
     for path in (*dockerfiles(tree), *tree.named[f"{MANIFESTS}|{COMPOSE}"]):
         text = tree.texts[path]
         if aside(path) or len(text) >= MOST_BYTES:  # of a longer one only the start is read
             continue
         if not os.access(tree.root / path, os.R_OK):
-            yield wording("problem.no_permission", path=path)
+            found.append(wording("problem.no_permission", path=path))
         elif why := _broken(path, text):
-            yield wording("problem.file", path=path, reason=why)
+            found.append(wording("problem.file", path=path, reason=why))
+    return found[:MOST_BROKEN]
 
 
-def instead(tree: Tree) -> Iterator[str]:
+def why_no_service(tree: Tree) -> Iterator[str]:
     """One line for each reason why no service was found that can be told."""
-    yield from broken(tree)
+    yield from unreadable_files(tree)
     for path in tree.named[r"\.?melange\.ya?ml"]:
         yield wording("problem.package_alone", path=path)
     for path in tree.named[COMPOSE]:

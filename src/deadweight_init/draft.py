@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from deadweight.suite.values import Unproven
 from deadweight_init.derive.dockerfile import ladder as derived_ladder
-from deadweight_init.derive.dockerfile import lost, parse
+from deadweight_init.derive.dockerfile import lost_instructions, parse
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.table import LANGUAGES
 from deadweight_init.records import GIVEN, Change, Known, Ladder, OwnDockerfile, Rung, Service, wording
-from deadweight_init.repository.compose import as_data
+from deadweight_init.repository.compose import needs_data
 
 T = TypeVar("T")
 
@@ -100,10 +100,8 @@ class Draft:
     @property
     def ladder(self) -> Ladder:
         """All rungs with what is known by now, those that are left out marked."""
-        made = _made(self)
-        rungs = (*own_rungs(self.service), *made.rungs)
-        marked = []
-        for rung in rungs:
+        made, marked = _made(self), list[Rung]()
+        for rung in (*own_rungs(self.service), *made.rungs):
             refused = rung.refused or self.left_out.get(rung.name, "")
             changes = (*rung.changes, *self.set_otherwise.get(rung.name, ()))
             marked.append(replace(rung, refused=refused, changes=changes))
@@ -117,9 +115,8 @@ class Draft:
     @property
     def variants(self) -> tuple[Rung, ...]:
         """What the suite has: the rungs, and where all of them failed these, as a suite needs one to be built again."""
-        return self.rungs or tuple(
-            replace(each, refused="") for each in self.ladder.rungs if each.name in self.left_out
-        )
+        failed = (each for each in self.ladder.rungs if each.name in self.left_out)
+        return self.rungs or tuple(replace(each, refused="") for each in failed)
 
     @property
     def files(self) -> dict[str, str]:
@@ -153,7 +150,7 @@ def run_of(service: Service, port: Known[int]) -> dict[str, Known[Any]]:
     if service.around.files:
         files = {target: known.value for target, known in service.around.files.items()}
         run["files"] = Known(files, next(iter(service.around.files.values())).origin)
-    if (needs := as_data(service.around.needs)) is not None:
+    if (needs := needs_data(service.around.needs)) is not None:
         run["needs"] = needs
     return run
 
@@ -161,7 +158,7 @@ def run_of(service: Service, port: Known[int]) -> dict[str, Known[Any]]:
 def port_hints(service: Service) -> tuple[Known[int], ...]:
     """Likely ports, the most credible first."""
     own = [port for each in service.dockerfiles for port in each.words.ports]
-    env = [each.words.env.get("PORT", "") for each in service.dockerfiles]
+    env = (each.words.env.get("PORT", "") for each in service.dockerfiles)
     told = [Known(int(value), "from ENV PORT") for value in env if value.isdigit()]
     code = service.project.ports if service.project else ()
     shown = [
@@ -217,10 +214,8 @@ def _keys(own: OwnDockerfile) -> dict[str, Any]:
 
 
 def _name(own: OwnDockerfile) -> str:
-    base = posixpath.basename(own.path)
-    part = re.sub(r"(?i)\.?(dockerfile|containerfile)[.-]?", "", base) or posixpath.basename(
-        posixpath.dirname(own.path)
-    )
+    folder, base = posixpath.split(own.path)
+    part = re.sub(r"(?i)\.?(dockerfile|containerfile)[.-]?", "", base) or posixpath.basename(folder)
     plain = re.sub(r"[^a-z0-9._-]+", "-", part.lower()).strip("._-")
     return f"today-{plain}"[:60].strip("._-") if plain else "today-other"
 
@@ -228,16 +223,14 @@ def _name(own: OwnDockerfile) -> str:
 def _made(draft: Draft) -> Ladder:
     """What is derived from the own Dockerfile, with the rungs that need none; recipes only if there is nothing to derive from."""
     project, own = draft.service.project, draft.service.own
-    made = Ladder(())
+    made = ladder = Ladder(())
     if project is not None and not project.problem:
         made = LANGUAGES[project.language].ladder(draft.service, project, draft.place, draft.port.value)
     if own is None or own.refused:
         return made
-    parsed = parse(own)
-    more = [each for each in made.rungs if each.builder != "dockerfile"]
-    ladder = Ladder(())
+    parsed, more = parse(own), [each for each in made.rungs if each.builder != "dockerfile"]
     if parsed is not None:
-        more = [replace(each, changes=lost(parsed, each, made.files)) for each in more]
+        more = [replace(each, changes=lost_instructions(parsed, each, made.files)) for each in more]
     if parsed is not None and not draft.own_fails:
         ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime, draft.config)
     files = {name: made.files[name] for each in more for name in each.files}

@@ -9,7 +9,7 @@ from deadweight.builders.protocol import is_generated
 from deadweight.project.load_suite import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant
-from deadweight_init.derive.dockerfile import instruction_lines, on_another_base, parse, with_more
+from deadweight_init.derive.dockerfile import instruction_lines, on_another_base, parse, with_stages
 from deadweight_init.draft import Draft, first_draft, port_hints
 from deadweight_init.records import Project, Rung, Service, wording
 from deadweight_init.tree import Tree
@@ -31,10 +31,8 @@ def drift(tree: Tree, services: tuple[Service, ...]) -> Iterator[str]:
     file = tree.root / SUITE_FILE
     whole, text = load_suite(file), file.read_text(encoding="utf-8")
     for name, suite in _by_service(whole):
-        yield from (
-            wording("drift.of", service=name, what=each) if name else each
-            for each in _of_service(tree, services, suite, text)
-        )
+        for each in _of_service(tree, services, suite, text):
+            yield wording("drift.of", service=name, what=each) if name else each
 
 
 def _by_service(suite: Suite) -> Iterator[tuple[str, Suite]]:
@@ -53,11 +51,8 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
     files = {each.name: getattr(each, "dockerfile", None) or "" for each in suite.variants}
     made = {name: path for name, path in files.items() if is_generated(tree.texts[path])}
     draft = first_draft(service, next((path.rpartition("/")[0] for path in made.values()), ""))
-    yield from (
-        wording("drift.file_gone", name=name, file=path)
-        for name, path in files.items()
-        if not (tree.root / path).exists()
-    )
+    gone = {name: path for name, path in files.items() if not (tree.root / path).exists()}
+    yield from (wording("drift.file_gone", name=name, file=path) for name, path in gone.items())
     yield from _variants(suite, draft, text)
     yield from _derived(made, draft, tree)
     yield from _needs(suite, draft, text)
@@ -84,7 +79,7 @@ def _derived(made: Mapping[str, str], draft: Draft, tree: Tree) -> Iterator[str]
         return
     begins = {
         "Dockerfile": instruction_lines(on_another_base(parsed, {})),
-        "minimal.Dockerfile": instruction_lines(with_more(parsed, [])),
+        "minimal.Dockerfile": instruction_lines(with_stages(parsed, [])),
     }
     for name, path in made.items():
         begin = begins.get(path.rpartition("/")[2], [])

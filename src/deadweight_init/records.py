@@ -119,7 +119,7 @@ class OwnDockerfile:
 
 
 @dataclass(frozen=True)
-class Beside:
+class Dependency:
     """A container that a service depends on. ``files`` maps paths in it to files of the repository."""
 
     name: str
@@ -131,7 +131,7 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Deployment:
     """What Compose and Kubernetes files say of a service.
 
     ``volumes`` are folders in which it keeps data; ``files`` maps paths in it to files of the repository that are mounted there.
@@ -140,7 +140,7 @@ class Surroundings:
     ports: tuple[Known[int], ...] = ()
     health: tuple[Known[str], ...] = ()
     env: Mapping[str, Known[str]] = field(default_factory=dict)
-    needs: tuple[Known[Beside], ...] = ()
+    needs: tuple[Known[Dependency], ...] = ()
     volumes: tuple[Known[str], ...] = ()
     files: Mapping[str, Known[str]] = field(default_factory=dict)
 
@@ -154,7 +154,7 @@ class ComposeService:
     context: str
     dockerfile: str | None
     target: str | None
-    around: Surroundings
+    around: Deployment
     command: tuple[str, ...] = ()
     args: Mapping[str, str] = field(default_factory=dict)
     """Build arguments."""
@@ -262,7 +262,7 @@ class Service:
     folder: str
     dockerfiles: tuple[OwnDockerfile, ...] = ()
     project: Project | None = None
-    around: Surroundings = Surroundings()
+    around: Deployment = Deployment()
     port_variable: Known[str] | None = None
     """The variable of the environment that tells it where to listen."""
     more: tuple[Rung, ...] = ()

@@ -16,7 +16,7 @@ from deadweight_images.errors import Message
 from deadweight_init.draft import Draft, run_of
 from deadweight_init.prove.observe import Down, NotUp
 from deadweight_init.records import SEEN, Known, Project, Rung, Service, wording
-from deadweight_init.tree import Tree, line_of
+from deadweight_init.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,9 @@ def advice(error: NotUp, draft: Draft, tree: Tree) -> Message:
     if error.down is Down.ONLY_LOOPBACK:
         place = tree.place_of(folder, _LOOPBACK)
         return wording("advice.loopback", place=place and f" ({place})")
-    texts = (
-        (path, tree.texts[path]) for path in tree.named[r"readme(?:\.\w+)?"] if tree.folders[path] in (".", folder)
-    )
-    found = ((path, line_of(text, match.start())) for path, text in texts if (match := _RUN.search(text)))
-    shown = next((f" ({path}:{line} shows how it is run)" for path, line in found), "")
+    readmes = (path for path in tree.named[r"readme(?:\.\w+)?"] if tree.folders[path] in (".", folder))
+    found = (known.origin for path in readmes for known in tree.values(path, _RUN, ""))
+    shown = next((f" ({place} shows how it is run)" for place in found), "")
     if error.down is Down.ENDED_WITH_0:
         return wording("advice.command", shown=shown)
     if error.variable:

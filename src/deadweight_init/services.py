@@ -9,31 +9,25 @@ from dataclasses import replace
 
 from deadweight.builders import protocol
 from deadweight.builders.protocol import is_generated
-from deadweight_init.languages.sources import in_repository, reads_port
+from deadweight_init.languages.sources import reads_port, repository_document
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, facts_of
 from deadweight_init.records import (
     UNLISTED,
     ComposeService,
+    Deployment,
     ImageWords,
     Known,
     OwnDockerfile,
     Project,
     Rung,
     Service,
-    Surroundings,
     wording,
 )
-from deadweight_init.repository.compose import commands as compose_commands
-from deadweight_init.repository.compose import (
-    compose,
-    outside,
-    own_names,
-    server_of,
-    shown_environment,
-)
+from deadweight_init.repository.compose import compose, own_names, server_of, shown_environment, with_local_containers
+from deadweight_init.repository.compose import start_commands as compose_commands
 from deadweight_init.repository.dockerfiles import NOT_FOR_USERS, own_dockerfiles
 from deadweight_init.repository.kubernetes import kubernetes
-from deadweight_init.tree import Tree, aside, mapping
+from deadweight_init.tree import Tree, as_mapping, aside
 
 LOOKED_FOR = (
     "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
@@ -50,7 +44,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
         homes.setdefault(_home(tree, own), []).append(own)
     found = []
     for folder, all_own in homes.items():
-        for name, mine in apart(composed, all_own):
+        for name, mine in by_service(composed, all_own):
             service = _service(tree, folder, mine, main)
             found.append(replace(service, name=plain_name(name)) if name else service)
     for folder in dict.fromkeys(tree.folders[path] for path in tree.named[MANIFESTS]):
@@ -67,7 +61,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
 
 
-def apart(
+def by_service(
     composed: Sequence[ComposeService], own: Sequence[OwnDockerfile]
 ) -> Iterator[tuple[str, list[OwnDockerfile]]]:
     """The Dockerfiles of one folder by service, each with its name: those that one Compose file builds as different services are
@@ -80,9 +74,8 @@ def apart(
                 names.setdefault(service.path, service.name)
         if len(names) > 1:
             first = next(iter(names))
-            yield from (
-                (name, [each for each in own if each.path == path]) for path, name in names.items() if path != first
-            )
+            for path in (path for path in names if path != first):
+                yield names[path], [each for each in own if each.path == path]
             yield names[first], [each for each in own if each.path == first or each.path not in names]
             return
     yield "", list(own)
@@ -120,10 +113,8 @@ def _home(tree: Tree, own: OwnDockerfile) -> str:
     if own.refused:  # its context cannot be told from what is there
         homes = {tree.folders[each] for each in tree.named[MANIFESTS]}
         return next((each for each in tree.above[folder] if each in homes), own.context)
-    has_program = any(
-        tree.folders[each] == folder for each in tree.named[MANIFESTS + r"|main\.go|main\.py|app\.py|server\.js"]
-    )
-    return folder if has_program else own.context
+    programs = tree.named[MANIFESTS + r"|main\.go|main\.py|app\.py|server\.js"]
+    return folder if any(tree.folders[each] == folder for each in programs) else own.context
 
 
 def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: str | None) -> Service:
@@ -135,15 +126,14 @@ def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: st
         project = _project_below(tree, folder, ordered[0])
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
-    variable, more, described = _told_port(ordered), tuple(_own_apko(tree, home)), in_repository(tree, home)
+    variable = _port_variable(ordered)
     variable = variable or reads_port(tree, home, project.start if project else (), facts_of(project).code)
-    return Service(
-        *(plain_name(name), folder, tuple(ordered), project), port_variable=variable, more=more,
-        described=described,
-    )  # fmt: skip
+    more, described = tuple(_apko_rungs(tree, home)), repository_document(tree, home)
+    base = Service(plain_name(name), folder, tuple(ordered), project)
+    return replace(base, port_variable=variable, more=more, described=described)
 
 
-def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:
+def _port_variable(own: Sequence[OwnDockerfile]) -> Known[str] | None:
     """Whether the own image's command takes its port from the variable PORT, as platforms give it."""
     taken = next((each for each in own if re.search(r"\$\{?PORT\b", " ".join(each.words.words))), None)
     return None if taken is None else Known("PORT", f"from {taken.path}: its command reads it")
@@ -159,12 +149,10 @@ def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | Non
             found.append(project)
     program = posixpath.basename((own.words.program or ("",))[0])
     started = [each for each in found if program and program in each.programs]
-    named = started or [
-        each
-        for each in found
-        if re.search(rf"[\s=/]{re.escape(posixpath.relpath(each.folder, own.context))}/", own.text)
-    ]
-    return next(iter(named), None) or (found[0] if len(found) == 1 else None)
+    paths = {posixpath.relpath(each.folder, own.context): each for each in found}
+    copied = [each for path, each in paths.items() if re.search(rf"[\s=/]{re.escape(path)}/", own.text)]
+    only = found if len(found) == 1 else []
+    return next(iter((*started, *copied, *only)), None)
 
 
 def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
@@ -188,12 +176,9 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
         # else one that lies elsewhere (deploy/compose.yaml)
         near = near or [each for each in mine if each.path in paths and not tree.is_aside[each.file]]
         first = service.dockerfiles[0].path if service.dockerfiles else ""
-        near.sort(key=lambda each: not each.around.ports)
-        # the nearest file is the deepest; of those for a published image the one for users lies above those for single cases
-        near.sort(key=lambda each: (tree.is_aside[each.file], each.file.count("/") * (2 * each.published - 1)))
-        near.sort(key=lambda each: (each.published, each.path != first))
+        near.sort(key=lambda each: _distance(tree, each, first))
         inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names, foreign)
-        outer = outside(tree, service, near[0].around if near else Surroundings())
+        outer = with_local_containers(tree, service, near[0].around if near else Deployment())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         both = replace(both, volumes=both.volumes or inner.volumes)
         # much of a cluster names what is only there, so it is tried where the service does not come up without
@@ -204,6 +189,13 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
             both, spare = replace(both, env=inner.env, needs=inner.needs), shown
         found.append(with_own_mounts(replace(service, around=both, spare=spare)))
     return found
+
+
+def _distance(tree: Tree, composed: ComposeService, first: str) -> tuple[bool | int, ...]:
+    """The nearest file is the deepest; of those for a published image the one for users lies above those for single cases."""
+    depth = composed.file.count("/") * (2 * composed.published - 1)
+    aside_or_not = tree.is_aside[composed.file]
+    return (composed.published, composed.path != first, aside_or_not, depth, not composed.around.ports)
 
 
 def _names(service: Service) -> tuple[str, ...]:
@@ -263,11 +255,10 @@ def with_own_mounts(service: Service) -> Service:
     }
     volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
     around = replace(around, files=files, volumes=tuple(volumes))
-    images = []
-    for image in service.dockerfiles:
-        data = tuple(known for known in image.words.volumes if _is_data(known.value, own))
-        images.append(replace(image, words=replace(image.words, volumes=data)))
-    return replace(service, around=around, dockerfiles=tuple(images))
+    data = [tuple(known for known in words.volumes if _is_data(known.value, own)) for words in own]
+    pairs = zip(service.dockerfiles, data, strict=True)
+    images = tuple(replace(image, words=replace(image.words, volumes=kept)) for image, kept in pairs)
+    return replace(service, around=around, dockerfiles=images)
 
 
 def _is_data(folder: str, own: Iterable[ImageWords]) -> bool:
@@ -289,12 +280,12 @@ _APKO = r"(?:[\w.-]+\.)?apko(?:[.-][\w.-]+)?\.ya?ml"
 _MELANGE = r"(?:[\w.-]+\.)?melange(?:[.-][\w.-]+)?\.ya?ml"
 
 
-def _own_apko(tree: Tree, folder: str) -> Iterator[Rung]:
+def _apko_rungs(tree: Tree, folder: str) -> Iterator[Rung]:
     """The apko files of a service, each with the melange files whose packages it lists."""
     mine = [path for path in tree.named[_APKO] if not tree.is_aside[path] and folder in tree.above[tree.folders[path]]]
     melange = (path for path in tree.named[_MELANGE] if not tree.texts[path].startswith(protocol.MELANGE))
-    packages = {path: mapping(tree.data[path].get("package")).get("name") for path in melange}
-    contents = {path: mapping(tree.data[path].get("contents")) for path in mine}
+    packages = {path: as_mapping(tree.data[path].get("package")).get("name") for path in melange}
+    contents = {path: as_mapping(tree.data[path].get("contents")) for path in mine}
     own = {path: each for path, each in contents.items() if each and not is_generated(tree.texts[path])}
     for number, (path, content) in enumerate(own.items(), 1):
         listed = {re.split(r"[=<>~@]", str(each))[0] for each in content.get("packages") or ()}

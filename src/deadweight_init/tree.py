@@ -69,7 +69,7 @@ class Tree:
         """Of these, those in which a service may name what it needs."""
         self.folders: Mapping[str, str] = Lazy(folder_of)
         """The folder of a file; ``.`` for the root."""
-        self.above: Mapping[str, tuple[str, ...]] = Lazy(with_above)
+        self.above: Mapping[str, tuple[str, ...]] = Lazy(with_parents)
         """A folder itself and those that it lies in, the root last."""
         self.is_aside: Mapping[str, bool] = Lazy(aside)
         """Whether a file lies in a folder of examples, tests or tools."""
@@ -130,13 +130,12 @@ def _named(files: Iterable[str], pattern: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda path: (aside(path), path.count("/"), path)))
 
 
-def look(root: Path) -> Tree:
+def read_tree(root: Path) -> Tree:
     """List a repository. Links to folders are not followed, nor links that lead out of it."""
     found: list[str] = []
     for folder, names, files in os.walk(root):
-        names[:] = sorted(
-            name for name in names if name not in PASSED_OVER and not Path(folder, name, "pyvenv.cfg").is_file()
-        )
+        known = sorted(set(names) - PASSED_OVER)
+        names[:] = [name for name in known if not Path(folder, name, "pyvenv.cfg").is_file()]
         inside = Path(folder).relative_to(root).as_posix()
         own = (name for name in sorted(files) if _is_own(root, Path(folder, name)))
         found += [name if inside == "." else f"{inside}/{name}" for name in own]
@@ -160,7 +159,7 @@ def folder_of(path: str) -> str:
     return posixpath.dirname(path) or "."
 
 
-def with_above(folder: str) -> tuple[str, ...]:
+def with_parents(folder: str) -> tuple[str, ...]:
     """A folder and those that it lies in, the root last."""
     parts = [] if folder == "." else folder.split("/")
     return (*("/".join(parts[:depth]) for depth in range(len(parts), 0, -1)), ".")
@@ -181,12 +180,12 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def mapping(value: Any) -> dict[str, Any]:
+def as_mapping(value: Any) -> dict[str, Any]:
     """The value where it is a mapping; else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def mappings(value: Any) -> list[dict[str, Any]]:
+def as_mappings(value: Any) -> list[dict[str, Any]]:
     """The mappings in a list; none where it is none."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
@@ -211,4 +210,4 @@ def _documents(path: str, text: str) -> list[dict[str, Any]]:
         parsed = PARSERS[ending][1](text) if ending in PARSERS else []
     except NOT_PARSED:
         return []
-    return mappings(parsed)
+    return as_mappings(parsed)

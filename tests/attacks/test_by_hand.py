@@ -3,7 +3,6 @@
 One technique that fails was told as an attack that is stopped. Whoever writes an attack a second time tries what the first did not.
 """
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -15,14 +14,10 @@ import pytest
 
 from deadweight.engine.options import NON_ROOT
 from deadweight_attacks.host import PURPOSE
-from deadweight_attacks.lab import Lab
-from deadweight_attacks.load import load_payloads
-from deadweight_attacks.matrix import Runner
-from deadweight_attacks.outcomes import Cell, Plan
+from deadweight_attacks.outcomes import Cell
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN
-from tests.support import ROOT
-from tests.support.attack_grounds import castle, left
-from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine, program, reference
+from tests.support.attack_grounds import castle, left, matrix, only, service_archive
+from tests.support.small_images import Content, in_engine, program, reference
 
 pytestmark = pytest.mark.tools
 
@@ -63,37 +58,22 @@ def busybox(local_source) -> Path:
 def cells(tmp_path_factory, engine, busybox, by_hand) -> Iterator[dict[str, tuple[Theirs, Ours]]]:
     """By image: what the program in C says, and the matrix. All are attacked side by side: attacks wait more than they work."""
     folder = tmp_path_factory.mktemp("by-hand-service")
-    service = go_program(ROOT / "tests" / "services" / "misbehave", folder / "app")
     more: dict[str, dict[str, Content]] = {
         "scratch": {},
         "glibc": program("dash", at="/bin/sh"),
         "busybox": {"/usr/bin/awk": busybox},
         "distroless": {**program("mawk", at="/usr/bin/awk"), "/etc/ssl/certs/ca-certificates.crt": b"none"},
     }
-    files: dict[str, Content] = {
-        "/service/app": service,
-        "/etc/passwd": PASSWD,
-        "/etc/shadow": b"root:!password-of-nobody:19000::::::\n",
-        "/tmp/": b"",
-    }
-    config = {
-        "Entrypoint": ["/service/app"],
-        "Env": ["MODE=good", "PATH=/usr/bin:/bin"],
-        "ExposedPorts": {"8080/tcp": {}},
-    }
+    common = {"/etc/shadow": b"root:!password-of-nobody:19000::::::\n", "/tmp/": b""}
 
     def both(kind: str) -> tuple[Theirs, Ours]:
-        name, root = reference(f"by-hand-{kind}"), folder / kind
-        root.mkdir()
-        user = {"User": "65532:65532"} if kind == "distroless" else {}
-        archive = docker_archive(root / "image.tar", name, [{**files, **more[kind]}], {**config, **user})
-        with in_engine(engine, archive, name) as image:
+        name, user = f"by-hand-{kind}", "65532:65532" if kind == "distroless" else ""
+        files = {**common, **more[kind]}
+        archive = service_archive(folder / kind, name, "tests/services/misbehave", files, "MODE=good", user=user)
+        with in_engine(engine, archive, reference(name)) as image:
             theirs = attacked(engine, image, by_hand)
-            whole = load_payloads(packs=["breach"])
-            some = tuple(each for each in whole.payloads if each.id in {*theirs["open"], FETCH})
-            with Lab(castle(root, engine, archive, reference=image, awk=False)) as lab:
-                runner = Runner(lab, dataclasses.replace(whole, payloads=some))
-                return theirs, runner.run(Plan(POSTURES, alone=False)).cells
+            subject = castle(folder / kind, engine, archive, reference=image, awk=False)
+            return theirs, matrix(subject, only(*theirs["open"], FETCH, packs=["breach"]), *POSTURES).cells
 
     with ThreadPoolExecutor(len(IMAGES)) as pool:
         yield dict(zip(IMAGES, pool.map(both, IMAGES), strict=True))

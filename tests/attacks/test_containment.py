@@ -1,7 +1,6 @@
 """What keeps attacks where they are: no way out, bounds on memory, disk and time, and nothing left behind, even after kill -9."""
 
 import contextlib
-import dataclasses
 import fcntl
 import ipaddress
 import os
@@ -10,10 +9,9 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,9 +19,7 @@ from typing import Any
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.engine import api, netns
-from deadweight.engine import labels as leftovers
-from deadweight.engine import labels as owner
+from deadweight.engine import api, labels, netns
 from deadweight.engine.client import Engine
 from deadweight.engine.options import Mount, RunOptions, bridge_of
 from deadweight.project.clean import clean
@@ -34,35 +30,14 @@ from deadweight_attacks import guard, helper, host, lab, machine, network, run_o
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
-from deadweight_attacks.load import load_payloads
 from deadweight_attacks.request import PRELUDE
 from deadweight_attacks.walls import wording
-from tests.support import ROOT
-from tests.support.attack_grounds import castle, left, quiet_lab
+from tests.support.attack_grounds import castle, left
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
+from tests.support.invoking import TASKS, start
 
-pytestmark = pytest.mark.usefixtures("playground_image")
-
-
-@pytest.fixture
-def subject(tmp_path, engine, playground_archive, monkeypatch):
-    """The demo service; without a shell to bind in, which these tests do without."""
-    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
-    return castle(tmp_path, engine, playground_archive)
-
-
-@pytest.fixture
-def laboratory(subject):
-    with lab.Lab(subject) as built:
-        yield built
-
-
-@pytest.fixture(scope="module")
-def shared(engine, playground_image, playground_archive, tmp_path_factory):
-    """One laboratory for all tests that only look at what is in it."""
-    with quiet_lab(castle(tmp_path_factory.mktemp("shared"), engine, playground_archive)) as built:
-        yield built
+pytestmark = pytest.mark.usefixtures("playground_image", "nothing_left")
 
 
 @pytest.fixture
@@ -75,38 +50,38 @@ def bridge(shared):
     network.fence(name)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left(engine):
-    before = left(engine)
-    yield
-    assert [each for each in left(engine) if each not in before] == []
-
-
 def host_addresses() -> list[str]:
-    """Every IPv4 address of this machine (``/proc/net/fib_trie`` lists local ones as /32 host LOCAL)."""
+    """Every IPv4 address of this machine (``/proc/net/fib_trie`` has it as /32 host LOCAL) but loopback's, which inside is the
+    container itself."""
     lines = Path("/proc/net/fib_trie").read_text().splitlines()
     found = {lines[i - 1].split()[-1] for i, line in enumerate(lines) if "/32 host LOCAL" in line}
-    return sorted(found)
+    return sorted(each for each in found if not each.startswith("127."))
+
+
+def connect(castle_yard: Yard, address: tuple[str, int], seconds: float = 1.0) -> None:
+    """From inside what is attacked."""
+    netns.within(castle_yard.get().state().pid, lambda: socket.create_connection(address, seconds).close())
+
+
+@contextlib.contextmanager
+def attacker(laboratory) -> Iterator[Listener]:
+    """What listens where attacks call."""
+    with contextlib.closing(laboratory.listen(Word("aaaa", "bbbb"), "collect")) as listener:
+        yield listener
 
 
 @pytest.mark.parametrize("name", ["open", "default", "only-limits"])
 def test_nothing_inside_reaches_a_listener_of_the_host(shared, name):
     """The host listens on all its interfaces; from inside, none of its addresses answers, and there is no way out."""
-    word = Word("aaaa", "bbbb")
-    listener = Listener(socket.create_server(("", 0), backlog=4), word, "collect")
-    try:
+    with contextlib.closing(
+        Listener(socket.create_server(("", 0), backlog=4), Word("aaaa", "bbbb"), "collect")
+    ) as listener:
         with Yard(shared, walls.posture(name)) as yard:
-            pid = yard.get().state().pid
-            for address in host_addresses():
-                if address.startswith("127."):
-                    continue  # inside, that is the container itself
+            outside = ("192.0.2.1", 80)  # RFC 5737: nobody's
+            for address in (*((each, listener.port) for each in host_addresses()), outside):
                 with pytest.raises(OSError):
-                    netns.within(pid, partial(socket.create_connection, (address, listener.port), 1.0))
-            with pytest.raises(OSError):
-                netns.within(pid, lambda: socket.create_connection(("192.0.2.1", 80), 1.0))  # RFC 5737: nobody's
+                    connect(yard, address)
         assert not listener.connected
-    finally:
-        listener.close()
 
 
 @pytest.mark.slow
@@ -128,16 +103,6 @@ def test_the_engines_name_server_asks_nobody(shared):
         with Yard(shared, walls.posture(name)) as castle_yard:
             assert castle_yard.get().inspect()["HostConfig"]["Dns"] == ["192.0.2.53"]
             assert netns.within(castle_yard.get().state().pid, answers) == 0
-
-
-@pytest.mark.slow
-def test_the_guard_knows_the_containers_that_try_what_the_machine_can_start(subject, monkeypatch):
-    started, start = [], lab.Starts.start
-    monkeypatch.setattr(machine, "_known", {})
-    monkeypatch.setattr(lab.Starts, "start", lambda *given: started.append(given[2]) or start(*given))
-    with lab.Lab(subject) as built:
-        assert len(started) >= 3  # the attacker, and a container for each try
-        assert all(labels == {guard.LAB: built._mark} for labels in started)
 
 
 WAYS = """
@@ -211,11 +176,10 @@ def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(wi
         for pattern in network.SETTINGS:
             Path("/proc/sys/net", pattern.format(bridge)).write_text("0")
         wait_for(lambda: settled(bridge))
-    six = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
-    links = [str(ipaddress.IPv6Address(bytes.fromhex(words[0]))) for words in six if words[5] == bridge]
+    links = [str(ipaddress.IPv6Address(bytes.fromhex(words[0]))) for words in six(bridge)]
     mac = Path(f"/sys/class/net/{bridge}/address").read_text().split(":")
     links.append(f"fe80::{int(mac[0], 16) ^ 2:x}{mac[1]}:{mac[2]}ff:fe{mac[3]}:{mac[4]}{mac[5].strip()}")
-    addresses = [each for each in host_addresses() if not each.startswith("127.")]
+    addresses = host_addresses()
     script = WAYS.replace("${gateway}", addresses[0]).format(
         addresses=" ".join(addresses), elsewhere="192.0.2.77", six=" ".join(dict.fromkeys(links)), tcp=tcp, udp=udp
     )
@@ -227,25 +191,24 @@ def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(wi
     assert bool(heard) is not cut, f"{heard} {done.errors.decode()}"
 
 
+def six(bridge: str) -> list[list[str]]:
+    """Its lines in the kernel's table of IPv6 addresses."""
+    lines = map(str.split, Path("/proc/net/if_inet6").read_text().splitlines())
+    return [words for words in lines if words[5] == bridge]
+
+
 def settled(bridge: str) -> bool:
     """Whether it has addresses of IPv6, and none is tentative any more (IFA_F_TENTATIVE in linux/if_addr.h)."""
-    six = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
-    flags = [int(words[4], 16) for words in six if words[5] == bridge]
+    flags = [int(words[4], 16) for words in six(bridge)]
     return bool(flags) and not any(each & 0x40 for each in flags)
 
 
 def test_inside_reaches_the_attackers_listener(shared):
     """The control of the test above: the same connection leads to the attacker."""
-    word = Word("aaaa", "bbbb")
-    listener = shared.listen(word, "collect")
-    try:
+    with attacker(shared) as listener:
         with Yard(shared, walls.OPEN) as yard:
-            pid = yard.get().state().pid
-            address = (shared.attacker.host, listener.port)
-            netns.within(pid, lambda: socket.create_connection(address, 2.0)).close()
+            connect(yard, (shared.attacker.host, listener.port), 2.0)
         wait_for(lambda: listener.connected, 20)
-    finally:
-        listener.close()
 
 
 def firewall(*words: str) -> list[str]:
@@ -253,19 +216,8 @@ def firewall(*words: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def connects(laboratory, castle_yard: Yard, listener: Listener) -> bool:
-    """Whether what is attacked reaches the attacker."""
-    address = (laboratory.attacker.host, listener.port)
-    try:
-        pid = castle_yard.get().state().pid
-        netns.within(pid, lambda: socket.create_connection(address, 1.0)).close()
-    except TimeoutError:
-        return False
-    return True
-
-
-@pytest.fixture
-def strict_firewall(bridge):
+@contextlib.contextmanager
+def strict_firewall(bridge: str) -> Iterator[None]:
     """Bridged packets are dropped unless our rule lets them pass, as where one engine has set Docker's policy and another one
     made the network. An engine that is alone sets a rule for the network itself: the drop stands between that one and ours."""
     if not network.filters_bridges():
@@ -274,48 +226,49 @@ def strict_firewall(bridge):
     (ours,) = [number for number, line in enumerate(rules, 1) if bridge in line and network.MARK in line]
     rule = ["-i", bridge, "-o", bridge, "-j", "DROP"]
     firewall("-I", "FORWARD", str(ours + 1), *rule)
-    yield bridge
-    firewall("-D", "FORWARD", *rule)
+    try:
+        yield
+    finally:
+        firewall("-D", "FORWARD", *rule)
 
 
 @pytest.mark.slow
-def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(shared, strict_firewall):
+def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(shared, bridge):
     """Else every attack over the network would be "not measured" on such a machine. Without our rule it is dropped."""
-    listener = shared.listen(Word("aaaa", "bbbb"), "collect")
-    try:
-        with Yard(shared, walls.OPEN) as castle_yard:
-            assert connects(shared, castle_yard, listener)
-            network.unfence(strict_firewall)
-            assert not connects(shared, castle_yard, listener)
-    finally:
-        listener.close()
+    with strict_firewall(bridge), attacker(shared) as listener, Yard(shared, walls.OPEN) as castle_yard:
+        address = (shared.attacker.host, listener.port)
+        connect(castle_yard, address)
+        network.unfence(bridge)
+        with pytest.raises(TimeoutError):
+            connect(castle_yard, address)
 
 
 @pytest.mark.slow
 def test_trials_of_harden_reach_what_they_need_beside_another_engine(engine, misbehaving_image):
     """Podman beside Docker, as root: of two containers on harden's own network one did not reach the other."""
-    if not network.filters_bridges():
-        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
     with network.trial_network(engine, "harden") as name:
         bridge = bridge_of(name)
-        rules = [line for line in firewall("-S", "FORWARD") if line.startswith("-A")]
-        (ours,) = [number for number, line in enumerate(rules, 1) if bridge in line and network.MARK in line]
-        rule = ["-i", bridge, "-o", bridge, "-j", "DROP"]
-        firewall("-I", "FORWARD", str(ours + 1), *rule)
         options = RunOptions(env={"MODE": "good"}, network=name)
-        try:
-            with engine.start(misbehaving_image, options) as one, engine.start(misbehaving_image, options) as other:
-                assert one.wait_healthy(Health(path="/healthz"), 8080).healthy
-                address = (one.inspect()["NetworkSettings"]["Networks"][name]["IPAddress"], 8080)
-                netns.within(other.pid, lambda: socket.create_connection(address, 5.0)).close()
-        finally:
-            firewall("-D", "FORWARD", *rule)
+        with (
+            strict_firewall(bridge),
+            engine.start(misbehaving_image, options) as one,
+            engine.start(misbehaving_image, options) as other,
+        ):
+            assert one.wait_healthy(Health(path="/healthz"), 8080).healthy
+            address = (one.inspect()["NetworkSettings"]["Networks"][name]["IPAddress"], 8080)
+            netns.within(other.pid, lambda: socket.create_connection(address, 5.0)).close()
     assert [line for line in firewall("-S") if bridge in line] == []
 
 
 @pytest.mark.slow
-def test_the_firewall_keeps_no_rule_of_ours(subject):
+def test_the_firewall_keeps_no_rule_of_ours_and_the_guard_knows_all_that_is_started(subject, monkeypatch):
+    """Also the containers that try what the machine can start."""
+    started, start = [], lab.Starts.start
+    monkeypatch.setattr(machine, "_known", {})
+    monkeypatch.setattr(lab.Starts, "start", lambda *given: started.append(given[2]) or start(*given))
     with lab.Lab(subject) as built:
+        assert len(started) >= 3  # the attacker, and a container for each try
+        assert all(marks == {guard.LAB: built._mark} for marks in started)
         bridge = bridge_of(built.network)
         there = [line for line in firewall("-S") if bridge in line and network.MARK in line]
         assert len(there) == 1 + network.filters_bridges()
@@ -384,30 +337,29 @@ def test_the_engine_holds_postures_within_the_bound(shared, name):
     assert config["NetworkMode"] in (shared.network, "none")
 
 
-def in_open(subject, monkeypatch, *names: str) -> tuple[dict, dict]:
-    """What comes of these attacks in ``open``, and the notes."""
-    loaded = load_payloads()
-    few = dataclasses.replace(loaded, payloads=tuple(each for each in loaded.payloads if each.id in names))
-    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few)
+def in_open(subject) -> tuple[dict, dict]:
+    """What comes of attacks in ``open``, and the notes."""
     data = attacking.attack(subject, postures=("open",)).data
     return data["postures"]["open"], data["notes"]
 
 
 @pytest.mark.slow
-def test_a_full_disk_stops_the_attack_that_would_fill_it(subject, monkeypatch):
+def test_a_full_disk_stops_the_attack_that_would_fill_it(subject, few, monkeypatch):
+    few("fill-disk")
     monkeypatch.setattr(lab, "RESERVE_BYTES", 2**60)
-    cells, _ = in_open(subject, monkeypatch, "fill-disk")
+    cells, _ = in_open(subject)
     assert cells["fill-disk"]["outcome"] == "not_measured"
     assert "too little free disk space" in cells["fill-disk"]["reason"]
 
 
 @pytest.mark.slow
-def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subject, monkeypatch):
+def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subject, few, monkeypatch):
     """Such an engine says so; this one is asked through a document in which one limit is missing. What writes to a disk ends by
     itself, writes no large file, and is watched."""
+    few("memory-bomb", "fill-disk", "environ")
     version, info = subject.engine().documents
     monkeypatch.setitem(subject.engine().__dict__, "documents", (version, {**info, "PidsLimit": False}))
-    cells, notes = in_open(subject, monkeypatch, "memory-bomb", "fill-disk", "environ")
+    cells, notes = in_open(subject)
     assert [cells[name]["outcome"] for name in ("environ", "fill-disk")] == ["succeeded", "succeeded"]
     assert cells["memory-bomb"]["outcome"] == "not_measured"
     assert "this engine does not enforce limits on processes" in cells["memory-bomb"]["reason"]
@@ -438,11 +390,12 @@ def test_podman_without_root_holds_only_the_limits_that_it_was_handed(
 
 
 def test_limits_that_are_not_held_are_listed_in_plain_words():
-    told = [
-        machine.not_held(("a", "b", "c")[:count]).removeprefix("this engine does not enforce limits on ")
-        for count in (1, 2, 3)
+    told = [machine.not_held(("a", "b", "c")[:count]) for count in (1, 2, 3)]
+    assert [each.removeprefix("this engine does not enforce limits on ") for each in told] == [
+        "a",
+        "a and b",
+        "a, b and c",
     ]
-    assert told == ["a", "a and b", "a, b and c"]
 
 
 def test_this_engine_enforces_all_limits(engine):
@@ -457,7 +410,7 @@ def ended_within(seconds: float, castle_yard: Yard) -> bool:
     """Whether the container goes away by itself."""
     container, deadline = castle_yard.get(), time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if container.id not in {each.id for each in leftovers.find_leftovers(container.api)}:
+        if container.id not in {each.id for each in labels.find_leftovers(container.api)}:
             return True
         time.sleep(0.1)
     return False
@@ -588,48 +541,19 @@ def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playgroun
 
 # nothing is left behind
 
-SCRIPT = """
-import sys
-sys.path.insert(0, {project!r})
-from pathlib import Path
-from types import SimpleNamespace
-from tests.support.small_project import subject_of
-from deadweight_attacks import lab
-from deadweight_attacks.check import attack_all
-from deadweight.engine.client import Engine
-from deadweight.records.built_image import BuiltImage
-from deadweight.records.store import load
-from deadweight.project.load_suite import load_suite
-from deadweight.tasks._task import guard
-
-lab.static_shell = lambda _subject: ()
-root = Path({root!r})
-def work():
-    with Engine.connect({host!r}, project="deadweight-tests") as engine:
-        built = load(BuiltImage, root / ".deadweight/images/castle/built.json")
-        subject = subject_of(load_suite(root / "deadweight.yaml"), "castle", built, Path({archive!r}), engine)
-        attack_all([subject], told=lambda line: print(line, flush=True))
-sys.exit(guard(work))
-"""
-
 
 def kinds_of(engine: Engine, pid: int) -> set[str]:
     """What kinds of things a process has in the engine."""
-    return {each.kind for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{pid}:")}
+    return {each.kind for each in engine.leftovers() if each.labels[labels.OWNER].startswith(f"{pid}:")}
 
 
 @pytest.fixture
-def run(subject, engine, tmp_path, playground_archive):
+def run(subject, engine, tmp_path):
     """An attack run in a process of its own, amid its attacks."""
-    text = SCRIPT.format(project=str(ROOT), root=str(tmp_path), host=engine.host, archive=str(playground_archive))
-    process = subprocess.Popen(
-        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ, text=True
-    )
-    with process:
-        line = process.stdout.readline()
-        assert line.startswith("castle: "), line
-        assert "open" in line, line
-        wait_for(lambda: kinds_of(engine, process.pid) >= {"container", "network"})
+    (tmp_path / "tasks.py").write_text(TASKS)
+    host = {"DOCKER_HOST": engine.host}
+    with start(tmp_path, "attack", "--variant", "castle", env=host, stdout=None, stderr=None) as process:
+        wait_for(lambda: guards_of(process.pid) and kinds_of(engine, process.pid) >= {"container", "network"})
         yield process
         process.kill()
 
@@ -640,11 +564,10 @@ def ended(process: subprocess.Popen) -> int:
     return process.returncode
 
 
-def guard_of(pid: int) -> int:
+def guards_of(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task").glob("*/children")
     found = {int(word) for each in children for word in each.read_text().split()}
-    (only,) = [each for each in found if b"attacks.guard" in Path(f"/proc/{each}/cmdline").read_bytes()]
-    return only
+    return [each for each in found if b"attacks.guard" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -681,10 +604,9 @@ def test_the_guard_goes_on_until_nothing_is_left(monkeypatch):
 
 @pytest.mark.slow
 def test_after_kill_9_of_the_guard_too_clean_leaves_nothing(run, engine, subject, tmp_path):
-    os.kill(guard_of(run.pid), signal.SIGKILL)
-    there = left(
-        engine, run.pid
-    )  # while it lives: the folder of a dead owner is swept by whoever attacks next on this machine
+    (guard_pid,) = guards_of(run.pid)
+    os.kill(guard_pid, signal.SIGKILL)
+    there = left(engine, run.pid)  # while it lives: the next attack on this machine sweeps the folder of a dead owner
     run.kill()
     ended(run)
     assert any(name.startswith("/") for name in there)

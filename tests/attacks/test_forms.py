@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +20,9 @@ from deadweight.checks.service import started_dependencies
 from deadweight.suite.model import Health, Need
 from deadweight.toolchain.find import find
 from deadweight_attacks.harden.health_command import OfNeeds
+from tests.support.fault_project import wait_for
 from tests.support.forms import LATE, TIGHT, Podman, given, held, laid, own_podman, problems, python_archive, shop
 from tests.support.small_images import in_engine, reference
-from tests.support.systemd_words import words
 
 pytestmark = [
     pytest.mark.engine,
@@ -76,8 +76,7 @@ def shell(text: str, folder: Path, *inside: str, **env: str) -> None:
 @pytest.mark.slow
 @OUTGOING
 def test_the_docker_flags_run_with_what_it_needs_beside_it(image, engine, name, tmp_path, outgoing):
-    found, docker = shop(name, image, outgoing=outgoing, asked=outgoing), shutil.which("docker") or "docker"
-    there = laid(tmp_path, found, "run")
+    there = laid(tmp_path, shop(name, image, outgoing=outgoing, asked=outgoing), "run")
     env = {"DOCKER_HOST": engine.host}
     try:
         shell((there / "run.sh").read_text(), there, **env)
@@ -85,11 +84,8 @@ def test_the_docker_flags_run_with_what_it_needs_beside_it(image, engine, name, 
         _as_found(state["State"]["Pid"], state["NetworkSettings"]["Ports"], outgoing=outgoing)
         assert _after(state, engine.api.inspect_container(f"{name}-db")) >= LATE
     finally:
-        for words in (
-            ["rm", "--force", name, f"{name}-db", f"{name}-job"],
-            ["network", "rm", f"{name}-internal", f"{name}-network"],
-        ):
-            subprocess.run([docker, *words], env={**os.environ, **env}, check=False, capture_output=True)
+        removes = f"docker rm -f {name} {name}-db {name}-job; docker network rm {name}-internal {name}-network"
+        subprocess.run(["sh", "-c", removes], env={**os.environ, **env}, check=False, capture_output=True)
 
 
 def _after(later: dict, earlier: dict) -> float:
@@ -115,22 +111,20 @@ def test_compose_waits_until_it_is_healthy(image, engine, name, tmp_path, outgoi
     assert tool, "docker-compose is not installed (invoke setup --tests)"
     found = shop(name, image, outgoing=outgoing, asked=asked)
     there = laid(tmp_path, found, "compose")
-    command, env = [tool, "--project-name", name], {**os.environ, "DOCKER_HOST": engine.host}
+    env = {**os.environ, "DOCKER_HOST": engine.host}
+
+    def compose(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [tool, "--project-name", name, *words]
+        return subprocess.run(command, cwd=there, env=env, capture_output=True, text=True, timeout=180)
+
     try:
-        done = subprocess.run(
-            [*command, "up", "--detach"], cwd=there, env=env, capture_output=True, text=True, timeout=180
-        )
+        done = compose("up", "--detach")
         assert done.returncode == 0, done.stderr[-2000:]
-        container, db, job = (
-            subprocess.run(
-                [*command, "ps", "--all", "-q", each], cwd=there, env=env, capture_output=True, text=True
-            ).stdout.strip()
-            for each in (name, "db", "job")
-        )
-        state = _settled(engine, container)
-        assert state.get("Health", {}).get("Status") == ("healthy" if asked else None), state
+        container, db, job = (compose("ps", "--all", "-q", each).stdout.strip() for each in (name, "db", "job"))
+        wait_for(lambda: health(engine, container) != "starting", 90)
+        assert health(engine, container) == ("healthy" if asked else None)
         inspected = engine.api.inspect_container(container)
-        _as_found(state["Pid"], inspected["NetworkSettings"]["Ports"], outgoing=outgoing)
+        _as_found(inspected["State"]["Pid"], inspected["NetworkSettings"]["Ports"], outgoing=outgoing)
         assert _after(inspected, engine.api.inspect_container(db)) >= LATE
         ended = engine.api.inspect_container(job)
         assert ended["State"]["ExitCode"] == 0
@@ -139,18 +133,11 @@ def test_compose_waits_until_it_is_healthy(image, engine, name, tmp_path, outgoi
         assert (host["ReadonlyRootfs"], host["CapDrop"], host["PidsLimit"]) == (True, ["ALL"], 64)
         assert host["Memory"] == host["MemorySwap"] == found.options.memory_bytes
     finally:
-        subprocess.run([*command, "down", "--timeout", "2"], cwd=there, env=env, capture_output=True, timeout=120)
+        compose("down", "--timeout", "2")
 
 
-def _settled(engine, container: str) -> dict:
-    """Its state, once it is neither starting nor has just begun."""
-    until = time.monotonic() + 90
-    while time.monotonic() < until:
-        state = engine.api.inspect_container(container)["State"]
-        if state.get("Health", {}).get("Status") != "starting":
-            break
-        time.sleep(0.5)
-    return state
+def health(engine, container: str) -> str | None:
+    return engine.api.inspect_container(container)["State"].get("Health", {}).get("Status")
 
 
 # Podman
@@ -228,6 +215,48 @@ def test_the_units_run(podman, archive, name, tmp_path, outgoing):
         _is_as_found(podman, name, outgoing=outgoing)
     finally:
         podman.forget(name)
+
+
+ESCAPES = {
+    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+    "\\": "\\", '"': '"', "'": "'", "s": " ",
+}  # fmt: skip
+
+
+def words(command: str, specifiers: Mapping[str, str], variables: Mapping[str, str]) -> list[str]:
+    """The words of a command as systemd starts it (systemd.service(5), "Command lines"): quotes, escapes, specifiers, variables.
+    ``specifiers`` are by their letters. One that is not named, or a variable that is not, is refused: it is not known here."""
+    found: list[str] = []
+    word: str | None = None
+    quote, at = "", 0
+    while at < len(command):
+        character = command[at]
+        at += 1
+        if character == "\\":
+            text, at = _escaped(command, at)
+            word = (word or "") + text
+        elif quote and character == quote:
+            quote = ""
+        elif not quote and character in "\"'":
+            quote, word = character, word or ""
+        elif not quote and character.isspace():
+            found, word = ([*found, word] if word is not None else found), None
+        else:
+            word = (word or "") + character
+    assert not quote, f"a quote is not closed: {command}"
+    return [_expanded(each, specifiers, variables) for each in ([*found, word] if word is not None else found)]
+
+
+def _escaped(text: str, at: int) -> tuple[str, int]:
+    if text[at] == "x":
+        return chr(int(text[at + 1 : at + 3], 16)), at + 3
+    return ESCAPES[text[at]], at + 1
+
+
+def _expanded(word: str, specifiers: Mapping[str, str], variables: Mapping[str, str]) -> str:
+    told = {**specifiers, "%": "%"}
+    word = re.sub("%(.)", lambda match: told[match[1]], word)
+    return re.sub(r"\$(\$|\{\w+\}|)", lambda match: "$" if match[1] == "$" else variables[match[1].strip("{}")], word)
 
 
 VARIABLES = {"EMPTY_WORD": ""}

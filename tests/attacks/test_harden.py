@@ -1,5 +1,6 @@
 """The tightest posture: found by trying on real services, and written in forms that their platforms take."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -12,6 +13,7 @@ import subprocess
 import threading
 import time
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 import yaml
@@ -22,6 +24,7 @@ from deadweight.checks.api import Api
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
+from deadweight.engine.client import Engine
 from deadweight.engine.companions import Tunnels
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
@@ -59,28 +62,22 @@ def _brief():
         yield
 
 
+def subject(root: Path, engine: Engine, archive: Path, image: str, yaml_text: str) -> Subject:
+    """Of one variant with these lines of YAML."""
+    head = "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants:\n  tight:\n    builder: ko\n"
+    suite = write_suite(root, f"{head}{yaml_text}\n")
+    return subject_of(suite, "tight", put_built(suite, "tight", archive, image), archive, engine)
+
+
 @pytest.fixture
 def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
-    def build(yaml_text: str):
-        suite = write_suite(
-            tmp_path,
-            f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\nvariants:\n  tight:\n    builder: ko\n{yaml_text}\n",
-        )
-        built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
-        return subject_of(suite, "tight", built, misbehaving_archive, engine)
-
-    yield build
+    yield lambda yaml_text="": subject(tmp_path, engine, misbehaving_archive, misbehaving_image, yaml_text)
     assert [name for name in left(engine, os.getpid()) if PURPOSE in name] == []
 
 
 @pytest.fixture(scope="module")
 def playground(tmp_path_factory, engine, playground_image, playground_archive) -> Found:
     """The search on the demo service; it takes a while, so it is made once. Its last trial is what was found."""
-    suite = write_suite(
-        tmp_path_factory.mktemp("tight"),
-        f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\nvariants:\n  tight:\n    builder: ko\n{AWK}\n",
-    )
-    built = put_built(suite, "tight", playground_archive, playground_image)
     last = []
 
     def remembered(subject, options, exits, **more):
@@ -91,7 +88,8 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
         for name, least in LEAST.items():
             patch.setattr(search, name, least)
         patch.setattr(search, "attempt", remembered)
-        got = tightest(subject_of(suite, "tight", built, playground_archive, engine))
+        root = tmp_path_factory.mktemp("tight")
+        got = tightest(subject(root, engine, playground_archive, playground_image, AWK))
     assert [got.options] == last
     return got
 
@@ -99,13 +97,8 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
 @pytest.fixture(scope="module")
 def writer(tmp_path_factory, engine, misbehaving_image, misbehaving_archive) -> tuple[Subject, Found]:
     """The search on a service that keeps something in /state, and whose settings are hard to write."""
-    suite = write_suite(
-        tmp_path_factory.mktemp("writer"),
-        f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\nvariants:\n  tight:\n    builder: ko\n{WRITER}\n",
-    )
-    built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
-    subject = subject_of(suite, "tight", built, misbehaving_archive, engine)
-    return subject, tightest(subject)
+    writes = subject(tmp_path_factory.mktemp("writer"), engine, misbehaving_archive, misbehaving_image, WRITER)
+    return writes, tightest(writes)
 
 
 def pretend(monkeypatch, problem) -> list[RunOptions]:
@@ -119,10 +112,6 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
     monkeypatch.setattr(search, "attempt", tell)
     monkeypatch.setattr(health_command, "found", lambda *_: ())
     return tried
-
-
-def renamed(got: Found, name: str) -> Found:
-    return dataclasses.replace(got, suite=name)
 
 
 AWK = """\
@@ -146,8 +135,7 @@ WRITER = f"""\
 
 
 def test_a_service_that_needs_nothing_gets_nothing(playground):
-    got = playground
-    options = got.options
+    got, options = playground, playground.options
     assert (options.read_only, options.tmpfs, options.cap_drop, options.cap_add) == (True, (), ("ALL",), ())
     assert options.no_new_privileges
     assert (got.outgoing, options.user) == (False, "65534:65534")
@@ -170,10 +158,18 @@ def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
 
 
 @pytest.mark.slow
-def test_what_the_suite_grants_is_tried_without(make):
-    """A root file system that may be written, and root, are what the service is run with, not what it needs."""
-    got = tightest(make("    run: {memory: 16MiB, pids: 12, read_only: false, user: root}"))
-    assert (got.options.read_only, got.options.user) == (True, "65532:65532")
+@pytest.mark.parametrize(
+    "yaml_text",
+    [
+        "    run: {memory: 16MiB, pids: 12, read_only: false, user: root}",
+        "    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}",
+    ],
+    ids=["what the suite grants", "a way out"],
+)
+def test_what_is_not_needed_is_not_given(make, yaml_text):
+    """What a service is run with is not what it needs; for one that only needs a network, one without a way out does."""
+    got = tightest(make(yaml_text))
+    assert (got.options.read_only, got.options.user, got.outgoing) == (True, "65532:65532", False)
 
 
 def test_capabilities_that_only_root_needs_go_with_root(make, monkeypatch):
@@ -182,35 +178,24 @@ def test_capabilities_that_only_root_needs_go_with_root(make, monkeypatch):
     def problem(options, _exits):
         if options.read_only and not options.tmpfs:
             return "cannot write"
-        return (
-            "cannot become nobody"
-            if options.user == "0:0" and options.cap_drop and "SETGID" not in options.cap_add
-            else ""
-        )
+        becomes = options.user == "0:0" and options.cap_drop and "SETGID" not in options.cap_add
+        return "cannot become nobody" if becomes else ""
 
     pretend(monkeypatch, problem)
-    got = tightest(make(""))
-    assert (got.options.user, got.options.cap_drop, got.options.cap_add) == ("65532:65532", ("ALL",), ())
+    options = tightest(make()).options
+    assert (options.user, options.cap_drop, options.cap_add) == ("65532:65532", ("ALL",), ())
 
 
 def test_a_service_that_never_ends_in_good_order_is_held_to_how_it_ends_anyway(make, monkeypatch):
     """`verify` warns of it; a trial that ends in another way than the plain container does not pass."""
     tried = pretend(monkeypatch, lambda _options, exits: "" if exits is None or 5 in exits else "exit code 5")
-    got = tightest(make(""))
+    got = tightest(make())
     assert "exit code 5" in got.tried[0][1]
     assert (got.options.read_only, got.options.user, got.outgoing) == (True, "65532:65532", False)
     assert tried[-1] == got.options
 
 
 # the network
-
-
-@pytest.mark.slow
-def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
-    got = tightest(
-        make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}")
-    )
-    assert not got.outgoing
 
 
 @pytest.mark.slow
@@ -240,26 +225,24 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
     monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
     monkeypatch.setattr(Tunnels, "loaded", no_go)  # an earlier test may have had it built and loaded
     with pytest.raises(MissingError, match="go is not here"):
-        tightest(make(""))
+        tightest(make())
 
 
 # one trial
+
+DIED = "the service became healthy, then ended with exit code 3; last lines of the log: "
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("watch_seconds", "settings", "problem"),
     [
-        (
-            2 * WATCH_SECONDS,  # however busy the machine is
-            "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}",
-            "the service became healthy, then ended with exit code 3; last lines of the log: ",
-        ),
+        (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", DIED),  # however busy the machine is
         (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
         (
             0.1,
             "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}",
-            "does not end in time on SIGTERM",
+            "does not end in time on S",
         ),
         (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
         (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", "start-up .* over the hard limit"),
@@ -327,21 +310,21 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     """The image, what the suite asks and grants, and the engine; a format is none of these."""
     tried = pretend(monkeypatch, lambda _options, _exits: "")
     told: list[str] = []
-    subject = make("    run: {memory: 16MiB, pids: 12}")
-    first = search.kept_or_found(subject, told.append)
-    count = len(tried)
-    assert search.kept_or_found(subject, told.append) == first
-    assert len(tried) == count
+
+    def trials(subject, **again) -> tuple[Found, int]:
+        tried.clear()
+        return search.kept_or_found(subject, told.append, **again), len(tried)
+
+    first = make("    run: {memory: 16MiB, pids: 12}")
+    found, count = trials(first)
+    assert count > 0
+    assert trials(first) == (found, 0)
     assert "invoke harden --force searches again" in told[-1]
-    search.kept_or_found(subject, told.append, again=True)
-    assert len(tried) == 2 * count
+    assert trials(first, again=True)[1] == count
     other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
-    search.kept_or_found(other, told.append)
-    assert len(tried) > 2 * count
-    count = len(tried)
+    assert trials(other)[1] > 0
     newer = dataclasses.replace(other, built=dataclasses.replace(other.built, config_digest="sha256:" + "0" * 64))
-    search.kept_or_found(newer, told.append)
-    assert len(tried) > count
+    assert trials(newer)[1] > 0
 
 
 @pytest.mark.parametrize(
@@ -435,9 +418,12 @@ def test_harden_asks_no_engine_for_what_the_runtime_cannot_start(make, monkeypat
     named("execve")
     tried = pretend(monkeypatch, lambda _options, _exits: "")
     got = tightest(make(NAMED))
-    assert got.tried[0][0] == "the seccomp profile tight.json"
-    assert parts(got.tried[0][1])[0] == "seccomp.stops"
-    assert parts(got.tried[0][1])[1]["calls"] == "execve"
+    what, why = got.tried[0]
+    assert (what, parts(why)[0], parts(why)[1]["calls"]) == (
+        "the seccomp profile tight.json",
+        "seccomp.stops",
+        "execve",
+    )
     assert {each.seccomp for each in tried} == {"default"}
 
 
@@ -452,7 +438,7 @@ def test_a_profile_of_the_suites_that_fits_stays(make, monkeypatch, named):
 def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make, monkeypatch):
     pretend(monkeypatch, lambda _options, _exits: KILLED)
     with raises(CheckFailed, "harden.plain_killed"):
-        tightest(make(""))
+        tightest(make())
 
 
 def test_what_is_no_service_is_refused(make):
@@ -475,7 +461,7 @@ def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make,
     """As Podman without root on cgroup version 1: a service would seem to need next to nothing."""
     monkeypatch.setattr(search, "unenforced", lambda _engine: unheld)
     pretend(monkeypatch, lambda _options, _exits: "")
-    found = tightest(make(""))
+    found = tightest(make())
     words = {what for what, _ in found.tried}
     assert {name for name, first in FIRST_HALVED.items() if first in words} == halved
     assert (found.options.memory_bytes == 256 * 2**20) is ("memory" not in halved)
@@ -538,17 +524,19 @@ WALLED = """\
 """
 
 
+def asked(subject: Subject) -> list[dict]:
+    """What comes of its requests."""
+    with contextlib.closing(subject.service):
+        return Api().run(subject).data["items"]
+
+
 @pytest.mark.slow
 def test_verify_names_the_wall_that_a_request_fails_at(make, tmp_path, engine, monkeypatch):
     """All that was told was that 200 was expected, and 500 came. What fails without any wall is the service's own fault."""
     monkeypatch.setattr(engine, "root", str(tmp_path))
     known = set(numbers("amd64")) - {"capset"}  # with which nothing starts without no-new-privileges
     (tmp_path / "tight.json").write_text(json.dumps(floor.document(known, (2, 10), "amd64")))
-    subject = make(WALLED)
-    try:
-        items = {each["name"]: each for each in Api().run(subject).data["items"]}
-    finally:
-        subject.service.close()
+    items = {each["name"]: each for each in asked(make(WALLED))}
     walls = {name: each["walls"] for name, each in items.items()}
     assert walls == {
         "up": (), "address": ("seccomp",), "children": ("pids",), "hold": ("memory",), "keep": ("read_only", "tmpfs"),
@@ -562,11 +550,7 @@ def test_verify_names_the_wall_that_a_request_fails_at(make, tmp_path, engine, m
 def test_verify_names_walls_that_only_together_keep_a_request_from_working(make):
     """A user who may write nowhere, on a root file system that nobody may write to."""
     api = "[{name: up, request: {path: /healthz}}, {name: deep, request: {path: '/write?path=/state/kept'}}]"
-    subject = make(f"    run: {{user: '65532:65532', tmpfs: []}}\n    checks: {{api: {api}}}")
-    try:
-        up, deep = Api().run(subject).data["items"]
-    finally:
-        subject.service.close()
+    up, deep = asked(make(f"    run: {{user: '65532:65532', tmpfs: []}}\n    checks: {{api: {api}}}"))
     assert (up["walls"], deep["walls"]) == ((), ("several",))
     assert "run.read_only: true and run.user: 65532:65532" in deep["reason"]
 
@@ -649,7 +633,7 @@ def test_the_docker_flags_run(playground, writer, engine, monkeypatch):
     docker, shell = shutil.which("docker"), shutil.which("sh")
     subject, written_to = writer
     for got, asked in ((playground, None), (written_to, subject)):
-        got = renamed(got, name := f"deadweight-tests-{time.time_ns()}")
+        got = dataclasses.replace(got, suite=(name := f"deadweight-tests-{time.time_ns()}"))
         try:
             subprocess.run([shell, "-e"], input=written(got, "run"), check=True, capture_output=True, text=True)
             assert answers(engine, name, got, asked) == ""
@@ -678,11 +662,11 @@ def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
     for document in made:
         assert cluster_refusal(document) == ""
     (container,) = made[1]["spec"]["template"]["spec"]["containers"]
+
+    def expanded(value: str) -> str:
+        return re.sub(r"\$(\$|\([^)]*\))", lambda match: "$" if match[1] == "$" else "EXPANDED", value)
+
     assert [expanded(each) for each in container["args"]] == ARGS
     assert {each["name"]: expanded(each["value"]) for each in container["env"]} == ENV
     assert 'value: "1e3"' in text
     assert '- "y"' in text
-
-
-def expanded(value: str) -> str:
-    return re.sub(r"\$(\$|\([^)]*\))", lambda match: "$" if match[1] == "$" else "EXPANDED", value)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from deadweight.engine.http import Answer
 from deadweight.suite.model import Health
 from deadweight_attacks import consumption, deliver, listeners, resource_lock
 from deadweight_attacks.listeners import Listener, Word
-from deadweight_attacks.load import load_payloads
+from tests.support.attack_grounds import payload
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
 
@@ -174,16 +174,8 @@ def test_a_limit_holds_what_it_refuses_again_and_again():
 )
 def test_processors_are_judged_by_the_counters_of_the_limit(monkeypatch, taken, throttled, waited, held, proven):
     """Whatever else runs on the machine: so such an attack need not be alone."""
-    read = iter([counted(0.0, 0, 0.0), counted(taken * 0.8, throttled, 0.8)])
-    kernel = SimpleNamespace(read=lambda: next(read), waited_seconds=iter_of(0.0, waited))
-    monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
-    walls = SimpleNamespace(walls=frozenset() if waited else {"limits"})
-    yard = SimpleNamespace(beside=(), alive=lambda: True, posture=walls, options=SimpleNamespace(cpus=2.0))
-    lab = SimpleNamespace(
-        ground=SimpleNamespace(memory_bytes=1, pids=1, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
-    )
-    service = SimpleNamespace(question=lambda *_: lambda _limit: "")
-    watch = consumption.Watch(lab, yard, service, "cpu")
+    counters(monkeypatch, counted(0.0, 0, 0.0), counted(taken * 0.8, throttled, 0.8), waited=waited)
+    watch = watching(set() if waited else {"limits"}, "cpu")
     shot = watch.look()
     assert (watch.held, shot is not None) == (held, proven)
 
@@ -191,17 +183,14 @@ def test_processors_are_judged_by_the_counters_of_the_limit(monkeypatch, taken, 
 @pytest.mark.parametrize(("walls", "told"), [(set(), True), ({"limits"}, False)])
 def test_where_nothing_limits_processors_a_short_slice_is_enough(monkeypatch, walls, told):
     """A limit grants them a period at a time, which a short slice takes for more than is granted."""
-    read = iter([counted(0.0, 0, 0.0), counted(0.6, 0, 0.4)])
-    kernel = SimpleNamespace(read=lambda: next(read), waited_seconds=iter_of(0.0, 0.0))
-    monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
+    counters(monkeypatch, counted(0.0, 0, 0.0), counted(0.6, 0, 0.4))
     assert (watching(walls, "cpu").look() is not None) == told
 
 
 @pytest.mark.parametrize(("refused", "status"), [(3, 0), (0, 503)])
 def test_an_attack_that_met_its_limit_arrived_whatever_the_service_answers(monkeypatch, refused, status):
     """A Java service that has no process left to start answers 503: it looked as if nothing had come."""
-    read = iter([counted(0.0, 0, 0.0), replace(counted(0.0, 0, 0.1), pids=60, refused=refused)])
-    monkeypatch.setattr(consumption, "Counters", lambda _container: SimpleNamespace(read=lambda: next(read)))
+    counters(monkeypatch, counted(0.0, 0, 0.0), replace(counted(0.0, 0, 0.1), pids=60, refused=refused))
     watch, answer = watching({"limits"}, "pids"), Future[Any]()
     answer.set_result(Answer(503, {}, b"could not be started", 0.1))
     assert watch.look() is None
@@ -211,37 +200,32 @@ def test_an_attack_that_met_its_limit_arrived_whatever_the_service_answers(monke
 @pytest.mark.parametrize(("of", "asked"), [("memory", 1), ("answers", 4)])
 def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
     """How long its answers take is what some attacks are for; others must not be measured by our own load."""
-    kernel = SimpleNamespace(read=lambda: counted(0.0, 0, 0.0))
-    monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
-    limits = SimpleNamespace(walls={"limits"})
-    yard = SimpleNamespace(beside=(), alive=lambda: True, posture=limits, options=SimpleNamespace(cpus=2.0))
-    lab = SimpleNamespace(
-        ground=SimpleNamespace(memory_bytes=1, pids=1, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
-    )
+    counters(monkeypatch, *[counted(0.0, 0, 0.0)] * 5)
     said: list[float] = []
-    service = SimpleNamespace(question=lambda *_: said.append)
-    watch = consumption.Watch(lab, yard, service, of)
+    watch = watching({"limits"}, of, said.append)
     for _ in range(4):
         watch.look()
     assert len(said) == asked
 
 
-def watching(walls: set[str], of: str) -> consumption.Watch:
+def watching(walls: set[str], of: str, question: Callable[[float], object] = lambda _limit: "") -> consumption.Watch:
     posture = SimpleNamespace(walls=walls)
     yard = SimpleNamespace(beside=(), alive=lambda: True, posture=posture, options=SimpleNamespace(cpus=2.0))
     lab = SimpleNamespace(
         ground=SimpleNamespace(memory_bytes=1, pids=64, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
     )
-    return consumption.Watch(lab, yard, SimpleNamespace(question=lambda *_: lambda _limit: ""), of)
+    return consumption.Watch(lab, yard, SimpleNamespace(question=lambda *_: question), of)
+
+
+def counters(monkeypatch, *read: Use, waited: float = 0.0) -> None:
+    """What the kernel counts, in turn, and how long processes waited for processors by the second time."""
+    uses, waits = iter(read), iter((0.0, waited))
+    kernel = SimpleNamespace(read=lambda: next(uses), waited_seconds=lambda _beside: next(waits))
+    monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
 
 
 def counted(cpu_seconds: float, throttled: int, at: float) -> Use:
     return Use(0, 5, cpu_seconds, throttled, 0, 0, at)
-
-
-def iter_of(*values: float):
-    coming = iter(values)
-    return lambda _beside: next(coming)
 
 
 def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():
@@ -251,9 +235,8 @@ def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():
 
 
 def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
-    disk = next(each for each in load_payloads().payloads if each.id == "fill-disk")
     monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "refused", status=200))
-    shot = deliver.fire(SimpleNamespace(app_folder="/opt/app", worked={}), SimpleNamespace(), disk)
+    shot = deliver.fire(SimpleNamespace(app_folder="/opt/app", worked={}), SimpleNamespace(), payload("fill-disk"))
     assert "; /opt/app: refused; /: refused" in shot.said
 
 

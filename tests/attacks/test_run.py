@@ -23,54 +23,36 @@ from deadweight_attacks import run as attacking
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
 from deadweight_attacks.deliver import Shot, fire
-from deadweight_attacks.load import load_payloads, suite_payloads
+from deadweight_attacks.load import load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
 from deadweight_attacks.walls import wording
 from tests.support import report_samples
-from tests.support.attack_grounds import castle, left, quiet_lab
+from tests.support.attack_grounds import only, payload
 from tests.support.codes import raises
 
 GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [%s]}]}}"
-pytestmark = pytest.mark.usefixtures("playground_image")
+OWN = "checks: {attacks: {payload_files: [own.yaml]}}"
+pytestmark = pytest.mark.usefixtures("playground_image", "nothing_left")
 
 
 @pytest.fixture
-def make(tmp_path, engine, playground_archive):
-    """A subject of the demo service: ``make("variant's YAML")``; further files of the project as ``files``."""
-    return lambda yaml="", archive=playground_archive, **rest: castle(tmp_path, engine, archive, yaml, **rest)
+def misbehaving(make, misbehaving_image, misbehaving_archive):
+    """A subject of the service that misbehaves, with these lines of YAML; ``own`` are attacks of its own."""
 
+    def subject(*lines: str, own: str = ""):
+        yaml = "\n    ".join([*lines, *([OWN] if own and "own.yaml" not in "".join(lines) else [])])
+        return make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=own)
 
-@pytest.fixture(autouse=True)
-def _nothing_left(engine):
-    """Containers, networks and folders are gone, whatever came of an attack."""
-    before = left(engine)
-    yield
-    assert [each for each in left(engine) if each not in before] == []
+    return subject
 
 
 @pytest.fixture(scope="module")
 def shell(local_source):
     """The static shell, from the local source as in real life."""
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
-
-
-@pytest.fixture
-def few(monkeypatch):
-    """Only these of our attacks (and all of the project's own), to keep a test short."""
-
-    def choose(*names: str) -> None:
-        def load(wanted, root):
-            loaded = suite_payloads(wanted, root)
-            ours = {each.id for each in load_payloads().payloads}
-            kept = tuple(each for each in loaded.payloads if each.id in names or each.id not in ours)
-            return dataclasses.replace(loaded, payloads=kept)
-
-        monkeypatch.setattr(attacking, "suite_payloads", load)
-
-    return choose
 
 
 def attacked(subject, *postures: str, **options):
@@ -126,34 +108,22 @@ def test_what_the_images_user_stops_is_the_images_doing_though_no_wall_was_tried
 @pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
-def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
-    few("write-root", "host-read", "memory-bomb")
-    subject = make(GATES % "write-root, host-read")
-    before = attacking.attack(subject, postures=("open", "hardened", "only-read-only"))
-    longer = dataclasses.replace(before, data={**before.data})
-    longer.data["postures"]["hardened"]["write-root"] |= {"walls": ["read-only"], "depth": 1}
-    keep(subject, longer)
-    found = CHECK.run(subject)
-    assert found.status == "pass"
-    assert list(found.data["postures"]) == ["open", "default", "hardened", "only-read-only"]
-    assert found.data["postures"]["hardened"]["write-root"]["walls"] == ["read-only"]
-    assert found.data["postures"]["hardened"]["memory-bomb"]["evidence"]["measured_at"] == before.provenance.at
-
-
-@pytest.mark.slow
-@pytest.mark.tools
-@pytest.mark.usefixtures("shell")
 def test_who_asks_for_less_loses_nothing(make, few, monkeypatch):
-    """One posture looked at once more takes neither the others nor the walls from the report."""
-    few("write-root", "read-passwd")
+    """One posture looked at once more, or ``verify``, takes neither the others nor the walls from the report."""
+    few("write-root", "host-read", "memory-bomb")
     monkeypatch.setattr(walls, "WALLS", ("image", "non-root", "read-only", "masked-paths"))
-    subject = make()
+    subject = make(GATES % "write-root, host-read")
     keep(subject, attacking.attack(subject))
-    found = attacking.attack(subject, postures=("hardened",))
+    found = keep(subject, attacking.attack(subject, postures=("hardened",)))
     assert list(found.data["postures"]) == ["open", "hardened", "default"]
     assert found.data["postures"]["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
     assert found.data["postures"]["hardened"]["write-root"]["evidence"]["walls_measured_at"]
-    assert found.data["postures"]["default"]["read-passwd"]["evidence"]["measured_at"]
+    assert found.data["postures"]["default"]["host-read"]["evidence"]["measured_at"]
+    verified = CHECK.run(subject)
+    assert verified.status == "pass"
+    assert list(verified.data["postures"]) == ["open", "default", "hardened"]
+    assert verified.data["postures"]["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
+    assert verified.data["postures"]["hardened"]["memory-bomb"]["evidence"]["measured_at"] == found.provenance.at
 
 
 @pytest.mark.slow
@@ -187,49 +157,47 @@ payloads:
 def test_what_works_with_no_shell_either_tells_what_the_shell_said(make, few):
     """Without one there is nothing to be said: the reason is what came of the attack where it could run."""
     few()
-    _, postures = attacked(make("checks: {attacks: {payload_files: [own.yaml]}}", own=NEVER), "open", "hardened")
+    _, postures = attacked(make(OWN, own=NEVER), "open", "hardened")
     for cells in postures.values():
         assert cells["never"]["outcome"] == "not_measured"
         assert cells["never"]["reason"].endswith("and a shell in the image either: exit code 0: because of this")
 
 
-def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(monkeypatch):
+@pytest.fixture
+def runner():
+    """One that has no laboratory."""
+    return Runner.__new__(Runner)
+
+
+def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(runner):
     """A bomb ends the service now and then; only where it does so whenever the wall is missing does that wall count."""
-    bomb = next(each for each in load_payloads().payloads if each.id == "fork-bomb")
-    runner = Runner.__new__(Runner)
-    posture = walls.HARDENED.minus("no-network")
+    bomb = payload("fork-bomb")
+    runner.catalogue, posture = SimpleNamespace(packs={}), walls.HARDENED.minus("no-network")
     for outcomes, told in ((["crashed", "blocked"], "blocked"), (["crashed"] * 3, "crashed")):
-        coming = iter(outcomes)
-        monkeypatch.setattr(runner, "_measured", lambda *_, **__: {bomb.id: Cell(next(coming))}, raising=False)  # noqa: B023
+        coming = iter([*outcomes, *outcomes])
+        runner._measured = lambda *_, **__: {bomb.id: Cell(next(coming))}  # noqa: B023
         assert runner._confirmed(posture, [bomb])[bomb.id].outcome == told
-        assert list(coming) == []
-        coming = iter(outcomes)
-        monkeypatch.setattr(runner, "catalogue", SimpleNamespace(packs={}), raising=False)
         runner.found = Matrix(control={bomb.id: walls.OPEN}, alone={bomb.id: {}})
         runner._for_both(walls.only("limits"), [bomb], "limits")
         assert runner.found.alone == {bomb.id: {"limits": told}}
+        assert list(coming) == []
 
 
-def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(monkeypatch):
+def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(runner):
     """Half of the containers of an image without a shell were there for one attack. A project's own may look for a shell."""
     names = ("system", "environ", "of-our-own")
     some = [SimpleNamespace(id=name) for name in names]
-    runner, fired = Runner.__new__(Runner), []
-    monkeypatch.setattr(runner, "catalogue", SimpleNamespace(packs={"system": "awk", "environ": "awk"}), raising=False)
+    fired = []
+    runner.catalogue = SimpleNamespace(packs={"system": "awk", "environ": "awk"})
 
     def confirmed(posture, payloads, *, surely):
         fired.append((posture.name, [each.id for each in payloads]))
         return {each.id: Cell("blocked") for each in payloads}
 
-    monkeypatch.setattr(runner, "_confirmed", confirmed, raising=False)
-    shelled = walls.OPEN.with_shell()
-    for control, postures in (
-        (
-            (shelled, walls.OPEN, walls.OPEN),
-            [("only-limits, with a shell", ["environ", "system"]), ("only-limits", ["of-our-own"])],
-        ),
-        ((walls.OPEN, walls.OPEN, walls.OPEN), [("only-limits", list(names))]),
-    ):
+    runner._confirmed = confirmed
+    beside = [("only-limits, with a shell", ["environ", "system"]), ("only-limits", ["of-our-own"])]
+    for first, postures in ((walls.OPEN.with_shell(), beside), (walls.OPEN, [("only-limits", list(names))])):
+        control = (first, walls.OPEN, walls.OPEN)
         fired.clear()
         runner.found = Matrix(control=dict(zip(names, control, strict=True)), alone={name: {} for name in names})
         runner._for_both(walls.only("limits"), some, "limits")
@@ -238,9 +206,8 @@ def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(monkeypa
 
 
 @pytest.mark.slow
-def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
+def test_a_broken_gate_fails_and_names_the_attack(make, few, no_shell):
     few("environ", "write-root")
-    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
     found, _ = attacked(make(GATES % "environ, write-root"), "hardened")
     assert found.status == "fail"
     assert found.reason.startswith("environ succeeded in hardened. ")
@@ -270,7 +237,6 @@ def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate,
 @pytest.mark.slow
 def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     few("system")
-    from deadweight._errors import MissingError
 
     def none(_subject):
         raise MissingError("no registry in reach")
@@ -283,13 +249,10 @@ def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("gates", ["", GATES % "write-root"])
-def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(
-    make, few, misbehaving_image, misbehaving_archive, monkeypatch, gates
-):
+def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(misbehaving, few, no_shell, gates):
     """Every attack "not measured", and the result was a pass."""
     few("write-root", "environ")
-    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
-    subject = make(gates, reference=misbehaving_image, archive=misbehaving_archive)
+    subject = misbehaving(gates)
     found = CHECK.run(subject)
     outcomes = {cell["outcome"] for cells in found.data["postures"].values() for cell in cells.values()}
     assert outcomes == {"not_measured"}
@@ -316,16 +279,12 @@ payloads:
 
 
 @pytest.mark.slow
-def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(make, few, misbehaving_image, misbehaving_archive):
+def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(misbehaving, few):
     few("system")
-    yaml = "checks: {attacks: {payload_files: [own.yaml]}}"
-    subject = make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=DEADLY)
-    _, postures = attacked(subject, "open", "hardened")
+    _, postures = attacked(misbehaving(own=DEADLY), "open", "hardened")
     for cells in postures.values():
-        assert (cells["killer"]["outcome"], cells["killer"]["reason"] or "the service died") == (
-            "crashed",
-            "the service died",
-        )
+        killer = cells["killer"]
+        assert (killer["outcome"], killer["reason"] or "the service died") == ("crashed", "the service died")
         # the next one had a new container; an echo of the halves is no proof
         assert cells["zz-echo"]["outcome"] == "not_measured"
         assert cells["system"]["outcome"] == "not_measured"
@@ -356,10 +315,9 @@ def words(subject, *names: str):
 
 
 @pytest.fixture
-def dying(make, few, misbehaving_image, misbehaving_archive):
+def dying(misbehaving, few):
     few("system")
-    yaml = "checks: {attacks: {payload_files: [own.yaml]}}"
-    return make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=LAST_WORDS)
+    return misbehaving(own=LAST_WORDS)
 
 
 @pytest.mark.slow
@@ -376,10 +334,7 @@ def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answ
         fire_all(built, yard, words(dying, "a-killer", "b-join", "c-words"), shots)
     assert shots["a-killer"].seen == "crashed"
     assert shots["a-killer"].said in (LATER, DIED)  # on a busy machine it is dead when it is asked how it is
-    assert {name: shot.seen for name, shot in shots.items() if name != "a-killer"} == {
-        "b-join": "succeeded",
-        "c-words": "failed",
-    }
+    assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
 
 
 @pytest.mark.slow
@@ -399,7 +354,7 @@ def test_one_death_of_the_service_blames_no_attack(dying, monkeypatch):
     with lab.Lab(dying) as built, Yard(built, walls.OPEN) as yard:
         monkeypatch.setattr(sequence, "fire_one", ending)
         fire_all(built, yard, words(dying, "b-join", "c-words"), shots)
-    assert {name: shot.seen for name, shot in shots.items()} == {"b-join": "succeeded", "c-words": "failed"}
+    assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
     assert shots["c-words"].detail["afterwards"] == ONCE
 
 
@@ -430,13 +385,12 @@ payloads:
     [("print", "this awk does not run: busy"), ("attack", "it was sent twice without a sign that it arrived")],
     ids=["every script", "the attack"],
 )
-def test_what_did_not_arrive_is_not_blocked(make, few, misbehaving_image, misbehaving_archive, busy_for, told):
+def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
     """It answers 503 in one posture only, to all scripts or to the attack: no wall is credited, no gate said to hold."""
     few()
     env = f'run: {{env: {{AWK_NEVER: "^$", AWK_ROOT_ONLY: {busy_for}}}}}'
     attacks = "payload_files: [own.yaml], gates: [{posture: hardened, blocked: [join, request]}]"
-    yaml = f"{env}\n    checks: {{attacks: {{{attacks}}}}}"
-    subject = make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=ARRIVES)
+    subject = misbehaving(env, f"checks: {{attacks: {{{attacks}}}}}", own=ARRIVES)
     found, postures = attacked(subject, "open", "only-non-root")
     assert {cell["outcome"] for cell in postures["open"].values()} == {"succeeded"}
     for posture in ("only-non-root", "hardened"):
@@ -451,21 +405,19 @@ def test_what_did_not_arrive_is_not_blocked(make, few, misbehaving_image, misbeh
 
 
 @pytest.mark.slow
-def test_a_question_that_is_not_answered_is_no_dialect(make, few, misbehaving_image, misbehaving_archive):
+@pytest.mark.parametrize(
+    ("never", "more", "outcome", "told"),
+    [
+        ("PROCINFO", "", "not_measured", "did not report whether it supports gawk: busy"),
+        ("^$", 'features:\n  gawk: BEGIN { print "@b@" "@a@" }\n', "not_applicable", "does not support gawk"),
+    ],
+)
+def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, more, outcome, told):
     few()
-    for never, told in (("PROCINFO", "did not report whether it supports gawk: busy"), ("^$", "does not support gawk")):
-        yaml = f'run: {{env: {{AWK_NEVER: "{never}"}}}}\n    checks: {{attacks: {{payload_files: [own.yaml]}}}}'
-        own = ARRIVES + NO_GAWK if never == "^$" else ARRIVES
-        subject = make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=own)
-        cells = attacked(subject, "open")[1]["open"]
-        assert cells["gawk-join"]["outcome"] == ("not_measured" if never == "PROCINFO" else "not_applicable")
-        assert told in cells["gawk-join"]["reason"]
-
-
-NO_GAWK = """\
-features:
-  gawk: BEGIN { print "@b@" "@a@" }
-"""
+    subject = misbehaving(f'run: {{env: {{AWK_NEVER: "{never}"}}}}', own=ARRIVES + more)
+    cell = attacked(subject, "open")[1]["open"]["gawk-join"]
+    assert cell["outcome"] == outcome
+    assert told in cell["reason"]
 
 
 @pytest.fixture
@@ -486,11 +438,9 @@ def control(monkeypatch):
         monkeypatch.setattr(control_module, "awk_dialect", lambda _yard: "")
         monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
         monkeypatch.setattr(control_module, "awk_features", lambda *_: {})
-        ours = load_payloads()
-        only = dataclasses.replace(ours, payloads=tuple(each for each in ours.payloads if each.id == payload))
         shelled = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
         found = Matrix()
-        control_module.Control(shelled, only, found, lambda _line: None).run(Plan((walls.OPEN,)))
+        control_module.Control(shelled, only(payload), found, lambda _line: None).run(Plan((walls.OPEN,)))
         assert list(coming) == []
         return found, opened
 
@@ -520,29 +470,23 @@ def test_one_failure_with_all_walls_down_is_no_image_wall(control, payload, seen
 
 
 @pytest.mark.slow
-def test_a_service_that_must_be_root_is_told_what_to_gate(make, few, misbehaving_image, misbehaving_archive):
+def test_a_service_that_must_be_root_is_told_what_to_gate(misbehaving, few):
     """``run.user: root`` takes no wall away: the service then does not come up behind it."""
     few()
-    run = "run: {user: '0', env: {MODE: writer, AWK_NEVER: ^$}}\n    health: {within_seconds: 2}"
-    subject = make(
-        f"{run}\n    checks: {{attacks: {{payload_files: [own.yaml]}}}}",
-        reference=misbehaving_image,
-        archive=misbehaving_archive,
-        own=ARRIVES,
-    )
-    _, postures = attacked(subject, "open", "only-non-root")
+    run = "run: {user: '0', env: {MODE: writer, AWK_NEVER: ^$}}"
+    _, postures = attacked(misbehaving(run, "health: {within_seconds: 2}", own=ARRIVES), "open", "only-non-root")
     assert postures["open"]["join"]["outcome"] == "succeeded"
-    assert postures["only-non-root"]["join"]["outcome"] == "not_measured"
-    assert "GET /healthz returned 503" in postures["only-non-root"]["join"]["reason"]
-    assert "gate the posture without-non-root" in postures["only-non-root"]["join"]["reason"]
+    join = postures["only-non-root"]["join"]
+    assert join["outcome"] == "not_measured"
+    assert "GET /healthz returned 503" in join["reason"]
+    assert "gate the posture without-non-root" in join["reason"]
 
 
 @pytest.mark.slow
-def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few, monkeypatch):
+def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few, no_shell, monkeypatch):
     """Under its name would stand what ``open`` or ``hardened`` gives anyway."""
     few("environ")
     subject = make("checks: {attacks: {gates: [{posture: only-apparmor, blocked: [environ]}]}}")
-    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
     engine = subject.engine()
     monkeypatch.setitem(engine.__dict__, "info", dataclasses.replace(engine.info, apparmor=False))
     found, postures = attacked(subject, "without-apparmor")
@@ -550,101 +494,79 @@ def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few
         assert postures[name]["environ"]["outcome"] == "not_measured"
         assert postures[name]["environ"]["reason"] == "this engine has no AppArmor"
     assert (found.status, found.data["breaches"]) == ("not_measured", [])
-    assert found.reason.startswith(
-        "nothing was measured in without-apparmor, only-apparmor: this engine has no AppArmor. "
-    )
+    told = "nothing was measured in without-apparmor, only-apparmor: this engine has no AppArmor. "
+    assert found.reason.startswith(told)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "told"), [("dies-at-once", "exit code 4"), ("dies", "")])
-def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
-    make, few, misbehaving_image, misbehaving_archive, mode, told
-):
-    few("connect", "system")
-    env = f"run: {{env: {{MODE: {mode}, DIES_AFTER: 700ms}}}}\n    health: {{within_seconds: 2}}"
-    subject = make(env, reference=misbehaving_image, archive=misbehaving_archive)
+@pytest.mark.parametrize(
+    ("mode", "seconds", "gates", "told"),
+    [
+        ("dies-at-once", 2, "", "the container ended with"),
+        ("never-healthy", 0.5, "", "not healthy within 0.5 s"),
+        ("never-healthy", 0.5, GATES % "system", "not healthy within 0.5 s"),
+    ],
+)
+def test_a_service_that_does_not_come_up_is_said_and_never_a_success(misbehaving, mode, seconds, gates, told):
+    subject = misbehaving(f"run: {{env: {{MODE: {mode}}}}}", f"health: {{within_seconds: {seconds}}}", gates)
     found = attacking.attack(subject, postures=("open", "hardened"))
-    if told:
-        assert (found.status, found.data) == ("not_measured", {})
-        assert "nothing was measured: open: the container ended with" in found.reason
-        assert told in found.reason
-        assert "cannot open /etc/absent.conf" in found.reason
-    else:
-        cells = [cell for cells in found.data.get("postures", {}).values() for cell in cells.values()]
-        assert {cell["outcome"] for cell in cells} <= {"not_measured", "crashed"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("gates", ["", GATES % "system"])
-def test_a_service_that_never_comes_up_is_never_a_success(
-    make, misbehaving_image, misbehaving_archive, monkeypatch, gates
-):
-    yaml = "run: {env: {MODE: never-healthy}}\n    health: {within_seconds: 0.5}"
-    whole = f"{yaml}\n    {gates}" if gates else yaml
-    subject = make(whole, reference=misbehaving_image, archive=misbehaving_archive)
-    found = attacking.attack(subject, postures=("hardened",))
     assert (found.status, found.data) == ("not_measured", {})
-    assert found.reason.startswith("nothing was measured: open: not healthy within 0.5 s")
+    assert found.reason.startswith(f"nothing was measured: open: {told}")
+    if mode == "dies-at-once":
+        assert "exit code 4" in found.reason
+        assert "cannot open /etc/absent.conf" in found.reason
 
 
 @pytest.mark.slow
-def test_a_posture_that_the_machine_cannot_start_is_not_measured(make, few, monkeypatch):
+def test_a_service_that_ends_by_itself_ends_no_run(misbehaving, few):
+    few("connect", "system")
+    subject = misbehaving("run: {env: {MODE: dies, DIES_AFTER: 700ms}}", "health: {within_seconds: 2}")
+    found = attacking.attack(subject, postures=("open", "hardened"))
+    cells = [cell for cells in found.data.get("postures", {}).values() for cell in cells.values()]
+    assert {cell["outcome"] for cell in cells} <= {"not_measured", "crashed"}
+
+
+@pytest.mark.slow
+def test_a_posture_that_the_machine_cannot_start_is_not_measured(subject, few):
     few("write-root")
-    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
-    subject = make()
     found, postures = attacked(subject, "privileged")
+    cell = postures["privileged"]["write-root"]
     if "open" in found.data["notes"]:  # the machine lacks a capability, so that --privileged cannot start either
-        assert postures["privileged"]["write-root"]["reason"].endswith("; the closest posture that starts here is open")
-        assert postures["privileged"]["write-root"]["outcome"] == "not_measured"
-        assert "cannot start a container" in postures["privileged"]["write-root"]["reason"]
+        assert cell["reason"].endswith("; the closest posture that starts here is open")
+        assert cell["outcome"] == "not_measured"
+        assert "cannot start a container" in cell["reason"]
         assert postures["open"]["write-root"]["outcome"] == "succeeded"
         assert found.status == "not_measured"
         assert found.reason.startswith("nothing was measured in privileged: ")
     else:
-        assert postures["privileged"]["write-root"]["outcome"] == "succeeded"
-
-
-@pytest.fixture
-def laboratory(make, monkeypatch):
-    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
-    with lab.Lab(make()) as built:
-        yield built
-
-
-@pytest.fixture(scope="module")
-def shared(engine, playground_image, playground_archive, tmp_path_factory):
-    """One laboratory for all tests that leave it as it is."""
-    with quiet_lab(castle(tmp_path_factory.mktemp("shared"), engine, playground_archive)) as built:
-        yield built
+        assert cell["outcome"] == "succeeded"
 
 
 def test_a_proof_needs_the_whole_word(shared):
     """A script that only prints the halves' text, as an error message would, proves nothing."""
-    payload = next(each for each in load_payloads().payloads if each.id == "option-injection")
-    harmless = payload.model_copy(update={"input": 'BEGIN { print "@a@ @b@" }'})
+    attack = payload("option-injection")
+    harmless = attack.model_copy(update={"input": 'BEGIN { print "@a@ @b@" }'})
     with Yard(shared, walls.OPEN) as yard:
-        assert fire(shared, yard, payload).seen == "succeeded"
+        assert fire(shared, yard, attack).seen == "succeeded"
         assert fire(shared, yard, harmless).seen == "failed"
 
 
 @pytest.mark.parametrize(("name", "seen"), [("breach-bind-shell", "succeeded"), ("breach-read-shadow", "not_measured")])
 def test_what_is_not_at_work_in_the_service_costs_no_container(shared, name, seen):
     """A shell that ends with the attacker's program, and a file that the image lacks: neither has an answer, both are over."""
-    payload = next(each for each in load_payloads().payloads if each.id == name)
     with Yard(shared, walls.OPEN) as yard:
-        assert fire_one(shared, yard, payload).seen == seen
+        assert fire_one(shared, yard, payload(name)).seen == seen
         assert yard.kept
-        assert fire_one(shared, yard, payload).seen == seen
+        assert fire_one(shared, yard, payload(name)).seen == seen
         assert yard.started == 1
 
 
 def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monkeypatch):
     """Where it cannot read its cgroups, an engine answers with zeros."""
-    bomb = next(each for each in load_payloads().payloads if each.id == "memory-bomb")
     monkeypatch.setattr(counters, "cgroups", lambda *_: {})
     monkeypatch.setattr(shared.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
     with Yard(shared, walls.OPEN) as yard:
-        shot = fire_one(shared, yard, bomb)
+        shot = fire_one(shared, yard, payload("memory-bomb"))
     assert (shot.seen, shot.said) == ("not_measured", wording("engine.no_statistics"))
 
 
@@ -660,23 +582,20 @@ def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monke
     ],
 )
 def test_what_called_the_attacker_arrived(shot, astray):
-    ours = load_payloads()
-    control = control_module.Control(SimpleNamespace(), ours, Matrix(), print)
+    control = control_module.Control(SimpleNamespace(), load_payloads(), Matrix(), print)
     control.statuses = {"reverse-shell": 200, "bind-shell": 200}
-    payloads = {each.id: each for each in ours.payloads}
-    assert control.astray(payloads["reverse-shell"], shot) is astray
+    assert control.astray(payload("reverse-shell"), shot) is astray
     waiting = shot.status in (0, 504)
-    assert control.astray(payloads["bind-shell"], shot) is (astray and not waiting)  # it waits for the attacker anyway
+    assert control.astray(payload("bind-shell"), shot) is (astray and not waiting)  # it waits for the attacker anyway
 
 
 @pytest.mark.slow
 def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory):
-    payloads = {each.id: each for each in load_payloads().payloads}
     laboratory.attacker.container.signal("SIGKILL")
     laboratory.attacker.container.wait_ended(5)
     for name in ("connect", "bind-shell"):
         with Yard(laboratory, walls.OPEN) as yard:
-            shot = fire_one(laboratory, yard, payloads[name])
+            shot = fire_one(laboratory, yard, payload(name))
         assert shot.seen == "not_measured"
         assert shot.said.startswith("the container that the attack runs in has ended")
 
@@ -690,7 +609,7 @@ def test_a_request_that_brings_the_files_content_itself_is_refused(make):
             request: {method: POST, path: /api/v1/awk, json: {script: "root:x:0:0::/root:/bin/false"}}
             evidence: {kind: image-file, path: /etc/passwd}
         """
-    subject = make("checks: {attacks: {payload_files: [own.yaml]}}", own=textwrap.dedent(own))
+    subject = make(OWN, own=textwrap.dedent(own))
     with raises(ConfigError, "payload.contains_proof", place="/etc/passwd") as caught:
         attacking.attack(subject, postures=("open",))
     assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
@@ -710,10 +629,9 @@ def pinned(container) -> None:
 @pytest.mark.parametrize(("name", "seen"), [("open", "succeeded"), ("only-limits", "failed")])
 def test_other_load_is_no_wall(shared, name, seen):
     """Four loops on one processor want four: without a limit nothing but other load holds them; with one, the limit does."""
-    loop = next(each for each in load_payloads().payloads if each.id == "endless-loop")
     with Yard(shared, walls.posture(name)) as yard:
         pinned(yard.get())
-        shot = fire_resource(shared, yard, loop)
+        shot = fire_resource(shared, yard, payload("endless-loop"))
     assert shot.seen == seen, shot
     assert shot.detail["peak"] < 1.15
     if seen == "succeeded":

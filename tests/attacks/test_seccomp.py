@@ -3,9 +3,10 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as some
 
 from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
-from deadweight.engine.options import RunOptions, hardened_for
+from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.profile import BY_TIMING
 from deadweight.engine.seccomp.refused_calls import Runtime, runtime_of, version_of
@@ -26,7 +27,7 @@ from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.load import load_payloads
-from deadweight_attacks.profile import ToAttack
+from deadweight_attacks.profile import ToAttack, found_profile
 from deadweight_attacks.seccomp import find, floor, model, recorder, search
 from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording
@@ -66,8 +67,8 @@ def test_what_cannot_be_left_out_is_told_right_after_it_was_tried():
         return 3 in kept
 
     assert floor.find_fewest(range(5), works, needed=lambda item: told_of.append((item, tried[-1]))) == (3,)
-    assert [item for item, _ in told_of] == [3]
-    assert 3 not in told_of[0][1]
+    ((item, last),) = told_of
+    assert (item, 3 in last) == (3, False)
 
 
 # the profile
@@ -75,15 +76,16 @@ def test_what_cannot_be_left_out_is_told_right_after_it_was_tried():
 
 def test_a_profile_allows_no_namespaces_and_only_the_families_that_were_seen():
     document = floor.document(("read", "clone", "clone3", "socket"), (2, 10), "amd64")
+    assert (document["defaultAction"], document["architectures"]) == ("SCMP_ACT_ERRNO", ["SCMP_ARCH_X86_64"])
     rules = {(rule["names"][0], json.dumps(rule.get("args", []))): rule for rule in document["syscalls"]}
-    assert document["defaultAction"] == "SCMP_ACT_ERRNO"
-    assert document["architectures"] == ["SCMP_ARCH_X86_64"]
-    (clone,) = [rule for rule in document["syscalls"] if rule["names"] == ["clone"]]
-    assert (clone["args"][0]["value"], clone["args"][0]["op"]) == (0x7E020000, "SCMP_CMP_MASKED_EQ")
-    assert [rule["args"][0]["value"] for rule in document["syscalls"] if rule["names"] == ["socket"]] == [2, 10]
-    (clone3,) = [rule for rule in document["syscalls"] if "clone3" in rule["names"]]
-    assert (clone3["action"], clone3["errnoRet"]) == ("SCMP_ACT_ERRNO", 38)
     assert len(rules) == len(document["syscalls"])
+    of = {
+        name: [rule for rule in document["syscalls"] if name in rule["names"]] for name in ("clone", "socket", "clone3")
+    }
+    assert [rule["args"][0]["value"] for rule in of["socket"]] == [2, 10]
+    ((clone,), (clone3,)) = of["clone"], of["clone3"]
+    assert (clone["args"][0]["value"], clone["args"][0]["op"]) == (0x7E020000, "SCMP_CMP_MASKED_EQ")
+    assert (clone3["action"], clone3["errnoRet"]) == ("SCMP_ACT_ERRNO", 38)
 
 
 def test_system_calls_are_known_by_name_on_both_architectures():
@@ -129,10 +131,8 @@ def searching(tmp_path, monkeypatch, said):
             nonlocal count
             count += 1
             document = json.loads(Path(options.seccomp).read_text(encoding="utf-8"))
-            allowed = {
-                name for rule in document["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]
-            }
-            missing = sorted(needed - allowed)
+            rules = [rule for rule in document["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW"]
+            missing = sorted(needed - {name for rule in rules for name in rule["names"]})
             return Trial(f"up: {missing[0]} is refused" if missing else "busy" if flaky(count) else "")
 
         monkeypatch.setattr(search, "attempt", tell)
@@ -143,15 +143,20 @@ def searching(tmp_path, monkeypatch, said):
     return make
 
 
+EVERY = frozenset(profile.numbers("amd64"))
+
+
+def smallest(looking, recordings: Sequence[Recording], folder: Path, engines=EVERY) -> Seccomp:
+    return looking._smallest(list(recordings), FLOOR, engines, folder / "p")
+
+
 def recorded(*names: str, phase: str = "start", linker: str = "") -> Recording:
     return Recording((Phase(phase, dict.fromkeys(names, 1), {2: 1} if "socket" in names else {}),), linker)
 
 
 def test_what_no_check_misses_is_left_out_and_why_the_others_stay_is_told(searching, tmp_path):
     seen = recorded(*NEEDED, "uname", "getuid", "mprotect", linker="/lib/ld-musl-x86_64.so.1")
-    got = searching()._smallest(
-        [seen, seen, recorded(*NEEDED, "getuid")], FLOOR, frozenset(profile.numbers("amd64")), tmp_path / "p"
-    )
+    got = smallest(searching(), [seen, seen, recorded(*NEEDED, "getuid")], tmp_path)
     by_name = {call.name: call for call in got.calls}
     assert set(got.names) == NEEDED | {"exit", "futex", "mprotect"}
     assert got.left_out == ("getuid", "uname")
@@ -169,23 +174,21 @@ def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
     run = looking.subject.variant.run.model_copy(update={"needs": {"db": Need(image="db:1", port=5432)}})
     looking.subject = replace(looking.subject, variant=looking.subject.variant.model_copy(update={"run": run}))
     seen = recorded(*NEEDED, "connect", "sendto", "uname")
-    got = looking._smallest([seen] * 3, FLOOR, frozenset(profile.numbers("amd64")), tmp_path / "p")
+    got = smallest(looking, [seen] * 3, tmp_path)
     assert {"connect", "sendto"} <= {call.name for call in got.calls if call.why == "held"}
     assert got.left_out == ("uname",)
 
 
 def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
-    got = searching()._smallest(
-        [recorded(*(NEEDED - {"bind"}))], FLOOR, frozenset(profile.numbers("amd64")), tmp_path / "p"
-    )
+    got = smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path)
     assert [call.name for call in got.calls if call.why == "unseen"] == ["bind"]
     assert any("needed but not recorded: bind (without them: up: bind is refused)" in line for line in said)
 
 
 def test_where_nothing_but_another_profile_would_do_that_is_said(searching, tmp_path):
-    engines = frozenset(profile.numbers("amd64")) - {"bind"}
+    engines = EVERY - {"bind"}
     with raises(DeadweightError, "seccomp.all_calls_fail", problem="up: bind is refused"):
-        searching()._smallest([recorded(*(NEEDED - {"bind"}))], FLOOR, engines, tmp_path / "p")
+        smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path, engines)
 
 
 def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, said, tmp_path):
@@ -198,7 +201,7 @@ def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, 
         return real(*words)
 
     looking._proven = proven
-    got = looking._smallest([recorded(*NEEDED, "uname")], FLOOR, frozenset(profile.numbers("amd64")), tmp_path / "p")
+    got = smallest(looking, [recorded(*NEEDED, "uname")], tmp_path)
     assert "uname" in got.names
     assert any("failed when tried again" in line for line in said)
 
@@ -209,9 +212,7 @@ def test_checks_that_waver_prove_nothing(searching, monkeypatch, tmp_path):
     with raises(CheckFailed, "seccomp.wavers", problem="sum: status: expected 200, got 500"):
         searching()._recordings("amd64")
     with raises(CheckFailed, "seccomp.wavers_allowed", problem="busy"):
-        searching(flaky=lambda number: number > 8)._smallest(
-            [recorded(*NEEDED)], FLOOR, frozenset(profile.numbers("amd64")), tmp_path / "p"
-        )
+        smallest(searching(flaky=lambda number: number > 8), [recorded(*NEEDED)], tmp_path)
 
 
 @pytest.mark.parametrize("works", [True, False])
@@ -245,9 +246,8 @@ def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(
 
 
 def test_a_service_that_needs_new_privileges_has_no_profile():
-    found = Found(
-        RunOptions(no_new_privileges=False), {}, 2, (), variant=Variant(name="v", builder="ko"), suite="p", image="i"
-    )
+    options = RunOptions(no_new_privileges=False)
+    found = Found(options, {}, 2, (), variant=Variant(name="v", builder="ko"), suite="p", image="i")
     with raises(DeadweightError, "seccomp.set_uid"):
         search.search(None, found, print)
 
@@ -300,12 +300,9 @@ def subject(tmp_path_factory, engine, misbehaving_image, misbehaving_archive) ->
 
 @pytest.fixture(scope="module")
 def posture(subject, engine) -> Iterator[Found]:
-    from deadweight.engine.options import Tmpfs
-
     options = hardened_for(subject.variant).but(network="some", tmpfs=(Tmpfs("/state", 2**20),))
-    yield Found(
-        options, dict(engine.dialect.cut_off), 2, (), variant=subject.variant, suite="p", image=subject.engine_image()
-    )
+    cut_off, image = dict(engine.dialect.cut_off), subject.engine_image()
+    yield Found(options, cut_off, 2, (), variant=subject.variant, suite="p", image=image)
     assert [each.name for each in own_leftovers(engine) if PURPOSE in each.name] == []
 
 
@@ -333,10 +330,9 @@ def test_the_engines_own_profile_is_asked_call_by_call_and_none_is_carried_out(s
     allowed = recorder.allowed(subject, posture.options, "amd64")
     assert {"read", "clone", "execve", "exit_group", "kill"} <= allowed
     assert not {"mount", "bpf", "init_module", "keyctl", "reboot", "clone3"} & allowed
+    # asked for with no filter at all: and the machine still runs
     open_to_all = recorder.allowed(subject, posture.options.but(seccomp="unconfined"), "amd64")
-    assert {"mount", "reboot", "init_module"} < open_to_all, (
-        "asked for with no filter at all: and the machine still runs"
-    )
+    assert {"mount", "reboot", "init_module"} < open_to_all
 
 
 NO_LISTENER = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}
@@ -363,18 +359,17 @@ def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, found
     with engine.network(PURPOSE) as network:
         options = posture.options.but(network=network, seccomp=str(file))
         assert attempt(subject, options).problem == ""
-        for needed in ("listen", "mkdirat"):
-            lesser = {**found.profile(), "syscalls": [{**rule, "names": [name for name in rule["names"] if name != needed]}
-                                                      for rule in found.profile()["syscalls"]]}  # fmt: skip
-            assert attempt(subject, options.but(seccomp=str(profile.write(file, lesser)))).problem != ""
-    assert recorder.allowed(
-        subject, posture.options.but(seccomp=str(profile.write(file, asking(found)))), "amd64"
-    ) == asked(found)
+        for call in ("listen", "mkdirat"):
+            lesser = profile.write(file, without(call, found.profile()))
+            assert attempt(subject, options.but(seccomp=str(lesser))).problem != ""
+    asking = floor.document({*found.names, *OF_ASKING}, found.families, found.architecture)
+    allowed = recorder.allowed(subject, posture.options.but(seccomp=str(profile.write(file, asking))), "amd64")
+    assert allowed == (set(found.names) | OF_ASKING) - {"clone3", "socket"}  # a socket is asked for without a family
 
 
-def asked(found: Seccomp) -> set[str]:
-    """What a container under it may call, as it says itself. A socket is asked for without a family."""
-    return (set(found.names) | OF_ASKING) - {"clone3", "socket"}
+def without(call: str, document: dict[str, Any]) -> dict[str, Any]:
+    rules = [{**rule, "names": [name for name in rule["names"] if name != call]} for rule in document["syscalls"]]
+    return {**document, "syscalls": rules}
 
 
 OF_ASKING = {
@@ -383,10 +378,6 @@ OF_ASKING = {
     *BY_TIMING,
 }  # fmt: skip
 """What the program that asks cannot do without itself."""
-
-
-def asking(found: Seccomp) -> dict[str, object]:
-    return floor.document({*found.names, *OF_ASKING}, found.families, found.architecture)
 
 
 @pytest.mark.slow
@@ -407,8 +398,7 @@ def test_what_was_found_is_told_with_its_circumstances(found):
 
 @pytest.mark.slow
 def test_attacks_are_made_under_either_profile(subject, found):
-    """For real: a map of BPF, and more. What is read through files, and code in
-    memory that everybody may have, no list of calls stops."""
+    """For real: a map of BPF, and more. What is read through files, and code in memory, no list of calls stops."""
     find.leave(subject, found)
     stopped = find._stopped(subject, print)
     assert stopped.unmeasured == ""
@@ -416,9 +406,7 @@ def test_attacks_are_made_under_either_profile(subject, found):
     alone, engines = walls.only(walls.TIGHT).name, walls.only("seccomp").name
     assert "breach-bpf" in stopped.more(alone, engines)
     apart = {payload.id for payload in load_payloads().payloads if payload.handed_in}
-    assert apart.isdisjoint(name for names in stopped.by_posture.values() for name in names), (
-        "nor counted in the report"
-    )
+    assert apart.isdisjoint(name for names in stopped.by_posture.values() for name in names)
     assert not {"breach-ptrace", "breach-memfd"} & set(stopped.by_posture[alone])
     assert set(stopped.by_posture[engines]) <= set(stopped.by_posture[alone])
     assert set(stopped.by_posture[walls.HARDENED.name]) <= set(stopped.by_posture[walls.TIGHT])
@@ -429,35 +417,25 @@ def test_attacks_are_made_under_either_profile(subject, found):
 def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, found):
     find.leave(subject, found)
     newer = replace(subject, built=replace(subject.built, config_digest="sha256:" + "0" * 64))
-    from deadweight_attacks.profile import found_profile
-
-    with found_profile(subject) as file:
+    with found_profile(subject) as file, found_profile(newer) as none:
         assert file is not None
-    with found_profile(newer) as file:
-        assert file is None
+        assert none is None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("call", "problem"), [("listen", "listen"), ("execve", "operation not permitted")])
-def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(
-    subject, found, monkeypatch, call, problem
-):
+def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(subject, found, few, call, problem):
     """As after an update of the runtime, or of the kernel, under either."""
-    whole = found.profile_to_attack()
-    rules = [{**each, "names": [name for name in each["names"] if name != call]} for each in whole["syscalls"]]
-    kept = ToAttack(subject.built.config_digest, {**whole, "syscalls": rules}, "runc 1.0.0 on Linux 5.10")
+    tighter = without(call, found.profile_to_attack())
+    kept = ToAttack(subject.built.config_digest, tighter, "runc 1.0.0 on Linux 5.10")
     store.save(kept, subject.state.seccomp_to_attack("tight"))
-    few = load_payloads(packs=["breach"])
-    only = tuple(each for each in few.payloads if each.id == "breach-write-root")
-    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: replace(few, payloads=only))
+    few("breach-write-root")
     found = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
     assert found.status == "not_measured"
     assert problem in found.reason
     assert f"tight.seccomp.json prevents the start: it blocks {call}, needed by " in found.reason
-    assert (
-        "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant tight searches again"
-        in found.reason
-    )
+    known = "The seccomp profile was found for runc 1.0.0 on Linux 5.10"
+    assert f"{known}; invoke harden --force --variant tight searches again" in found.reason
 
 
 def test_what_more_is_stopped_is_named():
@@ -471,10 +449,6 @@ def test_what_more_is_stopped_is_named():
 
 
 def test_a_call_without_a_check_of_its_own_is_no_checks_alone():
-    calls_of = (
-        Call("read", "needed", 2, ("start", "up")),
-        Call("bind", "needed", 2, ("start",)),
-        Call("exit", "runtime"),
-    )
-    got = Seccomp("amd64", "6.1", "", "runc 1", calls_of, (), (), 2, 9, 3)
+    calls = (Call("read", "needed", 2, ("start", "up")), Call("bind", "needed", 2, ("start",)), Call("exit", "runtime"))
+    got = Seccomp("amd64", "6.1", "", "runc 1", calls, (), (), 2, 9, 3)
     assert got.alone() == {"start": ("bind",)}

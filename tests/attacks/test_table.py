@@ -6,17 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import load_payloads
-from deadweight_attacks.matrix import Runner
-from deadweight_attacks.outcomes import Matrix, Plan
-from deadweight_attacks.walls import HARDENED, OPEN
+from deadweight_attacks.outcomes import Matrix, Plan, Progress
+from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, WALLS
+from deadweight_attacks.walls import only as only_wall
 from deadweight_standins.machine import this_machine
 from deadweight_standins.workshop import Workshop
-from tests.support import ROOT
-from tests.support.attack_grounds import castle, left
+from tests.support.attack_grounds import castle, left, matrix, service_archive
 from tests.support.caches import local_cache
-from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine, program, reference
+from tests.support.small_images import Content, in_engine, program, reference
 
 pytestmark = pytest.mark.tools
 
@@ -50,22 +48,15 @@ def found(request, tmp_path_factory, engine, workshop) -> Iterator[Matrix]:
     """The whole list on one image, once in ``open`` and once in ``hardened``."""
     name = request.param
     folder = tmp_path_factory.mktemp(name)
-    awk = gawk(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}
     files: dict[str, Content] = {
-        "/service/app": go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app"),
         "/bin/sh": workshop.busybox().static,
-        "/etc/passwd": PASSWD,
         "/etc/shadow": b"root:!password-of-nobody:19000::::::\n",
         "/tmp/": b"",
-        **awk,
+        **(gawk(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}),
     }
-    config = {"Entrypoint": ["/service/app"], "Env": ["PATH=/usr/bin:/bin"], "ExposedPorts": {"8080/tcp": {}}}
-    archive = docker_archive(folder / "image.tar", reference(f"{name}-service"), [files], config)
-    with (
-        in_engine(engine, archive, reference(f"{name}-service")) as image,
-        Lab(castle(folder, engine, archive, reference=image)) as lab,
-    ):
-        yield Runner(lab, load_payloads(packs=["awk"])).run(Plan((OPEN, HARDENED), alone=False))
+    archive = service_archive(folder, f"{name}-service", "src/vulnerable-awk-playground", files)
+    with in_engine(engine, archive, reference(f"{name}-service")) as image:
+        yield matrix(castle(folder, engine, archive, reference=image), load_payloads(packs=["awk"]), OPEN, HARDENED)
     assert left(engine) == []
 
 
@@ -102,25 +93,14 @@ def test_every_payload_comes_to_what_it_must(request, found, payload):
 
 
 def test_progress_counts_postures_and_says_them():
-    from deadweight_attacks import walls as w
-    from deadweight_attacks.outcomes import Plan, Progress
-
     lines: list[str] = []
     progress = Progress(lines.append)
-    progress.expect(Plan((w.OPEN, w.DEFAULT, w.HARDENED)), ["apparmor", "image"])
-    tried = (
-        w.OPEN,
-        w.OPEN.with_shell(),
-        w.HARDENED,
-        w.only("seccomp"),
-        w.only("seccomp").with_shell(),
-        w.only("limits"),
-    )
-    for posture in tried:
+    progress.expect(Plan((OPEN, DEFAULT, HARDENED)), ["apparmor", "image"])
+    seccomp = only_wall("seccomp")
+    for posture in (OPEN, OPEN.with_shell(), HARDENED, seccomp, seccomp.with_shell(), only_wall("limits")):
         progress(posture.name)
-    count = (
-        3 + len([wall for wall in w.WALLS if wall not in ("apparmor", "image")]) + 1
-    )  # the set of capabilities that engines give
+    walls = [wall for wall in WALLS if wall not in ("apparmor", "image")]
+    count = 3 + len(walls) + 1  # the set of capabilities that engines give
     assert lines == [
         f"1/{count}: open (control)",
         f"1/{count}: open with a shell bound in (control)",

@@ -1,6 +1,6 @@
 """Postures as run options: what each wall changes, and the outer bound that none of them can leave."""
 
-import dataclasses
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,9 +23,7 @@ from deadweight_attacks.outcomes import NOT_TRIED, TOGETHER, Cell, Matrix, compl
 from deadweight_attacks.run import breaches, plan_for, unmeasured
 from tests.support.codes import raises
 
-INFO = dataclasses.replace(
-    parse_info({}, {}), seccomp=True, apparmor=True, user_namespaces=True, cpus=2, memory_bytes=8 * 2**30
-)
+INFO = replace(parse_info({}, {}), seccomp=True, apparmor=True, user_namespaces=True, cpus=2, memory_bytes=8 * 2**30)
 GROUND = g.Ground(
     hard=hardened(RunSettings()),
     network="attack-net",
@@ -54,6 +52,7 @@ def test_every_posture_is_within_the_outer_bound(posture):
     assert limits["core"] == 0
     assert all(0 < tmpfs.size_bytes <= 64 * 2**20 for tmpfs in options.tmpfs)
     assert options.network in ("attack-net", "none")
+    assert options.dns == (() if options.network == "none" else ("192.0.2.53",)), "a name server that is not there"
     assert options.publish is None
 
 
@@ -69,7 +68,7 @@ def test_open_has_no_wall():
 
 
 def test_hardened_is_what_checks_run_in_and_has_no_network():
-    options, hard = g.options(w.HARDENED, GROUND), GROUND.hard
+    options = g.options(w.HARDENED, GROUND)
     for name in [
         "user",
         "read_only",
@@ -81,7 +80,7 @@ def test_hardened_is_what_checks_run_in_and_has_no_network():
         "cpus",
         "pids",
     ]:
-        assert getattr(options, name) == getattr(hard, name), name
+        assert getattr(options, name) == getattr(GROUND.hard, name), name
     assert (options.network, options.mounts, options.device_rules, options.seccomp) == ("none", (), (), "default")
 
 
@@ -103,10 +102,8 @@ def test_without_the_image_wall_a_shell_is_bound_in_read_only():
 
 
 def test_read_only_alone_leaves_memory_that_may_hold_programs():
-    (tmpfs,) = g.options(w.only("read-only"), GROUND).tmpfs
-    assert not tmpfs.noexec
-    (tmpfs,) = g.options(w.only("noexec-tmpfs"), GROUND).tmpfs
-    assert tmpfs.noexec
+    for wall, noexec in (("read-only", False), ("noexec-tmpfs", True)):
+        assert [tmpfs.noexec for tmpfs in g.options(w.only(wall), GROUND).tmpfs] == [noexec]
 
 
 @pytest.mark.parametrize("posture", [w.OPEN, w.DEFAULT, w.only("non-root")])
@@ -122,8 +119,8 @@ def test_a_folder_of_the_services_own_can_be_written_to_without_any_wall_too(pos
     [(8 * GIB, 8 * GIB, 2 * GIB), (8 * GIB, GIB, 2 * GIB), (GIB, GIB // 4, GIB // 4), (0, GIB, 64 * 2**20)],
 )
 def test_the_outer_bound_is_a_share_of_the_machine_whatever_the_suite_grants(machine, granted, most):
-    info = dataclasses.replace(INFO, memory_bytes=machine)
-    ground = dataclasses.replace(GROUND, hard=hardened(RunSettings(memory=granted, pids=4096)), info=info)
+    info = replace(INFO, memory_bytes=machine)
+    ground = replace(GROUND, hard=hardened(RunSettings(memory=granted, pids=4096)), info=info)
     for posture in EVERY:
         options = g.options(posture, ground)
         assert 0 < options.memory_bytes <= most
@@ -136,15 +133,9 @@ def test_the_outer_bound_is_a_share_of_the_machine_whatever_the_suite_grants(mac
 
 def test_a_suite_that_runs_as_root_loses_no_wall():
     for user in ("root", "0", "0:0"):
-        ground = dataclasses.replace(GROUND, hard=hardened(RunSettings(user=user)))
+        ground = replace(GROUND, hard=hardened(RunSettings(user=user)))
         assert g.options(w.HARDENED, ground).user == g.options(w.only("non-root"), ground).user == "65532:65532"
         assert g.options(w.HARDENED.minus("non-root"), ground).user == "0:0"
-
-
-def test_no_posture_asks_a_name_server_that_is_there():
-    for posture in EVERY:
-        options = g.options(posture, GROUND)
-        assert options.dns == (() if options.network == "none" else ("192.0.2.53",))
 
 
 @pytest.mark.parametrize("name", ["bastion", "only-", "without-moat", "only-image", ""])
@@ -190,10 +181,10 @@ def test_postures_that_came_to_nothing_are_told_by_reason():
 
 
 def test_what_the_engine_cannot_build_is_said_and_not_counted():
-    bare = dataclasses.replace(INFO, seccomp=False, apparmor=False)
+    bare = replace(INFO, seccomp=False, apparmor=False)
     assert w.absent(bare) == {"seccomp": "this engine has no seccomp", "apparmor": "this engine has no AppArmor"}
-    assert "rootless" in w.absent(dataclasses.replace(INFO, user_namespaces=False, rootless=True))["user-namespace"]
-    assert "userns-remap" in w.absent(dataclasses.replace(INFO, user_namespaces=False))["user-namespace"]
+    assert "rootless" in w.absent(replace(INFO, user_namespaces=False, rootless=True))["user-namespace"]
+    assert "userns-remap" in w.absent(replace(INFO, user_namespaces=False))["user-namespace"]
     assert not {"seccomp", "apparmor"} & set(w.standing("hardened", "", bare))
     assert {"seccomp", "apparmor"} <= set(w.standing("hardened", "", INFO))
     for posture in EVERY:
@@ -212,7 +203,7 @@ def test_landlock_stands_before_the_service_and_beside_no_new_privileges():
 
 def test_who_has_no_neighbour_shares_nothing():
     """Without the attacker's program nobody knows what lies in its memory."""
-    options = g.options(w.OPEN, dataclasses.replace(GROUND, neighbour=""))
+    options = g.options(w.OPEN, replace(GROUND, neighbour=""))
     assert (options.pid_mode, options.ipc_mode) == (None, None)
 
 
@@ -222,62 +213,61 @@ def test_a_plain_run_has_the_walls_of_engine_and_image():
     assert "capabilities" not in w.standing("default", "65532", INFO)
 
 
-def test_what_a_machine_can_start_is_tried_without_a_user_namespace(monkeypatch):
+@pytest.fixture
+def startable(monkeypatch):
+    """What a machine can start where ``problem(options)`` is what starting says, and in which user namespaces it was tried."""
+
+    def ask(problem: Callable[[RunOptions], Exception | None] = lambda _options: None, *users: str) -> Any:
+        tried: list[str | None] = []
+
+        def start(options: RunOptions) -> Any:
+            tried.append(options.userns_mode)
+            if error := problem(options):
+                raise error
+            return SimpleNamespace(remove=lambda: None)
+
+        monkeypatch.setattr(machine, "_known", {})
+        return machine.can_start(start, "unix:///x", (), *users), tried
+
+    return ask
+
+
+def test_what_a_machine_can_start_is_tried_without_a_user_namespace(startable):
     """In one of its own a container gets every capability: `open`, which has none, could then not be started (userns-remap)."""
-    tried: list[RunOptions] = []
-
-    def start(options: RunOptions) -> Any:
-        tried.append(options)
-        return SimpleNamespace(remove=lambda: None)
-
-    monkeypatch.setattr(machine, "_known", {})
-    machine.can_start(start, "unix:///x", (), "host")
-    assert [each.userns_mode for each in tried] == ["host", "host"]
+    assert startable(lambda _options: None, "host")[1] == ["host", "host"]
 
 
-def test_capabilities_that_an_engine_in_a_container_does_not_know_are_not_dropped(monkeypatch):
+def test_capabilities_that_an_engine_in_a_container_does_not_know_are_not_dropped(monkeypatch, startable):
     """As Docker 20.10 refuses them where its own container lacks them: `open` could then not be made."""
     lacks, unknown = {"SYS_RESOURCE", "MAC_ADMIN"}, {"PERFMON", "BPF"}
     bounding = sum(1 << number for number, name in enumerate(machine.CAPABILITIES) if name not in lacks | unknown)
 
-    def start(options: RunOptions) -> Any:
-        for name in options.cap_drop:
-            if name in unknown:
-                raise DeadweightError(
-                    f'engine: create a container of x: invalid CapDrop: unknown capability: "CAP_{name}"'
-                )
+    def problem(options: RunOptions) -> Exception | None:
+        if refused := unknown & set(options.cap_drop):
+            return DeadweightError(f'engine: create x: invalid CapDrop: unknown capability: "CAP_{min(refused)}"')
         if "ALL" in options.cap_add and not lacks <= set(options.cap_drop):
-            raise CannotStart("unable to apply caps: operation not permitted")
-        return SimpleNamespace(remove=lambda: None)
+            return CannotStart("unable to apply caps: operation not permitted")
+        return None
 
-    monkeypatch.setattr(machine, "_known", {})
     monkeypatch.setattr(machine, "_bounding_set", lambda: bounding)
-    assert set(machine.can_start(start, "unix:///x", ())[0]) == lacks
+    assert set(startable(problem)[0][0]) == lacks
 
 
-def test_device_rules_that_an_engine_refuses_are_not_given(monkeypatch):
+def test_device_rules_that_an_engine_refuses_are_not_given(startable):
     """Podman 5 without root refuses them when a container is created: no attack at all was carried out there."""
-
-    def start(options: RunOptions) -> Any:
-        if options.device_rules:
-            raise DeadweightError(
-                "engine: create a container of x: device cgroup rules are not supported in rootless mode"
-            )
-        return SimpleNamespace(remove=lambda: None)
-
-    monkeypatch.setattr(machine, "_known", {})
-    assert machine.can_start(start, "unix:///x", ()) == ((), False)
+    refused = DeadweightError("engine: create a container of x: device cgroup rules are not supported in rootless mode")
+    assert startable(lambda options: refused if options.device_rules else None)[0] == ((), False)
 
 
 def test_the_profile_that_the_suite_names_stands_where_the_engines_would():
-    ground = dataclasses.replace(GROUND, named=Path("/named.json"))
+    ground = replace(GROUND, named=Path("/named.json"))
     seccomp = {name: g.options(w.posture(name), ground).seccomp for name in w.names()}
     assert seccomp["hardened"] == seccomp["only-seccomp"] == seccomp["landlock"] == "/named.json"
     assert seccomp["default"] == "default", "a plain docker run knows of no suite"
     assert {seccomp[name] for name in ("open", "without-seccomp", "only-non-root")} == {"unconfined"}
     assert g.options(w.only("seccomp"), ground).no_new_privileges, "a container starts under none without"
     assert not g.options(w.only("seccomp"), GROUND).no_new_privileges
-    tight = dataclasses.replace(ground, profile=Path("/found.json"))
+    tight = replace(ground, profile=Path("/found.json"))
     assert g.options(w.TIGHTENED, tight).seccomp == "/found.json"
 
 
@@ -354,7 +344,7 @@ def test_what_another_machine_found_is_not_kept(tmp_path, change):
     """Evidence may come from a cache; with AppArmor switched on, or another kernel, it would be another's."""
 
     def digest(**changes: Any) -> str:
-        info = dataclasses.replace(parse_info({}, {"NCPU": 2, "SecurityOptions": ["name=seccomp"]}), **changes)
+        info = replace(parse_info({}, {"NCPU": 2, "SecurityOptions": ["name=seccomp"]}), **changes)
         subject = SimpleNamespace(
             variant=Variant(name="castle", builder="ko", port=8080),
             engine=lambda: SimpleNamespace(info=info),

@@ -141,13 +141,7 @@ def subject_of_health_command(works, own=(), health=None) -> SimpleNamespace:
 
 @pytest.mark.parametrize(
     ("works", "own", "found"),
-    [
-        ({WGET}, (), WGET),
-        ({WGET, OWN}, OWN, OWN),
-        ({WGET}, OWN, WGET),
-        (set(), OWN, ()),
-        (set(), (), ()),
-    ],
+    [({WGET}, (), WGET), ({WGET, OWN}, OWN, OWN), ({WGET}, OWN, WGET), (set(), OWN, ()), (set(), (), ())],
 )
 def test_the_images_own_check_comes_first_where_it_works(works, own, found):
     """Under a seccomp profile it may not: an engine runs it all the same, where it is not told otherwise."""
@@ -166,12 +160,7 @@ def test_the_command_that_the_suite_names_comes_before_the_images():
 
 @pytest.mark.parametrize(
     ("test", "words"),
-    [
-        (["CMD", "/up", "-q"], ("/up", "-q")),
-        (["CMD-SHELL", "test -e /tmp/up"], OWN),
-        (["NONE"], ()),
-        ([], ()),
-    ],
+    [(["CMD", "/up", "-q"], ("/up", "-q")), (["CMD-SHELL", "test -e /tmp/up"], OWN), (["NONE"], ()), ([], ())],
 )
 def test_a_health_check_of_an_image_is_read_as_the_words_that_run(test, words):
     assert _words(test) == words

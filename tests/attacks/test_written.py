@@ -127,9 +127,7 @@ def test_the_document_says_that_a_profile_was_found():
 # as shells and people take it
 
 
-UP = (
-    'case "$*" in *exec*) false ;; *migrate*) exit $JOB ;; *shop-db*|*\\ create*|*shop-other*) ;; *) echo began ;; esac'
-)
+UP = 'case "$*" in *exec*) false;; *migrate*) exit $JOB;; *shop-db*|*\\ create*|*shop-other*);; *) echo began;; esac'
 
 
 @pytest.mark.parametrize("form", ["run", "podman"])
@@ -143,19 +141,12 @@ def test_a_shell_that_gives_up_says_so_and_starts_nothing_more(found, form, up, 
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB": str(job)}
     done = subprocess.run(["sh"], input=written(untold, form), env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    failed = (
-        "migrate failed: tried 10 times" if job else f"db is not up (see {form.replace('run', 'docker')} logs shop-db)"
-    )
-    assert failed in done.stderr
+    engine = form.replace("run", "docker")
+    assert ("migrate failed: tried 10 times" if job else f"db is not up (see {engine} logs shop-db)") in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("form", "names"),
-    [
-        ("quadlet", UNITS),
-        ("podman", {"podman.sh"}),
-        ("ecs", {"task-definition.json"}),
-    ],
+    ("form", "names"), [("quadlet", UNITS), ("podman", {"podman.sh"}), ("ecs", {"task-definition.json"})]
 )
 def test_a_folder_gets_what_its_platform_takes(found, tmp_path, form, names):
     """Fargate takes no seccomp profile: it gets none to look for."""
@@ -218,15 +209,15 @@ def test_a_program_that_hangs_or_is_always_content_tells_nothing(answers, found)
 # Kubernetes
 
 
-def documents(found: Found) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(written(found, "kubernetes")))
+def documents(found: Found, request: Request = Request()) -> list[dict[str, Any]]:  # noqa: B008 - it is frozen
+    return list(yaml.safe_load_all(written(found, "kubernetes", request)))
 
 
-@pytest.mark.parametrize("name", [name for name in cases() if name != "db"])
+@pytest.mark.parametrize("name", cases())
 def test_a_cluster_takes_it(name):
     """By Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one."""
     found, request = cases()[name]
-    made = list(yaml.safe_load_all(written(found, "kubernetes", request)))
+    made = documents(found, request)
     assert [cluster_refusal(document) for document in made] == [""] * len(made)
     pod = made[1]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -267,7 +258,7 @@ def test_every_suite_has_a_name_in_kubernetes(name):
 def test_what_restricted_does_not_allow_is_refused(changes, needs):
     plain = a_found()
     with raises(DeadweightError, "write.pod_security", variant="tight", needs=needs):
-        written(replace(plain, options=plain.options.but(**changes)), "kubernetes")
+        documents(replace(plain, options=plain.options.but(**changes)))
 
 
 # ECS: Amazon's own model of RegisterTaskDefinition, and Fargate's rules, which no model holds (ECS developer guide)
@@ -290,7 +281,8 @@ def refusals(task: dict[str, Any]) -> list[str]:
     shape = MODEL.operation_model("RegisterTaskDefinition").input_shape
     report = ParamValidator().validate(task, shape)
     found = [report.generate_report()] if report.has_errors() else []
-    found += [f"the name {name!r}" for name in _names(task) if not NAME.fullmatch(name)]
+    names = [task["family"], *(each["name"] for each in task["containerDefinitions"])]
+    found += [f"the name {name!r}" for name in names if not NAME.fullmatch(name)]
     if task["networkMode"] != "awsvpc" or task["requiresCompatibilities"] != ["FARGATE"]:
         found.append("the network")
     if int(task["memory"]) not in SOLD.get(int(task["cpu"]), set()):
@@ -298,10 +290,6 @@ def refusals(task: dict[str, Any]) -> list[str]:
     for container in task["containerDefinitions"]:
         found += _of_container(container, int(task["memory"]))
     return found
-
-
-def _names(task: dict[str, Any]) -> list[str]:
-    return [task["family"], *(each["name"] for each in task["containerDefinitions"])]
 
 
 def _of_container(container: dict[str, Any], memory: int) -> list[str]:
@@ -377,9 +365,6 @@ def test_the_judge_would_notice(change, told):
 def test_the_smallest_size_that_holds_it_is_bought(cpus, mebibytes, size):
     assert ecs.size(cpus, mebibytes) == size
     assert size[1] in SOLD[size[0]]
-
-
-def test_what_fargate_does_not_sell_is_refused():
     with raises(DeadweightError, "write.fargate_size", cpus=17, mebibytes=512):
         ecs.size(17, 512)
 

@@ -1,7 +1,5 @@
 """What is derived from a Dockerfile, instruction by instruction, and what is listed as changed."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,23 +8,23 @@ from pathlib import Path
 import pytest
 
 from deadweight.sources.adapt_dockerfile import instructions
+from deadweight_init.derive import dockerfile
 from deadweight_init.derive.dockerfile import (
     MINIMAL,
-    _databases,
-    lost,
+    changed_settings,
+    lost_instructions,
     minimal_changes,
     minimal_text,
-    of_settings,
     parse,
 )
-from deadweight_init.derive.runtime import Folder, RuntimeFiles, asked
+from deadweight_init.derive.runtime import Folder, RuntimeFiles, loader_needs
 from deadweight_init.draft import first_draft
 from deadweight_init.drift import drift
 from deadweight_init.prove.observe import Health
-from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes
+from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes_in_code
 from deadweight_init.records import Code
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
 from tests.support.codes import parts
 from tests.support.trees import written
@@ -76,7 +74,7 @@ FILES = RuntimeFiles(
 
 
 def draft_of(root, text: str, **files: str):
-    (service,) = find_services(look(written(root / "shop", {"Dockerfile": text, **files})))
+    (service,) = find_services(read_tree(written(root / "shop", {"Dockerfile": text, **files})))
     return first_draft(service, "build")
 
 
@@ -92,24 +90,17 @@ def test_on_another_base_one_word_of_the_dockerfile_is_another_one(tmp_path):
     before, after = said(OWN), said(made)
     assert after.pop(0) == ("ARG RUN_BASE=debian:12", "")  # BASE is an argument of its own
     different = [(one, other) for one, other in zip(before, after, strict=True) if one != other]
-    assert different == [
-        (
-            ("FROM --platform=$TARGETPLATFORM debian:12 AS Final", ""),
-            ("FROM --platform=$TARGETPLATFORM ${RUN_BASE} AS Final", ""),
-        )
-    ]
+    line = "FROM --platform=$TARGETPLATFORM {} AS Final"
+    assert different == [((line.format("debian:12"), ""), (line.format("${RUN_BASE}"), ""))]
     (slim,) = [each for each in draft.rungs if each.name == "slim"]
     assert slim.keys == {"dockerfile": "build/Dockerfile", "bases": {"RUN_BASE": "debian:12-slim"}}
-    assert [(each.code, each.what, each.line) for each in slim.changes] == [
-        (Code.BASE, "debian:12 -> debian:12-slim", 9)
-    ]
+    (change,) = slim.changes
+    assert (change.code, change.what, change.line) == (Code.BASE, "debian:12 -> debian:12-slim", 9)
 
 
 def test_what_the_own_image_is_built_with_is_the_derived_ones_too(tmp_path):
     compose = "services:\n  web: {build: {context: ., target: final, args: {TOKEN: x}}, command: [--quiet]}\n"
-    text = (
-        OWN.replace('CMD ["--port", "8080"]\n', "ARG TOKEN\n").rstrip() + '\nFROM debian:12 AS tests\nCMD ["pytest"]\n'
-    )
+    text = OWN.replace('CMD ["--port", "8080"]\n', 'ARG TOKEN\nFROM debian:12 AS tests\nCMD ["pytest"]\n')
     draft = draft_of(tmp_path, text, **{"compose.yaml": compose, "Dockerfile.dockerignore": "*\n!out\n"})
     draft = replace(draft, runtime=FILES, config=CONFIG)
     today, rest = draft.rungs[0], draft.rungs[1:]
@@ -136,20 +127,12 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     own = f'FROM gcr.io/distroless/static:nonroot\n{lines}COPY x /x\nCMD ["/x"]\n'
     draft = replace(draft_of(tmp_path, own, x=""), config=config)
     made = draft.ladder.files["build/Dockerfile"]
-    before, after = said(own), said(made)
-    assert after == [
-        ("ARG BASE=gcr.io/distroless/static:nonroot", ""),
-        ("FROM ${BASE}", ""),
-        *((each, "") for each in added),
-        *before[1:],
-    ]
+    head = ["ARG BASE=gcr.io/distroless/static:nonroot", "FROM ${BASE}", *added]
+    assert said(made) == [*((each, "") for each in head), *said(own)[1:]]
     assert "# Copied from Dockerfile. Only the base image differs: line 1 there, the argument BASE here.\n" in made
-    (tmp_path / "shop/deadweight.yaml").write_text(suite_text(draft))
-    written(tmp_path / "shop", draft.files)
-    tree = look(tmp_path / "shop")
+    tree = read_tree(written(tmp_path / "shop", {**draft.files, "deadweight.yaml": suite_text(draft)}))
     assert list(drift(tree, find_services(tree))) == []
-    (tmp_path / "shop/Dockerfile").write_text(own.replace("COPY x /x", "COPY x /y"))
-    tree = look(tmp_path / "shop")
+    tree = read_tree(written(tmp_path / "shop", {"Dockerfile": own.replace("COPY x /x", "COPY x /y")}))
     assert "drift.older" in [parts(each)[0] for each in drift(tree, find_services(tree))]
 
 
@@ -163,7 +146,7 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     ],
 )
 def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, changed):
-    found = tuple(of_settings(own, other))
+    found = tuple(changed_settings(own, other))
     assert [(each.code, each.what) for each in found] == changed
     draft = draft_of(tmp_path, 'FROM scratch\nCOPY x /x\nCMD ["/x"]\n', x="")
     text = suite_text(replace(draft, set_otherwise={"chainguard": found}))
@@ -171,7 +154,7 @@ def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, change
 
 
 def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_path):
-    own = find_services(look(written(tmp_path / "shop", {"Dockerfile": OWN.replace(" AS Final", "")})))[0].own
+    own = find_services(read_tree(written(tmp_path / "shop", {"Dockerfile": OWN.replace(" AS Final", "")})))[0].own
     parsed = parse(own)
     text = minimal_text(parsed, FILES, CONFIG)
     before, after = said(own.text), said(text)
@@ -212,12 +195,13 @@ def test_only_packages_that_are_kept_are_told_to_scanners(tmp_path):
     libc = "Package: libc6\nStatus: install ok\nDescription: a\n b\n\n"
     status = f"{libc}Package: libc6-dev\nVersion: 2\n\nPackage: perl\nVersion: 3\n"
     (tmp_path / "status").write_text(status)
-    steps = list(_databases({"var/lib/dpkg/status": ("libc6", "perl")}))
+    steps = list(dockerfile._databases({"var/lib/dpkg/status": ("libc6", "perl")}))
     script = steps[1].replace("/var/lib/dpkg/status >", f"{tmp_path}/status >").partition(" > ")[0]
     found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
     assert found == f"{libc}Package: perl\nVersion: 3\n\n"
 
 
+DOTNET, DYNAMIC = "mcr.microsoft.com/dotnet/aspnet", "cgr.dev/chainguard/glibc-dynamic"
 STATIC, CHAINGUARD = "gcr.io/distroless/static-debian12:latest", "cgr.dev/chainguard/static:latest"
 
 
@@ -230,12 +214,8 @@ STATIC, CHAINGUARD = "gcr.io/distroless/static-debian12:latest", "cgr.dev/chaing
         ("php:8.3-fpm", False, {"alpine": "php:8.3-fpm-alpine"}),
         ("php:8-alpine", True, {}),
         ("ruby", True, {"slim": "ruby:slim"}),
-        (
-            "mcr.microsoft.com/dotnet/aspnet:8.0",
-            True,
-            {"noble-chiseled": "mcr.microsoft.com/dotnet/aspnet:8.0-noble-chiseled"},
-        ),
-        ("mcr.microsoft.com/dotnet/aspnet:6.0", True, {}),
+        (f"{DOTNET}:8.0", True, {"noble-chiseled": f"{DOTNET}:8.0-noble-chiseled"}),
+        (f"{DOTNET}:6.0", True, {}),
         ("eclipse-temurin:21-jdk", True, {"jre": "eclipse-temurin:21-jre"}),
         ("alpine:3.20", True, {}),
         ("ubuntu:22.04", True, {}),
@@ -243,11 +223,7 @@ STATIC, CHAINGUARD = "gcr.io/distroless/static-debian12:latest", "cgr.dev/chaing
         ("example.com/team/base:1", True, {}),
         ("scratch", True, {"distroless": STATIC, "chainguard": CHAINGUARD}),
         ("gcr.io/distroless/static-debian12:nonroot", True, {"chainguard": CHAINGUARD}),
-        (
-            "gcr.io/distroless/cc",
-            True,
-            {"chainguard": "cgr.dev/chainguard/glibc-dynamic:latest", "debian": "debian:12-slim"},
-        ),
+        ("gcr.io/distroless/cc", True, {"chainguard": f"{DYNAMIC}:latest", "debian": "debian:12-slim"}),
         ("cgr.dev/chainguard/static", True, {"distroless": "gcr.io/distroless/static-debian12:nonroot"}),
     ],
 )
@@ -298,18 +274,15 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
         f"FROM alpine:3.20\nLABEL a=b\nCOPY --from=build {program}\n"
         'COPY words words\nHEALTHCHECK CMD true\nENTRYPOINT ["/shop"]\n'
     )
-    files = {
-        "go.mod": "module x.org/shop\n\ngo 1.22\n",
-        "main.go": 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n',
-    }
-    draft = draft_of(tmp_path, own, **files, **{"words/a": ""})
+    main = 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n'
+    draft = draft_of(tmp_path, own, **{"go.mod": "module x.org/shop\n\ngo 1.22\n", "main.go": main, "words/a": ""})
     rungs = {each.name: each for each in draft.ladder.rungs}
     assert list(rungs) == ["today", "minimal", "ko", "apko"]
     assert [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES] == [
         (Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13),
     ]  # fmt: skip
     assert '#   other build flags: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
-    assert lost(parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
+    assert lost_instructions(parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
     assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
 
 
@@ -322,11 +295,11 @@ def test_without_a_trial_the_run_time_files_are_not_known(tmp_path):
 
 
 def test_what_a_program_asks_of_the_loader_is_read():
-    found = asked(Path(sys.executable).read_bytes())
+    found = loader_needs(Path(sys.executable).read_bytes())
     assert found.interpreter.startswith("/lib")
     assert "libc.so.6" in found.needed
-    assert asked(b"#!/bin/sh\n") is None
-    assert asked(b"\x7fELF\x02\x01" + bytes(10)) is None
+    assert loader_needs(b"#!/bin/sh\n") is None
+    assert loader_needs(b"\x7fELF\x02\x01" + bytes(10)) is None
 
 
 @pytest.mark.parametrize(
@@ -373,10 +346,8 @@ def test_routes_are_read_in_any_language(tmp_path):
         "g.cpp": 'CROW_ROUTE(app, "/k")([]{});\n',
         "test_h.py": '@app.get("/tests")\n',
     }
-    found = {
-        (each.method, each.path, each.is_plain) for each in routes(look(written(tmp_path, files)), ".", _DANGEROUS)
-    }
-    assert found == {
+    found = routes_in_code(read_tree(written(tmp_path, files)), ".", _DANGEROUS)
+    assert {(each.method, each.path, each.is_plain) for each in found} == {
         ("GET", "/a/{id}", False), ("POST", "/b", False), ("GET", "/c/", True), ("GET", "/d", True), ("DELETE", "/e/:id", False),
         ("GET", "/f", True), ("GET", "/g", True), ("POST", "/h", False), ("GET", "/i", True), ("GET", "/j", True),
         ("GET", "/k", True),

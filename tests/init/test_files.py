@@ -1,7 +1,5 @@
 """What init writes and what it never touches."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 
@@ -10,9 +8,9 @@ import pytest
 from deadweight._errors import DeadweightError, UsageError
 from deadweight_init.drift import drift
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from deadweight_init.write.files import Written
-from tests.init.test_found import GO, brought_in
+from tests.init.test_found import GO, brought_in, shops
 from tests.support.codes import parts, raises
 from tests.support.trees import written
 
@@ -81,7 +79,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 
 def drifted(root):
-    tree = look(root)
+    tree = read_tree(root)
     return [parts(each) for each in drift(tree, find_services(tree))]
 
 
@@ -89,10 +87,8 @@ def test_drift_is_told(tmp_path):
     dockerfile = 'FROM ruby:3.3\nCOPY . .\nEXPOSE 9090\nCMD ["/shop"]\n'
     brought_in(tmp_path, {**GO, "Dockerfile": dockerfile})
     assert drifted(tmp_path) == []
-    written(
-        tmp_path, {"go.mod": GO["go.mod"].replace("1.22.1", "1.24"), "Dockerfile": dockerfile.replace("9090", "7070")}
-    )
-    written(tmp_path, {"Dockerfile.slim": "FROM alpine\n"})
+    changed = {"Dockerfile": dockerfile.replace("9090", "7070"), "Dockerfile.slim": "FROM alpine\n"}
+    written(tmp_path, {"go.mod": GO["go.mod"].replace("1.22.1", "1.24"), **changed})
     told = drifted(tmp_path)
     assert ("drift.port", {"suite": 9090, "place": "Dockerfile:3", "port": 7070}) in told
     assert ("drift.new_way", {"name": "today-slim", "what": "Dockerfile.slim, as it is"}) in told
@@ -110,10 +106,8 @@ def test_an_older_language_that_trials_chose_is_no_drift(tmp_path):
     (tmp_path / "deadweight.yaml").write_text(older)
     assert drifted(tmp_path) == []
     (tmp_path / ".python-version").write_text("3.12\n")
-    (suites,) = [
-        fields["suite"] for _, fields in drifted(tmp_path) if (fields["name"], fields["key"]) == ("debian", "bases")
-    ]
-    assert suites.startswith("BUILD python:3.9")
+    suites = {(fields["name"], fields["key"]): fields["suite"] for _, fields in drifted(tmp_path)}
+    assert suites["debian", "bases"].startswith("BUILD python:3.9")
 
 
 def test_drift_of_what_it_needs_is_told(tmp_path):
@@ -129,14 +123,7 @@ def test_drift_of_what_it_needs_is_told(tmp_path):
 
 
 def test_drift_of_one_of_several_services_is_told_with_its_name(tmp_path):
-    app = {
-        "requirements.txt": "flask",
-        "app.py": "app = Flask(__name__)\n",
-        "Dockerfile": "FROM python:3.12\nCOPY . .\nEXPOSE 80\n",
-    }
-    brought_in(
-        tmp_path, {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}, service="all"
-    )
+    brought_in(tmp_path, shops("cart", "mail", Dockerfile="FROM python:3.12\nCOPY . .\nEXPOSE 80\n"), service="all")
     assert drifted(tmp_path) == []
     (tmp_path / "mail/Dockerfile").write_text("FROM python:3.12\nCOPY . .\nEXPOSE 81\n")
     told = drifted(tmp_path)

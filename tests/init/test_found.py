@@ -1,7 +1,5 @@
 """What init finds in a repository: nothing here is built or run."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import replace
@@ -15,13 +13,13 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import first_draft, health_hints
-from deadweight_init.languages.sources import served
+from deadweight_init.languages.sources import served_document
 from deadweight_init.prove.proof import nothing_left
-from deadweight_init.prove.recording import _DANGEROUS, described
+from deadweight_init.prove.recording import _DANGEROUS, documented_operations
 from deadweight_init.records import unwrapped, wording
 from deadweight_init.repository.dockerfiles import missing_sources, read_words, url_paths
 from deadweight_init.services import LOOKED_FOR, find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
 from tests.support.codes import codes, parts, raises
 from tests.support.trees import written
@@ -35,7 +33,13 @@ GO = {
 
 
 def found(root: Path, files: dict[str, str]):
-    return find_services(look(written(root, files)))
+    return find_services(read_tree(written(root, files)))
+
+
+def shops(*folders: str, **more: str) -> dict[str, str]:
+    """A service in Python in each of these folders."""
+    app = {"requirements.txt": "flask\n", "app.py": "from flask import Flask\napp = Flask(__name__)\n", **more}
+    return {f"{folder}/{path}": text for folder in folders for path, text in app.items()}
 
 
 def brought_in(root: Path, files: dict[str, str], **wanted):
@@ -72,11 +76,21 @@ def test_the_image_is_read_from_its_dockerfile():
         ("COPY secret.txt /", ["secret.txt"]),
         ('COPY ["src", "gone", "/x/"]', ["gone"]),
         ("ADD https://example.com/x /x", []),
+        ("FROM alpine AS x-amd64\nCOPY linux/amd64/app /app\nFROM x-${TARGETARCH}", ["linux/amd64/app"]),
+        ("COPY .git/ .git/\nCOPY .git .", [".git/", ".git"]),
     ],
 )
 def test_a_dockerfile_that_copies_what_is_not_there_is_known(tmp_path, line, absent):
-    tree = look(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""}))
-    assert missing_sources(tree, f"FROM alpine\n{line}\n", ".", Ignore(["secret.txt"])) == absent
+    """A checkout has its git folder, where that is not ignored."""
+    tree, text = (
+        read_tree(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""})),
+        f"FROM alpine\n{line}\n",
+    )
+    assert missing_sources(tree, text, ".", Ignore(["secret.txt"])) == absent
+    (tmp_path / ".git").mkdir()
+    of_git = ".git" in line
+    assert missing_sources(tree, text, ".", Ignore(["secret.txt"])) == ([] if of_git else absent)
+    assert missing_sources(tree, text, ".", Ignore(["secret.txt", ".git"])) == absent
 
 
 def test_only_files_of_the_repository_are_read(tmp_path):
@@ -86,7 +100,7 @@ def test_only_files_of_the_repository_are_read(tmp_path):
     for name, target in {"zero": "/dev/zero", "out": "../outside", "own": "real", "gone": "none"}.items():
         (root / name).symlink_to(target)
     os.mkfifo(root / "pipe")
-    tree = look(root)
+    tree = read_tree(root)
     assert tuple(tree.files) == ("own", "real")
     assert [tree.texts[name] for name in ("own", "../outside", "out", "zero", "pipe")] == ["text", "", "", "", ""]
 
@@ -113,9 +127,7 @@ def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_p
 
 
 def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path):
-    code = "from flask import Flask\napp = Flask(__name__)\n"
-    app = {"requirements.txt": "flask\n", "app.py": code, "Dockerfile": "FROM python:3.12\nCOPY . .\n"}
-    files = {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}
+    files = shops("cart", "mail", Dockerfile="FROM python:3.12\nCOPY . .\n")
     suite, _, said = brought_in(tmp_path / "one", files)
     assert {each.source for each in suite.variants} == {"cart"}
     assert [parts(each) for each in said] == [("progress.selected", {"name": "cart", "others": "mail"})]
@@ -126,21 +138,14 @@ def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path
 
 
 def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
-    code = "from flask import Flask\napp = Flask(__name__)\n"
-    files = {
-        f"{name}/{path}": text
-        for name in ("cart", "Mail.Out")
-        for path, text in {"requirements.txt": "flask", "app.py": code}.items()
-    }
     compose = "services:\n  cart:\n    build: cart\n    depends_on: [db]\n  db: {image: 'postgres:16'}\n"
-    suite, outcome, _ = brought_in(tmp_path / "My Shop", {**files, "compose.yaml": compose}, service="all")
+    files = {**shops("cart", "Mail.Out"), "compose.yaml": compose}
+    suite, outcome, _ = brought_in(tmp_path / "My Shop", files, service="all")
     assert suite.name == "my-shop"
     rungs = ("debian", "alpine", "chainguard", "distroless")
     assert suite.names() == (*(f"mail-out.{each}" for each in rungs), *(f"cart.{each}" for each in rungs))
-    assert {each.dockerfile for each in suite.variants} == {
-        "deadweight-build/cart/Dockerfile",
-        "deadweight-build/mail-out/Dockerfile",
-    }
+    dockerfiles = {f"deadweight-build/{name}/Dockerfile" for name in ("cart", "mail-out")}
+    assert {each.dockerfile for each in suite.variants} == dockerfiles
     assert {each.source for each in suite.variants if each.service == "mail-out"} == {"Mail.Out"}
     assert [each.name for each in suite.variants if "db" in each.run.needs] == [f"cart.{each}" for each in rungs]
     assert outcome.drafts[0].full("debian") == "mail-out.debian"
@@ -158,9 +163,7 @@ def test_where_nothing_can_be_built_the_error_says_what_helps():
 
 
 def test_what_a_service_says_in_colours_can_be_a_comment(tmp_path):
-    (service,) = find_services(
-        look(written(tmp_path / "shop", {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"}))
-    )
+    (service,) = found(tmp_path, shops("shop"))
     draft = first_draft(service, "build")
     why = "runs: it ended; its last lines: \x1b[33mPress CTRL+C to quit\x1b[0m"
     (tmp_path / "deadweight.yaml").write_text(suite_text(replace(draft, left_out={"debian": why})))
@@ -181,10 +184,13 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
             "/new": {"post": {}},
         },
     }
-    found = described(document, _DANGEROUS)
+    found = documented_operations(document, _DANGEROUS)
     assert [each.path for each in found if each.is_plain] == ["/api/users", "/api/page"]
     assert {(each.method, each.path) for each in found} >= {("GET", "/api/users"), ("POST", "/api/new")}
-    assert described(["no document"], _DANGEROUS) == []
+    assert documented_operations(["no document"], _DANGEROUS) == []
+
+
+NODE, GUNICORN = '{"scripts": {"start": "node a.js"}}', "gunicorn's own: without it, it listens on loopback"
 
 
 @pytest.mark.parametrize(
@@ -192,27 +198,16 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
     [
         ({"main.go": 'package main\n\nvar port = os.Getenv("PORT")\n', "go.mod": "module x.org/y\n"}, "from main.go:3"),
         ({"requirements.txt": "", "app.py": "port = os.environ['PORT']\n"}, "from app.py:1"),
-        (
-            {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": "x.listen(process.env.PORT || 80)"},
-            "from a.js:1",
-        ),
-        (
-            {"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"},
-            "gunicorn's own: without it, it listens on loopback",
-        ),
+        ({"package.json": NODE, "a.js": "x.listen(process.env.PORT || 80)"}, "from a.js:1"),
+        ({"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"}, GUNICORN),
         ({"requirements.txt": "", "Procfile": "web: gunicorn -b :80 app:app\n"}, None),
     ],
 )
 def test_a_service_that_is_told_its_port_by_a_variable_is_told_it(tmp_path, files, origin):
     (service,) = found(tmp_path, files)
-    draft = first_draft(service, "build", 4000)
-    assert (
-        (draft.run["env"].value, draft.run["env"].origin) == ({"PORT": "4000"}, origin)
-        if origin
-        else "env" not in draft.run
-    )
-    own = {"Dockerfile": "FROM scratch\nENV PORT=1\n"}
-    (service,) = found(tmp_path, own)
+    env = first_draft(service, "build", 4000).run.get("env")
+    assert (env and (env.value, env.origin)) == (origin and ({"PORT": "4000"}, origin))
+    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\nENV PORT=1\n"})
     assert "env" not in first_draft(service, "build", 4000).run
 
 
@@ -220,9 +215,8 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     serves = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":90%s", nil) }\n'
     files = {"go.mod": "module x.org/shop\n", "cmd/one/main.go": serves % "01", "cmd/two/main.go": serves % "02"}
     suite, _, said = brought_in(tmp_path / "a", files)
-    assert [parts(each) for each in said] == [
-        ("progress.program", {"name": "a", "main": "cmd/one", "others": "cmd/two"})
-    ]
+    (line,) = said
+    assert parts(line) == ("progress.program", {"name": "a", "main": "cmd/one", "others": "cmd/two"})
     assert suite.variants[0].port == 9001
     asked: list[str] = []
     root = written(tmp_path / "b", files)
@@ -249,12 +243,8 @@ def test_what_an_earlier_run_wrote_is_named_and_may_be_replaced(tmp_path):
     brought_in(tmp_path, GO, force=tuple(re.findall(r"--force (\S+)", str(caught.value.fields["flags"]))))
 
 
-def in_file(path: str, reason: str) -> str:
-    return wording("problem.file", path=path, reason=reason)
-
-
-def not_parsed(path: str, kind: str) -> str:
-    return in_file(path, wording("problem.not_parsed", kind=kind, error=""))
+def in_file(path: str, reason: str, **fields: str) -> str:
+    return wording("problem.file", path=path, reason=wording(reason, **fields))
 
 
 def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_path):
@@ -267,10 +257,10 @@ def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_
     ("name", "text", "reason"),
     [
         ("compose.yaml", "services: {web: {image: nginx}}\n", wording("problem.starts_images", path="compose.yaml")),
-        ("compose.yaml", "services: {", not_parsed("compose.yaml", "YAML")),
-        ("package.json", "{", not_parsed("package.json", "JSON")),
-        ("Cargo.toml", "[package", not_parsed("Cargo.toml", "TOML")),
-        ("Dockerfile", "FORM golang\n", in_file("Dockerfile", wording("problem.no_from"))),
+        ("compose.yaml", "services: {", in_file("compose.yaml", "problem.not_parsed", kind="YAML", error="")),
+        ("package.json", "{", in_file("package.json", "problem.not_parsed", kind="JSON", error="")),
+        ("Cargo.toml", "[package", in_file("Cargo.toml", "problem.not_parsed", kind="TOML", error="")),
+        ("Dockerfile", "FORM golang\n", in_file("Dockerfile", "problem.no_from")),
         ("melange.yaml", "package: {name: x}\n", wording("problem.package_alone", path="melange.yaml")),
     ],
 )
@@ -317,7 +307,7 @@ def test_a_program_is_told_through_the_shell_around_it(words, program):
     ],
 )
 def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, name, text, found):
-    (service,) = find_services(look(written(tmp_path, {"Dockerfile": "FROM alpine\nCMD ./x\n", name: text})))
+    (service,) = find_services(read_tree(written(tmp_path, {"Dockerfile": "FROM alpine\nCMD ./x\n", name: text})))
     assert (service.described is not None) is found
     written_suite = suite_text(first_draft(service, "build", health="/up"))
     assert (f"attacks: {{openapi: {name}}}" in written_suite) is found
@@ -339,6 +329,6 @@ def test_a_document_is_asked_for_where_the_code_says_that_it_is_served(tmp_path)
         text = answers.get(path)
         return None if text is None else SimpleNamespace(status=200, text=lambda: text)
 
-    assert served(get, told) == ("/shop/openapi.json", {"paths": {"/shop/things": {}}})
+    assert served_document(get, told) == ("/shop/openapi.json", {"paths": {"/shop/things": {}}})
     assert asked == ["/shop/openapi.json"]  # a health route is none
-    assert served(get) is None
+    assert served_document(get) is None

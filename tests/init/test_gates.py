@@ -1,7 +1,5 @@
 """The gates of a fresh suite are as tight as what was measured allows."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date
 
@@ -11,8 +9,8 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight_images.findings import MAX_FINDINGS, BaseImage
 from deadweight_init.languages.common import flow
-from deadweight_init.prove.gates import MOST_NAMED, by_owner, let_pass
-from deadweight_init.prove.gates import measured as measured_data
+from deadweight_init.prove.gates import MOST_NAMED, accepted_findings, by_owner
+from deadweight_init.prove.gates import measured_gates as measured_data
 from tests.support.codes import parts
 from tests.support.small_project import write_suite
 
@@ -58,7 +56,7 @@ def test_what_is_found_in_the_base_does_not_open_the_gate_for_mine(found, gate, 
     made = measured(1, found, killed=False)
     assert gate in made.value
     only_base = "base: allow" in gate and "unread" not in gate
-    told = [parts(each) for each in let_pass(found, killed=False)]
+    told = [parts(each) for each in accepted_findings(found, killed=False)]
     assert told == [("gates.of_base" if only_base else "gates.unnamed", {"found": "secrets: 7 secrets"})]
     write_suite(tmp_path, f"name: x\nvariants:\n  v: {{builder: ko, base: alpine, checks: {made.value}}}\n")
 
@@ -77,7 +75,7 @@ def test_mine_are_accepted_one_by_one(base, tmp_path):
     ]
     evidence = layers([*MARKED, LOW, ALLOWED, *base], hidden=hidden)
     made = measured(1, evidence, killed=False)
-    assert [parts(each)[0] for each in let_pass(evidence, killed=False)] == ["gates.named"]
+    assert [parts(each)[0] for each in accepted_findings(evidence, killed=False)] == ["gates.named"]
     write_suite(tmp_path, f"name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks: {made.value}\n")
     check = load_suite(tmp_path / "deadweight.yaml").variants[0].checks.layers
     named = {each.fingerprint: each.reason for each in check.allow}

@@ -1,65 +1,44 @@
 """How repositories are laid out: what is one service, what it is called, and which files speak for it."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import yaml
 
-from deadweight.builders.variants import DockerfileVariant
-from deadweight.project.load_suite import load_suite
-from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
-from deadweight_init.draft import first_draft
-from deadweight_init.prove.observe import Health, Seen
+from deadweight_init.draft import Draft, first_draft
+from deadweight_init.prove.observe import Health, Observation
 from deadweight_init.prove.posture import with_seen
-from deadweight_init.records import Known
-from deadweight_init.repository.dockerfiles import missing_sources
+from deadweight_init.records import Known, Service
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
+from tests.init.test_found import found
 from tests.support import TESTS
-from tests.support.recipes import recipe
 from tests.support.trees import written
 
 NODE = {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}', "a.js": ""}
-MAIN = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":8080", nil) }\n'
 
 
-def found(root: Path, files: dict[str, str]):
-    return find_services(look(written(root, files)))
+def recipe(service: Service, place: str = "build") -> Draft:
+    """A draft as it is where the own Dockerfile does not build here."""
+    return replace(first_draft(service, place), own_fails=True)
 
 
 def in_folders(*folders: str) -> dict[str, str]:
     return {f"{folder}/{name}": text for folder in folders for name, text in NODE.items()}
 
 
-def test_a_checkout_has_its_git_folder(tmp_path):
-    tree = look(written(tmp_path, {"a.go": ""}))
-    text = "FROM golang\nCOPY .git/ .git/\nCOPY .git .\n"
-    assert missing_sources(tree, text, ".", Ignore([])) == [".git/", ".git"]
-    (tmp_path / ".git").mkdir()
-    assert missing_sources(tree, text, ".", Ignore([])) == []
-    assert missing_sources(tree, text, ".", Ignore([".git"])) == [".git/", ".git"]
-
-
-def test_a_stage_that_a_platform_names_is_followed(tmp_path):
-    tree = look(written(tmp_path, {"a.go": ""}))
-    text = "FROM alpine AS image-amd64\nCOPY linux/amd64/app /app\nFROM image-${TARGETARCH}\n"
-    assert missing_sources(tree, text, ".", Ignore([])) == ["linux/amd64/app"]
-
-
 def test_an_env_file_is_read_where_git_has_it(tmp_path):
     compose = "services:\n  web:\n    build: .\n    env_file: .env\n    environment: {B: '${A}'}\n"
     root = written(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n", ".env": "A=one\n"})
     subprocess.run(["git", "init", "-q", root], check=True)
-    assert dict(find_services(look(root))[0].around.env) == {}
+    assert dict(find_services(read_tree(root))[0].around.env) == {}
     subprocess.run(["git", "-C", root, "add", ".env"], check=True)
-    env = find_services(look(root))[0].around.env
+    env = find_services(read_tree(root))[0].around.env
     assert {name: each.value for name, each in env.items()} == {"A": "one", "B": "one"}
 
 
@@ -76,40 +55,12 @@ def test_the_command_of_a_compose_file_starts_an_image_that_has_none(tmp_path, o
     assert service.project.start == (("-m", *args) if args else ("app.py",))
 
 
-def test_apko_files_that_are_there_are_the_first_rungs(tmp_path):
-    apko = "contents: {packages: [shop=1.0-r0, busybox]}\n"
-    melange = {
-        "melange.yaml": "package: {name: shop, version: '1.0'}\n",
-        "other.melange.yaml": "package: {name: other}\n",
-    }
-    files = {"go.mod": "module x.org/shop\n", "main.go": MAIN, "apko.yaml": apko, "examples/apko.yaml": apko, **melange}
-    (service,) = found(tmp_path, files)
-    draft = recipe(service, "build")
-    rung = draft.rungs[0]
-    assert (rung.name, rung.builder, rung.keys) == (
-        "today-apko",
-        "apko",
-        {"config": "apko.yaml", "packages": ["melange.yaml"]},
-    )
-    written(tmp_path, dict(draft.ladder.files))
-    assert [each.name for each in find_services(look(tmp_path))[0].more] == ["today-apko"]
-
-
-def test_an_apko_file_alone_is_a_service(tmp_path):
-    (service,) = found(
-        tmp_path, {"apko.yaml": "contents: {packages: [nginx]}\nentrypoint: {command: /usr/sbin/nginx}\n"}
-    )
-    assert [(each.name, each.keys) for each in recipe(service, "build").rungs] == [
-        ("today-apko", {"config": "apko.yaml"})
-    ]
-
-
 @pytest.mark.parametrize("read_only", [True, False])
 def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_path, read_only):
     package = {"scripts": {"start": "node a.js"}, "dependencies": {"express": "*"}}
     (service,) = found(tmp_path, {"package.json": json.dumps(package), "a.js": ""})
     health = Health("http", 3000, "/", 200)
-    seen = Seen(health, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1)
+    seen = Observation(health, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1)
     draft = with_seen(recipe(service, "build"), seen, {"read_only": Known(read_only)})
     files = draft.ladder.files
     owner = "--chown=65532:65532 " if not read_only else ""
@@ -128,7 +79,7 @@ PYTHON = {"requirements.txt": "flask\n", "app.py": ""}
 )
 def test_a_service_that_takes_long_to_end_is_given_what_kubernetes_gives(tmp_path, stop_seconds, written):
     (service,) = found(tmp_path, PYTHON)
-    seen = Seen(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds)
+    seen = Observation(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds)
     text = suite_text(with_seen(recipe(service, "build"), seen, {}))
     assert f"    runs: {written}" in re.sub("(}) +#", r"\1  #", text)
 
@@ -151,33 +102,15 @@ def test_a_draft_in_full(tmp_path):
 
 
 def test_services_of_one_name_are_told_apart_by_their_folders(tmp_path):
-    outcome = init(
-        written(tmp_path, in_folders("one/backend", "two/backend", "mail")),
-        Wanted(service="all"),
-        lambda *_: None,
-        print,
-        None,
-    )
+    root = written(tmp_path, in_folders("one/backend", "two/backend", "mail"))
+    outcome = init(root, Wanted(service="all"), lambda *_: None, print, None)
     assert [draft.service.name for draft in outcome.drafts] == ["mail", "one-backend", "two-backend"]
 
 
 @pytest.mark.parametrize("folder", ["02", "my shop", "yes"])
 def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
-    root = written(
-        tmp_path / "x", {**in_folders(folder), f"{folder}/Dockerfile": "FROM node:22\nCOPY . .\nCMD node a.js\n"}
-    )
-    (service,) = find_services(look(root))
+    own = {f"{folder}/Dockerfile": "FROM node:22\nCOPY . .\nCMD node a.js\n"}
+    (service,) = found(tmp_path / "x", {**in_folders(folder), **own})
     variants = yaml.safe_load(suite_text(recipe(service, "build")))["variants"]
     assert {each.get("source") for each in variants.values()} == {folder}
     assert variants["today"]["dockerfile"] == f"{folder}/Dockerfile"
-
-
-def test_the_stage_and_arguments_of_a_compose_file_are_taken(tmp_path):
-    files = {
-        "Dockerfile": 'ARG TAG\nFROM alpine:${TAG} AS prod\nARG PORT=1\nCMD ["/x"]\nFROM prod AS dev\nCMD ["/dev"]\n',
-        "compose.yaml": "services:\n  x: {build: {context: ., target: prod, args: {TAG: '3.20', PORT: 2}}}\n",
-    }
-    init(written(tmp_path, files), Wanted(), lambda *_: None, lambda _: None, None)
-    today = load_suite(tmp_path / "deadweight.yaml").variants[0]
-    assert isinstance(today, DockerfileVariant)
-    assert (today.target, today.args) == ("prod", {"TAG": "3.20"})

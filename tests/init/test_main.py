@@ -1,7 +1,5 @@
 """``python -m deadweight_init FOLDER``: the task ``init`` for one folder."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """A draft on its way to be proved: what is built counts as long as its last build did not fail."""
 
-from __future__ import annotations
-
 import time
 from types import SimpleNamespace
 
@@ -9,9 +7,9 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight_init.draft import first_draft
-from deadweight_init.prove.proof import Bound, Failure, Proof, Tools
+from deadweight_init.prove.proof import Failure, Proof, TimeLimit, Tools
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from tests.support.trees import written
 
 GO = {"go.mod": "module x.org/y\n", "main.go": 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n'}
@@ -25,7 +23,7 @@ def proof(request, tmp_path, monkeypatch):
     root = written(tmp_path, files)
     fails: list[dict[str, Failure]] = []
     tools = Tools(lambda line: None, lambda workspace, variants: fails.pop(0))
-    found = Proof(first_draft(find_services(look(root))[0], "build"), SimpleNamespace(root=root), tools)
+    found = Proof(first_draft(find_services(read_tree(root))[0], "build"), SimpleNamespace(root=root), tools)
     variants = [SimpleNamespace(name=each.name) for each in found.draft.ladder.rungs]
     opened = SimpleNamespace(suite=SimpleNamespace(variants=variants))
     monkeypatch.setattr(Proof, "workspace", lambda self: _Opened(opened))
@@ -73,10 +71,10 @@ def test_a_last_stage_that_fails_is_none_of_the_others(proof):
 
 
 def test_the_clock_stands_still_while_bases_are_made():
-    bound = Bound(0.2 / 60)
+    bound = TimeLimit(0.2 / 60)
     with bound.stopped():
         time.sleep(0.5)  # longer than the bound
     assert not bound.over()
     time.sleep(0.3)
     assert bound.over()
-    assert not Bound(0).over()
+    assert not TimeLimit(0).over()

@@ -1,7 +1,5 @@
 """init proves what it writes: a service is built, watched, hardened and verified for real."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -11,19 +9,24 @@ import sys
 
 import pytest
 
+from deadweight.__main__ import main
 from deadweight._errors import DeadweightError, wording
 from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.report.collect import collect
 from deadweight.suite.model import RunSettings
+from deadweight.tasks.init import _build
+from deadweight_init.command import Wanted, init
 from deadweight_init.draft import first_draft
 from deadweight_init.prove import observe as coming_up
 from deadweight_init.prove import posture
-from deadweight_init.prove.observe import Down, Health, NotUp, Seen, observe
+from deadweight_init.prove.observe import Down, Health, NotUp, Observation, observe
+from deadweight_init.prove.proof import Tools
 from deadweight_init.prove.recording import Recorder
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
 from tests.support.codes import codes, raises
+from tests.support.small_images import forget_images
 from tests.support.trees import written
 
 SERVER = """\
@@ -51,14 +54,10 @@ def project(engine, tmp_path):
     name = f"initproved{os.getpid()}"  # others may run the same tests on the same engine
     root = written(tmp_path / name, FILES)
     yield root
-    for image in engine.api.images(filters={"reference": f"deadweight/{name}/*"}):
-        for tag in image["RepoTags"] or ():
-            engine.images.remove(tag, force=True)
+    forget_images(engine, f"deadweight/{name}/")
 
 
 def run(*words: str) -> int:
-    from deadweight.__main__ import main
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["deadweight", *words])
         try:
@@ -105,8 +104,8 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
 def test_a_service_that_does_not_come_up_is_a_failure_with_a_suite_to_go_on_with(engine, project, capfd, monkeypatch):
     script = "echo error: DATABASE_URL is not set >&2; exit 3"
     shutil.rmtree(project / "www")
-    (project / "Dockerfile.broken").unlink()
-    (project / "Dockerfile.stubborn").unlink()
+    for name in ("broken", "stubborn"):
+        (project / f"Dockerfile.{name}").unlink()
     (project / "Dockerfile").write_text(f'FROM alpine:3.18\nEXPOSE 80\nCMD ["/bin/sh", "-c", "{script}"]\n')
     monkeypatch.chdir(project)
     code, said = run("init", "--yes"), capfd.readouterr().err
@@ -135,37 +134,41 @@ def test_what_runs_and_proves_little_is_told_by_exit_code_3(engine, project, cap
     assert "unproven: the checks pass" in capfd.readouterr().err
 
 
-def seen(**changes) -> Seen:
+def seen(**changes) -> Observation:
     fields = {
         "health": Health("http", 8080, "/healthz", 200), "ports": (8080,), "user": "0:0", "memory_bytes": 10**7, "pids": 4,
         "writes": (), "started_seconds": 1.0, "stop_seconds": 0.1,
     }  # fmt: skip
-    return Seen(**{**fields, **changes})
+    return Observation(**{**fields, **changes})
 
 
 @pytest.mark.slow
-def test_what_a_service_does_is_seen(engine, misbehaving_image):
-    found = observe(engine, misbehaving_image, (9, 8080), ("/json",), {}, "v")
-    assert (found.ports, found.health.port, found.health.path, found.health.status) == ((8080,), 8080, "/json", 200)
+@pytest.mark.parametrize(
+    ("told", "paths", "env", "ports", "port", "path"),
+    [
+        ((9, 8080), ("/json",), {}, (8080,), 8080, "/json"),
+        ((8080,), (), {"MODE": "late"}, (8080,), 8080, "/healthz"),  # it listens long before it answers
+        ((9000, 8080), (), {"ALSO": ":9000"}, (9000, 8080), 9000, "/healthz"),
+        ((), (), {"ALSO": ":9000"}, (8080, 9000), 8080, "/healthz"),
+    ],
+)
+def test_what_a_service_does_is_seen(engine, misbehaving_image, told, paths, env, ports, port, path):
+    """Of two ports the one that was told is the service's."""
+    found = observe(engine, misbehaving_image, told, paths, env, "v")
+    assert (found.ports, found.health) == (ports, Health("http", port, path, 200))
     assert found.memory_bytes > 100_000
     assert found.stop_seconds < 9
 
 
 @pytest.mark.slow
-def test_a_service_that_listens_long_before_it_answers_is_waited_for(engine, misbehaving_image):
-    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "late"}, "v")
-    assert (found.health.kind, found.health.path) == ("http", "/healthz")
-
-
-@pytest.mark.slow
 def test_a_service_that_speaks_tls_is_found_healthy_and_recorded(engine, misbehaving_image, tmp_path):
-    tree = look(written(tmp_path, {"Dockerfile": "FROM scratch\n"}))
+    tree = read_tree(written(tmp_path, {"Dockerfile": "FROM scratch\n"}))
     recorder = Recorder(tree, None)
-    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v", while_up=recorder.one)
+    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v", while_up=recorder.ask_first)
     assert (found.health.path, found.health.status, found.health.tls) == ("/healthz", 200, True)
     assert posture.health_of(found).tls
     settings = RunSettings(env={"MODE": "tls"})
-    posture.tightest(engine, misbehaving_image, found, settings, "v", while_up=recorder.other)
+    posture.tightest(engine, misbehaving_image, found, settings, "v", while_up=recorder.ask_again)
     recorded = recorder.recorded(first_draft(find_services(tree)[0], "build"), found).api
     assert "/healthz" in [each.path for each in recorded]
 
@@ -200,10 +203,7 @@ def test_a_service_whose_workers_die_does_not_come_up(engine, misbehaving_image)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "said"),
-    [
-        ({"LISTEN": "127.0.0.1:8080"}, ["down.only_loopback"]),
-        ({"MODE": "deaf"}, ["down.said", "down.not_listening"]),
-    ],
+    [({"LISTEN": "127.0.0.1:8080"}, ["down.only_loopback"]), ({"MODE": "deaf"}, ["down.said", "down.not_listening"])],
 )
 def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
     monkeypatch.setattr(coming_up, "LOOPBACK_SECONDS", 1.0)
@@ -260,36 +260,23 @@ def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehav
     assert caught.value.down is Down.NOT_HARDENED
 
 
-@pytest.mark.slow
-def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_image):
-    env = {"ALSO": ":9000"}
-    found = observe(engine, misbehaving_image, (9000, 8080), (), env, "v")
-    assert (found.ports, found.health.port) == ((9000, 8080), 9000)
-    found = observe(engine, misbehaving_image, (), (), env, "v")
-    assert (found.ports, found.health.port) == ((8080, 9000), 8080)
+def prove(root, **limits):
+    return init(root, Wanted(), lambda *_: None, print, Tools(print, _build, **limits))
 
 
 def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine, tmp_path):
-    from deadweight.tasks.init import _build
-    from deadweight_init.command import Wanted, init
-    from deadweight_init.prove.proof import Tools
-
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
     with pytest.raises(DeadweightError, match="no milk today"):
-        init(root, Wanted(), lambda *_: None, print, Tools(print, _build))
+        prove(root)
     (today,) = load_suite(root / "deadweight.yaml").variants
     assert (today.name, today.tried) == ("today", False)
 
 
 @pytest.mark.slow
 def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engine, tmp_path):
-    from deadweight.tasks.init import _build
-    from deadweight_init.command import Wanted, init
-    from deadweight_init.prove.proof import Tools
-
     file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
     root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})
-    (draft,) = init(root, Wanted(), lambda *_: None, print, Tools(print, _build, minutes=0.001)).drafts
+    (draft,) = prove(root, minutes=0.001).drafts
     tried = {each.name: each.tried for each in load_suite(root / "deadweight.yaml").variants}
     assert {"today", "today-b", "today-c"} <= set(tried)
     assert tried["today"]
@@ -297,12 +284,13 @@ def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engi
     assert set(draft.untried) == {name for name, done in tried.items() if not done}
 
 
-def test_a_number_of_minutes_that_is_none_is_refused(tmp_path, capfd):
-    assert run("init", "--dir", str(tmp_path), "--minutes", "ten") == 2
-    assert wording("tasks.minutes", value="ten") in capfd.readouterr().err
+PATH = wording("tasks.expected", flag="--health-path", expected=wording("suite.plain_url_path"), value="up")
 
 
-def test_a_health_path_that_is_none_is_refused(tmp_path, capfd):
-    assert run("init", "--dir", str(tmp_path), "--health-path", "up") == 2
-    expected = wording("suite.plain_url_path")
-    assert wording("tasks.expected", flag="--health-path", expected=expected, value="up") in capfd.readouterr().err
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [("--minutes", "ten", wording("tasks.minutes", value="ten")), ("--health-path", "up", PATH)],
+)
+def test_a_flag_that_makes_no_sense_is_refused(tmp_path, capfd, flag, value, told):
+    assert run("init", "--dir", str(tmp_path), flag, value) == 2
+    assert told in capfd.readouterr().err

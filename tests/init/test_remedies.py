@@ -1,7 +1,5 @@
 """The table of remedies: for which failure each is, what it changes, and that none is for another."""
 
-from __future__ import annotations
-
 import pytest
 
 from deadweight.builders.shared.diagnosis import Code
@@ -9,9 +7,9 @@ from deadweight_init.draft import first_draft
 from deadweight_init.prove.observe import Down, NotUp, missing_variable
 from deadweight_init.remedies import REMEDIES, Case, advice, next_remedy
 from deadweight_init.services import find_services
-from deadweight_init.tree import look
+from deadweight_init.tree import read_tree
+from tests.init.test_layouts import recipe
 from tests.support.codes import parts
-from tests.support.recipes import recipe
 from tests.support.trees import written
 
 OWN = {"Dockerfile": 'FROM debian:12\nENV MODE=prod\nCMD ["/shop"]\n'}
@@ -22,7 +20,7 @@ PYTHON = {"requirements.txt": "flask\n", "app.py": "import flask\n"}
 
 
 def case(root, files, code, **more):
-    tree = look(written(root / "shop", files))
+    tree = read_tree(written(root / "shop", files))
     (service,) = find_services(tree)
     draft = recipe(service) if "Dockerfile" not in files else first_draft(service, "build")
     return Case(draft, draft.rungs[0], code, tree, **more)
@@ -95,7 +93,9 @@ def test_the_variable_for_want_of_which_it_ended_is_a_field(line, variable):
 )
 def test_what_is_missing_is_one_sentence_of_advice(tmp_path, error, step):
     code = 'import os\ntoken = os.environ["TOKEN"]\napp.run(host="127.0.0.1")\n'
-    tree = look(written(tmp_path / "shop", {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"}))
+    tree = read_tree(
+        written(tmp_path / "shop", {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"})
+    )
     assert parts(advice(error, first_draft(find_services(tree)[0], "build"), tree)) == step
 
 

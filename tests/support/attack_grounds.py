@@ -1,10 +1,11 @@
-"""A project with one service to attack, and what an attack run left behind."""
+"""A project with one service to attack, attacks of ours for it, and what an attack run left behind."""
 
 import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ from deadweight.sources.choose import remember
 from deadweight_attacks import lab
 from deadweight_attacks.host import PREFIX, PURPOSE
 from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import PACKS, Catalogue, load_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.model import Payload
+from deadweight_attacks.outcomes import Matrix, Plan
+from deadweight_attacks.walls import Posture
+from tests.support import ROOT
+from tests.support.small_images import PASSWD, Content, docker_archive, go_program
 from tests.support.small_images import reference as image_name
 from tests.support.small_project import put_built, subject_of, write_suite
 
@@ -41,6 +49,42 @@ def castle(
     remember(suite, State(root), "local")
     built = put_built(suite, "castle", archive, reference or image_name("playground"))
     return subject_of(suite, "castle", built, archive, engine)
+
+
+def service_archive(
+    folder: Path,
+    name: str,
+    source: str,
+    files: Mapping[str, Content],
+    *env: str,
+    at: str = "/service/app",
+    user: str = "",
+) -> Path:
+    """An image ``reference(name)`` of a Go program of ours, with these files; users are root and nobody."""
+    folder.mkdir(exist_ok=True)
+    program: dict[str, Content] = {at: go_program(ROOT / source, folder / "app"), "/etc/passwd": PASSWD}
+    config = {
+        "Entrypoint": [at], "Env": [*env, "PATH=/usr/bin:/bin"], "ExposedPorts": {"8080/tcp": {}}, "User": user,
+    }  # fmt: skip
+    layer = {path: content for path, content in {**program, **files}.items() if content is not None}
+    return docker_archive(folder / "image.tar", image_name(name), [layer], config)
+
+
+def payload(name: str) -> Payload:
+    """One of our attacks."""
+    return next(each for each in load_payloads().payloads if each.id == name)
+
+
+def only(*names: str, packs: Sequence[str] = tuple(PACKS)) -> Catalogue:
+    """These of our attacks."""
+    ours = load_payloads(packs=packs)
+    return replace(ours, payloads=tuple(each for each in ours.payloads if each.id in names))
+
+
+def matrix(subject: Subject, attacks: Catalogue, *postures: Posture) -> Matrix:
+    """What comes of attacks in a laboratory of their own; no wall is tried alone."""
+    with Lab(subject) as built:
+        return Runner(built, attacks).run(Plan(postures, alone=False))
 
 
 def left(engine: Engine, pid: int | None = None) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deadweight.engine.own import machine
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, golang, tool_cache
 from deadweight.toolchain.catalogue import Program
@@ -51,11 +52,6 @@ class Daemon:
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
 
     def start(self) -> None:
         """Start it; its folder and log stay over a restart."""
@@ -112,16 +108,15 @@ class Daemon:
 
     def signal(self, number: signal.Signals) -> None:
         """To the daemon itself (``nsenter`` has become it)."""
-        os.kill(self.pid, number)
+        assert self.process is not None
+        os.kill(self.process.pid, number)
 
     def stop(self) -> None:
         """End it and what it runs, and let go of its disk."""
         if self.running:
             self.kill()
         end_all_below(self.folder)
-        root = self.folder / "root"
-        for place in sorted(mounts_below(root), key=len, reverse=True):
-            subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+        machine.unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -143,20 +138,10 @@ def end_all_below(folder: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def mounts_below(folder: Path) -> list[str]:
-    lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    return [line.split()[1] for line in lines if line.split()[1].startswith(str(folder))]
-
-
 @contextlib.contextmanager
-def daemons(
-    folder: Path, names: Sequence[str] = ("a", "b", "c"), *, number: int | None = None
-) -> Iterator[dict[str, Daemon]]:
-    """Daemons that are not started yet, each in its own namespace, with certificates that ``folder``/certs has.
-
-    ``number`` (0 to 250) tells the networks of one process from those of another.
-    """
-    number = _free_number() if number is None else number
+def daemons(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Daemon]]:
+    """Daemons that are not started yet, each in its own namespace, with certificates that ``folder``/certs has."""
+    number = _free_number()
     found: dict[str, Daemon] = {}
     certificates = folder / "certs"
     certificates.mkdir(parents=True)
@@ -220,10 +205,8 @@ def disturbed(daemon: Daemon, *, delay_seconds: float, loss: float) -> Iterator[
     drop = ("INPUT", "-m", "statistic", "--mode", "random", "--probability", str(loss), "-j", "DROP")
     _call("nsenter", f"--net=/run/netns/{daemon.namespace}", "iptables", "-A", *drop)
     try:
-        with serving(lambda: listening(lambda: asyncio.open_connection(daemon.host, PORT), delay_seconds)) as (
-            server,
-            _,
-        ):
+        behind = serving(lambda: listening(lambda: asyncio.open_connection(daemon.host, PORT), delay_seconds))
+        with behind as (server, _):
             yield f"tcp://127.0.0.1:{port_of(server)}"
     finally:
         _call("nsenter", f"--net=/run/netns/{daemon.namespace}", "iptables", "-D", *drop)
@@ -253,36 +236,6 @@ def find_runc() -> Path:
     found = shutil.which("runc", path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin")
     assert found is not None, "runc is not installed"
     return Path(found)
-
-
-@contextlib.contextmanager
-def half_core(name: str) -> Iterator[Path]:
-    """A control group whose processes have half a core together, of either version."""
-    old = Path("/sys/fs/cgroup/cpu").is_dir()
-    folder = Path("/sys/fs/cgroup/cpu" if old else "/sys/fs/cgroup", name)
-    folder.mkdir()
-    try:
-        if old:
-            (folder / "cpu.cfs_quota_us").write_text("50000")
-        else:
-            (folder / "cpu.max").write_text("50000 100000")
-        yield folder
-    finally:
-        for each in (folder, *Path("/sys/fs/cgroup").glob(f"*/{name}")):  # runc makes one in each hierarchy
-            _remove_group(each)
-
-
-def _remove_group(folder: Path) -> None:
-    for _ in range(50):  # the last process may be on its way
-        with contextlib.suppress(OSError):
-            for below in sorted(folder.rglob("*"), reverse=True):
-                if below.is_dir():
-                    below.rmdir()
-            folder.rmdir()
-            return
-        if not folder.exists():
-            return
-        time.sleep(0.1)
 
 
 _BUILDKIT = "github.com/moby/buildkit"

@@ -25,7 +25,8 @@ from deadweight.engine.own import machine
 from deadweight.toolchain.find import find
 from tests.support import ROOT, TESTS
 from tests.support.invoking import invoke, start
-from tests.support.small_images import Content, go_program, placed, program
+from tests.support.processes import answering
+from tests.support.small_images import PASSWD, Content, go_program, placed, program
 
 PODMAN = "podman"
 BRIEF = "brief"
@@ -75,16 +76,11 @@ def up_to_date(tour: Tour) -> str:
 
 
 def verify(tour: Tour) -> str:
-    rows = tour.json(
-        "verify", "--check", "runs", "--check", "api", "--check", "budget", "--check", "layers", codes=(0, 1)
-    )
-    bad = [
-        f"{row['check']} {row['status']}: {row['reason']}"
-        for row in rows["evidence"]
-        if row["status"] not in ("pass", "warn")
-    ]
+    checks = ("--check", "runs", "--check", "api", "--check", "budget", "--check", "layers")
+    rows = tour.json("verify", *checks, codes=(0, 1))["evidence"]
+    bad = [f"{row['check']} {row['status']}: {row['reason']}" for row in rows if row["status"] not in ("pass", "warn")]
     assert not bad, "; ".join(bad)
-    return f"{len(rows['evidence'])} checks"
+    return f"{len(rows)} checks"
 
 
 def scan(tour: Tour) -> str:
@@ -175,11 +171,7 @@ def run_and_logs(tour: Tour) -> str:
             assert logs.returncode == 0, logs.stderr[-300:]
         finally:
             running.terminate()
-            try:
-                running.wait(30)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                raise
+            running.wait(30)
     return ""
 
 
@@ -202,14 +194,9 @@ def clean(tour: Tour) -> str:
 def lay_out(folder: Path) -> None:
     """The project: the demo service with a shell and awk, on nothing."""
     files = folder / "files"
-    contents: dict[str, Content] = {
-        "/app": go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app"),
-        "/bin/sh": "/usr/bin/dash",
-    }
-    for name in ("dash", "awk", "cat"):
-        contents |= program(name)
-    contents |= {"/etc/passwd": b"nobody:x:65534:65534::/:/bin/false\n"}
-    placed(files, contents)
+    app = go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app")
+    contents: dict[str, Content] = {"/app": app, "/bin/sh": "/usr/bin/dash", "/etc/passwd": PASSWD}
+    placed(files, contents | program("dash") | program("awk") | program("cat"))
     (folder / "app").unlink()
     shutil.copytree(TESTS / "services" / "tour", folder, dirs_exist_ok=True)
     shutil.copy(ROOT / "tasks.py", folder)
@@ -251,11 +238,7 @@ def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iter
         )
     try:
         env["DOCKER_HOST"] = f"unix://{socket}"
-        for _ in range(600):  # the socket is there before anybody listens
-            if not (trouble := api.trouble(env["DOCKER_HOST"])):
-                break
-            time.sleep(0.1)
-        assert not trouble, (trouble, (folder / "podman.log").read_text())
+        answering(env["DOCKER_HOST"], service, folder / "podman.log")
         yield env["DOCKER_HOST"]
     finally:
         subprocess.run([*words, "rm", "--all", "--force", "--time", "0"], capture_output=True, timeout=60)

@@ -122,10 +122,10 @@ class FaultProject:
         (found,) = json.loads(self.invoke("variants", "--json").output)["variants"]
         return dict(found)
 
-    def finish(self, process: Started, timeout: float = SECONDS) -> Done:
+    def finish(self, process: Started) -> Done:
         started = time.monotonic()
         try:
-            output, errors = process.communicate(timeout=timeout)
+            output, errors = process.communicate(timeout=SECONDS)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -158,11 +158,11 @@ class FaultProject:
         assert "Traceback" not in done.errors + done.output
         self.is_clean()
 
-    def builds(self, *arguments: str, variant: str = "v") -> Done:
+    def builds(self, *arguments: str) -> Done:
         """The next run is right: exit 0, the output is what the inputs say, and after it all is up to date."""
         done = self.invoke("build", *arguments)
         assert done.code == 0, done.errors
-        assert self.out(variant) == (self.root / "src" / "a.txt").read_text()
+        assert self.out() == (self.root / "src" / "a.txt").read_text()
         again = self.invoke("build")
         assert again.code == 0, again.errors
         assert "up to date" in again.errors

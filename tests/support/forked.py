@@ -18,7 +18,6 @@ import json
 import os
 import pkgutil
 import runpy
-import select
 import signal
 import socket
 import subprocess
@@ -62,7 +61,7 @@ def started_otherwise(env: Mapping[str, str]) -> bool:
 
 
 def ask(request: Request, files: list[int]) -> None:
-    """Start a run. ``files``: its standard streams, and where its process's number is told, then its exit code."""
+    """Start a run. ``files``: its standard streams, and where its process's number is told, then how it ended."""
     mask = os.umask(os.umask(0o22))
     _kept().ask(json.dumps(dataclasses.asdict(dataclasses.replace(request, umask=mask))).encode(), files)
 
@@ -111,68 +110,52 @@ def _deciding(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith(DECIDING) and name != PATHS}
 
 
-class Forks:
-    """What the kept Python does: a fork for each request, and an answer for each that ends."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._answers: dict[int, int] = {}
-        self._woken, self._wakes = os.pipe()
-        os.set_blocking(self._wakes, False)
-
-    def serve(self) -> Request:
-        """Returns only in a fork: what it is to run."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C for the tests is not for us: we end with them
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self._wakes)
-        while True:
-            ready, _, _ = select.select([self._connection.fileno(), self._woken], [], [])
-            if self._woken in ready:
-                os.read(self._woken, MOST_BYTES)
-                self._tell()
-            if self._connection.fileno() in ready:
-                text, files, _flags, _address = socket.recv_fds(self._connection, MOST_BYTES, 4)
-                if not files:
-                    os._exit(0)
-                pid = os.fork()
-                if pid == 0:
-                    return self._become(Request(**json.loads(text)), files)
-                *streams, self._answers[pid] = files
-                for each in streams:
-                    os.close(each)
-                _say(self._answers[pid], pid)
-
-    def _tell(self) -> None:
-        """Who asked for a run hears its exit code."""
-        while self._answers:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            answer = self._answers.pop(pid)
-            _say(answer, os.waitstatus_to_exitcode(status))
-            os.close(answer)
-
-    def _become(self, request: Request, files: list[int]) -> Request:
-        """Take over what a new process would have been given."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        self._connection.close()
-        *streams, answer = files
-        for each in (answer, self._woken, self._wakes, *self._answers.values()):
+def serve(connection: socket.socket) -> Request:
+    """What the kept Python does: a fork for each request. Returns only in one: what it is to run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C for the tests is not for us: we end with them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        text, files, _flags, _address = socket.recv_fds(connection, MOST_BYTES, 4)
+        if not files:
+            os._exit(0)
+        if os.fork() == 0:
+            connection.close()
+            _watch(*files)
+            return _become(Request(**json.loads(text)), files)
+        for each in files:
             os.close(each)
-        for number, stream in enumerate(streams):
-            os.dup2(stream, number)
-            os.close(stream)
-        if request.session or request.terminal:
-            os.setsid()
-        if request.terminal:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        assert isinstance(sys.stdout, io.TextIOWrapper)
-        sys.stdout.reconfigure(line_buffering=os.isatty(1))
-        os.umask(request.umask)
-        os.chdir(request.folder)
-        return request
+
+
+def _watch(stdin: int, stdout: int, stderr: int, answer: int) -> None:
+    """Fork once more, and tell whoever asked for the run its number, and how it ended. Returns only in that run."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        return
+    for each in (stdin, stdout, stderr):
+        os.close(each)
+    _say(answer, pid)
+    _say(answer, os.waitpid(pid, 0)[1])
+    os._exit(0)
+
+
+def _become(request: Request, files: list[int]) -> Request:
+    """Take over what a new process would have been given."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    *streams, answer = files
+    os.close(answer)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    if request.session or request.terminal:
+        os.setsid()
+    if request.terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(line_buffering=os.isatty(1))
+    os.umask(request.umask)
+    os.chdir(request.folder)
+    return request
 
 
 def _say(answer: int, number: int) -> None:
@@ -222,7 +205,7 @@ def main(connection: socket.socket) -> None:
     shared_guard.join()
     _load()
     gc.freeze()
-    request = Forks(connection).serve()
+    request = serve(connection)
     _prepare(request)
     code: object = None
     try:

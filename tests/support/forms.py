@@ -91,32 +91,22 @@ PUSHED = "registry.example/shop/tight@sha256:" + "a" * 64
 
 def a_found(kind: str = "plain") -> Found:
     """``plain`` needs nothing; ``needy`` has every key that a writer knows; ``bare`` is as the engine has it: no digest."""
-    needs = {"db": Need(image="postgres:16", env={"A": "b"}, port=5432)} if kind == "needy" else {}
-    more: dict[str, Any] = {"env": {"A": "1"}, "args": ("a",), "entrypoint": ("b",)} if kind == "needy" else {}
-    settings = RunSettings(needs=needs, **more)
-    checks = Checks(runs=RunsCheck(stops_within_seconds=44)) if kind == "needy" else Checks()
-    health = Health(kind="tcp") if kind == "needy" else Health()
-    variant = Variant(
-        name="tight", builder="ko", port=80 if kind == "needy" else 8080, run=settings, checks=checks, health=health
-    )
-    options = hardened(settings, port=variant.port).but(network="internal")
+    settings, own, changes = RunSettings(), dict[str, Any](port=8080), dict[str, Any]()
     if kind == "needy":
-        options = options.but(
-            user="1000:1000", read_only=False, cap_add=("NET_BIND_SERVICE",), tmpfs=(Tmpfs("/state", 2**20),)
-        )
+        needs = {"db": Need(image="postgres:16", env={"A": "b"}, port=5432)}
+        settings = RunSettings(needs=needs, env={"A": "1"}, args=("a",), entrypoint=("b",))
+        checks = Checks(runs=RunsCheck(stops_within_seconds=44))
+        own = {"port": 80, "checks": checks, "health": Health(kind="tcp")}
+        changes = {"user": "1000:1000", "read_only": False, "cap_add": ("NET_BIND_SERVICE",)}
+        changes["tmpfs"] = (Tmpfs("/state", 2**20),)
+    variant = Variant(name="tight", builder="ko", run=settings, **own)
+    options = hardened(settings, port=variant.port).but(network="internal", **changes)
     asks = () if kind == "bare" else ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
     seccomp = replace(SMALL_PROFILE, asks=asks if kind == "plain" else ())
     return Found(
-        options,
-        {},
-        2,
-        (("all", ""),),
-        seccomp=seccomp,
-        asks=asks,
-        variant=variant,
-        suite="shop",
-        image="registry.example/tight:1",
-    )
+        options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks,
+        variant=variant, suite="shop", image="registry.example/tight:1",
+    )  # fmt: skip
 
 
 def laid(folder: Path, found: Found, form: str) -> Path:
@@ -154,23 +144,19 @@ def given(pid: int, port: int) -> Any:
         with urlopen(f"http://127.0.0.1:{port}/given", timeout=10) as answer:
             return json.load(answer)
 
-    until = time.monotonic() + 60
-    while True:
-        try:
+    for _ in range(300):
+        with contextlib.suppress(OSError):
             return netns.within(pid, ask)
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.2)
+        time.sleep(0.2)
+    return netns.within(pid, ask)
 
 
 def problems(said: Mapping[str, Any], *, needs: bool | None = True) -> list[str]:
     """What of that is not as the suite has it."""
     wanted = {"args": list(ARGS), "file": CONF, "user": "65532:65532", "writable": ["/state/kept"], "needs": needs}
-    wrong = [f"{name}: {said[name]!r}, not {value!r}" for name, value in wanted.items() if said[name] != value]
-    return wrong + [
-        f"{name}: {said['env'].get(name)!r}" for name, value in ENV.items() if said["env"].get(name) != value
-    ]
+    pairs = [*((name, said[name], value) for name, value in wanted.items())]
+    pairs += [(name, said["env"].get(name), value) for name, value in ENV.items()]
+    return [f"{name}: {got!r}, not {value!r}" for name, got, value in pairs if got != value]
 
 
 class Podman:
@@ -231,8 +217,7 @@ PLUG_INS = ("/usr/lib/cni/dnsname", "/usr/libexec/cni/dnsname")
 def own_podman(folder: Path) -> Iterator[Podman]:
     words = shlex.join([shutil.which("podman") or "podman", *map(str, podman_words(folder)[1:])])
     (folder / "bin").mkdir()
-    script = folder / "bin" / "podman"
-    runtime = folder / "bin" / "runtime"
+    script, runtime = folder / "bin" / "podman", folder / "bin" / "runtime"
     runtime.write_text(RUNTIME.format(python=sys.executable, runc=shutil.which("runc") or "/usr/sbin/runc"))
     runtime.chmod(0o755)
     with podman(folder, {}), closed_network() as inside:

@@ -1,9 +1,11 @@
 """Image archives for tests, made member by member: every layout, and headers that no honest program writes."""
 
+import functools
 import gzip
 import hashlib
 import io
 import json
+import operator
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,11 +129,11 @@ def build(*layers: bytes, compression: str = "none", config: Any = None, history
     return Made(json.dumps(document).encode(), layers, tuple(packed(data, compression) for data in layers))
 
 
-def docker_save(path: Path, made: Made, *, tag: str = "test:1", extra: dict[str, bytes] | None = None) -> Path:
+def docker_save(path: Path, made: Made, *, tag: str = "test:1") -> Path:
     """The old layout: one folder per layer, manifest.json at the end."""
     names = [f"{hashlib.sha256(data).hexdigest()}-{n}/layer.tar" for n, data in enumerate(made.stored)]
     config = hashlib.sha256(made.config).hexdigest() + ".json"
-    members = {**dict(zip(names, made.stored, strict=True)), config: made.config, **(extra or {})}
+    members = {**dict(zip(names, made.stored, strict=True)), config: made.config}
     members["manifest.json"] = json.dumps([{"Config": config, "RepoTags": [tag], "Layers": names}]).encode()
     path.write_bytes(tar_of(members))
     return path
@@ -148,15 +150,9 @@ def descriptor(data: bytes, media_type: str, **fields: Any) -> dict[str, Any]:
 
 def oci_members(made: Made, *, platform: str | None = None, name: str | None = None, **fields: Any) -> dict[str, bytes]:
     """An OCI layout's files. ``fields`` go into the manifest as they are."""
-    manifest = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": descriptor(made.config, OCI_CONFIG),
-            "layers": [descriptor(data, OCI_LAYER) for data in made.stored],
-            **fields,
-        }
-    ).encode()
+    layers = [descriptor(data, OCI_LAYER) for data in made.stored]
+    document = {"mediaType": OCI_MANIFEST, "config": descriptor(made.config, OCI_CONFIG), "layers": layers, **fields}
+    manifest = json.dumps({"schemaVersion": 2, **document}).encode()
     entry = descriptor(manifest, OCI_MANIFEST)
     if platform:
         system, architecture = platform.split("/")
@@ -177,10 +173,7 @@ def entries(*layouts: dict[str, bytes]) -> list[dict[str, Any]]:
 
 def several(*layouts: dict[str, bytes]) -> dict[str, bytes]:
     """One layout of them all."""
-    merged: dict[str, bytes] = {}
-    for members in layouts:
-        merged |= members
-    return {**merged, "index.json": index(entries(*layouts))}
+    return {**functools.reduce(operator.or_, layouts), "index.json": index(entries(*layouts))}
 
 
 def blobs(*contents: bytes) -> dict[str, bytes]:

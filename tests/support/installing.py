@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight.plan.graph import Task, prepare_plan
-from deadweight.plan.scheduler import Outcome, run_plan
+from deadweight.plan.graph import prepare_plan
+from deadweight.plan.scheduler import run_plan
 from deadweight.project.install import Finding, install_tasks, raise_if_missing
 from deadweight.records.paths import State, user_cache
+from tests.support.builder_site import Silent
 
 
 @dataclass(frozen=True)
@@ -16,20 +17,12 @@ class Installed:
     log: Path
 
 
-class _Unwatched:
-    def began(self, task: Task) -> None: ...
-
-    def said(self, task: Task, line: str) -> None: ...
-
-    def ended(self, outcome: Outcome) -> None: ...
-
-
 def install(
     findings: Iterable[Finding], say: Callable[[str], None], *, log_folder: Path | None = None
 ) -> tuple[Installed, ...]:
     """Raises as ``raise_if_missing`` does."""
     folder, findings = log_folder or user_cache() / "logs", tuple(findings)
-    outcomes = run_plan(prepare_plan(install_tasks(findings, say, folder)), State(folder), _Unwatched(), jobs=2)
+    outcomes = run_plan(prepare_plan(install_tasks(findings, say, folder)), State(folder), Silent(), jobs=2)
     raise_if_missing(outcomes)
     asked = {finding.name for finding in findings}
     return tuple(

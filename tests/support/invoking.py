@@ -16,16 +16,12 @@ from tests.support.forked_process import Process, Stream, run
 SECONDS = 200.0
 """How long a run may take before it is taken for one that hangs: far more than any needs, since the machine may be busy."""
 TASKS = "from deadweight.tasks import namespace as ns\n"
-Started = Process | subprocess.Popen[str]
+Started = subprocess.Popen[str]
 
 
-def argv(*words: str | Path, python: Sequence[str] = ()) -> list[str]:
-    """The argument list of ``invoke WORDS``; ``python`` are flags of the interpreter's own."""
-    return [sys.executable, *python, "-m", "invoke", *map(str, words)]
-
-
-def environment_with(more: Mapping[str, str] | None) -> dict[str, str]:
-    return {**os.environ, **(more or {})}
+def argv(*words: str | Path) -> list[str]:
+    """The argument list of ``invoke WORDS``."""
+    return [sys.executable, "-m", "invoke", *map(str, words)]
 
 
 def start(
@@ -38,19 +34,13 @@ def start(
     session: bool = False,
 ) -> Started:
     """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own."""
-    whole = environment_with(env)
+    whole = {**os.environ, **(env or {})}
     if not forked.started_otherwise(whole):
         return Process(forked.Request(list(map(str, words)), str(root), whole, session=session), stdin, stdout, stderr)
     return subprocess.Popen(
-        argv(*words),
-        cwd=root,
-        env=whole,
-        text=True,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        start_new_session=session,
-    )
+        argv(*words), cwd=root, env=whole, text=True, start_new_session=session,
+        stdin=stdin, stdout=stdout, stderr=stderr,
+    )  # fmt: skip
 
 
 def ended(
@@ -78,15 +68,8 @@ def module(
     given = stdin if isinstance(stdin, bytes) else stdin.encode()
     if not python and not forked.started_otherwise(env):
         return run(forked.Request(list(map(str, words)), str(root), dict(env), module=name), given, timeout)
-    done = subprocess.run(
-        [sys.executable, *python, "-m", name, *map(str, words)],
-        cwd=root,
-        env=env,
-        input=given,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
+    command = [sys.executable, *python, "-m", name, *map(str, words)]
+    done = subprocess.run(command, cwd=root, env=env, input=given, capture_output=True, timeout=timeout, check=False)
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -106,7 +89,7 @@ def invoke(
     tasks = root / "tasks.py"
     if not tasks.exists():
         tasks.write_text(TASKS)
-    done = ended(root, *words, env=environment_with(env), stdin=stdin, timeout=timeout, python=python)
+    done = ended(root, *words, env={**os.environ, **(env or {})}, stdin=stdin, timeout=timeout, python=python)
     assert "Traceback" not in done.stderr, done.stderr
     assert code is None or done.returncode == code, (
         f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"

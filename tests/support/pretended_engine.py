@@ -8,10 +8,10 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from tests.support.http_servers import Answering
 from tests.support.relay import copied, serving
 
 HONEST: dict[str, Any] = {"Version": "29.0.0", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Components": []}
@@ -33,27 +33,18 @@ class Pretended(socketserver.ThreadingUnixStreamServer):
         return f"unix://{self.server_address}"
 
 
-class _Answer(BaseHTTPRequestHandler):
+class _Answer(Answering):
     protocol_version = "HTTP/1.1"
     server: Pretended
 
     def address_string(self) -> str:
         return "unix"
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
-
     def do_GET(self) -> None:
-        body = json.dumps(
-            next((text for end, text in self.server.documents.items() if self.path.endswith(end)), {})
-        ).encode()
+        document: Any = next((text for end, text in self.server.documents.items() if self.path.endswith(end)), {})
         self.server.awake.wait()
         with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
     def do_POST(self) -> None:
         self.server.awake.wait()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from deadweight.engine import api
 from deadweight_standins.registry import listening
 
 MARK = "DEADWEIGHT_TEST_MARK"
@@ -38,6 +39,14 @@ def alive(mark: str) -> list[str]:
 
 
 SECONDS = 60.0
+
+
+def answering(host: str, engine: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until an engine answers there; what it said is told if it ends before, or does not come up."""
+    until = time.monotonic() + SECONDS
+    while (problem := api.trouble(host)) and time.monotonic() < until and engine.poll() is None:
+        time.sleep(0.1)
+    assert not problem, f"{problem}: {log.read_text(errors='replace')[-2000:]}"
 
 
 def port_of(server: subprocess.Popen[bytes], log: Path) -> int:

@@ -5,7 +5,6 @@ and ``World.run`` runs programs there. Nothing in it reaches beyond the namespac
 a password, and, where a test asks for it, a container engine with its bridge.
 """
 
-import contextlib
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from tests.support import ROOT
 from tests.support.certificates import authority
 from tests.support.docker_registry import USER, started
 from tests.support.http_servers import files, served
+from tests.support.processes import port_of
 from tests.support.relay import proxying, serving
 
 HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "auth.docker.io")
@@ -134,10 +134,16 @@ def _serve(folder: Path, registry: Path) -> None:
         started(registry, folder / "public", "127.0.0.2:443", data=data, tls=folder),
         started(registry, folder / "locked", "127.0.0.4:443", data=data, tls=folder, locked=True),
     ]
-    _wait_for([PLAIN, "127.0.0.2:443", "127.0.0.4:443"])
+    for child, name in zip(children, ("plain", "public", "locked"), strict=True):
+        port_of(child, folder / name / "log")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with _files(folder), _proxy(folder), socket.create_server(("127.0.0.5", 443)):  # the last one is deaf
+        certificate, word = (folder / "server.pem", folder / "server.key"), f"{USER}:{PROXY_PASSWORD}"
+        with (
+            served(files(folder / "apk"), ("127.0.0.3", 443), certificate),
+            serving(lambda: proxying(PROXY_HOST, PROXY_PORT, password=word, asked=folder / "proxied")),
+            socket.create_server(("127.0.0.5", 443)),  # this one is deaf
+        ):
             (folder / "ready").touch()
             time.sleep(LIMIT_SECONDS)
     finally:
@@ -147,27 +153,6 @@ def _serve(folder: Path, registry: Path) -> None:
             shutil.rmtree(folder / "engine", ignore_errors=True)
         for child in children:
             child.terminate()
-
-
-def _files(folder: Path) -> contextlib.AbstractContextManager[object]:
-    return served(files(folder / "apk"), ("127.0.0.3", 443), (folder / "server.pem", folder / "server.key"))
-
-
-def _proxy(folder: Path) -> contextlib.AbstractContextManager[object]:
-    """A proxy that wants a password and knows the names in here."""
-    word = f"{USER}:{PROXY_PASSWORD}"
-    return serving(lambda: proxying(PROXY_HOST, PROXY_PORT, password=word, asked=folder / "proxied"))
-
-
-def _wait_for(addresses: list[str]) -> None:
-    for address in addresses:
-        host, _, port = address.partition(":")
-        for _ in range(1000):
-            try:
-                socket.create_connection((host, int(port)), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
 
 
 if __name__ == "__main__":

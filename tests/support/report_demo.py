@@ -39,22 +39,24 @@ SHAPES: dict[str, tuple[str, str, str | None, int, int, int, float, bool]] = {
     "insecure-layer-sample-fixed": ("samples", "dockerfile", "alpine:3.18", 7_300_000, 12, 0, 2.8, True),
     "insecure-layer-sample-ssh": ("samples", "dockerfile", "alpine:3.18", 7_300_000, 12, 0, 2.8, True),
 }  # fmt: skip
-CHECKS = ("api", "budget", "hardening", "layers", "runs")
+CHECKS = {
+    "api": "16 of 16 requests answered as expected",
+    "budget": "size 12.9 MB of 1 GB (1 %), start-up 0.21 s of 2 s",
+    "hardening": "non-root, read-only, no capabilities: all hold",
+    "layers": "5 layers, nothing hidden",
+    "runs": "healthy in 0.21 s",
+}
 
 
 def passing() -> model.Report:
     """Everything as expected: two samples fail as they are meant to."""
     variants = {name: _variant(name, index) for index, name in enumerate(SHAPES)}
-    payloads = {
-        name: model.PayloadRecord(
-            f"{name.replace('-', ' ')}, as told in the catalogue",
-            "a foothold",
-            "https://example.com",
-            "T1",
-            "breach" if name in BREACHES else "service",
+    payloads = {}
+    for name in ATTACKS:
+        told = f"{name.replace('-', ' ')}, as told in the catalogue"
+        payloads[name] = model.PayloadRecord(
+            told, "a foothold", "https://example.com", "T1", "breach" if name in BREACHES else "service"
         )
-        for name in ATTACKS
-    }
     whole = model.Report(1, "playground", samples.WHEN, "0.0", with_splits(variants), payloads)
     return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
 
@@ -66,8 +68,7 @@ def _earlier(whole: model.Report, day: int) -> model.HistoryEntry:
         name: replace(point, size_bytes=int((point.size_bytes or 0) * grown), findings=(point.findings or 0) + 8 - day)
         for name, point in entry.variants.items()
     }
-    entry = replace(entry, variants=points)
-    return replace(entry, at=f"2031-01-0{day}T04:05:06+00:00")
+    return replace(entry, variants=points, at=f"2031-01-0{day}T04:05:06+00:00")
 
 
 def before() -> model.Report:
@@ -76,10 +77,8 @@ def before() -> model.Report:
     variants = dict(whole.variants)
     alpine, ubuntu = variants["multi-stage-alpine"], variants["multi-stage-ubuntu"]
     variants["multi-stage-alpine"] = replace(alpine, image=samples.image(9_900_000, 4_000_000, layers=3, seed="2"))
-    scan = ubuntu.vulnerabilities
-    variants["multi-stage-ubuntu"] = replace(
-        ubuntu, vulnerabilities=replace(scan, findings=scan.findings[7:], total=124)
-    )
+    scan = replace(ubuntu.vulnerabilities, findings=ubuntu.vulnerabilities.findings[7:], total=124)
+    variants["multi-stage-ubuntu"] = replace(ubuntu, vulnerabilities=scan)
     del variants["apko-alpine"]
     return replace(whole, generated_at="2031-01-27T04:05:06+00:00", variants=variants)
 
@@ -91,14 +90,11 @@ def failing() -> model.Report:
     ubuntu, ko = variants["multi-stage-ubuntu"], variants["ko"]
     wrong = model.CheckRecord("fail", False, "runs as root, and holds a shell at /bin/sh", _got("a"))
     assert ubuntu.image is not None
-    as_root = replace(ubuntu.image, user="root")
-    variants["multi-stage-ubuntu"] = replace(ubuntu, image=as_root, checks={**ubuntu.checks, "hardening": wrong})
     assert ko.build is not None
-    variants["ko"] = replace(
-        ko,
-        build=replace(ko.build, failed_at=samples.WHEN),
-        failed=f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/ko.log)",
-    )
+    as_root, build = replace(ubuntu.image, user="root"), replace(ko.build, failed_at=samples.WHEN)
+    variants["multi-stage-ubuntu"] = replace(ubuntu, image=as_root, checks={**ubuntu.checks, "hardening": wrong})
+    failed = f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/ko.log)"
+    variants["ko"] = replace(ko, build=build, failed=failed)
     absent = model.CheckRecord("not_measured", True, "engine: the bridge is gone", _got("a"))
     variants["jib"] = replace(variants["jib"], checks={**variants["jib"].checks, "api": absent})
     return replace(whole, variants=variants)
@@ -107,18 +103,12 @@ def failing() -> model.Report:
 def stale() -> model.Report:
     """Nothing failed, but eight results are of an earlier image."""
     whole = passing()
-    old = model.CheckRecord(
-        "not_measured",
-        True,
-        "stale: measured on an earlier image; `invoke verify --variant x` measures this one",
-        why_not="stale",
-    )
-    variants = {
-        name: replace(record, checks={**record.checks, "api": old, "runs": old}, startup_seconds=None)
-        if name in ("apko", "ko", "jib", "multi-stage-alpine")
-        else record
-        for name, record in whole.variants.items()
-    }
+    told = "stale: measured on an earlier image; `invoke verify --variant x` measures this one"
+    old = model.CheckRecord("not_measured", True, told, why_not="stale")
+    variants = dict(whole.variants)
+    for name in ("apko", "ko", "jib", "multi-stage-alpine"):
+        checks = {**variants[name].checks, "api": old, "runs": old}
+        variants[name] = replace(variants[name], checks=checks, startup_seconds=None)
     return replace(whole, variants=variants)
 
 
@@ -132,50 +122,34 @@ def _variant(name: str, index: int) -> model.VariantRecord:
     service = ladder != "samples"
     plain = samples.variant(size)
     checks = {
-        check: model.CheckRecord("pass", True, _reason(check), _got(seed), 1.2, {"figures": {"seconds": 1.2}})
-        for check in CHECKS
+        check: model.CheckRecord("pass", True, reason, _got(seed), 1.2, {"figures": {"seconds": 1.2}})
+        for check, reason in CHECKS.items()
     }
     leaky = name in ("insecure-layer-sample", "insecure-layer-sample-history")
     if leaky:
         checks["layers"] = model.CheckRecord("fail", True, "1 secret: private-key", _got(seed), 0.4)
-    caches = ("cold", "warm", "cached")
+    cache = ("cold", "warm", "cached")[index % 3]
+    on = model.BaseRecord(f"docker.io/library/{base}", "sha256:" + seed * 64, stand_in=True)
+    startup = 0.2 + 0.02 * index if ladder == "go" else 1.4
+    reference = model.ReferenceRecord("A talk, November 2023", int(size * 0.9), findings - 49 * (findings > 50))
+    of = ("image", "build", "startup_seconds", "layers", "attacks", "vulnerabilities")
     return replace(
         plain,
         builder=builder,
         ladder=ladder,
         description=f"{name}, said in a sentence of its own",
-        base=None
-        if base is None
-        else model.BaseRecord(f"docker.io/library/{base}", "sha256:" + seed * 64, stand_in=True),
+        base=on if base else None,
         image=samples.image(size, int(size * 0.44), layers=1 if builder == "apko" else 4, seed=seed),
-        build=model.BuildRecord(seconds, index % 3 == 2, samples.WHEN, f"{builder} 1", cache=caches[index % 3]),  # type: ignore[arg-type]
-        startup_seconds=(0.2 + 0.02 * index if ladder == "go" else 1.4) if service else None,
-        startup_samples=tuple((0.2 + 0.02 * index if ladder == "go" else 1.4) + 0.01 * n for n in range(-2, 3))
-        if service
-        else (),
+        build=model.BuildRecord(seconds, index % 3 == 2, samples.WHEN, f"{builder} 1", cache=cache),  # type: ignore[arg-type]
+        startup_seconds=startup if service else None,
+        startup_samples=tuple(startup + 0.01 * n for n in range(-2, 3)) if service else (),
         checks=checks if service else {"layers": checks["layers"]},
         vulnerabilities=_scan(findings, index),
         attacks=_attacks(through, index) if service else {},
         layers=_layers(size, shell, name, leaky),
-        reference=model.ReferenceRecord(
-            "A talk, November 2023", int(size * 0.9), findings - 49 if findings > 50 else findings
-        )
-        if ladder == "go" and index in (0, 1, 2, 6)
-        else None,
-        provenance={
-            key: _got(seed) for key in ("image", "build", "startup_seconds", "layers", "attacks", "vulnerabilities")
-        },
+        reference=reference if ladder == "go" and index in (0, 1, 2, 6) else None,
+        provenance=dict.fromkeys(of, _got(seed)),
     )
-
-
-def _reason(check: str) -> str:
-    return {
-        "api": "16 of 16 requests answered as expected",
-        "budget": "size 12.9 MB of 1 GB (1 %), start-up 0.21 s of 2 s",
-        "hardening": "non-root, read-only, no capabilities: all hold",
-        "layers": "5 layers, nothing hidden",
-        "runs": "healthy in 0.21 s",
-    }[check]
 
 
 def _attacks(through: int, index: int) -> dict[str, dict[str, model.AttackRecord]]:
@@ -189,22 +163,13 @@ def _attacks(through: int, index: int) -> dict[str, dict[str, model.AttackRecord
             if payload not in BREACHES and (place + index) % 11 == 10 and index % 2:
                 record = model.AttackRecord("not_applicable", reason="mawk has no such feature")
             elif strength < limit:
-                record = model.AttackRecord(
-                    "succeeded",
-                    (),
-                    0,
-                    "the canary came back",
-                    {"proof": f"canary-{index}-{place}", "said": "uid=0(root)"},
-                )
+                proof = {"proof": f"canary-{index}-{place}", "said": "uid=0(root)"}
+                record = model.AttackRecord("succeeded", (), 0, "the canary came back", proof)
             else:
                 walls = (WALLS[place % len(WALLS)], WALLS[(place + 3) % len(WALLS)])[: 1 + place % 2]
-                record = model.AttackRecord(
-                    "blocked",
-                    walls,
-                    len(walls),
-                    "no bytes at the listener within 3 s; the service went on answering",
-                    {"said": "awk: cannot open", "alone": dict.fromkeys(WALLS, "blocked"), "single_points": [walls[0]]},
-                )
+                told = "no bytes at the listener within 3 s; the service went on answering"
+                alone = {"alone": dict.fromkeys(WALLS, "blocked"), "single_points": [walls[0]]}
+                record = model.AttackRecord("blocked", walls, len(walls), told, {"said": "awk: cannot open", **alone})
             found.setdefault(posture, {})[payload] = record
     return found
 
@@ -258,13 +223,12 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersRe
         for n in range(30 if size > 90_000_000 else 0)
     )  # fmt: skip
     if name == "insecure-layer-sample":
-        hidden = (
-            findings.HiddenFile("etc/secret.txt", 1679, where, "COPY", where, "RUN rm", "removed", 1, 2, (mark,)),
-        )
-    seen = (
-        findings.SecretFinding("password", "e" * 32, "config.Env[1]"),
-        findings.SecretFinding("password", "f" * 32, "history[2].created_by"),
-    )
+        secret = findings.HiddenFile("etc/secret.txt", 1679, where, "COPY", where, "RUN rm", "removed", 1, 2, (mark,))
+        hidden = (secret,)
+    places = {"e": "config.Env[1]", "f": "history[2].created_by"}
+    seen = tuple(findings.SecretFinding("password", mark * 32, place) for mark, place in places.items())
+    setuid = findings.PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0)
+    apt = findings.PathFigure("usr/bin/apt", 18_000, where, "os")
     return replace(
         plain,
         size_bytes=size,
@@ -274,13 +238,9 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersRe
         hidden_bytes=sum(file.size_bytes for file in hidden),
         duplicated_bytes=size // 50,
         secrets=seen if leaky and name.endswith("history") else (),
-        setuid=(findings.PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0),)
-        if size > 90_000_000
-        else (),
+        setuid=(setuid,) if size > 90_000_000 else (),
         shells=(findings.PathFigure("bin/sh", 120_000, where),) if shell else (),
-        package_managers=(findings.PathFigure("usr/bin/apt", 18_000, where, "os"),)
-        if shell and size > 12_500_000
-        else (),
+        package_managers=(apt,) if shell and size > 12_500_000 else (),
         heaviest=(
             findings.PathFigure("/etc/big.db", size // 40, where),
             *(findings.PathFigure(f"/usr/lib/lib{n}.so", size // 200, where) for n in range(25)),

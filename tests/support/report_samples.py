@@ -79,58 +79,50 @@ def _rung(
 ) -> model.VariantRecord:
     reference = model.ReferenceRecord("A talk, November 2023", reference_size, reference_cves)
     builder = name if name in {"ko", "apko"} else "dockerfile"
-    base = (
-        None
-        if name == "apko"
-        else model.BaseRecord(f"docker.io/library/{name}-base:1", "sha256:" + "c" * 64, stand_in=True)
-    )
-    record = replace(variant(size), builder=builder, base=base, image=image(size, compressed), reference=reference)
-    if name == "all-in-one":
-        assert record.image is not None
-        failed = model.CheckRecord(
-            "fail", False, "1.13 GB is above the hard limit of 1 GB", provenance("sha256:" + "a" * 64)
-        )
-        return replace(
-            record,
-            image=replace(record.image, user=""),
-            checks={**record.checks, "budget": failed},
-            notes=("a note <b>",),
-        )
-    return record
+    base = model.BaseRecord(f"docker.io/library/{name}-base:1", "sha256:" + "c" * 64, stand_in=True)
+    record = replace(
+        variant(size), builder=builder, base=None if name == "apko" else base, image=image(size, compressed),
+        reference=reference,
+    )  # fmt: skip
+    if name != "all-in-one":
+        return record
+    assert record.image is not None
+    told = "1.13 GB is above the hard limit of 1 GB"
+    failed = model.CheckRecord("fail", False, told, provenance("sha256:" + "a" * 64))
+    checks = {**record.checks, "budget": failed}
+    return replace(record, image=replace(record.image, user=""), checks=checks, notes=("a note <b>",))
 
 
 def full_report() -> model.Report:
     """Every section filled, with markup-like text in every free-text field, and one variant that was never built."""
     whole = report()
-    variants = {
-        name: replace(record, **_sections(name, index)) for index, (name, record) in enumerate(whole.variants.items())
-    }
+    named = enumerate(whole.variants.items())
+    variants = {name: replace(record, **_sections(index)) for index, (name, record) in named}
     variants["never-built"] = model.VariantRecord(
         "dockerfile", "go", None, None, None, None, {}, model.VulnerabilitiesRecord(), {}, None, notes=("not built",)
     )
+    awk = "https://gtfobins.github.io/gtfobins/awk/"
     payloads = {
-        "system": model.PayloadRecord(
-            "system() starts a program", "a command", "https://gtfobins.github.io/gtfobins/awk/", "T1059"
-        ),
-        "reverse-shell": model.PayloadRecord("Reverse shell over /inet/tcp", "a shell", None, "T1095"),
-        "write-tmp": model.PayloadRecord(
-            "Write to /tmp and run it <script>alert(1)</script>", "a foothold", None, "T1105"
-        ),
-        "mount": model.PayloadRecord("Mount a device", "the host", None, "T1611"),
+        "system": ("system() starts a program", "a command", awk, "T1059"),
+        "reverse-shell": ("Reverse shell over /inet/tcp", "a shell", None, "T1095"),
+        "write-tmp": ("Write to /tmp and run it <script>alert(1)</script>", "a foothold", None, "T1105"),
+        "mount": ("Mount a device", "the host", None, "T1611"),
     }
-    return replace(whole, variants=with_splits(variants), payloads=payloads)
+    records = {name: model.PayloadRecord(*fields) for name, fields in payloads.items()}
+    return replace(whole, variants=with_splits(variants), payloads=records)
 
 
-def _sections(name: str, index: int) -> dict[str, Any]:
+def _sections(index: int) -> dict[str, Any]:
+    walls, depth = ("no network", "image")[: index % 3], 1 + index % 2
+    written = (
+        model.AttackRecord("succeeded", ("noexec tmpfs",), depth),
+        model.AttackRecord("blocked", ("noexec tmpfs",), depth),
+    )
     attacks = {
         posture: {
             "system": model.AttackRecord("succeeded", (), 0, "canary came back", {"canary": "<b>c0ffee</b>"}),
-            "reverse-shell": model.AttackRecord(
-                "blocked", ("no network", "image")[: index % 3], index, "no bytes at the listener"
-            ),
-            "write-tmp": model.AttackRecord(
-                "blocked" if posture == "hardened" else "succeeded", ("noexec tmpfs",), 1 + index % 2
-            ),
+            "reverse-shell": model.AttackRecord("blocked", walls, index, "no bytes at the listener"),
+            "write-tmp": written[posture == "hardened"],
             "mount": model.AttackRecord(("not_applicable", "crashed", "not_measured")[index % 3]),
         }
         for posture in ("open", "default", "hardened")
@@ -149,9 +141,7 @@ def package(name: str, version: str, size: int) -> findings.Package:
 
 def layers(index: int = 0) -> findings.LayersReport:
     where = "sha256:" + "d" * 64
-    mark = findings.SecretMark(
-        "private-key", "0123456789abcdef0123456789abcdef", "a key", "-----BEGIN … (1679 characters)"
-    )
+    mark = findings.SecretMark("private-key", "0123456789abcdef" * 2, "a key", "-----BEGIN … (1679 characters)")
     allowed = findings.SecretFinding("generic-key", "f" * 32, "config.Env[0]", allowed="a test value <b>")
     seen = findings.SecretFinding("private-key", "e" * 32, "file", "etc/other.key", where, "COPY other.key /etc/")
     hidden = (
@@ -192,9 +182,8 @@ def layers(index: int = 0) -> findings.LayersReport:
 
 def scan(index: int = 0) -> model.VulnerabilitiesRecord:
     if index == 3:
-        return model.VulnerabilitiesRecord(
-            "not_covered", model.Coverage("not_covered", "not_covered"), reason="the OS is unknown"
-        )
+        coverage = model.Coverage("not_covered", "not_covered")
+        return model.VulnerabilitiesRecord("not_covered", coverage, reason="the OS is unknown")
     if index == 4:
         return model.VulnerabilitiesRecord(reason="no database; `invoke setup` gets one")
     findings = (

@@ -6,16 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight.engine import api as wire
 from deadweight.engine.own import machine
+from tests.support.processes import answering
 
-START_SECONDS = 30.0
-NAMES = ("passwd", "group", "subuid", "subgid")
 START = """
 set -e
 for name in passwd group subuid subgid; do mount --bind "$1/etc/$name" "/etc/$name"; done
@@ -69,18 +66,11 @@ def engine_of(user: User, socket: str, argv: Sequence[str]) -> Iterator[tuple[st
         (folder / part).chmod(0o700)
     host = f"unix://{folder}/{socket}"
     words = [word.replace("FOLDER", str(folder)) for word in argv]
+    start = ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), str(user.number), *words]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), str(user.number), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
+        process = subprocess.Popen(start, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        until = time.monotonic() + START_SECONDS
-        while (problem := wire.trouble(host)) and time.monotonic() < until and process.poll() is None:
-            time.sleep(0.1)
-        assert not problem, (folder / "log").read_text()[-2000:]
+        answering(host, process, folder / "log")
         yield host, folder
     finally:
         _end(user)

@@ -84,15 +84,7 @@ class Plugin:
         yield
         _judge()
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self) -> Generator[None]:
-        yield
-        _judge()
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_teardown(self) -> Generator[None]:
-        yield
-        _judge()
+    pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 
 
 def _judge() -> None:

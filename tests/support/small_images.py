@@ -96,25 +96,18 @@ def _layer(files: dict[str, Content]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for path, content in sorted(files.items()):
+            member, data = tarfile.TarInfo(path.strip("/")), b""
             if path.endswith("/"):
-                folder = tarfile.TarInfo(path.strip("/"))
-                folder.type, folder.mode = tarfile.DIRTYPE, 0o755 if content else 0o1777
-                folder.uid = int(content) if isinstance(content, str) else 0
-                tar.addfile(folder)
+                member.type, member.mode = tarfile.DIRTYPE, 0o755 if content else 0o1777
+                member.uid = int(content) if isinstance(content, str) else 0
             elif isinstance(content, str):
-                link = tarfile.TarInfo(path.lstrip("/"))
-                link.type, link.linkname = tarfile.SYMTYPE, content
-                tar.addfile(link)
+                member.type, member.linkname = tarfile.SYMTYPE, content
             else:
                 data = content.read_bytes() if isinstance(content, Path) else content
-                _add(tar, path.lstrip("/"), data, 0o755 if isinstance(content, Path) else MODES.get(path, 0o644))
+                member.mode = 0o755 if isinstance(content, Path) else MODES.get(path, 0o644)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = len(data), mode
-    tar.addfile(member, io.BytesIO(data))
 
 
 @contextlib.contextmanager

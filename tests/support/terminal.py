@@ -1,16 +1,18 @@
 """A task on a real terminal: started as whoever opens a terminal window starts it, and ended by closing that window."""
 
 import contextlib
+import fcntl
 import os
 import pty
 import select
 import signal
+import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.support import forked
 from tests.support.forked_process import Process
@@ -28,17 +30,19 @@ class Terminal:
         """``module``: of ``python -m``, and the words are its own; without one they begin with a program."""
         self.text = ""
         self.code: int | None = None
-        self._process: Process | None = None
         whole = {**os.environ, "TERM": "xterm", **(environment or {})}
+        self._screen, theirs = pty.openpty()
         if module and not forked.started_otherwise(whole):
-            self._screen, theirs = pty.openpty()
             request = forked.Request(words, str(folder), whole, module=module, terminal=True)
-            self._process = Process(request, theirs, theirs, theirs)
-            self.pid = self._process.pid
-            os.close(theirs)
+            self._process: subprocess.Popen[Any] = Process(request, theirs, theirs, theirs)
         else:
-            python = [sys.executable, "-m", module] if module else []
-            self.pid, self._screen = _executed([*python, *words], folder, whole)
+            argv = [sys.executable, "-m", module, *words] if module else list(words)
+            self._process = subprocess.Popen(
+                argv, cwd=folder, env=whole, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                preexec_fn=_take_terminal,
+            )  # fmt: skip
+        os.close(theirs)
+        self.pid = self._process.pid
 
     @classmethod
     def invoke(cls, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> Self:
@@ -47,9 +51,7 @@ class Terminal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
         if self.code is None:
             self.kill()
@@ -76,8 +78,8 @@ class Terminal:
                 assert done(), self.text
                 return
 
-    def shows(self, words: str, seconds: float = 90) -> None:
-        self.until(lambda: words in self.text, seconds)
+    def shows(self, words: str) -> None:
+        self.until(lambda: words in self.text)
 
     def type(self, text: str) -> None:
         os.write(self._screen, text.encode())
@@ -99,7 +101,7 @@ class Terminal:
         """Its exit code (128 and the signal's number where a signal ended it, as a shell says it)."""
         deadline = time.monotonic() + seconds
         while self.code is None:
-            code = self._ended()
+            code = self._process.poll()
             if code is not None:
                 self.code = code if code >= 0 else 128 - code
                 while self._screen >= 0 and select.select([self._screen], [], [], 0)[0] and self.read(0):
@@ -110,22 +112,9 @@ class Terminal:
                 time.sleep(0.02)
         return self.code
 
-    def _ended(self) -> int | None:
-        if self._process is not None:
-            return self._process.poll()
-        done, status = os.waitpid(self.pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if done else None
 
-
-def _executed(words: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, int]:
-    """The process of a program that was started on a terminal, and the other side of that."""
-    pid, screen = pty.fork()
-    if pid == 0:
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL)
-            os.chdir(folder)
-            os.execvpe(words[0], words, environment)
-        finally:
-            os._exit(127)
-    return pid, screen
+def _take_terminal() -> None:
+    """In the new process: its stdin is its terminal, and no signal is left as a script's background has it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -8,16 +8,15 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from deadweight.engine import api as wire
 from deadweight.engine.own import machine
 from deadweight.engine.own.engine import dockerd
 from tests.support.certificates import authority
+from tests.support.processes import answering
 from tests.support.relay import listening, port_of, serving
 
 NEEDS_DOCKERD = pytest.mark.skipif(
@@ -54,7 +53,6 @@ mkdir -p "$1/socket" && ip link set lo up
 exec dockerd --config-file "$1/none.json" --host "unix://$1/socket/docker.sock" --data-root "$1/data" --exec-root /run/docker \
   --pidfile /run/docker.pid --exec-opt native.cgroupdriver=cgroupfs --log-level warn
 """
-START_SECONDS = 40.0
 
 
 @contextlib.contextmanager
@@ -68,10 +66,7 @@ def apart_engine(folder: Path) -> Iterator[str]:
     with (folder / "dockerd.log").open("wb") as log:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        until = time.monotonic() + START_SECONDS
-        while (problem := wire.trouble(host)) and time.monotonic() < until and process.poll() is None:
-            time.sleep(0.1)
-        assert not problem, (folder / "dockerd.log").read_text()[-2000:]
+        answering(host, process, folder / "dockerd.log")
         yield host
     finally:
         process.send_signal(signal.SIGKILL)

@@ -17,6 +17,7 @@ from deadweight.sources.remote import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
 from deadweight_standins.machine import this_machine
 from deadweight_standins.source import LocalSource
+from tests.support.caches import linked
 from tests.support.public_world import PLAIN, World
 
 
@@ -55,7 +56,7 @@ def serve_maven(world: World, project: Path) -> None:
 def hard_linked(source: Path, target: Path) -> None:
     """A copy that takes no room; what the target has already stays, and what is being uploaded to a registry is left out."""
     left_out = shutil.ignore_patterns("_uploads")
-    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True, ignore=left_out)
+    shutil.copytree(source, target, copy_function=linked, dirs_exist_ok=True, ignore=left_out)
 
 
 def _publish(world: World, source: Path, repository: str, key: str) -> None:
@@ -81,20 +82,6 @@ def _releases() -> dict[str, object]:
     """What apko asks alpinelinux.org for when it meets one of Alpine's own repositories."""
     branch = REPOSITORIES["alpine"][0].split("/")[-2]
     keys = {this_machine().apk: [{"url": KEYS["alpine"][0]}]}
-    known = {
-        "rel_branch": branch,
-        "git_branch": branch,
-        "arches": list(keys),
-        "keys": keys,
-        "repos": [{"name": "main"}],
-    }
+    repositories = {"arches": list(keys), "keys": keys, "repos": [{"name": "main"}]}
+    known = {"rel_branch": branch, "git_branch": branch, **repositories}
     return {"architectures": list(keys), "latest_stable": branch, "release_branches": [known]}
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        Path(target).hardlink_to(source)
-    except FileExistsError:
-        pass
-    except OSError:
-        shutil.copy2(source, target)

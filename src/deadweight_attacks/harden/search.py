@@ -122,21 +122,16 @@ def place(subject: Subject) -> Path:
 
 def circumstances(subject: Subject) -> str:
     """A digest of all that a search depends on: the image, what the suite asks and grants, the engine."""
-    engine = asdict(subject.engine().info)
+    engine, named = asdict(subject.engine().info), subject.variant.run.seccomp
     said = [
         EDITION,
         subject.built.config_digest,
         *(criteria_of(subject.variant, check) for check in ("runs", "api", "budget")),
         {name: engine[name] for name in _OF_THE_ENGINE},
         unenforced(subject.engine()),
-        _profile(subject),
+        hashlib.sha256((subject.suite.root / named).read_bytes()).hexdigest() if named else "",
     ]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _profile(subject: Subject) -> str:
-    named = subject.variant.run.seccomp
-    return hashlib.sha256((subject.suite.root / named).read_bytes()).hexdigest() if named else ""
 
 
 # Trials of one search, and what is believed of them: a service may fail one start of many, or the machine does.
@@ -323,9 +318,8 @@ def _documented(subject: Subject, container: Container) -> tuple[int, int]:
     name = (variant.checks.attacks.openapi if variant.checks.attacks is not None else None) or DOCUMENT
     try:
         served = name.startswith("/")
-        document = (
-            openapi.parsed(_asked_for(container, variant.port, name)) if served else read(subject.suite.root / name)
-        )
+        answer = container.http(variant.port).request("GET", name, timeout=8.0) if served else None
+        document = openapi.parsed(answer.text()) if answer else read(subject.suite.root / name)
     except (OSError, HTTPException):
         return 0, 0
     known = set(operations(document))
@@ -334,10 +328,6 @@ def _documented(subject: Subject, container: Container) -> tuple[int, int]:
     asked = [(each.request.method.lower(), each.request.path.partition("?")[0]) for each in variant.checks.api]
     hit = {each for each in known for method, path in asked if method == each[0] and re.fullmatch(routes[each], path)}
     return len(hit), len(known)
-
-
-def _asked_for(container: Container, port: int | None, path: str) -> str:
-    return container.http(port).request("GET", path, timeout=8.0).text()
 
 
 def _plain(usual: RunOptions, user: str) -> RunOptions:

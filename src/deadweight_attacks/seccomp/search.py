@@ -142,7 +142,8 @@ class _Search:
                 _patient(self.subject), self.options, None, architecture, known, self.found.at_once
             )
             often = recording.often(OFTEN) - known
-            self._say(f"recording {number}: {len(recording.calls | known)} system calls" + _but(trial.problem))
+            but = f", but {trial.problem[:160]}" if trial.problem else ""
+            self._say(f"recording {number}: {len(recording.calls | known)} system calls{but}")
             if not trial.problem:
                 passed.append(_with(recording, known))
             elif not often or passed:
@@ -272,10 +273,6 @@ def _within(subject: Subject, seconds: float) -> Subject:
         subject,
         variant=subject.variant.model_copy(update={"health": health.model_copy(update={"within_seconds": enough})}),
     )
-
-
-def _but(problem: str) -> str:
-    return f", but {problem[:160]}" if problem else ""
 
 
 def _stop_if_cancelled() -> None:

@@ -25,13 +25,13 @@ from deadweight_init.languages.common import HEADER, flow
 from deadweight_init.records import Change, Code, Ladder, OwnDockerfile, Rung
 from deadweight_init.repository.dockerfiles import (
     Stage,
+    built_stages,
     chain_of,
     env_of,
-    filled,
     find_stage,
-    flags,
-    reached,
+    split_flags,
     stages_of,
+    substitute,
 )
 
 _TAG = re.compile(
@@ -54,9 +54,9 @@ def is_bare(reference: str) -> bool:
     return re.fullmatch(_table()["bare"]["pattern"], reference) is not None
 
 
-def others(base: str, chain: Sequence[Stage]) -> dict[str, str]:
+def alternative_bases(base: str, chain: Sequence[Stage]) -> dict[str, str]:
     """The other bases of the stages that an image is made of, by the name of their flavour."""
-    return {name: other for name, other in _flavours(base, chain) if other != base and _suits(base, other, chain)}
+    return {name: other for name, other in _flavours(base, chain) if other != base and _is_suitable(base, other, chain)}
 
 
 def _flavours(base: str, chain: Sequence[Stage]) -> Iterator[tuple[str, str]]:
@@ -85,11 +85,11 @@ def _flavours(base: str, chain: Sequence[Stage]) -> Iterator[tuple[str, str]]:
             yield name, other.replace("${version}", version_of[1] if version_of.groups() else "")
 
 
-def _suits(base: str, other: str, chain: Sequence[Stage]) -> bool:
+def _is_suitable(base: str, other: str, chain: Sequence[Stage]) -> bool:
     """Whether what the stages do works on the other base: its C library for what other stages compiled, its shell, its packages."""
     said = [each for stage in chain for each in stage.said]
     runs = [each.text for each in said if each.word == "RUN"]
-    brings = any(each.word == "COPY" and "from" in flags(each)[0] for each in said)
+    brings = any(each.word == "COPY" and "from" in split_flags(each)[0] for each in said)
     if libc(base) not in ("none", libc(other)) and (brings or libc(other) == "none"):
         return False  # what another stage compiled wants the C library that it was compiled for
     if is_bare(other) and (runs or any(_needs_shell(each.word, each.text) for each in said)):
@@ -127,12 +127,12 @@ def parse(own: OwnDockerfile) -> Parsed | None:
     chain = chain_of(stages, own.target)
     if not chain:
         return None
-    base = filled(chain[0].base, given)
+    base = substitute(chain[0].base, given)
     is_known = "$" not in base and find_stage(stages, base) is None
     return Parsed(own, tuple(stages), tuple(chain), base) if is_known else None
 
 
-def argument(own: OwnDockerfile) -> str:
+def argument_name(own: OwnDockerfile) -> str:
     """A name for the base's argument that the file does not use."""
     return next(name for name in _ARGUMENTS if not re.search(rf"\b{name}\b", own.text))
 
@@ -141,12 +141,12 @@ def on_another_base(parsed: Parsed, config: Mapping[str, Any]) -> str:
     """The own Dockerfile with an argument in the place of the base below its image. ``config`` is the built image's: what it has
     from its own base is written down, as the other base may set it otherwise."""
     own, stage = parsed.own, parsed.chain[0]
-    (begin, end), name = stage.span, argument(own)
+    (begin, end), name = stage.span, argument_name(own)
     text = (
         f"{own.text[:begin]}${{{name}}}{own.text[end : stage.end]}{_inherited(parsed, config)}{own.text[stage.end :]}"
     )
     head = f"Copied from {own.path}. Only the base image differs: line {stage.line} there, the argument {name} here."
-    return _headed(text, head, name, parsed.base)
+    return _with_header(text, head, name, parsed.base)
 
 
 _INHERITED = "# As the original base image has it."
@@ -169,21 +169,21 @@ def instruction_lines(text: str) -> list[str]:
     return [line for line in plain.splitlines() if line.strip() and not line.startswith("#")]
 
 
-def with_more(parsed: Parsed, lines: list[str]) -> str:
-    """The own Dockerfile with stages after its own. The image's stage can be named: ``name_of``."""
+def with_stages(parsed: Parsed, lines: list[str]) -> str:
+    """The own Dockerfile with stages after its own. The image's stage can be named: ``stage_name``."""
     own, last = parsed.own, parsed.chain[-1]
     text = own.text if last.name else f"{own.text[: last.end]} AS {OWN}{own.text[last.end :]}"
     text = text if text.endswith("\n") else f"{text}\n"
     head = f"Copied from {own.path}. The stages at the end are new: they keep only the files that the service uses."
-    return _headed(text, head, "", "") + "\n".join(["", *lines]) + "\n"
+    return _with_header(text, head, "", "") + "\n".join(["", *lines]) + "\n"
 
 
-def name_of(parsed: Parsed) -> str:
-    """The name of the image's own stage in what ``with_more`` writes."""
+def stage_name(parsed: Parsed) -> str:
+    """The name of the image's own stage in what ``with_stages`` writes."""
     return parsed.chain[-1].name or OWN
 
 
-def _headed(text: str, comment: str, name: str, base: str) -> str:
+def _with_header(text: str, comment: str, name: str, base: str) -> str:
     """With our first lines behind the parser's directives, which are directives only as the first lines of a file."""
     at = len(directives(text))
     lines = text.removeprefix("\ufeff").split("\n")
@@ -204,7 +204,7 @@ def minimal_text(parsed: Parsed, found: RuntimeFiles, config: Mapping[str, Any])
     """The Dockerfile. ``config`` is that of the own image."""
     lines = [
         "# What the image runs: what was put into it, what it was seen to open, and what these need.",
-        f"FROM {name_of(parsed)} AS {FILES}",
+        f"FROM {stage_name(parsed)} AS {FILES}",
         "USER 0",
         *_taken(found),
         "",
@@ -213,7 +213,7 @@ def minimal_text(parsed: Parsed, found: RuntimeFiles, config: Mapping[str, Any])
         "# As in the own image.",
         *_settings(parsed, config, checks_health=found.checks_health),
     ]
-    return with_more(parsed, lines)
+    return with_stages(parsed, lines)
 
 
 def minimal_changes(parsed: Parsed, found: RuntimeFiles) -> tuple[Change, ...]:
@@ -308,9 +308,8 @@ def _uses(name: str, text: str) -> bool:
 def _values(said: Sequence[Any], word: str, used: set[str]) -> dict[str, str]:
     """The values that name an ARG, as they are written, in quotes."""
     pairs = (pair for each in said if each.word == word for pair in env_of(each.text.split(None, 1)[-1]).items())
-    return {
-        name: '"' + value.replace('"', '\\"') + '"' for name, value in pairs if any(_uses(arg, value) for arg in used)
-    }
+    named = {name: value for name, value in pairs if any(_uses(arg, value) for arg in used)}
+    return {name: '"' + value.replace('"', '\\"') + '"' for name, value in named.items()}
 
 
 def _quoted(value: str) -> str:
@@ -340,10 +339,12 @@ _OF_BASES = re.compile(r"/?etc/(?:ssl|passwd|group)|ca-certificates|zoneinfo")
 _MOST_LETTERS = 90
 
 
-def lost(parsed: Parsed, rung: Rung, files: Mapping[str, str]) -> tuple[Change, ...]:
+def lost_instructions(parsed: Parsed, rung: Rung, files: Mapping[str, str]) -> tuple[Change, ...]:
     """One for each instruction that has no counterpart in this rung, or in its ``files``."""
     kept = " ".join([flow(rung.keys), *(files[name] for name in rung.files)])
-    built = [each for stage in reached(parsed.stages, parsed.own.target) for each in stage.said if each.word == "RUN"]
+    built = [
+        each for stage in built_stages(parsed.stages, parsed.own.target) for each in stage.said if each.word == "RUN"
+    ]
     made = [each for stage in parsed.chain for each in stage.said]
     program = next(iter(parsed.own.words.program), "")
     found = [*_lost_steps(built), *_lost_copies(made, kept, posixpath.basename(program)), *_lost_settings(made)]
@@ -366,7 +367,7 @@ def _lost_steps(runs: list[Instruction]) -> Iterator[tuple[Code, str, Instructio
 def _lost_copies(made: list[Instruction], kept: str, program: str) -> Iterator[tuple[Code, str, Instruction]]:
     """Files of the context, and of other stages what is neither the program nor what each base has."""
     for instruction in made:
-        said, rest = flags(instruction) if instruction.word in ("COPY", "ADD") else ({}, [])
+        said, rest = split_flags(instruction) if instruction.word in ("COPY", "ADD") else ({}, [])
         names = [word.strip("./") for word in rest[:-1] if word.strip("./")]
         if "from" in said:
             mine = (name for name in names if not fnmatch.fnmatchcase(program, posixpath.basename(name)))
@@ -424,8 +425,8 @@ def _minimal(parsed: Parsed, place: str, keys: Mapping[str, Any], found: Runtime
 
 
 def _on_others(parsed: Parsed, file: str, keys: Mapping[str, Any]) -> Iterator[Rung]:
-    own, name_of_base = parsed.own, argument(parsed.own)
-    found = others(parsed.base, parsed.chain)
+    own, name_of_base = parsed.own, argument_name(parsed.own)
+    found = alternative_bases(parsed.base, parsed.chain)
     for name in sorted(found, key=lambda each: (libc(found[each]) != libc(parsed.base), tuple(found).index(each))):
         made = {**keys, "dockerfile": file, "bases": {name_of_base: found[name]}}
         change = Change(Code.BASE, f"{parsed.base} -> {found[name]}", parsed.chain[0].line, own.path)
@@ -437,11 +438,10 @@ def _files(parsed: Parsed, file: str) -> tuple[str, ...]:
     return (file, f"{file}.dockerignore") if parsed.own.ignored else (file,)
 
 
-def of_settings(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:
+def changed_settings(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:
     """What another image is started with otherwise. Both are configurations (OCI: ``User``, ``WorkingDir``)."""
-    users = [
-        re.sub(r"^(?:0|root)?(?::.*)?$", "root", config.get("User") or "").partition(":")[0] for config in (own, other)
-    ]
+    users = [re.sub(r"^(?:0|root)?(?::.*)?$", "root", config.get("User") or "") for config in (own, other)]
+    users = [user.partition(":")[0] for user in users]
     folders = [config.get("WorkingDir") or "/" for config in (own, other)]
     for code, (before, after) in ((Code.USER, users), (Code.WORKDIR, folders)):
         if before != after:

@@ -32,7 +32,7 @@ _NEEDED, _STRINGS, _RPATH, _RUNPATH = 1, 5, 15, 29
 
 
 @dataclass(frozen=True)
-class Asked:
+class LoaderNeeds:
     """``interpreter`` is empty for a library and for a static program; ``paths`` are its own, with ``$ORIGIN`` as written."""
 
     interpreter: str = ""
@@ -40,7 +40,7 @@ class Asked:
     paths: tuple[str, ...] = ()
 
 
-def asked(binary: bytes) -> Asked | None:
+def loader_needs(binary: bytes) -> LoaderNeeds | None:
     """What an ELF file of 64 bits and little endian asks; None for any other file, and for a damaged one."""
     if binary[:6] != b"\x7fELF\x02\x01":
         return None
@@ -50,7 +50,7 @@ def asked(binary: bytes) -> Asked | None:
         return None
 
 
-def _read(binary: bytes) -> Asked:
+def _read(binary: bytes) -> LoaderNeeds:
     (table,) = struct.unpack_from("<Q", binary, 32)
     size, count = struct.unpack_from("<HH", binary, 54)
     headers = [struct.unpack_from("<IIQQQQ", binary, table + size * at) for at in range(count)]
@@ -58,21 +58,18 @@ def _read(binary: bytes) -> Asked:
     loads = [(address, offset, length) for kind, _, offset, address, _, length in headers if kind == _LOAD]
     interpreter = _text(binary, spans[_INTERPRETER][0]) if _INTERPRETER in spans else ""
     if _DYNAMIC not in spans:
-        return Asked(interpreter)
+        return LoaderNeeds(interpreter)
     start, length = spans[_DYNAMIC]
     pairs = list(struct.iter_unpack("<qQ", binary[start : start + length - length % 16]))
-    (strings,) = (
-        (value for tag, value in pairs if tag == _STRINGS) if any(tag == _STRINGS for tag, _ in pairs) else (0,)
-    )
-    base = next(
-        (offset + strings - address for address, offset, size in loads if address <= strings < address + size), 0
-    )
+    strings = next((value for tag, value in pairs if tag == _STRINGS), 0)
+    holding = (offset - address for address, offset, size in loads if address <= strings < address + size)
+    base = next((start + strings for start in holding), 0)
     named = {
         tag: [_text(binary, base + value) for each, value in pairs if each == tag]
         for tag in (_NEEDED, _RPATH, _RUNPATH)
     }
     paths = [path for tag in (_RPATH, _RUNPATH) for text in named[tag] for path in text.split(":") if path]
-    return Asked(interpreter, tuple(named[_NEEDED]), tuple(paths))
+    return LoaderNeeds(interpreter, tuple(named[_NEEDED]), tuple(paths))
 
 
 def _text(binary: bytes, at: int) -> str:
@@ -265,7 +262,7 @@ class _Choice:
         self._keep_languages()
         self._keep_started()
         self._follow()
-        paths = tuple(sorted(self._cover()))
+        paths = tuple(sorted(self._fewest_paths()))
         gone, left = tuple(self._gone()), tuple(self._left())
         return RuntimeFiles(
             paths, tuple(self._folders(paths)), self._packages(), gone, left, checks_health=self._can_check_health()
@@ -363,7 +360,7 @@ class _Choice:
         if head[:2] == b"#!" and path in self.executed:
             self._keep(head[2:].split()[0].decode("utf-8", "replace"))
         content = self.view.content(path) if head[:4] == b"\x7fELF" else b""
-        told = asked(content)
+        told = loader_needs(content)
         if told is None:
             return
         if told.interpreter:
@@ -409,7 +406,7 @@ class _Choice:
             named += [line.strip() for line in text.splitlines() if line.startswith("/")]
         return list(dict.fromkeys((*named, *_table()["loader"])))
 
-    def _cover(self) -> Iterator[str]:
+    def _fewest_paths(self) -> Iterator[str]:
         """The fewest paths: a folder of which all is kept stands for it."""
         whole: dict[str, bool] = {}
         for path in sorted(self.view.values, key=lambda path: -path.count("/")):

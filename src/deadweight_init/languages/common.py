@@ -24,10 +24,7 @@ _IGNORED = (
     *(".git", ".deadweight", ".venv", "venv", "deadweight.yaml", "**/Dockerfile*", ".env"),
     *("**/__pycache__", "**/node_modules"),
 )
-AS_ROOT = (
-    "# Some bases for building start as another user; only this stage is root's.",
-    "USER root",
-)
+AS_ROOT = ("# Some bases for building start as another user; only this stage is root's.", "USER root")
 CERTIFICATES = (
     "# For outgoing TLS; not every base has them.",
     "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
@@ -44,7 +41,7 @@ def libraries(folder: str) -> Iterator[str]:
     yield f"    | sort -u | xargs -r cp -Lt {folder}/lib"
 
 
-def own_words(service: Service) -> ImageWords:
+def image_words(service: Service) -> ImageWords:
     """What the repository's own image says; nothing if there is none."""
     return service.own.words if service.own else ImageWords()
 

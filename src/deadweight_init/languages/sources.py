@@ -152,7 +152,7 @@ _DOCUMENT = r"(openapi|swagger)[\w.-]*\.(json|ya?ml)|[\w-]+[._-](openapi|swagger
 _DOCS = ("doc", "docs")
 
 
-def in_repository(tree: Tree, folder: str) -> Known[str] | None:
+def repository_document(tree: Tree, folder: str) -> Known[str] | None:
     """The document of the service in a folder, a path seen from the root; None without one that names paths.
 
     Documents of tests and examples describe something else.
@@ -166,7 +166,7 @@ def in_repository(tree: Tree, folder: str) -> Known[str] | None:
     return None
 
 
-def served(get: Callable[[str], Answer | None], told: Sequence[str] = ()) -> tuple[str, Any] | None:
+def served_document(get: Callable[[str], Answer | None], told: Sequence[str] = ()) -> tuple[str, Any] | None:
     """Where a service that is up serves its document, and what is in it; None where it does not. ``get`` asks for a path.
     Of the paths that are ``told``, those that may be one are asked for first."""
     for path in (*(each for each in told if WRITTEN.fullmatch(f'"{each}"')), *SERVED):

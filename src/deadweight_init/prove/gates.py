@@ -35,18 +35,18 @@ def by_owner(layers: Evidence, base: BaseImage) -> Evidence:
     return replace(layers, data=data)
 
 
-def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[dict[str, Any]]:
+def measured_gates(size: int, layers: Evidence | None, *, killed: bool) -> Known[dict[str, Any]]:
     """The ``checks`` of one variant. ``size`` in bytes; ``layers`` is the evidence where that check failed."""
     gates: dict[str, Any] = {"budget": {"size_bytes": {"soft": _mb(size * 1.1), "hard": _mb(size * 1.5)}}}
     if killed:
         gates["runs"] = {"if_killed": "warn"}
     if layers is not None:
         gates["layers"] = _layers(layers.data)
-    told = (format_bytes(size), *let_pass(layers, killed=killed))
+    told = (format_bytes(size), *accepted_findings(layers, killed=killed))
     return Known(gates, f"{SEEN}: {'; '.join(told)}")
 
 
-def let_pass(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
+def accepted_findings(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
     """What these gates let pass that a service should not have."""
     told = (wording("gates.killed"),) if killed else ()
     if layers is None:

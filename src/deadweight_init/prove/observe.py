@@ -21,7 +21,7 @@ from deadweight.engine.foreground import user_of
 from deadweight.engine.health import check_grpc, speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.suite.values import format_bytes
-from deadweight_init.languages.sources import WRITTEN, served
+from deadweight_init.languages.sources import WRITTEN, served_document
 from deadweight_init.records import wording
 from deadweight_init.tree import TABLES
 
@@ -86,7 +86,7 @@ def missing_variable(lines: Sequence[str]) -> str:
     return next((found[1] for line in lines for pattern in _UNSET if (found := pattern.search(line))), "")
 
 
-def ended(reason: str, container: Container, code: Down = Down.ENDED) -> NotUp:
+def failure_of(reason: str, container: Container, code: Down = Down.ENDED) -> NotUp:
     """The failure of a service with its own words; if it ended, with the variable that it lacks, if it names one."""
     lines = all_lines(container)
     variable = missing_variable([line for line in lines if not _PLAIN.search(line)]) if code is Down.ENDED else ""
@@ -97,7 +97,7 @@ def need_running(container: Container, *, listened: bool = False) -> None:
     """Raises NotUp for a container that ended."""
     if not (state := container.state()).running:
         how = state.told()
-        raise ended(wording("down.listened", how=how) if listened else wording("down.ended", how=how), container)
+        raise failure_of(wording("down.listened", how=how) if listened else wording("down.ended", how=how), container)
 
 
 def wait_listening(
@@ -128,7 +128,7 @@ def wait_listening(
                 where = ", ".join(f"{each.address}:{each.port}" for each in found)
                 raise NotUp(Down.ONLY_LOOPBACK, wording("down.only_loopback", where=where), all_lines(container))
             waited = time.monotonic() - container.started
-            raise ended(wording("down.not_listening", seconds=waited), container, Down.NOT_LISTENING)
+            raise failure_of(wording("down.not_listening", seconds=waited), container, Down.NOT_LISTENING)
         time.sleep(0.2)
     time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
     need_running(container)
@@ -213,7 +213,7 @@ WhileUp = Callable[["Container", Health], None]
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """A service that came up. ``writes`` are folders outside of /tmp that it wrote to; ``stop_seconds`` None: it was killed."""
 
     health: Health
@@ -239,7 +239,7 @@ def kind_told(health: Health) -> str:
     return wording("seen.grpc") if health.kind == "grpc" else wording("seen.exit")
 
 
-def told_of(seen: Seen) -> str:
+def summary_of(seen: Observation) -> str:
     """One line of what was seen."""
     if seen.health.kind == "exit":
         return wording("seen.job", seconds=seen.started_seconds)
@@ -259,7 +259,7 @@ def observe(
     run: RunSettings | None = None,
     while_up: WhileUp = lambda _container, _health: None,
     declared: Collection[int] = (),
-) -> Seen:
+) -> Observation:
     """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``run`` are its arguments, files and
     the folders that it must have in memory. ``while_up`` may ask it more; ``declared`` are ports that the repository names. Raises
     NotUp, CannotStart."""
@@ -287,16 +287,16 @@ def observe(
         used = _use(container)
         user, writes = user_of(container), written(container, options.files)
         stopped = container.stop(STOP_SECONDS)
-    return Seen(
+    return Observation(
         health, up, user, int(used.get("memory", 0)), int(used.get("pids", 0)), writes, seconds,
         stopped.seconds if stopped.in_time else None, cpu_seconds=cpu_seconds,
     )  # fmt: skip
 
 
-def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Seen:
+def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Observation:
     seconds = time.monotonic() - container.started
     health, writes = Health("exit", ports[0] if ports else 8080), written(container, mounted)
-    return Seen(health, writes=writes, started_seconds=seconds, printed=first_line(container))
+    return Observation(health, writes=writes, started_seconds=seconds, printed=first_line(container))
 
 
 def find_health(container: Container, up: Sequence[int], paths: Sequence[str]) -> Health:
@@ -322,14 +322,13 @@ def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: 
     anywhere = everything is not None and 200 <= everything.status < 300
     for path in (*(each for each in paths if each not in told), *(() if anywhere else LIKELY), "/"):
         answer = ask(container, port, path, tls=tls)
-        path, answer = followed(container, port, path, answer, tls=tls)
+        path, answer = follow_redirects(container, port, path, answer, tls=tls)
         if answer is not None and 200 <= answer.status < 300:
             return Health("http", port, path, answer.status, tls)
-    if described := served(lambda path: ask(container, port, path, tls=tls), told):
+    if described := served_document(lambda path: ask(container, port, path, tls=tls), told):
         return Health("http", port, described[0], 200, tls)
-    if root.status >= 500:  # as healthy as a port can be said to be
-        return Health("tcp", port, "/", root.status, tls)
-    return Health("http", port, "/", root.status, tls)
+    # where it fails, its port is as healthy as it can be said to be
+    return Health("tcp" if root.status >= 500 else "http", port, "/", root.status, tls)
 
 
 def ask(
@@ -343,7 +342,7 @@ def ask(
         return None
 
 
-def followed(
+def follow_redirects(
     container: Container, port: int, path: str, answer: Answer | None, *, tls: bool = False
 ) -> tuple[str, Answer | None]:
     """Where a redirection within the service ends, and what it answers there."""

@@ -12,7 +12,16 @@ from deadweight.suite import model
 from deadweight.suite.values import format_bytes
 from deadweight_init.draft import Draft, port_hints
 from deadweight_init.languages.sources import SERVED
-from deadweight_init.prove.observe import Down, NotUp, Seen, WhileUp, all_lines, kind_told, may_be_in_memory, with_cause
+from deadweight_init.prove.observe import (
+    Down,
+    NotUp,
+    Observation,
+    WhileUp,
+    all_lines,
+    kind_told,
+    may_be_in_memory,
+    with_cause,
+)
 from deadweight_init.records import SEEN, Known, Service, wording
 
 if TYPE_CHECKING:
@@ -26,22 +35,17 @@ LEAST_SECONDS = 15.0
 MOST_SECONDS = 240.0
 
 
-def health_of(seen: Seen) -> model.Health:
+def health_of(seen: Observation) -> model.Health:
     """The suite's health for what was seen. How long a start may take is told by the processor's time that it took: the load of the
     machine that it was seen on is no property of the service."""
     within = max(20.0, min(MOST_SECONDS, round(seen.cpu_seconds * 10)))
     if seen.health.kind != "http":
         return model.Health(kind=seen.health.kind, within_seconds=within)
-    status = seen.health.status
-    return model.Health(
-        path=seen.health.path,
-        status=("2xx",) if 200 <= status < 300 else (status,),
-        tls=seen.health.tls,
-        within_seconds=within,
-    )
+    status: tuple[int | str, ...] = ("2xx",) if 200 <= seen.health.status < 300 else (seen.health.status,)
+    return model.Health(path=seen.health.path, status=status, tls=seen.health.tls, within_seconds=within)
 
 
-def _within(seen: Seen, least: float) -> float:
+def _within(seen: Observation, least: float) -> float:
     """How long a start may take here and now, in seconds: ten times what was seen; above four minutes four times will do."""
     most = max(MOST_SECONDS, round(seen.started_seconds * 4))
     return max(least, min(most, round(seen.started_seconds * 10)))
@@ -50,7 +54,7 @@ def _within(seen: Seen, least: float) -> float:
 def tightest(
     engine: Engine,
     image: str,
-    seen: Seen,
+    seen: Observation,
     wanted: model.RunSettings,
     variant: str,
     hosts: Mapping[str, str] | None = None,
@@ -70,9 +74,9 @@ def tightest(
     base = wanted.model_copy(update={key: getattr(parsed, key) for key in limits})
     as_root = list(_with_capabilities(seen)) if is_root(user) else []
     for walls in (*_postures(seen, volumes), *as_root):
-        if as_root and walls is as_root[0] and not tries.holds(_less(base, as_root[-1]), _nothing):
+        if as_root and walls is as_root[0] and not tries.holds(_without_walls(base, as_root[-1])):
             break  # it does not even come up with all that root could keep
-        if tries.holds(_less(base, walls), while_up):
+        if tries.holds(_without_walls(base, walls), while_up):
             told = {key: Known(value, f"{SEEN}: {why}") for key, value, why in walls}
             if "tmpfs" in told:
                 told["tmpfs"] = replace(told["tmpfs"], value=[*base.tmpfs, *told["tmpfs"].value])
@@ -80,7 +84,7 @@ def tightest(
     raise NotUp(Down.NOT_HARDENED, wording("down.not_hardened", reason=tries.why))
 
 
-def _less(base: model.RunSettings, walls: tuple[Wall, ...]) -> model.RunSettings:
+def _without_walls(base: model.RunSettings, walls: tuple[Wall, ...]) -> model.RunSettings:
     """The settings with some walls less. What is in memory comes to what is there already."""
     changed = {key: tuple(value) if isinstance(value, list) else value for key, value, _ in walls}
     if "tmpfs" in changed:
@@ -95,12 +99,12 @@ class _Tries:
     engine: Engine
     image: str
     user: str
-    seen: Seen
+    seen: Observation
     variant: str
     hosts: Mapping[str, str]
     why: str = ""
 
-    def holds(self, settings: model.RunSettings, while_up: WhileUp) -> bool:
+    def holds(self, settings: model.RunSettings, while_up: WhileUp = lambda _container, _health: None) -> bool:
         """Whether the service comes up so, and stays."""
         health, within = self.seen.health, _within(self.seen, LEAST_SECONDS)
         patient = health_of(self.seen).model_copy(update={"within_seconds": within})
@@ -120,50 +124,43 @@ class _Tries:
         return False
 
 
-def _nothing(container: object, health: object) -> None:
-    """What is done with a container that only shows whether a service comes up."""
-
-
 _WRITABLE: Wall = ("read_only", False, "it does not start with a read-only file system")
 _AS_ROOT: Wall = ("user", "0:0", "it starts only as root")
 
 
-def _postures(seen: Seen, volumes: tuple[str, ...]) -> Iterator[tuple[Wall, ...]]:
+def _postures(seen: Observation, volumes: tuple[str, ...]) -> Iterator[tuple[Wall, ...]]:
     """From tight to loose: with its data and what it wrote in memory, without (it may do without), a writable file system, as
     root."""
     written = [each for each in seen.writes if may_be_in_memory(each)]
-    data = _tops(sorted(volumes))  # what the image or its Compose file declares is its user's
-    for places in (_tops(sorted({*written, *volumes})), data) if volumes else ():
+    data = _topmost(sorted(volumes))  # what the image or its Compose file declares is its user's
+    for places in (_topmost(sorted({*written, *volumes})), data) if volumes else ():
         # its data alone too: a tmpfs where it writes among its own files hides these
         yield (("tmpfs", places, "works with its data in memory, where nothing is kept"),)
-    folders = [each for each in _tops(list(seen.writes)) if may_be_in_memory(each)]
-    tight: tuple[Wall, ...] = (("tmpfs", folders, "it writes there"),) if folders else ()
-    yield tight
-    if (
-        folders
-    ):  # a tmpfs hides what the image has there, and not everything that is written is needed (a control socket)
-        yield from ((), (_WRITABLE,))
-    yield (*tight, _AS_ROOT)
-    yield from (() if folders else ((_WRITABLE,),))
+    tight = _in_memory(seen)
+    # a tmpfs hides what the image has there, and not everything that is written is needed (a control socket)
+    yield from (tight, (), (_WRITABLE,), (*tight, _AS_ROOT)) if tight else ((), (_AS_ROOT,), (_WRITABLE,))
     yield (_WRITABLE, _AS_ROOT)
+
+
+def _in_memory(seen: Observation) -> tuple[Wall, ...]:
+    folders = [each for each in _topmost(list(seen.writes)) if may_be_in_memory(each)]
+    return (("tmpfs", folders, "it writes there"),) if folders else ()
 
 
 _TO_CHANGE_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 _OF_SERVERS = ("KILL", "NET_BIND_SERVICE", "SYS_CHROOT")
 
 
-def _with_capabilities(seen: Seen) -> Iterator[tuple[Wall, ...]]:
+def _with_capabilities(seen: Observation) -> Iterator[tuple[Wall, ...]]:
     """As root that keeps some of Docker's capabilities, from tight to loose: many images begin so, and become another user by
     themselves."""
-    folders = [each for each in _tops(list(seen.writes)) if may_be_in_memory(each)]
-    tight: tuple[Wall, ...] = (("tmpfs", folders, "it writes there"),) if folders else ()
     for names in (_TO_CHANGE_USER, tuple(sorted((*_TO_CHANGE_USER, *_OF_SERVERS)))):
         kept: Wall = ("capabilities", list(names), "root needs them, as to become another user")
-        for walls in (tight, (_WRITABLE,)):
+        for walls in (_in_memory(seen), (_WRITABLE,)):
             yield (*walls, _AS_ROOT, kept)
 
 
-def _limits(seen: Seen) -> dict[str, Known[Any]]:
+def _limits(seen: Observation) -> dict[str, Known[Any]]:
     """Twice what it used and some, in a round number; nothing where the default is enough."""
     default, told = model.RunSettings(), dict[str, Known[Any]]()
     memory = default.memory
@@ -176,7 +173,7 @@ def _limits(seen: Seen) -> dict[str, Known[Any]]:
     return told
 
 
-def _tops(folders: list[str]) -> list[str]:
+def _topmost(folders: list[str]) -> list[str]:
     """Without those that lie in another one."""
     return [each for each in folders if not any(each.startswith(f"{other}/") for other in folders)]
 
@@ -188,7 +185,7 @@ GRACE_SECONDS = 30
 """``terminationGracePeriodSeconds`` where a manifest says nothing (kubernetes.io, "Pod Lifecycle")."""
 
 
-def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[Any]]) -> Draft:
+def with_seen(draft: Draft, seen: Observation, told: Mapping[str, Known[Any]]) -> Draft:
     """The draft with what was seen."""
     health = health_of(seen)
     more: dict[str, Any] = {"tls": True} if health.tls else {}
@@ -210,7 +207,7 @@ def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[Any]]) -> Draft
     return replace(draft, service=service, port=port, health=text, run={**draft.run, **told}, stops=_stops(seen))
 
 
-def _stops(seen: Seen) -> Known[int] | None:
+def _stops(seen: Observation) -> Known[int] | None:
     """A service that needs a good part of ten seconds to end has those that Kubernetes gives."""
     if seen.stop_seconds is None or seen.stop_seconds < _LONG_SECONDS:
         return None

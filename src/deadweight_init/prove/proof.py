@@ -17,7 +17,7 @@ from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft
 from deadweight_init.records import Rung, wording
 from deadweight_init.repository.dockerfiles import stages_of
-from deadweight_init.tree import Tree, look
+from deadweight_init.tree import Tree, read_tree
 from deadweight_init.write.suite import suite_text
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from deadweight_init.write.files import Written
 
 
-class Bound:
+class TimeLimit:
     """``minutes`` after its making; 0 is no bound."""
 
     def __init__(self, minutes: float) -> None:
@@ -110,7 +110,7 @@ class Proof:
 
     def __init__(self, draft: Draft, written: Written, tools: Tools) -> None:
         self.draft, self.written, self.tools = draft, written, tools
-        self.bound = Bound(tools.minutes)
+        self.time_limit = TimeLimit(tools.minutes)
         self._said: set[str] = set()
         self._made: set[str] = set()
         self.tried: set[str] = set()
@@ -126,7 +126,7 @@ class Proof:
     @cached_property
     def tree(self) -> Tree:
         """The repository."""
-        return look(self.written.root)
+        return read_tree(self.written.root)
 
     def say(self, line: str) -> None:
         """Tell a line once: every build is a project opened anew."""
@@ -167,8 +167,8 @@ class Proof:
 
     def put_off(self, name: str) -> None:
         """Leave a rung in the suite as one that was not tried."""
-        self.say(wording("progress.put_off", name=name, reason=self.bound.reason))
-        self.draft = replace(self.draft, untried={**self.draft.untried, name: self.bound.reason})
+        self.say(wording("progress.put_off", name=name, reason=self.time_limit.reason))
+        self.draft = replace(self.draft, untried={**self.draft.untried, name: self.time_limit.reason})
 
     def build(self, rung: Rung) -> bool:
         """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built."""
@@ -182,7 +182,7 @@ class Proof:
             variant = self.variant(workspace, rung.name)
             self._engine_ran = self._engine_ran or _engine_runs()
             try:
-                with self.bound.stopped():
+                with self.time_limit.stopped():
                     self.tools.prepare(workspace, [variant])
                 failed = self.tools.build(workspace, [variant]).get(variant.name)
             except Interrupted:

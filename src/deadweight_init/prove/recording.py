@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
 from deadweight_init.draft import Doubt, Draft, Recorded
-from deadweight_init.languages.sources import TESTS, served
-from deadweight_init.prove.observe import Health, Seen, all_lines, ask, first_line
+from deadweight_init.languages.sources import TESTS, served_document
+from deadweight_init.prove.observe import Health, Observation, all_lines, ask, first_line
 from deadweight_init.records import SEEN, Known, wording
 from deadweight_init.tree import Tree, aside
 
@@ -48,16 +48,15 @@ class Operation:
     is_plain: bool = False
 
 
-def described(document: Any, dangerous: re.Pattern[str]) -> list[Operation]:
+def documented_operations(document: Any, dangerous: re.Pattern[str]) -> list[Operation]:
     """The operations of an OpenAPI document (2 and 3)."""
     found = []
     for path, item in openapi.paths(document).items():
         for method in METHODS:
             operation = item.get(method)
             if isinstance(operation, dict):
-                plain = (
-                    method == "get" and not dangerous.search(path) and _needs_nothing(document, path, item, operation)
-                )
+                plain = method == "get" and not dangerous.search(path)
+                plain = plain and _needs_nothing(document, path, item, operation)
                 found.append(Operation(method.upper(), f"{openapi.prefix(document)}{path}", plain))
     return found
 
@@ -69,16 +68,14 @@ def _needs_nothing(document: Any, path: str, item: dict[str, Any], operation: di
     return "{" not in path and not asks and not secured
 
 
-def routes(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operation]:
+def routes_in_code(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operation]:
     """What the code below a folder registers, in whichever language."""
     found = dict[tuple[str, str], Operation]()
     for path in _sources(tree, folder):
         for match in _ROUTE.finditer(tree.texts[path]):
             word, route = match["word"].lower(), match["path"]
-            named = next(
-                (each for each in METHODS if word.startswith(each) or word in (f"map{each}", f"http{each}")), ""
-            )
-            method = (match["method"] or named or "get").upper()
+            named = (each for each in METHODS if word.startswith((each, f"map{each}", f"http{each}")))
+            method = (match["method"] or next(named, "get")).upper()
             plain = method == "GET" and not _PARAMETER.search(route) and not dangerous.search(route)
             found.setdefault((method, route), Operation(method, route, plain))
     return list(found.values())
@@ -87,7 +84,7 @@ def routes(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operatio
 def _sources(tree: Tree, folder: str) -> Iterator[str]:
     inside = (path for path in tree.named[_CODE] if folder == "." or path.startswith(f"{folder}/"))
     plain = (path for path in inside if not aside(path) and not TESTS.search(path))
-    yield from (path for _, path in zip(range(_MOST_FILES), plain, strict=False))
+    return itertools.islice(plain, _MOST_FILES)
 
 
 FIRST_LINES = 60
@@ -155,35 +152,28 @@ class Recorder:
     _known: int = 0
     _printed: str = ""
 
-    def one(self, container: Container, health: Health) -> None:
+    def ask_first(self, container: Container, health: Health) -> None:
         """Find out what to ask, and ask it: on the port of its health, and at the root of the others that are declared."""
-        self.lines = tuple(
-            all_lines(container)[:FIRST_LINES]
-        )  # before an operation that is asked fails as it is meant to
+        # before an operation that is asked fails as it is meant to
+        self.lines = tuple(all_lines(container)[:FIRST_LINES])
         if health.kind == "http":
             self.described, document = _described(container, health, self.tree, self.described, self.told)
-            listed = described(document, _DANGEROUS) or routes(self.tree, self.folder, _DANGEROUS)
+            listed = documented_operations(document, _DANGEROUS) or routes_in_code(self.tree, self.folder, _DANGEROUS)
             paths = dict.fromkeys((health.path, "/", *(each.path for each in listed if each.is_plain)))
             open_now = {each.port for each in container.listeners() or () if not each.loopback}
             others = [port for port in self.declared if port != health.port and port in open_now]
             places = [*((path, health.port) for path in list(paths)[:MOST]), *(("/", port) for port in others)]
-            self._first = {
-                (path, port): ask(container, port, path, tls=health.tls and port == health.port)
-                for path, port in places
-            }
+            self._first = _asked(container, health, places)
             asked = {("GET", path) for path, port in places if port == health.port and self._first[path, port]}
             self._known = len({(each.method, each.path) for each in listed} | asked)
 
-    def other(self, container: Container, health: Health) -> None:
+    def ask_again(self, container: Container, health: Health) -> None:
         """Ask the same again; of a job, take its first line."""
         if health.kind == "exit":
             self._printed = first_line(container)
-        self._second = {
-            (path, port): ask(container, port, path, tls=health.tls and port == health.port)
-            for path, port in self._first
-        }
+        self._second = _asked(container, health, self._first)
 
-    def recorded(self, draft: Draft, seen: Seen) -> Draft:
+    def recorded(self, draft: Draft, seen: Observation) -> Draft:
         """The draft with what both answered, or printed, alike."""
         if seen.health.kind == "exit":
             return replace(draft, prints=seen.printed if self._printed == seen.printed else "")
@@ -203,6 +193,12 @@ class Recorder:
                 yield recorded if place[1] == port else replace(recorded, port=place[1])
 
 
+def _asked(container: Container, health: Health, places: Iterable[Place]) -> dict[Place, Answer | None]:
+    """What each place answers; TLS is known of the port of its health alone."""
+    tls = {port: health.tls and port == health.port for _, port in places}
+    return {(path, port): ask(container, port, path, tls=tls[port]) for path, port in places}
+
+
 def _recorded(path: str, first: Answer, second: Answer) -> Recorded:
     kind = first.headers.get("content-type", "").split(";")[0].strip()
     plain = kind if re.fullmatch(r"[\w.+-]+/[\w.+-]+", kind) else ""
@@ -219,7 +215,7 @@ def _json(answer: Answer) -> str | None:
         value = answer.json()
     except ValueError:
         return None
-    value = held(value)
+    value = stable_part(value)
     if isinstance(value, dict) and len(json.dumps(value)) > MOST_JSON:
         value = {key: each for key, each in value.items() if isinstance(each, str | int | bool) and len(str(each)) < 60}
     if value in ({}, None):
@@ -228,11 +224,11 @@ def _json(answer: Answer) -> str | None:
     return text if len(text) <= MOST_JSON else None
 
 
-def held(value: Any) -> Any:
+def stable_part(value: Any) -> Any:
     """A document without what the build or the base puts in."""
     if isinstance(value, dict):
-        return {key: held(each) for key, each in value.items() if not _OF_THE_BUILD.search(key)}
-    return [held(each) for each in value] if isinstance(value, list) else value
+        return {key: stable_part(each) for key, each in value.items() if not _OF_THE_BUILD.search(key)}
+    return [stable_part(each) for each in value] if isinstance(value, list) else value
 
 
 def _text(answer: Answer) -> str | None:
@@ -247,6 +243,6 @@ def _described(
     container: Container, health: Health, tree: Tree, known: Known[str] | None, told: Sequence[str]
 ) -> tuple[Known[str] | None, Any]:
     """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
-    if found := served(lambda path: ask(container, health.port, path, tls=health.tls), told):
+    if found := served_document(lambda path: ask(container, health.port, path, tls=health.tls), told):
         return Known(found[0], f"{SEEN}: it serves its OpenAPI document"), found[1]
     return known, openapi.parsed(tree.texts[known.value]) if known else None

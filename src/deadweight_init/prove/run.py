@@ -19,17 +19,17 @@ from deadweight.checks.runner import run_checks
 from deadweight.checks.scan.reachability import CannotWatch, watched
 from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import RunSettings
-from deadweight_init.derive.dockerfile import MINIMAL, of_settings
+from deadweight_init.derive.dockerfile import MINIMAL, changed_settings
 from deadweight_init.derive.runtime import RuntimeFiles, config_of, runtime_files
 from deadweight_init.draft import Draft, health_hints, port_hints
-from deadweight_init.prove.gates import by_owner, let_pass, measured
-from deadweight_init.prove.observe import Down, NotUp, observe, told_of
+from deadweight_init.prove.gates import accepted_findings, by_owner, measured_gates
+from deadweight_init.prove.observe import Down, NotUp, observe, summary_of
 from deadweight_init.prove.posture import tightest, with_seen
 from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
 from deadweight_init.prove.recording import Recorder, doubts_of
-from deadweight_init.records import GIVEN, Beside, Known, Rung, wording
+from deadweight_init.records import GIVEN, Dependency, Known, Rung, wording
 from deadweight_init.remedies import Case, advice, next_remedy
-from deadweight_init.repository.compose import as_data, as_plain_server
+from deadweight_init.repository.compose import as_plain_server, needs_data
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from deadweight.suite.model import Variant
 
 
-def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, say: Callable[[str], None]) -> Draft:
+def with_available_needs(draft: Draft, workspace: Workspace, variant: Variant, say: Callable[[str], None]) -> Draft:
     """The draft with the plain server in the place of an image that the source does not have, and without those of which nothing
     is known: many services come up so. A comment says which."""
-    around, needs, why = draft.service.around, list[Known[Beside]](), list[str]()
+    around, needs, why = draft.service.around, list[Known[Dependency]](), list[str]()
     for known in around.needs:
         need = known.value
         try:
@@ -59,7 +59,7 @@ def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, s
         needs.append(known)
     if not why:
         return draft
-    run, data = dict(draft.run), as_data(needs)
+    run, data = dict(draft.run), needs_data(needs)
     run.pop("needs")
     if data is not None:
         run["needs"] = replace(data, origin="; ".join((data.origin, *why)))
@@ -95,7 +95,7 @@ def find_reference(proof: Proof) -> str:
     """Build rungs until one comes up, and learn from it: the repository's own first. Raises DeadweightError where none does."""
     problem, down = None, 0
     while down < MOST_DOWN and (rung := _next(proof, down)) is not None:
-        if not built_somehow(proof, rung):
+        if not build_with_remedies(proof, rung):
             own = proof.draft.derived_from
             if own is not None and rung.keys.get("dockerfile") == own.path:
                 proof.draft = replace(proof.draft, own_fails=True)
@@ -115,11 +115,11 @@ def find_reference(proof: Proof) -> str:
 
 def _next(proof: Proof, down: int) -> Rung | None:
     """The next rung that was not tried. Where the own image does not come up, what is derived from it does not either."""
-    left = (each for each in proof.draft.rungs if each.name not in proof.tried and not (down and each.changes))
-    return next(left, None)
+    untried = (each for each in proof.draft.rungs if each.name not in proof.tried)
+    return next((each for each in untried if not (down and each.changes)), None)
 
 
-def built_somehow(proof: Proof, rung: Rung) -> bool:
+def build_with_remedies(proof: Proof, rung: Rung) -> bool:
     """Build a rung, a recipe also in another way if its packages cannot be installed in this one."""
     while rung.name in proof.draft.left_out or not proof.build(rung):
         failure = proof.failures.get(rung.name)
@@ -138,27 +138,26 @@ def _why_not_up(proof: Proof, rung: Rung) -> NotUp | None:
     before, first = proof.draft, None
     while True:
         try:
-            _learn(proof, rung)
+            _observe_rung(proof, rung)
             return None
         except NotUp as error:
             proof.say(wording("progress.of", name=rung.name, what=error.message))
             first = first or error
             again = next_remedy(Case(proof.draft, rung, error.down, proof.tree, log=error.log))
-        if again is None or proof.bound.over():
+        if again is None or proof.time_limit.over():
             break
         proof.take(rung, *again)
-        if not built_somehow(proof, rung):
+        if not build_with_remedies(proof, rung):
             break
     proof.draft = replace(before, remedies=proof.draft.remedies)
     return first
 
 
-def _learn(proof: Proof, rung: Rung) -> None:
+def _observe_rung(proof: Proof, rung: Rung) -> None:
     """Watch one rung in a plain container, find its posture, record its answers. Raises NotUp."""
     with proof.workspace() as workspace:
-        proof.draft = draft = with_what_can_be_had(
-            proof.draft, workspace, proof.variant(workspace, rung.name), proof.say
-        )
+        variant = proof.variant(workspace, rung.name)
+        proof.draft = draft = with_available_needs(proof.draft, workspace, variant, proof.say)
     ports = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
     ports = (draft.port.value, *ports) if draft.port.origin == GIVEN else ports  # the user's word first
     paths = tuple(each.value for each in health_hints(draft.service))
@@ -170,16 +169,17 @@ def _learn(proof: Proof, rung: Rung) -> None:
         with started_beside(workspace, variant) as hosts:
             declared = _declared(draft)
             recorder = Recorder(proof.tree, draft.service.described, paths, declared, draft.service.folder)
-            seen = observe(engine, image, ports, paths, env, rung.name, hosts, plainly, recorder.one, declared)
+            seen = observe(engine, image, ports, paths, env, rung.name, hosts, plainly, recorder.ask_first, declared)
             refuse_server_that_ends(seen.health.kind, draft.port, draft.service.port_variable)
-            proof.say(wording("progress.of", name=rung.name, what=told_of(seen)))
+            proof.say(wording("progress.of", name=rung.name, what=summary_of(seen)))
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
-            found = tightest(engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other)
+            found = tightest(
+                engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.ask_again
+            )
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
             learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, found), seen)
-            proof.draft = replace(
-                learned, doubts=tuple(doubts_of(seen.health, recorder.lines, declared or ports, learned.works))
-            )
+            doubts = tuple(doubts_of(seen.health, recorder.lines, declared or ports, learned.works))
+            proof.draft = replace(learned, doubts=doubts)
 
 
 def _declared(draft: Draft) -> tuple[int, ...]:
@@ -192,7 +192,7 @@ def _declared(draft: Draft) -> tuple[int, ...]:
 ATTACKS, LAYERS = "attacks", "layers"
 
 
-def _wrong(found: Evidence) -> bool:
+def _fails(found: Evidence) -> bool:
     """Whether a check failed, but for one thing: many services do not end on SIGTERM, and that is no reason to leave one out."""
     return not found.ok and not (found.check == "runs" and found.data.get("killed"))
 
@@ -212,7 +212,7 @@ def prove(proof: Proof) -> Draft:
     rest = [each for each in proof.draft.rungs if each.name != reference and each.name not in proof.tried]
     # what is derived first, and of a Dockerfile before others
     for rung in sorted(rest, key=lambda each: (not each.changes, each.builder != "dockerfile")):
-        if proof.bound.over() and len(proof.verified) >= ENOUGH:  # what was begun may take as long as it takes
+        if proof.time_limit.over() and len(proof.verified) >= ENOUGH:  # what was begun may take as long as it takes
             proof.put_off(rung.name)
         elif proof.build(rung):
             _gate(proof, rung.name)
@@ -261,23 +261,23 @@ def _gate(proof: Proof, name: str) -> None:
         subject = workspace.subject(proof.variant(workspace, name))
         checks = [check.name for check in table.asked(subject.variant) if check.name != ATTACKS]
         # the layers come last: of what does not run they are not looked at, which takes long in a large image
-        found = run_checks(subject, checks, proof.tell, _wrong)
+        found = run_checks(subject, checks, proof.tell, _fails)
         size, config = size_of(subject), config_of(subject.archive())
         wrong = {each.check: each for each in found if not each.ok}
         if LAYERS in wrong:
             wrong[LAYERS] = by_owner(wrong[LAYERS], base_image(subject))
-    running = next((each for each in wrong.values() if each.check != LAYERS and _wrong(each)), None)
+    running = next((each for each in wrong.values() if each.check != LAYERS and _fails(each)), None)
     if running is not None:
         proof.leave_out(name, wording("refused.check_fails", check=running.check, reason=running.reason))
         return
     layers, is_killed = wrong.get(LAYERS), "runs" in wrong
-    gates = measured(size, layers, killed=is_killed)
+    gates = measured_gates(size, layers, killed=is_killed)
     own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": gates}}
-    accepted = {**proof.draft.accepted, name: let_pass(layers, killed=is_killed)}
+    accepted = {**proof.draft.accepted, name: accepted_findings(layers, killed=is_killed)}
     proof.verified.append(name)
     otherwise = proof.draft.set_otherwise
     if proof.draft.config and any(each.name == name and each.is_made for each in proof.draft.rungs):
-        otherwise = {**otherwise, name: tuple(of_settings(proof.draft.config, config))}
+        otherwise = {**otherwise, name: tuple(changed_settings(proof.draft.config, config))}
     proof.draft = replace(proof.draft, own=own, accepted=accepted, set_otherwise=otherwise)
     with proof.workspace() as workspace:  # by the gates that it has now: the report asks for these
         run_checks(workspace.subject(proof.variant(workspace, name)), ("budget", *wrong), proof.tell)
@@ -287,8 +287,8 @@ def _attacked(proof: Proof) -> None:
     """Try the suite's attacks on the first rung; if they cannot be measured, or the time is over, the suite asks for none. If
     those on all rungs would take long, it asks for them on the first alone."""
 
-    name, began, why = proof.verified[0], time.monotonic(), proof.bound.reason
-    if not proof.bound.over():
+    name, began, why = proof.verified[0], time.monotonic(), proof.time_limit.reason
+    if not proof.time_limit.over():
         with proof.workspace() as workspace:
             found = run_checks(workspace.subject(proof.variant(workspace, name)), (ATTACKS,), proof.tell)
         why = next((each.reason for each in found if each.status != "pass"), "")

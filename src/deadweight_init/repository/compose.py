@@ -16,9 +16,9 @@ from importlib import resources
 from typing import Any
 
 from deadweight.records.reference import split
-from deadweight_init.records import Beside, ComposeService, Known, Service, Surroundings
-from deadweight_init.repository.dockerfiles import ANY, FOR_DEVELOPERS, VARIABLE, filled, read_words, url_paths
-from deadweight_init.tree import TREES, Tree, as_list, joined, line_of, mapping
+from deadweight_init.records import ComposeService, Dependency, Deployment, Known, Service
+from deadweight_init.repository.dockerfiles import ANY, FOR_DEVELOPERS, VARIABLE, read_words, substitute, url_paths
+from deadweight_init.tree import TREES, Tree, as_list, as_mapping, joined, line_of
 
 _WORDS = "example|sample|template|dist"
 _EXAMPLE = re.compile(rf"(?:\.?(?:{_WORDS})\.env|\.?env[._-](?:{_WORDS})(?:[._-][\w-]+)?|\.env\.[\w-]+\.(?:{_WORDS}))")
@@ -78,7 +78,7 @@ def dotenv(text: str) -> dict[str, str]:
         value = match[2]
         quoted = re.match(r"(['\"])(.*?)\1", value)
         plain = quoted[2] if quoted else re.sub(r"\s+#.*$", "", value)
-        filled = filled_in(plain, found)
+        filled = interpolate(plain, found)
         found[match[1]] = plain if filled is None else filled
     return found
 
@@ -99,7 +99,7 @@ def environment(
     found = dict[str, str]()
     for key, value in pairs.items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        filled = values.get(key) if value is None else filled_in(text, values)
+        filled = values.get(key) if value is None else interpolate(text, values)
         if filled is None:
             continue
         if read and key.endswith("_FILE") and filled in (secrets or {}):
@@ -108,7 +108,7 @@ def environment(
     return found
 
 
-def filled_in(text: str, values: Mapping[str, str]) -> str | None:
+def interpolate(text: str, values: Mapping[str, str]) -> str | None:
     """The text with its variables put in; None if one is not known."""
     plain = _interpolated(text, values)
     return None if VARIABLE.search(plain) else plain.replace("\0", "$")
@@ -116,7 +116,7 @@ def filled_in(text: str, values: Mapping[str, str]) -> str | None:
 
 def _interpolated(text: str, values: Mapping[str, str]) -> str:
     """The text with those variables put in that are known; a dollar that is none's is ``\\0``."""
-    return filled(text.replace("$$", "\0"), {name: value.replace("$", "\0") for name, value in values.items()})
+    return substitute(text.replace("$$", "\0"), {name: value.replace("$", "\0") for name, value in values.items()})
 
 
 COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
@@ -171,14 +171,14 @@ def compose_files(tree: Tree) -> Mapping[str, dict[str, Any]]:
 
 def _services(document: Mapping[str, Any]) -> dict[str, Any]:
     """The services, with secrets that are files as what they are: files at ``/run/secrets``."""
-    secrets, found = mapping(document.get("secrets")), dict[str, Any]()
-    for name, service in mapping(document.get("services", document)).items():
+    secrets, found = as_mapping(document.get("secrets")), dict[str, Any]()
+    for name, service in as_mapping(document.get("services", document)).items():
         if not isinstance(service, dict):
             continue
         listed = [
             str(each.get("source") if isinstance(each, dict) else each) for each in as_list(service.get("secrets"))
         ]
-        files = {each: mapping(secrets.get(each)).get("file") for each in listed}
+        files = {each: as_mapping(secrets.get(each)).get("file") for each in listed}
         mounted = [f"./{file}:/run/secrets/{each}" for each, file in files.items() if file]
         found[str(name)] = {**service, **({"volumes": [*as_list(service.get("volumes")), *mounted]} if mounted else {})}
     return found
@@ -253,11 +253,11 @@ def own_names(tree: Tree) -> frozenset[str]:
 def _image_of(tree: Tree, path: str, service: Mapping[str, Any]) -> str:
     """The last part of the name of a service's image; empty without one."""
     said = service.get("image")
-    reference = filled_in(str(said), examples(tree, tree.folders[path])) if said else None
+    reference = interpolate(str(said), examples(tree, tree.folders[path])) if said else None
     return image_name(reference).lower() if reference else ""
 
 
-def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[str, ...]]:
+def start_commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[str, ...]]:
     """For each Dockerfile (a path) the command that a Compose file starts its image with; one for developers comes last. For
     ``ANY`` of them the command of the image that the repository publishes.
     A file that only adds to another one (``compose.prod.yaml``) names the service without its ``build``.
@@ -281,7 +281,7 @@ def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[
     return {**found, ANY: next(plain, ())}
 
 
-def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, context: str) -> Surroundings:
+def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, context: str) -> Deployment:
     text, folder, service = tree.texts[path], tree.folders[path], services[name]
     start = re.search(rf"^\s+[\"']?{re.escape(name)}[\"']?:\s*$", text, re.MULTILINE)
 
@@ -293,7 +293,7 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, conte
     for given in as_list(service.get("ports")):
         if port := _port_pair(given, {})[1]:
             ports.append(Known(port, origin(f"target: {port}" if isinstance(given, dict) else str(given))))
-    test = mapping(service.get("healthcheck")).get("test") or ""
+    test = as_mapping(service.get("healthcheck")).get("test") or ""
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
     health = tuple(Known(found, origin("healthcheck")) for found in url_paths(command))
     mounts = mounted_files(tree, folder, service)
@@ -304,12 +304,12 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, conte
     env = {key: Known(value, origin(key)) for key, value in given.items()}
     needs = []
     for each, called in _depends(tree, services, service, env, context).items():
-        need = needed(tree, folder, called, services.get(each))
+        need = dependency_of(tree, folder, called, services.get(each))
         if need is not None:
             needs.append(Known(need, f"from {path}:{_line_of(text, each)}"))
     volumes = tuple(Known(each, origin(each)) for each in mounted_folders(tree, folder, service))
     files = {target: Known(file, origin(target)) for target, file in mounts.items()}
-    return Surroundings(tuple(ports), health, env, tuple(needs), volumes, files)
+    return Deployment(tuple(ports), health, env, tuple(needs), volumes, files)
 
 
 def _line_of(text: str, name: str) -> int:
@@ -359,11 +359,11 @@ def _port_pair(given: Any, values: Mapping[str, str]) -> tuple[str, int | None]:
 # What a service needs beside it: databases, queues and the like.
 
 
-def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
+def dependency_of(tree: Tree, folder: str, name: str, service: Any) -> Dependency | None:
     """A service of a Compose file as a container to start; None for one without a public image, or without a known port."""
-    service = _as_image(tree, folder, mapping(service))
+    service = _as_image(tree, folder, as_mapping(service))
     values = examples(tree, folder)
-    reference = filled_in(str(service["image"]), values) if service.get("image") else None
+    reference = interpolate(str(service["image"]), values) if service.get("image") else None
     port = None if reference is None else _port(reference, service)
     if reference is None or port is None or not re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", name):
         return None
@@ -375,7 +375,7 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     shown = {key: value for key, value in given if known and known.reads and re.match(known.reads, key)}
     env = {**shown, **environment(service.get("environment"), values, secrets, read=True)}
     env = {**_open_to_all(reference, env), **env}
-    return Beside(name, reference, port, env, command_words(service.get("command"), values), files)
+    return Dependency(name, reference, port, env, command_words(service.get("command"), values), files)
 
 
 def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any]:
@@ -398,14 +398,13 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
         place = posixpath.join(target, posixpath.basename(source)) if into else target.rstrip("/")
         mounts += [f"./{posixpath.join(up, file)}:{place}"] if "*" not in source else []
     given = service.get("environment")
-    env = (
-        given if isinstance(given, dict) else dict(str(each).split("=", 1) for each in given or () if "=" in str(each))
-    )
+    pairs = (str(each).split("=", 1) for each in given or () if "=" in str(each))
+    env = given if isinstance(given, dict) else dict(pairs)
     volumes = [*as_list(service.get("volumes")), *mounts]
     return {**service, "build": None, "image": words.base, "environment": {**words.env, **env}, "volumes": volumes}
 
 
-def as_plain_server(need: Beside) -> Beside | None:
+def as_plain_server(need: Dependency) -> Dependency | None:
     """A need with the plain image of the server that it is; None for one that is plain, or of which nothing is known."""
     image = next((server.plain for server in SERVERS.values() if server.port == need.port), "")
     if not image or split(need.image)[0] == split(image)[0]:
@@ -430,11 +429,11 @@ def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
         words = [str(each) for each in command] if isinstance(command, list) else shlex.split(str(command or ""))
     except ValueError:
         words = []
-    filled = [filled_in(word, values) for word in words]
+    filled = [interpolate(word, values) for word in words]
     return tuple(word for word in filled if word is not None) if None not in filled else ()
 
 
-def as_data(needs: Sequence[Known[Beside]]) -> Known[dict[str, Any]] | None:
+def needs_data(needs: Sequence[Known[Dependency]]) -> Known[dict[str, Any]] | None:
     """The ``needs:`` of a suite; None for none."""
     fields = {each.value.name: {**asdict(each.value), "name": "", "args": list(each.value.args)} for each in needs}
     entries = {name: {key: value for key, value in entry.items() if value} for name, entry in fields.items()}
@@ -498,13 +497,13 @@ def _is_made_by_a_run(tree: Tree, folder: str, source: str, target: str) -> bool
 _HERE = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1)(?::(\d{2,5}))?(?![\w.])")
 
 
-def outside(tree: Tree, service: Service, around: Surroundings) -> Surroundings:
+def with_local_containers(tree: Tree, service: Service, around: Deployment) -> Deployment:
     """The surroundings with every address of this machine replaced by the container that a Compose file starts there."""
     published = {port: known for known, port in _published(tree, service)}
     file = next((found for each in (service.folder, ".") if (found := example_file(tree, each))), None)
     shown = {} if file is None else {key: Known(text, f"from {file}") for key, text in dotenv(tree.texts[file]).items()}
     env = dict(around.env) or shown
-    changed, used = dict(env), dict[str, Known[Beside]]()
+    changed, used = dict(env), dict[str, Known[Dependency]]()
     for name, known in env.items() if published else ():
         here = _HERE.search(known.value)
         sibling = re.sub(r"HOST(NAME)?|SERVER|ADDR(ESS)?", "PORT", name)  # HOST and PORT may be apart
@@ -524,14 +523,14 @@ def outside(tree: Tree, service: Service, around: Surroundings) -> Surroundings:
     return replace(around, env=changed, needs=(*around.needs, *more)) if used else around
 
 
-def _published(tree: Tree, service: Service) -> Iterator[tuple[Known[Beside], int]]:
+def _published(tree: Tree, service: Service) -> Iterator[tuple[Known[Dependency], int]]:
     """Containers of Compose files near the service with the port of this machine at which they are reached; none is the service."""
     is_own = own_image(tree)
     homes = (*tree.above[service.folder], service.project.folder if service.project else ".")
     for path, services in compose_files(tree).items():
         folder = tree.folders[path]
         for name, each in services.items() if folder in homes else ():
-            need = needed(tree, folder, name, each)
+            need = dependency_of(tree, folder, name, each)
             for given in as_list(each.get("ports")) if need and not is_own(path, each) else ():
                 outer, inner = _port_pair(given, examples(tree, folder))
                 if need and outer.isdigit() and inner == need.port:

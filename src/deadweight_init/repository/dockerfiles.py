@@ -35,17 +35,17 @@ class Stage:
     said: list[Instruction] = field(default_factory=list)
 
 
-def flags(each: Instruction) -> tuple[dict[str, str], list[str]]:
+def split_flags(each: Instruction) -> tuple[dict[str, str], list[str]]:
     """The flags of an instruction, and its other words."""
     body = each.text.split(None, 1)[1] if len(each.text.split(None, 1)) > 1 else ""
     said: dict[str, str] = {}
     while found := re.match(r"--([\w-]+)(?:=(\S+))?\s+", body):
         said[found[1]] = found[2] or ""
         body = body[found.end() :]
-    return said, list(words_of(body))
+    return said, list(parse_words(body))
 
 
-def words_of(body: str) -> tuple[str, ...]:
+def parse_words(body: str) -> tuple[str, ...]:
     """Exec form (a JSON list) or shell words."""
     if body.strip().startswith("["):
         try:
@@ -60,15 +60,15 @@ def words_of(body: str) -> tuple[str, ...]:
         return tuple(body.split())
 
 
-def learn(each: Instruction, values: dict[str, str]) -> None:
+def apply_variables(each: Instruction, values: dict[str, str]) -> None:
     """ARG and ENV give later instructions their variables."""
     if each.word == "ARG":
-        for key, sign, value in (word.partition("=") for word in flags(each)[1]):
+        for key, sign, value in (word.partition("=") for word in split_flags(each)[1]):
             if sign:
-                values[key] = filled(value, values)
+                values[key] = substitute(value, values)
     elif each.word == "ENV":
         for key, value in env_of(each.text.split(None, 1)[1] if " " in each.text else "").items():
-            values[key] = filled(value, values)
+            values[key] = substitute(value, values)
 
 
 def env_of(body: str) -> dict[str, str]:
@@ -76,10 +76,10 @@ def env_of(body: str) -> dict[str, str]:
     if re.match(r"\s*\w+\s+[^=\s]", body) and "=" not in body.split(None, 1)[0]:
         key, value = body.split(None, 1)
         return {key: value.strip()}
-    return {word.partition("=")[0]: word.partition("=")[2] for word in words_of(body) if "=" in word}
+    return {word.partition("=")[0]: word.partition("=")[2] for word in parse_words(body) if "=" in word}
 
 
-def filled(text: str, values: Mapping[str, str]) -> str:
+def substitute(text: str, values: Mapping[str, str]) -> str:
     """Variables put in as far as their values are known."""
 
     def value(found: re.Match[str]) -> str:
@@ -100,14 +100,14 @@ def stages_of(text: str, args: Mapping[str, str]) -> tuple[dict[str, str], list[
     for each in instructions(text):
         found = FROM.match(each.text) if each.word == "FROM" else None
         if found:
-            base = filled(found[2].strip("\"'"), {**PLATFORM, **given})
+            base = substitute(found[2].strip("\"'"), {**PLATFORM, **given})
             span = (each.place(found.start(2)), each.place(found.end(2) - 1) + 1)
             end = each.place(len(each.text.rstrip()) - 1) + 1
             stages.append(Stage(base, (found[3] or "").lower(), each.line, span, end))
         elif stages:
             stages[-1].said.append(each)
         else:
-            learn(each, given)
+            apply_variables(each, given)
     return given, stages
 
 
@@ -131,7 +131,7 @@ def chain_of(stages: Sequence[Stage], target: str | None) -> list[Stage]:
     return chain
 
 
-def reached(stages: Sequence[Stage], target: str | None) -> list[Stage]:
+def built_stages(stages: Sequence[Stage], target: str | None) -> list[Stage]:
     """All stages that BuildKit builds for one: those that it stands on and those that it copies from."""
     found: list[Stage] = []
     todo = chain_of(stages, target)
@@ -156,7 +156,7 @@ def without_default(text: str) -> set[str]:
 def unknown_bases(text: str, target: str | None, args: Mapping[str, str]) -> list[str]:
     """The bases of those stages that are built whose reference has a variable without a value."""
     given, stages = stages_of(text, args)
-    bases = (filled(each.base, {**PLATFORM, **given}) for each in reached(stages, target))
+    bases = (substitute(each.base, {**PLATFORM, **given}) for each in built_stages(stages, target))
     return [each for each in bases if "$" in each or not each]
 
 
@@ -170,13 +170,13 @@ def read_words(text: str, name: str, target: str | None = None, args: Mapping[st
     """What the image of ``target`` (default: the last stage) is told to be. ``name`` is the file's, for origins; ``args`` are
     build arguments without a default."""
     given, stages = stages_of(text, args or {})
-    bases = tuple(filled(each.base, given) for each in stages)
+    bases = tuple(substitute(each.base, given) for each in stages)
     words = _of_chain(chain_of(stages, target), given, name)
     return replace(words, bases=bases)
 
 
 def _of_chain(chain: Sequence[Stage], given: Mapping[str, str], name: str) -> ImageWords:
-    words = ImageWords(base=filled(chain[0].base, given) if chain else "")
+    words = ImageWords(base=substitute(chain[0].base, given) if chain else "")
     values = dict(given)
     for stage in chain:
         words = replace(words, taken=())
@@ -194,10 +194,10 @@ def missing_sources(tree: Tree, text: str, context: str, ignore: Ignore, target:
     present = [path for path in present if not ignore.matches(path)]
     folders = {"/".join(path.split("/")[:depth]) for path in present for depth in range(1, path.count("/") + 1)}
     absent = []
-    for stage in reached(stages, target):
+    for stage in built_stages(stages, target):
         values = {**given, **PLATFORM}
         for each in stage.said:
-            learn(each, values)
+            apply_variables(each, values)
             sources = {
                 source: _is_there(source, present, folders) or _is_kept(tree, context, source)
                 for source in _sources(each, values)
@@ -229,11 +229,11 @@ def _sources(each: Instruction, values: Mapping[str, str]) -> Iterator[str]:
     """Sources of a COPY or ADD of the context. Those that a variable without value names cannot be told."""
     if each.word not in ("COPY", "ADD") or "<<" in each.text:
         return
-    said, rest = flags(each)
+    said, rest = split_flags(each)
     if "from" in said or len(rest) < 2:
         return
     for source in rest[:-1]:
-        plain = filled(source, values)
+        plain = substitute(source, values)
         if "://" not in plain and not plain.startswith("git@"):
             yield plain
 
@@ -241,7 +241,7 @@ def _sources(each: Instruction, values: Mapping[str, str]) -> Iterator[str]:
 def _command(body: str) -> tuple[str, ...]:
     """ENTRYPOINT and CMD: the exec form as it is, the shell form as the shell's argument."""
     if body.strip().startswith("["):
-        return words_of(body)
+        return parse_words(body)
     return (*_SHELL, body.strip()) if body.strip() else ()
 
 
@@ -249,28 +249,30 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
     """The words after one more instruction."""
     body = each.text.split(None, 1)[1] if len(each.text.split(None, 1)) > 1 else ""
     origin = f"from {name}:{each.line}"
-    learn(each, values)
+    apply_variables(each, values)
     if each.word == "ENV":
         env = {key: values[key] for key in env_of(body) if "$" not in values.get(key, "$")}
         return replace(words, env={**words.env, **env})
     if each.word == "EXPOSE":
-        return replace(words, ports=(*words.ports, *_ports(filled(body, values), origin)))
+        return replace(words, ports=(*words.ports, *_ports(substitute(body, values), origin)))
     if each.word == "VOLUME":
         # a list without quotes is no list: Docker makes a folder named "[/data]" of it
-        paths = (path for path in words_of(filled(body, values)) if not re.search(r"[$\[\]]", path))
+        paths = (path for path in parse_words(substitute(body, values)) if not re.search(r"[$\[\]]", path))
         named = (Known(posixpath.normpath(posixpath.join("/", path)), origin) for path in paths)
         return replace(words, volumes=(*words.volumes, *named))
     if each.word == "STOPSIGNAL":
-        return replace(words, stop=filled(body.strip(), values))
+        return replace(words, stop=substitute(body.strip(), values))
     if each.word == "WORKDIR":
-        return replace(words, workdir=posixpath.join(words.workdir, filled(body.strip(), values)))
+        return replace(words, workdir=posixpath.join(words.workdir, substitute(body.strip(), values)))
     if each.word in ("ENTRYPOINT", "CMD"):
         said = _command(body)
         return replace(words, command=said) if each.word == "CMD" else replace(words, entrypoint=said, command=())
     if each.word == "HEALTHCHECK":
-        return replace(words, health=tuple(Known(path, origin) for path in url_paths(filled(body, values))))
+        return replace(words, health=tuple(Known(path, origin) for path in url_paths(substitute(body, values))))
     if each.word in ("COPY", "ADD"):
-        target = posixpath.normpath(posixpath.join(words.workdir, filled((flags(each)[1] or ["."])[-1], values)))
+        target = posixpath.normpath(
+            posixpath.join(words.workdir, substitute((split_flags(each)[1] or ["."])[-1], values))
+        )
         taken = () if target == "/" or "$" in target else (target,)
         copied = (*words.copied, *_copied(each, values, words.workdir))
         return replace(words, copied=copied, taken=(*words.taken, *taken))
@@ -279,10 +281,10 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
 
 def _copied(each: Instruction, values: Mapping[str, str], workdir: str) -> Iterator[tuple[str, str]]:
     """(source, absolute path in the image), which ends with a slash where it is said to be a folder."""
-    rest = flags(each)[1]
-    into_folder = len(rest) > 2 or (len(rest) == 2 and filled(rest[-1], values).endswith(("/", "/.")))
+    rest = split_flags(each)[1]
+    into_folder = len(rest) > 2 or (len(rest) == 2 and substitute(rest[-1], values).endswith(("/", "/.")))
     for source in _sources(each, values):
-        target = posixpath.normpath(posixpath.join(workdir, filled(rest[-1], values)))
+        target = posixpath.normpath(posixpath.join(workdir, substitute(rest[-1], values)))
         yield source, f"{target}/" if into_folder and target != "/" else target
 
 
@@ -371,7 +373,7 @@ def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
     return found
 
 
-def likely(tree: Tree, built: Mapping[str, Build], path: str) -> tuple[str, ...]:
+def likely_contexts(tree: Tree, built: Mapping[str, Build], path: str) -> tuple[str, ...]:
     """The contexts of a Dockerfile: those that are told, else those of another one beside it, else the folder above one that holds
     Dockerfiles alone by its name."""
     folder = tree.folders[path]
@@ -383,7 +385,7 @@ def likely(tree: Tree, built: Mapping[str, Build], path: str) -> tuple[str, ...]
 _LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
 
 
-def in_order(tree: Tree, own: Sequence[OwnDockerfile], names: Collection[str]) -> list[OwnDockerfile]:
+def by_likelihood(tree: Tree, own: Sequence[OwnDockerfile], names: Collection[str]) -> list[OwnDockerfile]:
     """The likeliest first: of several the one that names a port makes the service, others make packages of it, or tools. ``names``
     are the repository's: what stands on its own published image adds to the service, such as pages to show."""
 
@@ -423,9 +425,9 @@ def own_dockerfiles(
     built, own = builds(tree, composed), list[OwnDockerfile]()
     for path in dockerfiles(tree):
         command = commands.get(path) or commands.get(ANY, ())
-        image = _own(tree, path, likely(tree, built, path), command, built.get(path, Build()))
+        image = _own(tree, path, likely_contexts(tree, built, path), command, built.get(path, Build()))
         own += [] if image is None else [image]
-    return in_order(tree, own, names)
+    return by_likelihood(tree, own, names)
 
 
 def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:

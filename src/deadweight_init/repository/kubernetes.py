@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from deadweight_init.records import Beside, Known, Surroundings
+from deadweight_init.records import Dependency, Deployment, Known
 from deadweight_init.repository.compose import SERVERS, image_name
-from deadweight_init.tree import TREES, Tree, as_list, mapping, mappings
+from deadweight_init.tree import TREES, Tree, as_list, as_mapping, as_mappings
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
 _PROBE_PATH = re.compile(
@@ -46,7 +46,7 @@ class _Container:
         cls, file: str, said: Mapping[str, Any], volumes: Mapping[str, Any], labels: Mapping[str, Any]
     ) -> _Container:
         """One as a manifest has it."""
-        env, env_from, mounts = (mappings(said.get(key)) for key in ("env", "envFrom", "volumeMounts"))
+        env, env_from, mounts = (as_mappings(said.get(key)) for key in ("env", "envFrom", "volumeMounts"))
         args, reference = tuple(map(str, as_list(said.get("args")))), str(said.get("image") or "")
         return cls(file, str(said.get("name")), reference, env, env_from, mounts, args, volumes, labels)
 
@@ -81,11 +81,11 @@ class _Cluster:
         """Variables with the values that are written down; those that only a cluster knows are left out."""
         for each in container.env_from:
             for kind, key in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
-                yield from self.maps.get(f"{kind}/{mapping(each.get(key)).get('name')}", {}).items()
+                yield from self.maps.get(f"{kind}/{as_mapping(each.get(key)).get('name')}", {}).items()
         for each in container.env:
             value = each.get("value")
             for kind, key in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
-                if reference := mapping(mapping(each.get("valueFrom")).get(key)):
+                if reference := as_mapping(as_mapping(each.get("valueFrom")).get(key)):
                     value = self.maps.get(f"{kind}/{reference.get('name')}", {}).get(str(reference.get("key")))
             if value is not None and "$(" not in str(value):
                 yield str(each.get("name")), str(value)
@@ -100,33 +100,33 @@ def _cluster(tree: Tree) -> _Cluster:
         if "containers:" in text:
             files.append(path)
         for document in tree.documents[path] if "containers:" in text or "apiVersion" in text else ():
-            name, spec = mapping(document.get("metadata")).get("name"), mapping(document.get("spec"))
+            name, spec = as_mapping(document.get("metadata")).get("name"), as_mapping(document.get("spec"))
             kind = document.get("kind")
             if kind in ("ConfigMap", "Secret"):
                 maps[f"{kind}/{name}"] = dict(_held(document))
             elif kind == "Service" and spec.get("selector"):
-                services[str(name)] = mapping(spec.get("selector"))
-            spec = mapping(mapping(spec.get("jobTemplate")).get("spec")) or spec  # of a CronJob
-            template = mapping(spec.get("template")) or document
-            pod = mapping(template.get("spec")) or spec
-            labels = mapping(mapping(template.get("metadata")).get("labels"))
-            volumes = {str(each.get("name")): each for each in mappings(pod.get("volumes"))}
-            containers += [_Container.of(path, each, volumes, labels) for each in mappings(pod.get("containers"))]
+                services[str(name)] = as_mapping(spec.get("selector"))
+            spec = as_mapping(as_mapping(spec.get("jobTemplate")).get("spec")) or spec  # of a CronJob
+            template = as_mapping(spec.get("template")) or document
+            pod = as_mapping(template.get("spec")) or spec
+            labels = as_mapping(as_mapping(template.get("metadata")).get("labels"))
+            volumes = {str(each.get("name")): each for each in as_mappings(pod.get("volumes"))}
+            containers += [_Container.of(path, each, volumes, labels) for each in as_mappings(pod.get("containers"))]
     return _Cluster(tuple(files), tuple(containers), maps, services)
 
 
 def _held(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What a config map holds, or a secret: in ``data``, there in Base64, or in ``stringData``."""
-    for key, value in mapping(document.get("data")).items():
+    for key, value in as_mapping(document.get("data")).items():
         if document.get("kind") == "ConfigMap":
             yield str(key), str(value)
         else:
             with contextlib.suppress(ValueError):
                 yield str(key), base64.b64decode(str(value), validate=True).decode()
-    yield from ((str(key), str(value)) for key, value in mapping(document.get("stringData")).items())
+    yield from ((str(key), str(value)) for key, value in as_mapping(document.get("stringData")).items())
 
 
-def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collection[str] = ()) -> Surroundings:
+def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collection[str] = ()) -> Deployment:
     """What the manifests and charts in a folder say, and those elsewhere that name the service.
     ``names`` are the service's: its containers are told by them. ``foreign`` are those of the repository's other services.
     """
@@ -150,7 +150,7 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
         numbers = (Known(int(known.value), known.origin) for known in tree.values(path, _CONTAINER_PORT))
         ports += [known for known in numbers if known.value not in _OTHERS]
         health += tree.values(path, _PROBE_PATH)
-    return Surroundings(tuple(ports), tuple(health), env, needs, volumes)
+    return Deployment(tuple(ports), tuple(health), env, needs, volumes)
 
 
 def _mine(containers: list[_Container], names: Collection[str]) -> list[_Container]:
@@ -160,7 +160,7 @@ def _mine(containers: list[_Container], names: Collection[str]) -> list[_Contain
     return own or (others if len({each.image for each in others}) == 1 else [])
 
 
-def _needs(cluster: _Cluster, env: Mapping[str, Known[str]]) -> Iterator[Known[Beside]]:
+def _needs(cluster: _Cluster, env: Mapping[str, Known[str]]) -> Iterator[Known[Dependency]]:
     """The databases and queues of the manifests whose Services the environment names, each under the name there."""
     for host in dict.fromkeys(host for known in env.values() for host in _HOST.findall(known.value)):
         # a Service goes by its name alone, or with its namespace
@@ -169,4 +169,4 @@ def _needs(cluster: _Cluster, env: Mapping[str, Known[str]]) -> Iterator[Known[B
         server = next((each for each in servers if each.image in SERVERS), None)
         if server is not None:
             port, given = SERVERS[server.image].port, dict(cluster.env_of(server))
-            yield Known(Beside(host, server.reference, port, given, server.args), f"from {server.file}")
+            yield Known(Dependency(host, server.reference, port, given, server.args), f"from {server.file}")

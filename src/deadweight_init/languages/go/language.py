@@ -14,7 +14,7 @@ from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import read_at_run_time, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, numbers, unwrapped, wording
-from deadweight_init.tree import Tree, aside, folder_of, joined, mappings
+from deadweight_init.tree import Tree, as_mappings, aside, folder_of, joined
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Given:
 
 
 def _given(service: Service, project: GoProject) -> _Given:
-    own, words = service.own, common.own_words(service)
+    own, words = service.own, common.image_words(service)
     files = list(_files(words, project)) if own and own.context == project.folder else []
     is_plain = "$" not in words.workdir and not re.match(r"/(?:root(?:/|$)|$)", words.workdir)
     home = words.workdir if is_plain else common.HOME
@@ -116,9 +116,8 @@ def _build_stage(project: GoProject) -> list[str]:
 
 def _run_stage(project: GoProject, given: _Given, port: int) -> Iterator[str]:
     program = f"/usr/local/bin/{project.binary}"
-    beside = (
-        f"{posixpath.normpath(posixpath.join(_inside(project), source))} {place}" for source, place in given.files
-    )
+    inside = _inside(project)
+    beside = (f"{posixpath.normpath(posixpath.join(inside, source))} {place}" for source, place in given.files)
     copies = [f"--from=build /out/{project.binary} {program}", *beside]
     if project.owned:
         copies.insert(0, f"--from=build {common.EMPTY} {given.workdir}")
@@ -246,7 +245,7 @@ def _own_ko(tree: Tree, folder: str) -> dict[str, str]:
     document = tree.data[path] if path else {}
     if path is None or not document:
         return {}
-    mains = [str(each.get("main") or ".") for each in mappings(document.get("builds"))]
+    mains = [str(each.get("main") or ".") for each in as_mappings(document.get("builds"))]
     said = {
         "config": "" if document.get("baseImageOverrides") else path,
         "base": str(document.get("defaultBaseImage") or ""),
@@ -286,9 +285,8 @@ class Go:
         cgo = set(_CGO_SAID.findall(builds))
         replaced = (*_replaced(text), *_workspace(tree, folder, text))
         binary = posixpath.basename("" if chosen == "." else chosen) or name
-        own = [
-            each for each in mains if each != chosen and not aside(f"{each}/x") and "internal" not in each.split("/")
-        ]
+        others = (each for each in mains if each != chosen and not aside(f"{each}/x"))
+        own = [each for each in others if "internal" not in each.split("/")]
         ports, health = scan(tree, _in_turn(tree, folder, chosen, mains))
         return GoProject(
             language="go",

@@ -46,7 +46,7 @@ _SETTINGS = ("settings.gradle", "settings.gradle.kts")
 _DEPTH = 6
 
 
-def top_of(tree: Tree, folder: str, kind: str) -> str:
+def build_folder(tree: Tree, folder: str, kind: str) -> str:
     """The folder that a project is built from: its own, or one above it that it is a module of, or has its parent."""
     above = _maven_above if kind == "maven" else _gradle_above
     top = folder
@@ -66,7 +66,7 @@ def lists(tree: Tree, top: str, folder: str) -> bool:
     return folder in below
 
 
-def holds_together(tree: Tree, folder: str, kind: str) -> bool:
+def is_aggregator(tree: Tree, folder: str, kind: str) -> bool:
     """Whether a project only holds modules together, and has no code of its own."""
     if any(tree.below(joined(folder, "src/main"), "")):
         return False
@@ -197,11 +197,10 @@ def _run_stage(service: Service, project: JavaProject, env: dict[str, str], port
     if not re.search(r"-Xmx|MaxRAMPercentage", options):  # the heap follows the container's memory limit
         env = {**env, "JAVA_TOOL_OPTIONS": f"{_HEAP} {options}".strip()}
     copies = [f"--from=build {_LIBRARIES} /app/lib"] if project.main else []
-    entry = (
-        ("java", "-cp", "/app/app.jar:/app/lib/*", project.main) if project.main else ("java", "-jar", "/app/app.jar")
-    )
+    by_main = ("-cp", "/app/app.jar:/app/lib/*", project.main)
+    entry = ("java", *(by_main if project.main else ("-jar", "/app/app.jar")))
     copies.append("--from=build /app.jar /app/app.jar")
-    return common.run_stage(project, port, entry, copies, env=env, stop=common.own_words(service).stop)
+    return common.run_stage(project, port, entry, copies, env=env, stop=common.image_words(service).stop)
 
 
 def _jib(project: JavaProject, env: dict[str, str], bases: dict[str, str]) -> Iterator[Rung]:
@@ -273,9 +272,9 @@ class Java:
         """The project of a folder. Maven goes first if both build files are there; what only holds modules together is none."""
         file = next((joined(folder, name) for name in _KINDS if joined(folder, name) in tree.files), None)
         kind = _KINDS[file.rpartition("/")[2]] if file else ""
-        if file is None or holds_together(tree, folder, kind):
+        if file is None or is_aggregator(tree, folder, kind):
             return None
-        top, text = top_of(tree, folder, kind), tree.texts[file]
+        top, text = build_folder(tree, folder, kind), tree.texts[file]
         files = (file, *files_above(tree, folder, top, tuple(_KINDS)))
         whole = "\n".join(tree.texts[path] for path in files)
         config = [path for path in tree.below(folder, *_CONFIG) if "/main/" in path]
@@ -307,11 +306,10 @@ class Java:
         version, is_maven = project.version.value, project.kind == "maven"
         build = f"maven:3-eclipse-temurin-{version}" if is_maven else f"gradle:8-jdk{version}"
         bases = common.bases_of("java", build=build, version=version)
-        env = _environment(common.own_words(service))
+        env = _environment(common.image_words(service))
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, env, port)]
-        made = common.one_dockerfile(
-            bases, "the executable jar", place, project.top, lines, ("target", "build", ".gradle", "src/test")
-        )
+        ignored = ("target", "build", ".gradle", "src/test")
+        made = common.one_dockerfile(bases, "the executable jar", place, project.top, lines, ignored)
         jib = {"jib": project.jib_base or bases["debian"][1], "jib-distroless": bases["distroless"][1]}
         rungs = [*made.rungs, *_jib(project, env, jib)]
         if int(version) < _NEWER:

@@ -17,7 +17,7 @@ from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, platform_command, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, simple_command, wording
-from deadweight_init.tree import TABLES, Tree, joined, mapping
+from deadweight_init.tree import TABLES, Tree, as_mapping, joined
 
 SERVERS: Sequence[str] = TABLES["node"]["servers"]
 _MAKES: Mapping[str, str] = TABLES["node"]["site_builders"]
@@ -72,23 +72,22 @@ def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str
     return kind, manager
 
 
-def all_needs(package: Mapping[str, Any]) -> dict[str, Any]:
+def all_dependencies(package: Mapping[str, Any]) -> dict[str, Any]:
     """The packages that it needs, when it is developed too."""
-    return {**mapping(package.get("devDependencies")), **mapping(package.get("dependencies"))}
+    return {**as_mapping(package.get("devDependencies")), **as_mapping(package.get("dependencies"))}
 
 
-def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
+def site_folder(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
     """The folder into which a package's build writes a site that needs no server; empty for any other package."""
     scripts, needs = (
-        mapping(package.get("scripts")),
-        {**mapping(package.get("devDependencies")), **mapping(package.get("dependencies"))},
+        as_mapping(package.get("scripts")),
+        {**as_mapping(package.get("devDependencies")), **as_mapping(package.get("dependencies"))},
     )
     exports = (tree.texts[joined(folder, f"next.config.{end}")] for end in ("js", "mjs", "ts"))
     exported = "next" in needs and any(re.search(r"\boutput\s*:\s*[\"']export[\"']", text) for text in exports)
     builder = "next" if exported else next((name for name in _MAKES if name in needs), "")
-    serves = any(name in needs for name in SERVERS if name != builder) or re.match(
-        r"node ", str(scripts.get("start", ""))
-    )
+    serves = any(name in needs for name in SERVERS if name != builder)
+    serves = serves or str(scripts.get("start", "")).startswith("node ")
     if not builder or "build" not in scripts or serves:
         return ""
     settings = (tree.texts[joined(folder, each)] for each in ("vite.config.js", "vite.config.ts", "astro.config.mjs"))
@@ -114,7 +113,7 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
     for known in (common.of_base(words, r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)"), *numbers):
         if known and (major := known.value.partition(".")[0]).isdigit() and int(major) >= _OLDEST:
             return known
-    asked = str(mapping(package.get("engines")).get("node") or "")
+    asked = str(as_mapping(package.get("engines")).get("node") or "")
     version = next((str(each) for each in _KNOWN if asked and fits(asked, each)), _DEFAULT)
     # ">=14" takes the default too, and says nothing more
     return Known(version, *([f"from {joined(folder, 'package.json')}: engines"] if version != _DEFAULT else []))
@@ -169,8 +168,8 @@ def serves(tree: Tree, folder: str, package: Mapping[str, Any]) -> bool:
 
 def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWords | None) -> Start:
     """What starts a package."""
-    scripts = mapping(package.get("scripts"))
-    programs = all_needs(package)
+    scripts = as_mapping(package.get("scripts"))
+    programs = all_dependencies(package)
     own = words.program if words else ()
     for command in (own, ("npm", "run", "start:prod"), on_a_platform(tree, folder), ("npm", "run", "start")):
         *first, last = _steps(command, scripts, _DEPTH) or [()]
@@ -194,7 +193,7 @@ def on_a_platform(tree: Tree, folder: str) -> Words:
 
 def is_developers(start: Start, package: Mapping[str, Any]) -> bool:
     """Whether what is started is a program, or is read by one, that the package lists for development alone."""
-    needs = mapping(package.get("dependencies"))
+    needs = as_mapping(package.get("dependencies"))
     programs = [step[0] for step in (*start.before, start.words) if step and step[0].startswith("node_modules/")]
     names = [posixpath.basename(each) for each in programs]
     names += re.findall(r"(?:^|\s)(?:-r|--require|--import|--loader)[ =](@?[^\s/]+)", " ".join(start.words))
@@ -310,11 +309,10 @@ class Node:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> NodeProject | None:
         """The package of a folder; None if nothing says that it is a server."""
         package = tree.data[joined(folder, "package.json")]
-        scripts, needs = mapping(package.get("scripts")), mapping(package.get("dependencies"))
-        is_server = (
-            words or "start" in scripts or any(name in needs for name in SERVERS) or serves(tree, folder, package)
-        )
-        if not package or not is_server or (words is None and site_of(tree, folder, package)):
+        scripts, needs = as_mapping(package.get("scripts")), as_mapping(package.get("dependencies"))
+        is_server = words or "start" in scripts or any(name in needs for name in SERVERS)
+        is_server = is_server or serves(tree, folder, package)
+        if not package or not is_server or (words is None and site_folder(tree, folder, package)):
             return None
         start = start_of(tree, folder, package, words)
         kind, manager = manager_of(tree, folder, package)
@@ -353,23 +351,21 @@ class Node:
         own = version if even == major else even
         bases = common.bases_of("node", version=version, whole=whole, own=own, even=even)
         entry = ("node", *_in_turn(project.before, project.start))
-        env = {**common.plain_env(common.own_words(service), "PATH|NODE_ENV"), **project.env}
+        env = {**common.plain_env(common.image_words(service), "PATH|NODE_ENV"), **project.env}
         # the path is distroless', where node is in a folder of its own
         env = {"NODE_ENV": "production", "PATH": "/usr/local/bin:/usr/bin:/bin:/nodejs/bin", **env}
         last = common.run_stage(project, port, entry, [f"--from=build {common.HOME} {common.HOME}"], env=env)
         lines = [*common.arguments(bases), *_build_stage(project), "", *last]
-        return common.one_dockerfile(
-            bases, "the service and its modules", place, project.folder, lines, ("node_modules", "coverage")
-        )
+        ignored = ("node_modules", "coverage")
+        return common.one_dockerfile(bases, "the service and its modules", place, project.folder, lines, ignored)
 
 
 def _build_of(tree: Tree, folder: str, scripts: Mapping[str, Any], start: Words) -> str:
     """The script that makes what is started; empty if nothing has to be made. Heroku has ``heroku-postbuild`` before ``build``."""
     usual = [name for name in _BUILDS if name in scripts and not _NO_BUILD.match(str(scripts[name]))]
     entry = next((word for word in start if not word.startswith("-")), "")
-    there = entry.startswith("node_modules/") or any(
-        joined(folder, f"{entry}{end}") in tree.files for end in ("", ".js", "/index.js")
-    )
+    paths = (joined(folder, f"{entry}{end}") for end in ("", ".js", "/index.js"))
+    there = entry.startswith("node_modules/") or any(path in tree.files for path in paths)
     others = [name for name in _OTHERS if name in scripts and entry and not there]
     return next(iter((*usual, *others)), "")
 

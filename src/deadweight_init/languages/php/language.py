@@ -12,7 +12,7 @@ from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
-from deadweight_init.tree import TABLES, Tree, folder_of, joined, mapping, mappings
+from deadweight_init.tree import TABLES, Tree, as_mapping, as_mappings, folder_of, joined
 
 _DEFAULT = "8.4"
 _HOME = "/var/www/html"
@@ -53,9 +53,8 @@ class Php:
         if root is None:
             return None
         manifest, lock = (tree.data[joined(folder, f"composer.{end}")] for end in ("json", "lock"))
-        needs = [
-            name for package in (manifest, *mappings(lock.get("packages"))) for name in mapping(package.get("require"))
-        ]
+        packages = (manifest, *as_mappings(lock.get("packages")))
+        needs = [name for package in packages for name in as_mapping(package.get("require"))]
         code = by_depth(each for each in tree.below(folder, ".php") if "/vendor/" not in f"/{each}")
         used = (name for name, pattern in _BY_NAME.items() if any(pattern.search(tree.texts[path]) for path in code))
         asked = [name.removeprefix("ext-") for name in needs if name.startswith("ext-")]
@@ -79,7 +78,7 @@ class Php:
         """Apache, and PHP's own server, both on Debian: extensions are compiled against its packages."""
         version = project.version.value
         root = posixpath.normpath(posixpath.join(_HOME, project.root))
-        env = common.plain_env(common.own_words(service), "PATH|PHP\\w*|APACHE_\\w+")
+        env = common.plain_env(common.image_words(service), "PATH|PHP\\w*|APACHE_\\w+")
         copies = [f". {_HOME}", *([f"--from=packages /app/vendor {_HOME}/vendor"] if project.composed else [])]
         server = ("php", "-S", f"{common.EVERYWHERE}:{port}", "-t", root)
         ways = {
@@ -102,7 +101,7 @@ def _version(manifest: Mapping[str, Any], file: str, words: ImageWords | None) -
     """Of its own image; else the newest of the major version that the project asks for, or the one that it pins."""
     if base := common.of_base(words, r"php:(\d\.\d+)"):
         return base
-    asked = str(mapping(manifest.get("require")).get("php") or "")
+    asked = str(as_mapping(manifest.get("require")).get("php") or "")
     pinned = re.fullmatch(r"\s*(?:~\s*(\d\.\d+)\.\d+|=?\s*(\d\.\d+)(?:\.[\d*]+)?)\s*", asked)
     if pinned:
         return Known(pinned[1] or pinned[2], f"from {file}: php")

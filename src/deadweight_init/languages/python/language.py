@@ -135,7 +135,7 @@ def inside(tree: Tree, folder: str, start: Words) -> str:
     for word in start:
         named = _NAMED.fullmatch(word)
         if word.endswith(".py"):
-            there, endings = joined(folder, posixpath.normpath(word)) in tree.files, [f"/{posixpath.normpath(word)}"]
+            there, endings = (joined(folder, posixpath.normpath(word)) in tree.files, [f"/{posixpath.normpath(word)}"])
         elif named:
             place = (named[1] or named[2]).replace(".", "/")
             there, endings = _has(tree, folder, named[1] or named[2]), [f"/{place}.py", f"/{place}/__init__.py"]
@@ -174,7 +174,7 @@ _NATIVE_PACKAGES = re.compile(
 """Packages that PyPI has as source alone, compiled against libraries of the OS, and those that are cloned."""
 
 
-def kind_of(tree: Tree, folder: str) -> tuple[str, str]:
+def installer_of(tree: Tree, folder: str) -> tuple[str, str]:
     """What installs its packages, and the list that pip reads: ``pip``, ``uv``, ``poetry``, ``pdm``, ``pipenv``, ``project`` for
     the project itself, ``none`` for code that has no list."""
 
@@ -194,7 +194,7 @@ def kind_of(tree: Tree, folder: str) -> tuple[str, str]:
     return ("project" if re.search(r"^\[(?:project|build-system)\]", project, re.MULTILINE) else UNLISTED), ""
 
 
-def included(tree: Tree, folder: str, first: str) -> list[str]:
+def included_requirements(tree: Tree, folder: str, first: str) -> list[str]:
     """What a list of packages names of the repository: other lists, and packages. ``.`` if that is all of it."""
     todo, paths = [first] if first else [], dict[str, None]()
     while todo:
@@ -302,7 +302,7 @@ def _run_stage(service: Service, project: PythonProject, port: int) -> Iterator[
     env = {"PYTHONPATH": "/site-packages", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     if project.compiles:
         env["LD_LIBRARY_PATH"] = "/site-packages/lib"
-    env |= common.plain_env(common.own_words(service), _DROPPED)
+    env |= common.plain_env(common.image_words(service), _DROPPED)
     code = f"{'--from=build /src' if project.collects else '.'} {common.HOME}"
     copies = ["--from=build /site-packages /site-packages", code]
     workdir = posixpath.join(common.HOME, project.inside) if project.inside else common.HOME
@@ -330,14 +330,12 @@ class Python:
     """The language Python."""
 
     facts = Facts(
-        (r"pyproject\.toml", r"requirements\.txt", "Pipfile", r"setup\.(?:py|cfg)", r"manage\.py"),
-        (".py",),
-        "python",
+        (r"pyproject\.toml", r"requirements\.txt", "Pipfile", r"setup\.(?:py|cfg)", r"manage\.py"), (".py",), "python"
     )
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> PythonProject | None:
         """The project of a folder; None without a list of packages, unless there is code that serves."""
-        kind, listed = kind_of(tree, folder)
+        kind, listed = installer_of(tree, folder)
         if kind == UNLISTED and not any(tree.below(folder, ".py")):
             return None
         of_code, usual = start_of(tree, folder)
@@ -346,7 +344,7 @@ class Python:
         own = _as_python(tree, folder, words.program) if words else ()
         before, served = _on_a_platform(tree, folder)
         start = _everywhere(own or served or of_code)
-        more = included(tree, folder, listed)
+        more = included_requirements(tree, folder, listed)
         # the list of pip's and what it includes, else its manifests
         texts = [tree.texts[joined(folder, name)] for name in ((listed, *more) if listed else _MANIFESTS)]
         files = by_depth(tree.below(folder, ".py", ".toml", ".cfg", "Procfile"))
@@ -380,9 +378,8 @@ class Python:
         version = project.version.value
         whole = "" if project.compiles else "-slim"  # the whole image has compilers, headers and git
         # distroless brings Debian's own Python, so what is compiled for it is compiled with that one
-        later = numbers(version) >= (3, 13) or (
-            numbers(version) == (3, 12) and "pyproject.toml" in project.version.place
-        )
+        is_named = "pyproject.toml" in project.version.place
+        later = numbers(version) >= (3, 13) or (numbers(version) == (3, 12) and is_named)
         release, own = ("13", "3.13") if later else ("12", "3.11")
         bases = common.bases_of("python", version=version, whole=whole, own=own, release=release)
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port)]

@@ -78,13 +78,12 @@ class Ruby:
         bases = common.bases_of("ruby", version=project.version.value)
         env = {"RAILS_ENV": "production", "RACK_ENV": "production", "APP_ENV": "production", "RAILS_LOG_TO_STDOUT": "1"}
         env |= {"BUNDLE_PATH": "/gems", "BUNDLE_WITHOUT": "development:test", "LD_LIBRARY_PATH": "/gems/lib"}
-        env |= common.plain_env(common.own_words(service), "PATH|GEM_HOME|BUNDLE_\\w+|RUBY_\\w+")
+        env |= common.plain_env(common.image_words(service), "PATH|GEM_HOME|BUNDLE_\\w+|RUBY_\\w+")
         copies = ["--from=build /gems /gems", f"--from=build {common.HOME} {common.HOME}"]
         last = common.run_stage(project, port, _entry(project, port), copies, env=env)
         lines = [*common.arguments(bases), *_build_stage(project), "", *last]
-        return common.one_dockerfile(
-            bases, "the service and its gems", place, project.folder, lines, ("log", "tmp", "vendor/bundle")
-        )
+        ignored = ("log", "tmp", "vendor/bundle")
+        return common.one_dockerfile(bases, "the service and its gems", place, project.folder, lines, ignored)
 
 
 def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:

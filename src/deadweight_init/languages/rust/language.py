@@ -12,7 +12,7 @@ from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, read_at_run_time, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, wording
-from deadweight_init.tree import TABLES, Tree, joined, mappings, with_above
+from deadweight_init.tree import TABLES, Tree, as_mappings, joined, with_parents
 
 _LINKS: Mapping[str, str] = TABLES["rust"]["links"]
 """Crates that link a C library of the OS, and what is in a lock file if they compile it themselves."""
@@ -65,7 +65,7 @@ class Rust:
         chosen = main or next((each for each in binaries if each in first), next(iter(binaries), ""))
         if not isinstance(package, dict) or chosen not in binaries:
             return None
-        above = with_above(folder)
+        above = with_parents(folder)
         spaces = (each for each in above if "workspace" in tree.data[joined(each, "Cargo.toml")])
         top = next(spaces, folder)
         lock = tree.texts[joined(top, "Cargo.lock")]
@@ -122,7 +122,7 @@ def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Map
     """Its programs, that which is most likely the service first: ``default-run``, one called a server, one called as the package
     is, one whose file listens."""
     own = str(package.get("name") or "")
-    bins = [each for each in mappings(manifest.get("bin")) if each.get("name")]
+    bins = [each for each in as_mappings(manifest.get("bin")) if each.get("name")]
     named = {str(entry["name"]): str(entry.get("path") or f"src/bin/{entry['name']}.rs") for entry in bins}
     if not named and joined(folder, "src/main.rs") in tree.files:
         named = {own: "src/main.rs"}
@@ -169,7 +169,7 @@ def _build_stage(service: Service, project: RustProject) -> Iterator[str]:
 
 
 def _run_stage(service: Service, project: RustProject, port: int) -> Iterator[str]:
-    words, program = common.own_words(service), f"/usr/local/bin/{project.chosen}"
+    words, program = common.image_words(service), f"/usr/local/bin/{project.chosen}"
     inside = posixpath.relpath(project.folder, project.top)
     env = common.plain_env(words, "PATH|CARGO_\\w+|RUSTUP_\\w+")
     if project.rocket:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from deadweight_init.languages import common
-from deadweight_init.languages.node.language import Manager, all_needs, manager_of, site_of, version_of
+from deadweight_init.languages.node.language import Manager, all_dependencies, manager_of, site_folder, version_of
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight_init.tree import TABLES, Tree, joined
@@ -53,16 +53,15 @@ class Static:
             ports = (Known(80, f"{base}'s own"),)
             return StaticProject("static", "server", folder, name, ports=ports) if base in _SERVERS else None
         package, ports = tree.data[joined(folder, "package.json")], (Known(PORT, "the base's own"),)
-        if output := site_of(tree, folder, package):
-            needs = all_needs(package)
+        if output := site_folder(tree, folder, package):
+            needs = all_dependencies(package)
             version = version_of(tree, folder, None, package)
             manager, routed = manager_of(tree, folder, package)[1], any(each in needs for each in _SINGLE_PAGE)
             return StaticProject(
                 "static", "npm", folder, name, version, ports=ports, pages=output, manager=manager, routed=routed
             )
-        place = next(
-            (each for each in _PLACES if joined(folder, posixpath.join(each, "index.html")) in tree.files), None
-        )
+        there = (each for each in _PLACES if joined(folder, posixpath.join(each, "index.html")) in tree.files)
+        place = next(there, None)
         return None if place is None else StaticProject("static", "files", folder, name, ports=ports, pages=place)
 
     def ladder(self, service: Service, project: StaticProject, place: str, port: int) -> Ladder:

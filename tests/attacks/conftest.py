@@ -1,0 +1,64 @@
+"""The demo service in laboratories of attacks."""
+
+import dataclasses
+
+import pytest
+
+from deadweight_attacks import lab
+from deadweight_attacks import run as attacking
+from deadweight_attacks.load import load_payloads, suite_payloads
+from tests.support.attack_grounds import castle, left, quiet_lab
+
+
+@pytest.fixture
+def nothing_left(engine):
+    """Containers, networks and folders are gone, whatever came of an attack."""
+    before = left(engine)
+    yield
+    assert [each for each in left(engine) if each not in before] == []
+
+
+@pytest.fixture
+def make(tmp_path, engine, playground_image, playground_archive):
+    """A subject of the demo service: ``make("variant's YAML")``; further files of the project as ``files``."""
+    return lambda yaml="", archive=playground_archive, **rest: castle(tmp_path, engine, archive, yaml, **rest)
+
+
+@pytest.fixture
+def no_shell(monkeypatch):
+    """Laboratories without a shell to bind in, which is half of what one costs."""
+    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
+
+
+@pytest.fixture
+def subject(make, no_shell):
+    return make()
+
+
+@pytest.fixture
+def laboratory(subject):
+    with lab.Lab(subject) as built:
+        yield built
+
+
+@pytest.fixture(scope="module")
+def shared(engine, playground_image, playground_archive, tmp_path_factory):
+    """One laboratory for all tests that leave it as it is."""
+    with quiet_lab(castle(tmp_path_factory.mktemp("shared"), engine, playground_archive)) as built:
+        yield built
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Only these of our attacks (and all of the project's own), to keep a test short."""
+
+    def choose(*names: str) -> None:
+        def load(wanted, root):
+            loaded = suite_payloads(wanted, root)
+            ours = {each.id for each in load_payloads().payloads}
+            kept = tuple(each for each in loaded.payloads if each.id in names or each.id not in ours)
+            return dataclasses.replace(loaded, payloads=kept)
+
+        monkeypatch.setattr(attacking, "suite_payloads", load)
+
+    return choose

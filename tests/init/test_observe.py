@@ -1,0 +1,166 @@
+"""What is seen of a service: whether it comes up, its health, and what variants that behave alike answer in common."""
+
+import contextlib
+import functools
+import json
+import socket
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from deadweight.engine.http import Route
+from deadweight_init.prove import observe
+from deadweight_init.prove.observe import Health, find_health, kind_told
+from deadweight_init.prove.recording import Recorder, stable_part
+from deadweight_init.tree import read_tree
+from tests.support.codes import codes, parts
+from tests.support.http_servers import Answering, served
+
+DESCRIBED = json.dumps({"openapi": "3.1.0", "paths": {"/prices": {"get": {}}}})
+BROKEN = "no table: shop"
+
+
+@pytest.fixture
+def serve() -> Iterator[object]:
+    """Starts servers that answer some paths; gives what the finder takes for a container, and the port."""
+    with contextlib.ExitStack() as running:
+
+        def start(**answers: str):
+            class Handler(Answering):
+                def do_GET(self) -> None:
+                    found = answers.get(self.path.strip("/").replace(".", "_"))
+                    status = 404 if found is None else 500 if found == BROKEN else 200
+                    self.answer(status, (found or '{"detail": "Not Found"}').encode())
+
+            port = running.enter_context(served(Handler)).server_port
+            connect = functools.partial(socket.create_connection, ("127.0.0.1", port))
+            return SimpleNamespace(http=lambda _port: Route("address", "127.0.0.1", port, connect)), port
+
+        yield start
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "path", "status"),
+    [
+        ({"openapi_json": DESCRIBED}, "http", "/openapi.json", 200),
+        ({"openapi_json": DESCRIBED, "healthz": "ok"}, "http", "/healthz", 200),
+        ({"openapi_json": "{}"}, "http", "/", 404),
+        ({"prices": "3"}, "http", "/", 404),
+        ({"": BROKEN}, "tcp", "/", 500),
+        ({"": BROKEN, "healthz": "ok"}, "http", "/healthz", 200),
+        ({"": BROKEN, "up": BROKEN}, "tcp", "/", 500),
+    ],
+)
+def test_what_tells_best_that_a_service_is_up_is_its_health(serve, answers, kind, path, status):
+    """Without a health route its own description does; a route that fails tells nothing."""
+    container, port = serve(**answers)
+    health = find_health(container, (port,), ())
+    assert health == Health(kind, port, path, status)
+    assert (parts(kind_told(health)) == ("seen.answers", {"path": "/", "status": 500})) is (kind == "tcp")
+
+
+def test_what_a_build_or_a_base_puts_in_is_not_held():
+    answer = {
+        "status": "ok",
+        "version": "6.1",
+        "X-Api-Revision": [""],
+        "runtime": {"go": "go1.26"},
+        "checks": [{"name": "db", "uptime_seconds": 3, "up": True}],
+        "pages": 3,
+    }
+    assert stable_part(answer) == {"status": "ok", "checks": [{"name": "db", "up": True}], "pages": 3}
+    assert stable_part("version") == "version"
+
+
+def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve, tmp_path):
+    container, port = serve(**{"": "ok"})
+    route, lines = container.http(port), ["listening"]
+
+    def asked(_port: int) -> Route:
+        lines.append("level=ERROR GET /unstable")
+        return route
+
+    up = SimpleNamespace(http=asked, logs=lambda _most: lines, listeners=lambda: ())
+    recorder = Recorder(read_tree(tmp_path), None)
+    recorder.ask_first(up, Health("http", port, "/", 200))
+    assert recorder.lines == ("listening",)
+    assert len(lines) > 1
+
+
+# How long a service is waited for, and what is told where it does not come up.
+
+
+class Starting:
+    """A container with a clock of its own. It listens after ``takes`` seconds, and says a line every ``every`` seconds."""
+
+    def __init__(self, takes: float, says, every: float = 10.0) -> None:
+        self.now, self.started, self.takes, self.says, self.every = 0.0, 0.0, takes, says, every
+        self.name = "x"
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def state(self):
+        return SimpleNamespace(running=True)
+
+    def listeners(self):
+        return [SimpleNamespace(loopback=False, port=8080, address="0.0.0.0")] if self.now >= self.takes else []
+
+    def logs(self, lines=None):
+        return [self.says(number) for number in range(int(self.now / self.every) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("takes", "says", "until"),
+    [
+        (80.0, lambda _: "retrying", None),
+        (200.0, lambda number: f"bean {'x' * number} is made", None),
+        (1000.0, lambda number: f"bean {'x' * number} is made", 240),
+        (200.0, lambda number: f"2026-11-28 10:00:{number} not there yet, try {number}", 90),
+        (200.0, lambda number: "bean " + "x" * min(number, 6), 133),
+    ],
+)
+def test_who_says_something_new_is_waited_for(monkeypatch, takes, says, until):
+    container = Starting(takes, says)
+    monkeypatch.setattr(observe, "time", container)
+    if until is None:
+        assert observe.wait_listening(container, (8080,)) == (8080,)
+        return
+    with pytest.raises(observe.NotUp) as caught:
+        observe.wait_listening(container, (8080,))
+    assert codes(caught.value.message) == ["down.said", "down.not_listening"]
+    assert abs(container.now - until) < 3
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        (
+            [
+                'INFO Mapped "{[/error]}" onto public BasicErrorController.error()',
+                "WARN cannot connect to the database",
+                "INFO Closing",
+            ],
+            "WARN cannot connect to the database | INFO Mapped",
+        ),
+        (
+            [
+                "[1] [ERROR] Exception in worker process",
+                "Traceback (most recent call last):",
+                '  File "/app/run.py", line 1, in <module>',
+                "ImportError: cannot import name 'escape' from 'jinja2'",
+                *("Worker exiting", "Shutting down: Master", "Reason: Worker failed to boot."),
+            ],
+            "ImportError: cannot import name 'escape' from 'jinja2' | Worker exiting | ",
+        ),
+    ],
+    ids=["a line for information is none", "the exception below its frames"],
+)
+def test_the_line_that_tells_the_cause_comes_first(log, cause):
+    code, fields = parts(observe.with_cause("it ended", log))
+    assert (code, fields["reason"]) == ("down.said", "it ended")
+    assert fields["lines"].startswith(cause)
