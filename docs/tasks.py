@@ -14,7 +14,8 @@ from invoke.tasks import Task
 
 HEAD = """# Tasks
 
-Made from the tasks' own help (`invoke --help TASK`) by `python docs/tasks.py`. `invoke --dry TASK` changes nothing.
+Generated from the tasks' help (`invoke --help TASK`) by `python docs/tasks.py`. `invoke --dry TASK` shows what a task would do, and
+changes nothing.
 [Exit codes](exit-codes.md) say what a task's result means.
 
 A flag with `VALUE…` may be given several times, or once with commas. While it runs, a task reports progress on stderr;

@@ -98,7 +98,7 @@ def push(
     sbom: Value = None,
     json: bool = False,
 ) -> None:
-    """Push variants to a registry and write each one's reference by digest to a file.
+    """Push variants to a registry, and write their references (with digests) to one file.
 
     Example: invoke push --variant apko --to registry.example.com/team/playground:1.0
     """

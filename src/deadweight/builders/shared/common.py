@@ -101,7 +101,7 @@ def need_source(variant: Variant, root: Path) -> Path:
 
 
 def program_environment(site: Site) -> dict[str, str]:
-    """Environment of programs that run on this machine (ko, apko, melange): the source's variables, and its CA bundle.
+    """The environment for build tools that run on this machine (ko, apko, melange): the package source's variables and CA bundle.
 
     Go programs read SSL_CERT_FILE beside the system's certificate folders, so a private CA comes on top of the public ones.
     """
