@@ -119,8 +119,9 @@ def guard(work: Callable[[], None]) -> int:
     Ctrl-C, SIGTERM, a closed terminal or a reader that is gone end every child and give 128 and the signal's number.
     """
     with lazy._signals.heeded(), lazy._signals.output_watched():
-        if sys.stdout.errors == "strict":  # what its encoding cannot hold is shown escaped
-            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        reconfigure = getattr(sys.stdout, "reconfigure", None)
+        if reconfigure is not None and sys.stdout.errors == "strict":  # what its encoding cannot hold is shown escaped
+            reconfigure(errors="backslashreplace")
         try:
             try:
                 work()
