@@ -25,7 +25,8 @@ from deadweight.engine import api, netns
 from deadweight.engine import labels as leftovers
 from deadweight.engine import labels as owner
 from deadweight.engine.client import Engine
-from deadweight.engine.options import Mount, RunOptions, bridge_of
+from deadweight.engine.dialect import bridge_of
+from deadweight.engine.options import Mount, RunOptions
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from deadweight.suite.model import Health

@@ -16,7 +16,7 @@ from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
-from deadweight.engine.options import ceilings
+from deadweight.engine.dialect import ceilings
 from deadweight.records.paths import State
 from tests.support.codes import raises
 from tests.support.engine_tour import podman as podman_service

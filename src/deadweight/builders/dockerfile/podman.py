@@ -21,7 +21,7 @@ from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError, wording
 from deadweight.builders.shared import common
 from deadweight.engine import api
-from deadweight.engine.options import LOOPBACK, ceilings
+from deadweight.engine.dialect import LOOPBACK, ceilings
 from deadweight.records.reference import with_registry
 from deadweight.sources import adapt_dockerfile
 from deadweight.sources.adapt_dockerfile import downgraded, heredocs, instructions
