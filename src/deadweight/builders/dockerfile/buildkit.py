@@ -40,7 +40,7 @@ def build(
 
     Raises CommandError, MissingError (no client, no BuildKit, or the engine falls silent).
     """
-    from deadweight.engine.client import watch_engine
+    from deadweight.engine import connect
     from deadweight.engine.daemon import docker_cli, find_or_start
 
     endpoint = find_or_start(on_line)
@@ -52,7 +52,7 @@ def build(
     # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
     attests = any(str(word).startswith("--attest=type=provenance") for word in words)
     plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
-    with watch_engine(endpoint) as stop:
+    with connect.watch_engine(endpoint) as stop:
         _run.run(
             client.build(*plain, *(str(word) for word in words)),
             cwd=site.root,

@@ -45,7 +45,7 @@ CONFINED = RunOptions(cap_drop=("ALL",), memory_bytes=128 * 2**20, pids=128)
 """What a program of ours may do at most, unless it is told otherwise."""
 
 
-class Companions:
+class Sidecars:
     """Containers of one of our programs that stand beside other containers of an engine: each goes with its own.
 
     The program is made of the Go module in ``source`` and loaded as an image when it is first needed; it is at ``path`` there.
@@ -101,7 +101,7 @@ class Companions:
         return self._engine.api.exec_start(handle, socket=True)
 
 
-class Tunnels(Companions):
+class Tunnels(Sidecars):
     """The programs that stand beside containers of one engine, one each: they end with their container."""
 
     def __init__(self, engine: Engine) -> None:
@@ -325,7 +325,7 @@ class Gone(DeadweightError):
     """Who listened has gone, or does not answer: nothing was found out."""
 
 
-class Recorders(Companions):
+class Recorders(Sidecars):
     """What stands beside recorded containers of one engine; each goes with its container."""
 
     def __init__(self, engine: Engine) -> None:
