@@ -145,6 +145,10 @@ class Engine:
             return True
         return self.info.desktop or self.info.rootless or self.user is None
 
+    def has(self, reference: str) -> bool:
+        """Whether the engine has this image."""
+        return self.images.get(reference) is not None
+
     # containers
 
     def start(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:

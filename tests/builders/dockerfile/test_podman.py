@@ -132,7 +132,7 @@ def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or
             ignore=ignore, cwd=tmp_path, env={}, log=tmp_path / "log", on_line=lines.append, redact=(),
         )  # fmt: skip
         with Engine.connect(endpoint) as engine:
-            assert engine.images.need("deadweight-tests/podman:1")
+            assert engine.has("deadweight-tests/podman:1")
     assert "#1 [1/2] FROM scratch" in lines
 
 
