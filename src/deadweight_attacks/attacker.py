@@ -19,8 +19,8 @@ from deadweight_attacks.remote import ENTERED, FarListener
 from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
-    from deadweight.engine.companions import Tunnels
     from deadweight.engine.container import Container
+    from deadweight.engine.sidecars import Tunnels
 
 T = TypeVar("T")
 

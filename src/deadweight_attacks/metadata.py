@@ -24,8 +24,8 @@ from deadweight.engine.faults import translated
 from deadweight_attacks.listeners import Serving
 
 if TYPE_CHECKING:
-    from deadweight.engine.companions import Tunnels
     from deadweight.engine.container import Container
+    from deadweight.engine.sidecars import Tunnels
     from deadweight_attacks.attacker import Attacker
 
 ADDRESS, PORT = "169.254.169.254", 80

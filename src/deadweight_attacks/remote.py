@@ -1,6 +1,6 @@
 """Attack through an engine whose network we cannot enter: another machine, another kernel, or no root.
 
-A program beside the attacker (``engine/companions.py``) does the network work. Files that are usually bound into the attacked
+A program beside the attacker (``engine/sidecars.py``) does the network work. Files that are usually bound into the attacked
 containers go into an image built on theirs, because paths of this machine mean nothing there.
 """
 
@@ -23,9 +23,9 @@ from deadweight_attacks.machine import listed
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.engine.companions import Packing, Tunnels
     from deadweight.engine.container import Container
     from deadweight.engine.options import RunOptions
+    from deadweight.engine.sidecars import Packing, Tunnels
     from deadweight_attacks.model import Payload
 
 NAME = "deadweight/attacked"

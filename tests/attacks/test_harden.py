@@ -25,11 +25,11 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
 from deadweight.engine.client import Engine
-from deadweight.engine.companions import Tunnels
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import refused_calls
 from deadweight.engine.seccomp.profile import numbers
+from deadweight.engine.sidecars import Tunnels
 from deadweight_attacks.harden import health_command, search, trial
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.search import _least, tightest

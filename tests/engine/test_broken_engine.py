@@ -27,8 +27,8 @@ from tests.support.codes import codes
 from tests.support.fault_project import wait_for
 from tests.support.installing import install
 from tests.support.invoking import TASKS, invoke, module
+from tests.support.marks import NEEDS_DOCKERD
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
-from tests.support.tls_engine import NEEDS_DOCKERD
 from tests.support.trees import written
 
 pytestmark = [pytest.mark.system, pytest.mark.engine, NEEDS_DOCKERD]

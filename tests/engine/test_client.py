@@ -84,8 +84,13 @@ def test_images_are_loaded_tagged_saved_and_removed(engine, misbehaving_archive,
     assert image.id == identity
     assert image.entrypoint == ("/app",)
     saved = engine.images.save(OTHER, tmp_path / "deep" / "image.tar")
-    with tarfile.open(saved) as tar:
+    with (
+        tarfile.open(saved) as tar,
+        engine.images.stream(OTHER) as source,
+        tarfile.open(fileobj=source, mode="r|") as read,
+    ):
         assert "manifest.json" in tar.getnames()
+        assert set(read.getnames()) == set(tar.getnames())
     assert [file.name for file in saved.parent.iterdir()] == ["image.tar"]
     assert engine.images.remove(OTHER, force=True)
     assert not engine.images.remove(OTHER)
@@ -115,11 +120,14 @@ def test_what_an_engine_calls_an_image_is_told_from_its_configs_digest(engine_id
     assert identity_of(document, by_manifest=descriptor is not None) == expected
 
 
-def test_images_that_are_not_there_are_missing(engine, tmp_path):
+def test_images_that_are_not_there_are_missing(engine, tmp_path, monkeypatch):
     with raises(MissingError, "engine.no_such_image", image="deadweight-tests/absent:1"):
         engine.images.need("deadweight-tests/absent:1")
     with raises(MissingError, "engine.no_such_image", image="deadweight-tests/absent:1"):
         engine.images.save("deadweight-tests/absent:1", tmp_path / "image.tar")
+    monkeypatch.setattr(engine.images, "need", lambda _: None)  # it goes at this moment
+    with raises(DeadweightError, "engine.refused"), engine.images.stream("deadweight-tests/absent:1"):
+        pass
     assert list(tmp_path.iterdir()) == []
     with raises(MissingError, "engine.no_such_archive", archive=tmp_path / "absent.tar"):
         engine.images.load(tmp_path / "absent.tar")

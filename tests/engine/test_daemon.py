@@ -41,8 +41,8 @@ from tests.support.codes import codes, details, raises
 from tests.support.fault_project import wait_for
 from tests.support.forms import closed_network
 from tests.support.installing import install
+from tests.support.marks import NEEDS_DOCKERD
 from tests.support.small_images import docker_archive, go_program, placed, program
-from tests.support.tls_engine import NEEDS_DOCKERD
 from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.system

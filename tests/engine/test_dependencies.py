@@ -8,7 +8,7 @@ import pytest
 from deadweight._errors import ConfigError, DeadweightError, MissingError
 from deadweight.checks import runner
 from deadweight.checks.service import Service, started_dependencies
-from deadweight.engine import companions, labels
+from deadweight.engine import labels, sidecars
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health, Need
 from deadweight_attacks.harden.trial import attempt
@@ -127,5 +127,5 @@ def test_a_recorder_that_is_gone_waits_for_the_end_of_what_it_recorded(engine, t
     """Who listens among the processes of a container is ended with them; the engine notes the container's end a moment later."""
     options = RunOptions(entrypoint=("/bin/sh", "-c", "sleep 0.7"), network="none")
     with engine.start(tools_image, options) as container:
-        assert companions.running_on(container, DeadweightError("another fault"))
-        assert not companions.running_on(container, companions.Gone("who listens to the recorder said: nothing"))
+        assert sidecars.running_on(container, DeadweightError("another fault"))
+        assert not sidecars.running_on(container, sidecars.Gone("who listens to the recorder said: nothing"))

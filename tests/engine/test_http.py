@@ -22,11 +22,11 @@ from tests.support.codes import codes
 
 @pytest.fixture
 def serve() -> Iterator[object]:
-    """A server that sends these bytes at once, then the others one by one, ten a second; it closes at the end."""
+    """A server that sends these bytes at once, then the others one by one, ten a second, then the rest; it closes at the end."""
     closing = threading.Event()
     threads: list[threading.Thread] = []
 
-    def start(at_once: bytes, dripping: bytes) -> http.Route:
+    def start(at_once: bytes, dripping: bytes, *rest: bytes) -> http.Route:
         server = socket.create_server(("127.0.0.1", 0))
 
         def run() -> None:
@@ -39,6 +39,8 @@ def serve() -> Iterator[object]:
                         connection.sendall(bytes([number]))
                         if closing.wait(0.1):
                             return
+                    for piece in rest:
+                        connection.sendall(piece)
 
         threads.append(threading.Thread(target=run))
         threads[-1].start()
@@ -95,23 +97,11 @@ ENDLESS = {"chunks": "Transfer-Encoding: chunked", "a length": f"Content-Length:
 
 
 @pytest.mark.parametrize("header", ENDLESS.values(), ids=ENDLESS)
-def test_a_health_route_that_has_no_end_is_not_healthy(header):
+def test_a_health_route_that_has_no_end_is_not_healthy(serve, header):
     """It was healthy once 64 MiB had been read."""
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def run() -> None:
-        piece = b"x" * 65536
-        piece = b"10000\r\n" + piece + b"\r\n" if "chunked" in header else piece
-        with server, contextlib.suppress(OSError):
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(f"HTTP/1.1 200 OK\r\n{header}\r\n\r\n".encode())
-                for _ in range(2**13):
-                    connection.sendall(piece)
-
-    threading.Thread(target=run, daemon=True).start()
-    route = http.direct("published", "127.0.0.1", server.getsockname()[1])
+    piece = b"x" * 65536
+    piece = b"10000\r\n" + piece + b"\r\n" if "chunked" in header else piece
+    route = serve(f"HTTP/1.1 200 OK\r\n{header}\r\n\r\n".encode(), b"", *[piece] * 2**13)
     ask = question(Health(path="/healthz"), lambda: route, lambda _argv, _limit: ExecResult(0, b"", b""))
     assert codes(ask(10)) == ["engine.answer_too_long"]
 

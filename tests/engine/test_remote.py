@@ -20,8 +20,9 @@ from deadweight_attacks.load import load_payloads
 from deadweight_attacks.seccomp import recorder
 from tests.support.attack_grounds import castle, left
 from tests.support.codes import raises
+from tests.support.marks import NEEDS_DOCKERD
 from tests.support.small_images import reference
-from tests.support.tls_engine import NEEDS_DOCKERD, apart_engine, elsewhere
+from tests.support.tls_engine import apart_engine, elsewhere
 
 pytestmark = [pytest.mark.engine, pytest.mark.tools, NEEDS_DOCKERD]
 API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"

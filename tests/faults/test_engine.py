@@ -22,9 +22,9 @@ from deadweight.records.paths import State
 from tests.support.builder_site import GivenSource, Project, Silent
 from tests.support.fault_project import wait_for
 from tests.support.invoking import invoke
+from tests.support.marks import NEEDS_DOCKERD
 from tests.support.small_images import docker_archive, forget_images, program
 from tests.support.small_project import write_suite
-from tests.support.tls_engine import NEEDS_DOCKERD
 
 pytestmark = pytest.mark.system
 

@@ -6,7 +6,7 @@ import platform
 import shutil
 from pathlib import Path
 
-from deadweight.engine import companions
+from deadweight.engine import sidecars
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import golang
 from deadweight_attacks import helper
@@ -22,7 +22,7 @@ def fresh_cache(folder: Path, *, programs: bool = False) -> Path:
     _compile()
     shutil.copytree(user_cache() / "secrets", folder / "secrets", copy_function=linked)
     if programs:
-        for source in (helper.SOURCE, companions.SOURCE, recipes.SOURCE):
+        for source in (helper.SOURCE, sidecars.SOURCE, recipes.SOURCE):
             file = golang.built(golang.go_architecture(platform.machine()), source)
             (folder / file.parent.name).mkdir(exist_ok=True)
             linked(str(file), str(folder / file.parent.name / file.name))

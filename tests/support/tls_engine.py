@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import ssl
@@ -11,17 +10,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
 from deadweight.engine.own import machine
-from deadweight.engine.own.engine import dockerd
 from tests.support.certificates import authority
 from tests.support.processes import answering
 from tests.support.relay import listening, port_of, serving
-
-NEEDS_DOCKERD = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or dockerd() is None, reason="an engine of ours needs root and dockerd"
-)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
-from deadweight.engine import companions
+from deadweight.engine import sidecars
 from deadweight.toolchain import catalogue, crane, golang, tool_cache
 from deadweight.toolchain.find import find, look, looked_once, number
 from deadweight_attacks import helper
@@ -288,7 +288,7 @@ def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, mon
     monkeypatch.setattr(golang, "_compiled", lambda architecture, *_: made.append(architecture) or b"program")
     first = golang.built("amd64", helper.SOURCE)
     assert golang.built("amd64", helper.SOURCE) == first
-    assert golang.built("amd64", companions.SOURCE) != first
+    assert golang.built("amd64", sidecars.SOURCE) != first
     monkeypatch.setattr(golang, "source_digest", lambda *_: "f" * 64)
     assert golang.built("amd64", helper.SOURCE) != first
     assert made == ["amd64", "amd64", "amd64"]
@@ -296,9 +296,7 @@ def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, mon
 
 @pytest.mark.slow
 @pytest.mark.tools
-@pytest.mark.parametrize(
-    "source", [helper.SOURCE, companions.SOURCE, companions.RECORDER], ids=lambda source: source.name
-)
+@pytest.mark.parametrize("source", [helper.SOURCE, sidecars.SOURCE, sidecars.RECORDER], ids=lambda source: source.name)
 @pytest.mark.parametrize("architecture", sorted(set(golang.ARCHITECTURES.values())))
 def test_each_compiles_for_both_architectures(source, architecture):
     env = {**os.environ, "GOARCH": architecture, "GOOS": "linux", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}

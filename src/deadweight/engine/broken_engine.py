@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from deadweight import _disk
 from deadweight._errors import DeadweightError, MissingError, wording
-from deadweight.engine.companions import program_archive
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.own.engine import layout
+from deadweight.engine.sidecars import program_archive
 from deadweight.toolchain.golang import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def lost_engine(engine: Callable[[], Engine]) -> MissingError | None:
     return MissingError(wording("engine.cannot_run", host=found.host, problem=problem), hint=remedy(found, problem))
 
 
-def lost_engine_at(endpoint: Endpoint) -> MissingError | None:
+def broken_engine_at(endpoint: Endpoint) -> MissingError | None:
     """The same, of the engine that listens there."""
     from deadweight.engine.client import Engine
 

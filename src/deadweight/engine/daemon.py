@@ -118,11 +118,11 @@ def start_anew(say: Say) -> Endpoint:
 
     Raises MissingError where it cannot run a container even then, CommandError where it does not come up.
     """
-    from deadweight.engine.broken_engine import lost_engine_at
+    from deadweight.engine.broken_engine import broken_engine_at
 
     own.stop(say)
     endpoint = Endpoint(own.start(say), ours=True)
-    lost = lost_engine_at(endpoint)
+    lost = broken_engine_at(endpoint)
     if lost is not None:
         raise MissingError(lost.message, hint=f"see the engine's log: {layout().log}")
     return endpoint

@@ -52,6 +52,7 @@ def translated(what: str) -> Iterator[None]:
 
 def _translate(what: str, error: Exception) -> Exception:
     import requests
+    import urllib3
     from docker import errors
 
     if isinstance(error, errors.NotFound):
@@ -62,7 +63,8 @@ def _translate(what: str, error: Exception) -> Exception:
         return DeadweightError(wording("engine.refused", action=what, problem=explained(error)))
     if isinstance(error, requests.exceptions.Timeout):
         return MissingError(wording("engine.no_answer_in_time", action=what))
-    if isinstance(error, (errors.DockerException, requests.exceptions.RequestException)):
+    lost = (errors.DockerException, requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
+    if isinstance(error, lost):
         return MissingError(wording("engine.no_answer", action=what, problem=_innermost(error)))
     return error
 

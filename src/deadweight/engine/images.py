@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.engine.faults import stop_if_cancelled, translated
@@ -19,7 +20,7 @@ from deadweight.records.reference import split
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.options import Docker
+    from deadweight.engine.dialect import Docker
 
 CHUNK_BYTES = 2**20
 CONFIG_NOTE = "config.digest"
@@ -67,26 +68,6 @@ class EngineImage:
     command: tuple[str, ...]
     folder: str
     healthcheck: tuple[str, ...] = ()
-
-
-class _Chunks(io.RawIOBase):
-    """Chunks as they come, as a file that can be read from front to back."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._left = chunks, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._left:
-            try:
-                self._left = next(self._chunks)
-            except StopIteration:
-                return 0
-        size = min(len(buffer), len(self._left))
-        buffer[:size], self._left = self._left[:size], self._left[size:]
-        return size
 
 
 def _words(test: Sequence[str]) -> tuple[str, ...]:
@@ -183,20 +164,20 @@ class Images:
 
     def save(self, reference: str, out: Path) -> Path:
         """Write an image as an archive, whole or not at all. Raises MissingError where the engine has no such image."""
-        self.need(reference)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file, translated(f"save {reference}"):
-                for chunk in self._api.get_image(reference, chunk_size=CHUNK_BYTES):
-                    file.write(chunk)
-                    stop_if_cancelled()
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(out)
-        except OSError as error:
-            raise DeadweightError(wording("engine.unwritable", path=out, problem=error.strerror or error)) from error
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with self.stream(reference) as source:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.writelines(_chunks(source))
+                Path(temporary).chmod(0o644)
+                Path(temporary).replace(out)
+            except OSError as error:
+                raise DeadweightError(
+                    wording("engine.unwritable", path=out, problem=error.strerror or error)
+                ) from error
+            finally:
+                Path(temporary).unlink(missing_ok=True)
         return out
 
     @contextlib.contextmanager
@@ -204,8 +185,12 @@ class Images:
         """An image's archive as it comes from the engine, to be read once; nothing is written. Raises MissingError."""
         self.need(reference)
         with translated(f"save {reference}"):
-            chunks = self._api.get_image(reference, chunk_size=CHUNK_BYTES)
-            with contextlib.closing(chunks), io.BufferedReader(_Chunks(chunks), CHUNK_BYTES) as source:
+            url = f"{self._api.base_url}/images/{quote(reference)}/get"
+            answer = self._api.get(url, stream=True, timeout=self._api.timeout)
+            answer.raw.auto_close = False  # its end is no error
+            with contextlib.closing(answer), io.BufferedReader(answer.raw, CHUNK_BYTES) as source:
+                if not answer.ok:
+                    raise DeadweightError(wording("engine.refused", action=f"save {reference}", problem=answer.text))
                 yield cast("IO[bytes]", source)
 
     def remove(self, reference: str, *, force: bool = False) -> bool:

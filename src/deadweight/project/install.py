@@ -136,12 +136,12 @@ def _engine() -> Finding:
 
 def _running(endpoint: Endpoint, engine: Finding) -> Finding:
     """An engine that answers is there only if it can run a container. Ours is started anew by setup; any other is its owner's."""
-    from deadweight.engine.broken_engine import lost_engine_at
+    from deadweight.engine.broken_engine import broken_engine_at
     from deadweight.engine.own.engine import layout
 
     ours = endpoint.host == layout().host  # DOCKER_HOST may name it too
     engine = replace(engine, version=daemon.server_version(endpoint), path=endpoint.host)
-    lost = lost_engine_at(endpoint)
+    lost = broken_engine_at(endpoint)
     if lost is None:
         return replace(engine, status="present", origin="ours" if ours else "system", reason="")
     how = daemon.START_ANEW if ours else lost.hint or "restart it"

@@ -22,7 +22,7 @@ from deadweight.tasks.verify import conclude, verify_variants
 
 @task(reads_only=True)
 def variants(c: Context, json: bool = False) -> None:
-    """Show the variants of the suite, how each is built, and whether it is built.
+    """Show the suite's variants, how each is built, and whether it has been built.
 
     Example: invoke variants --json
     """

@@ -210,7 +210,7 @@ def _problems(lacking: lazy.NoBase | None) -> list[str]:
     }
 )
 def clean(c: Context, project: bool = False, all: bool = False, older_than: Value = None) -> None:
-    """Remove logs, what interrupted runs left behind, and archives that can be made again; with --project, all data of this project.
+    """Remove logs, leftovers of interrupted runs, and archives that can be made again; with --project, all data of this project.
 
     Example: invoke clean --project
     """

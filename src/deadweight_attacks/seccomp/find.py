@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from deadweight.checks import as_root
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import in_worker
-from deadweight.engine.companions import RECORDER
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.refused_calls import runtime_of
+from deadweight.engine.sidecars import RECORDER
 from deadweight.records import store
 from deadweight.toolchain import golang
 from deadweight_attacks import helper, walls

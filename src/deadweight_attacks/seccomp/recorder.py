@@ -3,7 +3,7 @@
 The recorder (``engine/recorder/main.go``) is bound in, starts first and becomes the service. It installs a seccomp filter that
 reports each call to an outside process, which counts it and lets it continue (seccomp_unotify(2)). It needs no root, no rights and
 no tracer, sees every call from the first, and runs nothing beside the service. If we cannot enter the engine's containers
-(``Engine.is_remote``), the recorder is put into an image, and a container beside it counts (``engine/companions.py``).
+(``Engine.is_remote``), the recorder is put into an image, and a container beside it counts (``engine/sidecars.py``).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
-from deadweight.engine.companions import RECORDER, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.seccomp.profile import numbers
+from deadweight.engine.sidecars import RECORDER, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
 from deadweight.toolchain import golang
 from deadweight_attacks import remote
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt

@@ -10,7 +10,7 @@ from deadweight.checks.scan import reachability
 from deadweight.checks.scan.model import Found, count
 from deadweight.checks.scan.reachability import Observation, observed, reachable
 from deadweight.checks.vulnerabilities import severity_gates
-from deadweight.engine import companions
+from deadweight.engine import sidecars
 from deadweight.engine.seccomp import profile
 from deadweight.suite.checks import VulnerabilitiesCheck
 from tests.support.codes import codes
@@ -56,10 +56,10 @@ def test_a_kernel_that_tells_of_no_calls_is_named(subject, monkeypatch, tmp_path
     """As such a kernel answers who asks for a listener."""
     refused = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}
 
-    monkeypatch.setattr(companions, "JOIN_SECONDS", 5.0)
+    monkeypatch.setattr(sidecars, "JOIN_SECONDS", 5.0)
     rule = {**refused, "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
     file = profile.write(tmp_path / "p.json", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
-    roomier = companions.roomier
+    roomier = sidecars.roomier
     monkeypatch.setattr(reachability, "roomier", lambda options: roomier(options).but(seccomp=str(file)))
     found = observed(subject, may_run=True)
     assert (found.code, found.fields["problem"]) == ("scan.kernel_tells_nothing", "invalid argument")

@@ -19,7 +19,7 @@ from deadweight.checks.api import prepare, send
 from deadweight.checks.scan.model import Found, Reach
 from deadweight.checks.scan.trivy import folder
 from deadweight.checks.service import with_last_lines
-from deadweight.engine.companions import FILES, UNTOLD, WATCH, argv, recording, roomier, running_on
+from deadweight.engine.sidecars import FILES, UNTOLD, WATCH, argv, recording, roomier, running_on
 from deadweight.records import store
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class CannotWatch(Exception):
 
 
 # The service runs under our recorder, whose filter tells of the calls that open or execute a file before they go on
-# (``engine/companions.py``). Another container of ours, among the service's processes, reads the name that is asked for and looks
+# (``engine/sidecars.py``). Another container of ours, among the service's processes, reads the name that is asked for and looks
 # which file it leads to. So a file also counts that is there and that the service was then refused; what goes through io_uring does
 # not, nor what a health check starts in the container. It works the same for root and for everybody else, on every engine.
 
