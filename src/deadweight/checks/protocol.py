@@ -111,7 +111,7 @@ def evidence(
     data: dict[str, Any] | None = None,
     gated: bool = True,
 ) -> Evidence:
-    """One finding. ``started`` is the monotonic time at which the check began; ``expected`` is judged by the runner."""
+    """One finding. ``started`` is the monotonic time at which the check began. The runner, not the check, sets ``expected``."""
     return Evidence(
         variant=subject.variant.name,
         check=check,
