@@ -200,27 +200,6 @@ def test_an_oci_archive_is_pushed_as_its_layout_is(local_registry, tmp_path) -> 
     assert push(tmp_path / "oci.tar", f"{local_registry}/team/tar:1").endswith(f"@{digest}")
 
 
-@pytest.mark.tools
-def test_an_artifact_is_attached_to_an_image(local_registry, tmp_path) -> None:
-    """As an OCI referrer where the registry has that API, else by crane's fallback tag."""
-    image = push(docker_archive(tmp_path / "image.tar", "a:1", [{"/a": b"a"}], {}), f"{local_registry}/team/subject:1")
-    _, _, digest = image.partition("@")
-    media_type = manifest(local_registry, "team/subject", "1")["mediaType"]
-    size = len(json.dumps(manifest(local_registry, "team/subject", "1")))
-    layout = tmp_path / "layout"
-    layout.mkdir()
-    files = (ArtifactFile("sbom.spdx.json", "application/spdx+json", b"{}"),)
-    subject = {"mediaType": media_type, "digest": digest, "size": size}
-    lay_out(layout, "application/spdx+json", files, subject=subject)
-    attached = crane.push(layout, f"{local_registry}/team/subject:sbom")
-    answers = [
-        requests.get(f"http://{local_registry}/v2/team/subject/{place}", timeout=5)
-        for place in (f"referrers/{digest}", f"manifests/{digest.replace(':', '-')}")
-    ]
-    listed = {entry["digest"] for answer in answers if answer.ok for entry in answer.json()["manifests"]}
-    assert attached in listed
-
-
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\x1f\x8b damaged"])
 def test_what_is_no_archive_is_not_pushed(tmp_path, content) -> None:
     (tmp_path / "image.tar").write_bytes(content)
