@@ -162,16 +162,6 @@ class Comparison:
         """Changes for the worse, beyond the ratchet. Not empty: the task ends with exit code 1."""
         return tuple(change for change in self.changes if change.regression)
 
-    @property
-    def headline(self) -> str:
-        """What the page says above all."""
-        text = figures.plural(len(self.changes), "change")
-        if self.regressions:
-            text = f"{figures.plural(len(self.regressions), 'regression')} among {text}"
-        else:
-            text = f"{text}, no regression" if self.changes else "nothing changed beyond noise"
-        return text + (f"; {len(self.unmeasured)} no longer measured" if self.unmeasured else "")
-
     @functools.cached_property
     def gravest_first(self) -> list[Change]:
         return sorted(self.changes, key=lambda change: WORDS.index(change.word))
