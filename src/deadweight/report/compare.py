@@ -32,13 +32,15 @@ Direction = Literal["better", "worse", "other"]
 
 @dataclass(frozen=True)
 class Change:
-    """``text`` says all of it in one line; ``regression`` means beyond the ratchet."""
+    """``text`` says all of it in one line; ``regression`` means beyond the ratchet. ``about``: the check, or ``database`` for
+    findings that only the vulnerability database learnt of."""
 
     variant: str
     kind: Kind
     text: str
     direction: Direction = "other"
     regression: bool = False
+    about: str = ""
 
     def __str__(self) -> str:
         return f"{self.variant}: {self.text}"
@@ -69,9 +71,9 @@ class _Pair:
     notes: list[str]
     lost: list[str]
 
-    def change(self, kind: Kind, text: str, gain: float = 0, regression: bool = False) -> Change:
+    def change(self, kind: Kind, text: str, gain: float = 0, regression: bool = False, about: str = "") -> Change:
         direction: Direction = "better" if gain > 0 else "worse" if gain < 0 else "other"
-        return Change(self.name, kind, text, direction, regression)
+        return Change(self.name, kind, text, direction, regression, about)
 
 
 def _vulnerabilities(pair: _Pair) -> Iterator[Change]:
@@ -100,7 +102,7 @@ def _vulnerabilities(pair: _Pair) -> Iterator[Change]:
     learnt = [f for f in fresh if moved and (same_image(old, new) or (f.kind, f.package, f.version) in known)]
     caused = [finding for finding in fresh if finding not in learnt]
     yield from _listed(pair, caused, "new: ", -1, pair.limits.grave)
-    yield from _listed(pair, learnt, "newly known to the database: ", -1)
+    yield from _listed(pair, learnt, "newly known to the database: ", -1, about="database")
 
 
 def _by_key(findings: Sequence[Finding]) -> dict[tuple[str, str, str], Finding]:
@@ -122,17 +124,17 @@ def same_image(old: VariantRecord, new: VariantRecord) -> bool:
 
 
 def _listed(
-    pair: _Pair, findings: Sequence[Finding], prefix: str, gain: int, grave: Sequence[str] = ()
+    pair: _Pair, findings: Sequence[Finding], prefix: str, gain: int, grave: Sequence[str] = (), about: str = ""
 ) -> Iterator[Change]:
     ordered = sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id, finding.package))
     for finding in ordered[:NAMED]:
         package = f"{finding.package} {finding.version}" if finding.version else finding.package
         text = f"{prefix}{finding.id} ({finding.severity}) in {package}"
-        yield pair.change("vulnerabilities", text, gain, finding.severity in grave)
+        yield pair.change("vulnerabilities", text, gain, finding.severity in grave, about)
     rest = ordered[NAMED:]
     if rest:
         text = f"{prefix}{figures.plural(len(rest), 'more finding')}"
-        yield pair.change("vulnerabilities", text, gain, any(finding.severity in grave for finding in rest))
+        yield pair.change("vulnerabilities", text, gain, any(finding.severity in grave for finding in rest), about)
 
 
 PACKAGES_NAMED = 5
@@ -340,10 +342,10 @@ def _checks(pair: _Pair) -> Iterator[Change]:
         if before is None or before.status == "not_measured":
             if after is not None and after.status != "not_measured":
                 text = f"check {check}: now {after.status} ({after.reason})"
-                yield pair.change("checks", text, regression=not after.expected)
+                yield pair.change("checks", text, regression=not after.expected, about=check)
         elif after is None:
             text = f"check {check}: {before.status} → no longer in the suite"
-            yield pair.change("checks", text, -1, regression=before.expected)
+            yield pair.change("checks", text, -1, regression=before.expected, about=check)
         elif after.status == "not_measured":
             word = not_measured_word(after)
             reason = after.reason.removeprefix(f"{word}: ")
@@ -351,7 +353,7 @@ def _checks(pair: _Pair) -> Iterator[Change]:
         elif before.status != after.status or before.expected != after.expected:
             gain = GRADES[after.status] - GRADES[before.status]
             text = f"check {check}: {before.status} → {after.status} ({after.reason})"
-            yield pair.change("checks", text, gain, regression=before.expected and not after.expected)
+            yield pair.change("checks", text, gain, before.expected and not after.expected, about=check)
 
 
 def _attacks(pair: _Pair) -> Iterator[Change]:
