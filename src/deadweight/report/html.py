@@ -321,19 +321,14 @@ def _findings(report: Report) -> dict[str, Any]:
     return {"rows": shown, "left_out": len(rows) - len(shown)}
 
 
-def _point(point: HistoryPoint | None) -> dict[str, Any] | None:
-    """What the page's history can show of one variant in one report, one figure at a time. Of attacks: stopped and tried in a
-    plain ``docker run``, else in the first posture that was tried."""
+def _point(point: HistoryPoint | None) -> list[Any] | None:
+    """What the page's history can show of one variant in one report: size, findings, attacks, start-up, build. Of attacks: stopped
+    and tried in a plain ``docker run``, else in the first posture that was tried."""
     if point is None or point.image is None:
         return None
     held = next((point.attacks[name] for name in (*attacks.TOLD_FIRST, *point.attacks) if name in point.attacks), None)
-    return {
-        "size": point.size_bytes,
-        "findings": point.findings,
-        "attacks": held and [held.held, held.tried],
-        "startup": point.startup_seconds,
-        "build": point.build_seconds,
-    }
+    stopped = held and [held.held, held.tried]
+    return [point.size_bytes, point.findings, stopped, point.startup_seconds, point.build_seconds]
 
 
 def fitting(rows: Iterable[Any], room: int) -> list[Any]:
