@@ -446,7 +446,7 @@ PLAIN = ("goes to east (its home)", "was built on east in 4.6 s")
 def test_a_variants_own_box_says_where_it_was_built() -> None:
     def built_on(**changes: object) -> str | None:
         build = replace(model.BuildRecord(1.0, False, samples.WHEN, "t 1", built_on="east (tcp://h:1)"), **changes)  # type: ignore[arg-type]
-        return box("it", samples.variant(build=build))[1].get("Built on")
+        return dict(box("it", samples.variant(build=build))[1]).get("Built on")
 
     assert built_on(built_on=None) is None
     assert built_on(decisions=PLAIN) == "east (tcp://h:1)"
