@@ -345,7 +345,7 @@ def _stories(report: Report) -> Iterator[str]:
         beside = [
             name
             for name, record in others.items()
-            if (beside_it := record.checks.get(check)) and beside_it.status == "pass" and beside_it.expected
+            if (own := record.checks.get(check)) and own.status == "pass" and own.expected
         ]
         stories = [f"{name} ({_leak(others[name]) or others[name].checks[check].reason.rstrip('.')})" for name in names]
         fixed = f"; {figures.listed(beside)} {'passes' if len(beside) == 1 else 'pass'}" if beside else ""
