@@ -175,17 +175,14 @@ def _carries(record: VariantRecord) -> str:
     return f"carries {figures.plural(record.vulnerabilities.total or 0, 'finding')}"
 
 
+TOOLS = {"a shell": "shells", "a package manager": "package_managers", "set-user-id programs": "setuid"}
+
+
 def _tools(record: VariantRecord) -> list[str] | None:
     """The kinds of tools that an intruder would find; None where nobody looked."""
-    layers = record.layers
-    if layers is None:
+    if record.layers is None:
         return None
-    tools = (
-        (layers.shells, "a shell"),
-        (layers.package_managers, "a package manager"),
-        (layers.setuid, "set-user-id programs"),
-    )
-    return [word for items, word in tools if items]
+    return [word for word, files in TOOLS.items() if getattr(record.layers, files)]
 
 
 def _stops(record: VariantRecord, only: str = "") -> str:
