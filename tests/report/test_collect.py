@@ -45,20 +45,10 @@ def built(state) -> BuiltImage:
     folder.mkdir(parents=True)
     layers = [{"/app": b"x" * 5000}, {"/etc/os-release": b"ID=demo\n"}]
     docker_archive(folder / "image.tar", "demo/small:1", layers, {"User": "65532", "Entrypoint": ["/app"]})
-    record = BuiltImage(
-        variant="small",
-        builder="dockerfile",
-        reference="demo/small:1",
-        config_digest=summary(folder / "image.tar").config_digest,
-        in_engine=False,
-        base=Base("docker.io/library/alpine:3", "127.0.0.1:5000/alpine:3", "sha256:" + "b" * 64, stand_in=True),
-        seconds=1.25,
-        cached=False,
-        fingerprint="f",
-        tool="buildx 0.38.2",
-        built_at=samples.WHEN,
-        go_version="go1.21.3",
-    )
+    config = summary(folder / "image.tar").config_digest
+    base = Base("docker.io/library/alpine:3", "127.0.0.1:5000/alpine:3", "sha256:" + "b" * 64, stand_in=True)
+    how = (1.25, False, "f", "buildx 0.38.2", samples.WHEN, "go1.21.3")
+    record = BuiltImage("small", "dockerfile", "demo/small:1", config, False, base, *how)
     save(record, folder / "built.json")
     return record
 

@@ -62,15 +62,6 @@ def test_a_size_change_is_beyond_noise_and_a_regression_beyond_the_ratchet(befor
         assert found["size"].direction == ("worse" if after > before else "better")
 
 
-@settings(max_examples=100, deadline=None)
-@given(before=SIZES, middle=SIZES, after=SIZES)
-def test_a_wider_ratchet_never_finds_more(before: int, middle: int, after: int) -> None:
-    strict = ReportThresholds(ratchet_bytes=min(before, middle), ratchet_percent=0)
-    loose = ReportThresholds(ratchet_bytes=max(before, middle), ratchet_percent=0)
-    old, new = sized(before), sized(after)
-    assert len(between(old, new, loose).regressions) <= len(between(old, new, strict).regressions)
-
-
 def test_the_package_that_grew_is_named() -> None:
     other = samples.package("x", "1", 10)
     before = replace(samples.layers(1), packages=(samples.package("glibc", "2.38", 5_800_000), other))

@@ -128,8 +128,6 @@ def test_the_task_prints_it_as_a_table_and_as_json(tmp_path, playground_archive)
 
 
 def test_two_reports_of_one_second_are_two():
-    first = HistoryEntry(
-        "2026-11-28T04:55:45+00:00", None, dirty=False, suite="shop", tool_version="0.2.0", variants={}
-    )
+    first = HistoryEntry("2026-11-28T04:55:45+00:00", None, False, "shop", "0.2.0", {})
     second = replace(first, variants={"v": HistoryPoint("sha256:b", 2)})
     assert history.merged((first, second), (second, first)) == (first, second)

@@ -147,18 +147,28 @@ def test_what_is_not_measured_is_said_and_no_figure() -> None:
     assert "<strong>not covered</strong>: the OS is unknown</td>" in page
 
 
+def scan(os: str, language: str) -> model.VulnerabilitiesRecord:
+    return model.VulnerabilitiesRecord("scanned", model.Coverage(os, language), 3)
+
+
 @pytest.mark.parametrize(
-    ("scan", "text"),
+    ("scan", "text", "badge", "sorts"),
     [
-        (model.VulnerabilitiesRecord(), "not scanned"),
-        (model.VulnerabilitiesRecord("not_covered"), "not covered"),
-        (model.VulnerabilitiesRecord("scanned", total=0), "0"),
-        (model.VulnerabilitiesRecord("scanned", total=None), "not scanned"),
-        (model.VulnerabilitiesRecord("scanned", total=2578), "2,578"),
+        (model.VulnerabilitiesRecord(), "not scanned", "", False),
+        (model.VulnerabilitiesRecord("not_covered"), "not covered", "", False),
+        (model.VulnerabilitiesRecord("scanned", total=0), "0", "", True),
+        (model.VulnerabilitiesRecord("scanned", total=None), "not scanned", "", False),
+        (model.VulnerabilitiesRecord("scanned", total=2578), "2,578", "", True),
+        (scan("covered", "covered"), "3", "", True),
+        (scan("covered", "none"), "3", "", True),
+        (scan("partly_covered", "covered"), "3", "OS partly", True),
+        (scan("not_covered", "covered"), "3", "OS not covered", False),
+        (scan("partly_covered", "not_covered"), "\u2013", "OS partly, language not covered", False),
     ],
 )
-def test_three_kinds_of_no_findings_are_three_things(scan, text) -> None:
-    assert text == table.vulnerabilities_cell(scan).text
+def test_no_findings_are_three_things_and_a_count_sorts_only_beside_whole_ones(scan, text, badge, sorts) -> None:
+    cell = table.vulnerabilities_cell(scan)
+    assert (cell.text, cell.badge, cell.sort is not None) == (text, badge, sorts)
 
 
 def test_markdown_tells_alike_results_in_one_row_those_that_failed_first() -> None:
@@ -184,22 +194,6 @@ def test_a_scan_that_nobody_asks_for_leaves_no_hole() -> None:
     assert "vulnerabilities" not in cells(samples.report({"two": other}), "two")
     words, command = provenance("two", other)["vulnerabilities"]
     assert (words, command) == ("Not measured: the suite does not ask for it", "invoke scan --variant two")
-
-
-@pytest.mark.parametrize(
-    ("os", "language", "badge", "sorts"),
-    [
-        ("covered", "covered", "", True),
-        ("covered", "none", "", True),
-        ("partly_covered", "covered", "OS partly", True),
-        ("not_covered", "covered", "OS not covered", False),
-        ("partly_covered", "not_covered", "OS partly, language not covered", False),
-    ],
-)
-def test_a_count_tells_what_is_not_in_it_and_sorts_only_beside_whole_ones(os, language, badge, sorts) -> None:
-    cell = table.vulnerabilities_cell(model.VulnerabilitiesRecord("scanned", model.Coverage(os, language), 3))
-    shown = "\u2013" if language == "not_covered" else "3"
-    assert (cell.text, cell.badge, cell.sort is not None) == (shown, badge, sorts)
 
 
 def test_the_reference_stands_apart_and_a_failed_check_is_told_in_every_form(full_page) -> None:
@@ -320,25 +314,19 @@ def test_walls_are_named(record, words) -> None:
 def test_sums_leave_out_what_does_not_apply_or_was_not_measured() -> None:
     outcomes = ("blocked", "blocked", "succeeded", "crashed", "not_applicable", "not_measured")
     cells = {str(index): model.AttackRecord(outcome) for index, outcome in enumerate(outcomes)}
-    found = attacks.held(samples.variant(attacks={"default": cells}), "default")
-    assert found == model.HeldRecord(held=2, tried=4)
-    assert str(found) == "2/4"
-    assert (
-        attacks.held(samples.variant(attacks={"default": {"a": model.AttackRecord("not_measured")}}), "default") is None
-    )
+    record = samples.variant(attacks={"default": cells, "open": {"a": cells["5"]}})
+    assert attacks.held(record, "default") == model.HeldRecord(held=2, tried=4)
+    assert attacks.held(record, "open") is None
 
 
+UNSTARTED = {"outcome": "not_measured", "reason": "engine: cannot be started"}
+NO_SHELL = {"outcome": "not_measured", "reason": "no shell"}
 NOTED: dict[str, Any] = {
     "walls_not_there": {"apparmor": "this engine has no AppArmor"},
     "notes": {"apparmor": "this engine has no AppArmor", "open": "cannot start a container with <b>SYS_RESOURCE</b>"},
     "postures": {
-        "open": {"a": {"outcome": "succeeded"}, "b": {"outcome": "not_measured", "reason": "no shell"}},
-        "privileged": {
-            "a": {"outcome": "not_measured", "reason": "engine: cannot be started"},
-            "b": {"outcome": "not_measured", "reason": "no shell"},
-            "c": {"outcome": "not_measured", "reason": "engine: cannot be started"},
-            "d": {"outcome": "not_applicable", "reason": "mawk"},
-        },
+        "open": {"a": {"outcome": "succeeded"}, "b": NO_SHELL},
+        "privileged": {"a": UNSTARTED, "b": NO_SHELL, "c": UNSTARTED, "d": {"outcome": "not_applicable"}},
     },
 }
 
@@ -365,11 +353,10 @@ def test_what_a_reader_of_the_attacks_must_know_stands_beside_them() -> None:
 
 @pytest.mark.parametrize("outcome", get_args(model.Outcome))
 def test_both_reports_say_what_a_cell_of_the_matrix_means(outcome: model.Outcome) -> None:
-    record = samples.variant(attacks={"open": {"a": model.AttackRecord(outcome, depth=None)}})
-    seen = samples.report({"one": record})
+    record = samples.variant(attacks={"open": {"a": model.AttackRecord(outcome)}})
     word = attacks.castle(record, "a", ("open",)).since
-    assert re.search(rf"\*{word}\*+:? ", render_markdown(seen))
-    assert f"<strong>{word}</strong>" in render_html(seen)
+    assert re.search(rf"\*{word}\*+:? ", render_markdown(samples.report({"one": record})))
+    assert f"<strong>{word}</strong>" in render_html(samples.report({"one": record}))
 
 
 def test_the_ladder_picture_keeps_the_order_of_the_suite() -> None:
@@ -459,7 +446,7 @@ PLAIN = ("goes to east (its home)", "was built on east in 4.6 s")
 def test_a_variants_own_box_says_where_it_was_built() -> None:
     def built_on(**changes: object) -> str | None:
         build = replace(model.BuildRecord(1.0, False, samples.WHEN, "t 1", built_on="east (tcp://h:1)"), **changes)  # type: ignore[arg-type]
-        return box("it", samples.variant(build=build))[1].get("Built on")
+        return dict(box("it", samples.variant(build=build))[1]).get("Built on")
 
     assert built_on(built_on=None) is None
     assert built_on(decisions=PLAIN) == "east (tcp://h:1)"

@@ -98,7 +98,9 @@ def place(provider: str, environment: Mapping[str, str], **api: Any) -> Place:
 def _github(environment: Mapping[str, str], **api: Any) -> Place:
     url = checked(environment.get("GITHUB_API_URL") or "https://api.github.com", "GITHUB_API_URL")
     repository, run = environment.get("GITHUB_REPOSITORY", ""), _number(environment.get("GITHUB_RUN_ID"))
-    pull = _event(environment).get("pull_request")
+    pull: Any = None
+    with contextlib.suppress(KeyError, OSError, ValueError, AttributeError):  # of no event, or of what is none
+        pull = json.loads(Path(environment["GITHUB_EVENT_PATH"]).read_bytes()).get("pull_request")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository) or not isinstance(pull, dict) or "number" not in pull:
         raise MissingError(wording("publish.no_pull_request"))
     if ((pull.get("head") or {}).get("repo") or {}).get("full_name") != repository:
@@ -136,14 +138,6 @@ def _token(environment: Mapping[str, str], name: str, hint: str) -> str:
     if not token.isascii() or not token.isprintable():
         raise NoRights(wording("publish.wrong_token", variable=name), hint=hint)
     return token
-
-
-def _event(environment: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        found = json.loads(Path(environment["GITHUB_EVENT_PATH"]).read_bytes())
-    except (KeyError, OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _number(text: str | None) -> int:
@@ -264,10 +258,9 @@ def checked(url: str, variable: str) -> str:
 
 
 def _document(answer: requests.Response) -> Any:
-    try:
-        return answer.json() if answer.content else None
-    except ValueError:
-        return None
+    with contextlib.suppress(ValueError):
+        return answer.json()
+    return None
 
 
 def _is_used_up(headers: Mapping[str, str]) -> bool:

@@ -51,12 +51,10 @@ def split(record: VariantRecord, among: Shared | None) -> AttackSplit | None:
     """What stops the shared attacks on one variant; None where it was not attacked, or nothing is shared."""
     if among is None or not among.payloads or held(record, among.posture) is None:
         return None
-    counts = Counter(_stopped_by(record, name, among.posture) for name in among.payloads)
-    return AttackSplit(
-        posture=among.posture, of=len(among.payloads), not_handed_in=len(among.apart),
-        by_engine=counts["engine"], by_image=counts["image"], by_hardening=counts["hardening"],
-        got_through=counts["through"], unknown=counts["unknown"],
-    )  # fmt: skip
+    causes = Counter(_stopped_by(record, name, among.posture) for name in among.payloads)
+    counts = [causes[cause] for cause in ("engine", "image", "hardening", "through", "unknown")]
+    counts.append(len(among.apart))
+    return AttackSplit(among.posture, len(among.payloads), *counts)
 
 
 def _stopped_by(record: VariantRecord, payload: str, posture: str) -> str:

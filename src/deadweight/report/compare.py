@@ -32,13 +32,15 @@ Direction = Literal["better", "worse", "other"]
 
 @dataclass(frozen=True)
 class Change:
-    """``text`` says all of it in one line; ``regression`` means beyond the ratchet."""
+    """``text`` says all of it in one line; ``regression`` means beyond the ratchet. ``about``: the check, or ``database`` for
+    findings that only the vulnerability database learnt of."""
 
     variant: str
     kind: Kind
     text: str
     direction: Direction = "other"
     regression: bool = False
+    about: str = ""
 
     def __str__(self) -> str:
         return f"{self.variant}: {self.text}"
@@ -69,8 +71,9 @@ class _Pair:
     notes: list[str]
     lost: list[str]
 
-    def change(self, kind: Kind, text: str, direction: Direction = "other", regression: bool = False) -> Change:
-        return Change(self.name, kind, text, direction, regression)
+    def change(self, kind: Kind, text: str, gain: float = 0, regression: bool = False, about: str = "") -> Change:
+        direction: Direction = "better" if gain > 0 else "worse" if gain < 0 else "other"
+        return Change(self.name, kind, text, direction, regression, about)
 
 
 def _vulnerabilities(pair: _Pair) -> Iterator[Change]:
@@ -94,12 +97,12 @@ def _vulnerabilities(pair: _Pair) -> Iterator[Change]:
     if not fixed and not fresh and before.copies and after.copies and before.copies != after.copies:
         more = after.copies > before.copies
         text = f"the same vulnerabilities in {'more' if more else 'fewer'} places: {before.copies} → {after.copies}"
-        yield pair.change("vulnerabilities", text, "worse" if more else "better")
-    yield from _listed(pair, fixed, "fixed: ", "better")
+        yield pair.change("vulnerabilities", text, -1 if more else 1)
+    yield from _listed(pair, fixed, "fixed: ", 1)
     learnt = [f for f in fresh if moved and (same_image(old, new) or (f.kind, f.package, f.version) in known)]
     caused = [finding for finding in fresh if finding not in learnt]
-    yield from _listed(pair, caused, "new: ", "worse", pair.limits.grave)
-    yield from _listed(pair, learnt, "newly known to the database: ", "worse")
+    yield from _listed(pair, caused, "new: ", -1, pair.limits.grave)
+    yield from _listed(pair, learnt, "newly known to the database: ", -1, about="database")
 
 
 def _by_key(findings: Sequence[Finding]) -> dict[tuple[str, str, str], Finding]:
@@ -121,17 +124,17 @@ def same_image(old: VariantRecord, new: VariantRecord) -> bool:
 
 
 def _listed(
-    pair: _Pair, findings: Sequence[Finding], prefix: str, direction: Direction, grave: Sequence[str] = ()
+    pair: _Pair, findings: Sequence[Finding], prefix: str, gain: int, grave: Sequence[str] = (), about: str = ""
 ) -> Iterator[Change]:
     ordered = sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id, finding.package))
     for finding in ordered[:NAMED]:
         package = f"{finding.package} {finding.version}" if finding.version else finding.package
         text = f"{prefix}{finding.id} ({finding.severity}) in {package}"
-        yield pair.change("vulnerabilities", text, direction, finding.severity in grave)
+        yield pair.change("vulnerabilities", text, gain, finding.severity in grave, about)
     rest = ordered[NAMED:]
     if rest:
         text = f"{prefix}{figures.plural(len(rest), 'more finding')}"
-        yield pair.change("vulnerabilities", text, direction, any(finding.severity in grave for finding in rest))
+        yield pair.change("vulnerabilities", text, gain, any(finding.severity in grave for finding in rest), about)
 
 
 PACKAGES_NAMED = 5
@@ -160,16 +163,6 @@ class Comparison:
     def regressions(self) -> tuple[Change, ...]:
         """Changes for the worse, beyond the ratchet. Not empty: the task ends with exit code 1."""
         return tuple(change for change in self.changes if change.regression)
-
-    @property
-    def headline(self) -> str:
-        """What the page says above all."""
-        text = figures.plural(len(self.changes), "change")
-        if self.regressions:
-            text = f"{figures.plural(len(self.regressions), 'regression')} among {text}"
-        else:
-            text = f"{text}, no regression" if self.changes else "nothing changed beyond noise"
-        return text + (f"; {len(self.unmeasured)} no longer measured" if self.unmeasured else "")
 
     @functools.cached_property
     def gravest_first(self) -> list[Change]:
@@ -218,7 +211,7 @@ def _build(pair: _Pair) -> Iterator[Change]:
     """A build that came to nothing is no image to be compared, whatever lies there of an earlier one."""
     if pair.new.failed is not None:
         shown = "; the previous image and figures are compared" if pair.new.build else ""
-        yield pair.change("build", f"{pair.new.failed}{shown}", "worse", regression=True)
+        yield pair.change("build", f"{pair.new.failed}{shown}", -1, regression=True)
     elif pair.new.build is None and pair.old.build is not None:
         pair.lost.append(f"{pair.name}: not built; `invoke build --variant {pair.name}` builds it")
 
@@ -247,7 +240,7 @@ def _size(pair: _Pair) -> Iterator[Change]:
             continue
         worse = _beyond(delta, before, pair.limits.ratchet_bytes, pair.limits.ratchet_percent)
         text = f"{word} {figures.size(before)} → {figures.size(after)} ({figures.signed_size(delta)}, {_percent(delta, before)})"
-        yield pair.change(kind, text, _direction(-delta), worse)
+        yield pair.change(kind, text, -delta, worse)
 
 
 def _beyond(delta: float, before: float, amount: float, percent: float) -> bool:
@@ -258,10 +251,6 @@ def _percent(delta: float, before: float) -> str:
     return f"{delta * 100 / before:+.1f} %" if before else "from nothing"
 
 
-def _direction(gain: float) -> Direction:
-    return "better" if gain > 0 else "worse" if gain < 0 else "other"
-
-
 def _layers(pair: _Pair) -> Iterator[Change]:
     before, after = layer_count(pair.old), layer_count(pair.new)
     if before is not None and after is None:
@@ -269,7 +258,7 @@ def _layers(pair: _Pair) -> Iterator[Change]:
         pair.lost.append(f"{pair.name}: its image can no longer be read: {why}")
     elif before is not None and after is not None and before != after:
         worse = after - before > pair.limits.ratchet_layers
-        yield pair.change("layers", f"layers {before} → {after}", _direction(before - after), worse)
+        yield pair.change("layers", f"layers {before} → {after}", before - after, worse)
     elif before is not None and pair.old.image is not None and pair.new.image is not None:
         pairs = zip(pair.old.image.layers, pair.new.image.layers, strict=True)
         changed = [_layer(old, new) for old, new in pairs if old.diff_id and new.diff_id and old.diff_id != new.diff_id]
@@ -295,7 +284,7 @@ def _packages(pair: _Pair) -> Iterator[Change]:
     changed = [(before.get(key), after.get(key)) for key in sorted(before.keys() | after.keys())]
     changed = sorted(((old, new) for old, new in changed if old != new), key=lambda two: -abs(_growth(*two)))
     for old, new in changed[:PACKAGES_NAMED]:
-        yield pair.change("packages", _package_text(old, new), _direction(-_growth(old, new)))
+        yield pair.change("packages", _package_text(old, new), -_growth(old, new))
     if len(changed) > PACKAGES_NAMED:
         yield pair.change("packages", f"{figures.plural(len(changed) - PACKAGES_NAMED, 'more package')} changed")
 
@@ -344,7 +333,7 @@ def _startup(pair: _Pair) -> Iterator[Change]:
     ratchet = pair.limits.ratchet_startup_percent
     worse = ratchet is not None and _beyond(delta, before, pair.limits.noise_seconds, ratchet)
     text = f"start-up {figures.seconds(before)} → {figures.seconds(after)} ({_percent(delta, before)})"
-    yield pair.change("startup", text, _direction(-delta), worse)
+    yield pair.change("startup", text, -delta, worse)
 
 
 def _checks(pair: _Pair) -> Iterator[Change]:
@@ -353,10 +342,10 @@ def _checks(pair: _Pair) -> Iterator[Change]:
         if before is None or before.status == "not_measured":
             if after is not None and after.status != "not_measured":
                 text = f"check {check}: now {after.status} ({after.reason})"
-                yield pair.change("checks", text, regression=not after.expected)
+                yield pair.change("checks", text, regression=not after.expected, about=check)
         elif after is None:
             text = f"check {check}: {before.status} → no longer in the suite"
-            yield pair.change("checks", text, "worse", regression=before.expected)
+            yield pair.change("checks", text, -1, regression=before.expected, about=check)
         elif after.status == "not_measured":
             word = not_measured_word(after)
             reason = after.reason.removeprefix(f"{word}: ")
@@ -364,7 +353,7 @@ def _checks(pair: _Pair) -> Iterator[Change]:
         elif before.status != after.status or before.expected != after.expected:
             gain = GRADES[after.status] - GRADES[before.status]
             text = f"check {check}: {before.status} → {after.status} ({after.reason})"
-            yield pair.change("checks", text, _direction(gain), regression=before.expected and not after.expected)
+            yield pair.change("checks", text, gain, before.expected and not after.expected, about=check)
 
 
 def _attacks(pair: _Pair) -> Iterator[Change]:
@@ -382,7 +371,7 @@ def _attacks(pair: _Pair) -> Iterator[Change]:
             gain = (was in HARMFUL) - (now in HARMFUL)
             text = f"attack {payload} in {posture}: {was.replace('_', ' ')} → {now.replace('_', ' ')}"
             # In `open` there are no walls to lose: an attack that works there now is news about the image, not a regression.
-            yield pair.change("attacks", text, _direction(gain), gain < 0 and posture != "open")
+            yield pair.change("attacks", text, gain, gain < 0 and posture != "open")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -16,14 +16,12 @@ def size(count: int | None) -> str:
     """Bytes, as ``15.3 MB``."""
     if count is None:
         return NOT_MEASURED
-    if count < 1000:
-        return f"{count} B"
-    value, unit = float(count), "B"
-    for unit in ("kB", "MB", "GB", "TB"):  # noqa: B007 - the unit it stops at is the answer
-        value /= 1000
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
         if value < 999.5:
-            break
-    return f"{_three_digits(value)} {unit}"
+            return f"{_three_digits(value)} {unit}"
+        value /= 1000
+    return f"{_three_digits(value)} TB"
 
 
 def signed_size(count: int) -> str:
@@ -71,10 +69,8 @@ def runtime(name: str, version: str | None) -> str:
 
 def digest(value: str | None) -> str:
     """A digest, shortened for display: ``sha256:0123456789ab``."""
-    if not value:
-        return "none"
-    algorithm, _, rest = value.partition(":")
-    return f"{algorithm}:{rest[:12]}" if rest else value[:19]
+    algorithm, _, rest = (value or "").partition(":")
+    return f"{algorithm}:{rest[:12]}" if value else "none"
 
 
 def plural(number: int, word: str) -> str:

@@ -110,14 +110,14 @@ def short(text: str) -> str:
     return figures.cut(text, 300)
 
 
-def box(name: str, record: VariantRecord) -> tuple[list[tuple[str, str, str, str]], dict[str, str], list[str]]:
-    """The box of one variant: its checks (name, class of the page, outcome, reason), facts by name, and commands."""
+def box(name: str, record: VariantRecord) -> tuple[list[tuple[str, str, str, str]], list[tuple[str, str]], list[str]]:
+    """The box of one variant: its checks (name, class of the page, outcome, reason), facts with their names, and commands."""
     checks = [
         (check, TONES[result.status] if result.expected else "bad", _outcome(result), short(result.reason))
         for check, result in record.checks.items()
     ]
     tasks = ["build", "verify", "layers", "scan", *(("attack", "harden") if record.attacks else ())]
-    facts = {title: text for title, text in _facts(record).items() if text}
+    facts = [(title, text) for title, text in _facts(record).items() if text]
     return checks, facts, [command(task, name) for task in tasks]
 
 
@@ -174,7 +174,6 @@ class Texts:
 
 def page_data(report: Report, view: View, changed: Comparison | None) -> str:
     """JSON that may stand in a ``<script>`` element: ``<`` is escaped. ``changed``: since an earlier one, by variant and column."""
-    boxes = {name: box(name, record) for name, record in report.variants.items()}
     marks = changed.cells if changed else {}
     words = Texts(GOT_BUDGET)
     got = {
@@ -193,7 +192,7 @@ def page_data(report: Report, view: View, changed: Comparison | None) -> str:
         "layers": {name: _layers(layers, share) for name, _, layers in view.layers},
         "findings": _findings(report),
         "history": {name: [_point(entry.variants.get(name)) for entry in report.history] for name in report.variants},
-        "boxes": {name: (checks, list(facts.items()), lines) for name, (checks, facts, lines) in boxes.items()},
+        "boxes": {name: box(name, record) for name, record in report.variants.items()},
     }
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
@@ -321,19 +320,14 @@ def _findings(report: Report) -> dict[str, Any]:
     return {"rows": shown, "left_out": len(rows) - len(shown)}
 
 
-def _point(point: HistoryPoint | None) -> dict[str, Any] | None:
-    """What the page's history can show of one variant in one report, one figure at a time. Of attacks: stopped and tried in a
-    plain ``docker run``, else in the first posture that was tried."""
+def _point(point: HistoryPoint | None) -> list[Any] | None:
+    """What the page's history can show of one variant in one report: size, findings, attacks, start-up, build. Of attacks: stopped
+    and tried in a plain ``docker run``, else in the first posture that was tried."""
     if point is None or point.image is None:
         return None
     held = next((point.attacks[name] for name in (*attacks.TOLD_FIRST, *point.attacks) if name in point.attacks), None)
-    return {
-        "size": point.size_bytes,
-        "findings": point.findings,
-        "attacks": held and [held.held, held.tried],
-        "startup": point.startup_seconds,
-        "build": point.build_seconds,
-    }
+    stopped = held and [held.held, held.tried]
+    return [point.size_bytes, point.findings, stopped, point.startup_seconds, point.build_seconds]
 
 
 def fitting(rows: Iterable[Any], room: int) -> list[Any]:

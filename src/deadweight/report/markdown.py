@@ -30,17 +30,13 @@ def render_markdown(report: Report, pictures: Mapping[str, str] | None = None) -
     seen = View(report)
     text = filled(
         "report.md.j2",
-        part=_PART,
         report=report,
         seen=seen,
         pictures=pictures or {},
-        winners={each.winner for each in seen.verdict.findings},
         check_rows=_check_rows(seen),
         hidden=[(*who, file) for *who, layers in seen.layers for file in layers.hidden if file.secrets],
         attack_rows=_attack_rows(report, seen),
-        severities=SEVERITIES,
         notes=[(name, note) for name, record in report.variants.items() for note in record.notes],
-        secret_words=secret_words,
     )
     parts = [(title, body.strip()) for title, _, body in (part.partition("\n") for part in text.split(_PART)[1:])]
     return plain(_within([part for part in parts if part[1]]))
@@ -63,7 +59,7 @@ def _within(parts: list[tuple[str, str]]) -> str:
 def _environment() -> Environment:
     made = charts.environment().overlay(autoescape=False, trim_blocks=True, lstrip_blocks=True)
     made.filters.update(md=escape, cut=_cut, rooted=lambda path: f"/{path.lstrip('/')}")
-    made.globals["figures"] = figures
+    made.globals.update(figures=figures, part=_PART, severities=SEVERITIES, secret_words=secret_words)
     return made
 
 

@@ -65,13 +65,11 @@ def _same_run(given: Mapping[str, Report], scopes: Mapping[str, Scope]) -> None:
 def _complete(scopes: Mapping[str, Scope]) -> None:
     """Each shard once, and each variant with one of them."""
     total = next(iter(scopes.values())).total
-    there = Counter(each.index for each in scopes.values())
-    double = [index for index, count in there.items() if count > 1]
-    if double:
-        names = [name for name, each in scopes.items() if each.index in double]
-        raise UsageError(
-            wording("report.shard_twice", shard=f"{double[0]}/{total}", count=there[double[0]], files=", ".join(names))
-        )
+    for index, count in Counter(scope.index for scope in scopes.values()).items():
+        if count > 1:
+            files = ", ".join(name for name, scope in scopes.items() if scope.index == index)
+            raise UsageError(wording("report.shard_twice", shard=f"{index}/{total}", count=count, files=files))
+    there = {scope.index for scope in scopes.values()}
     missing = [f"{index}/{total}" for index in range(1, total + 1) if index not in there]
     if missing:
         raise UsageError(wording("report.shards_missing", shards=", ".join(missing)))

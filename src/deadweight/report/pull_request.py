@@ -44,7 +44,7 @@ def culprits(
             if step.word == "FROM"
         ]
         return tuple(lines[-1:])
-    if change.kind == "checks" and change.text.startswith("check layers:"):
+    if change.kind == "checks" and change.about == "layers":
         known = _secrets(old)
         brought = [secret for secret in _secrets(new) if secret not in known]
         return tuple(f"{_place(step, dockerfile)}{_short(step)} ({path})" for path, step in brought)[:NAMED]
@@ -208,7 +208,7 @@ def _cause(
 ) -> Cause:
     if old is None or new is None or change.kind in ("variant", "build"):
         return "change"
-    if change.kind == "vulnerabilities" and (change.text.startswith("newly known") or same_image(old, new)):
+    if change.kind == "vulnerabilities" and (change.about == "database" or same_image(old, new)):
         return "database"
     is_touched = touched is None or change.variant in touched
     if _base_moved(old, new) and (change.kind == "base" or not is_touched):

@@ -99,7 +99,7 @@ def _against(winner: str, records: dict[str, VariantRecord]) -> str:
     """What the winner has over the largest of its ladder."""
     own = records[winner]
     largest = max(records, key=lambda name: size_of(records[name]) or 0)
-    size, ratio = figures.size(size_of(own)), _smaller(size_of(records[largest]) or 0, size_of(own) or 1)
+    size, ratio = _size(own), _smaller(size_of(records[largest]) or 0, size_of(own) or 1)
     parts = [f"({size}) is {ratio} than {largest}"]
     if largest == winner:
         parts = [f"has the best figures at {size}, though it is the largest"]
@@ -175,17 +175,14 @@ def _carries(record: VariantRecord) -> str:
     return f"carries {figures.plural(record.vulnerabilities.total or 0, 'finding')}"
 
 
+TOOLS = {"a shell": "shells", "a package manager": "package_managers", "set-user-id programs": "setuid"}
+
+
 def _tools(record: VariantRecord) -> list[str] | None:
     """The kinds of tools that an intruder would find; None where nobody looked."""
-    layers = record.layers
-    if layers is None:
+    if record.layers is None:
         return None
-    tools = (
-        (layers.shells, "a shell"),
-        (layers.package_managers, "a package manager"),
-        (layers.setuid, "set-user-id programs"),
-    )
-    return [word for items, word in tools if items]
+    return [word for word, files in TOOLS.items() if getattr(record.layers, files)]
 
 
 def _stops(record: VariantRecord, only: str = "") -> str:
@@ -193,28 +190,29 @@ def _stops(record: VariantRecord, only: str = "") -> str:
     return f"stops{only} {split.stopped} of {split.of} attacks" if split else ""
 
 
+def _through(record: VariantRecord) -> int | None:
+    split = record.attack_split
+    return split.of - split.stopped if split else None
+
+
+def _size(record: VariantRecord) -> str:
+    return figures.size(size_of(record))
+
+
+def _root(record: VariantRecord) -> int | None:
+    return None if record.image is None or record.image.user is None else int(is_root(record.image.user))
+
+
 FIGURES = (
-    _Figure(
-        size_of,
-        lambda record: f"is smaller ({figures.size(size_of(record))})",
-        lambda record: f"weighs {figures.size(size_of(record))}",
-    ),
+    _Figure(size_of, lambda record: f"is smaller ({_size(record)})", lambda record: f"weighs {_size(record)}"),
     _Figure(
         lambda record: None if (tools := _tools(record)) is None else len(tools),
         lambda _: "leaves fewer tools for an intruder",
         lambda record: f"keeps {' and '.join(_tools(record) or ())}",
     ),
-    _Figure(
-        lambda record: split.of - split.stopped if (split := record.attack_split) else None,
-        _stops,
-        lambda record: _stops(record, " only"),
-    ),
+    _Figure(_through, _stops, lambda record: _stops(record, " only")),
     _Figure(counted, _carries, _carries),
-    _Figure(
-        lambda record: None if record.image is None or record.image.user is None else int(is_root(record.image.user)),
-        lambda _: "does not run as root",
-        lambda _: "runs as root",
-    ),
+    _Figure(_root, lambda _: "does not run as root", lambda _: "runs as root"),
 )
 
 
@@ -344,7 +342,7 @@ def _stories(report: Report) -> Iterator[str]:
         beside = [
             name
             for name, record in others.items()
-            if (beside_it := record.checks.get(check)) and beside_it.status == "pass" and beside_it.expected
+            if (own := record.checks.get(check)) and own.status == "pass" and own.expected
         ]
         stories = [f"{name} ({_leak(others[name]) or others[name].checks[check].reason.rstrip('.')})" for name in names]
         fixed = f"; {figures.listed(beside)} {'passes' if len(beside) == 1 else 'pass'}" if beside else ""

@@ -25,8 +25,9 @@ if (overTime) {
   for (const row of table.tBodies[0].rows) row.append(make("td", { class: "trend" }));
   const show = () => {
     const tell = words[overTime.value];
+    const figure = Object.keys(words).indexOf(overTime.value); // as they stand in the data
     for (const row of table.tBodies[0].rows) {
-      const values = data.history[row.dataset.variant].map((point) => point && point[overTime.value]);
+      const values = data.history[row.dataset.variant].map((point) => point && point[figure]);
       const cells = [...row.cells].slice(1, -1);
       cells.forEach((cell, index) => {
         const value = values[values.length - cells.length + index];
