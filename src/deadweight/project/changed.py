@@ -234,19 +234,19 @@ def choose(
         told.append(wording("project.changed", count=len(found), total=len(variants), since=what))
         told += [f"  {name}: {why}" for name, why in found.items()]
         variants = tuple(variant for variant in variants if variant.name in found)
-    mine = variants
-    if part is not None:
-        names = divide([variant.name for variant in variants], part.total, _seconds(times))[part.index - 1]
-        shown, total = ", ".join(names) or "none, so there is nothing to do here", len(variants)
-        told.append(
-            wording("project.share", shard=part, origin=part.origin, count=len(names), total=total, names=shown)
-        )
-        mine = tuple(variant for variant in variants if variant.name in names)
+    mine = _share(variants, part, times, told) if part is not None else variants
     narrowed = part is not None or bool(ways)
     why = " and ".join(f"changed {what}" for what in ways) or "all"
     if note:
         keep_scope(workspace.state, _scope(workspace, mine, variants, part, why) if narrowed else None)
     return Selection(mine, _compared(workspace, mine) if narrowed else (), tuple(told), narrowed)
+
+
+def _share(variants: tuple[Variant, ...], part: Shard, times: Report | None, told: list[str]) -> tuple[Variant, ...]:
+    names = divide([variant.name for variant in variants], part.total, _seconds(times))[part.index - 1]
+    shown, total = ", ".join(names) or "none, so there is nothing to do here", len(variants)
+    told.append(wording("project.share", shard=part, origin=part.origin, count=len(names), total=total, names=shown))
+    return tuple(variant for variant in variants if variant.name in names)
 
 
 def _seconds(times: Report | None) -> dict[str, float]:
