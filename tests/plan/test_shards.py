@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.plan.shards import divide, parse_shard, shard_of
+from deadweight.project.changed import divide, parse_shard, shard_of
 from deadweight.records.runs import Scope
 from deadweight.report.history import parse_report, to_json
 from deadweight.report.merge import merged

@@ -12,7 +12,6 @@ from deadweight.records.store import load
 from deadweight.sources import choose
 from deadweight.sources.protocol import APK, NoBase
 from deadweight.sources.settings import Settings
-from deadweight_standins.table import nearest
 from tests.support.fault_project import FaultProject
 from tests.support.small_project import write_suite
 
@@ -112,20 +111,6 @@ def test_what_is_about_no_base_of_a_variant_leaves_it_alone(tmp_path):
     assert [variant.name for variant in found.able] == ["c"]
     assert str(found.lacking["a"]) == "its base: x: gone\n  hint: look"
     assert str(found.lacking["b"]) == "its packages: https://apk: silent\n  hint: look"
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("docker.io/library/golang", "golang:1.2"),
-        ("quay.io/someone/golang", "golang:1.2"),
-        ("gcr.io/distroless/statik", "gcr.io/distroless/static:latest"),
-        ("docker.io/library/node", None),
-    ],
-)
-def test_the_nearest(name, expected):
-    rows = {r"docker\.io/library/golang": "golang:1.2", r"gcr\.io/distroless/static": "gcr.io/distroless/static:latest"}
-    assert nearest(name, rows) == expected
 
 
 def test_a_suite_of_scratch_alone_decides_nothing(tmp_path, monkeypatch):

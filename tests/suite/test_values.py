@@ -284,42 +284,23 @@ WRONG: list[Any] = [
     ("ca_bundle: ca.pem", "source: nowhere", "sources.source", "suite.one_of", {"choices": "auto, registry, mirror, local"}),
     ("{GOPROXY: https://mirror.example.com/go}", "{GOPROXY: 1}", "sources.environment.GOPROXY", "suite.text"),
     ("scan: {database_repository: mirror.example.com/trivy-db, timeout_seconds: 60}", "scan: false", "scan", "suite.mapping"),
+    ("posture: hardened", "posture: hardend", f"{ATTACKS}.gates[0].posture", "posture.unknown", {"name": "hardend"}),
+    ("[breach-write-root]", "[breach-write-root, wriet-root]", f"{ATTACKS}.gates[0].blocked[1]",
+     "gate.no_attack", {"name": "wriet-root"}),
     ("flavours: {any: thing}", "flavours: 0", "variants.foreign.flavours", "suite.mapping", {"found": 0}),
 ]  # fmt: skip
-
-
-def with_one_wrong(right: str, wrong: str) -> str:
-    assert WHOLE.count(right) == 1, "the row does not say which value it is about"
-    return WHOLE.replace(right, wrong)
-
-
-def at_its_place(error: ConfigError, folder: Path, wrong: str, key: str) -> None:
-    text = (folder / "deadweight.yaml").read_text(encoding="utf-8")
-    line = text[: text.index(wrong)].count("\n") + 1
-    assert (error.file, error.line, error.key) == (str(folder / "deadweight.yaml"), line, key)
-    assert error.exit_code == 2
 
 
 @pytest.mark.parametrize("row", WRONG, ids=[f"{row[2]}: {row[1][:40]}" for row in WRONG])
 def test_a_wrong_value_is_refused_with_its_place(tmp_path, row):
     right, wrong, key, code, *fields = row
+    assert WHOLE.count(right) == 1, "the row does not say which value it is about"
+    text = WHOLE.replace(right, wrong)
     with raises(ConfigError, code, **dict(*fields)) as caught:
-        load(tmp_path, with_one_wrong(right, wrong))
-    at_its_place(caught.value, tmp_path, wrong, key)
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong", "key", "name"),
-    [
-        ("posture: hardened", "posture: hardend", f"{ATTACKS}.gates[0].posture", "hardend"),
-        ("[breach-write-root]", "[breach-write-root, wriet-root]", f"{ATTACKS}.gates[0].blocked[1]", "wriet-root"),
-    ],
-)
-def test_a_gate_of_what_is_no_posture_or_attack_is_refused_with_its_place(tmp_path, right, wrong, key, name):
-    with pytest.raises(ConfigError) as caught:
-        load(tmp_path, with_one_wrong(right, wrong))
-    at_its_place(caught.value, tmp_path, wrong, key)
-    assert name in caught.value.problem
+        load(tmp_path, text)
+    line = text[: text.index(wrong)].count("\n") + 1
+    assert (caught.value.file, caught.value.line, caught.value.key) == (str(tmp_path / "deadweight.yaml"), line, key)
+    assert caught.value.exit_code == 2
 
 
 @pytest.mark.system

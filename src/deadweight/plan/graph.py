@@ -119,37 +119,33 @@ def make_plan(
     steps: dict[str, Step] = {}
     wanted: dict[str, set[str]] = {}
     tasks: dict[str, Task] = {}
-    with looked_once(), _told_if_slow(say) as look_into:
+    with looked_once(), _told_if_slow(say) as looked_into:
         for variant in variants:
-            look_into(site.root / variant.source)
+            looked_into.append(site.root / variant.source)
             for step in builder_of(variant).steps(variant, site):
                 steps.setdefault(step.key, step)
                 wanted.setdefault(step.key, set()).add(variant.name)
         waits = _waits(steps)
         for key in _in_order(waits):
-            look_into(*steps[key].inputs.files[-1:])
+            looked_into += steps[key].inputs.files[-1:]
             before = [tasks[other] for other in steps[key].after if other in tasks]
             tasks[key] = _task(steps[key], before, site, digests, tuple(sorted(wanted[key])), force=force)
     return Plan(tuple(tasks.values()), waits, digests.settled())
 
 
 @contextlib.contextmanager
-def _told_if_slow(say: Callable[[str], None] | None) -> Iterator[Callable[..., None]]:
-    """A source may hold a million files. Gives what is called with the folder that is looked into now."""
-    folder = Path()
+def _told_if_slow(say: Callable[[str], None] | None) -> Iterator[list[Path]]:
+    """A source may hold a million files. Gives the list of folders that are looked into, the last of them now."""
+    folders = [Path()]
 
     def tell() -> None:
-        (say or str)(wording("plan.still_reading", folder=os.path.normpath(folder)))
-
-    def look_into(*place: Path) -> None:
-        nonlocal folder
-        folder = place[0] if place else folder
+        (say or str)(wording("plan.still_reading", folder=os.path.normpath(folders[-1])))
 
     timer = threading.Timer(SLOW_SECONDS, tell)
     timer.daemon = True
     timer.start()
     try:
-        yield look_into
+        yield folders
     finally:
         timer.cancel()
 

@@ -57,11 +57,8 @@ def clean(
     state = workspace.state
     before = None if older_than_days is None else time.time() - older_than_days * DAY
     if project:
-        kept = {
-            state.lock,
-            state.lock.with_suffix(".holder"),
-            *_below(state.runs),
-        }  # notes that are left are of the living
+        # notes that are left are of the living
+        kept = {state.lock, state.lock.with_suffix(".holder"), *_below(state.runs)}
         chosen = [path for path in _below(state.folder) if path not in kept]
     else:
         chosen = [*_below(state.folder / "logs"), *_spare_archives(workspace), *_below(state.folder / "tmp")]
@@ -72,10 +69,8 @@ def clean(
             size += facts.st_size
             files += 1
             path.unlink()
-    for path in sorted(
-        (path for path in state.folder.rglob("*") if path.is_dir() and not path.is_symlink()), reverse=True
-    ):
-        with contextlib.suppress(OSError):  # it is not empty
+    for path in sorted(state.folder.rglob("*"), reverse=True):
+        with contextlib.suppress(OSError):  # it is no folder, or not empty
             path.rmdir()
     if end_shared and older_than_days is None:
         _stop_ours(workspace)

@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from deadweight._errors import UsageError, wording
-from deadweight.plan.shards import MAX_SHARDS
+from deadweight.project.changed import MAX_SHARDS
 
 PROVIDERS = {"github": "github.yml.j2", "gitlab": "gitlab.yml.j2", "kubernetes": "kubernetes.yaml.j2"}
 
