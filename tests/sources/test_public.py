@@ -13,6 +13,7 @@ from deadweight.sources.network import bundle
 from deadweight.toolchain.find import find
 from deadweight_standins.machine import this_machine
 from tests.support.docker_registry import PASSWORD, USER
+from tests.support.image_samples import honest_layer, saved
 from tests.support.public_world import ABSENT, DEAF, LOCKED, MIRROR, PLAIN, World
 from tests.support.trees import shell_script
 
@@ -20,11 +21,11 @@ pytestmark = pytest.mark.tools
 
 BASES = ("golang:1.21.3-bookworm", "cgr.dev/chainguard/busybox:latest", "gcr.io/distroless/static-debian12:nonroot")
 PUSHED = (
-    *("library/golang", "1.21.3-bookworm"),
-    *("chainguard/busybox", "latest"),
-    *("distroless/static-debian12", "nonroot"),
-    *("hub/library/golang", "1.21.3-bookworm"),
-    *("everything/cgr.dev/chainguard/busybox", "latest"),
+    "library/golang:1.21.3-bookworm",
+    "chainguard/busybox:latest",
+    "distroless/static-debian12:nonroot",
+    "hub/library/golang:1.21.3-bookworm",
+    "everything/cgr.dev/chainguard/busybox:latest",
 )
 SNIPPET = """
 import json, os, sys, time
@@ -47,17 +48,6 @@ except DeadweightError as error:
     chosen, result = time.monotonic() - started, {"error": str(error), "exit": error.exit_code}
 print(json.dumps({**result, "said": said, "chosen_seconds": chosen, "seconds": time.monotonic() - started}))
 """
-PUSH = """
-import sys
-from pathlib import Path
-from deadweight_images.archive.pack import from_tree
-from deadweight_standins.push import Client, Settings
-tree = Path("tree"); tree.mkdir(exist_ok=True); (tree / "hello").write_text("hello")
-layer = from_tree(tree, Path("layer.tgz"))
-names = sys.argv[2:]
-for repository, tag in zip(names[::2], names[1::2]):
-    print(Client(sys.argv[1]).push(repository, tag, [layer], Settings(), "amd64"))
-"""
 SUITE = """
 name: world
 defaults: {port: 8080, health: {path: /healthz}}
@@ -75,9 +65,11 @@ def world(tmp_path_factory):
     arch.mkdir(parents=True)
     (arch / "APKINDEX.tar.gz").write_bytes(b"index")
     (running.folder / "apk/os/wolfi-signing.rsa.pub").write_text("key")
-    pushed = running.run(sys.executable, "-c", PUSH, PLAIN, *PUSHED)
-    assert pushed.returncode == 0, pushed.stderr
-    running.digest = pushed.stdout.split()[0]
+    archive = saved(folder, honest_layer({"hello": b"hello"}))
+    for name in PUSHED:
+        pushed = running.run(find("crane").path, "push", "--insecure", archive, f"{PLAIN}/{name}")
+        assert pushed.returncode == 0, pushed.stderr
+    running.digest = pushed.stdout.strip().rpartition("@")[2]
     yield running
     running.stop()
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError, wording
+from deadweight._errors import CommandError, ConfigError, DeadweightError, wording
 from deadweight._packages import images
 from deadweight.records import store
 from deadweight.records.built_image import Base
@@ -102,7 +102,7 @@ class RemoteSource(Source):
         from deadweight.toolchain.find import find
 
         wanted = tuple(name for name in dict.fromkeys(references) if name not in self._bases)
-        problems: list[DeadweightError] = []
+        problems: list[NoBase] = []
         if wanted:
             find("crane")
             say(f"looking up {len(wanted)} base image{'s' if len(wanted) > 1 else ''} ({self.name})")
@@ -191,7 +191,7 @@ class RemoteSource(Source):
         argv: list[str | Path] = [find("crane").path, *self._insecure, *words]
         return _run.run(argv, env={**environment.variables, **bundle}, timeout=timeout).output
 
-    def _check_apk(self) -> list[DeadweightError]:
+    def _check_apk(self) -> list[NoBase]:
         """Ask for every index and key that is a URL; whether a signature is right is the tools' to say.
 
         A flavour that is not configured is no problem until somebody asks for it (``apk``).
@@ -272,13 +272,9 @@ def _apk_problem(url: str, answer: network.Answer) -> NoBase:
     return NoBase((APK, wording("sources.apk_answer", url=url, problem=problem)))
 
 
-def _joined(problems: Sequence[DeadweightError]) -> MissingError:
-    if len(problems) == 1 and isinstance(problems[0], MissingError):
+def _joined(problems: Sequence[NoBase]) -> NoBase:
+    if len(problems) == 1:
         return problems[0]
-    lines = dict.fromkeys(
-        line
-        for problem in problems
-        for line in (problem.problems if isinstance(problem, NoBase) else ((None, problem.message),))
-    )
+    lines = dict.fromkeys(line for problem in problems for line in problem.problems)
     hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
     return NoBase(*lines, hint="; ".join(hints) or None)

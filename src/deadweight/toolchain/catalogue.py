@@ -121,12 +121,9 @@ def system_key() -> str:
 @functools.cache
 def wheel_pin(project: str) -> WheelPin:
     """A wheel's line of ``wheels.lock``."""
-    text = WHEELS.read_text(encoding="utf-8").replace("\\\n", " ")
-    for line in text.splitlines():
-        words = line.split()
-        if words and words[0].startswith(f"{project}=="):
-            hashes = tuple(word.removeprefix("--hash=sha256:") for word in words[1:])
-            return WheelPin(project, words[0].split("==")[1], hashes)
+    line = rf"^{re.escape(project)}==(\S+)((?:[\s\\]+--hash=sha256:\w+)+)"
+    if found := re.search(line, WHEELS.read_text(encoding="utf-8"), re.MULTILINE):
+        return WheelPin(project, found[1], tuple(re.findall(r"sha256:(\w+)", found[2])))
     raise UsageError(wording("toolchain.not_pinned", file=WHEELS.name, project=project))
 
 

@@ -288,26 +288,25 @@ def fnv1a(data: bytes) -> int:
 
 
 def _names(stream: BinaryIO, root: int, page_size: int, size: int) -> Iterator[bytes]:
-    waiting, seen = [root], 0
-    while waiting:
-        seen += 1
-        if seen > MAX_PAGES:
-            raise NotBolt(wording("toolchain.bolt_loop"))
+    waiting = [root]
+    for _ in range(MAX_PAGES):
+        if not waiting:
+            return
         data = _page(stream, waiting.pop(), page_size, size)
         flags, count = struct.unpack_from("<HH", data, 8)
-        for index in range(count):
-            place = 16 + index * 16
-            if place + 16 > len(data):
+        heads = data[16 : 16 + 16 * count]
+        if len(heads) < 16 * count or not flags & (BRANCH | LEAF):
+            raise NotBolt(wording("toolchain.bolt_damaged"))
+        if flags & BRANCH:
+            waiting += [number for _, number in struct.iter_unpack("<QQ", heads)]
+            continue
+        for index, (kind, offset, length, _) in enumerate(struct.iter_unpack("<IIII", heads)):
+            place = 16 + 16 * index + offset
+            if place + length > len(data):
                 raise NotBolt(wording("toolchain.bolt_damaged"))
-            if flags & BRANCH:
-                waiting.append(struct.unpack_from("<Q", data, place + 8)[0])
-            else:
-                kind, offset, length, _ = struct.unpack_from("<IIII", data, place)
-                name = data[place + offset : place + offset + length]
-                if len(name) != length or not flags & LEAF:
-                    raise NotBolt(wording("toolchain.bolt_damaged"))
-                if kind & BUCKET:
-                    yield name
+            if kind & BUCKET:
+                yield data[place : place + length]
+    raise NotBolt(wording("toolchain.bolt_loop"))
 
 
 def _page(stream: BinaryIO, number: int, page_size: int, size: int) -> bytes:
