@@ -43,9 +43,6 @@ from tests.support.invoking import TASKS, start
 from tests.support.json_schema import cluster_refusal
 from tests.support.small_project import put_built, subject_of, write_suite
 
-CUT_OFF = {"com.docker.network.bridge.inhibit_ipv4": "true"}
-
-
 LEAST = {"LEAST_MEMORY_BYTES": search.LEAST_MEMORY_BYTES, "LEAST_PIDS": search.LEAST_PIDS}
 
 
