@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from deadweight_standins import busybox
 from deadweight_standins.bases import bases
+from deadweight_standins.recipes import Made, Recipe
 from deadweight_standins.stand_in import StandIn
-
-if TYPE_CHECKING:
-    from deadweight_standins.recipes import Made, Recipe
-    from deadweight_standins.workshop import Workshop
+from deadweight_standins.workshop import Workshop
 
 EDITION = f"2; busybox {busybox.EDITION}"
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.records import store
@@ -21,9 +20,7 @@ from deadweight_standins.machine import this_machine, wording
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.stand_in import StandIn
-
-if TYPE_CHECKING:
-    from deadweight_standins.workshop import Workshop
+from deadweight_standins.workshop import Workshop
 
 
 # What a stand-in was made by: kept beside the local registry, so that one which would come out the same is not made again.
@@ -129,11 +126,12 @@ def pushed(shop: Workshop, client: Client, registry: LocalRegistry, item: StandI
     return digest
 
 
-def registry_program(shop: Workshop) -> Path:
+def registry_program(shop: Workshop | None) -> Path:
     """The machine's own, else one unpacked from the OS's package by ``shop``."""
     from deadweight.toolchain.find import look
 
     tool = look("docker-registry").tool
     if tool is not None:
         return tool.path
+    assert shop is not None
     return shop.unpacked("docker-registry") / "usr/bin/docker-registry"

@@ -17,18 +17,17 @@ from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
 from deadweight.sources.settings import Settings, decided
-from deadweight_standins import busybox, catalogue
+from deadweight_standins import alpine, busybox, catalogue, debian, recipes
 from deadweight_standins.bases import bases
 from deadweight_standins.machine import authorities, require, this_machine, wording
 from deadweight_standins.making import Stamps, pushed, registry_program, side_by_side, told
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.stand_in import StandIn, nearest_to, stand_in
+from deadweight_standins.workshop import Workshop
 
 if TYPE_CHECKING:
     from filelock import FileLock
-
-    from deadweight_standins.workshop import Workshop
 
 LOCK_SECONDS = 3600.0
 APK = StandIn("apk")
@@ -99,7 +98,7 @@ class LocalSource:
         self.folder.mkdir(parents=True, exist_ok=True)
         # where all is there, nobody is waited for: another run may be making something else, for minutes
         if (not apk or self._apk_ready()) and self._address(tuple(wanted.values())) is not None:
-            self._prepare(None, wanted, apk, say)
+            self._prepare(self._workshop(), wanted, apk, say)
             return
         with self._only_run(say) as shop:
             self._prepare(shop, wanted, apk, say)
@@ -161,8 +160,6 @@ class LocalSource:
 
     def mounts(self, reference: str, command: str) -> tuple[str, ...]:
         """See the protocol: package sources for ``apt-get``, and ``apk`` itself, for whoever asks for one."""
-        from deadweight_standins import alpine, debian, recipes
-
         item = self._stand_in(reference)
         if item.like_alpine and re.search(r"\bapk\b", command):
             return (f"--mount=type=bind,from={self._beside(APK)},target={alpine.PLACE}",)
@@ -238,19 +235,18 @@ class LocalSource:
         """End the local registry. False where it did not run."""
         return self._registry().stop()
 
-    def _prepare(self, shop: Workshop | None, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
+    def _prepare(self, shop: Workshop, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
         """Side by side, as many as this machine bears. What could not be made is told after the others have ended, all at once."""
         registry = self._registry(shop)
         client = Client(self._ensured(registry) if wanted else "")
         digests = {item: self._there(item) for item in dict.fromkeys(wanted.values())}
         missing = [item for item, digest in digests.items() if digest is None]
-        apk_missing = apk and not self._apk_ready()
-        if missing or apk_missing:
-            shop = shop or self._workshop()
-            jobs: dict[StandIn | None, Callable[[], str]] = (
-                {None: partial(self._make_apk, shop, say)} if apk_missing else {}
-            )
-            jobs |= {item: partial(self._make_one, shop, client, registry, item, say) for item in missing}
+        jobs: dict[StandIn | None, Callable[[], str]] = {
+            item: partial(self._make_one, shop, client, registry, item, say) for item in missing
+        }
+        if apk and not self._apk_ready():
+            jobs = {None: partial(self._make_apk, shop, say), **jobs}
+        if jobs:
             require(("apt-get", "dpkg-deb"))
             made = side_by_side(jobs, wanted)
             digests |= {item: made[item] for item in missing}
@@ -267,8 +263,6 @@ class LocalSource:
             return registry.ensure()
 
     def _workshop(self) -> Workshop:
-        from deadweight_standins.workshop import Workshop
-
         variables = dict(self.environment().variables)
         return Workshop(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
 
@@ -297,7 +291,7 @@ class LocalSource:
         return "made"
 
     def _registry(self, shop: Workshop | None = None) -> LocalRegistry:
-        return LocalRegistry(self.folder / "registry", lambda: registry_program(shop or self._workshop()))
+        return LocalRegistry(self.folder / "registry", lambda: registry_program(shop))
 
 
 def stop_local_registry() -> bool:
