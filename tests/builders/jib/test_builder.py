@@ -3,7 +3,10 @@
 import contextlib
 import os
 import pwd
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +34,7 @@ from tests.support.builder_site import GivenSource, Project
 from tests.support.certificates import on_loopback
 from tests.support.codes import raises
 from tests.support.http_servers import files, served
+from tests.support.invoking import TASKS
 from tests.support.java_projects import (
     DONOR,
     JUNIT,
@@ -47,7 +51,7 @@ from tests.support.java_projects import (
     proxy,
     registry,
 )
-from tests.support.trees import zipped
+from tests.support.trees import shell_script, zipped
 
 pytestmark = pytest.mark.tools
 
@@ -595,3 +599,30 @@ def test_variants_of_one_project_go_one_after_another(project):
     assert builder("jib").needs(project.variant("v"), project.root).tools == ("java", "mvn")
     assert project.steps("v")[0].behind == ()
     assert project.steps("w")[0].behind == ("image:v",)
+
+
+HIDDEN = """set -e
+mount --bind "$1" "$(readlink -f /usr/bin/mvn)"
+mount --bind "$1" "$(readlink -f /usr/bin/java)"
+cd "$2"
+"$3" -m invoke setup --variant v --plan
+"$3" -m invoke setup --variant w --plan 2>&1 | sed "s/^/other: /"
+exec "$3" -m invoke build --variant v
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("java", [None, "11.0.2"])
+def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, tmp_path, java):
+    project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n    port: 8080\n")
+    project.write({"go/go.mod": "module example.invalid/x\n\ngo 1.21\n", "tasks.py": TASKS})
+    program = shell_script(tmp_path / "java", f"echo 'openjdk version \"{java}\"' >&2") if java else Path("/dev/null")
+    apart = ["unshare", "--mount", "--propagation", "private"]
+    script = [*apart, "sh", "-c", HIDDEN, "sh", program, project.root, sys.executable]
+    environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
+    done = subprocess.run(script, capture_output=True, text=True, env=environment | {"DEADWEIGHT_SOURCE": "local"})
+    assert re.search(r"\n  java +apt-get install ", done.stdout + done.stderr)
+    assert not [line for line in done.stdout.splitlines() if line.startswith("other: ") and re.search("java|mvn", line)]
+    assert done.returncode == 3
+    assert "invoke setup" in done.stderr
+    assert not java or java in done.stderr
