@@ -334,7 +334,7 @@ def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("packs: [awk]", r"expected the key awk \(with a path\) beside the pack awk"),
+        ("packs: [awk]", r"expected the key awk \(with a path\) together with the pack awk"),
         ("packs: []", r"attacks\.packs"),
         ("packs: [sql]", r"attacks\.packs\[0\]: expected one of breach, awk"),
         ("awk: {}", r"attacks\.awk: the key 'path' is missing"),

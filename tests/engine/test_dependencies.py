@@ -111,7 +111,7 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
         ("{db: {image: redis, variant: w, port: 1}}", "db"),
         ("{db: {image: redis}}", "db"),
         ("{db: {variant: x, port: 1}}", "'x'"),
-        ("{db: {variant: v, port: 1}}", "(v)"),
+        ("{db: {variant: v, port: 1}}", "v is this variant"),
         ("{db: {image: redis, port: 1, imge: x}}", "imge"),
     ],
 )

@@ -17,7 +17,6 @@ import zstandard
 
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.tarwalk import TarWalker
-from deadweight_images.layers import streaming
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -216,5 +215,5 @@ def honest_layer(
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have files from 2 MB on read in pieces of 1 MB."""
-    monkeypatch.setattr(streaming, "SEGMENT", 1 << 20)
-    monkeypatch.setattr(streaming, "WHOLE", 2 << 20)
+    monkeypatch.setattr(indexing, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(indexing, "WHOLE", 2 << 20)

@@ -4,6 +4,8 @@ Records under ``checks:`` are in ``suite.checks``. Keys of a single builder are 
 ``builders``.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re

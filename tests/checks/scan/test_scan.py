@@ -593,7 +593,7 @@ def test_the_task_ends_as_it_should(world, archives):
     assert (code, "coverage: " in errors) == (1, True)
     subjects(world, archives, "{max: {critical: 0}}")
     code, _, errors = run_task(world, "scan")
-    assert (code, "1 critical, the limit is 0" in errors) == (1, True)
+    assert (code, "1 critical (limit: 0)" in errors) == (1, True)
     assert run_task(world, "scan", "--sbom", "pdf")[0] == 2
     assert run_task(world, "scan", "--variant", "odds")[0] == 2
     assert run_task(world, "scan", "--database", "nowhere")[0] == 2

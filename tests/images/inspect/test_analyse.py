@@ -18,7 +18,7 @@ from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.inspect.cache import identity
 from deadweight_images.inspect.extract import extract, safe_name
 from deadweight_images.inspect.stream import analyse_stream
-from deadweight_images.layers import streaming as portions
+from deadweight_images.layers import indexing as portions
 from deadweight_images.secrets.model import AllowEntry
 from tests.support import image_samples as samples
 from tests.support.codes import raises

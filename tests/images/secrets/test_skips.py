@@ -10,7 +10,7 @@ import zstandard
 
 from deadweight_images.errors import wording
 from deadweight_images.inspect.analyse import analyse
-from deadweight_images.layers import streaming as portions
+from deadweight_images.layers import indexing as portions
 from deadweight_images.secrets import confirm, matcher
 from deadweight_images.secrets.regions import text_ranges
 from tests.support import image_samples as samples
