@@ -17,6 +17,7 @@ import zstandard
 
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.layers import indexing
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
