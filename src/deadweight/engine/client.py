@@ -296,10 +296,6 @@ class Engine:
             ) from error
         return self.tunnels.route(container, inside)
 
-    def listening(self, container: Container) -> str:
-        """What the kernel lists of a container's network (proc(5), ``/proc/net/tcp``), seen from beside it."""
-        return self.tunnels.listeners(container)
-
     # networks
 
     @contextlib.contextmanager

@@ -11,7 +11,7 @@ import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _signals
 from deadweight._errors import DeadweightError, MissingError, wording
@@ -25,9 +25,7 @@ from deadweight.engine.options import RunOptions
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.api import EngineInfo
-    from deadweight.engine.dialect import Docker
-    from deadweight.engine.images import Images
+    from deadweight.engine.client import Engine
     from deadweight.suite.model import Health
 
 
@@ -88,36 +86,10 @@ NOTED_SECONDS = 0.3
 MOST_OUTPUT_BYTES = 64 * 2**20
 
 
-class Host(Protocol):
-    """The engine as its containers, and the programs that run beside them, use it."""
-
-    api: APIClient
-    host: str
-    images: Images
-
-    @property
-    def info(self) -> EngineInfo: ...
-
-    @property
-    def dialect(self) -> Docker: ...
-
-    def marks(self, purpose: str) -> dict[str, str]: ...
-
-    def create(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-    def route(self, container: Container, port: int | None = None) -> routes.Route: ...
-
-    def listening(self, container: Container) -> str: ...
-
-    def forget(self, container: Container) -> None: ...
-
-
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, keeper: Host, container_id: str, image: str, options: RunOptions) -> None:
+    def __init__(self, keeper: Engine, container_id: str, image: str, options: RunOptions) -> None:
         self._keeper, self.api, self.host = keeper, keeper.api, keeper.host
         self.id, self.image, self.options = container_id, image, options
         self.started = 0.0
@@ -289,7 +261,7 @@ class Container:
             text = questions.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
             if text is None:
                 done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
-                text = done.output.decode(errors="replace") if done.exit_code == 0 else self._keeper.listening(self)
+                text = done.output.decode(errors="replace") if done.exit_code == 0 else self._keeper.tunnels.listeners(self)
         except (DeadweightError, OSError):
             return None
         return None if text is None else tuple(sorted(set(questions.parse(text))))
@@ -426,32 +398,25 @@ def hijacked(stream: Any) -> Iterator[Any]:
         stream.close()
 
 
-def frames(raw: Any, seconds: float | None) -> Iterator[tuple[int, bytes]]:
-    """(stream number, data) until the other side ends. Raises TimeoutError once ``seconds`` have passed (None: never)."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while (whole := _frame(raw, deadline))[0]:
-        yield whole
+def frames(raw: Any, seconds: float) -> Iterator[tuple[int, bytes]]:
+    """(stream number, data) until the other side ends. Raises TimeoutError once ``seconds`` have passed."""
+    deadline = time.monotonic() + seconds
+    while header := _exactly(raw, 8, deadline):
+        number, length = struct.unpack(">BxxxL", header)
+        yield number, _exactly(raw, length, deadline)
 
 
 def frame(raw: Any, seconds: float) -> tuple[int, bytes]:
     """The next frame, whole; 0 and nothing where the other side has ended. Raises TimeoutError."""
-    return _frame(raw, time.monotonic() + seconds)
+    return next(frames(raw, seconds), (0, b""))
 
 
-def _frame(raw: Any, deadline: float | None) -> tuple[int, bytes]:
-    header = _exactly(raw, 8, deadline)
-    if not header:
-        return 0, b""
-    number, length = struct.unpack(">BxxxL", header)
-    return number, _exactly(raw, length, deadline)
-
-
-def _exactly(raw: Any, count: int, deadline: float | None) -> bytes:
+def _exactly(raw: Any, count: int, deadline: float) -> bytes:
     """So many bytes; nothing where the stream ends before."""
     got = bytearray()
     while len(got) < count:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
+        left = deadline - time.monotonic()
+        if left <= 0:
             raise TimeoutError("timed out")
         raw.settimeout(left)
         data = raw.recv(min(count - len(got), _CHUNK))

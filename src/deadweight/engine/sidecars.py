@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, Interrupted, wording
-from deadweight.engine.container import STDERR, STDOUT, Container, Host, frame, hijacked
+from deadweight.engine.container import STDERR, STDOUT, Container, frame, hijacked
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.toolchain import golang
 
 if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
     from deadweight.engine.images import EngineImage
 
 SOURCE = Path(__file__).with_name("tunnel")
@@ -50,7 +51,7 @@ class Sidecars:
     The program is made of the Go module in ``source`` and loaded as an image when it is first needed; it is at ``path`` there.
     """
 
-    def __init__(self, engine: Host, source: Path, path: str, purpose: str) -> None:
+    def __init__(self, engine: Engine, source: Path, path: str, purpose: str) -> None:
         self._engine, self._source, self._path, self._purpose = engine, source, path, purpose
         self._image = ""
         self._beside: dict[str, Container] = {}
@@ -103,7 +104,7 @@ class Sidecars:
 class Tunnels(Sidecars):
     """The programs that stand beside containers of one engine, one each: they end with their container."""
 
-    def __init__(self, engine: Host) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__(engine, SOURCE, PROGRAM, PURPOSE)
 
     def beside(self, container: Container, *, rules: bool = False) -> Container:
@@ -273,7 +274,7 @@ def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
 class Packing:
     """Images that hold programs beside what another image holds: each is made once, and ``close`` removes them."""
 
-    def __init__(self, engine: Host, name: str, purpose: str) -> None:
+    def __init__(self, engine: Engine, name: str, purpose: str) -> None:
         self._engine, self._name, self._purpose = engine, name, purpose
         self._made: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -327,7 +328,7 @@ class Gone(DeadweightError):
 class Recorders(Sidecars):
     """What stands beside recorded containers of one engine; each goes with its container."""
 
-    def __init__(self, engine: Host) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__(engine, RECORDER, "/recorder", "recorder")
         self._packing = Packing(engine, "deadweight/recorded", "recorder")
 
