@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from deadweight.engine import counters, netns
-from deadweight.engine.container import ProcessHold
+from deadweight.engine.container import Container
+from deadweight.engine.options import RunOptions
 from tests.support.fault_project import wait_for
 
 ID = "5498648cc94645d5eeef1540ec5a458ebfea8a4281ace92e595ad0123456789a"
@@ -103,17 +105,23 @@ def test_both_tell_the_same_of_a_real_container(engine, playground_image):
         assert read.read().pids == 0
 
 
+def held(pid: int) -> Container:
+    keeper = Mock(api=Mock(inspect_container=lambda _: {"State": {"Running": True, "Pid": pid}}))
+    return Container(keeper, ID, "", RunOptions())
+
+
 def test_a_process_that_ends_is_noticed_at_once(monkeypatch):
     monkeypatch.setattr(netns, "is_process_of", lambda *_: True)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        pulse = ProcessHold.of(process.pid, ID)
-        assert pulse.beats()
+        container = held(process.pid)
+        assert container.kernel_says_running()
         process.stdin.close()
-        assert not pulse.beats(20)
-        pulse.close()
+        assert container.kernel_says_running(20) is False
+        container.remove()
+        assert container.kernel_says_running() is None
 
 
 def test_no_hold_is_kept_of_a_process_that_is_none_of_the_container():
     before = len(list(Path("/proc/self/fd").iterdir()))
-    assert ProcessHold.of(os.getpid(), ID) is None
+    assert held(os.getpid()).kernel_says_running() is None
     assert len(list(Path("/proc/self/fd").iterdir())) == before
