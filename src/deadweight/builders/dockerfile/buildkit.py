@@ -47,7 +47,7 @@ def build(
 
     Raises CommandError, MissingError (no client, no BuildKit, or the engine falls silent).
     """
-    from deadweight.engine import connect
+    from deadweight.engine.client import watch_engine
     from deadweight.engine.daemon import docker_cli, find_or_start
 
     watch: AbstractContextManager[_run.Stop | None]
@@ -59,7 +59,7 @@ def build(
         # without BuildKit, buildx would start one from a public registry, unasked
         if problem := api.buildkit_trouble(endpoint.host, endpoint.certificates):
             raise MissingError(wording("dockerfile.no_buildkit", host=endpoint.host, problem=problem))
-        client, watch = docker_cli(endpoint), connect.watch_engine(endpoint)
+        client, watch = docker_cli(endpoint), watch_engine(endpoint)
         # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
         attests = any(str(word).startswith("--attest=type=provenance") for word in words)
         plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]

@@ -175,10 +175,15 @@ def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
     if pid is not None:
         say(wording("engine.stopping"))
         _forget_networks(where)
+    _end(where, pid)
+    return pid is not None
+
+
+def _end(where: Layout, pid: int | None) -> None:
+    if pid is not None:
         machine.end_process(pid, STOP_SECONDS)
     _sweep(where)
     shutil.rmtree(where.run, ignore_errors=True)
-    return pid is not None
 
 
 def remove_data(say: Say = lambda _: None, where: Layout | None = None) -> None:
@@ -216,12 +221,7 @@ def _start(where: Layout, say: Say) -> str:
     _free_addresses_of_dead_engines(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
-    if not machine.has_cgroups():
-        say(wording("engine.mounting_cgroups"))
-        machine.mount_cgroups()
-    elif points := machine.read_only_cgroups():
-        say(wording("engine.mounting_cgroups_writable"))
-        machine.make_cgroups_writable(points)
+    machine.prepare_cgroups(say)
     say(wording("engine.starting", log=where.log))
     log_bytes = where.log.stat().st_size if where.log.exists() else 0
     argv = _arguments(where, say)
@@ -278,11 +278,7 @@ def _await(where: Layout, argv: list[str], log_bytes: int) -> None:
             reason = wording("engine.ended_at_once")
             break
         time.sleep(0.1)
-    pid = _our_pid(where)
-    if pid is not None:
-        machine.end_process(pid, STOP_SECONDS)
-    _sweep(where)
-    shutil.rmtree(where.run, ignore_errors=True)
+    _end(where, _our_pid(where))
     log = where.log.read_bytes() if where.log.exists() else b""
     tail = log[log_bytes:].decode(errors="replace").splitlines()[-15:]
     raise CommandError(argv, exit_code_of_command=None, reason=reason, tail=tail, log=where.log)

@@ -11,10 +11,11 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deadweight._errors import wording
 from deadweight._run import run
 
 
@@ -115,22 +116,17 @@ def has_cgroups() -> bool:
     return any(kind != "tmpfs" for _, kind, _ in _cgroup_mounts())
 
 
-def read_only_cgroups() -> tuple[str, ...]:
-    """Where control groups are mounted so that no engine can use them, as in a container that is not privileged."""
-    return tuple(point for point, _, options in _cgroup_mounts() if "ro" in options)
-
-
-def make_cgroups_writable(points: tuple[str, ...]) -> None:
-    """Mount them anew, for this mount namespace alone. What fails, dockerd tells."""
-    for point in points:
-        run(["mount", "-o", "remount,bind,rw", point], check=False, timeout=60)
-
-
-def mount_cgroups() -> None:
-    """Mount them: by Debian's script for it (version 1 with all controllers), else version 2. What fails, dockerd tells."""
-    script = shutil.which("cgroupfs-mount")
-    argv = [script] if script else ["mount", "-t", "cgroup2", "cgroup2", CGROUP_FOLDER]
-    run(argv, check=False, timeout=60)
+def prepare_cgroups(say: Callable[[str], None]) -> None:
+    """Mount them if nobody did: by Debian's script for it (version 1 with all controllers), else version 2. Mount them anew, for
+    this mount namespace alone, if no engine can write them, as in a container that is not privileged. What fails, dockerd tells."""
+    if not has_cgroups():
+        say(wording("engine.mounting_cgroups"))
+        script = shutil.which("cgroupfs-mount")
+        run([script] if script else ["mount", "-t", "cgroup2", "cgroup2", CGROUP_FOLDER], check=False, timeout=60)
+    elif points := [point for point, _, options in _cgroup_mounts() if "ro" in options]:
+        say(wording("engine.mounting_cgroups_writable"))
+        for point in points:
+            run(["mount", "-o", "remount,bind,rw", point], check=False, timeout=60)
 
 
 # Create and remove a network bridge for our own engine if another one runs. Linux; plain ioctls, no ``ip`` needed.
@@ -257,11 +253,9 @@ def _ways_out() -> Iterator[str]:
             yield name
 
 
-def _do(table: str, *words: str) -> None:
-    run(["iptables", *_WAIT, "-t", table, *words], timeout=30)
+def _do(table: str, *words: str, check: bool = True) -> bool:
+    return run(["iptables", *_WAIT, "-t", table, *words], check=check, timeout=30).exit_code == 0
 
 
 def _does(table: str, *words: str) -> bool:
-    if shutil.which("iptables") is None:
-        return False
-    return run(["iptables", *_WAIT, "-t", table, *words], check=False, timeout=30).exit_code == 0
+    return shutil.which("iptables") is not None and _do(table, *words, check=False)
