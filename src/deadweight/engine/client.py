@@ -162,10 +162,6 @@ class Engine:
             return True
         return self.info.desktop or self.info.rootless or self.user is None
 
-    def has(self, reference: str) -> bool:
-        """Whether the engine has this image."""
-        return self.images.get(reference) is not None
-
     # containers
 
     def start(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
@@ -337,7 +333,7 @@ class Engine:
         for container in list(self._mine.values()):
             if container.options.network == name:
                 container.remove()
-        with translated(f"remove network {name}"), contextlib.suppress(MissingError), translated(f"network {name}"):
+        with contextlib.suppress(MissingError), translated(f"remove network {name}"):
             self.api.remove_network(name)
         self._networks.discard(name)
 
@@ -349,11 +345,7 @@ class Engine:
 
     def cleanup_stale(self) -> list[Leftover]:
         """Remove the containers, networks and images of dead processes (kill -9), of every project; gives what was removed."""
-        return [leftover for leftover in self.leftovers() if leftover.stale and self.remove_leftover(leftover)]
-
-    def remove_leftover(self, leftover: Leftover) -> bool:
-        """Remove one; False where the engine refuses (it is told again at the next start)."""
-        return labels.remove_leftover(self.api, leftover)
+        return [left for left in self.leftovers() if left.stale and labels.remove_leftover(self.api, left)]
 
     def _before_the_first(self) -> None:
         """Leave a note for whoever comes after us, should we be killed; and remove what those left who were."""
@@ -365,7 +357,7 @@ class Engine:
         if first:
             for leftover in self.leftovers():
                 if leftover.stale and leftover.ours_to_remove(self.root):
-                    self.remove_leftover(leftover)
+                    labels.remove_leftover(self.api, leftover)
 
 
 def mounted(root: str, options: RunOptions) -> RunOptions:

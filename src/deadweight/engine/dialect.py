@@ -71,9 +71,10 @@ class Docker:
         return body
 
     def _host_config(self, options: RunOptions) -> dict[str, Any]:
+        memory, swap = options.memory_bytes, options.swap_bytes
         limits = {
-            "Memory": options.memory_bytes,
-            "MemorySwap": _sum(options.memory_bytes, options.swap_bytes),
+            "Memory": memory,
+            "MemorySwap": None if memory is None or swap is None else memory + swap,
             "NanoCpus": None if options.cpus is None else int(options.cpus * 1e9),
             "PidsLimit": options.pids,
         }
@@ -246,10 +247,6 @@ def dialect_of(info: EngineInfo, host: str, certificates: str | None = None) -> 
 def bridge_of(network: str) -> str:
     """The name of the bridge of a network of ours on the engine's machine; 15 characters, as many as Linux allows."""
     return f"dw-{network.rpartition('-')[2]}"
-
-
-def _sum(memory: int | None, swap: int | None) -> int | None:
-    return None if memory is None or swap is None else memory + swap
 
 
 def socket_peer(host: str) -> tuple[int, int]:

@@ -114,7 +114,7 @@ def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or
     with podman_service(tmp_path, {}, named) as host:
         lines = build(Endpoint(host, ours=False), tmp_path, "deadweight-tests/podman:1")
         with Engine.connect(Endpoint(host, ours=False)) as engine:
-            assert engine.has("deadweight-tests/podman:1")
+            assert engine.images.get("deadweight-tests/podman:1") is not None
     assert "#1 [1/2] FROM scratch" in lines
 
 
