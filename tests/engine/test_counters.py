@@ -1,4 +1,4 @@
-"""What a container uses, by the kernel's own counters (both versions of cgroups) and by the engine's."""
+"""What a container uses, by the kernel's own counters (both versions of cgroups) and by the engine's; work in its network."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from deadweight._errors import MissingError
 from deadweight.engine import counters, netns
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions
@@ -125,3 +126,15 @@ def test_no_hold_is_kept_of_a_process_that_is_none_of_the_container():
     before = len(list(Path("/proc/self/fd").iterdir()))
     assert held(os.getpid()).kernel_says_running() is None
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.system
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root enters a namespace")
+@pytest.mark.parametrize("error", [OSError(5, "an error of the kernel's"), MissingError("iptables is not there")])
+def test_what_work_in_another_network_gives_or_raises_is_given_or_raised_here(error):
+    def work() -> None:
+        raise error
+
+    with pytest.raises(type(error), match=r"error of the kernel|iptables is not there"):
+        netns.within(os.getpid(), work)
+    assert netns.within(os.getpid(), lambda: 42) == 42
