@@ -67,7 +67,6 @@ SHARED_SECONDS = 20
 """How long the login outlives the last connection; then it ends by itself, also where we were killed."""
 LONGEST_FOLDER = 107 - len("/") - 40 - 17
 """A socket's name has 107 bytes at most (unix(7)); ssh's is a hash of 40, and 17 more until it is complete."""
-SSH_HINT = "try: ssh {host} docker version; the key must be known to ssh (ssh-add), and `docker` must be on that machine's PATH"
 
 _running: list[subprocess.Popen[bytes]] = []
 """Held until they have ended, so that their ends are fetched."""
@@ -85,7 +84,8 @@ def ssh_hint(host: str) -> str:
     """What to try if nobody answers."""
     parts = urlsplit(host)
     port = f"-p {parts.port} " if parts.port else ""
-    return SSH_HINT.format(host=port + (f"{parts.username}@" if parts.username else "") + (parts.hostname or ""))
+    place = port + (f"{parts.username}@" if parts.username else "") + (parts.hostname or "")
+    return f"try: ssh {place} docker version; the key must be known to ssh (ssh-add), and `docker` must be on that machine's PATH"
 
 
 def ssh_command(host: str) -> list[str]:

@@ -281,12 +281,9 @@ class Packing:
     def packed(self, image: str, files: Mapping[str, bytes]) -> str:
         """An image like this one, with programs at these absolute paths. Raises DeadweightError."""
         key = (image, tuple(sorted(files)))
-        if key not in self._made:
-            self._made[key] = self._committed(image, _tar({path.strip("/"): files[path] for path in files}, mode=0o755))
-        return self._made[key]
-
-    def _committed(self, image: str, content: bytes) -> str:
-        tag = uuid.uuid4().hex[:12]
+        if key in self._made:
+            return self._made[key]
+        content, tag = _tar({path.strip("/"): files[path] for path in files}, mode=0o755), uuid.uuid4().hex[:12]
         with (
             self._engine.create(image, RunOptions(network="none"), purpose=self._purpose) as container,
             translated(f"put programs into an image like {image}"),
@@ -294,7 +291,7 @@ class Packing:
             if not self._engine.api.put_archive(container.id, "/", content):
                 raise DeadweightError(wording("engine.takes_no_files"))
             self._engine.api.commit(container.id, repository=self._name, tag=tag)
-        return f"{self._name}:{tag}"
+        return self._made.setdefault(key, f"{self._name}:{tag}")
 
     def close(self) -> None:
         for made in self._made.values():

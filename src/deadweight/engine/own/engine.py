@@ -64,9 +64,7 @@ class Layout:
 
 def layout(uid: int | None = None, gid: int = 0) -> Layout:
     """One engine per user cache and user (default: who we are)."""
-    cache = user_cache()
-    if uid is None:
-        uid = os.geteuid() if hasattr(os, "geteuid") else 0
+    cache, uid = user_cache(), os.geteuid() if uid is None else uid
     key = hashlib.sha256(str(cache).encode()).hexdigest()[:8]
     return Layout(Path(f"/run/deadweight-{uid}-{key}"), cache / "engine", cache / "logs" / "engine.log", gid)
 
@@ -158,8 +156,8 @@ def _as_root(action: str, say: Say) -> None:
     Raises MissingError where sudo is not there or wants a password that nobody can type; CommandError with the engine's own words.
     """
     words: list[str | Path] = [action, user_cache(), str(os.getuid()), str(os.getgid())]
-    kept = [name for name in _PROXIES if name in os.environ]
-    for line in sudo.run_module(__name__, words, timeout=SUDO_SECONDS, keep=kept).output.splitlines():
+    proxies = [name for name in _PROXIES if name in os.environ]
+    for line in sudo.run_module(__name__, words, timeout=SUDO_SECONDS, keep=proxies).output.splitlines():
         say(line)
 
 
