@@ -282,10 +282,11 @@ def _await(where: Layout, argv: list[str], log_bytes: int) -> None:
     raise CommandError(argv, exit_code_of_command=None, reason=reason, tail=tail, log=where.log)
 
 
-def _our_pid(where: Layout) -> int | None:
-    """The process of our engine, if it lives. A number that now belongs to another program does not count."""
+def _our_pid(where: Layout, file: Path | None = None) -> int | None:
+    """The process of our engine (or of it the one whose number is in ``file``), if it lives. A number that now belongs to another
+    program does not count."""
     try:
-        found = machine.read_process(int(where.pid_file.read_text()))
+        found = machine.read_process(int((file or where.pid_file).read_text()))
     except (OSError, ValueError):
         return None
     return found.pid if found is not None and str(where.run) in found.command else None
@@ -301,10 +302,9 @@ def _other_dockerd(where: Layout) -> bool:
 
 def _sweep(where: Layout) -> None:
     """What a killed engine leaves: containers, its containerd, pid files (a dockerd refuses to start over its own), mounts."""
-    with contextlib.suppress(OSError, ValueError):
-        orphan = machine.read_process(int((where.run / "exec/containerd/containerd.pid").read_text()))
-        if orphan is not None and str(where.run) in orphan.command:
-            machine.end_process(orphan.pid, 5.0)
+    orphan = _our_pid(where, where.run / "exec/containerd/containerd.pid")
+    if orphan is not None:
+        machine.end_process(orphan, 5.0)
     machine.kill_containers_of(where.run)
     for name in ("docker.pid", "engine.pid", "docker.sock", "exec/containerd/containerd.pid"):
         with contextlib.suppress(OSError):

@@ -43,11 +43,8 @@ def read_process(pid: int) -> Process | None:
 
 def everyone() -> Iterator[Process]:
     """All processes that live."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            process = read_process(int(entry.name))
-            if process is not None:
-                yield process
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return filter(None, map(read_process, pids))
 
 
 def same_network(pid: int) -> bool:
@@ -183,14 +180,14 @@ def free_network() -> ipaddress.IPv4Network:
 
 def _routes() -> list[ipaddress.IPv4Network]:
     """All routes but the default one (``/proc/net/route``: destination and mask as little-endian hex)."""
-    found = []
-    for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]:
-        words = line.split()
-        mask = int(words[7], 16)
-        if mask:
-            destination = socket.inet_ntoa(struct.pack("<L", int(words[1], 16)))
-            found.append(ipaddress.IPv4Network(f"{destination}/{mask.bit_count()}", strict=False))
-    return found
+    rows = [line.split() for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]]
+    return [
+        ipaddress.IPv4Network(
+            f"{socket.inet_ntoa(struct.pack('<L', int(row[1], 16)))}/{mask.bit_count()}", strict=False
+        )
+        for row in rows
+        if (mask := int(row[7], 16))
+    ]
 
 
 def _address(name: str, address: ipaddress.IPv4Address) -> bytes:
