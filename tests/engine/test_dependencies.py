@@ -105,21 +105,22 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
 
 
 @pytest.mark.parametrize(
-    ("yaml", "code", "key"),
+    ("yaml", "said"),
     [
-        ("{db: {port: 1}}", "suite.need_image_or_variant", "db"),
-        ("{db: {image: redis, variant: w, port: 1}}", "suite.need_image_or_variant", "db"),
-        ("{db: {image: redis}}", "suite.need_port", "db"),
-        ("{db: {variant: x, port: 1}}", "suite.unknown", "db.variant"),
-        ("{db: {variant: v, port: 1}}", "suite.itself", "db.variant"),
-        ("{db: {image: redis, port: 1, imge: x}}", "suite.misspelt_key", "db.imge"),
+        ("{db: {port: 1}}", "db"),
+        ("{db: {image: redis, variant: w, port: 1}}", "db"),
+        ("{db: {image: redis}}", "db"),
+        ("{db: {variant: x, port: 1}}", "'x'"),
+        ("{db: {variant: v, port: 1}}", "v is this variant"),
+        ("{db: {image: redis, port: 1, imge: x}}", "imge"),
     ],
 )
-def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, code, key):
+def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, said):
     text = f"name: p\nvariants:\n  v:\n    builder: ko\n    run:\n      needs: {yaml}\n  w: {{builder: ko}}\n"
-    with raises(ConfigError, code) as found:
+    with pytest.raises(ConfigError) as found:
         write_suite(tmp_path, text)
-    assert (found.value.key, found.value.line) == (f"variants.v.run.needs.{key}", 6)
+    assert said in str(found.value)
+    assert found.value.line == 6
 
 
 def test_a_recorder_that_is_gone_waits_for_the_end_of_what_it_recorded(engine, tools_image):

@@ -26,11 +26,10 @@ from deadweight.engine import api as wire
 from deadweight.engine import http, labels, netns
 from deadweight.engine.api import EngineInfo, parse_info
 from deadweight.engine.container import Container, read_file
-from deadweight.engine.dialect import Docker, dialect_of, socket_peer
 from deadweight.engine.faults import Ended, PortInUse, Unreachable, refused_start, stop_if_cancelled, translated
 from deadweight.engine.images import Images
 from deadweight.engine.labels import Leftover
-from deadweight.engine.options import Mount, RunOptions, is_root
+from deadweight.engine.options import Docker, Mount, RunOptions, dialect_of, is_root, socket_peer
 from deadweight.engine.sidecars import Recorders, Tunnels
 from deadweight.records import runs
 from deadweight.records.paths import State

@@ -18,7 +18,7 @@ from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
-from deadweight.engine.dialect import ceilings
+from deadweight.engine.options import ceilings
 from deadweight.records.paths import State
 from deadweight.sources.adapt_dockerfile import read_dockerfile
 from tests.support.codes import details, raises

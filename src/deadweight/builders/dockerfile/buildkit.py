@@ -19,7 +19,7 @@ from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import last_built
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
-from deadweight.engine.dialect import LOOPBACK, ceilings
+from deadweight.engine.options import LOOPBACK, ceilings
 from deadweight.records.built_image import BuiltImage, kept_name, retire
 from deadweight.records.reference import with_registry
 from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, instructions, lacking
