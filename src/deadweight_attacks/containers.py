@@ -118,8 +118,8 @@ class Yard:
         """Whether the container that took the last attack still runs, after ``wait`` seconds; one thrown away is no loss."""
         if self._container is None:
             return True
-        if (pulse := self._container.pulse) is not None:
-            if pulse.beats(wait):
+        if (running := self._container.kernel_says_running(wait)) is not None:
+            if running:
                 return True
             wait = max(wait, NOTICE_SECONDS)
         try:

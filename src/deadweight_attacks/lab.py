@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine.container import read_file
-from deadweight.engine.dialect import bridge_of
 from deadweight.engine.faults import CannotStart
-from deadweight.engine.options import Mount, RunOptions, hardened_for
+from deadweight.engine.options import Mount, RunOptions, bridge_of, hardened_for
 from deadweight.engine.sidecars import Packing
 from deadweight.suite.checks import AttacksCheck
 from deadweight_attacks import remote

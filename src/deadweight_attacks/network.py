@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
-from deadweight.engine.dialect import bridge_of
+from deadweight.engine.options import bridge_of
 from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ import pytest
 from deadweight._errors import DeadweightError
 from deadweight.engine import api, labels, netns
 from deadweight.engine.client import Engine
-from deadweight.engine.dialect import bridge_of
-from deadweight.engine.options import Mount, RunOptions
+from deadweight.engine.options import Mount, RunOptions, bridge_of
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from deadweight.suite.model import Health

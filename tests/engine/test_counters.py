@@ -1,15 +1,18 @@
-"""What a container uses, by the kernel's own counters (both versions of cgroups) and by the engine's."""
+"""What a container uses, by the kernel's own counters (both versions of cgroups) and by the engine's; work in its network."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
+from deadweight._errors import MissingError
 from deadweight.engine import counters, netns
-from deadweight.engine.container import ProcessHold
+from deadweight.engine.container import Container
+from deadweight.engine.options import RunOptions
 from tests.support.fault_project import wait_for
 
 ID = "5498648cc94645d5eeef1540ec5a458ebfea8a4281ace92e595ad0123456789a"
@@ -103,17 +106,35 @@ def test_both_tell_the_same_of_a_real_container(engine, playground_image):
         assert read.read().pids == 0
 
 
+def held(pid: int) -> Container:
+    keeper = Mock(api=Mock(inspect_container=lambda _: {"State": {"Running": True, "Pid": pid}}))
+    return Container(keeper, ID, "", RunOptions())
+
+
 def test_a_process_that_ends_is_noticed_at_once(monkeypatch):
     monkeypatch.setattr(netns, "is_process_of", lambda *_: True)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        pulse = ProcessHold.of(process.pid, ID)
-        assert pulse.beats()
+        container = held(process.pid)
+        assert container.kernel_says_running()
         process.stdin.close()
-        assert not pulse.beats(20)
-        pulse.close()
+        assert container.kernel_says_running(20) is False
+        container.remove()
+        assert container.kernel_says_running() is None
 
 
 def test_no_hold_is_kept_of_a_process_that_is_none_of_the_container():
     before = len(list(Path("/proc/self/fd").iterdir()))
-    assert ProcessHold.of(os.getpid(), ID) is None
+    assert held(os.getpid()).kernel_says_running() is None
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.system
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root enters a namespace")
+@pytest.mark.parametrize("error", [OSError(5, "an error of the kernel's"), MissingError("iptables is not there")])
+def test_what_work_in_another_network_gives_or_raises_is_given_or_raised_here(error):
+    def work() -> None:
+        raise error
+
+    with pytest.raises(type(error), match=r"error of the kernel|iptables is not there"):
+        netns.within(os.getpid(), work)
+    assert netns.within(os.getpid(), lambda: 42) == 42

@@ -15,9 +15,8 @@ from deadweight._errors import DeadweightError, UsageError
 from deadweight.engine import api
 from deadweight.engine.api import EngineInfo, parse_info
 from deadweight.engine.client import Engine, number_of, with_tmpfs_owners
-from deadweight.engine.dialect import Podman, ceilings, dialect_of
 from deadweight.engine.images import Images
-from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
+from deadweight.engine.options import Mount, Podman, RunOptions, Tmpfs, Ulimit, ceilings, dialect_of, hardened, is_root
 from deadweight.suite.model import RunSettings
 from tests.support.codes import raises
 from tests.support.small_images import docker_archive, in_engine, program, reference

@@ -8,7 +8,7 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import MissingError
-from deadweight.engine import connect
+from deadweight.engine import client
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
 from deadweight.engine.faults import translated
@@ -27,7 +27,7 @@ def silent(tmp_path) -> Iterator[Pretended]:
 
 @pytest.fixture
 def engine(silent, monkeypatch) -> Engine:
-    monkeypatch.setattr(connect, "PAUSED_SECONDS", 0.2)
+    monkeypatch.setattr(client, "PAUSED_SECONDS", 0.2)
     return Engine.connect(silent.host)
 
 
@@ -37,11 +37,11 @@ def ask(engine: Engine) -> None:
 
 
 def test_it_is_waited_for_once(engine, silent, monkeypatch):
-    monkeypatch.setattr(connect, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.5)
     silent.awake.clear()
     with raises(MissingError, "engine.no_answer_in_time", action="list"):
         ask(engine)
-    monkeypatch.setattr(connect, "ANSWER_SECONDS", LONG)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", LONG)
     before = time.monotonic()
     for _ in range(3):
         with raises(MissingError, "engine.no_answer_in_time", action="list"):
@@ -49,18 +49,18 @@ def test_it_is_waited_for_once(engine, silent, monkeypatch):
     assert time.monotonic() - before < LONG
     silent.awake.set()
     engine.ask()
-    assert engine.api not in connect._paused
+    assert engine.api not in client._paused
 
 
 @pytest.mark.parametrize("ending", [False, True], ids=["at any time", "after Ctrl-C"])
 def test_one_look_keeps_removals_from_waiting(engine, silent, monkeypatch, ending):
     """An attack has dozens of containers, which are removed one after another: once the run is to end, each waits a moment only."""
-    monkeypatch.setattr(connect, "ANSWER_SECONDS", LONG)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", LONG)
     silent.awake.clear()
-    connect.look(engine.api)
+    client.look(engine.api)
     if ending:
-        monkeypatch.setattr(connect, "PAUSED_SECONDS", LONG)
-        monkeypatch.setattr(connect, "ENDING_SECONDS", 0.05)
+        monkeypatch.setattr(client, "PAUSED_SECONDS", LONG)
+        monkeypatch.setattr(client, "ENDING_SECONDS", 0.05)
         monkeypatch.setattr(_run, "_cancelled", True)
     before = time.monotonic()
     for name in ("x", "y", "z"):
@@ -73,12 +73,12 @@ def test_who_did_not_want_to_wait_calls_nobody_paused(engine, silent):
     silent.awake.clear()
     with raises(MissingError, "engine.no_answer_in_time", action="wait"), translated("wait"):
         engine.api.wait("x", timeout=0.2)
-    assert engine.api not in connect._paused
+    assert engine.api not in client._paused
 
 
 def test_a_worker_that_waits_is_let_go_of_soon_after_ctrl_c(engine, silent, monkeypatch):
     """The main thread is woken by the signal itself; nothing wakes another that reads."""
-    monkeypatch.setattr(connect, "ANSWER_SECONDS", LONG)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", LONG)
     silent.awake.clear()
     before = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
@@ -89,20 +89,20 @@ def test_a_worker_that_waits_is_let_go_of_soon_after_ctrl_c(engine, silent, monk
         with raises(MissingError, "engine.no_answer_in_time", action="list"):
             asked.result()
     assert time.monotonic() - before < LONG
-    assert engine.api not in connect._paused, "removals then have their usual time"
+    assert engine.api not in client._paused, "removals then have their usual time"
 
 
 @pytest.mark.engine
 def test_a_client_whose_engine_falls_silent_is_ended(silent, monkeypatch):
     """As one that builds, and would wait for hours."""
-    monkeypatch.setattr(connect, "EVERY_SECONDS", 0.1)
-    monkeypatch.setattr(connect, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(connect, "PAUSED_SECONDS", 0.2)
+    monkeypatch.setattr(client, "EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(client, "PAUSED_SECONDS", 0.2)
     endpoint = Endpoint(silent.host, ours=False)
-    with connect.watch_engine(endpoint) as stop:
+    with client.watch_engine(endpoint) as stop:
         _run.run(["sleep", "0.5"], stop=stop)
     silent.awake.clear()
     before = time.monotonic()
-    with raises(MissingError, "engine.fell_silent", host=silent.host), connect.watch_engine(endpoint) as stop:
+    with raises(MissingError, "engine.fell_silent", host=silent.host), client.watch_engine(endpoint) as stop:
         _run.run(["sleep", str(LONG)], stop=stop)
     assert time.monotonic() - before < LONG

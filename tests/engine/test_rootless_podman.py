@@ -16,8 +16,7 @@ from deadweight._errors import DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.engine import netns
 from deadweight.engine.client import Engine
-from deadweight.engine.dialect import bridge_of
-from deadweight.engine.options import RunOptions
+from deadweight.engine.options import RunOptions, bridge_of
 from deadweight_attacks.lab import Lab
 from tests.support import TESTS
 from tests.support.attack_grounds import castle, quiet_lab

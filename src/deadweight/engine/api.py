@@ -67,7 +67,6 @@ SHARED_SECONDS = 20
 """How long the login outlives the last connection; then it ends by itself, also where we were killed."""
 LONGEST_FOLDER = 107 - len("/") - 40 - 17
 """A socket's name has 107 bytes at most (unix(7)); ssh's is a hash of 40, and 17 more until it is complete."""
-SSH_HINT = "try: ssh {host} docker version; the key must be known to ssh (ssh-add), and `docker` must be on that machine's PATH"
 
 _running: list[subprocess.Popen[bytes]] = []
 """Held until they have ended, so that their ends are fetched."""
@@ -85,7 +84,8 @@ def ssh_hint(host: str) -> str:
     """What to try if nobody answers."""
     parts = urlsplit(host)
     port = f"-p {parts.port} " if parts.port else ""
-    return SSH_HINT.format(host=port + (f"{parts.username}@" if parts.username else "") + (parts.hostname or ""))
+    place = port + (f"{parts.username}@" if parts.username else "") + (parts.hostname or "")
+    return f"try: ssh {place} docker version; the key must be known to ssh (ssh-add), and `docker` must be on that machine's PATH"
 
 
 def ssh_command(host: str) -> list[str]:
@@ -181,10 +181,8 @@ def _json(host: str, path: str, certificates: str | None, timeout: float) -> Any
 def delete(host: str, path: str, certificates: str | None = None) -> bool:
     """Have an engine delete something; whether it is gone. What it refuses stays."""
     with contextlib.suppress(OSError, http.client.HTTPException):
-        return _get(host, path, certificates, 30.0, method="DELETE")[0] in (
-            http.client.NO_CONTENT,
-            http.client.NOT_FOUND,
-        )
+        status, _ = _get(host, path, certificates, 30.0, method="DELETE")
+        return status in (http.client.NO_CONTENT, http.client.NOT_FOUND)
     return False
 
 
@@ -248,15 +246,12 @@ def _tls(certificates: str | None) -> ssl.SSLContext:
     return context
 
 
-# What Podman tells of itself beyond what Docker's API asks for (``/libpod/info``). Asked once: it takes 0.3 s to answer.
-INFO = "/v4.0.0/libpod/info"
-
-
 _podmans: dict[tuple[object, ...], Mapping[str, Any]] = {}
 
 
 def podman_info(host: str, certificates: str | None) -> Mapping[str, Any]:
-    """The document of the Podman that listens at ``host``; empty where it does not come.
+    """What the Podman at ``host`` tells of itself beyond what Docker's API asks for; empty where it does not come. Asked once: it
+    takes 0.3 s to answer.
 
     A service that was started anew at the same place, maybe with other images, is another: so is its socket.
     """
@@ -265,7 +260,7 @@ def podman_info(host: str, certificates: str | None) -> Mapping[str, Any]:
         facts = Path(host.removeprefix("unix://")).stat()
     key = (host, certificates, facts and (facts.st_ino, facts.st_mtime_ns))
     if not _podmans.get(key):
-        _podmans[key] = document(host, INFO, certificates)
+        _podmans[key] = document(host, "/v4.0.0/libpod/info", certificates)
     return _podmans[key]
 
 
@@ -311,7 +306,9 @@ def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInf
     What is of another kind than those say counts as not said.
     """
     parts = {str(part.get("Name")) for part in _typed(version, "Components", list) if isinstance(part, Mapping)}
-    options = {_option_name(option) for option in _typed(info, "SecurityOptions", list) if isinstance(option, str)}
+    # ``name=seccomp,profile=default``, or a bare ``seccomp`` (older engines)
+    security = [option for option in _typed(info, "SecurityOptions", list) if isinstance(option, str)]
+    options = {option.split(",", 1)[0].removeprefix("name=") for option in security}
     return EngineInfo(
         name="Podman" if any("podman" in part.lower() for part in parts) else "Docker",
         version=_typed(version, "Version", str),
@@ -335,8 +332,3 @@ def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInf
 def _typed(document: Mapping[str, Any], key: str, kind: type[T]) -> T:
     found = document.get(key)
     return found if isinstance(found, kind) else kind()
-
-
-def _option_name(option: str) -> str:
-    """``name=seccomp,profile=default`` → ``seccomp``; a bare ``seccomp`` (older engines) stays."""
-    return option.split(",", 1)[0].removeprefix("name=")

@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _disk
 from deadweight._errors import DeadweightError, MissingError, wording
-from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.own.engine import layout
-from deadweight.engine.sidecars import program_archive
+from deadweight.engine.sidecars import load_program
 from deadweight.toolchain.golang import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -69,13 +67,8 @@ def trouble(engine: Engine) -> str:
     architecture = ARCHITECTURES.get(engine.info.architecture)
     if architecture is None:
         return ""
-    name = f"deadweight/probe:{uuid.uuid4().hex[:12]}"
     try:
-        with translated("load a tiny image"):
-            archive = program_archive(elf(architecture), "/probe", architecture, name, engine.marks(PURPOSE))
-            for message in engine.api.load_image(archive):
-                if "error" in message:
-                    raise DeadweightError(str(message["error"]))
+        name = load_program(engine, PURPOSE, elf(architecture), architecture)
         engine.images.need(name)
         try:
             return _ran(engine, name)

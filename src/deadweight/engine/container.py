@@ -11,7 +11,7 @@ import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _signals
 from deadweight._errors import DeadweightError, MissingError, wording
@@ -25,9 +25,7 @@ from deadweight.engine.options import RunOptions
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.api import EngineInfo
-    from deadweight.engine.dialect import Docker
-    from deadweight.engine.images import Images
+    from deadweight.engine.client import Engine
     from deadweight.suite.model import Health
 
 
@@ -88,42 +86,16 @@ NOTED_SECONDS = 0.3
 MOST_OUTPUT_BYTES = 64 * 2**20
 
 
-class Host(Protocol):
-    """The engine as its containers, and the programs that run beside them, use it."""
-
-    api: APIClient
-    host: str
-    images: Images
-
-    @property
-    def info(self) -> EngineInfo: ...
-
-    @property
-    def dialect(self) -> Docker: ...
-
-    def marks(self, purpose: str) -> dict[str, str]: ...
-
-    def create(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-    def route(self, container: Container, port: int | None = None) -> routes.Route: ...
-
-    def listening(self, container: Container) -> str: ...
-
-    def forget(self, container: Container) -> None: ...
-
-
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, keeper: Host, container_id: str, image: str, options: RunOptions) -> None:
+    def __init__(self, keeper: Engine, container_id: str, image: str, options: RunOptions) -> None:
         self._keeper, self.api, self.host = keeper, keeper.api, keeper.host
         self.id, self.image, self.options = container_id, image, options
         self.started = 0.0
         self._removed = False
         self._settled: dict[str, Any] | None = None
-        self._pulse: ProcessHold | None = None
+        self._process: int | None = None
 
     def __enter__(self) -> Container:
         return self
@@ -155,17 +127,21 @@ class Container:
         """Its first process, as the engine's machine numbers it; 0 where it has none."""
         return int(self.settled()["State"].get("Pid") or 0)
 
-    @property
-    def pulse(self) -> ProcessHold | None:
-        """The kernel's own word on whether it runs, kept until it is removed; None where it cannot be had here."""
-        if self._pulse is None and not self._removed:
-            self._pulse = ProcessHold.of(self.pid, self.id)
-        return self._pulse
+    def kernel_says_running(self, wait: float = 0.0) -> bool | None:
+        """Whether it still runs after ``wait`` seconds (at once where it ends before), as the kernel of this machine tells: far
+        cheaper than an engine's answer. None where that cannot be told here."""
+        if self._process is None and not self._removed:
+            self._process = held_process(self.pid, self.id)
+        if self._process is None:
+            return None
+        ended = select.poll()
+        ended.register(self._process, select.POLLIN)
+        return not ended.poll(wait * 1000)
 
     @property
     def known_to_run(self) -> bool:
         """Whether the kernel of this machine says that it runs; False where that cannot be told without asking the engine."""
-        return self.pulse is not None and self.pulse.beats()
+        return bool(self.kernel_says_running())
 
     def address(self, network: str = "") -> str:
         """Its address in a network, else in any other; empty if it has none."""
@@ -289,7 +265,11 @@ class Container:
             text = questions.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
             if text is None:
                 done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
-                text = done.output.decode(errors="replace") if done.exit_code == 0 else self._keeper.listening(self)
+                text = (
+                    done.output.decode(errors="replace")
+                    if done.exit_code == 0
+                    else self._keeper.tunnels.listeners(self)
+                )
         except (DeadweightError, OSError):
             return None
         return None if text is None else tuple(sorted(set(questions.parse(text))))
@@ -350,43 +330,26 @@ class Container:
         """End and remove it, with its anonymous volumes. Safe to call twice, and after somebody else removed it."""
         if not self._removed:
             self._removed = True
-            pulse, self._pulse = self._pulse, None
-            if pulse is not None:
-                pulse.close()
+            process, self._process = self._process, None
+            if process is not None:
+                os.close(process)
             self._keeper.forget(self)
             with contextlib.suppress(DeadweightError):
                 labels.remove_container(self.api, self.id)
                 _signals.removed("containers removed")
 
 
-# Whether a container still runs, as the kernel tells of its first process: at once, and far cheaper than an engine's answer.
-class ProcessHold:
-    """A hold on a process (pidfd_open(2)), which no later process of the same number can take over."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    @classmethod
-    def of(cls, pid: int, container: str) -> ProcessHold | None:
-        """That of the first process of the container of this id; None where it is none of this machine's, or this kernel gives no
-        hold on it."""
-        try:
-            held = cls(os.pidfd_open(pid))
-        except (OSError, AttributeError):
-            return None
-        if netns.is_process_of(pid, container):  # asked after it was held: then the number still was its own
-            return held
-        held.close()
+def held_process(pid: int, container: str) -> int | None:
+    """A file number that stands for the first process of the container of this id (pidfd_open(2)): no later process of the same
+    number can take it over. None where it is none of this machine's, or this kernel gives no hold on it."""
+    try:
+        number = os.pidfd_open(pid)
+    except (OSError, AttributeError):
         return None
-
-    def beats(self, wait: float = 0.0) -> bool:
-        """Whether it still runs after ``wait`` seconds; at once where it ends before."""
-        asked = select.poll()
-        asked.register(self._number, select.POLLIN)
-        return not asked.poll(wait * 1000)
-
-    def close(self) -> None:
-        os.close(self._number)
+    if netns.is_process_of(pid, container):  # asked after it was held: then the number still was its own
+        return number
+    os.close(number)
+    return None
 
 
 # Files of containers, running or not, read through the engine.
@@ -426,32 +389,25 @@ def hijacked(stream: Any) -> Iterator[Any]:
         stream.close()
 
 
-def frames(raw: Any, seconds: float | None) -> Iterator[tuple[int, bytes]]:
-    """(stream number, data) until the other side ends. Raises TimeoutError once ``seconds`` have passed (None: never)."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while (whole := _frame(raw, deadline))[0]:
-        yield whole
+def frames(raw: Any, seconds: float) -> Iterator[tuple[int, bytes]]:
+    """(stream number, data) until the other side ends. Raises TimeoutError once ``seconds`` have passed."""
+    deadline = time.monotonic() + seconds
+    while header := _exactly(raw, 8, deadline):
+        number, length = struct.unpack(">BxxxL", header)
+        yield number, _exactly(raw, length, deadline)
 
 
 def frame(raw: Any, seconds: float) -> tuple[int, bytes]:
     """The next frame, whole; 0 and nothing where the other side has ended. Raises TimeoutError."""
-    return _frame(raw, time.monotonic() + seconds)
+    return next(frames(raw, seconds), (0, b""))
 
 
-def _frame(raw: Any, deadline: float | None) -> tuple[int, bytes]:
-    header = _exactly(raw, 8, deadline)
-    if not header:
-        return 0, b""
-    number, length = struct.unpack(">BxxxL", header)
-    return number, _exactly(raw, length, deadline)
-
-
-def _exactly(raw: Any, count: int, deadline: float | None) -> bytes:
+def _exactly(raw: Any, count: int, deadline: float) -> bytes:
     """So many bytes; nothing where the stream ends before."""
     got = bytearray()
     while len(got) < count:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
+        left = deadline - time.monotonic()
+        if left <= 0:
             raise TimeoutError("timed out")
         raw.settimeout(left)
         data = raw.recv(min(count - len(got), _CHUNK))

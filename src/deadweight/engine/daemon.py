@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from deadweight._errors import MissingError, wording
 from deadweight.engine import api as wire
 from deadweight.engine.api import Endpoint
 from deadweight.engine.own import engine as own
-from deadweight.engine.own.engine import layout
+from deadweight.engine.own.engine import Say, layout
 from deadweight.records.paths import user_cache
 from deadweight.toolchain.catalogue import NUMBER
 from deadweight.toolchain.find import ask, look, number
@@ -83,7 +83,6 @@ class DockerCli:
         return [self.docker, *arguments]
 
 
-Say = Callable[[str], None]
 START_ANEW = "restart Deadweight's engine"
 
 

@@ -55,12 +55,12 @@ def _translate(what: str, error: Exception) -> Exception:
     import urllib3
     from docker import errors
 
-    if isinstance(error, errors.NotFound):
-        return MissingError(wording("engine.refused", action=what, problem=explained(error)))
-    if isinstance(error, errors.APIError) and _UNSPOKEN.search(explained(error)):
-        return MissingError(wording("engine.api_refused", action=what, problem=explained(error)))
     if isinstance(error, errors.APIError):
-        return DeadweightError(wording("engine.refused", action=what, problem=explained(error)))
+        problem = explained(error)
+        if _UNSPOKEN.search(problem):
+            return MissingError(wording("engine.api_refused", action=what, problem=problem))
+        kind = MissingError if isinstance(error, errors.NotFound) else DeadweightError
+        return kind(wording("engine.refused", action=what, problem=problem))
     if isinstance(error, requests.exceptions.Timeout):
         return MissingError(wording("engine.no_answer_in_time", action=what))
     lost = (errors.DockerException, requests.exceptions.RequestException, urllib3.exceptions.HTTPError)

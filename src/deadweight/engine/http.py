@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from deadweight import _json, _run
+from deadweight import _json, _run, _sudo
 from deadweight._errors import Interrupted
 from deadweight.engine import netns
 
@@ -165,6 +165,4 @@ def through_namespace(pid: int, port: int) -> Route:
 
 def can_enter_namespace(pid: int, container: str) -> bool:
     """Whether ``pid`` is this container's process as seen from here, and we may enter its network namespace."""
-    if pid <= 0 or not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return False
-    return netns.is_process_of(pid, container) and os.access(f"/proc/{pid}/ns/net", os.R_OK)
+    return _sudo.is_root() and netns.is_process_of(pid, container) and os.access(f"/proc/{pid}/ns/net", os.R_OK)

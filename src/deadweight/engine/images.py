@@ -20,7 +20,7 @@ from deadweight.records.reference import split
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.dialect import Docker
+    from deadweight.engine.options import Docker
 
 CHUNK_BYTES = 2**20
 CONFIG_NOTE = "config.digest"

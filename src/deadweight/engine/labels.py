@@ -164,7 +164,7 @@ def remove_container(api: APIClient, container: str) -> None:
 
 
 def remove_leftover(api: APIClient, leftover: Leftover) -> bool:
-    """Remove one; False if the engine refuses."""
+    """Remove one; False if the engine refuses (it is told again at the next start)."""
     with contextlib.suppress(DeadweightError), translated(f"remove {leftover.kind} {leftover.name}"):
         if leftover.kind == "container":
             remove_container(api, leftover.id)

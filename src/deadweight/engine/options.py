@@ -1,15 +1,34 @@
-"""Define how a container runs: a frozen options record, varied with ``but``, and the hardened default."""
+"""Define how a container runs: a frozen options record, varied with ``but``, and the hardened default.
+
+API differences between Docker and Podman are handled here too, one class each: container options, networks, pulls.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+import json
+import posixpath
+import re
+import resource
+import socket
+import struct
+import urllib.parse
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from deadweight._errors import DeadweightError, UsageError, wording
+from deadweight.engine import api as wire
+from deadweight.engine.api import EngineInfo
 from deadweight.suite.model import RunSettings, Variant
 from deadweight.suite.values import parse_tmpfs
+
+if TYPE_CHECKING:
+    from docker.api.client import APIClient
 
 NON_ROOT = "65532:65532"
 """The user that the field's minimal images use for "not root" (distroless, chainguard: ``nonroot``)."""
@@ -156,3 +175,255 @@ def _tmpfs(entry: str, memory: int) -> Tmpfs:
     """``/tmp`` or ``/tmp:16MiB``. At most a quarter of the memory unless a size is given."""
     path, size = parse_tmpfs(entry)
     return Tmpfs(path, size or min(TMPFS_BYTES, memory // 4))
+
+
+# What each engine makes of them, and of networks and pulls.
+BRIDGE_NAME = "com.docker.network.bridge.name"
+"""Left to itself, Docker calls a network's bridge by the network's id, and Podman by a number."""
+
+LIBPOD = "/v4.0.0/libpod"
+"""Podman's own API, beside the compatible one."""
+
+LOOPBACK = re.compile(r"^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])(?::\d+)?/")
+"""A reference to a registry of this machine: Docker speaks to these without TLS unasked, Podman where it is told to."""
+
+LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+MOST = 65_536
+"""What is asked for where nothing binds."""
+
+
+class Docker:
+    """Docker's words (Engine API 1.41 and later)."""
+
+    unit = "docker"
+    """Its service for systemd."""
+    keeps_tmpfs_modes = False
+    """Whether its runtime mounts a folder in memory with the mode that is asked for."""
+
+    cut_off: Mapping[str, str] = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+    """The options of a network whose bridge has no address of the engine's machine."""
+
+    def __init__(self, info: EngineInfo, host: str, certificates: str | None = None) -> None:
+        self.info, self.host, self.certificates = info, host, certificates
+
+    def create_body(self, image: str, options: RunOptions) -> dict[str, Any]:
+        """Options as the document of ``POST /containers/create``. Raises UsageError for a seccomp profile that cannot be read."""
+        body: dict[str, Any] = {
+            "Image": image,
+            "Env": [f"{name}={value}" for name, value in sorted(options.env.items())],
+            "Labels": dict(options.labels),
+            "HostConfig": self._host_config(options),
+        }
+        if options.user is not None:
+            body["User"] = options.user
+        if options.args:
+            body["Cmd"] = list(options.args)
+        if options.entrypoint is not None:
+            body["Entrypoint"] = list(options.entrypoint)
+        if options.publish is not None:
+            body["ExposedPorts"] = {f"{port}/tcp": {} for port in (options.publish, *options.ports)}
+        return body
+
+    def _host_config(self, options: RunOptions) -> dict[str, Any]:
+        memory, swap = options.memory_bytes, options.swap_bytes
+        limits = {
+            "Memory": memory,
+            "MemorySwap": None if memory is None or swap is None else memory + swap,
+            "NanoCpus": None if options.cpus is None else int(options.cpus * 1e9),
+            "PidsLimit": options.pids,
+        }
+        modes = {"PidMode": options.pid_mode, "IpcMode": options.ipc_mode, "UsernsMode": options.userns_mode}
+        lists = {
+            "DeviceCgroupRules": list(options.device_rules),
+            "ExtraHosts": [f"{name}:{address}" for name, address in options.hosts.items()],
+            "Dns": list(options.dns),
+        }
+        config: dict[str, Any] = {
+            "ReadonlyRootfs": options.read_only,
+            "Tmpfs": {folder.path: self._tmpfs(folder) for folder in options.tmpfs},
+            "CapDrop": list(options.cap_drop),
+            "CapAdd": list(options.cap_add),
+            "SecurityOpt": self._security(options),
+            "Privileged": options.privileged,
+            "NetworkMode": options.network,
+            "Ulimits": [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in self._ulimits(options)],
+            "Mounts": [
+                {"Type": "bind", "Source": str(m.source), "Target": m.target, "ReadOnly": m.read_only}
+                for m in options.mounts
+            ],
+            **{key: limit for key, limit in limits.items() if limit is not None},
+            **{key: value for key, value in (modes | lists).items() if value},
+            **self._log(),
+        }
+        if not options.masked_paths:
+            config["MaskedPaths"], config["ReadonlyPaths"] = [], []
+        if options.publish is not None:
+            chosen = "" if options.host_port is None else str(options.host_port)
+            ports = {**dict.fromkeys(options.ports, ""), options.publish: chosen}
+            config["PortBindings"] = {
+                f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": host_port}] for port, host_port in ports.items()
+            }
+        return config
+
+    def _security(self, options: RunOptions) -> list[str]:
+        words = (
+            ["no-new-privileges"] if options.no_new_privileges else []
+        )  # a colon makes Docker's log complain each time
+        if options.seccomp == "unconfined":
+            words.append("seccomp=unconfined")
+        elif options.seccomp != "default":
+            words.append(f"seccomp={self._profile(Path(options.seccomp))}")
+        if options.apparmor != "default":
+            words.append(f"apparmor={options.apparmor}")
+        return words
+
+    def _tmpfs(self, folder: Tmpfs) -> str:
+        return folder.options()
+
+    def _log(self) -> dict[str, Any]:
+        return {"LogConfig": {"Type": "json-file", "Config": {"max-size": str(LOG_BYTES), "max-file": "1"}}}
+
+    def _profile(self, path: Path) -> str:
+        """A seccomp profile's content."""
+        try:
+            return json.dumps(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise UsageError(wording("seccomp.not_a_profile", file=path, problem=error)) from error
+
+    def _ulimits(self, options: RunOptions) -> tuple[Ulimit, ...]:
+        return options.ulimits
+
+    def create_network(self, api: APIClient, name: str, labels: Mapping[str, str]) -> None:
+        """Create a bridge network that nothing leads out of, and whose bridge has no address of the engine's machine. Raises
+        DeadweightError, or the SDK's errors."""
+        options = {BRIDGE_NAME: bridge_of(name), **self.cut_off}
+        api.create_network(name, driver="bridge", internal=True, options=options, labels=dict(labels))
+
+    def namespaces(self) -> tuple[str, ...]:
+        """In which network, by ``RunOptions.network``, its bridges may be."""
+        return ("host",)
+
+    def pull(self, api: APIClient, reference: str) -> Iterable[Mapping[str, Any]]:
+        """Have it get an image from a registry, also from one of this machine that speaks no TLS; gives what it says of it."""
+        messages: Iterable[Mapping[str, Any]] = api.pull(reference, stream=True, decode=True)
+        return messages
+
+
+class Podman(Docker):
+    """Podman's: what its compatible API does not take is asked of its own."""
+
+    unit = "podman"
+    keeps_tmpfs_modes = True
+    cut_off: Mapping[str, str] = {}
+
+    @cached_property
+    def ceilings(self) -> Mapping[str, int]:
+        """How far limits may go that it cannot raise."""
+        return ceilings(self.host)
+
+    def _tmpfs(self, folder: Tmpfs) -> str:
+        """It copies what the image has there, Docker does not: what holds with one is to hold with the other."""
+        return f"{folder.options()},notmpcopyup"
+
+    def _log(self) -> dict[str, Any]:
+        """Its log drivers have other names and options; it bounds nothing by default."""
+        return {}
+
+    def _profile(self, path: Path) -> str:
+        """The name of a file on its machine."""
+        super()._profile(path)
+        return str(path.absolute())
+
+    def _security(self, options: RunOptions) -> list[str]:
+        """It does not look at the lists of masked paths that Docker takes."""
+        return [*super()._security(options), *([] if options.masked_paths else ["unmask=ALL"])]
+
+    def _ulimits(self, options: RunOptions) -> tuple[Ulimit, ...]:
+        """Those given and those it would otherwise raise, none beyond what its runtime may set."""
+        bounds = self.ceilings
+        limits = {name: Ulimit(name, bound, bound) for name, bound in bounds.items()}
+        for limit in options.ulimits:
+            bound = bounds.get(limit.name, limit.hard)
+            limits[limit.name] = Ulimit(limit.name, min(limit.soft, bound), min(limit.hard, bound))
+        return tuple(limits.values())
+
+    def create_network(self, api: APIClient, name: str, labels: Mapping[str, str]) -> None:
+        """It leaves a bridge without an address where nothing leads out and it answers for no names there, which only its own API
+        can ask for."""
+        asked = {
+            "name": name,
+            "driver": "bridge",
+            "network_interface": bridge_of(name),
+            "internal": True,
+            "dns_enabled": False,
+            "labels": dict(labels),
+        }
+        answer = api.post(f"{api.base_url}{LIBPOD}/networks/create", json=asked)
+        if not answer.ok:
+            action = f"create network {name}"
+            raise DeadweightError(wording("engine.refused", action=action, problem=answer.text.strip()))
+
+    def namespaces(self) -> tuple[str, ...]:
+        """Its machine's; without root a namespace for all bridges of its user. Its place follows from where that Podman keeps
+        things: in one way since Podman 5, in another before."""
+        if not self.info.rootless:
+            return ("host",)
+        described = wire.podman_info(self.host, self.certificates)
+        store = described.get("store") or {}
+        root, run = str(store.get("graphRoot") or ""), str(store.get("runRoot") or "")
+        old = f"rootless-netns-{hashlib.sha256(f'{root}/libpod'.encode()).hexdigest()[:20]}"
+        mappings = ((described.get("host") or {}).get("idMappings") or {}).get("uidmap") or ()
+        users = [mapping.get("host_id") for mapping in mappings if mapping.get("container_id") == 0]
+        # XDG_RUNTIME_DIR: around Podman's own folder there, and where Podman looks for it by the user's number
+        folders = [posixpath.dirname(run), *(f"/run/user/{user}" for user in users)]
+        before = [posixpath.join(folder, "netns", old) for folder in folders]
+        since = posixpath.join(run, "networks", "rootless-netns", "rootless-netns")
+        places = [*before, since] if self.info.version.startswith("4.") else [since, *before]
+        return tuple(f"ns:{place}" for place in dict.fromkeys(places))
+
+    def pull(self, api: APIClient, reference: str) -> Iterable[Mapping[str, Any]]:
+        if not LOOPBACK.match(reference):
+            return super().pull(api, reference)
+        words = urllib.parse.urlencode({"reference": reference, "tlsVerify": "false"})
+        with api.post(f"{api.base_url}{LIBPOD}/images/pull?{words}", stream=True, timeout=None) as answer:
+            messages: list[Mapping[str, Any]] = [json.loads(line) for line in answer.iter_lines() if line]
+        if answer.ok:
+            return messages
+        status = f"HTTP status {answer.status_code}"
+        return [{"error": message.get("message") or status} for message in messages or [{}]]
+
+
+def dialect_of(info: EngineInfo, host: str, certificates: str | None = None) -> Docker:
+    """That of an engine."""
+    return (Podman if info.podman else Docker)(info, host, certificates)
+
+
+def bridge_of(network: str) -> str:
+    """The name of the bridge of a network of ours on the engine's machine; 15 characters, as many as Linux allows."""
+    return f"dw-{network.rpartition('-')[2]}"
+
+
+def socket_peer(host: str) -> tuple[int, int]:
+    """Process and user that listen on a socket of this machine (unix(7), SO_PEERCRED); (0, 0) where that cannot be told: the
+    process is of another namespace."""
+    with contextlib.suppress(OSError, AttributeError), socket.socket(socket.AF_UNIX) as there:
+        there.settimeout(3.0)
+        there.connect(host.removeprefix("unix://"))
+        pid, user, _ = struct.unpack("3i", there.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return (pid, user) if pid > 0 else (0, 0)
+    return 0, 0
+
+
+def ceilings(host: str) -> Mapping[str, int]:
+    """How far the runtime of the engine at ``host`` can raise limits, by their names in setrlimit(2): to the hard limits of its
+    service; to our own, where those are not to be seen.
+
+    Podman asks for limits that a machine without CAP_SYS_RESOURCE (a container, a CI runner) refuses: "setrlimit RLIMIT_NPROC:
+    operation not permitted". What binds are the limits of its service, which lowers them as it starts.
+    """
+    pid = socket_peer(host)[0] if host.startswith("unix://") else 0
+    try:
+        bounds = {name: resource.prlimit(pid, number)[1] for name, number in LIMITS.items()}
+    except (OSError, AttributeError):  # it has ended or is another user's; macOS cannot tell
+        bounds = {name: resource.getrlimit(number)[1] for name, number in LIMITS.items()}
+    return {name: MOST if bound == resource.RLIM_INFINITY else min(bound, MOST) for name, bound in bounds.items()}

@@ -22,20 +22,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, Interrupted, wording
-from deadweight.engine.container import STDERR, STDOUT, Container, Host, frame, hijacked
+from deadweight.engine.container import STDERR, STDOUT, Container, frame, hijacked
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.toolchain import golang
 
 if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
     from deadweight.engine.images import EngineImage
 
 SOURCE = Path(__file__).with_name("tunnel")
-PROGRAM = "/tunnel"
 HERE = "127.0.0.1"
 END_SECONDS = 20.0
-PURPOSE = "tunnel"
 RULES = ("NET_ADMIN", "NET_BIND_SERVICE")
 LOOK_SECONDS = 1.0
 """How often it is looked whether who asked is still there."""
@@ -47,11 +46,13 @@ CONFINED = RunOptions(cap_drop=("ALL",), memory_bytes=128 * 2**20, pids=128)
 class Sidecars:
     """Containers of one of our programs that stand beside other containers of an engine: each goes with its own.
 
-    The program is made of the Go module in ``source`` and loaded as an image when it is first needed; it is at ``path`` there.
+    The program is made of the Go module in ``source``, and called like it; it is loaded as an image when it is first needed.
     """
 
-    def __init__(self, engine: Host, source: Path, path: str, purpose: str) -> None:
-        self._engine, self._source, self._path, self._purpose = engine, source, path, purpose
+    source: Path
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._purpose, self._path = engine, self.source.name, f"/{self.source.name}"
         self._image = ""
         self._beside: dict[str, Container] = {}
         self._guard = threading.RLock()  # a start that fails tells of its end
@@ -67,14 +68,8 @@ class Sidecars:
         """The program's image. Raises DeadweightError (MissingError without Go)."""
         if not self._image:
             architecture = golang.go_architecture(self._engine.info.architecture)
-            program = golang.built(architecture, self._source).read_bytes()
-            # a name of our own: who else has the program here removes its name
-            name = f"deadweight/{self._purpose}:{uuid.uuid4().hex[:12]}"
-            archive = program_archive(program, self._path, architecture, name, self._engine.marks(self._purpose))
-            with translated(f"load our program {self._path.strip('/')}"):
-                for _ in self._engine.api.load_image(archive):
-                    pass
-            self._image = name
+            program = golang.built(architecture, self.source).read_bytes()
+            self._image = load_program(self._engine, self._purpose, program, architecture)
         return self._image
 
     def close(self) -> None:
@@ -103,8 +98,7 @@ class Sidecars:
 class Tunnels(Sidecars):
     """The programs that stand beside containers of one engine, one each: they end with their container."""
 
-    def __init__(self, engine: Host) -> None:
-        super().__init__(engine, SOURCE, PROGRAM, PURPOSE)
+    source = SOURCE
 
     def beside(self, container: Container, *, rules: bool = False) -> Container:
         """The one beside this container, started if there is none yet; with ``rules`` it may change how this network leads.
@@ -142,7 +136,7 @@ class Tunnels(Sidecars):
         """The program's own words carried out in its network, with the right to change how that leads. Raises DeadweightError with
         what it said where it fails."""
         try:
-            done = self.beside(container, rules=True).exec([PROGRAM, *words], seconds=END_SECONDS)
+            done = self.beside(container, rules=True).exec([self._path, *words], seconds=END_SECONDS)
         except TimeoutError:
             raise DeadweightError(
                 wording("engine.tunnel_timeout", command=" ".join(words), seconds=END_SECONDS)
@@ -156,7 +150,7 @@ class Tunnels(Sidecars):
         options = CONFINED.but(network="none", mounts=mounts, args=("wait",))
         image = self.loaded()
         try:
-            self._engine.start(image, options, purpose=PURPOSE).remove()
+            self._engine.start(image, options, purpose=self._purpose).remove()
         except Interrupted:
             raise
         except DeadweightError as error:
@@ -186,13 +180,13 @@ class Tunnels(Sidecars):
             user="0:0", cap_add=("NET_ADMIN",), masked_paths=False, network=network, args=tuple(words),
             apparmor="unconfined" if info.apparmor else "default", userns_mode="host" if info.user_namespaces else None,
         )  # fmt: skip
-        with self._guard, self._engine.start(self.loaded(), options, purpose=PURPOSE) as container:
+        with self._guard, self._engine.start(self.loaded(), options, purpose=self._purpose) as container:
             state = container.wait_ended(END_SECONDS)
             return " ".join([*container.logs(3), state.told()]) if state.running or state.exit_code else ""
 
     def listeners(self, container: Container) -> str:
         """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""
-        return self.beside(container).exec([PROGRAM, "listeners"], seconds=10).output.decode(errors="replace")
+        return self.beside(container).exec([self._path, "listeners"], seconds=10).output.decode(errors="replace")
 
 
 def _pass_on(stream: Any, theirs: socket.socket) -> None:
@@ -241,19 +235,26 @@ def _taken(waiting: bytearray) -> list[bytes]:
 
 
 # Images of one program, made here, for engines of any kind.
-def program_archive(program: bytes, path: str, architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
-    """A docker-save archive with nothing but this program, at ``path``, which is started. ``architecture`` as Go calls it."""
-    layer = _tar({path.strip("/"): program}, mode=0o755)
+def load_program(engine: Engine, name: str, program: bytes, architecture: str) -> str:
+    """Load an image with nothing but this program, which is started, and give its reference: one of our own, for who else has the
+    program here removes its name. ``architecture`` as Go calls it. Raises DeadweightError."""
+    reference = f"deadweight/{name}:{uuid.uuid4().hex[:12]}"
+    layer = _tar({name: program}, mode=0o755)
     config = {
         "architecture": architecture,
         "os": "linux",
-        "config": {"Entrypoint": [path], "Labels": dict(labels)},
+        "config": {"Entrypoint": [f"/{name}"], "Labels": engine.marks(name)},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
-        "history": [{"created_by": f"deadweight {path.strip('/')}"}],
+        "history": [{"created_by": f"deadweight {name}"}],
     }
-    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    manifest = [{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]
     files = {"config.json": json.dumps(config).encode(), "layer.tar": layer}
-    return _tar({**files, "manifest.json": json.dumps(manifest).encode()})
+    with translated(f"load our program {name}"):
+        # An engine that fails after its first words has answered 200.
+        for message in engine.api.load_image(_tar({**files, "manifest.json": json.dumps(manifest).encode()})):
+            if "error" in message:
+                raise DeadweightError(str(message["error"]))
+    return reference
 
 
 def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
@@ -273,19 +274,16 @@ def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
 class Packing:
     """Images that hold programs beside what another image holds: each is made once, and ``close`` removes them."""
 
-    def __init__(self, engine: Host, name: str, purpose: str) -> None:
+    def __init__(self, engine: Engine, name: str, purpose: str) -> None:
         self._engine, self._name, self._purpose = engine, name, purpose
         self._made: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def packed(self, image: str, files: Mapping[str, bytes]) -> str:
         """An image like this one, with programs at these absolute paths. Raises DeadweightError."""
         key = (image, tuple(sorted(files)))
-        if key not in self._made:
-            self._made[key] = self._committed(image, _tar({path.strip("/"): files[path] for path in files}, mode=0o755))
-        return self._made[key]
-
-    def _committed(self, image: str, content: bytes) -> str:
-        tag = uuid.uuid4().hex[:12]
+        if key in self._made:
+            return self._made[key]
+        content, tag = _tar({path.strip("/"): files[path] for path in files}, mode=0o755), uuid.uuid4().hex[:12]
         with (
             self._engine.create(image, RunOptions(network="none"), purpose=self._purpose) as container,
             translated(f"put programs into an image like {image}"),
@@ -293,7 +291,7 @@ class Packing:
             if not self._engine.api.put_archive(container.id, "/", content):
                 raise DeadweightError(wording("engine.takes_no_files"))
             self._engine.api.commit(container.id, repository=self._name, tag=tag)
-        return f"{self._name}:{tag}"
+        return self._made.setdefault(key, f"{self._name}:{tag}")
 
     def close(self) -> None:
         for made in self._made.values():
@@ -327,8 +325,10 @@ class Gone(DeadweightError):
 class Recorders(Sidecars):
     """What stands beside recorded containers of one engine; each goes with its container."""
 
-    def __init__(self, engine: Host) -> None:
-        super().__init__(engine, RECORDER, "/recorder", "recorder")
+    source = RECORDER
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
         self._packing = Packing(engine, "deadweight/recorded", "recorder")
 
     def packed(self, image: str, also: Mapping[str, Path] | None = None) -> str:

@@ -183,7 +183,7 @@ def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
     variant = left.labels.get(labels.VARIANT) or left.name
     doing = "was still running" if left.running else "was left"
     whose = f" ({run.told()})" if run.labels.get(labels.OWNER) == left.labels.get(labels.OWNER) else ""
-    gone = engine.remove_leftover(left)
+    gone = labels.remove_leftover(engine.api, left)
     end = "removed it" if gone else f"it could not be removed: docker {_REMOVE[left.kind]} {left.name}"
     say(f"{variant}: {'an' if left.kind == 'image' else 'a'} {left.kind} of a killed run {doing}{whose}: {end}")
     return gone

@@ -18,7 +18,7 @@ from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
-from deadweight.engine.dialect import ceilings
+from deadweight.engine.options import ceilings
 from deadweight.records.paths import State
 from deadweight.sources.adapt_dockerfile import read_dockerfile
 from tests.support.codes import details, raises
@@ -114,7 +114,7 @@ def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or
     with podman_service(tmp_path, {}, named) as host:
         lines = build(Endpoint(host, ours=False), tmp_path, "deadweight-tests/podman:1")
         with Engine.connect(Endpoint(host, ours=False)) as engine:
-            assert engine.has("deadweight-tests/podman:1")
+            assert engine.images.get("deadweight-tests/podman:1") is not None
     assert "#1 [1/2] FROM scratch" in lines
 
 

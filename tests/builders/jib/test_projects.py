@@ -9,7 +9,7 @@ import pytest
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.jib.projects import Maven, read_pom
 from deadweight.builders.table import builder
-from deadweight.engine.dialect import LOOPBACK
+from deadweight.engine.options import LOOPBACK
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.inspect.extract import read_file
 from tests.support.builder_site import Project

@@ -19,7 +19,7 @@ from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import last_built
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
-from deadweight.engine.dialect import LOOPBACK, ceilings
+from deadweight.engine.options import LOOPBACK, ceilings
 from deadweight.records.built_image import BuiltImage, kept_name, retire
 from deadweight.records.reference import with_registry
 from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, instructions, lacking
@@ -47,7 +47,7 @@ def build(
 
     Raises CommandError, MissingError (no client, no BuildKit, or the engine falls silent).
     """
-    from deadweight.engine import connect
+    from deadweight.engine.client import watch_engine
     from deadweight.engine.daemon import docker_cli, find_or_start
 
     watch: AbstractContextManager[_run.Stop | None]
@@ -59,7 +59,7 @@ def build(
         # without BuildKit, buildx would start one from a public registry, unasked
         if problem := api.buildkit_trouble(endpoint.host, endpoint.certificates):
             raise MissingError(wording("dockerfile.no_buildkit", host=endpoint.host, problem=problem))
-        client, watch = docker_cli(endpoint), connect.watch_engine(endpoint)
+        client, watch = docker_cli(endpoint), watch_engine(endpoint)
         # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
         attests = any(str(word).startswith("--attest=type=provenance") for word in words)
         plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]

@@ -31,7 +31,7 @@ from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import image_step, keep, made_by_the_build, result, scratch
 from deadweight.builders.shared.tool_output import JavaListener, clean, run_tool
 from deadweight.builders.variants import JibVariant
-from deadweight.engine.dialect import LOOPBACK
+from deadweight.engine.options import LOOPBACK
 from deadweight.records.built_image import Base
 from deadweight.records.paths import STATE_DIR
 from deadweight.toolchain.find import find

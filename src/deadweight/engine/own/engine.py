@@ -64,9 +64,7 @@ class Layout:
 
 def layout(uid: int | None = None, gid: int = 0) -> Layout:
     """One engine per user cache and user (default: who we are)."""
-    cache = user_cache()
-    if uid is None:
-        uid = os.geteuid() if hasattr(os, "geteuid") else 0
+    cache, uid = user_cache(), os.geteuid() if uid is None else uid
     key = hashlib.sha256(str(cache).encode()).hexdigest()[:8]
     return Layout(Path(f"/run/deadweight-{uid}-{key}"), cache / "engine", cache / "logs" / "engine.log", gid)
 
@@ -158,8 +156,8 @@ def _as_root(action: str, say: Say) -> None:
     Raises MissingError where sudo is not there or wants a password that nobody can type; CommandError with the engine's own words.
     """
     words: list[str | Path] = [action, user_cache(), str(os.getuid()), str(os.getgid())]
-    kept = [name for name in _PROXIES if name in os.environ]
-    for line in sudo.run_module(__name__, words, timeout=SUDO_SECONDS, keep=kept).output.splitlines():
+    proxies = [name for name in _PROXIES if name in os.environ]
+    for line in sudo.run_module(__name__, words, timeout=SUDO_SECONDS, keep=proxies).output.splitlines():
         say(line)
 
 
@@ -175,10 +173,15 @@ def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
     if pid is not None:
         say(wording("engine.stopping"))
         _forget_networks(where)
+    _end(where, pid)
+    return pid is not None
+
+
+def _end(where: Layout, pid: int | None) -> None:
+    if pid is not None:
         machine.end_process(pid, STOP_SECONDS)
     _sweep(where)
     shutil.rmtree(where.run, ignore_errors=True)
-    return pid is not None
 
 
 def remove_data(say: Say = lambda _: None, where: Layout | None = None) -> None:
@@ -216,12 +219,7 @@ def _start(where: Layout, say: Say) -> str:
     _free_addresses_of_dead_engines(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
-    if not machine.has_cgroups():
-        say(wording("engine.mounting_cgroups"))
-        machine.mount_cgroups()
-    elif points := machine.read_only_cgroups():
-        say(wording("engine.mounting_cgroups_writable"))
-        machine.make_cgroups_writable(points)
+    machine.prepare_cgroups(say)
     say(wording("engine.starting", log=where.log))
     log_bytes = where.log.stat().st_size if where.log.exists() else 0
     argv = _arguments(where, say)
@@ -278,20 +276,17 @@ def _await(where: Layout, argv: list[str], log_bytes: int) -> None:
             reason = wording("engine.ended_at_once")
             break
         time.sleep(0.1)
-    pid = _our_pid(where)
-    if pid is not None:
-        machine.end_process(pid, STOP_SECONDS)
-    _sweep(where)
-    shutil.rmtree(where.run, ignore_errors=True)
+    _end(where, _our_pid(where))
     log = where.log.read_bytes() if where.log.exists() else b""
     tail = log[log_bytes:].decode(errors="replace").splitlines()[-15:]
     raise CommandError(argv, exit_code_of_command=None, reason=reason, tail=tail, log=where.log)
 
 
-def _our_pid(where: Layout) -> int | None:
-    """The process of our engine, if it lives. A number that now belongs to another program does not count."""
+def _our_pid(where: Layout, file: Path | None = None) -> int | None:
+    """The process of our engine (or of it the one whose number is in ``file``), if it lives. A number that now belongs to another
+    program does not count."""
     try:
-        found = machine.read_process(int(where.pid_file.read_text()))
+        found = machine.read_process(int((file or where.pid_file).read_text()))
     except (OSError, ValueError):
         return None
     return found.pid if found is not None and str(where.run) in found.command else None
@@ -307,10 +302,9 @@ def _other_dockerd(where: Layout) -> bool:
 
 def _sweep(where: Layout) -> None:
     """What a killed engine leaves: containers, its containerd, pid files (a dockerd refuses to start over its own), mounts."""
-    with contextlib.suppress(OSError, ValueError):
-        orphan = machine.read_process(int((where.run / "exec/containerd/containerd.pid").read_text()))
-        if orphan is not None and str(where.run) in orphan.command:
-            machine.end_process(orphan.pid, 5.0)
+    orphan = _our_pid(where, where.run / "exec/containerd/containerd.pid")
+    if orphan is not None:
+        machine.end_process(orphan, 5.0)
     machine.kill_containers_of(where.run)
     for name in ("docker.pid", "engine.pid", "docker.sock", "exec/containerd/containerd.pid"):
         with contextlib.suppress(OSError):

@@ -11,10 +11,11 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deadweight._errors import wording
 from deadweight._run import run
 
 
@@ -42,11 +43,8 @@ def read_process(pid: int) -> Process | None:
 
 def everyone() -> Iterator[Process]:
     """All processes that live."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            process = read_process(int(entry.name))
-            if process is not None:
-                yield process
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return filter(None, map(read_process, pids))
 
 
 def same_network(pid: int) -> bool:
@@ -115,22 +113,17 @@ def has_cgroups() -> bool:
     return any(kind != "tmpfs" for _, kind, _ in _cgroup_mounts())
 
 
-def read_only_cgroups() -> tuple[str, ...]:
-    """Where control groups are mounted so that no engine can use them, as in a container that is not privileged."""
-    return tuple(point for point, _, options in _cgroup_mounts() if "ro" in options)
-
-
-def make_cgroups_writable(points: tuple[str, ...]) -> None:
-    """Mount them anew, for this mount namespace alone. What fails, dockerd tells."""
-    for point in points:
-        run(["mount", "-o", "remount,bind,rw", point], check=False, timeout=60)
-
-
-def mount_cgroups() -> None:
-    """Mount them: by Debian's script for it (version 1 with all controllers), else version 2. What fails, dockerd tells."""
-    script = shutil.which("cgroupfs-mount")
-    argv = [script] if script else ["mount", "-t", "cgroup2", "cgroup2", CGROUP_FOLDER]
-    run(argv, check=False, timeout=60)
+def prepare_cgroups(say: Callable[[str], None]) -> None:
+    """Mount them if nobody did: by Debian's script for it (version 1 with all controllers), else version 2. Mount them anew, for
+    this mount namespace alone, if no engine can write them, as in a container that is not privileged. What fails, dockerd tells."""
+    if not has_cgroups():
+        say(wording("engine.mounting_cgroups"))
+        script = shutil.which("cgroupfs-mount")
+        run([script] if script else ["mount", "-t", "cgroup2", "cgroup2", CGROUP_FOLDER], check=False, timeout=60)
+    elif points := [point for point, _, options in _cgroup_mounts() if "ro" in options]:
+        say(wording("engine.mounting_cgroups_writable"))
+        for point in points:
+            run(["mount", "-o", "remount,bind,rw", point], check=False, timeout=60)
 
 
 # Create and remove a network bridge for our own engine if another one runs. Linux; plain ioctls, no ``ip`` needed.
@@ -187,14 +180,14 @@ def free_network() -> ipaddress.IPv4Network:
 
 def _routes() -> list[ipaddress.IPv4Network]:
     """All routes but the default one (``/proc/net/route``: destination and mask as little-endian hex)."""
-    found = []
-    for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]:
-        words = line.split()
-        mask = int(words[7], 16)
-        if mask:
-            destination = socket.inet_ntoa(struct.pack("<L", int(words[1], 16)))
-            found.append(ipaddress.IPv4Network(f"{destination}/{mask.bit_count()}", strict=False))
-    return found
+    rows = [line.split() for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]]
+    return [
+        ipaddress.IPv4Network(
+            f"{socket.inet_ntoa(struct.pack('<L', int(row[1], 16)))}/{mask.bit_count()}", strict=False
+        )
+        for row in rows
+        if (mask := int(row[7], 16))
+    ]
 
 
 def _address(name: str, address: ipaddress.IPv4Address) -> bytes:
@@ -257,11 +250,9 @@ def _ways_out() -> Iterator[str]:
             yield name
 
 
-def _do(table: str, *words: str) -> None:
-    run(["iptables", *_WAIT, "-t", table, *words], timeout=30)
+def _do(table: str, *words: str, check: bool = True) -> bool:
+    return run(["iptables", *_WAIT, "-t", table, *words], check=check, timeout=30).exit_code == 0
 
 
 def _does(table: str, *words: str) -> bool:
-    if shutil.which("iptables") is None:
-        return False
-    return run(["iptables", *_WAIT, "-t", table, *words], check=False, timeout=30).exit_code == 0
+    return shutil.which("iptables") is not None and _do(table, *words, check=False)

@@ -30,8 +30,6 @@ def write(file: Path, content: dict[str, Any]) -> Path:
 
 # A seccomp profile that somebody gives, in Docker's format (moby, ``profiles/seccomp``): what it allows, and with more calls.
 PASSING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
-ENGINES = ("default", "unconfined")
-"""What ``RunOptions.seccomp`` may say besides a file."""
 
 
 @dataclass(frozen=True)

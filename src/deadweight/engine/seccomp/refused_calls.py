@@ -116,11 +116,9 @@ def _version(version: Mapping[str, Any], name: str) -> str:
 
 
 def _path(name: str, info: Mapping[str, Any]) -> str | None:
-    said = ((info.get("Runtimes") or {}).get(name) or {}).get("path") or name
-    for each in (said, Path("/usr/libexec/podman") / name, Path("/usr/lib/podman") / name):
-        if found := shutil.which(str(each)):
-            return found
-    return None
+    said = str(((info.get("Runtimes") or {}).get(name) or {}).get("path") or name)
+    places = (said, f"/usr/libexec/podman/{name}", f"/usr/lib/podman/{name}")
+    return next(filter(None, map(shutil.which, places)), None)
 
 
 def starting_under(
@@ -197,7 +195,7 @@ class Refused:
 
 def is_file(seccomp: str) -> bool:
     """Whether options name a profile of somebody's own."""
-    return seccomp not in custom_profile.ENGINES
+    return seccomp not in ("default", "unconfined")
 
 
 def check(engine: Engine, options: RunOptions, name: str = "") -> None:
