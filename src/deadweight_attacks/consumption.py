@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError
-from deadweight.engine.counters import Counters, Use
 from deadweight.engine.faults import Ended
 from deadweight.engine.health import NO_ANSWER
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
+from deadweight_attacks.counters import Counters, Use
 from deadweight_attacks.deliver import Reply, Shot, status_of, told
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.run_options import MARGIN, Ground

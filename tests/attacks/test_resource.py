@@ -18,11 +18,11 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.engine.counters import Use
 from deadweight.engine.faults import Ended
 from deadweight.engine.http import Answer
 from deadweight.suite.model import Health
 from deadweight_attacks import consumption, deliver, listeners, resource_lock
+from deadweight_attacks.counters import Use
 from deadweight_attacks.listeners import Listener, Word
 from tests.support.attack_grounds import payload
 from tests.support.codes import raises

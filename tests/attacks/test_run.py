@@ -13,12 +13,11 @@ import pytest
 
 from deadweight._errors import ConfigError, MissingError
 from deadweight.checks.runner import keep
-from deadweight.engine import counters
 from deadweight.report.attacks import with_splits
 from deadweight.report.collect import attacks as attacks_of
 from deadweight.tasks.verify import raise_if_bad
 from deadweight_attacks import control as control_module
-from deadweight_attacks import lab, sequence, walls
+from deadweight_attacks import counters, lab, sequence, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard

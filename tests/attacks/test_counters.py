@@ -10,9 +10,10 @@ from unittest.mock import Mock
 import pytest
 
 from deadweight._errors import MissingError
-from deadweight.engine import counters, netns
+from deadweight.engine import netns
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions
+from deadweight_attacks import counters
 from tests.support.fault_project import wait_for
 
 ID = "5498648cc94645d5eeef1540ec5a458ebfea8a4281ace92e595ad0123456789a"
