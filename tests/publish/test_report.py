@@ -15,8 +15,7 @@ from deadweight._errors import ArchiveError, CommandError, ConfigError, Deadweig
 from deadweight.publish import push as publishing
 from deadweight.publish.push import ArtifactFile, badges, destination, earlier, lay_out, publish, push
 from deadweight.report.compare import compare
-from deadweight.report.history import load_report
-from deadweight.report.write import write_report
+from deadweight.report.history import load_report, write_report
 from deadweight.toolchain import crane
 from tests.support import report_demo
 from tests.support import report_samples as samples

@@ -15,11 +15,10 @@ from rich.console import Console
 
 from deadweight.report import attacks, charts, collect, model, table
 from deadweight.report.console import MOST_TELLING, print_comparison
-from deadweight.report.history import load_report
+from deadweight.report.history import load_report, write_report
 from deadweight.report.html import box, policy, provenance, render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.verdict import View
-from deadweight.report.write import write_report
 from tests.support import report_demo
 from tests.support import report_samples as samples
 

@@ -19,12 +19,11 @@ from deadweight.checks.scan.sbom import MEDIA_TYPES, SbomFile
 from deadweight.records.reference import in_registry, split
 from deadweight.records.store import write_where_told
 from deadweight.report import figures
+from deadweight.report import history as reports
 from deadweight.report.compare import Comparison
-from deadweight.report.history import HISTORY_FILE, IN_REPORT, load_report, merged, parse, parse_report, read, text
 from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, HistoryEntry, Report
 from deadweight.report.table import ladders, size_of
-from deadweight.report.write import COMPARISON_FILE, MARKDOWN_FILE, PAGE_FILE, write_report
 from deadweight.toolchain import crane
 
 
@@ -171,16 +170,16 @@ def _json(value: object) -> bytes:
 ARTIFACT_TYPE = "application/vnd.deadweight.report.v1"
 REPORT_TYPES = {
     REPORT_FILE: "application/vnd.deadweight.report.v1+json",
-    MARKDOWN_FILE: "text/markdown",
-    PAGE_FILE: "text/html",
-    HISTORY_FILE: "application/jsonl",
+    reports.MARKDOWN_FILE: "text/markdown",
+    reports.PAGE_FILE: "text/html",
+    reports.HISTORY_FILE: "application/jsonl",
 }
 """Media types in the artifact; the pictures are ``image/svg+xml``. The artifact's own type is ``ARTIFACT_TYPE``."""
 
 SUMMARY_LIMIT_BYTES = 1024 * 1024
 """GitHub takes 1 MiB of summary per step and drops what is larger."""
 
-OURS = {REPORT_FILE, MARKDOWN_FILE, PAGE_FILE, COMPARISON_FILE, HISTORY_FILE, ".nojekyll", "badges"}
+OURS = {*REPORT_TYPES, reports.COMPARISON_FILE, ".nojekyll", "badges"}
 
 
 @dataclass(frozen=True)
@@ -207,7 +206,7 @@ def publish(
     and stands first in a CI summary. Raises ConfigError where there is no report, UsageError for a folder that holds anything else,
     CommandError where a registry refuses.
     """
-    report = load_report(report_folder)
+    report = reports.load_report(report_folder)
     if to.startswith(OCI_PREFIX):
         return _to_registry(report, to.removeprefix(OCI_PREFIX), changed, history)
     if to == "ci":
@@ -244,9 +243,9 @@ def _badge(label: str, message: str, *, known: bool) -> str:
 
 def _with_history(report: Report, ours: Path | None, theirs: tuple[HistoryEntry, ...]) -> tuple[Report, str]:
     """The report with the history of both places, and that history as it is kept."""
-    own = read(ours, report.suite) if ours is not None else report.history
-    entries = merged(theirs, own)
-    return replace(report, history=entries[-IN_REPORT:]), text(entries)
+    own = reports.read(ours, report.suite) if ours is not None else report.history
+    entries = reports.merged(theirs, own)
+    return replace(report, history=entries[-reports.IN_REPORT :]), reports.text(entries)
 
 
 def _to_folder(report: Report, target: Path, changed: Comparison | None, history: Path | None) -> Published:
@@ -256,15 +255,15 @@ def _to_folder(report: Report, target: Path, changed: Comparison | None, history
     foreign = _foreign(target)
     if foreign:
         raise UsageError(wording("publish.foreign_file", folder=target, file=foreign))
-    report, entries = _with_history(report, history, read(target / HISTORY_FILE, report.suite))
+    report, entries = _with_history(report, history, reports.read(target / reports.HISTORY_FILE, report.suite))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
             fresh = Path(beside) / "new"
             (fresh / "badges").mkdir(parents=True)
-            write_report(report, fresh, changed)
+            reports.write_report(report, fresh, changed)
             texts = {f"badges/{name}": content for name, content in badges(report).items()}
-            for name, content in {**texts, HISTORY_FILE: entries, ".nojekyll": ""}.items():
+            for name, content in {**texts, reports.HISTORY_FILE: entries, ".nojekyll": ""}.items():
                 (fresh / name).write_text(content, encoding="utf-8")
             if target.exists():
                 target.rename(Path(beside) / "old")
@@ -272,7 +271,7 @@ def _to_folder(report: Report, target: Path, changed: Comparison | None, history
     except OSError as error:
         message = wording("records.unwritable", path=target, problem=error.strerror)
         raise DeadweightError(message, hint="publish to a folder that you can write to") from error
-    return Published(str(target / PAGE_FILE))
+    return Published(str(target / reports.PAGE_FILE))
 
 
 def _foreign(target: Path) -> str | None:
@@ -319,11 +318,11 @@ def _to_registry(report: Report, reference: str, changed: Comparison | None, his
     report, entries = _with_history(report, history, _pushed_history(report, reference))
     with tempfile.TemporaryDirectory(prefix="deadweight-publish-") as temporary:
         folder = Path(temporary)
-        write_report(report, folder, changed)
-        (folder / HISTORY_FILE).write_text(entries, encoding="utf-8")
+        reports.write_report(report, folder, changed)
+        (folder / reports.HISTORY_FILE).write_text(entries, encoding="utf-8")
         pictures = sorted(path.name for path in folder.glob("ladder-*.svg"))
         types = REPORT_TYPES | dict.fromkeys(pictures, "image/svg+xml")
-        types |= {COMPARISON_FILE: "text/markdown"} if changed is not None else {}
+        types |= {reports.COMPARISON_FILE: "text/markdown"} if changed is not None else {}
         files = tuple(ArtifactFile(name, kind, (folder / name).read_bytes()) for name, kind in types.items())
     annotations = {"org.opencontainers.image.created": report.generated_at, TITLE: report.suite}
     return Published(f"{OCI_PREFIX}{reference}", _push_files(reference, ARTIFACT_TYPE, files, annotations=annotations))
@@ -332,7 +331,7 @@ def _to_registry(report: Report, reference: str, changed: Comparison | None, his
 def _pushed_history(report: Report, reference: str) -> tuple[HistoryEntry, ...]:
     """The history of the report that this reference names now; none where it names nothing that can be read."""
     try:
-        return parse(_pulled(reference, HISTORY_FILE) or "", report.suite)
+        return reports.parse(_pulled(reference, reports.HISTORY_FILE) or "", report.suite)
     except CommandError:
         return ()
 
@@ -355,12 +354,12 @@ def earlier(against: str, root: Path, *, flag: str = "--against") -> Report:
         pulled = _pulled(against.removeprefix(OCI_PREFIX), REPORT_FILE)
         if pulled is None:
             raise UsageError(wording("publish.no_report", reference=against, file=REPORT_FILE))
-        return parse_report(pulled.encode(), origin=against)
+        return reports.parse_report(pulled.encode(), origin=against)
     if not against.strip():
         raise UsageError(wording("publish.no_report_given", flag=flag), hint=HINT)
     for path in (Path.cwd() / against, root / against):
         if path.exists():
-            return load_report(path)
+            return reports.load_report(path)
     revision, colon, inside = against.partition(":")
     if colon and revision and inside and not revision.startswith("-"):
         return _from_git(revision, inside, root, flag)
@@ -374,4 +373,4 @@ def _from_git(revision: str, inside: str, root: Path, flag: str) -> Report:
     except CommandError as error:
         reason = error.tail[-1] if error.tail else error.reason
         raise UsageError(wording("publish.not_in_git", flag=flag, name=name, problem=reason)) from error
-    return parse_report(text.encode(), origin=name)
+    return reports.parse_report(text.encode(), origin=name)

@@ -263,7 +263,7 @@ def merge(c: Context, report: Names = None, to: Value = None, json: bool = False
     if not report:
         raise UsageError(wording("tasks.flag_missing", flag="--report"), hint="invoke merge --report FOLDER")
     places = [place for name in names(report) for place in _reports(Path(name))]
-    made = lazy.merge.merged({str(place): lazy.history.load_report(place) for place in places})
+    made = lazy.history.joined({str(place): lazy.history.load_report(place) for place in places})
     target = Path(to) if to else lazy.find_suite_file().parent / ".deadweight" / "merged"
     folders = [place if place.is_dir() else place.parent for place in places]
     kinds = {"junit.xml": ("*.xml", lazy.sarif.joined_junit), "findings.sarif": ("*.sarif", lazy.sarif.joined_sarif)}
