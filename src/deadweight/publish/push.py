@@ -6,11 +6,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 from deadweight._errors import CommandError, DeadweightError, UsageError, wording
@@ -109,31 +108,24 @@ class ArtifactFile:
     content: bytes
 
 
-def lay_out(
-    folder: Path,
-    kind: str,
-    files: Sequence[ArtifactFile],
-    annotations: Mapping[str, str] = MappingProxyType({}),
-    subject: Mapping[str, Any] | None = None,
-) -> str:
+def lay_out(folder: Path, kind: str, files: Sequence[ArtifactFile], **fields: Any) -> str:
     """Write the layout of an artifact of this ``kind`` into an empty folder; returns the manifest's digest.
 
-    ``annotations`` go into the manifest, and the descriptor of the image that it belongs to (``subject``: an OCI referrer;
-    registries without that API get a tag from crane).
+    ``fields`` go into the manifest: ``annotations``, and the descriptor of the image that it belongs to (``subject``: an OCI
+    referrer; registries without that API get a tag from crane).
     """
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     layers = [{**_blob(blobs, file.media_type, file.content), "annotations": {TITLE: file.name}} for file in files]
-    manifest: dict[str, Any] = {
+    manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": kind,
         "config": _blob(blobs, EMPTY, b"{}"),
         "layers": layers,
-        "annotations": dict(sorted(annotations.items())),
+        "annotations": {},
+        **fields,
     }
-    if subject is not None:
-        manifest["subject"] = subject
     described = _blob(blobs, MANIFEST, _json(manifest))
     (folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
     (folder / "index.json").write_bytes(_json({"schemaVersion": 2, "manifests": [described]}))
@@ -193,12 +185,7 @@ class Published:
 
 
 def publish(
-    report_folder: Path,
-    to: str,
-    *,
-    changed: Comparison | None = None,
-    environment: Mapping[str, str] | None = None,
-    history: Path | None = None,
+    report_folder: Path, to: str, *, changed: Comparison | None = None, history: Path | None = None
 ) -> Published:
     """Publish the report that lies in ``report_folder``, with its history, which is merged with one that lies at the target.
 
@@ -210,7 +197,7 @@ def publish(
     if to.startswith(OCI_PREFIX):
         return _to_registry(report, to.removeprefix(OCI_PREFIX), changed, history)
     if to == "ci":
-        return _to_ci(report, changed, os.environ if environment is None else environment)
+        return _to_ci(report, changed)
     if not to or "://" in to:
         raise UsageError(wording("publish.destination", to=to))
     return _to_folder(report, Path(to).absolute(), changed, history)
@@ -252,8 +239,7 @@ def _to_folder(report: Report, target: Path, changed: Comparison | None, history
     """Make the new folder beside the old one, then change places: a reader sees the old report or the new, never half."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(wording("publish.no_folder", path=target))
-    foreign = _foreign(target)
-    if foreign:
+    if foreign := _foreign(target):
         raise UsageError(wording("publish.foreign_file", folder=target, file=foreign))
     report, entries = _with_history(report, history, reports.read(target / reports.HISTORY_FILE, report.suite))
     try:
@@ -281,8 +267,8 @@ def _foreign(target: Path) -> str | None:
     return next((name for name in entries if name not in OURS and not fnmatch(name, "ladder-*.svg")), None)
 
 
-def _to_ci(report: Report, changed: Comparison | None, environment: Mapping[str, str]) -> Published:
-    summary = environment.get("GITHUB_STEP_SUMMARY")
+def _to_ci(report: Report, changed: Comparison | None) -> Published:
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
     first = "" if changed is None else comparison_markdown(changed) + "\n"
     text = first + render_markdown(report)
     if not summary:
@@ -303,14 +289,8 @@ def fitted(text: str, room: int) -> str:
     if len(text.encode()) <= room:
         return text
     last = "\n\n*Cut to fit the step summary; report.json and index.html hold everything.*\n"
-    kept: list[str] = []
-    left = room - len(last.encode())
-    for line in text.splitlines():
-        left -= len(line.encode()) + 1
-        if left < 0:
-            break
-        kept.append(line)
-    return "\n".join(kept) + last if kept else ""
+    lines = figures.fitting(text.splitlines(), room - len(last.encode()), lambda line: len(line.encode()) + 1)
+    return "\n".join(lines) + last if lines else ""
 
 
 def _to_registry(report: Report, reference: str, changed: Comparison | None, history: Path | None) -> Published:

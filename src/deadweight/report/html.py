@@ -64,10 +64,9 @@ def _how(name: str, column: str, record: VariantRecord) -> tuple[str, str]:
     if origin is None:
         return "Not measured yet.", line
     scan = record.vulnerabilities
-    more = {"reach": scan.reachability.reason, "vulnerabilities": scan.reason and f"not covered: {scan.reason}"}.get(
-        column
-    )
-    return f"Got by {provenance_words(origin)}{f'; {more}' if more else ''}", line
+    notes = {"reach": scan.reachability.reason, "vulnerabilities": scan.reason and f"not covered: {scan.reason}"}
+    more = f"; {note}" if (note := notes.get(column)) else ""
+    return f"Got by {provenance_words(origin)}{more}", line
 
 
 def _why_not(column: str, record: VariantRecord) -> str:
@@ -332,13 +331,7 @@ def _point(point: HistoryPoint | None) -> list[Any] | None:
 
 def fitting(rows: Iterable[Any], room: int) -> list[Any]:
     """The first rows that weigh no more than ``room`` characters together as JSON."""
-    shown = []
-    for row in rows:
-        room -= len(json.dumps(row, ensure_ascii=False)) + 1
-        if room < 0:
-            break
-        shown.append(row)
-    return shown
+    return figures.fitting(rows, room, lambda row: len(json.dumps(row, ensure_ascii=False)) + 1)
 
 
 SCRIPTS = ("page.js", "compare.js", "history.js", "castle.js", "layers.js", "findings.js", "keys.js")

@@ -10,15 +10,7 @@ from typing import Literal
 from deadweight._packages import images
 from deadweight.report import attacks, figures
 from deadweight.report.model import CheckRecord, Report, VariantRecord
-from deadweight.report.table import (
-    NOT_MEASURED_WORDS,
-    Ladder,
-    is_root,
-    ladders,
-    not_measured_word,
-    size_of,
-    startup_differs,
-)
+from deadweight.report.table import Ladder, is_root, ladders, not_measured_word, size_of, startup_differs
 
 # Which variant of a ladder to ship, and what it costs: one sentence, from measured figures alone.
 
@@ -285,7 +277,7 @@ def _gaps(report: Report) -> Iterator[Gap]:
         for check, result in record.checks.items():
             if result.status == "not_measured":
                 reasons.setdefault(not_measured_word(result), {}).setdefault(check, {})[name] = result.reason
-    for word in filter(reasons.__contains__, NOT_MEASURED_WORDS):
+    for word in filter(reasons.__contains__, figures.NOT_MEASURED_WORDS):
         tried = word == figures.NOT_MEASURED  # then to run it again helps only when its cause is gone
         alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
         for check, of in reasons[word].items():
@@ -324,7 +316,7 @@ def _counts(report: Report) -> str:
     if all(check.why_not == "not_run" for check in every):
         return f"Checks were not run. {variants}"
     absent = Counter(not_measured_word(check) for check in results if check.status == "not_measured")
-    tail = "".join(f", {absent[word]} {word}" for word in NOT_MEASURED_WORDS if absent[word])
+    tail = "".join(f", {absent[word]} {word}" for word in figures.NOT_MEASURED_WORDS if absent[word])
     free = len(every) - len(results)
     tail += f", {free} more measured without a gate" if free else ""
     return f"{fine} of {figures.plural(len(results), 'check')} as expected{tail}. {variants}"
@@ -356,10 +348,8 @@ def _leak(record: VariantRecord) -> str:
         return ""
     for file in layers.hidden:
         if any(mark.allowed is None for mark in file.secrets):
-            return (
-                f"/{file.path.lstrip('/')}, {file.how} in layer {file.hidden_index + 1}, "
-                f"can still be read in layer {file.index + 1}"
-            )
+            gone = f"/{file.path.lstrip('/')}, {file.how} in layer {file.hidden_index + 1}"
+            return f"{gone}, can still be read in layer {file.index + 1}"
     visible = [secret for secret in layers.secrets if secret.allowed is None]
     places = dict.fromkeys(_place(secret) for secret in visible)
     return f"{figures.plural(len(visible), 'secret')} in {figures.listed(list(places))}" if visible else ""

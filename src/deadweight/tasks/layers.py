@@ -73,17 +73,13 @@ def layers(
         if extract is not None:
             _extract(subject, report, Path(extract), platform, name)
     _write_findings(report, subject.title, sarif, junit)
-    _show(report, subject, as_json=json)
-    images.judge(report, subject.title, allow_unread=allow_unread or subject.unread_allowed)
-
-
-def _show(report: images.LayersReport, subject: LookedAt, *, as_json: bool) -> None:
-    if as_json:
+    if json:
         print_utf8(images.document(report, stand_in=subject.stand_in))
-        return
-    images.print_layers(report, subject.title, console())
-    if subject.stand_in:
-        print(f"Stand-ins: {lazy.stand_ins_said((subject.title,), 1)}")
+    else:
+        images.print_layers(report, subject.title, console())
+        if subject.stand_in:
+            print(f"Stand-ins: {lazy.stand_ins_said((subject.title,), 1)}")
+    images.judge(report, subject.title, allow_unread=allow_unread or subject.unread_allowed)
 
 
 def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread: bool) -> None:
