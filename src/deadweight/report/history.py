@@ -16,9 +16,8 @@ from deadweight._errors import ConfigError, DeadweightError, UsageError, wording
 from deadweight.records.runs import Scope
 from deadweight.records.store import adapter, write_atomically
 from deadweight.report.attacks import held, with_splits
-from deadweight.report.charts import ladder_charts
 from deadweight.report.compare import Comparison
-from deadweight.report.html import render_html
+from deadweight.report.html import ladder_charts, render_html
 from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, SCHEMA, HistoryEntry, HistoryPoint, Report, VariantRecord
 from deadweight.report.table import size_of

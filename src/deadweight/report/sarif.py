@@ -111,14 +111,13 @@ def _result(finding: SarifFinding, index: int, seen: Counter[str]) -> dict[str, 
 
 # What XML 1.0 cannot hold, not even escaped (section 2.2).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-COUNTS = ("tests", "failures", "errors", "skipped")
 
 
 def _junit(suites: Iterable[Element]) -> str:
     """Test suites as one document, with their counts added up."""
     root = Element("testsuites", {"name": "deadweight"})
     root.extend(list(suites))
-    for name in COUNTS:
+    for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(each.get(name) or 0) for each in root)))
     root.set("time", f"{sum(float(each.get('time') or 0) for each in root):.3f}")
     ElementTree.indent(root)

@@ -170,11 +170,9 @@ def _carries(record: VariantRecord) -> str:
 TOOLS = {"a shell": "shells", "a package manager": "package_managers", "set-user-id programs": "setuid"}
 
 
-def _tools(record: VariantRecord) -> list[str] | None:
-    """The kinds of tools that an intruder would find; None where nobody looked."""
-    if record.layers is None:
-        return None
-    return [word for word, files in TOOLS.items() if getattr(record.layers, files)]
+def _tools(record: VariantRecord) -> list[str]:
+    """The kinds of tools that an intruder would find."""
+    return [word for word, files in TOOLS.items() if getattr(record.layers, files, ())]
 
 
 def _stops(record: VariantRecord, only: str = "") -> str:
@@ -198,9 +196,9 @@ def _root(record: VariantRecord) -> int | None:
 FIGURES = (
     _Figure(size_of, lambda record: f"is smaller ({_size(record)})", lambda record: f"weighs {_size(record)}"),
     _Figure(
-        lambda record: None if (tools := _tools(record)) is None else len(tools),
+        lambda record: None if record.layers is None else len(_tools(record)),
         lambda _: "leaves fewer tools for an intruder",
-        lambda record: f"keeps {' and '.join(_tools(record) or ())}",
+        lambda record: f"keeps {' and '.join(_tools(record))}",
     ),
     _Figure(_through, _stops, lambda record: _stops(record, " only")),
     _Figure(counted, _carries, _carries),
@@ -331,12 +329,9 @@ def _stories(report: Report) -> Iterator[str]:
                 meant.setdefault((record.ladder, check), []).append(name)
     for (ladder, check), names in meant.items():
         others = attacks.by_ladder(report.variants)[ladder]
-        beside = [
-            name
-            for name, record in others.items()
-            if (own := record.checks.get(check)) and own.status == "pass" and own.expected
-        ]
-        stories = [f"{name} ({_leak(others[name]) or others[name].checks[check].reason.rstrip('.')})" for name in names]
+        results = {name: record.checks[check] for name, record in others.items() if check in record.checks}
+        beside = [name for name, result in results.items() if result.status == "pass" and result.expected]
+        stories = [f"{name} ({_leak(others[name]) or results[name].reason.rstrip('.')})" for name in names]
         fixed = f"; {figures.listed(beside)} {'passes' if len(beside) == 1 else 'pass'}" if beside else ""
         yield f"{figures.listed(stories)} {'fails' if len(names) == 1 else 'fail'} the check {check} on purpose{fixed}."
 

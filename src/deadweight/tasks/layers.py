@@ -60,8 +60,7 @@ def layers(
     Example: invoke layers --variant all-in-one --json
     """
     archive = named(archive)
-    _refuse_wrong_calls(variant, archive, scan, extract)
-    _refuse_targets(archive, sarif, junit)
+    _refuse_wrong_calls(variant, archive, scan, extract, sarif, junit)
     if extract is not None:
         images.prepare_folder(Path(extract))
     with looked_at(variant, archive, platform) as subject:
@@ -109,16 +108,13 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
         raise failures[0]
 
 
-def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, extract: str | None) -> None:
+def _refuse_wrong_calls(variant: Value, archive: Value, scan: str, extract: Value, *targets: Value) -> None:
+    """Findings (``targets``) must replace neither the image nor one another. ``-`` would be a file of that name."""
     if (variant is None) == (archive is None):
         raise UsageError(wording("tasks.variant_or_archive"))
     one_of(scan, "--scan", SCANS)
     if archive == STDIN and extract is not None:
         raise UsageError(wording("tasks.extract_stdin"))
-
-
-def _refuse_targets(archive: str | None, *targets: str | None) -> None:
-    """Findings must replace neither the image nor one another. ``-`` would be a file of that name."""
     taken: list[Path] = []
     image = Path(os.path.realpath(archive)) if archive else None
     for target in (target for target in targets if target is not None):
