@@ -46,9 +46,8 @@ def parse_report(content: bytes, *, origin: str | Path) -> Report:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or None
-        raise ConfigError(
-            wording("report.not_of_schema", schema=SCHEMA, problem=first["msg"]), file=origin, key=key
-        ) from error
+        message = wording("report.not_of_schema", schema=SCHEMA, problem=first["msg"])
+        raise ConfigError(message, file=origin, key=key) from error
 
 
 def load_report(path: Path) -> Report:
@@ -117,9 +116,7 @@ def joined(given: Mapping[str, Report]) -> Report:
     reports = list(given.values())
     first, scope = reports[0], next(iter(scopes.values()))
     owners = {variant: given[name] for name, each in scopes.items() for variant in each.mine}
-    variants: dict[str, VariantRecord] = {
-        name: owners[name].variants[name] for name in first.variants if name in owners
-    }
+    variants = {name: owners[name].variants[name] for name in first.variants if name in owners}
     payloads = {key: value for each in reports for key, value in each.payloads.items()}
     whole = set(scope.chosen) == set(first.variants)
     return replace(
@@ -157,7 +154,8 @@ def _same_run(given: Mapping[str, Report], scopes: Mapping[str, Scope]) -> None:
 
 def _complete(scopes: Mapping[str, Scope]) -> None:
     """Each shard once, and each variant with one of them."""
-    total = next(iter(scopes.values())).total
+    first = next(iter(scopes.values()))
+    total = first.total
     for index, count in Counter(scope.index for scope in scopes.values()).items():
         if count > 1:
             files = ", ".join(name for name, scope in scopes.items() if scope.index == index)
@@ -167,8 +165,7 @@ def _complete(scopes: Mapping[str, Scope]) -> None:
     if missing:
         raise UsageError(wording("report.shards_missing", shards=", ".join(missing)))
     taken = Counter(variant for each in scopes.values() for variant in each.mine)
-    chosen = next(iter(scopes.values())).chosen
-    wrong = [name for name in chosen if taken[name] != 1]
+    wrong = [name for name in first.chosen if taken[name] != 1]
     if wrong:
         raise UsageError(wording("report.shards_divided_differently", variants=", ".join(wrong), count=taken[wrong[0]]))
 

@@ -251,7 +251,7 @@ def choose(workspace: lazy.Workspace, variant: Names, part: Part, *, note: bool 
     """What the flags choose that narrow a task to a part of the suite, told on stderr; with ``note`` kept for the report."""
 
     def earlier(named: str | None, flag: str) -> lazy.Report | None:
-        return None if named is None else lazy.earlier(named, workspace.suite.root, flag=flag)
+        return None if named is None else lazy.push.earlier(named, workspace.suite.root, flag=flag)
 
     named = part.times if part.times is not None else os.environ.get("DEADWEIGHT_TIMES") or None
     before, times = earlier(part.changed_from, "--changed-from"), earlier(named, "--times")
