@@ -371,8 +371,9 @@ def _post(where: lazy.comment.Place, found: lazy.pull_request.Verdict, text: str
         _summary(text)
         say("a fork's job cannot write comments; see the verdict in the step summary and the log")
         return None
+    start = f"{lazy.pull_request.MARKER}{found.suite} run "
     try:
-        done = lazy.comment.post(where, f"{lazy.pull_request.MARKER}{found.suite} run ", text, silent=found.silent)
+        done = lazy.comment.post(where.forge, where.run, start, text, silent=found.silent)
     except DeadweightError as error:
         _summary(text)
         return error
