@@ -8,13 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-TABLE = {
-    "attacks": "deadweight_attacks",
-    "images": "deadweight_images",
-    "init": "deadweight_init",
-    "pool": "deadweight_pool",
-    "standins": "deadweight_standins",
-}
+TABLE = {name: f"deadweight_{name}" for name in ("attacks", "images", "init", "pool", "standins")}
 
 if TYPE_CHECKING:  # so that types stay exact; import-linter leaves these out
     import deadweight_attacks as attacks

@@ -7,8 +7,9 @@ import getpass
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deadweight._errors import MissingError, wording
 from deadweight._run import Completed
@@ -40,43 +41,30 @@ def silent() -> bool:
     return _password.cache_info().currsize > 0 or _ask().exit_code == 0
 
 
-def run(
-    argv: Sequence[str | Path],
-    *,
-    log: Path | None = None,
-    on_line: Callable[[str], None] | None = None,
-    timeout: float,
-    keep: Sequence[str] = (),
-) -> Completed:
-    """Run a program as root. ``keep`` names variables of our environment that sudo is to hand through.
+def run(argv: Sequence[str | Path], *, timeout: float, keep: Sequence[str] = (), **options: Any) -> Completed:
+    """Run a program as root. ``keep`` names variables of our environment that sudo is to hand through; ``options`` are those of
+    ``_run.run``.
 
     Raises MissingError where root's rights cannot be had; CommandError if the program, or sudo, fails.
     """
     if is_root():
-        return run_program(argv, log=log, on_line=on_line, timeout=timeout)
+        return run_program(argv, timeout=timeout, **options)
     problem = trouble()
     if problem:
         raise MissingError(problem, hint="run it as root, or in a terminal")
     given = [f"--preserve-env={','.join(keep)}"] if keep else []
     if _ask().exit_code == 0:
-        return run_program(["sudo", "-n", *given, *argv], log=log, on_line=on_line, timeout=timeout)
+        return run_program(["sudo", "-n", *given, *argv], timeout=timeout, **options)
     # Programs run in a session of their own, where sudo cannot open the terminal: it reads the password from its input.
     word = _password()
     argv = ["sudo", "-S", "-p", "", *given, *argv]
-    return run_program(argv, stdin=f"{word}\n".encode(), log=log, on_line=on_line, timeout=timeout, redact=[word])
+    return run_program(argv, stdin=f"{word}\n".encode(), timeout=timeout, redact=[word], **options)
 
 
-def run_module(
-    module: str,
-    words: Sequence[str | Path],
-    *,
-    on_line: Callable[[str], None] | None = None,
-    timeout: float,
-    keep: Sequence[str] = (),
-) -> Completed:
+def run_module(module: str, words: Sequence[str | Path], *, timeout: float, **options: Any) -> Completed:
     """Run a module of ours as root, in a process of its own. Raises what ``run`` raises."""
     # -I: nothing but the installed package is imported; -B: no file of root's is left among the user's.
-    return run([sys.executable, "-I", "-B", "-m", module, *words], on_line=on_line, timeout=timeout, keep=keep)
+    return run([sys.executable, "-I", "-B", "-m", module, *words], timeout=timeout, **options)
 
 
 def _ask() -> Completed:

@@ -39,8 +39,9 @@ def _variant_names() -> list[str]:
         return []
 
 
-def _invoke(session: nox.Session, *arguments: str) -> None:
-    session.run(sys.executable, "-m", "invoke", *arguments, external=True, terminate_timeout=CLEANING_SECONDS)
+def _run(session: nox.Session, *words: str) -> None:
+    """Run a module with its arguments."""
+    session.run(sys.executable, "-m", *words, external=True, terminate_timeout=CLEANING_SECONDS)
 
 
 def _verify(session: nox.Session, *variants: str) -> None:
@@ -51,13 +52,11 @@ def _verify(session: nox.Session, *variants: str) -> None:
     chosen = [word for name in variants for word in ("--variant", name)]
     beside = [word for name in _compared_with(*variants) for word in ("--variant", name)]
     junit = ROOT / ".deadweight" / "report" / f"junit-{variants[0] if variants else 'verify'}.xml"
-    checks = (sys.executable, "-m", "pytest", "deadweight.yaml", f"--junit-xml={junit}", "-p", "no:cacheprovider")
+    checks = ("pytest", "deadweight.yaml", f"--junit-xml={junit}", "-p", "no:cacheprovider")
     missing = MissingError.exit_code
-    prepared = _tried({missing}, lambda: _invoke(session, "setup", "--yes", *chosen, *beside))
-    built = _tried({missing, BuildFailed.exit_code}, lambda: _invoke(session, "build", *chosen, *beside))
-    checked = _tried(
-        {1}, lambda: session.run(*checks, *chosen, *session.posargs, external=True, terminate_timeout=CLEANING_SECONDS)
-    )
+    prepared = _tried({missing}, lambda: _run(session, "invoke", "setup", "--yes", *chosen, *beside))
+    built = _tried({missing, BuildFailed.exit_code}, lambda: _run(session, "invoke", "build", *chosen, *beside))
+    checked = _tried({1}, lambda: _run(session, *checks, *chosen, *session.posargs))
     for failed in filter(None, (built, prepared, checked)):
         raise failed
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,9 +70,10 @@ def folder(engine, tmp_path, request):
 
 def tools(said: list[str]) -> Tools:
     """As the task has them."""
-    from deadweight.tasks.init import _build, _prepare
+    from deadweight.tasks.init import _build
+    from deadweight.tasks.setup import prepare
 
-    return Tools(said.append, _build, prepare=lambda workspace, variants: _prepare(workspace, variants, yes=True))
+    return Tools(said.append, _build, prepare=partial(prepare, yes=True))
 
 
 @pytest.mark.parametrize("name", KINDS)

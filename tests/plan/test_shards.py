@@ -9,8 +9,8 @@ import pytest
 from deadweight._errors import ConfigError, UsageError
 from deadweight.project.changed import divide, parse_shard, shard_of
 from deadweight.records.runs import Scope
+from deadweight.report.history import joined as joined_reports
 from deadweight.report.history import parse_report, to_json
-from deadweight.report.merge import merged
 from deadweight.report.model import Report
 from deadweight.report.sarif import SarifFinding, joined_junit, joined_sarif, sarif_log, sarif_run
 from tests.support import report_samples as samples
@@ -100,7 +100,7 @@ def shards(total: int = 3, **changes: object) -> dict[str, Report]:
 
 
 def test_shards_joined_are_the_whole():
-    joined = merged(shards())
+    joined = joined_reports(shards())
     assert joined.variants == samples.report().variants
     assert list(joined.variants) == list(samples.report().variants)
     assert parse_report(to_json(joined), origin="joined") == joined
@@ -143,7 +143,7 @@ def rescoped(name: str, **changes: object) -> dict[str, Report]:
 )  # fmt: skip
 def test_a_mixture_is_refused_by_name(given, code, fields, shown):
     with raises(UsageError, code, **fields) as raised:
-        merged(given())
+        joined_reports(given())
     assert raised.value.exit_code == 2
     assert shown in str(raised.value)
 

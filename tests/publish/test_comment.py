@@ -67,7 +67,7 @@ class Job:
     def __call__(self, words: str, *, run: int = 5, silent: bool = False, patience: float = 180.0) -> str:
         found = environment(self.provider, self.server, self.folder, run=run)
         where = place(self.provider, found, sleep=self.waited.append, patience_seconds=patience)
-        return post(where, START, f"{marker('app', run)}\n\n{words}\n", silent=silent)
+        return post(where.forge, where.run, START, f"{marker('app', run)}\n\n{words}\n", silent=silent)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
     def one(run: int) -> None:
         where = replace(place(provider, found, sleep=lambda _: None), run=run)
         gate.wait()
-        post(where, START, f"{marker('app', run)}\n\nrun {run}\n", silent=False)
+        post(where.forge, where.run, START, f"{marker('app', run)}\n\nrun {run}\n", silent=False)
 
     threads = [threading.Thread(target=one, args=(run,)) for run in (1, 2, 3, 4)]
     for thread in threads:
@@ -190,7 +190,7 @@ def test_a_wrong_token_is_told_and_never_shown(provider, server, tmp_path):
     found = {**environment(provider, server, tmp_path), "GITHUB_TOKEN": "wr0ng", "GITLAB_TOKEN": "wr0ng"}
     where = place(provider, found)
     with raises(NoRights, "publish.refused", status=401) as raised:
-        post(where, START, "x", silent=False)
+        post(where.forge, where.run, START, "x", silent=False)
     assert "wr0ng" not in str(raised.value) + repr(where)
 
 

@@ -15,8 +15,7 @@ from deadweight._errors import ArchiveError, CommandError, ConfigError, Deadweig
 from deadweight.publish import push as publishing
 from deadweight.publish.push import ArtifactFile, badges, destination, earlier, lay_out, publish, push
 from deadweight.report.compare import compare
-from deadweight.report.history import load_report
-from deadweight.report.write import write_report
+from deadweight.report.history import load_report, write_report
 from deadweight.toolchain import crane
 from tests.support import report_demo
 from tests.support import report_samples as samples
@@ -104,11 +103,12 @@ def test_a_file_or_a_link_is_no_folder(written, tmp_path, name) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_the_step_summary_is_appended_to(written, tmp_path) -> None:
+def test_the_step_summary_is_appended_to(written, tmp_path, monkeypatch) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
     changed = compare(samples.report(), load_report(written))
-    published = publish(written, "ci", changed=changed, environment={"GITHUB_STEP_SUMMARY": str(summary)})
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    published = publish(written, "ci", changed=changed)
     text = summary.read_text()
     assert text.startswith("before\n## Container images: what changed\n")
     assert "| multi-stage-ubuntu |" in text
@@ -116,18 +116,23 @@ def test_the_step_summary_is_appended_to(written, tmp_path) -> None:
     assert published.output == ""
 
 
-def test_a_summary_that_is_nearly_full_is_not_burst_and_one_that_cannot_be_written_is_told(written, tmp_path) -> None:
+def test_a_summary_that_is_nearly_full_is_not_burst_and_one_that_cannot_be_written_is_told(
+    written, tmp_path, monkeypatch
+) -> None:
     summary = tmp_path / "summary.md"
     summary.write_bytes(b"x" * (publishing.SUMMARY_LIMIT_BYTES - 900))
-    publish(written, "ci", environment={"GITHUB_STEP_SUMMARY": str(summary)})
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    publish(written, "ci")
     assert summary.stat().st_size <= publishing.SUMMARY_LIMIT_BYTES
     assert "Cut to fit" in summary.read_text()
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
     with raises(DeadweightError, "records.unwritable", path=tmp_path):
-        publish(written, "ci", environment={"GITHUB_STEP_SUMMARY": str(tmp_path)})
+        publish(written, "ci")
 
 
-def test_a_ci_without_a_summary_gets_it_on_stdout(written) -> None:
-    published = publish(written, "ci", environment={"GITLAB_CI": "true"})
+def test_a_ci_without_a_summary_gets_it_on_stdout(written, monkeypatch) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    published = publish(written, "ci")
     assert (published.where, "## Comparison" in published.output) == ("stdout", True)
 
 

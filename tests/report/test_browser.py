@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from deadweight.report.compare import compare
+from deadweight.report.history import write_report
 from deadweight.report.model import VariantRecord
-from deadweight.report.write import write_report
 from tests.support import report_demo
 from tests.support import report_samples as samples
 

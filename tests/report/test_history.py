@@ -9,9 +9,8 @@ from deadweight._errors import DeadweightError, wording
 from deadweight.project.git import Commit, commit_of
 from deadweight.publish.push import earlier, publish
 from deadweight.report import history
-from deadweight.report.history import load_report
+from deadweight.report.history import load_report, write_report
 from deadweight.report.model import AttackRecord, HeldRecord, HistoryEntry, HistoryPoint
-from deadweight.report.write import write_report
 from tests.support import report_samples as samples
 from tests.support.codes import raises
 from tests.support.fault_project import FaultProject

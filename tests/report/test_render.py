@@ -13,13 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from deadweight.report import attacks, charts, collect, model, table
+from deadweight.report import attacks, collect, html, model, table
 from deadweight.report.console import MOST_TELLING, print_comparison
-from deadweight.report.history import load_report
+from deadweight.report.history import load_report, write_report
 from deadweight.report.html import box, policy, provenance, render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.verdict import View
-from deadweight.report.write import write_report
 from tests.support import report_demo
 from tests.support import report_samples as samples
 
@@ -122,7 +121,7 @@ def test_stand_ins_are_labelled_wherever_their_figures_are(full_page) -> None:
             assert "stand-in" in row
         if row.startswith("| jib"):
             assert "stand-in" not in row
-    ladder = charts.ladder_chart(table.ladders(report)[0])
+    ladder = html.ladder_chart(table.ladders(report)[0])
     assert "98.4 MB, stand-in (reference 101 MB)" in ladder
     assert "14.7 MB (reference 20.8 MB)" in ladder, "apko has no base"
     heads = re.findall(r'<th scope="row(?:group)?"[^>]*>(.*?)</th>', full_page, re.S)
@@ -139,7 +138,7 @@ def test_what_is_not_measured_is_said_and_no_figure() -> None:
     assert [text for text in texts[1:] if re.fullmatch(r"[\d.,]+( \w+)?", text)] == []
     assert texts.count("not measured") >= 7
     assert {"not built", "not scanned"} <= set(texts)
-    assert charts.ladder_chart(table.ladders(report)[0]) is None
+    assert html.ladder_chart(table.ladders(report)[0]) is None
     assert "<figure" not in render_html(report)
     assert "ladder-" not in render_markdown(report)
     page = render_html(samples.full_report())
@@ -364,7 +363,7 @@ def test_the_ladder_picture_keeps_the_order_of_the_suite() -> None:
     never = samples.full_report().variants["never-built"]
     names = {"unbuilt": never, **samples.report().variants, "last": never}
     ladder = table.ladders(samples.report(names))[0]
-    texts = re.findall(r">([^<>]+)</text>", charts.ladder_chart(ladder))
+    texts = re.findall(r">([^<>]+)</text>", html.ladder_chart(ladder))
     assert [text for text in texts if text in names] == [row.variant for row in ladder.rows]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from deadweight.report import attacks, charts, figures, model
+from deadweight.report import attacks, figures, html, model
 from deadweight.report.attacks import with_splits
 from deadweight.report.compare import compare
 from deadweight.report.console import print_comparison
@@ -353,10 +353,10 @@ def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() 
     marks = {**dict.fromkeys(kinds, "cold"), "warm": "warm", "beside": "cold, beside others"}
     assert cells_of(report, "build", "badge") == marks
     assert cells_of(report, "build", "sort") == {**dict.fromkeys(kinds), "cold": 60, "other": 50}
-    drawn = charts.build_chart(report)
+    drawn = html.build_chart(report)
     assert drawn is not None
     assert [name for name in kinds if f">{name}<" in drawn] == ["cold", "other"]
-    assert charts.build_chart(samples.report({name: kinds[name] for name in ("cold", "warm", "beside")})) is None
+    assert html.build_chart(samples.report({name: kinds[name] for name in ("cold", "warm", "beside")})) is None
 
 
 # checks without a gate, and what rests on requests

@@ -22,18 +22,16 @@ ROUNDS = 5
 Done = Literal["created", "updated", "unchanged", "newer", "nothing"]
 
 
-def post(where: Place, start: str, body: str, *, silent: bool) -> Done:
+def post(forge: Forge, run: int, start: str, body: str, *, silent: bool) -> Done:
     """Make the one comment that begins with ``start`` say ``body``. If there is nothing to tell (``silent``), none is made.
 
     Two jobs that both make one see each other's afterwards: the oldest stays, the other is deleted. A comment of a newer run
     (``run`` in its marker) is left alone. Raises NoRights, Busy, DeadweightError.
     """
-    if where.forge is None:
-        raise DeadweightError(wording("publish.fork"))
     problem: DeadweightError | None = None
     for _round in range(ROUNDS):
         try:
-            return _once(where.forge, start, body, where.run, create=not silent)
+            return _once(forge, start, body, run, create=not silent)
         except (Gone, Unsure) as error:
             problem = error
     raise Busy(wording("publish.not_updated", attempts=ROUNDS, problem=problem))

@@ -6,11 +6,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 from deadweight._errors import CommandError, DeadweightError, UsageError, wording
@@ -19,12 +18,11 @@ from deadweight.checks.scan.sbom import MEDIA_TYPES, SbomFile
 from deadweight.records.reference import in_registry, split
 from deadweight.records.store import write_where_told
 from deadweight.report import figures
+from deadweight.report import history as reports
 from deadweight.report.compare import Comparison
-from deadweight.report.history import HISTORY_FILE, IN_REPORT, load_report, merged, parse, parse_report, read, text
 from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, HistoryEntry, Report
 from deadweight.report.table import ladders, size_of
-from deadweight.report.write import COMPARISON_FILE, MARKDOWN_FILE, PAGE_FILE, write_report
 from deadweight.toolchain import crane
 
 
@@ -110,31 +108,24 @@ class ArtifactFile:
     content: bytes
 
 
-def lay_out(
-    folder: Path,
-    kind: str,
-    files: Sequence[ArtifactFile],
-    annotations: Mapping[str, str] = MappingProxyType({}),
-    subject: Mapping[str, Any] | None = None,
-) -> str:
+def lay_out(folder: Path, kind: str, files: Sequence[ArtifactFile], **fields: Any) -> str:
     """Write the layout of an artifact of this ``kind`` into an empty folder; returns the manifest's digest.
 
-    ``annotations`` go into the manifest, and the descriptor of the image that it belongs to (``subject``: an OCI referrer;
-    registries without that API get a tag from crane).
+    ``fields`` go into the manifest: ``annotations``, and the descriptor of the image that it belongs to (``subject``: an OCI
+    referrer; registries without that API get a tag from crane).
     """
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     layers = [{**_blob(blobs, file.media_type, file.content), "annotations": {TITLE: file.name}} for file in files]
-    manifest: dict[str, Any] = {
+    manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": kind,
         "config": _blob(blobs, EMPTY, b"{}"),
         "layers": layers,
-        "annotations": dict(sorted(annotations.items())),
+        "annotations": {},
+        **fields,
     }
-    if subject is not None:
-        manifest["subject"] = subject
     described = _blob(blobs, MANIFEST, _json(manifest))
     (folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
     (folder / "index.json").write_bytes(_json({"schemaVersion": 2, "manifests": [described]}))
@@ -171,16 +162,16 @@ def _json(value: object) -> bytes:
 ARTIFACT_TYPE = "application/vnd.deadweight.report.v1"
 REPORT_TYPES = {
     REPORT_FILE: "application/vnd.deadweight.report.v1+json",
-    MARKDOWN_FILE: "text/markdown",
-    PAGE_FILE: "text/html",
-    HISTORY_FILE: "application/jsonl",
+    reports.MARKDOWN_FILE: "text/markdown",
+    reports.PAGE_FILE: "text/html",
+    reports.HISTORY_FILE: "application/jsonl",
 }
 """Media types in the artifact; the pictures are ``image/svg+xml``. The artifact's own type is ``ARTIFACT_TYPE``."""
 
 SUMMARY_LIMIT_BYTES = 1024 * 1024
 """GitHub takes 1 MiB of summary per step and drops what is larger."""
 
-OURS = {REPORT_FILE, MARKDOWN_FILE, PAGE_FILE, COMPARISON_FILE, HISTORY_FILE, ".nojekyll", "badges"}
+OURS = {*REPORT_TYPES, reports.COMPARISON_FILE, ".nojekyll", "badges"}
 
 
 @dataclass(frozen=True)
@@ -194,12 +185,7 @@ class Published:
 
 
 def publish(
-    report_folder: Path,
-    to: str,
-    *,
-    changed: Comparison | None = None,
-    environment: Mapping[str, str] | None = None,
-    history: Path | None = None,
+    report_folder: Path, to: str, *, changed: Comparison | None = None, history: Path | None = None
 ) -> Published:
     """Publish the report that lies in ``report_folder``, with its history, which is merged with one that lies at the target.
 
@@ -207,11 +193,11 @@ def publish(
     and stands first in a CI summary. Raises ConfigError where there is no report, UsageError for a folder that holds anything else,
     CommandError where a registry refuses.
     """
-    report = load_report(report_folder)
+    report = reports.load_report(report_folder)
     if to.startswith(OCI_PREFIX):
         return _to_registry(report, to.removeprefix(OCI_PREFIX), changed, history)
     if to == "ci":
-        return _to_ci(report, changed, os.environ if environment is None else environment)
+        return _to_ci(report, changed)
     if not to or "://" in to:
         raise UsageError(wording("publish.destination", to=to))
     return _to_folder(report, Path(to).absolute(), changed, history)
@@ -244,27 +230,26 @@ def _badge(label: str, message: str, *, known: bool) -> str:
 
 def _with_history(report: Report, ours: Path | None, theirs: tuple[HistoryEntry, ...]) -> tuple[Report, str]:
     """The report with the history of both places, and that history as it is kept."""
-    own = read(ours, report.suite) if ours is not None else report.history
-    entries = merged(theirs, own)
-    return replace(report, history=entries[-IN_REPORT:]), text(entries)
+    own = reports.read(ours, report.suite) if ours is not None else report.history
+    entries = reports.merged(theirs, own)
+    return replace(report, history=entries[-reports.IN_REPORT :]), reports.text(entries)
 
 
 def _to_folder(report: Report, target: Path, changed: Comparison | None, history: Path | None) -> Published:
     """Make the new folder beside the old one, then change places: a reader sees the old report or the new, never half."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(wording("publish.no_folder", path=target))
-    foreign = _foreign(target)
-    if foreign:
+    if foreign := _foreign(target):
         raise UsageError(wording("publish.foreign_file", folder=target, file=foreign))
-    report, entries = _with_history(report, history, read(target / HISTORY_FILE, report.suite))
+    report, entries = _with_history(report, history, reports.read(target / reports.HISTORY_FILE, report.suite))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
             fresh = Path(beside) / "new"
             (fresh / "badges").mkdir(parents=True)
-            write_report(report, fresh, changed)
+            reports.write_report(report, fresh, changed)
             texts = {f"badges/{name}": content for name, content in badges(report).items()}
-            for name, content in {**texts, HISTORY_FILE: entries, ".nojekyll": ""}.items():
+            for name, content in {**texts, reports.HISTORY_FILE: entries, ".nojekyll": ""}.items():
                 (fresh / name).write_text(content, encoding="utf-8")
             if target.exists():
                 target.rename(Path(beside) / "old")
@@ -272,7 +257,7 @@ def _to_folder(report: Report, target: Path, changed: Comparison | None, history
     except OSError as error:
         message = wording("records.unwritable", path=target, problem=error.strerror)
         raise DeadweightError(message, hint="publish to a folder that you can write to") from error
-    return Published(str(target / PAGE_FILE))
+    return Published(str(target / reports.PAGE_FILE))
 
 
 def _foreign(target: Path) -> str | None:
@@ -282,8 +267,8 @@ def _foreign(target: Path) -> str | None:
     return next((name for name in entries if name not in OURS and not fnmatch(name, "ladder-*.svg")), None)
 
 
-def _to_ci(report: Report, changed: Comparison | None, environment: Mapping[str, str]) -> Published:
-    summary = environment.get("GITHUB_STEP_SUMMARY")
+def _to_ci(report: Report, changed: Comparison | None) -> Published:
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
     first = "" if changed is None else comparison_markdown(changed) + "\n"
     text = first + render_markdown(report)
     if not summary:
@@ -304,14 +289,8 @@ def fitted(text: str, room: int) -> str:
     if len(text.encode()) <= room:
         return text
     last = "\n\n*Cut to fit the step summary; report.json and index.html hold everything.*\n"
-    kept: list[str] = []
-    left = room - len(last.encode())
-    for line in text.splitlines():
-        left -= len(line.encode()) + 1
-        if left < 0:
-            break
-        kept.append(line)
-    return "\n".join(kept) + last if kept else ""
+    lines = figures.fitting(text.splitlines(), room - len(last.encode()), lambda line: len(line.encode()) + 1)
+    return "\n".join(lines) + last if lines else ""
 
 
 def _to_registry(report: Report, reference: str, changed: Comparison | None, history: Path | None) -> Published:
@@ -319,11 +298,11 @@ def _to_registry(report: Report, reference: str, changed: Comparison | None, his
     report, entries = _with_history(report, history, _pushed_history(report, reference))
     with tempfile.TemporaryDirectory(prefix="deadweight-publish-") as temporary:
         folder = Path(temporary)
-        write_report(report, folder, changed)
-        (folder / HISTORY_FILE).write_text(entries, encoding="utf-8")
+        reports.write_report(report, folder, changed)
+        (folder / reports.HISTORY_FILE).write_text(entries, encoding="utf-8")
         pictures = sorted(path.name for path in folder.glob("ladder-*.svg"))
         types = REPORT_TYPES | dict.fromkeys(pictures, "image/svg+xml")
-        types |= {COMPARISON_FILE: "text/markdown"} if changed is not None else {}
+        types |= {reports.COMPARISON_FILE: "text/markdown"} if changed is not None else {}
         files = tuple(ArtifactFile(name, kind, (folder / name).read_bytes()) for name, kind in types.items())
     annotations = {"org.opencontainers.image.created": report.generated_at, TITLE: report.suite}
     return Published(f"{OCI_PREFIX}{reference}", _push_files(reference, ARTIFACT_TYPE, files, annotations=annotations))
@@ -332,7 +311,7 @@ def _to_registry(report: Report, reference: str, changed: Comparison | None, his
 def _pushed_history(report: Report, reference: str) -> tuple[HistoryEntry, ...]:
     """The history of the report that this reference names now; none where it names nothing that can be read."""
     try:
-        return parse(_pulled(reference, HISTORY_FILE) or "", report.suite)
+        return reports.parse(_pulled(reference, reports.HISTORY_FILE) or "", report.suite)
     except CommandError:
         return ()
 
@@ -355,12 +334,12 @@ def earlier(against: str, root: Path, *, flag: str = "--against") -> Report:
         pulled = _pulled(against.removeprefix(OCI_PREFIX), REPORT_FILE)
         if pulled is None:
             raise UsageError(wording("publish.no_report", reference=against, file=REPORT_FILE))
-        return parse_report(pulled.encode(), origin=against)
+        return reports.parse_report(pulled.encode(), origin=against)
     if not against.strip():
         raise UsageError(wording("publish.no_report_given", flag=flag), hint=HINT)
     for path in (Path.cwd() / against, root / against):
         if path.exists():
-            return load_report(path)
+            return reports.load_report(path)
     revision, colon, inside = against.partition(":")
     if colon and revision and inside and not revision.startswith("-"):
         return _from_git(revision, inside, root, flag)
@@ -374,4 +353,4 @@ def _from_git(revision: str, inside: str, root: Path, flag: str) -> Report:
     except CommandError as error:
         reason = error.tail[-1] if error.tail else error.reason
         raise UsageError(wording("publish.not_in_git", flag=flag, name=name, problem=reason)) from error
-    return parse_report(text.encode(), origin=name)
+    return reports.parse_report(text.encode(), origin=name)

@@ -122,10 +122,9 @@ def held(record: VariantRecord, posture: str, among: Shared | None = None) -> He
     return HeldRecord(outcomes.count("blocked"), tried) if tried else None
 
 
-def told_posture(records: Iterable[VariantRecord]) -> str | None:
+def told_posture(records: Sequence[VariantRecord]) -> str | None:
     """The posture in which most of these variants can be compared."""
-    many = list(records)
-    counted = {name: sum(held(record, name) is not None for record in many) for name in TOLD_FIRST}
+    counted = {name: sum(held(record, name) is not None for record in records) for name in TOLD_FIRST}
     best = max(counted.values())
     return next((name for name in TOLD_FIRST if counted[name] == best), None) if best else None
 

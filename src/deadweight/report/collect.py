@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from deadweight._errors import wording
 from deadweight._packages import images
@@ -22,11 +22,7 @@ from deadweight.records.paths import State
 from deadweight.records.runs import load_scope
 from deadweight.report import model
 from deadweight.report.attacks import with_splits
-from deadweight.suite.model import criteria_of
-
-if TYPE_CHECKING:
-    from deadweight.suite.model import Suite, Variant
-    from deadweight_images.archive.model import Summary
+from deadweight.suite.model import Suite, Variant, criteria_of
 
 T = TypeVar("T")
 
@@ -112,11 +108,7 @@ class ImageFigures:
 
 
 def image_figures(
-    built: BuiltImage,
-    state: State,
-    evidence: Mapping[str, Evidence],
-    archive: Path | None = None,
-    lost: str | None = None,
+    built: BuiltImage, state: State, evidence: Mapping[str, Evidence], archive: Path | None, lost: str | None
 ) -> ImageFigures:
     """Figures from the archive where there is one, else from a check that read it before, else only the digest.
 
@@ -156,12 +148,11 @@ def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence 
     return ImageFigures(image, provenance, runtime=runtime)
 
 
-def _instructions(summary: Summary, layers: Evidence | None) -> list[str | None]:
+def _instructions(summary: images.Summary, layers: Evidence | None) -> list[str | None]:
     """The layers' instructions as they may be published: without the secrets in them, looked for now if no check did before."""
     known = layers.data.get("layers") if layers else None
-    if isinstance(known, list) and [layer.get("diff_id") for layer in known] == [
-        each.diff_id for each in summary.layers
-    ]:
+    diff_ids = [layer.diff_id for layer in summary.layers]
+    if isinstance(known, list) and [layer.get("diff_id") for layer in known] == diff_ids:
         return [layer.get("instruction") for layer in known]
     scanner = images.Scanner.default()
     return [layer.instruction and images.shown_instruction(layer.instruction, scanner) for layer in summary.layers]
@@ -281,10 +272,7 @@ def _is_fresh(evidence: Evidence, built: BuiltImage) -> bool:
 
 
 def _provenance(
-    built: BuiltImage | None,
-    figures: ImageFigures | None,
-    startup: Provenance | None,
-    evidence: Mapping[str, Evidence],
+    built: BuiltImage | None, figures: ImageFigures | None, startup: Provenance | None, evidence: Mapping[str, Evidence]
 ) -> dict[str, Provenance]:
     """How each figure was got, as far as there is one."""
     known: dict[str, Provenance | None] = {}

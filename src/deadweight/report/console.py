@@ -123,9 +123,7 @@ def _plain(ladder: Ladder, console: Console, winners: Container[str | None]) -> 
         rows.append([f"{name} (ship)" if row.variant in winners else name, *texts])
     widths = [max(map(len, texts)) for texts in zip(*rows, strict=True)]
     sides = [str.rjust if column.numeric else str.ljust for column in ladder.columns]
-    aligned = (
-        [side(*cell) for side, cell in zip(sides, zip(texts, widths, strict=True), strict=True)] for texts in rows
-    )
+    aligned = ([side(text, width) for side, text, width in zip(sides, texts, widths, strict=True)] for texts in rows)
     lines = ("  ".join(texts).rstrip() for texts in aligned)
     console.print("\n".join([f"{ladder.title} ladder", *lines]), markup=False, highlight=False, soft_wrap=True)
     console.print()

@@ -1,18 +1,24 @@
-"""Keep a history of reports in ``history.jsonl``: one line for each that differs from the last.
+"""Write a report's files, read them again, join the reports of one run's shards, and keep a history of reports.
 
-It is stored in the state folder and next to a published page, so static hosting keeps it when state folders come and go.
+The history is ``history.jsonl``: one line for each report that differs from the last. It is stored in the state folder and next to
+a published page, so static hosting keeps it when state folders come and go.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deadweight._errors import ConfigError, DeadweightError, wording
+from deadweight._errors import ConfigError, DeadweightError, UsageError, wording
+from deadweight.records.runs import Scope
 from deadweight.records.store import adapter, write_atomically
 from deadweight.report.attacks import held, with_splits
+from deadweight.report.compare import Comparison
+from deadweight.report.html import ladder_charts, render_html
+from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, SCHEMA, HistoryEntry, HistoryPoint, Report, VariantRecord
 from deadweight.report.table import size_of
 
@@ -40,9 +46,8 @@ def parse_report(content: bytes, *, origin: str | Path) -> Report:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or None
-        raise ConfigError(
-            wording("report.not_of_schema", schema=SCHEMA, problem=first["msg"]), file=origin, key=key
-        ) from error
+        message = wording("report.not_of_schema", schema=SCHEMA, problem=first["msg"])
+        raise ConfigError(message, file=origin, key=key) from error
 
 
 def load_report(path: Path) -> Report:
@@ -54,6 +59,118 @@ def load_report(path: Path) -> Report:
     except OSError as error:
         raise ConfigError(wording("report.unreadable", problem=error.strerror), file=file) from error
 
+
+# All files of a report.
+
+MARKDOWN_FILE = "report.md"
+COMPARISON_FILE = "comparison.md"
+PAGE_FILE = "index.html"
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where the report lies."""
+
+    json: Path
+    markdown: Path
+    html: Path
+    charts: tuple[Path, ...]
+
+
+def write_report(report: Report, folder: Path, changed: Comparison | None = None) -> Written:
+    """Write all forms of a report, each whole or not at all; ``changed``, since an earlier report, is marked on the page and told
+    in ``comparison.md``.
+
+    Raises DeadweightError where the disk refuses.
+    """
+    content = to_json(report)
+    pictures = ladder_charts(report)
+    names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures)}
+    for ladder, name in names.items():
+        write_atomically(folder / name, pictures[ladder])
+    write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names))
+    write_atomically(folder / PAGE_FILE, render_html(report, pictures, changed))
+    write_atomically(folder / REPORT_FILE, content)
+    if changed is not None:
+        write_atomically(folder / COMPARISON_FILE, comparison_markdown(changed))
+    else:
+        (folder / COMPARISON_FILE).unlink(missing_ok=True)  # it is of an earlier report
+    charts = tuple(folder / name for name in names.values())
+    for stale in set(folder.glob("ladder-*.svg")).difference(charts):
+        stale.unlink()
+    return Written(folder / REPORT_FILE, folder / MARKDOWN_FILE, folder / PAGE_FILE, charts)
+
+
+# The reports of one run's shards as one. A mixture of runs is refused, with the reason.
+
+
+def joined(given: Mapping[str, Report]) -> Report:
+    """The reports (by where they come from) as one: of each variant, what its own shard found.
+
+    Variants that the run was not for are left out. Raises UsageError for reports that are not the shards of one run, all of
+    them, each once.
+    """
+    scopes = {name: _scope(name, each) for name, each in given.items()}
+    _same_run(given, scopes)
+    _complete(scopes)
+    reports = list(given.values())
+    first, scope = reports[0], next(iter(scopes.values()))
+    owners = {variant: given[name] for name, each in scopes.items() for variant in each.mine}
+    variants = {name: owners[name].variants[name] for name in first.variants if name in owners}
+    payloads = {key: value for each in reports for key, value in each.payloads.items()}
+    whole = set(scope.chosen) == set(first.variants)
+    return replace(
+        first,
+        generated_at=max(each.generated_at for each in reports),
+        variants=with_splits(variants),
+        payloads=payloads,
+        scope=replace(scope, index=1, total=1, mine=scope.chosen) if not whole or scope.commit else None,
+    )
+
+
+def _scope(name: str, report: Report) -> Scope:
+    if report.scope is None:
+        raise UsageError(wording("report.no_shard", file=name))
+    missing = [each for each in report.scope.mine if each not in report.variants]
+    if missing:
+        raise UsageError(wording("report.shard_incomplete", file=name, variants=", ".join(missing)))
+    return report.scope
+
+
+def _same_run(given: Mapping[str, Report], scopes: Mapping[str, Scope]) -> None:
+    facts = {
+        "suite": [report.suite for report in given.values()],
+        "version of Deadweight": [report.tool_version for report in given.values()],
+        "commit": [scope.commit or "no commit" for scope in scopes.values()],
+        "number of shards": [str(scope.total) for scope in scopes.values()],
+        "choice of variants": [scope.why for scope in scopes.values()],
+        "variants": [f"{len(scope.chosen)}: {', '.join(scope.chosen)}" for scope in scopes.values()],
+    }
+    for difference, values in facts.items():
+        if len(set(values)) > 1:
+            reports = "\n".join(f"  {name}: {value}" for name, value in zip(given, values, strict=True))
+            raise UsageError(wording("report.different_runs", difference=difference, reports=reports))
+
+
+def _complete(scopes: Mapping[str, Scope]) -> None:
+    """Each shard once, and each variant with one of them."""
+    first = next(iter(scopes.values()))
+    total = first.total
+    for index, count in Counter(scope.index for scope in scopes.values()).items():
+        if count > 1:
+            files = ", ".join(name for name, scope in scopes.items() if scope.index == index)
+            raise UsageError(wording("report.shard_twice", shard=f"{index}/{total}", count=count, files=files))
+    there = {scope.index for scope in scopes.values()}
+    missing = [f"{index}/{total}" for index in range(1, total + 1) if index not in there]
+    if missing:
+        raise UsageError(wording("report.shards_missing", shards=", ".join(missing)))
+    taken = Counter(variant for each in scopes.values() for variant in each.mine)
+    wrong = [name for name in first.chosen if taken[name] != 1]
+    if wrong:
+        raise UsageError(wording("report.shards_divided_differently", variants=", ".join(wrong), count=taken[wrong[0]]))
+
+
+# The history.
 
 HISTORY_FILE = "history.jsonl"
 MAX_BYTES = 16 * 2**20

@@ -7,24 +7,28 @@ run or load. Details are JSON in the page (a data block, which needs no policy e
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
+import math
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deadweight._log_excerpt import plain
 from deadweight._packages import images
 from deadweight.checks.scan.model import SEVERITIES
 from deadweight.records.evidence import Provenance
-from deadweight.report import attacks, charts, figures
+from deadweight.report import attacks, figures
 from deadweight.report.compare import Comparison
 from deadweight.report.model import AttackRecord, CheckRecord, Finding, HistoryPoint, Report, VariantRecord
-from deadweight.report.table import title_of
+from deadweight.report.table import Ladder, ladders, size_of, title_of
 from deadweight.report.verdict import View, secret_words
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 
@@ -64,10 +68,9 @@ def _how(name: str, column: str, record: VariantRecord) -> tuple[str, str]:
     if origin is None:
         return "Not measured yet.", line
     scan = record.vulnerabilities
-    more = {"reach": scan.reachability.reason, "vulnerabilities": scan.reason and f"not covered: {scan.reason}"}.get(
-        column
-    )
-    return f"Got by {provenance_words(origin)}{f'; {more}' if more else ''}", line
+    notes = {"reach": scan.reachability.reason, "vulnerabilities": scan.reason and f"not covered: {scan.reason}"}
+    more = f"; {note}" if (note := notes.get(column)) else ""
+    return f"Got by {provenance_words(origin)}{more}", line
 
 
 def _why_not(column: str, record: VariantRecord) -> str:
@@ -332,14 +335,122 @@ def _point(point: HistoryPoint | None) -> list[Any] | None:
 
 def fitting(rows: Iterable[Any], room: int) -> list[Any]:
     """The first rows that weigh no more than ``room`` characters together as JSON."""
-    shown = []
-    for row in rows:
-        room -= len(json.dumps(row, ensure_ascii=False)) + 1
-        if room < 0:
-            break
-        shown.append(row)
-    return shown
+    return figures.fitting(rows, room, lambda row: len(json.dumps(row, ensure_ascii=False)) + 1)
 
+
+# The report's SVG charts: image sizes per ladder, and comparable build times on one axis.
+#
+# Both axes are logarithmic: one variant may be a hundredth of another, and both must be readable. So marks are dots, read by
+# position, not bars, read by length. The same values give the same bytes.
+
+COLOURS = {"ink": "#1c2126", "muted": "#59636e", "grid": "#d6dce1", "reference": "#9c4718"}
+"""The light theme's. The page recolours them for a dark screen by matching these exact values, so that one picture serves both and
+still stands alone as a file."""
+FONT = "Liberation Sans, Helvetica Neue, Arial, sans-serif"
+FONT_SIZE = 12
+LETTER = 7.6
+"""Pixels for a letter of ``FONT_SIZE`` in the widest common font (DejaVu Sans): whoever opens the picture may have only that."""
+BAR, STAND_IN_BAR = "#1f6f8b", "#7fb0bf"
+PLOT_WIDTH, ROW, TOP, BOTTOM, GAP = 320, 24, 8, 34, 10
+
+
+@functools.cache
+def environment() -> Environment:
+    """Jinja's, for the report's templates: what is put in is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("deadweight.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    made.filters.update(number=number, shown=_without_orders)
+    made.globals |= COLOURS | {"font": FONT, "font_size": FONT_SIZE, "plot": PLOT_WIDTH, "step": ROW}
+    made.globals |= {"top": TOP, "below": BOTTOM, "gap": GAP}
+    return made
+
+
+def number(value: float) -> str:
+    """At most two places, without a needless zero."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _without_orders(words: str) -> str:
+    """Without characters that XML cannot hold."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in words)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of a chart. ``also`` is somebody else's value, drawn as a hollow diamond."""
+
+    name: str
+    value: float | None
+    label: str
+    also: float | None = None
+    fill: str = BAR
+
+
+def ladder_charts(report: Report) -> dict[str, str]:
+    """The pictures of those ladders that have one, by name."""
+    return {ladder.name: svg for ladder in ladders(report) if (svg := ladder_chart(ladder)) is not None}
+
+
+def ladder_chart(ladder: Ladder) -> str | None:
+    """Uncompressed size of each variant, reference sizes as hollow diamonds with their value named.
+
+    None where nothing was measured, or all have one size: such a picture would say nothing.
+    """
+    sizes = {figures.size(size) for row in ladder.rows if (size := size_of(row.record))}
+    if not sizes or (len(sizes) == 1 and len(ladder.rows) > 1):
+        return None
+    rows = [_size_row(row.variant, row.record) for row in ladder.rows]
+    title = f"{ladder.title} ladder: image sizes on a logarithmic axis; the table below holds the figures"
+    return _chart(rows, title, "uncompressed size, logarithmic", lambda value: figures.size(int(value)))
+
+
+def _size_row(name: str, record: VariantRecord) -> _Row:
+    size = size_of(record) or None
+    reference = (record.reference.size_bytes or None) if record.reference else None
+    label = figures.size(size) + (f", {figures.STAND_IN}" if record.stand_in and size is not None else "")
+    label += f" (reference {figures.size(reference)})" if reference else ""
+    return _Row(name, size, label, reference, STAND_IN_BAR if record.stand_in else BAR)
+
+
+def build_chart(report: Report) -> str | None:
+    """Seconds of the builds that can be compared: each made from nothing, with the machine to itself. None below two of them."""
+    builds = {name: record.build for name, record in report.variants.items()}
+    rows = [
+        _Row(name, build.seconds, figures.seconds(build.seconds))
+        for name, build in builds.items()
+        if build and build.comparable and build.seconds > 0
+    ]
+    title = "Build times of builds from nothing, each alone, on one logarithmic axis; the tables below hold the figures"
+    return _chart(rows, title, "seconds, logarithmic", lambda value: f"{value:g} s") if len(rows) > 1 else None
+
+
+def _chart(rows: Sequence[_Row], title: str, axis: str, tick: Callable[[float], str]) -> str:
+    left = _width(row.name for row in rows) + GAP
+    width = left + PLOT_WIDTH + _width(row.label for row in rows) + 2 * GAP
+    values = [value for row in rows for value in (row.value, row.also) if value]
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    last = max(last, first + 1)
+
+    def place(value: float | None) -> float | None:
+        return left + PLOT_WIDTH * (math.log10(value) - first) / (last - first) if value else None
+
+    ticks = [(place(10.0**power), tick(10.0**power)) for power in range(first, last + 1)]
+    picture = environment().get_template("chart.svg.j2")
+    return picture.render(title=title, axis=axis, rows=rows, place=place, ticks=ticks, left=left, width=width)
+
+
+def _width(texts: Iterable[str]) -> float:
+    """Pixels that the longest of these texts may take."""
+    return max(map(len, texts), default=0) * LETTER
+
+
+# The page.
 
 SCRIPTS = ("page.js", "compare.js", "history.js", "castle.js", "layers.js", "findings.js", "keys.js")
 GROUPS_WITHOUT_SCRIPT = 40
@@ -351,13 +462,13 @@ def render_html(report: Report, pictures: Mapping[str, str] | None = None, chang
     from markupsafe import Markup
 
     view = View(report)
-    pictures = charts.ladder_charts(report) if pictures is None else pictures
-    build_chart = charts.build_chart(report)
-    environment = charts.environment()
-    environment.filters |= FILTERS
-    css = _asset(environment, "report.css")
-    script = "\n".join(_asset(environment, name) for name in SCRIPTS)
-    html = environment.get_template("index.html.j2").render(
+    pictures = ladder_charts(report) if pictures is None else pictures
+    chart = build_chart(report)
+    templates = environment()
+    templates.filters |= FILTERS
+    css = _asset(templates, "report.css")
+    script = "\n".join(_asset(templates, name) for name in SCRIPTS)
+    html = templates.get_template("index.html.j2").render(
         report=report,
         view=view,
         since=changed,
@@ -371,7 +482,7 @@ def render_html(report: Report, pictures: Mapping[str, str] | None = None, chang
         data=Markup(page_data(report, view, changed)),  # noqa: S704 - JSON in which "<" is escaped
         policy=policy(css, script),
         ladder_charts={name: Markup(svg) for name, svg in pictures.items()},  # noqa: S704 - our own, texts escaped
-        build_chart=build_chart and Markup(build_chart),  # noqa: S704
+        build_chart=chart and Markup(chart),  # noqa: S704
     )
     return "\n".join(line.rstrip() for line in plain(html).splitlines() if line.strip()) + "\n"
 

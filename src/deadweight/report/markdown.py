@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight._log_excerpt import plain
 from deadweight.checks.scan.model import SEVERITIES
-from deadweight.report import attacks, charts, figures
+from deadweight.report import attacks, figures
 from deadweight.report.compare import Comparison
+from deadweight.report.html import environment
 from deadweight.report.model import Report
 from deadweight.report.table import not_measured_word
 from deadweight.report.verdict import View, secret_words
@@ -57,7 +58,7 @@ def _within(parts: list[tuple[str, str]]) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    made = charts.environment().overlay(autoescape=False, trim_blocks=True, lstrip_blocks=True)
+    made = environment().overlay(autoescape=False, trim_blocks=True, lstrip_blocks=True)
     made.filters.update(md=escape, cut=_cut, rooted=lambda path: f"/{path.lstrip('/')}")
     made.globals.update(figures=figures, part=_PART, severities=SEVERITIES, secret_words=secret_words)
     return made

@@ -38,12 +38,8 @@ def culprits(
     """The instructions whose layers grew or shrank most, or that brought a secret; with file and line as far as they are known."""
     if change.kind == "base" and dockerfile is not None:
         file, text = dockerfile
-        lines = [
-            f"{file}:{step.line}: {_short(' '.join(step.text.split()))}"
-            for step in instructions(text)
-            if step.word == "FROM"
-        ]
-        return tuple(lines[-1:])
+        stages = [step for step in instructions(text) if step.word == "FROM"]
+        return tuple(f"{file}:{step.line}: {_short(' '.join(step.text.split()))}" for step in stages[-1:])
     if change.kind == "checks" and change.about == "layers":
         known = _secrets(old)
         brought = [secret for secret in _secrets(new) if secret not in known]
@@ -152,9 +148,8 @@ class Verdict:
 
     def of(self, cause: Cause) -> tuple[Item, ...]:
         """Regressions first."""
-        return tuple(
-            sorted(filter(lambda item: item.cause == cause, self.items), key=lambda item: not item.change.regression)
-        )
+        items = (item for item in self.items if item.cause == cause)
+        return tuple(sorted(items, key=lambda item: not item.change.regression))
 
     @property
     def level(self) -> Level:

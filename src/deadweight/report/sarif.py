@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -23,10 +23,6 @@ from xml.etree.ElementTree import Element, SubElement
 from deadweight._errors import ConfigError, wording
 from deadweight._packages import images
 from deadweight.records.evidence import Evidence
-
-if TYPE_CHECKING:
-    from deadweight_images.findings import LayersReport
-
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT, GITHUB = "deadweight/v1", "primaryLocationLineHash"
@@ -115,14 +111,13 @@ def _result(finding: SarifFinding, index: int, seen: Counter[str]) -> dict[str, 
 
 # What XML 1.0 cannot hold, not even escaped (section 2.2).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-COUNTS = ("tests", "failures", "errors", "skipped")
 
 
 def _junit(suites: Iterable[Element]) -> str:
     """Test suites as one document, with their counts added up."""
     root = Element("testsuites", {"name": "deadweight"})
     root.extend(list(suites))
-    for name in COUNTS:
+    for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(each.get(name) or 0) for each in root)))
     root.set("time", f"{sum(float(each.get('time') or 0) for each in root):.3f}")
     ElementTree.indent(root)
@@ -184,12 +179,12 @@ def _vulnerability(row: Mapping[str, Any], variant: str) -> SarifFinding:
 # Findings of the layer reader in the forms that other tools read: SARIF and JUnit.
 
 
-def layers_sarif(report: LayersReport, title: str) -> str:
+def layers_sarif(report: images.LayersReport, title: str) -> str:
     """The secrets of an image as one SARIF log; ``title`` names the image."""
     return sarif_log([sarif_run(_findings(report), title)])
 
 
-def layers_junit(report: LayersReport, title: str) -> str:
+def layers_junit(report: images.LayersReport, title: str) -> str:
     """One case for each secret, no two of one name, and a passed one where there is none."""
     findings, seen = list(_findings(report)), Counter[str]()
     skipped = sum(finding.suppressed is not None for finding in findings)
@@ -210,7 +205,7 @@ def layers_junit(report: LayersReport, title: str) -> str:
     return _junit([suite])
 
 
-def _findings(report: LayersReport) -> Iterator[SarifFinding]:
+def _findings(report: images.LayersReport) -> Iterator[SarifFinding]:
     """The secrets. A line counts in a file as it lies there: of decoded text it would name some other one. What is in no file has
     ``config`` or ``history`` for a path, its index in ``place``: an instruction more moves it."""
     for file in report.hidden:

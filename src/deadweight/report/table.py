@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from deadweight.records.reference import short
 from deadweight.report import figures
 from deadweight.report.attacks import by_ladder
-from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
+from deadweight.report.model import (
+    CheckRecord,
+    ReferenceRecord,
+    Report,
+    RuntimeRecord,
+    VariantRecord,
+    VulnerabilitiesRecord,
+)
 
-NOT_MEASURED_WORDS = ("stale", "not run", figures.NOT_MEASURED)
 _NONE = "none"
 NOT_ATTACKED = "not attacked"
 _ABSENT = {_NONE, figures.NOTHING, NOT_ATTACKED}
@@ -196,14 +202,14 @@ def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
     """All checks in a few words: by name those that failed or could not be measured, and how many came out as expected."""
     if all(check.why_not == "not_run" for check in checks.values()):
         return _unmeasured()
-    labels = ("FAILED", "measured", "fails as expected", "warned", *NOT_MEASURED_WORDS)
+    labels = ("FAILED", "measured", "fails as expected", "warned", *figures.NOT_MEASURED_WORDS)
     named = {label: [name for name, check in checks.items() if _labels(check).get(label)] for label in labels}
     judged = [check for check in checks.values() if not check.only_measured]
     fine = sum(check.expected and check.status != "not_measured" for check in judged)
     parts = [f"{label}: {', '.join(names)}" for label, names in named.items() if names]
     if judged:
         parts.insert(bool(named["FAILED"]), f"{fine}/{len(judged)} ok")
-    unsure = any(named[label] for label in ("warned", *NOT_MEASURED_WORDS))
+    unsure = any(named[label] for label in ("warned", *figures.NOT_MEASURED_WORDS))
     tone = "bad" if named["FAILED"] else "warn" if unsure else "good"
     return Cell("; ".join(parts), fine / len(judged) if judged else 1.0, tone)
 
@@ -220,7 +226,7 @@ def _labels(check: CheckRecord) -> dict[str, bool]:
 
 
 def not_measured_word(check: CheckRecord) -> str:
-    """Why a check has no result, as one of ``NOT_MEASURED_WORDS``."""
+    """Why a check has no result, as one of ``figures.NOT_MEASURED_WORDS``."""
     return check.why_not.replace("_", " ") if check.why_not else figures.NOT_MEASURED
 
 
@@ -269,11 +275,10 @@ def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     return Cell(str(split), split.stopped / split.of, badge=by)
 
 
-_REFERENCE_SIZE = _figure(
-    lambda record: record.reference.size_bytes if record.reference else None, figures.size, figures.NOTHING
-)
+_NO_REFERENCE = ReferenceRecord("")
+_REFERENCE_SIZE = _figure(lambda record: (record.reference or _NO_REFERENCE).size_bytes, figures.size, figures.NOTHING)
 _REFERENCE_FINDINGS = _figure(
-    lambda record: record.reference.vulnerabilities if record.reference else None, figures.count, figures.NOTHING
+    lambda record: (record.reference or _NO_REFERENCE).vulnerabilities, figures.count, figures.NOTHING
 )
 COLUMNS: tuple[Column, ...] = (
     Column("variant", "Variant", lambda name, _record, _largest: Cell(name, name)),

@@ -10,15 +10,7 @@ from typing import Literal
 from deadweight._packages import images
 from deadweight.report import attacks, figures
 from deadweight.report.model import CheckRecord, Report, VariantRecord
-from deadweight.report.table import (
-    NOT_MEASURED_WORDS,
-    Ladder,
-    is_root,
-    ladders,
-    not_measured_word,
-    size_of,
-    startup_differs,
-)
+from deadweight.report.table import Ladder, is_root, ladders, not_measured_word, size_of, startup_differs
 
 # Which variant of a ladder to ship, and what it costs: one sentence, from measured figures alone.
 
@@ -178,11 +170,9 @@ def _carries(record: VariantRecord) -> str:
 TOOLS = {"a shell": "shells", "a package manager": "package_managers", "set-user-id programs": "setuid"}
 
 
-def _tools(record: VariantRecord) -> list[str] | None:
-    """The kinds of tools that an intruder would find; None where nobody looked."""
-    if record.layers is None:
-        return None
-    return [word for word, files in TOOLS.items() if getattr(record.layers, files)]
+def _tools(record: VariantRecord) -> list[str]:
+    """The kinds of tools that an intruder would find."""
+    return [word for word, files in TOOLS.items() if getattr(record.layers, files, ())]
 
 
 def _stops(record: VariantRecord, only: str = "") -> str:
@@ -206,9 +196,9 @@ def _root(record: VariantRecord) -> int | None:
 FIGURES = (
     _Figure(size_of, lambda record: f"is smaller ({_size(record)})", lambda record: f"weighs {_size(record)}"),
     _Figure(
-        lambda record: None if (tools := _tools(record)) is None else len(tools),
+        lambda record: None if record.layers is None else len(_tools(record)),
         lambda _: "leaves fewer tools for an intruder",
-        lambda record: f"keeps {' and '.join(_tools(record) or ())}",
+        lambda record: f"keeps {' and '.join(_tools(record))}",
     ),
     _Figure(_through, _stops, lambda record: _stops(record, " only")),
     _Figure(counted, _carries, _carries),
@@ -285,7 +275,7 @@ def _gaps(report: Report) -> Iterator[Gap]:
         for check, result in record.checks.items():
             if result.status == "not_measured":
                 reasons.setdefault(not_measured_word(result), {}).setdefault(check, {})[name] = result.reason
-    for word in filter(reasons.__contains__, NOT_MEASURED_WORDS):
+    for word in filter(reasons.__contains__, figures.NOT_MEASURED_WORDS):
         tried = word == figures.NOT_MEASURED  # then to run it again helps only when its cause is gone
         alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
         for check, of in reasons[word].items():
@@ -324,7 +314,7 @@ def _counts(report: Report) -> str:
     if all(check.why_not == "not_run" for check in every):
         return f"Checks were not run. {variants}"
     absent = Counter(not_measured_word(check) for check in results if check.status == "not_measured")
-    tail = "".join(f", {absent[word]} {word}" for word in NOT_MEASURED_WORDS if absent[word])
+    tail = "".join(f", {absent[word]} {word}" for word in figures.NOT_MEASURED_WORDS if absent[word])
     free = len(every) - len(results)
     tail += f", {free} more measured without a gate" if free else ""
     return f"{fine} of {figures.plural(len(results), 'check')} as expected{tail}. {variants}"
@@ -339,12 +329,9 @@ def _stories(report: Report) -> Iterator[str]:
                 meant.setdefault((record.ladder, check), []).append(name)
     for (ladder, check), names in meant.items():
         others = attacks.by_ladder(report.variants)[ladder]
-        beside = [
-            name
-            for name, record in others.items()
-            if (own := record.checks.get(check)) and own.status == "pass" and own.expected
-        ]
-        stories = [f"{name} ({_leak(others[name]) or others[name].checks[check].reason.rstrip('.')})" for name in names]
+        results = {name: record.checks[check] for name, record in others.items() if check in record.checks}
+        beside = [name for name, result in results.items() if result.status == "pass" and result.expected]
+        stories = [f"{name} ({_leak(others[name]) or results[name].reason.rstrip('.')})" for name in names]
         fixed = f"; {figures.listed(beside)} {'passes' if len(beside) == 1 else 'pass'}" if beside else ""
         yield f"{figures.listed(stories)} {'fails' if len(names) == 1 else 'fail'} the check {check} on purpose{fixed}."
 
@@ -356,10 +343,8 @@ def _leak(record: VariantRecord) -> str:
         return ""
     for file in layers.hidden:
         if any(mark.allowed is None for mark in file.secrets):
-            return (
-                f"/{file.path.lstrip('/')}, {file.how} in layer {file.hidden_index + 1}, "
-                f"can still be read in layer {file.index + 1}"
-            )
+            gone = f"/{file.path.lstrip('/')}, {file.how} in layer {file.hidden_index + 1}"
+            return f"{gone}, can still be read in layer {file.index + 1}"
     visible = [secret for secret in layers.secrets if secret.allowed is None]
     places = dict.fromkeys(_place(secret) for secret in visible)
     return f"{figures.plural(len(visible), 'secret')} in {figures.listed(list(places))}" if visible else ""

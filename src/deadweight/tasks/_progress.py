@@ -16,10 +16,14 @@ from deadweight._packages import images
 from deadweight.tasks import lazy
 
 
+def _tell(text: str) -> None:
+    sys.stderr.write(text)  # in one piece: several threads tell what they do
+    sys.stderr.flush()
+
+
 def say(line: str) -> None:
     """One line of progress, as a terminal may show it; colours in it are ours."""
-    sys.stderr.write(f"{cleared()}{lazy.coloured(line)}\n")  # in one piece: several threads tell what they do
-    sys.stderr.flush()
+    _tell(f"{cleared()}{lazy.coloured(line)}\n")
 
 
 def asked(question: str) -> str | None:
@@ -27,8 +31,7 @@ def asked(question: str) -> str | None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
     # input() would write it to stdout, which is the JSON document's
-    sys.stderr.write(f"{cleared()}{lazy.coloured(question)}")
-    sys.stderr.flush()
+    _tell(f"{cleared()}{lazy.coloured(question)}")
     return sys.stdin.readline()
 
 
@@ -208,13 +211,10 @@ def _beat(step: str | Callable[[], str], done: threading.Event, mine: object) ->
         words = f"{step if isinstance(step, str) else step()}, {now - began:.0f} s"
         if live:
             _shown.set()
-            sys.stderr.write(f"{CLEAR}{words}")
-            sys.stderr.flush()
+            _tell(f"{CLEAR}{words}")
         elif now - max(_last_line, began) >= (LINES_APART_SECONDS if told else 0.0):
             told = True
-            sys.stderr.write(f"{cleared()}{words} so far\n")
-            sys.stderr.flush()
+            _tell(f"{cleared()}{words} so far\n")
     if _shown.is_set():
         _shown.clear()
-        sys.stderr.write(CLEAR)
-        sys.stderr.flush()
+        _tell(CLEAR)

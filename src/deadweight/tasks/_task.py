@@ -169,7 +169,10 @@ def end_quietly_without_reader() -> None:
     hook = sys.excepthook
 
     def quiet(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, BrokenPipeError) and _nobody_reads(1):
+        output = select.poll()
+        output.register(1, 0)
+        nobody_reads = any(event & select.POLLERR for _, event in output.poll(0))
+        if issubclass(kind, BrokenPipeError) and nobody_reads:
             os._exit(141)
         hook(kind, error, trace)
 
@@ -187,12 +190,6 @@ def _flush_at_the_end() -> None:
         except OSError as error:
             show_error(_unwritable(error))
             os._exit(1)
-
-
-def _nobody_reads(number: int) -> bool:
-    asked = select.poll()
-    asked.register(number, 0)
-    return any(event & select.POLLERR for _, event in asked.poll(0))
 
 
 def show_error(error: DeadweightError) -> None:
@@ -254,7 +251,7 @@ def choose(workspace: lazy.Workspace, variant: Names, part: Part, *, note: bool 
     """What the flags choose that narrow a task to a part of the suite, told on stderr; with ``note`` kept for the report."""
 
     def earlier(named: str | None, flag: str) -> lazy.Report | None:
-        return None if named is None else lazy.earlier(named, workspace.suite.root, flag=flag)
+        return None if named is None else lazy.push.earlier(named, workspace.suite.root, flag=flag)
 
     named = part.times if part.times is not None else os.environ.get("DEADWEIGHT_TIMES") or None
     before, times = earlier(part.changed_from, "--changed-from"), earlier(named, "--times")

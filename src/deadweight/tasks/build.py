@@ -96,19 +96,11 @@ def _rebase(workspace: lazy.Workspace, *, keep: bool) -> None:
 
 
 def build_variants(
-    workspace: lazy.Workspace,
-    chosen: Sequence[lazy.Variant],
-    *,
-    jobs: int,
-    fail_fast: bool = False,
-    force: bool = False,
-    preparations: lazy.install.Preparations | None = None,
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], **options: Any
 ) -> tuple[lazy.build.VariantOutcome, ...]:
-    """Build under the state folder's lock, with progress on stderr; ``preparations`` are done meanwhile."""
+    """Build under the state folder's lock, with progress on stderr; ``options`` are those of ``project.build.build``."""
     with lazy.locked(workspace.state, say), Watcher() as shown:
-        return lazy.build.build(
-            workspace, chosen, shown, jobs=jobs, fail_fast=fail_fast, force=force, preparations=preparations
-        )
+        return lazy.build.build(workspace, chosen, shown, **options)
 
 
 def _show_plan(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, force: bool, as_json: bool) -> None:

@@ -57,18 +57,13 @@ def init(
         return
     wanted = lazy.init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
-    tools = lazy.init.Tools(say, _build, most, partial(_prepare, yes=yes)) if prove else None
+    tools = lazy.init.Tools(say, _build, most, partial(prepare, yes=yes)) if prove else None
     outcome = lazy.init.bring_in(
         root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools
     )
     if json:
         print_json(_document(outcome))
     _show(outcome)
-
-
-def _prepare(workspace: lazy.Workspace, variants: Sequence[lazy.Variant], *, yes: bool) -> None:
-    """Get what these variants need."""
-    prepare(workspace, variants, yes=yes)
 
 
 def _build(workspace: lazy.Workspace, variants: Sequence[lazy.Variant]) -> dict[str, lazy.init.Failure]:

@@ -60,8 +60,7 @@ def layers(
     Example: invoke layers --variant all-in-one --json
     """
     archive = named(archive)
-    _refuse_wrong_calls(variant, archive, scan, extract)
-    _refuse_targets(archive, sarif, junit)
+    _refuse_wrong_calls(variant, archive, scan, extract, sarif, junit)
     if extract is not None:
         images.prepare_folder(Path(extract))
     with looked_at(variant, archive, platform) as subject:
@@ -73,17 +72,13 @@ def layers(
         if extract is not None:
             _extract(subject, report, Path(extract), platform, name)
     _write_findings(report, subject.title, sarif, junit)
-    _show(report, subject, as_json=json)
-    images.judge(report, subject.title, allow_unread=allow_unread or subject.unread_allowed)
-
-
-def _show(report: images.LayersReport, subject: LookedAt, *, as_json: bool) -> None:
-    if as_json:
+    if json:
         print_utf8(images.document(report, stand_in=subject.stand_in))
-        return
-    images.print_layers(report, subject.title, console())
-    if subject.stand_in:
-        print(f"Stand-ins: {lazy.stand_ins_said((subject.title,), 1)}")
+    else:
+        images.print_layers(report, subject.title, console())
+        if subject.stand_in:
+            print(f"Stand-ins: {lazy.stand_ins_said((subject.title,), 1)}")
+    images.judge(report, subject.title, allow_unread=allow_unread or subject.unread_allowed)
 
 
 def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread: bool) -> None:
@@ -113,16 +108,13 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
         raise failures[0]
 
 
-def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, extract: str | None) -> None:
+def _refuse_wrong_calls(variant: Value, archive: Value, scan: str, extract: Value, *targets: Value) -> None:
+    """Findings (``targets``) must replace neither the image nor one another. ``-`` would be a file of that name."""
     if (variant is None) == (archive is None):
         raise UsageError(wording("tasks.variant_or_archive"))
     one_of(scan, "--scan", SCANS)
     if archive == STDIN and extract is not None:
         raise UsageError(wording("tasks.extract_stdin"))
-
-
-def _refuse_targets(archive: str | None, *targets: str | None) -> None:
-    """Findings must replace neither the image nor one another. ``-`` would be a file of that name."""
     taken: list[Path] = []
     image = Path(os.path.realpath(archive)) if archive else None
     for target in (target for target in targets if target is not None):

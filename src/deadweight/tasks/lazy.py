@@ -30,16 +30,14 @@ if TYPE_CHECKING:
     from deadweight.project.install import Finding, raise_if_missing, survey
     from deadweight.project.workspace import Workspace
     from deadweight.publish import comment, push
-    from deadweight.publish.push import earlier, publish
     from deadweight.records import built_image, paths, reference, runs, store
     from deadweight.records.evidence import Evidence
     from deadweight.records.lock import holder, locked
-    from deadweight.report import collect, figures, history, markdown, merge, pull_request, sarif
+    from deadweight.report import collect, figures, history, markdown, pull_request, sarif
     from deadweight.report.compare import Comparison, compare
     from deadweight.report.console import fitting, print_comparison
     from deadweight.report.model import REPORT_FILE, HistoryEntry, HistoryPoint, Report
     from deadweight.report.verdict import shared_notes, stand_ins_said
-    from deadweight.report.write import Written, write_report
     from deadweight.sources import choose, settings
     from deadweight.sources.protocol import NoBase, ToMake
     from deadweight.suite.load import find_suite_file, select, select_one, words

@@ -36,7 +36,7 @@ def report(c: Context, against: Value = None, open: bool = False, history: bool 
 
     with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         # read first: it may be the one that is replaced now
-        before = None if against is None else lazy.earlier(against, workspace.suite.root)
+        before = None if against is None else lazy.push.earlier(against, workspace.suite.root)
         made, written, changed = write(workspace, before)
         if json:
             print_utf8(written.json.read_text(encoding="utf-8").rstrip())
@@ -68,10 +68,10 @@ def publish(c: Context, to: Value = None, against: Value = None, json: bool = Fa
         kept = workspace.state.compared
         if against is None and kept.exists():
             against = str(kept)
-        before = None if against is None else lazy.earlier(against, workspace.suite.root)
+        before = None if against is None else lazy.push.earlier(against, workspace.suite.root)
         _, _, changed = write(workspace, before)
         with pulse("publish"):
-            done = lazy.publish(workspace.state.report, target, changed=changed, history=workspace.state.history)
+            done = lazy.push.publish(workspace.state.report, target, changed=changed, history=workspace.state.history)
     if json:
         print_json(asdict(done))
     elif done.output:
@@ -157,7 +157,7 @@ def _print_history(json: bool, *, alone: bool) -> None:
 
 def write(
     workspace: lazy.Workspace, before: lazy.Report | None = None
-) -> tuple[lazy.Report, lazy.Written, lazy.Comparison | None]:
+) -> tuple[lazy.Report, lazy.history.Written, lazy.Comparison | None]:
     """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``.
 
     An archive that cannot be had any more is a note, for the others' sake.
@@ -183,7 +183,7 @@ def write(
             state.compared.unlink(missing_ok=True)
         else:
             lazy.store.write_atomically(state.compared, lazy.history.to_json(before))
-        return made, lazy.write_report(made, state.report, changed), changed
+        return made, lazy.history.write_report(made, state.report, changed), changed
 
 
 def _conclude(found: lazy.Comparison, tell: Callable[[str], None]) -> None:
@@ -263,7 +263,7 @@ def merge(c: Context, report: Names = None, to: Value = None, json: bool = False
     if not report:
         raise UsageError(wording("tasks.flag_missing", flag="--report"), hint="invoke merge --report FOLDER")
     places = [place for name in names(report) for place in _reports(Path(name))]
-    made = lazy.merge.merged({str(place): lazy.history.load_report(place) for place in places})
+    made = lazy.history.joined({str(place): lazy.history.load_report(place) for place in places})
     target = Path(to) if to else lazy.find_suite_file().parent / ".deadweight" / "merged"
     folders = [place if place.is_dir() else place.parent for place in places]
     kinds = {"junit.xml": ("*.xml", lazy.sarif.joined_junit), "findings.sarif": ("*.sarif", lazy.sarif.joined_sarif)}
@@ -272,7 +272,7 @@ def merge(c: Context, report: Names = None, to: Value = None, json: bool = False
     }
     texts = {name: kinds[name][1](found) for name, found in files.items() if found}
     with pulse("merge"):
-        written = lazy.write_report(made, target)
+        written = lazy.history.write_report(made, target)
     for name, text in texts.items():
         lazy.store.write_atomically(target / name, text)
     if json:
@@ -310,7 +310,7 @@ def verdict(
     named = one(against, "--against")
     where = None if post is None else lazy.comment.place(post, os.environ)
     with lazy.Workspace.open(say) as workspace:
-        before = lazy.earlier(named, workspace.suite.root)
+        before = lazy.push.earlier(named, workspace.suite.root)
         found = _judged(workspace, before, report, since, named)
     text = lazy.pull_request.markdown(found, where.run if where else 0)
     if json:
@@ -332,7 +332,7 @@ def _judged(
     workspace: lazy.Workspace, before: lazy.Report, report: str | None, since: str | None, named: str
 ) -> lazy.pull_request.Verdict:
     if report is not None:
-        made = lazy.earlier(report, workspace.suite.root, flag="--report")
+        made = lazy.push.earlier(report, workspace.suite.root, flag="--report")
     else:
         with lazy.locked(workspace.state, say):
             made, _, _ = write(workspace, before)
@@ -371,8 +371,9 @@ def _post(where: lazy.comment.Place, found: lazy.pull_request.Verdict, text: str
         _summary(text)
         say("a fork's job cannot write comments; see the verdict in the step summary and the log")
         return None
+    start = f"{lazy.pull_request.MARKER}{found.suite} run "
     try:
-        done = lazy.comment.post(where, f"{lazy.pull_request.MARKER}{found.suite} run ", text, silent=found.silent)
+        done = lazy.comment.post(where.forge, where.run, start, text, silent=found.silent)
     except DeadweightError as error:
         _summary(text)
         return error

@@ -58,7 +58,11 @@ def scan(
     if sarif is not None:
         lazy.store.write_where_told(Path(sarif), lazy.sarif.scan_sarif(found))
         say(f"wrote {sarif}")
-    _tell(workspace, found, failed, sboms, as_json=json)
+    if json:
+        problems = {name: error.message for name, error in failed.items()}
+        print_json({"scans": stand_in_rows(workspace, found), "failed": problems, "sboms": sboms})
+    else:
+        _show(workspace, found, sboms)
     _raise_if_bad(found, failed, strict=strict)
 
 
@@ -70,19 +74,7 @@ def _use(named: str | None, workspace: lazy.Workspace) -> None:
         say(line)
 
 
-def _tell(
-    workspace: lazy.Workspace,
-    results: Sequence[lazy.Evidence],
-    failed: Mapping[str, DeadweightError],
-    sboms: Sequence[Mapping[str, Any]],
-    *,
-    as_json: bool,
-) -> None:
-    if as_json:
-        problems = {name: error.message for name, error in failed.items()}
-        print_json({"scans": stand_in_rows(workspace, results), "failed": problems, "sboms": sboms})
-        return
-
+def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], sboms: Sequence[Mapping[str, Any]]) -> None:
     print_scans(results, console())
     print_sboms(sboms, console())
     tell_stand_ins(workspace, (result.variant for result in results), print)

@@ -224,13 +224,13 @@ def print_attacks(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
         _print_table(f"{each.variant}: what stops each attack", columns, _walls, results, out)
         return
     for posture in tried:
+        title = f"{posture}: how many walls stop each attack"
         columns = {each.variant: cells for each in results if (cells := _cells(each, posture))}
-        _print_table(f"{posture}: how many walls stop each attack", columns, _depth, results, out)
+        _print_table(title, columns, lambda cell: str(cell["depth"] or "blocked"), results, out)
 
 
 def _cells(each: lazy.Evidence, posture: str) -> dict[str, Any]:
-    cells: dict[str, Any] = each.data.get("postures", {}).get(posture, {})
-    return cells
+    return dict(each.data.get("postures", {}).get(posture, {}))
 
 
 def amiss(results: Sequence[lazy.Evidence]) -> tuple[str, ...]:
@@ -331,11 +331,6 @@ def _print_table(
             styled = ((shown(cell), STYLES.get(cell["outcome"], "dim")) if cell else ("",) for cell in cells)
             table.add_row(payload, *(lazy.Text(*words) for words in styled))
         out.print(table)
-
-
-def _depth(cell: Mapping[str, Any]) -> str:
-    """How many walls stop it."""
-    return str(cell["depth"] or "blocked")
 
 
 def _walls(cell: Mapping[str, Any]) -> str:

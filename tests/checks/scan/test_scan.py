@@ -182,7 +182,7 @@ def test_gates(scan, checks, broken):
 
 
 def test_only_new_findings_count_against_an_earlier_report(scan, world, archives):
-    from deadweight.report.write import write_report
+    from deadweight.report.history import write_report
 
     subject = subjects(world, archives)["debian"]
     runner.keep(subject, scan(tree={**WHOLE, "debian 12": {"unused": DEBIAN["unused"]}}))

@@ -168,5 +168,5 @@ def test_the_entry_point_in_the_report_is_redacted(tmp_path: Path):
     folder.mkdir(parents=True)
     samples.docker_save(folder / ARCHIVE_FILE, made)
     built = BuiltImage("v", "ko", "demo:v", of(made.config), False, None, 1.0, False, "f", "ko 1", "2026-01-01")
-    image = image_figures(built, state, {}).image
+    image = image_figures(built, state, {}, None, None).image
     assert image.entrypoint == ("/app", "--db-password=tr… (13 bytes)")
