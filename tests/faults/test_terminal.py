@@ -305,7 +305,7 @@ def test_an_engine_that_is_gone_is_told_and_asked_again(castle):
     note = next(State(castle.root).runs.iterdir())
     kept = note.read_text()
     note.write_text(kept.replace(castle.engine.host, "unix:///nowhere/docker.sock"))
-    assert "could not search for containers and networks of a killed run" in castle.invoke("variants").stderr
+    assert "could not search for containers and networks from a killed run" in castle.invoke("variants").stderr
     assert note.exists()
     note.write_text(kept)
     assert "removed it" in castle.invoke("variants").stderr

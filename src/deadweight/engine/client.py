@@ -265,6 +265,10 @@ class Engine:
             except APIError as error:
                 raise refused_start(container.image, container.options.host_port, error) from error
 
+    def listening(self, container: Container) -> str:
+        """What the kernel lists of a container's network (proc(5), ``/proc/net/tcp``), seen from beside it."""
+        return self.tunnels.listeners(container)
+
     def forget(self, container: Container) -> None:
         """Called by a container that removes itself."""
         with self._guard:

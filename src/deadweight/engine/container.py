@@ -11,7 +11,7 @@ import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _signals
 from deadweight._errors import DeadweightError, MissingError, wording
@@ -20,12 +20,13 @@ from deadweight.engine import http as routes
 from deadweight.engine import labels, netns
 from deadweight.engine.faults import Unreachable, stop_if_cancelled, translated
 from deadweight.engine.health import ExecResult
-from deadweight.engine.options import RunOptions
+from deadweight.engine.options import Docker, RunOptions
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.client import Engine
+    from deadweight.engine.api import EngineInfo
+    from deadweight.engine.images import Images
     from deadweight.suite.model import Health
 
 
@@ -86,10 +87,36 @@ NOTED_SECONDS = 0.3
 MOST_OUTPUT_BYTES = 64 * 2**20
 
 
+class Host(Protocol):
+    """The engine as its containers, and the sidecars beside them, use it."""
+
+    api: APIClient
+    host: str
+    images: Images
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    @property
+    def dialect(self) -> Docker: ...
+
+    def marks(self, purpose: str) -> dict[str, str]: ...
+
+    def create(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
+
+    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
+
+    def route(self, container: Container, port: int | None = None) -> routes.Route: ...
+
+    def listening(self, container: Container) -> str: ...
+
+    def forget(self, container: Container) -> None: ...
+
+
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, keeper: Engine, container_id: str, image: str, options: RunOptions) -> None:
+    def __init__(self, keeper: Host, container_id: str, image: str, options: RunOptions) -> None:
         self._keeper, self.api, self.host = keeper, keeper.api, keeper.host
         self.id, self.image, self.options = container_id, image, options
         self.started = 0.0
@@ -265,11 +292,7 @@ class Container:
             text = questions.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
             if text is None:
                 done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
-                text = (
-                    done.output.decode(errors="replace")
-                    if done.exit_code == 0
-                    else self._keeper.tunnels.listeners(self)
-                )
+                text = done.output.decode(errors="replace") if done.exit_code == 0 else self._keeper.listening(self)
         except (DeadweightError, OSError):
             return None
         return None if text is None else tuple(sorted(set(questions.parse(text))))
