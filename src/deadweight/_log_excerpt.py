@@ -1,4 +1,4 @@
-"""Cut a failed program's output to its first exception and last lines, without control characters."""
+"""Remove control characters from text of others before it is shown, and cut output to its first exception and last lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attack through an engine whose network we cannot enter: another machine, another kernel, or no root.
+"""Tell which attacks an engine whose network we cannot enter leaves unmeasured, and listen there through tunnels.
 
 A program beside the attacker (``engine/sidecars.py``) does the network work. Files that are usually bound into the attacked
 containers go into an image built on theirs, because paths of this machine mean nothing there.

@@ -1,4 +1,4 @@
-"""Retry a variant that fails to build or start, with fixes from one table, tried in order and recorded by name.
+"""Choose the next remedy for a variant that fails to build or start, or the advice to give; ``prove.run`` retries.
 
 A remedy uses what the repository says (an example environment), or builds a recipe in another way. None invents what
 a service should do: what is missing becomes advice (``advice``). The repository's own files stay unchanged.

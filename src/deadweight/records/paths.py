@@ -1,4 +1,4 @@
-"""Define file paths: a project's state folder, and the user cache shared between projects."""
+"""Define the paths in a project's state folder. The user cache is defined in ``deadweight_images.cache_files``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parse an OpenAPI document (2 or 3) for a service's routes."""
+"""Read the paths and the base path of an OpenAPI document (2 or 3), as plain mappings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the bytes of a layer outside file content (names, link targets, attributes, data after the end), to scan for secrets."""
+"""Tell what a match outside file content lies in: a name, link target, attribute, or data after the end of a layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Check tokens and keys that have a format of their own; list all checks by the name that rules use."""
+"""Check tokens and keys that have a format of their own; list all checks by the name that rules use.
+
+The fingerprint is made of the normal form that a check returns: a PEM body without line ends is the same key in every file.
+"""
 
 from __future__ import annotations
 

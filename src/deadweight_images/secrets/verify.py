@@ -1,6 +1,7 @@
-"""Verify secret candidates in ways that a pattern cannot; return a secret's normal form, or None to reject.
+"""Reject candidates of rules without a format (passwords, generic keys) that are placeholders, ids, paths or names.
 
-The fingerprint is made of the normal form: a PEM body without line ends is the same key in every file.
+Tokens and keys that have a format of their own are checked in ``formats``. A check returns a secret's normal form, or None to
+reject it.
 """
 
 from __future__ import annotations
