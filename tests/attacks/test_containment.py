@@ -68,7 +68,7 @@ def reached(castle_yard: Yard, address: tuple[str, int]) -> tuple[Any, ...]:
 
     def ends() -> tuple[Any, ...]:
         with socket.create_connection(address, 1.0) as made:
-            return made.getsockname(), made.getpeername(), os.readlink("/proc/thread-self/ns/net")
+            return made.getsockname(), made.getpeername(), str(Path("/proc/thread-self/ns/net").readlink())
 
     container = castle_yard.get()
     with contextlib.suppress(OSError):
