@@ -184,6 +184,7 @@ WRONG: list[Any] = [
     ("port: 8080", "port: true", "defaults.port", "suite.whole_number", {"found": True}),
     ("port: 8080", 'port: "8080"', "defaults.port", "suite.whole_number", {"found": "8080"}),
     ("port: 8080", f"port: {'1' * 55}", "defaults.port", "suite.too_many_digits", {"most": 40}),
+    ("port: 8080", 'port: !!int ""', "defaults.port", "suite.no_value", {"value": ""}),
     ("cpus: 0.5", 'cpus: "0.5"', f"{A}.run.cpus", "suite.number", {"found": "0.5"}),
     ("status: 201", 'status: "201"', f"{API}[0].expect.status", "suite.whole_number", {"found": "201"}),
     ("port: 8080", "port: 0", "defaults.port", "suite.number_between", {"low": 1, "high": 65535, "found": 0}),

@@ -176,7 +176,7 @@ class _Reader:
             if node.tag in _NUMBERS and ":" in node.value:
                 raise ValueError(node.value)  # YAML 1.1 reads 1:30 as 90
             return _SCALARS[node.tag](node)
-        except (KeyError, ValueError, yaml.YAMLError):
+        except (LookupError, ValueError, yaml.YAMLError):  # an empty !!int is an IndexError
             raise self.fail(node, key, wording("suite.no_value", value=node.value[:40])) from None
 
 
