@@ -26,7 +26,7 @@ V = TypeVar("V", bound="Variant")
 
 @dataclass(frozen=True)
 class Site:
-    """What builds work with: the project, its state folder, the source, the engine (found on first use), and the pool of BuildKit
+    """What a build can use: the project, its state folder, the source, the engine (found on first use), and the pool of BuildKit
     endpoints, if any."""
 
     suite: Suite
@@ -120,7 +120,7 @@ class Step:
 
 
 class WrongKey(ConfigError):
-    """The value of a variant's ``key`` is invalid. ``path`` is the file that it names, or the project folder if it names none.
+    """The value of a variant's ``key`` is invalid. ``path`` is the file that the value refers to, else the project folder.
 
     A builder knows its variant and not the suite file; whoever opened that adds file and line (``Workspace.needs``).
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked. ``archive`` and ``engine`` are made or found on the first call, so static checks need no engine.
+    """The image under test. ``archive`` and ``engine`` are created on the first call, so static checks need no engine.
 
     ``engine_image`` gives the image's reference in the engine, loading the archive first where it is not there.
     ``need_image`` gives the image of one of ``run.needs``, by its name.

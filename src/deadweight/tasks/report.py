@@ -25,7 +25,7 @@ from deadweight.tasks._task import Names, Value, names, one, task
     }
 )
 def report(c: Context, against: Value = None, open: bool = False, history: bool = False, json: bool = False) -> None:
-    """Write the comparison (report.json, report.md, index.html); with --against, exit 1 for a regression, 3 if a figure is missing.
+    """Write the comparison (report.json, report.md, index.html); with --against, exit 1 if something got worse, 3 if a figure is missing.
 
     Example: invoke report --against published/report.json
     Example: invoke report --history
@@ -234,7 +234,7 @@ def ci(
     image: Value = None,
     scan: bool = False,
 ) -> None:
-    """Print a pipeline with cached shards, one merged report, a verdict on each pull request, and minimal permissions.
+    """Print a CI pipeline: shards with a build cache, one merged report, a verdict on each pull request, minimal permissions.
 
     Example: invoke ci --provider github --shards 6 > .github/workflows/images.yml
     """

@@ -118,7 +118,7 @@ def scratch(variant: Variant, site: Site) -> AbstractContextManager[Path]:
 
 
 def keep(variant: Variant, site: Site, archive: Path, sboms: Path | None) -> tuple[str, ...]:
-    """Move a finished archive and its SBOMs to their places; gives the SBOM files, relative to the image's folder."""
+    """Move a finished archive and its SBOMs to their final paths; return the SBOM files, relative to the image's folder."""
     place = site.state.image(variant.name)
     target = place / SBOM_DIR
     if sboms is not None:
