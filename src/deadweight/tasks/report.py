@@ -25,7 +25,7 @@ from deadweight.tasks._task import Names, Value, names, one, task
     }
 )
 def report(c: Context, against: Value = None, open: bool = False, history: bool = False, json: bool = False) -> None:
-    """Write the comparison (report.json, report.md, index.html); with --against, exit 1 if something got worse, 3 if a figure is missing.
+    """Write the comparison (report.json, report.md, index.html); with --against, exit 1 if a figure got worse, 3 if one is missing.
 
     Example: invoke report --against published/report.json
     Example: invoke report --history
