@@ -433,7 +433,7 @@ def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(su
     found = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
     assert found.status == "not_measured"
     assert problem in found.reason
-    assert f"tight.seccomp.json: it blocks {call}, needed by " in found.reason
+    assert f"tight.seccomp.json: it blocks {call}, " in found.reason
     known = "The seccomp profile was found for runc 1.0.0 on Linux 5.10"
     assert f"{known}; invoke harden --force --variant tight searches again" in found.reason
 
