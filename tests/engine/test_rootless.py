@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deadweight._errors import DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.checks.scan.reachability import Observation, observed
 from deadweight.engine.client import Engine
