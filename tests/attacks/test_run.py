@@ -16,8 +16,8 @@ from deadweight.checks.runner import keep
 from deadweight.report.attacks import with_splits
 from deadweight.report.collect import attacks as attacks_of
 from deadweight.tasks.verify import raise_if_bad
+from deadweight_attacks import consumption, lab, sequence, walls
 from deadweight_attacks import control as control_module
-from deadweight_attacks import counters, lab, sequence, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
@@ -562,7 +562,7 @@ def test_what_is_not_at_work_in_the_service_costs_no_container(shared, name, see
 
 def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monkeypatch):
     """Where it cannot read its cgroups, an engine answers with zeros."""
-    monkeypatch.setattr(counters, "cgroups", lambda *_: {})
+    monkeypatch.setattr(consumption, "cgroups", lambda *_: {})
     monkeypatch.setattr(shared.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
     with Yard(shared, walls.OPEN) as yard:
         shot = fire_one(shared, yard, payload("memory-bomb"))

@@ -27,7 +27,7 @@ from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.load import load_payloads
-from deadweight_attacks.profile import ToAttack, found_profile
+from deadweight_attacks.profile import ToAttack, profile_files
 from deadweight_attacks.seccomp import find, floor, model, recorder, search
 from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording
@@ -417,7 +417,7 @@ def test_attacks_are_made_under_either_profile(subject, found):
 def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, found):
     find.leave(subject, found)
     newer = replace(subject, built=replace(subject.built, config_digest="sha256:" + "0" * 64))
-    with found_profile(subject) as file, found_profile(newer) as none:
+    with profile_files(subject) as (file, _), profile_files(newer) as (none, _):
         assert file is not None
         assert none is None
 
