@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import os
 import re
-import textwrap
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +21,7 @@ from deadweight_attacks import run as attacking
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
 from deadweight_attacks.deliver import Shot, fire
+from deadweight_attacks.helper import IMAGE
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Cell, Matrix, Plan
@@ -29,7 +29,7 @@ from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
 from deadweight_attacks.walls import wording
 from tests.support import report_samples
-from tests.support.attack_grounds import only, payload
+from tests.support.attack_grounds import only, own_attacks, payload
 from tests.support.codes import raises
 
 GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [%s]}]}}"
@@ -48,10 +48,11 @@ def misbehaving(make, misbehaving_image, misbehaving_archive):
     return subject
 
 
-@pytest.fixture(scope="module")
-def shell(local_source):
-    """The static shell, from the local source as in real life."""
-    local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
+@pytest.fixture
+def shelled(make, local_source):
+    """``make``, with the static shell to bind in, from the local source as in real life."""
+    local_source.prepare((IMAGE,), apk=False, say=print)
+    return make
 
 
 def attacked(subject, *postures: str, **options):
@@ -61,78 +62,72 @@ def attacked(subject, *postures: str, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
-@pytest.mark.usefixtures("shell")
-def test_the_walls_of_an_image_without_a_shell(make, few):
+def test_the_walls_of_an_image_without_a_shell(shelled, few):
     """mawk on nothing: AWK's own powers work, the shell's only with one bound in, and each wall shows its worth."""
     few(
         "option-injection", "environ", "coprocess", "reverse-shell", "system", "write-root", "run-root", "download",
         "host-read", "core-pattern", "memory-bomb", "read-shadow",
     )  # fmt: skip
-    found, postures = attacked(make())
-    outcome = {name: {attack: cell["outcome"] for attack, cell in cells.items()} for name, cells in postures.items()}
-    assert outcome["open"]["option-injection"] == "succeeded"
-    assert outcome["open"]["environ"] == outcome["hardened"]["environ"] == "succeeded"
-    assert outcome["open"]["coprocess"] == outcome["hardened"]["reverse-shell"] == "not_applicable"
-    assert postures["open"]["system"]["walls"] == postures["hardened"]["system"]["walls"] == ["image"]
+    found, postures = attacked(shelled())
+    through = {
+        "open": {"option-injection", "environ", "write-root", "memory-bomb"}, "hardened": {"environ"}, "default": {"memory-bomb"},
+    }  # fmt: skip
+    for posture, names in through.items():
+        assert {postures[posture][name]["outcome"] for name in names} == {"succeeded"}
+    assert (
+        postures["open"]["coprocess"]["outcome"] == postures["hardened"]["reverse-shell"]["outcome"] == "not_applicable"
+    )
+    walls_of = {
+        "system": ["image"], "write-root": ["non-root", "read-only"], "run-root": ["image", "non-root", "read-only"],
+        "download": ["image", "no-network"], "host-read": ["host-mounts"], "core-pattern": ["non-root", "masked-paths"],
+        "memory-bomb": ["limits"],
+    }  # fmt: skip
+    assert {name: postures["hardened"][name]["walls"] for name in walls_of} == walls_of
+    assert (postures["open"]["system"]["walls"], postures["default"]["host-read"]["walls"]) == (
+        ["image"],
+        ["host-mounts"],
+    )
     assert postures["open"]["system"]["evidence"]["control"]["proof"].endswith("came back")
-    assert outcome["open"]["write-root"] == "succeeded"
-    assert postures["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
     assert postures["hardened"]["write-root"]["depth"] == 2
-    assert postures["hardened"]["run-root"]["walls"] == ["image", "non-root", "read-only"]
-    assert postures["hardened"]["download"]["walls"] == ["image", "no-network"]
-    assert postures["hardened"]["host-read"]["walls"] == ["host-mounts"]
-    assert postures["default"]["host-read"]["walls"] == ["host-mounts"]
-    assert postures["hardened"]["core-pattern"]["walls"] == ["non-root", "masked-paths"]
-    assert outcome["open"]["memory-bomb"] == outcome["default"]["memory-bomb"] == "succeeded"
-    assert postures["hardened"]["memory-bomb"]["walls"] == ["limits"]
     assert postures["hardened"]["read-shadow"]["reason"] == "the image has no /etc/shadow, or that file is empty"
-    missing = found.data["walls_not_there"]
-    assert all(text in found.reason for text in missing.values())
+    assert all(text in found.reason for text in found.data["walls_not_there"].values())
     assert found.status == "pass"
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_what_the_images_user_stops_is_the_images_doing_though_no_wall_was_tried_alone(make, few):
     """It was counted as the engine's: nobody may write to root's files, whatever the engine does."""
     few("write-root", "breach-keyring")
     evidence, _ = attacked(make(), "default", brief=True)
     record = report_samples.variant(attacks=attacks_of(evidence))
     split = with_splits({"castle": record})["castle"].attack_split
-    assert split is not None
     assert (split.of, split.by_image, split.by_engine) == (2, 1, 1)
 
 
 @pytest.mark.slow
-@pytest.mark.tools
-@pytest.mark.usefixtures("shell")
-def test_who_asks_for_less_loses_nothing(make, few, monkeypatch):
+def test_who_asks_for_less_loses_nothing(shelled, few, monkeypatch):
     """One posture looked at once more, or ``verify``, takes neither the others nor the walls from the report."""
     few("write-root", "host-read", "memory-bomb")
     monkeypatch.setattr(walls, "WALLS", ("image", "non-root", "read-only", "masked-paths"))
-    subject = make(GATES % "write-root, host-read")
+    subject = shelled(GATES % "write-root, host-read")
     keep(subject, attacking.attack(subject))
     found = keep(subject, attacking.attack(subject, postures=("hardened",)))
-    assert list(found.data["postures"]) == ["open", "hardened", "default"]
-    assert found.data["postures"]["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
-    assert found.data["postures"]["hardened"]["write-root"]["evidence"]["walls_measured_at"]
-    assert found.data["postures"]["default"]["host-read"]["evidence"]["measured_at"]
     verified = CHECK.run(subject)
     assert verified.status == "pass"
-    assert list(verified.data["postures"]) == ["open", "default", "hardened"]
-    assert verified.data["postures"]["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
-    assert verified.data["postures"]["hardened"]["memory-bomb"]["evidence"]["measured_at"] == found.provenance.at
+    once, again = found.data["postures"], verified.data["postures"]
+    assert (list(once), list(again)) == (["open", "hardened", "default"], ["open", "default", "hardened"])
+    assert [each["hardened"]["write-root"]["walls"] for each in (once, again)] == [["non-root", "read-only"]] * 2
+    assert once["hardened"]["write-root"]["evidence"]["walls_measured_at"]
+    assert once["default"]["host-read"]["evidence"]["measured_at"]
+    assert again["hardened"]["memory-bomb"]["evidence"]["measured_at"] == found.provenance.at
 
 
 @pytest.mark.slow
-@pytest.mark.tools
-@pytest.mark.usefixtures("shell")
-def test_no_wall_is_credited_for_want_of_a_folder(make, few, monkeypatch):
+def test_no_wall_is_credited_for_want_of_a_folder(shelled, few, monkeypatch):
     """Without a writable /tmp, what only needs some place takes another."""
     few("mount", "kernel-module")
     monkeypatch.setattr(walls, "WALLS", ("image", "read-only", "noexec-tmpfs"))
-    _, postures = attacked(make("run: {tmpfs: []}"))
+    _, postures = attacked(shelled("run: {tmpfs: []}"))
     assert postures["open"]["mount"]["evidence"]["control"]["proof"].endswith("came back")
     for cell in postures["hardened"].values():
         if cell["outcome"] == "blocked":
@@ -140,23 +135,12 @@ def test_no_wall_is_credited_for_want_of_a_folder(make, few, monkeypatch):
             assert "read-only" not in cell["walls"]
 
 
-NEVER = """\
-payloads:
-  - id: never
-    title: what no shell can do
-    attack: T1059.004
-    shell: "echo because of this; false && echo @a@''@b@"
-    evidence: {kind: output}
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.tools
-@pytest.mark.usefixtures("shell")
-def test_what_works_with_no_shell_either_tells_what_the_shell_said(make, few):
+def test_what_works_with_no_shell_either_tells_what_the_shell_said(shelled, few):
     """Without one there is nothing to be said: the reason is what came of the attack where it could run."""
     few()
-    _, postures = attacked(make(OWN, own=NEVER), "open", "hardened")
+    own = own_attacks({"never": {"shell": "echo because of this; false && echo @a@''@b@"}})
+    _, postures = attacked(shelled(OWN, own=own), "open", "hardened")
     for cells in postures.values():
         assert cells["never"]["outcome"] == "not_measured"
         assert cells["never"]["reason"].endswith("and a shell in the image either: exit code 0: because of this")
@@ -185,8 +169,7 @@ def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(runner):
 def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(runner):
     """Half of the containers of an image without a shell were there for one attack. A project's own may look for a shell."""
     names = ("system", "environ", "of-our-own")
-    some = [SimpleNamespace(id=name) for name in names]
-    fired = []
+    fired, some = [], [SimpleNamespace(id=name) for name in names]
     runner.catalogue = SimpleNamespace(packs={"system": "awk", "environ": "awk"})
 
     def confirmed(posture, payloads, *, surely):
@@ -261,26 +244,12 @@ def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(misbehaving, few, 
         raise_if_bad([keep(subject, found)])
 
 
-DEADLY = """\
-payloads:
-  - id: killer
-    title: end the service
-    attack: T1499.004
-    request: {path: "/eat?@a@=@b@"}
-    seconds: 20
-    evidence: {kind: output}
-  - id: zz-echo
-    title: an answer of the service
-    attack: T1190
-    request: {method: POST, path: /echo, body: "@a@ @b@"}
-    evidence: {kind: output}
-"""
-
-
 @pytest.mark.slow
 def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(misbehaving, few):
     few("system")
-    _, postures = attacked(misbehaving(own=DEADLY), "open", "hardened")
+    echo = {"request": {"method": "POST", "path": "/echo", "body": "@a@ @b@"}}
+    own = own_attacks({"killer": {"request": {"path": "/eat?@a@=@b@"}, "seconds": 20}, "zz-echo": echo})
+    _, postures = attacked(misbehaving(own=own), "open", "hardened")
     for cells in postures.values():
         killer = cells["killer"]
         assert (killer["outcome"], killer["reason"] or "the service died") == ("crashed", "the service died")
@@ -289,34 +258,16 @@ def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(misbehaving, f
         assert cells["system"]["outcome"] == "not_measured"
 
 
-LAST_WORDS = """\
-payloads:
-  - id: a-killer
-    title: end the service a moment after its answer
-    attack: T1499.004
-    request: {path: "/last-words?@a@=@b@"}
-    evidence: {kind: output}
-  - id: b-join
-    title: join two words
-    attack: T1190
-    request: {path: "/join?a=@a@&b=@b@"}
-    evidence: {kind: output}
-  - id: c-words
-    title: ask for nothing special
-    attack: T1190
-    request: {path: "/given?@a@=@b@"}
-    evidence: {kind: output}
-"""
-
-
 def words(subject, *names: str):
     return [each for each in attacking.check_request(subject, ["open"])[0].payloads if each.id in names]
 
 
 @pytest.fixture
 def dying(misbehaving, few):
+    """A service that ends a moment after it has answered the first of these; the second works, the third does not."""
     few("system")
-    return misbehaving(own=LAST_WORDS)
+    paths = {"a-killer": "/last-words?@a@=@b@", "b-join": "/join?a=@a@&b=@b@", "c-words": "/given?@a@=@b@"}
+    return misbehaving(own=own_attacks({name: {"request": {"path": path}} for name, path in paths.items()}))
 
 
 @pytest.mark.slow
@@ -357,25 +308,12 @@ def test_one_death_of_the_service_blames_no_attack(dying, monkeypatch):
     assert shots["c-words"].detail["afterwards"] == ONCE
 
 
-ARRIVES = """\
-payloads:
-  - id: join
-    title: a script that root's container runs
-    attack: T1059
-    script: 'BEGIN { attack = 1; print "@a@" "@b@" }'
-    evidence: {kind: output}
-  - id: gawk-join
-    title: the same where the AWK is gawk
-    attack: T1059
-    needs: [gawk]
-    script: BEGIN { print "@a@" "@b@" }
-    evidence: {kind: output}
-  - id: request
-    title: the same by a request of its own
-    attack: T1190
-    request: {path: "/as-root?a=@a@&b=@b@"}
-    evidence: {kind: output}
-"""
+ARRIVES = {
+    "join": {"script": 'BEGIN { attack = 1; print "@a@" "@b@" }'},
+    "gawk-join": {"script": 'BEGIN { print "@a@" "@b@" }', "needs": ["gawk"]},
+    "request": {"request": {"path": "/as-root?a=@a@&b=@b@"}},
+}
+"""What works where the service runs as root: by a script, by one for gawk, by a request of its own."""
 
 
 @pytest.mark.slow
@@ -389,14 +327,13 @@ def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
     few()
     env = f'run: {{env: {{AWK_NEVER: "^$", AWK_ROOT_ONLY: {busy_for}}}}}'
     attacks = "payload_files: [own.yaml], gates: [{posture: hardened, blocked: [join, request]}]"
-    subject = misbehaving(env, f"checks: {{attacks: {{{attacks}}}}}", own=ARRIVES)
+    subject = misbehaving(env, f"checks: {{attacks: {{{attacks}}}}}", own=own_attacks(ARRIVES))
     found, postures = attacked(subject, "open", "only-non-root")
     assert {cell["outcome"] for cell in postures["open"].values()} == {"succeeded"}
     for posture in ("only-non-root", "hardened"):
-        assert postures[posture]["join"]["outcome"] == "not_measured"
-        assert postures[posture]["join"]["reason"].startswith(told)
-        assert postures[posture]["request"]["outcome"] == "not_measured"
-        assert postures[posture]["request"]["reason"].startswith("it was sent twice without a sign that it arrived")
+        for name, why in (("join", told), ("request", "it was sent twice without a sign that it arrived")):
+            assert postures[posture][name]["outcome"] == "not_measured"
+            assert postures[posture][name]["reason"].startswith(why)
     assert (found.status, found.data["breaches"]) == ("not_measured", [])
     assert found.reason.startswith(
         ("nothing was measured in ", "no attack of the gate on hardened was measured (join, request): ")
@@ -405,45 +342,19 @@ def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("never", "more", "outcome", "told"),
+    ("never", "features", "outcome", "told"),
     [
-        ("PROCINFO", "", "not_measured", "did not report whether it supports gawk: busy"),
-        ("^$", 'features:\n  gawk: BEGIN { print "@b@" "@a@" }\n', "not_applicable", "does not support gawk"),
+        ("PROCINFO", {}, "not_measured", "did not report whether it supports gawk: busy"),
+        ("^$", {"gawk": 'BEGIN { print "@b@" "@a@" }'}, "not_applicable", "does not support gawk"),
     ],
 )
-def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, more, outcome, told):
+def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, features, outcome, told):
     few()
-    subject = misbehaving(f'run: {{env: {{AWK_NEVER: "{never}"}}}}', own=ARRIVES + more)
+    own = own_attacks(ARRIVES, features=features)
+    subject = misbehaving(f'run: {{env: {{AWK_NEVER: "{never}"}}}}', own=own)
     cell = attacked(subject, "open")[1]["open"]["gawk-join"]
     assert cell["outcome"] == outcome
     assert told in cell["reason"]
-
-
-@pytest.fixture
-def control(monkeypatch):
-    """The positive control with shots that are given, in the order of the containers that they are fired at."""
-
-    def make(payload: str, *seen: tuple[str, str]) -> tuple[Matrix, list[str]]:
-        coming, opened = iter(seen), []
-
-        def fire(_lab, posture, payloads, shots):
-            name, outcome = next(coming)
-            opened.append(posture.name)
-            assert posture.name == name
-            shots |= {each.id: Shot(outcome, "said", status=200) for each in payloads}
-
-        monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
-        monkeypatch.setattr(control_module, "fire_all", fire)
-        monkeypatch.setattr(control_module, "awk_dialect", lambda _yard: "")
-        monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
-        monkeypatch.setattr(control_module, "awk_features", lambda *_: {})
-        shelled = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
-        found = Matrix()
-        control_module.Control(shelled, only(payload), found, lambda _line: None).run(Plan((walls.OPEN,)))
-        assert list(coming) == []
-        return found, opened
-
-    return make
 
 
 OPEN, SHELLED = "open", "open, with a shell"
@@ -460,11 +371,25 @@ OPEN, SHELLED = "open", "open, with a shell"
         ("fork-bomb", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
     ],
 )
-def test_one_failure_with_all_walls_down_is_no_image_wall(control, payload, seen, outcome):
-    """Credited is the image where an attack fails twice without a shell and works with one; a bomb that needs none never."""
-    found, opened = control(payload, *seen)
+def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, seen, outcome):
+    """Credited is the image where an attack fails twice without a shell and works with one; a bomb that needs none never. The shots
+    are given, in the order of the containers that they are fired at."""
+    coming, found = iter(seen), Matrix()
+
+    def fire(_lab, posture, payloads, shots):
+        name, outcome = next(coming)
+        assert posture.name == name
+        shots |= {each.id: Shot(outcome, "said", status=200) for each in payloads}
+
+    monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
+    monkeypatch.setattr(control_module, "fire_all", fire)
+    monkeypatch.setattr(control_module, "awk_dialect", lambda _yard: "")
+    monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
+    monkeypatch.setattr(control_module, "awk_features", lambda *_: {})
+    with_shell = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
+    control_module.Control(with_shell, only(payload), found, print).run(Plan((walls.OPEN,)))
+    assert list(coming) == []
     assert found.cells["open"][payload].outcome == outcome
-    assert len(opened) == len(seen)
     assert (payload in found.control) is (outcome != "not_measured")
 
 
@@ -473,7 +398,9 @@ def test_a_service_that_must_be_root_is_told_what_to_gate(misbehaving, few):
     """``run.user: root`` takes no wall away: the service then does not come up behind it."""
     few()
     run = "run: {user: '0', env: {MODE: writer, AWK_NEVER: ^$}}"
-    _, postures = attacked(misbehaving(run, "health: {within_seconds: 2}", own=ARRIVES), "open", "only-non-root")
+    _, postures = attacked(
+        misbehaving(run, "health: {within_seconds: 2}", own=own_attacks(ARRIVES)), "open", "only-non-root"
+    )
     assert postures["open"]["join"]["outcome"] == "succeeded"
     join = postures["only-non-root"]["join"]
     assert join["outcome"] == "not_measured"
@@ -600,36 +527,22 @@ def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory):
 
 
 def test_a_request_that_brings_the_files_content_itself_is_refused(make):
-    own = """\
-        payloads:
-          - id: echo
-            title: send what is to come back
-            attack: T1190
-            request: {method: POST, path: /api/v1/awk, json: {script: "root:x:0:0::/root:/bin/false"}}
-            evidence: {kind: image-file, path: /etc/passwd}
-        """
-    subject = make(OWN, own=textwrap.dedent(own))
+    request = {"method": "POST", "path": "/api/v1/awk", "json": {"script": "root:x:0:0::/root:/bin/false"}}
+    own = own_attacks({"echo": {"request": request, "evidence": {"kind": "image-file", "path": "/etc/passwd"}}})
+    subject = make(OWN, own=own)
     with raises(ConfigError, "payload.contains_proof", place="/etc/passwd") as caught:
         attacking.attack(subject, postures=("open",))
     assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
 
 
-def pinned(container) -> None:
-    """Leave a container one processor of this machine, as other load would."""
-    pid = container.state().pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(task.name), {min(os.sched_getaffinity(0))})
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(
-    len(os.sched_getaffinity(0)) < 2, reason="this machine has one processor: it can grant no second one"
-)
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a machine of one processor can grant no second one")
 @pytest.mark.parametrize(("name", "seen"), [("open", "succeeded"), ("only-limits", "failed")])
 def test_other_load_is_no_wall(shared, name, seen):
     """Four loops on one processor want four: without a limit nothing but other load holds them; with one, the limit does."""
     with Yard(shared, walls.posture(name)) as yard:
-        pinned(yard.get())
+        for task in Path(f"/proc/{yard.get().state().pid}/task").iterdir():  # one processor is left, as by other load
+            os.sched_setaffinity(int(task.name), {min(os.sched_getaffinity(0))})
         shot = fire_resource(shared, yard, payload("endless-loop"))
     assert shot.seen == seen, shot
     assert shot.detail["peak"] < 1.15

@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from yaml import safe_dump
 
 from deadweight.checks.protocol import Subject
 from deadweight.engine import labels
@@ -73,6 +75,13 @@ def service_archive(
 def payload(name: str) -> Payload:
     """One of our attacks."""
     return next(each for each in load_payloads().payloads if each.id == name)
+
+
+def own_attacks(attacks: Mapping[str, Mapping[str, Any]], **more: Any) -> str:
+    """A payload file with these, which prove themselves by their output where they do not say otherwise."""
+    usual = {"title": "one of our own", "attack": "T1059", "evidence": {"kind": "output"}}
+    payloads = [{"id": name, **usual, **attack} for name, attack in attacks.items()]
+    return safe_dump({"payloads": payloads, **more}, sort_keys=False)
 
 
 def only(*names: str, packs: Sequence[str] = tuple(PACKS)) -> Catalogue:
