@@ -213,14 +213,21 @@ def documents(found: Found, request: Request = Request()) -> list[dict[str, Any]
     return list(yaml.safe_load_all(written(found, "kubernetes", request)))
 
 
+def expanded(value: str) -> str:
+    return re.sub(r"\$(\$|\([^)]*\))", lambda match: "$" if match[1] == "$" else "EXPANDED", value)
+
+
 @pytest.mark.parametrize("name", cases())
 def test_a_cluster_takes_it(name):
-    """By Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one."""
+    """By Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one. A kubelet makes of the values
+    what the suite has: ``$(NAME)`` becomes a variable's value, ``$$`` one dollar sign. Numbers stay text."""
     found, request = cases()[name]
     made = documents(found, request)
     assert [cluster_refusal(document) for document in made] == [""] * len(made)
     pod = made[1]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
+    assert [expanded(word) for word in container.get("args", ())] == list(found.options.args)
+    assert {each["name"]: expanded(each["value"]) for each in container.get("env", ())} == dict(found.options.env)
     context = container["securityContext"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert context["allowPrivilegeEscalation"] is False
