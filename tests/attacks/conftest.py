@@ -1,6 +1,7 @@
 """The demo service in laboratories of attacks."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,17 @@ from deadweight_attacks import lab
 from deadweight_attacks import run as attacking
 from deadweight_attacks.load import load_payloads, suite_payloads
 from tests.support.attack_grounds import castle, left, quiet_lab
+
+
+WHOLE_RUNS = {"few", "service"}
+"""Fixtures of tests that make whole runs of attacks: those are slow."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and WHOLE_RUNS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 @pytest.fixture

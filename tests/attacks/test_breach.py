@@ -260,7 +260,6 @@ def test_each_namespace_hides_its_neighbour_and_landlock_what_it_can(wall_by_wal
 SUITE = "checks: {attacks: {%s}}"
 
 
-@pytest.mark.slow
 def test_a_service_without_awk_gets_what_applies_to_it_and_passes(service, few):
     """It got 37 attacks through an AWK that it does not have, none of them measured."""
     few("breach-write-root", "breach-host-read")
@@ -272,7 +271,6 @@ def test_a_service_without_awk_gets_what_applies_to_it_and_passes(service, few):
     assert (told["delivery"], told["pack"]) == ("breach", "breach")
 
 
-@pytest.mark.slow
 def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(service, few, monkeypatch):
     def none(_subject):
         raise MissingError("go is not installed")
@@ -285,7 +283,6 @@ def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(servic
     assert wording("untried.breach", reason="go is not installed") in found.reason
 
 
-@pytest.mark.slow
 def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_and_says_so(service, tmp_path):
     """As where no file system allows programs to run. Nothing at all was measured: the attacker itself did not start."""
     file = tmp_path / "helper"
@@ -302,7 +299,6 @@ def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_a
     assert found.nothing_in() == [f"nothing was measured in open: {cell.reason}"]
 
 
-@pytest.mark.slow
 def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(service):
     """As the supervisors of many images do; what does not go for a neighbour is measured all the same."""
     attacks = breach("breach-write-root", "breach-other-processes")
@@ -313,7 +309,6 @@ def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(service):
     assert "can only run as process 1" in found.notes["neighbour"]
 
 
-@pytest.mark.slow
 def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after_a_breach(service, few):
     few("breach-write-root")
     found = attacking.attack(service("run: {env: {MODE: lonely}}"), postures=("open",), brief=True)

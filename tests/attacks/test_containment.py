@@ -352,7 +352,6 @@ def test_a_full_disk_stops_the_attack_that_would_fill_it(shared, monkeypatch):
     assert "too little free disk space" in shot.said
 
 
-@pytest.mark.slow
 def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subject, few, monkeypatch):
     """Such an engine says so; this one is asked through a document in which one limit is missing. What writes to a disk ends by
     itself, writes no large file, and is watched."""

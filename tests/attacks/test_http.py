@@ -61,7 +61,6 @@ BY_THE_NETWORK = {"http-ssrf", "http-metadata"}
 """What leads nowhere without a network. All else comes in the way that users come, and no wall is in it."""
 
 
-@pytest.mark.slow
 @SAFE
 def test_every_hole_is_found_where_it_is_and_nowhere_else(service, monkeypatch, safe, outcome):
     monkeypatch.setattr(containers, "ANSWER_SECONDS", 3.0)
@@ -117,7 +116,6 @@ def test_the_other_file_stands_in_every_value():
     assert "passwd" not in "".join(each.text() for each in named.values())
 
 
-@pytest.mark.slow
 def test_a_document_that_the_service_does_not_serve_is_told(service):
     yaml = f"checks:\n      attacks: {{packs: [http], openapi: /swagger.json}}{API}"
     found = matrix(service(yaml), http("http-command"), OPEN)
@@ -127,7 +125,6 @@ def test_a_document_that_the_service_does_not_serve_is_told(service):
     )
 
 
-@pytest.mark.slow
 def test_a_suite_that_names_no_value_leaves_nothing_to_aim_at(service):
     """Its routes may be full of holes: not looked at is not measured."""
     attacks = http("http-environment", "http-ssrf", "http-large-body")
@@ -146,7 +143,6 @@ BARE = """
 """
 
 
-@pytest.mark.slow
 @SAFE
 def test_routes_whose_values_nobody_names_are_tried_in_places_that_are_guessed(service, safe, outcome):
     """Eight attacks on a service without an OpenAPI document were not measured, whatever holes it had."""

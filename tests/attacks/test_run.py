@@ -61,7 +61,6 @@ def attacked(subject, *postures: str, **options):
     return found, found.data["postures"]
 
 
-@pytest.mark.slow
 def test_the_walls_of_an_image_without_a_shell(shelled, few):
     """mawk on nothing: AWK's own powers work, the shell's only with one bound in, and each wall shows its worth."""
     few(
@@ -94,7 +93,6 @@ def test_the_walls_of_an_image_without_a_shell(shelled, few):
     assert found.status == "pass"
 
 
-@pytest.mark.slow
 def test_what_the_images_user_stops_is_the_images_doing_though_no_wall_was_tried_alone(make, few):
     """It was counted as the engine's: nobody may write to root's files, whatever the engine does."""
     few("write-root", "breach-keyring")
@@ -104,7 +102,6 @@ def test_what_the_images_user_stops_is_the_images_doing_though_no_wall_was_tried
     assert (split.of, split.by_image, split.by_engine) == (2, 1, 1)
 
 
-@pytest.mark.slow
 def test_who_asks_for_less_loses_nothing(shelled, few, monkeypatch):
     """One posture looked at once more, or ``verify``, takes neither the others nor the walls from the report."""
     few("write-root", "host-read", "memory-bomb")
@@ -122,7 +119,6 @@ def test_who_asks_for_less_loses_nothing(shelled, few, monkeypatch):
     assert again["hardened"]["memory-bomb"]["evidence"]["measured_at"] == found.provenance.at
 
 
-@pytest.mark.slow
 def test_no_wall_is_credited_for_want_of_a_folder(shelled, few, monkeypatch):
     """Without a writable /tmp, what only needs some place takes another."""
     few("mount", "kernel-module")
@@ -135,7 +131,6 @@ def test_no_wall_is_credited_for_want_of_a_folder(shelled, few, monkeypatch):
             assert "read-only" not in cell["walls"]
 
 
-@pytest.mark.slow
 def test_what_works_with_no_shell_either_tells_what_the_shell_said(shelled, few):
     """Without one there is nothing to be said: the reason is what came of the attack where it could run."""
     few()
@@ -187,7 +182,6 @@ def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(runner):
         assert runner.found.alone == {name: {"limits": "blocked"} for name in names}
 
 
-@pytest.mark.slow
 def test_a_broken_gate_fails_and_names_the_attack(make, few, no_shell):
     few("environ", "write-root")
     found, _ = attacked(make(GATES % "environ, write-root"), "hardened")
@@ -216,7 +210,6 @@ def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate,
         assert "all" not in re.findall(r"[\w-]+", caught.value.hint)
 
 
-@pytest.mark.slow
 def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     few("system")
 
@@ -229,7 +222,6 @@ def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     assert found.data["notes"]["image"] == wording("untried.shell", reason="no registry in reach")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("gates", ["", GATES % "write-root"])
 def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(misbehaving, few, no_shell, gates):
     """Every attack "not measured", and the result was a pass."""
@@ -244,7 +236,6 @@ def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(misbehaving, few, 
         raise_if_bad([keep(subject, found)])
 
 
-@pytest.mark.slow
 def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(misbehaving, few):
     few("system")
     echo = {"request": {"method": "POST", "path": "/echo", "body": "@a@ @b@"}}
@@ -270,7 +261,6 @@ def dying(misbehaving, few):
     return misbehaving(own=own_attacks({name: {"request": {"path": path}} for name, path in paths.items()}))
 
 
-@pytest.mark.slow
 def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying, monkeypatch):
     real, shots = sequence.fire_one, dict[str, Shot]()
 
@@ -287,7 +277,6 @@ def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answ
     assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
 
 
-@pytest.mark.slow
 def test_one_death_of_the_service_blames_no_attack(dying, monkeypatch):
     """It dies of its own accord, or is ended from outside: the attack before it did nothing."""
     real, fired, shots = sequence.fire_one, list[str](), dict[str, Shot]()
@@ -316,7 +305,6 @@ ARRIVES = {
 """What works where the service runs as root: by a script, by one for gawk, by a request of its own."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("busy_for", "told"),
     [("print", "this awk does not run: busy"), ("attack", "it was sent twice without a sign that it arrived")],
@@ -340,7 +328,6 @@ def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("never", "features", "outcome", "told"),
     [
@@ -393,7 +380,6 @@ def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, 
     assert (payload in found.control) is (outcome != "not_measured")
 
 
-@pytest.mark.slow
 def test_a_service_that_must_be_root_is_told_what_to_gate(misbehaving, few):
     """``run.user: root`` takes no wall away: the service then does not come up behind it."""
     few()
@@ -408,7 +394,6 @@ def test_a_service_that_must_be_root_is_told_what_to_gate(misbehaving, few):
     assert "gate the posture without-non-root" in join["reason"]
 
 
-@pytest.mark.slow
 def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few, no_shell, monkeypatch):
     """Under its name would stand what ``open`` or ``hardened`` gives anyway."""
     few("environ")
@@ -443,7 +428,6 @@ def test_a_service_that_does_not_come_up_is_said_and_never_a_success(misbehaving
         assert "cannot open /etc/absent.conf" in found.reason
 
 
-@pytest.mark.slow
 def test_a_service_that_ends_by_itself_ends_no_run(misbehaving, few):
     few("connect", "system")
     subject = misbehaving("run: {env: {MODE: dies, DIES_AFTER: 700ms}}", "health: {within_seconds: 2}")
@@ -452,7 +436,6 @@ def test_a_service_that_ends_by_itself_ends_no_run(misbehaving, few):
     assert {cell["outcome"] for cell in cells} <= {"not_measured", "crashed"}
 
 
-@pytest.mark.slow
 def test_a_posture_that_the_machine_cannot_start_is_not_measured(subject, few):
     few("write-root")
     found, postures = attacked(subject, "privileged")

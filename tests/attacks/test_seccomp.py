@@ -405,7 +405,6 @@ def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, fo
         assert none is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("call", "problem"), [("listen", "listen"), ("execve", "operation not permitted")])
 def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(subject, found, few, call, problem):
     """As after an update of the runtime, or of the kernel, under either."""
