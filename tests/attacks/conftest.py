@@ -10,7 +10,6 @@ from deadweight_attacks import run as attacking
 from deadweight_attacks.load import load_payloads, suite_payloads
 from tests.support.attack_grounds import castle, left, quiet_lab
 
-
 WHOLE_RUNS = {"few", "service"}
 """Fixtures of tests that make whole runs of attacks: those are slow."""
 

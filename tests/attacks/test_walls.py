@@ -25,17 +25,10 @@ from tests.support.codes import raises
 
 INFO = replace(parse_info({}, {}), seccomp=True, apparmor=True, user_namespaces=True, cpus=2, memory_bytes=8 * 2**30)
 GROUND = g.Ground(
-    hard=hardened(RunSettings()),
-    network="attack-net",
-    mounts=(Mount(Path("/planted"), "/host", read_only=False),),
-    shell=(Mount(Path("/busybox"), "/bin/sh"),),
-    unstartable=("SYS_RESOURCE",),
-    env={"DEADWEIGHT_PLANTED": "x"},
-    info=INFO,
-    neighbour="f00",
-    landlocked=("/helper", "landlock", "--"),
-    command=("/app", "serve"),
-)
+    hard=hardened(RunSettings()), network="attack-net", mounts=(Mount(Path("/planted"), "/host", read_only=False),),
+    shell=(Mount(Path("/busybox"), "/bin/sh"),), unstartable=("SYS_RESOURCE",), env={"DEADWEIGHT_PLANTED": "x"}, info=INFO,
+    neighbour="f00", landlocked=("/helper", "landlock", "--"), command=("/app", "serve"),
+)  # fmt: skip
 GIB = 2**30
 EVERY = [w.posture(name) for name in w.names()] + [w.OPEN.with_shell(), w.HARDENED.with_shell()]
 
@@ -44,12 +37,10 @@ EVERY = [w.posture(name) for name in w.names()] + [w.OPEN.with_shell(), w.HARDEN
 def test_every_posture_is_within_the_outer_bound(posture):
     options = g.options(posture, GROUND)
     assert 0 < options.memory_bytes <= 2 * 256 * 2**20
-    assert options.swap_bytes == 0
     assert 0 < options.pids <= 256
     assert 0 < options.cpus <= 2
     limits = {limit.name: limit.hard for limit in options.ulimits}
-    assert limits["fsize"] == g.FILE_BYTES
-    assert limits["core"] == 0
+    assert (options.swap_bytes, limits["fsize"], limits["core"]) == (0, g.FILE_BYTES, 0)
     assert all(0 < tmpfs.size_bytes <= 64 * 2**20 for tmpfs in options.tmpfs)
     assert options.network in ("attack-net", "none")
     assert options.dns == (() if options.network == "none" else ("192.0.2.53",)), "a name server that is not there"
@@ -133,18 +124,18 @@ def test_a_posture_that_does_not_exist_is_refused(name):
         plan_for([name], ())
 
 
-def test_all_is_every_posture():
-    plan = plan_for(["all"], ())
-    assert [posture.name for posture in plan.postures] == ["open", "default", "hardened", "privileged"]
-    assert plan.alone
-    assert plan.without
-
-
-def test_what_a_gate_names_is_tried_whatever_is_asked_for():
-    plan = plan_for(["all", "only-seccomp"], ["without-read-only", "hardened"])
-    names = [posture.name for posture in plan.postures]
-    assert names == ["open", "default", "hardened", "privileged", "only-seccomp", "without-read-only"]
-    assert [posture.name for posture in plan_for(["open"], ["only-seccomp"]).postures] == ["open", "only-seccomp"]
+@pytest.mark.parametrize(
+    ("asked", "gated", "more"),
+    [
+        (["all"], [], []),
+        (["all", "only-seccomp"], ["without-read-only", "hardened"], ["only-seccomp", "without-read-only"]),
+    ],
+)
+def test_all_is_every_posture_and_what_a_gate_names_is_tried_whatever_is_asked_for(asked, gated, more):
+    plan = plan_for(asked, gated)
+    assert [posture.name for posture in plan.postures] == ["open", "default", "hardened", "privileged", *more]
+    assert (plan.alone, plan.without) == (True, True)
+    assert [posture.name for posture in plan_for(["open"], gated).postures] == ["open", *gated]
 
 
 def test_a_gate_of_which_nothing_was_measured_is_neither_broken_nor_held():

@@ -176,8 +176,7 @@ def test_compose_takes_no_file_for_the_name_of_a_volume(found, folder):
 
 @pytest.mark.parametrize(("suite", "need", "name"), [("db", "db", "db-service"), ("s", "service", "s-service-service")])
 def test_nothing_that_it_needs_is_called_as_it_is(found, suite, need, name):
-    run = found.variant.run.model_copy(update={"needs": {need: NEEDS["db"]}})
-    clashing = replace(found, suite=suite, variant=found.variant.model_copy(update={"run": run}), need_asks={})
+    clashing = replace(needing(found, **{need: NEEDS["db"]}), suite=suite, need_asks={})
     assert set(yaml.safe_load(written(clashing, "compose"))["services"]) == {need, name}
     assert set(files(clashing, "quadlet", Request())) >= {f"{name}.container", f"{suite}-{need}.container"}
     assert f"--name {name} " in written(clashing, "run").replace(" \\\n", " ")
@@ -272,7 +271,7 @@ def test_what_restricted_does_not_allow_is_refused(changes, needs):
 
 MODEL = Session().get_service_model("ecs")
 NAME = re.compile("[A-Za-z0-9_-]{1,255}")
-ONLY_EC2 = {"sharedMemorySize", "swappiness", "maxSwap", "devices"}
+ONLY_EC2 = {"sharedMemorySize", "swappiness", "maxSwap", "devices", "privileged", "dockerSecurityOptions", "links"}
 SOLD = {
     256: {512, 1024, 2048}, 512: set(range(1024, 4097, 1024)), 1024: set(range(2048, 8193, 1024)),
     2048: set(range(4096, 16385, 1024)), 4096: set(range(8192, 30721, 1024)),
@@ -287,50 +286,43 @@ def refusals(task: dict[str, Any]) -> list[str]:
     """What Amazon would refuse of it for Fargate; empty where it takes it."""
     shape = MODEL.operation_model("RegisterTaskDefinition").input_shape
     report = ParamValidator().validate(task, shape)
-    found = [report.generate_report()] if report.has_errors() else []
     names = [task["family"], *(each["name"] for each in task["containerDefinitions"])]
-    found += [f"the name {name!r}" for name in names if not NAME.fullmatch(name)]
-    if task["networkMode"] != "awsvpc" or task["requiresCompatibilities"] != ["FARGATE"]:
-        found.append("the network")
-    if int(task["memory"]) not in SOLD.get(int(task["cpu"]), set()):
-        found.append(f"the size {task['cpu']} with {task['memory']}")
-    for container in task["containerDefinitions"]:
-        found += _of_container(container, int(task["memory"]))
-    return found
+    wrong = {
+        "the network": task["networkMode"] != "awsvpc" or task["requiresCompatibilities"] != ["FARGATE"],
+        f"the size {task['cpu']} with {task['memory']}": int(task["memory"]) not in SOLD.get(int(task["cpu"]), set()),
+        **{f"the name {name!r}": not NAME.fullmatch(name) for name in names},
+    }
+    found = [report.generate_report()] if report.has_errors() else []
+    found += [text for text, applies in wrong.items() if applies]
+    return found + [each for one in task["containerDefinitions"] for each in _of_container(one, int(task["memory"]))]
 
 
 def _of_container(container: dict[str, Any], memory: int) -> list[str]:
     linux, check = container.get("linuxParameters", {}), container.get("healthCheck")
-    found = [f"{each} (EC2 only)" for each in ("privileged", "dockerSecurityOptions", "links") if each in container]
-    found += [f"{each} (EC2 only)" for each in ONLY_EC2 & set(linux)]
+    found = [f"{each} (EC2 only)" for each in ONLY_EC2 & {*container, *linux}]
     found += [f"the capability {each}" for each in linux.get("capabilities", {}).get("add", []) if each != "SYS_PTRACE"]
     found += [f"the limit {each['name']}" for each in container.get("ulimits", []) if each["name"] != "nofile"]
     options = [each for folder in linux.get("tmpfs", []) for each in folder["mountOptions"]]
     found += [f"the mount option {each}" for each in options if not MOUNT_OPTIONS.fullmatch(each)]
     found += [f"a folder of {each['size']} MiB" for each in linux.get("tmpfs", []) if each["size"] < 1]
-    if container["memory"] > memory or container["memory"] < 6:
-        found.append(f"the memory {container['memory']}")
-    if not 2 <= container.get("stopTimeout", 30) <= 120:
-        found.append(f"stopTimeout {container['stopTimeout']}")
     bounds = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
-    if check:
-        found += [f"{name} {check[name]}" for name, (least, most) in bounds.items() if not least <= check[name] <= most]
-        found += [] if check["command"][0] in ("CMD", "CMD-SHELL") else ["a health check without CMD"]
-    return found
+    bounds |= {"memory": (6, memory), "stopTimeout": (2, 120)}
+    values = {"stopTimeout": 30, **(check or {}), **container}
+    found += [
+        f"{name} {values[name]}"
+        for name, (least, most) in bounds.items()
+        if not least <= values.get(name, least) <= most
+    ]
+    return found + (["a health check without CMD"] if check and check["command"][0] not in ("CMD", "CMD-SHELL") else [])
 
 
 def tasks() -> dict[str, Found]:
     plain, needy = a_found(), a_found("needy")
-    options = plain.options.but(ulimits=(Ulimit("nofile", 1024, 1024), Ulimit("core", 0, 0)))
     patient = plain.variant.health.model_copy(update={"within_seconds": 900.0})
     return {
-        "plain": plain,
-        "bare": a_found("bare"),
+        **{name: found for name, (found, _) in cases().items() if not found.options.cap_add},
         "needy": replace(needy, options=needy.options.but(cap_add=())),
-        "all that a form has a word for": shop("shop", "registry.example/shop:1"),
-        "outgoing": shop("shop", "registry.example/shop:1", outgoing=True),
         "dots": replace(plain, suite="shop.of.tea"),
-        "limits": replace(plain, options=options),
         "patient": replace(plain, variant=plain.variant.model_copy(update={"health": patient})),
         "large": replace(plain, options=plain.options.but(cpus=3.5, memory_bytes=9 * 2**30)),
         "tiny": replace(plain, options=plain.options.but(memory_bytes=16 * 2**20, tmpfs=(Tmpfs("/x", 1000, uid=7),))),
@@ -352,6 +344,10 @@ def test_amazon_would_take_it(name):
         ({"image": 7}, "Invalid type"),
         ({"privileged": False}, "privileged"),
         ({"linuxParameters": {"maxSwap": 0}}, "maxSwap"),
+        (
+            {"healthCheck": {"command": ["true"], "interval": 1, "timeout": 5, "retries": 3, "startPeriod": 1}},
+            "interval 1",
+        ),
         ({"ulimits": [{"name": "core", "softLimit": 0, "hardLimit": 0}]}, "core"),
         ({"memory": 9000}, "memory"),
         ({"stopTimeout": 121}, "stopTimeout"),
