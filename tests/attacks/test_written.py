@@ -1,5 +1,8 @@
-"""What harden writes, for all six platforms: as it was judged once (``tests/data/harden_forms.txt``), as shells run it, and as
-Kubernetes' and Amazon's own schemas take it.
+"""What harden writes, for all six platforms: as it was judged once (``tests/data/harden_forms.txt``), as shells run it, as
+Kubernetes' and Amazon's own schemas take it, and as independent validators judge it at their default settings.
+
+trivy is among our own tools. kube-score, dclint and checkov are too heavy for every run (checkov alone takes 400 MB and ten seconds
+a file): ``validators.py`` asks them, in ``nox -s validators``.
 
 ``python -m tests.attacks.test_written`` writes the file of texts anew; look at what changed in it.
 """
@@ -9,6 +12,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +35,7 @@ from tests.support.codes import raises
 from tests.support.forms import PUSHED, a_found, shop
 from tests.support.json_schema import cluster_refusal
 from tests.support.trees import shell_script
+from tests.support.trivy_config import misconfigured
 
 TEXTS = TESTS / "data" / "harden_forms.txt"
 SMALL = "deadweight/shop-small:dev"
@@ -370,6 +375,34 @@ def test_the_smallest_size_that_holds_it_is_bought(cpus, mebibytes, size):
     assert size[1] in SOLD[size[0]]
     with raises(DeadweightError, "write.fargate_size", cpus=17, mebibytes=512):
         ecs.size(17, 512)
+
+
+# what validators say: nothing, or what a comment answers
+
+
+def file_of(folder: Path, form: str, kind: str, *, budget: bool = False) -> Path:
+    given = Request("" if kind == "bare" else PUSHED, "./shop.seccomp.json", budget)
+    file = folder / f"{form}.yaml"
+    file.write_text(written(a_found(kind), form, given), encoding="utf-8")
+    return file
+
+
+def told(file: Path) -> str:
+    """The comments in a text."""
+    return "\n".join(line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
+
+
+KINDS = [("plain", False), ("plain", True), ("needy", False), ("bare", False)]
+
+
+@pytest.mark.slow
+@pytest.mark.tools
+@pytest.mark.parametrize(("kind", "budget"), KINDS)
+def test_trivy_finds_nothing_that_no_comment_answers(tmp_path, kind, budget):
+    file = file_of(tmp_path, "kubernetes", kind, budget=budget)
+    found = misconfigured(file, tmp_path / "cache")
+    assert found == {each for each in found if each in told(file)}
+    assert kind != "plain" or found == {"KSV-0125"}
 
 
 if __name__ == "__main__":
