@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deadweight import _run
 from deadweight_attacks import lab
 from deadweight_attacks import run as attacking
 from deadweight_attacks.load import load_payloads, suite_payloads
@@ -19,6 +20,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent and WHOLE_RUNS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+
+
+@pytest.fixture
+def uncancelled():
+    """What is begun after the test is not taken for interrupted."""
+    yield
+    _run.reset_cancel()
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ def another(how: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
         yield process
+        process.stdin.close()
 
 
 def taking(order: list[str], name: str, **how: bool) -> threading.Thread:
@@ -125,15 +126,12 @@ def waits(file: Path) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("uncancelled")
 def test_who_waits_for_the_machine_can_be_interrupted():
-    with another("alone") as other:
+    with another("alone"):
         _run.cancel_all()
-        try:
-            with pytest.raises(Interrupted), resource_lock(alone=False):
-                pass
-        finally:
-            _run.reset_cancel()
-            other.stdin.close()
+        with pytest.raises(Interrupted), resource_lock(alone=False):
+            pass
 
 
 def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path):
