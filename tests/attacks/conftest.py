@@ -11,8 +11,8 @@ from deadweight_attacks import run as attacking
 from deadweight_attacks.load import load_payloads, suite_payloads
 from tests.support.attack_grounds import castle, left, quiet_lab
 
-WHOLE_RUNS = {"few", "service"}
-"""Fixtures of tests that make whole runs of attacks: those are slow."""
+WHOLE_RUNS = {"cells", "few", "searched", "service", "wall_by_wall", "with_tools"}
+"""Fixtures of tests that make whole runs of attacks, or a whole search: those are slow."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -41,6 +41,13 @@ def nothing_left(engine):
 def make(tmp_path, engine, playground_image, playground_archive):
     """A subject of the demo service: ``make("variant's YAML")``; further files of the project as ``files``."""
     return lambda yaml="", archive=playground_archive, **rest: castle(tmp_path, engine, archive, yaml, **rest)
+
+
+@pytest.fixture
+def service(tmp_path, engine, built):
+    """The subject of the module's own service (``built``: its archive, and its name in the engine) with this YAML."""
+    archive, image = built
+    return lambda yaml="", **files: castle(tmp_path, engine, archive, yaml, reference=image, awk=False, **files)
 
 
 @pytest.fixture

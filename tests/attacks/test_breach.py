@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from deadweight._errors import ConfigError, MissingError
+from deadweight._errors import ConfigError
 from deadweight.report.collect import attack_notes
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.tasks.verify import by_delivery, unmeasured
-from deadweight_attacks import helper, lab, session
+from deadweight_attacks import helper, session
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.host import PURPOSE
@@ -31,11 +31,11 @@ from deadweight_attacks.request import prepared
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.session import Order
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture, wording
-from tests.support.attack_grounds import castle, left, matrix, only, own_attacks, payload, service_archive
+from tests.support.attack_grounds import castle, matrix, only, own_attacks, payload, service_image
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
 from tests.support.report_samples import full_report
-from tests.support.small_images import in_engine, program, reference
+from tests.support.small_images import program
 
 pytestmark = pytest.mark.tools
 
@@ -58,32 +58,21 @@ BOMBS = {"breach-processes", "breach-memory"}
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory) -> Path:
+def built(engine, tmp_path_factory):
     """A service without any AWK, with a shell of its own."""
     files = {
         "/etc/shadow": b"root:!password-of-nobody:19000::::::\n", "/tmp/": b"",
         **program("dash", at="/bin/sh"), **program("perl"), **program("bash"),
     }  # fmt: skip
-    return service_archive(tmp_path_factory.mktemp("plain"), "plain", "tests/services/misbehave", files, "MODE=good")
+    folder = tmp_path_factory.mktemp("plain")
+    with service_image(engine, folder, "plain", "tests/services/misbehave", files, "MODE=good") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def image(engine, archive) -> Iterator[str]:
-    with in_engine(engine, archive, reference("plain")) as name:
-        yield name
-    assert left(engine) == []
-
-
-@pytest.fixture(scope="module")
-def laboratory(tmp_path_factory, engine, image, archive) -> Iterator[Lab]:
-    with Lab(castle(tmp_path_factory.mktemp("castle"), engine, archive, reference=image, awk=False)) as built:
-        yield built
-
-
-@pytest.fixture
-def service(tmp_path, engine, image, archive):
-    """Its subject with this YAML."""
-    return lambda yaml="", **files: castle(tmp_path, engine, archive, yaml, reference=image, awk=False, **files)
+def laboratory(tmp_path_factory, engine, built) -> Iterator[Lab]:
+    with Lab(castle(tmp_path_factory.mktemp("castle"), engine, built[0], reference=built[1], awk=False)) as made:
+        yield made
 
 
 def breach(*names: str) -> Catalogue:
@@ -231,7 +220,6 @@ def wall_by_wall(laboratory) -> Matrix:
     return Runner(laboratory, breach(*NAMED)).run(Plan(tuple(posture(name) for name in names), alone=False))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "through"),
     [
@@ -269,18 +257,6 @@ def test_a_service_without_awk_gets_what_applies_to_it_and_passes(service, few):
     assert found.reason.startswith("open after a breach: 1 succeeded; "), "a folder of the host is handed in"
     told = found.data["payloads"]["breach-host-read"]
     assert (told["delivery"], told["pack"]) == ("breach", "breach")
-
-
-def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(service, few, monkeypatch):
-    def none(_subject):
-        raise MissingError("go is not installed")
-
-    monkeypatch.setattr(lab, "own_helper", none)
-    few("breach-write-root")
-    found = attacking.attack(service(), brief=True)
-    assert found.status == "not_measured"
-    assert found.reason.startswith("nothing was measured in open, default, hardened: ")
-    assert wording("untried.breach", reason="go is not installed") in found.reason
 
 
 def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_and_says_so(service, tmp_path):
@@ -327,15 +303,15 @@ def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after
         ("awk: {path: /run, encoding: raw, args: words}", r"attacks\.awk\.args: expected no args or input with"),
     ],
 )
-def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, archive, said, told):
+def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, playground_archive, said, told):
     with pytest.raises(ConfigError, match=told):  # noqa: PT012 - the first says some, the second the rest
-        subject = castle(tmp_path, engine, archive, SUITE % said, awk=False)
+        subject = castle(tmp_path, engine, playground_archive, SUITE % said, awk=False)
         check_gates(subject.suite, subject.variant, subject.variant.checks.attacks)
 
 
-def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, archive):
+def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, playground_archive):
     own = own_attacks({"x": {"script": 'BEGIN { print "@a@" "@b@" }'}})
-    subject = castle(tmp_path, engine, archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
+    subject = castle(tmp_path, engine, playground_archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
     with raises(ConfigError, "payload.no_awk") as caught:
         attacking.check_request(subject, ())
     assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")

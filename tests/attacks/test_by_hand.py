@@ -106,7 +106,6 @@ def attacked(engine, image: str, program: Path) -> Theirs:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("image", IMAGES)
 def test_a_second_implementation_agrees_with_the_matrix_cell_by_cell(cells, image):
     theirs, ours = cells[image]

@@ -173,7 +173,6 @@ def listening():
         thread.join()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("cut", [True, False], ids=["cut off", "as the engine makes it"])
 def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(with_tools, listening, cut):
     """Tried from inside by its own tools: routes of its own, TCP and UDP, every address of the host, IPv6 of the bridge.

@@ -29,7 +29,6 @@ from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from deadweight_attacks import consumption, deliver, listeners, resource
 from deadweight_attacks.consumption import Use
-from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.resource import resource_lock
 from tests.support.attack_grounds import payload
 from tests.support.codes import raises
@@ -259,22 +258,18 @@ def test_what_has_come_and_was_not_read_yet_is_waited_for(does, monkeypatch):
     """On a busy machine a wall got the credit for a listener whose thread had no turn."""
     held = threading.Event()
     monkeypatch.setattr(listeners.Serving, "_serve", lambda self: held.wait(20) and SERVE(self))
-    kinds = {"collect": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}
-    with socket.socket(socket.AF_INET, kinds[does]) as server:
-        server.bind(("127.0.0.1", 0))
-        if does == "collect":
-            server.listen()
-        listener = Listener(server, Word("aaaa", "bbbb"), does)
-        deadline = time.monotonic() - 1
-        assert deliver._late(deadline, listener)
-        with socket.socket(socket.AF_INET, kinds[does]) as sender:
-            sender.connect(("127.0.0.1", listener.port))
-            sender.send(b"aaaabbbb")
-            assert not deliver._late(deadline, listener)
-        held.set()
-        wait_for(lambda: listener.found)
-        listener.close()
-        assert deliver._late(deadline, listener)
+    listener = listeners.Listener.inside(lambda made: made(), listeners.Word("aaaa", "bbbb"), does)
+    deadline = time.monotonic() - 1
+    assert deliver._late(deadline, listener)
+    kind = {"collect": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}[does]
+    with socket.socket(socket.AF_INET, kind) as sender:
+        sender.connect(("127.0.0.1", listener.port))
+        sender.send(b"aaaabbbb")
+        assert not deliver._late(deadline, listener)
+    held.set()
+    wait_for(lambda: listener.found)
+    listener.close()
+    assert deliver._late(deadline, listener)
 
 
 # what the kernel and the engine count

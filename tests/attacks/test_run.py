@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -210,16 +212,16 @@ def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate,
         assert "all" not in re.findall(r"[\w-]+", caught.value.hint)
 
 
-def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
-    few("system")
-
-    def none(_subject):
-        raise MissingError("no registry in reach")
-
-    monkeypatch.setattr(lab, "static_shell", none)
-    found, postures = attacked(make(), "open")
-    assert postures["open"]["system"]["outcome"] == "not_measured"
+def test_a_machine_without_a_shell_at_hand_or_without_go_says_so(make, few, monkeypatch):
+    few("system", "breach-write-root")
+    monkeypatch.setattr(lab, "static_shell", Mock(side_effect=MissingError("no registry in reach")))
+    monkeypatch.setattr(lab, "own_helper", Mock(side_effect=MissingError("go is not installed")))
+    found, postures = attacked(make(), brief=True)
+    assert {cell["outcome"] for cells in postures.values() for cell in cells.values()} == {"not_measured"}
     assert found.data["notes"]["image"] == wording("untried.shell", reason="no registry in reach")
+    told = wording("untried.breach", reason="go is not installed")
+    assert found.data["notes"]["breach"] == postures["open"]["breach-write-root"]["reason"] == told
+    assert found.status == "not_measured"
 
 
 @pytest.mark.parametrize("gates", ["", GATES % "write-root"])
@@ -249,50 +251,42 @@ def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(misbehaving, f
         assert cells["system"]["outcome"] == "not_measured"
 
 
-def words(subject, *names: str):
-    return [each for each in attacking.check_request(subject, ["open"])[0].payloads if each.id in names]
-
-
 @pytest.fixture
-def dying(misbehaving, few):
-    """A service that ends a moment after it has answered the first of these; the second works, the third does not."""
-    few("system")
+def dying(misbehaving, few, monkeypatch):
+    """What comes of these attacks on a service that ends a moment after it has answered the first; the second works, the third does
+    not. ``after`` is done after each."""
+    few()
     paths = {"a-killer": "/last-words?@a@=@b@", "b-join": "/join?a=@a@&b=@b@", "c-words": "/given?@a@=@b@"}
-    return misbehaving(own=own_attacks({name: {"request": {"path": path}} for name, path in paths.items()}))
-
-
-def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying, monkeypatch):
     real, shots = sequence.fire_one, dict[str, Shot]()
 
-    def slowly(*given):
-        shot = real(*given)
-        time.sleep(0.6)
-        return shot
+    def fired(after, *names: str):
+        subject = misbehaving(own=own_attacks({name: {"request": {"path": paths[name]}} for name in names}))
+        monkeypatch.setattr(sequence, "fire_one", lambda *given: (real(*given), after(given[1]))[0])
+        with lab.Lab(subject) as built, Yard(built, walls.OPEN) as yard:
+            fire_all(built, yard, attacking.check_request(subject, ["open"])[0].payloads, shots)
+        return shots
 
-    with lab.Lab(dying) as built, Yard(built, walls.OPEN) as yard:
-        monkeypatch.setattr(sequence, "fire_one", slowly)
-        fire_all(built, yard, words(dying, "a-killer", "b-join", "c-words"), shots)
+    return fired
+
+
+def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying):
+    shots = dying(lambda _yard: time.sleep(0.6), "a-killer", "b-join", "c-words")
     assert shots["a-killer"].seen == "crashed"
     assert shots["a-killer"].said in (LATER, DIED)  # on a busy machine it is dead when it is asked how it is
     assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
 
 
-def test_one_death_of_the_service_blames_no_attack(dying, monkeypatch):
+def test_one_death_of_the_service_blames_no_attack(dying):
     """It dies of its own accord, or is ended from outside: the attack before it did nothing."""
-    real, fired, shots = sequence.fire_one, list[str](), dict[str, Shot]()
+    numbers = itertools.count(1)
 
-    def ending(*given):
-        shot = real(*given)
-        fired.append(given[2].id)
-        if len(fired) <= 2:  # after each of the two, once
+    def end(yard: Yard) -> None:
+        if next(numbers) <= 2:  # after each of the two, once
             container = yard.get()
             container.signal("SIGKILL")
             container.wait_ended(5)
-        return shot
 
-    with lab.Lab(dying) as built, Yard(built, walls.OPEN) as yard:
-        monkeypatch.setattr(sequence, "fire_one", ending)
-        fire_all(built, yard, words(dying, "b-join", "c-words"), shots)
+    shots = dying(end, "b-join", "c-words")
     assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
     assert shots["c-words"].detail["afterwards"] == ONCE
 

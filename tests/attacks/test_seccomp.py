@@ -58,17 +58,6 @@ def test_exactly_what_is_needed_is_left(needed, group):
     assert set(left) == needed
 
 
-def test_what_cannot_be_left_out_is_told_right_after_it_was_tried():
-    tried, told_of = list[tuple[int, ...]](), list[tuple[int, bool]]()
-
-    def works(kept: tuple[int, ...]) -> bool:
-        tried.append(kept)
-        return 3 in kept
-
-    assert floor.find_fewest(range(5), works, needed=lambda item: told_of.append((item, 3 in tried[-1]))) == (3,)
-    assert told_of == [(3, False)]
-
-
 # the profile
 
 
@@ -291,7 +280,7 @@ def posture(subject, engine) -> Iterator[Found]:
 
 
 @pytest.fixture(scope="module")
-def found(subject, posture) -> Seccomp:
+def searched(subject, posture) -> Seccomp:
     """The search takes a while, so it is made once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "RUNS", 2)
@@ -334,21 +323,20 @@ def test_a_kernel_that_tells_of_no_calls_is_told_in_one_sentence(subject, postur
     assert not isinstance(raised.value, recorder.Hindered), "nothing to be tried once more"
 
 
-@pytest.mark.slow
-def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, found, engine, tmp_path):
-    assert {"accept4", "bind", "listen", "mkdirat", "write"} <= set(found.names)
-    assert not {"ptrace", "mount", "memfd_create", "process_vm_readv"} & set(found.names)
-    assert len(found.calls) < 60 < (found.engine_allows or 0)
-    file = profile.write(tmp_path / "p.json", found.profile())
+def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, searched, engine, tmp_path):
+    assert {"accept4", "bind", "listen", "mkdirat", "write"} <= set(searched.names)
+    assert not {"ptrace", "mount", "memfd_create", "process_vm_readv"} & set(searched.names)
+    assert len(searched.calls) < 60 < (searched.engine_allows or 0)
+    file = profile.write(tmp_path / "p.json", searched.profile())
     with engine.network(PURPOSE) as network:
         options = posture.options.but(network=network, seccomp=str(file))
         assert attempt(subject, options).problem == ""
         for call in ("listen", "mkdirat"):
-            lesser = profile.write(file, without(call, found.profile()))
+            lesser = profile.write(file, without(call, searched.profile()))
             assert attempt(subject, options.but(seccomp=str(lesser))).problem != ""
-    asking = floor.document({*found.names, *OF_ASKING}, found.families, found.architecture)
+    asking = floor.document({*searched.names, *OF_ASKING}, searched.families, searched.architecture)
     allowed = recorder.allowed(subject, posture.options.but(seccomp=str(profile.write(file, asking))), "amd64")
-    assert allowed == (set(found.names) | OF_ASKING) - {"clone3", "socket"}  # a socket is asked for without a family
+    assert allowed == (set(searched.names) | OF_ASKING) - {"clone3", "socket"}  # a socket is asked for without a family
 
 
 def without(call: str, document: dict[str, Any]) -> dict[str, Any]:
@@ -364,25 +352,23 @@ OF_ASKING = {
 """What the program that asks cannot do without itself."""
 
 
-@pytest.mark.slow
-def test_what_was_found_is_told_with_its_circumstances(found):
-    document = found.document()
+def test_what_was_found_is_told_with_its_circumstances(searched):
+    document = searched.document()
     assert (document["libc"], document["architecture"]) == ("none (a static program)", "amd64")
     assert document["runtime"].startswith(("runc ", "crun "))
     assert "mkdirat" in document["only_one_check"]["keep"]
     assert document["allowed"] == len(document["calls"]) < document["engine_allows"]
     mkdirat = next(call for call in document["calls"] if call["name"] == "mkdirat")
     assert (mkdirat["why"], mkdirat["seen_in_runs"], mkdirat["without_it"][:6]) == ("needed", 2, "keep: ")
-    text = "\n".join(model.lines(found))
-    assert f"{len(found.calls)} system calls allowed" in text
-    assert f"the engine's own profile allows {found.engine_allows}" in text
+    text = "\n".join(model.lines(searched))
+    assert f"{len(searched.calls)} system calls allowed" in text
+    assert f"the engine's own profile allows {searched.engine_allows}" in text
     assert re.search(r"only 'keep' needs .*\bmkdirat\b", text)  # a busy runtime makes calls of its own meanwhile
 
 
-@pytest.mark.slow
-def test_attacks_are_made_under_either_profile(subject, found):
+def test_attacks_are_made_under_either_profile(subject, searched):
     """For real: a map of BPF, and more. What is read through files, and code in memory, no list of calls stops."""
-    find.leave(subject, found)
+    find.leave(subject, searched)
     stopped = find._stopped(subject, print)
     assert stopped.unmeasured == ""
     assert set(stopped.by_posture) == set(find.POSTURES)
@@ -396,9 +382,8 @@ def test_attacks_are_made_under_either_profile(subject, found):
     assert "breach-io-uring" in stopped.by_posture[walls.TIGHT]
 
 
-@pytest.mark.slow
-def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, found):
-    find.leave(subject, found)
+def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, searched):
+    find.leave(subject, searched)
     newer = replace(subject, built=replace(subject.built, config_digest="sha256:" + "0" * 64))
     with profile_files(subject) as (file, _), profile_files(newer) as (none, _):
         assert file is not None
@@ -406,9 +391,9 @@ def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, fo
 
 
 @pytest.mark.parametrize(("call", "problem"), [("listen", "listen"), ("execve", "operation not permitted")])
-def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(subject, found, few, call, problem):
+def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(subject, searched, few, call, problem):
     """As after an update of the runtime, or of the kernel, under either."""
-    tighter = without(call, found.profile_to_attack())
+    tighter = without(call, searched.profile_to_attack())
     kept = ToAttack(subject.built.config_digest, tighter, "runc 1.0.0 on Linux 5.10")
     store.save(kept, subject.state.seccomp_to_attack("tight"))
     few("breach-write-root")

@@ -26,7 +26,7 @@ from deadweight_attacks.model import Payload
 from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.walls import Posture
 from tests.support import ROOT
-from tests.support.small_images import PASSWD, Content, docker_archive, go_program
+from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine
 from tests.support.small_images import reference as image_name
 from tests.support.small_project import put_built, subject_of, write_suite
 
@@ -70,6 +70,15 @@ def service_archive(
     }  # fmt: skip
     layer = {path: content for path, content in {**program, **files}.items() if content is not None}
     return docker_archive(folder / "image.tar", image_name(name), [layer], config)
+
+
+@contextlib.contextmanager
+def service_image(engine: Engine, *words: Any, **more: Any) -> Iterator[tuple[Path, str]]:
+    """A ``service_archive`` in the engine, and what it is called there. Gone afterwards, and with it all that attacks made."""
+    archive = service_archive(*words, **more)
+    with in_engine(engine, archive, image_name(words[1])) as reference:
+        yield archive, reference
+    assert left(engine) == []
 
 
 def payload(name: str) -> Payload:
