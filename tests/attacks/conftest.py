@@ -8,7 +8,7 @@ import pytest
 from deadweight import _run
 from deadweight_attacks import lab
 from deadweight_attacks import run as attacking
-from deadweight_attacks.load import load_payloads, suite_payloads
+from deadweight_attacks.load import suite_payloads
 from tests.support.attack_grounds import castle, left, quiet_lab
 
 WHOLE_RUNS = {"cells", "few", "searched", "service", "wall_by_wall", "with_tools"}
@@ -81,9 +81,8 @@ def few(monkeypatch):
     def choose(*names: str) -> None:
         def load(wanted, root):
             loaded = suite_payloads(wanted, root)
-            ours = {each.id for each in load_payloads().payloads}
-            kept = tuple(each for each in loaded.payloads if each.id in names or each.id not in ours)
-            return dataclasses.replace(loaded, payloads=kept)
+            chosen = tuple(each for each in loaded.payloads if each.id in names or not loaded.packs[each.id])
+            return dataclasses.replace(loaded, payloads=chosen)
 
         monkeypatch.setattr(attacking, "suite_payloads", load)
 

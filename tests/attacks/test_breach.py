@@ -29,7 +29,6 @@ from deadweight_attacks.model import AwkRequest, Payload, Proof
 from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.request import prepared
 from deadweight_attacks.resource import fire_resource
-from deadweight_attacks.session import Order
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture, wording
 from tests.support.attack_grounds import castle, matrix, only, own_attacks, payload, service_image
 from tests.support.codes import raises
@@ -119,19 +118,19 @@ def test_the_way_to_the_metadata_lasts_when_another_network_is_made(laboratory, 
     with Yard(laboratory, OPEN) as yard:
         yard.get()
         with engine.network(PURPOSE):
-            said = yard.session.obey(Order(("get/connect", "169.254.169.254", "80", "/")), 8).text()
+            said = yard.session.obey(session.Order(("get/connect", "169.254.169.254", "80", "/")), 8).text()
     assert laboratory.planted.metadata in said, said
 
 
 def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):
     with Yard(laboratory, HARDENED) as yard:
         first = yard.session
-        answer = first.obey(Order(("loops/threads", "2")), 0.5)
+        answer = first.obey(session.Order(("loops/threads", "2")), 0.5)
         assert "killed" in answer.text()
         yard.hang_up()
         with pytest.raises(OSError, match=r"."):
-            first.obey(Order(("hello", "a", "b")), 2)
-        assert yard.session.obey(Order(("hello", "a", "b")), 5).text().strip() == "ab"
+            first.obey(session.Order(("hello", "a", "b")), 2)
+        assert yard.session.obey(session.Order(("hello", "a", "b")), 5).text().strip() == "ab"
         assert yard.complaint() == ""
 
 
@@ -139,7 +138,7 @@ def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):
 def test_nothing_that_an_order_started_is_left_to_the_service(laboratory):
     """Its dead children would count against the service's own limit."""
     with Yard(laboratory, HARDENED) as yard:
-        yard.session.obey(Order(("processes/fork",)), 5)
+        yard.session.obey(session.Order(("processes/fork",)), 5)
         pid = yard.get().state().pid
         assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
 
@@ -188,7 +187,7 @@ def test_the_service_is_read_in_another_way_where_one_is_refused(laboratory):
     found = Runner(laboratory, breach("breach-ptrace")).run(Plan((OPEN, DEFAULT, HARDENED), alone=False))
     worked = {name: cells["breach-ptrace"].evidence.get("technique") for name, cells in found.cells.items()}
     with Yard(laboratory, HARDENED) as yard:
-        order = Order(("memory-of-service", "DEADWEIGHT_PLANTED"), ("process_vm_readv", "mem"))
+        order = session.Order(("memory-of-service", "DEADWEIGHT_PLANTED"), ("process_vm_readv", "mem"))
         yard.session.obey(order, 8)
         first, *others = yard.session.tries
     if not others or others[0].code:
@@ -269,9 +268,8 @@ def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_a
         found = Runner(built, attacks).run(Plan((OPEN,), alone=False))
     assert found.cells["open"]["http-environment"].outcome == "not_applicable"
     cell = found.cells["open"]["breach-write-root"]
-    assert cell.outcome == "not_measured"
+    assert (cell.outcome, "permission denied" in cell.reason) == ("not_measured", True)
     assert cell.reason.startswith(wording("untried.breach_in_image", reason=""))
-    assert "permission denied" in cell.reason
     assert found.nothing_in() == [f"nothing was measured in open: {cell.reason}"]
 
 
@@ -279,18 +277,16 @@ def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(service):
     """As the supervisors of many images do; what does not go for a neighbour is measured all the same."""
     attacks = breach("breach-write-root", "breach-other-processes")
     found = matrix(service("run: {env: {MODE: first}}"), attacks, OPEN)
-    assert found.cells["open"]["breach-write-root"].outcome == WORKS
-    assert found.cells["open"]["breach-other-processes"].outcome == "not_measured"
-    assert "did not come up" in found.notes["neighbour"]
-    assert "can only run as process 1" in found.notes["neighbour"]
+    outcomes = {name: cell.outcome for name, cell in found.cells["open"].items()}
+    assert outcomes == {"breach-write-root": WORKS, "breach-other-processes": "not_measured"}
+    assert re.search("did not come up.*can only run as process 1", found.notes["neighbour"], re.DOTALL)
 
 
 def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after_a_breach(service, few):
     few("breach-write-root")
     found = attacking.attack(service("run: {env: {MODE: lonely}}"), postures=("open",), brief=True)
     assert found.status == "not_measured"
-    assert "the service died when the attacker's program was started beside it" in found.reason, found.reason
-    assert "not alone" in found.reason
+    assert re.search("died when the attacker's program was started beside it.*not alone", found.reason, re.DOTALL)
 
 
 @pytest.mark.parametrize(

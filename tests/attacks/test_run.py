@@ -29,7 +29,6 @@ from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
-from deadweight_attacks.walls import wording
 from tests.support import report_samples
 from tests.support.attack_grounds import only, own_attacks, payload
 from tests.support.codes import raises
@@ -187,9 +186,8 @@ def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(runner):
 def test_a_broken_gate_fails_and_names_the_attack(make, few, no_shell):
     few("environ", "write-root")
     found, _ = attacked(make(GATES % "environ, write-root"), "hardened")
-    assert found.status == "fail"
+    assert (found.status, found.data["breaches"]) == ("fail", ["environ succeeded in hardened"])
     assert found.reason.startswith("environ succeeded in hardened. ")
-    assert found.data["breaches"] == ["environ succeeded in hardened"]
 
 
 @pytest.mark.parametrize(
@@ -207,9 +205,9 @@ def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate,
         CHECK.run(make(f"checks: {{attacks: {{gates: [{gate}]}}}}"))
     assert (caught.value.line, caught.value.key.partition("attacks.")[2]) == (6, key)
     if code:
+        hinted = re.findall(r"[\w-]+", caught.value.hint)
         assert (caught.value.code, caught.value.fields) == (code, {"name": name})
-        assert ("without-image" in caught.value.hint) == (code == "posture.unknown")
-        assert "all" not in re.findall(r"[\w-]+", caught.value.hint)
+        assert ("without-image" in hinted, "all" in hinted) == (code == "posture.unknown", False)
 
 
 def test_a_machine_without_a_shell_at_hand_or_without_go_says_so(make, few, monkeypatch):
@@ -218,8 +216,8 @@ def test_a_machine_without_a_shell_at_hand_or_without_go_says_so(make, few, monk
     monkeypatch.setattr(lab, "own_helper", Mock(side_effect=MissingError("go is not installed")))
     found, postures = attacked(make(), brief=True)
     assert {cell["outcome"] for cells in postures.values() for cell in cells.values()} == {"not_measured"}
-    assert found.data["notes"]["image"] == wording("untried.shell", reason="no registry in reach")
-    told = wording("untried.breach", reason="go is not installed")
+    assert found.data["notes"]["image"] == walls.wording("untried.shell", reason="no registry in reach")
+    told = walls.wording("untried.breach", reason="go is not installed")
     assert found.data["notes"]["breach"] == postures["open"]["breach-write-root"]["reason"] == told
     assert found.status == "not_measured"
 
@@ -334,8 +332,7 @@ def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, 
     own = own_attacks(ARRIVES, features=features)
     subject = misbehaving(f'run: {{env: {{AWK_NEVER: "{never}"}}}}', own=own)
     cell = attacked(subject, "open")[1]["open"]["gawk-join"]
-    assert cell["outcome"] == outcome
-    assert told in cell["reason"]
+    assert (cell["outcome"], told in cell["reason"]) == (outcome, True)
 
 
 OPEN, SHELLED = "open", "open, with a shell"
@@ -384,8 +381,7 @@ def test_a_service_that_must_be_root_is_told_what_to_gate(misbehaving, few):
     assert postures["open"]["join"]["outcome"] == "succeeded"
     join = postures["only-non-root"]["join"]
     assert join["outcome"] == "not_measured"
-    assert "GET /healthz returned 503" in join["reason"]
-    assert "gate the posture without-non-root" in join["reason"]
+    assert re.search("GET /healthz returned 503.*gate the posture without-non-root", join["reason"], re.DOTALL)
 
 
 def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few, no_shell, monkeypatch):
@@ -417,9 +413,7 @@ def test_a_service_that_does_not_come_up_is_said_and_never_a_success(misbehaving
     found = attacking.attack(subject, postures=("open", "hardened"))
     assert (found.status, found.data) == ("not_measured", {})
     assert found.reason.startswith(f"nothing was measured: open: {told}")
-    if mode == "dies-at-once":
-        assert "exit code 4" in found.reason
-        assert "cannot open /etc/absent.conf" in found.reason
+    assert mode != "dies-at-once" or re.search("exit code 4.*cannot open /etc/absent.conf", found.reason)
 
 
 def test_a_service_that_ends_by_itself_ends_no_run(misbehaving, few):
@@ -458,10 +452,8 @@ def test_a_proof_needs_the_whole_word(shared):
 def test_what_is_not_at_work_in_the_service_costs_no_container(shared, name, seen):
     """A shell that ends with the attacker's program, and a file that the image lacks: neither has an answer, both are over."""
     with Yard(shared, walls.OPEN) as yard:
-        assert fire_one(shared, yard, payload(name)).seen == seen
-        assert yard.kept
-        assert fire_one(shared, yard, payload(name)).seen == seen
-        assert yard.started == 1
+        assert [fire_one(shared, yard, payload(name)).seen for _ in range(2)] == [seen] * 2
+        assert (yard.kept, yard.started) == (True, 1)
 
 
 def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monkeypatch):
@@ -470,7 +462,7 @@ def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monke
     monkeypatch.setattr(shared.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
     with Yard(shared, walls.OPEN) as yard:
         shot = fire_one(shared, yard, payload("memory-bomb"))
-    assert (shot.seen, shot.said) == ("not_measured", wording("engine.no_statistics"))
+    assert (shot.seen, shot.said) == ("not_measured", walls.wording("engine.no_statistics"))
 
 
 @pytest.mark.parametrize(
@@ -523,6 +515,4 @@ def test_other_load_is_no_wall(shared, name, seen):
         shot = fire_resource(shared, yard, payload("endless-loop"))
     assert shot.seen == seen, shot
     assert shot.detail["peak"] < 1.15
-    if seen == "succeeded":
-        assert shot.detail["proof"].startswith("wanted ")
-        assert "only other load held it to" in shot.detail["proof"]
+    assert seen == "failed" or re.match("wanted .* only other load held it to", shot.detail["proof"])

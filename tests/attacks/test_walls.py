@@ -311,9 +311,9 @@ def test_an_outcome_that_changed_keeps_nothing():
 
 def test_that_walls_stop_it_only_together_is_still_said():
     earlier = cell(depth=1, reason=f"{TOGETHER}refused", evidence={"alone": {"read-only": "succeeded"}})
-    once = completed(run(hardened=cell()), run(hardened=earlier), FIRST)
-    twice = completed(run(hardened=cell()), once, SECOND)
-    for found in (once, twice):
+    found = run(hardened=earlier)
+    for at in (FIRST, SECOND):
+        found = completed(run(hardened=cell()), found, at)
         assert found["postures"]["hardened"]["mount"]["reason"] == f"{TOGETHER}refused"
 
 
