@@ -91,23 +91,17 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
     return tried
 
 
-AWK = """\
-    run: {user: nobody}
-    checks:
-      api:
-        - name: sum
-          request: {method: POST, path: /api/v1/awk, json: {script: "BEGIN { print 6 * 7 }"}}
-          expect: {json: {stdout: "42\\n"}}
-"""
+SUM = '{method: POST, path: /api/v1/awk, json: {script: "BEGIN { print 6 * 7 }"}}, expect: {json: {stdout: "42\\n"}}'
+AWK = f"    run: {{user: nobody}}\n    checks: {{api: [{{name: sum, request: {SUM}}}]}}\n"
 
 ENV = {"PW": "a$HOME${X}b$$c$(PW)", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'", "EMPTY": ""}
-ARGS = ["--x=$Y", "a  b", "y", ""]
+VALUES = json.dumps({"env": ENV, "args": ["--x=$Y", "a  b", "y", ""]})
 WRITER = f"""\
-    run: {{memory: 16MiB, pids: 12, env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}
+    run: {{memory: 16MiB, pids: 12, {VALUES[1:-1]}}}
     checks:
       api:
         - {{name: keep, request: {{path: '/write?path=/state/kept'}}, expect: {{status: 200}}}}
-        - {{name: given, request: {{path: /given}}, expect: {{json: {{env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}}}}}
+        - {{name: given, request: {{path: /given}}, expect: {{json: {VALUES}}}}}
 """
 
 
@@ -115,10 +109,8 @@ def test_a_service_that_needs_nothing_gets_nothing(playground):
     got, options = playground, playground.options
     assert (options.read_only, options.tmpfs, options.cap_drop, options.cap_add) == (True, (), ("ALL",), ())
     assert (options.no_new_privileges, got.outgoing, options.user) == (True, False, "65534:65534")
-    assert options.memory_bytes < 256 * 2**20
-    assert options.pids < 64
-    assert got.tried[0] == ("the strictest settings at once", "")
-    assert got.tried[-1][1] == ""
+    assert (options.memory_bytes < 256 * 2**20, options.pids < 64) == (True, True)
+    assert (got.tried[0], got.tried[-1][1]) == (("the strictest settings at once", ""), "")
     assert any(problem for _, problem in got.tried), "no trial was tight enough to fail: then this is not the tightest"
     told = got.document()["posture"]
     assert (told["user"], told["network"], told["published_on"]) == ("65534:65534", "internal", None)
@@ -185,14 +177,12 @@ def test_a_service_that_needs_a_way_out_gets_it(make, engine):
         api = f"{{name: out, request: {{path: '/dial?address={address}'}}}}"
         got = tightest(make(f"    run: {{memory: 16MiB, pids: 12}}\n    checks: {{api: [{api}]}}"))
         listener.shutdown()
-    assert got.outgoing
-    assert got.document()["posture"]["network"] == "any"
+    assert (got.outgoing, got.document()["posture"]["network"]) == (True, "any")
     assert (got.options.read_only, got.options.cap_drop, got.options.user) == (True, ("ALL",), "65532:65532")
 
 
 def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
     """And not that the service does not even pass in a plain container."""
-
     monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
     monkeypatch.setattr(Tunnels, "loaded", Mock(side_effect=MissingError("go is not here")))  # it may be loaded already
     with pytest.raises(MissingError, match="go is not here"):

@@ -106,9 +106,7 @@ def test_a_document_that_the_service_does_not_serve_is_told(service):
     yaml = f"checks:\n      attacks: {{packs: [http], openapi: /swagger.json}}{API}"
     found = matrix(service(yaml), http("http-command"), OPEN)
     assert found.cells["open"]["http-command"].outcome == "succeeded"
-    assert found.notes["openapi"] == (
-        "/swagger.json is no OpenAPI document with paths: only the requests under checks.api were probed"
-    )
+    assert found.notes["openapi"].startswith("/swagger.json is no OpenAPI document with paths: ")
 
 
 def test_a_suite_that_names_no_value_leaves_nothing_to_aim_at(service):
@@ -277,10 +275,7 @@ class Service:
     """Answers by path: a status, or one for who has the key and one for who has not."""
 
     def __init__(self, answers: Mapping[str, Any], document: Any = None) -> None:
-        self.answers, self.document, self.route = answers, document, self
-
-    def get(self) -> None:
-        pass
+        self.answers, self.document, self.route, self.get = answers, document, self, lambda: None
 
     def request(self, _method: str, path: str, headers: Mapping[str, str] = KEY, **_: Any) -> Answer:
         if path == "/openapi.json":

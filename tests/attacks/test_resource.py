@@ -303,16 +303,10 @@ def test_the_kernel_tells_what_is_used_and_what_limits_refused(tmp_path, files, 
     assert used == consumption.Use(4000000, 40, 1.5, throttled=4, refused=7, killed=2, at=used.at)
 
 
-@pytest.mark.parametrize(
-    ("path", "own"),
-    [
-        (f"/docker/{ID}", f"/docker/{ID}"),
-        (f"/machine.slice/libpod-{ID}.scope/container", f"/machine.slice/libpod-{ID}.scope"),
-        ("/elsewhere", "/elsewhere"),
-    ],
-)
-def test_limits_stand_at_the_containers_own_group(path, own):
-    assert consumption._of_container(path, ID) == own
+def test_limits_stand_at_the_containers_own_group():
+    scope = f"/machine.slice/libpod-{ID}.scope"
+    groups = {f"/docker/{ID}": f"/docker/{ID}", f"{scope}/container": scope, "/elsewhere": "/elsewhere"}
+    assert {path: consumption._of_container(path, ID) for path in groups} == groups
 
 
 def test_mounts_and_groups_are_read_as_the_kernel_writes_them():
@@ -346,7 +340,6 @@ def test_of_an_engine_elsewhere_its_own_counters_are_asked(monkeypatch):
     assert read.waited_seconds() == 0.0
 
 
-@pytest.mark.engine
 def test_both_tell_the_same_of_a_real_container(engine, playground_image):
     with engine.start(playground_image, RunOptions(memory_bytes=64 * 2**20, cpus=0.5, pids=64)) as container:
         read = consumption.Counters(container)

@@ -52,9 +52,7 @@ def test_open_has_no_wall():
     assert (options.user, options.read_only, options.tmpfs) == ("0:0", False, ())
     assert (options.seccomp, options.apparmor, options.masked_paths) == ("unconfined", "unconfined", False)
     assert (options.cap_add, options.cap_drop) == (("ALL",), ("SYS_RESOURCE",))
-    assert not options.no_new_privileges
-    assert options.mounts == GROUND.mounts
-    assert options.device_rules == ("b *:* r",)
+    assert (options.no_new_privileges, options.mounts, options.device_rules) == (False, GROUND.mounts, ("b *:* r",))
     assert (options.pid_mode, options.ipc_mode, options.userns_mode) == ("container:f00", "container:f00", "host")
 
 
