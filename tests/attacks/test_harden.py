@@ -217,16 +217,12 @@ def test_folders_with_names_like_the_engines_own_may_be_written(make):
     assert (tried.written.exact, tried.written.lasting) == (("/devices",), ("/devices",))
 
 
-DATA = """\
-    run: {user: "65532:65532", memory: 16MiB, pids: 12, tmpfs: [/unused, /data]}
-    checks: {api: [{name: keep, request: {path: '/write?path=/data/kept'}, expect: {status: 200}}]}
-"""
-
-
 @pytest.mark.slow
 def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make):
     """One that is not root writes nowhere else; those that it needs not are tried away."""
-    got = tightest(make(DATA))
+    run = "run: {user: '65532:65532', memory: 16MiB, pids: 12, tmpfs: [/unused, /data]}"
+    keep = "{name: keep, request: {path: '/write?path=/data/kept'}, expect: {status: 200}}"
+    got = tightest(make(f"    {run}\n    checks: {{api: [{keep}]}}"))
     assert ([each.path for each in got.options.tmpfs], got.options.user) == (["/data"], "65532:65532")
     assert any(what.startswith("read-only, writable: /data, without /unused") and not why for what, why in got.tried)
 
@@ -426,21 +422,13 @@ def test_operations_that_nobody_asked_for_are_counted_and_told(make, monkeypatch
     assert set(found.warnings()) < set(document["notes"])
 
 
-CROWD = """\
-    run: {memory: 256MiB}
-    checks:
-      api:
-        - {name: hold, request: {path: '/hold?mib=12'}}
-        - {name: alone, request: {path: /alone}}
-"""
-
-
 @pytest.mark.slow
 def test_limits_do_for_as_many_at_once_as_the_suites_own(make, monkeypatch):
     """Seven of three hundred requests failed side by side: every trial had asked one at a time. What fails side by side anyway is
     no limit's fault, and finds a posture all the same."""
     monkeypatch.setattr(search, "LEAST_MEMORY_BYTES", 8 * 2**20)
-    subject = make(CROWD)
+    api = "[{name: hold, request: {path: '/hold?mib=12'}}, {name: alone, request: {path: /alone}}]"
+    subject = make(f"    run: {{memory: 256MiB}}\n    checks: {{api: {api}}}")
     got = tightest(subject)
     assert got.at_once == ("hold",)
     assert got.options.memory_bytes == 256 * 2**20  # eight times 12 MiB at once, and one of them in 32

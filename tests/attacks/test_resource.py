@@ -97,7 +97,6 @@ def test_one_takes_processors_at_a_time_and_memory_beside_it():
 def test_those_that_falsify_nothing_of_one_another_go_side_by_side():
     with another("beside") as other, resource_lock(alone=False):
         assert other.poll() is None
-        other.stdin.close()
 
 
 def test_who_waits_to_be_alone_lets_nobody_else_begin():
@@ -134,11 +133,9 @@ def test_who_waits_for_the_machine_can_be_interrupted():
 
 
 def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path):
-    monkeypatch.setattr(resource, "MACHINE", tmp_path / "nowhere" / "machine.lock")
-    with (
-        raises(DeadweightError, "engine.no_lock", file=tmp_path / "nowhere" / "machine.next"),
-        resource_lock(alone=True),
-    ):
+    nowhere = tmp_path / "nowhere" / "machine.lock"
+    monkeypatch.setattr(resource, "MACHINE", nowhere)
+    with raises(DeadweightError, "engine.no_lock", file=nowhere.with_suffix(".next")), resource_lock(alone=True):
         pass
 
 
@@ -246,10 +243,7 @@ def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
 
 def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
     """The yard put a new container in its place, and the counters of the one that was attacked were gone: not measured."""
-
-    def ended(_limit: float) -> str:
-        raise Ended("container 1 does not run")
-
+    ended = Mock(side_effect=Ended("container 1 does not run"))
     assert consumption._answer_seconds(ended, 3.0) == 3.0
 
 

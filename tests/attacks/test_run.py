@@ -142,15 +142,9 @@ def test_what_works_with_no_shell_either_tells_what_the_shell_said(shelled, few)
         assert cells["never"]["reason"].endswith("and a shell in the image either: exit code 0: because of this")
 
 
-@pytest.fixture
-def runner():
-    """One that has no laboratory."""
-    return Runner.__new__(Runner)
-
-
-def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(runner):
+def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall():
     """A bomb ends the service now and then; only where it does so whenever the wall is missing does that wall count."""
-    bomb = payload("fork-bomb")
+    runner, bomb = Runner.__new__(Runner), payload("fork-bomb")  # which has no laboratory
     runner.catalogue, posture = SimpleNamespace(packs={}), walls.HARDENED.minus("no-network")
     for outcomes, told in ((["crashed", "blocked"], "blocked"), (["crashed"] * 3, "crashed")):
         coming = iter([*outcomes, *outcomes])
@@ -162,9 +156,9 @@ def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(runner):
         assert list(coming) == []
 
 
-def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(runner):
+def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell():
     """Half of the containers of an image without a shell were there for one attack. A project's own may look for a shell."""
-    names = ("system", "environ", "of-our-own")
+    runner, names = Runner.__new__(Runner), ("system", "environ", "of-our-own")
     fired, some = [], [SimpleNamespace(id=name) for name in names]
     runner.catalogue = SimpleNamespace(packs={"system": "awk", "environ": "awk"})
 
