@@ -438,8 +438,7 @@ def test_a_proof_needs_the_whole_word(shared):
     attack = payload("option-injection")
     harmless = attack.model_copy(update={"input": 'BEGIN { print "@a@ @b@" }'})
     with Yard(shared, walls.OPEN) as yard:
-        assert fire(shared, yard, attack).seen == "succeeded"
-        assert fire(shared, yard, harmless).seen == "failed"
+        assert [fire(shared, yard, each).seen for each in (attack, harmless)] == ["succeeded", "failed"]
 
 
 @pytest.mark.parametrize(("name", "seen"), [("breach-bind-shell", "succeeded"), ("breach-read-shadow", "not_measured")])
