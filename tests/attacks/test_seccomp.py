@@ -96,8 +96,14 @@ FLOOR = floor.Floor("runc 1", "amd64", "6.1", ("close", "execve", "exit"), ("fut
 
 
 @pytest.fixture
-def searching(tmp_path, monkeypatch):
-    """A search whose trials start nothing. ``needed`` is what the service cannot do without. It tells ``make.said``."""
+def said() -> list[str]:
+    """What a search told."""
+    return []
+
+
+@pytest.fixture
+def searching(tmp_path, monkeypatch, said):
+    """A search whose trials start nothing. ``needed`` is what the service cannot do without."""
     suite = write_suite(tmp_path, SERVICE)
     archive = docker_archive(tmp_path / "image.tar", "none:1", [{"/etc/passwd": PASSWD}], {})
     subject = subject_of(suite, "tight", put_built(suite, "tight", archive, "none:1"), archive, None)
@@ -114,9 +120,8 @@ def searching(tmp_path, monkeypatch):
         monkeypatch.setattr(search, "attempt", tell)
         options = RunOptions(no_new_privileges=True)
         found = Found(options, {}, 2, (), variant=subject.variant, suite="p", image="image")
-        return search._Search(subject, found, make.said.append)
+        return search._Search(subject, found, said.append)
 
-    make.said = []
     return make
 
 
@@ -156,10 +161,10 @@ def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
     assert got.left_out == ("uname",)
 
 
-def test_a_call_that_no_recording_has_is_found_and_named(searching, tmp_path):
+def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
     got = smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path)
     assert [call.name for call in got.calls if call.why == "unseen"] == ["bind"]
-    assert any("needed but not recorded: bind (without them: up: bind is refused)" in line for line in searching.said)
+    assert any("needed but not recorded: bind (without them: up: bind is refused)" in line for line in said)
 
 
 def test_where_nothing_but_another_profile_would_do_that_is_said(searching, tmp_path):
@@ -167,14 +172,14 @@ def test_where_nothing_but_another_profile_would_do_that_is_said(searching, tmp_
         smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path, EVERY - {"bind"})
 
 
-def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, tmp_path):
+def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, said, tmp_path):
     needed = set(NEEDED)
     looking = searching(needed)
     real = looking._proven
     looking._proven = lambda *words: needed.add("uname") or real(*words)  # then it wants what no trial missed
     got = smallest(looking, [recorded(*NEEDED, "uname")], tmp_path)
     assert "uname" in got.names
-    assert any("failed when tried again" in line for line in searching.said)
+    assert any("failed when tried again" in line for line in said)
 
 
 def test_checks_that_waver_prove_nothing(searching, monkeypatch, tmp_path):
