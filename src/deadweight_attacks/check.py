@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.checks import as_root
-from deadweight.checks.protocol import Check, Subject
+from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import result_of, run_check, side_by_side
 from deadweight.engine.options import Mount
 from deadweight.records.evidence import Evidence
@@ -21,18 +21,23 @@ from deadweight_attacks.helper import own_helper, static_shell
 Told = Callable[[str], None]
 
 
-class Attacks:
-    """The check. It is asked for where the variant has ``checks.attacks``."""
+class Asked:
+    """The check: with the ``postures`` that were asked for, of whatever variant; without, briefly, of one that has
+    ``checks.attacks``. ``told`` takes lines of progress."""
 
     name = "attacks"
     needs_engine = True
 
+    def __init__(self, postures: Sequence[str] | None = None, told: Told | None = None) -> None:
+        self._postures, self._told = postures, told
+
     def applies(self, variant: Variant) -> bool:
-        return variant.runnable and variant.checks.attacks is not None
+        return variant.runnable and (self._postures is not None or variant.checks.attacks is not None)
 
     def run(self, subject: Subject) -> Evidence:
         """Attack, and judge by the gates."""
-        return attack(subject, brief=True, told=subject.say)
+        brief, told = self._postures is None, self._told or subject.say
+        return attack(subject, postures=self._postures or (), brief=brief, told=told)
 
 
 def attack(
@@ -42,7 +47,7 @@ def attack(
     if not as_root.possible(subject):
         return run.attack(subject, postures=postures, brief=brief, told=told)
     run.check_request(subject, postures)
-    brought = (*_brought(lambda: static_shell(subject)), *_brought(lambda: own_helper(subject)))
+    brought = (*_brought(static_shell, subject), *_brought(own_helper, subject))
     return as_root.call(AS_ROOT, Order(*brought, tuple(postures), brief), subject, told)
 
 
@@ -59,10 +64,10 @@ class Order:
     brief: bool
 
 
-def _brought(mounts: Callable[[], tuple[Mount, ...]]) -> tuple[str, str]:
+def _brought(mounts: Callable[[Subject], tuple[Mount, ...]], subject: Subject) -> tuple[str, str]:
     """Got here: what comes from a source is kept in the caller's folders, where nothing of root's should be."""
     try:
-        return str(mounts()[0].source), ""
+        return str(mounts(subject)[0].source), ""
     except DeadweightError as error:
         return "", error.message
 
@@ -85,31 +90,15 @@ def _given(file: str, why_not: str) -> Path:
 
 
 AS_ROOT = as_root.Work(__name__, Order, Evidence, _obey)
-CHECK = Attacks()
+CHECK = Asked()
 
 
 # Several variants attacked side by side, and their evidence kept.
-class Asked:
-    """The check with the postures that were asked for, of whatever variant. ``told`` takes lines of progress."""
-
-    name = CHECK.name
-    needs_engine = True
-
-    def __init__(self, postures: Sequence[str], told: Callable[[str], None]) -> None:
-        self._postures, self._told = postures, told
-
-    def applies(self, variant: Variant) -> bool:
-        return variant.runnable
-
-    def run(self, subject: Subject) -> Evidence:
-        return attack(subject, postures=self._postures, told=self._told)
-
-
 def attack_all(
     subjects: Sequence[Subject],
     postures: Sequence[str] = (),
     *,
-    told: Callable[[str], None] = lambda _line: None,
+    told: Told = lambda _line: None,
     jobs: int | None = None,
 ) -> list[Evidence]:
     """Attack these variants, ``jobs`` side by side (default: twice the cores, four at most: attacks wait more than they work);
@@ -117,7 +106,7 @@ def attack_all(
 
     Raises UsageError for a posture that does not exist, KeyboardInterrupt once every attack has stopped and cleaned up.
     """
-    check: Check = Asked(postures, told)
+    check = Asked(postures, told)
     first = sorted(range(len(subjects)), key=lambda number: -subjects[number].variant.run.memory)
     jobs = jobs or min(4, 2 * (os.cpu_count() or 1))
     with side_by_side(partial(run_check, check), [subjects[number] for number in first], jobs=jobs) as running:

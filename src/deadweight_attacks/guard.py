@@ -59,19 +59,10 @@ class Guard:
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Guard:
-        words = [
-            self.host,
-            self.certificates or "",
-            self.lab,
-            self.network,
-            self.bridge,
-            self._told,
-            FLOOR_BYTES,
-            *self.disks,
-        ]
+        words = [self.host, self.certificates or "", self.lab, self.network, self.bridge, self._told, FLOOR_BYTES]
         # Not by `run`: that one ends with us, and this one is there for when we are gone.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, *map(str, words)],
+            [sys.executable, "-P", "-m", __name__, *map(str, (*words, *self.disks))],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

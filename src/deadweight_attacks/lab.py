@@ -31,7 +31,7 @@ from deadweight_attacks.machine import can_start, not_held, unenforced
 from deadweight_attacks.metadata import FarMetadata, Metadata
 from deadweight_attacks.model import KERNELS, awk_of
 from deadweight_attacks.network import cut_off, fence, unfence
-from deadweight_attacks.profile import found_profile, named_profile
+from deadweight_attacks.profile import profile_files
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.run_options import NOWHERE, Ground, options
 from deadweight_attacks.walls import LANDLOCK, Posture, wording
@@ -334,6 +334,7 @@ class Lab:
             raise
         except DeadweightError as error:
             raise NoService(error.message) from error
+        found, named = self._stack.enter_context(profile_files(self.subject))
         self.ground = Ground(
             hard=hard,
             network=self.network,
@@ -344,8 +345,8 @@ class Lab:
             env={SECRET: self.planted.environment},
             info=self.engine.info,
             devices=devices,
-            profile=self._stack.enter_context(found_profile(self.subject)),
-            named=self._stack.enter_context(named_profile(self.subject)),
+            profile=found,
+            named=named,
             neighbour=self.attacker.container.id if self._brought and (self.reach.processes or not self.far) else "",
             landlocked=self._landlocked(hard, mounts),
             command=self._command,

@@ -33,13 +33,7 @@ class Planted:
 
     def at(self, where: str | None) -> str:
         """The one that lies there."""
-        known = {
-            "environment": self.environment,
-            "host": self.host,
-            "metadata": self.metadata,
-            "neighbour": self.neighbour,
-        }
-        return known[where or ""]
+        return str(getattr(self, where or ""))
 
 
 # A socket of the attacker's side that is served by a thread until it is closed.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight.engine.seccomp import profile as custom_profile
+from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.profile import BY_TIMING
 from deadweight.records import store
 from deadweight_attacks.seccomp import floor
@@ -32,43 +32,34 @@ class ToAttack:
     found_for: str = ""
 
 
+def _found(subject: Subject) -> Mapping[str, Any] | None:
+    """The profile that harden found for this image."""
+    record = store.load(ToAttack, subject.state.seccomp_to_attack(subject.variant.name))
+    return record.profile if record is not None and record.config_digest == subject.built.config_digest else None
+
+
 @contextlib.contextmanager
-def found_profile(subject: Subject) -> Iterator[Path | None]:
-    """A file with it, while the attacks last; None where none was found for this image."""
-    kept = store.load(ToAttack, subject.state.seccomp_to_attack(subject.variant.name))
-    if kept is None or kept.config_digest != subject.built.config_digest:
-        yield None
-        return
+def profile_files(subject: Subject) -> Iterator[tuple[Path | None, Path | None]]:
+    """Files, while the attacks last, with the profile that harden found for this image, and with the one that the suite names and
+    what the attacker's program needs; None where there is none."""
+    found, named = _found(subject), subject.variant.run.seccomp
     with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
-        file = Path(folder) / "seccomp.json"
-        file.write_text(json.dumps(kept.profile), encoding="utf-8")
-        yield file
+        files = Path(folder, "found.json"), Path(folder, "named.json")
+        if found is not None:
+            files[0].write_text(json.dumps(found), encoding="utf-8")
+        if named is not None:
+            document, where = profile.read_profile(subject.suite.root / named), profile.where(subject.engine().info)
+            files[1].write_text(json.dumps(for_attacks(document, where)), encoding="utf-8")
+        yield None if found is None else files[0], None if named is None else files[1]
 
 
 ATTACKERS: tuple[str, ...] = (*BY_TIMING, *TABLES["attackers_calls"])
 """What the attacker's own program needs to do anything at all (``helper/main.go``, ``rehearse``)."""
 
 
-@contextlib.contextmanager
-def named_profile(subject: Subject) -> Iterator[Path | None]:
-    """A file with the profile that the suite names, and what the attacker's program needs, while the attacks last; None where there
-    is none."""
-    named = subject.variant.run.seccomp
-    if named is None:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
-        file = Path(folder) / "named.json"
-        content = for_attacks(
-            custom_profile.read_profile(subject.suite.root / named), custom_profile.where(subject.engine().info)
-        )
-        file.write_text(json.dumps(content), encoding="utf-8")
-        yield file
-
-
-def for_attacks(document: Mapping[str, Any], where: custom_profile.Where) -> dict[str, Any]:
+def for_attacks(document: Mapping[str, Any], where: profile.Where) -> dict[str, Any]:
     """A profile with what the attacker's program needs and it does not allow at all. What it has rules for stays as it is."""
-    more = set(custom_profile.refused(document, where, wholly=True)) & set(ATTACKERS)
+    more = set(profile.refused(document, where, wholly=True)) & set(ATTACKERS)
     added = floor.document(more, (), where.architecture)["syscalls"] if more else []  # clone for no namespaces
     return {
         **document,
@@ -84,10 +75,8 @@ def called(subject: Subject) -> str:
 
 def digest_of(subject: Subject) -> str | None:
     """Of the profile that the attacks were under; None where there is none of this image."""
-    kept = store.load(ToAttack, subject.state.seccomp_to_attack(subject.variant.name))
-    if kept is None or kept.config_digest != subject.built.config_digest:
-        return None
-    return hashlib.sha256(json.dumps(kept.profile, sort_keys=True).encode()).hexdigest()
+    found = _found(subject)
+    return None if found is None else hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 def broken(subject: Subject) -> str:

@@ -1,26 +1,33 @@
 """Run attacks on memory, processes and processor, and report if the container exceeds its hardened limit.
 
-They take turns on the machine (``resource_lock``). Each has its own container, within the outer limit of
-``run_options.bounded``. ``consumption`` judges what the container uses. If the result for processors is unclear, the attack runs
-again with the machine alone.
+They take turns on the machine, so that they do not starve one another. The lock is a file, so it covers several processes and
+projects. An attack that makes a service stop answering has the machine alone. Attacks on the processor exclude one another.
+Attacks on memory, processes or disk only exclude one that runs alone.
+
+Each has its own container, within the outer limit of ``run_options.bounded``. ``consumption`` judges what the container uses. If
+the result for processors is unclear, the attack runs again with the machine alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
+import os
 import secrets
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.api import Prepared, prepare
 from deadweight.engine.http import Answer, Route
+from deadweight.records.paths import user_cache
 from deadweight.suite.checks import HttpRequest
 from deadweight_attacks.consumption import Watch
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
@@ -28,16 +35,66 @@ from deadweight_attacks.deliver import BIND_PORT, Reply, Shot, send
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.model import Payload
 from deadweight_attacks.request import fill, ordered
-from deadweight_attacks.resource_lock import resource_lock
 from deadweight_attacks.routes import BODY
 from deadweight_attacks.session import OBEYED, Order
 from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
-    from deadweight_attacks.containers import Yard
-    from deadweight_attacks.lab import Lab
-    from deadweight_attacks.model import Payload
+
+MACHINE = Path("/run/deadweight-attack.lock")
+"""Who may not write there takes turns with themselves."""
+TURN_SECONDS = 0.05
+
+
+@contextlib.contextmanager
+def resource_lock(*, alone: bool, processors: bool = False) -> Iterator[None]:
+    """Hold the machine during an attack on resources, ``alone`` or beside others that are not; of those, one takes ``processors``.
+
+    Raises Interrupted, DeadweightError where the lock cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        file = _own() if MACHINE.parent.is_dir() and not os.access(MACHINE.parent, os.W_OK) else MACHINE
+        if processors:
+            stack.enter_context(_held(file.with_suffix(".processors"), fcntl.LOCK_EX))
+        with _held(file.with_suffix(".next"), fcntl.LOCK_EX):  # who waits to be alone lets nobody else begin
+            stack.enter_context(_held(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        yield
+
+
+def _own() -> Path:
+    folder = user_cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / MACHINE.name
+
+
+@contextlib.contextmanager
+def _held(file: Path, kind: int) -> Iterator[None]:
+    number = _opened(file)
+    try:
+        while not _taken(number, kind):
+            if _run.cancelled():
+                raise Interrupted(wording("attacker.interrupted"))
+            time.sleep(TURN_SECONDS)
+        yield
+    finally:
+        os.close(number)  # and so lets it go (flock(2))
+
+
+def _opened(file: Path) -> int:
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise DeadweightError(wording("engine.no_lock", file=file, error=error.strerror)) from error
+
+
+def _taken(number: int, kind: int) -> bool:
+    try:
+        fcntl.flock(number, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
 
 # Too much of a request: a body that has no end in sight, and many requests that come a byte at a time.
 CONNECTIONS = 256

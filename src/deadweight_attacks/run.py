@@ -36,7 +36,7 @@ from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.suite.checks import AttackGate
-    from deadweight_attacks.outcomes import Cell, Matrix
+    from deadweight_attacks.outcomes import Cell
 
 
 # The suite's gates: which attacks must be blocked in which posture.

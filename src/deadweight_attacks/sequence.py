@@ -12,8 +12,7 @@ from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight_attacks.deliver import Shot, fire
 from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.model import Payload
-from deadweight_attacks.resource import fire_resource
-from deadweight_attacks.resource_lock import resource_lock
+from deadweight_attacks.resource import fire_resource, resource_lock
 
 LATER = f"{DIED} a moment later"
 ONCE = f"{LATER}, but survived when the attack was sent again"

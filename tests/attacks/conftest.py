@@ -1,13 +1,32 @@
 """The demo service in laboratories of attacks."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from deadweight import _run
 from deadweight_attacks import lab
 from deadweight_attacks import run as attacking
-from deadweight_attacks.load import load_payloads, suite_payloads
+from deadweight_attacks.load import suite_payloads
 from tests.support.attack_grounds import castle, left, quiet_lab
+
+WHOLE_RUNS = {"cells", "few", "searched", "service", "wall_by_wall", "with_tools"}
+"""Fixtures of tests that make whole runs of attacks, or a whole search: those are slow."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and WHOLE_RUNS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
+@pytest.fixture
+def uncancelled():
+    """What is begun after the test is not taken for interrupted."""
+    yield
+    _run.reset_cancel()
 
 
 @pytest.fixture
@@ -22,6 +41,13 @@ def nothing_left(engine):
 def make(tmp_path, engine, playground_image, playground_archive):
     """A subject of the demo service: ``make("variant's YAML")``; further files of the project as ``files``."""
     return lambda yaml="", archive=playground_archive, **rest: castle(tmp_path, engine, archive, yaml, **rest)
+
+
+@pytest.fixture
+def service(tmp_path, engine, built):
+    """The subject of the module's own service (``built``: its archive, and its name in the engine) with this YAML."""
+    archive, image = built
+    return lambda yaml="", **files: castle(tmp_path, engine, archive, yaml, reference=image, awk=False, **files)
 
 
 @pytest.fixture
@@ -55,9 +81,8 @@ def few(monkeypatch):
     def choose(*names: str) -> None:
         def load(wanted, root):
             loaded = suite_payloads(wanted, root)
-            ours = {each.id for each in load_payloads().payloads}
-            kept = tuple(each for each in loaded.payloads if each.id in names or each.id not in ours)
-            return dataclasses.replace(loaded, payloads=kept)
+            chosen = tuple(each for each in loaded.payloads if each.id in names or not loaded.packs[each.id])
+            return dataclasses.replace(loaded, payloads=chosen)
 
         monkeypatch.setattr(attacking, "suite_payloads", load)
 

@@ -1,24 +1,24 @@
 """Attacks of who runs beside the service already: on a service that knows no AWK, behind the very walls that the service has."""
 
 import dataclasses
+import itertools
 import os
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import yaml
 
-from deadweight._errors import ConfigError, MissingError
+from deadweight._errors import ConfigError
 from deadweight.report.collect import attack_notes
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.tasks.verify import by_delivery, unmeasured
-from deadweight_attacks import helper, lab, session
+from deadweight_attacks import helper, session
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.host import PURPOSE
@@ -29,13 +29,12 @@ from deadweight_attacks.model import AwkRequest, Payload, Proof
 from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.request import prepared
 from deadweight_attacks.resource import fire_resource
-from deadweight_attacks.session import Order
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture, wording
-from tests.support.attack_grounds import castle, left, matrix, only, payload, service_archive
+from tests.support.attack_grounds import castle, matrix, only, own_attacks, payload, service_image
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
 from tests.support.report_samples import full_report
-from tests.support.small_images import in_engine, program, reference
+from tests.support.small_images import program
 
 pytestmark = pytest.mark.tools
 
@@ -58,32 +57,21 @@ BOMBS = {"breach-processes", "breach-memory"}
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory) -> Path:
+def built(engine, tmp_path_factory):
     """A service without any AWK, with a shell of its own."""
     files = {
         "/etc/shadow": b"root:!password-of-nobody:19000::::::\n", "/tmp/": b"",
         **program("dash", at="/bin/sh"), **program("perl"), **program("bash"),
     }  # fmt: skip
-    return service_archive(tmp_path_factory.mktemp("plain"), "plain", "tests/services/misbehave", files, "MODE=good")
+    folder = tmp_path_factory.mktemp("plain")
+    with service_image(engine, folder, "plain", "tests/services/misbehave", files, "MODE=good") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def image(engine, archive) -> Iterator[str]:
-    with in_engine(engine, archive, reference("plain")) as name:
-        yield name
-    assert left(engine) == []
-
-
-@pytest.fixture(scope="module")
-def laboratory(tmp_path_factory, engine, image, archive) -> Iterator[Lab]:
-    with Lab(castle(tmp_path_factory.mktemp("castle"), engine, archive, reference=image, awk=False)) as built:
-        yield built
-
-
-@pytest.fixture
-def service(tmp_path, engine, image, archive):
-    """Its subject with this YAML."""
-    return lambda yaml="", **files: castle(tmp_path, engine, archive, yaml, reference=image, awk=False, **files)
+def laboratory(tmp_path_factory, engine, built) -> Iterator[Lab]:
+    with Lab(castle(tmp_path_factory.mktemp("castle"), engine, built[0], reference=built[1], awk=False)) as made:
+        yield made
 
 
 def breach(*names: str) -> Catalogue:
@@ -130,19 +118,19 @@ def test_the_way_to_the_metadata_lasts_when_another_network_is_made(laboratory, 
     with Yard(laboratory, OPEN) as yard:
         yard.get()
         with engine.network(PURPOSE):
-            said = yard.session.obey(Order(("get/connect", "169.254.169.254", "80", "/")), 8).text()
+            said = yard.session.obey(session.Order(("get/connect", "169.254.169.254", "80", "/")), 8).text()
     assert laboratory.planted.metadata in said, said
 
 
 def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):
     with Yard(laboratory, HARDENED) as yard:
         first = yard.session
-        answer = first.obey(Order(("loops/threads", "2")), 0.5)
+        answer = first.obey(session.Order(("loops/threads", "2")), 0.5)
         assert "killed" in answer.text()
         yard.hang_up()
         with pytest.raises(OSError, match=r"."):
-            first.obey(Order(("hello", "a", "b")), 2)
-        assert yard.session.obey(Order(("hello", "a", "b")), 5).text().strip() == "ab"
+            first.obey(session.Order(("hello", "a", "b")), 2)
+        assert yard.session.obey(session.Order(("hello", "a", "b")), 5).text().strip() == "ab"
         assert yard.complaint() == ""
 
 
@@ -150,7 +138,7 @@ def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):
 def test_nothing_that_an_order_started_is_left_to_the_service(laboratory):
     """Its dead children would count against the service's own limit."""
     with Yard(laboratory, HARDENED) as yard:
-        yard.session.obey(Order(("processes/fork",)), 5)
+        yard.session.obey(session.Order(("processes/fork",)), 5)
         pid = yard.get().state().pid
         assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
 
@@ -172,8 +160,7 @@ def test_a_service_that_ends_before_the_attack_is_exchanged(laboratory):
 @pytest.mark.parametrize("payload", ATTACKS)
 def test_every_payload_comes_to_what_it_must(found, payload):
     cells = [found.cells[each][payload] for each in ("open", "hardened")]
-    told = [f"{cell.outcome}: {cell.reason} {cell.evidence}" for cell in cells]
-    outcomes = tuple(cell.outcome for cell in cells)
+    told, outcomes = list(map(str, cells)), tuple(cell.outcome for cell in cells)
     wanted = (WORKS, outcomes[1] if payload in DEPENDS else WORKS if payload in THROUGH else HELD)
     if payload in KERNELS and outcomes[0] == "not_measured":
         assert outcomes[1] == "not_measured", told
@@ -185,17 +172,13 @@ def test_every_payload_comes_to_what_it_must(found, payload):
 
 def test_what_worked_is_named_and_what_did_not_was_tried_in_every_way(found):
     """One technique that fails is no attack that is stopped."""
-    told: dict[str, object] = {}
-    for attack in load_payloads(packs=["breach"]).payloads:
-        for posture_name, cells in found.cells.items():
-            cell = cells[attack.id]
-            if not attack.techniques or cell.outcome not in (WORKS, HELD):
-                continue
-            worked, tried = cell.evidence.get("technique"), cell.evidence.get("tried")
-            right = worked in attack.techniques if cell.outcome == WORKS else tuple(tried or ()) == attack.techniques
-            if not right:
-                told[f"{posture_name}: {attack.id}"] = (cell.outcome, worked, tried)
-    assert told == {}
+    attacks = [each for each in load_payloads(packs=["breach"]).payloads if each.techniques]
+    for attack, cells in itertools.product(attacks, found.cells.values()):
+        cell = cells[attack.id]
+        if cell.outcome == WORKS:
+            assert cell.evidence.get("technique") in attack.techniques, (attack.id, cell)
+        elif cell.outcome == HELD:
+            assert tuple(cell.evidence.get("tried") or ()) == attack.techniques, (attack.id, cell)
 
 
 @pytest.mark.slow
@@ -204,20 +187,20 @@ def test_the_service_is_read_in_another_way_where_one_is_refused(laboratory):
     found = Runner(laboratory, breach("breach-ptrace")).run(Plan((OPEN, DEFAULT, HARDENED), alone=False))
     worked = {name: cells["breach-ptrace"].evidence.get("technique") for name, cells in found.cells.items()}
     with Yard(laboratory, HARDENED) as yard:
-        order = Order(("memory-of-service", "DEADWEIGHT_PLANTED"), ("process_vm_readv", "mem"))
+        order = session.Order(("memory-of-service", "DEADWEIGHT_PLANTED"), ("process_vm_readv", "mem"))
         yard.session.obey(order, 8)
-        first, second = yard.session.tries if len(yard.session.tries) == 2 else (yard.session.tries[0], None)
-    if second is None or second.code:
+        first, *others = yard.session.tries
+    if not others or others[0].code:
         pytest.skip(f"this kernel or engine refuses no single way: {first.output[:80]}")
     assert worked == {"open": "process_vm_readv", "default": "mem", "hardened": "mem"}
 
 
 def test_every_technique_is_one_of_the_helpers_and_none_of_its_is_left_out():
     source = (helper.SOURCE / "main.go").read_text(encoding="utf-8")
-    theirs = set(re.findall(r'^\s*"([a-z-]+/[\w.-]+)":|, "([a-z-]+/[\w.-]+)":', source, re.MULTILINE))
+    theirs = set(re.findall(r'(?:^\s*|, )"([a-z-]+/[\w.-]+)":', source, re.MULTILINE))
     payloads = load_payloads(packs=["breach"]).payloads
     ours = {f"{each.breach[0]}/{technique}" for each in payloads if each.breach for technique in each.techniques}
-    assert {first or second for first, second in theirs} == ours
+    assert theirs == ours
 
 
 TRACING = Path("/proc/sys/kernel/yama/ptrace_scope")
@@ -237,7 +220,6 @@ def wall_by_wall(laboratory) -> Matrix:
     return Runner(laboratory, breach(*NAMED)).run(Plan(tuple(posture(name) for name in names), alone=False))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "through"),
     [
@@ -248,9 +230,7 @@ def wall_by_wall(laboratory) -> Matrix:
         ("landlock", {"breach-memfd"}),
     ],
 )
-def test_each_namespace_hides_its_neighbour_and_landlock_what_is_not_the_services(
-    wall_by_wall, laboratory, name, through
-):
+def test_each_namespace_hides_its_neighbour_and_landlock_what_it_can(wall_by_wall, laboratory, name, through):
     """A neighbour's processes and memory; files and mounted folders; but no datagrams, and no TCP that is called otherwise."""
     if "landlock" in name and not laboratory.ground.landlocked:
         assert {cell.outcome for cell in wall_by_wall.cells[name].values()} == {"not_measured"}
@@ -268,33 +248,17 @@ def test_each_namespace_hides_its_neighbour_and_landlock_what_is_not_the_service
 SUITE = "checks: {attacks: {%s}}"
 
 
-@pytest.mark.slow
 def test_a_service_without_awk_gets_what_applies_to_it_and_passes(service, few):
     """It got 37 attacks through an AWK that it does not have, none of them measured."""
     few("breach-write-root", "breach-host-read")
     gates = SUITE % "gates: [{posture: hardened, blocked: [breach-write-root, breach-host-read]}]"
     found = attacking.attack(service(gates), brief=True)
     assert found.status == "pass", found.reason
-    # a folder of the host is only there if it is handed in
-    assert found.reason.startswith("open after a breach: 1 succeeded; ")
+    assert found.reason.startswith("open after a breach: 1 succeeded; "), "a folder of the host is handed in"
     told = found.data["payloads"]["breach-host-read"]
     assert (told["delivery"], told["pack"]) == ("breach", "breach")
 
 
-@pytest.mark.slow
-def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(service, few, monkeypatch):
-    def none(_subject):
-        raise MissingError("go is not installed")
-
-    monkeypatch.setattr(lab, "own_helper", none)
-    few("breach-write-root")
-    found = attacking.attack(service(), brief=True)
-    assert found.status == "not_measured"
-    assert found.reason.startswith("nothing was measured in open, default, hardened: ")
-    assert wording("untried.breach", reason="go is not installed") in found.reason
-
-
-@pytest.mark.slow
 def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_and_says_so(service, tmp_path):
     """As where no file system allows programs to run. Nothing at all was measured: the attacker itself did not start."""
     file = tmp_path / "helper"
@@ -305,30 +269,25 @@ def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_a
         found = Runner(built, attacks).run(Plan((OPEN,), alone=False))
     assert found.cells["open"]["http-environment"].outcome == "not_applicable"
     cell = found.cells["open"]["breach-write-root"]
-    assert cell.outcome == "not_measured"
+    assert (cell.outcome, "permission denied" in cell.reason) == ("not_measured", True)
     assert cell.reason.startswith(wording("untried.breach_in_image", reason=""))
-    assert "permission denied" in cell.reason
     assert found.nothing_in() == [f"nothing was measured in open: {cell.reason}"]
 
 
-@pytest.mark.slow
 def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(service):
     """As the supervisors of many images do; what does not go for a neighbour is measured all the same."""
     attacks = breach("breach-write-root", "breach-other-processes")
     found = matrix(service("run: {env: {MODE: first}}"), attacks, OPEN)
-    assert found.cells["open"]["breach-write-root"].outcome == WORKS
-    assert found.cells["open"]["breach-other-processes"].outcome == "not_measured"
-    assert "did not come up" in found.notes["neighbour"]
-    assert "can only run as process 1" in found.notes["neighbour"]
+    outcomes = {name: cell.outcome for name, cell in found.cells["open"].items()}
+    assert outcomes == {"breach-write-root": WORKS, "breach-other-processes": "not_measured"}
+    assert re.search("did not come up.*can only run as process 1", found.notes["neighbour"], re.DOTALL)
 
 
-@pytest.mark.slow
 def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after_a_breach(service, few):
     few("breach-write-root")
     found = attacking.attack(service("run: {env: {MODE: lonely}}"), postures=("open",), brief=True)
     assert found.status == "not_measured"
-    assert "the service died when the attacker's program was started beside it" in found.reason, found.reason
-    assert "not alone" in found.reason
+    assert re.search("died when the attacker's program was started beside it.*not alone", found.reason, re.DOTALL)
 
 
 @pytest.mark.parametrize(
@@ -341,18 +300,15 @@ def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after
         ("awk: {path: /run, encoding: raw, args: words}", r"attacks\.awk\.args: expected no args or input with"),
     ],
 )
-def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, archive, said, told):
-    def judged() -> None:
-        subject = castle(tmp_path, engine, archive, SUITE % said, awk=False)
+def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, playground_archive, said, told):
+    with pytest.raises(ConfigError, match=told):  # noqa: PT012 - the first says some, the second the rest
+        subject = castle(tmp_path, engine, playground_archive, SUITE % said, awk=False)
         check_gates(subject.suite, subject.variant, subject.variant.checks.attacks)
 
-    with pytest.raises(ConfigError, match=told):
-        judged()
 
-
-def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, archive):
-    own = 'payloads:\n  - {id: x, title: ours, attack: T1059, script: \'BEGIN { print "@a@" "@b@" }\', evidence: {kind: output}}\n'
-    subject = castle(tmp_path, engine, archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
+def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, playground_archive):
+    own = own_attacks({"x": {"script": 'BEGIN { print "@a@" "@b@" }'}})
+    subject = castle(tmp_path, engine, playground_archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
     with raises(ConfigError, "payload.no_awk") as caught:
         attacking.check_request(subject, ())
     assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
@@ -376,24 +332,15 @@ def test_a_script_is_sent_as_the_suite_says(awk, path, body):
 
 def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
     """One list of eighty attacks says nothing of where they come from."""
-    blocked = {"outcome": "blocked", "depth": None, "walls": [], "reason": None, "evidence": None}
-    data: dict[str, Any] = {
-        "postures": {"open": dict.fromkeys(("breach-memfd", "system", "mine"), blocked)},
-        "payloads": {
-            "system": {"title": "run a command", "delivery": "service"},
-            "breach-memfd": {"title": "in memory", "delivery": "breach"},
-        },
-    }
-    terminal = by_delivery([SimpleNamespace(data=data)], data["postures"]["open"])
-    assert terminal == [("through the service", "system"), ("", "mine"), ("after a breach", "breach-memfd")]
-    alone = {"postures": data["postures"], "payloads": {}}
-    assert {words for words, _ in by_delivery([SimpleNamespace(data=alone)], alone["postures"]["open"])} == {""}
-    known = {name: PayloadRecord(each["title"], delivery=each["delivery"]) for name, each in data["payloads"].items()}
-    report = full_report()
-    variants = {
-        name: dataclasses.replace(record, attacks={"open": {each: AttackRecord("succeeded") for each in known}})
-        for name, record in report.variants.items()
-    }
+    names, deliveries = ("breach-memfd", "system", "mine"), {"system": "service", "breach-memfd": "breach"}
+    told = SimpleNamespace(data={"payloads": {name: {"delivery": way} for name, way in deliveries.items()}})
+    ordered = [("through the service", "system"), ("", "mine"), ("after a breach", "breach-memfd")]
+    assert by_delivery([told], names) == ordered
+    assert {words for words, _ in by_delivery([], names)} == {""}
+    titles = {"system": "run a command", "breach-memfd": "in memory"}
+    known = {name: PayloadRecord(titles[name], delivery=way) for name, way in deliveries.items()}
+    report, through = full_report(), {"open": dict.fromkeys(known, AttackRecord("succeeded"))}
+    variants = {name: dataclasses.replace(each, attacks=through) for name, each in report.variants.items()}
     report = dataclasses.replace(report, variants=variants, payloads=known)
     for text in (render_html(report), render_markdown(report)):
         first, then = text.index("through a hole in the service"), text.index("after a breach: the attacker")
@@ -404,36 +351,26 @@ def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
 def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, told):
     """Podman's exec names the group itself among the further ones, Docker's does not."""
     words = ["setpriv", "--reuid=65534", "--regid=1"]
-    with (
-        subprocess.Popen([*words, "--clear-groups", "sleep", "30"]) as plain,
-        subprocess.Popen([*words, groups, "sleep", "30"]) as named,
-    ):
-        try:
-            wait_for(lambda: {_name_of(plain.pid), _name_of(named.pid)} == {"sleep"}, 5)
-            found = set(session.difference(plain.pid, named.pid))
-        finally:
-            plain.kill()
-            named.kill()
-    assert found == told
-
-
-def _name_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/comm").read_text().strip()
+    both = [subprocess.Popen([*words, more, "sleep", "30"]) for more in ("--clear-groups", groups)]
+    try:
+        wait_for(lambda: all(Path(f"/proc/{each.pid}/comm").read_text() == "sleep\n" for each in both), 5)
+        assert set(session.difference(*(each.pid for each in both))) == told
+    finally:
+        for each in both:
+            each.kill()
+            each.wait()
 
 
 def test_what_was_not_measured_of_one_variant_is_told_with_its_reason_once():
-    def cells(**outcomes: str) -> dict[str, Any]:
-        return {
-            name: {"outcome": outcome, "reason": f"no {name[-1]}", "evidence": None}
-            for name, outcome in outcomes.items()
-        }
-
-    postures = {
-        "open": cells(breach_a=WORKS, breach_b="not_measured", other_b="not_measured"),
-        "hardened": cells(breach_a="not_measured", breach_b="not_measured", other_b="not_measured", more=HELD),
+    nothing = {
+        name: {"outcome": "not_measured", "reason": f"no {name[-1]}", "evidence": None}
+        for name in ("x_a", "x_b", "y_b")
     }
-    each = SimpleNamespace(data={"postures": postures})
-    assert unmeasured(each) == ["breach_b, other_b: no b", "hardened: breach_a: no a"]
+    postures = {
+        "open": {**nothing, "x_a": {"outcome": WORKS, "evidence": None}},
+        "hardened": {**nothing, "more": {"outcome": HELD, "evidence": None}},
+    }
+    assert unmeasured(SimpleNamespace(data={"postures": postures})) == ["x_b, y_b: no b", "hardened: x_a: no a"]
 
 
 @pytest.mark.parametrize(("ways", "told"), [(("breach",), True), (("breach", "service"), False), ((), False)])

@@ -50,8 +50,7 @@ def by_hand(tmp_path_factory) -> Path:
 def busybox(local_source) -> Path:
     """A whole busybox, linked with musl."""
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
-    made: Path = local_source.folder / "busybox" / "busybox-static"
-    return made
+    return Path(local_source.folder, "busybox", "busybox-static")
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +105,6 @@ def attacked(engine, image: str, program: Path) -> Theirs:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("image", IMAGES)
 def test_a_second_implementation_agrees_with_the_matrix_cell_by_cell(cells, image):
     theirs, ours = cells[image]

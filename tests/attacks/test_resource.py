@@ -1,7 +1,9 @@
-"""Attacks on resources take turns on the machine, and tell what they saw."""
+"""Attacks on resources take turns on the machine, and tell what they saw: by the kernel's own counters (both versions of cgroups)
+of a container, or by the engine's."""
 
 import contextlib
 import fcntl
+import os
 import socket
 import subprocess
 import sys
@@ -13,17 +15,21 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from deadweight import _run
-from deadweight._errors import DeadweightError, Interrupted
+from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight.engine import netns
+from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended
 from deadweight.engine.http import Answer
+from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
-from deadweight_attacks import consumption, deliver, listeners, resource_lock
-from deadweight_attacks.counters import Use
-from deadweight_attacks.listeners import Listener, Word
+from deadweight_attacks import consumption, deliver, listeners, resource
+from deadweight_attacks.consumption import Use
+from deadweight_attacks.resource import resource_lock
 from tests.support.attack_grounds import payload
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
@@ -33,9 +39,9 @@ pytestmark = pytest.mark.system
 SERVE = listeners.Serving._serve
 HOLDER = """\
 import pathlib, sys
-from deadweight_attacks import resource_lock
-resource_lock.MACHINE = pathlib.Path(sys.argv[1])
-with resource_lock.resource_lock(alone=sys.argv[2] == "alone"):
+from deadweight_attacks import resource
+resource.MACHINE = pathlib.Path(sys.argv[1])
+with resource.resource_lock(alone=sys.argv[2] == "alone"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -44,15 +50,28 @@ with resource_lock.resource_lock(alone=sys.argv[2] == "alone"):
 @contextlib.contextmanager
 def another(how: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that has the machine, until its input ends: through sudo, each variant is attacked by one of its own."""
-    argv = [sys.executable, "-c", HOLDER, resource_lock.MACHINE, how]
+    argv = [sys.executable, "-c", HOLDER, resource.MACHINE, how]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
         yield process
+        process.stdin.close()
+
+
+def taking(order: list[str], name: str, **how: bool) -> threading.Thread:
+    """A thread that writes its name down once it has the machine."""
+
+    def work() -> None:
+        with resource_lock(**how):
+            order.append(name)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
 
 
 @pytest.fixture(autouse=True)
 def _machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(resource_lock, "MACHINE", tmp_path / "machine.lock")
+    monkeypatch.setattr(resource, "MACHINE", tmp_path / "machine.lock")
 
 
 @pytest.mark.parametrize(("theirs", "alone"), [("alone", True), ("alone", False), ("beside", True)])
@@ -60,46 +79,33 @@ def test_they_take_turns_whoever_sends_them(theirs, alone):
     with another(theirs) as other:
         threading.Timer(1.0, other.stdin.close).start()
         started = time.monotonic()
-        with resource_lock.resource_lock(alone=alone):
+        with resource_lock(alone=alone):
             assert time.monotonic() - started > 0.7
 
 
 def test_one_takes_processors_at_a_time_and_memory_beside_it():
-    began = threading.Event()
-
-    def second() -> None:
-        with resource_lock.resource_lock(alone=False, processors=True):
-            began.set()
-
-    with resource_lock.resource_lock(alone=False, processors=True):
-        thread = threading.Thread(target=second)
-        thread.start()
-        with resource_lock.resource_lock(alone=False):
-            assert not began.wait(0.2)
-    thread.join(20)
-    assert began.is_set()
+    order: list[str] = []
+    with resource_lock(alone=False, processors=True):
+        second = taking(order, "second", alone=False, processors=True)
+        with resource_lock(alone=False):
+            second.join(0.2)
+            assert order == []
+    second.join(20)
+    assert order == ["second"]
 
 
 def test_those_that_falsify_nothing_of_one_another_go_side_by_side():
-    with another("beside") as other, resource_lock.resource_lock(alone=False):
+    with another("beside") as other, resource_lock(alone=False):
         assert other.poll() is None
-        other.stdin.close()
 
 
 def test_who_waits_to_be_alone_lets_nobody_else_begin():
     """Else one after another could begin, and it would wait for ever."""
-    order = []
-
-    def work(name: str, *, alone: bool) -> None:
-        with resource_lock.resource_lock(alone=alone):
-            order.append(name)
-
+    order: list[str] = []
     with another("beside") as other:
-        first = threading.Thread(target=work, args=("alone",), kwargs={"alone": True})
-        first.start()
-        wait_for(lambda: waits(resource_lock.MACHINE.with_suffix(".next")))
-        second = threading.Thread(target=work, args=("beside",), kwargs={"alone": False})
-        second.start()
+        first = taking(order, "alone", alone=True)
+        wait_for(lambda: waits(resource.MACHINE.with_suffix(".next")))
+        second = taking(order, "beside", alone=False)
         second.join(0.3)
         assert order == []
         other.stdin.close()
@@ -118,23 +124,18 @@ def waits(file: Path) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("uncancelled")
 def test_who_waits_for_the_machine_can_be_interrupted():
-    with another("alone") as other:
+    with another("alone"):
         _run.cancel_all()
-        try:
-            with pytest.raises(Interrupted), resource_lock.resource_lock(alone=False):
-                pass
-        finally:
-            _run.reset_cancel()
-            other.stdin.close()
+        with pytest.raises(Interrupted), resource_lock(alone=False):
+            pass
 
 
 def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path):
-    monkeypatch.setattr(resource_lock, "MACHINE", tmp_path / "nowhere" / "machine.lock")
-    with (
-        raises(DeadweightError, "engine.no_lock", file=tmp_path / "nowhere" / "machine.next"),
-        resource_lock.resource_lock(alone=True),
-    ):
+    nowhere = tmp_path / "nowhere" / "machine.lock"
+    monkeypatch.setattr(resource, "MACHINE", nowhere)
+    with raises(DeadweightError, "engine.no_lock", file=nowhere.with_suffix(".next")), resource_lock(alone=True):
         pass
 
 
@@ -242,10 +243,7 @@ def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
 
 def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
     """The yard put a new container in its place, and the counters of the one that was attacked were gone: not measured."""
-
-    def ended(_limit: float) -> str:
-        raise Ended("container 1 does not run")
-
+    ended = Mock(side_effect=Ended("container 1 does not run"))
     assert consumption._answer_seconds(ended, 3.0) == 3.0
 
 
@@ -254,19 +252,132 @@ def test_what_has_come_and_was_not_read_yet_is_waited_for(does, monkeypatch):
     """On a busy machine a wall got the credit for a listener whose thread had no turn."""
     held = threading.Event()
     monkeypatch.setattr(listeners.Serving, "_serve", lambda self: held.wait(20) and SERVE(self))
-    kinds = {"collect": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}
-    with socket.socket(socket.AF_INET, kinds[does]) as server:
-        server.bind(("127.0.0.1", 0))
-        if does == "collect":
-            server.listen()
-        listener = Listener(server, Word("aaaa", "bbbb"), does)
-        deadline = time.monotonic() - 1
-        assert deliver._late(deadline, listener)
-        with socket.socket(socket.AF_INET, kinds[does]) as sender:
-            sender.connect(("127.0.0.1", listener.port))
-            sender.send(b"aaaabbbb")
-            assert not deliver._late(deadline, listener)
-        held.set()
-        wait_for(lambda: listener.found)
-        listener.close()
-        assert deliver._late(deadline, listener)
+    listener = listeners.Listener.inside(lambda made: made(), listeners.Word("aaaa", "bbbb"), does)
+    deadline = time.monotonic() - 1
+    assert deliver._late(deadline, listener)
+    kind = {"collect": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}[does]
+    with socket.socket(socket.AF_INET, kind) as sender:
+        sender.connect(("127.0.0.1", listener.port))
+        sender.send(b"aaaabbbb")
+        assert not deliver._late(deadline, listener)
+    held.set()
+    wait_for(lambda: listener.found)
+    listener.close()
+    assert deliver._late(deadline, listener)
+
+
+# what the kernel and the engine count
+
+ID = "5498648cc94645d5eeef1540ec5a458ebfea8a4281ace92e595ad0123456789a"
+OLD = {
+    "memory/memory.usage_in_bytes": "5000000\n",
+    "memory/memory.stat": "cache 9\ntotal_inactive_file 1000000\ninactive_file 7\n",
+    "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+    "pids/pids.current": "40\n",
+    "pids/pids.events": "max 7\n",
+    "cpu/cpu.stat": "nr_periods 9\nnr_throttled 4\nthrottled_time 12345\n",
+    "cpuacct/cpuacct.usage": "1500000000\n",
+}
+NEW = {
+    "memory.current": "5000000\n",
+    "memory.stat": "anon 9\ninactive_file 1000000\n",
+    "memory.events": "low 0\nhigh 0\nmax 31\noom 3\noom_kill 2\n",
+    "pids.current": "40\n",
+    "pids.events": "max 7\n",
+    "cpu.stat": "usage_usec 1500000\nuser_usec 1\nnr_periods 9\nnr_throttled 4\n",
+}
+
+
+@pytest.mark.parametrize(("files", "old"), [(OLD, True), (NEW, False)], ids=["version 1", "version 2"])
+def test_the_kernel_tells_what_is_used_and_what_limits_refused(tmp_path, files, old):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    used = consumption._by_kernel({name: tmp_path / name if old else tmp_path for name in consumption.CONTROLLERS})
+    assert used == consumption.Use(4000000, 40, 1.5, throttled=4, refused=7, killed=2, at=used.at)
+
+
+def test_limits_stand_at_the_containers_own_group():
+    scope = f"/machine.slice/libpod-{ID}.scope"
+    groups = {f"/docker/{ID}": f"/docker/{ID}", f"{scope}/container": scope, "/elsewhere": "/elsewhere"}
+    assert {path: consumption._of_container(path, ID) for path in groups} == groups
+
+
+def test_mounts_and_groups_are_read_as_the_kernel_writes_them():
+    mounts = (
+        "32 31 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+        "33 31 0:29 /lxc/a /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory\n"
+        "34 31 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n"
+        "35 31 0:31 / /proc rw - proc proc rw\n"
+    )
+    assert dict(consumption._mounted(mounts)) == {
+        "cpu": ("/", "/sys/fs/cgroup/cpu"),
+        "cpuacct": ("/", "/sys/fs/cgroup/cpu"),
+        "memory": ("/lxc/a", "/sys/fs/cgroup/memory"),
+        "": ("/", "/sys/fs/cgroup/unified"),
+    }
+    paths = dict(consumption._paths("4:memory:/a:b\n3:cpu,cpuacct:/c\n0::/d\n"))
+    assert paths == {"memory": "/a:b", "cpu": "/c", "cpuacct": "/c", "": "/d"}
+
+
+def test_of_an_engine_elsewhere_its_own_counters_are_asked(monkeypatch):
+    """The number of its process is that of anything here."""
+    document = {
+        "pids_stats": {"current": 3},
+        "memory_stats": {"usage": 90, "stats": {"inactive_file": 40}},
+        "cpu_stats": {"cpu_usage": {"total_usage": 2e9}, "throttling_data": {"throttled_periods": 5}},
+    }
+    container = SimpleNamespace(id=ID, name="it", pid=os.getpid(), api=SimpleNamespace(stats=lambda *_, **__: document))
+    read = consumption.Counters(container)
+    used = read.read()
+    assert used == consumption.Use(50, 3, 2.0, throttled=5, refused=0, killed=0, at=used.at)
+    assert read.waited_seconds() == 0.0
+
+
+def test_both_tell_the_same_of_a_real_container(engine, playground_image):
+    with engine.start(playground_image, RunOptions(memory_bytes=64 * 2**20, cpus=0.5, pids=64)) as container:
+        read = consumption.Counters(container)
+        if not read._folders:
+            pytest.skip("the cgroups of this engine cannot be seen from here")
+        wait_for(lambda: read.read().pids > 1)
+        ours, theirs = read.read(), consumption._by_engine(container)
+        assert 0 < ours.pids <= 64
+        assert abs(ours.pids - theirs.pids) <= 5
+        assert ours.memory_bytes == pytest.approx(theirs.memory_bytes, abs=8 * 2**20)
+        assert 0 < ours.cpu_seconds <= theirs.cpu_seconds
+        container.signal("SIGKILL")
+        container.wait_ended(10)
+        assert read.read().pids == 0
+
+
+def held(pid: int) -> Container:
+    keeper = Mock(api=Mock(inspect_container=lambda _: {"State": {"Running": True, "Pid": pid}}))
+    return Container(keeper, ID, "", RunOptions())
+
+
+def test_a_process_that_ends_is_noticed_at_once(monkeypatch):
+    monkeypatch.setattr(netns, "is_process_of", lambda *_: True)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        container = held(process.pid)
+        assert container.kernel_says_running()
+        process.stdin.close()
+        assert container.kernel_says_running(20) is False
+        container.remove()
+        assert container.kernel_says_running() is None
+
+
+def test_no_hold_is_kept_of_a_process_that_is_none_of_the_container():
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert held(os.getpid()).kernel_says_running() is None
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root enters a namespace")
+@pytest.mark.parametrize("error", [OSError(5, "an error of the kernel's"), MissingError("iptables is not there")])
+def test_what_work_in_another_network_gives_or_raises_is_given_or_raised_here(error):
+    def work() -> None:
+        raise error
+
+    with pytest.raises(type(error), match=r"error of the kernel|iptables is not there"):
+        netns.within(os.getpid(), work)
+    assert netns.within(os.getpid(), lambda: 42) == 42

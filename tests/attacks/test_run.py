@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import re
-import textwrap
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,20 +17,20 @@ from deadweight.checks.runner import keep
 from deadweight.report.attacks import with_splits
 from deadweight.report.collect import attacks as attacks_of
 from deadweight.tasks.verify import raise_if_bad
+from deadweight_attacks import consumption, lab, sequence, walls
 from deadweight_attacks import control as control_module
-from deadweight_attacks import counters, lab, sequence, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
 from deadweight_attacks.deliver import Shot, fire
+from deadweight_attacks.helper import IMAGE
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
-from deadweight_attacks.walls import wording
 from tests.support import report_samples
-from tests.support.attack_grounds import only, payload
+from tests.support.attack_grounds import only, own_attacks, payload
 from tests.support.codes import raises
 
 GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [%s]}]}}"
@@ -48,10 +49,11 @@ def misbehaving(make, misbehaving_image, misbehaving_archive):
     return subject
 
 
-@pytest.fixture(scope="module")
-def shell(local_source):
-    """The static shell, from the local source as in real life."""
-    local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
+@pytest.fixture
+def shelled(make, local_source):
+    """``make``, with the static shell to bind in, from the local source as in real life."""
+    local_source.prepare((IMAGE,), apk=False, say=print)
+    return make
 
 
 def attacked(subject, *postures: str, **options):
@@ -60,79 +62,69 @@ def attacked(subject, *postures: str, **options):
     return found, found.data["postures"]
 
 
-@pytest.mark.slow
-@pytest.mark.tools
-@pytest.mark.usefixtures("shell")
-def test_the_walls_of_an_image_without_a_shell(make, few):
+def test_the_walls_of_an_image_without_a_shell(shelled, few):
     """mawk on nothing: AWK's own powers work, the shell's only with one bound in, and each wall shows its worth."""
     few(
         "option-injection", "environ", "coprocess", "reverse-shell", "system", "write-root", "run-root", "download",
         "host-read", "core-pattern", "memory-bomb", "read-shadow",
     )  # fmt: skip
-    found, postures = attacked(make())
-    outcome = {name: {attack: cell["outcome"] for attack, cell in cells.items()} for name, cells in postures.items()}
-    assert outcome["open"]["option-injection"] == "succeeded"
-    assert outcome["open"]["environ"] == outcome["hardened"]["environ"] == "succeeded"
-    assert outcome["open"]["coprocess"] == outcome["hardened"]["reverse-shell"] == "not_applicable"
-    assert postures["open"]["system"]["walls"] == postures["hardened"]["system"]["walls"] == ["image"]
+    found, postures = attacked(shelled())
+    through = {
+        "open": {"option-injection", "environ", "write-root", "memory-bomb"}, "hardened": {"environ"}, "default": {"memory-bomb"},
+    }  # fmt: skip
+    for posture, names in through.items():
+        assert {postures[posture][name]["outcome"] for name in names} == {"succeeded"}
+    assert (
+        postures["open"]["coprocess"]["outcome"] == postures["hardened"]["reverse-shell"]["outcome"] == "not_applicable"
+    )
+    walls_of = {
+        "system": ["image"], "write-root": ["non-root", "read-only"], "run-root": ["image", "non-root", "read-only"],
+        "download": ["image", "no-network"], "host-read": ["host-mounts"], "core-pattern": ["non-root", "masked-paths"],
+        "memory-bomb": ["limits"],
+    }  # fmt: skip
+    assert {name: postures["hardened"][name]["walls"] for name in walls_of} == walls_of
+    assert (postures["open"]["system"]["walls"], postures["default"]["host-read"]["walls"]) == (
+        ["image"],
+        ["host-mounts"],
+    )
     assert postures["open"]["system"]["evidence"]["control"]["proof"].endswith("came back")
-    assert outcome["open"]["write-root"] == "succeeded"
-    assert postures["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
     assert postures["hardened"]["write-root"]["depth"] == 2
-    assert postures["hardened"]["run-root"]["walls"] == ["image", "non-root", "read-only"]
-    assert postures["hardened"]["download"]["walls"] == ["image", "no-network"]
-    assert postures["hardened"]["host-read"]["walls"] == ["host-mounts"]
-    assert postures["default"]["host-read"]["walls"] == ["host-mounts"]
-    assert postures["hardened"]["core-pattern"]["walls"] == ["non-root", "masked-paths"]
-    assert outcome["open"]["memory-bomb"] == outcome["default"]["memory-bomb"] == "succeeded"
-    assert postures["hardened"]["memory-bomb"]["walls"] == ["limits"]
     assert postures["hardened"]["read-shadow"]["reason"] == "the image has no /etc/shadow, or that file is empty"
-    missing = found.data["walls_not_there"]
-    assert all(text in found.reason for text in missing.values())
+    assert all(text in found.reason for text in found.data["walls_not_there"].values())
     assert found.status == "pass"
 
 
-@pytest.mark.slow
-@pytest.mark.tools
 def test_what_the_images_user_stops_is_the_images_doing_though_no_wall_was_tried_alone(make, few):
     """It was counted as the engine's: nobody may write to root's files, whatever the engine does."""
     few("write-root", "breach-keyring")
     evidence, _ = attacked(make(), "default", brief=True)
     record = report_samples.variant(attacks=attacks_of(evidence))
     split = with_splits({"castle": record})["castle"].attack_split
-    assert split is not None
     assert (split.of, split.by_image, split.by_engine) == (2, 1, 1)
 
 
-@pytest.mark.slow
-@pytest.mark.tools
-@pytest.mark.usefixtures("shell")
-def test_who_asks_for_less_loses_nothing(make, few, monkeypatch):
+def test_who_asks_for_less_loses_nothing(shelled, few, monkeypatch):
     """One posture looked at once more, or ``verify``, takes neither the others nor the walls from the report."""
     few("write-root", "host-read", "memory-bomb")
     monkeypatch.setattr(walls, "WALLS", ("image", "non-root", "read-only", "masked-paths"))
-    subject = make(GATES % "write-root, host-read")
+    subject = shelled(GATES % "write-root, host-read")
     keep(subject, attacking.attack(subject))
     found = keep(subject, attacking.attack(subject, postures=("hardened",)))
-    assert list(found.data["postures"]) == ["open", "hardened", "default"]
-    assert found.data["postures"]["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
-    assert found.data["postures"]["hardened"]["write-root"]["evidence"]["walls_measured_at"]
-    assert found.data["postures"]["default"]["host-read"]["evidence"]["measured_at"]
     verified = CHECK.run(subject)
     assert verified.status == "pass"
-    assert list(verified.data["postures"]) == ["open", "default", "hardened"]
-    assert verified.data["postures"]["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
-    assert verified.data["postures"]["hardened"]["memory-bomb"]["evidence"]["measured_at"] == found.provenance.at
+    once, again = found.data["postures"], verified.data["postures"]
+    assert (list(once), list(again)) == (["open", "hardened", "default"], ["open", "default", "hardened"])
+    assert [each["hardened"]["write-root"]["walls"] for each in (once, again)] == [["non-root", "read-only"]] * 2
+    assert once["hardened"]["write-root"]["evidence"]["walls_measured_at"]
+    assert once["default"]["host-read"]["evidence"]["measured_at"]
+    assert again["hardened"]["memory-bomb"]["evidence"]["measured_at"] == found.provenance.at
 
 
-@pytest.mark.slow
-@pytest.mark.tools
-@pytest.mark.usefixtures("shell")
-def test_no_wall_is_credited_for_want_of_a_folder(make, few, monkeypatch):
+def test_no_wall_is_credited_for_want_of_a_folder(shelled, few, monkeypatch):
     """Without a writable /tmp, what only needs some place takes another."""
     few("mount", "kernel-module")
     monkeypatch.setattr(walls, "WALLS", ("image", "read-only", "noexec-tmpfs"))
-    _, postures = attacked(make("run: {tmpfs: []}"))
+    _, postures = attacked(shelled("run: {tmpfs: []}"))
     assert postures["open"]["mount"]["evidence"]["control"]["proof"].endswith("came back")
     for cell in postures["hardened"].values():
         if cell["outcome"] == "blocked":
@@ -140,37 +132,24 @@ def test_no_wall_is_credited_for_want_of_a_folder(make, few, monkeypatch):
             assert "read-only" not in cell["walls"]
 
 
-NEVER = """\
-payloads:
-  - id: never
-    title: what no shell can do
-    attack: T1059.004
-    shell: "echo because of this; false && echo @a@''@b@"
-    evidence: {kind: output}
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.tools
-@pytest.mark.usefixtures("shell")
-def test_what_works_with_no_shell_either_tells_what_the_shell_said(make, few):
+def test_what_works_with_no_shell_either_tells_what_the_shell_said(shelled, few):
     """Without one there is nothing to be said: the reason is what came of the attack where it could run."""
     few()
-    _, postures = attacked(make(OWN, own=NEVER), "open", "hardened")
+    own = own_attacks({"never": {"shell": "echo because of this; false && echo @a@''@b@"}})
+    _, postures = attacked(shelled(OWN, own=own), "open", "hardened")
     for cells in postures.values():
         assert cells["never"]["outcome"] == "not_measured"
         assert cells["never"]["reason"].endswith("and a shell in the image either: exit code 0: because of this")
 
 
-@pytest.fixture
-def runner():
+def bare_runner():
     """One that has no laboratory."""
     return Runner.__new__(Runner)
 
 
-def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(runner):
+def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall():
     """A bomb ends the service now and then; only where it does so whenever the wall is missing does that wall count."""
-    bomb = payload("fork-bomb")
+    runner, bomb = bare_runner(), payload("fork-bomb")
     runner.catalogue, posture = SimpleNamespace(packs={}), walls.HARDENED.minus("no-network")
     for outcomes, told in ((["crashed", "blocked"], "blocked"), (["crashed"] * 3, "crashed")):
         coming = iter([*outcomes, *outcomes])
@@ -182,11 +161,10 @@ def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(runner):
         assert list(coming) == []
 
 
-def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(runner):
+def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell():
     """Half of the containers of an image without a shell were there for one attack. A project's own may look for a shell."""
-    names = ("system", "environ", "of-our-own")
-    some = [SimpleNamespace(id=name) for name in names]
-    fired = []
+    runner, names = bare_runner(), ("system", "environ", "of-our-own")
+    fired, some = [], [SimpleNamespace(id=name) for name in names]
     runner.catalogue = SimpleNamespace(packs={"system": "awk", "environ": "awk"})
 
     def confirmed(posture, payloads, *, surely):
@@ -204,13 +182,11 @@ def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(runner):
         assert runner.found.alone == {name: {"limits": "blocked"} for name in names}
 
 
-@pytest.mark.slow
 def test_a_broken_gate_fails_and_names_the_attack(make, few, no_shell):
     few("environ", "write-root")
     found, _ = attacked(make(GATES % "environ, write-root"), "hardened")
-    assert found.status == "fail"
+    assert (found.status, found.data["breaches"]) == ("fail", ["environ succeeded in hardened"])
     assert found.reason.startswith("environ succeeded in hardened. ")
-    assert found.data["breaches"] == ["environ succeeded in hardened"]
 
 
 @pytest.mark.parametrize(
@@ -228,25 +204,23 @@ def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate,
         CHECK.run(make(f"checks: {{attacks: {{gates: [{gate}]}}}}"))
     assert (caught.value.line, caught.value.key.partition("attacks.")[2]) == (6, key)
     if code:
+        hinted = re.findall(r"[\w-]+", caught.value.hint)
         assert (caught.value.code, caught.value.fields) == (code, {"name": name})
-        assert ("without-image" in caught.value.hint) == (code == "posture.unknown")
-        assert "all" not in re.findall(r"[\w-]+", caught.value.hint)
+        assert ("without-image" in hinted, "all" in hinted) == (code == "posture.unknown", False)
 
 
-@pytest.mark.slow
-def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
-    few("system")
+def test_a_machine_without_a_shell_at_hand_or_without_go_says_so(make, few, monkeypatch):
+    few("system", "breach-write-root")
+    monkeypatch.setattr(lab, "static_shell", Mock(side_effect=MissingError("no registry in reach")))
+    monkeypatch.setattr(lab, "own_helper", Mock(side_effect=MissingError("go is not installed")))
+    found, postures = attacked(make(), brief=True)
+    assert {cell["outcome"] for cells in postures.values() for cell in cells.values()} == {"not_measured"}
+    assert found.data["notes"]["image"] == walls.wording("untried.shell", reason="no registry in reach")
+    told = walls.wording("untried.breach", reason="go is not installed")
+    assert found.data["notes"]["breach"] == postures["open"]["breach-write-root"]["reason"] == told
+    assert found.status == "not_measured"
 
-    def none(_subject):
-        raise MissingError("no registry in reach")
 
-    monkeypatch.setattr(lab, "static_shell", none)
-    found, postures = attacked(make(), "open")
-    assert postures["open"]["system"]["outcome"] == "not_measured"
-    assert found.data["notes"]["image"] == wording("untried.shell", reason="no registry in reach")
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("gates", ["", GATES % "write-root"])
 def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(misbehaving, few, no_shell, gates):
     """Every attack "not measured", and the result was a pass."""
@@ -254,131 +228,72 @@ def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(misbehaving, few, 
     subject = misbehaving(gates)
     found = CHECK.run(subject)
     outcomes = {cell["outcome"] for cells in found.data["postures"].values() for cell in cells.values()}
-    assert outcomes == {"not_measured"}
-    assert found.status == "not_measured"
+    assert (outcomes, found.status) == ({"not_measured"}, "not_measured")
     assert found.reason.startswith("nothing was measured in open, default, hardened: ")
     with pytest.raises(MissingError, match="castle/attacks"):
         raise_if_bad([keep(subject, found)])
 
 
-DEADLY = """\
-payloads:
-  - id: killer
-    title: end the service
-    attack: T1499.004
-    request: {path: "/eat?@a@=@b@"}
-    seconds: 20
-    evidence: {kind: output}
-  - id: zz-echo
-    title: an answer of the service
-    attack: T1190
-    request: {method: POST, path: /echo, body: "@a@ @b@"}
-    evidence: {kind: output}
-"""
-
-
-@pytest.mark.slow
 def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(misbehaving, few):
     few("system")
-    _, postures = attacked(misbehaving(own=DEADLY), "open", "hardened")
+    echo = {"request": {"method": "POST", "path": "/echo", "body": "@a@ @b@"}}
+    own = own_attacks({"killer": {"request": {"path": "/eat?@a@=@b@"}, "seconds": 20}, "zz-echo": echo})
+    _, postures = attacked(misbehaving(own=own), "open", "hardened")
     for cells in postures.values():
         killer = cells["killer"]
         assert (killer["outcome"], killer["reason"] or "the service died") == ("crashed", "the service died")
         # the next one had a new container; an echo of the halves is no proof
-        assert cells["zz-echo"]["outcome"] == "not_measured"
-        assert cells["system"]["outcome"] == "not_measured"
-
-
-LAST_WORDS = """\
-payloads:
-  - id: a-killer
-    title: end the service a moment after its answer
-    attack: T1499.004
-    request: {path: "/last-words?@a@=@b@"}
-    evidence: {kind: output}
-  - id: b-join
-    title: join two words
-    attack: T1190
-    request: {path: "/join?a=@a@&b=@b@"}
-    evidence: {kind: output}
-  - id: c-words
-    title: ask for nothing special
-    attack: T1190
-    request: {path: "/given?@a@=@b@"}
-    evidence: {kind: output}
-"""
-
-
-def words(subject, *names: str):
-    return [each for each in attacking.check_request(subject, ["open"])[0].payloads if each.id in names]
+        assert cells["zz-echo"]["outcome"] == cells["system"]["outcome"] == "not_measured"
 
 
 @pytest.fixture
-def dying(misbehaving, few):
-    few("system")
-    return misbehaving(own=LAST_WORDS)
-
-
-@pytest.mark.slow
-def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying, monkeypatch):
+def dying(misbehaving, few, monkeypatch):
+    """What comes of these attacks on a service that ends a moment after it has answered the first; the second works, the third does
+    not. ``after`` is done after each."""
+    few()
+    paths = {"a-killer": "/last-words?@a@=@b@", "b-join": "/join?a=@a@&b=@b@", "c-words": "/given?@a@=@b@"}
     real, shots = sequence.fire_one, dict[str, Shot]()
 
-    def slowly(*given):
-        shot = real(*given)
-        time.sleep(0.6)
-        return shot
+    def fired(after, *names: str):
+        subject = misbehaving(own=own_attacks({name: {"request": {"path": paths[name]}} for name in names}))
+        monkeypatch.setattr(sequence, "fire_one", lambda *given: (real(*given), after(given[1]))[0])
+        with lab.Lab(subject) as built, Yard(built, walls.OPEN) as yard:
+            fire_all(built, yard, attacking.check_request(subject, ["open"])[0].payloads, shots)
+        return shots
 
-    with lab.Lab(dying) as built, Yard(built, walls.OPEN) as yard:
-        monkeypatch.setattr(sequence, "fire_one", slowly)
-        fire_all(built, yard, words(dying, "a-killer", "b-join", "c-words"), shots)
+    return fired
+
+
+def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying):
+    shots = dying(lambda _yard: time.sleep(0.6), "a-killer", "b-join", "c-words")
     assert shots["a-killer"].seen == "crashed"
     assert shots["a-killer"].said in (LATER, DIED)  # on a busy machine it is dead when it is asked how it is
     assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
 
 
-@pytest.mark.slow
-def test_one_death_of_the_service_blames_no_attack(dying, monkeypatch):
+def test_one_death_of_the_service_blames_no_attack(dying):
     """It dies of its own accord, or is ended from outside: the attack before it did nothing."""
-    real, fired, shots = sequence.fire_one, list[str](), dict[str, Shot]()
+    numbers = itertools.count(1)
 
-    def ending(*given):
-        shot = real(*given)
-        fired.append(given[2].id)
-        if len(fired) <= 2:  # after each of the two, once
+    def end(yard: Yard) -> None:
+        if next(numbers) <= 2:  # after each of the two, once
             container = yard.get()
             container.signal("SIGKILL")
             container.wait_ended(5)
-        return shot
 
-    with lab.Lab(dying) as built, Yard(built, walls.OPEN) as yard:
-        monkeypatch.setattr(sequence, "fire_one", ending)
-        fire_all(built, yard, words(dying, "b-join", "c-words"), shots)
+    shots = dying(end, "b-join", "c-words")
     assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
     assert shots["c-words"].detail["afterwards"] == ONCE
 
 
-ARRIVES = """\
-payloads:
-  - id: join
-    title: a script that root's container runs
-    attack: T1059
-    script: 'BEGIN { attack = 1; print "@a@" "@b@" }'
-    evidence: {kind: output}
-  - id: gawk-join
-    title: the same where the AWK is gawk
-    attack: T1059
-    needs: [gawk]
-    script: BEGIN { print "@a@" "@b@" }
-    evidence: {kind: output}
-  - id: request
-    title: the same by a request of its own
-    attack: T1190
-    request: {path: "/as-root?a=@a@&b=@b@"}
-    evidence: {kind: output}
-"""
+ARRIVES = {
+    "join": {"script": 'BEGIN { attack = 1; print "@a@" "@b@" }'},
+    "gawk-join": {"script": 'BEGIN { print "@a@" "@b@" }', "needs": ["gawk"]},
+    "request": {"request": {"path": "/as-root?a=@a@&b=@b@"}},
+}
+"""What works where the service runs as root: by a script, by one for gawk, by a request of its own."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("busy_for", "told"),
     [("print", "this awk does not run: busy"), ("attack", "it was sent twice without a sign that it arrived")],
@@ -389,61 +304,32 @@ def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
     few()
     env = f'run: {{env: {{AWK_NEVER: "^$", AWK_ROOT_ONLY: {busy_for}}}}}'
     attacks = "payload_files: [own.yaml], gates: [{posture: hardened, blocked: [join, request]}]"
-    subject = misbehaving(env, f"checks: {{attacks: {{{attacks}}}}}", own=ARRIVES)
+    subject = misbehaving(env, f"checks: {{attacks: {{{attacks}}}}}", own=own_attacks(ARRIVES))
     found, postures = attacked(subject, "open", "only-non-root")
     assert {cell["outcome"] for cell in postures["open"].values()} == {"succeeded"}
     for posture in ("only-non-root", "hardened"):
-        assert postures[posture]["join"]["outcome"] == "not_measured"
-        assert postures[posture]["join"]["reason"].startswith(told)
-        assert postures[posture]["request"]["outcome"] == "not_measured"
-        assert postures[posture]["request"]["reason"].startswith("it was sent twice without a sign that it arrived")
+        for name, why in (("join", told), ("request", "it was sent twice without a sign that it arrived")):
+            assert postures[posture][name]["outcome"] == "not_measured"
+            assert postures[posture][name]["reason"].startswith(why)
     assert (found.status, found.data["breaches"]) == ("not_measured", [])
     assert found.reason.startswith(
         ("nothing was measured in ", "no attack of the gate on hardened was measured (join, request): ")
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("never", "more", "outcome", "told"),
+    ("never", "features", "outcome", "told"),
     [
-        ("PROCINFO", "", "not_measured", "did not report whether it supports gawk: busy"),
-        ("^$", 'features:\n  gawk: BEGIN { print "@b@" "@a@" }\n', "not_applicable", "does not support gawk"),
+        ("PROCINFO", {}, "not_measured", "did not report whether it supports gawk: busy"),
+        ("^$", {"gawk": 'BEGIN { print "@b@" "@a@" }'}, "not_applicable", "does not support gawk"),
     ],
 )
-def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, more, outcome, told):
+def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, features, outcome, told):
     few()
-    subject = misbehaving(f'run: {{env: {{AWK_NEVER: "{never}"}}}}', own=ARRIVES + more)
+    own = own_attacks(ARRIVES, features=features)
+    subject = misbehaving(f'run: {{env: {{AWK_NEVER: "{never}"}}}}', own=own)
     cell = attacked(subject, "open")[1]["open"]["gawk-join"]
-    assert cell["outcome"] == outcome
-    assert told in cell["reason"]
-
-
-@pytest.fixture
-def control(monkeypatch):
-    """The positive control with shots that are given, in the order of the containers that they are fired at."""
-
-    def make(payload: str, *seen: tuple[str, str]) -> tuple[Matrix, list[str]]:
-        coming, opened = iter(seen), []
-
-        def fire(_lab, posture, payloads, shots):
-            name, outcome = next(coming)
-            opened.append(posture.name)
-            assert posture.name == name
-            shots |= {each.id: Shot(outcome, "said", status=200) for each in payloads}
-
-        monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
-        monkeypatch.setattr(control_module, "fire_all", fire)
-        monkeypatch.setattr(control_module, "awk_dialect", lambda _yard: "")
-        monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
-        monkeypatch.setattr(control_module, "awk_features", lambda *_: {})
-        shelled = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
-        found = Matrix()
-        control_module.Control(shelled, only(payload), found, lambda _line: None).run(Plan((walls.OPEN,)))
-        assert list(coming) == []
-        return found, opened
-
-    return make
+    assert (cell["outcome"], told in cell["reason"]) == (outcome, True)
 
 
 OPEN, SHELLED = "open", "open, with a shell"
@@ -460,28 +346,41 @@ OPEN, SHELLED = "open", "open, with a shell"
         ("fork-bomb", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
     ],
 )
-def test_one_failure_with_all_walls_down_is_no_image_wall(control, payload, seen, outcome):
-    """Credited is the image where an attack fails twice without a shell and works with one; a bomb that needs none never."""
-    found, opened = control(payload, *seen)
+def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, seen, outcome):
+    """Credited is the image where an attack fails twice without a shell and works with one; a bomb that needs none never. The shots
+    are given, in the order of the containers that they are fired at."""
+    coming, found = iter(seen), Matrix()
+
+    def fire(_lab, posture, payloads, shots):
+        name, outcome = next(coming)
+        assert posture.name == name
+        shots |= {each.id: Shot(outcome, "said", status=200) for each in payloads}
+
+    monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
+    monkeypatch.setattr(control_module, "fire_all", fire)
+    monkeypatch.setattr(control_module, "awk_dialect", lambda _yard: "")
+    monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
+    monkeypatch.setattr(control_module, "awk_features", lambda *_: {})
+    with_shell = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
+    control_module.Control(with_shell, only(payload), found, print).run(Plan((walls.OPEN,)))
+    assert list(coming) == []
     assert found.cells["open"][payload].outcome == outcome
-    assert len(opened) == len(seen)
     assert (payload in found.control) is (outcome != "not_measured")
 
 
-@pytest.mark.slow
 def test_a_service_that_must_be_root_is_told_what_to_gate(misbehaving, few):
     """``run.user: root`` takes no wall away: the service then does not come up behind it."""
     few()
     run = "run: {user: '0', env: {MODE: writer, AWK_NEVER: ^$}}"
-    _, postures = attacked(misbehaving(run, "health: {within_seconds: 2}", own=ARRIVES), "open", "only-non-root")
+    _, postures = attacked(
+        misbehaving(run, "health: {within_seconds: 2}", own=own_attacks(ARRIVES)), "open", "only-non-root"
+    )
     assert postures["open"]["join"]["outcome"] == "succeeded"
     join = postures["only-non-root"]["join"]
     assert join["outcome"] == "not_measured"
-    assert "GET /healthz returned 503" in join["reason"]
-    assert "gate the posture without-non-root" in join["reason"]
+    assert re.search("GET /healthz returned 503.*gate the posture without-non-root", join["reason"], re.DOTALL)
 
 
-@pytest.mark.slow
 def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few, no_shell, monkeypatch):
     """Under its name would stand what ``open`` or ``hardened`` gives anyway."""
     few("environ")
@@ -511,12 +410,9 @@ def test_a_service_that_does_not_come_up_is_said_and_never_a_success(misbehaving
     found = attacking.attack(subject, postures=("open", "hardened"))
     assert (found.status, found.data) == ("not_measured", {})
     assert found.reason.startswith(f"nothing was measured: open: {told}")
-    if mode == "dies-at-once":
-        assert "exit code 4" in found.reason
-        assert "cannot open /etc/absent.conf" in found.reason
+    assert mode != "dies-at-once" or re.search("exit code 4.*cannot open /etc/absent.conf", found.reason)
 
 
-@pytest.mark.slow
 def test_a_service_that_ends_by_itself_ends_no_run(misbehaving, few):
     few("connect", "system")
     subject = misbehaving("run: {env: {MODE: dies, DIES_AFTER: 700ms}}", "health: {within_seconds: 2}")
@@ -525,7 +421,6 @@ def test_a_service_that_ends_by_itself_ends_no_run(misbehaving, few):
     assert {cell["outcome"] for cell in cells} <= {"not_measured", "crashed"}
 
 
-@pytest.mark.slow
 def test_a_posture_that_the_machine_cannot_start_is_not_measured(subject, few):
     few("write-root")
     found, postures = attacked(subject, "privileged")
@@ -546,27 +441,24 @@ def test_a_proof_needs_the_whole_word(shared):
     attack = payload("option-injection")
     harmless = attack.model_copy(update={"input": 'BEGIN { print "@a@ @b@" }'})
     with Yard(shared, walls.OPEN) as yard:
-        assert fire(shared, yard, attack).seen == "succeeded"
-        assert fire(shared, yard, harmless).seen == "failed"
+        assert [fire(shared, yard, each).seen for each in (attack, harmless)] == ["succeeded", "failed"]
 
 
 @pytest.mark.parametrize(("name", "seen"), [("breach-bind-shell", "succeeded"), ("breach-read-shadow", "not_measured")])
 def test_what_is_not_at_work_in_the_service_costs_no_container(shared, name, seen):
     """A shell that ends with the attacker's program, and a file that the image lacks: neither has an answer, both are over."""
     with Yard(shared, walls.OPEN) as yard:
-        assert fire_one(shared, yard, payload(name)).seen == seen
-        assert yard.kept
-        assert fire_one(shared, yard, payload(name)).seen == seen
-        assert yard.started == 1
+        assert [fire_one(shared, yard, payload(name)).seen for _ in range(2)] == [seen] * 2
+        assert (yard.kept, yard.started) == (True, 1)
 
 
 def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monkeypatch):
     """Where it cannot read its cgroups, an engine answers with zeros."""
-    monkeypatch.setattr(counters, "cgroups", lambda *_: {})
+    monkeypatch.setattr(consumption, "cgroups", lambda *_: {})
     monkeypatch.setattr(shared.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
     with Yard(shared, walls.OPEN) as yard:
         shot = fire_one(shared, yard, payload("memory-bomb"))
-    assert (shot.seen, shot.said) == ("not_measured", wording("engine.no_statistics"))
+    assert (shot.seen, shot.said) == ("not_measured", walls.wording("engine.no_statistics"))
 
 
 @pytest.mark.parametrize(
@@ -600,39 +492,23 @@ def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory):
 
 
 def test_a_request_that_brings_the_files_content_itself_is_refused(make):
-    own = """\
-        payloads:
-          - id: echo
-            title: send what is to come back
-            attack: T1190
-            request: {method: POST, path: /api/v1/awk, json: {script: "root:x:0:0::/root:/bin/false"}}
-            evidence: {kind: image-file, path: /etc/passwd}
-        """
-    subject = make(OWN, own=textwrap.dedent(own))
+    request = {"method": "POST", "path": "/api/v1/awk", "json": {"script": "root:x:0:0::/root:/bin/false"}}
+    own = own_attacks({"echo": {"request": request, "evidence": {"kind": "image-file", "path": "/etc/passwd"}}})
+    subject = make(OWN, own=own)
     with raises(ConfigError, "payload.contains_proof", place="/etc/passwd") as caught:
         attacking.attack(subject, postures=("open",))
     assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
 
 
-def pinned(container) -> None:
-    """Leave a container one processor of this machine, as other load would."""
-    pid = container.state().pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(task.name), {min(os.sched_getaffinity(0))})
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(
-    len(os.sched_getaffinity(0)) < 2, reason="this machine has one processor: it can grant no second one"
-)
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a machine of one processor can grant no second one")
 @pytest.mark.parametrize(("name", "seen"), [("open", "succeeded"), ("only-limits", "failed")])
 def test_other_load_is_no_wall(shared, name, seen):
     """Four loops on one processor want four: without a limit nothing but other load holds them; with one, the limit does."""
     with Yard(shared, walls.posture(name)) as yard:
-        pinned(yard.get())
+        for task in Path(f"/proc/{yard.get().state().pid}/task").iterdir():  # one processor is left, as by other load
+            os.sched_setaffinity(int(task.name), {min(os.sched_getaffinity(0))})
         shot = fire_resource(shared, yard, payload("endless-loop"))
     assert shot.seen == seen, shot
     assert shot.detail["peak"] < 1.15
-    if seen == "succeeded":
-        assert shot.detail["proof"].startswith("wanted ")
-        assert "only other load held it to" in shot.detail["proof"]
+    assert seen == "failed" or re.match("wanted .* only other load held it to", shot.detail["proof"])

@@ -1,5 +1,6 @@
 """A service's own seccomp profile: recorded, made smaller by trying, proven; and what it stops."""
 
+import itertools
 import json
 import re
 import shutil
@@ -15,10 +16,9 @@ from hypothesis import strategies as some
 from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
-from deadweight.engine.seccomp import profile
+from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.profile import BY_TIMING
-from deadweight.engine.seccomp.refused_calls import Runtime, runtime_of, version_of
-from deadweight.engine.seccomp.refused_calls import _name as runtime_name
+from deadweight.engine.seccomp.refused_calls import Runtime, runtime_of
 from deadweight.records import store
 from deadweight.suite.model import Need, Variant
 from deadweight_attacks import run as attacking
@@ -27,7 +27,7 @@ from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.load import load_payloads
-from deadweight_attacks.profile import ToAttack, found_profile
+from deadweight_attacks.profile import ToAttack, profile_files
 from deadweight_attacks.seccomp import find, floor, model, recorder, search
 from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording
@@ -58,32 +58,18 @@ def test_exactly_what_is_needed_is_left(needed, group):
     assert set(left) == needed
 
 
-def test_what_cannot_be_left_out_is_told_right_after_it_was_tried():
-    tried: list[tuple[int, ...]] = []
-    told_of: list[tuple[int, tuple[int, ...]]] = []
-
-    def works(kept: tuple[int, ...]) -> bool:
-        tried.append(kept)
-        return 3 in kept
-
-    assert floor.find_fewest(range(5), works, needed=lambda item: told_of.append((item, tried[-1]))) == (3,)
-    ((item, last),) = told_of
-    assert (item, 3 in last) == (3, False)
-
-
 # the profile
 
 
 def test_a_profile_allows_no_namespaces_and_only_the_families_that_were_seen():
     document = floor.document(("read", "clone", "clone3", "socket"), (2, 10), "amd64")
     assert (document["defaultAction"], document["architectures"]) == ("SCMP_ACT_ERRNO", ["SCMP_ARCH_X86_64"])
-    rules = {(rule["names"][0], json.dumps(rule.get("args", []))): rule for rule in document["syscalls"]}
-    assert len(rules) == len(document["syscalls"])
-    of = {
-        name: [rule for rule in document["syscalls"] if name in rule["names"]] for name in ("clone", "socket", "clone3")
-    }
-    assert [rule["args"][0]["value"] for rule in of["socket"]] == [2, 10]
-    ((clone,), (clone3,)) = of["clone"], of["clone3"]
+    rules = document["syscalls"]
+    assert len({(rule["names"][0], json.dumps(rule.get("args", []))) for rule in rules}) == len(rules)
+    sockets, (clone,), (clone3,) = (
+        [rule for rule in rules if name in rule["names"]] for name in ("socket", "clone", "clone3")
+    )
+    assert [rule["args"][0]["value"] for rule in sockets] == [2, 10]
     assert (clone["args"][0]["value"], clone["args"][0]["op"]) == (0x7E020000, "SCMP_CMP_MASKED_EQ")
     assert (clone3["action"], clone3["errnoRet"]) == ("SCMP_ACT_ERRNO", 38)
 
@@ -97,9 +83,7 @@ def test_system_calls_are_known_by_name_on_both_architectures():
 
 
 def test_the_kernel_tells_which_it_has():
-    there = profile.of_kernel("amd64")
-    if there is None:
-        pytest.skip("this kernel shows no symbols")
+    there = profile.of_kernel("amd64") or pytest.skip("this kernel shows no symbols")
     assert {"read", "newfstatat", "stat", "uname", "clone"} <= set(there)
     assert "query_module" not in there
 
@@ -125,15 +109,13 @@ def searching(tmp_path, monkeypatch, said):
     subject = subject_of(suite, "tight", put_built(suite, "tight", archive, "none:1"), archive, None)
 
     def make(needed=NEEDED, flaky=lambda _number: False):
-        count = 0
+        numbers = itertools.count(1)
 
         def tell(_subject, options, _exits=None, **_more):
-            nonlocal count
-            count += 1
-            document = json.loads(Path(options.seccomp).read_text(encoding="utf-8"))
+            number, document = next(numbers), json.loads(Path(options.seccomp).read_text(encoding="utf-8"))
             rules = [rule for rule in document["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW"]
             missing = sorted(needed - {name for rule in rules for name in rule["names"]})
-            return Trial(f"up: {missing[0]} is refused" if missing else "busy" if flaky(count) else "")
+            return Trial(f"up: {missing[0]} is refused" if missing else "busy" if flaky(number) else "")
 
         monkeypatch.setattr(search, "attempt", tell)
         options = RunOptions(no_new_privileges=True)
@@ -186,21 +168,15 @@ def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_pa
 
 
 def test_where_nothing_but_another_profile_would_do_that_is_said(searching, tmp_path):
-    engines = EVERY - {"bind"}
     with raises(DeadweightError, "seccomp.all_calls_fail", problem="up: bind is refused"):
-        smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path, engines)
+        smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path, EVERY - {"bind"})
 
 
 def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, said, tmp_path):
     needed = set(NEEDED)
     looking = searching(needed)
     real = looking._proven
-
-    def proven(*words):
-        needed.add("uname")  # from here on it wants what no trial missed
-        return real(*words)
-
-    looking._proven = proven
+    looking._proven = lambda *words: needed.add("uname") or real(*words)  # then it wants what no trial missed
     got = smallest(looking, [recorded(*NEEDED, "uname")], tmp_path)
     assert "uname" in got.names
     assert any("failed when tried again" in line for line in said)
@@ -262,12 +238,12 @@ def runtime(engine) -> Runtime:
 
 @pytest.mark.parametrize("told", ["OCI Runtime (runc)", "OCI Runtime (/usr/sbin/runc)"])
 def test_podman_tells_its_runtime_by_name_or_by_path(told):
-    assert runtime_name({"Components": [{"Name": told}]}, {}) == "runc"
+    assert refused_calls._name({"Components": [{"Name": told}]}, {}) == "runc"
 
 
 def test_the_runtime_is_the_one_that_starts_the_containers(runtime):
     assert runtime.name in ("runc", "crun")
-    assert version_of(runtime.path) == runtime.version
+    assert refused_calls.version_of(runtime.path) == runtime.version
     assert runtime.version[0].isdigit()
 
 
@@ -307,7 +283,7 @@ def posture(subject, engine) -> Iterator[Found]:
 
 
 @pytest.fixture(scope="module")
-def found(subject, posture) -> Seccomp:
+def searched(subject, posture) -> Seccomp:
     """The search takes a while, so it is made once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "RUNS", 2)
@@ -350,21 +326,20 @@ def test_a_kernel_that_tells_of_no_calls_is_told_in_one_sentence(subject, postur
     assert not isinstance(raised.value, recorder.Hindered), "nothing to be tried once more"
 
 
-@pytest.mark.slow
-def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, found, engine, tmp_path):
-    assert {"accept4", "bind", "listen", "mkdirat", "write"} <= set(found.names)
-    assert not {"ptrace", "mount", "memfd_create", "process_vm_readv"} & set(found.names)
-    assert len(found.calls) < 60 < (found.engine_allows or 0)
-    file = profile.write(tmp_path / "p.json", found.profile())
+def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, searched, engine, tmp_path):
+    assert {"accept4", "bind", "listen", "mkdirat", "write"} <= set(searched.names)
+    assert not {"ptrace", "mount", "memfd_create", "process_vm_readv"} & set(searched.names)
+    assert len(searched.calls) < 60 < (searched.engine_allows or 0)
+    file = profile.write(tmp_path / "p.json", searched.profile())
     with engine.network(PURPOSE) as network:
         options = posture.options.but(network=network, seccomp=str(file))
         assert attempt(subject, options).problem == ""
         for call in ("listen", "mkdirat"):
-            lesser = profile.write(file, without(call, found.profile()))
+            lesser = profile.write(file, without(call, searched.profile()))
             assert attempt(subject, options.but(seccomp=str(lesser))).problem != ""
-    asking = floor.document({*found.names, *OF_ASKING}, found.families, found.architecture)
+    asking = floor.document({*searched.names, *OF_ASKING}, searched.families, searched.architecture)
     allowed = recorder.allowed(subject, posture.options.but(seccomp=str(profile.write(file, asking))), "amd64")
-    assert allowed == (set(found.names) | OF_ASKING) - {"clone3", "socket"}  # a socket is asked for without a family
+    assert allowed == (set(searched.names) | OF_ASKING) - {"clone3", "socket"}  # a socket is asked for without a family
 
 
 def without(call: str, document: dict[str, Any]) -> dict[str, Any]:
@@ -380,26 +355,23 @@ OF_ASKING = {
 """What the program that asks cannot do without itself."""
 
 
-@pytest.mark.slow
-def test_what_was_found_is_told_with_its_circumstances(found):
-    document = found.document()
+def test_what_was_found_is_told_with_its_circumstances(searched):
+    document = searched.document()
     assert (document["libc"], document["architecture"]) == ("none (a static program)", "amd64")
     assert document["runtime"].startswith(("runc ", "crun "))
     assert "mkdirat" in document["only_one_check"]["keep"]
     assert document["allowed"] == len(document["calls"]) < document["engine_allows"]
-    (mkdirat,) = [call for call in document["calls"] if call["name"] == "mkdirat"]
-    assert (mkdirat["why"], mkdirat["seen_in_runs"]) == ("needed", 2)
-    assert mkdirat["without_it"].startswith("keep: ")
-    text = "\n".join(model.lines(found))
-    assert f"{len(found.calls)} system calls allowed" in text
-    assert f"the engine's own profile allows {found.engine_allows}" in text
+    mkdirat = next(call for call in document["calls"] if call["name"] == "mkdirat")
+    assert (mkdirat["why"], mkdirat["seen_in_runs"], mkdirat["without_it"][:6]) == ("needed", 2, "keep: ")
+    text = "\n".join(model.lines(searched))
+    assert f"{len(searched.calls)} system calls allowed" in text
+    assert f"the engine's own profile allows {searched.engine_allows}" in text
     assert re.search(r"only 'keep' needs .*\bmkdirat\b", text)  # a busy runtime makes calls of its own meanwhile
 
 
-@pytest.mark.slow
-def test_attacks_are_made_under_either_profile(subject, found):
+def test_attacks_are_made_under_either_profile(subject, searched):
     """For real: a map of BPF, and more. What is read through files, and code in memory, no list of calls stops."""
-    find.leave(subject, found)
+    find.leave(subject, searched)
     stopped = find._stopped(subject, print)
     assert stopped.unmeasured == ""
     assert set(stopped.by_posture) == set(find.POSTURES)
@@ -413,34 +385,31 @@ def test_attacks_are_made_under_either_profile(subject, found):
     assert "breach-io-uring" in stopped.by_posture[walls.TIGHT]
 
 
-@pytest.mark.slow
-def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, found):
-    find.leave(subject, found)
+def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, searched):
+    find.leave(subject, searched)
     newer = replace(subject, built=replace(subject.built, config_digest="sha256:" + "0" * 64))
-    with found_profile(subject) as file, found_profile(newer) as none:
+    with profile_files(subject) as (file, _), profile_files(newer) as (none, _):
         assert file is not None
         assert none is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("call", "problem"), [("listen", "listen"), ("execve", "operation not permitted")])
-def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(subject, found, few, call, problem):
+def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(subject, searched, few, call, problem):
     """As after an update of the runtime, or of the kernel, under either."""
-    tighter = without(call, found.profile_to_attack())
+    tighter = without(call, searched.profile_to_attack())
     kept = ToAttack(subject.built.config_digest, tighter, "runc 1.0.0 on Linux 5.10")
     store.save(kept, subject.state.seccomp_to_attack("tight"))
     few("breach-write-root")
     found = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
+    known = "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant tight searches again"
     assert found.status == "not_measured"
-    assert problem in found.reason
-    assert f"tight.seccomp.json: it blocks {call}, " in found.reason
-    known = "The seccomp profile was found for runc 1.0.0 on Linux 5.10"
-    assert f"{known}; invoke harden --force --variant tight searches again" in found.reason
+    for text in (problem, f"tight.seccomp.json: it blocks {call}, ", known):
+        assert text in found.reason
 
 
 def test_what_more_is_stopped_is_named():
-    stopped = Stopped(3, {walls.TIGHT: ("a", "b"), walls.HARDENED.name: ("a",), walls.only(walls.TIGHT).name: ("b",),
-                          walls.only("seccomp").name: ()})  # fmt: skip
+    alone, engines = walls.only(walls.TIGHT).name, walls.only("seccomp").name
+    stopped = Stopped(3, {walls.TIGHT: ("a", "b"), walls.HARDENED.name: ("a",), alone: ("b",), engines: ()})
     assert model.stopped(stopped) == [
         "as the only protection, it stops 1 of 3 attacks, the engine's profile 0; only this one stops b",
         "with all other protections, it stops 2 of 3 attacks, the engine's profile 1; only this one stops b",

@@ -12,9 +12,9 @@ from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, WALLS
 from deadweight_attacks.walls import only as only_wall
 from deadweight_standins.machine import this_machine
 from deadweight_standins.workshop import Workshop
-from tests.support.attack_grounds import castle, left, matrix, service_archive
+from tests.support.attack_grounds import castle, matrix, service_image
 from tests.support.caches import local_cache
-from tests.support.small_images import Content, in_engine, program, reference
+from tests.support.small_images import Content, program
 
 pytestmark = pytest.mark.tools
 
@@ -54,10 +54,9 @@ def found(request, tmp_path_factory, engine, workshop) -> Iterator[Matrix]:
         "/tmp/": b"",
         **(gawk(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}),
     }
-    archive = service_archive(folder, f"{name}-service", "src/vulnerable-awk-playground", files)
-    with in_engine(engine, archive, reference(f"{name}-service")) as image:
+    source = "src/vulnerable-awk-playground"
+    with service_image(engine, folder, f"{name}-service", source, files) as (archive, image):
         yield matrix(castle(folder, engine, archive, reference=image), load_payloads(packs=["awk"]), OPEN, HARDENED)
-    assert left(engine) == []
 
 
 def gawk(workshop: Workshop) -> dict[str, Content]:

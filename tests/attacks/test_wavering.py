@@ -1,6 +1,5 @@
 """A service that fails some of its starts proves nothing: how often a search notices, counted over thousands of pretended ones."""
 
-import contextlib
 import random
 import signal
 import threading
@@ -29,19 +28,15 @@ def subject(monkeypatch):
     monkeypatch.setattr(health_command, "found", lambda *_: ())
     monkeypatch.setattr(search, "unenforced", lambda _engine: ())
     monkeypatch.setattr(search, "trial_network", lambda *_: nullcontext("net"))
+    images = SimpleNamespace(need=lambda _image: SimpleNamespace(user="", healthcheck=()))
     engine = SimpleNamespace(
-        images=SimpleNamespace(need=lambda _image: SimpleNamespace(user="", healthcheck=())),
-        info=SimpleNamespace(podman=False),
-        owned=lambda _image, options: options,
-        dialect=SimpleNamespace(cut_off={}),
-    )
+        images=images, info=SimpleNamespace(podman=False), owned=lambda _, options: options, dialect=SimpleNamespace(cut_off={})
+    )  # fmt: skip
+    service = SimpleNamespace(beside=lambda _network, _up=None: nullcontext({}))
     return SimpleNamespace(
-        variant=Variant(name="v", builder="ko"),
-        engine=lambda: engine,
-        engine_image=lambda: "image",
-        service=SimpleNamespace(beside=lambda _network, _up=None: nullcontext({})),
+        variant=Variant(name="v", builder="ko"), engine=lambda: engine, engine_image=lambda: "image", service=service,
         suite=SimpleNamespace(name="s"),
-    )
+    )  # fmt: skip
 
 
 def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tuple[str, int]:
@@ -78,6 +73,7 @@ def test_a_steady_service_costs_few_trials_more(subject, monkeypatch, root, most
     assert (said, trials) == ("", most)
 
 
+@pytest.mark.usefixtures("uncancelled")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_another_thread_took_ends_the_search(number):
     """The kernel may choose any thread for it; Python's main thread slept on, and seventeen more containers were made."""
@@ -91,14 +87,12 @@ def test_a_signal_that_another_thread_took_ends_the_search(number):
             time.sleep(0.05)
         waited.append(time.monotonic() - started)
 
-    try:
-        with _signals.heeded(), pytest.raises(KeyboardInterrupt):
-            in_worker(work)
-    finally:
-        _run.reset_cancel()
+    with _signals.heeded(), pytest.raises(KeyboardInterrupt):
+        in_worker(work)
     assert waited[0] < 2
 
 
+@pytest.mark.usefixtures("uncancelled")
 def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkeypatch):
     """An engine ends the containers that it has; the next trial would start one more."""
     begun = []
@@ -109,11 +103,8 @@ def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkey
         return Trial("it was removed")
 
     monkeypatch.setattr(search, "attempt", attempt)
-    try:
-        with pytest.raises(Interrupted):
-            search.Tries(subject, lambda _line: None).believed("all together", RunOptions())
-    finally:
-        _run.reset_cancel()
+    with pytest.raises(Interrupted):
+        search.Tries(subject, lambda _line: None).believed("all together", RunOptions())
     assert 1 <= len(begun) <= search.AT_ONCE
 
 
@@ -133,7 +124,7 @@ def subject_of_health_command(works, own=(), health=None) -> SimpleNamespace:
     )
     engine = SimpleNamespace(
         images=SimpleNamespace(need=lambda _: SimpleNamespace(healthcheck=own)),
-        start=lambda *_, **__: contextlib.nullcontext(container),
+        start=lambda *_, **__: nullcontext(container),
     )
     variant = Variant(name="v", builder="ko", port=8080, health=health or Health(path="/healthz"))
     return SimpleNamespace(variant=variant, engine=lambda: engine, engine_image=lambda: "image")

@@ -1,5 +1,8 @@
-"""What harden writes, for all six platforms: as it was judged once (``tests/data/harden_forms.txt``), as shells run it, and as
-Kubernetes' and Amazon's own schemas take it.
+"""What harden writes, for all six platforms: as it was judged once (``tests/data/harden_forms.txt``), as shells run it, as
+Kubernetes' and Amazon's own schemas take it, and as independent validators judge it at their default settings.
+
+trivy is among our own tools. kube-score, dclint and checkov are too heavy for every run (checkov alone takes 400 MB and ten seconds
+a file): ``validators.py`` asks them, in ``nox -s validators``.
 
 ``python -m tests.attacks.test_written`` writes the file of texts anew; look at what changed in it.
 """
@@ -9,6 +12,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +35,7 @@ from tests.support.codes import raises
 from tests.support.forms import PUSHED, a_found, shop
 from tests.support.json_schema import cluster_refusal
 from tests.support.trees import shell_script
+from tests.support.trivy_config import misconfigured
 
 TEXTS = TESTS / "data" / "harden_forms.txt"
 SMALL = "deadweight/shop-small:dev"
@@ -176,8 +181,7 @@ def test_compose_takes_no_file_for_the_name_of_a_volume(found, folder):
 
 @pytest.mark.parametrize(("suite", "need", "name"), [("db", "db", "db-service"), ("s", "service", "s-service-service")])
 def test_nothing_that_it_needs_is_called_as_it_is(found, suite, need, name):
-    run = found.variant.run.model_copy(update={"needs": {need: NEEDS["db"]}})
-    clashing = replace(found, suite=suite, variant=found.variant.model_copy(update={"run": run}), need_asks={})
+    clashing = replace(needing(found, **{need: NEEDS["db"]}), suite=suite, need_asks={})
     assert set(yaml.safe_load(written(clashing, "compose"))["services"]) == {need, name}
     assert set(files(clashing, "quadlet", Request())) >= {f"{name}.container", f"{suite}-{need}.container"}
     assert f"--name {name} " in written(clashing, "run").replace(" \\\n", " ")
@@ -213,14 +217,21 @@ def documents(found: Found, request: Request = Request()) -> list[dict[str, Any]
     return list(yaml.safe_load_all(written(found, "kubernetes", request)))
 
 
+def expanded(value: str) -> str:
+    return re.sub(r"\$(\$|\([^)]*\))", lambda match: "$" if match[1] == "$" else "EXPANDED", value)
+
+
 @pytest.mark.parametrize("name", cases())
 def test_a_cluster_takes_it(name):
-    """By Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one."""
+    """By Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one. A kubelet makes of the values
+    what the suite has: ``$(NAME)`` becomes a variable's value, ``$$`` one dollar sign. Numbers stay text."""
     found, request = cases()[name]
     made = documents(found, request)
     assert [cluster_refusal(document) for document in made] == [""] * len(made)
     pod = made[1]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
+    assert [expanded(word) for word in container.get("args", ())] == list(found.options.args)
+    assert {each["name"]: expanded(each["value"]) for each in container.get("env", ())} == dict(found.options.env)
     context = container["securityContext"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert context["allowPrivilegeEscalation"] is False
@@ -265,7 +276,7 @@ def test_what_restricted_does_not_allow_is_refused(changes, needs):
 
 MODEL = Session().get_service_model("ecs")
 NAME = re.compile("[A-Za-z0-9_-]{1,255}")
-ONLY_EC2 = {"sharedMemorySize", "swappiness", "maxSwap", "devices"}
+ONLY_EC2 = {"sharedMemorySize", "swappiness", "maxSwap", "devices", "privileged", "dockerSecurityOptions", "links"}
 SOLD = {
     256: {512, 1024, 2048}, 512: set(range(1024, 4097, 1024)), 1024: set(range(2048, 8193, 1024)),
     2048: set(range(4096, 16385, 1024)), 4096: set(range(8192, 30721, 1024)),
@@ -280,50 +291,43 @@ def refusals(task: dict[str, Any]) -> list[str]:
     """What Amazon would refuse of it for Fargate; empty where it takes it."""
     shape = MODEL.operation_model("RegisterTaskDefinition").input_shape
     report = ParamValidator().validate(task, shape)
-    found = [report.generate_report()] if report.has_errors() else []
     names = [task["family"], *(each["name"] for each in task["containerDefinitions"])]
-    found += [f"the name {name!r}" for name in names if not NAME.fullmatch(name)]
-    if task["networkMode"] != "awsvpc" or task["requiresCompatibilities"] != ["FARGATE"]:
-        found.append("the network")
-    if int(task["memory"]) not in SOLD.get(int(task["cpu"]), set()):
-        found.append(f"the size {task['cpu']} with {task['memory']}")
-    for container in task["containerDefinitions"]:
-        found += _of_container(container, int(task["memory"]))
-    return found
+    wrong = {
+        "the network": task["networkMode"] != "awsvpc" or task["requiresCompatibilities"] != ["FARGATE"],
+        f"the size {task['cpu']} with {task['memory']}": int(task["memory"]) not in SOLD.get(int(task["cpu"]), set()),
+        **{f"the name {name!r}": not NAME.fullmatch(name) for name in names},
+    }
+    found = [report.generate_report()] if report.has_errors() else []
+    found += [text for text, applies in wrong.items() if applies]
+    return found + [each for one in task["containerDefinitions"] for each in _of_container(one, int(task["memory"]))]
 
 
 def _of_container(container: dict[str, Any], memory: int) -> list[str]:
     linux, check = container.get("linuxParameters", {}), container.get("healthCheck")
-    found = [f"{each} (EC2 only)" for each in ("privileged", "dockerSecurityOptions", "links") if each in container]
-    found += [f"{each} (EC2 only)" for each in ONLY_EC2 & set(linux)]
+    found = [f"{each} (EC2 only)" for each in ONLY_EC2 & {*container, *linux}]
     found += [f"the capability {each}" for each in linux.get("capabilities", {}).get("add", []) if each != "SYS_PTRACE"]
     found += [f"the limit {each['name']}" for each in container.get("ulimits", []) if each["name"] != "nofile"]
     options = [each for folder in linux.get("tmpfs", []) for each in folder["mountOptions"]]
     found += [f"the mount option {each}" for each in options if not MOUNT_OPTIONS.fullmatch(each)]
     found += [f"a folder of {each['size']} MiB" for each in linux.get("tmpfs", []) if each["size"] < 1]
-    if container["memory"] > memory or container["memory"] < 6:
-        found.append(f"the memory {container['memory']}")
-    if not 2 <= container.get("stopTimeout", 30) <= 120:
-        found.append(f"stopTimeout {container['stopTimeout']}")
     bounds = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
-    if check:
-        found += [f"{name} {check[name]}" for name, (least, most) in bounds.items() if not least <= check[name] <= most]
-        found += [] if check["command"][0] in ("CMD", "CMD-SHELL") else ["a health check without CMD"]
-    return found
+    bounds |= {"memory": (6, memory), "stopTimeout": (2, 120)}
+    values = {"stopTimeout": 30, **(check or {}), **container}
+    found += [
+        f"{name} {values[name]}"
+        for name, (least, most) in bounds.items()
+        if not least <= values.get(name, least) <= most
+    ]
+    return found + (["a health check without CMD"] if check and check["command"][0] not in ("CMD", "CMD-SHELL") else [])
 
 
 def tasks() -> dict[str, Found]:
     plain, needy = a_found(), a_found("needy")
-    options = plain.options.but(ulimits=(Ulimit("nofile", 1024, 1024), Ulimit("core", 0, 0)))
     patient = plain.variant.health.model_copy(update={"within_seconds": 900.0})
     return {
-        "plain": plain,
-        "bare": a_found("bare"),
+        **{name: found for name, (found, _) in cases().items() if not found.options.cap_add},
         "needy": replace(needy, options=needy.options.but(cap_add=())),
-        "all that a form has a word for": shop("shop", "registry.example/shop:1"),
-        "outgoing": shop("shop", "registry.example/shop:1", outgoing=True),
         "dots": replace(plain, suite="shop.of.tea"),
-        "limits": replace(plain, options=options),
         "patient": replace(plain, variant=plain.variant.model_copy(update={"health": patient})),
         "large": replace(plain, options=plain.options.but(cpus=3.5, memory_bytes=9 * 2**30)),
         "tiny": replace(plain, options=plain.options.but(memory_bytes=16 * 2**20, tmpfs=(Tmpfs("/x", 1000, uid=7),))),
@@ -345,6 +349,10 @@ def test_amazon_would_take_it(name):
         ({"image": 7}, "Invalid type"),
         ({"privileged": False}, "privileged"),
         ({"linuxParameters": {"maxSwap": 0}}, "maxSwap"),
+        (
+            {"healthCheck": {"command": ["true"], "interval": 1, "timeout": 5, "retries": 3, "startPeriod": 1}},
+            "interval 1",
+        ),
         ({"ulimits": [{"name": "core", "softLimit": 0, "hardLimit": 0}]}, "core"),
         ({"memory": 9000}, "memory"),
         ({"stopTimeout": 121}, "stopTimeout"),
@@ -367,6 +375,34 @@ def test_the_smallest_size_that_holds_it_is_bought(cpus, mebibytes, size):
     assert size[1] in SOLD[size[0]]
     with raises(DeadweightError, "write.fargate_size", cpus=17, mebibytes=512):
         ecs.size(17, 512)
+
+
+# what validators say: nothing, or what a comment answers
+
+
+def file_of(folder: Path, form: str, kind: str, *, budget: bool = False) -> Path:
+    given = Request("" if kind == "bare" else PUSHED, "./shop.seccomp.json", budget)
+    file = folder / f"{form}.yaml"
+    file.write_text(written(a_found(kind), form, given), encoding="utf-8")
+    return file
+
+
+def told(file: Path) -> str:
+    """The comments in a text."""
+    return "\n".join(line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
+
+
+KINDS = [("plain", False), ("plain", True), ("needy", False), ("bare", False)]
+
+
+@pytest.mark.slow
+@pytest.mark.tools
+@pytest.mark.parametrize(("kind", "budget"), KINDS)
+def test_trivy_finds_nothing_that_no_comment_answers(tmp_path, kind, budget):
+    file = file_of(tmp_path, "kubernetes", kind, budget=budget)
+    found = misconfigured(file, tmp_path / "cache")
+    assert found == {each for each in found if each in told(file)}
+    assert kind != "plain" or found == {"KSV-0125"}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from tests.attacks.test_validators import KINDS, file_of, told
+from tests.attacks.test_written import KINDS, file_of, told
 
 
 @pytest.mark.parametrize(("kind", "budget"), KINDS)

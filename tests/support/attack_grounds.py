@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from yaml import safe_dump
 
 from deadweight.checks.protocol import Subject
 from deadweight.engine import labels
@@ -24,7 +26,7 @@ from deadweight_attacks.model import Payload
 from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.walls import Posture
 from tests.support import ROOT
-from tests.support.small_images import PASSWD, Content, docker_archive, go_program
+from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine
 from tests.support.small_images import reference as image_name
 from tests.support.small_project import put_built, subject_of, write_suite
 
@@ -70,9 +72,25 @@ def service_archive(
     return docker_archive(folder / "image.tar", image_name(name), [layer], config)
 
 
+@contextlib.contextmanager
+def service_image(engine: Engine, *words: Any, **more: Any) -> Iterator[tuple[Path, str]]:
+    """A ``service_archive`` in the engine, and what it is called there. Gone afterwards, and with it all that attacks made."""
+    archive = service_archive(*words, **more)
+    with in_engine(engine, archive, image_name(words[1])) as reference:
+        yield archive, reference
+    assert left(engine) == []
+
+
 def payload(name: str) -> Payload:
     """One of our attacks."""
     return next(each for each in load_payloads().payloads if each.id == name)
+
+
+def own_attacks(attacks: Mapping[str, Mapping[str, Any]], **more: Any) -> str:
+    """A payload file with these, which prove themselves by their output where they do not say otherwise."""
+    usual = {"title": "one of our own", "attack": "T1059", "evidence": {"kind": "output"}}
+    payloads = [{"id": name, **usual, **attack} for name, attack in attacks.items()]
+    return safe_dump({"payloads": payloads, **more}, sort_keys=False)
 
 
 def only(*names: str, packs: Sequence[str] = tuple(PACKS)) -> Catalogue:

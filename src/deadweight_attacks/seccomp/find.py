@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from deadweight.checks import as_root
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import in_worker
-from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.refused_calls import runtime_of
 from deadweight.engine.sidecars import RECORDER
@@ -16,7 +15,7 @@ from deadweight.records import store
 from deadweight.toolchain import golang
 from deadweight_attacks import helper, walls
 from deadweight_attacks.check import attack
-from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.result import Found, Tightest
 from deadweight_attacks.profile import ToAttack
 from deadweight_attacks.seccomp import search
 from deadweight_attacks.seccomp.floor import Floor, keep_floor, kept_floor
@@ -37,10 +36,10 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
     for source in (helper.SOURCE, RECORDER):  # built here: nothing of root's should lie in the caller's folders
         golang.built(runtime.architecture, source)
     known = kept_floor(runtime)
+    order = Order(Tightest(**{**found.fields(), "options": options}), known)
     if as_root.possible(subject):
-        reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known, found.asks, found.at_once), subject, told)
+        reply = as_root.call(AS_ROOT, order, subject, told)
     else:
-        order = Order(options, found.cut_off, known, found.asks, found.at_once)
         reply = in_worker(lambda: _obey(order, subject, told))
     if known is None:
         keep_floor(runtime, reply.floor)
@@ -50,13 +49,10 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
 
 @dataclass(frozen=True)
 class Order:
-    """Under which posture to search, and what the runtime needs, where that is known. The others are as in ``Tightest``."""
+    """Under which posture to search, and what the runtime needs, where that is known."""
 
-    options: RunOptions
-    cut_off: Mapping[str, str]
+    posture: Tightest
     floor: Floor | None
-    asks: tuple[str, ...] = ()
-    at_once: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,18 +62,7 @@ class Reply:
 
 
 def _obey(order: Order, subject: Subject, told: Told) -> Reply:
-    posture = Found(
-        order.options,
-        order.cut_off,
-        0,
-        (),
-        asks=order.asks,
-        at_once=order.at_once,
-        variant=subject.variant,
-        suite=subject.suite.name,
-        image=subject.engine_image(),
-    )
-    return Reply(*search.search(subject, posture, told, order.floor))
+    return Reply(*search.search(subject, Found.of(order.posture, subject), told, order.floor))
 
 
 AS_ROOT = as_root.Work(__name__, Order, Reply, _obey)
