@@ -10,7 +10,6 @@ import random
 import struct
 import subprocess
 import sys
-import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -93,43 +92,16 @@ def looked(path: Path, scan: str = "deep", how: str = "file", seconds: int = 100
     return answer
 
 
-def empty_files(path: Path, count: int) -> None:
-    """A layer of many empty files. One header is made by hand and only its name and checksum change."""
-    base = bytearray(samples.header(b"f/0000000"))
-    plain = sum(base) - sum(base[148:156]) + 8 * 32 - sum(b"0000000")
-    with path.open("wb") as out:
-        for number in range(count):
-            name = b"%07d" % number
-            base[2:9] = name
-            base[148:156] = b"%06o\0 " % (plain + sum(name))
-            out.write(base)
-        out.write(samples.END)
-
-
-def save_files(path: Path, layers: list[Path], diff_ids: list[str] | None = None) -> Path:
-    """A docker-save archive of layers that lie on disk."""
-    found = []
-    for file in layers:
-        with file.open("rb") as content:
-            found.append("sha256:" + hashlib.file_digest(content, "sha256").hexdigest())
-    config = json.dumps({"rootfs": {"diff_ids": diff_ids or found}, "os": "linux", "architecture": "amd64"}).encode()
-    with tarfile.open(path, "w") as tar:
-        for number, file in enumerate(layers):
-            tar.add(file, f"{number}.tar")
-        names = [f"{number}.tar" for number in range(len(layers))]
-        manifest = [{"Config": "c.json", "RepoTags": None, "Layers": names}]
-        for name, data in (("c.json", config), ("manifest.json", json.dumps(manifest).encode())):
-            (path.parent / name).write_bytes(data)
-            tar.add(path.parent / name, name)
-    return path
+def with_digest(folder: Path, packed: bytes, diff_id: str) -> Path:
+    """An image with one packed layer, whose content nobody has to hold."""
+    return samples.saved(folder, packed, rootfs={"type": "layers", "diff_ids": [diff_id]})
 
 
 @pytest.mark.slow
 def test_hundreds_of_thousands_of_empty_files_that_are_removed(tmp_path):
     """In so little memory that a million of them would fit into 300 MB too."""
-    empty_files(tmp_path / "layer.tar", 350_000)
-    (tmp_path / "gone.tar").write_bytes(samples.layer(samples.file(b".wh.f")))
-    path = save_files(tmp_path / "x.tar", [tmp_path / "layer.tar", tmp_path / "gone.tar"])
+    files = samples.layer(*(samples.header(b"f/%07d" % number) for number in range(350_000)))
+    path = samples.saved(tmp_path, files, samples.layer(samples.file(b".wh.f")))
     answer = looked(path, "plain", most_mb=MB_HERE)
     assert (answer["files"], answer["hidden"], answer["listed"]) == (0, 350_000, 5000)
     assert wording("skip.unlisted", count=345_000, what="hidden files") in answer["skipped"]
@@ -151,29 +123,20 @@ def bomb(compression: str, size: int) -> tuple[bytes, str]:
 def test_a_gzip_bomb_is_read_in_little_memory(tmp_path, how):
     packed, diff_id = bomb("gzip", 256 << 20)
     assert len(packed) * 100 < 256 << 20
-    (tmp_path / "layer").write_bytes(packed)
-    path = save_files(tmp_path / "x.tar", [tmp_path / "layer"], [diff_id])
-    answer = looked(path, "deep", how)
+    answer = looked(with_digest(tmp_path, packed, diff_id), "deep", how)
     assert (answer["files"], answer["size"]) == (1, 256 << 20)
     assert wording("skip.in_pieces") in answer["skipped"]
 
 
 @pytest.mark.slow
 def test_a_zstd_bomb_is_refused(tmp_path):
-    packed, diff_id = bomb("zstd", 1200 << 20)
-    (tmp_path / "layer").write_bytes(packed)
-    answer = looked(save_files(tmp_path / "x.tar", [tmp_path / "layer"], [diff_id]), "no")
-    assert answer["error"] == "compression.bomb"
+    assert looked(with_digest(tmp_path, *bomb("zstd", 1200 << 20)), "no")["error"] == "compression.bomb"
 
 
 @pytest.mark.slow
 def test_a_bomb_in_the_archives_own_compression(tmp_path):
     path = tmp_path / "x.tar.gz"
-    with gzip.open(path, "wb", 9) as out:
-        out.write(samples.header(b"x/layer.tar", 128 << 20))
-        for _part in range(128):
-            out.write(bytes(1 << 20))
-        out.write(samples.END)
+    path.write_bytes(gzip.compress(samples.layer(samples.file(b"x/layer.tar", bytes(128 << 20)))))
     assert looked(path, "deep", "stream")["error"] == "archive.not_an_image"
 
 
@@ -260,12 +223,9 @@ def test_empty_files_whose_names_are_candidates(tmp_path):
 @pytest.mark.slow
 def test_names_without_end_are_refused(tmp_path):
     """1,800 members with names of 60 KB each, which compress to nothing."""
-    packer, out = zlib.compressobj(9, zlib.DEFLATED, 31), []
     long_name = samples.header(b"l", 60_000, b"L") + samples.padded(b"n" * 60_000) + samples.file(b"x")
-    for _number in range(1_800):
-        out.append(packer.compress(long_name))
-    (tmp_path / "layer").write_bytes(b"".join(out) + packer.flush())
-    answer = looked(save_files(tmp_path / "x.tar", [tmp_path / "layer"], ["sha256:" + "0" * 64]), "no")
+    packed = gzip.compress(long_name * 1_800)
+    answer = looked(with_digest(tmp_path, packed, "sha256:" + "0" * 64), "no")
     assert answer["error"] == "tar.too_many_members"
 
 
