@@ -17,7 +17,7 @@ from bench import known_files, secret_rules
 from bench.secret_rules import to_python
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
-from deadweight_images.secrets import confirm, matcher, model, regions, rules, scanner
+from deadweight_images.secrets import confirm, matcher, model, regions, rules
 from deadweight_images.secrets.model import Budget
 from tests.support import ROOT
 from tests.support import image_samples as samples
@@ -33,13 +33,10 @@ def engines():
     return matcher.HyperscanMatcher(RULES), matcher.PlainMatcher(RULES)
 
 
-def _path(rule):
-    return "x/main.tf" if rule.path else "x/no-extension"
-
-
 def _found_by(rule, number, engine, data):
     hits = [hit for hit in engine.hits(memoryview(data), decode=False) if hit.rule == number]
-    return hits, [one.secret for one in confirm.confirmed(RULES, memoryview(data), _path(rule), hits, Budget(0, 0))[0]]
+    path = "x/main.tf" if rule.path else "x/no-extension"
+    return hits, [one.secret for one in confirm.confirmed(RULES, memoryview(data), path, hits, Budget(0, 0))[0]]
 
 
 @pytest.mark.parametrize("number", range(len(RULES.rules)), ids=[rule.id for rule in RULES.rules])
@@ -61,13 +58,9 @@ def test_rule_finds_its_sample_with_both_engines(number, engines):
 
 
 def test_shape_of_the_rule_set():
-    assert len(RULES.rules) > 400
-    assert len({rule.id for rule in RULES.rules}) == len(RULES.rules)
+    assert len(RULES.rules) == len({rule.id for rule in RULES.rules}) > 400
     assert re.fullmatch(r"gitleaks-8\.\d+\.\d+\+betterleaks-\d+\.\d+\.\d+\+[0-9a-f]{12}", RULES.version)
-
-
-def test_no_rule_is_bound_to_a_file_name_without_need():
-    assert [rule.id for rule in RULES.rules if rule.path] == ["hashicorp-tf-password"]
+    assert [rule.id for rule in RULES.rules if rule.path] == ["hashicorp-tf-password"]  # no file name without need
 
 
 def test_own_rules_in_the_data_are_those_of_the_source():
@@ -102,16 +95,14 @@ def test_unknown_constructs_of_go_are_refused():
         to_python(r"\pL+")
 
 
-def test_this_project_holds_no_secret():
+def test_this_project_holds_no_secret(scanner):
     """Sources, rule data and these tests themselves: what looks like a secret is made at run time."""
-    scan = scanner.Scanner.default()
-    root = ROOT
     found = [
         match
         for pattern in ("src/deadweight*/**/*", "tests/support/*secret*", "tests/images/secrets/*.py")
-        for path in sorted(root.glob(pattern))
+        for path in sorted(ROOT.glob(pattern))
         if path.is_file() and "__pycache__" not in path.parts
-        for match in scan.scan(path.read_bytes(), path=str(path.relative_to(root))).matches
+        for match in scanner.scan(path.read_bytes(), path=str(path.relative_to(ROOT))).matches
     ]
     assert found == []
 
@@ -131,26 +122,21 @@ def test_a_pattern_that_is_tried_at_its_words_alone_finds_all_that_it_finds_anyw
     assert found
 
 
-LEADING = (
-    "(?i:(?:rapid|[a-z0-9-]*?api[a-z0-9-]*?:jar:|author))",
-    r"(?i:(?:[|)\]]*?x|a\|[b-]*?c|(?:y|[a-z]*?z){2}|[^]]*?q))",
-    "(?i:(?:a|[b]*?c))(?:d))",
-    "(?:a|[b]*?c)",
-)
+LEADING = {
+    "(?i:(?:rapid|[a-z0-9-]*?api[a-z0-9-]*?:jar:|author))": "(?i:(?:rapid|api[a-z0-9-]*?:jar:|author))",
+    r"(?i:(?:[|)\]]*?x|a\|[b-]*?c|(?:y|[a-z]*?z){2}|[^]]*?q))": r"(?i:(?:x|a\|[b-]*?c|(?:y|[a-z]*?z){2}|q))",
+    "(?i:(?:a|[b]*?c))(?:d))": "(?i:(?:a|[b]*?c))(?:d))",
+    "(?:a|[b]*?c)": "(?:a|[b]*?c)",
+}
 
 
 @pytest.mark.parametrize("pattern", LEADING)
 @given(text=st.text(alphabet="ap:jir-xzc|)]bqyd", max_size=24))
-def test_what_may_stand_in_front_changes_no_search(pattern, text):
+def test_what_is_optional_in_front_is_left_out_and_changes_no_search(pattern, text):
+    assert rules.searched(pattern) == LEADING[pattern]
     with contextlib.suppress(re.error):
         told = re.search(pattern, text)
         assert bool(re.search(rules.searched(pattern), text)) == bool(told)
-
-
-def test_only_optional_parts_in_front_are_left_out():
-    assert rules.searched(LEADING[0]) == "(?i:(?:rapid|api[a-z0-9-]*?:jar:|author))"
-    assert rules.searched(LEADING[1]) == r"(?i:(?:x|a\|[b-]*?c|(?:y|[a-z]*?z){2}|q))"
-    assert rules.searched(LEADING[2]) == LEADING[2]
 
 
 def test_stop_words_are_found_in_short_and_in_long_texts():
@@ -225,8 +211,7 @@ def test_only_the_very_bytes_are_known(tmp_path, believed, changed, compression,
 def test_what_lies_around_known_content_is_looked_at(tmp_path, believed):
     believed(SECRET)
     other = b"token = " + github_token(random.Random(4)) + b"\n"
-    layer = samples.honest_layer({"a": other, "b": SECRET, "c": SECRET, "d": other})
-    archive = samples.saved(tmp_path, layer)
+    archive = samples.saved(tmp_path, samples.honest_layer({"a": other, "b": SECRET, "c": SECRET, "d": other}))
     assert sorted(each.path for each in analyse(archive).secrets) == ["/a", "/d"]
 
 
