@@ -232,7 +232,7 @@ def test_names_without_end_are_refused(tmp_path):
 DOCUMENTS = {
     "lists of lists": b"[" + b"[]," * 1_300_000 + b"[]]",
     "a config of long numbers": b'{"a":' + b"9" * 100_000 + b"}",
-    "many layers": json.dumps([{"Config": "c", "RepoTags": [], "Layers": ["l"] * 5000}]).encode(),
+    "many layers": samples.listed("c", *["l"] * 5000)["manifest.json"],
     "layers that are numbers": b'[{"Config":"c","Layers":[1,2]}]',
     "a config that leads outside": b'[{"Config":"../../etc/passwd","Layers":[]}]',
     "nothing": b"null",

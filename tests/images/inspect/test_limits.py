@@ -4,6 +4,7 @@ import io
 import json
 import random
 import time
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -85,7 +86,7 @@ def test_lone_surrogates_of_a_config_are_carried_as_their_escapes(tmp_path):
     config = {
         "Env": [f"TOKEN={TOKEN}\ud800"], "Labels": {"\udfff": "\ud800 long enough"}, "User": "\ud800", "Cmd": ["\udcff12345678"],
     }  # fmt: skip
-    history, layer = [{"created_by": "RUN \ud800"}], samples.layer(samples.file(b"a"))
+    layer, history = samples.layer(samples.file(b"a")), [{"created_by": "RUN \ud800"}]
     path = samples.saved(tmp_path, layer, config=config, history=history, tag="test:\ud800")
     report = analyse(path, cache_dir=tmp_path / "cache")
     told = json.loads(document(report).encode("utf-8"))
@@ -95,8 +96,7 @@ def test_lone_surrogates_of_a_config_are_carried_as_their_escapes(tmp_path):
 
 
 def test_a_manifest_that_names_a_lone_surrogate_is_one_error(tmp_path):
-    path = tmp_path / "x.tar"
-    path.write_bytes(samples.tar_of({"manifest.json": rb'[{"Config":"\ud800","RepoTags":null,"Layers":["\udc00"]}]'}))
+    path = samples.tar(tmp_path / "x.tar", samples.listed("\ud800", "\udc00", tag=None))
     with raises(ArchiveError, "archive.config_missing"):
         analyse(path)
 
@@ -114,39 +114,30 @@ def test_an_image_does_not_command_the_terminal(tmp_path):
     assert "\\x1b]0;owned" in out.getvalue()
 
 
-@pytest.mark.parametrize("compression", ["none", "gzip"])
-@pytest.mark.parametrize("turned", [False, True])
-def test_safe_names_that_meet_are_told_apart(tmp_path, compression, turned):
-    members = [samples.file(b"d/x:y", b"1"), samples.file(b"d/x_y/b", b"2"), samples.file(b"d/x_y/b:", b"3")]
-    gone = samples.layer(samples.file(b".wh.d"))
-    data = samples.layer(*(members[::-1] if turned else members))
-    path = samples.saved(tmp_path, data, gone, compression=compression)
-    done = {item.path: item.written for item in extract(path, analyse(path, scan="no").hidden, tmp_path / "out")}
-    assert {path: written.read_bytes() for path, written in done.items()} == {
-        "/d/x:y": b"1", "/d/x_y/b": b"2", "/d/x_y/b:": b"3",
-    }  # fmt: skip
-    assert len(set(done.values())) == 3
-
-
-def test_both_members_of_one_name_are_written(tmp_path):
-    twice = samples.layer(samples.file(b"a", b"first"), samples.file(b"a", b"other"))
-    path = samples.saved(tmp_path, twice, samples.layer(samples.file(b".wh.a")))
+def extracted(tmp_path, *layers, **image) -> list[tuple[str, bytes]]:
+    path = samples.saved(tmp_path, *layers, **image)
     done = extract(path, analyse(path, scan="no").hidden, tmp_path / "out")
-    assert sorted(item.written.read_bytes() for item in done) == [b"first", b"other"]
+    assert len({item.written for item in done}) == len(done)
+    return [(item.path, item.written.read_bytes()) for item in done]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("names", [(b"d/x:y", b"d/x_y/b", b"d/x_y/b:"), (b"d/a", b"d/a")])
+def test_names_that_meet_are_told_apart(tmp_path, compression, order, names):
+    members = [samples.file(name, b"%d" % number) for number, name in enumerate(names)]
+    gone = samples.layer(samples.file(b".wh.d"))
+    found = extracted(tmp_path, samples.layer(*members[::order]), gone, compression=compression)
+    assert sorted(found) == [("/" + name.decode(), b"%d" % number) for number, name in enumerate(names)]
 
 
 def test_a_packed_layer_is_read_once_for_all_its_hidden_files(tmp_path, monkeypatch):
-    from deadweight_images.inspect import extract as module
-
     members = [samples.file(b"d/%04d" % number, b"%d" % number) for number in range(300)]
-    path = samples.saved(tmp_path, samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")
-    hidden = analyse(path, scan="no").hidden
-    calls, real = [], members_pieces
-    monkeypatch.setattr(module, "members_pieces", lambda *given: calls.append(1) or real(*given))
-    done = extract(path, hidden, tmp_path / "out")
-    assert len(calls) == 1
-    assert all(item.written.read_bytes() == b"%d" % int(item.path[-4:]) for item in done)
-    assert len(done) == 300
+    calls = Mock(wraps=members_pieces)
+    monkeypatch.setattr("deadweight_images.inspect.extract.members_pieces", calls)
+    found = extracted(tmp_path, samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")
+    assert calls.call_count == 1
+    assert sorted(found) == [(f"/d/{number:04}", b"%d" % number) for number in range(300)]
 
 
 def test_json_does_not_command_the_terminal(tmp_path):
