@@ -78,6 +78,7 @@ def test_a_certificate_that_is_not_there(suite, tmp_path):
 
 ENDPOINT = "name: s\npool:\n  endpoints:\n    east: {{{}}}\nvariants:\n  v: {{builder: ko}}\n"
 ENGINE = ENDPOINT.replace("endpoints", "engines")
+PLACES = {"low": 1, "high": 256, "found": 0}
 
 
 @pytest.mark.parametrize(
@@ -87,14 +88,12 @@ ENGINE = ENDPOINT.replace("endpoints", "engines")
         (ENDPOINT, "address: 'tcp://10.0.0.2:1', ca: ca.pem", "endpoints.east", "certificates_together", {}),
         (ENDPOINT, "address: 'unix:///x', ca: a, cert: b, key: c", "endpoints.east", "certificates_of_tcp", {}),
         (ENDPOINT, "places: 2", "endpoints.east", "address_or_builder", {}),
-        (ENDPOINT, "address: 'tcp://h:1', places: 0", "endpoints.east.places", "number_between",
-         {"low": 1, "high": 256, "found": 0}),
+        (ENDPOINT, "address: 'tcp://h:1', places: 0", "endpoints.east.places", "number_between", PLACES),
         (ENDPOINT, "address: 'tcp://h:1', platforms: [amd64]", "endpoints.east.platforms[0]", "platform", {"found": "amd64"}),
         (ENDPOINT, "addres: 'tcp://h:1'", "endpoints.east.addres", "misspelt_key", {"near": "address"}),
         (ENGINE, "host: 'http://x'", "engines.east.host", "engine_host", {"found": "http://x"}),
         (ENGINE, "host: 'ssh://me@big', certificates: c", "engines.east", "certificates_of_tcp", {}),
-        (ENGINE, "host: 'ssh://me@big', places: 0", "engines.east.places", "number_between",
-         {"low": 1, "high": 256, "found": 0}),
+        (ENGINE, "host: 'ssh://me@big', places: 0", "engines.east.places", "number_between", PLACES),
         (ENGINE, "hosts: 'ssh://me@big'", "engines.east.hosts", "misspelt_key", {"near": "host"}),
     ],
 )  # fmt: skip
