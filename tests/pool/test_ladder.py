@@ -52,12 +52,12 @@ def project(root: Path) -> Path:
     return root
 
 
-def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str = "") -> dict[str, Any]:
+def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str) -> dict[str, Any]:
     """``invoke build`` of these variants; ``proxy`` leads out of networks that lead nowhere, and no daemon is asked through it."""
     file = root.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(pool))
     words = [word for name in names for word in ("--variant", name)]
-    proxies = {"HTTPS_PROXY": proxy, "NO_PROXY": f"{NETWORKS},localhost,127.0.0.1"} if proxy else {}
+    proxies = {"HTTPS_PROXY": proxy, "NO_PROXY": f"{NETWORKS},localhost,127.0.0.1"}
     env = {"DEADWEIGHT_POOL": str(file), "DEADWEIGHT_SOURCE": "local", **proxies}
     done = invoke(root, "build", *words, "--json", code=0, env=env, timeout=3000)
     return dict(json.loads(done.stdout)["variants"])

@@ -23,6 +23,7 @@ from tests.support.examples import FUZZ
 
 pytestmark = pytest.mark.system
 
+FILE = samples.honest_layer({"a": b"x"})
 SIZE, TIMES = (4000, 4) if FUZZ else (1500, 4)
 WORDS = (
     "echo 'password={n}hunter' > /etc/secret.txt && ", "export TOKEN_{n}=ab{n}cdefgh; ", "cat <<a >secret.txt ",
@@ -38,7 +39,7 @@ WORDS = (
 def history(random_: random.Random, count: int) -> samples.Made:
     chosen = random_.sample(WORDS, 3)
     text = "".join(word.replace("{n}", str(number)) for number in range(count) for word in chosen)
-    return samples.build(samples.honest_layer({"a": b"x"}), history=[{"created_by": f"RUN {text}"}])
+    return samples.build(FILE, history=[{"created_by": f"RUN {text}"}])
 
 
 def variables(random_: random.Random, count: int) -> samples.Made:
@@ -48,7 +49,7 @@ def variables(random_: random.Random, count: int) -> samples.Made:
     form = random_.choice(["Env", "Labels", "Cmd"])
     listed = {"Env": [f"{key}={text}" for key, text in pairs], "Labels": dict(pairs)}
     config = {form: listed.get(form, [part for key, text in pairs for part in (f"--{key}", text)])}
-    return samples.build(samples.honest_layer({"a": b"x"}), config=config)
+    return samples.build(FILE, config=config)
 
 
 def links(random_: random.Random, count: int) -> samples.Made:
@@ -60,10 +61,9 @@ def links(random_: random.Random, count: int) -> samples.Made:
     for number in range(1, count):
         target = max(0, min(count - 1, number + step))
         made.append(samples.header(name % number, kind=kind, link=through + name % target, mode=mode))
-    if random_.random() < 0.5:
-        return samples.build(samples.layer(*made))
     removed = [samples.header(b".wh." + name % number) for number in range(0, count, 2) if b"/" not in name]
-    return samples.build(samples.layer(*made), samples.layer(*removed))
+    more = [] if random_.random() < 0.5 else [samples.layer(*removed)]
+    return samples.build(samples.layer(*made), *more)
 
 
 def names(random_: random.Random, count: int) -> samples.Made:
@@ -105,8 +105,7 @@ def test_time_grows_with_what_is_read_and_not_faster(tmp_path, make, seed):
     # Quadratic work takes sixteen times as long. What is spent on the first thousand secrets is spent once.
     most = 2 * TIMES * few + 0.5
     many = seconds(long)
-    if many >= most:  # the lesser of two, as of the few
-        many = seconds(long)
+    many = many if many < most else seconds(long)  # the lesser of two, as of the few
     assert many < most, f"{SIZE}: {few:.2f} s, {TIMES * SIZE}: {many:.2f} s"
 
 
@@ -129,7 +128,7 @@ WEIGHT, SECONDS = (32, 5.0) if FUZZ else (8, 10.0)
 def compiled(tmp_path_factory):
     """The rules are compiled once for a machine, which takes seconds, and modules are imported."""
     Scanner.default().block(b"x" * 8192)
-    analyse(samples.saved(tmp_path_factory.mktemp("x"), samples.honest_layer({"a": b"x"})))
+    analyse(samples.saved(tmp_path_factory.mktemp("x"), FILE))
 
 
 @pytest.mark.slow
@@ -158,7 +157,7 @@ def test_no_content_takes_longer_than_its_size_explains(tmp_path, compiled, cont
 def test_one_instruction_of_forty_thousand_secrets(tmp_path):
     """It took 248 seconds: every place was compared with every other, and each offset counted from the beginning."""
     text = "echo 'password=hunter2abc' > /etc/secret.txt && " * 40_000
-    path = samples.saved(tmp_path, samples.honest_layer({"a": b"x"}), history=[{"created_by": "RUN " + text}])
+    path = samples.saved(tmp_path, FILE, history=[{"created_by": "RUN " + text}])
     started = time.process_time()
     report = analyse(path)
     assert time.process_time() - started < 8
@@ -168,7 +167,7 @@ def test_one_instruction_of_forty_thousand_secrets(tmp_path):
 
 def test_more_secrets_in_the_environment_than_anyone_reads(tmp_path):
     names_ = [f"DB_PASSWORD_{number}=hunter{number}q" for number in range(20_000)]
-    path = samples.saved(tmp_path, samples.honest_layer({"a": b"x"}), config={"Env": names_})
+    path = samples.saved(tmp_path, FILE, config={"Env": names_})
     started = time.process_time()
     report = analyse(path)
     assert time.process_time() - started < 8

@@ -6,11 +6,11 @@ import json
 import os
 import random
 from dataclasses import asdict
-from typing import ClassVar
 
 import pytest
 
 from deadweight._errors import ArchiveError, UsageError
+from deadweight.toolchain.crane import Remote, push
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.registry import analyse_registry
 from tests.support import image_samples as samples
@@ -80,33 +80,24 @@ def test_a_layer_that_an_earlier_look_knows_is_not_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "codes"),
+    ("which", "change", "codes"),
     [
-        (lambda data: data[:-1], ("registry.truncated",)),
-        (lambda data: data + b"\0", ("registry.too_large",)),
-        (lambda data: bytes([data[0] ^ 1]) + data[1:], ("tar.checksum", *DIGESTS)),
-        (
-            lambda data: samples.layer(samples.file(b"x", b"y" * (len(data) - 1536 - 512))),
-            (*DIGESTS, "registry.truncated", "registry.too_large"),
-        ),
+        ("layer", lambda data: data[:-1], ("registry.truncated",)),
+        ("layer", lambda data: data + b"\0", ("registry.too_large",)),
+        ("layer", lambda data: bytes([data[0] ^ 1]) + data[1:], ("tar.checksum", *DIGESTS)),
+        ("layer", lambda data: samples.layer(samples.file(b"x", b"y" * (len(data) - 1536 - 512))),
+         (*DIGESTS, "registry.truncated", "registry.too_large")),
+        ("config", lambda data: data.replace(b"step 0", b"step 1"), ("archive.digest",)),
     ],
-)
-def test_what_comes_is_verified(change, codes):
+)  # fmt: skip
+def test_what_comes_is_verified(which, change, codes):
     made = samples.build(LOWER)
     registry = Registry(samples.oci_members(made))
-    digest = samples.sha256(made.stored[0])
+    digest = samples.sha256(made.config if which == "config" else made.stored[0])
     registry.content[digest] = change(registry.content[digest])
     with pytest.raises(ArchiveError) as caught:
         analyse_registry(registry, "r/app:1")
     assert caught.value.code in codes
-
-
-def test_a_config_of_another_digest_is_refused():
-    made = samples.build(LOWER)
-    registry = Registry(samples.oci_members(made))
-    registry.content[samples.sha256(made.config)] = made.config.replace(b"step 0", b"step 1")
-    with raises(ArchiveError, "archive.digest", digest=samples.sha256(made.config)):
-        analyse_registry(registry, "r/app:1")
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b"null", b'{"layers": 1}', b"\xff", b"{" * 5000])
@@ -127,45 +118,37 @@ def test_the_platform_is_chosen_and_no_other_is_fetched():
         analyse_registry(registry, "r/app:1", platform="linux/s390x")
 
 
-class _Breaking(Answering):
-    """A registry that breaks off a layer's first transfer in the middle, and gives ranges."""
-
-    content: ClassVar[dict[str, bytes]] = {}
-    ranges: ClassVar[list[str]] = []
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        data, start = self.content.get(self.path.rpartition("/")[2], b"{}"), 0
-        if wanted := self.headers.get("Range"):
-            self.ranges.append(wanted)
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-        headers = {
-            "Content-Length": str(len(data) - start),
-            "Content-Type": samples.OCI_MANIFEST if "/manifests/" in self.path else "application/octet-stream",
-            "Docker-Content-Digest": samples.sha256(data),
-            **({"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}),
-        }
-        breaks = len(data) > 1_000_000 and not start
-        self.answer(206 if start else 200, data[: len(data) // 2] if breaks else data[start:], headers)
-        self.close_connection = breaks
-
-    do_HEAD = do_GET
-
-
 @pytest.mark.tools
-def test_a_broken_transfer_goes_on_where_it_broke_off(monkeypatch):
-    from deadweight.toolchain.crane import Remote
-
+def test_a_broken_transfer_goes_on_where_it_broke_off():
     made = samples.build(samples.layer(samples.file(b"big", os.urandom(3 << 20)), samples.file(b"s", SECRET)))
-    members = samples.oci_members(made)
-    content = {f"sha256:{name.rpartition('/')[2]}": data for name, data in members.items()}
-    content["1"] = content[samples.entries(members)[0]["digest"]]
-    monkeypatch.setattr(_Breaking, "content", content)
-    monkeypatch.setattr(_Breaking, "ranges", [])
-    with served(_Breaking) as server:
+    registry, ranges = Registry(samples.oci_members(made)), []
+
+    class Breaking(Answering):
+        """Breaks off a layer's first transfer in the middle, and gives ranges."""
+
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            data, start = registry.content.get(self.path.rpartition("/")[2], registry.top), 0
+            if wanted := self.headers.get("Range"):
+                ranges.append(wanted)
+                start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            headers = {
+                "Content-Length": str(len(data) - start),
+                "Content-Type": samples.OCI_MANIFEST if "/manifests/" in self.path else "application/octet-stream",
+                "Docker-Content-Digest": samples.sha256(data),
+                **({"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}),
+            }
+            breaks = len(data) > 1_000_000 and not start
+            self.answer(206 if start else 200, data[: len(data) // 2] if breaks else data[start:], headers)
+            self.close_connection = breaks
+
+        do_HEAD = do_GET
+
+    with served(Breaking) as server:
         found = analyse_registry(Remote(f"127.0.0.1:{server.server_port}/team/app:1", insecure=True), "r/app:1")
     assert [secret.rule for secret in found.secrets] == ["github-pat"]
-    assert _Breaking.ranges == [f"bytes={len(made.stored[0]) // 2}-"]
+    assert ranges == [f"bytes={len(made.stored[0]) // 2}-"]
 
 
 @pytest.fixture
@@ -176,8 +159,6 @@ def project(tmp_path):
 
 @pytest.mark.tools
 def test_a_reference_alone_is_looked_through_without_a_copy(project, local_registry):
-    from deadweight.toolchain.crane import push
-
     amd = samples.build(LOWER, UPPER, compression="gzip")
     arm = samples.build(UPPER, compression="gzip", architecture="arm64")
     reference = f"{local_registry}/team/streamed:1"

@@ -218,16 +218,14 @@ def exported(engine_tar) -> dict[str, tuple[str, object]]:
     found: dict[str, tuple[str, object]] = {}
     with tarfile.open(engine_tar) as tar:
         for info in tar:
-            name = info.name.rstrip("/")
-            if name.split("/")[0] in EXTRA:
-                continue
+            name, owned = info.name.rstrip("/"), (info.mode & 0o7777, info.uid, info.gid)
             if info.isdir():
-                found[name] = ("folder", (info.mode & 0o7777, info.uid, info.gid))
+                found[name] = ("folder", owned)
             elif info.issym():
                 found[name] = ("link", info.linkname)
             else:
-                found[name] = ("file", (tar.extractfile(info).read(), info.mode & 0o7777, info.uid, info.gid))
-    return found
+                found[name] = ("file", (tar.extractfile(info).read(), *owned))
+    return {name: entry for name, entry in found.items() if name.split("/")[0] not in EXTRA}
 
 
 def ours(made: samples.Made) -> dict[str, tuple[str, object]]:
@@ -248,30 +246,23 @@ def ours(made: samples.Made) -> dict[str, tuple[str, object]]:
     return found
 
 
+PHASES = (Phase.explicit, Phase.generate)
+
+
 @pytest.mark.slow
 @pytest.mark.engine
-@settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+@settings(max_examples=12, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(layers=images())
 def test_the_view_is_what_the_engine_exports(engine, tmp_path, layers):
     made = samples.build(*(L(members, all_modes=modes, owner=owner) for members, modes, owner in layers))
-    archive = samples.docker_save(tmp_path / "x.tar", made, tag="deadweight-tests/stack:1")
-    engine.images.load(archive)
-    labels = {"deadweight-tests": "stack"}
-    container = engine.api.create_container("deadweight-tests/stack:1", ["/x"], labels=labels)["Id"]
+    name, out = "deadweight-tests/stack:1", tmp_path / "export.tar"
+    engine.images.load(samples.docker_save(tmp_path / "x.tar", made, tag=name))
+    container = engine.api.create_container(name, ["/x"], labels={"deadweight-tests": "stack"})["Id"]
     try:
-        out = tmp_path / "export.tar"
-        with out.open("wb") as file:
-            for piece in engine.api.export(container):
-                file.write(piece)
+        out.write_bytes(b"".join(engine.api.export(container)))
     finally:
         engine.api.remove_container(container, force=True)
-        engine.images.remove("deadweight-tests/stack:1", force=True)
+        engine.images.remove(name, force=True)
     assert exported(out) == ours(made)
 
 
@@ -291,10 +282,8 @@ def test_an_opaque_root_of_the_first_layer_hides_nothing_and_is_no_matter():
 
 @pytest.mark.parametrize(
     ("target", "folder"),
-    [
-        ("=l/file", "l"), ("=/l/file", "l"), ("=l2/file", "l"), ("=./l/../real/file", "l"), ("=real/../l/file", "l"),
-        ("=../../real/file", "l"), ("=up/real/file", "l"),
-    ],
+    [("=l/file", "l"), ("=/l/file", "l"), ("=l2/file", "l"), ("=./l/../real/file", "l"), ("=real/../l/file", "l"),
+     ("=../../real/file", "l"), ("=up/real/file", "l")],
 )  # fmt: skip
 def test_a_hard_link_through_links_and_dots_of_its_layer_leads_to_its_file(target, folder):
     tree = {"real": None, "real/file": b"12345", folder: "real", "l2": "/real", "x": None, "up": "x/..", "h": target}
@@ -304,8 +293,9 @@ def test_a_hard_link_through_links_and_dots_of_its_layer_leads_to_its_file(targe
 
 def test_hard_links_in_circles_and_to_nothing_lead_nowhere():
     view = merged(L({"a": "=b", "b": "=a", "c": "=c", "d": "=l/x", "l": "l", "e": "=nothing", "f": "=a"}))
-    assert [view.content(view.view[name]) for name in (b"a", b"b", b"c", b"d", b"e", b"f")] == [None] * 6
-    assert [view.layers[0].paths[member] for member in view.loose(0)] == [b"a", b"b", b"c", b"d", b"e", b"f"]
+    links = [b"a", b"b", b"c", b"d", b"e", b"f"]
+    assert {view.content(view.view[name]) for name in links} == {None}
+    assert [view.layers[0].paths[member] for member in view.loose(0)] == links
 
 
 @pytest.mark.slow
