@@ -463,3 +463,9 @@ def test_one_that_is_missing_or_changed_is_an_error(tmp_path, fault, code, field
     path = attested(tmp_path, **{fault: STATEMENTS[SPDX]})
     with open_archive(path) as archive, raises(ArchiveError, code, **statement):
         archive.attestations()
+
+
+def test_a_manifest_that_names_a_lone_surrogate_is_one_error(tmp_path):
+    path = samples.tar(tmp_path / "x.tar", samples.listed("\ud800", "\udc00", tag=None))
+    with raises(ArchiveError, "archive.config_missing"):
+        analyse(path)

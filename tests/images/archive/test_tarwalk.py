@@ -291,3 +291,19 @@ def test_odd_tars_are_read_as_go_reads_them_or_refused(tmp_path):
     read_by_both = [(found, expected) for found, expected in read if expected is not None]
     assert len(read_by_both) > COUNT // 6
     assert [pair for pair in read_by_both if pair[0] != pair[1]] == []
+
+
+@pytest.mark.parametrize("text", [b"-0000001", b"+0000001", b"000_0001", b"0o000001", b"\t0000001"])
+@pytest.mark.parametrize(("field", "width"), [(100, 8), (108, 8), (116, 8), (124, 12)])
+@pytest.mark.parametrize("name", [b"a", b"a/" * 60 + b"long"])
+def test_numbers_that_only_python_reads_are_refused(text, field, width, name):
+    block = bytearray(samples.header(name[-90:], prefix=name[:20]) if len(name) > 90 else samples.header(name))
+    block[field : field + width] = text.ljust(width, b"\0")
+    with raises(ArchiveError, "tar.number", field={100: "mode", 108: "owner", 116: "group", 124: "size"}[field]):
+        walked(samples.layer(samples.summed(block)))
+
+
+def test_owners_in_base_256_are_read():
+    block = bytearray(samples.header(b"a"))
+    block[108:116] = b"\x80" + (3_000_000_000).to_bytes(7, "big")
+    assert list(walked(samples.layer(samples.summed(block))).uids) == [3_000_000_000]

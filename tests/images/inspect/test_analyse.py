@@ -7,13 +7,13 @@ import io
 import json
 import random
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from rich.console import Console
 
 from deadweight._errors import ArchiveError, UsageError
-from deadweight_images.archive.documents import Running
 from deadweight_images.errors import wording
 from deadweight_images.findings import from_json
 from deadweight_images.inspect.analyse import analyse, document
@@ -21,7 +21,9 @@ from deadweight_images.inspect.cache import identity
 from deadweight_images.inspect.extract import extract, safe_name
 from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.layers import indexing as portions
+from deadweight_images.layers.index import members_pieces
 from deadweight_images.secrets.model import AllowEntry
+from deadweight_images.show import print_layers
 from tests.support import image_samples as samples
 from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
@@ -329,9 +331,65 @@ def test_a_wrong_digest_is_an_error_in_every_mode(tmp_path, scan, compression):
     assert not list((tmp_path / "cache").rglob("*.json"))
 
 
-def test_an_error_in_the_digests_thread_is_not_lost():
-    with ThreadPoolExecutor(1) as thread:
-        running = Running(thread)
-        running.add(memoryview(bytearray(b"x" * 100))[::2])  # not contiguous: no digest can be made of it
-        with pytest.raises(BufferError):
-            running.result()
+def test_lone_surrogates_of_a_config_are_carried_as_their_escapes(tmp_path):
+    config = {
+        "Env": [f"TOKEN={TOKEN}\ud800"], "Labels": {"\udfff": "\ud800 long enough"}, "User": "\ud800", "Cmd": ["\udcff12345678"],
+    }  # fmt: skip
+    layer, history = samples.layer(samples.file(b"a")), [{"created_by": "RUN \ud800"}]
+    path = image(tmp_path, layer, config=config, history=history, tag="test:\ud800")
+    report = analyse(path, cache_dir=tmp_path / "cache")
+    told = json.loads(document(report).encode("utf-8"))
+    assert (told["layers"][0]["instruction"], told["user"]) == ("RUN \\ud800", "\\ud800")
+    assert [each.where for each in report.secrets] == ["config.Env[0]"]
+    assert analyse(path, cache_dir=tmp_path / "cache") == report
+
+
+def test_an_image_does_not_command_the_terminal(tmp_path):
+    escape = "\x1b]0;owned\x07\x9b2J\r"
+    data = samples.layer(samples.file(b"bin/\x1b[31msu", b"x", 0o4755), samples.file(b"bin/sh\x1b", b"x"))
+    config = {"User": f"me{escape}", "Env": [f"TOKEN={TOKEN}"], "Labels": {f"k{escape}": TOKEN}}
+    gone = samples.layer(samples.file(b"bin/.wh.sh\x1b"))
+    history = [{"created_by": f"RUN {escape} {number}"} for number in range(2)]
+    report = analyse(image(tmp_path, data, gone, config=config, history=history))
+    out = io.StringIO()
+    print_layers(report, "x", Console(file=out, width=160, highlight=False))
+    assert not {char for char in out.getvalue() if not char.isprintable()} - {"\n"}
+    assert "\\x1b]0;owned" in out.getvalue()
+
+
+def extracted(tmp_path, *layers, **more) -> list[tuple[str, bytes]]:
+    path = image(tmp_path, *layers, **more)
+    done = extract(path, analyse(path, scan="no").hidden, tmp_path / "out")
+    assert len({item.written for item in done}) == len(done)
+    return [(item.path, item.written.read_bytes()) for item in done]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("names", [(b"d/x:y", b"d/x_y/b", b"d/x_y/b:"), (b"d/a", b"d/a")])
+def test_names_that_meet_are_told_apart(tmp_path, compression, order, names):
+    members = [samples.file(name, b"%d" % number) for number, name in enumerate(names)]
+    gone = samples.layer(samples.file(b".wh.d"))
+    found = extracted(tmp_path, samples.layer(*members[::order]), gone, compression=compression)
+    assert sorted(found) == [("/" + name.decode(), b"%d" % number) for number, name in enumerate(names)]
+
+
+def test_a_packed_layer_is_read_once_for_all_its_hidden_files(tmp_path, monkeypatch):
+    members = [samples.file(b"d/%04d" % number, b"%d" % number) for number in range(300)]
+    calls = Mock(wraps=members_pieces)
+    monkeypatch.setattr("deadweight_images.inspect.extract.members_pieces", calls)
+    found = extracted(tmp_path, samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")
+    assert calls.call_count == 1
+    assert sorted(found) == [(f"/d/{number:04}", b"%d" % number) for number in range(300)]
+
+
+def test_json_does_not_command_the_terminal(tmp_path):
+    """U+009B begins a command of a terminal, U+202E turns text round, U+E0001 and U+2066 are not seen at all."""
+    name = "a\u009b31m\u202eexe\u2066.\U000e0001b\u0007\u00e9"
+    path = image(tmp_path, samples.honest_layer({name: b"x" * 5000}))
+    report = analyse(path)
+    text = document(report)
+    assert text.replace("\n", "").isprintable()
+    assert json.loads(text) == json.loads(json.dumps(report.json()))
+    assert json.loads(document(report, added=name))["added"] == name
+    assert "\u00e9" in text  # what can be shown is

@@ -37,11 +37,11 @@ from deadweight._errors import DeadweightError
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.errors import wording
-peak, done = 0, False
+peak = 0
 
 def watch():
     global peak
-    while not done:
+    while True:
         for line in open("/proc/self/status"):
             if line.startswith("RssAnon:"):
                 peak = max(peak, int(line.split()[1]) // 1024)
@@ -53,8 +53,8 @@ def look(path, scan, how):
     with open(path, "rb") as file:
         return analyse_stream(file, scan=scan)
 
-watcher, answers = threading.Thread(target=watch), []
-watcher.start()
+threading.Thread(target=watch, daemon=True).start()
+answers = []
 for asked in json.load(sys.stdin):
     started = time.process_time()
     try:
@@ -66,8 +66,6 @@ for asked in json.load(sys.stdin):
     except BaseException as error:
         answer = {"crash": repr(error)}
     answers.append({**answer, "seconds": time.process_time() - started, "mb": peak})
-done = True
-watcher.join()
 print(json.dumps(answers))
 """
 """Looks at archives, each given as path, scan and way, and notes the most memory in MB that it had so far."""
@@ -109,13 +107,14 @@ def test_hundreds_of_thousands_of_empty_files_that_are_removed(tmp_path):
 
 def bomb(compression: str, size: int) -> tuple[bytes, str]:
     """A packed layer with one file of zeros, and the digest of the plain tar."""
-    digest, out, is_gzip = hashlib.sha256(), [], compression == "gzip"
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31) if is_gzip else zstandard.ZstdCompressor().compressobj()
+    digest, out = hashlib.sha256(), []
+    packer = (
+        zlib.compressobj(9, zlib.DEFLATED, 31) if compression == "gzip" else zstandard.ZstdCompressor().compressobj()
+    )
     for part in (samples.header(b"zeros", size), *([bytes(1 << 20)] * (size >> 20)), samples.END):
         digest.update(part)
         out.append(packer.compress(part))
-    out.append(packer.flush())
-    return b"".join(out), "sha256:" + digest.hexdigest()
+    return b"".join((*out, packer.flush())), "sha256:" + digest.hexdigest()
 
 
 @pytest.mark.slow
@@ -165,13 +164,13 @@ def test_small_bombs_by_the_hundred_share_one_limit(tmp_path):
 @pytest.mark.slow
 def test_a_jar_whose_names_all_point_at_one_bomb(tmp_path):
     """Half a megabyte that says that it holds 300 GB."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    body, crc, count = packer.compress(bytes(32 << 20)) + packer.flush(), zlib.crc32(bytes(32 << 20)), 10_000
-    sizes = (crc, len(body), 32 << 20, 5)
+    content, count = bytes(32 << 20), 10_000
+    body = zlib.compress(content, 9, -15)
+    sizes = (zlib.crc32(content), len(body), len(content), 5)
     local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 0, *sizes, 0) + b"a.jar" + body
     entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 8, 0, 0, *sizes, *[0] * 6) + b"a.jar"
     end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, len(entry) * count, len(local), 0)
-    data = samples.layer(samples.file(b"x.jar", local + entry * count + end), samples.file(b"y.txt", b"y"))
+    data = samples.honest_layer({"x.jar": local + entry * count + end, "y.txt": b"y"})
     answer = looked(samples.saved(tmp_path, data), "no")
     assert (answer["files"], answer["skipped"]) == (2, [wording("skip.jars_unnamed")])
 
@@ -192,11 +191,11 @@ JARS = {
 
 
 def test_a_jar_that_is_passed_over_is_told(tmp_path):
-    images = [samples.build(samples.layer(samples.file(b"x.jar", content))) for content, _ in JARS.values()]
-    paths = [samples.docker_save(tmp_path / str(number), made) for number, made in enumerate(images)]
+    layers = {name: samples.honest_layer({"x.jar": content}) for name, (content, _) in JARS.items()}
+    paths = [samples.saved(tmp_path, data, name=name) for name, data in layers.items()]
     answers = looked_all([(str(path), "no", "file") for path in paths])
-    expected = {name: [wording("skip.jars_unnamed")] if partly else [] for name, (_, partly) in JARS.items()}
-    assert expected == {name: answer["skipped"] for name, answer in zip(JARS, answers, strict=True)}
+    expected = [[wording("skip.jars_unnamed")] if partly else [] for _, partly in JARS.values()]
+    assert expected == [answer["skipped"] for answer in answers]
 
 
 @pytest.mark.slow
@@ -206,8 +205,8 @@ def test_more_secrets_than_anyone_reads_are_counted(tmp_path):
     same = samples.file(b"same", b"k = " + github_token(rng) + b"\n")
     answer = looked(samples.saved(tmp_path, samples.layer(same * count)), "plain")
     assert wording("skip.unlisted_secrets", count=500) in answer["skipped"]
-    files = [samples.file(b"f%d" % number, b"k = " + github_token(rng) + b"\n") for number in range(1_000)]
-    answer = looked(samples.saved(tmp_path, samples.layer(*files), name="y.tar"), "plain")
+    files = samples.honest_layer({f"f{number}": b"k = " + github_token(rng) + b"\n" for number in range(1_000)})
+    answer = looked(samples.saved(tmp_path, files, name="y.tar"), "plain")
     assert answer["skipped"] == [wording("skip.too_many_secrets", most=400)]
 
 
@@ -310,39 +309,37 @@ LINKS: dict[str, Callable[[], list[bytes]]] = {
 NAMES = [*HARMS, *TWINS, *HOSTILE, *DOCUMENTS, *CONTENTS, *LINKS]
 
 
-def _write(folder: Path, work: Path) -> None:
-    """One archive or layout folder for each name, by its number."""
+def _write(name: str, path: Path, work: Path) -> None:
+    """The archive or layout folder of that name."""
     harmless = samples.layer(samples.file(b"a", b"1"))
-    for number, name in enumerate(NAMES):
-        path = folder / f"{number:03}"
-        if name in HARMS:
-            (work / str(number)).mkdir()
-            broken(work / str(number), HARMS[name][0]).rename(path)
-        elif name in DOCUMENTS:
-            path.write_bytes(samples.tar_of({"manifest.json": DOCUMENTS[name]}))
-        elif name in TWINS:
-            samples.docker_save(path, samples.build(harmless, **TWINS[name]))
+    if name in HARMS:
+        broken(work, HARMS[name][0]).rename(path)
+    elif name in DOCUMENTS:
+        samples.tar(path, {"manifest.json": DOCUMENTS[name]})
+    elif name in TWINS:
+        samples.docker_save(path, samples.build(harmless, **TWINS[name]))
+    else:
+        if name in HOSTILE:
+            members = [HOSTILE[name][0]]
         else:
-            if name in HOSTILE:
-                members = [HOSTILE[name][0]]
-            else:
-                members = LINKS[name]() if name in LINKS else [samples.file(b"x", CONTENTS[name]())]
-            samples.docker_save(path, samples.build(samples.layer(*members)))
+            members = LINKS[name]() if name in LINKS else [samples.file(b"x", CONTENTS[name]())]
+        samples.docker_save(path, samples.build(samples.layer(*members)))
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict]]:
     """By name what came of an archive as a file and, where it is small, as a stream: all in one process."""
     assert len(NAMES) == len(set(NAMES)) >= 80
-    folder, work = tmp_path_factory.mktemp("hostile"), tmp_path_factory.mktemp("work")
-    _write(folder, work)
-    asked = []
-    for path in sorted(folder.iterdir()):
+    folder, asked = tmp_path_factory.mktemp("hostile"), []
+    for number, name in enumerate(NAMES):
+        path = folder / str(number)
+        _write(name, path, tmp_path_factory.mktemp("work"))
         once = path.is_dir() or path.stat().st_size > 40_000
-        asked += [(str(path), "deep", how) for how in ("file", "stream")[: 1 if once else 2]]
+        asked += [(name, str(path), how) for how in ("file", "stream")[: 1 if once else 2]]
     by_name: dict[str, list[dict]] = {name: [] for name in NAMES}
-    for (where, _, how), answer in zip(asked, looked_all(asked, 300), strict=True):
-        by_name[NAMES[int(Path(where).name)]].append({**answer, "path": where if how == "file" else ""})
+    answers = looked_all([(path, "deep", how) for _, path, how in asked], 300)
+    for (name, path, how), answer in zip(asked, answers, strict=True):
+        by_name[name].append({**answer, "path": path if how == "file" else ""})
     return by_name
 
 

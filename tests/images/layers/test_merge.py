@@ -324,3 +324,42 @@ def test_the_view_of_distinct_names_takes_room_too(monkeypatch):
     merged(samples.layer(*(samples.file(b"a") for _number in range(18_000))))
     with raises(ArchiveError, "tar.memory", what="layer 1"):
         merged(samples.layer(*(samples.file(b"a%05d" % number) for number in range(18_000))))
+
+
+def doubling(count: int) -> list[bytes]:
+    """Links of which each is the last one twice: to follow the n-th takes 2 ** n steps."""
+    links = [samples.header(b"l0", kind=b"2", link=b".")]
+    for number in range(1, count + 1):
+        links.append(samples.header(b"l%d" % number, kind=b"2", link=b"l%d/l%d" % (number - 1, number - 1)))
+    return links
+
+
+@pytest.mark.slow
+def test_links_that_double_the_work_are_refused():
+    started = time.process_time()
+    with raises(ArchiveError, "layer.too_many_steps", what="layer 1"):
+        merged(samples.layer(*doubling(35), samples.file(b"l35/x", b"1")))
+    assert time.process_time() - started < 30
+
+
+def test_a_few_such_links_are_followed():
+    view = merged(samples.layer(*doubling(8), samples.file(b"l8/x", b"1")))
+    assert b"x" in view.view
+    assert view.resolve(b"l8/x") is None  # more links than a kernel would follow
+    assert view.resolve(b"l4/x") == b"x"
+
+
+@pytest.mark.slow
+def test_asking_for_long_links_again_and_again_ends():
+    target = b"/".join([b"a/.."] * 2000) + b"/nowhere"
+    link = samples.header(b"L", len(target), b"K") + samples.padded(target) + samples.header(b"l", kind=b"2")
+    view = merged(samples.layer(samples.header(b"a/", kind=b"5"), link))
+    with raises(ArchiveError, "layer.too_many_steps"):
+        list(map(view.resolve, [b"l"] * 100_000))
+
+
+def test_a_name_of_thousands_of_parts_makes_no_folder_of_each():
+    name = b"a/" * 30_000 + b"x"
+    long_name = samples.header(b"l", len(name), b"L") + samples.padded(name) + samples.file(b"x")
+    with raises(ArchiveError, "layer.too_many_steps"):
+        merged(samples.layer(long_name))

@@ -19,7 +19,6 @@ import pytest
 import zstandard
 
 from bench.cases import DATA, MARK, Case, stored, without_contradictions
-from deadweight_images.secrets.model import Hit
 from deadweight_images.secrets.scanner import Scanner
 from tests.support import secret_samples as made
 from tests.support.trees import zipped
@@ -190,21 +189,6 @@ def test_place_is_found(place, scanner, plain):
         assert all(match.path == path and len(match.fingerprint) == 32 for match in matches)
         if len(data) < 1000:
             assert plain.scan(data, path=path).matches == matches
-
-
-def test_a_secret_at_every_seam_of_two_blocks(scanner):
-    """Files lie behind one another in one buffer, at any distance: attribution by offset finds exactly the right file."""
-    rng = random.Random(7)
-    for gap in (257, 511, 512):
-        first, second = b"x" * 700, _line(rng)
-        third = b"# " + made.github_token(rng)
-        buffer = first + b"\0" * gap + second + b"\0" * gap + third
-        hits = scanner.block(memoryview(buffer))
-        at = len(first) + gap
-        inside = [Hit(hit.end - at, hit.rule) for hit in hits if at < hit.end <= at + len(second)]
-        found = scanner.confirm(second, "b", inside).matches
-        assert [match.rule for match in found] == ["github-pat"]
-        assert scanner.confirm(first, "a", [hit for hit in hits if hit.end <= 700]).matches == ()
 
 
 # Percent of a peer's true cases that we find at least: more than any other but their own authors (bench/secrets.py). Of the same
