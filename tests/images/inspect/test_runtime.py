@@ -46,8 +46,7 @@ def small_go(tmp_path_factory) -> bytes:
 
 @pytest.fixture(scope="session")
 def go_version() -> str:
-    said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True, timeout=60).stdout
-    return said.strip().removeprefix("go")
+    return subprocess.check_output(["go", "env", "GOVERSION"], text=True, timeout=60).strip().removeprefix("go")
 
 
 def layer(files: dict[str, bytes | str]) -> bytes:

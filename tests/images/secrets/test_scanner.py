@@ -178,14 +178,13 @@ def test_a_secret_at_the_seam_of_two_pieces_is_found():
         assert match.offset == data.index(token)
 
 
-def _packed(kind: str, text: bytes) -> bytes:
-    if kind == "zip":
-        return zipped({"app.log": text})
-    codecs = {"gzip": gzip.compress, "zstd": zstandard.compress, "base64": base64.b64encode, "bzip2": bz2.compress}
-    return text.decode().encode("utf-16-le") if kind == "utf-16" else codecs[kind](text)
+PACKERS = {
+    "gzip": gzip.compress, "zip": lambda text: zipped({"app.log": text}), "zstd": zstandard.compress, "bzip2": bz2.compress,
+    "base64": base64.b64encode, "utf-16": lambda text: text.decode().encode("utf-16-le"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["gzip", "zip", "zstd", "bzip2", "base64", "utf-16"])
+@pytest.mark.parametrize("kind", PACKERS)
 @pytest.mark.parametrize("depth", [1, 2])
 def test_what_the_end_of_a_piece_cuts_begins_the_next(kind, depth):
     """Packed content at any distance from the seam, the secret in its last line; told once, at its place in the whole."""
@@ -194,7 +193,7 @@ def test_what_the_end_of_a_piece_cuts_begins_the_next(kind, depth):
     size = 150_000 if kind == "utf-16" else 300_000  # half of it noise that no codec makes much smaller
     text = b"# a line of a log\n" * 5000 + rng.randbytes(size).hex().encode()
     text += b"\ntoken = " + github_token(rng) + b"\n"
-    inner = _packed(kind, text)
+    inner = PACKERS[kind](text)
     assert 1 << 16 < len(inner) < 1 << 20
     for reach in (100, len(inner) // 2, len(inner) - 100):
         data = b" " * ((1 << 20) - reach) + inner + b" " * (1 << 21)
