@@ -8,7 +8,6 @@ import contextlib
 import gzip
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,9 +83,6 @@ def nested(random_: random.Random, count: int) -> samples.Made:
     return samples.build(samples.honest_layer({"file": content}))
 
 
-KINDS: tuple[Callable[[random.Random, int], samples.Made], ...] = (history, variables, links, names, nested)
-
-
 def seconds(path: Path) -> float:
     started = time.process_time()
     with contextlib.suppress(ArchiveError):  # one clear error is an answer too, if it comes in time
@@ -95,7 +91,7 @@ def seconds(path: Path) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [history, variables, links, names, nested], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("seed", range(FUZZ or 3))
 def test_time_grows_with_what_is_read_and_not_faster(tmp_path, make, seed):
     short = samples.docker_save(tmp_path / "few.tar", make(random.Random(seed), SIZE))

@@ -57,9 +57,6 @@ changes = st.lists(
 )
 
 
-SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-
-
 def changed(data: bytes, wanted: list[tuple]) -> bytes:
     made = bytearray(data)
     for kind, place, number, text in wanted:
@@ -82,7 +79,7 @@ def changed(data: bytes, wanted: list[tuple]) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@settings(max_examples=120, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     wanted=changes,
     number=st.integers(0, 2),
