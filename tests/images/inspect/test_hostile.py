@@ -338,8 +338,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict]]:
         asked += [(name, str(path), how) for how in ("file", "stream")[: 1 if once else 2]]
     by_name: dict[str, list[dict]] = {name: [] for name in NAMES}
     answers = looked_all([(path, "deep", how) for _, path, how in asked], 300)
-    for (name, path, how), answer in zip(asked, answers, strict=True):
-        by_name[name].append({**answer, "path": path if how == "file" else ""})
+    for (name, where, how), answer in zip(asked, answers, strict=True):
+        by_name[name].append({**answer, "path": where if how == "file" else ""})
     return by_name
 
 
