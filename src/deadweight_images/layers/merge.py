@@ -200,8 +200,10 @@ class Merged:
 
     def _link_at(self, path: bytes) -> bytes | None:
         value = self.view[path]
-        is_link = self.kind(value) == columns.SYMLINK
-        return self.layers[value >> BITS].targets[value & MASK] if is_link else None
+        if value == IMPLIED:
+            return None
+        entries, member = self.layers[value >> BITS], value & MASK
+        return entries.targets[member] if entries.kinds[member] == columns.SYMLINK else None
 
     def content(self, value: int) -> int | None:
         """The member that holds the bytes of a file: the file itself, or where its hard links lead; None where nowhere."""
