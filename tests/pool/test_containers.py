@@ -53,25 +53,30 @@ def daemon(engine, tmp_path_factory) -> Iterator[str]:
     forget_image(engine, IMAGE)
 
 
-def test_a_container_and_a_pod_build(daemon, worker, engine, tmp_path, monkeypatch):
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    docker = find("docker-cli").path
-    (programs / "docker").symlink_to(docker)
-    shell_script(
-        programs / "kubectl",
-        f'echo "$@" >> {tmp_path}/asked\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec {docker} exec -i {daemon} "$@"',
-    )
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+@pytest.fixture
+def docker(engine, tmp_path, monkeypatch) -> Path:
+    """The ``docker`` on the PATH, which leads to the tests' engine."""
+    program = find("docker-cli").path
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("DOCKER_HOST", engine.host)
+    return program
+
+
+@pytest.fixture
+def project(docker, worker, tmp_path) -> Iterator[PoolProject]:
     with listening("127.0.0.1") as told:
-        project = PoolProject(tmp_path / "project", worker, told)
-        endpoints = {
-            "box": {"address": f"docker-container://{daemon}", "places": 1},
-            "pod": {"address": "kube-pod://buildkit-0?namespace=ci&container=buildkitd", "places": 1},
-        }
-        project.write({f"v{number}": 0.5 for number in range(4)}, {"endpoints": endpoints})
-        made = project.build()
+        yield PoolProject(tmp_path / "project", worker, told)
+
+
+def test_a_container_and_a_pod_build(daemon, docker, project, tmp_path):
+    script = f'echo "$@" >> {tmp_path}/asked\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec {docker} exec -i {daemon} "$@"'
+    shell_script(tmp_path / "bin" / "kubectl", script)
+    endpoints = {
+        "box": {"address": f"docker-container://{daemon}", "places": 1},
+        "pod": {"address": "kube-pod://buildkit-0?namespace=ci&container=buildkitd", "places": 1},
+    }
+    project.write({f"v{number}": 0.5 for number in range(4)}, {"endpoints": endpoints})
+    made = project.build()
     assert {each.result for each in made.values()} == {"built"}, project.log
     assert {each.image.built_on.split()[0] for each in made.values()} == {"box", "pod"}
     asked = (tmp_path / "asked").read_text()
@@ -80,37 +85,24 @@ def test_a_container_and_a_pod_build(daemon, worker, engine, tmp_path, monkeypat
     assert asked.count("buildctl dial-stdio") >= 2
 
 
-def test_layers_come_back_from_a_registry(daemon, worker, engine, local_registry, tmp_path, monkeypatch):
+def test_layers_come_back_from_a_registry(daemon, docker, project, local_registry):
     """The daemon forgets all it has, and builds nothing again."""
-    docker = find("docker-cli").path
-    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("DOCKER_HOST", engine.host)
     cache = f"type=registry,ref={local_registry}/cache-{os.getpid()}:{{variant}}"
-    with listening("127.0.0.1") as told:
-        project = PoolProject(tmp_path / "project", worker, told)
-        pool = {"endpoints": {"box": {"address": f"docker-container://{daemon}"}}}
-        project.write({"one": 0.1}, {**pool, "cache": {"import": [cache], "export": f"{cache},mode=max"}})
-        first = project.build()["one"]
-        subprocess.run(
-            [str(docker), "--host", engine.host, "exec", daemon, "buildctl", "prune", "--all"],
-            check=True,
-            capture_output=True,
-        )
-        shutil.rmtree(project.root / ".deadweight")
-        second = project.build()["one"]
-        assert told.count("begin") == Counter({"one": 1}), project.log
+    pool = {"endpoints": {"box": {"address": f"docker-container://{daemon}"}}}
+    project.write({"one": 0.1}, {**pool, "cache": {"import": [cache], "export": f"{cache},mode=max"}})
+    first = project.build()["one"]
+    subprocess.run([docker, "exec", daemon, "buildctl", "prune", "--all"], check=True, capture_output=True)
+    shutil.rmtree(project.root / ".deadweight")
+    second = project.build()["one"]
+    assert project.told.count("begin") == Counter({"one": 1}), project.log
     assert (first.result, second.result) == ("built", "built")
     assert first.image.manifest_digest == second.image.manifest_digest
 
 
-def test_a_container_that_is_not_there_is_named(engine, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", f"{find('docker-cli').path.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("DOCKER_HOST", engine.host)
-    with listening("127.0.0.1") as told:
-        project = PoolProject(tmp_path / "project", Path("/bin/true"), told)
-        project.write({"one": 0.1}, {"endpoints": {"box": {"address": "docker-container://nobody-made-it"}}})
-        with raises(MissingError, "pool.no_endpoint") as caught:
-            project.build()
+def test_a_container_that_is_not_there_is_named(project):
+    project.write({"one": 0.1}, {"endpoints": {"box": {"address": "docker-container://nobody-made-it"}}})
+    with raises(MissingError, "pool.no_endpoint") as caught:
+        project.build()
     endpoints = str(caught.value.fields["endpoints"])
     assert endpoints.startswith("  box: ")
     assert "No such container: nobody-made-it" in endpoints

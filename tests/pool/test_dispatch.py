@@ -3,6 +3,8 @@
 import contextlib
 import threading
 import time
+from concurrent.futures import Future
+from unittest.mock import Mock
 
 import pytest
 
@@ -18,20 +20,12 @@ from tests.support.codes import raises
 AMD, ARM = "linux/amd64", "linux/arm64"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def member(name: str, *, places: int = 1, platforms=(AMD,), wanted=()) -> tuple[Endpoint, Seen]:
     return Endpoint(name, f"tcp://{name}:1", (), {}, wanted, places), Seen("0.34.2", platforms)
 
 
-def made(*members: tuple[Endpoint, Seen], clock: Clock | None = None) -> Dispatcher:
-    return Dispatcher({each[0].name: each for each in members}, clock=clock or Clock())
+def made(*members: tuple[Endpoint, Seen], clock: Mock | None = None) -> Dispatcher:
+    return Dispatcher({each[0].name: each for each in members}, clock=clock or Mock(return_value=0.0))
 
 
 def work(variant: str, key: str = "k", platform: str = AMD, seconds: float = 0.0) -> Work:
@@ -43,16 +37,19 @@ def key_of(home: str, *names: str, after: int = -1) -> str:
     return next(str(number) for number in range(after + 1, 1000) if ranked(str(number), names)[0] == home)
 
 
-def waiting(dispatcher: Dispatcher, wanted: Work, got: list[str]) -> threading.Thread:
-    """Somebody who waits for a place."""
+def waiting(dispatcher: Dispatcher, wanted: Work) -> Future[str]:
+    """Where somebody gets a place who waits for one from now on."""
+    got = Future[str]()
 
     def take() -> None:
         with contextlib.suppress(Interrupted):  # it waits in vain, until another test ends all that waits
-            got.append(dispatcher.take(wanted).endpoint.name)
+            got.set_result(dispatcher.take(wanted).endpoint.name)
 
-    thread = threading.Thread(target=take, daemon=True)
-    thread.start()
-    return thread
+    before = len(dispatcher._waiting)
+    threading.Thread(target=take, daemon=True).start()
+    while len(dispatcher._waiting) == before:
+        time.sleep(0.01)
+    return got
 
 
 def test_only_the_keys_of_a_lost_endpoint_move():
@@ -80,54 +77,43 @@ def test_a_platform_is_matched_strictly():
 
 
 def test_nobody_is_idle_while_another_has_more_than_its_share():
-    clock = Clock()
+    clock = Mock(return_value=0.0)
     dispatcher = made(member("a"), member("b"), clock=clock)
     key = key_of("a", "a", "b")
     assert dispatcher.take(work("first", key)).endpoint.name == "a"
-    got: list[str] = []
-    second = waiting(dispatcher, work("second", key), got)
+    second = waiting(dispatcher, work("second", key))
     time.sleep(0.3)
-    assert got == []  # what comes in a burst has not all come
-    clock.now = dispatch.SETTLE_SECONDS
-    second.join(10)
-    assert got == ["b"]
+    assert not second.done()  # what comes in a burst has not all come
+    clock.return_value = dispatch.SETTLE_SECONDS
+    assert second.result(10) == "b"
 
 
 def test_a_free_endpoint_takes_a_key_that_nobody_has_begun_first():
-    clock = Clock()
+    clock = Mock(return_value=0.0)
     dispatcher = made(member("a"), member("b"), clock=clock)
     begun = key_of("a", "a", "b")
     fresh = key_of("a", "a", "b", after=int(begun))
     assert dispatcher.take(work("one", begun)).endpoint.name == "a"
     assert dispatcher.take(work("other", key_of("b", "a", "b"))).endpoint.name == "b"
-    warm, cold = list[str](), list[str]()
-    threads = [waiting(dispatcher, work("warm", begun), warm), waiting(dispatcher, work("cold", fresh), cold)]
-    while len(dispatcher._waiting) < 2:
-        time.sleep(0.01)
-    clock.now = 1.0
+    warm, cold = (waiting(dispatcher, work(name, key)) for name, key in (("warm", begun), ("cold", fresh)))
+    clock.return_value = 1.0
     dispatcher.free("b", work("other", key_of("b", "a", "b")), 1.0)
-    threads[1].join(10)
-    assert (warm, cold) == ([], ["b"])
+    assert (cold.result(10), warm.done()) == ("b", False)
     dispatcher.free("a", work("one", begun), 1.0)
-    threads[0].join(10)
-    assert warm == ["a"]
+    assert warm.result(10) == "a"
 
 
 def test_a_key_stays_where_it_was_taken():
     """Its other variants find its layers there."""
-    clock = Clock()
+    clock = Mock(return_value=0.0)
     dispatcher = made(member("a"), member("b"), clock=clock)
     begun = key_of("a", "a", "b")
     fresh = key_of("a", "a", "b", after=int(begun))
     assert dispatcher.take(work("busy", begun)).endpoint.name == "a"
-    clock.now = 1.0
-    got: list[str] = []
-    thread = waiting(dispatcher, work("one", fresh), got)
-    while not dispatcher._waiting:
-        time.sleep(0.01)
-    clock.now = 2.0
-    thread.join(10)
-    assert got == ["b"]
+    clock.return_value = 1.0
+    one = waiting(dispatcher, work("one", fresh))
+    clock.return_value = 2.0
+    assert one.result(10) == "b"
     dispatcher.free("b", work("one", fresh), 1.0)
     dispatcher.free("a", work("busy", begun), 1.0)
     assert dispatcher.take(work("two", fresh)).endpoint.name == "b"
@@ -162,12 +148,10 @@ def test_a_slow_endpoint_is_told_by_what_others_took():
 
 
 def test_nobody_builds_twice_while_others_wait():
-    dispatcher = made(member("a"), member("b"), clock=Clock())
+    dispatcher = made(member("a"), member("b"))
     key = key_of("a", "a", "b")
     dispatcher.take(work("slow", key, seconds=1.0))
-    waiting(dispatcher, work("next", key), [])
-    while not dispatcher._waiting:
-        time.sleep(0.01)
+    waiting(dispatcher, work("next", key))
     assert dispatcher.second(work("slow", key, seconds=1.0), "a", 100.0) is None
 
 
@@ -189,14 +173,13 @@ RUN = 'error: failed to solve: process "/worker" did not complete successfully: 
         (["error: failed to solve: dockerfile parse error on line 2: unknown instruction: RUNN"], "build"),
         (["error: failed to solve: go:x: failed to resolve source metadata: docker.io/library/go:x: not found"], "build"),
         ([], "build"),
+        (None, "lost"),  # it was ended
     ],
 )  # fmt: skip
 def test_what_buildctl_says(tail, fault):
-    assert judge_fault(CommandError(["buildctl"], exit_code_of_command=1, reason="failed", tail=tail)) == fault
-
-
-def test_what_was_ended_is_lost():
-    assert judge_fault(CommandError(["buildctl"], exit_code_of_command=None, reason="did not end within 1 s")) == "lost"
+    code = None if tail is None else 1
+    error = CommandError(["buildctl"], exit_code_of_command=code, reason="failed", tail=tail or [])
+    assert judge_fault(error) == fault
 
 
 # Layers are exported only where what was exported is used.
@@ -205,13 +188,17 @@ CACHE = PoolCache.model_validate({"import": [WHERE], "export": f"{WHERE},mode=ma
 
 
 def test_imports_are_always_there():
-    assert words(CACHE, variant="cart.today", service="cart", export=False) == [
-        "--import-cache", "type=registry,ref=r.example.com/c:cart",
-    ]  # fmt: skip
+    imported, exported = (
+        words(CACHE, variant="cart.today", service="cart", export=False),
+        "type=registry,ref=r.example.com/c:one",
+    )
+    assert imported == ["--import-cache", "type=registry,ref=r.example.com/c:cart"]
     assert words(CACHE, variant="one", service="", export=True)[2:] == [
-        "--export-cache", "type=registry,ref=r.example.com/c:one,mode=max,ignore-error=true",
+        "--export-cache", f"{exported},mode=max,ignore-error=true",
     ]  # fmt: skip
     assert words(PoolCache(), variant="one", service="", export=True) == []
+    strict = CACHE.model_copy(update={"export": f"{exported},ignore-error=false"})  # a build is to fail with its cache
+    assert words(strict, variant="one", service="", export=True)[-1] == strict.export
 
 
 def test_exports_that_nothing_uses_end(tmp_path):
@@ -238,11 +225,6 @@ def test_always_and_never():
     assert exports(CACHE.model_copy(update={"when": "always"}), used_up, "a")
     assert not exports(CACHE.model_copy(update={"when": "never"}), Uses(), "a")
     assert not exports(PoolCache(), Uses(), "a")
-
-
-def test_whoever_wants_a_build_to_fail_with_its_cache_says_so():
-    strict = CACHE.model_copy(update={"export": "type=s3,region=r,bucket=b,ignore-error=false"})
-    assert words(strict, variant="one", service="", export=True)[-1] == "type=s3,region=r,bucket=b,ignore-error=false"
 
 
 def test_why_a_cache_was_not_written_is_heard_among_all_lines():

@@ -1,31 +1,55 @@
-"""Checks on several engines: the tests' own one, reached by addresses of their own, which can be lost in the midst of it."""
+"""Checks and attacks on several engines, one of which is lost in the midst of it: cut off, or killed."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from deadweight._errors import ConfigError, MissingError
+from deadweight._errors import MissingError
 from deadweight.checks import api, runs
 from deadweight.checks.protocol import evidence
+from deadweight.engine.api import Endpoint
+from deadweight.engine.client import Engine
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
+from deadweight.records.paths import State
+from deadweight.sources.choose import remember
 from deadweight_attacks.check import Asked
-from deadweight_pool import settings
 from deadweight_pool.endpoint import ranked, wording
-from tests.support.codes import raises
+from tests.support.attack_grounds import left
+from tests.support.processes import everyone
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers, put_built, write_suite
-from tests.support.tls_engine import cuttable, elsewhere
+from tests.support.tls_engine import apart_engine, cuttable, elsewhere
 
 DEFAULTS = """\
-defaults:
-  port: 8080
-  health: {path: /healthz}
   run: {memory: 256MiB}
   checks: {budget: {size_bytes: {soft: 1GB, hard: 2GB}}, api: [{name: json, request: {path: /json}}]}
 """
+API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
+ATTACKED = f"  checks: {{attacks: {{packs: [breach]}}, api: [{API}]}}\n"
 NAMES = ("one", "two", "three", "four")
+HOMES = {name: ranked(name, ["near", "far"])[0] for name in NAMES}
+
+
+def pooled(
+    root: Path, archive: Path, image: str, defaults: str, engines: Mapping[str, str], names: tuple[str, ...] = NAMES
+) -> tuple[Workspace, list[str]]:
+    """The workspace of a suite with this pool (``{"a": "host: …"}``), each variant built; and what it says."""
+    pool = "".join(f"    {name}: {{{keys}}}\n" for name, keys in engines.items())
+    variants = "".join(f"  {name}: {{builder: ko}}\n" for name in names)
+    defaults = f"defaults:\n  port: 8080\n  health: {{path: /healthz}}\n{defaults}"
+    suite = write_suite(root, f"name: spread\npool:\n  engines:\n{pool}{defaults}variants:\n{variants}")
+    remember(suite, State(suite.root), "local")
+    for name in names:
+        put_built(suite, name, archive, reference(image))
+    said: list[str] = []
+    return Workspace(suite, said.append), said
 
 
 @pytest.fixture
@@ -37,20 +61,9 @@ def relay(engine) -> Iterator[tuple[str, Callable[[], None]]]:
 
 @pytest.fixture
 def opened(tmp_path, misbehaving_archive, misbehaving_image, monkeypatch):
-    """The workspace of a suite with this pool: ``opened({"a": "host: …"})``, each variant built; and what it says."""
     monkeypatch.setattr(runs, "STARTS", 1)
     monkeypatch.setattr(runs, "WATCH_SECONDS", 0.1)
-
-    def build(engines: dict[str, str], names: tuple[str, ...] = NAMES) -> tuple[Workspace, list[str]]:
-        pool = "".join(f"    {name}: {{{keys}}}\n" for name, keys in engines.items())
-        variants = "".join(f"  {name}: {{builder: ko}}\n" for name in names)
-        suite = write_suite(tmp_path, f"name: spread\npool:\n  engines:\n{pool}{DEFAULTS}variants:\n{variants}")
-        for name in names:
-            put_built(suite, name, misbehaving_archive, reference("misbehave"))
-        said: list[str] = []
-        return Workspace(suite, said.append), said
-
-    return build
+    return partial(pooled, tmp_path, misbehaving_archive, "misbehave", DEFAULTS)
 
 
 def verified(workspace: Workspace) -> list[Evidence]:
@@ -64,8 +77,8 @@ def verified(workspace: Workspace) -> list[Evidence]:
     return found
 
 
-def places(found: list[Evidence]) -> dict[str, str | None]:
-    return {each.variant: each.provenance.place for each in found if each.check == "runs"}
+def places(found: list[Evidence], check: str = "runs") -> dict[str, str | None]:
+    return {each.variant: each.provenance.place for each in found if each.check == check}
 
 
 @pytest.mark.slow
@@ -79,12 +92,11 @@ def test_each_engine_checks_its_own(opened, engine, tmp_path):
         found = verified(workspace)
     assert {each.status for each in found} == {"pass"}
     assert [each.variant for each in found if each.check == "runs"] == list(NAMES)
-    homes = {name: ranked(name, ["near", "far"])[0] for name in NAMES}
-    assert set(homes.values()) == {"near", "far"}
-    assert places(found) == homes  # there is a free place for each at its home
+    assert set(HOMES.values()) == {"near", "far"}
+    assert places(found) == HOMES  # there is a free place for each at its home
     assert {each.provenance.place for each in found if each.check == "budget"} == {None}  # read off the archive, here
     log = (workspace.state.log("pool")).read_text()
-    assert all(f"{name}: was checked on {home}" in log for name, home in homes.items())
+    assert all(f"{name}: was checked on {home}" in log for name, home in HOMES.items())
     assert said == []
     assert own_leftovers(engine) == []
 
@@ -120,15 +132,15 @@ def test_an_engine_lost_in_the_midst_fails_no_image(opened, relay, engine, monke
     assert sum(" far (" in f" {line.removeprefix('pool: ')}" for line in said) == 1
     log = workspace.state.log("pool").read_text()
     lost = {line.split()[1].rstrip(":") for line in log.splitlines() if " is lost on far: " in line}
-    assert lost == {name for name in NAMES if ranked(name, ["near", "far"])[0] == "far"}
-    left = own_leftovers(engine)  # what ran on the lost one cannot be ended over a connection that is gone
-    assert len(left) == 0 or check is api.CHECK
-    for each in left:
+    assert lost == {name for name in NAMES if HOMES[name] == "far"}
+    leftovers = own_leftovers(engine)  # what ran on the lost one cannot be ended over a connection that is gone
+    assert not leftovers or check is api.CHECK
+    for each in leftovers:
         engine.api.remove_container(each.id, force=True)
 
 
 def test_attacks_that_were_not_measured_for_want_of_an_engine_are_repeated(opened, relay, engine, monkeypatch):
-    """What they find is not looked at here (``tests/pool/test_two_engines.py`` does): only where they are made."""
+    """What they find is not looked at here (the engine that is killed does): only where they are made."""
     asked: list[tuple[str, str]] = []
 
     def attack(self, subject):
@@ -161,25 +173,80 @@ def test_without_any_engine_what_needs_none_is_measured(opened):
     assert len(said) == 2
 
 
-@pytest.mark.parametrize(
-    ("wrong", "key", "code", "fields"),
-    [
-        ("host: 'http://x'", ".host", "engine_host", {"found": "http://x"}),
-        ("host: 'ssh://me@big', certificates: c", "", "certificates_of_tcp", {}),
-        ("host: 'ssh://me@big', places: 0", ".places", "number_between", {"low": 1, "high": 256, "found": 0}),
-        ("hosts: 'ssh://me@big'", ".hosts", "misspelt_key", {"near": "host"}),
-    ],
-)
-def test_what_is_written_wrongly(tmp_path, wrong, key, code, fields):
-    text = f"name: s\npool:\n  engines:\n    east: {{{wrong}}}\nvariants:\n  v: {{builder: ko}}\n"
-    with raises(ConfigError, f"suite.{code}", **fields, line=4, key=f"pool.engines.east{key}"):
-        write_suite(tmp_path, text)
+@pytest.fixture
+def apart(engine, tmp_path, tmp_path_factory, playground_archive, playground_image):
+    """A workspace at two engines that share nothing: the tests' own one, and one apart, behind TLS; and that one's folder, address
+    and certificates."""
+    folder, keys = tmp_path_factory.mktemp("apart"), tmp_path_factory.mktemp("keys")
+    with apart_engine(folder) as host, elsewhere(host.removeprefix("unix://"), keys) as address:
+        engines = {"near": f"host: '{engine.host}'", "far": f"host: '{address}', certificates: '{keys}'"}
+        workspace, said = pooled(tmp_path, playground_archive, "playground", ATTACKED, engines)
+        yield workspace, said, folder, Endpoint(address, ours=False, certificates=str(keys))
 
 
-def test_certificates_that_are_not_there(tmp_path):
-    (tmp_path / "certs").mkdir()
-    (tmp_path / "certs" / "ca.pem").write_text("x")
-    text = "name: s\npool:\n  engines:\n    east: {host: 'tcp://h:1', certificates: certs}\nvariants:\n  v: {builder: ko}\n"
-    found, place = settings.chosen(write_suite(tmp_path, text)), "pool.engines.east.certificates"
-    with raises(ConfigError, "pool.no_certificate", path=tmp_path / "certs/cert.pem", key=place):
-        settings.engines(found)
+@pytest.mark.pool
+@pytest.mark.tools
+@pytest.mark.system
+def test_two_engines_that_share_nothing_find_the_same(apart, engine):
+    workspace, said, _folder, endpoint = apart
+    variants = [
+        variant for variant in workspace.suite.variants if variant.name in {HOMES[n]: n for n in NAMES}.values()
+    ]
+    with workspace:
+        checked = workspace.spread.verify(variants, ("runs", "api"), None, lambda _each: None)
+        attacked = workspace.spread.attack(variants, ("default",), lambda _line: None)
+    with Engine.connect(endpoint) as there:
+        assert left(there) == left(engine) == []
+    assert {each.status for each in (*checked, *attacked)} == {"pass"}
+    assert places(checked) == places(attacked, "attacks") == {variant.name: HOMES[variant.name] for variant in variants}
+    near, far = (
+        {name: cell["outcome"] for name, cell in each.data["postures"]["default"].items()}
+        for each in sorted(attacked, key=lambda each: HOMES[each.variant], reverse=True)
+    )
+    both = [name for name in near if "not_measured" not in (near[name], far[name])]
+    print(f"{len(both)} of {len(near)} attacks were measured at both engines")
+    assert len(both) > len(near) / 2
+    assert {name: near[name] for name in both} == {name: far[name] for name in both}
+    assert said == []
+
+
+@pytest.mark.pool
+@pytest.mark.tools
+@pytest.mark.system
+@pytest.mark.parametrize("what", ["verify", "attack"])
+def test_an_engine_killed_in_the_midst_loses_nothing(apart, engine, what):
+    workspace, said, folder, endpoint = apart
+    away, begun = next(name for name in NAMES if HOMES[name] == "far"), threading.Event()
+
+    def kill() -> None:
+        assert begun.wait(120)
+        for pid, words in everyone():
+            program, *_ = words.split(b"\0")
+            if program.endswith(b"dockerd") and os.fsencode(folder / "data") in words.split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+
+    def checked(evidence: Evidence) -> None:
+        if evidence.variant == away:  # its first check is done, the next one begins
+            begun.set()
+
+    def attacked(line: str) -> None:
+        if line.startswith(f"{away}: ") and "/" in line:
+            begun.set()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with workspace:
+        try:
+            if what == "verify":
+                found = workspace.spread.verify(workspace.suite.variants, ("runs", "api"), None, checked)
+            else:
+                found = workspace.spread.attack(workspace.suite.variants, ("default",), attacked)
+        finally:
+            begun.set()
+            killer.join()
+    assert {each.status for each in found} == {"pass"}
+    assert places(found, "runs" if what == "verify" else "attacks")[away] == "near"
+    (line,) = [line for line in said if " is lost: " in line]
+    assert line.startswith(f"pool: far ({endpoint.host}) is lost: ")
+    assert f"{away}: is lost on far: " in workspace.state.log("pool").read_text()
+    assert left(engine) == []

@@ -20,7 +20,7 @@ import yaml
 from deadweight.project.load_suite import load_suite
 from deadweight_pool.endpoint import wording
 from tests.support import ROOT
-from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, daemons, disturbed, up
+from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, Daemon, daemons, disturbed, up
 from tests.support.buildkit_world import built as program
 from tests.support.certificates import authority
 from tests.support.invoking import TASKS, invoke
@@ -52,30 +52,34 @@ def project(root: Path) -> Path:
     return root
 
 
-def same_secrets(root: Path, other: Path) -> Path:
-    """A project with the generated secrets of another one; gives its root."""
-    shutil.copytree(other / ".deadweight/keys", project(root) / ".deadweight/keys")
-    return root
-
-
-def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str = "") -> dict[str, Any]:
+def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str) -> dict[str, Any]:
     """``invoke build`` of these variants; ``proxy`` leads out of networks that lead nowhere, and no daemon is asked through it."""
     file = root.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(pool))
     words = [word for name in names for word in ("--variant", name)]
-    proxies = {"HTTPS_PROXY": proxy, "NO_PROXY": f"{NETWORKS},localhost,127.0.0.1"} if proxy else {}
+    proxies = {"HTTPS_PROXY": proxy, "NO_PROXY": f"{NETWORKS},localhost,127.0.0.1"}
     env = {"DEADWEIGHT_POOL": str(file), "DEADWEIGHT_SOURCE": "local", **proxies}
     done = invoke(root, "build", *words, "--json", code=0, env=env, timeout=3000)
-    found: dict[str, Any] = json.loads(done.stdout)["variants"]
-    return found
+    return dict(json.loads(done.stdout)["variants"])
+
+
+def near(far: Path, daemon: Daemon, places: int, names: Iterable[str], proxy: str) -> dict[str, Any]:
+    """What one daemon of this machine builds, with the generated secrets of another project."""
+    root = project(far.with_name("near"))
+    shutil.copytree(far / ".deadweight/keys", root / ".deadweight/keys")
+    here = {"here": {"address": f"unix://{daemon.folder}/buildkitd.sock", "places": places}}
+    return built(root, {"endpoints": here}, names, proxy)
 
 
 @contextlib.contextmanager
 def way_out(host: str) -> Iterator[str]:
     """A proxy for HTTPS at this address, for networks that reach this machine and nothing else."""
-
     with serving(lambda: proxying(host)) as (server, _):
         yield f"http://{host}:{port_of(server)}"
+
+
+def digests(found: dict[str, Any]) -> dict[str, str]:
+    return {name: each["manifest_digest"] for name, each in found.items()}
 
 
 def test_a_pool_gives_the_images_of_one_daemon(tmp_path):
@@ -87,12 +91,9 @@ def test_a_pool_gives_the_images_of_one_daemon(tmp_path):
             three = {name: endpoint(found[name]) for name in "abc"}
             three["b"] = endpoint(found["b"], address=line)
             far = built(project(tmp_path / "far"), {"endpoints": three}, names, proxy)
-            here = {"here": {"address": f"unix://{found['here'].folder}/buildkitd.sock", "places": 4}}
-            near = built(same_secrets(tmp_path / "near", tmp_path / "far"), {"endpoints": here}, names, proxy)
+            same = near(tmp_path / "far", found["here"], 4, names, proxy)
     assert set(far) == set(names)
-    assert {name: each["manifest_digest"] for name, each in far.items()} == {
-        name: each["manifest_digest"] for name, each in near.items()
-    }
+    assert digests(far) == digests(same)
     log = (tmp_path / "far/.deadweight/logs/pool.log").read_text()
     assert sum(" was built on " in line for line in log.splitlines()) == len(far)
 
@@ -140,13 +141,12 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
                 for each in faults:
                     each.join()
                 found["frozen"].signal(signal.SIGCONT)
-            here = {"here": {"address": f"unix://{found['here'].folder}/buildkitd.sock", "places": 2}}
-            near = built(same_secrets(tmp_path / "near", root), {"endpoints": here}, names, proxy)
+            same = digests(near(root, found["here"], 2, names, proxy))
     text = log.read_text()
     print(text)
     assert set(far) == set(names)
     older = {name for name, each in far.items() if each["built_on"].startswith("older ")}
-    differ = {name for name, each in far.items() if each["manifest_digest"] != near[name]["manifest_digest"]}
+    differ = {name for name, digest in digests(far).items() if digest != same[name]}
     print("built by the older release:", sorted(older), "with other bytes:", sorted(differ))
     assert differ <= older
     for name, why in (

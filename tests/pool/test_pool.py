@@ -47,8 +47,8 @@ def these(world: dict[str, Daemon], *names: str) -> dict[str, Daemon]:
     return up({name: world[name] for name in names})
 
 
-def pool_of(found: dict[str, Daemon], **more: object) -> dict[str, object]:
-    return {"endpoints": {name: endpoint(each) for name, each in found.items()}, **more}
+def endpoints(found: dict[str, Daemon]) -> dict[str, object]:
+    return {name: endpoint(each) for name, each in found.items()}
 
 
 def built_twice(project: PoolProject) -> set[str]:
@@ -71,9 +71,7 @@ def test_far_endpoints_give_the_digests_of_a_near_one(world, project):
     found = these(world, "a", "b", "c")
     variants = {f"v{number}": 0.5 for number in range(6)}
     with disturbed(found["b"], delay_seconds=0.02, loss=0.01) as address:
-        endpoints = {name: endpoint(each) for name, each in found.items()}
-        endpoints["b"] = endpoint(found["b"], address=address)
-        project.write(variants, {"endpoints": endpoints})
+        project.write(variants, {"endpoints": {**endpoints(found), "b": endpoint(found["b"], address=address)}})
         far = project.build()
     assert {each.result for each in far.values()} == {"built"}
     assert {each.image.built_on.split()[0] for each in far.values()} == {"a", "b", "c"}
@@ -81,16 +79,15 @@ def test_far_endpoints_give_the_digests_of_a_near_one(world, project):
     project.write(variants, {"endpoints": {"here": {"address": f"unix://{here.folder}/buildkitd.sock", "places": 3}}})
     shutil.rmtree(project.root / ".deadweight")
     near = project.build()
-    assert {name: each.image.manifest_digest for name, each in near.items()} == {
-        name: each.image.manifest_digest for name, each in far.items()
-    }
+    digests = [{name: each.image.manifest_digest for name, each in made.items()} for made in (near, far)]
+    assert digests[0] == digests[1]
     assert len({each.image.config_digest for each in near.values()}) == len(variants)
     assert {each.result for each in project.build().values()} == {"cached"}
 
 
 def test_a_killed_endpoint_loses_nothing(world, project):
     found = these(world, "a", "b", "c")
-    project.write({f"k{number}": 1.5 for number in range(7)}, pool_of(found))
+    project.write({f"k{number}": 1.5 for number in range(7)}, {"endpoints": endpoints(found)})
 
     def kill() -> None:
         project.told.wait(lambda told: len(told.on("begin")[found["a"].host]) == 2)
@@ -108,7 +105,9 @@ def test_a_killed_endpoint_loses_nothing(world, project):
 def test_a_frozen_endpoint_loses_its_work(world, project, monkeypatch):
     monkeypatch.setattr(dispatch, "STRANGE_SECONDS", 1000.0)  # by its silence alone
     found = these(world, "a", "b", "c")
-    project.write({f"f{number}": 1.5 for number in range(6)}, pool_of(found, lost_after_seconds=5.0))
+    project.write(
+        {f"f{number}": 1.5 for number in range(6)}, {"endpoints": endpoints(found), "lost_after_seconds": 5.0}
+    )
 
     def freeze() -> None:
         project.told.wait(lambda told: found["b"].host in told.on("begin"))
@@ -138,7 +137,7 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Web) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
         address = f"tcp://127.0.0.1:{web.server_address[1]}"
-        endpoints = {
+        pool = {
             "good": endpoint(found["a"]),
             "full": endpoint(full, places=8),
             "stranger": endpoint(found["a"], **stranger),
@@ -149,7 +148,7 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
             "other": endpoint(other),
             "nowhere": {"address": "unix:///nowhere/buildkitd.sock"},
         }
-        project.write({f"u{number}": 0.2 for number in range(4)}, {"endpoints": endpoints})
+        project.write({f"u{number}": 0.2 for number in range(4)}, {"endpoints": pool})
         made = project.build()
         web.shutdown()
     assert {each.image.built_on.split()[0] for each in made.values()} <= {"good", "other"}
@@ -165,7 +164,7 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
 
 def test_a_build_error_is_never_tried_again(world, project):
     found = these(world, "a", "c")
-    project.write({"bad": 0.1, "good": 0.1}, pool_of(found), failing=["bad"])
+    project.write({"bad": 0.1, "good": 0.1}, {"endpoints": endpoints(found)}, failing=["bad"])
     made = project.build()
     assert (made["bad"].result, made["good"].result) == ("failed", "built")
     assert project.told.count("begin") == Counter({"bad": 1, "good": 1})
@@ -177,7 +176,7 @@ def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monk
     monkeypatch.setattr(dispatch, "STRANGE_SECONDS", 1.0)
     found = these(world, "a", "c")
     project.told.slow[found["c"].host] = 120.0
-    project.write({f"s{number}": 0.3 for number in range(6)}, pool_of(found))
+    project.write({f"s{number}": 0.3 for number in range(6)}, {"endpoints": endpoints(found)})
     started = time.monotonic()
     made = project.build()
     assert time.monotonic() - started < 100
@@ -190,7 +189,7 @@ def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monk
 
 def test_ctrl_c_ends_the_work_far_away(world, project):
     found = these(world, "a", "c")
-    project.write({f"c{number}": 300.0 for number in range(3)}, pool_of(found))
+    project.write({f"c{number}": 300.0 for number in range(3)}, {"endpoints": endpoints(found)})
     (project.root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
     run = start(project.root, "build", session=True)
     try:

@@ -6,11 +6,10 @@ The daemons have the credentials, no suite and no command line has any.
 import re
 import shutil
 import subprocess
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
@@ -25,33 +24,12 @@ BUCKET = "layers"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests-alone"}
 
 
+@dataclass(frozen=True)
 class Server:
     """An S3 server in memory, at an address that the daemons reach."""
 
-    def __init__(self, host: str, log: Path) -> None:
-        self.address = f"{host}:0"
-        self.program, self.log = built(S3_SERVER, log.with_name("s3-build.log")), log
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it, empty: again at the address of the first time."""
-        words = [str(self.program), "-backend", "memory", "-host", self.address, "-initialbucket", BUCKET]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.address = f"{self.address.rpartition(':')[0]}:{port_of(self.process, self.log)}"
-        for _ in range(100):
-            try:
-                self.objects()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError(self.log.read_text())
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(10)
+    address: str
+    process: subprocess.Popen[bytes]
 
     def objects(self) -> set[str]:
         """The names of all objects."""
@@ -69,10 +47,14 @@ def world(tmp_path_factory) -> Iterator[dict[str, Daemon]]:
 
 @pytest.fixture
 def server(world, tmp_path) -> Iterator[Server]:
-    server = Server(world["a"].home, tmp_path / "s3.log")
-    server.start()
-    yield server
-    server.stop()
+    host, log = world["a"].home, tmp_path / "s3.log"
+    program = built(S3_SERVER, tmp_path / "s3-build.log")
+    words = [program, "-backend", "memory", "-host", f"{host}:0", "-initialbucket", BUCKET]
+    with log.open("ab") as out, subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out) as process:
+        try:
+            yield Server(f"{host}:{port_of(process, log)}", process)
+        finally:
+            process.kill()
 
 
 def write(project: PoolProject, server: Server, *places: Daemon) -> None:
@@ -87,9 +69,9 @@ def again(project: PoolProject, *, change: str = "") -> str:
     if change:
         # a layer of its own: what only the command is called leaves the same files, in one second the same bytes
         (project.root / "one/change").write_text(change)
-        text = (project.root / "one/Dockerfile").read_text()
-        if "COPY change" not in text:
-            (project.root / "one/Dockerfile").write_text(text.replace("RUN [", "COPY change /\nRUN [", 1))
+        file = project.root / "one/Dockerfile"
+        text = file.read_text().replace("COPY change /\n", "")
+        file.write_text(text.replace("RUN [", "COPY change /\nRUN [", 1))
     made = project.build()["one"]
     assert made.result == "built", made.error
     return str(made.image.manifest_digest)
@@ -125,7 +107,8 @@ def test_exports_that_nobody_uses_end_and_begin_again_where_it_is_new(world, pro
 
 def test_a_store_that_is_gone_costs_no_build(world, project, server):
     write(project, server, world["a"])
-    server.stop()
+    server.process.kill()
+    server.process.wait(10)
     again(project)
     (line,) = [line for line in project.said if "cache" in line]
     assert "one: a could not write its layers to the cache: " in line

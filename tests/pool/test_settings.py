@@ -9,6 +9,7 @@ from deadweight.project.load_suite import load_suite
 from deadweight.sources import settings as source_settings
 from deadweight_pool import dockerfile, settings
 from tests.support.codes import raises
+from tests.support.trees import written
 
 SUITE = """\
 name: pooled
@@ -47,16 +48,15 @@ def test_endpoints_of_a_suite(suite, tmp_path):
 
 def test_the_users_own_pool_stands_over_the_suites(suite, tmp_path, monkeypatch):
     loaded = suite()
-    own = tmp_path / "config" / "pool.yaml"
-    own.parent.mkdir()
-    own.write_text("endpoints: {mine: {address: 'kube-pod://buildkit-0?namespace=ci'}}\n")
-    found = settings.chosen(loaded)
-    assert [each.address for each in settings.endpoints(found)] == ["kube-pod://buildkit-0?namespace=ci"]
-    named = tmp_path / "named.yaml"
-    named.write_text("endpoints: {other: {address: 'docker-container://builder'}}\n")
-    monkeypatch.setenv(settings.VARIABLE, str(named))
-    found = settings.chosen(loaded)
-    assert [each.name for each in settings.endpoints(found)] == ["other"]
+
+    def addresses() -> list[str]:
+        return [each.address for each in settings.endpoints(settings.chosen(loaded))]
+
+    written(tmp_path, {"config/pool.yaml": "endpoints: {mine: {address: 'kube-pod://buildkit-0?namespace=ci'}}\n"})
+    assert addresses() == ["kube-pod://buildkit-0?namespace=ci"]
+    written(tmp_path, {"named.yaml": "endpoints: {other: {address: 'docker-container://builder'}}\n"})
+    monkeypatch.setenv(settings.VARIABLE, str(tmp_path / "named.yaml"))
+    assert addresses() == ["docker-container://builder"]
     monkeypatch.setenv(settings.VARIABLE, "none")
     assert settings.chosen(loaded) is None
     monkeypatch.setenv(settings.VARIABLE, str(tmp_path / "gone.yaml"))
@@ -72,25 +72,34 @@ def test_a_certificate_that_is_not_there(suite, tmp_path):
     (tmp_path / "cert.pem").unlink()
     with raises(ConfigError, "pool.no_certificate", path=tmp_path / "cert.pem", key="pool.endpoints.east.cert"):
         settings.endpoints(settings.chosen(suite()))
+    with raises(ConfigError, "pool.no_certificate", path=tmp_path / "cert.pem", key="pool.engines.east.certificates"):
+        settings.engines(settings.chosen(suite(ENGINE.format("host: 'tcp://h:1', certificates: ."))))
+
+
+ENDPOINT = "name: s\npool:\n  endpoints:\n    east: {{{}}}\nvariants:\n  v: {{builder: ko}}\n"
+ENGINE = ENDPOINT.replace("endpoints", "engines")
+PLACES = {"low": 1, "high": 256, "found": 0}
 
 
 @pytest.mark.parametrize(
-    ("wrong", "key", "code", "fields"),
+    ("text", "wrong", "key", "code", "fields"),
     [
-        ("{address: 'http://10.0.0.2'}", ".address", "buildkit_address", {"found": "http://10.0.0.2"}),
-        ("{address: 'tcp://10.0.0.2:1', ca: ca.pem}", "", "certificates_together", {}),
-        ("{address: 'unix:///x', ca: a, cert: b, key: c}", "", "certificates_of_tcp", {}),
-        ("{places: 2}", "", "address_or_builder", {}),
-        ("{address: 'tcp://h:1', places: 0}", ".places", "number_between", {"low": 1, "high": 256, "found": 0}),
-        ("{address: 'tcp://h:1', platforms: [amd64]}", ".platforms[0]", "platform", {"found": "amd64"}),
-        ("{addres: 'tcp://h:1'}", ".addres", "misspelt_key", {"near": "address"}),
+        (ENDPOINT, "address: 'http://10.0.0.2'", "endpoints.east.address", "buildkit_address", {"found": "http://10.0.0.2"}),
+        (ENDPOINT, "address: 'tcp://10.0.0.2:1', ca: ca.pem", "endpoints.east", "certificates_together", {}),
+        (ENDPOINT, "address: 'unix:///x', ca: a, cert: b, key: c", "endpoints.east", "certificates_of_tcp", {}),
+        (ENDPOINT, "places: 2", "endpoints.east", "address_or_builder", {}),
+        (ENDPOINT, "address: 'tcp://h:1', places: 0", "endpoints.east.places", "number_between", PLACES),
+        (ENDPOINT, "address: 'tcp://h:1', platforms: [amd64]", "endpoints.east.platforms[0]", "platform", {"found": "amd64"}),
+        (ENDPOINT, "addres: 'tcp://h:1'", "endpoints.east.addres", "misspelt_key", {"near": "address"}),
+        (ENGINE, "host: 'http://x'", "engines.east.host", "engine_host", {"found": "http://x"}),
+        (ENGINE, "host: 'ssh://me@big', certificates: c", "engines.east", "certificates_of_tcp", {}),
+        (ENGINE, "host: 'ssh://me@big', places: 0", "engines.east.places", "number_between", PLACES),
+        (ENGINE, "hosts: 'ssh://me@big'", "engines.east.hosts", "misspelt_key", {"near": "host"}),
     ],
-)
-def test_what_is_written_wrongly(suite, wrong, key, code, fields):
-    lines = SUITE.splitlines()
-    lines[3] = f"    east: {wrong}"
-    with raises(ConfigError, f"suite.{code}", **fields, line=4, key=f"pool.endpoints.east{key}"):
-        suite("\n".join(lines))
+)  # fmt: skip
+def test_what_is_written_wrongly(suite, text, wrong, key, code, fields):
+    with raises(ConfigError, f"suite.{code}", **fields, line=4, key=f"pool.{key}"):
+        suite(text.format(wrong))
 
 
 @pytest.mark.parametrize("key", ["access_key_id", "secret_access_key", "session_token", "token"])
@@ -108,16 +117,18 @@ def test_a_pool_without_endpoints(suite):
 
 def test_builders_of_buildx(suite, tmp_path, monkeypatch):
     monkeypatch.setenv("BUILDX_CONFIG", str(tmp_path / "buildx"))
-    instances = tmp_path / "buildx" / "instances"
-    instances.mkdir(parents=True)
     nodes = [
         {"Name": "farm0", "Endpoint": "ssh://me@big", "Platforms": [{"os": "linux", "architecture": "arm64"}]},
         {"Name": "farm1", "Endpoint": "default", "Platforms": None},
     ]
-    (instances / "farm").write_text(json.dumps({"Name": "farm", "Driver": "docker-container", "Nodes": nodes}))
     remote = {"Name": "r0", "Endpoint": "tcp://h:1", "DriverOpts": {"cacert": "/ca", "cert": "/c", "key": "/k"}}
-    (instances / "far").write_text(json.dumps({"Name": "far", "Driver": "remote", "Nodes": [remote]}))
-    (instances / "pods").write_text(json.dumps({"Name": "pods", "Driver": "kubernetes", "Nodes": [{"Name": "p0"}]}))
+    builders = {
+        "farm": {"Driver": "docker-container", "Nodes": nodes},
+        "far": {"Driver": "remote", "Nodes": [remote]},
+        "pods": {"Driver": "kubernetes", "Nodes": [{"Name": "p0"}]},
+    }
+    files = {name: json.dumps({"Name": name, **builder}) for name, builder in builders.items()}
+    written(tmp_path / "buildx" / "instances", files)
     text = SUITE.replace('address: "unix:///run/buildkit/buildkitd.sock"', "builder: NAME")
 
     def endpoints(name: str):

@@ -18,6 +18,7 @@ import zstandard
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.layers import indexing
+from tests.support.trees import written
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -117,7 +118,10 @@ def packed(data: bytes, compression: str) -> bytes:
     return zstandard.compress(data) if compression == "zstd" else data
 
 
-def build(*layers: bytes, compression: str = "none", config: Any = None, history: Any = None, **top: Any) -> Made:
+def build(
+    *layers: bytes, compression: str = "none", config: Any = None, history: Any = None, stored: Any = None, **top: Any
+) -> Made:
+    """``stored`` are the layers as they are stored, if not packed by ``compression``; ``top`` are other keys of the config."""
     document = {
         "architecture": "amd64",
         "os": "linux",
@@ -126,17 +130,28 @@ def build(*layers: bytes, compression: str = "none", config: Any = None, history
         "history": [{"created_by": f"step {n}"} for n in range(len(layers))] if history is None else history,
         **top,
     }
-    return Made(json.dumps(document).encode(), layers, tuple(packed(data, compression) for data in layers))
+    stored = stored or (packed(data, compression) for data in layers)
+    return Made(json.dumps(document).encode(), layers, tuple(stored))
+
+
+def tar(path: Path, members: dict[str, bytes]) -> Path:
+    """Write them as a tar; gives its path."""
+    path.write_bytes(tar_of(members))
+    return path
+
+
+def listed(config: str, /, *layers: str, tag: str | None = "test:1", **more: Any) -> dict[str, bytes]:
+    """A manifest.json of one image."""
+    item = {"Config": config, "RepoTags": tag and [tag], "Layers": layers, **more}
+    return {"manifest.json": json.dumps([item]).encode()}
 
 
 def docker_save(path: Path, made: Made, *, tag: str = "test:1") -> Path:
     """The old layout: one folder per layer, manifest.json at the end."""
     names = [f"{hashlib.sha256(data).hexdigest()}-{n}/layer.tar" for n, data in enumerate(made.stored)]
     config = hashlib.sha256(made.config).hexdigest() + ".json"
-    members = {**dict(zip(names, made.stored, strict=True)), config: made.config}
-    members["manifest.json"] = json.dumps([{"Config": config, "RepoTags": [tag], "Layers": names}]).encode()
-    path.write_bytes(tar_of(members))
-    return path
+    layers = dict(zip(names, made.stored, strict=True))
+    return tar(path, {**layers, config: made.config, **listed(config, *names, tag=tag)})
 
 
 def saved(folder: Path, *layers: bytes, name: str = "x.tar", tag: str = "test:1", **image: Any) -> Path:
@@ -176,18 +191,23 @@ def several(*layouts: dict[str, bytes]) -> dict[str, bytes]:
     return {**functools.reduce(operator.or_, layouts), "index.json": index(entries(*layouts))}
 
 
+def place(data: bytes) -> str:
+    """Where a blob lies in an OCI layout."""
+    return f"blobs/sha256/{hashlib.sha256(data).hexdigest()}"
+
+
 def blobs(*contents: bytes) -> dict[str, bytes]:
-    return {f"blobs/sha256/{hashlib.sha256(data).hexdigest()}": data for data in contents}
+    return {place(data): data for data in contents}
 
 
 def both_layouts(path: Path, made: Made) -> Path:
     """The layout of engines from 25 on: an OCI layout with a manifest.json beside."""
-    members = oci_members(made)
-    places = [f"blobs/sha256/{hashlib.sha256(data).hexdigest()}" for data in made.stored]
-    config = f"blobs/sha256/{hashlib.sha256(made.config).hexdigest()}"
-    members["manifest.json"] = json.dumps([{"Config": config, "RepoTags": ["test:1"], "Layers": places}]).encode()
-    path.write_bytes(tar_of(members))
-    return path
+    return tar(path, {**oci_members(made), **listed(place(made.config), *map(place, made.stored))})
+
+
+def layout(path: Path, made: Made) -> Path:
+    """The folder of an OCI layout."""
+    return written(path, oci_members(made))
 
 
 def honest_layer(

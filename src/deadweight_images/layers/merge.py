@@ -12,7 +12,7 @@ specification hides (``Merged.marks_root``). Such an image is merged both ways, 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,21 +55,32 @@ def _targets(entries: Entries, budget: Budget) -> array[int]:
     places = {path: member for member, path in enumerate(entries.paths)}
     found = array("i", [NOWHERE]) * len(entries)
     last, named = None, None
+
+    def link_at(path: bytes) -> bytes | None:
+        member = places.get(path, -1)
+        return entries.targets[member] if member >= 0 and entries.kinds[member] == columns.SYMLINK else None
+
     for member, target in entries.targets.items():
         if entries.kinds[member] == columns.HARDLINK:
             if target is not last:
                 last, path = target, clean(target)
                 named = places.get(path) if path is not None else None
                 if named is None or b".." in target:
-                    named = _followed(entries, places, target, budget)
+                    path = _followed(target, link_at, budget, last=False)
+                    named = places.get(path) if path is not None else None
             if named is not None and named != member:
                 found[member] = named
     return found
 
 
-def _followed(entries: Entries, places: dict[bytes, int], target: bytes, budget: Budget) -> int | None:
-    """The member at a target whose folders are links, or that climbs with ``..``; the last part itself is not followed."""
-    pending = [part for part in reversed(target.split(b"/")) if part not in (b"", b".")]
+def _followed(
+    path: bytes, link_at: Callable[[bytes], bytes | None], budget: Budget, *, last: bool = True
+) -> bytes | None:
+    """A path with all links in it followed, but for the last part without ``last``. None if it leads nowhere or round in circles.
+
+    ``link_at`` gives the target of the link at a path, None if something else is there; it raises KeyError to end the search.
+    """
+    pending = [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
     budget.spend(len(pending) + 1)
     current, hops = b"", _HOPS
     while pending:
@@ -77,19 +88,21 @@ def _followed(entries: Entries, places: dict[bytes, int], target: bytes, budget:
         if part == b"..":
             current = current.rpartition(b"/")[0]
             continue
-        path = current + b"/" + part if current else part
-        member = places.get(path)
-        if pending and member is not None and entries.kinds[member] == columns.SYMLINK:
-            hops -= 1
-            link = entries.targets[member]
-            budget.spend(20 + link.count(b"/"))
-            if hops < 0 or len(pending) > 4096:
-                return None
-            current = b"" if link.startswith(b"/") else current
-            pending.extend(each for each in reversed(link.split(b"/")) if each not in (b"", b"."))
+        place = current + b"/" + part if current else part
+        try:
+            link = link_at(place) if pending or last else None
+        except KeyError:
+            return None
+        if link is None:
+            current = place
             continue
-        current = path
-    return places.get(current)
+        hops -= 1
+        budget.spend(_LINK + link.count(b"/"))
+        if hops < 0 or len(pending) > 4096:
+            return None
+        current = b"" if link.startswith(b"/") else current
+        pending.extend(part for part in reversed(link.split(b"/")) if part not in (b"", b"."))
+    return current
 
 
 # How many steps may be taken through folders and links: a bound per path would let each link double the work of the last.
@@ -177,43 +190,20 @@ class Merged:
 
         Raises ArchiveError where all such calls together take more steps than any honest image needs.
         """
-        parent, _, name = path.rpartition(b"/")
-        return self._followed(parent, name, _HOPS)
+        return _followed(path, self._link_at, self._budget)
 
     def folder(self, path: bytes) -> bytes | None:
         """Like ``resolve`` for a folder, remembered."""
         if path not in self._folders:
-            self._folders[path] = b"" if not path else self.resolve(path)
+            self._folders[path] = self.resolve(path)
         return self._folders[path]
 
-    def _followed(self, parent: bytes, name: bytes, hops: int) -> bytes | None:
-        pending = [part for part in [*parent.split(b"/"), name] if part]
-        pending.reverse()
-        self._budget.spend(len(pending))
-        current = b""
-        while pending:
-            part = pending.pop()
-            if part == b"..":
-                current = current.rpartition(b"/")[0]
-                continue
-            if part in (b"", b"."):
-                continue
-            path = current + b"/" + part if current else part
-            value = self.view.get(path)
-            if value is None:
-                return None
-            if self.kind(value) != columns.SYMLINK:
-                current = path
-                continue
-            hops -= 1
-            if hops < 0 or len(pending) > 4096:
-                return None
-            target = self.layers[value >> BITS].targets[value & MASK]
-            self._budget.spend(_LINK + target.count(b"/"))
-            if target.startswith(b"/"):
-                current = b""
-            pending.extend(reversed(target.split(b"/")))
-        return current
+    def _link_at(self, path: bytes) -> bytes | None:
+        value = self.view[path]
+        if value == IMPLIED:
+            return None
+        entries, member = self.layers[value >> BITS], value & MASK
+        return entries.targets[member] if entries.kinds[member] == columns.SYMLINK else None
 
     def content(self, value: int) -> int | None:
         """The member that holds the bytes of a file: the file itself, or where its hard links lead; None where nowhere."""

@@ -10,7 +10,6 @@ import random
 import struct
 import subprocess
 import sys
-import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -38,11 +37,11 @@ from deadweight._errors import DeadweightError
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.errors import wording
-peak, done = 0, False
+peak = 0
 
 def watch():
     global peak
-    while not done:
+    while True:
         for line in open("/proc/self/status"):
             if line.startswith("RssAnon:"):
                 peak = max(peak, int(line.split()[1]) // 1024)
@@ -54,8 +53,8 @@ def look(path, scan, how):
     with open(path, "rb") as file:
         return analyse_stream(file, scan=scan)
 
-watcher, answers = threading.Thread(target=watch), []
-watcher.start()
+threading.Thread(target=watch, daemon=True).start()
+answers = []
 for asked in json.load(sys.stdin):
     started = time.process_time()
     try:
@@ -67,8 +66,6 @@ for asked in json.load(sys.stdin):
     except BaseException as error:
         answer = {"crash": repr(error)}
     answers.append({**answer, "seconds": time.process_time() - started, "mb": peak})
-done = True
-watcher.join()
 print(json.dumps(answers))
 """
 """Looks at archives, each given as path, scan and way, and notes the most memory in MB that it had so far."""
@@ -93,43 +90,16 @@ def looked(path: Path, scan: str = "deep", how: str = "file", seconds: int = 100
     return answer
 
 
-def empty_files(path: Path, count: int) -> None:
-    """A layer of many empty files. One header is made by hand and only its name and checksum change."""
-    base = bytearray(samples.header(b"f/0000000"))
-    plain = sum(base) - sum(base[148:156]) + 8 * 32 - sum(b"0000000")
-    with path.open("wb") as out:
-        for number in range(count):
-            name = b"%07d" % number
-            base[2:9] = name
-            base[148:156] = b"%06o\0 " % (plain + sum(name))
-            out.write(base)
-        out.write(samples.END)
-
-
-def save_files(path: Path, layers: list[Path], diff_ids: list[str] | None = None) -> Path:
-    """A docker-save archive of layers that lie on disk."""
-    found = []
-    for file in layers:
-        with file.open("rb") as content:
-            found.append("sha256:" + hashlib.file_digest(content, "sha256").hexdigest())
-    config = json.dumps({"rootfs": {"diff_ids": diff_ids or found}, "os": "linux", "architecture": "amd64"}).encode()
-    with tarfile.open(path, "w") as tar:
-        for number, file in enumerate(layers):
-            tar.add(file, f"{number}.tar")
-        names = [f"{number}.tar" for number in range(len(layers))]
-        manifest = [{"Config": "c.json", "RepoTags": None, "Layers": names}]
-        for name, data in (("c.json", config), ("manifest.json", json.dumps(manifest).encode())):
-            (path.parent / name).write_bytes(data)
-            tar.add(path.parent / name, name)
-    return path
+def with_digest(folder: Path, packed: bytes, diff_id: str) -> Path:
+    """An image with one packed layer, whose content nobody has to hold."""
+    return samples.saved(folder, packed, rootfs={"type": "layers", "diff_ids": [diff_id]})
 
 
 @pytest.mark.slow
 def test_hundreds_of_thousands_of_empty_files_that_are_removed(tmp_path):
     """In so little memory that a million of them would fit into 300 MB too."""
-    empty_files(tmp_path / "layer.tar", 350_000)
-    (tmp_path / "gone.tar").write_bytes(samples.layer(samples.file(b".wh.f")))
-    path = save_files(tmp_path / "x.tar", [tmp_path / "layer.tar", tmp_path / "gone.tar"])
+    files = samples.layer(*(samples.header(b"f/%07d" % number) for number in range(350_000)))
+    path = samples.saved(tmp_path, files, samples.layer(samples.file(b".wh.f")))
     answer = looked(path, "plain", most_mb=MB_HERE)
     assert (answer["files"], answer["hidden"], answer["listed"]) == (0, 350_000, 5000)
     assert wording("skip.unlisted", count=345_000, what="hidden files") in answer["skipped"]
@@ -137,13 +107,14 @@ def test_hundreds_of_thousands_of_empty_files_that_are_removed(tmp_path):
 
 def bomb(compression: str, size: int) -> tuple[bytes, str]:
     """A packed layer with one file of zeros, and the digest of the plain tar."""
-    digest, out, is_gzip = hashlib.sha256(), [], compression == "gzip"
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31) if is_gzip else zstandard.ZstdCompressor().compressobj()
+    digest, out = hashlib.sha256(), []
+    packer = (
+        zlib.compressobj(9, zlib.DEFLATED, 31) if compression == "gzip" else zstandard.ZstdCompressor().compressobj()
+    )
     for part in (samples.header(b"zeros", size), *([bytes(1 << 20)] * (size >> 20)), samples.END):
         digest.update(part)
         out.append(packer.compress(part))
-    out.append(packer.flush())
-    return b"".join(out), "sha256:" + digest.hexdigest()
+    return b"".join((*out, packer.flush())), "sha256:" + digest.hexdigest()
 
 
 @pytest.mark.slow
@@ -151,29 +122,20 @@ def bomb(compression: str, size: int) -> tuple[bytes, str]:
 def test_a_gzip_bomb_is_read_in_little_memory(tmp_path, how):
     packed, diff_id = bomb("gzip", 256 << 20)
     assert len(packed) * 100 < 256 << 20
-    (tmp_path / "layer").write_bytes(packed)
-    path = save_files(tmp_path / "x.tar", [tmp_path / "layer"], [diff_id])
-    answer = looked(path, "deep", how)
+    answer = looked(with_digest(tmp_path, packed, diff_id), "deep", how)
     assert (answer["files"], answer["size"]) == (1, 256 << 20)
     assert wording("skip.in_pieces") in answer["skipped"]
 
 
 @pytest.mark.slow
 def test_a_zstd_bomb_is_refused(tmp_path):
-    packed, diff_id = bomb("zstd", 1200 << 20)
-    (tmp_path / "layer").write_bytes(packed)
-    answer = looked(save_files(tmp_path / "x.tar", [tmp_path / "layer"], [diff_id]), "no")
-    assert answer["error"] == "compression.bomb"
+    assert looked(with_digest(tmp_path, *bomb("zstd", 1200 << 20)), "no")["error"] == "compression.bomb"
 
 
 @pytest.mark.slow
 def test_a_bomb_in_the_archives_own_compression(tmp_path):
     path = tmp_path / "x.tar.gz"
-    with gzip.open(path, "wb", 9) as out:
-        out.write(samples.header(b"x/layer.tar", 128 << 20))
-        for _part in range(128):
-            out.write(bytes(1 << 20))
-        out.write(samples.END)
+    path.write_bytes(gzip.compress(samples.layer(samples.file(b"x/layer.tar", bytes(128 << 20)))))
     assert looked(path, "deep", "stream")["error"] == "archive.not_an_image"
 
 
@@ -202,13 +164,13 @@ def test_small_bombs_by_the_hundred_share_one_limit(tmp_path):
 @pytest.mark.slow
 def test_a_jar_whose_names_all_point_at_one_bomb(tmp_path):
     """Half a megabyte that says that it holds 300 GB."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    body, crc, count = packer.compress(bytes(32 << 20)) + packer.flush(), zlib.crc32(bytes(32 << 20)), 10_000
-    sizes = (crc, len(body), 32 << 20, 5)
+    content, count = bytes(32 << 20), 10_000
+    body = zlib.compress(content, 9, -15)
+    sizes = (zlib.crc32(content), len(body), len(content), 5)
     local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 0, *sizes, 0) + b"a.jar" + body
     entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 8, 0, 0, *sizes, *[0] * 6) + b"a.jar"
     end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, len(entry) * count, len(local), 0)
-    data = samples.layer(samples.file(b"x.jar", local + entry * count + end), samples.file(b"y.txt", b"y"))
+    data = samples.honest_layer({"x.jar": local + entry * count + end, "y.txt": b"y"})
     answer = looked(samples.saved(tmp_path, data), "no")
     assert (answer["files"], answer["skipped"]) == (2, [wording("skip.jars_unnamed")])
 
@@ -229,11 +191,11 @@ JARS = {
 
 
 def test_a_jar_that_is_passed_over_is_told(tmp_path):
-    images = [samples.build(samples.layer(samples.file(b"x.jar", content))) for content, _ in JARS.values()]
-    paths = [samples.docker_save(tmp_path / str(number), made) for number, made in enumerate(images)]
+    layers = {name: samples.honest_layer({"x.jar": content}) for name, (content, _) in JARS.items()}
+    paths = [samples.saved(tmp_path, data, name=name) for name, data in layers.items()]
     answers = looked_all([(str(path), "no", "file") for path in paths])
-    expected = {name: [wording("skip.jars_unnamed")] if partly else [] for name, (_, partly) in JARS.items()}
-    assert expected == {name: answer["skipped"] for name, answer in zip(JARS, answers, strict=True)}
+    expected = [[wording("skip.jars_unnamed")] if partly else [] for _, partly in JARS.values()]
+    assert expected == [answer["skipped"] for answer in answers]
 
 
 @pytest.mark.slow
@@ -243,8 +205,8 @@ def test_more_secrets_than_anyone_reads_are_counted(tmp_path):
     same = samples.file(b"same", b"k = " + github_token(rng) + b"\n")
     answer = looked(samples.saved(tmp_path, samples.layer(same * count)), "plain")
     assert wording("skip.unlisted_secrets", count=500) in answer["skipped"]
-    files = [samples.file(b"f%d" % number, b"k = " + github_token(rng) + b"\n") for number in range(1_000)]
-    answer = looked(samples.saved(tmp_path, samples.layer(*files), name="y.tar"), "plain")
+    files = samples.honest_layer({f"f{number}": b"k = " + github_token(rng) + b"\n" for number in range(1_000)})
+    answer = looked(samples.saved(tmp_path, files, name="y.tar"), "plain")
     assert answer["skipped"] == [wording("skip.too_many_secrets", most=400)]
 
 
@@ -260,19 +222,16 @@ def test_empty_files_whose_names_are_candidates(tmp_path):
 @pytest.mark.slow
 def test_names_without_end_are_refused(tmp_path):
     """1,800 members with names of 60 KB each, which compress to nothing."""
-    packer, out = zlib.compressobj(9, zlib.DEFLATED, 31), []
     long_name = samples.header(b"l", 60_000, b"L") + samples.padded(b"n" * 60_000) + samples.file(b"x")
-    for _number in range(1_800):
-        out.append(packer.compress(long_name))
-    (tmp_path / "layer").write_bytes(b"".join(out) + packer.flush())
-    answer = looked(save_files(tmp_path / "x.tar", [tmp_path / "layer"], ["sha256:" + "0" * 64]), "no")
+    packed = gzip.compress(long_name * 1_800)
+    answer = looked(with_digest(tmp_path, packed, "sha256:" + "0" * 64), "no")
     assert answer["error"] == "tar.too_many_members"
 
 
 DOCUMENTS = {
     "lists of lists": b"[" + b"[]," * 1_300_000 + b"[]]",
     "a config of long numbers": b'{"a":' + b"9" * 100_000 + b"}",
-    "many layers": json.dumps([{"Config": "c", "RepoTags": [], "Layers": ["l"] * 5000}]).encode(),
+    "many layers": samples.listed("c", *["l"] * 5000)["manifest.json"],
     "layers that are numbers": b'[{"Config":"c","Layers":[1,2]}]',
     "a config that leads outside": b'[{"Config":"../../etc/passwd","Layers":[]}]',
     "nothing": b"null",
@@ -350,39 +309,37 @@ LINKS: dict[str, Callable[[], list[bytes]]] = {
 NAMES = [*HARMS, *TWINS, *HOSTILE, *DOCUMENTS, *CONTENTS, *LINKS]
 
 
-def _write(folder: Path, work: Path) -> None:
-    """One archive or layout folder for each name, by its number."""
+def _write(name: str, path: Path, work: Path) -> None:
+    """The archive or layout folder of that name."""
     harmless = samples.layer(samples.file(b"a", b"1"))
-    for number, name in enumerate(NAMES):
-        path = folder / f"{number:03}"
-        if name in HARMS:
-            (work / str(number)).mkdir()
-            broken(work / str(number), HARMS[name][0]).rename(path)
-        elif name in DOCUMENTS:
-            path.write_bytes(samples.tar_of({"manifest.json": DOCUMENTS[name]}))
-        elif name in TWINS:
-            samples.docker_save(path, samples.build(harmless, **TWINS[name]))
+    if name in HARMS:
+        broken(work, HARMS[name][0]).rename(path)
+    elif name in DOCUMENTS:
+        samples.tar(path, {"manifest.json": DOCUMENTS[name]})
+    elif name in TWINS:
+        samples.docker_save(path, samples.build(harmless, **TWINS[name]))
+    else:
+        if name in HOSTILE:
+            members = [HOSTILE[name][0]]
         else:
-            if name in HOSTILE:
-                members = [HOSTILE[name][0]]
-            else:
-                members = LINKS[name]() if name in LINKS else [samples.file(b"x", CONTENTS[name]())]
-            samples.docker_save(path, samples.build(samples.layer(*members)))
+            members = LINKS[name]() if name in LINKS else [samples.file(b"x", CONTENTS[name]())]
+        samples.docker_save(path, samples.build(samples.layer(*members)))
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict]]:
     """By name what came of an archive as a file and, where it is small, as a stream: all in one process."""
     assert len(NAMES) == len(set(NAMES)) >= 80
-    folder, work = tmp_path_factory.mktemp("hostile"), tmp_path_factory.mktemp("work")
-    _write(folder, work)
-    asked = []
-    for path in sorted(folder.iterdir()):
+    folder, asked = tmp_path_factory.mktemp("hostile"), []
+    for number, name in enumerate(NAMES):
+        path = folder / str(number)
+        _write(name, path, tmp_path_factory.mktemp("work"))
         once = path.is_dir() or path.stat().st_size > 40_000
-        asked += [(str(path), "deep", how) for how in ("file", "stream")[: 1 if once else 2]]
+        asked += [(name, str(path), how) for how in ("file", "stream")[: 1 if once else 2]]
     by_name: dict[str, list[dict]] = {name: [] for name in NAMES}
-    for (where, _, how), answer in zip(asked, looked_all(asked, 300), strict=True):
-        by_name[NAMES[int(Path(where).name)]].append({**answer, "path": where if how == "file" else ""})
+    answers = looked_all([(path, "deep", how) for _, path, how in asked], 300)
+    for (name, where, how), answer in zip(asked, answers, strict=True):
+        by_name[name].append({**answer, "path": where if how == "file" else ""})
     return by_name
 
 

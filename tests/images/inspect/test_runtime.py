@@ -46,8 +46,7 @@ def small_go(tmp_path_factory) -> bytes:
 
 @pytest.fixture(scope="session")
 def go_version() -> str:
-    said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True, timeout=60).stdout
-    return said.strip().removeprefix("go")
+    return subprocess.check_output(["go", "env", "GOVERSION"], text=True, timeout=60).strip().removeprefix("go")
 
 
 def layer(files: dict[str, bytes | str]) -> bytes:
@@ -76,24 +75,17 @@ def test_a_go_program_of_any_size_tells_its_go(tmp_path, big_go, go_version, com
 SCRIPT = '#!/bin/sh\nset -e\nif [ -n "$X" ]; then\n  echo x\nfi\nexec /srv/s "$@"\n'
 
 
+ENTRY_POINTS: list[dict[str, object]] = [
+    {"Cmd": ["/srv/s"]}, {"Entrypoint": ["/srv/s"], "Cmd": ["--port=1"]}, {"Cmd": ["./s"], "WorkingDir": "/srv"},
+    {"Entrypoint": ["s"], "Env": ["PATH=/bin:/srv"]}, {"Cmd": ["/bin/sh", "-c", "/srv/s --port $PORT"]},
+    {"Cmd": ["/bin/sh", "-c", "cd /srv && X=1 exec ./s"]}, {"Entrypoint": ["/sbin/tini", "-g", "--"], "Cmd": ["/srv/s"]},
+    {"Entrypoint": ["/entry.sh"], "Cmd": ["--port=1"]}, {"Cmd": ["sh", "entry.sh"]}, {"Cmd": ["/usr/local/bin/linked"]},
+    {"Entrypoint": ["/given.sh"], "Cmd": ["s"], "Env": ["PATH=/bin:/srv"]},
+]  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"Cmd": ["/srv/s"]},
-        {"Entrypoint": ["/srv/s"], "Cmd": ["--port=1"]},
-        {"Cmd": ["./s"], "WorkingDir": "/srv"},
-        {"Entrypoint": ["s"], "Env": ["PATH=/bin:/srv"]},
-        {"Cmd": ["/bin/sh", "-c", "/srv/s --port $PORT"]},
-        {"Cmd": ["/bin/sh", "-c", "cd /srv && X=1 exec ./s"]},
-        {"Entrypoint": ["/sbin/tini", "-g", "--"], "Cmd": ["/srv/s"]},
-        {"Entrypoint": ["/entry.sh"], "Cmd": ["--port=1"]},
-        {"Entrypoint": ["/given.sh"], "Cmd": ["s"], "Env": ["PATH=/bin:/srv"]},
-        {"Cmd": ["sh", "entry.sh"]},
-        {"Cmd": ["/usr/local/bin/linked"]},
-    ],
-    ids=lambda config: str(config.get("Entrypoint", config.get("Cmd"))),
-)
+@pytest.mark.parametrize("config", ENTRY_POINTS, ids=lambda config: str(config.get("Entrypoint", config.get("Cmd"))))
 def test_the_program_is_found_however_the_entry_point_names_it(tmp_path, small_go, go_version, config) -> None:
     files: dict[str, bytes | str] = {
         "srv/s": small_go,

@@ -218,16 +218,14 @@ def exported(engine_tar) -> dict[str, tuple[str, object]]:
     found: dict[str, tuple[str, object]] = {}
     with tarfile.open(engine_tar) as tar:
         for info in tar:
-            name = info.name.rstrip("/")
-            if name.split("/")[0] in EXTRA:
-                continue
+            name, owned = info.name.rstrip("/"), (info.mode & 0o7777, info.uid, info.gid)
             if info.isdir():
-                found[name] = ("folder", (info.mode & 0o7777, info.uid, info.gid))
+                found[name] = ("folder", owned)
             elif info.issym():
                 found[name] = ("link", info.linkname)
             else:
-                found[name] = ("file", (tar.extractfile(info).read(), info.mode & 0o7777, info.uid, info.gid))
-    return found
+                found[name] = ("file", (tar.extractfile(info).read(), *owned))
+    return {name: entry for name, entry in found.items() if name.split("/")[0] not in EXTRA}
 
 
 def ours(made: samples.Made) -> dict[str, tuple[str, object]]:
@@ -248,30 +246,23 @@ def ours(made: samples.Made) -> dict[str, tuple[str, object]]:
     return found
 
 
+PHASES = (Phase.explicit, Phase.generate)
+
+
 @pytest.mark.slow
 @pytest.mark.engine
-@settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+@settings(max_examples=12, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(layers=images())
 def test_the_view_is_what_the_engine_exports(engine, tmp_path, layers):
     made = samples.build(*(L(members, all_modes=modes, owner=owner) for members, modes, owner in layers))
-    archive = samples.docker_save(tmp_path / "x.tar", made, tag="deadweight-tests/stack:1")
-    engine.images.load(archive)
-    labels = {"deadweight-tests": "stack"}
-    container = engine.api.create_container("deadweight-tests/stack:1", ["/x"], labels=labels)["Id"]
+    name, out = "deadweight-tests/stack:1", tmp_path / "export.tar"
+    engine.images.load(samples.docker_save(tmp_path / "x.tar", made, tag=name))
+    container = engine.api.create_container(name, ["/x"], labels={"deadweight-tests": "stack"})["Id"]
     try:
-        out = tmp_path / "export.tar"
-        with out.open("wb") as file:
-            for piece in engine.api.export(container):
-                file.write(piece)
+        out.write_bytes(b"".join(engine.api.export(container)))
     finally:
         engine.api.remove_container(container, force=True)
-        engine.images.remove("deadweight-tests/stack:1", force=True)
+        engine.images.remove(name, force=True)
     assert exported(out) == ours(made)
 
 
@@ -291,10 +282,8 @@ def test_an_opaque_root_of_the_first_layer_hides_nothing_and_is_no_matter():
 
 @pytest.mark.parametrize(
     ("target", "folder"),
-    [
-        ("=l/file", "l"), ("=/l/file", "l"), ("=l2/file", "l"), ("=./l/../real/file", "l"), ("=real/../l/file", "l"),
-        ("=../../real/file", "l"), ("=up/real/file", "l"),
-    ],
+    [("=l/file", "l"), ("=/l/file", "l"), ("=l2/file", "l"), ("=./l/../real/file", "l"), ("=real/../l/file", "l"),
+     ("=../../real/file", "l"), ("=up/real/file", "l")],
 )  # fmt: skip
 def test_a_hard_link_through_links_and_dots_of_its_layer_leads_to_its_file(target, folder):
     tree = {"real": None, "real/file": b"12345", folder: "real", "l2": "/real", "x": None, "up": "x/..", "h": target}
@@ -304,8 +293,9 @@ def test_a_hard_link_through_links_and_dots_of_its_layer_leads_to_its_file(targe
 
 def test_hard_links_in_circles_and_to_nothing_lead_nowhere():
     view = merged(L({"a": "=b", "b": "=a", "c": "=c", "d": "=l/x", "l": "l", "e": "=nothing", "f": "=a"}))
-    assert [view.content(view.view[name]) for name in (b"a", b"b", b"c", b"d", b"e", b"f")] == [None] * 6
-    assert [view.layers[0].paths[member] for member in view.loose(0)] == [b"a", b"b", b"c", b"d", b"e", b"f"]
+    links = [b"a", b"b", b"c", b"d", b"e", b"f"]
+    assert {view.content(view.view[name]) for name in links} == {None}
+    assert [view.layers[0].paths[member] for member in view.loose(0)] == links
 
 
 @pytest.mark.slow
@@ -334,3 +324,42 @@ def test_the_view_of_distinct_names_takes_room_too(monkeypatch):
     merged(samples.layer(*(samples.file(b"a") for _number in range(18_000))))
     with raises(ArchiveError, "tar.memory", what="layer 1"):
         merged(samples.layer(*(samples.file(b"a%05d" % number) for number in range(18_000))))
+
+
+def doubling(count: int) -> list[bytes]:
+    """Links of which each is the last one twice: to follow the n-th takes 2 ** n steps."""
+    links = [samples.header(b"l0", kind=b"2", link=b".")]
+    for number in range(1, count + 1):
+        links.append(samples.header(b"l%d" % number, kind=b"2", link=b"l%d/l%d" % (number - 1, number - 1)))
+    return links
+
+
+@pytest.mark.slow
+def test_links_that_double_the_work_are_refused():
+    started = time.process_time()
+    with raises(ArchiveError, "layer.too_many_steps", what="layer 1"):
+        merged(samples.layer(*doubling(35), samples.file(b"l35/x", b"1")))
+    assert time.process_time() - started < 30
+
+
+def test_a_few_such_links_are_followed():
+    view = merged(samples.layer(*doubling(8), samples.file(b"l8/x", b"1")))
+    assert b"x" in view.view
+    assert view.resolve(b"l8/x") is None  # more links than a kernel would follow
+    assert view.resolve(b"l4/x") == b"x"
+
+
+@pytest.mark.slow
+def test_asking_for_long_links_again_and_again_ends():
+    target = b"/".join([b"a/.."] * 2000) + b"/nowhere"
+    link = samples.header(b"L", len(target), b"K") + samples.padded(target) + samples.header(b"l", kind=b"2")
+    view = merged(samples.layer(samples.header(b"a/", kind=b"5"), link))
+    with raises(ArchiveError, "layer.too_many_steps"):
+        list(map(view.resolve, [b"l"] * 100_000))
+
+
+def test_a_name_of_thousands_of_parts_makes_no_folder_of_each():
+    name = b"a/" * 30_000 + b"x"
+    long_name = samples.header(b"l", len(name), b"L") + samples.padded(name) + samples.file(b"x")
+    with raises(ArchiveError, "layer.too_many_steps"):
+        merged(samples.layer(long_name))

@@ -1,16 +1,15 @@
-"""Recall: secrets in awkward places, made here. Every place must be found; the figure is printed with ``-s``.
+"""Recall: secrets in awkward places, made here. Every place must be found.
 
 Names that other tools pass over, encodings, nesting, and content that breaks assumptions about lines and text.
 """
 
 import base64
 import bz2
+import functools
 import gzip
-import io
 import json
 import lzma
 import random
-import tarfile
 import zipfile
 import zlib
 
@@ -20,17 +19,9 @@ import zstandard
 
 from bench.cases import DATA, MARK, Case, stored, without_contradictions
 from deadweight_images.secrets.scanner import Scanner
+from tests.support import image_samples as samples
 from tests.support import secret_samples as made
 from tests.support.trees import zipped
-
-
-def _tar(name, data, mode="w"):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:
-        info = tarfile.TarInfo(name)
-        info.size = len(data)
-        archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 def _zip(name, data, method=zipfile.ZIP_DEFLATED):
@@ -62,12 +53,6 @@ def _uri_user(rng, scheme, host):
 def _cut_in_two(rng, compress):
     line = b"x\n" * 500 + b"token = " + made.github_token(rng)
     return compress(line[:-20]) + compress(line[-20:] + b"\n")
-
-
-def _eight_times(data):
-    for _ in range(8):
-        data = gzip.compress(data)
-    return data
 
 
 # place: path, and what makes the content
@@ -144,7 +129,7 @@ PLACES = {
     "lzma without a container": ("a.lzma", lambda r: lzma.compress(_line(r) * 3, format=lzma.FORMAT_ALONE)),
     "lz4": ("a.lz4", lambda r: lz4.frame.compress(_line(r) + b"a line\n" * 100)),
     "lz4, a stored block": ("b.lz4", lambda r: lz4.frame.compress(b"first\n" + r.randbytes(70_000) + _line(r))),
-    "eight times gzip": ("a.gz", lambda r: _eight_times(_line(r))),
+    "eight times gzip": ("a.gz", lambda r: functools.reduce(lambda data, _: gzip.compress(data), range(8), _line(r))),
     "base64": ("a.yaml", lambda r: b"data:\n  x: " + base64.b64encode(_line(r)) + b"\n"),
     "base64 of base64": ("b.yaml", lambda r: b"x: " + base64.b64encode(base64.b64encode(made.pem(r))) + b"\n"),
     "base64 in lines": ("c.txt", lambda r: b"begin\n" + base64.encodebytes(b"# settings\n" * 9 + _line(r)) + b"end\n"),
@@ -163,59 +148,32 @@ PLACES = {
     "zlib with a wrong checksum": ("bad.z", lambda r: zlib.compress(b"a line\n" * 90_000 + _line(r))[:-4] + bytes(4)),
     "zlib, a loose git object": (".git/objects/ab/cd", lambda r: zlib.compress(b"blob 50\0" + _line(r))),
     "git pack": (".git/objects/pack/p.pack", _git_pack),
-    "xz": ("a.tar.xz", lambda r: lzma.compress(_tar("etc/token", _line(r)))),
+    "xz": ("a.tar.xz", lambda r: lzma.compress(samples.tar_of({"etc/token": _line(r)}))),
     "bzip2": ("a.bz2", lambda r: bz2.compress(_line(r))),
     "zstd": ("a.zst", lambda r: zstandard.compress(_line(r))),
-    "tar": ("a.tar", lambda r: _tar("deep/in/.env", _line(r))),
+    "tar": ("a.tar", lambda r: samples.tar_of({"deep/in/.env": _line(r)})),
     "zip, stored": ("a.zip", lambda r: _zip("x.txt", _line(r), zipfile.ZIP_STORED)),
     "zip, deflated": ("b.zip", lambda r: _zip("x.txt", _line(r))),
     "zip, bzip2": ("c.zip", lambda r: _zip("x.txt", _line(r), zipfile.ZIP_BZIP2)),
     "zip without its directory": ("d.zip", lambda r: _zip("x.txt", made.pem(r))[:-150]),
     "jar in a jar": ("app.jar", lambda r: _zip("BOOT-INF/lib/x.jar", _zip("app.properties", _line(r)))),
-    "gzip in tar in zip": ("n.zip", lambda r: _zip("b.tar", _tar("c.gz", gzip.compress(_line(r))))),
+    "gzip in tar in zip": ("n.zip", lambda r: _zip("b.tar", samples.tar_of({"c.gz": gzip.compress(_line(r))}))),
     "zip at the end of a program": ("tool", lambda r: b"\x7fELF" + r.randbytes(3000) + _zip("cfg", _line(r))),
     "wheel": ("x-1.0-py3-none-any.whl", lambda r: _zip("x/config.py", b"KEY = '" + made.aws_key_id(r) + b"'\n")),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_place_is_found(place, scanner):
+def test_place_is_found(place, scanner, plain):
+    """Five different contents each; by both engines, as far as the slow one can read them in time."""
     path, make = PLACES[place]
-    data = make(random.Random(place))
-    scan = scanner.scan(data, path=path)
-    assert scan.matches, place
-    assert all(match.path == path and len(match.fingerprint) == 32 for match in scan.matches)
-
-
-@pytest.mark.slow
-def test_recall_over_several_seeds(scanner):
-    """At least 64 places, five different contents each: all found."""
-    missed = [
-        f"{place} #{seed}"
-        for place, (path, make) in PLACES.items()
-        for seed in range(5)
-        if not scanner.scan(make(random.Random(f"{place}{seed}")), path=path).matches
-    ]
-    print(f"recall: {5 * len(PLACES) - len(missed)} of {5 * len(PLACES)} ({len(PLACES)} places)")
-    assert len(PLACES) >= 64
-    assert missed == []
-
-
-def test_a_secret_at_every_seam_of_two_blocks(scanner):
-    """Files lie behind one another in one buffer, at any distance: attribution by offset finds exactly the right file."""
-    from deadweight_images.secrets.model import Hit
-
-    rng = random.Random(7)
-    for gap in (257, 511, 512):
-        first, second = b"x" * 700, _line(rng)
-        third = b"# " + made.github_token(rng)
-        buffer = first + b"\0" * gap + second + b"\0" * gap + third
-        hits = scanner.block(memoryview(buffer))
-        at = len(first) + gap
-        inside = [Hit(hit.end - at, hit.rule) for hit in hits if at < hit.end <= at + len(second)]
-        found = scanner.confirm(second, "b", inside).matches
-        assert [match.rule for match in found] == ["github-pat"]
-        assert scanner.confirm(first, "a", [hit for hit in hits if hit.end <= 700]).matches == ()
+    for seed in range(5):
+        data = make(random.Random(f"{place}{seed}"))
+        matches = scanner.scan(data, path=path).matches
+        assert matches, seed
+        assert all(match.path == path and len(match.fingerprint) == 32 for match in matches)
+        if len(data) < 1000:
+            assert plain.scan(data, path=path).matches == matches
 
 
 # Percent of a peer's true cases that we find at least: more than any other but their own authors (bench/secrets.py). Of the same
@@ -232,13 +190,9 @@ def corpus() -> dict[str, list[Case]]:
 @pytest.fixture(scope="module")
 def found(corpus) -> dict[Case, bool]:
     """Whether the gate would count something in each case."""
-    scanner = Scanner.default()
-
-    def counts(case: Case) -> bool:
-        scan = scanner.scan(case.text.encode("utf-8", "surrogateescape"), path="case.conf")
-        return any(match.confidence != "low" for match in scan.matches)
-
-    return {case: counts(case) for cases in corpus.values() for case in cases}
+    scanner, cases = Scanner.default(), [case for cases in corpus.values() for case in cases]
+    scans = (scanner.scan(case.text.encode("utf-8", "surrogateescape"), path="case.conf") for case in cases)
+    return {case: any(m.confidence != "low" for m in scan.matches) for case, scan in zip(cases, scans, strict=True)}
 
 
 @pytest.mark.slow
@@ -260,8 +214,7 @@ def test_false_alarms_on_what_peers_call_none(corpus, found):
         assert 100 * len(alarms) / len(false) <= FALSE_ALARMS, [(case.rule, case.text[:80]) for case in alarms]
 
 
-def test_no_scanner_finds_a_token_in_the_data():
-    scanner = Scanner.default()
+def test_no_scanner_finds_a_token_in_the_data(scanner):
     for file in sorted(DATA.iterdir()):
         assert scanner.scan(file.read_bytes(), path=f"srv/{file.name}").matches == (), file.name
     assert MARK in (DATA / "trivy.jsonl").read_text()

@@ -1,4 +1,4 @@
-"""What is too big to be looked into is listed with its reason, never passed over in silence; what can be looked into, is."""
+"""What is looked into, wherever it lies, bytes of a layer that are no file's content too; and what is too big is listed."""
 
 import base64
 import gzip
@@ -10,12 +10,13 @@ import zstandard
 
 from deadweight_images.errors import wording
 from deadweight_images.inspect.analyse import analyse
+from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.layers import indexing as portions
 from deadweight_images.secrets import confirm, matcher
 from deadweight_images.secrets.regions import text_ranges
 from tests.support import image_samples as samples
 from tests.support.image_samples import small_pieces
-from tests.support.secret_samples import github_token
+from tests.support.secret_samples import ALNUM, aws_key_id, aws_secret, docker_config, github_token, password, pem, text
 
 TOKEN = github_token(random.Random(9)).decode()
 CONFIG = f"github_token = {TOKEN}\n".encode()
@@ -57,11 +58,9 @@ def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, m
     monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
     packed = gzip.compress(random.Random(3).randbytes(12 << 20).hex().encode() + TEXT, 1)
     assert len(packed) > 8 * portions.SEGMENT
-    contents = {b"before": b"x" * 5000, b"big.gz": b"1234" + packed, b"z": b"z"}
-    data = samples.layer(*(samples.file(*each) for each in contents.items()))
+    data = samples.honest_layer({"before": b"x" * 5000, "big.gz": b"1234" + packed, "z": b"z"})
     report = analyse(samples.saved(tmp_path, data))
-    assert [(each.path, each.rule) for each in report.secrets] == [("/big.gz", "github-pat")]
-    assert report.secrets[0].inner == "gzip@4"
+    assert [(each.path, each.rule, each.inner) for each in report.secrets] == [("/big.gz", "github-pat", "gzip@4")]
     assert report.skipped == ()
 
 
@@ -71,8 +70,7 @@ def test_what_is_too_big_to_be_decoded_wholly_is_listed_in_either_kind_of_layer(
     packed = gzip.compress(bytes(300 << 20), 1)  # more than is decoded for one file
     data = samples.layer(samples.file(b"big.gz", packed + random.Random(4).randbytes(5 << 20)))
     for compression in ("none", "gzip"):
-        made = samples.build(data, compression=compression)
-        report = analyse(samples.docker_save(tmp_path / compression, made))
+        report = analyse(samples.saved(tmp_path, data, compression=compression, name=compression))
         assert {item.path for item in report.skipped} == {"/big.gz"}, compression
 
 
@@ -144,49 +142,35 @@ def test_a_crowd_of_candidates_is_told_and_hides_no_other_file(tmp_path, monkeyp
 
 
 def test_a_window_looks_at_what_begins_in_it_and_no_further(scanner):
-    spaced = (b"password=" * 40 + b"x" * 1000) * 300
-    looked = []
+    spaced = memoryview((b"password=" * 40 + b"x" * 1000) * 300)
     rule = scanner._rule_set.by_id["configured-secret"]
     for low in range(0, len(spaced) - 2000, 1360):
-        for match, base in confirm._matches(rule, memoryview(spaced), low, low + 500):
-            looked.append(base + match.start() < low + 500)
-    assert all(looked)
+        matches = confirm._matches(rule, spaced, low, low + 500)
+        assert all(base + match.start() < low + 500 for match, base in matches)
 
 
 HIDDEN_TOKEN = github_token(random.Random(5))
 PROGRAM = b"\x7fELF" + random.Random(1).randbytes(3000) + bytes(5000)
 LINE = b"a line of text that says nothing; " * 2000
-
-
-def found_in(tmp_path, **files: bytes) -> list[tuple[str | None, str]]:
-    archive = samples.saved(tmp_path, samples.honest_layer(files))
-    return [(each.path, each.rule) for each in analyse(archive).secrets]
-
-
-FRONTS = (b"", b"x", b"xy", b"a longer text in front of it " * 200)
 ENCODED = [
-    *(base64.b64encode(front + HIDDEN_TOKEN + b" and some more") for front in FRONTS),
+    *(
+        base64.b64encode(front + HIDDEN_TOKEN + b" and some more")
+        for front in (b"", b"x", b"xy", b"a longer text " * 400)
+    ),
     # what stands before these is no part of it
     *(before + base64.b64encode(b"here is a token: " + HIDDEN_TOKEN) for before in (b"a", b"ab", b"abc")),
     *(digit + (b"some words before " + HIDDEN_TOKEN).hex().encode() for digit in (b"", b"7")),
+    # a keyword by chance among letters is no base64
+    base64.b64encode(random.Random(4).randbytes(300_000)) + base64.b64encode(b"some words: " + HIDDEN_TOKEN),
 ]
+TWICE = LINE + base64.b64encode(b"words " + base64.b64encode(b"words " + HIDDEN_TOKEN)) + LINE
+FILES = [*(PROGRAM + hidden + PROGRAM for hidden in ENCODED), TWICE, PROGRAM + TWICE + PROGRAM]
 
 
-@pytest.mark.parametrize("hidden", ENCODED, ids=range(len(ENCODED)))
-def test_base64_and_hexadecimal_digits_in_a_program_are_found_by_the_keyword_in_them(tmp_path, hidden):
-    assert found_in(tmp_path, program=PROGRAM + hidden + PROGRAM) == [("/program", "github-pat")]
-
-
-def test_a_keyword_by_chance_among_letters_is_no_base64(tmp_path):
-    letters = base64.b64encode(random.Random(4).randbytes(300_000))
-    program = PROGRAM + letters + base64.b64encode(b"some words: " + HIDDEN_TOKEN) + PROGRAM
-    assert found_in(tmp_path, program=program) == [("/program", "github-pat")]
-
-
-def test_base64_of_base64_is_found_in_text_and_in_text_within_other_files(tmp_path):
-    twice = base64.b64encode(b"words " + base64.b64encode(b"words " + HIDDEN_TOKEN))
-    files = {"text": LINE + twice + LINE, "database": PROGRAM + LINE + twice + LINE + PROGRAM}
-    assert sorted(found_in(tmp_path, **files)) == [("/database", "github-pat"), ("/text", "github-pat")]
+@pytest.mark.parametrize("content", FILES, ids=range(len(FILES)))
+def test_base64_and_hexadecimal_digits_are_found_in_text_and_by_the_keyword_in_them_elsewhere(tmp_path, content):
+    report = analyse(samples.saved(tmp_path, samples.honest_layer({"file": content})))
+    assert [(each.path, each.rule) for each in report.secrets] == [("/file", "github-pat")]
 
 
 def test_text_ranges_join_neighbours_and_reach_into_other_files():
@@ -202,3 +186,98 @@ def test_text_ranges_join_neighbours_and_reach_into_other_files():
     assert text <= start < text + (16 << 10) < text + len(LINE) - (16 << 10) < stop
     cut = text_ranges(entries, memoryview(layer)[b + 2 :], b + 2)
     assert cut == [(0, 2), *((start - b - 2, stop - b - 2) for start, stop in ranges[1:])]
+
+
+RNG = random.Random(21)
+SECRETS = {
+    "PEM": pem(RNG),
+    "docker auth": docker_config(RNG),
+    "environment": b"DB_PASSWORD=" + password(RNG) + b"long0therTa1l",
+    "AWS": b"aws_secret_access_key = " + aws_secret(RNG),
+    "URL": b"https://robot:" + password(RNG) + b"@git.internal/x",
+    "npm": b"npm_" + text(RNG, ALNUM, 36).encode(),
+    "token": github_token(RNG),
+}
+FILE = samples.file(b"f", b"hello")
+
+
+def found(tmp_path, layer, compression="none"):
+    path = samples.saved(tmp_path, layer, compression=compression)
+    with path.open("rb") as stream:
+        assert analyse_stream(stream).secrets == analyse(path).secrets
+    return [(each.where, each.path, each.inner, each.fingerprint) for each in analyse(path).secrets]
+
+
+def plain(tmp_path, secret):
+    ((_where, _path, _inner, mark),) = found(tmp_path, samples.layer(samples.file(b"f", secret + b"\n")))
+    return mark
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("kind", SECRETS)
+def test_an_extended_attribute_and_what_is_behind_the_end_are_read_whole(tmp_path, kind, compression):
+    """With the fingerprint that the same secret has in a file: a part of it would be another, or one for all."""
+    secret = SECRETS[kind]
+    mark = plain(tmp_path, secret)
+    records = samples.pax_record(b"mtime", b"1.5") + samples.pax_record(b"SCHILY.xattr.user.k", secret)
+    attribute = samples.layer(samples.file(b"e"), samples.pax_raw(records) + FILE, samples.file(b"g"))
+    assert found(tmp_path, attribute, compression) == [("file", "/f", "extended header", mark)]
+    assert found(tmp_path, samples.layer(FILE) + samples.padded(secret + b"\n"), compression) == [
+        ("layer", None, "", mark)
+    ]
+
+
+SHORT = [secret for secret in (*SECRETS.values(), aws_key_id(RNG)) if len(secret) < 90 and b"\n" not in secret]
+
+
+@pytest.mark.parametrize("secret", SHORT, ids=range(len(SHORT)))
+def test_a_link_target_and_a_name_are_texts_of_their_own(tmp_path, secret):
+    mark = plain(tmp_path, secret)
+    for link in (
+        samples.header(b"l", kind=b"2", link=secret),
+        samples.header(b"K", len(secret), b"K") + samples.padded(secret) + samples.header(b"l", kind=b"2", link=b"cut"),
+    ):
+        assert found(tmp_path, samples.layer(FILE, link, FILE)) == [("file", "/l", "link target", mark)]
+    ((where, path, inner, same),) = found(tmp_path, samples.layer(samples.file(secret, b"x"), FILE))
+    assert (where, inner, same) == ("file", "name", mark)
+    assert path is not None
+
+
+def test_a_name_of_a_hidden_file_is_its_own(tmp_path):
+    token = github_token(RNG)
+    layers = samples.layer(samples.file(b"d/" + token, b"x")), samples.layer(samples.file(b".wh.d"))
+    report = analyse(samples.saved(tmp_path, *layers))
+    ((mark,),) = [file.secrets for file in report.hidden]
+    assert (mark.rule, mark.inner, report.secrets) == ("github-pat", "name", ())
+
+
+@pytest.mark.parametrize("way", ["none", "gzip", "stream"])
+def test_headers_of_hidden_files_are_read_where_only_those_are_looked_at(tmp_path, way):
+    """Empty files, links and attributes too; nothing of the visible neighbours, wherever they lie between."""
+    tokens = [github_token(random.Random(number)) for number in range(6)]
+    attribute = samples.pax_raw(samples.pax_record(b"SCHILY.xattr.user.k", tokens[0]))
+    lower = samples.layer(
+        attribute + samples.file(b"old/a"),
+        samples.file(b"new/" + tokens[4], tokens[5]),
+        samples.file(b"old/" + tokens[1]),
+        samples.header(b"old/link", kind=b"2", link=b"/x/" + tokens[2]),
+        samples.file(b"new/between", bytes(20_000)),
+        samples.file(b"old/b", tokens[3] + b"\n"),
+    )
+    compression = "gzip" if way == "gzip" else "none"
+    path = samples.saved(tmp_path, lower, samples.layer(samples.file(b".wh.old")), compression=compression)
+    with path.open("rb") as stream:
+        report = analyse_stream(stream, scan="hidden") if way == "stream" else analyse(path, scan="hidden")
+    hidden = {file.path: [mark.inner for mark in file.secrets] for file in report.hidden}
+    name = f"/old/{tokens[1][:4].decode()}… (40 bytes)"
+    assert hidden == {"/old/a": ["extended header"], name: ["name"], "/old/link": ["link target"], "/old/b": [""]}
+    assert report.secrets == ()
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_what_is_too_much_to_look_at_is_told_of_hidden_files_too(tmp_path, compression):
+    lines = b"".join(github_token(random.Random(number)) + b"\n" for number in range(1100))
+    files = {f"old/{number}": lines[number * 410 * 55 : (number + 1) * 410 * 55] for number in range(2)}
+    layers = samples.tar_of(files | {"old/last": github_token(RNG)}), samples.layer(samples.file(b".wh.old"))
+    report = analyse(samples.saved(tmp_path, *layers, compression=compression), scan="hidden")
+    assert wording("skip.too_many_secrets", most=400) in [item.reason for item in report.skipped]
