@@ -239,7 +239,7 @@ def test_what_was_answered_is_told_rather_than_that_the_last_question_had_no_tim
     container = Container(keeper, "0" * 64, "image", RunOptions())
     container.started = time.monotonic()
     monkeypatch.setattr(Container, "question", lambda *_: ask)
-    monkeypatch.setattr(Container, "known_to_run", True)
+    monkeypatch.setattr(Container, "kernel_says_running", lambda _self: True)
     monkeypatch.setattr(Container, "_unhealthy", lambda _self, _health, _port, last: last)
     assert container.wait_healthy(Health(path="/healthz", within_seconds=0.3)).reason == "GET /healthz answers 503"
     assert len(asked) > 1

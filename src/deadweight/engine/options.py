@@ -266,9 +266,8 @@ class Docker:
         return config
 
     def _security(self, options: RunOptions) -> list[str]:
-        words = (
-            ["no-new-privileges"] if options.no_new_privileges else []
-        )  # a colon makes Docker's log complain each time
+        # with a colon, Docker's log complains each time
+        words = ["no-new-privileges"] if options.no_new_privileges else []
         if options.seccomp == "unconfined":
             words.append("seccomp=unconfined")
         elif options.seccomp != "default":
