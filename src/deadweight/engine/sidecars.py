@@ -162,20 +162,17 @@ class Tunnels(Sidecars):
         """The same in the network where the engine's bridges are, with the right to change that network's settings. Raises
         DeadweightError with what it said where it fails."""
         self.loaded()
-        said = ""
+        problem = DeadweightError("")
         for place in self._engine.dialect.namespaces():
             try:
-                said = self._carried_out(place, words)
+                return self._carry_out(place, words)
             except Interrupted:
                 raise
             except DeadweightError as error:
-                said = error.message
-            if not said:
-                return
-        raise DeadweightError(said)
+                problem = error
+        raise problem
 
-    def _carried_out(self, network: str, words: Sequence[str]) -> str:
-        """What it said where it failed; empty where it did not."""
+    def _carry_out(self, network: str, words: Sequence[str]) -> None:
         info = self._engine.info
         options = CONFINED.but(
             user="0:0", cap_add=("NET_ADMIN",), masked_paths=False, network=network, args=tuple(words),
@@ -183,7 +180,8 @@ class Tunnels(Sidecars):
         )  # fmt: skip
         with self._guard, self._engine.start(self.loaded(), options, purpose=self._purpose) as container:
             state = container.wait_ended(END_SECONDS)
-            return " ".join([*container.logs(3), state.told()]) if state.running or state.exit_code else ""
+            if state.running or state.exit_code:
+                raise DeadweightError(" ".join([*container.logs(3), state.told()]))
 
     def listeners(self, container: Container) -> str:
         """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""
