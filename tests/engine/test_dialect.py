@@ -65,6 +65,8 @@ def test_hardened_keeps_an_image_user_that_is_not_root_and_what_the_suite_says()
     assert hardened(RunSettings(), image_user="nobody").user == "nobody"
     assert hardened(RunSettings(user="1234"), image_user="nobody").user == "1234"
     assert hardened(RunSettings(tmpfs=("/run:1MiB",))).tmpfs == (Tmpfs("/run", 2**20),)
+    started = hardened(RunSettings(entrypoint=("/bin/sh", "-c"), args=("exit",)))
+    assert (started.entrypoint, started.args) == (("/bin/sh", "-c"), ("exit",))
     kept = hardened(RunSettings(capabilities=("SETGID", "SETUID")))
     assert (kept.cap_drop, kept.cap_add) == (("ALL",), ("SETGID", "SETUID"))
 
