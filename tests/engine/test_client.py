@@ -323,28 +323,17 @@ def test_who_is_not_root_gets_there_by_its_address(engine, misbehaving_image, mo
             assert container.http(8080).way == "engine"
 
 
-class Inspected:
-    """A container that runs, as Podman tells of it: its port is published, on whatever network it is."""
-
-    name, id, known_to_run, options = "c", "c", False, RunOptions(publish=80)
-    address = Container.address
-
-    def settled(self):
-        return self.inspect()
-
-    def inspect(self):
-        ports = {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "4321"}]}
-        return {"State": {"Running": True, "Pid": 0}, "NetworkSettings": {"Ports": ports, "IPAddress": "10.9.9.9"}}
-
-
 @pytest.mark.parametrize(("closed", "way"), [(False, "published"), (True, "engine")])
 def test_neither_a_published_port_nor_an_address_leads_into_a_network_without_a_way_out(
-    engine, closed, way, monkeypatch
+    engine, misbehaving_image, closed, way, monkeypatch
 ):
-    monkeypatch.setattr(engine, "info", dataclasses.replace(engine.info, desktop=False, rootless=False))
-    monkeypatch.setattr(engine.tunnels, "beside", lambda _: None)
-    monkeypatch.setattr(engine, "_networks", {Inspected.options.network} if closed else set())
-    assert engine.route(Inspected()).way == way
+    """Podman tells of both all the same."""
+    with engine.start(misbehaving_image, RunOptions(publish=8080)) as container:
+        assert container.address()
+        monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
+        monkeypatch.setattr(engine.tunnels, "beside", lambda _: None)
+        monkeypatch.setattr(engine, "_networks", {container.options.network} if closed else set())
+        assert container.http().way == way
 
 
 # what is left behind

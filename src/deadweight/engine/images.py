@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import quote
@@ -28,8 +29,6 @@ INDEX_TYPES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-
-HTTP_CONFLICT = 409
 
 
 @dataclass(frozen=True)
@@ -208,14 +207,12 @@ class Images:
 
     def let_go(self, reference: str) -> bool:
         """Remove an image by name unless a container uses it: False then. The engine calls that a conflict (409)."""
-        from docker.errors import APIError
-
         try:
             self.remove(reference)
         except DeadweightError as error:
-            if isinstance(error.__cause__, APIError) and error.__cause__.status_code == HTTP_CONFLICT:
-                return False
-            raise
+            if getattr(error.__cause__, "status_code", None) != HTTPStatus.CONFLICT:
+                raise
+            return False
         return True
 
 
