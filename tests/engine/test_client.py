@@ -23,7 +23,7 @@ from deadweight.engine import foreground, http, images, labels
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
-from deadweight.engine.foreground import shell_in, user_of, words_beside, words_inside
+from deadweight.engine.foreground import shell_in, user_of, words_beside
 from deadweight.engine.images import Identity, identity_of
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
 from deadweight.suite.model import Health, RunSettings
@@ -175,15 +175,9 @@ def test_a_hardened_container_is_hardened_for_real(engine, tools_image):
         assert b"/tmp/id" in ran.output
 
 
-def test_files_of_the_project_can_be_read_and_not_written(engine, tools_image, tmp_path, monkeypatch):
-    (tmp_path / "app.conf").write_text("of the project")
-    monkeypatch.setattr(engine, "root", str(tmp_path))
-    options = RunOptions(files={"/etc/app.conf": "app.conf"}, entrypoint=("/bin/sh", "-c", "sleep 60"), network="none")
-    with engine.start(tools_image, options) as container:
-        assert container.exec(["/usr/bin/cat", "/etc/app.conf"]).output == b"of the project"
-        assert container.exec(["/bin/sh", "-c", "echo x > /etc/app.conf"]).exit_code != 0
+def test_a_file_of_the_project_that_is_not_there_is_told(engine, tools_image):
     with raises(UsageError, "engine.no_such_mount", path="gone"):
-        engine.start(tools_image, options.but(files={"/x": "gone"}))
+        engine.start(tools_image, RunOptions(files={"/x": "gone"}))
 
 
 def test_postures_are_composed(engine, tools_image, tmp_path):
@@ -449,29 +443,7 @@ def test_waiting_ends_when_all_is_cancelled(engine, misbehaving_image):
             _run.reset_cancel()
 
 
-# run, logs, shell
-
-
-def test_a_foreground_run_shows_lines_until_it_ends(engine, misbehaving_image):
-    lines: list[str] = []
-    code = foreground.run_in_foreground(
-        engine, misbehaving_image, service("dies-at-once"), variant="v", on_line=lines.append
-    )
-    assert code == 4
-    assert {"misbehave: mode dies-at-once", "misbehave: cannot open /etc/absent.conf"} == set(lines)
-
-
-def test_ctrl_c_in_the_foreground_stops_and_removes(engine, misbehaving_image):
-    kept: list[Container] = []
-
-    def interrupt(_line: str) -> None:
-        raise KeyboardInterrupt
-
-    code = foreground.run_in_foreground(
-        engine, misbehaving_image, service(), variant="v", on_line=interrupt, on_start=kept.append
-    )
-    assert code == 130
-    assert gone(engine, kept[0])
+# logs, shell
 
 
 @pytest.mark.slow
@@ -489,13 +461,6 @@ def test_logs_are_read_from_what_runs(engine, misbehaving_image):
             list(foreground.log_lines(engine, follow=True))
         with contextlib.closing(foreground.log_lines(engine, ["one"], follow=True)) as followed:
             assert next(followed) == "misbehave: mode good"
-
-
-def test_a_shell_in_the_image_is_used(engine, tools_image, monkeypatch):
-    with engine.start(tools_image, RunOptions(entrypoint=("/bin/sh", "-c", "sleep 60"))) as container:
-        assert shell_in(container) == "/bin/sh"
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
-        assert words_inside(container, "/bin/sh") == ["exec", "--interactive", "--tty", container.id, "/bin/sh"]
 
 
 @pytest.mark.slow
