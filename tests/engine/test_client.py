@@ -209,29 +209,6 @@ def test_a_container_gets_healthy_answers_and_ends_on_sigterm(engine, misbehavin
     assert gone(engine, container)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mode", "within", "told"),
-    [
-        ("never-healthy", 2.5, ["engine.not_healthy_advice", "engine.wrong_status"]),  # also on a busy machine
-        ("deaf", 0.6, ["engine.not_healthy_advice", "engine.question_failed", "engine.listens_nowhere"]),
-        ("dies-at-once", 20.0, ["engine.ended_early", "engine.ended"]),
-    ],
-)
-def test_a_service_that_does_not_come_up_is_told_why(engine, misbehaving_image, mode, within, told):
-    with engine.start(misbehaving_image, service(mode)) as container:
-        readiness = container.wait_healthy(Health(path="/healthz", within_seconds=within))
-    assert not readiness.healthy
-    assert codes(readiness.reason) == told
-
-
-def test_a_service_that_ignores_sigterm_is_killed(engine, misbehaving_image):
-    with healthy(engine, misbehaving_image, service("stubborn")) as container:
-        stopped = container.stop(0.5)
-    assert not stopped.in_time
-    assert stopped.exit_code == 137
-
-
 def test_memory_beyond_the_limit_ends_it_and_is_told(engine, misbehaving_image):
     with healthy(engine, misbehaving_image, service(memory_bytes=32 * 2**20)) as container:
         with pytest.raises((OSError, HTTPException)):
