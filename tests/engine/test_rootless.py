@@ -115,7 +115,7 @@ def test_an_attacker_that_was_started_anew_is_none(subject):
         os.kill(attacker.state().pid, signal.SIGKILL)
         attacker.wait_ended(10)
         subject.engine().api.start(attacker.id)
-        with pytest.raises(DeadweightError, match="started it anew"):
+        with raises(DeadweightError, "attacker.restarted"):
             lab.attacker.check()
 
 

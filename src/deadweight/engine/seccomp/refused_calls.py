@@ -82,8 +82,8 @@ def runtime_of(engine: Engine) -> Runtime:
         raise MissingError(wording("seccomp.runtime_missing", name=name))
     found = Runtime(name, version_of(path), path, architecture)
     if not here:
-        parts = (part for part in version.get("Components") or () if part.get("Name") == name)
-        _refuse_another(engine, found, str(next(parts, {}).get("Version") or ""))
+        there = (part.get("Version") or "" for part in version.get("Components") or () if part.get("Name") == name)
+        _refuse_another(engine, found, str(next(there, "")))
     return found
 
 
