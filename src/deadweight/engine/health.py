@@ -212,8 +212,9 @@ def explain_listeners(found: Sequence[Listener] | None, port: int | None, expose
     """
     declared = ", ".join(map(str, exposed)) if port not in exposed else ""
     if not found and declared:
-        code = "engine.exposes_other" if found is None else "engine.exposes_unused"
-        return wording(code, exposed=declared, port=port)
+        return wording(
+            "engine.exposes_other" if found is None else "engine.exposes_unused", exposed=declared, port=port
+        )
     if not found:
         return "" if found is None else wording("engine.listens_nowhere")
     right = [each for each in found if each.port == port]
@@ -225,8 +226,9 @@ def explain_listeners(found: Sequence[Listener] | None, port: int | None, expose
     likely = next((each for each in reached if each.port in exposed), reached[0])
     ports = ", ".join(dict.fromkeys(str(each.port) for each in found))
     declared = f", EXPOSE declares {declared}" if declared else ""
-    code = "engine.listens_on_other_loopback" if likely.loopback else "engine.listens_on_other"
-    return wording(code, ports=ports, port=port, exposed=declared, likely=likely.port)
+    if likely.loopback:
+        return wording("engine.listens_on_other_loopback", ports=ports, port=port, exposed=declared, likely=likely.port)
+    return wording("engine.listens_on_other", ports=ports, port=port, exposed=declared, likely=likely.port)
 
 
 def parse(text: str) -> Iterator[Listener]:

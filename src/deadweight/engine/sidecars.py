@@ -335,7 +335,6 @@ class Recorders(Sidecars):
             stream = self._told(beside, [does, name])
         with hijacked(stream) as raw:
             heard = Heard(raw)
-            heard.joined()
             container.started = time.monotonic()
             yield heard
 
@@ -347,13 +346,11 @@ class Recorders(Sidecars):
 
 
 class Heard:
-    """What who listens has heard so far."""
+    """What who listens has heard so far, from when it has joined. Raises Gone."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._said = b""
-
-    def joined(self) -> None:
         self._next(JOIN_SECONDS, STDERR, b"joined")
 
     def content(self, count: int) -> bytes:
