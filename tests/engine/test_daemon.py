@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from deadweight import _sudo as sudo
-from deadweight._errors import CommandError, MissingError
+from deadweight._errors import CommandError, MissingError, wording
 from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
@@ -173,6 +173,10 @@ def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
         assert caught.value.hint.code == "engine.advice_root"
         return
     assert caught.value.hint.code == "engine.advice_setup"
+    found = examine(["engine"])
+    assert found.engine is None
+    assert wording("engine.no_dockerd") in found.engine_problem
+    assert f"engine: {found.engine_problem}" in found.lines()
     monkeypatch.setattr(system, "manager", lambda: None)
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
