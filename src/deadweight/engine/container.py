@@ -257,11 +257,8 @@ class Container:
             text = questions.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
             if text is None:
                 done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
-                text = (
-                    done.output.decode(errors="replace")
-                    if done.exit_code == 0
-                    else self._engine.tunnels.listeners(self)
-                )
+                seen = done.exit_code == 0
+                text = done.output.decode(errors="replace") if seen else self._engine.tunnels.listeners(self)
         except (DeadweightError, OSError):
             return None
         return None if text is None else tuple(sorted(set(questions.parse(text))))

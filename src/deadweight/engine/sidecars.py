@@ -38,7 +38,7 @@ RULES = ("NET_ADMIN", "NET_BIND_SERVICE")
 LOOK_SECONDS = 1.0
 """How often it is looked whether who asked is still there."""
 FRAME_SECONDS = 600.0
-"""How long the rest of a frame may be under way: an engine writes each at once."""
+"""How long an engine may take for the rest of a frame, or to take what is sent: it does each at once."""
 _CHUNK = 65536
 CONFINED = RunOptions(cap_drop=("ALL",), memory_bytes=128 * 2**20, pids=128)
 """What a program of ours may do at most, unless it is told otherwise."""
@@ -191,6 +191,7 @@ class Tunnels(Sidecars):
 def _pass_on(stream: Any, theirs: socket.socket) -> None:
     """Until either side ends. One thread for both ways: a TLS connection is not to be read and written by two at once."""
     with theirs, hijacked(stream) as raw, contextlib.suppress(OSError, ValueError):
+        raw.settimeout(FRAME_SECONDS)
         watched = [raw, theirs]
         while True:
             buffered = getattr(raw, "pending", lambda: 0)()
