@@ -49,7 +49,7 @@ def test_the_later_ones_and_the_service_know_the_earlier_ones_by_name(engine, tm
 
 def test_files_of_the_project_are_there_and_cannot_be_changed(engine, tools_image, tmp_path):
     (tmp_path / "schema.sql").write_text("select 1;\n")
-    script = "test -f /init/schema.sql && ! echo x 2>/dev/null >/init/schema.sql"
+    script = 'test "$(cat /init/schema.sql)" = "select 1;" && ! echo x 2>/dev/null >/init/schema.sql'
     one = need(
         port=None, health=Health(kind="exit"), args=("/bin/sh", "-c", script), files={"/init/schema.sql": "schema.sql"}
     )

@@ -3,10 +3,12 @@
 import contextlib
 import http.client as http_client
 import socket
+import socketserver
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -21,35 +23,30 @@ from tests.support.codes import codes
 
 
 @pytest.fixture
-def serve() -> Iterator[object]:
+def serve() -> Iterator[Callable[..., http.Route]]:
     """A server that sends these bytes at once, then the others one by one, ten a second, then the rest; it closes at the end."""
     closing = threading.Event()
-    threads: list[threading.Thread] = []
 
     def start(at_once: bytes, dripping: bytes, *rest: bytes) -> http.Route:
-        server = socket.create_server(("127.0.0.1", 0))
-
-        def run() -> None:
-            with server, contextlib.suppress(OSError):
-                connection, _ = server.accept()
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(at_once)
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):
+                    self.request.recv(65536)
+                    self.request.sendall(at_once)
                     for number in dripping:
-                        connection.sendall(bytes([number]))
+                        self.request.sendall(bytes([number]))
                         if closing.wait(0.1):
                             return
                     for piece in rest:
-                        connection.sendall(piece)
+                        self.request.sendall(piece)
 
-        threads.append(threading.Thread(target=run))
-        threads[-1].start()
-        return http.direct("published", "127.0.0.1", server.getsockname()[1])
+        server = servers.enter_context(socketserver.TCPServer(("127.0.0.1", 0), Handler))
+        pool.submit(server.handle_request)
+        return http.direct("published", "127.0.0.1", server.server_address[1])
 
-    yield start
-    closing.set()
-    for thread in threads:
-        thread.join(5)
+    with contextlib.ExitStack() as servers, ThreadPoolExecutor() as pool:
+        yield start
+        closing.set()
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"
@@ -120,19 +117,16 @@ def test_a_connection_to_a_service_with_tls_speaks_it_whatever_its_certificate(t
     on_loopback(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
-    server, got = socket.create_server(("127.0.0.1", 0)), list[bytes]()
-    port = server.getsockname()[1]
 
-    def run() -> None:
-        with server, contextlib.suppress(OSError), context.wrap_socket(server, server_side=True) as listening:
-            connection, _ = listening.accept()
-            with connection:
-                got.append(connection.recv(64))
+    def hear() -> bytes:
+        with server.accept()[0] as connection:
+            return connection.recv(64)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    route = replace(http.direct("published", "127.0.0.1", port), tls=True)
-    with route.connected(5) as connection:
-        connection.sendall(b"GET /")
-        thread.join(5)
-    assert got == [b"GET /"]
+    with context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True) as server:
+        server.settimeout(5)
+        route = replace(http.direct("published", "127.0.0.1", server.getsockname()[1]), tls=True)
+        with ThreadPoolExecutor(1) as pool:
+            heard = pool.submit(hear)
+            with route.connected(5) as connection:
+                connection.sendall(b"GET /")
+                assert heard.result(5) == b"GET /"

@@ -9,50 +9,39 @@ import pytest
 
 from deadweight.engine import labels
 
-
-@pytest.fixture
-def own():
-    return labels.labels("p", "check", "v")
-
-
-def test_what_this_process_made_is_not_stale(own):
-    assert not labels.is_stale(own)
-    assert own[labels.VARIANT] == "v"
+OWN = labels.labels("p", "check", "v")
+FAR = {labels.HOST: "elsewhere/12345678/pid:[1]", labels.OWNER: "1:1"}
+NAME, _, NAMESPACE = OWN[labels.HOST].split("/")
 
 
-def test_what_a_dead_process_made_is_stale(own):
-    done = subprocess.run(
-        [sys.executable, "-c", "from deadweight.engine import labels; print(labels.labels('p', 'c')[labels.OWNER])"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert labels.is_stale({**own, labels.OWNER: done.stdout.strip()})
+@pytest.mark.parametrize(
+    ("marks", "stale"),
+    [
+        pytest.param(OWN, False, id="ours"),
+        pytest.param({"maintainer": "somebody"}, False, id="nobody's, without our label"),
+        pytest.param(OWN | {labels.OWNER: f"{os.getpid()}:1"}, True, id="of another process of our number"),
+        pytest.param(OWN | FAR, False, id="of another machine, where age alone judges"),
+        pytest.param(OWN | FAR | {labels.CREATED: str(int(time.time()) - 2 * 24 * 3600)}, True, id="two days old"),
+        pytest.param(OWN | FAR | {labels.CREATED: "?"}, True, id="of no known age"),
+        pytest.param(OWN | {labels.HOST: f"{NAME}/00000000/{NAMESPACE}"}, True, id="of an earlier boot"),
+    ],
+)
+def test_what_is_stale_is_told_by_its_labels(marks, stale):
+    assert labels.is_stale(marks) is stale
 
 
-def test_a_reused_process_id_does_not_keep_it_alive(own):
-    assert labels.is_stale({**own, labels.OWNER: f"{os.getpid()}:1"})
+def test_what_a_dead_process_made_is_stale():
+    assert OWN[labels.VARIANT] == "v"
+    code = "from deadweight.engine import labels; print(labels.labels('p', 'c')[labels.OWNER])"
+    owner = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert labels.is_stale(OWN | {labels.OWNER: owner})
 
 
-def test_a_zombie_is_dead(own):
+def test_a_zombie_is_dead():
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     try:
         while labels._started(child.pid) is not None:
             time.sleep(0.01)
-        assert labels.is_stale({**own, labels.OWNER: f"{child.pid}:1"})
+        assert labels.is_stale(OWN | {labels.OWNER: f"{child.pid}:1"})
     finally:
         child.wait()
-
-
-def test_process_ids_of_other_machines_are_judged_by_age_only(own):
-    far = {**own, labels.HOST: "elsewhere/12345678/pid:[1]", labels.OWNER: "1:1"}
-    assert not labels.is_stale(far)
-    assert labels.is_stale({**far, labels.CREATED: str(int(time.time()) - 2 * 24 * 3600)})
-    assert labels.is_stale({**far, labels.CREATED: "?"})
-
-
-def test_an_earlier_boot_of_this_machine_left_only_dead_processes(own):
-    name, _, namespace = own[labels.HOST].split("/")
-    assert labels.is_stale({**own, labels.HOST: f"{name}/00000000/{namespace}"})
-
-
-def test_things_without_our_label_are_nobodys_business():
-    assert not labels.is_stale({"maintainer": "somebody"})

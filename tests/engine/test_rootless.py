@@ -1,10 +1,16 @@
 """What is measured in an engine without root, Podman's and Docker's: attacks, system calls, and which files a service reaches. Root
-of ours is asked for nothing there."""
+of ours is asked for nothing there. Podman's bridges are in a network namespace that its user owns: they are cut off too."""
 
+import contextlib
+import itertools
 import os
+import select
 import signal
+import socket
+import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +18,9 @@ import pytest
 from deadweight._errors import DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.checks.scan.reachability import Observation, observed
+from deadweight.engine import netns
 from deadweight.engine.client import Engine
-from deadweight.engine.options import hardened_for
+from deadweight.engine.options import RunOptions, bridge_of, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.profile import HELD, numbers
 from deadweight.engine.seccomp.refused_calls import runtime_of
@@ -25,10 +32,11 @@ from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.seccomp import floor, recorder
 from deadweight_attacks.sequence import fire_one
-from tests.support import ROOT
+from tests.support import ROOT, TESTS
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.codes import raises
-from tests.support.rootless import docker_lacks, podman_lacks, rootless_docker, rootless_podman
+from tests.support.invoking import TASKS, invoke
+from tests.support.rootless import bridges, docker_lacks, podman_lacks, rootless_docker, rootless_podman
 from tests.support.small_images import docker_archive, go_program, program, reference
 from tests.support.small_project import own_leftovers
 
@@ -56,7 +64,7 @@ def archive(tmp_path_factory) -> Path:
     return docker_archive(folder / "image.tar", reference("rootless"), [{**folders, **files}], config)
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request, archive) -> Iterator[Engine]:
     lacks, starting = ENGINES[request.param]
     if without := lacks():
@@ -159,3 +167,151 @@ def test_a_program_that_is_not_there_is_told_as_it_says_itself(subject):
     trial, recording = recorder.recorded(subject, options, None, "amd64")
     assert "/nowhere: no such file or directory" in trial.problem
     assert recording.calls == frozenset()
+
+
+# Podman's network, and its store.
+IN_PODMAN = pytest.mark.parametrize("engine", ["podman"], indirect=True)
+TRIES = """
+ip link set eth0 up
+for address in {addresses}; do
+  ip route replace "$address/32" dev eth0
+  ip neigh replace "$address" lladdr {mac} dev eth0
+done
+"""
+
+
+def folder_of(engine: Engine) -> Path:
+    """Of the user whose engine it is."""
+    return Path(engine.host.removeprefix("unix://")).parents[1]
+
+
+@IN_PODMAN
+@pytest.mark.parametrize(
+    ("place", "told"), [("ns:/nowhere/rootless-netns", "/nowhere/rootless-netns"), ("host", "/conf/dw-")]
+)
+def test_where_its_bridges_are_not_found_nothing_counts_as_cut_off(engine, monkeypatch, place, told):
+    """No namespace at all, or one without the bridge: then attacks are not measured, with what was said as the reason."""
+    monkeypatch.setattr(engine.dialect, "namespaces", lambda: (place,))
+    with pytest.raises(DeadweightError, match=told):
+        engine.tunnels.by_bridges(("cut-off", bridge_of("deadweight-attack-0")))
+
+
+@IN_PODMAN
+@pytest.mark.parametrize("masked", [True, False])
+def test_with_nothing_masked_its_kernel_settings_can_be_written(engine, masked):
+    """Podman does not look at the lists in which Docker is told what to mask."""
+    options = RunOptions(args=("wait",), network="none", masked_paths=masked)
+    with engine.start(engine.tunnels.loaded(), options) as one:
+        assert (" /proc/sys " in Path(f"/proc/{one.state().pid}/mountinfo").read_text()) is masked
+
+
+@contextlib.contextmanager
+def listening(entered: Callable[[Callable[[], socket.socket]], socket.socket]) -> Iterator[tuple[list[str], int]]:
+    """All that comes to a port, by TCP and UDP, at any address of a network that ``entered`` makes sockets in."""
+    heard: list[str] = []
+    tcp = entered(lambda: socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True))
+    port = tcp.getsockname()[1]
+
+    def datagrams() -> socket.socket:
+        made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.bind(("::", port))
+        return made
+
+    udp, closing = entered(datagrams), threading.Event()
+
+    def serve() -> None:
+        while not closing.is_set():
+            for ready in select.select([tcp, udp], [], [], 0.05)[0]:
+                if ready is tcp:
+                    connection, who = tcp.accept()
+                    connection.close()
+                else:
+                    who = udp.recvfrom(100)[1]
+                heard.append(str(who))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with tcp, udp:
+        yield heard, port
+        closing.set()
+        thread.join()
+
+
+def addresses(namespace: str) -> list[str]:
+    words = [*namespace.split(), "ip", "-4", "-o", "address"]
+    lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [found for line in lines if not (found := line.split()[3].split("/")[0]).startswith("127.")]
+
+
+def knock(to: list[str], ports: list[int]) -> None:
+    """At each of these addresses and ports, by TCP and UDP; the answer does not matter."""
+    for place in itertools.product(to, ports):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
+            datagram.sendto(b"word", place)
+        with contextlib.suppress(OSError):
+            socket.create_connection(place, 0.2).close()
+
+
+@IN_PODMAN
+@pytest.mark.parametrize("cut", [True, False], ids=["cut off", "as Podman makes it"])
+def test_nothing_inside_reaches_the_users_network_or_this_machine(engine, subject, cut):
+    """Tried with all rights of this machine's root over a container's network, which no attack has: routes, and the bridge's own
+    address among the neighbours, so that nothing has to be asked for. The second run is the control."""
+    with contextlib.ExitStack() as stack:
+        if cut:
+            name = stack.enter_context(quiet_lab(subject)).network
+        else:
+            name = f"deadweight-attack-{os.urandom(6).hex()}"
+            engine.api.create_network(name, driver="bridge", internal=True, labels=engine.marks("attack"),
+                                      options={"com.docker.network.bridge.name": bridge_of(name)})  # fmt: skip
+            stack.callback(engine.remove_network, name)
+        inside = engine.start(engine.tunnels.loaded(), RunOptions(args=("wait",), network=name))
+        stack.enter_context(inside)
+        users = stack.enter_context(bridges(folder_of(engine)).open("rb"))
+        enter = f"nsenter --net={bridges(folder_of(engine))}"
+        link = subprocess.run(
+            [*enter.split(), "ip", "-o", "link", "show", bridge_of(name)], capture_output=True, text=True
+        )
+        there = [*addresses(enter), *addresses("env"), "192.0.2.77"]
+        theirs = stack.enter_context(listening(lambda made: netns.inside(users.fileno(), made)))
+        ours = stack.enter_context(listening(lambda made: made()))
+        pid = inside.state().pid
+        script = TRIES.format(addresses=" ".join(there), mac=link.stdout.split("link/ether ")[1].split()[0])
+        subprocess.run(["nsenter", "-t", str(pid), "-n", "sh", "-ec", script], check=True, capture_output=True)
+        netns.within(pid, lambda: knock(there, [theirs[1], ours[1]]))
+        assert bool(theirs[0]) is not cut, theirs[0]
+        if cut:
+            assert ours[0] == []
+
+
+DOCKERFILE = 'FROM scratch\nCOPY app /app\nUSER 65532\nEXPOSE 8080\nENTRYPOINT ["/app"]\n'
+SUITE = """\
+name: theirs
+variants:
+  v: {builder: dockerfile, dockerfile: Dockerfile, port: 8080, health: {path: /healthz}}
+"""
+
+
+@IN_PODMAN
+def test_root_builds_nothing_in_it_and_its_user_goes_on(engine, tmp_path):
+    """Root may write to its store: what ``podman build`` left there of root's, kept that Podman from answering anybody."""
+    go_program(TESTS / "services" / "misbehave", tmp_path / "app")
+    for name, text in {"Dockerfile": DOCKERFILE, "deadweight.yaml": SUITE, "tasks.py": TASKS}.items():
+        (tmp_path / name).write_text(text)
+    before, store = theirs(engine), engine.images.need(reference("rootless"))
+    done = invoke(tmp_path, "build", env={"DOCKER_HOST": engine.host})
+    assert done.returncode not in (0, 130), done.stdout
+    assert engine.host in done.stderr
+    assert "Traceback" not in done.stderr
+    assert theirs(engine) == before
+    assert engine.images.need(reference("rootless")) == store
+    with engine.start(reference("rootless"), RunOptions(network="none")) as one:
+        assert one.state().running
+
+
+def theirs(engine: Engine) -> dict[str, int]:
+    """Whose what lies below its home is. Root's is nothing of it, and was nothing before."""
+    found = {str(each): each.lstat().st_uid for each in (folder_of(engine) / "home").rglob("*")}
+    assert [name for name, owner in found.items() if owner == 0] == []
+    return {name: owner for name, owner in found.items() if "/overlay/" not in name and "lock" not in name}

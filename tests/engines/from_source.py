@@ -29,23 +29,19 @@ class Module:
     tags: str = ""
 
 
-def _module(name: str, path: str, commands: tuple[str, ...], version: str, tags: str = "") -> Module:
+def _module(name: str, path: str, version: str, *commands: str, tags: str = "") -> Module:
     pin = Program(name, "go", (), module=path, ldflags=f"-s -w -X {version}", folder=str(GO / name))
     return Module(pin, tuple(f"{path}{command}" for command in commands), tags)
 
 
 MOBY, CONTAINERD = "github.com/moby/moby/v2", "github.com/containerd/containerd/v2"
+MOBYS = f"{MOBY}/dockerversion.Version=29.0.0-moby.{{version}}"
+CONTAINERDS = f"{CONTAINERD}/version.Version=v{{version}}"
+RUNC, RUNCS = "github.com/opencontainers/runc", "main.version={version}"
 MODULES = (
-    _module(
-        "moby", MOBY, ("/cmd/dockerd", "/cmd/docker-proxy"), f"{MOBY}/dockerversion.Version=29.0.0-moby.{{version}}"
-    ),
-    _module(
-        "containerd",
-        CONTAINERD,
-        ("/cmd/containerd", "/cmd/containerd-shim-runc-v2"),
-        f"{CONTAINERD}/version.Version=v{{version}}",
-    ),
-    _module("runc", "github.com/opencontainers/runc", ("",), "main.version={version}", "seccomp,netgo,osusergo"),
+    _module("moby", MOBY, MOBYS, "/cmd/dockerd", "/cmd/docker-proxy"),
+    _module("containerd", CONTAINERD, CONTAINERDS, "/cmd/containerd", "/cmd/containerd-shim-runc-v2"),
+    _module("runc", RUNC, RUNCS, "", tags="seccomp,netgo,osusergo"),
 )
 
 

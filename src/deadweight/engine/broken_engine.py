@@ -71,7 +71,8 @@ def trouble(engine: Engine) -> str:
         name = load_program(engine, PURPOSE, elf(architecture), architecture)
         engine.images.need(name)
         try:
-            return _ran(engine, name)
+            with engine.start(name, RunOptions(publish=_PORT, cap_drop=("ALL",)), purpose=PURPOSE) as container:
+                state = container.wait_ended(PROBE_SECONDS)
         finally:
             with contextlib.suppress(DeadweightError):
                 engine.images.remove(name, force=True)
@@ -81,11 +82,6 @@ def trouble(engine: Engine) -> str:
     except DeadweightError as error:
         problem = str(error.fields.get("problem", error.message))  # the engine's own words
         return wording("engine.disk_full") if _disk.FULL.search(problem) else _OWN_NAMES.sub("", problem)
-
-
-def _ran(engine: Engine, name: str) -> str:
-    with engine.start(name, RunOptions(publish=_PORT, cap_drop=("ALL",)), purpose=PURPOSE) as container:
-        state = container.wait_ended(PROBE_SECONDS)
     if state.running:
         return wording("engine.probe_runs_on", seconds=PROBE_SECONDS)
     return "" if state.exit_code == 0 else wording("engine.probe_failed", outcome=state.told())

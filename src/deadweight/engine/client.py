@@ -36,7 +36,6 @@ from deadweight.records.paths import State
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
-    from docker.tls import TLSConfig
     from requests.adapters import BaseAdapter
 
     from deadweight.engine.api import Endpoint
@@ -246,11 +245,10 @@ class Engine:
     def _number_of(self, name: str, image_id: str) -> int | None:
         """A user's number, read out of an image once."""
         if (image_id, name) not in self._users:
-            with self.create(image_id, RunOptions(entrypoint=("none",), network="none")) as container:
-                try:
-                    passwd = read_file(self.api, container.id, "/etc/passwd", PASSWD_BYTES)
-                except DeadweightError:  # it has none
-                    passwd = b""
+            passwd = b""
+            options = RunOptions(entrypoint=("none",), network="none")
+            with self.create(image_id, options) as container, contextlib.suppress(DeadweightError):  # it has none
+                passwd = read_file(self.api, container.id, "/etc/passwd", PASSWD_BYTES)
             self._users[image_id, name] = number_of(name, passwd)
         return self._users[image_id, name]
 
@@ -264,10 +262,6 @@ class Engine:
                 self.api.start(container.id)
             except APIError as error:
                 raise refused_start(container.image, container.options.host_port, error) from error
-
-    def listening(self, container: Container) -> str:
-        """What the kernel lists of a container's network (proc(5), ``/proc/net/tcp``), seen from beside it."""
-        return self.tunnels.listeners(container)
 
     def forget(self, container: Container) -> None:
         """Called by a container that removes itself."""
@@ -285,7 +279,7 @@ class Engine:
         if inside is None:
             raise DeadweightError(wording("engine.no_published_port"))
         document = container.settled()
-        if not container.known_to_run and not (document := container.inspect())["State"].get("Running"):
+        if not container.kernel_says_running() and not (document := container.inspect())["State"].get("Running"):
             raise Ended(wording("engine.container_ended", name=container.name))
         # Nothing leads into a network of ours: no port that is published all the same (Podman says that one is, Docker does not),
         # and no address, since it has none of the engine's machine.
@@ -407,6 +401,7 @@ def connected(host: str, certificates: str | None) -> APIClient:
     The engine is asked first, without the SDK, which tells of one that does not answer in a dozen nested errors, leaves its socket
     open, and would ask for the version through an adapter of its own."""
     from docker.errors import DockerException
+    from docker.tls import TLSConfig
 
     over_ssh = host.startswith(wire.SSH)
     if problem := wire.trouble(host, certificates):
@@ -416,12 +411,13 @@ def connected(host: str, certificates: str | None) -> APIClient:
     version = wire.document(host, "/version", certificates, timeout=seconds).get("ApiVersion")
     if not isinstance(version, str):
         raise MissingError(wording("engine.api_unusable", host=host, problem=wording("engine.no_version")))
+    pair = (f"{certificates}/cert.pem", f"{certificates}/key.pem")  # DOCKER_CERT_PATH, as Docker's own client reads it
     try:
         client = _sdk_client()(
             base_url="unix:///over-ssh" if over_ssh else host,
             version=version,
             timeout=API_TIMEOUT_SECONDS,
-            tls=_tls(Path(certificates)) if certificates else False,
+            tls=bool(certificates) and TLSConfig(client_cert=pair, ca_cert=f"{certificates}/ca.pem", verify=True),
         )
     except (DockerException, ValueError) as error:
         raise MissingError(wording("engine.api_unusable", host=host, problem=error)) from error
@@ -512,14 +508,6 @@ def _unless_ending(send: Callable[[], Any]) -> Any:
         if left <= 0:
             raise Timeout(wording("engine.no_answer_before_end")) from Interrupted("interrupted")
     return answer.result()
-
-
-def _tls(folder: Path) -> TLSConfig:
-    """The same files as Docker's own client reads (DOCKER_CERT_PATH)."""
-    from docker.tls import TLSConfig
-
-    pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
-    return TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _signals
 from deadweight._errors import DeadweightError, MissingError, wording
@@ -20,13 +20,12 @@ from deadweight.engine import http as routes
 from deadweight.engine import labels, netns
 from deadweight.engine.faults import Unreachable, stop_if_cancelled, translated
 from deadweight.engine.health import ExecResult
-from deadweight.engine.options import Docker, RunOptions
+from deadweight.engine.options import RunOptions
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.api import EngineInfo
-    from deadweight.engine.images import Images
+    from deadweight.engine.client import Engine
     from deadweight.suite.model import Health
 
 
@@ -87,37 +86,11 @@ NOTED_SECONDS = 0.3
 MOST_OUTPUT_BYTES = 64 * 2**20
 
 
-class Host(Protocol):
-    """The engine as its containers, and the sidecars beside them, use it."""
-
-    api: APIClient
-    host: str
-    images: Images
-
-    @property
-    def info(self) -> EngineInfo: ...
-
-    @property
-    def dialect(self) -> Docker: ...
-
-    def marks(self, purpose: str) -> dict[str, str]: ...
-
-    def create(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-    def route(self, container: Container, port: int | None = None) -> routes.Route: ...
-
-    def listening(self, container: Container) -> str: ...
-
-    def forget(self, container: Container) -> None: ...
-
-
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, keeper: Host, container_id: str, image: str, options: RunOptions) -> None:
-        self._keeper, self.api, self.host = keeper, keeper.api, keeper.host
+    def __init__(self, engine: Engine, container_id: str, image: str, options: RunOptions) -> None:
+        self._engine, self.api, self.host = engine, engine.api, engine.host
         self.id, self.image, self.options = container_id, image, options
         self.started = 0.0
         self._removed = False
@@ -164,11 +137,6 @@ class Container:
         ended = select.poll()
         ended.register(self._process, select.POLLIN)
         return not ended.poll(wait * 1000)
-
-    @property
-    def known_to_run(self) -> bool:
-        """Whether the kernel of this machine says that it runs; False where that cannot be told without asking the engine."""
-        return bool(self.kernel_says_running())
 
     def address(self, network: str = "") -> str:
         """Its address in a network, else in any other; empty if it has none."""
@@ -220,7 +188,7 @@ class Container:
 
     def http(self, port: int | None = None) -> routes.Route:
         """The way to its port (default: the published one). Raises DeadweightError where no way leads there."""
-        route = self._keeper.route(self, port)
+        route = self._engine.route(self, port)
         return replace(route, tls=True) if self.options.tls else route
 
     @property
@@ -246,7 +214,7 @@ class Container:
             except questions.ERRORS as error:
                 if last == NO_ANSWER or limit >= TELLING_SECONDS or not isinstance(error, TimeoutError):
                     last = questions.unanswered(health, error)
-            if not self.known_to_run and not (state := self.state()).running:
+            if not self.kernel_says_running() and not (state := self.state()).running:
                 return Readiness(False, None, wording("engine.ended_early", outcome=state.told()))
             if time.monotonic() >= deadline:
                 return Readiness(False, None, self._unhealthy(health, port, last))
@@ -274,13 +242,10 @@ class Container:
 
     def exposed(self) -> tuple[int, ...]:
         """The TCP ports that its image's EXPOSE names; none where the engine cannot tell."""
-        try:
-            with translated(f"image of container {self.name}"):
-                config = self.api.inspect_image(self.image).get("Config") or {}
-        except DeadweightError:
-            return ()
-        ports = (each.partition("/") for each in config.get("ExposedPorts") or ())
-        return tuple(sorted(int(number) for number, _, kind in ports if kind in ("", "tcp") and number.isdigit()))
+        with contextlib.suppress(DeadweightError):
+            image = self._engine.images.get(self.image)
+            return image.exposed if image is not None else ()
+        return ()
 
     def question(self, health: Health, port: int | None = None) -> questions.Question:
         """What is to be asked to learn whether it is up; ``port`` None: the published one."""
@@ -292,7 +257,8 @@ class Container:
             text = questions.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
             if text is None:
                 done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
-                text = done.output.decode(errors="replace") if done.exit_code == 0 else self._keeper.listening(self)
+                seen = done.exit_code == 0
+                text = done.output.decode(errors="replace") if seen else self._engine.tunnels.listeners(self)
         except (DeadweightError, OSError):
             return None
         return None if text is None else tuple(sorted(set(questions.parse(text))))
@@ -339,15 +305,15 @@ class Container:
         Raises TimeoutError where it takes longer than ``seconds`` (it then goes on in the container), DeadweightError where the
         engine refuses.
         """
-        taken = {STDOUT: bytearray(), STDERR: bytearray()}
+        output = {STDOUT: bytearray(), STDERR: bytearray()}
         with translated(f"exec in container {self.name}"):
             handle = self.api.exec_create(self.id, list(argv), user=user)["Id"]
             with hijacked(self.api.exec_start(handle, socket=True)) as raw:
                 for number, data in frames(raw, seconds):
-                    kept = taken.get(number, bytearray())
-                    kept.extend(data[: MOST_OUTPUT_BYTES - len(kept)])
+                    if number in output:
+                        output[number] += data[: MOST_OUTPUT_BYTES - len(output[number])]
             code = self.api.exec_inspect(handle)["ExitCode"]
-        return ExecResult(int(code or 0), bytes(taken[STDOUT]), bytes(taken[STDERR]))
+        return ExecResult(int(code or 0), bytes(output[STDOUT]), bytes(output[STDERR]))
 
     def remove(self) -> None:
         """End and remove it, with its anonymous volumes. Safe to call twice, and after somebody else removed it."""
@@ -356,7 +322,7 @@ class Container:
             process, self._process = self._process, None
             if process is not None:
                 os.close(process)
-            self._keeper.forget(self)
+            self._engine.forget(self)
             with contextlib.suppress(DeadweightError):
                 labels.remove_container(self.api, self.id)
                 _signals.removed("containers removed")
@@ -427,14 +393,13 @@ def frame(raw: Any, seconds: float) -> tuple[int, bytes]:
 
 def _exactly(raw: Any, count: int, deadline: float) -> bytes:
     """So many bytes; nothing where the stream ends before."""
-    got = bytearray()
-    while len(got) < count:
+    content = bytearray()
+    while len(content) < count:
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("timed out")
         raw.settimeout(left)
-        data = raw.recv(min(count - len(got), _CHUNK))
-        if not data:
+        if not (data := raw.recv(min(count - len(content), _CHUNK))):
             return b""
-        got += data
-    return bytes(got)
+        content += data
+    return bytes(content)

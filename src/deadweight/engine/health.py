@@ -212,9 +212,9 @@ def explain_listeners(found: Sequence[Listener] | None, port: int | None, expose
     """
     declared = ", ".join(map(str, exposed)) if port not in exposed else ""
     if not found and declared:
-        if found is None:
-            return wording("engine.exposes_other", exposed=declared, port=port)
-        return wording("engine.exposes_unused", exposed=declared, port=port)
+        return wording(
+            "engine.exposes_other" if found is None else "engine.exposes_unused", exposed=declared, port=port
+        )
     if not found:
         return "" if found is None else wording("engine.listens_nowhere")
     right = [each for each in found if each.port == port]

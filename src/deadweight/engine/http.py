@@ -59,7 +59,14 @@ class Route:
         """A connection to speak HTTP on. Raises OSError."""
         dialled = self.dial(seconds)
         dialled.settimeout(seconds)
-        return _any_certificate().wrap_socket(dialled, server_hostname=self.host) if self.tls else dialled
+        if self.tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.sslsocket_class = _BoundedTls
+            return context.wrap_socket(dialled, server_hostname=self.host)
+        bounded = _Bounded(fileno=dialled.detach())
+        bounded.settimeout(seconds)
+        return bounded
 
     @property
     def base_url(self) -> str:
@@ -96,12 +103,6 @@ class Route:
         return Answer(status, names, content[:most], time.monotonic() - started, truncated=len(content) > most)
 
 
-def _any_certificate() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
 class _Connection(http.client.HTTPConnection):
     def __init__(self, route: Route, timeout: float) -> None:
         super().__init__(route.host, route.port, timeout=timeout)
@@ -109,20 +110,13 @@ class _Connection(http.client.HTTPConnection):
         self._deadline = time.monotonic() + timeout
 
     def connect(self) -> None:
-        dialled = self._route.dial(self._limit)
-        if self._route.tls:
-            dialled.settimeout(self._limit)
-            context = _any_certificate()
-            context.sslsocket_class = _BoundedTls
-            bounded: _Bounded = cast("_BoundedTls", context.wrap_socket(dialled, server_hostname=self._route.host))
-        else:
-            bounded = _Bounded(fileno=dialled.detach())
-        bounded.deadline = self._deadline
-        self.sock = bounded
+        self.sock = cast("_Bounded", self._route.connected(self._limit))
+        self.sock.deadline = self._deadline
 
 
 class _Bounded(socket.socket):
-    """A connection whose waits end together: a service that sends a byte now and then cannot hold on to who asks.
+    """A connection whose waits end together at its ``deadline``, if it has one: a service that sends a byte now and then cannot
+    hold on to who asks.
 
     The handshake of TLS has the time limit of one wait.
     """
@@ -134,6 +128,8 @@ class _Bounded(socket.socket):
         super().sendall(*given, **named)  # its own limit is one for all of it
 
     def recv_into(self, *given: Any, **named: Any) -> int:
+        if self.deadline is None:
+            return super().recv_into(*given, **named)
         while not _run.cancelled():
             self._hasten(HEEDED_SECONDS)
             with contextlib.suppress(TimeoutError):

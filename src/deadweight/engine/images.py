@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import quote
@@ -29,8 +29,6 @@ INDEX_TYPES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-
-HTTP_CONFLICT = 409
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,8 @@ class EngineImage:
     """What the engine says of an image.
 
     ``folder`` is its working directory, empty where it names none. ``id`` is what the engine calls it (``Identity.engine_id``).
-    ``healthcheck`` are the words of its own health check, empty where it has none or says NONE.
+    ``healthcheck`` are the words of its own health check, empty where it has none or says NONE. ``exposed`` are the TCP ports that
+    its EXPOSE names.
     """
 
     id: str
@@ -68,6 +67,7 @@ class EngineImage:
     command: tuple[str, ...]
     folder: str
     healthcheck: tuple[str, ...] = ()
+    exposed: tuple[int, ...] = ()
 
 
 def _words(test: Sequence[str]) -> tuple[str, ...]:
@@ -89,6 +89,7 @@ class Images:
         if document is None:
             return None
         config = document.get("Config") or {}
+        ports = (port.partition("/") for port in config.get("ExposedPorts") or ())
         return EngineImage(
             id=_id(document),
             tags=tuple(document.get("RepoTags") or ()),
@@ -97,6 +98,7 @@ class Images:
             command=tuple(config.get("Cmd") or ()),
             folder=str(config.get("WorkingDir") or ""),
             healthcheck=_words((config.get("Healthcheck") or {}).get("Test") or ()),
+            exposed=tuple(sorted(int(port) for port, _, kind in ports if kind in ("", "tcp") and port.isdigit())),
         )
 
     def need(self, reference: str) -> EngineImage:
@@ -166,18 +168,17 @@ class Images:
         """Write an image as an archive, whole or not at all. Raises MissingError where the engine has no such image."""
         with self.stream(reference) as source:
             out.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+            temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
             try:
-                with os.fdopen(handle, "wb") as file:
+                with temporary.open("wb") as file:
                     file.writelines(_chunks(source))
-                Path(temporary).chmod(0o644)
-                Path(temporary).replace(out)
+                temporary.chmod(0o644)
+                temporary.replace(out)
             except OSError as error:
-                raise DeadweightError(
-                    wording("engine.unwritable", path=out, problem=error.strerror or error)
-                ) from error
+                problem = error.strerror or error
+                raise DeadweightError(wording("engine.unwritable", path=out, problem=problem)) from error
             finally:
-                Path(temporary).unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
         return out
 
     @contextlib.contextmanager
@@ -206,14 +207,12 @@ class Images:
 
     def let_go(self, reference: str) -> bool:
         """Remove an image by name unless a container uses it: False then. The engine calls that a conflict (409)."""
-        from docker.errors import APIError
-
         try:
             self.remove(reference)
         except DeadweightError as error:
-            if isinstance(error.__cause__, APIError) and error.__cause__.status_code == HTTP_CONFLICT:
-                return False
-            raise
+            if getattr(error.__cause__, "status_code", None) != HTTPStatus.CONFLICT:
+                raise
+            return False
         return True
 
 

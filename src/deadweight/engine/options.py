@@ -136,12 +136,16 @@ def hardened(settings: RunSettings, *, port: int | None = None, image_user: str 
     """The default posture: what a careful platform would give the service, and no more.
 
     Read-only root, no capabilities but those that are named, no new privileges, not root (``settings.user``, else the image's own
-    user, else 65532), limits on memory (no swap), CPU and processes, tmpfs without exec and set-uid, one port on loopback.
+    user, else 65532), limits on memory (no swap), CPU and processes, one port on loopback, tmpfs without exec and set-uid (a
+    quarter of the memory at most, unless a size is given).
     """
     return RunOptions(
         user=settings.user or (image_user if not is_root(image_user) else NON_ROOT),
         read_only=settings.read_only,
-        tmpfs=tuple(_tmpfs(entry, settings.memory) for entry in settings.tmpfs),
+        tmpfs=tuple(
+            Tmpfs(path, size or min(TMPFS_BYTES, settings.memory // 4))  # ``/tmp`` or ``/tmp:16MiB``
+            for path, size in map(parse_tmpfs, settings.tmpfs)
+        ),
         cap_drop=("ALL",),
         cap_add=settings.capabilities,
         no_new_privileges=True,
@@ -169,12 +173,6 @@ def is_root(user: str) -> bool:
     """Whether an image's ``User`` (OCI image config: ``user``, ``uid``, ``user:group`` …) is root. Empty is root."""
     name = user.split(":", 1)[0].strip()
     return name in ("", "root") or (name.isdigit() and int(name) == 0)
-
-
-def _tmpfs(entry: str, memory: int) -> Tmpfs:
-    """``/tmp`` or ``/tmp:16MiB``. At most a quarter of the memory unless a size is given."""
-    path, size = parse_tmpfs(entry)
-    return Tmpfs(path, size or min(TMPFS_BYTES, memory // 4))
 
 
 # What each engine makes of them, and of networks and pulls.
@@ -266,9 +264,8 @@ class Docker:
         return config
 
     def _security(self, options: RunOptions) -> list[str]:
-        words = (
-            ["no-new-privileges"] if options.no_new_privileges else []
-        )  # a colon makes Docker's log complain each time
+        # with a colon, Docker's log complains each time
+        words = ["no-new-privileges"] if options.no_new_privileges else []
         if options.seccomp == "unconfined":
             words.append("seccomp=unconfined")
         elif options.seccomp != "default":

@@ -12,23 +12,23 @@ import io
 import json
 import select
 import socket
-import struct
 import tarfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, Interrupted, wording
-from deadweight.engine.container import STDERR, STDOUT, Container, Host, frame, hijacked
+from deadweight.engine.container import STDERR, STDOUT, Container, frame, hijacked
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.toolchain import golang
 
 if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
     from deadweight.engine.images import EngineImage
 
 SOURCE = Path(__file__).with_name("tunnel")
@@ -37,6 +37,8 @@ END_SECONDS = 20.0
 RULES = ("NET_ADMIN", "NET_BIND_SERVICE")
 LOOK_SECONDS = 1.0
 """How often it is looked whether who asked is still there."""
+FRAME_SECONDS = 600.0
+"""How long an engine may take for the rest of a frame, or to take what is sent: it does each at once."""
 _CHUNK = 65536
 CONFINED = RunOptions(cap_drop=("ALL",), memory_bytes=128 * 2**20, pids=128)
 """What a program of ours may do at most, unless it is told otherwise."""
@@ -50,7 +52,7 @@ class Sidecars:
 
     source: Path
 
-    def __init__(self, engine: Host) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine, self._purpose, self._path = engine, self.source.name, f"/{self.source.name}"
         self._image = ""
         self._beside: dict[str, Container] = {}
@@ -160,20 +162,17 @@ class Tunnels(Sidecars):
         """The same in the network where the engine's bridges are, with the right to change that network's settings. Raises
         DeadweightError with what it said where it fails."""
         self.loaded()
-        said = ""
+        problem = DeadweightError("")
         for place in self._engine.dialect.namespaces():
             try:
-                said = self._carried_out(place, words)
+                return self._carry_out(place, words)
             except Interrupted:
                 raise
             except DeadweightError as error:
-                said = error.message
-            if not said:
-                return
-        raise DeadweightError(said)
+                problem = error
+        raise problem
 
-    def _carried_out(self, network: str, words: Sequence[str]) -> str:
-        """What it said where it failed; empty where it did not."""
+    def _carry_out(self, network: str, words: Sequence[str]) -> None:
         info = self._engine.info
         options = CONFINED.but(
             user="0:0", cap_add=("NET_ADMIN",), masked_paths=False, network=network, args=tuple(words),
@@ -181,7 +180,8 @@ class Tunnels(Sidecars):
         )  # fmt: skip
         with self._guard, self._engine.start(self.loaded(), options, purpose=self._purpose) as container:
             state = container.wait_ended(END_SECONDS)
-            return " ".join([*container.logs(3), state.told()]) if state.running or state.exit_code else ""
+            if state.running or state.exit_code:
+                raise DeadweightError(" ".join([*container.logs(3), state.told()]))
 
     def listeners(self, container: Container) -> str:
         """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""
@@ -191,23 +191,21 @@ class Tunnels(Sidecars):
 def _pass_on(stream: Any, theirs: socket.socket) -> None:
     """Until either side ends. One thread for both ways: a TLS connection is not to be read and written by two at once."""
     with theirs, hijacked(stream) as raw, contextlib.suppress(OSError, ValueError):
-        raw.settimeout(None)
-        waiting, watched = bytearray(), [raw, theirs]
+        raw.settimeout(FRAME_SECONDS)
+        watched = [raw, theirs]
         while True:
-            held = getattr(raw, "pending", lambda: 0)()
-            ready = [raw] if held else select.select(watched, [], [], LOOK_SECONDS)[0]
+            buffered = getattr(raw, "pending", lambda: 0)()
+            ready = [raw] if buffered else select.select(watched, [], [], LOOK_SECONDS)[0]
             if theirs not in watched and _gone(theirs):
                 return
             if raw in ready:
-                data = raw.recv(_CHUNK)
-                if not data:
+                number, data = frame(raw, FRAME_SECONDS)
+                if not number:
                     return
-                waiting += data
-                for piece in _taken(waiting):
-                    theirs.sendall(piece)
+                if number == STDOUT:
+                    theirs.sendall(data)
             if theirs in ready:
-                data = theirs.recv(_CHUNK)
-                if data:
+                if data := theirs.recv(_CHUNK):
                     raw.sendall(data)
                 else:
                     watched = [raw]  # nothing more is asked, and the answer may still come
@@ -220,21 +218,8 @@ def _gone(other: socket.socket) -> bool:
     return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
-def _taken(waiting: bytearray) -> list[bytes]:
-    """The content of each whole frame of stdout, which is taken away from what waits."""
-    pieces = []
-    while len(waiting) >= 8:
-        number, length = struct.unpack(">BxxxL", waiting[:8])
-        if len(waiting) < 8 + length:
-            break
-        if number == STDOUT:
-            pieces.append(bytes(waiting[8 : 8 + length]))
-        del waiting[: 8 + length]
-    return pieces
-
-
 # Images of one program, made here, for engines of any kind.
-def load_program(engine: Host, name: str, program: bytes, architecture: str) -> str:
+def load_program(engine: Engine, name: str, program: bytes, architecture: str) -> str:
     """Load an image with nothing but this program, which is started, and give its reference: one of our own, for who else has the
     program here removes its name. ``architecture`` as Go calls it. Raises DeadweightError."""
     reference = f"deadweight/{name}:{uuid.uuid4().hex[:12]}"
@@ -273,7 +258,7 @@ def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
 class Packing:
     """Images that hold programs beside what another image holds: each is made once, and ``close`` removes them."""
 
-    def __init__(self, engine: Host, name: str, purpose: str) -> None:
+    def __init__(self, engine: Engine, name: str, purpose: str) -> None:
         self._engine, self._name, self._purpose = engine, name, purpose
         self._made: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -326,7 +311,7 @@ class Recorders(Sidecars):
 
     source = RECORDER
 
-    def __init__(self, engine: Host) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self._packing = Packing(engine, "deadweight/recorded", "recorder")
 
@@ -351,7 +336,6 @@ class Recorders(Sidecars):
             stream = self._told(beside, [does, name])
         with hijacked(stream) as raw:
             heard = Heard(raw)
-            heard.joined()
             container.started = time.monotonic()
             yield heard
 
@@ -363,36 +347,31 @@ class Recorders(Sidecars):
 
 
 class Heard:
-    """What who listens has heard so far."""
+    """What who listens has heard so far, from when it has joined. Raises Gone."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._said = b""
-
-    def joined(self) -> None:
         self._next(JOIN_SECONDS, STDERR, b"joined")
 
     def content(self, count: int) -> bytes:
         """So many bytes of an answer. Raises Gone."""
-        self._ask()
-        while len(self._said) < count:
-            self._said += self._next(ANSWER_SECONDS, STDOUT)
-        found, self._said = self._said[:count], self._said[count:]
-        return found
+        return self._answer(lambda: count if len(self._said) >= count else 0)
 
     def line(self) -> bytes:
         """An answer of one line. Raises Gone."""
-        self._ask()
-        while b"\n" not in self._said:
-            self._said += self._next(ANSWER_SECONDS, STDOUT)
-        found, _, self._said = self._said.partition(b"\n")
-        return found
+        return self._answer(lambda: self._said.find(b"\n") + 1)
 
-    def _ask(self) -> None:
+    def _answer(self, end: Callable[[], int]) -> bytes:
+        """Ask for an answer, which ends where ``end`` finds its end in what came."""
         try:
             self._raw.sendall(b"\n")
         except OSError as error:
             raise Gone(wording("engine.recorder_gone", problem=error)) from error
+        while not (count := end()):
+            self._said += self._next(ANSWER_SECONDS, STDOUT)
+        answer, self._said = self._said[:count], self._said[count:]
+        return answer
 
     def _next(self, seconds: float, kind: int, word: bytes | None = None) -> bytes:
         """What comes next, of this kind, and nothing but this word. Raises Gone."""

@@ -23,7 +23,6 @@ ARCHITECTURES = {"amd64": "SCMP_ARCH_X86_64", "arm64": "SCMP_ARCH_AARCH64"}
 
 
 def write(file: Path, content: dict[str, Any]) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, (json.dumps(content, indent=2) + "\n").encode())
     return file
 

@@ -82,7 +82,8 @@ def runtime_of(engine: Engine) -> Runtime:
         raise MissingError(wording("seccomp.runtime_missing", name=name))
     found = Runtime(name, version_of(path), path, architecture)
     if not here:
-        _refuse_another(engine, found, _version(version, name))
+        there = (part.get("Version") or "" for part in version.get("Components") or () if part.get("Name") == name)
+        _refuse_another(engine, found, str(next(there, "")))
     return found
 
 
@@ -109,10 +110,6 @@ def _name(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
         if str(part.get("Name", "")).startswith("OCI Runtime ("):
             return Path(str(part["Name"])[len("OCI Runtime (") : -1]).name
     return str(info.get("DefaultRuntime") or "")
-
-
-def _version(version: Mapping[str, Any], name: str) -> str:
-    return next((str(part.get("Version")) for part in version.get("Components") or () if part.get("Name") == name), "")
 
 
 def _path(name: str, info: Mapping[str, Any]) -> str | None:

@@ -1,14 +1,18 @@
-"""A container that cannot be reached from here is reached through its engine."""
+"""An engine elsewhere, over TLS and over SSH: a container that cannot be reached from here is reached through its engine."""
 
 import json
+import os
 import socket
+import subprocess
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.engine import labels
+from deadweight.engine import api as wire
+from deadweight.engine import daemon, labels
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
 from deadweight.engine.faults import Unreachable
@@ -17,9 +21,11 @@ from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from deadweight.toolchain import golang
 from tests.support.codes import codes, raises
+from tests.support.fault_project import wait_for
+from tests.support.ssh_server import ssh_server
 from tests.support.tls_engine import elsewhere
 
-HEALTH = Health(path="/healthz", within_seconds=15)
+HEALTH = Health(path="/healthz", within_seconds=20)
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +85,12 @@ def test_a_port_of_this_machine_leads_there(there, misbehaving_image):
                 pass
 
 
-def test_a_container_without_a_network_is_reached_too(there, misbehaving_image):
-    with there.start(misbehaving_image, RunOptions(publish=8080, network="none")) as container:
-        assert container.wait_healthy(HEALTH).healthy
-
-
-def test_the_program_is_gone_from_the_engine_afterwards(remote, engine, misbehaving_image):
+def test_a_container_without_a_network_is_reached_too_and_the_program_is_gone_afterwards(
+    remote, engine, misbehaving_image
+):
     with (
         Engine.connect(remote, project="deadweight-tests-through") as there,
-        there.start(misbehaving_image, RunOptions(publish=8080)) as container,
+        there.start(misbehaving_image, RunOptions(publish=8080, network="none")) as container,
     ):
         assert container.wait_healthy(HEALTH).healthy
         name = there.tunnels.loaded()
@@ -113,3 +116,70 @@ def test_a_container_that_ended_is_told_as_that(there, misbehaving_image):
         container.signal("KILL")
         container.wait_ended(10)
         assert codes(container.wait_healthy(HEALTH).reason)[0] == "engine.ended_early"
+
+
+# Over SSH: a real client, a real server, and the tests' engine behind them.
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, engine) -> Iterator[tuple[Path, int]]:
+    folder = tmp_path_factory.mktemp("ssh")
+    with ssh_server(folder, engine.host) as port:
+        yield folder, port
+
+
+@pytest.fixture
+def host(served, monkeypatch) -> str:
+    folder, port = served
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+    return f"ssh://root@127.0.0.1:{port}"
+
+
+def of_ssh() -> list[str]:
+    """Connections that are open."""
+    command = ["pgrep", "-f", "ssh .*system dial-stdio"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+
+
+@pytest.mark.slow
+def test_a_container_runs_there_and_is_asked_and_removed(host, misbehaving_image):
+    before = set(of_ssh())
+    with Engine.connect(Endpoint(host, ours=False), project="deadweight-tests-ssh") as engine:
+        with engine.start(misbehaving_image, RunOptions(publish=8080)) as container:
+            assert container.wait_healthy(HEALTH).healthy
+            route = container.http()
+            assert (route.way, route.request("GET", "/json").status) == ("engine", 200)
+            assert container.exec(["/service", "--help"], seconds=10).exit_code is not None
+            assert set(of_ssh()) - before
+        assert [each for each in engine.leftovers() if each.id == container.id] == []
+    wait_for(lambda: set(of_ssh()) <= before)
+
+
+def test_it_is_found_and_dockers_client_is_led_there_too(host, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", host)
+    found, _ = daemon.search()
+    assert (found.host, dict(found.cli_env)["DOCKER_HOST"]) == (host, host)
+    assert wire.document(host, "/version")["ApiVersion"]
+
+
+def test_a_key_that_the_other_side_does_not_know_is_told(host, served, monkeypatch, tmp_path):
+    """From a cache of its own, whose path is too long for a shared login."""
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / ("long" * 10)))
+    monkeypatch.setenv("TEST_SSH_KEY", f"{served[0]}/stranger")
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(MissingError) as caught:
+        daemon.search()
+    assert "root@127.0.0.1: Permission denied (publickey" in caught.value.fields["problem"]
+    assert caught.value.hint.code == "engine.connect_by_ssh"
+    assert f"ssh -p {served[1]} root@127.0.0.1 docker version" in caught.value.hint
+
+
+def test_no_engine_behind_it_is_told_in_its_own_words(host):
+    with pytest.raises(MissingError) as caught:
+        Engine.connect(Endpoint(f"{host}/run/none.sock", ours=False))
+    assert "/run/none.sock" in caught.value.message
+    assert "connect" in caught.value.message.lower()
+
+
+def test_nothing_in_an_address_becomes_an_option_or_a_command_of_the_shell():
+    argv = wire.ssh_command("ssh://-oProxyCommand=x@host/run/a%20b;c.sock")
+    assert argv[argv.index("-l") + 1] == "-oProxyCommand=x"
+    assert argv[-3:] == ["--", "host", "docker --host 'unix:///run/a b;c.sock' system dial-stdio"]

@@ -1,0 +1,217 @@
+"""Engines that are pretended behind a socket: what they say of themselves makes no sense, they fall silent, or they want a newer
+client. What they can do is used, and what cannot be is one error."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from deadweight import _run
+from deadweight._errors import MissingError
+from deadweight.engine import api, client, daemon
+from deadweight.engine.api import Endpoint
+from deadweight.engine.client import Engine
+from deadweight.engine.faults import translated
+from deadweight.project.needs import tools_of
+from deadweight.project.workspace import Workspace
+from deadweight.toolchain import find as find_module
+from tests.support.builder_site import GivenSource
+from tests.support.codes import codes, details, raises
+from tests.support.pretended_engine import HONEST, Lies, Pretended, lying, pretended
+from tests.support.trees import shell_script, written
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[Pretended]:
+    with pretended(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def there(server) -> Endpoint:
+    return Endpoint(server.host, ours=False)
+
+
+@pytest.mark.parametrize(
+    "version",
+    [{}, [], "banana", None, {**HONEST, "ApiVersion": "banana"}, {**HONEST, "ApiVersion": None},
+     {**HONEST, "ApiVersion": 1.51}, {**HONEST, "ApiVersion": ["1.51"]}, {**HONEST, "ApiVersion": "1.12"}],
+)  # fmt: skip
+def test_an_engine_without_a_version_of_its_api_that_can_be_spoken_is_one_error(server, there, version):
+    server.documents["/version"] = version
+    with raises(MissingError, "engine.api_unusable", host=there.host):
+        Engine.connect(there)
+
+
+@pytest.mark.parametrize("key", ["Version", "Components", "MinAPIVersion"])
+@pytest.mark.parametrize("value", [None, 7, "banana", ["x"], [{"Name": 7}], {}])
+def test_what_else_it_says_of_its_version_breaks_nothing(server, there, key, value):
+    server.documents["/version"] = {**HONEST, key: value}
+    with Engine.connect(there) as engine:
+        assert engine.api.api_version == "1.51"
+        assert not engine.info.podman
+    daemon.client_too_old(there)
+    assert isinstance(daemon.server_version(there), str | None)
+
+
+@pytest.mark.parametrize(
+    "key", ["SecurityOptions", "DriverStatus", "NCPU", "MemTotal", "CgroupVersion", "OperatingSystem", "DockerRootDir"]
+)
+@pytest.mark.parametrize("value", [None, 7, "banana", [7], [None], [["x"]], {}])
+def test_what_it_says_of_its_machine_breaks_nothing(server, there, key, value):
+    server.documents["/info"] = {"Architecture": "x86_64", key: value}
+    with Engine.connect(there) as engine:
+        assert engine.info.architecture == "x86_64"
+
+
+@pytest.mark.parametrize("info", [[], "banana", None, 7])
+def test_no_document_of_its_machine_is_one_error(server, there, info):
+    server.documents["/info"] = info
+    with Engine.connect(there) as engine, raises(MissingError, "engine.not_an_engine", host=there.host):
+        assert engine.info
+
+
+def test_an_engine_without_buildkit_is_found_out_before_a_build(there):
+    """Where it has none, buildx would start one from a public registry."""
+    assert codes(api.buildkit_trouble(there.host)) == ["engine.no_grpc"]
+
+
+def test_a_real_engine_behind_something_that_lies(endpoint, tmp_path):
+    socket = endpoint.host.removeprefix("unix://")
+    refused = Lies(refused=("/grpc", "/session"))
+    newer = Lies({"/version": lambda said: {**said, "ApiVersion": "1.99"}})
+    assert api.buildkit_trouble(endpoint.host) == ""
+    with lying(socket, tmp_path, refused) as host:
+        assert details(api.buildkit_trouble(host)).fields == {"status": 404}
+        with Engine.connect(host) as engine:
+            assert engine.images.get("deadweight-tests/none:1") is None
+    with (
+        lying(socket, tmp_path, newer) as host,
+        Engine.connect(host) as engine,
+        raises(MissingError, "engine.api_refused") as caught,
+    ):
+        engine.images.get("deadweight-tests/none:1")
+    assert "1.99" in caught.value.fields["problem"]
+
+
+# One that takes requests and is silent, as a paused one: it is waited for once, and no removal waits for it again.
+LONG = 20
+"""Seconds: far more than a test may take."""
+
+
+@pytest.fixture
+def paused(there, monkeypatch) -> Engine:
+    """An engine that falls silent once ``awake`` of the server is cleared; a second look at it is short."""
+    monkeypatch.setattr(client, "PAUSED_SECONDS", 0.2)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", LONG)
+    return Engine.connect(there)
+
+
+def ask(engine: Engine) -> None:
+    with raises(MissingError, "engine.no_answer_in_time", action="list"), translated("list"):
+        engine.api.containers()
+
+
+def test_it_is_waited_for_once(paused, server, monkeypatch):
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.5)
+    server.awake.clear()
+    ask(paused)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", LONG)
+    before = time.monotonic()
+    for _ in range(3):
+        ask(paused)
+    assert time.monotonic() - before < LONG
+    server.awake.set()
+    paused.ask()
+    assert paused.api not in client._paused
+
+
+@pytest.mark.parametrize("ending", [False, True], ids=["at any time", "after Ctrl-C"])
+def test_one_look_keeps_removals_from_waiting(paused, server, monkeypatch, ending):
+    """An attack has dozens of containers, which are removed one after another: once the run is to end, each waits a moment only."""
+    server.awake.clear()
+    client.look(paused.api)
+    if ending:
+        monkeypatch.setattr(client, "PAUSED_SECONDS", LONG)
+        monkeypatch.setattr(client, "ENDING_SECONDS", 0.05)
+        monkeypatch.setattr(_run, "_cancelled", True)
+    before = time.monotonic()
+    for name in ("x", "y", "z"):
+        with raises(MissingError, "engine.no_answer_in_time", action="remove"), translated("remove"):
+            paused.api.remove_container(name)
+    assert time.monotonic() - before < LONG
+
+
+def test_who_did_not_want_to_wait_calls_nobody_paused(paused, server):
+    server.awake.clear()
+    with raises(MissingError, "engine.no_answer_in_time", action="wait"), translated("wait"):
+        paused.api.wait("x", timeout=0.2)
+    assert paused.api not in client._paused
+
+
+def test_a_worker_that_waits_is_let_go_of_soon_after_ctrl_c(paused, server, monkeypatch):
+    """The main thread is woken by the signal itself; nothing wakes another that reads."""
+    server.awake.clear()
+    before = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, paused)
+        time.sleep(0.1)
+        assert not asked.done()
+        monkeypatch.setattr(_run, "cancelled", lambda: True)
+        asked.result()
+    assert time.monotonic() - before < LONG
+    assert paused.api not in client._paused, "removals then have their usual time"
+
+
+def test_a_client_whose_engine_falls_silent_is_ended(server, there, monkeypatch):
+    """As one that builds, and would wait for hours."""
+    for name, seconds in {"EVERY": 0.1, "ANSWER": 0.2, "PAUSED": 0.2}.items():
+        monkeypatch.setattr(client, f"{name}_SECONDS", seconds)
+    with client.watch_engine(there) as stop:
+        _run.run(["sleep", "0.5"], stop=stop)
+    server.awake.clear()
+    before = time.monotonic()
+    with raises(MissingError, "engine.fell_silent", host=there.host), client.watch_engine(there) as stop:
+        _run.run(["sleep", str(LONG)], stop=stop)
+    assert time.monotonic() - before < LONG
+
+
+# One that takes no client older than its API 1.44: that is told before a build, and set-up brings a newer buildx.
+@pytest.fixture
+def old_client(server, monkeypatch, tmp_path) -> Path:
+    """A Docker client of the age of Debian 12's, alone on PATH."""
+    script = 'case "$*" in *DefaultAPIVersion*) echo 1.41;; *) echo Docker version 20.10.24;; esac'
+    program = shell_script(tmp_path / "bin" / "docker", script)
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("DOCKER_CONFIG", str(program.parent))
+    monkeypatch.setattr(find_module, "PLUGIN_FOLDERS", ())
+    server.documents["/version"] = {**HONEST, "MinAPIVersion": "1.44"}
+    return program
+
+
+def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_both_ways_out(server, there, old_client):
+    with raises(MissingError, "engine.client_too_old") as told:
+        daemon.docker_cli(there)
+    problem = details(told.value).fields["problem"].fields
+    assert (problem["newest"], problem["oldest"]) == ("1.41", "1.44")
+    server.documents["/version"] = {**HONEST, "MinAPIVersion": "1.40"}
+    assert daemon.docker_cli(there).docker == str(old_client)
+
+
+def test_set_up_brings_a_buildx_where_the_client_is_too_old(server, there, old_client, tmp_path, monkeypatch):
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter((Endpoint(there.host, why="the test"),)))
+    variant = "{builder: dockerfile, dockerfile: Dockerfile, source: .}"
+    suite = f"name: s\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\nvariants:\n  v: {variant}\n"
+    project = {"Dockerfile": "FROM scratch\nCOPY x /x\n", "x": "x", "deadweight.yaml": suite}
+    written(tmp_path / "project", project)
+    monkeypatch.chdir(tmp_path / "project")
+    with Workspace.open(print) as workspace:
+        workspace.source = GivenSource()
+        assert "buildx" in tools_of(workspace, workspace.suite.variants)
+        server.documents["/version"] = {**HONEST, "MinAPIVersion": "1.40"}
+        assert "buildx" not in tools_of(workspace, workspace.suite.variants)
