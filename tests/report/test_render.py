@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from deadweight.report import attacks, collect, html, model, table
-from deadweight.report.console import MOST_TELLING, print_comparison
+from deadweight.report.console import print_comparison
 from deadweight.report.history import load_report, write_report
 from deadweight.report.html import box, policy, provenance, render_html
 from deadweight.report.markdown import escape, render_markdown
@@ -264,10 +264,6 @@ def test_pictures_of_ladders_that_are_gone_go_too(tmp_path) -> None:
         written = write_report(samples.report({name: samples.variant(ladder=name) for name in ladders}), tmp_path)
         assert len(ladders) == len(written.charts)
         assert set(tmp_path.glob("ladder-*.svg")) == set(written.charts)
-
-
-def test_every_column_has_its_place_among_the_most_telling() -> None:
-    assert sorted(MOST_TELLING) == sorted(column.key for column in table.COLUMNS)
 
 
 @pytest.mark.parametrize(

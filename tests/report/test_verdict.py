@@ -131,8 +131,12 @@ def test_a_winner_of_which_something_is_not_known_says_so() -> None:
     variants = ladder()
     stale = model.CheckRecord("not_measured", True, "stale", why_not="stale")
     variants["apko"] = replace(variants["apko"], checks={"api": stale, "runs": stale})
-    text = verdict(samples.report(variants)).findings[0].text
-    assert text.endswith("; its api, runs are not known; all are stand-ins.")
+    report = samples.report(variants)
+    assert verdict(report).findings[0].text.endswith("; its api, runs are not known; all are stand-ins.")
+    console, page, markdown = everywhere(report)
+    assert "apko (ship, api and runs not known)" in console
+    assert "| **apko** (ship, api and runs not known) |" in markdown
+    assert "apko* ship, api and runs not known" in page
 
 
 def test_images_of_one_weight_are_no_ladder() -> None:

@@ -24,7 +24,7 @@ from deadweight.records.evidence import Provenance
 from deadweight.report import attacks, figures
 from deadweight.report.compare import Comparison
 from deadweight.report.model import AttackRecord, CheckRecord, Finding, HistoryPoint, Report, VariantRecord
-from deadweight.report.table import Ladder, ladders, size_of, title_of
+from deadweight.report.table import COLUMNS, Ladder, ladders, size_of, title_of
 from deadweight.report.verdict import View, secret_words
 
 if TYPE_CHECKING:
@@ -34,23 +34,13 @@ if TYPE_CHECKING:
 
 # How each figure of a report was got, in words, and the command that gets it anew.
 
-COMMANDS = {
-    "size": "layers", "reference_size": "report", "ratio": "layers", "compressed": "layers", "layers": "layers",
-    "found": "layers", "base": "build --force", "builder": "build --force", "runtime": "layers", "user": "layers",
-    "build": "build --force", "startup": "verify --check runs", "vulnerabilities": "scan",
-    "reach": "verify --check vulnerabilities", "reference_vulnerabilities": "report", "attacks": "attack",
-    "checks": "verify",
-}  # fmt: skip
-"""The task that gets a column's figure anew, for one variant. ``report`` stands for what is no measurement of ours; ``found`` for
-all that the layer reader found."""
-PROVENANCE = {"build": "build", "base": "build", "builder": "build", "startup": "startup_seconds", "attacks": "attacks",
-                            "vulnerabilities": "vulnerabilities", "reach": "vulnerabilities", "found": "layers"}  # fmt: skip
-"""Whose provenance a column has; all others the image's."""
+FIGURES = {"found": ("layers", "layers"), **{column.key: (column.task, column.origin) for column in COLUMNS[1:]}}
+"""By column its task and origin; ``found`` stands for all that the layer reader found."""
 
 
 def provenance(name: str, record: VariantRecord) -> dict[str, tuple[str, str]]:
     """By column: a sentence on how its figure was got or why there is none, and the command; empty where there is none."""
-    return {column: _how(name, column, record) for column in COMMANDS}
+    return {column: _how(name, column, record) for column in FIGURES}
 
 
 def _how(name: str, column: str, record: VariantRecord) -> tuple[str, str]:
@@ -59,10 +49,11 @@ def _how(name: str, column: str, record: VariantRecord) -> tuple[str, str]:
             return "Nobody's figure is given for it.", ""
         source = ": ".join(filter(None, (record.reference.source, record.reference.note)))
         return f"From {source}; not measured here.", ""
-    line = command(COMMANDS[column], name)
+    task, whose = FIGURES[column]
+    line = command(task, name)
     if why := _why_not(column, record):
         return f"Not measured: {why}", line
-    origin = record.provenance.get(PROVENANCE.get(column, "image"))
+    origin = record.provenance.get(whose)
     if column == "checks":
         origin = next((check.provenance for check in record.checks.values() if check.provenance), None)
     if origin is None:

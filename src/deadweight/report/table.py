@@ -38,11 +38,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """``make`` gets a variant and the size of its ladder's largest image. ``reference`` marks somebody else's figures."""
+    """``make`` gets a variant and the size of its ladder's largest image. The lower ``rank``, the sooner it gets the room that a
+    terminal has. ``task`` gets its figure anew, for one variant; ``report`` stands for what is no measurement of ours, and
+    ``reference`` marks it. ``origin`` is whose provenance the figure has."""
 
     key: str
     title: str
     make: Callable[[str, VariantRecord, int | None], Cell]
+    rank: int
+    task: str
+    origin: str = "image"
     numeric: bool = False
     reference: bool = False
 
@@ -281,21 +286,22 @@ _REFERENCE_FINDINGS = _figure(
     lambda record: (record.reference or _NO_REFERENCE).vulnerabilities, figures.count, figures.NOTHING
 )
 COLUMNS: tuple[Column, ...] = (
-    Column("variant", "Variant", lambda name, _record, _largest: Cell(name, name)),
-    Column("checks", "Checks", _checks),
-    Column("size", "Size", _figure(size_of, figures.size), numeric=True),
-    Column("reference_size", "Reference size", _REFERENCE_SIZE, numeric=True, reference=True),
-    Column("ratio", "Largest : this", _ratio, numeric=True),
-    Column("compressed", "Compressed", _figure(compressed_of, figures.size), numeric=True),
-    Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
-    Column("reach", "Touched / not touched by the requests sent", _reach, numeric=True),
-    Column("reference_vulnerabilities", "Reference vuln.", _REFERENCE_FINDINGS, numeric=True, reference=True),
-    Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, numeric=True),
-    Column("startup", "Start-up", _startup, numeric=True),
-    Column("build", "Build", _build, numeric=True),
-    Column("user", "User", _user),
-    Column("base", "Base", _base),
-    Column("runtime", "Runtime", _runtime),
-    Column("layers", "Layers", _figure(layer_count, figures.count), numeric=True),
-    Column("builder", "Builder", lambda _name, record, _largest: Cell(record.builder, record.builder)),
-)
+    Column("variant", "Variant", lambda name, _record, _largest: Cell(name, name), 1, ""),
+    Column("checks", "Checks", _checks, 3, "verify"),
+    Column("size", "Size", _figure(size_of, figures.size), 2, "layers", numeric=True),
+    Column("reference_size", "Reference size", _REFERENCE_SIZE, 10, "report", numeric=True, reference=True),
+    Column("ratio", "Largest : this", _ratio, 7, "layers", numeric=True),
+    Column("compressed", "Compressed", _figure(compressed_of, figures.size), 13, "layers", numeric=True),
+    Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, 5, "scan", "vulnerabilities", numeric=True),
+    Column("reach", "Touched / not touched by the requests sent", _reach, 6, "verify --check vulnerabilities", "vulnerabilities",
+           numeric=True),
+    Column("reference_vulnerabilities", "Reference vuln.", _REFERENCE_FINDINGS, 15, "report", numeric=True, reference=True),
+    Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, 4, "attack", "attacks", numeric=True),
+    Column("startup", "Start-up", _startup, 8, "verify --check runs", "startup_seconds", numeric=True),
+    Column("build", "Build", _build, 9, "build --force", "build", numeric=True),
+    Column("user", "User", _user, 12, "layers"),
+    Column("base", "Base", _base, 11, "build --force", "build"),
+    Column("runtime", "Runtime", _runtime, 16, "layers"),
+    Column("layers", "Layers", _figure(layer_count, figures.count), 14, "layers", numeric=True),
+    Column("builder", "Builder", lambda _name, record, _: Cell(record.builder, record.builder), 17, "build --force", "build"),
+)  # fmt: skip

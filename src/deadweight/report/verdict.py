@@ -20,12 +20,13 @@ RIVALS_TOLD = 2
 @dataclass(frozen=True)
 class Finding:
     """``winner`` is None where nothing can be shipped; ``text`` says why then. ``head`` stands before it: ``Ship``, with the ladder
-    where there is more than one."""
+    where there is more than one. ``unknown`` are the winner's checks without a result."""
 
     ladder: str
     winner: str | None
     text: str
     head: str = "Ship"
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,13 @@ def _finding(ladder: Ladder) -> Finding | None:
     measures = [figure for figure in FIGURES if any(figure.of(record) is not None for record in able.values())]
     ranks = {name: sum(_rank(able, name, figure) for figure in measures) for name in able}
     winner = min(able, key=lambda name: (ranks[name], size_of(able[name]) or 0))
-    unknown = [name for name, check in able[winner].checks.items() if check.status == "not_measured"]
+    unknown = tuple(name for name, check in able[winner].checks.items() if check.status == "not_measured")
     text = f"{winner} {_against(winner, records)}{_rivals(winner, able, measures)}{_fewer(winner, able)}"
     if unknown:  # then it is recommended with that said
         text += f"; its {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known"
     if resting := sum(record.stand_in for record in records.values()):
         text += f"; {'all' if resting == len(records) else f'{resting} of {len(records)}'} are stand-ins"
-    return Finding(ladder.name, winner, f"{text}.")
+    return Finding(ladder.name, winner, f"{text}.", unknown=unknown)
 
 
 def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure) -> int:
@@ -394,6 +395,11 @@ class View:
         self.build_note = _build_note(report)
         self.figure_notes = tuple(note for ladder in self.ladders for note in _figure_notes(ladder))
         self.verdict = verdict(report)
+        self.winners = {  # by variant, the label beside its name
+            found.winner: f"ship, {figures.listed(found.unknown)} not known" if found.unknown else "ship"
+            for found in self.verdict.findings
+            if found.winner
+        }
         self.checks = {name: record for name, record in variants.items() if record.checks}
         self.layers = tuple(
             (name, record, record.layers) for name, record in variants.items() if record.layers is not None
