@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, takewhile, tee
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -89,11 +89,10 @@ def cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1].rstrip() + "\u2026"
 
 
-def fitting(items: Iterable[T], room: int, weight: Callable[[T], int]) -> list[T]:
+def fitting(items: Sequence[T], room: int, weight: Callable[[T], int]) -> list[T]:
     """The first items that weigh no more than ``room`` together."""
-    items, weighed = tee(items)
-    pairs = zip(items, accumulate(map(weight, weighed)), strict=True)
-    return [item for item, total in takewhile(lambda pair: pair[1] <= room, pairs)]
+    totals = accumulate(map(weight, items))
+    return [item for item, total in zip(items, totals, strict=True) if total <= room]
 
 
 def listed(names: Sequence[str]) -> str:

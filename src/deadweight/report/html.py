@@ -262,19 +262,18 @@ def _layers(layers: images.LayersReport, room: int) -> dict[str, Any]:
     }
     room -= len(json.dumps(document))
     hidden = sorted(layers.hidden, key=lambda file: (not file.secrets, -file.size_bytes, file.path))
+    rows = [
+        [file.path, file.size_bytes, file.index, file.hidden_index, file.how, secret_words(file.secrets, none="")]
+        for file in hidden
+    ]
     copies = [[file.path, file.size_bytes, file.index, file.group, file.copies] for file in layers.duplicates]
     files = [file for file in layers.heaviest if file.kind == "file"]
     heavy = [[file.path, file.size_bytes, place.get(file.layer or "")] for file in files]
     return document | {
-        "hidden": fitting(map(_hidden_row, hidden), room // 2),
+        "hidden": fitting(rows, room // 2),
         "copies": fitting(copies, room // 4),
         "heavy": fitting(heavy, room // 4),
     }
-
-
-def _hidden_row(file: images.HiddenFile) -> list[Any]:
-    words = secret_words(file.secrets) if file.secrets else ""
-    return [file.path, file.size_bytes, file.index, file.hidden_index, file.how, words]
 
 
 def grouped(report: Report) -> list[tuple[Finding, tuple[int, ...], bool | None]]:
@@ -324,7 +323,7 @@ def _point(point: HistoryPoint | None) -> list[Any] | None:
     return [point.size_bytes, point.findings, stopped, point.startup_seconds, point.build_seconds]
 
 
-def fitting(rows: Iterable[Any], room: int) -> list[Any]:
+def fitting(rows: Sequence[Any], room: int) -> list[Any]:
     """The first rows that weigh no more than ``room`` characters together as JSON."""
     return figures.fitting(rows, room, lambda row: len(json.dumps(row, ensure_ascii=False)) + 1)
 
@@ -356,20 +355,10 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    made.filters.update(number=number, shown=_without_orders)
+    made.filters.update(FILTERS)
     made.globals |= COLOURS | {"font": FONT, "font_size": FONT_SIZE, "plot": PLOT_WIDTH, "step": ROW}
     made.globals |= {"top": TOP, "below": BOTTOM, "gap": GAP}
     return made
-
-
-def number(value: float) -> str:
-    """At most two places, without a needless zero."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _without_orders(words: str) -> str:
-    """Without characters that XML cannot hold."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in words)
 
 
 @dataclass(frozen=True)
@@ -456,7 +445,6 @@ def render_html(report: Report, pictures: Mapping[str, str] | None = None, chang
     pictures = ladder_charts(report) if pictures is None else pictures
     chart = build_chart(report)
     templates = environment()
-    templates.filters |= FILTERS
     css = _asset(templates, "report.css")
     script = "\n".join(_asset(templates, name) for name in SCRIPTS)
     html = templates.get_template("index.html.j2").render(
@@ -504,6 +492,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "secrets": secret_words,
     "got": provenance_words,
     "breakable": breakable,
+    "number": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),  # at most two places, without a needless zero
+    # without characters that XML cannot hold
+    "shown": lambda words: "".join(letter if letter.isprintable() else "\ufffd" for letter in words),
     "glued": lambda text: re.sub(r"(?<=\d) (?=%|[kMG]?B\b)", "\u00a0", text),  # a figure and its unit stay on one line
     "short": short,
     "box": box,

@@ -97,13 +97,12 @@ def _against(winner: str, records: dict[str, VariantRecord]) -> str:
     if largest == winner:
         parts = [f"has the best figures at {size}, though it is the largest"]
     few, many = own.vulnerabilities, records[largest].vulnerabilities
-    if few.status == "scanned" and few.total is None:
-        parts.append(f"carries {figures.NOTHING} findings ({few.coverage.lacks()})")
-    elif few.status == "scanned" and few.total is not None:
-        compared = largest != winner and many.status == "scanned" and many.total not in (None, few.total)
-        lacks = few.coverage.lacks(partly=False)
-        partly = f" ({lacks})" if lacks else ""
-        parts.append(_carries(own) + partly + (f" instead of {many.total:,}" if compared else ""))
+    if few.status == "scanned":
+        compared = None not in (few.total, many.total) and many.status == "scanned" and many.total != few.total
+        lacks = few.coverage.lacks(partly=few.total is None)
+        parts.append(
+            _carries(own) + (f" ({lacks})" if lacks else "") + (f" instead of {many.total:,}" if compared else "")
+        )
     if split := own.attack_split:
         where = "a plain container" if split.posture == "default" else f"posture {split.posture}"
         parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} in {where}")
@@ -165,7 +164,8 @@ def counted(record: VariantRecord) -> int | None:
 
 
 def _carries(record: VariantRecord) -> str:
-    return f"carries {figures.plural(record.vulnerabilities.total or 0, 'finding')}"
+    total = record.vulnerabilities.total
+    return f"carries {figures.NOTHING} findings" if total is None else f"carries {figures.plural(total, 'finding')}"
 
 
 TOOLS = {"a shell": "shells", "a package manager": "package_managers", "set-user-id programs": "setuid"}
@@ -468,7 +468,7 @@ def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return tuple(f"{'all' if len(names) == every > 1 else ', '.join(names)}: {note}" for note, names in about.items())
 
 
-def secret_words(marks: Iterable[images.SecretMark | images.SecretFinding]) -> str:
+def secret_words(marks: Iterable[images.SecretMark | images.SecretFinding], none: str = "none") -> str:
     """The rules that matched, each with the reason where the allow list has it."""
     words = (f"{mark.rule} (allowed: {mark.allowed})" if mark.allowed else mark.rule for mark in marks)
-    return ", ".join(dict.fromkeys(words)) or "none"
+    return ", ".join(dict.fromkeys(words)) or none
