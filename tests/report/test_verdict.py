@@ -7,18 +7,19 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from deadweight.records.built_image import Cache
 from deadweight.report import attacks, figures, html, model
 from deadweight.report.attacks import with_splits
 from deadweight.report.compare import compare
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import LIMIT_BYTES, render_markdown
-from deadweight.report.table import ladders, startup_differs
+from deadweight.report.table import startup_differs
 from deadweight.report.verdict import View, counted, stand_ins_said, verdict
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_demo as demo
 from tests.support import report_samples as samples
-from tests.support.report_samples import everywhere
+from tests.support.report_samples import column, everywhere
 
 
 def scanned(total: int, os: str = "covered") -> model.VulnerabilitiesRecord:
@@ -251,15 +252,9 @@ def two() -> model.Report:
     return samples.report({"shelled": attacked(plain, hard), "small": attacked(small, hard)})
 
 
-def cells_of(report: model.Report, key: str, part: str = "text") -> dict[str, str]:
-    (ladder,) = ladders(report)
-    index = [column.key for column in ladder.columns].index(key)
-    return {row.variant: getattr(row.cells[index], part) for row in ladder.rows}
-
-
 def test_variants_are_compared_on_the_attacks_that_were_measured_for_all_of_them() -> None:
-    assert cells_of(two(), "attacks") == {"shelled": "2/5", "small": "3/5"}
-    assert cells_of(two(), "attacks", "badge") == {"shelled": "0 + 2 (+ 2)", "small": "1 + 2 (+ 1)"}
+    assert column(two(), "attacks") == {"shelled": "2/5", "small": "3/5"}
+    assert column(two(), "attacks", "badge") == {"shelled": "0 + 2 (+ 2)", "small": "1 + 2 (+ 1)"}
 
 
 @pytest.mark.parametrize(
@@ -317,14 +312,14 @@ def test_ranges_that_overlap_are_no_difference_nor_are_starts_of_their_own_compa
     others = (ALIKE, SLOW, started(9.0), apart)
     assert [startup_differs(FAST, other) for other in others] == [False, True, None, None]
     report = samples.report({"a": FAST, "b": apart})
-    assert cells_of(report, "startup", "badge")["b"] == "1.00 to 2.00; not compared"
+    assert column(report, "startup", "badge")["b"] == "1.00 to 2.00; not compared"
     assert not any("start" in note for note in View(report).figure_notes)
 
 
 def test_start_up_is_told_with_its_range() -> None:
     report = samples.report({"a": FAST, "b": ALIKE, "c": started(9.0)})
-    assert cells_of(report, "startup") == {"a": "0.22 s", "b": "0.55 s", "c": "9 s"}
-    assert cells_of(report, "startup", "badge") == {"a": "0.20 to 0.41", "b": "0.40 to 0.70", "c": "one start"}
+    assert column(report, "startup") == {"a": "0.22 s", "b": "0.55 s", "c": "9 s"}
+    assert column(report, "startup", "badge") == {"a": "0.20 to 0.41", "b": "0.40 to 0.70", "c": "one start"}
     assert any("no difference" in note for note in View(report).figure_notes)
     different = samples.report({"a": FAST, "b": ALIKE, "c": SLOW})
     assert any("c starts later than a" in note for note in View(different).figure_notes)
@@ -343,20 +338,27 @@ def test_a_slower_start_is_a_change_only_beyond_the_range_of_the_earlier_ones(af
 # builds
 
 
-def built(seconds: float, cache: str, *, alone: bool | None) -> model.VariantRecord:
+def built(seconds: float, cache: Cache | None, *, alone: bool | None) -> model.VariantRecord:
     return samples.variant(build=model.BuildRecord(seconds, False, samples.WHEN, "t 1", cache=cache, alone=alone))
 
 
 def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() -> None:
-    """66.1 s (warm), 0.54 s (warm) and 61.7 s (cold, beside another) measured the order of builds."""
+    """66.1 s (warm), 0.54 s (warm) and 61.7 s (cold, beside another) measured the order of builds. No time is without its mark."""
     kinds = {
         "cold": built(60, "cold", alone=True), "other": built(50, "cold", alone=True), "warm": built(66, "warm", alone=True),
         "beside": built(61, "cold", alone=False), "old": built(61, "cold", alone=None),
+        "cached": built(0.3, "cached", alone=True), "unknown": built(7, None, alone=True),
     }  # fmt: skip
     report = samples.report(kinds)
-    marks = {**dict.fromkeys(kinds, "cold"), "warm": "warm", "beside": "cold, beside others"}
-    assert cells_of(report, "build", "badge") == marks
-    assert cells_of(report, "build", "sort") == {**dict.fromkeys(kinds), "cold": 60, "other": 50}
+    told = {"warm": "warm", "beside": "cold, beside others", "cached": "cached", "unknown": "cache unknown"}
+    marks = {**dict.fromkeys(kinds, "cold"), **told}
+    for text in everywhere(report):
+        plain = " ".join(text.replace("(", "").replace(")", "").split())
+        assert all(words in plain for words in ("60 s cold", "66 s warm", "0.3 s cached", "7 s cache unknown"))
+        assert "cold: made from nothing; warm: with parts of an earlier build, or with a cache mount, which" in plain
+        assert "cached: entirely from earlier builds" in plain
+    assert column(report, "build", "badge") == marks
+    assert column(report, "build", "sort") == {**dict.fromkeys(kinds), "cold": 60, "other": 50}
     drawn = html.build_chart(report)
     assert drawn is not None
     assert [name for name in kinds if f">{name}<" in drawn] == ["cold", "other"]
@@ -371,10 +373,15 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     checks = {"runs": model.CheckRecord("pass", True, "healthy"), "vulnerabilities": free}
     report = samples.report({"a": samples.variant(checks=checks)})
     assert verdict(report).counts == "1 of 1 check as expected, 1 more measured without a gate. 1 of 1 variant built."
-    assert cells_of(report, "checks") == {"a": "1/1 ok; measured: vulnerabilities"}
+    assert column(report, "checks") == {"a": "1/1 ok; measured: vulnerabilities"}
     failed = replace(free, status="fail", expected=False)
     report = samples.report({"a": samples.variant(checks={**checks, "vulnerabilities": failed})})
     assert verdict(report).counts.startswith("1 of 2 checks as expected.")
+    meant = samples.report({"a": samples.variant(checks={"layers": replace(failed, expected=True)})})
+    assert [column(meant, "checks", part)["a"] for part in ("text", "tone")] == [
+        "1/1 ok; fails as expected: layers",
+        "good",
+    ]
 
 
 def reached(language: str) -> model.VulnerabilitiesRecord:
@@ -392,7 +399,7 @@ def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not
     assert "0 / 7 (16 requests)" in everywhere(report)[0]
     java = samples.variant(vulnerabilities=reached("not_covered"))
     both = samples.report({"go": report.variants["go"], "java": java})
-    assert cells_of(both, "reach") == {"go": "0 / 7", "java": figures.NOTHING}
+    assert column(both, "reach") == {"go": "0 / 7", "java": figures.NOTHING}
 
 
 HOSTILE = "a\u202eb\u2066c\x9bd\x7fe\x1b[2J"
