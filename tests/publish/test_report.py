@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from hypothesis import given
-from hypothesis import strategies as st
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, UsageError
 from deadweight.publish import push as publishing
@@ -103,7 +101,7 @@ def test_a_file_or_a_link_is_no_folder(written, tmp_path, name) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_the_step_summary_is_appended_to(written, tmp_path, monkeypatch) -> None:
+def test_the_step_summary_is_appended_to_and_without_one_it_goes_to_stdout(written, tmp_path, monkeypatch) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
     changed = compare(samples.report(), load_report(written))
@@ -114,34 +112,12 @@ def test_the_step_summary_is_appended_to(written, tmp_path, monkeypatch) -> None
     assert "| multi-stage-ubuntu |" in text
     assert "![" not in text, "the pictures are not there"
     assert published.output == ""
-
-
-def test_a_summary_that_is_nearly_full_is_not_burst_and_one_that_cannot_be_written_is_told(
-    written, tmp_path, monkeypatch
-) -> None:
-    summary = tmp_path / "summary.md"
-    summary.write_bytes(b"x" * (publishing.SUMMARY_LIMIT_BYTES - 900))
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    publish(written, "ci")
-    assert summary.stat().st_size <= publishing.SUMMARY_LIMIT_BYTES
-    assert "Cut to fit" in summary.read_text()
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
     with raises(DeadweightError, "records.unwritable", path=tmp_path):
         publish(written, "ci")
-
-
-def test_a_ci_without_a_summary_gets_it_on_stdout(written, monkeypatch) -> None:
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     published = publish(written, "ci")
     assert (published.where, "## Comparison" in published.output) == ("stdout", True)
-
-
-@given(st.text(max_size=400), st.integers(-5, 500))
-def test_fitted_markdown_fits(text: str, room: int) -> None:
-    made = publishing.fitted(text, room)
-    assert len(made.encode()) <= max(room, 0)
-    if len(text.encode()) <= room:
-        assert made == text
 
 
 @pytest.mark.tools
