@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import accumulate
-from typing import TypeVar
-
-T = TypeVar("T")
+from collections.abc import Sequence
 
 NOT_MEASURED = "not measured"
 NOT_MEASURED_WORDS = ("stale", "not run", NOT_MEASURED)
@@ -87,12 +83,6 @@ def plural(number: int, word: str) -> str:
 def cut(text: str, letters: int) -> str:
     """At most so many letters, with a sign of more."""
     return text if len(text) <= letters else text[: letters - 1].rstrip() + "\u2026"
-
-
-def fitting(items: Sequence[T], room: int, weight: Callable[[T], int]) -> list[T]:
-    """The first items that weigh no more than ``room`` together."""
-    totals = accumulate(map(weight, items))
-    return [item for item, total in zip(items, totals, strict=True) if total <= room]
 
 
 def listed(names: Sequence[str]) -> str:

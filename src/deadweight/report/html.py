@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -325,7 +326,8 @@ def _point(point: HistoryPoint | None) -> list[Any] | None:
 
 def fitting(rows: Sequence[Any], room: int) -> list[Any]:
     """The first rows that weigh no more than ``room`` characters together as JSON."""
-    return figures.fitting(rows, room, lambda row: len(json.dumps(row, ensure_ascii=False)) + 1)
+    totals = itertools.accumulate(len(json.dumps(row, ensure_ascii=False)) + 1 for row in rows)
+    return [row for row, total in zip(rows, totals, strict=True) if total <= room]
 
 
 # The report's SVG charts: image sizes per ladder, and comparable build times on one axis.

@@ -151,6 +151,11 @@ class VulnerabilitiesRecord:
             object.__setattr__(self, "by_severity", {})
             object.__setattr__(self, "reachability", Reachability())
 
+    @property
+    def counted(self) -> int | None:
+        """Findings that can be compared: nothing that the database does not cover is in any count."""
+        return self.total if self.status == "scanned" and not self.coverage.lacks(partly=False) else None
+
 
 SCHEMA: Literal[1] = 1
 REPORT_FILE = "report.json"

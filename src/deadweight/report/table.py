@@ -249,9 +249,7 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
         return _unmeasured("not scanned")
     if scan.total is None:
         return Cell(figures.NOTHING, None, "muted", badge=scan.coverage.lacks())
-    # what a database does not know is in no count: such a figure may not sort before those that were counted
-    whole = scan.total if not scan.coverage.lacks(partly=False) else None
-    return Cell(f"{scan.total:,}", whole, badge=scan.coverage.lacks())
+    return Cell(f"{scan.total:,}", scan.counted, badge=scan.coverage.lacks())
 
 
 def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:

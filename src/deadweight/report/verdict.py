@@ -73,7 +73,7 @@ def _finding(ladder: Ladder) -> Finding | None:
     ranks = {name: sum(_rank(able, name, figure) for figure in measures) for name in able}
     winner = min(able, key=lambda name: (ranks[name], size_of(able[name]) or 0))
     unknown = tuple(name for name, check in able[winner].checks.items() if check.status == "not_measured")
-    text = f"{winner} {_against(winner, records)}{_rivals(winner, able, measures)}{_fewer(winner, able)}"
+    text = f"{winner} {_against(winner, records)}{_rivals(winner, able, measures)}"
     if unknown:  # then it is recommended with that said
         text += f"; its {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known"
     if resting := sum(record.stand_in for record in records.values()):
@@ -133,34 +133,8 @@ def _rivals(winner: str, able: dict[str, VariantRecord], measures: list[_Figure]
     return "".join(f"; {clause}" for clause in list(clauses.values())[:RIVALS_TOLD])
 
 
-def _fewer(winner: str, able: dict[str, VariantRecord]) -> str:
-    """Who seems to carry fewer findings, but was looked at for less: a reader sees the smaller number and wonders."""
-    own = counted(able[winner])
-    if not own:
-        return ""
-    seeming = {
-        name: lacks
-        for name, record in able.items()
-        if counted(record) is None
-        and (scan := record.vulnerabilities).total is not None
-        and scan.total < own
-        and (lacks := scan.coverage.lacks(partly=False))
-    }
-    if not seeming:
-        return ""
-    names, show = figures.listed(list(seeming)), "show" if len(seeming) > 1 else "shows"
-    return f"; {names} {show} fewer findings, but not comparable ones ({', '.join(dict.fromkeys(seeming.values()))})"
-
-
 def _less(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and one < other
-
-
-def counted(record: VariantRecord) -> int | None:
-    """Findings that can be compared. None where nothing was scanned, or where the database does not cover the OS, or the packages
-    of the service's language: those are in no count then."""
-    scan = record.vulnerabilities
-    return scan.total if scan.status == "scanned" and not scan.coverage.lacks(partly=False) else None
 
 
 def _carries(record: VariantRecord) -> str:
@@ -202,7 +176,7 @@ FIGURES = (
         lambda record: f"keeps {' and '.join(_tools(record))}",
     ),
     _Figure(_through, _stops, lambda record: _stops(record, " only")),
-    _Figure(counted, _carries, _carries),
+    _Figure(lambda record: record.vulnerabilities.counted, _carries, _carries),
     _Figure(_root, lambda _: "does not run as root", lambda _: "runs as root"),
 )
 
