@@ -187,9 +187,8 @@ def test_an_attack_that_tells_no_variant_from_another_has_no_row_in_the_markdown
 
 
 def test_the_markdown_of_fifteen_variants_fits_a_comment() -> None:
-    assert all(
-        len(render_markdown(report).encode()) < 20_000 for report in (demo.passing(), demo.failing(), demo.stale())
-    )
+    reports = (demo.passing(), demo.failing(), demo.stale())
+    assert all(len(render_markdown(report).encode()) < 20_000 for report in reports)
 
 
 @pytest.mark.slow
@@ -230,11 +229,8 @@ def attacked(
 
 def two() -> model.Report:
     """The second is measured for more, as apko was, which was called 48 of 70 beside 43 of 62."""
-    plain = dict.fromkeys(("shell", "connect", "read"), THROUGH) | {
-        "mount": BY_ENGINE,
-        "token": TOKEN,
-        "fork": TOGETHER,
-    }
+    plain = dict.fromkeys(("shell", "connect", "read"), THROUGH)
+    plain |= {"mount": BY_ENGINE, "token": TOKEN, "fork": TOGETHER}
     hard = {**dict.fromkeys(plain, BY_ENGINE), "read": THROUGH, "token": TOKEN}
     more = {"more": SHELL, "others": SHELL, "unknown": model.AttackRecord("not_measured")}
     small = {**plain, "shell": SHELL, **more}
@@ -246,29 +242,22 @@ def test_variants_are_compared_on_the_attacks_that_were_measured_for_all_of_them
     assert column(two(), "attacks", "badge") == {"shelled": "0 + 2 (+ 2)", "small": "1 + 2 (+ 1)"}
 
 
-@pytest.mark.parametrize(
-    ("variants", "split"),
-    [
-        (two().variants, model.AttackSplit("default", 5, 2, 1, 1, 1, 0, not_handed_in=1)),
-        ({"small": samples.variant()}, None),
-        # what fails without any protection is stopped by the image
-        (
-            {
-                "small": samples.variant(
-                    attacks={"open": {"x": TOGETHER, "y": THROUGH}, "default": {"x": TOGETHER, "y": TOGETHER}}
-                )
-            },
-            model.AttackSplit("default", 2, 1, 1, 0, 0, 0, 0),
-        ),
-        # what was not tried hardened is not said to get through
-        (
-            {"small": attacked({"x": THROUGH, "y": BY_ENGINE})},
-            model.AttackSplit("default", 2, 1, 0, 0, 0, unknown=1, not_handed_in=0),
-        ),
-    ],
-    ids=["handed in", "none", "image", "unknown"],
-)
-def test_the_report_holds_what_stops_the_attacks(variants, split) -> None:
+BARE = {"open": {"x": TOGETHER, "y": THROUGH}, "default": {"x": TOGETHER, "y": TOGETHER}}
+SPLITS = {
+    "handed in": (two().variants, model.AttackSplit("default", 5, 2, 1, 1, 1, 0, not_handed_in=1)),
+    "none": ({"small": samples.variant()}, None),
+    "by the image: it fails without any protection": (
+        {"small": samples.variant(attacks=BARE)}, model.AttackSplit("default", 2, 1, 1, 0, 0, 0, 0)
+    ),
+    "not tried hardened, so not said to get through": (
+        {"small": attacked({"x": THROUGH, "y": BY_ENGINE})}, model.AttackSplit("default", 2, 1, 0, 0, 0, unknown=1, not_handed_in=0)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPLITS)
+def test_the_report_holds_what_stops_the_attacks(case) -> None:
+    variants, split = SPLITS[case]
     assert with_splits(variants)["small"].attack_split == split
 
 
@@ -367,17 +356,14 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     report = samples.report({"a": samples.variant(checks={**checks, "vulnerabilities": failed})})
     assert verdict(report).counts.startswith("1 of 2 checks as expected.")
     meant = samples.report({"a": samples.variant(checks={"layers": replace(failed, expected=True)})})
-    assert [column(meant, "checks", part)["a"] for part in ("text", "tone")] == [
-        "1/1 ok; fails as expected: layers",
-        "good",
-    ]
+    told = [column(meant, "checks", part)["a"] for part in ("text", "tone")]
+    assert told == ["1/1 ok; fails as expected: layers", "good"]
 
 
 def reached(language: str) -> model.VulnerabilitiesRecord:
     reach = model.Reachability("measured", reachable=0, dead_weight=7, requests=16)
-    return model.VulnerabilitiesRecord(
-        "scanned", model.Coverage("covered", language), 7, copies=140, reachability=reach
-    )
+    coverage = model.Coverage("covered", language)
+    return model.VulnerabilitiesRecord("scanned", coverage, 7, copies=140, reachability=reach)
 
 
 def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not_known() -> None:
