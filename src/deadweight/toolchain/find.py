@@ -31,7 +31,7 @@ PLUGIN_FOLDERS = (
 )
 
 
-_seen: ContextVar[dict[str, Look] | None] = ContextVar("seen", default=None)
+_seen: ContextVar[dict[str, Look]] = ContextVar("seen")
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,7 @@ def looked_once() -> Iterator[None]:
 
 def look(name: str) -> Look:
     """What there is of a tool. Raises UsageError only for a name that the catalogue lacks."""
-    seen = _seen.get()
-    if seen is None:
-        return _looked(name)
+    seen = _seen.get({})
     if name not in seen:
         seen[name] = _looked(name)
     return seen[name]
