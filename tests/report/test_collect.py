@@ -134,7 +134,7 @@ def test_evidence_of_an_earlier_image_is_not_shown_as_this_ones(suite, state, bu
     assert record.startup_seconds is None
     runs = record.checks["runs"]
     assert (runs.status, runs.why_not, runs.evidence) == ("not_measured", "stale", {})
-    left_out = ("report.check_of_earlier_image", {"check": "runs", "variant": "small"})
+    left_out = ("report.check_of_earlier_image", {"check": "runs"})
     assert [parts(note) for note in only(suite, state, "api").notes] == [left_out]
 
 

@@ -257,7 +257,7 @@ def _variant(
         runtime=runtime,
         reference=_copied(model.ReferenceRecord, variant.reference) if variant.reference else None,
         provenance=_provenance(built, figures, startup_provenance, evidence),
-        notes=(*_notes(variant.name, *results), *_build_notes(variant.name, built, failed, figures)),
+        notes=(*_notes(*results), *_build_notes(variant.name, built, failed, figures)),
         other_stand_ins=built.other_stand_ins if built else (),
         failed=None if failed is None else str(failed),
         startup_samples=samples,
@@ -305,13 +305,11 @@ def _checks(
     return checks
 
 
-def _notes(
-    variant: str, every: Mapping[str, Evidence], fresh: Mapping[str, Evidence], wanted: Collection[str]
-) -> Iterator[str]:
+def _notes(every: Mapping[str, Evidence], fresh: Mapping[str, Evidence], wanted: Collection[str]) -> Iterator[str]:
     """Which results are left out, and why; of the checks that the suite asks for, their own records tell."""
     for name in every:
         if name not in wanted and name not in fresh:
-            yield wording("report.check_of_earlier_image", check=name, variant=variant)
+            yield wording("report.check_of_earlier_image", check=name)
         elif name not in wanted and name not in OWN_SECTIONS:
             yield wording("report.check_not_in_suite", check=name)
 
