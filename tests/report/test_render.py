@@ -261,7 +261,8 @@ def test_a_cell_of_the_castle_names_the_laxest_posture_that_stops_the_attack(cel
     record = samples.variant(attacks={name: {**found.get(name, {}), **cell} for name, cell in other.items()})
     assert attacks.castle(record, "a", attacks.LAXEST_FIRST) == attacks.Castle(since, tone)
     if cells:
-        page, text = (render(samples.report({"v": record})) for render in (render_html, render_markdown))
+        seen = samples.report({"v": record})
+        page, text = render_html(seen), render_markdown(seen)
         assert f'<td class="{tone}">{since}</td>' in page
         assert f"<strong>{since}</strong>" in page
         assert f"| a | {'**never**' if since == 'never' else since} |" in text
