@@ -117,10 +117,9 @@ def box(name: str, record: VariantRecord) -> tuple[list[tuple[str, str, str, str
 
 
 def _outcome(result: CheckRecord) -> str:
-    outcome = "measured" if result.only_measured else (result.why_not or result.status).replace("_", " ")
     if result.expected:
-        return f"{outcome}, as expected" if result.status == "fail" else outcome
-    return outcome if result.status == "not_measured" else f"{outcome}, not expected"
+        return f"{result.word}, as expected" if result.status == "fail" else result.word
+    return result.word if result.status == "not_measured" else f"{result.word}, not expected"
 
 
 def _facts(record: VariantRecord) -> dict[str, str]:

@@ -267,6 +267,11 @@ class CheckRecord:
         """Whether it came to a figure that no gate of the suite judges."""
         return not self.gated and self.expected and self.status == "pass"
 
+    @property
+    def word(self) -> str:
+        """Its outcome; of one without a result why that is, as one of ``figures.NOT_MEASURED_WORDS``."""
+        return "measured" if self.only_measured else (self.why_not or self.status).replace("_", " ")
+
 
 @dataclass(frozen=True)
 class AttackRecord:

@@ -10,7 +10,6 @@ from deadweight.report import figures
 from deadweight.report.attacks import by_ladder
 from deadweight.report.model import (
     CheckRecord,
-    ReferenceRecord,
     Report,
     RuntimeRecord,
     VariantRecord,
@@ -181,7 +180,7 @@ def _startup(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.startup_seconds is None:
         if record.checks and not runs:
             return _unmeasured(figures.NOTHING)  # nobody asks whether it runs: it is no service
-        return _unmeasured(not_measured_word(runs)) if runs and runs.why_not else _unmeasured()
+        return _unmeasured(runs.word) if runs and runs.why_not else _unmeasured()
     apart = "; not compared" if record.startup_alone else ""
     badge = f"{min(samples):.2f} to {max(samples):.2f}{apart}" if len(samples) > 1 else "one start"
     return Cell(figures.seconds(record.startup_seconds), record.startup_seconds, badge=badge)
@@ -222,17 +221,12 @@ def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
 def _labels(check: CheckRecord) -> dict[str, bool]:
     """Under which words the check's cell names it: one may have failed and be stale."""
     return {
+        check.word: check.status == "not_measured",
         "FAILED": not check.expected,
         "measured": check.only_measured,
         "fails as expected": check.status == "fail" and check.expected,
         "warned": check.status == "warn",
-        not_measured_word(check): check.status == "not_measured",
     }
-
-
-def not_measured_word(check: CheckRecord) -> str:
-    """Why a check has no result, as one of ``figures.NOT_MEASURED_WORDS``."""
-    return check.why_not.replace("_", " ") if check.why_not else figures.NOT_MEASURED
 
 
 def _vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
@@ -278,22 +272,22 @@ def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     return Cell(str(split), split.stopped / split.of, badge=by)
 
 
-_NO_REFERENCE = ReferenceRecord("")
-_REFERENCE_SIZE = _figure(lambda record: (record.reference or _NO_REFERENCE).size_bytes, figures.size, figures.NOTHING)
-_REFERENCE_FINDINGS = _figure(
-    lambda record: (record.reference or _NO_REFERENCE).vulnerabilities, figures.count, figures.NOTHING
-)
+def _reference(field: str, shown: Callable[[int | None], str]) -> Callable[..., Cell]:
+    return _figure(lambda record: getattr(record.reference, field, None), shown, figures.NOTHING)
+
+
 COLUMNS: tuple[Column, ...] = (
     Column("variant", "Variant", lambda name, _record, _largest: Cell(name, name), 1, ""),
     Column("checks", "Checks", _checks, 3, "verify"),
     Column("size", "Size", _figure(size_of, figures.size), 2, "layers", numeric=True),
-    Column("reference_size", "Reference size", _REFERENCE_SIZE, 10, "report", numeric=True, reference=True),
+    Column("reference_size", "Reference size", _reference("size_bytes", figures.size), 10, "report", numeric=True, reference=True),
     Column("ratio", "Largest : this", _ratio, 7, "layers", numeric=True),
     Column("compressed", "Compressed", _figure(compressed_of, figures.size), 13, "layers", numeric=True),
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, 5, "scan", "vulnerabilities", numeric=True),
     Column("reach", "Touched / not touched by the requests sent", _reach, 6, "verify --check vulnerabilities", "vulnerabilities",
            numeric=True),
-    Column("reference_vulnerabilities", "Reference vuln.", _REFERENCE_FINDINGS, 15, "report", numeric=True, reference=True),
+    Column("reference_vulnerabilities", "Reference vuln.", _reference("vulnerabilities", figures.count), 15, "report",
+           numeric=True, reference=True),
     Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, 4, "attack", "attacks", numeric=True),
     Column("startup", "Start-up", _startup, 8, "verify --check runs", "startup_seconds", numeric=True),
     Column("build", "Build", _build, 9, "build --force", "build", numeric=True),

@@ -10,7 +10,7 @@ from typing import Literal
 from deadweight._packages import images
 from deadweight.report import attacks, figures
 from deadweight.report.model import CheckRecord, Report, VariantRecord
-from deadweight.report.table import Ladder, is_root, ladders, not_measured_word, size_of, startup_differs
+from deadweight.report.table import Ladder, is_root, ladders, size_of, startup_differs
 
 # Which variant of a ladder to ship, and what it costs: one sentence, from measured figures alone.
 
@@ -249,7 +249,7 @@ def _gaps(report: Report) -> Iterator[Gap]:
     for name, record in report.variants.items():
         for check, result in record.checks.items():
             if result.status == "not_measured":
-                reasons.setdefault(not_measured_word(result), {}).setdefault(check, {})[name] = result.reason
+                reasons.setdefault(result.word, {}).setdefault(check, {})[name] = result.reason
     for word in filter(reasons.__contains__, figures.NOT_MEASURED_WORDS):
         tried = word == figures.NOT_MEASURED  # then to run it again helps only when its cause is gone
         alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
@@ -288,7 +288,7 @@ def _counts(report: Report) -> str:
     variants = f"{built} of {figures.plural(len(report.variants), 'variant')} built."
     if all(check.why_not == "not_run" for check in every):
         return f"Checks were not run. {variants}"
-    absent = Counter(not_measured_word(check) for check in results if check.status == "not_measured")
+    absent = Counter(check.word for check in results if check.status == "not_measured")
     tail = "".join(f", {absent[word]} {word}" for word in figures.NOT_MEASURED_WORDS if absent[word])
     free = len(every) - len(results)
     tail += f", {free} more measured without a gate" if free else ""
