@@ -95,18 +95,16 @@ def _looked(name: str) -> Look:
     promise = ""
     if home and not _is_file(Path(home) / "bin" / "java"):
         promise = wording("toolchain.no_java_home", folder=home)
-    passed_over: list[Look] = []
+    worst: Look | None = None
     for path in _on_machine(entry):
         seen = _judge(entry, path)
         if seen.status == "present":
             return replace(seen, reason=promise)
-        passed_over.append(seen)
-    worst = passed_over[0] if passed_over else Look(entry, "missing")
+        worst = worst or seen
+    worst = worst or Look(entry, "missing")
     reason = f"{promise}; {worst.reason}" if promise and worst.reason else promise or worst.reason
     mine = _ours(entry)
-    if mine is None:
-        return replace(worst, reason=reason)
-    return replace(mine, reason=reason) if mine.status == "present" else mine
+    return mine if mine and mine.status == "unusable" else replace(mine or worst, reason=reason)
 
 
 def _judge(entry: Program, path: Path) -> Look:
