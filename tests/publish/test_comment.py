@@ -1,5 +1,6 @@
 """One comment on a pull request, kept up to date through a forge that limits, fails, forgets, and has other writers."""
 
+import contextlib
 import email.utils
 import json
 import threading
@@ -24,14 +25,8 @@ def marker(suite: str, run: int) -> str:
 
 @pytest.fixture
 def server():
-    made = ForgeServer()
-    yield made
-    made.close()
-
-
-@pytest.fixture(params=["github", "gitlab"])
-def provider(request) -> str:
-    return request.param
+    with contextlib.closing(ForgeServer()) as made:
+        yield made
 
 
 def environment(
@@ -57,8 +52,15 @@ def environment(
     }
 
 
+@pytest.fixture(params=["github", "gitlab"])
+def provider(request) -> str:
+    return request.param
+
+
 @dataclass
 class Job:
+    """Writes a verdict as a job of that run would; ``waited`` collects the seconds that it would have slept."""
+
     provider: str
     server: ForgeServer
     folder: Path
@@ -72,7 +74,6 @@ class Job:
 
 @pytest.fixture
 def job(provider, server, tmp_path):
-    """Writes a verdict as a job of that run would; ``waited`` collects the seconds that it would have slept."""
     return Job(provider, server, tmp_path)
 
 
@@ -102,14 +103,10 @@ def test_nothing_is_posted_when_nothing_changed_but_an_earlier_verdict_is_taken_
     assert job("fine", silent=True) == "nothing"
     assert server.comments == {}
     job("stop", run=1)
-    assert job("fine", run=2, silent=True) == "updated"
+    assert job("fine", run=3, silent=True) == "updated"
     assert said(server) == ["fine"]
-
-
-def test_an_older_run_does_not_write_over_a_newer_one(job, server):
-    job("new", run=9)
-    assert job("old", run=8) == "newer"
-    assert said(server) == ["new"]
+    assert job("old", run=2) == "newer"
+    assert said(server) == ["fine"], "an older run does not write over a newer one"
 
 
 @pytest.mark.parametrize(
@@ -130,13 +127,11 @@ def test_a_rate_limit_is_waited_for(job, server, status, headers, waits):
     assert said(server) == ["look"]
 
 
-def test_failures_of_the_forge_are_waited_out(job, server):
+def test_failures_of_the_forge_are_waited_out_and_one_that_stays_down_or_limits_too_long_is_told(job, server):
     server.faults = [(502, {}), (503, {}), None, (500, {}), (504, {})]
     job("look")
     assert said(server) == ["look"]
-
-
-def test_a_forge_that_stays_down_or_limits_too_long_is_told(job, server):
+    job.waited.clear()
     server.faults = [(503, {})] * 50
     with raises(Busy, "publish.status", status=503):
         job("look")
@@ -178,15 +173,11 @@ def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
     assert len(said(server)) == 1
 
 
-def test_a_token_without_rights_is_told(job, server):
+def test_a_token_without_rights_or_a_wrong_one_is_told_and_never_shown(job, provider, server, tmp_path):
     server.may_write = False
     with raises(NoRights, "publish.refused", status=403) as raised:
         job("look")
-    assert raised.value.exit_code == 3
-    assert job.waited == []
-
-
-def test_a_wrong_token_is_told_and_never_shown(provider, server, tmp_path):
+    assert (raised.value.exit_code, job.waited) == (3, [])
     found = {**environment(provider, server, tmp_path), "GITHUB_TOKEN": "wr0ng", "GITLAB_TOKEN": "wr0ng"}
     where = place(provider, found)
     with raises(NoRights, "publish.refused", status=401) as raised:
@@ -202,11 +193,10 @@ def test_no_token_is_told(provider, server, tmp_path, token, code):
 
 
 def test_a_token_goes_to_no_other_host(job, server):
-    other = ForgeServer()
-    server.faults = [(307, {"Location": f"{other.url}/elsewhere"})]
-    with raises(DeadweightError, "publish.refused", status=307):
-        job("look")
-    other.close()
+    with contextlib.closing(ForgeServer()) as other:
+        server.faults = [(307, {"Location": f"{other.url}/elsewhere"})]
+        with raises(DeadweightError, "publish.refused", status=307):
+            job("look")
     assert other.asked == []
 
 

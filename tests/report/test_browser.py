@@ -158,9 +158,7 @@ def test_figures_go_by_keyboard_with_one_stop_a_row(visit, heavy) -> None:
     stops = ":is(.comparison, .figures, #castle .sums) :is(tr, tr > *) button.cell"
     count = page.eval_on_selector_all(stops, "all => [all.filter(e => e.tabIndex === 0).length, all.length]")
     assert count == [63, 648]
-    here = (
-        "[['tr', 'variant'], ['td', 'key']].map(([e, key]) => document.activeElement.closest(e).dataset[key]).join(' ')"
-    )
+    here = "['variant', 'key'].map(key => document.activeElement.closest(`[data-${key}]`).dataset[key]).join(' ')"
     page.locator(".comparison tr[data-variant='ko'] button.cell").first.focus()
     for key, place in {"ArrowRight": "ko size", "ArrowDown": "apko size", "ArrowLeft": "apko checks"}.items():
         page.keyboard.press(key)
@@ -172,18 +170,6 @@ def test_figures_go_by_keyboard_with_one_stop_a_row(visit, heavy) -> None:
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
     assert page.evaluate(here) == "multi-stage-ubuntu size"
-
-
-def test_each_figure_tells_how_it_was_got_and_the_command_that_repeats_it(visit) -> None:
-    page = visit().page
-    row = page.locator(".comparison tr[data-variant='apko']")
-    row.locator("td[data-key='size'] button").click()
-    panel = page.locator("#panel")
-    assert "apko: Size" in panel.inner_text()
-    assert f"Got by sample 0, {samples.WHEN}" in panel.inner_text()
-    assert "invoke layers --variant apko" in panel.inner_text()
-    panel.get_by_role("button", name="Copy").click()
-    panel.get_by_role("button", name=re.compile("Copied|Selected")).wait_for(timeout=10_000)
 
 
 def shown(page) -> list[str]:
@@ -203,14 +189,6 @@ def test_the_filter_takes_words_ladders_and_what_failed(visit) -> None:
     page.locator("#ladder").select_option("")
     page.locator("#failed").check()
     assert shown(page) == ["all-in-one", "never-built"]
-
-
-def test_the_theme_can_be_chosen(visit) -> None:
-    page = visit(color_scheme="light").page
-    paper = "getComputedStyle(document.body).backgroundColor"
-    light = page.evaluate(paper)
-    page.locator("#theme").select_option("dark")
-    assert luminance(page.evaluate(paper)) < 0.05 < luminance(light)
 
 
 def test_a_deep_link_opens_its_box_whose_map_zooms_to_a_file_and_marks_what_is_hidden(visit, address) -> None:
@@ -248,19 +226,15 @@ def test_evidence_findings_and_files_beyond_measure_are_cut_and_counted(visit, t
     long = {"said": "<img src=x onerror=alert(1)>" * 40}
 
     def long_record(name: str, record: VariantRecord) -> VariantRecord:
-        cells_of, checks = record.attacks.items(), record.checks.items()
+        attacks = {
+            posture: {
+                attack: replace(cell, reason=f"{name} {attack} " * 9, evidence=long) for attack, cell in cells.items()
+            }
+            for posture, cells in record.attacks.items()
+        }
         told = {str(n): name for n in range(99)}
-        return replace(
-            record,
-            attacks={
-                posture: {
-                    attack: replace(cell, reason=f"{name} {attack} " * 9, evidence=long)
-                    for attack, cell in cells.items()
-                }
-                for posture, cells in cells_of
-            },
-            checks={check: replace(result, evidence={**told, "check": check}) for check, result in checks},
-        )
+        checks = {check: replace(result, evidence={**told, "check": check}) for check, result in record.checks.items()}
+        return replace(record, attacks=attacks, checks=checks)
 
     variants = {name: long_record(name, record) for name, record in whole.variants.items()}
     written = write_report(replace(whole, variants=variants), tmp_path)
@@ -405,14 +379,18 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark_can_be_read(visit, scheme) -> None:
-    """Text and the letters of pictures have at least 4.5 : 1 (WCAG 2.2, 1.4.3); axe-core finds nothing in all that opens."""
+    """Text and the letters of pictures have at least 4.5 : 1 (WCAG 2.2, 1.4.3); axe-core finds nothing in all that opens. Whoever
+    wants the other theme can choose it."""
     page = visit(color_scheme=scheme).page
     page.evaluate(OPEN_ALL)
     ink = page.locator(".chart svg text").first.evaluate("element => getComputedStyle(element).fill")
-    assert contrast(ink, page.evaluate("getComputedStyle(document.body).backgroundColor")) >= 4.5
+    paper = "getComputedStyle(document.body).backgroundColor"
+    assert contrast(ink, page.evaluate(paper)) >= 4.5
     assert violations(page) == []
     page.locator("#castle td.succeeded").first.click()
     assert violations(page, ("#panel",)) == []
+    page.locator("#theme").select_option("dark" if scheme == "light" else "light")
+    assert (luminance(page.evaluate(paper)) < 0.05) is (scheme == "light")
 
 
 def test_it_is_all_there_without_scripts(visit) -> None:
@@ -463,6 +441,8 @@ def test_fifteen_variants_stay_light(visit, heavy, changed, more) -> None:
 @pytest.mark.parametrize(
     ("cell", "title", "words", "command"),
     [
+        (".comparison tr[data-variant='apko'] td[data-key='size']", "apko: Size", f"Got by sample 0, {samples.WHEN}",
+         "layers --variant apko"),
         ("section#layers tr[data-variant='apko'] td:nth-child(4)", "apko: Hidden", "Got by sample", "layers --variant apko"),
         ("section#vulnerabilities tr[data-variant='apko'] td[data-key='reach']", "apko: Touched",
          "Not measured: the service was not watched", "verify --variant apko --check vulnerabilities"),
@@ -485,6 +465,9 @@ def test_every_figure_of_every_table_tells_how_it_was_got(heavy_page, cell, titl
     assert page.locator("#panel-title").inner_text() == title
     assert words in panel.inner_text()
     assert panel.locator("code").all_inner_texts() == ([f"invoke {command}"] if command else [])
+    if command:
+        panel.get_by_role("button", name="Copy").click()
+        panel.get_by_role("button", name=re.compile("Copied|Selected")).wait_for(timeout=10_000)
 
 
 def test_no_figure_of_a_table_is_without_its_answer(heavy_page) -> None:

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.publish.push import earlier
+from deadweight.records.evidence import Status
 from deadweight.report import model
 from deadweight.report.compare import compare
 from deadweight.report.history import to_json
 from deadweight.report.markdown import comparison_markdown
 from deadweight.suite.model import ReportThresholds
+from deadweight_images import findings
 from tests.support import report_samples as samples
 from tests.support.codes import codes, parts
 from tests.support.small_project import write_suite
@@ -25,10 +27,6 @@ def one(record: model.VariantRecord) -> model.Report:
 
 def between(old: model.VariantRecord, new: model.VariantRecord, thresholds: ReportThresholds | None = None):
     return compare(one(old), one(new), thresholds)
-
-
-def texts(comparison) -> list[str]:
-    return [change.text for change in comparison.changes]
 
 
 def sized(size: int, compressed: int | None = None, layers: int = 2) -> model.VariantRecord:
@@ -60,45 +58,6 @@ def test_a_size_change_is_beyond_noise_and_a_regression_beyond_the_ratchet(befor
         ratchet = grown > limits.ratchet_bytes and grown * 100 > before * limits.ratchet_percent
         assert found["size"].regression == ratchet
         assert found["size"].direction == ("worse" if after > before else "better")
-
-
-def test_the_package_that_grew_is_named() -> None:
-    other = samples.package("x", "1", 10)
-    before = replace(samples.layers(1), packages=(samples.package("glibc", "2.38", 5_800_000), other))
-    after = replace(before, packages=(samples.package("glibc", "2.39", 23_000_000), other))
-    found = between(replace(sized(20_000_000), layers=before), replace(sized(37_200_000), layers=after))
-    assert "package glibc 2.38 → 2.39 (+17.2 MB)" in texts(found)
-    assert any(change.kind == "size" and change.regression for change in found.changes)
-    assert not any(" x " in text for text in texts(found))
-
-
-def test_packages_that_came_and_went_heaviest_first() -> None:
-    before = replace(samples.layers(1), packages=(samples.package("old", "1", 10), samples.package("kept", "1", 5)))
-    after = replace(before, packages=(samples.package("new", "2", 900_000), samples.package("kept", "1", 7)))
-    assert texts(between(replace(sized(10), layers=before), replace(sized(10), layers=after))) == [
-        "package new 2 added (+900 kB)",
-        "package old 1 removed (-10 B)",
-        "package kept changed size (+2 B)",
-    ]
-
-
-def test_base_drift_is_told_digest_by_digest_and_no_stand_in_is_compared_with_the_real_base() -> None:
-    reference = "docker.io/library/alpine:latest"
-    old, new = (model.BaseRecord(reference, f"sha256:{letter * 64}", stand_in=True) for letter in "ab")
-    found = between(samples.variant(base=old), samples.variant(base=new))
-    assert texts(found) == [f"base {reference} moved: {old.digest} → {new.digest}"]
-    assert found.regressions == ()
-    found = between(sized(10_000_000), replace(sized(90_000_000), base=replace(new, stand_in=False)))
-    assert found.regressions == ()
-    assert [change.kind for change in found.changes] == ["base"]
-    assert codes(found.notes[0]) == ["report.one_on_stand_in"]
-
-
-def test_more_layers_are_a_regression_unless_the_ratchet_allows() -> None:
-    old, new = sized(10_000_000, layers=2), sized(10_000_000, layers=4)
-    assert [change.text for change in between(old, new).regressions] == ["layers 2 → 4"]
-    assert between(old, new, ReportThresholds(ratchet_layers=2)).regressions == ()
-    assert between(new, old).regressions == ()
 
 
 @pytest.mark.parametrize("missing", ["old", "new"])
@@ -155,13 +114,6 @@ def test_a_check_that_could_not_be_measured_any_more_is_told_as_that(why_not, wo
     assert between(never, samples.variant(checks={})).changes == ()
 
 
-def test_a_check_that_the_suite_dropped_is_a_regression_unless_it_failed() -> None:
-    (change,) = between(samples.variant(), samples.variant(checks={})).regressions
-    assert change.text == "check runs: pass → no longer in the suite"
-    failed = replace(samples.variant().checks["runs"], status="fail", expected=False)
-    assert between(samples.variant(checks={"runs": failed}), samples.variant(checks={})).regressions == ()
-
-
 UNBUILT = samples.variant(build=None, image=None, checks={}, startup_seconds=None)
 
 
@@ -216,10 +168,10 @@ def test_attacks(posture, before, after, regression) -> None:
         assert "in what was measured in both reports" in comparison_markdown(unmeasured)
 
 
-def scan(*findings: model.Finding, date: str = "2031-01-01") -> model.VariantRecord:
+def scan(*found: model.Finding, date: str = "2031-01-01", copies: int | None = None) -> model.VariantRecord:
     coverage, database = model.Coverage("covered", "covered"), model.Database(date)
-    record = model.VulnerabilitiesRecord("scanned", coverage, len(findings), {}, database, findings=findings)
-    return samples.variant(vulnerabilities=record)
+    counts = model.VulnerabilitiesRecord("scanned", coverage, len(found), {}, database)
+    return samples.variant(vulnerabilities=replace(counts, findings=found, copies=copies))
 
 
 def reimaged(record: model.VariantRecord) -> model.VariantRecord:
@@ -229,23 +181,90 @@ def reimaged(record: model.VariantRecord) -> model.VariantRecord:
 
 HIGH = model.Finding("CVE-1", "libc6", "high", "2.36")
 LOW = model.Finding("CVE-2", "zlib", "low", "1.3")
-NEW = "new: CVE-1 (high) in libc6 2.36"
+NEW = "regression: new: CVE-1 (high) in libc6 2.36"
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "changes", "regressions"),
-    [
-        (scan(LOW), reimaged(scan(HIGH)), ["fixed: CVE-2 (low) in zlib 1.3", NEW], [NEW]),
-        (scan(), scan(HIGH, date="2031-02-02"), ["newly known to the database: CVE-1 (high) in libc6 2.36"], []),
-        (scan(LOW), reimaged(scan(LOW, HIGH, date="2031-02-02")), [NEW], [NEW]),
-        (scan(HIGH), reimaged(scan(replace(HIGH, version="2.37"))), [], []),
-    ],
-    ids=["fixed and new", "only the database learnt of it", "a new package and a new database", "moved, with its flaw"],
-)
-def test_vulnerabilities(old, new, changes, regressions) -> None:
-    found = between(old, new)
-    assert texts(found) == changes
-    assert [change.text for change in found.regressions] == regressions
+def weighing(size: int, *packages: findings.Package) -> model.VariantRecord:
+    return replace(sized(size), layers=replace(samples.layers(1), packages=packages))
+
+
+def glibc(version: str, size: int) -> findings.Package:
+    return samples.package("glibc", version, size)
+
+
+def layered(**changes: object) -> model.VariantRecord:
+    """An image of three layers, the second of them with these changes."""
+    image = samples.image(1_000_000, 500_000, layers=3)
+    first, second, third = (replace(layer, diff_id=layer.digest) for layer in image.layers)
+    return samples.variant(image=replace(image, layers=(first, replace(second, **changes), third)))
+
+
+def checked(status: Status) -> model.VariantRecord:
+    return samples.variant(checks={"runs": model.CheckRecord(status, status == "pass", "")})
+
+
+def started(seconds: float) -> model.VariantRecord:
+    return samples.variant(startup_seconds=seconds)
+
+
+ALPINE = "docker.io/library/alpine:latest"
+OLD_BASE, NEW_BASE = (model.BaseRecord(ALPINE, f"sha256:{letter * 64}", stand_in=True) for letter in "ab")
+CLASSES = "jib-maven-plugin:3.5.2 (classes)"
+DIGEST = "sha256:" + "e" * 64
+X, Y, NO_CHECKS = samples.package("x", "1", 10), samples.package("y", "2", 900_000), samples.variant(checks={})
+SLOWER = "start-up 1 s → 3 s (+200.0 %)"
+CASES: dict[str, tuple[model.VariantRecord, model.VariantRecord, list[str]]] = {
+    "grown package": (weighing(20_000_000, glibc("2.38", 5_800_000), X), weighing(37_200_000, glibc("2.39", 23_000_000), X), [
+        "regression: size 20 MB → 37.2 MB (+17.2 MB, +86.0 %)",
+        "regression: compressed size 10 MB → 18.6 MB (+8.6 MB, +86.0 %)",
+        "worse: package glibc 2.38 → 2.39 (+17.2 MB)",
+    ]),
+    "packages, heaviest first": (weighing(10, X, glibc("2.38", 5)), weighing(10, Y, glibc("2.38", 7)), [
+        "worse: package y 2 added (+900 kB)",
+        "better: package x 1 removed (-10 B)",
+        "worse: package glibc changed size (+2 B)",
+    ]),
+    "base that moved": (samples.variant(base=OLD_BASE), samples.variant(base=NEW_BASE), [
+        f"changed: base {ALPINE} moved: {OLD_BASE.digest} → {NEW_BASE.digest}",
+    ]),
+    "more layers": (sized(10), sized(10, layers=4), ["regression: layers 2 → 4"]),
+    "allowed layers": (sized(10), sized(10, layers=4), ["worse: layers 2 → 4"]),
+    "fewer layers": (sized(10, layers=4), sized(10), ["better: layers 4 → 2"]),
+    "another layer": (layered(), layered(diff_id=DIGEST, instruction=CLASSES), [
+        f"changed: 1 of 3 layers changed: {CLASSES} sha256:a1a1a1a10000 → sha256:eeeeeeeeeeee",
+    ]),
+    "dropped": (checked("pass"), NO_CHECKS, ["regression: check runs: pass → no longer in the suite"]),
+    "dropped, failed": (checked("fail"), NO_CHECKS, ["worse: check runs: fail → no longer in the suite"]),
+    "slower": (started(1), started(3), [f"worse: {SLOWER}"]),
+    "slower, with a ratchet": (started(1), started(3), [f"regression: {SLOWER}"]),
+    "noise": (started(1), started(1.2), []),
+    "fixed and new": (scan(LOW), reimaged(scan(HIGH)), ["better: fixed: CVE-2 (low) in zlib 1.3", NEW]),
+    "only the database learnt of it": (scan(), scan(HIGH, date="2031-02-02"), [
+        "worse: newly known to the database: CVE-1 (high) in libc6 2.36",
+    ]),
+    "a new package and a new database": (scan(LOW), reimaged(scan(LOW, HIGH, date="2031-02-02")), [NEW]),
+    "moved, with its flaw": (scan(HIGH), reimaged(scan(replace(HIGH, version="2.37"))), []),
+    "more places": (scan(HIGH, copies=1), scan(HIGH, copies=2), [
+        "worse: the same vulnerabilities in more places: 1 → 2",
+    ]),
+}  # fmt: skip
+LIMITS = {
+    "slower, with a ratchet": {"ratchet_startup_percent": 100}, "noise": {"ratchet_startup_percent": 10},
+    "allowed layers": {"ratchet_layers": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_changes(case) -> None:
+    old, new, changes = CASES[case]
+    found = between(old, new, ReportThresholds(**LIMITS.get(case, {})))
+    assert [f"{change.word}: {change.text}" for change in found.changes] == changes
+
+
+def test_no_stand_in_is_compared_with_the_real_base() -> None:
+    found = between(sized(10_000_000), replace(sized(90_000_000), base=replace(NEW_BASE, stand_in=False)))
+    assert [(change.kind, change.regression) for change in found.changes] == [("base", False)]
+    assert codes(found.notes[0]) == ["report.one_on_stand_in"]
 
 
 @pytest.mark.parametrize("status", ["not_scanned", "not_covered"])
@@ -253,15 +272,6 @@ def test_a_scan_that_did_not_happen_fixes_nothing(status) -> None:
     found = between(scan(HIGH), samples.variant(vulnerabilities=model.VulnerabilitiesRecord(status)))
     assert found.changes == ()
     assert codes(found.notes[0]) == ["report.scans_not_compared"]
-
-
-@pytest.mark.parametrize(
-    ("factor", "ratchet", "regression"), [(3.0, None, False), (3.0, 100.0, True), (1.2, 10.0, None)]
-)
-def test_start_up_is_noisy(factor, ratchet, regression) -> None:
-    old = samples.variant(startup_seconds=1.0)
-    found = between(old, replace(old, startup_seconds=factor), ReportThresholds(ratchet_startup_percent=ratchet))
-    assert [change.regression for change in found.changes] == ([] if regression is None else [regression])
 
 
 def test_a_comparison_for_a_pull_request_shows_regressions_first() -> None:
@@ -312,17 +322,6 @@ def test_what_names_no_report_is_one_clear_error(tmp_path, against, error, code)
     assert "secret" not in str(raised.value)
 
 
-def test_layers_that_changed_are_named_with_both_digests() -> None:
-    before = samples.image(1_000_000, 500_000, layers=3)
-    layers = [replace(layer, diff_id=layer.digest) for layer in before.layers]
-    before = replace(before, layers=tuple(layers))
-    layers[1] = replace(layers[1], diff_id="sha256:" + "e" * 64, instruction="jib-maven-plugin:3.5.2 (classes)")
-    after = replace(before, layers=tuple(layers))
-    (text,) = texts(between(samples.variant(image=before), samples.variant(image=after)))
-    assert text.startswith("1 of 3 layers changed: jib-maven-plugin:3.5.2 (classes) sha256:")
-    assert text.endswith(" → sha256:eeeeeeeeeeee")
-
-
 # A suite's own noise floors and ratchets.
 
 SUITE = """\
@@ -345,17 +344,7 @@ def test_a_suite_says_what_is_noise_and_what_a_regression(tmp_path) -> None:
     assert between(old, new, thresholds(tmp_path, "{ratchet_bytes: 5MB}")).regressions == ()
     deaf = between(old, new, thresholds(tmp_path, "{noise_bytes: 5MiB, ratchet_bytes: 5MiB}"))
     assert "size" not in {change.kind for change in deaf.changes}
-
-
-def test_a_suite_says_which_new_findings_are_regressions(tmp_path) -> None:
-    assert between(scan(), scan(HIGH)).regressions
     assert not between(scan(), scan(HIGH), thresholds(tmp_path, "{grave: [critical]}")).regressions
-
-
-def test_the_same_vulnerability_in_more_places_is_told() -> None:
-    few, more = (replace(scan(HIGH).vulnerabilities, copies=copies) for copies in (1, 2))
-    found = between(samples.variant(vulnerabilities=few), samples.variant(vulnerabilities=more))
-    assert texts(found) == ["the same vulnerabilities in more places: 1 → 2"]
 
 
 @pytest.mark.parametrize(

@@ -1,54 +1,27 @@
 """Figures as people read them."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deadweight.report import figures
 
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1 kB"),
-        (932_000, "932 kB"),
-        (999_600, "1 MB"),
-        (15_300_000, "15.3 MB"),
-        (101_000_000, "101 MB"),
-        (1_010_000_000, "1.01 GB"),
-        (None, "not measured"),
-    ],
-)
-def test_sizes_have_three_digits_in_decimal_units(count, text) -> None:
-    assert text == figures.size(count)
+SIZES = {
+    0: "0 B", 999: "999 B", 1000: "1 kB", 932_000: "932 kB", 999_600: "1 MB", 15_300_000: "15.3 MB", 101_000_000: "101 MB",
+    1_010_000_000: "1.01 GB", None: "not measured",
+}  # fmt: skip
+"""Three digits, in decimal units."""
+SECONDS = {0.004: "4 ms", 0.21: "0.21 s", 12.34: "12.3 s", 640.2: "640 s", None: "not measured"}
+LISTS = {"a": "a", "ab": "a and b", "abcde": "a, b, c, d and e", "abcdefg": "a, b, c, d and 3 more"}
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.004, "4 ms"), (0.21, "0.21 s"), (12.34, "12.3 s"), (640.2, "640 s"), (None, "not measured")]
-)
-def test_seconds(value, text) -> None:
-    assert text == figures.seconds(value)
-
-
-@pytest.mark.parametrize(("largest", "own"), [(None, 1), (1, None), (0, 0), (5, 0)])
-def test_a_ratio_without_both_figures_is_not_measured(largest, own) -> None:
-    assert figures.ratio(largest, own) == figures.NOT_MEASURED
-
-
-def test_ratio_and_digest() -> None:
+def test_figures_are_written_as_people_read_them() -> None:
+    assert {count: figures.size(count) for count in SIZES} == SIZES
+    assert {value: figures.seconds(value) for value in SECONDS} == SECONDS
+    assert {names: figures.listed(names) for names in LISTS} == LISTS
     assert figures.ratio(1_010_000_000, 14_500_000) == "69.7 : 1"
+    assert {figures.ratio(*pair) for pair in ((None, 1), (1, None), (0, 0), (5, 0))} == {figures.NOT_MEASURED}
     assert figures.digest("sha256:" + "ab" * 32) == "sha256:abababababab"
     assert figures.digest(None) == "none"
-
-
-@pytest.mark.parametrize(
-    ("names", "text"),
-    [("a", "a"), ("ab", "a and b"), ("abcde", "a, b, c, d and e"), ("abcdefg", "a, b, c, d and 3 more")],
-)
-def test_lists_are_short(names, text) -> None:
-    assert text == figures.listed(names)
 
 
 @given(st.integers(1, 10**14))

@@ -7,18 +7,19 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from deadweight.records.built_image import Cache
 from deadweight.report import attacks, figures, html, model
 from deadweight.report.attacks import with_splits
 from deadweight.report.compare import compare
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import LIMIT_BYTES, render_markdown
-from deadweight.report.table import ladders, startup_differs
-from deadweight.report.verdict import View, counted, stand_ins_said, verdict
+from deadweight.report.table import startup_differs
+from deadweight.report.verdict import View, stand_ins_said, verdict
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_demo as demo
 from tests.support import report_samples as samples
-from tests.support.report_samples import everywhere
+from tests.support.report_samples import column, everywhere
 
 
 def scanned(total: int, os: str = "covered") -> model.VulnerabilitiesRecord:
@@ -45,17 +46,6 @@ def test_the_winner_is_named_with_what_it_costs() -> None:
     assert found.text == (
         "apko (10 MB) is 48 times smaller than all-in-one, carries 14 findings instead of 1,729 and stops 25 of 31 attacks in a "
         "plain container; ko is smaller (9 MB), but keeps a shell; all are stand-ins."
-    )
-
-
-def test_a_smaller_count_of_what_was_looked_at_less_is_told_as_not_comparable() -> None:
-    """Whoever reads the table sees the zero, and asks why another one is to be shipped."""
-    alpine = replace(variant(11_000_000, 0, 20, shell=True), vulnerabilities=scanned(0, "not_covered"))
-    records = {**ladder(), "alpine": alpine}
-    (found,) = verdict(samples.report(records)).findings
-    assert found.winner == "apko"
-    assert found.text.endswith(
-        "; alpine shows fewer findings, but not comparable ones (OS not covered); all are stand-ins."
     )
 
 
@@ -120,7 +110,7 @@ def test_what_failed_may_not_be_shipped() -> None:
 def test_what_is_not_measured_never_wins() -> None:
     """An image whose OS the database does not cover has no fewest findings, and what was not attacked held against nothing."""
     variants = ladder()
-    assert counted(replace(variants["apko"], vulnerabilities=scanned(0, "not_covered"))) is None
+    assert scanned(0, "not_covered").counted is None
     unknown = replace(variants["ko"], vulnerabilities=model.VulnerabilitiesRecord(), attacks={}, layers=None)
     assert verdict(samples.report({**variants, "ko": unknown})).findings[0].winner == "apko"
     alone = {name: replace(record, attacks={}) for name, record in variants.items()}
@@ -131,8 +121,12 @@ def test_a_winner_of_which_something_is_not_known_says_so() -> None:
     variants = ladder()
     stale = model.CheckRecord("not_measured", True, "stale", why_not="stale")
     variants["apko"] = replace(variants["apko"], checks={"api": stale, "runs": stale})
-    text = verdict(samples.report(variants)).findings[0].text
-    assert text.endswith("; its api, runs are not known; all are stand-ins.")
+    report = samples.report(variants)
+    assert verdict(report).findings[0].text.endswith("; its api, runs are not known; all are stand-ins.")
+    console, page, markdown = everywhere(report)
+    assert "apko (ship, api and runs not known)" in console
+    assert "| **apko** (ship, api and runs not known) |" in markdown
+    assert "apko* ship, api and runs not known" in page
 
 
 def test_images_of_one_weight_are_no_ladder() -> None:
@@ -193,9 +187,8 @@ def test_an_attack_that_tells_no_variant_from_another_has_no_row_in_the_markdown
 
 
 def test_the_markdown_of_fifteen_variants_fits_a_comment() -> None:
-    assert all(
-        len(render_markdown(report).encode()) < 20_000 for report in (demo.passing(), demo.failing(), demo.stale())
-    )
+    reports = (demo.passing(), demo.failing(), demo.stale())
+    assert all(len(render_markdown(report).encode()) < 20_000 for report in reports)
 
 
 @pytest.mark.slow
@@ -236,51 +229,35 @@ def attacked(
 
 def two() -> model.Report:
     """The second is measured for more, as apko was, which was called 48 of 70 beside 43 of 62."""
-    plain = dict.fromkeys(("shell", "connect", "read"), THROUGH) | {
-        "mount": BY_ENGINE,
-        "token": TOKEN,
-        "fork": TOGETHER,
-    }
+    plain = dict.fromkeys(("shell", "connect", "read"), THROUGH)
+    plain |= {"mount": BY_ENGINE, "token": TOKEN, "fork": TOGETHER}
     hard = {**dict.fromkeys(plain, BY_ENGINE), "read": THROUGH, "token": TOKEN}
     more = {"more": SHELL, "others": SHELL, "unknown": model.AttackRecord("not_measured")}
     small = {**plain, "shell": SHELL, **more}
     return samples.report({"shelled": attacked(plain, hard), "small": attacked(small, hard)})
 
 
-def cells_of(report: model.Report, key: str, part: str = "text") -> dict[str, str]:
-    (ladder,) = ladders(report)
-    index = [column.key for column in ladder.columns].index(key)
-    return {row.variant: getattr(row.cells[index], part) for row in ladder.rows}
-
-
 def test_variants_are_compared_on_the_attacks_that_were_measured_for_all_of_them() -> None:
-    assert cells_of(two(), "attacks") == {"shelled": "2/5", "small": "3/5"}
-    assert cells_of(two(), "attacks", "badge") == {"shelled": "0 + 2 (+ 2)", "small": "1 + 2 (+ 1)"}
+    assert column(two(), "attacks") == {"shelled": "2/5", "small": "3/5"}
+    assert column(two(), "attacks", "badge") == {"shelled": "0 + 2 (+ 2)", "small": "1 + 2 (+ 1)"}
 
 
-@pytest.mark.parametrize(
-    ("variants", "split"),
-    [
-        (two().variants, model.AttackSplit("default", 5, 2, 1, 1, 1, 0, not_handed_in=1)),
-        ({"small": samples.variant()}, None),
-        # what fails without any protection is stopped by the image
-        (
-            {
-                "small": samples.variant(
-                    attacks={"open": {"x": TOGETHER, "y": THROUGH}, "default": {"x": TOGETHER, "y": TOGETHER}}
-                )
-            },
-            model.AttackSplit("default", 2, 1, 1, 0, 0, 0, 0),
-        ),
-        # what was not tried hardened is not said to get through
-        (
-            {"small": attacked({"x": THROUGH, "y": BY_ENGINE})},
-            model.AttackSplit("default", 2, 1, 0, 0, 0, unknown=1, not_handed_in=0),
-        ),
-    ],
-    ids=["handed in", "none", "image", "unknown"],
-)
-def test_the_report_holds_what_stops_the_attacks(variants, split) -> None:
+BARE = {"open": {"x": TOGETHER, "y": THROUGH}, "default": {"x": TOGETHER, "y": TOGETHER}}
+SPLITS = {
+    "handed in": (two().variants, model.AttackSplit("default", 5, 2, 1, 1, 1, 0, not_handed_in=1)),
+    "none": ({"small": samples.variant()}, None),
+    "by the image: it fails without any protection": (
+        {"small": samples.variant(attacks=BARE)}, model.AttackSplit("default", 2, 1, 1, 0, 0, 0, 0)
+    ),
+    "not tried hardened, so not said to get through": (
+        {"small": attacked({"x": THROUGH, "y": BY_ENGINE})}, model.AttackSplit("default", 2, 1, 0, 0, 0, unknown=1, not_handed_in=0)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPLITS)
+def test_the_report_holds_what_stops_the_attacks(case) -> None:
+    variants, split = SPLITS[case]
     assert with_splits(variants)["small"].attack_split == split
 
 
@@ -313,14 +290,14 @@ def test_ranges_that_overlap_are_no_difference_nor_are_starts_of_their_own_compa
     others = (ALIKE, SLOW, started(9.0), apart)
     assert [startup_differs(FAST, other) for other in others] == [False, True, None, None]
     report = samples.report({"a": FAST, "b": apart})
-    assert cells_of(report, "startup", "badge")["b"] == "1.00 to 2.00; not compared"
+    assert column(report, "startup", "badge")["b"] == "1.00 to 2.00; not compared"
     assert not any("start" in note for note in View(report).figure_notes)
 
 
 def test_start_up_is_told_with_its_range() -> None:
     report = samples.report({"a": FAST, "b": ALIKE, "c": started(9.0)})
-    assert cells_of(report, "startup") == {"a": "0.22 s", "b": "0.55 s", "c": "9 s"}
-    assert cells_of(report, "startup", "badge") == {"a": "0.20 to 0.41", "b": "0.40 to 0.70", "c": "one start"}
+    assert column(report, "startup") == {"a": "0.22 s", "b": "0.55 s", "c": "9 s"}
+    assert column(report, "startup", "badge") == {"a": "0.20 to 0.41", "b": "0.40 to 0.70", "c": "one start"}
     assert any("no difference" in note for note in View(report).figure_notes)
     different = samples.report({"a": FAST, "b": ALIKE, "c": SLOW})
     assert any("c starts later than a" in note for note in View(different).figure_notes)
@@ -339,20 +316,27 @@ def test_a_slower_start_is_a_change_only_beyond_the_range_of_the_earlier_ones(af
 # builds
 
 
-def built(seconds: float, cache: str, *, alone: bool | None) -> model.VariantRecord:
+def built(seconds: float, cache: Cache | None, *, alone: bool | None) -> model.VariantRecord:
     return samples.variant(build=model.BuildRecord(seconds, False, samples.WHEN, "t 1", cache=cache, alone=alone))
 
 
 def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() -> None:
-    """66.1 s (warm), 0.54 s (warm) and 61.7 s (cold, beside another) measured the order of builds."""
+    """66.1 s (warm), 0.54 s (warm) and 61.7 s (cold, beside another) measured the order of builds. No time is without its mark."""
     kinds = {
         "cold": built(60, "cold", alone=True), "other": built(50, "cold", alone=True), "warm": built(66, "warm", alone=True),
         "beside": built(61, "cold", alone=False), "old": built(61, "cold", alone=None),
+        "cached": built(0.3, "cached", alone=True), "unknown": built(7, None, alone=True),
     }  # fmt: skip
     report = samples.report(kinds)
-    marks = {**dict.fromkeys(kinds, "cold"), "warm": "warm", "beside": "cold, beside others"}
-    assert cells_of(report, "build", "badge") == marks
-    assert cells_of(report, "build", "sort") == {**dict.fromkeys(kinds), "cold": 60, "other": 50}
+    told = {"warm": "warm", "beside": "cold, beside others", "cached": "cached", "unknown": "cache unknown"}
+    marks = {**dict.fromkeys(kinds, "cold"), **told}
+    for text in everywhere(report):
+        plain = " ".join(text.replace("(", "").replace(")", "").split())
+        assert all(words in plain for words in ("60 s cold", "66 s warm", "0.3 s cached", "7 s cache unknown"))
+        assert "cold: made from nothing; warm: with parts of an earlier build, or with a cache mount, which" in plain
+        assert "cached: entirely from earlier builds" in plain
+    assert column(report, "build", "badge") == marks
+    assert column(report, "build", "sort") == {**dict.fromkeys(kinds), "cold": 60, "other": 50}
     drawn = html.build_chart(report)
     assert drawn is not None
     assert [name for name in kinds if f">{name}<" in drawn] == ["cold", "other"]
@@ -367,17 +351,19 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     checks = {"runs": model.CheckRecord("pass", True, "healthy"), "vulnerabilities": free}
     report = samples.report({"a": samples.variant(checks=checks)})
     assert verdict(report).counts == "1 of 1 check as expected, 1 more measured without a gate. 1 of 1 variant built."
-    assert cells_of(report, "checks") == {"a": "1/1 ok; measured: vulnerabilities"}
+    assert column(report, "checks") == {"a": "1/1 ok; measured: vulnerabilities"}
     failed = replace(free, status="fail", expected=False)
     report = samples.report({"a": samples.variant(checks={**checks, "vulnerabilities": failed})})
     assert verdict(report).counts.startswith("1 of 2 checks as expected.")
+    meant = samples.report({"a": samples.variant(checks={"layers": replace(failed, expected=True)})})
+    told = [column(meant, "checks", part)["a"] for part in ("text", "tone")]
+    assert told == ["1/1 ok; fails as expected: layers", "good"]
 
 
 def reached(language: str) -> model.VulnerabilitiesRecord:
     reach = model.Reachability("measured", reachable=0, dead_weight=7, requests=16)
-    return model.VulnerabilitiesRecord(
-        "scanned", model.Coverage("covered", language), 7, copies=140, reachability=reach
-    )
+    coverage = model.Coverage("covered", language)
+    return model.VulnerabilitiesRecord("scanned", coverage, 7, copies=140, reachability=reach)
 
 
 def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not_known() -> None:
@@ -388,7 +374,7 @@ def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not
     assert "0 / 7 (16 requests)" in everywhere(report)[0]
     java = samples.variant(vulnerabilities=reached("not_covered"))
     both = samples.report({"go": report.variants["go"], "java": java})
-    assert cells_of(both, "reach") == {"go": "0 / 7", "java": figures.NOTHING}
+    assert column(both, "reach") == {"go": "0 / 7", "java": figures.NOTHING}
 
 
 HOSTILE = "a\u202eb\u2066c\x9bd\x7fe\x1b[2J"

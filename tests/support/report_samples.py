@@ -13,6 +13,7 @@ from deadweight.report.attacks import with_splits
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
+from deadweight.report.table import ladders
 from deadweight_images import findings
 
 WHEN = "2031-02-03T04:05:06+00:00"
@@ -196,6 +197,19 @@ def scan(index: int = 0) -> model.VulnerabilitiesRecord:
         model.Database("2031-02-01T00:00:00Z"), 2, model.KernelHeaders(2578, {"high": 2000, "medium": 578}),
         model.Reachability("measured", 2, 1), findings,
     )  # fmt: skip
+
+
+def cells(report: model.Report, part: str = "text") -> dict[str, dict[str, Any]]:
+    """The comparison: by variant and column."""
+    return {
+        row.variant: {column.key: getattr(cell, part) for column, cell in zip(ladder.columns, row.cells, strict=True)}
+        for ladder in ladders(report)
+        for row in ladder.rows
+    }
+
+
+def column(report: model.Report, key: str, part: str = "text") -> dict[str, Any]:
+    return {variant: row[key] for variant, row in cells(report, part).items()}
 
 
 def everywhere(report: model.Report) -> list[str]:

@@ -168,9 +168,6 @@ REPORT_TYPES = {
 }
 """Media types in the artifact; the pictures are ``image/svg+xml``. The artifact's own type is ``ARTIFACT_TYPE``."""
 
-SUMMARY_LIMIT_BYTES = 1024 * 1024
-"""GitHub takes 1 MiB of summary per step and drops what is larger."""
-
 OURS = {*REPORT_TYPES, reports.COMPARISON_FILE, ".nojekyll", "badges"}
 
 
@@ -275,22 +272,12 @@ def _to_ci(report: Report, changed: Comparison | None) -> Published:
         return Published("stdout", note="there is no step summary: GITHUB_STEP_SUMMARY is not set", output=text)
     file = Path(summary)
     try:
-        room = SUMMARY_LIMIT_BYTES - (file.stat().st_size if file.exists() else 0)
         with file.open("a", encoding="utf-8") as stream:
-            stream.write(fitted(text, room))
+            stream.write(text)
     except OSError as error:
         message = wording("records.unwritable", path=file, problem=error.strerror)
         raise DeadweightError(message, hint="GITHUB_STEP_SUMMARY must name a file that this job can write") from error
     return Published(str(file))
-
-
-def fitted(text: str, room: int) -> str:
-    """Markdown in at most ``room`` bytes: whole lines, and a last line that tells what was left out."""
-    if len(text.encode()) <= room:
-        return text
-    last = "\n\n*Cut to fit the step summary; report.json and index.html hold everything.*\n"
-    lines = figures.fitting(text.splitlines(), room - len(last.encode()), lambda line: len(line.encode()) + 1)
-    return "\n".join(lines) + last if lines else ""
 
 
 def _to_registry(report: Report, reference: str, changed: Comparison | None, history: Path | None) -> Published:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib.metadata
 import re
 from collections import Counter
@@ -237,7 +236,7 @@ def _variant(
     built = store.load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     failed = store.load(FailedBuild, state.image(variant.name) / FAILED_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _is_fresh(item, built)}
-    results = _Results(variant, all_evidence if built else {}, evidence, wanted)
+    results = (all_evidence if built else {}, evidence, wanted)
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, samples, startup_provenance = _startup(evidence)
     runtime = figures.runtime if figures else None
@@ -249,7 +248,7 @@ def _variant(
         image=figures.image if figures else None,
         build=_copied(model.BuildRecord, built, at=built.built_at, failed_at=failed and failed.at) if built else None,
         startup_seconds=startup,
-        checks=results.checks() if built else {},
+        checks=_checks(variant, *results) if built else {},
         vulnerabilities=vulnerabilities(evidence.get("vulnerabilities")),
         attacks=attacks(evidence.get("attacks")),
         attack_notes=attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
@@ -258,7 +257,7 @@ def _variant(
         runtime=runtime,
         reference=_copied(model.ReferenceRecord, variant.reference) if variant.reference else None,
         provenance=_provenance(built, figures, startup_provenance, evidence),
-        notes=(*results.notes(), *_build_notes(variant.name, built, failed, figures)),
+        notes=(*_notes(*results), *_build_notes(variant.name, built, failed, figures)),
         other_stand_ins=built.other_stand_ins if built else (),
         failed=None if failed is None else str(failed),
         startup_samples=samples,
@@ -284,49 +283,35 @@ def _provenance(
     return {name: item for name, item in known.items() if item is not None}
 
 
-@dataclass(frozen=True)
-class _Results:
-    """The checks of a variant: all that have evidence, those whose evidence is of this image (``fresh``), and those that the suite
-    asks for (``wanted``)."""
+def _checks(
+    variant: Variant, every: Mapping[str, Evidence], fresh: Mapping[str, Evidence], wanted: Collection[str]
+) -> dict[str, model.CheckRecord]:
+    """The outcome of each check that the suite asks for (``wanted``), of all that have evidence and of those whose evidence is of
+    this image (``fresh``). Those without a result for this image, or for what the suite asks now, count as not passed."""
+    checks = {}
+    verify = f"`invoke verify --variant {variant.name}`"
+    for name in sorted(wanted):
+        if name not in every:
+            reason = f"not run on this image; {verify} runs it"
+            checks[name] = model.CheckRecord("not_measured", True, reason, why_not="not_run")
+        elif name in fresh and fresh[name].asked in ("", criteria_of(variant, name)):
+            item = judged(fresh[name], expects_failure=variant.expect.get(name) == "fail")
+            evidence = {} if name in OWN_SECTIONS else item.data
+            checks[name] = _copied(model.CheckRecord, item, evidence=evidence)
+        else:
+            earlier = f"measured on an earlier image; {verify} measures this one"
+            why = f"the suite has changed since; {verify} checks it again" if name in fresh else earlier
+            checks[name] = model.CheckRecord("not_measured", True, f"stale: {why}", why_not="stale")
+    return checks
 
-    variant: Variant
-    every: Mapping[str, Evidence]
-    fresh: Mapping[str, Evidence]
-    wanted: Collection[str]
 
-    @functools.cached_property
-    def changed(self) -> set[str]:
-        """Those of which the suite asks something else now."""
-        return {name for name, item in self.fresh.items() if item.asked not in ("", criteria_of(self.variant, name))}
-
-    def checks(self) -> dict[str, model.CheckRecord]:
-        """The outcome of each check that the suite asks for. Those without a result for this image count as not passed."""
-        checks = {}
-        verify = f"`invoke verify --variant {self.variant.name}`"
-        for name in sorted(self.wanted):
-            if name not in self.every:
-                reason = f"not run on this image; {verify} runs it"
-                checks[name] = model.CheckRecord("not_measured", True, reason, why_not="not_run")
-            elif name not in self.fresh or name in self.changed:
-                earlier = f"measured on an earlier image; {verify} measures this one"
-                why = earlier if name not in self.fresh else f"the suite has changed since; {verify} checks it again"
-                checks[name] = model.CheckRecord("not_measured", True, f"stale: {why}", why_not="stale")
-            else:
-                item = judged(self.fresh[name], expects_failure=self.variant.expect.get(name) == "fail")
-                evidence = {} if name in OWN_SECTIONS else item.data
-                checks[name] = _copied(model.CheckRecord, item, evidence=evidence)
-        return checks
-
-    def notes(self) -> Iterator[str]:
-        """Which results are left out, and why."""
-        for name in self.every:
-            if name not in self.fresh:
-                yield wording("report.check_of_earlier_image", check=name, variant=self.variant.name)
-        for name in self.fresh:
-            if name not in self.wanted and name not in OWN_SECTIONS:
-                yield wording("report.check_not_in_suite", check=name)
-            if name in self.wanted and name in self.changed:
-                yield wording("report.suite_changed", check=name, variant=self.variant.name)
+def _notes(every: Mapping[str, Evidence], fresh: Mapping[str, Evidence], wanted: Collection[str]) -> Iterator[str]:
+    """Which results are left out, and why; of the checks that the suite asks for, their own records tell."""
+    for name in every:
+        if name not in wanted and name not in fresh:
+            yield wording("report.check_of_earlier_image", check=name)
+        elif name not in wanted and name not in OWN_SECTIONS:
+            yield wording("report.check_not_in_suite", check=name)
 
 
 def _build_notes(

@@ -17,7 +17,7 @@ from deadweight._packages import images
 from deadweight.checks.scan.model import SEVERITIES
 from deadweight.report import figures
 from deadweight.report.model import BaseRecord, Finding, LayerRecord, Report, VariantRecord
-from deadweight.report.table import compressed_of, layer_count, not_measured_word, size_of, startup_differs
+from deadweight.report.table import compressed_of, layer_count, size_of, startup_differs
 from deadweight.report.verdict import stand_ins
 from deadweight.suite.model import ReportThresholds
 
@@ -347,9 +347,8 @@ def _checks(pair: _Pair) -> Iterator[Change]:
             text = f"check {check}: {before.status} → no longer in the suite"
             yield pair.change("checks", text, -1, regression=before.expected, about=check)
         elif after.status == "not_measured":
-            word = not_measured_word(after)
-            reason = after.reason.removeprefix(f"{word}: ")
-            pair.lost.append(f"{pair.name}: check {check}: {before.status} → {word}: {reason}")
+            reason = after.reason.removeprefix(f"{after.word}: ")
+            pair.lost.append(f"{pair.name}: check {check}: {before.status} → {after.word}: {reason}")
         elif before.status != after.status or before.expected != after.expected:
             gain = GRADES[after.status] - GRADES[before.status]
             text = f"check {check}: {before.status} → {after.status} ({after.reason})"

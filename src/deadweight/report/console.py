@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from deadweight._packages import images
@@ -21,12 +21,6 @@ STAND_IN_MARK = "*"
 FOLDED = {"checks": 20, "vulnerabilities": 9}
 """Columns that may take several lines, and the width in letters that they are folded to where there is no room for more."""
 _BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Touched / not touched\nby the requests sent"}
-MOST_TELLING = (
-    "variant", "size", "checks", "attacks", "vulnerabilities", "reach", "ratio", "startup", "build", "reference_size",
-    "base",
-    "user", "compressed", "layers", "reference_vulnerabilities", "runtime", "builder",
-)  # fmt: skip
-"""All columns, in the order in which they get the room that a terminal has."""
 
 
 def print_comparison(report: Report, console: Console) -> None:
@@ -40,9 +34,8 @@ def print_comparison(report: Report, console: Console) -> None:
     for text, style in verdict_lines(view.verdict):
         console.print(images.printable(text), markup=False, highlight=False, style=style, soft_wrap=wraps)
     console.print()
-    winners = {finding.winner for finding in view.verdict.findings}
     for ladder in view.ladders:
-        (_table if console.is_terminal else _plain)(ladder, console, winners)
+        (_table if console.is_terminal else _plain)(ladder, console, view.winners)
     notes = [f"Reference: {' / '.join(view.sources)}; not measured here."] if view.sources else []
     notes += [view.build_note, *view.figure_notes]
     if view.verdict.stand_ins:
@@ -64,7 +57,7 @@ def verdict_lines(found: Verdict) -> Iterator[tuple[str, str]]:
     yield from ((story, "") for story in found.stories[:STORIES_SHOWN])
 
 
-def _table(ladder: Ladder, console: Console, winners: Container[str | None]) -> None:
+def _table(ladder: Ladder, console: Console, winners: Mapping[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -74,9 +67,8 @@ def _table(ladder: Ladder, console: Console, winners: Container[str | None]) -> 
         [_in_table(row, column, cell) for column, cell in zip(columns, row.cells, strict=True)] for row in ladder.rows
     ]
     grid = Table(title=f"{ladder.title} ladder", title_justify="left", title_style="bold", box=None, padding=(0, 1))
-    place = {column.key: index for index, column in enumerate(columns)}
-    order = [place[key] for key in MOST_TELLING if key in place]
-    folded = {index: FOLDED[key] for key, index in place.items() if key in FOLDED}
+    order = sorted(range(len(columns)), key=lambda index: columns[index].rank)
+    folded = {index: FOLDED[column.key] for index, column in enumerate(columns) if column.key in FOLDED}
     shown = fitting(heads, rows, order, console.width, folded)
     for index in shown:
         column = columns[index]
@@ -116,11 +108,11 @@ def fitting(
     return sorted(chosen)
 
 
-def _plain(ladder: Ladder, console: Console, winners: Container[str | None]) -> None:
+def _plain(ladder: Ladder, console: Console, winners: Mapping[str, str]) -> None:
     rows = [[column.title for column in ladder.columns]]
     for row in ladder.rows:
         name, *texts = map(_text, row.cells)
-        rows.append([f"{name} (ship)" if row.variant in winners else name, *texts])
+        rows.append([f"{name} ({winners[row.variant]})" if row.variant in winners else name, *texts])
     widths = [max(map(len, texts)) for texts in zip(*rows, strict=True)]
     sides = [str.rjust if column.numeric else str.ljust for column in ladder.columns]
     aligned = ([side(text, width) for side, text, width in zip(sides, texts, widths, strict=True)] for texts in rows)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, takewhile, tee
-from typing import TypeVar
-
-T = TypeVar("T")
+from collections.abc import Sequence
 
 NOT_MEASURED = "not measured"
 NOT_MEASURED_WORDS = ("stale", "not run", NOT_MEASURED)
@@ -87,13 +83,6 @@ def plural(number: int, word: str) -> str:
 def cut(text: str, letters: int) -> str:
     """At most so many letters, with a sign of more."""
     return text if len(text) <= letters else text[: letters - 1].rstrip() + "\u2026"
-
-
-def fitting(items: Iterable[T], room: int, weight: Callable[[T], int]) -> list[T]:
-    """The first items that weigh no more than ``room`` together."""
-    items, weighed = tee(items)
-    pairs = zip(items, accumulate(map(weight, weighed)), strict=True)
-    return [item for item, total in takewhile(lambda pair: pair[1] <= room, pairs)]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -173,7 +173,6 @@ def _complete(scopes: Mapping[str, Scope]) -> None:
 # The history.
 
 HISTORY_FILE = "history.jsonl"
-MAX_BYTES = 16 * 2**20
 MOST_LINES = 1000
 IN_REPORT = 30
 """How many of the last entries a report carries, for the page."""
@@ -207,10 +206,8 @@ def appended(file: Path, entry: HistoryEntry) -> tuple[HistoryEntry, ...]:
 
 
 def read(file: Path, suite: str) -> tuple[HistoryEntry, ...]:
-    """The entries of a file; none where there is no file. Raises DeadweightError where it is too large to be one."""
+    """The entries of a file; none where there is no file. Raises DeadweightError where it cannot be read."""
     try:
-        if file.stat().st_size > MAX_BYTES:
-            raise DeadweightError(wording("report.history_too_large", file=file, limit=MAX_BYTES // 2**20))
         text = file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ()

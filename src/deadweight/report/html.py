@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -24,7 +25,7 @@ from deadweight.records.evidence import Provenance
 from deadweight.report import attacks, figures
 from deadweight.report.compare import Comparison
 from deadweight.report.model import AttackRecord, CheckRecord, Finding, HistoryPoint, Report, VariantRecord
-from deadweight.report.table import Ladder, ladders, size_of, title_of
+from deadweight.report.table import COLUMNS, Ladder, ladders, size_of, title_of
 from deadweight.report.verdict import View, secret_words
 
 if TYPE_CHECKING:
@@ -34,23 +35,13 @@ if TYPE_CHECKING:
 
 # How each figure of a report was got, in words, and the command that gets it anew.
 
-COMMANDS = {
-    "size": "layers", "reference_size": "report", "ratio": "layers", "compressed": "layers", "layers": "layers",
-    "found": "layers", "base": "build --force", "builder": "build --force", "runtime": "layers", "user": "layers",
-    "build": "build --force", "startup": "verify --check runs", "vulnerabilities": "scan",
-    "reach": "verify --check vulnerabilities", "reference_vulnerabilities": "report", "attacks": "attack",
-    "checks": "verify",
-}  # fmt: skip
-"""The task that gets a column's figure anew, for one variant. ``report`` stands for what is no measurement of ours; ``found`` for
-all that the layer reader found."""
-PROVENANCE = {"build": "build", "base": "build", "builder": "build", "startup": "startup_seconds", "attacks": "attacks",
-                            "vulnerabilities": "vulnerabilities", "reach": "vulnerabilities", "found": "layers"}  # fmt: skip
-"""Whose provenance a column has; all others the image's."""
+FIGURES = {"found": ("layers", "layers"), **{column.key: (column.task, column.origin) for column in COLUMNS[1:]}}
+"""By column its task and origin; ``found`` stands for all that the layer reader found."""
 
 
 def provenance(name: str, record: VariantRecord) -> dict[str, tuple[str, str]]:
     """By column: a sentence on how its figure was got or why there is none, and the command; empty where there is none."""
-    return {column: _how(name, column, record) for column in COMMANDS}
+    return {column: _how(name, column, record) for column in FIGURES}
 
 
 def _how(name: str, column: str, record: VariantRecord) -> tuple[str, str]:
@@ -59,10 +50,11 @@ def _how(name: str, column: str, record: VariantRecord) -> tuple[str, str]:
             return "Nobody's figure is given for it.", ""
         source = ": ".join(filter(None, (record.reference.source, record.reference.note)))
         return f"From {source}; not measured here.", ""
-    line = command(COMMANDS[column], name)
+    task, whose = FIGURES[column]
+    line = command(task, name)
     if why := _why_not(column, record):
         return f"Not measured: {why}", line
-    origin = record.provenance.get(PROVENANCE.get(column, "image"))
+    origin = record.provenance.get(whose)
     if column == "checks":
         origin = next((check.provenance for check in record.checks.values() if check.provenance), None)
     if origin is None:
@@ -125,10 +117,9 @@ def box(name: str, record: VariantRecord) -> tuple[list[tuple[str, str, str, str
 
 
 def _outcome(result: CheckRecord) -> str:
-    outcome = "measured" if result.only_measured else (result.why_not or result.status).replace("_", " ")
     if result.expected:
-        return f"{outcome}, as expected" if result.status == "fail" else outcome
-    return outcome if result.status == "not_measured" else f"{outcome}, not expected"
+        return f"{result.word}, as expected" if result.status == "fail" else result.word
+    return result.word if result.status == "not_measured" else f"{result.word}, not expected"
 
 
 def _facts(record: VariantRecord) -> dict[str, str]:
@@ -271,19 +262,18 @@ def _layers(layers: images.LayersReport, room: int) -> dict[str, Any]:
     }
     room -= len(json.dumps(document))
     hidden = sorted(layers.hidden, key=lambda file: (not file.secrets, -file.size_bytes, file.path))
+    rows = [
+        [file.path, file.size_bytes, file.index, file.hidden_index, file.how, secret_words(file.secrets, none="")]
+        for file in hidden
+    ]
     copies = [[file.path, file.size_bytes, file.index, file.group, file.copies] for file in layers.duplicates]
     files = [file for file in layers.heaviest if file.kind == "file"]
     heavy = [[file.path, file.size_bytes, place.get(file.layer or "")] for file in files]
     return document | {
-        "hidden": fitting(map(_hidden_row, hidden), room // 2),
+        "hidden": fitting(rows, room // 2),
         "copies": fitting(copies, room // 4),
         "heavy": fitting(heavy, room // 4),
     }
-
-
-def _hidden_row(file: images.HiddenFile) -> list[Any]:
-    words = secret_words(file.secrets) if file.secrets else ""
-    return [file.path, file.size_bytes, file.index, file.hidden_index, file.how, words]
 
 
 def grouped(report: Report) -> list[tuple[Finding, tuple[int, ...], bool | None]]:
@@ -333,9 +323,10 @@ def _point(point: HistoryPoint | None) -> list[Any] | None:
     return [point.size_bytes, point.findings, stopped, point.startup_seconds, point.build_seconds]
 
 
-def fitting(rows: Iterable[Any], room: int) -> list[Any]:
+def fitting(rows: Sequence[Any], room: int) -> list[Any]:
     """The first rows that weigh no more than ``room`` characters together as JSON."""
-    return figures.fitting(rows, room, lambda row: len(json.dumps(row, ensure_ascii=False)) + 1)
+    totals = itertools.accumulate(len(json.dumps(row, ensure_ascii=False)) + 1 for row in rows)
+    return [row for row, total in zip(rows, totals, strict=True) if total <= room]
 
 
 # The report's SVG charts: image sizes per ladder, and comparable build times on one axis.
@@ -365,20 +356,10 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    made.filters.update(number=number, shown=_without_orders)
+    made.filters.update(FILTERS)
     made.globals |= COLOURS | {"font": FONT, "font_size": FONT_SIZE, "plot": PLOT_WIDTH, "step": ROW}
     made.globals |= {"top": TOP, "below": BOTTOM, "gap": GAP}
     return made
-
-
-def number(value: float) -> str:
-    """At most two places, without a needless zero."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _without_orders(words: str) -> str:
-    """Without characters that XML cannot hold."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in words)
 
 
 @dataclass(frozen=True)
@@ -465,7 +446,6 @@ def render_html(report: Report, pictures: Mapping[str, str] | None = None, chang
     pictures = ladder_charts(report) if pictures is None else pictures
     chart = build_chart(report)
     templates = environment()
-    templates.filters |= FILTERS
     css = _asset(templates, "report.css")
     script = "\n".join(_asset(templates, name) for name in SCRIPTS)
     html = templates.get_template("index.html.j2").render(
@@ -513,6 +493,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "secrets": secret_words,
     "got": provenance_words,
     "breakable": breakable,
+    "number": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),  # at most two places, without a needless zero
+    # without characters that XML cannot hold
+    "shown": lambda words: "".join(letter if letter.isprintable() else "\ufffd" for letter in words),
     "glued": lambda text: re.sub(r"(?<=\d) (?=%|[kMG]?B\b)", "\u00a0", text),  # a figure and its unit stay on one line
     "short": short,
     "box": box,

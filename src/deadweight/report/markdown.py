@@ -13,7 +13,6 @@ from deadweight.report import attacks, figures
 from deadweight.report.compare import Comparison
 from deadweight.report.html import environment
 from deadweight.report.model import Report
-from deadweight.report.table import not_measured_word
 from deadweight.report.verdict import View, secret_words
 
 if TYPE_CHECKING:
@@ -85,10 +84,9 @@ def _check_rows(seen: View) -> list[list[str]]:
         outcomes: dict[tuple[str, str, str], list[str]] = {}
         for check, result in record.checks.items():
             missing = result.status == "not_measured"
-            word = not_measured_word(result) if missing else "measured" if result.only_measured else result.status
             expected = "**no**" if not result.expected else figures.NOTHING if missing else "yes"
             reason = "" if result.status == "pass" and result.expected else _cut(result.reason)
-            outcomes.setdefault((word, expected, reason), []).append(check)
+            outcomes.setdefault((result.word, expected, reason), []).append(check)
         label = escape(name) + (f" ({figures.STAND_IN})" if record.stand_in else "")
         for outcome, checks in outcomes.items():
             alike.setdefault((escape(", ".join(checks)), *outcome), []).append(label)

@@ -151,6 +151,11 @@ class VulnerabilitiesRecord:
             object.__setattr__(self, "by_severity", {})
             object.__setattr__(self, "reachability", Reachability())
 
+    @property
+    def counted(self) -> int | None:
+        """Findings that can be compared: nothing that the database does not cover is in any count."""
+        return self.total if self.status == "scanned" and not self.coverage.lacks(partly=False) else None
+
 
 SCHEMA: Literal[1] = 1
 REPORT_FILE = "report.json"
@@ -261,6 +266,11 @@ class CheckRecord:
     def only_measured(self) -> bool:
         """Whether it came to a figure that no gate of the suite judges."""
         return not self.gated and self.expected and self.status == "pass"
+
+    @property
+    def word(self) -> str:
+        """Its outcome; of one without a result why that is, as one of ``figures.NOT_MEASURED_WORDS``."""
+        return "measured" if self.only_measured else (self.why_not or self.status).replace("_", " ")
 
 
 @dataclass(frozen=True)

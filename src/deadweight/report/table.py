@@ -10,7 +10,6 @@ from deadweight.report import figures
 from deadweight.report.attacks import by_ladder
 from deadweight.report.model import (
     CheckRecord,
-    ReferenceRecord,
     Report,
     RuntimeRecord,
     VariantRecord,
@@ -38,11 +37,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """``make`` gets a variant and the size of its ladder's largest image. ``reference`` marks somebody else's figures."""
+    """``make`` gets a variant and the size of its ladder's largest image. The lower ``rank``, the sooner it gets the room that a
+    terminal has. ``task`` gets its figure anew, for one variant; ``report`` stands for what is no measurement of ours, and
+    ``reference`` marks it. ``origin`` is whose provenance the figure has."""
 
     key: str
     title: str
     make: Callable[[str, VariantRecord, int | None], Cell]
+    rank: int
+    task: str
+    origin: str = "image"
     numeric: bool = False
     reference: bool = False
 
@@ -176,7 +180,7 @@ def _startup(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.startup_seconds is None:
         if record.checks and not runs:
             return _unmeasured(figures.NOTHING)  # nobody asks whether it runs: it is no service
-        return _unmeasured(not_measured_word(runs)) if runs and runs.why_not else _unmeasured()
+        return _unmeasured(runs.word) if runs and runs.why_not else _unmeasured()
     apart = "; not compared" if record.startup_alone else ""
     badge = f"{min(samples):.2f} to {max(samples):.2f}{apart}" if len(samples) > 1 else "one start"
     return Cell(figures.seconds(record.startup_seconds), record.startup_seconds, badge=badge)
@@ -217,17 +221,12 @@ def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
 def _labels(check: CheckRecord) -> dict[str, bool]:
     """Under which words the check's cell names it: one may have failed and be stale."""
     return {
+        check.word: check.status == "not_measured",
         "FAILED": not check.expected,
         "measured": check.only_measured,
         "fails as expected": check.status == "fail" and check.expected,
         "warned": check.status == "warn",
-        not_measured_word(check): check.status == "not_measured",
     }
-
-
-def not_measured_word(check: CheckRecord) -> str:
-    """Why a check has no result, as one of ``figures.NOT_MEASURED_WORDS``."""
-    return check.why_not.replace("_", " ") if check.why_not else figures.NOT_MEASURED
 
 
 def _vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
@@ -244,9 +243,7 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
         return _unmeasured("not scanned")
     if scan.total is None:
         return Cell(figures.NOTHING, None, "muted", badge=scan.coverage.lacks())
-    # what a database does not know is in no count: such a figure may not sort before those that were counted
-    whole = scan.total if not scan.coverage.lacks(partly=False) else None
-    return Cell(f"{scan.total:,}", whole, badge=scan.coverage.lacks())
+    return Cell(f"{scan.total:,}", scan.counted, badge=scan.coverage.lacks())
 
 
 def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
@@ -275,27 +272,28 @@ def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     return Cell(str(split), split.stopped / split.of, badge=by)
 
 
-_NO_REFERENCE = ReferenceRecord("")
-_REFERENCE_SIZE = _figure(lambda record: (record.reference or _NO_REFERENCE).size_bytes, figures.size, figures.NOTHING)
-_REFERENCE_FINDINGS = _figure(
-    lambda record: (record.reference or _NO_REFERENCE).vulnerabilities, figures.count, figures.NOTHING
-)
+def _reference(field: str, shown: Callable[[int | None], str]) -> Callable[..., Cell]:
+    return _figure(lambda record: getattr(record.reference, field, None), shown, figures.NOTHING)
+
+
 COLUMNS: tuple[Column, ...] = (
-    Column("variant", "Variant", lambda name, _record, _largest: Cell(name, name)),
-    Column("checks", "Checks", _checks),
-    Column("size", "Size", _figure(size_of, figures.size), numeric=True),
-    Column("reference_size", "Reference size", _REFERENCE_SIZE, numeric=True, reference=True),
-    Column("ratio", "Largest : this", _ratio, numeric=True),
-    Column("compressed", "Compressed", _figure(compressed_of, figures.size), numeric=True),
-    Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
-    Column("reach", "Touched / not touched by the requests sent", _reach, numeric=True),
-    Column("reference_vulnerabilities", "Reference vuln.", _REFERENCE_FINDINGS, numeric=True, reference=True),
-    Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, numeric=True),
-    Column("startup", "Start-up", _startup, numeric=True),
-    Column("build", "Build", _build, numeric=True),
-    Column("user", "User", _user),
-    Column("base", "Base", _base),
-    Column("runtime", "Runtime", _runtime),
-    Column("layers", "Layers", _figure(layer_count, figures.count), numeric=True),
-    Column("builder", "Builder", lambda _name, record, _largest: Cell(record.builder, record.builder)),
-)
+    Column("variant", "Variant", lambda name, _record, _largest: Cell(name, name), 1, ""),
+    Column("checks", "Checks", _checks, 3, "verify"),
+    Column("size", "Size", _figure(size_of, figures.size), 2, "layers", numeric=True),
+    Column("reference_size", "Reference size", _reference("size_bytes", figures.size), 10, "report", numeric=True, reference=True),
+    Column("ratio", "Largest : this", _ratio, 7, "layers", numeric=True),
+    Column("compressed", "Compressed", _figure(compressed_of, figures.size), 13, "layers", numeric=True),
+    Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, 5, "scan", "vulnerabilities", numeric=True),
+    Column("reach", "Touched / not touched by the requests sent", _reach, 6, "verify --check vulnerabilities", "vulnerabilities",
+           numeric=True),
+    Column("reference_vulnerabilities", "Reference vuln.", _reference("vulnerabilities", figures.count), 15, "report",
+           numeric=True, reference=True),
+    Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, 4, "attack", "attacks", numeric=True),
+    Column("startup", "Start-up", _startup, 8, "verify --check runs", "startup_seconds", numeric=True),
+    Column("build", "Build", _build, 9, "build --force", "build", numeric=True),
+    Column("user", "User", _user, 12, "layers"),
+    Column("base", "Base", _base, 11, "build --force", "build"),
+    Column("runtime", "Runtime", _runtime, 16, "layers"),
+    Column("layers", "Layers", _figure(layer_count, figures.count), 14, "layers", numeric=True),
+    Column("builder", "Builder", lambda _name, record, _: Cell(record.builder, record.builder), 17, "build --force", "build"),
+)  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Literal
 from deadweight._packages import images
 from deadweight.report import attacks, figures
 from deadweight.report.model import CheckRecord, Report, VariantRecord
-from deadweight.report.table import Ladder, is_root, ladders, not_measured_word, size_of, startup_differs
+from deadweight.report.table import Ladder, is_root, ladders, size_of, startup_differs
 
 # Which variant of a ladder to ship, and what it costs: one sentence, from measured figures alone.
 
@@ -20,12 +20,13 @@ RIVALS_TOLD = 2
 @dataclass(frozen=True)
 class Finding:
     """``winner`` is None where nothing can be shipped; ``text`` says why then. ``head`` stands before it: ``Ship``, with the ladder
-    where there is more than one."""
+    where there is more than one. ``unknown`` are the winner's checks without a result."""
 
     ladder: str
     winner: str | None
     text: str
     head: str = "Ship"
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,13 @@ def _finding(ladder: Ladder) -> Finding | None:
     measures = [figure for figure in FIGURES if any(figure.of(record) is not None for record in able.values())]
     ranks = {name: sum(_rank(able, name, figure) for figure in measures) for name in able}
     winner = min(able, key=lambda name: (ranks[name], size_of(able[name]) or 0))
-    unknown = [name for name, check in able[winner].checks.items() if check.status == "not_measured"]
-    text = f"{winner} {_against(winner, records)}{_rivals(winner, able, measures)}{_fewer(winner, able)}"
+    unknown = tuple(name for name, check in able[winner].checks.items() if check.status == "not_measured")
+    text = f"{winner} {_against(winner, records)}{_rivals(winner, able, measures)}"
     if unknown:  # then it is recommended with that said
         text += f"; its {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known"
     if resting := sum(record.stand_in for record in records.values()):
         text += f"; {'all' if resting == len(records) else f'{resting} of {len(records)}'} are stand-ins"
-    return Finding(ladder.name, winner, f"{text}.")
+    return Finding(ladder.name, winner, f"{text}.", unknown=unknown)
 
 
 def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure) -> int:
@@ -96,13 +97,12 @@ def _against(winner: str, records: dict[str, VariantRecord]) -> str:
     if largest == winner:
         parts = [f"has the best figures at {size}, though it is the largest"]
     few, many = own.vulnerabilities, records[largest].vulnerabilities
-    if few.status == "scanned" and few.total is None:
-        parts.append(f"carries {figures.NOTHING} findings ({few.coverage.lacks()})")
-    elif few.status == "scanned" and few.total is not None:
-        compared = largest != winner and many.status == "scanned" and many.total not in (None, few.total)
-        lacks = few.coverage.lacks(partly=False)
-        partly = f" ({lacks})" if lacks else ""
-        parts.append(_carries(own) + partly + (f" instead of {many.total:,}" if compared else ""))
+    if few.status == "scanned":
+        compared = None not in (few.total, many.total) and many.status == "scanned" and many.total != few.total
+        lacks = few.coverage.lacks(partly=few.total is None)
+        parts.append(
+            _carries(own) + (f" ({lacks})" if lacks else "") + (f" instead of {many.total:,}" if compared else "")
+        )
     if split := own.attack_split:
         where = "a plain container" if split.posture == "default" else f"posture {split.posture}"
         parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} in {where}")
@@ -133,38 +133,13 @@ def _rivals(winner: str, able: dict[str, VariantRecord], measures: list[_Figure]
     return "".join(f"; {clause}" for clause in list(clauses.values())[:RIVALS_TOLD])
 
 
-def _fewer(winner: str, able: dict[str, VariantRecord]) -> str:
-    """Who seems to carry fewer findings, but was looked at for less: a reader sees the smaller number and wonders."""
-    own = counted(able[winner])
-    if not own:
-        return ""
-    seeming = {
-        name: lacks
-        for name, record in able.items()
-        if counted(record) is None
-        and (scan := record.vulnerabilities).total is not None
-        and scan.total < own
-        and (lacks := scan.coverage.lacks(partly=False))
-    }
-    if not seeming:
-        return ""
-    names, show = figures.listed(list(seeming)), "show" if len(seeming) > 1 else "shows"
-    return f"; {names} {show} fewer findings, but not comparable ones ({', '.join(dict.fromkeys(seeming.values()))})"
-
-
 def _less(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and one < other
 
 
-def counted(record: VariantRecord) -> int | None:
-    """Findings that can be compared. None where nothing was scanned, or where the database does not cover the OS, or the packages
-    of the service's language: those are in no count then."""
-    scan = record.vulnerabilities
-    return scan.total if scan.status == "scanned" and not scan.coverage.lacks(partly=False) else None
-
-
 def _carries(record: VariantRecord) -> str:
-    return f"carries {figures.plural(record.vulnerabilities.total or 0, 'finding')}"
+    total = record.vulnerabilities.total
+    return f"carries {figures.NOTHING} findings" if total is None else f"carries {figures.plural(total, 'finding')}"
 
 
 TOOLS = {"a shell": "shells", "a package manager": "package_managers", "set-user-id programs": "setuid"}
@@ -201,7 +176,7 @@ FIGURES = (
         lambda record: f"keeps {' and '.join(_tools(record))}",
     ),
     _Figure(_through, _stops, lambda record: _stops(record, " only")),
-    _Figure(counted, _carries, _carries),
+    _Figure(lambda record: record.vulnerabilities.counted, _carries, _carries),
     _Figure(_root, lambda _: "does not run as root", lambda _: "runs as root"),
 )
 
@@ -274,7 +249,7 @@ def _gaps(report: Report) -> Iterator[Gap]:
     for name, record in report.variants.items():
         for check, result in record.checks.items():
             if result.status == "not_measured":
-                reasons.setdefault(not_measured_word(result), {}).setdefault(check, {})[name] = result.reason
+                reasons.setdefault(result.word, {}).setdefault(check, {})[name] = result.reason
     for word in filter(reasons.__contains__, figures.NOT_MEASURED_WORDS):
         tried = word == figures.NOT_MEASURED  # then to run it again helps only when its cause is gone
         alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
@@ -313,7 +288,7 @@ def _counts(report: Report) -> str:
     variants = f"{built} of {figures.plural(len(report.variants), 'variant')} built."
     if all(check.why_not == "not_run" for check in every):
         return f"Checks were not run. {variants}"
-    absent = Counter(not_measured_word(check) for check in results if check.status == "not_measured")
+    absent = Counter(check.word for check in results if check.status == "not_measured")
     tail = "".join(f", {absent[word]} {word}" for word in figures.NOT_MEASURED_WORDS if absent[word])
     free = len(every) - len(results)
     tail += f", {free} more measured without a gate" if free else ""
@@ -394,6 +369,11 @@ class View:
         self.build_note = _build_note(report)
         self.figure_notes = tuple(note for ladder in self.ladders for note in _figure_notes(ladder))
         self.verdict = verdict(report)
+        self.winners = {  # by variant, the label beside its name
+            found.winner: f"ship, {figures.listed(found.unknown)} not known" if found.unknown else "ship"
+            for found in self.verdict.findings
+            if found.winner
+        }
         self.checks = {name: record for name, record in variants.items() if record.checks}
         self.layers = tuple(
             (name, record, record.layers) for name, record in variants.items() if record.layers is not None
@@ -462,7 +442,7 @@ def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return tuple(f"{'all' if len(names) == every > 1 else ', '.join(names)}: {note}" for note, names in about.items())
 
 
-def secret_words(marks: Iterable[images.SecretMark | images.SecretFinding]) -> str:
+def secret_words(marks: Iterable[images.SecretMark | images.SecretFinding], none: str = "none") -> str:
     """The rules that matched, each with the reason where the allow list has it."""
     words = (f"{mark.rule} (allowed: {mark.allowed})" if mark.allowed else mark.rule for mark in marks)
-    return ", ".join(dict.fromkeys(words)) or "none"
+    return ", ".join(dict.fromkeys(words)) or none

@@ -31,7 +31,7 @@ PLUGIN_FOLDERS = (
 )
 
 
-_seen: ContextVar[dict[str, Look] | None] = ContextVar("seen", default=None)
+_seen: ContextVar[dict[str, Look]] = ContextVar("seen")
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,7 @@ def looked_once() -> Iterator[None]:
 
 def look(name: str) -> Look:
     """What there is of a tool. Raises UsageError only for a name that the catalogue lacks."""
-    seen = _seen.get()
-    if seen is None:
-        return _looked(name)
+    seen = _seen.get({})
     if name not in seen:
         seen[name] = _looked(name)
     return seen[name]
@@ -97,18 +95,16 @@ def _looked(name: str) -> Look:
     promise = ""
     if home and not _is_file(Path(home) / "bin" / "java"):
         promise = wording("toolchain.no_java_home", folder=home)
-    passed_over: list[Look] = []
+    worst: Look | None = None
     for path in _on_machine(entry):
         seen = _judge(entry, path)
         if seen.status == "present":
             return replace(seen, reason=promise)
-        passed_over.append(seen)
-    worst = passed_over[0] if passed_over else Look(entry, "missing")
+        worst = worst or seen
+    worst = worst or Look(entry, "missing")
     reason = f"{promise}; {worst.reason}" if promise and worst.reason else promise or worst.reason
     mine = _ours(entry)
-    if mine is None:
-        return replace(worst, reason=reason)
-    return replace(mine, reason=reason) if mine.status == "present" else mine
+    return mine if mine and mine.status == "unusable" else replace(mine or worst, reason=reason)
 
 
 def _judge(entry: Program, path: Path) -> Look:
