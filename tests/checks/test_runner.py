@@ -221,7 +221,6 @@ def test_without_an_engine_nothing_is_measured_and_the_exit_code_says_missing(ma
         raise MissingError("no container engine", hint="invoke setup")
 
     object.__setattr__(subject, "engine", no_engine)
-    subject.service._engine = no_engine
     found = by_name(runner.run_checks(subject))
     assert (found["runs"].status, found["runs"].ok) == ("not_measured", True)
     assert found["budget"].status == "pass"

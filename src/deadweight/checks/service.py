@@ -17,6 +17,7 @@ from deadweight.engine.seccomp import refused_calls
 from deadweight.suite.values import parse_tmpfs
 
 if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
     from deadweight.engine.container import Container, Readiness
     from deadweight.engine.http import Answer
@@ -39,17 +40,10 @@ class ServiceDown(DeadweightError):
 
 class Service:
     """Starts a variant's containers, what they need beside them first. ``get`` gives the shared one; whoever made this object calls
-    ``close``. ``image_of`` gives the image of a need, ``root`` is the suite's folder."""
+    ``close``."""
 
-    def __init__(
-        self,
-        variant: Variant,
-        engine: Callable[[], Engine],
-        image: Callable[[], str],
-        image_of: Callable[[str], str],
-        root: Path,
-    ) -> None:
-        self.variant, self._engine, self._image, self._image_of, self._root = variant, engine, image, image_of, root
+    def __init__(self, subject: Subject) -> None:
+        self.variant, self._subject = subject.variant, subject
         self._shared: Container | None = None
         self._beside = contextlib.ExitStack()
         self._hosts: Mapping[str, str] | None = None
@@ -57,11 +51,12 @@ class Service:
 
     def options(self) -> RunOptions:
         """The hardened options of this variant, knowing its image's own user and where what it needs is."""
-        options = hardened_for(self.variant, self._engine().images.need(self._image()).user)
+        engine = self._subject.engine()
+        options = hardened_for(self.variant, engine.images.need(self._subject.engine_image()).user)
         if self._hosts is None:
             self._hosts = self._beside.enter_context(self.beside())
         options = options.but(hosts=self._hosts)
-        refused_calls.check(self._engine(), options)
+        refused_calls.check(engine, options)
         return options
 
     def why_down(self, reason: str, container: Container) -> str:
@@ -74,9 +69,9 @@ class Service:
     def refused(self, told: str, options: RunOptions) -> str:
         """The same of what went wrong, told already, with these options."""
         if refused_calls.is_file(options.seccomp) and self._refused is None:
-            variant = self.variant
-            asked = options.but(seccomp=variant.run.seccomp or options.seccomp)
-            self._refused = refused_calls.explained(self._engine(), self._image(), asked, variant.health, variant.port)
+            variant, engine = self.variant, self._subject.engine()
+            asked, image = options.but(seccomp=variant.run.seccomp or options.seccomp), self._subject.engine_image()
+            self._refused = refused_calls.explained(engine, image, asked, variant.health, variant.port)
         return joined(self._refused, told) if self._refused else told
 
     def beside(
@@ -84,16 +79,15 @@ class Service:
     ) -> contextlib.AbstractContextManager[Mapping[str, str]]:
         """What this variant needs, started on a network, each told to ``up`` by its name; gives the names with their addresses.
         Raises MissingError."""
-        needs, name = self.variant.run.needs, self.variant.name
-        return started_dependencies(
-            self._engine, needs, self._image_of, root=self._root, variant=name, network=network, up=up
-        )
+        needs, name, subject = self.variant.run.needs, self.variant.name, self._subject
+        root, image_of = subject.suite.root, subject.need_image
+        return started_dependencies(subject.engine, needs, image_of, root=root, variant=name, network=network, up=up)
 
     def start_timed(self) -> tuple[Container, Readiness]:
         """Start a fresh container and wait until it is healthy or is not going to be, with nothing else being started."""
-        image, options = self._image(), self.options()
-        with _stopwatches[self._engine().host]:
-            container = self._engine().start(image, options, variant=self.variant.name)
+        image, options, engine = self._subject.engine_image(), self.options(), self._subject.engine()
+        with _stopwatches[engine.host]:
+            container = engine.start(image, options, variant=self.variant.name)
             try:
                 return container, container.wait_healthy(self.variant.health, self.variant.port)
             except BaseException:
@@ -230,7 +224,10 @@ def started_dependencies(
             options = _options(need, hosts, network, root)
             container = engine().start(image_of(name), options, purpose=NEED, variant=f"{variant}/{name}")
             stack.enter_context(container)
-            _wait(container, name, need)
+            readiness = container.wait_healthy(need.health, need.port)
+            if not readiness.healthy:
+                words = {"image": need.image or need.variant, "output": _output(container.last_output(200))}
+                raise MissingError(wording("engine.dependency_down", name=name, reason=readiness.reason, **words))
             up(name, container)
             if need.health.kind != "exit":
                 hosts[name] = container.address(network)
@@ -252,14 +249,6 @@ def _options(need: Need, hosts: Mapping[str, str], network: str, root: Path) -> 
         network=network,
         publish=need.port if network == BRIDGE else None,
     )
-
-
-def _wait(container: Container, name: str, need: Need) -> None:
-    readiness = container.wait_healthy(need.health, need.port)
-    if not readiness.healthy:
-        image, output = need.image or need.variant, _output(container.last_output(200))
-        message = wording("engine.dependency_down", name=name, image=image, reason=readiness.reason, output=output)
-        raise MissingError(message)
 
 
 def _output(lines: Sequence[str]) -> str:

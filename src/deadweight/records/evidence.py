@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["pass", "warn", "fail", "not_measured"]
@@ -48,8 +48,3 @@ class Evidence:
     def ok(self) -> bool:
         """Whether ``verify`` may be green: the outcome is the expected one."""
         return self.expected
-
-
-def judged(evidence: Evidence, *, expects_failure: bool) -> Evidence:
-    """The same evidence, with ``expected`` set by what the suite said of this variant."""
-    return replace(evidence, expected=(evidence.status == "fail") == expects_failure)
