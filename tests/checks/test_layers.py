@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import ConfigError, joined, wording
+from deadweight._errors import joined, wording
 from deadweight.checks import runner
 from deadweight.checks.layers import CHECK
 from deadweight.records.built_image import Base
@@ -247,23 +247,6 @@ def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_p
     assert found.reason == joined(
         wording("checks.layers", layers=layers, hidden=hidden), wording("checks.not_looked_at", count=1)
     )
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ("{unread: allow}", "allow.*reason"),
-        ("{unread: {base: allow}}", "allow.*reason"),
-        ("{unread: {mine: allow, reason: x}}", "allow.*reason"),
-        ("{secrets: maybe}", "'maybe'"),
-        ("{secrets: {mine: maybe}}", "'maybe'"),
-        ("{unread: {base: maybe}}", "'maybe'"),
-    ],
-)
-def test_a_wrong_suite_is_refused_with_its_line(tmp_path, asked, words):
-    with pytest.raises(ConfigError, match=words) as caught:
-        subject(tmp_path, encrypted_zip(tmp_path), asked)
-    assert (caught.value.exit_code, caught.value.line) == (2, 5)
 
 
 DIGEST = "sha256:" + "ab" * 32

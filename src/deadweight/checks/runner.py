@@ -18,7 +18,7 @@ from deadweight.checks import runs, table
 from deadweight.checks.protocol import Check, Subject, evidence
 from deadweight.engine.faults import stop_if_cancelled
 from deadweight.records import store
-from deadweight.records.evidence import Evidence
+from deadweight.records.evidence import Evidence, judged
 from deadweight.suite.model import criteria_of
 
 # Work on several variants side by side that ends as one: an error, or Ctrl-C, ends what has not begun and stops what has.
@@ -105,8 +105,8 @@ def keep(subject: Subject, found: Evidence) -> Evidence:
     """Judge a finding by the variant's ``expect``, and save it where the report looks for it."""
     expects_failure = subject.variant.expect.get(found.check) == "fail"
     reason = " ".join(plain(found.reason).split())  # one line, without colours
-    expected, asked = (found.status == "fail") == expects_failure, criteria_of(subject.variant, found.check)
-    final = replace(found, reason=reason, expected=expected, asked=asked)
+    noted = replace(found, reason=reason, asked=criteria_of(subject.variant, found.check))
+    final = judged(noted, expects_failure=expects_failure)
     store.save(final, subject.state.evidence(final.variant, final.check))
     return final
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Status = Literal["pass", "warn", "fail", "not_measured"]
@@ -48,3 +48,8 @@ class Evidence:
     def ok(self) -> bool:
         """Whether ``verify`` may be green: the outcome is the expected one."""
         return self.expected
+
+
+def judged(evidence: Evidence, *, expects_failure: bool) -> Evidence:
+    """The same evidence, with ``expected`` set by what the suite said of this variant."""
+    return replace(evidence, expected=(evidence.status == "fail") == expects_failure)
