@@ -542,10 +542,7 @@ def test_secrets_are_never_written(tmp_path):
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        (
-            "docker build v: no way out (build/v.Dockerfile:11: RUN mvn package)\nlog: x",
-            "no way out (build/v.Dockerfile:11)",
-        ),
+        ("docker build v: no way out (v.Dockerfile:11: RUN mvn package)\nlog: x", "no way out (v.Dockerfile:11)"),
         ("docker v: no way out (/root/p/Dockerfile:2: RUN a (b))", "no way out (Dockerfile:2)"),
         ("ko failed with exit code 1", "ko failed with exit code 1"),
         ("", ""),

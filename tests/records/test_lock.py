@@ -92,25 +92,13 @@ def busy(tmp_path) -> Iterator[FaultProject]:
         yield project
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "build",
-        "verify",
-        "attack",
-        "harden --variant v",
-        "scan --variant v",
-        "clean",
-        "setup --yes",
-        "demo --yes",
-        "layers --variant v",
-        "report",
-        "publish --to site",
-        "push --to 127.0.0.1:1/a/b --insecure",
-        "run --variant v",
-        "shell --variant v",
-    ],
+WRITING = (
+    *(f"{task} --variant v" for task in ("build", "verify", "attack", "harden", "scan", "layers", "run", "shell")),
+    *("clean", "setup --yes", "demo --yes", "report", "publish --to site", "push --to 127.0.0.1:1/a/b --insecure"),
 )
+
+
+@pytest.mark.parametrize("words", WRITING)
 def test_what_writes_to_the_state_folder_waits(busy, words):
     process = busy.start(*words.split())
     told = wording("records.waiting", holder=holder(State(busy.root)), folder=State(busy.root).folder)

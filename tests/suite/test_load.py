@@ -68,43 +68,6 @@ def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_pa
     assert [each.ladder for each in suite.variants] == ["all", "all", "java", "x"]
 
 
-@pytest.mark.parametrize(
-    ("change", "line", "key", "code", "fields"),
-    [
-        (
-            ("    dockerfile: one", "    dockerfil: one"), 9, "variants.one.dockerfil",
-            "suite.misspelt_key", {"near": "dockerfile"},
-        ),
-        (("name: demo\n", ""), 1, None, "suite.key_missing", {"name": "name"}),
-        (("  two:\n", "  one:\n"), 10, "variants.one", "suite.duplicate", {"line": 8}),
-        (("  two:\n", "  Two words:\n"), 10, "variants.Two words", "suite.invalid_name", {"name": "Two words"}),
-        (
-            ("smaller_than: one", "smaller_than: onne"), 13, "variants.two.checks.budget.smaller_than",
-            "suite.misspelt", {"kind": "variant", "near": "one"},
-        ),
-        (("  builder: dockerfile\n", ""), 7, "variants.one", "suite.key_missing", {"name": "builder"}),
-        (("variants:\n", "variants: 3\nrest:\n"), 7, "variants", "suite.mapping", {"found": 3}),
-        (("{hard: 5}", "[1, 2]"), 6, "defaults.checks.budget.layers", "suite.mapping", {"found": [1, 2]}),
-        (
-            ("port: 8080", "port: !!python/object:os.system {}"), 4, "defaults.port",
-            "suite.yaml_tag", {"tag": "tag:yaml.org,2002:python/object:os.system"},
-        ),
-        (("port: 8080", "port: [1"), 5, None, "suite.not_yaml", {}),
-        (("  port: 8080", "  <<: {a: b}"), 4, "defaults", "suite.merge_key", {}),
-    ],
-)  # fmt: skip
-def test_an_error_names_file_line_and_key(tmp_path, change, line, key, code, fields):
-    file = write(tmp_path, GOOD.replace(change[0], change[1], 1))
-
-    with raises(ConfigError, code, **fields) as caught:
-        load_suite(file)
-
-    assert (caught.value.file, caught.value.line, caught.value.key) == (str(file), line, key)
-    others = [(other.line, other.key, other.code) for other in caught.value.more]
-    assert ((8, "rest", "suite.misspelt_key") in others) is ("rest:" in change[1])
-    assert caught.value.exit_code == 2
-
-
 def test_all_that_is_wrong_is_told_at_once_by_line_and_each_once(tmp_path):
     file = write(
         tmp_path,

@@ -155,6 +155,18 @@ API, BUDGET, LAYERS, SCAN, ATTACKS = (
 )
 
 WRONG: list[Any] = [
+    # what the file itself is made of
+    ("name: demo\n", "", None, "suite.key_missing", {"name": "name"}),
+    ("  port: 8080", "  port: ]", None, "suite.not_yaml"),
+    ("  port: 8080", "  <<: {a: b}", "defaults", "suite.merge_key"),
+    ("port: 8080", "port: !!python/object:os.system {}", "defaults.port",
+     "suite.yaml_tag", {"tag": "tag:yaml.org,2002:python/object:os.system"}),
+    ("variants:\n", "variants: 3\nrest:\n", "variants", "suite.mapping", {"found": 3}),
+    ("  b:\n", "  a: # again\n", A, "suite.duplicate", {"line": 24}),
+    ("  b:\n", "  Two words:\n", "variants.Two words", "suite.invalid_name", {"name": "Two words"}),
+    ("  packaged:\n    builder: apko", "  packaged: # by nobody", "variants.packaged", "suite.key_missing", {"name": "builder"}),
+    ("    dockerfile: D", "    dockerfil: D", f"{A}.dockerfil", "suite.misspelt_key", {"near": "dockerfile"}),
+    ("layers: {soft: 5, hard: 10}", "layers: [1, 2]", f"{BUDGET}.layers", "suite.mapping", {"found": [1, 2]}),
     # keys of another builder, which in the defaults are for those that read them
     ("    target: last", "    main: last", f"{A}.main",
      "suite.key_of_another_builder", {"builder": "dockerfile", "key": "main"}),
@@ -233,6 +245,8 @@ WRONG: list[Any] = [
      "suite.misspelt", {"kind": "check", "name": "lyers", "near": "layers"}),
     ("layers: fail", "layers: fails", f"{A}.expect.layers", "suite.one_of", {"choices": "pass, fail", "found": "fails"}),
     ("smaller_than: b", "smaller_than: c", f"{BUDGET}.smaller_than", "suite.unknown", {"kind": "variant", "name": "c"}),
+    ("smaller_than: b", "smaller_than: packagd", f"{BUDGET}.smaller_than",
+     "suite.misspelt", {"kind": "variant", "near": "packaged"}),
     ("smaller_than: b", "smaller_than: a", f"{BUDGET}.smaller_than", "suite.itself", {"variant": "a"}),
     ("runs: {stops_within_seconds: 5}", "other: {layers: {}}", f"{A}.checks.other.layers",
      "suite.built_in_check", {"name": "layers"}),
