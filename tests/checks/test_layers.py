@@ -33,6 +33,7 @@ variants:
     {checks}
     {expect}
 """
+PROGRAMS = layer(dict.fromkeys(("bin/sh", "sbin/apk", "bin/su"), b"\x7fELF"), sh=0o755, apk=0o755, su=0o4755)
 # One image, and what breaks each gate of it: (layers, user).
 IMAGES: dict[str, tuple[tuple[bytes, ...], str]] = {
     "clean": ((PLAIN,), "65532:65532"),
@@ -43,13 +44,7 @@ IMAGES: dict[str, tuple[tuple[bytes, ...], str]] = {
     "shell": ((layer({"bin/sh": b"\x7fELF"}, sh=0o755),), "65532"),
     "package manager": ((layer({"sbin/apk": b"\x7fELF"}, apk=0o755),), "65532"),
     "root": ((PLAIN,), ""),
-    "opaque root": (
-        (
-            layer({"bin/sh": b"\x7fELF", "sbin/apk": b"\x7fELF", "bin/su": b"\x7fELF"}, sh=0o755, apk=0o755, su=0o4755),
-            layer({".wh..wh..opq": b"", "etc/hostname": b"box\n"}),
-        ),
-        "65532",
-    ),
+    "opaque root": ((PROGRAMS, layer({".wh..wh..opq": b"", "etc/hostname": b"box\n"})), "65532"),
     "three at once": ((layer({"etc/app.conf": CONFIG}), layer({"usr/bin/su": b"\x7fELF"}, su=0o4755)), "root"),
 }
 
@@ -154,10 +149,8 @@ def allowed(folder: Path, archive: Path, expires: str, fingerprint: str | None =
 def test_an_allowed_secret_counts_again_after_its_day(tmp_path, name):
     archive, today = made(tmp_path, name), datetime.datetime.now(datetime.UTC).date()
     lasting = CHECK.run(allowed(tmp_path, archive, str(today + datetime.timedelta(2))))
-    assert (lasting.status, [(gate["name"], gate["held"]) for gate in lasting.data["gates"]]) == (
-        "pass",
-        [("secrets", True)],
-    )
+    assert lasting.status == "pass"
+    assert [(gate["name"], gate["held"]) for gate in lasting.data["gates"]] == [("secrets", True)]
     gone = today - datetime.timedelta(2)
     ended = CHECK.run(allowed(tmp_path, archive, str(gone)))
     assert ended.status == "fail"
@@ -299,8 +292,9 @@ def test_a_secret_in_the_bases_history_is_the_bases(tmp_path):
 DPKG = {"var/lib/dpkg/status": b"Package: tls\nStatus: install ok installed\nVersion: 1\n"}
 LISTED = {**DPKG, "var/lib/dpkg/info/tls:amd64.list": b"/.\n/usr/lib/tls.conf\n/lib/moved.conf\n/etc/tls.conf\n"}
 
+WHEEL_INFO = "packages/net_tools-1.0.dist-info"
 WHEEL = {
-    "packages/net_tools-1.0.dist-info/RECORD": (
+    f"{WHEEL_INFO}/RECORD": (
         b"../bin/run,sha256=x,1\nnet/__init__.py,sha256=x,1\nnet/urls.py,sha256=x,1\nsix.py,sha256=x,1\n"
         b"__pycache__/six.cpython-312.pyc,,\nnet_tools-1.0.dist-info/RECORD,,\n"
     )
@@ -321,15 +315,12 @@ NODE = {f"app/node_modules/{name}/package.json": b"{}" for name in ("send", "@a/
         ([{**WHEEL, "packages/net/urls.py": CONFIG}], "pypi net_tools"),
         ([{**WHEEL, "packages/net/__pycache__/urls.cpython-312.pyc": CONFIG}], "pypi net_tools"),
         ([{**WHEEL, "packages/six.py": CONFIG}], "pypi net_tools"),
-        ([{**WHEEL, "packages/net_tools-1.0.dist-info/METADATA": CONFIG}], "pypi net_tools"),
+        ([{**WHEEL, f"{WHEEL_INFO}/METADATA": CONFIG}], "pypi net_tools"),
         ([{**WHEEL, "packages/config.py": CONFIG}], "mine"),
         ([{**WHEEL, "packages/__pycache__/config.cpython-312.pyc": CONFIG}], "mine"),
         ([{**WHEEL, "packages/bin/run": CONFIG}], "mine"),
         ([{**WHEEL, "srv/net/urls.py": CONFIG}], "mine"),
-        (
-            [{**WHEEL, "packages/net_tools-1.0.dist-info/direct_url.json": b"{}", "packages/net/urls.py": CONFIG}],
-            "mine",
-        ),
+        ([{**WHEEL, f"{WHEEL_INFO}/direct_url.json": b"{}", "packages/net/urls.py": CONFIG}], "mine"),
         ([WHEEL, {"packages/net/urls.py": CONFIG}], "mine"),
         ([{**NODE, "app/node_modules/send/index.js": CONFIG}], "npm send"),
         ([{**NODE, "app/node_modules/@a/b/lib/c.js": CONFIG}], "npm @a/b"),

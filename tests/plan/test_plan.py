@@ -52,6 +52,7 @@ class ScriptBuilder:
     ran: list[str] = field(default_factory=list)
     shared: Callable[[Job], object] | None = None
     shared_reads: bool = False
+    says: tuple[str | None, ...] = (None, None)
 
     def needs(self, variant, root):
         return Needs()
@@ -116,10 +117,6 @@ def test_shared_work_is_done_once_and_nothing_twice(site):
 class Telling(ScriptBuilder):
     """Its steps say what they took from earlier builds (None: nothing is said)."""
 
-    def __init__(self, shared, image):
-        super().__init__()
-        self.says = (shared, image)
-
     def steps(self, variant, site):
         steps = zip(super().steps(variant, site), self.says, strict=True)
         return tuple(replace(step, work=partial(self.work, step, said)) for step, said in steps)
@@ -143,10 +140,10 @@ class Telling(ScriptBuilder):
 )
 def test_an_image_tells_what_its_steps_took_from_earlier_builds(site, shared, image, told):
     site = make_site(site.root, one="true")
-    assert go(site, Telling(shared, image))["one"].image.cache == told
+    assert go(site, Telling(says=(shared, image)))["one"].image.cache == told
     (site.state.image("one") / "out").unlink()  # the step before it has nothing to do now: it is taken whole
-    assert go(site, Telling("cold", "cold"))["one"].image.cache == "warm"
-    assert go(site, Telling("cold", "cold"))["one"].image.cache == "warm", "it was not made again"
+    assert go(site, Telling(says=("cold", "cold")))["one"].image.cache == "warm"
+    assert go(site, Telling(says=("cold", "cold")))["one"].image.cache == "warm", "it was not made again"
 
 
 def test_what_begins_the_longest_chain_goes_first(site):
