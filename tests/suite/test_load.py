@@ -58,37 +58,31 @@ def test_thousands_of_variants_share_one_record_of_what_they_leave_out(tmp_path)
     assert one.checks is two.checks
 
 
-def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_path):
-    variants = (
-        "variants: {a: {builder: jib}, b: {builder: ko}, c: {builder: ko, ladder: java}, d: {builder: jib, ladder: x}}"
-    )
-    suite = load_suite(write(tmp_path, f"name: demo\n{variants}\n"))
-    assert [each.ladder for each in suite.variants] == ["demo", "demo", "java", "x"]
-    suite = load_suite(write(tmp_path, f"name: demo\ndefaults: {{ladder: all}}\n{variants}\n"))
-    assert [each.ladder for each in suite.variants] == ["all", "all", "java", "x"]
+@pytest.mark.parametrize(("defaults", "ladder"), [("{}", "demo"), ("{ladder: all}", "all")])
+def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_path, defaults, ladder):
+    variants = "{a: {builder: jib}, b: {builder: ko}, c: {builder: ko, ladder: java}}"
+    suite = write_suite(tmp_path, f"name: demo\ndefaults: {defaults}\nvariants: {variants}\n")
+    assert [each.ladder for each in suite.variants] == [ladder, ladder, "java"]
 
 
 def test_all_that_is_wrong_is_told_at_once_by_line_and_each_once(tmp_path):
-    file = write(
-        tmp_path,
-        """\
+    text = """\
 name: shop
 defaults: {port: none}
 variants:
   one:
     bilder: ko
     health: {within_secnds: 3}
-  two:
-    builder: ko
-    port: 70000
-    checks: {budget: {size_bytes: {hard: [1]}}}
+  two: {builder: ko,
+    port: 70000,
+    checks: {budget: {size_bytes: {hard: [1]}}}}
 scan: {databases: 1}
-""",
-    )
+"""
+    file = write(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         load_suite(file)
     told = [caught.value, *caught.value.more]
-    assert [error.line for error in told] == [2, 5, 6, 9, 10, 11]
+    assert [error.line for error in told] == [2, 5, 6, 8, 9, 10]
     assert [str(caught.value).count(f"\n{file}:{error.line}: {error.key}: ") for error in told] == [0, 1, 1, 1, 1, 1]
     first = [(error.key, error.code, error.fields.get("near")) for error in told[:2]]
     assert first[0] == ("defaults.port", "suite.whole_number", None)
@@ -119,21 +113,10 @@ def test_an_unknown_builder_is_told_beside_other_errors_and_alone_by_who_needs_i
 def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
     from deadweight.project.load_suite import check_suite
 
-    suite = load_suite(
-        write(
-            tmp_path,
-            """\
-name: shop
-variants:
-  one: {builder: kko}
-  two:
-    builder: ko
-    checks: {api: [{name: a, request: {body_file: absent}}], other: {nobodys: {}}}
-""",
-        )
-    )
+    checks = "{api: [{name: a, request: {body_file: absent}}], other: {nobodys: {}}}"
+    variants = f"variants: {{one: {{builder: kko}}, two: {{builder: ko, checks: {checks}}}}}"
     with pytest.raises(ConfigError) as caught:
-        check_suite(suite)
+        check_suite(write_suite(tmp_path, f"name: shop\n{variants}\n"))
     told = {(error.code, error.fields.get("name")) for error in (caught.value, *caught.value.more)}
     assert told >= {("suite.misspelt", "kko"), ("project.no_such_file", "absent"), ("suite.unknown", "nobodys")}
 
