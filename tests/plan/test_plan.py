@@ -314,13 +314,6 @@ def test_who_waits_for_a_builder_to_look_at_its_source_is_told_where(site, monke
     assert said[0] == wording("plan.still_reading", folder=site.root / "src")
 
 
-def test_planning_changes_nothing_on_disk(site):
-    site = make_site(site.root, one="true")
-    before = sorted(site.root.rglob("*"))
-    make_plan(site.suite.variants, site, lambda _: ScriptBuilder())
-    assert sorted(site.root.rglob("*")) == before
-
-
 def test_the_others_are_still_built(site):
     site = make_site(site.root, bad="echo the compiler said this; exit 3", good="true")
     ended = go(site, ScriptBuilder())
@@ -428,12 +421,6 @@ def test_a_failed_shared_step_skips_what_stands_on_it(site):
         raise_if_failed(tuple(ended.values()))
 
 
-def test_a_file_changed_while_it_is_built_is_built_again(site):
-    site, builder = make_site(site.root, one="echo b > src/a.txt"), ScriptBuilder()
-    assert go(site, builder)["one"].result == "built"
-    assert make_plan(site.suite.variants, site, lambda _: builder).tasks[-1].reason == wording("plan.not_built")
-
-
 def test_steps_that_wait_for_each_other_are_an_error(site):
     class Circle(ScriptBuilder):
         def steps(self, variant, site):
@@ -516,14 +503,6 @@ def test_kill_9_takes_the_children_along(mark):
         parent.kill()
         parent.wait()
     wait_for(lambda: alive(mark) == [], 30)
-
-
-def test_a_program_that_hangs_is_ended_with_its_children(mark):
-    started = time.monotonic()
-    with raises(CommandError, "run.timed_out", seconds=0.5):
-        _run.run(["sh", "-c", "sleep 62 & sleep 62"], timeout=0.5)
-    assert time.monotonic() - started < 40, "who was not ended ends after a minute"
-    wait_for(lambda: alive(mark) == [], 10)
 
 
 def test_secrets_are_never_written(tmp_path):

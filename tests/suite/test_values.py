@@ -24,7 +24,6 @@ from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Text
 from tests.support.codes import raises
 from tests.support.examples import examples
-from tests.support.invoking import invoke
 from tests.support.trees import plug_in
 
 WHOLE = """\
@@ -321,25 +320,6 @@ def test_a_wrong_value_is_refused_with_its_place(tmp_path, row):
     line = text[: text.index(wrong)].count("\n") + 1
     assert (caught.value.file, caught.value.line, caught.value.key) == (str(tmp_path / "deadweight.yaml"), line, key)
     assert caught.value.exit_code == 2
-
-
-@pytest.mark.system
-@pytest.mark.parametrize(
-    ("right", "wrong", "key"),
-    [
-        ("1.01GB", "1.01XB", "variants.a.reference.size_bytes"),
-        ("memory: 64MB", "memory: lots", "variants.a.run.memory"),
-        ("posture: hardened", "posture: hardend", "variants.a.checks.attacks.gates[0].posture"),
-    ],
-)
-def test_a_task_ends_with_2_before_it_does_anything(tmp_path, right, wrong, key):
-    (tmp_path / "deadweight.yaml").write_text(WHOLE.replace(right, wrong), encoding="utf-8")
-
-    done = invoke(tmp_path, "build", code=2)
-
-    assert done.stdout == ""
-    assert re.match(rf"error: {re.escape(str(tmp_path))}/deadweight\.yaml:\d+: {re.escape(key)}: ", done.stderr)
-    assert not (tmp_path / ".deadweight").exists()
 
 
 def test_a_check_that_a_plug_in_brings_may_be_expected_to_fail(tmp_path, monkeypatch):

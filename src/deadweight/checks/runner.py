@@ -141,11 +141,7 @@ def run_checks(
 
 
 def verify(
-    subjects: Sequence[Subject],
-    only: Sequence[str] = (),
-    *,
-    jobs: int | None = None,
-    on_evidence: Told | None = None,
+    subjects: Sequence[Subject], only: Sequence[str] = (), *, jobs: int | None = None, on_evidence: Told | None = None
 ) -> list[Evidence]:
     """The checks of several variants, ``jobs`` side by side (default: cores, four at most); evidence in the order given.
 

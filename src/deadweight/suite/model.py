@@ -237,11 +237,7 @@ Address = Annotated[
     ),
 ]
 Host = Annotated[
-    str,
-    values.matching(
-        rf"{_TCP_OR_UNIX}|ssh://[^\s/]+(?:/[^\s]*)?",
-        lambda: wording("suite.engine_host"),
-    ),
+    str, values.matching(rf"{_TCP_OR_UNIX}|ssh://[^\s/]+(?:/[^\s]*)?", lambda: wording("suite.engine_host"))
 ]
 Platform = Annotated[str, values.matching(r"[a-z0-9]+/[a-z0-9_]+(?:/v\d+)?", lambda: wording("suite.platform"))]
 Cache = Annotated[str, AfterValidator(_cache)]

@@ -54,10 +54,7 @@ def archives(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("images")
     app = go_program(ROOT / "tests" / "services" / "misbehave", folder / "app")
     odd = {"/etc/os-release": b"ID=nobody-knows\nVERSION_ID=1\n"}
-    return {
-        "debian": image(folder / "debian.tar", app, debian_files()),
-        "odd": image(folder / "odd.tar", app, odd),
-    }
+    return {"debian": image(folder / "debian.tar", app, debian_files()), "odd": image(folder / "odd.tar", app, odd)}
 
 
 @pytest.fixture
