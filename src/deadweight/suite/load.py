@@ -306,8 +306,8 @@ class _VariantReader:
         return validated(self.document, record, values, self.in_file(name))
 
     def may_be_unknown(self, key: str, own: Mapping[str, Any], builder: str) -> bool:
-        unknown = [named for named, record in self.named.items() if record is None]
-        return self.records is None or builder in unknown or (key not in own and bool(unknown))
+        nobodys = [named for named, record in self.named.items() if record is None]
+        return self.records is None or builder in nobodys or (key not in own and bool(nobodys))
 
     def known(self) -> list[type[Variant]]:
         ours = (self.records.record(name) for name in self.records.names()) if self.records else ()
