@@ -7,7 +7,7 @@ import pytest
 
 from deadweight._errors import ConfigError, DeadweightError, MissingError
 from deadweight.checks import runner
-from deadweight.checks.service import started_dependencies
+from deadweight.checks.service import Service, started_dependencies
 from deadweight.engine import labels, sidecars
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health, Need
@@ -85,7 +85,8 @@ def subject(engine, tmp_path, misbehaving_archive):
     suite = write_suite(tmp_path, SUITE)
     built = put_built(suite, "v", misbehaving_archive, MISBEHAVING)
     found = subject_of(suite, "v", built, misbehaving_archive, engine)
-    return replace(found, need_image=lambda _name: MISBEHAVING, service=None)
+    service = Service(found.variant, found.engine, found.engine_image, lambda _name: MISBEHAVING, suite.root)
+    return replace(found, need_image=lambda _name: MISBEHAVING, service=service)
 
 
 @pytest.mark.slow

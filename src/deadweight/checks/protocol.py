@@ -49,7 +49,8 @@ class Subject:
         if self.service is None:  # one of its own, which is started when a check first asks for it
             from deadweight.checks.service import Service
 
-            object.__setattr__(self, "service", Service(self))
+            service = Service(self.variant, self.engine, self.engine_image, self.need_image, self.suite.root)
+            object.__setattr__(self, "service", service)
 
 
 @dataclass(frozen=True)

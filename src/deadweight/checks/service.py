@@ -17,7 +17,6 @@ from deadweight.engine.seccomp import refused_calls
 from deadweight.suite.values import parse_tmpfs
 
 if TYPE_CHECKING:
-    from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
     from deadweight.engine.container import Container, Readiness
     from deadweight.engine.http import Answer
@@ -40,10 +39,17 @@ class ServiceDown(DeadweightError):
 
 class Service:
     """Starts a variant's containers, what they need beside them first. ``get`` gives the shared one; whoever made this object calls
-    ``close``."""
+    ``close``. ``image_of`` gives the image of a need, ``root`` is the suite's folder."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.variant, self._subject = subject.variant, subject
+    def __init__(
+        self,
+        variant: Variant,
+        engine: Callable[[], Engine],
+        image: Callable[[], str],
+        image_of: Callable[[str], str],
+        root: Path,
+    ) -> None:
+        self.variant, self._engine, self._image, self._image_of, self._root = variant, engine, image, image_of, root
         self._shared: Container | None = None
         self._beside = contextlib.ExitStack()
         self._hosts: Mapping[str, str] | None = None
@@ -51,12 +57,11 @@ class Service:
 
     def options(self) -> RunOptions:
         """The hardened options of this variant, knowing its image's own user and where what it needs is."""
-        engine = self._subject.engine()
-        options = hardened_for(self.variant, engine.images.need(self._subject.engine_image()).user)
+        options = hardened_for(self.variant, self._engine().images.need(self._image()).user)
         if self._hosts is None:
             self._hosts = self._beside.enter_context(self.beside())
         options = options.but(hosts=self._hosts)
-        refused_calls.check(engine, options)
+        refused_calls.check(self._engine(), options)
         return options
 
     def why_down(self, reason: str, container: Container) -> str:
@@ -69,9 +74,9 @@ class Service:
     def refused(self, told: str, options: RunOptions) -> str:
         """The same of what went wrong, told already, with these options."""
         if refused_calls.is_file(options.seccomp) and self._refused is None:
-            variant, engine = self.variant, self._subject.engine()
-            asked, image = options.but(seccomp=variant.run.seccomp or options.seccomp), self._subject.engine_image()
-            self._refused = refused_calls.explained(engine, image, asked, variant.health, variant.port)
+            variant = self.variant
+            asked = options.but(seccomp=variant.run.seccomp or options.seccomp)
+            self._refused = refused_calls.explained(self._engine(), self._image(), asked, variant.health, variant.port)
         return joined(self._refused, told) if self._refused else told
 
     def beside(
@@ -79,15 +84,16 @@ class Service:
     ) -> contextlib.AbstractContextManager[Mapping[str, str]]:
         """What this variant needs, started on a network, each told to ``up`` by its name; gives the names with their addresses.
         Raises MissingError."""
-        needs, name, subject = self.variant.run.needs, self.variant.name, self._subject
-        root, image_of = subject.suite.root, subject.need_image
-        return started_dependencies(subject.engine, needs, image_of, root=root, variant=name, network=network, up=up)
+        needs, name = self.variant.run.needs, self.variant.name
+        return started_dependencies(
+            self._engine, needs, self._image_of, root=self._root, variant=name, network=network, up=up
+        )
 
     def start_timed(self) -> tuple[Container, Readiness]:
         """Start a fresh container and wait until it is healthy or is not going to be, with nothing else being started."""
-        image, options, engine = self._subject.engine_image(), self.options(), self._subject.engine()
-        with _stopwatches[engine.host]:
-            container = engine.start(image, options, variant=self.variant.name)
+        image, options = self._image(), self.options()
+        with _stopwatches[self._engine().host]:
+            container = self._engine().start(image, options, variant=self.variant.name)
             try:
                 return container, container.wait_healthy(self.variant.health, self.variant.port)
             except BaseException:

@@ -107,7 +107,7 @@ class _Given(Service):
     """The service that a trial started; there is no second one."""
 
     def __init__(self, subject: Subject, container: Container) -> None:
-        super().__init__(subject)
+        super().__init__(subject.variant, subject.engine, subject.engine_image, subject.need_image, subject.suite.root)
         self._shared = container
 
     def get(self) -> Container:
@@ -227,7 +227,7 @@ class _Under(Service):
     """A service that runs with given options, and is started again when it ended."""
 
     def __init__(self, subject: Subject, options: RunOptions) -> None:
-        super().__init__(subject)
+        super().__init__(subject.variant, subject.engine, subject.engine_image, subject.need_image, subject.suite.root)
         self._options = options
 
     def options(self) -> RunOptions:
