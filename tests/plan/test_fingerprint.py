@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import Inputs
-from deadweight.plan.graph import SETTLED_NS, Digests, Fingerprint
+from deadweight.plan.fingerprint import SETTLED_NS, Digests, Fingerprint
 from deadweight.records.ignore import Ignore, ignore_lines
 from tests.support.codes import raises
 from tests.support.trees import written

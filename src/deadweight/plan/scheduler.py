@@ -22,17 +22,8 @@ from typing import Literal, Protocol
 from deadweight import _disk, _run
 from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.builders.protocol import Job, Step
-from deadweight.plan.graph import (
-    Digests,
-    FileState,
-    Plan,
-    Preparation,
-    StepRecord,
-    Task,
-    load_built,
-    record_file,
-    with_all_before,
-)
+from deadweight.plan.fingerprint import Digests, FileState
+from deadweight.plan.graph import Plan, Preparation, StepRecord, Task, load_built, record_file, with_all_before
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, Cache, FailedBuild
 from deadweight.records.lock import held_since
 from deadweight.records.paths import State
