@@ -175,7 +175,6 @@ WRONG: list[Any] = [
     ("1.01GB", "1.01XB", f"{A}.reference.size_bytes", "suite.size"),
     ("hard: 20MB", "hard: 21XB", f"{BUDGET}.size_bytes.hard", "suite.size", {"found": "21XB"}),
     ("hard: 20MB", "hard: 14MB", f"{BUDGET}.size_bytes.hard", "suite.hard_below_soft", {"soft": 15_000_000}),
-    ("hard: 8MB", "hard: heavy", f"{BUDGET}.compressed_bytes.hard", "suite.size"),
     ("max_hidden_bytes: 1MB", "max_hidden_bytes: few", f"{LAYERS}.max_hidden_bytes", "suite.size"),
     ("noise_bytes: 64kB", "noise_bytes: 64k B", "report.thresholds.noise_bytes", "suite.size"),
     ("memory: 64MB", "memory: lots", f"{A}.run.memory", "suite.size"),
