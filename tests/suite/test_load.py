@@ -153,9 +153,7 @@ def test_the_port_is_nobodys_guess(tmp_path, defaults, lacks):
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (b"", "suite.empty_file"),
         (b"# only a comment\n", "suite.empty_file"),
-        (b"\x7fELF\x00\x00", "suite.binary"),
         (b"name: caf\xe9\n", "suite.not_utf8"),
         (b"just text", "suite.mapping"),
         (b"name: x\nvariants: {}\n", "suite.no_variants"),
