@@ -53,6 +53,7 @@ class ScriptBuilder:
     ran: list[str] = field(default_factory=list)
     shared: Callable[[Job], object] | None = None
     shared_reads: bool = False
+    says: tuple[str | None, ...] = (None, None)
 
     def needs(self, variant, root):
         return Needs()
@@ -117,10 +118,6 @@ def test_shared_work_is_done_once_and_nothing_twice(site):
 class Telling(ScriptBuilder):
     """Its steps say what they took from earlier builds (None: nothing is said)."""
 
-    def __init__(self, shared, image):
-        super().__init__()
-        self.says = (shared, image)
-
     def steps(self, variant, site):
         steps = zip(super().steps(variant, site), self.says, strict=True)
         return tuple(replace(step, work=partial(self.work, step, said)) for step, said in steps)
@@ -144,10 +141,10 @@ class Telling(ScriptBuilder):
 )
 def test_an_image_tells_what_its_steps_took_from_earlier_builds(site, shared, image, told):
     site = make_site(site.root, one="true")
-    assert go(site, Telling(shared, image))["one"].image.cache == told
+    assert go(site, Telling(says=(shared, image)))["one"].image.cache == told
     (site.state.image("one") / "out").unlink()  # the step before it has nothing to do now: it is taken whole
-    assert go(site, Telling("cold", "cold"))["one"].image.cache == "warm"
-    assert go(site, Telling("cold", "cold"))["one"].image.cache == "warm", "it was not made again"
+    assert go(site, Telling(says=("cold", "cold")))["one"].image.cache == "warm"
+    assert go(site, Telling(says=("cold", "cold")))["one"].image.cache == "warm", "it was not made again"
 
 
 def test_what_begins_the_longest_chain_goes_first(site):
@@ -293,10 +290,6 @@ def test_each_rebuild_has_its_reason(site):
     go(site, builder)
     (site.state.image("one") / "out").unlink()
     assert reason() == ("plan.output_gone", {})
-    go(site, builder)
-    for file in (site.state.folder / "steps").iterdir():
-        file.write_bytes(file.read_bytes()[:-20])
-    assert reason() == ("plan.not_built", {})
 
 
 def test_who_waits_for_a_builder_to_look_at_its_source_is_told_where(site, monkeypatch):
@@ -316,13 +309,6 @@ def test_who_waits_for_a_builder_to_look_at_its_source_is_told_where(site, monke
 
     make_plan(make_site(site.root, one="true").suite.variants, site, lambda _: Slow(), say=say)
     assert said[0] == wording("plan.still_reading", folder=site.root / "src")
-
-
-def test_planning_changes_nothing_on_disk(site):
-    site = make_site(site.root, one="true")
-    before = sorted(site.root.rglob("*"))
-    make_plan(site.suite.variants, site, lambda _: ScriptBuilder())
-    assert sorted(site.root.rglob("*")) == before
 
 
 def test_the_others_are_still_built(site):
@@ -432,12 +418,6 @@ def test_a_failed_shared_step_skips_what_stands_on_it(site):
         raise_if_failed(tuple(ended.values()))
 
 
-def test_a_file_changed_while_it_is_built_is_built_again(site):
-    site, builder = make_site(site.root, one="echo b > src/a.txt"), ScriptBuilder()
-    assert go(site, builder)["one"].result == "built"
-    assert make_plan(site.suite.variants, site, lambda _: builder).tasks[-1].reason == wording("plan.not_built")
-
-
 def test_steps_that_wait_for_each_other_are_an_error(site):
     class Circle(ScriptBuilder):
         def steps(self, variant, site):
@@ -522,14 +502,6 @@ def test_kill_9_takes_the_children_along(mark):
     wait_for(lambda: alive(mark) == [], 30)
 
 
-def test_a_program_that_hangs_is_ended_with_its_children(mark):
-    started = time.monotonic()
-    with raises(CommandError, "run.timed_out", seconds=0.5):
-        _run.run(["sh", "-c", "sleep 62 & sleep 62"], timeout=0.5)
-    assert time.monotonic() - started < 40, "who was not ended ends after a minute"
-    wait_for(lambda: alive(mark) == [], 10)
-
-
 def test_secrets_are_never_written(tmp_path):
     log = tmp_path / "log"
     secret = "hunter2-" + "x" * 8
@@ -543,10 +515,7 @@ def test_secrets_are_never_written(tmp_path):
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        (
-            "docker build v: no way out (build/v.Dockerfile:11: RUN mvn package)\nlog: x",
-            "no way out (build/v.Dockerfile:11)",
-        ),
+        ("docker build v: no way out (v.Dockerfile:11: RUN mvn package)\nlog: x", "no way out (v.Dockerfile:11)"),
         ("docker v: no way out (/root/p/Dockerfile:2: RUN a (b))", "no way out (Dockerfile:2)"),
         ("ko failed with exit code 1", "ko failed with exit code 1"),
         ("", ""),

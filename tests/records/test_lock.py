@@ -23,27 +23,6 @@ HOLD = (
 )
 
 
-def test_the_second_waits_and_names_the_holder(tmp_path):
-    code = HOLD + "with locked(State(Path(sys.argv[1])), print):\n    print('held', flush=True); sys.stdin.read()"
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with other:
-        assert other.stdout.readline() == "held\n"
-        said: list[str] = []
-        with (
-            raises(DeadweightError, "records.locked", file=State(tmp_path).lock) as caught,
-            locked(State(tmp_path), said.append, timeout=0.3),
-        ):
-            pass
-        assert f"pid {other.pid}" in caught.value.fields["holder"]
-        assert f"pid {other.pid}" in said[0]
-        other.kill()  # as hard as it gets: the kernel frees the lock
-        other.wait()
-        with locked(State(tmp_path), said.append, timeout=5):
-            pass
-
-
 def test_git_takes_nothing_of_a_state_folder(tmp_path):
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     state = State(tmp_path)
@@ -77,7 +56,7 @@ def test_to_hold_one_lock_is_not_to_hold_another(tmp_path):
         other = subprocess.Popen([*command, str(tmp_path / "other")], stdin=subprocess.PIPE, env=stranger)
         with other:
             wait_for((tmp_path / "other" / ".deadweight" / "lock.holder").exists)
-            with raises(DeadweightError, "records.locked") as caught:
+            with raises(DeadweightError, "records.locked", file=State(tmp_path / "other").lock) as caught:
                 locked(State(tmp_path / "other"), print, timeout=0).__enter__()
             assert f"pid {other.pid}" in caught.value.fields["holder"]
             other.kill()
@@ -92,25 +71,13 @@ def busy(tmp_path) -> Iterator[FaultProject]:
         yield project
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "build",
-        "verify",
-        "attack",
-        "harden --variant v",
-        "scan --variant v",
-        "clean",
-        "setup --yes",
-        "demo --yes",
-        "layers --variant v",
-        "report",
-        "publish --to site",
-        "push --to 127.0.0.1:1/a/b --insecure",
-        "run --variant v",
-        "shell --variant v",
-    ],
+WRITING = (
+    *(f"{task} --variant v" for task in ("build", "verify", "attack", "harden", "scan", "layers", "run", "shell")),
+    *("clean", "setup --yes", "demo --yes", "report", "publish --to site", "push --to 127.0.0.1:1/a/b --insecure"),
 )
+
+
+@pytest.mark.parametrize("words", WRITING)
 def test_what_writes_to_the_state_folder_waits(busy, words):
     process = busy.start(*words.split())
     told = wording("records.waiting", holder=holder(State(busy.root)), folder=State(busy.root).folder)

@@ -78,12 +78,6 @@ def test_what_names_no_registry_or_is_no_reference(reference):
         in_registry(reference)
 
 
-def test_a_password_is_not_repeated():
-    with raises(UsageError, "records.credentials") as caught:
-        in_registry("me:secret@h/a")
-    assert "secret" not in str(caught.value)
-
-
 def test_which_reference_names_its_registry_and_how_people_say_it():
     names = ("ghcr.io/a/b:1", "localhost/a", "h:1/a", "alpine", "a/b", "./x.tar")
     assert [name for name in names if names_registry(name)] == ["ghcr.io/a/b:1", "localhost/a", "h:1/a"]

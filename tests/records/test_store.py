@@ -1,37 +1,16 @@
 """Where records and findings are written: whole or not at all, and never in the place of what is no file."""
 
 import os
-import stat
-import threading
-
-import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.records.store import write_where_told
 from tests.support.codes import raises
+from tests.support.trees import written
 
 
-def test_a_pipe_is_written_into_and_stays_one(tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    got: list[str] = []
-    reader = threading.Thread(target=lambda: got.append(pipe.read_text()), daemon=True)
-    reader.start()
-
-    write_where_told(pipe, "findings\n")
-
-    reader.join(10)
-    assert got == ["findings\n"]
-    assert stat.S_ISFIFO(pipe.lstat().st_mode)
-    assert list(tmp_path.iterdir()) == [pipe]
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_a_link_stays_one_and_what_it_names_is_written(tmp_path, there):
+def test_a_link_stays_one_and_what_it_names_is_replaced(tmp_path):
     target, link = tmp_path / "kept" / "out.sarif", tmp_path / "link.sarif"
-    if there:
-        target.parent.mkdir()
-        target.write_text("before")
+    written(tmp_path, {"kept/out.sarif": "before"})
     link.symlink_to("kept/out.sarif")
 
     write_where_told(link, "now")

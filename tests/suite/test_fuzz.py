@@ -25,19 +25,7 @@ WORDS = sorted(
         *(key for name in table.names() for key in table.record(name).own_keys()),
         *Checks.model_fields,
         *RunSettings.model_fields,
-        *[
-            "name",
-            "defaults",
-            "variants",
-            "sources",
-            "soft",
-            "hard",
-            "size_bytes",
-            "request",
-            "expect",
-            "json",
-            "json_body",
-        ],
+        *("defaults", "variants", "sources", "soft", "hard", "size_bytes", "request", "json", "json_body"),
     }
 )
 scalars = (

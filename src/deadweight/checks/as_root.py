@@ -93,10 +93,13 @@ def possible(subject: Subject) -> bool:
     return here and not engine.info.rootless and sudo.silent()
 
 
-def place_of(subject: Subject) -> Place:
-    """Where the other side finds the variant."""
+def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -> Reply:
+    """Have a process of root's obey an order. Gives what came back.
+
+    Raises the error that it met there; Interrupted; CommandError where it ended without a word, with its last lines.
+    """
     engine = subject.engine()
-    return Place(
+    place = Place(
         suite=str(subject.suite.file),
         variant=subject.variant.name,
         built=subject.built,
@@ -108,16 +111,9 @@ def place_of(subject: Subject) -> Place:
         needs={name: subject.need_image(name) for name in subject.variant.run.needs},
         pooled=subject.place,
     )
-
-
-def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -> Reply:
-    """Have a process of root's obey an order. Gives what came back.
-
-    Raises the error that it met there; Interrupted; CommandError where it ended without a word, with its last lines.
-    """
     with tempfile.TemporaryDirectory(prefix="deadweight-sudo-") as name:
         folder = Path(name)
-        store.save(place_of(subject), folder / PLACE)
+        store.save(place, folder / PLACE)
         store.save(order, folder / ORDER)
         try:
             # In a thread: who is interrupted in the midst of a program waits for its end, and no signal of ours ends this one.
@@ -128,7 +124,7 @@ def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -
             fault = store.load(Fault, folder / FAULT)
             if fault is None:
                 raise
-            kind = next(each for each in _KINDS if each.__name__ == fault.kind)
+            kind = next(kind for kind in _KINDS if kind.__name__ == fault.kind)
             raise kind(fault.message, hint=fault.hint) from None
         found = store.load(work.reply, folder / FOUND)
     if found is None:

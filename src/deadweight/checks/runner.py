@@ -141,16 +141,11 @@ def run_checks(
 
 
 def verify(
-    subjects: Sequence[Subject],
-    only: Sequence[str] = (),
-    *,
-    jobs: int | None = None,
-    on_evidence: Told | None = None,
-    enough: Callable[[Evidence], bool] = lambda _: False,
+    subjects: Sequence[Subject], only: Sequence[str] = (), *, jobs: int | None = None, on_evidence: Told | None = None
 ) -> list[Evidence]:
     """The checks of several variants, ``jobs`` side by side (default: cores, four at most); evidence in the order given.
 
-    After evidence of a variant that is ``enough`` it is checked no further. Timed starts never overlap.
+    Timed starts never overlap.
 
     Raises UsageError for a check that nobody knows, KeyboardInterrupt after everything was stopped.
     """
@@ -159,7 +154,7 @@ def verify(
 
     def work(subject: Subject) -> list[Evidence]:
         made = [started[subject.variant.name]] if subject.variant.name in started else []
-        return run_checks(subject, only, on_evidence, enough, made)
+        return run_checks(subject, only, on_evidence, made=made)
 
     with side_by_side(work, subjects, jobs=jobs) as running:
         return [found for _, done in running for found in result_of(done)]

@@ -230,7 +230,10 @@ def started_dependencies(
             options = _options(need, hosts, network, root)
             container = engine().start(image_of(name), options, purpose=NEED, variant=f"{variant}/{name}")
             stack.enter_context(container)
-            _wait(container, name, need)
+            readiness = container.wait_healthy(need.health, need.port)
+            if not readiness.healthy:
+                words = {"image": need.image or need.variant, "output": _output(container.last_output(200))}
+                raise MissingError(wording("engine.dependency_down", name=name, reason=readiness.reason, **words))
             up(name, container)
             if need.health.kind != "exit":
                 hosts[name] = container.address(network)
@@ -252,14 +255,6 @@ def _options(need: Need, hosts: Mapping[str, str], network: str, root: Path) -> 
         network=network,
         publish=need.port if network == BRIDGE else None,
     )
-
-
-def _wait(container: Container, name: str, need: Need) -> None:
-    readiness = container.wait_healthy(need.health, need.port)
-    if not readiness.healthy:
-        image, output = need.image or need.variant, _output(container.last_output(200))
-        message = wording("engine.dependency_down", name=name, image=image, reason=readiness.reason, output=output)
-        raise MissingError(message)
 
 
 def _output(lines: Sequence[str]) -> str:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +77,18 @@ def _vex(file: Path, image_names: set[str]) -> Iterator[Acceptance]:
     if "openvex" not in str(document.get("@context", "")) or not isinstance(statements, list):
         raise ConfigError(wording("scan.not_vex"), file=file)
     for index, statement in enumerate(statements):
+        wrong = partial(ConfigError, file=file, line=lines.get(("statements", index)), key=f"statements[{index}]")
         if not isinstance(statement, dict):
-            raise _wrong(file, lines, index, wording("scan.vex_statement_type"))
+            raise wrong(wording("scan.vex_statement_type"))
         status = statement.get("status")
         if status not in STATUSES:
-            raise _wrong(file, lines, index, wording("scan.vex_status", expected=", ".join(STATUSES), found=status))
+            raise wrong(wording("scan.vex_status", expected=", ".join(STATUSES), found=status))
         if status in QUIETING:
-            yield from _accepted(file, lines, index, statement, image_names)
+            yield from _accepted(file.name, statement, image_names, wrong)
 
 
 def _accepted(
-    file: Path, lines: Mapping[Any, int], index: int, statement: Mapping[str, Any], image_names: set[str]
+    document: str, statement: Mapping[str, Any], image_names: set[str], wrong: Callable[[str], ConfigError]
 ) -> Iterator[Acceptance]:
     """``not_affected`` and ``fixed`` statements about this image, or about a package wherever it is."""
     reason = next(
@@ -94,18 +96,18 @@ def _accepted(
     )
     if not reason:
         if statement["status"] == "not_affected":
-            raise _wrong(file, lines, index, wording("scan.vex_no_reason"))
+            raise wrong(wording("scan.vex_no_reason"))
         reason = "fixed"
     vulnerability = statement.get("vulnerability")
     name = vulnerability.get("name") or vulnerability.get("@id") if isinstance(vulnerability, dict) else vulnerability
     products = statement.get("products")
     if not name or not isinstance(products, list) or not products:
-        raise _wrong(file, lines, index, wording("scan.vex_incomplete"))
+        raise wrong(wording("scan.vex_incomplete"))
     for product in products:
         identity = str(product.get("@id") or "") if isinstance(product, dict) else str(product)
         parts = product.get("subcomponents") or [] if isinstance(product, dict) else []
         inside = tuple(str(part.get("@id") or "") if isinstance(part, dict) else str(part) for part in parts)
-        origin = f"{file.name}: {name}"
+        origin = f"{document}: {name}"
         image = re.split("[@?]", identity)[0].rpartition("/")[2].partition(":")[0]
         if image in image_names:
             yield Acceptance(str(name).rpartition("/")[2], reason, origin, inside)
@@ -137,10 +139,6 @@ def _lines(text: str, file: Path) -> dict[Any, int]:
         return dict(parse(text.replace("\t", " "), file).lines)
     except ConfigError:
         return {}
-
-
-def _wrong(file: Path, lines: Mapping[Any, int], index: int, message: str) -> ConfigError:
-    return ConfigError(message, file=file, line=lines.get(("statements", index)), key=f"statements[{index}]")
 
 
 def _same_package(wanted: str, finding: Found) -> bool:

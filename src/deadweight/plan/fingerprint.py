@@ -97,11 +97,13 @@ class Digests:
         return self._settled
 
     def _tree(self, path: Path, ignore: tuple[str, ...], root: Path) -> dict[str, str]:
-        known = self._trees.get((path, ignore))
-        if known is None:
-            known = {_name(entry, root): digest for entry, digest in self._entries(path, Ignore(ignore))}
-            self._trees[path, ignore] = known
-        return known
+        if (path, ignore) not in self._trees:
+            entries = self._entries(path, Ignore(ignore))
+            self._trees[path, ignore] = {
+                str(entry.relative_to(root) if entry.is_relative_to(root) else entry): digest
+                for entry, digest in entries
+            }
+        return self._trees[path, ignore]
 
     def _entries(self, path: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
         try:
@@ -130,7 +132,3 @@ class Digests:
             if max(facts.st_mtime_ns, facts.st_ctime_ns) < before - SETTLED_NS:
                 self._settled[key] = self._known[key]
         return f"{mode}:{self._known[key]}"
-
-
-def _name(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

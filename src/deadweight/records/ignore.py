@@ -43,7 +43,9 @@ class Ignore:
         whole = False
         for rule in self._rules:
             if rule.keeps:
-                whole = whole and not (rule.expression.match(path) or rule.reach_below(path))
+                names = path.split("/")
+                whole = whole and not rule.expression.match(path)
+                whole = whole and not any(_reaches_below(parts, names) for parts in rule.parts)
             elif not whole:
                 whole = rule.expression.match(path) is not None
         return whole
@@ -59,12 +61,9 @@ class _Rules:
     parts: tuple[tuple[str, ...], ...]
     expression: re.Pattern[str]
 
-    def reach_below(self, folder: str) -> bool:
-        """Whether a pattern may match something below a folder."""
-        return any(_reaches_below(parts, folder.split("/")) for parts in self.parts)
-
 
 def _reaches_below(parts: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a pattern may match something below a folder."""
     for part, name in zip(parts, names, strict=False):
         if part == "**":
             return True

@@ -7,22 +7,30 @@ for all of them, and a project's tests can build under a pytest that holds it.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deadweight import _disk
 from deadweight._errors import DeadweightError, wording
 from deadweight.records.paths import State
 from deadweight.records.runs import command
-from deadweight.records.store import write_atomically
+from deadweight.records.store import load, save
 
 VARIABLE = "DEADWEIGHT_LOCKS_HELD"
 """The locks that this process, or one that it comes from, holds. No process ids: a kept Maven counts all of its environment."""
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """What the process that holds the lock notes of itself. ``since`` is in seconds since 1970."""
+
+    pid: int
+    command: str
+    since: float
 
 
 @contextmanager
@@ -45,9 +53,7 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
         return
     before = os.environ.get(VARIABLE)
     try:
-        write_atomically(
-            _holder_file(state), json.dumps({"pid": os.getpid(), "command": command(2), "since": time.time()})
-        )
+        save(_Holder(os.getpid(), command(2), time.time()), _holder_file(state))
         os.environ[VARIABLE] = os.pathsep.join([*_held(), _key(state)])
         yield
     finally:
@@ -97,8 +103,8 @@ def held_since(state: State) -> float | None:
     except OSError:  # who cannot write here cannot tell
         return None
     if lock is None:
-        since = _facts(state).get("since")
-        return since if isinstance(since, float) else None
+        noted = load(_Holder, _holder_file(state))
+        return noted.since if noted else None
     if lock >= 0:
         _release(lock)
     return None
@@ -106,21 +112,10 @@ def held_since(state: State) -> float | None:
 
 def holder(state: State) -> str:
     """Who holds the lock, for a message: ``invoke build (pid 123, since 12:04:05)``."""
-    facts = _facts(state)
-    try:
-        since = time.strftime("%H:%M:%S", time.localtime(facts["since"]))
-        return f"{facts['command']} (pid {facts['pid']}, since {since})"
-    except (KeyError, TypeError):
+    noted = load(_Holder, _holder_file(state))
+    if noted is None:
         return "another invocation"
-
-
-def _facts(state: State) -> dict[str, Any]:
-    """What the holder noted; nothing where that is not there, or damaged."""
-    try:
-        found = json.loads(_holder_file(state).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return f"{noted.command} (pid {noted.pid}, since {time.strftime('%H:%M:%S', time.localtime(noted.since))})"
 
 
 def _holder_file(state: State) -> Path:

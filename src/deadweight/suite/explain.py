@@ -115,43 +115,33 @@ def _instead(expected: str, found: object) -> images.Message:
 
 def _bounds(model: type[BaseModel], location: Key) -> dict[str, Any]:
     """The bounds of the field at this location, in annotated_types' names."""
-    for part in location[:-1]:
-        field = None if isinstance(part, int) else _field(model, part)
-        model = _model_in(field.annotation) or model if field else model
-    field = _field(model, str(location[-1])) if location else None
-    marks = [*field.metadata, *_marks_within(field.annotation)] if field else []
+    _, field = _at(model, location)
+    choices = get_args(field.annotation) if field else ()  # of ``Annotated[int, …] | None`` the bounds are the choice's
+    infos = (field, *(info for choice in choices for info in getattr(choice, "__metadata__", ())))
+    marks = [mark for info in infos for mark in getattr(info, "metadata", ())]
     named = ((name, getattr(mark, name, None)) for mark in marks for name in ("ge", "gt", "le"))
     return {name: bound for name, bound in named if bound is not None}
 
 
-def _marks_within(annotation: Any) -> list[Any]:
-    """Those of ``Annotated[int, …] | None``, which are the choice's and not the field's."""
-    infos = (info for choice in get_args(annotation) for info in getattr(choice, "__metadata__", ()))
-    return [mark for info in infos for mark in getattr(info, "metadata", ())]
-
-
 def _known_keys(model: type[BaseModel], location: Key) -> list[str]:
     """The keys that the model at this location takes, by the names that a file uses."""
+    record, _ = _at(model, location)
+    if record is None:
+        return []
+    ours = record.model_fields.items()
+    return sorted(field.alias or name for name, field in ours if name != "name" or not issubclass(record, Variant))
+
+
+def _at(model: type[BaseModel], location: Key) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+    """The record at a location, None for a value that is none; and the field that leads there."""
+    record: type[BaseModel] | None = model
+    field = None
     for part in location:
-        field = None if isinstance(part, int) else _field(model, part)
-        if field is None:
-            continue
-        inner = _model_in(field.annotation)
-        if inner is None:
-            return []
-        model = inner
-    return sorted(
-        field.alias or name
-        for name, field in model.model_fields.items()
-        if name != "name" or not issubclass(model, Variant)
-    )
-
-
-def _field(model: type[BaseModel], key: str) -> FieldInfo | None:
-    for name, field in model.model_fields.items():
-        if key in (name, field.alias):
-            return field
-    return None
+        fields = record.model_fields.items() if record else ()
+        named = next((each for name, each in fields if part in (name, each.alias)), None)
+        if named is not None:  # else an item, a key of a mapping, or the name of a choice
+            field, record = named, _model_in(named.annotation)
+    return record, field
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

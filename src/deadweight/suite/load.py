@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from deadweight._errors import ConfigError, DeadweightError, UsageError, wording
 from deadweight.suite.checks import Checks
 from deadweight.suite.explain import mapping, unknown, unknown_key, validated
-from deadweight.suite.model import Suite, Variant
+from deadweight.suite.model import Suite, Variant, places_of
 from deadweight.suite.yaml_nodes import Document, Key, Problems, read
 
 SUITE_FILE = "deadweight.yaml"
@@ -142,15 +142,6 @@ class _Section:
     defaults: Mapping[str, Any]
     variants: Mapping[str, Any]
 
-    def at(self, name: str) -> Key:
-        """The path of a variant of it."""
-        return (*_place(self.service), "variants", name)
-
-    @property
-    def below(self) -> tuple[Key, ...]:
-        """The paths where its variants' defaults stand."""
-        return (*([(*_place(self.service), "defaults")] if self.service else []), ("defaults",))
-
 
 def _place(service: str) -> Key:
     return ("services", service) if service else ()
@@ -250,15 +241,15 @@ class _VariantReader:
 
     def __init__(self, document: Document, section: _Section, records: Records | None, problems: Problems) -> None:
         self.document, self.section, self.records, self.problems = document, section, records, problems
-        self.used: dict[str, type[Variant]] = {}
-        self.unknown: set[str] = set()
+        self.named: dict[str, type[Variant] | None] = {}
+        """The records of the builders that are named; None for one that nobody knows."""
 
     def read(self) -> tuple[Variant, ...]:
         """All variants under ``variants:``, in their order, without those that are wrong."""
         fields: dict[str, dict[str, Any]] = {}
         for name, given in self.section.variants.items():
             with self.problems.kept():
-                own = mapping(self.document, self.section.at(name), {} if given is None else given)
+                own = mapping(self.document, self.places(name)[0], {} if given is None else given)
                 for key in ("name", "service"):
                     if key in {**self.section.defaults, **own}:
                         raise self.document.error(self.in_file(name)((key,)), wording("suite.name_key"))
@@ -274,7 +265,10 @@ class _VariantReader:
 
     def in_file(self, name: str) -> Callable[[Key], Key]:
         """From a location in a variant's record to its key in the file."""
-        return place_in(self.document, (self.section.at(name), *self.section.below))
+        return place_in(self.document, self.places(name))
+
+    def places(self, name: str) -> tuple[Key, ...]:
+        return places_of(self.section.service, name)
 
     def builder(self, own: Mapping[str, Any]) -> str:
         """The builder's name; empty where there is none, which its record then tells."""
@@ -283,57 +277,52 @@ class _VariantReader:
 
     def meet(self, name: str, builder: str) -> None:
         """Look the record up of a builder that is named for the first time."""
-        if builder in self.used or builder in self.unknown or not builder or self.records is None:
+        if builder in self.named or not builder or self.records is None:
             return
-        key = self.in_file(name)(("builder",))
-        record = None
+        key, self.named[builder] = self.in_file(name)(("builder",)), None
         try:
-            record = self.records.record(builder)
-            if record is None:
+            self.named[builder] = self.records.record(builder)
+            if self.named[builder] is None:
                 ours = self.records.names()
                 hint = f"builders: {', '.join(ours)}; plug-ins add others"
                 self.problems.also.append(self.document.error(key, unknown("builder", builder, ours), hint=hint))
         except DeadweightError as error:
             self.problems.found.append(self.document.error(key, error.message, hint=error.hint))
-        if record is None:
-            self.unknown.add(builder)
-        else:
-            self.used[builder] = record
 
     def variant(self, name: str, own: Mapping[str, Any]) -> Variant:
         builder = self.builder(own)
-        record = self.used.get(builder, Variant)
+        record = self.named.get(builder) or Variant
         merged = merge(self.section.defaults, own)
         for key in [key for key in merged if key not in record.model_fields]:
             # another builder's, or it may be one's that is not known; else it is nobody's: validation says so
             if self.may_be_unknown(key, own, builder) or any(key in other.model_fields for other in self.known()):
                 del merged[key]
-                if key in own and builder in self.used:
+                if key in own and self.named.get(builder):
                     what = wording("suite.key_of_another_builder", builder=builder, key=key)
                     hint = f"its keys: {', '.join(record.own_keys()) or 'none'}"
-                    place = (*self.section.at(name), key)
-                    self.problems.found.append(self.document.error(place, what, hint=hint))
+                    self.problems.found.append(self.document.error((*self.places(name)[0], key), what, hint=hint))
         service = self.section.service
         values = {"name": f"{service}.{name}" if service else name, "service": service, **merged}
         return validated(self.document, record, values, self.in_file(name))
 
     def may_be_unknown(self, key: str, own: Mapping[str, Any], builder: str) -> bool:
-        return self.records is None or builder in self.unknown or (key not in own and bool(self.unknown))
+        nobodys = [named for named, record in self.named.items() if record is None]
+        return self.records is None or builder in nobodys or (key not in own and bool(nobodys))
 
     def known(self) -> list[type[Variant]]:
         ours = (self.records.record(name) for name in self.records.names()) if self.records else ()
-        return [record for record in (*ours, *self.used.values()) if record is not None]
+        return [record for record in (*ours, *self.named.values()) if record is not None]
 
     def check_unused_defaults(self) -> None:
         """A default that no variant here takes is judged too, as the first builder would that has it."""
         for key, value in self.section.defaults.items():
-            if key in Variant.model_fields or any(key in record.model_fields for record in self.used.values()):
+            if any(key in record.model_fields for record in (Variant, *self.named.values()) if record):
                 continue
             record = next((record for record in self.known() if key in record.model_fields), None)
             if record is not None:
                 values = {"name": "defaults", "builder": "any", key: value}
                 with self.problems.kept():
-                    validated(self.document, record, values, place_in(self.document, self.section.below))
+                    validated(self.document, record, values, place_in(self.document, self.places("")[1:]))
 
 
 # Select variants by name, service, tag or pattern.

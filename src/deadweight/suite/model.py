@@ -154,16 +154,9 @@ class Variant(values.Record):
         return tuple(name for name in cls.model_fields if name not in Variant.model_fields)
 
     @property
-    def place(self) -> Key:
-        """The path of its section in the file."""
-        if self.service:
-            return ("services", self.service, "variants", self.name.removeprefix(f"{self.service}."))
-        return ("variants", self.name)
-
-    @property
     def places(self) -> tuple[Key, ...]:
-        """Where its keys may stand: in its own section, in its service's defaults, in the suite's."""
-        return (self.place, *([("services", self.service, "defaults")] if self.service else []), ("defaults",))
+        """Where its keys may stand in the file."""
+        return places_of(self.service, self.name.removeprefix(f"{self.service}."))
 
     def images(self) -> Iterator[tuple[Key, str]]:
         """The public image references that the suite file names, each with its key: they are judged when the file is read."""
@@ -180,6 +173,14 @@ class Variant(values.Record):
     def apk_files(self) -> tuple[str, ...]:
         """Files, relative to the suite file, that install APK packages; they determine the distribution."""
         return ()
+
+
+def places_of(service: str, name: str) -> tuple[Key, ...]:
+    """Where a variant's keys may stand: in its own section, in its service's defaults, in the suite's. The name is without the
+    service's."""
+    if not service:
+        return (("variants", name), ("defaults",))
+    return (("services", service, "variants", name), ("services", service, "defaults"), ("defaults",))
 
 
 class ScanSettings(values.Record):
@@ -236,11 +237,7 @@ Address = Annotated[
     ),
 ]
 Host = Annotated[
-    str,
-    values.matching(
-        rf"{_TCP_OR_UNIX}|ssh://[^\s/]+(?:/[^\s]*)?",
-        lambda: wording("suite.engine_host"),
-    ),
+    str, values.matching(rf"{_TCP_OR_UNIX}|ssh://[^\s/]+(?:/[^\s]*)?", lambda: wording("suite.engine_host"))
 ]
 Platform = Annotated[str, values.matching(r"[a-z0-9]+/[a-z0-9_]+(?:/v\d+)?", lambda: wording("suite.platform"))]
 Cache = Annotated[str, AfterValidator(_cache)]
@@ -347,10 +344,10 @@ class Suite(values.Record):
         ``key`` is one key of the variant, or the path to one below (``("checks", "api", 0, "name")``).
         """
         inner: Key = (key,) if isinstance(key, str) else key
-        own = variant.place
-        ways = [(*prefix, *inner[:length]) for length in range(len(inner), 0, -1) for prefix in variant.places]
-        line = next((self.places[path] for path in (*ways, own) if path in self.places), None)
-        return ConfigError(message, file=self.file, line=line, key=dotted((*own, *inner)), hint=hint)
+        sections = variant.places
+        ways = [(*section, *inner[:length]) for length in range(len(inner), 0, -1) for section in sections]
+        line = next((self.places[path] for path in (*ways, sections[0]) if path in self.places), None)
+        return ConfigError(message, file=self.file, line=line, key=dotted((*sections[0], *inner)), hint=hint)
 
 
 # What the suite asks of one check, as one short text: a result that was judged by another is no result any more.

@@ -73,10 +73,8 @@ def test_without_a_run_or_a_request_it_is_not_measured(subject, playground_image
 
 
 def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbehaving_image, misbehaving_archive):
-    suite = write_suite(
-        tmp_path,
-        SUITE.replace("app:", "app:\n    run: {env: {MODE: dies-at-once}}\n    health: {within_seconds: 2}", 1),
-    )
+    dying = "app:\n    run: {env: {MODE: dies-at-once}}\n    health: {within_seconds: 2}"
+    suite = write_suite(tmp_path, SUITE.replace("app:", dying, 1))
     built = put_built(suite, "app", misbehaving_archive, misbehaving_image)
     found = observed(subject_of(suite, "app", built, misbehaving_archive, engine), may_run=True)
     assert isinstance(found, str)
@@ -116,12 +114,7 @@ def test_which_findings_are_in_touched_files(row, flag):
 
 
 def test_kernel_headers_are_in_no_count_of_reached_and_dead():
-    rows = [
-        finding("kernel_headers", "linux-libc-dev"),
-        finding("os", "used"),
-        finding("os", "unused"),
-        finding("os", "odd"),
-    ]
+    rows = [finding("kernel_headers", "linux-libc-dev"), *(finding("os", name) for name in ("used", "unused", "odd"))]
     found = reachability.reachability((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), 3)
     assert (found.reachable, found.dead_weight, found.undecided) == (1, 1, 1)
 

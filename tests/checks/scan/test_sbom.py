@@ -9,16 +9,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.scan.sbom import (
-    Part,
-    SbomFile,
-    forms,
-    lacking,
-    packages,
-    parts,
-    without_twins,
-    write_sboms,
-)
+from deadweight.checks.scan.sbom import Part, SbomFile, forms, lacking, packages, parts, without_twins, write_sboms
 from deadweight.publish.push import attach, push
 from tests.support import ROOT
 from tests.support.codes import raises
@@ -67,25 +58,9 @@ def written(tmp_path, app, scanner):
 
 
 def spdx(*purls: str) -> dict:
-    """A valid document that names these packages."""
-    reference = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl"}
-    return {
-        "spdxVersion": "SPDX-2.3",
-        "dataLicense": "CC0-1.0",
-        "SPDXID": "SPDXRef-DOCUMENT",
-        "name": "sample",
-        "documentNamespace": "https://example.com/sample",
-        "creationInfo": {"created": "2026-01-01T00:00:00Z", "creators": ["Tool: sample"]},
-        "packages": [
-            {
-                "SPDXID": f"SPDXRef-{number}",
-                "name": purl,
-                "downloadLocation": "NOASSERTION",
-                "externalRefs": [{**reference, "referenceLocator": purl}],
-            }
-            for number, purl in enumerate(purls)
-        ],
-    }
+    """A document that names these packages."""
+    references = [{"referenceType": "purl", "referenceLocator": purl} for purl in purls]
+    return {"spdxVersion": "SPDX-2.3", "packages": [{"externalRefs": [reference]} for reference in references]}
 
 
 def judged(file: SbomFile) -> list[str]:

@@ -358,9 +358,5 @@ def _add_to_spdx(document: dict[str, Any], missing: Sequence[Part]) -> None:
             }
         )
         document.setdefault("relationships", []).append(
-            {
-                "spdxElementId": "SPDXRef-DOCUMENT",
-                "relationshipType": "DESCRIBES",
-                "relatedSpdxElement": identifier,
-            }
+            {"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": identifier}
         )
