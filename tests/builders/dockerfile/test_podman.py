@@ -121,9 +121,9 @@ def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or
 def build(endpoint: Endpoint, folder: Path, name: str) -> list[str]:
     """What a real build of a folder tells, as BuildKit tells it."""
     lines: list[str] = []
-    (folder / "ignore").write_text("")
+    (folder / "Dockerfile.dockerignore").write_text("")
     words = ["--file", folder / "Dockerfile", "--tag", name, folder]
-    run(buildkit.podman_call(endpoint, words, folder / "ignore"), on_line=Translated(lines.append))
+    run(buildkit.podman_call(endpoint, words), on_line=Translated(lines.append))
     return lines
 
 

@@ -6,7 +6,7 @@ import functools
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError, MissingError, wording
 from deadweight.builders.protocol import Site
-from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import last_built
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
@@ -26,6 +25,7 @@ from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, i
 from deadweight.toolchain.find import find, number
 
 if TYPE_CHECKING:
+    from deadweight.builders.dockerfile.copy import Build
     from deadweight.engine.api import Endpoint, EngineInfo
     from deadweight.engine.images import Identity
 
@@ -33,17 +33,8 @@ _NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_D
 """Variables that decide which engine is meant."""
 
 
-def build(
-    site: Site,
-    words: Sequence[str | Path],
-    *,
-    env: Mapping[str, str],
-    log: Path,
-    on_line: Callable[[str], None],
-    redact: Sequence[str],
-    ignore: Path,
-) -> None:
-    """Run a BuildKit build, or Podman's; ``words`` are the arguments after ``build``, ``ignore`` is the ignore file.
+def build(build: Build, flags: Sequence[str | Path], listener: Callable[[str], None]) -> None:
+    """Run a BuildKit build, or Podman's; ``flags`` name its result.
 
     Raises CommandError, MissingError (no client, no BuildKit, or the engine falls silent).
     """
@@ -51,10 +42,9 @@ def build(
     from deadweight.engine.daemon import docker_cli, find_or_start
 
     watch: AbstractContextManager[_run.Stop | None]
-    endpoint = find_or_start(on_line)
+    words, env, endpoint = [*flags, *build.words], build.environment, find_or_start(listener)
     if _info(endpoint).podman:
-        argv, watch = podman_call(endpoint, words, ignore), nullcontext(None)
-        on_line = Translated(on_line)
+        argv, watch, listener = podman_call(endpoint, words), nullcontext(None), Translated(listener)
     else:
         # without BuildKit, buildx would start one from a public registry, unasked
         if problem := api.buildkit_trouble(endpoint.host, endpoint.certificates):
@@ -65,16 +55,7 @@ def build(
         plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
         argv, env = client.build(*plain, *map(str, words)), {**env, **client.env}
     with watch as stop:
-        _run.run(
-            argv,
-            cwd=site.root,
-            env=env,
-            timeout=common.BUILD_TIMEOUT_SECONDS,
-            log=log,
-            on_line=on_line,
-            redact=redact,
-            stop=stop,
-        )
+        build.run(argv, listener, cwd=build.site.root, env=env, log=build.job.log, stop=stop)
 
 
 def version() -> str:
@@ -277,10 +258,17 @@ def _unknown_to_podman(endpoint: Endpoint) -> frozenset[str]:
     return frozenset(SINCE if number(store_of(endpoint).buildah) < number(LEARNED) else ())
 
 
-def podman_call(endpoint: Endpoint, words: Sequence[str | Path], ignore: Path) -> list[str]:
+def ignore_file(dockerfile: Path) -> Path:
+    """The ignore file that BuildKit takes for this Dockerfile."""
+    return dockerfile.with_name(f"{dockerfile.name}.dockerignore")
+
+
+def podman_call(endpoint: Endpoint, words: Sequence[str | Path]) -> list[str]:
     """The call of ``podman build``; ``words`` are what a BuildKit build is given. Raises CommandError, MissingError (no podman)."""
     store, program = store_of(endpoint), str(find("podman").path)
-    how = ["--format=docker", f"--ignorefile={ignore}", *(["--tls-verify=false"] if _only_loopback(words) else [])]
+    file = Path(words[list(words).index("--file") + 1])
+    plain = ["--tls-verify=false"] if _only_loopback(words, file) else []
+    how = ["--format=docker", f"--ignorefile={ignore_file(file)}", *plain]
     # what 5 asks for is refused
     how += [f"--ulimit={name}={most}:{most}" for name, most in ceilings(endpoint.host).items()]
     # the image's name with the registry that Docker's API means, or Podman would take another
@@ -306,12 +294,11 @@ def words_for(store: Store, program: str) -> tuple[str, ...]:
     raise DeadweightError(wording("dockerfile.podman_other_store", folder=store.root))
 
 
-def _only_loopback(words: Sequence[str | Path]) -> bool:
+def _only_loopback(words: Sequence[str | Path], dockerfile: Path) -> bool:
     """Whether every image that is named comes from a registry of this machine (which Docker too speaks to without TLS)."""
     texts = [str(word).partition("=")[2] for word in words]
-    if "--file" in words:
-        lines = Path(words[list(words).index("--file") + 1]).read_text(encoding="utf-8").splitlines()
-        texts += [line.split()[1] for line in lines if line.startswith("FROM ")]
+    lines = dockerfile.read_text(encoding="utf-8").splitlines()
+    texts += [line.split()[1] for line in lines if line.startswith("FROM ")]
     named = [text for text in texts if "@sha256:" in text]
     return bool(named) and all(LOOPBACK.match(text) for text in named)
 

@@ -1,19 +1,24 @@
-"""Derive the Dockerfile copy that is built: image names pinned or replaced, network settings added to RUN lines.
+"""Prepare a Dockerfile build: the copy that is built, the words for the engine or a pool's endpoint, what comes of it.
 
-The user's file is never changed.
+In the copy image names are pinned or replaced, and network settings added to RUN lines. The user's file is never changed.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from deadweight._errors import wording
+from deadweight import _run
+from deadweight._errors import CommandError, wording
 from deadweight.builders.dockerfile import buildkit, secrets
-from deadweight.builders.protocol import Site
+from deadweight.builders.dockerfile.errors import DockerListener
+from deadweight.builders.protocol import BuiltImage, Job, Site
+from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.diagnosis import filled_pattern, named_patterns
 from deadweight.builders.variants import DockerfileVariant
@@ -30,24 +35,76 @@ PREDEFINED = frozenset(
 )
 """Build arguments that need no ARG and are excluded from history (Docker's Dockerfile reference, "Predefined ARGs")."""
 
-IGNORE_FILE = "Dockerfile.dockerignore"
-
 
 @dataclass(frozen=True)
-class Copy:
-    """The Dockerfile that is built; ``added`` is what stands in its RUN lines and not in the user's, ``otherwise`` what an engine
-    does not know and is said in other words."""
+class Build:
+    """One build of a Dockerfile, on the engine or on an endpoint of a pool.
 
+    ``words`` are those of ``docker build`` but the ones that name its result, the context last. ``file`` is the copy that is built,
+    with its ignore file beside it; ``added`` is what stands in its RUN lines and not in the user's. ``environment`` is the
+    client's. ``work`` is a folder that goes after the build.
+    """
+
+    variant: DockerfileVariant
+    site: Site
+    bases: Mapping[str, Base]
+    dockerfile: Dockerfile
+    job: Job
+    work: Path
     file: Path
     added: tuple[str, ...]
-    otherwise: tuple[str, ...] = ()
+    reach: Reach
+    words: Sequence[str | Path]
+    environment: Mapping[str, str]
+
+    def listener(self) -> DockerListener:
+        file = self.variant.dockerfile or "Dockerfile"
+        return DockerListener(self.job.say, file, self.dockerfile.lines(), self.added)
+
+    def run(self, argv: Sequence[str | Path], on_line: Callable[[str], None], **how: Any) -> None:
+        """Run the client; passwords stay out of its log. Raises CommandError."""
+        redact = common.secret_values(self.environment)
+        _run.run(argv, on_line=on_line, timeout=common.BUILD_TIMEOUT_SECONDS, redact=redact, **how)
+
+    def failure(self, listener: DockerListener, error: CommandError, full_disk: Callable[[], str]) -> CommandError:
+        """The failure in the words of the instruction that failed."""
+        stand_in, advice = any(base.stand_in for base in self.bases.values()), self.reach.advice
+        return listener.failure(error, self.variant.name, stand_in=stand_in, full_disk=full_disk, advice=advice)
+
+    def result(self, listener: DockerListener, digest: str, tool: str, **fields: Any) -> BuiltImage:
+        """The record of the image. Tells what was taken from earlier builds."""
+        variant, cache = self.variant, listener.cache
+        self.job.took("warm" if self.dockerfile.has_cache_mounts and cache == "cold" else cache)
+        stages, own = stage_bases(self.dockerfile.text, given(variant)), self.dockerfile.chain(variant.target)[0]
+        last = self.bases.get(stages[own])  # what the image itself stands on
+        beside = (name for name, base in self.bases.items() if base.stand_in and base != last)
+        others = tuple(name for name in beside if name != variant.generator)
+        made = archives.result(variant, self.site, digest=digest, base=last, tool=tool)
+        return replace(made, other_stand_ins=others, **fields)
 
 
-def copied(
-    dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, work: Path, reach: Reach
-) -> Copy:
-    """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too."""
-    copy, added = work / "Dockerfile", list[str]()
+@contextmanager
+def prepared(
+    variant: DockerfileVariant, site: Site, bases: Mapping[str, Base], dockerfile: Dockerfile, job: Job
+) -> Iterator[Build]:
+    """All that a build needs. One that ends well remembers the secrets that it was made with."""
+    secrets.generate(variant, site.root)
+    used = secrets.Used(variant, site)
+    with archives.scratch(variant, site) as work:
+        reach = _reach(dockerfile, variant, site)
+        file, added = _copied(dockerfile, variant, bases, site, job, work / "dockerfile", reach)
+        words = _arguments(dockerfile, variant, bases, site, file, work, reach, anew=used.changed())
+        environment = {**site.source.environment().variables, **reach.environment()}
+        yield Build(variant, site, bases, dockerfile, job, work, file, added, reach, words, environment)
+    used.remember()
+
+
+def _copied(
+    dockerfile: Dockerfile, variant: DockerfileVariant, bases: Mapping[str, Base], site: Site, job: Job, folder: Path,
+    reach: Reach,
+) -> tuple[Path, tuple[str, ...]]:  # fmt: skip
+    """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too; and what was added."""
+    file, added = folder / "Dockerfile", list[str]()
 
     def add(run: Run) -> Added:
         own = reach.added(run)
@@ -56,22 +113,27 @@ def copied(
         return Added(flags, own.before)
 
     text, otherwise = downgraded(dockerfile.text, buildkit.unknown_words() if site.pool is None else frozenset())
-    made = derived(text, lambda reference: pinned(bases[reference]), given(variant), add)
-    copy.write_text(made, encoding="utf-8")
-    ignore = ignore_rules(dockerfile, variant, site).all
-    (work / IGNORE_FILE).write_text("\n".join(ignore) + "\n", encoding="utf-8")
-    return Copy(copy, tuple(dict.fromkeys(word for word in added if word)), otherwise)
+    if otherwise:
+        features = ", ".join(otherwise)
+        job.say(f"{variant.name}: this engine does not know {features}: said in older words for it")
+    folder.mkdir()
+    made = derived(text, lambda reference: _pinned(bases[reference]), given(variant), add)
+    file.write_text(made, encoding="utf-8")
+    ignore = "\n".join(ignore_rules(dockerfile, variant, site).all)
+    buildkit.ignore_file(file).write_text(f"{ignore}\n", encoding="utf-8")
+    return file, tuple(dict.fromkeys(word for word in added if word))
 
 
-def reach_of(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, environment: dict[str, str]) -> Reach:
+def _reach(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site) -> Reach:
     """What this machine reaches the network with, for RUN lines. Stand-ins trust what this machine trusts already."""
     from deadweight.sources.network import maven_settings
 
-    trusting = site.source.name == "local" or site.source.environment().ca_bundle is None
-    files = [*([] if trusting else [CA, JAVA]), *([MAVEN] if maven_settings(environment) else [])]
-    own = variant.secrets
+    environment, own = site.source.environment(), variant.secrets
+    trusting = site.source.name == "local" or environment.ca_bundle is None
+    files = [*([] if trusting else [CA, JAVA]), *([MAVEN] if maven_settings(environment.variables) else [])]
+    passed = {name: value for name, value in environment.variables.items() if name not in PREDEFINED}
     return Reach(
-        variables={name: value for name, value in environment.items() if name not in PREDEFINED and name not in own},
+        variables={name: value for name, value in passed.items() if name not in own},
         files=(*(name for name in files if name not in own), *(name for name in CREDENTIALS if name in own)),
         ssh="default" in variant.ssh,
         direct=site.pool is not None or buildkit.gives_variables(),
@@ -84,12 +146,7 @@ def given(variant: DockerfileVariant) -> dict[str, str]:
     return {**variant.args, **variant.bases}
 
 
-def last_base(dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base]) -> Base | None:
-    """What the image itself stands on."""
-    return bases.get(stage_bases(dockerfile.text, given(variant))[dockerfile.chain(variant.target)[0]])
-
-
-def pinned(base: Base) -> str:
+def _pinned(base: Base) -> str:
     """The reference to build from. A stand-in may lie in the engine alone, under a name that no registry has."""
     reference = common.pinned(base)
     return reference if base.stand_in or buildkit.running_podman() is None else with_registry(reference)
@@ -126,16 +183,15 @@ def _run_by(command: str) -> Iterator[str]:
 
 
 # The words of a build that the suite, the source and this machine's network give, as ``docker build`` takes them.
-def build_arguments(
-    dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, file: Path, work: Path,
+def _arguments(
+    dockerfile: Dockerfile, variant: DockerfileVariant, bases: Mapping[str, Base], site: Site, file: Path, work: Path,
     reach: Reach, *, anew: bool,
 ) -> list[str | Path]:  # fmt: skip
-    """All words of a build but those that name its result, the context last. ``file`` is the copy of the Dockerfile that is built,
-    ``work`` a folder that goes after the build; ``anew`` takes nothing from the cache.
+    """All words of a build but those that name its result, the context last; ``anew`` takes nothing from the cache.
 
     Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen.
     """
-    values = {**variant.args, **{name: pinned(bases[reference]) for name, reference in variant.bases.items()}}
+    values = {**variant.args, **{name: _pinned(bases[reference]) for name, reference in variant.bases.items()}}
     arguments = [f"{name}={value}" for name, value in values.items()]
     arguments += [name for name in site.source.environment().variables if name in PREDEFINED and name not in values]
     keys = (f"{name}={path}" for name, path in secrets.ssh_paths(variant, site.root).items())

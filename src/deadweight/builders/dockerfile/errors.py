@@ -63,12 +63,12 @@ class _Instruction:
 
 
 class DockerListener(Listener):
-    """Remembers what each instruction says. ``lines`` gives an instruction's line in the Dockerfile, as far as it is known."""
+    """Remembers what each instruction says. ``lines`` gives an instruction's line in the Dockerfile, as far as it is known;
+    ``added`` is what the copy that is built says more than the user's."""
 
-    def __init__(self, say: Say, dockerfile: str, lines: dict[str, int]) -> None:
+    def __init__(self, say: Say, dockerfile: str, lines: dict[str, int], added: Sequence[str] = ()) -> None:
         super().__init__(say, _announce)
-        self._file, self._lines = dockerfile, lines
-        self.added: tuple[str, ...] = ()  # what the copy that is built says more than the user's Dockerfile
+        self._file, self._lines, self._added = dockerfile, lines, added
         self._steps: dict[str, _Instruction] = {}
         self._failed, self._reason = "", ""  # the failed instruction's number, and BuildKit's own words on it
         self._last: deque[str] = deque(maxlen=HEARD_LINES)
@@ -79,7 +79,7 @@ class DockerListener(Listener):
         begun, output, failed = _BEGIN.match(line), _OUTPUT.match(line), _FAILED.match(line)
         if begun:
             what = begun["what"]
-            for words in self.added:
+            for words in self._added:
                 what = what.replace(words, "", 1)
             known = self._lines.get(" ".join(what.split()))
             self._steps.setdefault(begun[1], _Instruction(begun["place"], what, known))
