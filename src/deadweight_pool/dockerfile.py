@@ -165,7 +165,7 @@ def build(build: Build, pool: Pool) -> BuiltImage:
     ArchiveError for an image of another platform.
     """
     variant, site = build.variant, build.site
-    contexts = layout_contexts(build.file.read_text(encoding="utf-8"), build.bases, site)
+    contexts = layout_contexts(build.copy[0].read_text(encoding="utf-8"), build.bases, site)
     one = _One(build, pool, contexts)
     last = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
     key, seconds = shared(variant, site, build.bases, build.dockerfile), last.seconds if last else 0.0

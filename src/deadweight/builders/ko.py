@@ -78,7 +78,7 @@ class KoBuilder:
             **common.base_values({"base": base}),
         }
         inputs = Inputs((source, *config, *beside, *outside), ignore, values)
-        return (archive.image_step(variant, site, "ko", inputs, partial(self._build, variant, site, base, ignore)),)
+        return (archive.image_step(variant, site, inputs, partial(self._build, variant, site, base, ignore)),)
 
     def archive(self, variant: KoVariant, built: BuiltImage, site: Site) -> Path:
         return archive.made_by_the_build(variant, built, site)
@@ -135,7 +135,7 @@ def _with_files(variant: KoVariant, site: Site, work: Path, ignore: Sequence[str
     )
     archive.with_layer(work / "image.tar", work / "more.tar", tree, workdir=variant.workdir)
     (work / "more.tar").replace(work / "image.tar")
-    return archive.config_digest(work / "image.tar")
+    return archive.image_in(work / "image.tar").config_digest
 
 
 def _whole(file: Path, variant: KoVariant, job: Job) -> str:
@@ -143,7 +143,7 @@ def _whole(file: Path, variant: KoVariant, job: Job) -> str:
     says, and where the disk is full: what it said of that is in its log only.
     """
     try:
-        return archive.config_digest(file)
+        return archive.image_in(file).config_digest
     except ArchiveError as error:
         lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
         problems = [line.rpartition('": ')[2] for line in lines[-20:] if "failed to save" in line]

@@ -5,6 +5,7 @@ In the copy image names are pinned or replaced, and network settings added to RU
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,12 +39,8 @@ PREDEFINED = frozenset(
 
 @dataclass(frozen=True)
 class Build:
-    """One build of a Dockerfile, on the engine or on an endpoint of a pool.
-
-    ``words`` are those of ``docker build`` but the ones that name its result, the context last. ``file`` is the copy that is built,
-    with its ignore file beside it; ``added`` is what stands in its RUN lines and not in the user's. ``environment`` is the
-    client's. ``work`` is a folder that goes after the build.
-    """
+    """One build of a Dockerfile, on the engine or on an endpoint of a pool. ``work`` is a folder that goes after the build;
+    ``anew`` takes nothing from the cache."""
 
     variant: DockerfileVariant
     site: Site
@@ -51,15 +48,102 @@ class Build:
     dockerfile: Dockerfile
     job: Job
     work: Path
-    file: Path
-    added: tuple[str, ...]
-    reach: Reach
-    words: Sequence[str | Path]
-    environment: Mapping[str, str]
+    anew: bool
+
+    @functools.cached_property
+    def copy(self) -> tuple[Path, tuple[str, ...]]:
+        """The file that is built, its ignore file beside it: with every public image replaced by what stands for it here, plain
+        ``FROM`` lines too. And what its RUN lines say more than the user's."""
+        folder, added, site = self.work / "dockerfile", list[str](), self.site
+        file = folder / "Dockerfile"
+
+        def add(run: Run) -> Added:
+            own = self.reach.added(run)
+            flags = (*(site.source.mounts(run.base, run.command) if run.base else ()), *own.flags)
+            added.extend((*(f"{flag} " for flag in flags), own.before))
+            return Added(flags, own.before)
+
+        unknown = buildkit.unknown_words() if site.pool is None else frozenset[str]()
+        text, otherwise = downgraded(self.dockerfile.text, unknown)
+        if otherwise:
+            features = ", ".join(otherwise)
+            self.job.say(f"{self.variant.name}: this engine does not know {features}: said in older words for it")
+        folder.mkdir()
+        made = derived(text, lambda reference: _pinned(self.bases[reference]), given(self.variant), add)
+        file.write_text(made, encoding="utf-8")
+        ignore = "\n".join(ignore_rules(self.dockerfile, self.variant, site).all)
+        buildkit.ignore_file(file).write_text(f"{ignore}\n", encoding="utf-8")
+        return file, tuple(dict.fromkeys(word for word in added if word))
+
+    @functools.cached_property
+    def reach(self) -> Reach:
+        """What this machine reaches the network with, for RUN lines. Stand-ins trust what this machine trusts already."""
+        from deadweight.sources.network import maven_settings
+
+        source, own = self.site.source, self.variant.secrets
+        environment = source.environment()
+        trusting = source.name == "local" or environment.ca_bundle is None
+        files = [*([] if trusting else [CA, JAVA]), *([MAVEN] if maven_settings(environment.variables) else [])]
+        passed = {name: value for name, value in environment.variables.items() if name not in PREDEFINED}
+        return Reach(
+            variables={name: value for name, value in passed.items() if name not in own},
+            files=(*(name for name in files if name not in own), *(name for name in CREDENTIALS if name in own)),
+            ssh="default" in self.variant.ssh,
+            direct=self.site.pool is not None or buildkit.gives_variables(),
+            in_image=frozenset(self.dockerfile.chain(self.variant.target)),
+        )
+
+    @functools.cached_property
+    def environment(self) -> Mapping[str, str]:
+        """The client's."""
+        return {**self.site.source.environment().variables, **self.reach.environment()}
+
+    @functools.cached_property
+    def words(self) -> list[str | Path]:
+        """Those of ``docker build`` but the ones that name its result, the context last.
+
+        Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen.
+        """
+        variant, root = self.variant, self.site.root
+        values = {**variant.args, **{name: _pinned(self.bases[base]) for name, base in variant.bases.items()}}
+        arguments = [f"{name}={value}" for name, value in values.items()]
+        proxies = self.site.source.environment().variables
+        arguments += [name for name in proxies if name in PREDEFINED and name not in values]
+        keys = (f"{name}={path}" for name, path in secrets.ssh_paths(variant, root).items())
+        return [
+            *("--file", self.copy[0]),
+            *(["--no-cache"] if self.anew else []),
+            *(["--target", variant.target] if variant.target else []),
+            *(part for word in arguments for part in ("--build-arg", word)),
+            *(part for word in self._secrets() for part in ("--secret", word)),
+            *(part for word in keys for part in ("--ssh", word)),
+            root / variant.source,
+        ]
+
+    def _secrets(self) -> Iterator[str]:
+        """What the client offers: the suite's secrets, the source's variables, and what Java needs to reach the network, where the
+        Dockerfile asks for it or is given it."""
+        from deadweight.sources.network import maven_settings, trust_store
+
+        environment, own = self.site.source.environment(), self.variant.secrets
+        bundle, settings = environment.ca_bundle, maven_settings(environment.variables)
+        asked = self.dockerfile.text + " ".join(self.reach.files)
+        offered = (name for name in environment.variables if name not in PREDEFINED and name not in own)
+        yield from (f"id={name},src={path}" for name, path in secrets.paths(self.variant, self.site.root).items())
+        yield from (f"id={name},env={name}" for name in offered)
+        if bundle is not None and CA not in own:
+            yield f"id={CA},src={bundle}"
+        if bundle is not None and JAVA in asked and JAVA not in own:
+            yield f"id={JAVA},src={trust_store(self.site.state, bundle)}"
+        if settings is not None and MAVEN in asked and MAVEN not in own:
+            file = self.work / "maven-settings.xml"  # in a folder of mode 0700 that goes after the build
+            file.write_text(settings, encoding="utf-8")
+            yield f"id={MAVEN},src={file}"
+        yield from self.reach.secrets(self.work)
 
     def listener(self) -> DockerListener:
         file = self.variant.dockerfile or "Dockerfile"
-        return DockerListener(self.job.say, file, self.dockerfile.lines(), self.added)
+        return DockerListener(self.job.say, file, self.dockerfile.lines(), self.copy[1])
 
     def run(self, argv: Sequence[str | Path], on_line: Callable[[str], None], **how: Any) -> None:
         """Run the client; passwords stay out of its log. Raises CommandError."""
@@ -87,58 +171,14 @@ class Build:
 def prepared(
     variant: DockerfileVariant, site: Site, bases: Mapping[str, Base], dockerfile: Dockerfile, job: Job
 ) -> Iterator[Build]:
-    """All that a build needs. One that ends well remembers the secrets that it was made with."""
+    """A build, ready to be run. One that ends well remembers the secrets that it was made with."""
     secrets.generate(variant, site.root)
     used = secrets.Used(variant, site)
     with archives.scratch(variant, site) as work:
-        reach = _reach(dockerfile, variant, site)
-        file, added = _copied(dockerfile, variant, bases, site, job, work / "dockerfile", reach)
-        words = _arguments(dockerfile, variant, bases, site, file, work, reach, anew=used.changed())
-        environment = {**site.source.environment().variables, **reach.environment()}
-        yield Build(variant, site, bases, dockerfile, job, work, file, added, reach, words, environment)
+        build = Build(variant, site, bases, dockerfile, job, work, used.changed())
+        assert build.words  # now, and not in each of several threads
+        yield build
     used.remember()
-
-
-def _copied(
-    dockerfile: Dockerfile, variant: DockerfileVariant, bases: Mapping[str, Base], site: Site, job: Job, folder: Path,
-    reach: Reach,
-) -> tuple[Path, tuple[str, ...]]:  # fmt: skip
-    """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too; and what was added."""
-    file, added = folder / "Dockerfile", list[str]()
-
-    def add(run: Run) -> Added:
-        own = reach.added(run)
-        flags = (*(site.source.mounts(run.base, run.command) if run.base else ()), *own.flags)
-        added.extend((*(f"{flag} " for flag in flags), own.before))
-        return Added(flags, own.before)
-
-    text, otherwise = downgraded(dockerfile.text, buildkit.unknown_words() if site.pool is None else frozenset())
-    if otherwise:
-        features = ", ".join(otherwise)
-        job.say(f"{variant.name}: this engine does not know {features}: said in older words for it")
-    folder.mkdir()
-    made = derived(text, lambda reference: _pinned(bases[reference]), given(variant), add)
-    file.write_text(made, encoding="utf-8")
-    ignore = "\n".join(ignore_rules(dockerfile, variant, site).all)
-    buildkit.ignore_file(file).write_text(f"{ignore}\n", encoding="utf-8")
-    return file, tuple(dict.fromkeys(word for word in added if word))
-
-
-def _reach(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site) -> Reach:
-    """What this machine reaches the network with, for RUN lines. Stand-ins trust what this machine trusts already."""
-    from deadweight.sources.network import maven_settings
-
-    environment, own = site.source.environment(), variant.secrets
-    trusting = site.source.name == "local" or environment.ca_bundle is None
-    files = [*([] if trusting else [CA, JAVA]), *([MAVEN] if maven_settings(environment.variables) else [])]
-    passed = {name: value for name, value in environment.variables.items() if name not in PREDEFINED}
-    return Reach(
-        variables={name: value for name, value in passed.items() if name not in own},
-        files=(*(name for name in files if name not in own), *(name for name in CREDENTIALS if name in own)),
-        ssh="default" in variant.ssh,
-        direct=site.pool is not None or buildkit.gives_variables(),
-        in_image=frozenset(dockerfile.chain(variant.target)),
-    )
 
 
 def given(variant: DockerfileVariant) -> dict[str, str]:
@@ -180,50 +220,6 @@ def _run_by(command: str) -> Iterator[str]:
     """The files that a RUN runs, as they are called in the context."""
     yield from _MAKEFILES if _MAKE.search(command) else ()
     yield from _SCRIPT.findall(command)
-
-
-# The words of a build that the suite, the source and this machine's network give, as ``docker build`` takes them.
-def _arguments(
-    dockerfile: Dockerfile, variant: DockerfileVariant, bases: Mapping[str, Base], site: Site, file: Path, work: Path,
-    reach: Reach, *, anew: bool,
-) -> list[str | Path]:  # fmt: skip
-    """All words of a build but those that name its result, the context last; ``anew`` takes nothing from the cache.
-
-    Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen.
-    """
-    values = {**variant.args, **{name: _pinned(bases[reference]) for name, reference in variant.bases.items()}}
-    arguments = [f"{name}={value}" for name, value in values.items()]
-    arguments += [name for name in site.source.environment().variables if name in PREDEFINED and name not in values]
-    keys = (f"{name}={path}" for name, path in secrets.ssh_paths(variant, site.root).items())
-    return [
-        *("--file", file),
-        *(["--no-cache"] if anew else []),
-        *(["--target", variant.target] if variant.target else []),
-        *(part for word in arguments for part in ("--build-arg", word)),
-        *(part for word in _secrets(dockerfile, variant, site, work, reach) for part in ("--secret", word)),
-        *(part for word in keys for part in ("--ssh", word)),
-        site.root / variant.source,
-    ]
-
-
-def _secrets(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, work: Path, reach: Reach) -> Iterator[str]:
-    """What the client offers: the suite's secrets, the source's variables, and what Java needs to reach the network, where the
-    Dockerfile asks for it or is given it."""
-    from deadweight.sources.network import maven_settings, trust_store
-
-    environment, own, asked = site.source.environment(), variant.secrets, dockerfile.text + " ".join(reach.files)
-    bundle, settings = environment.ca_bundle, maven_settings(environment.variables)
-    yield from (f"id={name},src={path}" for name, path in secrets.paths(variant, site.root).items())
-    yield from (f"id={name},env={name}" for name in environment.variables if name not in PREDEFINED and name not in own)
-    if bundle is not None and CA not in own:
-        yield f"id={CA},src={bundle}"
-    if bundle is not None and JAVA in asked and JAVA not in own:
-        yield f"id={JAVA},src={trust_store(site.state, bundle)}"
-    if settings is not None and MAVEN in asked and MAVEN not in own:
-        file = work / "maven-settings.xml"  # in a folder of mode 0700 that goes after the build
-        file.write_text(settings, encoding="utf-8")
-        yield f"id={MAVEN},src={file}"
-    yield from reach.secrets(work)
 
 
 # Pass this machine's network settings to the RUN lines of a Dockerfile that does not ask for them.

@@ -93,9 +93,7 @@ class JibBuilder:
         before = itertools.takewhile(lambda other: other.name != variant.name, alike)
         files = Inputs((project.source, *project.beside, *local, *linked), never, values)
         behind = tuple(f"image:{other.name}" for other in before)
-        return (
-            image_step(variant, site, "jib", files, partial(self._build, variant, site, base, donated), behind=behind),
-        )
+        return (image_step(variant, site, files, partial(self._build, variant, site, base, donated), behind=behind),)
 
     def archive(self, variant: JibVariant, built: BuiltImage, site: Site) -> Path:
         return made_by_the_build(variant, built, site)
