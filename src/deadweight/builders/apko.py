@@ -29,8 +29,8 @@ from deadweight import _run
 from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive, common
+from deadweight.builders.shared.diagnosis import Announce, Listener, Words, run_tool
 from deadweight.builders.shared.inputs import go_environment, is_warm, melange_cache, needed_sources, rules
-from deadweight.builders.shared.tool_output import Announce, Listener, Words, run_tool
 from deadweight.builders.variants import ApkoVariant
 from deadweight.engine import labels
 from deadweight.records import runs

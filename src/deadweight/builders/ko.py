@@ -18,8 +18,8 @@ from typing import Any
 from deadweight._errors import ArchiveError, DeadweightError, wording
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive, common
+from deadweight.builders.shared.diagnosis import Listener, run_tool
 from deadweight.builders.shared.inputs import go_environment, is_warm, needed_sources, rules
-from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.builders.variants import KoVariant
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore, literal

@@ -10,7 +10,7 @@ import pytest
 
 from deadweight._errors import CommandError
 from deadweight.builders.jib.projects import OPENED, SHORT_LIVED
-from deadweight.builders.shared.tool_output import JavaListener
+from deadweight.builders.shared.diagnosis import JavaListener
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight.toolchain.find import find
 from tests.support import TESTS

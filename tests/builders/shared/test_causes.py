@@ -9,8 +9,7 @@ import pytest
 
 from deadweight._errors import CommandError
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.shared.diagnosis import Where, causes, diagnose
-from deadweight.builders.shared.tool_output import Listener
+from deadweight.builders.shared.diagnosis import Listener, Where, causes, diagnose
 from deadweight.records.built_image import Base
 from tests.support.builder_site import GivenSource, Project
 

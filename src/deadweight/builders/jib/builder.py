@@ -23,13 +23,13 @@ from deadweight.builders.jib.projects import (
     Maven,
     Sources,
     is_build,
+    linked_sources,
     maven_environment,
-    source_folders,
 )
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import image_step, keep, made_by_the_build, result, scratch
-from deadweight.builders.shared.tool_output import JavaListener, clean, run_tool
+from deadweight.builders.shared.diagnosis import JavaListener, clean, run_tool
 from deadweight.builders.variants import JibVariant
 from deadweight.engine.options import LOOPBACK
 from deadweight.records.built_image import Base
@@ -72,7 +72,7 @@ class JibBuilder:
         base = site.source.base(variant.base)
         donated = {target: site.source.base(image) for target, image in variant.donors().items()}
         local = [site.root / given for target, given in variant.files.items() if target not in donated]
-        linked = common.behind_links(*source_folders(project.source / name for name in project.outputs), *local)
+        linked = linked_sources((project.source / name for name in project.outputs), *local)
         # the user's ignore files are written for what is copied: Maven reads the folder where it lies, and a plug-in any file of it
         never = (*inputs.never(project.source, site), *project.outputs, *(() if variant.tests else ("src/test",)))
         values = {
@@ -103,7 +103,7 @@ class JibBuilder:
         job.took("warm" if any((project.source / folder).exists() for folder in project.outputs) else "cold")
         with scratch(variant, site) as work:
             executable = lay_out(variant, site, donated, work / "extra")
-            properties = properties_of(project, site, base, work) | extra_files(variant, work, executable)
+            properties = properties_of(project, site, base, work, executable)
             sources = Sources(project, site) if isinstance(project, Maven) else None
             if sources:
                 sources.tidy()
@@ -179,7 +179,7 @@ OURS = (
 _LINE_END = re.compile("[\n\r\x85\u2028\u2029]")  # of Java's patterns
 
 
-def properties_of(project: Maven | Gradle, site: Site, base: Base, work: Path) -> dict[str, str]:
+def properties_of(project: Maven | Gradle, site: Site, base: Base, work: Path, executable: list[str]) -> dict[str, str]:
     """What Jib is told. A property goes before what a build file configures, so what the suite leaves open stays open here."""
     variant, cache = project.variant, site.state.cache / "jib"
     properties = {
@@ -206,11 +206,9 @@ def properties_of(project: Maven | Gradle, site: Site, base: Base, work: Path) -
         properties["jib.container.mainClass"] = variant.main
     if variant.env:
         properties["jib.container.environment"] = _environment(variant, site)
-    return {**properties, **variant.args}
-
-
-def extra_files(variant: JibVariant, work: Path, executable: list[str]) -> dict[str, str]:
-    properties = {"jib.extraDirectories.paths": _item(str(work / "extra"))} if variant.files else {}
+    properties |= variant.args
+    if variant.files:
+        properties["jib.extraDirectories.paths"] = _item(str(work / "extra"))
     if executable:
         # a path is a pattern too, and cannot have the sign that ends it
         modes = (f"{_item(path.replace('=', '?'))}=755" for path in executable)

@@ -215,9 +215,21 @@ class Maven:
         return (*(file for file in files if file.is_file()), *self.modules_outside)
 
 
-def source_folders(outputs: Iterable[Path]) -> dict[Path, None]:
-    """Where sources lie by custom: beside what builds write."""
-    return dict.fromkeys(place.parent / "src" for place in outputs)
+def linked_sources(outputs: Iterable[Path], *more: Path) -> tuple[Path, ...]:
+    """What links in sources lead to, as far as these do not hold it: Maven and Jib follow links. Sources lie beside the folders
+    that builds write; ``more`` are files and folders that are input too."""
+    left = [*dict.fromkeys(place.parent / "src" for place in outputs), *more]
+    homes, found = [place.resolve() for place in left], list[Path]()
+    while left:
+        for folder, names, files in os.walk(left.pop()):
+            links = (path for path in (Path(folder, name) for name in (*names, *files)) if path.is_symlink())
+            for target in (link.resolve() for link in links):
+                inside = any(target.is_relative_to(home) for home in (*homes, *found))
+                above = any(home.is_relative_to(target) for home in homes)
+                if target.exists() and not inside and not above:
+                    found.append(target)
+                    left.append(target)
+    return tuple(found)
 
 
 def _file(place: Path) -> Path:
@@ -237,9 +249,6 @@ def maven_environment(site: Site) -> dict[str, str]:
     }
 
 
-_BESIDE = "(beside)"
-
-
 class Sources:
     """What the compiled classes of a project were made of. Maven compares times of files: it keeps a class whose source is gone,
     or gave way to an older file, and one that another pom.xml or another argument would make another one."""
@@ -250,7 +259,15 @@ class Sources:
         place = hashlib.sha256(os.fsencode(self.source)).hexdigest()[:16]
         self.note = site.state.cache / "jib" / f"made-of-{place}.json"
         self.outputs = dict.fromkeys((*(self.source / name for name in project.outputs), *project.output_folders))
-        self.now = self._states(project) | {_BESIDE: repr(sorted(_made_with(project).items()))}
+        # what decides how Maven compiles, beside the files of the project itself
+        variant = project.variant
+        beside = {
+            **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
+            **{str(file): _state(file, by_time=True) for file in project.beside if file.is_file()},
+            **{name: find(name).version for name in ("java", "mvn")},
+            "pom": variant.pom or "",
+        }
+        self.now = self._states(project) | {"(beside)": repr(sorted(beside.items()))}
 
     def tidy(self) -> None:
         """Before a build: remove what builds compiled, where Maven would keep what a clean build would not make."""
@@ -278,7 +295,7 @@ class Sources:
 
     def _states(self, project: Maven) -> dict[str, str]:
         states, skip = {}, {self.source / ".git", self.source / STATE_DIR, *self.outputs}
-        places = (self.source, *project.modules_outside, *common.behind_links(*source_folders(self.outputs)))
+        places = (self.source, *project.modules_outside, *linked_sources(self.outputs))
         for folder, names, files in (step for place in places for step in os.walk(place)):
             here = Path(folder)
             names[:] = [name for name in names if here / name not in skip and not _hidden(name)]
@@ -287,17 +304,6 @@ class Sources:
                     name = os.path.relpath(path, self.source)
                     states[name] = _state(path, by_time=_is_source(name))
         return states
-
-
-def _made_with(project: Maven) -> dict[str, str]:
-    """What decides how Maven compiles, beside the files of the project itself."""
-    variant = project.variant
-    return {
-        **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
-        **{str(file): _state(file, by_time=True) for file in project.beside if file.is_file()},
-        **{name: find(name).version for name in ("java", "mvn")},
-        "pom": variant.pom or "",
-    }
 
 
 def _is_source(name: str) -> bool:
