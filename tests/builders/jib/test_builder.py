@@ -144,14 +144,6 @@ def test_what_the_image_says_and_holds(demo):
     assert [(content, mode & 0o7777) for content, mode in conf] == [(b"#!/bin/sh\n", 0o755), (b"x\n", 0o644)]
 
 
-@pytest.mark.slow
-def test_a_source_that_is_gone_leaves_no_class(project):
-    project.write({"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n"})
-    assert _has_class(project, project.build("v"), "Other")
-    (project.root / "app/src/main/java/a/Other.java").unlink()
-    assert not _has_class(project, project.build("v"), "Other")
-
-
 def _has_class(project, built, name):
     try:
         read_file(project.archive("v", built), f"/app/classes/a/{name}.class")
@@ -257,14 +249,6 @@ def test_a_plugin_of_a_profile_is_none_of_the_project(project):
     assert user_and_ports(project, project.build("v")) == ("65532:65532", ("8080/tcp",))
 
 
-def test_a_compile_error_is_the_compilers_own_line(project):
-    project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
-    message = fails(project, told="builders.not_compiled")
-    assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
-    assert str(project.site.state.log("v")) in message
-    assert message.count("cannot find symbol") == 1
-
-
 SERVICE, TEST = "app/src/main/java/a/Main.java", "app/src/test/java/a/MainTest.java"
 FAILING_TEST = (
     "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
@@ -306,20 +290,13 @@ def test_a_build_that_fails_is_told_by_its_cause(project, files, suite, kind, co
 
 
 @pytest.mark.slow
-def test_a_service_for_an_older_java(project):
+def test_a_service_for_an_older_java_and_a_main_class_in_a_dependency(project):
     """Jib then writes the class path into the entry point: Java 8 reads no argument files."""
-    project.write({"app/pom.xml": pom().replace(">17<", ">8<")})
+    older = pom(dependencies=JUNIT.replace("<scope>test</scope>", "")).replace(">17<", ">8<")
+    project.write({"app/pom.xml": older}).suite(SUITE + "    main: org.junit.jupiter.api.Test\n")
     with open_archive(project.archive("v", project.build("v"))) as opened:
-        assert opened.image.config.entrypoint[-2:] == ("/app/resources:/app/classes:/app/libs/*", "a.Main")
-    project.suite(SUITE + "    main: a.Nope\n")
-    assert "a.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
-
-
-@pytest.mark.slow
-def test_a_main_class_in_a_dependency(project):
-    project.write({"app/pom.xml": pom(dependencies=JUNIT.replace("<scope>test</scope>", ""))})
-    project.suite(SUITE + "    main: org.junit.jupiter.api.Test\n")
-    assert project.build("v").variant == "v"
+        entrypoint = ("/app/resources:/app/classes:/app/libs/*", "org.junit.jupiter.api.Test")
+        assert opened.image.config.entrypoint[-2:] == entrypoint
     project.suite(SUITE + "    main: org.junit.jupiter.api.Nope\n")
     assert "org.junit.jupiter.api.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
 
@@ -436,6 +413,23 @@ ENTITY = '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'
         ({}, SUITE + f'    files: {{/x: "{DONOR}#/a", /x/y: app}}\n', "jib.below_a_file", "(variants.v.files./x/y)"),
         ({}, SUITE + f'    files: {{/x: "{DONOR}#awk"}}\n', "jib.wrong_source", f"{DONOR}#awk"),
         ({}, SUITE + '    env: {A: "x\\\\"}\n', "jib.env_unsupported", "deadweight.yaml:8: variants.v.env: A: "),
+        ({}, SUITE + '    env: {A: "x\\ny"}\n', "jib.env_unsupported", "variants.v.env: A: "),
+        ({}, SUITE + '    env: {A: "\\u2028"}\n', "jib.env_unsupported", "variants.v.env: A: "),
+        # the record of the build would be a lie
+        ({}, SUITE + "    args: {jib.from.image: x}\n", "jib.base_argument", "(variants.v.args.jib.from.image)"),
+        ({}, SUITE + "    args: {jib.to.image: x}\n", "jib.name_argument", "(variants.v.args.jib.to.image)"),
+        (
+            {},
+            SUITE + "    args: {jib.outputPaths.tar: x}\n",
+            "jib.reserved_argument",
+            "(variants.v.args.jib.outputPaths.tar)",
+        ),
+        (
+            {},
+            SUITE + "    args: {jib.baseImageCache: x}\n",
+            "jib.reserved_argument",
+            "(variants.v.args.jib.baseImageCache)",
+        ),
     ],
 )
 def test_wrong_files_are_refused_before_the_build(project, files, suite, code, place):

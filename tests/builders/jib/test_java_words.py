@@ -85,13 +85,14 @@ def test_a_failed_test_in_all_its_forms(line, code):
     assert failure.tail == (line,)
 
 
-@pytest.mark.slow
 def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
     (tmp_path / "my work").mkdir()
     project = Project(tmp_path / "my work", static_base).write(PROJECT).suite(SUITE)
     project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
     message = fails(project, told="builders.not_compiled")
     assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
+    assert str(project.site.state.log("v")) in message
+    assert message.count("cannot find symbol") == 1
 
 
 @pytest.mark.slow

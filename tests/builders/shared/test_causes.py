@@ -77,18 +77,6 @@ def test_every_cause_can_be_filled_in():
             assert all(int(number) < groups for number in re.findall(r"\{(\d)\}", text))
 
 
-BUILDX = """\
-#4 [build 1/2] FROM docker.io/library/alpine:3.18@sha256:dead
-#4 CACHED
-#5 [build 2/2] RUN apk add --no-cache curl
-#5 0.137 /bin/sh: apk: not found
-#5 ERROR: process "/bin/sh -c apk add --no-cache curl" did not complete successfully: exit code: 127
-------
- > [build 2/2] RUN apk add --no-cache curl:
-0.137 /bin/sh: apk: not found
-------
-ERROR: failed to build: failed to solve: process "/bin/sh -c apk add --no-cache curl" did not complete successfully: exit code: 127
-"""
 TWO_STAGES = (  # BuildKit cancels the other, which then fails too
     "#5 [a 2/2] RUN one\n#6 [b 2/2] RUN two\n#5 CANCELED\n#6 0.1 two: broken\n#5 ERROR: context canceled\n"
     '#6 ERROR: process "/bin/sh -c two" did not complete successfully: exit code: 1\n'
@@ -101,7 +89,6 @@ OLD_CLIENT = "client version 1.41 is too old. Minimum supported API version is 1
 @pytest.mark.parametrize(
     ("output", "cause", "named", "tail"),
     [
-        (BUILDX, "missing_program", "apk (Dockerfile: RUN apk add --no-cache curl)", ("/bin/sh: apk: not found",)),
         (TWO_STAGES, "unknown", "exit code 1 (Dockerfile: RUN two)", ("two: broken",)),
         (f"{LOAD}Head: x509: certificate signed by unknown authority\n", "certificate", "library/nope:1", None),
         (f"{LOAD}docker.io/library/nope:1: not found\n", "missing_package", "docker.io/library/nope:1", None),
