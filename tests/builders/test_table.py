@@ -125,7 +125,7 @@ def returned(call: str, expected: str, found: str) -> str:
         pytest.param({"work": lambda _: 1 / 0}, "v: ZeroDivisionError: division by zero", id="work raises"),
         pytest.param({"needs": lambda *_: 1 / 0}, "v: ZeroDivisionError: division by zero", id="needs raises"),
         pytest.param({"steps": lambda *_: 1 / 0}, "v: ZeroDivisionError: division by zero", id="steps raises"),
-        pytest.param({"archive": lambda *_: {}["x"]}, "v: KeyError", id="archive raises"),
+        pytest.param({"archive": lambda *_: {"x": 1}["y"]}, "v: KeyError", id="archive raises"),
         pytest.param({"steps": lambda *_: ()}, "'image:v'", id="no step"),
     ],
 )

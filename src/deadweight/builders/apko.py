@@ -99,7 +99,7 @@ class ApkoBuilder:
         with archive.scratch(variant, site) as work:
             for folder in ("sbom", "tmp"):
                 (work / folder).mkdir()
-            call = [apko.path, *_words(variant, site, apk, name, work)]
+            call: list[str | Path] = [apko.path, *_words(variant, site, apk, name, work)]
             _run_in(work / "tmp", call, f"{variant.name}: {variant.config}", site, job, apk, _announce)
             archive.renamed(work / "apko.tar", work / "image.tar", name)
             digest = archive.image_in(work / "image.tar").config_digest

@@ -186,36 +186,29 @@ BUILD = (
 def check_ko_config(file: Path) -> None:
     """Raises ConfigError with file, line and key: not YAML, not a mapping, a list that is none, a misspelt key."""
     document = read(file)
-    top = _mapping(document, (), document.value)
-    _known(document, (), top, TOP)
+    top = _fields(document, (), document.value, TOP)
     if top.get("baseImageOverrides"):
         raise document.error(("baseImageOverrides",), wording("ko.bases_from_suite"))
     builds = top.get("builds") or []
     if not isinstance(builds, list):
         raise document.error(("builds",), wording("ko.not_builds"))
     for number, build in enumerate(builds):
-        fields = _mapping(document, ("builds", number), build)
-        _known(document, ("builds", number), fields, BUILD)
+        fields = _fields(document, ("builds", number), build, BUILD)
         for key in ("env", "flags", "ldflags"):
             if not isinstance(fields.get(key, []), list | str):
                 raise document.error(("builds", number, key), wording("ko.not_a_list"))
 
 
-def _mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:
+def _fields(document: Document, where: Key, value: Any, known: Iterable[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise document.error(key, wording("ko.not_a_mapping"))
-    return value
-
-
-def _known(document: Document, where: Key, fields: dict[str, Any], known: Iterable[str]) -> None:
+        raise document.error(where, wording("ko.not_a_mapping"))
     # viper, which reads the file for ko, does not care about upper and lower case
     choices = {name.lower(): name for name in known}
-    for key in fields:
-        if key.lower() in choices:
-            continue
+    for key in (key for key in value if key.lower() not in choices):
         near = difflib.get_close_matches(key.lower(), choices, 1, 0.75)
         if near:  # a key that is not like any other may be a newer ko's
             raise document.error((*where, key), wording("ko.unknown_key", near=choices[near[0]]))
+    return value
 
 
 # What a Go build reads beside its own module's folder: it is all input, and a change of it must not pass for up to date.
@@ -231,20 +224,15 @@ _BLOCK = re.compile(r"(use|replace)\s*\($")
 def inputs_outside(source: Path, environment: Mapping[str, str], main: str = ".") -> tuple[Path, ...]:
     """Files and folders that are there and do not lie in ``source``; what is missing is Go's to tell."""
     found = [source / name for name in _folders_named_by(source / "go.mod")]
-    work = _workspace(source, environment)
-    if work is not None:
+    above = (folder / "go.work" for folder in (source, *source.parents))
+    given = environment.get("GOWORK", "")
+    work = Path(given) if given else next((file for file in above if file.is_file()), None)
+    if work is not None and given != "off":
         found += [work, work.with_suffix(".work.sum"), *(work.parent / name for name in _folders_named_by(work))]
     links = (path for path in (source / main / "kodata").rglob("*") if path.is_symlink())
     found += [path.resolve() for path in links]
     places = dict.fromkeys(Path(os.path.normpath(path)) for path in found)
     return tuple(path for path in places if path.exists() and not path.is_relative_to(source))
-
-
-def _workspace(source: Path, environment: Mapping[str, str]) -> Path | None:
-    given = environment.get("GOWORK", "")
-    if given:
-        return Path(given) if given != "off" else None
-    return next((path for folder in (source, *source.parents) if (path := folder / "go.work").is_file()), None)
 
 
 def _folders_named_by(file: Path) -> Iterator[str]:

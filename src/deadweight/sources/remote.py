@@ -38,8 +38,10 @@ KEYS: Mapping[ApkFlavour, tuple[str, ...]] = {
 }
 
 
-def mirrored(mirror: Mirror, reference: str) -> str:
-    """What a public reference is called in the mirror. A host without a rule keeps its name."""
+def mirrored(mirror: Mirror | None, reference: str) -> str:
+    """What a public reference is called in the mirror, if any. A host without a rule keeps its name."""
+    if mirror is None:
+        return reference
     parsed = parse(reference)
     if parsed.host in mirror.registries:
         return parsed.at(mirror.registries[parsed.host])
@@ -73,7 +75,7 @@ class RemoteSource(Source):
         """``flavours``: whose APK repositories ``prepare`` asks; ``apk`` knows the others too.
 
         Raises ConfigError for a mirror where none is configured."""
-        self._name, self.state, self.settings, self._flavours = name, state, settings, tuple(flavours)
+        self.name, self.state, self.settings, self._flavours = name, state, settings, tuple(flavours)
         self._mirror = settings.mirror if name == "mirror" else None
         if name == "mirror" and not (self._mirror and (self._mirror.registries or self._mirror.apk)):
             raise ConfigError(wording("sources.no_mirror"), file="sources", key="mirror")
@@ -81,14 +83,6 @@ class RemoteSource(Source):
         self._keys = KEYS if self._mirror is None else dict.fromkeys(self._mirror.apk, self._mirror.apk_keys)
         self._insecure = ["--insecure"] if self._mirror is not None and self._mirror.insecure else []
         self._bases: dict[str, Base] = {}
-
-    def _image(self, reference: str) -> str:
-        """What a public reference is called here."""
-        return reference if self._mirror is None else mirrored(self._mirror, reference)
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
         """See the protocol."""
@@ -122,7 +116,7 @@ class RemoteSource(Source):
         if references or apk:  # a suite that fetches nothing says nothing of what can be reached
             decided(self.state, self.settings, self.name)
         before = store.load(Seen, self._memory) or Seen({})
-        now = {self._image(base.reference): base.digest for base in self._bases.values() if base.digest}
+        now = {mirrored(self._mirror, base.reference): base.digest for base in self._bases.values() if base.digest}
         if not now.items() <= before.digests.items():
             store.save(Seen(before.digests | now), self._memory)
 
@@ -131,7 +125,7 @@ class RemoteSource(Source):
         known = self._bases.get(reference)
         if known is not None:
             return known
-        name, seen = self._image(reference), store.load(Seen, self._memory) or Seen({})
+        name, seen = mirrored(self._mirror, reference), store.load(Seen, self._memory) or Seen({})
         return self._as_base(reference, name, seen.digests.get(name))
 
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
@@ -160,7 +154,7 @@ class RemoteSource(Source):
         return Base(reference, f"{parse(name).name}@{digest}" if digest else name, digest, stand_in=False)
 
     def _look_up(self, reference: str) -> Base:
-        name = self._image(reference)
+        name = mirrored(self._mirror, reference)
         try:
             digest = self._crane("digest", "--platform", images.machine_platform(), name, timeout=CHECK_SECONDS).strip()
         except CommandError as error:

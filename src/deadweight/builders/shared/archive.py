@@ -62,9 +62,7 @@ def there(variant: Variant, site: Site) -> bool:
     return built is not None and holds(archive_path(variant, site), built.config_digest)
 
 
-def image_step(
-    variant: Variant, site: Site, inputs: Inputs, work: Callable[[Job], BuiltImage], **order: tuple[str, ...]
-) -> Step:
+def image_step(variant: Variant, site: Site, inputs: Inputs, work: Callable[[Job], BuiltImage], **order: Any) -> Step:
     """The last step of a builder that writes the archive itself (ko, apko, jib)."""
     name, title = variant.name, f"{variant.builder} build {variant.name}"
     return Step(f"image:{name}", name, title, inputs, lambda: there(variant, site), work, **order)
