@@ -287,7 +287,10 @@ class _Melange:
             made = work / "packages"
             if not any((made / self.arch).glob("*.apk")):
                 raise DeadweightError(wording("apko.no_package_made", config=self.config, arch=self.arch))
-            put(made, repository(state, self.variant, self.config))
+            # meanwhile there is none: the step's record says that it is not built
+            place = repository(state, self.variant, self.config)
+            remove_tree(place)
+            made.replace(place)
 
     def _lay_out(self, folder: Path) -> None:
         """Copy what is input, and nothing else. melange itself would take all that lies in the source folder into its workspace,
@@ -413,21 +416,6 @@ def ensure_keys(state: State, melange: Path, log: Path) -> None:
                 (work / name).replace(state.keys / name)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-
-
-# Move melange's finished work folder into place, and remove leftovers of killed runs.
-_swap = threading.Lock()
-
-
-def put(made: Path, place: Path) -> None:
-    """Replace a folder by another. Between the two renames there is none: the step's record says that it is not built."""
-    with _swap:
-        old = place.with_name(f".{place.name}.old")
-        remove_tree(old)
-        if place.exists():
-            place.replace(old)
-        made.replace(place)
-        remove_tree(old)
 
 
 def remove_left_by(state: State, pid: int) -> int:

@@ -11,7 +11,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,32 +225,30 @@ def pulled_layout(reference: str) -> Path:
 
 
 _NO_ANSWER = r"no such host|connection (refused|reset)|i/o timeout|unreachable|deadline exceeded|EOF|proxyconnect"
-_REASONS: dict[str, Callable[..., images.Message]] = {
-    "UNAUTHORIZED|401 Unauthorized|DENIED|403 Forbidden|no basic auth": lambda **of: wording("sources.denied", **of),
-    "x509:|tls: ": lambda **of: wording("sources.untrusted", **of),
-    "(MANIFEST|NAME)_UNKNOWN|404 Not Found|NOT_FOUND|manifest unknown": lambda **of: wording("sources.no_image", **of),
-    "no child with platform": lambda **of: wording("sources.no_platform", **of),
-    "server gave HTTP response to HTTPS client": lambda **of: wording("sources.plain_http", **of),
-    _NO_ANSWER: lambda **of: wording("sources.no_answer", **of),
-}
-"""What crane's words mean: the first that is among them counts."""
 
 
 def explained(error: CommandError, reference: str, name: str) -> NoBase:
     """crane's failure in one line: which base, where it was looked for, what is wrong, what to do."""
     host = parse(name).host
-    where = reference if reference == name else f"{reference} (as {name})"
+    fields = {"image": reference if reference == name else f"{reference} (as {name})", "host": host}
     if error.exit_code_of_command is None:
-        silent = wording("sources.late_answer", image=where, host=host, seconds=CHECK_SECONDS)
+        silent = wording("sources.late_answer", seconds=CHECK_SECONDS, **fields)
         return NoBase((reference, silent), hint="check the network")
     last = error.tail[-1] if error.tail else error.reason
+    reasons = {  # the first whose words are there counts
+        "UNAUTHORIZED|401 Unauthorized|DENIED|403 Forbidden|no basic auth": wording("sources.denied", **fields),
+        "x509:|tls: ": wording("sources.untrusted", **fields),
+        "(MANIFEST|NAME)_UNKNOWN|404 Not Found|NOT_FOUND|manifest unknown": wording("sources.no_image", **fields),
+        "no child with platform": wording("sources.no_platform", **fields),
+        "server gave HTTP response to HTTPS client": wording("sources.plain_http", **fields),
+        _NO_ANSWER: wording("sources.no_answer", **fields),
+    }
     # all lines may tell of the first reason, the last line alone of the others
-    told = [" ".join(error.tail), *[last] * (len(_REASONS) - 1)]
-    meant = (say for (marks, say), words in zip(_REASONS.items(), told, strict=True) if re.search(marks, words))
-    if (say := next(meant, None)) is None:
+    texts = [" ".join(error.tail), *[last] * (len(reasons) - 1)]
+    meant = (problem for (words, problem), text in zip(reasons.items(), texts, strict=True) if re.search(words, text))
+    if (problem := next(meant, None)) is None:
         hint = "check the reference, the network and the proxies (invoke doctor)"
-        return NoBase((reference, wording("sources.other_answer", image=where, answer=last)), hint=hint)
-    problem = say(image=where, host=host)
+        return NoBase((reference, wording("sources.other_answer", image=fields["image"], answer=last)), hint=hint)
     absent = problem.code in ("sources.no_image", "sources.no_platform")
     return NoBase((reference, problem), hint=problem.hint, absent=absent)
 

@@ -26,6 +26,7 @@ from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
 from deadweight.records.paths import content
 from deadweight.records.reference import with_registry
+from deadweight.records.store import write_atomically
 from deadweight.sources.adapt_dockerfile import Added, Dockerfile, Run, derived, downgraded, instructions, stage_bases
 from deadweight.sources.settings import NETWORK
 
@@ -173,12 +174,14 @@ def prepared(
 ) -> Iterator[Build]:
     """A build, ready to be run. One that ends well remembers the secrets that it was made with."""
     secrets.generate(variant, site.root)
-    used = secrets.Used(variant, site)
+    seal, note = secrets.seal(variant, site), site.state.image(variant.name) / "secrets.hmac"
+    anew = bool(seal) and content(note) != seal.encode()
     with archives.scratch(variant, site) as work:
-        build = Build(variant, site, bases, dockerfile, job, work, used.changed())
+        build = Build(variant, site, bases, dockerfile, job, work, anew)
         assert build.words  # now, and not in each of several threads
         yield build
-    used.remember()
+    if seal:
+        write_atomically(note, seal, mode=0o600)
 
 
 def given(variant: DockerfileVariant) -> dict[str, str]:

@@ -34,8 +34,6 @@ VARIABLE = "DEADWEIGHT_MAVEN_RESIDENT"
 IDLE_SECONDS = 600
 START_SECONDS = 10.0
 MAX_RESIDENTS = 2
-MAX_SOCKET_PATH = 107
-"""In bytes (unix(7))."""
 _SOURCE = Path(__file__).with_name("ResidentMaven.java")
 _CLIENT = Path(__file__).with_name("resident_maven_client.py")
 _SCRIPT_ONLY = ("/etc/mavenrc", "/usr/local/etc/mavenrc", "~/.mavenrc")
@@ -61,8 +59,6 @@ def through(
         if not wanted or sys.platform != "linux" or home is None or _script_reads(top):
             return list(call)
         place = _folder() / f"{_key(source, top, home, environment, [str(word) for word in call])}.sock"
-        if len(os.fsencode(place)) > MAX_SOCKET_PATH:
-            return list(call)
         if not _answers(place):
             _start(place, source, top, home, environment)
     except (OSError, DeadweightError):
