@@ -202,19 +202,6 @@ def test_a_wrong_file_is_refused_in_the_tools_own_words(project, file, old, new,
     assert words in str(caught.value)
 
 
-@pytest.mark.slow
-def test_a_file_that_names_its_own_repositories_builds_from_another_source(project):
-    own = "  repositories: [https://packages.example.invalid/os]\n  keyring: [https://packages.example.invalid/key.rsa.pub]\n"
-    image = APKO.replace("contents:\n", "contents:\n" + own) + "archs: [riscv64, amd64, arm64]\n"
-    contents = "  contents:\n"
-    package = MELANGE.replace(contents, contents + own.replace("  ", "    "))
-    project.write({"apko.yaml": image, "melange.yaml": package})
-    project.build("v")
-    assert (project.root / "apko.yaml").read_text() == image
-    assert (project.root / "melange.yaml").read_text() == package
-    assert "example.invalid/os" not in project.log("v")
-
-
 CHECK = """  - runs: |
       for name in .git .venv .deadweight other/.deadweight deadweight.yaml README.md; do
         test ! -e "$name" || { echo "$name is in the workspace"; exit 1; }

@@ -148,14 +148,8 @@ def test_it_ends_where_its_socket_goes_while_it_starts(source, run, monkeypatch)
     assert ended(run)
 
 
-def test_who_ends_the_call_ends_the_build(source, run):
-    killed(begun(source, "compile")[0])
-    assert ended(run)
-    assert maven(source, "compile").returncode == 0, "the next build starts another"
-
-
-def test_what_a_cancelled_build_has_started_ends_with_it(source, run):
-    """Surefire runs tests in a JVM of its own."""
+def test_who_ends_the_call_ends_the_build_and_what_it_has_started(source, run):
+    """Surefire runs tests in a JVM of its own. The next build starts another Maven."""
     sleeper = "@org.junit.jupiter.api.Test void sleeps() throws Exception { Thread.sleep(120_000); }"
     test = f"package a;\n\nclass MainTest {{ {sleeper} }}\n"
     written(source, {"pom.xml": pom(dependencies=JUNIT), "src/test/java/a/MainTest.java": test})
@@ -165,6 +159,7 @@ def test_what_a_cancelled_build_has_started_ends_with_it(source, run):
     killed(process)
     assert ended(run)
     assert ended(source, b"surefire")
+    assert maven(source, "compile").returncode == 0
 
 
 def test_it_ends_by_itself_when_nobody_comes(source, run, monkeypatch):
