@@ -134,22 +134,19 @@ class DockerfileBuilder:
     def _work(
         self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], dockerfile: Dockerfile, job: Job
     ) -> BuiltImage:
-        if site.pool is not None:
-            from deadweight._packages import pool
+        from deadweight._packages import pool
 
-            with prepared(variant, site, bases, dockerfile, job) as build:
-                return pool.build_dockerfile(build, site.pool)
-        check_attestations(variant, site.root)
+        if site.pool is None:
+            check_attestations(variant, site.root)
         with prepared(variant, site, bases, dockerfile, job) as build:
-            return self._build(build)
+            return self._build(build) if site.pool is None else pool.build_dockerfile(build, site.pool)
 
     def _build(self, build: Build) -> BuiltImage:
         variant, site, listener = build.variant, build.site, build.listener()
         name, id_file = common.image_name(site.suite, variant), build.work / "id"
+        flags: list[str | Path] = ["--tag", name, "--iidfile", id_file, *attestation_flags(variant, build.bases)]
         try:
-            buildkit.build(
-                build, ["--tag", name, "--iidfile", id_file, *attestation_flags(variant, build.bases)], listener
-            )
+            buildkit.build(build, flags, listener)
         except CommandError as error:
             raise build.failure(listener, error, lambda: buildkit.full_disk(site)) from None
         image_id = content(id_file).decode().strip()
@@ -157,10 +154,11 @@ class DockerfileBuilder:
             raise DeadweightError(wording("dockerfile.no_image_id", variant=variant.name))
         identity = self._identity(site, variant, name, f"sha256:{image_id.removeprefix('sha256:')}")
         assert identity.config is not None
+        info = site.engine().info
         return build.result(
             listener,
             identity.config,
-            buildkit.tool(),
+            f"{info.name.lower()} {info.version}",
             reference=buildkit.keep(site, variant, name, identity.engine_id, identity.config),
             manifest_digest=identity.manifest,
             index_digest=identity.index,

@@ -99,12 +99,6 @@ def keeps_no_attestations() -> str:
     return "" if keeps else wording("dockerfile.store_keeps_no_attestations")
 
 
-def tool() -> str:
-    """What the images of the engine that runs are built with, by its name and version."""
-    known = _known()
-    return f"{'podman' if known and known.podman else 'docker'} {known.version if known else 'none'}"
-
-
 def identity(site: Site, variant: DockerfileVariant, name: str, image_id: str) -> Identity:
     """What the image that was just built under ``name`` goes by. Its config may not be among it (``Identity.config``).
 
