@@ -22,9 +22,9 @@ from deadweight.builders.jib.projects import (
     Gradle,
     Maven,
     Sources,
-    is_build,
     linked_sources,
     maven_environment,
+    project_of,
 )
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common, inputs
@@ -52,7 +52,7 @@ class JibBuilder:
         """Raises ConfigError for a missing base, source folder or file, for a pom.xml that does not parse, and for an
         argument that would make the record of the build a lie."""
         common.need_source(variant, root)
-        project = _project(variant, root)
+        project = project_of(variant, root)
         project.check()
         for name in variant.args:
             if name.startswith(OURS):
@@ -68,7 +68,7 @@ class JibBuilder:
 
     def steps(self, variant: JibVariant, site: Site) -> tuple[Step, ...]:
         assert variant.base is not None
-        project = _project(variant, site.root)
+        project = project_of(variant, site.root)
         base = site.source.base(variant.base)
         donated = {target: site.source.base(image) for target, image in variant.donors().items()}
         local = [site.root / given for target, given in variant.files.items() if target not in donated]
@@ -99,7 +99,7 @@ class JibBuilder:
         return made_by_the_build(variant, built, site)
 
     def _build(self, variant: JibVariant, site: Site, base: Base, donated: dict[str, Base], job: Job) -> BuiltImage:
-        project = _project(variant, site.root)
+        project = project_of(variant, site.root)
         job.took("warm" if any((project.source / folder).exists() for folder in project.outputs) else "cold")
         with scratch(variant, site) as work:
             executable = lay_out(variant, site, donated, work / "extra")
@@ -118,12 +118,6 @@ class JibBuilder:
         tool = f"Maven {project.tool}" if sources else "Gradle"
         tool = f"jib {version} ({tool}, Java {find('java').version})"
         return result(variant, site, digest=digest, base=base, tool=tool)
-
-
-def _project(variant: JibVariant, root: Path) -> Maven | Gradle:
-    source = root / variant.source
-    with_gradle = not variant.pom and not (source / "pom.xml").exists() and is_build(source)
-    return Gradle(variant, root) if with_gradle else Maven(variant, root)
 
 
 def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
@@ -154,10 +148,10 @@ def _run_tool(call: list[str | Path], project: Maven | Gradle, site: Site, job: 
     """
     variant, source, with_gradle = project.variant, project.source, isinstance(project, Gradle)
     listener = JavaListener(job.say, _announce, source, gradle=with_gradle)
-    environment = maven_environment(site)
+    values = maven_environment(site)
     try:
-        argv = call if with_gradle else resident_maven.through(call, source, environment, variant.pom)
-        run_tool(argv, variant.name, listener, cwd=source, environment=environment, log=job.log, told=call)
+        argv = call if with_gradle else resident_maven.through(call, source, values, variant.pom)
+        run_tool(argv, variant.name, listener, cwd=source, environment=values, log=job.log, told=call)
     except CommandError:
         if not listener.repeats or _AGAIN in call:
             raise

@@ -237,7 +237,7 @@ def _file(place: Path) -> Path:
 
 
 def maven_environment(site: Site) -> dict[str, str]:
-    """Maven's environment: the source's variables, the JDK that we found, a JVM set for a short life, and a locale with letters.
+    """Maven's and Gradle's: the source's variables, the JDK that we found, a JVM set for a short life, and a locale with letters.
 
     In the locale C, Java takes its arguments and names of files for ASCII: an image's variables would lose other letters.
     """
@@ -518,9 +518,12 @@ class Gradle:
         return [*words, *([f"{project}test"] if self.variant.tests else []), f"{project}jibBuildTar"]
 
 
-def is_build(source: Path) -> bool:
-    """Whether a folder is the root of a Gradle build: what `gradle init` makes has a settings file only."""
-    return any((source / name).is_file() for name in ROOT_FILES)
+def project_of(variant: JibVariant, root: Path) -> Maven | Gradle:
+    """Maven's where there is a pom.xml; what `gradle init` makes has a settings file only."""
+    source = root / variant.source
+    with_maven = variant.pom or (source / "pom.xml").exists()
+    gradle = not with_maven and any((source / name).is_file() for name in ROOT_FILES)
+    return Gradle(variant, root) if gradle else Maven(variant, root)
 
 
 def _folders(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
