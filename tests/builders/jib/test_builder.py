@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError
 from deadweight.builders.jib import resident_maven
-from deadweight.builders.jib.projects import Maven
+from deadweight.builders.jib.projects import OPENED, SHORT_LIVED, Maven
 from deadweight.builders.table import builder
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
@@ -28,7 +30,7 @@ from deadweight_images.archive.archive import open_archive
 from deadweight_images.contents import entrypoint as _main_class
 from deadweight_images.contents.entrypoint import missing_main_class
 from deadweight_images.inspect.extract import read_file
-from tests.support import ROOT
+from tests.support import ROOT, TESTS
 from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project
 from tests.support.certificates import on_loopback
@@ -49,6 +51,7 @@ from tests.support.java_projects import (
     plugin,
     pom,
     proxy,
+    refusing_repository,
     registry,
 )
 from tests.support.trees import shell_script, zipped
@@ -612,3 +615,82 @@ def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, t
     assert done.returncode == 3
     assert "invoke setup" in done.stderr
     assert not java or java in done.stderr
+
+
+@pytest.mark.slow
+def test_the_file_of_an_error_is_the_one_that_has_it(maven_project):
+    """A pom of another name, and a module: each problem once, with its own file."""
+    emptied(maven_project.root / "app")
+    files = family()
+    given = dependency("example", "x", "1").replace("<version>1</version>", "")
+    above = "<relativePath>../other.xml</relativePath></parent>"
+    lib = files["app/lib/pom.xml"].replace("<dependencies>", f"<dependencies>\n{given}").replace("</parent>", above)
+    files["app/lib/pom.xml"] = lib
+    files["app/other.xml"] = files.pop("app/pom.xml").replace("<module>service</module>", "")
+    maven_project.write(files).suite(SUITE + '    pom: other.xml\n    args: {jib.containerize: ":lib"}\n')
+    message = fails(maven_project)
+    assert "| lib/pom.xml:2:" in message
+    assert message.count("'dependencies.dependency.version' for example:x:jar is missing") == 1
+    assert " @" not in message
+
+
+def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
+    (tmp_path / "my work").mkdir()
+    project = Project(tmp_path / "my work", static_base).write(PROJECT).suite(SUITE)
+    project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
+    message = fails(project, told="builders.not_compiled")
+    assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
+    assert str(project.site.state.log("v")) in message
+    assert message.count("cannot find symbol") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_maven_repository_that_wants_credentials(maven_project, status):
+    with refusing_repository(status) as port:
+        at = f"<repository><id>ours</id><url>http://127.0.0.1:{port}/</url></repository>"
+        thing = dependency("example.refused", f"thing{status}", "1")
+        maven_project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
+        message = fails(maven_project)
+    assert f"example.refused:thing{status}" in message
+    assert message.endswith("hint: the Maven repository requires credentials: set <servers> in ~/.m2/settings.xml")
+
+
+@pytest.mark.slow
+def test_a_download_that_failed_is_tried_again_by_the_next_build(maven_project, tmp_path):
+    """Maven itself keeps such a failure for a day."""
+    version, offered = uuid.uuid4().hex, tmp_path / "offered"
+    offered.mkdir()
+    kept = Path.home() / ".m2/repository/example/late"
+    with served(files(offered)) as server:
+        at = f"<repository><id>ours</id><url>http://127.0.0.1:{server.server_port}/</url></repository>"
+        maven_project.write({"app/pom.xml": pom(dependencies=dependency("example", "late", version), repositories=at)})
+        try:
+            assert fails(maven_project).count("example:late:jar") == 1
+            folder = offered / "example" / "late" / version
+            folder.mkdir(parents=True)
+            with zipfile.ZipFile(folder / f"late-{version}.jar", "w") as jar:
+                jar.writestr("late.txt", "here")
+            maven_project.build("v")
+        finally:
+            shutil.rmtree(kept, ignore_errors=True)
+    assert "trying again" in "\n".join(maven_project.said)
+
+
+@pytest.mark.slow
+def test_a_proxy_that_wants_a_password(maven_project):
+    with refusing_repository(407) as port:
+        thing = dependency("example.refused", "thing407", "1")
+        at = "<repository><id>ours</id><url>http://ours.invalid/</url></repository>"
+        maven_project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
+        maven_project.source.build_environment = BuildEnvironment({"HTTP_PROXY": f"http://127.0.0.1:{port}"})
+        message = fails(maven_project)
+    assert "hint: the proxy requires a user and a password" in message
+
+
+@pytest.mark.parametrize(("opened", "reached"), [(OPENED, True), ("", False)])
+def test_what_old_plug_ins_reach_into_is_open(opened, reached):
+    words = [find("java").path, *SHORT_LIVED.split(), *opened.split(), TESTS / "services/java/Reaches.java"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode == 0) == reached, done.stderr
+    assert "WARNING" not in done.stderr
