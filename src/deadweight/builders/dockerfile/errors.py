@@ -72,7 +72,6 @@ class DockerListener(diagnosis.Listener):
         self._file, self._lines, self._added = dockerfile, lines, added
         self._steps: dict[str, _Instruction] = {}
         self._failed, self._reason = "", ""  # the failed instruction's number, and BuildKit's own words on it
-        self._last: deque[str] = deque(maxlen=diagnosis.HEARD_LINES)
 
     def __call__(self, line: str) -> None:
         super().__call__(line)
@@ -90,8 +89,6 @@ class DockerListener(diagnosis.Listener):
             self._failed, self._reason = failed[1], failed[2]
         elif (cached := _CACHED.match(line)) and cached[1] in self._steps:
             self._steps[cached[1]].cached = True
-        elif not line.startswith("#"):
-            self._last.append(line)
 
     @property
     def cache(self) -> Cache:
@@ -144,7 +141,8 @@ class DockerListener(diagnosis.Listener):
             return own
         if self._reason and not _REPEATED.match(self._reason):
             return [self._reason]
-        rest = [text for text in map(cleaned, (*self._last, *error.tail)) if text]
+        apart = (line for line in self._heard if not _COLOUR.sub("", line).startswith("#"))
+        rest = [text for text in map(cleaned, (*apart, *error.tail)) if text]
         return list(dict.fromkeys([text for text in rest if step is None or not _REPEATED.match(text)] or rest))
 
     def _told(self, step: _Instruction | None, error: CommandError) -> str:
