@@ -121,26 +121,25 @@ class Build:
             root / variant.source,
         ]
 
-    def _secrets(self) -> Iterator[str]:
+    def _secrets(self) -> list[str]:
         """What the client offers: the suite's secrets, the source's variables, and what Java needs to reach the network, where the
         Dockerfile asks for it or is given it."""
         from deadweight.sources.network import maven_settings, trust_store
 
-        environment, own = self.site.source.environment(), self.variant.secrets
+        environment, asked = self.site.source.environment(), self.dockerfile.text + " ".join(self.reach.files)
         bundle, settings = environment.ca_bundle, maven_settings(environment.variables)
-        asked = self.dockerfile.text + " ".join(self.reach.files)
-        offered = (name for name in environment.variables if name not in PREDEFINED and name not in own)
-        yield from (f"id={name},src={path}" for name, path in secrets.paths(self.variant, self.site.root).items())
-        yield from (f"id={name},env={name}" for name in offered)
-        if bundle is not None and CA not in own:
-            yield f"id={CA},src={bundle}"
-        if bundle is not None and JAVA in asked and JAVA not in own:
-            yield f"id={JAVA},src={trust_store(self.site.state, bundle)}"
-        if settings is not None and MAVEN in asked and MAVEN not in own:
+        offered = {name: f"env={name}" for name in environment.variables if name not in PREDEFINED}
+        if bundle is not None:
+            offered[CA] = f"src={bundle}"
+        if bundle is not None and JAVA in asked:
+            offered[JAVA] = f"src={trust_store(self.site.state, bundle)}"
+        if settings is not None and MAVEN in asked:
             file = self.work / "maven-settings.xml"  # in a folder of mode 0700 that goes after the build
             file.write_text(settings, encoding="utf-8")
-            yield f"id={MAVEN},src={file}"
-        yield from self.reach.secrets(self.work)
+            offered[MAVEN] = f"src={file}"
+        # the suite's own go before ours
+        offered |= {name: f"src={path}" for name, path in secrets.paths(self.variant, self.site.root).items()}
+        return [*(f"id={name},{place}" for name, place in offered.items()), *self.reach.secrets(self.work)]
 
     def listener(self) -> DockerListener:
         file = self.variant.dockerfile or "Dockerfile"
