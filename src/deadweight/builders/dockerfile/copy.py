@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
 from deadweight._errors import CommandError, wording
 from deadweight.builders.dockerfile import buildkit, secrets
-from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.protocol import BuiltImage, Job, Site
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common, inputs
@@ -29,6 +28,9 @@ from deadweight.records.reference import with_registry
 from deadweight.records.store import write_atomically
 from deadweight.sources.adapt_dockerfile import Added, Dockerfile, Run, derived, downgraded, instructions, stage_bases
 from deadweight.sources.settings import NETWORK
+
+if TYPE_CHECKING:
+    from deadweight.builders.dockerfile.errors import DockerListener
 
 PREDEFINED = frozenset(
     word
@@ -142,6 +144,8 @@ class Build:
         return [*(f"id={name},{place}" for name, place in offered.items()), *self.reach.secrets(self.work)]
 
     def listener(self) -> DockerListener:
+        from deadweight.builders.dockerfile.errors import DockerListener
+
         file = self.variant.dockerfile or "Dockerfile"
         return DockerListener(self.job.say, file, self.dockerfile.lines(), self.copy[1])
 
