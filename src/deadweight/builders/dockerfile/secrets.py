@@ -22,7 +22,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight.builders.protocol import Site
 from deadweight.builders.variants import DockerfileVariant
-from deadweight.records.paths import State
+from deadweight.records.paths import State, content
 from deadweight.records.store import write_atomically
 from deadweight.suite.yaml_nodes import Key
 
@@ -89,6 +89,6 @@ def seal(variant: DockerfileVariant, site: Site) -> str:
             write_atomically(key_file, os.urandom(32), mode=0o600)
     hasher = hmac.new(key_file.read_bytes(), digestmod=hashlib.sha256)
     for name, path in sorted(named.items()):
-        for data in (name.encode(), path.read_bytes()):
+        for data in (name.encode(), content(path)):
             hasher.update(len(data).to_bytes(8, "big") + data)
     return hasher.hexdigest()
