@@ -157,21 +157,17 @@ class Listener:
 
     def __init__(self, say: Say, announce: Announce, clean: Callable[[str], str] = str.strip) -> None:
         self._say, self._announce, self._clean = say, announce, clean
-        self._compiler: dict[str, None] = {}
+        self.compiler: list[str] = []
+        """What a compiler complained about: ``./main.go:12:3: undefined: x``."""
         self._heard: deque[str] = deque(maxlen=HEARD_LINES)
 
     def __call__(self, line: str) -> None:
         self._heard.append(line)
         match = _COMPILER_MAVEN.search(line) or _COMPILER.search(line)
-        if match and len(self._compiler) < MAX_COMPILER_LINES:
-            self._compiler.setdefault(match[1])
+        if match and len(self.compiler) < MAX_COMPILER_LINES and match[1] not in self.compiler:
+            self.compiler.append(match[1])
         if news := self._announce(line):
             self._say(news)
-
-    @property
-    def compiler(self) -> tuple[str, ...]:
-        """What a compiler complained about: ``./main.go:12:3: undefined: x``."""
-        return tuple(self._compiler)
 
     def failure(self, error: CommandError, what: str) -> CommandError:
         """The same failure as itself: its cause where one is known, a compiler's lines where there are any, else the last lines."""
