@@ -146,7 +146,8 @@ class DockerfileBuilder:
         name, id_file = common.image_name(site.suite, variant), build.work / "id"
         flags: list[str | Path] = ["--tag", name, "--iidfile", id_file, *attestation_flags(variant, build.bases)]
         try:
-            buildkit.build(build, flags, listener)
+            run = partial(build.run, cwd=site.root, log=build.job.log)
+            buildkit.build([*flags, *build.words], build.environment, listener, run)
         except CommandError as error:
             raise build.failure(listener, error, lambda: buildkit.full_disk(site)) from None
         image_id = content(id_file).decode().strip()

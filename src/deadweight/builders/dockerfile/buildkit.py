@@ -6,7 +6,7 @@ import functools
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, i
 from deadweight.toolchain.find import find, number
 
 if TYPE_CHECKING:
-    from deadweight.builders.dockerfile.copy import Build
     from deadweight.engine.api import Endpoint, EngineInfo
     from deadweight.engine.images import Identity
 
@@ -33,8 +32,10 @@ _NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_D
 """Variables that decide which engine is meant."""
 
 
-def build(build: Build, flags: Sequence[str | Path], listener: Callable[[str], None]) -> None:
-    """Run a BuildKit build, or Podman's; ``flags`` name its result.
+def build(
+    words: Sequence[str | Path], env: Mapping[str, str], on_line: Callable[[str], None], run: Callable[..., None]
+) -> None:
+    """Run a BuildKit build, or Podman's; ``words`` are the arguments after ``build``, and ``run`` runs the client.
 
     Raises CommandError, MissingError (no client, no BuildKit, or the engine falls silent).
     """
@@ -42,9 +43,9 @@ def build(build: Build, flags: Sequence[str | Path], listener: Callable[[str], N
     from deadweight.engine.daemon import docker_cli, find_or_start
 
     watch: AbstractContextManager[_run.Stop | None]
-    words, env, endpoint = [*flags, *build.words], build.environment, find_or_start(listener)
+    endpoint = find_or_start(on_line)
     if _info(endpoint).podman:
-        argv, watch, listener = podman_call(endpoint, words), nullcontext(None), Translated(listener)
+        argv, watch, on_line = podman_call(endpoint, words), nullcontext(None), Translated(on_line)
     else:
         # without BuildKit, buildx would start one from a public registry, unasked
         if problem := api.buildkit_trouble(endpoint.host, endpoint.certificates):
@@ -55,7 +56,7 @@ def build(build: Build, flags: Sequence[str | Path], listener: Callable[[str], N
         plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
         argv, env = client.build(*plain, *map(str, words)), {**env, **client.env}
     with watch as stop:
-        build.run(argv, listener, cwd=build.site.root, env=env, log=build.job.log, stop=stop)
+        run(argv, on_line, env=env, stop=stop)
 
 
 def version() -> str:
