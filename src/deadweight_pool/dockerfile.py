@@ -13,12 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError
-from deadweight.builders.dockerfile import secrets
-from deadweight.builders.dockerfile.copy import Reach, build_arguments, copied, given, last_base, reach_of
+from deadweight.builders.dockerfile.copy import Build, given
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.protocol import BuiltImage, Job, Site
+from deadweight.builders.protocol import BuiltImage, Site
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
 from deadweight.builders.variants import DockerfileVariant
@@ -160,37 +158,27 @@ LOCKS = (
 _VARIABLE = re.compile(r"\$\{?(\w+)")
 
 
-def build(
-    variant: DockerfileVariant, site: Site, pool: Pool, bases: dict[str, Base], job: Job, dockerfile: Dockerfile
-) -> BuiltImage:
+def build(build: Build, pool: Pool) -> BuiltImage:
     """Build it somewhere.
 
     Raises CommandError for a build that fails, MissingError where no endpoint is left,
     ArchiveError for an image of another platform.
     """
-    environment = dict(site.source.environment().variables)
-    secrets.generate(variant, site.root)
-    used = secrets.Used(variant, site)
-    with archives.scratch(variant, site) as work:
-        reach = reach_of(dockerfile, variant, site, environment)
-        own = work / "dockerfile"
-        own.mkdir()
-        copy = copied(dockerfile, variant, bases, site, own, reach)
-        words = build_arguments(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed())
-        contexts = layout_contexts(copy.file.read_text(encoding="utf-8"), bases, site)
-        one = _One(variant, site, pool, bases, job, dockerfile, copy.added, words, contexts, reach, environment, work)
-        last = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
-        key, seconds = shared(variant, site, bases, dockerfile), last.seconds if last else 0.0
-        try:
-            made = pool.build(Work(variant.name, key, platform(), seconds), one.run)
-        except CommandError as error:
-            raise one.failure(error) from None
-        image = archives.image_in(made.archive)
-        if (actual := f"{image.config.os}/{image.config.architecture}") != platform():
-            fields = {"endpoint": made.endpoint.name, "actual": actual, "expected": platform()}
-            raise ArchiveError(wording("build.platform", **fields))
-        archives.keep(variant, site, made.archive, None)
-    used.remember()
+    variant, site = build.variant, build.site
+    contexts = layout_contexts(build.copy[0].read_text(encoding="utf-8"), build.bases, site)
+    one = _One(build, pool, contexts)
+    last = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
+    key, seconds = shared(variant, site, build.bases, build.dockerfile), last.seconds if last else 0.0
+    try:
+        made = pool.build(Work(variant.name, key, platform(), seconds), one.run)
+    except CommandError as error:
+        listener = one.listeners.get(id(error))
+        raise build.failure(listener, error, lambda: wording("build.disk_full")) if listener else error from None
+    image = archives.image_in(made.archive)
+    if (actual := f"{image.config.os}/{image.config.architecture}") != platform():
+        fields = {"endpoint": made.endpoint.name, "actual": actual, "expected": platform()}
+        raise ArchiveError(wording("build.platform", **fields))
+    archives.keep(variant, site, made.archive, None)
     return one.finished(image, made)
 
 
@@ -213,39 +201,25 @@ def shared(variant: DockerfileVariant, site: Site, bases: Mapping[str, Base], do
 
 @dataclass
 class _One:
-    """One variant's build, as each endpoint is asked for it.
-
-    ``words`` are those of ``docker build`` after the word ``build``, the context last. ``contexts`` maps an image's reference to an
-    OCI layout folder that holds it: images that only this machine can reach.
+    """One variant's build, as each endpoint is asked for it. ``contexts`` maps an image's reference to an OCI layout folder that
+    holds it: images that only this machine can reach.
     """
 
-    variant: DockerfileVariant
-    site: Site
+    build: Build
     pool: Pool
-    bases: dict[str, Base]
-    job: Job
-    dockerfile: Dockerfile
-    added: tuple[str, ...]
-    words: Sequence[str | Path]
     contexts: Mapping[str, Path]
-    reach: Reach
-    environment: Mapping[str, str]
-    work: Path
     listeners: dict[int, DockerListener] = field(default_factory=dict)
     exported: dict[str, bool] = field(default_factory=dict)
 
     def run(self, attempt: Attempt) -> Path:
         """Build on one endpoint; gives the archive."""
-        endpoint, archive = attempt.endpoint, self.work / f"{attempt.number}.tar"
-        self.job.say(f"on {endpoint.name}")
-        file = self.variant.dockerfile or "Dockerfile"
-        listener = DockerListener(self.job.say, file, self.dockerfile.lines())
-        listener.added = self.added
-        self.listeners[attempt.number] = listener
-        uses = Notes(self.site.state.cache / "pool").of(self.variant.name)
-        export = exports(self.pool.cache, uses, endpoint.name)
+        build, variant = self.build, self.build.variant
+        endpoint, archive = attempt.endpoint, build.work / f"{attempt.number}.tar"
+        build.job.say(f"on {endpoint.name}")
+        self.listeners[attempt.number] = listener = build.listener()
+        export = exports(self.pool.cache, self._notes.of(variant.name), endpoint.name)
         self.exported[endpoint.name] = export
-        more = words(self.pool.cache, variant=self.variant.name, service=self.variant.service, export=export)
+        more = words(self.pool.cache, variant=variant.name, service=variant.service, export=export)
         heard = Listener(listener)
         try:
             self._buildctl(attempt, archive, more, heard)
@@ -255,56 +229,43 @@ class _One:
         if heard.failed:
             self.exported[endpoint.name] = False
             what = f"{endpoint.name} could not write its layers to the cache: {heard.failed}"
-            self.pool.journal.note(what, variant=self.variant.name, loud=True)
+            self.pool.journal.note(what, variant=variant.name, loud=True)
         return archive
 
     def _buildctl(self, attempt: Attempt, archive: Path, more: Sequence[str], on_line: Callable[[str], None]) -> None:
         """Build, and write the image to ``archive``. ``more`` are buildctl's own words (caches). Raises CommandError."""
-        environment = {**self.environment, **self.reach.environment()}
-        name = common.image_name(self.site.suite, self.variant)
+        build = self.build
+        name = common.image_name(build.site.suite, build.variant)
         argv: list[str] = [
             str(find("buildctl").path),
             *attempt.endpoint.words,
             *("build", "--progress=plain", "--frontend=dockerfile.v0", "--opt", f"platform={platform()}"),
             *("--opt", f"build-arg:SOURCE_DATE_EPOCH={common.EPOCH}"),
-            *translated(self.words, environment),
+            *translated(build.words, build.environment),
             *_contexts(self.contexts),
             *more,
             *("--output", f"type=docker,name={name},dest={archive},rewrite-timestamp=true"),
         ]
-        log = self.job.log
+        log = build.job.log
         if attempt.number > 1:  # it may run beside the first: it has a log of its own
             log = log.with_name(f"{log.stem}.{attempt.number}.log")
             log.unlink(missing_ok=True)
-        env, redact = {**environment, **attempt.endpoint.env}, common.secret_values(self.environment)
-        seconds = common.BUILD_TIMEOUT_SECONDS
-        _run.run(argv, env=env, timeout=seconds, log=log, on_line=on_line, redact=redact, stop=attempt.stop)
+        build.run(argv, on_line, env={**build.environment, **attempt.endpoint.env}, log=log, stop=attempt.stop)
 
-    def failure(self, error: CommandError) -> CommandError:
-        """The failure in the words of the instruction that failed."""
-        listener = self.listeners.get(id(error))
-        if listener is None:
-            return error
-        return listener.failure(
-            error,
-            self.variant.name,
-            stand_in=any(base.stand_in for base in self.bases.values()),
-            full_disk=lambda: wording("build.disk_full"),
-            advice=self.reach.advice,
-        )
+    @property
+    def _notes(self) -> Notes:
+        return Notes(self.build.site.state.cache / "pool")
 
     def finished(self, image: Image, made: Made) -> BuiltImage:
         """Note what was taken from earlier builds; gives the record of the image."""
-        cache, name = self.listeners[int(made.archive.stem)].cache, made.endpoint.name
-        self.job.took("warm" if self.dockerfile.has_cache_mounts and cache == "cold" else cache)
-        notes, exported = Notes(self.site.state.cache / "pool"), self.exported.get(name, False)
-        notes.built(self.variant.name, name, found=cache != "cold", exported=exported)
-        digest, tool = image.config_digest, f"buildkit {made.version}"
-        last = last_base(self.dockerfile, self.variant, self.bases)
-        return replace(
-            archives.result(self.variant, self.site, digest=digest, base=last, tool=tool),
+        listener, name = self.listeners[int(made.archive.stem)], made.endpoint.name
+        exported = self.exported.get(name, False)
+        self._notes.built(self.build.variant.name, name, found=listener.cache != "cold", exported=exported)
+        return self.build.result(
+            listener,
+            image.config_digest,
+            f"buildkit {made.version}",
             manifest_digest=image.manifest_digest,
-            other_stand_ins=tuple(each for each, base in self.bases.items() if base.stand_in and base != last),
             built_on=f"{name} ({made.endpoint.address}, BuildKit {made.version})",
             decisions=made.decisions,
         )

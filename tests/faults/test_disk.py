@@ -247,24 +247,23 @@ def test_a_plan_changes_nothing(project):
 
 
 def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
-    from deadweight.builders.apko.melange import work_folder
-    from deadweight.records.paths import State
+    from deadweight.builders.shared.archive import work_folder
 
-    state = State(tmp_path)
-    left = state.packages / ".work-1-abcdef" / "sandbox"
+    packages = tmp_path / "packages"
+    left = packages / ".work-1-abcdef" / "sandbox"
     left.mkdir(parents=True)
     left.chmod(0)
-    with work_folder(state) as first, work_folder(state) as second:
-        assert sorted(state.packages.iterdir()) == sorted((first, second))
-    assert list(state.packages.iterdir()) == []
+    with work_folder(packages) as first, work_folder(packages) as second:
+        assert sorted(packages.iterdir()) == sorted((first, second))
+    assert list(packages.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="no file system in memory")
 def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypatch):
-    from deadweight.builders.apko import melange as _memory
+    from deadweight.builders import apko as _memory
 
     monkeypatch.setattr(_memory, "ROOM_BYTES", 0)
-    code = "import os, sys; from pathlib import Path; from deadweight.builders.apko import melange as _memory\n"
+    code = "import os, sys; from pathlib import Path; from deadweight.builders import apko as _memory\n"
     code += "_memory.ROOM_BYTES = 0\n"
     code += "(_memory.memory_folder(Path(sys.argv[1])) / 'file').touch(); os.kill(os.getpid(), 9)"
     killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])

@@ -315,16 +315,17 @@ def test_an_engine_that_is_gone_is_told_and_asked_again(castle):
 UNPACK = """
 import os, signal
 from pathlib import Path
-from deadweight.builders.apko import melange as folders
+from deadweight.builders import apko
+from deadweight.builders.shared.archive import work_folder
 from deadweight.engine import labels
 from deadweight.records import runs
 from deadweight.records.paths import State
 
 state = State(Path.cwd())
 state.packages.mkdir(parents=True)
-folders.ROOM_BYTES = 0
-with runs.noted_while(state, labels.labels("faulty", "build")), folders.work_folder(state) as work:
-    for folder in (work, folders.memory_folder(state.root)):
+apko.ROOM_BYTES = 0
+with runs.noted_while(state, labels.labels("faulty", "build")), work_folder(state.packages) as work:
+    for folder in (work, apko.memory_folder(state.root)):
         print(folder, flush=True)
         (folder / "locked").mkdir(mode=0)
     os.kill(os.getpid(), signal.SIGKILL)

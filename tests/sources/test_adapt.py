@@ -11,20 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError
-from deadweight.sources import adapt, adapt_dockerfile
-from deadweight.sources.adapt_dockerfile import (
-    HEREDOCS,
-    LINK,
-    SINCE,
-    START_INTERVAL,
-    arguments,
-    derived,
-    downgraded,
-    heredocs,
-    instructions,
-    lacking,
-    places,
-)
+from deadweight.sources import adapt
+from deadweight.sources import adapt_dockerfile as parser
 from tests.support.codes import raises
 
 SAMPLES = Path(__file__).with_name("samples")
@@ -43,27 +31,21 @@ def file(tmp_path):
 
 def test_an_apko_file_loses_its_repositories_keys_and_architectures(file):
     path = file(APKO)
-
     made = yaml.safe_load(adapt.derived(path))
-
     assert made["contents"] == {"packages": ["wolfi-baselayout", "app", "gawk=5.3.0-r1"]}
     assert "archs" not in made
     assert made["accounts"] == {"run-as": 65532}
     assert path.read_text() == APKO
+    assert adapt.derived(file("contents: {packages: [gawk]}\n")) is None, "one that names none is used as it is"
 
 
 def test_a_melange_file_keeps_its_scalars_as_they_are_written(file):
     text = adapt.derived(file(MELANGE))
-
     assert "version: 1.10\n" in text
     made = yaml.safe_load(text)
     assert made["environment"]["contents"] == {"packages": ["busybox", "go"]}
     assert made["package"] == {"name": "app", "version": 1.1, "epoch": 0}
     assert made["pipeline"] == [{"runs": 'echo "repositories: $x"\n'}]
-
-
-def test_a_file_that_names_none_is_used_as_it_is(file):
-    assert adapt.derived(file("contents: {packages: [gawk]}\n")) is None
 
 
 @pytest.mark.parametrize(
@@ -102,16 +84,24 @@ def test_a_damaged_file_is_an_error_with_its_name(file, text, code):
 DOCKERFILE = (SAMPLES / "Dockerfile").read_text()
 
 
-def test_images_of_a_dockerfile():
-    expected = ("golang:1.21.3-bookworm", "alpine:3.18", "busybox:1.36", "ubuntu:23.10")
-
-    assert tuple(adapt_dockerfile.places(DOCKERFILE)) == expected
-    assert [*adapt_dockerfile.places(DOCKERFILE, {"BASE": "debian:12"})][-1] == "debian:12"
+@pytest.mark.parametrize(
+    ("text", "given", "images"),
+    [
+        (DOCKERFILE, {}, ["golang:1.21.3-bookworm", "alpine:3.18", "busybox:1.36", "ubuntu:23.10"]),
+        (DOCKERFILE, {"BASE": "debian:12"}, ["golang:1.21.3-bookworm", "alpine:3.18", "busybox:1.36", "debian:12"]),
+        ("ARG BASE\nFROM ${BASE}\n", {}, []),  # a base without a value is left to the builder
+        ("ARG ARCH=\nARG TAG=20-alpine\nFROM ${ARCH}node:$TAG\n", {}, ["node:20-alpine"]),  # an empty one has a value
+        ('ARG ARCH=""\nARG TAG=20-alpine\nFROM ${ARCH}node:$TAG\n', {}, ["node:20-alpine"]),
+        ("ARG ARCH\nARG TAG=20-alpine\nFROM ${ARCH}node:$TAG\n", {}, []),
+        ("ARG ARCH=$ABSENT\nARG TAG=20-alpine\nFROM ${ARCH}node:$TAG\n", {}, []),
+    ],
+)
+def test_images_of_a_dockerfile(text, given, images):
+    assert list(parser.places(text, given)) == images
 
 
 def test_a_dockerfile_is_renamed_line_by_line():
-    made = adapt_dockerfile.derived(DOCKERFILE, lambda reference: f"mirror.example.com/{reference}").splitlines()
-
+    made = parser.derived(DOCKERFILE, lambda reference: f"mirror.example.com/{reference}").splitlines()
     assert made[0] == "#"
     assert made[1] == "# a note"
     assert made[4] == "FROM --platform=$BUILDPLATFORM mirror.example.com/golang:1.21.3-bookworm AS build"
@@ -120,10 +110,6 @@ def test_a_dockerfile_is_renamed_line_by_line():
     assert made[7:9] == ["FROM build AS test", "FROM scratch AS nothing"]
     assert made[9] == "FROM mirror.example.com/ubuntu:23.10"
     assert made[10:] == ["COPY --from=build /out /out", "COPY --from=0 /out /out"]
-
-
-def test_a_base_without_a_value_is_left_to_the_builder():
-    assert adapt_dockerfile.places("ARG BASE\nFROM ${BASE}\n") == {}
 
 
 RUNS = (SAMPLES / "runs.Dockerfile").read_text()
@@ -135,9 +121,9 @@ def test_a_run_gets_the_flags_that_its_base_needs_and_no_other_run_does():
     def add(run):
         asked.append((run.stage, run.base, run.plain))
         wanted = re.search(r"\b(?:apk|apt-get)\b", run.command) and run.base
-        return adapt_dockerfile.Added(("--mount=a", "--mount=b") if wanted else ())
+        return parser.Added(("--mount=a", "--mount=b") if wanted else ())
 
-    made = adapt_dockerfile.derived(RUNS, lambda reference: f"mirror.example.com/{reference}", add=add)
+    made = parser.derived(RUNS, lambda reference: f"mirror.example.com/{reference}", add=add)
 
     assert made.splitlines() == [
         "ARG BASE=alpine:3",
@@ -171,25 +157,12 @@ def test_words_stand_before_the_command_where_a_shell_reads_it():
     )
 
     def add(run):
-        return adapt_dockerfile.Added(("--f",), ". /e; ") if run.plain else adapt_dockerfile.Added(("--f",))
+        return parser.Added(("--f",), ". /e; ") if run.plain else parser.Added(("--f",))
 
-    assert adapt_dockerfile.derived(text, str, add=add) == (
+    assert parser.derived(text, str, add=add) == (
         'FROM a\nRUN --f . /e; x\nRUN --f --mount=type=cache,target=/c \\\n  . /e; y && z\nRUN --f ["x"]\nRUN --f <<E\nx\nE\n'
         'SHELL ["/bin/bash", "-c"]\nRUN --f . /e; b\nSHELL ["pwsh"]\nRUN --f p\nFROM c\nRUN --f . /e; again\n'
     )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "base"),
-    [
-        ("ARG ARCH=\nARG TAG=20-alpine", ["node:20-alpine"]),
-        ('ARG ARCH=""\nARG TAG=20-alpine', ["node:20-alpine"]),
-        ("ARG ARCH\nARG TAG=20-alpine", []),
-        ("ARG ARCH=$ABSENT\nARG TAG=20-alpine", []),
-    ],
-)
-def test_an_argument_that_is_empty_has_a_value(arguments, base):
-    assert list(adapt_dockerfile.places(f"{arguments}\nFROM ${{ARCH}}node:$TAG\n")) == base
 
 
 @pytest.mark.parametrize(
@@ -208,50 +181,39 @@ def test_an_argument_that_is_empty_has_a_value(arguments, base):
     ],
 )
 def test_a_heredoc_is_a_shell_word_of_its_own(instruction, names):
-    assert [name for _, name in heredocs(instruction)] == names
-
-
-def test_only_a_dash_lets_tabs_stand_before_the_end():
-    text = "RUN <<-A\nx\n\tA\nRUN <<B\n\tB\nB\nUSER 1\n"
-    assert [(each.line, each.text) for each in instructions(text)] == [(1, "RUN <<-A"), (4, "RUN <<B"), (7, "USER 1")]
-
-
-def test_a_heredoc_without_an_end_is_told():
-    (run,) = instructions("RUN <<EOF\nFROM x\n EOF\n")
-    assert run.unended == "EOF"
+    assert [name for _, name in parser.heredocs(instruction)] == names
 
 
 @pytest.mark.parametrize(
-    ("text", "whole"),
+    ("text", "expected"),
     [
-        ("FROM \\\n  golang:1 AS b\n", "FROM   golang:1 AS b"),
-        ("FROM gol\\ \t\n\n# a comment\nang:1\n", "FROM golang:1"),
-        ("# escape=`\nFROM x `\nAS b\n", "FROM x AS b"),
-        ("#escape = `\r\nFROM x `\r\nAS b\r\n", "FROM x AS b"),
-        ("# note\n# escape=`\nFROM x \\\nAS b\n", "FROM x AS b"),
-        ("   FROM x # y", "FROM x # y"),
-        ("FROM x\\", "FROM x"),
+        ("FROM \\\n  golang:1 AS b\n", [(1, "FROM   golang:1 AS b")]),
+        ("FROM gol\\ \t\n\n# a comment\nang:1\n", [(1, "FROM golang:1")]),
+        ("# escape=`\nFROM x `\nAS b\n", [(2, "FROM x AS b")]),
+        ("#escape = `\r\nFROM x `\r\nAS b\r\n", [(2, "FROM x AS b")]),
+        ("# note\n# escape=`\nFROM x \\\nAS b\n", [(3, "FROM x AS b")]),
+        ("   FROM x # y", [(1, "FROM x # y")]),
+        ("FROM x\\", [(1, "FROM x")]),
+        ("RUN a \\\\\nUSER 1\n", [(1, "RUN a \\\\"), (2, "USER 1")]),  # an escaped mark goes on nowhere
+        # only a dash lets tabs stand before the end of a heredoc
+        ("RUN <<-A\nx\n\tA\nRUN <<B\n\tB\nB\nUSER 1\n", [(1, "RUN <<-A"), (4, "RUN <<B"), (7, "USER 1")]),
     ],
 )
-def test_a_logical_line(text, whole):
-    assert [each.text for each in instructions(text)] == [whole]
-
-
-def test_an_escaped_mark_goes_on_nowhere():
-    assert [each.text for each in instructions("RUN a \\\\\nUSER 1\n")] == ["RUN a \\\\", "USER 1"]
+def test_logical_lines_and_where_they_begin(text, expected):
+    assert [(step.line, step.text) for step in parser.instructions(text)] == expected
 
 
 def test_arguments():
-    assert arguments("ARG\tA=1 B C='x y'") == {"A": "1", "B": None, "C": "x y"}
-    assert arguments("ARG A='") == {"A": "'"}
+    assert parser.arguments("ARG\tA=1 B C='x y'") == {"A": "1", "B": None, "C": "x y"}
+    assert parser.arguments("ARG A='") == {"A": "'"}
 
 
 WILD = (SAMPLES / "wild.Dockerfile").read_text()
 
 
 def test_images_are_found_and_replaced_wherever_lines_end():
-    assert places(WILD) == {"golang:1.21": 3, "alpine:3.18": 9, "busybox:1": 11}
-    made = derived(WILD, lambda name: f"here/{name}")
+    assert parser.places(WILD) == {"golang:1.21": 3, "alpine:3.18": 9, "busybox:1": 11}
+    made = parser.derived(WILD, lambda name: f"here/{name}")
     assert made.splitlines()[:5] == ["# escape=`", "#", "FROM `", "  # the compiler", "  here/golang:1.21 AS build"]
     assert made.splitlines()[8:10] == [
         "RUN --mount=type=bind,from=`",
@@ -309,33 +271,33 @@ def dockerfile(draw):
 @given(dockerfile())
 def test_a_rewritten_dockerfile_means_the_same_with_other_names(made):
     text, what = made
-    read = [each.text for each in instructions(text)]
+    read = [each.text for each in parser.instructions(text)]
     assert read == [each for each, _, _ in what]
-    assert set(places(text)) == {name for _, _, name in what if name}
-    changed = derived(text, lambda name: f"here.example.com/{name}")
+    assert set(parser.places(text)) == {name for _, _, name in what if name}
+    changed = parser.derived(text, lambda name: f"here.example.com/{name}")
     renamed = [each.replace(name, f"here.example.com/{name}", 1) if name else each for each, _, name in what]
-    assert [each.text for each in instructions(changed)] == renamed
+    assert [each.text for each in parser.instructions(changed)] == renamed
     assert changed.count("\n") == text.count("\n")
     bodies = ["\n".join(body) for _, body, _ in what]
     assert all(body in changed for body in bodies)
 
 
 # A Dockerfile in words that an older BuildKit knows. That they mean the same is tried with an engine (tests/builders).
-ALL = frozenset(SINCE)
+ALL = frozenset(parser.SINCE)
 
 
 @pytest.mark.parametrize(
     ("version", "unknown"),
     [
         ((20, 10, 24), ALL),
-        ((23, 0, 1), {START_INTERVAL}),
-        ((24, 0), {START_INTERVAL}),
+        ((23, 0, 1), {parser.START_INTERVAL}),
+        ((24, 0), {parser.START_INTERVAL}),
         ((25, 0), set()),
         ((29, 1), set()),
     ],
 )
 def test_what_an_engine_does_not_know_yet(version, unknown):
-    assert lacking(version) == unknown
+    assert parser.lacking(version) == unknown
 
 
 @pytest.mark.parametrize(
@@ -354,15 +316,15 @@ def test_what_an_engine_does_not_know_yet(version, unknown):
     ],
 )  # fmt: skip
 def test_it_is_said_otherwise_and_numbers_of_lines_stay_true(written, made):
-    text, said = downgraded(f"FROM x\n{written}\nRUN last\n", ALL)
+    text, said = parser.downgraded(f"FROM x\n{written}\nRUN last\n", ALL)
     assert text == f"FROM x\n{made}\nRUN last\n"
     assert bool(said) is (written != made)
-    assert downgraded(f"FROM x\n{written}\n", frozenset()) == (f"FROM x\n{written}\n", ())
+    assert parser.downgraded(f"FROM x\n{written}\n", frozenset()) == (f"FROM x\n{written}\n", ())
 
 
 def test_the_stages_own_shell_and_user_count():
     before = 'FROM a\nSHELL ["/bin/bash", "-ec"]\nUSER 7\n'
-    text, _ = downgraded(f"{before}RUN <<E\nx\nE\nCOPY <<E /b\nx\nE\nFROM b\nRUN <<E\nx\nE\n", ALL)
+    text, _ = parser.downgraded(f"{before}RUN <<E\nx\nE\nCOPY <<E /b\nx\nE\nFROM b\nRUN <<E\nx\nE\n", ALL)
     lines = text.splitlines()
     assert lines[3] == 'RUN ["/bin/bash", "-ec", "x\\n"]'
     assert (lines[6], lines[8]) == ("USER 0", "USER 7")
@@ -370,7 +332,7 @@ def test_the_stages_own_shell_and_user_count():
 
 
 def test_a_script_with_a_first_line_of_its_own_is_run_by_its_interpreter():
-    text, _ = downgraded("FROM x\nRUN <<E\n#!/usr/bin/python3\nprint(1)\nE\n", ALL)
+    text, _ = parser.downgraded("FROM x\nRUN <<E\n#!/usr/bin/python3\nprint(1)\nE\n", ALL)
     words = json.loads(text.splitlines()[1].removeprefix("RUN "))
     assert words[-1] == "#!/usr/bin/python3\nprint(1)\n"
     assert '"$f"' in words[2]
@@ -381,8 +343,8 @@ def test_a_script_with_a_first_line_of_its_own_is_run_by_its_interpreter():
 ), max_size=14))  # fmt: skip
 def test_nothing_moves_whatever_stands_in_it(lines):
     text = "\n".join(["FROM x", *lines])
-    made, said = downgraded(text, frozenset((HEREDOCS, LINK)))
+    made, said = parser.downgraded(text, frozenset((parser.HEREDOCS, parser.LINK)))
     assert made.count("\n") == text.count("\n")
     assert said or made == text
-    kept = {each.line: each.word for each in instructions(made)}
-    assert all(kept.get(each.line) in (each.word, "RUN", "USER", None) for each in instructions(text))
+    kept = {each.line: each.word for each in parser.instructions(made)}
+    assert all(kept.get(each.line) in (each.word, "RUN", "USER", None) for each in parser.instructions(text))

@@ -200,7 +200,9 @@ def test_each_builder_goes_through_a_mirror_that_wants_a_password(world, engine,
 def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_without_an_engine(world, project):
     apko = project / "apko.yaml"
     apko.write_text(apko.read_text().replace("contents:\n", f"contents:\n{OWN_WORDS}") + "archs: [x86_64, aarch64]\n")
-    before = apko.read_text()
+    melange, own = project / "melange.yaml", OWN_WORDS.replace("  ", "    ")
+    melange.write_text(melange.read_text().replace("  contents:\n", f"  contents:\n{own}"))
+    before = apko.read_text(), melange.read_text()
     (project / "deadweight.yaml").write_text(
         f"{OWN_SUITE}sources:\n  mirror:\n    registries: {{'*': {MIRROR}/all}}\n{SOURCES}"
     )
@@ -209,7 +211,8 @@ def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_wi
 
     built = _all_built(project)
     assert built["ko"]["base"]["resolved"].startswith(f"{MIRROR}/all/cgr.dev/chainguard/busybox@sha256:")
-    assert apko.read_text() == before
+    assert (apko.read_text(), melange.read_text()) == before
+    assert "unreachable" in before[1]
     _nothing_is_left(world, project, None, done.stdout + done.stderr)
 
 

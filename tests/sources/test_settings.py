@@ -143,20 +143,13 @@ def test_a_file_of_the_users_own_may_say_nothing(project, users, content):
     assert settings.load(state, suite) == settings.Settings()
 
 
-def test_an_unknown_source_names_the_choices(project):
+def test_what_cannot_be_used_is_refused_and_not_recorded(project):
     suite, state = project()
-
     with raises(UsageError, "suite.unknown", kind="source", name="cloud") as caught:
         remember(suite, state, "cloud")
     assert "auto, registry, mirror, local" in (caught.value.hint or "")
-
-
-def test_a_mirror_that_is_not_configured_is_refused_and_not_recorded(project):
-    suite, state = project()
-
     with raises(ConfigError, "sources.no_mirror"):
         remember(suite, state, "mirror")
-
     assert not state.settings.exists()
 
 

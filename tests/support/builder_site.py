@@ -15,7 +15,7 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
-from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, Source, ToMake
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, Source
 from deadweight.suite.model import Variant
 from tests.support.trees import written
 
@@ -38,7 +38,7 @@ def no_engine() -> Engine:
 
 
 @dataclass
-class GivenSource:
+class GivenSource(Source):
     """Bases as given, everything else from another source. For bases that no public name stands for."""
 
     bases: Mapping[str, Base] = field(default_factory=dict)
@@ -47,12 +47,6 @@ class GivenSource:
     name: str = "given"
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
-        return ()
-
-    def lacking(self, references: Sequence[str]) -> NoBase | None:
-        return None
-
-    def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
         return ()
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
@@ -64,9 +58,6 @@ class GivenSource:
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         assert self.packages is not None
         return self.packages(flavour)
-
-    def mounts(self, reference: str, command: str) -> tuple[str, ...]:
-        return ()
 
     def environment(self) -> BuildEnvironment:
         return self.build_environment

@@ -18,8 +18,8 @@ from typing import Any
 from deadweight._errors import ArchiveError, DeadweightError, wording
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive, common
+from deadweight.builders.shared.diagnosis import Listener, run_tool
 from deadweight.builders.shared.inputs import go_environment, is_warm, needed_sources, rules
-from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.builders.variants import KoVariant
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore, literal
@@ -78,7 +78,7 @@ class KoBuilder:
             **common.base_values({"base": base}),
         }
         inputs = Inputs((source, *config, *beside, *outside), ignore, values)
-        return (archive.image_step(variant, site, "ko", inputs, partial(self._build, variant, site, base, ignore)),)
+        return (archive.image_step(variant, site, inputs, partial(self._build, variant, site, base, ignore)),)
 
     def archive(self, variant: KoVariant, built: BuiltImage, site: Site) -> Path:
         return archive.made_by_the_build(variant, built, site)
@@ -135,7 +135,7 @@ def _with_files(variant: KoVariant, site: Site, work: Path, ignore: Sequence[str
     )
     archive.with_layer(work / "image.tar", work / "more.tar", tree, workdir=variant.workdir)
     (work / "more.tar").replace(work / "image.tar")
-    return archive.config_digest(work / "image.tar")
+    return archive.image_in(work / "image.tar").config_digest
 
 
 def _whole(file: Path, variant: KoVariant, job: Job) -> str:
@@ -143,7 +143,7 @@ def _whole(file: Path, variant: KoVariant, job: Job) -> str:
     says, and where the disk is full: what it said of that is in its log only.
     """
     try:
-        return archive.config_digest(file)
+        return archive.image_in(file).config_digest
     except ArchiveError as error:
         lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
         problems = [line.rpartition('": ')[2] for line in lines[-20:] if "failed to save" in line]
@@ -186,36 +186,29 @@ BUILD = (
 def check_ko_config(file: Path) -> None:
     """Raises ConfigError with file, line and key: not YAML, not a mapping, a list that is none, a misspelt key."""
     document = read(file)
-    top = _mapping(document, (), document.value)
-    _known(document, (), top, TOP)
+    top = _fields(document, (), document.value, TOP)
     if top.get("baseImageOverrides"):
         raise document.error(("baseImageOverrides",), wording("ko.bases_from_suite"))
     builds = top.get("builds") or []
     if not isinstance(builds, list):
         raise document.error(("builds",), wording("ko.not_builds"))
     for number, build in enumerate(builds):
-        fields = _mapping(document, ("builds", number), build)
-        _known(document, ("builds", number), fields, BUILD)
+        fields = _fields(document, ("builds", number), build, BUILD)
         for key in ("env", "flags", "ldflags"):
             if not isinstance(fields.get(key, []), list | str):
                 raise document.error(("builds", number, key), wording("ko.not_a_list"))
 
 
-def _mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:
+def _fields(document: Document, where: Key, value: Any, known: Iterable[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise document.error(key, wording("ko.not_a_mapping"))
-    return value
-
-
-def _known(document: Document, where: Key, fields: dict[str, Any], known: Iterable[str]) -> None:
+        raise document.error(where, wording("ko.not_a_mapping"))
     # viper, which reads the file for ko, does not care about upper and lower case
     choices = {name.lower(): name for name in known}
-    for key in fields:
-        if key.lower() in choices:
-            continue
+    for key in (key for key in value if key.lower() not in choices):
         near = difflib.get_close_matches(key.lower(), choices, 1, 0.75)
         if near:  # a key that is not like any other may be a newer ko's
             raise document.error((*where, key), wording("ko.unknown_key", near=choices[near[0]]))
+    return value
 
 
 # What a Go build reads beside its own module's folder: it is all input, and a change of it must not pass for up to date.
@@ -231,20 +224,15 @@ _BLOCK = re.compile(r"(use|replace)\s*\($")
 def inputs_outside(source: Path, environment: Mapping[str, str], main: str = ".") -> tuple[Path, ...]:
     """Files and folders that are there and do not lie in ``source``; what is missing is Go's to tell."""
     found = [source / name for name in _folders_named_by(source / "go.mod")]
-    work = _workspace(source, environment)
-    if work is not None:
+    above = (folder / "go.work" for folder in (source, *source.parents))
+    given = environment.get("GOWORK", "")
+    work = Path(given) if given else next((file for file in above if file.is_file()), None)
+    if work is not None and given != "off":
         found += [work, work.with_suffix(".work.sum"), *(work.parent / name for name in _folders_named_by(work))]
     links = (path for path in (source / main / "kodata").rglob("*") if path.is_symlink())
     found += [path.resolve() for path in links]
     places = dict.fromkeys(Path(os.path.normpath(path)) for path in found)
     return tuple(path for path in places if path.exists() and not path.is_relative_to(source))
-
-
-def _workspace(source: Path, environment: Mapping[str, str]) -> Path | None:
-    given = environment.get("GOWORK", "")
-    if given:
-        return Path(given) if given != "off" else None
-    return next((path for folder in (source, *source.parents) if (path := folder / "go.work").is_file()), None)
 
 
 def _folders_named_by(file: Path) -> Iterator[str]:

@@ -176,20 +176,14 @@ def is_generated(text: str) -> bool:
 
 def generated_files(root: Path, variants: Iterable[Variant]) -> Iterator[str]:
     """The files of these variants that ``init`` wrote, and the ignore files beside them, relative to ``root``."""
-    named = dict.fromkeys(name for variant in variants for name in _files(variant))
-    for name in named:
+    named = (
+        (getattr(variant, "dockerfile", None), *variant.apk_files(), *variant.run.files.values())
+        for variant in variants
+    )
+    for name in dict.fromkeys(str(name) for names in named for name in names if name):
         try:
             with (root / name).open("rb") as handle:
                 if is_generated(handle.read(_HEAD_BYTES).decode("utf-8", "replace")):
                     yield from (name, f"{name}.dockerignore")
         except OSError:
             continue
-
-
-def _files(variant: Variant) -> Iterator[str]:
-    for key in ("dockerfile", "config"):
-        if isinstance(name := getattr(variant, key, None), str):
-            yield name
-    yield from variant.run.files.values()
-    packages = getattr(variant, "packages", ())
-    yield from (str(each) for each in (packages if isinstance(packages, tuple) else ()) if str(each).endswith(".yaml"))

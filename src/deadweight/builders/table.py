@@ -21,7 +21,7 @@ from deadweight.suite.model import Variant
 TABLE = {
     "dockerfile": ("deadweight.builders.dockerfile.builder", "DockerfileBuilder", "DockerfileVariant"),
     "ko": ("deadweight.builders.ko", "KoBuilder", "KoVariant"),
-    "apko": ("deadweight.builders.apko.builder", "ApkoBuilder", "ApkoVariant"),
+    "apko": ("deadweight.builders.apko", "ApkoBuilder", "ApkoVariant"),
     "jib": ("deadweight.builders.jib.builder", "JibBuilder", "JibVariant"),
 }
 """Each one's module, its class there, and its record in ``variants``."""

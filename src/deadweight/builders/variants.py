@@ -25,11 +25,6 @@ class Attest(Record):
     provenance: Literal["min", "max"] | None = None
     sbom: Flag | Text = False
 
-    @property
-    def generator(self) -> str:
-        """The public reference of the image that lists packages; empty where no SBOM is asked for."""
-        return self.sbom if isinstance(self.sbom, str) else GENERATOR if self.sbom else ""
-
 
 class DockerfileVariant(Variant):
     """``bases`` maps a Dockerfile ``ARG`` to a public image reference. ``source`` is the build context."""
@@ -64,7 +59,8 @@ class DockerfileVariant(Variant):
     @property
     def generator(self) -> str:
         """The public reference of the image that makes the SBOM; empty where none is asked for."""
-        return self.attest.generator if self.attest is not None else ""
+        sbom = self.attest.sbom if self.attest is not None else False
+        return sbom if isinstance(sbom, str) else GENERATOR if sbom else ""
 
     def references(self, root: Path) -> tuple[str, ...]:
         """Also what the Dockerfile itself stands on; nothing of what cannot be read (the builder says so then)."""

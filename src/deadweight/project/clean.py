@@ -191,7 +191,7 @@ def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
 
 def _outside_the_engine(state: State, run: Run, say: Say) -> None:
     from deadweight._packages import attacks
-    from deadweight.builders.apko.melange import remove_left_by
+    from deadweight.builders.apko import remove_left_by
 
     # what builds unpack, often in memory: its name holds the process's number, which somebody else may have by now
     if not Path("/proc", str(run.pid)).exists() and (folders := remove_left_by(state, run.pid)):

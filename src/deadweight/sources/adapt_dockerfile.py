@@ -165,11 +165,10 @@ _INSTRUCTIONS = frozenset(
 
 @dataclass(frozen=True)
 class Stage:
-    """One FROM. ``base`` is as written (``${BASE}``, ``ubuntu:23.10``, another stage's name); ``line`` counts from 1."""
+    """One FROM. ``base`` is as written (``${BASE}``, ``ubuntu:23.10``, another stage's name)."""
 
     base: str
     name: str | None
-    line: int
 
 
 @dataclass(frozen=True)
@@ -232,7 +231,7 @@ def read_dockerfile(file: Path) -> Dockerfile:
         if problem := _problem(instruction, before_from=not stages):
             raise ConfigError(problem, file=file, line=instruction.line)
         if first:
-            stages.append(Stage(first[2].strip("\"'"), first[3], instruction.line))
+            stages.append(Stage(first[2].strip("\"'"), first[3]))
         elif not stages:
             args.update(arguments(instruction.text))
     if not stages:
@@ -443,15 +442,21 @@ def _taken_apart(text: str) -> Iterator[Instruction]:
     escape = re.escape(next((value for name, value in directives(text).values() if name == "escape"), "\\"))
     continued = re.compile(rf"(?:(?<=[^{escape}])|^){escape}[ \t]*$")
     lines = _lines(text)
-    for first in lines:
-        if _says_nothing(first.text):
+    for number, start, line in lines:
+        if _says_nothing(line):
             continue
+        indent = len(line) - len(line.lstrip())
         pieces, whole = list[tuple[int, int]](), ""
-        for part in _line_parts(first, lines, continued):
-            pieces.append((len(whole), part.start))
-            whole += part.text
+        part: str | None = line[indent:]
+        start += indent
+        while part is not None:
+            pieces.append((len(whole), start))
+            mark = continued.search(part)
+            whole += part[: mark.start()] if mark else part  # without the mark that joins it to the next one
+            after = (line for line in lines if not _says_nothing(line[2]))  # comments and empty lines are passed over
+            _, start, part = next(after, _END) if mark else _END
         if whole.strip():
-            yield _with_documents(Instruction(first.number, whole, pieces=tuple(pieces)), lines)
+            yield _with_documents(Instruction(number, whole, pieces=tuple(pieces)), lines)
 
 
 def arguments(instruction: str) -> dict[str, str | None]:
@@ -465,20 +470,16 @@ def arguments(instruction: str) -> dict[str, str | None]:
     return {name: value if equals else None for name, equals, value in parts}
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A line or a part of one; ``start`` is its place in the file."""
-
-    number: int
-    start: int
-    text: str
+_Line = tuple[int, int, str]
+"""A line's number, its place in the file, and its text."""
+_END: tuple[int, int, None] = (0, 0, None)
 
 
 def _lines(text: str) -> Iterator[_Line]:
     """Only a line feed ends a line."""
     start = 0
     for number, line in enumerate(text.split("\n"), 1):
-        yield _Line(number, start, line.rstrip("\r"))
+        yield number, start, line.rstrip("\r")
         start += len(line) + 1
 
 
@@ -487,29 +488,21 @@ def _says_nothing(line: str) -> bool:
     return not bare or bare.startswith("#")
 
 
-def _line_parts(first: _Line, lines: Iterator[_Line], continued: re.Pattern[str]) -> Iterator[_Line]:
-    """The lines of one instruction without the marks that join them; comments and empty lines between them are passed over."""
-    indent = len(first.text) - len(first.text.lstrip())
-    line: _Line | None = replace(first, start=first.start + indent, text=first.text[indent:])
-    while line is not None:
-        mark = continued.search(line.text)
-        yield replace(line, text=line.text[: mark.start()]) if mark else line
-        line = next((after for after in lines if not _says_nothing(after.text)), None) if mark else None
-
-
 def _with_documents(instruction: Instruction, lines: Iterator[_Line]) -> Instruction:
     """Take the lines of its heredocs; ``unended`` where one does not end."""
     documents: list[Heredoc] = []
+    unended: str | None = None
     for tabs, name in heredocs(instruction.text):
-        body: list[str] = []
-        for line in lines:
-            if (line.text.lstrip("\t") if tabs else line.text) == name:
+        body, unended = list[str](), name
+        for _, _, line in lines:
+            if (line.lstrip("\t") if tabs else line) == name:
+                unended = None
                 break
-            body.append(line.text)
-        else:
-            return replace(instruction, unended=name, documents=(*documents, Heredoc(name, tuple(body), tabs)))
+            body.append(line)
         documents.append(Heredoc(name, tuple(body), tabs))
-    return replace(instruction, documents=tuple(documents))
+        if unended:
+            break
+    return replace(instruction, unended=unended, documents=tuple(documents))
 
 
 def heredocs(instruction: str) -> list[tuple[bool, str]]:

@@ -30,12 +30,8 @@ def choose(
     settings = recorded.load(state, suite, asked)
     name = settings.source
     if name == "auto":
-        known = settings.decided in recorded.DECIDED
-        name = (
-            recorded.source_name(settings.decided or "")
-            if known
-            else _decide([*_references(suite), *also], suite, settings, say)
-        )
+        known = recorded.source_name(settings.decided) if settings.decided in recorded.DECIDED else None
+        name = known or _decide([*_references(suite), *also], suite, settings, say)
         settings = replace(settings, decided=name)
     return _source(name, suite, state, settings)
 

@@ -55,10 +55,9 @@ def bundle(state: State, private: Path | None) -> Path | None:
     if private in {Path(os.environ[name]).absolute() for name in BUNDLE_VARIABLES if os.environ.get(name)}:
         return private
     given = os.environ.get("SSL_CERT_FILE")
-    for name in (*((given,) if given else ()), *SYSTEM_BUNDLES):
-        if Path(name).is_file() and Path(name) != private:
-            own = Path(name).read_bytes().rstrip(b"\n") + b"\n" + own
-            break
+    places = (Path(name) for name in (given, *SYSTEM_BUNDLES) if name)
+    if public := next((place for place in places if place.is_file() and place != private), None):
+        own = public.read_bytes().rstrip(b"\n") + b"\n" + own
     target = state.folder / "cache" / "ca-bundle.pem"
     if not target.is_file() or target.read_bytes() != own:
         store.write_atomically(target, own)

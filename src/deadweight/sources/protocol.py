@@ -57,10 +57,8 @@ class ToMake:
 class Source(Protocol):
     """A source. ``prepare`` is called once, before the first build step; all problems of reach surface there."""
 
-    @property
-    def name(self) -> str:
-        """``registry``, ``mirror`` or ``local``."""
-        ...
+    name: str
+    """``registry``, ``mirror`` or ``local``."""
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         """Names of the external programs that ``prepare`` will need (``deadweight.toolchain`` names)."""

@@ -11,7 +11,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,10 @@ KEYS: Mapping[ApkFlavour, tuple[str, ...]] = {
 }
 
 
-def mirrored(mirror: Mirror, reference: str) -> str:
-    """What a public reference is called in the mirror. A host without a rule keeps its name."""
+def mirrored(mirror: Mirror | None, reference: str) -> str:
+    """What a public reference is called in the mirror, if any. A host without a rule keeps its name."""
+    if mirror is None:
+        return reference
     parsed = parse(reference)
     if parsed.host in mirror.registries:
         return parsed.at(mirror.registries[parsed.host])
@@ -73,7 +75,7 @@ class RemoteSource(Source):
         """``flavours``: whose APK repositories ``prepare`` asks; ``apk`` knows the others too.
 
         Raises ConfigError for a mirror where none is configured."""
-        self._name, self.state, self.settings, self._flavours = name, state, settings, tuple(flavours)
+        self.name, self.state, self.settings, self._flavours = name, state, settings, tuple(flavours)
         self._mirror = settings.mirror if name == "mirror" else None
         if name == "mirror" and not (self._mirror and (self._mirror.registries or self._mirror.apk)):
             raise ConfigError(wording("sources.no_mirror"), file="sources", key="mirror")
@@ -81,14 +83,6 @@ class RemoteSource(Source):
         self._keys = KEYS if self._mirror is None else dict.fromkeys(self._mirror.apk, self._mirror.apk_keys)
         self._insecure = ["--insecure"] if self._mirror is not None and self._mirror.insecure else []
         self._bases: dict[str, Base] = {}
-
-    def _image(self, reference: str) -> str:
-        """What a public reference is called here."""
-        return reference if self._mirror is None else mirrored(self._mirror, reference)
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
         """See the protocol."""
@@ -122,7 +116,7 @@ class RemoteSource(Source):
         if references or apk:  # a suite that fetches nothing says nothing of what can be reached
             decided(self.state, self.settings, self.name)
         before = store.load(Seen, self._memory) or Seen({})
-        now = {self._image(base.reference): base.digest for base in self._bases.values() if base.digest}
+        now = {mirrored(self._mirror, base.reference): base.digest for base in self._bases.values() if base.digest}
         if not now.items() <= before.digests.items():
             store.save(Seen(before.digests | now), self._memory)
 
@@ -131,7 +125,7 @@ class RemoteSource(Source):
         known = self._bases.get(reference)
         if known is not None:
             return known
-        name, seen = self._image(reference), store.load(Seen, self._memory) or Seen({})
+        name, seen = mirrored(self._mirror, reference), store.load(Seen, self._memory) or Seen({})
         return self._as_base(reference, name, seen.digests.get(name))
 
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
@@ -160,7 +154,7 @@ class RemoteSource(Source):
         return Base(reference, f"{parse(name).name}@{digest}" if digest else name, digest, stand_in=False)
 
     def _look_up(self, reference: str) -> Base:
-        name = self._image(reference)
+        name = mirrored(self._mirror, reference)
         try:
             digest = self._crane("digest", "--platform", images.machine_platform(), name, timeout=CHECK_SECONDS).strip()
         except CommandError as error:
@@ -231,32 +225,30 @@ def pulled_layout(reference: str) -> Path:
 
 
 _NO_ANSWER = r"no such host|connection (refused|reset)|i/o timeout|unreachable|deadline exceeded|EOF|proxyconnect"
-_REASONS: dict[str, Callable[..., images.Message]] = {
-    "UNAUTHORIZED|401 Unauthorized|DENIED|403 Forbidden|no basic auth": lambda **of: wording("sources.denied", **of),
-    "x509:|tls: ": lambda **of: wording("sources.untrusted", **of),
-    "(MANIFEST|NAME)_UNKNOWN|404 Not Found|NOT_FOUND|manifest unknown": lambda **of: wording("sources.no_image", **of),
-    "no child with platform": lambda **of: wording("sources.no_platform", **of),
-    "server gave HTTP response to HTTPS client": lambda **of: wording("sources.plain_http", **of),
-    _NO_ANSWER: lambda **of: wording("sources.no_answer", **of),
-}
-"""What crane's words mean: the first that is among them counts."""
 
 
 def explained(error: CommandError, reference: str, name: str) -> NoBase:
     """crane's failure in one line: which base, where it was looked for, what is wrong, what to do."""
     host = parse(name).host
-    where = reference if reference == name else f"{reference} (as {name})"
+    fields = {"image": reference if reference == name else f"{reference} (as {name})", "host": host}
     if error.exit_code_of_command is None:
-        silent = wording("sources.late_answer", image=where, host=host, seconds=CHECK_SECONDS)
+        silent = wording("sources.late_answer", seconds=CHECK_SECONDS, **fields)
         return NoBase((reference, silent), hint="check the network")
     last = error.tail[-1] if error.tail else error.reason
+    reasons = {  # the first whose words are there counts
+        "UNAUTHORIZED|401 Unauthorized|DENIED|403 Forbidden|no basic auth": wording("sources.denied", **fields),
+        "x509:|tls: ": wording("sources.untrusted", **fields),
+        "(MANIFEST|NAME)_UNKNOWN|404 Not Found|NOT_FOUND|manifest unknown": wording("sources.no_image", **fields),
+        "no child with platform": wording("sources.no_platform", **fields),
+        "server gave HTTP response to HTTPS client": wording("sources.plain_http", **fields),
+        _NO_ANSWER: wording("sources.no_answer", **fields),
+    }
     # all lines may tell of the first reason, the last line alone of the others
-    told = [" ".join(error.tail), *[last] * (len(_REASONS) - 1)]
-    meant = (say for (marks, say), words in zip(_REASONS.items(), told, strict=True) if re.search(marks, words))
-    if (say := next(meant, None)) is None:
+    texts = [" ".join(error.tail), *[last] * (len(reasons) - 1)]
+    meant = (problem for (words, problem), text in zip(reasons.items(), texts, strict=True) if re.search(words, text))
+    if (problem := next(meant, None)) is None:
         hint = "check the reference, the network and the proxies (invoke doctor)"
-        return NoBase((reference, wording("sources.other_answer", image=where, answer=last)), hint=hint)
-    problem = say(image=where, host=host)
+        return NoBase((reference, wording("sources.other_answer", image=fields["image"], answer=last)), hint=hint)
     absent = problem.code in ("sources.no_image", "sources.no_platform")
     return NoBase((reference, problem), hint=problem.hint, absent=absent)
 

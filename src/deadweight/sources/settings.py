@@ -208,14 +208,10 @@ def of_suite(suite: Suite) -> Settings:
 
 
 def _merge(below: Settings, above: Settings) -> Settings:
-    return Settings(
-        source=above.source if above.source != "auto" else below.source,
-        decided=above.decided or below.decided,
-        mirror=above.mirror or below.mirror,
-        ca_bundle=above.ca_bundle or below.ca_bundle,
-        environment={**below.environment, **above.environment},
-        rebase=below.rebase or above.rebase,
-    )
+    source = above.source if above.source != "auto" else below.source
+    names = ("decided", "mirror", "ca_bundle", "rebase")
+    others = {name: getattr(above, name) or getattr(below, name) for name in names}
+    return Settings(source, environment={**below.environment, **above.environment}, **others)
 
 
 # How a registry is reached outside of a build: with the private CA, the proxies and the mirror of the sources' settings.

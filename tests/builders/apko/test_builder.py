@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders.apko import melange
+from deadweight.builders import apko
 from deadweight.builders.protocol import BuiltImage
 from deadweight.builders.shared.inputs import melange_cache
 from deadweight.plan.graph import record_file
@@ -100,9 +100,9 @@ def test_what_a_build_leaves(built):
     for sbom in image.sbom:
         document = json.loads((state.image("v") / sbom).read_text())
         assert document["spdxVersion"].startswith("SPDX-")
-    assert stat.S_IMODE(melange.private_key(state).stat().st_mode) == 0o600
+    assert stat.S_IMODE(apko.private_key(state).stat().st_mode) == 0o600
     assert stat.S_IMODE(state.keys.stat().st_mode) == 0o700
-    assert sorted(path.name for path in state.keys.iterdir()) == [melange.KEY, f"{melange.KEY}.pub"]
+    assert sorted(path.name for path in state.keys.iterdir()) == [apko.KEY, f"{apko.KEY}.pub"]
     assert [path.name[:8] for path in state.packages.iterdir()] == ["melange-"]
     assert not list(state.image("v").glob(".work-*"))
 
@@ -122,14 +122,14 @@ def test_variants_share_packages_only_where_they_say_the_same_of_them(project):
     keys = {name: project.steps(name)[0].key for name in ways}
     assert keys["a"] == keys["same"]
     files = {record_file(project.site.state, key) for key in keys.values()}
-    folders = {melange.repository(project.site.state, project.variant(name), way[0]) for name, way in ways.items()}
+    folders = {apko.repository(project.site.state, project.variant(name), way[0]) for name, way in ways.items()}
     assert len(set(keys.values())) == len(files) == len(folders) == 4
 
 
 def test_derived_copies_of_two_files_are_two(project):
     own = MELANGE.replace("    packages: [", "    repositories: [https://apk.example.com]\n    packages: [")
     project.write({"x/y.yaml": own, "x-y.yaml": own})
-    assert len({melange.usable(project.site, name) for name in ("x/y.yaml", "x-y.yaml")}) == 2
+    assert len({apko.usable(project.site, name) for name in ("x/y.yaml", "x-y.yaml")}) == 2
 
 
 def test_what_an_apko_file_starts_from_is_an_input_and_names_no_repository_either(project):
@@ -144,9 +144,9 @@ def test_what_an_apko_file_starts_from_is_an_input_and_names_no_repository_eithe
     project.write({"shared/b.yaml": contents.replace("app]", "app, gawk]")})
     assert project.inputs(step=-1).digest != first
     project.write({"shared/b.yaml": "contents: {packages: [musl]}\n"})
-    assert melange.apk_of(project.site, "apko.yaml").flavour == "alpine"
+    assert apko.apk_of(project.site, "apko.yaml").flavour == "alpine"
     project.write({"shared/b.yaml": "include: shared/a.yaml\n"})
-    assert melange.usable(project.site, "apko.yaml") == "apko.yaml", "it ends, though apko may not"
+    assert apko.usable(project.site, "apko.yaml") == "apko.yaml", "it ends, though apko may not"
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_only_what_changed_is_built_again(project):
     assert image.after == (package.key,)
     assert package.there()
     assert image.there()
-    melange.public_key(project.site.state).unlink()
+    apko.public_key(project.site.state).unlink()
     assert not package.there()
 
 
@@ -200,19 +200,6 @@ def test_a_wrong_file_is_refused_in_the_tools_own_words(project, file, old, new,
         project.build("v", last_step_only=file == "apko.yaml")
     assert file in str(caught.value)
     assert words in str(caught.value)
-
-
-@pytest.mark.slow
-def test_a_file_that_names_its_own_repositories_builds_from_another_source(project):
-    own = "  repositories: [https://packages.example.invalid/os]\n  keyring: [https://packages.example.invalid/key.rsa.pub]\n"
-    apko = APKO.replace("contents:\n", "contents:\n" + own) + "archs: [riscv64, amd64, arm64]\n"
-    contents = "  contents:\n"
-    package = MELANGE.replace(contents, contents + own.replace("  ", "    "))
-    project.write({"apko.yaml": apko, "melange.yaml": package})
-    project.build("v")
-    assert (project.root / "apko.yaml").read_text() == apko
-    assert (project.root / "melange.yaml").read_text() == package
-    assert "example.invalid/os" not in project.log("v")
 
 
 CHECK = """  - runs: |
@@ -312,5 +299,5 @@ def melange_images(engine):
 def test_a_key_that_cannot_be_made_leaves_none(tmp_path):
     state = State(tmp_path)
     with pytest.raises(DeadweightError):
-        melange.ensure_keys(state, Path("/bin/false"), tmp_path / "log")
+        apko.ensure_keys(state, Path("/bin/false"), tmp_path / "log")
     assert list(state.keys.iterdir()) == []

@@ -3,7 +3,6 @@
 import re
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -231,16 +230,6 @@ def test_a_base_that_does_not_exist(project):
     assert caught.value.hint is not None
 
 
-def test_a_plain_from_line_is_resolved_too_and_the_users_file_is_left_alone(project):
-    text = "# syntax=docker/dockerfile:1\nFROM tools AS first\nRUN true\nFROM first\nCOPY --from=tools /bin/sh /again\n"
-    project.write({"Dockerfile": text})
-    project.suite(PLAIN)
-    built = project.build("v")
-    assert built.base == project.source.bases["tools"]
-    assert (project.root / "Dockerfile").read_text() == text
-    assert "docker/dockerfile" not in project.log("v")
-
-
 SAMPLES = Path(__file__).with_name("samples")
 WILD, NEWER = (SAMPLES.joinpath(f"{name}.Dockerfile").read_text() for name in ("wild", "newer"))
 
@@ -250,6 +239,7 @@ def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
     built = project.write({"Dockerfile": WILD}).suite(f"{PLAIN}    target: final\n").build("v")
     assert built.base == project.source.bases["tools"]
     assert content(engine, built, "/four") == "4\n"
+    assert (project.root / "Dockerfile").read_text() == WILD
 
 
 @pytest.mark.slow
@@ -290,40 +280,17 @@ def test_our_dockerfiles_share_their_compile_instructions():
         assert "syntax=" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.tools
-class TestCompiling:
+def test_a_compile_error_is_the_compilers_own_line(project, local_source):
     """With the local source's golang."""
-
-    @pytest.fixture
-    def go_project(self, project, local_source):
-        project.source.bases = {**project.source.bases, GO_BASE: local_source.base(GO_BASE)}
-        line = "  {}: {{builder: dockerfile, source: app, dockerfile: {}.Dockerfile, bases: {{GO_BASE: '{}'{}}}}}\n"
-        files = {"v": ("all-in-one", GO_BASE, ""), "other": ("multi-stage-alpine", GO_BASE, ", BASE: tools")}
-        project.suite("".join(line.format(name, *words) for name, words in files.items()))
-        project.write({"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", **BUILD_FILES})
-        return project
-
-    @pytest.mark.slow
-    def test_a_compile_error_is_the_compilers_own_line(self, go_project):
-        go_project.write({"app/main.go": BROKEN})
-        with raises(CommandError, "builders.not_compiled", what="other") as caught:
-            go_project.build("other")
-        assert "./main.go:4:10: undefined: nope" in str(caught.value)
-
-    @pytest.mark.slow
-    def test_builds_side_by_side_compile_once(self, go_project, engine, tmp_path):
-        """The compile leaves a number of which there is no second: both images have the same one if it ran once for both."""
-        compiling = "-o /usr/local/bin/vulnerable-awk-playground ."
-        numbered = f"{compiling} \\\n    && cat /proc/sys/kernel/random/uuid > /number"
-        files = {name: text.replace(compiling, numbered) for name, text in BUILD_FILES.items()}
-        files["multi-stage-alpine.Dockerfile"] += "COPY --from=build /number /number\n"
-        # text that no cache has seen
-        go_project.write({**files, "app/main.go": f'package main\n\nfunc main() {{ println("{tmp_path}") }}\n'})
-        with ThreadPoolExecutor(2) as pool:
-            built = list(pool.map(go_project.build, ("v", "other")))
-        numbers = [content(engine, image, "/number") for image in built]
-        assert len(numbers[0]) == 37
-        assert numbers[0] == numbers[1]
+    project.source.bases = {**project.source.bases, GO_BASE: local_source.base(GO_BASE)}
+    line = "  v: {{builder: dockerfile, source: app, dockerfile: Dockerfile, bases: {{GO_BASE: '{}', BASE: tools}}}}\n"
+    files = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go": BROKEN}
+    project.write({**files, "Dockerfile": BUILD_FILES["multi-stage-alpine.Dockerfile"]}).suite(line.format(GO_BASE))
+    with raises(CommandError, "builders.not_compiled", what="v") as caught:
+        project.build("v")
+    assert "./main.go:4:10: undefined: nope" in str(caught.value)
 
 
 @pytest.mark.parametrize(("engine_id", "index"), [("sha256:i", "sha256:i"), ("sha256:m", None)])

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError
 from deadweight.builders.jib import resident_maven
-from deadweight.builders.jib.projects import Maven
+from deadweight.builders.jib.projects import OPENED, SHORT_LIVED, Maven
 from deadweight.builders.table import builder
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
@@ -28,7 +30,7 @@ from deadweight_images.archive.archive import open_archive
 from deadweight_images.contents import entrypoint as _main_class
 from deadweight_images.contents.entrypoint import missing_main_class
 from deadweight_images.inspect.extract import read_file
-from tests.support import ROOT
+from tests.support import ROOT, TESTS
 from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project
 from tests.support.certificates import on_loopback
@@ -49,6 +51,7 @@ from tests.support.java_projects import (
     plugin,
     pom,
     proxy,
+    refusing_repository,
     registry,
 )
 from tests.support.trees import shell_script, zipped
@@ -144,22 +147,6 @@ def test_what_the_image_says_and_holds(demo):
     assert [(content, mode & 0o7777) for content, mode in conf] == [(b"#!/bin/sh\n", 0o755), (b"x\n", 0o644)]
 
 
-@pytest.mark.slow
-def test_a_source_that_is_gone_leaves_no_class(project):
-    project.write({"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n"})
-    assert _has_class(project, project.build("v"), "Other")
-    (project.root / "app/src/main/java/a/Other.java").unlink()
-    assert not _has_class(project, project.build("v"), "Other")
-
-
-def _has_class(project, built, name):
-    try:
-        read_file(project.archive("v", built), f"/app/classes/a/{name}.class")
-    except ArchiveError:
-        return False
-    return True
-
-
 def test_inputs_are_what_maven_reads(project):
     before = project.inputs().digest
     project.write({"app/target/classes/a/X.class": "x", "app/src/test/java/a/MainTest.java": "x"})
@@ -199,7 +186,7 @@ def test_one_module_of_several(project):
     built = project.build("v")
     kinds = [*layers(project.archive("v", built))][1:]
     assert kinds == ["project dependencies", "resources", "classes", "jvm arg files"]
-    assert _has_class(project, built, "Main")
+    assert read_file(project.archive("v", built), "/app/classes/a/Main.class")
     assert user_and_ports(project, built) == ("65532:65532", ("8080/tcp",))
 
 
@@ -257,14 +244,6 @@ def test_a_plugin_of_a_profile_is_none_of_the_project(project):
     assert user_and_ports(project, project.build("v")) == ("65532:65532", ("8080/tcp",))
 
 
-def test_a_compile_error_is_the_compilers_own_line(project):
-    project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
-    message = fails(project, told="builders.not_compiled")
-    assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
-    assert str(project.site.state.log("v")) in message
-    assert message.count("cannot find symbol") == 1
-
-
 SERVICE, TEST = "app/src/main/java/a/Main.java", "app/src/test/java/a/MainTest.java"
 FAILING_TEST = (
     "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
@@ -306,20 +285,13 @@ def test_a_build_that_fails_is_told_by_its_cause(project, files, suite, kind, co
 
 
 @pytest.mark.slow
-def test_a_service_for_an_older_java(project):
+def test_a_service_for_an_older_java_and_a_main_class_in_a_dependency(project):
     """Jib then writes the class path into the entry point: Java 8 reads no argument files."""
-    project.write({"app/pom.xml": pom().replace(">17<", ">8<")})
+    older = pom(dependencies=JUNIT.replace("<scope>test</scope>", "")).replace(">17<", ">8<")
+    project.write({"app/pom.xml": older}).suite(SUITE + "    main: org.junit.jupiter.api.Test\n")
     with open_archive(project.archive("v", project.build("v"))) as opened:
-        assert opened.image.config.entrypoint[-2:] == ("/app/resources:/app/classes:/app/libs/*", "a.Main")
-    project.suite(SUITE + "    main: a.Nope\n")
-    assert "a.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
-
-
-@pytest.mark.slow
-def test_a_main_class_in_a_dependency(project):
-    project.write({"app/pom.xml": pom(dependencies=JUNIT.replace("<scope>test</scope>", ""))})
-    project.suite(SUITE + "    main: org.junit.jupiter.api.Test\n")
-    assert project.build("v").variant == "v"
+        entrypoint = ("/app/resources:/app/classes:/app/libs/*", "org.junit.jupiter.api.Test")
+        assert opened.image.config.entrypoint[-2:] == entrypoint
     project.suite(SUITE + "    main: org.junit.jupiter.api.Nope\n")
     assert "org.junit.jupiter.api.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
 
@@ -436,6 +408,23 @@ ENTITY = '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'
         ({}, SUITE + f'    files: {{/x: "{DONOR}#/a", /x/y: app}}\n', "jib.below_a_file", "(variants.v.files./x/y)"),
         ({}, SUITE + f'    files: {{/x: "{DONOR}#awk"}}\n', "jib.wrong_source", f"{DONOR}#awk"),
         ({}, SUITE + '    env: {A: "x\\\\"}\n', "jib.env_unsupported", "deadweight.yaml:8: variants.v.env: A: "),
+        ({}, SUITE + '    env: {A: "x\\ny"}\n', "jib.env_unsupported", "variants.v.env: A: "),
+        ({}, SUITE + '    env: {A: "\\u2028"}\n', "jib.env_unsupported", "variants.v.env: A: "),
+        # the record of the build would be a lie
+        ({}, SUITE + "    args: {jib.from.image: x}\n", "jib.base_argument", "(variants.v.args.jib.from.image)"),
+        ({}, SUITE + "    args: {jib.to.image: x}\n", "jib.name_argument", "(variants.v.args.jib.to.image)"),
+        (
+            {},
+            SUITE + "    args: {jib.outputPaths.tar: x}\n",
+            "jib.reserved_argument",
+            "(variants.v.args.jib.outputPaths.tar)",
+        ),
+        (
+            {},
+            SUITE + "    args: {jib.baseImageCache: x}\n",
+            "jib.reserved_argument",
+            "(variants.v.args.jib.baseImageCache)",
+        ),
     ],
 )
 def test_wrong_files_are_refused_before_the_build(project, files, suite, code, place):
@@ -626,3 +615,82 @@ def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, t
     assert done.returncode == 3
     assert "invoke setup" in done.stderr
     assert not java or java in done.stderr
+
+
+@pytest.mark.slow
+def test_the_file_of_an_error_is_the_one_that_has_it(maven_project):
+    """A pom of another name, and a module: each problem once, with its own file."""
+    emptied(maven_project.root / "app")
+    files = family()
+    given = dependency("example", "x", "1").replace("<version>1</version>", "")
+    above = "<relativePath>../other.xml</relativePath></parent>"
+    lib = files["app/lib/pom.xml"].replace("<dependencies>", f"<dependencies>\n{given}").replace("</parent>", above)
+    files["app/lib/pom.xml"] = lib
+    files["app/other.xml"] = files.pop("app/pom.xml").replace("<module>service</module>", "")
+    maven_project.write(files).suite(SUITE + '    pom: other.xml\n    args: {jib.containerize: ":lib"}\n')
+    message = fails(maven_project)
+    assert "| lib/pom.xml:2:" in message
+    assert message.count("'dependencies.dependency.version' for example:x:jar is missing") == 1
+    assert " @" not in message
+
+
+def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
+    (tmp_path / "my work").mkdir()
+    project = Project(tmp_path / "my work", static_base).write(PROJECT).suite(SUITE)
+    project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
+    message = fails(project, told="builders.not_compiled")
+    assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
+    assert str(project.site.state.log("v")) in message
+    assert message.count("cannot find symbol") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_maven_repository_that_wants_credentials(maven_project, status):
+    with refusing_repository(status) as port:
+        at = f"<repository><id>ours</id><url>http://127.0.0.1:{port}/</url></repository>"
+        thing = dependency("example.refused", f"thing{status}", "1")
+        maven_project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
+        message = fails(maven_project)
+    assert f"example.refused:thing{status}" in message
+    assert message.endswith("hint: the Maven repository requires credentials: set <servers> in ~/.m2/settings.xml")
+
+
+@pytest.mark.slow
+def test_a_download_that_failed_is_tried_again_by_the_next_build(maven_project, tmp_path):
+    """Maven itself keeps such a failure for a day."""
+    version, offered = uuid.uuid4().hex, tmp_path / "offered"
+    offered.mkdir()
+    kept = Path.home() / ".m2/repository/example/late"
+    with served(files(offered)) as server:
+        at = f"<repository><id>ours</id><url>http://127.0.0.1:{server.server_port}/</url></repository>"
+        maven_project.write({"app/pom.xml": pom(dependencies=dependency("example", "late", version), repositories=at)})
+        try:
+            assert fails(maven_project).count("example:late:jar") == 1
+            folder = offered / "example" / "late" / version
+            folder.mkdir(parents=True)
+            with zipfile.ZipFile(folder / f"late-{version}.jar", "w") as jar:
+                jar.writestr("late.txt", "here")
+            maven_project.build("v")
+        finally:
+            shutil.rmtree(kept, ignore_errors=True)
+    assert "trying again" in "\n".join(maven_project.said)
+
+
+@pytest.mark.slow
+def test_a_proxy_that_wants_a_password(maven_project):
+    with refusing_repository(407) as port:
+        thing = dependency("example.refused", "thing407", "1")
+        at = "<repository><id>ours</id><url>http://ours.invalid/</url></repository>"
+        maven_project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
+        maven_project.source.build_environment = BuildEnvironment({"HTTP_PROXY": f"http://127.0.0.1:{port}"})
+        message = fails(maven_project)
+    assert "hint: the proxy requires a user and a password" in message
+
+
+@pytest.mark.parametrize(("opened", "reached"), [(OPENED, True), ("", False)])
+def test_what_old_plug_ins_reach_into_is_open(opened, reached):
+    words = [find("java").path, *SHORT_LIVED.split(), *opened.split(), TESTS / "services/java/Reaches.java"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode == 0) == reached, done.stderr
+    assert "WARNING" not in done.stderr

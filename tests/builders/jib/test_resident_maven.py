@@ -83,15 +83,6 @@ def maven(source: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(call(source, *words), cwd=source, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_builds_share_one_process_and_say_what_maven_says(source, run):
-    first, second = maven(source, "compile"), maven(source, "compile")
-    assert first.returncode == second.returncode == 0, first.stdout + first.stderr
-    assert "BUILD SUCCESS" in first.stdout
-    assert "BUILD SUCCESS" in second.stdout
-    assert len(living(run)) == 1
-    assert (source / "target/classes/a/Main.class").is_file()
-
-
 def test_a_failure_is_mavens_own(source, monkeypatch):
     (source / "src/main/java/a/Main.java").write_text("package a;\n\nclass Main { int x = nope; }\n")
     through = maven(source, "compile")
@@ -106,14 +97,16 @@ def test_a_failure_is_mavens_own(source, monkeypatch):
     assert errors(through.stdout) == errors(plain.stdout)
 
 
-def test_properties_of_one_build_are_not_those_of_the_next(source, run):
+def test_builds_share_one_process_and_not_their_properties(source, run):
     """Jib's properties do not count for which process it is, so both builds meet the same one."""
-    (source / "src/main/resources/said.txt").write_text("${jib.said}")
-    assert maven(source, "-Djib.said=first", "process-resources").returncode == 0
-    assert (source / "target/classes/said.txt").read_text() == "first"
-    (source / "src/main/resources/said.txt").write_text("${jib.said} again")
-    assert maven(source, "process-resources").returncode == 0
-    assert (source / "target/classes/said.txt").read_text() == "${jib.said} again"
+    resource, copy = source / "src/main/resources/said.txt", source / "target/classes/said.txt"
+    for word, words in (("first", ["-Djib.said=first"]), ("${jib.said} again", [])):
+        resource.write_text("${jib.said}" + (" again" if not words else ""))
+        done = maven(source, *words, "compile")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "BUILD SUCCESS" in done.stdout
+        assert copy.read_text() == word
+    assert (source / "target/classes/a/Main.class").is_file()
     assert len(living(run)) == 1
 
 
@@ -155,21 +148,8 @@ def test_it_ends_where_its_socket_goes_while_it_starts(source, run, monkeypatch)
     assert ended(run)
 
 
-def test_no_more_than_a_few_stay(source, run):
-    for number in range(resident_maven.MAX_RESIDENTS + 2):
-        call(source, f"-Dfoo={number}", "compile")
-    assert len(list(run.rglob("*.sock"))) == resident_maven.MAX_RESIDENTS
-    assert len(list(run.rglob("*.log"))) == resident_maven.MAX_RESIDENTS
-
-
-def test_who_ends_the_call_ends_the_build(source, run):
-    killed(begun(source, "compile")[0])
-    assert ended(run)
-    assert maven(source, "compile").returncode == 0, "the next build starts another"
-
-
-def test_what_a_cancelled_build_has_started_ends_with_it(source, run):
-    """Surefire runs tests in a JVM of its own."""
+def test_who_ends_the_call_ends_the_build_and_what_it_has_started(source, run):
+    """Surefire runs tests in a JVM of its own. The next build starts another Maven."""
     sleeper = "@org.junit.jupiter.api.Test void sleeps() throws Exception { Thread.sleep(120_000); }"
     test = f"package a;\n\nclass MainTest {{ {sleeper} }}\n"
     written(source, {"pom.xml": pom(dependencies=JUNIT), "src/test/java/a/MainTest.java": test})
@@ -179,6 +159,7 @@ def test_what_a_cancelled_build_has_started_ends_with_it(source, run):
     killed(process)
     assert ended(run)
     assert ended(source, b"surefire")
+    assert maven(source, "compile").returncode == 0
 
 
 def test_it_ends_by_itself_when_nobody_comes(source, run, monkeypatch):
@@ -224,7 +205,8 @@ def test_who_was_used_last_stays(source, run):
     second = Path(call(source, "-Dfoo=2", "validate")[4])
     assert maven(source, "-Dfoo=1", "validate").returncode == 0
     third = Path(call(source, "-Dfoo=3", "validate")[4])
-    assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
+    assert [first.exists(), second.exists(), third.exists()] == [True, False, True]
+    assert len(list(run.rglob("*.sock"))) == len(list(run.rglob("*.log"))) == resident_maven.MAX_RESIDENTS
 
 
 def test_the_folder_of_the_pom_is_what_counts(source):
@@ -253,6 +235,7 @@ def test_it_is_left_out_where_it_could_make_a_difference(source, tmp_path, monke
     (tmp_path / ("x" * 120)).mkdir()
     for variables in (
         {"MAVEN_ARGS": "-X"},
+        {"MAVEN_OPTS": "-Xnonsense"},  # a JVM that does not start is no failure
         {resident_maven.VARIABLE: "0"},
         {resident_maven.VARIABLE: "", "CI": "true"},
         {"XDG_RUNTIME_DIR": str(tmp_path / ("x" * 120))},  # a path too long for a socket
@@ -261,21 +244,13 @@ def test_it_is_left_out_where_it_could_make_a_difference(source, tmp_path, monke
             for name, value in variables.items():
                 context.setenv(name, value)
             assert call(source, "compile") == plain
+    folder = Path(call(source, "compile")[4]).parent
+    resident_maven.end_all()
+    folder.chmod(0o777)  # others can write there
+    assert call(source, "compile") == plain
+    folder.chmod(0o700)
     written(source, {".mvn/jvm.config": "-Xmx64m\n"})
     assert call(source, "compile") == plain
     wrapper = source / "mvnw"
     wrapper.write_text("#!/bin/sh\n")
     assert resident_maven.through([wrapper, "compile"], source, {}) == [wrapper, "compile"]
-
-
-def test_a_folder_that_others_can_write_is_refused(source):
-    folder = Path(call(source, "compile")[4]).parent
-    resident_maven.end_all()
-    folder.chmod(0o777)
-    assert "-I" not in call(source, "compile")
-    folder.chmod(0o700)
-
-
-def test_a_jvm_that_does_not_start_is_no_failure(source, monkeypatch):
-    monkeypatch.setenv("MAVEN_OPTS", "-Xnonsense")
-    assert "-I" not in call(source, "compile")

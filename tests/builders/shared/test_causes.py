@@ -9,8 +9,7 @@ import pytest
 
 from deadweight._errors import CommandError
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.shared.diagnosis import Where, causes, diagnose
-from deadweight.builders.shared.tool_output import Listener
+from deadweight.builders.shared.diagnosis import JavaListener, Listener, Where, causes, diagnose
 from deadweight.records.built_image import Base
 from tests.support.builder_site import GivenSource, Project
 
@@ -78,18 +77,6 @@ def test_every_cause_can_be_filled_in():
             assert all(int(number) < groups for number in re.findall(r"\{(\d)\}", text))
 
 
-BUILDX = """\
-#4 [build 1/2] FROM docker.io/library/alpine:3.18@sha256:dead
-#4 CACHED
-#5 [build 2/2] RUN apk add --no-cache curl
-#5 0.137 /bin/sh: apk: not found
-#5 ERROR: process "/bin/sh -c apk add --no-cache curl" did not complete successfully: exit code: 127
-------
- > [build 2/2] RUN apk add --no-cache curl:
-0.137 /bin/sh: apk: not found
-------
-ERROR: failed to build: failed to solve: process "/bin/sh -c apk add --no-cache curl" did not complete successfully: exit code: 127
-"""
 TWO_STAGES = (  # BuildKit cancels the other, which then fails too
     "#5 [a 2/2] RUN one\n#6 [b 2/2] RUN two\n#5 CANCELED\n#6 0.1 two: broken\n#5 ERROR: context canceled\n"
     '#6 ERROR: process "/bin/sh -c two" did not complete successfully: exit code: 1\n'
@@ -102,7 +89,6 @@ OLD_CLIENT = "client version 1.41 is too old. Minimum supported API version is 1
 @pytest.mark.parametrize(
     ("output", "cause", "named", "tail"),
     [
-        (BUILDX, "missing_program", "apk (Dockerfile: RUN apk add --no-cache curl)", ("/bin/sh: apk: not found",)),
         (TWO_STAGES, "unknown", "exit code 1 (Dockerfile: RUN two)", ("two: broken",)),
         (f"{LOAD}Head: x509: certificate signed by unknown authority\n", "certificate", "library/nope:1", None),
         (f"{LOAD}docker.io/library/nope:1: not found\n", "missing_package", "docker.io/library/nope:1", None),
@@ -130,6 +116,76 @@ def test_a_compilers_line_may_be_a_cause_or_only_sound_like_one(line, cause):
     listener(line)
     failed = CommandError(["ko"], exit_code_of_command=1, reason="failed", tail=[line])
     assert cause == listener.failure(failed, "v").cause
+
+
+# Maven's and Gradle's lines as they come
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["'a' is missing. @ example:all:1, /p q/pom.xml, line 5, column 3"], ["pom.xml:5:3: 'a' is missing."]),
+        (["Malformed POM: x @ /p q/lib/pom.xml, line 4, column 2"], ["lib/pom.xml:4:2: Malformed POM: x"]),
+        (["'a' is missing. @ example:far:1, line 5, column 3"], ["example:far:1:5:3: 'a' is missing."]),
+        (
+            ["'a' is wrong. @ ", "  The project example:x:1 (/p q/o.xml) has 1 error", "    'a' is wrong. @ line 2, column 9"],
+            ["o.xml:2:9: 'a' is wrong."],
+        ),
+        (
+            ["Execution default-war of goal x:war failed: no such method", "-----------------------------------------------------",
+             "realm =    plugin>x", "strategy = org.codehaus.plexus.classworlds.strategy.SelfFirstStrategy",
+             "urls[0] = file:/m2/x.jar", "Number of foreign imports: 1", "import: Entry[import  from realm ClassRealm[maven.api]]"],
+            ["Execution default-war of goal x:war failed: no such method"],
+        ),
+    ],
+)  # fmt: skip
+def test_mavens_places_in_our_words(lines, said):
+    assert heard([f"[ERROR] {line}" for line in lines]).tail == tuple(said)
+
+
+def heard(lines: list[str], *, gradle: bool = False) -> CommandError:
+    """What is told of a Maven, or a Gradle, that ended with these lines."""
+    listener = JavaListener(print, lambda _: None, Path("/p q"), gradle=gradle)
+    for line in lines:
+        listener(line)
+    return listener.failure(CommandError(["mvn"], exit_code_of_command=1, reason="failed", tail=lines), "v")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("MainTest.adds:5 expected: <3> but was: <2>", "builders.tests_fail"),
+        ("MainTest.adds:5 \u00bb NullPointer", "builders.tests_fail"),
+        ("MainTest.adds \u00bb Timeout adds() timed out after 1 second", "builders.tests_fail"),
+        ("MainTest>Base.adds:9 expected: <3> but was: <2>", "builders.tests_fail"),
+        ("MainTest.adds(int, int)[2]:12 expected: <3> but was: <2>", "builders.tests_fail"),
+        ("'dependencies.dependency.version' for example:x:jar is missing.", "builders.tool_failed"),
+    ],
+)
+def test_a_failed_test_in_all_its_forms(line, code):
+    failure = heard([f"[ERROR]   {line}", "[ERROR] Tests run: 1, Failures: 1, Errors: 0, Skipped: 0"])
+    assert failure.code == code
+    assert failure.tail == (line,)
+
+
+def test_gradles_reason_is_told_without_its_advice():
+    """What Gradle 7.6 says of a build file that is wrong, and of a dependency that it has not."""
+    head = ["> Task :compileJava FAILED", "", "FAILURE: Build failed with an exception.", ""]
+    where = ["* Where:", "Build file '/p q/build.gradle' line: 3", "", "* What went wrong:", "A problem occurred."]
+    advice = ["", "* Try:", "> Run with --stacktrace option to get the stack trace.", "", "BUILD FAILED in 5s"]
+    reason = ("Build file 'build.gradle' line: 3", "A problem occurred.")
+    assert heard([*head, *where, *advice, "1 actionable task"], gradle=True).tail == reason
+    needs = ["> Could not resolve a:b:1.", "   > No cached version of a:b:1 available for offline mode."]
+    failure = heard([*head, "* What went wrong:", *needs, *advice], gradle=True)
+    assert failure.tail == ("Could not resolve a:b:1.", "No cached version of a:b:1 available for offline mode.")
+    assert str(failure.hint).endswith("build once with network access, without DEADWEIGHT_MAVEN_OFFLINE")
+
+
+def test_tests_that_fail_in_gradle():
+    lines = ["> Task :test FAILED", "", "a.MainTest > adds FAILED", "    java.lang.AssertionError at MainTest.java:3"]
+    lines += ["", "MainTest > says() FAILED", "", "* What went wrong:", "Execution failed for task ':test'."]
+    assert heard(lines).code != "builders.tests_fail"  # where Maven runs, that is what the service itself writes
+    failure = heard(lines, gradle=True)
+    assert failure.code == "builders.tests_fail"
+    assert failure.tail == ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")
 
 
 MAVEN = """\

@@ -20,9 +20,13 @@ from tests.support.trees import written
 SUITE = "name: s\nvariants: {v: {builder: ko, base: b}}\n"
 
 
-def left(source: Path, found: _inputs.Rules | tuple[str, ...]) -> set[str]:
-    patterns = found.all if isinstance(found, _inputs.Rules) else found
+def left(source: Path, patterns: tuple[str, ...]) -> set[str]:
     return {path.relative_to(source).as_posix() for path in walk(source, Ignore(patterns))}
+
+
+def inputs(project: Project, **how) -> set[str]:
+    """What the rules leave of the project's own folder."""
+    return left(project.root, _inputs.rules(project.root, project.site, **how).all)
 
 
 @pytest.fixture
@@ -54,8 +58,10 @@ def repository(tmp_path):
 
 def test_what_is_never_input(repository):
     kept = {"main.go", "go.mod", "third/x.go", "tools/venv/venv.go", "services/x/tasks.py", "node_modules/a.js"}
-    assert left(repository.root, _inputs.rules(repository.root, repository.site)) == kept
+    assert inputs(repository) == kept
     assert left(repository.root, _inputs.never(repository.root, repository.site)) == kept
+    written(repository.root, {"tasks.py": "import celery\n"})
+    assert inputs(repository) == {*kept, "tasks.py"}, "a service may have one of its own"
 
 
 WRITTEN = """\
@@ -70,33 +76,23 @@ variants:
 @pytest.mark.parametrize("below", [".", "api"])
 def test_what_init_wrote_for_one_variant_is_no_input_of_another(tmp_path, below):
     theirs = {"Dockerfile": "FROM b\n", "build/other.yaml": "", "given.yaml": "package:\n"}
-    marks = {
-        "Dockerfile": protocol.DOCKERFILE,
-        "melange.yaml": protocol.MELANGE,
-        "apko.yaml": protocol.APKO,
-    }
+    marks = {"Dockerfile": protocol.DOCKERFILE, "melange.yaml": protocol.MELANGE, "apko.yaml": protocol.APKO}
     ours = {f"build/{name}": f"{mark}\n" for name, mark in marks.items()}
     root = tmp_path / below
     written(root, {**theirs, **ours, "build/Dockerfile.dockerignore": "x\n"})
     write_suite(root, WRITTEN)
     project = Project(root, GivenSource())
     kept = {(Path(below) / name).as_posix() for name in theirs}
-    assert left(tmp_path, _inputs.rules(tmp_path, project.site)) == kept
+    assert left(tmp_path, _inputs.rules(tmp_path, project.site).all) == kept
     written(root, {"build/Dockerfile": "FROM mine\n"})  # somebody took it over
     again = Project(root, GivenSource())
-    assert left(tmp_path, _inputs.rules(tmp_path, again.site)) >= {(Path(below) / "build/Dockerfile").as_posix()}
-
-
-def test_a_service_may_have_a_tasks_py_of_its_own(repository):
-    written(repository.root, {"tasks.py": "import celery\n"})
-    assert "tasks.py" in left(repository.root, _inputs.rules(repository.root, repository.site))
+    assert left(tmp_path, _inputs.rules(tmp_path, again.site).all) >= {(Path(below) / "build/Dockerfile").as_posix()}
 
 
 def test_a_rule_takes_back_what_it_names_and_never_the_keys(repository):
-    written(
-        repository.root, {".dockerignore": "!.git\n!tools/my-env/a.py\n!.deadweight\n!services/x/.deadweight/keys\n"}
-    )
-    found = left(repository.root, _inputs.rules(repository.root, repository.site))
+    rules = "!.git\n!tools/my-env/a.py\n!.deadweight\n!services/x/.deadweight/keys\n"
+    written(repository.root, {".dockerignore": rules})
+    found = inputs(repository)
     assert {".git/config", "tools/my-env/a.py"} <= found
     assert "tools/my-env/pyvenv.cfg" not in found
     assert not any(".deadweight" in name or ".venv" in name for name in found)
@@ -104,9 +100,9 @@ def test_a_rule_takes_back_what_it_names_and_never_the_keys(repository):
 
 def test_both_ignore_files_count_and_a_dockerfiles_own_stands_in_for_them(repository):
     written(repository.root, {".dockerignore": "node_modules\n", ".melangeignore": "third\n", "own": "services\n"})
-    found = left(repository.root, _inputs.rules(repository.root, repository.site))
+    found = inputs(repository)
     assert found == {"main.go", "go.mod", "tools/venv/venv.go", "services/x/tasks.py", "own"}
-    found = left(repository.root, _inputs.rules(repository.root, repository.site, own=repository.root / "own"))
+    found = inputs(repository, own=repository.root / "own")
     assert {"node_modules/a.js", "third/x.go"} <= found
     assert "services/x/tasks.py" not in found
 
@@ -159,10 +155,9 @@ def test_rules_for_a_dockerfile_take_nothing_that_go_compiles(repository):
         "bin/app": "",
     }
     written(repository.root, files)
-    needed = _inputs.needed_sources(repository.root)
     expected = {"main.go", "go.mod", "client.go", "test.go", "bin/app", "third/x.go", "tools/venv/venv.go"}
     expected |= {"api/api.go", "api/openapi.yaml", "api/with space/x.txt", "api/ui/_hidden/x.css"}
-    assert left(repository.root, _inputs.rules(repository.root, repository.site, needed=needed)) == expected
+    assert inputs(repository, needed=_inputs.needed_sources(repository.root)) == expected
 
 
 @pytest.mark.parametrize(

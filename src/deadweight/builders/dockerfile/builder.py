@@ -33,16 +33,7 @@ from deadweight._errors import (
     wording,
 )
 from deadweight.builders.dockerfile import buildkit, secrets
-from deadweight.builders.dockerfile.copy import (
-    IGNORE_FILE,
-    build_arguments,
-    copied,
-    given,
-    ignore_rules,
-    last_base,
-    reach_of,
-)
-from deadweight.builders.dockerfile.errors import DockerListener
+from deadweight.builders.dockerfile.copy import Build, given, ignore_rules, prepared
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
@@ -143,53 +134,38 @@ class DockerfileBuilder:
     def _work(
         self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], dockerfile: Dockerfile, job: Job
     ) -> BuiltImage:
-        if site.pool is not None:
-            from deadweight._packages import pool
+        from deadweight._packages import pool
 
-            return pool.build_dockerfile(variant, site, site.pool, bases, job, dockerfile)
-        return self._build(variant, site, bases, dockerfile, job)
+        if site.pool is None:
+            check_attestations(variant, site.root)
+        with prepared(variant, site, bases, dockerfile, job) as build:
+            return self._build(build) if site.pool is None else pool.build_dockerfile(build, site.pool)
 
-    def _build(
-        self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], dockerfile: Dockerfile, job: Job
-    ) -> BuiltImage:
-        check_attestations(variant, site.root)
-        name = common.image_name(site.suite, variant)
-        environment = dict(site.source.environment().variables)
-        secrets.generate(variant, site.root)
-        used = secrets.Used(variant, site)
-        listener = DockerListener(job.say, variant.dockerfile or "Dockerfile", dockerfile.lines())
-        with archives.scratch(variant, site) as work:
-            reach = reach_of(dockerfile, variant, site, environment)
-            copy = copied(dockerfile, variant, bases, site, work, reach)
-            listener.added = copy.added
-            if copy.otherwise:
-                features = ", ".join(copy.otherwise)
-                job.say(f"{variant.name}: this engine does not know {features}: said in older words for it")
-            flags: list[str | Path] = [
-                *("--tag", name, "--iidfile", work / "id"),
-                *attestation_flags(variant, bases),
-                *build_arguments(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
-            ]
-            try:
-                buildkit.build(
-                    site, flags, env={**environment, **reach.environment()}, log=job.log, on_line=listener,
-                    redact=common.secret_values(environment), ignore=work / IGNORE_FILE,
-                )  # fmt: skip
-            except CommandError as error:
-                raise listener.failure(
-                    error,
-                    variant.name,
-                    stand_in=any(base.stand_in for base in bases.values()),
-                    full_disk=lambda: buildkit.full_disk(site),
-                    advice=reach.advice,
-                ) from None
-            image_id = content(work / "id").decode().strip()
+    def _build(self, build: Build) -> BuiltImage:
+        variant, site, listener = build.variant, build.site, build.listener()
+        name, id_file = common.image_name(site.suite, variant), build.work / "id"
+        flags: list[str | Path] = ["--tag", name, "--iidfile", id_file, *attestation_flags(variant, build.bases)]
+        try:
+            run = partial(build.run, cwd=site.root, log=build.job.log)
+            buildkit.build([*flags, *build.words], build.environment, listener, run)
+        except CommandError as error:
+            raise build.failure(listener, error, lambda: buildkit.full_disk(site)) from None
+        image_id = content(id_file).decode().strip()
         if not image_id:
             raise DeadweightError(wording("dockerfile.no_image_id", variant=variant.name))
-        job.took("warm" if dockerfile.has_cache_mounts and listener.cache == "cold" else listener.cache)
         identity = self._identity(site, variant, name, f"sha256:{image_id.removeprefix('sha256:')}")
-        used.remember()
-        return _result(site, variant, identity, last_base(dockerfile, variant, bases), bases)
+        assert identity.config is not None
+        info = site.engine().info
+        return build.result(
+            listener,
+            identity.config,
+            f"{info.name.lower()} {info.version}",
+            reference=buildkit.keep(site, variant, name, identity.engine_id, identity.config),
+            manifest_digest=identity.manifest,
+            index_digest=identity.index,
+            engine_id=identity.engine_id,
+            in_engine=True,
+        )
 
     def _identity(self, site: Site, variant: DockerfileVariant, name: str, image_id: str) -> Identity:
         """All that the new image goes by. Where the engine does not tell its config, its archive does, made now, not later."""
@@ -210,23 +186,6 @@ def _there(variant: DockerfileVariant, site: Site) -> bool:
         return archives.there(variant, site)
     built = archives.last_built(variant, site.state)
     return built is not None and buildkit.has(built)
-
-
-def _result(
-    site: Site, variant: DockerfileVariant, identity: Identity, last: Base | None, bases: Mapping[str, Base]
-) -> BuiltImage:
-    assert identity.config is not None
-    made = archives.result(variant, site, digest=identity.config, base=last, tool=buildkit.tool())
-    beside = (name for name, base in bases.items() if base.stand_in and base != last)
-    return replace(
-        made,
-        reference=buildkit.keep(site, variant, made.reference, identity.engine_id, identity.config),
-        manifest_digest=identity.manifest,
-        index_digest=identity.index,
-        engine_id=identity.engine_id,
-        in_engine=True,
-        other_stand_ins=tuple(name for name in beside if name != variant.generator),
-    )
 
 
 def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError, MissingError, wording
 from deadweight.builders.protocol import Site
-from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import last_built
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
@@ -34,16 +33,9 @@ _NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_D
 
 
 def build(
-    site: Site,
-    words: Sequence[str | Path],
-    *,
-    env: Mapping[str, str],
-    log: Path,
-    on_line: Callable[[str], None],
-    redact: Sequence[str],
-    ignore: Path,
+    words: Sequence[str | Path], env: Mapping[str, str], on_line: Callable[[str], None], run: Callable[..., None]
 ) -> None:
-    """Run a BuildKit build, or Podman's; ``words`` are the arguments after ``build``, ``ignore`` is the ignore file.
+    """Run a BuildKit build, or Podman's; ``words`` are the arguments after ``build``, and ``run`` runs the client.
 
     Raises CommandError, MissingError (no client, no BuildKit, or the engine falls silent).
     """
@@ -53,8 +45,7 @@ def build(
     watch: AbstractContextManager[_run.Stop | None]
     endpoint = find_or_start(on_line)
     if _info(endpoint).podman:
-        argv, watch = podman_call(endpoint, words, ignore), nullcontext(None)
-        on_line = Translated(on_line)
+        argv, watch, on_line = podman_call(endpoint, words), nullcontext(None), Translated(on_line)
     else:
         # without BuildKit, buildx would start one from a public registry, unasked
         if problem := api.buildkit_trouble(endpoint.host, endpoint.certificates):
@@ -65,16 +56,7 @@ def build(
         plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
         argv, env = client.build(*plain, *map(str, words)), {**env, **client.env}
     with watch as stop:
-        _run.run(
-            argv,
-            cwd=site.root,
-            env=env,
-            timeout=common.BUILD_TIMEOUT_SECONDS,
-            log=log,
-            on_line=on_line,
-            redact=redact,
-            stop=stop,
-        )
+        run(argv, on_line, env=env, stop=stop)
 
 
 def version() -> str:
@@ -116,12 +98,6 @@ def keeps_no_attestations() -> str:
     info = api.document(known.endpoint.host, "/info", known.endpoint.certificates)
     keeps = not info or api.parse_info({}, info).containerd_store
     return "" if keeps else wording("dockerfile.store_keeps_no_attestations")
-
-
-def tool() -> str:
-    """What the images of the engine that runs are built with, by its name and version."""
-    known = _known()
-    return f"{'podman' if known and known.podman else 'docker'} {known.version if known else 'none'}"
 
 
 def identity(site: Site, variant: DockerfileVariant, name: str, image_id: str) -> Identity:
@@ -277,10 +253,17 @@ def _unknown_to_podman(endpoint: Endpoint) -> frozenset[str]:
     return frozenset(SINCE if number(store_of(endpoint).buildah) < number(LEARNED) else ())
 
 
-def podman_call(endpoint: Endpoint, words: Sequence[str | Path], ignore: Path) -> list[str]:
+def ignore_file(dockerfile: Path) -> Path:
+    """The ignore file that BuildKit takes for this Dockerfile."""
+    return dockerfile.with_name(f"{dockerfile.name}.dockerignore")
+
+
+def podman_call(endpoint: Endpoint, words: Sequence[str | Path]) -> list[str]:
     """The call of ``podman build``; ``words`` are what a BuildKit build is given. Raises CommandError, MissingError (no podman)."""
     store, program = store_of(endpoint), str(find("podman").path)
-    how = ["--format=docker", f"--ignorefile={ignore}", *(["--tls-verify=false"] if _only_loopback(words) else [])]
+    file = Path(words[list(words).index("--file") + 1])
+    plain = ["--tls-verify=false"] if _only_loopback(words, file) else []
+    how = ["--format=docker", f"--ignorefile={ignore_file(file)}", *plain]
     # what 5 asks for is refused
     how += [f"--ulimit={name}={most}:{most}" for name, most in ceilings(endpoint.host).items()]
     # the image's name with the registry that Docker's API means, or Podman would take another
@@ -306,12 +289,11 @@ def words_for(store: Store, program: str) -> tuple[str, ...]:
     raise DeadweightError(wording("dockerfile.podman_other_store", folder=store.root))
 
 
-def _only_loopback(words: Sequence[str | Path]) -> bool:
+def _only_loopback(words: Sequence[str | Path], dockerfile: Path) -> bool:
     """Whether every image that is named comes from a registry of this machine (which Docker too speaks to without TLS)."""
     texts = [str(word).partition("=")[2] for word in words]
-    if "--file" in words:
-        lines = Path(words[list(words).index("--file") + 1]).read_text(encoding="utf-8").splitlines()
-        texts += [line.split()[1] for line in lines if line.startswith("FROM ")]
+    lines = dockerfile.read_text(encoding="utf-8").splitlines()
+    texts += [line.split()[1] for line in lines if line.startswith("FROM ")]
     named = [text for text in texts if "@sha256:" in text]
     return bool(named) and all(LOOPBACK.match(text) for text in named)
 

@@ -1,27 +1,36 @@
-"""Derive the Dockerfile copy that is built: image names pinned or replaced, network settings added to RUN lines.
+"""Prepare a Dockerfile build: the copy that is built, the words for the engine or a pool's endpoint, what comes of it.
 
-The user's file is never changed.
+In the copy image names are pinned or replaced, and network settings added to RUN lines. The user's file is never changed.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import wording
+from deadweight import _run
+from deadweight._errors import CommandError, wording
 from deadweight.builders.dockerfile import buildkit, secrets
-from deadweight.builders.protocol import Site
+from deadweight.builders.protocol import BuiltImage, Job, Site
+from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.diagnosis import filled_pattern, named_patterns
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
 from deadweight.records.paths import content
 from deadweight.records.reference import with_registry
+from deadweight.records.store import write_atomically
 from deadweight.sources.adapt_dockerfile import Added, Dockerfile, Run, derived, downgraded, instructions, stage_bases
 from deadweight.sources.settings import NETWORK
+
+if TYPE_CHECKING:
+    from deadweight.builders.dockerfile.errors import DockerListener
 
 PREDEFINED = frozenset(
     word
@@ -30,53 +39,152 @@ PREDEFINED = frozenset(
 )
 """Build arguments that need no ARG and are excluded from history (Docker's Dockerfile reference, "Predefined ARGs")."""
 
-IGNORE_FILE = "Dockerfile.dockerignore"
-
 
 @dataclass(frozen=True)
-class Copy:
-    """The Dockerfile that is built; ``added`` is what stands in its RUN lines and not in the user's, ``otherwise`` what an engine
-    does not know and is said in other words."""
+class Build:
+    """One build of a Dockerfile, on the engine or on an endpoint of a pool. ``work`` is a folder that goes after the build;
+    ``anew`` takes nothing from the cache."""
 
-    file: Path
-    added: tuple[str, ...]
-    otherwise: tuple[str, ...] = ()
+    variant: DockerfileVariant
+    site: Site
+    bases: Mapping[str, Base]
+    dockerfile: Dockerfile
+    job: Job
+    work: Path
+    anew: bool
+
+    @functools.cached_property
+    def copy(self) -> tuple[Path, tuple[str, ...]]:
+        """The file that is built, its ignore file beside it: with every public image replaced by what stands for it here, plain
+        ``FROM`` lines too. And what its RUN lines say more than the user's."""
+        folder, added, site = self.work / "dockerfile", list[str](), self.site
+        file = folder / "Dockerfile"
+
+        def add(run: Run) -> Added:
+            own = self.reach.added(run)
+            flags = (*(site.source.mounts(run.base, run.command) if run.base else ()), *own.flags)
+            added.extend((*(f"{flag} " for flag in flags), own.before))
+            return Added(flags, own.before)
+
+        unknown = buildkit.unknown_words() if site.pool is None else frozenset[str]()
+        text, otherwise = downgraded(self.dockerfile.text, unknown)
+        if otherwise:
+            features = ", ".join(otherwise)
+            self.job.say(f"{self.variant.name}: this engine does not know {features}: said in older words for it")
+        folder.mkdir()
+        made = derived(text, lambda reference: _pinned(self.bases[reference]), given(self.variant), add)
+        file.write_text(made, encoding="utf-8")
+        ignore = "\n".join(ignore_rules(self.dockerfile, self.variant, site).all)
+        buildkit.ignore_file(file).write_text(f"{ignore}\n", encoding="utf-8")
+        return file, tuple(dict.fromkeys(word for word in added if word))
+
+    @functools.cached_property
+    def reach(self) -> Reach:
+        """What this machine reaches the network with, for RUN lines. Stand-ins trust what this machine trusts already."""
+        from deadweight.sources.network import maven_settings
+
+        source, own = self.site.source, self.variant.secrets
+        environment = source.environment()
+        trusting = source.name == "local" or environment.ca_bundle is None
+        files = [*([] if trusting else [CA, JAVA]), *([MAVEN] if maven_settings(environment.variables) else [])]
+        passed = {name: value for name, value in environment.variables.items() if name not in PREDEFINED}
+        return Reach(
+            variables={name: value for name, value in passed.items() if name not in own},
+            files=(*(name for name in files if name not in own), *(name for name in CREDENTIALS if name in own)),
+            ssh="default" in self.variant.ssh,
+            direct=self.site.pool is not None or buildkit.gives_variables(),
+            in_image=frozenset(self.dockerfile.chain(self.variant.target)),
+        )
+
+    @functools.cached_property
+    def environment(self) -> Mapping[str, str]:
+        """The client's."""
+        return {**self.site.source.environment().variables, **self.reach.environment()}
+
+    @functools.cached_property
+    def words(self) -> list[str | Path]:
+        """Those of ``docker build`` but the ones that name its result, the context last.
+
+        Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen.
+        """
+        variant, root = self.variant, self.site.root
+        values = {**variant.args, **{name: _pinned(self.bases[base]) for name, base in variant.bases.items()}}
+        arguments = [f"{name}={value}" for name, value in values.items()]
+        proxies = self.site.source.environment().variables
+        arguments += [name for name in proxies if name in PREDEFINED and name not in values]
+        keys = (f"{name}={path}" for name, path in secrets.ssh_paths(variant, root).items())
+        return [
+            *("--file", self.copy[0]),
+            *(["--no-cache"] if self.anew else []),
+            *(["--target", variant.target] if variant.target else []),
+            *(part for word in arguments for part in ("--build-arg", word)),
+            *(part for word in self._secrets() for part in ("--secret", word)),
+            *(part for word in keys for part in ("--ssh", word)),
+            root / variant.source,
+        ]
+
+    def _secrets(self) -> list[str]:
+        """What the client offers: the suite's secrets, the source's variables, and what Java needs to reach the network, where the
+        Dockerfile asks for it or is given it."""
+        from deadweight.sources.network import maven_settings, trust_store
+
+        environment, asked = self.site.source.environment(), self.dockerfile.text + " ".join(self.reach.files)
+        bundle, settings = environment.ca_bundle, maven_settings(environment.variables)
+        offered = {name: f"env={name}" for name in environment.variables if name not in PREDEFINED}
+        if bundle is not None:
+            offered[CA] = f"src={bundle}"
+        if bundle is not None and JAVA in asked:
+            offered[JAVA] = f"src={trust_store(self.site.state, bundle)}"
+        if settings is not None and MAVEN in asked:
+            file = self.work / "maven-settings.xml"  # in a folder of mode 0700 that goes after the build
+            file.write_text(settings, encoding="utf-8")
+            offered[MAVEN] = f"src={file}"
+        # the suite's own go before ours
+        offered |= {name: f"src={path}" for name, path in secrets.paths(self.variant, self.site.root).items()}
+        return [*(f"id={name},{place}" for name, place in offered.items()), *self.reach.secrets(self.work)]
+
+    def listener(self) -> DockerListener:
+        from deadweight.builders.dockerfile.errors import DockerListener
+
+        file = self.variant.dockerfile or "Dockerfile"
+        return DockerListener(self.job.say, file, self.dockerfile.lines(), self.copy[1])
+
+    def run(self, argv: Sequence[str | Path], on_line: Callable[[str], None], **how: Any) -> None:
+        """Run the client; passwords stay out of its log. Raises CommandError."""
+        redact = common.secret_values(self.environment)
+        _run.run(argv, on_line=on_line, timeout=common.BUILD_TIMEOUT_SECONDS, redact=redact, **how)
+
+    def failure(self, listener: DockerListener, error: CommandError, full_disk: Callable[[], str]) -> CommandError:
+        """The failure in the words of the instruction that failed."""
+        stand_in, advice = any(base.stand_in for base in self.bases.values()), self.reach.advice
+        return listener.failure(error, self.variant.name, stand_in=stand_in, full_disk=full_disk, advice=advice)
+
+    def result(self, listener: DockerListener, digest: str, tool: str, **fields: Any) -> BuiltImage:
+        """The record of the image. Tells what was taken from earlier builds."""
+        variant, cache = self.variant, listener.cache
+        self.job.took("warm" if self.dockerfile.has_cache_mounts and cache == "cold" else cache)
+        stages, own = stage_bases(self.dockerfile.text, given(variant)), self.dockerfile.chain(variant.target)[0]
+        last = self.bases.get(stages[own])  # what the image itself stands on
+        beside = (name for name, base in self.bases.items() if base.stand_in and base != last)
+        others = tuple(name for name in beside if name != variant.generator)
+        made = archives.result(variant, self.site, digest=digest, base=last, tool=tool)
+        return replace(made, other_stand_ins=others, **fields)
 
 
-def copied(
-    dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, work: Path, reach: Reach
-) -> Copy:
-    """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too."""
-    copy, added = work / "Dockerfile", list[str]()
-
-    def add(run: Run) -> Added:
-        own = reach.added(run)
-        flags = (*(site.source.mounts(run.base, run.command) if run.base else ()), *own.flags)
-        added.extend((*(f"{flag} " for flag in flags), own.before))
-        return Added(flags, own.before)
-
-    text, otherwise = downgraded(dockerfile.text, buildkit.unknown_words() if site.pool is None else frozenset())
-    made = derived(text, lambda reference: pinned(bases[reference]), given(variant), add)
-    copy.write_text(made, encoding="utf-8")
-    ignore = ignore_rules(dockerfile, variant, site).all
-    (work / IGNORE_FILE).write_text("\n".join(ignore) + "\n", encoding="utf-8")
-    return Copy(copy, tuple(dict.fromkeys(word for word in added if word)), otherwise)
-
-
-def reach_of(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, environment: dict[str, str]) -> Reach:
-    """What this machine reaches the network with, for RUN lines. Stand-ins trust what this machine trusts already."""
-    from deadweight.sources.network import maven_settings
-
-    trusting = site.source.name == "local" or site.source.environment().ca_bundle is None
-    files = [*([] if trusting else [CA, JAVA]), *([MAVEN] if maven_settings(environment) else [])]
-    own = variant.secrets
-    return Reach(
-        variables={name: value for name, value in environment.items() if name not in PREDEFINED and name not in own},
-        files=(*(name for name in files if name not in own), *(name for name in CREDENTIALS if name in own)),
-        ssh="default" in variant.ssh,
-        direct=site.pool is not None or buildkit.gives_variables(),
-        in_image=frozenset(dockerfile.chain(variant.target)),
-    )
+@contextmanager
+def prepared(
+    variant: DockerfileVariant, site: Site, bases: Mapping[str, Base], dockerfile: Dockerfile, job: Job
+) -> Iterator[Build]:
+    """A build, ready to be run. One that ends well remembers the secrets that it was made with."""
+    secrets.generate(variant, site.root)
+    seal, note = secrets.seal(variant, site), site.state.image(variant.name) / "secrets.hmac"
+    anew = bool(seal) and content(note) != seal.encode()
+    with archives.scratch(variant, site) as work:
+        build = Build(variant, site, bases, dockerfile, job, work, anew)
+        assert build.words  # now, and not in each of several threads
+        yield build
+    if seal:
+        write_atomically(note, seal, mode=0o600)
 
 
 def given(variant: DockerfileVariant) -> dict[str, str]:
@@ -84,12 +192,7 @@ def given(variant: DockerfileVariant) -> dict[str, str]:
     return {**variant.args, **variant.bases}
 
 
-def last_base(dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base]) -> Base | None:
-    """What the image itself stands on."""
-    return bases.get(stage_bases(dockerfile.text, given(variant))[dockerfile.chain(variant.target)[0]])
-
-
-def pinned(base: Base) -> str:
+def _pinned(base: Base) -> str:
     """The reference to build from. A stand-in may lie in the engine alone, under a name that no registry has."""
     reference = common.pinned(base)
     return reference if base.stand_in or buildkit.running_podman() is None else with_registry(reference)
@@ -123,51 +226,6 @@ def _run_by(command: str) -> Iterator[str]:
     """The files that a RUN runs, as they are called in the context."""
     yield from _MAKEFILES if _MAKE.search(command) else ()
     yield from _SCRIPT.findall(command)
-
-
-# The words of a build that the suite, the source and this machine's network give, as ``docker build`` takes them.
-def build_arguments(
-    dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, file: Path, work: Path,
-    reach: Reach, *, anew: bool,
-) -> list[str | Path]:  # fmt: skip
-    """All words of a build but those that name its result, the context last. ``file`` is the copy of the Dockerfile that is built,
-    ``work`` a folder that goes after the build; ``anew`` takes nothing from the cache.
-
-    Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen.
-    """
-    values = {**variant.args, **{name: pinned(bases[reference]) for name, reference in variant.bases.items()}}
-    arguments = [f"{name}={value}" for name, value in values.items()]
-    arguments += [name for name in site.source.environment().variables if name in PREDEFINED and name not in values]
-    keys = (f"{name}={path}" for name, path in secrets.ssh_paths(variant, site.root).items())
-    return [
-        *("--file", file),
-        *(["--no-cache"] if anew else []),
-        *(["--target", variant.target] if variant.target else []),
-        *(part for word in arguments for part in ("--build-arg", word)),
-        *(part for word in _secrets(dockerfile, variant, site, work, reach) for part in ("--secret", word)),
-        *(part for word in keys for part in ("--ssh", word)),
-        site.root / variant.source,
-    ]
-
-
-def _secrets(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, work: Path, reach: Reach) -> Iterator[str]:
-    """What the client offers: the suite's secrets, the source's variables, and what Java needs to reach the network, where the
-    Dockerfile asks for it or is given it."""
-    from deadweight.sources.network import maven_settings, trust_store
-
-    environment, own, asked = site.source.environment(), variant.secrets, dockerfile.text + " ".join(reach.files)
-    bundle, settings = environment.ca_bundle, maven_settings(environment.variables)
-    yield from (f"id={name},src={path}" for name, path in secrets.paths(variant, site.root).items())
-    yield from (f"id={name},env={name}" for name in environment.variables if name not in PREDEFINED and name not in own)
-    if bundle is not None and CA not in own:
-        yield f"id={CA},src={bundle}"
-    if bundle is not None and JAVA in asked and JAVA not in own:
-        yield f"id={JAVA},src={trust_store(site.state, bundle)}"
-    if settings is not None and MAVEN in asked and MAVEN not in own:
-        file = work / "maven-settings.xml"  # in a folder of mode 0700 that goes after the build
-        file.write_text(settings, encoding="utf-8")
-        yield f"id={MAVEN},src={file}"
-    yield from reach.secrets(work)
 
 
 # Pass this machine's network settings to the RUN lines of a Dockerfile that does not ask for them.

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from deadweight._errors import CommandError, wording
-from deadweight.builders.shared.diagnosis import Code, Where, diagnose
-from deadweight.builders.shared.tool_output import HEARD_LINES, Listener, Say, with_cause, without_chatter
+from deadweight.builders.shared import diagnosis
 from deadweight.records.built_image import Cache
 
 _BEGIN = re.compile(r"^#(\d+) \[(?P<place>[^\]]+)\] (?P<what>.*)$")
@@ -42,7 +41,7 @@ class _Instruction:
     place: str
     what: str
     line: int | None
-    words: deque[str] = field(default_factory=lambda: deque(maxlen=HEARD_LINES))
+    words: deque[str] = field(default_factory=lambda: deque(maxlen=diagnosis.HEARD_LINES))
     cached: bool = False
 
     @property
@@ -50,7 +49,7 @@ class _Instruction:
         return self.what.split(None, 1)[0] if _STAGE.match(self.place) and self.what else ""
 
     @property
-    def where(self) -> Sequence[Where]:
+    def where(self) -> Sequence[diagnosis.Where]:
         if self.word in ("COPY", "ADD"):
             return ("copy_from",) if "--from" in self.what else ("copy", "run")
         return ("run",) if self.word == "RUN" else ("pull",)
@@ -62,16 +61,17 @@ class _Instruction:
         return f" ({place}: {self.what[:117]}{'…' if len(self.what) > 117 else ''})"
 
 
-class DockerListener(Listener):
-    """Remembers what each instruction says. ``lines`` gives an instruction's line in the Dockerfile, as far as it is known."""
+class DockerListener(diagnosis.Listener):
+    """Remembers what each instruction says. ``lines`` gives an instruction's line in the Dockerfile, as far as it is known;
+    ``added`` is what the copy that is built says more than the user's."""
 
-    def __init__(self, say: Say, dockerfile: str, lines: dict[str, int]) -> None:
+    def __init__(
+        self, say: Callable[[str], None], dockerfile: str, lines: dict[str, int], added: Sequence[str] = ()
+    ) -> None:
         super().__init__(say, _announce)
-        self._file, self._lines = dockerfile, lines
-        self.added: tuple[str, ...] = ()  # what the copy that is built says more than the user's Dockerfile
+        self._file, self._lines, self._added = dockerfile, lines, added
         self._steps: dict[str, _Instruction] = {}
         self._failed, self._reason = "", ""  # the failed instruction's number, and BuildKit's own words on it
-        self._last: deque[str] = deque(maxlen=HEARD_LINES)
 
     def __call__(self, line: str) -> None:
         super().__call__(line)
@@ -79,7 +79,7 @@ class DockerListener(Listener):
         begun, output, failed = _BEGIN.match(line), _OUTPUT.match(line), _FAILED.match(line)
         if begun:
             what = begun["what"]
-            for words in self.added:
+            for words in self._added:
                 what = what.replace(words, "", 1)
             known = self._lines.get(" ".join(what.split()))
             self._steps.setdefault(begun[1], _Instruction(begun["place"], what, known))
@@ -89,8 +89,6 @@ class DockerListener(Listener):
             self._failed, self._reason = failed[1], failed[2]
         elif (cached := _CACHED.match(line)) and cached[1] in self._steps:
             self._steps[cached[1]].cached = True
-        elif not line.startswith("#"):
-            self._last.append(line)
 
     @property
     def cache(self) -> Cache:
@@ -114,30 +112,37 @@ class DockerListener(Listener):
         """
         step = self._steps.get(self._failed)
         words, line = self._words(step, error), step.line if step else None
-        cause = diagnose(step.where if step else ("client", "pull"), [*words, self._reason], stand_in=stand_in)
+        cause = diagnosis.diagnose(
+            step.where if step else ("client", "pull"), [*words, self._reason], stand_in=stand_in
+        )
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
-            failure = error.told(wording("builders.not_compiled", what=what), self.compiler, None, Code.NOT_COMPILED)
+            failure = error.told(
+                wording("builders.not_compiled", what=what), self.compiler, None, diagnosis.Code.NOT_COMPILED
+            )
         else:
             reason, hint = self._told(step, error), cause.hint if cause else None
             if cause:
                 reason = cause.message or reason
-                hint = (advice(line) if cause.reach else "") or (full_disk() if cause.code is Code.DISK_FULL else hint)
+                hint = (advice(line) if cause.reach else "") or (
+                    full_disk() if cause.code is diagnosis.Code.DISK_FULL else hint
+                )
             message = wording(
                 "builders.tool_failed", what=what, reason=reason + (step.shown(self._file) if step else "")
             )
-            code = cause.code if cause else Code.UNKNOWN
-            failure = error.told(message, with_cause(words, cause), hint, code)
+            code = cause.code if cause else diagnosis.Code.UNKNOWN
+            failure = error.told(message, diagnosis.with_cause(words, cause), hint, code)
         failure.line, failure.step = line, step.what if step else ""
         return failure
 
     def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
         """The failing instruction's own; else BuildKit's sentence on it; else what stands in no instruction at all."""
-        own = [text for text in map(without_chatter, step.words if step else ()) if text.strip()]
+        own = [text for text in map(diagnosis.without_chatter, step.words if step else ()) if text.strip()]
         if own:
             return own
         if self._reason and not _REPEATED.match(self._reason):
             return [self._reason]
-        rest = [text for text in map(cleaned, (*self._last, *error.tail)) if text]
+        apart = (line for line in self._heard if not _COLOUR.sub("", line).startswith("#"))
+        rest = [text for text in map(cleaned, (*apart, *error.tail)) if text]
         return list(dict.fromkeys([text for text in rest if step is None or not _REPEATED.match(text)] or rest))
 
     def _told(self, step: _Instruction | None, error: CommandError) -> str:

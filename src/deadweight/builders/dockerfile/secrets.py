@@ -22,7 +22,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight.builders.protocol import Site
 from deadweight.builders.variants import DockerfileVariant
-from deadweight.records.paths import State
+from deadweight.records.paths import State, content
 from deadweight.records.store import write_atomically
 from deadweight.suite.yaml_nodes import Key
 
@@ -78,35 +78,17 @@ def _path(given: str, root: Path) -> Path:
     return root / os.path.expanduser(given)  # noqa: PTH111 - leaves a user that does not exist as it is, and raises nothing
 
 
-class Used:
-    """Which secrets the last successful build of a variant was made with."""
-
-    def __init__(self, variant: DockerfileVariant, site: Site) -> None:
-        self._file = site.state.image(variant.name) / "secrets.hmac"
-        self._key_file = site.state.keys / "secrets.key"
-        self._paths = paths(variant, site.root)
-
-    def changed(self) -> bool:
-        """Whether a build must not take layers from the cache. Never where a variant has no secrets."""
-        if not self._paths:
-            return False
-        try:
-            return not hmac.compare_digest(self._file.read_text(), self._mac())
-        except OSError:
-            return True
-
-    def remember(self) -> None:
-        if self._paths:
-            write_atomically(self._file, self._mac(), mode=0o600)
-
-    def _mac(self) -> str:
-        """One keyed digest over all secrets, by id."""
-        with _guard:
-            if not self._key_file.is_file():
-                self._key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                write_atomically(self._key_file, os.urandom(32), mode=0o600)
-        hasher = hmac.new(self._key_file.read_bytes(), digestmod=hashlib.sha256)
-        for name, path in sorted(self._paths.items()):
-            for data in (name.encode(), path.read_bytes()):
-                hasher.update(len(data).to_bytes(8, "big") + data)
-        return hasher.hexdigest()
+def seal(variant: DockerfileVariant, site: Site) -> str:
+    """One keyed digest over all secrets, by id; empty where a variant has none."""
+    named, key_file = paths(variant, site.root), site.state.keys / "secrets.key"
+    if not named:
+        return ""
+    with _guard:
+        if not key_file.is_file():
+            key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(key_file, os.urandom(32), mode=0o600)
+    hasher = hmac.new(key_file.read_bytes(), digestmod=hashlib.sha256)
+    for name, path in sorted(named.items()):
+        for data in (name.encode(), content(path)):
+            hasher.update(len(data).to_bytes(8, "big") + data)
+    return hasher.hexdigest()

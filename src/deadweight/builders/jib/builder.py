@@ -22,14 +22,14 @@ from deadweight.builders.jib.projects import (
     Gradle,
     Maven,
     Sources,
-    is_build,
+    linked_sources,
     maven_environment,
-    source_folders,
+    project_of,
 )
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import image_step, keep, made_by_the_build, result, scratch
-from deadweight.builders.shared.tool_output import JavaListener, clean, run_tool
+from deadweight.builders.shared.diagnosis import JavaListener, clean, run_tool
 from deadweight.builders.variants import JibVariant
 from deadweight.engine.options import LOOPBACK
 from deadweight.records.built_image import Base
@@ -52,7 +52,7 @@ class JibBuilder:
         """Raises ConfigError for a missing base, source folder or file, for a pom.xml that does not parse, and for an
         argument that would make the record of the build a lie."""
         common.need_source(variant, root)
-        project = _project(variant, root)
+        project = project_of(variant, root)
         project.check()
         for name in variant.args:
             if name.startswith(OURS):
@@ -68,11 +68,11 @@ class JibBuilder:
 
     def steps(self, variant: JibVariant, site: Site) -> tuple[Step, ...]:
         assert variant.base is not None
-        project = _project(variant, site.root)
+        project = project_of(variant, site.root)
         base = site.source.base(variant.base)
         donated = {target: site.source.base(image) for target, image in variant.donors().items()}
         local = [site.root / given for target, given in variant.files.items() if target not in donated]
-        linked = common.behind_links(*source_folders(project.source / name for name in project.outputs), *local)
+        linked = linked_sources((project.source / name for name in project.outputs), *local)
         # the user's ignore files are written for what is copied: Maven reads the folder where it lies, and a plug-in any file of it
         never = (*inputs.never(project.source, site), *project.outputs, *(() if variant.tests else ("src/test",)))
         values = {
@@ -93,19 +93,17 @@ class JibBuilder:
         before = itertools.takewhile(lambda other: other.name != variant.name, alike)
         files = Inputs((project.source, *project.beside, *local, *linked), never, values)
         behind = tuple(f"image:{other.name}" for other in before)
-        return (
-            image_step(variant, site, "jib", files, partial(self._build, variant, site, base, donated), behind=behind),
-        )
+        return (image_step(variant, site, files, partial(self._build, variant, site, base, donated), behind=behind),)
 
     def archive(self, variant: JibVariant, built: BuiltImage, site: Site) -> Path:
         return made_by_the_build(variant, built, site)
 
     def _build(self, variant: JibVariant, site: Site, base: Base, donated: dict[str, Base], job: Job) -> BuiltImage:
-        project = _project(variant, site.root)
+        project = project_of(variant, site.root)
         job.took("warm" if any((project.source / folder).exists() for folder in project.outputs) else "cold")
         with scratch(variant, site) as work:
             executable = lay_out(variant, site, donated, work / "extra")
-            properties = properties_of(project, site, base, work) | extra_files(variant, work, executable)
+            properties = properties_of(project, site, base, work, executable)
             sources = Sources(project, site) if isinstance(project, Maven) else None
             if sources:
                 sources.tidy()
@@ -120,12 +118,6 @@ class JibBuilder:
         tool = f"Maven {project.tool}" if sources else "Gradle"
         tool = f"jib {version} ({tool}, Java {find('java').version})"
         return result(variant, site, digest=digest, base=base, tool=tool)
-
-
-def _project(variant: JibVariant, root: Path) -> Maven | Gradle:
-    source = root / variant.source
-    with_gradle = not variant.pom and not (source / "pom.xml").exists() and is_build(source)
-    return Gradle(variant, root) if with_gradle else Maven(variant, root)
 
 
 def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
@@ -156,10 +148,10 @@ def _run_tool(call: list[str | Path], project: Maven | Gradle, site: Site, job: 
     """
     variant, source, with_gradle = project.variant, project.source, isinstance(project, Gradle)
     listener = JavaListener(job.say, _announce, source, gradle=with_gradle)
-    environment = maven_environment(site)
+    values = maven_environment(site)
     try:
-        argv = call if with_gradle else resident_maven.through(call, source, environment, variant.pom)
-        run_tool(argv, variant.name, listener, cwd=source, environment=environment, log=job.log, told=call)
+        argv = call if with_gradle else resident_maven.through(call, source, values, variant.pom)
+        run_tool(argv, variant.name, listener, cwd=source, environment=values, log=job.log, told=call)
     except CommandError:
         if not listener.repeats or _AGAIN in call:
             raise
@@ -181,7 +173,7 @@ OURS = (
 _LINE_END = re.compile("[\n\r\x85\u2028\u2029]")  # of Java's patterns
 
 
-def properties_of(project: Maven | Gradle, site: Site, base: Base, work: Path) -> dict[str, str]:
+def properties_of(project: Maven | Gradle, site: Site, base: Base, work: Path, executable: list[str]) -> dict[str, str]:
     """What Jib is told. A property goes before what a build file configures, so what the suite leaves open stays open here."""
     variant, cache = project.variant, site.state.cache / "jib"
     properties = {
@@ -208,11 +200,9 @@ def properties_of(project: Maven | Gradle, site: Site, base: Base, work: Path) -
         properties["jib.container.mainClass"] = variant.main
     if variant.env:
         properties["jib.container.environment"] = _environment(variant, site)
-    return {**properties, **variant.args}
-
-
-def extra_files(variant: JibVariant, work: Path, executable: list[str]) -> dict[str, str]:
-    properties = {"jib.extraDirectories.paths": _item(str(work / "extra"))} if variant.files else {}
+    properties |= variant.args
+    if variant.files:
+        properties["jib.extraDirectories.paths"] = _item(str(work / "extra"))
     if executable:
         # a path is a pattern too, and cannot have the sign that ends it
         modes = (f"{_item(path.replace('=', '?'))}=755" for path in executable)

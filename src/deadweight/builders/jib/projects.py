@@ -215,9 +215,21 @@ class Maven:
         return (*(file for file in files if file.is_file()), *self.modules_outside)
 
 
-def source_folders(outputs: Iterable[Path]) -> dict[Path, None]:
-    """Where sources lie by custom: beside what builds write."""
-    return dict.fromkeys(place.parent / "src" for place in outputs)
+def linked_sources(outputs: Iterable[Path], *more: Path) -> tuple[Path, ...]:
+    """What links in sources lead to, as far as these do not hold it: Maven and Jib follow links. Sources lie beside the folders
+    that builds write; ``more`` are files and folders that are input too."""
+    left = [*dict.fromkeys(place.parent / "src" for place in outputs), *more]
+    homes, found = [place.resolve() for place in left], list[Path]()
+    while left:
+        for folder, names, files in os.walk(left.pop()):
+            links = (path for path in (Path(folder, name) for name in (*names, *files)) if path.is_symlink())
+            for target in (link.resolve() for link in links):
+                inside = any(target.is_relative_to(home) for home in (*homes, *found))
+                above = any(home.is_relative_to(target) for home in homes)
+                if target.exists() and not inside and not above:
+                    found.append(target)
+                    left.append(target)
+    return tuple(found)
 
 
 def _file(place: Path) -> Path:
@@ -225,7 +237,7 @@ def _file(place: Path) -> Path:
 
 
 def maven_environment(site: Site) -> dict[str, str]:
-    """Maven's environment: the source's variables, the JDK that we found, a JVM set for a short life, and a locale with letters.
+    """Maven's and Gradle's: the source's variables, the JDK that we found, a JVM set for a short life, and a locale with letters.
 
     In the locale C, Java takes its arguments and names of files for ASCII: an image's variables would lose other letters.
     """
@@ -235,9 +247,6 @@ def maven_environment(site: Site) -> dict[str, str]:
         "JAVA_HOME": str(find("java").path.resolve().parent.parent),
         "MAVEN_OPTS": f"{os.environ.get('MAVEN_OPTS') or SHORT_LIVED} {OPENED}",
     }
-
-
-_BESIDE = "(beside)"
 
 
 class Sources:
@@ -250,7 +259,15 @@ class Sources:
         place = hashlib.sha256(os.fsencode(self.source)).hexdigest()[:16]
         self.note = site.state.cache / "jib" / f"made-of-{place}.json"
         self.outputs = dict.fromkeys((*(self.source / name for name in project.outputs), *project.output_folders))
-        self.now = self._states(project) | {_BESIDE: repr(sorted(_made_with(project).items()))}
+        # what decides how Maven compiles, beside the files of the project itself
+        variant = project.variant
+        beside = {
+            **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
+            **{str(file): _state(file, by_time=True) for file in project.beside if file.is_file()},
+            **{name: find(name).version for name in ("java", "mvn")},
+            "pom": variant.pom or "",
+        }
+        self.now = self._states(project) | {"(beside)": repr(sorted(beside.items()))}
 
     def tidy(self) -> None:
         """Before a build: remove what builds compiled, where Maven would keep what a clean build would not make."""
@@ -278,7 +295,7 @@ class Sources:
 
     def _states(self, project: Maven) -> dict[str, str]:
         states, skip = {}, {self.source / ".git", self.source / STATE_DIR, *self.outputs}
-        places = (self.source, *project.modules_outside, *common.behind_links(*source_folders(self.outputs)))
+        places = (self.source, *project.modules_outside, *linked_sources(self.outputs))
         for folder, names, files in (step for place in places for step in os.walk(place)):
             here = Path(folder)
             names[:] = [name for name in names if here / name not in skip and not _hidden(name)]
@@ -287,17 +304,6 @@ class Sources:
                     name = os.path.relpath(path, self.source)
                     states[name] = _state(path, by_time=_is_source(name))
         return states
-
-
-def _made_with(project: Maven) -> dict[str, str]:
-    """What decides how Maven compiles, beside the files of the project itself."""
-    variant = project.variant
-    return {
-        **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
-        **{str(file): _state(file, by_time=True) for file in project.beside if file.is_file()},
-        **{name: find(name).version for name in ("java", "mvn")},
-        "pom": variant.pom or "",
-    }
 
 
 def _is_source(name: str) -> bool:
@@ -512,9 +518,12 @@ class Gradle:
         return [*words, *([f"{project}test"] if self.variant.tests else []), f"{project}jibBuildTar"]
 
 
-def is_build(source: Path) -> bool:
-    """Whether a folder is the root of a Gradle build: what `gradle init` makes has a settings file only."""
-    return any((source / name).is_file() for name in ROOT_FILES)
+def project_of(variant: JibVariant, root: Path) -> Maven | Gradle:
+    """Maven's where there is a pom.xml; what `gradle init` makes has a settings file only."""
+    source = root / variant.source
+    with_maven = variant.pom or (source / "pom.xml").exists()
+    gradle = not with_maven and any((source / name).is_file() for name in ROOT_FILES)
+    return Gradle(variant, root) if gradle else Maven(variant, root)
 
 
 def _folders(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:

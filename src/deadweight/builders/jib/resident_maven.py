@@ -34,8 +34,6 @@ VARIABLE = "DEADWEIGHT_MAVEN_RESIDENT"
 IDLE_SECONDS = 600
 START_SECONDS = 10.0
 MAX_RESIDENTS = 2
-MAX_SOCKET_PATH = 107
-"""In bytes (unix(7))."""
 _SOURCE = Path(__file__).with_name("ResidentMaven.java")
 _CLIENT = Path(__file__).with_name("resident_maven_client.py")
 _SCRIPT_ONLY = ("/etc/mavenrc", "/usr/local/etc/mavenrc", "~/.mavenrc")
@@ -53,14 +51,14 @@ def through(
 
     ``environment`` is added to ours, as for ``run``; ``pom`` is the file that the call names with ``-f``.
     """
+    given = os.environ.get(VARIABLE, "")
+    wanted = given not in ("0", "no", "false") if given else not os.environ.get("CI")
     try:
         home = _home(Path(call[0]))
         top = multi_module((source / (pom or "pom.xml")).resolve().parent)
-        if not _wanted() or home is None or _script_reads(top):
+        if not wanted or sys.platform != "linux" or home is None or _script_reads(top):
             return list(call)
         place = _folder() / f"{_key(source, top, home, environment, [str(word) for word in call])}.sock"
-        if len(os.fsencode(place)) > MAX_SOCKET_PATH:
-            return list(call)
         if not _answers(place):
             _start(place, source, top, home, environment)
     except (OSError, DeadweightError):
@@ -76,11 +74,6 @@ def end_all() -> int:
             ended += _answers(place)
             place.unlink(missing_ok=True)  # it looks every second, and ends without one
     return ended
-
-
-def _wanted() -> bool:
-    given = os.environ.get(VARIABLE, "")
-    return sys.platform == "linux" and (given not in ("0", "no", "false") if given else not os.environ.get("CI"))
 
 
 def _home(program: Path) -> Path | None:

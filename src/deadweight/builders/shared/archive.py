@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 
 SBOM_DIR = "sbom"
-Work = Callable[[Job], BuiltImage | None]
-Keys = tuple[str, ...]
 
 
 def archive_path(variant: Variant, site: Site) -> Path:
@@ -45,15 +43,10 @@ def image_in(archive: Path) -> Image:
         return opened.image
 
 
-def config_digest(archive: Path) -> str:
-    """The digest of the image's config. Raises ArchiveError for a damaged archive."""
-    return image_in(archive).config_digest
-
-
 def holds(archive: Path, digest: str) -> bool:
     """Whether an archive is there and holds this very image (by its config's digest)."""
     try:
-        return archive.is_file() and config_digest(archive) == digest
+        return archive.is_file() and image_in(archive).config_digest == digest
     except DeadweightError:
         return False
 
@@ -69,13 +62,10 @@ def there(variant: Variant, site: Site) -> bool:
     return built is not None and holds(archive_path(variant, site), built.config_digest)
 
 
-def image_step(
-    variant: Variant, site: Site, tool: str, inputs: Inputs, work: Work, after: Keys = (), behind: Keys = ()
-) -> Step:
+def image_step(variant: Variant, site: Site, inputs: Inputs, work: Callable[[Job], BuiltImage], **order: Any) -> Step:
     """The last step of a builder that writes the archive itself (ko, apko, jib)."""
-    name = variant.name
-    title = f"{tool} build {name}"
-    return Step(f"image:{name}", name, title, inputs, lambda: there(variant, site), work, after, behind)
+    name, title = variant.name, f"{variant.builder} build {variant.name}"
+    return Step(f"image:{name}", name, title, inputs, lambda: there(variant, site), work, **order)
 
 
 def made_by_the_build(variant: Variant, built: BuiltImage, site: Site) -> Path:
@@ -110,9 +100,7 @@ def work_folder(place: Path) -> Iterator[Path]:
 def scratch(variant: Variant, site: Site) -> AbstractContextManager[Path]:
     """A temporary folder for one build, next to its output. Removed at the end."""
     place = site.state.image(variant.name)
-    for old in place.glob(
-        ".work-*"
-    ):  # of a build that was killed, maybe under our process id; nobody else builds this one
+    for old in place.glob(".work-*"):  # of a killed build, maybe under our process id; nobody else builds this one
         remove_tree(old)
     return work_folder(place)
 
@@ -234,7 +222,19 @@ def with_layer(archive: Path, out: Path, tree: Path, *, workdir: str | None = No
 
     def change(source: tarfile.TarFile) -> Members:
         (image,) = manifest = _document(source, "manifest.json")
-        old, config = image["Config"], _with(_document(source, image["Config"]), layer, workdir)
+        old, document = image["Config"], _document(source, image["Config"])
+        # one more layer (OCI image config: ``rootfs.diff_ids``, ``history``)
+        document["rootfs"]["diff_ids"].append(layer.diff_id)
+        entry = {
+            "created": document.get("created"),
+            "created_by": "deadweight: files",
+            "comment": "files beside the program",
+        }
+        given = {key: value for key, value in entry.items() if value}
+        document["history"] = [*(document.get("history") or ()), given]
+        if workdir is not None:
+            document["config"]["WorkingDir"] = workdir
+        config = json.dumps(document, separators=(",", ":")).encode()
         image.update(Config=f"sha256:{hashlib.sha256(config).hexdigest()}", Layers=[*image["Layers"], layer_name])
         documents = {image["Config"]: io.BytesIO(config), "manifest.json": io.BytesIO(json.dumps(manifest).encode())}
         return {old: None, layer_name: content, **documents}
@@ -244,13 +244,3 @@ def with_layer(archive: Path, out: Path, tree: Path, *, workdir: str | None = No
             _rewrite(archive, out, change)
         finally:
             layer.path.unlink()
-
-
-def _with(config: dict[str, Any], layer: images.PackedLayer, workdir: str | None) -> bytes:
-    """The config with one more layer (OCI image config: ``rootfs.diff_ids``, ``history``)."""
-    config["rootfs"]["diff_ids"].append(layer.diff_id)
-    entry = {"created": config.get("created"), "created_by": "deadweight: files", "comment": "files beside the program"}
-    config["history"] = [*(config.get("history") or ()), {key: value for key, value in entry.items() if value}]
-    if workdir is not None:
-        config["config"]["WorkingDir"] = workdir
-    return json.dumps(config, separators=(",", ":")).encode()

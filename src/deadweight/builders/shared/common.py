@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import os
 import platform
 import re
 from collections.abc import Mapping
@@ -116,20 +115,3 @@ def secret_values(values: Mapping[str, str]) -> tuple[str, ...]:
     """Passwords inside URLs of an environment, to be kept out of logs."""
     found = re.findall(r"//[^/@\s:]*:([^/@\s]+)@", "\n".join(values.values()))
     return tuple(dict.fromkeys(found))
-
-
-def behind_links(*places: Path) -> tuple[Path, ...]:
-    """What links in these files and folders lead to, as far as they do not hold it: input of a tool that follows links."""
-    homes = [place.resolve() for place in places]
-    found: list[Path] = []
-    left = list(places)
-    while left:
-        for folder, names, files in os.walk(left.pop()):
-            links = (path for path in (Path(folder, name) for name in (*names, *files)) if path.is_symlink())
-            for target in (link.resolve() for link in links):
-                inside = any(target.is_relative_to(home) for home in (*homes, *found))
-                above = any(home.is_relative_to(target) for home in homes)
-                if target.exists() and not inside and not above:
-                    found.append(target)
-                    left.append(target)
-    return tuple(found)

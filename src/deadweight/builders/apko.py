@@ -1,10 +1,12 @@
-"""Build an APK package of the service with melange: the first half of an apko variant. Repositories and keys are shared with apko.
+"""Build an image with apko, without Dockerfile or engine; melange packages the service first.
 
-* The signing key is made here, once. Packages go to ``.deadweight/packages/NAME/ARCH``, a repository of one build.
+* apko.yaml and melange.yaml name no repository and no keyring; the source gives them. Its repositories are used only during
+  the build (``-b``), so no path of a mirror or laptop ends up in the image's ``/etc/apk/repositories``.
+* The key that signs packages is made here, once. Packages go to ``.deadweight/packages/NAME/ARCH``, a repository of one build.
   It is built next to that folder and moved there whole, so the index lists no older version that apko might prefer.
 * Everything that could depend on the machine is fixed: relative paths, architecture, SOURCE_DATE_EPOCH, git coordinates
   and, if we are not root, the user id (``unshare -Ur``; an id other than 1000 would leak into the package).
-* The source's variables reach the sandbox as files in the cache folder: melange writes its environment to the package's
+* The source's variables reach melange's sandbox as files in the cache folder: melange writes its environment to the package's
   ``.melange.yaml``, where a module proxy's password must not be.
 """
 
@@ -17,23 +19,28 @@ import shutil
 import stat
 import tempfile
 import threading
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, wording
-from deadweight.builders.protocol import Inputs, Job, Site, Step
-from deadweight.builders.shared import archive, common, inputs
-from deadweight.builders.shared.inputs import go_environment, is_warm, melange_cache, needed_sources
-from deadweight.builders.shared.tool_output import Listener, run_tool
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
+from deadweight.builders.shared import archive, common
+from deadweight.builders.shared.diagnosis import Announce, Listener, Words, run_tool
+from deadweight.builders.shared.inputs import go_environment, is_warm, melange_cache, needed_sources, rules
 from deadweight.builders.variants import ApkoVariant
 from deadweight.engine import labels
 from deadweight.records import runs
+from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore, walk
 from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
 from deadweight.sources.adapt import derived, flavour_of, included
+from deadweight.suite.explain import did_you_mean
+from deadweight.suite.yaml_nodes import Document, Key, read
 from deadweight.toolchain.find import find, look
 from deadweight.toolchain.tool_cache import remove_tree
 
@@ -45,6 +52,157 @@ _GREETING = re.compile(r"melange (?:version )?\S* ?with runner ")
 _DOCKER_IMAGE = re.compile(r"tagging local image (\S+) as (\S+)")
 
 
+class ApkoBuilder:
+    """``config`` is the apko.yaml, ``packages`` the melange files to build first, ``runner`` melange's sandbox."""
+
+    name = "apko"
+    record = ApkoVariant
+
+    def needs(self, variant: ApkoVariant, root: Path) -> Needs:
+        """Raises ConfigError for missing or wrong files."""
+        if variant.config is None:
+            raise WrongKey(variant, "config", wording("apko.no_config"), root)
+        check_apko_config(common.need_file(variant, "config", root, variant.config))
+        for number, package in enumerate(variant.packages):
+            document = read(common.need_file(variant, ("packages", number), root, package))
+            if not isinstance(document.value, dict) or "package" not in document.value:
+                raise document.error((), wording("apko.not_melange"))
+            described = document.value["package"]
+            targets = described.get("target-architecture") if isinstance(described, dict) else None
+            check_architectures(document, ("package", "target-architecture"), targets)
+        if variant.packages:
+            common.need_source(variant, root)
+        docker = bool(variant.packages) and variant.runner == "docker"
+        sandbox = ("melange",) if docker else ("melange", "bwrap")
+        return Needs(tools=("apko", *(sandbox if variant.packages else ())), engine=docker, apk=True)
+
+    def steps(self, variant: ApkoVariant, site: Site) -> tuple[Step, ...]:
+        assert variant.config is not None
+        config = site.root / variant.config
+        apk = apk_of(site, variant.config)
+        before = tuple(step(variant, package, site) for package in variant.packages)
+        values = {"apko": find("apko").version, "architecture": common.architecture().apk, **apk.values()}
+        inputs = Inputs((config, *included(config, site.root), *apk.indexes), (), values)
+        after = tuple(step.key for step in before)
+        return (*before, archive.image_step(variant, site, inputs, partial(self._build, variant, site), after=after))
+
+    def archive(self, variant: ApkoVariant, built: BuiltImage, site: Site) -> Path:
+        return archive.made_by_the_build(variant, built, site)
+
+    def _build(self, variant: ApkoVariant, site: Site, job: Job) -> BuiltImage:
+        name = common.image_name(site.suite, variant)
+        job.took("cold")  # apko puts packages together, which it may have downloaded before
+        apko = find("apko")
+        assert variant.config is not None
+        apk = apk_of(site, variant.config)
+        apk.link()
+        with archive.scratch(variant, site) as work:
+            for folder in ("sbom", "tmp"):
+                (work / folder).mkdir()
+            call: list[str | Path] = [apko.path, *_words(variant, site, apk, name, work)]
+            _run_in(work / "tmp", call, f"{variant.name}: {variant.config}", site, job, apk, _announce)
+            archive.renamed(work / "apko.tar", work / "image.tar", name)
+            digest = archive.image_in(work / "image.tar").config_digest
+            sboms = archive.keep(variant, site, work / "image.tar", work / "sbom")
+        tools = [f"apko {apko.version}", *([f"melange {find('melange').version}"] if variant.packages else [])]
+        # an apko image stands on packages, not on an image: there is no digest, but it may be a stand-in all the same
+        base = Base(f"{apk.flavour} packages", ", ".join(apk.repositories), None, apk.stand_in)
+        return archive.result(variant, site, digest=digest, base=base, tool=", ".join(tools), sbom=sboms)
+
+
+def _run_in(
+    temporary: Path,
+    call: Words,
+    what: str,
+    site: Site,
+    job: Job,
+    apk: Apk,
+    announce: Announce,
+    told: Words = (),
+    **more: str,
+) -> None:
+    """Run apko or melange, with ``more`` in its environment. Raises CommandError in the compiler's or the tool's own words."""
+    environment = {
+        **common.program_environment(site),
+        **apk.credentials,
+        "TMPDIR": str(temporary),
+        "SOURCE_DATE_EPOCH": common.EPOCH,
+        **more,
+    }
+    listener = Listener(job.say, announce, clean)
+    run_tool(call, what, listener, cwd=site.root, environment=environment, log=job.log, told=told)
+
+
+def _words(variant: ApkoVariant, site: Site, apk: Apk, name: str, work: Path) -> list[str]:
+    """apko takes only ``-r`` for what it writes into the image, and wants one at least: the packages built here, if any."""
+    assert variant.config is not None
+    root, state = site.root, site.state
+    own = [str(repository(state, variant, config).relative_to(root)) for config in variant.packages]
+    keys = [*apk.keyring, *([str(public_key(state).relative_to(root))] if own else [])]
+    return [
+        *("build", usable(site, variant.config), name, str(work / "apko.tar")),
+        *("--arch", common.architecture().apk, "--vcs=false"),
+        *(word for repository in own or apk.repositories for word in ("-r", repository)),
+        *(word for repository in apk.repositories if own for word in ("-b", repository)),
+        *(word for key in keys for word in ("-k", key)),
+        *("--cache-dir", str(state.cache / "apk"), "--sbom-path", str(work / "sbom")),
+    ]
+
+
+def _announce(line: str) -> str | None:
+    text = clean(line)
+    return text[:120] if text.startswith(("installing ", "layer digest")) else None
+
+
+# Check an apko.yaml for what apko itself accepts without a word.
+# apko refuses unknown keys and wrong types with file and line; those are left to it. It takes any text for ``run-as``, and an
+# unknown name then stops the container from starting ("no matching entries in passwd file").
+_APK_NAMES = {**common.APK_NAMES, "arm64/v8": "aarch64"}
+"""OCI's names of the architectures that we build for, as apk calls them."""
+
+
+def check_apko_config(file: Path) -> None:
+    """Raises ConfigError with file, line and key: not YAML, no packages, an unknown ``run-as``, not for this machine."""
+    document = read(file)
+    top = document.value
+    if not isinstance(top, dict):
+        raise document.error((), wording("apko.not_a_mapping"))
+    check_architectures(document, ("archs",), top.get("archs"))
+    if "include" in top:
+        return  # accounts and packages may be in the other file; apko reads it
+    contents = top.get("contents")
+    if not isinstance(contents, dict) or not contents.get("packages"):
+        raise document.error(("contents",), wording("apko.no_packages"))
+    _check_run_as(document, top.get("accounts") or {})
+
+
+def check_architectures(document: Document, key: Key, given: Any) -> None:
+    """What is built is for this machine, whatever a file says: one that is for others only would give another image than it says.
+
+    Raises ConfigError. apko's ``archs`` and melange's ``target-architecture`` take OCI's names too, and ``all``.
+    """
+    if not given:
+        return
+    arch = common.architecture().apk
+    named = [str(name) for name in (given if isinstance(given, list) else [given])]
+    if not {"all", "host", arch} & {_APK_NAMES.get(name.lower(), name.lower()) for name in named}:
+        raise document.error(key, wording("apko.other_architecture", named=", ".join(named), arch=arch))
+
+
+def _check_run_as(document: Document, accounts: Any) -> None:
+    if not isinstance(accounts, dict) or accounts.get("run-as") is None:
+        return
+    user, _, group = str(accounts["run-as"]).partition(":")
+    for word, kind, name_key, id_key in ((user, "users", "username", "uid"), (group, "groups", "groupname", "gid")):
+        known = [entry for entry in accounts.get(kind) or [] if isinstance(entry, dict)]
+        names = [str(entry.get(name_key)) for entry in known]
+        if not word or word.isdigit() or word == "root" or word in names:
+            continue
+        words = {"kind": kind[:-1], "name": word, "section": kind, "guess": did_you_mean(word, names), "id_key": id_key}
+        raise document.error(("accounts", "run-as"), wording("apko.unknown_account", **words))
+
+
+# The first half: an APK package of the service, built with melange. Repositories and keys are shared with apko.
 def package_name(variant: ApkoVariant, config: str) -> str:
     """Tells packages apart by all that a variant says of them: the melange file, the source and the sandbox."""
     key = hashlib.sha256("\0".join((config, variant.source, variant.runner)).encode()).hexdigest()[:8]
@@ -61,12 +219,12 @@ def step(variant: ApkoVariant, config: str, site: Site) -> Step:
     arch = common.architecture().apk
     source = site.root / variant.source
     apk = apk_of(site, config)
-    rules = _rules(source, site)
+    ignore = rules(source, site, needed=needed_sources(source))
     values = {
         "melange": find("melange").version,
         "architecture": arch,
         "runner": variant.runner,
-        "ignore": "\n".join(rules.written),
+        "ignore": "\n".join(ignore.written),
         **apk.values(),
     }
 
@@ -78,15 +236,11 @@ def step(variant: ApkoVariant, config: str, site: Site) -> Step:
         key=f"apk:{package_name(variant, config)}",
         variant=variant.name,
         title=f"melange build {config}",
-        inputs=Inputs((site.root / config, source, *apk.indexes), rules.all, values),
+        inputs=Inputs((site.root / config, source, *apk.indexes), ignore.all, values),
         there=there,
         work=lambda job: _Melange(variant, config, site, job).build(),
         behind=_compiles_before(variant, site),
     )
-
-
-def _rules(source: Path, site: Site) -> inputs.Rules:
-    return inputs.rules(source, site, needed=needed_sources(source))
 
 
 def _compiles_before(variant: ApkoVariant, site: Site) -> tuple[str, ...]:
@@ -117,7 +271,10 @@ class _Melange:
         self.apk.link()
         self.job.took("warm" if is_warm(state) else "cold")
         go_environment(state)
-        with runs.noted_while(state, labels.labels(self.site.suite.name, "build")), work_folder(state) as work:
+        with (
+            runs.noted_while(state, labels.labels(self.site.suite.name, "build")),
+            archive.work_folder(state.packages) as work,
+        ):
             # an engine may see other folders than we do
             memory = memory_folder(self.site.root) if self.variant.runner == "bubblewrap" else None
             try:
@@ -130,7 +287,10 @@ class _Melange:
             made = work / "packages"
             if not any((made / self.arch).glob("*.apk")):
                 raise DeadweightError(wording("apko.no_package_made", config=self.config, arch=self.arch))
-            put(made, repository(state, self.variant, self.config))
+            # meanwhile there is none: the step's record says that it is not built
+            place = repository(state, self.variant, self.config)
+            remove_tree(place)
+            made.replace(place)
 
     def _lay_out(self, folder: Path) -> None:
         """Copy what is input, and nothing else. melange itself would take all that lies in the source folder into its workspace,
@@ -139,7 +299,7 @@ class _Melange:
         source = self.site.root / self.variant.source
         self.job.say(f"copying the inputs from {source}")
         folder.mkdir()
-        for path in walk(source, Ignore(_rules(source, self.site).all)):
+        for path in walk(source, Ignore(rules(source, self.site, needed=needed_sources(source)).all)):
             place = folder / path.relative_to(source)
             with suppress(FileNotFoundError):  # gone since it was listed: the build is told to be of changed inputs
                 if stat.S_ISREG(path.lstat().st_mode):
@@ -149,26 +309,13 @@ class _Melange:
     def _run(self, melange: Path, work: Path, temporary: Path) -> None:
         """Unpack the sandbox in ``temporary``, and build in it."""
         temporary.mkdir(exist_ok=True)
-        environment = {
-            **common.program_environment(self.site),
-            **self.apk.credentials,
-            "TMPDIR": str(temporary),
-            "SOURCE_DATE_EPOCH": common.EPOCH,
-        }
-        if self.variant.runner == "docker":
-            environment["DOCKER_HOST"] = self.site.engine().host
+        docker = self.variant.runner == "docker"
+        more = {"DOCKER_HOST": self.site.engine().host} if docker else {}
         words: list[str | Path] = [melange, *self._words(work)]
         # bubblewrap is to write files of user 0: we become root in a user namespace of our own
-        apart = self.variant.runner == "bubblewrap" and os.geteuid() != 0 and shutil.which("unshare") is not None
-        run_tool(
-            ["unshare", "-Ur", *words] if apart else words,
-            f"{self.variant.name}: {self.config}",
-            Listener(self.job.say, self._announce, clean),
-            cwd=self.site.root,
-            environment=environment,
-            log=self.job.log,
-            told=words,
-        )
+        apart = not docker and os.geteuid() != 0 and shutil.which("unshare") is not None
+        call, what = ["unshare", "-Ur", *words] if apart else words, f"{self.variant.name}: {self.config}"
+        _run_in(temporary, call, what, self.site, self.job, self.apk, self._announce, words, **more)
 
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state
@@ -271,21 +418,6 @@ def ensure_keys(state: State, melange: Path, log: Path) -> None:
             shutil.rmtree(work, ignore_errors=True)
 
 
-# Create melange's temporary work folders, move the finished one into place, and remove leftovers of killed runs.
-_swap = threading.Lock()
-
-
-def put(made: Path, place: Path) -> None:
-    """Replace a folder by another. Between the two renames there is none: the step's record says that it is not built."""
-    with _swap:
-        old = place.with_name(f".{place.name}.old")
-        remove_tree(old)
-        if place.exists():
-            place.replace(old)
-        made.replace(place)
-        remove_tree(old)
-
-
 def remove_left_by(state: State, pid: int) -> int:
     """Remove the folders of a process that was killed during a build, on disk and in memory; how many there were."""
     left = [*state.packages.glob(f".work-{pid}-*"), *MEMORY.glob(f"{_memory_prefix(state.root)}{pid}-*")]
@@ -294,12 +426,8 @@ def remove_left_by(state: State, pid: int) -> int:
     return len(left)
 
 
-def work_folder(state: State) -> AbstractContextManager[Path]:
-    """A folder for one run, beside the packages; what a killed run left goes first."""
-    return archive.work_folder(state.packages)
-
-
-# A folder in memory for what lives as long as one run: for every build melange unpacks a sandbox of thousands of files.
+# A folder in memory for what lives as long as one run: for every build melange unpacks a sandbox of thousands of files, which
+# takes a quarter of the time there (3.8 s for 15 s on a busy disk).
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own with a name that nobody can guess is made in it
 ROOM_BYTES = 6 * 2**30
 """How much memory must be free, there and in the machine, before any of it is taken: ten times what a sandbox needs."""

@@ -1,1 +1,0 @@
-"""Build apko variants: melange makes signed APK packages, apko assembles the image."""
