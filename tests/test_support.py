@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
-from tests.support import ROOT, TESTS
+from tests.support import ROOT, TESTS, shared_guard
 from tests.support.changed import ALWAYS, DOCS, PACKAGES, changed_paths, selected, targets
-from tests.support.red_summary import Failure, grouped
+from tests.support.invoking import ended
+from tests.support.red_summary import cause, lines
 from tests.support.trees import git
 
 GUARDED = """
@@ -154,19 +156,15 @@ def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, 
 
 
 def test_it_is_there_for_every_test():
-    from tests.support import shared_guard
-
-    assert shared_guard._run
-    assert shared_guard._run[0].pid == os.getpid()
+    assert [each.pid for each in shared_guard._run] == [os.getpid()]
 
 
 @pytest.mark.system
 def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
     """A process of another run, as one worker of pytest is to the next."""
-    from tests.support.invoking import ended
-    from tests.support.shared_guard import VARIABLE
-
-    started = subprocess.run(DAEMON, env={**os.environ, VARIABLE: "other"}, stdout=subprocess.PIPE, text=True)
+    started = subprocess.run(
+        DAEMON, env={**os.environ, shared_guard.VARIABLE: "other"}, stdout=subprocess.PIPE, text=True
+    )
     pid = int(started.stdout)
     try:
         text = f"import os\nfrom invoke import task\n\n@task\ndef end(c):\n    os.kill({pid}, 15)\n"
@@ -284,7 +282,7 @@ AT = "nothing answers at 127.0.0.1:5000"
 
 
 @pytest.mark.parametrize(
-    ("text", "cause"),
+    ("text", "expected"),
     [
         ("DeadweightError: the local registry at 127.0.0.1:5000 does not answer: [Errno 111]", AT),
         ("Connect to 127.0.0.1:5000 [/127.0.0.1] failed: Connection refused (Connection refused)", AT),
@@ -293,14 +291,16 @@ AT = "nothing answers at 127.0.0.1:5000"
         ("", "no reason was given"),
     ],
 )  # fmt: skip
-def test_what_errors_say_is_known_by_their_cause(text, cause):
-    assert Failure("t", "call", text, "", 0).cause == cause
+def test_what_errors_say_is_known_by_their_cause(text, expected):
+    assert cause(text) == expected
 
 
 def test_errors_that_differ_in_numbers_and_folders_are_one_cause():
     texts = ("assert 0x7f12 in /tmp/one", "assert 0x8e33 in /tmp/two", "assert nothing")
-    groups = grouped([Failure(f"t{at}", "call", text, "", at) for at, text in enumerate(texts)])
-    assert [len(each) for each in groups.values()] == [2, 1]
+    reports = [SimpleNamespace(nodeid=f"t{at}", when="call", longrepr=text) for at, text in enumerate(texts)]
+    assert lines(reports) == [
+        "first: t0 (call)", f"  {texts[0]}", f"1 more: {texts[0]}\n    t1", "1 other: assert nothing\n    t2",
+    ]  # fmt: skip
 
 
 # Which tests ``--changed`` runs.
