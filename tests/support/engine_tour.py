@@ -25,7 +25,7 @@ from deadweight.engine.own import machine
 from deadweight.toolchain.find import find
 from tests.support import ROOT, TESTS
 from tests.support.invoking import invoke, start
-from tests.support.processes import answering
+from tests.support.processes import engine_at
 from tests.support.small_images import PASSWD, Content, go_program, placed, program
 
 PODMAN = "podman"
@@ -232,18 +232,13 @@ def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iter
     """Podman's service, with these words."""
     socket = Path(f"/run/dw-tour-{os.getpid()}.sock")
     words = podman_words(folder, named)
-    with (folder / "podman.log").open("wb") as log:
-        service = subprocess.Popen(
-            [*words, "system", "service", "--time=0", f"unix://{socket}"], cwd=folder, stdout=log, stderr=log
-        )
+    env["DOCKER_HOST"] = f"unix://{socket}"
     try:
-        env["DOCKER_HOST"] = f"unix://{socket}"
-        answering(env["DOCKER_HOST"], service, folder / "podman.log")
-        yield env["DOCKER_HOST"]
+        service = [*words, "system", "service", "--time=0", env["DOCKER_HOST"]]
+        with engine_at(env["DOCKER_HOST"], service, folder / "podman.log"):
+            yield env["DOCKER_HOST"]
     finally:
         subprocess.run([*words, "rm", "--all", "--force", "--time", "0"], capture_output=True, timeout=60)
-        service.terminate()
-        service.wait(20)
         for each in machine.everyone():  # its monitors outlive what was run in containers by minutes
             if str(folder / "podman") in each.command and each.pid != os.getpid():
                 with suppress(ProcessLookupError):
