@@ -6,7 +6,6 @@ import itertools
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ import pytest
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
 from tests.support import ROOT, TESTS, changed, red_summary, shared_guard, unit_guard
-from tests.support.processes import port_of
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
@@ -256,14 +254,7 @@ def scanner_on_path(scanner, monkeypatch) -> None:
 @pytest.fixture(scope="session")
 def local_registry(tmp_path_factory) -> Iterator[str]:
     """A registry on loopback (crane's own) that forgets all at its end."""
-    from deadweight.toolchain.find import find
+    from tests.support.docker_registry import crane_registry
 
-    words = [str(find("crane").path), "registry", "serve", "--address", "127.0.0.1:0"]
-    log = tmp_path_factory.mktemp("registry") / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(words, stdout=output, stderr=output)
-    try:
-        yield f"127.0.0.1:{port_of(process, log)}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    with crane_registry(tmp_path_factory.mktemp("registry") / "log") as host:
+        yield host

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from deadweight.engine import api
 from deadweight.engine.own import machine
 from deadweight.toolchain.find import find
 from tests.support import ROOT, TESTS
+from tests.support.docker_registry import crane_registry
 from tests.support.invoking import invoke, start
 from tests.support.processes import engine_at
 from tests.support.small_images import PASSWD, Content, go_program, placed, program
@@ -249,17 +249,6 @@ def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iter
             socket.unlink()
 
 
-@contextmanager
-def registry(folder: Path) -> Iterator[str]:
-    argv = [str(find("crane").path), "registry", "serve", "--address", "127.0.0.1:5555"]
-    with (folder / "registry.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
-        time.sleep(0.5)
-        try:
-            yield "127.0.0.1:5555"
-        finally:
-            process.terminate()
-
-
 def main(kind: str, folder: Path, *, brief: bool = False) -> dict[str, str]:
     for name in [name for name in os.environ if name.startswith("DOCKER_")]:
         del os.environ[name]
@@ -268,7 +257,7 @@ def main(kind: str, folder: Path, *, brief: bool = False) -> dict[str, str]:
     project.mkdir()
     lay_out(project)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    with engine(kind, folder, env) as version, registry(folder) as address:
+    with engine(kind, folder, env) as version, crane_registry(folder / "registry.log") as address:
         tour = Tour(project, env, brief)
         tour.found["version"] = version
         for name, work in (
