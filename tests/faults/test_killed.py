@@ -79,9 +79,9 @@ def test_a_tool_that_ignores_the_interrupt_is_killed(project):
     project.suite(v="trap '' TERM INT; touch started; while :; do sleep 0.2; done")
     process = project.begun()
     process.send_signal(signal.SIGINT)
-    done = project.finish(process)
-    project.was_ended(done, 130, "interrupted")
-    assert done.seconds < 60
+    began = time.monotonic()
+    project.was_ended(project.finish(process), 130, "interrupted")
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.slow
