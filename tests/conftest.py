@@ -15,7 +15,7 @@ import pytest
 
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
-from tests.support import ROOT, TESTS, changed, red_summary, shared_guard, unit_guard
+from tests.support import ROOT, TESTS, changed, guards, red_summary
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
@@ -37,13 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
     from deadweight.tasks import _progress
 
     if config.getoption("--unit"):
-        unit_guard.install()
         # as in nox -s unit: no engine of this user's home, which would be asked, and rules that were compiled once
         os.environ.setdefault("DEADWEIGHT_CACHE_DIR", str(ROOT / ".nox" / ".cache" / "unit"))
     if config.getoption("--changed") and not hasattr(config, "workerinput"):
         config.args = [str(ROOT / name) for name in changed.selected(ROOT)]
-    shared_guard.install()
-    for plugin in (shared_guard, red_summary):
+    guards.install(unit=config.getoption("--unit"))
+    for plugin in (guards, red_summary):
         config.pluginmanager.register(plugin.Plugin())
     os.environ.setdefault(VARIABLE, "0")
     os.environ.setdefault("DEADWEIGHT_FEW_STARTS", "1")

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.support import ROOT, TESTS, shared_guard
+from tests.support import ROOT, TESTS, guards
 from tests.support.changed import ALWAYS, DOCS, PACKAGES, changed_paths, selected, targets
 from tests.support.invoking import ended
 from tests.support.red_summary import cause, lines
@@ -22,8 +22,8 @@ GUARDED = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 from filelock import FileLock
-from tests.support import shared_guard
-shared_guard.install()
+from tests.support import guards
+guards.install()
 """
 DAEMON = ["sh", "-c", "sleep 60 >/dev/null & echo $!"]
 SLEEPER = "import sys, time; print('up', flush=True); time.sleep(60)"
@@ -68,9 +68,9 @@ HELD = "with FileLock('{cache}/{name}'): print('held')"
 SAYS_UP = "words = [sys.executable, '-c', 'print(1, flush=True); input()']\n"
 CASES: dict[str, tuple[str, str, int, str, str]] = {
     "a process of another run, though it began later": (
-        ("os.environ[shared_guard.VARIABLE], ours = 'other', os.environ[shared_guard.VARIABLE]\n"
+        ("os.environ[guards.VARIABLE], ours = 'other', os.environ[guards.VARIABLE]\n"
         f"pid = int(subprocess.run({DAEMON}, stdout=-1, text=True).stdout)\n"
-        "os.environ[shared_guard.VARIABLE] = ours\n"
+        "os.environ[guards.VARIABLE] = ours\n"
         "try: os.kill(pid, 9)\n"
         "finally: subprocess.run(['kill', str(pid)])\n"),
         "", 1, "", "NotOurs",
@@ -84,11 +84,11 @@ CASES: dict[str, tuple[str, str, int, str, str]] = {
     ),
     "who speaks with the shared engine is a test's own": (
         (f"{SAYS_UP}for name in ('client', 'dockerd'):\n"
-        "    words[0], socket = name, f'{shared_guard._run[0].engine}/docker.sock'\n"
+        "    words[0], socket = name, f'{guards._run[0].engine}/docker.sock'\n"
         "    each = subprocess.Popen([*words, socket], executable=sys.executable, stdin=-1, stdout=-1)\n"
         "    each.stdout.readline()\n"
         "    try: each.terminate()\n"
-        "    except shared_guard.NotOurs: print('refused', name)\n"
+        "    except guards.NotOurs: print('refused', name)\n"
         "    finally: each.communicate(b'end\\n')\n"),
         "", 0, "refused dockerd\n", "",
     ),
@@ -120,8 +120,8 @@ def test_what_a_test_may_end_and_lock(cache, case):
 
 TEST = """
 import contextlib, os
-from tests.support import shared_guard
-shared_guard.install()
+from tests.support import guards
+guards.install()
 
 def test_swallowed():
     with contextlib.suppress(BaseException):
@@ -149,22 +149,20 @@ def run(folder, plugin: str, *words: str, **files: str) -> subprocess.CompletedP
 
 @pytest.mark.system
 def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, theirs, tmp_path):
-    done = run(tmp_path, "shared_guard", it=TEST.format(pid=theirs.pid))
+    done = run(tmp_path, "guards", it=TEST.format(pid=theirs.pid))
     assert done.returncode == 1
     assert "1 failed, 1 passed" in done.stdout
     assert "NotOurs: a test must not end process" in done.stdout
 
 
 def test_it_is_there_for_every_test():
-    assert [each.pid for each in shared_guard._run] == [os.getpid()]
+    assert [each.pid for each in guards._run] == [os.getpid()]
 
 
 @pytest.mark.system
 def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
     """A process of another run, as one worker of pytest is to the next."""
-    started = subprocess.run(
-        DAEMON, env={**os.environ, shared_guard.VARIABLE: "other"}, stdout=subprocess.PIPE, text=True
-    )
+    started = subprocess.run(DAEMON, env={**os.environ, guards.VARIABLE: "other"}, stdout=subprocess.PIPE, text=True)
     pid = int(started.stdout)
     try:
         text = f"import os\nfrom invoke import task\n\n@task\ndef end(c):\n    os.kill({pid}, 15)\n"
@@ -177,7 +175,7 @@ def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
         subprocess.run(["kill", str(pid)], check=True)
 
 
-UNIT = "import os, socket, subprocess\nfrom tests.support import unit_guard\nunit_guard.install()\n"
+UNIT = "import os, socket, subprocess\nfrom tests.support import guards\nguards.install(unit=True)\n"
 
 
 @pytest.mark.parametrize(

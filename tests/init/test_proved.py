@@ -53,12 +53,17 @@ FILES = {
 
 
 @pytest.fixture
-def project(engine, tmp_path):
-    """A service with three Dockerfiles; the images that were built of it go at the end, and nothing else."""
-    name = f"initproved{os.getpid()}"  # others may run the same tests on the same engine
-    root = written(tmp_path / name, FILES)
+def folder(engine, tmp_path):
+    """For a project; the images that were built of it go at the end, and nothing else."""
+    root = tmp_path / f"initproved{os.getpid()}"  # others may run the same tests on the same engine
     yield root
-    forget_images(engine, f"deadweight/{name}/")
+    forget_images(engine, f"deadweight/{root.name}/")
+
+
+@pytest.fixture
+def project(folder):
+    """A service with three Dockerfiles."""
+    return written(folder, FILES)
 
 
 def run(*words: str) -> int:
@@ -310,25 +315,17 @@ of a build argument, a folder that it may write to."""
 SERVICES = Path(__file__).parent / "corpus" / "no_recipe"
 
 
-@pytest.fixture
-def service(engine, tmp_path):
-    """Gives the folder of a service in a language without a recipe; its images go at the end."""
-    roots = []
-
-    def copied(language: str) -> Path:
-        roots.append(tmp_path / f"derived{language}{os.getpid()}")
-        for name in ("common", language):
-            shutil.copytree(SERVICES / name, roots[0], dirs_exist_ok=True)
-        return roots[0]
-
-    yield copied
-    forget_images(engine, f"deadweight/{roots[0].name}/")
+def copied(language: str, root: Path) -> Path:
+    """A service in a language without a recipe."""
+    for name in ("common", language):
+        shutil.copytree(SERVICES / name, root, dirs_exist_ok=True)
+    return root
 
 
 @pytest.mark.slow
-def test_the_user_of_the_own_base_stays_on_another_one(engine, service, capfd, monkeypatch):
+def test_the_user_of_the_own_base_stays_on_another_one(engine, folder, capfd, monkeypatch):
     """So does the working folder."""
-    root = service("cpp")
+    root = copied("cpp", folder)
     own = (root / "Dockerfile").read_text().partition("FROM debian:12\n")[0].replace("g++ -O1", "g++ -static")
     own += "FROM gcr.io/distroless/static-debian12:nonroot\nENV SHOP_VERSION=7 GREETING=hi\n"
     (root / "Dockerfile").write_text(own + 'COPY --from=build /server /\nCMD ["/server"]\n')
@@ -351,8 +348,8 @@ def answers(engine, image: str) -> dict[str, tuple[int, bytes]]:
 @pytest.mark.parametrize(
     "language", ["cpp", *(pytest.param(name, marks=pytest.mark.services) for name in ("elixir", "lua", "perl"))]
 )
-def test_a_service_without_a_recipe_runs_on_its_own_files_alone(engine, service, capfd, monkeypatch, language):
-    project = service(language)
+def test_a_service_without_a_recipe_runs_on_its_own_files_alone(engine, folder, capfd, monkeypatch, language):
+    project = copied(language, folder)
     monkeypatch.chdir(project)
     code, said = run("init", "--yes", "--minutes", "0"), capfd.readouterr().err
     assert code == 0, said
