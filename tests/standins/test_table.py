@@ -17,7 +17,8 @@ from deadweight.records.reference import parse
 from deadweight.sources.protocol import NoBase
 from deadweight.sources.remote import front_door, mirrored
 from deadweight.sources.settings import Mirror
-from deadweight_standins import bases, catalogue, pythons, servers, table
+from deadweight_standins import bases, catalogue, pythons, servers
+from deadweight_standins import stand_in as table
 from deadweight_standins.bases import Base, filled
 from deadweight_standins.machine import Machine
 from deadweight_standins.stand_in import StandIn, stand_in
