@@ -50,7 +50,7 @@ def registry(program: Path, folder: Path, *, locked: bool = False, tls: Path | N
 @contextlib.contextmanager
 def crane_registry(log: Path) -> Iterator[str]:
     """Gives HOST:PORT."""
-    words = [find("crane").path, "registry", "serve", "--address", "127.0.0.1:0"]
+    words = [str(find("crane").path), "registry", "serve", "--address", "127.0.0.1:0"]
     with log.open("wb") as output:
         process = subprocess.Popen(words, stdout=output, stderr=output)
     with _ending(process, log) as host:

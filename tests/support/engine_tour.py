@@ -108,7 +108,7 @@ def scan(tour: Tour) -> str:
         "--scanners",
         "license",
     ]
-    argv = [find("trivy").path, *words, "--input", archive, "--cache-dir", tour.folder / "trivy"]
+    argv = [str(find("trivy").path), *words, "--input", str(archive), "--cache-dir", str(tour.folder / "trivy")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-300:]
     assert json.loads(done.stdout)["Metadata"]["ImageID"] == tour.built["config_digest"]

@@ -72,8 +72,8 @@ def report(variants: dict[str, model.VariantRecord] | None = None, **changes: ob
     return replace(model.Report(1, "sample-suite", WHEN, "0.0", with_splits(variants)), **changes)  # type: ignore[arg-type]
 
 
-def _rung(name: str, size: int, compressed: int, *known: int | None) -> model.VariantRecord:
-    reference = model.ReferenceRecord("A talk, November 2023", *known)
+def _rung(name: str, size: int, compressed: int, known: int | None, cves: int | None) -> model.VariantRecord:
+    reference = model.ReferenceRecord("A talk, November 2023", known, cves)
     builder = name if name in {"ko", "apko"} else "dockerfile"
     base = model.BaseRecord(f"docker.io/library/{name}-base:1", "sha256:" + "c" * 64, stand_in=True)
     record = replace(
