@@ -237,10 +237,6 @@ def fmt(session: nox.Session) -> None:
 @nox.session
 def services(session: nox.Session) -> None:
     """Bring in twelve services that the tests write, with every rung that each can have (``nox -s services -- -k gin``: some)."""
-    kept = Path(session.create_tmp()).resolve() / "services"
-    shutil.rmtree(kept, ignore_errors=True)
-    session.env["DEADWEIGHT_TEN_SERVICES"] = str(kept)
-    session.log(f"suites and a table of what was found: {kept}")
     _marked(session, "services")
 
 

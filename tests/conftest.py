@@ -6,8 +6,6 @@ import itertools
 import os
 import shutil
 import signal
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +14,7 @@ import pytest
 
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
-from tests.support import ROOT, TESTS, changed, red_summary, shared_guard, unit_guard
-from tests.support.processes import port_of
+from tests.support import ROOT, TESTS, changed, guards, red_summary
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
@@ -39,13 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     from deadweight.tasks import _progress
 
     if config.getoption("--unit"):
-        unit_guard.install()
         # as in nox -s unit: no engine of this user's home, which would be asked, and rules that were compiled once
         os.environ.setdefault("DEADWEIGHT_CACHE_DIR", str(ROOT / ".nox" / ".cache" / "unit"))
     if config.getoption("--changed") and not hasattr(config, "workerinput"):
         config.args = [str(ROOT / name) for name in changed.selected(ROOT)]
-    shared_guard.install()
-    for plugin in (shared_guard, red_summary):
+    guards.install(unit=config.getoption("--unit"))
+    for plugin in (guards, red_summary):
         config.pluginmanager.register(plugin.Plugin())
     os.environ.setdefault(VARIABLE, "0")
     os.environ.setdefault("DEADWEIGHT_FEW_STARTS", "1")
@@ -193,49 +189,6 @@ def local_source(tmp_path_factory) -> object:
 
 
 @pytest.fixture(scope="session")
-def static_base(local_source) -> object:
-    """A source that has the one base of ``java_projects.SUITE``."""
-    from tests.support.builder_site import GivenSource
-    from tests.support.java_projects import STATIC
-
-    local_source.prepare([STATIC], apk=False, say=print)
-    return GivenSource({STATIC: local_source.base(STATIC)})
-
-
-@pytest.fixture(scope="module")
-def resident_maven(tmp_path_factory) -> Iterator[tuple[Path, Path]]:
-    """A folder for projects one after another, built through a Maven that stays, as a user's are, and the folder of its socket."""
-    from deadweight.builders.jib import resident_maven as resident
-
-    with tempfile.TemporaryDirectory(prefix="dw") as run:  # short: a socket lies in it
-        yield tmp_path_factory.mktemp("maven"), Path(run)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("XDG_RUNTIME_DIR", run)
-            resident.end_all()
-
-
-@pytest.fixture
-def maven_root(resident_maven, monkeypatch) -> Path:
-    """That folder, empty but for an empty folder ``app``, where builds go through the Maven that stays."""
-    from deadweight.builders.jib import resident_maven as resident
-    from tests.support.java_projects import emptied
-
-    root, run = resident_maven
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
-    monkeypatch.setenv(resident.VARIABLE, "1")
-    return emptied(root, kept="app")
-
-
-@pytest.fixture
-def maven_project(static_base, maven_root) -> object:
-    """A Maven project of one class, and a suite with one variant of it, ``v``."""
-    from tests.support.builder_site import GivenSource, Project
-    from tests.support.java_projects import PROJECT, SUITE
-
-    return Project(maven_root, GivenSource(static_base.bases)).write(PROJECT).suite(SUITE)
-
-
-@pytest.fixture(scope="session")
 def scanner() -> Path:
     """The pinned vulnerability scanner, got into the user's cache if it is not there."""
     from deadweight.project.install import survey
@@ -256,14 +209,7 @@ def scanner_on_path(scanner, monkeypatch) -> None:
 @pytest.fixture(scope="session")
 def local_registry(tmp_path_factory) -> Iterator[str]:
     """A registry on loopback (crane's own) that forgets all at its end."""
-    from deadweight.toolchain.find import find
+    from tests.support.docker_registry import crane_registry
 
-    words = [str(find("crane").path), "registry", "serve", "--address", "127.0.0.1:0"]
-    log = tmp_path_factory.mktemp("registry") / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(words, stdout=output, stderr=output)
-    try:
-        yield f"127.0.0.1:{port_of(process, log)}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    with crane_registry(tmp_path_factory.mktemp("registry") / "log") as host:
+        yield host

@@ -15,8 +15,7 @@ from deadweight.records.lock import VARIABLE, locked
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from tests.support import forked
-from tests.support.forked_process import Process
-from tests.support.invoking import module
+from tests.support.invoking import Process, module
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
 

@@ -3,6 +3,8 @@
 They run on loopback and get harmless scripts only.
 """
 
+import base64
+import http.client
 import json
 import os
 import re
@@ -11,9 +13,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -23,16 +28,99 @@ from hypothesis import strategies as st
 from deadweight.builders.jib.projects import SHORT_LIVED
 from tests.support import ROOT, TESTS
 from tests.support.fault_project import wait_for
-from tests.support.playground_process import Answer, Running, environment, running
 from tests.support.small_images import go_program
 
 GO_SOURCE = ROOT / "src" / "vulnerable-awk-playground"
 JAVA_SOURCE = ROOT / "src" / "vulnerable-awk-playground-java"
 CASES = json.loads((TESTS / "data" / "service_cases.json").read_text(encoding="utf-8"))
+START_SECONDS = 20.0
 LIMITS = {"AWK_TIMEOUT": "2s", "AWK_MAX_OUTPUT_BYTES": "65536"}
 
 # One worker builds each service once.
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("services")]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer; header names are in lower case, and the time measured in the ``body`` is replaced by 0."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that listens. ``process`` is the service itself or, in a namespace of its own, the program that holds it."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def send(self, request: Mapping[str, Any]) -> Answer:
+        headers, body = dict(request.get("headers", {})), _body(request)
+        if "json" in request:
+            headers["Content-Type"] = "application/json"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(request["method"], request["path"], body=body, headers=headers)
+            answer = connection.getresponse()
+            text = re.sub(r'"duration_ms":\d+', '"duration_ms":0', answer.read().decode())
+            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, text)
+        finally:
+            connection.close()
+
+    def awk(self, script: str, **fields: Any) -> Answer:
+        return self.send({"method": "POST", "path": "/api/v1/awk", "json": {"script": script, **fields}})
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@contextmanager
+def running(argv: Sequence[str], log: Path, **env: str) -> Iterator[Running]:
+    """Start a service on a free port of loopback; it is ended with everything it started, whatever happens."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(argv, stdout=output, env=environment(env), start_new_session=True)
+    try:
+        yield Running(process, _port(process, log), log)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Ours, with a free port and the locale that the Java service asks for, unless told otherwise."""
+    return {**os.environ, "LISTEN_ADDR": "127.0.0.1:0", "LC_ALL": "C.UTF-8", **env}
+
+
+def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        for line in log.read_text().splitlines(keepends=True):
+            if line.endswith("\n") and '"listening"' in line:
+                return int(json.loads(line)["address"].rpartition(":")[2])
+        time.sleep(0.02)
+    raise AssertionError(f"the service did not start, exit code {process.poll()}: {log.read_text()}")
+
+
+def _body(request: Mapping[str, Any]) -> bytes | None:
+    if "json" in request:
+        fields = dict(request["json"])
+        if "repeat_input" in request:
+            fields["input"] *= request["repeat_input"]
+        return json.dumps(fields).encode()
+    if "base64" in request:
+        return base64.b64decode(request["base64"])
+    if "body" in request:
+        text: str = request.get("before", "") + request["body"] * request.get("repeat", 1) + request.get("after", "")
+        return text.encode()
+    return None
 
 
 @pytest.fixture(scope="session")

@@ -8,20 +8,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
-from tests.support import ROOT, TESTS
+from tests.support import ROOT, TESTS, guards
 from tests.support.changed import ALWAYS, DOCS, PACKAGES, changed_paths, selected, targets
-from tests.support.red_summary import Failure, grouped
+from tests.support.invoking import ended
+from tests.support.red_summary import cause, lines
 from tests.support.trees import git
 
 GUARDED = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 from filelock import FileLock
-from tests.support import shared_guard
-shared_guard.install()
+from tests.support import guards
+guards.install()
 """
 DAEMON = ["sh", "-c", "sleep 60 >/dev/null & echo $!"]
 SLEEPER = "import sys, time; print('up', flush=True); time.sleep(60)"
@@ -66,9 +68,9 @@ HELD = "with FileLock('{cache}/{name}'): print('held')"
 SAYS_UP = "words = [sys.executable, '-c', 'print(1, flush=True); input()']\n"
 CASES: dict[str, tuple[str, str, int, str, str]] = {
     "a process of another run, though it began later": (
-        ("os.environ[shared_guard.VARIABLE], ours = 'other', os.environ[shared_guard.VARIABLE]\n"
+        ("os.environ[guards.VARIABLE], ours = 'other', os.environ[guards.VARIABLE]\n"
         f"pid = int(subprocess.run({DAEMON}, stdout=-1, text=True).stdout)\n"
-        "os.environ[shared_guard.VARIABLE] = ours\n"
+        "os.environ[guards.VARIABLE] = ours\n"
         "try: os.kill(pid, 9)\n"
         "finally: subprocess.run(['kill', str(pid)])\n"),
         "", 1, "", "NotOurs",
@@ -82,11 +84,11 @@ CASES: dict[str, tuple[str, str, int, str, str]] = {
     ),
     "who speaks with the shared engine is a test's own": (
         (f"{SAYS_UP}for name in ('client', 'dockerd'):\n"
-        "    words[0], socket = name, f'{shared_guard._run[0].engine}/docker.sock'\n"
+        "    words[0], socket = name, f'{guards._run[0].engine}/docker.sock'\n"
         "    each = subprocess.Popen([*words, socket], executable=sys.executable, stdin=-1, stdout=-1)\n"
         "    each.stdout.readline()\n"
         "    try: each.terminate()\n"
-        "    except shared_guard.NotOurs: print('refused', name)\n"
+        "    except guards.NotOurs: print('refused', name)\n"
         "    finally: each.communicate(b'end\\n')\n"),
         "", 0, "refused dockerd\n", "",
     ),
@@ -118,8 +120,8 @@ def test_what_a_test_may_end_and_lock(cache, case):
 
 TEST = """
 import contextlib, os
-from tests.support import shared_guard
-shared_guard.install()
+from tests.support import guards
+guards.install()
 
 def test_swallowed():
     with contextlib.suppress(BaseException):
@@ -147,26 +149,20 @@ def run(folder, plugin: str, *words: str, **files: str) -> subprocess.CompletedP
 
 @pytest.mark.system
 def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, theirs, tmp_path):
-    done = run(tmp_path, "shared_guard", it=TEST.format(pid=theirs.pid))
+    done = run(tmp_path, "guards", it=TEST.format(pid=theirs.pid))
     assert done.returncode == 1
     assert "1 failed, 1 passed" in done.stdout
     assert "NotOurs: a test must not end process" in done.stdout
 
 
 def test_it_is_there_for_every_test():
-    from tests.support import shared_guard
-
-    assert shared_guard._run
-    assert shared_guard._run[0].pid == os.getpid()
+    assert [each.pid for each in guards._run] == [os.getpid()]
 
 
 @pytest.mark.system
 def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
     """A process of another run, as one worker of pytest is to the next."""
-    from tests.support.invoking import ended
-    from tests.support.shared_guard import VARIABLE
-
-    started = subprocess.run(DAEMON, env={**os.environ, VARIABLE: "other"}, stdout=subprocess.PIPE, text=True)
+    started = subprocess.run(DAEMON, env={**os.environ, guards.VARIABLE: "other"}, stdout=subprocess.PIPE, text=True)
     pid = int(started.stdout)
     try:
         text = f"import os\nfrom invoke import task\n\n@task\ndef end(c):\n    os.kill({pid}, 15)\n"
@@ -179,7 +175,7 @@ def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
         subprocess.run(["kill", str(pid)], check=True)
 
 
-UNIT = "import os, socket, subprocess\nfrom tests.support import unit_guard\nunit_guard.install()\n"
+UNIT = "import os, socket, subprocess\nfrom tests.support import guards\nguards.install(unit=True)\n"
 
 
 @pytest.mark.parametrize(
@@ -284,7 +280,7 @@ AT = "nothing answers at 127.0.0.1:5000"
 
 
 @pytest.mark.parametrize(
-    ("text", "cause"),
+    ("text", "expected"),
     [
         ("DeadweightError: the local registry at 127.0.0.1:5000 does not answer: [Errno 111]", AT),
         ("Connect to 127.0.0.1:5000 [/127.0.0.1] failed: Connection refused (Connection refused)", AT),
@@ -293,14 +289,16 @@ AT = "nothing answers at 127.0.0.1:5000"
         ("", "no reason was given"),
     ],
 )  # fmt: skip
-def test_what_errors_say_is_known_by_their_cause(text, cause):
-    assert Failure("t", "call", text, "", 0).cause == cause
+def test_what_errors_say_is_known_by_their_cause(text, expected):
+    assert cause(text) == expected
 
 
 def test_errors_that_differ_in_numbers_and_folders_are_one_cause():
     texts = ("assert 0x7f12 in /tmp/one", "assert 0x8e33 in /tmp/two", "assert nothing")
-    groups = grouped([Failure(f"t{at}", "call", text, "", at) for at, text in enumerate(texts)])
-    assert [len(each) for each in groups.values()] == [2, 1]
+    reports = [SimpleNamespace(nodeid=f"t{at}", when="call", longrepr=text) for at, text in enumerate(texts)]
+    assert lines(reports) == [
+        "first: t0 (call)", f"  {texts[0]}", f"1 more: {texts[0]}\n    t1", "1 other: assert nothing\n    t2",
+    ]  # fmt: skip
 
 
 # Which tests ``--changed`` runs.

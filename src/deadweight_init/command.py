@@ -182,7 +182,9 @@ def choose(
 ) -> tuple[Service, ...]:
     """The service that is meant, or all of them. Raises UsageError where there is none, or where ``--service`` names none."""
     if wanted.main is not None and not any(each.project and each.project.programs for each in services):
-        _refuse_main(tree, wanted.main)
+        names = [name for each in find_services(tree) if each.project for name in each.project.programs]
+        hint = f"programs: {_shortened(names)}" if names else "--main is for Go and Rust"
+        raise UsageError(unknown("main package or binary", wanted.main, tuple(names)), hint=hint)
     if not services:
         problems = "".join(f"\n{each}" for each in (*problems_of(tree), *why_no_service(tree)))
         raise UsageError(wording("command.no_service", root=tree.root, looked_for=LOOKED_FOR, problems=problems))
@@ -201,13 +203,6 @@ def choose(
     if wanted.service is None:
         say(wording("progress.selected", name=_label(chosen, services), others=_shortened(others)))
     return (chosen,)
-
-
-def _refuse_main(tree: Tree, name: str) -> None:
-    """Raises UsageError with the programs that there are."""
-    names = [name for each in find_services(tree) if each.project for name in each.project.programs]
-    hint = f"programs: {_shortened(names)}" if names else "--main is for Go and Rust"
-    raise UsageError(unknown("main package or binary", name, tuple(names)), hint=hint)
 
 
 def _shortened(names: Sequence[str]) -> str:

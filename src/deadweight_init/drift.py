@@ -30,17 +30,11 @@ def drift(tree: Tree, services: tuple[Service, ...]) -> Iterator[str]:
     """One sentence for each thing that is not any more as the suite says. Raises ConfigError for a suite that does not load."""
     file = tree.root / SUITE_FILE
     whole, text = load_suite(file), file.read_text(encoding="utf-8")
-    for name, suite in _by_service(whole):
-        for each in _of_service(tree, services, suite, text):
-            yield wording("drift.of", service=name, what=each) if name else each
-
-
-def _by_service(suite: Suite) -> Iterator[tuple[str, Suite]]:
-    """Each section as a suite of its own."""
-    for name in dict.fromkeys(each.service for each in suite.variants):
-        own = [each for each in suite.variants if each.service == name]
+    for name in dict.fromkeys(each.service for each in whole.variants):
+        own = (each for each in whole.variants if each.service == name)
         short = tuple(each.model_copy(update={"name": each.name.removeprefix(f"{name}.")}) for each in own)
-        yield name, suite.model_copy(update={"variants": short})
+        for each in _of_service(tree, services, whole.model_copy(update={"variants": short}), text):
+            yield wording("drift.of", service=name, what=each) if name else each
 
 
 def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: str) -> Iterator[str]:

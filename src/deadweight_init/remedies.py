@@ -15,7 +15,7 @@ from deadweight.builders.shared.diagnosis import Code
 from deadweight_images.errors import Message
 from deadweight_init.draft import Draft, run_of
 from deadweight_init.prove.observe import Down, NotUp
-from deadweight_init.records import SEEN, Known, Project, Rung, Service, wording
+from deadweight_init.records import SEEN, Known, Rung, Service, wording
 from deadweight_init.tree import Tree
 
 
@@ -99,17 +99,14 @@ def _with(field: str, applies: Callable[[Case], object]) -> Callable[[Case], Dra
         if project is None or getattr(project, field) or not applies(case):
             return None
         changed: dict[str, Any] = {field: True}
-        return _rebuilt(case, replace(project, **changed))
+        left_out = {name: why for name, why in case.draft.left_out.items() if name != case.rung.name}
+        service = replace(case.draft.service, project=replace(project, **changed))
+        return replace(case.draft, service=service, left_out=left_out)
 
     return change
 
 
 _INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b|npm_config_nodedir=")
-
-
-def _rebuilt(case: Case, project: Project) -> Draft:
-    left_out = {name: why for name, why in case.draft.left_out.items() if name != case.rung.name}
-    return replace(case.draft, service=replace(case.draft.service, project=project), left_out=left_out)
 
 
 _ENDS = frozenset((Down.ENDED, Down.ENDED_WITH_0, Down.MISSING_VARIABLE, Down.NOT_LISTENING))

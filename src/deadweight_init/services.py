@@ -126,17 +126,13 @@ def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: st
         project = _project_below(tree, folder, ordered[0])
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
-    variable = _port_variable(ordered)
+    # as platforms give it
+    taken = next((each for each in ordered if re.search(r"\$\{?PORT\b", " ".join(each.words.words))), None)
+    variable = Known("PORT", f"from {taken.path}: its command reads it") if taken else None
     variable = variable or reads_port(tree, home, project.start if project else (), facts_of(project).code)
     more, described = tuple(_apko_rungs(tree, home)), repository_document(tree, home)
     base = Service(plain_name(name), folder, tuple(ordered), project)
     return replace(base, port_variable=variable, more=more, described=described)
-
-
-def _port_variable(own: Sequence[OwnDockerfile]) -> Known[str] | None:
-    """Whether the own image's command takes its port from the variable PORT, as platforms give it."""
-    taken = next((each for each in own if re.search(r"\$\{?PORT\b", " ".join(each.words.words))), None)
-    return None if taken is None else Known("PORT", f"from {taken.path}: its command reads it")
 
 
 def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | None:

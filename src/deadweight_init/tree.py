@@ -65,7 +65,9 @@ class Tree:
         """The files whose name matches a regular expression, those of upper folders first."""
         self.inside: Mapping[str, tuple[str, ...]] = Lazy(partial(_inside, files))
         """The files in and below a folder."""
-        self.code: Mapping[str, tuple[str, ...]] = Lazy(partial(_code, self))
+        self.code: Mapping[str, tuple[str, ...]] = Lazy(
+            lambda folder: tuple(path for path in self.below(folder, *_CODE) if not aside(path))[:_MOST_CODE]
+        )
         """Of these, those in which a service may name what it needs."""
         self.folders: Mapping[str, str] = Lazy(folder_of)
         """The folder of a file; ``.`` for the root."""
@@ -118,10 +120,6 @@ def _text(root: Path, path: str) -> str:
 def _inside(files: Iterable[str], folder: str) -> tuple[str, ...]:
     start = "" if folder == "." else f"{folder}/"
     return tuple(path for path in files if path.startswith(start))
-
-
-def _code(tree: Tree, folder: str) -> tuple[str, ...]:
-    return tuple(path for path in tree.below(folder, *_CODE) if not aside(path))[:_MOST_CODE]
 
 
 def _named(files: Iterable[str], pattern: str) -> tuple[str, ...]:

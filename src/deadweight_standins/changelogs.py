@@ -7,6 +7,7 @@ Sources: deb(5), deb-changelog(5).
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import lzma
 import re
@@ -66,17 +67,11 @@ def parse(text: str, source: str) -> tuple[dict[str, str], datetime | None]:
         if head := _HEAD.match(line):
             version = head[2] if head[1] == source else ""
         elif newest is None and (tail := _TAIL.match(line)):
-            newest = _date(tail[1])
+            with contextlib.suppress(ValueError):
+                newest = parsedate_to_datetime(tail[1]).astimezone(UTC)
         elif version:
             fixed |= dict.fromkeys(_CVE.findall(line), version)  # entries run from new to old: the oldest one stays
     return fixed, newest
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text).astimezone(UTC)
-    except ValueError:
-        return None
 
 
 def _by_source(debs: Iterable[Path]) -> Iterator[tuple[str, list[Path]]]:

@@ -164,7 +164,10 @@ def _distroless(shop: Workshop, flavour: str, major: str) -> Made:
     def fill(root: Path) -> None:
         distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *(libraries if cut else ())))
         unpack_libraries(shop, root, libraries, suite)
-        _utf8_locale(shop.unpacked("libc-bin", suite), root)
+        # distroless Java images carry it: without it a JVM takes arguments and file names for ASCII
+        locale = shop.unpacked("libc-bin", suite) / "usr/lib/locale/C.utf8"
+        if locale.is_dir():
+            shutil.copytree(locale, root / "usr/lib/locale/C.utf8", symlinks=True)
 
     env = (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}")
     settings = distroless_settings(flavour, env=env, entrypoint=(f"/{HOME}/bin/java", "-jar"))
@@ -205,10 +208,3 @@ def _runtime(shop: Workshop) -> Layer:
             return from_tree(out, shop.folder / "layers" / "jre.tgz", prefix=HOME)
 
     return shop.once("jlink runtime", make)
-
-
-def _utf8_locale(package: Path, root: Path) -> None:
-    """The locale C.UTF-8, which distroless Java images carry: without it a JVM takes arguments and file names for ASCII."""
-    place = Path("usr/lib/locale/C.utf8")
-    if (package / place).is_dir():
-        shutil.copytree(package / place, root / place, symlinks=True)

@@ -50,7 +50,8 @@ class Client:
         config = _encoded(_config(layers, settings, architecture))
         config_digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
         for layer in layers:
-            if self._blob_size(repository, layer.digest) != layer.size:
+            there = self._ask("HEAD", f"/v2/{repository}/blobs/{layer.digest}")
+            if there.status != 200 or int(there.headers.get("content-length", "0")) != layer.size:
                 with layer.path.open("rb") as file:
                     self._upload(repository, layer.digest, file, layer.size)
         self._upload(repository, config_digest, config, len(config))
@@ -65,10 +66,6 @@ class Client:
         path = f"/v2/{repository}/manifests/{tag}"
         self._expect(201, self._ask("PUT", path, body=manifest, headers={"Content-Type": MANIFEST}), path)
         return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
-
-    def _blob_size(self, repository: str, digest: str) -> int | None:
-        answer = self._ask("HEAD", f"/v2/{repository}/blobs/{digest}")
-        return int(answer.headers.get("content-length", "0")) if answer.status == 200 else None
 
     def _upload(self, repository: str, digest: str, body: IO[bytes] | bytes, size: int) -> None:
         path = f"/v2/{repository}/blobs/uploads/"

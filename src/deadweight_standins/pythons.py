@@ -30,7 +30,7 @@ from deadweight_standins.recipes import (
     unpack_libraries,
     zones,
 )
-from deadweight_standins.table import short
+from deadweight_standins.stand_in import short
 from deadweight_standins.workshop import Settings, Workshop, link, put
 
 

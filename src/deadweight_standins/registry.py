@@ -239,10 +239,8 @@ class LocalRegistry:
         return pid if os.fsencode(self.folder / "config.yml") in words else None
 
     def _last_words(self) -> str:
-        with contextlib.suppress(OSError):
-            lines = (self.folder / "log").read_text(errors="replace").strip().splitlines()
-            if lines:
-                return lines[-1]
+        with contextlib.suppress(OSError, IndexError):
+            return (self.folder / "log").read_text(errors="replace").strip().splitlines()[-1]
         return "it said nothing"
 
 

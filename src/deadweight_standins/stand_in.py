@@ -1,15 +1,156 @@
-"""Resolve a public image reference to its stand-in, or to the nearest that has one."""
+"""Resolve a public image reference to its stand-in by the table ``images.toml``, or to the nearest that has one."""
 
 from __future__ import annotations
 
+import difflib
+import functools
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from deadweight.records.reference import parse
+from deadweight.records.reference import parse, split
 from deadweight.sources.protocol import STAND_INS, NoBase
-from deadweight_standins.bases import bases
-from deadweight_standins.machine import wording
-from deadweight_standins.table import Row, images, kin, nearest
+from deadweight_standins.bases import bases, filled, record, table
+from deadweight_standins.machine import os_release, wording
+
+
+# What a tag's parts mean to a recipe: its parameter, from the groups that a row's pattern of tags found.
+def flavoured(groups: tuple[str, ...]) -> str:
+    """``VERSION``, ``VERSION-slim`` or ``VERSION-alpine``."""
+    version, flavour = groups[0], next((group for group in groups[1:] if group), "")
+    kind = "alpine" if flavour.startswith("alpine") else "slim" if "slim" in flavour else ""
+    return "-".join(part for part in (version, kind) if part) if version or not kind else f"-{kind}"
+
+
+def release(groups: tuple[str, ...]) -> str:
+    from deadweight_standins import suites
+
+    own = os_release().get("VERSION_CODENAME", "")
+    found = suites.of_tag(groups[0], own)
+    return "" if found == own else found
+
+
+def golang(groups: tuple[str, ...]) -> str:
+    """``VERSION`` or ``VERSION-alpine``; Go 1 is the newest, as no version is."""
+    version = "" if groups[0] == "1" else groups[0]
+    return f"{version}-alpine" if (groups[1] or "").startswith("alpine") else version
+
+
+def java(groups: tuple[str, ...]) -> str:
+    """``MAJOR``, ``MAJOR-alpine``, or nothing for the one meant."""
+    alpine = "alpine" in (groups[-1] or "")
+    major = groups[0] or ("17" if alpine else "")
+    return f"{major}-alpine" if alpine else "" if major == "17" else major
+
+
+def php(groups: tuple[str, ...]) -> str:
+    """``[VERSION]-(cli|fpm|apache)[-alpine]``."""
+    version, kind, flavour = groups
+    own = kind if kind in ("apache", "fpm") else "cli"
+    return "-".join((short(version), own, *(("alpine",) if flavour.startswith("alpine") else ())))
+
+
+def short(version: str | None) -> str:
+    """``3.12`` of ``3.12.4``: patches of a language are not told apart."""
+    return ".".join((version or "").split(".")[:2])
+
+
+RULES: Mapping[str, Callable[[tuple[str, ...], str], str]] = {
+    "golang": lambda groups, _: golang(groups),
+    "release": lambda groups, _: release(groups),
+    "java": lambda groups, _: java(groups),
+    "php": lambda groups, _: php(groups),
+    "kind": lambda groups, name: "-".join(filter(None, (name, next(filter(None, groups), "")))),
+    "alpine": lambda groups, name: f"{name}-alpine" if groups[0] else name,
+    "flavoured": lambda groups, _: flavoured(groups),
+    "minor": lambda groups, _: flavoured((short(groups[0]), *groups[1:])),
+    "no_version": lambda groups, _: flavoured(("", *groups)),
+    "version_last": lambda groups, _: flavoured((groups[1], groups[0])),
+}
+"""By the names that ``images.toml`` has for them: a parameter from a tag's groups and the row's own ``parameter``."""
+
+
+LIKENESS = 0.75
+"""How like two names must be, of 1: ``eclipse-temurn`` is near ``eclipse-temurin``, ``node`` is near nothing."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """``name`` and ``tag`` are patterns. The parameter of the stand-in comes from what the tag's groups matched."""
+
+    name: str
+    base: str
+    tag: str = ".*"
+    parameter: str | None = None
+    rule: str = ""
+    shown: str = ""
+
+    def made(self, groups: tuple[str, ...]) -> str:
+        if self.rule:
+            return RULES[self.rule](groups, self.parameter or "")
+        return next(filter(None, groups), "") if self.parameter is None else self.parameter.format(*groups)
+
+
+@dataclass(frozen=True)
+class Near:
+    """``reference`` is that of the nearest image, with what the patterns' groups found filled in."""
+
+    name: str
+    reference: str
+    tag: str = ".*"
+
+
+@dataclass(frozen=True)
+class Images:
+    """All of ``images.toml``."""
+
+    image: tuple[Row, ...]
+    near: tuple[Near, ...]
+
+
+@functools.cache
+def images() -> Images:
+    """The table, its patterns filled in."""
+    document = table("images.toml")
+    rows, near = ([_filled(entry, document["patterns"]) for entry in document[kind]] for kind in ("image", "near"))
+    return Images(tuple(record(Row, entry) for entry in rows), tuple(record(Near, entry) for entry in near))
+
+
+def _filled(entry: dict[str, str], patterns: Mapping[str, str]) -> dict[str, str]:
+    """Twice: a pattern may have another in it."""
+    texts = {key: entry[key] for key in ("name", "tag") if "@" in entry.get(key, "")}
+    for _ in range(2):
+        texts = {key: filled(text, patterns, "images.toml", key) for key, text in texts.items()}
+    return entry | texts
+
+
+def kin(name: str, tag: str) -> str | None:
+    """The reference nearest to an image without a stand-in; ``name`` is HOST/REPOSITORY. None if nothing is near."""
+    for row in images().near:
+        named, tagged = re.fullmatch(row.name, name), re.fullmatch(row.tag, tag)
+        if named and tagged:
+            return row.reference.format(*(group or "" for group in (*named.groups(), *tagged.groups())))
+    return None
+
+
+def nearest(name: str, shown: Mapping[str, str]) -> str | None:
+    """``name`` is HOST/REPOSITORY; ``shown`` maps patterns of such names to what they stand for, as people are told of it.
+
+    First one of the same image in another version, then one whose last name is the same or nearly so.
+    """
+    same = next((told for pattern, told in shown.items() if re.fullmatch(pattern, name)), None)
+    if same is not None:
+        return same
+    last = name.rpartition("/")[2]
+    names = {word: told for told in shown.values() for word in _names(told)}
+    near = difflib.get_close_matches(last, names, 1, LIKENESS)
+    return names[near[0]] if near else None
+
+
+def _names(told: str) -> list[str]:
+    """The last names of the images that a row tells of: ``cgr.dev/chainguard/static:latest`` → ``static``."""
+    references = (part.strip().partition(" ")[0] for part in told.split(","))
+    return [split(reference)[0].rpartition("/")[2] for reference in references]
 
 
 @dataclass(frozen=True)

@@ -118,21 +118,11 @@ def test_a_read_only_state_folder(project):
 
 @pytest.mark.parametrize("place", [".deadweight", ".deadweight/lock", ".deadweight/images"])
 def test_something_else_stands_where_the_state_belongs(project, place):
-    path = project.root / place
+    path, is_lock = project.root / place, place.endswith("lock")
     path.parent.mkdir(exist_ok=True)
-    if place.endswith("lock"):
-        path.mkdir()
-    else:
-        path.write_text("not a folder")
+    path.mkdir() if is_lock else path.write_text("not a folder")
     project.fails(1, place.rpartition("/")[2])
-    if path.is_dir():
-        path.rmdir()
-    else:
-        path.unlink()
-
-
-def records(project: FaultProject) -> list[Path]:
-    return sorted(path for path in project.state.rglob("*.json") if path.is_file())
+    path.rmdir() if is_lock else path.unlink()
 
 
 @pytest.mark.slow
@@ -163,8 +153,9 @@ def test_records_damaged_bit_by_bit(project):
 @pytest.mark.parametrize("content", [b"", b"\x00\x00", b'{"key": 1}', b"\xff\xfe"])
 def test_every_file_of_the_state_replaced(project, content):
     project.builds()
-    assert len(records(project)) >= 2
-    for path in records(project):
+    records = list(project.state.rglob("*.json"))
+    assert len(records) >= 2
+    for path in records:
         path.write_bytes(content)
     assert project.invoke("variants").code == 0
 

@@ -1,11 +1,10 @@
 """A registry that is down, slow, cuts blobs or serves other bytes than it promised; packages with a wrong signature.
 
-The registry is a real HTTP server on loopback with one small base image; ko and apko are the real tools.
+What misbehaves stands before a real registry with one small base image; ko and apko are the real tools.
 """
 
 import contextlib
 import hashlib
-import json
 import shutil
 import subprocess
 import time
@@ -13,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.shared import common as _common
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
 from deadweight.sources.protocol import ApkRepositories
+from deadweight.toolchain.crane import push
 from deadweight_images.archive.archive import open_archive
 from deadweight_standins.source import LocalSource
 from tests.support import image_samples as samples
@@ -29,79 +30,54 @@ pytestmark = pytest.mark.tools
 
 SUITE = "  v:\n    builder: ko\n    source: app\n    base: base\n"
 FILES = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go": MAIN}
-MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-CONFIG = "application/vnd.docker.container.image.v1+json"
-LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 PIECE = 4096
 
 
 class Registry(Server):
-    """Serves one image at ``/v2/base``; ``mode`` says how it misbehaves."""
+    """Stands before a registry, whose image is ``base``; ``mode`` says how it misbehaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, behind: str, digest: str) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.mode = "good"
-        layer, config = image()
-        self.blobs = {samples.sha256(blob): blob for blob in (layer, config)}
-        self.manifest = json.dumps(
-            {
-                "schemaVersion": 2,
-                "mediaType": MANIFEST,
-                "config": {"mediaType": CONFIG, "size": len(config), "digest": samples.sha256(config)},
-                "layers": [{"mediaType": LAYER, "size": len(layer), "digest": samples.sha256(layer)}],
-            }
-        ).encode()
-
-    @property
-    def base(self) -> Base:
-        found = samples.sha256(self.manifest)
-        return Base("base", f"127.0.0.1:{self.server_port}/base@{found}", found, stand_in=True)
+        self.mode, self.behind = "good", behind
+        self.base = Base("base", f"127.0.0.1:{self.server_port}/base@{digest}", digest, stand_in=True)
 
 
 class Handler(Answering):
     server: Registry
 
     def do_GET(self) -> None:
-        mode, word = self.server.mode, self.path.rpartition("/")[2]
+        mode, accept = self.server.mode, {"Accept": self.headers.get("Accept", "*/*")}
         if mode == "hangs":
             time.sleep(6)
         if mode == "fails" and self.path != "/v2/":
             self.send_error(500)
-        elif self.path == "/v2/":
-            self.answer(200, b"{}", {"Content-Type": "application/json"})
-        elif "/manifests/" in self.path:
-            body = self.server.manifest + (b" " if mode == "other manifest" else b"")
-            self.answer(200, body, {"Content-Type": MANIFEST})
-        elif (blob := self.server.blobs.get(word)) is None:
-            self.send_error(404)
+            return
+        real = requests.get(f"http://{self.server.behind}{self.path}", headers=accept, timeout=20)
+        kind = {"Content-Type": real.headers.get("Content-Type", "application/octet-stream")}
+        if "/blobs/" in self.path and real.ok and len(real.content) > PIECE:
+            self.blob(real.content, mode, kind)
         else:
-            self.blob(blob, mode if len(blob) > PIECE else "good")
+            other = b" " if mode == "other manifest" and "/manifests/" in self.path else b""
+            self.answer(real.status_code, real.content + other, kind)
 
     do_HEAD = do_GET
 
-    def blob(self, body: bytes, mode: str) -> None:
-        said = {"cut in half": body[: len(body) // 2], "other bytes": body[:-20] + bytes(20), "slow": b""}
-        self.answer(
-            200, said.get(mode, body), {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}
-        )
+    def blob(self, body: bytes, mode: str, kind: dict[str, str]) -> None:
+        sent = {"cut in half": body[: len(body) // 2], "other bytes": body[:-20] + bytes(20), "slow": b""}
+        self.answer(200, sent.get(mode, body), {**kind, "Content-Length": str(len(body))})
         self.close_connection = mode == "cut in half"
         for start in range(0, len(body), PIECE) if mode == "slow" and self.command == "GET" else ():
             self.wfile.write(body[start : start + PIECE])
             time.sleep(0.05)
 
 
-def image() -> tuple[bytes, bytes]:
-    """Layer and config of an image with one file that does not compress."""
-    noise = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(3000))
-    made = samples.build(
-        samples.honest_layer({"etc/noise": noise}), compression="gzip", architecture=_common.architecture().oci
-    )
-    return made.stored[0], made.config
-
-
 @pytest.fixture(scope="module")
-def registry() -> Iterator[Registry]:
-    server = Registry()
+def registry(local_registry, tmp_path_factory) -> Iterator[Registry]:
+    """Its image has one file, which does not compress."""
+    noise = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(3000))
+    layer, architecture = samples.honest_layer({"etc/noise": noise}), _common.architecture().oci
+    file = samples.saved(tmp_path_factory.mktemp("base"), layer, compression="gzip", architecture=architecture)
+    server = Registry(local_registry, push(file, f"{local_registry}/base:1"))
     with running(server):
         yield server
 

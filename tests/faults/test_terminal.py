@@ -20,11 +20,10 @@ from deadweight.engine.options import RunOptions
 from deadweight.records import runs
 from deadweight.records.paths import State
 from tests.support.fault_project import FaultProject, wait_for
-from tests.support.invoking import TASKS, invoke
+from tests.support.invoking import TASKS, Terminal, invoke
 from tests.support.processes import marked
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
-from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.system
 

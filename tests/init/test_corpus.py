@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -66,30 +67,34 @@ class Found:
         return {key: value.value if isinstance(value, Known) else value for key, value in rung.keys.items()}
 
 
-def summary(service: Service) -> dict[str, Any]:
-    """What is known of a service, without what is empty. What a file says is told with its place."""
-    around, project = service.around, service.project
-    facts = {
-        "name": service.name,
-        "folder": service.folder,
-        "language": project and project.language,
-        "project": project.folder if project and project.folder != service.folder else None,
-        "dockerfiles": [own_image(each) for each in service.dockerfiles],
-        "more": [each.name for each in service.more],
-        "start": list(project.start) if project else [],
-        "version": project and project.version.value,
-        "env": {name: each.value for name, each in around.env.items()},
-        "env_from": sorted({each.origin for each in around.env.values()}),
-        "needs": {each.value.name: need(each) for each in around.needs},
-        "volumes": [f"{path} {origin}" for path, origin in service.volumes.items()],
-        "mounts": {place: each.value for place, each in around.files.items()},
-        "ports": [f"{each.value} {each.origin}" for each in port_hints(service)],
-        "health": [f"{each.value} {each.origin}" for each in health_hints(service)],
-        "tmpfs": first_draft(service, "build").run.get("tmpfs", Known([])).value,
-        "variable": service.port_variable and f"{service.port_variable.value} {service.port_variable.origin}",
-        "spare": [{each.origin: dict(each.value)} for each in service.spare],
-    }
+def known(**facts: Any) -> dict[str, Any]:
+    """Without what is empty."""
     return {name: value for name, value in facts.items() if value and value != "."}
+
+
+def summary(service: Service) -> dict[str, Any]:
+    """What is known of a service. What a file says is told with its place."""
+    around, project = service.around, service.project
+    return known(
+        name=service.name,
+        folder=service.folder,
+        language=project and project.language,
+        project=project and project.folder != service.folder and project.folder,
+        dockerfiles=[own_image(each) for each in service.dockerfiles],
+        more=[each.name for each in service.more],
+        start=list(project.start) if project else [],
+        version=project and project.version.value,
+        env={name: each.value for name, each in around.env.items()},
+        env_from=sorted({each.origin for each in around.env.values()}),
+        needs={each.value.name: need(each) for each in around.needs},
+        volumes=[f"{path} {origin}" for path, origin in service.volumes.items()],
+        mounts={place: each.value for place, each in around.files.items()},
+        ports=[f"{each.value} {each.origin}" for each in port_hints(service)],
+        health=[f"{each.value} {each.origin}" for each in health_hints(service)],
+        tmpfs=first_draft(service, "build").run.get("tmpfs", Known([])).value,
+        variable=service.port_variable and f"{service.port_variable.value} {service.port_variable.origin}",
+        spare=[{each.origin: dict(each.value)} for each in service.spare],
+    )
 
 
 def reason(message: str) -> str:
@@ -100,29 +105,19 @@ def reason(message: str) -> str:
 
 def own_image(own: OwnDockerfile) -> dict[str, Any]:
     """A Dockerfile, with how it is built."""
-    facts = {
-        "path": own.path,
-        "context": own.context,
-        "target": own.target,
-        "args": list(own.args),
-        "build_args": dict(own.build_args),
-        "base": own.words.base,
-        "refused": reason(own.refused),
-    }
-    return {name: value for name, value in facts.items() if value and value != "."}
+    return known(
+        path=own.path, context=own.context, target=own.target, args=list(own.args), build_args=dict(own.build_args),
+        base=own.words.base, refused=reason(own.refused),
+    )  # fmt: skip
 
 
-def need(known: Known[Any]) -> dict[str, Any]:
+def need(started: Known[Any]) -> dict[str, Any]:
     """What is started beside a service."""
-    facts = {
-        "image": known.value.image,
-        "port": known.value.port,
-        "env": dict(known.value.env),
-        "args": list(known.value.args),
-        "files": dict(known.value.files),
-        "origin": known.origin,
-    }
-    return {name: value for name, value in facts.items() if value}
+    value = started.value
+    return known(
+        image=value.image, port=value.port, env=dict(value.env), args=list(value.args), files=dict(value.files),
+        origin=started.origin,
+    )  # fmt: skip
 
 
 def told(found: Found) -> dict[str, Any]:
@@ -147,28 +142,20 @@ def told(found: Found) -> dict[str, Any]:
     }
 
 
-def parts(found: Found, text: str) -> list[str]:
-    return [each for each in found.wanted if each in text]
-
-
 FACTS: Mapping[str, Callable[[Found], Any]] = {
     "dockerfiles": lambda found: [own_image(each) for each in found.service.dockerfiles],
     "found": lambda found: [summary(each) for each in found.services],
     "told": lambda found: {key: told(found)[key] for key in found.wanted},
     "services": lambda found: [each.name for each in found.services],
     "languages": lambda found: [each.project and each.project.language for each in found.services],
-    "language": lambda found: found.project.language,
-    "kind": lambda found: found.project.kind,
-    "folder": lambda found: found.project.folder,
-    "name": lambda found: found.project.name,
-    "version": lambda found: found.project.version.value,
-    "version_origin": lambda found: found.project.version.origin,
+    **{name: attrgetter(f"project.{name}") for name in ("language", "kind", "folder", "name", "owned")},
     "start": lambda found: list(found.project.start),
     "programs": lambda found: list(found.project.programs),
-    "program": lambda found: found.project.chosen,
     "others": lambda found: list(found.project.others),
     "reads": lambda found: list(found.project.reads),
-    "owned": lambda found: found.project.owned,
+    "version": lambda found: found.project.version.value,
+    "version_origin": lambda found: found.project.version.origin,
+    "program": lambda found: found.project.chosen,
     "problem": lambda found: reason(found.project.problem),
     "variable": lambda found: found.service.port_variable and found.service.port_variable.value,
     "port": lambda found: found.draft.port.value,
@@ -178,7 +165,7 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
     "refused": lambda found: sorted(each.name for each in found.draft.ladder.rungs if each.refused),
     "bases": lambda found: {name: found.keys(name)["bases"] for name in found.wanted},
     "keys": lambda found: {name: {key: found.keys(name).get(key) for key in keys} for name, keys in found.wanted.items()},
-    "has": lambda found: parts(found, found.text),
+    "has": lambda found: [each for each in found.wanted if each in found.text],
     "has_not": lambda found: [each for each in found.wanted if each not in found.text],
     "in_turn": lambda found: sorted(found.wanted, key=found.text.index),
     "files": lambda found: {name: [line for line in lines if line in found.files[name]] for name, lines in found.wanted.items()},
@@ -189,12 +176,9 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
 
 
 def cases() -> list[Any]:
-    texts = {
-        file.stem: file.read_text()
-        for file in (*sorted(CORPUS.glob("languages/*.yaml")), *sorted(CORPUS.glob("[lr]*.yaml")))
-    }
-    entries = ((stem, name, case) for stem, text in texts.items() for name, case in yaml.safe_load(text).items())
-    return [pytest.param(case, id=f"{stem}: {name}") for stem, name, case in entries]
+    files = (*sorted(CORPUS.glob("languages/*.yaml")), *sorted(CORPUS.glob("[lr]*.yaml")))
+    entries = ((file.stem, yaml.safe_load(file.read_text())) for file in files)
+    return [pytest.param(case, id=f"{stem}: {name}") for stem, found in entries for name, case in found.items()]
 
 
 def test_every_language_of_the_table_has_cases():
@@ -262,8 +246,7 @@ def test_steps_are_taken_in_turn_without_a_shell(tmp_path, program, says, ends):
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not on PATH")
     (service,) = find_services(read_tree(written(tmp_path / "shop", STEPS[program])))
-    found = Found((service,), first_draft(service, "build"))
-    words = FACTS["entrypoint"](found)
+    words = FACTS["entrypoint"](Found((service,), first_draft(service, "build")))
     with subprocess.Popen(words, cwd=tmp_path / "shop", stdout=subprocess.PIPE, text=True) as running:
         lines = [running.stdout.readline().rstrip() for _ in range(2)]
         running.terminate()

@@ -136,31 +136,28 @@ def test_who_says_something_new_is_waited_for(monkeypatch, takes, says, until):
     assert abs(container.now - until) < 3
 
 
+WARNING = """\
+INFO Mapped "{[/error]}" onto public BasicErrorController.error()
+WARN cannot connect to the database
+INFO Closing"""
+FRAMES = """\
+[1] [ERROR] Exception in worker process
+Traceback (most recent call last):
+  File "/app/run.py", line 1, in <module>
+ImportError: cannot import name 'escape' from 'jinja2'
+Worker exiting
+Shutting down: Master
+Reason: Worker failed to boot."""
+
+
 @pytest.mark.parametrize(
     ("log", "cause"),
     [
-        (
-            [
-                'INFO Mapped "{[/error]}" onto public BasicErrorController.error()',
-                "WARN cannot connect to the database",
-                "INFO Closing",
-            ],
-            "WARN cannot connect to the database | INFO Mapped",
-        ),
-        (
-            [
-                "[1] [ERROR] Exception in worker process",
-                "Traceback (most recent call last):",
-                '  File "/app/run.py", line 1, in <module>',
-                "ImportError: cannot import name 'escape' from 'jinja2'",
-                *("Worker exiting", "Shutting down: Master", "Reason: Worker failed to boot."),
-            ],
-            "ImportError: cannot import name 'escape' from 'jinja2' | Worker exiting | ",
-        ),
+        pytest.param(WARNING, "WARN cannot connect to the database | INFO Mapped", id="a line for information is none"),
+        pytest.param(FRAMES, f"{FRAMES.splitlines()[3]} | Worker exiting | ", id="the exception below its frames"),
     ],
-    ids=["a line for information is none", "the exception below its frames"],
 )
 def test_the_line_that_tells_the_cause_comes_first(log, cause):
-    code, fields = parts(observe.with_cause("it ended", log))
+    code, fields = parts(observe.with_cause("it ended", log.splitlines()))
     assert (code, fields["reason"]) == ("down.said", "it ended")
     assert fields["lines"].startswith(cause)

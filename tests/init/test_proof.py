@@ -6,10 +6,15 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import DeadweightError
+from deadweight.builders.shared.diagnosis import Code
 from deadweight_init.draft import first_draft
+from deadweight_init.prove.observe import Down, NotUp, missing_variable
 from deadweight_init.prove.proof import Failure, Proof, TimeLimit, Tools
+from deadweight_init.remedies import REMEDIES, Case, advice, next_remedy
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
+from tests.init.test_found import recipe
+from tests.support.codes import parts
 from tests.support.trees import written
 
 GO = {"go.mod": "module x.org/y\n", "main.go": 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n'}
@@ -78,3 +83,94 @@ def test_the_clock_stands_still_while_bases_are_made():
     time.sleep(0.3)
     assert bound.over()
     assert not TimeLimit(0).over()
+
+
+# The table of remedies: for which failure each is, what it changes, and that none is for another.
+OWN = {"Dockerfile": 'FROM debian:12\nENV MODE=prod\nCMD ["/shop"]\n'}
+COMPOSE = "services:\n  web:\n    build: .\n    environment: {MODE: debug, URL: 'http://db', LEVEL: '1'}\n"
+NODE = {"package.json": '{"scripts": {"start": "node a.js"}}', "package-lock.json": "{}", "a.js": "x.listen(80)\n"}
+SHOWN = {"shown": " (README.md:3 shows how it is run)"}
+
+
+def case(root, files, code, **more):
+    tree = read_tree(written(root / "shop", files))
+    (service,) = find_services(tree)
+    draft = recipe(service) if "Dockerfile" not in files else first_draft(service, "build")
+    return Case(draft, draft.rungs[0], code, tree, **more)
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "more", "name"),
+    [
+        (NODE, Code.LOCK, {"step": "RUN npm ci"}, None),
+        (NODE, Code.COMPILER, {"step": "RUN npm ci"}, "compiler"),
+        (PYTHON, Code.UNKNOWN, {"step": "RUN pip install -r requirements.txt"}, "compiler"),
+        (PYTHON, Code.UNKNOWN, {"step": "RUN make"}, None),
+        (PYTHON, Code.NETWORK, {"step": "RUN pip install -r requirements.txt"}, None),
+        (PYTHON, Down.ENDED, {"log": ("ImportError: cannot import name 'Mapping' from 'collections'",)}, None),
+        (PYTHON, Down.ENDED, {"log": ("sqlite3.OperationalError: unable to open database file",)}, "own_files"),
+        (OWN, Down.ENDED, {"log": ("mkdir /data: permission denied",)}, None),
+        ({**OWN, "compose.yaml": COMPOSE}, Down.ENDED, {}, "own_settings"),
+        ({**OWN, "compose.yaml": COMPOSE}, Down.NOT_HARDENED, {}, None),
+        ({**OWN, ".env.example": "LEVEL=3\nEMPTY=\n"}, Down.MISSING_VARIABLE, {}, "shown_environment"),
+        (OWN, Code.COMPILER, {"step": "RUN pip install x"}, None),
+    ],
+)  # fmt: skip
+def test_a_remedy_is_for_its_failure_and_is_recorded(tmp_path, files, code, more, name):
+    again = next_remedy(case(tmp_path, files, code, **more))
+    assert (again and again[0]) == name
+    assert again is None or again[1].remedies == (name,)
+
+
+def test_each_remedy_comes_to_an_end(tmp_path):
+    files = {**OWN, "compose.yaml": COMPOSE, ".env.example": "A=1\n"}
+    now = case(tmp_path, files, Down.ENDED)
+    while (again := next_remedy(now)) is not None:
+        now = Case(again[1], now.rung, now.code, now.tree)
+    assert now.draft.remedies == ("own_settings", "shown_environment")
+    env = now.draft.run["env"].value
+    assert env == {"URL": "http://db", "LEVEL": "1", "A": "1"}
+    now = case(tmp_path / "recipe", PYTHON, Down.ENDED, log=("permission denied",))
+    while (again := next_remedy(now)) is not None:
+        now = Case(again[1], now.rung, now.code, now.tree, log=now.log)
+    assert now.draft.remedies == ("own_files",)
+
+
+@pytest.mark.parametrize(
+    ("line", "variable"),
+    [
+        ("KeyError: 'DATABASE_URL'", "DATABASE_URL"),
+        ("panic: environment variable API_KEY is not set", "API_KEY"),
+        ("Error: JWT_SECRET must be set", "JWT_SECRET"),
+        ("Could not resolve placeholder 'shop.name' in value", "shop.name"),
+        ("connection refused", ""),
+        ("INFO listening", ""),
+    ],
+)
+def test_the_variable_for_want_of_which_it_ended_is_a_field(line, variable):
+    assert missing_variable([line]) == variable
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        (
+            NotUp(Down.MISSING_VARIABLE, "x", (), "TOKEN"),
+            ("advice.variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
+        ),
+        (NotUp(Down.MISSING_VARIABLE, "x", (), "OTHER"), ("advice.variable", {"variable": "OTHER", "place": ""})),
+        (NotUp(Down.ONLY_LOOPBACK, "x"), ("advice.loopback", {"place": " (app.py:3)"})),
+        (NotUp(Down.ENDED_WITH_0, "x"), ("advice.command", SHOWN)),
+        (NotUp(Down.ENDED, "x"), ("advice.anything", SHOWN)),
+    ],
+)
+def test_what_is_missing_is_one_sentence_of_advice(tmp_path, error, step):
+    code = 'import os\ntoken = os.environ["TOKEN"]\napp.run(host="127.0.0.1")\n'
+    tree = read_tree(
+        written(tmp_path / "shop", {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"})
+    )
+    assert parts(advice(error, first_draft(find_services(tree)[0], "build"), tree)) == step
+
+
+def test_the_names_differ():
+    assert len({each.name for each in REMEDIES}) == len(REMEDIES)

@@ -1,23 +1,17 @@
-"""Services as people write them: brought in without one edit, two rungs or more built and verified.
-
-``nox -s services`` runs them, and keeps their suites and a table of what was found.
-"""
+"""Services as people write them: brought in without one edit, two rungs or more built and verified (``nox -s services``)."""
 
 import os
-import re
 import shutil
 import subprocess
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from deadweight.project.load_suite import load_suite
+from deadweight.tasks.init import _build
+from deadweight.tasks.setup import prepare
 from deadweight_init.command import Wanted, init
-from deadweight_init.draft import Draft
 from deadweight_init.prove.proof import Tools
 from tests.support import TESTS
 from tests.support.invoking import module
@@ -53,9 +47,6 @@ KINDS = {
     "ruby": Kind(4567, "/health", rungs=1),  # no stand-in has Ruby on Alpine
     "php": Kind(8080, "/"),
 }
-KEPT = os.environ.get("DEADWEIGHT_TEN_SERVICES", "")
-"""The folder for the table and the suites."""
-
 pytestmark = pytest.mark.services
 
 
@@ -68,14 +59,6 @@ def folder(engine, tmp_path, request):
     forget_images(engine, f"deadweight/{root.name}/")
 
 
-def tools(said: list[str]) -> Tools:
-    """As the task has them."""
-    from deadweight.tasks.init import _build
-    from deadweight.tasks.setup import prepare
-
-    return Tools(said.append, _build, prepare=partial(prepare, yes=True))
-
-
 @pytest.mark.parametrize("name", KINDS)
 def test_a_service_is_brought_in_and_verified_without_an_edit(folder, name, monkeypatch):
     kind = KINDS[name]
@@ -86,46 +69,16 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, name, monk
         env = {**os.environ, **({"GOFLAGS": "-mod=mod"} if words[:2] == ("go", "mod") else {})}
         subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True, timeout=300)
     monkeypatch.chdir(folder)
-    began = time.monotonic()
-    asked: list[str] = []
     said: list[str] = []
-    outcome = init(folder, Wanted(), lambda question, _: asked.append(question), said.append, tools(said))
-    brought_in = time.monotonic()
-    (draft,) = outcome.drafts
+    tools = Tools(said.append, _build, prepare=partial(prepare, yes=True))  # as the task has them
+    (draft,) = init(folder, Wanted(), lambda *_: None, said.append, tools).drafts
     told = "\n".join([*said, (folder / "deadweight.yaml").read_text()])
     assert draft.not_up == "", told
     assert len(draft.rungs) >= kind.rungs, told
-    suite = load_suite(folder / "deadweight.yaml")
-    variant = suite.variants[0]
+    variant = load_suite(folder / "deadweight.yaml").variants[0]
     assert variant.port == kind.port, told
     assert kind.health in (variant.health.path, variant.health.kind), told
     assert tuple(variant.run.needs) == kind.needs, told
     for words in (("init", "--check"), ("build",), ("verify",)):
         done = module("deadweight", folder, *words, env=os.environ, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr + told
-    if KEPT:
-        keep(Path(KEPT), folder, draft, asked, (brought_in - began, time.monotonic() - brought_in))
-
-
-def keep(kept: Path, folder: Path, draft: Draft, asked: Sequence[str], seconds: tuple[float, float]) -> None:
-    """Keep a suite, and its line of the table."""
-    kept.mkdir(parents=True, exist_ok=True)
-    name = folder.name.removeprefix("ten-")
-    suite = (folder / "deadweight.yaml").read_text()
-    (kept / f"{name}.yaml").write_text(suite)
-    found = {
-        "service": name,
-        "found": f"port {draft.port.value}, {draft.health.value}"
-        + "".join(f", {each}" for each in load_suite(folder / "deadweight.yaml").variants[0].run.needs),
-        "asked": str(len(asked)),
-        "guessed": str(len(re.findall(r"# guessed", suite))),
-        "seen": str(len(re.findall(r"# seen", suite))),
-        "verified": ", ".join(each.name for each in draft.rungs),
-        "left out": "; ".join(f"{rung}: {why}" for rung, why in draft.left_out.items()) or "none",
-        "init, s": f"{seconds[0]:.0f}",
-        "build and verify again, s": f"{seconds[1]:.0f}",
-    }
-    table = kept / "table.md"
-    head = "" if table.exists() else f"| {' | '.join(found)} |\n{'|---' * len(found)}|\n"
-    with table.open("a") as file:
-        file.write(f"{head}| {' | '.join(each.replace('|', '/') for each in found.values())} |\n")

@@ -22,11 +22,11 @@ from deadweight.records.paths import user_cache
 from deadweight.sources.remote import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
 from tests.support import ROOT
+from tests.support.caches import hard_linked
 from tests.support.docker_registry import PASSWORD, USER
 from tests.support.invoking import argv
 from tests.support.processes import everyone
 from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PLAIN, PROXY, PROXY_PASSWORD, World
-from tests.support.world_content import hard_linked, serve_images, serve_maven, serve_packages
 
 pytestmark = [pytest.mark.tools, pytest.mark.timeout(600)]
 
@@ -70,11 +70,11 @@ def world(tmp_path_factory, local_source):
     hard_linked(local_source.folder / "registry" / "data", folder / "registry")
     running = World.start(folder, find("docker-registry").path)
     try:
-        serve_images(running, local_source, references, "all")
-        serve_packages(running, local_source)
+        running.serve_images(local_source, references, "all")
+        running.serve_packages(local_source)
         java = tmp_path_factory.mktemp("java") / "project"
         shutil.copytree(ROOT / "src" / "vulnerable-awk-playground-java", java)
-        serve_maven(running, java)
+        running.serve_maven(java)
         yield running
     finally:
         running.stop()

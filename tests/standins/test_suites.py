@@ -13,7 +13,7 @@ from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.sources.protocol import APK
 from deadweight_standins import downloads, suites
 from deadweight_standins.machine import authorities
-from deadweight_standins.making import told, unmade
+from deadweight_standins.source import told, unmade
 from deadweight_standins.stand_in import StandIn
 from tests.support.codes import parts, raises
 from tests.support.trees import shell_script, written

@@ -17,7 +17,8 @@ from deadweight.records.reference import parse
 from deadweight.sources.protocol import NoBase
 from deadweight.sources.remote import front_door, mirrored
 from deadweight.sources.settings import Mirror
-from deadweight_standins import bases, catalogue, pythons, servers, table
+from deadweight_standins import bases, catalogue, pythons, servers
+from deadweight_standins import stand_in as table
 from deadweight_standins.bases import Base, filled
 from deadweight_standins.machine import Machine
 from deadweight_standins.stand_in import StandIn, stand_in
@@ -25,6 +26,7 @@ from deadweight_standins.workshop import Workshop
 from tests.support.codes import parts, raises
 
 DIGEST = "sha256:" + "a" * 64
+ALL = {"*": "all.example.com/p/"}
 
 
 IMAGES = tomllib.loads(Path(__file__).with_name("images.toml").read_text())
@@ -89,21 +91,16 @@ def test_who_has_which_package_manager(reference, apk, apt):
 
 
 @pytest.mark.parametrize(
-    ("reference", "expected"),
+    ("others", "reference", "expected"),
     [
-        ("ubuntu:23.10", "hub.example.com/x/library/ubuntu:23.10"),
-        ("cgr.dev/chainguard/busybox:latest", "all.example.com/p/cgr.dev/chainguard/busybox:latest"),
-        (f"gcr.io/a/b@{DIGEST}", f"all.example.com/p/gcr.io/a/b@{DIGEST}"),
+        ({}, "gcr.io/a/b:1", "gcr.io/a/b:1"),
+        (ALL, "ubuntu:23.10", "hub.example.com/x/library/ubuntu:23.10"),
+        (ALL, "cgr.dev/chainguard/busybox:latest", "all.example.com/p/cgr.dev/chainguard/busybox:latest"),
+        (ALL, f"gcr.io/a/b@{DIGEST}", f"all.example.com/p/gcr.io/a/b@{DIGEST}"),
     ],
 )
-def test_a_mirror_renames(reference, expected):
-    mirror = Mirror(registries={"docker.io": "hub.example.com/x", "*": "all.example.com/p/"})
-
-    assert mirrored(mirror, reference) == expected
-
-
-def test_a_host_without_a_rule_keeps_its_name():
-    assert mirrored(Mirror(registries={"docker.io": "m/x"}), "gcr.io/a/b:1") == "gcr.io/a/b:1"
+def test_a_mirror_renames_hosts_that_it_has_a_rule_for(others, reference, expected):
+    assert mirrored(Mirror(registries={"docker.io": "hub.example.com/x", **others}), reference) == expected
 
 
 def test_docker_hub_answers_under_another_name():

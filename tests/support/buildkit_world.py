@@ -150,7 +150,7 @@ def daemons(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Daemon]]:
             host = f"10.213.{number}.{4 * index + 2}"
             namespace = f"{PREFIX}{number}{name}"
             found[name] = Daemon(name, host, f"10.213.{number}.1", folder / name, namespace, certificates)
-            _network(namespace, f"{PREFIX}{number}{name}", f"10.213.{number}.{4 * index + 1}", host)
+            _network(namespace, f"10.213.{number}.{4 * index + 1}", host)
         hosts = {name: [each.host, LOCAL] for name, each in found.items()}
         authority(certificates, {**hosts, "client": [LOCAL]})
         yield found
@@ -177,18 +177,18 @@ def _free_number() -> int:
     return next(number for number in numbers if not list(Path("/run/netns").glob(f"{PREFIX}{number}[a-z]*")))
 
 
-def _network(namespace: str, link: str, here: str, there: str) -> None:
-    _call("ip", "netns", "add", namespace)
-    _call("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", namespace)
-    _call("ip", "addr", "add", f"{here}/30", "dev", link)
-    _call("ip", "link", "set", link, "up")
+def _network(namespace: str, here: str, there: str) -> None:
     for words in (
-        ("addr", "add", f"{there}/30", "dev", "eth0"),
-        ("link", "set", "eth0", "up"),
-        ("link", "set", "lo", "up"),
-        ("route", "add", "default", "via", here),
+        f"netns add {namespace}",
+        f"link add {namespace} type veth peer name eth0 netns {namespace}",
+        f"addr add {here}/30 dev {namespace}",
+        f"link set {namespace} up",
+        f"-n {namespace} addr add {there}/30 dev eth0",
+        f"-n {namespace} link set eth0 up",
+        f"-n {namespace} link set lo up",
+        f"-n {namespace} route add default via {here}",
     ):
-        _call("ip", "-n", namespace, *words)
+        _call("ip", *words.split())
 
 
 def _call(*words: str) -> None:
@@ -240,23 +240,14 @@ def find_runc() -> Path:
 
 _BUILDKIT = "github.com/moby/buildkit"
 OLDER_BUILDKIT = Program(
-    "buildkitd-older",
-    "go",
-    (),
-    f"{_BUILDKIT}/cmd/buildkitd",
-    module=_BUILDKIT,
-    ldflags=f"-X {_BUILDKIT}/version.Version=v{{version}}",
-    folder=str(ROOT / "tests/data/go/buildkit-older"),
-)
+    "buildkitd-older", "go", (), f"{_BUILDKIT}/cmd/buildkitd", module=_BUILDKIT,
+    ldflags=f"-X {_BUILDKIT}/version.Version=v{{version}}", folder=str(ROOT / "tests/data/go/buildkit-older"),
+)  # fmt: skip
 """The daemon of the minor release before the one that is pinned."""
 
+_GOFAKES3 = "github.com/johannesboyne/gofakes3"
 S3_SERVER = Program(
-    "gofakes3",
-    "go",
-    (),
-    "github.com/johannesboyne/gofakes3/cmd/gofakes3",
-    module="github.com/johannesboyne/gofakes3",
-    folder=str(ROOT / "tests/data/go/gofakes3"),
+    "gofakes3", "go", (), f"{_GOFAKES3}/cmd/gofakes3", module=_GOFAKES3, folder=str(ROOT / "tests/data/go/gofakes3")
 )
 
 

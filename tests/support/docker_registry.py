@@ -1,8 +1,13 @@
-"""Real registries: the docker-registry program."""
+"""Real registries: the docker-registry program, and crane's own, which forgets all at its end."""
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+
+from deadweight.toolchain.find import find
+from tests.support.processes import port_of
 
 USER, PASSWORD = "builder", "correct horse"
 HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"
@@ -33,3 +38,29 @@ def started(
     environment = {"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}
     with (folder / "log").open("wb") as log:
         return subprocess.Popen([program, "serve", folder / "config.json"], stdout=log, stderr=log, env=environment)
+
+
+@contextlib.contextmanager
+def registry(program: Path, folder: Path, *, locked: bool = False, tls: Path | None = None) -> Iterator[str]:
+    """One on loopback. Gives HOST:PORT."""
+    with _ending(started(program, folder, locked=locked, tls=tls), folder / "log") as host:
+        yield host
+
+
+@contextlib.contextmanager
+def crane_registry(log: Path) -> Iterator[str]:
+    """Gives HOST:PORT."""
+    words = [str(find("crane").path), "registry", "serve", "--address", "127.0.0.1:0"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(words, stdout=output, stderr=output)
+    with _ending(process, log) as host:
+        yield host
+
+
+@contextlib.contextmanager
+def _ending(process: subprocess.Popen[bytes], log: Path) -> Iterator[str]:
+    try:
+        yield f"127.0.0.1:{port_of(process, log)}"
+    finally:
+        process.terminate()
+        process.wait(10)

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,8 +23,9 @@ from deadweight.engine import api
 from deadweight.engine.own import machine
 from deadweight.toolchain.find import find
 from tests.support import ROOT, TESTS
+from tests.support.docker_registry import crane_registry
 from tests.support.invoking import invoke, start
-from tests.support.processes import answering
+from tests.support.processes import engine_at
 from tests.support.small_images import PASSWD, Content, go_program, placed, program
 
 PODMAN = "podman"
@@ -54,6 +54,18 @@ class Tour:
         done = self.invoke(*words, "--json")
         assert done.returncode in codes, f"exit code {done.returncode}: {done.stderr.strip()[-400:]}"
         return json.loads(done.stdout)
+
+    def succeeds(self, *words: str) -> str:
+        done = self.invoke(*words)
+        assert done.returncode == 0, done.stderr[-400:]
+        return done.stdout + done.stderr
+
+    def reported(self) -> Any:
+        """What the report tells of the image."""
+        self.succeeds("report")
+        image = json.loads((self.folder / ".deadweight/report/report.json").read_text())["variants"]["v"]["image"]
+        assert image["size_bytes"], "no size"
+        return image
 
     def step(self, name: str, work: "Callable[[Tour], str]") -> None:
         try:
@@ -86,16 +98,17 @@ def verify(tour: Tour) -> str:
 def scan(tour: Tour) -> str:
     """Of a scan, only whether the scanner reads the image that was built: no database is needed for its list of packages."""
     archive = tour.folder / ".deadweight" / "images" / "v" / "image.tar"
-    words = ["--offline-scan", "--skip-version-check", "--list-all-pkgs", "--format", "json", "--scanners", "license"]
-    argv: list[str | Path] = [
-        find("trivy").path,
+    words = [
         "image",
-        "--input",
-        archive,
-        *words,
-        "--cache-dir",
-        tour.folder / "trivy",
+        "--offline-scan",
+        "--skip-version-check",
+        "--list-all-pkgs",
+        "--format",
+        "json",
+        "--scanners",
+        "license",
     ]
+    argv = [str(find("trivy").path), *words, "--input", str(archive), "--cache-dir", str(tour.folder / "trivy")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-300:]
     assert json.loads(done.stdout)["Metadata"]["ImageID"] == tour.built["config_digest"]
@@ -134,9 +147,7 @@ def attested(tour: Tour) -> str:
             assert "attest" in done.stderr, done.stderr
             return f"refused: {done.stderr.partition('attest: ')[2].splitlines()[0]}"
         assert done.returncode == 0, done.stderr[-400:]
-        assert tour.invoke("report").returncode == 0
-        image = json.loads((tour.folder / ".deadweight/report/report.json").read_text())["variants"]["v"]["image"]
-        assert image["size_bytes"], "no size"
+        image = tour.reported()
         assert image["index_digest"], "no index"
         named = {each["predicate"]: each["digest"] for each in image["attestations"]}
         packages = {each["name"] for each in _statement(tour, named[SPDX])["predicate"]["packages"]}
@@ -154,9 +165,8 @@ def _statement(tour: Tour, digest: str) -> Any:
 
 
 def push(tour: Tour, registry: str) -> str:
-    done = tour.invoke("push", "--variant", "v", "--to", f"{registry}/tour:1")
-    assert done.returncode == 0, done.stderr[-400:]
-    digest = (done.stdout + done.stderr).rpartition("@")[2].split()[0]
+    told = tour.succeeds("push", "--variant", "v", "--to", f"{registry}/tour:1")
+    digest = told.rpartition("@")[2].split()[0]
     same = digest == tour.layers["manifest_digest"]
     return f"the digest is {'that of the manifest that was checked' if same else 'of a manifest made anew'}"
 
@@ -167,8 +177,7 @@ def run_and_logs(tour: Tour) -> str:
             assert running.stdout is not None
             said = list(itertools.takewhile(lambda line: "Ctrl-C ends it" not in line, running.stdout))
             assert running.poll() is None, "".join(said)[-300:]
-            logs = tour.invoke("logs", "--variant", "v")
-            assert logs.returncode == 0, logs.stderr[-300:]
+            tour.succeeds("logs", "--variant", "v")
         finally:
             running.terminate()
             running.wait(30)
@@ -176,17 +185,13 @@ def run_and_logs(tour: Tour) -> str:
 
 
 def report(tour: Tour) -> str:
-    assert tour.invoke("report").returncode == 0
-    image = json.loads((tour.folder / ".deadweight/report/report.json").read_text())["variants"]["v"]["image"]
+    image = tour.reported()
     assert (image["config_digest"], image["engine_id"]) == (tour.built["config_digest"], tour.built["engine_id"])
-    assert image["size_bytes"], "no size"
     return ""
 
 
 def clean(tour: Tour) -> str:
-    done = tour.invoke("clean", "--all")
-    assert done.returncode == 0, done.stderr[-300:]
-    told = done.stdout + done.stderr
+    told = tour.succeeds("clean", "--all")
     assert " 0 images" not in told, told
     return ""
 
@@ -232,18 +237,13 @@ def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iter
     """Podman's service, with these words."""
     socket = Path(f"/run/dw-tour-{os.getpid()}.sock")
     words = podman_words(folder, named)
-    with (folder / "podman.log").open("wb") as log:
-        service = subprocess.Popen(
-            [*words, "system", "service", "--time=0", f"unix://{socket}"], cwd=folder, stdout=log, stderr=log
-        )
+    env["DOCKER_HOST"] = f"unix://{socket}"
     try:
-        env["DOCKER_HOST"] = f"unix://{socket}"
-        answering(env["DOCKER_HOST"], service, folder / "podman.log")
-        yield env["DOCKER_HOST"]
+        service = [*words, "system", "service", "--time=0", env["DOCKER_HOST"]]
+        with engine_at(env["DOCKER_HOST"], service, folder / "podman.log"):
+            yield env["DOCKER_HOST"]
     finally:
         subprocess.run([*words, "rm", "--all", "--force", "--time", "0"], capture_output=True, timeout=60)
-        service.terminate()
-        service.wait(20)
         for each in machine.everyone():  # its monitors outlive what was run in containers by minutes
             if str(folder / "podman") in each.command and each.pid != os.getpid():
                 with suppress(ProcessLookupError):
@@ -254,17 +254,6 @@ def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iter
             socket.unlink()
 
 
-@contextmanager
-def registry(folder: Path) -> Iterator[str]:
-    argv = [str(find("crane").path), "registry", "serve", "--address", "127.0.0.1:5555"]
-    with (folder / "registry.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
-        time.sleep(0.5)
-        try:
-            yield "127.0.0.1:5555"
-        finally:
-            process.terminate()
-
-
 def main(kind: str, folder: Path, *, brief: bool = False) -> dict[str, str]:
     for name in [name for name in os.environ if name.startswith("DOCKER_")]:
         del os.environ[name]
@@ -273,7 +262,7 @@ def main(kind: str, folder: Path, *, brief: bool = False) -> dict[str, str]:
     project.mkdir()
     lay_out(project)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    with engine(kind, folder, env) as version, registry(folder) as address:
+    with engine(kind, folder, env) as version, crane_registry(folder / "registry.log") as address:
         tour = Tour(project, env, brief)
         tour.found["version"] = version
         for name, work in (

@@ -67,7 +67,6 @@ class Done:
     code: int
     output: str
     errors: str
-    seconds: float
 
 
 @dataclass
@@ -119,23 +118,21 @@ class FaultProject:
 
     def row(self) -> dict[str, Any]:
         """What ``invoke variants`` tells of the only variant."""
-        (found,) = json.loads(self.invoke("variants", "--json").output)["variants"]
-        return dict(found)
+        (row,) = json.loads(self.invoke("variants", "--json").output)["variants"]
+        return dict(row)
 
     def finish(self, process: Started) -> Done:
-        started = time.monotonic()
         try:
             output, errors = process.communicate(timeout=SECONDS)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             raise
-        return Done(process.wait(), output, errors, time.monotonic() - started)
+        return Done(process.wait(), output, errors)
 
     def invoke(self, *words: str, timeout: float = SECONDS) -> Done:
-        started = time.monotonic()
         done = ended(self.root, *words, env=self.environment, timeout=timeout)
-        return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+        return Done(done.returncode, done.stdout, done.stderr)
 
     def fails(self, code: int, words: str, *arguments: str) -> Done:
         """One clear error: this exit code, these words in one message, no traceback, nothing half-written or left running."""
@@ -144,17 +141,18 @@ class FaultProject:
         return done
 
     def is_one_error(self, done: Done, code: int, words: str) -> None:
-        assert done.code == code, done.errors
         assert done.errors.count("error: ") == 1, done.errors
         assert words in done.errors
-        assert "Traceback" not in done.errors + done.output
-        self.is_clean()
+        self._ended(done, code)
 
     def was_ended(self, done: Done, code: int, words: str) -> None:
         """Ended by a signal: its exit code, one line that says so, no traceback, nothing half-written or left running."""
-        assert done.code == code, done.errors
         assert "error: " not in done.errors
         assert done.errors.splitlines()[-1].startswith(words), done.errors
+        self._ended(done, code)
+
+    def _ended(self, done: Done, code: int) -> None:
+        assert done.code == code, done.errors
         assert "Traceback" not in done.errors + done.output
         self.is_clean()
 
@@ -172,7 +170,8 @@ class FaultProject:
 
     def is_clean(self) -> None:
         self.nothing_runs()
-        assert self.half_written() == []
+        hidden = set(self.state.rglob(".*")) - {self.state / ".gitignore"}  # that one hides the folder from git
+        assert not hidden, "temporary files and folders that a finished run must not leave"
 
     def nothing_runs(self) -> None:
         wait_for(lambda: not self.alive(), 30)
@@ -180,13 +179,6 @@ class FaultProject:
     def alive(self) -> list[str]:
         """Command lines of living processes that came of this project's invocations."""
         return alive(self.mark)
-
-    def half_written(self) -> list[str]:
-        """Temporary files and folders that a finished run must not leave in the state folder."""
-        if not self.state.is_dir():
-            return []
-        kept = self.state / ".gitignore"  # it hides the folder from git
-        return [str(path) for path in self.state.rglob(".*") if path.parent != self.root and path != kept]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:

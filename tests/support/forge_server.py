@@ -30,13 +30,9 @@ class ForgeServer:
         self.asked: list[str] = []
         self.lock = threading.RLock()
         self._next = 100
-        owner = self
 
         class Handler(Answering):
-            def handle_one(self) -> None:
-                owner.respond(self)
-
-            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_one
+            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = lambda request: self.respond(request)
 
         running = ExitStack()
         self.url = f"http://127.0.0.1:{running.enter_context(served(Handler)).server_port}"

@@ -26,7 +26,7 @@ import termios
 import threading
 from collections.abc import Mapping, Sequence
 
-from tests.support import ROOT, shared_guard
+from tests.support import ROOT, guards
 
 MODULES = (
     *("invoke.main", "jinja2", "filelock", "platformdirs", "pydantic.dataclasses", "pydantic.type_adapter"),
@@ -202,7 +202,7 @@ def _end(code: int) -> None:
 
 
 def main(connection: socket.socket) -> None:
-    shared_guard.join()
+    guards.join()
     _load()
     gc.freeze()
     request = serve(connection)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -59,7 +60,7 @@ def served(
 
 
 @contextlib.contextmanager
-def running(server: ThreadingHTTPServer) -> Iterator[None]:
+def running(server: socketserver.BaseServer) -> Iterator[None]:
     """Serve until the end of the block, then close it."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

@@ -1,22 +1,68 @@
 """The one way in which tests start invoke: as a user does, in a process of its own, in the project's folder.
 
-A run that should end goes through ``invoke``; one that is to be watched, fed or ended goes through ``start``; both get a process
-that has its modules already (``forked``). What wants the argument list itself (a shell's command line) takes it from ``argv``.
+A run that should end goes through ``invoke``; one that is to be watched, fed or ended goes through ``start``, or a ``Terminal``.
+All get a process that has its modules already (``forked``). What wants the argument list itself (a shell's command line) takes
+it from ``argv``.
 """
 
+import contextlib
+import fcntl
+import functools
 import os
+import pty
+import select
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any, Self
 
 from tests.support import forked
-from tests.support.forked_process import Process, Stream, run
 
 SECONDS = 200.0
 """How long a run may take before it is taken for one that hangs: far more than any needs, since the machine may be busy."""
 TASKS = "from deadweight.tasks import namespace as ns\n"
 Started = subprocess.Popen[str]
+Stream = int | IO[bytes] | IO[str] | None
+
+
+class Process(subprocess.Popen[Any]):
+    """A run of ``forked`` that a test looks at, feeds, waits for or ends: the Python that is forked makes the child, and tells how
+    it ended. Streams are of ``text`` or of bytes."""
+
+    def __init__(
+        self, request: forked.Request, stdin: Stream, stdout: Stream, stderr: Stream, *, text: bool = True
+    ) -> None:
+        self._request = request
+        self._answer, self._theirs = socket.socketpair()
+        words, encoding = [request.module, *request.words], "utf-8" if text else None
+        super().__init__(words, stdin=stdin, stdout=stdout, stderr=stderr, encoding=encoding)
+
+    def _execute_child(self, *given: Any) -> None:
+        pipes = given[10:16]
+        streams = (number if file == -1 else file for number, file in enumerate((pipes[0], pipes[3], pipes[5])))
+        with self._theirs:
+            forked.ask(self._request, [*streams, self._theirs.fileno()])
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+        self.pid = int(self._answer.recv(forked.ANSWER_BYTES))
+
+    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
+        self._answer.setblocking(not wait_flags & os.WNOHANG)
+        try:
+            status = int(self._answer.recv(forked.ANSWER_BYTES))
+        except BlockingIOError:
+            return 0, 0
+        self._answer.close()
+        return self.pid, status
+
+    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
 
 
 def argv(*words: str | Path) -> list[str]:
@@ -43,18 +89,6 @@ def start(
     )  # fmt: skip
 
 
-def ended(
-    root: Path,
-    *words: str | Path,
-    env: Mapping[str, str],
-    stdin: str | bytes = "",
-    timeout: float = SECONDS,
-    python: Sequence[str] = (),
-) -> subprocess.CompletedProcess[str]:
-    """Run invoke to its end in just this environment, whatever comes of it."""
-    return module("invoke", root, *words, env=env, stdin=stdin, timeout=timeout, python=python)
-
-
 def module(
     name: str,
     root: Path,
@@ -64,13 +98,28 @@ def module(
     timeout: float = SECONDS,
     python: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m NAME WORDS`` to its end, with all our modules there already but the pytest plug-in."""
-    given = stdin if isinstance(stdin, bytes) else stdin.encode()
-    if not python and not forked.started_otherwise(env):
-        return run(forked.Request(list(map(str, words)), str(root), dict(env), module=name), given, timeout)
-    command = [sys.executable, *python, "-m", name, *map(str, words)]
-    done = subprocess.run(command, cwd=root, env=env, input=given, capture_output=True, timeout=timeout, check=False)
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    """Run ``python -m NAME WORDS`` to its end in just this environment, whatever comes of it.
+
+    All our modules are there already, but the pytest plug-in.
+    """
+    given, pipe = stdin if isinstance(stdin, bytes) else stdin.encode(), subprocess.PIPE
+    if python or forked.started_otherwise(env):
+        command = [sys.executable, *python, "-m", name, *map(str, words)]
+        process = subprocess.Popen[Any](command, cwd=root, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
+    else:
+        request = forked.Request(list(map(str, words)), str(root), dict(env), module=name)
+        process = Process(request, pipe, pipe, pipe, text=False)
+    with process:
+        try:
+            output, errors = process.communicate(given, timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.wait(), output.decode(), errors.decode())
+
+
+ended = functools.partial(module, "invoke")
+"""Run invoke to its end in just this environment, whatever comes of it."""
 
 
 def invoke(
@@ -91,7 +140,104 @@ def invoke(
         tasks.write_text(TASKS)
     done = ended(root, *words, env={**os.environ, **(env or {})}, stdin=stdin, timeout=timeout, python=python)
     assert "Traceback" not in done.stderr, done.stderr
-    assert code is None or done.returncode == code, (
-        f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
-    )
+    told = f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
+    assert code in (None, done.returncode), told
     return done
+
+
+class Terminal:
+    """``words`` as the foreground of a terminal of its own, as in a window that is opened. ``text`` is what it showed so far.
+
+    Closing the terminal makes the kernel send SIGHUP, and every write to it fails from then on.
+    """
+
+    def __init__(
+        self, words: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, *, module: str = ""
+    ) -> None:
+        """``module``: of ``python -m``, and the words are its own; without one they begin with a program."""
+        self.text = ""
+        self.code: int | None = None
+        whole = {**os.environ, "TERM": "xterm", **(environment or {})}
+        self._screen, theirs = pty.openpty()
+        if module and not forked.started_otherwise(whole):
+            request = forked.Request(words, str(folder), whole, module=module, terminal=True)
+            self._process: subprocess.Popen[Any] = Process(request, theirs, theirs, theirs)
+        else:
+            argv = [sys.executable, "-m", module, *words] if module else list(words)
+            self._process = subprocess.Popen(
+                argv, cwd=folder, env=whole, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                preexec_fn=_take_terminal,
+            )  # fmt: skip
+        os.close(theirs)
+        self.pid = self._process.pid
+
+    @classmethod
+    def invoke(cls, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> Self:
+        return cls(words, folder, environment, module="invoke")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        if self.code is None:
+            self.kill()
+            self.wait(10)
+
+    def read(self, seconds: float = 0.1) -> bool:
+        """Take what it shows; False once there is nothing more to come."""
+        if not select.select([self._screen], [], [], seconds)[0]:
+            return True
+        try:
+            got = os.read(self._screen, 65536)
+        except OSError:  # what a terminal answers when nobody holds its other side
+            return False
+        self.text += got.decode(errors="replace")
+        return bool(got)
+
+    def until(self, done: Callable[[], bool], seconds: float = 90) -> None:
+        """Go on reading until something is so."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < deadline, self.text
+            if not self.read():
+                assert done(), self.text
+                return
+
+    def shows(self, words: str) -> None:
+        self.until(lambda: words in self.text)
+
+    def type(self, text: str) -> None:
+        os.write(self._screen, text.encode())
+
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.send(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close the window."""
+        if self._screen >= 0:
+            os.close(self._screen)
+            self._screen = -1
+
+    def wait(self, seconds: float = 90) -> int:
+        """Its exit code (128 and the signal's number where a signal ended it, as a shell says it)."""
+        deadline = time.monotonic() + seconds
+        while (code := self._process.poll()) is None:
+            assert time.monotonic() < deadline, f"still runs after {seconds} s\n{self.text}"
+            if self._screen < 0 or not self.read(0.02):
+                time.sleep(0.02)
+        while self._screen >= 0 and select.select([self._screen], [], [], 0)[0] and self.read(0):
+            pass  # its last words, which nobody had read yet
+        self.code = code if code >= 0 else 128 - code
+        return self.code
+
+
+def _take_terminal() -> None:
+    """In the new process: its stdin is its terminal, and no signal is left as a script's background has it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -10,9 +10,7 @@ import pytest
 
 from deadweight._errors import CommandError, DeadweightError
 from tests.support.builder_site import Project
-from tests.support.docker_registry import started
 from tests.support.http_servers import Answering, served
-from tests.support.processes import port_of
 
 _POM = """<?xml version="1.0" encoding="UTF-8"?>
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -109,17 +107,6 @@ def fails(project: Project, kind: type[DeadweightError] = CommandError, code: in
     assert caught.value.exit_code == code
     assert told in ("", caught.value.code), str(caught.value)
     return str(caught.value)
-
-
-@contextlib.contextmanager
-def registry(program: Path, folder: Path, *, locked: bool = False, tls: Path | None = None) -> Iterator[str]:
-    """A real registry on loopback (``docker_registry``). Gives HOST:PORT."""
-    process = started(program, folder, locked=locked, tls=tls)
-    try:
-        yield f"127.0.0.1:{port_of(process, folder / 'log')}"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from deadweight.project.workspace import Workspace
 from deadweight.records.lock import locked
 from tests.support.builder_site import Silent
 from tests.support.buildkit_world import Daemon
+from tests.support.http_servers import running
 
 WAIT_SECONDS = 90.0
 
@@ -79,12 +80,11 @@ def listening(host: str) -> Iterator[Told]:
             if what == "begin":
                 told.add("gone", name, where)
 
-    with socketserver.ThreadingTCPServer((host, 0), Handler) as server:
-        server.daemon_threads = True
+    server = socketserver.ThreadingTCPServer((host, 0), Handler)
+    server.daemon_threads = True
+    with running(server):
         told.address = f"{host}:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         yield told
-        server.shutdown()
 
 
 def endpoint(daemon: Daemon, **more: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.http_servers import Answering
+from tests.support.http_servers import Answering, running
 from tests.support.relay import copied, serving
 
 HONEST: dict[str, Any] = {"Version": "29.0.0", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Components": []}
@@ -57,13 +57,10 @@ class _Answer(Answering):
 @contextlib.contextmanager
 def pretended(folder: Path) -> Iterator[Pretended]:
     """One behind ``folder/engine.sock``, gone afterwards."""
-    with Pretended(folder / "engine.sock") as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield server
-        finally:
-            server.awake.set()
-            server.shutdown()
+    server = Pretended(folder / "engine.sock")
+    with running(server):
+        yield server
+        server.awake.set()
 
 
 _HEAD = re.compile(rb"^(?P<method>[A-Z]+) (?P<path>\S+) HTTP/1.1\r\n")

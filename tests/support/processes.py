@@ -1,8 +1,9 @@
 """Processes that a test started, however deep below it: known by a mark in their environment, never by their names alone."""
 
+import contextlib
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deadweight.engine import api
@@ -25,11 +26,9 @@ def marked(mark: str) -> dict[int, str]:
     """Living processes with this mark (a zombie has no environment any more), and their command lines."""
     found = {}
     for pid, words in everyone():
-        try:
+        with contextlib.suppress(OSError):
             if f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
                 found[pid] = words.replace(b"\0", b" ").decode()
-        except OSError:
-            continue
     return found
 
 
@@ -41,12 +40,20 @@ def alive(mark: str) -> list[str]:
 SECONDS = 60.0
 
 
-def answering(host: str, engine: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until an engine answers there; what it said is told if it ends before, or does not come up."""
-    until = time.monotonic() + SECONDS
-    while (problem := api.trouble(host)) and time.monotonic() < until and engine.poll() is None:
-        time.sleep(0.1)
-    assert not problem, f"{problem}: {log.read_text(errors='replace')[-2000:]}"
+@contextlib.contextmanager
+def engine_at(host: str, argv: Sequence[str | Path], log: Path) -> Iterator[None]:
+    """An engine that answers there, and is killed at the end; what it said is told if it does not come up."""
+    with log.open("wb") as output:
+        engine = subprocess.Popen(argv, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        until = time.monotonic() + SECONDS
+        while (problem := api.trouble(host)) and time.monotonic() < until and engine.poll() is None:
+            time.sleep(0.1)
+        assert not problem, f"{problem}: {log.read_text(errors='replace')[-2000:]}"
+        yield
+    finally:
+        engine.kill()
+        engine.wait(20)
 
 
 def port_of(server: subprocess.Popen[bytes], log: Path) -> int:

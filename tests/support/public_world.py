@@ -1,20 +1,30 @@
-"""A little internet in a network namespace of our own: a registry and an APK repository under their public host names.
+"""A little internet in a network namespace of our own: the local stand-ins and APK packages under their public host names.
 
 ``World.start`` makes a private CA, starts the servers in new network and mount namespaces, with an /etc/hosts of their own,
 and ``World.run`` runs programs there. Nothing in it reaches beyond the namespace: there are its loopback, a proxy that asks for
-a password, and, where a test asks for it, a container engine with its bridge.
+a password, and, where a test asks for it, a container engine with its bridge. Packages are signed with a key of the public name.
+Maven Central is this user's own local repository.
 """
 
+import json
 import os
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from deadweight.builders.jib.projects import JIB, JIB_VERSION
+from deadweight.records.reference import parse
+from deadweight.sources.remote import KEYS, REPOSITORIES
+from deadweight.toolchain.find import find
+from deadweight_standins.machine import this_machine
+from deadweight_standins.source import LocalSource
 from tests.support import ROOT
 from tests.support.certificates import authority
 from tests.support.docker_registry import USER, started
@@ -81,18 +91,20 @@ class World:
             time.sleep(0.05)
         return world
 
-    def inside(self, *words: str | Path) -> list[str]:
-        """The same command, to be run in there."""
-        pid = self._process.pid
-        return ["nsenter", f"--net=/proc/{pid}/ns/net", f"--mount=/proc/{pid}/ns/mnt", *(str(word) for word in words)]
-
     def run(
         self, *words: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 120
     ) -> Done:
         """Run a command in there; its result comes back whatever its exit code."""
-        command = self.inside("env", f"--chdir={cwd or self.folder}", *words)
+        spaces = (f"--{kind}=/proc/{self._process.pid}/ns/{name}" for kind, name in (("net", "net"), ("mount", "mnt")))
+        command = ["nsenter", *spaces, "env", f"--chdir={cwd or self.folder}", *words]
         environment = {**os.environ, **(env or {})}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def need(self, *words: str | Path, cwd: Path | None = None) -> str:
+        """What a command prints in there that must succeed."""
+        done = self.run(*words, cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def engine(self, *trusting: str) -> str:
         """Start a container engine of our own in there; its address. It trusts the private CA for the registries named.
@@ -101,18 +113,70 @@ class World:
         """
         for host in trusting:
             folder = f"/etc/docker/certs.d/{host}"
-            done = self.run("sh", "-c", 'mkdir -p "$1" && cp "$2" "$1/ca.crt"', "sh", folder, self.ca)
-            assert done.returncode == 0, done.stderr
+            self.need("sh", "-c", 'mkdir -p "$1" && cp "$2" "$1/ca.crt"', "sh", folder, self.ca)
         done = self.run(sys.executable, "-c", ENGINE, "start", env=engine_environment(self.folder))
         if done.returncode:
             raise RuntimeError(done.stderr)
         return done.stdout.strip()
+
+    def serve_images(self, source: LocalSource, references: Sequence[str], mirrored_below: str) -> None:
+        """Each stand-in under its public name, and once more below a prefix; within one registry no blob is copied."""
+        for reference in references:
+            base, public = source.base(reference), parse(reference)
+            held = base.resolved.split("/", 1)[1].split("@")[0]
+            for name in (public.repository, f"{mirrored_below}/{public.host}/{public.repository}"):
+                to = f"{PLAIN}/{name}:{public.tag or 'latest'}"
+                self.need(find("crane").path, "copy", "--insecure", f"{PLAIN}/{held}@{base.digest}", to)
+
+    def serve_packages(self, source: LocalSource) -> None:
+        """The stand-in packages as Wolfi's and Alpine's."""
+        for flavour in ("wolfi", "alpine"):
+            self._publish(source.folder / "apk" / flavour, REPOSITORIES[flavour][0], KEYS[flavour][0])
+        (self.folder / "apk" / "releases.json").write_text(json.dumps(_releases()))
+
+    def serve_maven(self, project: Path) -> None:
+        """This user's local Maven repository as Maven Central, warmed with what this project's builds need."""
+        # Java's home is the account's, whatever HOME says
+        repository = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2" / "repository"
+        goals = ("package", "dependency:copy-dependencies", f"{JIB}:{JIB_VERSION}:buildTar")
+        image = ("-Djib.from.image=scratch", f"-Djib.outputPaths.tar={project}/target/warmed.tar")
+        words = ("-B", "-q", "-Dmaven.test.skip=true", "-DincludeScope=runtime", *goals, *image)
+        mvn = find("mvn").path
+        # other projects leave some of the same plugins there: only a build without a network tells that it has all
+        if subprocess.run([mvn, "-o", *words], cwd=project, capture_output=True, timeout=300).returncode:
+            subprocess.run([mvn, *words], cwd=project, check=True, timeout=300)
+        (self.folder / "apk" / "maven2").symlink_to(repository)
+
+    def _publish(self, source: Path, repository: str, key: str) -> None:
+        """Serve packages at a public URL, their index signed with a key of the public name."""
+        root = self.folder / "apk"
+        folder = root / repository.split("/", 3)[3] / this_machine().apk
+        folder.mkdir(parents=True)
+        for package in (source / this_machine().apk).glob("*.apk"):
+            shutil.copy(package, folder)
+        public = root / key.split("/", 3)[3]
+        public.parent.mkdir(parents=True, exist_ok=True)
+        private = self.folder / public.name.removesuffix(".pub")
+        melange = find("melange").path
+        self.need(melange, "keygen", private.name)
+        shutil.copy(self.folder / public.name, public)
+        names = sorted(path.name for path in folder.glob("*.apk"))
+        self.need(melange, "index", "--arch", this_machine().apk, "--signing-key", private, *names, cwd=folder)
 
     def stop(self) -> None:
         """End the engine and the servers; the namespaces go with them."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait(60)
+
+
+def _releases() -> dict[str, object]:
+    """What apko asks alpinelinux.org for when it meets one of Alpine's own repositories."""
+    branch = REPOSITORIES["alpine"][0].split("/")[-2]
+    keys = {this_machine().apk: [{"url": KEYS["alpine"][0]}]}
+    repositories = {"arches": list(keys), "keys": keys, "repos": [{"name": "main"}]}
+    known = {"rel_branch": branch, "git_branch": branch, **repositories}
+    return {"architectures": list(keys), "latest_stable": branch, "release_branches": [known]}
 
 
 def engine_environment(folder: Path) -> dict[str, str]:
@@ -129,12 +193,12 @@ def _serve(folder: Path, registry: Path) -> None:
     Path("/etc/docker").mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "none", "/etc/docker"], check=True)
     data = folder / "registry"
-    children = [
-        started(registry, folder / "plain", PLAIN, data=data),
-        started(registry, folder / "public", "127.0.0.2:443", data=data, tls=folder),
-        started(registry, folder / "locked", "127.0.0.4:443", data=data, tls=folder, locked=True),
-    ]
-    for child, name in zip(children, ("plain", "public", "locked"), strict=True):
+    children = {
+        "plain": started(registry, folder / "plain", PLAIN, data=data),
+        "public": started(registry, folder / "public", "127.0.0.2:443", data=data, tls=folder),
+        "locked": started(registry, folder / "locked", "127.0.0.4:443", data=data, tls=folder, locked=True),
+    }
+    for name, child in children.items():
         port_of(child, folder / name / "log")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -151,7 +215,7 @@ def _serve(folder: Path, registry: Path) -> None:
             environment = {**os.environ, **engine_environment(folder)}
             subprocess.run([sys.executable, "-c", ENGINE, "end"], env=environment, check=False, timeout=50)
             shutil.rmtree(folder / "engine", ignore_errors=True)
-        for child in children:
+        for child in children.values():
             child.terminate()
 
 

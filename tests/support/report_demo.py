@@ -11,13 +11,7 @@ from deadweight.report.history import entry_of
 from deadweight_images import findings
 from tests.support import report_samples as samples
 
-PAYLOADS = (
-    "system", "pipe-getline", "print-pipe", "coprocess", "option-injection", "gawk-extension", "read-passwd",
-    "read-shadow", "environ", "proc-environ", "write-root", "write-app", "write-tmp", "run-root", "run-app",
-    "run-tmp", "interpret-tmp", "connect", "reverse-shell", "reverse-shell-tools", "bind-shell", "bind-shell-tools",
-    "download", "download-awk", "mount", "block-device", "clock", "kernel-module", "core-pattern", "user-namespace",
-    "host-read", "host-write", "engine-socket", "fork-bomb", "memory-bomb", "endless-loop", "fill-disk",
-)  # fmt: skip
+PAYLOADS = tuple("mount" if number == 24 else f"attack-{number:02}" for number in range(37))
 BREACHES = tuple(f"breach-{number:02}" for number in range(1, 43))
 ATTACKS = (*PAYLOADS, *BREACHES)
 WALLS = ("image", "non-root", "capabilities", "seccomp", "no-network", "read-only", "noexec-tmpfs", "limits")
@@ -51,21 +45,22 @@ CHECKS = {
 def passing() -> model.Report:
     """Everything as expected: two samples fail as they are meant to."""
     variants = {name: _variant(name, index) for index, name in enumerate(SHAPES)}
-    payloads = {}
-    for name in ATTACKS:
-        told = f"{name.replace('-', ' ')}, as told in the catalogue"
-        payloads[name] = model.PayloadRecord(
-            told, "a foothold", "https://example.com", "T1", "breach" if name in BREACHES else "service"
-        )
+    payloads = {
+        name: model.PayloadRecord(
+            f"{name.replace('-', ' ')}, as told in the catalogue", "a foothold", "https://example.com", "T1",
+            "breach" if name in BREACHES else "service",
+        ) for name in ATTACKS
+    }  # fmt: skip
     whole = model.Report(1, "playground", samples.WHEN, "0.0", with_splits(variants), payloads)
     return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
 
 
 def _earlier(whole: model.Report, day: int) -> model.HistoryEntry:
-    entry = entry_of(whole, f"{day:040x}", dirty=day == 3)
-    grown = 1.0 + 0.02 * (8 - day)
+    entry, left = entry_of(whole, f"{day:040x}", dirty=day == 3), 8 - day
     points = {
-        name: replace(point, size_bytes=int((point.size_bytes or 0) * grown), findings=(point.findings or 0) + 8 - day)
+        name: replace(
+            point, size_bytes=int((point.size_bytes or 0) * (1.0 + 0.02 * left)), findings=(point.findings or 0) + left
+        )
         for name, point in entry.variants.items()
     }
     return replace(entry, variants=points, at=f"2031-01-0{day}T04:05:06+00:00")
@@ -73,43 +68,46 @@ def _earlier(whole: model.Report, day: int) -> model.HistoryEntry:
 
 def before() -> model.Report:
     """The report of a week before ``failing``: another size here, fewer findings there, an attack that was stopped then."""
-    whole = passing()
-    variants = dict(whole.variants)
-    alpine, ubuntu = variants["multi-stage-alpine"], variants["multi-stage-ubuntu"]
-    variants["multi-stage-alpine"] = replace(alpine, image=samples.image(9_900_000, 4_000_000, layers=3, seed="2"))
-    scan = replace(ubuntu.vulnerabilities, findings=ubuntu.vulnerabilities.findings[7:], total=124)
-    variants["multi-stage-ubuntu"] = replace(ubuntu, vulnerabilities=scan)
+    variants = dict(passing().variants)
+    variants["multi-stage-alpine"] = replace(
+        variants["multi-stage-alpine"], image=samples.image(9_900_000, 4_000_000, layers=3, seed="2")
+    )
+    scan = variants["multi-stage-ubuntu"].vulnerabilities
+    scan = replace(scan, findings=scan.findings[7:], total=124)
+    variants["multi-stage-ubuntu"] = replace(variants["multi-stage-ubuntu"], vulnerabilities=scan)
     del variants["apko-alpine"]
-    return replace(whole, generated_at="2031-01-27T04:05:06+00:00", variants=variants)
+    return replace(passing(), generated_at="2031-01-27T04:05:06+00:00", variants=variants)
 
 
 def failing() -> model.Report:
     """One check failed, one build failed, one thing was not measured."""
-    whole = passing()
-    variants = dict(whole.variants)
-    ubuntu, ko = variants["multi-stage-ubuntu"], variants["ko"]
+    variants = dict(passing().variants)
     wrong = model.CheckRecord("fail", False, "runs as root, and holds a shell at /bin/sh", _got("a"))
+    ubuntu, ko = _checked(variants["multi-stage-ubuntu"], hardening=wrong), variants["ko"]
     assert ubuntu.image is not None
     assert ko.build is not None
-    as_root, build = replace(ubuntu.image, user="root"), replace(ko.build, failed_at=samples.WHEN)
-    variants["multi-stage-ubuntu"] = replace(ubuntu, image=as_root, checks={**ubuntu.checks, "hardening": wrong})
+    variants["multi-stage-ubuntu"] = replace(ubuntu, image=replace(ubuntu.image, user="root"))
     failed = f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/ko.log)"
-    variants["ko"] = replace(ko, build=build, failed=failed)
+    variants["ko"] = replace(ko, build=replace(ko.build, failed_at=samples.WHEN), failed=failed)
     absent = model.CheckRecord("not_measured", True, "engine: the bridge is gone", _got("a"))
-    variants["jib"] = replace(variants["jib"], checks={**variants["jib"].checks, "api": absent})
-    return replace(whole, variants=variants)
+    variants["jib"] = _checked(variants["jib"], api=absent)
+    return replace(passing(), variants=variants)
 
 
 def stale() -> model.Report:
     """Nothing failed, but eight results are of an earlier image."""
-    whole = passing()
     told = "stale: measured on an earlier image; `invoke verify --variant x` measures this one"
     old = model.CheckRecord("not_measured", True, told, why_not="stale")
-    variants = dict(whole.variants)
-    for name in ("apko", "ko", "jib", "multi-stage-alpine"):
-        checks = {**variants[name].checks, "api": old, "runs": old}
-        variants[name] = replace(variants[name], checks=checks, startup_seconds=None)
-    return replace(whole, variants=variants)
+    whole = passing()
+    changed = {
+        name: replace(_checked(whole.variants[name], api=old, runs=old), startup_seconds=None)
+        for name in ("apko", "ko", "jib", "multi-stage-alpine")
+    }
+    return replace(whole, variants={**whole.variants, **changed})
+
+
+def _checked(record: model.VariantRecord, **checks: model.CheckRecord) -> model.VariantRecord:
+    return replace(record, checks={**record.checks, **checks})
 
 
 def _got(seed: str) -> Provenance:
@@ -120,7 +118,6 @@ def _variant(name: str, index: int) -> model.VariantRecord:
     ladder, builder, base, size, findings, through, seconds, shell = SHAPES[name]
     seed = "0123456789abcdef"[index]
     service = ladder != "samples"
-    plain = samples.variant(size)
     checks = {
         check: model.CheckRecord("pass", True, reason, _got(seed), 1.2, {"figures": {"seconds": 1.2}})
         for check, reason in CHECKS.items()
@@ -134,7 +131,7 @@ def _variant(name: str, index: int) -> model.VariantRecord:
     reference = model.ReferenceRecord("A talk, November 2023", int(size * 0.9), findings - 49 * (findings > 50))
     of = ("image", "build", "startup_seconds", "layers", "attacks", "vulnerabilities")
     return replace(
-        plain,
+        samples.variant(size),
         builder=builder,
         ladder=ladder,
         description=f"{name}, said in a sentence of its own",
@@ -153,104 +150,84 @@ def _variant(name: str, index: int) -> model.VariantRecord:
 
 
 def _attacks(through: int, index: int) -> dict[str, dict[str, model.AttackRecord]]:
-    found: dict[str, dict[str, model.AttackRecord]] = {}
-    for rank, posture in enumerate(("open", "default", "hardened")):
-        for place, payload in enumerate(ATTACKS):
-            strength = (place * 7 + index) % len(PAYLOADS)
-            limit = (through + 6, through, max(0, through - 14))[rank]
-            if payload in BREACHES:  # most of them come to the same in all variants, as in real life
-                strength, limit = 7 * place % 40 + index % 2 * (place % 5 == 0), (40, 20, 0)[rank]
-            if payload not in BREACHES and (place + index) % 11 == 10 and index % 2:
-                record = model.AttackRecord("not_applicable", reason="mawk has no such feature")
-            elif strength < limit:
-                proof = {"proof": f"canary-{index}-{place}", "said": "uid=0(root)"}
-                record = model.AttackRecord("succeeded", (), 0, "the canary came back", proof)
-            else:
-                walls = (WALLS[place % len(WALLS)], WALLS[(place + 3) % len(WALLS)])[: 1 + place % 2]
-                told = "no bytes at the listener within 3 s; the service went on answering"
-                alone = {"alone": dict.fromkeys(WALLS, "blocked"), "single_points": [walls[0]]}
-                record = model.AttackRecord("blocked", walls, len(walls), told, {"said": "awk: cannot open", **alone})
-            found.setdefault(posture, {})[payload] = record
-    return found
+    return {
+        posture: {payload: _attack(place, index, rank, through) for place, payload in enumerate(ATTACKS)}
+        for rank, posture in enumerate(("open", "default", "hardened"))
+    }
+
+
+def _attack(place: int, index: int, rank: int, through: int) -> model.AttackRecord:
+    if ATTACKS[place] in BREACHES:  # most of them come to the same in all variants, as in real life
+        strength, limit = 7 * place % 40 + index % 2 * (place % 5 == 0), (40, 20, 0)[rank]
+    elif (place + index) % 11 == 10 and index % 2:
+        return model.AttackRecord("not_applicable", reason="mawk has no such feature")
+    else:
+        strength, limit = (place * 7 + index) % len(PAYLOADS), (through + 6, through, max(0, through - 14))[rank]
+    if strength < limit:
+        proof = {"proof": f"canary-{index}-{place}", "said": "uid=0(root)"}
+        return model.AttackRecord("succeeded", (), 0, "the canary came back", proof)
+    walls = (WALLS[place % len(WALLS)], WALLS[(place + 3) % len(WALLS)])[: 1 + place % 2]
+    alone = {"alone": dict.fromkeys(WALLS, "blocked"), "single_points": [walls[0]]}
+    told = "no bytes at the listener within 3 s; the service went on answering"
+    return model.AttackRecord("blocked", walls, len(walls), told, {"said": "awk: cannot open", **alone})
 
 
 def _scan(count: int, index: int) -> model.VulnerabilitiesRecord:
     severities: tuple[Severity, ...] = ("critical", "high", "medium", "low", "unknown")
     findings = tuple(
         model.Finding(
-            f"CVE-{2020 + n % 7}-{1000 + n}",
-            "stdlib" if n < 14 else f"lib{n % 90}",
-            severities[(n * 3) % 5],
-            "1.21.3" if n < 14 else f"2.{n % 40}-1",
-            f"2.{n % 40}-2" if n % 3 else None,
-            "language" if n < 14 else "os",
-            (n % 5 == 0) if index % 2 else None,
+            f"CVE-{2020 + n % 7}-{1000 + n}", "stdlib" if n < 14 else f"lib{n % 90}", severities[(n * 3) % 5],
+            "1.21.3" if n < 14 else f"2.{n % 40}-1", f"2.{n % 40}-2" if n % 3 else None,
+            "language" if n < 14 else "os", (n % 5 == 0) if index % 2 else None,
             f"a flaw in how the parser of part {n} reads a length field, which an attacker may use",
         )
         for n in range(count)
     )  # fmt: skip
     by = {severity: sum(each.severity == severity for each in findings) for severity in severities}
     reached = sum(each.reachable is True for each in findings)
+    reach = model.Reachability(reason="the service was not watched while it ran; `invoke verify` watches it")
     return model.VulnerabilitiesRecord(
-        "scanned",
-        model.Coverage("covered" if index != 6 else "not_covered", "covered"),
-        count,
-        by,
-        model.Database("2031-02-01T00:00:00Z"),
-        sum(each.fixed_version is not None for each in findings),
+        "scanned", model.Coverage("covered" if index != 6 else "not_covered", "covered"), count, by,
+        model.Database("2031-02-01T00:00:00Z"), sum(each.fixed_version is not None for each in findings),
         model.KernelHeaders(2578 if index == 0 else 0, {"high": 2000} if index == 0 else {}),
-        model.Reachability("measured", reached, count - reached)
-        if index % 2
-        else model.Reachability(reason="the service was not watched while it ran; `invoke verify` watches it"),
-        findings,
-    )
+        model.Reachability("measured", reached, count - reached) if index % 2 else reach, findings,
+    )  # fmt: skip
 
 
 def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersReport:
-    plain = samples.layers(1)
+    big, where = size > 90_000_000, "sha256:" + "d" * 64
+    instructions = {"d": "FROM base", "c": "RUN apt-get install awk", "b": "COPY app /app", "a": "USER 65532"}
     parts = ("usr/lib", "usr/share", "usr/bin", "usr/local/go", "etc", "var/lib", "app", "…")
-    shares = [size * part // 36 for part in (8, 7, 6, 5, 4, 3, 2, 1)]
-    figures = tuple(
-        samples.layer_figures(size // 4, text, seed)
-        for seed, text in zip(
-            "dcba", ("FROM base", "RUN apt-get install awk", "COPY app /app", "USER 65532"), strict=True
-        )
-    )
-    where = "sha256:" + "d" * 64
-    mark = findings.SecretMark("private-key", "0" * 32, "a key", "-----BEGIN … (1679 characters)")
     hidden: tuple[findings.HiddenFile, ...] = tuple(
         findings.HiddenFile(f"var/cache/apt/pkg-{n}.bin", 34_000 * (40 - n), where, "RUN apt", where, "RUN rm -r", "removed", 1, 2)
-        for n in range(30 if size > 90_000_000 else 0)
+        for n in range(30 if big else 0)
     )  # fmt: skip
     if name == "insecure-layer-sample":
+        mark = findings.SecretMark("private-key", "0" * 32, "a key", "-----BEGIN … (1679 characters)")
         secret = findings.HiddenFile("etc/secret.txt", 1679, where, "COPY", where, "RUN rm", "removed", 1, 2, (mark,))
         hidden = (secret,)
     places = {"e": "config.Env[1]", "f": "history[2].created_by"}
     seen = tuple(findings.SecretFinding("password", mark * 32, place) for mark, place in places.items())
     setuid = findings.PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0)
     apt = findings.PathFigure("usr/bin/apt", 18_000, where, "os")
+    heavy = {"/etc/big.db": size // 40, **{f"/usr/lib/lib{n}.so": size // 200 for n in range(25)}}
     return replace(
-        plain,
+        samples.layers(1),
         size_bytes=size,
-        layers=figures,
+        layers=tuple(samples.layer_figures(size // 4, text, seed) for seed, text in instructions.items()),
         hidden=hidden,
         hidden_files=len(hidden),
         hidden_bytes=sum(file.size_bytes for file in hidden),
         duplicated_bytes=size // 50,
         secrets=seen if leaky and name.endswith("history") else (),
-        setuid=(setuid,) if size > 90_000_000 else (),
+        setuid=(setuid,) if big else (),
         shells=(findings.PathFigure("bin/sh", 120_000, where),) if shell else (),
         package_managers=(apt,) if shell and size > 12_500_000 else (),
-        heaviest=(
-            findings.PathFigure("/etc/big.db", size // 40, where),
-            *(findings.PathFigure(f"/usr/lib/lib{n}.so", size // 200, where) for n in range(25)),
-        ),
+        heaviest=tuple(findings.PathFigure(path, weight, where) for path, weight in heavy.items()),
         duplicates=tuple(
             findings.DuplicateFile(path, layer, size // 100, group, 2)
             for group in range(3)
             for layer, path in ((0, f"/usr/lib/lib{group}.so"), (1, f"/usr/share/copy{group}.so"))
         ),
-        folders=tuple(
-            findings.FolderFigure(n % 4, part, share) for n, (part, share) in enumerate(zip(parts, shares, strict=True))
-        ),
+        folders=tuple(findings.FolderFigure(n % 4, part, size * (8 - n) // 36) for n, part in enumerate(parts)),
     )

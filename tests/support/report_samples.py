@@ -34,13 +34,11 @@ def image(size: int, compressed: int, *, layers: int = 2, seed: str = "a") -> mo
     share = size // layers
     records = tuple(
         model.LayerRecord(
-            size_bytes=size - share * (layers - 1) if index == 0 else share,
-            digest=f"sha256:{(seed + str(index)) * 4:0<64}"[:71],
-            compressed_bytes=compressed // layers,
-            instruction=f"COPY part-{index} /",
+            size - share * (layers - 1) if index == 0 else share, f"sha256:{(seed + str(index)) * 4:0<64}"[:71],
+            compressed_bytes=compressed // layers, instruction=f"COPY part-{index} /",
         )
         for index in range(layers)
-    )
+    )  # fmt: skip
     return model.ImageRecord(f"sha256:{seed * 64}"[:71], None, size, compressed, "stored", records, "65532", ("/app",))
 
 
@@ -75,10 +73,8 @@ def report(variants: dict[str, model.VariantRecord] | None = None, **changes: ob
     return replace(model.Report(1, "sample-suite", WHEN, "0.0", with_splits(variants)), **changes)  # type: ignore[arg-type]
 
 
-def _rung(
-    name: str, size: int, compressed: int, reference_size: int | None, reference_cves: int | None
-) -> model.VariantRecord:
-    reference = model.ReferenceRecord("A talk, November 2023", reference_size, reference_cves)
+def _rung(name: str, size: int, compressed: int, known: int | None, cves: int | None) -> model.VariantRecord:
+    reference = model.ReferenceRecord("A talk, November 2023", known, cves)
     builder = name if name in {"ko", "apko"} else "dockerfile"
     base = model.BaseRecord(f"docker.io/library/{name}-base:1", "sha256:" + "c" * 64, stand_in=True)
     record = replace(
@@ -114,16 +110,14 @@ def full_report() -> model.Report:
 
 
 def _sections(index: int) -> dict[str, Any]:
-    walls, depth = ("no network", "image")[: index % 3], 1 + index % 2
-    written = (
-        model.AttackRecord("succeeded", ("noexec tmpfs",), depth),
-        model.AttackRecord("blocked", ("noexec tmpfs",), depth),
-    )
+    walls = ("no network", "image")[: index % 3]
     attacks = {
         posture: {
             "system": model.AttackRecord("succeeded", (), 0, "canary came back", {"canary": "<b>c0ffee</b>"}),
             "reverse-shell": model.AttackRecord("blocked", walls, index, "no bytes at the listener"),
-            "write-tmp": written[posture == "hardened"],
+            "write-tmp": model.AttackRecord(
+                "blocked" if posture == "hardened" else "succeeded", ("noexec tmpfs",), 1 + index % 2
+            ),
             "mount": model.AttackRecord(("not_applicable", "crashed", "not_measured")[index % 3]),
         }
         for posture in ("open", "default", "hardened")
@@ -150,7 +144,13 @@ def layers(index: int = 0) -> findings.LayersReport:
                             "removed", 1, 2, (mark,)),
         findings.HiddenFile("var/cache/apt/pkgcache.bin", 34_000_000, where, "RUN apt-get update", where, None, "replaced", 0, 1),
     )  # fmt: skip
-    folders = [{"usr/lib": 28_000_000, "usr/share": 9_000_000, "": 40_000, "…": 12_000}, {"app": 9_000_000}]
+    folders = (
+        (0, "usr/lib", 28_000_000),
+        (0, "usr/share", 9_000_000),
+        (0, "", 40_000),
+        (0, "…", 12_000),
+        (1, "app", 9_000_000),
+    )
     return findings.LayersReport(
         config_digest="sha256:" + "a" * 64,
         manifest_digest=None,
@@ -172,11 +172,7 @@ def layers(index: int = 0) -> findings.LayersReport:
         package_managers=(findings.PathFigure("usr/bin/apt", 18_000, where, "os"),) if index < 2 else (),
         packages=(package("libc6", "2.36", 13_000_000), package("busybox", "1.36", 900_000)),
         heaviest=(findings.PathFigure("usr/lib/libc.so.6", 1_900_000, where),),
-        folders=tuple(
-            findings.FolderFigure(layer, name, size)
-            for layer, parts in enumerate(folders)
-            for name, size in parts.items()
-        ),
+        folders=tuple(findings.FolderFigure(*folder) for folder in folders),
         skipped=(),
     )
 

@@ -5,13 +5,12 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.engine.own import machine
-from tests.support.processes import answering
+from tests.support.processes import engine_at
 
 START = """
 set -e
@@ -67,14 +66,11 @@ def engine_of(user: User, socket: str, argv: Sequence[str]) -> Iterator[tuple[st
     host = f"unix://{folder}/{socket}"
     words = [word.replace("FOLDER", str(folder)) for word in argv]
     start = ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), str(user.number), *words]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(start, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        answering(host, process, folder / "log")
-        yield host, folder
+        with engine_at(host, start, folder / "log"):
+            yield host, folder
     finally:
         _end(user)
-        process.wait(20)
         machine.unmount_below(folder)
         shutil.rmtree(folder, ignore_errors=True)
         Path(f"/dev/shm/libpod_rootless_lock_{user.number}").unlink(missing_ok=True)

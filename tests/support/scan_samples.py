@@ -1,9 +1,7 @@
 """Small vulnerability databases and images for scans: bbolt files with one leaf page a bucket, and a Debian in miniature."""
 
-import io
 import json
 import struct
-import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,15 +106,6 @@ def debian_files() -> dict[str, Content]:
         "/usr/bin/unused": b"no program",
         "/usr/include/linux/a.h": b"",
     }
-
-
-def jar(members: Mapping[str, bytes | str]) -> bytes:
-    """A jar of these files."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return out.getvalue()
 
 
 def image(

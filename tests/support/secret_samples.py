@@ -32,9 +32,7 @@ def text(rng: random.Random, alphabet: str, size: int) -> str:
 
 def from_pattern(pattern: str, rng: random.Random) -> bytes:
     """A text that the pattern matches, as far as its tree tells."""
-    groups: Groups = {}
-    tree = parser.parse(pattern.encode("latin-1"))
-    return _nodes(tree, rng, groups).encode("latin-1")
+    return _nodes(parser.parse(pattern.encode("latin-1")), rng, {}).encode("latin-1")
 
 
 Groups = dict[int, str]
@@ -119,13 +117,8 @@ def service_account_token(rng: random.Random) -> bytes:
 
 
 def pkcs12(rng: random.Random) -> bytes:
-    data = (
-        bytes.fromhex("2a864886f70d010701")
-        + rng.randbytes(60)
-        + bytes.fromhex("2a864886f70d010c0a0102")
-        + rng.randbytes(200)
-    )
-    inner = b"\x06\x09" + data
+    data, bag = bytes.fromhex("2a864886f70d010701"), bytes.fromhex("2a864886f70d010c0a0102")
+    inner = b"\x06\x09" + data + rng.randbytes(60) + bag + rng.randbytes(200)
     return b"\x30\x82" + (len(inner) + 7).to_bytes(2) + b"\x02\x01\x03\x30\x82" + len(inner).to_bytes(2) + inner
 
 

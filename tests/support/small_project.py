@@ -39,19 +39,8 @@ def put_built(suite: Suite, variant: str, archive: Path, reference: str) -> Buil
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "image.tar").unlink(missing_ok=True)
     (folder / "image.tar").symlink_to(archive)
-    built = BuiltImage(
-        variant=variant,
-        builder="ko",
-        reference=reference,
-        config_digest=summary(archive, compressed=False).config_digest,
-        in_engine=True,
-        base=None,
-        seconds=1.0,
-        cached=False,
-        fingerprint="f",
-        tool="test",
-        built_at="2026-01-01T00:00:00+00:00",
-    )
+    digest, at = summary(archive, compressed=False).config_digest, "2026-01-01T00:00:00+00:00"
+    built = BuiltImage(variant, "ko", reference, digest, True, None, 1.0, False, "f", "test", at)
     save(built, folder / "built.json")
     return built
 

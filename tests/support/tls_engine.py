@@ -3,16 +3,14 @@
 import asyncio
 import contextlib
 import shutil
-import signal
 import ssl
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from deadweight.engine.own import machine
 from tests.support.certificates import authority
-from tests.support.processes import answering
+from tests.support.processes import engine_at
 from tests.support.relay import listening, port_of, serving
 
 
@@ -55,13 +53,9 @@ def apart_engine(folder: Path) -> Iterator[str]:
     (folder / "none.json").write_text("{}")
     host = f"unix://{folder}/socket/docker.sock"
     argv = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", START, "sh", str(folder)]
-    with (folder / "dockerd.log").open("wb") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        answering(host, process, folder / "dockerd.log")
-        yield host
+        with engine_at(host, argv, folder / "dockerd.log"):
+            yield host
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait(20)
         machine.unmount_below(folder)
         shutil.rmtree(folder / "data", ignore_errors=True)

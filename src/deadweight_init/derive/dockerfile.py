@@ -54,11 +54,6 @@ def is_bare(reference: str) -> bool:
     return re.fullmatch(_table()["bare"]["pattern"], reference) is not None
 
 
-def alternative_bases(base: str, chain: Sequence[Stage]) -> dict[str, str]:
-    """The other bases of the stages that an image is made of, by the name of their flavour."""
-    return {name: other for name, other in _flavours(base, chain) if other != base and _is_suitable(base, other, chain)}
-
-
 def _flavours(base: str, chain: Sequence[Stage]) -> Iterator[tuple[str, str]]:
     repository, tag = split(base)[:2]
     words = [each.word for stage in chain for each in stage.said]
@@ -347,7 +342,9 @@ def lost_instructions(parsed: Parsed, rung: Rung, files: Mapping[str, str]) -> t
     ]
     made = [each for stage in parsed.chain for each in stage.said]
     program = next(iter(parsed.own.words.program), "")
-    found = [*_lost_steps(built), *_lost_copies(made, kept, posixpath.basename(program)), *_lost_settings(made)]
+    found = [*_lost_steps(built), *_lost_copies(made, kept, posixpath.basename(program))]
+    lost = {"HEALTHCHECK": Code.HEALTHCHECK, **dict.fromkeys(_SETTINGS, Code.SETTING)}
+    found += [(lost[each.word], each.text, each) for each in made if each.word in lost]
     return tuple(
         Change(code, _short(what), each.line, parsed.own.path)
         for code, what, each in sorted(found, key=lambda each: each[2].line)
@@ -374,14 +371,6 @@ def _lost_copies(made: list[Instruction], kept: str, program: str) -> Iterator[t
             names = [name for name in mine if not _OF_BASES.search(name)]
         if any(name not in kept for name in names):
             yield Code.FILES, instruction.text, instruction
-
-
-def _lost_settings(made: list[Instruction]) -> Iterator[tuple[Code, str, Instruction]]:
-    for each in made:
-        if each.word == "HEALTHCHECK":
-            yield Code.HEALTHCHECK, each.text, each
-        elif each.word in _SETTINGS:
-            yield Code.SETTING, each.text, each
 
 
 def _short(text: str) -> str:
@@ -426,7 +415,8 @@ def _minimal(parsed: Parsed, place: str, keys: Mapping[str, Any], found: Runtime
 
 def _on_others(parsed: Parsed, file: str, keys: Mapping[str, Any]) -> Iterator[Rung]:
     own, name_of_base = parsed.own, argument_name(parsed.own)
-    found = alternative_bases(parsed.base, parsed.chain)
+    flavours, base = _flavours(parsed.base, parsed.chain), parsed.base
+    found = {name: other for name, other in flavours if other != base and _is_suitable(base, other, parsed.chain)}
     for name in sorted(found, key=lambda each: (libc(found[each]) != libc(parsed.base), tuple(found).index(each))):
         made = {**keys, "dockerfile": file, "bases": {name_of_base: found[name]}}
         change = Change(Code.BASE, f"{parsed.base} -> {found[name]}", parsed.chain[0].line, own.path)

@@ -121,7 +121,7 @@ def run_stage(
     if re.fullmatch(r"[A-Z0-9+]+", stop) and stop not in ("SIGTERM", "15"):
         yield f"STOPSIGNAL {stop}"
     yield EXEC_FORM
-    yield f"ENTRYPOINT {exec_form(entry)}"
+    yield f"ENTRYPOINT {json.dumps(list(entry), ensure_ascii=False)}"
 
 
 def flow(value: Any) -> str:
@@ -142,11 +142,6 @@ def scalar(text: str) -> str:
     plain = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text)
     words = ("true", "false", "yes", "no", "on", "off", "null", "y", "n", "~")
     return text if plain and text.lower() not in words else json.dumps(text, ensure_ascii=False)
-
-
-def exec_form(words: Sequence[str]) -> str:
-    """A JSON list for ENTRYPOINT and CMD."""
-    return json.dumps(list(words), ensure_ascii=False)
 
 
 def plain_env(words: ImageWords, dropped: str) -> dict[str, str]:

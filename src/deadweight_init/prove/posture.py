@@ -22,7 +22,7 @@ from deadweight_init.prove.observe import (
     may_be_in_memory,
     with_cause,
 )
-from deadweight_init.records import SEEN, Known, Service, wording
+from deadweight_init.records import SEEN, Known, wording
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -203,7 +203,9 @@ def with_seen(draft: Draft, seen: Observation, told: Mapping[str, Known[Any]]) -
     named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
     if also := [each for each in others if each in named]:
         told = {**told, "ports": Known(also, f"{SEEN}: it listens there too")}
-    service = _owning(draft.service, told)
+    service, project = draft.service, draft.service.project
+    if project is not None and not told.get("read_only", Known(True)).value:  # it comes up only if it may write there
+        service = replace(service, project=replace(project, owned=True))
     return replace(draft, service=service, port=port, health=text, run={**draft.run, **told}, stops=_stops(seen))
 
 
@@ -212,11 +214,3 @@ def _stops(seen: Observation) -> Known[int] | None:
     if seen.stop_seconds is None or seen.stop_seconds < _LONG_SECONDS:
         return None
     return Known(GRACE_SECONDS, f"{SEEN}: it took {seen.stop_seconds:.1f} s")
-
-
-def _owning(service: Service, told: Mapping[str, Known[Any]]) -> Service:
-    """The service, whose files are its user's from now on where it comes up only if it may write among them."""
-    project = service.project
-    if project is None or told.get("read_only", Known(True)).value:
-        return service
-    return replace(service, project=replace(project, owned=True))

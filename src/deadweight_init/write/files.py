@@ -70,7 +70,12 @@ class Written:
         """Take back files of this run that are not wanted any more."""
         for name in names:
             if name in self._before:
-                self._restore(name, self._before.pop(name))
+                before = self._before.pop(name)
+                with contextlib.suppress(OSError):
+                    if before is None:
+                        (self.root / name).unlink(missing_ok=True)
+                    else:
+                        (self.root / name).write_text(before, encoding="utf-8")
         for folder in sorted(self._folders, key=lambda each: -len(each.parts)):
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -85,13 +90,6 @@ class Written:
             write_atomically(path, text, mode=path.stat().st_mode & 0o777 if path.exists() else 0o644)
         except OSError as error:
             raise DeadweightError(wording("files.cannot_be_written", path=path, error=error.strerror)) from error
-
-    def _restore(self, name: str, before: str | None) -> None:
-        with contextlib.suppress(OSError):
-            if before is None:
-                (self.root / name).unlink(missing_ok=True)
-            else:
-                (self.root / name).write_text(before, encoding="utf-8")
 
 
 _TASK = re.compile(r"^@(?:invoke\.)?task\b[^\n]*\n(?:@[^\n]*\n|[ \t)][^\n]*\n)*def (\w+)", re.MULTILINE)

@@ -92,7 +92,9 @@ def _section(draft: Draft) -> Block:
 
 def _runs(draft: Draft) -> Any:
     if draft.prints:
-        return {"prints": literally(draft.prints)}
+        return {
+            "prints": re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", draft.prints)
+        }  # a regular expression that matches it
     stops = draft.stops or Known(10, "")
     return Known({"stops_within_seconds": stops.value}, stops.origin)
 
@@ -135,11 +137,6 @@ def _variant(draft: Draft, rung: Rung) -> Block:
         if (left := len(rung.changes) - MOST_CHANGES) > 0:
             found[Note(f"  and {left} more")] = None
     return found
-
-
-def literally(text: str) -> str:
-    """A regular expression that matches this text."""
-    return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", text)
 
 
 _SENTENCE = re.compile(r"[A-Za-z][\w.,;/()'+-]*(?: [\w.,;/()'+-]+)+")

@@ -21,8 +21,8 @@ from deadweight.sources.protocol import BuildEnvironment
 from deadweight_images.archive.archive import open_archive
 from deadweight_standins.source import LocalSource
 from tests.support.builder_site import BROKEN, MAIN, GivenSource, Project
+from tests.support.caches import hard_linked
 from tests.support.codes import raises
-from tests.support.world_content import hard_linked
 
 pytestmark = pytest.mark.tools
 

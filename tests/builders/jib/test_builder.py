@@ -35,6 +35,7 @@ from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project
 from tests.support.certificates import on_loopback
 from tests.support.codes import raises
+from tests.support.docker_registry import registry
 from tests.support.http_servers import files, served
 from tests.support.invoking import TASKS
 from tests.support.java_projects import (
@@ -52,7 +53,6 @@ from tests.support.java_projects import (
     pom,
     proxy,
     refusing_repository,
-    registry,
 )
 from tests.support.trees import shell_script, zipped
 

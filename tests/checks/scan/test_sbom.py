@@ -13,9 +13,10 @@ from deadweight.checks.scan.sbom import Part, SbomFile, forms, lacking, packages
 from deadweight.publish.push import attach, push
 from tests.support import ROOT
 from tests.support.codes import raises
-from tests.support.scan_samples import debian_files, image, jar
+from tests.support.scan_samples import debian_files, image
 from tests.support.small_images import go_program
 from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.trees import zipped as jar
 
 pytestmark = pytest.mark.tools
 SUITE = "name: demo\ndefaults: {builder: ko, base: example.com/base}\nvariants:\n  app: {}\n"

@@ -29,10 +29,11 @@ from tests.support.codes import codes, details, raises
 from tests.support.http_servers import Answering, served
 from tests.support.invoking import invoke
 from tests.support.json_schema import checked
-from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, jar, write_bolt, write_database
+from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from tests.support.small_images import docker_archive, go_program
 from tests.support.small_project import put_built, subject_of, write_suite
 from tests.support.trees import shell_script
+from tests.support.trees import zipped as jar
 
 pytestmark = pytest.mark.tools
 SUITE = """\

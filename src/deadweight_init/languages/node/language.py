@@ -43,12 +43,8 @@ class Manager:
         return f"RUN --mount=type=cache,target={self.cache},sharing=locked \\\n    {self.first}"
 
 
-def _managers() -> dict[str, Manager]:
-    table = tomllib.loads(resources.files(__package__).joinpath("managers.toml").read_text(encoding="utf-8"))
-    return {name: Manager(**entry) for name, entry in table.items()}
-
-
-_MANAGERS = _managers()
+_TABLE = resources.files(__package__).joinpath("managers.toml").read_text(encoding="utf-8")
+_MANAGERS = {name: Manager(**entry) for name, entry in tomllib.loads(_TABLE).items()}
 NPM = _MANAGERS["npm"]
 _OF_LOCK = {"5": "@7", "6": "@8", "9": "@10"}
 """The version of pnpm that writes a lock file's format, by its first number."""
@@ -121,11 +117,10 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
 
 def fits(asked: str, major: int) -> bool:
     """Whether the newest Node of a major version is one that a range of ``engines`` takes: yarn refuses to install otherwise."""
-    return any(_all_fit(each, major) for each in asked.split("||"))
-
-
-def _all_fit(alternative: str, major: int) -> bool:
-    return all(_SIGNS.get(each[1], operator.eq)(major, int(each[2])) for each in _PART.finditer(alternative))
+    return any(
+        all(_SIGNS.get(each[1], operator.eq)(major, int(each[2])) for each in _PART.finditer(alternative))
+        for alternative in asked.split("||")
+    )
 
 
 Words = tuple[str, ...]

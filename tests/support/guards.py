@@ -1,14 +1,18 @@
-"""What no test may do, refused as it is tried: end a process that it did not start, or lock what others use.
+"""What no test may do, refused as it is tried: end a process that it did not start, or lock what others use. A unit test may not
+reach an engine or the network either, or start what needs one of them, or root.
 
 pytest sets it up for every test, here and in the runs of invoke that tests fork: Python's audit hook, which none can forget. A test
-that was refused something fails, also if the product caught what the hook raised.
+that was refused something fails, also if the product caught what the hook raised. What ``pytest --unit`` adds holds for the
+process of the tests alone: what that starts has the walls of the session (``nox -s unit``), no network and no root.
 
 A test may end what descends from its own pytest process or carries its mark in the environment. Of those that have lost both
 (daemons), it may end what began after that process and carries no other's mark. Nobody may end what runs for the shared home: its
 registry and its engine.
 """
 
+import contextlib
 import fcntl
+import ipaddress
 import json
 import os
 import sys
@@ -27,6 +31,11 @@ OWN = "tests"
 LIBRARIES = ("filelock", "contextlib.py")
 """Through which a lock is taken: whoever called these takes it."""
 FOLDER = str(Path(__file__).parent.parent)
+PROGRAMS = {"docker", "dockerd", "containerd", "podman", "runc", "sudo", "nsenter", "unshare", "mount", "invoke", "nox"}
+
+
+class NotAUnit(AssertionError):
+    """A test without a mark did what only marked ones may (``markers`` in pyproject.toml has them)."""
 
 
 class NotOurs(AssertionError):
@@ -54,7 +63,7 @@ refused: list[str] = []
 _run: list[Run] = []
 
 
-def install() -> None:
+def install(*, unit: bool = False) -> None:
     """For the rest of this process: an audit hook cannot be taken out again."""
     from deadweight.engine.own.engine import layout
     from deadweight.records.paths import user_cache
@@ -62,6 +71,8 @@ def install() -> None:
     run = Run(os.getpid(), _stat(os.getpid())[1], str(user_cache()), str(layout().run))
     os.environ[VARIABLE] = json.dumps(asdict(run))
     _begin(run)
+    if unit:
+        sys.addaudithook(_heed_unit)
 
 
 def join() -> None:
@@ -162,3 +173,33 @@ def _stat(pid: int) -> tuple[int, int]:
     """Its parent, and when it began in ticks since the machine did (proc(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     return int(fields[1]), int(fields[19])
+
+
+def _heed_unit(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.getaddrinfo":
+        _reaching(arguments[0])
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        _reaching(arguments[1][0])
+    elif event == "socket.connect":
+        for name in _texts(arguments[1]):
+            if name.endswith(("docker.sock", "podman.sock")):
+                raise NotAUnit(f"a unit test must not ask a container engine ({name}); mark it engine")
+    elif event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
+        argv = _texts(*arguments[1]) if isinstance(arguments[1], (list, tuple)) else []
+        started = {Path(each).name for each in (*_texts(arguments[0]), *argv[:1])}
+        if "-m" in argv[:4]:
+            started.add(argv[argv.index("-m") + 1])
+        for name in sorted(started & PROGRAMS):
+            raise NotAUnit(f"a unit test must not start {name}; mark it system, or engine")
+
+
+def _reaching(host: object) -> None:
+    for name in _texts(host):
+        with contextlib.suppress(ValueError):
+            if name in ("", "localhost") or ipaddress.ip_address(name).is_loopback:
+                return
+        raise NotAUnit(f"a unit test must not reach the network ({name})")
+
+
+def _texts(*words: object) -> list[str]:
+    return [os.fsdecode(each) for each in words if isinstance(each, (str, bytes, os.PathLike))]
