@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.records import store
@@ -17,10 +18,12 @@ from deadweight.sources.protocol import APK as PACKAGES
 from deadweight.sources.protocol import NoBase, Say
 from deadweight_standins import catalogue
 from deadweight_standins.machine import this_machine, wording
-from deadweight_standins.push import Client
-from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.workshop import Workshop
+
+if TYPE_CHECKING:
+    from deadweight_standins.push import Client
+    from deadweight_standins.registry import LocalRegistry
+    from deadweight_standins.workshop import Workshop
 
 
 # What a stand-in was made by: kept beside the local registry, so that one which would come out the same is not made again.

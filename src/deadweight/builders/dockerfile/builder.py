@@ -42,7 +42,6 @@ from deadweight.builders.dockerfile.copy import (
     last_base,
     reach_of,
 )
-from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
@@ -157,6 +156,8 @@ class DockerfileBuilder:
         environment = dict(site.source.environment().variables)
         secrets.generate(variant, site.root)
         used = secrets.Used(variant, site)
+        from deadweight.builders.dockerfile.errors import DockerListener
+
         listener = DockerListener(job.say, variant.dockerfile or "Dockerfile", dockerfile.lines())
         with archives.scratch(variant, site) as work:
             reach = reach_of(dockerfile, variant, site, environment)

@@ -19,7 +19,6 @@ from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import last_built
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
-from deadweight.engine.options import LOOPBACK, ceilings
 from deadweight.records.built_image import BuiltImage, kept_name, retire
 from deadweight.records.reference import with_registry
 from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, instructions, lacking
@@ -279,6 +278,8 @@ def _unknown_to_podman(endpoint: Endpoint) -> frozenset[str]:
 
 def podman_call(endpoint: Endpoint, words: Sequence[str | Path], ignore: Path) -> list[str]:
     """The call of ``podman build``; ``words`` are what a BuildKit build is given. Raises CommandError, MissingError (no podman)."""
+    from deadweight.engine.options import ceilings
+
     store, program = store_of(endpoint), str(find("podman").path)
     how = ["--format=docker", f"--ignorefile={ignore}", *(["--tls-verify=false"] if _only_loopback(words) else [])]
     # what 5 asks for is refused
@@ -308,6 +309,8 @@ def words_for(store: Store, program: str) -> tuple[str, ...]:
 
 def _only_loopback(words: Sequence[str | Path]) -> bool:
     """Whether every image that is named comes from a registry of this machine (which Docker too speaks to without TLS)."""
+    from deadweight.engine.options import LOOPBACK
+
     texts = [str(word).partition("=")[2] for word in words]
     if "--file" in words:
         lines = Path(words[list(words).index("--file") + 1]).read_text(encoding="utf-8").splitlines()
