@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
-from deadweight.engine.options import is_root
 from deadweight_images.errors import Catalogue
 
 wording = Catalogue("deadweight_attacks")
@@ -115,6 +114,8 @@ def posture(name: str) -> Posture:
 
 def standing(name: str, image_user: str, info: EngineInfo) -> tuple[str, ...]:
     """The walls of a main posture, by name. ``default`` has those that the engine and the image bring."""
+    from deadweight.engine.options import is_root
+
     there = [wall for wall in WALLS if wall not in absent(info)]
     if name == "hardened":
         return tuple(there)

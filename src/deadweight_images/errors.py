@@ -6,7 +6,6 @@ A package keeps its sentences in ``messages.toml``. Code and tests use their cod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from importlib.resources import files
 from typing import ClassVar
 
@@ -36,20 +35,23 @@ class Catalogue:
 
     def __init__(self, package: str) -> None:
         self._package = package
+        self._topics: dict[str, Mapping[str, str | tuple[str, str]]] = {}
 
     def __call__(self, code: str, /, **fields: object) -> Message:
         """The message of ``code`` (``topic.name``), filled in with its fields."""
         topic, _, name = code.partition(".")
-        template = self.sentences[topic][name]
+        template = self._sentences(topic)[name]
         sentence, hint = (template, None) if isinstance(template, str) else template
         return Message(sentence.format_map(fields), code, fields, hint and hint.format_map(fields))
 
-    @cached_property
-    def sentences(self) -> Mapping[str, Mapping[str, str | tuple[str, str]]]:
-        """The templates, by topic and name: a sentence, or a sentence and its hint."""
-        import tomllib
+    def _sentences(self, topic: str) -> Mapping[str, str | tuple[str, str]]:
+        """The templates of one topic by name: a sentence, or a sentence and its hint. To read all takes long."""
+        if topic not in self._topics:
+            import tomllib
 
-        return tomllib.loads((files(self._package) / "messages.toml").read_text(encoding="utf-8"))
+            whole = (files(self._package) / "messages.toml").read_text(encoding="utf-8")
+            self._topics[topic] = tomllib.loads(whole.partition(f"\n[{topic}]")[2].partition("\n[")[0])
+        return self._topics[topic]
 
 
 wording = Catalogue("deadweight_images")

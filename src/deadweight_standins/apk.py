@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
@@ -27,7 +28,9 @@ from deadweight.records.paths import State
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories
 from deadweight_standins import busybox
 from deadweight_standins.machine import require, scratch, wording
-from deadweight_standins.workshop import Workshop
+
+if TYPE_CHECKING:
+    from deadweight_standins.workshop import Workshop
 
 # The packages of the APK repositories: their names are Wolfi's and Alpine's, their files are this OS's. Plain tables.
 #

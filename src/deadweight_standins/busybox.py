@@ -11,10 +11,13 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadweight import _run
-from deadweight_standins.debian import Packages
 from deadweight_standins.machine import require, scratch
+
+if TYPE_CHECKING:
+    from deadweight_standins.debian import Packages
 
 HEADERS = ("linux", "asm-generic", "mtd")
 NEEDS = ("musl-gcc", "make", "bzip2", "dpkg-source")

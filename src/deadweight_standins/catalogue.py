@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from deadweight_standins import busybox
 from deadweight_standins.bases import bases
-from deadweight_standins.recipes import Made, Recipe
+from deadweight_standins.machine import other_jdk
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.workshop import Workshop
+
+if TYPE_CHECKING:
+    from deadweight_standins.recipes import Made, Recipe
+    from deadweight_standins.workshop import Workshop
 
 EDITION = f"2; busybox {busybox.EDITION}"
 
@@ -117,7 +121,5 @@ def machine_part(recipe: str) -> str:
         return f" {recipes.edition()}"
     if "java" not in bases()[recipe].tools:
         return ""
-    from deadweight_standins import java
-
-    jdk = java.other_jdk()
+    jdk = other_jdk()
     return f" jdk {jdk}" if jdk else ""

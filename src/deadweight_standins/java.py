@@ -12,7 +12,8 @@ from pathlib import Path
 from deadweight import _run
 from deadweight.sources.network import jks
 from deadweight_images.archive.pack import Layer, from_tree
-from deadweight_standins import alpine, downloads
+from deadweight_standins import alpine, downloads, machine
+from deadweight_standins.machine import MEANT, jlink_of_debian, other_jdk
 from deadweight_standins.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
 from deadweight_standins.stand_in import StandIn
 from deadweight_standins.suites import SID
@@ -23,11 +24,8 @@ HOME = "opt/java/openjdk"
 LIBRARIES = ("libc6", "libgcc-s1", "libstdc++6", "zlib1g")
 JDK_PACKAGES = ("binutils", "ca-certificates", "curl", "tzdata")
 MAVEN_PACKAGES = ("git", "openssh-client")
-MEANT = "17"
-"""The Java of the public images that these stand in for, where a tag names none."""
 JAVAS = {"8": SID, "11": SID, MEANT: "", "21": "trixie", "25": "trixie", "26": SID}
 """Which release of the OS has which Java. The one meant is cut from this machine's JDK, or is what apt has here."""
-_DEBIAN = Path("/usr/lib/jvm")
 NEWER_LIBRARIES = (
     *(*LIBRARIES, "liblcms2-2", "libjpeg62-turbo"),
     *("libpng16-16t64", "libfreetype6", "libbrotli1", "libbz2-1.0"),
@@ -72,7 +70,7 @@ def jdk(shop: Workshop, parameter: str, more: Sequence[str] = ()) -> Made:
     package = system.chosen(PROGRAMS["java"].packages["apt"][0])
     number = package.removeprefix("openjdk-").partition("-")[0]
     folder = f"java-{number}-openjdk-{shop.machine.deb}" if number.isdigit() else "default-java"
-    env = (f"PATH={PATHS}", f"JAVA_HOME={_DEBIAN / folder}")
+    env = (f"PATH={PATHS}", f"JAVA_HOME={machine.JVMS / folder}")
     labels = _labels("" if number == MEANT else package) or in_place_of("Java", major, wanted)
     layer = shop.rootfs_layer((*JDK_PACKAGES, *more, package), fast=True)
     return Made((layer,), Settings(env=env, cmd=("jshell",), labels=labels))
@@ -176,31 +174,15 @@ def _distroless(shop: Workshop, flavour: str, major: str) -> Made:
     return Made((shop.tree_layer(f"java{major}", fill), runtime), settings)
 
 
-def other_jdk() -> str:
-    """The version of the JDK that runtimes are cut from where it is not the one meant, else empty.
-
-    A part of what such a stand-in is made of: with another JDK it is made anew.
-    """
-    from deadweight.toolchain.find import look
-
-    version = look("java").version
-    return version if version and not _of_debian() and version.partition(".")[0] != MEANT else ""
-
-
 def _labels(jdk: str) -> dict[str, str]:
     return {"org.opencontainers.image.description": f"made with another JDK: {jdk}"} if jdk else {}
-
-
-def _of_debian() -> Path | None:
-    """The JDK that is meant, where it stands beside a later one that is found first."""
-    return next(iter(sorted(_DEBIAN.glob(f"java-{MEANT}-openjdk*/bin/jlink"))), None)
 
 
 def _runtime(shop: Workshop) -> Layer:
     def make() -> Layer:
         from deadweight.toolchain.find import find
 
-        jlink = _of_debian() or find("java").path.resolve().parent / "jlink"
+        jlink = jlink_of_debian() or find("java").path.resolve().parent / "jlink"
         with tempfile.TemporaryDirectory(prefix="deadweight-jlink-") as work:
             out = Path(work) / "runtime"
             trim = ("--strip-debug", "--no-man-pages", "--no-header-files", "--compress=0")

@@ -96,7 +96,7 @@ def scratch() -> str | None:
 PUBLIC = Path("/usr/share/ca-certificates")
 """Where the OS's package keeps the public ones (Debian, Ubuntu)."""
 
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
 def authorities(bundle: Path | None, public: Path = PUBLIC) -> tuple[bytes, ...]:
@@ -109,4 +109,26 @@ def authorities(bundle: Path | None, public: Path = PUBLIC) -> tuple[bytes, ...]
 
 
 def _bare(certificate: bytes) -> bytes:
-    return b"".join(certificate.split())
+    return certificate.translate(None, b" \t\r\n")
+
+
+# The JDK of this machine, which runtimes are cut from.
+MEANT = "17"
+"""The Java of the public images that these stand in for, where a tag names none."""
+JVMS = Path("/usr/lib/jvm")
+
+
+def other_jdk() -> str:
+    """The version of the JDK that runtimes are cut from where it is not the one meant, else empty.
+
+    A part of what such a stand-in is made of: with another JDK it is made anew.
+    """
+    from deadweight.toolchain.find import look
+
+    version = look("java").version
+    return version if version and not jlink_of_debian() and version.partition(".")[0] != MEANT else ""
+
+
+def jlink_of_debian() -> Path | None:
+    """That of the JDK that is meant, where it stands beside a later one that is found first."""
+    return next(iter(sorted(JVMS.glob(f"java-{MEANT}-openjdk*/bin/jlink"))), None)

@@ -22,7 +22,6 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.records import store
-from deadweight.sources.remote import layout_folder
 from deadweight_standins.machine import wording
 
 HEADER = "X-Deadweight-Registry"
@@ -145,6 +144,8 @@ class LocalRegistry:
 
         Raises DeadweightError where one of them is gone.
         """
+        from deadweight.sources.remote import layout_folder
+
         folder = layout_folder(digest)
         for each in self._blobs(digest):
             place = folder / "blobs" / each.replace(":", "/")

@@ -23,16 +23,17 @@ from deadweight.sources import network
 from deadweight.sources.protocol import APK as PACKAGES
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
 from deadweight.sources.settings import Settings, decided
-from deadweight_standins import alpine, busybox, catalogue, debian, recipes
+from deadweight_standins import busybox, catalogue
 from deadweight_standins.bases import bases
 from deadweight_standins.machine import authorities, require, this_machine, wording
-from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.stand_in import StandIn, nearest_to, stand_in
-from deadweight_standins.workshop import Workshop
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
+    from deadweight_standins.push import Client
+    from deadweight_standins.workshop import Workshop
 
 LOCK_SECONDS = 3600.0
 APK = StandIn("apk")
@@ -102,11 +103,18 @@ class LocalSource:
         decided(self.state, self.settings, "local")
         self.folder.mkdir(parents=True, exist_ok=True)
         # where all is there, nobody is waited for: another run may be making something else, for minutes
-        if (not apk or self._apk_ready()) and self._address(tuple(wanted.values())) is not None:
-            self._prepare(self._workshop(), wanted, apk, say)
-            return
-        with self._only_run(say) as shop:
-            self._prepare(shop, wanted, apk, say)
+        digests = {item: self._there(item) for item in wanted.values()}
+        ready = None not in digests.values() and (not apk or self._apk_ready())
+        if (address := self._address() if ready else None) is None:
+            with self._only_run(say) as shop:
+                address, digests = self._make(shop, wanted, apk, say)
+        if apk:
+            from deadweight_standins import apk as repositories
+
+            repositories.link(self.state, self.folder / "apk")
+        for reference, item in wanted.items():
+            resolved = f"{address}/{item.repository}@{digests[item]}"
+            self._bases[reference] = Base(self._told(reference), resolved, digests[item], stand_in=True)
 
     @contextlib.contextmanager
     def _only_run(self, say: Say) -> Iterator[Workshop]:
@@ -165,6 +173,8 @@ class LocalSource:
 
     def mounts(self, reference: str, command: str) -> tuple[str, ...]:
         """See the protocol: package sources for ``apt-get``, and ``apk`` itself, for whoever asks for one."""
+        from deadweight_standins import alpine, debian, recipes
+
         item = self._stand_in(reference)
         if item.like_alpine and re.search(r"\bapk\b", command):
             return (f"--mount=type=bind,from={self._beside(APK)},target={alpine.PLACE}",)
@@ -207,10 +217,12 @@ class LocalSource:
 
         One that is there is not waited for: another run may be making something else, for minutes.
         """
+        from deadweight_standins.push import Client
+
         if item not in self._beside_made:
             with self._beside_guard:
-                address, digest = self._address([item]), self._there(item)
-                if not address or not digest:
+                digest = self._there(item)
+                if (address := self._address() if digest else None) is None:
                     with self._only_run(lambda _: None) as shop:
                         registry = self._registry(shop)
                         client = Client(self._ensured(registry))
@@ -219,12 +231,10 @@ class LocalSource:
                 self._beside_made[item] = f"{address}/{item.repository}@{digest}"
         return self._beside_made[item]
 
-    def _address(self, items: Sequence[StandIn]) -> str | None:
-        """Of the registry, if it seems to have these: started now if it ended, since that takes no lock of who makes others."""
+    def _address(self) -> str | None:
+        """Of the registry, started now if it ended, since that takes no lock of who makes others."""
         from deadweight.toolchain.find import look
 
-        if not all(map(self._there, items)):
-            return None
         registry = self._registry()
         return registry.ensure() if look("docker-registry").tool else registry.running()
 
@@ -240,8 +250,15 @@ class LocalSource:
         """End the local registry. False where it did not run."""
         return self._registry().stop()
 
-    def _prepare(self, shop: Workshop, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
-        """Side by side, as many as this machine bears. What could not be made is told after the others have ended, all at once."""
+    def _make(
+        self, shop: Workshop, wanted: dict[str, StandIn], apk: bool, say: Say
+    ) -> tuple[str, dict[StandIn, str | None]]:
+        """Side by side, as many as this machine bears. What could not be made is told after the others have ended, all at once.
+
+        Gives the registry's address, and the digest of each.
+        """
+        from deadweight_standins.push import Client
+
         registry = self._registry(shop)
         client = Client(self._ensured(registry) if wanted else "")
         digests = {item: self._there(item) for item in dict.fromkeys(wanted.values())}
@@ -255,19 +272,15 @@ class LocalSource:
             require(("apt-get", "dpkg-deb"))
             made = side_by_side(jobs, wanted)
             digests |= {item: made[item] for item in missing}
-        if apk:
-            from deadweight_standins import apk as repositories
-
-            repositories.link(self.state, self.folder / "apk")
-        for reference, item in wanted.items():
-            resolved = f"{client.address}/{item.repository}@{digests[item]}"
-            self._bases[reference] = Base(self._told(reference), resolved, digests[item], stand_in=True)
+        return client.address, digests
 
     def _ensured(self, registry: LocalRegistry) -> str:
         with self._guard:  # it is started once
             return registry.ensure()
 
     def _workshop(self) -> Workshop:
+        from deadweight_standins.workshop import Workshop
+
         variables = dict(self.environment().variables)
         return Workshop(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
 

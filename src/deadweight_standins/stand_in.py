@@ -209,8 +209,7 @@ def nearest_to(reference: str) -> str | None:
 def _row(reference: str) -> tuple[Row, re.Match[str], re.Match[str]] | None:
     name, tag = _named(reference)
     for row in images().image:
-        named, match = re.fullmatch(row.name, name), re.fullmatch(row.tag, tag)
-        if named and match:
+        if (named := re.fullmatch(row.name, name)) and (match := re.fullmatch(row.tag, tag)):
             return row, named, match
     return None
 

@@ -27,7 +27,7 @@ from deadweight.sources import settings
 from deadweight.toolchain import system
 from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
-from deadweight_standins import debian, java
+from deadweight_standins import debian, java, machine
 from deadweight_standins import source as source_module
 from deadweight_standins.machine import Machine, this_machine, wording
 from deadweight_standins.push import Client
@@ -491,18 +491,20 @@ def later_jdk(tmp_path, monkeypatch) -> Path:
         shell_script(home / name, "echo 'openjdk version \"21.0.4\"' >&2")
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", f"{home}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(java, "_DEBIAN", tmp_path / "jvm")
+    monkeypatch.setattr(machine, "JVMS", tmp_path / "jvm")
     return tmp_path / "jvm"
 
 
 def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_with_a_later_one(later_jdk):
     source = LocalSource(State(later_jdk))
     others = {recipe: source._stamps.fingerprint(StandIn(recipe)) for recipe in ("jre", "java17", "static")}
-    assert java._labels(java.other_jdk()) == {"org.opencontainers.image.description": "made with another JDK: 21.0.4"}
+    assert java._labels(machine.other_jdk()) == {
+        "org.opencontainers.image.description": "made with another JDK: 21.0.4"
+    }
     meant = later_jdk / "java-17-openjdk-amd64" / "bin" / "jlink"
     meant.parent.mkdir(parents=True)
     meant.touch()  # Debian lets both stand side by side: then it is cut from the one meant
-    assert java.other_jdk() == ""
+    assert machine.other_jdk() == ""
     source = LocalSource(State(later_jdk))
     changed = {recipe for recipe, known in others.items() if source._stamps.fingerprint(StandIn(recipe)) != known}
     assert changed == {"jre", "java17"}

@@ -16,6 +16,7 @@ from deadweight.project.workspace import ENGINE_MAY_BE_WHY, Workspace
 from deadweight.records.built_image import BuiltImage
 from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import Variant
+from deadweight.toolchain.find import looked_once
 
 if TYPE_CHECKING:
     from deadweight.project.install import Preparations
@@ -162,6 +163,7 @@ class _Arriving:
         """The error, and the title of the task that failed where it was one of set-up."""
         self.plan = Plan(())
 
+    @looked_once()
     def __call__(self, outcomes: Mapping[str, Outcome]) -> Plan:
         come = [each for each in self._waiting if self._needs.get(each.name, frozenset()) <= outcomes.keys()]
         if not come:

@@ -5,26 +5,26 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import netrc
 import os
 import re
 import ssl
 import struct
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
-from xml.sax.saxutils import escape
 
 from deadweight._errors import ConfigError, wording
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources.settings import BUNDLE_VARIABLES
+
+if TYPE_CHECKING:
+    import urllib.request
 
 SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
@@ -77,6 +77,9 @@ def certificates(private: Path) -> bytes:
 
 def ask(url: str, *, ca: Path | None, variables: Mapping[str, str], timeout: float, method: str = "GET") -> Answer:
     """One request, through the proxies of ``variables``. ``timeout`` is in seconds for each wait on the network."""
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(url, method=method, headers={"User-Agent": "deadweight"})  # noqa: S310 - http and https only
     login = _login(url)
     if login:
@@ -145,6 +148,8 @@ def _login(url: str) -> str | None:
 
 
 def _netrc(host: str | None) -> tuple[str, str] | None:
+    import netrc
+
     try:
         found = netrc.netrc(os.environ.get("NETRC")).authenticators(host or "")
     except (OSError, netrc.NetrcParseError):
@@ -153,6 +158,8 @@ def _netrc(host: str | None) -> tuple[str, str] | None:
 
 
 def _proxies(url: str, variables: Mapping[str, str]) -> urllib.request.ProxyHandler:
+    import urllib.request
+
     words = {name.upper(): value for name, value in variables.items()}
     host = urlsplit(url).hostname or ""
     direct = {"no": words.get("NO_PROXY", "").replace("*.", ".")}
@@ -227,6 +234,8 @@ def maven_settings(variables: Mapping[str, str]) -> str | None:
 
 
 def _proxy(scheme: str, url: str, direct: str) -> str:
+    from xml.sax.saxutils import escape
+
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if not parts.hostname:
         return ""

@@ -74,7 +74,8 @@ def find(name: str) -> Tool:
 @contextlib.contextmanager
 def looked_once() -> Iterator[None]:
     """Within it this thread looks for each tool once: a plan for a thousand variants asks for the same ones, and installs none."""
-    before = _seen.set({})
+    seen = _seen.get()
+    before = _seen.set({} if seen is None else seen)
     try:
         yield
     finally:
@@ -93,7 +94,7 @@ def _looked(name: str) -> Look:
     entry = catalogue.program(name)
     home = os.environ.get("JAVA_HOME") if entry.name == "java" else None
     promise = ""
-    if home and not _is_file(Path(home) / "bin" / "java"):
+    if home and not os.path.isfile(f"{home}/bin/java"):  # noqa: PTH113
         promise = wording("toolchain.no_java_home", folder=home)
     worst: Look | None = None
     for path in _on_machine(entry):
@@ -141,32 +142,22 @@ def _refusal(entry: Program, path: Path, version: str) -> str:
 
 
 def _on_machine(entry: Program) -> Iterator[Path]:
-    """Every place on this machine where the program stands, best first, each once."""
-    places = dict.fromkeys(folder / command for folder in _folders(entry) for command in entry.commands)
-    return filter(_is_file, places)
+    """Every place on this machine where the program stands, best first, each once. A folder that cannot be read has none."""
+    names = (os.path.join(folder, command) for folder in _folders(entry) for command in entry.commands)  # noqa: PTH118
+    return map(Path, filter(os.path.isfile, dict.fromkeys(names)))
 
 
-def _is_file(path: Path) -> bool:
-    """False also below a folder that this user may not read: PATH may come from another user, through ``su``."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _folders(entry: Program) -> Iterator[Path]:
+def _folders(entry: Program) -> Iterator[str | Path]:
     if entry.name == "java" and os.environ.get("JAVA_HOME"):
         yield Path(os.environ["JAVA_HOME"]) / "bin"
     if entry.name == "buildx":
         configured = os.environ.get("DOCKER_CONFIG")
         yield (Path(configured) if configured else Path.home() / ".docker") / "cli-plugins"
-        yield from (Path(folder) for folder in PLUGIN_FOLDERS)
-    for part in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        if part:
-            yield Path(part)
+        yield from PLUGIN_FOLDERS
+    yield from filter(None, os.environ.get("PATH", os.defpath).split(os.pathsep))
     if entry.kind == "system":
         # A user's PATH often lacks the administrator's folders, and other folders may shadow the system's own program.
-        yield from (Path(folder) for folder in ("/usr/bin", "/usr/sbin", "/sbin"))
+        yield from ("/usr/bin", "/usr/sbin", "/sbin")
 
 
 def _ours(entry: Program) -> Look | None:

@@ -20,7 +20,6 @@ from deadweight.builders.dockerfile import buildkit, secrets
 from deadweight.builders.protocol import BuiltImage, Job, Site
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common, inputs
-from deadweight.builders.shared.diagnosis import filled_pattern, named_patterns
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
 from deadweight.records.paths import content
@@ -244,14 +243,18 @@ ENVIRONMENT = "deadweight_environment"  # the id of the file of variables, for e
 PLACE = "DEADWEIGHT_PLACE_"
 """What the client's environment calls the values that are the place of another secret."""
 
-_PATTERNS = named_patterns(NETWORK["patterns"])
-_TOOLS = [(row["variables"], re.compile(filled_pattern(row["read_by"], _PATTERNS))) for row in NETWORK["program"]]
 _SECRETS = NETWORK["secrets"]
 _PLACES: Mapping[str, Mapping[str, str]] = {name: secret["variables"] for name, secret in _SECRETS.items()}
 """Variables that name the file of a secret, or how it is read."""
 _HOME = {name: secret["home"] for name, secret in _SECRETS.items() if "home" in secret}
-_ASKED_BY = {name: re.compile(filled_pattern(secret["read_by"], _PATTERNS)) for name, secret in _SECRETS.items()}
-_SSH = re.compile(_PATTERNS["ssh"])
+
+
+@functools.cache
+def _readers(read_by: str) -> re.Pattern[str]:
+    """The commands that read something, by their pattern in ``network.toml``."""
+    from deadweight.builders.shared.diagnosis import filled_pattern, named_patterns
+
+    return re.compile(filled_pattern(read_by, named_patterns(NETWORK["patterns"])))
 
 
 @dataclass(frozen=True)
@@ -271,8 +274,10 @@ class Reach:
     def added(self, run: Run) -> Added:
         """What a RUN's line gets."""
         names = [name for name in self.variables if _understood(name, run.command) and f"id={name}" not in run.command]
-        files = [name for name in self.files if _ASKED_BY[name].search(run.command) and f"id={name}" not in run.command]
-        ssh = ("--mount=type=ssh",) if self.ssh and _SSH.search(run.command) and "type=ssh" not in run.command else ()
+        asked = (name for name in self.files if _readers(_SECRETS[name]["read_by"]).search(run.command))
+        files = [name for name in asked if f"id={name}" not in run.command]
+        speaks_ssh = self.ssh and _readers("<ssh>").search(run.command) and "type=ssh" not in run.command
+        ssh = ("--mount=type=ssh",) if speaks_ssh else ()
         if not names and not files:
             return Added(ssh)
         mounted = tuple(f"--mount=type=secret,id={name},mode=0444" for name in files)
@@ -318,7 +323,7 @@ class Reach:
 
 def _understood(name: str, command: str) -> bool:
     """Whether a program of the command reads this variable; one of nobody's that is known, which the user named, is everybody's."""
-    tools = [pattern for variables, pattern in _TOOLS if name in variables]
+    tools = [_readers(row["read_by"]) for row in NETWORK["program"] if name in row["variables"]]
     return any(pattern.search(command) for pattern in tools) if tools else True
 
 

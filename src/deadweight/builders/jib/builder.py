@@ -31,7 +31,6 @@ from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import image_step, keep, made_by_the_build, result, scratch
 from deadweight.builders.shared.diagnosis import JavaListener, clean, run_tool
 from deadweight.builders.variants import JibVariant
-from deadweight.engine.options import LOOPBACK
 from deadweight.records.built_image import Base
 from deadweight.records.paths import STATE_DIR
 from deadweight.toolchain.find import find
@@ -194,6 +193,8 @@ def properties_of(project: Maven | Gradle, site: Site, base: Base, work: Path, e
         properties |= {"jib.container.ports": str(variant.port)} if variant.port is not None else {}
     if variant.run.user:
         properties["jib.container.user"] = variant.run.user
+    from deadweight.engine.options import LOOPBACK
+
     if LOOPBACK.match(base.resolved):
         properties["jib.allowInsecureRegistries"] = "true"  # only there may Jib do without TLS
     if variant.main:
