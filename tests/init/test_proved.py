@@ -19,7 +19,6 @@ from deadweight.records.paths import State
 from deadweight.report.collect import collect
 from deadweight.suite.model import Health as HealthSettings
 from deadweight.suite.model import RunSettings
-from deadweight.tasks.init import _build
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import first_draft
 from deadweight_init.prove import observe as coming_up
@@ -28,6 +27,8 @@ from deadweight_init.prove.observe import Down, Health, NotUp, Observation, obse
 from deadweight_init.prove.proof import Tools
 from deadweight_init.prove.recording import Recorder
 from deadweight_init.services import find_services
+from deadweight_init.task import _build
+from deadweight_init.task import wording as task_wording
 from deadweight_init.tree import read_tree
 from tests.support.codes import codes, raises
 from tests.support.small_images import forget_images
@@ -293,12 +294,12 @@ def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engi
     assert set(draft.untried) == {name for name, done in tried.items() if not done}
 
 
-PATH = wording("tasks.expected", flag="--health-path", expected=wording("suite.plain_url_path"), value="up")
+PATH = task_wording("task.expected", flag="--health-path", expected=wording("suite.plain_url_path"), value="up")
 
 
 @pytest.mark.parametrize(
     ("flag", "value", "told"),
-    [("--minutes", "ten", wording("tasks.minutes", value="ten")), ("--health-path", "up", PATH)],
+    [("--minutes", "ten", task_wording("task.minutes", value="ten")), ("--health-path", "up", PATH)],
 )
 def test_a_flag_that_makes_no_sense_is_refused(tmp_path, capfd, flag, value, told):
     assert run("init", "--dir", str(tmp_path), flag, value) == 2

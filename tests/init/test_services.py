@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 
 from deadweight.project.load_suite import load_suite
-from deadweight.tasks.init import _build
 from deadweight.tasks.setup import prepare
 from deadweight_init.command import Wanted, init
 from deadweight_init.prove.proof import Tools
+from deadweight_init.task import _build
 from tests.support import TESTS
 from tests.support.invoking import module
 from tests.support.small_images import forget_images

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from importlib import import_module
 
 # invoke forbids it, for the sake of tasks.py; a checkout installed with `pip install -e` would be compiled anew by every command.
 # The flag is the user's own word (-B, PYTHONDONTWRITEBYTECODE).
@@ -15,7 +16,8 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 from invoke.collection import Collection  # noqa: E402 - what is imported from here on is kept
 from invoke.tasks import Task  # noqa: E402
 
-from deadweight.tasks import build, init, layers, report, run, scan, setup, verify  # noqa: E402
+from deadweight._packages import TABLE  # noqa: E402
+from deadweight.tasks import build, layers, report, run, scan, setup, verify  # noqa: E402
 from deadweight.tasks._task import end_quietly_without_reader  # noqa: E402
 
 # A start makes many objects that all stay: looking for garbage among them was a twentieth of a build of nothing.
@@ -23,7 +25,7 @@ gc.set_threshold(50_000)
 end_quietly_without_reader()
 
 namespace = Collection()
-for _module in (build, init, layers, report, run, scan, setup, verify):
+for _module in (build, import_module(f"{TABLE['init']}.task"), layers, report, run, scan, setup, verify):
     for _task in [value for value in vars(_module).values() if isinstance(value, Task)]:
         namespace.add_task(_task)
 

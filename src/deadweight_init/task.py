@@ -10,12 +10,17 @@ from typing import Any
 
 from invoke.context import Context
 
-from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError, UsageError, wording
+from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError, UsageError
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import asked, print_json, say
 from deadweight.tasks._task import Names, Value, names, parse_port, task
 from deadweight.tasks.build import build_variants
 from deadweight.tasks.setup import prepare
+from deadweight_images.errors import Catalogue
+
+wording = Catalogue(
+    "deadweight_init"
+)  # records' own, without what records import: each `invoke --list` reads this module
 
 
 @task(
@@ -80,7 +85,7 @@ def _check(root: Path) -> None:
     """Raises CheckFailed where anything has drifted."""
     tree = lazy.init.read_tree(root)
     if found := list(lazy.init.drifted(tree, lazy.init.find_services(tree))):
-        raise CheckFailed(wording("tasks.drifted", changes="\n".join(found)))
+        raise CheckFailed(wording("task.drifted", changes="\n".join(found)))
     say("the suite matches the repository")
 
 
@@ -125,7 +130,7 @@ def _show(outcome: lazy.init.Outcome) -> None:
     if doubted:
         told = "\n".join(f"{each.code}: {each.what}" for each in doubted)
         hint = f"settle it in deadweight.yaml and remove unproven: there, then run {outcome.program} verify"
-        raise MissingError(wording("tasks.unproven_draft", doubts=told), hint=hint)
+        raise MissingError(wording("task.unproven_draft", doubts=told), hint=hint)
     then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
     say(f"next: {outcome.program} {then}")
 
@@ -133,7 +138,7 @@ def _show(outcome: lazy.init.Outcome) -> None:
 def _folder(given: str) -> Path:
     root = Path(given).resolve()
     if not root.is_dir():
-        raise UsageError(wording("tasks.no_folder", flag="--dir", folder=given))
+        raise UsageError(wording("task.no_folder", flag="--dir", folder=given))
     return root
 
 
@@ -143,12 +148,12 @@ def _path(given: str | None) -> str | None:
     try:
         return lazy.plain_url_path(given)
     except ValueError as error:
-        raise UsageError(wording("tasks.expected", flag="--health-path", expected=error.args[0], value=given)) from None
+        raise UsageError(wording("task.expected", flag="--health-path", expected=error.args[0], value=given)) from None
 
 
 def _minutes(given: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", given, re.ASCII):
-        raise UsageError(wording("tasks.minutes", value=given))
+        raise UsageError(wording("task.minutes", value=given))
     return float(given)
 
 
