@@ -47,9 +47,8 @@ def test_rows_tell_each_figure_of_a_variant_over_time():
     assert (point.findings, point.startup_seconds) == (record.vulnerabilities.total, record.startup_seconds)
     outcomes = {kind: AttackRecord(kind) for kind in ("blocked", "succeeded", "not_measured")}
     outcomes["token"] = AttackRecord("blocked", handed_in=True)
-    attacked = replace(
-        at(1), variants={"x": replace(record, attacks={"bare": outcomes, "none": {"c": outcomes["not_measured"]}})}
-    )
+    both = replace(record, attacks={"bare": outcomes, "none": {"c": outcomes["not_measured"]}})
+    attacked = replace(at(1), variants={"x": both})
     assert history.entry_of(attacked, None, dirty=False).variants["x"].attacks == {"bare": HeldRecord(1, 2)}
 
 
@@ -60,18 +59,13 @@ def test_what_was_not_measured_is_no_zero():
     assert list(history.of("x", (made,))) == []
 
 
-def test_a_damaged_line_costs_itself_only(tmp_path):
+def test_a_damaged_line_costs_itself_only_and_what_is_no_history_is_one_error(tmp_path):
     file = tmp_path / "history.jsonl"
-    file.write_text(history.text((entry(1), entry(2))))
-    lines = file.read_text().splitlines()
+    lines = history.text((entry(1), entry(2))).splitlines()
     file.write_text("\n".join([lines[0], lines[1][:50], "<<<<<<< ours", "[]", "?"]))
     assert history.read(file, entry(1).suite) == (entry(1),)
-
-
-def test_a_file_that_is_no_history_is_one_error(tmp_path):
-    (tmp_path / "folder").mkdir()
-    with raises(DeadweightError, "report.history_unreadable", file=tmp_path / "folder"):
-        history.read(tmp_path / "folder", "x")
+    with raises(DeadweightError, "report.history_unreadable", file=tmp_path):  # a folder
+        history.read(tmp_path, "x")
 
 
 def published_twice(tmp_path, target: str):

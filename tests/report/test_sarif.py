@@ -1,7 +1,6 @@
 """SARIF and JUnit: the parts that consumers require, ids that do not change, and text that XML cannot hold."""
 
 import json
-import random
 from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
@@ -28,13 +27,12 @@ FINDINGS = [
 
 def test_document():
     log = json.loads(sarif_log([sarif_run(FINDINGS, "ko")]))
-    assert log["version"] == "2.1.0"
     (run,) = log["runs"]
-    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["cve", "token"]
-    assert run["tool"]["driver"]["rules"][0]["properties"] == {"security-severity": "7.2"}
-    assert run["automationDetails"] == {"id": "deadweight/ko"}
-    for result in run["results"]:
-        assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+    rules = run["tool"]["driver"]["rules"]
+    assert [rule["id"] for rule in rules] == ["cve", "token"]
+    assert rules[0]["properties"] == {"security-severity": "7.2"}
+    assert (log["version"], run["automationDetails"]) == ("2.1.0", {"id": "deadweight/ko"})
+    assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in run["results"])
     assert checked(json.dumps(log)) == log
 
 
@@ -52,13 +50,8 @@ def test_paths_are_relative_uris_that_decode_to_the_name():
     assert sorted(map(unquote, uris)) == ["etc/secret file#1?.txt", "etc/ümlaut", "usr/lib/libx.so"]
 
 
-def test_order_of_findings_changes_nothing():
-    shuffled = FINDINGS[:]
-    random.Random(1).shuffle(shuffled)
-    assert sarif_run(shuffled) == sarif_run(FINDINGS)
-
-
-def test_fingerprints_and_suppressions():
+def test_fingerprints_and_suppressions_whatever_the_order():
+    assert sarif_run(FINDINGS[::-1]) == sarif_run(FINDINGS)
     results = sarif_run(FINDINGS)["results"]
     by_mark = {result["partialFingerprints"][FINGERPRINT]: result for result in results}
     assert set(by_mark) == {"f1", "f2", "f3"}

@@ -129,12 +129,9 @@ def test_a_winner_of_which_something_is_not_known_says_so() -> None:
     assert "apko* ship, api and runs not known" in page
 
 
-def test_images_of_one_weight_are_no_ladder() -> None:
+def test_a_pass_that_was_to_fail_is_a_failure_and_images_of_one_weight_are_no_ladder() -> None:
     pair = {"one": samples.variant(1_930_000), "two": samples.variant(1_930_100)}
     assert verdict(samples.report(pair)).findings == ()
-
-
-def test_a_pass_that_was_to_fail_is_a_failure() -> None:
     odd = samples.variant(checks={"layers": model.CheckRecord("pass", False, "no secret found")})
     (point,) = verdict(samples.report({"leaky": odd})).failures
     assert str(point) == "leaky/layers: expected to fail, and did not: no secret found"
@@ -150,7 +147,7 @@ def test_samples_that_leak_tell_their_story_beside_the_fixed_ones() -> None:
     assert {each.ladder for each in found.findings} == {"go", "java"}, "samples have no winner"
 
 
-def test_stale_is_no_pass() -> None:
+def test_stale_is_no_pass_what_could_not_be_measured_says_why_and_what_is_not_built_is_a_gap() -> None:
     found = verdict(demo.stale())
     assert (found.status, found.title) == ("gaps", "Nothing failed, but 8 stale")
     assert found.counts.startswith("51 of 59 checks as expected, 8 stale.")
@@ -158,9 +155,6 @@ def test_stale_is_no_pass() -> None:
     assert (gap.word, gap.count) == ("stale", 8)
     once = "api and runs of each of multi-stage-alpine, ko, apko and jib; measured before"
     assert (gap.text.startswith(once), gap.text.endswith("next: invoke verify")) == (True, True), "each variant once"
-
-
-def test_what_could_not_be_measured_says_why_and_what_is_not_built_is_a_gap() -> None:
     (gap,) = verdict(demo.failing()).gaps
     assert (gap.word, gap.text) == ("not measured", "api of jib (engine: the bridge is gone)")
     never = samples.full_report().variants["never-built"]
@@ -261,13 +255,10 @@ def test_the_report_holds_what_stops_the_attacks(case) -> None:
     assert with_splits(variants)["small"].attack_split == split
 
 
-def test_ladders_have_denominators_of_their_own() -> None:
+def test_ladders_have_denominators_of_their_own_and_all_forms_count_alike() -> None:
     java = {"jib": replace(attacked({"shell": THROUGH, "mount": BY_ENGINE}), ladder="java")}
     found = with_splits({**two().variants, **java})
     assert [each.attack_split and each.attack_split.of for each in found.values()] == [5, 5, 2]
-
-
-def test_all_forms_and_the_sums_of_the_matrix_count_alike() -> None:
     assert all("3/5" in text and "6/8" not in text for text in everywhere(two()))
     assert [str(count["default"]) for count in attacks.sums(two(), ["default"]).values()] == ["2/5", "3/5"]
 
