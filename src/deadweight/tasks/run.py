@@ -196,9 +196,13 @@ def harden(
         print_json(found.document())
         return
     names = (os.path.relpath(profile), os.path.relpath(root))  # as the text is to name them
-    if to is not None:  # as the kernel goes: a folder may be a link, from which ``..`` leads elsewhere
-        names = f"./{found.suite}.seccomp.json", os.path.relpath(os.path.realpath(root), os.path.realpath(to))
+    names = names if to is None else (f"./{found.suite}.seccomp.json", _way(to, root))
     _give(found, format, profile, lazy.attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
+
+
+def _way(folder: str, root: Path) -> str:
+    """From one folder to another as the kernel goes: a folder may be a link, from which ``..`` leads elsewhere."""
+    return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
 
 
 def _give(found: lazy.attacks.Found, format: str, profile: Path, given: lazy.attacks.HardenRequest, to: Value) -> None:
