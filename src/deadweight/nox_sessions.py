@@ -16,7 +16,7 @@ import nox
 from nox.command import CommandFailed
 
 from deadweight import _signals
-from deadweight._errors import BuildFailed, MissingError
+from deadweight._errors import BuildFailed, DeadweightError, MissingError
 
 ROOT = Path.cwd()
 
@@ -29,7 +29,6 @@ nox.needs_version = ">=2026.4.10"
 
 def _variant_names() -> list[str]:
     """The names under ``variants:``; none where the suite cannot be read (``verify`` then says why)."""
-    from deadweight._errors import DeadweightError
     from deadweight.suite.load import names_in
     from deadweight.suite.yaml_nodes import read
 
@@ -63,7 +62,6 @@ def _verify(session: nox.Session, *variants: str) -> None:
 
 def _compared_with(*variants: str) -> list[str]:
     """The other variants that these are to be ``smaller_than``; none where the suite cannot be read (``setup`` then says why)."""
-    from deadweight._errors import DeadweightError
     from deadweight.project.load_suite import load_suite
 
     try:

@@ -237,40 +237,31 @@ def choose(
     mine = _share(variants, part, times, told) if part is not None else variants
     narrowed = part is not None or bool(ways)
     why = " and ".join(f"changed {what}" for what in ways) or "all"
-    if note:
-        keep_scope(workspace.state, _scope(workspace, mine, variants, part, why) if narrowed else None)
+    if note and not narrowed:
+        keep_scope(workspace.state, None)
+    elif note:
+        scope = Scope(
+            index=part.index if part else 1,
+            total=part.total if part else 1,
+            mine=tuple(variant.name for variant in mine),
+            chosen=tuple(variant.name for variant in variants),
+            commit=workspace.asked.head() if workspace.asked else head(workspace.suite.root),
+            why=why,
+        )
+        keep_scope(workspace.state, scope)
     return Selection(mine, _compared(workspace, mine) if narrowed else (), tuple(told), narrowed)
 
 
 def _share(variants: tuple[Variant, ...], part: Shard, times: Report | None, told: list[str]) -> tuple[Variant, ...]:
-    names = divide([variant.name for variant in variants], part.total, _seconds(times))[part.index - 1]
+    seconds = {
+        name: record.build.seconds + sum(check.seconds or 0.0 for check in record.checks.values())
+        for name, record in (times.variants.items() if times else ())
+        if record.build is not None
+    }
+    names = divide([variant.name for variant in variants], part.total, seconds)[part.index - 1]
     shown, total = ", ".join(names) or "none, so there is nothing to do here", len(variants)
     told.append(wording("project.share", shard=part, origin=part.origin, count=len(names), total=total, names=shown))
     return tuple(variant for variant in variants if variant.name in names)
-
-
-def _seconds(times: Report | None) -> dict[str, float]:
-    """What each variant took to build and check, by an earlier report; a variant that it does not know is left out."""
-    if times is None:
-        return {}
-    return {
-        name: record.build.seconds + sum(check.seconds or 0.0 for check in record.checks.values())
-        for name, record in times.variants.items()
-        if record.build is not None
-    }
-
-
-def _scope(
-    workspace: Workspace, mine: Sequence[Variant], chosen: Sequence[Variant], part: Shard | None, why: str
-) -> Scope:
-    return Scope(
-        index=part.index if part else 1,
-        total=part.total if part else 1,
-        mine=tuple(variant.name for variant in mine),
-        chosen=tuple(variant.name for variant in chosen),
-        commit=workspace.asked.head() if workspace.asked else head(workspace.suite.root),
-        why=why,
-    )
 
 
 def _compared(workspace: Workspace, mine: Sequence[Variant]) -> tuple[Variant, ...]:
@@ -347,11 +338,9 @@ def divide(names: Sequence[str], total: int, seconds: Mapping[str, float] | None
     loads = [0.0] * total
     taken: dict[str, int] = {}
     for name in sorted(weights, key=lambda each: (-weights[each], each)):
-        ranked = sorted(range(total), key=lambda shard: _rank(name, shard), reverse=True)
+        ranked = sorted(range(total), key=partial(_rank, name), reverse=True)
         fits = (shard for shard in ranked if loads[shard] + weights[name] <= bound)
-        chosen = next(fits, None)
-        if chosen is None:
-            chosen = min(ranked, key=lambda shard: loads[shard])
+        chosen = next(fits, min(ranked, key=lambda shard: loads[shard]))
         loads[chosen] += weights[name]
         taken[name] = chosen
     return tuple(tuple(name for name in names if taken[name] == shard) for shard in range(total))

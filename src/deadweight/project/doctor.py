@@ -109,11 +109,8 @@ def _examine_engine() -> tuple[EngineReport | None, str]:
         return None, error.message
     if endpoint is None:
         problem, how = daemon.cannot_start(), "" if sudo.is_root() else " with sudo"
-        none = "; ".join(passed_over) or "none runs"
-        return (
-            None,
-            f"{none}, and {problem}" if problem else f"{none}; Deadweight starts one{how} when needed",
-        )
+        then = f", and {problem}" if problem else f"; Deadweight starts one{how} when needed"
+        return None, ("; ".join(passed_over) or "none runs") + then
     documents = (wire.document(endpoint.host, path, endpoint.certificates) for path in ("/version", "/info"))
     info = parse_info(*documents)
     problem = ""
@@ -145,11 +142,7 @@ def _buildkit(endpoint: Endpoint, buildx: Path) -> str | None:
 
 def _disks(root: Path) -> Iterator[Disk]:
     for what, path in (("this project", root), ("tools, stand-ins and our engine", user_cache())):
-        there = _nearest(path)
-        try:
-            usage = shutil.disk_usage(there)
-        except OSError:
-            continue
+        usage = shutil.disk_usage(_nearest(path))
         yield Disk(what, str(path), usage.free, usage.total)
 
 

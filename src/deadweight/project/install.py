@@ -162,9 +162,7 @@ def hopeless(found: Iterable[Finding]) -> tuple[Finding, ...]:
 # Missing programs, as tasks.
 Say = Callable[[str], None]
 PACKAGES = "system packages"
-_BUILD_ORDER = (
-    "melange", "ko", "crane", "apko", "buildx", "buildctl", "buildkitd"
-)  # fmt: skip
+_BUILD_ORDER = ("melange", "ko", "crane", "apko", "buildx", "buildctl", "buildkitd")
 """First what other set-up waits for (melange makes the APK packages). Each leaves compiled packages that the next ones share."""
 
 

@@ -68,11 +68,6 @@ DUE_DAYS = 7.0
 """One that was made here is made anew when it is older; whoever asks for another by name is never overruled."""
 
 
-def wants_database(workspace: Workspace) -> bool:
-    """Whether the suite asks for scans at all."""
-    return any(variant.checks.vulnerabilities is not None for variant in workspace.suite.variants)
-
-
 def provide_database(workspace: Workspace) -> None:
     """Have a database in use, and say which. What keeps it from being had is said, not raised: scans are not measured then."""
     try:

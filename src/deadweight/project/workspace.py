@@ -236,11 +236,9 @@ class Workspace:
         from deadweight._packages import pool
 
         chosen = pool.chosen_pool(self.suite)
-        return (
-            pool.Pool(chosen, self.state.log("pool"), self.say)
-            if chosen is not None and chosen.pool.endpoints
-            else None
-        )
+        if chosen is None or not chosen.pool.endpoints:
+            return None
+        return pool.Pool(chosen, self.state.log("pool"), self.say)
 
     @cached_property
     def spread(self) -> _packages.pool.Spread | None:

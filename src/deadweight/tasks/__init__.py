@@ -5,6 +5,7 @@ Nothing here imports more than invoke itself until a task runs, so that ``invoke
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from importlib import import_module
@@ -22,6 +23,7 @@ from deadweight.tasks._task import end_quietly_without_reader  # noqa: E402
 
 # A start makes many objects that all stay: looking for garbage among them was a twentieth of a build of nothing.
 gc.set_threshold(50_000)
+atexit.register(gc.freeze)  # and all that is left goes with the process
 end_quietly_without_reader()
 
 namespace = Collection()

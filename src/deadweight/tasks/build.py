@@ -172,7 +172,8 @@ def demo(c: Context, jobs: Value = None, yes: bool = False) -> None:
     laps = [("", time.monotonic())]
     with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         variants = workspace.suite.variants
-        provide = partial(lazy.scan.provide_database, workspace) if lazy.scan.wants_database(workspace) else None
+        scanned = any(variant.checks.vulnerabilities for variant in variants)
+        provide = partial(lazy.scan.provide_database, workspace) if scanned else None
         work = to_prepare(workspace, variants, yes=yes, database=provide)
         outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
         laps.append(("set-up and build", time.monotonic()))

@@ -50,7 +50,9 @@ def scan(
                 print_json({"scans": [], "failed": {}, "sboms": []})
             return
         chosen = _built(workspace, selection, named=bool(variant))
-        _use(database, workspace)
+        if database is not None:
+            used = lazy.database.use(database, workspace.suite.scan.database_repository, say)
+            say("\n".join(used.told()))
         with pulse("scan"):
             found, failed = lazy.scan.scan_variants(workspace, chosen, strict=strict, jobs=count)
         wanted = chosen if sbom is not None else ()
@@ -64,14 +66,6 @@ def scan(
     else:
         _show(workspace, found, sboms)
     _raise_if_bad(found, failed, strict=strict)
-
-
-def _use(named: str | None, workspace: lazy.Workspace) -> None:
-    """Take another vulnerability database from now on, where one is named, and say what it covers."""
-    if named is None:
-        return
-    for line in lazy.database.use(named, workspace.suite.scan.database_repository, say).told():
-        say(line)
 
 
 def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], sboms: Sequence[Mapping[str, Any]]) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from deadweight._errors import UsageError, wording
-from deadweight.project.changed import MAX_SHARDS
 
 PROVIDERS = {"github": "github.yml.j2", "gitlab": "gitlab.yml.j2", "kubernetes": "kubernetes.yaml.j2"}
 
@@ -32,7 +31,7 @@ class Pipeline:
 
 def parse_shards(text: str) -> int:
     """Raises UsageError."""
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= min(MAX_SHARDS, 200):
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= 200:
         raise UsageError(wording("project.shards", text=text))
     return int(text)
 
