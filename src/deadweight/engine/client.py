@@ -306,6 +306,10 @@ class Engine:
             ) from error
         return self.tunnels.route(container, inside)
 
+    def listening(self, container: Container) -> str:
+        """The kernel's tables of what listens in a container, read by a program beside it."""
+        return self.tunnels.listeners(container)
+
     # networks
 
     @contextlib.contextmanager

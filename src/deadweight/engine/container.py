@@ -11,7 +11,7 @@ import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _signals
 from deadweight._errors import DeadweightError, MissingError, wording
@@ -25,7 +25,7 @@ from deadweight.engine.options import RunOptions
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.client import Engine
+    from deadweight.engine.images import Images
     from deadweight.suite.model import Health
 
 
@@ -86,10 +86,24 @@ NOTED_SECONDS = 0.3
 MOST_OUTPUT_BYTES = 64 * 2**20
 
 
+class Host(Protocol):
+    """What a container asks of the engine that made it, whose module imports this one."""
+
+    api: APIClient
+    host: str
+    images: Images
+
+    def route(self, container: Container, port: int | None = None) -> routes.Route: ...
+
+    def listening(self, container: Container) -> str: ...
+
+    def forget(self, container: Container) -> None: ...
+
+
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, engine: Engine, container_id: str, image: str, options: RunOptions) -> None:
+    def __init__(self, engine: Host, container_id: str, image: str, options: RunOptions) -> None:
         self._engine, self.api, self.host = engine, engine.api, engine.host
         self.id, self.image, self.options = container_id, image, options
         self.started = 0.0
@@ -258,7 +272,7 @@ class Container:
             if text is None:
                 done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
                 seen = done.exit_code == 0
-                text = done.output.decode(errors="replace") if seen else self._engine.tunnels.listeners(self)
+                text = done.output.decode(errors="replace") if seen else self._engine.listening(self)
         except (DeadweightError, OSError):
             return None
         return None if text is None else tuple(sorted(set(questions.parse(text))))
