@@ -20,11 +20,12 @@ from deadweight.engine import http as routes
 from deadweight.engine import labels, netns
 from deadweight.engine.faults import Unreachable, stop_if_cancelled, translated
 from deadweight.engine.health import ExecResult
-from deadweight.engine.options import RunOptions
+from deadweight.engine.options import Docker, RunOptions
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
+    from deadweight.engine.api import EngineInfo
     from deadweight.engine.images import Images
     from deadweight.suite.model import Health
 
@@ -87,11 +88,23 @@ MOST_OUTPUT_BYTES = 64 * 2**20
 
 
 class Host(Protocol):
-    """What a container asks of the engine that made it, whose module imports this one."""
+    """The engine as its containers, and the sidecars beside them, use it; its own module imports theirs."""
 
     api: APIClient
     host: str
     images: Images
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    @property
+    def dialect(self) -> Docker: ...
+
+    def marks(self, purpose: str) -> dict[str, str]: ...
+
+    def create(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
+
+    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
 
     def route(self, container: Container, port: int | None = None) -> routes.Route: ...
 

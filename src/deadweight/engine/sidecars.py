@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, Interrupted, wording
-from deadweight.engine.container import STDERR, STDOUT, Container, frame, hijacked
+from deadweight.engine.container import STDERR, STDOUT, Container, Host, frame, hijacked
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.toolchain import golang
 
 if TYPE_CHECKING:
-    from deadweight.engine.client import Engine
     from deadweight.engine.images import EngineImage
 
 SOURCE = Path(__file__).with_name("tunnel")
@@ -52,7 +51,7 @@ class Sidecars:
 
     source: Path
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Host) -> None:
         self._engine, self._purpose, self._path = engine, self.source.name, f"/{self.source.name}"
         self._image = ""
         self._beside: dict[str, Container] = {}
@@ -219,7 +218,7 @@ def _gone(other: socket.socket) -> bool:
 
 
 # Images of one program, made here, for engines of any kind.
-def load_program(engine: Engine, name: str, program: bytes, architecture: str) -> str:
+def load_program(engine: Host, name: str, program: bytes, architecture: str) -> str:
     """Load an image with nothing but this program, which is started, and give its reference: one of our own, for who else has the
     program here removes its name. ``architecture`` as Go calls it. Raises DeadweightError."""
     reference = f"deadweight/{name}:{uuid.uuid4().hex[:12]}"
@@ -258,7 +257,7 @@ def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
 class Packing:
     """Images that hold programs beside what another image holds: each is made once, and ``close`` removes them."""
 
-    def __init__(self, engine: Engine, name: str, purpose: str) -> None:
+    def __init__(self, engine: Host, name: str, purpose: str) -> None:
         self._engine, self._name, self._purpose = engine, name, purpose
         self._made: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -311,7 +310,7 @@ class Recorders(Sidecars):
 
     source = RECORDER
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Host) -> None:
         super().__init__(engine)
         self._packing = Packing(engine, "deadweight/recorded", "recorder")
 
