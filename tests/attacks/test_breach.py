@@ -17,7 +17,7 @@ from deadweight.report.collect import attack_notes
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
-from deadweight.tasks.verify import by_delivery, unmeasured
+from deadweight.tasks.verify import by_delivery
 from deadweight_attacks import helper, session
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
@@ -29,6 +29,7 @@ from deadweight_attacks.model import AwkRequest, Payload, Proof
 from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.request import prepared
 from deadweight_attacks.resource import fire_resource
+from deadweight_attacks.summary import unmeasured
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture, wording
 from tests.support.attack_grounds import castle, matrix, only, own_attacks, payload, service_image
 from tests.support.codes import raises

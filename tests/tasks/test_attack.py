@@ -15,7 +15,7 @@ from deadweight.report.history import to_json
 from deadweight.report.html import render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.tasks import verify as attack
-from deadweight_attacks import walls
+from deadweight_attacks import summary, walls
 from tests.support.attack_grounds import castle
 from tests.support.invoking import invoke
 
@@ -54,7 +54,7 @@ def test_the_table_names_every_variant_in_full(capsys, columns):
 
 def test_only_what_was_tried_now_is_shown():
     postures = {"open": cells(system="blocked", earlier="blocked"), "privileged": cells(earlier="blocked")}
-    assert attack.tried_now([evidence(**postures), evidence()]) == ["open"]
+    assert summary.tried_now([evidence(**postures), evidence()]) == ["open"]
 
 
 def blocked(*walls: str) -> dict:
@@ -74,9 +74,9 @@ def test_of_one_variant_the_walls_are_named(capsys):
     rows = {line.split()[0]: re.split(r"\s{2,}", line.strip()) for line in lines}
     assert rows["system"] == ["system", "THROUGH", "image", "walls together"]
     assert rows["mount"] == ["mount", "THROUGH", "capabilities, seccomp +1", "-"]
-    assert attack.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
+    assert summary.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
     postures["hardened"]["token"] = {"outcome": "blocked", "handed_in": True}
-    assert attack.total([*found, evidence("ko")]) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
+    assert summary.total([*found, evidence("ko")]) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_of_one_variant_the_walls_are_named(capsys):
 )
 def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(outcomes, said):
     postures = {posture: cells(**dict(zip(("a", "b"), outcomes, strict=True))) for posture in ("open", "hardened")}
-    assert attack.total([evidence(**postures)]) == said
+    assert summary.total([evidence(**postures)]) == said
 
 
 def test_where_a_hole_is_is_told_where_the_attack_came_through():
@@ -97,8 +97,8 @@ def test_where_a_hole_is_is_told_where_the_attack_came_through():
         "breach-shell": {"outcome": "succeeded", "evidence": {"proof": "a word"}},
         "http-ssrf": {"outcome": "not_applicable", "evidence": None},
     }
-    assert attack.holes(evidence(open=opened)) == ["http-command: GET /ping query host: ; id"]
-    assert attack.holes(evidence()) == []
+    assert summary.holes(evidence(open=opened)) == ["http-command: GET /ping query host: ; id"]
+    assert summary.holes(evidence()) == []
 
 
 def test_what_was_not_measured_or_broke_a_gate_is_said_first():

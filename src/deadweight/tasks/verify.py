@@ -194,8 +194,8 @@ def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_jso
         for line in amiss(results):
             out.print(line, style="bold", markup=False, soft_wrap=True)
         print_attacks(results, out)
-        by_kind = {"hole": {each.variant: holes(each) for each in results}, "note": notes}
-        by_kind["not measured"] = {each.variant: unmeasured(each) for each in results}
+        by_kind = {"hole": {each.variant: lazy.attacks.holes(each) for each in results}, "note": notes}
+        by_kind["not measured"] = {each.variant: lazy.attacks.unmeasured(each) for each in results}
     for kind, told in by_kind.items():
         for line in lazy.shared_notes(told):
             say(f"{kind}: {line}")
@@ -204,7 +204,7 @@ def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_jso
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
     if not as_json:
         tell_stand_ins(workspace, (result.variant for result in results))
-        say(f"{total(results)}. Next: invoke report")
+        say(f"{lazy.attacks.total(results)}. Next: invoke report")
 
 
 # Attacks on a terminal: one variant with the walls by name, several with how many walls stop each.
@@ -217,20 +217,16 @@ DELIVERIES = {"service": "through the service", "breach": "after a breach"}
 
 def print_attacks(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     """One variant: attacks by postures, each cell naming the walls. Several: a table for each posture, attacks by variants."""
-    tried = tried_now(results)
+    tried = lazy.attacks.tried_now(results)
     if len(results) == 1:
         (each,) = results
-        columns = {posture: _cells(each, posture) for posture in tried}
+        columns = {posture: lazy.attacks.cells(each, posture) for posture in tried}
         _print_table(f"{each.variant}: what stops each attack", columns, _walls, results, out)
         return
     for posture in tried:
         title = f"{posture}: how many walls stop each attack"
-        columns = {each.variant: cells for each in results if (cells := _cells(each, posture))}
+        columns = {each.variant: cells for each in results if (cells := lazy.attacks.cells(each, posture))}
         _print_table(title, columns, lambda cell: str(cell["depth"] or "blocked"), results, out)
-
-
-def _cells(each: lazy.Evidence, posture: str) -> dict[str, Any]:
-    return dict(each.data.get("postures", {}).get(posture, {}))
 
 
 def amiss(results: Sequence[lazy.Evidence]) -> tuple[str, ...]:
@@ -240,56 +236,6 @@ def amiss(results: Sequence[lazy.Evidence]) -> tuple[str, ...]:
     reasons = {each.variant: shorten(each.reason.split(". ")[0], REASON_LETTERS, placeholder="…") for each in bad}
     told = {each.variant: [f"{each.status.replace('_', ' ')}: {reasons[each.variant]}"] for each in bad}
     return lazy.shared_notes(told)
-
-
-def total(results: Sequence[lazy.Evidence]) -> str:
-    """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``. As in the
-    report, those on what is only there if it is handed in are not counted."""
-    sums, everywhere = [], list[str]()
-    for posture in tried_now(results):
-        found = (cell for result in results for cell in _cells(result, posture).values())
-        cells = [cell["outcome"] for cell in found if not cell.get("handed_in")]
-        everywhere += cells
-        tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
-        if tried:
-            sums.append(f"{posture} {cells.count('blocked')} of {tried}")
-    measured = sum(bool(result.data.get("postures")) for result in results)
-    variants = f" on {measured} variants" if measured > 1 else ""
-    if everywhere and set(everywhere) == {"not_applicable"}:
-        return f"no hole was found{variants}, so there was nothing to stop"
-    return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
-
-
-def unmeasured(each: lazy.Evidence) -> list[str]:
-    """Of one variant, what was not measured and why; one line for each reason, ``default: breach-x, breach-y: reason``."""
-    open_cells = _cells(each, "open")
-    by_reason: dict[tuple[str, str], list[str]] = {}
-    for posture in tried_now([each]):
-        for name, cell in _cells(each, posture).items():
-            known = posture != "open" and open_cells.get(name, {}).get("outcome") == "not_measured"
-            if cell["outcome"] == "not_measured" and not known:
-                by_reason.setdefault((posture, cell["reason"]), []).append(name)
-    return [
-        f"{'' if posture == 'open' else f'{posture}: '}{', '.join(names)}: {reason}"
-        for (posture, reason), names in by_reason.items()
-    ]
-
-
-def holes(each: lazy.Evidence) -> list[str]:
-    """Of one variant, where the service itself lets each attack through: ``http-command: GET /ping query host: ; echo …``."""
-    through = {name: cell for name, cell in _cells(each, "open").items() if cell["outcome"] == "succeeded"}
-    found = {name: (cell["evidence"] or {}).get("at") for name, cell in through.items()}
-    return [f"{name}: {at}" for name, at in found.items() if at]
-
-
-def tried_now(results: Sequence[lazy.Evidence]) -> list[str]:
-    """Those in which something was measured now; what an earlier run found of others is for the report."""
-
-    def now(cell: Mapping[str, Any]) -> bool:
-        return cell["outcome"] != "not_measured" and "measured_at" not in (cell["evidence"] or {})
-
-    postures = (posture for each in results for posture in each.data.get("postures", {}).items())
-    return list(dict.fromkeys(name for name, cells in postures if any(map(now, cells.values()))))
 
 
 def by_delivery(results: Iterable[lazy.Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
