@@ -91,7 +91,7 @@ def test_nothing_inside_reaches_a_listener_of_the_host(shared, name):
     server = socket.create_server(("", 0), backlog=4)
     with contextlib.closing(Listener(server, WORD, "collect")) as listener, attacker(shared) as theirs:
         with Yard(shared, walls.posture(name)) as yard:
-            outside = ("192.0.2.1", 80)  # RFC 5737: nobody's
+            outside = ("198.51.100.1", 80)  # RFC 5737: nobody's
             addresses = (*((each, listener.port) for each in host_addresses()), outside)
             assert reached(yard, ("127.0.0.1", shared.variant.port)), "the service itself is reached from there"
             assert [found for address in addresses if (found := reached(yard, address))] == []
