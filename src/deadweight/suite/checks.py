@@ -87,7 +87,7 @@ class ApiCheck(values.Record):
 
     name: Annotated[str, StringConstraints(min_length=1)]
     request: HttpRequest
-    expect: HttpExpect = HttpExpect()
+    expect: HttpExpect = HttpExpect.model_construct()
 
 
 def _sendable(size: int, times: int) -> int:
@@ -193,10 +193,10 @@ class LayersCheck(values.Record):
     """``layers``: what may be hidden in, or stand about in, the image."""
 
     secrets: Annotated[SecretsGate, BeforeValidator(_of_both, json_schema_input_type=Verdict | SecretsGate)] = (
-        SecretsGate()
+        SecretsGate.model_construct()
     )
     unread: Annotated[UnreadGate, BeforeValidator(_of_both, json_schema_input_type=Literal["none"] | UnreadGate)] = (
-        UnreadGate()
+        UnreadGate.model_construct()
     )
     max_hidden_bytes: values.Size | None = None
     setuid: values.Flag = True
@@ -288,7 +288,7 @@ class VulnerabilitiesCheck(values.Record):
 class Checks(values.Record):
     """The ``checks:`` section. A section that is absent is not checked, except ``runs``, which always is."""
 
-    runs: RunsCheck = RunsCheck()
+    runs: RunsCheck = RunsCheck.model_construct()
     api: tuple[ApiCheck, ...] = ()
     budget: BudgetCheck | None = None
     layers: LayersCheck | None = None

@@ -70,7 +70,7 @@ class Need(values.Record):
     image: values.Text | None = None
     variant: values.Name | None = None
     port: values.Port | None = None
-    health: Health = Health(kind="tcp", within_seconds=60.0)
+    health: Health = Health.model_construct(kind="tcp", within_seconds=60.0)
     env: dict[values.EnvName, values.Text] = {}
     args: tuple[values.Text, ...] = ()
     files: dict[values.Text, values.RelativePath] = {}
@@ -139,9 +139,9 @@ class Variant(values.Record):
     description: str = ""
     source: values.AnyPath = "."
     port: values.Port | None = None
-    health: Health = Health()
-    run: RunSettings = RunSettings()
-    checks: Checks = Checks()
+    health: Health = Health.model_construct()
+    run: RunSettings = RunSettings.model_construct()
+    checks: Checks = Checks.model_construct()
     expect: dict[str, Literal["pass", "fail"]] = {}
     reference: Reference | None = None
     runnable: values.Flag = True
@@ -152,6 +152,11 @@ class Variant(values.Record):
     def own_keys(cls) -> tuple[str, ...]:
         """The keys that the builder added, in the order of its record."""
         return tuple(name for name in cls.model_fields if name not in Variant.model_fields)
+
+    @property
+    def place(self) -> Key:
+        """The path of its section in the file."""
+        return self.places[0]
 
     @property
     def places(self) -> tuple[Key, ...]:
@@ -211,7 +216,7 @@ class ReportThresholds(values.Record):
 class ReportSettings(values.Record):
     """``report:``"""
 
-    thresholds: ReportThresholds = ReportThresholds()
+    thresholds: ReportThresholds = ReportThresholds.model_construct()
 
 
 # ``pool:``: BuildKit endpoints for Dockerfile builds, their shared caches, engines for checks.
@@ -308,7 +313,7 @@ class Pool(values.Record):
 
     endpoints: dict[values.Name, Endpoint] = {}
     engines: dict[values.Name, CheckEngine] = {}
-    cache: PoolCache = PoolCache()
+    cache: PoolCache = PoolCache.model_construct()
     lost_after_seconds: values.Seconds = 20.0
 
     @model_validator(mode="after")
@@ -330,8 +335,8 @@ class Suite(values.Record):
     name: values.Name
     variants: tuple[Variant, ...]
     sources: dict[str, Any] = {}
-    scan: ScanSettings = ScanSettings()
-    report: ReportSettings = ReportSettings()
+    scan: ScanSettings = ScanSettings.model_construct()
+    report: ReportSettings = ReportSettings.model_construct()
     pool: Pool | None = None
     places: dict[tuple[str | int, ...], int] = Field(default_factory=dict, repr=False, exclude=True)
 
