@@ -25,8 +25,8 @@ from deadweight.builders.protocol import Job, Step
 from deadweight.plan.fingerprint import Digests, FileState
 from deadweight.plan.graph import Plan, Preparation, StepRecord, Task, load_built, record_file, with_all_before
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, Cache, FailedBuild
-from deadweight.records.lock import held_since
 from deadweight.records.paths import State
+from deadweight.records.runs import held_since
 from deadweight.records.store import save
 
 Result = Literal["built", "cached", "failed", "skipped"]

@@ -12,8 +12,8 @@ from deadweight.checks.scan import database as databases
 from deadweight.checks.scan.database import Database, current
 from deadweight.checks.vulnerabilities import scanned
 from deadweight.records.evidence import Evidence
-from deadweight.records.lock import locked
 from deadweight.records.reference import parse
+from deadweight.records.runs import locked
 from deadweight.sources import network, settings
 from deadweight.sources.remote import front_door
 
