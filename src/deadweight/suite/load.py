@@ -339,7 +339,8 @@ def select(suite: Suite, names: Sequence[str]) -> tuple[Variant, ...]:
     for name in names:
         found = _meant(suite, name)
         if not found:
-            raise UsageError(unknown("variant", name, words(suite)), hint=_hint(suite))
+            hint = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _kinds(suite).items() if names)
+            raise UsageError(unknown("variant", name, words(suite)), hint=hint)
         meant |= found
     return tuple(variant for variant in suite.variants if not names or variant.name in meant)
 
@@ -375,7 +376,3 @@ def _kinds(suite: Suite) -> dict[str, list[str]]:
     services = dict.fromkeys(variant.service for variant in suite.variants if variant.service)
     tags = dict.fromkeys(f"{TAG}{tag}" for variant in suite.variants for tag in variant.tags)
     return {"variants": list(suite.names()), "services": list(services), "tags": list(tags)}
-
-
-def _hint(suite: Suite) -> str:
-    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _kinds(suite).items() if names)
