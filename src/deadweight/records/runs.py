@@ -40,7 +40,10 @@ class Run:
 
     def told(self) -> str:
         """Who it was, for a message: ``invoke run --variant apko, pid 123, since 12:04:05``."""
-        return f"{self.command}, pid {self.pid}, since {time.strftime('%H:%M:%S', time.localtime(self.since))}"
+        return f"{self.command}, {self.process()}"
+
+    def process(self) -> str:
+        return f"pid {self.pid}, since {time.strftime('%H:%M:%S', time.localtime(self.since))}"
 
 
 def begin(
@@ -176,9 +179,9 @@ def held_since(state: State) -> float | None:
 
 
 def holder(state: State) -> str:
-    """Who holds the lock, for a message."""
+    """Who holds the lock, for a message: ``invoke build (pid 123, since 12:04:05)``."""
     noted = load(Run, _holder_file(state))
-    return noted.told() if noted else "another invocation"
+    return f"{noted.command} ({noted.process()})" if noted else "another invocation"
 
 
 def _holder_file(state: State) -> Path:

@@ -118,11 +118,10 @@ def _check_checks(document: Document, place: Callable[[Key], Key], variant: Vari
 
 def _check_requests(document: Document, place: Callable[[Key], Key], names: Sequence[str]) -> None:
     """Evidence, reports and ``pytest -k`` tell the items of the ``api`` check apart by their names."""
-    if len(set(names)) == len(names):
-        return
-    second = next(index for index, name in enumerate(names) if name in names[:index])
-    first = document.line(place(("checks", "api", names.index(names[second]), "name")))
-    raise document.error(place(("checks", "api", second, "name")), wording("suite.duplicate", line=first))
+    for index, name in enumerate(names):
+        if (first := names.index(name)) < index:
+            line = document.line(place(("checks", "api", first, "name")))
+            raise document.error(place(("checks", "api", index, "name")), wording("suite.duplicate", line=line))
 
 
 def _no_such(document: Document, key: Key, kind: str, name: str, known: Sequence[str]) -> ConfigError:
