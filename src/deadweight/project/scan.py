@@ -99,7 +99,7 @@ def _provided(workspace: Workspace) -> Database:
             raise
         except DeadweightError as error:
             workspace.say(f"the vulnerability database cannot be downloaded: {error.message}")
-    return databases.use_local(workspace.say) if kept is None or kept.age_days() > DUE_DAYS else kept
+    return databases.use(databases.LOCAL, say=workspace.say) if kept is None or kept.age_days() > DUE_DAYS else kept
 
 
 def _answers(workspace: Workspace, repository: str | None) -> bool:
