@@ -1,4 +1,4 @@
-"""Run external programs: argument lists only, with logging, limits, and no child left behind.
+"""Run external programs: argument lists only, with logging, timing, limits, and no child left behind.
 
 Every program runs in its own process group. ``cancel_all`` (called on Ctrl-C) ends every live group, first with SIGTERM, then
 with SIGKILL. If ``setpriv`` is available (Linux), the kernel also ends the program when we are killed.
@@ -80,10 +80,11 @@ _cancelled = False  # a plain flag: a signal's handler sets it, which may take n
 
 @dataclass(frozen=True)
 class Completed:
-    """What a program did. ``output`` is stdout, ``errors`` is stderr (both empty when logged live)."""
+    """What a program did. ``seconds`` is wall time; ``output`` is stdout, ``errors`` is stderr (both empty when logged live)."""
 
     argv: tuple[str, ...]
     exit_code: int
+    seconds: float
     output: str
     errors: str
 
@@ -138,6 +139,7 @@ def run(
     Raises CommandError if the program fails (with ``check``), hangs or cannot be started; MissingError if it is not there;
     Interrupted after ``cancel_all``.
     """
+    started = time.monotonic()
     process = _start(argv, cwd=cwd, env=env, stdin=stdin, merged=log is not None or on_line is not None)
     words = tuple(str(word) for word in told or argv)
     sink = Sink(words, log, on_line, redact)
@@ -145,7 +147,7 @@ def run(
         stop.watch(process)
     with _watched(process, sink, timeout):
         output, errors = _drain(process, stdin, sink)
-    done = Completed(words, process.returncode, sink.clean(output), sink.clean(errors))
+    done = Completed(words, process.returncode, time.monotonic() - started, sink.clean(output), sink.clean(errors))
     _raise_if_failed(done, sink, timeout, env, hint, check=check)
     return done
 
@@ -159,6 +161,7 @@ def piped(
     Raises as ``run`` does; that the program failed only once its output was read to the end.
     """
     words = tuple(str(word) for word in argv)
+    started = time.monotonic()
     process = _start(argv, cwd=None, env=env, stdin=None, merged=False)
     sink = Sink(words, None, None, ())
     assert process.stdout is not None
@@ -171,7 +174,7 @@ def piped(
             end(process)
         process.wait()
         errors.join()
-    done = Completed(words, process.returncode, "", "")
+    done = Completed(words, process.returncode, time.monotonic() - started, "", "")
     _raise_if_failed(done, sink, timeout, env, None, check=whole)
 
 
