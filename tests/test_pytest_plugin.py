@@ -11,8 +11,8 @@ import pytest
 from deadweight._errors import wording
 from deadweight.engine import labels
 from deadweight.records.evidence import Evidence
-from deadweight.records.lock import VARIABLE, locked
 from deadweight.records.paths import State
+from deadweight.records.runs import VARIABLE, locked
 from deadweight.records.store import load
 from tests.support import forked
 from tests.support.invoking import Process, module
@@ -267,7 +267,7 @@ def test_a_run_holds_the_lock_to_its_end_and_lets_in_what_it_starts(built_projec
     """An own test asks in the middle of the checks' run: the lock is the run's, a stranger waits, a child of the run does not."""
     (built_project / "test_own.py").write_text(
         "import os, subprocess, sys\n"
-        "CODE = 'from pathlib import Path; from deadweight.records.lock import locked; '\n"
+        "CODE = 'from pathlib import Path; from deadweight.records.runs import locked; '\n"
         "CODE += 'from deadweight.records.paths import State\\n' \\\n"
         "       'with locked(State(Path.cwd()), print, timeout=0): print(\"in\")'\n"
         "def ask(**environment):\n"

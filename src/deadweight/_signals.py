@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -54,7 +54,7 @@ _now = _Ending()
 
 
 @contextlib.contextmanager
-def heeded(numbers: Sequence[int] = HEEDED) -> Iterator[None]:
+def heeded() -> Iterator[None]:
     """In this block the first of these signals raises KeyboardInterrupt, and later ones are ignored.
 
     One that is ignored already (``nohup``, a script's background) stays so. Only the main thread may heed signals; in others
@@ -64,8 +64,8 @@ def heeded(numbers: Sequence[int] = HEEDED) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in numbers}
-    ours = tuple(number for number in numbers if before[number] not in (signal.SIG_IGN, None))
+    before = {number: signal.getsignal(number) for number in HEEDED}
+    ours = tuple(number for number in HEEDED if before[number] not in (signal.SIG_IGN, None))
     outer, _now = _now, _Ending(ours, terminals=tuple(number for number in FILES if os.isatty(number)))
     for number in ours:
         signal.signal(number, _heard)

@@ -165,10 +165,10 @@ class ApiNode(pytest.Collector):
         from deadweight.checks.api import came_down, summed_up
         from deadweight.checks.runner import keep, unmeasured
 
-        subject, seconds = variant_node.subject(), time.monotonic() - self.began
+        subject = variant_node.subject()
         missing = self.missing and unmeasured(subject, self.name, self.missing)
-        down = self.down and came_down(subject, self.down, seconds)
-        keep(subject, missing or down or summed_up(subject, self.results, seconds))
+        down = self.down and came_down(subject, self.down, self.began)
+        keep(subject, missing or down or summed_up(subject, self.results, self.began))
 
 
 class ApiItem(_Item):

@@ -66,8 +66,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     from deadweight import _signals
     from deadweight._errors import DeadweightError
     from deadweight.project.clean import remove_what_was_left
-    from deadweight.records.lock import locked
     from deadweight.records.paths import State
+    from deadweight.records.runs import locked
 
     held = contextlib.ExitStack()
     config.add_cleanup(held.close)
@@ -131,7 +131,7 @@ def deadweight_container(
 ) -> Iterator[Callable[[str], RunningService]]:
     """``deadweight_container("apko")`` gives that variant running and healthy; the same one for the whole session."""
     from deadweight.checks.service import RunningService
-    from deadweight.records.lock import locked
+    from deadweight.records.runs import locked
     from deadweight.suite.load import select_one
 
     subjects: dict[str, Subject] = {}

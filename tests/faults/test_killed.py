@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from deadweight._errors import wording
-from deadweight.records.lock import locked
 from deadweight.records.paths import State
+from deadweight.records.runs import locked
 from deadweight.report.figures import when
 from tests.support.fault_project import FaultProject, wait_for
 from tests.support.processes import marked

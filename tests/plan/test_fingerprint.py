@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import Inputs
-from deadweight.plan.fingerprint import SETTLED_NS, Digests, Fingerprint
+from deadweight.plan.graph import SETTLED_NS, Digests, Fingerprint
 from deadweight.records.ignore import Ignore, ignore_lines
 from tests.support.codes import raises
 from tests.support.trees import written
@@ -107,13 +107,13 @@ def test_what_was_read_is_not_read_again_unless_it_may_have_changed(tmp_path):
     os.utime(tmp_path / "src/old", (1, 1))
     digests = Digests()
     digests.of(Inputs((tmp_path / "src",)), tmp_path)
-    assert not digests.settled(), "both have just got these times: what is written now might get the same ones"
+    assert not digests.settled, "both have just got these times: what is written now might get the same ones"
     time.sleep(SETTLED_NS / 1e9 + 0.1)
     digests = Digests()
     before = digests.of(Inputs((tmp_path / "src",)), tmp_path)
-    assert len(digests.settled()) == 2
+    assert len(digests.settled) == 2
     lay(tmp_path / "src", {"old": b"2", "new": b"1"})
-    after = Digests(known=digests.settled()).of(Inputs((tmp_path / "src",)), tmp_path)
+    after = Digests(known=digests.settled).of(Inputs((tmp_path / "src",)), tmp_path)
     assert after.difference(before) == "src/old changed"
 
 

@@ -18,8 +18,7 @@ from deadweight import _run
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, wording
 from deadweight.builders.protocol import Inputs, Job, Needs, Site, Step
 from deadweight.plan import graph
-from deadweight.plan.fingerprint import Fingerprint
-from deadweight.plan.graph import Plan, Task, load_built, load_failed, make_plan, preparation, prepare_plan
+from deadweight.plan.graph import Fingerprint, Plan, Task, load_built, load_failed, make_plan, preparation, prepare_plan
 from deadweight.plan.scheduler import first_line, run_plan
 from deadweight.project.build import VariantOutcome, _of_variant, raise_if_failed
 from deadweight.records.built_image import BuiltImage

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from deadweight._errors import DeadweightError, wording
-from deadweight.records.lock import VARIABLE, holder, locked
 from deadweight.records.paths import State
+from deadweight.records.runs import VARIABLE, holder, locked
 from tests.support.codes import raises
 from tests.support.fault_project import FaultProject, wait_for
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.system
 
 HOLD = (
     "import sys; from pathlib import Path\n"
-    "from deadweight.records.lock import locked; from deadweight.records.paths import State\n"
+    "from deadweight.records.runs import locked; from deadweight.records.paths import State\n"
 )
 
 

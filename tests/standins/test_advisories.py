@@ -116,7 +116,7 @@ def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(mad
         assert database.current().made_here, said
         asked: list[str] = []
         monkeypatch.setattr(providing, "_answers", lambda *_: True)
-        monkeypatch.setattr(database, "use_registry", lambda *_a, **_k: asked.append("download") or _other(subject))
+        monkeypatch.setattr(database, "download", lambda *_a, **_k: asked.append("download") or _other(subject))
         providing.provide_database(workspace)
         assert asked == ["download"]
         assert not database.current().made_here
@@ -125,7 +125,7 @@ def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(mad
 
 
 def _other(subject) -> database.Database:
-    return database.use_files(write_database(subject.suite.root / "theirs"))
+    return database.use(str(write_database(subject.suite.root / "theirs")))
 
 
 @pytest.mark.slow

@@ -8,8 +8,7 @@ from typing import Self
 from deadweight.builders import table
 from deadweight.builders.protocol import BuiltImage, Job, Site, Step
 from deadweight.engine.client import Engine
-from deadweight.plan.fingerprint import Digests, Fingerprint
-from deadweight.plan.graph import Task
+from deadweight.plan.graph import Digests, Fingerprint, Task
 from deadweight.plan.scheduler import Outcome
 from deadweight.project.load_suite import load_suite
 from deadweight.records.built_image import BUILT_FILE, Base

@@ -16,7 +16,7 @@ import yaml
 
 from deadweight.project.build import VariantOutcome, build
 from deadweight.project.workspace import Workspace
-from deadweight.records.lock import locked
+from deadweight.records.runs import locked
 from tests.support.builder_site import Silent
 from tests.support.buildkit_world import Daemon
 from tests.support.http_servers import running

@@ -15,8 +15,7 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Inputs, Step
-from deadweight.plan.fingerprint import Fingerprint
-from deadweight.plan.graph import Task
+from deadweight.plan.graph import Fingerprint, Task
 from deadweight.plan.scheduler import Outcome
 from deadweight.tasks import _progress
 from deadweight.tasks._progress import Watcher, print_json, print_utf8, say

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from deadweight._errors import UsageError, joined, wording
 from deadweight._log_excerpt import plain
 from deadweight._packages import attacks
-from deadweight.checks.protocol import Subject, by_engine, evidence
+from deadweight.checks.protocol import Check, Subject, by_engine, evidence
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended
@@ -26,7 +26,6 @@ from deadweight.engine.http import MAX_BODY_BYTES, Answer
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import values
 from deadweight.suite.checks import ApiCheck, HttpExpect, HttpRequest
-from deadweight.suite.model import Variant
 
 # Turns a request of the suite into bytes.
 
@@ -175,14 +174,11 @@ class ItemResult:
     walls: tuple[str, ...] = ()
 
 
-class Api:
+class Api(Check):
     """The check. It is asked for where the variant has items under ``checks.api``."""
 
     name = "api"
     needs_engine = True
-
-    def applies(self, variant: Variant) -> bool:
-        return variant.runnable and bool(variant.checks.api)
 
     def run(self, subject: Subject) -> Evidence:
         """Send every request, also after one failed."""
@@ -192,8 +188,8 @@ class Api:
             try:
                 results.append(run_item(subject, item))
             except ServiceDown as down:
-                return came_down(subject, down, time.monotonic() - started)
-        return summed_up(subject, _explained(subject, results), time.monotonic() - started)
+                return came_down(subject, down, started)
+        return summed_up(subject, _explained(subject, results), started)
 
 
 def _explained(subject: Subject, results: Sequence[ItemResult]) -> list[ItemResult]:
@@ -212,24 +208,20 @@ def _explained(subject: Subject, results: Sequence[ItemResult]) -> list[ItemResu
     ]
 
 
-def summed_up(subject: Subject, results: Sequence[ItemResult], seconds: float) -> Evidence:
+def summed_up(subject: Subject, results: Sequence[ItemResult], started: float) -> Evidence:
     """The evidence of all items together."""
     failed = [result for result in results if result.status == "fail"]
     reason: str = wording("checks.answers", passed=len(results) - len(failed), total=len(results))
     if failed:
         reason = joined(reason, f"{failed[0].name}: {failed[0].reason}")
-    return _evidence(subject, reason, seconds, failed=bool(failed), items=[asdict(result) for result in results])
-
-
-def came_down(subject: Subject, down: ServiceDown, seconds: float) -> Evidence:
-    """The evidence where the service does not come up: nothing more is asked of it."""
-    return _evidence(subject, down.message, seconds, failed=True)
-
-
-def _evidence(subject: Subject, reason: str, seconds: float, *, failed: bool, **data: Any) -> Evidence:
     status: Status = "fail" if failed else "pass"
-    started = time.monotonic() - seconds
+    data = {"items": [asdict(result) for result in results]}
     return evidence(subject, "api", status, reason, provenance=by_engine(subject), started=started, data=data)
+
+
+def came_down(subject: Subject, down: ServiceDown, started: float) -> Evidence:
+    """The evidence where the service does not come up: nothing more is asked of it."""
+    return evidence(subject, "api", "fail", down.message, provenance=by_engine(subject), started=started)
 
 
 def run_item(subject: Subject, item: ApiCheck) -> ItemResult:

@@ -13,11 +13,10 @@ from typing import Any
 
 from deadweight._errors import DeadweightError, joined, wording
 from deadweight._packages import images
-from deadweight.checks.protocol import Subject, evidence
+from deadweight.checks.protocol import Check, Subject, evidence
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import BudgetCheck, Limit
-from deadweight.suite.model import Variant
 from deadweight.suite.values import format_bytes
 
 _WORST_FIRST: tuple[Status, ...] = ("fail", "not_measured", "warn", "pass")
@@ -38,14 +37,10 @@ class Finding:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-class Budget:
+class Budget(Check):
     """The check. It is asked for where the variant has ``checks.budget``."""
 
     name = "budget"
-    needs_engine = False
-
-    def applies(self, variant: Variant) -> bool:
-        return variant.checks.budget is not None
 
     def run(self, subject: Subject) -> Evidence:
         """Weigh the archive; start the service only where start-up has a limit and was not measured by ``runs``."""

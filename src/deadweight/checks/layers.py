@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, joined, wording
 from deadweight._packages import images
-from deadweight.checks.protocol import Gate, Subject, evidence
+from deadweight.checks.protocol import Check, Gate, Subject, evidence
 from deadweight.records.evidence import Evidence, Status
 from deadweight.records.store import write_atomically
 from deadweight.suite.checks import LayersCheck, SecretsGate, UnreadGate
@@ -26,14 +26,10 @@ if TYPE_CHECKING:
     from deadweight_images.findings import LayersReport
 
 
-class Layers:
+class Layers(Check):
     """The check. It is asked for where the variant has ``checks.layers``; it reads the archive and needs no engine."""
 
     name = "layers"
-    needs_engine = False
-
-    def applies(self, variant: Variant) -> bool:
-        return variant.checks.layers is not None
 
     def run(self, subject: Subject) -> Evidence:
         """Look through every layer. Raises ConfigError for a wrong allow list, ArchiveError for a damaged archive."""

@@ -70,11 +70,11 @@ class Check(Protocol):
     """
 
     name: str
-    needs_engine: bool
+    needs_engine: bool = False
 
     def applies(self, variant: Variant) -> bool:
         """Whether the suite asks for this check of this variant."""
-        ...
+        return bool(getattr(variant.checks, self.name)) and (variant.runnable or not self.needs_engine)
 
     def run(self, subject: Subject) -> Evidence:
         """Measure and judge. Raises only DeadweightError; a service that misbehaves is evidence, not an error."""

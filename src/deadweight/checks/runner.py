@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as done_in
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -175,23 +175,17 @@ def _started(
     groups = [group for group in groups if len(group) > 1]
     made: dict[str, Evidence] = {}
     for group in groups:
-        try:
+        with ExitStack() as stack:
+            for subject in group:
+                stack.callback(subject.service.close)
             with side_by_side(partial(run_check, runs.ONCE), group, jobs=jobs) as running:
                 once = {subject.variant.name: result_of(done) for subject, done in running}
             group[0].say(f"start-up: {len(group)} variants, {runs.STARTS} times in turns")
             timed = runs.interleaved(group, once)
-        except BaseException:
-            _close(group)
-            raise
-        if len(groups) > 1:
-            _close(group)  # what each needs beside it is not left running for all of them
+            if len(groups) == 1:  # of several, what each needs beside it is not left running for all of them
+                stack.pop_all()
         for subject in group:
             made[subject.variant.name] = keep(subject, timed[subject.variant.name])
             if on_evidence is not None:
                 on_evidence(made[subject.variant.name])
     return made
-
-
-def _close(group: Sequence[Subject]) -> None:
-    for subject in group:
-        subject.service.close()

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Any
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError, wording
-from deadweight.checks.protocol import Subject, by_engine, evidence
+from deadweight.checks.protocol import Check, Subject, by_engine, evidence
 from deadweight.checks.service import last_lines, posture, with_last_lines
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart
@@ -29,7 +29,7 @@ from deadweight.engine.foreground import user_of
 from deadweight.engine.seccomp.refused_calls import StoppedByProfile
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import values
-from deadweight.suite.model import Health, Variant
+from deadweight.suite.model import Health
 
 STARTS = 2 if os.environ.get("DEADWEIGHT_FEW_STARTS") else 5
 """Our own tests start a service twice unless they look at the times: a start is the longest part of most of them."""
@@ -47,7 +47,7 @@ class _Failed(DeadweightError):
     """The service misbehaved: evidence, not an error."""
 
 
-class Runs:
+class Runs(Check):
     """The check. It is asked for of every variant that is a service. ``once``: it is started once, and timed by ``interleaved``."""
 
     name = "runs"
@@ -55,9 +55,6 @@ class Runs:
 
     def __init__(self, *, once: bool = False) -> None:
         self._once = once
-
-    def applies(self, variant: Variant) -> bool:
-        return variant.runnable
 
     def run(self, subject: Subject) -> Evidence:
         """Start, watch and stop it. A machine that cannot start the container gives ``not_measured``."""

@@ -108,15 +108,12 @@ class Service:
 
     def get(self) -> Container:
         """The shared container, running and healthy; a new one where the last one ended. Raises ServiceDown."""
-        if self._shared is not None:
-            if self._shared.state().running:
-                return self._shared
-            self._shared.remove()
-            self._shared = None
-        container, readiness = self.start_timed()
-        if not readiness.healthy:
-            raise ServiceDown(self.why_down(readiness.reason, container))
-        self._shared = container
+        container = self._shared
+        if container is None or not container.state().running:
+            container, readiness = self.start_timed()
+            if not readiness.healthy:
+                raise ServiceDown(self.why_down(readiness.reason, container))
+            self.share(container)
         return container
 
     def obituary(self) -> str | None:
@@ -124,8 +121,7 @@ class Service:
 
         An engine tells of an end a little later than its connections do, so it is given a second.
         """
-        state = self._shared.wait_ended(MOURNING_SECONDS) if self._shared is not None else None
-        if self._shared is None or state is None or state.running:
+        if self._shared is None or (state := self._shared.wait_ended(MOURNING_SECONDS)).running:
             return None
         return with_last_lines(wording("checks.service_ended", outcome=state.told()), self._shared)
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from deadweight import _json
 from deadweight._errors import ConfigError, MissingError, wording
-from deadweight.checks.protocol import Gate, Subject, evidence, now
+from deadweight.checks.protocol import Check, Gate, Subject, evidence, now
 from deadweight.checks.scan.database import LOCAL, Database, current
 from deadweight.checks.scan.model import SEVERITIES, Coverage, Found, Reach, ScannedImage, count, coverage, distinct
 from deadweight.checks.scan.reachability import observed, reachability, reachable
@@ -238,14 +238,10 @@ class _Judged:
     gates: Sequence[Gate]
 
 
-class Vulnerabilities:
+class Vulnerabilities(Check):
     """The check. It is asked for where the variant has ``checks.vulnerabilities``. An engine only shows what is reached."""
 
     name = "vulnerabilities"
-    needs_engine = False
-
-    def applies(self, variant: Variant) -> bool:
-        return variant.checks.vulnerabilities is not None
 
     def run(self, subject: Subject) -> Evidence:
         """Scan, judge, and see what the running service touches. Raises ConfigError, ArchiveError, CommandError."""

@@ -22,11 +22,10 @@ from typing import Literal, Protocol
 from deadweight import _disk, _run
 from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.builders.protocol import Job, Step
-from deadweight.plan.fingerprint import Digests, FileState
-from deadweight.plan.graph import Plan, Preparation, StepRecord, Task, load_built, record_file, with_all_before
+from deadweight.plan.graph import Digests, Plan, Preparation, StepRecord, Task, load_built, record_file, with_all_before
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, Cache, FailedBuild
-from deadweight.records.lock import held_since
 from deadweight.records.paths import State
+from deadweight.records.runs import held_since
 from deadweight.records.store import save
 
 Result = Literal["built", "cached", "failed", "skipped"]
@@ -96,7 +95,7 @@ def _lane(step: Step) -> str:
 class _Run:
     def __init__(self, plan: Plan, state: State, watcher: Watcher, fail_fast: bool) -> None:
         self.state, self.watcher, self.fail_fast = state, watcher, fail_fast
-        self.digests: dict[FileState, str] = {}
+        self.digests = dict(plan.digests)
         self.tasks: dict[str, Task] = {}
         self.chains: dict[str, float] = {}
         self.first: frozenset[str] = frozenset()

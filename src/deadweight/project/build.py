@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, MissingError, wording
-from deadweight.plan.fingerprint import Digests
-from deadweight.plan.graph import Plan, make_plan
+from deadweight.plan.graph import Digests, Plan, make_plan
 from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
 from deadweight.project.needs import preflight, split_by_base
 from deadweight.project.workspace import ENGINE_MAY_BE_WHY, Workspace

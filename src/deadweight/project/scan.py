@@ -12,8 +12,8 @@ from deadweight.checks.scan import database as databases
 from deadweight.checks.scan.database import Database, current
 from deadweight.checks.vulnerabilities import scanned
 from deadweight.records.evidence import Evidence
-from deadweight.records.lock import locked
 from deadweight.records.reference import parse
+from deadweight.records.runs import locked
 from deadweight.sources import network, settings
 from deadweight.sources.remote import front_door
 
@@ -94,7 +94,7 @@ def _provided(workspace: Workspace) -> Database:
             raise
         except DeadweightError as error:
             workspace.say(f"the vulnerability database cannot be downloaded: {error.message}")
-    return databases.use_local(workspace.say) if kept is None or kept.age_days() > DUE_DAYS else kept
+    return databases.use(databases.LOCAL, say=workspace.say) if kept is None or kept.age_days() > DUE_DAYS else kept
 
 
 def _answers(workspace: Workspace, repository: str | None) -> bool:

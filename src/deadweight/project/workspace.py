@@ -18,8 +18,8 @@ from deadweight.plan.graph import load_built, load_failed
 from deadweight.project.git import GitAnswers, ask_git
 from deadweight.project.load_suite import check_suite, load_suite, no_builder
 from deadweight.records.built_image import UNFINISHED, BuiltImage, FailedBuild, kept_name, retire
-from deadweight.records.lock import held_since, locked
 from deadweight.records.paths import State
+from deadweight.records.runs import held_since, locked
 from deadweight.records.store import load, save
 from deadweight.suite.load import find_suite_file
 from deadweight.suite.model import Suite, Variant

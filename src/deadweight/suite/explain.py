@@ -147,11 +147,7 @@ def _at(model: type[BaseModel], location: Key) -> tuple[type[BaseModel] | None, 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for argument in get_args(annotation):
-        found = _model_in(argument)
-        if found is not None:
-            return found
-    return None
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 def mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:

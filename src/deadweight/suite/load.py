@@ -118,11 +118,10 @@ def _check_checks(document: Document, place: Callable[[Key], Key], variant: Vari
 
 def _check_requests(document: Document, place: Callable[[Key], Key], names: Sequence[str]) -> None:
     """Evidence, reports and ``pytest -k`` tell the items of the ``api`` check apart by their names."""
-    if len(set(names)) == len(names):
-        return
-    second = next(index for index, name in enumerate(names) if name in names[:index])
-    first = document.line(place(("checks", "api", names.index(names[second]), "name")))
-    raise document.error(place(("checks", "api", second, "name")), wording("suite.duplicate", line=first))
+    for index, name in enumerate(names):
+        if (first := names.index(name)) < index:
+            line = document.line(place(("checks", "api", first, "name")))
+            raise document.error(place(("checks", "api", index, "name")), wording("suite.duplicate", line=line))
 
 
 def _no_such(document: Document, key: Key, kind: str, name: str, known: Sequence[str]) -> ConfigError:
@@ -339,7 +338,8 @@ def select(suite: Suite, names: Sequence[str]) -> tuple[Variant, ...]:
     for name in names:
         found = _meant(suite, name)
         if not found:
-            raise UsageError(unknown("variant", name, words(suite)), hint=_hint(suite))
+            hint = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _kinds(suite).items() if names)
+            raise UsageError(unknown("variant", name, words(suite)), hint=hint)
         meant |= found
     return tuple(variant for variant in suite.variants if not names or variant.name in meant)
 
@@ -375,7 +375,3 @@ def _kinds(suite: Suite) -> dict[str, list[str]]:
     services = dict.fromkeys(variant.service for variant in suite.variants if variant.service)
     tags = dict.fromkeys(f"{TAG}{tag}" for variant in suite.variants for tag in variant.tags)
     return {"variants": list(suite.names()), "services": list(services), "tags": list(tags)}
-
-
-def _hint(suite: Suite) -> str:
-    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _kinds(suite).items() if names)

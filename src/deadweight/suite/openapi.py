@@ -27,9 +27,8 @@ def parsed(text: str) -> Any:
 def paths(document: Any) -> dict[str, dict[str, Any]]:
     """Its paths with what may be asked of each; empty where it has none."""
     found = document.get("paths") if isinstance(document, dict) else None
-    return (
-        {str(path): item for path, item in found.items() if isinstance(item, dict)} if isinstance(found, dict) else {}
-    )
+    items = found.items() if isinstance(found, dict) else ()
+    return {str(path): item for path, item in items if isinstance(item, dict)}
 
 
 _SERVER = re.compile(r"^(?:\w+://[^/]*|localhost(?=[:/]|$)(?::\d+)?|[\w-]+(?:\.[\w-]+)*:\d+|[\w-]+(?:\.[\w-]+)+)")
@@ -39,8 +38,7 @@ _SERVER = re.compile(r"^(?:\w+://[^/]*|localhost(?=[:/]|$)(?::\d+)?|[\w-]+(?:\.[
 def prefix(document: dict[str, Any]) -> str:
     """``basePath`` of version 2, the path of the first server of version 3."""
     servers = document.get("servers")
-    url = (
-        str(servers[0].get("url", "")) if isinstance(servers, list) and servers and isinstance(servers[0], dict) else ""
-    )
+    first = servers[0] if isinstance(servers, list) and servers else None
+    url = str(first.get("url", "")) if isinstance(first, dict) else ""
     path = str(document.get("basePath") or _SERVER.sub("", url)).rstrip("/")
     return path if path.startswith("/") and "{" not in path else ""

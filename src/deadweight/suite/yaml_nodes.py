@@ -90,7 +90,6 @@ def parse(text: str, file: Path, *, may_be_empty: bool = False) -> Document:
         return document
     if root is None:
         raise ConfigError(wording("suite.empty_file"), file=file, line=1)
-    _Reader(document).place((), root)
     document.value = _Reader(document).value(root, ())
     return document
 
@@ -135,6 +134,7 @@ class _Reader:
         return ConfigError(message, file=self.document.file, line=node.start_mark.line + 1, key=dotted(key) or None)
 
     def value(self, node: yaml.Node, key: Key) -> Any:
+        self.place(key, node)
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise self.fail(node, key, wording("suite.too_many_values", most=MAX_NODES))
@@ -145,8 +145,6 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             if node.tag != "tag:yaml.org,2002:seq":
                 raise self.fail(node, key, wording("suite.yaml_tag", tag=node.tag))
-            for index, item in enumerate(node.value):
-                self.place((*key, index), item)
             return [self.value(item, (*key, index)) for index, item in enumerate(node.value)]
         return self.scalar(node, key)
 

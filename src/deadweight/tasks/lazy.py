@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from deadweight.publish import comment, push
     from deadweight.records import built_image, paths, reference, runs, store
     from deadweight.records.evidence import Evidence
-    from deadweight.records.lock import holder, locked
+    from deadweight.records.runs import holder, locked
     from deadweight.report import collect, figures, history, markdown, pull_request, sarif
     from deadweight.report.compare import Comparison, compare
     from deadweight.report.console import fitting, print_comparison

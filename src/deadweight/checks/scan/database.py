@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deadweight._errors import MissingError, UsageError, wording
+from deadweight._packages import standins
 from deadweight._run import run
 from deadweight.checks.scan.model import COVERAGE, LICENCES, Contents
 from deadweight.records.paths import user_cache
+from deadweight.records.reference import in_registry
 from deadweight.records.store import load, save
 from deadweight.sources.protocol import Say
 from deadweight.toolchain.find import find
@@ -107,56 +109,43 @@ def current() -> Database:
         raise MissingError(wording("scan.installed_database_damaged", problem=error.message), hint=HINT) from error
 
 
-def use_files(place: Path) -> Database:
-    """Take a database from a folder (``trivy.db`` and ``metadata.json``, or ``db/`` with them), a ``trivy.db`` or a ``.tar.gz``.
+def use(asked: str, repository: str | None = None, say: Say = lambda _line: None) -> Database:
+    """What ``--database`` says: ``download`` (from ``repository`` or the public ones), ``oci://REFERENCE``, ``local`` (made of what
+    package registries give), a file or a folder; a file of that name is meant by ``./local``.
 
-    Raises UsageError for what is none, is empty or damaged, or is of another schema version.
+    Raises UsageError for what is none, is empty or damaged, or is of another schema version; CommandError where no registry
+    answers, MissingError without scanner or Go.
     """
+    with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
+        work = Path(name)
+        if asked == LOCAL:
+            say("making a vulnerability database from package registries")
+            standins.make_database(work / "db", say, user_cache() / "logs" / "vulnerability-database.log")
+            return _keep(work / "db", LOCAL)
+        if asked == "download":
+            return download((repository.removeprefix("oci://"),) if repository else PUBLIC, work)
+        if asked.startswith("oci://"):
+            return download((str(in_registry(asked.removeprefix("oci://"))),), work)
+        return _keep(_folder_of(Path(asked), work), str(Path(asked)))
+
+
+def download(references: tuple[str, ...], work: Path) -> Database:
+    """From the first of these OCI repositories that answers."""
+    words = [str(find("trivy").path), "image", "--cache-dir", str(work), "--download-db-only"]
+    words += [word for reference in references for word in ("--db-repository", reference)]
+    if all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
+        words.append("--insecure")
+    hint = "check that the repository can be reached, or set scan.database_repository in deadweight.yaml to a mirror"
+    run(words, cwd=work, env=ALONE, timeout=DOWNLOAD_SECONDS, hint=hint)
+    return _keep(work / "db", f"oci://{references[0]}")
+
+
+def _folder_of(place: Path, work: Path) -> Path:
+    """Of a folder (``trivy.db`` and ``metadata.json``, or ``db/`` with them), a ``trivy.db`` or a ``.tar.gz``."""
     if not place.exists():
         raise _refusal(wording("scan.database_missing", path=place))
-    with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
-        folder = place if place.is_dir() else place.parent if place.name == FILES[0] else _unpacked(place, Path(name))
-        if (folder / "db" / FILES[0]).is_file():
-            folder = folder / "db"
-        return _keep(folder, str(place))
-
-
-def use_registry(references: tuple[str, ...]) -> Database:
-    """Get a database from OCI repositories, the first that answers. Raises CommandError, UsageError, MissingError (no scanner)."""
-    with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
-        words = [str(find("trivy").path), "image", "--cache-dir", name, "--download-db-only"]
-        words += [word for reference in references for word in ("--db-repository", reference)]
-        if all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
-            words.append("--insecure")
-        hint = (
-            "check that the repository can be reached, or set scan.database_repository in deadweight.yaml to a mirror"
-        )
-        run(words, cwd=Path(name), env=ALONE, timeout=DOWNLOAD_SECONDS, hint=hint)
-        return _keep(Path(name) / "db", f"oci://{references[0]}")
-
-
-def use_local(say: Say) -> Database:
-    """Make one from what package registries give. Raises MissingError (no Go), CommandError (no registry answers)."""
-    from deadweight._packages import standins
-
-    say("making a vulnerability database from package registries")
-    with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
-        standins.make_database(Path(name) / "db", say, user_cache() / "logs" / "vulnerability-database.log")
-        return _keep(Path(name) / "db", LOCAL)
-
-
-def use(asked: str, repository: str | None = None, say: Say = lambda _line: None) -> Database:
-    """What ``--database`` says: ``download`` (from ``repository`` or the public ones), ``oci://REFERENCE``, ``local``, a file or a
-    folder; a file of that name is meant by ``./local``."""
-    if asked == LOCAL:
-        return use_local(say)
-    if asked == "download":
-        return use_registry((repository.removeprefix("oci://"),) if repository else PUBLIC)
-    if asked.startswith("oci://"):
-        from deadweight.records.reference import in_registry
-
-        return use_registry((str(in_registry(asked.removeprefix("oci://"))),))
-    return use_files(Path(asked))
+    folder = place if place.is_dir() else place.parent if place.name == FILES[0] else _unpacked(place, work)
+    return folder / "db" if (folder / "db" / FILES[0]).is_file() else folder
 
 
 def _opened(folder: Path, origin: str, identity: str) -> Database:

@@ -43,9 +43,8 @@ def watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
 
     Raises CannotWatch where that is not told, DeadweightError where the service does not come up."""
     engine, image = subject.engine(), subject.engine_image()
-    options = subject.service.options().but(
-        seccomp="default"
-    )  # a profile of the suite's may forbid the recorder's filter
+    # a profile of the suite's may forbid the recorder's filter
+    options = subject.service.options().but(seccomp="default")
     options, name = recording(roomier(options), argv(engine.images.need(image), options), FILES)
     packed = engine.recorders.packed(image)
     with engine.start(packed, options, variant=subject.variant.name) as container:

@@ -198,9 +198,8 @@ def _write(subject: Subject, form: str, present: Sequence[Part]) -> SbomFile:
     else:
         document["name"] = title
         document["documentNamespace"] = f"https://deadweight.invalid/spdx/{identity}"
-        made = datetime.fromisoformat(built.built_at).astimezone(
-            UTC
-        )  # SPDX 2.3 wants a Z and whole seconds (clause 6.9)
+        # SPDX 2.3 wants a Z and whole seconds (clause 6.9)
+        made = datetime.fromisoformat(built.built_at).astimezone(UTC)
         document.setdefault("creationInfo", {})["created"] = made.strftime("%Y-%m-%dT%H:%M:%SZ")
         _add_to_spdx(document, missing)
     target = subject.state.folder / "sbom" / f"{subject.variant.name}.{SUFFIXES[form]}"
@@ -216,10 +215,8 @@ def part(purl: str) -> Part | None:
     if not at or "/" in version:
         name, version = rest, ""
     namespace, name, version = "", unquote(name), stated(unquote(version))
-    if kind not in (
-        "golang",
-        "npm",
-    ):  # a path of these is a name; elsewhere what stands before it is a distribution or a group
+    # a path of these is a name; elsewhere what stands before it is a distribution or a group
+    if kind not in ("golang", "npm"):
         namespace, _, name = name.rpartition("/")
     if not bare.startswith("pkg:") or kind == "oci" or not name:
         return None
