@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import yaml
+from yaml.nodes import MappingNode, Node
 
 from deadweight._errors import ConfigError, wording
 from deadweight.sources.protocol import ApkFlavour
-
-if TYPE_CHECKING:
-    from yaml.nodes import MappingNode, Node
+from deadweight.suite.yaml_nodes import compose
 
 ALPINE_NAMES = ("alpine-base", "alpine-baselayout", "alpine-baselayout-data", "alpine-keys", "alpine-release", "musl")
 MOST_INCLUDED = 16
@@ -62,8 +62,6 @@ def derived(path: Path, include: str | None = None) -> str | None:
     ``include`` is what it is to start from instead of the file that it names.
     Raises ConfigError with file and line where it is no YAML mapping.
     """
-    import yaml
-
     root = _compose(path)
     removed = [_drop(root, ("archs",))]
     removed += [_drop(package, ("target-architecture",)) for package in _mappings(root, "package")]
@@ -79,20 +77,8 @@ def derived(path: Path, include: str | None = None) -> str | None:
 
 
 def _compose(path: Path) -> MappingNode:
-    """The file as nodes, not values: ``version: 1.10`` must stay what it is."""
-    import yaml
-
-    try:
-        # the parser in C, where there is one: some files are read more than once for a plan
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(wording("suite.unreadable", problem=error), file=path) from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise ConfigError(wording("suite.not_yaml", problem=error.problem), file=path, line=line) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(wording("suite.not_yaml", problem=error), file=path) from error
-    if not isinstance(root, yaml.MappingNode):
+    root = compose(path)
+    if not isinstance(root, MappingNode):
         raise ConfigError(wording("sources.no_mapping"), file=path, line=1)
     return root
 
