@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deadweight import _run
 from deadweight._errors import CommandError, wording
@@ -27,9 +27,6 @@ from deadweight.records.reference import with_registry
 from deadweight.records.store import write_atomically
 from deadweight.sources.adapt_dockerfile import Added, Dockerfile, Run, derived, downgraded, instructions, stage_bases
 from deadweight.sources.settings import NETWORK
-
-if TYPE_CHECKING:
-    from deadweight.builders.dockerfile.errors import DockerListener
 
 PREDEFINED = frozenset(
     word
@@ -142,23 +139,23 @@ class Build:
         offered |= {name: f"src={path}" for name, path in secrets.paths(self.variant, self.site.root).items()}
         return [*(f"id={name},{place}" for name, place in offered.items()), *self.reach.secrets(self.work)]
 
-    def listener(self) -> DockerListener:
-        from deadweight.builders.dockerfile.errors import DockerListener
-
+    def listener(self) -> buildkit.DockerListener:
         file = self.variant.dockerfile or "Dockerfile"
-        return DockerListener(self.job.say, file, self.dockerfile.lines(), self.copy[1])
+        return buildkit.DockerListener(self.job.say, file, self.dockerfile.lines(), self.copy[1])
 
     def run(self, argv: Sequence[str | Path], on_line: Callable[[str], None], **how: Any) -> None:
         """Run the client; passwords stay out of its log. Raises CommandError."""
         redact = common.secret_values(self.environment)
         _run.run(argv, on_line=on_line, timeout=common.BUILD_TIMEOUT_SECONDS, redact=redact, **how)
 
-    def failure(self, listener: DockerListener, error: CommandError, full_disk: Callable[[], str]) -> CommandError:
+    def failure(
+        self, listener: buildkit.DockerListener, error: CommandError, full_disk: Callable[[], str]
+    ) -> CommandError:
         """The failure in the words of the instruction that failed."""
         stand_in, advice = any(base.stand_in for base in self.bases.values()), self.reach.advice
         return listener.failure(error, self.variant.name, stand_in=stand_in, full_disk=full_disk, advice=advice)
 
-    def result(self, listener: DockerListener, digest: str, tool: str, **fields: Any) -> BuiltImage:
+    def result(self, listener: buildkit.DockerListener, digest: str, tool: str, **fields: Any) -> BuiltImage:
         """The record of the image. Tells what was taken from earlier builds."""
         variant, cache = self.variant, listener.cache
         self.job.took("warm" if self.dockerfile.has_cache_mounts and cache == "cold" else cache)
