@@ -57,6 +57,7 @@ class ApkoBuilder:
 
     name = "apko"
     record = ApkoVariant
+    archive = staticmethod(archive.made_by_the_build)
 
     def needs(self, variant: ApkoVariant, root: Path) -> Needs:
         """Raises ConfigError for missing or wrong files."""
@@ -85,9 +86,6 @@ class ApkoBuilder:
         inputs = Inputs((config, *included(config, site.root), *apk.indexes), (), values)
         after = tuple(step.key for step in before)
         return (*before, archive.image_step(variant, site, inputs, partial(self._build, variant, site), after=after))
-
-    def archive(self, variant: ApkoVariant, built: BuiltImage, site: Site) -> Path:
-        return archive.made_by_the_build(variant, built, site)
 
     def _build(self, variant: ApkoVariant, site: Site, job: Job) -> BuiltImage:
         name = common.image_name(site.suite, variant)

@@ -280,7 +280,7 @@ class Reach:
         mounted = tuple(f"--mount=type=secret,id={name},mode=0444" for name in files)
         if self.direct:
             given = [(name, name) for name in names]
-            given += [(_id(name, variable), variable) for name in files for variable in _PLACES[name]]
+            given += [(f"{PLACE}{variable}", variable) for name in files for variable in _PLACES[name]]
             return Added((*ssh, *mounted, *(f"--mount=type=secret,id={id_},env={name}" for id_, name in given)))
         if run.plain and run.stage not in self.in_image:
             file = f"--mount=type=secret,id={ENVIRONMENT},mode=0444"
@@ -303,7 +303,7 @@ class Reach:
         """What the client's own environment has to hold for that."""
         if not self.direct:
             return {}
-        return {_id(name, variable): value for name in self.files for variable, value in _PLACES[name].items()}
+        return {f"{PLACE}{variable}": value for name in self.files for variable, value in _PLACES[name].items()}
 
     def advice(self, line: int | None) -> str:
         """Which of these the instruction at ``line`` needed and did not get, and what to write there; else empty."""
@@ -322,12 +322,6 @@ def _understood(name: str, command: str) -> bool:
     """Whether a program of the command reads this variable; one of nobody's that is known, which the user named, is everybody's."""
     tools = [_readers(row["read_by"]) for row in NETWORK["program"] if name in row["variables"]]
     return any(pattern.search(command) for pattern in tools) if tools else True
-
-
-def _id(name: str, variable: str) -> str:
-    """The id under which the client offers a variable's value: one for all that hold the same place."""
-    values = list(_PLACES[name].values())
-    return f"{PLACE}{name if values.index(_PLACES[name][variable]) == 0 else variable}"
 
 
 def _export(name: str) -> str:
