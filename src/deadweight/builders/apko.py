@@ -82,7 +82,7 @@ class ApkoBuilder:
         config = site.root / variant.config
         apk = apk_of(site, variant.config)
         before = tuple(step(variant, package, site) for package in variant.packages)
-        values = {"apko": find("apko").version, "architecture": common.architecture().apk, **apk.values()}
+        values = {"apko": find("apko").version, "architecture": common.architecture().apk, **apk.values}
         inputs = Inputs((config, *included(config, site.root), *apk.indexes), (), values)
         after = tuple(step.key for step in before)
         return (*before, archive.image_step(variant, site, inputs, partial(self._build, variant, site), after=after))
@@ -116,7 +116,6 @@ def _run_in(
     job: Job,
     apk: Apk,
     announce: Announce,
-    told: Words = (),
     **more: str,
 ) -> None:
     """Run apko or melange, with ``more`` in its environment. Raises CommandError in the compiler's or the tool's own words."""
@@ -128,7 +127,7 @@ def _run_in(
         **more,
     }
     listener = Listener(job.say, announce, clean)
-    run_tool(call, what, listener, cwd=site.root, environment=environment, log=job.log, told=told)
+    run_tool(call, what, listener, cwd=site.root, environment=environment, log=job.log)
 
 
 def _words(variant: ApkoVariant, site: Site, apk: Apk, name: str, work: Path) -> list[str]:
@@ -223,7 +222,7 @@ def step(variant: ApkoVariant, config: str, site: Site) -> Step:
         "architecture": arch,
         "runner": variant.runner,
         "ignore": "\n".join(ignore.written),
-        **apk.values(),
+        **apk.values,
     }
 
     def there() -> bool:
@@ -313,7 +312,7 @@ class _Melange:
         # bubblewrap is to write files of user 0: we become root in a user namespace of our own
         apart = not docker and os.geteuid() != 0 and shutil.which("unshare") is not None
         call, what = ["unshare", "-Ur", *words] if apart else words, f"{self.variant.name}: {self.config}"
-        _run_in(temporary, call, what, self.site, self.job, self.apk, self._announce, words, **more)
+        _run_in(temporary, call, what, self.site, self.job, self.apk, self._announce, **more)
 
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state
@@ -457,7 +456,8 @@ def _memory_prefix(root: Path) -> str:
 class Apk:
     """``repositories`` and ``keyring`` are ready for ``-r`` and ``-k``; ``indexes`` are the local repositories' index files.
 
-    ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``; ``own`` whether the file's own repositories count.
+    ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``; ``values`` are the remote half as inputs of a
+    fingerprint; local indexes and keys are inputs by content.
     ``links`` are those behind relative paths, with what they lead to: outside of the project.
     """
 
@@ -467,7 +467,7 @@ class Apk:
     indexes: tuple[Path, ...]
     credentials: dict[str, str]
     stand_in: bool
-    own: bool
+    values: dict[str, str]
     links: dict[Path, Path]
 
     def link(self) -> None:
@@ -480,14 +480,6 @@ class Apk:
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(target)
             fresh.replace(place)
-
-    def values(self) -> dict[str, str]:
-        """The remote half as inputs of a fingerprint; local indexes and keys are inputs by content."""
-        return {
-            "repositories": " ".join(repository for repository in self.repositories if "://" in repository),
-            "keys": " ".join(key for key in self.keyring if "://" in key),
-            "as written": str(self.own),
-        }
 
 
 def apk_of(site: Site, config: str) -> Apk:
@@ -521,7 +513,11 @@ def apk_of(site: Site, config: str) -> Apk:
         indexes=tuple(path for path in files if path.is_file()),
         credentials=dict(given.credentials),
         stand_in=given.stand_in,
-        own=site.source.name == "registry",
+        values={
+            "repositories": " ".join(name for name in repositories if "://" in name),
+            "keys": " ".join(name for name in keyring if "://" in name),
+            "as written": str(site.source.name == "registry"),
+        },
         links=links,
     )
 

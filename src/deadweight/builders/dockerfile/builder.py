@@ -211,6 +211,7 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
     Raises ConfigError for what the Dockerfile names and is no reference.
     """
     named = {reference: f"bases.{name}" for name, reference in variant.bases.items()}
+    stages = [stage.name for stage in dockerfile.stages if stage.name]
     if variant.generator:
         named[variant.generator] = "attest.sbom"
     for reference, line in places(dockerfile.text, given(variant)).items():
@@ -218,15 +219,12 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
             parse(reference)
         except UsageError as error:
             raise ConfigError(error.message, file=dockerfile.file, line=line, hint=error.hint) from None
-        named.setdefault(reference, f"{variant.dockerfile}:{line}{_or_a_stage(reference, dockerfile)}")
+        meant = did_you_mean(
+            reference, stages
+        )  # a misspelt stage in ``COPY --from`` is an image to Docker, which then is nowhere
+        instead = f", where no stage is called {reference!r}{meant}" if meant else ""
+        named.setdefault(reference, f"{variant.dockerfile}:{line}{instead}")
     return named
-
-
-def _or_a_stage(reference: str, dockerfile: Dockerfile) -> str:
-    """A misspelt stage in ``COPY --from`` is an image to Docker, which then is nowhere."""
-    stages = [stage.name for stage in dockerfile.stages if stage.name]
-    meant = did_you_mean(reference, stages)
-    return f", where no stage is called {reference!r}{meant}" if meant else ""
 
 
 # What BuildKit is to attest of a build, and why an engine cannot keep it: containerd's image store alone does.

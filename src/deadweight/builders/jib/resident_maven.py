@@ -104,15 +104,14 @@ def _key(source: Path, top: Path, home: Path, environment: Mapping[str, str], wo
     java, maven = find("java"), find("mvn")
     whole = {name: value for name, value in {**os.environ, **environment}.items() if name not in _NOISE}
     folder = source.stat()
-    parts = [str(source.resolve()), f"{folder.st_dev} {folder.st_ino}", str(top), str(home), maven.version]
-    parts += [str(java.path.resolve()), java.version, _edition()]
     properties = [word for word in words if word.startswith("-D") and not word.startswith("-Djib.")]
-    parts += _inherited()
     files = [word.partition("=")[2] for word in properties if word.startswith("-Djavax.net.ssl.trustStore=")]
     files += [str(top / ".mvn" / name) for name in ("maven.config", "extensions.xml")]
-    states = [_state(file) for file in files]
-    text = "\0".join([*parts, *properties, *states, *(f"{name}={value}" for name, value in sorted(whole.items()))])
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    parts = [
+        *(source.resolve(), folder.st_dev, folder.st_ino, top, home, maven.version, java.path.resolve(), java.version),
+        *(_edition(), *_inherited(), *properties, *map(_state, files), *sorted(whole.items())),
+    ]
+    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _inherited() -> list[str]:
