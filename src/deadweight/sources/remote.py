@@ -26,6 +26,7 @@ from deadweight.records.reference import DOCKER_HUB, parse
 from deadweight.sources import network
 from deadweight.sources.protocol import APK, ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, Source
 from deadweight.sources.settings import Mirror, Settings, decided
+from deadweight.toolchain.find import find
 
 # The public registries and APK repositories, and the same through a mirror.
 REPOSITORIES: Mapping[ApkFlavour, tuple[str, ...]] = {
@@ -93,8 +94,6 @@ class RemoteSource(Source):
 
         What was looked up already, by a call that raised, is not asked for again.
         """
-        from deadweight.toolchain.find import find
-
         wanted = tuple(name for name in dict.fromkeys(references) if name not in self._bases)
         problems: list[NoBase] = []
         if wanted:
@@ -178,8 +177,6 @@ class RemoteSource(Source):
         return tuple(difflib.get_close_matches(parsed.tag or "", tags, 3, 0.4))
 
     def _crane(self, *words: str, timeout: float) -> str:
-        from deadweight.toolchain.find import find
-
         environment = self.environment()
         bundle = {"SSL_CERT_FILE": str(environment.ca_bundle)} if environment.ca_bundle else {}
         argv: list[str | Path] = [find("crane").path, *self._insecure, *words]

@@ -32,8 +32,8 @@ from deadweight._errors import (
     UsageError,
     wording,
 )
-from deadweight.builders.dockerfile import buildkit, secrets
-from deadweight.builders.dockerfile.copy import Build, given, ignore_rules, prepared
+from deadweight.builders.dockerfile import buildkit
+from deadweight.builders.dockerfile.copy import Build, given, ignore_rules, missing_secrets, prepared, secret_inputs
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
@@ -69,7 +69,7 @@ class DockerfileBuilder:
             if name not in dockerfile.args:
                 problem = wording("dockerfile.no_such_arg", name=name, known=", ".join(dockerfile.args) or "none")
                 raise WrongKey(variant, ("bases", name), problem, dockerfile.file)
-        for key, path in secrets.missing(variant, root):
+        for key, path in missing_secrets(variant, root):
             raise WrongKey(variant, key, wording("builders.no_such_file", root=root), path)
         named = _references(dockerfile, variant)
         podman = buildkit.running_podman()
@@ -99,7 +99,7 @@ class DockerfileBuilder:
             **common.base_values(bases),
         }
 
-        files = (dockerfile.file, site.root / variant.source, *secrets.inputs(variant, site.root))
+        files = (dockerfile.file, site.root / variant.source, *secret_inputs(variant, site.root))
         return (
             Step(
                 key=f"image:{variant.name}",

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError, wording
+from deadweight._packages import images
 from deadweight.builders.jib import projects, resident_maven
 from deadweight.builders.jib.projects import Gradle, Maven, linked_sources, project_of
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
@@ -114,8 +115,6 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
 
     Raises DeadweightError.
     """
-    from deadweight._packages import images
-
     expected = common.architecture().oci
     with images.open_archive(archive) as opened:
         config, digest = opened.image.config, opened.image.config_digest
@@ -265,7 +264,6 @@ def _refuse_ways_out(source: Path, root: Path, variant: JibVariant, target: str)
 
 
 def _from_image(base: Base, site: Site, given: str, variant: JibVariant, target: str) -> tuple[bytes, int]:
-    from deadweight._packages import images
     from deadweight.toolchain.crane import pulled
 
     image, _, path = given.partition("#")
