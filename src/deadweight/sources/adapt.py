@@ -63,17 +63,21 @@ def derived(path: Path, include: str | None = None) -> str | None:
     Raises ConfigError with file and line where it is no YAML mapping.
     """
     root = _compose(path)
-    removed = [_drop(root, ("archs",))]
-    removed += [_drop(package, ("target-architecture",)) for package in _mappings(root, "package")]
+    before: str = yaml.serialize(root, Dumper=yaml.SafeDumper)
+    _drop(root, ("archs",))
+    for package in _mappings(root, "package"):
+        _drop(package, ("target-architecture",))
     for contents in _contents(root):
-        removed += [_drop(contents, REPOSITORY_KEYS), _unpin(contents)]
-    if not any(removed) and include is None:
-        return None
+        _drop(contents, REPOSITORY_KEYS)
+        for item in _items(contents, "packages"):
+            if isinstance(item.value, str):
+                # ``gawk@edge`` is gawk from the repository tagged ``@edge``; with the repositories gone the tag means nothing
+                item.value = item.value.split("@")[0]
     for key, value in root.value:
         if key.value == "include" and include is not None:
             value.value = include
-    text: str = yaml.serialize(root, Dumper=yaml.SafeDumper)
-    return text
+    after: str = yaml.serialize(root, Dumper=yaml.SafeDumper)
+    return after if after != before else None
 
 
 def _compose(path: Path) -> MappingNode:
@@ -101,16 +105,5 @@ def _items(node: MappingNode, name: str) -> list[Node]:
     return lists[0] if lists else []
 
 
-def _drop(node: MappingNode, unwanted: Sequence[str]) -> bool:
-    before = len(node.value)
+def _drop(node: MappingNode, unwanted: Sequence[str]) -> None:
     node.value = [(key, value) for key, value in node.value if key.value not in unwanted]
-    return len(node.value) != before
-
-
-def _unpin(contents: MappingNode) -> bool:
-    """``gawk@edge`` takes gawk from the repository tagged ``@edge``; with the repositories gone the tag means nothing."""
-    changed = False
-    for item in _items(contents, "packages"):
-        if isinstance(item.value, str) and "@" in item.value:
-            item.value, changed = item.value.split("@")[0], True
-    return changed

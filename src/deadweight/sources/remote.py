@@ -111,7 +111,9 @@ class RemoteSource(Source):
                 problems.append(NoBase((reference, error.message), hint=error.hint))
         problems += checks.result() if checks is not None else []
         if problems:
-            raise _joined(problems)
+            lines = dict.fromkeys(line for problem in problems for line in problem.problems)
+            hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
+            raise NoBase(*lines, hint="; ".join(hints) or None)
         if references or apk:  # a suite that fetches nothing says nothing of what can be reached
             decided(self.state, self.settings, self.name)
         before = store.load(Seen, self._memory) or Seen({})
@@ -259,11 +261,3 @@ def _apk_problem(url: str, answer: network.Answer) -> NoBase:
         return NoBase((APK, denied), hint="put them in ~/.netrc, or in the variable HTTP_AUTH")
     problem = answer.problem or f"HTTP status {answer.status}"
     return NoBase((APK, wording("sources.apk_answer", url=url, problem=problem)))
-
-
-def _joined(problems: Sequence[NoBase]) -> NoBase:
-    if len(problems) == 1:
-        return problems[0]
-    lines = dict.fromkeys(line for problem in problems for line in problem.problems)
-    hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
-    return NoBase(*lines, hint="; ".join(hints) or None)

@@ -28,7 +28,6 @@ from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, i
 from deadweight.toolchain.find import find, number
 
 if TYPE_CHECKING:
-    from deadweight.engine.api import Endpoint, EngineInfo
     from deadweight.engine.images import Identity
 
 _NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_DIR", "HOME")
@@ -68,7 +67,7 @@ def version() -> str:
     return known.version if known else "none"
 
 
-def running_podman() -> Endpoint | None:
+def running_podman() -> api.Endpoint | None:
     """The engine that runs, where that is Podman. Starts none, and tells no trouble: who looks for an engine does."""
     try:
         known = _known()
@@ -151,7 +150,7 @@ def has(built: BuiltImage) -> bool:
 
 
 class _Known(NamedTuple):
-    endpoint: Endpoint
+    endpoint: api.Endpoint
     version: str
     podman: bool
 
@@ -172,7 +171,7 @@ def _known() -> _Known | None:
     return _seen[key]
 
 
-def _info(endpoint: Endpoint) -> EngineInfo:
+def _info(endpoint: api.Endpoint) -> api.EngineInfo:
     """What an engine tells of its version."""
     return api.parse_info(api.document(endpoint.host, "/version", endpoint.certificates), {})
 
@@ -207,7 +206,7 @@ class Store:
     here: bool
 
 
-def store_of(endpoint: Endpoint) -> Store:
+def store_of(endpoint: api.Endpoint) -> Store:
     """Raises DeadweightError where the engine does not say."""
     info = api.podman_info(endpoint.host, endpoint.certificates)
     host, store = info.get("host"), info.get("store")
@@ -235,7 +234,7 @@ def _ours(root: Path) -> bool:
         return False
 
 
-def refuse_what_it_cannot(dockerfile: Dockerfile, endpoint: Endpoint) -> None:
+def refuse_what_it_cannot(dockerfile: Dockerfile, endpoint: api.Endpoint) -> None:
     """Raises ConfigError, with the line, for an instruction that this Podman does not know."""
     unknown = _unknown_to_podman(endpoint)
     text, _ = downgraded(dockerfile.text, unknown)
@@ -251,7 +250,7 @@ def refuse_what_it_cannot(dockerfile: Dockerfile, endpoint: Endpoint) -> None:
             raise ConfigError(problem, file=dockerfile.file, line=instruction.line)
 
 
-def _unknown_to_podman(endpoint: Endpoint) -> frozenset[str]:
+def _unknown_to_podman(endpoint: api.Endpoint) -> frozenset[str]:
     """What this Podman does not know and is said otherwise in the copy that is built."""
     return frozenset(SINCE if number(store_of(endpoint).buildah) < number(LEARNED) else ())
 
@@ -261,7 +260,7 @@ def ignore_file(dockerfile: Path) -> Path:
     return dockerfile.with_name(f"{dockerfile.name}.dockerignore")
 
 
-def podman_call(endpoint: Endpoint, words: Sequence[str | Path]) -> list[str]:
+def podman_call(endpoint: api.Endpoint, words: Sequence[str | Path]) -> list[str]:
     """The call of ``podman build``; ``words`` are what a BuildKit build is given. Raises CommandError, MissingError (no podman)."""
     from deadweight.engine.options import ceilings
 
