@@ -39,6 +39,7 @@ from deadweight.records.ignore import Ignore, walk
 from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
 from deadweight.sources.adapt import derived, flavour_of, included
+from deadweight.sources.protocol import ApkRepositories
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.yaml_nodes import Document, Key, read
 from deadweight.toolchain.find import find, look
@@ -104,7 +105,7 @@ class ApkoBuilder:
             sboms = archive.keep(variant, site, work / "image.tar", work / "sbom")
         tools = [f"apko {apko.version}", *([f"melange {find('melange').version}"] if variant.packages else [])]
         # an apko image stands on packages, not on an image: there is no digest, but it may be a stand-in all the same
-        base = Base(f"{apk.flavour} packages", ", ".join(apk.repositories), None, apk.stand_in)
+        base = Base(f"{apk.flavour} packages", ", ".join(apk.repositories), None, apk.given.stand_in)
         return archive.result(variant, site, digest=digest, base=base, tool=", ".join(tools), sbom=sboms)
 
 
@@ -121,7 +122,7 @@ def _run_in(
     """Run apko or melange, with ``more`` in its environment. Raises CommandError in the compiler's or the tool's own words."""
     environment = {
         **common.program_environment(site),
-        **apk.credentials,
+        **apk.given.credentials,
         "TMPDIR": str(temporary),
         "SOURCE_DATE_EPOCH": common.EPOCH,
         **more,
@@ -458,15 +459,14 @@ class Apk:
 
     ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``; ``values`` are the remote half as inputs of a
     fingerprint; local indexes and keys are inputs by content.
-    ``links`` are those behind relative paths, with what they lead to: outside of the project.
+    ``given`` is the source's own; ``links`` are those behind relative paths, with what they lead to: outside of the project.
     """
 
     flavour: str
     repositories: tuple[str, ...]
     keyring: tuple[str, ...]
     indexes: tuple[Path, ...]
-    credentials: dict[str, str]
-    stand_in: bool
+    given: ApkRepositories
     values: dict[str, str]
     links: dict[Path, Path]
 
@@ -511,8 +511,7 @@ def apk_of(site: Site, config: str) -> Apk:
         repositories=tuple(repositories),
         keyring=tuple(keyring),
         indexes=tuple(path for path in files if path.is_file()),
-        credentials=dict(given.credentials),
-        stand_in=given.stand_in,
+        given=given,
         values={
             "repositories": " ".join(name for name in repositories if "://" in name),
             "keys": " ".join(name for name in keyring if "://" in name),

@@ -191,11 +191,6 @@ class Dockerfile:
             numbers.append(below)
         return tuple(numbers)
 
-    @property
-    def has_cache_mounts(self) -> bool:
-        """Whether an instruction works on a folder that outlives the build; nobody tells what lies in it."""
-        return re.search(r"--mount=\S*\btype=cache\b", self.text) is not None
-
     def lines(self) -> dict[str, int]:
         """The line of each instruction, by its text with single blanks; those that stand there twice are left out."""
         lines = [(" ".join(instruction.text.split()), instruction.line) for instruction in instructions(self.text)]

@@ -17,7 +17,6 @@ others reuse its layers. If they run in parallel anyway, BuildKit merges equal s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -144,7 +143,11 @@ class DockerfileBuilder:
     def _build(self, build: Build) -> BuiltImage:
         variant, site, listener = build.variant, build.site, build.listener()
         name, id_file = common.image_name(site.suite, variant), build.work / "id"
-        flags: list[str | Path] = ["--tag", name, "--iidfile", id_file, *attestation_flags(variant, build.bases)]
+        flags: list[str | Path] = ["--tag", name, "--iidfile", id_file]
+        if variant.attest is not None and variant.attest.provenance:
+            flags.append(f"--attest=type=provenance,mode={variant.attest.provenance}")
+        if variant.generator:
+            flags.append(f"--attest=type=sbom,generator={common.pinned(build.bases[variant.generator])}")
         try:
             run = partial(build.run, cwd=site.root, log=build.job.log)
             buildkit.build([*flags, *build.words], build.environment, listener, run)
@@ -235,13 +238,3 @@ def check_attestations(variant: DockerfileVariant, root: Path, *, pooled: bool =
     problem = wording("dockerfile.pool_attests_nothing") if pooled else buildkit.keeps_no_attestations()
     if problem:
         raise WrongKey(variant, "attest", problem, root)
-
-
-def attestation_flags(variant: DockerfileVariant, bases: Mapping[str, Base]) -> list[str]:
-    """The flags for a build; ``bases`` tells where the source has the generator."""
-    if variant.attest is None:
-        return []
-    flags = [f"--attest=type=provenance,mode={variant.attest.provenance}"] if variant.attest.provenance else []
-    if variant.generator:
-        flags.append(f"--attest=type=sbom,generator={common.pinned(bases[variant.generator])}")
-    return flags

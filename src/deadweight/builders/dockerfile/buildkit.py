@@ -22,6 +22,7 @@ from deadweight.builders.shared import diagnosis
 from deadweight.builders.shared.archive import last_built
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
+from deadweight.engine.options import LOOPBACK, ceilings
 from deadweight.records.built_image import BuiltImage, Cache, kept_name, retire
 from deadweight.records.reference import with_registry
 from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, instructions, lacking
@@ -262,8 +263,6 @@ def ignore_file(dockerfile: Path) -> Path:
 
 def podman_call(endpoint: api.Endpoint, words: Sequence[str | Path]) -> list[str]:
     """The call of ``podman build``; ``words`` are what a BuildKit build is given. Raises CommandError, MissingError (no podman)."""
-    from deadweight.engine.options import ceilings
-
     store, program = store_of(endpoint), str(find("podman").path)
     file = Path(words[list(words).index("--file") + 1])
     plain = ["--tls-verify=false"] if _only_loopback(words, file) else []
@@ -295,8 +294,6 @@ def words_for(store: Store, program: str) -> tuple[str, ...]:
 
 def _only_loopback(words: Sequence[str | Path], dockerfile: Path) -> bool:
     """Whether every image that is named comes from a registry of this machine (which Docker too speaks to without TLS)."""
-    from deadweight.engine.options import LOOPBACK
-
     texts = [str(word).partition("=")[2] for word in words]
     lines = dockerfile.read_text(encoding="utf-8").splitlines()
     texts += [line.split()[1] for line in lines if line.startswith("FROM ")]
