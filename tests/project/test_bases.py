@@ -10,7 +10,8 @@ from deadweight.project.needs import split_by_base
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.sources.protocol import APK, NoBase
-from deadweight.sources.settings import Settings, choose
+from deadweight.sources.remote import choose
+from deadweight.sources.settings import Settings
 from tests.support.fault_project import FaultProject
 from tests.support.small_project import write_suite
 

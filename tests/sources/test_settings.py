@@ -8,7 +8,8 @@ from deadweight._errors import ConfigError, UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
-from deadweight.sources.settings import changes, choose, record, registry_access
+from deadweight.sources.remote import changes, choose
+from deadweight.sources.settings import record, registry_access
 from tests.support.codes import raises
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
@@ -213,7 +214,7 @@ def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypat
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY app /app\n")
     suite, state, said = load_suite(tmp_path / "deadweight.yaml"), State(tmp_path), list[str]()
     monkeypatch.setattr(network, "ask_all", lambda urls, **_: dict.fromkeys(urls, network.Answer(None, "no such name")))
-    monkeypatch.setattr("deadweight.sources.settings._local_is_possible", lambda: True)
+    monkeypatch.setattr("deadweight.sources.remote._local_is_possible", lambda: True)
 
     assert choose(suite, state, said.append).name == "registry"
     assert choose(suite, state, said.append, also=("busybox:1.36.1-musl",)).name == "local"

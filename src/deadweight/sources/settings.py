@@ -1,4 +1,4 @@
-"""Choose the source of a run: the suite's ``sources:``, the user's file, what setup recorded, environment, else ``auto``.
+"""Merge source and network settings: the suite's ``sources:``, the user's file, what setup recorded, environment.
 
 ``deadweight.yaml`` (``sources:``) and the user's ``sources.yaml`` have the same shape::
 
@@ -15,18 +15,18 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from deadweight._errors import ConfigError, DeadweightError, UsageError, wording
+from deadweight._errors import ConfigError, UsageError, wording
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.records.reference import parse
-from deadweight.sources.protocol import ApkFlavour, Say, Source
+from deadweight.sources.protocol import ApkFlavour
 from deadweight.suite.explain import validated
 from deadweight.suite.model import Suite
 from deadweight.suite.values import STRICT, AnyPath, EnvName, Record, Text, check_text
@@ -237,110 +237,3 @@ def registry_access(reference: str, settings: Settings) -> Access:
     mirror = settings.mirror
     hosts = {place.partition("/")[0] for place in mirror.registries.values()} if mirror else set()
     return Access(mirror is not None and mirror.insecure and reference.partition("/")[0] in hosts, values)
-
-
-# Choose a run's source: the requested one, else the recorded one, else what ``auto`` finds in three seconds.
-PROBE_SECONDS = 2.5
-
-
-def choose(
-    suite: Suite, state: State, say: Say, asked: Mapping[str, Any] | None = None, also: Sequence[str] = ()
-) -> Source:
-    """The source for this run; ``asked`` (of ``changes``) counts as recorded, this once. ``also``: images beside the suite's own
-    that are wanted of it.
-
-    Raises UsageError for an unknown name, ConfigError for a mirror that is not configured.
-    What ``auto`` finds is recorded when the source is first prepared, so that later runs need not ask again.
-    """
-    settings = load(state, suite, asked)
-    name = settings.source
-    if name == "auto":
-        known = source_name(settings.decided) if settings.decided in DECIDED else None
-        wanted = (reference for variant in suite.variants for reference in variant.references(suite.root))
-        name = known or _decide([*wanted, *also], suite, settings, say)
-        settings = replace(settings, decided=name)
-    return _source(name, suite, state, settings)
-
-
-def changes(
-    suite: Suite, state: State, source: str | None = None, mirror: str | None = None, ca_bundle: str | None = None
-) -> dict[str, Any]:
-    """What asking for these changes in what is recorded; ``mirror`` is HOST/PREFIX, ``ca_bundle`` a PEM file. Writes nothing.
-
-    Raises UsageError for an unknown name, ConfigError for what cannot be used as it is configured. ``auto`` decides anew.
-    """
-    asked: dict[str, Any] = {"decided": None}
-    if mirror is not None:
-        asked |= {"source": "mirror", "mirror": mirror_at(mirror)}
-    if source is not None:
-        asked["source"] = source_name(source)
-    if ca_bundle is not None:
-        from deadweight.sources import network
-
-        asked["ca_bundle"] = str(os.path.abspath(ca_bundle))  # noqa: PTH100 - links stay as they are written
-        network.certificates(Path(asked["ca_bundle"]))
-    if asked.get("source") == "mirror":
-        _source("mirror", suite, state, load(state, suite, asked))
-    return asked
-
-
-def stop_local(say: Say) -> None:
-    """End the local registry if it runs; what it holds stays."""
-    from deadweight._packages import standins
-
-    if standins.stop_local_registry():
-        say("stopped the local registry")
-
-
-def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source:
-    if name == "local":
-        from deadweight._packages import standins
-
-        return standins.LocalSource(state, settings)
-    from deadweight.sources import adapt, remote
-
-    files = {suite.root / config for variant in suite.variants for config in variant.apk_files()}
-    flavours = sorted({adapt.flavour_of(file, suite.root) for file in files})
-    return remote.RemoteSource(name, state, settings, flavours or ("wolfi",))
-
-
-def _decide(references: Sequence[str], suite: Suite, settings: Settings, say: Say) -> SourceName:
-    """A mirror where one is configured; the public registries where all that is needed answer; else the local one."""
-    if settings.mirror is not None:
-        say("source for base images: the configured mirror")
-        return "mirror"
-    from deadweight.sources import network, remote
-
-    hosts = sorted({parse(reference).host for reference in references})
-    urls = {remote.front_door(host): host for host in hosts}
-    if any(variant.apk_files() for variant in suite.variants):
-        urls[remote.KEYS["wolfi"][0]] = "packages.wolfi.dev"
-    private = settings.private_ca
-    if private is not None:
-        network.certificates(private)  # a wrong one is told as such, not as a host that cannot be trusted
-    answers = network.ask_all(list(urls), ca=private, variables=settings.variables, seconds=PROBE_SECONDS)
-    silent = {urls[url]: answer for url, answer in answers.items() if not answer.ok}
-    if not silent:
-        if urls:
-            say(f"source for base images: the public registries ({', '.join(urls.values())} answered)")
-        return "registry"
-    host, answer = next(iter(silent.items()))
-    why = f"{host}: {answer.problem or f'HTTP status {answer.status}'}"
-    if _local_is_possible():
-        say(
-            f"source for base images: local stand-ins, made from OS packages ({why}); "
-            "invoke setup --source auto tries the registries again"
-        )
-        return "local"
-    say(f"source for base images: the public registries, although not all answer ({why})")
-    return "registry"
-
-
-def _local_is_possible() -> bool:
-    from deadweight._packages import standins
-
-    try:
-        standins.this_machine()
-    except DeadweightError:
-        return False
-    return True
