@@ -30,7 +30,7 @@ _one_at_a_time = threading.Lock()
 
 def static_shell(subject: Subject) -> tuple[Mount, ...]:
     """The bind mount that brings it, read-only. Raises DeadweightError where no static busybox can be had."""
-    from deadweight.sources.choose import choose
+    from deadweight.sources.remote import choose
 
     with _one_at_a_time:
         source = choose(subject.suite, subject.state, subject.say, also=(IMAGE,))

@@ -12,7 +12,7 @@ from deadweight.checks.api import CHECK as API
 from deadweight.checks.layers import CHECK as LAYERS
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CHECK as RUNS
-from deadweight.sources.choose import remember
+from deadweight.sources.settings import record
 from deadweight_attacks import run as attacking
 from deadweight_attacks.load import load_payloads
 from tests.support import ROOT
@@ -38,7 +38,7 @@ def project(local_source, tmp_path_factory):
     shutil.copytree(ROOT / service, made.root / service, ignore=shutil.ignore_patterns("target"))
     needs = [builder("jib").needs(made.variant(name), made.root).bases for name in NAMES]
     local_source.prepare([*needs[0], *needs[1], "busybox:1.36.1-musl"], apk=False, say=print)
-    remember(made.site.suite, made.site.state, "local")
+    record(made.site.state, source="local")
     for name in NAMES:
         made.build(name)
     return made

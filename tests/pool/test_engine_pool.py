@@ -18,7 +18,7 @@ from deadweight.engine.client import Engine
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
-from deadweight.sources.choose import remember
+from deadweight.sources.settings import record
 from deadweight_attacks.check import Asked
 from deadweight_pool.endpoint import ranked, wording
 from tests.support.attack_grounds import left
@@ -45,7 +45,7 @@ def pooled(
     variants = "".join(f"  {name}: {{builder: ko}}\n" for name in names)
     defaults = f"defaults:\n  port: 8080\n  health: {{path: /healthz}}\n{defaults}"
     suite = write_suite(root, f"name: spread\npool:\n  engines:\n{pool}{defaults}variants:\n{variants}")
-    remember(suite, State(suite.root), "local")
+    record(State(suite.root), source="local")
     for name in names:
         put_built(suite, name, archive, reference(image))
     said: list[str] = []

@@ -9,8 +9,8 @@ from deadweight.builders.protocol import Needs
 from deadweight.project.needs import split_by_base
 from deadweight.records.paths import State
 from deadweight.records.store import load
-from deadweight.sources import choose
 from deadweight.sources.protocol import APK, NoBase
+from deadweight.sources.remote import choose
 from deadweight.sources.settings import Settings
 from tests.support.fault_project import FaultProject
 from tests.support.small_project import write_suite
@@ -121,7 +121,7 @@ def test_a_suite_of_scratch_alone_decides_nothing(tmp_path, monkeypatch):
     suite = write_suite(tmp_path, "name: s\nvariants: {v: {builder: dockerfile, dockerfile: Dockerfile}}\n")
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY a /\n")
     state, said = State(tmp_path), []
-    source = choose.choose(suite, state, said.append)
+    source = choose(suite, state, said.append)
     assert source.name == "registry"
     source.prepare((), apk=False, say=said.append)
     assert load(Settings, state.settings) is None

@@ -4,7 +4,7 @@ import pytest
 
 from deadweight._errors import ConfigError
 from deadweight.project.workspace import Workspace
-from deadweight.sources import choose
+from deadweight.sources import remote
 from tests.support.small_project import write_suite
 
 SUITE = """\
@@ -19,7 +19,7 @@ def workspace(tmp_path, monkeypatch):
     def refuse(*_):
         raise AssertionError("the source was decided, which asks the network")
 
-    monkeypatch.setattr(choose, "choose", refuse)
+    monkeypatch.setattr(remote, "choose", refuse)
     (tmp_path / "go.mod").write_text("module example.invalid/lazy\n")
     return Workspace(write_suite(tmp_path, SUITE), print)
 

@@ -69,7 +69,7 @@ def test_the_flavour_is_told_by_package_names(file, packages, flavour):
         ("", "sources.no_mapping"),
         ("- a\n", "sources.no_mapping"),
         ("a: [\n", "suite.not_yaml"),
-        ("\x00", "suite.not_yaml"),
+        ("\x00", "suite.binary"),
     ],
 )
 def test_a_damaged_file_is_an_error_with_its_name(file, text, code):

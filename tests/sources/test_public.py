@@ -33,7 +33,7 @@ from pathlib import Path
 from deadweight._errors import DeadweightError
 from deadweight.records.paths import State
 from deadweight.sources import remote
-from deadweight.sources.choose import choose
+from deadweight.sources.remote import choose
 from deadweight.project.load_suite import load_suite
 root, name, apk, references = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "apk", sys.argv[4:]
 remote.CHECK_SECONDS = float(os.environ.get("TEST_CHECK_SECONDS", remote.CHECK_SECONDS))

@@ -8,8 +8,8 @@ from deadweight._errors import ConfigError, UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
-from deadweight.sources.choose import _references, choose, remember
-from deadweight.sources.settings import registry_access
+from deadweight.sources.remote import changes, choose
+from deadweight.sources.settings import record, registry_access
 from tests.support.codes import raises
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
@@ -62,7 +62,7 @@ def test_environment_wins_over_setup_over_the_user_over_the_suite(project, users
     assert settings.load(state, suite).mirror == settings.mirror_at("user.example.com")
     assert settings.load(state, suite).environment == {"GOPROXY": "user", "A": "suite"}
 
-    remember(suite, state, "mirror", mirror="setup.example.com")
+    record(state, **changes(suite, state, "mirror", mirror="setup.example.com"))
     assert settings.load(state, suite).mirror == settings.mirror_at("setup.example.com")
 
     monkeypatch.setenv("DEADWEIGHT_MIRROR", "http://environment.example.com/p")
@@ -146,10 +146,10 @@ def test_a_file_of_the_users_own_may_say_nothing(project, users, content):
 def test_what_cannot_be_used_is_refused_and_not_recorded(project):
     suite, state = project()
     with raises(UsageError, "suite.unknown", kind="source", name="cloud") as caught:
-        remember(suite, state, "cloud")
+        changes(suite, state, "cloud")
     assert "auto, registry, mirror, local" in (caught.value.hint or "")
     with raises(ConfigError, "sources.no_mirror"):
-        remember(suite, state, "mirror")
+        changes(suite, state, "mirror")
     assert not state.settings.exists()
 
 
@@ -214,7 +214,7 @@ def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypat
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY app /app\n")
     suite, state, said = load_suite(tmp_path / "deadweight.yaml"), State(tmp_path), list[str]()
     monkeypatch.setattr(network, "ask_all", lambda urls, **_: dict.fromkeys(urls, network.Answer(None, "no such name")))
-    monkeypatch.setattr("deadweight.sources.choose._local_is_possible", lambda: True)
+    monkeypatch.setattr("deadweight.sources.remote._local_is_possible", lambda: True)
 
     assert choose(suite, state, said.append).name == "registry"
     assert choose(suite, state, said.append, also=("busybox:1.36.1-musl",)).name == "local"
@@ -236,7 +236,9 @@ def test_bases_count_that_only_a_dockerfile_names(tmp_path):
     (tmp_path / "Dockerfile").write_text(
         "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
     )
-    assert set(_references(load_suite(tmp_path / "deadweight.yaml"))) == {
+    suite = load_suite(tmp_path / "deadweight.yaml")
+    named = {reference for variant in suite.variants for reference in variant.references(suite.root)}
+    assert named == {
         "golang:1.21.3-bookworm",
         "cgr.dev/chainguard/static:latest",
         "gcr.io/distroless/static-debian12:nonroot",

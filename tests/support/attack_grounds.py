@@ -16,7 +16,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine import labels
 from deadweight.engine.client import Engine
 from deadweight.records.paths import State
-from deadweight.sources.choose import remember
+from deadweight.sources.settings import record
 from deadweight_attacks import lab
 from deadweight_attacks.host import PREFIX, PURPOSE
 from deadweight_attacks.lab import Lab
@@ -48,7 +48,7 @@ def castle(
         f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}{checks}}}\n"
         f"variants:\n  castle:\n    builder: ko\n    {yaml}\n",
     )
-    remember(suite, State(root), "local")
+    record(State(root), source="local")
     built = put_built(suite, "castle", archive, reference or image_name("playground"))
     return subject_of(suite, "castle", built, archive, engine)
 

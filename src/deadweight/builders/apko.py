@@ -39,6 +39,7 @@ from deadweight.records.ignore import Ignore, walk
 from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
 from deadweight.sources.adapt import derived, flavour_of, included
+from deadweight.sources.protocol import ApkRepositories
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.yaml_nodes import Document, Key, read
 from deadweight.toolchain.find import find, look
@@ -57,6 +58,7 @@ class ApkoBuilder:
 
     name = "apko"
     record = ApkoVariant
+    archive = staticmethod(archive.made_by_the_build)
 
     def needs(self, variant: ApkoVariant, root: Path) -> Needs:
         """Raises ConfigError for missing or wrong files."""
@@ -81,13 +83,10 @@ class ApkoBuilder:
         config = site.root / variant.config
         apk = apk_of(site, variant.config)
         before = tuple(step(variant, package, site) for package in variant.packages)
-        values = {"apko": find("apko").version, "architecture": common.architecture().apk, **apk.values()}
+        values = {"apko": find("apko").version, "architecture": common.architecture().apk, **apk.values}
         inputs = Inputs((config, *included(config, site.root), *apk.indexes), (), values)
         after = tuple(step.key for step in before)
         return (*before, archive.image_step(variant, site, inputs, partial(self._build, variant, site), after=after))
-
-    def archive(self, variant: ApkoVariant, built: BuiltImage, site: Site) -> Path:
-        return archive.made_by_the_build(variant, built, site)
 
     def _build(self, variant: ApkoVariant, site: Site, job: Job) -> BuiltImage:
         name = common.image_name(site.suite, variant)
@@ -106,7 +105,7 @@ class ApkoBuilder:
             sboms = archive.keep(variant, site, work / "image.tar", work / "sbom")
         tools = [f"apko {apko.version}", *([f"melange {find('melange').version}"] if variant.packages else [])]
         # an apko image stands on packages, not on an image: there is no digest, but it may be a stand-in all the same
-        base = Base(f"{apk.flavour} packages", ", ".join(apk.repositories), None, apk.stand_in)
+        base = Base(f"{apk.flavour} packages", ", ".join(apk.repositories), None, apk.given.stand_in)
         return archive.result(variant, site, digest=digest, base=base, tool=", ".join(tools), sbom=sboms)
 
 
@@ -118,19 +117,18 @@ def _run_in(
     job: Job,
     apk: Apk,
     announce: Announce,
-    told: Words = (),
     **more: str,
 ) -> None:
     """Run apko or melange, with ``more`` in its environment. Raises CommandError in the compiler's or the tool's own words."""
     environment = {
         **common.program_environment(site),
-        **apk.credentials,
+        **apk.given.credentials,
         "TMPDIR": str(temporary),
         "SOURCE_DATE_EPOCH": common.EPOCH,
         **more,
     }
     listener = Listener(job.say, announce, clean)
-    run_tool(call, what, listener, cwd=site.root, environment=environment, log=job.log, told=told)
+    run_tool(call, what, listener, cwd=site.root, environment=environment, log=job.log)
 
 
 def _words(variant: ApkoVariant, site: Site, apk: Apk, name: str, work: Path) -> list[str]:
@@ -225,7 +223,7 @@ def step(variant: ApkoVariant, config: str, site: Site) -> Step:
         "architecture": arch,
         "runner": variant.runner,
         "ignore": "\n".join(ignore.written),
-        **apk.values(),
+        **apk.values,
     }
 
     def there() -> bool:
@@ -315,7 +313,7 @@ class _Melange:
         # bubblewrap is to write files of user 0: we become root in a user namespace of our own
         apart = not docker and os.geteuid() != 0 and shutil.which("unshare") is not None
         call, what = ["unshare", "-Ur", *words] if apart else words, f"{self.variant.name}: {self.config}"
-        _run_in(temporary, call, what, self.site, self.job, self.apk, self._announce, words, **more)
+        _run_in(temporary, call, what, self.site, self.job, self.apk, self._announce, **more)
 
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state
@@ -459,17 +457,17 @@ def _memory_prefix(root: Path) -> str:
 class Apk:
     """``repositories`` and ``keyring`` are ready for ``-r`` and ``-k``; ``indexes`` are the local repositories' index files.
 
-    ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``; ``own`` whether the file's own repositories count.
-    ``links`` are those behind relative paths, with what they lead to: outside of the project.
+    ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``; ``values`` are the remote half as inputs of a
+    fingerprint; local indexes and keys are inputs by content.
+    ``given`` is the source's own; ``links`` are those behind relative paths, with what they lead to: outside of the project.
     """
 
     flavour: str
     repositories: tuple[str, ...]
     keyring: tuple[str, ...]
     indexes: tuple[Path, ...]
-    credentials: dict[str, str]
-    stand_in: bool
-    own: bool
+    given: ApkRepositories
+    values: dict[str, str]
     links: dict[Path, Path]
 
     def link(self) -> None:
@@ -482,14 +480,6 @@ class Apk:
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(target)
             fresh.replace(place)
-
-    def values(self) -> dict[str, str]:
-        """The remote half as inputs of a fingerprint; local indexes and keys are inputs by content."""
-        return {
-            "repositories": " ".join(repository for repository in self.repositories if "://" in repository),
-            "keys": " ".join(key for key in self.keyring if "://" in key),
-            "as written": str(self.own),
-        }
 
 
 def apk_of(site: Site, config: str) -> Apk:
@@ -521,9 +511,12 @@ def apk_of(site: Site, config: str) -> Apk:
         repositories=tuple(repositories),
         keyring=tuple(keyring),
         indexes=tuple(path for path in files if path.is_file()),
-        credentials=dict(given.credentials),
-        stand_in=given.stand_in,
-        own=site.source.name == "registry",
+        given=given,
+        values={
+            "repositories": " ".join(name for name in repositories if "://" in name),
+            "keys": " ".join(name for name in keyring if "://" in name),
+            "as written": str(site.source.name == "registry"),
+        },
         links=links,
     )
 

@@ -37,6 +37,7 @@ class KoBuilder:
 
     name = "ko"
     record = KoVariant
+    archive = staticmethod(archive.made_by_the_build)
 
     def needs(self, variant: KoVariant, root: Path) -> Needs:
         """Raises ConfigError for a missing base, source folder or go.mod, and for a wrong ko.yaml."""
@@ -79,9 +80,6 @@ class KoBuilder:
         }
         inputs = Inputs((source, *config, *beside, *outside), ignore, values)
         return (archive.image_step(variant, site, inputs, partial(self._build, variant, site, base, ignore)),)
-
-    def archive(self, variant: KoVariant, built: BuiltImage, site: Site) -> Path:
-        return archive.made_by_the_build(variant, built, site)
 
     def _build(self, variant: KoVariant, site: Site, base: Base, ignore: Sequence[str], job: Job) -> BuiltImage:
         ko, go = find("ko"), find("go")

@@ -129,7 +129,7 @@ def _names(built: BuiltImage, images: Images) -> list[str]:
 def _stop_ours(workspace: Workspace) -> None:
     from deadweight.builders.jib.resident_maven import end_all
     from deadweight.engine.daemon import stop_own
-    from deadweight.sources.choose import stop_local
+    from deadweight.sources.remote import stop_local
 
     workspace.close()
     end_all()

@@ -165,7 +165,7 @@ class Workspace:
     @cached_property
     def source(self) -> Source:
         """The source that setup recorded, else what ``auto`` finds."""
-        from deadweight.sources.choose import choose
+        from deadweight.sources.remote import choose
 
         return choose(self.suite, self.state, self.say)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import yaml
+from yaml.nodes import MappingNode, Node
 
 from deadweight._errors import ConfigError, wording
 from deadweight.sources.protocol import ApkFlavour
-
-if TYPE_CHECKING:
-    from yaml.nodes import MappingNode, Node
+from deadweight.suite.yaml_nodes import compose
 
 ALPINE_NAMES = ("alpine-base", "alpine-baselayout", "alpine-baselayout-data", "alpine-keys", "alpine-release", "musl")
 MOST_INCLUDED = 16
@@ -62,37 +62,27 @@ def derived(path: Path, include: str | None = None) -> str | None:
     ``include`` is what it is to start from instead of the file that it names.
     Raises ConfigError with file and line where it is no YAML mapping.
     """
-    import yaml
-
     root = _compose(path)
-    removed = [_drop(root, ("archs",))]
-    removed += [_drop(package, ("target-architecture",)) for package in _mappings(root, "package")]
+    before: str = yaml.serialize(root, Dumper=yaml.SafeDumper)
+    _drop(root, ("archs",))
+    for package in _mappings(root, "package"):
+        _drop(package, ("target-architecture",))
     for contents in _contents(root):
-        removed += [_drop(contents, REPOSITORY_KEYS), _unpin(contents)]
-    if not any(removed) and include is None:
-        return None
+        _drop(contents, REPOSITORY_KEYS)
+        for item in _items(contents, "packages"):
+            if isinstance(item.value, str):
+                # ``gawk@edge`` is gawk from the repository tagged ``@edge``; with the repositories gone the tag means nothing
+                item.value = item.value.split("@")[0]
     for key, value in root.value:
         if key.value == "include" and include is not None:
             value.value = include
-    text: str = yaml.serialize(root, Dumper=yaml.SafeDumper)
-    return text
+    after: str = yaml.serialize(root, Dumper=yaml.SafeDumper)
+    return after if after != before else None
 
 
 def _compose(path: Path) -> MappingNode:
-    """The file as nodes, not values: ``version: 1.10`` must stay what it is."""
-    import yaml
-
-    try:
-        # the parser in C, where there is one: some files are read more than once for a plan
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(wording("suite.unreadable", problem=error), file=path) from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise ConfigError(wording("suite.not_yaml", problem=error.problem), file=path, line=line) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(wording("suite.not_yaml", problem=error), file=path) from error
-    if not isinstance(root, yaml.MappingNode):
+    root = compose(path)
+    if not isinstance(root, MappingNode):
         raise ConfigError(wording("sources.no_mapping"), file=path, line=1)
     return root
 
@@ -115,16 +105,5 @@ def _items(node: MappingNode, name: str) -> list[Node]:
     return lists[0] if lists else []
 
 
-def _drop(node: MappingNode, unwanted: Sequence[str]) -> bool:
-    before = len(node.value)
+def _drop(node: MappingNode, unwanted: Sequence[str]) -> None:
     node.value = [(key, value) for key, value in node.value if key.value not in unwanted]
-    return len(node.value) != before
-
-
-def _unpin(contents: MappingNode) -> bool:
-    """``gawk@edge`` takes gawk from the repository tagged ``@edge``; with the repositories gone the tag means nothing."""
-    changed = False
-    for item in _items(contents, "packages"):
-        if isinstance(item.value, str) and "@" in item.value:
-            item.value, changed = item.value.split("@")[0], True
-    return changed

@@ -15,6 +15,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -190,11 +191,6 @@ class Dockerfile:
             numbers.append(below)
         return tuple(numbers)
 
-    @property
-    def has_cache_mounts(self) -> bool:
-        """Whether an instruction works on a folder that outlives the build; nobody tells what lies in it."""
-        return re.search(r"--mount=\S*\btype=cache\b", self.text) is not None
-
     def lines(self) -> dict[str, int]:
         """The line of each instruction, by its text with single blanks; those that stand there twice are left out."""
         lines = [(" ".join(instruction.text.split()), instruction.line) for instruction in instructions(self.text)]
@@ -290,13 +286,15 @@ def downgraded(text: str, unknown: frozenset[str]) -> tuple[str, tuple[str, ...]
         if FROM.match(step.text):
             shell, user = _SHELL, ""
         elif step.word == "SHELL":
-            shell = _array(step.text.partition(" ")[2]) or _SHELL
+            with suppress(ValueError, TypeError):  # BuildKit says what is wrong with it
+                shell = [str(word) for word in json.loads(step.text.partition(" ")[2])]
         elif step.word == "USER":
             user = step.text.split()[-1]
             user = "" if user in ("0", "root", "0:0", "root:root") else user
         for feature, words, flag in _DROPPED:
-            if feature in unknown and step.word in words and (shorter := _without(lines[first:end], flag)):
-                lines[first:end], changed[feature] = shorter, None
+            whole = "\n".join([*lines[first:end], ""])
+            if feature in unknown and step.word in words and (shorter := flag.sub("", whole, count=1)) != whole:
+                lines[first:end], changed[feature] = shorter.split("\n")[:-1], None
         if HEREDOCS in unknown and step.word in ("RUN", "COPY", "ADD") and step.documents and step.unended is None:
             end += sum(len(document.lines) + 1 for document in step.documents)
             made = _run(step, shell) if step.word == "RUN" else _copy(step, user)
@@ -304,12 +302,6 @@ def downgraded(text: str, unknown: frozenset[str]) -> tuple[str, tuple[str, ...]
                 lines[first:end] = [*made, *["#"] * (end - first - len(made))]
                 changed[HEREDOCS] = None
     return "\n".join(lines), tuple(changed)
-
-
-def _without(lines: Sequence[str], flag: re.Pattern[str]) -> list[str]:
-    """The lines of an instruction without that flag; none where it has none."""
-    shorter = flag.sub("", "\n".join([*lines, ""]), count=1).split("\n")[:-1]
-    return [] if shorter == lines else shorter
 
 
 def _run(step: Instruction, shell: Sequence[str]) -> list[str]:
@@ -355,14 +347,6 @@ def _parts(step: Instruction) -> tuple[str, str]:
 def _word(path: str) -> str:
     """A path for the shell; variables stay the shell's to fill in, as they were the builder's."""
     return f'"{path}"' if "$" in path else shlex.quote(path)
-
-
-def _array(text: str) -> list[str]:
-    try:
-        words = json.loads(text)
-    except ValueError:
-        return []
-    return [str(word) for word in words] if isinstance(words, list) else []
 
 
 # Parse a Dockerfile as BuildKit does: directives, comments, continued lines, heredocs, and each character's position.

@@ -1,4 +1,4 @@
-"""Resolve bases and APK repositories from public registries or a mirror of them: same code, other names.
+"""Choose a run's source, and resolve bases and APK repositories from public registries or a mirror: same code, other names.
 
 All problems of reach, trust and credentials surface in ``prepare``, before the first build step, for all bases at once. Digests
 come from crane, which reads Docker's own configuration and credential helpers.
@@ -7,14 +7,16 @@ come from crane, which reads Docker's own configuration and credential helpers.
 from __future__ import annotations
 
 import difflib
+import os
 import platform
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from deadweight import _run
 from deadweight._errors import CommandError, ConfigError, DeadweightError, wording
@@ -24,8 +26,11 @@ from deadweight.records.built_image import Base
 from deadweight.records.paths import State, user_cache
 from deadweight.records.reference import DOCKER_HUB, parse
 from deadweight.sources import network
+from deadweight.sources.adapt import flavour_of
 from deadweight.sources.protocol import APK, ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, Source
-from deadweight.sources.settings import Mirror, Settings, decided
+from deadweight.sources.settings import DECIDED, Mirror, Settings, SourceName, decided, load, mirror_at, source_name
+from deadweight.suite.model import Suite
+from deadweight.toolchain.find import find
 
 # The public registries and APK repositories, and the same through a mirror.
 REPOSITORIES: Mapping[ApkFlavour, tuple[str, ...]] = {
@@ -93,8 +98,6 @@ class RemoteSource(Source):
 
         What was looked up already, by a call that raised, is not asked for again.
         """
-        from deadweight.toolchain.find import find
-
         wanted = tuple(name for name in dict.fromkeys(references) if name not in self._bases)
         problems: list[NoBase] = []
         if wanted:
@@ -112,7 +115,9 @@ class RemoteSource(Source):
                 problems.append(NoBase((reference, error.message), hint=error.hint))
         problems += checks.result() if checks is not None else []
         if problems:
-            raise _joined(problems)
+            lines = dict.fromkeys(line for problem in problems for line in problem.problems)
+            hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
+            raise NoBase(*lines, hint="; ".join(hints) or None)
         if references or apk:  # a suite that fetches nothing says nothing of what can be reached
             decided(self.state, self.settings, self.name)
         before = store.load(Seen, self._memory) or Seen({})
@@ -178,8 +183,6 @@ class RemoteSource(Source):
         return tuple(difflib.get_close_matches(parsed.tag or "", tags, 3, 0.4))
 
     def _crane(self, *words: str, timeout: float) -> str:
-        from deadweight.toolchain.find import find
-
         environment = self.environment()
         bundle = {"SSL_CERT_FILE": str(environment.ca_bundle)} if environment.ca_bundle else {}
         argv: list[str | Path] = [find("crane").path, *self._insecure, *words]
@@ -264,9 +267,102 @@ def _apk_problem(url: str, answer: network.Answer) -> NoBase:
     return NoBase((APK, wording("sources.apk_answer", url=url, problem=problem)))
 
 
-def _joined(problems: Sequence[NoBase]) -> NoBase:
-    if len(problems) == 1:
-        return problems[0]
-    lines = dict.fromkeys(line for problem in problems for line in problem.problems)
-    hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
-    return NoBase(*lines, hint="; ".join(hints) or None)
+# Choose a run's source: the requested one, else the recorded one, else what ``auto`` finds in three seconds.
+PROBE_SECONDS = 2.5
+
+
+def choose(
+    suite: Suite, state: State, say: Say, asked: Mapping[str, Any] | None = None, also: Sequence[str] = ()
+) -> Source:
+    """The source for this run; ``asked`` (of ``changes``) counts as recorded, this once. ``also``: images beside the suite's own
+    that are wanted of it.
+
+    Raises UsageError for an unknown name, ConfigError for a mirror that is not configured.
+    What ``auto`` finds is recorded when the source is first prepared, so that later runs need not ask again.
+    """
+    settings = load(state, suite, asked)
+    name = settings.source
+    if name == "auto":
+        known = source_name(settings.decided) if settings.decided in DECIDED else None
+        wanted = (reference for variant in suite.variants for reference in variant.references(suite.root))
+        name = known or _decide([*wanted, *also], suite, settings, say)
+        settings = replace(settings, decided=name)
+    return _source(name, suite, state, settings)
+
+
+def changes(
+    suite: Suite, state: State, source: str | None = None, mirror: str | None = None, ca_bundle: str | None = None
+) -> dict[str, Any]:
+    """What asking for these changes in what is recorded; ``mirror`` is HOST/PREFIX, ``ca_bundle`` a PEM file. Writes nothing.
+
+    Raises UsageError for an unknown name, ConfigError for what cannot be used as it is configured. ``auto`` decides anew.
+    """
+    asked: dict[str, Any] = {"decided": None}
+    if mirror is not None:
+        asked |= {"source": "mirror", "mirror": mirror_at(mirror)}
+    if source is not None:
+        asked["source"] = source_name(source)
+    if ca_bundle is not None:
+        asked["ca_bundle"] = str(os.path.abspath(ca_bundle))  # noqa: PTH100 - links stay as they are written
+        network.certificates(Path(asked["ca_bundle"]))
+    if asked.get("source") == "mirror":
+        _source("mirror", suite, state, load(state, suite, asked))
+    return asked
+
+
+def stop_local(say: Say) -> None:
+    """End the local registry if it runs; what it holds stays."""
+    from deadweight._packages import standins
+
+    if standins.stop_local_registry():
+        say("stopped the local registry")
+
+
+def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source:
+    if name == "local":
+        from deadweight._packages import standins
+
+        return standins.LocalSource(state, settings)
+    files = {suite.root / config for variant in suite.variants for config in variant.apk_files()}
+    flavours = sorted({flavour_of(file, suite.root) for file in files})
+    return RemoteSource(name, state, settings, flavours or ("wolfi",))
+
+
+def _decide(references: Sequence[str], suite: Suite, settings: Settings, say: Say) -> SourceName:
+    """A mirror where one is configured; the public registries where all that is needed answer; else the local one."""
+    if settings.mirror is not None:
+        say("source for base images: the configured mirror")
+        return "mirror"
+    hosts = sorted({parse(reference).host for reference in references})
+    urls = {front_door(host): host for host in hosts}
+    if any(variant.apk_files() for variant in suite.variants):
+        urls[KEYS["wolfi"][0]] = "packages.wolfi.dev"
+    private = settings.private_ca
+    if private is not None:
+        network.certificates(private)  # a wrong one is told as such, not as a host that cannot be trusted
+    answers = network.ask_all(list(urls), ca=private, variables=settings.variables, seconds=PROBE_SECONDS)
+    silent = {urls[url]: answer for url, answer in answers.items() if not answer.ok}
+    if not silent:
+        if urls:
+            say(f"source for base images: the public registries ({', '.join(urls.values())} answered)")
+        return "registry"
+    host, answer = next(iter(silent.items()))
+    why = f"{host}: {answer.problem or f'HTTP status {answer.status}'}"
+    if _local_is_possible():
+        say(
+            f"source for base images: local stand-ins, made from OS packages ({why}); "
+            "invoke setup --source auto tries the registries again"
+        )
+        return "local"
+    say(f"source for base images: the public registries, although not all answer ({why})")
+    return "registry"
+
+
+def _local_is_possible() -> bool:
+    from deadweight._packages import standins
+
+    try:
+        standins.this_machine()
+    except DeadweightError:
+        return False
+    return True

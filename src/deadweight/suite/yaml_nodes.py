@@ -69,13 +69,17 @@ def read(file: Path, *, may_be_empty: bool = False) -> Document:
     return parse(_text(file), file, may_be_empty=may_be_empty)
 
 
-def parse(text: str, file: Path, *, may_be_empty: bool = False) -> Document:
-    """Read YAML text; ``file`` is named in errors."""
-    document = Document(file, None)
+def compose(file: Path) -> yaml.Node | None:
+    """A YAML file as nodes, not values: ``version: 1.10`` stays what it is. Raises ConfigError as ``read`` does."""
+    return _composed(_text(file), file)
+
+
+def _composed(text: str, file: Path) -> yaml.Node | None:
     try:
         loader = _Loader(text)
         try:
-            root = loader.get_single_node()
+            node: yaml.Node | None = loader.get_single_node()
+            return node
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -86,6 +90,11 @@ def parse(text: str, file: Path, *, may_be_empty: bool = False) -> Document:
         raise ConfigError(message, file=file, line=line, hint=hint) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(wording("suite.not_yaml", problem=str(error).splitlines()[0]), file=file, line=1) from None
+
+
+def parse(text: str, file: Path, *, may_be_empty: bool = False) -> Document:
+    """Read YAML text; ``file`` is named in errors."""
+    document, root = Document(file, None), _composed(text, file)
     if root is None and may_be_empty:
         return document
     if root is None:

@@ -92,7 +92,7 @@ def _rebase(workspace: lazy.Workspace, *, keep: bool) -> None:
         raise UsageError(wording("tasks.rebase_of_local", source=workspace.source.name))
     if keep:
         lazy.settings.record(workspace.state, rebase=True)
-    workspace.source = lazy.choose.choose(workspace.suite, workspace.state, say, {"rebase": True})
+    workspace.source = lazy.remote.choose(workspace.suite, workspace.state, say, {"rebase": True})
 
 
 def build_variants(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from deadweight.report.console import fitting, print_comparison
     from deadweight.report.model import REPORT_FILE, HistoryEntry, HistoryPoint, Report
     from deadweight.report.verdict import shared_notes, stand_ins_said
-    from deadweight.sources import choose, settings
+    from deadweight.sources import remote, settings
     from deadweight.sources.protocol import NoBase, ToMake
     from deadweight.suite.load import find_suite_file, select, select_one, words
     from deadweight.suite.model import Suite, Variant

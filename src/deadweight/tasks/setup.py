@@ -169,11 +169,11 @@ def _take(workspace: lazy.Workspace, source: Value, mirror: Value, ca_bundle: Va
     """Use the source that is asked for, from now on or (``keep`` is False) for this look only; a wrong one is told either way."""
     if source is mirror is ca_bundle is None:
         return
-    wanted = lazy.choose.changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
+    wanted = lazy.remote.changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
     if keep:
         lazy.settings.record(workspace.state, **wanted, rebase=False)
     else:
-        workspace.source = lazy.choose.choose(workspace.suite, workspace.state, say, wanted)
+        workspace.source = lazy.remote.choose(workspace.suite, workspace.state, say, wanted)
 
 
 def _show(missing: Sequence[lazy.Finding], unmade: Sequence[lazy.ToMake]) -> None:

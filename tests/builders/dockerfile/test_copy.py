@@ -118,12 +118,12 @@ def test_an_engine_that_gives_variables_shows_nothing_in_the_command(tmp_path):
     added = reach.added(Run(0, "x", "curl https://x"))
     assert added.before == ""
     assert added.flags[0] == "--mount=type=secret,id=ca_bundle,mode=0444"
-    assert "--mount=type=secret,id=DEADWEIGHT_PLACE_ca_bundle,env=SSL_CERT_FILE" in added.flags
-    assert reach.environment()["DEADWEIGHT_PLACE_ca_bundle"] == "/run/secrets/ca_bundle"
-    assert "id=DEADWEIGHT_PLACE_ca_bundle,env=DEADWEIGHT_PLACE_ca_bundle" in reach.secrets(tmp_path)
+    assert "--mount=type=secret,id=DEADWEIGHT_PLACE_SSL_CERT_FILE,env=SSL_CERT_FILE" in added.flags
+    assert reach.environment()["DEADWEIGHT_PLACE_SSL_CERT_FILE"] == "/run/secrets/ca_bundle"
+    assert "id=DEADWEIGHT_PLACE_PIP_CERT,env=DEADWEIGHT_PLACE_PIP_CERT" in reach.secrets(tmp_path)
     assert reach.advice(0) == ""
     java = reach.added(Run(0, "x", "./mvnw package")).flags
-    assert "--mount=type=secret,id=DEADWEIGHT_PLACE_java_trust_store,env=JAVA_TOOL_OPTIONS" in java
+    assert "--mount=type=secret,id=DEADWEIGHT_PLACE_JAVA_TOOL_OPTIONS,env=JAVA_TOOL_OPTIONS" in java
 
 
 def test_an_older_engine_gives_them_to_stages_that_are_no_part_of_the_image(tmp_path):

@@ -9,7 +9,7 @@ from deadweight._errors import ConfigError
 from deadweight._run import run
 from deadweight.builders.dockerfile import buildkit
 from deadweight.builders.dockerfile.builder import DockerfileBuilder
-from deadweight.builders.dockerfile.buildkit import Store, Translated
+from deadweight.builders.dockerfile.buildkit import Store, translated
 from deadweight.builders.protocol import Site
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
@@ -59,7 +59,7 @@ def test_what_an_old_podman_cannot_do_is_told_with_its_line_before_the_build(tmp
 
 def test_its_lines_are_told_as_buildkit_tells_them():
     told: list[str] = []
-    translated = Translated(told.append)
+    hear = translated(told.append)
     for line in (
         "[1/2] STEP 1/3: FROM docker.io/library/x",
         "[1/2] STEP 2/3: RUN make",
@@ -69,7 +69,7 @@ def test_its_lines_are_told_as_buildkit_tells_them():
         "oh no",
         'Error: building at STEP "RUN false": while running runtime: exit status 7',
     ):
-        translated(line)
+        hear(line)
     assert told == [
         "#1 [1/3] FROM docker.io/library/x",
         "#2 [2/3] RUN make",
@@ -120,7 +120,7 @@ def build(endpoint: Endpoint, folder: Path, name: str) -> list[str]:
     lines: list[str] = []
     (folder / "Dockerfile.dockerignore").write_text("")
     words = ["--file", folder / "Dockerfile", "--tag", name, folder]
-    run(buildkit.podman_call(endpoint, words), on_line=Translated(lines.append))
+    run(buildkit.podman_call(endpoint, words), on_line=translated(lines.append))
     return lines
 
 

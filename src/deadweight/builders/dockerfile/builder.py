@@ -17,7 +17,6 @@ others reuse its layers. If they run in parallel anyway, BuildKit merges equal s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,8 +31,8 @@ from deadweight._errors import (
     UsageError,
     wording,
 )
-from deadweight.builders.dockerfile import buildkit, secrets
-from deadweight.builders.dockerfile.copy import Build, given, ignore_rules, prepared
+from deadweight.builders.dockerfile import buildkit
+from deadweight.builders.dockerfile.copy import Build, given, ignore_rules, missing_secrets, prepared, secret_inputs
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
@@ -69,7 +68,7 @@ class DockerfileBuilder:
             if name not in dockerfile.args:
                 problem = wording("dockerfile.no_such_arg", name=name, known=", ".join(dockerfile.args) or "none")
                 raise WrongKey(variant, ("bases", name), problem, dockerfile.file)
-        for key, path in secrets.missing(variant, root):
+        for key, path in missing_secrets(variant, root):
             raise WrongKey(variant, key, wording("builders.no_such_file", root=root), path)
         named = _references(dockerfile, variant)
         podman = buildkit.running_podman()
@@ -99,7 +98,7 @@ class DockerfileBuilder:
             **common.base_values(bases),
         }
 
-        files = (dockerfile.file, site.root / variant.source, *secrets.inputs(variant, site.root))
+        files = (dockerfile.file, site.root / variant.source, *secret_inputs(variant, site.root))
         return (
             Step(
                 key=f"image:{variant.name}",
@@ -144,7 +143,11 @@ class DockerfileBuilder:
     def _build(self, build: Build) -> BuiltImage:
         variant, site, listener = build.variant, build.site, build.listener()
         name, id_file = common.image_name(site.suite, variant), build.work / "id"
-        flags: list[str | Path] = ["--tag", name, "--iidfile", id_file, *attestation_flags(variant, build.bases)]
+        flags: list[str | Path] = ["--tag", name, "--iidfile", id_file]
+        if variant.attest is not None and variant.attest.provenance:
+            flags.append(f"--attest=type=provenance,mode={variant.attest.provenance}")
+        if variant.generator:
+            flags.append(f"--attest=type=sbom,generator={common.pinned(build.bases[variant.generator])}")
         try:
             run = partial(build.run, cwd=site.root, log=build.job.log)
             buildkit.build([*flags, *build.words], build.environment, listener, run)
@@ -211,6 +214,7 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
     Raises ConfigError for what the Dockerfile names and is no reference.
     """
     named = {reference: f"bases.{name}" for name, reference in variant.bases.items()}
+    stages = [stage.name for stage in dockerfile.stages if stage.name]
     if variant.generator:
         named[variant.generator] = "attest.sbom"
     for reference, line in places(dockerfile.text, given(variant)).items():
@@ -218,15 +222,12 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
             parse(reference)
         except UsageError as error:
             raise ConfigError(error.message, file=dockerfile.file, line=line, hint=error.hint) from None
-        named.setdefault(reference, f"{variant.dockerfile}:{line}{_or_a_stage(reference, dockerfile)}")
+        meant = did_you_mean(
+            reference, stages
+        )  # a misspelt stage in ``COPY --from`` is an image to Docker, which then is nowhere
+        instead = f", where no stage is called {reference!r}{meant}" if meant else ""
+        named.setdefault(reference, f"{variant.dockerfile}:{line}{instead}")
     return named
-
-
-def _or_a_stage(reference: str, dockerfile: Dockerfile) -> str:
-    """A misspelt stage in ``COPY --from`` is an image to Docker, which then is nowhere."""
-    stages = [stage.name for stage in dockerfile.stages if stage.name]
-    meant = did_you_mean(reference, stages)
-    return f", where no stage is called {reference!r}{meant}" if meant else ""
 
 
 # What BuildKit is to attest of a build, and why an engine cannot keep it: containerd's image store alone does.
@@ -237,13 +238,3 @@ def check_attestations(variant: DockerfileVariant, root: Path, *, pooled: bool =
     problem = wording("dockerfile.pool_attests_nothing") if pooled else buildkit.keeps_no_attestations()
     if problem:
         raise WrongKey(variant, "attest", problem, root)
-
-
-def attestation_flags(variant: DockerfileVariant, bases: Mapping[str, Base]) -> list[str]:
-    """The flags for a build; ``bases`` tells where the source has the generator."""
-    if variant.attest is None:
-        return []
-    flags = [f"--attest=type=provenance,mode={variant.attest.provenance}"] if variant.attest.provenance else []
-    if variant.generator:
-        flags.append(f"--attest=type=sbom,generator={common.pinned(bases[variant.generator])}")
-    return flags

@@ -6,30 +6,34 @@ In the copy image names are pinned or replaced, and network settings added to RU
 from __future__ import annotations
 
 import functools
+import hashlib
+import hmac
+import os
 import re
+import secrets
 import shlex
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deadweight import _run
 from deadweight._errors import CommandError, wording
-from deadweight.builders.dockerfile import buildkit, secrets
+from deadweight.builders.dockerfile import buildkit
 from deadweight.builders.protocol import BuiltImage, Job, Site
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
-from deadweight.records.paths import content
+from deadweight.records.paths import State, content
 from deadweight.records.reference import with_registry
 from deadweight.records.store import write_atomically
 from deadweight.sources.adapt_dockerfile import Added, Dockerfile, Run, derived, downgraded, instructions, stage_bases
+from deadweight.sources.network import maven_settings, trust_store
 from deadweight.sources.settings import NETWORK
-
-if TYPE_CHECKING:
-    from deadweight.builders.dockerfile.errors import DockerListener
+from deadweight.suite.yaml_nodes import Key
 
 PREDEFINED = frozenset(
     word
@@ -80,8 +84,6 @@ class Build:
     @functools.cached_property
     def reach(self) -> Reach:
         """What this machine reaches the network with, for RUN lines. Stand-ins trust what this machine trusts already."""
-        from deadweight.sources.network import maven_settings
-
         source, own = self.site.source, self.variant.secrets
         environment = source.environment()
         trusting = source.name == "local" or environment.ca_bundle is None
@@ -111,7 +113,7 @@ class Build:
         arguments = [f"{name}={value}" for name, value in values.items()]
         proxies = self.site.source.environment().variables
         arguments += [name for name in proxies if name in PREDEFINED and name not in values]
-        keys = (f"{name}={path}" for name, path in secrets.ssh_paths(variant, root).items())
+        keys = (f"{name}={path}" for name, path in ssh_paths(variant, root).items())
         return [
             *("--file", self.copy[0]),
             *(["--no-cache"] if self.anew else []),
@@ -125,8 +127,6 @@ class Build:
     def _secrets(self) -> list[str]:
         """What the client offers: the suite's secrets, the source's variables, and what Java needs to reach the network, where the
         Dockerfile asks for it or is given it."""
-        from deadweight.sources.network import maven_settings, trust_store
-
         environment, asked = self.site.source.environment(), self.dockerfile.text + " ".join(self.reach.files)
         bundle, settings = environment.ca_bundle, maven_settings(environment.variables)
         offered = {name: f"env={name}" for name in environment.variables if name not in PREDEFINED}
@@ -139,29 +139,31 @@ class Build:
             file.write_text(settings, encoding="utf-8")
             offered[MAVEN] = f"src={file}"
         # the suite's own go before ours
-        offered |= {name: f"src={path}" for name, path in secrets.paths(self.variant, self.site.root).items()}
+        offered |= {name: f"src={path}" for name, path in secret_paths(self.variant, self.site.root).items()}
         return [*(f"id={name},{place}" for name, place in offered.items()), *self.reach.secrets(self.work)]
 
-    def listener(self) -> DockerListener:
-        from deadweight.builders.dockerfile.errors import DockerListener
-
+    def listener(self) -> buildkit.DockerListener:
         file = self.variant.dockerfile or "Dockerfile"
-        return DockerListener(self.job.say, file, self.dockerfile.lines(), self.copy[1])
+        return buildkit.DockerListener(self.job.say, file, self.dockerfile.lines(), self.copy[1])
 
     def run(self, argv: Sequence[str | Path], on_line: Callable[[str], None], **how: Any) -> None:
         """Run the client; passwords stay out of its log. Raises CommandError."""
         redact = common.secret_values(self.environment)
         _run.run(argv, on_line=on_line, timeout=common.BUILD_TIMEOUT_SECONDS, redact=redact, **how)
 
-    def failure(self, listener: DockerListener, error: CommandError, full_disk: Callable[[], str]) -> CommandError:
+    def failure(
+        self, listener: buildkit.DockerListener, error: CommandError, full_disk: Callable[[], str]
+    ) -> CommandError:
         """The failure in the words of the instruction that failed."""
         stand_in, advice = any(base.stand_in for base in self.bases.values()), self.reach.advice
         return listener.failure(error, self.variant.name, stand_in=stand_in, full_disk=full_disk, advice=advice)
 
-    def result(self, listener: DockerListener, digest: str, tool: str, **fields: Any) -> BuiltImage:
+    def result(self, listener: buildkit.DockerListener, digest: str, tool: str, **fields: Any) -> BuiltImage:
         """The record of the image. Tells what was taken from earlier builds."""
         variant, cache = self.variant, listener.cache
-        self.job.took("warm" if self.dockerfile.has_cache_mounts and cache == "cold" else cache)
+        # nobody tells what lies in a folder that outlives the build
+        mounted = re.search(r"--mount=\S*\btype=cache\b", self.dockerfile.text)
+        self.job.took("warm" if mounted and cache == "cold" else cache)
         stages, own = stage_bases(self.dockerfile.text, given(variant)), self.dockerfile.chain(variant.target)[0]
         last = self.bases.get(stages[own])  # what the image itself stands on
         beside = (name for name, base in self.bases.items() if base.stand_in and base != last)
@@ -175,8 +177,8 @@ def prepared(
     variant: DockerfileVariant, site: Site, bases: Mapping[str, Base], dockerfile: Dockerfile, job: Job
 ) -> Iterator[Build]:
     """A build, ready to be run. One that ends well remembers the secrets that it was made with."""
-    secrets.generate(variant, site.root)
-    seal, note = secrets.seal(variant, site), site.state.image(variant.name) / "secrets.hmac"
+    generate_secrets(variant, site.root)
+    seal, note = _seal(variant, site), site.state.image(variant.name) / "secrets.hmac"
     anew = bool(seal) and content(note) != seal.encode()
     with archives.scratch(variant, site) as work:
         build = Build(variant, site, bases, dockerfile, job, work, anew)
@@ -283,7 +285,7 @@ class Reach:
         mounted = tuple(f"--mount=type=secret,id={name},mode=0444" for name in files)
         if self.direct:
             given = [(name, name) for name in names]
-            given += [(_id(name, variable), variable) for name in files for variable in _PLACES[name]]
+            given += [(f"{PLACE}{variable}", variable) for name in files for variable in _PLACES[name]]
             return Added((*ssh, *mounted, *(f"--mount=type=secret,id={id_},env={name}" for id_, name in given)))
         if run.plain and run.stage not in self.in_image:
             file = f"--mount=type=secret,id={ENVIRONMENT},mode=0444"
@@ -306,7 +308,7 @@ class Reach:
         """What the client's own environment has to hold for that."""
         if not self.direct:
             return {}
-        return {_id(name, variable): value for name in self.files for variable, value in _PLACES[name].items()}
+        return {f"{PLACE}{variable}": value for name in self.files for variable, value in _PLACES[name].items()}
 
     def advice(self, line: int | None) -> str:
         """Which of these the instruction at ``line`` needed and did not get, and what to write there; else empty."""
@@ -327,14 +329,84 @@ def _understood(name: str, command: str) -> bool:
     return any(pattern.search(command) for pattern in tools) if tools else True
 
 
-def _id(name: str, variable: str) -> str:
-    """The id under which the client offers a variable's value: one for all that hold the same place."""
-    values = list(_PLACES[name].values())
-    return f"{PLACE}{name if values.index(_PLACES[name][variable]) == 0 else variable}"
-
-
 def _export(name: str) -> str:
     if name not in _PLACES:
         return f'export {name}="$(cat {FOLDER}/{name})"'
     shown = list(_PLACES[name].items())[: 4 if name == CA else 1]
     return " ".join(["export", *(f"{name}='{value}'" if " " in value else f"{name}={value}" for name, value in shown)])
+
+
+# Resolve build secrets: files that a Dockerfile mounts. Their content counts as input and is stored nowhere.
+#
+# BuildKit leaves secrets out of its cache keys, so a changed secret alone would reuse the old layers. Therefore the next
+# build after a change runs with ``--no-cache``. The last used secrets are remembered as an HMAC under a key of this project, so
+# that nobody who finds it can guess a short secret.
+#
+# ``generated:NAME`` is a secret made on this machine when first needed and kept in the state folder. It is for trial builds and
+# demonstrations that need no real secret.
+GENERATED = "generated:"
+_sealing = threading.Lock()
+
+
+def secret_paths(variant: DockerfileVariant, root: Path) -> dict[str, Path]:
+    """The secret files by id, absolute; ``~`` is the user's home."""
+    return {name: _secret_path(given, root) for name, given in variant.secrets.items()}
+
+
+def ssh_paths(variant: DockerfileVariant, root: Path) -> dict[str, Path]:
+    """SSH keys or agent sockets by id; ``$NAME`` in a path is the environment's."""
+    return {name: _secret_path(os.path.expandvars(given), root) for name, given in variant.ssh.items()}
+
+
+def _secret_files(variant: DockerfileVariant, root: Path) -> Iterator[tuple[Key, Path, bool]]:
+    """The key, the file, and whether that is of our own making, of all secrets and SSH keys."""
+    for name, path in secret_paths(variant, root).items():
+        yield ("secrets", name), path, variant.secrets[name].startswith(GENERATED)
+    for name, path in ssh_paths(variant, root).items():
+        yield ("ssh", name), path, variant.ssh[name].startswith(GENERATED)
+
+
+def missing_secrets(variant: DockerfileVariant, root: Path) -> Iterator[tuple[Key, Path]]:
+    """(key, path) of each named file that is not there, generated ones left out."""
+    return ((key, path) for key, path, ours in _secret_files(variant, root) if not ours and not path.exists())
+
+
+def secret_inputs(variant: DockerfileVariant, root: Path) -> tuple[Path, ...]:
+    """The secret files that a fingerprint reads: those that are not of our own making."""
+    return tuple(path for key, path, ours in _secret_files(variant, root) if key[0] == "secrets" and not ours)
+
+
+def generate_secrets(variant: DockerfileVariant, root: Path) -> None:
+    """Make the generated secrets and SSH keys of a variant that are not there yet, readable by this user alone."""
+    for key, path, ours in _secret_files(variant, root):
+        if not ours or path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if key[0] == "secrets":
+            write_atomically(path, f"{secrets.token_urlsafe(30)}\n", mode=0o600)
+        else:
+            _run.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", path], timeout=30)
+            path.chmod(0o600)
+
+
+def _secret_path(given: str, root: Path) -> Path:
+    if given.startswith(GENERATED):
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", given.removeprefix(GENERATED)).strip(".") or "secret"
+        return State(root).keys / f"generated-{name}"
+    return root / os.path.expanduser(given)  # noqa: PTH111 - leaves a user that does not exist as it is, and raises nothing
+
+
+def _seal(variant: DockerfileVariant, site: Site) -> str:
+    """One keyed digest over all secrets, by id; empty where a variant has none."""
+    named, key_file = secret_paths(variant, site.root), site.state.keys / "secrets.key"
+    if not named:
+        return ""
+    with _sealing:
+        if not key_file.is_file():
+            key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(key_file, os.urandom(32), mode=0o600)
+    hasher = hmac.new(key_file.read_bytes(), digestmod=hashlib.sha256)
+    for name, path in sorted(named.items()):
+        for data in (name.encode(), content(path)):
+            hasher.update(len(data).to_bytes(8, "big") + data)
+    return hasher.hexdigest()

@@ -16,16 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError, wording
-from deadweight.builders.jib import resident_maven
-from deadweight.builders.jib.projects import (
-    JIB_VERSION,
-    Gradle,
-    Maven,
-    Sources,
-    linked_sources,
-    maven_environment,
-    project_of,
-)
+from deadweight._packages import images
+from deadweight.builders.jib import projects, resident_maven
+from deadweight.builders.jib.projects import Gradle, Maven, linked_sources, project_of
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import image_step, keep, made_by_the_build, result, scratch
@@ -46,6 +39,7 @@ class JibBuilder:
 
     name = "jib"
     record = JibVariant
+    archive = staticmethod(made_by_the_build)
 
     def needs(self, variant: JibVariant, root: Path) -> Needs:
         """Raises ConfigError for a missing base, source folder or file, for a pom.xml that does not parse, and for an
@@ -75,7 +69,7 @@ class JibBuilder:
         # the user's ignore files are written for what is copied: Maven reads the folder where it lies, and a plug-in any file of it
         never = (*inputs.never(project.source, site), *project.outputs, *(() if variant.tests else ("src/test",)))
         values = {
-            "jib": JIB_VERSION,
+            "jib": projects.JIB_VERSION,
             "tool": project.tool,
             "java": find("java").version,
             "main": variant.main or "",
@@ -94,16 +88,13 @@ class JibBuilder:
         behind = tuple(f"image:{other.name}" for other in before)
         return (image_step(variant, site, files, partial(self._build, variant, site, base, donated), behind=behind),)
 
-    def archive(self, variant: JibVariant, built: BuiltImage, site: Site) -> Path:
-        return made_by_the_build(variant, built, site)
-
     def _build(self, variant: JibVariant, site: Site, base: Base, donated: dict[str, Base], job: Job) -> BuiltImage:
         project = project_of(variant, site.root)
         job.took("warm" if any((project.source / folder).exists() for folder in project.outputs) else "cold")
         with scratch(variant, site) as work:
             executable = lay_out(variant, site, donated, work / "extra")
             properties = properties_of(project, site, base, work, executable)
-            sources = Sources(project, site) if isinstance(project, Maven) else None
+            sources = projects.Sources(project, site) if isinstance(project, Maven) else None
             if sources:
                 sources.tidy()
             words = [*project.call(site, work), *(f"-D{key}={value}" for key, value in properties.items())]
@@ -124,8 +115,6 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
 
     Raises DeadweightError.
     """
-    from deadweight._packages import images
-
     expected = common.architecture().oci
     with images.open_archive(archive) as opened:
         config, digest = opened.image.config, opened.image.config_digest
@@ -147,7 +136,7 @@ def _run_tool(call: list[str | Path], project: Maven | Gradle, site: Site, job: 
     """
     variant, source, with_gradle = project.variant, project.source, isinstance(project, Gradle)
     listener = JavaListener(job.say, _announce, source, gradle=with_gradle)
-    values = maven_environment(site)
+    values = projects.maven_environment(site)
     try:
         argv = call if with_gradle else resident_maven.through(call, source, values, variant.pom)
         run_tool(argv, variant.name, listener, cwd=source, environment=values, log=job.log, told=call)
@@ -275,7 +264,6 @@ def _refuse_ways_out(source: Path, root: Path, variant: JibVariant, target: str)
 
 
 def _from_image(base: Base, site: Site, given: str, variant: JibVariant, target: str) -> tuple[bytes, int]:
-    from deadweight._packages import images
     from deadweight.toolchain.crane import pulled
 
     image, _, path = given.partition("#")

@@ -148,11 +148,11 @@ class Maven:
             raise WrongKey(variant, ("args", CONTAINERIZE), problem, file, hint=hint)
         run = _LIFECYCLE[: _LIFECYCLE.index(self.phase) + 1]
         for pom in self.image:
-            for bound in pom.bound:
-                if bound.goal in _PUBLISHING and bound.phase in run:
-                    words = {"goal": bound.goal, "phase": bound.phase, "verb": _PUBLISHING[bound.goal]}
+            for goal, phase, line in pom.bound:
+                if goal in _PUBLISHING and phase in run:
+                    words = {"goal": goal, "phase": phase, "verb": _PUBLISHING[goal]}
                     problem = wording("jib.bound_goal", last=self.phase, variant=variant.name, **words)
-                    raise ConfigError(problem, file=pom.file, line=bound.line)
+                    raise ConfigError(problem, file=pom.file, line=line)
 
     def call(self, site: Site, work: Path) -> list[str | Path]:
         """Maven's call up to the properties of Jib. Writes proxies, passwords included, to a file in ``work`` (mode 0700)."""
@@ -332,20 +332,12 @@ _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)")
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A goal of the Jib plugin that the file binds to a phase, and the line where it does."""
-
-    goal: str
-    phase: str
-    line: int
-
-
-@dataclass(frozen=True)
 class Pom:
     """One pom.xml. ``name`` and ``parent`` are GROUP:ARTIFACT; ``parent_path`` is empty where a repository has the parent.
 
     ``jib`` is the plugin's version as it is written ("" where it is written elsewhere), None where the plugin is not named.
     ``mode`` is its containerizingMode, ``directory`` where the build writes; both are empty where the file does not say.
+    ``bound``: goals of the plugin that the file binds to a phase, that phase, and the line where it does.
     """
 
     file: Path
@@ -353,7 +345,7 @@ class Pom:
     packaging: str
     jib: str | None
     mode: str
-    bound: tuple[Bound, ...]
+    bound: tuple[tuple[str, str, int], ...]
     directory: str
     modules: tuple[str, ...]
     parent: str
@@ -370,14 +362,14 @@ def read_pom(file: Path) -> Pom:
         return (within.findtext(path) or "").strip() or default
 
     jib: str | None = None
-    mode, bound = "", list[Bound]()
+    mode, bound = "", list[tuple[str, str, int]]()
     for plugin in (plugin for place in _PLUGINS for plugin in root.iterfind(place)):
         if text("artifactId", within=plugin) == "jib-maven-plugin":
             jib = text("version", jib or "", plugin)
             mode = text("configuration/containerizingMode", mode, plugin)
             for execution in plugin.iterfind("executions/execution"):
                 phase, goals = text("phase", within=execution), execution.iterfind("goals/goal")
-                bound += [Bound((goal.text or "").strip(), phase, int(goal.get("line", "1"))) for goal in goals]
+                bound += [((goal.text or "").strip(), phase, int(goal.get("line", "1"))) for goal in goals]
     parent = root.find("parent/artifactId") is not None
     path = root.find("parent/relativePath")
     return Pom(

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
-from deadweight.records.paths import user_cache
+from deadweight.records.paths import content, user_cache
 from deadweight.toolchain.find import find
 
 VARIABLE = "DEADWEIGHT_MAVEN_RESIDENT"
@@ -104,15 +104,14 @@ def _key(source: Path, top: Path, home: Path, environment: Mapping[str, str], wo
     java, maven = find("java"), find("mvn")
     whole = {name: value for name, value in {**os.environ, **environment}.items() if name not in _NOISE}
     folder = source.stat()
-    parts = [str(source.resolve()), f"{folder.st_dev} {folder.st_ino}", str(top), str(home), maven.version]
-    parts += [str(java.path.resolve()), java.version, _edition()]
     properties = [word for word in words if word.startswith("-D") and not word.startswith("-Djib.")]
-    parts += _inherited()
-    files = [word.partition("=")[2] for word in properties if word.startswith("-Djavax.net.ssl.trustStore=")]
-    files += [str(top / ".mvn" / name) for name in ("maven.config", "extensions.xml")]
-    states = [_state(file) for file in files]
-    text = "\0".join([*parts, *properties, *states, *(f"{name}={value}" for name, value in sorted(whole.items()))])
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    files = [Path(word.partition("=")[2]) for word in properties if word.startswith("-Djavax.net.ssl.trustStore=")]
+    files += [_SOURCE, *(top / ".mvn" / name for name in ("maven.config", "extensions.xml"))]
+    parts = [
+        *(source.resolve(), folder.st_dev, folder.st_ino, top, home, maven.version, java.path.resolve(), java.version),
+        *(*_inherited(), *properties, *map(_digest, files), *sorted(whole.items())),
+    ]
+    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _inherited() -> list[str]:
@@ -124,16 +123,8 @@ def _inherited() -> list[str]:
     return [*status, (own / "limits").read_text(), *spaces]
 
 
-def _state(file: str) -> str:
-    try:
-        facts = Path(file).stat()
-    except OSError:
-        return ""
-    return f"{facts.st_mtime_ns} {facts.st_size}"
-
-
-def _edition() -> str:
-    return hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]
+def _digest(file: Path) -> str:
+    return hashlib.sha256(content(file)).hexdigest()[:16]
 
 
 def _folder() -> Path:
@@ -196,7 +187,7 @@ def _start(place: Path, source: Path, top: Path, home: Path, environment: Mappin
 
 def _classes(java: Path) -> Path:
     """The folder of the compiled class; compiled once for each version of it and of Java."""
-    folder = user_cache() / "maven-resident" / f"{find('java').version}-{_edition()}"
+    folder = user_cache() / "maven-resident" / f"{find('java').version}-{_digest(_SOURCE)}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=folder.parent))

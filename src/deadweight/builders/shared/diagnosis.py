@@ -178,9 +178,12 @@ class Listener:
         return with_its_cause(error, what, with_cause(words, cause), cause)
 
 
-def with_its_cause(error: CommandError, what: str, lines: Sequence[str], cause: Cause | None) -> CommandError:
+def with_its_cause(
+    error: CommandError, what: str, lines: Sequence[str], cause: Cause | None, *, compiled: bool = True
+) -> CommandError:
     """The failure of a tool, with the reason and the hint of its cause as far as that is known."""
     message = wording("builders.tool_failed", what=what, reason=(cause.message if cause else "") or error.reason)
+    message = message if compiled else wording("builders.not_compiled", what=what)
     return error.told(message, lines, error.hint or (cause.hint if cause else None), cause.code if cause else None)
 
 
@@ -315,12 +318,7 @@ class JavaListener(Listener):
         compiler = [_MAVENS_PLACE.sub(r"\1:\2:\3: ", line) for line in self.compiler]
         lines = compiler or errors or [clean(line) for line in error.tail if clean(line)]
         cause = diagnose(("java",), lines)
-        if compiler:
-            hint, code = (cause.hint, cause.code) if cause else (None, None)
-            return error.told(
-                wording("builders.not_compiled", what=what), lines[:JAVA_SHOWN_LINES], error.hint or hint, code
-            )
-        return with_its_cause(error, what, lines[:JAVA_SHOWN_LINES], cause)
+        return with_its_cause(error, what, lines[:JAVA_SHOWN_LINES], cause, compiled=not compiler)
 
 
 def without_chatter(line: str) -> str:
