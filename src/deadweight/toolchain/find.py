@@ -74,8 +74,7 @@ def find(name: str) -> Tool:
 @contextlib.contextmanager
 def looked_once() -> Iterator[None]:
     """Within it this thread looks for each tool once: a plan for a thousand variants asks for the same ones, and installs none."""
-    seen = _seen.get()
-    before = _seen.set({} if seen is None else seen)
+    before = _seen.set(_seen.get({}))
     try:
         yield
     finally:
