@@ -282,11 +282,11 @@ class Container:
         started = time.monotonic()
         self.signal("SIGTERM")
         state = self.wait_ended(within_seconds)
-        seconds = time.monotonic() - started
-        if not state.running:
-            return Stopped(True, seconds, state.exit_code)
-        self.signal("SIGKILL")
-        return Stopped(False, seconds, self.wait_ended(10).exit_code)
+        in_time, seconds = not state.running, time.monotonic() - started
+        if not in_time:
+            self.signal("SIGKILL")
+            state = self.wait_ended(10)
+        return Stopped(in_time, seconds, state.exit_code)
 
     def signal(self, name: str) -> None:
         """Send a signal to its first process; nothing happens where it has ended."""

@@ -197,6 +197,7 @@ class Docker:
     """Its service for systemd."""
     keeps_tmpfs_modes = False
     """Whether its runtime mounts a folder in memory with the mode that is asked for."""
+    tmpfs_words = ""
 
     cut_off: Mapping[str, str] = {"com.docker.network.bridge.inhibit_ipv4": "true"}
     """The options of a network whose bridge has no address of the engine's machine."""
@@ -222,11 +223,11 @@ class Docker:
         })  # fmt: skip
 
     def _host_config(self, options: RunOptions) -> dict[str, Any]:
-        memory, swap, hidden = options.memory_bytes, options.swap_bytes, None if options.masked_paths else []
+        memory, swap = options.memory_bytes, options.swap_bytes
         published = {**dict.fromkeys(options.ports), options.publish: options.host_port} if options.publish else {}
         return _without_none({
             "ReadonlyRootfs": options.read_only,
-            "Tmpfs": {folder.path: self._tmpfs(folder) for folder in options.tmpfs},
+            "Tmpfs": {folder.path: folder.options() + self.tmpfs_words for folder in options.tmpfs},
             "CapDrop": list(options.cap_drop),
             "CapAdd": list(options.cap_add),
             "SecurityOpt": self._security(options),
@@ -248,8 +249,7 @@ class Docker:
             "ExtraHosts": [f"{name}:{address}" for name, address in options.hosts.items()] or None,
             "Dns": list(options.dns) or None,
             "LogConfig": self.log,
-            "MaskedPaths": hidden,
-            "ReadonlyPaths": hidden,
+            **dict.fromkeys(("MaskedPaths", "ReadonlyPaths"), None if options.masked_paths else []),
             "PortBindings": {
                 f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(host_port or "")}]
                 for port, host_port in published.items()
@@ -266,9 +266,6 @@ class Docker:
         if options.apparmor != "default":
             words.append(f"apparmor={options.apparmor}")
         return words
-
-    def _tmpfs(self, folder: Tmpfs) -> str:
-        return folder.options()
 
     def _profile(self, path: Path) -> str:
         """A seccomp profile's content."""
@@ -301,6 +298,8 @@ class Podman(Docker):
 
     unit = "podman"
     keeps_tmpfs_modes = True
+    tmpfs_words = ",notmpcopyup"
+    """It copies what the image has there, Docker does not: what holds with one is to hold with the other."""
     cut_off: Mapping[str, str] = {}
     log = None
     """Its log drivers have other names and options; it bounds nothing by default."""
@@ -309,10 +308,6 @@ class Podman(Docker):
     def ceilings(self) -> Mapping[str, int]:
         """How far limits may go that it cannot raise."""
         return ceilings(self.host)
-
-    def _tmpfs(self, folder: Tmpfs) -> str:
-        """It copies what the image has there, Docker does not: what holds with one is to hold with the other."""
-        return f"{folder.options()},notmpcopyup"
 
     def _profile(self, path: Path) -> str:
         """The name of a file on its machine."""

@@ -103,19 +103,20 @@ def _looked(name: str) -> Look:
         worst = worst or seen
     worst = worst or Look(entry, "missing")
     reason = f"{promise}; {worst.reason}" if promise and worst.reason else promise or worst.reason
-    mine = _ours(entry)
+    copy = None if entry.kind == "system" else tool_cache.program_path(entry)
+    mine = _judge(entry, copy, ours=True) if copy and copy.is_file() else None
     return mine if mine and mine.status == "unusable" else replace(mine or worst, reason=reason)
 
 
-def _judge(entry: Program, path: Path) -> Look:
+def _judge(entry: Program, path: Path, *, ours: bool = False) -> Look:
+    """``ours``: it is our own copy, whose version is the pinned one; only whether it is damaged is asked."""
     answer = ask(path, entry.probe, entry.pattern, _environment(entry))
-    if answer.version is None and not (entry.least is None and entry.pinned is None and answer.ran):
+    if answer.version is None and (ours or entry.least is not None or entry.pinned is not None or not answer.ran):
         return Look(entry, "unusable", None, path, None, answer.problem)
     version = answer.version or "unknown"
-    problem = _refusal(entry, path, version)
-    if problem:
+    if problem := "" if ours else _refusal(entry, path, version):
         return Look(entry, "wrong_version", None, path, version, problem)
-    return Look(entry, "present", Tool(entry.name, path, version, ours=False), path, version)
+    return Look(entry, "present", Tool(entry.name, path, version, ours), path, version)
 
 
 def _environment(entry: Program) -> dict[str, str]:
@@ -157,19 +158,6 @@ def _folders(entry: Program) -> Iterator[str | Path]:
     if entry.kind == "system":
         # A user's PATH often lacks the administrator's folders, and other folders may shadow the system's own program.
         yield from ("/usr/bin", "/usr/sbin", "/sbin")
-
-
-def _ours(entry: Program) -> Look | None:
-    """Our own copy: None where there is none or none can be had; unusable where it is damaged."""
-    if entry.kind == "system":
-        return None
-    path = tool_cache.program_path(entry)
-    if not path.is_file():
-        return None
-    answer = ask(path, entry.probe, entry.pattern)
-    if answer.version is None:
-        return Look(entry, "unusable", None, path, None, answer.problem)
-    return Look(entry, "present", Tool(entry.name, path, answer.version, ours=True), path, answer.version)
 
 
 # Ask a program for its version, with a time limit; cache the answer by path, modification time and size.
