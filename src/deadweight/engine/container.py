@@ -231,21 +231,16 @@ class Container:
         return Readiness(well, time.monotonic() - self.started if well else None, reason)
 
     def _unhealthy(self, health: Health, port: int | None, last: str) -> str:
-        instead = ""
+        instead, image = "", None
         if health.kind != "exec":
-            instead = questions.explain_listeners(self.listeners(), port or self.options.publish, self.exposed())
-        further = instead or questions.advice(health, last)
+            with contextlib.suppress(DeadweightError):
+                image = self._engine.images.get(self.image)
+            exposed = image.exposed if image is not None else ()
+            instead = questions.explain_listeners(self.listeners(), port or self.options.publish, exposed)
         seconds = health.within_seconds
-        if further:
+        if further := instead or questions.advice(health, last):
             return wording("engine.not_healthy_advice", seconds=seconds, answer=last, advice=further)
         return wording("engine.not_healthy", seconds=seconds, answer=last)
-
-    def exposed(self) -> tuple[int, ...]:
-        """The TCP ports that its image's EXPOSE names; none where the engine cannot tell."""
-        with contextlib.suppress(DeadweightError):
-            image = self._engine.images.get(self.image)
-            return image.exposed if image is not None else ()
-        return ()
 
     def question(self, health: Health, port: int | None = None) -> questions.Question:
         """What is to be asked to learn whether it is up; ``port`` None: the published one."""

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from deadweight._errors import DeadweightError, UsageError, wording
 from deadweight.engine import api as wire
@@ -289,8 +289,7 @@ class Docker:
 
     def pull(self, api: APIClient, reference: str) -> Iterable[Mapping[str, Any]]:
         """Have it get an image from a registry, also from one of this machine that speaks no TLS; gives what it says of it."""
-        messages: Iterable[Mapping[str, Any]] = api.pull(reference, stream=True, decode=True)
-        return messages
+        return cast("Iterable[Mapping[str, Any]]", api.pull(reference, stream=True, decode=True))
 
 
 class Podman(Docker):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -16,7 +15,7 @@ from typing import Literal
 
 from deadweight._errors import CommandError, DeadweightError, MissingError, quoting, wording
 from deadweight._run import run
-from deadweight.records.store import write_atomically
+from deadweight.records import store
 from deadweight.toolchain import catalogue, tool_cache
 from deadweight.toolchain.catalogue import Program
 from deadweight.toolchain.tool_cache import tools_folder
@@ -184,13 +183,14 @@ def ask(path: Path, arguments: tuple[str, ...], pattern: str, env: Mapping[str, 
         return Answer(None, wording("toolchain.unreadable", path=path, problem=error.strerror))
     if not os.access(path, os.X_OK):
         return Answer(None, wording("toolchain.not_executable", path=path))
-    key, stamp = f"{path} {' '.join(arguments)}", [state.st_mtime_ns, state.st_size]
+    key, stamp = f"{path} {' '.join(arguments)}", (state.st_mtime_ns, state.st_size)
     known = _remembered().get(key)
-    if isinstance(known, list) and known[:2] == stamp and len(known) == 3:
-        return Answer(str(known[2]))
+    if known is not None and known[:2] == stamp:
+        return Answer(known[2])
     answer = _ask_now(path, arguments, pattern, env or {})
     if answer.version is not None:
-        _remember(key, [*stamp, answer.version])
+        with _guard, contextlib.suppress(DeadweightError):  # a cache that cannot be written only costs time
+            store.save({**_remembered(), key: (*stamp, answer.version)}, _memory())
     return answer
 
 
@@ -225,15 +225,5 @@ def _memory() -> Path:
     return tools_folder() / "versions.json"
 
 
-def _remembered() -> dict[str, object]:
-    try:
-        content = json.loads(_memory().read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _remember(key: str, entry: list[object]) -> None:
-    """A cache that cannot be written only costs time."""
-    with _guard, contextlib.suppress(DeadweightError):
-        write_atomically(_memory(), json.dumps({**_remembered(), key: entry}, indent=0))
+def _remembered() -> dict[str, tuple[int, int, str]]:
+    return store.load(dict[str, tuple[int, int, str]], _memory()) or {}

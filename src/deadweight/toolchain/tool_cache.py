@@ -22,7 +22,7 @@ from pathlib import Path
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight._run import run
 from deadweight.records.paths import user_cache
-from deadweight.records.store import write_atomically
+from deadweight.records.store import refused, write_atomically
 from deadweight.toolchain.catalogue import Program, system_key, wheel_pin
 
 SEAL = "seal.json"
@@ -68,7 +68,7 @@ def make(entry: Program, fill: Callable[[Path, Path], object], *, anew: bool = F
                 remove_tree(final)
             hidden.rename(final)
         except OSError as error:
-            raise _unwritable(error, final) from error
+            raise refused(final, error) from error
         finally:
             remove_tree(hidden)
     return program_path(entry)
@@ -100,12 +100,7 @@ def _locked(final: Path) -> Iterator[None]:
     except Timeout:
         raise DeadweightError(wording("toolchain.locked", file=lock, seconds=LOCK_SECONDS)) from None
     except OSError as error:
-        raise _unwritable(error, lock) from error
-
-
-def _unwritable(error: OSError, path: Path) -> DeadweightError:
-    message = wording("records.unwritable", path=error.filename or path, problem=error.strerror)
-    return DeadweightError(message, hint="free or remount that disk")
+        raise refused(lock, error) from error
 
 
 def remove_tree(path: Path) -> None:
