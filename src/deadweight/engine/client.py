@@ -215,11 +215,8 @@ class Engine:
         return {**labels.labels(self.project, purpose, variant), labels.ROOT: self.root}
 
     def profile(self, seccomp: str) -> Path:
-        """The file of a seccomp profile; the suite's are relative to the project. Raises UsageError where there is none."""
-        file = Path(self.root) / seccomp
-        if not file.is_file():
-            raise UsageError(wording("engine.no_such_profile", path=seccomp, root=self.root))
-        return file
+        """The file of a seccomp profile; the suite's are relative to the project."""
+        return Path(self.root) / seccomp
 
     def _copied(self, file: Path) -> Path:
         """A profile as it is now, for a Podman of another user: it is told a file's name, and a caller's folders are his alone."""

@@ -269,8 +269,7 @@ class Packing:
             self._engine.create(image, RunOptions(network="none"), purpose=self._purpose) as container,
             translated(f"put programs into an image like {image}"),
         ):
-            if not self._engine.api.put_archive(container.id, "/", content):
-                raise DeadweightError(wording("engine.takes_no_files"))
+            self._engine.api.put_archive(container.id, "/", content)
             self._engine.api.commit(container.id, repository=self._name, tag=tag)
         return self._made.setdefault(key, f"{self._name}:{tag}")
 

