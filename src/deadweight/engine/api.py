@@ -242,8 +242,6 @@ def _tls(certificates: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(authority) if authority.is_file() else None)
     if (folder / "cert.pem").is_file():
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    if os.environ.get("DOCKER_TLS_VERIFY") == "":
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
 

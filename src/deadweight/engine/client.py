@@ -150,8 +150,7 @@ class Engine:
     @property
     def user(self) -> int | None:
         """The number of the user that it runs as; None where it is not on this machine, or none of the processes that we see."""
-        local = sys.platform == "linux" and self.host.startswith("unix://")
-        pid, user = socket_peer(self.host) if local else (0, 0)
+        pid, user = socket_peer(self.host)
         return user if pid else None
 
     @property

@@ -404,7 +404,7 @@ def ceilings(host: str) -> Mapping[str, int]:
     Podman asks for limits that a machine without CAP_SYS_RESOURCE (a container, a CI runner) refuses: "setrlimit RLIMIT_NPROC:
     operation not permitted". What binds are the limits of its service, which lowers them as it starts.
     """
-    pid = socket_peer(host)[0] if host.startswith("unix://") else 0
+    pid, _ = socket_peer(host)
     try:
         bounds = {name: resource.prlimit(pid, number)[1] for name, number in LIMITS.items()}
     except (OSError, AttributeError):  # it has ended or is another user's; macOS cannot tell

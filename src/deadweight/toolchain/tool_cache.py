@@ -64,11 +64,8 @@ def make(entry: Program, fill: Callable[[Path, Path], object], *, anew: bool = F
             program = hidden / entry.file
             program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
             write_atomically(hidden / SEAL, json.dumps({"program": entry.file, "sha256": _digest(program)}))
-            if final.exists():
-                remove_tree(final)
+            remove_tree(final)
             hidden.rename(final)
-        except OSError as error:
-            raise refused(final, error) from error
         finally:
             remove_tree(hidden)
     return program_path(entry)
@@ -100,7 +97,7 @@ def _locked(final: Path) -> Iterator[None]:
     except Timeout:
         raise DeadweightError(wording("toolchain.locked", file=lock, seconds=LOCK_SECONDS)) from None
     except OSError as error:
-        raise refused(lock, error) from error
+        raise refused(final, error) from error
 
 
 def remove_tree(path: Path) -> None:
