@@ -27,6 +27,8 @@ from urllib.parse import unquote, urlsplit
 from deadweight._errors import wording
 from deadweight.records.paths import user_cache
 
+T = TypeVar("T")
+
 PING_SECONDS = 3.0
 _NOT_THERE = (
     http.client.FORBIDDEN, http.client.NOT_FOUND, http.client.METHOD_NOT_ALLOWED, http.client.NOT_IMPLEMENTED
@@ -161,21 +163,20 @@ def trouble(host: str, certificates: str | None = None, *, timeout: float = PING
 
 def document(host: str, path: str, certificates: str | None = None, *, timeout: float = 15.0) -> dict[str, Any]:
     """A JSON document of the engine, ``/version`` or ``/info``; empty where it does not come."""
-    content = _json(host, path, certificates, timeout)
-    return content if isinstance(content, dict) else {}
+    return _json(host, path, certificates, timeout, dict)
 
 
 def listing(host: str, path: str, certificates: str | None = None) -> list[dict[str, Any]]:
     """A list of JSON objects of an engine; empty where it does not come."""
-    content = _json(host, path, certificates, 15.0)
-    return [item for item in content if isinstance(item, dict)] if isinstance(content, list) else []
+    return [item for item in _json(host, path, certificates, 15.0, list) if isinstance(item, dict)]
 
 
-def _json(host: str, path: str, certificates: str | None, timeout: float) -> Any:
+def _json(host: str, path: str, certificates: str | None, timeout: float, kind: type[T]) -> T:
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
         status, body = _get(host, path, certificates, timeout)
-        return json.loads(body) if status == http.client.OK else None
-    return None
+        content = json.loads(body) if status == http.client.OK else None
+        return content if isinstance(content, kind) else kind()
+    return kind()
 
 
 def delete(host: str, path: str, certificates: str | None = None) -> bool:
@@ -241,8 +242,6 @@ def _tls(certificates: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(authority) if authority.is_file() else None)
     if (folder / "cert.pem").is_file():
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    if os.environ.get("DOCKER_TLS_VERIFY") == "":
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
 
@@ -265,9 +264,6 @@ def podman_info(host: str, certificates: str | None) -> Mapping[str, Any]:
 
 
 # Parse the engine's version and isolation features into a record.
-T = TypeVar("T")
-
-
 @dataclass(frozen=True)
 class EngineInfo:
     """An engine's own description. ``cgroup`` is "1" or "2"; ``memory_bytes`` is the machine's.

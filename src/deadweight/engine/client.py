@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import re
 import sys
 import tempfile
 import threading
@@ -79,6 +80,7 @@ class Engine:
         self._networks: set[str] = set()
         self._asked_for: set[str] = set()
         self._users: dict[tuple[str, str], int | None] = {}
+        self._copies = contextlib.ExitStack()
         self.tunnels = Tunnels(self)
         self.recorders = Recorders(self)
         self._guard = threading.Lock()
@@ -103,8 +105,7 @@ class Engine:
         self.end_all()
         self.tunnels.close()
         self.recorders.close()
-        if "_copies" in vars(self):
-            self._copies.cleanup()
+        self._copies.close()
         labels.remove_when_there(self.api, self._asked_for)
         for network in list(self._networks):
             with contextlib.suppress(DeadweightError):
@@ -149,8 +150,7 @@ class Engine:
     @property
     def user(self) -> int | None:
         """The number of the user that it runs as; None where it is not on this machine, or none of the processes that we see."""
-        local = sys.platform == "linux" and self.host.startswith("unix://")
-        pid, user = socket_peer(self.host) if local else (0, 0)
+        pid, user = socket_peer(self.host)
         return user if pid else None
 
     @property
@@ -214,23 +214,17 @@ class Engine:
         return {**labels.labels(self.project, purpose, variant), labels.ROOT: self.root}
 
     def profile(self, seccomp: str) -> Path:
-        """The file of a seccomp profile; the suite's are relative to the project. Raises UsageError where there is none."""
-        file = Path(self.root) / seccomp
-        if not file.is_file():
-            raise UsageError(wording("engine.no_such_profile", path=seccomp, root=self.root))
-        return file
+        """The file of a seccomp profile; the suite's are relative to the project."""
+        return Path(self.root) / seccomp
 
     def _copied(self, file: Path) -> Path:
         """A profile as it is now, for a Podman of another user: it is told a file's name, and a caller's folders are his alone."""
-        Path(self._copies.name).chmod(0o755)
-        copy = Path(self._copies.name, f"{uuid.uuid4().hex}.json")
+        folder = Path(self._copies.enter_context(tempfile.TemporaryDirectory(prefix="deadweight-profile-")))
+        folder.chmod(0o755)
+        copy = folder / "profile.json"
         copy.write_bytes(file.read_bytes())
         copy.chmod(0o644)
         return copy
-
-    @functools.cached_property
-    def _copies(self) -> tempfile.TemporaryDirectory[str]:
-        return tempfile.TemporaryDirectory(prefix="deadweight-profiles-")
 
     def owned(self, image: str, options: RunOptions) -> RunOptions:
         """The same options with the owner of each folder in memory: the container's user, so that a service can write where the
@@ -344,9 +338,11 @@ class Engine:
         """Everything in the engine that carries our labels, of every project."""
         return labels.find_leftovers(self.api)
 
-    def cleanup_stale(self) -> list[Leftover]:
-        """Remove the containers, networks and images of dead processes (kill -9), of every project; gives what was removed."""
-        return [left for left in self.leftovers() if left.stale and labels.remove_leftover(self.api, left)]
+    def cleanup_stale(self, root: str | None = None) -> list[Leftover]:
+        """Remove the containers, networks and images of dead processes (kill -9), of the project in this folder or (None) of every
+        one; gives what was removed."""
+        stale = (left for left in self.leftovers() if left.stale and (root is None or left.ours_to_remove(root)))
+        return [left for left in stale if labels.remove_leftover(self.api, left)]
 
     def _before_the_first(self) -> None:
         """Leave a note for whoever comes after us, should we be killed; and remove what those left who were."""
@@ -356,9 +352,7 @@ class Engine:
                 marks = labels.labels(self.project, "run")
                 self._note = runs.begin(State(Path(self.root)), marks, self.host, self.certificates)
         if first:
-            for leftover in self.leftovers():
-                if leftover.stale and leftover.ours_to_remove(self.root):
-                    labels.remove_leftover(self.api, leftover)
+            self.cleanup_stale(self.root)
 
 
 def mounted(root: str, options: RunOptions) -> RunOptions:
@@ -391,11 +385,8 @@ def with_tmpfs_owners(options: RunOptions, image_user: str, look: Callable[[str]
 
 def number_of(name: str, passwd: bytes) -> int | None:
     """A user's number by a file in the form of passwd(5); None where it has no such user."""
-    for line in passwd.decode(errors="replace").splitlines():
-        fields = line.split(":")
-        if len(fields) > 2 and fields[0] == name and fields[2].isdecimal():
-            return int(fields[2])
-    return None
+    line = re.search(rf"(?m)^{re.escape(name)}:[^:\n]*:(\d+)(?::|\r?$)", passwd.decode(errors="replace"))
+    return int(line[1]) if line else None
 
 
 # The Docker SDK's client of an engine, and how long it waits for answers.

@@ -258,21 +258,16 @@ class Container:
         return Readiness(well, time.monotonic() - self.started if well else None, reason)
 
     def _unhealthy(self, health: Health, port: int | None, last: str) -> str:
-        instead = ""
+        instead, image = "", None
         if health.kind != "exec":
-            instead = questions.explain_listeners(self.listeners(), port or self.options.publish, self.exposed())
-        further = instead or questions.advice(health, last)
+            with contextlib.suppress(DeadweightError):
+                image = self._engine.images.get(self.image)
+            exposed = image.exposed if image is not None else ()
+            instead = questions.explain_listeners(self.listeners(), port or self.options.publish, exposed)
         seconds = health.within_seconds
-        if further:
+        if further := instead or questions.advice(health, last):
             return wording("engine.not_healthy_advice", seconds=seconds, answer=last, advice=further)
         return wording("engine.not_healthy", seconds=seconds, answer=last)
-
-    def exposed(self) -> tuple[int, ...]:
-        """The TCP ports that its image's EXPOSE names; none where the engine cannot tell."""
-        with contextlib.suppress(DeadweightError):
-            image = self._engine.images.get(self.image)
-            return image.exposed if image is not None else ()
-        return ()
 
     def question(self, health: Health, port: int | None = None) -> questions.Question:
         """What is to be asked to learn whether it is up; ``port`` None: the published one."""
@@ -309,11 +304,11 @@ class Container:
         started = time.monotonic()
         self.signal("SIGTERM")
         state = self.wait_ended(within_seconds)
-        seconds = time.monotonic() - started
-        if not state.running:
-            return Stopped(True, seconds, state.exit_code)
-        self.signal("SIGKILL")
-        return Stopped(False, seconds, self.wait_ended(10).exit_code)
+        in_time, seconds = not state.running, time.monotonic() - started
+        if not in_time:
+            self.signal("SIGKILL")
+            state = self.wait_ended(10)
+        return Stopped(in_time, seconds, state.exit_code)
 
     def signal(self, name: str) -> None:
         """Send a signal to its first process; nothing happens where it has ended."""

@@ -35,14 +35,10 @@ def endpoints() -> Iterator[Endpoint]:
         if context.asked:
             return
     home, runtime = Path.home(), Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
-    docker = ("/var/run", home / ".docker/run", home / ".docker/desktop", runtime, home / ".colima/default")
-    podman = (runtime / "podman", "/run/podman")
-    for path in (
-        *(Path(folder, "docker.sock") for folder in docker),
-        *(Path(folder, "podman.sock") for folder in podman),
-    ):
-        if path.exists():
-            yield Endpoint(f"unix://{path}", why=str(path))
+    docker = (Path("/var/run"), home / ".docker/run", home / ".docker/desktop", runtime, home / ".colima/default")
+    podman = (runtime / "podman/podman.sock", Path("/run/podman/podman.sock"))
+    sockets = (*(folder / "docker.sock" for folder in docker), *podman)
+    yield from (Endpoint(f"unix://{path}", why=str(path)) for path in sockets if path.exists())
 
 
 def _context() -> Endpoint | None:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.engine.faults import stop_if_cancelled, translated
 from deadweight.records.reference import split
+from deadweight.records.store import refused
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -175,8 +176,7 @@ class Images:
                 temporary.chmod(0o644)
                 temporary.replace(out)
             except OSError as error:
-                problem = error.strerror or error
-                raise DeadweightError(wording("engine.unwritable", path=out, problem=problem)) from error
+                raise refused(out, error) from error
             finally:
                 temporary.unlink(missing_ok=True)
         return out

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from deadweight._errors import DeadweightError, UsageError, wording
 from deadweight.engine import api as wire
@@ -197,48 +197,37 @@ class Docker:
     """Its service for systemd."""
     keeps_tmpfs_modes = False
     """Whether its runtime mounts a folder in memory with the mode that is asked for."""
+    tmpfs_words = ""
 
     cut_off: Mapping[str, str] = {"com.docker.network.bridge.inhibit_ipv4": "true"}
     """The options of a network whose bridge has no address of the engine's machine."""
+
+    log: Mapping[str, Any] | None = {"Type": "json-file", "Config": {"max-size": str(LOG_BYTES), "max-file": "1"}}
+    """Where containers log to, and how much."""
 
     def __init__(self, info: EngineInfo, host: str, certificates: str | None = None) -> None:
         self.info, self.host, self.certificates = info, host, certificates
 
     def create_body(self, image: str, options: RunOptions) -> dict[str, Any]:
         """Options as the document of ``POST /containers/create``. Raises UsageError for a seccomp profile that cannot be read."""
-        body: dict[str, Any] = {
+        ports = (options.publish, *options.ports) if options.publish else ()
+        return _without_none({
             "Image": image,
             "Env": [f"{name}={value}" for name, value in sorted(options.env.items())],
             "Labels": dict(options.labels),
             "HostConfig": self._host_config(options),
-        }
-        if options.user is not None:
-            body["User"] = options.user
-        if options.args:
-            body["Cmd"] = list(options.args)
-        if options.entrypoint is not None:
-            body["Entrypoint"] = list(options.entrypoint)
-        if options.publish is not None:
-            body["ExposedPorts"] = {f"{port}/tcp": {} for port in (options.publish, *options.ports)}
-        return body
+            "User": options.user,
+            "Cmd": list(options.args) or None,
+            "Entrypoint": None if options.entrypoint is None else list(options.entrypoint),
+            "ExposedPorts": {f"{port}/tcp": {} for port in ports} or None,
+        })  # fmt: skip
 
     def _host_config(self, options: RunOptions) -> dict[str, Any]:
         memory, swap = options.memory_bytes, options.swap_bytes
-        limits = {
-            "Memory": memory,
-            "MemorySwap": None if memory is None or swap is None else memory + swap,
-            "NanoCpus": None if options.cpus is None else int(options.cpus * 1e9),
-            "PidsLimit": options.pids,
-        }
-        modes = {"PidMode": options.pid_mode, "IpcMode": options.ipc_mode, "UsernsMode": options.userns_mode}
-        lists = {
-            "DeviceCgroupRules": list(options.device_rules),
-            "ExtraHosts": [f"{name}:{address}" for name, address in options.hosts.items()],
-            "Dns": list(options.dns),
-        }
-        config: dict[str, Any] = {
+        published = {**dict.fromkeys(options.ports), options.publish: options.host_port} if options.publish else {}
+        return _without_none({
             "ReadonlyRootfs": options.read_only,
-            "Tmpfs": {folder.path: self._tmpfs(folder) for folder in options.tmpfs},
+            "Tmpfs": {folder.path: folder.options() + self.tmpfs_words for folder in options.tmpfs},
             "CapDrop": list(options.cap_drop),
             "CapAdd": list(options.cap_add),
             "SecurityOpt": self._security(options),
@@ -249,19 +238,23 @@ class Docker:
                 {"Type": "bind", "Source": str(m.source), "Target": m.target, "ReadOnly": m.read_only}
                 for m in options.mounts
             ],
-            **{key: limit for key, limit in limits.items() if limit is not None},
-            **{key: value for key, value in (modes | lists).items() if value},
-            **self._log(),
-        }
-        if not options.masked_paths:
-            config["MaskedPaths"], config["ReadonlyPaths"] = [], []
-        if options.publish is not None:
-            chosen = "" if options.host_port is None else str(options.host_port)
-            ports = {**dict.fromkeys(options.ports, ""), options.publish: chosen}
-            config["PortBindings"] = {
-                f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": host_port}] for port, host_port in ports.items()
-            }
-        return config
+            "Memory": memory,
+            "MemorySwap": None if memory is None or swap is None else memory + swap,
+            "NanoCpus": None if options.cpus is None else int(options.cpus * 1e9),
+            "PidsLimit": options.pids,
+            "PidMode": options.pid_mode,
+            "IpcMode": options.ipc_mode,
+            "UsernsMode": options.userns_mode,
+            "DeviceCgroupRules": list(options.device_rules) or None,
+            "ExtraHosts": [f"{name}:{address}" for name, address in options.hosts.items()] or None,
+            "Dns": list(options.dns) or None,
+            "LogConfig": self.log,
+            **dict.fromkeys(("MaskedPaths", "ReadonlyPaths"), None if options.masked_paths else []),
+            "PortBindings": {
+                f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(host_port or "")}]
+                for port, host_port in published.items()
+            } or None,
+        })  # fmt: skip
 
     def _security(self, options: RunOptions) -> list[str]:
         # with a colon, Docker's log complains each time
@@ -273,12 +266,6 @@ class Docker:
         if options.apparmor != "default":
             words.append(f"apparmor={options.apparmor}")
         return words
-
-    def _tmpfs(self, folder: Tmpfs) -> str:
-        return folder.options()
-
-    def _log(self) -> dict[str, Any]:
-        return {"LogConfig": {"Type": "json-file", "Config": {"max-size": str(LOG_BYTES), "max-file": "1"}}}
 
     def _profile(self, path: Path) -> str:
         """A seccomp profile's content."""
@@ -302,8 +289,7 @@ class Docker:
 
     def pull(self, api: APIClient, reference: str) -> Iterable[Mapping[str, Any]]:
         """Have it get an image from a registry, also from one of this machine that speaks no TLS; gives what it says of it."""
-        messages: Iterable[Mapping[str, Any]] = api.pull(reference, stream=True, decode=True)
-        return messages
+        return cast("Iterable[Mapping[str, Any]]", api.pull(reference, stream=True, decode=True))
 
 
 class Podman(Docker):
@@ -311,20 +297,16 @@ class Podman(Docker):
 
     unit = "podman"
     keeps_tmpfs_modes = True
+    tmpfs_words = ",notmpcopyup"
+    """It copies what the image has there, Docker does not: what holds with one is to hold with the other."""
     cut_off: Mapping[str, str] = {}
+    log = None
+    """Its log drivers have other names and options; it bounds nothing by default."""
 
     @cached_property
     def ceilings(self) -> Mapping[str, int]:
         """How far limits may go that it cannot raise."""
         return ceilings(self.host)
-
-    def _tmpfs(self, folder: Tmpfs) -> str:
-        """It copies what the image has there, Docker does not: what holds with one is to hold with the other."""
-        return f"{folder.options()},notmpcopyup"
-
-    def _log(self) -> dict[str, Any]:
-        """Its log drivers have other names and options; it bounds nothing by default."""
-        return {}
 
     def _profile(self, path: Path) -> str:
         """The name of a file on its machine."""
@@ -390,6 +372,10 @@ class Podman(Docker):
         return [{"error": message.get("message") or status} for message in messages or [{}]]
 
 
+def _without_none(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if value is not None}
+
+
 def dialect_of(info: EngineInfo, host: str, certificates: str | None = None) -> Docker:
     """That of an engine."""
     return (Podman if info.podman else Docker)(info, host, certificates)
@@ -418,7 +404,7 @@ def ceilings(host: str) -> Mapping[str, int]:
     Podman asks for limits that a machine without CAP_SYS_RESOURCE (a container, a CI runner) refuses: "setrlimit RLIMIT_NPROC:
     operation not permitted". What binds are the limits of its service, which lowers them as it starts.
     """
-    pid = socket_peer(host)[0] if host.startswith("unix://") else 0
+    pid, _ = socket_peer(host)
     try:
         bounds = {name: resource.prlimit(pid, number)[1] for name, number in LIMITS.items()}
     except (OSError, AttributeError):  # it has ended or is another user's; macOS cannot tell

@@ -160,27 +160,24 @@ class Tunnels(Sidecars):
     def by_bridges(self, words: Sequence[str]) -> None:
         """The same in the network where the engine's bridges are, with the right to change that network's settings. Raises
         DeadweightError with what it said where it fails."""
-        self.loaded()
-        problem = DeadweightError("")
-        for place in self._engine.dialect.namespaces():
+        info, image, problem = self._engine.info, self.loaded(), DeadweightError("")
+        options = CONFINED.but(
+            user="0:0", cap_add=("NET_ADMIN",), masked_paths=False, args=tuple(words),
+            apparmor="unconfined" if info.apparmor else "default", userns_mode="host" if info.user_namespaces else None,
+        )  # fmt: skip
+        for network in self._engine.dialect.namespaces():
+            there = options.but(network=network)
             try:
-                return self._carry_out(place, words)
+                with self._guard, self._engine.start(image, there, purpose=self._purpose) as container:
+                    state = container.wait_ended(END_SECONDS)
+                    if not state.running and not state.exit_code:
+                        return
+                    problem = DeadweightError(" ".join([*container.logs(3), state.told()]))
             except Interrupted:
                 raise
             except DeadweightError as error:
                 problem = error
         raise problem
-
-    def _carry_out(self, network: str, words: Sequence[str]) -> None:
-        info = self._engine.info
-        options = CONFINED.but(
-            user="0:0", cap_add=("NET_ADMIN",), masked_paths=False, network=network, args=tuple(words),
-            apparmor="unconfined" if info.apparmor else "default", userns_mode="host" if info.user_namespaces else None,
-        )  # fmt: skip
-        with self._guard, self._engine.start(self.loaded(), options, purpose=self._purpose) as container:
-            state = container.wait_ended(END_SECONDS)
-            if state.running or state.exit_code:
-                raise DeadweightError(" ".join([*container.logs(3), state.told()]))
 
     def listeners(self, container: Container) -> str:
         """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""
@@ -271,8 +268,7 @@ class Packing:
             self._engine.create(image, RunOptions(network="none"), purpose=self._purpose) as container,
             translated(f"put programs into an image like {image}"),
         ):
-            if not self._engine.api.put_archive(container.id, "/", content):
-                raise DeadweightError(wording("engine.takes_no_files"))
+            self._engine.api.put_archive(container.id, "/", content)
             self._engine.api.commit(container.id, repository=self._name, tag=tag)
         return self._made.setdefault(key, f"{self._name}:{tag}")
 

@@ -24,7 +24,7 @@ def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o644) -> 
     try:
         images.write_atomically(path, content, mode=mode)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
 def write_where_told(path: Path, content: str) -> None:
@@ -39,11 +39,12 @@ def write_where_told(path: Path, content: str) -> None:
                 there.write(content.encode())
             return
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     write_atomically(target, content)
 
 
-def _refused(path: Path, error: OSError) -> DeadweightError:
+def refused(path: Path, error: OSError) -> DeadweightError:
+    """What is told of a place that cannot be written to."""
     hint = "remount that disk" if error.errno == errno.EROFS else _disk.hint_of(error, path) or "make it writable"
     return DeadweightError(wording("records.unwritable", path=path, problem=error.strerror), hint=hint)
 

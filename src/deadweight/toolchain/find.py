@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -16,7 +15,7 @@ from typing import Literal
 
 from deadweight._errors import CommandError, DeadweightError, MissingError, quoting, wording
 from deadweight._run import run
-from deadweight.records.store import write_atomically
+from deadweight.records import store
 from deadweight.toolchain import catalogue, tool_cache
 from deadweight.toolchain.catalogue import Program
 from deadweight.toolchain.tool_cache import tools_folder
@@ -103,19 +102,20 @@ def _looked(name: str) -> Look:
         worst = worst or seen
     worst = worst or Look(entry, "missing")
     reason = f"{promise}; {worst.reason}" if promise and worst.reason else promise or worst.reason
-    mine = _ours(entry)
+    copy = None if entry.kind == "system" else tool_cache.program_path(entry)
+    mine = _judge(entry, copy, ours=True) if copy and copy.is_file() else None
     return mine if mine and mine.status == "unusable" else replace(mine or worst, reason=reason)
 
 
-def _judge(entry: Program, path: Path) -> Look:
+def _judge(entry: Program, path: Path, *, ours: bool = False) -> Look:
+    """``ours``: it is our own copy, whose version is the pinned one; only whether it is damaged is asked."""
     answer = ask(path, entry.probe, entry.pattern, _environment(entry))
-    if answer.version is None and not (entry.least is None and entry.pinned is None and answer.ran):
+    if answer.version is None and (ours or entry.least is not None or entry.pinned is not None or not answer.ran):
         return Look(entry, "unusable", None, path, None, answer.problem)
     version = answer.version or "unknown"
-    problem = _refusal(entry, path, version)
-    if problem:
+    if problem := "" if ours else _refusal(entry, path, version):
         return Look(entry, "wrong_version", None, path, version, problem)
-    return Look(entry, "present", Tool(entry.name, path, version, ours=False), path, version)
+    return Look(entry, "present", Tool(entry.name, path, version, ours), path, version)
 
 
 def _environment(entry: Program) -> dict[str, str]:
@@ -159,19 +159,6 @@ def _folders(entry: Program) -> Iterator[str | Path]:
         yield from ("/usr/bin", "/usr/sbin", "/sbin")
 
 
-def _ours(entry: Program) -> Look | None:
-    """Our own copy: None where there is none or none can be had; unusable where it is damaged."""
-    if entry.kind == "system":
-        return None
-    path = tool_cache.program_path(entry)
-    if not path.is_file():
-        return None
-    answer = ask(path, entry.probe, entry.pattern)
-    if answer.version is None:
-        return Look(entry, "unusable", None, path, None, answer.problem)
-    return Look(entry, "present", Tool(entry.name, path, answer.version, ours=True), path, answer.version)
-
-
 # Ask a program for its version, with a time limit; cache the answer by path, modification time and size.
 PROBE_SECONDS = 20.0
 """How long a program may take to tell its version. A JVM on a busy machine needs several seconds."""
@@ -196,13 +183,14 @@ def ask(path: Path, arguments: tuple[str, ...], pattern: str, env: Mapping[str, 
         return Answer(None, wording("toolchain.unreadable", path=path, problem=error.strerror))
     if not os.access(path, os.X_OK):
         return Answer(None, wording("toolchain.not_executable", path=path))
-    key, stamp = f"{path} {' '.join(arguments)}", [state.st_mtime_ns, state.st_size]
+    key, stamp = f"{path} {' '.join(arguments)}", (state.st_mtime_ns, state.st_size)
     known = _remembered().get(key)
-    if isinstance(known, list) and known[:2] == stamp and len(known) == 3:
-        return Answer(str(known[2]))
+    if known is not None and known[:2] == stamp:
+        return Answer(known[2])
     answer = _ask_now(path, arguments, pattern, env or {})
     if answer.version is not None:
-        _remember(key, [*stamp, answer.version])
+        with _guard, contextlib.suppress(DeadweightError):  # a cache that cannot be written only costs time
+            store.save({**_remembered(), key: (*stamp, answer.version)}, _memory())
     return answer
 
 
@@ -237,15 +225,5 @@ def _memory() -> Path:
     return tools_folder() / "versions.json"
 
 
-def _remembered() -> dict[str, object]:
-    try:
-        content = json.loads(_memory().read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _remember(key: str, entry: list[object]) -> None:
-    """A cache that cannot be written only costs time."""
-    with _guard, contextlib.suppress(DeadweightError):
-        write_atomically(_memory(), json.dumps({**_remembered(), key: entry}, indent=0))
+def _remembered() -> dict[str, tuple[int, int, str]]:
+    return store.load(dict[str, tuple[int, int, str]], _memory()) or {}

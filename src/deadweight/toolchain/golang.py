@@ -15,7 +15,7 @@ from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 from deadweight.toolchain import tool_cache
 from deadweight.toolchain.catalogue import Program
-from deadweight.toolchain.find import Tool, find, number
+from deadweight.toolchain.find import Tool, find
 
 BUILD_SECONDS = 1800.0
 COLLECT_PERCENT = "400"
@@ -54,20 +54,15 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
     Raises MissingError without Go; CommandError if a module is not in reach, has another hash, or does not compile.
     """
     flags = f"-s -w {entry.ldflags.format(version=entry.pinned)}".strip()
-
-    def fill(folder: Path) -> None:
-        _run_go(entry, log, "build", "-trimpath", f"-ldflags={flags}", "-o", folder / entry.file)
-
-    find("go")  # before anything is made
-    return tool_cache.make(entry, fill, anew=anew)
+    words = ("build", "-trimpath", f"-ldflags={flags}", "-o")
+    return tool_cache.make(entry, lambda folder, _: _run_go(entry, log, *words, folder / entry.file), anew=anew)
 
 
 def _run_go(entry: Program, log: Path, *words: str | Path) -> None:
     """Run Go on a copy of the module's files, so that nothing is ever written into the installed package."""
     go = find("go")
-    env = go_environment(go) | {"CGO_ENABLED": "0", "GOGC": COLLECT_PERCENT}
-    if number(go.version) < number(entry.go_needed):
-        env["GOTOOLCHAIN"] = "auto"  # Go fetches the version that the module asks for, as a module
+    # Where the module asks for a newer Go, this one fetches it, as a module.
+    env = go_environment(go) | {"CGO_ENABLED": "0", "GOGC": COLLECT_PERCENT, "GOTOOLCHAIN": "auto"}
     with tempfile.TemporaryDirectory(prefix=f"deadweight-{words[0]}-{entry.name}-") as module:
         for part in entry.module_files:
             shutil.copyfile(part, Path(module) / part.name)

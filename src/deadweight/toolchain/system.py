@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -82,16 +81,14 @@ def unpack(entry: Program, log: Path, *, anew: bool = False) -> Path:
         hint = command_for([entry]) or f"put {entry.name} on PATH"
         raise MissingError(wording("toolchain.missing", program=entry.name), hint=hint)
 
-    def fill(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix=f"deadweight-{entry.name}-") as name:
-            scratch = Path(name)
-            scratch.chmod(0o755)  # apt downloads as a user of its own
-            if _existing([entry.source]) is None:
-                _apt(["update"], log)
-            run(["apt-get", "download", entry.source], cwd=scratch, log=log, timeout=APT_SECONDS)
-            for package in scratch.glob("*.deb"):
-                run(["dpkg", "-x", package, scratch / "root"], log=log)
-            shutil.copyfile(scratch / "root" / "usr" / "bin" / entry.name, folder / entry.name)
+    def fill(folder: Path, scratch: Path) -> None:
+        scratch.chmod(0o755)  # apt downloads as a user of its own
+        if _existing([entry.source]) is None:
+            _apt(["update"], log)
+        run(["apt-get", "download", entry.source], cwd=scratch, log=log, timeout=APT_SECONDS)
+        for package in scratch.glob("*.deb"):
+            run(["dpkg", "-x", package, scratch / "root"], log=log)
+        shutil.copyfile(scratch / "root" / "usr" / "bin" / entry.name, folder / entry.name)
 
     return tool_cache.make(entry, fill, anew=anew)
 

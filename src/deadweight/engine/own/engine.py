@@ -6,7 +6,6 @@ who is not root starts and stops it through sudo (``main``) and talks to it thro
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
 from deadweight.engine.own import machine
 from deadweight.records.paths import user_cache
-from deadweight.records.store import write_atomically
+from deadweight.records.store import refused, write_atomically
 
 
 # Where an engine of ours keeps its things.
@@ -145,9 +144,7 @@ def start(say: Say, where: Layout | None = None) -> str:
         with FileLock(where.data.with_name("engine.lock"), timeout=START_SECONDS * 2):
             return where.host if _answers(where) else _start(where, say)
     except OSError as error:
-        raise DeadweightError(
-            f"{error.filename}: {error.strerror}", hint="the engine's folders must be writable"
-        ) from error
+        raise refused(Path(error.filename or where.run), error) from error
 
 
 def _as_root(action: str, say: Say) -> None:
@@ -307,8 +304,7 @@ def _sweep(where: Layout) -> None:
         machine.end_process(orphan, 5.0)
     machine.kill_containers_of(where.run)
     for name in ("docker.pid", "engine.pid", "docker.sock", "exec/containerd/containerd.pid"):
-        with contextlib.suppress(OSError):
-            (where.run / name).unlink()
+        (where.run / name).unlink(missing_ok=True)
     machine.unmount_below(where.run)
     if machine.bridge_exists(where.bridge):
         machine.close_way(where.bridge)

@@ -170,7 +170,14 @@ def delete_bridge(name: str) -> None:
 
 def free_network() -> ipaddress.IPv4Network:
     """A private /24 that no route of this machine leads to."""
-    taken = _routes()
+    # all routes but the default one; destination and mask are little-endian hex
+    taken = [
+        ipaddress.IPv4Network(
+            f"{socket.inet_ntoa(struct.pack('<L', int(row[1], 16)))}/{mask.bit_count()}", strict=False
+        )
+        for row in _routes()
+        if (mask := int(row[7], 16))
+    ]
     for third in range(40, 250):
         candidate = ipaddress.IPv4Network(f"10.231.{third}.0/24")
         if not any(candidate.overlaps(route) for route in taken):
@@ -178,16 +185,9 @@ def free_network() -> ipaddress.IPv4Network:
     raise OSError("no free private network for a bridge")
 
 
-def _routes() -> list[ipaddress.IPv4Network]:
-    """All routes but the default one (``/proc/net/route``: destination and mask as little-endian hex)."""
-    rows = [line.split() for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]]
-    return [
-        ipaddress.IPv4Network(
-            f"{socket.inet_ntoa(struct.pack('<L', int(row[1], 16)))}/{mask.bit_count()}", strict=False
-        )
-        for row in rows
-        if (mask := int(row[7], 16))
-    ]
+def _routes() -> list[list[str]]:
+    """The kernel's table of routes (``/proc/net/route``), the interface first."""
+    return [line.split() for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]]
 
 
 def _address(name: str, address: ipaddress.IPv4Address) -> bytes:
@@ -227,7 +227,8 @@ def open_way(bridge: str, network: ipaddress.IPv4Network) -> None:
         _do(table, "-A", chain, "-j", bridge)
     _do("nat", "-A", bridge, "-s", str(network), "!", "-o", bridge, "-j", "MASQUERADE")
     _do("filter", "-A", bridge, "-o", bridge, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
-    for out in (bridge, *_ways_out()):
+    leading = dict.fromkeys(row[0] for row in _routes())  # the interfaces that a route leads to
+    for out in (bridge, *(name for name in leading if not Path("/sys/class/net", name, "bridge").exists())):
         _do("filter", "-A", bridge, "-i", bridge, "-o", out, "-j", "ACCEPT")
     # What stays on one bridge, where the kernel shows it to the firewall (br_netfilter): networks that are made in our engine are
     # called br-ID, and the other engine lets only its own pass.
@@ -240,14 +241,6 @@ def close_way(bridge: str) -> None:
         if _does(table, "-L", bridge, "-n"):
             for words in (("-D", chain, "-j", bridge), ("-F", bridge), ("-X", bridge)):
                 _does(table, *words)
-
-
-def _ways_out() -> Iterator[str]:
-    """The interfaces that a route leads to and that are no bridge (``/proc/net/route``)."""
-    lines = Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]
-    for name in dict.fromkeys(line.split()[0] for line in lines):
-        if not Path("/sys/class/net", name, "bridge").exists():
-            yield name
 
 
 def _do(table: str, *words: str, check: bool = True) -> bool:
