@@ -233,14 +233,12 @@ def _value(value: Any) -> str:
 
 def _checks(report: Report) -> dict[str, list[tuple[str, str]]]:
     """The evidence of each variant's checks in words: those that failed first, as far as there is room."""
-    room = CHECKS_BUDGET
     shown: dict[str, list[tuple[str, str]]] = {name: [] for name in report.variants}
     every = [(name, *item) for name, record in report.variants.items() for item in record.checks.items()]
-    for name, check, result in sorted(every, key=lambda item: item[2].expected and item[2].status != "fail"):
-        words = evidence_words(result.evidence)
-        if words and len(words) <= room:
-            room -= len(words)
-            shown[name].append((check, words))
+    every.sort(key=lambda item: item[2].expected and item[2].status != "fail")
+    rows = ((name, check, evidence_words(result.evidence)) for name, check, result in every)
+    for name, check, words in fitting([row for row in rows if row[2]], CHECKS_BUDGET):
+        shown[name].append((check, words))
     return shown
 
 

@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from deadweight.records.reference import short
 from deadweight.report import figures
 from deadweight.report.attacks import by_ladder
-from deadweight.report.model import (
-    CheckRecord,
-    Report,
-    RuntimeRecord,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
+from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
 
 _NONE = "none"
 NOT_ATTACKED = "not attacked"
