@@ -202,7 +202,8 @@ def collect(
     variants: dict[str, model.VariantRecord] = {}
     payloads: dict[str, model.PayloadRecord] = {}
     for variant in suite.variants:
-        evidence = _read_evidence(state, variant.name)
+        files = sorted(state.evidence(variant.name, "any").parent.glob("*.json"))
+        evidence = {item.check: item for file in files if (item := store.load(Evidence, file)) is not None}
         wanted = evidence if asked is None else {*asked.get(variant.name, ()), *variant.expect}
         archive, gone = (archives or {}).get(variant.name), (lost or {}).get(variant.name)
         variants[variant.name] = _variant(variant, state, evidence, archive, gone, wanted)
@@ -220,11 +221,6 @@ def collect(
     )
 
 
-def _read_evidence(state: State, variant: str) -> dict[str, Evidence]:
-    files = sorted(state.evidence(variant, "any").parent.glob("*.json"))
-    return {evidence.check: evidence for file in files if (evidence := store.load(Evidence, file)) is not None}
-
-
 def _variant(
     variant: Variant,
     state: State,
@@ -236,7 +232,7 @@ def _variant(
     built = store.load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     failed = store.load(FailedBuild, state.image(variant.name) / FAILED_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _is_fresh(item, built)}
-    results = (all_evidence if built else {}, evidence, wanted)
+    every = all_evidence if built else {}
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, samples, startup_provenance = _startup(evidence)
     runtime = figures.runtime if figures else None
@@ -248,7 +244,7 @@ def _variant(
         image=figures.image if figures else None,
         build=_copied(model.BuildRecord, built, at=built.built_at, failed_at=failed and failed.at) if built else None,
         startup_seconds=startup,
-        checks=_checks(variant, *results) if built else {},
+        checks=_checks(variant, every, evidence, wanted) if built else {},
         vulnerabilities=vulnerabilities(evidence.get("vulnerabilities")),
         attacks=attacks(evidence.get("attacks")),
         attack_notes=attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
@@ -257,7 +253,7 @@ def _variant(
         runtime=runtime,
         reference=_copied(model.ReferenceRecord, variant.reference) if variant.reference else None,
         provenance=_provenance(built, figures, startup_provenance, evidence),
-        notes=(*_notes(*results), *_build_notes(variant.name, built, failed, figures)),
+        notes=(*_notes(every, evidence, wanted), *_build_notes(variant.name, built, failed, figures)),
         other_stand_ins=built.other_stand_ins if built else (),
         failed=None if failed is None else str(failed),
         startup_samples=samples,

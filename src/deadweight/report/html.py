@@ -16,7 +16,10 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from deadweight._log_excerpt import plain
 from deadweight._packages import images
@@ -27,11 +30,6 @@ from deadweight.report.compare import Comparison
 from deadweight.report.model import AttackRecord, CheckRecord, Finding, HistoryPoint, Report, VariantRecord
 from deadweight.report.table import COLUMNS, Ladder, ladders, size_of, title_of
 from deadweight.report.verdict import View, secret_words
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
-
 
 # How each figure of a report was got, in words, and the command that gets it anew.
 
@@ -346,8 +344,6 @@ PLOT_WIDTH, ROW, TOP, BOTTOM, GAP = 320, 24, 8, 34, 10
 @functools.cache
 def environment() -> Environment:
     """Jinja's, for the report's templates: what is put in is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     made = Environment(
         loader=PackageLoader("deadweight.report", "templates"),
         autoescape=True,
@@ -438,8 +434,6 @@ GROUPS_WITHOUT_SCRIPT = 40
 def render_html(report: Report, pictures: Mapping[str, str] | None = None, changed: Comparison | None = None) -> str:
     """``index.html`` of a report. ``pictures``: its ladders' charts where they are drawn already; ``changed``: since an earlier
     report, to be marked."""
-    from markupsafe import Markup
-
     view = View(report)
     pictures = ladder_charts(report) if pictures is None else pictures
     chart = build_chart(report)
@@ -481,8 +475,6 @@ def _asset(environment: Any, name: str) -> str:
 
 def breakable(text: str) -> Markup:
     """An image reference that may be broken after its parts, and not within a word."""
-    from markupsafe import Markup, escape
-
     return Markup(re.sub(r"([/:@])(?=.)", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped one step before
 
 

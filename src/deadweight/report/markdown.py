@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment
 
 from deadweight._log_excerpt import plain
 from deadweight.checks.scan.model import SEVERITIES
@@ -14,9 +16,6 @@ from deadweight.report.compare import Comparison
 from deadweight.report.html import environment
 from deadweight.report.model import Report
 from deadweight.report.verdict import View, secret_words
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 LIMIT_BYTES = 60_000
 """A comment on GitHub may hold 65,536 characters, with what the poster adds."""
