@@ -106,7 +106,7 @@ def _against(winner: str, records: dict[str, VariantRecord]) -> str:
     if split := own.attack_split:
         where = "a plain container" if split.posture == "default" else f"posture {split.posture}"
         parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} in {where}")
-    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+    return figures.listed(parts)
 
 
 def _smaller(large: int, small: int) -> str:
