@@ -47,14 +47,7 @@ def vulnerabilities(evidence: Evidence | None) -> model.VulnerabilitiesRecord:
 
 def attacks(evidence: Evidence | None) -> dict[str, dict[str, model.AttackRecord]]:
     """Outcomes by posture and payload."""
-    unreadable = model.AttackRecord("not_measured", reason="unreadable evidence")
-    return {
-        str(posture): {
-            str(payload): _parse(model.AttackRecord, outcome) or unreadable
-            for payload, outcome in _mapping(outcomes).items()
-        }
-        for posture, outcomes in _mapping(evidence and evidence.data.get("postures")).items()
-    }
+    return _parse(dict[str, dict[str, model.AttackRecord]], evidence and evidence.data.get("postures")) or {}
 
 
 ONLY_AFTER_A_BREACH = (
@@ -207,9 +200,8 @@ def collect(
         wanted = evidence if asked is None else {*asked.get(variant.name, ()), *variant.expect}
         archive, gone = (archives or {}).get(variant.name), (lost or {}).get(variant.name)
         variants[variant.name] = _variant(variant, state, evidence, archive, gone, wanted)
-        catalogue = _mapping("attacks" in evidence and evidence["attacks"].data.get("payloads"))
-        parsed = {str(name): _parse(model.PayloadRecord, value) for name, value in catalogue.items()}
-        payloads |= {name: record for name, record in parsed.items() if record is not None}
+        catalogue = evidence["attacks"].data.get("payloads") if "attacks" in evidence else None
+        payloads |= _parse(dict[str, model.PayloadRecord], catalogue) or {}
     return model.Report(
         schema=model.SCHEMA,
         suite=suite.name,
