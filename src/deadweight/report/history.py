@@ -206,14 +206,17 @@ def appended(file: Path, entry: HistoryEntry) -> tuple[HistoryEntry, ...]:
 
 
 def read(file: Path, suite: str) -> tuple[HistoryEntry, ...]:
-    """The entries of a file; none where there is no file. Raises DeadweightError where it cannot be read."""
+    """The entries of a file; none where there is no file. No more is read of it than of a report: a published one is others' work.
+
+    Raises DeadweightError where it cannot be read.
+    """
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            return parse(stream.read(MAX_REPORT_BYTES), suite)
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise DeadweightError(wording("report.history_unreadable", file=file, problem=error.strerror)) from error
-    return parse(text, suite)
 
 
 def parse(text: str, suite: str) -> tuple[HistoryEntry, ...]:
