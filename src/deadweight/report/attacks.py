@@ -53,8 +53,7 @@ def split(record: VariantRecord, among: Shared | None) -> AttackSplit | None:
         return None
     causes = Counter(_stopped_by(record, name, among.posture) for name in among.payloads)
     counts = [causes[cause] for cause in ("engine", "image", "hardening", "through", "unknown")]
-    counts.append(len(among.apart))
-    return AttackSplit(among.posture, len(among.payloads), *counts)
+    return AttackSplit(among.posture, len(among.payloads), *counts, len(among.apart))
 
 
 def _stopped_by(record: VariantRecord, payload: str, posture: str) -> str:

@@ -120,18 +120,11 @@ def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence 
     summary = images.summary(path, cache_dir=state.cache / "image")
     if built.config_digest != summary.config_digest:
         return ImageFigures(model.ImageRecord(built.config_digest), note=wording("report.archive_of_other_image"))
-    instructions = _instructions(summary, layers)
-    image = _copied(
-        model.ImageRecord,
-        summary,
-        layers=tuple(
-            _copied(model.LayerRecord, layer, instruction=instruction)
-            for layer, instruction in zip(summary.layers, instructions, strict=True)
-        ),
-        user=summary.user or "",
-        entrypoint=_arguments(summary.entrypoint),
-        attestations=tuple(_copied(model.AttestationRecord, statement) for statement in summary.attestations),
-    )
+    pairs = zip(summary.layers, _instructions(summary, layers), strict=True)
+    known = tuple(_copied(model.LayerRecord, layer, instruction=instruction) for layer, instruction in pairs)
+    statements = tuple(_copied(model.AttestationRecord, statement) for statement in summary.attestations)
+    entrypoint = _arguments(summary.entrypoint)
+    image = _copied(model.ImageRecord, summary, layers=known, entrypoint=entrypoint, attestations=statements)
     at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
     version = importlib.metadata.version("deadweight")
     provenance = Provenance(built.config_digest, "deadweight image reader", version, at)
@@ -163,13 +156,9 @@ def _from_budget(built: BuiltImage, evidence: Evidence | None, lost: str | None)
     if evidence is None:
         return ImageFigures(model.ImageRecord(built.config_digest), None, lost or wording("report.no_archive"), runtime)
     known = _mapping(evidence.data.get("figures"))
-    size, compressed = (_bytes(known.get(key)) for key in ("size_bytes", "compressed_bytes"))
+    size, compressed = known.get("size_bytes"), known.get("compressed_bytes")
     record = model.ImageRecord(built.config_digest, size_bytes=size, compressed_bytes=compressed)
     return ImageFigures(record, evidence.provenance if size is not None else None, lost, runtime)
-
-
-def _bytes(value: object) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
 
 
 OWN_SECTIONS = {"layers", "attacks", "vulnerabilities"}
@@ -223,7 +212,8 @@ def _variant(
 ) -> model.VariantRecord:
     built = store.load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     failed = store.load(FailedBuild, state.image(variant.name) / FAILED_FILE)
-    evidence = {name: item for name, item in all_evidence.items() if built and _is_fresh(item, built)}
+    now = {built.config_digest, ""} if built else set()  # a check that could not run at all knows no digest; it counts
+    evidence = {name: item for name, item in all_evidence.items() if item.provenance.image_digest in now}
     every = all_evidence if built else {}
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, samples, startup_provenance = _startup(evidence)
@@ -251,11 +241,6 @@ def _variant(
         startup_samples=samples,
         startup_alone="runs" in evidence and bool(evidence["runs"].data.get("startup_alone")),
     )
-
-
-def _is_fresh(evidence: Evidence, built: BuiltImage) -> bool:
-    """Whether evidence is of the image that is there now. A check that could not run at all knows no digest; it counts."""
-    return evidence.provenance.image_digest in {built.config_digest, ""}
 
 
 def _provenance(

@@ -119,13 +119,9 @@ def joined(given: Mapping[str, Report]) -> Report:
     variants = {name: owners[name].variants[name] for name in first.variants if name in owners}
     payloads = {key: value for each in reports for key, value in each.payloads.items()}
     whole = set(scope.chosen) == set(first.variants)
-    return replace(
-        first,
-        generated_at=max(each.generated_at for each in reports),
-        variants=with_splits(variants),
-        payloads=payloads,
-        scope=replace(scope, index=1, total=1, mine=scope.chosen) if not whole or scope.commit else None,
-    )
+    at = max(each.generated_at for each in reports)
+    one = replace(scope, index=1, total=1, mine=scope.chosen) if not whole or scope.commit else None
+    return replace(first, generated_at=at, variants=with_splits(variants), payloads=payloads, scope=one)
 
 
 def _scope(name: str, report: Report) -> Scope:

@@ -338,12 +338,8 @@ PLOT_WIDTH, GAP = 320, 10
 @functools.cache
 def environment() -> Environment:
     """Jinja's, for the report's templates: what is put in is escaped."""
-    made = Environment(
-        loader=PackageLoader("deadweight.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
+    files = PackageLoader("deadweight.report", "templates")
+    made = Environment(loader=files, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
     made.filters.update(FILTERS)
     made.globals.update(castle=attacks.castle, heading=attacks.heading, severities=SEVERITIES, plot=PLOT_WIDTH, gap=GAP)
     return made

@@ -100,9 +100,8 @@ def _against(winner: str, records: dict[str, VariantRecord]) -> str:
     if few.status == "scanned":
         compared = None not in (few.total, many.total) and many.status == "scanned" and many.total != few.total
         lacks = few.coverage.lacks(partly=few.total is None)
-        parts.append(
-            _carries(own) + (f" ({lacks})" if lacks else "") + (f" instead of {many.total:,}" if compared else "")
-        )
+        instead = f" instead of {many.total:,}" if compared else ""
+        parts.append(_carries(own) + (f" ({lacks})" if lacks else "") + instead)
     if split := own.attack_split:
         where = "a plain container" if split.posture == "default" else f"posture {split.posture}"
         parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} in {where}")
@@ -150,9 +149,9 @@ def _tools(record: VariantRecord) -> list[str]:
     return [word for word, files in TOOLS.items() if getattr(record.layers, files, ())]
 
 
-def _stops(record: VariantRecord, only: str = "") -> str:
+def _stops(record: VariantRecord) -> str:
     split = record.attack_split
-    return f"stops{only} {split.stopped} of {split.of} attacks" if split else ""
+    return f"stops {split.stopped} of {split.of} attacks" if split else ""
 
 
 def _size(record: VariantRecord) -> str:
@@ -170,11 +169,7 @@ FIGURES = (
         lambda _: "leaves fewer tools for an intruder",
         lambda record: f"keeps {' and '.join(_tools(record))}",
     ),
-    _Figure(
-        lambda record: None if record.attack_split is None else -record.attack_split.stopped,
-        _stops,
-        lambda record: _stops(record, " only"),
-    ),
+    _Figure(lambda record: -record.attack_split.stopped if record.attack_split else None, _stops, _stops),
     _Figure(lambda record: record.vulnerabilities.counted, _carries, _carries),
     _Figure(_root, lambda _: "does not run as root", lambda _: "runs as root"),
 )
