@@ -52,8 +52,8 @@ def split(record: VariantRecord, among: Shared | None) -> AttackSplit | None:
     if among is None or not among.payloads or held(record, among.posture) is None:
         return None
     causes = Counter(_stopped_by(record, name, among.posture) for name in among.payloads)
-    counts = [causes[cause] for cause in ("engine", "image", "hardening", "through", "unknown")]
-    return AttackSplit(among.posture, len(among.payloads), *counts, len(among.apart))
+    counts = [*(causes[cause] for cause in ("engine", "image", "hardening", "through", "unknown")), len(among.apart)]
+    return AttackSplit(among.posture, len(among.payloads), *counts)
 
 
 def _stopped_by(record: VariantRecord, payload: str, posture: str) -> str:

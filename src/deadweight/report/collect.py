@@ -217,7 +217,7 @@ def _variant(
     every = all_evidence if built else {}
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, samples, startup_provenance = _startup(evidence)
-    runtime = figures.runtime if figures else None
+    runtime, note = (figures.runtime, figures.note) if figures else (None, None)
     return model.VariantRecord(
         builder=variant.builder,
         ladder=variant.ladder,
@@ -235,7 +235,7 @@ def _variant(
         runtime=runtime,
         reference=_copied(model.ReferenceRecord, variant.reference) if variant.reference else None,
         provenance=_provenance(built, figures, startup_provenance, evidence),
-        notes=(*_notes(every, evidence, wanted), *_build_notes(variant.name, built, failed, figures)),
+        notes=(*_notes(every, evidence, wanted), *_build_notes(variant.name, built, failed, note)),
         other_stand_ins=built.other_stand_ins if built else (),
         failed=None if failed is None else str(failed),
         startup_samples=samples,
@@ -287,18 +287,16 @@ def _notes(every: Mapping[str, Evidence], fresh: Mapping[str, Evidence], wanted:
             yield wording("report.check_not_in_suite", check=name)
 
 
-def _build_notes(
-    variant: str, built: BuiltImage | None, failed: FailedBuild | None, figures: ImageFigures | None
-) -> Iterator[str]:
+def _build_notes(name: str, built: BuiltImage | None, failed: FailedBuild | None, note: str | None) -> Iterator[str]:
     """Why there is no image, or not the one that was asked for, or no figures of it."""
     if failed is not None and built is not None:
         yield wording("report.figures_of_earlier_build", failure=failed, built_at=built.built_at)
     elif failed is not None:
         yield str(failed)
     if built is None:
-        yield wording("report.not_built", variant=variant)
-    if figures and figures.note:
-        yield figures.note
+        yield wording("report.not_built", variant=name)
+    if note:
+        yield note
 
 
 def _startup(evidence: Mapping[str, Evidence]) -> tuple[float | None, tuple[float, ...], Provenance | None]:

@@ -203,8 +203,7 @@ def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None
     gone = [name for name in old.variants if name not in new.variants]
     same = old.suite == new.suite  # another suite need not have the same variants
     changes += [Change(name, "variant", "the variant was removed", "worse", regression=same) for name in gone]
-    resting = stand_ins(new)
-    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), resting, tuple(lost))
+    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), stand_ins(new), tuple(lost))
 
 
 def _build(pair: _Pair) -> Iterator[Change]:
