@@ -59,11 +59,14 @@ def test_what_was_not_measured_is_no_zero():
     assert list(history.of("x", (made,))) == []
 
 
-def test_a_damaged_line_costs_itself_only_and_what_is_no_history_is_one_error(tmp_path):
+def test_a_damaged_line_costs_itself_only_and_what_is_no_history_is_one_error(tmp_path, monkeypatch):
     file = tmp_path / "history.jsonl"
     lines = history.text((entry(1), entry(2))).splitlines()
     file.write_text("\n".join([lines[0], lines[1][:50], "<<<<<<< ours", "[]", "?"]))
     assert history.read(file, entry(1).suite) == (entry(1),)
+    monkeypatch.setattr(history, "MAX_REPORT_BYTES", len(lines[0]))
+    file.write_text(f"{' ' * len(lines[0])}\n{lines[0]}")
+    assert history.read(file, entry(1).suite) == (), "no more is read than of a report"
     with raises(DeadweightError, "report.history_unreadable", file=tmp_path):  # a folder
         history.read(tmp_path, "x")
 

@@ -141,7 +141,7 @@ def test_samples_that_leak_tell_their_story_beside_the_fixed_ones() -> None:
     found = verdict(demo.passing())
     assert found.status == "pass"
     hidden = "insecure-layer-sample (/etc/secret.txt, removed in layer 3, can still be read in layer 2)"
-    visible = "insecure-layer-sample-history (2 secrets in its environment and the instructions in its history)"
+    visible = "insecure-layer-sample-history (2 secrets in config.Env[1] and history[2].created_by)"
     beside = "insecure-layer-sample-fixed and insecure-layer-sample-ssh pass."
     assert found.stories == (f"{hidden} and {visible} fail the check layers on purpose; {beside}",)
     assert {each.ladder for each in found.findings} == {"go", "java"}, "samples have no winner"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import json
 import re
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import requests
+from urllib3 import Retry
+from urllib3.exceptions import InvalidHeader
 
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 
@@ -267,12 +268,8 @@ def _is_used_up(headers: Mapping[str, str]) -> bool:
 
 def _wait(headers: Mapping[str, str], attempt: int) -> float:
     """Seconds: what the forge asks for, else twice as long each time."""
-    after = headers.get("retry-after", "")
-    if after.isdigit():
-        return float(after)
-    if after:
-        with contextlib.suppress(ValueError, TypeError):
-            return max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - time.time())
+    with contextlib.suppress(KeyError, InvalidHeader):
+        return Retry().parse_retry_after(headers["retry-after"])
     reset = headers.get("x-ratelimit-reset") or headers.get("ratelimit-reset") or ""
     if reset.isdigit() and _is_used_up(headers):
         return max(1.0, float(reset) - time.time())

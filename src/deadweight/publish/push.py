@@ -287,8 +287,7 @@ def _to_registry(report: Report, reference: str, changed: Comparison | None, his
         folder = Path(temporary)
         reports.write_report(report, folder, changed)
         (folder / reports.HISTORY_FILE).write_text(entries, encoding="utf-8")
-        pictures = sorted(path.name for path in folder.glob("ladder-*.svg"))
-        types = REPORT_TYPES | dict.fromkeys(pictures, "image/svg+xml")
+        types = REPORT_TYPES | {path.name: "image/svg+xml" for path in sorted(folder.glob("ladder-*.svg"))}
         types |= {reports.COMPARISON_FILE: "text/markdown"} if changed is not None else {}
         files = tuple(ArtifactFile(name, kind, (folder / name).read_bytes()) for name, kind in types.items())
     annotations = {"org.opencontainers.image.created": report.generated_at, TITLE: report.suite}

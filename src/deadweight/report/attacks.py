@@ -35,12 +35,12 @@ class Shared:
 
 
 def shared(records: Iterable[VariantRecord], posture: str | None = None) -> Shared | None:
-    """On what these variants can be compared in a posture (default: the one that stands for all), those that were not attacked in
-    it left out; None where there is nothing."""
+    """On what these variants can be compared in a posture (default: the one in which most of them can), those that were not
+    attacked in it left out; None where there is nothing."""
     many = list(records)
-    posture = posture or told_posture(many)
-    tried = [record.attacks[posture] for record in many if posture and held(record, posture)]
-    if posture is None or not tried:
+    posture = posture or max(TOLD_FIRST, key=lambda name: sum(held(record, name) is not None for record in many))
+    tried = [record.attacks[posture] for record in many if held(record, posture)]
+    if not tried:
         return None
     common = set.intersection(*({name for name, cell in cells.items() if cell.outcome in MEASURED} for cells in tried))
     apart = {name for cells in tried for name in common if cells[name].handed_in}
@@ -52,8 +52,7 @@ def split(record: VariantRecord, among: Shared | None) -> AttackSplit | None:
     if among is None or not among.payloads or held(record, among.posture) is None:
         return None
     causes = Counter(_stopped_by(record, name, among.posture) for name in among.payloads)
-    counts = [causes[cause] for cause in ("engine", "image", "hardening", "through", "unknown")]
-    counts.append(len(among.apart))
+    counts = [*(causes[cause] for cause in ("engine", "image", "hardening", "through", "unknown")), len(among.apart)]
     return AttackSplit(among.posture, len(among.payloads), *counts)
 
 
@@ -120,13 +119,6 @@ def held(record: VariantRecord, posture: str, among: Shared | None = None) -> He
     outcomes = [cell.outcome for name, cell in cells if (name in among.payloads if among else not cell.handed_in)]
     tried = sum(outcome in MEASURED for outcome in outcomes)
     return HeldRecord(outcomes.count("blocked"), tried) if tried else None
-
-
-def told_posture(records: Sequence[VariantRecord]) -> str | None:
-    """The posture in which most of these variants can be compared."""
-    counted = {name: sum(held(record, name) is not None for record in records) for name in TOLD_FIRST}
-    best = max(counted.values())
-    return next((name for name in TOLD_FIRST if counted[name] == best), None) if best else None
 
 
 def castle(record: VariantRecord, payload: str, postures: Iterable[str]) -> Castle:

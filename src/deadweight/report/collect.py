@@ -47,14 +47,7 @@ def vulnerabilities(evidence: Evidence | None) -> model.VulnerabilitiesRecord:
 
 def attacks(evidence: Evidence | None) -> dict[str, dict[str, model.AttackRecord]]:
     """Outcomes by posture and payload."""
-    unreadable = model.AttackRecord("not_measured", reason="unreadable evidence")
-    return {
-        str(posture): {
-            str(payload): _parse(model.AttackRecord, outcome) or unreadable
-            for payload, outcome in _mapping(outcomes).items()
-        }
-        for posture, outcomes in _mapping(evidence and evidence.data.get("postures")).items()
-    }
+    return _parse(dict[str, dict[str, model.AttackRecord]], evidence and evidence.data.get("postures")) or {}
 
 
 ONLY_AFTER_A_BREACH = (
@@ -127,18 +120,11 @@ def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence 
     summary = images.summary(path, cache_dir=state.cache / "image")
     if built.config_digest != summary.config_digest:
         return ImageFigures(model.ImageRecord(built.config_digest), note=wording("report.archive_of_other_image"))
-    instructions = _instructions(summary, layers)
-    image = _copied(
-        model.ImageRecord,
-        summary,
-        layers=tuple(
-            _copied(model.LayerRecord, layer, instruction=instruction)
-            for layer, instruction in zip(summary.layers, instructions, strict=True)
-        ),
-        user=summary.user or "",
-        entrypoint=_arguments(summary.entrypoint),
-        attestations=tuple(_copied(model.AttestationRecord, statement) for statement in summary.attestations),
-    )
+    pairs = zip(summary.layers, _instructions(summary, layers), strict=True)
+    known = tuple(_copied(model.LayerRecord, layer, instruction=instruction) for layer, instruction in pairs)
+    statements = tuple(_copied(model.AttestationRecord, statement) for statement in summary.attestations)
+    entrypoint = _arguments(summary.entrypoint)
+    image = _copied(model.ImageRecord, summary, layers=known, entrypoint=entrypoint, attestations=statements)
     at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
     version = importlib.metadata.version("deadweight")
     provenance = Provenance(built.config_digest, "deadweight image reader", version, at)
@@ -170,13 +156,9 @@ def _from_budget(built: BuiltImage, evidence: Evidence | None, lost: str | None)
     if evidence is None:
         return ImageFigures(model.ImageRecord(built.config_digest), None, lost or wording("report.no_archive"), runtime)
     known = _mapping(evidence.data.get("figures"))
-    size, compressed = (_bytes(known.get(key)) for key in ("size_bytes", "compressed_bytes"))
+    size, compressed = known.get("size_bytes"), known.get("compressed_bytes")
     record = model.ImageRecord(built.config_digest, size_bytes=size, compressed_bytes=compressed)
     return ImageFigures(record, evidence.provenance if size is not None else None, lost, runtime)
-
-
-def _bytes(value: object) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
 
 
 OWN_SECTIONS = {"layers", "attacks", "vulnerabilities"}
@@ -202,13 +184,13 @@ def collect(
     variants: dict[str, model.VariantRecord] = {}
     payloads: dict[str, model.PayloadRecord] = {}
     for variant in suite.variants:
-        evidence = _read_evidence(state, variant.name)
+        files = sorted(state.evidence(variant.name, "any").parent.glob("*.json"))
+        evidence = {item.check: item for file in files if (item := store.load(Evidence, file)) is not None}
         wanted = evidence if asked is None else {*asked.get(variant.name, ()), *variant.expect}
         archive, gone = (archives or {}).get(variant.name), (lost or {}).get(variant.name)
         variants[variant.name] = _variant(variant, state, evidence, archive, gone, wanted)
-        catalogue = _mapping("attacks" in evidence and evidence["attacks"].data.get("payloads"))
-        parsed = {str(name): _parse(model.PayloadRecord, value) for name, value in catalogue.items()}
-        payloads |= {name: record for name, record in parsed.items() if record is not None}
+        catalogue = evidence["attacks"].data.get("payloads") if "attacks" in evidence else None
+        payloads |= _parse(dict[str, model.PayloadRecord], catalogue) or {}
     return model.Report(
         schema=model.SCHEMA,
         suite=suite.name,
@@ -218,11 +200,6 @@ def collect(
         payloads=payloads,
         scope=load_scope(state),
     )
-
-
-def _read_evidence(state: State, variant: str) -> dict[str, Evidence]:
-    files = sorted(state.evidence(variant, "any").parent.glob("*.json"))
-    return {evidence.check: evidence for file in files if (evidence := store.load(Evidence, file)) is not None}
 
 
 def _variant(
@@ -235,11 +212,12 @@ def _variant(
 ) -> model.VariantRecord:
     built = store.load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     failed = store.load(FailedBuild, state.image(variant.name) / FAILED_FILE)
-    evidence = {name: item for name, item in all_evidence.items() if built and _is_fresh(item, built)}
-    results = (all_evidence if built else {}, evidence, wanted)
+    now = {built.config_digest, ""} if built else set()  # a check that could not run at all knows no digest; it counts
+    evidence = {name: item for name, item in all_evidence.items() if item.provenance.image_digest in now}
+    every = all_evidence if built else {}
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, samples, startup_provenance = _startup(evidence)
-    runtime = figures.runtime if figures else None
+    runtime, note = (figures.runtime, figures.note) if figures else (None, None)
     return model.VariantRecord(
         builder=variant.builder,
         ladder=variant.ladder,
@@ -248,7 +226,7 @@ def _variant(
         image=figures.image if figures else None,
         build=_copied(model.BuildRecord, built, at=built.built_at, failed_at=failed and failed.at) if built else None,
         startup_seconds=startup,
-        checks=_checks(variant, *results) if built else {},
+        checks=_checks(variant, every, evidence, wanted) if built else {},
         vulnerabilities=vulnerabilities(evidence.get("vulnerabilities")),
         attacks=attacks(evidence.get("attacks")),
         attack_notes=attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
@@ -257,17 +235,12 @@ def _variant(
         runtime=runtime,
         reference=_copied(model.ReferenceRecord, variant.reference) if variant.reference else None,
         provenance=_provenance(built, figures, startup_provenance, evidence),
-        notes=(*_notes(*results), *_build_notes(variant.name, built, failed, figures)),
+        notes=(*_notes(every, evidence, wanted), *_build_notes(variant.name, built, failed, note)),
         other_stand_ins=built.other_stand_ins if built else (),
         failed=None if failed is None else str(failed),
         startup_samples=samples,
         startup_alone="runs" in evidence and bool(evidence["runs"].data.get("startup_alone")),
     )
-
-
-def _is_fresh(evidence: Evidence, built: BuiltImage) -> bool:
-    """Whether evidence is of the image that is there now. A check that could not run at all knows no digest; it counts."""
-    return evidence.provenance.image_digest in {built.config_digest, ""}
 
 
 def _provenance(
@@ -314,18 +287,16 @@ def _notes(every: Mapping[str, Evidence], fresh: Mapping[str, Evidence], wanted:
             yield wording("report.check_not_in_suite", check=name)
 
 
-def _build_notes(
-    variant: str, built: BuiltImage | None, failed: FailedBuild | None, figures: ImageFigures | None
-) -> Iterator[str]:
+def _build_notes(name: str, built: BuiltImage | None, failed: FailedBuild | None, note: str | None) -> Iterator[str]:
     """Why there is no image, or not the one that was asked for, or no figures of it."""
     if failed is not None and built is not None:
         yield wording("report.figures_of_earlier_build", failure=failed, built_at=built.built_at)
     elif failed is not None:
         yield str(failed)
     if built is None:
-        yield wording("report.not_built", variant=variant)
-    if figures and figures.note:
-        yield figures.note
+        yield wording("report.not_built", variant=name)
+    if note:
+        yield note
 
 
 def _startup(evidence: Mapping[str, Evidence]) -> tuple[float | None, tuple[float, ...], Provenance | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from deadweight._errors import wording
 from deadweight._packages import images
@@ -198,13 +198,12 @@ def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None
         if record.build is None:
             continue  # that says all there is to say
         kinds = [_base, _checks, _attacks]
-        kinds += [_size, _layers, _packages, _startup, _vulnerabilities] if _comparable(pair) else []
+        kinds += [_figures, _layers, _packages, _vulnerabilities] if _comparable(pair) else []
         changes += [change for kind in kinds for change in kind(pair)]
     gone = [name for name in old.variants if name not in new.variants]
     same = old.suite == new.suite  # another suite need not have the same variants
     changes += [Change(name, "variant", "the variant was removed", "worse", regression=same) for name in gone]
-    resting = stand_ins(new)
-    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), resting, tuple(lost))
+    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), stand_ins(new), tuple(lost))
 
 
 def _build(pair: _Pair) -> Iterator[Change]:
@@ -224,31 +223,35 @@ def _comparable(pair: _Pair) -> bool:
     return False
 
 
-def _size(pair: _Pair) -> Iterator[Change]:
-    pairs: tuple[tuple[Kind, str, int | None, int | None], ...] = (
-        ("size", "size", size_of(pair.old), size_of(pair.new)),
-        ("compressed", "compressed size", compressed_of(pair.old), compressed_of(pair.new)),
-    )
-    for kind, word, before, after in pairs:
+def _figures(pair: _Pair) -> Iterator[Change]:
+    """Sizes and start-up: a change beyond the noise, a regression beyond the ratchet."""
+    old, new, limits = pair.old, pair.new, pair.limits
+    size = (figures.size, limits.noise_bytes, limits.noise_percent, limits.ratchet_bytes, limits.ratchet_percent)
+    start = (figures.seconds, limits.noise_seconds, limits.noise_startup_percent)
+    rows: tuple[tuple[Kind, str, float | None, float | None, tuple[Any, ...]], ...] = (
+        ("size", "size", size_of(old), size_of(new), size),
+        ("compressed", "compressed size", compressed_of(old), compressed_of(new), size),
+        ("startup", "start-up", old.startup_seconds, new.startup_seconds,
+         (*start, limits.noise_seconds, limits.ratchet_startup_percent)),
+    )  # fmt: skip
+    for kind, word, before, after, (shown, noise, noise_percent, ratchet, ratchet_percent) in rows:
         if before is None or after is None:
             if (before is None) != (after is None):
                 which = "new" if before is None else "earlier"
                 pair.notes.append(wording("report.measured_in_one", variant=pair.name, figure=word, report=which))
             continue
         delta = after - before
-        if not _beyond(abs(delta), before, pair.limits.noise_bytes, pair.limits.noise_percent):
+        overlap = kind == "startup" and startup_differs(old, new) is False  # the ranges of their starts
+        if overlap or not _beyond(abs(delta), before, noise, noise_percent):
             continue
-        worse = _beyond(delta, before, pair.limits.ratchet_bytes, pair.limits.ratchet_percent)
-        text = f"{word} {figures.size(before)} → {figures.size(after)} ({figures.signed_size(delta)}, {_percent(delta, before)})"
+        worse = ratchet_percent is not None and _beyond(delta, before, ratchet, ratchet_percent)
+        sign, percent = "+" if delta >= 0 else "-", f"{delta * 100 / before:+.1f} %" if before else "from nothing"
+        text = f"{word} {shown(before)} → {shown(after)} ({sign}{shown(abs(delta))}, {percent})"
         yield pair.change(kind, text, -delta, worse)
 
 
 def _beyond(delta: float, before: float, amount: float, percent: float) -> bool:
     return delta > amount and delta * 100 > before * percent
-
-
-def _percent(delta: float, before: float) -> str:
-    return f"{delta * 100 / before:+.1f} %" if before else "from nothing"
 
 
 def _layers(pair: _Pair) -> Iterator[Change]:
@@ -317,23 +320,6 @@ def _named(base: BaseRecord | None) -> str:
     if base is None:
         return "none"
     return f"{base.reference} ({figures.STAND_IN})" if base.stand_in else base.reference
-
-
-def _startup(pair: _Pair) -> Iterator[Change]:
-    before, after = pair.old.startup_seconds, pair.new.startup_seconds
-    if before is None or after is None:
-        if before is not None:
-            pair.notes.append(wording("report.measured_in_one", variant=pair.name, figure="start-up", report="earlier"))
-        return
-    delta = after - before
-    if startup_differs(pair.old, pair.new) is False:
-        return  # the ranges of their starts overlap
-    if not _beyond(abs(delta), before, pair.limits.noise_seconds, pair.limits.noise_startup_percent):
-        return
-    ratchet = pair.limits.ratchet_startup_percent
-    worse = ratchet is not None and _beyond(delta, before, pair.limits.noise_seconds, ratchet)
-    text = f"start-up {figures.seconds(before)} → {figures.seconds(after)} ({_percent(delta, before)})"
-    yield pair.change("startup", text, -delta, worse)
 
 
 def _checks(pair: _Pair) -> Iterator[Change]:

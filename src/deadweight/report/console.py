@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from deadweight._packages import images
+from deadweight.report.model import Report
 from deadweight.report.table import Cell, Column, Ladder, Row
 from deadweight.report.verdict import Verdict, View
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from deadweight.report.model import Report
 
 STYLES = {"good": "green", "warn": "yellow", "bad": "bold red", "muted": "dim", "": ""}
 STATUS_STYLES = {"pass": "bold green", "gaps": "bold yellow", "fail": "bold red"}
@@ -58,9 +57,6 @@ def verdict_lines(found: Verdict) -> Iterator[tuple[str, str]]:
 
 
 def _table(ladder: Ladder, console: Console, winners: Mapping[str, str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     columns = ladder.columns
     heads = [_BROKEN.get(column.key, column.title.replace(" ", "\n", 1)) for column in columns]
     rows = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deadweight.suite.values import format_bytes
+
 NOT_MEASURED = "not measured"
 NOT_MEASURED_WORDS = ("stale", "not run", NOT_MEASURED)
 """Why a check has no result."""
@@ -16,14 +18,7 @@ NAMES_TOLD = 4
 
 def size(count: int | None) -> str:
     """Bytes, as ``15.3 MB``."""
-    if count is None:
-        return NOT_MEASURED
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 999.5:
-            return f"{_three_digits(value)} {unit}"
-        value /= 1000
-    return f"{_three_digits(value)} TB"
+    return NOT_MEASURED if count is None else format_bytes(count)
 
 
 def signed_size(count: int) -> str:

@@ -119,13 +119,9 @@ def joined(given: Mapping[str, Report]) -> Report:
     variants = {name: owners[name].variants[name] for name in first.variants if name in owners}
     payloads = {key: value for each in reports for key, value in each.payloads.items()}
     whole = set(scope.chosen) == set(first.variants)
-    return replace(
-        first,
-        generated_at=max(each.generated_at for each in reports),
-        variants=with_splits(variants),
-        payloads=payloads,
-        scope=replace(scope, index=1, total=1, mine=scope.chosen) if not whole or scope.commit else None,
-    )
+    at = max(each.generated_at for each in reports)
+    one = replace(scope, index=1, total=1, mine=scope.chosen) if not whole or scope.commit else None
+    return replace(first, generated_at=at, variants=with_splits(variants), payloads=payloads, scope=one)
 
 
 def _scope(name: str, report: Report) -> Scope:
@@ -206,14 +202,17 @@ def appended(file: Path, entry: HistoryEntry) -> tuple[HistoryEntry, ...]:
 
 
 def read(file: Path, suite: str) -> tuple[HistoryEntry, ...]:
-    """The entries of a file; none where there is no file. Raises DeadweightError where it cannot be read."""
+    """The entries of a file; none where there is no file. No more is read of it than of a report: a published one is others' work.
+
+    Raises DeadweightError where it cannot be read.
+    """
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            return parse(stream.read(MAX_REPORT_BYTES), suite)
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise DeadweightError(wording("report.history_unreadable", file=file, problem=error.strerror)) from error
-    return parse(text, suite)
 
 
 def parse(text: str, suite: str) -> tuple[HistoryEntry, ...]:

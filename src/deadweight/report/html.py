@@ -16,7 +16,10 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from deadweight._log_excerpt import plain
 from deadweight._packages import images
@@ -25,13 +28,8 @@ from deadweight.records.evidence import Provenance
 from deadweight.report import attacks, figures
 from deadweight.report.compare import Comparison
 from deadweight.report.model import AttackRecord, CheckRecord, Finding, HistoryPoint, Report, VariantRecord
-from deadweight.report.table import COLUMNS, Ladder, ladders, size_of, title_of
+from deadweight.report.table import COLUMNS, Ladder, ladders, size_of
 from deadweight.report.verdict import View, secret_words
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
-
 
 # How each figure of a report was got, in words, and the command that gets it anew.
 
@@ -233,14 +231,12 @@ def _value(value: Any) -> str:
 
 def _checks(report: Report) -> dict[str, list[tuple[str, str]]]:
     """The evidence of each variant's checks in words: those that failed first, as far as there is room."""
-    room = CHECKS_BUDGET
     shown: dict[str, list[tuple[str, str]]] = {name: [] for name in report.variants}
     every = [(name, *item) for name, record in report.variants.items() for item in record.checks.items()]
-    for name, check, result in sorted(every, key=lambda item: item[2].expected and item[2].status != "fail"):
-        words = evidence_words(result.evidence)
-        if words and len(words) <= room:
-            room -= len(words)
-            shown[name].append((check, words))
+    every.sort(key=lambda item: item[2].expected and item[2].status != "fail")
+    rows = ((name, check, evidence_words(result.evidence)) for name, check, result in every)
+    for name, check, words in fitting([row for row in rows if row[2]], CHECKS_BUDGET):
+        shown[name].append((check, words))
     return shown
 
 
@@ -334,31 +330,18 @@ def fitting(rows: Sequence[Any], room: int) -> list[Any]:
 # Both axes are logarithmic: one variant may be a hundredth of another, and both must be readable. So marks are dots, read by
 # position, not bars, read by length. The same values give the same bytes.
 
-COLOURS = {"ink": "#1c2126", "muted": "#59636e", "grid": "#d6dce1", "reference": "#9c4718"}
-"""The light theme's. The page recolours them for a dark screen by matching these exact values, so that one picture serves both and
-still stands alone as a file."""
-FONT = "Liberation Sans, Helvetica Neue, Arial, sans-serif"
-FONT_SIZE = 12
 LETTER = 7.6
-"""Pixels for a letter of ``FONT_SIZE`` in the widest common font (DejaVu Sans): whoever opens the picture may have only that."""
-BAR, STAND_IN_BAR = "#1f6f8b", "#7fb0bf"
-PLOT_WIDTH, ROW, TOP, BOTTOM, GAP = 320, 24, 8, 34, 10
+"""Pixels for a letter of the picture's size in the widest common font (DejaVu Sans): whoever opens it may have only that."""
+PLOT_WIDTH, GAP = 320, 10
 
 
 @functools.cache
 def environment() -> Environment:
     """Jinja's, for the report's templates: what is put in is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    made = Environment(
-        loader=PackageLoader("deadweight.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
+    files = PackageLoader("deadweight.report", "templates")
+    made = Environment(loader=files, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
     made.filters.update(FILTERS)
-    made.globals |= COLOURS | {"font": FONT, "font_size": FONT_SIZE, "plot": PLOT_WIDTH, "step": ROW}
-    made.globals |= {"top": TOP, "below": BOTTOM, "gap": GAP}
+    made.globals.update(castle=attacks.castle, heading=attacks.heading, severities=SEVERITIES, plot=PLOT_WIDTH, gap=GAP)
     return made
 
 
@@ -370,15 +353,15 @@ class _Row:
     value: float | None
     label: str
     also: float | None = None
-    fill: str = BAR
+    stand_in: bool = False
 
 
-def ladder_charts(report: Report) -> dict[str, str]:
+def ladder_charts(report: Report) -> dict[str, Markup]:
     """The pictures of those ladders that have one, by name."""
     return {ladder.name: svg for ladder in ladders(report) if (svg := ladder_chart(ladder)) is not None}
 
 
-def ladder_chart(ladder: Ladder) -> str | None:
+def ladder_chart(ladder: Ladder) -> Markup | None:
     """Uncompressed size of each variant, reference sizes as hollow diamonds with their value named.
 
     None where nothing was measured, or all have one size: such a picture would say nothing.
@@ -396,22 +379,21 @@ def _size_row(name: str, record: VariantRecord) -> _Row:
     reference = (record.reference.size_bytes or None) if record.reference else None
     label = figures.size(size) + (f", {figures.STAND_IN}" if record.stand_in and size is not None else "")
     label += f" (reference {figures.size(reference)})" if reference else ""
-    return _Row(name, size, label, reference, STAND_IN_BAR if record.stand_in else BAR)
+    return _Row(name, size, label, reference, record.stand_in)
 
 
-def build_chart(report: Report) -> str | None:
+def build_chart(report: Report) -> Markup | None:
     """Seconds of the builds that can be compared: each made from nothing, with the machine to itself. None below two of them."""
-    builds = {name: record.build for name, record in report.variants.items()}
     rows = [
         _Row(name, build.seconds, figures.seconds(build.seconds))
-        for name, build in builds.items()
-        if build and build.comparable and build.seconds > 0
+        for name, record in report.variants.items()
+        if (build := record.build) and build.comparable and build.seconds > 0
     ]
     title = "Build times of builds from nothing, each alone, on one logarithmic axis; the tables below hold the figures"
     return _chart(rows, title, "seconds, logarithmic", lambda value: f"{value:g} s") if len(rows) > 1 else None
 
 
-def _chart(rows: Sequence[_Row], title: str, axis: str, tick: Callable[[float], str]) -> str:
+def _chart(rows: Sequence[_Row], title: str, axis: str, tick: Callable[[float], str]) -> Markup:
     left = _width(row.name for row in rows) + GAP
     width = left + PLOT_WIDTH + _width(row.label for row in rows) + 2 * GAP
     values = [value for row in rows for value in (row.value, row.also) if value]
@@ -423,7 +405,8 @@ def _chart(rows: Sequence[_Row], title: str, axis: str, tick: Callable[[float], 
 
     ticks = [(place(10.0**power), tick(10.0**power)) for power in range(first, last + 1)]
     picture = environment().get_template("chart.svg.j2")
-    return picture.render(title=title, axis=axis, rows=rows, place=place, ticks=ticks, left=left, width=width)
+    svg = picture.render(title=title, axis=axis, rows=rows, place=place, ticks=ticks, left=left, width=width)
+    return Markup(svg)  # noqa: S704 - our own, texts escaped
 
 
 def _width(texts: Iterable[str]) -> float:
@@ -437,14 +420,10 @@ SCRIPTS = ("page.js", "compare.js", "history.js", "castle.js", "layers.js", "fin
 GROUPS_WITHOUT_SCRIPT = 40
 
 
-def render_html(report: Report, pictures: Mapping[str, str] | None = None, changed: Comparison | None = None) -> str:
+def render_html(report: Report, pictures: Mapping[str, Markup] | None = None, changed: Comparison | None = None) -> str:
     """``index.html`` of a report. ``pictures``: its ladders' charts where they are drawn already; ``changed``: since an earlier
     report, to be marked."""
-    from markupsafe import Markup
-
     view = View(report)
-    pictures = ladder_charts(report) if pictures is None else pictures
-    chart = build_chart(report)
     templates = environment()
     css = _asset(templates, "report.css")
     script = "\n".join(_asset(templates, name) for name in SCRIPTS)
@@ -452,17 +431,13 @@ def render_html(report: Report, pictures: Mapping[str, str] | None = None, chang
         report=report,
         view=view,
         since=changed,
-        severities=SEVERITIES,
         groups=grouped(report)[:GROUPS_WITHOUT_SCRIPT],
-        castle=attacks.castle,
-        heading=attacks.heading,
-        title_of=title_of,
         css=Markup(css),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own files
         data=Markup(page_data(report, view, changed)),  # noqa: S704 - JSON in which "<" is escaped
         policy=policy(css, script),
-        ladder_charts={name: Markup(svg) for name, svg in pictures.items()},  # noqa: S704 - our own, texts escaped
-        build_chart=chart and Markup(chart),  # noqa: S704
+        ladder_charts=ladder_charts(report) if pictures is None else pictures,
+        build_chart=build_chart(report),
     )
     return "\n".join(line.rstrip() for line in plain(html).splitlines() if line.strip()) + "\n"
 
@@ -483,8 +458,6 @@ def _asset(environment: Any, name: str) -> str:
 
 def breakable(text: str) -> Markup:
     """An image reference that may be broken after its parts, and not within a word."""
-    from markupsafe import Markup, escape
-
     return Markup(re.sub(r"([/:@])(?=.)", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped one step before
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment
 
 from deadweight._log_excerpt import plain
-from deadweight.checks.scan.model import SEVERITIES
 from deadweight.report import attacks, figures
 from deadweight.report.compare import Comparison
 from deadweight.report.html import environment
 from deadweight.report.model import Report
 from deadweight.report.verdict import View, secret_words
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 LIMIT_BYTES = 60_000
 """A comment on GitHub may hold 65,536 characters, with what the poster adds."""
@@ -59,7 +57,7 @@ def _within(parts: list[tuple[str, str]]) -> str:
 def _environment() -> Environment:
     made = environment().overlay(autoescape=False, trim_blocks=True, lstrip_blocks=True)
     made.filters.update(md=escape, cut=_cut, rooted=lambda path: f"/{path.lstrip('/')}")
-    made.globals.update(figures=figures, part=_PART, severities=SEVERITIES, secret_words=secret_words)
+    made.globals.update(figures=figures, part=_PART, secret_words=secret_words)
     return made
 
 

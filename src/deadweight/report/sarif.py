@@ -270,10 +270,9 @@ def joined_sarif(files: Sequence[Path]) -> str:
     for file in files:
         try:
             log = json.loads(_read(file))
-            found = list(log["runs"])
             if log["version"] != "2.1.0":
                 raise ConfigError(wording("report.sarif_version", version=log["version"]), file=file)
-            for number, run in enumerate(found):
+            for number, run in enumerate(log["runs"]):
                 runs[(run.get("automationDetails") or {}).get("id") or f"{file}#{number}"] = run
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(wording("report.not_sarif", problem=error), file=file) from error

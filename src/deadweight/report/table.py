@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from deadweight.records.reference import short
 from deadweight.report import figures
 from deadweight.report.attacks import by_ladder
-from deadweight.report.model import (
-    CheckRecord,
-    Report,
-    RuntimeRecord,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
+from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
 
 _NONE = "none"
 NOT_ATTACKED = "not attacked"
@@ -80,15 +74,9 @@ def _ladder(name: str, members: Mapping[str, VariantRecord]) -> Ladder:
     largest = max(sizes, default=None)
     made = [(column, [column.make(*member, largest) for member in members.items()]) for column in COLUMNS]
     shown = [(column, cells) for column, cells in made if any(cell.text not in _ABSENT for cell in cells)]
-    rows = zip(members.items(), zip(*(cells for _, cells in shown), strict=True), strict=True)
-    return Ladder(
-        name,
-        title_of(name),
-        tuple(column for column, _ in shown),
-        tuple(Row(*member, cells) for member, cells in rows),
-        largest,
-        min(sizes, default=None),
-    )
+    columns, cells = zip(*shown, strict=True)
+    rows = tuple(Row(*member, row) for member, row in zip(members.items(), zip(*cells, strict=True), strict=True))
+    return Ladder(name, title_of(name), columns, rows, largest, min(sizes, default=None))
 
 
 def title_of(ladder: str) -> str:

@@ -100,13 +100,12 @@ def _against(winner: str, records: dict[str, VariantRecord]) -> str:
     if few.status == "scanned":
         compared = None not in (few.total, many.total) and many.status == "scanned" and many.total != few.total
         lacks = few.coverage.lacks(partly=few.total is None)
-        parts.append(
-            _carries(own) + (f" ({lacks})" if lacks else "") + (f" instead of {many.total:,}" if compared else "")
-        )
+        instead = f" instead of {many.total:,}" if compared else ""
+        parts.append(_carries(own) + (f" ({lacks})" if lacks else "") + instead)
     if split := own.attack_split:
         where = "a plain container" if split.posture == "default" else f"posture {split.posture}"
         parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} in {where}")
-    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+    return figures.listed(parts)
 
 
 def _smaller(large: int, small: int) -> str:
@@ -150,14 +149,9 @@ def _tools(record: VariantRecord) -> list[str]:
     return [word for word, files in TOOLS.items() if getattr(record.layers, files, ())]
 
 
-def _stops(record: VariantRecord, only: str = "") -> str:
+def _stops(record: VariantRecord) -> str:
     split = record.attack_split
-    return f"stops{only} {split.stopped} of {split.of} attacks" if split else ""
-
-
-def _through(record: VariantRecord) -> int | None:
-    split = record.attack_split
-    return split.of - split.stopped if split else None
+    return f"stops {split.stopped} of {split.of} attacks" if split else ""
 
 
 def _size(record: VariantRecord) -> str:
@@ -175,14 +169,12 @@ FIGURES = (
         lambda _: "leaves fewer tools for an intruder",
         lambda record: f"keeps {' and '.join(_tools(record))}",
     ),
-    _Figure(_through, _stops, lambda record: _stops(record, " only")),
+    _Figure(lambda record: -record.attack_split.stopped if record.attack_split else None, _stops, _stops),
     _Figure(lambda record: record.vulnerabilities.counted, _carries, _carries),
     _Figure(_root, lambda _: "does not run as root", lambda _: "runs as root"),
 )
 
 
-STALE = "stale"
-OLD = "; measured before the image or its suite changed"
 REASON_LETTERS = 140
 STAND_IN_PAGE = "docs/how-to/sources.md"
 
@@ -257,7 +249,8 @@ def _gaps(report: Report) -> Iterator[Gap]:
             most = Counter(of.values()).most_common(1)[0][0] if tried else ""
             alike.setdefault((tuple(of), figures.cut(most, REASON_LETTERS)), []).append(check)
         about = "; ".join(_gap(checks, names, why) for (names, why), checks in alike.items())
-        then = "" if tried else f"{OLD if word == STALE else ''}; next: invoke verify"
+        old = "; measured before the image or its suite changed" if word == "stale" else ""
+        then = "" if tried else f"{old}; next: invoke verify"
         yield Gap(word, sum(map(len, reasons[word].values())), about + then)
 
 
@@ -312,7 +305,7 @@ def _stories(report: Report) -> Iterator[str]:
 
 
 def _leak(record: VariantRecord) -> str:
-    """Where a secret lies that nobody sees: the file that a later layer took away, or the instruction that names it."""
+    """Where a secret lies that nobody sees: the file that a later layer took away, or its place in the image's configuration."""
     layers = record.layers
     if layers is None:
         return ""
@@ -320,19 +313,8 @@ def _leak(record: VariantRecord) -> str:
         if any(mark.allowed is None for mark in file.secrets):
             gone = f"/{file.path.lstrip('/')}, {file.how} in layer {file.hidden_index + 1}"
             return f"{gone}, can still be read in layer {file.index + 1}"
-    visible = [secret for secret in layers.secrets if secret.allowed is None]
-    places = dict.fromkeys(_place(secret) for secret in visible)
-    return f"{figures.plural(len(visible), 'secret')} in {figures.listed(list(places))}" if visible else ""
-
-
-def _place(secret: images.SecretFinding) -> str:
-    """A file, or a place in an image's configuration as people call it."""
-    words = {
-        "config.Env": "its environment",
-        "history": "the instructions in its history",
-        "config.Labels": "its labels",
-    }
-    return f"/{secret.path.lstrip('/')}" if secret.path else words.get(secret.where.partition("[")[0], secret.where)
+    visible = [secret.path or secret.where for secret in layers.secrets if secret.allowed is None]
+    return f"{figures.plural(len(visible), 'secret')} in {figures.listed(visible)}" if visible else ""
 
 
 def stand_ins(report: Report) -> str:
