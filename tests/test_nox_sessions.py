@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.fault_project import FaultProject
+from tests.test_docs import SESSIONS
 
 pytestmark = pytest.mark.system
 
@@ -31,7 +32,7 @@ def test_a_project_gets_the_sessions_that_are_for_projects(tmp_path):
 def test_this_repository_has_its_own_beside_them():
     found = listed(ROOT)
     assert [name for name, chosen in found.items() if chosen] == ["tests", "lint", "types"]
-    assert {"verify", "verify-ko", "bench", "docs"} <= set(found)
+    assert {"verify-ko", *SESSIONS} <= set(found)
 
 
 def nox(project, session):

@@ -307,10 +307,7 @@ def test_errors_that_differ_in_numbers_and_folders_are_one_cause():
     [
         ([], [ALWAYS]),
         (["src/deadweight_pool/pool.py"], ["tests/pool", ALWAYS]),
-        (
-            ["tests/images/inspect/test_cost.py", "src/deadweight_init/__init__.py"],
-            ["tests/images", "tests/init", ALWAYS],
-        ),
+        (["tests/images/test_main.py", "src/deadweight_init/__init__.py"], ["tests/images", "tests/init", ALWAYS]),
         (["docs/how-to/attacks.md", "README.md"], [DOCS, ALWAYS]),
         (["src/deadweight_attacks/harden/trial.py", "src/deadweight/_run.py"], ["tests"]),
         (["tests/support/changed.py"], ["tests"]),

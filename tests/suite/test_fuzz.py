@@ -66,18 +66,12 @@ def check(folder: Path, content: bytes) -> bool:
     return False
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """One folder for all examples, and none that other tests' folders lie in."""
-    return tmp_path_factory.mktemp("suite")
-
-
 @pytest.mark.slow
 @settings(max_examples=examples(2_500), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(document=documents)
-def test_generated_documents(folder, document):
+def test_generated_documents(tmp_path, document):
     content = yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode("utf-8", "surrogatepass")
-    check(folder, content)
+    check(tmp_path, content)
 
 
 @pytest.mark.slow

@@ -347,16 +347,10 @@ values = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """One folder for all examples, and none that other tests' folders lie in."""
-    return tmp_path_factory.mktemp("suite")
-
-
 @pytest.mark.slow
 @settings(max_examples=examples(1_500), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(place=st.sampled_from(SCALARS), value=values)
-def test_what_is_read_can_be_used(folder, place, value):
+def test_what_is_read_can_be_used(tmp_path, place, value):
     """Any value at any place is refused when it is read, in our own words, or it is good for all that comes later."""
     document = copy.deepcopy(DOCUMENT)
     inner = document
@@ -364,11 +358,12 @@ def test_what_is_read_can_be_used(folder, place, value):
         inner = inner[key]
     inner[place[-1]] = value
     try:
-        suite = load(folder, yaml.safe_dump(document, allow_unicode=True, sort_keys=False))
+        suite = load(tmp_path, yaml.safe_dump(document, allow_unicode=True, sort_keys=False))
     except ConfigError as error:
         wrong = error
     else:
-        return use(suite)
+        use(suite)
+        return
     assert wrong.line is not None
     assert not re.search(r"String should|Input should|Value error|Unable to|a valid ", wrong.problem), wrong.problem
 

@@ -37,6 +37,9 @@ FILES = {
 }
 
 
+NO_NAME = wording("suite.unknown", kind="variant", name="")
+NO_SOURCE = wording("suite.unknown", kind="source", name="public")
+NO_REFERENCE = wording("records.not_a_reference", text="Alpine")
 OTHERS_KEY = wording("suite.key_of_another_builder", builder="dockerfile", key="base")
 
 
@@ -103,11 +106,7 @@ def test_a_misspelt_builder_is_told_by_whatever_opens_the_project(root, words):
         ("apko.yaml", b"contents: [\n", "…/apko.yaml:2: "),
         ("Dockerfile", b" \n", "…/deadweight.yaml:5: variants.today.dockerfile: Dockerfile: "),
         ("Dockerfile", b"FORM alpine\n", "…/Dockerfile:1: "),
-        (
-            "Dockerfile",
-            b"ARG BASE\nFROM ${BASE}\nFROM \\\n  Alpine\n",
-            f"…/Dockerfile:3: {wording('records.not_a_reference', text='Alpine')}\n",
-        ),
+        ("Dockerfile", b"ARG BASE\nFROM ${BASE}\nFROM \\\n  Alpine\n", f"…/Dockerfile:3: {NO_REFERENCE}\n"),
     ],
 )
 def test_a_file_that_is_none_of_its_kind(root, name, content, told):
@@ -119,20 +118,12 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, told):
     ("words", "told", "named"),
     [
         ("build --variant tody", wording("suite.misspelt", kind="variant", name="tody", near="today"), "today, small"),
-        ("build --variant=", wording("suite.unknown", kind="variant", name=""), "today, small"),
-        (
-            "push --to example.com/a/b --variant today,",
-            wording("suite.unknown", kind="variant", name=""),
-            "today, small",
-        ),
+        ("build --variant=", NO_NAME, "today, small"),
+        ("push --to example.com/a/b --variant today,", NO_NAME, "today, small"),
         ("verify --variant small --check bugdet", "", "runs, api, budget, "),
         ("verify --variant small --check budget --check api", "", "runs, budget"),
         ("verify --check layers", "", ""),
-        (
-            "setup --source public",
-            wording("suite.unknown", kind="source", name="public"),
-            "auto, registry, mirror, local",
-        ),
+        ("setup --source public", NO_SOURCE, "auto, registry, mirror, local"),
         ("run --variant today --port 0", wording("tasks.port", value="0"), ""),
         ("shell", wording("suite.variant_missing"), "today, small"),
         ("publish", wording("tasks.flag_missing", flag="--to"), ""),

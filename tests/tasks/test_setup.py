@@ -18,6 +18,7 @@ defaults: {port: 8080, health: {path: /healthz}}
 variants:
   v: {builder: ko, source: src, base: "cgr.dev/chainguard/busybox:latest"}
 """
+UNREADABLE = wording("sources.bundle_unreadable", problem="No such file or directory")
 QUESTION = "install these? [Y/n] "
 CTRL_D = "\x04"
 
@@ -96,10 +97,7 @@ def bare(tmp_path, monkeypatch) -> FaultProject:
         (("--source", ""), wording("suite.unknown", kind="source", name="")),
         (("--mirror", "ftp://x"), wording("sources.not_a_mirror", text="ftp://x")),
         (("--source", "mirror"), wording("sources.no_mirror")),
-        (
-            ("--ca-bundle", "nowhere.pem"),
-            f"nowhere.pem: {wording('sources.bundle_unreadable', problem='No such file or directory')}",
-        ),
+        (("--ca-bundle", "nowhere.pem"), f"nowhere.pem: {UNREADABLE}"),
         (("--ca-bundle", "deadweight.yaml"), f"deadweight.yaml: {wording('sources.no_certificate')}"),
     ],
 )
