@@ -170,24 +170,6 @@ def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
     assert "found" in again.stderr
 
 
-@pytest.mark.parametrize(
-    ("folder", "code", "said"),
-    [
-        ("n" * 300, 1, "File name too long"),
-        ("tasks.py", 2, "tasks.py is a link or a file, not a folder"),
-        ("link", 2, "link is a link or a file, not a folder"),
-        ("tasks.py/below", 1, "Not a directory"),
-        ("full", 2, "full is not empty"),
-    ],
-)
-def test_where_nothing_can_be_extracted_to_is_told_before_the_image_is_read(project, folder, code, said):
-    (project / "full").mkdir()
-    (project / "full" / "f").touch()
-    (project / "link").symlink_to("elsewhere")
-    done = layers(project, "--archive", "nowhere.tar", "--extract", folder)
-    assert (done.returncode, done.stdout, said in done.stderr) == (code, "", True), done.stderr
-
-
 def test_findings_are_written_as_sarif_and_junit_also_where_a_link_leads_and_into_a_pipe(project, leaky):
     (project / "link.sarif").symlink_to("kept.sarif")
     os.mkfifo(project / "pipe")
@@ -329,6 +311,12 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
         ("--archive leaky.tar --sarif -", 2, wording("tasks.not_a_file", target="-")),
         ("--archive leaky.tar --junit .", 2, wording("tasks.not_a_file", target=".")),
         ("--variant w", 2, "w"),
+        # told before the image is read
+        (f"--archive nowhere.tar --extract {'n' * 300}", 1, "File name too long"),
+        ("--archive nowhere.tar --extract tasks.py", 2, "tasks.py is a link or a file, not a folder"),
+        ("--archive nowhere.tar --extract circle", 2, "circle is a link or a file, not a folder"),
+        ("--archive nowhere.tar --extract tasks.py/below", 1, "Not a directory"),
+        ("--archive nowhere.tar --extract layout", 2, "layout is not empty"),
         *((f"--archive={archive!r}", 2, wording("tasks.no_image", archive=archive)) for archive in NO_NAMES),
     ],
 )
