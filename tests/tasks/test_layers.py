@@ -275,8 +275,8 @@ def test_one_of_several_images_of_an_archive(project):
     (project / "x.tar").write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(items).encode()}))
     unsaid = layers(project, "--archive", "x.tar", code=2)
     assert "app:0, app:1" in unsaid.stderr
-    assert layers(project, "--archive", "x.tar", "--name", "app:0").returncode == 0
-    assert layers(project, "--archive", "x.tar", "--name", "app:1").returncode == 1
+    for code in range(2):
+        layers(project, "--archive", "x.tar", "--name", f"app:{code}", code=code)
 
 
 def test_a_variant_goes_by_its_own_allow_list(project, leaky):
