@@ -1,9 +1,6 @@
 """The plan and its scheduler: shared work once, reasons, failure policy, up-to-date logic, Ctrl-C."""
 
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -27,7 +24,6 @@ from deadweight.records.paths import State
 from deadweight.suite.model import Suite, Variant
 from tests.support.builder_site import Silent
 from tests.support.codes import parts, raises
-from tests.support.fault_project import wait_for
 from tests.support.processes import MARK, alive
 
 
@@ -405,41 +401,9 @@ def test_steps_that_wait_for_each_other_are_an_error(site):
         make_plan(make_site(site.root, x="true").suite.variants, site, lambda _: Circle())
 
 
-@pytest.fixture
-def mark(monkeypatch) -> str:
-    """Of all processes that come of the test."""
-    made = uuid.uuid4().hex
-    monkeypatch.setenv(MARK, made)
-    return made
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_every_child(site, mark):
-    """Also what a child has put in the background, and one that does not heed SIGTERM."""
-    site = make_site(site.root, one="sleep 60 & sleep 60", two="trap '' TERM; while :; do sleep 1; done")
-    seen: list[str] = []
-    sent: list[float] = []
-
-    def interrupt() -> None:
-        deadline = time.monotonic() + 60
-        while sum(words.startswith("sleep ") for words in seen) < 3 and time.monotonic() < deadline:
-            seen[:] = alive(mark)
-            time.sleep(0.05)
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
-    try:
-        with pytest.raises(Interrupted):
-            go(site, ScriptBuilder())
-    finally:
-        _run.reset_cancel()
-    assert time.monotonic() - sent[0] < 40, "who was not ended ends after a minute"
-    assert sorted(words for words in seen if words.startswith("sleep ")) == ["sleep 1 ", "sleep 60 ", "sleep 60 "]
-    wait_for(lambda: alive(mark) == [], 10)
-
-
-def test_ctrl_c_ends_a_program_that_is_just_being_started(monkeypatch, mark):
+def test_ctrl_c_ends_a_program_that_is_just_being_started(monkeypatch):
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, mark)
     starting, started, outcome = threading.Event(), threading.Event(), []
 
     class Slow(subprocess.Popen):
@@ -467,17 +431,6 @@ def test_ctrl_c_ends_a_program_that_is_just_being_started(monkeypatch, mark):
         started.set()
         _run.reset_cancel()
     assert (thread.is_alive(), outcome, alive(mark)) == (False, [Interrupted], [])
-
-
-def test_kill_9_takes_the_children_along(mark):
-    script = "from deadweight import _run; _run.run(['sh', '-c', 'exec sleep 61'])"
-    parent = subprocess.Popen([sys.executable, "-c", script])
-    try:
-        wait_for(lambda: "sleep 61 " in alive(mark))
-    finally:
-        parent.kill()
-        parent.wait()
-    wait_for(lambda: alive(mark) == [], 30)
 
 
 def test_secrets_are_never_written(tmp_path):
