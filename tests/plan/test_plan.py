@@ -201,7 +201,7 @@ def test_a_variant_is_built_while_set_up_for_another_goes_on(site):
 def test_what_the_soonest_variant_needs_goes_first(site):
     begun: list[str] = []
     tasks = [
-        preparation(key, key, lambda _log, key=key: begun.append(key), site.root / "log", seconds)
+        preparation(key, key, partial(lambda key, _log: begun.append(key), key), site.root / "log", seconds)
         for key, seconds in (("long", 9.0), ("short", 1.0), ("middle", 5.0))
     ]
     run_plan(replace(prepare_plan(tasks), first=frozenset({"short"})), site.state, Listening(), jobs=1)
