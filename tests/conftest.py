@@ -4,7 +4,6 @@ import collections
 import gc
 import itertools
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,7 +171,6 @@ def tools_image(engine, tmp_path_factory) -> Iterator[str]:
     files = {"/bin/nc": nc, "/etc/passwd": PASSWD, "/bin/sh": "/usr/bin/dash"}
     for name in ("dash", "cat", "ls", "id", "sleep", "head", "tr"):
         files |= program(name)
-    assert shutil.which("dash")
     name = reference("tools")
     archive = docker_archive(folder / "image.tar", name, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]})
     with in_engine(engine, archive, name):

@@ -1,6 +1,5 @@
 """The nox sessions, run by nox itself."""
 
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.fault_project import FaultProject
+from tests.test_docs import SESSIONS
 
 pytestmark = pytest.mark.system
 
@@ -32,24 +32,21 @@ def test_a_project_gets_the_sessions_that_are_for_projects(tmp_path):
 def test_this_repository_has_its_own_beside_them():
     found = listed(ROOT)
     assert [name for name, chosen in found.items() if chosen] == ["tests", "lint", "types"]
-    assert {"verify", "verify-ko", "bench", "docs"} <= set(found)
+    assert {"verify-ko", *SESSIONS} <= set(found)
 
 
 def nox(project, session):
     """No engine is asked for, and none is there."""
-    (project.root / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
-    env = {**os.environ, "PYTHONPATH": str(project.plugins), "DOCKER_HOST": "unix:///nowhere.sock"}
-    argv = [sys.executable, "-m", "nox", "-s", session]
-    return subprocess.run(argv, cwd=project.root, env=env, text=True, capture_output=True, timeout=120, check=False)
+    project.more["DOCKER_HOST"] = "unix:///nowhere.sock"
+    return project.nox(session)
 
 
 @pytest.mark.slow
 def test_one_broken_variant_does_not_keep_the_others_from_being_checked(tmp_path):
     """They are in JUnit, and the session fails at its end, for the build. Without an engine its check fails, as not measured."""
     project = FaultProject.make(tmp_path, good="cp src/a.txt $OUT", bad="echo the compiler said this; exit 3")
-    done = nox(project, "verify")
-    said = done.stdout + done.stderr
-    assert done.returncode == 1, said
+    code, said = nox(project, "verify")
+    assert code == 1, said
     assert "the compiler said this" in said
     cases = ElementTree.parse(project.state / "report" / "junit-verify.xml").iter("testcase")
     outcomes = {f"{case.get('classname')}.{case.get('name')}": [each.tag for each in case] for case in cases}
@@ -67,8 +64,8 @@ def test_a_variant_is_checked_against_the_one_that_it_is_to_be_smaller_than(tmp_
     suite = project.root / "deadweight.yaml"
     budget = "    checks: {budget: {smaller_than: large}}\n"
     suite.write_text(suite.read_text().replace("  large:\n", f"{budget}  large:\n"))
-    done = nox(project, "verify-small")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "is not smaller than large" in done.stdout
+    code, said = nox(project, "verify-small")
+    assert code == 1, said
+    assert "is not smaller than large" in said
     cases = ElementTree.parse(project.state / "report" / "junit-small.xml").iter("testcase")
     assert {case.get("classname").split(".")[-1] for case in cases} == {"small"}

@@ -35,13 +35,9 @@ Invoke = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.mark.system
 @pytest.mark.parametrize(
-    ("arguments", "file"),
-    [
-        pytest.param(("--list",), "tests/data/public_api.txt", id="list"),
-        pytest.param((), "docs/reference/api.md", id="page"),
-    ],
+    ("file", "arguments"), {"tests/data/public_api.txt": ["--list"], "docs/reference/api.md": []}.items()
 )
-def test_the_public_api_is_what_was_agreed(arguments, file):
+def test_the_public_api_is_what_was_agreed(file, arguments):
     """Meant to change? ``python docs/api.py --list > tests/data/public_api.txt``, the page likewise, and a line in CHANGELOG.md."""
     command = [sys.executable, "docs/api.py", *arguments]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
@@ -181,6 +177,9 @@ SUITE = (
 )
 IMPORTS = "from deadweight.plugins import Evidence, Provenance, Record, evidence\n"
 WHOSE = "check 'theirs' (theirs:Check, from theirs 1.0)"
+NOT_LOADED = wording("plugins.not_loaded", plugin=WHOSE, problem="RuntimeError: no licence")
+NO_RUN = wording("plugins.lacks_methods", plugin=WHOSE, kind="check", methods="run")
+NO_EVIDENCE = wording("plugins.returned", call="run()", expected="Evidence", found="NoneType")
 
 
 @pytest.fixture
@@ -210,14 +209,8 @@ def one_error(shown: str) -> str:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        pytest.param(
-            "raise RuntimeError('no licence')",
-            wording("plugins.not_loaded", plugin=WHOSE, problem="RuntimeError: no licence"),
-            id="raises on import",
-        ),
-        pytest.param(
-            "Check = 3", wording("plugins.lacks_methods", plugin=WHOSE, kind="check", methods="run"), id="not a check"
-        ),
+        pytest.param("raise RuntimeError('no licence')", NOT_LOADED, id="raises on import"),
+        pytest.param("Check = 3", NO_RUN, id="not a check"),
         pytest.param("class Check:\n    run, record = print, 3", f"{WHOSE}: ", id="wrong record"),
     ],
 )
@@ -262,11 +255,7 @@ def test_what_a_suite_says_of_a_check_is_judged_by_its_record(broken, monkeypatc
 @pytest.mark.parametrize(
     ("run", "words"),
     [
-        pytest.param(
-            "return None",
-            wording("plugins.returned", call="run()", expected="Evidence", found="NoneType"),
-            id="no evidence",
-        ),
+        pytest.param("return None", NO_EVIDENCE, id="no evidence"),
         pytest.param("return 1 / 0", "ZeroDivisionError: division by zero", id="raises"),
         pytest.param("return evidence(subject, self.name, 'pass', '', data={'x': {1}})", "", id="not JSON"),
         pytest.param("return evidence(subject, self.name, 'good', '')", "", id="no such status"),

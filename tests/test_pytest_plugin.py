@@ -172,23 +172,17 @@ def test_some_items_alone_are_no_evidence_of_the_whole_check(built_project):
 
 
 @pytest.mark.slow
-def test_a_service_that_stays_down_is_waited_for_once(built_project, misbehaving_image, misbehaving_archive):
+def test_a_service_that_stays_down_is_waited_for_once(built_project):
     """And is evidence: the verdict of an earlier run on the same image must not stand beside it."""
-    never = "{env: {MODE: never-healthy}}"
-    items = "".join(f", {{name: {name}, request: {{path: /json}}}}" for name in ("two", "three"))
-    text = (
-        f"name: {PROJECT}\ndefaults: {{port: 8080}}\n"
-        f"variants:\n  down:\n    builder: ko\n    health: {{path: /healthz, within_seconds: 3}}\n    run: {never}\n"
-        f"    checks: {{api: [{{name: one, request: {{path: /json}}}}{items}]}}\n"
-    )
-    suite = write_suite(built_project, text)
-    put_built(suite, "down", misbehaving_archive, misbehaving_image)
-    done = run_pytest(built_project, "deadweight.yaml", "-k", "api", "--junit-xml=junit.xml")
+    items = ", ".join(f"{{name: {name}, request: {{path: /json}}}}" for name in ("one", "two", "three"))
+    text = SUITE.replace("within_seconds: 0.5", "within_seconds: 3").replace("{name: a, request: {path: /json}}", items)
+    write_suite(built_project, text.replace("    expect: {runs: fail, api: fail}\n", ""))
+    done = run_pytest(built_project, "deadweight.yaml", "-k", "sick and api", "--junit-xml=junit.xml")
     assert "3 failed" in done.stdout
     seconds = [float(case.get("time")) for case in ElementTree.parse(built_project / "junit.xml").iter("testcase")]
     assert seconds[0] > 3
     assert max(seconds[1:]) < 2.5
-    kept = load(Evidence, State(built_project).evidence("down", "api"))
+    kept = load(Evidence, State(built_project).evidence("sick", "api"))
     assert kept.status == "fail"
     assert kept.reason.startswith("not healthy within 3 s (GET /healthz")
 

@@ -347,13 +347,14 @@ def test_requests_are_logged_as_json_without_their_scripts(argv, tmp_path) -> No
     assert "marker-of-a-script" not in service.log.read_text()
 
 
-def test_health_check_by_the_program_itself(service, argv) -> None:
-    def ask(port: int) -> subprocess.CompletedProcess[str]:
-        env = environment({"LISTEN_ADDR": f":{port}"})
-        return subprocess.run([*argv, "-healthcheck"], env=env, capture_output=True, text=True, check=False)
+def ended(argv: Sequence[str], **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, env=environment(env), capture_output=True, text=True, check=False)
 
-    assert ask(service.port).returncode == 0
-    nobody = ask(1)
+
+def test_health_check_by_the_program_itself(service, argv) -> None:
+    ask = [*argv, "-healthcheck"]
+    assert ended(ask, LISTEN_ADDR=f":{service.port}").returncode == 0
+    nobody = ended(ask, LISTEN_ADDR=":1")
     assert nobody.returncode == 1
     assert "efused" in nobody.stderr
 
@@ -373,23 +374,21 @@ def test_health_check_by_the_program_itself(service, argv) -> None:
     ],
 )
 def test_command_line(argv, arguments, env, code, text) -> None:
-    done = subprocess.run([*argv, *arguments], env=environment(env), capture_output=True, text=True, check=False)
+    done = ended([*argv, *arguments], **env)
     assert done.returncode == code
     assert text in done.stdout + done.stderr
     assert "\tat " not in done.stderr, "a stack trace"
 
 
 def test_port_in_use(service, argv) -> None:
-    env = environment({"LISTEN_ADDR": f"127.0.0.1:{service.port}"})
-    done = subprocess.run([*argv], env=env, capture_output=True, text=True, check=False)
+    done = ended(argv, LISTEN_ADDR=f"127.0.0.1:{service.port}")
     assert done.returncode == 1
     assert str(service.port) in done.stderr
     assert "already in use" in done.stderr
 
 
 def test_java_refuses_a_locale_that_would_spoil_scripts(java_argv) -> None:
-    env = environment({"LC_ALL": "C", "LANG": "C"})
-    done = subprocess.run(java_argv, env=env, capture_output=True, text=True, check=False)
+    done = ended(java_argv, LC_ALL="C", LANG="C")
     assert done.returncode == 2
     assert "LC_ALL=C.UTF-8" in done.stderr
 

@@ -35,6 +35,7 @@ def project(tmp_path) -> Iterator[FaultProject]:
 def test_kill_9_of_the_task(project, moment):
     """While its tool works, and at random moments: another one each, the same in every run."""
     if moment is None:
+        project.suite(v="touch started; exec sleep 300")
         process = project.begun()
     else:
         process = project.start("build")
@@ -65,8 +66,8 @@ def test_interrupted(project, number, words):
 
 
 @pytest.mark.slow
-def test_a_tool_that_ignores_the_interrupt_is_killed(project):
-    project.suite(v="trap '' TERM INT; touch started; while :; do sleep 0.2; done")
+def test_a_tool_that_ignores_the_interrupt_is_killed_with_its_children(project):
+    project.suite(v="sleep 300 & trap '' TERM INT; touch started; while :; do sleep 0.2; done")
     process = project.begun()
     process.send_signal(signal.SIGINT)
     began = time.monotonic()

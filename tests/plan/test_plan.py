@@ -1,9 +1,6 @@
 """The plan and its scheduler: shared work once, reasons, failure policy, up-to-date logic, Ctrl-C."""
 
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -26,7 +23,6 @@ from deadweight.records.paths import State
 from deadweight.suite.model import Suite, Variant
 from tests.support.builder_site import Silent
 from tests.support.codes import parts, raises
-from tests.support.fault_project import wait_for
 from tests.support.processes import MARK, alive
 
 
@@ -44,7 +40,8 @@ class ScriptVariant(Variant):
 class ScriptBuilder:
     """Builds by running ``/bin/sh`` on a variant's ``script``: a real program, real files, no image.
 
-    ``shared`` is what the step does that all variants share; it reads their source where ``shared_reads``.
+    ``shared`` is what the step does that all variants share; it alone reads their source where ``shared_reads``. ``took`` is what
+    the other says it took from earlier builds.
     """
 
     name: str = "script"
@@ -52,7 +49,7 @@ class ScriptBuilder:
     ran: list[str] = field(default_factory=list)
     shared: Callable[[Job], object] | None = None
     shared_reads: bool = False
-    says: tuple[str | None, ...] = (None, None)
+    took: str | None = None
 
     def needs(self, variant, root):
         return Needs()
@@ -63,16 +60,19 @@ class ScriptBuilder:
         def work(job):
             self.ran.append(variant.name)
             _run.run(["sh", "-c", variant.script], log=job.log, cwd=site.root)
+            if self.took:
+                job.took(self.took)
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text("made")
             return BuiltImage(variant.name, "script", "r", "sha256:0", False, None, 0, False, "", "sh", "now")
 
-        inputs = Inputs((site.root / variant.source,))
+        source, nothing = Inputs((site.root / variant.source,)), Inputs()
+        read = (source, nothing) if self.shared_reads else (nothing, source)
         first = step("shared", self.shared or (lambda job: self.ran.append("shared")), variant.name)
         image = step(
             f"image:{variant.name}", work, variant.name, title=variant.name, there=output.exists, after=("shared",)
         )
-        return replace(first, inputs=inputs if self.shared_reads else Inputs()), replace(image, inputs=inputs)
+        return tuple(replace(step, inputs=inputs) for step, inputs in zip((first, image), read, strict=True))
 
     def archive(self, variant, built, site):
         raise AssertionError("no test asks for it")
@@ -114,19 +114,6 @@ def test_shared_work_is_done_once_and_nothing_twice(site):
     assert go(site, builder)["one"].image.cached is True
 
 
-class Telling(ScriptBuilder):
-    """Its steps say what they took from earlier builds (None: nothing is said)."""
-
-    def steps(self, variant, site):
-        steps = zip(super().steps(variant, site), self.says, strict=True)
-        return tuple(replace(step, work=partial(self.work, step, said)) for step, said in steps)
-
-    def work(self, step, said, job):
-        if said:
-            job.took(said)
-        return step.work(job)
-
-
 @pytest.mark.parametrize(
     ("shared", "image", "told"),
     [
@@ -140,10 +127,11 @@ class Telling(ScriptBuilder):
 )
 def test_an_image_tells_what_its_steps_took_from_earlier_builds(site, shared, image, told):
     site = make_site(site.root, one="true")
-    assert go(site, Telling(says=(shared, image)))["one"].image.cache == told
+    builder = ScriptBuilder(shared=lambda job: shared and job.took(shared), took=image)
+    assert go(site, builder)["one"].image.cache == told
     (site.state.image("one") / "out").unlink()  # the step before it has nothing to do now: it is taken whole
-    assert go(site, Telling(says=("cold", "cold")))["one"].image.cache == "warm"
-    assert go(site, Telling(says=("cold", "cold")))["one"].image.cache == "warm", "it was not made again"
+    for _time in range(2):  # the second time it is not made again
+        assert go(site, ScriptBuilder(took="cold"))["one"].image.cache == "warm"
 
 
 def test_what_begins_the_longest_chain_goes_first(site):
@@ -211,12 +199,8 @@ def test_a_variant_is_built_while_set_up_for_another_goes_on(site):
 
 def test_what_the_soonest_variant_needs_goes_first(site):
     begun: list[str] = []
-
-    def note(key: str, _log: Path) -> None:
-        begun.append(key)
-
     tasks = [
-        preparation(key, key, partial(note, key), site.root / "log", seconds)
+        preparation(key, key, partial(lambda key, _log: begun.append(key), key), site.root / "log", seconds)
         for key, seconds in (("long", 9.0), ("short", 1.0), ("middle", 5.0))
     ]
     run_plan(replace(prepare_plan(tasks), first=frozenset({"short"})), site.state, Listening(), jobs=1)
@@ -225,29 +209,24 @@ def test_what_the_soonest_variant_needs_goes_first(site):
 
 def test_what_compiles_has_a_place_also_before_it_can_begin(site):
     """It is the longest: two stand-ins took both places, and it began when they had ended."""
-    guard, bases = threading.Lock(), 0
-    compiled = False
+    making, compiled = set(), threading.Event()
     most = {True: 0, False: 0}
 
-    def make(_log):
-        nonlocal bases
-        with guard:
-            bases += 1
-            most[compiled] = max(most[compiled], bases)
+    def make(number, _log):
+        making.add(number)
+        most[compiled.is_set()] = max(most[compiled.is_set()], len(making))
         time.sleep(0.2)
-        with guard:
-            bases -= 1
+        making.remove(number)
 
     def compile_it(_log):
-        nonlocal compiled
         time.sleep(0.5)
-        compiled = True
+        compiled.set()
 
     log = site.root / "log"
     tasks = [
         preparation("modules", "modules", lambda _log: time.sleep(0.3), log, 1.0, lane="fetch"),
         preparation("tool", "tool", compile_it, log, 9.0, behind=("modules",), lane="compile"),
-        *(preparation(f"base {number}", "base", make, log, 1.0) for number in range(9)),
+        *(preparation(f"base {number}", "base", partial(make, number), log, 1.0) for number in range(9)),
     ]
     run_plan(prepare_plan(tasks), site.state, Listening(), jobs=2)
     assert most == {False: 1, True: 2}
@@ -349,12 +328,7 @@ def test_a_shared_step_that_failed_counts_against_all_until_each_is_right(site):
     def work(job):
         _run.run(["grep", "a", "src/a.txt"], log=job.log, cwd=site.root)
 
-    class Shared(ScriptBuilder):
-        def steps(self, variant, site):
-            shared, image = super().steps(variant, site)
-            return shared, replace(image, inputs=Inputs())
-
-    site, builder = make_site(site.root, one="true", two="true"), Shared(shared=work, shared_reads=True)
+    site, builder = make_site(site.root, one="true", two="true"), ScriptBuilder(shared=work, shared_reads=True)
     go(site, builder)
     (site.root / "src" / "a.txt").write_text("b")
     go(site, builder)
@@ -426,41 +400,9 @@ def test_steps_that_wait_for_each_other_are_an_error(site):
         make_plan(make_site(site.root, x="true").suite.variants, site, lambda _: Circle())
 
 
-@pytest.fixture
-def mark(monkeypatch) -> str:
-    """Of all processes that come of the test."""
-    made = uuid.uuid4().hex
-    monkeypatch.setenv(MARK, made)
-    return made
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_every_child(site, mark):
-    """Also what a child has put in the background, and one that does not heed SIGTERM."""
-    site = make_site(site.root, one="sleep 60 & sleep 60", two="trap '' TERM; while :; do sleep 1; done")
-    seen: list[str] = []
-    sent: list[float] = []
-
-    def interrupt() -> None:
-        deadline = time.monotonic() + 60
-        while sum(words.startswith("sleep ") for words in seen) < 3 and time.monotonic() < deadline:
-            seen[:] = alive(mark)
-            time.sleep(0.05)
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
-    try:
-        with pytest.raises(Interrupted):
-            go(site, ScriptBuilder())
-    finally:
-        _run.reset_cancel()
-    assert time.monotonic() - sent[0] < 40, "who was not ended ends after a minute"
-    assert sorted(words for words in seen if words.startswith("sleep ")) == ["sleep 1 ", "sleep 60 ", "sleep 60 "]
-    wait_for(lambda: alive(mark) == [], 10)
-
-
-def test_ctrl_c_ends_a_program_that_is_just_being_started(monkeypatch, mark):
+def test_ctrl_c_ends_a_program_that_is_just_being_started(monkeypatch):
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, mark)
     starting, started, outcome = threading.Event(), threading.Event(), []
 
     class Slow(subprocess.Popen):
@@ -488,17 +430,6 @@ def test_ctrl_c_ends_a_program_that_is_just_being_started(monkeypatch, mark):
         started.set()
         _run.reset_cancel()
     assert (thread.is_alive(), outcome, alive(mark)) == (False, [Interrupted], [])
-
-
-def test_kill_9_takes_the_children_along(mark):
-    script = "from deadweight import _run; _run.run(['sh', '-c', 'exec sleep 61'])"
-    parent = subprocess.Popen([sys.executable, "-c", script])
-    try:
-        wait_for(lambda: "sleep 61 " in alive(mark))
-    finally:
-        parent.kill()
-        parent.wait()
-    wait_for(lambda: alive(mark) == [], 30)
 
 
 def test_secrets_are_never_written(tmp_path):

@@ -41,16 +41,19 @@ FILES = {
 }
 
 
+def committed(root: Path, repository: Path) -> Path:
+    written(root, {**FILES, ".deadweight/settings.json": '{"source": "registry"}'})
+    git(repository, "init", "-q", "-b", "main")
+    (repository / ".gitignore").write_text(".deadweight\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "first")
+    return root
+
+
 @pytest.fixture
 def root(tmp_path) -> Path:
     """A project in a folder of its repository, with one commit."""
-    root = tmp_path / "repository" / "project"
-    written(root, {**FILES, ".deadweight/settings.json": '{"source": "registry"}'})
-    git(root.parent, "init", "-q", "-b", "main")
-    (root.parent / ".gitignore").write_text(".deadweight\n")
-    git(root.parent, "add", "-A")
-    git(root.parent, "commit", "-qm", "first")
-    return root
+    return committed(tmp_path / "repository" / "project", tmp_path / "repository")
 
 
 def opened(root: Path) -> Workspace:
@@ -84,11 +87,7 @@ def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
 
 
 def test_a_project_below_a_state_folder_is_no_state(tmp_path):
-    root = tmp_path / ".deadweight" / "work"
-    written(root, FILES)
-    git(root, "init", "-q")
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "first")
+    root = committed(tmp_path / ".deadweight" / "work", tmp_path / ".deadweight" / "work")
     (root / "one/main.c").write_text("new")
     assert list(since(root)) == ["one"]
 
@@ -109,6 +108,7 @@ def test_a_committed_change_counts_and_what_the_other_branch_did_does_not(root):
     assert list(since(root, "main")) == ["one"]
 
 
+ALL = dict.fromkeys(("one", "two", "slim"), "deadweight.yaml: settings of all variants changed")
 OWN_PORT = SUITE.replace("source: one,", "source: one, port: 8080,")
 
 
@@ -119,10 +119,7 @@ OWN_PORT = SUITE.replace("source: one,", "source: one, port: 8080,")
         (f"# words\n{SUITE}", {}),
         (SUITE.replace("source: one,", "source: one, port: 81,"), {"one": "deadweight.yaml changed"}),
         (OWN_PORT.replace("{port: 8080}", "{port: 9}"), dict.fromkeys(("two", "slim"), "deadweight.yaml changed")),
-        (
-            f"{SUITE}scan: {{timeout_seconds: 5}}\n",
-            dict.fromkeys(("one", "two", "slim"), "deadweight.yaml: settings of all variants changed"),
-        ),
+        (f"{SUITE}scan: {{timeout_seconds: 5}}\n", ALL),
     ],
     ids=["nothing", "a comment", "one", "defaults", "what holds for all"],
 )
@@ -248,9 +245,7 @@ def test_git_is_asked_before_the_suite_is_read(root):
 @pytest.mark.parametrize("place", ["./two", "two/", "two/../two", "{root}/two", "three/../two"])
 def test_a_folder_may_be_written_in_any_way(root, place):
     (root / "three").symlink_to("one")
-    text = SUITE.replace(
-        "source: two, dockerfile: files/two", f"source: {place.format(root=root)}, dockerfile: files/two"
-    )
+    text = SUITE.replace("two, dockerfile: files/two", f"{place.format(root=root)}, dockerfile: files/two")
     (root / "deadweight.yaml").write_text(text)
     git(root, "add", "-A")
     git(root, "commit", "-qm", "other words")

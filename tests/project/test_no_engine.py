@@ -37,16 +37,13 @@ def project(tmp_path) -> FaultProject:
     (project.root / "Dockerfile").write_text("FROM scratch\nCOPY a.txt /\n")
     suite = project.root / "deadweight.yaml"
     suite.write_text(f"{suite.read_text()}{DOCKERFILE}")
-    (project.root / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
     project.more["DOCKER_HOST"] = NOWHERE
     return project
 
 
-def dead_socket(project: FaultProject) -> str:
-    del project
-    return wording(
-        "engine.named_engine_silent", origin="DOCKER_HOST", host=NOWHERE, problem=wording("engine.no_socket")
-    )
+def dead_socket(_project: FaultProject) -> str:
+    problem = wording("engine.no_socket")
+    return wording("engine.named_engine_silent", origin="DOCKER_HOST", host=NOWHERE, problem=problem)
 
 
 def engine_that_does_not_come_up(project: FaultProject) -> str:
@@ -106,9 +103,7 @@ def test_doctor_says_what_you_can_do_for_an_engine_that_setup_cannot_get(project
 
 @pytest.mark.parametrize("words", [(), ("--all",)])
 def test_clean_removes_the_files_where_the_engine_does_not_answer(project, words):
-    project.more["DEADWEIGHT_CACHE_DIR"] = str(
-        project.root.parent / "cache"
-    )  # --all ends what a cache's engine and registry run
+    project.more["DEADWEIGHT_CACHE_DIR"] = f"{project.root}-cache"  # --all ends what a cache's engine and registry run
     project.invoke("build")
     (log,) = project.state.glob("logs/v.log")
     done = project.fails(3, wording("tasks.engine_not_cleaned", problem=""), "clean", *words)
@@ -129,23 +124,15 @@ def test_checks_that_run_an_image_are_not_measured(project):
     assert NOWHERE in kept.reason
 
 
-def nox(project: FaultProject, session: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(project.plugins), **project.more}
-    argv = [sys.executable, "-m", "nox", "-s", session, "--", "-rs"]
-    return subprocess.run(argv, cwd=project.root, env=env, text=True, capture_output=True, timeout=120, check=False)
-
-
 @pytest.mark.slow
 def test_nox_builds_and_checks_what_it_can(project):
-    one = nox(project, "verify-v")
-    said = one.stdout + one.stderr
-    assert one.returncode != 0, said
+    code, said = project.nox("verify-v", "--", "-rs")
+    assert code != 0, said
     assert "not measured: " in said
     assert "1 failed" in said
     assert project.out() == "a\n"
-    both = nox(project, "verify")
-    said = both.stdout + both.stderr
-    assert both.returncode != 0
+    code, said = project.nox("verify", "--", "-rs")
+    assert code != 0
     assert wording("project.image_missing", variant="needs-engine") in said
     assert wording("project.not_built", failed=1, total=2, failures="needs-engine: ") in said
     assert NOWHERE in said

@@ -1,11 +1,13 @@
 """A workspace asks for nothing before it is needed."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from deadweight._errors import ConfigError
 from deadweight.project.workspace import Workspace
 from deadweight.sources import remote
-from tests.support.small_project import write_suite
+from tests.support.small_project import put_built, write_suite
 
 SUITE = """\
     name: lazy
@@ -25,8 +27,6 @@ def workspace(tmp_path, monkeypatch):
 
 
 def test_reading_what_was_built_decides_no_source(workspace, misbehaving_archive):
-    from tests.support.small_project import put_built
-
     (variant,) = workspace.suite.variants
     put_built(workspace.suite, "v", misbehaving_archive, "deadweight/lazy/v:latest")
     assert workspace.archive(variant).is_file()
@@ -44,11 +44,8 @@ def test_all_that_builders_lack_is_told_at_once_by_line(tmp_path):
     workspace = Workspace(write_suite(tmp_path, f"name: s\nvariants:\n{lines}"), print)
     with pytest.raises(ConfigError) as caught:
         workspace.needs(workspace.suite.variants)
-    assert [(error.line, error.key) for error in (caught.value, *caught.value.more)] == [
-        (3, "variants.a.dockerfile"),
-        (4, "variants.b.config"),
-        (5, "variants.c.config"),
-    ]
+    keys = [(error.line, error.key) for error in (caught.value, *caught.value.more)]
+    assert keys == [(3, "variants.a.dockerfile"), (4, "variants.b.config"), (5, "variants.c.config")]
 
 
 @pytest.mark.tools
@@ -56,28 +53,14 @@ def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
     from deadweight.builders.ko import KoBuilder
     from deadweight.project.needs import known_bases, preflight, to_make, tools_of, without_engine
 
-    class Nothing:
-        def lacking(self, bases):
-            return None
-
-        def prepare(self, bases, **_):
-            return None
-
-        def tools(self, bases, **_):
-            return ()
-
-        to_make = tools
-
     (tmp_path / "go.mod").write_text("module example.invalid/lazy\n")
     names = [f"v{number}" for number in range(5)]
     lines = "".join(f"  {name}: {{builder: ko, base: alpine}}\n" for name in names)
     workspace = Workspace(write_suite(tmp_path, f"name: s\nvariants:\n{lines}"), print)
-    vars(workspace)["source"] = Nothing()
+    nothing = dict.fromkeys(("prepare", "tools", "to_make"), lambda _bases, **_: ())
+    vars(workspace)["source"] = SimpleNamespace(lacking=lambda _bases: None, **nothing)
     asked, needs = [], KoBuilder.needs
-    monkeypatch.setattr(
-        KoBuilder, "needs", lambda self, variant, root: asked.append(variant.name) or needs(self, variant, root)
-    )
-
+    monkeypatch.setattr(KoBuilder, "needs", lambda self, each, root: asked.append(each.name) or needs(self, each, root))
     variants = workspace.suite.variants
     for ask in (tools_of, to_make, without_engine, preflight, known_bases):
         ask(workspace, variants)

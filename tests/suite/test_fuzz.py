@@ -55,31 +55,23 @@ def check(folder: Path, content: bytes) -> bool:
     file = folder / "deadweight.yaml"
     file.write_bytes(content)
     try:
-        suite, problem = load_suite(file), None
+        assert isinstance(load_suite(file), Suite)
     except ConfigError as error:
-        suite, problem = None, error
-    if problem is None:
-        assert isinstance(suite, Suite)
+        problem = error
+    else:
         return True
     assert problem.exit_code == 2
     assert PLACE.search(str(problem)), str(problem)
-    if problem.line is not None:
-        assert 1 <= problem.line <= content.count(b"\n") + content.count(b"\r") + 8
+    assert problem.line is None or 1 <= problem.line <= content.count(b"\n") + content.count(b"\r") + 8
     return False
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """One folder for all examples, and none that other tests' folders lie in."""
-    return tmp_path_factory.mktemp("suite")
 
 
 @pytest.mark.slow
 @settings(max_examples=examples(2_500), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(document=documents)
-def test_generated_documents(folder, document):
+def test_generated_documents(tmp_path, document):
     content = yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode("utf-8", "surrogatepass")
-    check(folder, content)
+    check(tmp_path, content)
 
 
 @pytest.mark.slow
@@ -93,6 +85,9 @@ def test_mutated_bytes(tmp_path):
     assert 0 < accepted < count
 
 
+PIECES = [b"{", b"[", b": ", b"\n", b"- ", b"&a ", b"*a", b"!!int ", b"|", b"'", b'"', b"\t", b"%", b"\xff"]
+
+
 def damaged(content: bytes, dice: random.Random) -> bytes:
     data = bytearray(content[: dice.randrange(200, 1500)] if dice.random() < 0.7 else content[:6000])
     for _ in range(dice.randrange(1, 6)):
@@ -103,9 +98,7 @@ def damaged(content: bytes, dice: random.Random) -> bytes:
         elif kind == 1:
             del data[at : at + dice.randrange(1, 30)]
         elif kind == 2:
-            data[at:at] = dice.choice(
-                [b"{", b"[", b": ", b"\n", b"- ", b"&a ", b"*a", b"!!int ", b"|", b"'", b'"', b"\t", b"%", b"\xff"]
-            )
+            data[at:at] = dice.choice(PIECES)
         elif kind == 3:
             start = dice.randrange(len(data))
             data[at:at] = data[start : start + dice.randrange(1, 80)]

@@ -10,13 +10,14 @@ import pytest
 import yaml
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.project.load_suite import load_suite
+from deadweight.project.load_suite import check_suite, load_suite
 from deadweight.suite.load import find_suite_file, merge, select, select_one
 from deadweight.suite.values import format_bytes, parse_bytes
 from tests.support import ROOT
 from tests.support.codes import raises
 from tests.support.json_schema import refusal
 from tests.support.small_project import write_suite
+from tests.support.trees import written
 
 GOOD = """\
 name: demo
@@ -111,8 +112,6 @@ def test_an_unknown_builder_is_told_beside_other_errors_and_alone_by_who_needs_i
 
 
 def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
-    from deadweight.project.load_suite import check_suite
-
     checks = "{api: [{name: a, request: {body_file: absent}}], other: {nobodys: {}}}"
     variants = f"variants: {{one: {{builder: kko}}, two: {{builder: ko, checks: {checks}}}}}"
     with pytest.raises(ConfigError) as caught:
@@ -136,8 +135,6 @@ def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
     ],
 )
 def test_the_port_is_nobodys_guess(tmp_path, defaults, lacks):
-    from deadweight.project.load_suite import check_suite
-
     variants = "variants:\n  one: {builder: ko, base: x}\n  two: {builder: ko, base: x}\n"
     suite = load_suite(write(tmp_path, f"name: shop\ndefaults: {defaults}\n{variants}"))
     assert [each.port for each in suite.variants] in ([None, None], [3000, 3000])
@@ -183,25 +180,20 @@ def test_aliases_cannot_blow_up(tmp_path):
         load_suite(write(tmp_path, "l0: &l0 [x]\n" + levels))
 
 
-def test_a_missing_file_says_what_to_do(tmp_path):
+def test_a_missing_file_says_what_to_do_and_one_is_found_from_a_folder_below(tmp_path):
     with raises(ConfigError, "suite.missing_file"):
         load_suite(tmp_path / "deadweight.yaml")
+    (below := tmp_path / "a" / "b").mkdir(parents=True)
     with raises(ConfigError, "suite.no_suite"):
-        find_suite_file(tmp_path)
-
-
-def test_the_suite_file_is_found_from_a_folder_below(tmp_path):
+        find_suite_file(below)
     file = write(tmp_path, GOOD)
-    below = tmp_path / "a" / "b"
-    below.mkdir(parents=True)
     assert find_suite_file(below) == file
 
 
 def test_a_later_error_still_finds_its_line(tmp_path):
     suite = load_suite(write(tmp_path, GOOD))
-    assert suite.error(suite.variants[1], "dockerfile", "x").line == 11
-    assert suite.error(suite.variants[1], "port", "x").line == 4
-    assert suite.error(suite.variants[1], "target", "x").line == 10
+    keys = ("dockerfile", "port", "target")
+    assert [suite.error(suite.variants[1], key, "x").line for key in keys] == [11, 4, 10]
 
 
 def test_merge_replaces_lists_and_takes_null():
@@ -229,19 +221,13 @@ def test_sizes_for_people():
     assert [format_bytes(size) for size in sizes] == ["0 B", "999 B", "12.3 kB", "1 MB", "12.7 MB", "1.01 GB"]
 
 
-def packaged_schema():
-    return json.loads((files("deadweight.suite") / "suite.schema.json").read_text(encoding="utf-8"))
-
-
-def test_the_packaged_schema_is_the_records():
+def test_the_packaged_schema_is_the_records_and_our_own_suite_meets_it():
     """Made anew by: python docs/suite.py > src/deadweight/suite/suite.schema.json"""
-    assert packaged_schema() == runpy.run_path(str(ROOT / "docs" / "suite.py"))["make_schema"]()
-
-
-def test_our_own_suite_meets_the_schema():
+    schema = json.loads((files("deadweight.suite") / "suite.schema.json").read_text(encoding="utf-8"))
+    assert schema == runpy.run_path(str(ROOT / "docs" / "suite.py"))["make_schema"]()
     document = yaml.safe_load((ROOT / "deadweight.yaml").read_text(encoding="utf-8"))
-    assert refusal(packaged_schema(), document) == ""
-    assert "misspelt" in refusal(packaged_schema(), {**document, "misspelt": 1})
+    assert refusal(schema, document) == ""
+    assert "misspelt" in refusal(schema, {**document, "misspelt": 1})
 
 
 SMALL = "name: shop\nvariants:\n  one:\n    builder: dockerfile\n    port: 80\n"
@@ -278,19 +264,14 @@ def test_a_file_that_a_suite_names_stays_in_the_project(tmp_path, key, text, pat
 
 
 @pytest.mark.parametrize("path", ["folder/../inside", "link", "./inside", "absent", "folder"])
-def test_what_stays_in_the_project_is_taken_whatever_way_leads_there(tmp_path, path):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "inside").write_text("x")
-    (tmp_path / "link").symlink_to("inside")
-    suite = load_suite(write(tmp_path, SMALL + FILES["run.files"].replace("PATH", path)))
-    assert suite.variants[0].run.files == {"/secret": path}
-
-
-def test_the_project_may_lie_behind_a_link(tmp_path):
-    (tmp_path / "real").mkdir()
+@pytest.mark.parametrize("project", ["real", "way"])
+def test_what_stays_in_the_project_is_taken_whatever_way_leads_there(tmp_path, project, path):
+    """Also through a link to the project."""
+    written(tmp_path / "real", {"folder/x": "x", "inside": "x"})
+    (tmp_path / "real" / "link").symlink_to("inside")
     (tmp_path / "way").symlink_to("real")
-    suite = load_suite(write(tmp_path / "way", SMALL + FILES["dockerfile"].replace("PATH", "Dockerfile")))
-    assert suite.names() == ("one",)
+    suite = load_suite(write(tmp_path / project, SMALL + FILES["run.files"].replace("PATH", path)))
+    assert suite.variants[0].run.files == {"/secret": path}
 
 
 def test_the_folder_that_is_built_and_a_user_s_own_secrets_may_lie_anywhere(tmp_path):
@@ -324,7 +305,7 @@ services:
 """
 
 
-def test_a_variant_has_its_services_defaults_over_those_of_the_suite(tmp_path):
+def test_a_variant_has_its_services_defaults_over_those_of_the_suite_which_may_have_its_own(tmp_path):
     suite = write_suite(tmp_path, TWO)
     assert suite.names() == ("cart.today", "cart.small", "mail.today")
     today, small, mail = suite.variants
@@ -332,12 +313,8 @@ def test_a_variant_has_its_services_defaults_over_those_of_the_suite(tmp_path):
     assert today.run.env == {"A": "suite", "B": "cart", "C": "own"}
     assert mail.run.env == {"A": "suite", "B": "suite"}
     assert [each.ladder for each in suite.variants] == ["cart", "cart", "mail"]
-
-
-def test_a_suite_may_have_variants_of_its_own_beside_services(tmp_path):
-    suite = write_suite(tmp_path, f"{TWO}variants:\n  all: {{}}\n")
-    assert suite.names() == ("all", "cart.today", "cart.small", "mail.today")
-    assert suite.variants[0].ladder == "shop"
+    own = write_suite(tmp_path, f"{TWO}variants:\n  all: {{}}\n")
+    assert (own.names(), own.variants[0].ladder) == (("all", *suite.names()), "shop")
 
 
 @pytest.mark.parametrize(
@@ -366,16 +343,13 @@ def test_a_word_that_means_nothing_is_refused_with_what_there_is(tmp_path, word)
     assert (found.value.hint or "").endswith("services: cart, mail; tags: tag:daily, tag:slow")
 
 
-def test_what_works_on_one_variant_refuses_several(tmp_path):
+def test_what_works_on_one_variant_refuses_several_and_takes_the_only_one(tmp_path):
     suite = write_suite(tmp_path, TWO)
     assert select_one(suite, "cart.small").name == "cart.small"
     with raises(UsageError, "suite.several_variants", name="cart", count=2):
         select_one(suite, "cart")
     with raises(UsageError, "suite.variant_missing"):
         select_one(suite, None)
-
-
-def test_the_only_variant_that_there_is_need_not_be_named(tmp_path):
     suite = write_suite(tmp_path, "name: p\nvariants: {today: {builder: ko}}\n")
     assert select_one(suite, None).name == "today"
     with raises(UsageError, "suite.unknown", kind="variant", name=""):  # as of a variable that is not set

@@ -8,6 +8,8 @@ environment, so that a test can tell whether anything was left running.
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -133,6 +135,13 @@ class FaultProject:
     def invoke(self, *words: str, timeout: float = SECONDS) -> Done:
         done = ended(self.root, *words, env=self.environment, timeout=timeout)
         return Done(done.returncode, done.stdout, done.stderr)
+
+    def nox(self, *words: str) -> tuple[int, str]:
+        """The exit code of one of our nox sessions, and all that it prints."""
+        written(self.root, {"noxfile.py": "from deadweight.nox_sessions import *\n"})
+        argv = [sys.executable, "-m", "nox", "-s", *words]
+        done = subprocess.run(argv, cwd=self.root, env=self.environment, text=True, capture_output=True, timeout=120)
+        return done.returncode, done.stdout + done.stderr
 
     def fails(self, code: int, words: str, *arguments: str) -> Done:
         """One clear error: this exit code, these words in one message, no traceback, nothing half-written or left running."""

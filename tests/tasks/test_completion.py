@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deadweight.tasks.setup import SHELLS, following, script
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -19,9 +20,7 @@ SUITE = "name: x\nvariants:\n" + "".join(
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    (tmp_path / "deadweight.yaml").write_text(SUITE)
-    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    (tmp_path / "sites").mkdir()
+    written(tmp_path, {"deadweight.yaml": SUITE, "Dockerfile": "FROM scratch\n", "sites/index.html": ""})
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

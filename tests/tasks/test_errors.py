@@ -37,7 +37,9 @@ FILES = {
 }
 
 
-SIZE = wording("suite.expected", expected=wording("suite.size"), found="a list")
+NO_NAME = wording("suite.unknown", kind="variant", name="")
+NO_SOURCE = wording("suite.unknown", kind="source", name="public")
+NO_REFERENCE = wording("records.not_a_reference", text="Alpine")
 OTHERS_KEY = wording("suite.key_of_another_builder", builder="dockerfile", key="base")
 
 
@@ -68,9 +70,6 @@ def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
     [
         ("dockerfile: D", "dockerfil: D", 5, "today.dockerfil", wording("suite.misspelt_key", near="dockerfile"), "dockerfile, "),
         ("    builder: apko\n", "", 8, "small", wording("suite.key_missing", name="builder"), "builder:"),
-        ("{soft: 20MB}", "{soft: [20MB]}", 12, "small.checks.budget.size_bytes.soft", SIZE, ""),
-        ("variants:", "variants: [", 4, "", "", ""),
-        ("  small:", "  today:", 8, "today", wording("suite.duplicate", line=3), ""),
         ("dockerfile: D", "dockerfile: build/D", 5, "today.dockerfile", "build/Dockerfile: ", "…"),
         ("source: src", "source: sources", 6, "today.source", "sources: ", "…"),
         ("{BASE: ", "{BSAE: ", 7, "today.bases.BSAE", "Dockerfile: ", "ARG"),
@@ -78,7 +77,6 @@ def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
         ("source:", '"so\\e[31mrce":', 6, "today.so\\x1b[31mrce", wording("suite.misspelt_key", near="source"), "source, "),
         ("source: src", "target: last", 6, "today.target", "Dockerfile: ", ""),
         ("source: src", "base: alpine", 6, "today.base", OTHERS_KEY, "dockerfile, "),
-        ('"alpine:3.18"', '"Alpine"', 7, "today.bases.BASE", wording("records.not_a_reference", text="Alpine"), ""),
     ],
 )  # fmt: skip
 def test_a_wrong_suite_is_told_with_file_line_and_key(root, before, after, line, key, message, named):
@@ -108,11 +106,7 @@ def test_a_misspelt_builder_is_told_by_whatever_opens_the_project(root, words):
         ("apko.yaml", b"contents: [\n", "…/apko.yaml:2: "),
         ("Dockerfile", b" \n", "…/deadweight.yaml:5: variants.today.dockerfile: Dockerfile: "),
         ("Dockerfile", b"FORM alpine\n", "…/Dockerfile:1: "),
-        (
-            "Dockerfile",
-            b"ARG BASE\nFROM ${BASE}\nFROM \\\n  Alpine\n",
-            f"…/Dockerfile:3: {wording('records.not_a_reference', text='Alpine')}\n",
-        ),
+        ("Dockerfile", b"ARG BASE\nFROM ${BASE}\nFROM \\\n  Alpine\n", f"…/Dockerfile:3: {NO_REFERENCE}\n"),
     ],
 )
 def test_a_file_that_is_none_of_its_kind(root, name, content, told):
@@ -124,20 +118,12 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, told):
     ("words", "told", "named"),
     [
         ("build --variant tody", wording("suite.misspelt", kind="variant", name="tody", near="today"), "today, small"),
-        ("build --variant=", wording("suite.unknown", kind="variant", name=""), "today, small"),
-        (
-            "push --to example.com/a/b --variant today,",
-            wording("suite.unknown", kind="variant", name=""),
-            "today, small",
-        ),
+        ("build --variant=", NO_NAME, "today, small"),
+        ("push --to example.com/a/b --variant today,", NO_NAME, "today, small"),
         ("verify --variant small --check bugdet", "", "runs, api, budget, "),
         ("verify --variant small --check budget --check api", "", "runs, budget"),
         ("verify --check layers", "", ""),
-        (
-            "setup --source public",
-            wording("suite.unknown", kind="source", name="public"),
-            "auto, registry, mirror, local",
-        ),
+        ("setup --source public", NO_SOURCE, "auto, registry, mirror, local"),
         ("run --variant today --port 0", wording("tasks.port", value="0"), ""),
         ("shell", wording("suite.variant_missing"), "today, small"),
         ("publish", wording("tasks.flag_missing", flag="--to"), ""),
@@ -178,13 +164,10 @@ def test_what_needs_a_build_names_the_command_that_makes_it(root, words):
     assert refused(root, *words.split(), code=3) == f"{message}\n  hint: {message.hint}\n"
 
 
-@pytest.mark.parametrize("jobs", ["abc", "0", "-1", "257", "1.5", ""])
-def test_a_number_of_jobs_that_is_none(jobs):
-    with raises(UsageError, "tasks.jobs", most=256, value=jobs):
-        parse_jobs(jobs)
-
-
 def test_numbers_of_jobs_and_ages():
+    for jobs in ("abc", "0", "-1", "257", "1.5", ""):
+        with raises(UsageError, "tasks.jobs", most=256, value=jobs):
+            parse_jobs(jobs)
     assert (parse_jobs("1"), parse_jobs(7), parse_jobs("256")) == (1, 7, MAX_JOBS)
     assert parse_jobs(None) >= 1
     assert (parse_days(None), parse_days("36h"), parse_days("7d")) == (None, 1.5, 7.0)

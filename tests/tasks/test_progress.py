@@ -40,23 +40,24 @@ def _beating(monkeypatch) -> None:
     monkeypatch.delenv(_progress.VARIABLE)  # which the tests set
 
 
-@pytest.mark.parametrize("terminal", [False], indirect=True)
-def test_it_can_be_switched_off(monkeypatch, capsys, terminal) -> None:
+def test_it_can_be_switched_off(monkeypatch, capsys, quick) -> None:
     monkeypatch.setenv(_progress.VARIABLE, "0")
     with _progress.pulse("scan"):
         time.sleep(0.3)
     assert capsys.readouterr().err == ""
 
 
-@pytest.fixture(params=[True, False], ids=["terminal", "pipe"])
-def terminal(request, monkeypatch) -> bool:
-    monkeypatch.setattr(_progress, "colour", lambda: request.param)
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """Into a pipe."""
+    monkeypatch.setattr(_progress, "colour", lambda: False)
     monkeypatch.setattr(_progress, "QUIET_SECONDS", 0.05)
     monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 1000.0)
-    return request.param
 
 
-def test_a_step_that_says_nothing_is_told_and_no_line_runs_into_it(capsys, terminal) -> None:
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+def test_a_step_that_says_nothing_is_told_and_no_line_runs_into_it(monkeypatch, capsys, quick, terminal) -> None:
+    monkeypatch.setattr(_progress, "colour", lambda: terminal)
     with _progress.pulse("scan"):
         told = heard(capsys, 1, "scan, ")
         say("one: done")
@@ -73,8 +74,7 @@ def test_a_quick_step_leaves_no_trace(capsys) -> None:
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("terminal", [False], indirect=True)
-def test_where_lines_stay_another_comes_only_after_a_longer_silence(monkeypatch, capsys, terminal) -> None:
+def test_where_lines_stay_another_comes_only_after_a_longer_silence(monkeypatch, capsys, quick) -> None:
     """A CI log is not filled."""
     with _progress.pulse(iter(f"step {number}" for number in range(9999)).__next__):
         assert heard(capsys, 1) == "step 0, N s so far\n"
@@ -84,8 +84,7 @@ def test_where_lines_stay_another_comes_only_after_a_longer_silence(monkeypatch,
         assert heard(capsys, 2).count("so far") >= 2
 
 
-@pytest.mark.parametrize("terminal", [False], indirect=True)
-def test_of_steps_within_each_other_the_innermost_is_told(monkeypatch, capsys, terminal) -> None:
+def test_of_steps_within_each_other_the_innermost_is_told(monkeypatch, capsys, quick) -> None:
     monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 0.0)
     with _progress.pulse("outer"):
         assert "outer" in heard(capsys, 1)
@@ -95,8 +94,7 @@ def test_of_steps_within_each_other_the_innermost_is_told(monkeypatch, capsys, t
         assert "outer" in heard(capsys, 1, "outer")
 
 
-@pytest.mark.parametrize("terminal", [False], indirect=True)
-def test_while_images_are_built_the_lines_name_what_runs(monkeypatch, capsys, terminal) -> None:
+def test_while_images_are_built_the_lines_name_what_runs(monkeypatch, capsys, quick) -> None:
     monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 0.0)
     with Watcher() as watcher:
         step = SimpleNamespace(key="image:ko", title="ko build ko")

@@ -1,9 +1,7 @@
 """``shell``, ``logs`` and ``push`` as users call them: processes of their own, real containers, a real registry."""
 
-import contextlib
 import json
 import os
-import pty
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +19,7 @@ from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.suite.model import Suite
 from tests.support.fault_project import wait_for
-from tests.support.invoking import TASKS, invoke, start
+from tests.support.invoking import TASKS, Terminal, invoke, start
 from tests.support.small_images import docker_archive, forget_image, in_engine, program, reference
 from tests.support.small_project import put_built, write_suite
 from tests.support.trees import written
@@ -130,21 +128,13 @@ def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engi
 def test_a_shell_beside_an_image_without_one_knows_where_it_is(project, playground_archive, playground_image):
     """On a terminal: getcwd(2) fails there, so a shell that asks for its prompt complains at each line."""
     put_built(write_suite(project, SUITE), "good", playground_archive, playground_image)
-    ours, theirs = pty.openpty()
     local = {"DEADWEIGHT_SOURCE": "local"}
-    terminal = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
-    with start(project, "shell", "--variant", "good", env=local, session=True, **terminal) as process:
-        os.close(theirs)
-        os.write(ours, b"cd etc; pwd; exit\n")
-        seen = b""
-        with contextlib.suppress(OSError):  # EIO: the other end is closed
-            while chunk := os.read(ours, 4096):
-                seen += chunk
-        assert process.wait(60) == 0, seen.decode()
-    os.close(ours)
-    assert b"has no shell: this shell runs beside it" in seen
-    assert b"/proc/1/root/etc" in seen.split(b"exit", 1)[1]
-    assert b"getcwd" not in seen
+    with Terminal.invoke(project, "shell", "--variant", "good", environment=local) as terminal:
+        terminal.type("cd etc; pwd; exit\n")
+        assert terminal.wait() == 0, terminal.text
+    assert "has no shell: this shell runs beside it" in terminal.text
+    assert "/proc/1/root/etc" in terminal.text.split("exit", 1)[1]
+    assert "getcwd" not in terminal.text
 
 
 @pytest.mark.slow
@@ -235,6 +225,7 @@ def tags(repository: str) -> list[str]:
     return sorted(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
+STANDING = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", stand_in=True)
 FEW_ATTACKS = "checks: {api: [{name: json, request: {path: /json}}], attacks: {packs: [http]}}"
 
 
@@ -244,8 +235,7 @@ def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misb
     text = SUITE.replace("defaults: {", f"defaults: {{{FEW_ATTACKS}, ")
     for name in all_built(project, misbehaving_archive, misbehaving_image, text).names():
         built = load(BuiltImage, State(project).image(name) / BUILT_FILE)
-        standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", name == "good")
-        save(replace(built, base=standing), State(project).image(name) / BUILT_FILE)
+        save(replace(built, base=replace(STANDING, stand_in=name == "good")), State(project).image(name) / BUILT_FILE)
     for words in (("verify", "--check", "runs"), ("scan",), ("attack", "--posture", "hardened")):
         if words[0] != "attack":  # which is told by the same line, and takes long
             done = invoke(project, *words, "--variant", "good")
@@ -277,10 +267,9 @@ def test_a_report_goes_on_where_an_image_was_lost(project, misbehaving_archive):
 def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbehaving_archive, playground_archive):
     """The report that is compared with may be the one that is written anew; what changed is told with what rests on stand-ins."""
     suite = write_suite(project, SUITE)
-    standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", stand_in=True)
 
     def put(archive: Path) -> None:
-        save(replace(put_built(suite, "good", archive, "x"), base=standing), State(project).image("good") / BUILT_FILE)
+        save(replace(put_built(suite, "good", archive, "x"), base=STANDING), State(project).image("good") / BUILT_FILE)
 
     put(misbehaving_archive)
     task(project, "report")

@@ -1,17 +1,14 @@
 """``invoke setup``: what it asks on a terminal, where it asks it, and what the answers do; and ``demo``, which begins with it."""
 
 import json
-import os
-import pty
-import termios
-from dataclasses import dataclass
+import shlex
 
 import pytest
 
 from deadweight._errors import wording
 from deadweight.toolchain.find import look
-from tests.support.fault_project import FaultProject
-from tests.support.invoking import start
+from tests.support.fault_project import Done, FaultProject
+from tests.support.invoking import Terminal, argv
 
 pytestmark = pytest.mark.system
 
@@ -21,17 +18,9 @@ defaults: {port: 8080, health: {path: /healthz}}
 variants:
   v: {builder: ko, source: src, base: "cgr.dev/chainguard/busybox:latest"}
 """
+UNREADABLE = wording("sources.bundle_unreadable", problem="No such file or directory")
 QUESTION = "install these? [Y/n] "
 CTRL_D = "\x04"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """How a run on a terminal ended. ``terminal`` is what was shown there (stderr), ``output`` what stdout got."""
-
-    code: int
-    terminal: str
-    output: str
 
 
 @pytest.fixture
@@ -45,68 +34,45 @@ def project(tmp_path, monkeypatch) -> FaultProject:
     return project
 
 
-def on_terminal(project: FaultProject, *words: str, answer: str | None) -> Seen:
+def on_terminal(project: FaultProject, *words: str, answer: str | None) -> Done:
     """Run with a terminal as stdin and stderr; ``answer`` is typed once the question is there (None: it must not come)."""
-    ours, theirs = pty.openpty()
-    keys = termios.tcgetattr(theirs)
-    keys[3] &= ~termios.ECHO  # what is typed is not what is asked
-    termios.tcsetattr(theirs, termios.TCSANOW, keys)
-    env = {"PYTHONPATH": str(project.plugins), "NO_COLOR": "1"}
-    with (project.root.parent / "stdout").open("w+b") as stdout:
-        process = start(project.root, *words, env=env, stdin=theirs, stdout=stdout, stderr=theirs)
-        os.close(theirs)
-        shown = b""
-        try:
-            while part := _some(ours):
-                shown += part
-                if answer is not None and shown.endswith(QUESTION.encode()):
-                    os.write(ours, answer.encode())
-                    answer = None
-            code = process.wait(60)
-        finally:
-            process.kill()
-            process.wait()
-            os.close(ours)
-        assert answer is None, f"it was never asked: {shown.decode()}"
-        stdout.seek(0)
-        return Seen(code, shown.decode().replace("\r\n", "\n"), stdout.read().decode())
-
-
-def _some(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 4096)
-    except OSError:  # the other side has ended
-        return b""
+    stdout = project.root.parent / "stdout"
+    command = ["sh", "-c", f"exec {shlex.join(argv(*words))} >{stdout}"]
+    with Terminal(command, project.root, {"PYTHONPATH": str(project.plugins), "NO_COLOR": "1"}) as terminal:
+        if answer is not None:
+            terminal.shows(QUESTION)
+            terminal.type(answer)
+        code = terminal.wait()
+    assert (QUESTION in terminal.text) is (answer is not None)
+    return Done(code, stdout.read_text(), terminal.text)
 
 
 @pytest.mark.tools
 def test_yes_installs_and_stdout_is_the_document_alone(project):
     seen = on_terminal(project, "setup", "--json", answer="y\n")
-    assert seen.code == 0, seen.terminal
-    assert seen.terminal.count(QUESTION) == 1
-    assert "nfpm" in seen.terminal.partition(QUESTION)[0]
+    assert seen.code == 0, seen.errors
+    assert seen.errors.count(QUESTION) == 1
+    assert "nfpm" in seen.errors.partition(QUESTION)[0]
     tools = {each["name"]: each["status"] for each in json.loads(seen.output)["tools"]}
     assert tools["nfpm"] == "present"
     assert look("nfpm").status == "present"
     again = on_terminal(project, "setup", answer=None)
     assert (again.code, again.output) == (0, "")
-    assert QUESTION not in again.terminal
 
 
 @pytest.mark.parametrize("answer", ["n\n", "nein\n", CTRL_D])
 def test_no_and_ctrl_d_install_nothing(project, answer):
     seen = on_terminal(project, "setup", "--json", answer=answer)
     assert (seen.code, seen.output) == (3, "")
-    assert f"error: {wording('tasks.not_installed')}" in seen.terminal
-    assert "Traceback" not in seen.terminal
+    assert f"error: {wording('tasks.not_installed')}" in seen.errors
+    assert "Traceback" not in seen.errors
     assert look("nfpm").status == "missing"
 
 
 @pytest.mark.tools
 def test_who_says_yes_beforehand_is_not_asked(project):
     seen = on_terminal(project, "setup", "--yes", "--json", answer=None)
-    assert seen.code == 0, seen.terminal
-    assert QUESTION not in seen.terminal
+    assert seen.code == 0, seen.errors
     assert json.loads(seen.output)["tools"]
 
 
@@ -131,10 +97,7 @@ def bare(tmp_path, monkeypatch) -> FaultProject:
         (("--source", ""), wording("suite.unknown", kind="source", name="")),
         (("--mirror", "ftp://x"), wording("sources.not_a_mirror", text="ftp://x")),
         (("--source", "mirror"), wording("sources.no_mirror")),
-        (
-            ("--ca-bundle", "nowhere.pem"),
-            f"nowhere.pem: {wording('sources.bundle_unreadable', problem='No such file or directory')}",
-        ),
+        (("--ca-bundle", "nowhere.pem"), f"nowhere.pem: {UNREADABLE}"),
         (("--ca-bundle", "deadweight.yaml"), f"deadweight.yaml: {wording('sources.no_certificate')}"),
     ],
 )

@@ -21,7 +21,7 @@ from tests.support.codes import raises
 from tests.support.forge_server import TOKEN, ForgeServer
 from tests.support.invoking import TASKS
 from tests.support.json_schema import cluster_refusal
-from tests.support.trees import git
+from tests.support.trees import git, shell_script, written
 from tests.support.trivy_config import misconfigured
 
 pytestmark = pytest.mark.system
@@ -37,7 +37,6 @@ variants:
 BIN = Path(sys.executable).parent
 QUICK = {"PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 """The first step of each job installs what is there already: on GitHub's machines for real, elsewhere it is only noted."""
-NOTED = '#!/bin/sh\necho "$*" >>{0}\n'
 
 
 @pytest.mark.parametrize("scan", [False, True])
@@ -116,12 +115,9 @@ def origin(tmp_path) -> Path:
     """A repository with a main branch, and one that adds 3 MB to a variant."""
     root = tmp_path / "origin"
     for name in ("one", "two", "three"):
-        (root / name).mkdir(parents=True)
-        (root / name / "Dockerfile").write_text(f"FROM scratch\nCOPY data /{name}\n")
-        (root / name / "data").write_text(name)
-    (root / "deadweight.yaml").write_text(SUITE)
-    (root / "tasks.py").write_text(TASKS)
-    (root / ".gitignore").write_text(".deadweight\nbase-report\nshards\ndownloaded\nmerged\n.cache\n")
+        written(root / name, {"Dockerfile": f"FROM scratch\nCOPY data /{name}\n", "data": name})
+    ignored = ".deadweight\nbase-report\nshards\ndownloaded\nmerged\n.cache\n"
+    written(root, {"deadweight.yaml": SUITE, "tasks.py": TASKS, ".gitignore": ignored})
     git(root, "init", "-q", "-b", "main")
     git(root, "add", "-A")
     git(root, "commit", "-qm", "first")
@@ -140,8 +136,6 @@ class Machines:
     folder: Path
     programs: Path
     count: int = 0
-    artifacts: dict[str, Path] = field(default_factory=dict)
-    cache: dict[str, Path] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
 
     def fresh(self, branch: str) -> Path:
@@ -167,31 +161,35 @@ class Machines:
 
 
 def copied(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    if source.exists():
+        shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 class GitHub:
     """Runs a workflow's jobs in their order; knows the few actions and expressions that ours uses."""
 
     def __init__(self, machines: Machines, document: Any, event: str, branch: str, server: str) -> None:
-        self.machines, self.jobs, self.branch, self.server = machines, document["jobs"], branch, server
-        self.event = event
+        self.machines, self.jobs, self.event, self.branch, self.server = (
+            machines,
+            document["jobs"],
+            event,
+            branch,
+            server,
+        )
+        self.cache, self.artifacts = machines.folder / "cache", machines.folder / f"artifacts-{branch}"
         self.values = {
             "github.base_ref": "main" if event == "pull_request" else "",
             "github.base_ref || github.ref_name": "main",
             "github.ref_name": "main",
-            "github.run_id": str(len(machines.cache) + 1),
+            "github.run_id": {"main": "1"}.get(branch, "2"),
             "github.token": TOKEN,
             "runner.os": "Linux",
         }
-        self.artifacts: dict[str, Path] = {}
 
     def run(self) -> dict[str, int]:
-        codes = {"base": self.job("base", {})}
-        for shard in self.jobs["shard"]["strategy"]["matrix"]["shard"]:
-            codes[f"shard-{shard}"] = self.job("shard", {"matrix.shard": str(shard)})
-        codes["verdict"] = self.job("verdict", {})
-        return codes
+        base, shards = self.job("base", {}), self.jobs["shard"]["strategy"]["matrix"]["shard"]
+        codes = {f"shard-{shard}": self.job("shard", {"matrix.shard": str(shard)}) for shard in shards}
+        return {"base": base, **codes, "verdict": self.job("verdict", {})}
 
     def job(self, name: str, matrix: Mapping[str, str]) -> int:
         folder, values = self.machines.fresh(self.branch), {**self.values, **matrix}
@@ -221,11 +219,9 @@ class GitHub:
         return code
 
     def wanted(self, condition: str | None, *, failed: bool) -> bool:
-        if condition is None:
-            return not failed
-        if "cancelled" in condition:
+        if condition and "cancelled" in condition:
             return True
-        return not failed and condition == f"${{{{ github.event_name == '{self.event}' }}}}"
+        return not failed and condition in (None, f"${{{{ github.event_name == '{self.event}' }}}}")
 
     def filled(self, given: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
         return {key: self.fill(str(value), values) for key, value in given.items()}
@@ -234,22 +230,15 @@ class GitHub:
         return re.sub(r"\$\{\{ (.*?) \}\}", lambda match: values[match[1]], text)
 
     def action(self, name: str, given: Mapping[str, str], folder: Path) -> None:
-        store = self.machines.folder / "store"
         if name == "actions/upload-artifact":
-            self.artifacts[given["name"]] = store / given["name"] / self.values["github.run_id"]
-            copied(folder / given["path"], self.artifacts[given["name"]])
-        elif name == "actions/download-artifact" and "name" in given:
-            copied(self.artifacts[given["name"]], folder / given["path"])
-        elif name == "actions/download-artifact":
-            for artifact, place in self.artifacts.items():
-                copied(place, folder / given["path"] / artifact)
+            shutil.copytree(folder / given["path"], self.artifacts / given["name"])
+        elif name == "actions/download-artifact":  # one, or all
+            shutil.copytree(self.artifacts / given.get("name", ""), folder / given["path"], dirs_exist_ok=True)
         elif name == "actions/cache/save":
-            self.machines.cache[given["key"]] = store / "cache" / given["key"]
-            copied(folder / given["path"], self.machines.cache[given["key"]])
+            shutil.copytree(folder / given["path"], self.cache / given["key"])
         elif name == "actions/cache/restore":
-            for key, place in self.machines.cache.items():
-                if key.startswith(given["restore-keys"].strip()):
-                    copied(place, folder / given["path"])
+            for place in self.cache.glob(f"{given['restore-keys'].strip()}*"):
+                copied(place, folder / given["path"])
         else:
             assert name in ("actions/checkout", "actions/setup-python", "actions/cache")
 
@@ -262,19 +251,16 @@ class GitLab:
 
     def run(self) -> dict[str, int]:
         shards = self.document["shard"]["parallel"]
-        codes = {
-            f"shard-{number}": self.job("shard", {"CI_NODE_INDEX": str(number), "CI_NODE_TOTAL": str(shards)})
-            for number in range(1, shards + 1)
-        }
+        each = ({"CI_NODE_INDEX": str(number), "CI_NODE_TOTAL": str(shards)} for number in range(1, shards + 1))
+        codes = {f"shard-{more['CI_NODE_INDEX']}": self.job("shard", more) for more in each}
         return {**codes, "verdict": self.job("verdict", {})}
 
     def job(self, name: str, more: Mapping[str, str]) -> int:
         folder, job = self.machines.fresh(self.branch), self.document[name]
-        kept = self.machines.folder / "gitlab-cache"
+        kept = self.machines.folder / "gitlab-base-report"
         artifacts = self.machines.folder / f"gitlab-artifacts-{self.branch}"
-        if (kept / "base-report").exists():
-            copied(kept / "base-report", folder / "base-report")
-        if "needs" in job and artifacts.exists():
+        copied(kept, folder / "base-report")
+        if "needs" in job:
             copied(artifacts, folder)
         merge_request = {
             "CI_MERGE_REQUEST_IID": "7",
@@ -293,10 +279,9 @@ class GitLab:
         }
         code = self.machines.script("\n".join(job["script"]), folder, environment)
         for path in job["artifacts"]["paths"]:
-            if (folder / path).exists():
-                copied(folder / path, artifacts / path)
-        if name == "verdict" and (folder / "base-report").exists():
-            copied(folder / "base-report", kept / "base-report")
+            copied(folder / path, artifacts / path)
+        if name == "verdict":
+            copied(folder / "base-report", kept)
         return code
 
 
@@ -309,11 +294,8 @@ def server() -> Iterator[ForgeServer]:
 
 @pytest.fixture
 def machines(origin, tmp_path) -> Machines:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "pip").write_text(NOTED.format(tmp_path / "installed"))
-    (programs / "pip").chmod(0o755)
-    return Machines(origin, tmp_path, programs)
+    pip = shell_script(tmp_path / "bin" / "pip", f'echo "$*" >>{tmp_path / "installed"}')
+    return Machines(origin, tmp_path, pip.parent)
 
 
 def stopped(server: ForgeServer) -> None:
@@ -331,7 +313,7 @@ def test_the_workflow_does_what_it_says(machines, server):
     (machines.programs / "pip").unlink()
     codes = GitHub(machines, document, "push", "main", server.url).run()
     assert set(codes.values()) == {0}, "\n".join(machines.output)
-    assert len(machines.cache) == 1
+    assert len(list((machines.folder / "cache").iterdir())) == 1
     assert server.comments == {}
     codes = GitHub(machines, document, "pull_request", "feature", server.url).run()
     assert codes == {"base": 0, "shard-1": 0, "shard-2": 0, "verdict": 1}, "\n".join(machines.output)
