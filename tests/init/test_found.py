@@ -238,17 +238,6 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     assert not (tmp_path / "e" / "deadweight.yaml").exists()
 
 
-def test_what_an_earlier_run_wrote_is_named_and_may_be_replaced(tmp_path):
-    brought_in(tmp_path, GO)
-    with raises(UsageError, "files.already_there") as caught:
-        brought_in(tmp_path, GO)
-    assert "--force deadweight.yaml --force deadweight-build/Dockerfile" in str(caught.value.fields["flags"])
-    with raises(UsageError, "files.already_there") as again:
-        brought_in(tmp_path, GO, force=("deadweight.yaml",))
-    assert caught.value.fields["flags"] == again.value.fields["flags"]  # the line that it shows can be run as it is
-    brought_in(tmp_path, GO, force=tuple(re.findall(r"--force (\S+)", str(caught.value.fields["flags"]))))
-
-
 def in_file(path: str, reason: str, **fields: str) -> str:
     return wording("problem.file", path=path, reason=wording(reason, **fields))
 

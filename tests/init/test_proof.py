@@ -1,5 +1,6 @@
 """A draft on its way to be proved: what is built counts as long as its last build did not fail."""
 
+import contextlib
 import time
 from types import SimpleNamespace
 
@@ -36,7 +37,7 @@ def proof(request, tmp_path, monkeypatch):
     found = Proof(first_draft(find_services(read_tree(root))[0], "build"), SimpleNamespace(root=root), tools)
     variants = [SimpleNamespace(name=each.name) for each in found.draft.ladder.rungs]
     opened = SimpleNamespace(suite=SimpleNamespace(variants=variants))
-    monkeypatch.setattr(Proof, "workspace", lambda self: _Opened(opened))
+    monkeypatch.setattr(Proof, "workspace", lambda self: contextlib.nullcontext(opened))
     monkeypatch.setattr("deadweight_init.prove.proof._engine_runs", lambda: False)
     return found, fails
 
@@ -45,17 +46,6 @@ def failed(reason: str, line: int) -> CommandError:
     error = CommandError(["docker"], exit_code_of_command=1, reason=reason)
     error.line = line
     return error
-
-
-class _Opened:
-    def __init__(self, workspace: SimpleNamespace) -> None:
-        self.workspace = workspace
-
-    def __enter__(self) -> SimpleNamespace:
-        return self.workspace
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof):
@@ -163,24 +153,21 @@ def test_the_variable_for_want_of_which_it_ended_is_a_field(line, variable):
 
 
 @pytest.mark.parametrize(
-    ("error", "step"),
+    ("down", "variable", "step", "fields"),
     [
-        (
-            NotUp(Down.MISSING_VARIABLE, "x", (), "TOKEN"),
-            ("advice.variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
-        ),
-        (NotUp(Down.MISSING_VARIABLE, "x", (), "OTHER"), ("advice.variable", {"variable": "OTHER", "place": ""})),
-        (NotUp(Down.ONLY_LOOPBACK, "x"), ("advice.loopback", {"place": " (app.py:3)"})),
-        (NotUp(Down.ENDED_WITH_0, "x"), ("advice.command", SHOWN)),
-        (NotUp(Down.ENDED, "x"), ("advice.anything", SHOWN)),
+        (Down.MISSING_VARIABLE, "TOKEN", "variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
+        (Down.MISSING_VARIABLE, "OTHER", "variable", {"variable": "OTHER", "place": ""}),
+        (Down.ONLY_LOOPBACK, "", "loopback", {"place": " (app.py:3)"}),
+        (Down.ENDED_WITH_0, "", "command", SHOWN),
+        (Down.ENDED, "", "anything", SHOWN),
     ],
 )
-def test_what_is_missing_is_one_sentence_of_advice(tmp_path, error, step):
+def test_what_is_missing_is_one_sentence_of_advice(tmp_path, down, variable, step, fields):
     code = 'import os\ntoken = os.environ["TOKEN"]\napp.run(host="127.0.0.1")\n'
-    tree = read_tree(
-        written(tmp_path / "shop", {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"})
-    )
-    assert parts(advice(error, first_draft(find_services(tree)[0], "build"), tree)) == step
+    files = {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"}
+    tree = read_tree(written(tmp_path / "shop", files))
+    error = NotUp(down, "x", (), variable)
+    assert parts(advice(error, first_draft(find_services(tree)[0], "build"), tree)) == (f"advice.{step}", fields)
 
 
 def test_the_names_differ():
