@@ -349,19 +349,6 @@ def test_an_env_file_is_read_where_git_has_it(tmp_path):
     assert {name: each.value for name, each in env.items()} == {"A": "one", "B": "one"}
 
 
-@pytest.mark.parametrize(
-    ("own", "args"), [("", ("gunicorn", "--bind", ":9000", "app:app")), ('CMD ["python", "app.py"]', ())]
-)
-def test_the_command_of_a_compose_file_starts_an_image_that_has_none(tmp_path, own, args):
-    compose = "services:\n  web: {build: ., command: 'gunicorn --reload --bind :9000 app:app'}\n"
-    files = {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n", "compose.yaml": compose}
-    (service,) = found(tmp_path, {**files, "Dockerfile": f"FROM python:3.12\nCOPY . .\n{own}\n"})
-    today = recipe(service, "build").rungs[0]
-    assert service.dockerfiles[0].args == args
-    assert today.keys.get("run") == (Known({"args": list(args)}, "from your Compose file") if args else None)
-    assert service.project.start == (("-m", *args) if args else ("app.py",))
-
-
 @pytest.mark.parametrize("read_only", [True, False])
 def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_path, read_only):
     (service,) = found(tmp_path, NODE)

@@ -82,22 +82,6 @@ def digests(found: dict[str, Any]) -> dict[str, str]:
     return {name: each["manifest_digest"] for name, each in found.items()}
 
 
-def test_a_pool_gives_the_images_of_one_daemon(tmp_path):
-    """One of the three is behind a line that is slow and loses packets."""
-    names = ladder()
-    with daemons(tmp_path / "bk", ("a", "b", "c", "here")) as found:
-        up(found)
-        with way_out(found["a"].home) as proxy, disturbed(found["b"], delay_seconds=0.02, loss=0.01) as line:
-            three = {name: endpoint(found[name]) for name in "abc"}
-            three["b"] = endpoint(found["b"], address=line)
-            far = built(project(tmp_path / "far"), {"endpoints": three}, names, proxy)
-            same = near(tmp_path / "far", found["here"], 4, names, proxy)
-    assert set(far) == set(names)
-    assert digests(far) == digests(same)
-    log = (tmp_path / "far/.deadweight/logs/pool.log").read_text()
-    assert sum(" was built on " in line for line in log.splitlines()) == len(far)
-
-
 def when_it_builds(name: str, log: Path, do: Callable[[], None], done: threading.Event) -> threading.Thread:
     """Do something a moment after the pool gave that endpoint its first work."""
 

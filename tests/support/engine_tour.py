@@ -98,17 +98,9 @@ def verify(tour: Tour) -> str:
 def scan(tour: Tour) -> str:
     """Of a scan, only whether the scanner reads the image that was built: no database is needed for its list of packages."""
     archive = tour.folder / ".deadweight" / "images" / "v" / "image.tar"
-    words = [
-        "image",
-        "--offline-scan",
-        "--skip-version-check",
-        "--list-all-pkgs",
-        "--format",
-        "json",
-        "--scanners",
-        "license",
-    ]
-    argv = [str(find("trivy").path), *words, "--input", str(archive), "--cache-dir", str(tour.folder / "trivy")]
+    words = ("--offline-scan", "--skip-version-check", "--list-all-pkgs", "--format", "json", "--scanners", "license")
+    places = ("--input", str(archive), "--cache-dir", str(tour.folder / "trivy"))
+    argv = [str(find("trivy").path), "image", *words, *places]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-300:]
     assert json.loads(done.stdout)["Metadata"]["ImageID"] == tour.built["config_digest"]
