@@ -55,9 +55,14 @@ def init(
     Before there is a tasks.py it is: deadweight init
     Example: invoke init --yes
     """
-    root = _folder(dir)
+    root = Path(dir).resolve()
+    if not root.is_dir():
+        raise UsageError(wording("task.no_folder", flag="--dir", folder=dir))
     if check:
-        _check(root)
+        tree = lazy.init.read_tree(root)
+        if drifted := list(lazy.init.drifted(tree, lazy.init.find_services(tree))):
+            raise CheckFailed(wording("task.drifted", changes="\n".join(drifted)))
+        say("the suite matches the repository")
         return
     wanted = lazy.init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
@@ -75,14 +80,6 @@ def _build(workspace: lazy.Workspace, variant: lazy.Variant) -> None:
     (outcome,) = build_variants(workspace, [variant], jobs=1)
     if outcome.error is not None:
         raise outcome.error
-
-
-def _check(root: Path) -> None:
-    """Raises CheckFailed where anything has drifted."""
-    tree = lazy.init.read_tree(root)
-    if found := list(lazy.init.drifted(tree, lazy.init.find_services(tree))):
-        raise CheckFailed(wording("task.drifted", changes="\n".join(found)))
-    say("the suite matches the repository")
 
 
 def _document(outcome: lazy.init.Outcome) -> dict[str, Any]:
@@ -129,13 +126,6 @@ def _show(outcome: lazy.init.Outcome) -> None:
         raise MissingError(wording("task.unproven_draft", doubts=told), hint=hint)
     then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
     say(f"next: {outcome.program} {then}")
-
-
-def _folder(given: str) -> Path:
-    root = Path(given).resolve()
-    if not root.is_dir():
-        raise UsageError(wording("task.no_folder", flag="--dir", folder=given))
-    return root
 
 
 def _path(given: str | None) -> str | None:

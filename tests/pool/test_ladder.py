@@ -20,7 +20,7 @@ import yaml
 from deadweight.project.load_suite import load_suite
 from deadweight_pool.endpoint import wording
 from tests.support import ROOT
-from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, Daemon, daemons, disturbed, up
+from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, daemons, disturbed, up
 from tests.support.buildkit_world import built as program
 from tests.support.certificates import authority
 from tests.support.invoking import TASKS, invoke
@@ -61,14 +61,6 @@ def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str) ->
     env = {"DEADWEIGHT_POOL": str(file), "DEADWEIGHT_SOURCE": "local", **proxies}
     done = invoke(root, "build", *words, "--json", code=0, env=env, timeout=3000)
     return dict(json.loads(done.stdout)["variants"])
-
-
-def near(far: Path, daemon: Daemon, places: int, names: Iterable[str], proxy: str) -> dict[str, Any]:
-    """What one daemon of this machine builds, with the generated secrets of another project."""
-    root = project(far.with_name("near"))
-    shutil.copytree(far / ".deadweight/keys", root / ".deadweight/keys")
-    here = {"here": {"address": f"unix://{daemon.folder}/buildkitd.sock", "places": places}}
-    return built(root, {"endpoints": here}, names, proxy)
 
 
 @contextlib.contextmanager
@@ -125,7 +117,12 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
                 for each in faults:
                     each.join()
                 found["frozen"].signal(signal.SIGCONT)
-            same = digests(near(root, found["here"], 2, names, proxy))
+            alone = project(
+                tmp_path / "near"
+            )  # what one daemon of this machine builds, with the same generated secrets
+            shutil.copytree(root / ".deadweight/keys", alone / ".deadweight/keys")
+            here = {"here": {"address": f"unix://{found['here'].folder}/buildkitd.sock", "places": 2}}
+            same = digests(built(alone, {"endpoints": here}, names, proxy))
     text = log.read_text()
     print(text)
     assert set(far) == set(names)

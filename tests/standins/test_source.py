@@ -436,19 +436,14 @@ def test_a_stand_in_holds_what_the_original_does(made, reference):
 
 
 @pytest.mark.tools
-def test_the_private_signing_key_is_ours_alone(made):
-    assert (made.folder / "keys" / "deadweight.rsa").stat().st_mode & 0o777 == 0o600
-    assert (made.folder / "keys").stat().st_mode & 0o077 == 0
-    assert not list((made.folder / "apk").rglob("*.rsa"))
-
-
-@pytest.mark.tools
-def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes(made):
+def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes_and_the_private_key_is_ours_alone(made):
     found = made.apk("alpine")
-
     assert found.repositories == ("./.deadweight/local-apk/alpine",)
     assert (made.state.root / found.keyring[0]).is_file()
     assert (made.state.root / found.repositories[0] / this_machine().apk / "APKINDEX.tar.gz").is_file()
+    assert (made.folder / "keys" / "deadweight.rsa").stat().st_mode & 0o777 == 0o600
+    assert (made.folder / "keys").stat().st_mode & 0o077 == 0
+    assert not list((made.folder / "apk").rglob("*.rsa"))
 
 
 def _files(source: LocalSource, reference: str):

@@ -114,7 +114,10 @@ class Daemon:
         """End it and what it runs, and let go of its disk."""
         if self.running:
             self.kill()
-        end_all_below(self.folder)
+        for pid, words in everyone():  # containers of its builds that it left running, told by their root folders
+            with contextlib.suppress(OSError, ProcessLookupError):
+                if str(self.folder) in str(Path(f"/proc/{pid}/root").readlink()) or os.fsencode(self.folder) in words:
+                    os.kill(pid, signal.SIGKILL)
         machine.unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -127,14 +130,6 @@ def answers(path: Path) -> bool:
         except OSError:
             return False
     return True
-
-
-def end_all_below(folder: Path) -> None:
-    """End what a killed daemon left running: containers of its builds, told by their root folders."""
-    for pid, words in everyone():
-        with contextlib.suppress(OSError, ProcessLookupError):
-            if str(folder) in str(Path(f"/proc/{pid}/root").readlink()) or os.fsencode(folder) in words:
-                os.kill(pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

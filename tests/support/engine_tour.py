@@ -142,18 +142,14 @@ def attested(tour: Tour) -> str:
         image = tour.reported()
         assert image["index_digest"], "no index"
         named = {each["predicate"]: each["digest"] for each in image["attestations"]}
-        packages = {each["name"] for each in _statement(tour, named[SPDX])["predicate"]["packages"]}
+        with tarfile.open(tour.folder / ".deadweight/images/v/image.tar") as archive:
+            statement = archive.extractfile(f"blobs/{named[SPDX].replace(':', '/')}")
+            assert statement is not None
+            packages = {each["name"] for each in json.load(statement)["predicate"]["packages"]}
         assert {"stdlib", GO_MODULE} <= packages, packages
         return f"in the archive: {', '.join(sorted(named))}"
     finally:
         suite.write_text(before)
-
-
-def _statement(tour: Tour, digest: str) -> Any:
-    with tarfile.open(tour.folder / ".deadweight/images/v/image.tar") as archive:
-        member = archive.extractfile(f"blobs/{digest.replace(':', '/')}")
-        assert member is not None
-        return json.load(member)
 
 
 def push(tour: Tour, registry: str) -> str:
