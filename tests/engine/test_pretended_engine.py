@@ -125,9 +125,9 @@ def test_an_engine_without_buildkit_is_found_out_before_a_build(server, there, e
     assert api.buildkit_trouble(endpoint.host) == ""
 
 
-def test_a_real_engine_refuses_a_newer_api_than_its_own(endpoint):
+def test_a_real_engine_refuses_a_newer_api_than_its_own(endpoint, monkeypatch):
     with Engine.connect(endpoint) as engine, raises(MissingError, "engine.api_refused") as caught:
-        engine.api._version = "1.99"
+        monkeypatch.setattr(engine.api, "_version", "1.99")
         engine.images.get("deadweight-tests/none:1")
     assert "1.99" in caught.value.fields["problem"]
 
