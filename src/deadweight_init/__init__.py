@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deadweight_init.command import Outcome, Wanted
     from deadweight_init.command import init as bring_in
     from deadweight_init.drift import drift as drifted
-    from deadweight_init.prove.proof import Failure, Tools
+    from deadweight_init.prove.proof import Tools
     from deadweight_init.services import find_services
     from deadweight_init.tree import read_tree
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from invoke.context import Context
 
-from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError, UsageError
+from deadweight._errors import CheckFailed, MissingError, UsageError
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import asked, print_json, say
 from deadweight.tasks._task import Names, Value, names, parse_port, task
@@ -18,9 +18,8 @@ from deadweight.tasks.build import build_variants
 from deadweight.tasks.setup import prepare
 from deadweight_images.errors import Catalogue
 
-wording = Catalogue(
-    "deadweight_init"
-)  # records' own, without what records import: each `invoke --list` reads this module
+# records' own, without what records import: each `invoke --list` reads this module
+wording = Catalogue("deadweight_init")
 
 
 @task(
@@ -56,9 +55,14 @@ def init(
     Before there is a tasks.py it is: deadweight init
     Example: invoke init --yes
     """
-    root = _folder(dir)
+    root = Path(dir).resolve()
+    if not root.is_dir():
+        raise UsageError(wording("task.no_folder", flag="--dir", folder=dir))
     if check:
-        _check(root)
+        tree = lazy.init.read_tree(root)
+        if drifted := list(lazy.init.drifted(tree, lazy.init.find_services(tree))):
+            raise CheckFailed(wording("task.drifted", changes="\n".join(drifted)))
+        say("the suite matches the repository")
         return
     wanted = lazy.init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
@@ -71,22 +75,11 @@ def init(
     _show(outcome)
 
 
-def _build(workspace: lazy.Workspace, variants: Sequence[lazy.Variant]) -> dict[str, lazy.init.Failure]:
-    """Build these variants side by side. Gives why some of them cannot be, by their names."""
-    outcomes = build_variants(workspace, variants, jobs=len(variants))
-    failed = {each.variant: each.error for each in outcomes if each.error is not None}
-    for error in failed.values():
-        if not isinstance(error, DeadweightError) or isinstance(error, Interrupted):
-            raise error
-    return {name: lazy.init.Failure.of(error) for name, error in failed.items() if isinstance(error, DeadweightError)}
-
-
-def _check(root: Path) -> None:
-    """Raises CheckFailed where anything has drifted."""
-    tree = lazy.init.read_tree(root)
-    if found := list(lazy.init.drifted(tree, lazy.init.find_services(tree))):
-        raise CheckFailed(wording("task.drifted", changes="\n".join(found)))
-    say("the suite matches the repository")
+def _build(workspace: lazy.Workspace, variant: lazy.Variant) -> None:
+    """Build a variant. Raises what kept it from that."""
+    (outcome,) = build_variants(workspace, [variant], jobs=1)
+    if outcome.error is not None:
+        raise outcome.error
 
 
 def _document(outcome: lazy.init.Outcome) -> dict[str, Any]:
@@ -133,13 +126,6 @@ def _show(outcome: lazy.init.Outcome) -> None:
         raise MissingError(wording("task.unproven_draft", doubts=told), hint=hint)
     then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
     say(f"next: {outcome.program} {then}")
-
-
-def _folder(given: str) -> Path:
-    root = Path(given).resolve()
-    if not root.is_dir():
-        raise UsageError(wording("task.no_folder", flag="--dir", folder=given))
-    return root
 
 
 def _path(given: str | None) -> str | None:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +24,8 @@ from deadweight.suite.model import Health
 from deadweight.toolchain import golang
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
-from tests.support.ssh_server import ssh_server
 from tests.support.tls_engine import elsewhere
+from tests.support.trees import shell_script
 
 HEALTH = Health(path="/healthz", within_seconds=20)
 
@@ -119,11 +121,72 @@ def test_a_container_that_ended_is_told_as_that(there, misbehaving_image):
 
 
 # Over SSH: a real client, a real server, and the tests' engine behind them.
+START = """
+set -e
+mount --make-rprivate /
+mount --bind "$1/passwd" /etc/passwd
+mkdir -p /run/sshd
+exec "$2" -i -e -f "$1/config" 2>>"$1/log"
+"""
+"""sshd wants a user of its own, and finds it in a file that only its own mount namespace has."""
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, engine) -> Iterator[tuple[Path, int]]:
+    """An SSH server of the operating system's, on loopback; nothing is installed. Gives a folder, and the port. ``folder/bin/ssh``
+    then is a client that knows the server and has a key; root's commands run here, and have the tests' engine as DOCKER_HOST."""
     folder = tmp_path_factory.mktemp("ssh")
-    with ssh_server(folder, engine.host) as port:
+    for package in ("openssh-server", "libwrap0"):
+        subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True, capture_output=True)
+    for archive in folder.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", str(archive), str(folder / "root")], check=True)
+    (library,) = (folder / "root").glob("**/libwrap.so.0")
+    docker = shutil.which("docker")
+    path = f"{Path(docker).parent if docker else '/usr/bin'}:/usr/sbin:/usr/bin:/sbin:/bin"
+    for name in ("host", "key", "stranger"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+    port = int(listener.getsockname()[1])
+    users = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith("sshd:")]
+    (folder / "passwd").write_text("\n".join([*users, "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin", ""]))
+    (folder / "config").write_text(
+        f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/key.pub\nStrictModes no\n"
+        f"PidFile none\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        f"SetEnv PATH={path} DOCKER_HOST={engine.host}\n"
+    )
+    host_key = " ".join((folder / "host.pub").read_text().split()[:2])
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key}\n")
+    shell_script(
+        folder / "bin" / "ssh",
+        f'exec {shutil.which("ssh")} -F none -i "${{TEST_SSH_KEY:-{folder}/key}}" -o IdentitiesOnly=yes'
+        f' -o IdentityAgent=none -o UserKnownHostsFile={folder}/known "$@"',
+    )
+    environment = {"LD_LIBRARY_PATH": str(library.parent), "PATH": path}
+    argv = ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), f"{folder}/root/usr/sbin/sshd"]
+    serving: list[subprocess.Popen[bytes]] = []
+
+    def serve() -> None:  # one sshd for each connection, as inetd starts it: it cannot be told to bind any free port
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                serving.append(
+                    subprocess.Popen(argv, env=environment, stdin=connection.fileno(), stdout=connection.fileno())
+                )
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
         yield folder, port
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        listener.close()
+        for each in serving:
+            each.terminate()
+            each.wait(10)
 
 
 @pytest.fixture

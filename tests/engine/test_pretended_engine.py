@@ -1,10 +1,15 @@
 """Engines that are pretended behind a socket: what they say of themselves makes no sense, they fall silent, or they want a newer
 client. What they can do is used, and what cannot be is one error."""
 
+import contextlib
+import json
+import socketserver
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,22 +23,59 @@ from deadweight.project.needs import tools_of
 from deadweight.project.workspace import Workspace
 from deadweight.toolchain import find as find_module
 from tests.support.builder_site import GivenSource
-from tests.support.codes import codes, details, raises
-from tests.support.pretended_engine import HONEST, Lies, Pretended, lying, pretended
+from tests.support.codes import details, raises
+from tests.support.http_servers import Answering, running
 from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.engine
 
+HONEST: dict[str, Any] = {"Version": "29.0.0", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Components": []}
+
+
+class Pretended(socketserver.ThreadingUnixStreamServer):
+    """Answers GET with the document whose key ends the path, else an empty one, and refuses all else, while it is ``awake``."""
+
+    daemon_threads = True
+    refusal = 501
+
+    def __init__(self, socket: Path) -> None:
+        self.documents: dict[str, Any] = {"/version": HONEST, "/info": {}}
+        self.awake = threading.Event()
+        self.awake.set()
+        super().__init__(str(socket), Answer)
+
+
+class Answer(Answering):
+    protocol_version = "HTTP/1.1"
+    server: Pretended
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def do_GET(self) -> None:
+        document: Any = next((text for end, text in self.server.documents.items() if self.path.endswith(end)), {})
+        self.server.awake.wait()
+        with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+            self.answer(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+    def do_POST(self) -> None:
+        self.server.awake.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.send_error(self.server.refusal)
+
+    do_DELETE = do_POST
+
 
 @pytest.fixture
 def server(tmp_path) -> Iterator[Pretended]:
-    with pretended(tmp_path) as server:
+    with running(server := Pretended(tmp_path / "engine.sock")):
         yield server
+        server.awake.set()
 
 
 @pytest.fixture
 def there(server) -> Endpoint:
-    return Endpoint(server.host, ours=False)
+    return Endpoint(f"unix://{server.server_address}", ours=False)
 
 
 @pytest.mark.parametrize(
@@ -75,25 +117,17 @@ def test_no_document_of_its_machine_is_one_error(server, there, info):
         assert engine.info
 
 
-def test_an_engine_without_buildkit_is_found_out_before_a_build(there):
+@pytest.mark.parametrize("status", [404, 501])
+def test_an_engine_without_buildkit_is_found_out_before_a_build(server, there, endpoint, status):
     """Where it has none, buildx would start one from a public registry."""
-    assert codes(api.buildkit_trouble(there.host)) == ["engine.no_grpc"]
-
-
-def test_a_real_engine_behind_something_that_lies(endpoint, tmp_path):
-    socket = endpoint.host.removeprefix("unix://")
-    refused = Lies(refused=("/grpc", "/session"))
-    newer = Lies({"/version": lambda said: {**said, "ApiVersion": "1.99"}})
+    server.refusal = status
+    assert details(api.buildkit_trouble(there.host)).fields == {"status": status}
     assert api.buildkit_trouble(endpoint.host) == ""
-    with lying(socket, tmp_path, refused) as host:
-        assert details(api.buildkit_trouble(host)).fields == {"status": 404}
-        with Engine.connect(host) as engine:
-            assert engine.images.get("deadweight-tests/none:1") is None
-    with (
-        lying(socket, tmp_path, newer) as host,
-        Engine.connect(host) as engine,
-        raises(MissingError, "engine.api_refused") as caught,
-    ):
+
+
+def test_a_real_engine_refuses_a_newer_api_than_its_own(endpoint, monkeypatch):
+    with Engine.connect(endpoint) as engine, raises(MissingError, "engine.api_refused") as caught:
+        monkeypatch.setattr(engine.api, "_version", "1.99")
         engine.images.get("deadweight-tests/none:1")
     assert "1.99" in caught.value.fields["problem"]
 

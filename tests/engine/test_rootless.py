@@ -5,12 +5,14 @@ import contextlib
 import itertools
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from deadweight.checks.scan.reachability import Observation, observed
 from deadweight.engine import netns
 from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions, bridge_of, hardened_for
+from deadweight.engine.own import machine
 from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.profile import HELD, numbers
 from deadweight.engine.seccomp.refused_calls import runtime_of
@@ -36,7 +39,7 @@ from tests.support import ROOT, TESTS
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.codes import raises
 from tests.support.invoking import TASKS, invoke
-from tests.support.rootless import bridges, docker_lacks, podman_lacks, rootless_docker, rootless_podman
+from tests.support.processes import engine_at
 from tests.support.small_images import docker_archive, go_program, program, reference
 from tests.support.small_project import own_leftovers
 
@@ -51,7 +54,82 @@ HOST = ("host-read", "host-write", "breach-host-read", "breach-host-write", "bre
 """Attacks on what is handed in of this machine."""
 NEIGHBOUR = ("breach-other-processes", "breach-shared-memory")
 OTHERS = ("breach-reverse-shell", "breach-raw-socket", "breach-metadata", "breach-disk", "write-root")
-ENGINES = {"podman": (podman_lacks, rootless_podman), "docker": (docker_lacks, rootless_docker)}
+# Engines of users who are not root: with user numbers of their own, a store and a run folder; nothing else here is changed.
+START = """
+set -e
+for name in passwd group subuid subgid; do mount --bind "$1/etc/$name" "/etc/$name"; done
+mount -t tmpfs tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200
+cd /
+folder=$1 user=$2
+shift 2
+exec setpriv --reuid $user --regid $user --clear-groups env -i HOME="$folder/home" XDG_RUNTIME_DIR="$folder/run" PATH="$PATH" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class User:
+    """By number; ``subordinate`` is the first of 65536 that are its own beside that."""
+
+    number: int
+    subordinate: int
+
+    def files(self, home: str) -> dict[str, str]:
+        """What lies over the files in ``/etc`` of the engine's own mounts."""
+        known = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
+        beside = f"rootless:{self.subordinate}:65536\n"
+        return {
+            "passwd": f"{known}rootless:x:{self.number}:{self.number}::{home}:/bin/sh\n",
+            "group": f"root:x:0:\nnogroup:x:65534:\nrootless:x:{self.number}:\n",
+            "subuid": beside,
+            "subgid": beside,
+        }
+
+
+@contextlib.contextmanager
+def engine_of(user: User, argv: Sequence[str]) -> Iterator[str]:
+    """Start it with these words, in which ``FOLDER`` is its folder; gives where it listens. It is gone afterwards, with all that it
+    started."""
+    # not where only root enters, nor in /run, over which Podman mounts
+    folder = Path(f"/var/tmp/dw-rootless-{os.getpid()}-{user.number}")
+    for part in ("etc", "home", "run"):
+        (folder / part).mkdir(parents=True)
+    for name, text in user.files(str(folder / "home")).items():
+        (folder / "etc" / name).write_text(text)
+    for part in ("home", "run"):
+        os.chown(folder / part, user.number, user.number)
+        (folder / part).chmod(0o700)
+    host = f"unix://{folder}/run/engine.sock"
+    words = [word.replace("FOLDER", str(folder)) for word in argv]
+    start = ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), str(user.number), *words]
+    try:
+        with engine_at(host, start, folder / "log"):
+            yield host
+    finally:
+        users = {user.number, *range(user.subordinate, user.subordinate + 65536)}
+        for each in machine.everyone():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{each.pid}").stat().st_uid in users:
+                    os.kill(each.pid, signal.SIGKILL)
+        machine.unmount_below(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(f"/dev/shm/libpod_rootless_lock_{user.number}").unlink(missing_ok=True)
+
+
+DOCKER_SCRIPT = shutil.which("dockerd-rootless.sh") or "/usr/share/docker.io/contrib/dockerd-rootless.sh"
+"""On PATH, or in Debian's place."""
+RUNC = shutil.which("runc") or "runc"
+LISTENS = "unix://FOLDER/run/engine.sock"
+ENGINES = {
+    "podman": (
+        User(61000, 7_000_000), ("podman", "runc"),
+        f"podman --cgroup-manager cgroupfs --runtime {RUNC} --storage-driver overlay system service --time=0 {LISTENS}",
+    ),
+    "docker": (
+        User(61001, 7_300_000), ("dockerd", "rootlesskit", DOCKER_SCRIPT),
+        f"{DOCKER_SCRIPT} --data-root FOLDER/home/docker --exec-root FOLDER/run/docker --host {LISTENS}",
+    ),
+}  # fmt: skip
+"""Whose each is, which programs it needs beside those of all, and how it is started."""
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +144,11 @@ def archive(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(request, archive) -> Iterator[Engine]:
-    lacks, starting = ENGINES[request.param]
-    if without := lacks():
-        pytest.skip(f"not installed: {without}")
-    with starting() as (host, _), Engine.connect(host, project="deadweight-rootless") as connected:
+    user, programs, words = ENGINES[request.param]
+    lacking = [name for name in (*programs, "newuidmap", "setpriv", "unshare") if shutil.which(name) is None]
+    if lacking or not any(map(shutil.which, ("slirp4netns", "pasta"))):
+        pytest.skip(f"not installed: {', '.join(lacking) or 'slirp4netns'}")
+    with engine_of(user, words.split()) as host, Engine.connect(host, project="deadweight-rootless") as connected:
         connected.images.load(archive, reference("rootless"))
         yield connected
         assert [each.name for each in own_leftovers(connected) if each.kind == "container"] == []
@@ -178,6 +257,12 @@ for address in {addresses}; do
   ip neigh replace "$address" lladdr {mac} dev eth0
 done
 """
+
+
+def bridges(folder: Path) -> Path:
+    """The file of the network namespace in which Podman's bridges are, as its own mounts have it."""
+    pause = (folder / "run/libpod/tmp/pause.pid").read_text().strip()
+    return next(Path(f"/proc/{pause}/root{folder}/run/netns").glob("rootless-netns-*"))
 
 
 def folder_of(engine: Engine) -> Path:

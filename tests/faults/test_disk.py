@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from deadweight import _disk
-from deadweight._errors import wording
 from deadweight.tasks._task import guard
-from tests.support.fault_project import FaultProject, wait_for
+from tests.support.fault_project import FaultProject
 
 pytestmark = pytest.mark.system
 
@@ -167,12 +166,6 @@ def test_the_state_folder_goes_while_a_build_runs(project):
     assert "Traceback" not in done.errors
 
 
-def test_an_output_that_was_deleted_is_built_again(project):
-    project.builds()
-    (project.state / "images" / "v" / "out").unlink()
-    assert wording("plan.output_gone") in project.builds().errors
-
-
 def test_a_file_changed_while_it_is_built_is_built_again(project):
     project.suite(v="cp src/a.txt $OUT; echo later > src/a.txt")
     assert project.invoke("build").code == 0
@@ -228,13 +221,7 @@ def test_files_that_come_and_go_while_a_plan_reads_them(project):
     finally:
         ending.set()
         thread.join()
-
-
-def test_a_plan_changes_nothing(project):
-    done = project.invoke("build", "--plan")
-    assert done.code == 0
-    assert not project.state.exists()
-    wait_for(lambda: not project.alive())
+    assert not project.state.exists(), "a plan changes nothing"
 
 
 def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):

@@ -55,23 +55,24 @@ def test_kill_9_of_the_tool(project):
     assert "v.log" in done.errors
 
 
+IGNORES = "sleep 300 & trap '' TERM INT; touch started; while :; do sleep 0.2; done"
+
+
 @pytest.mark.parametrize(
-    ("number", "words"),
-    [(signal.SIGINT, "interrupted; "), (signal.SIGTERM, "ended by SIGTERM; "), (signal.SIGHUP, "ended by SIGHUP; ")],
+    ("number", "words", "script"),
+    [
+        (signal.SIGINT, "interrupted; ", SLOW),
+        (signal.SIGTERM, "ended by SIGTERM; ", SLOW),
+        (signal.SIGHUP, "ended by SIGHUP; ", SLOW),
+        pytest.param(signal.SIGINT, "interrupted; ", IGNORES, marks=pytest.mark.slow, id="a tool that ignores it"),
+    ],
 )
-def test_interrupted(project, number, words):
+def test_interrupted(project, number, words, script):
+    project.suite(v=script)
     process = project.begun()
     process.send_signal(number)
-    project.was_ended(project.finish(process), 128 + number, words)
-
-
-@pytest.mark.slow
-def test_a_tool_that_ignores_the_interrupt_is_killed_with_its_children(project):
-    project.suite(v="sleep 300 & trap '' TERM INT; touch started; while :; do sleep 0.2; done")
-    process = project.begun()
-    process.send_signal(signal.SIGINT)
     began = time.monotonic()
-    project.was_ended(project.finish(process), 130, "interrupted")
+    project.was_ended(project.finish(process), 128 + number, words)
     assert time.monotonic() - began < 60
 
 
@@ -81,30 +82,14 @@ def test_a_tool_that_hangs_is_ended_with_its_children(project):
     project.fails(1, wording("run.timed_out", seconds=0.5))
 
 
-def test_a_tool_that_fails_shows_its_own_last_words(project):
-    project.suite(v="echo half > $OUT; echo no more paper; exit 7")
-    done = project.fails(1, "no more paper")
-    assert "exit code 7" in done.errors
-
-
-@pytest.mark.slow
-def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
-    """It is there and can be looked at, but nobody takes it for what was asked for.
-
-    ``verify`` looks for an engine: one that it started itself would run on, and count as left behind.
-    """
-    project.suite(v=SLOW)
-    project.builds()
-    project.suite(v="echo no more paper; exit 7")
-    (project.root / "src" / "a.txt").write_text("b\n")
-    project.fails(1, "no more paper")
+def is_told_of_the_image_before(project, how: str, error: str = "") -> None:
+    """It is there and can be looked at, but nobody takes it for what was asked for, until the next build is right."""
     row = project.row()
     assert (row["state"], row["log"]) == ("failed", ".deadweight/logs/v.log")
     assert row["config_digest"] is not None
-    assert "v: its last build failed: sh failed with exit code 7 (" in project.invoke("variants").errors
-    told = f" ({when(row['failed_at'])}, log {row['log']})"
+    told = f"v: its last build {how}{error} ({when(row['failed_at'])}, log {row['log']})"
     assert told in project.invoke("variants").errors
-    assert "run   v  (its last build failed)" in project.invoke("build", "--plan").output
+    assert f"run   v  (its last build {how})" in project.invoke("build", "--plan").output
     assert f"{told}; using the earlier image, built {row['built_at']}" in project.invoke("verify").errors
     project.suite(v=SLOW)
     project.builds()
@@ -112,8 +97,18 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
 
 
 @pytest.mark.slow
-def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
-    """The image before is still there; while the build goes on it is told who is at it, and afterwards that it did not end."""
+def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
+    """``verify`` looks for an engine: one that it started itself would run on, and count as left behind."""
+    project.builds()
+    project.suite(v="echo half > $OUT; echo no more paper; exit 7")
+    (project.root / "src" / "a.txt").write_text("b\n")
+    project.fails(1, "no more paper")
+    is_told_of_the_image_before(project, "failed", ": sh failed with exit code 7")
+
+
+@pytest.mark.slow
+def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project, engine):
+    """While the build goes on it is told who is at it, and afterwards that it did not end."""
     project.suite(v="touch started; while [ -e hold ]; do sleep 0.05; done; cp src/a.txt $OUT")
     project.builds()
     (project.root / "src" / "a.txt").write_text("b\n")
@@ -128,15 +123,8 @@ def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
     (project.root / "hold").unlink()
     project.nothing_runs()
     with locked(State(project.root), print):  # somebody else works there now, but not at this
-        row = project.row()
-    assert row["state"] == "failed"
-    assert row["config_digest"] is not None
-    told = f"v: its last build did not end ({when(row['failed_at'])}, log {row['log']})"
-    assert told in project.invoke("variants").errors
-    assert "run   v  (its last build did not end)" in project.invoke("build", "--plan").output
-    assert f"{told}; using the earlier image, built {row['built_at']}" in project.invoke("verify").errors
-    project.builds()
-    assert project.row()["state"] == "built"
+        assert project.row()["state"] == "failed"
+    is_told_of_the_image_before(project, "did not end")
 
 
 def test_the_others_are_built_when_one_tool_is_killed(project):
@@ -145,29 +133,20 @@ def test_the_others_are_built_when_one_tool_is_killed(project):
     assert project.out("v") == "a\n"
 
 
-def test_two_invocations_at_once_build_once(project):
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_second_invocation_waits_for_the_first_and_builds_once(project, killed):
     project.suite(v="touch started; echo x >> count; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT")
     first = project.begun()
     second = project.start("build")
     told = second.stderr.readline()
     assert "waiting for" in told
     assert f"(pid {first.pid}, since" in told
+    if killed:
+        first.kill()
     (project.root / "go").touch()
-    assert project.finish(first).code == 0
+    assert project.finish(first).code == (-signal.SIGKILL if killed else 0)
     assert project.finish(second).code == 0
-    assert (project.root / "count").read_text() == "x\n"
-    project.builds()
-
-
-def test_who_waits_goes_on_when_the_holder_is_killed(project):
-    project.suite(v="touch started; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT")
-    first = project.begun()
-    second = project.start("build")
-    assert "waiting for" in second.stderr.readline()
-    first.kill()
-    (project.root / "go").touch()
-    first.communicate()
-    assert project.finish(second).code == 0
+    assert killed or (project.root / "count").read_text() == "x\n"
     project.builds()
 
 

@@ -86,23 +86,22 @@ def project(tmp_path) -> FaultProject:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", ["run --variant castle", "verify", "attack", "harden --variant castle"])
-def test_a_closed_terminal_removes_what_runs(castle, words):
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        *((words, signal.SIGHUP) for words in ("run --variant castle", "verify", "attack", "harden --variant castle")),
+        ("verify", signal.SIGTERM),
+    ],
+)
+def test_a_closed_terminal_or_a_signal_removes_what_runs(castle, words, number):
     with castle.open(*words.split()) as terminal:
         time.sleep(0.5)
-        terminal.close()
-        assert terminal.wait() == 129
+        terminal.close() if number == signal.SIGHUP else terminal.send(number)
+        assert terminal.wait() == 128 + number
+    told = "ended by SIGTERM; containers removed; run it again to go on"
+    assert number == signal.SIGHUP or terminal.text.splitlines()[-1] == told
     assert castle.has(terminal.pid) == []
     assert not runs.there(State(castle.root))
-
-
-@pytest.mark.slow
-def test_who_is_ended_says_what_became_of_it(castle):
-    with castle.open("verify") as terminal:
-        terminal.send(signal.SIGTERM)
-        assert terminal.wait() == 143
-    assert terminal.text.splitlines()[-1] == "ended by SIGTERM; containers removed; run it again to go on"
-    assert castle.has(terminal.pid) == []
 
 
 def test_what_the_engine_makes_after_the_interrupt_is_removed(engine, playground_image, monkeypatch):
@@ -124,24 +123,15 @@ def test_what_the_engine_makes_after_the_interrupt_is_removed(engine, playground
 
 
 @pytest.mark.slow
-def test_a_closed_terminal_ends_a_build(project):
-    with Terminal.invoke(project.root, "build", environment=project.environment) as terminal:
-        terminal.until((project.root / "started").exists)
-        terminal.close()
-        assert terminal.wait() == 129
-    project.is_clean()
-    row = project.row()
-    assert row["state"] == "failed"
-    project.builds()
-
-
-@pytest.mark.slow
-def test_a_terminal_that_vanishes_under_nohup_ends_nothing(project):
-    words = ["sh", "-c", 'trap "" HUP; exec "$0" -m invoke build', sys.executable]
+@pytest.mark.parametrize(("before", "code", "state"), [("", 129, "failed"), ('trap "" HUP', 0, "built")])
+def test_a_closed_terminal_ends_a_build_that_is_not_under_nohup(project, before, code, state):
+    words = ["sh", "-c", f'{before}\nexec "$0" -m invoke build', sys.executable]
     with Terminal(words, project.root, project.environment) as terminal:
         terminal.until((project.root / "started").exists)
         terminal.close()
-        assert terminal.wait() == 0
+        assert terminal.wait() == code
+    project.is_clean()
+    assert project.row()["state"] == state
     project.builds()
 
 

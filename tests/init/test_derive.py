@@ -22,7 +22,7 @@ from deadweight_init.draft import first_draft
 from deadweight_init.drift import drift
 from deadweight_init.prove.observe import Health
 from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes_in_code
-from deadweight_init.records import Code
+from deadweight_init.records import Code, Known
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
@@ -105,6 +105,7 @@ def test_what_the_own_image_is_built_with_is_the_derived_ones_too(tmp_path):
     draft = replace(draft, runtime=FILES, config=CONFIG)
     today, rest = draft.rungs[0], draft.rungs[1:]
     assert [each.name for each in rest] == ["minimal", "slim"]
+    assert today.keys["run"] == Known({"args": ["--quiet"]}, "from your Compose file")
     for each in rest:
         assert {key: each.keys[key] for key in ("args", "run")} == {key: today.keys[key] for key in ("args", "run")}
         assert draft.files[f"{each.keys['dockerfile']}.dockerignore"] == "*\n!out\n"

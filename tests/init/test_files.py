@@ -40,6 +40,12 @@ def test_nothing_is_overwritten_unless_it_is_named(tmp_path):
     brought_in(tmp_path, {}, force=("deadweight.yaml",))
     with raises(UsageError, "command.no_such_file", file="nothing.yaml"):
         brought_in(tmp_path, {}, force=("nothing.yaml",))
+    flags = "--force deadweight.yaml --force deadweight-build/Dockerfile"  # what an earlier run wrote
+    for force in ((), ("deadweight.yaml",)):  # the line that it shows can be run as it is
+        with raises(UsageError, "files.already_there") as caught:
+            brought_in(tmp_path, {}, force=force)
+        assert flags in str(caught.value.fields["flags"])
+    brought_in(tmp_path, {}, force=tuple(re.findall(r"--force (\S+)", str(caught.value.fields["flags"]))))
 
 
 def test_tasks_of_the_users_own_stay(tmp_path):

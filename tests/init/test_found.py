@@ -238,17 +238,6 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     assert not (tmp_path / "e" / "deadweight.yaml").exists()
 
 
-def test_what_an_earlier_run_wrote_is_named_and_may_be_replaced(tmp_path):
-    brought_in(tmp_path, GO)
-    with raises(UsageError, "files.already_there") as caught:
-        brought_in(tmp_path, GO)
-    assert "--force deadweight.yaml --force deadweight-build/Dockerfile" in str(caught.value.fields["flags"])
-    with raises(UsageError, "files.already_there") as again:
-        brought_in(tmp_path, GO, force=("deadweight.yaml",))
-    assert caught.value.fields["flags"] == again.value.fields["flags"]  # the line that it shows can be run as it is
-    brought_in(tmp_path, GO, force=tuple(re.findall(r"--force (\S+)", str(caught.value.fields["flags"]))))
-
-
 def in_file(path: str, reason: str, **fields: str) -> str:
     return wording("problem.file", path=path, reason=wording(reason, **fields))
 
@@ -358,19 +347,6 @@ def test_an_env_file_is_read_where_git_has_it(tmp_path):
     subprocess.run(["git", "-C", root, "add", ".env"], check=True)
     env = find_services(read_tree(root))[0].around.env
     assert {name: each.value for name, each in env.items()} == {"A": "one", "B": "one"}
-
-
-@pytest.mark.parametrize(
-    ("own", "args"), [("", ("gunicorn", "--bind", ":9000", "app:app")), ('CMD ["python", "app.py"]', ())]
-)
-def test_the_command_of_a_compose_file_starts_an_image_that_has_none(tmp_path, own, args):
-    compose = "services:\n  web: {build: ., command: 'gunicorn --reload --bind :9000 app:app'}\n"
-    files = {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n", "compose.yaml": compose}
-    (service,) = found(tmp_path, {**files, "Dockerfile": f"FROM python:3.12\nCOPY . .\n{own}\n"})
-    today = recipe(service, "build").rungs[0]
-    assert service.dockerfiles[0].args == args
-    assert today.keys.get("run") == (Known({"args": list(args)}, "from your Compose file") if args else None)
-    assert service.project.start == (("-m", *args) if args else ("app.py",))
 
 
 @pytest.mark.parametrize("read_only", [True, False])

@@ -41,10 +41,7 @@ def test_a_size_becomes_a_budget_above_it():
     ("found", "gate"),
     [
         (layers([SECRET, BASE]), "layers: {secrets: allow}"),
-        (
-            layers([BASE, {**SECRET, "confidence": "low"}, {**SECRET, "allowed": "x"}]),
-            "layers: {secrets: {mine: none, base: allow}}",
-        ),
+        (layers([BASE, LOW, ALLOWED]), "layers: {secrets: {mine: none, base: allow}}"),
         (layers([BASE], hidden=[{"owner": "mine", "secrets": [{}]}]), "layers: {secrets: allow}"),
         (
             layers(skipped=[{"owner": "base", "unread": True}, {"owner": "mine", "unread": False}], failed=("unread",)),

@@ -5,26 +5,22 @@ import sys
 
 import pytest
 
+from tests.support.trees import written
+
 pytestmark = pytest.mark.system
 
 
-def run(folder, *words):
-    line = [sys.executable, "-m", "deadweight_init", *map(str, words)]
+def run(folder, *words, module="deadweight_init"):
+    line = [sys.executable, "-m", module, *map(str, words)]
     return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.mark.slow
 def test_it_writes_the_suite_that_the_task_writes(tmp_path):
     suites = []
-    for name in ("own", "task"):
-        folder = tmp_path / name / "shop"
-        folder.mkdir(parents=True)
-        (folder / "index.html").write_text("<p>hello\n")
-        if name == "own":
-            done = run(tmp_path, folder, "--no-prove", "--yes")
-        else:
-            line = [sys.executable, "-m", "deadweight", "init", "--dir", folder, "--no-prove", "--yes"]
-            done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    for name, words in (("deadweight_init", ()), ("deadweight", ("init", "--dir"))):
+        folder = written(tmp_path / name / "shop", {"index.html": "<p>hello\n"})
+        done = run(tmp_path, *words, folder, "--no-prove", "--yes", module=name)
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
         suites.append((folder / "deadweight.yaml").read_text())
     assert suites[0] == suites[1]

@@ -1,15 +1,16 @@
 """A draft on its way to be proved: what is built counts as long as its last build did not fail."""
 
+import contextlib
 import time
 from types import SimpleNamespace
 
 import pytest
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.shared.diagnosis import Code
 from deadweight_init.draft import first_draft
 from deadweight_init.prove.observe import Down, NotUp, missing_variable
-from deadweight_init.prove.proof import Failure, Proof, TimeLimit, Tools
+from deadweight_init.prove.proof import Proof, TimeLimit, Tools
 from deadweight_init.remedies import REMEDIES, Case, advice, next_remedy
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
@@ -26,31 +27,31 @@ def proof(request, tmp_path, monkeypatch):
     """A proof of recipes whose builds fail of what stands in its list ``fails``, in turn."""
     files = getattr(request, "param", PYTHON)
     root = written(tmp_path, files)
-    fails: list[dict[str, Failure]] = []
-    tools = Tools(lambda line: None, lambda workspace, variants: fails.pop(0))
+    fails: list[DeadweightError | None] = []
+
+    def build(_workspace: object, _variant: object) -> None:
+        if (error := fails.pop(0)) is not None:
+            raise error
+
+    tools = Tools(lambda line: None, build)
     found = Proof(first_draft(find_services(read_tree(root))[0], "build"), SimpleNamespace(root=root), tools)
     variants = [SimpleNamespace(name=each.name) for each in found.draft.ladder.rungs]
     opened = SimpleNamespace(suite=SimpleNamespace(variants=variants))
-    monkeypatch.setattr(Proof, "workspace", lambda self: _Opened(opened))
+    monkeypatch.setattr(Proof, "workspace", lambda self: contextlib.nullcontext(opened))
     monkeypatch.setattr("deadweight_init.prove.proof._engine_runs", lambda: False)
     return found, fails
 
 
-class _Opened:
-    def __init__(self, workspace: SimpleNamespace) -> None:
-        self.workspace = workspace
-
-    def __enter__(self) -> SimpleNamespace:
-        return self.workspace
-
-    def __exit__(self, *_: object) -> None:
-        pass
+def failed(reason: str, line: int) -> CommandError:
+    error = CommandError(["docker"], exit_code_of_command=1, reason=reason)
+    error.line = line
+    return error
 
 
 def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof):
     found, fails = proof
     rung = next(each for each in found.draft.ladder.rungs if each.name == "debian")
-    fails += [{}, {"debian": Failure(DeadweightError("no such package"))}]
+    fails += [None, DeadweightError("no such package")]
     assert found.build(rung)
     assert found.draft.left_out == {}
     assert not found.build(rung)
@@ -61,7 +62,7 @@ def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof):
 def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof):
     found, fails = proof
     rungs = {each.name: each for each in found.draft.ladder.rungs}
-    fails.append({"debian": Failure(DeadweightError("no such module"), 9)})
+    fails.append(failed("no such module", 9))
     names = ("debian", "alpine", "chainguard", "distroless")
     assert [found.build(rungs[name]) for name in names] == [False] * 4
     assert set(found.draft.left_out) == set(names)
@@ -71,7 +72,7 @@ def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof):
 def test_a_last_stage_that_fails_is_none_of_the_others(proof):
     found, fails = proof
     rungs = {each.name: each for each in found.draft.ladder.rungs}
-    fails += [{"debian": Failure(DeadweightError("no such user"), 999)}, {}]
+    fails += [failed("no such user", 999), None]
     assert [found.build(rungs[name]) for name in ("debian", "distroless")] == [False, True]
 
 
@@ -152,24 +153,21 @@ def test_the_variable_for_want_of_which_it_ended_is_a_field(line, variable):
 
 
 @pytest.mark.parametrize(
-    ("error", "step"),
+    ("down", "variable", "step", "fields"),
     [
-        (
-            NotUp(Down.MISSING_VARIABLE, "x", (), "TOKEN"),
-            ("advice.variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
-        ),
-        (NotUp(Down.MISSING_VARIABLE, "x", (), "OTHER"), ("advice.variable", {"variable": "OTHER", "place": ""})),
-        (NotUp(Down.ONLY_LOOPBACK, "x"), ("advice.loopback", {"place": " (app.py:3)"})),
-        (NotUp(Down.ENDED_WITH_0, "x"), ("advice.command", SHOWN)),
-        (NotUp(Down.ENDED, "x"), ("advice.anything", SHOWN)),
+        (Down.MISSING_VARIABLE, "TOKEN", "variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
+        (Down.MISSING_VARIABLE, "OTHER", "variable", {"variable": "OTHER", "place": ""}),
+        (Down.ONLY_LOOPBACK, "", "loopback", {"place": " (app.py:3)"}),
+        (Down.ENDED_WITH_0, "", "command", SHOWN),
+        (Down.ENDED, "", "anything", SHOWN),
     ],
 )
-def test_what_is_missing_is_one_sentence_of_advice(tmp_path, error, step):
+def test_what_is_missing_is_one_sentence_of_advice(tmp_path, down, variable, step, fields):
     code = 'import os\ntoken = os.environ["TOKEN"]\napp.run(host="127.0.0.1")\n'
-    tree = read_tree(
-        written(tmp_path / "shop", {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"})
-    )
-    assert parts(advice(error, first_draft(find_services(tree)[0], "build"), tree)) == step
+    files = {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"}
+    tree = read_tree(written(tmp_path / "shop", files))
+    error = NotUp(down, "x", (), variable)
+    assert parts(advice(error, first_draft(find_services(tree)[0], "build"), tree)) == (f"advice.{step}", fields)
 
 
 def test_the_names_differ():

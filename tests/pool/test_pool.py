@@ -85,43 +85,30 @@ def test_far_endpoints_give_the_digests_of_a_near_one(world, project):
     assert {each.result for each in project.build().values()} == {"cached"}
 
 
-def test_a_killed_endpoint_loses_nothing(world, project):
-    found = these(world, "a", "b", "c")
-    project.write({f"k{number}": 1.5 for number in range(7)}, {"endpoints": endpoints(found)})
-
-    def kill() -> None:
-        project.told.wait(lambda told: len(told.on("begin")[found["a"].host]) == 2)
-        found["a"].kill()
-
-    with ThreadPoolExecutor() as pool:
-        pool.submit(kill)
-        made = project.build()
-    assert {name: each.result for name, each in made.items()} == dict.fromkeys(made, "built")
-    assert all(each.image.built_on.startswith(("b", "c")) for name, each in made.items() if name in moved(project))
-    assert built_twice(project) == moved(project) != set()
-    assert " a is lost: " in project.log
-
-
-def test_a_frozen_endpoint_loses_its_work(world, project, monkeypatch):
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_a_lost_endpoint_loses_only_its_work(world, project, monkeypatch, end):
     monkeypatch.setattr(dispatch, "STRANGE_SECONDS", 1000.0)  # by its silence alone
     found = these(world, "a", "b", "c")
-    project.write(
-        {f"f{number}": 1.5 for number in range(6)}, {"endpoints": endpoints(found), "lost_after_seconds": 5.0}
-    )
+    variants = {f"k{number}": 1.5 for number in range(7)}
+    project.write(variants, {"endpoints": endpoints(found), "lost_after_seconds": 5.0})
 
-    def freeze() -> None:
-        project.told.wait(lambda told: found["b"].host in told.on("begin"))
-        found["b"].signal(signal.SIGSTOP)
+    def lose() -> None:
+        project.told.wait(lambda told: len(told.on("begin")[found["a"].host]) == 2)
+        found["a"].kill() if end == signal.SIGKILL else found["a"].signal(end)
 
     try:
         with ThreadPoolExecutor() as pool:
-            pool.submit(freeze)
+            pool.submit(lose)
             made = project.build()
     finally:
-        found["b"].signal(signal.SIGCONT)
+        if end == signal.SIGSTOP:
+            found["a"].signal(signal.SIGCONT)
     assert {name: each.result for name, each in made.items()} == dict.fromkeys(made, "built")
-    assert f"b is lost: {wording('endpoint.silent')}" in project.log
+    assert all(each.image.built_on.startswith(("b", "c")) for name, each in made.items() if name in moved(project))
     assert built_twice(project) <= moved(project) != set()
+    assert end == signal.SIGSTOP or built_twice(project) == moved(project)
+    reason = wording("endpoint.silent") if end == signal.SIGSTOP else ""
+    assert f" a is lost: {reason}" in project.log
 
 
 def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(world, project, tmp_path):

@@ -22,7 +22,7 @@ from tests.support.scan_samples import GO, debian_files, image, write_database
 from tests.support.small_images import go_program
 from tests.support.small_project import put_built, subject_of, write_suite
 
-pytestmark = pytest.mark.tools
+pytestmark = [pytest.mark.tools, pytest.mark.slow]
 SUITE = (
     "name: demo\ndefaults: {builder: ko, port: 8080, base: example.com/base, checks: {vulnerabilities: {}}}\n"
     "variants: {v: {}}\n"
@@ -78,7 +78,6 @@ def subject(tmp_path, scanner_on_path, monkeypatch):
     return subject_of(suite, "v", put_built(suite, "v", archive, "deadweight-tests/advisories:1"), archive, None)
 
 
-@pytest.mark.slow
 def test_the_scanner_finds_what_is_in_it_and_coverage_says_what_is_not(made, subject):
     used = database.use(str(made))
     assert used.updated_at == "2030-01-02T03:04:05+00:00"
@@ -97,7 +96,6 @@ def test_the_scanner_finds_what_is_in_it_and_coverage_says_what_is_not(made, sub
     assert used.buckets >= {GO, "debian 12", "vulnerability", "data-source"}
 
 
-@pytest.mark.slow
 def test_doctor_says_which_one_is_used_and_what_it_covers(made, subject):
     assert "no vulnerability database is installed" in examine(()).database[0]
     database.use(str(made))
@@ -106,7 +104,6 @@ def test_doctor_says_which_one_is_used_and_what_it_covers(made, subject):
     assert any("debian 12: 3 CVEs" in line and advisories.FIXES_ONLY in line for line in lines)
 
 
-@pytest.mark.slow
 def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(made, subject, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(providing, "_answers", lambda *_: False)
@@ -128,7 +125,6 @@ def _other(subject) -> database.Database:
     return database.use(str(write_database(subject.suite.root / "theirs")))
 
 
-@pytest.mark.slow
 def test_a_real_one_is_made_of_what_registries_give(tmp_path, monkeypatch):
     """Go's proxy is asked; what a few of this machine's packages say is in it where there are stand-ins."""
     newest = advisories._newest

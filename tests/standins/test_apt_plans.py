@@ -9,6 +9,7 @@ from deadweight_standins import debian
 from deadweight_standins.debian import Packages, Plans
 from deadweight_standins.machine import this_machine
 
+pytestmark = pytest.mark.usefixtures("lists")
 PLAN = [("libcap2", "1:2.66-4", "amd64"), ("libc6", "2.36-9", "amd64")]
 
 
@@ -28,7 +29,6 @@ def plans(folder: Path) -> Plans:
     return Plans(folder / "state" / "plans.json", (own,))
 
 
-@pytest.mark.usefixtures("lists")
 def test_an_answer_is_kept_for_the_names_it_was_given_to(tmp_path):
     assert plans(tmp_path).get(["libcap2"]) is None
     plans(tmp_path).keep(["libcap2"], PLAN)
@@ -55,14 +55,12 @@ def test_new_lists_forget_it(tmp_path, lists, how):
     assert plans(tmp_path).get(["libcap2"]) is None
 
 
-@pytest.mark.usefixtures("lists")
 def test_another_configuration_forgets_it(tmp_path, monkeypatch):
     plans(tmp_path).keep(["libcap2"], PLAN)
     monkeypatch.setenv("APT_CONFIG", "/elsewhere")
     assert plans(tmp_path).get(["libcap2"]) is None
 
 
-@pytest.mark.usefixtures("lists")
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"lists": 1}', '{"answers": {}}', "\xff"])
 def test_a_damaged_file_is_one_that_is_not_there(tmp_path, content):
     plans(tmp_path).keep(["libcap2"], PLAN)
@@ -72,7 +70,6 @@ def test_a_damaged_file_is_one_that_is_not_there(tmp_path, content):
     assert plans(tmp_path).get(["libcap2"]) == PLAN
 
 
-@pytest.mark.usefixtures("lists")
 def test_no_file_grows_without_end(tmp_path, monkeypatch):
     monkeypatch.setattr(debian, "MOST", 3)
     for number in range(4):
@@ -81,7 +78,6 @@ def test_no_file_grows_without_end(tmp_path, monkeypatch):
     assert plans(tmp_path).get(["3"]) == PLAN
 
 
-@pytest.mark.usefixtures("lists")
 def test_a_library_is_found_by_the_name_it_had_before_2024(tmp_path):
     """Apt takes the one that provides it, and says that one's name: Debian 13, Ubuntu 24.04."""
     packages = Packages(tmp_path / "debs", this_machine(), tmp_path / "log")

@@ -52,14 +52,12 @@ def test_a_package_whose_documentation_is_a_link_to_another_is_passed_over(tmp_p
     assert changelogs.read([linking]).packages == {}
 
 
-def test_a_native_package_has_no_debian_in_the_name(tmp_path):
-    native = deb(tmp_path, "libfoo2", log_name="changelog.gz")
-    assert changelogs.read([native]).packages == {"libfoo": FIXED}
+UPSTREAM = "Version 2\n  CVE-2031-0001 is fixed\n"
 
 
-def test_the_changelog_of_upstream_is_none(tmp_path):
-    upstream = deb(tmp_path, "libfoo2", log="Version 2\n  CVE-2031-0001 is fixed\n", log_name="changelog.gz")
-    assert changelogs.read([upstream]).packages == {}
+@pytest.mark.parametrize(("log", "found"), [(TEXT, {"libfoo": FIXED}), (UPSTREAM, {})], ids=["native", "upstream"])
+def test_only_the_changelog_of_a_native_package_has_no_debian_in_the_name(tmp_path, log, found):
+    assert changelogs.read([deb(tmp_path, "libfoo2", log=log, log_name="changelog.gz")]).packages == found
 
 
 @pytest.mark.parametrize("keep", [0, 5, 70, 200, -40])

@@ -12,7 +12,7 @@ import pytest
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight_images.archive.pack import Layer
-from deadweight_standins import catalogue, cross, downloads, languages, push, pythons, servers
+from deadweight_standins import catalogue, cross, downloads, java, languages, push, pythons, servers
 from deadweight_standins.bases import bases, names
 from deadweight_standins.machine import Machine, this_machine
 from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_of, installs_renamed
@@ -132,11 +132,19 @@ RUBIES = [("", "3.3"), ("3", "3.3"), ("3.0", "3.1"), ("3.1.4", "3.1"), ("3.2", "
 PHPS = [("", "8.4"), ("8", "8.4"), ("7.4", "8.2"), ("8.2", "8.2"), ("8.3", "8.4"), ("9.0", "8.4")]
 
 
+JAVAS = [("", "17"), ("8", "8"), ("11", "11"), ("12", "17"), ("19", "21"), ("24", "25"), ("99", "26")]
+
+
 @pytest.mark.parametrize(
-    ("name", "wanted", "made"), [*(("ruby", *each) for each in RUBIES), *(("php", *each) for each in PHPS)]
+    ("release", "wanted", "made"),
+    [
+        *((bases()["ruby"].release, *each) for each in RUBIES),
+        *((bases()["php"].release, *each) for each in PHPS),
+        *((java.release, *each) for each in JAVAS),
+    ],
 )
-def test_a_release_that_is_not_there_gets_the_next_later_one(name, wanted, made):
-    assert bases()[name].release(wanted) == made
+def test_a_release_that_is_not_there_gets_the_next_later_one(release, wanted, made):
+    assert release(wanted) == made
 
 
 # PHP and Apache: what their stand-ins are made of.

@@ -113,10 +113,11 @@ def _push(address: str, folder: Path, text: str = "hello") -> tuple[Client, str]
 
 
 @pytest.mark.tools
-def test_the_registry_keeps_port_and_images_over_kill_9(registry, tmp_path):
+def test_the_registry_is_used_again_and_keeps_port_and_images_over_kill_9(registry, tmp_path):
     address = registry.ensure()
     client, digest = _push(address, tmp_path)
     pid = _pid(registry)
+    assert (registry.ensure(), _pid(registry)) == (address, pid)
 
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not Path(f"/proc/{pid}/exe").exists())
@@ -124,18 +125,7 @@ def test_the_registry_keeps_port_and_images_over_kill_9(registry, tmp_path):
     assert registry.ensure() == address
     assert registry.complete("a/b", digest)
     assert client.digest("a/b", "1") == digest
-
-
-@pytest.mark.tools
-def test_a_running_registry_is_used_again_and_ends_when_told(registry):
-    address = registry.ensure()
-    pid = _pid(registry)
-
-    assert registry.ensure() == address
-    assert _pid(registry) == pid
-    assert registry.stop()
-    assert registry.running() is None
-    assert not registry.stop()
+    assert (registry.stop(), registry.running(), registry.stop()) == (True, None, False)
 
 
 @pytest.mark.tools
@@ -446,19 +436,14 @@ def test_a_stand_in_holds_what_the_original_does(made, reference):
 
 
 @pytest.mark.tools
-def test_the_private_signing_key_is_ours_alone(made):
-    assert (made.folder / "keys" / "deadweight.rsa").stat().st_mode & 0o777 == 0o600
-    assert (made.folder / "keys").stat().st_mode & 0o077 == 0
-    assert not list((made.folder / "apk").rglob("*.rsa"))
-
-
-@pytest.mark.tools
-def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes(made):
+def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes_and_the_private_key_is_ours_alone(made):
     found = made.apk("alpine")
-
     assert found.repositories == ("./.deadweight/local-apk/alpine",)
     assert (made.state.root / found.keyring[0]).is_file()
     assert (made.state.root / found.repositories[0] / this_machine().apk / "APKINDEX.tar.gz").is_file()
+    assert (made.folder / "keys" / "deadweight.rsa").stat().st_mode & 0o777 == 0o600
+    assert (made.folder / "keys").stat().st_mode & 0o077 == 0
+    assert not list((made.folder / "apk").rglob("*.rsa"))
 
 
 def _files(source: LocalSource, reference: str):
@@ -529,13 +514,6 @@ def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, mo
     settings = java.jdk(Shop(), "").settings
     assert f"JAVA_HOME={later_jdk / home}" in settings.env
     assert bool(settings.labels) is said
-
-
-@pytest.mark.parametrize(
-    ("wanted", "made"), [("", "17"), ("8", "8"), ("11", "11"), ("12", "17"), ("19", "21"), ("24", "25"), ("99", "26")]
-)
-def test_a_java_that_is_not_there_gets_the_next_later_one(wanted, made):
-    assert java.release(wanted) == made
 
 
 def test_the_settings_of_a_java_lie_in_it_so_that_it_can_be_copied(tmp_path):

@@ -38,7 +38,6 @@ class Daemon:
     folder: Path
     namespace: str
     certificates: Path
-    extra: tuple[str, ...] = ()
     disk_bytes: int | None = None
     cgroup: Path | None = None
     program: Path = field(default_factory=lambda: find_daemon())
@@ -66,7 +65,7 @@ class Daemon:
             "--tlscacert", str(self.certificates / "ca.pem"), "--tlscert", str(self.certificates / f"{self.name}.pem"),
             "--tlskey", str(self.certificates / f"{self.name}.key"),
             "--oci-worker-binary", str(find_runc()), "--oci-worker-net", "host", "--oci-worker-snapshotter", "native"
-            if self.disk_bytes is not None else "overlayfs", "--containerd-worker=false", *self.extra,
+            if self.disk_bytes is not None else "overlayfs", "--containerd-worker=false",
         ]  # fmt: skip
         config = self.folder / "buildkitd.toml"
         config.write_text(
@@ -115,7 +114,10 @@ class Daemon:
         """End it and what it runs, and let go of its disk."""
         if self.running:
             self.kill()
-        end_all_below(self.folder)
+        for pid, words in everyone():  # containers of its builds that it left running, told by their root folders
+            with contextlib.suppress(OSError, ProcessLookupError):
+                if str(self.folder) in str(Path(f"/proc/{pid}/root").readlink()) or os.fsencode(self.folder) in words:
+                    os.kill(pid, signal.SIGKILL)
         machine.unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -130,18 +132,13 @@ def answers(path: Path) -> bool:
     return True
 
 
-def end_all_below(folder: Path) -> None:
-    """End what a killed daemon left running: containers of its builds, told by their root folders."""
-    for pid, words in everyone():
-        with contextlib.suppress(OSError, ProcessLookupError):
-            if str(folder) in str(Path(f"/proc/{pid}/root").readlink()) or os.fsencode(folder) in words:
-                os.kill(pid, signal.SIGKILL)
-
-
 @contextlib.contextmanager
 def daemons(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Daemon]]:
     """Daemons that are not started yet, each in its own namespace, with certificates that ``folder``/certs has."""
-    number = _free_number()
+    numbers = (
+        (os.getpid() + step) % 250 for step in range(250)
+    )  # one that no other process has taken, by its namespaces
+    number = next(each for each in numbers if not list(Path("/run/netns").glob(f"{PREFIX}{each}[a-z]*")))
     found: dict[str, Daemon] = {}
     certificates = folder / "certs"
     certificates.mkdir(parents=True)
@@ -169,12 +166,6 @@ def up(found: dict[str, Daemon]) -> dict[str, Daemon]:
     for each in found.values():
         each.ready()
     return found
-
-
-def _free_number() -> int:
-    """One that no other process has taken, as far as its namespaces tell."""
-    numbers = ((os.getpid() + step) % 250 for step in range(250))
-    return next(number for number in numbers if not list(Path("/run/netns").glob(f"{PREFIX}{number}[a-z]*")))
 
 
 def _network(namespace: str, here: str, there: str) -> None:

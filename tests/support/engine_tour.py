@@ -98,17 +98,9 @@ def verify(tour: Tour) -> str:
 def scan(tour: Tour) -> str:
     """Of a scan, only whether the scanner reads the image that was built: no database is needed for its list of packages."""
     archive = tour.folder / ".deadweight" / "images" / "v" / "image.tar"
-    words = [
-        "image",
-        "--offline-scan",
-        "--skip-version-check",
-        "--list-all-pkgs",
-        "--format",
-        "json",
-        "--scanners",
-        "license",
-    ]
-    argv = [str(find("trivy").path), *words, "--input", str(archive), "--cache-dir", str(tour.folder / "trivy")]
+    words = ("--offline-scan", "--skip-version-check", "--list-all-pkgs", "--format", "json", "--scanners", "license")
+    places = ("--input", str(archive), "--cache-dir", str(tour.folder / "trivy"))
+    argv = [str(find("trivy").path), "image", *words, *places]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-300:]
     assert json.loads(done.stdout)["Metadata"]["ImageID"] == tour.built["config_digest"]
@@ -150,18 +142,14 @@ def attested(tour: Tour) -> str:
         image = tour.reported()
         assert image["index_digest"], "no index"
         named = {each["predicate"]: each["digest"] for each in image["attestations"]}
-        packages = {each["name"] for each in _statement(tour, named[SPDX])["predicate"]["packages"]}
+        with tarfile.open(tour.folder / ".deadweight/images/v/image.tar") as archive:
+            statement = archive.extractfile(f"blobs/{named[SPDX].replace(':', '/')}")
+            assert statement is not None
+            packages = {each["name"] for each in json.load(statement)["predicate"]["packages"]}
         assert {"stdlib", GO_MODULE} <= packages, packages
         return f"in the archive: {', '.join(sorted(named))}"
     finally:
         suite.write_text(before)
-
-
-def _statement(tour: Tour, digest: str) -> Any:
-    with tarfile.open(tour.folder / ".deadweight/images/v/image.tar") as archive:
-        member = archive.extractfile(f"blobs/{digest.replace(':', '/')}")
-        assert member is not None
-        return json.load(member)
 
 
 def push(tour: Tour, registry: str) -> str:

@@ -28,9 +28,8 @@ class Answering(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-class _Files(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
+class _Files(Answering, SimpleHTTPRequestHandler):
+    """A folder's files."""
 
 
 def files(folder: Path) -> Handler:

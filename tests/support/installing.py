@@ -1,7 +1,6 @@
 """Get what a survey found missing, and nothing else, as set-up does beside a build."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.plan.graph import prepare_plan
@@ -11,20 +10,12 @@ from deadweight.records.paths import State, user_cache
 from tests.support.builder_site import Silent
 
 
-@dataclass(frozen=True)
-class Installed:
-    name: str
-    log: Path
-
-
 def install(
     findings: Iterable[Finding], say: Callable[[str], None], *, log_folder: Path | None = None
-) -> tuple[Installed, ...]:
-    """Raises as ``raise_if_missing`` does."""
+) -> dict[str, Path]:
+    """Gives the logs by name. Raises as ``raise_if_missing`` does."""
     folder, findings = log_folder or user_cache() / "logs", tuple(findings)
     outcomes = run_plan(prepare_plan(install_tasks(findings, say, folder)), State(folder), Silent(), jobs=2)
     raise_if_missing(outcomes)
     asked = {finding.name for finding in findings}
-    return tuple(
-        Installed(outcome.task.step.key, outcome.log) for outcome in outcomes if outcome.task.step.key in asked
-    )
+    return {key: each.log for each in outcomes if (key := each.task.step.key) in asked}

@@ -62,13 +62,13 @@ def test_a_go_tool_is_built_from_its_pinned_module(cache):
     (finding,) = (each for each in survey(["crane"]) if each.name == "crane")
     assert (finding.status, finding.gettable) == ("missing", True)
     said: list[str] = []
-    (done,) = installing.install([finding], said.append)
+    logs = installing.install([finding], said.append)
     tool = find("crane")
-    assert (done.name, tool.ours, tool.version) == ("crane", True, catalogue.program("crane").pinned)
+    assert (list(logs), tool.ours, tool.version) == (["crane"], True, catalogue.program("crane").pinned)
     assert subprocess.check_output([tool.path, "version"], text=True).strip() == "v0.21.9"
     assert said[0] == "getting crane"
     assert said[1].startswith("got crane in ")
-    assert "go build -trimpath" in done.log.read_text()
+    assert "go build -trimpath" in logs["crane"].read_text()
     assert leftovers(cache) == []
 
 
@@ -264,5 +264,5 @@ def test_a_survey_adds_go_where_something_has_to_be_built(cache, monkeypatch):
 def test_installing_what_is_there_does_nothing(cache):
     said: list[str] = []
     there = [each for each in survey(["git", "make"]) if each.present]
-    assert installing.install(there, said.append) == ()
+    assert installing.install(there, said.append) == {}
     assert said == []

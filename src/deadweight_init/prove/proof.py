@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -59,48 +59,15 @@ ENOUGH = 2
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why a variant was not built. ``line`` is that of the Dockerfile's instruction that failed, None where none did; ``step`` is
-    that instruction, ``code`` the cause."""
-
-    error: DeadweightError
-    line: int | None = None
-    step: str = ""
-    code: Code = Code.UNKNOWN
-
-    @classmethod
-    def of(cls, error: DeadweightError) -> Failure:
-        """The failure that a builder raised."""
-        if not isinstance(error, CommandError):
-            return cls(error)
-        return cls(error, error.line, error.step, Code(error.cause))
-
-    @property
-    def reason(self) -> str:
-        """What is wrong, for a comment: the last error of the step that failed."""
-        if not isinstance(self.error, CommandError):
-            return first_line(self.error.message)
-        said = self.error.reason
-        last = next((line.strip() for line in reversed(self.error.tail) if not _FRAME.match(line)), "")
-        return f"{said} ({last})" if last and len(said) < MOST_SAID else said
-
-    @property
-    def hint(self) -> str:
-        """What helps; empty where that is no more than to look at its log."""
-        unknown = isinstance(self.error, CommandError) and self.code is Code.UNKNOWN
-        return "" if unknown else self.error.hint or ""
-
-
-@dataclass(frozen=True)
 class Tools:
-    """What a proof needs of whoever calls it: ``build`` builds variants, and gives why some of them cannot be; ``prepare`` gets
-    what they need first, which the time limit does not count.
+    """What a proof needs of whoever calls it: ``build`` builds a variant, or raises what kept it from that; ``prepare`` gets what
+    it needs first, which the time limit does not count.
 
     After ``minutes`` no further rung is begun once two are verified; 0 is no bound.
     """
 
     say: Say
-    build: Callable[[Workspace, Sequence[Variant]], Mapping[str, Failure]]
+    build: Callable[[Workspace, Variant], object]
     minutes: float = 0.0
     prepare: Callable[[Workspace, Sequence[Variant]], object] = lambda _workspace, _variants: None
 
@@ -117,8 +84,8 @@ class Proof:
         self.verified: list[str] = []
         self.steps: dict[str, str] = {}
         """What helps, by the reason for which rungs were left out."""
-        self.failures: dict[str, Failure] = {}
-        """Why rungs were not built, by their names."""
+        self.failures: dict[str, CommandError] = {}
+        """The commands that failed where rungs were not built, by their names."""
         self._failed: dict[tuple[str, ...], str] = {}
         """Why stages that several rungs share do not build."""
         self._engine_ran = False
@@ -177,23 +144,25 @@ class Proof:
         if built in self._failed:  # by a stage that this one shares: once is enough
             self.leave_out(rung.name, self._failed[built])
             return False
-        failed: Failure | None
         with self.workspace() as workspace:
             variant = self.variant(workspace, rung.name)
             self._engine_ran = self._engine_ran or _engine_runs()
             try:
                 with self.time_limit.stopped():
                     self.tools.prepare(workspace, [variant])
-                failed = self.tools.build(workspace, [variant]).get(variant.name)
+                self.tools.build(workspace, variant)
+                return True
             except Interrupted:
                 raise
             except DeadweightError as error:
-                failed = Failure(error)
-        if failed is None:
-            return True
+                failed = error
         if self._engine_ran and not _engine_runs():  # that is no fault of the rung's
-            raise MissingError(wording("proof.engine_ended")) from failed.error
-        self.leave_out(rung.name, failed.reason, failed.hint)
+            raise MissingError(wording("proof.engine_ended")) from failed
+        if not isinstance(failed, CommandError):
+            self.leave_out(rung.name, failed.message, failed.hint or "")
+            return False
+        # an unknown cause has no other hint than to look at its log
+        self.leave_out(rung.name, _reason(failed), "" if failed.cause == Code.UNKNOWN.value else failed.hint or "")
         self.failures[rung.name] = failed
         if failed.line is not None and failed.line < last_stage:
             self._failed[built] = self.draft.left_out[rung.name]
@@ -207,6 +176,12 @@ class Proof:
         last = text[slice(*stages[-1].span)] if stages else ""
         bases = (f"{name} {value}" for name, value in given.items() if name not in last)
         return ((text, *sorted(bases)), stages[-1].line) if stages else ((rung.name,), 0)
+
+
+def _reason(error: CommandError) -> str:
+    """What is wrong, for a comment: the last error of the step that failed."""
+    last = next((line.strip() for line in reversed(error.tail) if not _FRAME.match(line)), "")
+    return f"{error.reason} ({last})" if last and len(error.reason) < MOST_SAID else error.reason
 
 
 def _engine_runs() -> bool:

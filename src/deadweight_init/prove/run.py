@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.builders.shared.diagnosis import Code
 from deadweight.checks import table
 from deadweight.checks.budget import size_of
 from deadweight.checks.layers import base_image
@@ -126,7 +127,7 @@ def build_with_remedies(proof: Proof, rung: Rung) -> bool:
         # what is the repository's own stays as it is
         if failure is None or not rung.files:
             return False
-        other = next_remedy(Case(proof.draft, rung, failure.code, proof.tree, failure.step))
+        other = next_remedy(Case(proof.draft, rung, Code(failure.cause), proof.tree, failure.step))
         if other is None:
             return False
         proof.take(rung, *other)

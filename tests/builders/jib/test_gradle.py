@@ -1,20 +1,25 @@
 """Gradle projects of the jib builder. Mostly a wrapper that writes its arguments down stands for Gradle."""
 
+import os
 import shutil
+import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from deadweight._errors import ConfigError, MissingError, wording
-from deadweight.builders.jib.projects import Gradle
+from deadweight.builders.jib.projects import JIB_VERSION, SHORT_LIVED, Gradle
 from deadweight.builders.shared.archive import holds
 from deadweight.builders.table import builder
 from deadweight.records.built_image import Base
+from deadweight.toolchain.find import find
+from tests.support import TESTS
 from tests.support.builder_site import GivenSource, Project
 from tests.support.codes import details, raises
-from tests.support.gradle_world import portal, wrapper
 from tests.support.java_projects import STATIC, SUITE, fails
 from tests.support.small_images import docker_archive
+from tests.support.trees import zipped
 
 WRAPPER = '#!/bin/sh\necho "$@" > told; exit 7\n'
 NAMED = "plugins { id 'com.google.cloud.tools.jib' version '3.5.2' }\n"
@@ -65,6 +70,60 @@ def test_a_build_may_name_jib_in_other_files_than_the_first(project, files):
 def test_a_build_folder_is_not_where_a_build_names_jib(project):
     project.write({"app/build.gradle": "\n", "app/build/tmp/x.gradle": NAMED})
     assert not Gradle(project.variant("v"), project.root).names_jib
+
+
+# A real Gradle, put together from the jars of it that Maven Central has, and a stand-in for Jib's plug-in. What is missing there:
+# Gradle's own compiler of Java, so that nothing is compiled, and Jib's plug-in for Gradle.
+VERSION = "7.6.4"
+_API = f"gradle-api-{VERSION}.jar"
+_POM = f"""<project><modelVersion>4.0.0</modelVersion>
+<groupId>example</groupId><artifactId>gradle</artifactId><version>1</version>
+<dependencies><dependency>
+<groupId>dev.gradleplugins</groupId><artifactId>gradle-api</artifactId><version>{VERSION}</version>
+</dependency></dependencies></project>
+"""
+_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+_CLASS_FILE = "-classpath.properties"
+
+
+def wrapper(folder: Path) -> str:
+    """The text of a ``gradlew`` that runs Gradle; its jars and its home are below ``folder``."""
+    library = folder / "gradle" / "lib"
+    (library / "plugins").mkdir(parents=True)  # without one it takes its jars for those of some other program
+    (folder / "pom.xml").write_text(_POM)
+    words = ("-q", "-B", "-f", folder / "pom.xml", _COPY, f"-DoutputDirectory={library}", "-DexcludeTypes=pom")
+    environment = {**os.environ, "MAVEN_OPTS": SHORT_LIVED}
+    subprocess.run([find("mvn").path, *words], check=True, stdout=subprocess.DEVNULL, env=environment)
+    jars = ",".join(sorted(file.name for file in library.glob("*.jar")))
+    needs = dict.fromkeys(("ant", "ant-launcher", "javax.inject"), "projects=\nruntime=\n")
+    with zipfile.ZipFile(library / _API) as api:
+        for name in (name for name in api.namelist() if name.endswith(_CLASS_FILE)):
+            own = next(line for line in api.read(name).decode().splitlines() if line.startswith("projects="))
+            needs[name.removesuffix(_CLASS_FILE)] = f"{own}\nruntime={jars}\n"
+    for name, text in needs.items():  # Gradle looks for its parts by name; all that is in them is in the one jar
+        (library / f"{name}-{VERSION}.jar").write_bytes(zipped({f"{name}{_CLASS_FILE}": text}))
+    groovy = next(library.glob("groovy-[0-9]*.jar"))
+    return (
+        f"#!/bin/sh\nexport GRADLE_USER_HOME='{folder}/home'\n"
+        f"exec java {SHORT_LIVED} -cp '{library}/{_API}:{groovy}' org.gradle.launcher.GradleMain \"$@\"\n"
+    )
+
+
+def portal(folder: Path) -> str:
+    """The address of a plug-in portal that has a stand-in for Jib's plug-in; needs ``wrapper`` in the same folder."""
+    source, classes = TESTS / "services/java/JibPlugin.java", folder / "classes"
+    javac = find("java").path.resolve().with_name("javac")
+    words: list[str | Path] = [javac, "-nowarn", "-proc:none", "-cp", f"{folder}/gradle/lib/*", "-d", classes, source]
+    subprocess.run(words, check=True, capture_output=True)
+    place = folder / "portal/com/google/cloud/tools/jib-gradle-plugin" / JIB_VERSION
+    place.mkdir(parents=True)
+    (place / f"jib-gradle-plugin-{JIB_VERSION}.pom").write_text(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>com.google.cloud.tools</groupId>"
+        f"<artifactId>jib-gradle-plugin</artifactId><version>{JIB_VERSION}</version></project>"
+    )
+    made = {str(file.relative_to(classes)): file.read_bytes() for file in classes.rglob("*.class")}
+    (place / f"jib-gradle-plugin-{JIB_VERSION}.jar").write_bytes(zipped(made))
+    return (folder / "portal").as_uri()
 
 
 @pytest.fixture(scope="module")
