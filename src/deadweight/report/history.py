@@ -204,15 +204,18 @@ def appended(file: Path, entry: HistoryEntry) -> tuple[HistoryEntry, ...]:
 def read(file: Path, suite: str) -> tuple[HistoryEntry, ...]:
     """The entries of a file; none where there is no file. No more is read of it than of a report: a published one is others' work.
 
-    Raises DeadweightError where it cannot be read.
+    Raises DeadweightError where it cannot be read or is larger.
     """
     try:
         with file.open(encoding="utf-8", errors="replace") as stream:
-            return parse(stream.read(MAX_REPORT_BYTES), suite)
+            text = stream.read(MAX_REPORT_BYTES + 1)
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise DeadweightError(wording("report.history_unreadable", file=file, problem=error.strerror)) from error
+    if len(text) > MAX_REPORT_BYTES:
+        raise ConfigError(wording("report.too_large", limit=MAX_REPORT_BYTES), file=file)
+    return parse(text, suite)
 
 
 def parse(text: str, suite: str) -> tuple[HistoryEntry, ...]:
