@@ -66,7 +66,7 @@ def test_a_damaged_line_costs_itself_only_and_what_is_no_history_is_one_error(tm
     assert history.read(file, entry(1).suite) == (entry(1),)
     monkeypatch.setattr(history, "MAX_REPORT_BYTES", len(lines[0]))
     file.write_text(f"{' ' * len(lines[0])}\n{lines[0]}")
-    with raises(ConfigError, "report.too_large", file=file):
+    with raises(ConfigError, "report.too_large", file=str(file)):
         history.read(file, entry(1).suite)
     with raises(DeadweightError, "report.history_unreadable", file=tmp_path):  # a folder
         history.read(tmp_path, "x")
