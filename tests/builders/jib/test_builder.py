@@ -583,6 +583,23 @@ def test_proxy_variables_in_mavens_words():
     assert "aether" not in (maven_settings({"https_proxy": "http://proxy.example.com:3128"}) or "")
 
 
+@pytest.mark.parametrize("script", ["cp -RL {home} $MAVEN_USER_HOME/wrapper/dists/apache-maven-3.0.77/x", "exit 1"])
+def test_the_projects_own_wrapper_brings_maven_if_it_can(project, tmp_path, monkeypatch, script):
+    monkeypatch.setenv("MAVEN_USER_HOME", str(tmp_path))
+    (tmp_path / "wrapper/dists/apache-maven-3.0.77").mkdir(parents=True)
+    home = find("mvn").path.resolve().parent.parent
+    url = "https\\://maven.example.com/apache-maven/3.0.77/apache-maven-3.0.77-bin.zip"
+    wrapper = {"app/.mvn/wrapper/maven-wrapper.properties": f"distributionUrl={url}\n"}
+    project.write({**wrapper, "app/mvnw": f"echo fetched >> $MAVEN_USER_HOME/log; {script.format(home=home)}\n"})
+    planned = project.inputs().digest
+    built = project.build("v")
+    version = find("mvn").version if script == "exit 1" else "3.0.77"
+    assert f"(Maven {version}, Java " in built.tool
+    assert project.inputs().digest == planned, "what it was built with makes no other variant of it"
+    project.build("v")
+    assert (tmp_path / "log").read_text() == "fetched\n" * (2 if script == "exit 1" else 1)
+
+
 def test_variants_of_one_project_go_one_after_another(project):
     project.suite(SUITE + SUITE.replace("  v:", "  w:"))
     assert builder("jib").needs(project.variant("v"), project.root).tools == ("java", "mvn")

@@ -90,6 +90,8 @@ class JibBuilder:
 
     def _build(self, variant: JibVariant, site: Site, base: Base, donated: dict[str, Base], job: Job) -> BuiltImage:
         project = project_of(variant, site.root)
+        if isinstance(project, Maven):
+            project.fetch(site)
         job.took("warm" if any((project.source / folder).exists() for folder in project.outputs) else "cold")
         with scratch(variant, site) as work:
             executable = lay_out(variant, site, donated, work / "extra")
@@ -105,7 +107,7 @@ class JibBuilder:
             keep(variant, site, work / "image.tar", None)
             if sources:
                 sources.remember()
-        tool = f"Maven {project.tool}" if sources else "Gradle"
+        tool = f"Maven {project.program.version}" if isinstance(project, Maven) else "Gradle"
         tool = f"jib {version} ({tool}, Java {find('java').version})"
         return result(variant, site, digest=digest, base=base, tool=tool)
 

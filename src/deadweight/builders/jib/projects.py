@@ -15,20 +15,21 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from deadweight._errors import ConfigError, MissingError, wording
+from deadweight._errors import CommandError, ConfigError, MissingError, wording
+from deadweight._run import run
 from deadweight.builders.jib.resident_maven import multi_module
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared import common
 from deadweight.builders.variants import JibVariant
 from deadweight.records import store
 from deadweight.records.paths import STATE_DIR, content
-from deadweight.toolchain.find import find
+from deadweight.toolchain.find import Tool, find
 
 JIB = "com.google.cloud.tools:jib-maven-plugin"
 JIB_VERSION = "3.5.2"
@@ -47,6 +48,10 @@ _WEB = ("war", "gwt-app")
 _HERE = re.compile(r"^\$\{(?:project\.)?basedir\}/")
 _PUBLISHING = {"build": "push", "dockerBuild": "load"}
 """Goals of Jib that do more than make an image."""
+
+_WRAPPER = ".mvn/wrapper/maven-wrapper.properties"
+_WRAPPED = re.compile(r"apache-maven-([\w.-]+?)-bin\.")
+FETCH_SECONDS = 300.0
 
 _COMPILED = ("classes", "test-classes", "generated-sources", "generated-test-sources", "maven-status")
 MAX_READ_BYTES = 2**20
@@ -122,10 +127,43 @@ class Maven:
         """Whether Jib's configuration is the project's."""
         return any(pom.jib is not None for pom in self.image)
 
+    @cached_property
+    def wrapper(self) -> tuple[Path, str] | None:
+        """The project's own ``mvnw`` and the version of Maven that it names; None where there is none."""
+        top = multi_module(self.source)
+        named = _WRAPPED.search(content(top / _WRAPPER).decode("utf-8", "replace"))
+        is_own = top.is_relative_to(self.root) and (top / "mvnw").is_file()
+        return (top / "mvnw", named[1]) if named and is_own else None
+
+    @property
+    def program(self) -> Tool:
+        """The wrapper's Maven where that was fetched (``fetch``), else the machine's."""
+        if self.wrapper is not None:
+            home = Path(os.environ.get("MAVEN_USER_HOME") or Path.home() / ".m2")
+            kept = (home / "wrapper" / "dists").glob(f"apache-maven-{self.wrapper[1]}*")
+            scripts = sorted(
+                script for folder in kept for at in ("*", "*/*") for script in folder.glob(f"{at}/bin/mvn")
+            )
+            if scripts:
+                return replace(find("mvn"), path=scripts[0], version=self.wrapper[1])
+        return find("mvn")
+
+    def fetch(self, site: Site) -> None:
+        """Let the project's wrapper fetch the Maven that it names. Where it cannot, the machine's builds."""
+        if self.wrapper is None or self.program.version == self.wrapper[1] or os.environ.get(common.OFFLINE_VARIABLE):
+            return
+        with contextlib.suppress(CommandError):
+            run(
+                ["sh", self.wrapper[0], "--version"],
+                cwd=self.source,
+                env=maven_environment(site),
+                timeout=FETCH_SECONDS,
+            )
+
     @property
     def tool(self) -> str:
         """What a fingerprint calls Maven."""
-        return find("mvn").version
+        return " or ".join(dict.fromkeys([*([self.wrapper[1]] if self.wrapper else []), find("mvn").version]))
 
     @cached_property
     def phase(self) -> str:
@@ -159,7 +197,7 @@ class Maven:
         from deadweight.sources.network import maven_settings, trust_store
 
         variant, environment = self.variant, site.source.environment()
-        words: list[str | Path] = [find("mvn").path, "-B", "-ntp", "-Dstyle.color=never"]
+        words: list[str | Path] = [self.program.path, "-B", "-ntp", "-Dstyle.color=never"]
         words += ["--offline"] if os.environ.get(common.OFFLINE_VARIABLE) else []
         words += ["-f", variant.pom] if variant.pom else []
         if environment.ca_bundle is not None:
@@ -264,7 +302,8 @@ class Sources:
         beside = {
             **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
             **{str(file): _state(file, by_time=True) for file in project.beside if file.is_file()},
-            **{name: find(name).version for name in ("java", "mvn")},
+            "java": find("java").version,
+            "mvn": project.program.version,
             "pom": variant.pom or "",
         }
         self.now = self._states(project) | {"(beside)": repr(sorted(beside.items()))}

@@ -77,10 +77,10 @@ def end_all() -> int:
 
 
 def _home(program: Path) -> Path | None:
-    """Maven's home, where the program is the script of a Maven 3; None for a wrapper, and for another Maven."""
-    if not find("mvn").version.startswith("3."):
-        return None
+    """Maven's home, where the program is the script of a Maven 3; None for any other."""
     home = program.resolve().parent.parent
+    if next((home / "lib").glob("maven-core-3.*.jar"), None) is None:
+        return None
     whole = (home / "bin" / "m2.conf").is_file() and next((home / "boot").glob("plexus-classworlds*.jar"), None)
     return home if whole else None
 
