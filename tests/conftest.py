@@ -60,7 +60,12 @@ LONGEST = (
     *("attacks/test_containment.py", "attacks/test_forms.py", "attacks/test_seccomp.py"),
     *("sources/test_end_to_end.py", "project/pipelines/test_pipelines.py", "attacks/test_table.py"),
     *("images/inspect/test_hostile.py", "checks/test_runner.py", "tasks/test_run.py"),
-    *("builders/apko/test_builder.py", "standins/test_suites.py", "checks/test_java_image.py", "test_services.py"),
+    *(
+        "builders/apko/test_builder.py",
+        "standins/test_apt_releases.py",
+        "checks/test_java_image.py",
+        "test_services.py",
+    ),
     *("attacks/test_http.py", "engines/test_engines.py", "images/secrets/test_scanner.py"),
     *("images/inspect/test_cost.py", "attacks/test_breach.py", "test_pytest_plugin.py", "checks/scan/test_scan.py"),
     *("report/test_browser.py", "checks/test_as_root.py", "faults/test_terminal.py", "tasks/test_errors.py"),

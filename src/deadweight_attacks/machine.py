@@ -1,4 +1,4 @@
-"""Probe which capabilities, device rules and resource limits a container engine can really apply."""
+"""Probe which Linux capabilities a container engine can grant, and whether it takes device rules and enforces resource limits."""
 
 from __future__ import annotations
 

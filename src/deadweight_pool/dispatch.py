@@ -1,4 +1,4 @@
-"""Assign each variant to a build endpoint: its home, where shared layers are, or a free one.
+"""Assign each variant to a build endpoint: the home of the layers that it shares with others, or a free one if that is overloaded.
 
 A key's home is the endpoint that rendezvous hashing prefers. Work waits for a place there. If the home has more than its share of
 all work (``BOUND``), a free endpoint takes it, whole keys first: variants with one key share layers, which are then made once.

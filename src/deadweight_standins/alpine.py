@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deadweight.toolchain import golang
 from deadweight_images.archive.pack import Layer
-from deadweight_standins import suites
+from deadweight_standins import apt_releases
 from deadweight_standins.bases import names
 from deadweight_standins.recipes import CERTIFICATES, PATHS, Made, os_release, unpack_libraries
 from deadweight_standins.workshop import Settings, Workshop, accounts, link, put
@@ -93,7 +93,7 @@ def apk_image(shop: Workshop, _: str) -> Made:
 def _settings(shop: Workshop) -> dict[str, object]:
     found = names()
     sources = []
-    for stanza in suites.entries(shop.machine.codename, shop.machine.codename):
+    for stanza in apt_releases.entries(shop.machine.codename, shop.machine.codename):
         for uri in stanza["uris"].split():
             suite, components = stanza["suites"].split(), stanza["components"].split()
             sources.append({"uri": uri, "suites": suite, "components": components, "keyring": f"{PLACE}/keyring.gpg"})

@@ -24,9 +24,9 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.engine.own import machine
 from deadweight.records import store
-from deadweight_standins import suites
+from deadweight_standins import apt_releases
+from deadweight_standins.apt_releases import repository_of
 from deadweight_standins.machine import Machine, scratch, wording
-from deadweight_standins.suites import repository_of
 
 # What apt would install, kept until its lists or its configuration change: each question takes half a second of a processor.
 MACHINES = (Path("/etc/apt"), Path("/var/lib/apt/lists"))
@@ -294,7 +294,7 @@ class Packages:
             store.write_atomically(status, "")
         if self._foreign:
             (self._state / "parts").mkdir(exist_ok=True)
-            text = suites.sources(self.machine.codename, self.suite)
+            text = apt_releases.sources(self.machine.codename, self.suite)
             store.write_atomically(self._state / "parts" / "suite.sources", text)
 
     def _apt(self, *words: str, options: Sequence[str] = (), cwd: Path | None = None, program: str = "apt-get") -> str:

@@ -13,10 +13,10 @@ from deadweight import _run
 from deadweight.sources.network import jks
 from deadweight_images.archive.pack import Layer, from_tree
 from deadweight_standins import alpine, downloads, machine
+from deadweight_standins.apt_releases import SID
 from deadweight_standins.machine import MEANT, jlink_of_debian, other_jdk
 from deadweight_standins.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.suites import SID
 from deadweight_standins.workshop import Settings, Workshop, link
 
 MODULES = "java.se,jdk.crypto.ec,jdk.httpserver,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs"

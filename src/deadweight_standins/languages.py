@@ -12,6 +12,7 @@ from deadweight import _run
 from deadweight_images.archive.pack import FAST, Layer, from_tree
 from deadweight_standins import alpine, downloads, pythons
 from deadweight_standins.alpine import APK_KNOWS, place_for_apk
+from deadweight_standins.apt_releases import SID
 from deadweight_standins.recipes import (
     BUILD_PACKAGES,
     CERTIFICATES,
@@ -24,7 +25,6 @@ from deadweight_standins.recipes import (
     in_place_of,
     unpack_libraries,
 )
-from deadweight_standins.suites import SID
 from deadweight_standins.workshop import Settings, Workshop, link, put
 
 NODE_RUNTIME = ("libc6", "libgcc-s1", "libstdc++6", "libatomic1")

@@ -13,7 +13,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight.toolchain import catalogue, golang
 from deadweight_images.archive.pack import FAST, Layer
-from deadweight_standins import suites
+from deadweight_standins import apt_releases
 from deadweight_standins.bases import Renamed, names
 from deadweight_standins.machine import Machine
 from deadweight_standins.workshop import Settings, Workshop, accounts, link, put
@@ -59,9 +59,9 @@ def feeds(shop: Workshop, suite: str) -> Made:
     """
 
     def fill(root: Path) -> None:
-        own = suites.sources(shop.machine.codename, suite or shop.machine.codename)
+        own = apt_releases.sources(shop.machine.codename, suite or shop.machine.codename)
         put(root, "stand-in.sources", own)
-        put(root, "99stand-in", suites.settings())
+        put(root, "99stand-in", apt_releases.settings())
         fill_renamed(root, shop.machine)
         put(root, f"{RENAMED_FOLDER}/stand-in.sources", f"{own.rstrip()}\n\n{RENAMED_SOURCES}")
 
@@ -233,7 +233,7 @@ def fill_renamed(root: Path, machine: Machine) -> None:
     """Write a flat repository of them into ``root``. Raises CommandError where dpkg-deb fails."""
     with tempfile.TemporaryDirectory(prefix="deadweight-renamed-") as work:
         made = [_package(Path(work), name, entry) for name, entry in names().renamed.items()]
-        suites.repository_of(made, machine, machine.codename, root / RENAMED_FOLDER)
+        apt_releases.repository_of(made, machine, machine.codename, root / RENAMED_FOLDER)
 
 
 def _package(work: Path, name: str, entry: Renamed) -> Path:

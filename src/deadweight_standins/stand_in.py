@@ -23,10 +23,10 @@ def flavoured(groups: tuple[str, ...]) -> str:
 
 
 def release(groups: tuple[str, ...]) -> str:
-    from deadweight_standins import suites
+    from deadweight_standins import apt_releases
 
     own = os_release().get("VERSION_CODENAME", "")
-    found = suites.of_tag(groups[0], own)
+    found = apt_releases.of_tag(groups[0], own)
     return "" if found == own else found
 
 

@@ -29,12 +29,12 @@ from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java, machine
 from deadweight_standins import source as source_module
+from deadweight_standins.apt_releases import repository_of
 from deadweight_standins.machine import Machine, this_machine, wording
 from deadweight_standins.push import Client
 from deadweight_standins.registry import START_SECONDS, LocalRegistry, listening
 from deadweight_standins.source import LocalSource
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.suites import repository_of
 from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
 from tests.support.fault_project import wait_for

@@ -1,4 +1,4 @@
-"""Choose the OS release that a stand-in is made of, and write the package sources for it.
+"""Choose the Debian or Ubuntu release that a stand-in is made from, and write apt sources, or a local apt repository, for it.
 
 A machine on Debian 12 reaches Debian 13's packages at the same addresses: only the name changes. So a base that asks for a newer
 release, or a language that only a newer one has, is made of that one. The machine's own apt state is never touched.

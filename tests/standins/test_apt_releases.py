@@ -11,7 +11,7 @@ import pytest
 
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.sources.protocol import APK
-from deadweight_standins import downloads, suites
+from deadweight_standins import apt_releases, downloads
 from deadweight_standins.machine import authorities
 from deadweight_standins.source import told, unmade
 from deadweight_standins.stand_in import StandIn
@@ -20,7 +20,7 @@ from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
 
-APKADD = Path(suites.__file__).with_name("apkadd")
+APKADD = Path(apt_releases.__file__).with_name("apkadd")
 SAMPLES = Path(__file__).with_name("apt")
 NEW = (SAMPLES / "debian.sources").read_text()
 OLD = (SAMPLES / "sources.list").read_text()
@@ -29,7 +29,7 @@ OLD = (SAMPLES / "sources.list").read_text()
 @pytest.fixture
 def etc(tmp_path, monkeypatch):
     written(tmp_path, {"sources.list.d/debian.sources": NEW, "sources.list": OLD})
-    monkeypatch.setattr(suites, "ETC", tmp_path)
+    monkeypatch.setattr(apt_releases, "ETC", tmp_path)
     return tmp_path
 
 
@@ -42,8 +42,8 @@ def etc(tmp_path, monkeypatch):
     ],
 )
 def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc, suite, named):
-    assert [each["suites"] for each in suites.entries("bookworm", suite)] == named
-    text = suites.sources("bookworm", suite)
+    assert [each["suites"] for each in apt_releases.entries("bookworm", suite)] == named
+    text = apt_releases.sources("bookworm", suite)
     assert "word" not in text
     assert "others.example.com" not in text
     assert "URIs: http://deb.example.com/debian" in text
@@ -57,7 +57,7 @@ def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc,
     ],
 )  # fmt: skip
 def test_a_tag_names_a_release_where_it_can_be_had(tag, own, suite):
-    assert suites.of_tag(tag, own) == suite
+    assert apt_releases.of_tag(tag, own) == suite
 
 
 def test_only_cas_that_the_os_does_not_bring_are_this_machine_s_own(tmp_path):
