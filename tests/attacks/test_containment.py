@@ -24,6 +24,7 @@ from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions, bridge_of
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
+from deadweight.records.paths import content
 from deadweight.suite.model import Health
 from deadweight_attacks import containers as yard
 from deadweight_attacks import guard, helper, host, lab, machine, network, run_options, walls
@@ -525,7 +526,7 @@ def run(subject, engine, tmp_path):
 def guards_of(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task").glob("*/children")
     found = {int(word) for each in children for word in each.read_text().split()}
-    return [each for each in found if b"attacks.guard" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return [each for each in found if b"attacks.guard" in content(Path(f"/proc/{each}/cmdline"))]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
