@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import ArchiveError, UsageError
+from deadweight._errors import ArchiveError, UsageError, wording
 from deadweight.toolchain.crane import Remote, push
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.engine_store import analyse_content_store, analyse_engine_store, content_folders
@@ -22,7 +22,7 @@ from tests.support import image_samples as samples
 from tests.support.codes import raises
 from tests.support.http_servers import Answering, served
 from tests.support.image_samples import honest_layer as layer
-from tests.support.invoking import TASKS, invoke
+from tests.support.invoking import invoke
 from tests.support.secret_samples import github_token
 from tests.support.trees import written
 
@@ -157,14 +157,8 @@ def test_a_broken_transfer_goes_on_where_it_broke_off():
     assert ranges == [f"bytes={len(made.stored[0]) // 2}-"]
 
 
-@pytest.fixture
-def project(tmp_path):
-    (tmp_path / "tasks.py").write_text(TASKS)
-    return tmp_path
-
-
 @pytest.mark.tools
-def test_a_reference_alone_is_looked_through_without_a_copy(project, local_registry):
+def test_a_reference_alone_is_looked_through_without_a_copy(tmp_path, local_registry):
     amd = samples.build(LOWER, UPPER, compression="gzip")
     arm = samples.build(UPPER, compression="gzip", architecture="arm64")
     reference = f"{local_registry}/team/streamed:1"
@@ -172,33 +166,31 @@ def test_a_reference_alone_is_looked_through_without_a_copy(project, local_regis
     index = samples.index(samples.entries(*both))
     top = samples.index([samples.descriptor(index, samples.OCI_INDEX)])
     members = {**both[0], **both[1], **samples.blobs(index), "index.json": top}
-    push(written(project / "layout", members), reference)
+    push(written(tmp_path / "layout", members), reference)
     # With no place for temporary files, a copy would fail.
     words = ("layers", "--archive", reference, "--json", "--platform")
-    one = invoke(project, *words, "linux/amd64", env={"TMPDIR": "/nonexistent"})
+    one = invoke(tmp_path, *words, "linux/amd64", env={"TMPDIR": "/nonexistent"})
     assert (one.returncode, json.loads(one.stdout)["config_digest"]) == (1, samples.sha256(amd.config)), one.stderr
-    every = invoke(project, *words, "all")
+    every = invoke(tmp_path, *words, "all")
     digests = {name: each["config_digest"] for name, each in json.loads(every.stdout)["platforms"].items()}
     assert digests == {"linux/amd64": samples.sha256(amd.config), "linux/arm64": samples.sha256(arm.config)}
     assert (every.returncode, f"{reference} (linux/amd64)".lower() in every.stderr.lower()) == (1, True)
-    gone = invoke(project, "layers", "--archive", f"{local_registry}/team/absent:1")
-    assert (gone.returncode, "Traceback" in gone.stderr) == (1, False)
+    gone = invoke(tmp_path, "layers", "--archive", f"{local_registry}/team/absent:1", code=1)
     assert "hint:" in gone.stderr
 
 
 @pytest.mark.system
 @pytest.mark.parametrize("name", ["nowhere.tar", "a.example/team/app.tar", "folder/app", "./a.example/app:1", "app:1"])
-def test_what_names_no_registry_is_a_file(project, name):
-    done = invoke(project, "layers", "--archive", name)
-    assert (done.returncode, "does not exist" in done.stderr) == (2, True), done.stderr
+def test_what_names_no_registry_is_a_file(tmp_path, name):
+    done = invoke(tmp_path, "layers", "--archive", name, code=2)
+    assert wording("tasks.no_archive", file=Path(name)) in done.stderr
 
 
 @pytest.mark.system
-def test_every_platform_is_for_registries(project):
-    archive = samples.saved(project, UPPER)
-    done = invoke(project, "layers", "--archive", str(archive), "--platform", "all")
-    assert done.returncode == 2, done.stderr
-    assert "--platform all works only for images in a registry" in done.stderr
+def test_every_platform_is_for_registries(tmp_path):
+    archive = samples.saved(tmp_path, UPPER)
+    done = invoke(tmp_path, "layers", "--archive", archive, "--platform", "all", code=2)
+    assert wording("tasks.all_platforms") in done.stderr
 
 
 # In an engine's own store: the same report as from its archive, and no trust in what lies there.
