@@ -31,6 +31,7 @@ SUITE = (
     f"name: {PROJECT}\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n"
     f"variants:\n  good: {{builder: ko}}\n  other: {{builder: ko}}\n"
 )
+GONE = wording("builders.archive_gone", archive=".deadweight/images/good/image.tar", variant="good")
 
 
 def task(root: Path, *words: str, stdin: str = "", code: int = 0, **environment: str):
@@ -147,8 +148,9 @@ def test_a_service_that_dies_at_once_is_told_with_its_last_words(project, engine
     assert done.stdout == "no configuration here\n"
     assert done.stderr.endswith("good: ended with exit code 7\n")
     done = task(project, "shell", "--variant", "good", code=1)
-    told = "good: the container ended with exit code 7 before it became healthy; last lines of the log: no configuration here"
-    assert told in done.stderr
+    early = wording("engine.ended_early", outcome=wording("engine.ended", exit_code=7, why=""))
+    problem = early + wording("engine.last_lines", lines="no configuration here")
+    assert wording("tasks.not_started", variant="good", problem=problem) in done.stderr
     assert containers(engine) == []
     forget_image(engine, kept_name(built.reference, built.config_digest))
 
@@ -170,7 +172,7 @@ def test_logs_show_what_runs_else_the_last_build(with_shell, engine):
             follower.stdout.read()
     wait_for(lambda: containers(engine) == [], 20)
     none = task(with_shell, "logs", "--variant", "good", "--follow", code=1)
-    assert "no container of variant good is running" in none.stderr
+    assert wording("engine.none_running", owner="variant good") in none.stderr
 
 
 def test_logs_of_builds_need_no_engine(project):
@@ -258,8 +260,7 @@ def test_a_report_goes_on_where_an_image_was_lost(project, misbehaving_archive):
     done = task(project, "report", "--json")
     found = json.loads(done.stdout)["variants"]
     assert found["good"]["image"]["size_bytes"] is None
-    told = ".deadweight/images/good/image.tar: the image archive no longer exists; `invoke build --variant good` builds it again"
-    assert found["good"]["notes"][0] == told
+    assert found["good"]["notes"][0] == f"{GONE}; `invoke build --variant good` builds it again"
     assert found["other"]["image"]["size_bytes"] > 1_000_000
 
 
@@ -329,7 +330,7 @@ def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project
     same = task(project, "report", "--against", "before")
     assert "Nothing changed beyond noise." in same.stdout
     (state.image("good") / "image.tar").unlink()
-    against(3, "no longer measured", "good: its image can no longer be read: ", "the image archive no longer exists")
+    against(3, "no longer measured", "good: its image can no longer be read: ", GONE)
     failed = FailedBuild("failed", "2026-01-02T00:00:00+00:00", ".deadweight/logs/good.log")
     save(failed, state.image("good") / FAILED_FILE)
     against(1, "**1 regression**", "its last build failed", "the previous image and figures")
