@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deadweight._errors import wording
 from deadweight.checks.scan import database
 from deadweight.checks.scan.model import COVERAGE, Contents, Part
 from deadweight.checks.vulnerabilities import CHECK
@@ -97,7 +98,7 @@ def test_the_scanner_finds_what_is_in_it_and_coverage_says_what_is_not(made, sub
 
 
 def test_doctor_says_which_one_is_used_and_what_it_covers(made, subject):
-    assert "no vulnerability database is installed" in examine(()).database[0]
+    assert wording("scan.no_database") in examine(()).database[0]
     database.use(str(made))
     lines = examine(()).database
     assert lines[0].startswith("database of 2030-01-02 (")
