@@ -97,7 +97,8 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert today.checks.api[1].expect.json_subset == {"tea": 3, "milk": [1, 2]}
     assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
     assert "today: runs: pass: " in said
-    assert f"accepted for now, under checks: in deadweight.yaml: {stubborn.name}: ignores SIGTERM" in said
+    killed = task_wording("gates.killed")
+    assert f"accepted for now, under checks: in deadweight.yaml: {stubborn.name}: {killed}" in said
     assert "works on 2 of 3 known operations" in said
     assert said.rstrip().endswith("next: invoke report")
     checks = ("runs", "api", "budget", "layers")
@@ -141,7 +142,7 @@ def test_what_runs_and_proves_little_is_told_by_exit_code_3(engine, project, cap
     codes = ("error_in_log", "undeclared_port", "health_is_an_error", "no_operation")
     assert {each.unproven for each in variants} == {codes}
     assert run("verify", "--variant", "today", "--check", "runs") == 3
-    assert "unproven: the checks pass" in capfd.readouterr().err
+    assert wording("tasks.unproven", doubts="\n".join(f"{each}: today" for each in codes)) in capfd.readouterr().err
 
 
 def seen(**changes) -> Observation:
@@ -233,7 +234,7 @@ def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
         said = []
         for line in process.stderr:
             said.append(line)
-            if "building (not built yet)" in line:
+            if f"building ({wording('plan.not_built')})" in line:
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 130, "".join(said)
     (today,) = load_suite(root / "deadweight.yaml").variants
