@@ -17,7 +17,7 @@ from unittest.mock import Mock
 import pytest
 import yaml
 
-from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError, wording
 from deadweight.checks import service
 from deadweight.checks.api import Api
 from deadweight.checks.protocol import Subject
@@ -191,14 +191,15 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
 
 # one trial
 
-DIED = "the service became healthy, then ended with exit code 3; last lines of the log: "
+DIED = re.escape(wording("engine.ended", exit_code=3, why="") + wording("engine.last_lines", lines=""))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("watch_seconds", "settings", "problem"),
     [
-        (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", DIED),  # however busy the machine is
+        # however busy the machine is
+        (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", f"the service became healthy, then {DIED}"),
         (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
         (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}", KILLED),
         (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
