@@ -298,7 +298,7 @@ def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after
         ("packs: []", r"attacks\.packs"),
         ("packs: [sql]", r"attacks\.packs\[0\]: .*" + re.escape(wording("suite.one_of", choices="breach, awk, http"))),
         ("awk: {}", r"attacks\.awk: " + re.escape(wording("suite.key_missing", name="path"))),
-        ("awk: {path: /run, encoding: raw, args: words}", r"attacks\.awk\.args: expected no args or input with"),
+        ("awk: {path: /run, encoding: raw, args: words}", "awk.args: .*" + walls.wording("payload.raw_script_alone")),
     ],
 )
 def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, playground_archive, said, told):

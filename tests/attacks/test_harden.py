@@ -192,6 +192,7 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
 # one trial
 
 DIED = re.escape(wording("engine.ended", exit_code=3, why="") + wording("engine.last_lines", lines=""))
+SLOW = wording("checks.over_limit", figure="start-up .*", excess=".*", kind="hard", limit=".*")
 
 
 @pytest.mark.slow
@@ -203,7 +204,7 @@ DIED = re.escape(wording("engine.ended", exit_code=3, why="") + wording("engine.
         (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
         (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}", KILLED),
         (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
-        (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", "start-up .* over the hard limit"),
+        (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", SLOW),
     ],
 )
 def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, problem, monkeypatch):
