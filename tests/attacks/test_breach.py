@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 from deadweight.report.collect import attack_notes
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.tasks.verify import by_delivery
-from deadweight_attacks import helper, session
+from deadweight_attacks import helper, session, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.host import PURPOSE
@@ -30,7 +30,7 @@ from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.request import prepared
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.summary import unmeasured
-from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture, wording
+from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture
 from tests.support.attack_grounds import castle, matrix, only, own_attacks, payload, service_image
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
@@ -271,7 +271,7 @@ def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_a
     assert found.cells["open"]["http-environment"].outcome == "not_applicable"
     cell = found.cells["open"]["breach-write-root"]
     assert (cell.outcome, "permission denied" in cell.reason) == ("not_measured", True)
-    assert cell.reason.startswith(wording("untried.breach_in_image", reason=""))
+    assert cell.reason.startswith(walls.wording("untried.breach_in_image", reason=""))
     assert found.nothing_in() == [f"nothing was measured in open: {cell.reason}"]
 
 
@@ -294,11 +294,11 @@ def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("packs: [awk]", r"expected the key awk \(with a path\) together with the pack awk"),
+        ("packs: [awk]", re.escape(wording("suite.pack_awk_key"))),
         ("packs: []", r"attacks\.packs"),
-        ("packs: [sql]", r"attacks\.packs\[0\]: expected one of breach, awk"),
-        ("awk: {}", r"attacks\.awk: the key 'path' is missing"),
-        ("awk: {path: /run, encoding: raw, args: words}", r"attacks\.awk\.args: expected no args or input with"),
+        ("packs: [sql]", r"attacks\.packs\[0\]: .*" + re.escape(wording("suite.one_of", choices="breach, awk, http"))),
+        ("awk: {}", r"attacks\.awk: " + re.escape(wording("suite.key_missing", name="path"))),
+        ("awk: {path: /run, encoding: raw, args: words}", "awk.args: .*" + walls.wording("payload.raw_script_alone")),
     ],
 )
 def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, playground_archive, said, told):

@@ -452,8 +452,7 @@ def test_without_its_guard_nothing_is_attacked(laboratory):
 def test_a_disk_that_cannot_be_seen_is_said_and_not_filled(subject, monkeypatch):
     monkeypatch.setattr(lab, "disks_of", lambda _host, _info: ())
     with lab.Lab(subject) as built:
-        assert built.no_room_on_disk() == built.notes["disk"]
-        assert "cannot be watched" in built.notes["disk"]
+        assert built.no_room_on_disk() == built.notes["disk"] == walls.wording("untried.disk")
 
 
 def test_the_disk_that_is_watched_is_the_engines(engine):

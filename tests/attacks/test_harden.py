@@ -17,7 +17,7 @@ from unittest.mock import Mock
 import pytest
 import yaml
 
-from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError, wording
 from deadweight.checks import service
 from deadweight.checks.api import Api
 from deadweight.checks.protocol import Subject
@@ -191,18 +191,20 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
 
 # one trial
 
-DIED = "the service became healthy, then ended with exit code 3; last lines of the log: "
+DIED = re.escape(wording("engine.ended", exit_code=3, why="") + wording("engine.last_lines", lines=""))
+SLOW = wording("checks.over_limit", figure="start-up .*", excess=".*", kind="hard", limit=".*")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("watch_seconds", "settings", "problem"),
     [
-        (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", DIED),  # however busy the machine is
+        # however busy the machine is
+        (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", f"the service became healthy, then {DIED}"),
         (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
         (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}", KILLED),
         (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
-        (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", "start-up .* over the hard limit"),
+        (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", SLOW),
     ],
 )
 def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, problem, monkeypatch):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight._errors import ConfigError, DeadweightError, MissingError
+from deadweight._errors import ConfigError, DeadweightError, MissingError, wording
 from deadweight.checks import runner
 from deadweight.checks.service import Service, started_dependencies
 from deadweight.engine import labels, sidecars
@@ -111,7 +111,7 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
         ("{db: {image: redis, variant: w, port: 1}}", "db"),
         ("{db: {image: redis}}", "db"),
         ("{db: {variant: x, port: 1}}", "'x'"),
-        ("{db: {variant: v, port: 1}}", "v is this variant"),
+        ("{db: {variant: v, port: 1}}", wording("suite.itself", variant="v")),
         ("{db: {image: redis, port: 1, imge: x}}", "imge"),
     ],
 )

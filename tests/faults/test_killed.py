@@ -11,7 +11,7 @@ import pytest
 
 from deadweight._errors import wording
 from deadweight.records.paths import State
-from deadweight.records.runs import locked
+from deadweight.records.runs import holder, locked
 from deadweight.report.figures import when
 from tests.support.fault_project import FaultProject, wait_for
 from tests.support.processes import marked
@@ -85,12 +85,11 @@ def test_a_tool_that_hangs_is_ended_with_its_children(project):
 def is_told_of_the_image_before(project, how: str, error: str = "") -> None:
     """It is there and can be looked at, but nobody takes it for what was asked for, until the next build is right."""
     row = project.row()
-    assert (row["state"], row["log"]) == ("failed", ".deadweight/logs/v.log")
-    assert row["config_digest"] is not None
-    told = f"v: its last build {how}{error} ({when(row['failed_at'])}, log {row['log']})"
-    assert told in project.invoke("variants").errors
-    assert f"run   v  (its last build {how})" in project.invoke("build", "--plan").output
-    assert f"{told}; using the earlier image, built {row['built_at']}" in project.invoke("verify").errors
+    assert (row["state"], row["log"], row["config_digest"] is None) == ("failed", ".deadweight/logs/v.log", False)
+    why = f"its last build {how}{error} ({when(row['failed_at'])}, log {row['log']})"
+    assert f"v: {why}" in project.invoke("variants").errors
+    assert f"run   v  ({wording('plan.last_build', how=how)})" in project.invoke("build", "--plan").output
+    assert wording("project.older_image", variant="v", why=why, when=row["built_at"]) in project.invoke("verify").errors
     project.suite(v=SLOW)
     project.builds()
     assert project.row()["state"] == "built"
@@ -103,7 +102,7 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     project.suite(v="echo half > $OUT; echo no more paper; exit 7")
     (project.root / "src" / "a.txt").write_text("b\n")
     project.fails(1, "no more paper")
-    is_told_of_the_image_before(project, "failed", ": sh failed with exit code 7")
+    is_told_of_the_image_before(project, "failed", f": sh {wording('run.failed', code=7)}")
 
 
 @pytest.mark.slow
@@ -139,7 +138,7 @@ def test_a_second_invocation_waits_for_the_first_and_builds_once(project, killed
     first = project.begun()
     second = project.start("build")
     told = second.stderr.readline()
-    assert "waiting for" in told
+    assert wording("records.waiting", holder=holder(State(project.root)), folder=project.state) in told
     assert f"(pid {first.pid}, since" in told
     if killed:
         first.kill()
@@ -153,7 +152,7 @@ def test_a_second_invocation_waits_for_the_first_and_builds_once(project, killed
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "words"),
-    [("echo 0.0.1", "ko"), ("sleep 60", "timed out after"), ("kill -11 $$", "SIGSEGV")],
+    [("echo 0.0.1", "ko"), ("sleep 60", wording("run.timed_out", seconds=1)), ("kill -11 $$", "SIGSEGV")],
     ids=["wrong version", "hangs", "crashes"],
 )
 def test_a_tool_that_cannot_be_used_is_missing(project, tmp_path, script, words):

@@ -34,7 +34,7 @@ from tests.support import ROOT, TESTS
 from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project
 from tests.support.certificates import on_loopback
-from tests.support.codes import raises
+from tests.support.codes import details, raises
 from tests.support.docker_registry import registry
 from tests.support.http_servers import files, served
 from tests.support.invoking import TASKS
@@ -328,10 +328,10 @@ def test_a_dependency_that_is_no_jar(project, tmp_path):
     at = f"<repository><id>damaged</id><url>{(tmp_path / 'repository').as_uri()}</url></repository>"
     thing = dependency("example.damaged", "thing", "1", "runtime")
     project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)}).suite(SUITE + "    main: a.Nope\n")
-    with offered(tmp_path, "damaged", b"PK\x03\x04 half of a jar"):
-        message = fails(project, ArchiveError)
-    assert "the dependency app/libs/thing-1.jar is damaged: File is not a zip file" in message
-    assert "remove it from Maven's local repository" in message
+    damaged = raises(ArchiveError, "archive.jar_damaged", what="app/libs/thing-1.jar", error="File is not a zip file")
+    with offered(tmp_path, "damaged", b"PK\x03\x04 half of a jar"), damaged as caught:
+        project.build("v")
+    assert caught.value.hint == details(caught.value.message).hint
 
 
 JAR, VERSIONED, BOOT = (
@@ -568,7 +568,7 @@ def test_java_reads_the_trust_store(tmp_path):
     assert "contains 2 entries" in listing
     assert listing.count("trustedCertEntry") == 2
     bundle.write_text("-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n")
-    with pytest.raises(ConfigError, match="damaged certificate"):
+    with raises(ConfigError, "sources.certificate_damaged"):
         trust_store(State(tmp_path), bundle)
 
 
