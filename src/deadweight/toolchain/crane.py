@@ -23,6 +23,7 @@ from deadweight._packages import images
 from deadweight._run import Completed, piped, run
 from deadweight.records.reference import DOCKER_HUB, NO_MANIFEST, in_registry
 
+_PUSHED = re.compile(r"@(sha256:[0-9a-f]{64})\s*$")
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
 _HUB = "registry-1.docker.io"
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -47,7 +48,10 @@ def push(path: Path, reference: str, *, insecure: bool = False) -> str:
     with _pushable(path) as ready:
         many = ["--index"] if ready.is_dir() and _manifest_count(ready) > 1 else []
         done = _told(insecure, "push", *many, str(ready), reference)
-    return done.output.strip().rpartition("@")[2]
+    match = _PUSHED.search(done.output)
+    if match is None:
+        raise DeadweightError(wording("toolchain.no_digest", reference=reference, output=done.output.strip()[-200:]))
+    return match.group(1)
 
 
 def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -96,8 +100,12 @@ def described(reference: str, *, insecure: bool = False) -> dict[str, Any]:
 
 
 def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
-    """A blob that is UTF-8 text; crane checks it against its digest. Raises CommandError."""
-    return _told(insecure, "blob", _at(reference, digest), timeout=300).output
+    """A blob that is UTF-8 text, checked against its digest. Raises CommandError, DeadweightError."""
+    address = _at(reference, digest)
+    text = _told(insecure, "blob", address, timeout=300).output
+    if hashlib.sha256(text.encode()).hexdigest() != digest.removeprefix("sha256:"):
+        raise DeadweightError(wording("toolchain.other_digest", blob=address))
+    return text
 
 
 def _at(reference: str, digest: str) -> str:
