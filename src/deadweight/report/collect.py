@@ -47,7 +47,14 @@ def vulnerabilities(evidence: Evidence | None) -> model.VulnerabilitiesRecord:
 
 def attacks(evidence: Evidence | None) -> dict[str, dict[str, model.AttackRecord]]:
     """Outcomes by posture and payload."""
-    return _parse(dict[str, dict[str, model.AttackRecord]], evidence and evidence.data.get("postures")) or {}
+    unreadable = model.AttackRecord("not_measured", reason="unreadable evidence")
+    return {
+        str(posture): {
+            str(payload): _parse(model.AttackRecord, outcome) or unreadable
+            for payload, outcome in _mapping(outcomes).items()
+        }
+        for posture, outcomes in _mapping(evidence and evidence.data.get("postures")).items()
+    }
 
 
 ONLY_AFTER_A_BREACH = (
@@ -156,9 +163,13 @@ def _from_budget(built: BuiltImage, evidence: Evidence | None, lost: str | None)
     if evidence is None:
         return ImageFigures(model.ImageRecord(built.config_digest), None, lost or wording("report.no_archive"), runtime)
     known = _mapping(evidence.data.get("figures"))
-    size, compressed = known.get("size_bytes"), known.get("compressed_bytes")
+    size, compressed = (_bytes(known.get(key)) for key in ("size_bytes", "compressed_bytes"))
     record = model.ImageRecord(built.config_digest, size_bytes=size, compressed_bytes=compressed)
     return ImageFigures(record, evidence.provenance if size is not None else None, lost, runtime)
+
+
+def _bytes(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 OWN_SECTIONS = {"layers", "attacks", "vulnerabilities"}
