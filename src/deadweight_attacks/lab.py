@@ -146,10 +146,10 @@ class Starts:
 
     @contextlib.contextmanager
     def believed(self) -> Iterator[None]:
-        """What the engine refuses within says nothing where the guard has ended the container that it was about: then NoService."""
+        """What fails within says nothing where the guard has ended the container that it was about: then NoService with its reason."""
         try:
             yield
-        except (Interrupted, NoService):
+        except Interrupted:
             raise
         except DeadweightError as error:
             if self._ended:

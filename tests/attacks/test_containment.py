@@ -417,6 +417,8 @@ def test_what_the_engine_refuses_once_all_was_ended_is_no_fault_of_its(subject):
         (built.host.path / "ended").write_text("free disk space fell below all that there is", encoding="utf-8")
         with pytest.raises(lab.NoService, match="free disk space fell below all"):
             built.starts.start(nowhere)
+        with pytest.raises(lab.NoService, match="free disk space fell below all"), built.starts.believed():
+            raise lab.NoService("No such container")  # what a caller made of such a refusal
 
 
 @pytest.mark.slow

@@ -82,6 +82,8 @@ class KoBuilder:
         return (archive.image_step(variant, site, inputs, partial(self._build, variant, site, base, ignore)),)
 
     def _build(self, variant: KoVariant, site: Site, base: Base, ignore: Sequence[str], job: Job) -> BuiltImage:
+        from deadweight.toolchain.golang import COLLECT_PERCENT
+
         ko, go = find("ko"), find("go")
         name = common.image_name(site.suite, variant)
         repository, tag, _ = split(name)
@@ -93,6 +95,7 @@ class KoBuilder:
             config = work / "ko.yaml" if variant.config is None else site.root / variant.config
             folders = (str(go.path.parent), str(ko.path.parent), os.environ.get("PATH", os.defpath))
             environment = {
+                "GOGC": COLLECT_PERCENT,
                 **common.program_environment(site),
                 **go_environment(site.state),
                 "PATH": os.pathsep.join(folders),  # ko runs `go` from it

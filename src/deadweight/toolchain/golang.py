@@ -33,6 +33,7 @@ def go_environment(go: Tool | None = None) -> dict[str, str]:
     go = go or find("go")
     cache = user_cache() / "go"
     given = {"GOCACHE": str(cache / "build"), "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
+    given["GOGC"] = COLLECT_PERCENT
     if go.ours:
         given |= {
             "GOMODCACHE": str(cache / "mod"),
@@ -62,7 +63,7 @@ def _run_go(entry: Program, log: Path, *words: str | Path) -> None:
     """Run Go on a copy of the module's files, so that nothing is ever written into the installed package."""
     go = find("go")
     # Where the module asks for a newer Go, this one fetches it, as a module.
-    env = go_environment(go) | {"CGO_ENABLED": "0", "GOGC": COLLECT_PERCENT, "GOTOOLCHAIN": "auto"}
+    env = go_environment(go) | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "auto"}
     with tempfile.TemporaryDirectory(prefix=f"deadweight-{words[0]}-{entry.name}-") as module:
         for part in entry.module_files:
             shutil.copyfile(part, Path(module) / part.name)
