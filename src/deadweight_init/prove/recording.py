@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight.suite import openapi
 from deadweight_init.draft import Doubt, Draft, Recorded
 from deadweight_init.languages.sources import TESTS, served_document
-from deadweight_init.prove.observe import Health, Observation, all_lines, ask, first_line
+from deadweight_init.prove.observe import LIKELY, NOWHERE, Health, Observation, all_lines, ask, first_line
 from deadweight_init.records import SEEN, Known, wording
 from deadweight_init.tree import Tree, aside
 
@@ -102,7 +102,10 @@ _NO_ERROR = re.compile(
 def doubts_of(health: Health, lines: Iterable[str], declared: Collection[int], works: int) -> Iterator[Doubt]:
     """Why what was seen proves little: an error in its first lines, a port that nothing declares, health that is an error, no
     operation that works."""
-    errors = (line for line in lines if _ERROR.search(line) and not _NO_ERROR.search(line))
+    # What it says of a path that was only guessed is no fault of its own (nginx logs each file that is not there).
+    guessed = [re.compile(rf"{re.escape(path)}(?![\w/])") for path in (NOWHERE, *LIKELY) if path != health.path]
+    own = (line for line in lines if not any(path.search(line) for path in guessed))
+    errors = (line for line in own if _ERROR.search(line) and not _NO_ERROR.search(line))
     yield from (Doubt("error_in_log", " ".join(line.split())[:160]) for line in itertools.islice(errors, 1))
     if health.kind != "exit" and health.port not in declared:
         ports = ", ".join(map(str, declared)) or "none"
