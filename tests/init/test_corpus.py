@@ -170,7 +170,7 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
     "in_turn": lambda found: sorted(found.wanted, key=found.text.index),
     "files": lambda found: {name: [line for line in lines if line in found.files[name]] for name, lines in found.wanted.items()},
     "copies": lambda found: [each[5:] for each in found.last_stage if re.match(r"COPY (?!.*--from)", each)],
-    "env": lambda found: dict(re.findall(r"^ENV (\w+)=\"?(.*?)\"?$", "\n".join(found.last_stage), re.MULTILINE)),
+    "env": lambda found: dict(re.findall(r"^ENV (?!HOME=)(\w+)=\"?(.*?)\"?$", "\n".join(found.last_stage), re.MULTILINE)),
     "entrypoint": lambda found: json.loads(found.last_stage[-1].removeprefix("ENTRYPOINT ")),
 }  # fmt: skip
 

@@ -117,6 +117,8 @@ def run_stage(
         yield f"WORKDIR {workdir}"
     yield "# By number: no base needs to know the user, and Kubernetes can see that it is not root."
     yield "USER 65532:65532"
+    yield "# That user has no home of its own, and some programs look for one that they can write to."
+    yield "ENV HOME=/tmp"
     yield f"EXPOSE {port}"
     if re.fullmatch(r"[A-Z0-9+]+", stop) and stop not in ("SIGTERM", "15"):
         yield f"STOPSIGNAL {stop}"
