@@ -128,7 +128,7 @@ def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: st
     home = project.folder if project else folder
     # as platforms give it
     taken = next((each for each in ordered if re.search(r"\$\{?PORT\b", " ".join(each.words.words))), None)
-    variable = Known("PORT", f"from {taken.path}: its command reads it") if taken else None
+    variable = Known("PORT", f"from {taken.path}: {wording('origin.command')}") if taken else None
     variable = variable or reads_port(tree, home, project.start if project else (), facts_of(project).code)
     more, described = tuple(_apko_rungs(tree, home)), repository_document(tree, home)
     base = Service(plain_name(name), folder, tuple(ordered), project)
@@ -290,4 +290,4 @@ def _apko_rungs(tree: Tree, folder: str) -> Iterator[Rung]:
         keys = {"config": path, **({"packages": made} if made else {})}
         if folder != ".":
             keys["source"] = folder
-        yield Rung(name, "apko", f"{path}, as it is", keys)
+        yield Rung(name, "apko", wording("rung.as_it_is", file=path), keys)

@@ -1,7 +1,7 @@
 """Repositories as data: a tree of files, and what is found and written for it. Nothing is built here.
 
 One case is one entry of a file of ``corpus``: ``files``, what the user says (``main``, ``port``, ``seen``: a health path that
-answered), and ``expect``, whose keys are those of ``FACTS``.
+answered), and ``expect``, whose keys are those of ``FACTS``. ``@CODE@`` is what init says by that code.
 """
 
 import json
@@ -22,7 +22,7 @@ from deadweight.builders.dockerfile.buildkit import DockerListener
 from deadweight.project.load_suite import load_suite
 from deadweight_init.draft import Draft, first_draft, health_hints, port_hints
 from deadweight_init.languages.table import NAMES
-from deadweight_init.records import Known, OwnDockerfile, Project, Service
+from deadweight_init.records import Known, OwnDockerfile, Project, Service, wording
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
@@ -177,7 +177,8 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
 
 def cases() -> list[Any]:
     files = (*sorted(CORPUS.glob("languages/*.yaml")), *sorted(CORPUS.glob("[lr]*.yaml")))
-    entries = ((file.stem, yaml.safe_load(file.read_text())) for file in files)
+    texts = ((file.stem, re.sub(r"@(\w+\.\w+)@", lambda code: wording(code[1]), file.read_text())) for file in files)
+    entries = ((stem, yaml.safe_load(text)) for stem, text in texts)
     return [pytest.param(case, id=f"{stem}: {name}") for stem, found in entries for name, case in found.items()]
 
 
