@@ -196,7 +196,6 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
 
 
 NODE = {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}', "a.js": ""}
-GUNICORN = wording("origin.gunicorn")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +204,7 @@ GUNICORN = wording("origin.gunicorn")
         ({"main.go": 'package main\n\nvar port = os.Getenv("PORT")\n', "go.mod": "module x.org/y\n"}, "from main.go:3"),
         ({"requirements.txt": "", "app.py": "port = os.environ['PORT']\n"}, "from app.py:1"),
         ({**NODE, "a.js": "x.listen(process.env.PORT || 80)"}, "from a.js:1"),
-        ({"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"}, GUNICORN),
+        ({"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"}, wording("origin.gunicorn")),
         ({"requirements.txt": "", "Procfile": "web: gunicorn -b :80 app:app\n"}, None),
     ],
 )
@@ -363,15 +362,12 @@ def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_p
     assert (ends.index("WORKDIR /app") > ends.index("COPY ")) is (not read_only)
 
 
-PYTHON = {"requirements.txt": "flask\n", "app.py": ""}
-
-
 @pytest.mark.parametrize(
     ("stop_seconds", "written"),
     [(0.1, "10}\n"), (8.9, f"30}}  # seen: {wording('origin.stops', seconds=8.9)}\n")],
 )
 def test_a_service_that_takes_long_to_end_is_given_what_kubernetes_gives(tmp_path, stop_seconds, written):
-    (service,) = found(tmp_path, PYTHON)
+    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": ""})
     seen = Observation(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds)
     text = suite_text(with_seen(recipe(service, "build"), seen, {}))
     assert f"    runs: {{stops_within_seconds: {written}" in re.sub("(}) +#", r"\1  #", text)

@@ -77,11 +77,8 @@ def test_mine_are_accepted_one_by_one(base, tmp_path):
     write_suite(tmp_path, f"name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks: {made.value}\n")
     check = load_suite(tmp_path / "deadweight.yaml").variants[0].checks.layers
     named = {each.fingerprint: each.reason for each in check.allow}
-    assert named == {
-        "a" * 32: wording("gates.seen_in", place="/srv/app.conf"),
-        "1" * 32: wording("gates.seen_in", place="config.Env[0]"),
-        "2" * 32: wording("gates.seen_in", place='/srv/"old".conf'),
-    }
+    places = {"a" * 32: "/srv/app.conf", "1" * 32: "config.Env[0]", "2" * 32: '/srv/"old".conf'}
+    assert named == {mark: wording("gates.seen_in", place=place) for mark, place in places.items()}
     assert all(each.expires > date.today().isoformat() for each in check.allow)  # noqa: DTZ011
     assert (check.secrets.mine, check.secrets.base) == ("none", "allow" if base else "none")
 

@@ -383,7 +383,7 @@ def _build_stage(project: NodeProject) -> Iterator[str]:
     if project.build:
         again = unprepared if project.kind == "pnpm" else ""  # it prepares once more when it prunes
         prune = "" if project.developers else f" && {again}{manager.prune}"
-        yield f"{replace(manager, first='').run}npm run {project.build}{prune}"
+        yield replace(manager, first="").run + "npm run " + project.build + prune
 
 
 def _in_turn(before: tuple[Words, ...], last: Words) -> Words:
