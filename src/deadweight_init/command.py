@@ -19,7 +19,7 @@ from deadweight_init.languages.table import MANIFESTS
 from deadweight_init.records import Service, wording
 from deadweight_init.repository.compose import COMPOSE
 from deadweight_init.repository.dockerfiles import dockerfiles
-from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
+from deadweight_init.services import find_services, plain_name, problems_of
 from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, read_tree
 from deadweight_init.write.files import Written, program, write_helpers
 from deadweight_init.write.suite import suite_text
@@ -187,7 +187,7 @@ def choose(
         raise UsageError(unknown(wording("command.main"), wanted.main, tuple(names)), hint=hint)
     if not services:
         problems = "".join(f"\n{each}" for each in (*problems_of(tree), *why_no_service(tree)))
-        raise UsageError(wording("command.no_service", root=tree.root, looked_for=LOOKED_FOR, problems=problems))
+        raise UsageError(wording("command.no_service", root=tree.root, problems=problems))
     labels = {_label(each, services): each for each in services}
     if len(services) == 1 and wanted.service in (None, ALL):
         return services

@@ -29,11 +29,6 @@ from deadweight_init.repository.dockerfiles import NOT_FOR_USERS, own_dockerfile
 from deadweight_init.repository.kubernetes import kubernetes
 from deadweight_init.tree import Tree, as_mapping, aside
 
-LOOKED_FOR = (
-    "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
-    "Pipfile, setup.py, Cargo.toml, Gemfile, composer.json, an index.html or index.php, an apko.yaml"
-)
-
 
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""

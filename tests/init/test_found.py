@@ -22,7 +22,7 @@ from deadweight_init.prove.proof import nothing_left
 from deadweight_init.prove.recording import _DANGEROUS, documented_operations
 from deadweight_init.records import Known, Service, unwrapped, wording
 from deadweight_init.repository.dockerfiles import missing_sources, read_words, url_paths
-from deadweight_init.services import LOOKED_FOR, find_services
+from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
 from tests.support import TESTS
@@ -242,7 +242,7 @@ def in_file(path: str, reason: str, **fields: str) -> str:
 
 
 def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_path):
-    with raises(UsageError, "command.no_service", looked_for=LOOKED_FOR, problems=""):
+    with raises(UsageError, "command.no_service", problems=""):
         brought_in(tmp_path, {"README.md": "# Poems\n", "poems/one.txt": ""})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "poems"]
 

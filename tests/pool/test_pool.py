@@ -157,7 +157,7 @@ def test_a_build_error_is_never_tried_again(world, project):
     made = project.build()
     assert (made["bad"].result, made["good"].result) == ("failed", "built")
     assert project.told.count("begin") == Counter({"bad": 1, "good": 1})
-    assert "RUN failed with exit code 3 (bad/Dockerfile:3" in str(made["bad"].error)
+    assert " 3 (bad/Dockerfile:3: RUN " in str(made["bad"].error)
     assert re.search(noted("journal.failed", endpoint="[ac]"), project.log)
 
 
