@@ -19,7 +19,7 @@ from deadweight_init.languages.table import MANIFESTS
 from deadweight_init.records import Service, wording
 from deadweight_init.repository.compose import COMPOSE
 from deadweight_init.repository.dockerfiles import dockerfiles
-from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
+from deadweight_init.services import find_services, plain_name, problems_of
 from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, read_tree
 from deadweight_init.write.files import Written, program, write_helpers
 from deadweight_init.write.suite import suite_text
@@ -124,7 +124,7 @@ def _with_program(tree: Tree, service: Service, ask: Ask, say: Callable[[str], N
     if project is None or not project.others:
         return service
     main = project.chosen
-    answer = ask(f"which program of {service.name}", (main, *project.others))
+    answer = ask(wording("command.which_program", service=service.name), (main, *project.others))
     if answer is None:
         others = ", ".join(project.others)
         say(wording("progress.program", name=service.name, main=main, others=others))
@@ -183,15 +183,15 @@ def choose(
     """The service that is meant, or all of them. Raises UsageError where there is none, or where ``--service`` names none."""
     if wanted.main is not None and not any(each.project and each.project.programs for each in services):
         names = [name for each in find_services(tree) if each.project for name in each.project.programs]
-        hint = f"programs: {_shortened(names)}" if names else "--main is for Go and Rust"
-        raise UsageError(unknown("main package or binary", wanted.main, tuple(names)), hint=hint)
+        hint = f"programs: {_shortened(names)}" if names else wording("command.no_main")
+        raise UsageError(unknown(wording("command.main"), wanted.main, tuple(names)), hint=hint)
     if not services:
         problems = "".join(f"\n{each}" for each in (*problems_of(tree), *why_no_service(tree)))
-        raise UsageError(wording("command.no_service", root=tree.root, looked_for=LOOKED_FOR, problems=problems))
+        raise UsageError(wording("command.no_service", root=tree.root, problems=problems))
     labels = {_label(each, services): each for each in services}
     if len(services) == 1 and wanted.service in (None, ALL):
         return services
-    answer = wanted.service or ask("which service", (*labels, ALL))
+    answer = wanted.service or ask(wording("command.which_service"), (*labels, ALL))
     if answer == ALL:
         return services
     by_folder = {each.folder: each for each in services}

@@ -145,7 +145,7 @@ def run_of(service: Service, port: Known[int]) -> dict[str, Known[Any]]:
     if env:
         run["env"] = Known({key: value.value for key, value in env.items()}, next(iter(env.values())).origin)
     if service.volumes:
-        origin = f"{next(iter(service.volumes.values()))}: its data, in memory, where nothing is kept"
+        origin = f"{next(iter(service.volumes.values()))}: {wording('origin.data')}"
         run["tmpfs"] = Known(["/tmp", *sorted(service.volumes)], origin)  # noqa: S108
     if service.around.files:
         files = {target: known.value for target, known in service.around.files.items()}
@@ -198,7 +198,7 @@ def own_rungs(service: Service) -> Iterator[Rung]:
             name += "-2"
         taken.add(name)
         refused = each.refused or ("" if number < MOST_OWN else wording("refused.too_many", most=MOST_OWN))
-        yield Rung(name, "dockerfile", f"{each.path}, as it is", _keys(each), (), refused)
+        yield Rung(name, "dockerfile", wording("rung.as_it_is", file=each.path), _keys(each), (), refused)
     yield from service.more
 
 

@@ -207,15 +207,15 @@ class Project:
 class Code(Enum):
     """What kind of difference it is; the value is how its line begins."""
 
-    BASE = "another base"
-    PROGRAMS = "not there"
-    FILES = "left out"
-    HEALTHCHECK = "no health check"
-    STEP = "not done"
-    FLAGS = "other build flags"
-    SETTING = "not set"
-    USER = "another user"
-    WORKDIR = "another working folder"
+    BASE = wording("change.base")
+    PROGRAMS = wording("change.programs")
+    FILES = wording("change.files")
+    HEALTHCHECK = wording("change.healthcheck")
+    STEP = wording("change.step")
+    FLAGS = wording("change.flags")
+    SETTING = wording("change.setting")
+    USER = wording("change.user")
+    WORKDIR = wording("change.workdir")
 
 
 @dataclass(frozen=True)

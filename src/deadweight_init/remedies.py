@@ -78,7 +78,7 @@ def _shown_environment(case: Case) -> Draft | None:
     service = case.draft.service
     env = service.around.env
     for spare in service.spare:
-        origin = f"{SEEN}: it does not come up without ({spare.origin})"
+        origin = f"{SEEN}: {wording('origin.not_without', place=spare.origin)}"
         if new := {name: Known(value, origin) for name, value in spare.value.items() if name not in env}:
             return _told(case.draft, replace(service, around=replace(service.around, env={**env, **new})))
     return None
@@ -144,7 +144,7 @@ def advice(error: NotUp, draft: Draft, tree: Tree) -> Message:
         return wording("advice.loopback", place=place and f" ({place})")
     readmes = (path for path in tree.named[r"readme(?:\.\w+)?"] if tree.folders[path] in (".", folder))
     found = (known.origin for path in readmes for known in tree.values(path, _RUN, ""))
-    shown = next((f" ({place} shows how it is run)" for place in found), "")
+    shown = next((wording("advice.shown", place=place) for place in found), "")
     if error.down is Down.ENDED_WITH_0:
         return wording("advice.command", shown=shown)
     if error.variable:

@@ -29,11 +29,6 @@ from deadweight_init.repository.dockerfiles import NOT_FOR_USERS, own_dockerfile
 from deadweight_init.repository.kubernetes import kubernetes
 from deadweight_init.tree import Tree, as_mapping, aside
 
-LOOKED_FOR = (
-    "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
-    "Pipfile, setup.py, Cargo.toml, Gemfile, composer.json, an index.html or index.php, an apko.yaml"
-)
-
 
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
@@ -128,7 +123,7 @@ def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: st
     home = project.folder if project else folder
     # as platforms give it
     taken = next((each for each in ordered if re.search(r"\$\{?PORT\b", " ".join(each.words.words))), None)
-    variable = Known("PORT", f"from {taken.path}: its command reads it") if taken else None
+    variable = Known("PORT", f"from {taken.path}: {wording('origin.command')}") if taken else None
     variable = variable or reads_port(tree, home, project.start if project else (), facts_of(project).code)
     more, described = tuple(_apko_rungs(tree, home)), repository_document(tree, home)
     base = Service(plain_name(name), folder, tuple(ordered), project)
@@ -290,4 +285,4 @@ def _apko_rungs(tree: Tree, folder: str) -> Iterator[Rung]:
         keys = {"config": path, **({"packages": made} if made else {})}
         if folder != ".":
             keys["source"] = folder
-        yield Rung(name, "apko", f"{path}, as it is", keys)
+        yield Rung(name, "apko", wording("rung.as_it_is", file=path), keys)

@@ -62,7 +62,7 @@ def init(
         tree = lazy.init.read_tree(root)
         if drifted := list(lazy.init.drifted(tree, lazy.init.find_services(tree))):
             raise CheckFailed(wording("task.drifted", changes="\n".join(drifted)))
-        say("the suite matches the repository")
+        say(wording("task.matches"))
         return
     wanted = lazy.init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
@@ -104,7 +104,7 @@ def _show(outcome: lazy.init.Outcome) -> None:
     for draft in outcome.drafts:
         if draft.proven and draft.known:
             name = f"{draft.service.name}: " if draft.suite else ""
-            say(f"{name}works on {draft.works} of {draft.known} known operations")
+            say(name + wording("task.works", works=draft.works, known=draft.known))
     for line in outcome.told:
         say(line)
     say(f"written: {', '.join(outcome.written)}")
@@ -118,12 +118,11 @@ def _show(outcome: lazy.init.Outcome) -> None:
             say(f"not tried: {', '.join(later)}: {outcome.program} build {chosen} && {outcome.program} verify {chosen}")
         for what in dict.fromkeys(each for told in draft.accepted.values() for each in told):
             those = ", ".join(draft.full(name) for name, told in draft.accepted.items() if what in told)
-            say(f"accepted for now, under checks: in deadweight.yaml: {those}: {what}")
+            say(wording("task.accepted", variants=those, what=what))
     doubted = [doubt for draft in outcome.drafts for doubt in draft.doubts]
     if doubted:
         told = "\n".join(f"{each.code}: {each.what}" for each in doubted)
-        hint = f"settle it in deadweight.yaml and remove unproven: there, then run {outcome.program} verify"
-        raise MissingError(wording("task.unproven_draft", doubts=told), hint=hint)
+        raise MissingError(wording("task.unproven_draft", doubts=told, program=outcome.program))
     then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
     say(f"next: {outcome.program} {then}")
 
@@ -154,5 +153,5 @@ def _ask(question: str, choices: Sequence[str]) -> str | None:
             return text
         if text.isdigit() and 1 <= int(text) <= len(choices):
             return choices[int(text) - 1]
-        say(f"a number from 1 to {len(choices)}, or a name")
+        say(wording("task.choose", most=len(choices)))
     return None

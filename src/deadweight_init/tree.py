@@ -32,8 +32,7 @@ TREES = 8
 """Of so many repositories what readers made of them is remembered."""
 _MOST_CODE = 500
 MOST_BYTES = 512 * 1024
-_LANGUAGES = "go py js mjs cjs ts java kt rs rb php ex exs properties toml ini conf"
-_CODE = (*(f".{each}" for each in _LANGUAGES.split(" ")), "application.yml", "application.yaml")
+_CODE = tuple(TABLES["files"]["code"])
 PASSED_OVER = frozenset((*TABLES["folders"]["passed_over"], STATE_DIR))
 ASIDE = frozenset(TABLES["folders"]["aside"])
 """Folders whose programs are not what a repository is about."""

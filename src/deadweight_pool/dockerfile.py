@@ -228,7 +228,7 @@ class _One:
             raise
         if heard.failed:
             self.exported[endpoint.name] = False
-            what = f"{endpoint.name} could not write its layers to the cache: {heard.failed}"
+            what = wording("journal.not_cached", endpoint=endpoint.name, reason=heard.failed)
             self.pool.journal.note(what, variant=variant.name, loud=True)
         return archive
 

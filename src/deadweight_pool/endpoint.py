@@ -64,21 +64,21 @@ LEAST = "0.16"
 """BuildKit that rewrites times of files (0.13) and gives a build's secret as a variable (Dockerfile 1.10)."""
 
 _REASON = re.compile(r'(?:desc = "(?P<inner>.*)"|(?P<outer>Unavailable: .*|rpc error: .*))$', re.DOTALL)
-_WHY: tuple[tuple[str, Callable[[str], Message]], ...] = (
-    ("x509: certificate signed by unknown authority", lambda _: wording("endpoint.ca")),
-    ("x509: ", lambda reason: wording("endpoint.certificate", reason=reason)),
-    ("first record does not look like a TLS handshake", lambda _: wording("endpoint.no_tls")),
-    ("remote error: tls", lambda _: wording("endpoint.not_accepted")),
-    ("frame too large", lambda _: wording("endpoint.no_http2")),
-    ("connection refused", lambda _: wording("endpoint.no_listener")),
-    ("no such host", lambda reason: wording("endpoint.unknown_host", reason=reason)),
-    ("authentication handshake failed: context deadline", lambda _: wording("endpoint.silent")),
-    ("authentication handshake failed: EOF", lambda _: wording("endpoint.no_tls_or_refused")),
-    ("deadline exceeded", lambda _: wording("endpoint.silent")),
-    ("no such file or directory", lambda reason: wording("endpoint.missing", reason=reason)),
+_WHY: tuple[tuple[re.Pattern[str], Callable[[str], Message]], ...] = (
+    (re.compile("x509: certificate signed by unknown authority"), lambda _: wording("endpoint.ca")),
+    (re.compile("x509: "), lambda reason: wording("endpoint.certificate", reason=reason)),
+    (re.compile("first record does not look like a TLS handshake"), lambda _: wording("endpoint.no_tls")),
+    (re.compile("remote error: tls"), lambda _: wording("endpoint.not_accepted")),
+    (re.compile("frame too large"), lambda _: wording("endpoint.no_http2")),
+    (re.compile("connection refused"), lambda _: wording("endpoint.no_listener")),
+    (re.compile("no such host"), lambda reason: wording("endpoint.unknown_host", reason=reason)),
+    (re.compile("authentication handshake failed: context deadline"), lambda _: wording("endpoint.silent")),
+    (re.compile("authentication handshake failed: EOF"), lambda _: wording("endpoint.no_tls_or_refused")),
+    (re.compile("deadline exceeded"), lambda _: wording("endpoint.silent")),
+    (re.compile("no such file or directory"), lambda reason: wording("endpoint.missing", reason=reason)),
 )  # fmt: skip
 _PLATFORM = ("os", "architecture", "variant")
-_CLOSED = ("broken pipe", "connection reset", "EOF", "connection closed", "error reading server preface")
+_CLOSED = re.compile("broken pipe|connection reset|EOF|connection closed|error reading server preface")
 
 
 class Unreachable(Exception):
@@ -115,9 +115,9 @@ def _why_not(endpoint: Endpoint, said: str) -> Message:
     last = reason.rpartition("transport: ")[2].removeprefix("authentication handshake failed: ")
     # a helper program's own words stand at the end of long ones about how it was started
     last = last.rpartition("stderr=")[2]
-    for words, say in _WHY:
-        if words in reason:
+    for pattern, say in _WHY:
+        if pattern.search(reason):
             return say(last[:200])
-    if endpoint.tls and any(words in reason for words in _CLOSED):
+    if endpoint.tls and _CLOSED.search(reason):
         return wording("endpoint.not_accepted")
     return wording("endpoint.other", reason=last[:300]) if last else wording("endpoint.silent")

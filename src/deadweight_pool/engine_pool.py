@@ -132,10 +132,11 @@ class Spread:
         if lost is None:
             for each in held:
                 told(each)
-            self._journal.note(f"was checked on {place.asked.name}", variant=variant.name)
+            self._journal.note(wording("journal.checked", engine=place.asked.name), variant=variant.name)
             return found
         self._lose(place, lost)
-        self._journal.note(f"is lost on {place.asked.name}: {lost.message}", variant=variant.name)
+        reason = wording("journal.lost", endpoint=place.asked.name, reason=lost.message)
+        self._journal.note(reason, variant=variant.name)
         return None
 
     def _take(self, variant: Variant) -> _Place | None:
@@ -149,10 +150,8 @@ class Spread:
                 free = next((place for place in left if place.free), None)
                 if free is not None:
                     free.free -= 1
-                    self._journal.note(
-                        f"goes to {free.asked.name} ({'its home' if free is order[0] else 'free'})",
-                        variant=variant.name,
-                    )
+                    why = wording("journal.home" if free is order[0] else "journal.free")
+                    self._journal.note(wording("journal.goes", endpoint=free.asked.name, why=why), variant=variant.name)
                     return free
                 self._changed.wait(HEED_SECONDS)
 
@@ -161,7 +160,8 @@ class Spread:
             before, place.lost = place.lost, place.lost or why.message
             self._changed.notify_all()
         if not before:
-            self._journal.note(f"{place.asked.name} ({place.asked.host}) is lost: {why.message}", loud=True)
+            engine = f"{place.asked.name} ({place.asked.host})"
+            self._journal.note(wording("journal.is_lost", endpoint=engine, reason=why.message), loud=True)
 
     def _nowhere(self, variant: Variant) -> Subject:
         """A subject without an engine: what needs none is measured, the rest tells why not."""

@@ -68,7 +68,7 @@ class Build:
         try:
             first, home = self._take(), self.dispatcher.home(self.work)
             at_home = home == first.endpoint.name
-            self._begin(first, "its home" if at_home else f"its home {home} has more than its share")
+            self._begin(first, wording("journal.home") if at_home else wording("journal.home_full", endpoint=home))
             while True:
                 ended = self._next_end()
                 if ended.archive is not None:
@@ -91,7 +91,7 @@ class Build:
     def _begin(self, member: Member, why: str) -> None:
         self.begun += 1
         attempt = self.running[member.endpoint.name] = Attempt(member.endpoint, member.seen.version, self.begun)
-        self._note(f"goes to {member.endpoint.name} ({why})")
+        self._note(wording("journal.goes", endpoint=member.endpoint.name, why=why))
         threading.Thread(target=self._work, args=(attempt,), daemon=True, name=f"pool-{self.work.variant}").start()
 
     def _work(self, attempt: Attempt) -> None:
@@ -118,16 +118,16 @@ class Build:
             elapsed = time.monotonic() - first.since
             member = None if first.lost else self.dispatcher.second(self.work, name, elapsed)
             if member is not None:
-                self._begin(member, f"too: {name} has been at it for {elapsed:.0f} s")
+                self._begin(member, wording("journal.slow", endpoint=name, seconds=round(elapsed)))
 
     def _made(self, ended: Attempt, archive: Path) -> Made:
         name, seconds = ended.endpoint.name, time.monotonic() - ended.since
-        self._note(f"was built on {name} in {seconds:.1f} s")
+        self._note(wording("journal.built", endpoint=name, seconds=seconds))
         self._forget(ended, seconds)
         for full in self.full:
             self.pool.lose(full, wording("endpoint.full"))
         for other in self.running:
-            self._note(f"is stopped on {other}: {name} was quicker")
+            self._note(wording("journal.stopped", other=other, endpoint=name))
         return Made(archive, ended.endpoint, ended.version, self.pool.journal.of(self.work.variant))
 
     def _after(self, ended: Attempt) -> None:
@@ -142,9 +142,9 @@ class Build:
         if self.running:
             return
         if self.begun >= MOST_TRIES:
-            self._note(f"was begun {self.begun} times: not tried again")
+            self._note(wording("journal.given_up", times=self.begun))
             raise error
-        self._begin(self._take(), "again")
+        self._begin(self._take(), wording("journal.again"))
 
     def _judge(self, ended: Attempt, error: BaseException) -> None:
         """Blame the endpoint. Raises the error where the build is to fail."""
@@ -155,7 +155,7 @@ class Build:
             raise error
         fault: Fault = "lost" if ended.lost else judge_fault(error)
         if fault == "build" or (fault == "perhaps disk" and self.full):
-            self._note(f"failed on {name}: not tried again, the fault is the build's own")
+            self._note(wording("journal.failed", endpoint=name))
             raise error
         self.failed.add(name)
         self._blame(ended, fault)
@@ -164,14 +164,14 @@ class Build:
         endpoint = ended.endpoint
         if fault == "perhaps disk":
             self.full.append(endpoint.name)
-            self._note(f"found a full disk on {endpoint.name}")
+            self._note(wording("journal.disk", endpoint=endpoint.name))
             return
         if fault == "disk":
             self.pool.lose(endpoint.name, wording("endpoint.full"))
         elif not ended.lost:
             self.pool.check(endpoint)
         why = self.dispatcher.lost.get(endpoint.name, wording("endpoint.connection_lost"))
-        self._note(f"is lost on {endpoint.name}: {why}")
+        self._note(wording("journal.lost", endpoint=endpoint.name, reason=why))
 
     def _forget(self, ended: Attempt, seconds: float | None = None) -> None:
         self.running.pop(ended.endpoint.name, None)
@@ -269,14 +269,14 @@ class Pool:
         for endpoint, seen in zip(self.endpoints, looks, strict=True):
             name = endpoint.name
             if isinstance(seen, Seen):
-                up[name], what = (endpoint, seen), f"is BuildKit {seen.version}, builds {', '.join(seen.platforms)}"
+                up[name], platforms = (endpoint, seen), ", ".join(seen.platforms)
+                what = wording("journal.up", version=seen.version, platforms=platforms)
             else:
-                self._why[name], what = seen, f"is not used: {seen}"
+                self._why[name], what = seen, wording("journal.unused", reason=seen)
             self.journal.note(f"{name} ({endpoint.address}) {what}", loud=name in self._why)
         versions = sorted({seen.version for _, seen in up.values()})
         if len(versions) > 1:
-            what = f"endpoints are of different versions ({', '.join(versions)}): the same build may give other bytes"
-            self.journal.note(what, loud=True)
+            self.journal.note(wording("journal.versions", versions=", ".join(versions)), loud=True)
         return up
 
     @cached_property
@@ -312,7 +312,7 @@ class Pool:
     def lose(self, name: str, why: str) -> None:
         """Use an endpoint no more, and say so once."""
         if self._dispatcher.lose(name, why):
-            self.journal.note(f"{name} is lost: {why}", loud=True)
+            self.journal.note(wording("journal.is_lost", endpoint=name, reason=why), loud=True)
 
     def look_again(self) -> None:
         """Use those lost endpoints again that answer. Those whose disk was full are left alone."""
@@ -323,7 +323,7 @@ class Pool:
             seen = self._look(endpoint)
             if isinstance(seen, Seen):
                 self._dispatcher.regain(endpoint, seen)
-                self.journal.note(f"{endpoint.name} answers again", loud=True)
+                self.journal.note(wording("journal.answers_again", endpoint=endpoint.name), loud=True)
 
     def _silence(self, endpoint: Endpoint) -> str | None:
         """None where an endpoint still answers, else why not."""

@@ -32,7 +32,7 @@ from deadweight_standins.machine import os_release, this_machine, wording
 MODULE = "golang.org/x/vulndb"
 GO_BUCKET = "go::The Go Vulnerability Database"
 FETCH_SECONDS = 600.0
-FIXES_ONLY = "only fixes that its packages' changelogs name"
+FIXES_ONLY = wording("advisories.fixes_only")
 _KINDS = {"debian": ("Debian", "https://www.debian.org/security/"), "ubuntu": ("Ubuntu", "https://ubuntu.com/security")}
 
 
@@ -54,7 +54,7 @@ def make(target: Path, say: Say, log: Path) -> Contents:
     records = _go_records(log)
     osv = records.folder / "data" / "osv"
     fixes = _fixes(say, log)
-    what = f"all Go modules and the standard library: {sum(1 for _ in osv.glob('*.json'))} records"
+    what = wording("advisories.of_go", number=sum(1 for _ in osv.glob("*.json")))
     source = f"Go module {MODULE} {records.version}, data/osv"
     parts = [Part(GO_BUCKET, what, source, records.time[:10], "CC-BY-4.0")]
     with tempfile.TemporaryDirectory(prefix="deadweight-advisories-") as work:
@@ -91,9 +91,9 @@ def _go_records(log: Path) -> _GoRecords:
 
 
 def _fixes_part(bucket: str, fixes: Fixes) -> Part:
-    what = f"{fixes.count} CVEs that are fixed in {len(fixes.packages)} source packages"
+    what = wording("advisories.fixes", number=fixes.count, packages=len(fixes.packages))
     date = fixes.newest.date().isoformat() if fixes.newest else "unknown"
-    return Part(bucket, what, "changelogs inside the packages", date, "each package's own", FIXES_ONLY)
+    return Part(bucket, what, wording("advisories.changelogs"), date, wording("advisories.own_license"), FIXES_ONLY)
 
 
 def _fixes(say: Say, log: Path) -> tuple[str, Fixes] | None:
@@ -107,7 +107,7 @@ def _fixes(say: Say, log: Path) -> tuple[str, Fixes] | None:
         packages = Packages(user_cache() / "local" / "changelogs", this_machine(), log)
         return bucket, changelogs.read(_newest(packages, names, there))
     except DeadweightError as error:
-        say(f"the vulnerability database will lack the fixes of {bucket}: {error.message}")
+        say(wording("advisories.lacking", release=bucket, reason=error.message))
         return None
 
 

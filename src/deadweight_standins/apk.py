@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # Commands run in melange's sandbox, in a folder where each OS package named is unpacked; ``$D`` is the package's root.
 RELEASE = (
     'ID=deadweight-stand-in\nNAME="Deadweight stand-in for {name}"\n'
-    'PRETTY_NAME="Deadweight stand-in for {name} (files from OS packages)"\nVERSION_ID="1"\n'
+    'PRETTY_NAME="Deadweight stand-in for {name} ({what})"\nVERSION_ID="1"\n'
 )
 
 ACCOUNTS = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
@@ -400,7 +400,7 @@ class _Kitchen:
             "etc-shadow": SHADOW,
             "etc-nsswitch.conf": "hosts: files dns\n",
             "etc-ld.so.conf": "/usr/local/lib\n/usr/lib\n/lib\n",
-            "etc-os-release": RELEASE.format(name=flavour),
+            "etc-os-release": RELEASE.format(name=flavour, what="files from OS packages"),
         }
         if name in texts:
             target.write_text(texts[name])
@@ -423,7 +423,7 @@ def _recipe(spec: Spec, version: str) -> str:
                 "name": spec.name,
                 "version": version,
                 "epoch": 0,
-                "description": f"stand-in for the package {spec.name}, files from {', '.join(spec.debs) or 'this machine'}",
+                "description": wording("label.package", name=spec.name, source=", ".join(spec.debs) or "this machine"),
                 "copyright": [{"license": spec.license}],
                 "dependencies": {"runtime": list(spec.depends), "provides": provides},
                 "checks": {"disabled": CHECKS.split(", ")},

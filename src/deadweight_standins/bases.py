@@ -134,9 +134,8 @@ def filled(text: str, values: Mapping[str, str], file: str, key: str) -> str:
 
     def value(found: re.Match[str]) -> str:
         if found[1] not in values:
-            known = ", ".join(sorted(values))
-            message = wording("bases.no_value", name=found[0], known=known)
-            raise ConfigError(message, file=file, key=key, hint="correct that table")
+            message = wording("bases.no_value", name=found[0], known=", ".join(sorted(values)))
+            raise ConfigError(message, file=file, key=key)
         return values[found[1]]
 
     return re.sub(r"@([a-z_]+)@", value, text)

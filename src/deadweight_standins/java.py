@@ -14,7 +14,7 @@ from deadweight.sources.network import jks
 from deadweight_images.archive.pack import Layer, from_tree
 from deadweight_standins import alpine, downloads, machine
 from deadweight_standins.apt_releases import SID
-from deadweight_standins.machine import MEANT, jlink_of_debian, other_jdk
+from deadweight_standins.machine import MEANT, jlink_of_debian, other_jdk, wording
 from deadweight_standins.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
 from deadweight_standins.stand_in import StandIn
 from deadweight_standins.workshop import Settings, Workshop, link
@@ -65,8 +65,7 @@ def jdk(shop: Workshop, parameter: str, more: Sequence[str] = ()) -> Made:
     major = release(wanted)
     if major != MEANT or flavour == "alpine":
         layers = (_base(shop, major, flavour, (*JDK_PACKAGES, *more)), _of_packages(shop, major, jdk=True))
-        labels = in_place_of("Java", major, wanted)
-        return Made(layers, Settings(env=_environment(), cmd=("jshell",), labels=labels))
+        return Made(layers, Settings(env=_environment(), cmd=("jshell",), labels=in_place_of("Java", major, wanted)))
     package = system.chosen(PROGRAMS["java"].packages["apt"][0])
     number = package.removeprefix("openjdk-").partition("-")[0]
     folder = f"java-{number}-openjdk-{shop.machine.deb}" if number.isdigit() else "default-java"
@@ -175,7 +174,7 @@ def _distroless(shop: Workshop, flavour: str, major: str) -> Made:
 
 
 def _labels(jdk: str) -> dict[str, str]:
-    return {"org.opencontainers.image.description": f"made with another JDK: {jdk}"} if jdk else {}
+    return {"org.opencontainers.image.description": wording("label.other_jdk", jdk=jdk)} if jdk else {}
 
 
 def _runtime(shop: Workshop) -> Layer:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import Layer
 from deadweight_standins.machine import wording
+from deadweight_standins.stand_in import images
 from deadweight_standins.workshop import Settings
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -107,7 +108,7 @@ def _config(layers: Sequence[Layer], settings: Settings, architecture: str) -> d
     more: dict[str, object] = {"Cmd": list(settings.cmd), "Entrypoint": list(settings.entrypoint)}
     more |= {"User": settings.user, "ExposedPorts": {port: {} for port in settings.ports}}
     runtime |= {key: value for key, value in more.items() if value}
-    made = {"created": EPOCH, "created_by": "deadweight: stand-in made from OS packages"}
+    made = {"created": EPOCH, "created_by": images().texts["history"]}
     return {
         "architecture": architecture,
         "os": "linux",

@@ -14,8 +14,9 @@ from deadweight import _run
 from deadweight.toolchain import catalogue, golang
 from deadweight_images.archive.pack import FAST, Layer
 from deadweight_standins import apt_releases
+from deadweight_standins.apk import RELEASE
 from deadweight_standins.bases import Renamed, names
-from deadweight_standins.machine import Machine
+from deadweight_standins.machine import Machine, wording
 from deadweight_standins.workshop import Settings, Workshop, accounts, link, put
 
 PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -174,17 +175,15 @@ def distroless_settings(flavour: str, *, cmd: tuple[str, ...] = (), **more: tupl
 
 def os_release(root: Path, name: str, what: str) -> None:
     """An honest one: a scanner that took it for the original would use the wrong advisories."""
-    title = f"Deadweight stand-in for {name}"
-    text = f'ID=deadweight-stand-in\nNAME="{title}"\nPRETTY_NAME="{title} ({what})"\nVERSION_ID="1"\n'
-    put(root, "etc/os-release", text)
+    put(root, "etc/os-release", RELEASE.format(name=name, what=what))
 
 
 def in_place_of(what: str, made: str, wanted: str, lacking: Sequence[str] = ()) -> dict[str, str]:
     """The label that tells where another version stands in than the tag names, and what the one that does lacks."""
     same = not wanted or made == wanted or made.startswith(f"{wanted}.") or wanted.startswith(f"{made}.")
-    told = "" if same else f"{what} {made} in place of {wanted}"
+    told = "" if same else wording("label.in_place", what=what, made=made, wanted=wanted)
     if lacking:
-        told = f"{told or f'{what} {made}'}, without {', '.join(lacking)}"
+        told = wording("label.without", made=told or f"{what} {made}", names=", ".join(lacking))
     return {"org.opencontainers.image.description": told} if told else {}
 
 

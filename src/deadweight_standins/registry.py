@@ -242,7 +242,7 @@ class LocalRegistry:
     def _last_words(self) -> str:
         with contextlib.suppress(OSError, IndexError):
             return (self.folder / "log").read_text(errors="replace").strip().splitlines()[-1]
-        return "it said nothing"
+        return wording("registry.said_nothing")
 
 
 def _reaped(pid: int) -> bool:

@@ -27,7 +27,7 @@ from deadweight_standins import busybox, catalogue
 from deadweight_standins.bases import bases
 from deadweight_standins.machine import authorities, require, this_machine, wording
 from deadweight_standins.registry import LocalRegistry
-from deadweight_standins.stand_in import StandIn, nearest_to, stand_in
+from deadweight_standins.stand_in import StandIn, images, nearest_to, stand_in
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -81,10 +81,7 @@ class LocalSource:
         """See the protocol."""
         wanted = dict.fromkeys(self._stand_in(reference) for reference in references)
         missing = [item for item in wanted if self._there(item) is None]
-        found = [
-            ToMake(f"stand-in for {item.recipe} {item.parameter}".rstrip(), bases()[item.recipe].seconds)
-            for item in missing
-        ]
+        found = [ToMake(wording("stand_in.name", image=item), bases()[item.recipe].seconds) for item in missing]
         if apk and not self._apk_ready():
             found.append(ToMake("APK repository", catalogue.APK_SECONDS))
         return tuple(found)
@@ -97,9 +94,8 @@ class LocalSource:
         wanted = {reference: self._stand_in(reference) for reference in dict.fromkeys(references)}
         if not wanted and not apk:
             return
-        for reference in wanted:
-            if self._told(reference) != reference:
-                say(f"{self._told(reference)}: figures are for the image that stands in, not for the original")
+        for shown in (shown for each in wanted if (shown := self._told(each)) != each):
+            say(wording("stand_in.figures", reference=shown))
         decided(self.state, self.settings, "local")
         self.folder.mkdir(parents=True, exist_ok=True)
         # where all is there, nobody is waited for: another run may be making something else, for minutes
@@ -209,7 +205,7 @@ class LocalSource:
         try:
             stand_in(reference)
         except NoBase:
-            return f"{reference} (rebased on {nearest_to(reference)})"
+            return str(wording("stand_in.rebased", reference=reference, near=nearest_to(reference)))
         return reference
 
     def _beside(self, item: StandIn) -> str:
@@ -285,7 +281,7 @@ class LocalSource:
         return Workshop(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
 
     def _make_one(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
-        with told(f"the stand-in for {item.recipe} {item.parameter}".rstrip(), say):
+        with told(wording("stand_in.the", image=item), say):
             digest = pushed(shop, client, registry, item)
             self._stamps.keep(item, digest)
             return digest
@@ -372,7 +368,8 @@ def told(what: str, say: Say) -> Iterator[None]:
     except Interrupted:
         raise
     except DeadweightError as error:
-        say(f"{what} could not be made ({time.monotonic() - started:.1f} s): {error.message.splitlines()[0]}")
+        reason, seconds = error.message.splitlines()[0], time.monotonic() - started
+        say(wording("stand_in.not_made", what=what, seconds=seconds, reason=reason))
         raise
     say(f"made {what} ({time.monotonic() - started:.1f} s)")
 
@@ -411,7 +408,7 @@ def side_by_side(
 def pushed(shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn) -> str:
     """Make a stand-in and push it; gives its digest. What the registry holds of it and is damaged is pushed anew."""
     made = catalogue.make(shop, item)
-    labels = {"org.opencontainers.image.title": f"stand-in for {item.recipe} (made from OS packages)"}
+    labels = {"org.opencontainers.image.title": images().texts["title"].format(recipe=item.recipe)}
     settings = replace(made.settings, labels={**made.settings.labels, **labels})
     digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
     if not registry.complete(item.repository, digest):

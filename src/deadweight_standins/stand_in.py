@@ -104,6 +104,7 @@ class Near:
 class Images:
     """All of ``images.toml``."""
 
+    texts: Mapping[str, str]
     image: tuple[Row, ...]
     near: tuple[Near, ...]
 
@@ -113,7 +114,9 @@ def images() -> Images:
     """The table, its patterns filled in."""
     document = table("images.toml")
     rows, near = ([_filled(entry, document["patterns"]) for entry in document[kind]] for kind in ("image", "near"))
-    return Images(tuple(record(Row, entry) for entry in rows), tuple(record(Near, entry) for entry in near))
+    return Images(
+        document["texts"], tuple(record(Row, each) for each in rows), tuple(record(Near, each) for each in near)
+    )
 
 
 def _filled(entry: dict[str, str], patterns: Mapping[str, str]) -> dict[str, str]:
@@ -159,6 +162,9 @@ class StandIn:
 
     recipe: str
     parameter: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.recipe} {self.parameter}".rstrip()
 
     @property
     def repository(self) -> str:

@@ -1,7 +1,7 @@
 """Repositories as data: a tree of files, and what is found and written for it. Nothing is built here.
 
 One case is one entry of a file of ``corpus``: ``files``, what the user says (``main``, ``port``, ``seen``: a health path that
-answered), and ``expect``, whose keys are those of ``FACTS``.
+answered), and ``expect``, whose keys are those of ``FACTS``. ``@CODE@`` is what init says by that code.
 """
 
 import json
@@ -22,7 +22,7 @@ from deadweight.builders.dockerfile.buildkit import DockerListener
 from deadweight.project.load_suite import load_suite
 from deadweight_init.draft import Draft, first_draft, health_hints, port_hints
 from deadweight_init.languages.table import NAMES
-from deadweight_init.records import Known, OwnDockerfile, Project, Service
+from deadweight_init.records import Known, OwnDockerfile, Project, Service, wording
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
@@ -114,10 +114,7 @@ def own_image(own: OwnDockerfile) -> dict[str, Any]:
 def need(started: Known[Any]) -> dict[str, Any]:
     """What is started beside a service."""
     value = started.value
-    return known(
-        image=value.image, port=value.port, env=dict(value.env), args=list(value.args), files=dict(value.files),
-        origin=started.origin,
-    )  # fmt: skip
+    return known(**{**vars(value), "name": "", "args": list(value.args)}, origin=started.origin)
 
 
 def told(found: Found) -> dict[str, Any]:
@@ -126,13 +123,11 @@ def told(found: Found) -> dict[str, Any]:
     assert draft is not None
     run = {key: known.value for key, known in draft.run.items()}
     return {
-        "services": [each.name for each in found.services],
         "dockerfiles": [[each.path, each.context, each.target, reason(each.refused)] for each in service.dockerfiles],
         "port": [draft.port.value, draft.port.origin],
         "health": [draft.health.value, draft.health.origin],
         "env": {name: known.value for name, known in service.around.env.items()},
         "needs": run.get("needs", {}),
-        "needs_from": [each.origin for each in service.around.needs],
         "volumes": service.volumes,
         "tmpfs": run.get("tmpfs"),
         "files": run.get("files", {}),
@@ -147,7 +142,6 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
     "found": lambda found: [summary(each) for each in found.services],
     "told": lambda found: {key: told(found)[key] for key in found.wanted},
     "services": lambda found: [each.name for each in found.services],
-    "languages": lambda found: [each.project and each.project.language for each in found.services],
     **{name: attrgetter(f"project.{name}") for name in ("language", "kind", "folder", "name", "owned")},
     "start": lambda found: list(found.project.start),
     "programs": lambda found: list(found.project.programs),
@@ -177,7 +171,8 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
 
 def cases() -> list[Any]:
     files = (*sorted(CORPUS.glob("languages/*.yaml")), *sorted(CORPUS.glob("[lr]*.yaml")))
-    entries = ((file.stem, yaml.safe_load(file.read_text())) for file in files)
+    texts = ((file.stem, re.sub(r"@(\w+\.\w+)@", lambda code: wording(code[1]), file.read_text())) for file in files)
+    entries = ((stem, yaml.safe_load(text)) for stem, text in texts)
     return [pytest.param(case, id=f"{stem}: {name}") for stem, found in entries for name, case in found.items()]
 
 

@@ -20,9 +20,10 @@ from deadweight_init.derive.dockerfile import (
 from deadweight_init.derive.runtime import Folder, RuntimeFiles, loader_needs
 from deadweight_init.draft import first_draft
 from deadweight_init.drift import drift
+from deadweight_init.languages.common import HEADER
 from deadweight_init.prove.observe import Health
 from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes_in_code
-from deadweight_init.records import Code, Known
+from deadweight_init.records import Code, wording
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
@@ -86,7 +87,7 @@ def said(text: str) -> list[tuple[str, str]]:
 def test_on_another_base_one_word_of_the_dockerfile_is_another_one(tmp_path):
     draft = draft_of(tmp_path, OWN)
     made = draft.ladder.files["build/Dockerfile"]
-    assert made.startswith("# syntax=docker/dockerfile:1\n# escape=\\\n# The service on any base")
+    assert made.startswith(f"# syntax=docker/dockerfile:1\n# escape=\\\n{HEADER}\n")
     before, after = said(OWN), said(made)
     assert after.pop(0) == ("ARG RUN_BASE=debian:12", "")  # BASE is an argument of its own
     different = [(one, other) for one, other in zip(before, after, strict=True) if one != other]
@@ -105,7 +106,7 @@ def test_what_the_own_image_is_built_with_is_the_derived_ones_too(tmp_path):
     draft = replace(draft, runtime=FILES, config=CONFIG)
     today, rest = draft.rungs[0], draft.rungs[1:]
     assert [each.name for each in rest] == ["minimal", "slim"]
-    assert today.keys["run"] == Known({"args": ["--quiet"]}, "from your Compose file")
+    assert today.keys["run"].value == {"args": ["--quiet"]}
     for each in rest:
         assert {key: each.keys[key] for key in ("args", "run")} == {key: today.keys[key] for key in ("args", "run")}
         assert draft.files[f"{each.keys['dockerfile']}.dockerignore"] == "*\n!out\n"
@@ -130,7 +131,7 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     made = draft.ladder.files["build/Dockerfile"]
     head = ["ARG BASE=gcr.io/distroless/static:nonroot", "FROM ${BASE}", *added]
     assert said(made) == [*((each, "") for each in head), *said(own)[1:]]
-    assert "# Copied from Dockerfile. Only the base image differs: line 1 there, the argument BASE here.\n" in made
+    assert f"# {wording('derived.base', file='Dockerfile', line=1, argument='BASE')}\n" in made
     tree = read_tree(written(tmp_path / "shop", {**draft.files, "deadweight.yaml": suite_text(draft)}))
     assert list(drift(tree, find_services(tree))) == []
     tree = read_tree(written(tmp_path / "shop", {"Dockerfile": own.replace("COPY x /x", "COPY x /y")}))
@@ -282,7 +283,7 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     assert [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES] == [
         (Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13),
     ]  # fmt: skip
-    assert '#   other build flags: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
+    assert f'#   {Code.FLAGS.value}: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
     assert lost_instructions(parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
     assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
 

@@ -7,6 +7,7 @@ import pytest
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight_init.drift import drift
+from deadweight_init.records import wording
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
 from deadweight_init.write.files import Written
@@ -97,7 +98,7 @@ def test_drift_is_told(tmp_path):
     written(tmp_path, {"go.mod": GO["go.mod"].replace("1.22.1", "1.24"), **changed})
     told = drifted(tmp_path)
     assert ("drift.port", {"suite": 9090, "place": "Dockerfile:3", "port": 7070}) in told
-    assert ("drift.new_way", {"name": "today-slim", "what": "Dockerfile.slim, as it is"}) in told
+    assert ("drift.new_way", {"name": "today-slim", "what": wording("rung.as_it_is", file="Dockerfile.slim")}) in told
     assert ("drift.older", {"name": "slim", "file": "deadweight-build/Dockerfile", "own": "Dockerfile"}) in told
     (tmp_path / "Dockerfile").unlink()
     assert ("drift.file_gone", {"name": "today", "file": "Dockerfile"}) in drifted(tmp_path)

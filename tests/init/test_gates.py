@@ -11,6 +11,7 @@ from deadweight_images.findings import MAX_FINDINGS, BaseImage
 from deadweight_init.languages.common import flow
 from deadweight_init.prove.gates import MOST_NAMED, accepted_findings, by_owner
 from deadweight_init.prove.gates import measured_gates as measured_data
+from deadweight_init.records import wording
 from tests.support.codes import parts
 from tests.support.small_project import write_suite
 
@@ -45,7 +46,7 @@ def test_a_size_becomes_a_budget_above_it():
         (layers([BASE], hidden=[{"owner": "mine", "secrets": [{}]}]), "layers: {secrets: allow}"),
         (
             layers(skipped=[{"owner": "base", "unread": True}, {"owner": "mine", "unread": False}], failed=("unread",)),
-            'layers: {unread: {mine: none, base: allow, reason: "seen when the suite was written"}}',
+            f'layers: {{unread: {{mine: none, base: allow, reason: "{wording("gates.when_written")}"}}}}',
         ),
     ],
 )
@@ -76,11 +77,8 @@ def test_mine_are_accepted_one_by_one(base, tmp_path):
     write_suite(tmp_path, f"name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks: {made.value}\n")
     check = load_suite(tmp_path / "deadweight.yaml").variants[0].checks.layers
     named = {each.fingerprint: each.reason for each in check.allow}
-    assert named == {
-        "a" * 32: "seen in /srv/app.conf",
-        "1" * 32: "seen in config.Env[0]",
-        "2" * 32: 'seen in /srv/"old".conf',
-    }
+    places = {"a" * 32: "/srv/app.conf", "1" * 32: "config.Env[0]", "2" * 32: '/srv/"old".conf'}
+    assert named == {mark: wording("gates.seen_in", place=place) for mark, place in places.items()}
     assert all(each.expires > date.today().isoformat() for each in check.allow)  # noqa: DTZ011
     assert (check.secrets.mine, check.secrets.base) == ("none", "allow" if base else "none")
 

@@ -11,6 +11,7 @@ from deadweight.builders.shared.diagnosis import Code
 from deadweight_init.draft import first_draft
 from deadweight_init.prove.observe import Down, NotUp, missing_variable
 from deadweight_init.prove.proof import Proof, TimeLimit, Tools
+from deadweight_init.records import wording
 from deadweight_init.remedies import REMEDIES, Case, advice, next_remedy
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
@@ -90,7 +91,7 @@ def test_the_clock_stands_still_while_bases_are_made():
 OWN = {"Dockerfile": 'FROM debian:12\nENV MODE=prod\nCMD ["/shop"]\n'}
 COMPOSE = "services:\n  web:\n    build: .\n    environment: {MODE: debug, URL: 'http://db', LEVEL: '1'}\n"
 NODE = {"package.json": '{"scripts": {"start": "node a.js"}}', "package-lock.json": "{}", "a.js": "x.listen(80)\n"}
-SHOWN = {"shown": " (README.md:3 shows how it is run)"}
+SHOWN = {"shown": wording("advice.shown", place="README.md:3")}
 
 
 def case(root, files, code, **more):

@@ -88,8 +88,8 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert "dockerfile: deadweight-build/minimal.Dockerfile\n" in text
     assert (today.name, today.port, today.health.path) == ("today", 8099, "/")
     assert "port: 8099                                                  # seen" in text
-    assert "# today-broken (dockerfile) is left out: " in text
-    assert re.search(r"attacks: \{openapi: /openapi\.json\} +# seen: it serves its OpenAPI document", text)
+    assert f"# {task_wording('suite.left_out', name='today-broken (dockerfile)', reason='')}" in text
+    assert re.search(rf"attacks: \{{openapi: /openapi\.json\}} +# seen: {task_wording('origin.serves_document')}", text)
     assert "today: attacks: pass: " in said
     assert today.checks.budget.size_bytes.hard > 1_000_000
     assert [item.name for item in today.checks.api] == ["GET /", "GET /prices.json"]
@@ -98,8 +98,8 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
     assert "today: runs: pass: " in said
     killed = task_wording("gates.killed")
-    assert f"accepted for now, under checks: in deadweight.yaml: {stubborn.name}: {killed}" in said
-    assert "works on 2 of 3 known operations" in said
+    assert task_wording("task.accepted", variants=stubborn.name, what=killed) in said
+    assert task_wording("task.works", works=2, known=3) in said
     assert said.rstrip().endswith("next: invoke report")
     checks = ("runs", "api", "budget", "layers")
     records = collect(suite, State(project), asked={each.name: checks for each in suite.variants}).variants
@@ -253,7 +253,7 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
     found = posture.tightest(engine, misbehaving_image, seen(writes=("/app",)), RunSettings(), "v")
     assert found == {}
     found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-root"}), "v")
-    assert (found["user"].value, found["user"].origin) == ("0:0", "seen: it starts only as root")
+    assert (found["user"].value, found["user"].origin) == ("0:0", f"seen: {task_wording('origin.as_root')}")
     assert "capabilities" not in found
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from deadweight.sources.settings import record
 from deadweight_attacks.check import Asked
 from deadweight_pool.endpoint import ranked, wording
 from tests.support.attack_grounds import left
+from tests.support.pool_project import noted
 from tests.support.processes import everyone
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers, put_built, write_suite
@@ -96,7 +98,7 @@ def test_each_engine_checks_its_own(opened, engine, tmp_path):
     assert places(found) == HOMES  # there is a free place for each at its home
     assert {each.provenance.place for each in found if each.check == "budget"} == {None}  # read off the archive, here
     log = (workspace.state.log("pool")).read_text()
-    assert all(f"{name}: was checked on {home}" in log for name, home in HOMES.items())
+    assert all(f"{name}: {wording('journal.checked', engine=home)}" in log for name, home in HOMES.items())
     assert said == []
     assert own_leftovers(engine) == []
 
@@ -108,7 +110,7 @@ def test_an_engine_where_nobody_listens_is_told_once_and_the_other_does_it_all(o
     assert {each.status for each in found} == {"pass"}
     assert places(found) == dict.fromkeys(NAMES, "near")
     (line,) = said
-    assert line.startswith("pool: far (tcp://127.0.0.1:9) is lost: ")
+    assert line.startswith(f"pool: {wording('journal.is_lost', endpoint='far (tcp://127.0.0.1:9)', reason='')}")
     assert "refused" in line.lower()
 
 
@@ -131,8 +133,8 @@ def test_an_engine_lost_in_the_midst_fails_no_image(opened, relay, engine, monke
     assert places(found) == dict.fromkeys(NAMES, "near")
     assert sum(" far (" in f" {line.removeprefix('pool: ')}" for line in said) == 1
     log = workspace.state.log("pool").read_text()
-    lost = {line.split()[1].rstrip(":") for line in log.splitlines() if " is lost on far: " in line}
-    assert lost == {name for name in NAMES if HOMES[name] == "far"}
+    lost = re.findall(rf" (\S+): {wording('journal.lost', endpoint='far', reason='')}", log)
+    assert set(lost) == {name for name in NAMES if HOMES[name] == "far"}
     leftovers = own_leftovers(engine)  # what ran on the lost one cannot be ended over a connection that is gone
     assert not leftovers or check is api.CHECK
     for each in leftovers:
@@ -246,7 +248,7 @@ def test_an_engine_killed_in_the_midst_loses_nothing(apart, engine, what):
             killer.join()
     assert {each.status for each in found} == {"pass"}
     assert places(found, "runs" if what == "verify" else "attacks")[away] == "near"
-    (line,) = [line for line in said if " is lost: " in line]
-    assert line.startswith(f"pool: far ({endpoint.host}) is lost: ")
-    assert f"{away}: is lost on far: " in workspace.state.log("pool").read_text()
+    (line,) = [line for line in said if re.search(noted("journal.is_lost", endpoint=".+", reason=""), line)]
+    assert line.startswith(f"pool: {wording('journal.is_lost', endpoint=f'far ({endpoint.host})', reason='')}")
+    assert f"{away}: {wording('journal.lost', endpoint='far', reason='')}" in workspace.state.log("pool").read_text()
     assert left(engine) == []

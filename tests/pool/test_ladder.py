@@ -24,7 +24,7 @@ from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, daemon
 from tests.support.buildkit_world import built as program
 from tests.support.certificates import authority
 from tests.support.invoking import TASKS, invoke
-from tests.support.pool_project import endpoint
+from tests.support.pool_project import endpoint, noted
 from tests.support.relay import port_of, proxying, serving
 
 pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
@@ -79,7 +79,7 @@ def when_it_builds(name: str, log: Path, do: Callable[[], None], done: threading
 
     def watch() -> None:
         while not done.wait(0.2):
-            if log.is_file() and re.search(rf": goes to {name}\b", log.read_text()):
+            if log.is_file() and re.search(noted("journal.goes", endpoint=name, why=".+"), log.read_text()):
                 time.sleep(MIDST_SECONDS)
                 do()
                 return
@@ -117,9 +117,8 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
                 for each in faults:
                     each.join()
                 found["frozen"].signal(signal.SIGCONT)
-            alone = project(
-                tmp_path / "near"
-            )  # what one daemon of this machine builds, with the same generated secrets
+            # what one daemon of this machine builds, with the same generated secrets
+            alone = project(tmp_path / "near")
             shutil.copytree(root / ".deadweight/keys", alone / ".deadweight/keys")
             here = {"here": {"address": f"unix://{found['here'].folder}/buildkitd.sock", "places": 2}}
             same = digests(built(alone, {"endpoints": here}, names, proxy))
@@ -130,19 +129,18 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
     differ = {name for name, digest in digests(far).items() if digest != same[name]}
     print("built by the older release:", sorted(older), "with other bytes:", sorted(differ))
     assert differ <= older
-    for name, why in (
-        ("killed", "is lost: "),
-        ("frozen", f"is lost: {wording('endpoint.silent')}"),
-        ("full", f"is lost: {wording('endpoint.full')}"),
-        ("stranger", f"is not used: {wording('endpoint.not_accepted')}"),
-    ):
-        assert re.search(rf" {name} (?:\(\S+\) )?{re.escape(why)}", text), (name, why)
-    assert "endpoints are of different versions (0.33.1, " in text
+    for name, why in (("killed", ""), ("frozen", wording("endpoint.silent")), ("full", wording("endpoint.full"))):
+        assert f" {wording('journal.is_lost', endpoint=name, reason=why)}" in text
+    refused = wording("journal.unused", reason=wording("endpoint.not_accepted"))
+    assert re.search(rf" stranger \(\S+\) {re.escape(refused)}", text)
+    assert re.search(noted("journal.versions", versions=r"0\.33\.1, .+"), text)
     assert _twice(text) == {}
 
 
 def _twice(log: str) -> dict[str, int]:
     """Variants that were begun more often than endpoints were lost under them, or were slow with them."""
-    begun = Counter(re.findall(r" (\S+): goes to ", log))
-    gone = Counter(re.findall(r" (\S+): (?:is lost on|found a full disk on|goes to \S+ \(too: )", log))
+    begun = Counter(re.findall(rf" (\S+): {noted('journal.goes', endpoint='.+', why='.+')}", log))
+    slow = noted("journal.goes", endpoint=".+", why=noted("journal.slow", endpoint=".+", seconds=".+"))
+    faults = (noted("journal.lost", endpoint=".+", reason=""), noted("journal.disk", endpoint=".+"), slow)
+    gone = Counter(re.findall(rf" (\S+): (?:{'|'.join(faults)})", log))
     return {name: times for name, times in begun.items() if times > 1 + gone[name]}

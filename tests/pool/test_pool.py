@@ -1,6 +1,7 @@
 """Real endpoints, and what becomes of builds when they fail: daemons behind mTLS, each in a network of its own."""
 
 import contextlib
+import re
 import shutil
 import signal
 import socketserver
@@ -19,7 +20,7 @@ from tests.support.buildkit_world import LOCAL, Daemon, daemons, disturbed, sayi
 from tests.support.certificates import authority
 from tests.support.codes import raises
 from tests.support.invoking import start
-from tests.support.pool_project import PoolProject, endpoint
+from tests.support.pool_project import PoolProject, endpoint, noted
 
 pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
@@ -57,8 +58,7 @@ def built_twice(project: PoolProject) -> set[str]:
 
 def moved(project: PoolProject) -> set[str]:
     """The variants that were on an endpoint when it was lost, by the pool's own log."""
-    lines = (line.split(" ", 1)[1] for line in project.log.splitlines())
-    return {line.partition(":")[0] for line in lines if " is lost on " in line}
+    return set(re.findall(rf" (\S+): {noted('journal.lost', endpoint='.+', reason='')}", project.log))
 
 
 def said_of(name: str, log: str) -> str:
@@ -108,7 +108,7 @@ def test_a_lost_endpoint_loses_only_its_work(world, project, monkeypatch, end):
     assert built_twice(project) <= moved(project) != set()
     assert end == signal.SIGSTOP or built_twice(project) == moved(project)
     reason = wording("endpoint.silent") if end == signal.SIGSTOP else ""
-    assert f" a is lost: {reason}" in project.log
+    assert f" {wording('journal.is_lost', endpoint='a', reason=reason)}" in project.log
 
 
 def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(world, project, tmp_path):
@@ -139,14 +139,16 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
         made = project.build()
         web.shutdown()
     assert {each.image.built_on.split()[0] for each in made.values()} <= {"good", "other"}
-    assert any("different versions (0.33.9, 0.34.2)" in line for line in project.said)
+    assert f"pool: {wording('journal.versions', versions='0.33.9, 0.34.2')}" in project.said
     log = project.log
-    assert f"full is lost: {wording('endpoint.full')}" in log
+    assert wording("journal.is_lost", endpoint="full", reason=wording("endpoint.full")) in log
     reasons = {"stranger": "not_accepted", "trusting": "ca", "web": "no_tls", "plain": "no_http2"}
     for name, code in reasons.items():
-        assert said_of(name, log) == f"is not used: {wording(f'endpoint.{code}')}"
-    assert said_of("old", log) == f"is not used: {wording('endpoint.too_old', version='0.12.5', least='0.16')}"
-    assert said_of("nowhere", log).startswith(f"is not used: {wording('endpoint.missing', reason='')}")
+        assert said_of(name, log) == wording("journal.unused", reason=wording(f"endpoint.{code}"))
+    too_old = wording("endpoint.too_old", version="0.12.5", least="0.16")
+    assert said_of("old", log) == wording("journal.unused", reason=too_old)
+    missing = wording("endpoint.missing", reason="")
+    assert said_of("nowhere", log).startswith(wording("journal.unused", reason=missing))
 
 
 def test_a_build_error_is_never_tried_again(world, project):
@@ -155,8 +157,8 @@ def test_a_build_error_is_never_tried_again(world, project):
     made = project.build()
     assert (made["bad"].result, made["good"].result) == ("failed", "built")
     assert project.told.count("begin") == Counter({"bad": 1, "good": 1})
-    assert "RUN failed with exit code 3 (bad/Dockerfile:3" in str(made["bad"].error)
-    assert "not tried again" in project.log
+    assert " 3 (bad/Dockerfile:3: RUN " in str(made["bad"].error)
+    assert re.search(noted("journal.failed", endpoint="[ac]"), project.log)
 
 
 def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monkeypatch):
@@ -171,7 +173,7 @@ def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monk
     stopped = project.told.on("begin")[found["c"].host]
     assert stopped
     project.told.wait(lambda told: stopped <= set(told.count("gone")))  # and the slow one no longer works on it
-    assert "is stopped on c: a was quicker" in project.log
+    assert wording("journal.stopped", other="c", endpoint="a") in project.log
 
 
 def test_ctrl_c_ends_the_work_far_away(world, project):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from deadweight_pool.dockerfile import UNUSED, Notes, Uses
+from deadweight_pool.endpoint import wording
 from tests.support.buildkit_world import S3_SERVER, Daemon, built, daemons, up
 from tests.support.pool_project import PoolProject, endpoint
 from tests.support.processes import port_of
@@ -110,7 +111,7 @@ def test_a_store_that_is_gone_costs_no_build(world, project, server):
     server.process.kill()
     server.process.wait(10)
     again(project)
-    (line,) = [line for line in project.said if "cache" in line]
-    assert "one: a could not write its layers to the cache: " in line
+    why = wording("journal.not_cached", endpoint="a", reason="")
+    (line,) = [line for line in project.said if f"one: {why}" in line]
     assert "connection refused" in line
     assert uses(project).unused == 0, "what was not written was not left unused"

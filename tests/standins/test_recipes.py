@@ -14,7 +14,7 @@ from deadweight._errors import DeadweightError, MissingError
 from deadweight_images.archive.pack import Layer
 from deadweight_standins import catalogue, cross, downloads, java, languages, push, pythons, servers
 from deadweight_standins.bases import bases, names
-from deadweight_standins.machine import Machine, this_machine
+from deadweight_standins.machine import Machine, this_machine, wording
 from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_of, installs_renamed
 from deadweight_standins.stand_in import stand_in
 from deadweight_standins.workshop import Settings
@@ -125,7 +125,7 @@ def test_programs_with_cas_of_their_own_look_at_the_os_s_where_this_machine_trus
 
 def test_another_version_than_the_tag_s_is_told():
     told = languages.bun(_shop("1.4.0"), "1.3.9-slim").settings.labels
-    assert told == {"org.opencontainers.image.description": "Bun 1.4.0 in place of 1.3.9"}
+    assert told == in_place_of("Bun", "1.4.0", "1.3.9")
 
 
 RUBIES = [("", "3.3"), ("3", "3.3"), ("3.0", "3.1"), ("3.1.4", "3.1"), ("3.2", "3.3"), ("4.0", "3.3")]
@@ -240,6 +240,9 @@ def test_openssl_in_a_module_looks_at_the_os_s_authorities_and_the_module_keeps_
     assert made_on + b"/ssl/private\0" in moved
 
 
+OLD_PYTHON = wording("label.in_place", what="Python", made="3.9.6", wanted="3.8")
+
+
 def test_modules_that_cannot_be_had_are_told(tmp_path, monkeypatch):
     (tmp_path / "lib/python3.9/lib-dynload").mkdir(parents=True)
     for name in ("_sqlite3", "_bz2", "_uuid"):
@@ -252,15 +255,12 @@ def test_modules_that_cannot_be_had_are_told(tmp_path, monkeypatch):
     lacking = pythons._fill_in(None, pythons.release("3.9"), tmp_path, tmp_path)
     assert lacking == ("_lzma", "readline", "_curses", "_curses_panel")
     told = in_place_of("Python", "3.9.6", "3.8", lacking)["org.opencontainers.image.description"]
-    assert told == "Python 3.9.6 in place of 3.8, without _lzma, readline, _curses, _curses_panel"
+    assert told == wording("label.without", made=OLD_PYTHON, names="_lzma, readline, _curses, _curses_panel")
 
 
-@pytest.mark.parametrize(
-    ("made", "wanted", "told"),
-    [("3.12.1", "3.12", None), ("3.12.1", "", None), ("3.9.6", "3.8", "Python 3.9.6 in place of 3.8")],
-)
-def test_a_label_tells_of_another_version(made, wanted, told):
-    assert in_place_of("Python", made, wanted).get("org.opencontainers.image.description") == told
+def test_a_label_tells_of_another_version():
+    assert in_place_of("Python", "3.12.1", "3.12") == in_place_of("Python", "3.12.1", "") == {}
+    assert in_place_of("Python", "3.9.6", "3.8") == {"org.opencontainers.image.description": OLD_PYTHON}
 
 
 @pytest.mark.parametrize("of", ["central", "*", "external:*", "x, central", "*,!central", "snapshots"])

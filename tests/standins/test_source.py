@@ -483,9 +483,7 @@ def later_jdk(tmp_path, monkeypatch) -> Path:
 def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_with_a_later_one(later_jdk):
     source = LocalSource(State(later_jdk))
     others = {recipe: source._stamps.fingerprint(StandIn(recipe)) for recipe in ("jre", "java17", "static")}
-    assert java._labels(machine.other_jdk()) == {
-        "org.opencontainers.image.description": "made with another JDK: 21.0.4"
-    }
+    assert list(java._labels(machine.other_jdk()).values()) == [wording("label.other_jdk", jdk="21.0.4")]
     meant = later_jdk / "java-17-openjdk-amd64" / "bin" / "jlink"
     meant.parent.mkdir(parents=True)
     meant.touch()  # Debian lets both stand side by side: then it is cut from the one meant
@@ -573,5 +571,6 @@ def test_rebased_bases_are_the_nearest_ones_and_say_so(tmp_path):
     source = LocalSource(State(tmp_path), settings.Settings(rebase=True))
     assert [about for about, _ in source.lacking(references).problems] == [references[2]]
     assert source._stand_in("gradle:8-jdk21") == StandIn("jdk", "21")
-    assert source.base("gradle:8-jdk21").reference == "gradle:8-jdk21 (rebased on eclipse-temurin:21)"
+    rebased = wording("stand_in.rebased", reference="gradle:8-jdk21", near="eclipse-temurin:21")
+    assert source.base("gradle:8-jdk21").reference == rebased
     assert source.base("golang:1.24").reference == "golang:1.24"

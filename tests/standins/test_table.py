@@ -122,7 +122,8 @@ TABLES = {
     "bases.toml": dict[str, Base],
     "packages.toml": bases.Names,
     "images.toml": TypedDict(
-        "Tables", {"patterns": dict[str, str], "image": list[table.Row], "near": list[table.Near]}
+        "Tables",
+        {"texts": dict[str, str], "patterns": dict[str, str], "image": list[table.Row], "near": list[table.Near]},
     ),
     "pythons.toml": TypedDict("Tables", {"release": list[pythons.Release]}),
 }

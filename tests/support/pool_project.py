@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socketserver
 import threading
 import time
@@ -17,11 +18,18 @@ import yaml
 from deadweight.project.build import VariantOutcome, build
 from deadweight.project.workspace import Workspace
 from deadweight.records.runs import locked
+from deadweight_pool.endpoint import wording
 from tests.support.builder_site import Silent
 from tests.support.buildkit_world import Daemon
 from tests.support.http_servers import running
 
 WAIT_SECONDS = 90.0
+
+
+def noted(code: str, **patterns: str) -> str:
+    """The pattern of what the pool's log says by this code, with a pattern for each field."""
+    text = re.escape(wording(code, **{name: f"<{name}>" for name in patterns}))
+    return re.sub(r"<(\w+)>", lambda name: patterns[name[1]], text)
 
 
 @dataclass

@@ -22,7 +22,7 @@ from deadweight.sources.adapt_dockerfile import Instruction, directives
 from deadweight.sources.adapt_dockerfile import arguments as arguments_of
 from deadweight_init.derive.runtime import DPKG, RuntimeFiles
 from deadweight_init.languages.common import HEADER, flow
-from deadweight_init.records import Change, Code, Ladder, OwnDockerfile, Rung
+from deadweight_init.records import Change, Code, Ladder, OwnDockerfile, Rung, wording
 from deadweight_init.repository.dockerfiles import (
     Stage,
     built_stages,
@@ -140,7 +140,7 @@ def on_another_base(parsed: Parsed, config: Mapping[str, Any]) -> str:
     text = (
         f"{own.text[:begin]}${{{name}}}{own.text[end : stage.end]}{_inherited(parsed, config)}{own.text[stage.end :]}"
     )
-    head = f"Copied from {own.path}. Only the base image differs: line {stage.line} there, the argument {name} here."
+    head = wording("derived.base", file=own.path, line=stage.line, argument=name)
     return _with_header(text, head, name, parsed.base)
 
 
@@ -169,8 +169,7 @@ def with_stages(parsed: Parsed, lines: list[str]) -> str:
     own, last = parsed.own, parsed.chain[-1]
     text = own.text if last.name else f"{own.text[: last.end]} AS {OWN}{own.text[last.end :]}"
     text = text if text.endswith("\n") else f"{text}\n"
-    head = f"Copied from {own.path}. The stages at the end are new: they keep only the files that the service uses."
-    return _with_header(text, head, "", "") + "\n".join(["", *lines]) + "\n"
+    return _with_header(text, wording("derived.stages", file=own.path), "", "") + "\n".join(["", *lines]) + "\n"
 
 
 def stage_name(parsed: Parsed) -> str:
@@ -213,25 +212,18 @@ def minimal_text(parsed: Parsed, found: RuntimeFiles, config: Mapping[str, Any])
 
 def minimal_changes(parsed: Parsed, found: RuntimeFiles) -> tuple[Change, ...]:
     """What it has otherwise than the own image."""
-    told = [Change(Code.BASE, f"{parsed.base} -> scratch, with the files below", parsed.chain[0].line, parsed.own.path)]
+    told = [Change(Code.BASE, wording("change.scratch", base=parsed.base), parsed.chain[0].line, parsed.own.path)]
     if found.gone:
         first = sorted(found.gone, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))
         more = f" and {len(found.gone) - _MOST_NAMED} more" if len(found.gone) > _MOST_NAMED else ""
-        told.append(
-            Change(
-                Code.PROGRAMS,
-                f"{', '.join(first[:_MOST_NAMED])}{more}, of the base: a request that nobody recorded may start one",
-            )
-        )
+        names = f"{', '.join(first[:_MOST_NAMED])}{more}"
+        told.append(Change(Code.PROGRAMS, wording("change.of_base", names=names)))
     if found.left:
-        told.append(
-            Change(
-                Code.FILES, f"{', '.join(f'/{each}' for each in found.left)}: of tools, and nothing in them was opened"
-            )
-        )
+        names = ", ".join(f"/{each}" for each in found.left)
+        told.append(Change(Code.FILES, wording("change.of_tools", names=names)))
     if not found.checks_health:
         line = next((each.line for stage in parsed.chain for each in stage.said if each.word == "HEALTHCHECK"), 0)
-        told.append(Change(Code.HEALTHCHECK, "what it runs is not there", line, parsed.own.path))
+        told.append(Change(Code.HEALTHCHECK, wording("change.not_there"), line, parsed.own.path))
     return tuple(told)
 
 
@@ -407,7 +399,7 @@ def _minimal(parsed: Parsed, place: str, keys: Mapping[str, Any], found: Runtime
     files = _files(parsed, f"{place}/minimal.Dockerfile")
     file = files[0]
     made = {**{key: value for key, value in keys.items() if key != "target"}, "dockerfile": file}
-    what = f"{parsed.own.path}: what it runs, without the rest of {parsed.base}"
+    what = wording("rung.minimal", file=parsed.own.path, base=parsed.base)
     if isinstance(found, str):
         return Rung(MINIMAL, "dockerfile", what, made, files, found)
     return Rung(MINIMAL, "dockerfile", what, made, files, changes=minimal_changes(parsed, found))
@@ -420,7 +412,8 @@ def _on_others(parsed: Parsed, file: str, keys: Mapping[str, Any]) -> Iterator[R
     for name in sorted(found, key=lambda each: (libc(found[each]) != libc(parsed.base), tuple(found).index(each))):
         made = {**keys, "dockerfile": file, "bases": {name_of_base: found[name]}}
         change = Change(Code.BASE, f"{parsed.base} -> {found[name]}", parsed.chain[0].line, own.path)
-        yield Rung(name, "dockerfile", f"{own.path} on {found[name]}", made, _files(parsed, file), changes=(change,))
+        what = wording("rung.on", what=own.path, base=found[name])
+        yield Rung(name, "dockerfile", what, made, _files(parsed, file), changes=(change,))
 
 
 def _files(parsed: Parsed, file: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from deadweight.builders import protocol
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, wording
 from deadweight_init.tree import TABLES
 
 HEADER = protocol.DOCKERFILE
@@ -84,7 +84,7 @@ def one_dockerfile(
     for flavour, (build, base) in bases.items():
         arguments = {**({"BUILD": build} if build else {}), "BASE": base}
         keys = {"dockerfile": file, "source": source, "bases": arguments, **(more or {})}
-        rungs.append(Rung(flavour, "dockerfile", f"{what} on {base}", keys, tuple(files)))
+        rungs.append(Rung(flavour, "dockerfile", wording("rung.on", what=what, base=base), keys, tuple(files)))
     return Ladder(tuple(rungs), files)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
-from deadweight_init.records import Known
+from deadweight_init.records import Known, wording
 from deadweight_init.tree import TABLES, Tree, aside, joined, line_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str
     """
     words = {"gunicorn", "gunicorn.app.wsgiapp"}
     if words & set(start) and not any(word.startswith(("-b", "--bind")) for word in start):
-        return Known("PORT", "gunicorn's own: without it, it listens on loopback")
+        return Known("PORT", wording("origin.gunicorn"))
     own = (path for path in tree.inside[folder] if path.endswith(("Procfile", *code)))
     upper = by_depth(path for path in own if not TESTS.search(path) and not tree.is_aside[path])
     return next((Known("PORT", known.origin) for path in upper for known in tree.values(path, _READS_PORT)), None)
@@ -162,7 +162,7 @@ def repository_document(tree: Tree, folder: str) -> Known[str] | None:
         plain = "/".join(part for part in path.split("/") if part.lower() not in _DOCS)
         named = tree.data[path].get("paths") if mine and not aside(plain) else None
         if named and isinstance(named, dict):
-            return Known(path, f"from {path}: it describes the service")
+            return Known(path, f"from {path}: {wording('origin.describes')}")
     return None
 
 

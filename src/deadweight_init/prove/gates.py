@@ -65,7 +65,7 @@ def _layers(data: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = _secrets(data) if "secrets" in failed else {}
     if "unread" in failed:
         owners = {_owner(each) for each in data.get("skipped") or () if each.get("unread")}
-        found["unread"] = {**_both(owners), "reason": "seen when the suite was written"}
+        found["unread"] = {**_both(owners), "reason": wording("gates.when_written")}
     return found
 
 
@@ -80,7 +80,8 @@ def _secrets(data: Mapping[str, Any]) -> dict[str, Any]:
     if not mine:
         return {"secrets": "allow" if MINE in owners or not owners else _both(owners)}
     day = date.today() + timedelta(days=NAMED_DAYS)  # noqa: DTZ011 - expiry dates are the user's own days
-    entries = [{"fingerprint": mark, "reason": f"seen in {place}", "expires": day} for mark, place in mine.items()]
+    reasons = {mark: wording("gates.seen_in", place=place) for mark, place in mine.items()}
+    entries = [{"fingerprint": mark, "reason": reason, "expires": day} for mark, reason in reasons.items()]
     return {**({"secrets": _both(owners - {MINE})} if BASE in owners else {}), "allow": entries}
 
 

@@ -196,8 +196,7 @@ class Health:
     tls: bool = False
 
 
-_NAMES = "etc usr bin sbin lib lib64 proc sys dev var var/lib opt home tmp"
-OF_THE_SYSTEM = frozenset(("/", *(f"/{each}" for each in _NAMES.split(" "))))
+OF_THE_SYSTEM = frozenset(TABLES["folders"]["system"])
 """In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
 
 _PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/proc/", "/sys/", "/dev/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import hardened, is_root
@@ -27,6 +27,7 @@ from deadweight_init.records import SEEN, Known, wording
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
 
+T = TypeVar("T")
 MIB = 2**20
 Wall = tuple[str, Any, str]
 """A key under ``run:`` with the value that it has without a wall, and why."""
@@ -77,7 +78,7 @@ def tightest(
         if as_root and walls is as_root[0] and not tries.holds(_without_walls(base, as_root[-1])):
             break  # it does not even come up with all that root could keep
         if tries.holds(_without_walls(base, walls), while_up):
-            told = {key: Known(value, f"{SEEN}: {why}") for key, value, why in walls}
+            told = {key: _seen(value, why) for key, value, why in walls}
             if "tmpfs" in told:
                 told["tmpfs"] = replace(told["tmpfs"], value=[*base.tmpfs, *told["tmpfs"].value])
             return {**limits, **told}
@@ -124,8 +125,8 @@ class _Tries:
         return False
 
 
-_WRITABLE: Wall = ("read_only", False, "it does not start with a read-only file system")
-_AS_ROOT: Wall = ("user", "0:0", "it starts only as root")
+_WRITABLE: Wall = ("read_only", False, wording("origin.read_only"))
+_AS_ROOT: Wall = ("user", "0:0", wording("origin.as_root"))
 
 
 def _postures(seen: Observation, volumes: tuple[str, ...]) -> Iterator[tuple[Wall, ...]]:
@@ -135,7 +136,7 @@ def _postures(seen: Observation, volumes: tuple[str, ...]) -> Iterator[tuple[Wal
     data = _topmost(sorted(volumes))  # what the image or its Compose file declares is its user's
     for places in (_topmost(sorted({*written, *volumes})), data) if volumes else ():
         # its data alone too: a tmpfs where it writes among its own files hides these
-        yield (("tmpfs", places, "works with its data in memory, where nothing is kept"),)
+        yield (("tmpfs", places, wording("origin.works_in_memory")),)
     tight = _in_memory(seen)
     # a tmpfs hides what the image has there, and not everything that is written is needed (a control socket)
     yield from (tight, (), (_WRITABLE,), (*tight, _AS_ROOT)) if tight else ((), (_AS_ROOT,), (_WRITABLE,))
@@ -144,7 +145,7 @@ def _postures(seen: Observation, volumes: tuple[str, ...]) -> Iterator[tuple[Wal
 
 def _in_memory(seen: Observation) -> tuple[Wall, ...]:
     folders = [each for each in _topmost(list(seen.writes)) if may_be_in_memory(each)]
-    return (("tmpfs", folders, "it writes there"),) if folders else ()
+    return (("tmpfs", folders, wording("origin.writes")),) if folders else ()
 
 
 _TO_CHANGE_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
@@ -155,7 +156,7 @@ def _with_capabilities(seen: Observation) -> Iterator[tuple[Wall, ...]]:
     """As root that keeps some of Docker's capabilities, from tight to loose: many images begin so, and become another user by
     themselves."""
     for names in (_TO_CHANGE_USER, tuple(sorted((*_TO_CHANGE_USER, *_OF_SERVERS)))):
-        kept: Wall = ("capabilities", list(names), "root needs them, as to become another user")
+        kept: Wall = ("capabilities", list(names), wording("origin.capabilities"))
         for walls in (_in_memory(seen), (_WRITABLE,)):
             yield (*walls, _AS_ROOT, kept)
 
@@ -167,18 +168,20 @@ def _limits(seen: Observation) -> dict[str, Known[Any]]:
     while memory < seen.memory_bytes * 2:
         memory *= 2
     if memory != default.memory:
-        told["memory"] = Known(f"{memory >> 20}MiB", f"{SEEN}: used {format_bytes(seen.memory_bytes)} at rest")
+        told["memory"] = _seen(f"{memory >> 20}MiB", wording("origin.memory", memory=format_bytes(seen.memory_bytes)))
     if seen.pids * 2 > default.pids:
-        told["pids"] = Known(min(4096, seen.pids * 3), f"{SEEN}: {seen.pids} processes and threads at rest")
+        told["pids"] = _seen(min(4096, seen.pids * 3), wording("origin.pids", number=seen.pids))
     return told
+
+
+def _seen(value: T, why: str) -> Known[T]:
+    return Known(value, f"{SEEN}: {why}")
 
 
 def _topmost(folders: list[str]) -> list[str]:
     """Without those that lie in another one."""
     return [each for each in folders if not any(each.startswith(f"{other}/") for other in folders)]
 
-
-NO_ROUTE = ", its OpenAPI document; no health route was found"
 
 _LONG_SECONDS = 4.0
 GRACE_SECONDS = 30
@@ -191,18 +194,18 @@ def with_seen(draft: Draft, seen: Observation, told: Mapping[str, Known[Any]]) -
     more: dict[str, Any] = {"tls": True} if health.tls else {}
     more |= {} if health.within_seconds == 20.0 else {"within_seconds": health.within_seconds}
     if health.kind != "http":
-        text = Known[Mapping[str, Any]]({"kind": health.kind, **more}, f"{SEEN}: {kind_told(seen.health)}")
+        text = _seen({"kind": health.kind, **more}, kind_told(seen.health))
     elif health.status == ("2xx",):
-        why = f"answers {seen.health.status}" + (NO_ROUTE if health.path in SERVED else "")
-        text = Known({"path": health.path, **more}, f"{SEEN}: {why}")
+        why = wording("origin.document" if health.path in SERVED else "origin.answers", status=seen.health.status)
+        text = _seen({"path": health.path, **more}, why)
     else:
-        text = Known({"path": health.path, "status": list(health.status), **more}, f"{SEEN}: no path answers 2xx")
+        text = _seen({"path": health.path, "status": list(health.status), **more}, wording("origin.no_2xx"))
     others = [port for port in seen.ports if port != seen.health.port]
     known = SEEN if seen.ports else draft.port.origin
     port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)
     named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
     if also := [each for each in others if each in named]:
-        told = {**told, "ports": Known(also, f"{SEEN}: it listens there too")}
+        told = {**told, "ports": _seen(also, wording("origin.listens_too"))}
     service, project = draft.service, draft.service.project
     if project is not None and not told.get("read_only", Known(True)).value:  # it comes up only if it may write there
         service = replace(service, project=replace(project, owned=True))
@@ -213,4 +216,4 @@ def _stops(seen: Observation) -> Known[int] | None:
     """A service that needs a good part of ten seconds to end has those that Kubernetes gives."""
     if seen.stop_seconds is None or seen.stop_seconds < _LONG_SECONDS:
         return None
-    return Known(GRACE_SECONDS, f"{SEEN}: it took {seen.stop_seconds:.1f} s")
+    return _seen(GRACE_SECONDS, wording("origin.stops", seconds=seen.stop_seconds))

@@ -247,5 +247,5 @@ def _described(
 ) -> tuple[Known[str] | None, Any]:
     """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
     if found := served_document(lambda path: ask(container, health.port, path, tls=health.tls), told):
-        return Known(found[0], f"{SEEN}: it serves its OpenAPI document"), found[1]
+        return Known(found[0], f"{SEEN}: {wording('origin.serves_document')}"), found[1]
     return known, openapi.parsed(tree.texts[known.value]) if known else None

@@ -52,10 +52,10 @@ def with_available_needs(draft: Draft, workspace: Workspace, variant: Variant, s
             say(wording("progress.need_not_started", name=need.name, reason=reason))
             plain = as_plain_server(need)
             if plain is None:
-                why.append(f"{need.name} is left out: {reason}")
+                why.append(wording("suite.left_out", name=need.name, reason=reason))
                 continue
             say(wording("progress.need_replaced", name=need.name, image=plain.image))
-            why.append(f"{plain.image} takes the place of {need.image}")
+            why.append(wording("suite.replaced", image=plain.image, other=need.image))
             known = replace(known, value=plain)
         needs.append(known)
     if not why:

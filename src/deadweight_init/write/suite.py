@@ -10,7 +10,7 @@ from typing import Any
 from deadweight._log_excerpt import plain
 from deadweight_init.draft import Draft, Recorded
 from deadweight_init.languages.common import flow, scalar
-from deadweight_init.records import Known, Rung
+from deadweight_init.records import Known, Rung, wording
 
 COLUMN = 60
 MOST_CHANGES = 12
@@ -36,26 +36,26 @@ def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str
     """``deadweight.yaml`` of one service, or of several: then each has a section under ``services:``.
     ``left_out`` are services that are in none, with the reasons.
     """
-    how = (
-        "Values marked 'seen' were observed while it ran."
-        if any(draft.is_tried for draft in drafts)
-        else "Nothing was run; deadweight init without --no-prove tries it."
-    )
+    how = wording("suite.observed" if any(draft.is_tried for draft in drafts) else "suite.not_run")
     name = drafts[0].suite or drafts[0].service.name
     head: dict[Any, Any] = {
-        Note(f"Written by `deadweight init`; edit it as you like. {how}"): None,
-        Note("Keys: docs/reference/suite.md. `deadweight init --check` shows what has changed since."): None,
+        Note(wording("suite.written", how=how)): None,
+        Note(wording("suite.keys")): None,
         "name": name,
         Note(): None,
     }
     suite = Block(head)
     if drafts[0].suite:
         services = Block({draft.service.name: _section(draft) for draft in drafts})
-        services.update({Note(f"{each} is left out: {why}"): None for each, why in (left_out or {}).items()})
+        services.update({_left_out(name, why): None for name, why in (left_out or {}).items()})
         suite["services"] = services
     else:
         suite.update(_section(drafts[0]))
     return "\n".join(_rendered(suite, "")) + "\n"
+
+
+def _left_out(name: str, why: str) -> Note:
+    return Note(wording("suite.left_out", name=name, reason=why))
 
 
 def _section(draft: Draft) -> Block:
@@ -64,9 +64,7 @@ def _section(draft: Draft) -> Block:
     checks = Block(runs=_runs(draft), layers={"secrets": "none"})
     checks.update(_attacks(draft))
     if draft.api:
-        checks[
-            Note("Recorded from the first variant: they show that the others answer the same, not that it is right.")
-        ] = None
+        checks[Note(wording("suite.recorded"))] = None
         checks["api"] = [_recorded(each) for each in draft.api]
     defaults = Block({} if is_job else {"port": draft.port})
     defaults["health"] = draft.health
@@ -74,9 +72,9 @@ def _section(draft: Draft) -> Block:
         defaults["run"] = Block(draft.run)
     defaults["checks"] = checks
     if draft.not_up:
-        defaults[Note(f"It was built and does not come up: {draft.not_up}")] = None
+        defaults[Note(wording("suite.not_up", reason=draft.not_up))] = None
     if draft.doubts:
-        defaults[Note("Remove these when they are settled: until then verify ends with exit code 3.")] = None
+        defaults[Note(wording("suite.unproven"))] = None
         defaults["unproven"] = [each.code for each in draft.doubts]
         defaults.update({Note(f"{each.code}: {each.what}"): None for each in draft.doubts})
     written = {each.name: each for each in draft.variants}
@@ -85,7 +83,7 @@ def _section(draft: Draft) -> Block:
         if rung.name in written:
             variants[rung.name] = _variant(draft, written[rung.name])
         else:
-            variants[Note(f"{rung.name} ({rung.builder}) is left out: {rung.refused}")] = None
+            variants[_left_out(f"{rung.name} ({rung.builder})", rung.refused)] = None
         variants[Note()] = None
     return Block({"defaults": defaults, Note(): None, "variants": variants})
 
@@ -105,7 +103,7 @@ def _attacks(draft: Draft) -> Mapping[Any, Any]:
     if described is None or draft.not_up or "path" not in draft.health.value:
         return {}
     if draft.unattacked:
-        return {Note(f"attacks on {described.value} are left out: {draft.unattacked}"): None}
+        return {Note(wording("suite.unattacked", document=described.value, reason=draft.unattacked)): None}
     return {"attacks": Known({"openapi": described.value}, described.origin)}
 
 
@@ -129,13 +127,14 @@ def _variant(draft: Draft, rung: Rung) -> Block:
             found[key] = value
     why = draft.untried.get(rung.name) or draft.left_out.get(rung.name)
     if why or (draft.is_tried and rung.name not in draft.accepted):
-        found["tried"] = Known(False, why or draft.not_up or "init ended before")
+        found["tried"] = Known(False, why or draft.not_up or wording("suite.ended_before"))
     found.update(own)
     if rung.changes:
-        found[Note(f"What differs from {draft.service.own.path if draft.service.own else 'the own image'}:")] = None
+        own_image = draft.service.own.path if draft.service.own else wording("suite.own_image")
+        found[Note(wording("suite.differs", own=own_image))] = None
         found.update({Note(f"  {each}"): None for each in rung.changes[:MOST_CHANGES]})
         if (left := len(rung.changes) - MOST_CHANGES) > 0:
-            found[Note(f"  and {left} more")] = None
+            found[Note(f"  {wording('suite.more', number=left)}")] = None
     return found
 
 

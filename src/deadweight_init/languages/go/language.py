@@ -149,7 +149,7 @@ def _ko(project: GoProject, given: _Given) -> Rung:
     if run:
         keys["run"] = run
     why = wording("refused.no_c_library") if project.cgo else ""
-    return Rung("ko", "ko", "no Dockerfile and no engine: ko compiles and puts the binary on a base", keys, (), why)
+    return Rung("ko", "ko", wording("rung.ko"), keys, (), why)
 
 
 def _package(project: GoProject) -> str:
@@ -321,12 +321,11 @@ class Go:
         alpine = f"{build}-alpine" if project.cgo else build
         bases = common.bases_of("go", build=build, alpine=alpine, chainguard=small[0], distroless=small[1])
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(project, given, port)]
-        made = common.one_dockerfile(bases, "the binary alone", place, project.context, lines, ("**/*_test.go",))
+        made = common.one_dockerfile(bases, wording("rung.binary"), place, project.context, lines, ("**/*_test.go",))
         files = {f"{place}/melange.yaml": _melange(project, given), f"{place}/apko.yaml": _apko(project, given)}
-        what = "no Dockerfile: melange makes an APK package, apko puts the image together from packages"
         keys = {"source": project.context, "config": f"{place}/apko.yaml", "packages": [f"{place}/melange.yaml"]}
         why = wording("refused.no_c_packages") if project.cgo else ""
-        apko = Rung("apko", "apko", what, keys, tuple(files), why)
+        apko = Rung("apko", "apko", wording("rung.apko"), keys, tuple(files), why)
         return Ladder((*made.rungs, _ko(project, given), apko), {**made.files, **files})
 
 

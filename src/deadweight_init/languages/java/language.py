@@ -212,10 +212,9 @@ def _jib(project: JavaProject, env: dict[str, str], bases: dict[str, str]) -> It
     elif inside != ".":
         name = project.name if project.kind == "maven" else inside.replace("/", ":")
         module = {"args": {"jib.containerize": f":{name}"}}
-    what = "no Dockerfile and no engine: dependencies, resources and classes in layers of their own"
     for name, base in bases.items():
         keys = {"source": project.top, "base": base, **module, **({"env": env} if env else {})}
-        yield Rung(name, "jib", what, keys)
+        yield Rung(name, "jib", wording("rung.jib"), keys)
 
 
 _KINDS = {"pom.xml": "maven", "build.gradle": "gradle", "build.gradle.kts": "gradle"}
@@ -309,7 +308,7 @@ class Java:
         env = _environment(common.image_words(service))
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, env, port)]
         ignored = ("target", "build", ".gradle", "src/test")
-        made = common.one_dockerfile(bases, "the executable jar", place, project.top, lines, ignored)
+        made = common.one_dockerfile(bases, wording("rung.jar"), place, project.top, lines, ignored)
         jib = {"jib": project.jib_base or bases["debian"][1], "jib-distroless": bases["distroless"][1]}
         rungs = [*made.rungs, *_jib(project, env, jib)]
         if int(version) < _NEWER:

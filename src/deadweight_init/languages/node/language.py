@@ -335,7 +335,7 @@ class Node:
             compiles=not _NATIVE.isdisjoint(needs),
             before=start.before,
             env=start.env,
-            problem="" if start.words else wording("problem.no_start", looked_for="CMD, start script or main"),
+            problem="" if start.words else wording("problem.no_start", looked_for="CMD, scripts.start, main"),
         )
 
     def ladder(self, service: Service, project: NodeProject, place: str, port: int) -> Ladder:
@@ -352,7 +352,7 @@ class Node:
         last = common.run_stage(project, port, entry, [f"--from=build {common.HOME} {common.HOME}"], env=env)
         lines = [*common.arguments(bases), *_build_stage(project), "", *last]
         ignored = ("node_modules", "coverage")
-        return common.one_dockerfile(bases, "the service and its modules", place, project.folder, lines, ignored)
+        return common.one_dockerfile(bases, wording("rung.modules"), place, project.folder, lines, ignored)
 
 
 def _build_of(tree: Tree, folder: str, scripts: Mapping[str, Any], start: Words) -> str:
@@ -383,7 +383,7 @@ def _build_stage(project: NodeProject) -> Iterator[str]:
     if project.build:
         again = unprepared if project.kind == "pnpm" else ""  # it prepares once more when it prunes
         prune = "" if project.developers else f" && {again}{manager.prune}"
-        yield f"{replace(manager, first='').run}npm run {project.build}{prune}"
+        yield replace(manager, first="").run + "npm run " + project.build + prune
 
 
 def _in_turn(before: tuple[Words, ...], last: Words) -> Words:

@@ -11,7 +11,7 @@ from typing import Any
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, wording
 from deadweight_init.tree import TABLES, Tree, as_mapping, as_mappings, folder_of, joined
 
 _DEFAULT = "8.4"
@@ -66,7 +66,7 @@ class Php:
             folder=folder,
             name=posixpath.basename(folder) if folder != "." else tree.root.name,
             version=_version(manifest, joined(folder, "composer.json"), words),
-            ports=(Known(8080, "ours: Apache has no rights to listen on 80"),),
+            ports=(Known(8080, wording("origin.apache")),),
             health=health,
             owned=any(joined(folder, each) in tree.files for each in ("artisan", "bin/console")),
             root=root,

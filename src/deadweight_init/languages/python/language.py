@@ -359,7 +359,7 @@ class Python:
             name=posixpath.basename(folder) if folder != "." else tree.root.name,
             version=version_of(tree, folder, words),
             start=start,
-            ports=(*((Known(int(port[1]), "from its start command"),) if port else ()), *ports)
+            ports=(*((Known(int(port[1]), f"from {wording('origin.start_command')}"),) if port else ()), *ports)
             or ((Known(usual),) if usual else ()),
             health=health,
             owned=django and any("sqlite3" in each for each in settings),
@@ -370,7 +370,7 @@ class Python:
             inside=inside(tree, folder, start),
             collects=django and any(re.search(r"^STATIC_ROOT\s*=", each, re.MULTILINE) for each in settings),
             before=before,
-            problem="" if start else wording("problem.no_start", looked_for="CMD, Procfile, main.py or app"),
+            problem="" if start else wording("problem.no_start", looked_for="CMD, Procfile, main.py, app"),
         )
 
     def ladder(self, service: Service, project: PythonProject, place: str, port: int) -> Ladder:
@@ -384,7 +384,7 @@ class Python:
         bases = common.bases_of("python", version=version, whole=whole, own=own, release=release)
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port)]
         ignored = (".pytest_cache", ".mypy_cache", ".tox", "**/*.pyc")
-        return common.one_dockerfile(bases, "the service and its packages", place, project.folder, lines, ignored)
+        return common.one_dockerfile(bases, wording("rung.packages"), place, project.folder, lines, ignored)
 
 
 def _server(start: Words, texts: Sequence[str]) -> list[str]:

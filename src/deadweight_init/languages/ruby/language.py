@@ -70,7 +70,7 @@ class Ruby:
             bundled=has_gems,
             prepares=rails and tree.has_folder(joined(folder, "db")),
             assets=assets,
-            problem="" if start or own else wording("problem.no_start", looked_for="Procfile, config.ru or app.rb"),
+            problem="" if start or own else wording("problem.no_start", looked_for="Procfile, config.ru, app.rb"),
         )
 
     def ladder(self, service: Service, project: RubyProject, place: str, port: int) -> Ladder:
@@ -83,7 +83,7 @@ class Ruby:
         last = common.run_stage(project, port, _entry(project, port), copies, env=env)
         lines = [*common.arguments(bases), *_build_stage(project), "", *last]
         ignored = ("log", "tmp", "vendor/bundle")
-        return common.one_dockerfile(bases, "the service and its gems", place, project.folder, lines, ignored)
+        return common.one_dockerfile(bases, wording("rung.gems"), place, project.folder, lines, ignored)
 
 
 def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:

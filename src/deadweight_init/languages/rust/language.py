@@ -106,7 +106,7 @@ class Rust:
         needs = (*project.links, *project.installs, *project.make)
         why = wording("refused.not_for_musl", crates=", ".join(needs)) if needs else ""
         lines = [*common.arguments(bases), *_build_stage(service, project), "", *_run_stage(service, project, port)]
-        made = common.one_dockerfile(bases, "the binary alone", place, project.top, lines, ("target",))
+        made = common.one_dockerfile(bases, wording("rung.binary"), place, project.top, lines, ("target",))
         rungs = (replace(rung, refused=why) if rung.name == "alpine" else rung for rung in made.rungs)
         return Ladder(tuple(rungs), made.files)
 

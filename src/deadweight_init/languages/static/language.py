@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from deadweight_init.languages import common
 from deadweight_init.languages.node.language import Manager, all_dependencies, manager_of, site_folder, version_of
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, wording
 from deadweight_init.tree import TABLES, Tree, joined
 
 PORT = 8080
@@ -77,7 +77,7 @@ class Static:
         lines = [*common.arguments(bases), *_build_stage(project), *last]
         ignored = ("tasks.py", "noxfile.py", ".github", ".gitignore", "README*")
         more = {} if port == PORT else {"port": Known(PORT, "the base's own")}
-        return common.one_dockerfile(bases, "the site in nginx", place, project.folder, lines, ignored, more)
+        return common.one_dockerfile(bases, wording("rung.site"), place, project.folder, lines, ignored, more)
 
 
 def _build_stage(project: StaticProject) -> Iterator[str]:
