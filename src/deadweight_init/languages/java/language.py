@@ -188,8 +188,9 @@ def _command(project: JavaProject) -> str:
 
 
 def _program(project: JavaProject, usual: str, wrapper: str) -> str:
-    own = f"$(sh ./{wrapper} --version >/dev/null 2>&1 && echo sh ./{wrapper} || echo {usual})"
-    return own if project.wrapper else usual
+    # Maven's image sets MAVEN_CONFIG to a folder, which older wrappers take for words of the command line.
+    start = f"{'env -u MAVEN_CONFIG ' if wrapper == 'mvnw' else ''}sh ./{wrapper}"
+    return f"$({start} --version >/dev/null 2>&1 && echo {start} || echo {usual})" if project.wrapper else usual
 
 
 def _run_stage(service: Service, project: JavaProject, env: dict[str, str], port: int) -> Iterator[str]:
