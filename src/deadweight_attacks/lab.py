@@ -146,7 +146,7 @@ class Starts:
 
     @contextlib.contextmanager
     def believed(self) -> Iterator[None]:
-        """What fails within says nothing where the guard has ended the container that it was about: then NoService with its reason."""
+        """What fails within says nothing where the guard has ended the container it was about: then NoService with its reason."""
         try:
             yield
         except Interrupted:
