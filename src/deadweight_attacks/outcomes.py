@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from deadweight_attacks import walls as w
 from deadweight_attacks.load import Catalogue
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.engine.api import EngineInfo
@@ -224,7 +225,8 @@ class Matrix:
                 some = [cell for name, cell in cells.items() if self.deliveries.get(name, "service") == delivery]
                 if reason := nothing_of(some):
                     by_reason.setdefault(reason, []).append(f"{posture} {words}")
-        return [f"nothing was measured in {', '.join(postures)}: {reason}" for reason, postures in by_reason.items()]
+        named = ((", ".join(postures), reason) for reason, postures in by_reason.items())
+        return [wording("gate.nothing_in", places=places, reason=reason) for places, reason in named]
 
 
 def nothing_of(cells: Iterable[Cell]) -> str:

@@ -1,0 +1,44 @@
+"""Shout: a Python that finds this on its path reads the code below ``SHOUT_ROOT`` with its sentences (three words and more) in
+upper case. It leaves alone docstrings, what is compared or looked for (the words of other programs), regular expressions and shell.
+"""
+
+import ast
+import importlib.machinery
+import os
+import re
+
+ROOT = os.environ.get("SHOUT_ROOT")
+SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z{]")
+NO_SENTENCE = re.compile(r"[\\|$^]|\?:|&&|>&|^\s*[<#]|\n.*\n")
+LOOKING = re.compile("compile|encode|endswith|find|(full)?match|r?partition|remove|replace|search|split|startswith|sub")
+
+
+def shouted(text: str) -> str:
+    return re.sub(r"\{[^{}]*\}|`[^`]*`|[a-z]", lambda part: part[0].upper() if len(part[0]) == 1 else part[0], text)
+
+
+def left_alone(node: ast.AST, sought: set[str]) -> bool:
+    called = LOOKING.match(getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else None
+    named = isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in sought
+    alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return bool(called or named or alone or isinstance(node, ast.Compare | ast.MatchValue))
+
+
+def shout(loader, data, path, *, _optimize=-1):
+    tree = ast.parse(data)
+    nodes = list(ast.walk(tree)) if ROOT and str(path).startswith(ROOT) else []
+    within = [node.left for node in nodes if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In)]
+    sought = {left.id for left in within if isinstance(left, ast.Name)}
+    alone = {id(part) for node in nodes if left_alone(node, sought) for part in ast.walk(node)}
+    for node in nodes:
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        texts = [part for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        whole = "".join(part.value if part in texts else "{}" for part in parts) if texts else ""
+        for part in texts:
+            if not {id(node), id(part)} & alone and SENTENCE.search(whole) and not NO_SENTENCE.search(whole):
+                part.value = shouted(part.value)
+        alone.update(map(id, texts))
+    return compile(tree, path, "exec", dont_inherit=True, optimize=_optimize)
+
+
+importlib.machinery.SourceFileLoader.source_to_code = shout
