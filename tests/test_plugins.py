@@ -84,7 +84,8 @@ def example(installed, tmp_path_factory) -> Path:
 
 def task(folder: Path, plugins: Path, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
     """A task as its user runs it, with these packages installed."""
-    return invoking.invoke(folder, *words, code=code, env={"PYTHONPATH": str(plugins)}, timeout=300)
+    path = f"{plugins}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    return invoking.invoke(folder, *words, code=code, env={"PYTHONPATH": path}, timeout=300)
 
 
 @pytest.fixture(scope="module")

@@ -316,7 +316,8 @@ TWENTY = "&".join(f"p{number}=1" for number in range(20))
     ("answers", "checks", "described", "places", "notes"),
     [
         pytest.param(
-            {"/closed": 401, "/b": 200}, ["/closed?x=1", "/b?x=1"], None, {"GET /b query x": {}}, {"closed": ("untried.closed", {"routes": "GET /closed"})},
+            {"/closed": 401, "/b": 200}, ["/closed?x=1", "/b?x=1"], None, {"GET /b query x": {}},
+            {"closed": ("untried.closed", {"routes": "GET /closed"})},
             id="every hole may lie behind a 401: it was said that the service resists them all",
         ),
         pytest.param(

@@ -107,7 +107,8 @@ class FaultProject:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, MARK: self.mark, "PYTHONPATH": str(self.plugins), **self.more}
+        path = f"{self.plugins}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        return {**os.environ, MARK: self.mark, "PYTHONPATH": path, **self.more}
 
     def start(self, *words: str) -> Started:
         return start(self.root, *words, env=self.environment, session=True)

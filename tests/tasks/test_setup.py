@@ -38,7 +38,7 @@ def on_terminal(project: FaultProject, *words: str, answer: str | None) -> Done:
     """Run with a terminal as stdin and stderr; ``answer`` is typed once the question is there (None: it must not come)."""
     stdout = project.root.parent / "stdout"
     command = ["sh", "-c", f"exec {shlex.join(argv(*words))} >{stdout}"]
-    with Terminal(command, project.root, {"PYTHONPATH": str(project.plugins), "NO_COLOR": "1"}) as terminal:
+    with Terminal(command, project.root, {"PYTHONPATH": project.environment["PYTHONPATH"], "NO_COLOR": "1"}) as terminal:
         if answer is not None:
             terminal.shows(QUESTION)
             terminal.type(answer)
