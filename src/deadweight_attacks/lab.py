@@ -146,7 +146,7 @@ class Starts:
 
     @contextlib.contextmanager
     def believed(self) -> Iterator[None]:
-        """What fails within says nothing where the guard has ended the container that it was about: then NoService with its reason."""
+        """What fails within says nothing where the guard has ended the container that it was about: NoService with its reason."""
         try:
             yield
         except Interrupted:
@@ -378,7 +378,7 @@ class Lab:
         free = free_bytes(self._disks)
         if free is None:
             return self.notes["disk"]
-        return "" if free > RESERVE_BYTES else "this machine has too little free disk space for this attack"
+        return "" if free > RESERVE_BYTES else wording("untried.disk_full")
 
     # what this machine can start
 

@@ -144,7 +144,7 @@ def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
 def said(name: str) -> str:
     """A posture's name as one says it."""
     plain = name.removesuffix(w.SHELLED)
-    shell = " with a shell bound in" if plain != name else ""
+    shell = name.removeprefix(plain)
     if plain == w.OPEN.name:
         return f"{plain}{shell} (control)"
     if plain.startswith(w.ONLY):
@@ -189,7 +189,7 @@ class Cell:
 class Matrix:
     """All that was found. ``cells`` by posture and payload, ``alone`` and ``without`` by payload and wall.
 
-    ``control`` names the posture in which each attack works: ``open``, or ``open, with a shell``. ``unmeasured``: postures in which
+    ``control`` names the posture in which each attack works: ``open``, or ``open (with shell)``. ``unmeasured``: postures in which
     nothing could be measured, with the reason.
     """
 

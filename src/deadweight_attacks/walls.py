@@ -38,7 +38,7 @@ EXTRA = (TIGHT, LANDLOCK)
 MAIN = ("open", "default", "hardened")
 ONLY, WITHOUT = "only-", "without-"
 
-SHELLED = ", with a shell"
+SHELLED = " (with shell)"
 """How the name of a posture ends in which a shell is bound in."""
 
 OWN_USER = "the image's user alone"
