@@ -24,9 +24,8 @@ def left_alone(node: ast.AST, sought: set[str]) -> bool:
     return bool(called or named or alone or isinstance(node, ast.Compare | ast.MatchValue))
 
 
-def shout(loader, data, path, *, _optimize=-1):
-    tree = ast.parse(data)
-    nodes = list(ast.walk(tree)) if ROOT and str(path).startswith(ROOT) else []
+def shout(tree: ast.AST) -> None:
+    nodes = list(ast.walk(tree))
     within = [node.left for node in nodes if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In)]
     sought = {left.id for left in within if isinstance(left, ast.Name)}
     alone = {id(part) for node in nodes if left_alone(node, sought) for part in ast.walk(node)}
@@ -38,7 +37,18 @@ def shout(loader, data, path, *, _optimize=-1):
             if not {id(node), id(part)} & alone and SENTENCE.search(whole) and not NO_SENTENCE.search(whole):
                 part.value = shouted(part.value)
         alone.update(map(id, texts))
-    return compile(tree, path, "exec", dont_inherit=True, optimize=_optimize)
 
 
-importlib.machinery.SourceFileLoader.source_to_code = shout
+def parsed(source, filename="<unknown>", *more, **others):
+    tree = parse(source, filename, *more, **others)
+    if ROOT and str(filename).startswith(ROOT):
+        shout(tree)
+    return tree
+
+
+def compiled(_loader, data, path, *, _optimize=-1):
+    return compile(ast.parse(data, path), path, "exec", dont_inherit=True, optimize=_optimize)
+
+
+parse, ast.parse = ast.parse, parsed  # for pytest, which rewrites what its plugins are of
+importlib.machinery.SourceFileLoader.source_to_code = compiled
