@@ -556,7 +556,7 @@ def test_the_task_ends_as_it_should(world, archives):
     subjects(world, archives)
     write_database(world / "db")
     code, _, errors = run_task(world, "scan")
-    assert (code, "invoke scan --database" in errors) == (3, True)
+    assert (code, database.HINT in errors) == (3, True)
     code, output, _ = run_task(world, "scan", "--database", "db", "--sarif", "out.sarif", "--json")
     document = json.loads(output)
     assert (code, [each["data"]["total"] for each in document["scans"]]) == (0, [4, 1])

@@ -1,5 +1,6 @@
 """Shout: a Python that finds this on its path reads the code below ``SHOUT_ROOT`` with its sentences (three words and more) in
-upper case. It leaves alone docstrings, what is compared or looked for (the words of other programs), regular expressions and shell.
+upper case. It leaves alone what is compared or looked for (the words of other programs), regular expressions, shell, and what the
+reference is made of: docstrings, descriptions and help.
 """
 
 import ast
@@ -9,26 +10,34 @@ import re
 
 ROOT = os.environ.get("SHOUT_ROOT")
 SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z{]")
-NO_SENTENCE = re.compile(r"[\\|$^]|\?:|&&|>&|^\s*[<#]|\n.*\n")
-LOOKING = re.compile("compile|encode|endswith|find|(full)?match|r?partition|remove|replace|search|split|startswith|sub")
+NO_SENTENCE = re.compile(r"[\\|$^]|^(from|import|apk|npm) |\?:|&&|>&|^\s*[<#]|\n.*\n")
+LOOKING = re.compile("compile|endswith|find|(full)?match|r?partition|remove|replace|search|split|startswith|sub")
 
 
 def shouted(text: str) -> str:
     return re.sub(r"\{[^{}]*\}|`[^`]*`|[a-z]", lambda part: part[0].upper() if len(part[0]) == 1 else part[0], text)
 
 
-def left_alone(node: ast.AST, sought: set[str]) -> bool:
-    called = LOOKING.match(getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else None
-    named = isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in sought
-    alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return bool(called or named or alone or isinstance(node, ast.Compare | ast.MatchValue))
+def looked_for(nodes: list[ast.AST]) -> list[ast.AST]:
+    """What is compared or looked for; of names, also what they run over: ``any(text in line for text in TEXTS)``."""
+    found: list[ast.AST] = [node for node in nodes if isinstance(node, ast.Compare | ast.MatchValue)]
+    found += [node for node in nodes if isinstance(node, ast.Call) and LOOKING.match(getattr(node.func, "attr", ""))]
+    asked = [node for node in found if not isinstance(node, ast.Compare) or isinstance(node.ops[0], ast.In)]
+    names = {part.id for node in asked for part in ast.walk(node) if isinstance(part, ast.Name)}
+    loops = [node for node in nodes if isinstance(node, ast.comprehension | ast.For)]
+    names |= {
+        each.iter.id for each in loops if isinstance(each.iter, ast.Name) and getattr(each.target, "id", "") in names
+    }
+    found += [node for node in nodes if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in names]
+    found += [
+        node for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ]  # docstrings
+    return found + [node for node in nodes if isinstance(node, ast.keyword) and node.arg in ("description", "help")]
 
 
 def shout(tree: ast.AST) -> None:
     nodes = list(ast.walk(tree))
-    within = [node.left for node in nodes if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In)]
-    sought = {left.id for left in within if isinstance(left, ast.Name)}
-    alone = {id(part) for node in nodes if left_alone(node, sought) for part in ast.walk(node)}
+    alone = {id(part) for node in looked_for(nodes) for part in ast.walk(node)}
     for node in nodes:
         parts = node.values if isinstance(node, ast.JoinedStr) else [node]
         texts = [part for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
