@@ -1,6 +1,6 @@
 """Shout: a Python that finds this on its path reads the code below ``SHOUT_ROOT`` with its sentences (three words and more) in
 upper case. It leaves alone what is compared or looked for (the words of other programs), regular expressions, shell, and what the
-reference is made of: docstrings, descriptions and help.
+reference is made of: docstrings, defaults, descriptions and help.
 """
 
 import ast
@@ -25,13 +25,12 @@ def looked_for(nodes: list[ast.AST]) -> list[ast.AST]:
     asked = [node for node in found if not isinstance(node, ast.Compare) or isinstance(node.ops[0], ast.In)]
     names = {part.id for node in asked for part in ast.walk(node) if isinstance(part, ast.Name)}
     loops = [node for node in nodes if isinstance(node, ast.comprehension | ast.For)]
-    names |= {
-        each.iter.id for each in loops if isinstance(each.iter, ast.Name) and getattr(each.target, "id", "") in names
-    }
+    loops = [each for each in loops if isinstance(each.iter, ast.Name) and getattr(each.target, "id", "") in names]
+    names |= {each.iter.id for each in loops}
     found += [node for node in nodes if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in names]
     found += [
-        node for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    ]  # docstrings
+        node for node in nodes if isinstance(node, ast.Expr | ast.AnnAssign) and isinstance(node.value, ast.Constant)
+    ]
     return found + [node for node in nodes if isinstance(node, ast.keyword) and node.arg in ("description", "help")]
 
 
