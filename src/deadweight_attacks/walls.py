@@ -128,7 +128,7 @@ def standing(name: str, image_user: str, info: EngineInfo) -> tuple[str, ...]:
 
 def absent(info: EngineInfo) -> dict[str, str]:
     """Walls that this engine cannot build: they are told, never counted."""
-    missing = {}
+    missing: dict[str, str] = {}
     if not info.seccomp:
         missing["seccomp"] = wording("seccomp.no_engine")
     if not info.apparmor:

@@ -137,7 +137,7 @@ def test_all_is_every_posture_and_what_a_gate_names_is_tried_whatever_is_asked_f
 def test_a_gate_of_which_nothing_was_measured_is_neither_broken_nor_held():
     gate = AttackGate(posture="without-read-only", blocked=("system",))
     assert breaches([gate], Matrix()) == []
-    assert [parts(each) for each in unmeasured([gate], Matrix())] == [("gate.not_tried", {"posture": gate.posture})]
+    assert list(map(parts, unmeasured([gate], Matrix()))) == [("gate.not_tried", {"posture": gate.posture})]
     other = Cell("blocked")
     silent = Matrix(cells={"without-read-only": {"system": Cell("not_measured", "no answer"), "environ": other}})
     fields = {"posture": gate.posture, "attacks": "system", "reason": "no answer"}
@@ -157,8 +157,7 @@ def test_postures_that_came_to_nothing_are_told_by_reason():
 
 def test_what_the_engine_cannot_build_is_said_and_not_counted():
     bare = replace(INFO, seccomp=False, apparmor=False)
-    absent = {"seccomp": ["seccomp.no_engine"], "apparmor": ["engine.no_apparmor"]}
-    assert {wall: codes(why) for wall, why in w.absent(bare).items()} == absent
+    assert [parts(why)[0] for why in w.absent(bare).values()] == ["seccomp.no_engine", "engine.no_apparmor"]
     for rootless, code in ((True, "engine.rootless"), (False, "engine.no_userns_remap")):
         assert codes(w.absent(replace(INFO, user_namespaces=False, rootless=rootless))["user-namespace"]) == [code]
     assert not {"seccomp", "apparmor"} & set(w.standing("hardened", "", bare))

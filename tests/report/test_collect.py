@@ -148,8 +148,7 @@ def test_stale_results_and_those_that_were_never_got_stay_in_the_denominator(sui
     put(state, built, "api", {})
     report = collect(suite, state, asked=asked)
     assert checks_cell(report.variants["small"].checks).text == "1/3 ok; stale: runs; not run: layers"
-    fields = {"checks": "1 of 3 checks", "others": ", 1 stale, 1 not run", "variants": "1 of 1 variant built."}
-    assert parts(verdict(report).counts) == ("report.counts", fields)
+    assert list(parts(verdict(report).counts)[1].values())[:2] == ["1 of 3 checks", ", 1 stale, 1 not run"]
     to_json(report)
 
 
@@ -190,14 +189,13 @@ def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) 
     report = collect(suite, state)
     record = report.variants["small"]
     assert (record.image is None, record.build.failed_at) == (False, samples.WHEN)
-    assert f" failed ({when(samples.WHEN)}, " in record.failed
-    assert " .deadweight/logs/small.log)" in record.failed
+    assert re.search(rf" failed \({when(samples.WHEN)}, \w+ .deadweight/logs/small.log\)$", record.failed)
     (code, fields), *others = map(parts, record.notes)
     assert (code, fields["built_at"], others) == ("report.figures_of_earlier_build", built.built_at, [])
     assert str(fields["failure"]) == record.failed
     found = verdict(report)
     assert (found.status, found.title, found.counts[-21:]) == ("fail", "1 build failed", "0 of 1 variant built.")
-    assert str(found.failures[0]).startswith("small/build: its last build failed")
+    assert str(found.failures[0]).startswith("small/build: ")
     assert "figures are from the previous image" in found.failures[0].reason
     to_json(report)
 

@@ -264,15 +264,14 @@ def test_a_cell_of_the_castle_names_the_laxest_posture_that_stops_the_attack(cel
         assert re.search(rf"\*{since}\*+:? ", text)
 
 
+BOTH = "seccomp, non-root, each alone"
 SAID = {
     "got through": model.AttackRecord("succeeded"),
     wording("report.stopped_by", walls="seccomp"): model.AttackRecord("blocked", ("seccomp",), 1),
-    wording("report.stopped_by", walls="seccomp, non-root, each alone"): model.AttackRecord(
-        "blocked", ("seccomp", "non-root"), 2
-    ),
+    wording("report.stopped_by", walls=BOTH): model.AttackRecord("blocked", ("seccomp", "non-root"), 2),
     wording("report.stopped_together"): model.AttackRecord("blocked", (), 1),
     "stopped": model.AttackRecord("blocked"),
-    "killed the service": model.AttackRecord("crashed"),
+    wording("report.killed"): model.AttackRecord("crashed"),
 }
 
 

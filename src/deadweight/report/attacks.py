@@ -156,7 +156,9 @@ def said(cell: AttackRecord) -> str:
     if cell.outcome == "succeeded":
         return "got through"
     if cell.outcome != "blocked":
-        return {"crashed": "killed the service", "not_applicable": "n/a", "not_measured": "not measured"}[cell.outcome]
+        return {"crashed": wording("report.killed"), "not_applicable": "n/a", "not_measured": "not measured"}[
+            cell.outcome
+        ]
     if cell.walls:
         walls = ", ".join(cell.walls) + (", each alone" if len(cell.walls) > 1 else "")
         return wording("report.stopped_by", walls=walls)

@@ -66,7 +66,7 @@ def _finding(ladder: Ladder) -> Finding | None:
     records = {row.variant: row.record for row in ladder.rows}
     able = {name: record for name, record in records.items() if _fit(record)}
     if not able:
-        none = Finding(ladder.name, None, wording("report.nothing_to_ship"), "None to ship")
+        none = Finding(ladder.name, None, wording("report.nothing_to_ship"), "No winner")
         return none if any(record.build for record in records.values()) else None
     if len({figures.size(size) for record in records.values() if (size := size_of(record))}) < 2:
         return None
