@@ -116,8 +116,8 @@ def test_many_problems_are_cut_short():
 
 
 def test_invalid_utf8_is_compared_not_crashed_on():
-    expected = wording("checks.not_in_body", expected='"x"', found='"��"')
-    assert problems(HttpExpect(body_contains="x"), answer(b"\xff\xfe")) == [expected]
+    expected = [wording("checks.not_in_body", expected='"x"', found='"��"')]
+    assert expected == problems(HttpExpect(body_contains="x"), answer(b"\xff\xfe"))
 
 
 # requests

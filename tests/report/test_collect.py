@@ -176,8 +176,7 @@ def test_a_result_by_other_limits_is_no_result(suite, state, built) -> None:
     assert record().checks.keys() == {"runs", "budget"}
     limited = record(checks=Checks(budget=BudgetCheck(size_bytes=SizeLimit(hard=1))))
     assert {name: check.why_not for name, check in limited.checks.items()} == {"runs": None, "budget": "stale"}
-    suite_changed = wording("report.suite_changed", command="`invoke verify --variant small`")
-    assert limited.checks["budget"].reason == f"stale: {suite_changed}"
+    assert wording("report.suite_changed", command="`invoke verify --variant small`") in limited.checks["budget"].reason
     elsewhere = record(port=9090)
     assert {name: check.why_not for name, check in elsewhere.checks.items()} == {"runs": "stale", "budget": None}
     assert elsewhere.startup_seconds == 0.3

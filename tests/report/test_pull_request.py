@@ -6,7 +6,6 @@ from deadweight.records.runs import Scope
 from deadweight.report import model
 from deadweight.report.pull_request import SECTIONS, first_line, markdown, verdict
 from tests.support import report_samples as samples
-from tests.support.codes import parts
 
 DOCKERFILE = "FROM alpine\nRUN apk add \\\n    curl\nCOPY --chown=1 app /app\n"
 
@@ -26,7 +25,7 @@ def of(old: model.VariantRecord, new: model.VariantRecord, **more: object):
 def test_nothing_changed_is_fine_and_silent():
     found = of(samples.variant(), samples.variant())
     assert (found.level, found.silent) == ("fine", True)
-    assert parts(first_line(found)) == ("report.fine", {"rest": ""})
+    assert (first_line(found).code, first_line(found).fields) == ("report.fine", {"rest": ""})
 
 
 def test_growth_beyond_the_ratchet_stops_and_names_the_line():
