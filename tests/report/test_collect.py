@@ -195,7 +195,7 @@ def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) 
     found = verdict(report)
     assert (found.status, found.title, found.counts[-21:]) == ("fail", "1 build failed", "0 of 1 variant built.")
     assert str(found.failures[0]).startswith("small/build: ")
-    assert "figures are from the previous image" in found.failures[0].reason
+    assert found.failures[0].reason.startswith(f"{record.failed}; ")
     to_json(report)
 
 
