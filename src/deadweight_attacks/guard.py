@@ -23,6 +23,7 @@ from deadweight.engine import api as wire
 from deadweight.engine.api import EngineInfo
 from deadweight_attacks.host import HostFolder, sweep_host_folders
 from deadweight_attacks.network import unfence
+from deadweight_attacks.walls import wording
 
 LAB, UNTIL = "deadweight.lab", "deadweight.until"
 """Labels: of which lab a container is, and when it is ended at the latest (seconds since 1970) where it is under attack."""
@@ -91,7 +92,7 @@ class Guard:
         with contextlib.suppress(OSError):
             return self._told.read_text(encoding="utf-8")
         gone = self._process is None or self._process.poll() is not None
-        return "the process that limits disk space and time of the attacks ended unexpectedly" if gone else ""
+        return wording("service.guard_ended") if gone else ""
 
     def labels(self) -> dict[str, str]:
         """What a container that starts now must carry."""

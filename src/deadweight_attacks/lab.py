@@ -378,7 +378,7 @@ class Lab:
         free = free_bytes(self._disks)
         if free is None:
             return self.notes["disk"]
-        return "" if free > RESERVE_BYTES else "this machine has too little free disk space for this attack"
+        return "" if free > RESERVE_BYTES else wording("untried.disk_full")
 
     # what this machine can start
 

@@ -24,25 +24,25 @@ _PLACE = re.compile(r"@([a-z]+)@")
 
 def _function(text: str) -> str:
     if text not in FUNCTIONS:
-        raise ValueError(f"a GTFOBins function ({', '.join(FUNCTIONS[:9])} …)")
+        raise ValueError(wording("payload.function", some=", ".join(FUNCTIONS[:9])))
     return text
 
 
 def _technique(text: str) -> str:
     if not re.fullmatch(r"T\d{4}(\.\d{3})?", text):
-        raise ValueError("an ATT&CK technique such as T1059 or T1059.004")
+        raise ValueError(wording("payload.technique"))
     return text
 
 
 def _own_id(text: str) -> str:
     if text == ALL:
-        raise ValueError(f"an id other than {ALL}, which means every attack")
+        raise ValueError(wording("payload.id_of_all", name=ALL))
     return text
 
 
 def _absolute(text: str) -> str:
     if not text.startswith("/"):
-        raise ValueError("an absolute path in the image, such as /etc/passwd")
+        raise ValueError(wording("payload.absolute_path"))
     return text
 
 
@@ -55,7 +55,7 @@ def check_places(text: str, known: Sequence[str] = PLACES) -> None:
     """Raises ValueError for a place that nothing fills."""
     unknown = sorted(places_in(text) - set(known))
     if unknown:
-        raise ValueError(f"only the places {', '.join(f'@{name}@' for name in known)} (not @{unknown[0]}@)")
+        raise ValueError(wording("payload.places", known=", ".join(f"@{name}@" for name in known), unknown=unknown[0]))
 
 
 class AwkRequest(Record):
@@ -117,7 +117,7 @@ class Proof(Record):
         needs = {"image-file": "path", "planted": "where", "listener": "does", "resource": "of"}
         for kind, key in needs.items():
             if (self.kind == kind) != (getattr(self, key) is not None):
-                raise ValueError(f"{key} with kind {kind}, and only there")
+                raise ValueError(wording("payload.only_with_kind", key=key, kind=kind))
         return self
 
 
@@ -162,19 +162,19 @@ class Payload(Record):
     def _sound(self) -> Payload:
         ways = (self.script, self.shell, self.request, self.breach, self.probe, self.flood)
         if sum(way is not None for way in ways) != 1:
-            raise ValueError("exactly one of script, shell, request, breach, probe and flood")
+            raise ValueError(wording("payload.one_way"))
         if self.flood is not None and self.evidence.kind != "resource":
-            raise ValueError("kind resource with flood")
+            raise ValueError(wording("payload.flood"))
         if self.gtfobins is None and self.attack is None:
-            raise ValueError("a reference: gtfobins or attack")
+            raise ValueError(wording("payload.no_reference"))
         text = self.text()
         if "@a@@b@" in text:
-            raise ValueError("@a@ and @b@ separately: otherwise an echo of the request would look like success")
+            raise ValueError(wording("payload.halves"))
         check_places(text)
         if bool(self.each) != ("each" in places_in(text)):
-            raise ValueError("each together with @each@ in the payload, and no @each@ without it")
+            raise ValueError(wording("payload.each"))
         if self.each and self.evidence.kind == "resource":
-            raise ValueError("no each with kind resource")
+            raise ValueError(wording("payload.each_of_resource"))
         return self
 
     def text(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from deadweight_attacks import walls as w
 from deadweight_attacks.load import Catalogue
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.engine.api import EngineInfo
@@ -143,7 +144,7 @@ def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
 def said(name: str) -> str:
     """A posture's name as one says it."""
     plain = name.removesuffix(w.SHELLED)
-    shell = " with a shell bound in" if plain != name else ""
+    shell = name.removeprefix(plain)
     if plain == w.OPEN.name:
         return f"{plain}{shell} (control)"
     if plain.startswith(w.ONLY):
@@ -188,7 +189,7 @@ class Cell:
 class Matrix:
     """All that was found. ``cells`` by posture and payload, ``alone`` and ``without`` by payload and wall.
 
-    ``control`` names the posture in which each attack works: ``open``, or ``open, with a shell``. ``unmeasured``: postures in which
+    ``control`` names the posture in which each attack works: ``open``, or ``open (with shell)``. ``unmeasured``: postures in which
     nothing could be measured, with the reason.
     """
 
@@ -224,7 +225,8 @@ class Matrix:
                 some = [cell for name, cell in cells.items() if self.deliveries.get(name, "service") == delivery]
                 if reason := nothing_of(some):
                     by_reason.setdefault(reason, []).append(f"{posture} {words}")
-        return [f"nothing was measured in {', '.join(postures)}: {reason}" for reason, postures in by_reason.items()]
+        named = ((", ".join(postures), reason) for reason, postures in by_reason.items())
+        return [wording("gate.nothing_in", places=places, reason=reason) for places, reason in named]
 
 
 def nothing_of(cells: Iterable[Cell]) -> str:

@@ -202,7 +202,7 @@ MOST_DOCUMENTED = 24
 """So many of a document's come on top."""
 
 AS_IT_IS = "path, not quoted"
-UNCHANGED = "as it is"
+UNCHANGED = "unchanged"
 PARAMETERS, HEADERS, BODY = "added parameters", "added headers", "body"
 GUESSED_PARAMETERS: tuple[str, ...] = (*TABLES["guessed_parameters"],)
 GUESSED_HEADERS = ("User-Agent", "Referer", "X-Forwarded-For", "X-Forwarded-Host", "X-Original-URL")

@@ -59,13 +59,13 @@ def unmeasured(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
     for gate in gates:
         cells = _named(gate, found)
         if not cells:
-            told.append(f"a gate could not be judged, because the posture {gate.posture} was not tried")
+            told.append(wording("gate.not_tried", posture=gate.posture))
         elif gate.posture not in found.nothing and all(cell.outcome == "not_measured" for _, cell in cells):
-            named = ", ".join(name for name, _ in cells)
-            told.append(f"no attack of the gate on {gate.posture} was measured ({named}): {cells[0][1].reason}")
+            fields = {"attacks": ", ".join(name for name, _ in cells), "reason": cells[0][1].reason}
+            told.append(wording("gate.not_measured", posture=gate.posture, **fields))
         else:
             told += [
-                f"{name} could not be measured in {gate.posture}: {cell.reason}"
+                wording("gate.attack_not_measured", name=name, posture=gate.posture, reason=cell.reason)
                 for name, cell in cells
                 if cell.outcome == "not_measured" and name in found.control and gate.posture not in found.nothing
             ]

@@ -204,4 +204,4 @@ def _facts(found: Mapping[str, str]) -> dict[str, str]:
 def told(differences: dict[str, str]) -> str:
     """One line; empty where there are none."""
     parts = ", ".join(f"{name} {change}" for name, change in differences.items())
-    return f"a program started beside the service would not have the same walls: {parts}" if parts else ""
+    return wording("attacker.unlike", walls=parts) if parts else ""

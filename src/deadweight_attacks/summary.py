@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from deadweight_attacks.walls import wording
+
 if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
 
@@ -28,8 +30,8 @@ def total(results: Sequence[Evidence]) -> str:
     measured = sum(bool(result.data.get("postures")) for result in results)
     variants = f" on {measured} variants" if measured > 1 else ""
     if everywhere and set(everywhere) == {"not_applicable"}:
-        return f"no hole was found{variants}, so there was nothing to stop"
-    return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
+        return wording("gate.no_hole", variants=variants)
+    return f"attacks stopped{variants}: {', '.join(sums)}" if sums else wording("gate.nothing")
 
 
 def unmeasured(each: Evidence) -> list[str]:

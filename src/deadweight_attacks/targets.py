@@ -14,6 +14,7 @@ from deadweight_attacks.deliver import NOT_LET_IN
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, asked, documented, left_out, read, takes_nothing
 from deadweight_attacks.session import OBEYED
+from deadweight_attacks.walls import wording
 
 SECONDS = 8.0
 NOT_THERE = (0, 404, 405)
@@ -21,14 +22,6 @@ MOST_ASKED = 8
 """So many of a document's requests show below which path they are."""
 MOST_TOLD = 6
 NOWHERE = "?"
-NOWHERE_TO_LOOK = (
-    "the pack http found no place to look into: checks.api names no route of the service's beside its health and what is not "
-    "there; name its routes there, or its OpenAPI document by checks.attacks.openapi"
-)
-CLOSED = (
-    "the service answers 401 or 403 there, whatever the value; "
-    "a request under checks.api with the header that it wants opens them"
-)
 
 
 def take_aim(lab: Lab, yard: Yard) -> None:
@@ -40,9 +33,7 @@ def take_aim(lab: Lab, yard: Yard) -> None:
     if name is not None:
         document = _served(yard, name, _keys(own)) if name.startswith("/") else read(lab.subject.suite.root / name)
         if not openapi.paths(document):
-            lab.notes["openapi"] = (
-                f"{name} is no OpenAPI document with paths: only the requests under checks.api were probed"
-            )
+            lab.notes["openapi"] = wording("untried.no_openapi", name=name)
         base = _base(lab, yard, document, name)
         document = None if base == NOWHERE else document
     routes = [*own, *asked(document, base)]
@@ -50,16 +41,16 @@ def take_aim(lab: Lab, yard: Yard) -> None:
     lab.takes_nothing = takes_nothing(document) and not places
     telling = tuple(each for each in places if each.expects is None or _telling(each, lab.variant.health.path))
     if places and not telling:
-        lab.notes["nowhere"] = NOWHERE_TO_LOOK
+        lab.notes["nowhere"] = wording("untried.nowhere")
     if passed := left_out(lab.variant.checks.api, documented(document, base)):
         tried = sum(each.expects is None for each in places)  # guesses come on top
-        lab.notes["left-out"] = f"of {tried + passed} places that take a value, the pack http tried the first {tried}"
+        lab.notes["left-out"] = wording("untried.places", all=tried + passed, tried=tried)
     doors = _Doors(lab, yard, own)
     lab.aims = tuple(doors.through(telling))
     if doors.closed:
         names = [each for each in doors.closed if f"{{{SEGMENT}}}" not in each] or list(doors.closed)
         shown = ", ".join([*names[:MOST_TOLD], *(["…"] if len(names) > MOST_TOLD else [])])
-        lab.notes["closed"] = f"not looked into by the pack http: {shown}: {CLOSED}"
+        lab.notes["closed"] = wording("untried.closed", routes=shown)
     lab.routes = tuple(doors.through(Aim(each, UNCHANGED, "") for each in routes))
 
 
@@ -122,10 +113,7 @@ def _base(lab: Lab, yard: Yard, document: Any, name: str) -> str | None:
             return base
     best = min(missing, key=lambda base: missing[base])
     if requests and missing[best] == len(requests):
-        lab.notes["openapi"] = (
-            f"none of the routes in {name} is there (404), of {len(requests)} that were asked: "
-            "only the requests under checks.api were probed"
-        )
+        lab.notes["openapi"] = wording("untried.no_route", name=name, asked=len(requests))
         return NOWHERE
     return best
 

@@ -38,7 +38,7 @@ EXTRA = (TIGHT, LANDLOCK)
 MAIN = ("open", "default", "hardened")
 ONLY, WITHOUT = "only-", "without-"
 
-SHELLED = ", with a shell"
+SHELLED = " (with shell)"
 """How the name of a posture ends in which a shell is bound in."""
 
 OWN_USER = "the image's user alone"
@@ -128,15 +128,11 @@ def standing(name: str, image_user: str, info: EngineInfo) -> tuple[str, ...]:
 
 def absent(info: EngineInfo) -> dict[str, str]:
     """Walls that this engine cannot build: they are told, never counted."""
-    missing = {}
+    missing: dict[str, str] = {}
     if not info.seccomp:
-        missing["seccomp"] = "this engine has no seccomp"
+        missing["seccomp"] = wording("seccomp.no_engine")
     if not info.apparmor:
-        missing["apparmor"] = "this engine has no AppArmor"
+        missing["apparmor"] = wording("engine.no_apparmor")
     if not info.user_namespaces:
-        missing["user-namespace"] = (
-            "this engine is rootless: every container is in a user namespace, and none can be started without"
-            if info.rootless
-            else "this engine maps no users to others (userns-remap)"
-        )
+        missing["user-namespace"] = wording("engine.rootless" if info.rootless else "engine.no_userns_remap")
     return missing

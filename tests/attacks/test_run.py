@@ -172,7 +172,7 @@ def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell():
         return {each.id: Cell("blocked") for each in payloads}
 
     runner._confirmed = confirmed
-    beside = [("only-limits, with a shell", ["environ", "system"]), ("only-limits", ["of-our-own"])]
+    beside = [("only-limits (with shell)", ["environ", "system"]), ("only-limits", ["of-our-own"])]
     for first, postures in ((walls.OPEN.with_shell(), beside), (walls.OPEN, [("only-limits", list(names))])):
         control = (first, walls.OPEN, walls.OPEN)
         fired.clear()
@@ -332,7 +332,7 @@ def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, 
     assert (cell["outcome"], told in cell["reason"]) == (outcome, True)
 
 
-OPEN, SHELLED = "open", "open, with a shell"
+OPEN, SHELLED = "open", "open (with shell)"
 
 
 @pytest.mark.parametrize(

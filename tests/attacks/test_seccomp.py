@@ -31,7 +31,7 @@ from deadweight_attacks.profile import ToAttack, profile_files
 from deadweight_attacks.seccomp import find, floor, model, recorder, search
 from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording
-from tests.support.codes import raises
+from tests.support.codes import parts, raises
 from tests.support.small_images import PASSWD, docker_archive
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
@@ -96,7 +96,7 @@ FLOOR = floor.Floor("runc 1", "amd64", "6.1", ("close", "execve", "exit"), ("fut
 
 
 @pytest.fixture
-def said() -> list[str]:
+def said() -> list[Any]:
     """What a search told."""
     return []
 
@@ -164,7 +164,8 @@ def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
 def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
     got = smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path)
     assert [call.name for call in got.calls if call.why == "unseen"] == ["bind"]
-    assert any("needed but not recorded: bind (without them: up: bind is refused)" in line for line in said)
+    told = {"calls": "bind", "problem": "up: bind is refused", "what": "tight"}
+    assert ("seccomp.unseen", told) in map(parts, said)
 
 
 def test_where_nothing_but_another_profile_would_do_that_is_said(searching, tmp_path):
@@ -179,7 +180,7 @@ def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, 
     looking._proven = lambda *words: needed.add("uname") or real(*words)  # then it wants what no trial missed
     got = smallest(looking, [recorded(*NEEDED, "uname")], tmp_path)
     assert "uname" in got.names
-    assert any("failed when tried again" in line for line in said)
+    assert "seccomp.not_proven" in [line.code for line in said]
 
 
 def test_checks_that_waver_prove_nothing(searching, monkeypatch, tmp_path):
@@ -410,11 +411,12 @@ def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(su
 def test_what_more_is_stopped_is_named():
     alone, engines = walls.only(walls.TIGHT).name, walls.only("seccomp").name
     stopped = Stopped(3, {walls.TIGHT: ("a", "b"), walls.HARDENED.name: ("a",), alone: ("b",), engines: ()})
-    assert model.stopped(stopped) == [
-        "as the only protection, it stops 1 of 3 attacks, the engine's profile 0; only this one stops b",
-        "with all other protections, it stops 2 of 3 attacks, the engine's profile 1; only this one stops b",
+    assert [parts(line) for line in model.stopped(stopped)] == [
+        ("seccomp.stops_alone", {"ours": 1, "tried": 3, "theirs": 0, "more": "b"}),
+        ("seccomp.stops_with_others", {"ours": 2, "tried": 3, "theirs": 1, "more": "b"}),
     ]
-    assert model.stopped(Stopped(unmeasured="no engine")) == ["attacks with this profile were not measured: no engine"]
+    (unmeasured,) = model.stopped(Stopped(unmeasured="no engine"))
+    assert parts(unmeasured) == ("seccomp.attacks_not_measured", {"reason": "no engine"})
 
 
 def test_a_call_without_a_check_of_its_own_is_no_checks_alone():

@@ -102,9 +102,9 @@ def test_progress_counts_postures_and_says_them():
     count = 3 + len(walls) + 1  # the set of capabilities that engines give
     assert lines == [
         f"1/{count}: open (control)",
-        f"1/{count}: open with a shell bound in (control)",
+        f"1/{count}: open (with shell) (control)",
         f"2/{count}: hardened",
         f"3/{count}: seccomp alone",
-        f"3/{count}: seccomp alone with a shell bound in",
+        f"3/{count}: seccomp alone (with shell)",
         f"4/{count}: limits alone",
     ]

@@ -21,7 +21,7 @@ from deadweight_attacks import walls as w
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.outcomes import NOT_TRIED, TOGETHER, Cell, Matrix, completed, data
 from deadweight_attacks.run import breaches, plan_for, unmeasured
-from tests.support.codes import raises
+from tests.support.codes import codes, parts, raises
 
 INFO = replace(parse_info({}, {}), seccomp=True, apparmor=True, user_namespaces=True, cpus=2, memory_bytes=8 * 2**30)
 GROUND = g.Ground(
@@ -137,10 +137,11 @@ def test_all_is_every_posture_and_what_a_gate_names_is_tried_whatever_is_asked_f
 def test_a_gate_of_which_nothing_was_measured_is_neither_broken_nor_held():
     gate = AttackGate(posture="without-read-only", blocked=("system",))
     assert breaches([gate], Matrix()) == []
-    assert unmeasured([gate], Matrix())[0].endswith("because the posture without-read-only was not tried")
+    assert list(map(parts, unmeasured([gate], Matrix()))) == [("gate.not_tried", {"posture": gate.posture})]
     other = Cell("blocked")
     silent = Matrix(cells={"without-read-only": {"system": Cell("not_measured", "no answer"), "environ": other}})
-    assert unmeasured([gate], silent) == ["no attack of the gate on without-read-only was measured (system): no answer"]
+    fields = {"posture": gate.posture, "attacks": "system", "reason": "no answer"}
+    assert [parts(each) for each in unmeasured([gate], silent)] == [("gate.not_measured", fields)]
     tried = Matrix(cells={"without-read-only": {"system": Cell("not_applicable"), "environ": other}})
     assert breaches([gate], tried) == unmeasured([gate], tried) == []
 
@@ -148,16 +149,17 @@ def test_a_gate_of_which_nothing_was_measured_is_neither_broken_nor_held():
 def test_postures_that_came_to_nothing_are_told_by_reason():
     nothing, held = Cell("not_measured", "no AWK"), Cell("blocked")
     found = Matrix(cells={"open": {"a": nothing}, "hardened": {"a": nothing, "b": Cell("not_applicable")}})
-    assert found.nothing_in() == ["nothing was measured in open, hardened: no AWK"]
+    (line,) = found.nothing_in()
+    assert parts(line) == ("gate.nothing_in", {"places": "open, hardened", "reason": "no AWK"})
     for first in (nothing, Cell("not_measured", NOT_TRIED)):
         assert Matrix(cells={"open": {"a": first, "b": held}}).nothing_in() == []
 
 
 def test_what_the_engine_cannot_build_is_said_and_not_counted():
     bare = replace(INFO, seccomp=False, apparmor=False)
-    assert w.absent(bare) == {"seccomp": "this engine has no seccomp", "apparmor": "this engine has no AppArmor"}
-    assert "rootless" in w.absent(replace(INFO, user_namespaces=False, rootless=True))["user-namespace"]
-    assert "userns-remap" in w.absent(replace(INFO, user_namespaces=False))["user-namespace"]
+    assert [parts(why)[0] for why in w.absent(bare).values()] == ["seccomp.no_engine", "engine.no_apparmor"]
+    for rootless, code in ((True, "engine.rootless"), (False, "engine.no_userns_remap")):
+        assert codes(w.absent(replace(INFO, user_namespaces=False, rootless=rootless))["user-namespace"]) == [code]
     assert not {"seccomp", "apparmor"} & set(w.standing("hardened", "", bare))
     assert {"seccomp", "apparmor"} <= set(w.standing("hardened", "", INFO))
     for posture in EVERY:

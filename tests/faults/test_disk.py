@@ -89,7 +89,7 @@ def test_a_full_disk(project, tmp_path, full, script):
             fill(project.state)
         project.suite(v=script)
         done = project.fails(1, "No space left on device")
-        assert not full or f"the disk that holds {project.state}" in done.errors
+        assert not full or str(project.state) in done.errors.partition("hint: ")[2]
         (project.state / "ballast").unlink(missing_ok=True)
         project.suite(v=COPY)
         project.builds()
@@ -270,5 +270,5 @@ def test_a_full_disk_is_named_whatever_program_met_it(tmp_path, how):
         env = {"GOCACHE": str(cache), "GOTMPDIR": str(cache)}
         with pytest.raises(CommandError) as caught:
             _run.run(["sh", "-c", how], cwd=tmp_path, env=env, hint=OFFLINE_HINT)
-    assert f"the disk that holds {cache}" in str(caught.value.hint)
+    assert f" {cache} " in str(caught.value.hint)
     assert "GOPROXY" not in str(caught.value)

@@ -62,8 +62,8 @@ IGNORES = "sleep 300 & trap '' TERM INT; touch started; while :; do sleep 0.2; d
     ("number", "words", "script"),
     [
         (signal.SIGINT, "interrupted; ", SLOW),
-        (signal.SIGTERM, "ended by SIGTERM; ", SLOW),
-        (signal.SIGHUP, "ended by SIGHUP; ", SLOW),
+        (signal.SIGTERM, "SIGTERM; ", SLOW),
+        (signal.SIGHUP, "SIGHUP; ", SLOW),
         pytest.param(signal.SIGINT, "interrupted; ", IGNORES, marks=pytest.mark.slow, id="a tool that ignores it"),
     ],
 )

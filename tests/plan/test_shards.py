@@ -121,10 +121,10 @@ def rescoped(name: str, **changes: object) -> dict[str, Report]:
         (lambda: broken("shard-1", suite="other"), "report.different_runs", {"difference": "suite"}, "shard-1: other"),
         (
             lambda: broken("shard-1", tool_version="9"),
-            "report.different_runs", {"difference": "version of Deadweight"}, "shard-1: 9",
+            "report.different_runs", {"difference": "version"}, "shard-1: 9",
         ),
         (lambda: broken("shard-1", scope=None), "report.no_shard", {"file": "shard-1"}, ""),
-        (lambda: rescoped("shard-2", total=4), "report.different_runs", {"difference": "number of shards"}, "shard-2: 4"),
+        (lambda: rescoped("shard-2", total=4), "report.different_runs", {"difference": "shards"}, "shard-2: 4"),
         (lambda: rescoped("shard-2", mine=("jib",)), "report.shards_divided_differently", {}, ""),
         (lambda: rescoped("shard-2", mine=("nobody",)), "report.shard_incomplete", {"variants": "nobody"}, ""),
     ],

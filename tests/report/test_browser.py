@@ -143,7 +143,8 @@ def test_the_heat_map_goes_by_keyboard_alone(visit) -> None:
     focused = "[document.activeElement.parentElement.dataset.payload, document.activeElement.cellIndex]"
     assert page.evaluate(focused) == ["1", 2]
     walls = page.locator("#walls").inner_text()
-    assert walls.startswith("multi-stage-ubuntu, Reverse shell over /inet/tcp: open: stopped by no network")
+    assert walls.startswith("multi-stage-ubuntu, Reverse shell over /inet/tcp: open: ")
+    assert " no network" in walls
     page.keyboard.press("Enter")
     assert page.locator("#panel").is_visible()
     page.keyboard.press("Escape")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from deadweight._errors import wording
 from deadweight.records.built_image import Cache
 from deadweight.report import attacks, figures, html, model
 from deadweight.report.attacks import with_splits
@@ -15,10 +16,11 @@ from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import LIMIT_BYTES, render_markdown
 from deadweight.report.table import startup_differs
-from deadweight.report.verdict import View, stand_ins_said, verdict
+from deadweight.report.verdict import CACHE_WORDS, View, stand_ins_said, verdict
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_demo as demo
 from tests.support import report_samples as samples
+from tests.support.codes import codes, parts
 from tests.support.report_samples import column, everywhere
 
 
@@ -32,6 +34,10 @@ def variant(size: int, total: int, stopped: int, *, shell: bool = False) -> mode
     return samples.variant(size, vulnerabilities=scanned(total), attacks={"default": cells}, layers=seen)
 
 
+def counted(report: model.Report) -> list[object]:
+    return list(parts(verdict(report).counts)[1].values())
+
+
 def ladder() -> dict[str, model.VariantRecord]:
     return {
         "all-in-one": variant(480_000_000, 1729, 4, shell=True),
@@ -43,10 +49,8 @@ def ladder() -> dict[str, model.VariantRecord]:
 def test_the_winner_is_named_with_what_it_costs() -> None:
     (found,) = verdict(samples.report(ladder())).findings
     assert found.winner == "apko"
-    assert found.text == (
-        "apko (10 MB) is 48 times smaller than all-in-one, carries 14 findings instead of 1,729 and stops 25 of 31 attacks in a "
-        "plain container; ko is smaller (9 MB), but keeps a shell; all are stand-ins."
-    )
+    values = r"apko \(10 MB\) .* 48 .* all-in-one, .* 14 findings .*1,729.* 25 of 31 attacks .*; ko .* \(9 MB\), .* a shell; all .*"
+    assert re.fullmatch(values, found.text), found.text
 
 
 def test_a_language_that_the_database_lacks_is_told_with_the_count() -> None:
@@ -60,7 +64,7 @@ def test_a_language_that_the_database_lacks_is_told_with_the_count() -> None:
 
 def test_a_build_that_failed_is_told_in_the_variants_row_too() -> None:
     """Whatever columns there is room for."""
-    assert all("FAILED: build; before it 5/5 ok" in " ".join(text.split()) for text in everywhere(demo.failing()))
+    assert all("FAILED: build; before: 5/5 ok" in " ".join(text.split()) for text in everywhere(demo.failing()))
 
 
 def test_where_there_are_two_ladders_each_winner_says_of_which_it_is() -> None:
@@ -69,19 +73,19 @@ def test_where_there_are_two_ladders_each_winner_says_of_which_it_is() -> None:
     assert [each.head for each in verdict(samples.report(ladder())).findings] == ["Ship"]
     assert [each.head for each in verdict(samples.report(ladder() | java)).findings] == ["Ship (Go)", "Ship (Java)"]
     none = verdict(samples.report(ladder() | broken)).findings[1]
-    assert (none.head, none.winner) == ("Nothing to ship (Java)", None)
+    assert (none.head, none.winner) == ("No winner (Java)", None)
 
 
 def test_every_form_says_the_same() -> None:
     report = demo.failing()
     found = verdict(report)
-    parts = [f"{found.title}.", found.counts, "insecure-layer-sample (/etc/secret.txt, removed in layer 3,"]
+    parts = [f"{found.title}.", found.counts, "insecure-layer-sample (/etc/secret.txt, removed "]
     parts += [part for point in found.failures for part in (point.reason[:60], f"{point.variant}/{point.check}")]
     parts += [finding.text for finding in found.findings]
     for text in everywhere(report):
         told = " ".join(text.split())
         assert [part for part in parts if part not in told] == []
-        assert told.count("rest on local stand-ins") == 1, "said once"
+        assert told.count(found.stand_ins) == 1, "said once"
         assert told.index(found.title) < told.index("Attacks stopped"), "the verdict stands first"
 
 
@@ -104,7 +108,7 @@ def test_what_failed_may_not_be_shipped() -> None:
     everything = {name: replace(record, checks={"hardening": broken}) for name, record in variants.items()}
     (none,) = verdict(samples.report(everything)).findings
     assert none.winner is None
-    assert (none.head, none.text) == ("Nothing to ship", "no variant is built, measured and free of failures.")
+    assert (none.head, codes(none.text)) == ("No winner", ["report.nothing_to_ship"])
 
 
 def test_what_is_not_measured_never_wins() -> None:
@@ -134,27 +138,27 @@ def test_a_pass_that_was_to_fail_is_a_failure_and_images_of_one_weight_are_no_la
     assert verdict(samples.report(pair)).findings == ()
     odd = samples.variant(checks={"layers": model.CheckRecord("pass", False, "no secret found")})
     (point,) = verdict(samples.report({"leaky": odd})).failures
-    assert str(point) == "leaky/layers: expected to fail, and did not: no secret found"
+    assert str(point) == f"leaky/layers: {wording('report.passed_unexpectedly', reason='no secret found')}"
 
 
 def test_samples_that_leak_tell_their_story_beside_the_fixed_ones() -> None:
     found = verdict(demo.passing())
     assert found.status == "pass"
-    hidden = "insecure-layer-sample (/etc/secret.txt, removed in layer 3, can still be read in layer 2)"
-    visible = "insecure-layer-sample-history (2 secrets in config.Env[1] and history[2].created_by)"
+    hidden = r"insecure-layer-sample \(/etc/secret.txt, removed .* 3, .* 2\)"
+    visible = r"insecure-layer-sample-history \(2 secrets in config.Env\[1\] and history\[2\].created_by\)"
     beside = "insecure-layer-sample-fixed and insecure-layer-sample-ssh pass."
-    assert found.stories == (f"{hidden} and {visible} fail the check layers on purpose; {beside}",)
+    assert re.fullmatch(f"{hidden} and {visible} .* layers .*; {beside}", "|".join(found.stories)), found.stories
     assert {each.ladder for each in found.findings} == {"go", "java"}, "samples have no winner"
 
 
 def test_stale_is_no_pass_what_could_not_be_measured_says_why_and_what_is_not_built_is_a_gap() -> None:
     found = verdict(demo.stale())
     assert (found.status, found.title) == ("gaps", "Nothing failed, but 8 stale")
-    assert found.counts.startswith("51 of 59 checks as expected, 8 stale.")
+    assert counted(demo.stale())[:2] == ["51 of 59 checks", ", 8 stale"]
     (gap,) = found.gaps
     assert (gap.word, gap.count) == ("stale", 8)
-    once = "api and runs of each of multi-stage-alpine, ko, apko and jib; measured before"
-    assert (gap.text.startswith(once), gap.text.endswith("next: invoke verify")) == (True, True), "each variant once"
+    once = "api and runs .* multi-stage-alpine, ko, apko and jib; .*; next: invoke verify"
+    assert re.fullmatch(once, gap.text), "each variant once"
     (gap,) = verdict(demo.failing()).gaps
     assert (gap.word, gap.text) == ("not measured", "api of jib (engine: the bridge is gone)")
     never = samples.full_report().variants["never-built"]
@@ -164,7 +168,7 @@ def test_stale_is_no_pass_what_could_not_be_measured_says_why_and_what_is_not_bu
 
 def test_stand_ins_take_one_sentence() -> None:
     assert stand_ins_said((), 3) == ""
-    assert stand_ins_said(("good",), 1).startswith("good rests on a local stand-in of its public base")
+    assert parts(stand_ins_said(("good",), 1))[1]["variant"] == "good"
     assert len(stand_ins_said(tuple(demo.SHAPES), 15)) < 130
 
 
@@ -203,7 +207,7 @@ def test_the_terminal_names_the_columns_that_have_no_room() -> None:
     assert max(map(len, lines)) <= 80
     told = " ".join(out.getvalue().split())
     assert "FAILED:" in told
-    assert re.search("Not enough room for .*Builder", told)
+    assert re.search("room for .*Builder", told, re.IGNORECASE)
 
 
 # attacks
@@ -289,11 +293,11 @@ def test_start_up_is_told_with_its_range() -> None:
     report = samples.report({"a": FAST, "b": ALIKE, "c": started(9.0)})
     assert column(report, "startup") == {"a": "0.22 s", "b": "0.55 s", "c": "9 s"}
     assert column(report, "startup", "badge") == {"a": "0.20 to 0.41", "b": "0.40 to 0.70", "c": "one start"}
-    assert any("no difference" in note for note in View(report).figure_notes)
+    (note,) = [note for note in View(report).figure_notes if codes(note) == ["report.no_difference"]]
     different = samples.report({"a": FAST, "b": ALIKE, "c": SLOW})
-    assert any("c starts later than a" in note for note in View(different).figure_notes)
+    assert any(re.search("c starts .* a,", note) for note in View(different).figure_notes)
     for text in everywhere(report):
-        assert "no difference" in text
+        assert note in " ".join(text.split())
 
 
 @pytest.mark.parametrize(("after", "changes"), [((0.8, 0.9, 0.95, 1.0, 1.1), 1), ((0.3, 0.9, 0.95, 1.0, 1.1), 0)])
@@ -324,8 +328,7 @@ def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() 
     for text in everywhere(report):
         plain = " ".join(text.replace("(", "").replace(")", "").split())
         assert all(words in plain for words in ("60 s cold", "66 s warm", "0.3 s cached", "7 s cache unknown"))
-        assert "cold: made from nothing; warm: with parts of an earlier build, or with a cache mount, which" in plain
-        assert "cached: entirely from earlier builds" in plain
+        assert "; ".join(f"{mark}: {words}" for mark, words in CACHE_WORDS.items()) in plain
     assert column(report, "build", "badge") == marks
     assert column(report, "build", "sort") == {**dict.fromkeys(kinds), "cold": 60, "other": 50}
     drawn = html.build_chart(report)
@@ -341,14 +344,14 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     free = model.CheckRecord("pass", True, "84", gated=False)
     checks = {"runs": model.CheckRecord("pass", True, "healthy"), "vulnerabilities": free}
     report = samples.report({"a": samples.variant(checks=checks)})
-    assert verdict(report).counts == "1 of 1 check as expected, 1 more measured without a gate. 1 of 1 variant built."
+    assert counted(report) == ["1 of 1 check", wording("report.ungated", count=1), "1 of 1 variant built."]
     assert column(report, "checks") == {"a": "1/1 ok; measured: vulnerabilities"}
     failed = replace(free, status="fail", expected=False)
     report = samples.report({"a": samples.variant(checks={**checks, "vulnerabilities": failed})})
-    assert verdict(report).counts.startswith("1 of 2 checks as expected.")
+    assert counted(report)[:2] == ["1 of 2 checks", ""]
     meant = samples.report({"a": samples.variant(checks={"layers": replace(failed, expected=True)})})
     told = [column(meant, "checks", part)["a"] for part in ("text", "tone")]
-    assert told == ["1/1 ok; fails as expected: layers", "good"]
+    assert told == ["1/1 ok; expected failures: layers", "good"]
 
 
 def reached(language: str) -> model.VulnerabilitiesRecord:

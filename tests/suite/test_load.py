@@ -96,7 +96,7 @@ def test_very_many_problems_are_cut_short(tmp_path):
         load_suite(write(tmp_path, f"name: shop\nvariants:\n{lines}"))
     *shown, last = [line for line in str(caught.value).splitlines() if "hint:" not in line]
     assert [f"variants.v{number}.prt: " in line for number, line in enumerate(shown)] == [True] * 20
-    assert last == f"… and 10 more in {tmp_path / 'deadweight.yaml'}"
+    assert (last[:2], " 10 " in last, last.endswith(f" {tmp_path / 'deadweight.yaml'}")) == ("… ", True, True)
 
 
 def test_an_unknown_builder_is_told_beside_other_errors_and_alone_by_who_needs_it(tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ class FaultProject:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, MARK: self.mark, "PYTHONPATH": str(self.plugins), **self.more}
+        path = f"{self.plugins}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        return {**os.environ, MARK: self.mark, "PYTHONPATH": path, **self.more}
 
     def start(self, *words: str) -> Started:
         return start(self.root, *words, env=self.environment, session=True)
@@ -157,7 +158,7 @@ class FaultProject:
     def was_ended(self, done: Done, code: int, words: str) -> None:
         """Ended by a signal: its exit code, one line that says so, no traceback, nothing half-written or left running."""
         assert "error: " not in done.errors
-        assert done.errors.splitlines()[-1].startswith(words), done.errors
+        assert words in done.errors.splitlines()[-1], done.errors
         self._ended(done, code)
 
     def _ended(self, done: Done, code: int) -> None:
@@ -170,9 +171,9 @@ class FaultProject:
         done = self.invoke("build", *arguments)
         assert done.code == 0, done.errors
         assert self.out() == (self.root / "src" / "a.txt").read_text()
-        again = self.invoke("build")
+        again = self.invoke("build", "--json")
         assert again.code == 0, again.errors
-        assert "up to date" in again.errors
+        assert {row["result"] for row in json.loads(again.output)["variants"].values()} == {"cached"}
         assert "building" not in again.errors
         self.is_clean()
         return done

@@ -17,6 +17,7 @@ from deadweight.report.markdown import escape, render_markdown
 from deadweight.tasks import verify as attack
 from deadweight_attacks import summary, walls
 from tests.support.attack_grounds import castle
+from tests.support.codes import codes
 from tests.support.invoking import invoke
 
 pytestmark = pytest.mark.system
@@ -80,15 +81,12 @@ def test_of_one_variant_the_walls_are_named(capsys):
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "said"),
-    [
-        (("not_applicable", "not_applicable"), "no hole was found, so there was nothing to stop"),
-        (("not_applicable", "not_measured"), "nothing could be measured"),
-    ],
+    ("outcomes", "code"),
+    [(("not_applicable", "not_applicable"), "gate.no_hole"), (("not_applicable", "not_measured"), "gate.nothing")],
 )
-def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(outcomes, said):
+def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(outcomes, code):
     postures = {posture: cells(**dict(zip(("a", "b"), outcomes, strict=True))) for posture in ("open", "hardened")}
-    assert summary.total([evidence(**postures)]) == said
+    assert codes(summary.total([evidence(**postures)])) == [code]
 
 
 def test_where_a_hole_is_is_told_where_the_attack_came_through():

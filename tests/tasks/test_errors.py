@@ -73,7 +73,7 @@ def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
         ("dockerfile: D", "dockerfile: build/D", 5, "today.dockerfile", "build/Dockerfile: ", "…"),
         ("source: src", "source: sources", 6, "today.source", "sources: ", "…"),
         ("{BASE: ", "{BSAE: ", 7, "today.bases.BSAE", "Dockerfile: ", "ARG"),
-        ("    source", "\tsource", 6, "", wording("suite.not_yaml", problem="found a tab character"), "spaces"),
+        ("    source", "\tsource", 6, "", wording("suite.not_yaml", problem="found a tab character"), wording("suite.tabs")),
         ("source:", '"so\\e[31mrce":', 6, "today.so\\x1b[31mrce", wording("suite.misspelt_key", near="source"), "source, "),
         ("source: src", "target: last", 6, "today.target", "Dockerfile: ", ""),
         ("source: src", "base: alpine", 6, "today.base", OTHERS_KEY, "dockerfile, "),

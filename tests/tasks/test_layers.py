@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import re
 import shlex
 import struct
 import subprocess
@@ -86,22 +87,21 @@ def test_a_deleted_secret_is_shown_with_both_instructions_and_exit_code_1(projec
     assert done.stderr.startswith(f"error: {found}\n  hint: {found.hint}")
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert any(line.startswith(f"hidden: /etc/app.conf ({len(CONFIG)} B, removed)") for line in lines)
-    assert "added by layer 2: COPY app.conf /etc/" in lines
-    assert "hidden by layer 3: RUN rm /etc/app.conf" in lines
+    assert any(line.endswith(" 2: COPY app.conf /etc/") for line in lines)
+    assert any(line.endswith(" 3: RUN rm /etc/app.conf") for line in lines)
     (secret,) = [line for line in lines if line.startswith("SECRET")]
     assert secret.startswith("SECRET github-pat: ")
     assert TOKEN not in done.stdout + done.stderr
     assert "set-uid files: /usr/bin/su" in lines
     assert "shells: /bin/sh" in lines
     assert "package managers: none" in lines
-    assert "user root" in done.stdout
+    assert lines[1].endswith(" root")
 
 
 def test_a_clean_image_is_exit_code_0(project, clean):
     done = layers(project, "--archive", clean)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "in 1 layer, 1 file or link; hidden 0 B in 0 files" in done.stdout
-    assert "user 65532" in done.stdout
+    assert re.findall(r"\d+", done.stdout.splitlines()[1]) == ["4", "1", "1", "0", "0", "0", "0", "65532"]
     assert "SECRET" not in done.stdout
     assert "hidden: " not in done.stdout
 
@@ -111,7 +111,7 @@ def test_a_visible_secret_and_one_in_the_config_are_shown_where_they_are(project
     done = layers(project, "--archive", archive, code=1)
     assert of_images("secrets.several", secrets=2, what=archive) in done.stderr
     assert "SECRET github-pat in /etc/app.conf" in done.stdout
-    assert "added by COPY app.conf /etc/" in done.stdout
+    assert done.stdout.count(" COPY app.conf /etc/") == 2, "in the table, and as what added it"
     assert "in config.Env[0]" in done.stdout
     assert TOKEN not in done.stdout
 
@@ -124,10 +124,10 @@ def test_many_files_are_cut_and_counted_to_the_end(project):
     hidden = samples.saved(project, layer(dict.fromkeys(names, b"x")), layer({f".wh.{name}": b"" for name in names}))
     done = layers(project, "--archive", hidden, code=0)
     assert done.stdout.count("\nhidden: ") == 20
-    assert "… and 5 more hidden files (--json has all)" in done.stdout
+    assert re.search(r"^… \w+ 5 ", done.stdout, re.MULTILINE)
     done = layers(project, "--archive", samples.saved(project, layer(dict.fromkeys(names, encrypted)), name="e.tar"))
     assert done.stdout.count("\nnot scanned: /") == 20
-    assert "not scanned: … and 5 more (--json has all)" in done.stdout
+    assert re.search(r": … \w+ 5 ", done.stdout)
 
 
 def test_json_is_one_document_on_stdout(project, leaky, clean):

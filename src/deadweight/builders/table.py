@@ -104,7 +104,7 @@ class Guarded:
         def work(job: Job) -> BuiltImage | None:
             with self._whose.at_work(step.variant):
                 made = step.work(job)
-            return self._whose.checked(step.variant, "the last step's work()", made, BuiltImage) if last else made
+            return self._whose.checked(step.variant, "work()", made, BuiltImage) if last else made
 
         def there() -> bool:
             with self._whose.at_work(step.variant):

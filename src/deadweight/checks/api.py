@@ -97,9 +97,9 @@ def problems(expect: HttpExpect, answer: Answer) -> list[str]:
             found.append(f"body: expected JSON, got {_cut(answer.text())} ({error})")
     text = answer.text()
     if expect.body_contains is not None and expect.body_contains not in text:
-        found.append(f"body: expected to contain {_cut(expect.body_contains)}, got {_cut(text)}")
+        found.append(wording("checks.not_in_body", expected=_cut(expect.body_contains), found=_cut(text)))
     if expect.body_matches is not None and not values.matches_pattern(expect.body_matches, text):
-        found.append(f"body: expected a match of /{expect.body_matches}/, got {_cut(text)}")
+        found.append(wording("checks.no_match", pattern=expect.body_matches, found=_cut(text)))
     return found[:MOST_PROBLEMS]
 
 
@@ -113,7 +113,8 @@ def subset_problems(expected: Any, actual: Any, path: str = "$") -> Iterator[str
             if key in actual:
                 yield from subset_problems(value, actual[key], f"{path}.{key}")
             else:
-                yield f"{path}.{key}: expected {_cut(value)}, but there is no such key (keys: {', '.join(actual) or 'none'})"
+                keys = ", ".join(actual) or "none"
+                yield wording("checks.no_key", place=f"{path}.{key}", expected=_cut(value), keys=keys)
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
             yield f"{path}: expected {len(expected)} items, got {len(actual)}: {_cut(actual)}"
@@ -121,7 +122,7 @@ def subset_problems(expected: Any, actual: Any, path: str = "$") -> Iterator[str
             yield from subset_problems(wanted, found, f"{path}[{index}]")
     elif isinstance(expected, str) and isinstance(actual, str):
         if expected != actual:
-            yield f"{path}: {_text_difference(expected, actual)}"
+            yield _text_difference(path, expected, actual)
     elif isinstance(expected, bool) != isinstance(actual, bool) or expected != actual:
         yield f"{path}: expected {_cut(expected)}, got {_cut(actual)}"
 
@@ -129,22 +130,20 @@ def subset_problems(expected: Any, actual: Any, path: str = "$") -> Iterator[str
 def _header(name: str, wanted: str, headers: Mapping[str, str]) -> Iterator[str]:
     actual = headers.get(name.lower())
     if actual is None:
-        yield f"header {name}: expected {wanted!r}, but it is not there"
+        yield wording("checks.no_header", name=name, expected=wanted)
     elif actual != wanted and actual.split(";", 1)[0].strip() != wanted:
         yield f"header {name}: expected {wanted!r}, got {actual!r}"
 
 
-def _text_difference(expected: str, actual: str) -> str:
+def _text_difference(path: str, expected: str, actual: str) -> str:
     """Short texts whole; of long ones the surroundings of the first difference."""
     if len(expected) <= SHOWN and len(actual) <= SHOWN:
-        return f"expected {_quoted(expected)}, got {_quoted(actual)}"
+        return f"{path}: expected {_quoted(expected)}, got {_quoted(actual)}"
     pairs = enumerate(zip(expected, actual, strict=False))
     at = next((index for index, (one, other) in pairs if one != other), min(len(expected), len(actual)))
     near = slice(max(0, at - 20), at + 40)
-    return (
-        f"differs from character {at + 1} on: expected …{_quoted(expected[near])}…, got …{_quoted(actual[near])}… "
-        f"({len(expected)} and {len(actual)} characters)"
-    )
+    parts = {"expected": _quoted(expected[near]), "found": _quoted(actual[near])}
+    return wording("checks.texts_differ", place=path, at=at + 1, lengths=(len(expected), len(actual)), **parts)
 
 
 def _quoted(text: str) -> str:

@@ -43,7 +43,7 @@ def _described(name: str) -> str:
         return wording("plan.base")
     if inner.startswith("base "):
         return wording("plan.named_base", name=inner.removeprefix("base "))
-    return wording("plan.earlier_step") if inner.startswith("step before") else inner or name
+    return wording("plan.earlier_step") if name.startswith(STEP_BEFORE) else inner or name
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ class Fingerprint:
         return wording("plan.inputs_differ", input=_described(first), how=how, others=len(names) - 1)
 
 
+STEP_BEFORE = "(step before "
+"""Begins the name of an input that another step makes."""
 SETTLED_NS = 2 * 10**9
 """A file that was written this long before it was read has other times when it is written again, whatever the clock's step."""
 
@@ -95,7 +97,7 @@ class Digests:
             parts.update(self._tree(path, inputs.ignore, root))
         parts.update({f"({name})": value for name, value in inputs.values.items()})
         for number, above in enumerate(upstream):
-            parts[f"(step before {number + 1})"] = above.digest
+            parts[f"{STEP_BEFORE}{number + 1})"] = above.digest
         hasher = hashlib.sha256(RULES.encode())
         for name in sorted(parts):
             for word in (name, parts[name]):

@@ -22,7 +22,17 @@ from typing import Literal, Protocol
 from deadweight import _disk, _run
 from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.builders.protocol import Job, Step
-from deadweight.plan.graph import Digests, Plan, Preparation, StepRecord, Task, load_built, record_file, with_all_before
+from deadweight.plan.graph import (
+    STEP_BEFORE,
+    Digests,
+    Plan,
+    Preparation,
+    StepRecord,
+    Task,
+    load_built,
+    record_file,
+    with_all_before,
+)
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, Cache, FailedBuild
 from deadweight.records.paths import State
 from deadweight.records.runs import held_since
@@ -272,7 +282,7 @@ class _Run:
             return
         # an input that changed while it was being built: the image is of one of the two states, and nobody knows which
         now = Digests(known=self.digests).of(task.step.inputs, self.state.root)
-        planned = {name: value for name, value in task.fingerprint.parts.items() if not name.startswith("(step before")}
+        planned = {name: value for name, value in task.fingerprint.parts.items() if not name.startswith(STEP_BEFORE)}
         if now.parts == planned:
             record = StepRecord(task.step.key, task.fingerprint, seconds)
             save(record, record_file(self.state, task.step.key))

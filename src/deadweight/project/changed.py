@@ -111,7 +111,7 @@ def _by_definition(suite: Suite, then: Suite | None, variants: Sequence[Variant]
     if then is None:
         return {variant.name: f"{name} is new or could not be read at that commit" for variant in variants}
     if then.sources != suite.sources or then.scan != suite.scan or then.name != suite.name:
-        return {variant.name: f"{name}: settings of all variants changed" for variant in variants}
+        return {variant.name: wording("project.all_changed", file=name) for variant in variants}
     before = {variant.name: variant for variant in then.variants}
     return {variant.name: f"{name} changed" for variant in variants if before.get(variant.name) != variant}
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from deadweight._errors import wording
 from deadweight.report import figures
 from deadweight.report.model import AttackRecord, AttackSplit, HeldRecord, Report, VariantRecord
 
@@ -151,11 +152,14 @@ def heading(report: Report, names: Sequence[str], index: int) -> str:
 
 
 def said(cell: AttackRecord) -> str:
-    """One outcome in words: ``stopped by seccomp or non-root, each alone``."""
+    """One outcome in words: ``stopped by seccomp, non-root, each alone``."""
     if cell.outcome == "succeeded":
         return "got through"
     if cell.outcome != "blocked":
-        return {"crashed": "killed the service", "not_applicable": "n/a", "not_measured": "not measured"}[cell.outcome]
+        return {"crashed": wording("report.killed"), "not_applicable": "n/a", "not_measured": "not measured"}[
+            cell.outcome
+        ]
     if cell.walls:
-        return f"stopped by {', '.join(cell.walls)}" + (", each alone" if len(cell.walls) > 1 else "")
-    return "stopped" if cell.depth is None else "stopped only by several walls together"
+        walls = ", ".join(cell.walls) + (", each alone" if len(cell.walls) > 1 else "")
+        return wording("report.stopped_by", walls=walls)
+    return "stopped" if cell.depth is None else wording("report.stopped_together")

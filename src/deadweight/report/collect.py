@@ -73,7 +73,8 @@ def attack_notes(data: Mapping[str, Any]) -> tuple[str, ...]:
         cells = [_mapping(cell) for cell in _mapping(outcomes).values()]
         reasons = Counter(str(cell.get("reason")) for cell in cells if cell.get("outcome") == "not_measured")
         if reasons and all(cell.get("outcome") in ("not_measured", "not_applicable") for cell in cells):
-            notes.append(f"{posture}: nothing could be measured: {reasons.most_common(1)[0][0]}")
+            reason = reasons.most_common(1)[0][0]
+            notes.append(wording("report.nothing_in_posture", posture=posture, reason=reason))
     return tuple(dict.fromkeys(map(str, notes)))
 
 
@@ -284,7 +285,7 @@ def _checks(
             checks[name] = _copied(model.CheckRecord, item, evidence=evidence)
         else:
             earlier = f"measured on an earlier image; {verify} measures this one"
-            why = f"the suite has changed since; {verify} checks it again" if name in fresh else earlier
+            why = wording("report.suite_changed", command=verify) if name in fresh else earlier
             checks[name] = model.CheckRecord("not_measured", True, f"stale: {why}", why_not="stale")
     return checks
 

@@ -96,13 +96,13 @@ def _vulnerabilities(pair: _Pair) -> Iterator[Change]:
     fresh = [finding for key, finding in now.items() if key not in was]
     if not fixed and not fresh and before.copies and after.copies and before.copies != after.copies:
         more = after.copies > before.copies
-        text = f"the same vulnerabilities in {'more' if more else 'fewer'} places: {before.copies} → {after.copies}"
+        text = wording("report.places", before=before.copies, after=after.copies)
         yield pair.change("vulnerabilities", text, -1 if more else 1)
     yield from _listed(pair, fixed, "fixed: ", 1)
     learnt = [f for f in fresh if moved and (same_image(old, new) or (f.kind, f.package, f.version) in known)]
     caused = [finding for finding in fresh if finding not in learnt]
     yield from _listed(pair, caused, "new: ", -1, pair.limits.grave)
-    yield from _listed(pair, learnt, "newly known to the database: ", -1, about="database")
+    yield from _listed(pair, learnt, "newly known: ", -1, about="database")
 
 
 def _by_key(findings: Sequence[Finding]) -> dict[tuple[str, str, str], Finding]:
@@ -202,7 +202,7 @@ def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None
         changes += [change for kind in kinds for change in kind(pair)]
     gone = [name for name in old.variants if name not in new.variants]
     same = old.suite == new.suite  # another suite need not have the same variants
-    changes += [Change(name, "variant", "the variant was removed", "worse", regression=same) for name in gone]
+    changes += [Change(name, "variant", wording("report.variant_removed"), "worse", regression=same) for name in gone]
     return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), stand_ins(new), tuple(lost))
 
 
@@ -258,7 +258,7 @@ def _layers(pair: _Pair) -> Iterator[Change]:
     before, after = layer_count(pair.old), layer_count(pair.new)
     if before is not None and after is None:
         why = pair.new.notes[-1] if pair.new.notes else "no image archive"
-        pair.lost.append(f"{pair.name}: its image can no longer be read: {why}")
+        pair.lost.append(wording("report.image_gone", variant=pair.name, reason=why))
     elif before is not None and after is not None and before != after:
         worse = after - before > pair.limits.ratchet_layers
         yield pair.change("layers", f"layers {before} → {after}", before - after, worse)
@@ -330,7 +330,7 @@ def _checks(pair: _Pair) -> Iterator[Change]:
                 text = f"check {check}: now {after.status} ({after.reason})"
                 yield pair.change("checks", text, regression=not after.expected, about=check)
         elif after is None:
-            text = f"check {check}: {before.status} → no longer in the suite"
+            text = f"check {check}: {before.status} → not asked"
             yield pair.change("checks", text, -1, regression=before.expected, about=check)
         elif after.status == "not_measured":
             reason = after.reason.removeprefix(f"{after.word}: ")

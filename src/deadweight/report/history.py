@@ -136,10 +136,10 @@ def _scope(name: str, report: Report) -> Scope:
 def _same_run(given: Mapping[str, Report], scopes: Mapping[str, Scope]) -> None:
     facts = {
         "suite": [report.suite for report in given.values()],
-        "version of Deadweight": [report.tool_version for report in given.values()],
+        "version": [report.tool_version for report in given.values()],
         "commit": [scope.commit or "no commit" for scope in scopes.values()],
-        "number of shards": [str(scope.total) for scope in scopes.values()],
-        "choice of variants": [scope.why for scope in scopes.values()],
+        "shards": [str(scope.total) for scope in scopes.values()],
+        "choice": [scope.why for scope in scopes.values()],
         "variants": [f"{len(scope.chosen)}: {', '.join(scope.chosen)}" for scope in scopes.values()],
     }
     for difference, values in facts.items():

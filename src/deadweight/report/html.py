@@ -21,6 +21,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from deadweight._errors import wording
 from deadweight._log_excerpt import plain
 from deadweight._packages import images
 from deadweight.checks.scan.model import SEVERITIES
@@ -68,7 +69,7 @@ def _why_not(column: str, record: VariantRecord) -> str:
     scan, runs = record.vulnerabilities, record.checks.get("runs")
     if column in ("vulnerabilities", "reach") and scan.status != "scanned":
         if scan.status == "not_scanned" and record.checks and "vulnerabilities" not in record.checks:
-            return "the suite does not ask for it"
+            return wording("report.not_asked")
         return scan.reason or scan.status.replace("_", " ")
     if column == "reach" and scan.reachability.status != "measured":
         return scan.reachability.reason or "the service was not watched while it ran"

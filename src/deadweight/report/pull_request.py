@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from deadweight._errors import wording
 from deadweight._log_excerpt import plain
 from deadweight._packages import images
 from deadweight.report import figures
@@ -221,7 +222,7 @@ def _base_moved(old: VariantRecord, new: VariantRecord) -> bool:
     return None not in (before.digest, after.digest) and before.digest != after.digest
 
 
-def first_line(verdict: Verdict) -> str:
+def first_line(verdict: Verdict) -> images.Message:
     """What to do, and why, in one line without markup."""
     mine = [item.change for item in verdict.of("change")]
     where = f"in {len({change.variant for change in mine})} of {figures.plural(verdict.variants, 'variant')}"
@@ -232,14 +233,14 @@ def first_line(verdict: Verdict) -> str:
             rest += f"; {figures.plural(count, 'change')} from the {source}"
     bad, worse = sum(change.regression for change in mine), sum(change.direction == "worse" for change in mine)
     if verdict.level == "stop":
-        return f"Stop: this change makes {figures.plural(bad, 'regression')} {where}{rest}."
+        return wording("report.stop", regressions=figures.plural(bad, "regression"), where=where, rest=rest)
     if verdict.level == "look" and worse:
-        return f"Please review: this change makes {figures.plural(worse, 'figure')} worse {where}{rest}."
+        return wording("report.look_worse", figures=figures.plural(worse, "figure"), where=where, rest=rest)
     if verdict.level == "look":
-        return f"Please review: no regression by this change{rest}."
+        return wording("report.look", rest=rest)
     if mine:
-        return f"Fine: {figures.plural(len(mine), 'change')} {where}, none of them worse{rest}."
-    return f"Fine: this change changes no image beyond noise{rest}."
+        return wording("report.fine_better", changes=figures.plural(len(mine), "change"), where=where, rest=rest)
+    return wording("report.fine", rest=rest)
 
 
 def markdown(verdict: Verdict, run: int = 0) -> str:

@@ -187,14 +187,14 @@ def _checks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     cell = checks_cell(record.checks)
     if record.failed is None and (record.build is None or record.build.failed_at is None):
         return cell
-    return Cell(f"FAILED: build; before it {cell.text}", cell.sort, "bad")  # the checks are of the image before
+    return Cell(f"FAILED: build; before: {cell.text}", cell.sort, "bad")  # the checks are of the image before
 
 
 def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
     """All checks in a few words: by name those that failed or could not be measured, and how many came out as expected."""
     if all(check.why_not == "not_run" for check in checks.values()):
         return _unmeasured()
-    labels = ("FAILED", "measured", "fails as expected", "warned", *figures.NOT_MEASURED_WORDS)
+    labels = ("FAILED", "measured", "expected failures", "warned", *figures.NOT_MEASURED_WORDS)
     named = {label: [name for name, check in checks.items() if _labels(check).get(label)] for label in labels}
     judged = [check for check in checks.values() if not check.only_measured]
     fine = sum(check.expected and check.status != "not_measured" for check in judged)
@@ -212,7 +212,7 @@ def _labels(check: CheckRecord) -> dict[str, bool]:
         check.word: check.status == "not_measured",
         "FAILED": not check.expected,
         "measured": check.only_measured,
-        "fails as expected": check.status == "fail" and check.expected,
+        "expected failures": check.status == "fail" and check.expected,
         "warned": check.status == "warn",
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from deadweight._errors import wording
 from deadweight._packages import images
 from deadweight.report import attacks, figures
 from deadweight.report.model import CheckRecord, Report, VariantRecord
@@ -65,7 +66,7 @@ def _finding(ladder: Ladder) -> Finding | None:
     records = {row.variant: row.record for row in ladder.rows}
     able = {name: record for name, record in records.items() if _fit(record)}
     if not able:
-        none = Finding(ladder.name, None, "no variant is built, measured and free of failures.", "Nothing to ship")
+        none = Finding(ladder.name, None, wording("report.nothing_to_ship"), "No winner")
         return none if any(record.build for record in records.values()) else None
     if len({figures.size(size) for record in records.values() if (size := size_of(record))}) < 2:
         return None
@@ -100,7 +101,7 @@ def _against(winner: str, records: dict[str, VariantRecord]) -> str:
     if few.status == "scanned":
         compared = None not in (few.total, many.total) and many.status == "scanned" and many.total != few.total
         lacks = few.coverage.lacks(partly=few.total is None)
-        instead = f" instead of {many.total:,}" if compared else ""
+        instead = f" (not {many.total:,})" if compared else ""
         parts.append(_carries(own) + (f" ({lacks})" if lacks else "") + instead)
     if split := own.attack_split:
         where = "a plain container" if split.posture == "default" else f"posture {split.posture}"
@@ -229,8 +230,9 @@ def _failures(report: Report) -> Iterator[Point]:
             yield Point(name, "build", f"{record.failed or 'its last build failed'}{older}")
         for check, result in record.checks.items():
             if not result.expected and result.status != "not_measured":
-                unforeseen = "" if result.status == "fail" else "expected to fail, and did not: "
-                yield Point(name, check, unforeseen + result.reason)
+                foreseen = result.status == "fail"
+                reason = result.reason if foreseen else wording("report.passed_unexpectedly", reason=result.reason)
+                yield Point(name, check, reason)
 
 
 def _gaps(report: Report) -> Iterator[Gap]:
@@ -268,7 +270,7 @@ def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...]) -
     if gaps:
         return "Nothing failed, but " + ", ".join(f"{gap.count:,} {gap.word}" for gap in gaps)
     if not any(record.checks for record in report.variants.values()):
-        return "Nothing was checked"
+        return wording("report.nothing_checked")
     return "Everything came out as expected"
 
 
@@ -280,12 +282,13 @@ def _counts(report: Report) -> str:
     built = sum(record.build is not None and record.build.failed_at is None for record in report.variants.values())
     variants = f"{built} of {figures.plural(len(report.variants), 'variant')} built."
     if all(check.why_not == "not_run" for check in every):
-        return f"Checks were not run. {variants}"
+        return wording("report.no_checks_run", variants=variants)
     absent = Counter(check.word for check in results if check.status == "not_measured")
     tail = "".join(f", {absent[word]} {word}" for word in figures.NOT_MEASURED_WORDS if absent[word])
     free = len(every) - len(results)
-    tail += f", {free} more measured without a gate" if free else ""
-    return f"{fine} of {figures.plural(len(results), 'check')} as expected{tail}. {variants}"
+    tail += wording("report.ungated", count=free) if free else ""
+    checks = f"{fine} of {figures.plural(len(results), 'check')}"
+    return wording("report.counts", checks=checks, others=tail, variants=variants)
 
 
 def _stories(report: Report) -> Iterator[str]:
@@ -328,10 +331,8 @@ def stand_ins_said(resting: Sequence[str], total: int) -> str:
     if not resting:
         return ""
     if total == 1:
-        one = f"{resting[0]} rests on a local stand-in of its public base"
-        return f"{one}; its figures are for the stand-in ({STAND_IN_PAGE})."
-    of_all = f"{len(resting)} of {total} variants"
-    return f"{of_all} rest on local stand-ins of public bases; the figures are for these ({STAND_IN_PAGE})."
+        return wording("report.on_stand_in", variant=resting[0], page=STAND_IN_PAGE)
+    return wording("report.on_stand_ins", count=len(resting), total=total, page=STAND_IN_PAGE)
 
 
 # What Markdown, page and terminal put into words: the verdict, notices, and the sections to show.
@@ -389,7 +390,7 @@ def _figure_notes(ladder: Ladder) -> Iterator[str]:
     starts = min(len(record.startup_samples) for record in timed.values())
     median = f"{ladder.title}: start-up is the median of {starts} starts, with the range"
     if not slower:
-        yield f"{median}; there is no difference between its variants (the ranges overlap)."
+        yield wording("report.no_difference", starts=median)
         return
     start = "starts" if len(slower) == 1 else "start"
     yield f"{median}; {figures.listed(slower)} {start} later than {fastest}, others do not differ from it."

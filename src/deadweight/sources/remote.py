@@ -344,7 +344,7 @@ def _decide(references: Sequence[str], suite: Suite, settings: Settings, say: Sa
     silent = {urls[url]: answer for url, answer in answers.items() if not answer.ok}
     if not silent:
         if urls:
-            say(f"source for base images: the public registries ({', '.join(urls.values())} answered)")
+            say(wording("sources.registries", hosts=", ".join(urls.values())))
         return "registry"
     host, answer = next(iter(silent.items()))
     why = f"{host}: {answer.problem or f'HTTP status {answer.status}'}"

@@ -85,7 +85,7 @@ def _composed(text: str, file: Path) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        hint = "indent with spaces, not with tabs" if _has_tabs(text, line) else None
+        hint = wording("suite.tabs") if _has_tabs(text, line) else None
         message = wording("suite.not_yaml", problem=error.problem or error.context)
         raise ConfigError(message, file=file, line=line, hint=hint) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

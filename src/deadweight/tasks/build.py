@@ -124,7 +124,7 @@ def _show_plan(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, for
         for row in rows:
             print(f"{'run ' if row['run'] else 'keep'}  {row['title']}  ({row['reason'] or 'up to date'})")
         for name in found.lacking:
-            print(f"skip  {name}  (a base image is not available)")
+            print(f"skip  {name}  ({wording('plan.no_base')})")
     if found.error is not None:
         raise found.error
 

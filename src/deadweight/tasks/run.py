@@ -62,7 +62,7 @@ def shell(c: Context, variant: Value = None) -> None:
         if inside is not None:
             words = lazy.foreground.words_inside(container, inside)
         else:
-            say(f"{variant} has no shell: this shell runs beside it and shares its processes, network and files")
+            say(wording("tasks.shell_beside", variant=variant))
             with lazy.locked(workspace.state, say):
                 workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
             tools = workspace.source.base(TOOLS_IMAGE).resolved

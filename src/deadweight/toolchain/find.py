@@ -67,7 +67,7 @@ def find(name: str) -> Tool:
         message = wording("toolchain.passed_over", program=program, why=seen.reason)
     else:
         message = wording("toolchain.missing", program=program)
-    raise MissingError(message, hint="install it with invoke setup; invoke doctor shows all tools")
+    raise MissingError(message, hint=wording("toolchain.install"))
 
 
 @contextlib.contextmanager

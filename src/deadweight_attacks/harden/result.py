@@ -13,6 +13,7 @@ from deadweight.suite.model import Variant
 from deadweight_attacks.harden.trial import CROWD, OUTGOING
 from deadweight_attacks.machine import MEMORY, PROCESSES, listed
 from deadweight_attacks.seccomp.model import Seccomp
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -175,9 +176,7 @@ def _limits(found: Found) -> list[str]:
     least = f"{found.headroom} times the least that worked, found by halving, up to what the suite allows."
     lines = [f"{' and '.join(tried).capitalize()}: {least}"] if tried else []
     if found.unheld:
-        lines.append(
-            f"Not tried, as in the suite: limits on {listed(found.unheld)}, which this engine does not enforce."
-        )
+        lines.append(wording("harden.limits_not_tried", limits=listed(found.unheld)))
     return lines
 
 

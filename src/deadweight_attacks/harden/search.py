@@ -101,9 +101,7 @@ def kept_or_found(
 def _posture(subject: Subject, told: Callable[[str], None], *, again: bool) -> Found:
     known = None if again else store.load(Posture, place(subject))
     if known is not None and known.key == circumstances(subject):
-        told(
-            f"{subject.variant.name}: using the settings that were found on {known.at}; invoke harden --force searches again"
-        )
+        told(wording("harden.known", variant=subject.variant.name, at=known.at))
         return Found.of(known, subject)
     found = tightest(subject, told)
     _keep(subject, found)
@@ -229,7 +227,7 @@ class Tries:
 
 ROOT = "0:0"
 HEADROOM = 2
-STRICTEST = "the strictest settings at once"
+STRICTEST = "strictest settings"
 LEAST_MEMORY_BYTES, LEAST_PIDS = 8 * 2**20, 4
 
 
@@ -344,9 +342,7 @@ def _at_once(search: Tries, tight: RunOptions) -> tuple[RunOptions, bool]:
     if search.passes(STRICTEST, tight):
         return tight, True
     without = tight.but(seccomp="default")
-    if not refused_calls.is_file(tight.seccomp) or not search.passes(
-        f"{STRICTEST}, with the engine's seccomp profile", without
-    ):
+    if not refused_calls.is_file(tight.seccomp) or not search.passes(f"{STRICTEST}, seccomp=default", without):
         return tight, False
     blame_profile(search.subject, tight.but(hosts=search.hosts[tight.network]), search.note)
     return without, True
@@ -372,7 +368,7 @@ def _wall_by_wall(search: Tries, plain: RunOptions, tight: RunOptions, named: tu
     found = _read_only(search, _capabilities(search, found), named)
     walls: dict[str, dict[str, Any]] = {"not root": {"user": tight.user}}
     if refused_calls.is_file(tight.seccomp):
-        walls[f"the seccomp profile {tight.seccomp}"] = {"seccomp": tight.seccomp}
+        walls[f"seccomp={tight.seccomp}"] = {"seccomp": tight.seccomp}
     if found.cap_add or not found.cap_drop:  # root may need them only to become somebody else
         walls["no capabilities for a service that is not root"] = {"cap_drop": tight.cap_drop, "cap_add": ()}
     return _first(search, found, {**walls, "no outgoing network": {"network": tight.network}}, every=True)
@@ -473,7 +469,7 @@ def startable(engine: Engine, options: RunOptions, note: Note) -> RunOptions:
     try:
         refused_calls.check(engine, options)
     except refused_calls.StoppedByProfile as stopped:
-        note(f"the seccomp profile {options.seccomp}", Trial(stopped.message))
+        note(f"seccomp={options.seccomp}", Trial(stopped.message))
         return options.but(seccomp="default")
     return options
 
@@ -482,4 +478,4 @@ def blame_profile(subject: Subject, options: RunOptions, note: Note) -> None:
     """Note why the checks fail under it, and not under the engine's: the call, where it is the start that it stops."""
     health, port = subject.variant.health, subject.variant.port
     why = refused_calls.explained(subject.engine(), subject.engine_image(), options, health, port)
-    note(f"the seccomp profile {options.seccomp}", Trial(why or "the checks fail under it, and not under the engine's"))
+    note(f"seccomp={options.seccomp}", Trial(why or "the checks fail under it, and not under the engine's"))

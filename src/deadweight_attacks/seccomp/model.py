@@ -10,6 +10,7 @@ from typing import Any, Literal
 from deadweight.engine.seccomp.profile import family
 from deadweight_attacks import walls
 from deadweight_attacks.seccomp.floor import document
+from deadweight_attacks.walls import wording
 
 # What a search for a seccomp profile found, in lines for a terminal.
 MOST_NAMED = 12
@@ -35,17 +36,17 @@ def lines(found: Seccomp) -> list[str]:
 def stopped(found: Stopped) -> list[str]:
     """Of attacks that were really made, under either profile."""
     if not found.tried:
-        return [f"attacks with this profile were not measured: {found.unmeasured}"] if found.unmeasured else []
-    told = []
-    for tight, engines, where in (
-        (walls.only(walls.TIGHT).name, walls.only("seccomp").name, "as the only protection"),
-        (walls.TIGHT, walls.HARDENED.name, "with all other protections"),
-    ):
+        return [wording("seccomp.attacks_not_measured", reason=found.unmeasured)] if found.unmeasured else []
+
+    def compared(tight: str, engines: str) -> dict[str, object]:
         ours, theirs = (len(found.by_posture.get(each, ())) for each in (tight, engines))
-        more = found.more(tight, engines)
-        beyond = f"; only this one stops {', '.join(more)}" if more else ""
-        told.append(f"{where}, it stops {ours} of {found.tried} attacks, the engine's profile {theirs}{beyond}")
-    return told
+        more = ", ".join(found.more(tight, engines)) or "none"
+        return {"ours": ours, "tried": found.tried, "theirs": theirs, "more": more}
+
+    return [
+        wording("seccomp.stops_alone", **compared(walls.only(walls.TIGHT).name, walls.only("seccomp").name)),
+        wording("seccomp.stops_with_others", **compared(walls.TIGHT, walls.HARDENED.name)),
+    ]
 
 
 def _ways(found: Seccomp) -> dict[str, tuple[str, ...]]:

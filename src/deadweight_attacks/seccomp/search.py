@@ -25,6 +25,7 @@ from deadweight_attacks.seccomp.floor import find_floor as find
 from deadweight_attacks.seccomp.model import Call, Reason, Seccomp
 from deadweight_attacks.seccomp.recorder import Recording
 from deadweight_attacks.walls import wording
+from deadweight_images.errors import Message
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -97,17 +98,15 @@ class _Search:
 
     def _floor(self, runtime: Runtime) -> Floor:
         found = find(runtime)
-        self._say(
-            f"{runtime.told} needs {len(found.needed)} system calls to start a container, found by {found.starts} starts"
-        )
+        self._say(wording("seccomp.floor", runtime=runtime.told, needed=len(found.needed), starts=found.starts))
         return found
 
     @property
     def _name(self) -> str:
         return self.subject.variant.name
 
-    def _say(self, line: str) -> None:
-        self.told(f"{self._name}: {line}")
+    def _say(self, line: Message) -> None:
+        self.told(line.of(self._name))
 
     @contextlib.contextmanager
     def _network(self) -> Iterator[str]:
@@ -142,8 +141,8 @@ class _Search:
                 _patient(self.subject), self.options, None, architecture, known, self.found.at_once
             )
             often = recording.often(OFTEN) - known
-            but = f", but {trial.problem[:160]}" if trial.problem else ""
-            self._say(f"recording {number}: {len(recording.calls | known)} system calls{but}")
+            problem, calls = trial.problem[:160] or "no problem", len(recording.calls | known)
+            self._say(wording("seccomp.recording", number=number, calls=calls, problem=problem))
             if not trial.problem:
                 passed.append(_with(recording, known))
             elif not often or passed:
@@ -172,16 +171,14 @@ class _Search:
         tried = sorted(seen - held)
         lenient = [each for each in tried if each in LENIENT]
         others = [each for each in tried if each not in LENIENT]
-        self._say(f"leaving out those of {len(tried)} system calls that no check needs")
+        self._say(wording("seccomp.leaving_out", calls=len(tried)))
         kept: tuple[str, ...] = find_fewest(
             lenient, lambda some: works((*some, *others, *unseen)), LENIENT_GROUP, self._needed
         )
         kept = (*kept, *find_fewest(others, lambda some: works((*some, *kept, *unseen)), OTHERS_GROUP, self._needed))
         final = held | frozenset((*kept, *unseen))
         if not self._proven(file, final, families, floor.architecture):
-            self._say(
-                f"the smallest profile failed when tried again ({self.last.problem[:160]}): all recorded system calls stay allowed"
-            )
+            self._say(wording("seccomp.not_proven", problem=self.last.problem[:160]))
             final = held | seen | frozenset(unseen)
             if not self._proven(file, final, families, floor.architecture):
                 raise CheckFailed(wording("seccomp.wavers_allowed", variant=self._name, problem=self.last.problem))
@@ -195,7 +192,7 @@ class _Search:
         if not works(seen | others):
             raise DeadweightError(wording("seccomp.all_calls_fail", variant=self._name, problem=self.last.problem))
         needed = find_fewest(sorted(others), lambda some: works((*seen, *some)), 0, self._needed)
-        self._say(f"needed but not recorded: {', '.join(needed)} (without them: {problem[:120]})")
+        self._say(wording("seccomp.unseen", calls=", ".join(needed), problem=problem[:120]))
         return needed
 
     def _needed(self, name: str) -> None:
@@ -216,8 +213,7 @@ class _Search:
             self.last = attempt(self.subject, options, self.exits, at_once=self.found.at_once)
         else:
             self.last = attempt(self.hurried or self.subject, options, self.exits, watch_seconds=0.0)
-        said = self.last.problem[:120] if self.last.problem else "works"
-        self._say(f"{len(set(allowed))} system calls: {said}")
+        self._say(wording("seccomp.trial", calls=len(set(allowed)), result=self.last.problem[:120] or "works"))
         return self.last.problem
 
     def _result(

@@ -110,11 +110,7 @@ class Assembly:
         survey.add_shown(self._survey(self._on_overlayfs), ON_OVERLAYFS)
         more = self.merged.hidden_count - self._on_overlayfs.hidden_count
         numbers = ", ".join(str(number + 1) for number in self.merged.marks_root)
-        said = (
-            f"layer {numbers} hides all layers below it with an opaque mark in the image's root. Engines on overlayfs ignore that "
-            f"mark and show {max(0, more)} files that the specification hides: the gates count them as seen"
-        )
-        return (said,)
+        return (wording("layer.opaque_root", layers=numbers, files=max(0, more)),)
 
     def _layers(self, hidden: Sequence[int], gzip_sizes: Sequence[int | None]) -> tuple[LayerFigures, ...]:
         found = []

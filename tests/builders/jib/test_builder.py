@@ -383,7 +383,7 @@ def test_the_main_class_is_looked_for_on_the_class_path(tmp_path, main, files, h
 
 def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     archive = jib_image(tmp_path, "a.Main", {"app/libs/x.jar": HALF})
-    with pytest.raises(ArchiveError, match=r"app/libs/x\.jar is damaged"):
+    with raises(ArchiveError, "archive.jar_damaged", what="app/libs/x.jar"):
         missing_main_class(archive)
     monkeypatch.setattr(_main_class, "MAX_JAR_BYTES", 0)
     assert missing_main_class(archive) is None

