@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from deadweight._errors import ConfigError, DeadweightError, UsageError, wording
 from deadweight.suite.checks import Checks
 from deadweight.suite.explain import mapping, unknown, unknown_key, validated
-from deadweight.suite.model import Suite, Variant, places_of
+from deadweight.suite.model import Health, RunSettings, Suite, Variant, places_of
 from deadweight.suite.yaml_nodes import Document, Key, Problems, read
 
 SUITE_FILE = "deadweight.yaml"
@@ -25,6 +25,8 @@ def read_suite(file: Path, records: Records | None) -> Suite:
     Without ``records`` the keys of builders are passed over: for who needs nothing of them and knows no builder.
     """
     document = read(file)
+    for shared in (Health, RunSettings, Checks):  # parts of each builder's record: made once, they are not made again in it
+        shared.model_rebuild()
     top = mapping(document, (), document.value)
     problems = Problems()
     _check_top(document, top, problems)
