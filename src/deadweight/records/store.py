@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from deadweight import _disk
 from deadweight._errors import DeadweightError, wording
 from deadweight._packages import images
+from deadweight._plugins import without_pydantics
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -59,11 +60,13 @@ def load(kind: type[T], path: Path) -> T | None:
     from pydantic import ValidationError
 
     try:
-        return cast("T", adapter(kind).validate_json(path.read_bytes()))
+        content = path.read_bytes()
+        return cast("T", adapter(kind).validate_json(content))
     except (OSError, ValidationError):
         return None
 
 
+@without_pydantics()
 def adapter(kind: type[Any]) -> TypeAdapter[Any]:
     """Made once per kind: making one takes longer than reading a record."""
     if kind not in _adapters:
