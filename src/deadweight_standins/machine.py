@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import MissingError
+from deadweight.records.paths import content
 from deadweight_images.errors import Catalogue
 
 wording = Catalogue("deadweight_standins")
@@ -72,10 +73,7 @@ def require(programs: tuple[str, ...]) -> None:
 
 
 def os_release() -> dict[str, str]:
-    try:
-        text = Path("/etc/os-release").read_text(encoding="utf-8")
-    except OSError:
-        return {}
+    text = content(Path("/etc/os-release")).decode("utf-8", "replace")
     return dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.MULTILINE))
 
 

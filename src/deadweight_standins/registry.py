@@ -248,10 +248,9 @@ class LocalRegistry:
 
 def _reaped(pid: int) -> bool:
     """Whether a child of ours has ended; one of somebody else's has not, as far as we can tell."""
-    try:
+    with contextlib.suppress(ChildProcessError):
         return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return False
+    return False
 
 
 def _address(place: Place) -> str:

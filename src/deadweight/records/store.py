@@ -66,11 +66,11 @@ def load(kind: type[T], path: Path) -> T | None:
         return None
 
 
-@without_pydantics()
 def adapter(kind: type[Any]) -> TypeAdapter[Any]:
     """Made once per kind: making one takes longer than reading a record."""
     if kind not in _adapters:
         from pydantic import TypeAdapter
 
-        _adapters[kind] = TypeAdapter(kind)
+        with without_pydantics():
+            _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]
