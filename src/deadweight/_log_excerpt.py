@@ -10,14 +10,14 @@ MOST_LETTERS = 2000
 """So much of a line is looked at: what takes long on a longer one, a service could print."""
 
 _NAME = r"(?:[a-zA-Z_$][\w$]*\.)*(?:[A-Z][\w$]*)?(?:Exception|Error|Interrupt)"
-_EXCEPTION = re.compile(
+_EXCEPTION = (
     r"^(?:panic: |fatal error: |thread '[^']*' panicked at "  # Go, Rust
     rf"|Exception in thread |(?:Unhandled exception[.:] )?{_NAME}(?:: |$)"  # Java, .NET, Python, Node
     r"|SIG(?:SEGV|BUS|ABRT)\b)"
 )
-_LOGGED = re.compile(rf"\b(?:ERROR|FATAL|SEVERE|CRITICAL)\b.*\b{_NAME}: ")
-_CAUSED_BY = re.compile(rf"^Caused by: {_NAME}")
-_FRAME = re.compile(
+_LOGGED = rf"\b(?:ERROR|FATAL|SEVERE|CRITICAL)\b.*\b{_NAME}: "
+_CAUSED_BY = rf"^Caused by: {_NAME}"
+_FRAME = (
     r"^\s+at [\w$.<>/ ]+\(|^\s*\.\.\. \d+ (?:more|common frames omitted)|^\s+at .+:\d+:\d+\)?$"
     r"|^\s+[~^]+$|^\s+File \"<frozen "  # Python's marks below a line, and its own modules
 )
@@ -30,26 +30,25 @@ _ORDER = (
 )
 """Orders to a terminal (ECMA-48), control characters but for tab and line feed, line and paragraph separators, the controls of
 writing direction (Unicode Standard Annex 9, 2.1 to 2.5), and halves of characters, which no encoding takes."""
-_ORDERS = re.compile(_ORDER)
-_ALL_BUT_COLOURS = re.compile(f"({_COLOUR})|{_ORDER}")
+_ALL_BUT_COLOURS = f"({_COLOUR})|{_ORDER}"
 
 
 def plain(text: str) -> str:
     """The one filter for text of a service, an image or a file on its way to a terminal, a page or a file of ours: without colours
     and control characters, so that nothing is obeyed and what is read is what is there."""
-    return _ORDERS.sub("", text)
+    return re.sub(_ORDER, "", text)
 
 
 def coloured(text: str) -> str:
     """The same, but colours stay: for whole lines on a terminal, in which they may be our own."""
-    return _ALL_BUT_COLOURS.sub(lambda found: found[1] or "", text)
+    return re.sub(_ALL_BUT_COLOURS, lambda found: found[1] or "", text)
 
 
 def exceptions(lines: Sequence[str]) -> tuple[str, ...]:
     """The first exception, Go panic or the like, and what it was caused by at the deepest; nothing where there is none."""
     lines = [plain(line[:MOST_LETTERS]) for line in lines]
     for number, line in enumerate(lines):
-        if _EXCEPTION.search(line) or _LOGGED.search(line):
+        if re.search(_EXCEPTION, line) or re.search(_LOGGED, line):
             deepest = _deepest_cause(lines[number + 1 :])
             return (line.strip()[:MAX_LINE], *([deepest.strip()[:MAX_LINE]] if deepest else []))
     return ()
@@ -59,9 +58,9 @@ def _deepest_cause(lines: Sequence[str]) -> str | None:
     """The last "Caused by" of the exception whose frames these are."""
     found = None
     for line in lines:
-        if _CAUSED_BY.match(line):
+        if re.match(_CAUSED_BY, line):
             found = line
-        elif not _FRAME.match(line) and (found is not None or _EXCEPTION.search(line)):
+        elif not re.match(_FRAME, line) and (found is not None or re.search(_EXCEPTION, line)):
             break
     return found
 
@@ -69,7 +68,7 @@ def _deepest_cause(lines: Sequence[str]) -> str | None:
 def last_lines(lines: Sequence[str], count: int) -> list[str]:
     """The last lines that say something, each cut to 300 characters; frames of a stack say where, not what."""
     shown = (plain(line[:MOST_LETTERS]) for line in lines)
-    telling = [line.rstrip()[:MAX_LINE] for line in shown if line.strip() and not _FRAME.match(line)]
+    telling = [line.rstrip()[:MAX_LINE] for line in shown if line.strip() and not re.match(_FRAME, line)]
     return telling[-count:]
 
 

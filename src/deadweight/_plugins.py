@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -74,6 +75,20 @@ def load(kind: Kind, name: str, methods: Sequence[str], ours: Collection[str]) -
         message = wording("plugins.lacks_methods", plugin=whose, kind=kind, methods=" and no ".join(missing))
         raise DeadweightError(message, hint=AUTHORS)
     return made, whose
+
+
+@contextmanager
+def without_pydantics() -> Iterator[None]:
+    """While records of ours are built: pydantic would look for plug-ins of its own in every installed package, longer than that."""
+    name = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(name)
+    os.environ[name] = "__all__"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def _described(point: EntryPoint) -> str:

@@ -27,9 +27,10 @@ from deadweight_attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight_attacks.helper import TARGET, Helper, Shell, own_helper, static_shell
 from deadweight_attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight_attacks.listeners import Listener, Planted, Word
+from deadweight_attacks.load import awk_of
 from deadweight_attacks.machine import can_start, not_held, unenforced
 from deadweight_attacks.metadata import FarMetadata, Metadata
-from deadweight_attacks.model import KERNELS, awk_of
+from deadweight_attacks.model import KERNELS
 from deadweight_attacks.network import cut_off, fence, unfence
 from deadweight_attacks.profile import profile_files
 from deadweight_attacks.routes import Aim

@@ -6,17 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from deadweight.suite.checks import AttacksCheck, HttpRequest
-from deadweight.suite.values import STRICT, Flag, HeaderName, HeaderValue, Name, Record, Seconds, UrlPath
-from deadweight_attacks.walls import TABLES, wording
+from deadweight.suite.checks import HttpRequest
+from deadweight.suite.values import STRICT, Flag, Name, Record, Seconds
+from deadweight_attacks.walls import ALL, TABLES
 
 FUNCTIONS: tuple[str, ...] = (*TABLES["gtfobins"],)
 """The functions that GTFOBins sorts its entries by, those of its earlier editions included (https://gtfobins.github.io)."""
 
 PLACES = ("a", "b", "host", "port", "file", "app", "hostfile", "disk", "memory", "each")
-ALL = "all"
 MOST_SECONDS = 240
 """A container that takes a request has so long before it at least (``Yard.get``)."""
 _PLACE = re.compile(r"@([a-z]+)@")
@@ -56,34 +55,6 @@ def check_places(text: str, known: Sequence[str] = PLACES) -> None:
     unknown = sorted(places_in(text) - set(known))
     if unknown:
         raise ValueError(wording("payload.places", known=", ".join(f"@{name}@" for name in known), unknown=unknown[0]))
-
-
-class AwkRequest(Record):
-    """How an AWK script reaches the service, for attacks through an AWK of its own: the request, and where the script stands in it.
-
-    ``encoding``: the body is JSON or a form with the script at ``field``, or the script alone (``raw``); ``query`` puts ``field``
-    into the path. ``args`` and ``input`` are the fields of AWK's words and its input; null where the service takes none.
-    """
-
-    method: Literal["GET", "POST", "PUT", "PATCH"] = "POST"
-    path: UrlPath
-    encoding: Literal["json", "form", "query", "raw"] = "json"
-    field: Annotated[str, StringConstraints(min_length=1)] = "script"
-    args: str | None = None
-    input: str | None = None
-    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
-
-    @field_validator("args", "input")
-    @classmethod
-    def _beside_the_script(cls, name: str | None, info: ValidationInfo) -> str | None:
-        if name is not None and info.data.get("encoding") == "raw":
-            raise ValueError(wording("payload.raw_script_alone"))
-        return name
-
-
-def awk_of(asked: AttacksCheck) -> AwkRequest | None:
-    """How an AWK script reaches the service, as far as the suite says."""
-    return AwkRequest.model_validate(asked.awk) if asked.awk is not None else None
 
 
 KERNELS = "/proc/version"

@@ -26,13 +26,12 @@ from deadweight.toolchain import golang
 from deadweight_attacks import outcomes, walls
 from deadweight_attacks.helper import SOURCE, Helper, Shell
 from deadweight_attacks.lab import Lab, NoService
-from deadweight_attacks.load import PACKS, Catalogue, check_gates, suite_payloads
+from deadweight_attacks.load import PACKS, Catalogue, awk_of, check_gates, suite_payloads
 from deadweight_attacks.matrix import Runner
-from deadweight_attacks.model import ALL, awk_of
 from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight_attacks.profile import digest_of
 from deadweight_attacks.routes import read
-from deadweight_attacks.walls import wording
+from deadweight_attacks.walls import ALL, wording
 
 if TYPE_CHECKING:
     from deadweight.suite.checks import AttackGate

@@ -35,6 +35,8 @@ LANDLOCK = "landlock"
 ``hardened`` either: it takes a program in front of the service's own."""
 EXTRA = (TIGHT, LANDLOCK)
 
+ALL = "all"
+"""Every attack, every posture."""
 MAIN = ("open", "default", "hardened")
 ONLY, WITHOUT = "only-", "without-"
 
@@ -90,13 +92,8 @@ def only(wall: str) -> Posture:
 def names() -> tuple[str, ...]:
     """Every posture that can be asked for; ``all`` stands for all of them."""
     single = [wall for wall in WALLS if wall != "image"]
-    return (
-        *MAIN,
-        *EXTRA,
-        "privileged",
-        *(ONLY + wall for wall in (*single, *EXTRA)),
-        *(WITHOUT + wall for wall in WALLS),
-    )
+    parted = (*(ONLY + wall for wall in (*single, *EXTRA)), *(WITHOUT + wall for wall in WALLS))
+    return (*MAIN, *EXTRA, "privileged", *parted)
 
 
 def posture(name: str) -> Posture:

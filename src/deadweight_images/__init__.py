@@ -35,7 +35,7 @@ def public(module: str) -> Callable[[str], Any]:
 
 if TYPE_CHECKING:
     from deadweight_images.archive.archive import fits, machine_platform, open_archive
-    from deadweight_images.archive.model import Image, ImageConfig, Layer, Summary, format_bytes, harmless, printable
+    from deadweight_images.archive.model import Image, ImageConfig, Layer, format_bytes, harmless, printable
     from deadweight_images.archive.pack import Layer as PackedLayer
     from deadweight_images.archive.pack import from_tree as pack_tree
     from deadweight_images.cache_files import user_cache, write_atomically
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from deadweight_images.inspect.registry import analyse_registry
     from deadweight_images.inspect.runtime import runtime
     from deadweight_images.inspect.stream import analyse_stream
-    from deadweight_images.inspect.summary import summary
+    from deadweight_images.inspect.summary import Summary, summary
     from deadweight_images.secrets.config import shown_arguments, shown_instruction
     from deadweight_images.secrets.model import AllowEntry
     from deadweight_images.secrets.scanner import Scanner

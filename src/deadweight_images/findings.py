@@ -19,7 +19,7 @@ Scanned = Literal["deep", "plain", "hidden", "no"]
 class LayerFigures:
     """One layer. ``digest`` is the blob's, ``verified`` says that its content was hashed and is what it claims to be.
 
-    ``hidden_bytes`` is how much of it later layers hide. ``compressed_how`` as in ``model.LayerSize``.
+    ``hidden_bytes`` is how much of it later layers hide. ``compressed_how`` as in ``summary.LayerSize``.
     """
 
     digest: str | None

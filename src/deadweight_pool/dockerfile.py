@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError
-from deadweight.builders.dockerfile.buildkit import DockerListener
 from deadweight.builders.dockerfile.copy import Build, given
+from deadweight.builders.dockerfile.listener import DockerListener
 from deadweight.builders.protocol import BuiltImage, Site
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common

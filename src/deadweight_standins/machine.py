@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import MissingError
+from deadweight.records.paths import content
 from deadweight_images.errors import Catalogue
 
 wording = Catalogue("deadweight_standins")
@@ -72,10 +73,7 @@ def require(programs: tuple[str, ...]) -> None:
 
 
 def os_release() -> dict[str, str]:
-    try:
-        text = Path("/etc/os-release").read_text(encoding="utf-8")
-    except OSError:
-        return {}
+    text = content(Path("/etc/os-release")).decode("utf-8", "replace")
     return dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.MULTILINE))
 
 
@@ -103,7 +101,8 @@ def authorities(bundle: Path | None, public: Path = PUBLIC) -> tuple[bytes, ...]
     """The certificates of ``bundle`` (PEM) that are not among the OS's public ones, in the bundle's order; each ends a line."""
     if bundle is None or not bundle.is_file():
         return ()
-    known = {_bare(one) for file in public.rglob("*.crt") for one in _PEM.findall(file.read_bytes())}
+    files = (f"{folder}/{name}" for folder, _, names in os.walk(public) for name in names if name.endswith(".crt"))
+    known = {_bare(one) for file in files for one in _PEM.findall(Path(file).read_bytes())}
     found = {_bare(one): one for one in _PEM.findall(bundle.read_bytes())}
     return tuple(one + b"\n" for bare, one in found.items() if bare not in known)
 

@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -247,10 +248,9 @@ class LocalRegistry:
 
 def _reaped(pid: int) -> bool:
     """Whether a child of ours has ended; one of somebody else's has not, as far as we can tell."""
-    try:
+    with contextlib.suppress(ChildProcessError):
         return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return False
+    return False
 
 
 def _address(place: Place) -> str:
@@ -259,8 +259,11 @@ def _address(place: Place) -> str:
 
 def _answers(place: Place) -> str | None:
     """The id of whatever registry answers there."""
-    connection = http.client.HTTPConnection(_address(place), timeout=2.0)
-    try:
+    connection = http.client.HTTPConnection(_address(place))
+    connection.sock = socket.socket()
+    connection.sock.settimeout(2.0)
+    try:  # connected here: http.client would look the address up, and load tables of scripts for that
+        connection.sock.connect(("127.0.0.1", place.port))
         connection.request("GET", "/v2/")
         return connection.getresponse().getheader(HEADER)
     except (OSError, http.client.HTTPException):

@@ -221,7 +221,7 @@ class LocalSource:
                 if (address := self._address() if digest else None) is None:
                     with self._only_run(lambda _: None) as shop:
                         registry = self._registry(shop)
-                        client = Client(self._ensured(registry))
+                        client = Client(registry.ensure())
                         digest = self._there(item) or self._make_one(shop, client, registry, item, lambda _: None)
                         address = client.address
                 self._beside_made[item] = f"{address}/{item.repository}@{digest}"
@@ -256,7 +256,7 @@ class LocalSource:
         from deadweight_standins.push import Client
 
         registry = self._registry(shop)
-        client = Client(self._ensured(registry) if wanted else "")
+        client = Client(registry.ensure() if wanted else "")
         digests = {item: self._there(item) for item in dict.fromkeys(wanted.values())}
         missing = [item for item, digest in digests.items() if digest is None]
         jobs: dict[StandIn | None, Callable[[], str]] = {
@@ -269,10 +269,6 @@ class LocalSource:
             made = side_by_side(jobs, wanted)
             digests |= {item: made[item] for item in missing}
         return client.address, digests
-
-    def _ensured(self, registry: LocalRegistry) -> str:
-        with self._guard:  # it is started once
-            return registry.ensure()
 
     def _workshop(self) -> Workshop:
         from deadweight_standins.workshop import Workshop

@@ -212,6 +212,7 @@ def nearest_to(reference: str) -> str | None:
     return next((choice for choice in choices if choice and choice != reference and _row(choice)), None)
 
 
+@functools.cache
 def _row(reference: str) -> tuple[Row, re.Match[str], re.Match[str]] | None:
     name, tag = _named(reference)
     for row in images().image:

@@ -23,9 +23,9 @@ from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.host import PURPOSE
 from deadweight_attacks.lab import Lab
-from deadweight_attacks.load import Catalogue, check_gates, load_payloads
+from deadweight_attacks.load import AwkRequest, Catalogue, check_gates, load_payloads
 from deadweight_attacks.matrix import Runner
-from deadweight_attacks.model import AwkRequest, Payload, Proof
+from deadweight_attacks.model import Payload, Proof
 from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.request import prepared
 from deadweight_attacks.resource import fire_resource

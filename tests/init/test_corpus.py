@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from deadweight._errors import CommandError
-from deadweight.builders.dockerfile.buildkit import DockerListener
+from deadweight.builders.dockerfile.listener import DockerListener
 from deadweight.project.load_suite import load_suite
 from deadweight_init.draft import Draft, first_draft, health_hints, port_hints
 from deadweight_init.languages.table import NAMES

@@ -23,16 +23,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive, common
-from deadweight.builders.shared.diagnosis import Announce, Listener, Words, run_tool
 from deadweight.builders.shared.inputs import go_environment, is_warm, melange_cache, needed_sources, rules
 from deadweight.builders.variants import ApkoVariant
-from deadweight.engine import labels
 from deadweight.records import runs
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore, walk
@@ -45,12 +43,15 @@ from deadweight.suite.yaml_nodes import Document, Key, read
 from deadweight.toolchain.find import find, look
 from deadweight.toolchain.tool_cache import remove_tree
 
+if TYPE_CHECKING:
+    from deadweight.builders.shared.diagnosis import Announce, Words
+
 SANDBOX_CACHE = "/var/cache/melange"
 NO_COMMIT = "0" * 40
 
-_STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:INFO|WARN|ERROR?|DEBU?G?) +")
-_GREETING = re.compile(r"melange (?:version )?\S* ?with runner ")
-_DOCKER_IMAGE = re.compile(r"tagging local image (\S+) as (\S+)")
+_STAMP = r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:INFO|WARN|ERROR?|DEBU?G?) +"
+_GREETING = r"melange (?:version )?\S* ?with runner "
+_DOCKER_IMAGE = r"tagging local image (\S+) as (\S+)"
 
 
 class ApkoBuilder:
@@ -120,6 +121,8 @@ def _run_in(
     **more: str,
 ) -> None:
     """Run apko or melange, with ``more`` in its environment. Raises CommandError in the compiler's or the tool's own words."""
+    from deadweight.builders.shared.diagnosis import Listener, run_tool
+
     environment = {
         **common.program_environment(site),
         **apk.given.credentials,
@@ -264,6 +267,8 @@ class _Melange:
 
     def build(self) -> None:
         """Raises CommandError in the compiler's or melange's own words."""
+        from deadweight.engine import labels
+
         state, melange = self.site.state, find("melange").path
         ensure_keys(state, melange, self.job.log)
         self.apk.link()
@@ -352,7 +357,7 @@ class _Melange:
         return variables
 
     def _announce(self, line: str) -> str | None:
-        if image := _DOCKER_IMAGE.search(line):
+        if image := re.search(_DOCKER_IMAGE, line):
             self.images.append(image[2])
         text = clean(line)
         return text[:120] if text.startswith(("running step", "installing", "generating package", "wrote ")) else None
@@ -370,8 +375,8 @@ def _write_variables(file: Path, variables: dict[str, str]) -> None:
 
 def clean(line: str) -> str:
     """A line of melange or apko without its date, time and level."""
-    text = _STAMP.sub("", line)
-    if _GREETING.match(text):
+    text = re.sub(_STAMP, "", line)
+    if re.match(_GREETING, text):
         return ""
     return text.removeprefix("Error: ").removeprefix("error during command execution: ").strip()
 

@@ -18,7 +18,6 @@ from typing import Any
 from deadweight._errors import ArchiveError, DeadweightError, wording
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive, common
-from deadweight.builders.shared.diagnosis import Listener, run_tool
 from deadweight.builders.shared.inputs import go_environment, is_warm, needed_sources, rules
 from deadweight.builders.variants import KoVariant
 from deadweight.records.built_image import Base
@@ -82,6 +81,7 @@ class KoBuilder:
         return (archive.image_step(variant, site, inputs, partial(self._build, variant, site, base, ignore)),)
 
     def _build(self, variant: KoVariant, site: Site, base: Base, ignore: Sequence[str], job: Job) -> BuiltImage:
+        from deadweight.builders.shared.diagnosis import Listener, run_tool
         from deadweight.toolchain.golang import COLLECT_PERCENT
 
         ko, go = find("ko"), find("go")
@@ -219,7 +219,7 @@ def _fields(document: Document, where: Key, value: Any, known: Iterable[str]) ->
 # * variables that Go takes flags from
 VARIABLES = ("GOFLAGS", "GOEXPERIMENT", "GOAMD64", "GOARM64", "GOFIPS140", "CGO_ENABLED")
 
-_BLOCK = re.compile(r"(use|replace)\s*\($")
+_BLOCK = r"(use|replace)\s*\($"
 
 
 def inputs_outside(source: Path, environment: Mapping[str, str], main: str = ".") -> tuple[Path, ...]:
@@ -240,7 +240,7 @@ def _folders_named_by(file: Path) -> Iterator[str]:
     """What ``use`` and ``replace`` lines name by a path, which starts with a dot or a slash in both kinds of files."""
     verb = ""
     for line in (line.partition("//")[0].strip() for line in content(file).decode("utf-8", "replace").splitlines()):
-        block = _BLOCK.fullmatch(line)
+        block = re.fullmatch(_BLOCK, line)
         if block or line == ")":
             verb = block[1] if block else ""
             continue

@@ -152,11 +152,13 @@ def client_too_old(endpoint: Endpoint) -> str:
 
     Asked of ``docker`` alone, where that builds: buildx tells no API version.
     """
-    oldest = str(wire.document(endpoint.host, "/version", endpoint.certificates).get("MinAPIVersion") or "")
     docker = look("docker-cli").tool
-    if not oldest or docker is None or look("buildx").tool is not None:
+    if docker is None or look("buildx").tool is not None:
         return ""
-    newest = ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version
+    oldest = str(wire.document(endpoint.host, "/version", endpoint.certificates).get("MinAPIVersion") or "")
+    newest = (
+        ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version if oldest else None
+    )
     if newest is None or number(newest) >= number(oldest):
         return ""
     return wording("engine.api_too_new", program=docker.path, version=docker.version, newest=newest, oldest=oldest)

@@ -108,10 +108,8 @@ class Digests:
     def _tree(self, path: Path, ignore: tuple[str, ...], root: Path) -> dict[str, str]:
         if (path, ignore) not in self._trees:
             entries = self._entries(path, Ignore(ignore))
-            self._trees[path, ignore] = {
-                str(entry.relative_to(root) if entry.is_relative_to(root) else entry): digest
-                for entry, digest in entries
-            }
+            below = os.path.join(root, "")  # noqa: PTH118 - cut off as text: a path for each takes longer than its digest
+            self._trees[path, ignore] = {str(entry).removeprefix(below): digest for entry, digest in entries}
         return self._trees[path, ignore]
 
     def _entries(self, path: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:

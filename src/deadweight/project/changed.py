@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, cast
 from deadweight._errors import DeadweightError, UsageError, wording
 from deadweight.builders.shared.inputs import IGNORE_FILES
 from deadweight.project import changed
-from deadweight.project.git import ask_git, git, head, parted
 from deadweight.project.load_suite import load_suite
 from deadweight.project.workspace import Workspace
 from deadweight.records.built_image import Base
@@ -47,6 +46,8 @@ def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> d
 
     Raises UsageError where there is no git or no such revision.
     """
+    from deadweight.project.git import ask_git, parted
+
     root = workspace.suite.root
     asked = workspace.asked if workspace.asked and workspace.asked.revision == revision else ask_git(root, revision)
     readers = _readers(root, variants)
@@ -94,6 +95,8 @@ def changed_from(workspace: Workspace, earlier: Report, variants: Sequence[Varia
 
 def _suite_then(top: Path, file: Path, base: str) -> Suite | None:
     """The suite as it was; None where there was none, or none that loads today."""
+    from deadweight.project.git import git
+
     name = f"{base}:{file.relative_to(top).as_posix()}"
     try:
         text = git(top, "cat-file", "blob", name)
@@ -240,6 +243,8 @@ def choose(
     if note and not narrowed:
         keep_scope(workspace.state, None)
     elif note:
+        from deadweight.project.git import head
+
         scope = Scope(
             index=part.index if part else 1,
             total=part.total if part else 1,

@@ -15,7 +15,6 @@ from deadweight._errors import CommandError, DeadweightError, MissingError, Usag
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.engine.faults import CannotStart, Ended
 from deadweight.plan.graph import load_built, load_failed
-from deadweight.project.git import GitAnswers, ask_git
 from deadweight.project.load_suite import check_suite, load_suite, no_builder
 from deadweight.records.built_image import UNFINISHED, BuiltImage, FailedBuild, kept_name, retire
 from deadweight.records.paths import State
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.api import Endpoint
     from deadweight.engine.client import Engine
+    from deadweight.project.git import GitAnswers
     from deadweight.sources.protocol import Source
 
 
@@ -154,8 +154,11 @@ class Workspace:
 
         Raises ConfigError (exit 2).
         """
-        file = file or find_suite_file()
-        asked = ask_git(file.absolute().parent, since) if since is not None else None
+        file, asked = file or find_suite_file(), None
+        if since is not None:
+            from deadweight.project.git import ask_git
+
+            asked = ask_git(file.absolute().parent, since)
         suite = load_suite(file)
         check_suite(suite)
         workspace = cls(suite, say)

@@ -126,7 +126,9 @@ def _rules(patterns: tuple[str, ...], *, keeps: bool) -> _Rules:
     """Kept: thousands of variants have the same dozen patterns."""
     texts = [pattern[1:].strip() if keeps else pattern for pattern in patterns]
     parts = tuple(tuple(part for part in text.split("/") if part not in ("", ".")) for text in texts)
-    whole = "|".join(_expression(each) for each in parts)
+    # what is below a pattern's match is covered by it: ``NAME/**`` beside ``NAME`` says nothing more
+    telling = (each for each in dict.fromkeys(parts) if each[-1:] != ("**",) or each[:-1] not in parts)
+    whole = "|".join(map(_expression, telling))
     return _Rules(keeps, parts, re.compile(rf"(?:{whole})(?:/|\Z)"))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from deadweight import _disk
 from deadweight._errors import DeadweightError, wording
 from deadweight._packages import images
+from deadweight._plugins import without_pydantics
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -59,7 +60,8 @@ def load(kind: type[T], path: Path) -> T | None:
     from pydantic import ValidationError
 
     try:
-        return cast("T", adapter(kind).validate_json(path.read_bytes()))
+        content = path.read_bytes()
+        return cast("T", adapter(kind).validate_json(content))
     except (OSError, ValidationError):
         return None
 
@@ -69,5 +71,6 @@ def adapter(kind: type[Any]) -> TypeAdapter[Any]:
     if kind not in _adapters:
         from pydantic import TypeAdapter
 
-        _adapters[kind] = TypeAdapter(kind)
+        with without_pydantics():
+            _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]

@@ -260,12 +260,12 @@ SINCE = {HEREDOCS: (23, 0), LINK: (23, 0), START_INTERVAL: (25, 0)}
 """The engine that knows it, by what is lacking."""
 
 _SHELL = ("/bin/sh", "-c")
-_FLAGS = re.compile(r"\w+\s+((?:--\S+\s+)*)")
-_ALONE = re.compile(r"\d*<<-?\s*([\"']?)[\w.-]+\1\s*")
+_FLAGS = r"\w+\s+((?:--\S+\s+)*)"
+_ALONE = r"\d*<<-?\s*([\"']?)[\w.-]+\1\s*"
 _SCRIPT = 'f=$(mktemp) && printf %s "$0" > "$f" && chmod +x "$f" && { "$f"; s=$?; rm -f "$f"; exit $s; }'
 _DROPPED = (
-    (LINK, ("COPY", "ADD"), re.compile(r"[ \t]--link(?:=\w+)?(?=\s)")),
-    (START_INTERVAL, ("HEALTHCHECK",), re.compile(r"[ \t]--start-interval=\S+(?=\s)")),
+    (LINK, ("COPY", "ADD"), r"[ \t]--link(?:=\w+)?(?=\s)"),
+    (START_INTERVAL, ("HEALTHCHECK",), r"[ \t]--start-interval=\S+(?=\s)"),
 )
 """Flags that can be left out, and the instructions that have them."""
 
@@ -293,7 +293,7 @@ def downgraded(text: str, unknown: frozenset[str]) -> tuple[str, tuple[str, ...]
             user = "" if user in ("0", "root", "0:0", "root:root") else user
         for feature, words, flag in _DROPPED:
             whole = "\n".join([*lines[first:end], ""])
-            if feature in unknown and step.word in words and (shorter := flag.sub("", whole, count=1)) != whole:
+            if feature in unknown and step.word in words and (shorter := re.sub(flag, "", whole, count=1)) != whole:
                 lines[first:end], changed[feature] = shorter.split("\n")[:-1], None
         if HEREDOCS in unknown and step.word in ("RUN", "COPY", "ADD") and step.documents and step.unended is None:
             end += sum(len(document.lines) + 1 for document in step.documents)
@@ -306,7 +306,7 @@ def downgraded(text: str, unknown: frozenset[str]) -> tuple[str, tuple[str, ...]
 
 def _run(step: Instruction, shell: Sequence[str]) -> list[str]:
     flags, command = _parts(step)
-    if _ALONE.fullmatch(command):
+    if re.fullmatch(_ALONE, command):
         script = "".join(f"{line}\n" for line in step.documents[0].content)
         words = [*_SHELL, _SCRIPT, script] if script.startswith("#!") else [*shell, script]
     else:
@@ -340,7 +340,7 @@ def _copy(step: Instruction, user: str) -> list[str]:
 
 def _parts(step: Instruction) -> tuple[str, str]:
     """An instruction's flags, and the rest."""
-    match = _FLAGS.match(step.text)
+    match = re.match(_FLAGS, step.text)
     return (match[1], step.text[match.end() :].strip()) if match else ("", "")
 
 
@@ -360,7 +360,7 @@ FROM = re.compile(r"FROM\s+((?:--\S+\s+)*)(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNOR
 """An instruction's flags, its image, and its stage's name."""
 
 _DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(.+?)\s*$", re.IGNORECASE)
-_HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
+_HEREDOC = r"\d*<<(-?)([^<]+)"
 _MAY_HAVE_HEREDOCS = re.compile(r"(?:ONBUILD\s+)?(?:RUN|COPY|ADD)\s", re.IGNORECASE)
 _WORDS = re.compile(r"(?:\s|\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|[^\s'\"\\])*\\?", re.DOTALL)
 _SHELL_WORD = re.compile(r"(?:\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|[^\s'\"\\])+", re.DOTALL)
@@ -496,6 +496,6 @@ def heredocs(instruction: str) -> list[tuple[bool, str]]:
     """
     if "<<" not in instruction or not _MAY_HAVE_HEREDOCS.match(instruction) or not _WORDS.fullmatch(instruction):
         return []
-    matches = (_HEREDOC.fullmatch(word) for word in _SHELL_WORD.findall(instruction))
+    matches = (re.fullmatch(_HEREDOC, word) for word in _SHELL_WORD.findall(instruction))
     named = [(bool(match[1]), shlex.split(match[2])) for match in matches if match]
     return [(tabs, names[0]) for tabs, names in named if len(names) == 1]

@@ -119,7 +119,7 @@ def load(state: State, suite: Suite | None = None, asked: Mapping[str, Any] | No
 
     Raises ConfigError with file, line and key, UsageError for a wrong environment variable.
     """
-    merged = of_suite(suite) if suite is not None else Settings()
+    merged = of_suite(suite) if suite is not None and suite.sources else Settings()
     own = user_file()
     if own.exists():
         document = read(own, may_be_empty=True)

@@ -10,21 +10,26 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deadweight._errors import ConfigError, DeadweightError, UsageError, wording
+from deadweight._plugins import without_pydantics
 from deadweight.suite.checks import Checks
 from deadweight.suite.explain import mapping, unknown, unknown_key, validated
-from deadweight.suite.model import Suite, Variant, places_of
+from deadweight.suite.model import Health, RunSettings, Suite, Variant, places_of
 from deadweight.suite.yaml_nodes import Document, Key, Problems, read
 
 SUITE_FILE = "deadweight.yaml"
 TOP_KEYS = ("name", "defaults", "variants", "services", "sources", "scan", "report", "pool")
 
 
+@without_pydantics()
 def read_suite(file: Path, records: Records | None) -> Suite:
     """Read and validate a suite file. Raises ConfigError (exit 2) with the places of all problems.
 
     Without ``records`` the keys of builders are passed over: for who needs nothing of them and knows no builder.
     """
     document = read(file)
+    # parts of each builder's record: made once, they are not made again in it
+    for shared in (Health, RunSettings, Checks):
+        shared.model_rebuild()
     top = mapping(document, (), document.value)
     problems = Problems()
     _check_top(document, top, problems)

@@ -22,7 +22,7 @@ from deadweight.tasks import build, layers, report, run, scan, setup, verify  # 
 from deadweight.tasks._task import end_quietly_without_reader  # noqa: E402
 
 # A start makes many objects that all stay: looking for garbage among them was a twentieth of a build of nothing.
-gc.set_threshold(50_000)
+gc.set_threshold(200_000)
 atexit.register(gc.freeze)  # and all that is left goes with the process
 end_quietly_without_reader()
 

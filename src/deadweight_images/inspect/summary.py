@@ -5,19 +5,64 @@ from __future__ import annotations
 import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from deadweight_images.archive.archive import Archive, open_archive
 from deadweight_images.archive.compression import cut
-from deadweight_images.archive.model import Image, Layer, LayerSize, Summary
+from deadweight_images.archive.model import Attestation, Image, Layer
 from deadweight_images.contents.exposure import content_bytes
 from deadweight_images.errors import ArchiveError, DeadweightError, wording
 from deadweight_images.layers.indexing import Indexer
 
 _PIECE = 4 << 20
 _FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSize:
+    """What one layer weighs, in bytes.
+
+    ``size_bytes`` is what the layer takes up unpacked, regular files once per inode plus the length of symlink targets: what
+    engines with an overlay2 store show as an image's size (with Docker's containerd store they add the packed bytes).
+    ``tar_bytes`` is the uncompressed tar. ``compressed_bytes`` is what a registry transfers; ``compressed_how`` says whether it is
+    ``stored`` (the archive holds the compressed blob) or was computed (``gzip-6``).
+    """
+
+    digest: str | None
+    diff_id: str
+    size_bytes: int
+    tar_bytes: int
+    compressed_bytes: int | None
+    compressed_how: Literal["stored", "gzip-6", "not_measured"]
+    instruction: str | None
+    media_type: str | None
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an image weighs and how it is set up, without a look at what its files say. Sizes are in bytes."""
+
+    config_digest: str
+    manifest_digest: str | None
+    size_bytes: int
+    compressed_bytes: int | None
+    compressed_how: Literal["stored", "gzip-6", "mixed", "not_measured"]
+    layers: tuple[LayerSize, ...]
+    os: str
+    architecture: str
+    user: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    env: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+    working_dir: str
+    exposed_ports: tuple[str, ...]
+    created: str
+    names: tuple[str, ...]
+    attestations: tuple[Attestation, ...] = ()
 
 
 def summary(

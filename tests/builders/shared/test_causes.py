@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from deadweight._errors import CommandError
-from deadweight.builders.dockerfile.buildkit import DockerListener
+from deadweight.builders.dockerfile.listener import DockerListener
 from deadweight.builders.shared.diagnosis import JavaListener, Listener, Where, causes, diagnose
 from deadweight.records.built_image import Base
 from tests.support.builder_site import GivenSource, Project

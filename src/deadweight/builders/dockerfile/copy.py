@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
 from deadweight._errors import CommandError, wording
@@ -34,6 +34,9 @@ from deadweight.sources.adapt_dockerfile import Added, Dockerfile, Run, derived,
 from deadweight.sources.network import maven_settings, trust_store
 from deadweight.sources.settings import NETWORK
 from deadweight.suite.yaml_nodes import Key
+
+if TYPE_CHECKING:
+    from deadweight.builders.dockerfile.listener import DockerListener
 
 PREDEFINED = frozenset(
     word
@@ -142,23 +145,23 @@ class Build:
         offered |= {name: f"src={path}" for name, path in secret_paths(self.variant, self.site.root).items()}
         return [*(f"id={name},{place}" for name, place in offered.items()), *self.reach.secrets(self.work)]
 
-    def listener(self) -> buildkit.DockerListener:
+    def listener(self) -> DockerListener:
+        from deadweight.builders.dockerfile.listener import DockerListener
+
         file = self.variant.dockerfile or "Dockerfile"
-        return buildkit.DockerListener(self.job.say, file, self.dockerfile.lines(), self.copy[1])
+        return DockerListener(self.job.say, file, self.dockerfile.lines(), self.copy[1])
 
     def run(self, argv: Sequence[str | Path], on_line: Callable[[str], None], **how: Any) -> None:
         """Run the client; passwords stay out of its log. Raises CommandError."""
         redact = common.secret_values(self.environment)
         _run.run(argv, on_line=on_line, timeout=common.BUILD_TIMEOUT_SECONDS, redact=redact, **how)
 
-    def failure(
-        self, listener: buildkit.DockerListener, error: CommandError, full_disk: Callable[[], str]
-    ) -> CommandError:
+    def failure(self, listener: DockerListener, error: CommandError, full_disk: Callable[[], str]) -> CommandError:
         """The failure in the words of the instruction that failed."""
         stand_in, advice = any(base.stand_in for base in self.bases.values()), self.reach.advice
         return listener.failure(error, self.variant.name, stand_in=stand_in, full_disk=full_disk, advice=advice)
 
-    def result(self, listener: buildkit.DockerListener, digest: str, tool: str, **fields: Any) -> BuiltImage:
+    def result(self, listener: DockerListener, digest: str, tool: str, **fields: Any) -> BuiltImage:
         """The record of the image. Tells what was taken from earlier builds."""
         variant, cache = self.variant, listener.cache
         # nobody tells what lies in a folder that outlives the build

@@ -22,7 +22,6 @@ from deadweight.builders.jib.projects import Gradle, Maven, linked_sources, proj
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import image_step, keep, made_by_the_build, result, scratch
-from deadweight.builders.shared.diagnosis import JavaListener, clean, run_tool
 from deadweight.builders.variants import JibVariant
 from deadweight.records.built_image import Base
 from deadweight.records.paths import STATE_DIR
@@ -136,6 +135,8 @@ def _run_tool(call: list[str | Path], project: Maven | Gradle, site: Site, job: 
 
     Where Maven only repeats that a download failed some time ago, which it does for a day, it is made to ask again.
     """
+    from deadweight.builders.shared.diagnosis import JavaListener, run_tool
+
     variant, source, with_gradle = project.variant, project.source, isinstance(project, Gradle)
     listener = JavaListener(job.say, _announce, source, gradle=with_gradle)
     values = projects.maven_environment(site)
@@ -151,6 +152,8 @@ def _run_tool(call: list[str | Path], project: Maven | Gradle, site: Site, job: 
 
 
 def _announce(line: str) -> str | None:
+    from deadweight.builders.shared.diagnosis import clean
+
     text = clean(line)
     return text if text.startswith(("Compiling ", "Containerizing ", "Building ", "Using base ", "Running ")) else None
 
@@ -160,7 +163,7 @@ OURS = (
     *("jib.from.image", "jib.from.platforms", "jib.to.image", "jib.outputPaths."),
     *("jib.baseImageCache", "jib.applicationCache"),
 )
-_LINE_END = re.compile("[\n\r\x85\u2028\u2029]")  # of Java's patterns
+_LINE_END = "[\n\r\x85\u2028\u2029]"  # of Java's patterns
 
 
 def properties_of(project: Maven | Gradle, site: Site, base: Base, work: Path, executable: list[str]) -> dict[str, str]:
@@ -210,7 +213,7 @@ def _item(text: str) -> str:
 def _environment(variant: JibVariant, site: Site) -> str:
     """Raises ConfigError for what cannot be said in Jib's way."""
     for name, value in variant.env.items():
-        if value.endswith("\\") or "," in name or "=" in name or _LINE_END.search(value):
+        if value.endswith("\\") or "," in name or "=" in name or re.search(_LINE_END, value):
             raise site.suite.error(variant, "env", wording("jib.env_unsupported", name=name))
     return ",".join(_item(f"{name}={value}") for name, value in sorted(variant.env.items()))
 

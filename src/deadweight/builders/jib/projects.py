@@ -45,12 +45,12 @@ _LIFECYCLE = (
 )
 """Maven's phases in their order, up to the last one that a build here calls."""
 _WEB = ("war", "gwt-app")
-_HERE = re.compile(r"^\$\{(?:project\.)?basedir\}/")
+_HERE = r"^\$\{(?:project\.)?basedir\}/"
 _PUBLISHING = {"build": "push", "dockerBuild": "load"}
 """Goals of Jib that do more than make an image."""
 
 _WRAPPER = ".mvn/wrapper/maven-wrapper.properties"
-_WRAPPED = re.compile(r"apache-maven-([\w.-]+?)-bin\.")
+_WRAPPED = r"apache-maven-([\w.-]+?)-bin\."
 FETCH_SECONDS = 300.0
 
 _COMPILED = ("classes", "test-classes", "generated-sources", "generated-test-sources", "maven-status")
@@ -131,7 +131,7 @@ class Maven:
     def wrapper(self) -> tuple[Path, str] | None:
         """The project's own ``mvnw`` and the version of Maven that it names; None where there is none."""
         top = multi_module(self.source)
-        named = _WRAPPED.search(content(top / _WRAPPER).decode("utf-8", "replace"))
+        named = re.search(_WRAPPED, content(top / _WRAPPER).decode("utf-8", "replace"))
         is_own = top.is_relative_to(self.root) and (top / "mvnw").is_file()
         return (top / "mvnw", named[1]) if named and is_own else None
 
@@ -219,7 +219,7 @@ class Maven:
         folders = []
         for pom in self.modules:
             given = next((each.directory for each in self._with_parents(pom) if each.directory), "")
-            name, home = _HERE.sub("", given), pom.file.parent
+            name, home = re.sub(_HERE, "", given), pom.file.parent
             place = Path(os.path.normpath(home / ("target" if not name or "${" in name else name)))
             if place.is_relative_to(self.root) and not home.is_relative_to(place):
                 folders.append(place)
@@ -470,8 +470,8 @@ SETTINGS = ("settings.gradle", "settings.gradle.kts")
 ROOT_FILES = ("build.gradle", "build.gradle.kts", *SETTINGS)
 _PLUGIN = "com.google.cloud.tools.jib"
 _NEVER_SOURCES = ("build", "src", "target", "node_modules")
-_INCLUDE = re.compile(r"^\s*include\b", re.MULTILINE)
-_ELSEWHERE = re.compile(r"""\bincludeBuild\b[\s(]*["']([^"'$]+)|\bprojectDir\s*=[^"'\n]*["']([^"'$]+)""")
+_INCLUDE = r"(?m)^\s*include\b"
+_ELSEWHERE = r"""\bincludeBuild\b[\s(]*["']([^"'$]+)|\bprojectDir\s*=[^"'\n]*["']([^"'$]+)"""
 _INIT = f"""initscript {{
     repositories {{ gradlePluginPortal() }}
     dependencies {{ classpath "com.google.cloud.tools:jib-gradle-plugin:{JIB_VERSION}" }}
@@ -503,7 +503,7 @@ class Gradle:
     def check(self) -> None:
         """Raises WrongKey where several projects would each write the one image."""
         settings = [file for file in (self.source / name for name in SETTINGS) if file.is_file()]
-        if CONTAINERIZE not in self.variant.args and any(_INCLUDE.search(_written(file)) for file in settings):
+        if CONTAINERIZE not in self.variant.args and any(re.search(_INCLUDE, _written(file)) for file in settings):
             problem = wording("jib.gradle_several")
             hint = f'args: {{{CONTAINERIZE}: ":app"}}; ":" is the root project'
             raise WrongKey(self.variant, ("args", CONTAINERIZE), problem, settings[0], hint=hint)
@@ -521,7 +521,9 @@ class Gradle:
     def beside(self) -> tuple[Path, ...]:
         """The folders within ``root`` that the settings name and that are not below the source: other builds and projects."""
         source, text = self.source, "\n".join(_written(self.source / name) for name in ROOT_FILES)
-        named = {Path(os.path.normpath(source / (match[1] or match[2]))): None for match in _ELSEWHERE.finditer(text)}
+        named = {
+            Path(os.path.normpath(source / (match[1] or match[2]))): None for match in re.finditer(_ELSEWHERE, text)
+        }
         apart = (folder for folder in named if not folder.is_relative_to(source) and not source.is_relative_to(folder))
         return tuple(folder for folder in apart if folder.is_dir() and folder.is_relative_to(self.root))
 

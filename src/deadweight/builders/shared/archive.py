@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -27,6 +26,8 @@ from deadweight.suite.model import Variant
 from deadweight.toolchain.tool_cache import remove_tree
 
 if TYPE_CHECKING:
+    import tarfile
+
     from deadweight_images.archive.model import Image
 
 
@@ -153,6 +154,8 @@ def _rewrite(archive: Path, out: Path, change: Callable[[tarfile.TarFile], Membe
 
     Raises ArchiveError where that is not a docker-save archive of one image.
     """
+    import tarfile
+
     try:
         with tarfile.open(archive, "r:") as source, tarfile.open(out, "w:", format=tarfile.USTAR_FORMAT) as target:
             changed = change(source)
