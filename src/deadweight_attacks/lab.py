@@ -23,11 +23,11 @@ from deadweight.engine.sidecars import Packing
 from deadweight.suite.checks import AttacksCheck
 from deadweight_attacks import remote
 from deadweight_attacks.attacker import Attacker, as_neighbour
+from deadweight_attacks.awk import awk_of
 from deadweight_attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight_attacks.helper import TARGET, Helper, Shell, own_helper, static_shell
 from deadweight_attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight_attacks.listeners import Listener, Planted, Word
-from deadweight_attacks.load import awk_of
 from deadweight_attacks.machine import can_start, not_held, unenforced
 from deadweight_attacks.metadata import FarMetadata, Metadata
 from deadweight_attacks.model import KERNELS

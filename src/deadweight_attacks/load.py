@@ -7,17 +7,15 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from typing import TYPE_CHECKING
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import validated
 from deadweight.suite.load import place_in
-from deadweight.suite.values import HeaderName, HeaderValue, Record, UrlPath
 from deadweight.suite.yaml_nodes import Document, read
 from deadweight_attacks import walls
+from deadweight_attacks.awk import AwkRequest
 from deadweight_attacks.walls import ALL, wording
 
 if TYPE_CHECKING:
@@ -81,34 +79,6 @@ def pack_ids(pack: str) -> frozenset[str]:
 def suite_payloads(wanted: AttacksCheck, root: Path) -> Catalogue:
     """The attacks that a suite asks for; ``root`` is its folder. Raises ConfigError as ``load_payloads`` does."""
     return load_payloads([root / file for file in wanted.payload_files], wanted.chosen_packs, wanted.awk is not None)
-
-
-class AwkRequest(Record):
-    """How an AWK script reaches the service, for attacks through an AWK of its own: the request, and where the script stands in it.
-
-    ``encoding``: the body is JSON or a form with the script at ``field``, or the script alone (``raw``); ``query`` puts ``field``
-    into the path. ``args`` and ``input`` are the fields of AWK's words and its input; null where the service takes none.
-    """
-
-    method: Literal["GET", "POST", "PUT", "PATCH"] = "POST"
-    path: UrlPath
-    encoding: Literal["json", "form", "query", "raw"] = "json"
-    field: Annotated[str, StringConstraints(min_length=1)] = "script"
-    args: str | None = None
-    input: str | None = None
-    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
-
-    @field_validator("args", "input")
-    @classmethod
-    def _beside_the_script(cls, name: str | None, info: ValidationInfo) -> str | None:
-        if name is not None and info.data.get("encoding") == "raw":
-            raise ValueError(wording("payload.raw_script_alone"))
-        return name
-
-
-def awk_of(asked: AttacksCheck) -> AwkRequest | None:
-    """How an AWK script reaches the service, as far as the suite says."""
-    return AwkRequest.model_validate(asked.awk) if asked.awk is not None else None
 
 
 def check_gates(suite: Suite, variant: Variant, asked: AttacksCheck) -> None:

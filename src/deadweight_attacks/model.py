@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from deadweight.suite.checks import HttpRequest
 from deadweight.suite.values import STRICT, Flag, Name, Record, Seconds
-from deadweight_attacks.walls import ALL, TABLES
+from deadweight_attacks.walls import ALL, TABLES, wording
 
 FUNCTIONS: tuple[str, ...] = (*TABLES["gtfobins"],)
 """The functions that GTFOBins sorts its entries by, those of its earlier editions included (https://gtfobins.github.io)."""

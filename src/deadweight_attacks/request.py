@@ -14,9 +14,9 @@ from deadweight._errors import DeadweightError
 from deadweight.checks.api import Prepared, prepare
 from deadweight.suite.checks import HttpRequest
 from deadweight_attacks import remote
+from deadweight_attacks.awk import AwkRequest
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.listeners import Word, random_name
-from deadweight_attacks.load import AwkRequest
 from deadweight_attacks.machine import not_held
 from deadweight_attacks.model import PLACES, Payload
 from deadweight_attacks.routes import Aim

@@ -24,9 +24,10 @@ from deadweight.suite import openapi
 from deadweight.suite.checks import AttacksCheck
 from deadweight.toolchain import golang
 from deadweight_attacks import outcomes, walls
+from deadweight_attacks.awk import awk_of
 from deadweight_attacks.helper import SOURCE, Helper, Shell
 from deadweight_attacks.lab import Lab, NoService
-from deadweight_attacks.load import PACKS, Catalogue, awk_of, check_gates, suite_payloads
+from deadweight_attacks.load import PACKS, Catalogue, check_gates, suite_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight_attacks.profile import digest_of

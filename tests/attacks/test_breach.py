@@ -20,10 +20,11 @@ from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.tasks.verify import by_delivery
 from deadweight_attacks import helper, session, walls
 from deadweight_attacks import run as attacking
+from deadweight_attacks.awk import AwkRequest
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.host import PURPOSE
 from deadweight_attacks.lab import Lab
-from deadweight_attacks.load import AwkRequest, Catalogue, check_gates, load_payloads
+from deadweight_attacks.load import Catalogue, check_gates, load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.model import Payload, Proof
 from deadweight_attacks.outcomes import Matrix, Plan
