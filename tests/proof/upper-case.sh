@@ -32,7 +32,7 @@ import re
 
 ROOT = os.environ.get("SHOUT_ROOT")
 SENTENCE = re.compile(r"[a-z]{2,} [a-z]+ [a-z{]")
-NO_SENTENCE = re.compile(r"[\\|$^]|^(from|import|apk|npm) |\?:|&&|>&|^\s*[<#]|\n.*\n")
+NO_SENTENCE = re.compile(r"[\\|$^]|^(from|import|apk|npm|RUN) |\w\(|\?:|&&|>&|^\s*[<#]|\n.*\n")
 LOOKING = re.compile("compile|endswith|find(all|iter)?|(full)?match|r?partition|remove(pre|suf)fix|replace|search|r?split|startswith|sub")
 
 

@@ -9,7 +9,7 @@ const opens = (cell, title, told, variant) => {
       title,
       make("p", {}, make("strong", {}, figure)),
       make("p", {}, words),
-      command && make("p", {}, words.startsWith("Not measured") ? "This measures it:" : "Again:"),
+      command && make("p", {}, "The command that measures it:"),
       command && commandLine(command),
       changes && make("h3", {}, "Since the earlier report"),
       changes && make("ul", {}, ...changes.map((text) => make("li", {}, text))),
