@@ -595,6 +595,8 @@ def test_the_projects_own_wrapper_brings_maven_if_it_can(project, tmp_path, monk
     built = project.build("v")
     version = find("mvn").version if script == "exit 1" else "3.0.77"
     assert f"(Maven {version}, Java " in built.tool
+    log = (project.root / ".deadweight/logs/v.log").read_text()
+    assert ("-ntp" in log.split()) == (version != "3.0.77"), "Maven before 3.6.1 does not know it"
     assert project.inputs().digest == planned, "what it was built with makes no other variant of it"
     project.build("v")
     assert (tmp_path / "log").read_text() == "fetched\n" * (2 if script == "exit 1" else 1)

@@ -29,7 +29,7 @@ from deadweight.builders.shared import common
 from deadweight.builders.variants import JibVariant
 from deadweight.records import store
 from deadweight.records.paths import STATE_DIR, content
-from deadweight.toolchain.find import Tool, find
+from deadweight.toolchain.find import Tool, find, number
 
 JIB = "com.google.cloud.tools:jib-maven-plugin"
 JIB_VERSION = "3.5.2"
@@ -52,6 +52,8 @@ _PUBLISHING = {"build": "push", "dockerBuild": "load"}
 _WRAPPER = ".mvn/wrapper/maven-wrapper.properties"
 _WRAPPED = r"apache-maven-([\w.-]+?)-bin\."
 FETCH_SECONDS = 300.0
+QUIET_SINCE = (3, 6, 1)
+"""The Maven that knows ``--no-transfer-progress``."""
 
 _COMPILED = ("classes", "test-classes", "generated-sources", "generated-test-sources", "maven-status")
 MAX_READ_BYTES = 2**20
@@ -197,7 +199,9 @@ class Maven:
         from deadweight.sources.network import maven_settings, trust_store
 
         variant, environment = self.variant, site.source.environment()
-        words: list[str | Path] = [self.program.path, "-B", "-ntp", "-Dstyle.color=never"]
+        program = self.program
+        words: list[str | Path] = [program.path, "-B", "-Dstyle.color=never"]
+        words += ["-ntp"] if number(program.version) >= QUIET_SINCE else []
         words += ["--offline"] if os.environ.get(common.OFFLINE_VARIABLE) else []
         words += ["-f", variant.pom] if variant.pom else []
         if environment.ca_bundle is not None:
