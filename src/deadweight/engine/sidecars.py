@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, Interrupted, wording
-from deadweight.engine.container import STDERR, STDOUT, Container, Host, frame, hijacked
+from deadweight.engine.container import STDERR, STDOUT, Container, ContainerState, Host, frame, hijacked
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
 from deadweight.engine.options import Mount, RunOptions
@@ -293,8 +293,8 @@ JOIN_SECONDS, ANSWER_SECONDS = 90.0, 30.0
 NOTED_SECONDS = 5.0
 BEFORE_MEMORY_BYTES, BEFORE_PIDS = 32 * 2**20, 16
 """What the recorder may take before it becomes the service."""
-UNTOLD = "recorder: a filter that tells of system calls: "
-"""What the recorder says where the kernel has no filter whose calls may go on."""
+UNTOLD = 98
+"""With what the recorder ends where the kernel has no filter whose calls may go on (``recorder/main.go``)."""
 
 
 class Gone(DeadweightError):
@@ -398,6 +398,13 @@ def running_on(container: Container, error: DeadweightError) -> bool:
     """Whether the container runs although ``error`` came of listening to it. Who listens among its processes is ended with them, a
     moment before the engine notes the end. Raises DeadweightError."""
     return container.wait_ended(NOTED_SECONDS if isinstance(error, Gone) else 0).running
+
+
+def untold(state: ContainerState, lines: Sequence[str]) -> str:
+    """The kernel's answer where the recorder ended for that, by the last line of its container; empty where it did not. A service
+    may end with the same code."""
+    ours = state.exit_code == UNTOLD and lines[-1:] and lines[-1].startswith("recorder: ")
+    return lines[-1].rpartition(": ")[2] if ours else ""
 
 
 def argv(facts: EngineImage, options: RunOptions) -> tuple[str, ...]:

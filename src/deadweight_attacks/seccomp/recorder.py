@@ -20,7 +20,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.seccomp.profile import numbers
-from deadweight.engine.sidecars import RECORDER, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
+from deadweight.engine.sidecars import RECORDER, TALLY, TARGET, Gone, argv, recording, roomier, running_on, untold
 from deadweight.toolchain import golang
 from deadweight_attacks import remote
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
@@ -230,9 +230,8 @@ def ran(subject: Subject, options: RunOptions, counters: Counters | None = None)
         if counters is not None:
             counters.mark(what)
         lines = container.logs(None)
-    if UNTOLD in " ".join(lines):
-        kernel, reason = subject.engine().info.kernel, lines[-1].rpartition(": ")[2]
-        raise DeadweightError(wording("seccomp.kernel", kernel=kernel, reason=reason))
+    if reason := untold(state, lines):
+        raise DeadweightError(wording("seccomp.kernel", kernel=subject.engine().info.kernel, reason=reason))
     if state.running or state.exit_code != 0:
         failed = wording("seccomp.program_failed", program=what, how=state.told(), output=" ".join(lines)[-300:])
         raise (Hindered if state.running else DeadweightError)(failed)

@@ -19,7 +19,7 @@ from deadweight.checks.api import prepare, send
 from deadweight.checks.scan.model import Found, Reach
 from deadweight.checks.scan.trivy import folder
 from deadweight.checks.service import with_last_lines
-from deadweight.engine.sidecars import FILES, UNTOLD, WATCH, argv, recording, roomier, running_on
+from deadweight.engine.sidecars import FILES, WATCH, argv, recording, roomier, running_on, untold
 from deadweight.records import store
 
 if TYPE_CHECKING:
@@ -67,22 +67,18 @@ def _better(error: DeadweightError, container: Container) -> Exception:
     """What the recorder or the service said, where it has ended."""
     if running_on(container, error):
         return error
-    said = " ".join(container.logs(3))
-    if UNTOLD in said:
-        return CannotWatch(_untold(said))
-    ended = wording("checks.service_ended", outcome=container.state().told())
+    state = container.state()
+    if reason := untold(state, container.logs(3)):
+        return CannotWatch(wording("scan.kernel_tells_nothing", problem=reason))
+    ended = wording("checks.service_ended", outcome=state.told())
     return DeadweightError(with_last_lines(ended, container))
-
-
-def _untold(said: str) -> str:
-    return wording("scan.kernel_tells_nothing", problem=said.rpartition(": ")[2])
 
 
 def _files(line: bytes) -> tuple[frozenset[str], frozenset[str]]:
     said = json.loads(line)
     trouble = said["trouble"] or ("" if said["executed"] else wording("scan.no_program_seen"))
-    if trouble.startswith(UNTOLD.partition(": ")[2]):
-        raise CannotWatch(_untold(trouble))
+    if said["untold"]:
+        raise CannotWatch(wording("scan.kernel_tells_nothing", problem=said["untold"]))
     if trouble:
         raise CannotWatch(wording("scan.files_not_seen", problem=trouble))
     return frozenset(said["opened"]), frozenset(said["executed"])

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -60,8 +59,7 @@ func refuse(listener *atomic.Int64) {
 			said = reply{id: told.id, errno: -int32(asked)}
 		}
 		if errno := say(int(listener.Load()), &said); errno == syscall.EINVAL { // whoever asked would wait for ever
-			fmt.Fprintln(os.Stderr, "recorder:", untold(errno))
-			os.Exit(97)
+			fail(untold{errno})
 		}
 	}
 }

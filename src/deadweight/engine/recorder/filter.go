@@ -86,14 +86,16 @@ func install(filter []syscall.SockFilter) (int, error) {
 		listener, _, errno = syscall.RawSyscall(sysSeccomp, setModeFilter, newListener, at)
 	}
 	if errno != 0 {
-		return 0, untold(errno)
+		return 0, untold{errno}
 	}
 	return int(listener), nil
 }
 
 // untold is what a kernel says that has no such filter (before 5.0), or none whose calls may go on (before 5.5).
-func untold(errno syscall.Errno) error {
-	return fmt.Errorf("a filter that tells of system calls: %w", errno)
+type untold struct{ errno syscall.Errno }
+
+func (kernel untold) Error() string {
+	return "a filter that tells of system calls: " + kernel.errno.Error()
 }
 
 type polled struct { // struct pollfd

@@ -16,6 +16,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -51,7 +52,15 @@ func main() {
 		err = fmt.Errorf("usage: recorder record SOCKET CALLS PROGRAM WORD… | supervise SOCKET FILE | tally SOCKET | watch SOCKET | wait | ask NUMBER…")
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "recorder:", err)
-		os.Exit(97)
+		fail(err)
 	}
+}
+
+// fail ends with a code of its own for want of such a kernel: who started it reads that, not the words (sidecars.py).
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "recorder:", err)
+	if errors.As(err, new(untold)) {
+		os.Exit(98)
+	}
+	os.Exit(97)
 }

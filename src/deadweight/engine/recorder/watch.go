@@ -32,7 +32,7 @@ var kernels = regexp.MustCompile(`^/(proc|sys|dev)/`) // no image brings these
 type files struct {
 	guard            sync.Mutex
 	opened, executed map[string]bool
-	trouble          string
+	trouble, untold  string
 }
 
 // watch notes, before each call goes on, which file it asks for. So a file counts that is there and that the call is then refused.
@@ -48,7 +48,9 @@ func watch(socket string) error {
 		for waiting(listener) && next(listener, &told) {
 			seen.note(listener, &told)
 			if errno := say(listener, &reply{id: told.id, flag: goOn}); errno == syscall.EINVAL {
-				seen.worry(untold(errno))
+				seen.guard.Lock()
+				seen.untold = errno.Error()
+				seen.guard.Unlock()
 				syscall.Close(listener) // whoever asked would wait for ever
 				return
 			}
@@ -63,6 +65,7 @@ func (seen *files) say() {
 	defer seen.guard.Unlock()
 	json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"opened": sorted(seen.opened), "executed": sorted(seen.executed), "trouble": seen.trouble,
+		"untold": seen.untold,
 	})
 }
 
