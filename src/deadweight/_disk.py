@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from deadweight._errors import wording
+
 FULL = re.compile(r"no space left on device|disk quota exceeded|not enough (?:free )?(?:disk )?space", re.IGNORECASE)
 """How programs say ENOSPC and EDQUOT."""
 
@@ -45,9 +47,7 @@ def hint(said: str, env: Mapping[str, str] | None = None) -> str:
     # not tempfile.gettempdir(), which fails where all disks are full
     used = [given.get("TMPDIR") or "/tmp", os.getcwd(), *(given[name] for name in _NAMING if given.get(name))]  # noqa: PTH109, S108
     place = _fullest(named) or _fullest(used)
-    disk = f"the disk that holds {place} is full" if place else "a disk is full"
-    room = "invoke clean removes logs and spare archives of this project, invoke clean --all everything that was built"
-    return f"{disk} (df -h, df -i): free space there ({room}), or set TMPDIR and DEADWEIGHT_CACHE_DIR to another disk"
+    return wording("run.disk_full_at", place=place) if place else wording("run.disk_full")
 
 
 def _fullest(places: Iterable[str]) -> str | None:

@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from deadweight._errors import ConfigError, wording
+from deadweight.report.attacks import DELIVERIES as HEADINGS
 from deadweight.report.collect import attack_notes
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
-from deadweight.tasks.verify import by_delivery
+from deadweight.tasks.verify import DELIVERIES, by_delivery
 from deadweight_attacks import helper, session, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.awk import AwkRequest
@@ -336,17 +337,16 @@ def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
     """One list of eighty attacks says nothing of where they come from."""
     names, deliveries = ("breach-memfd", "system", "mine"), {"system": "service", "breach-memfd": "breach"}
     told = SimpleNamespace(data={"payloads": {name: {"delivery": way} for name, way in deliveries.items()}})
-    ordered = [("through the service", "system"), ("", "mine"), ("after a breach", "breach-memfd")]
+    ordered = [(DELIVERIES["service"], "system"), ("", "mine"), (DELIVERIES["breach"], "breach-memfd")]
     assert by_delivery([told], names) == ordered
     assert {words for words, _ in by_delivery([], names)} == {""}
-    titles = {"system": "run a command", "breach-memfd": "in memory"}
-    known = {name: PayloadRecord(titles[name], delivery=way) for name, way in deliveries.items()}
+    known = {name: PayloadRecord(f"tries {name}", delivery=way) for name, way in deliveries.items()}
     report, through = full_report(), {"open": dict.fromkeys(known, AttackRecord("succeeded"))}
     variants = {name: dataclasses.replace(each, attacks=through) for name, each in report.variants.items()}
     report = dataclasses.replace(report, variants=variants, payloads=known)
     for text in (render_html(report), render_markdown(report)):
-        first, then = text.index("through a hole in the service"), text.index("after a breach: the attacker")
-        assert first < text.index("run a command") < then < text.index("in memory", then)
+        first, then = (text.index(HEADINGS[way].partition("'")[0]) for way in ("service", "breach"))
+        assert first < text.index("tries system") < then < text.index("tries breach-memfd", then)
 
 
 @pytest.mark.parametrize(("groups", "told"), [("--groups=1", set()), ("--groups=1,7", {"Groups"})])

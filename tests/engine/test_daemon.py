@@ -140,13 +140,13 @@ def test_the_current_context_comes_first(unset, endpoint):
     assert found is not None
     assert found.host == endpoint.host
     assert found.cli_env == {"DOCKER_HOST": endpoint.host}
-    assert next(daemon.endpoints()).why == "Docker context mine"
+    assert next(daemon.endpoints()).why == wording("engine.by_context", name="mine")
 
 
 def test_a_context_that_is_asked_for_and_does_not_answer_is_an_error(unset, monkeypatch, tmp_path):
     context(unset, "gone", f"unix://{tmp_path}/gone.sock")
     monkeypatch.setenv("DOCKER_CONTEXT", "gone")
-    with raises(MissingError, "engine.named_engine_silent", origin="Docker context gone"):
+    with raises(MissingError, "engine.named_engine_silent", origin=wording("engine.by_context", name="gone")):
         daemon.find_running()
 
 
@@ -515,10 +515,9 @@ def test_control_groups_are_mounted_where_nobody_did(cache):
     assert done.output.split() == ["engine.mounting_cgroups"]
 
 
-@pytest.mark.parametrize(("rootless", "told"), [(True, "have no effect"), (False, "limits work")])
-def test_doctor_tells_whether_limits_work_on_cgroup_version_1(rootless, told):
+@pytest.mark.parametrize(("walls", "code"), [(["name=rootless"], "engine.cgroup_1_rootless"), ([], "engine.cgroup_1")])
+def test_doctor_tells_whether_limits_work_on_cgroup_version_1(walls, code):
     """Podman tells them as unlimited there, and starts the container all the same."""
-    options = ["name=seccomp", *(["name=rootless"] if rootless else [])]
-    info = parse_info({"Version": "5.4.2"}, {"CgroupVersion": "1", "SecurityOptions": options})
+    info = parse_info({"Version": "5.4.2"}, {"CgroupVersion": "1", "SecurityOptions": walls})
     report = doctor.EngineReport("unix:///x.sock", False, info, None, None, None)
-    assert [line for line in doctor._warnings(report, ()) if line.startswith("cgroup version 1") and told in line]
+    assert [line for line in doctor._warnings(report, ()) if codes(line) == [code]]

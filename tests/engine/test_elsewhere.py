@@ -231,8 +231,8 @@ def test_a_key_that_the_other_side_does_not_know_is_told(host, served, monkeypat
     with pytest.raises(MissingError) as caught:
         daemon.search()
     assert "root@127.0.0.1: Permission denied (publickey" in caught.value.fields["problem"]
-    assert caught.value.hint.code == "engine.connect_by_ssh"
-    assert f"ssh -p {served[1]} root@127.0.0.1 docker version" in caught.value.hint
+    assert codes(caught.value.hint) == ["engine.connect_by_ssh", "engine.try_ssh"]
+    assert f"ssh -p {served[1]} root@127.0.0.1 docker version" == caught.value.hint.fields["advice"].fields["command"]
 
 
 def test_no_engine_behind_it_is_told_in_its_own_words(host):

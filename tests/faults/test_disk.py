@@ -67,9 +67,9 @@ def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
     """Python then finds no temporary folder: neither an error's hint nor a task may end in a traceback for that."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
-    assert "free space there" in _disk.hint("")
+    assert _disk.hint("") == wording("run.disk_full")
     assert guard(lambda: print(tempfile.mkdtemp())) == 1
-    assert capsys.readouterr().err.startswith("error: no temporary folder can be written to\n  hint: ")
+    assert capsys.readouterr().err.startswith(f"error: {wording('tasks.no_temporary_folder')}\n  hint: ")
 
 
 @needs_mounts

@@ -163,7 +163,7 @@ def test_attacks_that_were_not_measured_for_want_of_an_engine_are_repeated(opene
     assert {each.data["postures"]["default"]["one"]["outcome"] for each in found} == {"blocked"}
     assert {name for name, place in asked if place == "near"} == set(NAMES)
     assert "far" in {place for _, place in asked}
-    assert sum(" is lost: " in line for line in said) == 1
+    assert sum(wording("journal.is_lost", endpoint="", reason="") in line for line in said) == 1
 
 
 def test_without_any_engine_what_needs_none_is_measured(opened):

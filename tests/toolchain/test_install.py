@@ -236,7 +236,7 @@ def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch
     with raises(MissingError, "project.by_hand") as caught:
         installing.install([lacking], lambda _: None)
     assert wording("sudo.no_terminal", said="sudo: a password is required") in caught.value.fields["why"]
-    assert caught.value.fields["programs"] == "bwrap: missing (get it with: sudo apt-get install bubblewrap)"
+    assert caught.value.fields["programs"] == wording("project.lacks", name="bwrap", why="missing", how=lacking.how)
 
 
 def test_sudos_password_goes_to_its_input_and_nowhere_else(tmp_path, monkeypatch):

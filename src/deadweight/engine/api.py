@@ -87,7 +87,7 @@ def ssh_hint(host: str) -> str:
     parts = urlsplit(host)
     port = f"-p {parts.port} " if parts.port else ""
     place = port + (f"{parts.username}@" if parts.username else "") + (parts.hostname or "")
-    return f"try: ssh {place} docker version; the key must be known to ssh (ssh-add), and `docker` must be on that machine's PATH"
+    return wording("engine.try_ssh", command=f"ssh {place} docker version")
 
 
 def ssh_command(host: str) -> list[str]:

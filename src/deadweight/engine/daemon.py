@@ -55,7 +55,7 @@ def _context() -> Endpoint | None:
         return None
     tls = folder / "contexts/tls" / key / "docker"
     certificates = str(tls) if tls.is_dir() else None
-    return Endpoint(host, certificates=certificates, why=f"Docker context {name}", asked=bool(named))
+    return Endpoint(host, certificates=certificates, why=wording("engine.by_context", name=name), asked=bool(named))
 
 
 # The Docker client that can build with BuildKit. The user's own Docker configuration and credentials stay as they are.

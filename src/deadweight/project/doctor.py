@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _sudo as sudo
-from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight._errors import CommandError, DeadweightError, MissingError, wording
 from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
@@ -177,9 +177,9 @@ def _warnings(engine: EngineReport | None, disks: Iterable[Disk]) -> Iterator[st
     if not info.apparmor and not info.selinux:
         yield "containers are not confined by AppArmor or SELinux"
     if info.cgroup == "1" and info.rootless:
-        yield "cgroup version 1 without root: limits on memory, processors and processes have no effect"
+        yield wording("engine.cgroup_1_rootless")
     elif info.cgroup == "1":
-        yield "cgroup version 1: limits work, but new engines and kernels no longer support it"
+        yield wording("engine.cgroup_1")
     if info.storage_driver == "vfs":
         yield "the storage driver vfs copies every layer, which is slow and uses much disk space"
 

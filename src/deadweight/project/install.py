@@ -183,7 +183,7 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
     wanted = [finding for finding in findings if not finding.present]
     hopeless = [finding for finding in wanted if not finding.gettable]
     if hopeless:  # told before any work is begun
-        lines = (f"{found.name}: {found.reason or found.status} (get it with: {found.how})" for found in hopeless)
+        lines = (wording("project.lacks", name=it.name, why=it.reason or it.status, how=it.how) for it in hopeless)
         why = system.can_install()
         raise MissingError(wording("project.by_hand", why=f" ({why})" if why else "", programs="\n  ".join(lines)))
     programs = {name.name: name for name in wanted if name.name != ENGINE}

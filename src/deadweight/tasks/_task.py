@@ -146,7 +146,7 @@ def guard(work: Callable[[], None]) -> int:
 def _show_full_disk(error: OSError) -> None:
     """Raises all other errors."""
     if lazy._disk.no_temporary(error):
-        show_error(DeadweightError("no temporary folder can be written to", hint=lazy._disk.hint("")))
+        show_error(DeadweightError(wording("tasks.no_temporary_folder"), hint=lazy._disk.hint("")))
         return
     hint = lazy._disk.hint_of(error)
     if hint is None:

@@ -142,7 +142,7 @@ def total(results: Sequence[lazy.Evidence]) -> str:
     counted = [data["total"] for data in scanned if data["total"] is not None]
     untold = len(scanned) - len(counted)
     parts = [lazy.figures.plural(sum(counted), "finding") if counted else "\u2013 findings"]
-    parts += [f"{lazy.figures.plural(untold, 'image')} with a language that is not covered"] if untold else []
+    parts += [wording("tasks.without_language", images=lazy.figures.plural(untold, "image"))] if untold else []
     if reached:
         known = "" if len(reached) == len(scanned) else f" (measured for {len(reached)} of {len(scanned)})"
         parts.append(f"{sum(each['reachable'] for each in reached):,} of them reached{known}")

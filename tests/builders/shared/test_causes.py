@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from deadweight._errors import CommandError
+from deadweight._errors import CommandError, wording
 from deadweight.builders.dockerfile.listener import DockerListener
 from deadweight.builders.shared.diagnosis import JavaListener, Listener, Where, causes, diagnose
 from deadweight.records.built_image import Base
@@ -214,7 +214,7 @@ class TestRealBuilds:
             ("RUN apk add --no-cache curl\n", "", "missing_program", "(Dockerfile:3: RUN apk add --no-cache curl)"),
             ("RUN nosuchtool --x\n", "", "missing_program", "nosuchtool"),
             ("FROM scratch\nRUN true\n", "", "missing_program", "shell"),
-            ("RUN echo one; echo two; \\\n    exit 3\n", "", "unknown", "RUN failed with exit code 3 (Dockerfile:3:"),
+            ("RUN echo one; \\\n    exit 3\n", "", "unknown", f"RUN {wording('run.failed', code=3)} (Dockerfile:3:"),
             ("RUN echo one; echo two; \\\n    exit 3\n", "", "unknown", "  | one\n  | two\n"),
             ("COPY nothere /x\n", "", "missing_file", "/nothere"),
             ("FROM ${BASE} AS last\nCOPY --from=0 /s/server /server\n", "", "missing_file", "(Dockerfile:4:"),

@@ -142,7 +142,8 @@ class DockerListener(diagnosis.Listener):
         if step is None:
             return error.reason
         code = _CODE.search(self._reason)
-        return f"{step.word or step.what.split(None, 1)[0]} failed" + (f" with exit code {code[1]}" if code else "")
+        word = step.word or step.what.split(None, 1)[0]
+        return f"{word} {wording('run.failed', code=code[1])}" if code else f"{word} failed"
 
 
 def cleaned(line: str) -> str:
