@@ -78,7 +78,7 @@ def load(kind: Kind, name: str, methods: Sequence[str], ours: Collection[str]) -
 
 
 @contextmanager
-def without_pydantics() -> Iterator[None]:
+def without_pydantic_plugins() -> Iterator[None]:
     """While records of ours are built: pydantic would look for plug-ins of its own in every installed package, longer than that."""
     name = "PYDANTIC_DISABLE_PLUGINS"
     before = os.environ.get(name)

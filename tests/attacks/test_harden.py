@@ -243,13 +243,14 @@ def test_a_folder_of_another_name_each_time_is_known_by_its_parent(make):
 def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
     """As the engine told it of a Tomcat, and of a service that changes what its image holds."""
     tomcat, java = "/tmp/tomcat.8080.69495517230910997", "/tmp/hsperfdata_app"
+    jsp = "/".join((tomcat, "work"))
     kinds = {
-        "/tmp": 0, java: 1, f"{java}/1": 1, tomcat: 1, f"{tomcat}/work": 1, f"{tomcat}/work/Tomcat": 1, "/opt/state/db": 0,
+        "/tmp": 0, java: 1, f"{java}/1": 1, tomcat: 1, jsp: 1, f"{jsp}/Tomcat": 1, "/opt/state/db": 0,
         "/new/x": 1, "/new": 1, "/gone": 2, "/dev/shm/x": 1, "/lone": 1,
     }  # fmt: skip
     got = trial.written({"Path": path, "Kind": kind} for path, kind in kinds.items())
     assert got.lasting == ("/new", "/opt/state", "/tmp")
-    assert got.exact == ("/new", "/opt/state", java, f"{tomcat}/work")
+    assert got.exact == ("/new", "/opt/state", java, jsp)
 
 
 def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch):

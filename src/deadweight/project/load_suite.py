@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deadweight._errors import ConfigError, DeadweightError, MissingError, UsageError, wording
-from deadweight._plugins import without_pydantics
+from deadweight._plugins import without_pydantic_plugins
 from deadweight.builders import table
 from deadweight.records.reference import parse
 from deadweight.suite.checks import AttacksCheck
@@ -24,7 +24,7 @@ def load_suite(file: Path) -> Suite:
 # What a suite file names that only the floors above the suite know: builders, images, attacks, plug-ins, settings, files.
 # Told when the project is opened, with file, line and key, and not by a check after a build. A module is imported only where the
 # suite says something that it knows. Builders judge the files that their keys name when a plan is made.
-@without_pydantics()
+@without_pydantic_plugins()
 def check_suite(suite: Suite) -> None:
     """Raises ConfigError for all that is wrong."""
     problems = Problems()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from deadweight import _disk
 from deadweight._errors import DeadweightError, wording
 from deadweight._packages import images
-from deadweight._plugins import without_pydantics
+from deadweight._plugins import without_pydantic_plugins
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -71,6 +71,6 @@ def adapter(kind: type[Any]) -> TypeAdapter[Any]:
     if kind not in _adapters:
         from pydantic import TypeAdapter
 
-        with without_pydantics():
+        with without_pydantic_plugins():
             _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deadweight._errors import ConfigError, DeadweightError, UsageError, wording
-from deadweight._plugins import without_pydantics
+from deadweight._plugins import without_pydantic_plugins
 from deadweight.suite.checks import Checks
 from deadweight.suite.explain import mapping, unknown, unknown_key, validated
 from deadweight.suite.model import Health, RunSettings, Suite, Variant, places_of
@@ -20,7 +20,7 @@ SUITE_FILE = "deadweight.yaml"
 TOP_KEYS = ("name", "defaults", "variants", "services", "sources", "scan", "report", "pool")
 
 
-@without_pydantics()
+@without_pydantic_plugins()
 def read_suite(file: Path, records: Records | None) -> Suite:
     """Read and validate a suite file. Raises ConfigError (exit 2) with the places of all problems.
 
