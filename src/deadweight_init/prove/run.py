@@ -225,10 +225,11 @@ def _watch(proof: Proof, reference: str) -> None:
     """See how the first image is set; of an own one, also which files it opens, from which the other rungs are derived."""
     own = proof.draft.derived_from
     path = {each.name: each.keys.get("dockerfile") for each in proof.draft.rungs}.get(reference)
+    derives = own is not None and path == own.path and any(each.name == MINIMAL for each in proof.draft.ladder.rungs)
     with proof.workspace() as workspace:
         subject = workspace.subject(proof.variant(workspace, reference))
         proof.draft = replace(proof.draft, config=config_of(subject.archive()))
-        if own is None or path != own.path:
+        if not derives:
             return
         found = _runtime_of(subject)
     if isinstance(found, str):
