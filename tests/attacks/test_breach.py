@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +35,7 @@ from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture
 from tests.support.attack_grounds import castle, matrix, only, own_attacks, payload, service_image
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
+from tests.support.processes import killed
 from tests.support.report_samples import full_report
 from tests.support.small_images import program
 
@@ -352,15 +352,11 @@ def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
 @pytest.mark.parametrize(("groups", "told"), [("--groups=1", set()), ("--groups=1,7", {"Groups"})])
 def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, told):
     """Podman's exec names the group itself among the further ones, Docker's does not."""
-    words = ["setpriv", "--reuid=65534", "--regid=1"]
-    both = [subprocess.Popen([*words, more, "sleep", "30"]) for more in ("--clear-groups", groups)]
-    try:
-        wait_for(lambda: all(Path(f"/proc/{each.pid}/comm").read_text() == "sleep\n" for each in both), 5)
-        assert set(session.difference(*(each.pid for each in both))) == told
-    finally:
-        for each in both:
-            each.kill()
-            each.wait()
+    words = ("setpriv", "--reuid=65534", "--regid=1")
+    with killed(*words, "--clear-groups", "sleep", "30") as one, killed(*words, groups, "sleep", "30") as other:
+        pids = (one.pid, other.pid)
+        wait_for(lambda: all(Path(f"/proc/{pid}/comm").read_text() == "sleep\n" for pid in pids), 5)
+        assert set(session.difference(*pids)) == told
 
 
 def test_what_was_not_measured_of_one_variant_is_told_with_its_reason_once():

@@ -20,7 +20,6 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.engine import api, labels, netns
-from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions, bridge_of
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
@@ -36,7 +35,8 @@ from deadweight_attacks.sequence import fire_one
 from tests.support.attack_grounds import castle, left, payload
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
-from tests.support.invoking import TASKS, start
+from tests.support.invoking import start
+from tests.support.small_project import own_leftovers
 
 pytestmark = pytest.mark.usefixtures("playground_image", "nothing_left")
 WORD = Word("aaaa", "bbbb")
@@ -61,14 +61,13 @@ def host_addresses() -> list[str]:
 
 
 def connect(castle_yard: Yard, address: tuple[str, int], seconds: float = 1.0) -> tuple[Any, ...]:
-    """From inside what is attacked: from where to where, in which network, and of which container."""
+    """From inside what is attacked: from where to where, and in which network."""
 
     def ends() -> tuple[Any, ...]:
         with socket.create_connection(address, seconds) as made:
             return made.getsockname(), made.getpeername(), str(Path("/proc/thread-self/ns/net").readlink())
 
-    state = castle_yard.get().state()
-    return *netns.within(state.pid, ends), state
+    return netns.within(castle_yard.get().state().pid, ends)
 
 
 def reached(castle_yard: Yard, address: tuple[str, int]) -> tuple[Any, ...]:
@@ -78,26 +77,26 @@ def reached(castle_yard: Yard, address: tuple[str, int]) -> tuple[Any, ...]:
     return ()
 
 
-@contextlib.contextmanager
-def attacker(laboratory) -> Iterator[Listener]:
+@pytest.fixture
+def attacker(shared) -> Iterator[Listener]:
     """What listens where attacks call."""
-    with contextlib.closing(laboratory.listen(WORD, "collect")) as listener:
+    with contextlib.closing(shared.listen(WORD, "collect")) as listener:
         yield listener
 
 
 @pytest.mark.parametrize("name", ["open", "default", "only-limits"])
-def test_nothing_inside_reaches_a_listener_of_the_host(shared, name):
+def test_nothing_inside_reaches_a_listener_of_the_host(shared, attacker, name):
     """The host listens on all its interfaces; from inside, none of its addresses answers, and there is no way out. The same
     connection leads to the attacker."""
     server = socket.create_server(("", 0), backlog=4)
-    with contextlib.closing(Listener(server, WORD, "collect")) as listener, attacker(shared) as theirs:
+    with contextlib.closing(Listener(server, WORD, "collect")) as listener:
         with Yard(shared, walls.posture(name)) as yard:
             outside = ("198.51.100.1", 80)  # RFC 5737: nobody's
             addresses = (*((each, listener.port) for each in host_addresses()), outside)
             assert reached(yard, ("127.0.0.1", shared.variant.port)), "the service itself is reached from there"
             assert [found for address in addresses if (found := reached(yard, address))] == []
-            connect(yard, (shared.attacker.host, theirs.port), 2.0)
-        wait_for(lambda: theirs.connected, 20)
+            connect(yard, (shared.attacker.host, attacker.port), 2.0)
+        wait_for(lambda: attacker.connected, 20)
         assert not listener.connected
 
 
@@ -218,12 +217,16 @@ def firewall(*words: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+def need_filtered_bridges() -> None:
+    if not network.filters_bridges():
+        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+
+
 @contextlib.contextmanager
 def strict_firewall(bridge: str) -> Iterator[None]:
     """Bridged packets are dropped unless our rule lets them pass, as where one engine has set Docker's policy and another one
     made the network. An engine that is alone sets a rule for the network itself: the drop stands between that one and ours."""
-    if not network.filters_bridges():
-        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    need_filtered_bridges()
     rules = [line for line in firewall("-S", "FORWARD") if line.startswith("-A")]
     (ours,) = [number for number, line in enumerate(rules, 1) if bridge in line and network.MARK in line]
     rule = ["-i", bridge, "-o", bridge, "-j", "DROP"]
@@ -235,10 +238,10 @@ def strict_firewall(bridge: str) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(shared, bridge):
+def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(shared, attacker, bridge):
     """Else every attack over the network would be "not measured" on such a machine. Without our rule it is dropped."""
-    with strict_firewall(bridge), attacker(shared) as listener, Yard(shared, walls.OPEN) as castle_yard:
-        address = (shared.attacker.host, listener.port)
+    with strict_firewall(bridge), Yard(shared, walls.OPEN) as castle_yard:
+        address = (shared.attacker.host, attacker.port)
         connect(castle_yard, address)
         network.unfence(bridge)
         with pytest.raises(TimeoutError):
@@ -300,10 +303,9 @@ def test_what_comes_from_no_address_and_goes_to_all_stays_inside(shared, bridge,
     assert bool(heard) is not fenced, heard
 
 
-def test_a_rule_whose_bridge_is_gone_is_swept(tmp_path):
+def test_a_rule_whose_bridge_is_gone_is_swept():
     """As a run that was killed together with its guard leaves it; others' rules stay."""
-    if not network.filters_bridges():
-        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    need_filtered_bridges()
     theirs = ["FORWARD", "-i", "br-notthere", "-o", "br-notthere", "-j", "ACCEPT"]
     firewall("-A", *theirs)
     try:
@@ -397,8 +399,8 @@ def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject
         assert not ended_within(1.0, held)
         assert held.alive()
     monkeypatch.setattr(guard, "FLOOR_BYTES", 2**60)
-    with (
-        pytest.raises(lab.NoService, match="free disk space fell below"),  # the guard may be so fast that no yard is made
+    with (  # noqa: PT012 - the guard may be so fast that no yard is made
+        pytest.raises(lab.NoService, match="free disk space fell below"),
         lab.Lab(subject) as built,
         Yard(built, walls.OPEN) as failing,
     ):
@@ -507,18 +509,13 @@ def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playgroun
 # nothing is left behind
 
 
-def kinds_of(engine: Engine, pid: int) -> set[str]:
-    """What kinds of things a process has in the engine."""
-    return {each.kind for each in engine.leftovers() if each.labels[labels.OWNER].startswith(f"{pid}:")}
-
-
 @pytest.fixture
 def run(subject, engine, tmp_path):
     """An attack run in a process of its own, amid its attacks."""
-    (tmp_path / "tasks.py").write_text(TASKS)
-    host = {"DOCKER_HOST": engine.host}
-    with start(tmp_path, "attack", "--variant", "castle", env=host, stdout=None, stderr=None) as process:
-        wait_for(lambda: guards_of(process.pid) and kinds_of(engine, process.pid) >= {"container", "network"})
+    env = {"DOCKER_HOST": engine.host}
+    with start(tmp_path, "attack", "--variant", "castle", env=env, stdout=None, stderr=None) as process:
+        wait_for(lambda: guards_of(process.pid))
+        wait_for(lambda: {each.kind for each in own_leftovers(engine, process.pid)} >= {"container", "network"})
         yield process
         process.kill()
 

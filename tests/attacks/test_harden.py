@@ -37,8 +37,9 @@ from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp import floor
 from deadweight_attacks.seccomp.recorder import Hindered
 from tests.support.codes import codes, parts, raises
-from tests.support.invoking import TASKS, start
-from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.fault_project import wait_for
+from tests.support.invoking import start
+from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
 LEAST = {"LEAST_MEMORY_BYTES": search.LEAST_MEMORY_BYTES, "LEAST_PIDS": search.LEAST_PIDS}
 
@@ -66,7 +67,7 @@ def subject(root: Path, engine: Engine, archive: Path, image: str, yaml_text: st
 @pytest.fixture
 def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
     yield lambda yaml_text="": subject(tmp_path, engine, misbehaving_archive, misbehaving_image, yaml_text)
-    assert [name for name in left(engine, os.getpid()) if PURPOSE in name] == []
+    assert [each for each in own_leftovers(engine, os.getpid()) if PURPOSE in each.name] == []
 
 
 @pytest.fixture(scope="module")
@@ -520,11 +521,8 @@ FREEZE = "    checks: {api: [{name: never, request: {path: /freeze}}, {name: ans
 def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, yaml_text):
     """Between two trials, or while a service does not answer."""
     make(yaml_text)
-    (tmp_path / "tasks.py").write_text(TASKS)
-    host = {"DOCKER_HOST": engine.host}
-    with start(tmp_path, "harden", "--variant", "tight", env=host, stdout=None) as run:
-        while len(left(engine, run.pid)) < 2:
-            time.sleep(0.1)
+    with start(tmp_path, "harden", "--variant", "tight", env={"DOCKER_HOST": engine.host}, stdout=None) as run:
+        wait_for(lambda: len(own_leftovers(engine, run.pid)) >= 2)
         time.sleep(1)
         sent = time.time()
         run.send_signal(number)
@@ -532,7 +530,7 @@ def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, y
         removed = f"(; containers removed){'' if yaml_text else '?'}"  # between two trials there may be none
         assert re.fullmatch(f"(interrupted|ended by SIGTERM){removed}; run it again to go on", told)
         assert run.wait() == 128 + number
-    assert left(engine, run.pid) == []
+    assert own_leftovers(engine, run.pid) == []
     assert made_since(engine, run.pid, sent - 60)
     assert len(made_since(engine, run.pid, sent)) <= 1, "it went on trying (one may have been under way)"
 
@@ -542,7 +540,3 @@ def made_since(engine, pid: int, when: float) -> list[str]:
     events = engine.api.events(since=int(when), until=int(time.time()) + 1, filters=told, decode=True)
     made = [each["Actor"]["Attributes"] for each in events if each["timeNano"] > when * 1e9]
     return [each["name"] for each in made if each.get(labels.OWNER, "").startswith(f"{pid}:")]
-
-
-def left(engine, pid: int) -> list[str]:
-    return [each.name for each in engine.leftovers() if each.labels[labels.OWNER].startswith(f"{pid}:")]

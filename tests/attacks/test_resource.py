@@ -33,6 +33,7 @@ from deadweight_attacks.resource import resource_lock
 from tests.support.attack_grounds import payload
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -140,27 +141,20 @@ def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("taken", "seconds"),
+    ("taken", "refused", "held"),
     [
-        pytest.param([61, 64, 64, 64, 64, 64], 0.5, id="at the limit"),
-        pytest.param([10, 20, 30, 40, 50, 56], None, id="still growing"),
-        pytest.param([64, 64, 64, 12, 64, 64], None, id="fell back"),
-        pytest.param([64, 64, 64, 90, 90, 90], None, id="above it"),
+        pytest.param([61, 64, 64, 64, 64, 64], "......", [5], id="at the limit"),
+        pytest.param([10, 20, 30, 40, 50, 56], "......", [], id="still growing"),
+        pytest.param([64, 64, 64, 12, 64, 64], "......", [], id="fell back"),
+        pytest.param([64, 64, 64, 90, 90, 90], "......", [], id="above it"),
+        pytest.param([20] * 6, "xxxxxx", [5], id="refused: a bomb whose processes end of it never has nearly all"),
+        pytest.param([20] * 6, "xxx.xx", [], id="refused now and then"),
+        pytest.param([90] * 9, "xxxxxxxxx", [], id="refused above it"),
     ],
 )
-def test_a_limit_holds_what_takes_all_that_is_granted_for_a_while(taken, seconds):
-    hold = consumption.Hold(64.0)
-    held = [number / 10 for number, each in enumerate(taken) if hold.holds(each, number / 10)]
-    assert held[:1] == ([seconds] if seconds else [])
-
-
-def test_a_limit_holds_what_it_refuses_again_and_again():
-    """A bomb whose processes end of it never has nearly all that is granted."""
-    for refused, held in (([True] * 6, [5]), ([True, True, True, False, True, True], [])):
-        hold = consumption.Hold(64.0)
-        assert [number for number in range(6) if hold.holds(20.0, number / 10, refused[number])] == held
-    over = consumption.Hold(64.0)
-    assert not any(over.holds(90.0, number / 10, True) for number in range(9))
+def test_a_limit_holds_what_takes_all_that_is_granted_or_is_refused_for_a_while(taken, refused, held):
+    hold, steps = consumption.Hold(64.0), enumerate(zip(taken, refused, strict=True))
+    assert [number for number, (each, no) in steps if hold.holds(each, number / 10, no == "x")] == held
 
 
 @pytest.mark.parametrize(
@@ -290,9 +284,7 @@ NEW = {
 
 @pytest.mark.parametrize(("files", "old"), [(OLD, True), (NEW, False)], ids=["version 1", "version 2"])
 def test_the_kernel_tells_what_is_used_and_what_limits_refused(tmp_path, files, old):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+    written(tmp_path, files)
     used = consumption._by_kernel({name: tmp_path / name if old else tmp_path for name in consumption.CONTROLLERS})
     assert used == consumption.Use(4000000, 40, 1.5, throttled=4, refused=7, killed=2, at=used.at)
 

@@ -21,10 +21,10 @@ from deadweight.engine.options import RunOptions
 from deadweight.records import runs
 from deadweight.records.paths import State
 from tests.support.fault_project import FaultProject, wait_for
-from tests.support.invoking import TASKS, Terminal, invoke
+from tests.support.invoking import Terminal, invoke
 from tests.support.processes import marked
 from tests.support.small_images import reference
-from tests.support.small_project import put_built, write_suite
+from tests.support.small_project import own_leftovers, put_built, write_suite
 
 pytestmark = pytest.mark.system
 
@@ -49,7 +49,6 @@ class Castle:
         root.mkdir()
         self.environment = {"DOCKER_HOST": engine.host}
         put_built(write_suite(root, SUITE), "castle", archive, reference("playground"))
-        (root / "tasks.py").write_text(TASKS)
 
     def open(self, *words: str) -> Terminal:
         """A task on a terminal, with something of its own in the engine."""
@@ -58,7 +57,7 @@ class Castle:
         return terminal
 
     def has(self, pid: int) -> list[str]:
-        return [each.name for each in self.engine.leftovers() if each.labels[labels.OWNER].startswith(f"{pid}:")]
+        return [each.name for each in own_leftovers(self.engine, pid)]
 
     def has_any(self) -> list[str]:
         return [each.name for each in self.engine.leftovers() if each.labels.get(labels.ROOT) == str(self.root)]

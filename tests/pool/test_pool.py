@@ -179,7 +179,6 @@ def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monk
 def test_ctrl_c_ends_the_work_far_away(world, project):
     found = these(world, "a", "c")
     project.write({f"c{number}": 300.0 for number in range(3)}, {"endpoints": endpoints(found)})
-    (project.root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
     run = start(project.root, "build", session=True)
     try:
         project.told.wait(lambda told: len(told.count("begin")) == 3)

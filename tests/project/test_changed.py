@@ -77,10 +77,14 @@ def since(root: Path, revision: str = "HEAD") -> dict[str, str]:
         ("files/two.Dockerfile.dockerignore", []),
         ("README.md", []),
         (".deadweight/images/one/built.json", []),
+        ("-two/lib/a.c", ["two", "slim"]),
     ],
 )
 def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
-    written(root, {file: "changed"})
+    """Also one that is gone."""
+    written(root, {file.lstrip("-"): "changed"})
+    if file.startswith("-"):
+        (root / (file := file[1:])).unlink()
     found = since(root)
     assert list(found) == reached
     assert all(file in why for why in found.values())
@@ -90,11 +94,6 @@ def test_a_project_below_a_state_folder_is_no_state(tmp_path):
     root = committed(tmp_path / ".deadweight" / "work", tmp_path / ".deadweight" / "work")
     (root / "one/main.c").write_text("new")
     assert list(since(root)) == ["one"]
-
-
-def test_a_file_that_is_gone_counts(root):
-    (root / "two/lib/a.c").unlink()
-    assert list(since(root)) == ["two", "slim"]
 
 
 def test_a_committed_change_counts_and_what_the_other_branch_did_does_not(root):

@@ -15,7 +15,7 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from tests.support.fault_project import FaultProject
-from tests.support.trees import shell_script
+from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
 
@@ -34,9 +34,8 @@ RUN = 'cp src/a.txt "$OUT"'
 def project(tmp_path) -> FaultProject:
     """``v`` is built by a script, ``needs-engine`` from a Dockerfile, and the engine that was asked for does not answer."""
     project = FaultProject.make(tmp_path, v=RUN)
-    (project.root / "Dockerfile").write_text("FROM scratch\nCOPY a.txt /\n")
-    suite = project.root / "deadweight.yaml"
-    suite.write_text(f"{suite.read_text()}{DOCKERFILE}")
+    written(project.root, {"Dockerfile": "FROM scratch\nCOPY a.txt /\n"})
+    project.add(DOCKERFILE)
     project.more["DOCKER_HOST"] = NOWHERE
     return project
 
@@ -69,9 +68,7 @@ def test_what_needs_no_engine_is_built_and_the_rest_named(project, how: Callable
     assert reason in done.errors.partition("error: ")[2]
     assert wording("project.left_for_engine", variant="needs-engine") in done.errors.partition("error: ")[0]
     assert project.out() == "a\n"
-    again = project.invoke("build", "--json")
-    assert again.code == 3
-    rows = json.loads(again.output)["variants"]
+    rows = project.document("build", code=3)["variants"]
     assert (rows["v"]["result"], rows["needs-engine"]["result"]) == ("cached", "failed")
     assert reason in rows["needs-engine"]["error"]
 
@@ -141,8 +138,7 @@ def test_nox_builds_and_checks_what_it_can(project):
 def test_what_is_not_built_does_not_keep_the_rest_from_being_checked(project):
     project.invoke("build")
     project.more["DOCKER_HOST"] = str(daemon.find_or_start(print).host)
-    suite = project.root / "deadweight.yaml"
-    suite.write_text(f"{suite.read_text()}    checks: {{layers: {{}}}}\n")
+    project.add("    checks: {layers: {}}\n")
     done = project.invoke("verify", "--check", "layers")
     assert done.code == 3, done.errors
     assert " needs-engine. " in done.errors.partition("error: ")[2]

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import requests
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, UsageError
 from deadweight.publish import push as publishing
@@ -26,11 +25,6 @@ def written(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     write_report(samples.report(), folder)
     return folder
-
-
-def manifest(registry: str, repository: str, tag: str) -> dict:
-    kind = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
-    return requests.get(f"http://{registry}/v2/{repository}/manifests/{tag}", headers=kind, timeout=5).json()
 
 
 def test_a_folder_is_ready_for_static_hosting(written, tmp_path) -> None:
@@ -125,7 +119,7 @@ def test_a_report_goes_to_a_registry_and_comes_back(local_registry, written, tmp
     where = f"oci://{local_registry}/team/report:latest"
     published = publish(written, where)
     assert published.where == where
-    found = manifest(local_registry, "team/report", "latest")
+    found = crane.manifest(f"{local_registry}/team/report:latest")
     assert found["artifactType"] == publishing.ARTIFACT_TYPE
     assert found["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
     titles = {layer["annotations"]["org.opencontainers.image.title"]: layer["mediaType"] for layer in found["layers"]}
@@ -168,7 +162,7 @@ def test_a_variant_is_pushed_and_its_digest_written_down(local_registry, tmp_pat
     assert file.read_text() == f"{pushed}\n"
     name, _, digest = pushed.partition("@")
     assert name == f"{local_registry}/team/app"
-    assert manifest(local_registry, "team/app", "1.0") == manifest(local_registry, "team/app", digest)
+    assert crane.manifest(f"{name}:1.0") == crane.manifest(f"{name}@{digest}")
 
 
 @pytest.mark.tools

@@ -87,52 +87,37 @@ def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("sources", "key"),
+    ("whose", "content", "line", "key"),
     [
-        ("sources: {mirrors: x}", "sources.mirrors"),
-        ("sources: {mirror: {registry: x}}", "sources.mirror.registry"),
-        ("sources: {mirror: {registries: [x]}}", "sources.mirror.registries"),
-        ("sources: {mirror: {apk: {wolfi: 3}}}", "sources.mirror.apk.wolfi"),
-        ('sources: {ca_bundle: "a\\0b"}', "sources.ca_bundle"),
-        ('sources: {ca_bundle: ""}', "sources.ca_bundle"),
-        ('sources: {environment: {"A=B": x}}', "sources.environment.A=B"),
-        ('sources: {environment: {A: "x\\0"}}', "sources.environment.A"),
-        ('sources: {mirror: "a\\0b"}', "sources.mirror"),
-        ('sources: {mirror: {apk: {wolfi: "a\\0b"}}}', "sources.mirror.apk.wolfi[0]"),
+        ("suite", "sources: {mirrors: x}", 4, "sources.mirrors"),
+        ("suite", "sources: {mirror: {registry: x}}", 4, "sources.mirror.registry"),
+        ("suite", "sources: {mirror: {registries: [x]}}", 4, "sources.mirror.registries"),
+        ("suite", "sources: {mirror: {apk: {wolfi: 3}}}", 4, "sources.mirror.apk.wolfi"),
+        ("suite", 'sources: {ca_bundle: "a\\0b"}', 4, "sources.ca_bundle"),
+        ("suite", 'sources: {ca_bundle: ""}', 4, "sources.ca_bundle"),
+        ("suite", 'sources: {environment: {"A=B": x}}', 4, "sources.environment.A=B"),
+        ("suite", 'sources: {environment: {A: "x\\0"}}', 4, "sources.environment.A"),
+        ("suite", 'sources: {mirror: "a\\0b"}', 4, "sources.mirror"),
+        ("suite", 'sources: {mirror: {apk: {wolfi: "a\\0b"}}}', 4, "sources.mirror.apk.wolfi[0]"),
+        ("user", "[" * 3000, 1, None),
+        ("user", "mirror: m.example.com\n\tx: 1\n", 2, None),
+        ("user", "environment:\n  A: 1\n", 2, "environment.A"),
+        ("user", "x: 2020-99-99\n", 1, "x"),
+        ("user", "mirror: a.example.com\nmirror: b.example.com\n", 2, "mirror"),
+        ("user", "- mirror\n", 1, None),
+        ("user", None, None, None),
     ],
 )
-def test_wrong_settings_name_file_line_and_key(project, sources, key):
-    suite, state = project(sources + "\n")
-
-    with pytest.raises(ConfigError) as error:
-        choose(suite, state, print)
-
-    assert (error.value.file, error.value.line, error.value.key) == (str(suite.file), 4, key)
-
-
-@pytest.mark.parametrize(
-    ("content", "line", "key"),
-    [
-        ("[" * 3000, 1, None),
-        ("mirror: m.example.com\n\tx: 1\n", 2, None),
-        ("environment:\n  A: 1\n", 2, "environment.A"),
-        ("x: 2020-99-99\n", 1, "x"),
-        ("mirror: a.example.com\nmirror: b.example.com\n", 2, "mirror"),
-        ("- mirror\n", 1, None),
-        (None, None, None),
-    ],
-)
-def test_a_wrong_file_of_the_users_own_is_told_with_its_line(project, users, content, line, key):
-    suite, state = project()
+def test_wrong_settings_name_file_line_and_key(project, users, whose, content, line, key):
+    suite, state = project(f"{content}\n" if whose == "suite" else "")
     if content is None:
         settings.user_file().mkdir(parents=True)
-    else:
+    elif whose == "user":
         users(content)
-
     with pytest.raises(ConfigError) as error:
         choose(suite, state, print)
-
-    assert (error.value.file, error.value.line, error.value.key) == (str(settings.user_file()), line, key)
+    file = suite.file if whose == "suite" else settings.user_file()
+    assert (error.value.file, error.value.line, error.value.key) == (str(file), line, key)
 
 
 @pytest.mark.parametrize("content", ["", "# mirror: mirror.example.com\n", "environment:\n"])

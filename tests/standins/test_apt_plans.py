@@ -8,6 +8,7 @@ import pytest
 from deadweight_standins import debian
 from deadweight_standins.debian import Packages, Plans
 from deadweight_standins.machine import this_machine
+from tests.support.trees import written
 
 pytestmark = pytest.mark.usefixtures("lists")
 PLAN = [("libcap2", "1:2.66-4", "amd64"), ("libc6", "2.36-9", "amd64")]
@@ -16,9 +17,7 @@ PLAN = [("libcap2", "1:2.66-4", "amd64"), ("libc6", "2.36-9", "amd64")]
 @pytest.fixture
 def lists(tmp_path, monkeypatch) -> Path:
     """Apt's lists, which stand for the machine's."""
-    folder = tmp_path / "lists"
-    folder.mkdir()
-    (folder / "bookworm_main_Packages").write_text("Package: libcap2\n")
+    folder = written(tmp_path / "lists", {"bookworm_main_Packages": "Package: libcap2\n"})
     monkeypatch.setattr(debian, "MACHINES", (folder,))
     return folder
 
@@ -43,21 +42,17 @@ CHANGES = {
     "touch": lambda own, file: os.utime(file, (1, 1)),
     "add": lambda own, file: (own / "trixie_main_Packages").write_text("Package: libcap2\n"),
     "remove": lambda own, file: file.unlink(),
+    "configure": lambda own, file: os.environ.update(APT_CONFIG="/elsewhere"),
 }
 
 
 @pytest.mark.parametrize("how", CHANGES.values(), ids=CHANGES)
-def test_new_lists_forget_it(tmp_path, lists, how):
+def test_new_lists_or_another_configuration_forget_it(tmp_path, lists, how, monkeypatch):
+    monkeypatch.setenv("APT_CONFIG", "/here")
     plans(tmp_path).keep(["libcap2"], PLAN)
     how(tmp_path / "own", lists / "bookworm_main_Packages")
     assert plans(tmp_path).get(["libcap2"]) is None
     plans(tmp_path).keep(["busybox"], PLAN)
-    assert plans(tmp_path).get(["libcap2"]) is None
-
-
-def test_another_configuration_forgets_it(tmp_path, monkeypatch):
-    plans(tmp_path).keep(["libcap2"], PLAN)
-    monkeypatch.setenv("APT_CONFIG", "/elsewhere")
     assert plans(tmp_path).get(["libcap2"]) is None
 
 

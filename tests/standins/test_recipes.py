@@ -4,6 +4,7 @@ import hashlib
 import re
 import subprocess
 import zipfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -133,6 +134,14 @@ PHPS = [("", "8.4"), ("8", "8.4"), ("7.4", "8.2"), ("8.2", "8.2"), ("8.3", "8.4"
 
 
 JAVAS = [("", "17"), ("8", "8"), ("11", "11"), ("12", "17"), ("19", "21"), ("24", "25"), ("99", "26")]
+PYTHONS = [
+    ("3.9", "3.9.6"), ("3.12", "3.12.1"), ("3.12.7", "3.12.1"), ("3.8", "3.9.6"), ("3.6", "3.7.9"), ("3", "3.14.3"),
+    ("", "3.14.3"), ("3.99", "3.14.3"),
+]  # fmt: skip
+
+
+def python(wanted: str, machine: str = "amd64") -> str:
+    return pythons.release(wanted, machine).version
 
 
 @pytest.mark.parametrize(
@@ -141,6 +150,9 @@ JAVAS = [("", "17"), ("8", "8"), ("11", "11"), ("12", "17"), ("19", "21"), ("24"
         *((bases()["ruby"].release, *each) for each in RUBIES),
         *((bases()["php"].release, *each) for each in PHPS),
         *((java.release, *each) for each in JAVAS),
+        *((python, *each) for each in PYTHONS),
+        (partial(python, machine="arm64"), "3.7", "3.9.6"),
+        (partial(python, machine="arm64"), "3.13", "3.14.3"),
     ],
 )
 def test_a_release_that_is_not_there_gets_the_next_later_one(release, wanted, made):
@@ -203,18 +215,6 @@ SETTINGS = """<settings xmlns="http://maven.apache.org/SETTINGS/1.0.0"><mirrors>
 <mirror><id>a</id><url>https://others.example.com/</url><mirrorOf>releases</mirrorOf></mirror>
 <mirror><id>b</id><url>https://maven.example.com/all/</url><mirrorOf>{of}</mirrorOf></mirror>
 </mirrors></settings>"""
-
-
-@pytest.mark.parametrize(
-    ("wanted", "machine", "made"),
-    [
-        ("3.9", "amd64", "3.9.6"), ("3.12", "amd64", "3.12.1"), ("3.12.7", "amd64", "3.12.1"), ("3.8", "amd64", "3.9.6"),
-        ("3.6", "amd64", "3.7.9"), ("3.7", "arm64", "3.9.6"), ("3", "amd64", "3.14.3"), ("", "amd64", "3.14.3"),
-        ("3.99", "amd64", "3.14.3"), ("3.13", "arm64", "3.14.3"),
-    ],
-)  # fmt: skip
-def test_each_minor_number_has_its_own_python_and_the_others_get_the_next_later_one(wanted, machine, made):
-    assert pythons.release(wanted, machine).version == made
 
 
 def test_every_jar_is_known_by_its_digest():

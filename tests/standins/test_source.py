@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -24,7 +23,7 @@ from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight.records.paths import State
 from deadweight.sources import settings
-from deadweight.toolchain import system
+from deadweight.toolchain import crane, system
 from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java, machine
@@ -38,7 +37,8 @@ from deadweight_standins.stand_in import StandIn
 from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
 from tests.support.fault_project import wait_for
-from tests.support.trees import shell_script
+from tests.support.processes import killed
+from tests.support.trees import shell_script, written
 
 TRIES = 5
 GOLANG = "golang:1.21.3-bookworm"
@@ -61,8 +61,7 @@ def test_threads_of_one_run_share_a_workshop_and_another_run_waits_for_it(tmp_pa
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     one, other = LocalSource(State(tmp_path / "one")), LocalSource(State(tmp_path / "other"))
     one.folder.mkdir(parents=True)
-    said: list[str] = []
-    told = threading.Event()
+    said, told = list[str](), threading.Event()
 
     def enter(source: LocalSource) -> Workshop:
         with source._only_run(lambda line: (said.append(line), told.set())) as shop:
@@ -93,11 +92,10 @@ def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     theirs = packages.rootfs(["libcap2"], tmp_path / "through-sudo.tar", variant="extract")
     assert "\n-n env SOURCE_DATE_EPOCH=0 " in asked.read_text()
-    seen = []
-    for file in (ours, theirs):
-        with tarfile.open(file) as tar:
-            seen.append([(each.name, each.mode, each.uid, each.gid, each.size, each.linkname) for each in tar])
-    assert seen[0] == seen[1]
+    with tarfile.open(ours) as one, tarfile.open(theirs) as other:
+        first, second = ([(each.name, each.mode, each.uid, each.gid, each.size, each.linkname) for each in tar]
+                         for tar in (one, other))  # fmt: skip
+    assert first == second
 
 
 def _pid(registry: LocalRegistry) -> int:
@@ -105,10 +103,7 @@ def _pid(registry: LocalRegistry) -> int:
 
 
 def _push(address: str, folder: Path, text: str = "hello") -> tuple[Client, str]:
-    tree = folder / "tree"
-    tree.mkdir(exist_ok=True)
-    (tree / "hello").write_text(text)
-    client = Client(address)
+    tree, client = written(folder / "tree", {"hello": text}), Client(address)
     return client, client.push("a/b", "1", [from_tree(tree, folder / "layer.tgz")], Settings(env=("A=1",)), "amd64")
 
 
@@ -132,15 +127,11 @@ def test_the_registry_is_used_again_and_keeps_port_and_images_over_kill_9(regist
 def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
     address = registry.ensure()
     registry.stop()
-    words = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", tmp_path, address.rpartition(":")[2]]
-    other = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    words = ("-m", "http.server", "--bind", "127.0.0.1", "--directory", tmp_path, address.rpartition(":")[2])
+    with killed("python3", *words) as other:
         wait_for(lambda: listening(other.pid))
         assert registry.ensure() != address
         assert other.poll() is None
-    finally:
-        other.kill()
-        other.wait()
 
 
 HOME = """
@@ -162,11 +153,10 @@ def test_homes_side_by_side_have_a_registry_each_and_runs_of_one_home_share_one(
     try:
         for _ in range(3):
             words = [[sys.executable, "-c", HOME, str(home.folder)] for home in homes for _ in range(2)]
-            runs = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in words]
+            runs = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for each in words]
             for run in runs:
-                run.stdin.write("go\n")
-                run.stdin.flush()
-            told = [run.communicate(timeout=120)[0].strip() for run in runs]
+                os.write(run.stdin.fileno(), b"go\n")
+            told = [run.communicate(timeout=120)[0].decode().strip() for run in runs]
             assert told[::2] == told[1::2] == [home.running() for home in homes]
             taken.append(set(told))
             for home in homes:
@@ -221,28 +211,21 @@ def test_one_whose_start_was_cut_off_is_not_waited_for(registry):
 
 @pytest.mark.tools
 def test_a_stale_pid_file_ends_no_other_program(registry):
-    sleeper = subprocess.Popen(["sleep", "30"])
-    try:
-        registry.folder.mkdir(parents=True)
-        (registry.folder / "pid").write_text(str(sleeper.pid))
-
+    with killed("sleep", "30") as sleeper:
+        written(registry.folder, {"pid": str(sleeper.pid)})
         assert not registry.stop()
         assert sleeper.poll() is None
-    finally:
-        sleeper.kill()
-        sleeper.wait()
 
 
 @pytest.mark.tools
 def test_a_damaged_blob_is_noticed_and_mended(registry, tmp_path):
     digest = _push(registry.ensure(), tmp_path)[1]
-    layer = "sha256:" + hashlib.sha256((tmp_path / "layer.tgz").read_bytes()).hexdigest()
-    word = layer.removeprefix("sha256:")
+    word = hashlib.sha256((tmp_path / "layer.tgz").read_bytes()).hexdigest()
     blob = registry.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
     blob.write_bytes(blob.read_bytes()[:10])
 
     assert not registry.complete("a/b", digest)
-    registry.forget(layer)
+    registry.forget(f"sha256:{word}")
     assert _push(registry.ensure(), tmp_path)[1] == digest
     assert registry.complete("a/b", digest)
 
@@ -448,17 +431,11 @@ def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes_and
 
 def _files(source: LocalSource, reference: str):
     """Every member of every layer of a stand-in with its content, read through the registry."""
-    base = source.base(reference)
-    address, _, rest = base.resolved.partition("/")
-    root = f"http://{address}/v2/{rest.partition('@')[0]}"
-    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
-    with urllib.request.urlopen(urllib.request.Request(f"{root}/manifests/{base.digest}", headers=accept)) as answer:
-        manifest = json.load(answer)
-    for layer in manifest["layers"]:
-        with (
-            urllib.request.urlopen(f"{root}/blobs/{layer['digest']}") as blob,
-            tarfile.open(fileobj=blob, mode="r|gz") as tar,
-        ):
+    base = source.base(reference).resolved
+    address, _, rest = base.partition("/")
+    for layer in crane.manifest(base)["layers"]:
+        url = f"http://{address}/v2/{rest.partition('@')[0]}/blobs/{layer['digest']}"
+        with urllib.request.urlopen(url) as blob, tarfile.open(fileobj=blob, mode="r|gz") as tar:
             for member in tar:
                 file = tar.extractfile(member) if member.isfile() else None
                 yield member.name, file.read() if file else b""
@@ -515,10 +492,8 @@ def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, mo
 
 
 def test_the_settings_of_a_java_lie_in_it_so_that_it_can_be_copied(tmp_path):
-    package, home = tmp_path / "package", tmp_path / "home"
-    (package / "etc/java-21-openjdk/security").mkdir(parents=True)
-    (package / "etc/java-21-openjdk/jvm.cfg").write_text("-server KNOWN\n")
-    (package / "etc/java-21-openjdk/security/java.security").write_text("x=1\n")
+    files, home = {"jvm.cfg": "-server KNOWN\n", "security/java.security": "x=1\n"}, tmp_path / "home"
+    package = written(tmp_path / "package", {f"etc/java-21-openjdk/{name}": text for name, text in files.items()})
     (home / "lib").mkdir(parents=True)
     (home / "lib/jvm.cfg").symlink_to("/etc/java-21-openjdk/jvm.cfg")
     (home / "conf").symlink_to("/etc/java-21-openjdk")

@@ -28,7 +28,7 @@ from deadweight_attacks.walls import Posture
 from tests.support import ROOT
 from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine
 from tests.support.small_images import reference as image_name
-from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
 AWK = "{path: /api/v1/awk, args: args, input: input}"
 
@@ -107,15 +107,11 @@ def matrix(subject: Subject, attacks: Catalogue, *postures: Posture) -> Matrix:
 
 def left(engine: Engine, pid: int | None = None) -> list[str]:
     """What attacks of this process (or that one) left behind; others may be attacking on the same machine."""
-    mine = f"{pid or os.getpid()}:"
-    things = [
-        each.name
-        for each in engine.leftovers()
-        if each.labels[labels.PURPOSE] == PURPOSE and each.labels[labels.OWNER].startswith(mine)
-    ]
+    pid = pid or os.getpid()
+    things = [each.name for each in own_leftovers(engine, pid) if each.labels[labels.PURPOSE] == PURPOSE]
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if json.loads((folder / "owner.json").read_text())[labels.OWNER].startswith(mine):
+            if json.loads((folder / "owner.json").read_text())[labels.OWNER].startswith(f"{pid}:"):
                 things.append(str(folder))
     return things
 

@@ -102,6 +102,17 @@ class FaultProject:
             lines += [f"    {line}" for line in options.splitlines()]
         (self.root / "deadweight.yaml").write_text("\n".join(lines) + "\n")
 
+    def add(self, more: str) -> None:
+        """Write this at the end of the suite."""
+        file = self.root / "deadweight.yaml"
+        file.write_text(file.read_text() + more)
+
+    def document(self, *words: str, code: int | None = None) -> dict[str, Any]:
+        """What a task prints with ``--json``."""
+        done = self.invoke(*words, "--json")
+        assert code in (None, done.code), done.errors
+        return dict(json.loads(done.output))
+
     def out(self, variant: str = "v") -> str:
         return (self.state / "images" / variant / "out").read_text()
 
@@ -121,7 +132,7 @@ class FaultProject:
 
     def row(self) -> dict[str, Any]:
         """What ``invoke variants`` tells of the only variant."""
-        (row,) = json.loads(self.invoke("variants", "--json").output)["variants"]
+        (row,) = self.document("variants")["variants"]
         return dict(row)
 
     def finish(self, process: Started) -> Done:

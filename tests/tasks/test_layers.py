@@ -18,13 +18,14 @@ import pytest
 import zstandard
 
 from deadweight._errors import wording
+from deadweight.toolchain.crane import platforms, push
 from deadweight_images.errors import wording as of_images
 from tests.support import image_samples as samples
 from tests.support.caches import fresh_cache
 from tests.support.certificates import on_loopback
 from tests.support.http_servers import Answering, served
 from tests.support.image_samples import honest_layer as layer
-from tests.support.invoking import TASKS, argv, invoke
+from tests.support.invoking import argv, invoke, with_tasks
 from tests.support.json_schema import checked
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
@@ -50,8 +51,7 @@ defaults: {port: 8080}
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    (tmp_path / "tasks.py").write_text(TASKS)
-    return tmp_path
+    return with_tasks(tmp_path)
 
 
 @pytest.fixture
@@ -243,8 +243,6 @@ def two_platforms(folder: Path) -> Path:
 @pytest.mark.tools
 @pytest.mark.parametrize("place", ["folder", "registry"])
 def test_one_of_several_platforms(project, local_registry, place):
-    from deadweight.toolchain.crane import platforms, push
-
     archive: str | Path = two_platforms(project)
     if place == "registry":
         push(archive, f"{local_registry}/both:1")
@@ -337,42 +335,32 @@ def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     assert done.stdout == ""
 
 
-@pytest.mark.slow
-def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, endpoint, engine, leaky):
-    name = reference("leaky")
-    archive = samples.saved(project, ROOT, ADDS, REMOVES, history=HISTORY, name="tagged.tar", tag=name)
-    engine.images.load(archive)
-    try:
-        done = layers(project, "--archive", f"docker:{name}", "--json", code=1, **endpoint.cli_env)
-        layers(project, "--archive", f"docker:{name}", "--extract", "found", code=1, **endpoint.cli_env)
-        other = layers(project, "--archive", f"docker:{name}", "--platform", "linux/s390x", code=2, **endpoint.cli_env)
-        gone = layers(project, "--archive", f"docker:{name}-not", **endpoint.cli_env)
-    finally:
-        engine.images.remove(name, force=True)
+@pytest.fixture(
+    params=[pytest.param("docker:", marks=pytest.mark.slow), pytest.param("oci://", marks=pytest.mark.tools)]
+)
+def held(request, project, leaky) -> Iterator[tuple[str, str, str, dict[str, str]]]:
+    """An image that the engine or a registry has; one that it has not, and what is said of that; and where the engine is."""
+    if request.param == "oci://":
+        host = request.getfixturevalue("local_registry")
+        push(leaky, f"{host}/leaky:1")
+        yield f"oci://{host}/leaky:1", f"oci://{host}/nothing:1", "NAME_UNKNOWN", {}
+        return
+    name, engine = reference("leaky"), request.getfixturevalue("engine")
+    engine.images.load(samples.saved(project, ROOT, ADDS, REMOVES, history=HISTORY, name="tagged.tar", tag=name))
+    yield f"docker:{name}", f"docker:{name}-not", f"{name}-not", dict(request.getfixturevalue("endpoint").cli_env)
+    engine.images.remove(name, force=True)
+
+
+def test_an_image_of_the_engine_or_a_registry_is_looked_through_and_names_the_same(project, leaky, held):
+    image, absent, said, env = held
     expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
+    done = layers(project, "--archive", image, "--json", "--extract", "found", code=1, **env)
     assert json.loads(done.stdout)["hidden"] == expected["hidden"]
-    assert leak_in(name) in done.stderr
+    assert leak_in(image.removeprefix("docker:").removeprefix("oci://")) in done.stderr
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
-    assert "linux/s390x" in other.stderr
-    assert gone.returncode != 0
-    assert f"{name}-not" in gone.stderr
-
-
-@pytest.mark.tools
-def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry):
-    from deadweight.toolchain.crane import push
-
-    image = f"{local_registry}/leaky:1"
-    push(leaky, image)
-    done = layers(project, "--archive", f"oci://{image}", "--json", "--extract", "found", code=1)
-    assert leak_in(image) in done.stderr
-    assert json.loads(done.stdout)["hidden"][0]["path"] == "/etc/app.conf"
-    assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
-    other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
-    assert (other.returncode, "linux/s390x" in other.stderr) == (2, True)
-    gone = layers(project, "--archive", f"oci://{local_registry}/nothing:1")
-    assert gone.returncode != 0
-    assert "NAME_UNKNOWN" in gone.stderr
+    assert "linux/s390x" in layers(project, "--archive", image, "--platform", "linux/s390x", code=2, **env).stderr
+    gone = layers(project, "--archive", absent, **env)
+    assert (gone.returncode != 0, said in gone.stderr) == (True, True)
 
 
 @contextmanager

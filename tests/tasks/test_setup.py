@@ -9,6 +9,7 @@ from deadweight._errors import wording
 from deadweight.toolchain.find import look
 from tests.support.fault_project import Done, FaultProject
 from tests.support.invoking import Terminal, argv
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -29,7 +30,7 @@ def project(tmp_path, monkeypatch) -> FaultProject:
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     if look("nfpm").tool is not None:
         pytest.skip("this machine has nfpm")
-    project = FaultProject.make(tmp_path, v='cp src/a.txt "$OUT"')
+    project = FaultProject.make(tmp_path)
     project.suite("tools: nfpm", v='cp src/a.txt "$OUT"')
     return project
 
@@ -84,8 +85,7 @@ def bare(tmp_path, monkeypatch) -> FaultProject:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     project = FaultProject.make(tmp_path)
-    (project.root / "deadweight.yaml").write_text(KO)
-    (project.root / "src" / "go.mod").write_text("module example.com/shop\n\ngo 1.21\n")
+    written(project.root, {"deadweight.yaml": KO, "src/go.mod": "module example.com/shop\n\ngo 1.21\n"})
     return project
 
 
@@ -108,11 +108,9 @@ def test_a_wrong_source_is_told_whether_it_is_kept_or_only_looked_at(bare, look,
 
 @pytest.mark.parametrize("look", [("setup", "--plan"), ("--dry", "setup")])
 def test_a_plan_shows_what_another_source_would_need_and_keeps_nothing(bare, look):
-    words = (*look, "--json", "--source")
-    assert json.loads(bare.invoke(*words, "registry").output)["source"] == "registry"
-    mirrored = bare.invoke(*look, "--json", "--mirror", "mirror.example.com/proxy")
-    assert json.loads(mirrored.output)["source"] == "mirror"
-    local = bare.invoke(*words, "local")
+    assert bare.document(*look, "--source", "registry")["source"] == "registry"
+    assert bare.document(*look, "--mirror", "mirror.example.com/proxy")["source"] == "mirror"
+    local = bare.invoke(*look, "--json", "--source", "local")
     document = json.loads(local.output)
     to_make = [each["name"].rpartition(" ")[2] for each in document["to_make"]]
     assert (document["source"], to_make, " busybox (about " in local.errors) == ("local", ["busybox"], True)
