@@ -223,16 +223,13 @@ def wall_by_wall(laboratory) -> Matrix:
     return Runner(laboratory, breach(*NAMED)).run(Plan(tuple(posture(name) for name in names), alone=False))
 
 
-@pytest.mark.parametrize(
-    ("name", "through"),
-    [
-        ("hardened", {"breach-memfd", "breach-ptrace"}),
-        ("without-pid-namespace", {"breach-memfd", "breach-ptrace", "breach-other-processes"}),
-        ("without-ipc-namespace", {"breach-memfd", "breach-ptrace", "breach-shared-memory"}),
-        ("only-landlock", {"breach-memfd", "breach-shared-memory", "breach-dns", *PAST_LANDLOCK}),
-        ("landlock", {"breach-memfd"}),
-    ],
-)
+@pytest.mark.parametrize(("name", "through"), [
+    ("hardened", {"breach-memfd", "breach-ptrace"}),
+    ("without-pid-namespace", {"breach-memfd", "breach-ptrace", "breach-other-processes"}),
+    ("without-ipc-namespace", {"breach-memfd", "breach-ptrace", "breach-shared-memory"}),
+    ("only-landlock", {"breach-memfd", "breach-shared-memory", "breach-dns", *PAST_LANDLOCK}),
+    ("landlock", {"breach-memfd"}),
+])  # fmt: skip
 def test_each_namespace_hides_its_neighbour_and_landlock_what_it_can(wall_by_wall, laboratory, name, through):
     """A neighbour's processes and memory; files and mounted folders; but no datagrams, and no TCP that is called otherwise."""
     if "landlock" in name and not laboratory.ground.landlocked:
@@ -293,16 +290,12 @@ def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after
     assert re.search("died when the attacker's program was started beside it.*not alone", found.reason, re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    ("said", "told"),
-    [
-        ("packs: [awk]", re.escape(wording("suite.pack_awk_key"))),
-        ("packs: []", r"attacks\.packs"),
-        ("packs: [sql]", r"attacks\.packs\[0\]: .*" + re.escape(wording("suite.one_of", choices="breach, awk, http"))),
-        ("awk: {}", r"attacks\.awk: " + re.escape(wording("suite.key_missing", name="path"))),
-        ("awk: {path: /run, encoding: raw, args: words}", "awk.args: .*" + walls.wording("payload.raw_script_alone")),
-    ],
-)
+@pytest.mark.parametrize(("said", "told"), [
+    ("packs: [awk]", re.escape(wording("suite.pack_awk_key"))), ("packs: []", r"attacks\.packs"),
+    ("packs: [sql]", r"attacks\.packs\[0\]: .*" + re.escape(wording("suite.one_of", choices="breach, awk, http"))),
+    ("awk: {}", r"attacks\.awk: " + re.escape(wording("suite.key_missing", name="path"))),
+    ("awk: {path: /run, encoding: raw, args: words}", "awk.args: .*" + walls.wording("payload.raw_script_alone")),
+])  # fmt: skip
 def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, playground_archive, said, told):
     with pytest.raises(ConfigError, match=told):  # noqa: PT012 - the first says some, the second the rest
         subject = castle(tmp_path, engine, playground_archive, SUITE % said, awk=False)
@@ -317,15 +310,12 @@ def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, 
     assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
 
 
-@pytest.mark.parametrize(
-    ("awk", "path", "body"),
-    [
-        ("{path: /run}", "/run", b'{"script": "BEGIN"}'),
-        ("{path: /run, encoding: form, field: code, args: word}", "/run", b"code=BEGIN&word=-f&word=x"),
-        ("{path: '/run?x=1', method: GET, encoding: query, field: q}", "/run?x=1&q=BEGIN", None),
-        ("{path: /run, encoding: raw}", "/run", b"BEGIN"),
-    ],
-)
+@pytest.mark.parametrize(("awk", "path", "body"), [
+    ("{path: /run}", "/run", b'{"script": "BEGIN"}'),
+    ("{path: /run, encoding: form, field: code, args: word}", "/run", b"code=BEGIN&word=-f&word=x"),
+    ("{path: '/run?x=1', method: GET, encoding: query, field: q}", "/run?x=1&q=BEGIN", None),
+    ("{path: /run, encoding: raw}", "/run", b"BEGIN"),
+])  # fmt: skip
 def test_a_script_is_sent_as_the_suite_says(awk, path, body):
     proof = Proof(kind="resource", of="cpu")
     own = Payload(id="x", title="ours", attack="T1059", script="BEGIN", args=("-f", "x"), evidence=proof)

@@ -359,17 +359,12 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
     assert data["notes"]["limits"] == walls.wording("untried.limits", reason=reason)
 
 
-@pytest.mark.parametrize(
-    ("podman", "cgroup", "usable", "discarded", "told"),
-    [
-        (True, "1", [], (), ("memory", "processes", "processors")),
-        (True, "1", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ("processors",)),
-        (True, "2", ["memory", "pids"], (), ("processors",)),
-        (True, "2", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ()),
-        (False, "2", [], (), ()),
-        (False, "2", [], ("CpuCfsQuota",), ("processors",)),
-    ],
-)
+@pytest.mark.parametrize(("podman", "cgroup", "usable", "discarded", "told"), [
+    (True, "1", [], (), ("memory", "processes", "processors")),
+    (True, "1", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ("processors",)),
+    (True, "2", ["memory", "pids"], (), ("processors",)), (True, "2", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ()),
+    (False, "2", [], (), ()), (False, "2", [], ("CpuCfsQuota",), ("processors",)),
+])  # fmt: skip
 def test_podman_without_root_holds_only_what_it_was_handed(monkeypatch, podman, cgroup, usable, discarded, told):
     """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine. On version 2 it says
     that it has none on processors, for it looks for the files of version 1: 4.3.1 holds them all the same."""

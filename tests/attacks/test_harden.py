@@ -127,14 +127,10 @@ def test_a_service_that_writes_gets_its_folder_and_no_more(make):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "yaml_text",
-    [
-        "    run: {memory: 16MiB, pids: 12, read_only: false, user: root}",
-        "    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}",
-    ],
-    ids=["what the suite grants", "a way out"],
-)
+@pytest.mark.parametrize("yaml_text", [
+    "    run: {memory: 16MiB, pids: 12, read_only: false, user: root}",
+    "    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}",
+], ids=["what the suite grants", "a way out"])  # fmt: skip
 def test_what_is_not_needed_is_not_given(make, yaml_text):
     """What a service is run with is not what it needs; for one that only needs a network, one without a way out does."""
     got = tightest(make(yaml_text))
@@ -197,17 +193,14 @@ SLOW = wording("checks.over_limit", figure="start-up .*", excess=".*", kind="har
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("watch_seconds", "settings", "problem"),
-    [
-        # however busy the machine is
-        (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", f"the service became healthy, then {DIED}"),
-        (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
-        (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}", KILLED),
-        (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
-        (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", SLOW),
-    ],
-)
+@pytest.mark.parametrize(("watch_seconds", "settings", "problem"), [
+    # however busy the machine is
+    (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", f"the service became healthy, then {DIED}"),
+    (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
+    (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}", KILLED),
+    (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
+    (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", SLOW),
+])  # fmt: skip
 def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, problem, monkeypatch):
     monkeypatch.setattr(trial, "WATCH_SECONDS", watch_seconds)
     subject = make("\n".join(f"    {key}: {json.dumps(value)}" for key, value in yaml.safe_load(settings).items()))
@@ -274,15 +267,12 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     assert 0 not in [trials(each)[1] for each in (other, newer)]
 
 
-@pytest.mark.parametrize(
-    ("fault", "kept_so"),
-    [
-        (DeadweightError("the service needs a set-uid program"), True),
-        (Hindered("deadweight-recorder is running"), False),
-        (CommandError(["recorder"], exit_code_of_command=97, reason="failed"), False),
-        (MissingError("go is not installed"), False),
-    ],
-)
+@pytest.mark.parametrize(("fault", "kept_so"), [
+    (DeadweightError("the service needs a set-uid program"), True),
+    (Hindered("deadweight-recorder is running"), False),
+    (CommandError(["recorder"], exit_code_of_command=97, reason="failed"), False),
+    (MissingError("go is not installed"), False),
+])  # fmt: skip
 def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fault, kept_so):
     """A busy machine kept every later format without one, until somebody thought of --force."""
     pretend(monkeypatch, lambda _options, _exits: "")
@@ -301,14 +291,11 @@ def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
     assert str(caught.value.fields["problem"]).startswith("gone: status: expected 200")
 
 
-@pytest.mark.parametrize(
-    ("fails", "passed", "trials"),
-    [
-        ({1, 3}, 1, 2),  # the strictest, then the plain one
-        ({1, 4}, 2, 3),
-        ({3, 5}, 20, 21),  # a limit that held when tried again
-    ],
-)
+@pytest.mark.parametrize(("fails", "passed", "trials"), [
+    ({1, 3}, 1, 2),  # the strictest, then the plain one
+    ({1, 4}, 2, 3),
+    ({3, 5}, 20, 21),  # a limit that held when tried again
+])  # fmt: skip
 def test_checks_that_pass_only_sometimes_find_nothing(make, monkeypatch, fails, passed, trials):
     """A service that failed one trial of three got every capability, and a text that trials had shown that it needs them."""
     numbers = itertools.count(1)
@@ -387,15 +374,11 @@ def test_what_is_no_service_is_refused(make):
 FIRST_HALVED = {"memory": "memory 128 MiB", "processes": "32 processes"}
 
 
-@pytest.mark.parametrize(
-    ("unheld", "halved", "told"),
-    [
-        (("memory", "processes", "processors"), set(), "memory, processes and processors"),
-        (("memory", "processes"), set(), "memory and processes"),
-        (("processes",), {"memory"}, "processes"),
-        ((), {"memory", "processes"}, ""),
-    ],
-)
+@pytest.mark.parametrize(("unheld", "halved", "told"), [
+    (("memory", "processes", "processors"), set(), "memory, processes and processors"),
+    (("memory", "processes"), set(), "memory and processes"), (("processes",), {"memory"}, "processes"),
+    ((), {"memory", "processes"}, ""),
+])  # fmt: skip
 def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make, monkeypatch, unheld, halved, told):
     """As Podman without root on cgroup version 1: a service would seem to need next to nothing."""
     monkeypatch.setattr(search, "unenforced", lambda _engine: unheld)

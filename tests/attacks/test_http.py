@@ -245,15 +245,10 @@ def test_a_document_names_places_in_paths_queries_headers_and_bodies():
     assert found["GET /v1/head header X-Tenant"].at("v").headers == {"X-Tenant": "v"}
 
 
-@pytest.mark.parametrize(
-    ("operation", "nothing"),
-    [
-        ({}, True),
-        ({"parameters": []}, True),
-        ({"parameters": [{"name": "q", "in": "cookie"}]}, False),
-        ({"requestBody": {"content": {"multipart/form-data": {}}}}, False),
-    ],
-)
+@pytest.mark.parametrize(("operation", "nothing"), [
+    ({}, True), ({"parameters": []}, True), ({"parameters": [{"name": "q", "in": "cookie"}]}, False),
+    ({"requestBody": {"content": {"multipart/form-data": {}}}}, False),
+])  # fmt: skip
 def test_a_document_may_say_that_a_service_takes_nothing(operation, nothing):
     """Then there is nothing to look into: a service with two fixed answers had nine attacks that could not be measured."""
     assert takes_nothing({"openapi": "3.1.0", "paths": {"/": {"get": {}}, "/a": {"delete": operation}}}) is nothing
@@ -312,43 +307,40 @@ FORTY = [f"/p{number}" for number in range(40)]
 TWENTY = "&".join(f"p{number}=1" for number in range(20))
 
 
-@pytest.mark.parametrize(
-    ("answers", "checks", "described", "places", "notes"),
-    [
-        pytest.param(
-            {"/closed": 401, "/b": 200}, ["/closed?x=1", "/b?x=1"], None, {"GET /b query x": {}},
-            {"closed": ("untried.closed", {"routes": "GET /closed"})},
-            id="every hole may lie behind a 401: it was said that the service resists them all",
-        ),
-        pytest.param(
-            {"/a": (200, 401), "/b": 200, "/own": 200}, [{"request": {"path": "/own", "headers": KEY}}], document("/a", "/b"),
-            {"GET /a query q": KEY, "GET /b query q": {}}, {},
-            id="a document's routes are opened with the headers of the suite's requests",
-        ),
-        pytest.param(
-            {"/a": (200, 401)}, [{"request": {"path": "/a?x=1", "headers": KEY}}, "/a?y=1"], None,
-            {"GET /a query x": KEY, "GET /a query y": KEY}, {},
-            id="the key of the first let in the second as well, which then went without one to a closed door",
-        ),
-        pytest.param({"/a": 200}, [], document("/a", **PROXIED), {"GET /a query q": {}}, {}, id="a proxy takes it away"),
-        pytest.param({"/api/a": 200}, [], document("/a", **PROXIED), {"GET /api/a query q": {}}, {}, id="below its path"),
-        pytest.param({"/api/a": 200}, [], document("/a", basePath="/api"), {"GET /api/a query q": {}}, {}, id="base path"),
-        pytest.param({"/a": 200}, [], document("/a"), {"GET /a query q": {}}, {}, id="no path is named"),
-        pytest.param(
-            {}, [], document("/a", "/b"), {},
-            {"openapi": ("untried.no_route", {"name": "/openapi.json", "asked": 2})},
-            id="no route of a document is there",
-        ),
-        pytest.param(
-            dict.fromkeys(FORTY, 200), [], document(*FORTY), {f"GET {path} query q": {} for path in FORTY[:24]},
-            {"left-out": ("untried.places", {"all": 40, "tried": 24})}, id="too many of a document",
-        ),
-        pytest.param(
-            {"/a/b": 200}, [f"/a/b?{TWENTY}"], None, {f"GET /a/b query p{number}": {} for number in range(12)},
-            {"left-out": ("untried.places", {"all": 20, "tried": 12})}, id="too many of a request",
-        ),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("answers", "checks", "described", "places", "notes"), [
+    pytest.param(
+        {"/closed": 401, "/b": 200}, ["/closed?x=1", "/b?x=1"], None, {"GET /b query x": {}},
+        {"closed": ("untried.closed", {"routes": "GET /closed"})},
+        id="every hole may lie behind a 401: it was said that the service resists them all",
+    ),
+    pytest.param(
+        {"/a": (200, 401), "/b": 200, "/own": 200}, [{"request": {"path": "/own", "headers": KEY}}], document("/a", "/b"),
+        {"GET /a query q": KEY, "GET /b query q": {}}, {},
+        id="a document's routes are opened with the headers of the suite's requests",
+    ),
+    pytest.param(
+        {"/a": (200, 401)}, [{"request": {"path": "/a?x=1", "headers": KEY}}, "/a?y=1"], None,
+        {"GET /a query x": KEY, "GET /a query y": KEY}, {},
+        id="the key of the first let in the second as well, which then went without one to a closed door",
+    ),
+    pytest.param({"/a": 200}, [], document("/a", **PROXIED), {"GET /a query q": {}}, {}, id="a proxy takes it away"),
+    pytest.param({"/api/a": 200}, [], document("/a", **PROXIED), {"GET /api/a query q": {}}, {}, id="below its path"),
+    pytest.param({"/api/a": 200}, [], document("/a", basePath="/api"), {"GET /api/a query q": {}}, {}, id="base path"),
+    pytest.param({"/a": 200}, [], document("/a"), {"GET /a query q": {}}, {}, id="no path is named"),
+    pytest.param(
+        {}, [], document("/a", "/b"), {},
+        {"openapi": ("untried.no_route", {"name": "/openapi.json", "asked": 2})},
+        id="no route of a document is there",
+    ),
+    pytest.param(
+        dict.fromkeys(FORTY, 200), [], document(*FORTY), {f"GET {path} query q": {} for path in FORTY[:24]},
+        {"left-out": ("untried.places", {"all": 40, "tried": 24})}, id="too many of a document",
+    ),
+    pytest.param(
+        {"/a/b": 200}, [f"/a/b?{TWENTY}"], None, {f"GET /a/b query p{number}": {} for number in range(12)},
+        {"left-out": ("untried.places", {"all": 20, "tried": 12})}, id="too many of a request",
+    ),
+])  # fmt: skip
 def test_what_is_there_and_lets_in_who_asks_is_looked_into(tmp_path, answers, checks, described, places, notes):
     requests = [each if isinstance(each, dict) else {"request": {"path": each}} for each in checks]
     lab = looked(tmp_path, Service(answers, described), *requests, openapi="/openapi.json" if described else None)

@@ -75,43 +75,40 @@ def test_a_projects_own_are_added_and_replace_ours_by_id(load):
     assert next(each for each in replaced.payloads if each.id == "system").title == "an attack of our own"
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "line", "key", "said"),
-    [
-        ("kind: output", "kind: telepathy", 6, "payloads[0].evidence.kind", "output, image-file"),
-        ("T1059.004", "T59", 4, "payloads[0].attack", "payload.technique"),
-        ("attack: T1059.004", "gtfobins: shelll", 4, "payloads[0].gtfobins", "payload.function"),
-        ("    attack: T1059.004\n", "", 2, "payloads[0]", "payload.no_reference"),
-        ('"@a@" "@b@"', '"@a@@b@"', 2, "payloads[0]", "payload.halves"),
-        ("@b@", "@c@", 2, "payloads[0]", "payload.places c"),
-        ("kind: output", "kind: listener", 6, "payloads[0].evidence", "payload.only_with_kind does listener"),
-        ("kind: output", "kind: output, path: /x", 6, "payloads[0].evidence", "payload.only_with_kind path image-file"),
-        ("    script:", "    shell: id\n    script:", 2, "payloads[0]", "payload.one_way"),
-        ("    script:", "    needs: [perl]\n    script:", 5, "payloads[0].needs[0]", "payload.no_feature"),
-        ("    title:", "    titel:", 3, "payloads[0].titel", "suite.misspelt_key"),
-        ("an attack of our own", "[1]", 3, "payloads[0].title", "suite.text"),
-        ("id: mine", "id: all", 2, "payloads[0].id", "payload.id_of_all"),
-        ("    script:", "    seconds: 3000\n    script:", 5, "payloads[0].seconds", "240"),
-        ("    script:", "    parallel: true\n    script:", 5, "payloads[0].parallel", "suite.whole_number"),
-        ("    script:", "    parallel: 2\n    script:", 5, "payloads[0].parallel", "payload.parallel"),
-        ("kind: output", "kind: image-file, path: etc/x", 6, "payloads[0].evidence.path", "payload.absolute_path"),
-        (GOOD, GOOD + GOOD.partition("\n")[2], 7, "payloads[1].id", "payload.duplicate 2"),
-        # what would never be sent
-        (SCRIPT, f"args: [-v]\n    {REQUEST}", 5, "payloads[0].args", "payload.never_sent"),
-        (SCRIPT, f"input: text\n    {REQUEST}", 5, "payloads[0].input", "payload.never_sent"),
-        # a feature that can tell nothing
-        (GOOD, "features:\n  mine: 'BEGIN { print 1 }'\n", 2, "features.mine", "payload.feature"),
-        (GOOD, "features:\n  mine: 'BEGIN { print \"@a@@b@\" }'\n", 2, "features.mine", "payload.feature"),
-        (GOOD, "features:\n  mine: 'BEGIN { print \"@a@\" \"@host@\" }'\n", 2, "features.mine", "payload.expected"),
-        # whatever puts the halves together before the service has it: an echo would look like success
-        (SCRIPT, 'each: ["@a@"]\n    script: nonsense @each@@b@', 2, "payloads[0]", "payload.echo"),
-        (SCRIPT, 'request: {method: POST, json: {x: "@b@@a@"}, repeat: {x: 2}}', 2, "payloads[0]", "payload.echo"),
-        (SCRIPT, 'request: {method: POST, form: {x: "@b@ @a@", y: "@b@@a@"}, repeat: {y: 3}}', 2, "payloads[0]", "payload.echo"),
-        (SCRIPT, 'request: {method: POST, body: "@b@@a@", repeat_body: 2}', 2, "payloads[0]", "payload.echo"),
-        (SCRIPT, 'each: ["@a@"]\n    request: {path: "/?x=@each@@b@"}', 2, "payloads[0]", "payload.echo"),
-        (SCRIPT, 'each: ["@b@"]\n    request: {headers: {X-Word: "@a@@each@"}}', 2, "payloads[0]", "payload.echo"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("old", "new", "line", "key", "said"), [
+    ("kind: output", "kind: telepathy", 6, "payloads[0].evidence.kind", "output, image-file"),
+    ("T1059.004", "T59", 4, "payloads[0].attack", "payload.technique"),
+    ("attack: T1059.004", "gtfobins: shelll", 4, "payloads[0].gtfobins", "payload.function"),
+    ("    attack: T1059.004\n", "", 2, "payloads[0]", "payload.no_reference"),
+    ('"@a@" "@b@"', '"@a@@b@"', 2, "payloads[0]", "payload.halves"),
+    ("@b@", "@c@", 2, "payloads[0]", "payload.places c"),
+    ("kind: output", "kind: listener", 6, "payloads[0].evidence", "payload.only_with_kind does listener"),
+    ("kind: output", "kind: output, path: /x", 6, "payloads[0].evidence", "payload.only_with_kind path image-file"),
+    ("    script:", "    shell: id\n    script:", 2, "payloads[0]", "payload.one_way"),
+    ("    script:", "    needs: [perl]\n    script:", 5, "payloads[0].needs[0]", "payload.no_feature"),
+    ("    title:", "    titel:", 3, "payloads[0].titel", "suite.misspelt_key"),
+    ("an attack of our own", "[1]", 3, "payloads[0].title", "suite.text"),
+    ("id: mine", "id: all", 2, "payloads[0].id", "payload.id_of_all"),
+    ("    script:", "    seconds: 3000\n    script:", 5, "payloads[0].seconds", "240"),
+    ("    script:", "    parallel: true\n    script:", 5, "payloads[0].parallel", "suite.whole_number"),
+    ("    script:", "    parallel: 2\n    script:", 5, "payloads[0].parallel", "payload.parallel"),
+    ("kind: output", "kind: image-file, path: etc/x", 6, "payloads[0].evidence.path", "payload.absolute_path"),
+    (GOOD, GOOD + GOOD.partition("\n")[2], 7, "payloads[1].id", "payload.duplicate 2"),
+    # what would never be sent
+    (SCRIPT, f"args: [-v]\n    {REQUEST}", 5, "payloads[0].args", "payload.never_sent"),
+    (SCRIPT, f"input: text\n    {REQUEST}", 5, "payloads[0].input", "payload.never_sent"),
+    # a feature that can tell nothing
+    (GOOD, "features:\n  mine: 'BEGIN { print 1 }'\n", 2, "features.mine", "payload.feature"),
+    (GOOD, "features:\n  mine: 'BEGIN { print \"@a@@b@\" }'\n", 2, "features.mine", "payload.feature"),
+    (GOOD, "features:\n  mine: 'BEGIN { print \"@a@\" \"@host@\" }'\n", 2, "features.mine", "payload.expected"),
+    # whatever puts the halves together before the service has it: an echo would look like success
+    (SCRIPT, 'each: ["@a@"]\n    script: nonsense @each@@b@', 2, "payloads[0]", "payload.echo"),
+    (SCRIPT, 'request: {method: POST, json: {x: "@b@@a@"}, repeat: {x: 2}}', 2, "payloads[0]", "payload.echo"),
+    (SCRIPT, 'request: {method: POST, form: {x: "@b@ @a@", y: "@b@@a@"}, repeat: {y: 3}}', 2, "payloads[0]", "payload.echo"),
+    (SCRIPT, 'request: {method: POST, body: "@b@@a@", repeat_body: 2}', 2, "payloads[0]", "payload.echo"),
+    (SCRIPT, 'each: ["@a@"]\n    request: {path: "/?x=@each@@b@"}', 2, "payloads[0]", "payload.echo"),
+    (SCRIPT, 'each: ["@b@"]\n    request: {headers: {X-Word: "@a@@each@"}}', 2, "payloads[0]", "payload.echo"),
+])  # fmt: skip
 def test_what_is_wrong_is_told_with_its_place(load, old, new, line, key, said):
     with pytest.raises(ConfigError) as caught:
         load(GOOD.replace(old, new, 1))

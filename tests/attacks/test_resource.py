@@ -140,33 +140,27 @@ def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path
         pass
 
 
-@pytest.mark.parametrize(
-    ("taken", "refused", "held"),
-    [
-        pytest.param([61, 64, 64, 64, 64, 64], "......", [5], id="at the limit"),
-        pytest.param([10, 20, 30, 40, 50, 56], "......", [], id="still growing"),
-        pytest.param([64, 64, 64, 12, 64, 64], "......", [], id="fell back"),
-        pytest.param([64, 64, 64, 90, 90, 90], "......", [], id="above it"),
-        pytest.param([20] * 6, "xxxxxx", [5], id="refused: a bomb whose processes end of it never has nearly all"),
-        pytest.param([20] * 6, "xxx.xx", [], id="refused now and then"),
-        pytest.param([90] * 9, "xxxxxxxxx", [], id="refused above it"),
-    ],
-)
+@pytest.mark.parametrize(("taken", "refused", "held"), [
+    pytest.param([61, 64, 64, 64, 64, 64], "......", [5], id="at the limit"),
+    pytest.param([10, 20, 30, 40, 50, 56], "......", [], id="still growing"),
+    pytest.param([64, 64, 64, 12, 64, 64], "......", [], id="fell back"),
+    pytest.param([64, 64, 64, 90, 90, 90], "......", [], id="above it"),
+    pytest.param([20] * 6, "xxxxxx", [5], id="refused: a bomb whose processes end of it never has nearly all"),
+    pytest.param([20] * 6, "xxx.xx", [], id="refused now and then"),
+    pytest.param([90] * 9, "xxxxxxxxx", [], id="refused above it"),
+])  # fmt: skip
 def test_a_limit_holds_what_takes_all_that_is_granted_or_is_refused_for_a_while(taken, refused, held):
     hold, steps = consumption.Hold(64.0), enumerate(zip(taken, refused, strict=True))
     assert [number for number, (each, no) in steps if hold.holds(each, number / 10, no == "x")] == held
 
 
-@pytest.mark.parametrize(
-    ("taken", "throttled", "waited", "held", "proven"),
-    [
-        pytest.param(1.0, 0, 0.0, True, False, id="all that is granted"),
-        pytest.param(0.7, 6, 0.0, True, False, id="its limit was met in most periods"),
-        pytest.param(0.7, 2, 0.0, False, False, id="other load, perhaps"),
-        pytest.param(1.4, 6, 0.0, False, True, id="more than granted"),
-        pytest.param(0.7, 0, 2.0, False, True, id="it waited, and no limit stands in its way"),
-    ],
-)
+@pytest.mark.parametrize(("taken", "throttled", "waited", "held", "proven"), [
+    pytest.param(1.0, 0, 0.0, True, False, id="all that is granted"),
+    pytest.param(0.7, 6, 0.0, True, False, id="its limit was met in most periods"),
+    pytest.param(0.7, 2, 0.0, False, False, id="other load, perhaps"),
+    pytest.param(1.4, 6, 0.0, False, True, id="more than granted"),
+    pytest.param(0.7, 0, 2.0, False, True, id="it waited, and no limit stands in its way"),
+])  # fmt: skip
 def test_processors_are_judged_by_the_counters_of_the_limit(monkeypatch, taken, throttled, waited, held, proven):
     """Whatever else runs on the machine: so such an attack need not be alone."""
     counters(monkeypatch, counted(0.0, 0, 0.0), counted(taken * 0.8, throttled, 0.8), waited=waited)

@@ -189,16 +189,13 @@ def test_a_broken_gate_fails_and_names_the_attack(make, few, no_shell):
     assert found.reason.startswith("environ succeeded in hardened. ")
 
 
-@pytest.mark.parametrize(
-    ("gate", "key", "code", "name"),
-    [
-        ("{posture: moat, blocked: [system]}", "gates[0].posture", "posture.unknown", "moat"),
-        ("{posture: hardened, blocked: [sistem]}", "gates[0].blocked[0]", "gate.no_attack", "sistem"),
-        ("{posture: all, blocked: [system]}", "gates[0].posture", "posture.unknown", "all"),
-        ("{posture: hardened}", "gates[0]", None, ""),
-        ("{posture: hardened, blocked: []}", "gates[0].blocked", None, ""),
-    ],
-)
+@pytest.mark.parametrize(("gate", "key", "code", "name"), [
+    ("{posture: moat, blocked: [system]}", "gates[0].posture", "posture.unknown", "moat"),
+    ("{posture: hardened, blocked: [sistem]}", "gates[0].blocked[0]", "gate.no_attack", "sistem"),
+    ("{posture: all, blocked: [system]}", "gates[0].posture", "posture.unknown", "all"),
+    ("{posture: hardened}", "gates[0]", None, ""),
+    ("{posture: hardened, blocked: []}", "gates[0].blocked", None, ""),
+])  # fmt: skip
 def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, key, code, name):
     with pytest.raises(ConfigError) as caught:
         CHECK.run(make(f"checks: {{attacks: {{gates: [{gate}]}}}}"))
@@ -317,13 +314,10 @@ def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
     )
 
 
-@pytest.mark.parametrize(
-    ("never", "features", "outcome", "told"),
-    [
-        ("PROCINFO", {}, "not_measured", "did not report whether it supports gawk: busy"),
-        ("^$", {"gawk": 'BEGIN { print "@b@" "@a@" }'}, "not_applicable", "does not support gawk"),
-    ],
-)
+@pytest.mark.parametrize(("never", "features", "outcome", "told"), [
+    ("PROCINFO", {}, "not_measured", "did not report whether it supports gawk: busy"),
+    ("^$", {"gawk": 'BEGIN { print "@b@" "@a@" }'}, "not_applicable", "does not support gawk"),
+])  # fmt: skip
 def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, features, outcome, told):
     few()
     own = own_attacks(ARRIVES, features=features)
@@ -335,17 +329,14 @@ def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, 
 OPEN, SHELLED = "open", "open (with shell)"
 
 
-@pytest.mark.parametrize(
-    ("payload", "seen", "outcome"),
-    [
-        ("write-root", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "succeeded")], "succeeded"),
-        ("system", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
-        ("system", [(OPEN, "failed"), (SHELLED, "failed")], "not_measured"),
-        ("memory-bomb", [(OPEN, "failed"), (OPEN, "failed")], "not_measured"),
-        ("memory-bomb", [(OPEN, "failed"), (OPEN, "succeeded")], "succeeded"),
-        ("fork-bomb", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
-    ],
-)
+@pytest.mark.parametrize(("payload", "seen", "outcome"), [
+    ("write-root", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "succeeded")], "succeeded"),
+    ("system", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
+    ("system", [(OPEN, "failed"), (SHELLED, "failed")], "not_measured"),
+    ("memory-bomb", [(OPEN, "failed"), (OPEN, "failed")], "not_measured"),
+    ("memory-bomb", [(OPEN, "failed"), (OPEN, "succeeded")], "succeeded"),
+    ("fork-bomb", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
+])  # fmt: skip
 def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, seen, outcome):
     """Credited is the image where an attack fails twice without a shell and works with one; a bomb that needs none never. The shots
     are given, in the order of the containers that they are fired at."""
@@ -400,14 +391,10 @@ NOT_UP = wording("engine.not_healthy_advice", seconds=0.5, answer="|", advice=""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mode", "seconds", "gates", "told"),
-    [
-        ("dies-at-once", 2, "", wording("engine.ended_early", outcome=wording("engine.ended", exit_code=4, why=""))),
-        ("never-healthy", 0.5, "", NOT_UP),
-        ("never-healthy", 0.5, GATES % "system", NOT_UP),
-    ],
-)
+@pytest.mark.parametrize(("mode", "seconds", "gates", "told"), [
+    ("dies-at-once", 2, "", wording("engine.ended_early", outcome=wording("engine.ended", exit_code=4, why=""))),
+    ("never-healthy", 0.5, "", NOT_UP), ("never-healthy", 0.5, GATES % "system", NOT_UP),
+])  # fmt: skip
 def test_a_service_that_does_not_come_up_is_said_and_never_a_success(misbehaving, mode, seconds, gates, told):
     subject = misbehaving(f"run: {{env: {{MODE: {mode}}}}}", f"health: {{within_seconds: {seconds}}}", gates)
     found = attacking.attack(subject, postures=("open", "hardened"))
@@ -463,17 +450,12 @@ def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monke
     assert (shot.seen, shot.said) == ("not_measured", walls.wording("engine.no_statistics"))
 
 
-@pytest.mark.parametrize(
-    ("shot", "astray"),
-    [
-        (Shot("failed", "", status=504), True),
-        (Shot("failed", "", status=0), True),
-        (Shot("failed", "", status=503), True),
-        (Shot("failed", "", status=504, called=True), False),  # a reverse shell that finds no shell waits for orders
-        (Shot("failed", "", status=200), False),
-        (Shot("succeeded", "", status=0), False),
-    ],
-)
+@pytest.mark.parametrize(("shot", "astray"), [
+    (Shot("failed", "", status=504), True), (Shot("failed", "", status=0), True),
+    (Shot("failed", "", status=503), True),
+    (Shot("failed", "", status=504, called=True), False),  # a reverse shell that finds no shell waits for orders
+    (Shot("failed", "", status=200), False), (Shot("succeeded", "", status=0), False),
+])  # fmt: skip
 def test_what_called_the_attacker_arrived(shot, astray):
     control = control_module.Control(SimpleNamespace(), load_payloads(), Matrix(), print)
     control.statuses = {"reverse-shell": 200, "bind-shell": 200}

@@ -101,10 +101,6 @@ def test_progress_counts_postures_and_says_them():
     walls = [wall for wall in WALLS if wall not in ("apparmor", "image")]
     count = 3 + len(walls) + 1  # the set of capabilities that engines give
     assert lines == [
-        f"1/{count}: open (control)",
-        f"1/{count}: open (with shell) (control)",
-        f"2/{count}: hardened",
-        f"3/{count}: seccomp alone",
-        f"3/{count}: seccomp alone (with shell)",
-        f"4/{count}: limits alone",
-    ]
+        f"1/{count}: open (control)", f"1/{count}: open (with shell) (control)", f"2/{count}: hardened",
+        f"3/{count}: seccomp alone", f"3/{count}: seccomp alone (with shell)", f"4/{count}: limits alone",
+    ]  # fmt: skip

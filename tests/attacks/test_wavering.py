@@ -131,15 +131,12 @@ def subject_of_health_command(works, own, health) -> SimpleNamespace:
     return SimpleNamespace(variant=variant, engine=lambda: engine, engine_image=lambda: "image")
 
 
-@pytest.mark.parametrize(
-    ("works", "own", "health", "found"),
-    [
-        ({WGET}, (), HTTP, WGET), ({WGET, OWN}, OWN, HTTP, OWN), ({WGET}, OWN, HTTP, WGET), (set(), OWN, HTTP, ()),
-        (set(), (), HTTP, ()),
-        ({WGET, tuple(word.replace(":8080", ":1") for word in WGET)}, (), HTTP, ()),  # it says yes of a closed port too
-        ({("/up",), OWN}, OWN, Health(kind="exec", command=("/up",)), ("/up",)),  # what the suite names comes first
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("works", "own", "health", "found"), [
+    ({WGET}, (), HTTP, WGET), ({WGET, OWN}, OWN, HTTP, OWN), ({WGET}, OWN, HTTP, WGET), (set(), OWN, HTTP, ()),
+    (set(), (), HTTP, ()),
+    ({WGET, tuple(word.replace(":8080", ":1") for word in WGET)}, (), HTTP, ()),  # it says yes of a closed port too
+    ({("/up",), OWN}, OWN, Health(kind="exec", command=("/up",)), ("/up",)),  # what the suite names comes first
+])  # fmt: skip
 def test_the_images_own_check_comes_first_where_it_works(works, own, health, found):
     """Under a seccomp profile it may not: an engine runs it all the same, where it is not told otherwise."""
     assert health_command.found(subject_of_health_command(works, own, health), RunOptions()) == found

@@ -187,14 +187,11 @@ def test_nothing_that_it_needs_is_called_as_it_is(found, suite, need, name):
     assert f"--name {name} " in written(clashing, "run").replace(" \\\n", " ")
 
 
-@pytest.mark.parametrize(
-    ("answers", "found"),
-    [
-        ({"nc": "hangs", "bash": "tells"}, "bash"),
-        ({"nc": "says yes of everything", "python3": "tells"}, "python3"),
-        ({"nc": "hangs", "bash": "hangs"}, None),
-    ],
-)
+@pytest.mark.parametrize(("answers", "found"), [
+    ({"nc": "hangs", "bash": "tells"}, "bash"),
+    ({"nc": "says yes of everything", "python3": "tells"}, "python3"),
+    ({"nc": "hangs", "bash": "hangs"}, None),
+])  # fmt: skip
 def test_a_program_that_hangs_or_is_always_content_tells_nothing(answers, found):
     """One that a profile refuses a system call may never end."""
 
@@ -258,14 +255,9 @@ def test_every_suite_has_a_name_in_kubernetes(name):
         assert document["metadata"]["labels"]["app.kubernetes.io/name"] == label
 
 
-@pytest.mark.parametrize(
-    ("changes", "needs"),
-    [
-        ({"user": "0:0"}, "root"),
-        ({"cap_add": ("NET_ADMIN",)}, "NET_ADMIN"),
-        ({"cap_drop": ()}, "default capabilities"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "needs"), [
+    ({"user": "0:0"}, "root"), ({"cap_add": ("NET_ADMIN",)}, "NET_ADMIN"), ({"cap_drop": ()}, "default capabilities"),
+])  # fmt: skip
 def test_what_restricted_does_not_allow_is_refused(changes, needs):
     plain = a_found()
     with raises(DeadweightError, "write.pod_security", variant="tight", needs=needs):
@@ -342,22 +334,13 @@ def test_amazon_would_take_it(name):
     assert container["linuxParameters"]["capabilities"] == {"drop": ["ALL"]}
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"cpus": 1}, "Unknown parameter"),
-        ({"image": 7}, "Invalid type"),
-        ({"privileged": False}, "privileged"),
-        ({"linuxParameters": {"maxSwap": 0}}, "maxSwap"),
-        (
-            {"healthCheck": {"command": ["true"], "interval": 1, "timeout": 5, "retries": 3, "startPeriod": 1}},
-            "interval 1",
-        ),
-        ({"ulimits": [{"name": "core", "softLimit": 0, "hardLimit": 0}]}, "core"),
-        ({"memory": 9000}, "memory"),
-        ({"stopTimeout": 121}, "stopTimeout"),
-    ],
-)
+@pytest.mark.parametrize(("change", "told"), [
+    ({"cpus": 1}, "Unknown parameter"), ({"image": 7}, "Invalid type"), ({"privileged": False}, "privileged"),
+    ({"linuxParameters": {"maxSwap": 0}}, "maxSwap"),
+    ({"healthCheck": {"command": ["true"], "interval": 1, "timeout": 5, "retries": 3, "startPeriod": 1}}, "interval 1"),
+    ({"ulimits": [{"name": "core", "softLimit": 0, "hardLimit": 0}]}, "core"),
+    ({"memory": 9000}, "memory"), ({"stopTimeout": 121}, "stopTimeout"),
+])  # fmt: skip
 def test_the_judge_would_notice(change, told):
     task = json.loads(written(a_found(), "ecs", Request(PUSHED)))
     task["containerDefinitions"][0].update(change)

@@ -73,16 +73,11 @@ def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
 
 
 @needs_mounts
-@pytest.mark.parametrize(
-    ("full", "script"),
-    [
-        (True, COPY),
-        (False, "head -c 3000000 /dev/zero > $OUT"),
-        # the image is there, its record cannot be written: it does not count as built
-        (False, f"{COPY}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true"),
-    ],
-    ids=["from the start", "while a build writes", "after the tool is done"],
-)
+@pytest.mark.parametrize(("full", "script"), [
+    (True, COPY), (False, "head -c 3000000 /dev/zero > $OUT"),
+    # the image is there, its record cannot be written: it does not count as built
+    (False, f"{COPY}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true"),
+], ids=["from the start", "while a build writes", "after the tool is done"])  # fmt: skip
 def test_a_full_disk(project, tmp_path, full, script):
     with small_disk(project, tmp_path):
         if full:

@@ -102,15 +102,10 @@ def nothing_half_written(project: Project) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mode", "words"),
-    [
-        ("cut in half", "unexpected EOF"),
-        ("other bytes", "error verifying sha256 checksum"),
-        ("other manifest", "manifest digest"),
-        ("fails", "500"),
-    ],
-)
+@pytest.mark.parametrize(("mode", "words"), [
+    ("cut in half", "unexpected EOF"), ("other bytes", "error verifying sha256 checksum"),
+    ("other manifest", "manifest digest"), ("fails", "500"),
+])  # fmt: skip
 def test_a_registry_that_serves_something_else(project, registry, mode, words):
     archive = project.site.state.image("v") / "image.tar"
     before = archive.read_bytes()

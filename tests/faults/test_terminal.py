@@ -86,13 +86,10 @@ def project(tmp_path) -> FaultProject:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "number"),
-    [
-        *((words, signal.SIGHUP) for words in ("run --variant castle", "verify", "attack", "harden --variant castle")),
-        ("verify", signal.SIGTERM),
-    ],
-)
+@pytest.mark.parametrize(("words", "number"), [
+    *((words, signal.SIGHUP) for words in ("run --variant castle", "verify", "attack", "harden --variant castle")),
+    ("verify", signal.SIGTERM),
+])  # fmt: skip
 def test_a_closed_terminal_or_a_signal_removes_what_runs(castle, words, number):
     with castle.open(*words.split()) as terminal:
         time.sleep(0.5)

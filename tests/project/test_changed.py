@@ -28,17 +28,11 @@ variants:
 defaults: {port: 8080}
 """
 FILES = {
-    "deadweight.yaml": SUITE,
-    "one/Dockerfile": "FROM scratch\nCOPY . /\n",
-    "one/main.c": "one",
-    "one/notes.md": "notes",
-    "one/.dockerignore": "*.md\n",
-    "two/main.c": "two",
-    "two/lib/a.c": "a",
-    "files/two.Dockerfile": "FROM scratch\nCOPY . /\n",
-    "files/slim.Dockerfile": "FROM scratch\nCOPY main.c /\n",
+    "deadweight.yaml": SUITE, "one/Dockerfile": "FROM scratch\nCOPY . /\n", "one/main.c": "one",
+    "one/notes.md": "notes", "one/.dockerignore": "*.md\n", "two/main.c": "two", "two/lib/a.c": "a",
+    "files/two.Dockerfile": "FROM scratch\nCOPY . /\n", "files/slim.Dockerfile": "FROM scratch\nCOPY main.c /\n",
     "README.md": "hello",
-}
+}  # fmt: skip
 
 
 def committed(root: Path, repository: Path) -> Path:
@@ -65,21 +59,12 @@ def since(root: Path, revision: str = "HEAD") -> dict[str, str]:
     return changed.since(workspace, revision, workspace.suite.variants)
 
 
-@pytest.mark.parametrize(
-    ("file", "reached"),
-    [
-        ("one/main.c", ["one"]),
-        ("two/lib/a.c", ["two", "slim"]),
-        ("two/new file.c", ["two", "slim"]),
-        ("files/slim.Dockerfile", ["slim"]),
-        ("one/notes.md", []),
-        ("one/.dockerignore", ["one"]),
-        ("files/two.Dockerfile.dockerignore", []),
-        ("README.md", []),
-        (".deadweight/images/one/built.json", []),
-        ("-two/lib/a.c", ["two", "slim"]),
-    ],
-)
+@pytest.mark.parametrize(("file", "reached"), [
+    ("one/main.c", ["one"]), ("two/lib/a.c", ["two", "slim"]), ("two/new file.c", ["two", "slim"]),
+    ("files/slim.Dockerfile", ["slim"]), ("one/notes.md", []), ("one/.dockerignore", ["one"]),
+    ("files/two.Dockerfile.dockerignore", []), ("README.md", []), (".deadweight/images/one/built.json", []),
+    ("-two/lib/a.c", ["two", "slim"]),
+])  # fmt: skip
 def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
     """Also one that is gone."""
     written(root, {file.lstrip("-"): "changed"})
@@ -111,17 +96,12 @@ ALL = dict.fromkeys(("one", "two", "slim"), wording("project.all_changed", file=
 OWN_PORT = SUITE.replace("source: one,", "source: one, port: 8080,")
 
 
-@pytest.mark.parametrize(
-    ("suite", "found"),
-    [
-        (SUITE, {}),
-        (f"# words\n{SUITE}", {}),
-        (SUITE.replace("source: one,", "source: one, port: 81,"), {"one": "deadweight.yaml changed"}),
-        (OWN_PORT.replace("{port: 8080}", "{port: 9}"), dict.fromkeys(("two", "slim"), "deadweight.yaml changed")),
-        (f"{SUITE}scan: {{timeout_seconds: 5}}\n", ALL),
-    ],
-    ids=["nothing", "a comment", "one", "defaults", "what holds for all"],
-)
+@pytest.mark.parametrize(("suite", "found"), [
+    (SUITE, {}), (f"# words\n{SUITE}", {}),
+    (SUITE.replace("source: one,", "source: one, port: 81,"), {"one": "deadweight.yaml changed"}),
+    (OWN_PORT.replace("{port: 8080}", "{port: 9}"), dict.fromkeys(("two", "slim"), "deadweight.yaml changed")),
+    (f"{SUITE}scan: {{timeout_seconds: 5}}\n", ALL),
+], ids=["nothing", "a comment", "one", "defaults", "what holds for all"])  # fmt: skip
 def test_variants_that_the_suite_says_something_else_of(root, suite, found):
     (root / "deadweight.yaml").write_text(suite)
     assert since(root) == found

@@ -44,12 +44,9 @@ def environment(
     event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "me/app" if fork else "team/app"}}}}
     (folder / "event.json").write_text(json.dumps(event))
     return {
-        "GITHUB_API_URL": server.url,
-        "GITHUB_REPOSITORY": "team/app",
-        "GITHUB_EVENT_PATH": str(folder / "event.json"),
-        "GITHUB_RUN_ID": str(run),
-        "GITHUB_TOKEN": TOKEN,
-    }
+        "GITHUB_API_URL": server.url, "GITHUB_REPOSITORY": "team/app",
+        "GITHUB_EVENT_PATH": str(folder / "event.json"), "GITHUB_RUN_ID": str(run), "GITHUB_TOKEN": TOKEN,
+    }  # fmt: skip
 
 
 @pytest.fixture(params=["github", "gitlab"])
@@ -109,15 +106,11 @@ def test_nothing_is_posted_when_nothing_changed_but_an_earlier_verdict_is_taken_
     assert said(server) == ["fine"], "an older run does not write over a newer one"
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "waits"),
-    [
-        (429, {"Retry-After": "7"}, 7.0),
-        (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "@30"}, 30.0),
-        (429, {}, 1.0),
-        (403, {"Retry-After": "date"}, 20.0),
-    ],
-)
+@pytest.mark.parametrize(("status", "headers", "waits"), [
+    (429, {"Retry-After": "7"}, 7.0),
+    (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "@30"}, 30.0),
+    (429, {}, 1.0), (403, {"Retry-After": "date"}, 20.0),
+])  # fmt: skip
 def test_a_rate_limit_is_waited_for(job, server, status, headers, waits):
     """GitHub's second kind of limit, a 403, is no lack of rights."""
     later = {"@30": str(int(time.time()) + 30), "date": email.utils.formatdate(time.time() + 20, usegmt=True)}

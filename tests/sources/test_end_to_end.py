@@ -159,13 +159,10 @@ def test_variants_build_through_the_public_names_and_a_proxy(world, engine, proj
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "names",
-    [
-        pytest.param(("multi-stage-alpine", "ko"), id="two"),
-        pytest.param((*ONE_OF_EACH_BUILDER, "multi-stage-distroless", "multi-stage-java"), id="more", marks=NIGHTLY),
-    ],
-)
+@pytest.mark.parametrize("names", [
+    pytest.param(("multi-stage-alpine", "ko"), id="two"),
+    pytest.param((*ONE_OF_EACH_BUILDER, "multi-stage-distroless", "multi-stage-java"), id="more", marks=NIGHTLY),
+])  # fmt: skip
 def test_each_builder_goes_through_a_mirror_that_wants_a_password(world, engine, project, names):
     suite = project / "deadweight.yaml"
     suite.write_text(f"{suite.read_text()}\nsources:\n  mirror:\n    registries: {{'*': {LOCKED}/all}}\n{SOURCES}")

@@ -21,12 +21,9 @@ pytestmark = pytest.mark.tools
 
 BASES = ("golang:1.21.3-bookworm", "cgr.dev/chainguard/busybox:latest", "gcr.io/distroless/static-debian12:nonroot")
 PUSHED = (
-    "library/golang:1.21.3-bookworm",
-    "chainguard/busybox:latest",
-    "distroless/static-debian12:nonroot",
-    "hub/library/golang:1.21.3-bookworm",
-    "everything/cgr.dev/chainguard/busybox:latest",
-)
+    "library/golang:1.21.3-bookworm", "chainguard/busybox:latest", "distroless/static-debian12:nonroot",
+    "hub/library/golang:1.21.3-bookworm", "everything/cgr.dev/chainguard/busybox:latest",
+)  # fmt: skip
 SNIPPET = """
 import json, os, sys, time
 from pathlib import Path
@@ -114,15 +111,11 @@ STATIC, PLACE = "gcr.io/distroless/static-debian12:nonroot", f"{MIRROR}/everythi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("source", "reference", "env", "code", "fields"),
-    [
-        ("registry", f"{ABSENT}/a/b:3", {}, "sources.no_answer", {"host": ABSENT}),
-        ("registry", f"{DEAF}/a/b:3", {"TEST_CHECK_SECONDS": "3"}, "sources.late_answer", {"host": DEAF, "seconds": 3}),
-        ("mirror", STATIC, {"DEADWEIGHT_MIRROR": PLACE}, "sources.no_image", {"host": MIRROR}),
-    ],
-    ids=["down", "deaf", "not in the mirror"],
-)
+@pytest.mark.parametrize(("source", "reference", "env", "code", "fields"), [
+    ("registry", f"{ABSENT}/a/b:3", {}, "sources.no_answer", {"host": ABSENT}),
+    ("registry", f"{DEAF}/a/b:3", {"TEST_CHECK_SECONDS": "3"}, "sources.late_answer", {"host": DEAF, "seconds": 3}),
+    ("mirror", STATIC, {"DEADWEIGHT_MIRROR": PLACE}, "sources.no_image", {"host": MIRROR}),
+], ids=["down", "deaf", "not in the mirror"])  # fmt: skip
 def test_a_registry_without_the_base_is_one_clear_error(ask, source, reference, env, code, fields):
     got = ask(source, reference, **env)
 

@@ -86,28 +86,22 @@ def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
     assert variables["COREPACK_INTEGRITY_KEYS"] == '{"npm": []}'
 
 
-@pytest.mark.parametrize(
-    ("whose", "content", "line", "key"),
-    [
-        ("suite", "sources: {mirrors: x}", 4, "sources.mirrors"),
-        ("suite", "sources: {mirror: {registry: x}}", 4, "sources.mirror.registry"),
-        ("suite", "sources: {mirror: {registries: [x]}}", 4, "sources.mirror.registries"),
-        ("suite", "sources: {mirror: {apk: {wolfi: 3}}}", 4, "sources.mirror.apk.wolfi"),
-        ("suite", 'sources: {ca_bundle: "a\\0b"}', 4, "sources.ca_bundle"),
-        ("suite", 'sources: {ca_bundle: ""}', 4, "sources.ca_bundle"),
-        ("suite", 'sources: {environment: {"A=B": x}}', 4, "sources.environment.A=B"),
-        ("suite", 'sources: {environment: {A: "x\\0"}}', 4, "sources.environment.A"),
-        ("suite", 'sources: {mirror: "a\\0b"}', 4, "sources.mirror"),
-        ("suite", 'sources: {mirror: {apk: {wolfi: "a\\0b"}}}', 4, "sources.mirror.apk.wolfi[0]"),
-        ("user", "[" * 3000, 1, None),
-        ("user", "mirror: m.example.com\n\tx: 1\n", 2, None),
-        ("user", "environment:\n  A: 1\n", 2, "environment.A"),
-        ("user", "x: 2020-99-99\n", 1, "x"),
-        ("user", "mirror: a.example.com\nmirror: b.example.com\n", 2, "mirror"),
-        ("user", "- mirror\n", 1, None),
-        ("user", None, None, None),
-    ],
-)
+@pytest.mark.parametrize(("whose", "content", "line", "key"), [
+    ("suite", "sources: {mirrors: x}", 4, "sources.mirrors"),
+    ("suite", "sources: {mirror: {registry: x}}", 4, "sources.mirror.registry"),
+    ("suite", "sources: {mirror: {registries: [x]}}", 4, "sources.mirror.registries"),
+    ("suite", "sources: {mirror: {apk: {wolfi: 3}}}", 4, "sources.mirror.apk.wolfi"),
+    ("suite", 'sources: {ca_bundle: "a\\0b"}', 4, "sources.ca_bundle"),
+    ("suite", 'sources: {ca_bundle: ""}', 4, "sources.ca_bundle"),
+    ("suite", 'sources: {environment: {"A=B": x}}', 4, "sources.environment.A=B"),
+    ("suite", 'sources: {environment: {A: "x\\0"}}', 4, "sources.environment.A"),
+    ("suite", 'sources: {mirror: "a\\0b"}', 4, "sources.mirror"),
+    ("suite", 'sources: {mirror: {apk: {wolfi: "a\\0b"}}}', 4, "sources.mirror.apk.wolfi[0]"),
+    ("user", "[" * 3000, 1, None), ("user", "mirror: m.example.com\n\tx: 1\n", 2, None),
+    ("user", "environment:\n  A: 1\n", 2, "environment.A"), ("user", "x: 2020-99-99\n", 1, "x"),
+    ("user", "mirror: a.example.com\nmirror: b.example.com\n", 2, "mirror"),
+    ("user", "- mirror\n", 1, None), ("user", None, None, None),
+])  # fmt: skip
 def test_wrong_settings_name_file_line_and_key(project, users, whose, content, line, key):
     suite, state = project(f"{content}\n" if whose == "suite" else "")
     if content is None:

@@ -32,14 +32,10 @@ def etc(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("suite", "named"),
-    [
-        ("bookworm", ["bookworm-security", "bookworm bookworm-updates"]),
-        ("trixie", ["trixie-security", "trixie trixie-updates"]),
-        ("sid", ["sid"]),
-    ],
-)
+@pytest.mark.parametrize(("suite", "named"), [
+    ("bookworm", ["bookworm-security", "bookworm bookworm-updates"]),
+    ("trixie", ["trixie-security", "trixie trixie-updates"]), ("sid", ["sid"]),
+])  # fmt: skip
 def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc, suite, named):
     assert [each["suites"] for each in apt_releases.entries("bookworm", suite)] == named
     text = apt_releases.sources("bookworm", suite)
@@ -48,13 +44,10 @@ def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc,
     assert "URIs: http://deb.example.com/debian" in text
 
 
-@pytest.mark.parametrize(
-    ("tag", "own", "suite"),
-    [
-        ("13-slim", "bookworm", "trixie"), ("trixie", "bookworm", "trixie"), ("12", "bookworm", "bookworm"),
-        ("stable", "bookworm", "bookworm"), ("22.04", "bookworm", "bookworm"), ("trixie", "noble", "noble"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("tag", "own", "suite"), [
+    ("13-slim", "bookworm", "trixie"), ("trixie", "bookworm", "trixie"), ("12", "bookworm", "bookworm"),
+    ("stable", "bookworm", "bookworm"), ("22.04", "bookworm", "bookworm"), ("trixie", "noble", "noble"),
+])  # fmt: skip
 def test_a_tag_names_a_release_where_it_can_be_had(tag, own, suite):
     assert apt_releases.of_tag(tag, own) == suite
 

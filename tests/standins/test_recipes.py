@@ -32,15 +32,11 @@ def test_a_variable_is_there_once_with_its_last_value():
 
 
 # Packages that are called otherwise now.
-@pytest.mark.parametrize(
-    ("command", "answer"),
-    [
-        ("apt-get update && apt-get install -y netcat && rm -rf /var/lib/apt/lists/*", True),
-        ("apt-get install -y netcat-openbsd", False),
-        ("apt-get install -y python3 libncurses5-dev", False),
-        ("apt-get install -y curl python", True),
-    ],
-)
+@pytest.mark.parametrize(("command", "answer"), [
+    ("apt-get update && apt-get install -y netcat && rm -rf /var/lib/apt/lists/*", True),
+    ("apt-get install -y netcat-openbsd", False), ("apt-get install -y python3 libncurses5-dev", False),
+    ("apt-get install -y curl python", True),
+])  # fmt: skip
 def test_only_who_asks_by_an_old_name_gets_them(command, answer):
     assert installs_renamed(command) is answer
 
@@ -67,19 +63,14 @@ BIN, GNU = ["--crate-type", "bin"], ["--target", "x86_64-unknown-linux-gnu"]
 MUSL = ["--target", "x86_64-unknown-linux-musl"]
 
 
-@pytest.mark.parametrize(
-    ("alpine", "asked", "told"),
-    [
-        (True, [*BIN, "a b"], [*BIN, "a b", *STATIC]),
-        (True, ["--crate-type", "lib"], ["--crate-type", "lib"]),
-        (True, [*BIN, "--crate-type", "proc-macro", "--print=cfg"], None),
-        (True, [*BIN, "-C", "target-feature=-crt-static"], None),
-        (True, MUSL, GNU),
-        (True, ["--target=aarch64-unknown-linux-musl"], ["--target=aarch64-unknown-linux-gnu"]),
-        (False, [*BIN, *MUSL], [*BIN, *GNU, *STATIC]),  # elsewhere only programs for musl are linked whole
-        (False, [*BIN, *GNU], None),
-    ],
-)
+@pytest.mark.parametrize(("alpine", "asked", "told"), [
+    (True, [*BIN, "a b"], [*BIN, "a b", *STATIC]), (True, ["--crate-type", "lib"], ["--crate-type", "lib"]),
+    (True, [*BIN, "--crate-type", "proc-macro", "--print=cfg"], None),
+    (True, [*BIN, "-C", "target-feature=-crt-static"], None), (True, MUSL, GNU),
+    (True, ["--target=aarch64-unknown-linux-musl"], ["--target=aarch64-unknown-linux-gnu"]),
+    (False, [*BIN, *MUSL], [*BIN, *GNU, *STATIC]),  # elsewhere only programs for musl are linked whole
+    (False, [*BIN, *GNU], None),
+])  # fmt: skip
 def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, alpine, asked, told):
     wrapper = tmp_path / "rustc"
     wrapper.write_text(languages.wrapper(alpine=alpine))
@@ -104,21 +95,15 @@ AMD64 = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
 
 def _shop(version: str, authorities: tuple[bytes, ...] = ()) -> Any:
     return SimpleNamespace(
-        machine=AMD64,
-        authorities=authorities,
-        once=lambda _name, _make: version,
-        tree_layer=lambda name, _fill, **_more: name,
-        rootfs_layer=lambda names, **more: (names, more),
-    )
+        machine=AMD64, authorities=authorities, once=lambda _name, _make: version,
+        tree_layer=lambda name, _fill, **_more: name, rootfs_layer=lambda names, **more: (names, more),
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("recipe", "setting"),
-    [
-        (languages.bun, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"),
-        (languages.deno, "DENO_TLS_CA_STORE=system,mozilla"),
-    ],
-)
+@pytest.mark.parametrize(("recipe", "setting"), [
+    (languages.bun, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"),
+    (languages.deno, "DENO_TLS_CA_STORE=system,mozilla"),
+])  # fmt: skip
 def test_programs_with_cas_of_their_own_look_at_the_os_s_where_this_machine_trusts_others(recipe, setting):
     assert setting in recipe(_shop("1.3.5", (b"pem",)), "1-slim").settings.env
     assert setting not in recipe(_shop("1.3.5"), "1-slim").settings.env
@@ -144,30 +129,20 @@ def python(wanted: str, machine: str = "amd64") -> str:
     return pythons.release(wanted, machine).version
 
 
-@pytest.mark.parametrize(
-    ("release", "wanted", "made"),
-    [
-        *((bases()["ruby"].release, *each) for each in RUBIES),
-        *((bases()["php"].release, *each) for each in PHPS),
-        *((java.release, *each) for each in JAVAS),
-        *((python, *each) for each in PYTHONS),
-        (partial(python, machine="arm64"), "3.7", "3.9.6"),
-        (partial(python, machine="arm64"), "3.13", "3.14.3"),
-    ],
-)
+@pytest.mark.parametrize(("release", "wanted", "made"), [
+    *((bases()["ruby"].release, *each) for each in RUBIES), *((bases()["php"].release, *each) for each in PHPS),
+    *((java.release, *each) for each in JAVAS), *((python, *each) for each in PYTHONS),
+    (partial(python, machine="arm64"), "3.7", "3.9.6"), (partial(python, machine="arm64"), "3.13", "3.14.3"),
+])  # fmt: skip
 def test_a_release_that_is_not_there_gets_the_next_later_one(release, wanted, made):
     assert release(wanted) == made
 
 
 # PHP and Apache: what their stand-ins are made of.
-@pytest.mark.parametrize(
-    ("reference", "server", "headers", "suite"),
-    [
-        ("php:8.2-apache", "libapache2-mod-php8.2", True, "bookworm"),
-        ("php:8.3-fpm-alpine3.20", "php8.4-fpm", False, "trixie"),
-        ("php:8-cli-bookworm", "php8.4-cli", True, "trixie"),
-    ],
-)
+@pytest.mark.parametrize(("reference", "server", "headers", "suite"), [
+    ("php:8.2-apache", "libapache2-mod-php8.2", True, "bookworm"),
+    ("php:8.3-fpm-alpine3.20", "php8.4-fpm", False, "trixie"), ("php:8-cli-bookworm", "php8.4-cli", True, "trixie"),
+])  # fmt: skip
 def test_the_os_s_packages_of_a_php(reference, server, headers, suite):
     item = stand_in(reference)
     shop: Any = SimpleNamespace(rootfs_layer=lambda names, **more: (names, more), tree_layer=lambda name, _fill: name)
@@ -345,17 +320,13 @@ def test_another_platform_is_refused(bin_folder, platform):
     assert "builds for linux/amd64 only" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("content", "words", "said"),
-    [
-        (ELF, ["xx-verify"], ""),
-        (ELF, ["xx-verify", "--static"], ""),
-        (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify"], ""),
-        (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify", "--static"], "is not statically linked"),
-        (ELF.replace(b"\x3e", b"\xb7"), ["xx-verify"], "no program for linux/amd64"),
-        (b"#!/bin/sh\n", ["xx-verify"], "no program for linux/amd64"),
-    ],
-)
+@pytest.mark.parametrize(("content", "words", "said"), [
+    (ELF, ["xx-verify"], ""), (ELF, ["xx-verify", "--static"], ""),
+    (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify"], ""),
+    (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify", "--static"], "is not statically linked"),
+    (ELF.replace(b"\x3e", b"\xb7"), ["xx-verify"], "no program for linux/amd64"),
+    (b"#!/bin/sh\n", ["xx-verify"], "no program for linux/amd64"),
+])  # fmt: skip
 def test_a_program_is_verified_by_its_header(bin_folder, tmp_path, content, words, said):
     (tmp_path / "program").write_bytes(content)
     done = _run(bin_folder, *words, str(tmp_path / "program"))

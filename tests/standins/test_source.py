@@ -470,14 +470,10 @@ def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_w
     assert changed == {"jre", "java17"}
 
 
-@pytest.mark.parametrize(
-    ("there", "home", "said"),
-    [
-        ("openjdk-17-jdk-headless", "java-17-openjdk-amd64", False),
-        ("openjdk-21-jdk-headless", "java-21-openjdk-amd64", True),
-        ("default-jdk-headless", "default-java", True),
-    ],
-)
+@pytest.mark.parametrize(("there", "home", "said"), [
+    ("openjdk-17-jdk-headless", "java-17-openjdk-amd64", False),
+    ("openjdk-21-jdk-headless", "java-21-openjdk-amd64", True), ("default-jdk-headless", "default-java", True),
+])  # fmt: skip
 def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, monkeypatch, there, home, said):
     class Shop:
         machine = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")

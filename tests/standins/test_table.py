@@ -32,16 +32,12 @@ ALL = {"*": "all.example.com/p/"}
 IMAGES = tomllib.loads(Path(__file__).with_name("images.toml").read_text())
 
 
-@pytest.mark.parametrize(
-    ("reference", "expected"),
-    [
-        ("deadweight/tools:latest", StandIn("tools")),
-        (f"alpine:3.18@{DIGEST}", StandIn("alpine")),
-        (f"golang:1.24-alpine@{DIGEST}", StandIn("golang", "1.24-alpine")),
-        (GENERATOR, StandIn("scanner")),
-        *((reference, StandIn(*text.split())) for reference, text in IMAGES["stand_in"].items()),
-    ],
-)
+@pytest.mark.parametrize(("reference", "expected"), [
+    ("deadweight/tools:latest", StandIn("tools")), (f"alpine:3.18@{DIGEST}", StandIn("alpine")),
+    (f"golang:1.24-alpine@{DIGEST}", StandIn("golang", "1.24-alpine")),
+    (GENERATOR, StandIn("scanner")),
+    *((reference, StandIn(*text.split())) for reference, text in IMAGES["stand_in"].items()),
+])  # fmt: skip
 def test_stand_ins(reference, expected):
     found = stand_in(reference)
     assert found == expected
@@ -73,32 +69,22 @@ def test_no_stand_in_is_an_error_that_names_the_nearest_or_lists_all_there_are(r
     assert [name for name in shown if name not in known] == []
 
 
-@pytest.mark.parametrize(
-    ("reference", "apk", "apt"),
-    [
-        ("alpine:3", True, False),
-        ("golang:1-alpine", True, False),
-        ("cgr.dev/chainguard/wolfi-base", True, False),
-        ("debian:12", False, True),
-        ("python:3.13-slim", False, True),
-        ("gcr.io/distroless/static", False, False),
-        ("busybox", False, False),
-    ],
-)
+@pytest.mark.parametrize(("reference", "apk", "apt"), [
+    ("alpine:3", True, False), ("golang:1-alpine", True, False), ("cgr.dev/chainguard/wolfi-base", True, False),
+    ("debian:12", False, True), ("python:3.13-slim", False, True), ("gcr.io/distroless/static", False, False),
+    ("busybox", False, False),
+])  # fmt: skip
 def test_who_has_which_package_manager(reference, apk, apt):
     found = stand_in(reference)
     assert (found.like_alpine, found.has_apt) == (apk, apt)
 
 
-@pytest.mark.parametrize(
-    ("others", "reference", "expected"),
-    [
-        ({}, "gcr.io/a/b:1", "gcr.io/a/b:1"),
-        (ALL, "ubuntu:23.10", "hub.example.com/x/library/ubuntu:23.10"),
-        (ALL, "cgr.dev/chainguard/busybox:latest", "all.example.com/p/cgr.dev/chainguard/busybox:latest"),
-        (ALL, f"gcr.io/a/b@{DIGEST}", f"all.example.com/p/gcr.io/a/b@{DIGEST}"),
-    ],
-)
+@pytest.mark.parametrize(("others", "reference", "expected"), [
+    ({}, "gcr.io/a/b:1", "gcr.io/a/b:1"),
+    (ALL, "ubuntu:23.10", "hub.example.com/x/library/ubuntu:23.10"),
+    (ALL, "cgr.dev/chainguard/busybox:latest", "all.example.com/p/cgr.dev/chainguard/busybox:latest"),
+    (ALL, f"gcr.io/a/b@{DIGEST}", f"all.example.com/p/gcr.io/a/b@{DIGEST}"),
+])  # fmt: skip
 def test_a_mirror_renames_hosts_that_it_has_a_rule_for(others, reference, expected):
     assert mirrored(Mirror(registries={"docker.io": "hub.example.com/x", **others}), reference) == expected
 
@@ -162,16 +148,11 @@ def test_every_flavour_fits_its_entry():
                                    for flavour, change in base.flavours.items()}) == []  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("entry", "key"),
-    [
-        ({"seconds": "long"}, "seconds"),
-        ({"package": ["redis"]}, "package"),
-        ({"packages": "redis"}, "packages"),
-        ({"files": {"etc/a": 1}}, "files.etc/a"),
-        ({"account": {"name": "redis", "home": "/", "shell": "/bin/sh"}}, "account.number"),
-    ],
-)
+@pytest.mark.parametrize(("entry", "key"), [
+    ({"seconds": "long"}, "seconds"), ({"package": ["redis"]}, "package"), ({"packages": "redis"}, "packages"),
+    ({"files": {"etc/a": 1}}, "files.etc/a"),
+    ({"account": {"name": "redis", "home": "/", "shell": "/bin/sh"}}, "account.number"),
+])  # fmt: skip
 def test_a_wrong_key_is_found(entry, key):
     """The test above sees what it is there for."""
     assert wrong(dict[str, Base], {"redis": entry}) == [f"redis.{key}"]
@@ -198,15 +179,10 @@ def test_every_stand_in_has_a_recipe_or_is_made_of_its_entry():
     assert all(entries[name].packages and entries[name].cmd for name in set(entries) - set(catalogue.COMPUTED))
 
 
-@pytest.mark.parametrize(
-    ("parameter", "user", "port", "on_alpine"),
-    [
-        ("", "", "80/tcp", False),
-        ("-alpine", "", "80/tcp", True),
-        ("unprivileged", "101", "8080/tcp", False),
-        ("unprivileged-alpine", "101", "8080/tcp", True),
-    ],
-)
+@pytest.mark.parametrize(("parameter", "user", "port", "on_alpine"), [
+    ("", "", "80/tcp", False), ("-alpine", "", "80/tcp", True), ("unprivileged", "101", "8080/tcp", False),
+    ("unprivileged-alpine", "101", "8080/tcp", True),
+])  # fmt: skip
 def test_a_flavour_changes_what_it_names_and_no_more(monkeypatch, parameter, user, port, on_alpine):
     monkeypatch.setattr("deadweight_standins.alpine.layer", lambda _shop, libraries: ("alpine", libraries))
     shop: Any = SimpleNamespace(rootfs_layer=lambda names, **_: ("os", names), tree_layer=lambda name, _fill: name)

@@ -54,14 +54,9 @@ def castle(
 
 
 def service_archive(
-    folder: Path,
-    name: str,
-    source: str,
-    files: Mapping[str, Content],
-    *env: str,
-    at: str = "/service/app",
+    folder: Path, name: str, source: str, files: Mapping[str, Content], *env: str, at: str = "/service/app",
     user: str = "",
-) -> Path:
+) -> Path:  # fmt: skip
     """An image ``reference(name)`` of a Go program of ours, with these files; users are root and nobody."""
     folder.mkdir(exist_ok=True)
     program: dict[str, Content] = {at: go_program(ROOT / source, folder / "app"), "/etc/passwd": PASSWD}

@@ -25,25 +25,17 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("invoke verify --variant ", ["small", "smaller", "today", "tag:nightly"]),
-        ("invoke verify --variant sm", ["small", "smaller"]),
-        ("invoke verify --variant today,sm", ["today,small", "today,smaller"]),
-        ("invoke verify --variant=to", ["today"]),
-        ("invoke attack --posture hard", ["hardened"]),
-        ("invoke attack --posture only-sec", ["only-seccomp"]),
-        ("invoke verify --check runs", ["runs"]),
-        ("invoke har", []),
-        ("invoke", []),
-        ("invoke completion --shell ", ["bash", "zsh", "fish"]),
-        ("invoke verify --variant nothing", []),
-        ("invoke build --variant tag:", ["tag:nightly"]),
-        ("invoke harden --format ", ["run", "compose", "kubernetes", "podman", "quadlet", "ecs"]),
-        ("invoke ci --provider git", ["github", "gitlab"]),
-    ],
-)
+@pytest.mark.parametrize(("line", "words"), [
+    ("invoke verify --variant ", ["small", "smaller", "today", "tag:nightly"]),
+    ("invoke verify --variant sm", ["small", "smaller"]),
+    ("invoke verify --variant today,sm", ["today,small", "today,smaller"]),
+    ("invoke verify --variant=to", ["today"]), ("invoke attack --posture hard", ["hardened"]),
+    ("invoke attack --posture only-sec", ["only-seccomp"]), ("invoke verify --check runs", ["runs"]),
+    ("invoke har", []), ("invoke", []), ("invoke completion --shell ", ["bash", "zsh", "fish"]),
+    ("invoke verify --variant nothing", []), ("invoke build --variant tag:", ["tag:nightly"]),
+    ("invoke harden --format ", ["run", "compose", "kubernetes", "podman", "quadlet", "ecs"]),
+    ("invoke ci --provider git", ["github", "gitlab"]),
+])  # fmt: skip
 def test_what_may_follow(project, line, words) -> None:
     assert words == following(line)
 

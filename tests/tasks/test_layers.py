@@ -295,33 +295,30 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
     assert layers(project, "--variant", "v").returncode == 1
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        ("", 2, wording("tasks.variant_or_archive")),
-        ("--variant v --archive x.tar", 2, wording("tasks.variant_or_archive")),
-        ("--archive leaky.tar --scan all", 2, SCAN_CHOICE),
-        ("--archive nowhere.tar", 2, wording("tasks.no_archive", file="nowhere.tar")),
-        (f"--archive {'n' * 300}", 1, "File name too long"),
-        ("--archive circle", 1, of_images("archive.unreadable", what="circle", error="")),
-        ("--archive tasks.py", 1, "tasks.py"),
-        ("--archive 'oci://not a reference'", 2, wording("records.not_in_registry", text="not a reference")),
-        ("--archive leaky.tar --sarif ./leaky.tar", 2, wording("tasks.image_itself", target="./leaky.tar")),
-        ("--archive leaky.tar --junit to-leaky", 2, wording("tasks.image_itself", target="to-leaky")),
-        ("--archive layout --sarif layout/index.json", 2, wording("tasks.image_itself", target="layout/index.json")),
-        ("--archive leaky.tar --sarif x --junit ./x", 2, wording("tasks.named_twice", target="./x")),
-        ("--archive leaky.tar --sarif -", 2, wording("tasks.not_a_file", target="-")),
-        ("--archive leaky.tar --junit .", 2, wording("tasks.not_a_file", target=".")),
-        ("--variant w", 2, "w"),
-        # told before the image is read
-        (f"--archive nowhere.tar --extract {'n' * 300}", 1, "File name too long"),
-        ("--archive nowhere.tar --extract tasks.py", 2, of_images("folder.not_a_folder", what="tasks.py")),
-        ("--archive nowhere.tar --extract circle", 2, of_images("folder.not_a_folder", what="circle")),
-        ("--archive nowhere.tar --extract tasks.py/below", 1, "Not a directory"),
-        ("--archive nowhere.tar --extract layout", 2, of_images("folder.not_empty", what="layout")),
-        *((f"--archive={archive!r}", 2, wording("tasks.no_image", archive=archive)) for archive in NO_NAMES),
-    ],
-)
+@pytest.mark.parametrize(("words", "code", "said"), [
+    ("", 2, wording("tasks.variant_or_archive")),
+    ("--variant v --archive x.tar", 2, wording("tasks.variant_or_archive")),
+    ("--archive leaky.tar --scan all", 2, SCAN_CHOICE),
+    ("--archive nowhere.tar", 2, wording("tasks.no_archive", file="nowhere.tar")),
+    (f"--archive {'n' * 300}", 1, "File name too long"),
+    ("--archive circle", 1, of_images("archive.unreadable", what="circle", error="")),
+    ("--archive tasks.py", 1, "tasks.py"),
+    ("--archive 'oci://not a reference'", 2, wording("records.not_in_registry", text="not a reference")),
+    ("--archive leaky.tar --sarif ./leaky.tar", 2, wording("tasks.image_itself", target="./leaky.tar")),
+    ("--archive leaky.tar --junit to-leaky", 2, wording("tasks.image_itself", target="to-leaky")),
+    ("--archive layout --sarif layout/index.json", 2, wording("tasks.image_itself", target="layout/index.json")),
+    ("--archive leaky.tar --sarif x --junit ./x", 2, wording("tasks.named_twice", target="./x")),
+    ("--archive leaky.tar --sarif -", 2, wording("tasks.not_a_file", target="-")),
+    ("--archive leaky.tar --junit .", 2, wording("tasks.not_a_file", target=".")),
+    ("--variant w", 2, "w"),
+    # told before the image is read
+    (f"--archive nowhere.tar --extract {'n' * 300}", 1, "File name too long"),
+    ("--archive nowhere.tar --extract tasks.py", 2, of_images("folder.not_a_folder", what="tasks.py")),
+    ("--archive nowhere.tar --extract circle", 2, of_images("folder.not_a_folder", what="circle")),
+    ("--archive nowhere.tar --extract tasks.py/below", 1, "Not a directory"),
+    ("--archive nowhere.tar --extract layout", 2, of_images("folder.not_empty", what="layout")),
+    *((f"--archive={archive!r}", 2, wording("tasks.no_image", archive=archive)) for archive in NO_NAMES),
+])  # fmt: skip
 def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     write_suite(project, SUITE.replace("ALLOW", ""))
     (project / "circle").symlink_to("circle")

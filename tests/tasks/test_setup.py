@@ -90,17 +90,14 @@ def bare(tmp_path, monkeypatch) -> FaultProject:
 
 
 @pytest.mark.parametrize("look", [("setup", "--plan"), ("--dry", "setup"), ("setup", "--yes")])
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("--source", "public"), wording("suite.unknown", kind="source", name="public")),
-        (("--source", ""), wording("suite.unknown", kind="source", name="")),
-        (("--mirror", "ftp://x"), wording("sources.not_a_mirror", text="ftp://x")),
-        (("--source", "mirror"), wording("sources.no_mirror")),
-        (("--ca-bundle", "nowhere.pem"), f"nowhere.pem: {UNREADABLE}"),
-        (("--ca-bundle", "deadweight.yaml"), f"deadweight.yaml: {wording('sources.no_certificate')}"),
-    ],
-)
+@pytest.mark.parametrize(("words", "told"), [
+    (("--source", "public"), wording("suite.unknown", kind="source", name="public")),
+    (("--source", ""), wording("suite.unknown", kind="source", name="")),
+    (("--mirror", "ftp://x"), wording("sources.not_a_mirror", text="ftp://x")),
+    (("--source", "mirror"), wording("sources.no_mirror")),
+    (("--ca-bundle", "nowhere.pem"), f"nowhere.pem: {UNREADABLE}"),
+    (("--ca-bundle", "deadweight.yaml"), f"deadweight.yaml: {wording('sources.no_certificate')}"),
+])  # fmt: skip
 def test_a_wrong_source_is_told_whether_it_is_kept_or_only_looked_at(bare, look, words, told):
     bare.fails(2, told, *look, *words)
     assert not (bare.state / "settings.json").exists()

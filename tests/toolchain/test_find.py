@@ -75,15 +75,11 @@ def test_another_version_is_passed_over_and_named_and_ours_stands_in_for_it(path
     assert str(there) in seen.reason
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "fields"),
-    [
-        ("exit 7", "toolchain.no_version", {"code": 7}),
-        ("echo hello", "toolchain.no_version", {"code": 0}),
-        ("kill -SEGV $$", "toolchain.no_version", {"code": "SIGSEGV"}),
-        ("sleep 60", "run.timed_out", {"seconds": 0.5}),
-    ],
-)
+@pytest.mark.parametrize(("text", "code", "fields"), [
+    ("exit 7", "toolchain.no_version", {"code": 7}), ("echo hello", "toolchain.no_version", {"code": 0}),
+    ("kill -SEGV $$", "toolchain.no_version", {"code": "SIGSEGV"}),
+    ("sleep 60", "run.timed_out", {"seconds": 0.5}),
+])  # fmt: skip
 def test_a_tool_that_tells_no_version_is_unusable(path, monkeypatch, text, code, fields):
     monkeypatch.setenv("DEADWEIGHT_PROBE_SECONDS", "0.5" if "seconds" in fields else "20")
     there = script(path / "crane", text)

@@ -170,12 +170,8 @@ class GitHub:
 
     def __init__(self, machines: Machines, document: Any, event: str, branch: str, server: str) -> None:
         self.machines, self.jobs, self.event, self.branch, self.server = (
-            machines,
-            document["jobs"],
-            event,
-            branch,
-            server,
-        )
+            machines, document["jobs"], event, branch, server,
+        )  # fmt: skip
         self.cache, self.artifacts = machines.folder / "cache", machines.folder / f"artifacts-{branch}"
         self.values = {
             "github.base_ref": "main" if event == "pull_request" else "",
@@ -198,13 +194,10 @@ class GitHub:
         event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "team/app"}}}}
         (control / "event.json").write_text(json.dumps(event if self.event == "pull_request" else {}))
         environment = {
-            "GITHUB_ENV": str(control / "env"),
-            "GITHUB_EVENT_PATH": str(control / "event.json"),
-            "GITHUB_API_URL": self.server,
-            "GITHUB_REPOSITORY": "team/app",
-            "GITHUB_RUN_ID": values["github.run_id"],
+            "GITHUB_ENV": str(control / "env"), "GITHUB_EVENT_PATH": str(control / "event.json"),
+            "GITHUB_API_URL": self.server, "GITHUB_REPOSITORY": "team/app", "GITHUB_RUN_ID": values["github.run_id"],
             **self.filled(self.jobs[name].get("env", {}), values),
-        }
+        }  # fmt: skip
         code = 0
         for step in self.jobs[name]["steps"]:
             if not self.wanted(step.get("if"), failed=code != 0):
@@ -269,14 +262,10 @@ class GitLab:
             "CI_MERGE_REQUEST_DIFF_BASE_SHA": "origin/main",
         }
         environment = {
-            "CI_PROJECT_DIR": str(folder),
-            "CI_API_V4_URL": self.server,
-            "CI_PIPELINE_ID": "1" if self.branch == "main" else "2",
-            "GITLAB_TOKEN": TOKEN,
-            **(merge_request if self.branch != "main" else {}),
-            **job.get("variables", {}),
-            **more,
-        }
+            "CI_PROJECT_DIR": str(folder), "CI_API_V4_URL": self.server,
+            "CI_PIPELINE_ID": "1" if self.branch == "main" else "2", "GITLAB_TOKEN": TOKEN,
+            **(merge_request if self.branch != "main" else {}), **job.get("variables", {}), **more,
+        }  # fmt: skip
         code = self.machines.script("\n".join(job["script"]), folder, environment)
         for path in job["artifacts"]["paths"]:
             copied(folder / path, artifacts / path)
