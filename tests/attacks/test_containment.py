@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -164,12 +165,10 @@ def listening():
             for ready in select.select([tcp, udp], [], [], 0.1)[0]:
                 heard.append(f"tcp {tcp.accept()[1]}" if ready is tcp else f"udp {udp.recvfrom(100)[1]}")
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with tcp, udp:
+    with tcp, udp, ThreadPoolExecutor(1) as pool:
+        pool.submit(serve)
         yield heard, tcp.getsockname()[1], udp.getsockname()[1]
         closing.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut off", "as the engine makes it"])

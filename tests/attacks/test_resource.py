@@ -200,9 +200,8 @@ def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
 def watching(walls: set[str], of: str, question: Callable[[float], object] = lambda _limit: "") -> consumption.Watch:
     posture = SimpleNamespace(walls=walls)
     yard = SimpleNamespace(beside=(), alive=lambda: True, posture=posture, options=SimpleNamespace(cpus=2.0))
-    lab = SimpleNamespace(
-        ground=SimpleNamespace(memory_bytes=1, pids=64, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
-    )
+    ground, variant = SimpleNamespace(memory_bytes=1, pids=64, cpus=1.0), SimpleNamespace(health=Health(), port=8080)
+    lab = SimpleNamespace(ground=ground, variant=variant)
     return consumption.Watch(lab, yard, SimpleNamespace(question=lambda *_: question), of)
 
 

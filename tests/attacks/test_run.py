@@ -69,27 +69,23 @@ def test_the_walls_of_an_image_without_a_shell(shelled, few):
         "host-read", "core-pattern", "memory-bomb", "read-shadow",
     )  # fmt: skip
     found, postures = attacked(shelled())
+    opened, hardened, default = (postures[name] for name in ("open", "hardened", "default"))
     through = {
         "open": {"option-injection", "environ", "write-root", "memory-bomb"}, "hardened": {"environ"}, "default": {"memory-bomb"},
     }  # fmt: skip
     for posture, names in through.items():
         assert {postures[posture][name]["outcome"] for name in names} == {"succeeded"}
-    assert (
-        postures["open"]["coprocess"]["outcome"] == postures["hardened"]["reverse-shell"]["outcome"] == "not_applicable"
-    )
+    assert opened["coprocess"]["outcome"] == hardened["reverse-shell"]["outcome"] == "not_applicable"
     walls_of = {
         "system": ["image"], "write-root": ["non-root", "read-only"], "run-root": ["image", "non-root", "read-only"],
         "download": ["image", "no-network"], "host-read": ["host-mounts"], "core-pattern": ["non-root", "masked-paths"],
         "memory-bomb": ["limits"],
     }  # fmt: skip
-    assert {name: postures["hardened"][name]["walls"] for name in walls_of} == walls_of
-    assert (postures["open"]["system"]["walls"], postures["default"]["host-read"]["walls"]) == (
-        ["image"],
-        ["host-mounts"],
-    )
-    assert postures["open"]["system"]["evidence"]["control"]["proof"].endswith("came back")
-    assert postures["hardened"]["write-root"]["depth"] == 2
-    assert postures["hardened"]["read-shadow"]["reason"] == "the image has no /etc/shadow, or that file is empty"
+    assert {name: hardened[name]["walls"] for name in walls_of} == walls_of
+    assert (opened["system"]["walls"], default["host-read"]["walls"]) == (["image"], ["host-mounts"])
+    assert opened["system"]["evidence"]["control"]["proof"].endswith("came back")
+    assert hardened["write-root"]["depth"] == 2
+    assert hardened["read-shadow"]["reason"] == "the image has no /etc/shadow, or that file is empty"
     assert all(text in found.reason for text in found.data["walls_not_there"].values())
     assert found.status == "pass"
 
@@ -309,9 +305,8 @@ def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
             assert postures[posture][name]["outcome"] == "not_measured"
             assert postures[posture][name]["reason"].startswith(why)
     assert (found.status, found.data["breaches"]) == ("not_measured", [])
-    assert found.reason.startswith(
-        ("nothing was measured in ", "no attack of the gate on hardened was measured (join, request): ")
-    )
+    nothing = ("nothing was measured in ", "no attack of the gate on hardened was measured (join, request): ")
+    assert found.reason.startswith(nothing)
 
 
 @pytest.mark.parametrize(("never", "features", "outcome", "told"), [
@@ -363,9 +358,8 @@ def test_a_service_that_must_be_root_is_told_what_to_gate(misbehaving, few):
     """``run.user: root`` takes no wall away: the service then does not come up behind it."""
     few()
     run = "run: {user: '0', env: {MODE: writer, AWK_NEVER: ^$}}"
-    _, postures = attacked(
-        misbehaving(run, "health: {within_seconds: 2}", own=own_attacks(ARRIVES)), "open", "only-non-root"
-    )
+    subject = misbehaving(run, "health: {within_seconds: 2}", own=own_attacks(ARRIVES))
+    _, postures = attacked(subject, "open", "only-non-root")
     assert postures["open"]["join"]["outcome"] == "succeeded"
     join = postures["only-non-root"]["join"]
     assert join["outcome"] == "not_measured"

@@ -66,9 +66,8 @@ def test_a_profile_allows_no_namespaces_and_only_the_families_that_were_seen():
     assert (document["defaultAction"], document["architectures"]) == ("SCMP_ACT_ERRNO", ["SCMP_ARCH_X86_64"])
     rules = document["syscalls"]
     assert len({(rule["names"][0], json.dumps(rule.get("args", []))) for rule in rules}) == len(rules)
-    sockets, (clone,), (clone3,) = (
-        [rule for rule in rules if name in rule["names"]] for name in ("socket", "clone", "clone3")
-    )
+    names = ("socket", "clone", "clone3")
+    sockets, (clone,), (clone3,) = ([rule for rule in rules if name in rule["names"]] for name in names)
     assert [rule["args"][0]["value"] for rule in sockets] == [2, 10]
     assert (clone["args"][0]["value"], clone["args"][0]["op"]) == (0x7E020000, "SCMP_CMP_MASKED_EQ")
     assert (clone3["action"], clone3["errnoRet"]) == ("SCMP_ACT_ERRNO", 38)

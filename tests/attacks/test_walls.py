@@ -311,9 +311,10 @@ def test_that_walls_stop_it_only_together_is_still_said():
         assert found["postures"]["hardened"]["mount"]["reason"] == f"{TOGETHER}refused"
 
 
-@pytest.mark.parametrize(
-    "change", [{"apparmor": True}, {"seccomp": False}, {"kernel": "6.9"}, {"version": "29"}, {"cpus": 1}, {}]
-)
+CHANGES = [{"apparmor": True}, {"seccomp": False}, {"kernel": "6.9"}, {"version": "29"}, {"cpus": 1}, {}]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_another_machine_found_is_not_kept(tmp_path, change):
     """Evidence may come from a cache; with AppArmor switched on, or another kernel, it would be another's."""
 

@@ -150,9 +150,10 @@ def test_a_shell_that_gives_up_says_so_and_starts_nothing_more(found, form, up, 
     assert ("migrate failed: tried 10 times" if job else f"{engine} logs shop-db") in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("form", "names"), [("quadlet", UNITS), ("podman", {"podman.sh"}), ("ecs", {"task-definition.json"})]
-)
+LEFT = {"quadlet": UNITS, "podman": {"podman.sh"}, "ecs": {"task-definition.json"}}
+
+
+@pytest.mark.parametrize(("form", "names"), LEFT.items())
 def test_a_folder_gets_what_its_platform_takes(found, tmp_path, form, names):
     """Fargate takes no seccomp profile: it gets none to look for."""
     given = Request("", "./shop.seccomp.json", files="..")
@@ -305,11 +306,8 @@ def _of_container(container: dict[str, Any], memory: int) -> list[str]:
     bounds = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
     bounds |= {"memory": (6, memory), "stopTimeout": (2, 120)}
     values = {"stopTimeout": 30, **(check or {}), **container}
-    found += [
-        f"{name} {values[name]}"
-        for name, (least, most) in bounds.items()
-        if not least <= values.get(name, least) <= most
-    ]
+    wrong = (name for name, (least, most) in bounds.items() if not least <= values.get(name, least) <= most)
+    found += [f"{name} {values[name]}" for name in wrong]
     return found + (["a health check without CMD"] if check and check["command"][0] not in ("CMD", "CMD-SHELL") else [])
 
 

@@ -12,10 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from deadweight import _disk
+from deadweight import _disk, _run
 from deadweight._errors import CommandError, wording
+from deadweight.builders import apko
+from deadweight.builders.shared.archive import work_folder
+from deadweight.plan.graph import StepRecord
+from deadweight.records.built_image import BuiltImage
+from deadweight.records.store import load
 from deadweight.tasks._task import guard
+from deadweight.toolchain.golang import OFFLINE_HINT
 from tests.support.fault_project import FaultProject
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -123,10 +130,6 @@ def test_something_else_stands_where_the_state_belongs(project, place):
 @pytest.mark.slow
 def test_records_damaged_bit_by_bit(project):
     """Every third bit of each record flipped, every length of it: what no longer fits is no record, and nothing raises."""
-    from deadweight.plan.graph import StepRecord
-    from deadweight.records.built_image import BuiltImage
-    from deadweight.records.store import load
-
     project.builds()
     for kind, path in (
         (StepRecord, project.state / "steps" / "image-v.json"),
@@ -221,8 +224,6 @@ def test_files_that_come_and_go_while_a_plan_reads_them(project):
 
 
 def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
-    from deadweight.builders.shared.archive import work_folder
-
     packages = tmp_path / "packages"
     left = packages / ".work-1-abcdef" / "sandbox"
     left.mkdir(parents=True)
@@ -234,32 +235,25 @@ def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="no file system in memory")
 def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypatch):
-    from deadweight.builders import apko as _memory
-
-    monkeypatch.setattr(_memory, "ROOM_BYTES", 0)
-    code = "import os, sys; from pathlib import Path; from deadweight.builders import apko as _memory\n"
-    code += "_memory.ROOM_BYTES = 0\n"
-    code += "(_memory.memory_folder(Path(sys.argv[1])) / 'file').touch(); os.kill(os.getpid(), 9)"
+    monkeypatch.setattr(apko, "ROOM_BYTES", 0)
+    code = "import os, sys; from pathlib import Path; from deadweight.builders import apko\napko.ROOM_BYTES = 0\n"
+    code += "(apko.memory_folder(Path(sys.argv[1])) / 'file').touch(); os.kill(os.getpid(), 9)"
     killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     assert killed.wait() == -9
-    (left,) = _memory.MEMORY.glob(f"deadweight-*-{killed.pid}-*")
-    mine = _memory.memory_folder(tmp_path)
-    assert mine.is_dir()
-    assert not left.exists()
+    (left,) = apko.MEMORY.glob(f"deadweight-*-{killed.pid}-*")
+    mine = apko.memory_folder(tmp_path)
+    assert (mine.is_dir(), left.exists()) == (True, False)
     mine.rmdir()
-    monkeypatch.setattr(_memory, "ROOM_BYTES", 2**60)
-    assert _memory.memory_folder(tmp_path) is None
+    monkeypatch.setattr(apko, "ROOM_BYTES", 2**60)
+    assert apko.memory_folder(tmp_path) is None
 
 
 @needs_mounts
 @pytest.mark.parametrize("how", ["cat /dev/zero > cache/file", "go build -o /dev/null ."])
 def test_a_full_disk_is_named_whatever_program_met_it(tmp_path, how):
     """A cache that was full was told as a module proxy that is not in reach."""
-    from deadweight import _run
-    from deadweight.toolchain.golang import OFFLINE_HINT
-
-    (tmp_path / "go.mod").write_text("module example.invalid/x\n\ngo 1.18\n")
-    (tmp_path / "main.go").write_text('package main\n\nimport "fmt"\n\nfunc main() { fmt.Println() }\n')
+    main = 'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println() }\n'
+    written(tmp_path, {"go.mod": "module example.invalid/x\n\ngo 1.18\n", "main.go": main})
     cache = tmp_path / "cache"
     with mounted(cache, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
         env = {"GOCACHE": str(cache), "GOTMPDIR": str(cache)}

@@ -151,11 +151,8 @@ def test_a_second_invocation_waits_for_the_first_and_builds_once(project, killed
 def test_a_tool_that_cannot_be_used_is_missing(project, tmp_path, script, words):
     tools = tmp_path / "tools"
     shell_script(tools / "ko", script)
-    project.more = {
-        "PATH": f"{tools}:/usr/bin:/bin",
-        "DEADWEIGHT_CACHE_DIR": str(tmp_path / "cache"),
-        "DEADWEIGHT_PROBE_SECONDS": "1",
-    }
+    project.more = {"PATH": f"{tools}:/usr/bin:/bin", "DEADWEIGHT_PROBE_SECONDS": "1"}
+    project.more["DEADWEIGHT_CACHE_DIR"] = str(tmp_path / "cache")
     project.suite("tools: ko", v=SLOW)
     done = project.fails(3, words)
     assert str(tools / "ko") in done.errors

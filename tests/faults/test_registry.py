@@ -180,13 +180,11 @@ def test_an_apk_that_is_not_what_its_index_says(apko):
     project, root = apko
     (package,) = root.glob(f"repository/{_common.architecture().apk}/wolfi-baselayout-*.apk")
     right = package.read_bytes()
-    package.write_bytes(right[:-200] + bytes(200))
-    with pytest.raises(CommandError):
-        project.build("v")
-    assert nothing_half_written(project)
-    package.write_bytes(right[: len(right) // 2])
-    with pytest.raises(CommandError):
-        project.build("v")
+    for damaged in (right[:-200] + bytes(200), right[: len(right) // 2]):
+        package.write_bytes(damaged)
+        with pytest.raises(CommandError):
+            project.build("v")
+        assert nothing_half_written(project)
     package.write_bytes(right)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(project.site.state.cache / "apk")

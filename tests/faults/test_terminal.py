@@ -29,15 +29,10 @@ from tests.support.small_project import own_leftovers, put_built, write_suite
 pytestmark = pytest.mark.system
 
 SLOW = "touch started; sleep 0.6; cp src/a.txt $OUT; sleep 0.6"
-SUITE = """
-    name: ends
-    defaults: {port: 8080}
-    variants:
-      castle:
-        builder: ko
-        source: .
-        health: {path: /healthz}
-        checks: {runs: {}, attacks: {}}
+SUITE = """\
+name: ends
+defaults: {port: 8080, health: {path: /healthz}, checks: {runs: {}, attacks: {}}}
+variants: {castle: {builder: ko, source: .}}
 """
 
 
@@ -208,9 +203,8 @@ def test_the_end_is_ours_wherever_the_signal_comes(tmp_path, work):
     """Python remembers an interrupt in an ``exec`` (as at the import of any dataclass) and would end as by Ctrl-C; one in a
     callback of the garbage collector's (as at any import) it only prints."""
     (tmp_path / "work.py").write_text(WORK.replace("WORK", work))
-    argv = [sys.executable, "-m", "work"]
     began = time.monotonic()
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "work"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n"), " SIGTERM; " in done.stderr) == (143, 1, True)
     assert time.monotonic() - began < 50
 
@@ -274,9 +268,7 @@ def test_what_belongs_to_the_living_and_to_others_stays(castle, tmp_path, engine
     assert other.has(theirs) == []
 
 
-def test_what_a_killed_run_left_whose_project_is_gone_goes_with_the_next_start(
-    castle, tmp_path, engine, playground_archive
-):
+def test_what_a_run_left_whose_project_is_gone_goes_with_the_next_start(castle, tmp_path, engine, playground_archive):
     other = Castle(tmp_path / "other", engine, playground_archive)
     theirs = other.killed()
     shutil.rmtree(other.root)
@@ -358,10 +350,7 @@ def test_who_ends_nox_ends_what_it_runs(project, number):
     argv = [sys.executable, "-m", "nox", "-s", "verify"]
     with Terminal(argv, project.root, project.environment) as terminal:
         terminal.until((project.root / "started").exists)
-        if number == signal.SIGINT:
-            terminal.type("\x03")
-        else:
-            terminal.send(number)
+        terminal.type("\x03") if number == signal.SIGINT else terminal.send(number)
         assert terminal.wait() == 130
     assert (project.root / "tidied").exists()
     project.is_clean()

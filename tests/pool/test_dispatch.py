@@ -185,10 +185,8 @@ CACHE = PoolCache.model_validate({"import": [WHERE], "export": f"{WHERE},mode=ma
 
 
 def test_imports_are_always_there():
-    imported, exported = (
-        words(CACHE, variant="cart.today", service="cart", export=False),
-        "type=registry,ref=r.example.com/c:one",
-    )
+    imported = words(CACHE, variant="cart.today", service="cart", export=False)
+    exported = "type=registry,ref=r.example.com/c:one"
     assert imported == ["--import-cache", "type=registry,ref=r.example.com/c:cart"]
     assert words(CACHE, variant="one", service="", export=True)[2:] == [
         "--export-cache", f"{exported},mode=max,ignore-error=true",

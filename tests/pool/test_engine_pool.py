@@ -88,9 +88,8 @@ def test_each_engine_checks_its_own(opened, engine, tmp_path):
     certificates = tmp_path / "certificates"
     certificates.mkdir()
     with elsewhere(engine.host.removeprefix("unix://"), certificates) as address:
-        workspace, said = opened(
-            {"near": f'host: "{engine.host}"', "far": f'host: "{address}", certificates: certificates, places: 4'}
-        )
+        far = f'host: "{address}", certificates: certificates, places: 4'
+        workspace, said = opened({"near": f'host: "{engine.host}"', "far": far})
         found = verified(workspace)
     assert {each.status for each in found} == {"pass"}
     assert [each.variant for each in found if each.check == "runs"] == list(NAMES)
@@ -191,9 +190,8 @@ def apart(engine, tmp_path, tmp_path_factory, playground_archive, playground_ima
 @pytest.mark.system
 def test_two_engines_that_share_nothing_find_the_same(apart, engine):
     workspace, said, _folder, endpoint = apart
-    variants = [
-        variant for variant in workspace.suite.variants if variant.name in {HOMES[n]: n for n in NAMES}.values()
-    ]
+    one_each = {HOMES[name]: name for name in NAMES}.values()
+    variants = [variant for variant in workspace.suite.variants if variant.name in one_each]
     with workspace:
         checked = workspace.spread.verify(variants, ("runs", "api"), None, lambda _each: None)
         attacked = workspace.spread.attack(variants, ("default",), lambda _line: None)

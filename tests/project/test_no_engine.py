@@ -21,12 +21,7 @@ pytestmark = pytest.mark.system
 
 NOWHERE = "unix:///nowhere.sock"
 START_IT = f"hint: {wording('engine.start_it', variable='DOCKER_HOST')}\n"
-DOCKERFILE = """
-  needs-engine:
-    builder: dockerfile
-    source: src
-    dockerfile: Dockerfile
-"""
+DOCKERFILE = "  needs-engine:\n    builder: dockerfile\n    source: src\n    dockerfile: Dockerfile\n"
 RUN = 'cp src/a.txt "$OUT"'
 
 

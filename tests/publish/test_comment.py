@@ -5,6 +5,7 @@ import email.utils
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -149,8 +150,7 @@ def test_a_comment_deleted_in_between_is_made_anew(job, server, provider):
 
 
 def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
-    found = environment(provider, server, tmp_path)
-    gate = threading.Barrier(4)
+    found, gate = environment(provider, server, tmp_path), threading.Barrier(4)
     server.before["POST"] = lambda: time.sleep(0.05)
 
     def one(run: int) -> None:
@@ -158,11 +158,8 @@ def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
         gate.wait()
         post(where.forge, where.run, START, f"{marker('app', run)}\n\nrun {run}\n", silent=False)
 
-    threads = [threading.Thread(target=one, args=(run,)) for run in (1, 2, 3, 4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, (1, 2, 3, 4)))
     assert len(said(server)) == 1
 
 

@@ -14,7 +14,7 @@ from deadweight.publish.push import ArtifactFile, badges, destination, earlier, 
 from deadweight.report.compare import compare
 from deadweight.report.history import load_report, write_report
 from deadweight.toolchain import crane
-from tests.support import report_demo
+from tests.support import report_demo, trees
 from tests.support import report_samples as samples
 from tests.support.codes import raises
 from tests.support.small_images import docker_archive
@@ -71,8 +71,7 @@ def test_a_folder_with_anything_foreign_is_left_alone(written, tmp_path, name) -
     """So is a page that no report stands beside."""
     if name != "index.html":
         publish(written, str(tmp_path / "site"))
-    (tmp_path / "site").mkdir(exist_ok=True)
-    (tmp_path / "site" / name).write_text("mine")
+    trees.written(tmp_path / "site", {name: "mine"})
     with raises(UsageError, "publish.foreign_file", folder=tmp_path / "site", file=name):
         publish(written, str(tmp_path / "site"))
     assert (tmp_path / "site" / name).read_text() == "mine"

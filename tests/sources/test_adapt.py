@@ -183,12 +183,10 @@ WILD = (SAMPLES / "wild.Dockerfile").read_text()
 def test_images_are_found_and_replaced_wherever_lines_end():
     assert parser.places(WILD) == {"golang:1.21": 3, "alpine:3.18": 9, "busybox:1": 11}
     made = parser.derived(WILD, lambda name: f"here/{name}")
-    assert made.splitlines()[:5] == ["# escape=`", "#", "FROM `", "  # the compiler", "  here/golang:1.21 AS build"]
-    assert made.splitlines()[8:10] == [
-        "RUN --mount=type=bind,from=`",
-        "here/alpine:3.18,target=/x echo --mount=from=nobody",
-    ]
-    assert made.splitlines()[11] == "  --from=here/busybox:1 /bin/sh /sh"
+    lines = made.splitlines()
+    assert lines[:5] == ["# escape=`", "#", "FROM `", "  # the compiler", "  here/golang:1.21 AS build"]
+    assert lines[8:10] == ["RUN --mount=type=bind,from=`", "here/alpine:3.18,target=/x echo --mount=from=nobody"]
+    assert lines[11] == "  --from=here/busybox:1 /bin/sh /sh"
     assert "\nFROM ubuntu:9\n" in made
 
 

@@ -10,6 +10,7 @@ from deadweight.records.paths import State
 from deadweight.sources import network, settings
 from deadweight.sources.remote import changes, choose
 from deadweight.sources.settings import record, registry_access
+from tests.support import trees
 from tests.support.codes import raises
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
@@ -36,16 +37,14 @@ def users(tmp_path):
     """Write the user's own file."""
 
     def written(content: str) -> None:
-        settings.user_file().parent.mkdir(parents=True)
-        settings.user_file().write_text(content)
+        trees.written(settings.user_file().parent, {settings.user_file().name: content})
 
     return written
 
 
 def test_the_suites_own_section_is_read(project, tmp_path):
-    suite, state = project(
-        "sources:\n  mirror: {registries: {docker.io: m/x}, apk_keys: [keys/a.pub]}\n  ca_bundle: ca.pem\n"
-    )
+    mirror = "{registries: {docker.io: m/x}, apk_keys: [keys/a.pub]}"
+    suite, state = project(f"sources:\n  mirror: {mirror}\n  ca_bundle: ca.pem\n")
 
     found = settings.load(state, suite)
 
@@ -66,9 +65,8 @@ def test_environment_wins_over_setup_over_the_user_over_the_suite(project, users
     assert settings.load(state, suite).mirror == settings.mirror_at("setup.example.com")
 
     monkeypatch.setenv("DEADWEIGHT_MIRROR", "http://environment.example.com/p")
-    assert settings.load(state, suite).mirror == settings.Mirror(
-        registries={"*": "environment.example.com/p"}, insecure=True
-    )
+    there = settings.Mirror(registries={"*": "environment.example.com/p"}, insecure=True)
+    assert settings.load(state, suite).mirror == there
     assert choose(suite, state, print).name == "mirror"
 
 
@@ -187,10 +185,8 @@ def test_a_host_that_does_not_answer_is_told_in_words_alone():
 
 def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypatch):
     """A suite whose images are built on nothing asks no registry, and one that nobody reaches was taken for the attacks' shell."""
-    (tmp_path / "deadweight.yaml").write_text(
-        "name: x\nvariants:\n  a: {builder: dockerfile, dockerfile: Dockerfile}\n"
-    )
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY app /app\n")
+    text = "name: x\nvariants:\n  a: {builder: dockerfile, dockerfile: Dockerfile}\n"
+    trees.written(tmp_path, {"deadweight.yaml": text, "Dockerfile": "FROM scratch\nCOPY app /app\n"})
     suite, state, said = load_suite(tmp_path / "deadweight.yaml"), State(tmp_path), list[str]()
     monkeypatch.setattr(network, "ask_all", lambda urls, **_: dict.fromkeys(urls, network.Answer(None, "no such name")))
     monkeypatch.setattr("deadweight.sources.remote._local_is_possible", lambda: True)
@@ -211,14 +207,9 @@ variants:
 
 
 def test_bases_count_that_only_a_dockerfile_names(tmp_path):
-    (tmp_path / "deadweight.yaml").write_text(SUITE_WITHOUT_BASES)
-    (tmp_path / "Dockerfile").write_text(
-        "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
-    )
+    dockerfile = "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
+    trees.written(tmp_path, {"deadweight.yaml": SUITE_WITHOUT_BASES, "Dockerfile": dockerfile})
     suite = load_suite(tmp_path / "deadweight.yaml")
     named = {reference for variant in suite.variants for reference in variant.references(suite.root)}
-    assert named == {
-        "golang:1.21.3-bookworm",
-        "cgr.dev/chainguard/static:latest",
-        "gcr.io/distroless/static-debian12:nonroot",
-    }
+    bases = {"cgr.dev/chainguard/static:latest", "gcr.io/distroless/static-debian12:nonroot"}
+    assert named == {"golang:1.21.3-bookworm", *bases}

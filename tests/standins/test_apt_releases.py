@@ -63,9 +63,10 @@ def test_only_cas_that_the_os_does_not_bring_are_this_machine_s_own(tmp_path):
     assert authorities(None) == authorities(tmp_path / "none") == ()
 
 
-@pytest.mark.parametrize(
-    ("wanted", "made"), [("20", "20.10.1"), ("20.9", "20.9.0"), ("19", "20.10.1"), ("22", "22.1.0")]
-)
+NODES = {"20": "20.10.1", "20.9": "20.9.0", "19": "20.10.1", "22": "22.1.0"}
+
+
+@pytest.mark.parametrize(("wanted", "made"), NODES.items())
 def test_the_newest_node_of_a_number_or_of_the_next_one(monkeypatch, wanted, made):
     found = {"versions": {name: {} for name in ("18.2.0", "20.9.0", "20.10.1", "22.1.0", "22.2.0-rc.1")}}
     monkeypatch.setattr(downloads, "_document", lambda _package: found)

@@ -8,25 +8,21 @@ from pathlib import Path
 import pytest
 
 from deadweight_standins import changelogs
+from tests.support.trees import written
 
 TEXT = Path(__file__).with_name("libfoo.changelog").read_text()
 FIXED = {"CVE-2031-0003": "2.0-2", "CVE-2031-0001": "2.0-1", "CVE-2031-12345": "2.0-1"}
 
 
 def deb(folder: Path, name: str, *, log: str | None = TEXT, kind="xz", log_name="changelog.Debian.gz") -> Path:
-    root = folder / f"tree-{name}"
-    (root / "DEBIAN").mkdir(parents=True)
-    (root / "DEBIAN" / "control").write_text(
-        f"Package: {name}\nSource: libfoo (2.0-2)\nVersion: 2.0-2+b1\nArchitecture: all\n"
-        "Maintainer: Somebody <a@example.com>\nDescription: made up\n"
-    )
-    docs = root / "usr" / "share" / "doc"
-    docs.mkdir(parents=True)
+    control = f"Package: {name}\nSource: libfoo (2.0-2)\nVersion: 2.0-2+b1\nArchitecture: all\n"
+    control += "Maintainer: Somebody <a@example.com>\nDescription: made up\n"
+    root, docs = written(folder / f"tree-{name}", {"DEBIAN/control": control}), Path("usr/share/doc")
     if log is None:
-        (docs / name).symlink_to("libfoo")
+        (root / docs).mkdir(parents=True)
+        (root / docs / name).symlink_to("libfoo")
     else:
-        (docs / name).mkdir()
-        (docs / name / log_name).write_bytes(gzip.compress(log.encode()))
+        written(root / docs / name, {log_name: gzip.compress(log.encode())})
     made = folder / f"{name}_2.0-2+b1_all.deb"
     subprocess.run(["dpkg-deb", f"-Z{kind}", "--root-owner-group", "-b", root, made], check=True)
     shutil.rmtree(root)

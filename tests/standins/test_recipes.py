@@ -46,9 +46,8 @@ def test_each_is_an_empty_package_that_depends_on_what_it_is_called_now(tmp_path
     fill_renamed(tmp_path, this_machine())
     stanzas = (tmp_path / RENAMED_FOLDER / "Packages").read_text().strip().split("\n\n")
     told = [dict(line.split(": ", 1) for line in each.splitlines() if ": " in line) for each in stanzas]
-    assert {each["Package"]: each["Depends"] for each in told} == {
-        name: entry.now for name, entry in names().renamed.items()
-    }
+    wanted = {name: entry.now for name, entry in names().renamed.items()}
+    assert {each["Package"]: each["Depends"] for each in told} == wanted
     assert all("stand-in" in each["Version"] for each in told)
     python = next(tmp_path.glob(f"{RENAMED_FOLDER}/python_*.deb"))
     listed = subprocess.run(["dpkg-deb", "--contents", python], capture_output=True, text=True, check=True).stdout
@@ -272,11 +271,8 @@ def test_a_jar_with_another_digest_is_refused_and_not_kept(tmp_path, monkeypatch
 # The table of Alpine's names of packages.
 def test_names_are_names_of_packages():
     table = names()
-    listed = {
-        *table.alpine,
-        *table.done_without,
-        *(package for packages in table.alpine.values() for package in packages),
-    }
+    made_of = (package for packages in table.alpine.values() for package in packages)
+    listed = {*table.alpine, *table.done_without, *made_of}
     assert [name for name in listed if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name)] == []
 
 

@@ -401,11 +401,12 @@ def expected_files() -> dict[str, dict[str, bytes]]:
     }  # fmt: skip
 
 
+HELD = ["alpine:3.18", STATIC, "ubuntu:23.10", pytest.param(GOLANG, marks=pytest.mark.bases)]
+
+
 @pytest.mark.tools
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "reference", ["alpine:3.18", STATIC, "ubuntu:23.10", pytest.param(GOLANG, marks=pytest.mark.bases)]
-)
+@pytest.mark.parametrize("reference", HELD)
 def test_a_stand_in_holds_what_the_original_does(made, reference):
     made.prepare((reference,), apk=False, say=print)
     wanted, found = expected_files()[reference], dict[str, bytes]()

