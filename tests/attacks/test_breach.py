@@ -352,10 +352,8 @@ def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, told):
 def test_what_was_not_measured_of_one_variant_is_told_with_its_reason_once():
     untold = {"outcome": "not_measured", "evidence": None}
     nothing = {name: {**untold, "reason": f"no {name[-1]}"} for name in ("x_a", "x_b", "y_b")}
-    postures = {
-        "open": {**nothing, "x_a": {"outcome": WORKS, "evidence": None}},
-        "hardened": {**nothing, "more": {"outcome": HELD, "evidence": None}},
-    }
+    postures = {"open": {**nothing, "x_a": {"outcome": WORKS, "evidence": None}}}
+    postures["hardened"] = {**nothing, "more": {"outcome": HELD, "evidence": None}}
     assert unmeasured(SimpleNamespace(data={"postures": postures})) == ["x_b, y_b: no b", "hardened: x_a: no a"]
 
 

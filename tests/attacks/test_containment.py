@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -188,9 +189,8 @@ def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(wi
     mac = Path(f"/sys/class/net/{bridge}/address").read_text().split(":")
     links.append(f"fe80::{int(mac[0], 16) ^ 2:x}{mac[1]}:{mac[2]}ff:fe{mac[3]}:{mac[4]}{mac[5].strip()}")
     addresses = host_addresses()
-    script = WAYS.replace("${gateway}", addresses[0]).format(
-        addresses=" ".join(addresses), elsewhere="192.0.2.77", six=" ".join(dict.fromkeys(links)), tcp=tcp, udp=udp
-    )
+    names = {"elsewhere": "192.0.2.77", "six": " ".join(dict.fromkeys(links)), "tcp": tcp, "udp": udp}
+    script = WAYS.replace("${gateway}", addresses[0]).format(addresses=" ".join(addresses), **names)
     with Yard(with_tools, walls.OPEN.with_shell()) as castle_yard:
         done = castle_yard.get().exec(["/bin/sh", "-c", PRELUDE + script], user="0:0", seconds=120)
         asked = ["/bin/sh", "-c", PRELUDE + "run ip route"]
@@ -253,11 +253,8 @@ def test_trials_of_harden_reach_what_they_need_beside_another_engine(engine, mis
     with network.trial_network(engine, "harden") as name:
         bridge = bridge_of(name)
         options = RunOptions(env={"MODE": "good"}, network=name)
-        with (
-            strict_firewall(bridge),
-            engine.start(misbehaving_image, options) as one,
-            engine.start(misbehaving_image, options) as other,
-        ):
+        start = partial(engine.start, misbehaving_image, options)
+        with strict_firewall(bridge), start() as one, start() as other:
             assert one.wait_healthy(Health(path="/healthz"), 8080).healthy
             address = (one.inspect()["NetworkSettings"]["Networks"][name]["IPAddress"], 8080)
             netns.within(other.pid, lambda: socket.create_connection(address, 5.0)).close()

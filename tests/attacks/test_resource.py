@@ -33,6 +33,7 @@ from deadweight_attacks.resource import resource_lock
 from tests.support.attack_grounds import payload
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
+from tests.support.marks import NEEDS_ROOT
 from tests.support.trees import written
 
 pytestmark = pytest.mark.system
@@ -295,23 +296,17 @@ def test_mounts_and_groups_are_read_as_the_kernel_writes_them():
         "34 31 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n"
         "35 31 0:31 / /proc rw - proc proc rw\n"
     )
-    assert dict(consumption._mounted(mounts)) == {
-        "cpu": ("/", "/sys/fs/cgroup/cpu"),
-        "cpuacct": ("/", "/sys/fs/cgroup/cpu"),
-        "memory": ("/lxc/a", "/sys/fs/cgroup/memory"),
-        "": ("/", "/sys/fs/cgroup/unified"),
-    }
+    found = {name: ("/", f"/sys/fs/cgroup/{at}") for name, at in (("cpu", "cpu"), ("cpuacct", "cpu"), ("", "unified"))}
+    assert dict(consumption._mounted(mounts)) == {**found, "memory": ("/lxc/a", "/sys/fs/cgroup/memory")}
     paths = dict(consumption._paths("4:memory:/a:b\n3:cpu,cpuacct:/c\n0::/d\n"))
     assert paths == {"memory": "/a:b", "cpu": "/c", "cpuacct": "/c", "": "/d"}
 
 
 def test_of_an_engine_elsewhere_its_own_counters_are_asked(monkeypatch):
     """The number of its process is that of anything here."""
-    document = {
-        "pids_stats": {"current": 3},
-        "memory_stats": {"usage": 90, "stats": {"inactive_file": 40}},
-        "cpu_stats": {"cpu_usage": {"total_usage": 2e9}, "throttling_data": {"throttled_periods": 5}},
-    }
+    cpu = {"cpu_usage": {"total_usage": 2e9}, "throttling_data": {"throttled_periods": 5}}
+    memory = {"usage": 90, "stats": {"inactive_file": 40}}
+    document = {"pids_stats": {"current": 3}, "memory_stats": memory, "cpu_stats": cpu}
     container = SimpleNamespace(id=ID, name="it", pid=os.getpid(), api=SimpleNamespace(stats=lambda *_, **__: document))
     read = consumption.Counters(container)
     used = read.read()
@@ -357,7 +352,7 @@ def test_no_hold_is_kept_of_a_process_that_is_none_of_the_container():
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root enters a namespace")
+@NEEDS_ROOT
 @pytest.mark.parametrize("error", [OSError(5, "an error of the kernel's"), MissingError("iptables is not there")])
 def test_what_work_in_another_network_gives_or_raises_is_given_or_raised_here(error):
     def work() -> None:

@@ -123,10 +123,8 @@ def subject_of_health_command(works, own, health) -> SimpleNamespace:
         wait_healthy=lambda *_: SimpleNamespace(healthy=True),
         exec=lambda words, seconds: SimpleNamespace(exit_code=0 if tuple(words) in works else 127),
     )
-    engine = SimpleNamespace(
-        images=SimpleNamespace(need=lambda _: SimpleNamespace(healthcheck=own)),
-        start=lambda *_, **__: nullcontext(container),
-    )
+    images = SimpleNamespace(need=lambda _: SimpleNamespace(healthcheck=own))
+    engine = SimpleNamespace(images=images, start=lambda *_, **__: nullcontext(container))
     variant = Variant(name="v", builder="ko", port=8080, health=health)
     return SimpleNamespace(variant=variant, engine=lambda: engine, engine_image=lambda: "image")
 

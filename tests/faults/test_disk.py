@@ -22,13 +22,12 @@ from deadweight.records.store import load
 from deadweight.tasks._task import guard
 from deadweight.toolchain.golang import OFFLINE_HINT
 from tests.support.fault_project import FaultProject
+from tests.support.marks import NEEDS_ROOT
 from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
 COPY = "cp src/a.txt $OUT"
-
-needs_mounts = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def fill(folder: Path) -> None:
             file.write(b"x" * 1024)
 
 
-@needs_mounts
+@NEEDS_ROOT
 def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
     """Python then finds no temporary folder: neither an error's hint nor a task may end in a traceback for that."""
     monkeypatch.setattr(tempfile, "tempdir", None)
@@ -79,7 +78,7 @@ def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith(f"error: {wording('tasks.no_temporary_folder')}\n  hint: ")
 
 
-@needs_mounts
+@NEEDS_ROOT
 @pytest.mark.parametrize(("full", "script"), [
     (True, COPY), (False, "head -c 3000000 /dev/zero > $OUT"),
     # the image is there, its record cannot be written: it does not count as built
@@ -97,7 +96,7 @@ def test_a_full_disk(project, tmp_path, full, script):
         project.builds()
 
 
-@needs_mounts
+@NEEDS_ROOT
 def test_a_disk_without_free_inodes(project, tmp_path):
     with small_disk(project, tmp_path, "-N", "16"):
         for number in range(32):
@@ -108,7 +107,7 @@ def test_a_disk_without_free_inodes(project, tmp_path):
             (project.state / f"file{number}").unlink(missing_ok=True)
 
 
-@needs_mounts
+@NEEDS_ROOT
 def test_a_read_only_state_folder(project):
     project.builds()
     with mounted(project.state, "--bind", str(project.state)):
@@ -131,10 +130,8 @@ def test_something_else_stands_where_the_state_belongs(project, place):
 def test_records_damaged_bit_by_bit(project):
     """Every third bit of each record flipped, every length of it: what no longer fits is no record, and nothing raises."""
     project.builds()
-    for kind, path in (
-        (StepRecord, project.state / "steps" / "image-v.json"),
-        (BuiltImage, project.state / "images" / "v" / "built.json"),
-    ):
+    built, step = project.state / "images" / "v" / "built.json", project.state / "steps" / "image-v.json"
+    for kind, path in ((StepRecord, step), (BuiltImage, built)):
         whole = path.read_bytes()
         for bit in range(0, len(whole) * 8, 3):
             damaged = bytearray(whole)
@@ -248,7 +245,7 @@ def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypat
     assert apko.memory_folder(tmp_path) is None
 
 
-@needs_mounts
+@NEEDS_ROOT
 @pytest.mark.parametrize("how", ["cat /dev/zero > cache/file", "go build -o /dev/null ."])
 def test_a_full_disk_is_named_whatever_program_met_it(tmp_path, how):
     """A cache that was full was told as a module proxy that is not in reach."""

@@ -107,10 +107,10 @@ def test_variants_that_the_suite_says_something_else_of(root, suite, found):
     assert since(root) == found
 
 
-@pytest.mark.parametrize(
-    ("revision", "code"),
-    [("nowhere", "no_common_commit"), ("-x", "no_revision"), ("", "no_revision"), ("HEAD~5", "no_common_commit")],
-)
+NO_REVISIONS = {"nowhere": "no_common_commit", "-x": "no_revision", "": "no_revision", "HEAD~5": "no_common_commit"}
+
+
+@pytest.mark.parametrize(("revision", "code"), NO_REVISIONS.items())
 def test_a_revision_that_is_none_is_told(root, revision, code):
     with raises(UsageError, f"project.{code}", revision=revision):
         since(root, revision)
@@ -126,12 +126,9 @@ def test_outside_of_git_that_is_told(tmp_path):
 def report_of(root: Path) -> Report:
     workspace = opened(root)
     digests = {task.step.key: task.fingerprint.digest for task in plan(workspace, workspace.suite.variants).tasks}
-    records = {
-        each.name: samples.variant(
-            build=BuildRecord(1.0, False, samples.WHEN, "t", fingerprint=digests[f"image:{each.name}"])
-        )
-        for each in workspace.suite.variants
-    }
+    names = [each.name for each in workspace.suite.variants]
+    builds = (BuildRecord(1.0, False, samples.WHEN, "t", fingerprint=digests[f"image:{name}"]) for name in names)
+    records = {name: samples.variant(build=build) for name, build in zip(names, builds, strict=True)}
     return samples.report(records)
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +14,7 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from tests.support.fault_project import FaultProject
+from tests.support.marks import NEEDS_ROOT
 from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
@@ -163,7 +163,7 @@ def test_verify_ends_with_the_total_and_the_next_command(project):
     project.fails(3, wording("tasks.no_checks"), "verify", "--variant", "needs-engine")
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")
+@NEEDS_ROOT
 def test_doctor_tells_a_folder_that_cannot_be_written_to(project):
     """``--bind`` over itself, read-only: nothing was asked of the disk before a build failed on it."""
     del project.more["DOCKER_HOST"]

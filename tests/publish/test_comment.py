@@ -2,7 +2,6 @@
 
 import contextlib
 import email.utils
-import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from deadweight._errors import DeadweightError, MissingError, UsageError
 from deadweight.publish.comment import Busy, NoRights, place, post
 from deadweight.report.pull_request import MARKER
 from tests.support.codes import raises
-from tests.support.forge_server import TOKEN, ForgeServer
+from tests.support.forge_server import ForgeServer, environment
 
 START = f"{MARKER}app run "
 
@@ -28,26 +27,6 @@ def marker(suite: str, run: int) -> str:
 def server():
     with contextlib.closing(ForgeServer()) as made:
         yield made
-
-
-def environment(
-    provider: str, server: ForgeServer, folder: Path, *, run: int = 5, fork: bool = False
-) -> dict[str, str]:
-    if provider == "gitlab":
-        return {
-            "CI_API_V4_URL": server.url,
-            "CI_MERGE_REQUEST_IID": "7",
-            "CI_MERGE_REQUEST_PROJECT_ID": "42",
-            "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "43" if fork else "42",
-            "CI_PIPELINE_ID": str(run),
-            "GITLAB_TOKEN": TOKEN,
-        }
-    event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "me/app" if fork else "team/app"}}}}
-    (folder / "event.json").write_text(json.dumps(event))
-    return {
-        "GITHUB_API_URL": server.url, "GITHUB_REPOSITORY": "team/app",
-        "GITHUB_EVENT_PATH": str(folder / "event.json"), "GITHUB_RUN_ID": str(run), "GITHUB_TOKEN": TOKEN,
-    }  # fmt: skip
 
 
 @pytest.fixture(params=["github", "gitlab"])
@@ -65,7 +44,7 @@ class Job:
     waited: list[float] = field(default_factory=list)
 
     def __call__(self, words: str, *, run: int = 5, silent: bool = False, patience: float = 180.0) -> str:
-        found = environment(self.provider, self.server, self.folder, run=run)
+        found = environment(self.provider, self.server.url, self.folder, run=run)
         where = place(self.provider, found, sleep=self.waited.append, patience_seconds=patience)
         return post(where.forge, where.run, START, f"{marker('app', run)}\n\n{words}\n", silent=silent)
 
@@ -150,7 +129,7 @@ def test_a_comment_deleted_in_between_is_made_anew(job, server, provider):
 
 
 def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
-    found, gate = environment(provider, server, tmp_path), threading.Barrier(4)
+    found, gate = environment(provider, server.url, tmp_path), threading.Barrier(4)
     server.before["POST"] = lambda: time.sleep(0.05)
 
     def one(run: int) -> None:
@@ -168,7 +147,7 @@ def test_a_token_without_rights_or_a_wrong_one_is_told_and_never_shown(job, prov
     with raises(NoRights, "publish.refused", status=403) as raised:
         job("look")
     assert (raised.value.exit_code, job.waited) == (3, [])
-    found = {**environment(provider, server, tmp_path), "GITHUB_TOKEN": "wr0ng", "GITLAB_TOKEN": "wr0ng"}
+    found = {**environment(provider, server.url, tmp_path), "GITHUB_TOKEN": "wr0ng", "GITLAB_TOKEN": "wr0ng"}
     where = place(provider, found)
     with raises(NoRights, "publish.refused", status=401) as raised:
         post(where.forge, where.run, START, "x", silent=False)
@@ -177,7 +156,7 @@ def test_a_token_without_rights_or_a_wrong_one_is_told_and_never_shown(job, prov
 
 @pytest.mark.parametrize(("token", "code"), [("", "no_token"), (" ", "no_token"), ("a\nb", "wrong_token")])
 def test_no_token_is_told(provider, server, tmp_path, token, code):
-    found = {**environment(provider, server, tmp_path), "GITHUB_TOKEN": token, "GITLAB_TOKEN": token}
+    found = {**environment(provider, server.url, tmp_path), "GITHUB_TOKEN": token, "GITLAB_TOKEN": token}
     with raises(NoRights, f"publish.{code}", variable=f"{provider.upper()}_TOKEN"):
         place(provider, found)
 
@@ -191,7 +170,7 @@ def test_a_token_goes_to_no_other_host(job, server):
 
 
 def test_a_forks_job_asks_nobody(provider, server, tmp_path):
-    assert place(provider, environment(provider, server, tmp_path, fork=True)).forge is None
+    assert place(provider, environment(provider, server.url, tmp_path, fork=True)).forge is None
     assert server.asked == []
 
 

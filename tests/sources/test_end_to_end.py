@@ -43,8 +43,8 @@ variants:
   apko: {{builder: apko, config: apko.yaml, packages: [melange.yaml]}}
 """
 PACKAGES = {
-    flavour: (f"https://{APK_MIRROR}{urlsplit(REPOSITORIES[flavour][0]).path}", urlsplit(KEYS[flavour][0]).path)
-    for flavour in ("wolfi", "alpine")
+    name: (f"https://{APK_MIRROR}{urlsplit(REPOSITORIES[name][0]).path}", urlsplit(KEYS[name][0]).path)
+    for name in ("wolfi", "alpine")
 }
 SOURCES = (
     f"    apk: {{wolfi: ['{PACKAGES['wolfi'][0]}'], alpine: ['{PACKAGES['alpine'][0]}']}}\n"
@@ -59,10 +59,8 @@ ONE_OF_EACH_BUILDER = ("multi-stage-alpine", "ko", "apko", "jib-distroless")
 NIGHTLY = pytest.mark.bases
 CHUNK_BYTES = 2**23
 SEARCHED: set[str] = set()  # config digests of images in which an earlier test of this module found nothing
-PASSWORDS = (
-    *(PASSWORD.encode(), PROXY_PASSWORD.encode()),
-    *(base64.b64encode(f"{USER}:{word}".encode()) for word in (PASSWORD, PROXY_PASSWORD)),
-)
+SECRETS = (PASSWORD, PROXY_PASSWORD)
+PASSWORDS = (*map(str.encode, SECRETS), *(base64.b64encode(f"{USER}:{word}".encode()) for word in SECRETS))
 
 
 @pytest.fixture(scope="module")

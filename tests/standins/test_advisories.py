@@ -33,11 +33,9 @@ PARTS = (
 
 
 def record(name: str, package: str, fixed: str) -> dict:
-    affected = {
-        "package": {"name": package, "ecosystem": "Go"},
-        "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": fixed}]}],
-        "ecosystem_specific": {"imports": [{"path": package, "goos": ["linux"]}]},
-    }
+    affected = {"package": {"name": package, "ecosystem": "Go"}}
+    affected["ranges"] = [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": fixed}]}]
+    affected["ecosystem_specific"] = {"imports": [{"path": package, "goos": ["linux"]}]}
     return {
         **dict.fromkeys(("modified", "published"), "2030-01-01T00:00:00Z"),
         "schema_version": "1.3.1",

@@ -93,10 +93,10 @@ def test_docker_hub_answers_under_another_name():
     assert front_door("docker.io") == "https://registry-1.docker.io/v2/"
 
 
-@pytest.mark.parametrize(
-    ("wanted", "made"),
-    [("", "1.26.8"), ("1.25", "1.25.2"), ("1.20", "1.21.13"), ("1.24", "1.25.2"), ("1.99", "1.26.8")],
-)
+GOS = {"": "1.26.8", "1.25": "1.25.2", "1.20": "1.21.13", "1.24": "1.25.2", "1.99": "1.26.8"}
+
+
+@pytest.mark.parametrize(("wanted", "made"), GOS.items())
 def test_a_go_that_is_not_there_gets_the_next_later_one_else_the_newest(tmp_path, wanted, made):
     shop = Workshop(tmp_path, Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm"), tmp_path / "log")
     shop.once("Go's releases", lambda: ["1.21.1", "1.21.13", "1.25.2", "1.26.8"])

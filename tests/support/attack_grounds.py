@@ -43,11 +43,8 @@ def castle(
     for name, text in files.items():
         (root / f"{name}.yaml").write_text(text, encoding="utf-8")
     checks = f", checks: {{attacks: {{awk: {AWK}}}}}" if awk else ""
-    suite = write_suite(
-        root,
-        f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}{checks}}}\n"
-        f"variants:\n  castle:\n    builder: ko\n    {yaml}\n",
-    )
+    head = f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}{checks}}}\n"
+    suite = write_suite(root, f"{head}variants:\n  castle:\n    builder: ko\n    {yaml}\n")
     record(State(root), source="local")
     built = put_built(suite, "castle", archive, reference or image_name("playground"))
     return subject_of(suite, "castle", built, archive, engine)

@@ -5,10 +5,12 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.http_servers import Answering, served
+from tests.support.trees import written
 
 GITHUB = re.compile(r"/repos/team/app/issues(?:/(?P<number>7)/comments|/comments/(?P<id>\d+))")
 GITLAB = re.compile(r"/projects/42/merge_requests/7/notes(?:/(?P<id>\d+))?")
@@ -16,6 +18,18 @@ TOKEN = "s3cret-t0ken"
 
 Fault = tuple[int, dict[str, str]]
 Answer = tuple[int, dict[str, str], Any]
+
+
+def environment(provider: str, url: str, folder: Path, *, run: int = 5, fork: bool = False) -> dict[str, str]:
+    """What a job of a pull request of this forge has; its event lies in the folder."""
+    if provider == "gitlab":
+        source, ids = "43" if fork else "42", {"CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_PROJECT_ID": "42"}
+        ids |= {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": source, "CI_PIPELINE_ID": str(run)}
+        return {"CI_API_V4_URL": url, **ids, "GITLAB_TOKEN": TOKEN}
+    event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "me/app" if fork else "team/app"}}}}
+    written(folder, {"event.json": json.dumps(event)})
+    place = {"GITHUB_API_URL": url, "GITHUB_REPOSITORY": "team/app", "GITHUB_EVENT_PATH": str(folder / "event.json")}
+    return {**place, "GITHUB_RUN_ID": str(run), "GITHUB_TOKEN": TOKEN}
 
 
 class ForgeServer:

@@ -21,10 +21,8 @@ from tests.support.codes import codes
 from tests.support.invoking import invoke
 
 pytestmark = pytest.mark.system
-FEW = (
-    "checks: {attacks: {packs: [http]}, api: "
-    "[{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 1 }'}}}]}"
-)
+ADDS = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 1 }'}}}"
+FEW = f"checks: {{attacks: {{packs: [http]}}, api: [{ADDS}]}}"
 """A suite's checks with the fewest attacks: what is tested here is how the task tells of them."""
 
 
@@ -34,10 +32,8 @@ def evidence(variant: str = "v", *, status: str = "pass", ok: bool = True, reaso
 
 
 def cells(**outcomes) -> dict:
-    return {
-        name: {"outcome": outcome, "depth": None, "evidence": {"measured_at": "then"} if name == "earlier" else None}
-        for name, outcome in outcomes.items()
-    }
+    told = {"earlier": {"measured_at": "then"}}
+    return {name: {"outcome": outcome, "depth": None, "evidence": told.get(name)} for name, outcome in outcomes.items()}
 
 
 @pytest.mark.parametrize("columns", [40, 80, 160])

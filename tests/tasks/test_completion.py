@@ -13,9 +13,10 @@ from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
-SUITE = "name: x\nvariants:\n" + "".join(
+VARIANTS = "".join(
     f"  {name}: {{builder: dockerfile, dockerfile: Dockerfile}}\n" for name in ("small", "smaller", "today")
-).replace("today: {", "today: {tags: [nightly], ")
+)
+SUITE = f"name: x\nvariants:\n{VARIANTS}".replace("today: {", "today: {tags: [nightly], ")
 
 
 @pytest.fixture

@@ -28,10 +28,8 @@ from tests.support.trees import written
 pytestmark = pytest.mark.system
 
 PROJECT = f"tasks-run-{os.getpid()}"
-SUITE = (
-    f"name: {PROJECT}\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n"
-    f"variants:\n  good: {{builder: ko}}\n  other: {{builder: ko}}\n"
-)
+VARIANTS = "variants:\n  good: {builder: ko}\n  other: {builder: ko}\n"
+SUITE = f"name: {PROJECT}\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n{VARIANTS}"
 GONE = wording("builders.archive_gone", archive=".deadweight/images/good/image.tar", variant="good")
 
 

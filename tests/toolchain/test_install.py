@@ -182,11 +182,9 @@ def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
 @pytest.mark.tools
 def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
     (cache / "go").unlink()  # an empty compile cache: the build takes long enough to be interrupted
-    code = (
-        f"{IMPORTS}\nfrom deadweight._errors import Interrupted\n"
-        "try: install(survey(['crane']), lambda line: print(line, flush=True))\n"
-        "except Interrupted as error: raise SystemExit(error.exit_code)\n"
-    )
+    code = f"{IMPORTS}\nfrom deadweight._errors import Interrupted\n"
+    code += "try: install(survey(['crane']), lambda line: print(line, flush=True))\n"
+    code += "except Interrupted as error: raise SystemExit(error.exit_code)\n"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "getting crane\n"
         scratch = cache / "tools"
@@ -242,10 +240,8 @@ def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch
 
 def test_sudos_password_goes_to_its_input_and_nowhere_else(tmp_path, monkeypatch):
     seen, log = tmp_path / "seen", tmp_path / "log"
-    script(
-        tmp_path / "sudo",
-        f'[ "$1" = -n ] && exit 1\necho "args: $*" >>{seen}\nread -r word; echo "input: $word" >>{seen}; echo "$word" >&2\n',
-    )
+    keeps = f'read -r word; echo "input: $word" >>{seen}; echo "$word" >&2'
+    script(tmp_path / "sudo", f'[ "$1" = -n ] && exit 1\necho "args: $*" >>{seen}\n{keeps}')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(sudo, "_password", lambda: "open sesame")
