@@ -18,8 +18,7 @@ from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.tasks.verify import DELIVERIES, by_delivery
-from deadweight_attacks import helper, session, walls
-from deadweight_attacks import run as attacking
+from deadweight_attacks import helper, run, session, walls
 from deadweight_attacks.awk import AwkRequest
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.host import PURPOSE
@@ -252,7 +251,7 @@ def test_a_service_without_awk_gets_what_applies_to_it_and_passes(service, few):
     """It got 37 attacks through an AWK that it does not have, none of them measured."""
     few("breach-write-root", "breach-host-read")
     gates = SUITE % "gates: [{posture: hardened, blocked: [breach-write-root, breach-host-read]}]"
-    found = attacking.attack(service(gates), brief=True)
+    found = run.attack(service(gates), brief=True)
     assert found.status == "pass", found.reason
     assert found.reason.startswith("open after a breach: 1 succeeded; "), "a folder of the host is handed in"
     told = found.data["payloads"]["breach-host-read"]
@@ -285,7 +284,7 @@ def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(service):
 
 def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after_a_breach(service, few):
     few("breach-write-root")
-    found = attacking.attack(service("run: {env: {MODE: lonely}}"), postures=("open",), brief=True)
+    found = run.attack(service("run: {env: {MODE: lonely}}"), postures=("open",), brief=True)
     assert found.status == "not_measured"
     assert re.search("died when the attacker's program was started beside it.*not alone", found.reason, re.DOTALL)
 
@@ -306,7 +305,7 @@ def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, 
     own = own_attacks({"x": {"script": 'BEGIN { print "@a@" "@b@" }'}})
     subject = castle(tmp_path, engine, playground_archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
     with raises(ConfigError, "payload.no_awk") as caught:
-        attacking.check_request(subject, ())
+        run.check_request(subject, ())
     assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
 
 

@@ -28,7 +28,6 @@ from deadweight.engine.http import Answer
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from deadweight_attacks import consumption, deliver, listeners, resource
-from deadweight_attacks.consumption import Use
 from deadweight_attacks.resource import resource_lock
 from tests.support.attack_grounds import payload
 from tests.support.codes import raises
@@ -206,15 +205,15 @@ def watching(walls: set[str], of: str, question: Callable[[float], object] = lam
     return consumption.Watch(lab, yard, SimpleNamespace(question=lambda *_: question), of)
 
 
-def counters(monkeypatch, *read: Use, waited: float = 0.0) -> None:
+def counters(monkeypatch, *read: consumption.Use, waited: float = 0.0) -> None:
     """What the kernel counts, in turn, and how long processes waited for processors by the second time."""
     uses, waits = iter(read), iter((0.0, waited))
     kernel = SimpleNamespace(read=lambda: next(uses), waited_seconds=lambda _beside: next(waits))
     monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
 
 
-def counted(cpu_seconds: float, throttled: int, at: float) -> Use:
-    return Use(0, 5, cpu_seconds, throttled, 0, 0, at)
+def counted(cpu_seconds: float, throttled: int, at: float) -> consumption.Use:
+    return consumption.Use(0, 5, cpu_seconds, throttled, 0, 0, at)
 
 
 def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():

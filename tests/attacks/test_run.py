@@ -28,7 +28,6 @@ from deadweight_attacks.load import load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
-from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
 from tests.support import report_samples
 from tests.support.attack_grounds import only, own_attacks, payload
 from tests.support.codes import raises
@@ -251,7 +250,7 @@ def dying(misbehaving, few, monkeypatch):
         subject = misbehaving(own=own_attacks({name: {"request": {"path": paths[name]}} for name in names}))
         monkeypatch.setattr(sequence, "fire_one", lambda *given: (real(*given), after(given[1]))[0])
         with lab.Lab(subject) as built, Yard(built, walls.OPEN) as yard:
-            fire_all(built, yard, attacking.check_request(subject, ["open"])[0].payloads, shots)
+            sequence.fire_all(built, yard, attacking.check_request(subject, ["open"])[0].payloads, shots)
         return shots
 
     return fired
@@ -260,7 +259,7 @@ def dying(misbehaving, few, monkeypatch):
 def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying):
     shots = dying(lambda _yard: time.sleep(0.6), "a-killer", "b-join", "c-words")
     assert shots["a-killer"].seen == "crashed"
-    assert shots["a-killer"].said in (LATER, DIED)  # on a busy machine it is dead when it is asked how it is
+    assert shots["a-killer"].said in (sequence.LATER, DIED)  # on a busy machine it is dead when it is asked how it is
     assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
 
 
@@ -276,7 +275,7 @@ def test_one_death_of_the_service_blames_no_attack(dying):
 
     shots = dying(end, "b-join", "c-words")
     assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
-    assert shots["c-words"].detail["afterwards"] == ONCE
+    assert shots["c-words"].detail["afterwards"] == sequence.ONCE
 
 
 ARRIVES = {
@@ -431,7 +430,7 @@ def test_a_proof_needs_the_whole_word(shared):
 def test_what_is_not_at_work_in_the_service_costs_no_container(shared, name, seen):
     """A shell that ends with the attacker's program, and a file that the image lacks: neither has an answer, both are over."""
     with Yard(shared, walls.OPEN) as yard:
-        assert [fire_one(shared, yard, payload(name)).seen for _ in range(2)] == [seen] * 2
+        assert [sequence.fire_one(shared, yard, payload(name)).seen for _ in range(2)] == [seen] * 2
         assert (yard.kept, yard.started) == (True, 1)
 
 
@@ -440,7 +439,7 @@ def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monke
     monkeypatch.setattr(consumption, "cgroups", lambda *_: {})
     monkeypatch.setattr(shared.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
     with Yard(shared, walls.OPEN) as yard:
-        shot = fire_one(shared, yard, payload("memory-bomb"))
+        shot = sequence.fire_one(shared, yard, payload("memory-bomb"))
     assert (shot.seen, shot.said) == ("not_measured", walls.wording("engine.no_statistics"))
 
 
@@ -464,7 +463,7 @@ def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory):
     laboratory.attacker.container.wait_ended(5)
     for name in ("connect", "bind-shell"):
         with Yard(laboratory, walls.OPEN) as yard:
-            shot = fire_one(laboratory, yard, payload(name))
+            shot = sequence.fire_one(laboratory, yard, payload(name))
         assert shot.seen == "not_measured"
         assert shot.said.startswith(walls.wording("attacker.ended", reason=""))
 

@@ -17,8 +17,6 @@ from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
-from deadweight.engine.seccomp.profile import BY_TIMING
-from deadweight.engine.seccomp.refused_calls import Runtime, runtime_of
 from deadweight.records import store
 from deadweight.suite.model import Need, Variant
 from deadweight_attacks import run as attacking
@@ -232,8 +230,8 @@ def test_a_service_that_needs_new_privileges_has_no_profile():
 
 
 @pytest.fixture
-def runtime(engine) -> Runtime:
-    return runtime_of(engine)
+def runtime(engine) -> refused_calls.Runtime:
+    return refused_calls.runtime_of(engine)
 
 
 @pytest.mark.parametrize("told", ["OCI Runtime (runc)", "OCI Runtime (/usr/sbin/runc)"])
@@ -258,9 +256,9 @@ def test_a_runtime_starts_nothing_without_a_call_that_it_needs(runtime, tmp_path
 def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkeypatch):
     """Among a few that the runtime needs for sure, and some that it does not: the whole search takes half a minute."""
     needed = (floor.kept_floor(runtime) or floor.find_floor(runtime)).needed
-    monkeypatch.setattr(floor, "STARTERS", (*needed, *BY_TIMING, "sethostname", "swapon"))
+    monkeypatch.setattr(floor, "STARTERS", (*needed, *profile.BY_TIMING, "sethostname", "swapon"))
     got = floor.find_floor(runtime)
-    assert {"execve", "exit"} <= set(got.needed) <= {*needed, *BY_TIMING}, "what timing wants may be wanted now"
+    assert {"execve", "exit"} <= set(got.needed) <= {*needed, *profile.BY_TIMING}, "what timing wants may be wanted now"
     assert not {"sethostname", "swapon"} & set(got.calls)
 
 
@@ -287,7 +285,7 @@ def searched(subject, posture) -> Seccomp:
     """The search takes a while, so it is made once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "RUNS", 2)
-        return search.search(subject, posture, print, floor.kept_floor(runtime_of(subject.engine())))[0]
+        return search.search(subject, posture, print, floor.kept_floor(refused_calls.runtime_of(subject.engine())))[0]
 
 
 @pytest.mark.slow
@@ -350,7 +348,7 @@ def without(call: str, document: dict[str, Any]) -> dict[str, Any]:
 OF_ASKING = {
     "seccomp", "ioctl", "prctl", "ppoll", "arch_prctl", "sched_getaffinity", "openat", "read", "close", "fcntl", "getrlimit",
     "prlimit64", "uname", "rt_sigaction", "pread64", "eventfd2", "epoll_create1", "epoll_ctl", "readlinkat", "clone",
-    *BY_TIMING,
+    *profile.BY_TIMING,
 }  # fmt: skip
 """What the program that asks cannot do without itself."""
 

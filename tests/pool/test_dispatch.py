@@ -11,7 +11,6 @@ import pytest
 from deadweight._errors import CommandError, Interrupted
 from deadweight.suite.model import PoolCache
 from deadweight_pool import dispatch
-from deadweight_pool.dispatch import Dispatcher, NobodyLeft, Work
 from deadweight_pool.dockerfile import UNUSED, Listener, Notes, Uses, exports, words
 from deadweight_pool.endpoint import Endpoint, Seen, ranked
 from deadweight_pool.pool import judge_fault
@@ -24,12 +23,12 @@ def member(name: str, *, places: int = 1, platforms=(AMD,), wanted=()) -> tuple[
     return Endpoint(name, f"tcp://{name}:1", (), {}, wanted, places), Seen("0.34.2", platforms)
 
 
-def made(*members: tuple[Endpoint, Seen], clock: Mock | None = None) -> Dispatcher:
-    return Dispatcher({each[0].name: each for each in members}, clock=clock or Mock(return_value=0.0))
+def made(*members: tuple[Endpoint, Seen], clock: Mock | None = None) -> dispatch.Dispatcher:
+    return dispatch.Dispatcher({each[0].name: each for each in members}, clock=clock or Mock(return_value=0.0))
 
 
-def work(variant: str, key: str = "k", platform: str = AMD, seconds: float = 0.0) -> Work:
-    return Work(variant, key, platform, seconds)
+def work(variant: str, key: str = "k", platform: str = AMD, seconds: float = 0.0) -> dispatch.Work:
+    return dispatch.Work(variant, key, platform, seconds)
 
 
 def key_of(home: str, *names: str, after: int = -1) -> str:
@@ -37,7 +36,7 @@ def key_of(home: str, *names: str, after: int = -1) -> str:
     return next(str(number) for number in range(after + 1, 1000) if ranked(str(number), names)[0] == home)
 
 
-def waiting(dispatcher: Dispatcher, wanted: Work) -> Future[str]:
+def waiting(dispatcher: dispatch.Dispatcher, wanted: dispatch.Work) -> Future[str]:
     """Where somebody gets a place who waits for one from now on."""
     got = Future[str]()
 
@@ -70,7 +69,7 @@ def test_what_shares_a_key_goes_home():
 def test_a_platform_is_matched_strictly():
     both = member("both", platforms=(AMD, ARM), wanted=(AMD,))
     dispatcher = made(member("amd", platforms=(AMD, "linux/amd64/v2")), both)
-    with raises(NobodyLeft, "build.no_endpoint", variant="v", platform=ARM):
+    with raises(dispatch.NobodyLeft, "build.no_endpoint", variant="v", platform=ARM):
         dispatcher.take(work("v", platform=ARM))
     dispatcher.regain(*member("arm", platforms=(ARM,)))
     assert dispatcher.take(work("v", platform=ARM)).endpoint.name == "arm"

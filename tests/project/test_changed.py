@@ -10,7 +10,6 @@ import pytest
 from deadweight._errors import UsageError, wording
 from deadweight.project import changed
 from deadweight.project.build import plan
-from deadweight.project.changed import choose
 from deadweight.project.git import head
 from deadweight.project.workspace import Workspace
 from deadweight.records.runs import load_scope
@@ -148,38 +147,38 @@ def test_from_a_report_those_with_other_inputs_and_those_that_it_does_not_tell(r
 def test_a_run_notes_what_it_was_for(root):
     (root / "two/main.c").write_text("more")
     workspace = opened(root)
-    found = choose(workspace, (), {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "2"}, since="HEAD")
+    found = changed.choose(workspace, (), {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "2"}, since="HEAD")
     scope = load_scope(workspace.state)
     assert scope.chosen == ("two", "slim")
     assert scope.mine == tuple(each.name for each in found.variants)
     assert (scope.index, scope.total, scope.why.split()[-1]) == (1, 2, "HEAD")
     assert scope.commit == git(root, "rev-parse", "HEAD")
-    choose(workspace, (), {})
+    changed.choose(workspace, (), {})
     assert load_scope(workspace.state) is None
 
 
 def test_shards_of_ci_do_not_divide_what_was_named(root):
     workspace = opened(root)
     ci = {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "3"}
-    named = choose(workspace, ("one", "two"), ci)
+    named = changed.choose(workspace, ("one", "two"), ci)
     assert [each.name for each in named.variants] == ["one", "two"]
     code, fields = parts(named.told[0])
     assert (code, fields["origin"]) == ("project.shard_ignored", "CI_NODE_INDEX/CI_NODE_TOTAL")
-    shares = [choose(workspace, ("one", "two"), ci, shard=f"{number}/2").variants for number in (1, 2)]
+    shares = [changed.choose(workspace, ("one", "two"), ci, shard=f"{number}/2").variants for number in (1, 2)]
     assert sorted(each.name for share in shares for each in share) == ["one", "two"]
 
 
 def test_a_pod_that_does_not_know_how_many_there_are_says_so(root):
-    found = choose(opened(root), (), {"JOB_COMPLETION_INDEX": "1"})
+    found = changed.choose(opened(root), (), {"JOB_COMPLETION_INDEX": "1"})
     assert len(found.variants) == 3
     names = {"index": "JOB_COMPLETION_INDEX", "total": "DEADWEIGHT_SHARDS"}
     assert parts(found.told[0]) == ("project.how_many_pods", names)
-    assert choose(opened(root), ("one",), {"JOB_COMPLETION_INDEX": "1"}).told == ()
+    assert changed.choose(opened(root), ("one",), {"JOB_COMPLETION_INDEX": "1"}).told == ()
 
 
 def test_what_a_budget_compares_with_is_built_beside(root):
     (root / "deadweight.yaml").write_text(SUITE.replace("slim: {", "slim: {checks: {budget: {smaller_than: one}}, "))
-    parts = [choose(opened(root), (), {}, shard=f"{number}/3") for number in (1, 2, 3)]
+    parts = [changed.choose(opened(root), (), {}, shard=f"{number}/3") for number in (1, 2, 3)]
     mine = next(part for part in parts if "slim" in [each.name for each in part.variants])
     assert {"slim", "one"} <= {each.name for each in mine.to_build}
 

@@ -9,7 +9,6 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
 from deadweight.sources.remote import changes, choose
-from deadweight.sources.settings import record, registry_access
 from tests.support import trees
 from tests.support.codes import raises
 
@@ -61,7 +60,7 @@ def test_environment_wins_over_setup_over_the_user_over_the_suite(project, users
     assert settings.load(state, suite).mirror == settings.mirror_at("user.example.com")
     assert settings.load(state, suite).environment == {"GOPROXY": "user", "A": "suite"}
 
-    record(state, **changes(suite, state, "mirror", mirror="setup.example.com"))
+    settings.record(state, **changes(suite, state, "mirror", mirror="setup.example.com"))
     assert settings.load(state, suite).mirror == settings.mirror_at("setup.example.com")
 
     monkeypatch.setenv("DEADWEIGHT_MIRROR", "http://environment.example.com/p")
@@ -170,9 +169,9 @@ def test_choosing_a_source_changes_nothing_on_disk_also_with_a_private_ca(projec
 def test_plain_http_is_for_the_hosts_of_an_insecure_mirror_alone():
     mirror = settings.Mirror(registries={"docker.io": "mirror.example:5000/hub"}, insecure=True)
     given = settings.Settings(mirror=mirror)
-    assert registry_access("mirror.example:5000/hub/app:1", given).insecure
-    assert not registry_access("other.example/app:1", given).insecure
-    assert not registry_access("mirror.example:5000/hub/app:1", settings.Settings()).insecure
+    assert settings.registry_access("mirror.example:5000/hub/app:1", given).insecure
+    assert not settings.registry_access("other.example/app:1", given).insecure
+    assert not settings.registry_access("mirror.example:5000/hub/app:1", settings.Settings()).insecure
 
 
 def test_a_host_that_does_not_answer_is_told_in_words_alone():

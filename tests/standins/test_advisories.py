@@ -33,7 +33,7 @@ PARTS = (
 
 
 def record(name: str, package: str, fixed: str) -> dict:
-    affected = {"package": {"name": package, "ecosystem": "Go"}}
+    affected: dict = {"package": {"name": package, "ecosystem": "Go"}}
     affected["ranges"] = [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": fixed}]}]
     affected["ecosystem_specific"] = {"imports": [{"path": package, "goos": ["linux"]}]}
     return {

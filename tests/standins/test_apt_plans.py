@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from deadweight_standins import debian
-from deadweight_standins.debian import Packages, Plans
 from deadweight_standins.machine import this_machine
 from tests.support.trees import written
 
@@ -22,10 +21,10 @@ def lists(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def plans(folder: Path) -> Plans:
+def plans(folder: Path) -> debian.Plans:
     own = folder / "own"
     own.mkdir(exist_ok=True)
-    return Plans(folder / "state" / "plans.json", (own,))
+    return debian.Plans(folder / "state" / "plans.json", (own,))
 
 
 def test_an_answer_is_kept_for_the_names_it_was_given_to(tmp_path):
@@ -75,10 +74,10 @@ def test_no_file_grows_without_end(tmp_path, monkeypatch):
 
 def test_a_library_is_found_by_the_name_it_had_before_2024(tmp_path):
     """Apt takes the one that provides it, and says that one's name: Debian 13, Ubuntu 24.04."""
-    packages = Packages(tmp_path / "debs", this_machine(), tmp_path / "log")
+    packages = debian.Packages(tmp_path / "debs", this_machine(), tmp_path / "log")
     file = tmp_path / "debs" / "libreadline8t64_8.2-6_amd64.deb"
     (tmp_path / "debs" / "state" / "lists").mkdir(parents=True)
     file.touch()
     state, plan = tmp_path / "debs" / "state", [("libreadline8t64", "8.2-6", "amd64")]
-    Plans(state / "plans.json", (state / "lists", state / "parts")).keep(["libreadline8"], plan)
+    debian.Plans(state / "plans.json", (state / "lists", state / "parts")).keep(["libreadline8"], plan)
     assert packages.get(["libreadline8"])["libreadline8"] == file

@@ -19,7 +19,6 @@ from deadweight.sources.remote import front_door, mirrored
 from deadweight.sources.settings import Mirror
 from deadweight_standins import bases, catalogue, pythons, servers
 from deadweight_standins import stand_in as table
-from deadweight_standins.bases import Base, filled
 from deadweight_standins.machine import Machine
 from deadweight_standins.stand_in import StandIn, stand_in
 from deadweight_standins.workshop import Workshop
@@ -105,7 +104,7 @@ def test_a_go_that_is_not_there_gets_the_next_later_one_else_the_newest(tmp_path
 
 CONFIG = ConfigDict(extra="forbid", strict=True)
 TABLES = {
-    "bases.toml": dict[str, Base],
+    "bases.toml": dict[str, bases.Base],
     "packages.toml": bases.Names,
     "images.toml": TypedDict(
         "Tables",
@@ -126,7 +125,7 @@ def wrong(kind: Any, document: object) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def no_unknown_keys(monkeypatch):
-    for kind in (Base, bases.Account, bases.Names, bases.Renamed, table.Row, table.Near, pythons.Release):
+    for kind in (bases.Base, bases.Account, bases.Names, bases.Renamed, table.Row, table.Near, pythons.Release):
         monkeypatch.setattr(kind, "__pydantic_config__", CONFIG, raising=False)
 
 
@@ -143,7 +142,7 @@ def test_every_entry_is_made_of_records():
 
 
 def test_every_flavour_fits_its_entry():
-    assert wrong(dict[str, Base], {f"{name}.{flavour}": change for name, base in bases.bases().items()
+    assert wrong(dict[str, bases.Base], {f"{name}.{flavour}": change for name, base in bases.bases().items()
                                    for flavour, change in base.flavours.items()}) == []  # fmt: skip
 
 
@@ -154,7 +153,7 @@ def test_every_flavour_fits_its_entry():
 ])  # fmt: skip
 def test_a_wrong_key_is_found(entry, key):
     """The test above sees what it is there for."""
-    assert wrong(dict[str, Base], {"redis": entry}) == [f"redis.{key}"]
+    assert wrong(dict[str, bases.Base], {"redis": entry}) == [f"redis.{key}"]
 
 
 def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
@@ -166,9 +165,9 @@ def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
 
 
 def test_a_value_that_is_not_there_is_told_with_its_place():
-    assert filled("PATH=@paths@ '@'%'", {"paths": "/bin"}, "f", "k") == "PATH=/bin '@'%'"
+    assert bases.filled("PATH=@paths@ '@'%'", {"paths": "/bin"}, "f", "k") == "PATH=/bin '@'%'"
     with raises(ConfigError, "bases.no_value", name="@nothing@") as error:
-        filled("@nothing@", {"paths": "/bin"}, "bases.toml", "redis.env")
+        bases.filled("@nothing@", {"paths": "/bin"}, "bases.toml", "redis.env")
     assert error.value.key == "redis.env"
 
 

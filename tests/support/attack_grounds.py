@@ -19,7 +19,6 @@ from deadweight.records.paths import State
 from deadweight.sources.settings import record
 from deadweight_attacks import lab
 from deadweight_attacks.host import PREFIX, PURPOSE
-from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import PACKS, Catalogue, load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.model import Payload
@@ -93,7 +92,7 @@ def only(*names: str, packs: Sequence[str] = tuple(PACKS)) -> Catalogue:
 
 def matrix(subject: Subject, attacks: Catalogue, *postures: Posture) -> Matrix:
     """What comes of attacks in a laboratory of their own; no wall is tried alone."""
-    with Lab(subject) as built:
+    with lab.Lab(subject) as built:
         return Runner(built, attacks).run(Plan(postures, alone=False))
 
 
@@ -109,11 +108,11 @@ def left(engine: Engine, pid: int | None = None) -> list[str]:
 
 
 @contextlib.contextmanager
-def quiet_lab(subject: Subject) -> Iterator[Lab]:
+def quiet_lab(subject: Subject) -> Iterator[lab.Lab]:
     """A laboratory without a shell to bind in, which is half of what one costs. Gone afterwards, which is looked at."""
     with contextlib.ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lab, "static_shell", lambda _subject: ())
-            built = stack.enter_context(Lab(subject))
+            built = stack.enter_context(lab.Lab(subject))
         yield built
     assert left(subject.engine()) == []

@@ -23,8 +23,7 @@ from tests.support import installing
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
 from tests.support.processes import everyone
-from tests.support.trees import shell_script as script
-from tests.support.trees import written
+from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
 
@@ -136,9 +135,9 @@ def test_what_fails_is_told_and_the_rest_is_got(cache, monkeypatch, tmp_path):
 def test_where_apt_has_not_all_packages_the_others_are_installed(cache, tmp_path, monkeypatch):
     """apt-get, as root's here, refuses a call that names one package that it lacks."""
     calls = tmp_path / "calls"
-    script(tmp_path / "apt-get", f'echo "$*" >>{calls}\ncase "$*" in *bubblewrap*) exit 100 ;; esac')
+    shell_script(tmp_path / "apt-get", f'echo "$*" >>{calls}\ncase "$*" in *bubblewrap*) exit 100 ;; esac')
     known = 'shift; for name; do printf "%s:\\n  Installed: (none)\\n  Candidate: 1\\n" "$name"; done'
-    script(tmp_path / "apt-cache", known)
+    shell_script(tmp_path / "apt-cache", known)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: True)
     lacking = [replace(each, status="missing", gettable=True) for each in survey(["bwrap", "mmdebstrap"])]
@@ -208,7 +207,7 @@ MANAGERS = {"apt-get": "apt", "dnf": "dnf", "brew": "brew", "nothing": None}
 
 @pytest.mark.parametrize(("there", "expected"), MANAGERS.items())
 def test_the_command_names_this_systems_package_manager(tmp_path, monkeypatch, there, expected):
-    script(tmp_path / there, ":")
+    shell_script(tmp_path / there, ":")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sudo, "is_root", lambda: True)
     assert system.manager() == expected
@@ -217,7 +216,7 @@ def test_the_command_names_this_systems_package_manager(tmp_path, monkeypatch, t
 
 
 def test_without_root_and_sudo_the_user_gets_the_command(tmp_path, monkeypatch):
-    script(tmp_path / "apt-get", ":")
+    shell_script(tmp_path / "apt-get", ":")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     with raises(MissingError, "sudo.not_installed") as caught:
@@ -226,8 +225,8 @@ def test_without_root_and_sudo_the_user_gets_the_command(tmp_path, monkeypatch):
 
 
 def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch):
-    script(tmp_path / "apt-get", ":")
-    script(tmp_path / "sudo", "echo 'sudo: a password is required' >&2; exit 1\n")
+    shell_script(tmp_path / "apt-get", ":")
+    shell_script(tmp_path / "sudo", "echo 'sudo: a password is required' >&2; exit 1\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(sudo, "_on_terminal", lambda: False)
@@ -241,7 +240,7 @@ def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch
 def test_sudos_password_goes_to_its_input_and_nowhere_else(tmp_path, monkeypatch):
     seen, log = tmp_path / "seen", tmp_path / "log"
     keeps = f'read -r word; echo "input: $word" >>{seen}; echo "$word" >&2'
-    script(tmp_path / "sudo", f'[ "$1" = -n ] && exit 1\necho "args: $*" >>{seen}\n{keeps}')
+    shell_script(tmp_path / "sudo", f'[ "$1" = -n ] && exit 1\necho "args: $*" >>{seen}\n{keeps}')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(sudo, "_password", lambda: "open sesame")
