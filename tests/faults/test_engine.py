@@ -56,7 +56,6 @@ def project_on(root: Path, engine) -> Project:
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 @NEEDS_DOCKERD
 def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
     with Engine.connect(daemon.find_or_start(print), project="deadweight-tests") as engine:
@@ -88,7 +87,6 @@ def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engine):
     engine.images.load(base_archive(tmp_path))
     project = project_on(tmp_path / "project", lambda: engine)
@@ -117,7 +115,6 @@ def project_outcome(project: Project):
     return outcome
 
 
-@pytest.mark.engine
 def test_a_build_that_failed_leaves_no_note(endpoint, tmp_path):
     """The next command would take it for one that was killed, and look for what it left."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")

@@ -186,7 +186,6 @@ def apart(engine, tmp_path, tmp_path_factory, playground_archive, playground_ima
 
 
 @pytest.mark.pool
-@pytest.mark.tools
 @pytest.mark.system
 def test_two_engines_that_share_nothing_find_the_same(apart, engine):
     workspace, said, _folder, endpoint = apart
@@ -211,7 +210,6 @@ def test_two_engines_that_share_nothing_find_the_same(apart, engine):
 
 
 @pytest.mark.pool
-@pytest.mark.tools
 @pytest.mark.system
 @pytest.mark.parametrize("what", ["verify", "attack"])
 def test_an_engine_killed_in_the_midst_loses_nothing(apart, engine, what):

@@ -113,7 +113,6 @@ def test_the_step_summary_is_appended_to_and_without_one_it_goes_to_stdout(writt
     assert (published.where, "## Comparison" in published.output) == ("stdout", True)
 
 
-@pytest.mark.tools
 def test_a_report_goes_to_a_registry_and_comes_back(local_registry, written, tmp_path) -> None:
     where = f"oci://{local_registry}/team/report:latest"
     published = publish(written, where)
@@ -129,7 +128,6 @@ def test_a_report_goes_to_a_registry_and_comes_back(local_registry, written, tmp
     assert publish(written, where).digest == published.digest, "the same report has the same digest"
 
 
-@pytest.mark.tools
 def test_a_registry_that_refuses_is_one_clear_error(local_registry, written, tmp_path) -> None:
     with raises(CommandError, "run.failed") as caught:
         earlier(f"oci://{local_registry}/team/nothing:here", tmp_path)
@@ -143,7 +141,6 @@ def test_a_registry_that_refuses_is_one_clear_error(local_registry, written, tmp
     assert caught.value.hint == crane.HINTS["refused|no such host|no route|timeout"]
 
 
-@pytest.mark.tools
 def test_an_artifact_that_is_no_report(local_registry, tmp_path) -> None:
     layout = tmp_path / "layout"
     layout.mkdir()
@@ -153,7 +150,6 @@ def test_an_artifact_that_is_no_report(local_registry, tmp_path) -> None:
         earlier(f"oci://{local_registry}/team/other:1", tmp_path)
 
 
-@pytest.mark.tools
 def test_a_variant_is_pushed_and_its_digest_written_down(local_registry, tmp_path) -> None:
     archive = docker_archive(tmp_path / "image.tar", "demo/app:1", [{"/app": b"x"}], {"User": "65532"})
     file = tmp_path / "digests" / "app"
@@ -164,7 +160,6 @@ def test_a_variant_is_pushed_and_its_digest_written_down(local_registry, tmp_pat
     assert crane.manifest(f"{name}:1.0") == crane.manifest(f"{name}@{digest}")
 
 
-@pytest.mark.tools
 def test_an_oci_archive_is_pushed_as_its_layout_is(local_registry, tmp_path) -> None:
     layout = tmp_path / "layout"
     layout.mkdir()

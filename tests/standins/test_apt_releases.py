@@ -95,7 +95,6 @@ def test_without_npm_its_own_program_tells_which_registry_it_asks(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_the_package_program_of_the_stand_in_for_alpine():
     """Its own tests: versions as dpkg compares them, words of a call, what is needed first, links that are replaced."""
     done = subprocess.run(["go", "test", "./..."], cwd=APKADD, capture_output=True, text=True, check=False, timeout=300)

@@ -79,7 +79,6 @@ def test_threads_of_one_run_share_a_workshop_and_another_run_waits_for_it(tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_path, monkeypatch):
     asked = tmp_path / "asked"
     program = tmp_path / "bin" / "sudo"
@@ -293,7 +292,6 @@ def _another(made: LocalSource, state: Path, references: Sequence[str], *, apk: 
         source.stop()
 
 
-@pytest.mark.tools
 @pytest.mark.timeout(600)
 def test_two_stand_ins_made_again_have_the_same_digests(made, small):
     for name in ("alpine:3.18", STATIC):
@@ -301,7 +299,6 @@ def test_two_stand_ins_made_again_have_the_same_digests(made, small):
 
 
 @pytest.mark.bases
-@pytest.mark.tools
 @pytest.mark.timeout(600)
 def test_stand_ins_and_apk_repositories_made_twice_are_the_same(made, again):
     assert made.base("alpine").stand_in
@@ -313,7 +310,6 @@ def test_stand_ins_and_apk_repositories_made_twice_are_the_same(made, again):
         assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name
 
 
-@pytest.mark.tools
 def test_nothing_is_made_again(made):
     other = LocalSource(made.state)
     other.prepare(REFERENCES, apk=True, say=_refuse)
@@ -322,7 +318,6 @@ def test_nothing_is_made_again(made):
     assert other.tools(REFERENCES, apk=True) == ("docker-registry",)
 
 
-@pytest.mark.tools
 @pytest.mark.timeout(600)
 def test_a_registry_that_ended_is_started_again_for_what_is_there(small, monkeypatch):
     """Also while another run makes stand-ins: on a new machine that takes minutes."""
@@ -336,7 +331,6 @@ def test_a_registry_that_ended_is_started_again_for_what_is_there(small, monkeyp
     assert small.base("alpine:3.18") == before
 
 
-@pytest.mark.tools
 def test_no_stand_in_names_the_machines_mirror(made):
     """Packages come from the machine's own apt sources; none of their hosts may be left in an image."""
     words = ("apt-get", "indextargets", "--format", "$(SITE)")
@@ -351,7 +345,6 @@ def test_no_stand_in_names_the_machines_mirror(made):
         assert f"./{name}" not in members
 
 
-@pytest.mark.tools
 def test_both_busyboxes_can_compute(made):
     folder = made.folder / "busybox"
     for name in ("busybox-static", "busybox-dynamic"):
@@ -359,7 +352,6 @@ def test_both_busyboxes_can_compute(made):
         assert done.output.split() == ["2.71828", "1.41421", "1.41421", "3.14159"]
 
 
-@pytest.mark.tools
 def test_wget_ends_where_the_other_side_refuses_its_tls(made):
     """It waited for ever, though not each time."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -404,7 +396,6 @@ def expected_files() -> dict[str, dict[str, bytes]]:
 HELD = ["alpine:3.18", STATIC, "ubuntu:23.10", pytest.param(GOLANG, marks=pytest.mark.bases)]
 
 
-@pytest.mark.tools
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("reference", HELD)
 def test_a_stand_in_holds_what_the_original_does(made, reference):
@@ -419,7 +410,6 @@ def test_a_stand_in_holds_what_the_original_does(made, reference):
     assert b"ubuntu" not in found.get("usr/lib/os-release", b"").lower()
 
 
-@pytest.mark.tools
 def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes_and_the_private_key_is_ours_alone(made):
     found = made.apk("alpine")
     assert found.repositories == ("./.deadweight/local-apk/alpine",)
@@ -513,7 +503,6 @@ def test_the_first_package_that_apt_knows_is_chosen():
     assert system.chosen("no-such-package-0|no-such-package-1") == "no-such-package-0"
 
 
-@pytest.mark.tools
 @pytest.mark.timeout(600)
 def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(small, tmp_path, monkeypatch):
     """Compiling Python for one project takes minutes, and held up every other project."""

