@@ -327,8 +327,7 @@ def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
     names, deliveries = ("breach-memfd", "system", "mine"), {"system": "service", "breach-memfd": "breach"}
     told = SimpleNamespace(data={"payloads": {name: {"delivery": way} for name, way in deliveries.items()}})
     ordered = [(DELIVERIES["service"], "system"), ("", "mine"), (DELIVERIES["breach"], "breach-memfd")]
-    assert by_delivery([told], names) == ordered
-    assert {words for words, _ in by_delivery([], names)} == {""}
+    assert (by_delivery([told], names), {words for words, _ in by_delivery([], names)}) == (ordered, {""})
     known = {name: PayloadRecord(f"tries {name}", delivery=way) for name, way in deliveries.items()}
     report, through = full_report(), {"open": dict.fromkeys(known, AttackRecord("succeeded"))}
     variants = {name: dataclasses.replace(each, attacks=through) for name, each in report.variants.items()}

@@ -451,8 +451,7 @@ def test_a_disk_that_cannot_be_seen_is_said_and_not_filled(subject, monkeypatch)
 
 def test_the_disk_that_is_watched_is_the_engines(engine):
     (folder, *_) = guard.disks_of(engine.host, engine.info)
-    assert folder == Path(engine.info.root_dir)
-    assert guard.disks_of("tcp://192.0.2.1:2375", engine.info) == ()
+    assert (folder, guard.disks_of("tcp://192.0.2.1:2375", engine.info)) == (Path(engine.info.root_dir), ())
 
 
 # the host folder
@@ -486,8 +485,7 @@ def test_a_folder_without_an_owner_is_swept_once_it_is_old(tmp_path):
     old.mkdir()
     new.mkdir()
     os.utime(old, (1, 1))
-    assert host.sweep_host_folders(tmp_path) == 1
-    assert list(tmp_path.iterdir()) == [new]
+    assert (host.sweep_host_folders(tmp_path), list(tmp_path.iterdir())) == (1, [new])
 
 
 def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playground_image, monkeypatch):
@@ -520,8 +518,7 @@ def guards_of(pid: int) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_attack_run_that_is_ended_leaves_nothing(run, engine, number):
     run.send_signal(number)
-    assert run.wait(30) == 128 + number
-    assert left(engine, run.pid) == []
+    assert (run.wait(30), left(engine, run.pid)) == (128 + number, [])
 
 
 def test_after_kill_9_the_guard_ends_the_attacks(run, engine):

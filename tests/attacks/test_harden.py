@@ -243,8 +243,7 @@ def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
         "/new/x": 1, "/new": 1, "/gone": 2, "/dev/shm/x": 1, "/lone": 1,
     }  # fmt: skip
     got = trial.written({"Path": path, "Kind": kind} for path, kind in kinds.items())
-    assert got.lasting == ("/new", "/opt/state", "/tmp")
-    assert got.exact == ("/new", "/opt/state", java, jsp)
+    assert (got.lasting, got.exact) == (("/new", "/opt/state", "/tmp"), ("/new", "/opt/state", java, jsp))
 
 
 def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch):
@@ -259,8 +258,7 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     first = make("    run: {memory: 16MiB, pids: 12}")
     found, count = trials(first)
     assert count > 0
-    assert trials(first) == (found, 0)
-    assert codes(told[-1]) == ["harden.known"]
+    assert (trials(first), codes(told[-1])) == ((found, 0), ["harden.known"])
     assert trials(first, again=True)[1] == count
     other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
     newer = dataclasses.replace(other, built=dataclasses.replace(other.built, config_digest="sha256:" + "0" * 64))

@@ -152,8 +152,7 @@ def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall():
         assert runner._confirmed(posture, [bomb])[bomb.id].outcome == told
         runner.found = Matrix(control={bomb.id: walls.OPEN}, alone={bomb.id: {}})
         runner._for_both(walls.only("limits"), [bomb], "limits")
-        assert runner.found.alone == {bomb.id: {"limits": told}}
-        assert list(coming) == []
+        assert (runner.found.alone, list(coming)) == ({bomb.id: {"limits": told}}, [])
 
 
 def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell():
@@ -173,8 +172,7 @@ def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell():
         fired.clear()
         runner.found = Matrix(control=dict(zip(names, control, strict=True)), alone={name: {} for name in names})
         runner._for_both(walls.only("limits"), some, "limits")
-        assert fired == postures
-        assert runner.found.alone == {name: {"limits": "blocked"} for name in names}
+        assert (fired, runner.found.alone) == (postures, {name: {"limits": "blocked"} for name in names})
 
 
 def test_a_broken_gate_fails_and_names_the_attack(make, few, no_shell):
@@ -348,8 +346,7 @@ def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, 
     monkeypatch.setattr(control_module, "awk_features", lambda *_: {})
     with_shell = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
     control_module.Control(with_shell, only(payload), found, print).run(Plan((walls.OPEN,)))
-    assert list(coming) == []
-    assert found.cells["open"][payload].outcome == outcome
+    assert (list(coming), found.cells["open"][payload].outcome) == ([], outcome)
     assert (payload in found.control) is (outcome != "not_measured")
 
 

@@ -137,13 +137,11 @@ def test_what_no_check_misses_is_left_out_and_why_the_others_stay_is_told(search
     seen = recorded(*NEEDED, "uname", "getuid", "mprotect", linker="/lib/ld-musl-x86_64.so.1")
     got = smallest(searching(), [seen, seen, recorded(*NEEDED, "getuid")], tmp_path)
     by_name = {call.name: call for call in got.calls}
-    assert set(got.names) == NEEDED | {"exit", "futex", "mprotect"}
-    assert got.left_out == ("getuid", "uname")
+    assert (set(got.names), got.left_out) == (NEEDED | {"exit", "futex", "mprotect"}, ("getuid", "uname"))
     assert (by_name["bind"].why, by_name["bind"].without, by_name["bind"].seen) == ("needed", "up: bind is refused", 3)
     assert (by_name["mprotect"].why, by_name["mprotect"].seen) == ("held", 2)
     assert (by_name["close"].why, by_name["exit"].why, by_name["exit"].seen) == ("runtime", "runtime", 0)
-    assert got.sure()["some runs"] == ("mprotect",)
-    assert set(got.sure()["runtime only"]) == {"exit", "futex"}
+    assert (got.sure()["some runs"], set(got.sure()["runtime only"])) == (("mprotect",), {"exit", "futex"})
     assert (got.families, got.libc) == ((2,), "musl (ld-musl-x86_64.so.1)")
 
 
@@ -202,8 +200,7 @@ def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, mo
 
     monkeypatch.setattr(health_command, "found", asked)
     got = Seccomp("amd64", "6.1", "", "runc 1", (Call("read", "needed", 3),), (), (), 3, 9, 3)
-    assert made._asked_inside(got, tmp_path / "p.json") == (words if works else ())
-    assert under == [["read"]]
+    assert (made._asked_inside(got, tmp_path / "p.json"), under) == (words if works else (), [["read"]])
 
 
 def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(searching, monkeypatch):
@@ -294,8 +291,7 @@ def test_every_call_is_counted_and_in_which_part_of_a_trial(subject, posture, en
         trial, recording = recorder.recorded(subject, posture.options.but(network=network), None, "amd64")
     assert trial.problem == ""
     assert [phase.name for phase in recording.phases] == ["start", "up", "keep", "idle", "end"]
-    assert recording.seen_in("listen") == ("start",)
-    assert recording.seen_in("mkdirat") == ("keep",)
+    assert (recording.seen_in("listen"), recording.seen_in("mkdirat")) == (("start",), ("keep",))
     assert {2, 10} & recording.families
     assert recording.linker == ""
 
@@ -371,8 +367,7 @@ def test_attacks_are_made_under_either_profile(subject, searched):
     """For real: a map of BPF, and more. What is read through files, and code in memory, no list of calls stops."""
     find.leave(subject, searched)
     stopped = find._stopped(subject, print)
-    assert stopped.unmeasured == ""
-    assert set(stopped.by_posture) == set(find.POSTURES)
+    assert (stopped.unmeasured, set(stopped.by_posture)) == ("", set(find.POSTURES))
     alone, engines = walls.only(walls.TIGHT).name, walls.only("seccomp").name
     assert "breach-bpf" in stopped.more(alone, engines)
     apart = {payload.id for payload in load_payloads().payloads if payload.handed_in}

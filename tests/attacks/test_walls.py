@@ -257,8 +257,7 @@ def test_what_takes_longest_begins_first_and_evidence_keeps_its_order(monkeypatc
     runs = ((name, SimpleNamespace(run=SimpleNamespace(memory=memory))) for name, memory in memories)
     subjects: Any = [SimpleNamespace(name=name, variant=variant) for name, variant in runs]
     found: Any = check.attack_all(subjects, jobs=1)
-    assert found == ["a", "b", "c", "d"]
-    assert began == ["b", "d", "a", "c"]
+    assert (found, began) == (["a", "b", "c", "d"], ["b", "d", "a", "c"])
 
 
 # What a run keeps of an earlier, longer one, and from when that is.

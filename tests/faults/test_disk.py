@@ -73,8 +73,7 @@ def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
     """Python then finds no temporary folder: neither an error's hint nor a task may end in a traceback for that."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
-    assert _disk.hint("") == wording("run.disk_full")
-    assert guard(lambda: print(tempfile.mkdtemp())) == 1
+    assert (_disk.hint(""), guard(lambda: print(tempfile.mkdtemp()))) == (wording("run.disk_full"), 1)
     assert capsys.readouterr().err.startswith(f"error: {wording('tasks.no_temporary_folder')}\n  hint: ")
 
 
@@ -113,8 +112,7 @@ def test_a_read_only_state_folder(project):
     with mounted(project.state, "--bind", str(project.state)):
         subprocess.run(["mount", "-o", "remount,ro,bind", str(project.state)], check=True)
         project.fails(1, "Read-only file system")
-        assert project.invoke("variants").code == 0
-        assert project.invoke("build", "--plan").code == 0
+        assert (project.invoke("variants").code, project.invoke("build", "--plan").code) == (0, 0)
 
 
 @pytest.mark.parametrize("place", [".deadweight", ".deadweight/lock", ".deadweight/images"])

@@ -126,8 +126,7 @@ def test_who_waits_for_a_lost_endpoint_goes_elsewhere():
     dispatcher.take(work("one", key))
     assert dispatcher.lose("a", "gone") is True
     assert dispatcher.lose("a", "gone again") is False
-    assert dispatcher.lost == {"a": "gone"}
-    assert dispatcher.take(work("two", key)).endpoint.name == "b"
+    assert (dispatcher.lost, dispatcher.take(work("two", key)).endpoint.name) == ({"a": "gone"}, "b")
     dispatcher.free("a", work("one", key), 1.0)  # it ends late, and nothing happens
 
 
@@ -230,5 +229,4 @@ def test_why_a_cache_was_not_written_is_heard_among_all_lines():
     ]  # fmt: skip
     for line in said:
         heard(line)
-    assert lines == said
-    assert heard.failed == "failed to check file presence in cache: connection refused"
+    assert (lines, heard.failed) == (said, "failed to check file presence in cache: connection refused")

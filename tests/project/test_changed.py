@@ -149,8 +149,7 @@ def test_a_run_notes_what_it_was_for(root):
     workspace = opened(root)
     found = changed.choose(workspace, (), {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "2"}, since="HEAD")
     scope = load_scope(workspace.state)
-    assert scope.chosen == ("two", "slim")
-    assert scope.mine == tuple(each.name for each in found.variants)
+    assert (scope.chosen, scope.mine) == (("two", "slim"), tuple(each.name for each in found.variants))
     assert (scope.index, scope.total, scope.why.split()[-1]) == (1, 2, "HEAD")
     assert scope.commit == git(root, "rev-parse", "HEAD")
     changed.choose(workspace, (), {})
@@ -202,8 +201,7 @@ def test_builders_of_variants_that_are_far_from_a_change_are_not_asked(root, mon
     asked, builder = [], Workspace.builder
     monkeypatch.setattr(Workspace, "builder", lambda self, each: asked.append(each.name) or builder(self, each))
     (root / "two/main.c").write_text("changed")
-    assert set(since(root)) == {"two", "slim"}
-    assert set(asked) == {"two", "slim"}
+    assert (set(since(root)), set(asked)) == ({"two", "slim"}, {"two", "slim"})
 
 
 def test_git_is_asked_before_the_suite_is_read(root):

@@ -60,10 +60,8 @@ def said(server: ForgeServer) -> list[str]:
 
 def test_one_comment_is_made_and_then_kept(job, server):
     server.add("a person's comment")
-    assert job("stop", run=1) == "created"
-    assert job("stop", run=2) == "unchanged"
-    assert job("fine", run=3) == "updated"
-    assert said(server) == ["fine"]
+    assert (job("stop", run=1), job("stop", run=2)) == ("created", "unchanged")
+    assert (job("fine", run=3), said(server)) == ("updated", ["fine"])
     assert len(server.comments) == 2
 
 
@@ -72,16 +70,13 @@ def test_it_is_found_on_a_later_page(job, server):
         server.add(f"comment {number}")
     assert job("look") == "created"
     server.add("> <!-- deadweight verdict: app run 1 -->\n> quoted")
-    assert job("fine", run=6) == "updated"
-    assert said(server) == ["fine"]
+    assert (job("fine", run=6), said(server)) == ("updated", ["fine"])
 
 
 def test_nothing_is_posted_when_nothing_changed_but_an_earlier_verdict_is_taken_back(job, server):
-    assert job("fine", silent=True) == "nothing"
-    assert server.comments == {}
+    assert (job("fine", silent=True), server.comments) == ("nothing", {})
     job("stop", run=1)
-    assert job("fine", run=3, silent=True) == "updated"
-    assert said(server) == ["fine"]
+    assert (job("fine", run=3, silent=True), said(server)) == ("updated", ["fine"])
     assert job("old", run=2) == "newer"
     assert said(server) == ["fine"], "an older run does not write over a newer one"
 
@@ -95,8 +90,7 @@ def test_a_rate_limit_is_waited_for(job, server, status, headers, waits):
     """GitHub's second kind of limit, a 403, is no lack of rights."""
     later = {"@30": str(int(time.time()) + 30), "date": email.utils.formatdate(time.time() + 20, usegmt=True)}
     server.faults = [None, (status, {name: later.get(value, value) for name, value in headers.items()})]
-    assert job("look") == "created"
-    assert job.waited == [pytest.approx(waits, abs=2)]
+    assert (job("look"), job.waited) == ("created", [pytest.approx(waits, abs=2)])
     assert said(server) == ["look"]
 
 
@@ -124,8 +118,7 @@ def test_a_comment_whose_answer_was_lost_is_not_made_twice(job, server):
 def test_a_comment_deleted_in_between_is_made_anew(job, server, provider):
     job("old", run=1)
     server.before["PATCH" if provider == "github" else "PUT"] = server.comments.clear
-    assert job("new", run=2) == "created"
-    assert said(server) == ["new"]
+    assert (job("new", run=2), said(server)) == ("created", ["new"])
 
 
 def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):

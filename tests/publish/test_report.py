@@ -35,8 +35,7 @@ def test_a_folder_is_ready_for_static_hosting(written, tmp_path) -> None:
     assert published.where == str(target / "index.html")
     badge = json.loads((target / "badges/multi-stage-ubuntu.json").read_text())
     words = {"label": "multi-stage-ubuntu image", "message": "98.4 MB (stand-in)", "color": "blue"}
-    assert badge == {"schemaVersion": 1, **words}
-    assert load_report(target) == load_report(written)
+    assert (badge, load_report(target)) == ({"schemaVersion": 1, **words}, load_report(written))
     assert (target / "index.html").read_bytes() == (written / "index.html").read_bytes()
     assert [path.name for path in target.parent.iterdir()] == ["images"], "nothing is left beside it"
 
@@ -121,8 +120,7 @@ def test_a_report_goes_to_a_registry_and_comes_back(local_registry, written, tmp
     assert found["artifactType"] == publishing.ARTIFACT_TYPE
     assert found["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
     titles = {layer["annotations"]["org.opencontainers.image.title"]: layer["mediaType"] for layer in found["layers"]}
-    assert titles["index.html"] == "text/html"
-    assert titles["ladder-0.svg"] == "image/svg+xml"
+    assert (titles["index.html"], titles["ladder-0.svg"]) == ("text/html", "image/svg+xml")
     assert earlier(where, tmp_path) == load_report(written)
     assert earlier(f"oci://{local_registry}/team/report@{published.digest}", tmp_path) == load_report(written)
     assert publish(written, where).digest == published.digest, "the same report has the same digest"
@@ -208,6 +206,5 @@ def test_a_badge_of_what_is_not_measured_is_grey_and_one_of_stand_ins_says_so() 
     own = replace(record, base=replace(record.base, stand_in=False))
     small = replace(own, image=replace(own.image, size_bytes=own.image.size_bytes // 2))
     middle = replace(record, image=replace(own.image, size_bytes=own.image.size_bytes * 3 // 4))
-    assert ratio(one=record, two=small) == "2 : 1 (stand-in)"
-    assert ratio(one=own, two=small) == "2 : 1"
+    assert (ratio(one=record, two=small), ratio(one=own, two=small)) == ("2 : 1 (stand-in)", "2 : 1")
     assert ratio(one=own, two=small, three=middle) == "2 : 1", "the ratio is of the largest and the smallest only"

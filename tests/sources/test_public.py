@@ -187,8 +187,7 @@ def test_a_wrong_apk_repository_is_found_before_any_build(ask):
 def test_auto_takes_the_registry_where_it_answers_and_remembers_it(ask, tmp_path):
     got = ask("auto", BASES[1])
 
-    assert got["name"] == "registry"
-    assert got["said"][0] == wording("sources.registries", hosts="cgr.dev")
+    assert (got["name"], got["said"][0]) == ("registry", wording("sources.registries", hosts="cgr.dev"))
 
 
 @pytest.mark.slow

@@ -65,8 +65,7 @@ def test_environment_wins_over_setup_over_the_user_over_the_suite(project, users
 
     monkeypatch.setenv("DEADWEIGHT_MIRROR", "http://environment.example.com/p")
     there = settings.Mirror(registries={"*": "environment.example.com/p"}, insecure=True)
-    assert settings.load(state, suite).mirror == there
-    assert choose(suite, state, print).name == "mirror"
+    assert (settings.load(state, suite).mirror, choose(suite, state, print).name) == (there, "mirror")
 
 
 def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
@@ -161,8 +160,7 @@ def test_choosing_a_source_changes_nothing_on_disk_also_with_a_private_ca(projec
 
     source = choose(suite, state, print)
     assert (source.name, source.base("cgr.dev/chainguard/busybox:latest").digest) == ("registry", None)
-    assert source.apk().repositories == ("https://packages.wolfi.dev/os",)
-    assert asked == [tmp_path / "ca.pem"]
+    assert (source.apk().repositories, asked) == (("https://packages.wolfi.dev/os",), [tmp_path / "ca.pem"])
     assert not state.folder.exists()
 
 

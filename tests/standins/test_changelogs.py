@@ -31,15 +31,13 @@ def deb(folder: Path, name: str, *, log: str | None = TEXT, kind="xz", log_name=
 
 def test_the_earliest_entry_that_names_a_cve_is_its_fix():
     fixed, newest = changelogs.parse(TEXT, "libfoo")
-    assert fixed == FIXED
-    assert newest.isoformat() == "2031-03-14T09:00:00+00:00"
+    assert (fixed, newest.isoformat()) == (FIXED, "2031-03-14T09:00:00+00:00")
 
 
 @pytest.mark.parametrize("kind", ["xz", "gzip", "zstd", "none"])
 def test_packages_however_they_are_packed(tmp_path, kind):
     found = changelogs.read([deb(tmp_path, "libfoo2", kind=kind)])
-    assert found.packages == {"libfoo": FIXED}
-    assert found.count == 3
+    assert (found.packages, found.count) == ({"libfoo": FIXED}, 3)
 
 
 def test_a_package_whose_documentation_is_a_link_to_another_is_passed_over(tmp_path):

@@ -84,8 +84,7 @@ def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
     shell_script(tmp_path / "compiler", "echo rustc 1.90.0\necho host: x86_64-unknown-linux-gnu")
     words = ["sh", tmp_path / "rustc", tmp_path / "compiler", "-vV"]
     said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
-    assert said[:2] == ["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"]
-    assert len(said) == (3 if alpine else 2)
+    assert (said[:2], len(said)) == (["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"], 3 if alpine else 2)
 
 
 # Bun, Deno and Ruby: what their stand-ins are told.
@@ -180,8 +179,7 @@ def test_what_a_stand_in_is_made_of_is_part_of_its_edition():
     full, slim, alpine, old, go = (catalogue.edition_of(stand_in(reference)) for reference in references)
     assert full.startswith(f"{slim} headers ")
     assert alpine != slim
-    assert old == f"{slim} old {catalogue._OLD_PYTHONS}"
-    assert go == catalogue.EDITION
+    assert (old, go) == (f"{slim} old {catalogue._OLD_PYTHONS}", catalogue.EDITION)
 
 
 # Which CPython stands in for which, what is changed in it, and where its jar comes from.

@@ -191,8 +191,7 @@ def test_a_registry_that_answers_late_is_waited_for(registry, monkeypatch):
     wait_for(lambda: all(") T " in task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")))
     threading.Timer(3, os.kill, (pid, signal.SIGCONT)).start()
     assert registry.running() is None
-    assert registry.ensure() == address
-    assert _pid(registry) == pid
+    assert (registry.ensure(), _pid(registry)) == (address, pid)
 
 
 @pytest.mark.tools
@@ -518,8 +517,7 @@ def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(small, tmp_
         another = LocalSource(State(tmp_path))
         another.prepare([STATIC], apk=False, say=said.append)
         assert another.mounts(*asks) == mounts
-    assert said == []
-    assert [each.partition(",target=")[2] for each in mounts] == [*debian.FEEDS, "/media"]
+    assert (said, [each.partition(",target=")[2] for each in mounts]) == ([], [*debian.FEEDS, "/media"])
     assert another.base(STATIC).digest == small.base(STATIC).digest
 
 

@@ -56,8 +56,7 @@ def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
     """What is told, without the label; ``…`` stands for the project's folder."""
     before = files(root)
     done = invoke(root, *words, code=code, env=environment)
-    assert done.stdout == ""
-    assert done.stderr.count("error: ") == 1
+    assert (done.stdout, done.stderr.count("error: ")) == ("", 1)
     assert files(root) == before
     return done.stderr.partition("error: ")[2].replace(str(root), "…")
 

@@ -167,8 +167,7 @@ def test_without_a_scan_no_secret_is_looked_for(project, leaky):
 def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
     done = layers(project, "--archive", leaky, "--extract", "found", code=1)
     (written,) = [path for path in (project / "found").rglob("*") if path.is_file()]
-    assert written.read_bytes() == CONFIG
-    assert written.stat().st_mode & 0o777 == 0o600
+    assert (written.read_bytes(), written.stat().st_mode & 0o777) == (CONFIG, 0o600)
     assert f"extracted: {written.relative_to(project)}" in done.stderr
     again = layers(project, "--archive", leaky, "--extract", "found", code=2)
     assert "found" in again.stderr
@@ -226,8 +225,7 @@ def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
         assert not any("region" in place for place in places if place["artifactLocation"]["uri"] == "a.gz")
         cases = ElementTree.parse(project / "out.xml").findall(".//testcase")
         assert len({case.get("name") for case in cases}) == 7
-    assert shown[0] == shown[1]
-    assert done.stdout.count("SECRET github-pat in gzip@0: ") == 2
+    assert (shown[0], done.stdout.count("SECRET github-pat in gzip@0: ")) == (shown[1], 2)
     visible = layers(project, "--archive", samples.saved(project, files[0], name="y.tar"))
     assert "SECRET github-pat in /a.gz, gzip@0: " in visible.stdout
 
@@ -327,8 +325,7 @@ def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     done = layers(project, *shlex.split(words), code=code)
     assert {path: path.read_bytes() for path in before} == before
     assert said in done.stderr
-    assert done.stderr.count("error: ") == 1
-    assert done.stdout == ""
+    assert (done.stderr.count("error: "), done.stdout) == (1, "")
 
 
 @pytest.fixture(params=[pytest.param("docker:", marks=pytest.mark.slow), "oci://"])

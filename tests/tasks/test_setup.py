@@ -54,8 +54,7 @@ def test_yes_installs_and_stdout_is_the_document_alone(project):
     assert seen.errors.count(QUESTION) == 1
     assert "nfpm" in seen.errors.partition(QUESTION)[0]
     tools = {each["name"]: each["status"] for each in json.loads(seen.output)["tools"]}
-    assert tools["nfpm"] == "present"
-    assert look("nfpm").status == "present"
+    assert (tools["nfpm"], look("nfpm").status) == ("present", "present")
     again = on_terminal(project, "setup", answer=None)
     assert (again.code, again.output) == (0, "")
 

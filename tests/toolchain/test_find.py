@@ -162,8 +162,7 @@ def test_a_new_docker_client_needs_buildx(path, monkeypatch, tmp_path):
     without = look("docker-cli")
     assert without.path != client or parts(without.reason)[0] == "toolchain.no_buildx"
     plugin = script(tmp_path / "config/cli-plugins/docker-buildx", "echo github.com/docker/buildx v0.21.0 abc")
-    assert find("docker-cli").path == client
-    assert find("buildx").path == plugin
+    assert (find("docker-cli").path, find("buildx").path) == (client, plugin)
 
 
 @pytest.mark.slow
@@ -219,8 +218,7 @@ def test_a_changed_pin_gets_a_folder_of_its_own(monkeypatch):
 
 def test_versions_compare_by_number():
     assert number("1.26.10") > number("1.26.9")
-    assert number("20.10.24+dfsg1") == (20, 10, 24)
-    assert number("unknown") == ()
+    assert (number("20.10.24+dfsg1"), number("unknown")) == ((20, 10, 24), ())
 
 
 def test_a_plan_looks_for_each_tool_once(path):

@@ -255,5 +255,4 @@ def test_a_survey_adds_go_where_something_has_to_be_built(cache, monkeypatch):
 def test_installing_what_is_there_does_nothing(cache):
     said: list[str] = []
     there = [each for each in survey(["git", "make"]) if each.present]
-    assert installing.install(there, said.append) == {}
-    assert said == []
+    assert (installing.install(there, said.append), said) == ({}, [])

@@ -279,8 +279,7 @@ def test_the_workflow_does_what_it_says(machines, server):
     (machines.programs / "pip").unlink()
     codes = GitHub(machines, document, "push", "main", server.url).run()
     assert set(codes.values()) == {0}, "\n".join(machines.output)
-    assert len(list((machines.folder / "cache").iterdir())) == 1
-    assert server.comments == {}
+    assert (len(list((machines.folder / "cache").iterdir())), server.comments) == (1, {})
     codes = GitHub(machines, document, "pull_request", "feature", server.url).run()
     assert codes == {"base": 0, "shard-1": 0, "shard-2": 0, "verdict": 1}, "\n".join(machines.output)
     stopped(server)
