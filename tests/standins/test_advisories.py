@@ -107,16 +107,13 @@ def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(mad
         assert database.current().made_here, said
         asked: list[str] = []
         monkeypatch.setattr(providing, "_answers", lambda *_: True)
-        monkeypatch.setattr(database, "download", lambda *_a, **_k: asked.append("download") or _other(subject))
+        theirs = str(write_database(subject.suite.root / "theirs"))
+        monkeypatch.setattr(database, "download", lambda *_a, **_k: asked.append("download") or database.use(theirs))
         providing.provide_database(workspace)
         assert asked == ["download"]
         assert not database.current().made_here
         providing.provide_database(workspace)
         assert asked == ["download"], "what is no database of ours is kept"
-
-
-def _other(subject) -> database.Database:
-    return database.use(str(write_database(subject.suite.root / "theirs")))
 
 
 def test_a_real_one_is_made_of_what_registries_give(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_o
 from deadweight_standins.stand_in import stand_in
 from deadweight_standins.workshop import Settings
 from tests.support.codes import raises
-from tests.support.trees import shell_script
+from tests.support.trees import shell_script, written
 
 
 def test_a_variable_is_there_once_with_its_last_value():
@@ -29,6 +29,11 @@ def test_a_variable_is_there_once_with_its_last_value():
     config = push._config([layer], settings, "amd64")
     assert isinstance(config["config"], dict)
     assert config["config"]["Env"] == ["PATH=/opt/java/bin:/bin", "A=1"]
+
+
+def _run(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", **more}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
 
 
 # Packages that are called otherwise now.
@@ -71,10 +76,8 @@ MUSL = ["--target", "x86_64-unknown-linux-musl"]
     (False, [*BIN, *GNU], None),
 ])  # fmt: skip
 def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, alpine, asked, told):
-    wrapper = tmp_path / "rustc"
-    wrapper.write_text(languages.wrapper(alpine=alpine))
-    words = ["sh", wrapper, "printf", "%s\\n", *asked]
-    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    (tmp_path / "rustc").write_text(languages.wrapper(alpine=alpine))
+    said = _run(tmp_path, "sh", str(tmp_path / "rustc"), "printf", "%s\\n", *asked).stdout.splitlines()
     assert said == (asked if told is None else told)
 
 
@@ -82,8 +85,7 @@ def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, 
 def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
     (tmp_path / "rustc").write_text(languages.wrapper(alpine=alpine))
     shell_script(tmp_path / "compiler", "echo rustc 1.90.0\necho host: x86_64-unknown-linux-gnu")
-    words = ["sh", tmp_path / "rustc", tmp_path / "compiler", "-vV"]
-    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    said = _run(tmp_path, "sh", *(str(tmp_path / name) for name in ("rustc", "compiler")), "-vV").stdout.splitlines()
     assert (said[:2], len(said)) == (["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"], 3 if alpine else 2)
 
 
@@ -154,17 +156,12 @@ def test_the_os_s_packages_of_a_php(reference, server, headers, suite):
 
 
 def test_extensions_are_switched_on_and_one_that_is_not_there_is_told(tmp_path):
-    available = tmp_path / "mods-available"
-    available.mkdir()
-    (available / "gd.ini").touch()
+    available = written(tmp_path / "mods-available", {"gd.ini": ""})
     script = bases()["php"].values["switch"].replace("@version@", "8.2")
     script = script.replace("/etc/php/8.2/mods-available", str(available))
     shell_script(tmp_path / "phpenmod", f'echo "$@" >> {tmp_path}/done')
 
-    def switched(*words: str) -> subprocess.CompletedProcess[str]:
-        env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-        return subprocess.run(["sh", "-c", script, "sh", *words], env=env, capture_output=True, text=True, check=False)
-
+    switched = partial(_run, tmp_path, "sh", "-c", script, "sh")
     assert switched("-j4", "gd", "-j", "2").returncode == 0
     assert (tmp_path / "done").read_text().splitlines()[-1] == "-v 8.2 gd"
     assert switched("install", "gd-1.2.3").returncode == 0
@@ -292,11 +289,6 @@ def bin_folder(tmp_path) -> Path:
     for name, text in (("go", "echo go:$GOFLAGS: $@"), ("apk", "echo apk $@")):
         shell_script(tmp_path / "usr/bin" / name, text)
     return tmp_path / "usr/bin"
-
-
-def _run(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": f"{folder}:/usr/bin:/bin", **more}
-    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_programs_are_called_as_they_are(bin_folder):

@@ -2,14 +2,11 @@
 
 import json
 import re
-import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from deadweight.engine.client import Engine
 from deadweight.report.collect import collect
 from deadweight.report.history import to_json
 from deadweight.report.html import render_html
@@ -118,7 +115,7 @@ def test_what_was_not_measured_or_broke_a_gate_is_said_first():
 def test_one_not_built_stops_no_attack_and_notes_reach_each_report(tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
     subject = castle(tmp_path, engine, playground_archive, f"{FEW}\n  keep:\n    builder: ko", awk=False)
-    done = invoke_attack(tmp_path, engine, "--json")
+    done = invoke(tmp_path, "attack", "--posture", "privileged", "--json", env={"DOCKER_HOST": engine.host})
     assert done.returncode == 3, done.stderr
     assert [each["variant"] for each in json.loads(done.stdout)["evidence"]] == ["castle"]
     error, hint = done.stderr.splitlines()[-2:]  # privileged cannot be started everywhere; then that is told as well
@@ -137,7 +134,3 @@ def test_one_not_built_stops_no_attack_and_notes_reach_each_report(tmp_path, eng
         assert escape(note[:40]) in text
         assert note[:40] in page
         assert note[:40] in document
-
-
-def invoke_attack(root: Path, engine: Engine, *words: str) -> subprocess.CompletedProcess[str]:
-    return invoke(root, "attack", "--posture", "privileged", *words, env={"DOCKER_HOST": engine.host})

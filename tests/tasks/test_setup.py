@@ -21,7 +21,6 @@ variants:
 """
 UNREADABLE = wording("sources.bundle_unreadable", problem="No such file or directory")
 QUESTION = "install these? [Y/n] "
-CTRL_D = "\x04"
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def test_yes_installs_and_stdout_is_the_document_alone(project):
     assert (again.code, again.output) == (0, "")
 
 
-@pytest.mark.parametrize("answer", ["n\n", "nein\n", CTRL_D])
+@pytest.mark.parametrize("answer", ["n\n", "nein\n", "\x04"])
 def test_no_and_ctrl_d_install_nothing(project, answer):
     seen = on_terminal(project, "setup", "--json", answer=answer)
     assert (seen.code, seen.output) == (3, "")

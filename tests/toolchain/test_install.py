@@ -214,9 +214,8 @@ def test_without_root_and_sudo_the_user_gets_the_command(tmp_path, monkeypatch):
     shell_script(tmp_path / "apt-get", ":")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sudo, "is_root", lambda: False)
-    with raises(MissingError, "sudo.not_installed") as caught:
+    with raises(MissingError, "sudo.not_installed", hint="sudo apt-get install bubblewrap"):
         system.install([catalogue.program("bwrap")], tmp_path / "log")
-    assert caught.value.hint == "sudo apt-get install bubblewrap"
 
 
 def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch):
