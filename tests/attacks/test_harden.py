@@ -11,7 +11,6 @@ import socketserver
 import threading
 import time
 from ipaddress import ip_network
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -23,7 +22,6 @@ from deadweight.checks.api import Api
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
-from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import refused_calls
 from deadweight.engine.seccomp.profile import numbers
@@ -36,10 +34,11 @@ from deadweight_attacks.harden.write import written
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp import floor
 from deadweight_attacks.seccomp.recorder import Hindered
+from tests.support.attack_grounds import castle
 from tests.support.codes import codes, parts, raises
 from tests.support.fault_project import wait_for
 from tests.support.invoking import start
-from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+from tests.support.small_project import own_leftovers
 
 LEAST = {"LEAST_MEMORY_BYTES": search.LEAST_MEMORY_BYTES, "LEAST_PIDS": search.LEAST_PIDS}
 
@@ -57,16 +56,11 @@ def _brief():
         yield
 
 
-def subject(root: Path, engine: Engine, archive: Path, image: str, yaml_text: str) -> Subject:
-    """Of one variant with these lines of YAML."""
-    head = "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants:\n  tight:\n    builder: ko\n"
-    suite = write_suite(root, f"{head}{yaml_text}\n")
-    return subject_of(suite, "tight", put_built(suite, "tight", archive, image), archive, engine)
-
-
 @pytest.fixture
 def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
-    yield lambda yaml_text="": subject(tmp_path, engine, misbehaving_archive, misbehaving_image, yaml_text)
+    """A subject of the service that misbehaves, with these lines of YAML."""
+    built = (tmp_path, engine, misbehaving_archive)
+    yield lambda yaml_text="": castle(*built, yaml_text.lstrip(), reference=misbehaving_image, awk=False)
     assert [each for each in own_leftovers(engine, os.getpid()) if PURPOSE in each.name] == []
 
 
@@ -76,7 +70,7 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
     with pytest.MonkeyPatch.context() as patch:
         for name, least in LEAST.items():
             patch.setattr(search, name, least)
-        return tightest(subject(tmp_path_factory.mktemp("tight"), engine, playground_archive, playground_image, AWK))
+        return tightest(castle(tmp_path_factory.mktemp("tight"), engine, playground_archive, AWK, awk=False))
 
 
 def pretend(monkeypatch, problem) -> list[RunOptions]:
@@ -93,7 +87,7 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
 
 
 SUM = '{method: POST, path: /api/v1/awk, json: {script: "BEGIN { print 6 * 7 }"}}, expect: {json: {stdout: "42\\n"}}'
-AWK = f"    run: {{user: nobody}}\n    checks: {{api: [{{name: sum, request: {SUM}}}]}}\n"
+AWK = f"run: {{user: nobody}}\n    checks: {{api: [{{name: sum, request: {SUM}}}]}}\n"
 
 ENV = {"PW": "a$HOME${X}b$$c$(PW)", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'", "EMPTY": ""}
 VALUES = json.dumps({"env": ENV, "args": ["--x=$Y", "a  b", "y", ""]})
@@ -362,7 +356,7 @@ def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make,
 
 
 def test_what_is_no_service_is_refused(make):
-    with raises(UsageError, "harden.not_runnable", variant="tight"):
+    with raises(UsageError, "harden.not_runnable", variant="castle"):
         tightest(make("    runnable: false"))
 
 
@@ -499,7 +493,7 @@ FREEZE = "    checks: {api: [{name: never, request: {path: /freeze}}, {name: ans
 def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, yaml_text):
     """Between two trials, or while a service does not answer."""
     make(yaml_text)
-    with start(tmp_path, "harden", "--variant", "tight", env={"DOCKER_HOST": engine.host}, stdout=None) as run:
+    with start(tmp_path, "harden", "--variant", "castle", env={"DOCKER_HOST": engine.host}, stdout=None) as run:
         wait_for(lambda: len(own_leftovers(engine, run.pid)) >= 2)
         time.sleep(1)
         sent = time.time()

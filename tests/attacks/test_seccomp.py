@@ -29,22 +29,16 @@ from deadweight_attacks.profile import ToAttack, profile_files
 from deadweight_attacks.seccomp import find, floor, model, recorder, search
 from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording
+from tests.support.attack_grounds import castle
 from tests.support.codes import parts, raises
 from tests.support.small_images import PASSWD, docker_archive
-from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+from tests.support.small_project import own_leftovers
 
-SERVICE = """\
-name: p
-defaults: {port: 8080, health: {path: /healthz}}
-variants:
-  tight:
-    builder: ko
-    run: {memory: 64MiB, pids: 32}
+SERVICE = """run: {memory: 64MiB, pids: 32}
     checks:
       api:
         - {name: up, request: {path: /healthz}}
-        - {name: keep, request: {path: '/write?path=/state/deep/kept'}, expect: {status: 200}}
-"""
+        - {name: keep, request: {path: '/write?path=/state/deep/kept'}, expect: {status: 200}}"""
 
 
 # the fewest of many
@@ -101,9 +95,8 @@ def said() -> list[Any]:
 @pytest.fixture
 def searching(tmp_path, monkeypatch, said):
     """A search whose trials start nothing. ``needed`` is what the service cannot do without."""
-    suite = write_suite(tmp_path, SERVICE)
     archive = docker_archive(tmp_path / "image.tar", "none:1", [{"/etc/passwd": PASSWD}], {})
-    subject = subject_of(suite, "tight", put_built(suite, "tight", archive, "none:1"), archive, None)
+    subject = castle(tmp_path, None, archive, SERVICE, reference="none:1", awk=False)
 
     def make(needed=NEEDED, flaky=lambda _number: False):
         numbers = itertools.count(1)
@@ -137,7 +130,8 @@ def test_what_no_check_misses_is_left_out_and_why_the_others_stay_is_told(search
     seen = recorded(*NEEDED, "uname", "getuid", "mprotect", linker="/lib/ld-musl-x86_64.so.1")
     got = smallest(searching(), [seen, seen, recorded(*NEEDED, "getuid")], tmp_path)
     by_name = {call.name: call for call in got.calls}
-    assert (set(got.names), got.left_out) == (NEEDED | {"exit", "futex", "mprotect"}, ("getuid", "uname"))
+    assert set(got.names) == NEEDED | {"exit", "futex", "mprotect"}
+    assert got.left_out == ("getuid", "uname")
     assert (by_name["bind"].why, by_name["bind"].without, by_name["bind"].seen) == ("needed", "up: bind is refused", 3)
     assert (by_name["mprotect"].why, by_name["mprotect"].seen) == ("held", 2)
     assert (by_name["close"].why, by_name["exit"].why, by_name["exit"].seen) == ("runtime", "runtime", 0)
@@ -159,7 +153,7 @@ def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
 def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
     got = smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path)
     assert [call.name for call in got.calls if call.why == "unseen"] == ["bind"]
-    told = {"calls": "bind", "problem": "up: bind is refused", "what": "tight"}
+    told = {"calls": "bind", "problem": "up: bind is refused", "what": "castle"}
     assert ("seccomp.unseen", told) in map(parts, said)
 
 
@@ -264,9 +258,8 @@ def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkey
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory, engine, misbehaving_image, misbehaving_archive) -> Subject:
-    suite = write_suite(tmp_path_factory.mktemp("seccomp"), SERVICE)
-    built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
-    return subject_of(suite, "tight", built, misbehaving_archive, engine)
+    built = (tmp_path_factory.mktemp("seccomp"), engine, misbehaving_archive)
+    return castle(*built, SERVICE, reference=misbehaving_image, awk=False)
 
 
 @pytest.fixture(scope="module")
@@ -391,12 +384,12 @@ def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(su
     """As after an update of the runtime, or of the kernel, under either."""
     tighter = without(call, searched.profile_to_attack())
     kept = ToAttack(subject.built.config_digest, tighter, "runc 1.0.0 on Linux 5.10")
-    store.save(kept, subject.state.seccomp_to_attack("tight"))
+    store.save(kept, subject.state.seccomp_to_attack("castle"))
     few("breach-write-root")
     found = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
-    known = "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant tight searches again"
+    known = "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant castle searches again"
     assert found.status == "not_measured"
-    for text in (problem, f"tight.seccomp.json: it blocks {call}, ", known):
+    for text in (problem, f"castle.seccomp.json: it blocks {call}, ", known):
         assert text in found.reason
 
 
