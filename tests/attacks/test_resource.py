@@ -154,26 +154,21 @@ def test_a_limit_holds_what_takes_all_that_is_granted_or_is_refused_for_a_while(
     assert [number for number, (each, no) in steps if hold.holds(each, number / 10, no == "x")] == held
 
 
-@pytest.mark.parametrize(("taken", "throttled", "waited", "held", "proven"), [
-    pytest.param(1.0, 0, 0.0, True, False, id="all that is granted"),
-    pytest.param(0.7, 6, 0.0, True, False, id="its limit was met in most periods"),
-    pytest.param(0.7, 2, 0.0, False, False, id="other load, perhaps"),
-    pytest.param(1.4, 6, 0.0, False, True, id="more than granted"),
-    pytest.param(0.7, 0, 2.0, False, True, id="it waited, and no limit stands in its way"),
+@pytest.mark.parametrize(("walls", "taken", "throttled", "waited", "seconds", "held", "proven"), [
+    pytest.param({"limits"}, 1.0, 0, 0.0, 0.8, True, False, id="all that is granted"),
+    pytest.param({"limits"}, 0.7, 6, 0.0, 0.8, True, False, id="its limit was met in most periods"),
+    pytest.param({"limits"}, 0.7, 2, 0.0, 0.8, False, False, id="other load, perhaps"),
+    pytest.param({"limits"}, 1.4, 6, 0.0, 0.8, False, True, id="more than granted"),
+    pytest.param(set(), 0.7, 0, 2.0, 0.8, False, True, id="it waited, and no limit stands in its way"),
+    pytest.param(set(), 1.5, 0, 0.0, 0.4, False, True, id="a short slice, and no limit stands in its way"),
+    pytest.param({"limits"}, 1.5, 0, 0.0, 0.4, False, False, id="a short slice of what a limit grants a period at a time"),
 ])  # fmt: skip
-def test_processors_are_judged_by_the_counters_of_the_limit(monkeypatch, taken, throttled, waited, held, proven):
-    """Whatever else runs on the machine: so such an attack need not be alone."""
-    counters(monkeypatch, counted(0.0, 0, 0.0), counted(taken * 0.8, throttled, 0.8), waited=waited)
-    watch = watching(set() if waited else {"limits"}, "cpu")
+def test_processors_are_judged(monkeypatch, walls, taken, throttled, waited, seconds, held, proven):
+    """By the counters of the limit, whatever else runs on the machine: so such an attack need not be alone."""
+    counters(monkeypatch, counted(0.0, 0, 0.0), counted(taken * seconds, throttled, seconds), waited=waited)
+    watch = watching(walls, "cpu")
     shot = watch.look()
     assert (watch.held, shot is not None) == (held, proven)
-
-
-@pytest.mark.parametrize(("walls", "told"), [(set(), True), ({"limits"}, False)])
-def test_where_nothing_limits_processors_a_short_slice_is_enough(monkeypatch, walls, told):
-    """A limit grants them a period at a time, which a short slice takes for more than is granted."""
-    counters(monkeypatch, counted(0.0, 0, 0.0), counted(0.6, 0, 0.4))
-    assert (watching(walls, "cpu").look() is not None) == told
 
 
 @pytest.mark.parametrize(("refused", "status"), [(3, 0), (0, 503)])

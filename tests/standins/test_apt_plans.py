@@ -1,6 +1,7 @@
 """What apt would install is asked once for each state of its lists."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,32 +36,27 @@ def test_an_answer_is_kept_for_the_names_it_was_given_to(tmp_path):
     assert plans(tmp_path).get(["libcap2", "busybox"]) is None
 
 
+def damage(content: str, own: Path, *_: object) -> None:
+    plans(own.parent).file.write_text(content, encoding="latin-1")
+
+
 CHANGES = {
-    "change": lambda own, file: file.write_text("Package: libcap2\nVersion: 2\n"),
-    "touch": lambda own, file: os.utime(file, (1, 1)),
-    "add": lambda own, file: (own / "trixie_main_Packages").write_text("Package: libcap2\n"),
-    "remove": lambda own, file: file.unlink(),
-    "configure": lambda own, file: os.environ.update(APT_CONFIG="/elsewhere"),
+    "change": lambda own, file, _: file.write_text("Package: libcap2\nVersion: 2\n"),
+    "touch": lambda own, file, _: os.utime(file, (1, 1)),
+    "add": lambda own, file, _: (own / "trixie_main_Packages").write_text("Package: libcap2\n"),
+    "remove": lambda own, file, _: file.unlink(),
+    "configure": lambda own, file, patch: patch.setenv("APT_CONFIG", "/elsewhere"),
 }
+DAMAGED = {content: partial(damage, content) for content in ("", "{", "[]", '{"lists": 1}', '{"answers": {}}', "\xff")}
 
 
-@pytest.mark.parametrize("how", CHANGES.values(), ids=CHANGES)
-def test_new_lists_or_another_configuration_forget_it(tmp_path, lists, how, monkeypatch):
-    monkeypatch.setenv("APT_CONFIG", "/here")
+@pytest.mark.parametrize("how", (CHANGES | DAMAGED).values(), ids=CHANGES | DAMAGED)
+def test_new_lists_another_configuration_or_a_damaged_file_forget_it(tmp_path, lists, how, monkeypatch):
     plans(tmp_path).keep(["libcap2"], PLAN)
-    how(tmp_path / "own", lists / "bookworm_main_Packages")
+    how(tmp_path / "own", lists / "bookworm_main_Packages", monkeypatch)
     assert plans(tmp_path).get(["libcap2"]) is None
     plans(tmp_path).keep(["busybox"], PLAN)
-    assert plans(tmp_path).get(["libcap2"]) is None
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"lists": 1}', '{"answers": {}}', "\xff"])
-def test_a_damaged_file_is_one_that_is_not_there(tmp_path, content):
-    plans(tmp_path).keep(["libcap2"], PLAN)
-    plans(tmp_path).file.write_text(content, encoding="latin-1")
-    assert plans(tmp_path).get(["libcap2"]) is None
-    plans(tmp_path).keep(["libcap2"], PLAN)
-    assert plans(tmp_path).get(["libcap2"]) == PLAN
+    assert (plans(tmp_path).get(["libcap2"]), plans(tmp_path).get(["busybox"])) == (None, PLAN)
 
 
 def test_no_file_grows_without_end(tmp_path, monkeypatch):
