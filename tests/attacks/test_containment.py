@@ -167,9 +167,10 @@ def listening():
                 heard.append(f"tcp {tcp.accept()[1]}" if ready is tcp else f"udp {udp.recvfrom(100)[1]}")
 
     with tcp, udp, ThreadPoolExecutor(1) as pool:
-        pool.submit(serve)
+        serving = pool.submit(serve)
         yield heard, tcp.getsockname()[1], udp.getsockname()[1]
         closing.set()
+        serving.result()
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut off", "as the engine makes it"])
