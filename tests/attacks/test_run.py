@@ -284,11 +284,10 @@ ARRIVES = {
 """What works where the service runs as root: by a script, by one for gawk, by a request of its own."""
 
 
-@pytest.mark.parametrize(
-    ("busy_for", "told"),
-    [("print", "this awk does not run: busy"), ("attack", "it was sent twice without a sign that it arrived")],
-    ids=["every script", "the attack"],
-)
+BUSY = {"print": "this awk does not run: busy", "attack": "it was sent twice without a sign that it arrived"}
+
+
+@pytest.mark.parametrize(("busy_for", "told"), BUSY.items(), ids=["every script", "the attack"])
 def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
     """It answers 503 in one posture only, to all scripts or to the attack: no wall is credited, no gate said to hold."""
     few()
@@ -339,11 +338,10 @@ def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, 
         assert posture.name == name
         shots |= {each.id: Shot(outcome, "said", status=200) for each in payloads}
 
-    monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
-    monkeypatch.setattr(control_module, "fire_all", fire)
-    monkeypatch.setattr(control_module, "awk_dialect", lambda _yard: "")
     monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
-    monkeypatch.setattr(control_module, "awk_features", lambda *_: {})
+    nothing = {"awk_dialect": lambda _yard: "", "awk_features": lambda *_: {}, "fire_all": fire}
+    for name, fake in {**nothing, "opened": lambda _lab, posture, _: contextlib.nullcontext(posture)}.items():
+        monkeypatch.setattr(control_module, name, fake)
     with_shell = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
     control_module.Control(with_shell, only(payload), found, print).run(Plan((walls.OPEN,)))
     assert (list(coming), found.cells["open"][payload].outcome) == ([], outcome)

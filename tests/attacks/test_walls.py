@@ -326,10 +326,10 @@ def test_what_another_machine_found_is_not_kept(tmp_path, change):
     assert (digest() == digest(**change)) is (change == {})
 
 
-@pytest.mark.parametrize(
-    ("limits", "depth", "together"),
-    [("succeeded", 1, True), ("crashed", None, False), ("not_measured", None, False), ("blocked", 1, False)],
-)
+ALONE = [("succeeded", 1, True), ("crashed", None, False), ("not_measured", None, False), ("blocked", 1, False)]
+
+
+@pytest.mark.parametrize(("limits", "depth", "together"), ALONE)
 def test_that_no_wall_stops_it_alone_is_only_said_where_all_let_it_through(limits, depth, together):
     """Under one wall alone the service may have died, which is neither."""
     alone = {"fork-bomb": {"image": "succeeded", "non-root": "succeeded", "limits": limits}}

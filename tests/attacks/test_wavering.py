@@ -140,9 +140,9 @@ def test_the_images_own_check_comes_first_where_it_works(works, own, health, fou
     assert health_command.found(subject_of_health_command(works, own, health), RunOptions()) == found
 
 
-@pytest.mark.parametrize(
-    ("test", "words"),
-    [(["CMD", "/up", "-q"], ("/up", "-q")), (["CMD-SHELL", "test -e /tmp/up"], OWN), (["NONE"], ()), ([], ())],
-)
+READ = [(["CMD", "/up", "-q"], ("/up", "-q")), (["CMD-SHELL", "test -e /tmp/up"], OWN), (["NONE"], ()), ([], ())]
+
+
+@pytest.mark.parametrize(("test", "words"), READ)
 def test_a_health_check_of_an_image_is_read_as_the_words_that_run(test, words):
     assert _words(test) == words
