@@ -10,7 +10,6 @@ import struct
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,11 +18,12 @@ import zstandard
 
 from deadweight._errors import wording
 from deadweight.toolchain.crane import platforms, push
+from deadweight.toolchain.find import find
 from deadweight_images.errors import wording as of_images
 from tests.support import image_samples as samples
 from tests.support.caches import fresh_cache
 from tests.support.certificates import on_loopback
-from tests.support.http_servers import Answering, served
+from tests.support.docker_registry import registry
 from tests.support.image_samples import honest_layer as layer
 from tests.support.invoking import argv, invoke, with_tasks
 from tests.support.json_schema import checked
@@ -354,30 +354,13 @@ def test_an_image_of_the_engine_or_a_registry_is_looked_through_and_names_the_sa
     assert (gone.returncode != 0, said in gone.stderr) == (True, True)
 
 
-@contextmanager
-def registry_behind(folder: Path, made: samples.Made) -> Iterator[str]:
-    """A registry with one image behind a certificate that no system trusts; its address."""
-    members = samples.oci_members(made)
-    (entry,) = json.loads(members["index.json"])["manifests"]
-    kinds = ("blobs", "manifests")
-    files = {f"/v2/app/{kind}/{samples.sha256(data)}": data for data in members.values() for kind in kinds}
-    files |= {"/v2/": b"{}", "/v2/app/manifests/1": files[f"/v2/app/manifests/{entry['digest']}"]}
-
-    class Handler(Answering):
-        def do_GET(self) -> None:
-            data = files.get(self.path)
-            self.answer(404 if data is None else 200, data or b"", {"Content-Type": samples.OCI_MANIFEST})
-
-        do_HEAD = do_GET
-
-    on_loopback(folder)
-    with served(Handler, certificate=(folder / "server.pem", folder / "server.key")) as server:
-        yield f"127.0.0.1:{server.server_port}"
-
-
 @pytest.mark.slow
 def test_a_registry_behind_a_private_ca_is_reached_as_the_sources_say(project):
-    with registry_behind(project, samples.build(ADDS)) as address:
+    """Its certificate is one that no system trusts."""
+    on_loopback(project)
+    with registry(find("docker-registry").path, project / "registry", tls=project) as address:
+        words = [find("crane").path, "push", samples.saved(project, ADDS), f"{address}/app:1"]
+        subprocess.run(words, env={**os.environ, "SSL_CERT_FILE": str(project / "ca.pem")}, check=True)
         image = f"oci://{address}/app:1"
         assert leak_in(f"{address}/app:1") not in layers(project, "--archive", image).stderr
         for environment in ({"DEADWEIGHT_CA_BUNDLE": "ca.pem"}, {}):
