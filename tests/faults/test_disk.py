@@ -21,7 +21,7 @@ from deadweight.records.built_image import BuiltImage
 from deadweight.records.store import load
 from deadweight.tasks._task import guard
 from deadweight.toolchain.golang import OFFLINE_HINT
-from tests.support.fault_project import FaultProject
+from tests.support.fault_project import FaultProject, mounted, read_only
 from tests.support.marks import NEEDS_ROOT
 from tests.support.trees import written
 
@@ -37,16 +37,6 @@ def project(tmp_path) -> Iterator[FaultProject]:
     yield made
     made.suite(v=COPY)
     made.builds()
-
-
-@contextlib.contextmanager
-def mounted(place: Path, *options: str) -> Iterator[None]:
-    place.mkdir(exist_ok=True)
-    subprocess.run(["mount", *options, str(place)], check=True, capture_output=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)
 
 
 @contextlib.contextmanager
@@ -109,8 +99,7 @@ def test_a_disk_without_free_inodes(project, tmp_path):
 @NEEDS_ROOT
 def test_a_read_only_state_folder(project):
     project.builds()
-    with mounted(project.state, "--bind", str(project.state)):
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(project.state)], check=True)
+    with read_only(project.state):
         project.fails(1, "Read-only file system")
         assert (project.invoke("variants").code, project.invoke("build", "--plan").code) == (0, 0)
 

@@ -40,6 +40,8 @@ from tests.support.fault_project import wait_for
 from tests.support.processes import killed
 from tests.support.trees import shell_script, written
 
+pytestmark = pytest.mark.timeout(600)
+
 TRIES = 5
 GOLANG = "golang:1.21.3-bookworm"
 STATIC = "gcr.io/distroless/static-debian12:nonroot"
@@ -291,14 +293,12 @@ def _another(made: LocalSource, state: Path, references: Sequence[str], *, apk: 
         source.stop()
 
 
-@pytest.mark.timeout(600)
 def test_two_stand_ins_made_again_have_the_same_digests(made, small):
     for name in ("alpine:3.18", STATIC):
         assert small.base(name).digest == made.base(name).digest
 
 
 @pytest.mark.bases
-@pytest.mark.timeout(600)
 def test_stand_ins_and_apk_repositories_made_twice_are_the_same(made, again):
     assert made.base("alpine").stand_in
     first, second = ([source.base(name).digest for name in REFERENCES] for source in (made, again))
@@ -317,7 +317,6 @@ def test_nothing_is_made_again(made):
     assert other.tools(REFERENCES, apk=True) == ("docker-registry",)
 
 
-@pytest.mark.timeout(600)
 def test_a_registry_that_ended_is_started_again_for_what_is_there(small, monkeypatch):
     """Also while another run makes stand-ins: on a new machine that takes minutes."""
     from filelock import FileLock
@@ -395,7 +394,6 @@ def expected_files() -> dict[str, dict[str, bytes]]:
 HELD = ["alpine:3.18", STATIC, "ubuntu:23.10", pytest.param(GOLANG, marks=pytest.mark.bases)]
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("reference", HELD)
 def test_a_stand_in_holds_what_the_original_does(made, reference):
     made.prepare((reference,), apk=False, say=print)
@@ -502,7 +500,6 @@ def test_the_first_package_that_apt_knows_is_chosen():
     assert system.chosen("no-such-package-0|no-such-package-1") == "no-such-package-0"
 
 
-@pytest.mark.timeout(600)
 def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(small, tmp_path, monkeypatch):
     """Compiling Python for one project takes minutes, and held up every other project."""
     from filelock import FileLock

@@ -5,6 +5,7 @@ runner as the real builders, and keeps what they leave in ``out``. Every process
 environment, so that a test can tell whether anything was left running.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -200,6 +201,24 @@ class FaultProject:
     def alive(self) -> list[str]:
         """Command lines of living processes that came of this project's invocations."""
         return alive(self.mark)
+
+
+@contextlib.contextmanager
+def mounted(place: Path, *options: str) -> Iterator[None]:
+    place.mkdir(exist_ok=True)
+    subprocess.run(["mount", *options, str(place)], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """A folder that nobody may write to, root neither."""
+    with mounted(folder, "--bind", str(folder)):
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        yield
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
