@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -463,14 +464,11 @@ def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_w
     ("openjdk-21-jdk-headless", "java-21-openjdk-amd64", True), ("default-jdk-headless", "default-java", True),
 ])  # fmt: skip
 def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, monkeypatch, there, home, said):
-    class Shop:
-        machine = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
-
-        def rootfs_layer(self, names, *, fast):
-            assert there in names
-
+    asked, ours = list[str](), Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
+    shop = SimpleNamespace(machine=ours, rootfs_layer=lambda names, *, fast: asked.extend(names))
     monkeypatch.setattr(system, "_existing", lambda _: [there])
-    settings = java.jdk(Shop(), "").settings
+    settings = java.jdk(shop, "").settings
+    assert there in asked
     assert f"JAVA_HOME={later_jdk / home}" in settings.env
     assert bool(settings.labels) is said
 
