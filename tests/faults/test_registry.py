@@ -135,7 +135,7 @@ def test_a_registry_that_hangs_ends_with_the_time_limit(project, registry, monke
     monkeypatch.setattr(_common, "BUILD_TIMEOUT_SECONDS", 3.0)
     registry.mode = "hangs"
     started = time.monotonic()
-    with raises(CommandError, "run.timed_out", exit_code_of_command=None):
+    with raises(CommandError, "builders.tool_failed", exit_code_of_command=None):
         project.build("v")
     assert time.monotonic() - started < 60
     assert nothing_half_written(project)
