@@ -65,6 +65,13 @@ class Process(subprocess.Popen[Any]):
         return self.returncode
 
 
+def with_tasks(root: Path) -> Path:
+    """The folder; one without a ``tasks.py`` gets one."""
+    if not (root / "tasks.py").exists():
+        (root / "tasks.py").write_text(TASKS)
+    return root
+
+
 def argv(*words: str | Path) -> list[str]:
     """The argument list of ``invoke WORDS``."""
     return [sys.executable, "-m", "invoke", *map(str, words)]
@@ -79,12 +86,15 @@ def start(
     stderr: Stream = subprocess.PIPE,
     session: bool = False,
 ) -> Started:
-    """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own."""
-    whole = {**os.environ, **(env or {})}
+    """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own.
+
+    A folder without a ``tasks.py`` gets one.
+    """
+    whole, folder = {**os.environ, **(env or {})}, str(with_tasks(root))
     if not forked.started_otherwise(whole):
-        return Process(forked.Request(list(map(str, words)), str(root), whole, session=session), stdin, stdout, stderr)
+        return Process(forked.Request(list(map(str, words)), folder, whole, session=session), stdin, stdout, stderr)
     return subprocess.Popen(
-        argv(*words), cwd=root, env=whole, text=True, start_new_session=session,
+        argv(*words), cwd=folder, env=whole, text=True, start_new_session=session,
         stdin=stdin, stdout=stdout, stderr=stderr,
     )  # fmt: skip
 
@@ -135,10 +145,9 @@ def invoke(
 
     A folder without a ``tasks.py`` gets one.
     """
-    tasks = root / "tasks.py"
-    if not tasks.exists():
-        tasks.write_text(TASKS)
-    done = ended(root, *words, env={**os.environ, **(env or {})}, stdin=stdin, timeout=timeout, python=python)
+    done = ended(
+        with_tasks(root), *words, env={**os.environ, **(env or {})}, stdin=stdin, timeout=timeout, python=python
+    )
     assert "Traceback" not in done.stderr, done.stderr
     told = f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
     assert code in (None, done.returncode), told
@@ -173,7 +182,7 @@ class Terminal:
 
     @classmethod
     def invoke(cls, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> Self:
-        return cls(words, folder, environment, module="invoke")
+        return cls(words, with_tasks(folder), environment, module="invoke")
 
     def __enter__(self) -> Self:
         return self
