@@ -190,13 +190,13 @@ def test_melange_gets_what_it_needs_and_reads_nothing_that_others_write(project)
         "other/.deadweight/keys/key": "secret",
     }  # fmt: skip
     project.write(files | {f".venv/lib/{number}.py": "" for number in range(300)})
-    stop = threading.Event()
+    stop, theirs = threading.Event(), project.site.state.image("k")
 
     def another_step() -> None:
         while not stop.is_set():
             for number in range(20):
-                (project.site.state.image("k") / f".work-{number}/tmp/go-build").mkdir(parents=True)
-            shutil.rmtree(project.site.state.image("k"))
+                (theirs / f".work-{number}/tmp/go-build").mkdir(parents=True)
+            shutil.rmtree(theirs)
 
     thread = threading.Thread(target=another_step)
     thread.start()
