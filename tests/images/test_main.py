@@ -38,8 +38,8 @@ def archive(request, tmp_path):
 def test_it_prints_and_ends_as_the_task_does(tmp_path, archive, words):
     task = invoke(tmp_path, "layers", "--archive", archive.name, *words)
     own = alone(tmp_path, archive.name, *words)
-    assert (own.stdout.decode(), own.returncode) == (task.stdout, task.returncode)
-    assert own.stderr.decode() == task.stderr
+    told = (own.stdout.decode(), own.stderr.decode(), own.returncode)
+    assert told == (task.stdout, task.stderr, task.returncode)
 
 
 def test_an_archive_on_standard_input_gives_the_same_report(tmp_path, archive):
@@ -48,10 +48,10 @@ def test_an_archive_on_standard_input_gives_the_same_report(tmp_path, archive):
     assert json.loads(read.stdout)["secrets"] == json.loads(piped.stdout)["secrets"]
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [(("--help",), 0), ((), 2), (("gone.tar",), 2), (("damaged.tar",), 1), (("image.tar", "--scan", "all"), 2)],
-)
+CODES = [(("--help",), 0), ((), 2), (("gone.tar",), 2), (("damaged.tar",), 1), (("image.tar", "--scan", "all"), 2)]
+
+
+@pytest.mark.parametrize(("words", "code"), CODES)
 def test_exit_codes(tmp_path, words, code):
     (tmp_path / "damaged.tar").write_bytes(b"x" * 2000)
     done = alone(tmp_path, *words)
@@ -62,7 +62,6 @@ def test_exit_codes(tmp_path, words, code):
 @pytest.mark.parametrize("archive", ["leaky"], indirect=True)
 @pytest.mark.parametrize(("where", "code"), [(">/dev/full", 1), ("| true", 141), (">&-", 0)])
 def test_output_that_cannot_be_written(tmp_path, archive, where, code):
-    call = f"{sys.executable} -m deadweight_images {archive} --scan no {where}"
-    line = ["bash", "-o", "pipefail", "-c", call]
+    line = ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m deadweight_images {archive} --scan no {where}"]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr.count("Traceback"), "Exception ignored" in done.stderr) == (code, 0, False)

@@ -14,18 +14,16 @@ from deadweight.report.model import AttackRecord, HeldRecord, HistoryEntry, Hist
 from tests.support import report_samples as samples
 from tests.support.codes import raises
 from tests.support.fault_project import FaultProject
-from tests.support.trees import git
+from tests.support.trees import git, written
 
 
-def at(hour: int, size: int | None = None):
-    made = replace(samples.report(), generated_at=f"2031-02-03T{hour:02}:00:00+00:00")
-    if size is None:
-        return made
-    apko = made.variants["apko"]
-    return replace(made, variants={**made.variants, "apko": replace(apko, image=replace(apko.image, size_bytes=size))})
+def at(hour: int, size: int = 14_700_000):
+    variants = samples.report().variants
+    apko = replace(variants["apko"], image=replace(variants["apko"].image, size_bytes=size))
+    return samples.report({**variants, "apko": apko}, generated_at=f"2031-02-03T{hour:02}:00:00+00:00")
 
 
-def entry(hour: int, size: int | None = None, commit: str = "a" * 40):
+def entry(hour: int, size: int = 14_700_000, commit: str = "a" * 40):
     return history.entry_of(at(hour, size), commit, dirty=False)
 
 
@@ -33,10 +31,8 @@ def test_only_what_is_new_is_added(tmp_path):
     file = tmp_path / "state" / "history.jsonl"
     for made in (entry(1), entry(2), entry(3, size=15_000_000), entry(4, size=15_000_000, commit="b" * 40)):
         entries = history.appended(file, made)
-    assert [each.at[11:13] for each in entries] == ["01", "03", "04"]
-    assert len(file.read_text().splitlines()) == 3
-    assert history.read(file, entries[0].suite) == entries
-    assert history.read(file, "another suite") == ()
+    assert ([each.at[11:13] for each in entries], file.read_text().count("\n")) == (["01", "03", "04"], 3)
+    assert (history.read(file, entries[0].suite), history.read(file, "another suite")) == (entries, ())
 
 
 def test_rows_tell_each_figure_of_a_variant_over_time():
@@ -55,8 +51,7 @@ def test_rows_tell_each_figure_of_a_variant_over_time():
 def test_what_was_not_measured_is_no_zero():
     bare = replace(at(1), variants={"x": samples.variant(image=None, build=None, attacks={}, startup_seconds=None)})
     made = history.entry_of(bare, None, dirty=False)
-    assert made.variants["x"] == HistoryPoint(stand_in=True)
-    assert list(history.of("x", (made,))) == []
+    assert (made.variants["x"], list(history.of("x", (made,)))) == (HistoryPoint(stand_in=True), [])
 
 
 def test_a_damaged_line_costs_itself_only_and_what_is_no_history_is_one_error(tmp_path, monkeypatch):
@@ -86,8 +81,7 @@ def test_publishing_from_a_fresh_state_folder_keeps_what_is_there(tmp_path):
     site = tmp_path / "site"
     report = published_twice(tmp_path, str(site))
     entries = history.read(site / "history.jsonl", at(1).suite)
-    assert [entry.commit for entry in entries] == ["0" * 40, "1" * 40]
-    assert load_report(site).history == entries
+    assert ([entry.commit for entry in entries], load_report(site).history) == (["0" * 40, "1" * 40], entries)
     assert len(report.history) == 1, "the local report is not changed"
 
 
@@ -100,12 +94,12 @@ def test_pushing_again_keeps_what_was_pushed(tmp_path, local_registry):
 
 def test_a_commit_is_told_and_whether_files_differ_from_it(tmp_path):
     assert commit_of(tmp_path) == Commit(None, dirty=False)
-    (tmp_path / "a").write_text("a")
+    written(tmp_path, {"a": "a"})
     for words in (["init", "-q"], ["add", "a"], ["commit", "-q", "-m", "a"]):
         git(tmp_path, *words)
     clean = commit_of(tmp_path)
     assert (len(clean.name or ""), clean.dirty) == (40, False)
-    (tmp_path / "a").write_text("b")
+    written(tmp_path, {"a": "b"})
     assert commit_of(tmp_path) == Commit(clean.name, dirty=True)
 
 
@@ -117,9 +111,8 @@ def test_the_task_prints_it_as_a_table_and_as_json(tmp_path, playground_archive)
     assert [project.invoke(task).code for task in ("build", "report")] == [0, 0]
     table = project.invoke("report", "--history")
     assert (table.code, "Attacks held" in table.output) == (0, True)
-    told = json.loads(project.invoke("report", "--history", "--json").output)
-    assert [list(each["variants"]) for each in told["history"]] == [["v"]]
-    assert told["history"][0]["variants"]["v"]["image"] == "sha256:0"
+    (told,) = json.loads(project.invoke("report", "--history", "--json").output)["history"]
+    assert (told["variants"].keys(), told["variants"]["v"]["image"]) == ({"v"}, "sha256:0")
     wrong = project.invoke("report", "--history", "--open")
     assert (wrong.code, wording("tasks.history_alone") in wrong.errors) == (2, True)
 

@@ -1,18 +1,15 @@
 """The verdict, in the same words in every form, and that what is compared is comparable: attacks, start-up, builds, findings."""
 
-import io
 import re
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from deadweight._errors import wording
 from deadweight.records.built_image import Cache
 from deadweight.report import attacks, figures, html, model
 from deadweight.report.attacks import with_splits
 from deadweight.report.compare import compare
-from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import LIMIT_BYTES, render_markdown
 from deadweight.report.table import startup_differs
@@ -21,7 +18,7 @@ from deadweight.suite.model import ReportThresholds
 from tests.support import report_demo as demo
 from tests.support import report_samples as samples
 from tests.support.codes import codes, parts
-from tests.support.report_samples import column, everywhere
+from tests.support.report_samples import column, everywhere, printed
 
 
 def scanned(total: int, os: str = "covered") -> model.VulnerabilitiesRecord:
@@ -38,16 +35,14 @@ def counted(report: model.Report) -> list[object]:
     return list(parts(verdict(report).counts)[1].values())
 
 
-def ladder() -> dict[str, model.VariantRecord]:
-    return {
-        "all-in-one": variant(480_000_000, 1729, 4, shell=True),
-        "ko": variant(9_000_000, 15, 12, shell=True),
-        "apko": variant(10_000_000, 14, 25),
-    }
+LADDER = {
+    "all-in-one": variant(480_000_000, 1729, 4, shell=True), "ko": variant(9_000_000, 15, 12, shell=True),
+    "apko": variant(10_000_000, 14, 25),
+}  # fmt: skip
 
 
 def test_the_winner_is_named_with_what_it_costs() -> None:
-    (found,) = verdict(samples.report(ladder())).findings
+    (found,) = verdict(samples.report(LADDER)).findings
     assert found.winner == "apko"
     values = r"apko \(10 MB\) .* 48 .* all-in-one, .* 14 findings .*1,729.* 25 of 31 attacks .*; ko .* \(9 MB\), .* a shell; all .*"
     assert re.fullmatch(values, found.text), found.text
@@ -55,31 +50,28 @@ def test_the_winner_is_named_with_what_it_costs() -> None:
 
 def test_a_language_that_the_database_lacks_is_told_with_the_count() -> None:
     unknown = model.VulnerabilitiesRecord("scanned", model.Coverage("partly_covered", "not_covered"), 0)
-    records = {name: replace(record, vulnerabilities=unknown) for name, record in ladder().items()}
+    records = {name: replace(record, vulnerabilities=unknown) for name, record in LADDER.items()}
     (found,) = verdict(samples.report(records)).findings
     assert ", carries \u2013 findings (OS partly, language not covered) and stops " in found.text
     assert "instead of" not in found.text
     assert all("language not covered" in text for text in everywhere(samples.report(records)))
 
 
-def test_a_build_that_failed_is_told_in_the_variants_row_too() -> None:
-    """Whatever columns there is room for."""
-    assert all("FAILED: build; before: 5/5 ok" in " ".join(text.split()) for text in everywhere(demo.failing()))
-
-
 def test_where_there_are_two_ladders_each_winner_says_of_which_it_is() -> None:
-    java = {f"{name}-java": replace(record, ladder="java") for name, record in ladder().items()}
+    java = {f"{name}-java": replace(record, ladder="java") for name, record in LADDER.items()}
     broken = {name: replace(record, failed="failed") for name, record in java.items()}
-    assert [each.head for each in verdict(samples.report(ladder())).findings] == ["Ship"]
-    assert [each.head for each in verdict(samples.report(ladder() | java)).findings] == ["Ship (Go)", "Ship (Java)"]
-    none = verdict(samples.report(ladder() | broken)).findings[1]
+    assert [each.head for each in verdict(samples.report(LADDER)).findings] == ["Ship"]
+    assert [each.head for each in verdict(samples.report(LADDER | java)).findings] == ["Ship (Go)", "Ship (Java)"]
+    none = verdict(samples.report(LADDER | broken)).findings[1]
     assert (none.head, none.winner) == ("No winner (Java)", None)
 
 
 def test_every_form_says_the_same() -> None:
+    """That a build failed stands in the variant's row too, whatever columns there is room for."""
     report = demo.failing()
     found = verdict(report)
     parts = [f"{found.title}.", found.counts, "insecure-layer-sample (/etc/secret.txt, removed "]
+    parts += ["FAILED: build; before: 5/5 ok"]
     parts += [part for point in found.failures for part in (point.reason[:60], f"{point.variant}/{point.check}")]
     parts += [finding.text for finding in found.findings]
     for text in everywhere(report):
@@ -89,48 +81,42 @@ def test_every_form_says_the_same() -> None:
         assert told.index(found.title) < told.index("Attacks stopped"), "the verdict stands first"
 
 
+def labelled(report: model.Report, name: str, label: str) -> None:
+    """Fails unless each form has this label at the winner's name."""
+    console, page, markdown = everywhere(report)
+    assert f"{name} ({label})" in console
+    assert f"{name}* {label}" in page
+    assert f"| **{name}** ({label}) |" in markdown
+
+
 def test_the_winner_is_labelled_in_every_table() -> None:
-    console, page, markdown = everywhere(demo.passing())
-    assert "multi-stage-distroless (ship)" in console
-    assert console.count("(ship)") == 2, "one for each ladder that has a winner"
-    assert "| **multi-stage-distroless** (ship) |" in markdown
-    assert "multi-stage-distroless* ship" in page
+    labelled(demo.passing(), "multi-stage-distroless", "ship")
+    assert printed(demo.passing(), width=300).count("(ship)") == 2, "one for each ladder that has a winner"
 
 
 def test_what_failed_may_not_be_shipped() -> None:
-    variants = ladder()
-    broken = model.CheckRecord("fail", False, "runs as root")
-    variants["apko"] = replace(variants["apko"], checks={"hardening": broken})
-    found = verdict(samples.report(variants))
-    assert (found.status, found.title) == ("fail", "1 check failed")
+    broken = {"hardening": model.CheckRecord("fail", False, "runs as root")}
+    found = verdict(samples.report({**LADDER, "apko": replace(LADDER["apko"], checks=broken)}))
+    assert (found.status, found.title, found.findings[0].winner) == ("fail", "1 check failed", "ko")
     assert str(found.failures[0]) == "apko/hardening: runs as root"
-    assert found.findings[0].winner == "ko"
-    everything = {name: replace(record, checks={"hardening": broken}) for name, record in variants.items()}
-    (none,) = verdict(samples.report(everything)).findings
-    assert none.winner is None
-    assert (none.head, codes(none.text)) == ("No winner", ["report.nothing_to_ship"])
+    (none,) = verdict(samples.report({name: replace(each, checks=broken) for name, each in LADDER.items()})).findings
+    assert (none.winner, none.head, codes(none.text)) == (None, "No winner", ["report.nothing_to_ship"])
 
 
 def test_what_is_not_measured_never_wins() -> None:
     """An image whose OS the database does not cover has no fewest findings, and what was not attacked held against nothing."""
-    variants = ladder()
     assert scanned(0, "not_covered").counted is None
-    unknown = replace(variants["ko"], vulnerabilities=model.VulnerabilitiesRecord(), attacks={}, layers=None)
-    assert verdict(samples.report({**variants, "ko": unknown})).findings[0].winner == "apko"
-    alone = {name: replace(record, attacks={}) for name, record in variants.items()}
+    unknown = replace(LADDER["ko"], vulnerabilities=model.VulnerabilitiesRecord(), attacks={}, layers=None)
+    assert verdict(samples.report({**LADDER, "ko": unknown})).findings[0].winner == "apko"
+    alone = {name: replace(record, attacks={}) for name, record in LADDER.items()}
     assert "attacks" not in verdict(samples.report(alone)).findings[0].text
 
 
 def test_a_winner_of_which_something_is_not_known_says_so() -> None:
-    variants = ladder()
     stale = model.CheckRecord("not_measured", True, "stale", why_not="stale")
-    variants["apko"] = replace(variants["apko"], checks={"api": stale, "runs": stale})
-    report = samples.report(variants)
+    report = samples.report({**LADDER, "apko": replace(LADDER["apko"], checks={"api": stale, "runs": stale})})
     assert verdict(report).findings[0].text.endswith("; its api, runs are not known; all are stand-ins.")
-    console, page, markdown = everywhere(report)
-    assert "apko (ship, api and runs not known)" in console
-    assert "| **apko** (ship, api and runs not known) |" in markdown
-    assert "apko* ship, api and runs not known" in page
+    labelled(report, "apko", "ship, api and runs not known")
 
 
 def test_a_pass_that_was_to_fail_is_a_failure_and_images_of_one_weight_are_no_ladder() -> None:
@@ -143,20 +129,19 @@ def test_a_pass_that_was_to_fail_is_a_failure_and_images_of_one_weight_are_no_la
 
 def test_samples_that_leak_tell_their_story_beside_the_fixed_ones() -> None:
     found = verdict(demo.passing())
-    assert found.status == "pass"
     hidden = r"insecure-layer-sample \(/etc/secret.txt, removed .* 3, .* 2\)"
     visible = r"insecure-layer-sample-history \(2 secrets in config.Env\[1\] and history\[2\].created_by\)"
     beside = "insecure-layer-sample-fixed and insecure-layer-sample-ssh pass."
     assert re.fullmatch(f"{hidden} and {visible} .* layers .*; {beside}", "|".join(found.stories)), found.stories
-    assert {each.ladder for each in found.findings} == {"go", "java"}, "samples have no winner"
+    ladders = {each.ladder for each in found.findings}
+    assert (found.status, ladders) == ("pass", {"go", "java"}), "samples have no winner"
 
 
 def test_stale_is_no_pass_what_could_not_be_measured_says_why_and_what_is_not_built_is_a_gap() -> None:
     found = verdict(demo.stale())
-    assert (found.status, found.title) == ("gaps", "Nothing failed, but 8 stale")
-    assert counted(demo.stale())[:2] == ["51 of 59 checks", ", 8 stale"]
     (gap,) = found.gaps
-    assert (gap.word, gap.count) == ("stale", 8)
+    assert (found.status, found.title, gap.word, gap.count) == ("gaps", "Nothing failed, but 8 stale", "stale", 8)
+    assert counted(demo.stale())[:2] == ["51 of 59 checks", ", 8 stale"]
     once = "api and runs .* multi-stage-alpine, ko, apko and jib; .*; next: invoke verify"
     assert re.fullmatch(once, gap.text), "each variant once"
     (gap,) = verdict(demo.failing()).gaps
@@ -167,8 +152,7 @@ def test_stale_is_no_pass_what_could_not_be_measured_says_why_and_what_is_not_bu
 
 
 def test_stand_ins_take_one_sentence() -> None:
-    assert stand_ins_said((), 3) == ""
-    assert parts(stand_ins_said(("good",), 1))[1]["variant"] == "good"
+    assert (stand_ins_said((), 3), parts(stand_ins_said(("good",), 1))[1]["variant"]) == ("", "good")
     assert len(stand_ins_said(tuple(demo.SHAPES), 15)) < 130
 
 
@@ -178,10 +162,9 @@ def test_an_attack_that_tells_no_variant_from_another_has_no_row_in_the_markdown
     same = {name: replace(record, attacks={
         posture: {**cells, "mount": first.attacks[posture]["mount"]} for posture, cells in record.attacks.items()
     }) for name, record in report.variants.items()}  # fmt: skip
-    text = render_markdown(replace(report, variants=same))
-    assert "\n| mount, as told in the catalogue |" in render_markdown(report)
-    assert "\n| mount, as told in the catalogue |" not in text
-    assert re.search(r"\| \d+ alike: .*mount, as told in the catalogue.* \| \*\*\w+\*\* \|", text)
+    texts = [render_markdown(each) for each in (report, replace(report, variants=same))]
+    assert ["\n| mount, as told in the catalogue |" in text for text in texts] == [True, False]
+    assert re.search(r"\| \d+ alike: .*mount, as told in the catalogue.* \| \*\*\w+\*\* \|", texts[1])
 
 
 def test_the_markdown_of_fifteen_variants_fits_a_comment() -> None:
@@ -194,19 +177,15 @@ def test_markdown_that_is_too_long_names_what_it_leaves_out() -> None:
     whole = demo.failing()
     many = {f"{name}-{n}": record for name, record in whole.variants.items() for n in range(20)}
     text = render_markdown(replace(whole, variants=many))
-    assert len(text.encode()) <= LIMIT_BYTES
+    assert (len(text.encode()) <= LIMIT_BYTES, "<b>Attacks</b>" in text) == (True, False)
     assert re.search(r"Not shown, to fit a comment: .*Attacks.*; see `index.html` for everything", text)
-    assert "<b>Attacks</b>" not in text
     assert text.index("failed.") < 200, "the verdict stays"
 
 
 def test_the_terminal_names_the_columns_that_have_no_room() -> None:
-    out = io.StringIO()
-    print_comparison(demo.failing(), Console(file=out, width=80, force_terminal=True, color_system=None))
-    lines = out.getvalue().splitlines()
-    assert max(map(len, lines)) <= 80
-    told = " ".join(out.getvalue().split())
-    assert "FAILED:" in told
+    out = printed(demo.failing(), width=80, force_terminal=True, color_system=None)
+    told = " ".join(out.split())
+    assert (max(map(len, out.splitlines())) <= 80, "FAILED:" in told) == (True, True)
     assert re.search("room for .*Builder", told, re.IGNORECASE)
 
 
@@ -304,8 +283,7 @@ def test_start_up_is_told_with_its_range() -> None:
 def test_a_slower_start_is_a_change_only_beyond_the_range_of_the_earlier_ones(after, changes) -> None:
     limits = ReportThresholds(noise_seconds=0.1, noise_startup_percent=10, ratchet_startup_percent=10)
     found = compare(samples.report({"a": FAST}), samples.report({"a": started(*after)}), limits)
-    assert [change.kind for change in found.changes] == ["startup"] * changes
-    assert len(found.regressions) == changes
+    assert ([change.kind for change in found.changes], len(found.regressions)) == (["startup"] * changes, changes)
 
 
 # builds
@@ -325,15 +303,14 @@ def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() 
     report = samples.report(kinds)
     told = {"warm": "warm", "beside": "cold, beside others", "cached": "cached", "unknown": "cache unknown"}
     marks = {**dict.fromkeys(kinds, "cold"), **told}
+    said = ["60 s cold", "66 s warm", "0.3 s cached", "7 s cache unknown"]
+    said += ["; ".join(f"{mark}: {words}" for mark, words in CACHE_WORDS.items())]
     for text in everywhere(report):
         plain = " ".join(text.replace("(", "").replace(")", "").split())
-        assert all(words in plain for words in ("60 s cold", "66 s warm", "0.3 s cached", "7 s cache unknown"))
-        assert "; ".join(f"{mark}: {words}" for mark, words in CACHE_WORDS.items()) in plain
+        assert [words for words in said if words not in plain] == []
     assert column(report, "build", "badge") == marks
     assert column(report, "build", "sort") == {**dict.fromkeys(kinds), "cold": 60, "other": 50}
-    drawn = html.build_chart(report)
-    assert drawn is not None
-    assert [name for name in kinds if f">{name}<" in drawn] == ["cold", "other"]
+    assert [name for name in kinds if f">{name}<" in (html.build_chart(report) or "")] == ["cold", "other"]
     assert html.build_chart(samples.report({name: kinds[name] for name in ("cold", "warm", "beside")})) is None
 
 
@@ -347,8 +324,8 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     assert counted(report) == ["1 of 1 check", wording("report.ungated", count=1), "1 of 1 variant built."]
     assert column(report, "checks") == {"a": "1/1 ok; measured: vulnerabilities"}
     failed = replace(free, status="fail", expected=False)
-    report = samples.report({"a": samples.variant(checks={**checks, "vulnerabilities": failed})})
-    assert counted(report)[:2] == ["1 of 2 checks", ""]
+    checks["vulnerabilities"] = failed
+    assert counted(samples.report({"a": samples.variant(checks=checks)}))[:2] == ["1 of 2 checks", ""]
     meant = samples.report({"a": samples.variant(checks={"layers": replace(failed, expected=True)})})
     told = [column(meant, "checks", part)["a"] for part in ("text", "tone")]
     assert told == ["1/1 ok; expected failures: layers", "good"]
@@ -361,14 +338,12 @@ def reached(language: str) -> model.VulnerabilitiesRecord:
 
 
 def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not_known() -> None:
-    report = samples.report({"go": samples.variant(vulnerabilities=reached("covered"))})
-    for text in everywhere(report):
-        assert "not touched by the requests sent" in text.lower().replace("\n", " ")
-        assert "dead weight" not in text.lower()
-    assert "0 / 7 (16 requests)" in everywhere(report)[0]
-    java = samples.variant(vulnerabilities=reached("not_covered"))
-    both = samples.report({"go": report.variants["go"], "java": java})
-    assert column(both, "reach") == {"go": "0 / 7", "java": figures.NOTHING}
+    go, java = (samples.variant(vulnerabilities=reached(how)) for how in ("covered", "not_covered"))
+    texts = everywhere(samples.report({"go": go}))
+    for text in (each.lower().replace("\n", " ") for each in texts):
+        assert ("not touched by the requests sent" in text, "dead weight" in text) == (True, False)
+    assert "0 / 7 (16 requests)" in texts[0]
+    assert column(samples.report({"go": go, "java": java}), "reach") == {"go": "0 / 7", "java": figures.NOTHING}
 
 
 HOSTILE = "a\u202eb\u2066c\x9bd\x7fe\x1b[2J"
@@ -377,6 +352,6 @@ HOSTILE = "a\u202eb\u2066c\x9bd\x7fe\x1b[2J"
 def test_no_order_to_a_terminal_or_of_direction_reaches_a_page_or_terminal() -> None:
     """U+202E of a service's answer reached the page and the terminal."""
     checks = {"api": model.CheckRecord("fail", False, HOSTILE, evidence={"items": [{"reason": HOSTILE}]})}
-    record = samples.variant(checks=checks, notes=(HOSTILE,), description=HOSTILE)
-    for text in (*everywhere(samples.report({"a": record})), render_html(samples.report({"a": record}))):
+    report = samples.report({"a": samples.variant(checks=checks, notes=(HOSTILE,), description=HOSTILE)})
+    for text in (*everywhere(report), render_html(report)):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)

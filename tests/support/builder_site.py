@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import pytest
+
+from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders import table
 from deadweight.builders.protocol import BuiltImage, Job, Site, Step
 from deadweight.engine.client import Engine
@@ -16,10 +19,17 @@ from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, Source
 from deadweight.suite.model import Variant
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.archive.model import Image
+from deadweight_images.inspect.extract import read_file
 from tests.support.trees import written
 
 MAIN = 'package main\n\nfunc main() {\n\tprintln("hello")\n}\n'
+GO_FILES = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go": MAIN}
+STATIC, DONOR = "gcr.io/distroless/static-debian12:nonroot", "busybox:1.36.1-musl"
 BROKEN = "package main\n\nfunc main() {\n\tprintln(nope)\n}\n"
+COMPILERS = "./main.go:4:10: undefined: nope"
+"""What Go says of that."""
 
 
 class Silent:
@@ -113,6 +123,25 @@ class Project:
     def archive(self, name: str, built: BuiltImage) -> Path:
         variant = self.variant(name)
         return table.builder(variant.builder).archive(variant, built, self.site)
+
+    def image(self, built: BuiltImage) -> Image:
+        """What the archive of a variant's image says."""
+        with open_archive(self.archive(built.variant, built)) as opened:
+            return opened.image
+
+    def read(self, built: BuiltImage, path: str) -> tuple[bytes, int]:
+        """A file of a variant's image, and its mode."""
+        return read_file(self.archive(built.variant, built), path)
+
+    def fails(
+        self, kind: type[DeadweightError] = CommandError, told: str | None = None, code: int = 1, **fields: Any
+    ) -> str:
+        """The message of a build of ``v`` that must fail. ``told``: its code in the catalogue, ``code`` that of the exit."""
+        with pytest.raises(kind) as caught:
+            self.build("v")
+        assert (caught.value.exit_code, told) in [(code, None), (code, caught.value.code)], str(caught.value)
+        assert fields == {name: caught.value.fields.get(name) for name in fields}
+        return str(caught.value)
 
     def log(self, name: str) -> str:
         return self.site.state.log(name).read_text()

@@ -17,6 +17,8 @@ import zstandard
 
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.findings import LayersReport
+from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.layers import indexing
 from tests.support.trees import written
 
@@ -32,28 +34,18 @@ def sha256(data: bytes) -> str:
 
 
 def header(
-    name: bytes,
-    size: int | bytes = 0,
-    kind: bytes = b"0",
-    *,
-    link: bytes = b"",
-    mode: int = 0o644,
-    magic: bytes = b"ustar\x0000",
-    prefix: bytes = b"",
-    fix: bool = True,
-) -> bytes:
+    name: bytes, size: int | bytes = 0, kind: bytes = b"0", *, link: bytes = b"", mode: int = 0o644,
+    magic: bytes = b"ustar\x0000", prefix: bytes = b"", fix: bool = True,
+) -> bytes:  # fmt: skip
     """One header block. ``size`` as bytes is written as it stands; without ``fix`` the checksum is wrong."""
-    field = size if isinstance(size, bytes) else b"%011o\0" % size
+    fields = {
+        0: name, 100: b"%07o\0" % mode, 108: b"0000000\0", 116: b"0000000\0",
+        124: size if isinstance(size, bytes) else b"%011o\0" % size, 136: b"00000000000\0", 156: kind, 157: link,
+        257: magic, 345: prefix,
+    }  # fmt: skip
     block = bytearray(512)
-    block[0 : len(name)] = name
-    block[100:108] = b"%07o\0" % mode
-    block[108:116] = block[116:124] = b"0000000\0"
-    block[124 : 124 + len(field)] = field
-    block[136:148] = b"00000000000\0"
-    block[156:157] = kind
-    block[157 : 157 + len(link)] = link
-    block[257 : 257 + len(magic)] = magic
-    block[345 : 345 + len(prefix)] = prefix
+    for at, field in fields.items():
+        block[at : at + len(field)] = field
     return summed(block) if fix else summed(block)[:148] + b"000001\0 " + bytes(block[156:])
 
 
@@ -85,9 +77,7 @@ def pax(**records: str) -> bytes:
 
 def pax_record(key: bytes, value: bytes) -> bytes:
     body = b" " + key + b"=" + value + b"\n"
-    length = len(body) + 1
-    while len(str(length)) + len(body) != length:
-        length = len(str(length)) + len(body)
+    length = next(size for size in range(len(body), len(body) + 9) if len(str(size)) + len(body) == size)
     return str(length).encode() + body
 
 
@@ -123,13 +113,10 @@ def build(
 ) -> Made:
     """``stored`` are the layers as they are stored, if not packed by ``compression``; ``top`` are other keys of the config."""
     document = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": config or {},
+        "architecture": "amd64", "os": "linux", "config": config or {},
         "rootfs": {"type": "layers", "diff_ids": [sha256(data) for data in layers]},
-        "history": [{"created_by": f"step {n}"} for n in range(len(layers))] if history is None else history,
-        **top,
-    }
+        "history": [{"created_by": f"step {n}"} for n in range(len(layers))] if history is None else history, **top,
+    }  # fmt: skip
     stored = stored or (packed(data, compression) for data in layers)
     return Made(json.dumps(document).encode(), layers, tuple(stored))
 
@@ -220,18 +207,22 @@ def honest_layer(
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, content in members.items():
-            info = tarfile.TarInfo(name)
+            info, data = tarfile.TarInfo(name), content if isinstance(content, bytes) else b""
             info.mode = modes.get(name.rpartition("/")[2], all_modes[content is None])
-            info.uid = info.gid = owner
-            if content is None:
-                info.type = tarfile.DIRTYPE
-            elif isinstance(content, str):
+            info.uid, info.gid, info.size = owner, owner, len(data)
+            if isinstance(content, str):
                 info.type = tarfile.LNKTYPE if content.startswith("=") else tarfile.SYMTYPE
                 info.linkname = content.removeprefix("=")
-            else:
-                info.size = len(content)
-            tar.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)
+            elif content is None:
+                info.type = tarfile.DIRTYPE
+            tar.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def streamed(path: Path, **how: Any) -> LayersReport:
+    """What is found in an archive that comes as a stream."""
+    with path.open("rb") as stream:
+        return analyse_stream(stream, **how)
 
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A report of the demo's shape and weight: fifteen variants, seventy-nine attacks in three postures, 1,729 findings. Made up."""
 
 from dataclasses import replace
+from typing import Any
 
 from deadweight.checks.scan.model import Severity
 from deadweight.records.evidence import Provenance
@@ -34,64 +35,58 @@ SHAPES: dict[str, tuple[str, str, str | None, int, int, int, float, bool]] = {
     "insecure-layer-sample-ssh": ("samples", "dockerfile", "alpine:3.18", 7_300_000, 12, 0, 2.8, True),
 }  # fmt: skip
 CHECKS = {
-    "api": "16 of 16 requests answered as expected",
-    "budget": "size 12.9 MB of 1 GB (1 %), start-up 0.21 s of 2 s",
-    "hardening": "non-root, read-only, no capabilities: all hold",
-    "layers": "5 layers, nothing hidden",
+    "api": "16 of 16 requests answered as expected", "budget": "size 12.9 MB of 1 GB (1 %), start-up 0.21 s of 2 s",
+    "hardening": "non-root, read-only, no capabilities: all hold", "layers": "5 layers, nothing hidden",
     "runs": "healthy in 0.21 s",
-}
+}  # fmt: skip
 
 
 def passing() -> model.Report:
     """Everything as expected: two samples fail as they are meant to."""
     variants = {name: _variant(name, index) for index, name in enumerate(SHAPES)}
-    payloads = {
-        name: model.PayloadRecord(
-            f"{name.replace('-', ' ')}, as told in the catalogue", "a foothold", "https://example.com", "T1",
-            "breach" if name in BREACHES else "service",
-        ) for name in ATTACKS
-    }  # fmt: skip
+    payloads = {}
+    for name in ATTACKS:
+        told = (f"{name.replace('-', ' ')}, as told in the catalogue", "a foothold", "https://example.com", "T1")
+        payloads[name] = model.PayloadRecord(*told, "breach" if name in BREACHES else "service")
     whole = model.Report(1, "playground", samples.WHEN, "0.0", with_splits(variants), payloads)
     return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
 
 
 def _earlier(whole: model.Report, day: int) -> model.HistoryEntry:
-    entry, left = entry_of(whole, f"{day:040x}", dirty=day == 3), 8 - day
-    points = {
-        name: replace(
-            point, size_bytes=int((point.size_bytes or 0) * (1.0 + 0.02 * left)), findings=(point.findings or 0) + left
-        )
-        for name, point in entry.variants.items()
-    }
+    entry, left, points = entry_of(whole, f"{day:040x}", dirty=day == 3), 8 - day, {}
+    for name, point in entry.variants.items():
+        size = int((point.size_bytes or 0) * (1.0 + 0.02 * left))
+        points[name] = replace(point, size_bytes=size, findings=(point.findings or 0) + left)
     return replace(entry, variants=points, at=f"2031-01-0{day}T04:05:06+00:00")
 
 
 def before() -> model.Report:
     """The report of a week before ``failing``: another size here, fewer findings there, an attack that was stopped then."""
-    variants = dict(passing().variants)
-    variants["multi-stage-alpine"] = replace(
-        variants["multi-stage-alpine"], image=samples.image(9_900_000, 4_000_000, layers=3, seed="2")
-    )
-    scan = variants["multi-stage-ubuntu"].vulnerabilities
-    scan = replace(scan, findings=scan.findings[7:], total=124)
-    variants["multi-stage-ubuntu"] = replace(variants["multi-stage-ubuntu"], vulnerabilities=scan)
-    del variants["apko-alpine"]
-    return replace(passing(), generated_at="2031-01-27T04:05:06+00:00", variants=variants)
+    whole = passing()
+    alpine, ubuntu = (whole.variants[f"multi-stage-{name}"] for name in ("alpine", "ubuntu"))
+    scan = replace(ubuntu.vulnerabilities, findings=ubuntu.vulnerabilities.findings[7:], total=124)
+    smaller = replace(alpine, image=samples.image(9_900_000, 4_000_000, layers=3, seed="2"))
+    then = {"multi-stage-alpine": smaller, "multi-stage-ubuntu": replace(ubuntu, vulnerabilities=scan)}
+    variants = {name: then.get(name, record) for name, record in whole.variants.items() if name != "apko-alpine"}
+    return replace(whole, generated_at="2031-01-27T04:05:06+00:00", variants=variants)
 
 
 def failing() -> model.Report:
     """One check failed, one build failed, one thing was not measured."""
-    variants = dict(passing().variants)
+    whole = passing()
+    variants = whole.variants
     wrong = model.CheckRecord("fail", False, "runs as root, and holds a shell at /bin/sh", _got("a"))
+    absent = model.CheckRecord("not_measured", True, "engine: the bridge is gone", _got("a"))
     ubuntu, ko = _checked(variants["multi-stage-ubuntu"], hardening=wrong), variants["ko"]
     assert ubuntu.image is not None
     assert ko.build is not None
-    variants["multi-stage-ubuntu"] = replace(ubuntu, image=replace(ubuntu.image, user="root"))
     failed = f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/ko.log)"
-    variants["ko"] = replace(ko, build=replace(ko.build, failed_at=samples.WHEN), failed=failed)
-    absent = model.CheckRecord("not_measured", True, "engine: the bridge is gone", _got("a"))
-    variants["jib"] = _checked(variants["jib"], api=absent)
-    return replace(passing(), variants=variants)
+    changed = {
+        "multi-stage-ubuntu": replace(ubuntu, image=replace(ubuntu.image, user="root")),
+        "ko": replace(ko, build=replace(ko.build, failed_at=samples.WHEN), failed=failed),
+        "jib": _checked(variants["jib"], api=absent),
+    }
+    return replace(whole, variants={**variants, **changed})
 
 
 def stale() -> model.Report:
@@ -99,11 +94,10 @@ def stale() -> model.Report:
     told = "stale: measured on an earlier image; `invoke verify --variant x` measures this one"
     old = model.CheckRecord("not_measured", True, told, why_not="stale")
     whole = passing()
-    changed = {
-        name: replace(_checked(whole.variants[name], api=old, runs=old), startup_seconds=None)
-        for name in ("apko", "ko", "jib", "multi-stage-alpine")
-    }
-    return replace(whole, variants={**whole.variants, **changed})
+    variants = dict(whole.variants)
+    for name in ("apko", "ko", "jib", "multi-stage-alpine"):
+        variants[name] = replace(_checked(variants[name], api=old, runs=old), startup_seconds=None)
+    return replace(whole, variants=variants)
 
 
 def _checked(record: model.VariantRecord, **checks: model.CheckRecord) -> model.VariantRecord:
@@ -116,12 +110,9 @@ def _got(seed: str) -> Provenance:
 
 def _variant(name: str, index: int) -> model.VariantRecord:
     ladder, builder, base, size, findings, through, seconds, shell = SHAPES[name]
-    seed = "0123456789abcdef"[index]
-    service = ladder != "samples"
-    checks = {
-        check: model.CheckRecord("pass", True, reason, _got(seed), 1.2, {"figures": {"seconds": 1.2}})
-        for check, reason in CHECKS.items()
-    }
+    seed, checks = "0123456789abcdef"[index], {}
+    for check, reason in CHECKS.items():
+        checks[check] = model.CheckRecord("pass", True, reason, _got(seed), 1.2, {"figures": {"seconds": 1.2}})
     leaky = name in ("insecure-layer-sample", "insecure-layer-sample-history")
     if leaky:
         checks["layers"] = model.CheckRecord("fail", True, "1 secret: private-key", _got(seed), 0.4)
@@ -130,30 +121,21 @@ def _variant(name: str, index: int) -> model.VariantRecord:
     startup = 0.2 + 0.02 * index if ladder == "go" else 1.4
     reference = model.ReferenceRecord("A talk, November 2023", int(size * 0.9), findings - 49 * (findings > 50))
     of = ("image", "build", "startup_seconds", "layers", "attacks", "vulnerabilities")
-    return replace(
-        samples.variant(size),
-        builder=builder,
-        ladder=ladder,
-        description=f"{name}, said in a sentence of its own",
-        base=on if base else None,
-        image=samples.image(size, int(size * 0.44), layers=1 if builder == "apko" else 4, seed=seed),
-        build=model.BuildRecord(seconds, index % 3 == 2, samples.WHEN, f"{builder} 1", cache=cache),  # type: ignore[arg-type]
-        startup_seconds=startup if service else None,
-        startup_samples=tuple(startup + 0.01 * n for n in range(-2, 3)) if service else (),
-        checks=checks if service else {"layers": checks["layers"]},
-        vulnerabilities=_scan(findings, index),
-        attacks=_attacks(through, index) if service else {},
-        layers=_layers(size, shell, name, leaky),
-        reference=reference if ladder == "go" and index in (0, 1, 2, 6) else None,
-        provenance=dict.fromkeys(of, _got(seed)),
-    )
-
-
-def _attacks(through: int, index: int) -> dict[str, dict[str, model.AttackRecord]]:
-    return {
-        posture: {payload: _attack(place, index, rank, through) for place, payload in enumerate(ATTACKS)}
-        for rank, posture in enumerate(("open", "default", "hardened"))
-    }
+    told: dict[str, Any] = {
+        "builder": builder, "ladder": ladder, "description": f"{name}, said in a sentence of its own",
+        "base": on if base else None, "provenance": dict.fromkeys(of, _got(seed)), "vulnerabilities": _scan(findings, index),
+        "image": samples.image(size, int(size * 0.44), layers=1 if builder == "apko" else 4, seed=seed),
+        "build": model.BuildRecord(seconds, index % 3 == 2, samples.WHEN, f"{builder} 1", cache=cache),  # type: ignore[arg-type]
+        "layers": _layers(size, shell, name, leaky), "reference": reference if index in (0, 1, 2, 6) else None,
+    }  # fmt: skip
+    if ladder == "samples":
+        return samples.variant(size, **told, startup_seconds=None, checks={"layers": checks["layers"]})
+    starts = tuple(startup + 0.01 * n for n in range(-2, 3))
+    attacks: dict[str, dict[str, model.AttackRecord]] = {}
+    for rank, posture in enumerate(("open", "default", "hardened")):
+        attacks[posture] = {name: _attack(place, index, rank, through) for place, name in enumerate(ATTACKS)}
+    told |= {"startup_samples": starts, "checks": checks, "attacks": attacks}
+    return samples.variant(size, **told, startup_seconds=startup)
 
 
 def _attack(place: int, index: int, rank: int, through: int) -> model.AttackRecord:
@@ -211,23 +193,15 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersRe
     setuid = findings.PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0)
     apt = findings.PathFigure("usr/bin/apt", 18_000, where, "os")
     heavy = {"/etc/big.db": size // 40, **{f"/usr/lib/lib{n}.so": size // 200 for n in range(25)}}
+    pairs = [((0, f"/usr/lib/lib{group}.so"), (1, f"/usr/share/copy{group}.so")) for group in range(3)]
+    copies = [(layer, path, group) for group, pair in enumerate(pairs) for layer, path in pair]
     return replace(
-        samples.layers(1),
-        size_bytes=size,
+        samples.layers(1), size_bytes=size, hidden=hidden, hidden_files=len(hidden), duplicated_bytes=size // 50,
         layers=tuple(samples.layer_figures(size // 4, text, seed) for seed, text in instructions.items()),
-        hidden=hidden,
-        hidden_files=len(hidden),
-        hidden_bytes=sum(file.size_bytes for file in hidden),
-        duplicated_bytes=size // 50,
-        secrets=seen if leaky and name.endswith("history") else (),
-        setuid=(setuid,) if big else (),
-        shells=(findings.PathFigure("bin/sh", 120_000, where),) if shell else (),
+        hidden_bytes=sum(file.size_bytes for file in hidden), secrets=seen if leaky and name.endswith("history") else (),
+        setuid=(setuid,) if big else (), shells=(findings.PathFigure("bin/sh", 120_000, where),) if shell else (),
         package_managers=(apt,) if shell and size > 12_500_000 else (),
         heaviest=tuple(findings.PathFigure(path, weight, where) for path, weight in heavy.items()),
-        duplicates=tuple(
-            findings.DuplicateFile(path, layer, size // 100, group, 2)
-            for group in range(3)
-            for layer, path in ((0, f"/usr/lib/lib{group}.so"), (1, f"/usr/share/copy{group}.so"))
-        ),
+        duplicates=tuple(findings.DuplicateFile(path, layer, size // 100, group, 2) for layer, path, group in copies),
         folders=tuple(findings.FolderFigure(n % 4, part, size * (8 - n) // 36) for n, part in enumerate(parts)),
-    )
+    )  # fmt: skip

@@ -20,10 +20,9 @@ WHEN = "2031-02-03T04:05:06+00:00"
 SIZES = {
     "all-in-one": (1_131_000_000, 402_000_000, 1_010_000_000, 326),
     "multi-stage-ubuntu": (98_400_000, 39_100_000, 101_000_000, 13),
-    "multi-stage-alpine": (12_900_000, 6_100_000, 15_300_000, 4),
-    "ko": (11_200_000, 5_300_000, None, None),
+    "multi-stage-alpine": (12_900_000, 6_100_000, 15_300_000, 4), "ko": (11_200_000, 5_300_000, None, None),
     "apko": (14_700_000, 6_900_000, 20_800_000, 0),
-}
+}  # fmt: skip
 
 
 def provenance(digest: str, tool: str = "sample") -> Provenance:
@@ -31,34 +30,23 @@ def provenance(digest: str, tool: str = "sample") -> Provenance:
 
 
 def image(size: int, compressed: int, *, layers: int = 2, seed: str = "a") -> model.ImageRecord:
-    share = size // layers
+    sizes = [size - size // layers * (layers - 1), *[size // layers] * (layers - 1)]
     records = tuple(
-        model.LayerRecord(
-            size - share * (layers - 1) if index == 0 else share, f"sha256:{(seed + str(index)) * 4:0<64}"[:71],
-            compressed_bytes=compressed // layers, instruction=f"COPY part-{index} /",
-        )
-        for index in range(layers)
+        model.LayerRecord(each, f"sha256:{(seed + str(index)) * 4:0<64}"[:71], None, compressed // layers, f"COPY part-{index} /")
+        for index, each in enumerate(sizes)
     )  # fmt: skip
     return model.ImageRecord(f"sha256:{seed * 64}"[:71], None, size, compressed, "stored", records, "65532", ("/app",))
 
 
 def variant(size: int = 10_000_000, **changes: object) -> model.VariantRecord:
     """One plain variant with every figure measured."""
-    digest = "sha256:" + "a" * 64
+    got = provenance("sha256:" + "a" * 64)
+    base = model.BaseRecord("docker.io/library/alpine:latest", "sha256:" + "b" * 64, stand_in=True)
     plain = model.VariantRecord(
-        builder="dockerfile",
-        ladder="go",
-        base=model.BaseRecord("docker.io/library/alpine:latest", "sha256:" + "b" * 64, stand_in=True),
-        image=image(size, size // 2),
-        build=model.BuildRecord(1.5, False, WHEN, "sample 0"),
-        startup_seconds=0.21,
-        checks={"runs": model.CheckRecord("pass", True, "healthy in 0.21 s", provenance(digest), 1.0)},
-        vulnerabilities=model.VulnerabilitiesRecord(),
-        attacks={},
-        layers=None,
-        go_version="go1.21.3",
-        provenance={"image": provenance(digest), "build": provenance(digest)},
-    )
+        "dockerfile", "go", base, image(size, size // 2), model.BuildRecord(1.5, False, WHEN, "sample 0"), 0.21,
+        {"runs": model.CheckRecord("pass", True, "healthy in 0.21 s", got, 1.0)}, model.VulnerabilitiesRecord(), {}, None,
+        go_version="go1.21.3", provenance={"image": got, "build": got},
+    )  # fmt: skip
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -66,28 +54,22 @@ def report(variants: dict[str, model.VariantRecord] | None = None, **changes: ob
     """A small report of wave one: no scan, no attacks, no layer reading."""
     if variants is None:
         variants = {name: _rung(name, *figures) for name, figures in SIZES.items()}
-        variants["jib"] = replace(
-            variant(180_000_000), builder="jib", ladder="java", go_version=None, reference=None,
-            base=model.BaseRecord("docker.io/library/eclipse-temurin:17-jre", None, stand_in=False),
-        )  # fmt: skip
+        base = model.BaseRecord("docker.io/library/eclipse-temurin:17-jre", None, stand_in=False)
+        variants["jib"] = variant(180_000_000, builder="jib", ladder="java", go_version=None, base=base)
     return replace(model.Report(1, "sample-suite", WHEN, "0.0", with_splits(variants)), **changes)  # type: ignore[arg-type]
 
 
 def _rung(name: str, size: int, compressed: int, known: int | None, cves: int | None) -> model.VariantRecord:
     reference = model.ReferenceRecord("A talk, November 2023", known, cves)
-    builder = name if name in {"ko", "apko"} else "dockerfile"
     base = model.BaseRecord(f"docker.io/library/{name}-base:1", "sha256:" + "c" * 64, stand_in=True)
-    record = replace(
-        variant(size), builder=builder, base=None if name == "apko" else base, image=image(size, compressed),
-        reference=reference,
-    )  # fmt: skip
+    own = {"builder": name, "base": None if name == "apko" else base} if name in {"ko", "apko"} else {"base": base}
+    record = variant(size, image=image(size, compressed), reference=reference, **own)
     if name != "all-in-one":
         return record
-    assert record.image is not None
     told = "1.13 GB is above the hard limit of 1 GB"
     failed = model.CheckRecord("fail", False, told, provenance("sha256:" + "a" * 64))
-    checks = {**record.checks, "budget": failed}
-    return replace(record, image=replace(record.image, user=""), checks=checks, notes=("a note <b>",))
+    as_root = replace(image(size, compressed), user="")
+    return replace(record, image=as_root, checks={**record.checks, "budget": failed}, notes=("a note <b>",))
 
 
 def full_report() -> model.Report:
@@ -95,9 +77,8 @@ def full_report() -> model.Report:
     whole = report()
     named = enumerate(whole.variants.items())
     variants = {name: replace(record, **_sections(index)) for index, (name, record) in named}
-    variants["never-built"] = model.VariantRecord(
-        "dockerfile", "go", None, None, None, None, {}, model.VulnerabilitiesRecord(), {}, None, notes=("not built",)
-    )
+    made: dict[str, Any] = dict.fromkeys(("base", "image", "build", "startup_seconds", "go_version"))
+    variants["never-built"] = variant(**made, checks={}, provenance={}, notes=("not built",))
     awk = "https://gtfobins.github.io/gtfobins/awk/"
     payloads = {
         "system": ("system() starts a program", "a command", awk, "T1059"),
@@ -110,18 +91,15 @@ def full_report() -> model.Report:
 
 
 def _sections(index: int) -> dict[str, Any]:
-    walls = ("no network", "image")[: index % 3]
-    attacks = {
-        posture: {
+    walls, attacks = ("no network", "image")[: index % 3], {}
+    for posture in ("open", "default", "hardened"):
+        hard = posture == "hardened"
+        attacks[posture] = {
             "system": model.AttackRecord("succeeded", (), 0, "canary came back", {"canary": "<b>c0ffee</b>"}),
             "reverse-shell": model.AttackRecord("blocked", walls, index, "no bytes at the listener"),
-            "write-tmp": model.AttackRecord(
-                "blocked" if posture == "hardened" else "succeeded", ("noexec tmpfs",), 1 + index % 2
-            ),
+            "write-tmp": model.AttackRecord("blocked" if hard else "succeeded", ("noexec tmpfs",), 1 + index % 2),
             "mount": model.AttackRecord(("not_applicable", "crashed", "not_measured")[index % 3]),
         }
-        for posture in ("open", "default", "hardened")
-    }
     return {"attacks": attacks, "layers": layers(index), "vulnerabilities": scan(index)}
 
 
@@ -144,37 +122,21 @@ def layers(index: int = 0) -> findings.LayersReport:
                             "removed", 1, 2, (mark,)),
         findings.HiddenFile("var/cache/apt/pkgcache.bin", 34_000_000, where, "RUN apt-get update", where, None, "replaced", 0, 1),
     )  # fmt: skip
-    folders = (
-        (0, "usr/lib", 28_000_000),
-        (0, "usr/share", 9_000_000),
-        (0, "", 40_000),
-        (0, "…", 12_000),
-        (1, "app", 9_000_000),
-    )
+    weights = {"usr/lib": 28_000_000, "usr/share": 9_000_000, "": 40_000, "…": 12_000}
+    folders = [findings.FolderFigure(0, *each) for each in weights.items()]
+    leaky, apt = index == 0, index < 2
+    suid = findings.PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0)
     return findings.LayersReport(
-        config_digest="sha256:" + "a" * 64,
-        manifest_digest=None,
-        scanned="deep",
-        rule_set="sample-1",
-        user="",
-        size_bytes=49_000_000,
-        compressed_bytes=24_000_000,
-        files=1200,
-        hidden_files=2 if index == 0 else 0,
-        hidden_bytes=34_001_679 if index == 0 else 0,
-        overwritten_bytes=2000,
-        duplicated_bytes=1000,
-        layers=(layer_figures(40_000_000, "FROM base"), layer_figures(9_000_000, "COPY app /app")),
-        hidden=hidden if index == 0 else (),
-        secrets=(seen, allowed) if index == 0 else (),
-        setuid=(findings.PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0),) if index < 2 else (),
-        shells=(findings.PathFigure("bin/sh", 120_000, where),) if index < 3 else (),
-        package_managers=(findings.PathFigure("usr/bin/apt", 18_000, where, "os"),) if index < 2 else (),
+        config_digest="sha256:" + "a" * 64, manifest_digest=None, scanned="deep", rule_set="sample-1", user="", files=1200,
+        size_bytes=49_000_000, compressed_bytes=24_000_000, hidden_files=2 * leaky, hidden_bytes=34_001_679 * leaky,
+        overwritten_bytes=2000, duplicated_bytes=1000, hidden=hidden * leaky, secrets=(seen, allowed) * leaky,
+        layers=(layer_figures(40_000_000, "FROM base"), layer_figures(9_000_000, "COPY app /app")), setuid=(suid,) * apt,
+        shells=(findings.PathFigure("bin/sh", 120_000, where),) * (index < 3), skipped=(),
+        package_managers=(findings.PathFigure("usr/bin/apt", 18_000, where, "os"),) * apt,
         packages=(package("libc6", "2.36", 13_000_000), package("busybox", "1.36", 900_000)),
         heaviest=(findings.PathFigure("usr/lib/libc.so.6", 1_900_000, where),),
-        folders=tuple(findings.FolderFigure(*folder) for folder in folders),
-        skipped=(),
-    )
+        folders=(*folders, findings.FolderFigure(1, "app", 9_000_000)),
+    )  # fmt: skip
 
 
 def scan(index: int = 0) -> model.VulnerabilitiesRecord:
@@ -195,6 +157,12 @@ def scan(index: int = 0) -> model.VulnerabilitiesRecord:
     )  # fmt: skip
 
 
+def scanned(*found: model.Finding, date: str) -> model.VulnerabilitiesRecord:
+    """A scan with the database of that day, which knew these."""
+    coverage, database = model.Coverage("covered", "covered"), model.Database(date)
+    return model.VulnerabilitiesRecord("scanned", coverage, len(found), {}, database, findings=found)
+
+
 def cells(report: model.Report, part: str = "text") -> dict[str, dict[str, Any]]:
     """The comparison: by variant and column."""
     return {
@@ -208,9 +176,14 @@ def column(report: model.Report, key: str, part: str = "text") -> dict[str, Any]
     return {variant: row[key] for variant, row in cells(report, part).items()}
 
 
+def printed(report: model.Report, **console: Any) -> str:
+    """What the terminal shows of it."""
+    stream = io.StringIO()
+    print_comparison(report, Console(file=stream, **console))
+    return stream.getvalue()
+
+
 def everywhere(report: model.Report) -> list[str]:
-    """The report in all its forms, as plain text."""
-    out = io.StringIO()
-    print_comparison(report, Console(file=out, width=300))
+    """The report in all its forms, as plain text in lines of any length."""
     page = re.sub(r"<script.*?</script>|<[^>]*>", "", render_html(report), flags=re.S)
-    return [out.getvalue(), page, render_markdown(report).replace("\\", "")]
+    return [printed(report, width=300), page, render_markdown(report).replace("\\", "")]

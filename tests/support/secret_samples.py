@@ -7,6 +7,7 @@ that is base64, a structure that must decode) has a maker of its own.
 import base64
 import json
 import random
+import re._compiler as compiler  # type: ignore[import-not-found]
 import re._constants as sre  # type: ignore[import-not-found]
 import re._parser as parser  # type: ignore[import-not-found]
 import string
@@ -15,15 +16,6 @@ from typing import Any
 
 ALNUM = string.ascii_letters + string.digits
 BASE64 = ALNUM + "+/"
-
-_CATEGORY = {
-    sre.CATEGORY_DIGIT: string.digits,
-    sre.CATEGORY_WORD: ALNUM + "_",
-    sre.CATEGORY_SPACE: " \t",
-    sre.CATEGORY_NOT_SPACE: ALNUM,
-    sre.CATEGORY_NOT_DIGIT: string.ascii_letters,
-    sre.CATEGORY_NOT_WORD: " :;",
-}
 
 
 def text(rng: random.Random, alphabet: str, size: int) -> str:
@@ -67,19 +59,11 @@ def _node(kind: Any, value: Any, rng: random.Random, groups: Groups) -> str:
 
 
 def _members(items: Iterable[tuple[Any, Any]]) -> str:
-    negated = any(kind is sre.NEGATE for kind, _ in items)
-    chars: set[str] = set()
-    for kind, value in items:
-        if kind is sre.LITERAL:
-            chars.add(chr(value))
-        elif kind is sre.RANGE:
-            chars.update(chr(code) for code in range(value[0], value[1] + 1))
-        elif kind is sre.CATEGORY:
-            chars.update(_CATEGORY[value])
-    if negated:
-        return "".join(sorted(set(ALNUM) - chars)) or "".join(sorted(set(map(chr, range(33, 127))) - chars))
-    plain = "".join(sorted(chars & set(ALNUM)))
-    return plain if len(plain) > 9 else "".join(sorted(chars))
+    """The characters of a class, of which letters and digits go before others if there are enough of them."""
+    one = compiler.compile(parser.SubPattern(parser.State(), [(sre.IN, list(items))]))
+    alphabets = (sorted(ALNUM), string.printable, map(chr, range(256)))
+    plain, shown, others = ("".join(filter(one.match, chars)) for chars in alphabets)
+    return plain if len(plain) > 9 else shown or others
 
 
 def github_token(rng: random.Random) -> bytes:
@@ -135,16 +119,14 @@ def kubernetes_secret(rng: random.Random) -> bytes:
     return b"apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\ndata:\n  db: " + value + b"\n"
 
 
+MAKERS = {
+    "private-key": pem, "docker-config-auth": docker_config, "kubernetes-service-account-token": service_account_token,
+    "pkcs12-private-key": pkcs12, "curl-auth-header": curl_header, "curl-auth-user": curl_user,
+    "kubernetes-secret-yaml": kubernetes_secret,
+}  # fmt: skip
+
+
 def sample(rule_id: str, pattern: str, rng: random.Random) -> bytes:
     """A text that the rule should find."""
-    makers = {
-        "private-key": pem,
-        "docker-config-auth": docker_config,
-        "kubernetes-service-account-token": service_account_token,
-        "pkcs12-private-key": pkcs12,
-        "curl-auth-header": curl_header,
-        "curl-auth-user": curl_user,
-        "kubernetes-secret-yaml": kubernetes_secret,
-    }
-    maker = makers.get(rule_id)
+    maker = MAKERS.get(rule_id)
     return maker(rng) if maker else from_pattern(pattern, rng)

@@ -1,5 +1,6 @@
 """Dockerfile builds on the real engine, on a small base with a shell."""
 
+import os
 import re
 import time
 import uuid
@@ -21,9 +22,8 @@ from deadweight.plan.scheduler import run_plan
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
 from deadweight.sources.protocol import BuildEnvironment
-from deadweight_images.archive.archive import open_archive
 from tests.support import ROOT
-from tests.support.builder_site import BROKEN, GivenSource, Project, Silent
+from tests.support.builder_site import BROKEN, GO_FILES, GivenSource, Project, Silent
 from tests.support.codes import codes, raises
 from tests.support.small_images import forget_images
 from tests.support.small_project import write_suite
@@ -36,13 +36,8 @@ SUITE = f"{PLAIN}    bases: {{BASE: tools}}\n"
 
 
 @pytest.fixture
-def project(tmp_path, engine, tools_image):
-    base = Base("tools", tools_image, None, stand_in=True)
-    made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
-    made.write({"hello": "hello\n", "Dockerfile": SIMPLE})
-    made.suite(SUITE)
-    yield made
-    forget_images(engine, "deadweight/small/")
+def project(on_tools):
+    return on_tools.write({"Dockerfile": SIMPLE})
 
 
 def content(engine, built, path):
@@ -52,24 +47,21 @@ def content(engine, built, path):
         return container.exec(["/usr/bin/cat", path]).output.decode()
 
 
-def told(archive):
-    """What the history in an image's archive says."""
-    with open_archive(archive) as opened:
-        return "\n".join(step.instruction for step in opened.image.config.history)
+def told(project, built):
+    """What an image's history says."""
+    return "\n".join(step.instruction for step in project.image(built).config.history)
 
 
 def test_the_image_is_in_the_engine_and_is_told_true(project, engine, tools_image):
     built = project.build("v")
     image = engine.images.need("deadweight/small/v:latest")
-    with open_archive(project.archive("v", built)) as archive:
-        held = archive.image  # only its archive tells for sure what an image's digests are
+    held = project.image(built)  # only its archive tells for sure what an image's digests are
     assert (built.config_digest, built.engine_id) == (held.config_digest, image.id)
     by_manifest = engine.info.containerd_store
     assert (built.manifest_digest, built.index_digest) == (held.manifest_digest if by_manifest else None, None)
     assert (image.id == built.config_digest) is not by_manifest
     assert built.reference == f"deadweight/small/v:{built.config_digest[7:19]}"
-    assert built.in_engine
-    assert image.user == "65532"
+    assert (built.in_engine, image.user) == (True, "65532")
     assert built.base == Base("tools", tools_image, None, stand_in=True)
     assert built.tool == f"{engine.info.name.lower()} {engine.info.version}"
     assert any("COPY hello /hello" in line for line in project.said), project.said
@@ -83,8 +75,7 @@ def test_what_buildkit_took_from_earlier_builds_is_told(project):
     """Nothing, all, all but the last step; and with a folder that outlives the build, nobody can say that nothing was taken."""
     project.write({"hello": str(time.time_ns()), "Dockerfile": MADE})
     for text in (MADE, MADE, MADE + "RUN cat hello > /more\n"):
-        project.write({"Dockerfile": text})
-        project.build("v")
+        project.write({"Dockerfile": text}).build("v")
     assert project.took == ["cold", "cached", "warm"]
     project.write({"hello": str(time.time_ns()), "Dockerfile": MADE.replace("RUN", "RUN --mount=type=cache,target=/c")})
     project.build("v")
@@ -95,8 +86,7 @@ def test_what_is_copied_from_a_stand_in_rests_on_it_whatever_the_last_stage_is(p
     project.write({"Dockerfile": f"{SIMPLE.replace('}', '} AS made')}FROM scratch\nCOPY --from=made /hello /hello\n"})
     built = project.build("v")
     assert (built.base, built.other_stand_ins, built.stand_in) == (None, ("tools",), True)
-    project.write({"Dockerfile": SIMPLE})
-    assert project.build("v").other_stand_ins == ()
+    assert project.write({"Dockerfile": SIMPLE}).build("v").other_stand_ins == ()
 
 
 def test_it_is_there_until_the_engine_no_longer_has_it(project, engine, tools_image):
@@ -118,8 +108,7 @@ def test_the_archive_is_made_when_first_asked_for(project, engine):
     first = place.stat().st_mtime_ns
     project.archive("v", built)
     assert place.stat().st_mtime_ns == first
-    with place.open("r+b") as file:
-        file.truncate(1000)
+    os.truncate(place, 1000)
     project.archive("v", built)
     assert place.stat().st_size > 1000
     engine.images.remove(built.reference, force=True)
@@ -132,9 +121,9 @@ def test_the_archive_is_made_when_first_asked_for(project, engine):
 def test_our_state_folder_is_never_in_the_context(project):
     paths = (".deadweight", "services/one/.deadweight", "deadweight.yaml")
     absent = " && ".join(f"test ! -e /c/{path}" for path in paths)
-    project.write({".deadweight/x": "large", "services/one/.deadweight/keys/x": "secret"})
-    project.write({".dockerignore": "services\n!services/**\n!services/one/.deadweight\n"})
-    project.write({"Dockerfile": f"{BASED}COPY . /c\nRUN {absent}\n"}).build("v")
+    files = {".deadweight/x": "large", "services/one/.deadweight/keys/x": "secret"}
+    files |= {".dockerignore": "services\n!services/**\n!services/one/.deadweight\n"}
+    project.write({**files, "Dockerfile": f"{BASED}COPY . /c\nRUN {absent}\n"}).build("v")
     assert (project.root / "Dockerfile").read_text().startswith("ARG BASE")
     assert not (project.root / "Dockerfile.dockerignore").exists()
 
@@ -142,17 +131,15 @@ def test_our_state_folder_is_never_in_the_context(project):
 def test_the_users_ignore_files_hold(project, engine):
     project.write({"Dockerfile": f"{BASED}COPY . /c\nRUN test ! -e /c/hello && test -e /c/kept\n", "kept": "x"})
     project.write({".dockerignore": "kept\n", "Dockerfile.dockerignore": "# a comment\nhello\n"}).build("v")
-    (step,) = project.steps("v")
-    assert step.inputs.ignore[0] == "hello"
-    assert "kept" not in step.inputs.ignore
+    ignored = project.steps("v")[0].inputs.ignore
+    assert (ignored[0], "kept" in ignored) == ("hello", False)
 
 
 @pytest.mark.slow
 def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project, engine):
     run = "RUN --mount=type=secret,id=token read x < /run/secrets/token; echo ${#x} > /length\n"
     project.write({"token": "first-secret-value\n", ".dockerignore": "token\n", "Dockerfile": f"{BASED}{run}"})
-    project.suite(f"{SUITE}    secrets: {{token: token}}\n")
-    first = project.build("v")
+    first = project.suite(f"{SUITE}    secrets: {{token: token}}\n").build("v")
     assert content(engine, first, "/length") == "18\n"
     assert project.build("v").config_digest == first.config_digest
     project.write({"token": "second-secret\n"})
@@ -160,22 +147,20 @@ def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project, engin
     second = project.build("v")
     assert content(engine, second, "/length") == "13\n"
     project.archive("v", second)
-    kept = project.everything()
-    assert b"first-secret-value" not in kept
-    assert b"second-secret" not in kept
+    assert not re.search(b"first-secret-value|second-secret", project.everything())
 
 
 @pytest.fixture
 def machine(project, engine, monkeypatch):
     """A project on a machine that reaches the network in its own way."""
     monkeypatch.setenv("DOCKER_HOST", engine.host)
-    project.write({"ca.pem": "-----the bundle-----\n", ".dockerignore": "ca.pem\n"})
+    project.write({"ca.pem": f"{BUNDLE}\n", ".dockerignore": "ca.pem\n"})
     variables = dict.fromkeys(("HTTP_PROXY", "GOPROXY"), PROXY)
     project.source.build_environment = BuildEnvironment(variables, project.root / "ca.pem")
     return project
 
 
-PROXY = "http://u:pass-word-78@127.0.0.1:9/it's"
+PROXY, BUNDLE = "http://u:pass-word-78@127.0.0.1:9/it's", "-----the bundle-----"
 READS = """RUN --mount=type=secret,id=GOPROXY --mount=type=secret,id=ca_bundle read x < /run/secrets/GOPROXY; \\
   read y < /run/secrets/ca_bundle; echo ${#HTTP_PROXY} ${#x} $y > /told
 """
@@ -183,8 +168,8 @@ READS = """RUN --mount=type=secret,id=GOPROXY --mount=type=secret,id=ca_bundle r
 
 def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(machine, engine):
     built = machine.write({"Dockerfile": BASED + READS}).build("v")
-    assert content(engine, built, "/told") == f"{len(PROXY)} {len(PROXY)} -----the bundle-----\n"
-    assert "pass-word-78" not in told(machine.archive("v", built))
+    assert content(engine, built, "/told") == f"{len(PROXY)} {len(PROXY)} {BUNDLE}\n"
+    assert "pass-word-78" not in told(machine, built)
     assert b"pass-word-78" not in machine.everything()
 
 
@@ -202,10 +187,9 @@ COPY --from=build /tmp/told /tmp/nothing /
 def test_an_unchanged_dockerfile_reaches_what_this_machine_reaches_and_no_layer_tells(machine, engine):
     """The tools' image knows no ``go``: what counts is which variables and files its instruction has."""
     built = machine.write({"Dockerfile": UNCHANGED}).build("v")
-    assert content(engine, built, "/told") == f"{len(PROXY)} -----the bundle-----\n"
-    assert content(engine, built, "/nothing") == "0\n"
+    assert [content(engine, built, f"/{name}") for name in ("told", "nothing")] == [f"{len(PROXY)} {BUNDLE}\n", "0\n"]
     assert (machine.root / "Dockerfile").read_text() == UNCHANGED
-    assert "secret" not in told(machine.archive("v", built))
+    assert "secret" not in told(machine, built)
     assert b"pass-word-78" not in machine.everything()
 
 
@@ -216,17 +200,15 @@ def test_an_instruction_that_lacks_what_this_machine_has_is_told_with_its_line(p
     project.write({"Dockerfile": BASED + run})
     with pytest.raises(CommandError) as caught:
         project.build("v")
-    said = str(caught.value)
-    assert "(Dockerfile:3: RUN : go build" in said
     assert codes(caught.value.hint) == ["dockerfile.secrets_lacked"]
-    assert "RUN --mount=type=secret,id=GOPROXY" in said
+    words = ("(Dockerfile:3: RUN : go build", "RUN --mount=type=secret,id=GOPROXY")
+    assert [each for each in words if each not in str(caught.value)] == []
 
 
 def test_a_base_that_does_not_exist(project):
     project.source.bases = {"tools": Base("tools", "127.0.0.1:9/nothing/here:1", None, stand_in=False)}
-    with pytest.raises(CommandError) as caught:
+    with pytest.raises(CommandError, match=r"127\.0\.0\.1:9/nothing/here:1") as caught:
         project.build("v")
-    assert "127.0.0.1:9/nothing/here:1" in str(caught.value)
     assert caught.value.hint is not None
 
 
@@ -237,8 +219,7 @@ WILD, NEWER = (SAMPLES.joinpath(f"{name}.Dockerfile").read_text() for name in ("
 def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
     """As BuildKit reads it: continued names, comments between, what only looks like a heredoc (engine 20.10 knows none)."""
     built = project.write({"Dockerfile": WILD}).suite(f"{PLAIN}    target: final\n").build("v")
-    assert built.base == project.source.bases["tools"]
-    assert content(engine, built, "/four") == "4\n"
+    assert (built.base, content(engine, built, "/four")) == (project.source.bases["tools"], "4\n")
     assert (project.root / "Dockerfile").read_text() == WILD
 
 
@@ -251,9 +232,8 @@ def test_what_an_older_engine_does_not_know_is_said_in_words_that_it_knows(proje
 
 
 def test_variants_of_one_source_follow_the_first_and_what_init_wrote_the_first_of_its_own(project):
-    own, made = (
-        f"{{builder: dockerfile, dockerfile: {name}, bases: {{BASE: tools}}}}" for name in ("Dockerfile", "made")
-    )
+    own = "{builder: dockerfile, dockerfile: Dockerfile, bases: {BASE: tools}}"
+    made = own.replace("Dockerfile", "made")
     project.write({"made": f"{protocol.DOCKERFILE}\nARG BASE=tools\nFROM ${{BASE}}\n"})
     project.suite(f"  v: {own}\n  w: {made}\n  x: {made}\n  y: {own}")
     behind = {name: project.steps(name)[0].behind for name in "vwxy"}
@@ -263,21 +243,14 @@ def test_variants_of_one_source_follow_the_first_and_what_init_wrote_the_first_o
 BUILD_FILES = {file.name: file.read_text() for file in (ROOT / "build").glob("*.Dockerfile")}
 
 
-def compile_part(text):
-    """The instructions from WORKDIR to the end of the compile."""
-    start = text.index("WORKDIR")
-    return text[start : text.index("vulnerable-awk-playground .\n", start)]
-
-
 def test_our_dockerfiles_share_their_compile_instructions():
+    """From WORKDIR to the end of the compile."""
     names = ["all-in-one", *(f"multi-stage-{name}" for name in ("alpine", "chainguard", "distroless", "ubuntu"))]
     texts = [BUILD_FILES[f"{name}.Dockerfile"] for name in names]
-    assert len(set(map(compile_part, texts))) == 1
+    assert len({re.findall(r"(?s)WORKDIR.*?vulnerable-awk-playground \.\n", text)[0] for text in texts}) == 1
     for text in texts:
-        assert "USER 65532:65532\n" in text
-        assert 'ENTRYPOINT ["/' in text
-        assert "EXPOSE 8080\n" in text
-        assert "syntax=" not in text
+        parts = ("USER 65532:65532\n", 'ENTRYPOINT ["/', "EXPOSE 8080\n", "syntax=")
+        assert [part for part in parts if part not in text] == ["syntax="]
 
 
 @pytest.mark.slow
@@ -286,11 +259,9 @@ def test_a_compile_error_is_the_compilers_own_line(project, local_source):
     """With the local source's golang."""
     project.source.bases = {**project.source.bases, GO_BASE: local_source.base(GO_BASE)}
     line = "  v: {{builder: dockerfile, source: app, dockerfile: Dockerfile, bases: {{GO_BASE: '{}', BASE: tools}}}}\n"
-    files = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go": BROKEN}
-    project.write({**files, "Dockerfile": BUILD_FILES["multi-stage-alpine.Dockerfile"]}).suite(line.format(GO_BASE))
-    with raises(CommandError, "builders.not_compiled", what="v") as caught:
-        project.build("v")
-    assert "./main.go:4:10: undefined: nope" in str(caught.value)
+    files = {**GO_FILES, "app/main.go": BROKEN, "Dockerfile": BUILD_FILES["multi-stage-alpine.Dockerfile"]}
+    project.write(files).suite(line.format(GO_BASE))
+    assert "./main.go:4:10: undefined: nope" in project.fails(told="builders.not_compiled", what="v")
 
 
 @pytest.mark.parametrize(("engine_id", "index"), [("sha256:i", "sha256:i"), ("sha256:m", None)])
@@ -316,11 +287,9 @@ def counted(tmp_path, engine, tools_image):
     compiled = f"ARG BASE\nFROM ${{BASE}} AS build\nCOPY src /src\nRUN {mount} echo ran >> /count/runs; sleep 0.5\n"
     base = Base("tools", tools_image, None, stand_in=True)
     made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
-    made.write({"app/src/main.go": f"// {uuid.uuid4().hex}\n"})
-    made.write(
-        {f"{name}.Dockerfile": f"{compiled}FROM ${{BASE}}\nCOPY --from=build /src /{name}\n" for name in VARIANTS}
-    )
-    made.write({"count.Dockerfile": f"{BASED}RUN {mount} cat /count/runs && false\n"})
+    files = {f"{name}.Dockerfile": f"{compiled}FROM ${{BASE}}\nCOPY --from=build /src /{name}\n" for name in VARIANTS}
+    files |= {"count.Dockerfile": f"{BASED}RUN {mount} cat /count/runs && false\n"}
+    made.write({**files, "app/src/main.go": f"// {uuid.uuid4().hex}\n"})
     line = "  {0}: {{builder: dockerfile, dockerfile: {0}.Dockerfile, source: app, bases: {{BASE: tools}}}}"
     # a name of its own: other files remove what is called small
     made.suite("\n".join(line.format(name) for name in (*VARIANTS, "count")), name="once")
@@ -328,11 +297,12 @@ def counted(tmp_path, engine, tools_image):
     forget_images(engine, "deadweight/once/")
 
 
-def build_all(counted: Project, *names: str):
+def build_all(counted: Project, *names: str) -> list[str]:
+    """What came of each of these variants."""
     site = counted.site
     variants = [variant for variant in site.suite.variants if variant.name in names]
     plan = make_plan(variants, site, lambda variant: table.builder(variant.builder))
-    return run_plan(plan, site.state, Silent(), jobs=2)
+    return [outcome.result for outcome in run_plan(plan, site.state, Silent(), jobs=2)]
 
 
 def runs(counted: Project) -> int:
@@ -347,10 +317,7 @@ def runs(counted: Project) -> int:
 
 @pytest.mark.system
 def test_the_shared_stage_runs_once_for_all_variants_and_once_more_after_a_change(counted):
-    assert [outcome.result for outcome in build_all(counted, *VARIANTS)] == ["built"] * 3
-    assert runs(counted) == 1
+    assert (build_all(counted, *VARIANTS), runs(counted)) == (["built"] * 3, 1)
     counted.write({"app/src/main.go": f"// {uuid.uuid4().hex}\n"})
-    assert [outcome.result for outcome in build_all(counted, *VARIANTS)] == ["built"] * 3
-    assert runs(counted) == 2
-    assert [outcome.result for outcome in build_all(counted, *VARIANTS)] == ["cached"] * 3
-    assert runs(counted) == 2
+    assert (build_all(counted, *VARIANTS), runs(counted)) == (["built"] * 3, 2)
+    assert (build_all(counted, *VARIANTS), runs(counted)) == (["cached"] * 3, 2)

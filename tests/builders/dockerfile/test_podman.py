@@ -8,41 +8,33 @@ import pytest
 from deadweight._errors import ConfigError
 from deadweight._run import run
 from deadweight.builders.dockerfile import buildkit
-from deadweight.builders.dockerfile.builder import DockerfileBuilder
 from deadweight.builders.dockerfile.buildkit import Store, translated
-from deadweight.builders.protocol import Site
-from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
 from deadweight.engine.options import ceilings
-from deadweight.records.paths import State
 from deadweight.sources.adapt_dockerfile import read_dockerfile
-from tests.support.codes import details, raises
+from tests.support.builder_site import GivenSource, Project
+from tests.support.codes import raises
 from tests.support.engine_tour import podman as podman_service
 from tests.support.small_images import placed, program
-from tests.support.small_project import write_suite
+from tests.support.trees import written
 
-SUITE = "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
 ENDPOINT = Endpoint("unix:///nowhere.sock", ours=False)
 
 
-@pytest.mark.parametrize(
-    ("text", "what"),
-    [
-        ("COPY a <<'EOF' /x/\ny\nEOF", "heredocs"),
-        ("COPY --link --parents a /a", "COPY --parents"),
-        ("COPY --chown=1:1 --exclude=b a /a", "COPY --exclude"),
-        ("ADD --checksum=sha256:0 a /a", "ADD --checksum"),
-        ("RUN --mount=type=cache,target=/c --network=none true", "RUN --network"),
-        ("RUN --mount=type=secret,id=a --mount=type=cache,target=/c true", None),
-        ("COPY --chmod=755 a /a", None),
-        ("RUN <<EOF\necho\nEOF", None),
-        ("COPY <<'EOF' /x\ny\nEOF", None),
-        ("COPY --link a /a", None),
-        ("RUN echo --network 1 << 2", None),
-    ],
-)
+LACKED = {
+    "COPY a <<'EOF' /x/\ny\nEOF": "heredocs", "COPY --link --parents a /a": "COPY --parents",
+    "COPY --chown=1:1 --exclude=b a /a": "COPY --exclude", "ADD --checksum=sha256:0 a /a": "ADD --checksum",
+    "RUN --mount=type=cache,target=/c --network=none true": "RUN --network",
+}  # fmt: skip
+KNOWN = (
+    "RUN --mount=type=secret,id=a --mount=type=cache,target=/c true", "COPY --chmod=755 a /a", "COPY --link a /a",
+    "RUN <<EOF\necho\nEOF", "COPY <<'EOF' /x\ny\nEOF", "RUN echo --network 1 << 2",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "what"), {**LACKED, **dict.fromkeys(KNOWN)}.items())
 def test_what_an_old_podman_cannot_do_is_told_with_its_line_before_the_build(tmp_path, monkeypatch, text, what):
     (tmp_path / "Dockerfile").write_text(f"FROM scratch\n{text}\n")
     dockerfile = read_dockerfile(tmp_path / "Dockerfile")
@@ -50,45 +42,37 @@ def test_what_an_old_podman_cannot_do_is_told_with_its_line_before_the_build(tmp
     if what is None:
         buildkit.refuse_what_it_cannot(dockerfile, ENDPOINT)
     else:
-        with raises(ConfigError, "dockerfile.podman_too_old", version="1.28.2", feature=what) as caught:
+        with raises(ConfigError, "dockerfile.podman_too_old", version="1.28.2", feature=what, line=2):
             buildkit.refuse_what_it_cannot(dockerfile, ENDPOINT)
-        assert details(caught.value).line == 2
     monkeypatch.setattr(buildkit, "store_of", lambda _: Store("", (), "1.39.0", here=True))
     buildkit.refuse_what_it_cannot(dockerfile, ENDPOINT)
 
 
 def test_its_lines_are_told_as_buildkit_tells_them():
+    said = {
+        "[1/2] STEP 1/3: FROM docker.io/library/x": "#1 [1/3] FROM docker.io/library/x",
+        "[1/2] STEP 2/3: RUN make": "#2 [2/3] RUN make",
+        "--> Using cache 0123": "#2 CACHED",
+        "--> 0123": None,
+        "[1/2] STEP 3/3: RUN false": "#3 [3/3] RUN false",
+        "oh no": "#3 0.0 oh no",
+        'Error: building at STEP "RUN false": while running runtime: exit status 7': (
+            '#3 ERROR: building at STEP "RUN false": while running runtime: exit code: 7'
+        ),
+    }
     told: list[str] = []
     hear = translated(told.append)
-    for line in (
-        "[1/2] STEP 1/3: FROM docker.io/library/x",
-        "[1/2] STEP 2/3: RUN make",
-        "--> Using cache 0123",
-        "--> 0123",
-        "[1/2] STEP 3/3: RUN false",
-        "oh no",
-        'Error: building at STEP "RUN false": while running runtime: exit status 7',
-    ):
+    for line in said:
         hear(line)
-    assert told == [
-        "#1 [1/3] FROM docker.io/library/x",
-        "#2 [2/3] RUN make",
-        "#2 CACHED",
-        "#3 [3/3] RUN false",
-        "#3 0.0 oh no",
-        '#3 ERROR: building at STEP "RUN false": while running runtime: exit code: 7',
-    ]
+    assert told == list(filter(None, said.values()))
 
 
 def test_dockerfiles_are_refused_where_podman_keeps_its_images_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(buildkit, "store_of", lambda _endpoint: Store("", (), "1.39.0", here=False))
     monkeypatch.setattr(buildkit, "running_podman", lambda: ENDPOINT)
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
-    suite = write_suite(tmp_path, SUITE)
-    (variant,) = suite.variants
-    assert isinstance(variant, DockerfileVariant)
+    project = Project(tmp_path, GivenSource()).write({"Dockerfile": "FROM scratch\nCOPY . /\n"})
     with raises(ConfigError, "dockerfile.podman_elsewhere"):
-        DockerfileBuilder().steps(variant, Site(suite, State(tmp_path), source=None, engine=None))
+        project.suite("  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}").steps("v")
 
 
 def test_the_store_of_another_user_is_left_alone(tmp_path, monkeypatch):
@@ -129,9 +113,8 @@ def build(endpoint: Endpoint, folder: Path, name: str) -> list[str]:
 def test_a_step_has_no_higher_limit_than_the_service_can_set(tmp_path):
     """Podman 5 asks for more than a machine without CAP_SYS_RESOURCE grants, and no RUN starts there."""
     files = placed(tmp_path / "files", {**program("dash"), "/bin/sh": "/usr/bin/dash"})
-    (files / "Dockerfile").write_text(
-        'FROM scratch\nCOPY . /\nRUN echo "files $(ulimit -Hn), processes $(ulimit -Hp)"\n'
-    )
+    limits = 'RUN echo "files $(ulimit -Hn), processes $(ulimit -Hp)"\n'
+    written(files, {"Dockerfile": f"FROM scratch\nCOPY . /\n{limits}"})
     with podman_service(tmp_path, {}) as host:
         most = ceilings(host)
         lines = build(Endpoint(host, ours=False), files, "deadweight-tests/limits:1")

@@ -8,14 +8,7 @@ import pytest
 
 from deadweight.builders.jib import resident_maven as resident
 from tests.support.builder_site import GivenSource, Project
-from tests.support.java_projects import PROJECT, STATIC, SUITE, emptied
-
-
-@pytest.fixture(scope="session")
-def static_base(local_source) -> GivenSource:
-    """A source that has the one base of ``SUITE``."""
-    local_source.prepare([STATIC], apk=False, say=print)
-    return GivenSource({STATIC: local_source.base(STATIC)})
+from tests.support.java_projects import PROJECT, SUITE, emptied
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +31,6 @@ def maven_root(resident_maven, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def maven_project(static_base, maven_root) -> Project:
+def project(static_base, maven_root) -> Project:
     """A Maven project of one class, and a suite with one variant of it, ``v``."""
     return Project(maven_root, GivenSource(static_base.bases)).write(PROJECT).suite(SUITE)

@@ -1,6 +1,7 @@
 """A Maven that stays, for real: what it builds, what it must not remember, and how it ends."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -41,8 +42,7 @@ def source(tmp_path, run, monkeypatch):
         "src/main/java/a/Main.java": "package a;\n\nclass Main {}\n",
         "src/main/resources/said.txt": "${said}",
     }
-    folder = written(tmp_path / "app", files)
-    yield folder
+    yield written(tmp_path / "app", files)
     resident_maven.end_all()
     assert ended(run), "a resident Maven lived on without its socket"
 
@@ -72,12 +72,6 @@ def begun(source: Path, *words: str) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline()
 
 
-def killed(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait()
-    process.stdout.close()
-
-
 def maven(source: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """One build. Plug-ins come from the local repository, which the tests of the jib builder fill."""
     return subprocess.run(call(source, *words), cwd=source, capture_output=True, text=True, timeout=120, check=False)
@@ -90,11 +84,8 @@ def test_a_failure_is_mavens_own(source, monkeypatch):
     plain = maven(source, "compile")
     assert through.returncode == plain.returncode == 1
     assert "cannot find symbol" in through.stdout
-
-    def errors(output: str) -> list[str]:
-        return [line for line in output.splitlines() if line.startswith("[ERROR]")]
-
-    assert errors(through.stdout) == errors(plain.stdout)
+    errors = [re.findall(r"^\[ERROR\].*", each.stdout, re.MULTILINE) for each in (through, plain)]
+    assert errors[0] == errors[1]
 
 
 def test_builds_share_one_process_and_not_their_properties(source, run):
@@ -103,8 +94,7 @@ def test_builds_share_one_process_and_not_their_properties(source, run):
     for word, words in (("first", ["-Djib.said=first"]), ("${jib.said} again", [])):
         resource.write_text("${jib.said}" + (" again" if not words else ""))
         done = maven(source, *words, "compile")
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "BUILD SUCCESS" in done.stdout
+        assert (done.returncode, "BUILD SUCCESS" in done.stdout) == (0, True), done.stdout + done.stderr
         assert copy.read_text() == word
     assert (source / "target/classes/a/Main.class").is_file()
     assert len(living(run)) == 1
@@ -156,10 +146,9 @@ def test_who_ends_the_call_ends_the_build_and_what_it_has_started(source, run):
     process, _ = begun(source, "test")
     assert any("Running a.MainTest" in line for line in process.stdout)
     assert living(source, b"surefire")
-    killed(process)
-    assert ended(run)
-    assert ended(source, b"surefire")
-    assert maven(source, "compile").returncode == 0
+    with process:
+        process.kill()
+    assert (ended(run), ended(source, b"surefire"), maven(source, "compile").returncode) == (True, True, 0)
 
 
 def test_it_ends_by_itself_when_nobody_comes(source, run, monkeypatch):
@@ -174,8 +163,7 @@ def test_a_second_build_at_the_same_time_takes_maven_as_it_is(source):
     first, _ = begun(source, "compile")
     second = subprocess.run(fallback, cwd=source, capture_output=True, text=True, timeout=60, check=True)
     assert second.stdout == "instead\n"
-    assert "BUILD SUCCESS" in first.communicate(timeout=60)[0]
-    assert first.returncode == 0
+    assert ("BUILD SUCCESS" in first.communicate(timeout=60)[0], first.returncode) == (True, 0)
 
 
 def test_a_build_comes_to_its_end_before_its_process_ends(source, run):
@@ -183,9 +171,7 @@ def test_a_build_comes_to_its_end_before_its_process_ends(source, run):
     process, output = begun(source, "compile")
     assert resident_maven.end_all() == 1
     output += process.communicate(timeout=60)[0]
-    assert process.returncode == 0
-    assert output.count("Scanning for projects") == 1
-    assert ended(run)
+    assert (process.returncode, output.count("Scanning for projects"), ended(run)) == (0, 1, True)
 
 
 def test_kill_9_of_a_maven_that_stays_while_it_builds(source, run):
@@ -194,8 +180,8 @@ def test_kill_9_of_a_maven_that_stays_while_it_builds(source, run):
     (pid,) = living(run)
     os.kill(pid, signal.SIGKILL)
     output += process.communicate(timeout=60)[0]
-    assert process.returncode == 0
-    assert (output.count("Scanning for projects"), output.count("BUILD SUCCESS")) == (2, 1)
+    counts = (output.count("Scanning for projects"), output.count("BUILD SUCCESS"))
+    assert (process.returncode, counts) == (0, (2, 1))
     assert maven(source, "compile").returncode == 0
     assert living(run) not in ([], [pid])
 
@@ -214,7 +200,7 @@ def test_the_folder_of_the_pom_is_what_counts(source):
     (source / "part" / ".mvn").mkdir(parents=True)
     plain = [find("mvn").path, "-f", "part/pom.xml", "validate"]
     assert resident_maven.through(plain, source, {}, "part/pom.xml")[5] == source / "part"
-    (source / "part" / ".mvn" / "jvm.config").write_text("-Xmx64m\n")
+    written(source, {"part/.mvn/jvm.config": "-Xmx64m\n"})
     assert resident_maven.through(plain, source, {}, "part/pom.xml") == plain
     assert resident_maven.through(plain, source, {}) != plain
 
@@ -249,8 +235,7 @@ def test_it_is_left_out_where_it_could_make_a_difference(source, tmp_path, monke
     folder.chmod(0o777)  # others can write there
     assert call(source, "compile") == plain
     folder.chmod(0o700)
-    written(source, {".mvn/jvm.config": "-Xmx64m\n"})
+    written(source, {".mvn/jvm.config": "-Xmx64m\n", "mvnw": "#!/bin/sh\n"})
     assert call(source, "compile") == plain
     wrapper = source / "mvnw"
-    wrapper.write_text("#!/bin/sh\n")
     assert resident_maven.through([wrapper, "compile"], source, {}) == [wrapper, "compile"]

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -10,8 +11,6 @@ import pytest
 from deadweight._errors import CommandError, wording
 from deadweight.builders.dockerfile.listener import DockerListener
 from deadweight.builders.shared.diagnosis import JavaListener, Listener, Where, causes, diagnose
-from deadweight.records.built_image import Base
-from tests.support.builder_site import GivenSource, Project
 
 # as they were written in real builds
 GO_X509 = (
@@ -30,37 +29,34 @@ CASES = tomllib.loads(Path(__file__).with_name("causes.toml").read_text())["case
 @pytest.mark.parametrize(("where", "code", "named", "lines"), CASES)
 def test_each_cause_is_known_by_its_code(where, code, named, lines):
     cause = diagnose((where,), lines.splitlines())
-    assert code == cause.id
-    assert named in cause.message
+    assert (cause.id, named in cause.message) == (code, True)
 
 
-@pytest.mark.parametrize(
-    ("line", "added"),
-    [
-        (NO_USER, "secrets: netrc: ~/.netrc"),
-        (LS_REMOTE, "secrets: netrc: ~/.netrc"),
-        ("git@example.com: Permission denied (publickey).", "ssh: default: $SSH_AUTH_SOCK"),
-        ("Host key verification failed.", "secrets: known_hosts: ~/.ssh/known_hosts"),
-        ("npm error code E401", "secrets: npmrc: ~/.npmrc"),
-        ("WARNING: 401 Error, Credentials not correct for https://pip.example.com/simple/", "secrets: netrc: ~/.netrc"),
-    ],
-)
-def test_the_two_lines_that_give_credentials_to_a_dockerfile(line, added):
+GIVEN = {
+    NO_USER: "secrets: netrc: ~/.netrc", LS_REMOTE: "secrets: netrc: ~/.netrc",
+    "git@example.com: Permission denied (publickey).": "ssh: default: $SSH_AUTH_SOCK",
+    "Host key verification failed.": "secrets: known_hosts: ~/.ssh/known_hosts",
+    "npm error code E401": "secrets: npmrc: ~/.npmrc",
+    "WARNING: 401 Error, Credentials not correct for https://pip.example.com/simple/": "secrets: netrc: ~/.netrc",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", GIVEN)
+def test_the_two_lines_that_give_credentials_to_a_dockerfile(line):
     cause = diagnose(("run",), [line])
-    assert cause.reach
-    assert " ".join(cause.hint.split()).endswith(added)
+    assert (bool(cause.reach), " ".join(cause.hint.split()).endswith(GIVEN[line])) == (True, True)
 
 
-@pytest.mark.parametrize(
-    ("lines", "code"),
-    [
-        (["INFO some environment variables are not set", "E: Could not resolve host"], "network_unreachable"),
-        (["the environment variable KEY is not set", *["compiling"] * 300, "it failed"], None),
-        (["[WARNING] the environment variable KEY is not set", "it failed"], "missing_variables"),
-        (["error: the environment variable KEY is not set", "it failed"], "missing_variables"),
-        (["WARNING: Retrying: Connection refused", "error: command 'gcc' failed: No such file"], "no_compiler"),
-    ],
-)
+SIMILAR = [
+    (["INFO some environment variables are not set", "E: Could not resolve host"], "network_unreachable"),
+    (["the environment variable KEY is not set", *["compiling"] * 300, "it failed"], None),
+    (["[WARNING] the environment variable KEY is not set", "it failed"], "missing_variables"),
+    (["error: the environment variable KEY is not set", "it failed"], "missing_variables"),
+    (["WARNING: Retrying: Connection refused", "error: command 'gcc' failed: No such file"], "no_compiler"),
+]
+
+
+@pytest.mark.parametrize(("lines", "code"), SIMILAR)
 def test_a_cause_is_none_of_the_lines_that_merely_match(lines, code):
     """Of what a failing step writes the last lines count, and of these the errors before what it warns of."""
     cause = diagnose(("run",), lines)
@@ -86,15 +82,15 @@ OLD_CLIENT = "client version 1.41 is too old. Minimum supported API version is 1
 """As Docker's client 20.10 was told by an engine 29."""
 
 
-@pytest.mark.parametrize(
-    ("output", "cause", "named", "tail"),
-    [
-        (TWO_STAGES, "unknown", " 1 (Dockerfile: RUN two)", ("two: broken",)),
-        (f"{LOAD}Head: x509: certificate signed by unknown authority\n", "certificate", "library/nope:1", None),
-        (f"{LOAD}docker.io/library/nope:1: not found\n", "missing_package", "docker.io/library/nope:1", None),
-        (f"Error response from daemon: {OLD_CLIENT}", "client", "1.44", None),
-    ],
-)
+HEARD = [
+    (TWO_STAGES, "unknown", " 1 (Dockerfile: RUN two)", ("two: broken",)),
+    (f"{LOAD}Head: x509: certificate signed by unknown authority\n", "certificate", "library/nope:1", None),
+    (f"{LOAD}docker.io/library/nope:1: not found\n", "missing_package", "docker.io/library/nope:1", None),
+    (f"Error response from daemon: {OLD_CLIENT}", "client", "1.44", None),
+]
+
+
+@pytest.mark.parametrize(("output", "cause", "named", "tail"), HEARD)
 def test_what_buildx_writes_is_heard(output, cause, named, tail):
     listener = DockerListener(print, "Dockerfile", {})
     for line in output.splitlines():
@@ -102,15 +98,13 @@ def test_what_buildx_writes_is_heard(output, cause, named, tail):
     tail_of = output.splitlines()[-15:]
     failed = CommandError(["buildx"], exit_code_of_command=1, reason="failed with exit code 1", tail=tail_of)
     error = listener.failure(failed, "v")
-    assert cause == error.cause
-    assert named in error.reason
-    assert tail is None or tail == error.tail
+    assert (error.cause, named in error.reason, tail or error.tail) == (cause, True, error.tail)
 
 
-@pytest.mark.parametrize(
-    ("line", "cause"),
-    [(GO_X509_IMPORT, "certificate"), ('./main.go:3:1: undefined: x, "connection refused"', "unknown")],
-)
+LINES = [(GO_X509_IMPORT, "certificate"), ('./main.go:3:1: undefined: x, "connection refused"', "unknown")]
+
+
+@pytest.mark.parametrize(("line", "cause"), LINES)
 def test_a_compilers_line_may_be_a_cause_or_only_sound_like_one(line, cause):
     listener = Listener(print, lambda _: None)
     listener(line)
@@ -119,24 +113,24 @@ def test_a_compilers_line_may_be_a_cause_or_only_sound_like_one(line, cause):
 
 
 # Maven's and Gradle's lines as they come
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        (["'a' is missing. @ example:all:1, /p q/pom.xml, line 5, column 3"], ["pom.xml:5:3: 'a' is missing."]),
-        (["Malformed POM: x @ /p q/lib/pom.xml, line 4, column 2"], ["lib/pom.xml:4:2: Malformed POM: x"]),
-        (["'a' is missing. @ example:far:1, line 5, column 3"], ["example:far:1:5:3: 'a' is missing."]),
-        (
-            ["'a' is wrong. @ ", "  The project example:x:1 (/p q/o.xml) has 1 error", "    'a' is wrong. @ line 2, column 9"],
-            ["o.xml:2:9: 'a' is wrong."],
-        ),
-        (
-            ["Execution default-war of goal x:war failed: no such method", "-----------------------------------------------------",
-             "realm =    plugin>x", "strategy = org.codehaus.plexus.classworlds.strategy.SelfFirstStrategy",
-             "urls[0] = file:/m2/x.jar", "Number of foreign imports: 1", "import: Entry[import  from realm ClassRealm[maven.api]]"],
-            ["Execution default-war of goal x:war failed: no such method"],
-        ),
-    ],
-)  # fmt: skip
+IN_OUR_WORDS = [
+    (["'a' is missing. @ example:all:1, /p q/pom.xml, line 5, column 3"], ["pom.xml:5:3: 'a' is missing."]),
+    (["Malformed POM: x @ /p q/lib/pom.xml, line 4, column 2"], ["lib/pom.xml:4:2: Malformed POM: x"]),
+    (["'a' is missing. @ example:far:1, line 5, column 3"], ["example:far:1:5:3: 'a' is missing."]),
+    (
+        ["'a' is wrong. @ ", "  The project example:x:1 (/p q/o.xml) has 1 error", "    'a' is wrong. @ line 2, column 9"],
+        ["o.xml:2:9: 'a' is wrong."],
+    ),
+    (
+        ["Execution default-war of goal x:war failed: no such method", "-----------------------------------------------------",
+         "realm =    plugin>x", "strategy = org.codehaus.plexus.classworlds.strategy.SelfFirstStrategy",
+         "urls[0] = file:/m2/x.jar", "Number of foreign imports: 1", "import: Entry[import  from realm ClassRealm[maven.api]]"],
+        ["Execution default-war of goal x:war failed: no such method"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "said"), IN_OUR_WORDS)
 def test_mavens_places_in_our_words(lines, said):
     assert heard([f"[ERROR] {line}" for line in lines]).tail == tuple(said)
 
@@ -149,21 +143,18 @@ def heard(lines: list[str], *, gradle: bool = False) -> CommandError:
     return listener.failure(CommandError(["mvn"], exit_code_of_command=1, reason="failed", tail=lines), "v")
 
 
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [
-        ("MainTest.adds:5 expected: <3> but was: <2>", "builders.tests_fail"),
-        ("MainTest.adds:5 \u00bb NullPointer", "builders.tests_fail"),
-        ("MainTest.adds \u00bb Timeout adds() timed out after 1 second", "builders.tests_fail"),
-        ("MainTest>Base.adds:9 expected: <3> but was: <2>", "builders.tests_fail"),
-        ("MainTest.adds(int, int)[2]:12 expected: <3> but was: <2>", "builders.tests_fail"),
-        ("'dependencies.dependency.version' for example:x:jar is missing.", "builders.tool_failed"),
-    ],
-)
+FAILED = (
+    "MainTest.adds:5 expected: <3> but was: <2>", "MainTest.adds:5 \u00bb NullPointer",
+    "MainTest.adds \u00bb Timeout adds() timed out after 1 second", "MainTest>Base.adds:9 expected: <3> but was: <2>",
+    "MainTest.adds(int, int)[2]:12 expected: <3> but was: <2>",
+)  # fmt: skip
+NO_TEST = "'dependencies.dependency.version' for example:x:jar is missing."
+
+
+@pytest.mark.parametrize(("line", "code"), {**dict.fromkeys(FAILED, "tests_fail"), NO_TEST: "tool_failed"}.items())
 def test_a_failed_test_in_all_its_forms(line, code):
     failure = heard([f"[ERROR]   {line}", "[ERROR] Tests run: 1, Failures: 1, Errors: 0, Skipped: 0"])
-    assert failure.code == code
-    assert failure.tail == (line,)
+    assert (failure.code, failure.tail) == (f"builders.{code}", (line,))
 
 
 def test_gradles_reason_is_told_without_its_advice():
@@ -184,8 +175,8 @@ def test_tests_that_fail_in_gradle():
     lines += ["", "MainTest > says() FAILED", "", "* What went wrong:", "Execution failed for task ':test'."]
     assert heard(lines).code != "builders.tests_fail"  # where Maven runs, that is what the service itself writes
     failure = heard(lines, gradle=True)
-    assert failure.code == "builders.tests_fail"
-    assert failure.tail == ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")
+    told = ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")
+    assert (failure.code, failure.tail) == ("builders.tests_fail", told)
 
 
 MAVEN = """\
@@ -198,52 +189,40 @@ SAYS = "COPY said /said\nRUN cat /said >&2; exit 1\n"
 
 @pytest.mark.tools
 class TestRealBuilds:
-    @pytest.fixture
-    def project(self, tmp_path, engine, tools_image):
-        base = Base("tools", tools_image, None, stand_in=True)
-        made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
-        made.write({"hello": "hello\n"})
-        return made.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n")
-
-    @pytest.mark.parametrize(
-        ("instructions", "said", "cause", "shown"),
-        [
-            (SAYS, GO_X509, "certificate", f"| {GO_X509}"),
-            (SAYS, MAVEN, "network", "| Plugin a:b:1: Could not transfer artifact x\n"),
-            (SAYS, "panic: here\n" + "\n".join(f"line {n}" for n in range(30)), "unknown", "| panic: here"),
-            ("RUN apk add --no-cache curl\n", "", "missing_program", "(Dockerfile:3: RUN apk add --no-cache curl)"),
-            ("RUN nosuchtool --x\n", "", "missing_program", "nosuchtool"),
-            ("FROM scratch\nRUN true\n", "", "missing_program", "shell"),
-            ("RUN echo one; \\\n    exit 3\n", "", "unknown", f"RUN {wording('run.failed', code=3)} (Dockerfile:3:"),
-            ("RUN echo one; echo two; \\\n    exit 3\n", "", "unknown", "  | one\n  | two\n"),
-            ("COPY nothere /x\n", "", "missing_file", "/nothere"),
-            ("FROM ${BASE} AS last\nCOPY --from=0 /s/server /server\n", "", "missing_file", "(Dockerfile:4:"),
-        ],
+    INSTRUCTIONS = (
+        (SAYS, GO_X509, "certificate", f"| {GO_X509}"),
+        (SAYS, MAVEN, "network", "| Plugin a:b:1: Could not transfer artifact x\n"),
+        (SAYS, "panic: here\n" + "\n".join(f"line {n}" for n in range(30)), "unknown", "| panic: here"),
+        ("RUN apk add --no-cache curl\n", "", "missing_program", "(Dockerfile:3: RUN apk add --no-cache curl)"),
+        ("RUN nosuchtool --x\n", "", "missing_program", "nosuchtool"),
+        ("FROM scratch\nRUN true\n", "", "missing_program", "shell"),
+        ("RUN echo one; \\\n    exit 3\n", "", "unknown", f"RUN {wording('run.failed', code=3)} (Dockerfile:3:"),
+        ("RUN echo one; echo two; \\\n    exit 3\n", "", "unknown", "  | one\n  | two\n"),
+        ("COPY nothere /x\n", "", "missing_file", "/nothere"),
+        ("FROM ${BASE} AS last\nCOPY --from=0 /s/server /server\n", "", "missing_file", "(Dockerfile:4:"),
     )
-    def test_a_failed_instruction(self, project, instructions, said, cause, shown):
-        error = self.failure(project, instructions, said)
-        assert cause == error.cause
-        assert shown in str(error)
-        assert "| line 10" not in str(error)
 
-    def test_a_base_that_is_no_stand_in_gets_another_hint(self, project):
-        hints = []
+    @pytest.mark.parametrize(("instructions", "said", "cause", "shown"), INSTRUCTIONS)
+    def test_a_failed_instruction(self, on_tools, instructions, said, cause, shown):
+        error = self.failure(on_tools, instructions, said)
+        assert (error.cause, shown in str(error), "| line 10" in str(error)) == (cause, True, False)
+
+    def test_a_base_that_is_no_stand_in_gets_another_hint(self, on_tools):
+        hints = set()
         for stand_in in (True, False):
-            base = Base("tools", project.source.bases["tools"].resolved, None, stand_in=stand_in)
-            project.source.bases = {"tools": base}
-            hints.append(self.failure(project, "RUN apk add --no-cache curl\n").hint)
-        assert hints[0] != hints[1]
+            on_tools.source.bases = {"tools": replace(on_tools.source.bases["tools"], stand_in=stand_in)}
+            hints.add(self.failure(on_tools, "RUN apk add --no-cache curl\n").hint)
+        assert len(hints) == 2
 
-    def test_a_full_disk_is_the_engines(self, project, engine):
+    def test_a_full_disk_is_the_engines(self, on_tools, engine):
         said = "main.go:4:2: example.com/y@v1.0.0: mkdir /go/pkg/mod: no space left on device"
-        error = self.failure(project, SAYS, said)
-        assert error.cause == "disk_full"
-        assert engine.info.root_dir in str(error.hint)
+        error = self.failure(on_tools, SAYS, said)
+        assert (error.cause, engine.info.root_dir in str(error.hint)) == ("disk_full", True)
 
-    def test_a_client_and_an_engine_without_a_common_api(self, project, monkeypatch):
+    def test_a_client_and_an_engine_without_a_common_api(self, on_tools, monkeypatch):
         """The real client, made to speak what no engine does any more."""
         monkeypatch.setenv("DOCKER_API_VERSION", "1.11")
-        assert self.failure(project, "COPY hello /hello\n").cause == "client"
+        assert self.failure(on_tools, "COPY hello /hello\n").cause == "client"
 
     @staticmethod
     def failure(project, instructions: str, said: str = "") -> CommandError:

@@ -16,7 +16,6 @@ from deadweight_images.archive.archive import open_archive
 from deadweight_images.archive.documents import valid
 from deadweight_images.errors import wording
 from deadweight_images.inspect.analyse import analyse
-from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.inspect.summary import summary
 from tests.support import image_samples as samples
 from tests.support.codes import raises
@@ -38,17 +37,14 @@ WRITERS = (samples.docker_save, samples.both_layouts, samples.layout, oci_tar)
 def test_every_layout_gives_the_same_image(tmp_path, compression):
     made = samples.build(ONE, TWO, compression=compression, config={"User": "7:7", "Env": ["A=b"]})
     seen = [summary(write(tmp_path / write.__name__, made)) for write in WRITERS]
-    assert {s.config_digest for s in seen} == {samples.sha256(made.config)}
-    assert {s.size_bytes for s in seen} == {5 + 4000 + len("busybox")}
-    assert {tuple(layer.diff_id for layer in s.layers) for s in seen} == {(samples.sha256(ONE), samples.sha256(TWO))}
-    assert {tuple(layer.instruction for layer in s.layers) for s in seen} == {("step 0", "step 1")}
+    assert {(s.config_digest, s.size_bytes, s.user) for s in seen} == {(samples.sha256(made.config), 4012, "7:7")}
+    layers = zip(map(samples.sha256, made.layers), map(samples.sha256, made.stored), ("step 0", "step 1"), strict=True)
+    assert {tuple((each.diff_id, each.digest, each.instruction) for each in s.layers) for s in seen} == {tuple(layers)}
     assert [s.manifest_digest is None for s in seen] == [True, False, False, False]
-    assert {s.user for s in seen} == {"7:7"}
     if compression == "none":
         assert {s.compressed_how for s in seen} == {"gzip-6"}
     else:
-        assert {s.compressed_bytes for s in seen} == {sum(len(data) for data in made.stored)}
-    assert {layer.digest for s in seen for layer in s.layers} == {samples.sha256(data) for data in made.stored}
+        assert {s.compressed_bytes for s in seen} == {sum(map(len, made.stored))}
 
 
 def test_gzip_size_is_that_of_gzip_and_is_kept(tmp_path):
@@ -60,41 +56,31 @@ def test_gzip_size_is_that_of_gzip_and_is_kept(tmp_path):
     assert summary(path, compressed=False).compressed_bytes is None
 
 
-STEPS = [
-    {"created_by": "FROM x"},
-    {"created_by": "ENV A=b", "empty_layer": True},
-    {"created_by": "COPY y /"},
-    {"created_by": "CMD z", "empty_layer": True},
-]
+STEPS = [{"created_by": "FROM x"}, {"created_by": "ENV A=b", "empty_layer": True}, {"created_by": "COPY y /"}]
 COMMENTED = [
     {"created_by": "jib-maven-plugin:3.5.2", "comment": "classes"},
     {"created_by": "RUN x", "comment": "buildkit.dockerfile.v0"},
 ]
+INSTRUCTIONS = {
+    "empty steps make no layer": ([*STEPS, {"created_by": "CMD z", "empty_layer": True}], ["FROM x", "COPY y /"]),
+    "too short a history": (STEPS[:1], [None, None]),
+    "the comment tells which layer it is": (COMMENTED, ["jib-maven-plugin:3.5.2 (classes)", "RUN x"]),
+}
 
 
-@pytest.mark.parametrize(
-    ("history", "instructions"),
-    [
-        (STEPS, ["FROM x", "COPY y /"]),
-        (STEPS[:1], [None, None]),
-        (COMMENTED, ["jib-maven-plugin:3.5.2 (classes)", "RUN x"]),
-    ],
-    ids=["empty steps make no layer", "too short a history", "the comment tells which layer it is"],
-)
-def test_instructions_of_layers(tmp_path, history, instructions):
+@pytest.mark.parametrize("case", INSTRUCTIONS)
+def test_instructions_of_layers(tmp_path, case):
+    history, instructions = INSTRUCTIONS[case]
     path = samples.saved(tmp_path, ONE, TWO, history=history)
     assert [layer.instruction for layer in summary(path).layers] == instructions
 
 
 def test_a_layer_of_an_old_archive_may_be_a_link_to_another(tmp_path):
     made = samples.build(ONE, ONE)
-    listed = samples.listed("c.json", "a/layer.tar", "b/layer.tar")
-    path = tmp_path / "x.tar"
-    path.write_bytes(
-        samples.header(b"b/layer.tar", kind=b"2", link=b"../a/layer.tar")
-        + samples.tar_of({"a/layer.tar": ONE, "c.json": made.config, **listed})
-    )
-    assert [layer.size_bytes for layer in summary(path).layers] == [5, 5]
+    members = {"a/layer.tar": ONE, "c.json": made.config, **samples.listed("c.json", "a/layer.tar", "b/layer.tar")}
+    link = samples.header(b"b/layer.tar", kind=b"2", link=b"../a/layer.tar")
+    written(tmp_path, {"x.tar": link + samples.tar_of(members)})
+    assert [layer.size_bytes for layer in summary(tmp_path / "x.tar").layers] == [5, 5]
 
 
 def chosen(path: Path, **which: Any) -> str:
@@ -105,14 +91,12 @@ def chosen(path: Path, **which: Any) -> str:
 def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
     arm, amd = samples.build(ONE, architecture="arm64"), samples.build(TWO)
     first, second = samples.oci_members(arm, platform="linux/arm64"), samples.oci_members(amd, platform="linux/amd64")
-    note = samples.build(samples.honest_layer({"note": b"x"}))
-    third = samples.oci_members(note, platform="unknown/unknown")
+    third = samples.oci_members(samples.build(samples.honest_layer({"note": b"x"})), platform="unknown/unknown")
     inner = samples.index(samples.entries(first, second, third))
     outer = samples.index([samples.descriptor(inner, samples.OCI_INDEX)])
-    members = {**first, **second, **third, **samples.blobs(inner), "index.json": outer}
-    path = written(tmp_path / "layout", members)
-    assert chosen(path, platform="linux/arm64") == samples.sha256(arm.config)
-    assert chosen(path, platform="linux/amd64") == samples.sha256(amd.config)
+    path = written(tmp_path / "layout", {**first, **second, **third, **samples.blobs(inner), "index.json": outer})
+    found = [chosen(path, platform=f"linux/{name}") for name in ("arm64", "amd64")]
+    assert found == [samples.sha256(arm.config), samples.sha256(amd.config)]
     with raises(UsageError, "archive.platform_missing", platform="linux/s390x", known="linux/amd64, linux/arm64"):
         open_archive(path, platform="linux/s390x")
 
@@ -223,9 +207,7 @@ HARMS = {
     "index that is also a manifest": (index(b'{"manifests":[],"layers":[]}'), "document.two_kinds"),
     "index in another case": (index(b'{"manifests":[],"Manifests":[]}'), "document.key_case", {"key": "Manifests"}),
     "manifest with other layers in another case": (manifest(Layers=[]), "document.key_case", {"key": "Layers"}),
-    "descriptor in another case": (
-        config_of(Digest="x"), "document.key_case", {"key": "Digest", "expected": "digest"},
-    ),
+    "descriptor in another case": (config_of(Digest="x"), "document.key_case", {"key": "Digest", "expected": "digest"}),
     "a layer at a URL": (at_url, "archive.layer_missing", {"name": place(ONE)}),
     "manifest.json of another image": (beside(), "archive.two_images"),
     "manifest.json that Go reads as of another": (
@@ -237,13 +219,11 @@ HARMS = {
 
 # A reader written in Go takes either key of these for the one that is read here, and the last one counts.
 TWINS = {
-    "config": {"Config": {"User": "root"}},
-    "diff-ids": {"rootfs": {"type": "layers", "diff_ids": [], "Diff_IDs": []}},
-    "user": {"config": {"User": "65532", "user": "root"}},
-    "user alone": {"config": {"user": "root"}},
+    "config": {"Config": {"User": "root"}}, "diff-ids": {"rootfs": {"type": "layers", "diff_ids": [], "Diff_IDs": []}},
+    "user": {"config": {"User": "65532", "user": "root"}}, "user alone": {"config": {"user": "root"}},
     "letters that fold": {"config": {"U\u017fer": "root"}},
     "history": {"history": [{"created_by": "x", "Created_by": "y"}]},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -266,15 +246,15 @@ def test_a_harmed_layout_is_one_clear_error(tmp_path, harm):
     assert caught.value.exit_code in (1, 2)
 
 
-@pytest.mark.parametrize("how", ["file", "stream"])
-def test_a_zstd_layer_that_needs_much_memory_is_not_called_damaged(tmp_path, how):
+@pytest.mark.parametrize("look", [analyse, samples.streamed])
+def test_a_zstd_layer_that_needs_much_memory_is_not_called_damaged(tmp_path, look):
     """``zstd --long=27`` writes such; other than a damaged one it is whole and can be packed anew."""
     parameters = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True, write_content_size=False)
     packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     data = ONE + bytes(1 << 16)
     path = samples.saved(tmp_path, data, stored=[packer.compress(data) + packer.flush()])
-    with path.open("rb") as file, raises(ArchiveError, "compression.window", needed=128, most=64):
-        analyse(path, scan="no") if how == "file" else analyse_stream(file, scan="no")
+    with raises(ArchiveError, "compression.window", needed=128, most=64):
+        look(path, scan="no")
 
 
 def test_a_manifest_that_is_there_twice_is_refused(tmp_path):
@@ -308,12 +288,11 @@ def test_what_is_no_archive_is_one_clear_error(tmp_path):
             summary(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    "text", ["sha256:" + "A" * 64, "sha256:" + "a" * 63, "md5:" + "a" * 32, "a" * 64, "sha256:" + "a" * 64 + "\n", None]
-)
-def test_digests_have_one_form(text):
-    with pytest.raises(ArchiveError):
-        valid(text, "x")
+def test_digests_have_one_form():
+    good = "sha256:" + "a" * 64
+    for text in (good.upper(), "sha256:" + "A" * 64, good[:-1], "md5:" + "a" * 32, "a" * 64, good + "\n", None):
+        with pytest.raises(ArchiveError):
+            valid(text, "x")
 
 
 NOISE = samples.honest_layer({"noise": os.urandom(300_000), "zeros": bytes(400_000)})
@@ -354,11 +333,9 @@ def members_of(path: Path) -> dict[str, bytes]:
 
 def test_an_archive_that_docker_25_saved_without_a_name_is_read(tmp_path):
     made = samples.build(ONE)
-    path = samples.both_layouts(tmp_path / "x.tar", made)
-    members = members_of(path)
-    members["index.json"] = samples.index(None)
+    members = samples.oci_members(made) | {"index.json": samples.index(None)}
     members |= samples.listed(place(made.config), place(ONE), tag=None)
-    found = summary(samples.tar(path, members))
+    found = summary(samples.tar(tmp_path / "x.tar", members))
     assert (found.config_digest, found.names) == (samples.sha256(made.config), ())
 
 
@@ -366,30 +343,23 @@ def referrer(subject: dict, **fields) -> dict[str, bytes]:
     """A manifest of something that lies beside an image, as ``oras attach`` and cosign write it."""
     empty, sbom = b"{}", b'{"spdxVersion": "SPDX-2.3"}'
     document = {
-        "schemaVersion": 2,
-        "mediaType": samples.OCI_MANIFEST,
+        "schemaVersion": 2, "mediaType": samples.OCI_MANIFEST, "subject": subject,
         "config": samples.descriptor(empty, "application/vnd.oci.empty.v1+json"),
-        "layers": [samples.descriptor(sbom, "application/spdx+json")],
-        "subject": subject,
-        **fields,
-    }
+        "layers": [samples.descriptor(sbom, "application/spdx+json")], **fields,
+    }  # fmt: skip
     return samples.blobs(json.dumps(document).encode(), empty, sbom)
 
 
 @pytest.mark.parametrize("told", ["in the descriptor", "in the manifest", "by its config", "by its subject"])
 def test_what_refers_to_an_image_is_no_second_image(tmp_path, told):
-    made = samples.build(ONE)
+    made, kind = samples.build(ONE), {"artifactType": "application/spdx+json"}
     members = samples.oci_members(made)
-    index = json.loads(members["index.json"])
-    (entry,) = index["manifests"]
-    fields: dict[str, Any] = {"artifactType": "application/spdx+json"} if told == "in the manifest" else {}
-    if told == "by its subject":
-        fields["config"] = samples.descriptor(made.config, samples.OCI_CONFIG)
-    beside = referrer(entry, **fields)
-    manifest = next(iter(beside.values()))
-    more = {"artifactType": "application/spdx+json"} if told == "in the descriptor" else {}
-    index["manifests"] += [samples.descriptor(manifest, samples.OCI_MANIFEST, **more)]
-    members |= beside | {"index.json": json.dumps(index).encode()}
+    (entry,) = samples.entries(members)
+    own = {"config": samples.descriptor(made.config, samples.OCI_CONFIG)}
+    beside = referrer(entry, **{"in the manifest": kind, "by its subject": own}.get(told, {}))
+    manifest, more = next(iter(beside.values())), kind if told == "in the descriptor" else {}
+    other = samples.descriptor(manifest, samples.OCI_MANIFEST, **more)
+    members |= beside | {"index.json": samples.index([entry, other])}
     assert summary(written(tmp_path / "layout", members)).config_digest == samples.sha256(made.config)
 
 
@@ -397,10 +367,7 @@ def test_what_refers_to_an_image_is_no_second_image(tmp_path, told):
 @pytest.mark.parametrize("extra", [{}, samples.blobs(b"nobody names this", b"nor this")])
 def test_blobs_that_no_manifest_names_are_told(tmp_path, write, extra):
     path = write(tmp_path / "x", samples.build(ONE, TWO, compression="gzip"))
-    if path.is_dir():
-        written(path, extra)
-    else:
-        samples.tar(path, members_of(path) | extra)
+    written(path, extra) if path.is_dir() else samples.tar(path, members_of(path) | extra)
     told = [(item.reason, item.size_bytes) for item in analyse(path, scan="no").skipped]
     assert told == [(wording("skip.unreferenced_blobs", count=2), 25)] * bool(extra)
 
@@ -428,35 +395,33 @@ def attested(path: Path, *, about: str | None = None, lacks: bytes = b"", wrong:
     """An image, and an attestation about it (or about another)."""
     image = samples.oci_members(samples.build(samples.honest_layer({"app": b"x"})), platform="linux/amd64")
     (entry,) = samples.entries(image)
-    parts = [
-        samples.descriptor(text, "application/vnd.in-toto+json", annotations={"in-toto.io/predicate-type": kind})
-        for kind, text in STATEMENTS.items()
-    ]
+    told = {text: {"in-toto.io/predicate-type": kind} for kind, text in STATEMENTS.items()}
+    parts = [samples.descriptor(text, "application/vnd.in-toto+json", annotations=note) for text, note in told.items()]
     document = {"schemaVersion": 2, "mediaType": samples.OCI_MANIFEST, "layers": parts}
     manifest = json.dumps({**document, "config": samples.descriptor(b"{}", samples.OCI_CONFIG)}).encode()
     notes = {"vnd.docker.reference.type": "attestation-manifest"}
     notes["vnd.docker.reference.digest"] = about or entry["digest"]
     nowhere = {"os": "unknown", "architecture": "unknown"}
-    told = samples.descriptor(manifest, samples.OCI_MANIFEST, annotations=notes, platform=nowhere)
+    beside = samples.descriptor(manifest, samples.OCI_MANIFEST, annotations=notes, platform=nowhere)
     held = samples.blobs(manifest, b"{}", *(text for text in STATEMENTS.values() if text != lacks))
     held |= {place(wrong): bytes([wrong[0] ^ 1]) + wrong[1:]} if wrong else {}
-    return written(path / "layout", {**image, **held, "index.json": samples.index([entry, told])})
+    return written(path / "layout", {**image, **held, "index.json": samples.index([entry, beside])})
 
 
 def test_each_statement_is_named_by_its_type(tmp_path):
     found = summary(attested(tmp_path / "own")).attestations
-    assert {each.predicate: (each.digest, each.size_bytes) for each in found} == {
-        kind: (samples.sha256(text), len(text)) for kind, text in STATEMENTS.items()
-    }
+    statements = {(kind, samples.sha256(text), len(text)) for kind, text in STATEMENTS.items()}
+    assert {(each.predicate, each.digest, each.size_bytes) for each in found} == statements
     assert summary(attested(tmp_path / "other", about="sha256:" + "0" * 64)).attestations == ()
 
 
-@pytest.mark.parametrize(
-    ("fault", "code", "field"), [("lacks", "archive.statement_missing", "name"), ("wrong", "archive.digest", "digest")]
-)
-def test_one_that_is_missing_or_changed_is_an_error(tmp_path, fault, code, field):
-    statement = {field: samples.sha256(STATEMENTS[SPDX])}
-    path = attested(tmp_path, **{fault: STATEMENTS[SPDX]})
+FAULTS = {"lacks": ("archive.statement_missing", "name"), "wrong": ("archive.digest", "digest")}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_that_is_missing_or_changed_is_an_error(tmp_path, fault):
+    code, field = FAULTS[fault]
+    path, statement = attested(tmp_path, **{fault: STATEMENTS[SPDX]}), {field: samples.sha256(STATEMENTS[SPDX])}
     with open_archive(path) as archive, raises(ArchiveError, code, **statement):
         archive.attestations()
 

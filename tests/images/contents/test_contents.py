@@ -13,11 +13,10 @@ from deadweight_images.contents.gobuild import MAGIC, InPieces, program
 from deadweight_images.errors import wording
 from deadweight_images.findings import BY_CONTENT
 from deadweight_images.inspect.analyse import analyse
-from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.layers.indexing import WHOLE
 from tests.support.image_samples import honest_layer as layer
 from tests.support.image_samples import saved as image
-from tests.support.image_samples import sha256, small_pieces
+from tests.support.image_samples import sha256, small_pieces, streamed
 from tests.support.trees import zipped
 
 ELF = b"\x7fELF" + bytes(200)
@@ -33,8 +32,7 @@ def found(path: Path, **how) -> set[str]:
 
 
 def runnable(files: dict[str, bytes | str | None]) -> bytes:
-    names = {name.rpartition("/")[2] for name in files}
-    return layer(files, **dict.fromkeys(names, 0o755))
+    return layer(files, **dict.fromkeys({name.rpartition("/")[2] for name in files}, 0o755))
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
@@ -49,8 +47,7 @@ def test_programs_outside_the_usual_folders_count(tmp_path, compression):
     assert found(path, cache_dir=tmp_path / "cache") == wanted
     copy = shutil.copy(path, tmp_path / "copy.tar")
     assert found(copy, cache_dir=tmp_path / "cache") == wanted  # layers come from the cache
-    with path.open("rb") as stream:
-        assert of(analyse_stream(stream, scan="no")) == wanted
+    assert of(streamed(path, scan="no")) == wanted
 
 
 def test_a_version_or_static_behind_the_name_makes_no_difference(tmp_path):
@@ -104,18 +101,20 @@ def test_a_program_of_many_names_counts_once(tmp_path):
 
 def test_every_shell_of_this_machine_is_known_by_its_content(tmp_path):
     """Bash and dash are on every machine that runs these tests; so are programs that only start a shell."""
-    names = ("bash", "dash", "mawk", "perl", "env")
-    tools = {name: Path(file).read_bytes() for name in names if (file := shutil.which(name))}
-    assert {"bash", "dash", "perl", "env"} <= set(tools)
+    names = ("bash", "dash", "perl", "env", *["mawk"] * bool(shutil.which("mawk")))
+    tools = {name: Path(shutil.which(name)).read_bytes() for name in names}
     path = image(tmp_path, runnable({f"opt/{name}-tool": content for name, content in tools.items()}))
     assert found(path) == {"/opt/bash-tool", "/opt/dash-tool"}
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"multi-call binary\0awk\0sed\0/bin/sh\0sh\0-c\0",  # two applets, and what system(3) starts
-     b"multicall binary (see toybox --help)\0[\0cat\0wget\0", b"coreutils --coreutils-prog=PROGRAM\0cat\0cp\0"],
-)  # fmt: skip
+TWO_APPLETS = b"multi-call binary\0awk\0sed\0/bin/sh\0sh\0-c\0"  # and what system(3) starts
+TOYBOX, COREUTILS = (
+    b"multicall binary (see toybox --help)\0[\0cat\0wget\0",
+    b"coreutils --coreutils-prog=PROGRAM\0cat\0cp\0",
+)
+
+
+@pytest.mark.parametrize("content", [TWO_APPLETS, TOYBOX, COREUTILS])
 def test_a_multi_call_program_without_a_shell_is_none(tmp_path, content):
     assert found(image(tmp_path, runnable({"usr/bin/awk": ELF + content + bytes(70_000)}))) == set()
 
@@ -148,18 +147,15 @@ def test_the_copies_that_waste_most_are_told_first_and_not_without_end(tmp_path)
     heavy, light = random.Random(3).randbytes(60_000), random.Random(4).randbytes(17_000)
     files = {f"light{number:03}": light for number in range(3)} | {"heavy1": heavy, "heavy2": heavy}
     report = analyse(image(tmp_path, layer(files)), scan="no")
-    assert report.duplicated_bytes == 60_000 + 2 * 17_000
-    assert [each.path for each in report.duplicates] == ["/heavy1", "/heavy2", "/light000", "/light001", "/light002"]
+    named = ["/heavy1", "/heavy2", "/light000", "/light001", "/light002"]
+    assert (report.duplicated_bytes, [each.path for each in report.duplicates]) == (60_000 + 2 * 17_000, named)
     many = analyse(image(tmp_path, layer({f"f{number:03}": light for number in range(250)}), name="many"), scan="no")
-    assert many.duplicated_bytes == 249 * 17_000
-    assert len(many.duplicates) == 200
-    assert {each.copies for each in many.duplicates} == {250}
+    assert (many.duplicated_bytes, [each.copies for each in many.duplicates]) == (249 * 17_000, [250] * 200)
 
 
 def test_removing_one_of_two_hard_links_hides_no_bytes(tmp_path):
     report = analyse(image(tmp_path, layer({"a": b"12345", "b": "=a"}), layer({".wh.a": b""})), scan="no")
-    assert [file.path for file in report.hidden] == ["/a"]
-    assert report.hidden_bytes == 0
+    assert ([file.path for file in report.hidden], report.hidden_bytes) == (["/a"], 0)
 
 
 def test_packages_of_the_os_are_weighed_by_their_file_lists(tmp_path):
@@ -202,8 +198,7 @@ def test_what_lies_before_a_file_that_is_too_large_to_be_held_whole_is_looked_at
     same = random.Random(1).randbytes(20_000)
     members = {"var/lib/dpkg/status": status, "one": same, "two": same, "huge": bytes(WHOLE + 1), "last": same}
     report = analyse(image(tmp_path, layer(members), compression=pack), scan="no")
-    assert [package.name for package in report.packages] == ["less"]
-    assert report.duplicated_bytes == 40_000
+    assert ([package.name for package in report.packages], report.duplicated_bytes) == (["less"], 40_000)
 
 
 @pytest.mark.slow
@@ -229,18 +224,15 @@ def test_what_is_too_large_to_be_held_whole_and_has_to_be_is_told(tmp_path, monk
     small_pieces(monkeypatch)
     data = layer({"app.jar": b"PK" + bytes(5 << 20), "var/lib/dpkg/status": bytes(17 << 20), "small": b"x"})
     report = analyse(image(tmp_path, data, compression="gzip"), scan="no")
-    skipped = {"/app.jar": "jar_too_large", "/var/lib/dpkg/status": "database_too_large"}
-    assert {skip.path: (skip.unread, skip.reason) for skip in report.skipped} == {
-        path: (False, wording(f"skip.{code}")) for path, code in skipped.items()
-    }
+    skipped = {("/app.jar", "jar_too_large"), ("/var/lib/dpkg/status", "database_too_large")}
+    told = {(skip.path, skip.unread, skip.reason) for skip in report.skipped}
+    assert told == {(path, False, wording(f"skip.{code}")) for path, code in skipped}
 
 
 def test_go_binaries_tell_module_and_version_though_stripped(tmp_path, playground_archive):
-    report = analyse(playground_archive, scan="no")
-    (program,) = [package for package in report.packages if package.kind == "go"]
+    (program,) = [package for package in analyse(playground_archive, scan="no").packages if package.kind == "go"]
     assert (program.path, program.name.rpartition("/")[2]) == ("/app", "vulnerable-awk-playground")
-    assert program.go_version.startswith("go1.")
-    assert program.size_bytes > 1_000_000
+    assert (program.go_version.startswith("go1."), program.size_bytes > 1_000_000) == (True, True)
 
 
 def test_folders_and_heaviest_paths(tmp_path):
@@ -287,11 +279,9 @@ def binary(place: int, info: bytes, *, segment: int, wide: bool = True, size: in
 
 
 def sought(content: bytes):
-    seeker, start, told = InPieces(), 0, None
-    while told is None and start < len(content):
-        told = seeker.take(memoryview(content)[start : start + PIECE], start)
-        start += PIECE - OVERLAP
-    return told
+    seeker, starts = InPieces(), range(0, len(content), PIECE - OVERLAP)
+    told = (seeker.take(memoryview(content)[start : start + PIECE], start) for start in starts)
+    return next((found for found in told if found is not None), None)
 
 
 PLACES = (1 << 20, PIECE - 20, PIECE - 3, PIECE - OVERLAP + 1, 2 * PIECE - OVERLAP - 7, 3 * PIECE - 40_000)
@@ -305,9 +295,8 @@ def test_it_is_found_wherever_pieces_are_cut(place, modules):
 
 
 def test_more_of_it_than_two_pieces_share_is_put_together():
-    program = sought(binary(PIECE - 100, information(5000), segment=4096))
-    assert len(program.modules) == 5000
-    assert len(information(5000)) > 2 * OVERLAP
+    told = information(5000)
+    assert (len(sought(binary(PIECE - 100, told, segment=4096)).modules), len(told) > 2 * OVERLAP) == (5000, True)
 
 
 @pytest.mark.parametrize("wide", [True, False])
@@ -339,8 +328,7 @@ def test_segments_one_over_another_are_looked_at_once(size, count):
     """One table entry, taken again and again, would have all of the file looked at as often."""
     content = bytearray(binary(2 * PIECE, b"", segment=4096))
     struct.pack_into("<HH", content, 0x36, size, count)
-    entry = struct.pack("<IIQQQQQQ", 1, 6, 0, 0, 0, 3 * PIECE, 3 * PIECE, 4096)
-    content[64 : 64 + 56 * 1000] = entry * 1000
+    content[64 : 64 + 56 * 1000] = struct.pack("<IIQQQQQQ", 1, 6, 0, 0, 0, 3 * PIECE, 3 * PIECE, 4096) * 1000
     began = time.thread_time()
     assert sought(bytes(content)) is None
     assert time.thread_time() - began < 1

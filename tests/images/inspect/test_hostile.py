@@ -22,7 +22,7 @@ from tests.images.archive.test_archive import HARMS, TWINS, broken
 from tests.images.archive.test_tarwalk import HOSTILE
 from tests.support import image_samples as samples
 from tests.support.secret_samples import github_token
-from tests.support.trees import zipped
+from tests.support.trees import written, zipped
 
 pytestmark = pytest.mark.system
 
@@ -73,10 +73,8 @@ print(json.dumps(answers))
 
 def looked_all(asked: list[tuple[str, str, str]], seconds: int = 100) -> list[dict]:
     """What the reader makes of archives in a process of its own; fails on a crash and on too much time."""
-    run = subprocess.run(
-        [sys.executable, "-c", LOOK],
-        input=json.dumps(asked), capture_output=True, text=True, timeout=seconds, check=False,
-    )  # fmt: skip
+    words, given = [sys.executable, "-c", LOOK], json.dumps(asked)
+    run = subprocess.run(words, input=given, capture_output=True, text=True, timeout=seconds, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
     answers = json.loads(run.stdout)
     assert not [answer for answer in answers if "crash" in answer]
@@ -108,9 +106,8 @@ def test_hundreds_of_thousands_of_empty_files_that_are_removed(tmp_path):
 def bomb(compression: str, size: int) -> tuple[bytes, str]:
     """A packed layer with one file of zeros, and the digest of the plain tar."""
     digest, out = hashlib.sha256(), []
-    packer = (
-        zlib.compressobj(9, zlib.DEFLATED, 31) if compression == "gzip" else zstandard.ZstdCompressor().compressobj()
-    )
+    gzipped = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packer = gzipped if compression == "gzip" else zstandard.ZstdCompressor().compressobj()
     for part in (samples.header(b"zeros", size), *([bytes(1 << 20)] * (size >> 20)), samples.END):
         digest.update(part)
         out.append(packer.compress(part))
@@ -134,8 +131,8 @@ def test_a_zstd_bomb_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_bomb_in_the_archives_own_compression(tmp_path):
-    path = tmp_path / "x.tar.gz"
-    path.write_bytes(gzip.compress(samples.layer(samples.file(b"x/layer.tar", bytes(128 << 20)))))
+    packed = gzip.compress(samples.layer(samples.file(b"x/layer.tar", bytes(128 << 20))))
+    path = written(tmp_path, {"x.tar.gz": packed}) / "x.tar.gz"
     assert looked(path, "deep", "stream")["error"] == "archive.not_an_image"
 
 
@@ -147,8 +144,7 @@ def test_archives_in_archives_that_fill_every_step_between(tmp_path):
         chain = gzip.compress(bytes(15 << 20) + chain + bytes(1 << 20), 6)
     noise = random.Random(1).randbytes(17 << 20)
     files = [samples.file(b"c%d.gz" % number, chain) + samples.file(b"n%d" % number, noise) for number in range(4)]
-    path = samples.saved(tmp_path, samples.layer(*files))
-    answer = looked(path, "deep", "stream")
+    answer = looked(samples.saved(tmp_path, samples.layer(*files)), "deep", "stream")
     assert answer["skipped"] == [wording("skip.encoded_too_deep", depth=10)] * 4
 
 
@@ -178,24 +174,20 @@ def test_a_jar_whose_names_all_point_at_one_bomb(tmp_path):
 _INNERMOST = zipped({"META-INF/MANIFEST.MF": b"Implementation-Version: 1\n"})
 
 
-JARS = {
-    "whole": (zipped({"a.jar": _INNERMOST}), False),
-    "another file of that name": (zipped({"a.jar": b"no archive"}), False),
-    "damaged inside": (zipped({"a.jar": _INNERMOST.replace(b"PK\1\2", b"PK\1\1")}), True),
-    "damaged": (_INNERMOST.replace(b"PK\1\2", b"PK\1\1"), True),
-    "cut short": (_INNERMOST[:-22], True),
-    "too deep": (zipped({"a.jar": zipped({"b.jar": zipped({"c.jar": _INNERMOST})})}), True),
-    "too big": (zipped({"a.jar": bytes(33 << 20)}), True),
-}
-"""Content of a jar, and whether not all of it can be named."""
+DAMAGED = _INNERMOST.replace(b"PK\1\2", b"PK\1\1")
+TOO_DEEP = zipped({"a.jar": zipped({"b.jar": zipped({"c.jar": _INNERMOST})})})
+JARS = [
+    zipped({"a.jar": _INNERMOST}), zipped({"a.jar": b"no archive"}),  # whole, and another file of that name
+    zipped({"a.jar": DAMAGED}), DAMAGED, _INNERMOST[:-22], TOO_DEEP, zipped({"a.jar": bytes(33 << 20)}),
+]  # fmt: skip
+"""Two jars of which all can be named, and five of which not."""
 
 
 def test_a_jar_that_is_passed_over_is_told(tmp_path):
-    layers = {name: samples.honest_layer({"x.jar": content}) for name, (content, _) in JARS.items()}
-    paths = [samples.saved(tmp_path, data, name=name) for name, data in layers.items()]
+    layers = [samples.honest_layer({"x.jar": content}) for content in JARS]
+    paths = [samples.saved(tmp_path, data, name=str(number)) for number, data in enumerate(layers)]
     answers = looked_all([(str(path), "no", "file") for path in paths])
-    expected = [[wording("skip.jars_unnamed")] if partly else [] for _, partly in JARS.values()]
-    assert expected == [answer["skipped"] for answer in answers]
+    assert [answer["skipped"] for answer in answers] == [[]] * 2 + [[wording("skip.jars_unnamed")]] * 5
 
 
 @pytest.mark.slow
@@ -215,46 +207,34 @@ def test_empty_files_whose_names_are_candidates(tmp_path):
     """A candidate between the files must not make the reader walk back over all the empty ones before it."""
     names = samples.layer(*[samples.header(b"f%06d" % number) for number in range(150_000)])
     marked = samples.layer(*[samples.header(b"f%06d k=ghp_" % number + b"a" * 36) for number in range(3_000)])
-    path = samples.saved(tmp_path, names[:-1024] + marked)
-    assert looked(path, "plain", seconds=40)["files"] == 153_000
+    assert looked(samples.saved(tmp_path, names[:-1024] + marked), "plain", seconds=40)["files"] == 153_000
 
 
 @pytest.mark.slow
 def test_names_without_end_are_refused(tmp_path):
     """1,800 members with names of 60 KB each, which compress to nothing."""
     long_name = samples.header(b"l", 60_000, b"L") + samples.padded(b"n" * 60_000) + samples.file(b"x")
-    packed = gzip.compress(long_name * 1_800)
-    answer = looked(with_digest(tmp_path, packed, "sha256:" + "0" * 64), "no")
+    answer = looked(with_digest(tmp_path, gzip.compress(long_name * 1_800), "sha256:" + "0" * 64), "no")
     assert answer["error"] == "tar.too_many_members"
 
 
 DOCUMENTS = {
-    "lists of lists": b"[" + b"[]," * 1_300_000 + b"[]]",
-    "a config of long numbers": b'{"a":' + b"9" * 100_000 + b"}",
+    "lists of lists": b"[" + b"[]," * 1_300_000 + b"[]]", "a config of long numbers": b'{"a":' + b"9" * 100_000 + b"}",
     "many layers": samples.listed("c", *["l"] * 5000)["manifest.json"],
     "layers that are numbers": b'[{"Config":"c","Layers":[1,2]}]',
-    "a config that leads outside": b'[{"Config":"../../etc/passwd","Layers":[]}]',
-    "nothing": b"null",
+    "a config that leads outside": b'[{"Config":"../../etc/passwd","Layers":[]}]', "nothing": b"null",
     "no JSON": b"\xff\xfe\x00",
-}
+}  # fmt: skip
 
 
 def test_invalid_names_devices_and_odd_links_are_read(tmp_path):
-    data = samples.layer(
-        samples.file(b"bad\xff\xfename", b"1"),
-        samples.header(b"dev/sda", kind=b"4"),
-        samples.header(b"dev/null", kind=b"3"),
-        samples.header(b"pipe", kind=b"6"),
-        samples.header(b"up", kind=b"2", link=b"../../../../etc/shadow"),
-        samples.header(b"a", kind=b"1", link=b"b"),
-        samples.header(b"b", kind=b"1", link=b"a"),
-        samples.header(b"out", kind=b"1", link=b"../../etc/shadow"),
-        samples.file(b"/abs/olute", b"2"),
-        samples.header(b"odd", kind=b"Z", size=3) + samples.padded(b"xyz"),
-    )
-    answer = looked(samples.saved(tmp_path, data))
-    assert answer["files"] == 10
-    assert answer["skipped"].count(wording("skip.loose_link")) == 3
+    links = {b"up": b"2../../../../etc/shadow", b"a": b"1b", b"b": b"1a", b"out": b"1../../etc/shadow"}
+    links |= {b"dev/sda": b"4", b"dev/null": b"3", b"pipe": b"6"}
+    headers = [samples.header(name, kind=target[:1], link=target[1:]) for name, target in links.items()]
+    odd = samples.header(b"odd", kind=b"Z", size=3) + samples.padded(b"xyz")
+    files = samples.file(b"bad\xff\xfename", b"1"), samples.file(b"/abs/olute", b"2")
+    answer = looked(samples.saved(tmp_path, samples.layer(*files, *headers, odd)))
+    assert (answer["files"], answer["skipped"].count(wording("skip.loose_link"))) == (10, 3)
 
 
 @pytest.mark.slow
@@ -280,19 +260,15 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "zlib bomb in a file": lambda: b"\0" + zlib.compress(bytes(ZEROS), 9),
     "bomb in base64": lambda: b"x " + base64.b64encode(gzip.compress(bytes(ZEROS), 9)),
     "beginnings of gzip": lambda: b"\x1f\x8b\x08\0\0\0\0\0\0\3" * 20_000,
-    "beginnings of zip": lambda: b"PK\3\4\x14\0\0\0\x08\0" * 20_000,
-    "beginnings of zlib": lambda: b"\0\x78\x9c" * 60_000,
+    "beginnings of zip": lambda: b"PK\3\4\x14\0\0\0\x08\0" * 20_000, "beginnings of zlib": lambda: b"\0\x78\x9c" * 60_000,
     "beginnings of base64": lambda: b" QUtJQUFLSUFBS0lBQUtJQUFL" * 8_000,
     "beginnings of keys": lambda: b"-----BEGIN PRIVATE KEY-----\n" * 30_000,
     "beginnings of tokens": lambda: b"eyJhbGciOiJIUzI1NiJ9." * 50_000,
-    "names without values": lambda: b"password=" * 40_000,
-    "a name and quotes": lambda: b"secret = '" + b"'" * 1_000_000,
-    "digits as hexadecimal": lambda: b" " + b"41" * 300_000,
-    "percents": lambda: b"%41" * 80_000,
-    "an unending quine": lambda: _quine(),
-    "noise": lambda: random.Random(2).randbytes(4 << 20),
+    "names without values": lambda: b"password=" * 40_000, "a name and quotes": lambda: b"secret = '" + b"'" * 1_000_000,
+    "digits as hexadecimal": lambda: b" " + b"41" * 300_000, "percents": lambda: b"%41" * 80_000,
+    "an unending quine": lambda: _quine(), "noise": lambda: random.Random(2).randbytes(4 << 20),
     "spaces between a name and nothing": lambda: (b"api_key" + b" " * 3000 + b"\n") * 500,
-}
+}  # fmt: skip
 
 
 def ring(kind: bytes, target: bytes) -> list[bytes]:
@@ -300,12 +276,11 @@ def ring(kind: bytes, target: bytes) -> list[bytes]:
 
 
 LINKS: dict[str, Callable[[], list[bytes]]] = {
-    "a ring of links": lambda: ring(b"2", b"l%d/x"),
-    "hard links in a ring": lambda: ring(b"1", b"l%d"),
+    "a ring of links": lambda: ring(b"2", b"l%d/x"), "hard links in a ring": lambda: ring(b"1", b"l%d"),
     "whiteouts of everything": lambda: [samples.header(b".wh.x%d" % n) for n in range(20_000)],
     "a root that is a file": lambda: [samples.file(b"./", b"x")],
     "one name ten thousand times": lambda: [samples.file(b"same", b"%d" % n) for n in range(10_000)],
-}
+}  # fmt: skip
 NAMES = [*HARMS, *TWINS, *HOSTILE, *DOCUMENTS, *CONTENTS, *LINKS]
 
 
@@ -319,11 +294,9 @@ def _write(name: str, path: Path, work: Path) -> None:
     elif name in TWINS:
         samples.docker_save(path, samples.build(harmless, **TWINS[name]))
     else:
-        if name in HOSTILE:
-            members = [HOSTILE[name][0]]
-        else:
-            members = LINKS[name]() if name in LINKS else [samples.file(b"x", CONTENTS[name]())]
-        samples.docker_save(path, samples.build(samples.layer(*members)))
+        members = [HOSTILE[name][0]] if name in HOSTILE else LINKS[name]() if name in LINKS else []
+        layer = samples.layer(*members or [samples.file(b"x", CONTENTS[name]())])
+        samples.docker_save(path, samples.build(layer))
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,8 @@ from tests.support.trees import written
 pytestmark = pytest.mark.system
 
 BIG = 30 << 20
-GO_MAIN = """package main
-
-import _ "embed"
-
-//go:embed ballast
-var ballast string
-
-func main() { println(len(ballast)) }
-"""
+EMBED = 'package main\n\nimport _ "embed"\n\n//go:embed ballast\nvar ballast string\n\n'
+GO_MAIN = EMBED + "func main() { println(len(ballast)) }\n"
 
 
 def go_program(folder: Path, main: str, *flags: str, **files: bytes) -> bytes:
@@ -35,8 +28,7 @@ def go_program(folder: Path, main: str, *flags: str, **files: bytes) -> bytes:
 @pytest.fixture(scope="session")
 def big_go(tmp_path_factory) -> bytes:
     """A stripped Go program of 31 MB: what it embeds stands before its build information."""
-    folder = tmp_path_factory.mktemp("big")
-    return go_program(folder, GO_MAIN, "-trimpath", "-ldflags=-s -w", ballast=b"\1" * BIG)
+    return go_program(tmp_path_factory.mktemp("big"), GO_MAIN, "-trimpath", "-ldflags=-s -w", ballast=b"\1" * BIG)
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +45,8 @@ def layer(files: dict[str, bytes | str]) -> bytes:
     """Executable files, and (text that begins with ``->``) symbolic links."""
     members: dict[str, bytes | str | None] = {}
     for path, content in files.items():
-        is_link = isinstance(content, str) and content.startswith("->")
-        members[path] = content[2:] if is_link else content.encode() if isinstance(content, str) else content
+        text = content if isinstance(content, str) else ""
+        members[path] = text[2:] if text.startswith("->") else text.encode() or content
     return samples.honest_layer(members, all_modes=(0o755, 0o755))
 
 
@@ -88,14 +80,9 @@ ENTRY_POINTS: list[dict[str, object]] = [
 @pytest.mark.parametrize("config", ENTRY_POINTS, ids=lambda config: str(config.get("Entrypoint", config.get("Cmd"))))
 def test_the_program_is_found_however_the_entry_point_names_it(tmp_path, small_go, go_version, config) -> None:
     files: dict[str, bytes | str] = {
-        "srv/s": small_go,
-        "bin/busybox": b"\x7fELF busybox",
-        "bin/sh": "->busybox",
-        "sbin/tini": b"\x7fELF tini",
-        "entry.sh": SCRIPT,
-        "given.sh": '#!/usr/bin/env bash\nexec "$@"\n',
-        "usr/local/bin/linked": "->/srv/s",
-    }
+        "srv/s": small_go, "bin/busybox": b"\x7fELF busybox", "bin/sh": "->busybox", "sbin/tini": b"\x7fELF tini",
+        "entry.sh": SCRIPT, "given.sh": '#!/usr/bin/env bash\nexec "$@"\n', "usr/local/bin/linked": "->/srv/s",
+    }  # fmt: skip
     assert runtime(image(tmp_path, files, **config)) == Runtime("Go", go_version, "/srv/s")
 
 
@@ -158,9 +145,10 @@ def test_runtimes_tell_name_and_version(tmp_path, case) -> None:
 def test_it_is_kept_until_the_archive_is_another(tmp_path, small_go, go_version) -> None:
     cache = tmp_path / "cache"
     archive = image(tmp_path, {"s": small_go}, Cmd=["/s"])
-    assert runtime(archive, cache).name == "Go"
-    kept = {file: file.read_bytes() for file in (cache / "notes").iterdir()}
-    assert runtime(archive, cache) == Runtime("Go", go_version, "/s")
-    assert {file: file.read_bytes() for file in (cache / "notes").iterdir()} == kept
+    kept = []
+    for _ in range(2):
+        assert runtime(archive, cache) == Runtime("Go", go_version, "/s")
+        kept.append({file: file.read_bytes() for file in (cache / "notes").iterdir()})
+    assert kept[0] == kept[1] != {}
     image(tmp_path, {"s": b"\x7fELF"}, Cmd=["/s"])
     assert runtime(archive, cache) == Runtime("native", "", "/s")

@@ -11,11 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.records.built_image import ARCHIVE_FILE, BuiltImage
-from deadweight.records.paths import State
-from deadweight.report.collect import image_figures
 from deadweight.report.sarif import layers_junit, layers_sarif
-from deadweight_images.archive.documents import of
 from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.inspect.extract import extract
 from deadweight_images.secrets.config import shown_arguments, shown_instruction
@@ -27,30 +23,25 @@ from tests.support.secret_samples import aws_secret, github_token, password, tex
 LINES = tomllib.loads(Path(__file__).with_name("config_lines.toml").read_text())
 WEAK = text(random.Random(12), string.ascii_lowercase, 9)
 RNG = random.Random(11)
-ENV = [
-    ("AWS_SECRET_ACCESS_KEY", aws_secret(RNG).decode()),
-    ("DB_PASSWORD", text(RNG, string.ascii_lowercase, 9)),
-    ("db.password", text(RNG, string.ascii_lowercase, 9)),
-    ("POSTGRES_PASSWORD", "sup" + "erman1"),
-    ("MYSQL_ROOT_PASS", text(RNG, string.ascii_lowercase, 9)),
-    ("GITHUB_TOKEN", github_token(RNG).decode()),
-    ("SECRET_KEY", "two words " + text(RNG, string.ascii_lowercase, 9)),
-    ("SERVICE_CREDENTIALS", "a:" + text(RNG, string.ascii_lowercase, 9)),
-    ("PIN_TOKEN", "73519" + "2846"),
-    ("DATABASE_URL", "postgres://app:" + password(RNG).decode() + "@db/app"),
-]
+ENV = {
+    "AWS_SECRET_ACCESS_KEY": aws_secret(RNG).decode(), "POSTGRES_PASSWORD": "sup" + "erman1", "PIN_TOKEN": "73519" + "2846",
+    "GITHUB_TOKEN": github_token(RNG).decode(), "DATABASE_URL": f"postgres://app:{password(RNG).decode()}@db/app",
+    "SECRET_KEY": f"two words {WEAK}", "SERVICE_CREDENTIALS": f"a:{WEAK}",
+    **dict.fromkeys(("DB_PASSWORD", "db.password", "MYSQL_ROOT_PASS"), WEAK),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), ENV, ids=[name for name, _ in ENV])
-def test_environment(name, value, scanner):
-    scan = scan_text(scanner, where="config.Env[3]", text=f"{name}={value}", kind="env")
+@pytest.mark.parametrize("name", ENV)
+def test_environment(name, scanner):
+    scan = scan_text(scanner, where="config.Env[3]", text=f"{name}={ENV[name]}", kind="env")
     assert [match.where for match in scan.matches] == ["config.Env[3]"]
-    assert value not in repr(scan)
+    assert ENV[name] not in repr(scan)
 
 
-@pytest.mark.parametrize("pair", LINES["environment_without_secret"])
-def test_environment_without_secret(pair, scanner):
-    assert scan_text(scanner, where="config.Env[0]", text=pair, kind="env").matches == ()
+@pytest.mark.parametrize(("kind", "key"), [("env", "environment"), ("history", "history")])
+def test_what_holds_no_secret(kind, key, scanner):
+    for line in LINES[f"{key}_without_secret"]:
+        assert (line, scan_text(scanner, where="x", text=line, kind=kind).matches) == (line, ())
 
 
 HISTORY = [*(("{secret}", line) for line in LINES["history"]), *LINES["history_of_words"]]
@@ -60,22 +51,16 @@ HISTORY = [*(("{secret}", line) for line in LINES["history"]), *LINES["history_o
 def test_history(secret, line, scanner):
     secret, line = (text.replace("{secret}", WEAK) for text in (secret, line))
     scan = scan_text(scanner, where="history[1]", text=line, kind="history")
-    assert len(scan.matches) == 1
-    assert secret not in repr(scan)
+    assert (len(scan.matches), secret in repr(scan)) == (1, False)
     shown = shown_instruction(line, scanner)
     assert all(word not in shown for word in secret.split() if word != "two")
     assert shown.split()[0] == line.split()[0]
 
 
-@pytest.mark.parametrize("line", LINES["history_without_secret"])
-def test_history_without_secret(line, scanner):
-    assert [match.description for match in scan_text(scanner, where="h", text=line, kind="history").matches] == []
+MEANING = ("mysql -pSECRET", "mysqldump -u root -pSECRET app", "sshpass -p SECRET ssh x", "docker login -p SECRET r.io")
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["mysql -pSECRET", "mysqldump -u root -pSECRET app", "sshpass -p SECRET ssh x", "docker login -p SECRET r.io"],
-)
+@pytest.mark.parametrize("words", MEANING)
 def test_a_short_flag_counts_behind_the_programs_that_mean_it(words, scanner):
     shown = shown_arguments(words.replace("SECRET", WEAK).split(), scanner)
     assert (shown[0], WEAK in " ".join(shown)) == (words.split()[0], False)
@@ -91,16 +76,11 @@ def test_idioms_without_end_take_no_time(scanner):
     assert time.process_time() - started < 20
 
 
-WHOLE = {
-    "ENV": "ENV DB_PASSWORD={}",
-    "build argument": "RUN |1 DB_PASSWORD={} /bin/sh -c make # buildkit",
-    "label": "LABEL db.password={}",
-    "list": 'CMD ["app" "--password={}"]',
-    "list of JSON": 'ENTRYPOINT ["app","--password","{}"]',
-    "in single quotes": "RUN /bin/sh -c export DB_PASSWORD='{}' && make",
-    "echo": "RUN /bin/sh -c echo 'db_password = {}' > /etc/x.conf",
-    "printf": "RUN /bin/sh -c printf 'db_password={}\\n' > /etc/x.conf",
-}
+WHOLE = (
+    "ENV DB_PASSWORD={}", "RUN |1 DB_PASSWORD={} /bin/sh -c make # buildkit", "LABEL db.password={}",
+    'CMD ["app" "--password={}"]', 'ENTRYPOINT ["app","--password","{}"]', "RUN /bin/sh -c export DB_PASSWORD='{}' && make",
+    "RUN /bin/sh -c echo 'db_password = {}' > /etc/x.conf", "RUN /bin/sh -c printf 'db_password={}\\n' > /etc/x.conf",
+)  # fmt: skip
 SIGNS = ["Tr0ub4dor&3x!zzQ", "kT9vQ2mX7pL4;wZ8rNc3B", "kT9v,Q2mX7pL4", "a1(kT9vQ2mX7pL4)wZ8", "kT9vQ2mX|7pL4#wZ8"]
 
 
@@ -108,14 +88,14 @@ def cut(value):
     return f"{value[: 4 if len(value) >= 16 else 2]}… ({len(value)} bytes)"
 
 
-@pytest.mark.parametrize(
-    ("form", "value"),
-    # In a list "$p" is a reference, to programs that put variables in themselves.
-    [(f, v) for f in WHOLE for v in (*SIGNS, "kT9vQ2mX7$pL4wZ8") if "$" not in v or not f.startswith("list")],
-)
+# In a list "$p" is a reference, to programs that put variables in themselves.
+FORMS = [(f, v) for f in WHOLE for v in (*SIGNS, "kT9vQ2mX7$pL4wZ8") if "$" not in v or "[" not in f]
+
+
+@pytest.mark.parametrize(("form", "value"), FORMS)
 def test_no_part_of_a_value_with_signs_is_left_to_be_printed(form, value, scanner):
     """A rule that ends at a sign takes half of it for the secret, and the other half was shown."""
-    assert shown_instruction(WHOLE[form].format(value), scanner) == WHOLE[form].format(cut(value))
+    assert shown_instruction(form.format(value), scanner) == form.format(cut(value))
 
 
 @pytest.mark.parametrize("value", SIGNS)
@@ -147,12 +127,8 @@ def said(report):
 
 
 def test_a_secret_in_a_name_is_cut_wherever_the_name_stands(tmp_path):
-    lower = {
-        f"t/{TOKEN}/f": b"hello world\n",
-        "bin/sh": f"/opt/{TOKEN}",
-        f"opt/{TOKEN}": b"\x7fELF",
-        "a.tar": L({TOKEN: TOKEN.encode()}),
-    }
+    lower = {f"t/{TOKEN}/f": b"hello world\n", "bin/sh": f"/opt/{TOKEN}", f"opt/{TOKEN}": b"\x7fELF"}
+    lower["a.tar"] = L({TOKEN: TOKEN.encode()})
     layers = L(lower, **{TOKEN: 0o4755}), L({f".wh.{TOKEN}": b"", f"t/{TOKEN}/.wh.f": b""})
     archive, report = look(tmp_path, *layers, config={"User": TOKEN, "Labels": {f"token={TOKEN}": "x"}})
     assert TOKEN not in said(report)
@@ -170,8 +146,7 @@ def test_a_password_of_a_url_in_a_name_is_cut_though_paths_have_single_slashes(t
     lower = {f"srv/https://robot:{WORD}@git.internal/x": b"hello\n", f"srv/ssh:///{TOKEN}@h.internal": b""}
     archive = samples.saved(tmp_path, L(lower), L({".wh.srv": b"", f"usr/ftp://me:{WORD}@h.internal/y": b"z" * 5000}))
     report = analyse(archive, scan=scan)
-    assert WORD not in said(report)
-    assert TOKEN not in said(report)
+    assert not re.search(f"{WORD}|{TOKEN}", said(report))
     assert report.hidden[0].path == f"/srv/https:/robot:{WORD[:4]}… (16 bytes)@git.internal/x"
     done = extract(archive, report.hidden, tmp_path / "out")
     assert [item.written.read_bytes() for item in done if item.written] == [b"hello\n", b""]
@@ -199,6 +174,9 @@ PLACES = {
     "config.User": {"config": {"User": f"token={WORD}"}},
     "config.Env[0]": {"config": {"Env": [f"PASSPHRASE={WORD} battery staple"]}},
     "config.Env[1]": {"config": {"Env": ["A=b", f"MY_PASSWORD_URL=https://u:{WORD}@git.internal"]}},
+    "config.Labels[key]": {"config": {"Labels": {"key": TOKEN}}},
+    "config.Healthcheck.Test[1]": {"config": {"Healthcheck": {"Test": ["CMD", f"x token={WORD}"]}}},
+    "history[0].created_by": {"history": [{"created_by": f"RUN |1 TOKEN={WORD} /bin/sh -c make"}]},
     "history[0].author": {"history": [{"created_by": "x", "author": f"token={WORD}"}]},
     # keys that nobody knows
     "history[0].env": {"history": [{"created_by": "x", "env": f"TOKEN={WORD}"}]},
@@ -210,18 +188,14 @@ PLACES = {
 def test_every_place_of_the_config_is_read_and_told_without_the_secret(tmp_path, place):
     _archive, report = look(tmp_path, L({"a": b"x"}), **PLACES[place])
     assert {secret.where for secret in report.secrets} == {place}
-    assert WORD not in said(report)
-    assert "battery" not in said(report)
+    assert not re.search(f"{WORD}|{TOKEN}|battery", said(report))
 
 
 FLAG_WORD = "tr1cky" + "horse77"
 CONTENTS = {
-    "bare": TOKEN.encode(),
-    "padded": f"token={TOKEN}\n".encode(),
-    "packed": gzip.compress(f"token={TOKEN}".encode()),
-    "twice": base64.b64encode(TOKEN.encode()),
-    "wide": f"token={TOKEN}".encode("utf-16-le"),
-}
+    "bare": TOKEN.encode(), "padded": f"token={TOKEN}\n".encode(), "packed": gzip.compress(f"token={TOKEN}".encode()),
+    "twice": base64.b64encode(TOKEN.encode()), "wide": f"token={TOKEN}".encode("utf-16-le"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("content", CONTENTS)
@@ -236,20 +210,16 @@ def test_other_encoded_text_stays(scanner):
     assert shown_instruction(text, scanner) == text
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["/app", "--db-password=SECRET"],
-        ["/app", "--db-password", "SECRET", "--port", "8080"],
-        ["sh", "-c", "run --token SECRET"],
-        ["/app", "--token", "SECRET", "--again=SECRET"],
-        ["/app", "--db-password-file", "/run/secrets/db"],
-        ["/app", "-v", "words"],
-    ],
-)
+ARGUMENTS = (
+    "/app|--db-password=SECRET", "/app|--db-password|SECRET|--port|8080", "sh|-c|run --token SECRET",
+    "/app|--token|SECRET|--again=SECRET", "/app|--db-password-file|/run/secrets/db", "/app|-v|words",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ARGUMENTS)
 def test_arguments(scanner, words):
-    shown = shown_arguments([word.replace("SECRET", FLAG_WORD) for word in words], scanner)
-    assert shown == tuple(word.replace("SECRET", cut(FLAG_WORD)) for word in words)
+    shown = shown_arguments(words.replace("SECRET", FLAG_WORD).split("|"), scanner)
+    assert shown == tuple(words.replace("SECRET", cut(FLAG_WORD)).split("|"))
 
 
 def test_a_secret_behind_its_flag_is_found_in_the_config(tmp_path):
@@ -257,15 +227,3 @@ def test_a_secret_behind_its_flag_is_found_in_the_config(tmp_path):
     _archive, report = look(tmp_path, samples.layer(), config=config)
     assert [(each.rule, each.where) for each in report.secrets] == [("config-argument", "config.Entrypoint[2]")]
     assert FLAG_WORD not in document(report)
-
-
-def test_the_entry_point_in_the_report_is_redacted(tmp_path: Path):
-    config = {"Entrypoint": ["/app", f"--db-password={FLAG_WORD}"]}
-    made = samples.build(samples.layer(samples.file(b"app", b"x")), config=config)
-    state = State(tmp_path)
-    folder = state.image("v")
-    folder.mkdir(parents=True)
-    samples.docker_save(folder / ARCHIVE_FILE, made)
-    built = BuiltImage("v", "ko", "demo:v", of(made.config), False, None, 1.0, False, "f", "ko 1", "2026-01-01")
-    image = image_figures(built, state, {}, None, None).image
-    assert image.entrypoint == ("/app", "--db-password=tr… (13 bytes)")

@@ -3,9 +3,11 @@
 import base64
 import bz2
 import dataclasses
+import functools
 import gzip
 import os
 import random
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -24,9 +26,11 @@ from deadweight_images.secrets.model import Budget, Limits
 from deadweight_images.secrets.rules import load_rules
 from deadweight_images.secrets.scanner import Scanner
 from tests.support.secret_samples import github_token, pem, sample
-from tests.support.trees import zipped
+from tests.support.trees import written, zipped
 
 RULES = load_rules()
+TOKEN = github_token(random.Random(1))
+LINE = b"k = " + TOKEN + b"\n"
 
 
 def _found(scan):
@@ -56,16 +60,16 @@ def test_both_engines_agree_on_this_machines_python_library(scanner, plain):
 
 
 def test_without_hyperscan_the_plain_engine_is_used(tmp_path):
-    (tmp_path / "hyperscan.py").write_text("raise ImportError('not on this machine')\n")
+    path = written(tmp_path, {"hyperscan.py": "raise ImportError('not on this machine')\n"})
     code = "from deadweight_images.secrets.scanner import Scanner; print(Scanner.default().engine)"
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    env = {**os.environ, "PYTHONPATH": str(path)}
     assert subprocess.check_output([sys.executable, "-c", code], env=env, text=True).strip() == "re"
 
 
 def test_compiled_rules_are_kept_and_a_damaged_or_missing_file_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path))
     few = dataclasses.replace(RULES, rules=tuple(rule for rule in RULES.rules if rule.id.startswith("git")))
-    data = memoryview(b"x = " + github_token(random.Random(1)) + b"\n")
+    data = memoryview(LINE)
     expected = matcher.HyperscanMatcher(few).hits(data, decode=False)
     (file,) = (tmp_path / "secrets").iterdir()
     good = file.read_bytes()
@@ -79,28 +83,29 @@ def test_compiled_rules_are_kept_and_a_damaged_or_missing_file_is_no_error(tmp_p
 
 def test_several_threads_share_one_scanner(scanner):
     documents = [b"k = " + github_token(random.Random(seed)) + b"\n" for seed in range(200)]
-    expected = [_found(scanner.scan(data, path="x")) for data in documents]
+
+    def look(data: bytes) -> list[tuple]:
+        return _found(scanner.scan(data, path="x"))
+
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda data: _found(scanner.scan(data, path="x")), documents)) == expected
+        assert list(pool.map(look, documents)) == list(map(look, documents))
 
 
 def test_plain_mode_decodes_nothing(scanner):
-    data = gzip.compress(b"k = " + github_token(random.Random(1)) + b"\n")
+    data = gzip.compress(LINE)
     assert scanner.scan(data, path="x", decode=False).matches == ()
     assert scanner.scan(data, path="x").matches[0].inner == "gzip@0"
 
 
 def test_where_it_was_is_told(scanner):
-    rng = random.Random(5)
-    packed = zipped({"a/b\n.txt": b"one\ntwo " + github_token(rng) + b"\n"})
+    packed = zipped({"a/b\n.txt": b"one\ntwo " + github_token(random.Random(5)) + b"\n"})
     (match,) = scanner.scan(gzip.compress(packed), path="x.gz").matches
     assert (match.inner, match.offset, match.line) == ("gzip@0!zip:a/b\\x0a.txt", 8, 2)
     assert match.redacted == "ghp_… (40 bytes)"
 
 
 def test_the_same_secret_has_one_fingerprint_everywhere(scanner):
-    rng = random.Random(6)
-    key = pem(rng)
+    key = pem(random.Random(6))
     texts = (key, key.replace(b"\n", b"\r\n"), key.replace(b"\n", b"\\n"), gzip.compress(key))
     assert len({scanner.scan(data, path=str(n)).matches[0].fingerprint for n, data in enumerate(texts)}) == 1
 
@@ -109,10 +114,7 @@ def test_the_same_secret_has_one_fingerprint_everywhere(scanner):
 
 
 def _deep() -> bytes:
-    data = b"k = " + github_token(random.Random(1)) + b"\n"
-    for _ in range(11):
-        data = gzip.compress(data)
-    return data
+    return functools.reduce(lambda data, _: gzip.compress(data), range(11), LINE)
 
 
 def _damaged() -> bytes:
@@ -128,16 +130,13 @@ def _longer_than_a_piece() -> bytes:
 
 
 def _member(flags: int, method: int) -> bytes:
-    numbers = flags.to_bytes(2, "little") + method.to_bytes(2, "little")
-    return b"PK\x03\x04\x14\0" + numbers + b"\0" * 8 + (9).to_bytes(4, "little") * 2 + b"\x01\0\0\0a123456789"
+    return struct.pack("<4s3H8x2I2H", b"PK\x03\x04", 20, flags, method, 9, 9, 1, 0) + b"a123456789"
 
 
 SECRET_METHODS = (_member(1, 8), _member(0, 9), _member(1, 99), _member(0, 95), _member(0, 98))  # 99 is AES
 TOLD = {
     "too deep": (Limits(), _deep, [wording("skip.encoded_too_deep", depth=10)]),
-    "longer than a piece": (
-        Limits(piece=1 << 20), _longer_than_a_piece, [wording("skip.longer_than_scanned", megabytes=1)],
-    ),
+    "longer than a piece": (Limits(piece=1 << 20), _longer_than_a_piece, [wording("skip.longer_than_scanned", megabytes=1)]),
     "too many objects": (
         Limits(objects=5), lambda: b"".join(gzip.compress(b"nothing here %d" % n) for n in range(50)),
         [wording("skip.too_much_encoded")],
@@ -154,28 +153,24 @@ TOLD = {
 def test_what_is_not_looked_at_is_told(case):
     limits, make, reasons = TOLD[case]
     scan = Scanner.default(limits).scan(make(), path="x")
-    assert scan.matches == ()
-    assert [skipped.reason for skipped in scan.skipped] == reasons
+    assert (scan.matches, [skipped.reason for skipped in scan.skipped]) == ((), reasons)
     if case == "longer than a piece":
         assert scan.skipped[0].inner == "gzip@0!gzip@999999"
 
 
 def test_what_is_too_big_is_told():
     small = Scanner.default(Limits(total=1 << 20, piece=1 << 18))
-    token = github_token(random.Random(1))
-    scan = small.scan(gzip.compress(b"\0" * (64 << 20) + token), path="bomb")
-    assert scan.skipped[0].reason == wording("skip.decodes_too_large")
-    assert scan.skipped[0].size_bytes >= 1 << 20
-    assert small.scan(gzip.compress(token + b"\n" + b"\0" * (64 << 20)), path="bomb").matches
+    skipped = small.scan(gzip.compress(b"\0" * (64 << 20) + TOKEN), path="bomb").skipped[0]
+    assert (skipped.reason, skipped.size_bytes >= 1 << 20) == (wording("skip.decodes_too_large"), True)
+    assert small.scan(gzip.compress(TOKEN + b"\n" + b"\0" * (64 << 20)), path="bomb").matches
 
 
 def test_a_secret_at_the_seam_of_two_pieces_is_found():
     small = Scanner.default(Limits(piece=1 << 18))
-    token = github_token(random.Random(1))
     for shift in (-60, -36, -20, -1, 0, 1):
-        data = b"." * ((1 << 18) + shift) + b" " + token + b" " + b"." * (1 << 18)
+        data = b"." * ((1 << 18) + shift) + b" " + TOKEN + b" " + b"." * (1 << 18)
         (match,) = small.scan(gzip.compress(data), path="x").matches
-        assert match.offset == data.index(token)
+        assert match.offset == data.index(TOKEN)
 
 
 PACKERS = {
@@ -209,27 +204,24 @@ def test_packed_content_that_is_cut_again_and_again_ends():
     """Each piece begins with what the end of the last one cut: it is counted as often as it is looked at."""
     small = Scanner.default(Limits(piece=1 << 20, total=8 << 20))
     head = gzip.compress(random.Random(3).randbytes(1 << 18))[:-9]
-    scan = small.scan(gzip.compress(b" " + (head + b" " * 9) * 40, 1), path="x")
-    assert scan.skipped
+    assert small.scan(gzip.compress(b" " + (head + b" " * 9) * 40, 1), path="x").skipped
 
 
 def test_a_crowd_of_candidates_is_told(monkeypatch, scanner):
     monkeypatch.setattr(confirm, "_CROWD", 1 << 14)
-    scan = scanner.scan(b"key = abcdefghij1 \n" * 5000, path="x", decode=False)
-    assert [skipped.reason for skipped in scan.skipped] == [wording("skip.too_many_candidates", rule="generic-api-key")]
-    assert scan.skipped[0].size_bytes > 70_000
+    (skipped,) = scanner.scan(b"key = abcdefghij1 \n" * 5000, path="x", decode=False).skipped
+    reason = wording("skip.too_many_candidates", rule="generic-api-key")
+    assert (skipped.reason, skipped.size_bytes > 70_000) == (reason, True)
 
 
 def test_only_so_many_candidates_are_judged_and_a_crowd_hides_no_rare_one(monkeypatch, scanner):
     crowd = b"".join(b"password = 'p%dabc(x)'\n" % number for number in range(500))
     budget, line = Budget(1 << 20, 10, verdicts=200), b"token = " + github_token(random.Random(4)) + b"\n"
-    hits = scanner.block(crowd + line)
-    scan = scanner.confirm(crowd + line, "x", hits, within=budget)
+    scan = scanner.confirm(crowd + line, "x", scanner.block(crowd + line), within=budget)
     assert [match.rule for match in scan.matches] == ["github-pat"]
     assert {skipped.reason.code for skipped in scan.skipped} == {"skip.too_many_candidates"}
     assert budget.verdicts < 0
-    again = scanner.confirm(crowd, "y", scanner.block(crowd), within=budget)
-    assert again.skipped
+    assert scanner.confirm(crowd, "y", scanner.block(crowd), within=budget).skipped
 
 
 def test_the_same_text_is_judged_by_what_stands_around_it(scanner):
@@ -242,22 +234,21 @@ def test_the_same_text_is_judged_by_what_stands_around_it(scanner):
     assert Budget(1 << 20, 10).verdicts - budget.verdicts < 100
 
 
-@pytest.mark.parametrize(
-    ("front", "found"),
-    [(b"_Z20hi", 0), (b"*Z17hi", 0), (b"_ZN3foo20hi", 0), (b"token=", 1), (b"Z2", 1), (b"Z20-", 1), (b"Z3hi", 1)],
-)
-def test_a_name_in_a_compiled_program_is_no_token(scanner, front, found):
+FRONTS = {b"_Z20hi": 0, b"*Z17hi": 0, b"_ZN3foo20hi": 0, b"token=": 1, b"Z2": 1, b"Z20-": 1, b"Z3hi": 1}
+
+
+def test_a_name_in_a_compiled_program_is_no_token(scanner):
     """HiGHS, in scipy: compilers write the length of each name in front of it."""
-    secret = b"ghs_" + github_token(random.Random(6))[4:]
-    assert len(scanner.scan(front + secret + b"\0", path="x.so").matches) == found
+    scans = {front: scanner.scan(front + b"ghs_" + TOKEN[4:] + b"\0", path="x.so") for front in FRONTS}
+    assert {front: len(scan.matches) for front, scan in scans.items()} == FRONTS
 
 
 def test_more_secrets_than_anyone_reads_are_told(monkeypatch, scanner):
     monkeypatch.setattr(confirm, "_MOST", 5)
     rng = random.Random(9)
     scan = scanner.scan(b"".join(b"k = " + github_token(rng) + b"\n" for _ in range(20)), path="x")
-    assert len(scan.matches) == 5
-    assert [skipped.reason for skipped in scan.skipped] == [wording("skip.too_many_candidates", rule="github-pat")]
+    told = [skipped.reason for skipped in scan.skipped]
+    assert (len(scan.matches), told) == (5, [wording("skip.too_many_candidates", rule="github-pat")])
 
 
 def test_dense_candidates_do_not_fill_the_memory(scanner):
@@ -266,8 +257,7 @@ def test_dense_candidates_do_not_fill_the_memory(scanner):
 
 
 def test_one_secret_is_reported_once_per_file(scanner):
-    token = github_token(random.Random(1))
-    (match,) = scanner.scan((b"k = " + token + b"\n") * 50, path="x").matches
+    (match,) = scanner.scan(LINE * 50, path="x").matches
     assert match.line == 1
 
 
@@ -289,9 +279,8 @@ def test_a_token_between_any_bytes_is_found(scanner, front, back):
 
 
 def test_a_file_named_like_a_secret(scanner):
-    assert scanner.wants("etc/secret.txt", 12)
-    assert not scanner.wants("etc/secret.txt", 5000)
-    assert not scanner.wants("usr/lib/secrets.py", 12)
+    asked = (("etc/secret.txt", 12), ("etc/secret.txt", 5000), ("usr/lib/secrets.py", 12))
+    assert [scanner.wants(*each) for each in asked] == [True, False, False]
     (match,) = scanner.scan(b"hunter-two\n", path="run/db_password").matches
     assert match.rule == "named-secret-file"
     for harmless in (b"changeme\n", b"# see the manual\n", b"one line\nanother\n", b"", b"${DB_PASSWORD}\n"):
@@ -351,17 +340,16 @@ def test_noise_on_real_package_files(scanner):
 
 def test_compiled_rules_of_earlier_versions_go_and_nothing_else(tmp_path):
     now, day = 1_900_000_000.0, 86_400.0
-    for number in range(matcher.KEPT + 4):
-        for name in (f"plain-{number:024x}.hsdb", f"mine-{number}.hsdb"):
-            (tmp_path / name).write_bytes(b"x")
-            os.utime(tmp_path / name, (now - number * day / 2, now - number * day / 2))
+    names = [(f"plain-{number:024x}.hsdb", f"mine-{number}.hsdb") for number in range(matcher.KEPT + 4)]
+    for number, pair in enumerate(names):
+        for name in pair:
+            os.utime(written(tmp_path, {name: b"x"}) / name, (now - number * day / 2,) * 2)
     matcher.bound(tmp_path, now)
-    left = sorted(file.name for file in tmp_path.iterdir() if file.name.startswith("plain-"))
-    assert left == [f"plain-{number:024x}.hsdb" for number in range(matcher.KEPT)]
-    assert len([*tmp_path.iterdir()]) == 2 * matcher.KEPT + 4
-    (tmp_path / f"text-{1:024x}.hsdb").write_bytes(b"x")
+    left = {plain for plain, _ in names[: matcher.KEPT]} | {mine for _, mine in names}
+    assert {file.name for file in tmp_path.iterdir()} == left
+    written(tmp_path, {f"text-{1:024x}.hsdb": b"x"})
     for file in tmp_path.iterdir():
         os.utime(file, (now, now))
     matcher.bound(tmp_path, now)  # all were used today: another process may be at work with them
-    assert len([*tmp_path.iterdir()]) == 2 * matcher.KEPT + 5
+    assert len([*tmp_path.iterdir()]) == len(left) + 1
     matcher.bound(tmp_path / "missing", now)

@@ -1,0 +1,25 @@
+"""What several builders build on."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deadweight.records.built_image import Base
+from tests.support.builder_site import DONOR, STATIC, GivenSource, Project
+from tests.support.small_images import forget_images
+
+
+@pytest.fixture(scope="session")
+def static_base(local_source) -> GivenSource:
+    """A source of the base of most suites here, and of an image that gives files."""
+    local_source.prepare([STATIC, DONOR], apk=False, say=print)
+    return GivenSource({name: local_source.base(name) for name in (STATIC, DONOR)})
+
+
+@pytest.fixture
+def on_tools(tmp_path, engine, tools_image) -> Iterator[Project]:
+    """A Dockerfile project on the image with a shell; what it builds is removed."""
+    base = Base("tools", tools_image, None, stand_in=True)
+    project = Project(tmp_path, GivenSource({"tools": base}), lambda: engine).write({"hello": "hello\n"})
+    yield project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n")
+    forget_images(engine, "deadweight/small/")
