@@ -25,6 +25,13 @@ APK_KNOWS = (
     ' && touch $(dpkg-query -W -f "\\${Package} ") musl-dev musl-tools\''
 )
 """What ``apk add`` finds to be there on the OS below Alpine's name: its packages, and musl's (its C library stands for that)."""
+GROUPS = "www-data:x:82:\nusers:x:100:\nnogroup:x:65533:\n"
+FOLDERS = (
+    *("home", "media", "mnt", "opt", "run", "srv", "usr/local/bin", "usr/local/share"),
+    *(f"var/{name}" for name in ("cache", "empty", "lib", "local", "log", "mail", "opt", "spool", "tmp")),
+)
+"""What Alpine's alpine-baselayout holds, and Dockerfiles count on: ``adduser -S`` takes nogroup, and makes no home below what is
+not there."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -50,7 +57,9 @@ def layer(shop: Workshop, libraries: Sequence[str], suite: str = "") -> Layer:
 
     def fill(root: Path) -> None:
         tools, loader = shop.busybox(), shop.machine.musl_loader
-        accounts(root, "/bin/sh")
+        accounts(root, "/bin/sh", more_groups=GROUPS)
+        for name in FOLDERS:
+            (root / name).mkdir(parents=True, exist_ok=True)
         put(root, "bin/busybox", tools.dynamic, executable=True)
         for applet in tools.applets:
             link(root, applet, "/bin/busybox")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deadweight_standins.recipes import Made, Recipe
     from deadweight_standins.workshop import Workshop
 
-EDITION = f"2; busybox {busybox.EDITION}"
+EDITION = f"3; busybox {busybox.EDITION}"
 
 COMPUTED: Mapping[str, str] = {
     "golang": "languages.golang",

@@ -177,7 +177,7 @@ class Workshop:
         return self.once("certificates", make)
 
 
-def accounts(root: Path, shell: str) -> None:
+def accounts(root: Path, shell: str, more_groups: str = "") -> None:
     """passwd, group and the folders that go with them: root, nobody, and distroless' nonroot (65532)."""
     for name, mode in (("etc", 0o755), ("tmp", 0o1777), ("root", 0o755), ("home/nonroot", 0o755)):
         (root / name).mkdir(parents=True, exist_ok=True)
@@ -186,7 +186,7 @@ def accounts(root: Path, shell: str) -> None:
         f"root:x:0:0:root:/root:{shell}\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"
         "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n"
     )
-    (root / "etc/group").write_text("root:x:0:\ntty:x:5:\nnobody:x:65534:\nnonroot:x:65532:\n")
+    (root / "etc/group").write_text(f"root:x:0:\ntty:x:5:\n{more_groups}nobody:x:65534:\nnonroot:x:65532:\n")
     (root / "etc/nsswitch.conf").write_text("hosts: files dns\n")
 
 

@@ -380,7 +380,10 @@ def expected_files() -> dict[str, dict[str, bytes]]:
     loader = this_machine().musl_loader
     programs = ("usr/local/go/bin/go", "usr/bin/gcc", "usr/bin/g++", "usr/bin/make", "usr/bin/git")
     return {
-        "alpine:3.18": {"etc/os-release": b"ID=deadweight-stand-in", f"lib/{loader}": b"", "bin/busybox": loader.encode()},
+        "alpine:3.18": {
+            "etc/os-release": b"ID=deadweight-stand-in", f"lib/{loader}": b"", "bin/busybox": loader.encode(),
+            "etc/group": b"nogroup:x:65533", "var/lib": b"", "var/spool": b"",
+        },
         STATIC: {
             "var/lib/dpkg/status.d/tzdata": b"Package: tzdata", "etc/passwd": b"nonroot:x:65532:65532",
             "usr/share/zoneinfo/Europe/Berlin": b"",
