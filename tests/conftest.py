@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from deadweight import _run
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
 from tests.support import ROOT, TESTS, changed, guards, red_summary
@@ -118,6 +119,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section(f"longest {most} files, of {sum(seconds.values()):.0f} s")
         for name, took in sorted(seconds.items(), key=lambda each: -each[1])[:most]:
             terminalreporter.line(f"{took:8.1f} s {name}")
+
+
+@pytest.fixture
+def cancelling() -> Iterator[None]:
+    """For who has all cancelled: it is so for this test alone."""
+    yield
+    _run.reset_cancel()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """Finding an engine, and an engine of our own beside another one: start, kill, start again, stop, nothing left."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -43,62 +41,33 @@ from tests.support.forms import closed_network
 from tests.support.installing import install
 from tests.support.marks import NEEDS_DOCKERD
 from tests.support.small_images import docker_archive, go_program, placed, program
-from tests.support.trees import shell_script
+from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture
-def unset(monkeypatch, tmp_path):
-    """No engine named by the environment or by Docker's configuration."""
-    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    config = tmp_path / "docker-config"
-    config.mkdir()
-    monkeypatch.setenv("DOCKER_CONFIG", str(config))
-    return config
-
-
-@pytest.fixture
-def cache(monkeypatch, tmp_path) -> Iterator[Path]:
-    """A cache of its own, so that the engine of our own is another one than that of the session."""
-    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
-    yield tmp_path / "cache"
-    daemon.remove_data()
-
-
-@pytest.fixture
-def alone(monkeypatch, unset):
-    """As if nothing listened at the usual places."""
-    monkeypatch.setattr(daemon, "endpoints", lambda: iter(()))
-
-
 def context(config: Path, name: str, host: str) -> None:
     """A Docker context as the client writes it."""
-    folder = config / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
-    folder.mkdir(parents=True)
-    (folder / "meta.json").write_text(json.dumps({"Name": name, "Endpoints": {"docker": {"Host": host}}}))
+    known = json.dumps({"Name": name, "Endpoints": {"docker": {"Host": host}}})
+    written(config, {f"contexts/meta/{hashlib.sha256(name.encode()).hexdigest()}/meta.json": known})
 
 
 @pytest.fixture
 def listener(tmp_path) -> Iterator[tuple[socket.socket, str]]:
     """A socket that accepts and says nothing."""
-    path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
+        server.bind(str(tmp_path / "s"))
         server.listen()
-        yield server, f"unix://{path}"
+        yield server, f"unix://{tmp_path}/s"
 
 
 def test_a_named_host_that_is_not_there_is_an_error_that_names_it(unset, monkeypatch, tmp_path):
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    named = {"origin": "DOCKER_HOST", "host": f"unix://{tmp_path}/none.sock"}
+    monkeypatch.setenv("DOCKER_HOST", named["host"])
     for search in (daemon.find_running, lambda: daemon.find_or_start(print)):
-        with pytest.raises(MissingError) as caught:
+        with raises(MissingError, "engine.named_engine_silent", exit_code=3, **named) as caught:
             search()
-        assert caught.value.exit_code == 3
         assert codes(caught.value.args[0]) == ["engine.named_engine_silent", "engine.no_socket"]
-        named = {"origin": "DOCKER_HOST", "host": f"unix://{tmp_path}/none.sock"}
-        assert named.items() <= caught.value.fields.items()
 
 
 @pytest.mark.parametrize(
@@ -137,9 +106,7 @@ def test_the_current_context_comes_first(unset, endpoint):
     context(unset, "mine", endpoint.host)
     (unset / "config.json").write_text(json.dumps({"currentContext": "mine"}))
     found = daemon.find_running()
-    assert found is not None
-    assert found.host == endpoint.host
-    assert found.cli_env == {"DOCKER_HOST": endpoint.host}
+    assert (found.host, found.cli_env) == (endpoint.host, {"DOCKER_HOST": endpoint.host})
     assert next(daemon.endpoints()).why == wording("engine.by_context", name="mine")
 
 
@@ -159,28 +126,30 @@ def test_a_damaged_docker_configuration_is_passed_over(unset, content):
 def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(MissingError) as caught:
+    why = none_to_start("engine.advice_root")  # set-up could not get one either
+    assert codes(why)[:2] == ["engine.none_to_start", "engine.start_needs_root"]
+
+
+def none_to_start(advice: str) -> object:
+    """Why no engine can be had, beside this advice."""
+    with raises(MissingError, "engine.none_to_start") as caught:
         daemon.find_or_start(print)
-    assert codes(caught.value.args[0])[:2] == ["engine.none_to_start", "engine.start_needs_root"]
-    assert caught.value.hint.code == "engine.advice_root", "set-up could not get one either"
+    assert codes(caught.value.hint)[:1] == [advice]
+    return caught.value.args[0]
 
 
 def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
     monkeypatch.setattr(own, "dockerd", lambda: None)
-    with raises(MissingError, "engine.none_to_start") as caught:
-        daemon.find_or_start(print)
     if sudo.trouble():
-        assert caught.value.hint.code == "engine.advice_root"
+        none_to_start("engine.advice_root")
         return
-    assert caught.value.hint.code == "engine.advice_setup"
+    none_to_start("engine.advice_setup")
     found = examine(["engine"])
     assert found.engine is None
     assert wording("engine.no_dockerd") in found.engine_problem
     assert f"engine: {found.engine_problem}" in found.lines()
     monkeypatch.setattr(system, "manager", lambda: None)
-    with pytest.raises(MissingError) as caught:
-        daemon.find_or_start(print)
-    assert caught.value.hint.code == "engine.advice_packages"
+    none_to_start("engine.advice_packages")
 
 
 BROKEN = "echo 'failed to start daemon: no such luck' >&2; exit 1"
@@ -191,24 +160,21 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
     """``setup --engine current`` of an earlier version kept images beside ours: they go with ours."""
     images = cache / "engine-current-overlay2"
     images.mkdir(parents=True)
-    broken = shell_script(
-        tmp_path / "bin/dockerd", f"case $* in --version) echo Docker version 20.10.24; exit;; esac; {BROKEN}"
-    )
-    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    version = "case $* in --version) echo Docker version 20.10.24; exit;; esac"
+    shell_script(tmp_path / "bin/dockerd", f"{version}; {BROKEN}")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     assert survey(["engine"])[0].status == "present"
     started = time.monotonic()
     with raises(CommandError, "engine.ended_at_once") as caught:
         daemon.find_or_start(print)
     assert time.monotonic() - started < 60
-    assert "no such luck" in str(caught.value)
-    assert str(layout().log) in str(caught.value)
+    assert [text in str(caught.value) for text in ("no such luck", str(layout().log))] == [True, True]
     daemon.remove_data()
     assert not images.exists()
 
 
 @pytest.mark.slow
 @NEEDS_DOCKERD
-@pytest.mark.engine
 def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     """Start, use, kill -9, start over what that left, stop: the other engine never notices."""
     where = layout()
@@ -225,7 +191,6 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
         engine.images.load(docker_archive(tmp_path / "image.tar", "deadweight-tests/own:1", [{"/app": app}], config))
         run([shutil.which("docker") or "docker", "run", "-d", "deadweight-tests/own:1"], env=mine.cli_env)
     first = own._our_pid(where)
-    assert first is not None
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: own._our_pid(where) is None)
     assert own.running_host() is None
@@ -286,12 +251,11 @@ def far() -> Iterator[str]:
 
 @pytest.mark.slow
 @NEEDS_DOCKERD
-@pytest.mark.engine
 def test_beside_another_engine_builds_and_containers_reach_the_network(alone, endpoint, cache, far, tmp_path):
     """The other one has closed the way between networks; ours is open, and gone with our engine."""
-    placed(tmp_path / "context", program("bash", "/bin/bash"))
     ask = f"exec 3<>/dev/tcp/{far}/7000 && read seen <&3 && echo seen as $seen"
-    (tmp_path / "context" / "Dockerfile").write_text(f'FROM scratch\nCOPY . /\nRUN ["/bin/bash", "-c", "{ask}"]\n')
+    dockerfile = f'FROM scratch\nCOPY . /\nRUN ["/bin/bash", "-c", "{ask}"]\n'.encode()
+    placed(tmp_path / "context", {**program("bash", "/bin/bash"), "Dockerfile": dockerfile})
     said: list[str] = []
     mine = daemon.find_or_start(said.append)
     bridge_name = layout().bridge
@@ -302,8 +266,7 @@ def test_beside_another_engine_builds_and_containers_reach_the_network(alone, en
     assert "seen as 10.232.0.1" in built.output
     ran = run(cli.command("run", "--rm", "deadweight-tests/far:1", "/bin/bash", "-c", ask), env=cli.env)
     assert ran.output == "seen as 10.232.0.1\n"
-    rules = run(["iptables-save"]).output
-    assert f"-A FORWARD -j {bridge_name}" in rules
+    assert f"-A FORWARD -j {bridge_name}" in run(["iptables-save"]).output
     daemon.stop_own()
     assert bridge_name not in run(["iptables-save"]).output
     assert wire.trouble(endpoint.host) == ""
@@ -353,7 +316,6 @@ def test_a_network_made_in_our_engine_is_whole_beside_another_engine():
 
 @pytest.mark.slow
 @NEEDS_DOCKERD
-@pytest.mark.engine
 def test_two_starts_at_once_give_one_engine(cache):
     code = "from deadweight.engine.own import engine as own; "
     code += "print(own.start(lambda line: None), own._our_pid(own.layout()))"
@@ -364,16 +326,12 @@ def test_two_starts_at_once_give_one_engine(cache):
 
 
 @NEEDS_DOCKERD
-@pytest.mark.engine
 def test_a_start_frees_the_addresses_that_a_killed_engine_of_another_cache_holds(cache):
     """A network namespace that is mounted keeps its address on the bridge, though no process is left in it."""
-    killed = layout().run.with_name(f"deadweight-0-{uuid.uuid4().hex[:8]}")
-    namespace = killed / "exec/netns/abc"
-    namespace.parent.mkdir(parents=True)
-    namespace.touch()
     ended = subprocess.Popen(["true"])
     ended.wait()
-    (killed / "engine.pid").write_text(f"{ended.pid}\n")
+    killed = layout().run.with_name(f"deadweight-0-{uuid.uuid4().hex[:8]}")
+    namespace = written(killed, {"exec/netns/abc": "", "engine.pid": f"{ended.pid}\n"}) / "exec/netns/abc"
     try:
         run(["unshare", f"--net={namespace}", "true"])
         assert os.path.ismount(namespace)
@@ -384,21 +342,17 @@ def test_a_start_frees_the_addresses_that_a_killed_engine_of_another_cache_holds
         shutil.rmtree(killed)
 
 
-@pytest.mark.engine
 def test_the_client_builds_with_buildkit_and_leaves_the_users_configuration_alone(unset, endpoint, tmp_path):
     cli = daemon.docker_cli(endpoint)
     (unset / "config.json").write_text('{"auths": {}}')
-    (tmp_path / "context").mkdir()
-    (tmp_path / "context" / "Dockerfile").write_text("ARG BASE=scratch\nFROM $BASE\nCOPY Dockerfile /file\n")
+    context = written(tmp_path / "context", {"Dockerfile": "ARG BASE=scratch\nFROM $BASE\nCOPY Dockerfile /file\n"})
     tag = f"deadweight-tests/client:{os.getpid()}"
     try:
-        done = run(cli.build("-t", tag, "."), cwd=tmp_path / "context", env=cli.env, log=tmp_path / "log")
+        done = run(cli.build("-t", tag, "."), cwd=context, env=cli.env, log=tmp_path / "log")
         assert "exporting" in done.output  # BuildKit's own words; the classic builder says "Step 1/3"
         assert tag in str(wire.listing(endpoint.host, "/images/json"))
-        assert {entry.name for entry in unset.iterdir()} <= {
-            "config.json",
-            ".buildNodeID",
-        }  # the latter is the client's own
+        # the latter is the client's own
+        assert {entry.name for entry in unset.iterdir()} <= {"config.json", ".buildNodeID"}
         assert (unset / "config.json").read_text() == '{"auths": {}}'
     finally:
         wire.delete(endpoint.host, f"/images/{tag}")
@@ -406,11 +360,9 @@ def test_the_client_builds_with_buildkit_and_leaves_the_users_configuration_alon
 
 def test_doctor_tells_the_engine_and_its_limits(endpoint):
     found = examine(["engine", "git"])
-    assert found.engine is not None
-    assert found.engine.info.version == daemon.server_version(endpoint)
-    assert found.tools[0].status == "present"
-    text = "\n".join(found.lines())
-    assert f"engine: {found.engine.info.name} {found.engine.info.version}" in text
+    version = daemon.server_version(endpoint)
+    assert (found.engine.info.version, found.tools[0].status) == (version, "present")
+    assert f"engine: {found.engine.info.name} {version}" in "\n".join(found.lines())
     assert all(disk.free_bytes > 0 for disk in found.disks)
 
 
@@ -451,7 +403,6 @@ def sudoer(monkeypatch, tmp_path) -> Path:
 
 @pytest.mark.slow
 @NEEDS_DOCKERD
-@pytest.mark.engine
 def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, cache, sudoer, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
     (before,) = survey(["engine"])
@@ -493,9 +444,8 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
     monkeypatch.setattr(daemon, "endpoints", lambda: iter([wire.Endpoint("unix:///var/run/docker.sock", why="there")]))
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingError) as caught:
+    with raises(MissingError, "engine.none_to_start") as caught:
         daemon.find_or_start(print)
-    assert caught.value.code == "engine.none_to_start"
     (passed_over,) = daemon.search()[1]
     assert str(passed_over) in str(caught.value)
     assert codes(passed_over) == ["engine.none_at", "engine.permission_denied"]
@@ -503,7 +453,6 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
 
 
 @NEEDS_DOCKERD
-@pytest.mark.engine
 def test_control_groups_are_mounted_where_nobody_did(cache):
     """In a mount namespace without them, as on a bare machine without systemd."""
     code = (

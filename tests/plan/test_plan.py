@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -400,36 +401,25 @@ def test_steps_that_wait_for_each_other_are_an_error(site):
         make_plan(make_site(site.root, x="true").suite.variants, site, lambda _: Circle())
 
 
-def test_ctrl_c_ends_a_program_that_is_just_being_started(monkeypatch):
+def test_ctrl_c_ends_a_program_that_is_just_being_started(monkeypatch, cancelling):
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
-    starting, started, outcome = threading.Event(), threading.Event(), []
+    starting, started = threading.Event(), threading.Event()
 
     class Slow(subprocess.Popen):
         def __init__(self, words, **given):
-            if "63" in words:
-                starting.set()
-                started.wait(60)
+            starting.set()
+            started.wait(60)
             super().__init__(words, **given)
 
-    def work() -> None:
-        try:
-            _run.run(["sleep", "63"])
-        except DeadweightError as error:
-            outcome.append(type(error))
-
     monkeypatch.setattr(subprocess, "Popen", Slow)
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(_run.run, ["sleep", "63"])
         assert starting.wait(60)
         _run.cancel_all()
         started.set()
-        thread.join(40)
-    finally:
-        started.set()
-        _run.reset_cancel()
-    assert (thread.is_alive(), outcome, alive(mark)) == (False, [Interrupted], [])
+        assert type(run.exception(40)) is Interrupted
+    assert alive(mark) == []
 
 
 def test_secrets_are_never_written(tmp_path):
