@@ -17,10 +17,7 @@ def sbom(monkeypatch):
 
 def document(*entries: str | tuple[str, str]) -> dict[str, Any]:
     """Addresses, or names with versions of what has none."""
-    components: list[dict[str, str]] = [
-        {"type": "operating-system", "name": "debian"},
-        {"type": "file", "name": "/etc/passwd"},
-    ]
+    components = [{"type": "operating-system", "name": "debian"}, {"type": "file", "name": "/etc/passwd"}]
     for each in entries:
         named = {"purl": each} if isinstance(each, str) else {"name": each[0], "version": each[1]}
         components.append({"type": "library", "name": "x", **named})
@@ -28,10 +25,9 @@ def document(*entries: str | tuple[str, str]) -> dict[str, Any]:
 
 
 def test_one_package_is_one_however_its_address_is_written(sbom):
-    ours = document("pkg:deb/debian/bash@5.2?epoch=1", "pkg:pypi/typing-extensions@4", ("app", "1"), "pkg:npm/%40x/y@1")
-    theirs = document(
-        "pkg:deb/debian/bash@1%3A5.2?arch=x", "pkg:pypi/typing_extensions@4", ("app", "1"), "pkg:npm/@x/y@1"
-    )
+    app, bash = ("app", "1"), "pkg:deb/debian/bash"
+    ours = document(f"{bash}@5.2?epoch=1", "pkg:pypi/typing-extensions@4", app, "pkg:npm/%40x/y@1")
+    theirs = document(f"{bash}@1%3A5.2?arch=x", "pkg:pypi/typing_extensions@4", app, "pkg:npm/@x/y@1")
     found = sbom.compared("v", ours, theirs)
     assert (found.ours, found.syft, found.ratio) == (4, 4, 1.0)
     assert (found.only_ours, found.only_syft, found.twice) == ((), (), ())

@@ -33,9 +33,11 @@ from tests.support.trees import written
 pytestmark = [pytest.mark.system, pytest.mark.engine, NEEDS_DOCKERD]
 SUITE = """\
 name: lonely
-defaults: {builder: dockerfile, source: src, port: 8080, health: {path: /healthz, within_seconds: 5}}
+defaults: {port: 8080, health: {path: /healthz, within_seconds: 5}}
 variants:
-  v: {checks: {api: [{name: json, request: {path: /json}}], budget: {layers: {hard: 3}}}}
+  v:
+    {builder: dockerfile, source: src, dockerfile: Dockerfile,
+     checks: {api: [{name: json, request: {path: /json}}], budget: {layers: {hard: 3}}}}
 """
 IMAGE = "deadweight-tests/lonely:1"
 

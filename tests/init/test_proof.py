@@ -2,13 +2,14 @@
 
 import contextlib
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.shared.diagnosis import Code
-from deadweight_init.draft import first_draft
+from deadweight_init.draft import Draft, first_draft
 from deadweight_init.prove.observe import Down, NotUp, missing_variable
 from deadweight_init.prove.proof import Proof, TimeLimit, Tools
 from deadweight_init.records import wording
@@ -34,8 +35,8 @@ def proof(request, tmp_path, monkeypatch):
         if (error := fails.pop(0)) is not None:
             raise error
 
-    tools = Tools(lambda line: None, build)
-    found = Proof(first_draft(find_services(read_tree(root))[0], "build"), SimpleNamespace(root=root), tools)
+    draft = first_draft(find_services(read_tree(root))[0], "build")
+    found = Proof(draft, SimpleNamespace(root=root), Tools(lambda line: None, build))
     variants = [SimpleNamespace(name=each.name) for each in found.draft.ladder.rungs]
     opened = SimpleNamespace(suite=SimpleNamespace(variants=variants))
     monkeypatch.setattr(Proof, "workspace", lambda self: contextlib.nullcontext(opened))
@@ -53,10 +54,8 @@ def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof):
     found, fails = proof
     rung = next(each for each in found.draft.ladder.rungs if each.name == "debian")
     fails += [None, DeadweightError("no such package")]
-    assert found.build(rung)
-    assert found.draft.left_out == {}
-    assert not found.build(rung)
-    assert found.draft.left_out == {"debian": "no such package"}
+    assert (found.build(rung), found.draft.left_out) == (True, {})
+    assert (found.build(rung), found.draft.left_out) == (False, {"debian": "no such package"})
 
 
 @pytest.mark.parametrize("proof", [GO], indirect=True)
@@ -83,8 +82,7 @@ def test_the_clock_stands_still_while_bases_are_made():
         time.sleep(0.5)  # longer than the bound
     assert not bound.over()
     time.sleep(0.3)
-    assert bound.over()
-    assert not TimeLimit(0).over()
+    assert (bound.over(), TimeLimit(0).over()) == (True, False)
 
 
 # The table of remedies: for which failure each is, what it changes, and that none is for another.
@@ -125,17 +123,16 @@ def test_a_remedy_is_for_its_failure_and_is_recorded(tmp_path, files, code, more
 
 
 def test_each_remedy_comes_to_an_end(tmp_path):
-    files = {**OWN, "compose.yaml": COMPOSE, ".env.example": "A=1\n"}
-    now = case(tmp_path, files, Down.ENDED)
-    while (again := next_remedy(now)) is not None:
-        now = Case(again[1], now.rung, now.code, now.tree)
-    assert now.draft.remedies == ("own_settings", "shown_environment")
-    env = now.draft.run["env"].value
-    assert env == {"URL": "http://db", "LEVEL": "1", "A": "1"}
-    now = case(tmp_path / "recipe", PYTHON, Down.ENDED, log=("permission denied",))
-    while (again := next_remedy(now)) is not None:
-        now = Case(again[1], now.rung, now.code, now.tree, log=now.log)
-    assert now.draft.remedies == ("own_files",)
+    def last(now: Case) -> Draft:
+        while (again := next_remedy(now)) is not None:
+            now = replace(now, draft=again[1])
+        return now.draft
+
+    draft = last(case(tmp_path, {**OWN, "compose.yaml": COMPOSE, ".env.example": "A=1\n"}, Down.ENDED))
+    assert draft.remedies == ("own_settings", "shown_environment")
+    assert draft.run["env"].value == {"URL": "http://db", "LEVEL": "1", "A": "1"}
+    draft = last(case(tmp_path / "recipe", PYTHON, Down.ENDED, log=("permission denied",)))
+    assert draft.remedies == ("own_files",)
 
 
 @pytest.mark.parametrize(

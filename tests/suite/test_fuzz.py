@@ -28,23 +28,20 @@ WORDS = sorted(
         *("defaults", "variants", "sources", "soft", "hard", "size_bytes", "request", "json", "json_body"),
     }
 )
+NOTABLE = [*table.names(), "15MB", "pass", "1.2.3", "2026-01-01", "0o7", "1:30", "no", "~", "=", "<<"]
 scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=12)
-    | st.sampled_from([*table.names(), "15MB", "pass", "1.2.3", "2026-01-01", "0o7", "1:30", "no", "~", "=", "<<"])
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12)),
+    st.sampled_from(NOTABLE),
 )
 keys = st.sampled_from(WORDS) | st.text(max_size=8)
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
+    st.one_of(scalars),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=12,
 )
+variants = st.dictionaries(st.sampled_from(["a", "b"]) | keys, values, max_size=3)
 documents = st.fixed_dictionaries(
-    {
-        "name": st.just("demo") | scalars,
-        "variants": st.dictionaries(st.sampled_from(["a", "b"]) | keys, values, max_size=3),
-    },
+    {"name": st.one_of(st.just("demo"), *scalars), "variants": variants},
     optional={"defaults": values, "sources": values, "misspelt": values},
 )
 PLACE = re.compile(r"deadweight\.yaml(:\d+)?: ")
