@@ -24,9 +24,8 @@ pytestmark = pytest.mark.system
     [
         pytest.param(("ruff", "check"), id="style"),
         pytest.param(("ruff", "format", "--check"), id="formatting"),
-        pytest.param(  # a fresh clone's own cache would be empty
-            ("mypy", "--cache-dir", user_cache() / "mypy"), id="types", marks=pytest.mark.slow
-        ),
+        # a fresh clone's own cache would be empty
+        pytest.param(("mypy", "--cache-dir", user_cache() / "mypy"), id="types", marks=pytest.mark.slow),
         pytest.param(("lint-imports", "--no-cache"), id="floors"),
     ],
 )
@@ -58,10 +57,8 @@ def modules_after(code: str) -> set[str]:
 @pytest.mark.slow
 def test_archives_are_unpacked_as_the_oldest_python_can():
     """Debian 12 has Python 3.11.2, whose tarfile knows no argument ``filter``: the README's line ended in a traceback there."""
-    statements = (
-        (path, ast.unparse(ast.parse(path.read_text()))) for path in (ROOT / "src").rglob("*.py")
-    )  # a line each
-    assert [path for path, lines in statements if re.search(r"\.extract(all)?\(.*\bfilter=", lines)] == []
+    files, filters = (ROOT / "src").rglob("*.py"), re.compile(r"\.extract(all)?\(.*\bfilter=")
+    assert [path for path in files if filters.search(ast.unparse(ast.parse(path.read_text())))] == []  # a line each
 
 
 @pytest.mark.parametrize(("flags", "kept"), [((), True), (("-B",), False)])

@@ -36,11 +36,7 @@ Traceback (most recent call last):
   File "/app/main.py", line 3, in <module>
     import flask
 ModuleNotFoundError: No module named 'flask'
-waiting
-still waiting
-waiting no more
-bye
-the end"""
+waiting\nstill waiting\nwaiting no more\nbye\nthe end"""
 
 NODE = """\
 node:internal/modules/cjs/loader:1148
@@ -60,13 +56,7 @@ Node.js v20.15.1"""
     ("said", "first"),
     [
         (GO, ("panic: assignment to entry in nil map",)),
-        (
-            JAVA,
-            (
-                "Exception in thread \"main\" org.springframework.BeanCreationException: Error creating bean 'redis'",
-                "Caused by: java.net.UnknownHostException: redis",
-            ),
-        ),
+        (JAVA, (JAVA.splitlines()[1], "Caused by: java.net.UnknownHostException: redis")),
         (PYTHON, ("ModuleNotFoundError: No module named 'flask'",)),
         (NODE, ("Error: Cannot find module 'express'",)),
         ("listening on :80\nno error: all is well\nErrors: 0", ()),

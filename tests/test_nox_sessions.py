@@ -11,6 +11,7 @@ import pytest
 from deadweight._errors import wording
 from tests.support import ROOT
 from tests.support.fault_project import FaultProject
+from tests.support.trees import written
 from tests.test_docs import SESSIONS
 
 pytestmark = pytest.mark.system
@@ -25,8 +26,8 @@ def listed(folder: Path) -> dict[str, bool]:
 
 def test_a_project_gets_the_sessions_that_are_for_projects(tmp_path):
     """Not those of this repository: their tools, tests and folders are not there."""
-    (tmp_path / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
-    (tmp_path / "deadweight.yaml").write_text("name: shop\nvariants:\n  today: {builder: ko}\ndefaults: {port: 8080}\n")
+    suite = "name: shop\nvariants: {today: {builder: ko}}\ndefaults: {port: 8080}\n"
+    written(tmp_path, {"noxfile.py": "from deadweight.nox_sessions import *\n", "deadweight.yaml": suite})
     assert listed(tmp_path) == {"verify": True, "verify-today": False}
 
 

@@ -75,8 +75,7 @@ def installed(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def example(installed, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("example") / "pages"
-    shutil.copytree(DOWNSTREAM / "example", folder)
+    folder = shutil.copytree(DOWNSTREAM / "example", tmp_path_factory.mktemp("example") / "pages")
     suite = folder / "deadweight.yaml"
     suite.write_text(suite.read_text().replace("name: pages", f"name: pages-{os.getpid()}"))
     return folder
@@ -111,25 +110,21 @@ def walked(invoke, engine) -> Iterator[list[tuple[list[str], str]]]:
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_the_page_s_commands_show_what_it_says(walked):
     for lines, shown in walked:
         for line in lines:
             assert re.search(f"^{'.+'.join(map(re.escape, line.split('…')))}$", shown, re.MULTILINE), (line, shown)
 
 
-@pytest.mark.tools
 def test_it_builds_and_is_verified_for_real(walked, example):
     evidence = {file.stem: json.loads(file.read_text()) for file in (example / ".deadweight/evidence/pages").iterdir()}
     assert evidence.keys() == {"runs", "api", "layers", "labels"}
     assert {found["status"] for found in evidence.values()} == {"pass"}
     assert evidence["labels"]["data"]["labels"]["org.opencontainers.image.title"] == "pages"
     built = json.loads((example / ".deadweight/images/pages/built.json").read_text())
-    assert built["tool"].startswith("buildah ")
-    assert built["base"]["reference"] == "alpine:3.18"
+    assert (built["tool"].split()[0], built["base"]["reference"]) == ("buildah", "alpine:3.18")
 
 
-@pytest.mark.tools
 def test_it_is_up_to_date_until_an_input_changes(walked, invoke, example):
     assert json.loads(invoke("build", "--json").stdout)["variants"]["pages"]["result"] == "cached"
     page = example / "site" / "index.html"
@@ -141,7 +136,6 @@ def test_it_is_up_to_date_until_an_input_changes(walked, invoke, example):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_every_task_works_with_it(walked, invoke, example):
     assert "buildah" in invoke("variants").stdout
     assert re.search(r"^buildah +present", invoke("doctor").stdout, re.MULTILINE)
@@ -171,11 +165,8 @@ def test_the_page_shows_the_package_as_it_is():
 
 # --- plug-ins that are wrong ---
 
-SUITE = (
-    "name: x\n"
-    "variants:\n  v:\n    builder: ko\n    base: alpine\n    checks:\n      other:\n        theirs: {}\n"
-    "defaults: {port: 8080}\n"
-)
+SUITE = "name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks:\n      other:\n        theirs: {}\n"
+SUITE += "defaults: {port: 8080}\n"
 IMPORTS = "from deadweight.plugins import Evidence, Provenance, Record, evidence\n"
 WHOSE = "check 'theirs' (theirs:Check, from theirs 1.0)"
 NOT_LOADED = wording("plugins.not_loaded", plugin=WHOSE, problem="RuntimeError: no licence")
@@ -201,8 +192,7 @@ def broken(tmp_path) -> Iterator[Callable[..., tuple[Path, Path]]]:
 
 
 def one_error(shown: str) -> str:
-    assert shown.count("error: ") == 1, shown
-    assert shown.count("hint: ") == 1, shown
+    assert (shown.count("error: "), shown.count("hint: ")) == (1, 1), shown
     return shown
 
 
@@ -246,9 +236,8 @@ RECORD = "class Keys(Record):\n    most: int\n\nclass Check:\n    run, record = 
 def test_what_a_suite_says_of_a_check_is_judged_by_its_record(broken, monkeypatch, options, key, code, fields):
     folder, site = broken(RECORD, options=options)
     monkeypatch.syspath_prepend(site)
-    with raises(ConfigError, code, **fields) as caught:
+    with raises(ConfigError, code, line=8, key=f"variants.v.checks.other.{key}", **fields):
         Workspace.open(print, folder / "deadweight.yaml")
-    assert (caught.value.line, caught.value.key) == (8, f"variants.v.checks.other.{key}")
     (folder / "deadweight.yaml").write_text(SUITE.replace("{}", "{most: 1}"))
     assert Workspace.open(print, folder / "deadweight.yaml").suite.variants
 

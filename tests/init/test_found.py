@@ -363,7 +363,8 @@ GREETER = {
     "pages/index.html": "<h1>Hello</h1>\n",
     "Dockerfile": "FROM golang:1.25 AS build\nWORKDIR /src\nCOPY . .\nRUN CGO_ENABLED=0 go build -o /greeter .\n"
     'FROM alpine:3\nWORKDIR /srv\nCOPY pages pages\nCOPY --from=build /greeter /greeter\nEXPOSE 8080\nENTRYPOINT ["/greeter"]\n',
-    "compose.yaml": "services:\n  greeter: {build: ., environment: {CACHE: redis://cache:6379}}\n  cache: {image: redis:7}\n",
+    "compose.yaml": "services:\n  greeter:\n    build: .\n    environment: {CACHE: redis://cache:6379}\n"
+    "  cache: {image: redis:7}\n",
 }
 PROSE = re.compile(r"(?m)^( *#(?: [\w-]+ \(\w+\))?).*|( description:).*")
 """Comments, but for the name of the variant that one is on, and descriptions."""

@@ -314,9 +314,10 @@ def test_a_wrong_value_is_refused_with_its_place(tmp_path, row):
     right, wrong, key, code, *fields = row
     assert WHOLE.count(right) == 1, "the row does not say which value it is about"
     text = WHOLE.replace(right, wrong)
-    place = {"file": str(tmp_path / "deadweight.yaml"), "line": text[: text.index(wrong)].count("\n") + 1, "key": key}
-    with raises(ConfigError, code, exit_code=2, **place, **dict(*fields)):
+    with raises(ConfigError, code, **dict(*fields)) as caught:
         load(tmp_path, text)
+    line, error = text[: text.index(wrong)].count("\n") + 1, caught.value
+    assert (error.file, error.line, error.key, error.exit_code) == (str(tmp_path / "deadweight.yaml"), line, key, 2)
 
 
 def test_a_check_that_a_plug_in_brings_may_be_expected_to_fail(tmp_path, monkeypatch):

@@ -70,6 +70,20 @@ def argv(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "invoke", *map(str, words)]
 
 
+def _begun(
+    request: forked.Request, *streams: Stream, text: bool = True, python: Sequence[str] = ()
+) -> subprocess.Popen[Any]:
+    """A fork that has its modules already or, where the environment or words for ``python`` want it, an interpreter of its own."""
+    if not python and not forked.started_otherwise(request.env):
+        return Process(request, *streams, text=text)
+    command = [sys.executable, *python, "-m", request.module, *request.words]
+    stdin, stdout, stderr = streams
+    return subprocess.Popen(
+        command, cwd=request.folder, env=request.env, text=text, stdin=stdin, stdout=stdout, stderr=stderr,
+        start_new_session=request.session or request.terminal, preexec_fn=_take_terminal if request.terminal else None,
+    )  # fmt: skip
+
+
 def start(
     root: Path,
     *words: str | Path,
@@ -81,12 +95,8 @@ def start(
 ) -> Started:
     """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own."""
     whole = {**os.environ, **(env or {})}
-    if not forked.started_otherwise(whole):
-        return Process(forked.Request(list(map(str, words)), str(root), whole, session=session), stdin, stdout, stderr)
-    return subprocess.Popen(
-        argv(*words), cwd=root, env=whole, text=True, start_new_session=session,
-        stdin=stdin, stdout=stdout, stderr=stderr,
-    )  # fmt: skip
+    request = forked.Request(list(map(str, words)), str(root), whole, session=session)
+    return _begun(request, stdin, stdout, stderr)
 
 
 def module(
@@ -103,13 +113,8 @@ def module(
     All our modules are there already, but the pytest plug-in.
     """
     given, pipe = stdin if isinstance(stdin, bytes) else stdin.encode(), subprocess.PIPE
-    if python or forked.started_otherwise(env):
-        command = [sys.executable, *python, "-m", name, *map(str, words)]
-        process = subprocess.Popen[Any](command, cwd=root, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
-    else:
-        request = forked.Request(list(map(str, words)), str(root), dict(env), module=name)
-        process = Process(request, pipe, pipe, pipe, text=False)
-    with process:
+    request = forked.Request(list(map(str, words)), str(root), dict(env), module=name)
+    with _begun(request, pipe, pipe, pipe, text=False, python=python) as process:
         try:
             output, errors = process.communicate(given, timeout)
         except BaseException:
@@ -159,13 +164,12 @@ class Terminal:
         self.code: int | None = None
         whole = {**os.environ, "TERM": "xterm", **(environment or {})}
         self._screen, theirs = pty.openpty()
-        if module and not forked.started_otherwise(whole):
+        if module:
             request = forked.Request(words, str(folder), whole, module=module, terminal=True)
-            self._process: subprocess.Popen[Any] = Process(request, theirs, theirs, theirs)
+            self._process = _begun(request, theirs, theirs, theirs)
         else:
-            argv = [sys.executable, "-m", module, *words] if module else list(words)
             self._process = subprocess.Popen(
-                argv, cwd=folder, env=whole, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                list(words), cwd=folder, env=whole, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
                 preexec_fn=_take_terminal,
             )  # fmt: skip
         os.close(theirs)
