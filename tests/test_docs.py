@@ -203,13 +203,10 @@ def test_every_key_of_the_suite_is_in_its_reference(record):
     assert {key for key in keys - {"name"} if not re.search(rf"\b{key}\b", text)} == set()
 
 
-@pytest.mark.parametrize(
-    ("script", "page", "function", "right", "wrong"),
-    [
-        ("suite.py", "suite.md", "page_with_keys", "- `pom`:", "- `pon`:"),
-        ("attacks.py", "attacks.md", "written", "`breach-shell`", "`breach-shel`"),
-    ],
-)
+@pytest.mark.parametrize(("script", "page", "function", "right", "wrong"), [
+    ("suite.py", "suite.md", "page_with_keys", "- `pom`:", "- `pon`:"),
+    ("attacks.py", "attacks.md", "written", "`breach-shell`", "`breach-shel`"),
+])  # fmt: skip
 def test_the_lists_of_a_page_are_those_of_the_code(script, page, function, right, wrong):
     """Make them anew: python docs/suite.py docs/reference/suite.md, python docs/attacks.py"""
     text = (ROOT / "docs" / "reference" / page).read_text()

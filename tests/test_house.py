@@ -19,16 +19,13 @@ from tests.support.trees import written
 pytestmark = pytest.mark.system
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param(("ruff", "check"), id="style"),
-        pytest.param(("ruff", "format", "--check"), id="formatting"),
-        # a fresh clone's own cache would be empty
-        pytest.param(("mypy", "--cache-dir", user_cache() / "mypy"), id="types", marks=pytest.mark.slow),
-        pytest.param(("lint-imports", "--no-cache"), id="floors"),
-    ],
-)
+@pytest.mark.parametrize("command", [
+    pytest.param(("ruff", "check"), id="style"),
+    pytest.param(("ruff", "format", "--check"), id="formatting"),
+    # a fresh clone's own cache would be empty
+    pytest.param(("mypy", "--cache-dir", user_cache() / "mypy"), id="types", marks=pytest.mark.slow),
+    pytest.param(("lint-imports", "--no-cache"), id="floors"),
+])  # fmt: skip
 def test_the_house_rules_hold(command):
     program = Path(sys.executable).with_name(command[0])
     done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
@@ -96,13 +93,10 @@ def test_no_two_modules_import_each_other():
     assert loop(graph) == []
 
 
-@pytest.mark.parametrize(
-    "back",
-    [
-        pytest.param("def later():\n    from example import first\n", id="lazily"),
-        pytest.param("import typing\nif typing.TYPE_CHECKING:\n    from example.first import X\n", id="for types"),
-    ],
-)
+@pytest.mark.parametrize("back", [
+    pytest.param("def later():\n    from example import first\n", id="lazily"),
+    pytest.param("import typing\nif typing.TYPE_CHECKING:\n    from example.first import X\n", id="for types"),
+])  # fmt: skip
 def test_a_loop_of_imports_is_found_wherever_it_hides(tmp_path, monkeypatch, back):
     first = "from example import second\n"
     written(tmp_path / "example", {"__init__.py": "", "first.py": first, "second.py": back})

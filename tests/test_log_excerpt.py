@@ -52,16 +52,13 @@ Require stack:
 Node.js v20.15.1"""
 
 
-@pytest.mark.parametrize(
-    ("said", "first"),
-    [
-        (GO, ("panic: assignment to entry in nil map",)),
-        (JAVA, (JAVA.splitlines()[1], "Caused by: java.net.UnknownHostException: redis")),
-        (PYTHON, ("ModuleNotFoundError: No module named 'flask'",)),
-        (NODE, ("Error: Cannot find module 'express'",)),
-        ("listening on :80\nno error: all is well\nErrors: 0", ()),
-    ],
-)
+@pytest.mark.parametrize(("said", "first"), [
+    (GO, ("panic: assignment to entry in nil map",)),
+    (JAVA, (JAVA.splitlines()[1], "Caused by: java.net.UnknownHostException: redis")),
+    (PYTHON, ("ModuleNotFoundError: No module named 'flask'",)),
+    (NODE, ("Error: Cannot find module 'express'",)),
+    ("listening on :80\nno error: all is well\nErrors: 0", ()),
+])  # fmt: skip
 def test_the_first_exception_and_its_deepest_cause(said, first):
     assert exceptions(said.splitlines()) == first
 
@@ -75,16 +72,13 @@ Traceback (most recent call last):
 KeyError: 'TOKEN'"""
 
 
-@pytest.mark.parametrize(
-    ("said", "count", "lines"),
-    [
-        (GO, 2, [1, -2, -1]),
-        (PYTHON, 2, [3, -2, -1]),
-        (PYTHON, 6, range(3, 9)),  # told once
-        (JAVA, 5, [0, 1, 3, 6]),  # without frames
-        (MARKED, 3, [1, 2, 5]),  # without marks below a line, and Python's own modules
-    ],
-)
+@pytest.mark.parametrize(("said", "count", "lines"), [
+    (GO, 2, [1, -2, -1]),
+    (PYTHON, 2, [3, -2, -1]),
+    (PYTHON, 6, range(3, 9)),  # told once
+    (JAVA, 5, [0, 1, 3, 6]),  # without frames
+    (MARKED, 3, [1, 2, 5]),  # without marks below a line, and Python's own modules
+])  # fmt: skip
 def test_an_exception_stands_above_the_last_lines(said, count, lines):
     assert cut(said.splitlines(), count) == [said.splitlines()[number] for number in lines]
 

@@ -197,14 +197,11 @@ def one_error(shown: str) -> str:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        pytest.param("raise RuntimeError('no licence')", NOT_LOADED, id="raises on import"),
-        pytest.param("Check = 3", NO_RUN, id="not a check"),
-        pytest.param("class Check:\n    run, record = print, 3", f"{WHOSE}: ", id="wrong record"),
-    ],
-)
+@pytest.mark.parametrize(("code", "words"), [
+    pytest.param("raise RuntimeError('no licence')", NOT_LOADED, id="raises on import"),
+    pytest.param("Check = 3", NO_RUN, id="not a check"),
+    pytest.param("class Check:\n    run, record = print, 3", f"{WHOSE}: ", id="wrong record"),
+])  # fmt: skip
 def test_a_check_that_cannot_be_loaded_is_one_error_at_its_line(broken, code, words):
     folder, site = broken(code)
     shown = one_error(task(folder, site, "verify", code=2).stderr)
@@ -225,14 +222,11 @@ def test_a_check_that_two_packages_register_is_one_error(broken):
 RECORD = "class Keys(Record):\n    most: int\n\nclass Check:\n    run, record = print, Keys\n"
 
 
-@pytest.mark.parametrize(
-    ("options", "key", "code", "fields"),
-    [
-        ("{}", "theirs", "suite.key_missing", {"name": "most"}),
-        ("{most: much}", "theirs.most", "suite.whole_number", {"found": "much"}),
-        ("{mots: 1}", "theirs.mots", "suite.misspelt_key", {"near": "most"}),
-    ],
-)
+@pytest.mark.parametrize(("options", "key", "code", "fields"), [
+    ("{}", "theirs", "suite.key_missing", {"name": "most"}),
+    ("{most: much}", "theirs.most", "suite.whole_number", {"found": "much"}),
+    ("{mots: 1}", "theirs.mots", "suite.misspelt_key", {"near": "most"}),
+])  # fmt: skip
 def test_what_a_suite_says_of_a_check_is_judged_by_its_record(broken, monkeypatch, options, key, code, fields):
     folder, site = broken(RECORD, options=options)
     monkeypatch.syspath_prepend(site)
@@ -242,15 +236,12 @@ def test_what_a_suite_says_of_a_check_is_judged_by_its_record(broken, monkeypatc
     assert Workspace.open(print, folder / "deadweight.yaml").suite.variants
 
 
-@pytest.mark.parametrize(
-    ("run", "words"),
-    [
-        pytest.param("return None", NO_EVIDENCE, id="no evidence"),
-        pytest.param("return 1 / 0", "ZeroDivisionError: division by zero", id="raises"),
-        pytest.param("return evidence(subject, self.name, 'pass', '', data={'x': {1}})", "", id="not JSON"),
-        pytest.param("return evidence(subject, self.name, 'good', '')", "", id="no such status"),
-    ],
-)
+@pytest.mark.parametrize(("run", "words"), [
+    pytest.param("return None", NO_EVIDENCE, id="no evidence"),
+    pytest.param("return 1 / 0", "ZeroDivisionError: division by zero", id="raises"),
+    pytest.param("return evidence(subject, self.name, 'pass', '', data={'x': {1}})", "", id="not JSON"),
+    pytest.param("return evidence(subject, self.name, 'good', '')", "", id="no such status"),
+])  # fmt: skip
 def test_a_check_that_misbehaves_fails_and_says_so(broken, tmp_path, run, words, playground_archive):
     folder, site = broken(f"class Check:\n    name = 'theirs'\n    def run(self, subject):\n        {run}\n")
     put_built(load_suite(folder / "deadweight.yaml"), "v", playground_archive, "r")

@@ -78,17 +78,14 @@ OUTCOMES = {
 """Every check of the suite, and what comes of it: pass, wrong answer, expected failure, not built, unexpected pass."""
 
 
-@pytest.mark.parametrize(
-    ("arguments", "collected"),
-    [
-        (("deadweight.yaml",), list(OUTCOMES)),
-        ((), [OWN]),
-        (("--deadweight", "--variant", "absent"), ["absent::runs", OWN]),
-        (("deadweight.yaml", "--variant", "good", "-k", "api and json"), ["good::api::the json"]),
-        (("deadweight.yaml::good::api::wrong",), ["good::api::wrong"]),
-        (("deadweight.yaml", "--variant=alright", "--variant=absent"), ["absent::runs", "alright::runs"]),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "collected"), [
+    (("deadweight.yaml",), list(OUTCOMES)),
+    ((), [OWN]),
+    (("--deadweight", "--variant", "absent"), ["absent::runs", OWN]),
+    (("deadweight.yaml", "--variant", "good", "-k", "api and json"), ["good::api::the json"]),
+    (("deadweight.yaml::good::api::wrong",), ["good::api::wrong"]),
+    (("deadweight.yaml", "--variant=alright", "--variant=absent"), ["absent::runs", "alright::runs"]),
+])  # fmt: skip
 def test_what_is_collected_is_the_users_choice(project, arguments, collected):
     """Nothing is built, and no engine is in reach: collecting needs neither, and starts nothing."""
     done = run_pytest(project, "--collect-only", "-q", *arguments, DOCKER_HOST="unix:///nowhere.sock", code=0)
@@ -102,15 +99,12 @@ MISSPELT = wording("suite.misspelt_key", near="builder")
 NO_CHECK = wording("suite.unknown", kind="check", name="x")
 
 
-@pytest.mark.parametrize(
-    ("suite", "arguments", "message"),
-    [
-        ("name: p\nvariants: {v: {bilder: ko}}\n", "deadweight.yaml", f"deadweight.yaml:2: variants.v.bilder: {MISSPELT}"),
-        (HEAD + "{v: {builder: ko}}\n", "deadweight.yaml --variant w", wording("suite.unknown", kind="variant", name="w")),
-        (HEAD + "{v: {builder: ko, checks: {other: {x: {}}}}}\n", "deadweight.yaml", NO_CHECK),
-        ("", "--deadweight", wording("pytest.no_suite", file="deadweight.yaml", folder="")),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("suite", "arguments", "message"), [
+    ("name: p\nvariants: {v: {bilder: ko}}\n", "deadweight.yaml", f"deadweight.yaml:2: variants.v.bilder: {MISSPELT}"),
+    (HEAD + "{v: {builder: ko}}\n", "deadweight.yaml --variant w", wording("suite.unknown", kind="variant", name="w")),
+    (HEAD + "{v: {builder: ko, checks: {other: {x: {}}}}}\n", "deadweight.yaml", NO_CHECK),
+    ("", "--deadweight", wording("pytest.no_suite", file="deadweight.yaml", folder="")),
+])  # fmt: skip
 def test_what_cannot_be_collected_is_one_clear_error(tmp_path, suite, arguments, message):
     if suite:
         (tmp_path / "deadweight.yaml").write_text(suite)

@@ -287,16 +287,13 @@ def test_how_large_a_header_may_be(service, argv, count, size, taken) -> None:
     assert answer == (b"HTTP/1.1 200" if taken else refused)
 
 
-@pytest.mark.parametrize(
-    ("target", "go", "java"),
-    [
-        ("/healthz?x=1", 200, (200,)),
-        ("/healthz?x={1}", 200, (400,)),
-        ("/healthz?x=a|b", 200, (400,)),
-        ("/[x]", 404, (400,)),
-        ("//healthz", 404, (404, 400)),  # up to JDK 17.0.15 at least, and from 17.0.21 at the latest
-    ],
-)
+@pytest.mark.parametrize(("target", "go", "java"), [
+    ("/healthz?x=1", 200, (200,)),
+    ("/healthz?x={1}", 200, (400,)),
+    ("/healthz?x=a|b", 200, (400,)),
+    ("/[x]", 404, (400,)),
+    ("//healthz", 404, (404, 400)),  # up to JDK 17.0.15 at least, and from 17.0.21 at the latest
+])  # fmt: skip
 def test_targets_that_are_no_uri(service, argv, target, go, java) -> None:
     """The JDK's server answers them itself, and not in JSON; it answers, and the service goes on."""
     with socket.create_connection(("127.0.0.1", service.port), 20) as stream:
@@ -339,20 +336,17 @@ def test_health_check_by_the_program_itself(service, argv) -> None:
     assert (nobody.returncode, "efused" in nobody.stderr) == (1, True)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "env", "code", "text"),
-    [
-        (["-version"], {}, 0, "vulnerable-awk-playground "),
-        (["-nope"], {}, 2, "-nope"),
-        (["stray"], {}, 2, "unexpected argument: stray"),
-        *(
-            ([], {"LISTEN_ADDR": place}, 2, f'LISTEN_ADDR: "{place}" is not HOST:PORT or :PORT')
-            for place in ("8080", ":http", "127.0.0.1:", ":99999")
-        ),
-        ([], {"AWK_TIMEOUT": "5"}, 2, 'AWK_TIMEOUT: "5" is not a duration such as 500ms, 5s or 1m'),
-        ([], {"AWK_CONCURRENCY": "0"}, 2, 'AWK_CONCURRENCY: "0" is not a whole number from 1 to 1024'),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "env", "code", "text"), [
+    (["-version"], {}, 0, "vulnerable-awk-playground "),
+    (["-nope"], {}, 2, "-nope"),
+    (["stray"], {}, 2, "unexpected argument: stray"),
+    *(
+        ([], {"LISTEN_ADDR": place}, 2, f'LISTEN_ADDR: "{place}" is not HOST:PORT or :PORT')
+        for place in ("8080", ":http", "127.0.0.1:", ":99999")
+    ),
+    ([], {"AWK_TIMEOUT": "5"}, 2, 'AWK_TIMEOUT: "5" is not a duration such as 500ms, 5s or 1m'),
+    ([], {"AWK_CONCURRENCY": "0"}, 2, 'AWK_CONCURRENCY: "0" is not a whole number from 1 to 1024'),
+])  # fmt: skip
 def test_command_line(argv, arguments, env, code, text) -> None:
     done = ended([*argv, *arguments], **env)
     assert done.returncode == code

@@ -178,17 +178,14 @@ def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
 UNIT = "import os, socket, subprocess\nfrom tests.support import guards\nguards.install(unit=True)\n"
 
 
-@pytest.mark.parametrize(
-    ("code", "told"),
-    [
-        ("socket.create_connection(('192.0.2.1', 80), 1)", "must not reach the network (192.0.2.1)"),
-        ("socket.getaddrinfo('example.com', 443)", "must not reach the network (example.com)"),
-        ("socket.socket(socket.AF_UNIX).connect('/run/x/docker.sock')", "must not ask a container engine (/run/x/docker.sock)"),
-        ("subprocess.run(['docker', 'ps'])", "must not start docker"),
-        ("subprocess.run(['/usr/bin/sudo', '-n', 'true'])", "must not start sudo"),
-        ("subprocess.run([os.sys.executable, '-m', 'invoke', 'build'])", "must not start invoke"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("code", "told"), [
+    ("socket.create_connection(('192.0.2.1', 80), 1)", "must not reach the network (192.0.2.1)"),
+    ("socket.getaddrinfo('example.com', 443)", "must not reach the network (example.com)"),
+    ("socket.socket(socket.AF_UNIX).connect('/run/x/docker.sock')", "must not ask a container engine (/run/x/docker.sock)"),
+    ("subprocess.run(['docker', 'ps'])", "must not start docker"),
+    ("subprocess.run(['/usr/bin/sudo', '-n', 'true'])", "must not start sudo"),
+    ("subprocess.run([os.sys.executable, '-m', 'invoke', 'build'])", "must not start invoke"),
+])  # fmt: skip
 def test_what_is_no_units_is_refused(cache, code, told):
     done = guarded(cache, code, text=UNIT)
     assert (done.returncode, f"NotAUnit: a unit test {told}" in done.stderr) == (1, True)
@@ -270,16 +267,13 @@ def test_a_file_that_cannot_be_read_and_a_worker_that_dies_are_told_and_nothing_
 AT = "nothing answers at 127.0.0.1:5000"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("DeadweightError: the local registry at 127.0.0.1:5000 does not answer: [Errno 111]", AT),
-        ("Connect to 127.0.0.1:5000 [/127.0.0.1] failed: Connection refused (Connection refused)", AT),
-        ("Cannot connect to the Docker daemon at unix:///x.sock. Is it running?", "nothing answers at unix:///x.sock"),
-        ("deadweight._errors.MissingError: quadlet is missing\n  hint: x", "deadweight._errors.MissingError: quadlet is missing"),
-        ("", "no reason was given"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "expected"), [
+    ("DeadweightError: the local registry at 127.0.0.1:5000 does not answer: [Errno 111]", AT),
+    ("Connect to 127.0.0.1:5000 [/127.0.0.1] failed: Connection refused (Connection refused)", AT),
+    ("Cannot connect to the Docker daemon at unix:///x.sock. Is it running?", "nothing answers at unix:///x.sock"),
+    ("deadweight._errors.MissingError: quadlet is missing\n  hint: x", "deadweight._errors.MissingError: quadlet is missing"),
+    ("", "no reason was given"),
+])  # fmt: skip
 def test_what_errors_say_is_known_by_their_cause(text, expected):
     assert cause(text) == expected
 
@@ -293,18 +287,15 @@ def test_errors_that_differ_in_numbers_and_folders_are_one_cause():
 
 
 # Which tests ``--changed`` runs.
-@pytest.mark.parametrize(
-    ("paths", "wanted"),
-    [
-        ([], [ALWAYS]),
-        (["src/deadweight_pool/pool.py"], ["tests/pool", ALWAYS]),
-        (["tests/images/test_main.py", "src/deadweight_init/__init__.py"], ["tests/images", "tests/init", ALWAYS]),
-        (["docs/how-to/attacks.md", "README.md"], [DOCS, ALWAYS]),
-        (["src/deadweight_attacks/harden/trial.py", "src/deadweight/_run.py"], ["tests"]),
-        (["tests/support/changed.py"], ["tests"]),
-        (["pyproject.toml"], ["tests"]),
-    ],
-)
+@pytest.mark.parametrize(("paths", "wanted"), [
+    ([], [ALWAYS]),
+    (["src/deadweight_pool/pool.py"], ["tests/pool", ALWAYS]),
+    (["tests/images/test_main.py", "src/deadweight_init/__init__.py"], ["tests/images", "tests/init", ALWAYS]),
+    (["docs/how-to/attacks.md", "README.md"], [DOCS, ALWAYS]),
+    (["src/deadweight_attacks/harden/trial.py", "src/deadweight/_run.py"], ["tests"]),
+    (["tests/support/changed.py"], ["tests"]),
+    (["pyproject.toml"], ["tests"]),
+])  # fmt: skip
 def test_a_package_s_own_tests_run_and_all_for_the_core(paths, wanted):
     assert targets(paths) == wanted
 

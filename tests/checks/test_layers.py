@@ -228,20 +228,17 @@ BASE_LAYER, OWN_LAYER = layer({"etc/app.conf": CONFIG}), layer({"srv/own.conf": 
 BASE_CONFIG = {"rootfs": {"diff_ids": [samples.sha256(BASE_LAYER)]}, "history": [{"created_by": "FROM scratch"}]}
 
 
-@pytest.mark.parametrize(
-    ("layers", "asked", "base", "code", "fields"),
-    [
-        ((BASE_LAYER,), "{secrets: {base: allow}}", BASE_CONFIG, "", {}),
-        ((BASE_LAYER,), "{secrets: {mine: allow}}", BASE_CONFIG, "checks.findings_of_base", {"count": 1, "others": 0}),
-        ((BASE_LAYER,), "{secrets: none}", BASE_CONFIG, "checks.findings", {"count": 1}),
-        (
-            (BASE_LAYER, OWN_LAYER), "{secrets: {mine: none, base: allow}}", BASE_CONFIG,
-            "checks.findings_of_mine", {"count": 1, "others": 1},
-        ),
-        ((BASE_LAYER, OWN_LAYER), "{secrets: none}", BASE_CONFIG, "checks.findings", {"count": 2}),
-        ((BASE_LAYER,), "{secrets: {base: allow}}", None, "checks.findings_of_mine", {"count": 1, "others": 0}),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("layers", "asked", "base", "code", "fields"), [
+    ((BASE_LAYER,), "{secrets: {base: allow}}", BASE_CONFIG, "", {}),
+    ((BASE_LAYER,), "{secrets: {mine: allow}}", BASE_CONFIG, "checks.findings_of_base", {"count": 1, "others": 0}),
+    ((BASE_LAYER,), "{secrets: none}", BASE_CONFIG, "checks.findings", {"count": 1}),
+    (
+        (BASE_LAYER, OWN_LAYER), "{secrets: {mine: none, base: allow}}", BASE_CONFIG,
+        "checks.findings_of_mine", {"count": 1, "others": 1},
+    ),
+    ((BASE_LAYER, OWN_LAYER), "{secrets: none}", BASE_CONFIG, "checks.findings", {"count": 2}),
+    ((BASE_LAYER,), "{secrets: {base: allow}}", None, "checks.findings_of_mine", {"count": 1, "others": 0}),
+])  # fmt: skip
 def test_secrets_of_the_base_are_judged_apart(tmp_path, layers, asked, base, code, fields):
     archive = samples.saved(tmp_path, *layers, name="image.tar")
     found = of_base(tmp_path, archive, asked, base)
@@ -267,35 +264,32 @@ WHEEL = {f"{WHEEL_INFO}/RECORD": WHEELS + CACHED}
 NODE = {f"app/node_modules/{name}/package.json": b"{}" for name in ("send", "@a/b", ".pnpm/q@1/node_modules/q")}
 
 
-@pytest.mark.parametrize(
-    ("layers", "owner"),
-    [
-        ([{**LISTED, "usr/lib/tls.conf": CONFIG}], "deb tls"),
-        ([{**LISTED, "usr/lib/moved.conf": CONFIG}], "deb tls"),
-        ([{"usr/lib/tls.conf": CONFIG, "lib/apk/db/installed": b"P:tls\nV:1\nF:usr/lib\nR:tls.conf\n\n"}], "apk tls"),
-        ([{**LISTED, "etc/tls.conf": CONFIG}], "mine"),
-        ([{**LISTED, "usr/lib/other.conf": CONFIG}], "mine"),
-        ([{**LISTED, "usr/lib/tls.conf": b"fine"}, {"usr/lib/tls.conf": CONFIG}], "mine"),
-        ([{**LISTED, "usr/lib/tls.conf": CONFIG}, {"usr/lib/.wh.tls.conf": b""}], "deb tls"),
-        ([{**WHEEL, "packages/net/urls.py": CONFIG}], "pypi net_tools"),
-        ([{**WHEEL, "packages/net/__pycache__/urls.cpython-312.pyc": CONFIG}], "pypi net_tools"),
-        ([{**WHEEL, "packages/six.py": CONFIG}], "pypi net_tools"),
-        ([{**WHEEL, f"{WHEEL_INFO}/METADATA": CONFIG}], "pypi net_tools"),
-        ([{**WHEEL, "packages/config.py": CONFIG}], "mine"),
-        ([{**WHEEL, "packages/__pycache__/config.cpython-312.pyc": CONFIG}], "mine"),
-        ([{**WHEEL, "packages/bin/run": CONFIG}], "mine"),
-        ([{**WHEEL, "srv/net/urls.py": CONFIG}], "mine"),
-        ([{**WHEEL, f"{WHEEL_INFO}/direct_url.json": b"{}", "packages/net/urls.py": CONFIG}], "mine"),
-        ([WHEEL, {"packages/net/urls.py": CONFIG}], "mine"),
-        ([{**NODE, "app/node_modules/send/index.js": CONFIG}], "npm send"),
-        ([{**NODE, "app/node_modules/@a/b/lib/c.js": CONFIG}], "npm @a/b"),
-        ([{**NODE, "app/node_modules/.pnpm/q@1/node_modules/q/c.js": CONFIG}], "npm q"),
-        ([{**NODE, "app/node_modules/other/index.js": CONFIG}], "mine"),
-        ([{**NODE, "app/node_modules/.cache/send/package.json": CONFIG}], "mine"),
-        ([{**NODE, "app/server.js": CONFIG}], "mine"),
-        ([{"my_node_modules/send/package.json": b"{}", "my_node_modules/send/index.js": CONFIG}], "mine"),
-    ],
-)
+@pytest.mark.parametrize(("layers", "owner"), [
+    ([{**LISTED, "usr/lib/tls.conf": CONFIG}], "deb tls"),
+    ([{**LISTED, "usr/lib/moved.conf": CONFIG}], "deb tls"),
+    ([{"usr/lib/tls.conf": CONFIG, "lib/apk/db/installed": b"P:tls\nV:1\nF:usr/lib\nR:tls.conf\n\n"}], "apk tls"),
+    ([{**LISTED, "etc/tls.conf": CONFIG}], "mine"),
+    ([{**LISTED, "usr/lib/other.conf": CONFIG}], "mine"),
+    ([{**LISTED, "usr/lib/tls.conf": b"fine"}, {"usr/lib/tls.conf": CONFIG}], "mine"),
+    ([{**LISTED, "usr/lib/tls.conf": CONFIG}, {"usr/lib/.wh.tls.conf": b""}], "deb tls"),
+    ([{**WHEEL, "packages/net/urls.py": CONFIG}], "pypi net_tools"),
+    ([{**WHEEL, "packages/net/__pycache__/urls.cpython-312.pyc": CONFIG}], "pypi net_tools"),
+    ([{**WHEEL, "packages/six.py": CONFIG}], "pypi net_tools"),
+    ([{**WHEEL, f"{WHEEL_INFO}/METADATA": CONFIG}], "pypi net_tools"),
+    ([{**WHEEL, "packages/config.py": CONFIG}], "mine"),
+    ([{**WHEEL, "packages/__pycache__/config.cpython-312.pyc": CONFIG}], "mine"),
+    ([{**WHEEL, "packages/bin/run": CONFIG}], "mine"),
+    ([{**WHEEL, "srv/net/urls.py": CONFIG}], "mine"),
+    ([{**WHEEL, f"{WHEEL_INFO}/direct_url.json": b"{}", "packages/net/urls.py": CONFIG}], "mine"),
+    ([WHEEL, {"packages/net/urls.py": CONFIG}], "mine"),
+    ([{**NODE, "app/node_modules/send/index.js": CONFIG}], "npm send"),
+    ([{**NODE, "app/node_modules/@a/b/lib/c.js": CONFIG}], "npm @a/b"),
+    ([{**NODE, "app/node_modules/.pnpm/q@1/node_modules/q/c.js": CONFIG}], "npm q"),
+    ([{**NODE, "app/node_modules/other/index.js": CONFIG}], "mine"),
+    ([{**NODE, "app/node_modules/.cache/send/package.json": CONFIG}], "mine"),
+    ([{**NODE, "app/server.js": CONFIG}], "mine"),
+    ([{"my_node_modules/send/package.json": b"{}", "my_node_modules/send/index.js": CONFIG}], "mine"),
+])  # fmt: skip
 def test_a_secret_in_a_file_that_its_package_brought_is_the_packages(tmp_path, layers, owner):
     archive = samples.saved(tmp_path, *map(layer, layers), name="image.tar")
     found = CHECK.run(subject(tmp_path, archive, "{secrets: {base: allow}}"))

@@ -94,15 +94,12 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mode", "health", "code", "shown"),
-    [
-        ("never-healthy", 1, "engine.not_healthy_advice", "GET /healthz"),
-        ("dies-at-once", 5, "engine.ended_early", " 4"),
-        ("panics", 5, "engine.ended_early", "panic: assignment to entry in nil "),
-        ("dies", 5, "checks.ended_later", "misbehave: mode dies | misbehave: giving up"),
-    ],
-)
+@pytest.mark.parametrize(("mode", "health", "code", "shown"), [
+    ("never-healthy", 1, "engine.not_healthy_advice", "GET /healthz"),
+    ("dies-at-once", 5, "engine.ended_early", " 4"),
+    ("panics", 5, "engine.ended_early", "panic: assignment to entry in nil "),
+    ("dies", 5, "checks.ended_later", "misbehave: mode dies | misbehave: giving up"),
+])  # fmt: skip
 def test_a_service_that_does_not_stay_up_fails_with_its_last_lines(make, mode, health, code, shown, monkeypatch):
     monkeypatch.setattr(runs_check, "WATCH_SECONDS", 5.0)
     monkeypatch.setattr(runs_check, "STARTS", 1)
@@ -129,16 +126,13 @@ STUBBORN = "checks: {{runs: {{stops_within_seconds: 0.5, if_killed: {}}}}}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("yaml", "mode", "status", "ok", "exit_code"),
-    [
-        (STUBBORN.format("fail"), "stubborn", "fail", False, 137),
-        (STUBBORN.format("warn"), "stubborn", "warn", True, 137),
-        ("", "ugly", "warn", True, 5),
-        ("health: {within_seconds: 0.4}\nexpect: {runs: fail}", "never-healthy", "fail", True, None),
-        ("expect: {runs: fail}", "good", "pass", False, 0),
-    ],
-)
+@pytest.mark.parametrize(("yaml", "mode", "status", "ok", "exit_code"), [
+    (STUBBORN.format("fail"), "stubborn", "fail", False, 137),
+    (STUBBORN.format("warn"), "stubborn", "warn", True, 137),
+    ("", "ugly", "warn", True, 5),
+    ("health: {within_seconds: 0.4}\nexpect: {runs: fail}", "never-healthy", "fail", True, None),
+    ("expect: {runs: fail}", "good", "pass", False, 0),
+])  # fmt: skip
 def test_how_it_ends_on_sigterm_and_what_is_expected_are_judged(make, yaml, mode, status, ok, exit_code):
     (runs,) = runner.run_checks(make(yaml, mode))
     assert (runs.status, runs.ok, runs.data.get("exit_code")) == (status, ok, exit_code)
@@ -285,13 +279,10 @@ def test_variants_that_are_verified_together_are_started_in_turns(several, monke
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "yaml", "mode", "check"),
-    [
-        (signal.SIGINT, "health: {within_seconds: 60}", "deaf", "runs"),
-        (signal.SIGTERM, "checks: {api: [{name: a, request: {path: /freeze}}]}", "good", "api"),
-    ],
-)
+@pytest.mark.parametrize(("number", "yaml", "mode", "check"), [
+    (signal.SIGINT, "health: {within_seconds: 60}", "deaf", "runs"),
+    (signal.SIGTERM, "checks: {api: [{name: a, request: {path: /freeze}}]}", "good", "api"),
+])  # fmt: skip
 def test_a_signal_ends_a_check_that_hangs(make, engine, cancelling, number, yaml, mode, check):
     subject = make(yaml, mode)
     sent: list[float] = []

@@ -101,17 +101,14 @@ def described(kind: str, **more: object) -> dict[str, object]:
     return {"mediaType": f"application/vnd.oci.image.{kind}.v1+json", **more}
 
 
-@pytest.mark.parametrize(
-    ("engine_id", "descriptor", "expected"),
-    [
-        (CONFIG, None, Identity(CONFIG, CONFIG)),
-        ("a" * 64, None, Identity(CONFIG, CONFIG)),  # Podman
-        (MANIFEST, described("manifest", annotations={"config.digest": CONFIG}), Identity(MANIFEST, CONFIG, MANIFEST)),
-        (MANIFEST, described("manifest"), Identity(MANIFEST, None, MANIFEST)),
-        (INDEX, described("index"), Identity(INDEX, None, None, INDEX)),
-        (MANIFEST, {}, Identity(MANIFEST, None)),  # 25 to 27 do not say what it is the digest of
-    ],
-)
+@pytest.mark.parametrize(("engine_id", "descriptor", "expected"), [
+    (CONFIG, None, Identity(CONFIG, CONFIG)),
+    ("a" * 64, None, Identity(CONFIG, CONFIG)),  # Podman
+    (MANIFEST, described("manifest", annotations={"config.digest": CONFIG}), Identity(MANIFEST, CONFIG, MANIFEST)),
+    (MANIFEST, described("manifest"), Identity(MANIFEST, None, MANIFEST)),
+    (INDEX, described("index"), Identity(INDEX, None, None, INDEX)),
+    (MANIFEST, {}, Identity(MANIFEST, None)),  # 25 to 27 do not say what it is the digest of
+])  # fmt: skip
 def test_what_an_engine_calls_an_image_is_told_from_its_configs_digest(engine_id, descriptor, expected):
     found = identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None)
     assert found == expected

@@ -70,14 +70,11 @@ def test_a_named_host_that_is_not_there_is_an_error_that_names_it(unset, monkeyp
         assert codes(caught.value.args[0]) == ["engine.named_engine_silent", "engine.no_socket"]
 
 
-@pytest.mark.parametrize(
-    ("host", "reason"),
-    [
-        ("tcp://127.0.0.1:9", "refused"),
-        ("fd://somewhere", "fd"),
-        *((address, address) for address in ("rubbish", "ssh://", "ssh://user:secret@host", "ssh://host?x=y")),
-    ],
-)
+@pytest.mark.parametrize(("host", "reason"), [
+    ("tcp://127.0.0.1:9", "refused"),
+    ("fd://somewhere", "fd"),
+    *((address, address) for address in ("rubbish", "ssh://", "ssh://user:secret@host", "ssh://host?x=y")),
+])  # fmt: skip
 def test_hosts_that_cannot_be_used_are_told(host, reason):
     assert reason in wire.trouble(host).lower()
 

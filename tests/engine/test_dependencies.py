@@ -99,17 +99,14 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
         assert "dial" in attempt(subject, RunOptions(network=network, publish=8080)).problem
 
 
-@pytest.mark.parametrize(
-    ("yaml", "said"),
-    [
-        ("{db: {port: 1}}", "db"),
-        ("{db: {image: redis, variant: w, port: 1}}", "db"),
-        ("{db: {image: redis}}", "db"),
-        ("{db: {variant: x, port: 1}}", "'x'"),
-        ("{db: {variant: v, port: 1}}", wording("suite.itself", variant="v")),
-        ("{db: {image: redis, port: 1, imge: x}}", "imge"),
-    ],
-)
+@pytest.mark.parametrize(("yaml", "said"), [
+    ("{db: {port: 1}}", "db"),
+    ("{db: {image: redis, variant: w, port: 1}}", "db"),
+    ("{db: {image: redis}}", "db"),
+    ("{db: {variant: x, port: 1}}", "'x'"),
+    ("{db: {variant: v, port: 1}}", wording("suite.itself", variant="v")),
+    ("{db: {image: redis, port: 1, imge: x}}", "imge"),
+])  # fmt: skip
 def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, said):
     text = f"name: p\nvariants:\n  v:\n    builder: ko\n    run:\n      needs: {yaml}\n  w: {{builder: ko}}\n"
     with pytest.raises(ConfigError) as found:

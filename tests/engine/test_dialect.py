@@ -159,14 +159,11 @@ BEFORE = "/run/user/7791/netns/rootless-netns-f595d87b0af6a715f9e4"
 SINCE = "/run/user/7791/containers/networks/rootless-netns/rootless-netns"
 
 
-@pytest.mark.parametrize(
-    ("version", "described", "places"),
-    [
-        ("4.3.1", DESCRIBED, [BEFORE, SINCE]),
-        ("5.4.2", DESCRIBED, [SINCE, BEFORE]),
-        ("5.4.2", {"store": {"runRoot": "/r/containers"}}, ["/r/containers/networks/rootless-netns/rootless-netns"]),
-    ],
-)
+@pytest.mark.parametrize(("version", "described", "places"), [
+    ("4.3.1", DESCRIBED, [BEFORE, SINCE]),
+    ("5.4.2", DESCRIBED, [SINCE, BEFORE]),
+    ("5.4.2", {"store": {"runRoot": "/r/containers"}}, ["/r/containers/networks/rootless-netns/rootless-netns"]),
+])  # fmt: skip
 def test_where_podman_without_root_has_its_bridges(version, described, places, monkeypatch):
     """As seen of 4.3.1 (the name is a digest of where it keeps things), and as 5 has it since."""
     monkeypatch.setattr(api, "podman_info", lambda *_: described)
@@ -208,25 +205,21 @@ class Api:
 TO_PODMAN = "http+docker://localhost/v4.0.0/libpod/images/pull?reference=127.0.0.1%3A5742%2Fstand-in%2Fbusybox%40sha256%3A12&tlsVerify=false"
 
 
-@pytest.mark.parametrize(
-    ("reference", "info", "asked"),
-    [(HERE, PODMAN, TO_PODMAN), (HERE, DOCKER, HERE), (ELSEWHERE, PODMAN, ELSEWHERE), (ELSEWHERE, DOCKER, ELSEWHERE)],
-)
+@pytest.mark.parametrize(("reference", "info", "asked"), [
+    (HERE, PODMAN, TO_PODMAN), (HERE, DOCKER, HERE), (ELSEWHERE, PODMAN, ELSEWHERE), (ELSEWHERE, DOCKER, ELSEWHERE),
+])  # fmt: skip
 def test_podman_alone_is_told_that_a_registry_of_this_machine_speaks_no_tls(reference, info, asked):
     """It pulled no stand-in, without a word: its shell, its Redis and its Postgres were missing."""
     api = Api({"stream": "Trying"}, {"id": "1"})
     assert (Images(api, lambda: dialect_of(info, "")).pull(reference), api.asked) == (reference, [asked])
 
 
-@pytest.mark.parametrize(
-    ("info", "status", "said", "told"),
-    [
-        (PODMAN, 200, [{"stream": "Trying"}, {"error": "connection refused"}], "connection refused"),
-        (DOCKER, 200, [{"stream": "Trying"}, {"error": "connection refused"}], "connection refused"),
-        (PODMAN, 500, [{"message": "no such reference"}], "no such reference"),
-        (PODMAN, 500, [], "HTTP status 500"),
-    ],
-)
+@pytest.mark.parametrize(("info", "status", "said", "told"), [
+    (PODMAN, 200, [{"stream": "Trying"}, {"error": "connection refused"}], "connection refused"),
+    (DOCKER, 200, [{"stream": "Trying"}, {"error": "connection refused"}], "connection refused"),
+    (PODMAN, 500, [{"message": "no such reference"}], "no such reference"),
+    (PODMAN, 500, [], "HTTP status 500"),
+])  # fmt: skip
 def test_what_an_engine_says_of_a_pull_that_fails_is_told(info, status, said, told):
     """Some after its first words; what Podman refuses at once it says with ``message``, not with ``error``."""
     with raises(DeadweightError, "engine.not_pulled", image=HERE, problem=told):
@@ -238,11 +231,10 @@ DATA, TMP = Tmpfs("/data"), Tmpfs("/tmp")
 PASSWD = b"root:x:0:0::/:/bin/sh\nbroken\nweb:x:1234:5::/:/bin/sh\nword:x:many:5::/:/bin/sh\n"
 
 
-@pytest.mark.parametrize(
-    ("user", "image_user", "uid"),
-    [("65532:65532", "", 65532), (None, "1000", 1000), (None, "web:other", 1234), (None, "unknown", None),
-     (None, "word", None), (None, "", None), ("0", "web", None), ("root", "web", None)],
-)  # fmt: skip
+@pytest.mark.parametrize(("user", "image_user", "uid"), [
+    ("65532:65532", "", 65532), (None, "1000", 1000), (None, "web:other", 1234), (None, "unknown", None),
+    (None, "word", None), (None, "", None), ("0", "web", None), ("root", "web", None),
+])  # fmt: skip
 def test_a_folder_in_memory_belongs_to_the_user_that_the_container_runs_as(user, image_user, uid):
     got = with_tmpfs_owners(RunOptions(user=user, tmpfs=(DATA, TMP)), image_user, lambda name: number_of(name, PASSWD))
     assert [(each.path, each.uid) for each in got.tmpfs] == [("/data", uid), ("/tmp", None)]

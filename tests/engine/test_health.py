@@ -40,10 +40,9 @@ def test_the_kernels_tables_are_read():
     assert {each.port for each in found if each.loopback} == {8080, 8082}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "status", "right"),
-    [(("2xx",), 204, True), (("2xx",), 404, False), ((404, 503), 503, True), (("2xx", "4xx"), 405, True)],
-)
+@pytest.mark.parametrize(("wanted", "status", "right"), [
+    (("2xx",), 204, True), (("2xx",), 404, False), ((404, 503), 503, True), (("2xx", "4xx"), 405, True),
+])  # fmt: skip
 def test_a_status_is_named_by_number_or_class(wanted, status, right):
     assert status_matches(wanted, status) is right
 
@@ -110,13 +109,10 @@ def test_what_expose_says_is_told_where_listeners_cannot_be_seen():
     assert told(None, 8080, (8080,)) == ""
 
 
-@pytest.mark.parametrize(
-    ("mode", "path", "told"),
-    [
-        ("good", "/no/such/route", ["engine.not_healthy_advice", "engine.wrong_status"]),
-        ("speechless", "/healthz", ["engine.not_healthy_advice", "engine.question_failed", "engine.advice_kind"]),
-    ],
-)
+@pytest.mark.parametrize(("mode", "path", "told"), [
+    ("good", "/no/such/route", ["engine.not_healthy_advice", "engine.wrong_status"]),
+    ("speechless", "/healthz", ["engine.not_healthy_advice", "engine.question_failed", "engine.advice_kind"]),
+])  # fmt: skip
 def test_an_open_port_with_a_wrong_answer_has_a_next_step(engine, misbehaving_image, mode, path, told):
     with engine.start(misbehaving_image, service(mode)) as container:
         reason = container.wait_healthy(Health(path=path, within_seconds=1)).reason
@@ -147,16 +143,13 @@ def serve_grpc(server: socket.socket, body: bytes, trailers: list[tuple[str, str
     return asked
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code", "fields"),
-    [
-        (b"\x08\x01", "0", "", {}),
-        (b"\x08\x02", "0", "engine.grpc_health", {"status": "NOT_SERVING"}),
-        (b"", "0", "engine.grpc_health", {"status": "UNKNOWN"}),
-        (b"", "12", "engine.grpc_unimplemented", {}),
-        (b"", "5", "engine.grpc_not_found", {}),
-    ],
-)
+@pytest.mark.parametrize(("body", "status", "code", "fields"), [
+    (b"\x08\x01", "0", "", {}),
+    (b"\x08\x02", "0", "engine.grpc_health", {"status": "NOT_SERVING"}),
+    (b"", "0", "engine.grpc_health", {"status": "UNKNOWN"}),
+    (b"", "12", "engine.grpc_unimplemented", {}),
+    (b"", "5", "engine.grpc_not_found", {}),
+])  # fmt: skip
 def test_grpc_health_is_asked_for(body, status, code, fields):
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(serve_grpc, server, body, [("grpc-status", status)])
@@ -173,14 +166,11 @@ def test_what_speaks_no_http2_is_told(engine, misbehaving_image):
     assert not found.healthy
 
 
-@pytest.mark.parametrize(
-    ("script", "healthy", "told"),
-    [
-        ("exit 0", True, []),
-        ("exit 3", False, ["engine.job_failed", "engine.ended"]),
-        ("exec sleep 30", False, ["engine.still_running"]),
-    ],
-)
+@pytest.mark.parametrize(("script", "healthy", "told"), [
+    ("exit 0", True, []),
+    ("exit 3", False, ["engine.job_failed", "engine.ended"]),
+    ("exec sleep 30", False, ["engine.still_running"]),
+])  # fmt: skip
 def test_a_job_is_well_where_it_ends_with_0(engine, tools_image, script, healthy, told):
     options = RunOptions(entrypoint=("/bin/sh", "-c", script))
     with engine.start(tools_image, options) as container:

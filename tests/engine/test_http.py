@@ -52,11 +52,9 @@ def serve() -> Iterator[Callable[..., http.Route]]:
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"
 
 
-@pytest.mark.parametrize(
-    ("at_once", "dripping"),
-    [(b"", HEAD + b"x" * 50), (HEAD, b"x" * 50), (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 50)],
-    ids=["status line", "body", "header"],
-)
+@pytest.mark.parametrize(("at_once", "dripping"), [
+    (b"", HEAD + b"x" * 50), (HEAD, b"x" * 50), (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 50),
+], ids=["status line", "body", "header"])  # fmt: skip
 def test_a_service_that_drips_holds_nobody_longer_than_the_limit(serve, at_once, dripping):
     route, started = serve(at_once, dripping), time.monotonic()
     with pytest.raises(TimeoutError):

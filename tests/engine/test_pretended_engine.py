@@ -78,11 +78,10 @@ def there(server) -> Endpoint:
     return Endpoint(f"unix://{server.server_address}", ours=False)
 
 
-@pytest.mark.parametrize(
-    "version",
-    [{}, [], "banana", None, {**HONEST, "ApiVersion": "banana"}, {**HONEST, "ApiVersion": None},
-     {**HONEST, "ApiVersion": 1.51}, {**HONEST, "ApiVersion": ["1.51"]}, {**HONEST, "ApiVersion": "1.12"}],
-)  # fmt: skip
+@pytest.mark.parametrize("version", [
+    {}, [], "banana", None, {**HONEST, "ApiVersion": "banana"}, {**HONEST, "ApiVersion": None},
+    {**HONEST, "ApiVersion": 1.51}, {**HONEST, "ApiVersion": ["1.51"]}, {**HONEST, "ApiVersion": "1.12"},
+])  # fmt: skip
 def test_an_engine_without_a_version_of_its_api_that_can_be_spoken_is_one_error(server, there, version):
     server.documents["/version"] = version
     with raises(MissingError, "engine.api_unusable", host=there.host):

@@ -111,10 +111,9 @@ def test_what_is_no_profile_is_told_with_its_line(tmp_path, text):
         refuse_no_profile(suite, suite.variants[0])
 
 
-@pytest.mark.parametrize(
-    ("calls", "whole", "named"),
-    [(("listen",), True, "listen"), (("a", "b"), True, "a, b"), (("a", "b"), False, "a, b, …")],
-)
+@pytest.mark.parametrize(("calls", "whole", "named"), [
+    (("listen",), True, "listen"), (("a", "b"), True, "a, b"), (("a", "b"), False, "a, b, …"),
+])  # fmt: skip
 def test_the_calls_are_told_in_one_sentence(calls, whole, named):
     said = refused_calls.told("p.json", refused_calls.Refused(calls, "the program", all_told=whole))
     fields = {"file": "p.json", "calls": named, "user": "the program", "problem": "", "advice": ""}
@@ -135,14 +134,11 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
     assert (found.calls, found.problem, codes(found.whom)) == (("futex",), "no answer", ["seccomp.runtime_at_times"])
 
 
-@pytest.mark.parametrize(
-    ("said", "whom"),
-    [
-        ("python3: error while loading shared libraries: cannot apply additional memory protection", "seccomp.loader"),
-        ("Error loading shared library libz.so.1: Operation not permitted (needed by /usr/bin/node)", "seccomp.loader"),
-        ("listen tcp :8080: listen: operation not permitted", "seccomp.program"),
-    ],
-)
+@pytest.mark.parametrize(("said", "whom"), [
+    ("python3: error while loading shared libraries: cannot apply additional memory protection", "seccomp.loader"),
+    ("Error loading shared library libz.so.1: Operation not permitted (needed by /usr/bin/node)", "seccomp.loader"),
+    ("listen tcp :8080: listen: operation not permitted", "seccomp.program"),
+])  # fmt: skip
 def test_who_needs_a_call_is_told_by_what_is_said_without_it(said, whom):
     program = refused_calls._OfProgram(SimpleNamespace(), "", RunOptions(), Health(), 8080)  # type: ignore[arg-type]
 

@@ -108,16 +108,13 @@ def test_what_the_own_image_is_built_with_is_the_derived_ones_too(tmp_path):
     assert "FROM debian:12 AS tests" in draft.files["build/Dockerfile"]
 
 
-@pytest.mark.parametrize(
-    ("config", "lines", "added"),
-    [
-        ({"User": "65532", "WorkingDir": "/home/nonroot"}, "", ["USER 65532", "WORKDIR /home/nonroot"]),
-        ({"User": "65532", "WorkingDir": "/srv"}, "WORKDIR /srv\n", ["USER 65532"]),
-        ({"User": "7", "WorkingDir": "/home/nonroot"}, "USER 7\n", ["WORKDIR /home/nonroot"]),
-        ({"User": "0", "WorkingDir": "/"}, "", []),
-        ({}, "", []),
-    ],
-)
+@pytest.mark.parametrize(("config", "lines", "added"), [
+    ({"User": "65532", "WorkingDir": "/home/nonroot"}, "", ["USER 65532", "WORKDIR /home/nonroot"]),
+    ({"User": "65532", "WorkingDir": "/srv"}, "WORKDIR /srv\n", ["USER 65532"]),
+    ({"User": "7", "WorkingDir": "/home/nonroot"}, "USER 7\n", ["WORKDIR /home/nonroot"]),
+    ({"User": "0", "WorkingDir": "/"}, "", []),
+    ({}, "", []),
+])  # fmt: skip
 def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, config, lines, added):
     own = f'FROM gcr.io/distroless/static:nonroot\n{lines}COPY x /x\nCMD ["/x"]\n'
     draft = replace(draft_of(tmp_path, own, x=""), config=config)
@@ -131,15 +128,12 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     assert "drift.older" in [parts(each)[0] for each in drift(tree, find_services(tree))]
 
 
-@pytest.mark.parametrize(
-    ("own", "other", "changed"),
-    [
-        ({"User": "65532"}, {"User": "0", "WorkingDir": "/"}, [(Code.USER, "65532 -> root")]),
-        ({"User": "65532:65532"}, {"User": "65532", "WorkingDir": ""}, []),
-        ({"User": ""}, {"User": "root:root"}, []),
-        ({}, {"User": "nonroot", "WorkingDir": "/x"}, [(Code.USER, "root -> nonroot"), (Code.WORKDIR, "/ -> /x")]),
-    ],
-)
+@pytest.mark.parametrize(("own", "other", "changed"), [
+    ({"User": "65532"}, {"User": "0", "WorkingDir": "/"}, [(Code.USER, "65532 -> root")]),
+    ({"User": "65532:65532"}, {"User": "65532", "WorkingDir": ""}, []),
+    ({"User": ""}, {"User": "root:root"}, []),
+    ({}, {"User": "nonroot", "WorkingDir": "/x"}, [(Code.USER, "root -> nonroot"), (Code.WORKDIR, "/ -> /x")]),
+])  # fmt: skip
 def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, changed):
     found = tuple(changed_settings(own, other))
     assert [(each.code, each.what) for each in found] == changed
@@ -199,28 +193,25 @@ DOTNET, DYNAMIC = "mcr.microsoft.com/dotnet/aspnet", "cgr.dev/chainguard/glibc-d
 STATIC, CHAINGUARD = "gcr.io/distroless/static-debian12:latest", "cgr.dev/chainguard/static:latest"
 
 
-@pytest.mark.parametrize(
-    ("base", "brings", "others"),
-    [
-        ("ruby:3.3", True, {"slim": "ruby:3.3-slim"}),
-        ("ruby:3.3", False, {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
-        ("ruby:3.3-slim-bookworm", False, {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
-        ("php:8.3-fpm", False, {"alpine": "php:8.3-fpm-alpine"}),
-        ("php:8-alpine", True, {}),
-        ("ruby", True, {"slim": "ruby:slim"}),
-        (f"{DOTNET}:8.0", True, {"noble-chiseled": f"{DOTNET}:8.0-noble-chiseled"}),
-        (f"{DOTNET}:6.0", True, {}),
-        ("eclipse-temurin:21-jdk", True, {"jre": "eclipse-temurin:21-jre"}),
-        ("alpine:3.20", True, {}),
-        ("ubuntu:22.04", True, {}),
-        ("debian:bookworm", True, {"slim": "debian:bookworm-slim"}),
-        ("example.com/team/base:1", True, {}),
-        ("scratch", True, {"distroless": STATIC, "chainguard": CHAINGUARD}),
-        ("gcr.io/distroless/static-debian12:nonroot", True, {"chainguard": CHAINGUARD}),
-        ("gcr.io/distroless/cc", True, {"chainguard": f"{DYNAMIC}:latest", "debian": "debian:12-slim"}),
-        ("cgr.dev/chainguard/static", True, {"distroless": "gcr.io/distroless/static-debian12:nonroot"}),
-    ],
-)
+@pytest.mark.parametrize(("base", "brings", "others"), [
+    ("ruby:3.3", True, {"slim": "ruby:3.3-slim"}),
+    ("ruby:3.3", False, {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
+    ("ruby:3.3-slim-bookworm", False, {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
+    ("php:8.3-fpm", False, {"alpine": "php:8.3-fpm-alpine"}),
+    ("php:8-alpine", True, {}),
+    ("ruby", True, {"slim": "ruby:slim"}),
+    (f"{DOTNET}:8.0", True, {"noble-chiseled": f"{DOTNET}:8.0-noble-chiseled"}),
+    (f"{DOTNET}:6.0", True, {}),
+    ("eclipse-temurin:21-jdk", True, {"jre": "eclipse-temurin:21-jre"}),
+    ("alpine:3.20", True, {}),
+    ("ubuntu:22.04", True, {}),
+    ("debian:bookworm", True, {"slim": "debian:bookworm-slim"}),
+    ("example.com/team/base:1", True, {}),
+    ("scratch", True, {"distroless": STATIC, "chainguard": CHAINGUARD}),
+    ("gcr.io/distroless/static-debian12:nonroot", True, {"chainguard": CHAINGUARD}),
+    ("gcr.io/distroless/cc", True, {"chainguard": f"{DYNAMIC}:latest", "debian": "debian:12-slim"}),
+    ("cgr.dev/chainguard/static", True, {"distroless": "gcr.io/distroless/static-debian12:nonroot"}),
+])  # fmt: skip
 def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, base, brings, others):
     """Another C library only where nothing comes from another stage, which compiled it for the own one."""
     copies = "COPY --from=build /x ." if brings else "COPY x ."
@@ -231,17 +222,14 @@ def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, 
     }
 
 
-@pytest.mark.parametrize(
-    ("base", "line", "there"),
-    [
-        ("ruby:3.3", "RUN apt-get update", {"slim"}),
-        ("golang:1.22", "RUN apk add git", {"alpine"}),
-        ("scratch", "CMD ./x", set()),
-        ("eclipse-temurin:21-jre", 'ENTRYPOINT ["java", "-jar", "/x.jar"]', {"jre-alpine", "distroless"}),
-        ("eclipse-temurin:21-jre", 'CMD ["java", "-jar", "/x.jar"]', {"jre-alpine"}),
-        ("eclipse-temurin:21-jre", "ENTRYPOINT java -jar /x.jar", {"jre-alpine"}),
-    ],
-)
+@pytest.mark.parametrize(("base", "line", "there"), [
+    ("ruby:3.3", "RUN apt-get update", {"slim"}),
+    ("golang:1.22", "RUN apk add git", {"alpine"}),
+    ("scratch", "CMD ./x", set()),
+    ("eclipse-temurin:21-jre", 'ENTRYPOINT ["java", "-jar", "/x.jar"]', {"jre-alpine", "distroless"}),
+    ("eclipse-temurin:21-jre", 'CMD ["java", "-jar", "/x.jar"]', {"jre-alpine"}),
+    ("eclipse-temurin:21-jre", "ENTRYPOINT java -jar /x.jar", {"jre-alpine"}),
+])  # fmt: skip
 def test_another_base_can_do_what_the_stage_asks_of_it(tmp_path, base, line, there):
     draft = draft_of(tmp_path, f"FROM {base}\n{line}\nCOPY . .\n")
     assert {each.name for each in draft.rungs[1:]} == there
@@ -293,38 +281,32 @@ def test_what_a_program_asks_of_the_loader_is_read():
     assert [loader_needs(content) for content in (b"#!/bin/sh\n", b"\x7fELF\x02\x01" + bytes(10))] == [None, None]
 
 
-@pytest.mark.parametrize(
-    ("line", "is_error"),
-    [
-        ("db err: unable to open database file", True),
-        ('{"level":"error","msg":"no redis"}', True),
-        ("2026/11/29 [emerg] 1#1: bind() failed", True),
-        ("Traceback (most recent call last):", True),
-        ('[error] 8#8: *2 open() "/html/no-such-path-of-this-service" failed (2: No such file or directory)', False),
-        ('[error] 8#8: *3 open() "/html/healthz" failed (2: No such file or directory)', False),
-        ('[error] 8#8: *3 open() "/html/healthz/db" failed (2: No such file or directory)', True),
-        ("INFO  Mapped {[/error]} onto error handler", False),
-        ('level=info msg="0 errors"', False),
-        ("listening on 8080", False),
-        ("compiled without errors", False),
-    ],
-)
+@pytest.mark.parametrize(("line", "is_error"), [
+    ("db err: unable to open database file", True),
+    ('{"level":"error","msg":"no redis"}', True),
+    ("2026/11/29 [emerg] 1#1: bind() failed", True),
+    ("Traceback (most recent call last):", True),
+    ('[error] 8#8: *2 open() "/html/no-such-path-of-this-service" failed (2: No such file or directory)', False),
+    ('[error] 8#8: *3 open() "/html/healthz" failed (2: No such file or directory)', False),
+    ('[error] 8#8: *3 open() "/html/healthz/db" failed (2: No such file or directory)', True),
+    ("INFO  Mapped {[/error]} onto error handler", False),
+    ('level=info msg="0 errors"', False),
+    ("listening on 8080", False),
+    ("compiled without errors", False),
+])  # fmt: skip
 def test_an_error_among_the_first_lines_is_a_doubt(line, is_error):
     found = doubts_of(Health("exit", 80), ["starting", line], (), 0)
     assert [each.code for each in found] == (["error_in_log"] if is_error else [])
 
 
-@pytest.mark.parametrize(
-    ("health", "declared", "works", "codes"),
-    [
-        (Health("http", 80, "/", 404), (80,), 1, ["health_is_an_error"]),
-        (Health("http", 80, "/", 204), (80,), 1, []),
-        (Health("http", 81, "/", 200), (80,), 1, ["undeclared_port"]),
-        (Health("http", 80, "/", 200), (90, 80), 0, ["no_operation"]),
-        (Health("tcp", 80), (80,), 0, []),
-        (Health("tcp", 81, "/", 500), (80,), 0, ["undeclared_port", "health_is_an_error", "no_operation"]),
-    ],
-)
+@pytest.mark.parametrize(("health", "declared", "works", "codes"), [
+    (Health("http", 80, "/", 404), (80,), 1, ["health_is_an_error"]),
+    (Health("http", 80, "/", 204), (80,), 1, []),
+    (Health("http", 81, "/", 200), (80,), 1, ["undeclared_port"]),
+    (Health("http", 80, "/", 200), (90, 80), 0, ["no_operation"]),
+    (Health("tcp", 80), (80,), 0, []),
+    (Health("tcp", 81, "/", 500), (80,), 0, ["undeclared_port", "health_is_an_error", "no_operation"]),
+])  # fmt: skip
 def test_what_proves_little_is_told(health, declared, works, codes):
     assert [each.code for each in doubts_of(health, [], declared, works)] == codes
 

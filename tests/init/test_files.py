@@ -56,13 +56,10 @@ def test_tasks_of_the_users_own_stay(tmp_path):
     assert (outcome.program, brought_in(tmp_path / "other", GO)[1].program) == ("deadweight", "invoke")
 
 
-@pytest.mark.parametrize(
-    "own",
-    [
-        "from invoke import task\n\n@task(\n    help={}\n)\ndef hello(c):\n    print('hi')\n",
-        "from invoke import Collection, task\n\n@task\ndef hello(c):\n    print('hi')\n\nns = Collection(hello)\n",
-    ],
-)
+@pytest.mark.parametrize("own", [
+    "from invoke import task\n\n@task(\n    help={}\n)\ndef hello(c):\n    print('hi')\n",
+    "from invoke import Collection, task\n\n@task\ndef hello(c):\n    print('hi')\n\nns = Collection(hello)\n",
+])  # fmt: skip
 def test_the_lines_for_a_tasks_file_that_is_there_keep_its_tasks(tmp_path, own):
     _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": own})
     (told,) = (each for each in outcome.told if each.startswith("tasks.py"))

@@ -72,23 +72,20 @@ def test_the_image_is_read_from_its_dockerfile():
     assert (words.copied, [each.value for each in words.health]) == ((("ui", "/srv/ui/"),), ["/up"])
 
 
-@pytest.mark.parametrize(
-    ("line", "absent"),
-    [
-        ("COPY . .", []),
-        ("COPY package*.json ./", []),
-        ("COPY src/*.js ./", []),
-        ("COPY --from=build /x /y", []),
-        ("COPY dist/app /app", ["dist/app"]),
-        ("ARG D=dist\nCOPY $D/app /app", ["dist/app"]),
-        ("COPY bin/$TARGETOS/$TARGETARCH/app /app", ["bin/linux/amd64/app"]),
-        ("COPY secret.txt /", ["secret.txt"]),
-        ('COPY ["src", "gone", "/x/"]', ["gone"]),
-        ("ADD https://example.com/x /x", []),
-        ("FROM alpine AS x-amd64\nCOPY linux/amd64/app /app\nFROM x-${TARGETARCH}", ["linux/amd64/app"]),
-        ("COPY .git/ .git/\nCOPY .git .", [".git/", ".git"]),
-    ],
-)
+@pytest.mark.parametrize(("line", "absent"), [
+    ("COPY . .", []),
+    ("COPY package*.json ./", []),
+    ("COPY src/*.js ./", []),
+    ("COPY --from=build /x /y", []),
+    ("COPY dist/app /app", ["dist/app"]),
+    ("ARG D=dist\nCOPY $D/app /app", ["dist/app"]),
+    ("COPY bin/$TARGETOS/$TARGETARCH/app /app", ["bin/linux/amd64/app"]),
+    ("COPY secret.txt /", ["secret.txt"]),
+    ('COPY ["src", "gone", "/x/"]', ["gone"]),
+    ("ADD https://example.com/x /x", []),
+    ("FROM alpine AS x-amd64\nCOPY linux/amd64/app /app\nFROM x-${TARGETARCH}", ["linux/amd64/app"]),
+    ("COPY .git/ .git/\nCOPY .git .", [".git/", ".git"]),
+])  # fmt: skip
 def test_a_dockerfile_that_copies_what_is_not_there_is_known(tmp_path, line, absent):
     """A checkout has its git folder, where that is not ignored."""
     tree = read_tree(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""}))
@@ -113,15 +110,12 @@ def test_only_files_of_the_repository_are_read(tmp_path):
     assert [tree.texts[name] for name in ("own", "../outside", "out", "zero", "pipe")] == ["text", "", "", "", ""]
 
 
-@pytest.mark.parametrize(
-    ("command", "found"),
-    [
-        ("curl -f http://localhost:${LD_SERVER_PORT:-9090}/${LD_CONTEXT_PATH}health || exit 1", "/health"),
-        ("curl http://127.0.0.1:8000/${BASE:-api}/up", "/api/up"),
-        ("wget -q http://localhost:$PORT/$PREFIX", "/"),
-        ("wget -q http://localhost", "/"),
-    ],
-)
+@pytest.mark.parametrize(("command", "found"), [
+    ("curl -f http://localhost:${LD_SERVER_PORT:-9090}/${LD_CONTEXT_PATH}health || exit 1", "/health"),
+    ("curl http://127.0.0.1:8000/${BASE:-api}/up", "/api/up"),
+    ("wget -q http://localhost:$PORT/$PREFIX", "/"),
+    ("wget -q http://localhost", "/"),
+])  # fmt: skip
 def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found):
     assert list(url_paths(command)) == [found]
 
@@ -192,16 +186,13 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
 NODE = {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}', "a.js": ""}
 
 
-@pytest.mark.parametrize(
-    ("files", "origin"),
-    [
-        ({"main.go": 'package main\n\nvar port = os.Getenv("PORT")\n', "go.mod": "module x.org/y\n"}, "from main.go:3"),
-        ({"requirements.txt": "", "app.py": "port = os.environ['PORT']\n"}, "from app.py:1"),
-        ({**NODE, "a.js": "x.listen(process.env.PORT || 80)"}, "from a.js:1"),
-        ({"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"}, wording("origin.gunicorn")),
-        ({"requirements.txt": "", "Procfile": "web: gunicorn -b :80 app:app\n"}, None),
-    ],
-)
+@pytest.mark.parametrize(("files", "origin"), [
+    ({"main.go": 'package main\n\nvar port = os.Getenv("PORT")\n', "go.mod": "module x.org/y\n"}, "from main.go:3"),
+    ({"requirements.txt": "", "app.py": "port = os.environ['PORT']\n"}, "from app.py:1"),
+    ({**NODE, "a.js": "x.listen(process.env.PORT || 80)"}, "from a.js:1"),
+    ({"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"}, wording("origin.gunicorn")),
+    ({"requirements.txt": "", "Procfile": "web: gunicorn -b :80 app:app\n"}, None),
+])  # fmt: skip
 def test_a_service_that_is_told_its_port_by_a_variable_is_told_it(tmp_path, files, origin):
     env = drafted(tmp_path, files, 4000).run.get("env")
     assert (env and (env.value, env.origin)) == (origin and ({"PORT": "4000"}, origin))
@@ -237,17 +228,14 @@ def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "poems"]
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "reason"),
-    [
-        ("compose.yaml", "services: {web: {image: nginx}}\n", wording("problem.starts_images", path="compose.yaml")),
-        ("compose.yaml", "services: {", in_file("compose.yaml", "problem.not_parsed", kind="YAML", error="")),
-        ("package.json", "{", in_file("package.json", "problem.not_parsed", kind="JSON", error="")),
-        ("Cargo.toml", "[package", in_file("Cargo.toml", "problem.not_parsed", kind="TOML", error="")),
-        ("Dockerfile", "FORM golang\n", in_file("Dockerfile", "problem.no_from")),
-        ("melange.yaml", "package: {name: x}\n", wording("problem.package_alone", path="melange.yaml")),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "reason"), [
+    ("compose.yaml", "services: {web: {image: nginx}}\n", wording("problem.starts_images", path="compose.yaml")),
+    ("compose.yaml", "services: {", in_file("compose.yaml", "problem.not_parsed", kind="YAML", error="")),
+    ("package.json", "{", in_file("package.json", "problem.not_parsed", kind="JSON", error="")),
+    ("Cargo.toml", "[package", in_file("Cargo.toml", "problem.not_parsed", kind="TOML", error="")),
+    ("Dockerfile", "FORM golang\n", in_file("Dockerfile", "problem.no_from")),
+    ("melange.yaml", "package: {name: x}\n", wording("problem.package_alone", path="melange.yaml")),
+])  # fmt: skip
 def test_a_repository_that_builds_no_image_is_told_what_its_files_are_for(tmp_path, name, text, reason):
     with raises(UsageError, "command.no_service") as caught:
         brought_in(tmp_path, {name: text})
@@ -266,30 +254,24 @@ def test_a_dockerfile_that_nobody_may_read_is_named(tmp_path, monkeypatch):
         brought_in(tmp_path, {"Dockerfile": ""})
 
 
-@pytest.mark.parametrize(
-    ("words", "program"),
-    [
-        (("/bin/sh", "-c", "/shop serve --fast"), ("/shop", "serve", "--fast")),
-        (("/sbin/tini", "--", "/shop"), ("/shop",)),
-        (("bash", "-c", "exec MODE=a gosu shop /shop"), ("/shop",)),
-        (("sh", "-c", "/migrate && /shop"), ()),
-        (("/shop", "serve"), ("/shop", "serve")),
-    ],
-)
+@pytest.mark.parametrize(("words", "program"), [
+    (("/bin/sh", "-c", "/shop serve --fast"), ("/shop", "serve", "--fast")),
+    (("/sbin/tini", "--", "/shop"), ("/shop",)),
+    (("bash", "-c", "exec MODE=a gosu shop /shop"), ("/shop",)),
+    (("sh", "-c", "/migrate && /shop"), ()),
+    (("/shop", "serve"), ("/shop", "serve")),
+])  # fmt: skip
 def test_a_program_is_told_through_the_shell_around_it(words, program):
     assert unwrapped(words) == program
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "found"),
-    [
-        ("docs/swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
-        ("api/openapi.yaml", "paths:\n  /a: {get: {}}\n", True),
-        ("api/shop.swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
-        ("tests/openapi.yaml", "paths:\n  /a: {get: {}}\n", False),
-        ("openapi.yaml", "generator: x\n", False),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "found"), [
+    ("docs/swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
+    ("api/openapi.yaml", "paths:\n  /a: {get: {}}\n", True),
+    ("api/shop.swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
+    ("tests/openapi.yaml", "paths:\n  /a: {get: {}}\n", False),
+    ("openapi.yaml", "generator: x\n", False),
+])  # fmt: skip
 def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, name, text, found):
     (service,) = find_services(read_tree(written(tmp_path, {"Dockerfile": "FROM alpine\nCMD ./x\n", name: text})))
     draft = first_draft(service, "build", health="/up")

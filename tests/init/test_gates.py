@@ -37,18 +37,15 @@ def test_a_size_becomes_a_budget_above_it():
     assert "runs: {if_killed: warn}" in measured(1, None, killed=True).value
 
 
-@pytest.mark.parametrize(
-    ("found", "gate"),
-    [
-        (layers([SECRET, BASE]), "layers: {secrets: allow}"),
-        (layers([BASE, LOW, ALLOWED]), "layers: {secrets: {mine: none, base: allow}}"),
-        (layers([BASE], hidden=[{"owner": "mine", "secrets": [{}]}]), "layers: {secrets: allow}"),
-        (
-            layers(skipped=[{"owner": "base", "unread": True}, {"owner": "mine", "unread": False}], failed=("unread",)),
-            f'layers: {{unread: {{mine: none, base: allow, reason: "{wording("gates.when_written")}"}}}}',
-        ),
-    ],
-)
+@pytest.mark.parametrize(("found", "gate"), [
+    (layers([SECRET, BASE]), "layers: {secrets: allow}"),
+    (layers([BASE, LOW, ALLOWED]), "layers: {secrets: {mine: none, base: allow}}"),
+    (layers([BASE], hidden=[{"owner": "mine", "secrets": [{}]}]), "layers: {secrets: allow}"),
+    (
+        layers(skipped=[{"owner": "base", "unread": True}, {"owner": "mine", "unread": False}], failed=("unread",)),
+        f'layers: {{unread: {{mine: none, base: allow, reason: "{wording("gates.when_written")}"}}}}',
+    ),
+])  # fmt: skip
 def test_what_is_found_in_the_base_does_not_open_the_gate_for_mine(found, gate, tmp_path):
     made = measured(1, found, killed=False)
     assert gate in made.value

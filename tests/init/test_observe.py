@@ -40,18 +40,15 @@ def serve() -> Iterator[object]:
         yield start
 
 
-@pytest.mark.parametrize(
-    ("answers", "kind", "path", "status"),
-    [
-        ({"openapi_json": DESCRIBED}, "http", "/openapi.json", 200),
-        ({"openapi_json": DESCRIBED, "healthz": "ok"}, "http", "/healthz", 200),
-        ({"openapi_json": "{}"}, "http", "/", 404),
-        ({"prices": "3"}, "http", "/", 404),
-        ({"": BROKEN}, "tcp", "/", 500),
-        ({"": BROKEN, "healthz": "ok"}, "http", "/healthz", 200),
-        ({"": BROKEN, "up": BROKEN}, "tcp", "/", 500),
-    ],
-)
+@pytest.mark.parametrize(("answers", "kind", "path", "status"), [
+    ({"openapi_json": DESCRIBED}, "http", "/openapi.json", 200),
+    ({"openapi_json": DESCRIBED, "healthz": "ok"}, "http", "/healthz", 200),
+    ({"openapi_json": "{}"}, "http", "/", 404),
+    ({"prices": "3"}, "http", "/", 404),
+    ({"": BROKEN}, "tcp", "/", 500),
+    ({"": BROKEN, "healthz": "ok"}, "http", "/healthz", 200),
+    ({"": BROKEN, "up": BROKEN}, "tcp", "/", 500),
+])  # fmt: skip
 def test_what_tells_best_that_a_service_is_up_is_its_health(serve, answers, kind, path, status):
     """Without a health route its own description does; a route that fails tells nothing."""
     container, port = serve(**answers)
@@ -108,16 +105,13 @@ class Starting:
         return [self.says(number) for number in range(int(self.now / self.every) + 1)]
 
 
-@pytest.mark.parametrize(
-    ("takes", "says", "until"),
-    [
-        (80.0, lambda _: "retrying", None),
-        (200.0, lambda number: f"bean {'x' * number} is made", None),
-        (1000.0, lambda number: f"bean {'x' * number} is made", 240),
-        (200.0, lambda number: f"2026-11-28 10:00:{number} not there yet, try {number}", 90),
-        (200.0, lambda number: "bean " + "x" * min(number, 6), 133),
-    ],
-)
+@pytest.mark.parametrize(("takes", "says", "until"), [
+    (80.0, lambda _: "retrying", None),
+    (200.0, lambda number: f"bean {'x' * number} is made", None),
+    (1000.0, lambda number: f"bean {'x' * number} is made", 240),
+    (200.0, lambda number: f"2026-11-28 10:00:{number} not there yet, try {number}", 90),
+    (200.0, lambda number: "bean " + "x" * min(number, 6), 133),
+])  # fmt: skip
 def test_who_says_something_new_is_waited_for(monkeypatch, takes, says, until):
     container = Starting(takes, says)
     monkeypatch.setattr(observe, "time", container)
@@ -144,13 +138,10 @@ Shutting down: Master
 Reason: Worker failed to boot."""
 
 
-@pytest.mark.parametrize(
-    ("log", "cause"),
-    [
-        pytest.param(WARNING, "WARN cannot connect to the database | INFO Mapped", id="a line for information is none"),
-        pytest.param(FRAMES, f"{FRAMES.splitlines()[3]} | Worker exiting | ", id="the exception below its frames"),
-    ],
-)
+@pytest.mark.parametrize(("log", "cause"), [
+    pytest.param(WARNING, "WARN cannot connect to the database | INFO Mapped", id="a line for information is none"),
+    pytest.param(FRAMES, f"{FRAMES.splitlines()[3]} | Worker exiting | ", id="the exception below its frames"),
+])  # fmt: skip
 def test_the_line_that_tells_the_cause_comes_first(log, cause):
     code, fields = parts(observe.with_cause("it ended", log.splitlines()))
     assert (code, fields["reason"]) == ("down.said", "it ended")

@@ -99,23 +99,20 @@ def case(root, files, code, **more):
     return Case(draft, draft.rungs[0], code, tree, **more)
 
 
-@pytest.mark.parametrize(
-    ("files", "code", "more", "name"),
-    [
-        (NODE, Code.LOCK, {"step": "RUN npm ci"}, None),
-        (NODE, Code.COMPILER, {"step": "RUN npm ci"}, "compiler"),
-        (PYTHON, Code.UNKNOWN, {"step": "RUN pip install -r requirements.txt"}, "compiler"),
-        (PYTHON, Code.UNKNOWN, {"step": "RUN make"}, None),
-        (PYTHON, Code.NETWORK, {"step": "RUN pip install -r requirements.txt"}, None),
-        (PYTHON, Down.ENDED, {"log": ("ImportError: cannot import name 'Mapping' from 'collections'",)}, None),
-        (PYTHON, Down.ENDED, {"log": ("sqlite3.OperationalError: unable to open database file",)}, "own_files"),
-        (OWN, Down.ENDED, {"log": ("mkdir /data: permission denied",)}, None),
-        ({**OWN, "compose.yaml": COMPOSE}, Down.ENDED, {}, "own_settings"),
-        ({**OWN, "compose.yaml": COMPOSE}, Down.NOT_HARDENED, {}, None),
-        ({**OWN, ".env.example": "LEVEL=3\nEMPTY=\n"}, Down.MISSING_VARIABLE, {}, "shown_environment"),
-        (OWN, Code.COMPILER, {"step": "RUN pip install x"}, None),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("files", "code", "more", "name"), [
+    (NODE, Code.LOCK, {"step": "RUN npm ci"}, None),
+    (NODE, Code.COMPILER, {"step": "RUN npm ci"}, "compiler"),
+    (PYTHON, Code.UNKNOWN, {"step": "RUN pip install -r requirements.txt"}, "compiler"),
+    (PYTHON, Code.UNKNOWN, {"step": "RUN make"}, None),
+    (PYTHON, Code.NETWORK, {"step": "RUN pip install -r requirements.txt"}, None),
+    (PYTHON, Down.ENDED, {"log": ("ImportError: cannot import name 'Mapping' from 'collections'",)}, None),
+    (PYTHON, Down.ENDED, {"log": ("sqlite3.OperationalError: unable to open database file",)}, "own_files"),
+    (OWN, Down.ENDED, {"log": ("mkdir /data: permission denied",)}, None),
+    ({**OWN, "compose.yaml": COMPOSE}, Down.ENDED, {}, "own_settings"),
+    ({**OWN, "compose.yaml": COMPOSE}, Down.NOT_HARDENED, {}, None),
+    ({**OWN, ".env.example": "LEVEL=3\nEMPTY=\n"}, Down.MISSING_VARIABLE, {}, "shown_environment"),
+    (OWN, Code.COMPILER, {"step": "RUN pip install x"}, None),
+])  # fmt: skip
 def test_a_remedy_is_for_its_failure_and_is_recorded(tmp_path, files, code, more, name):
     again = next_remedy(case(tmp_path, files, code, **more))
     assert (again and again[0]) == name
@@ -135,31 +132,25 @@ def test_each_remedy_comes_to_an_end(tmp_path):
     assert draft.remedies == ("own_files",)
 
 
-@pytest.mark.parametrize(
-    ("line", "variable"),
-    [
-        ("KeyError: 'DATABASE_URL'", "DATABASE_URL"),
-        ("panic: environment variable API_KEY is not set", "API_KEY"),
-        ("Error: JWT_SECRET must be set", "JWT_SECRET"),
-        ("Could not resolve placeholder 'shop.name' in value", "shop.name"),
-        ("connection refused", ""),
-        ("INFO listening", ""),
-    ],
-)
+@pytest.mark.parametrize(("line", "variable"), [
+    ("KeyError: 'DATABASE_URL'", "DATABASE_URL"),
+    ("panic: environment variable API_KEY is not set", "API_KEY"),
+    ("Error: JWT_SECRET must be set", "JWT_SECRET"),
+    ("Could not resolve placeholder 'shop.name' in value", "shop.name"),
+    ("connection refused", ""),
+    ("INFO listening", ""),
+])  # fmt: skip
 def test_the_variable_for_want_of_which_it_ended_is_a_field(line, variable):
     assert missing_variable([line]) == variable
 
 
-@pytest.mark.parametrize(
-    ("down", "variable", "step", "fields"),
-    [
-        (Down.MISSING_VARIABLE, "TOKEN", "variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
-        (Down.MISSING_VARIABLE, "OTHER", "variable", {"variable": "OTHER", "place": ""}),
-        (Down.ONLY_LOOPBACK, "", "loopback", {"place": " (app.py:3)"}),
-        (Down.ENDED_WITH_0, "", "command", SHOWN),
-        (Down.ENDED, "", "anything", SHOWN),
-    ],
-)
+@pytest.mark.parametrize(("down", "variable", "step", "fields"), [
+    (Down.MISSING_VARIABLE, "TOKEN", "variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
+    (Down.MISSING_VARIABLE, "OTHER", "variable", {"variable": "OTHER", "place": ""}),
+    (Down.ONLY_LOOPBACK, "", "loopback", {"place": " (app.py:3)"}),
+    (Down.ENDED_WITH_0, "", "command", SHOWN),
+    (Down.ENDED, "", "anything", SHOWN),
+])  # fmt: skip
 def test_what_is_missing_is_one_sentence_of_advice(tmp_path, down, variable, step, fields):
     code = 'import os\ntoken = os.environ["TOKEN"]\napp.run(host="127.0.0.1")\n'
     files = {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"}

@@ -148,15 +148,12 @@ def tightest(engine, image, mode="good", **changes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("told", "paths", "env", "ports", "port", "path"),
-    [
-        ((9, 8080), ("/json",), {}, (8080,), 8080, "/json"),
-        ((8080,), (), {"MODE": "late"}, (8080,), 8080, "/healthz"),  # it listens long before it answers
-        ((9000, 8080), (), {"ALSO": ":9000"}, (9000, 8080), 9000, "/healthz"),
-        ((), (), {"ALSO": ":9000"}, (8080, 9000), 8080, "/healthz"),
-    ],
-)
+@pytest.mark.parametrize(("told", "paths", "env", "ports", "port", "path"), [
+    ((9, 8080), ("/json",), {}, (8080,), 8080, "/json"),
+    ((8080,), (), {"MODE": "late"}, (8080,), 8080, "/healthz"),  # it listens long before it answers
+    ((9000, 8080), (), {"ALSO": ":9000"}, (9000, 8080), 9000, "/healthz"),
+    ((), (), {"ALSO": ":9000"}, (8080, 9000), 8080, "/healthz"),
+])  # fmt: skip
 def test_what_a_service_does_is_seen(engine, misbehaving_image, told, paths, env, ports, port, path):
     """Of two ports the one that was told is the service's."""
     found = observe(engine, misbehaving_image, told, paths, env, "v")
@@ -187,13 +184,10 @@ def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
     assert (said.health.kind, said.printed) == ("exit", "6 x 7")
 
 
-@pytest.mark.parametrize(
-    ("env", "down", "line"),
-    [
-        ({"MODE": "dies-at-once"}, "ended", "^misbehave: cannot open /etc/absent.conf"),
-        pytest.param({"MODE": "speechless", "DIES_AFTER": "3s"}, "listened", "giving up", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("env", "down", "line"), [
+    ({"MODE": "dies-at-once"}, "ended", "^misbehave: cannot open /etc/absent.conf"),
+    pytest.param({"MODE": "speechless", "DIES_AFTER": "3s"}, "listened", "giving up", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image, env, down, line):
     """So is one whose workers die."""
     with pytest.raises(NotUp) as caught:

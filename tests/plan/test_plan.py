@@ -113,17 +113,10 @@ def test_shared_work_is_done_once_and_nothing_twice(site):
     assert go(site, builder)["one"].image.cached is True
 
 
-@pytest.mark.parametrize(
-    ("shared", "image", "told"),
-    [
-        ("cold", "cold", "cold"),
-        ("cached", "cached", "cached"),
-        ("warm", "cold", "warm"),
-        ("cold", "cached", "warm"),
-        ("cold", None, None),
-        (None, "warm", "warm"),
-    ],
-)
+@pytest.mark.parametrize(("shared", "image", "told"), [
+    ("cold", "cold", "cold"), ("cached", "cached", "cached"), ("warm", "cold", "warm"), ("cold", "cached", "warm"),
+    ("cold", None, None), (None, "warm", "warm"),
+])  # fmt: skip
 def test_an_image_tells_what_its_steps_took_from_earlier_builds(site, shared, image, told):
     site = make_site(site.root, one="true")
     builder = ScriptBuilder(shared=lambda job: shared and job.took(shared), took=image)
@@ -416,15 +409,12 @@ def test_secrets_are_never_written(tmp_path):
     assert "[redacted]" in log.read_text()
 
 
-@pytest.mark.parametrize(
-    ("message", "told"),
-    [
-        ("docker build v: no way out (v.Dockerfile:11: RUN mvn package)\nlog: x", "no way out (v.Dockerfile:11)"),
-        ("docker v: no way out (/root/p/Dockerfile:2: RUN a (b))", "no way out (Dockerfile:2)"),
-        ("ko failed with exit code 1", "ko failed with exit code 1"),
-        ("", ""),
-        ("x" * 300, "x" * 199 + "\u2026"),
-    ],
-)
+@pytest.mark.parametrize(("message", "told"), [
+    ("docker build v: no way out (v.Dockerfile:11: RUN mvn package)\nlog: x", "no way out (v.Dockerfile:11)"),
+    ("docker v: no way out (/root/p/Dockerfile:2: RUN a (b))", "no way out (Dockerfile:2)"),
+    ("ko failed with exit code 1", "ko failed with exit code 1"),
+    ("", ""),
+    ("x" * 300, "x" * 199 + "\u2026"),
+])  # fmt: skip
 def test_a_report_tells_a_failed_build_in_a_line(message, told) -> None:
     assert first_line(message, "v", Path("/root/p")) == told

@@ -107,20 +107,17 @@ def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
     assert told >= {("suite.misspelt", "kko"), ("project.no_such_file", "absent"), ("suite.unknown", "nobodys")}
 
 
-@pytest.mark.parametrize(
-    ("defaults", "lacks"),
-    [
-        ("{}", True),
-        ("{port: 3000}", False),
-        ("{health: {kind: tcp}}", True),
-        ("{health: {kind: grpc}}", True),
-        ("{health: {kind: exit}}", False),
-        ("{health: {kind: exec, command: [up]}}", False),
-        ("{health: {kind: exec, command: [up]}, checks: {api: [{name: a, request: {path: /}}]}}", True),
-        ("{health: {kind: exec, command: [up]}, checks: {api: [{name: a, request: {path: /, port: 81}}]}}", False),
-        ("{runnable: false}", False),
-    ],
-)
+@pytest.mark.parametrize(("defaults", "lacks"), [
+    ("{}", True),
+    ("{port: 3000}", False),
+    ("{health: {kind: tcp}}", True),
+    ("{health: {kind: grpc}}", True),
+    ("{health: {kind: exit}}", False),
+    ("{health: {kind: exec, command: [up]}}", False),
+    ("{health: {kind: exec, command: [up]}, checks: {api: [{name: a, request: {path: /}}]}}", True),
+    ("{health: {kind: exec, command: [up]}, checks: {api: [{name: a, request: {path: /, port: 81}}]}}", False),
+    ("{runnable: false}", False),
+])  # fmt: skip
 def test_the_port_is_nobodys_guess(tmp_path, defaults, lacks):
     variants = "variants:\n  one: {builder: ko, base: x}\n  two: {builder: ko, base: x}\n"
     suite = load_suite(write(tmp_path, f"name: shop\ndefaults: {defaults}\n{variants}"))
@@ -133,20 +130,17 @@ def test_the_port_is_nobodys_guess(tmp_path, defaults, lacks):
         check_suite(suite)
 
 
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [
-        (b"# only a comment\n", "suite.empty_file"),
-        (b"name: caf\xe9\n", "suite.not_utf8"),
-        (b"just text", "suite.mapping"),
-        (b"name: x\nvariants: {}\n", "suite.no_variants"),
-        (b"name: x\nservices: {}\n", "suite.no_service"),
-        (b"a: &a [*a]\n", "suite.too_deep"),
-        (b"[" * 5000, "suite.not_yaml"),
-        (b"a: " + b"[" * 90 + b"]" * 90, "suite.too_deep"),
-        (b"name: x\n" * 3, "suite.duplicate"),
-    ],
-)
+@pytest.mark.parametrize(("content", "code"), [
+    (b"# only a comment\n", "suite.empty_file"),
+    (b"name: caf\xe9\n", "suite.not_utf8"),
+    (b"just text", "suite.mapping"),
+    (b"name: x\nvariants: {}\n", "suite.no_variants"),
+    (b"name: x\nservices: {}\n", "suite.no_service"),
+    (b"a: &a [*a]\n", "suite.too_deep"),
+    (b"[" * 5000, "suite.not_yaml"),
+    (b"a: " + b"[" * 90 + b"]" * 90, "suite.too_deep"),
+    (b"name: x\n" * 3, "suite.duplicate"),
+])  # fmt: skip
 def test_what_is_no_suite_at_all(tmp_path, content, code):
     with raises(ConfigError, code):
         load_suite(write(tmp_path, content))
@@ -189,10 +183,9 @@ def test_merge_replaces_lists_and_takes_null():
     assert merged == {"a": [2], "b": {"c": None, "d": 2}}
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("15MB", 15_000_000), ("15MiB", 15 * 2**20), ("1.5 kb", 1500), (12, 12), ("12", 12), ("2GiB", 2 * 2**30)],
-)
+@pytest.mark.parametrize(("text", "size"), [
+    ("15MB", 15_000_000), ("15MiB", 15 * 2**20), ("1.5 kb", 1500), (12, 12), ("12", 12), ("2GiB", 2 * 2**30),
+])  # fmt: skip
 def test_sizes(text, size):
     assert parse_bytes(text) == size
 
@@ -304,17 +297,14 @@ def test_a_variant_has_its_services_defaults_over_those_of_the_suite_which_may_h
     assert (own.names(), own.variants[0].ladder) == (("all", *suite.names()), "shop")
 
 
-@pytest.mark.parametrize(
-    ("words", "names"),
-    [
-        ((), ["cart.today", "cart.small", "mail.today"]),
-        (("cart",), ["cart.today", "cart.small"]),
-        (("mail.today", "cart.small"), ["cart.small", "mail.today"]),
-        (("*.today",), ["cart.today", "mail.today"]),
-        (("tag:slow",), ["mail.today"]),
-        (("tag:daily", "cart"), ["cart.today", "cart.small", "mail.today"]),
-    ],
-)
+@pytest.mark.parametrize(("words", "names"), [
+    ((), ["cart.today", "cart.small", "mail.today"]),
+    (("cart",), ["cart.today", "cart.small"]),
+    (("mail.today", "cart.small"), ["cart.small", "mail.today"]),
+    (("*.today",), ["cart.today", "mail.today"]),
+    (("tag:slow",), ["mail.today"]),
+    (("tag:daily", "cart"), ["cart.today", "cart.small", "mail.today"]),
+])  # fmt: skip
 def test_variants_are_selected_by_name_service_tag_and_pattern(tmp_path, words, names):
     assert [each.name for each in select(write_suite(tmp_path, TWO), words)] == names
 
@@ -342,20 +332,17 @@ def test_what_works_on_one_variant_refuses_several_and_takes_the_only_one(tmp_pa
         select_one(suite, "")
 
 
-@pytest.mark.parametrize(
-    ("change", "line", "key", "code", "fields"),
-    [
-        (("port: 3000", "prt: 3000"), 9, "cart.variants.small.prt", "misspelt_key", {"near": "port"}),
-        (("port: 2000", "port: x"), 6, "cart.defaults.port", "whole_number", {"found": "x"}),
-        (("variants:\n      today: {tags: [daily,", "varians:\n      today: {tags: [daily,"), 11, "mail.varians", "misspelt_key",
-         {"near": "variants"}),
-        (("  mail:", "  ma.il:"), 10, "ma.il", "service_name", {"name": "ma.il"}),
-        (("cart.small}", "cart.smal}"), 12, "mail.variants.today.checks.budget.smaller_than", "misspelt",
-         {"kind": "variant", "name": "cart.smal", "near": "cart.small"}),
-        (("port: 3000", '"[key]": 1'), 9, "cart.variants.small.[key]", "unknown_key", {}),
-        (("port: 3000", "service: x"), 9, "cart.variants.small.service", "name_key", {}),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("change", "line", "key", "code", "fields"), [
+    (("port: 3000", "prt: 3000"), 9, "cart.variants.small.prt", "misspelt_key", {"near": "port"}),
+    (("port: 2000", "port: x"), 6, "cart.defaults.port", "whole_number", {"found": "x"}),
+    (("variants:\n      today: {tags: [daily,", "varians:\n      today: {tags: [daily,"), 11, "mail.varians", "misspelt_key",
+     {"near": "variants"}),
+    (("  mail:", "  ma.il:"), 10, "ma.il", "service_name", {"name": "ma.il"}),
+    (("cart.small}", "cart.smal}"), 12, "mail.variants.today.checks.budget.smaller_than", "misspelt",
+     {"kind": "variant", "name": "cart.smal", "near": "cart.small"}),
+    (("port: 3000", '"[key]": 1'), 9, "cart.variants.small.[key]", "unknown_key", {}),
+    (("port: 3000", "service: x"), 9, "cart.variants.small.service", "name_key", {}),
+])  # fmt: skip
 def test_what_is_wrong_in_a_service_is_told_with_its_line(tmp_path, change, line, key, code, fields):
     with raises(ConfigError, f"suite.{code}", line=line, key=f"services.{key}", **fields):
         write_suite(tmp_path, TWO.replace(*change))

@@ -74,23 +74,20 @@ def finding(kind: str, package: str, path: str = "", ecosystem: str = "") -> Fou
     return Found("CVE-1", package, "1", "low", kind, path=path, ecosystem=ecosystem)
 
 
-@pytest.mark.parametrize(
-    ("row", "flag"),
-    [
-        (finding("os", "used"), True),
-        (finding("os", "old-spelling"), True),
-        (finding("os", "unused"), False),
-        (finding("os", "no-files"), None),
-        (finding("language", "stdlib", "app", "gobinary"), True),
-        (finding("language", "stdlib", "usr/local/go/bin/go", "gobinary"), False),
-        (finding("language", "lib", "srv/lib.jar", "jar"), True),
-        (finding("language", "other", "srv/other.jar", "jar"), False),
-        (finding("language", "dep", "srv/node_modules/dep/package.json", "node-pkg"), True),
-        (finding("language", "idle", "srv/node_modules/idle/package.json", "node-pkg"), False),
-        (finding("language", "flask", "usr/lib/python3/flask.dist-info/METADATA", "python-pkg"), None),
-        (finding("language", "nowhere", "", "jar"), None),
-    ],
-)
+@pytest.mark.parametrize(("row", "flag"), [
+    (finding("os", "used"), True),
+    (finding("os", "old-spelling"), True),
+    (finding("os", "unused"), False),
+    (finding("os", "no-files"), None),
+    (finding("language", "stdlib", "app", "gobinary"), True),
+    (finding("language", "stdlib", "usr/local/go/bin/go", "gobinary"), False),
+    (finding("language", "lib", "srv/lib.jar", "jar"), True),
+    (finding("language", "other", "srv/other.jar", "jar"), False),
+    (finding("language", "dep", "srv/node_modules/dep/package.json", "node-pkg"), True),
+    (finding("language", "idle", "srv/node_modules/idle/package.json", "node-pkg"), False),
+    (finding("language", "flask", "usr/lib/python3/flask.dist-info/METADATA", "python-pkg"), None),
+    (finding("language", "nowhere", "", "jar"), None),
+])  # fmt: skip
 def test_which_findings_are_in_touched_files(row, flag):
     touched = ("/app", "/usr/lib/x/libused.so.1", "/usr/bin/tool", "/srv/lib.jar", "/srv/node_modules/dep/lib/index.js")
     owners = {
