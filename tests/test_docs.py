@@ -66,8 +66,7 @@ def code(page: Path) -> Iterator[str]:
 
 def slugs(page: Path) -> set[str]:
     """Anchors of a page's headings, as GitHub makes them."""
-    prose = FENCE.sub("", page.read_text())
-    headings = re.findall(r"^#+ +(.+)$", prose, re.MULTILINE)
+    headings = re.findall(r"^#+ +(.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 

@@ -98,7 +98,6 @@ def test_no_two_modules_import_each_other():
     pytest.param("import typing\nif typing.TYPE_CHECKING:\n    from example.first import X\n", id="for types"),
 ])  # fmt: skip
 def test_a_loop_of_imports_is_found_wherever_it_hides(tmp_path, monkeypatch, back):
-    first = "from example import second\n"
-    written(tmp_path / "example", {"__init__.py": "", "first.py": first, "second.py": back})
+    written(tmp_path / "example", {"__init__.py": "", "first.py": "from example import second\n", "second.py": back})
     monkeypatch.syspath_prepend(tmp_path)
     assert set(loop(house("example"))) == {"example.first", "example.second"}

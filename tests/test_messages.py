@@ -56,8 +56,7 @@ def test_code_and_catalogue_agree(package):
 
 
 def test_a_message_is_text_that_knows_its_code(tmp_path: Path):
-    made = images.Message("no layer 3", "archive.layer_missing", {"name": 3})
-    again = pickle.loads(pickle.dumps(made))
+    again = pickle.loads(pickle.dumps(images.Message("no layer 3", "archive.layer_missing", {"name": 3})))
     assert (again, again.code, again.fields) == ("no layer 3", "archive.layer_missing", {"name": 3})
 
 

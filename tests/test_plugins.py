@@ -157,8 +157,7 @@ def test_every_task_works_with_it(walked, invoke, example):
 def test_the_page_shows_the_package_as_it_is():
     """Each block that names a file is that file; all that the package consists of is shown."""
     shown = {info.split()[1]: text for info, text in FENCE.findall(PAGE.read_text()) if len(info.split()) == 2}
-    there = {name: (DOWNSTREAM / name).read_text() for name in shown}
-    assert shown == there
+    assert shown == {name: (DOWNSTREAM / name).read_text() for name in shown}
     code = {str(file.relative_to(DOWNSTREAM)) for file in (DOWNSTREAM / "src").rglob("[a-z]*.py")}
     assert code | {"pyproject.toml", "example/deadweight.yaml", "example/Containerfile"} == set(shown)
 

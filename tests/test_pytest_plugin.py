@@ -202,8 +202,7 @@ def test_sick(deadweight_container):
 """
     )
     # in an interpreter of its own: pytest warns of what it would have rewritten and is there already
-    done = run_pytest(built_project, "-q", "-W", "error", python=("-X", "utf8"), code=0)
-    assert "4 passed" in done.stdout
+    assert "4 passed" in run_pytest(built_project, "-q", "-W", "error", python=("-X", "utf8"), code=0).stdout
     assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
 
 

@@ -315,5 +315,4 @@ def test_what_is_committed_edited_moved_and_new_counts(tmp_path):
     written(tmp_path, {"b": "edited", "new": ""})
     assert changed_paths(tmp_path) == ["a", "b", "moved", "new"]
     git(tmp_path, "branch", "-q", "-D", "main")
-    assert changed_paths(tmp_path) is None
-    assert selected(tmp_path) == ["tests"]
+    assert (changed_paths(tmp_path), selected(tmp_path)) == (None, ["tests"])

@@ -37,8 +37,7 @@ def test_one_package_is_one_however_its_address_is_written(sbom):
 def test_what_one_lacks_and_what_is_listed_twice_is_told(sbom):
     ours = document("pkg:npm/a@1", "pkg:npm/a@1", "pkg:npm/c@1")
     theirs = document("pkg:npm/a@1", "pkg:npm/a@1", "pkg:npm/b@2", "pkg:npm/d@2", "pkg:generic/node@22")
-    by_bytes = [{"name": sbom.FOUND_BY, "value": "binary-classifier-cataloger"}]
-    theirs["components"][-1] |= {"properties": by_bytes}
+    theirs["components"][-1] |= {"properties": [{"name": sbom.FOUND_BY, "value": "binary-classifier-cataloger"}]}
     found = sbom.compared("v", ours, theirs)
     assert (found.ours, found.syft, found.ratio, found.twice) == (2, 3, 1.5, ("npm a 1",))
     assert (found.only_ours, found.only_syft) == (("npm c 1",), ("npm b 2", "npm d 2"))

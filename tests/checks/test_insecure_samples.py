@@ -83,8 +83,7 @@ def test_the_fixed_ones_are_clean(found, name):
 
 
 def test_the_password_was_there_and_is_in_no_byte_of_the_image(project, found):
-    variant = project.variant(FIXED)
-    (path,) = secret_paths(variant, project.root).values()
+    (path,) = secret_paths(project.variant(FIXED), project.root).values()
     password = path.read_bytes().strip()
     length, _ = read_file(found[FIXED][1], "/etc/secret-length.txt")
     assert int(length) == len(path.read_bytes())
@@ -92,8 +91,7 @@ def test_the_password_was_there_and_is_in_no_byte_of_the_image(project, found):
 
 
 def test_the_agent_answered_and_the_key_is_in_no_byte_of_the_image(project, found):
-    variant = project.variant(SSH)
-    (path,) = ssh_paths(variant, project.root).values()
+    (path,) = ssh_paths(project.variant(SSH), project.root).values()
     line = path.read_text().splitlines()[1]
     told, _ = read_file(found[SSH][1], "/etc/clone.txt")
     assert told == b"an agent answered at build time\n"

@@ -53,8 +53,7 @@ def test_the_layers_are_told_apart_and_nothing_secret_is_in_them(project, name):
     said = [layer["instruction"] for layer in found.data["layers"]]
     kinds = ("dependencies", "resources", "classes", "jvm arg files")
     assert [kind for kind in kinds if any(f"({kind})" in each for each in said)] == list(kinds)
-    shells = [shell["path"] for shell in found.data["shells"]]
-    assert bool(shells) is (name == "jib")
+    assert bool([shell["path"] for shell in found.data["shells"]]) is (name == "jib")
 
 
 @pytest.fixture

@@ -204,8 +204,7 @@ def test_what_could_not_be_looked_at_fails(tmp_path):
 
 
 def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_path):
-    asked = "{unread: {mine: allow, reason: test archives}}"
-    found = CHECK.run(subject(tmp_path, encrypted_zip(tmp_path), asked))
+    found = CHECK.run(subject(tmp_path, encrypted_zip(tmp_path), "{unread: {mine: allow, reason: test archives}}"))
     assert (found.status, len(found.data["skipped"])) == ("pass", 1)
     number, hidden = details(found.reason).fields["layers"], wording("checks.nothing_hidden")
     layers = wording("checks.layers", layers=number, hidden=hidden)
@@ -240,8 +239,7 @@ BASE_CONFIG = {"rootfs": {"diff_ids": [samples.sha256(BASE_LAYER)]}, "history": 
     ((BASE_LAYER,), "{secrets: {base: allow}}", None, "checks.findings_of_mine", {"count": 1, "others": 0}),
 ])  # fmt: skip
 def test_secrets_of_the_base_are_judged_apart(tmp_path, layers, asked, base, code, fields):
-    archive = samples.saved(tmp_path, *layers, name="image.tar")
-    found = of_base(tmp_path, archive, asked, base)
+    found = of_base(tmp_path, samples.saved(tmp_path, *layers, name="image.tar"), asked, base)
     assert found.status == ("fail" if code else "pass")
     broken = [parts(gate["reason"]) for gate in found.data["gates"] if not gate["held"]]
     assert broken == ([(code, {"kind": "secrets", **fields})] if code else [])

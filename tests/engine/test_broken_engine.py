@@ -90,8 +90,7 @@ def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it
             engine.images.load(misbehaving_archive, name)
         assert survey([ENGINE])[0].present
         lose_bridge()
-        subject = subject_of(suite, "v", built, misbehaving_archive, engine)
-        nothing_is_blamed(runner.run_checks(subject))
+        nothing_is_blamed(runner.run_checks(subject_of(suite, "v", built, misbehaving_archive, engine)))
     (finding,) = survey([ENGINE])
     assert (finding.status, finding.how, finding.gettable) == ("unusable", daemon.START_ANEW, True)
     others_are_told(suite.root, ours)

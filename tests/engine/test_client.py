@@ -16,6 +16,8 @@ from types import SimpleNamespace
 from unittest.mock import DEFAULT, Mock, call
 
 import pytest
+from docker.errors import APIError, NotFound
+from requests.exceptions import Timeout
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
@@ -90,8 +92,7 @@ def test_images_are_loaded_tagged_saved_and_removed(engine, misbehaving_archive,
         assert set(read.getnames()) == set(tar.getnames())
     assert [file.name for file in saved.parent.iterdir()] == ["image.tar"]
     assert engine.images.remove(OTHER, force=True)
-    assert not engine.images.remove(OTHER)
-    assert engine.images.get(OTHER) is None
+    assert (engine.images.remove(OTHER), engine.images.get(OTHER)) == (False, None)
 
 
 CONFIG, MANIFEST, INDEX = ("sha256:" + letter * 64 for letter in "abc")
@@ -110,8 +111,7 @@ def described(kind: str, **more: object) -> dict[str, object]:
     (MANIFEST, {}, Identity(MANIFEST, None)),  # 25 to 27 do not say what it is the digest of
 ])  # fmt: skip
 def test_what_an_engine_calls_an_image_is_told_from_its_configs_digest(engine_id, descriptor, expected):
-    found = identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None)
-    assert found == expected
+    assert identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None) == expected
 
 
 def test_images_that_are_not_there_are_missing(engine, tmp_path, monkeypatch):
@@ -171,8 +171,7 @@ def test_postures_are_composed(engine, tools_image, tmp_path):
     )  # fmt: skip
     with engine.start(tools_image, options) as container:
         assert b"Seccomp:\t0" in container.exec(["/usr/bin/cat", "/proc/self/status"]).output
-        mounts = container.exec(["/usr/bin/cat", "/proc/mounts"]).output.decode()
-        assert "/proc/kcore" not in mounts
+        assert "/proc/kcore" not in container.exec(["/usr/bin/cat", "/proc/mounts"]).output.decode()
         assert container.exec(["/bin/sh", "-c", "cat /usr/bin/id > /scratch/id; ls /scratch"]).output == b"id\n"
         assert container.exec(["/usr/bin/cat", "/host/note"]).output == b"from the host"
         assert container.exec(["/bin/sh", "-c", "echo x > /host/note"]).exit_code != 0
@@ -201,11 +200,11 @@ def test_memory_beyond_the_limit_ends_it_and_is_told(engine, misbehaving_image):
 
 
 def test_the_engine_says_why_it_cannot_start_a_container(engine, misbehaving_image):
-    before = {leftover.id for leftover in own_leftovers(engine)}
+    before, absent = {leftover.id for leftover in own_leftovers(engine)}, "deadweight-tests/absent:1"
     with pytest.raises(CannotStart, match="no such file"):
         engine.start(misbehaving_image, service(entrypoint=("/absent",)))
-    with pytest.raises(MissingError, match="deadweight-tests/absent"):
-        engine.start("deadweight-tests/absent:1", service())
+    with pytest.raises(MissingError, match=absent):
+        engine.start(absent, service())
     assert {leftover.id for leftover in own_leftovers(engine)} <= before
 
 
@@ -311,9 +310,8 @@ def names_and_ids(engine: Engine) -> set[str]:
 
 def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_image):
     child, made = start_child(engine, misbehaving_image)
-    with child.stdout:
+    with child:
         child.kill()
-        child.wait()
     assert made <= names_and_ids(engine)
     with Engine.connect(engine.host, project="deadweight-tests") as later, later.start(misbehaving_image, service()):
         assert made.isdisjoint(names_and_ids(engine))
@@ -322,18 +320,15 @@ def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_i
 @pytest.mark.slow
 def test_ctrl_c_removes_everything_and_a_living_process_is_left_alone(engine, misbehaving_image):
     child, made = start_child(engine, misbehaving_image)
-    with child.stdout:
+    with child:
         engine.cleanup_stale()
         assert made <= names_and_ids(engine)
         child.send_signal(signal.SIGINT)
-        child.wait(20)
     assert made.isdisjoint(names_and_ids(engine))
 
 
 def test_what_somebody_else_is_removing_is_waited_for():
     """A killed process may have asked for it: until the container is gone, its network cannot go."""
-    from docker.errors import APIError, NotFound
-
     conflict = APIError("removal is already in progress", SimpleNamespace(status_code=409, reason="", url=""))
     api = Mock()
     api.remove_container.side_effect = conflict
@@ -344,8 +339,6 @@ def test_what_somebody_else_is_removing_is_waited_for():
 
 def test_a_container_whose_making_got_no_answer_is_removed_at_the_end(engine, misbehaving_image, monkeypatch):
     """An engine under load makes it after its client has given up: nobody held it, and nobody removed it."""
-    from requests.exceptions import Timeout
-
     other = Engine.connect(engine.host, project="deadweight-tests")
     create, making = other.api.create_container_from_config, list[threading.Thread]()
 
@@ -405,8 +398,7 @@ def test_logs_are_read_from_what_runs(engine, misbehaving_image):
 @pytest.mark.slow
 def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(engine, playground_image, tools_image):
     with healthy(engine, playground_image, hardened(RunSettings(), port=8080, image_user="65534")) as container:
-        assert shell_in(container) is None
-        assert user_of(container) == "65534:65534"
+        assert (shell_in(container), user_of(container)) == (None, "65534:65534")
         words = words_beside(engine, container, tools_image)
         script = b"ls; id -u; cat /proc/1/root/etc/passwd; tr '\\0' ' ' < /proc/1/cmdline\n"
         seen = _run.run(["docker", "-H", engine.host, *words], stdin=script, timeout=60).output
@@ -420,11 +412,9 @@ def test_an_image_that_somebody_made_of_a_container_of_ours_is_his(engine, misbe
     with engine.start(misbehaving_image, service()) as container:
         engine.api.commit(container.id, repository="deadweight-tests/kept", tag=str(os.getpid()))
     name = f"deadweight-tests/kept:{os.getpid()}"
-    try:
-        assert engine.images.get(name) is not None
-        assert name not in names_and_ids(engine)
-    finally:
-        engine.images.remove(name)
+    found = (engine.images.get(name) is not None, name in names_and_ids(engine))
+    engine.images.remove(name)
+    assert found == (True, False)
 
 
 @pytest.mark.system

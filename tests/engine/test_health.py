@@ -47,17 +47,22 @@ def test_a_status_is_named_by_number_or_class(wanted, status, right):
     assert status_matches(wanted, status) is right
 
 
-def test_a_status_that_is_named_and_a_port_that_takes_connections_are_healthy(engine, misbehaving_image):
-    with engine.start(misbehaving_image, service("never-healthy")) as container:
-        assert container.wait_healthy(Health(path="/healthz", status=(200, 503), within_seconds=15)).healthy
-        assert container.wait_healthy(Health(kind="tcp", within_seconds=15)).healthy
+ADVISED = "engine.not_healthy_advice"
 
 
-def test_a_published_port_behind_which_nobody_listens_is_not(engine, misbehaving_image):
-    """The engine's own proxy takes the connection: that is no sign of life."""
-    with engine.start(misbehaving_image, service("deaf")) as container:
-        found = container.wait_healthy(Health(kind="tcp", within_seconds=1))
-    assert (found.healthy, found.reason.fields["advice"].code) == (False, "engine.listens_nowhere")
+@pytest.mark.parametrize(("mode", "health", "told"), [
+    ("never-healthy", Health(path="/healthz", status=(200, 503), within_seconds=15), []),
+    ("never-healthy", Health(kind="tcp", within_seconds=15), []),
+    # the engine's own proxy takes the connection: that is no sign of life
+    ("deaf", Health(kind="tcp", within_seconds=1), [ADVISED, "engine.nothing_listens", "engine.listens_nowhere"]),
+    ("good", Health(path="/no/such/route", within_seconds=1), [ADVISED, "engine.wrong_status"]),
+    ("speechless", Health(path="/healthz", within_seconds=1), [ADVISED, "engine.question_failed", "engine.advice_kind"]),
+])  # fmt: skip
+def test_what_is_not_healthy_is_told_with_a_next_step(engine, misbehaving_image, mode, health, told):
+    with engine.start(misbehaving_image, service(mode)) as container:
+        found = container.wait_healthy(health)
+    assert (found.healthy, codes(found.reason)) == (not told, told)
+    assert not told or health.kind == "tcp" or health.path in found.reason
 
 
 def test_a_program_in_the_container_tells_its_health(engine, tools_image):
@@ -107,16 +112,6 @@ def test_of_several_ports_the_exposed_one_is_proposed(exposed, likely):
 def test_what_expose_says_is_told_where_listeners_cannot_be_seen():
     assert parts(told(None, 8080, (80,))) == ("engine.exposes_other", {"exposed": "80", "port": 8080})
     assert told(None, 8080, (8080,)) == ""
-
-
-@pytest.mark.parametrize(("mode", "path", "told"), [
-    ("good", "/no/such/route", ["engine.not_healthy_advice", "engine.wrong_status"]),
-    ("speechless", "/healthz", ["engine.not_healthy_advice", "engine.question_failed", "engine.advice_kind"]),
-])  # fmt: skip
-def test_an_open_port_with_a_wrong_answer_has_a_next_step(engine, misbehaving_image, mode, path, told):
-    with engine.start(misbehaving_image, service(mode)) as container:
-        reason = container.wait_healthy(Health(path=path, within_seconds=1)).reason
-    assert (codes(reason), path in reason) == (told, True)
 
 
 def serve_grpc(server: socket.socket, body: bytes, trailers: list[tuple[str, str]]) -> bytes:
@@ -172,8 +167,7 @@ def test_what_speaks_no_http2_is_told(engine, misbehaving_image):
     ("exec sleep 30", False, ["engine.still_running"]),
 ])  # fmt: skip
 def test_a_job_is_well_where_it_ends_with_0(engine, tools_image, script, healthy, told):
-    options = RunOptions(entrypoint=("/bin/sh", "-c", script))
-    with engine.start(tools_image, options) as container:
+    with engine.start(tools_image, RunOptions(entrypoint=("/bin/sh", "-c", script))) as container:
         found = container.wait_healthy(Health(kind="exit", within_seconds=20 if healthy or "exit" in script else 1))
     assert (found.healthy, codes(found.reason)) == (healthy, told)
 

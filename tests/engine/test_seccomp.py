@@ -42,8 +42,7 @@ def test_what_is_missing_is_found_by_halving(needed, most):
         return set(needed) <= set(some)
 
     found, whole = refused_calls.find_missing(tuple("abcdefghij"), works, most)
-    assert found == (needed if len(needed) <= most else needed[-most:])
-    assert whole is (len(needed) <= most)
+    assert (found, whole) == (needed[-most:], len(needed) <= most)
     assert len(tried) <= 6 * (len(needed) + 1)
 
 

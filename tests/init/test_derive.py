@@ -216,8 +216,7 @@ def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, 
     """Another C library only where nothing comes from another stage, which compiled it for the own one."""
     copies = "COPY --from=build /x ." if brings else "COPY x ."
     own = f'FROM {base} AS build\nADD x /x\n\nFROM {base}\nWORKDIR /app\n{copies}\nCMD ["./x"]\n'
-    draft = draft_of(tmp_path, own, x="")
-    assert {each.name: each.keys["bases"] for each in draft.rungs[1:]} == {
+    assert {each.name: each.keys["bases"] for each in draft_of(tmp_path, own, x="").rungs[1:]} == {
         name: {"BASE": reference} for name, reference in others.items()
     }
 
@@ -231,8 +230,7 @@ def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, 
     ("eclipse-temurin:21-jre", "ENTRYPOINT java -jar /x.jar", {"jre-alpine"}),
 ])  # fmt: skip
 def test_another_base_can_do_what_the_stage_asks_of_it(tmp_path, base, line, there):
-    draft = draft_of(tmp_path, f"FROM {base}\n{line}\nCOPY . .\n")
-    assert {each.name for each in draft.rungs[1:]} == there
+    assert {each.name for each in draft_of(tmp_path, f"FROM {base}\n{line}\nCOPY . .\n").rungs[1:]} == there
 
 
 def test_stages_that_the_image_stands_on_are_put_on_the_other_base(tmp_path):
@@ -260,9 +258,8 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     draft = draft_of(tmp_path, own, **{"go.mod": "module x.org/shop\n\ngo 1.22\n", "main.go": main, "words/a": ""})
     rungs = {each.name: each for each in draft.ladder.rungs}
     assert list(rungs) == ["today", "minimal", "ko", "apko"]
-    assert [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES] == [
-        (Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13),
-    ]  # fmt: skip
+    changes = [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES]
+    assert changes == [(Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13)]
     assert f'#   {Code.FLAGS.value}: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
     assert dockerfile.lost_instructions(parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
     assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}

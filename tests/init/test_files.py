@@ -29,8 +29,7 @@ def test_broken_off_work_leaves_everything_as_it_was(tmp_path):
         files.write({"deadweight.yaml": "c"})
         assert contents(tmp_path)["deadweight.yaml"] == "c"
         raise KeyboardInterrupt
-    assert contents(tmp_path) == before
-    assert not (tmp_path / "build").exists()
+    assert (contents(tmp_path), (tmp_path / "build").exists()) == (before, False)
 
 
 def test_nothing_is_overwritten_unless_it_is_named(tmp_path):
@@ -97,8 +96,7 @@ def test_drift_is_told(tmp_path):
 
 
 def test_an_older_language_that_trials_chose_is_no_drift(tmp_path):
-    files = {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"}
-    brought_in(tmp_path, files)
+    brought_in(tmp_path, {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"})
     older, count = re.subn(r"python:3\.\d+-slim", "python:3.9", (tmp_path / "deadweight.yaml").read_text())
     (tmp_path / "deadweight.yaml").write_text(older)
     assert (count > 0, drifted(tmp_path)) == (True, [])

@@ -27,8 +27,7 @@ PYTHON = {"app.py": "import flask\n", "requirements.txt": "flask\n"}
 @pytest.fixture
 def proof(request, tmp_path, monkeypatch):
     """A proof of recipes whose builds fail of what stands in its list ``fails``, in turn."""
-    files = getattr(request, "param", PYTHON)
-    root = written(tmp_path, files)
+    root = written(tmp_path, getattr(request, "param", PYTHON))
     fails: list[DeadweightError | None] = []
 
     def build(_workspace: object, _variant: object) -> None:

@@ -106,8 +106,7 @@ def test_a_repository_is_brought_in_and_proved(project, brought_in, monkeypatch)
     assert (home.name, home.expect.body_contains) == ("GET /", "<title>A small shop</title>")
     assert (prices.name, prices.expect.json_subset) == ("GET /prices.json", {"tea": 3, "milk": [1, 2]})
     assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
-    killed = task_wording("gates.killed")
-    assert task_wording("task.accepted", variants=stubborn.name, what=killed) in said
+    assert task_wording("task.accepted", variants=stubborn.name, what=task_wording("gates.killed")) in said
     assert task_wording("task.works", works=2, known=3) in said
     assert said.rstrip().endswith("next: invoke report")
     checks = ("runs", "api", "budget", "layers")
@@ -203,8 +202,7 @@ def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image, e
 )
 def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
     monkeypatch.setattr(coming_up, "LOOPBACK_SECONDS", 1.0)
-    options = coming_up.PLAIN.but(env=env)
-    with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp) as caught:
+    with engine.start(misbehaving_image, coming_up.PLAIN.but(env=env)) as container, pytest.raises(NotUp) as caught:
         coming_up.wait_listening(container, (8080,), seconds=2)
     assert codes(caught.value.message) == said
 

@@ -109,8 +109,7 @@ def test_shared_work_is_done_once_and_nothing_twice(site):
     assert sorted(builder.ran) == ["one", "shared", "two"]
     assert results(site, builder) == {"one": "cached", "two": "cached"}
     assert len(builder.ran) == 3
-    assert load_built(site.state, "one").cached is False
-    assert go(site, builder)["one"].image.cached is True
+    assert (load_built(site.state, "one").cached, go(site, builder)["one"].image.cached) == (False, True)
 
 
 @pytest.mark.parametrize(("shared", "image", "told"), [
@@ -174,12 +173,9 @@ def test_a_variant_is_built_while_set_up_for_another_goes_on(site):
         if not heard.built.wait(30):
             raise DeadweightError("one was not built meanwhile")
 
-    log = site.root / "log"
-    tasks = [
-        preparation("long", "long", until_one_is_built, log, 9.0),
-        preparation("short", "short", lambda _log: None, log, 1.0, lane="fetch"),
-    ]
-    grow = growing(site, builder, {"one": "short", "two": "long"})
+    long = preparation("long", "long", until_one_is_built, site.root / "log", 9.0)
+    short = preparation("short", "short", lambda _log: None, site.root / "log", 1.0, lane="fetch")
+    tasks, grow = [long, short], growing(site, builder, {"one": "short", "two": "long"})
     run_plan(prepare_plan(tasks), site.state, heard, jobs=1, grow=grow)
     assert set(heard.results.values()) == {"built"}
     assert builder.ran == ["shared", "one", "two"], "and what they share once"
@@ -251,8 +247,7 @@ def test_each_rebuild_has_its_reason(site):
 
     assert reason() == ("plan.not_built", {})
     go(site, builder)
-    assert reason() is None
-    assert reason(force=True) == ("plan.forced", {})
+    assert (reason(), reason(force=True)) == (None, ("plan.forced", {}))
     (site.root / "src" / "a.txt").write_text("b")
     assert reason() == ("plan.input_differs", {"input": "src/a.txt", "how": "changed"})
     go(site, builder)
@@ -355,8 +350,7 @@ def test_a_build_begins_its_log_anew_and_only_once(site):
 
 def test_fail_fast_stops(site):
     site, builder = make_site(site.root, bad="exit 1", late="true", later="true"), ScriptBuilder()
-    ended = go(site, builder, jobs=1, fail_fast=True)
-    assert [each.result for each in ended.values()].count("failed") == 1
+    assert [each.result for each in go(site, builder, jobs=1, fail_fast=True).values()].count("failed") == 1
     assert "later" not in builder.ran
 
 

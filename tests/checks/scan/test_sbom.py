@@ -152,8 +152,7 @@ def test_forms():
 def test_what_is_written_is_what_is_counted(written):
     """Also of kinds that are not compared, as npm's."""
     node = json.dumps({"name": "left-pad", "version": "1.3.0", "license": "WTFPL"}).encode()
-    files = {**debian_files(), "/srv/node_modules/left-pad/package.json": node}
-    for file, document in written(files):
+    for file, document in written({**debian_files(), "/srv/node_modules/left-pad/package.json": node}):
         assert "pkg:npm/left-pad@1.3.0" in json.dumps(document)
         assert file.packages == packages(document) > len(set(parts(document)))
         assert judged(file) == []

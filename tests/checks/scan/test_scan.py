@@ -37,7 +37,7 @@ from tests.support.json_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from tests.support.small_images import docker_archive, go_program
 from tests.support.small_project import built_subject, write_suite
-from tests.support.trees import shell_script
+from tests.support.trees import shell_script, written
 from tests.support.trees import zipped as jar
 
 pytestmark = pytest.mark.tools
@@ -102,9 +102,8 @@ def test_kinds_severities_and_what_is_fixable_are_counted_apart(scan):
     assert data["by_severity"] == {"critical": 1, "high": 1, "medium": 1, "low": 1, "unknown": 0}
     assert (data["by_kind"]["os"]["total"], data["by_kind"]["language"]["total"]) == (3, 1)
     assert data["database"]["updated_at"] == found.provenance.database_updated_at
-    go = next(row for row in data["findings"] if row["kind"] == "language")
-    assert (go["id"], go["path"], go["package"]) == ("CVE-2030-0002", "app", "stdlib")
-    assert data["reachability"]["status"] == "not_measured"
+    found = [(row["id"], row["path"], row["package"]) for row in data["findings"] if row["kind"] == "language"]
+    assert (found, data["reachability"]["status"]) == ([("CVE-2030-0002", "app", "stdlib")], "not_measured")
 
 
 def test_an_unknown_os_is_not_covered_and_its_go_binary_is_scanned(scan):
@@ -208,9 +207,8 @@ def test_an_old_database_warns_and_fails_where_strict(scan, subject):
     assert age_gate(CHECK.run(one))[2] == "invoke scan --database local"
 
 
-IGNORE = (
-    "{{ignore: [{{id: CVE-2030-0001, package: libfoo, reason: not reached, expires: '{day}'}}], max: {{critical: 0}}}}"
-)
+ACCEPTED = "{{id: CVE-2030-0001, package: libfoo, reason: not reached, expires: '{day}'}}"
+IGNORE = f"{{{{ignore: [{ACCEPTED}], max: {{{{critical: 0}}}}}}}}"
 
 
 def test_an_accepted_finding_does_not_count_until_its_exception_expires(scan):
@@ -220,16 +218,15 @@ def test_an_accepted_finding_does_not_count_until_its_exception_expires(scan):
     assert row["exception"] == "not reached"
     late = scan(IGNORE.format(day="2020-01-01"))
     assert (late.status, late.data["total"]) == ("fail", 4)
-    (gate,) = [each for each in late.data["gates"] if each["name"] == "exceptions"]
-    assert (gate["reason"].code, str(gate["reason"].fields["date"])) == ("scan.acceptance_expired", "2020-01-01")
+    (reason,) = [each["reason"] for each in late.data["gates"] if each["name"] == "exceptions"]
+    assert (reason.code, str(reason.fields["date"])) == ("scan.acceptance_expired", "2020-01-01")
 
 
 def test_an_exception_that_matches_nothing_is_told(scan):
     debian, odd = (scan(IGNORE.format(day="2999-01-01"), name=name) for name in ("debian", "odd"))
     origin = "ignore list: CVE-2030-0001"
-    assert (debian.data["unused_exceptions"], odd.data["unused_exceptions"]) == ([], [origin])
-    assert odd.status == "pass"
-    assert (unused([debian, odd]), unused([odd])) == ([], [origin])
+    assert [each.data["unused_exceptions"] for each in (debian, odd)] == [[], [origin]]
+    assert (odd.status, unused([debian, odd]), unused([odd])) == ("pass", [], [origin])
 
 
 def vex(folder: Path, **statement) -> str:
@@ -428,9 +425,7 @@ def test_an_archive_that_disappears_or_is_none(world, use, subject):
 
 def test_no_file_beside_the_suite_changes_what_is_found(scan, world, monkeypatch):
     """The scanner reads ``.trivyignore`` and ``trivy.yaml`` where it stands, and its settings from the environment."""
-    (world / ".trivyignore").write_text("CVE-2030-0001\n")
-    (world / "trivy.yaml").write_text("severity: [LOW]\n")
-    monkeypatch.chdir(world)
+    monkeypatch.chdir(written(world, {".trivyignore": "CVE-2030-0001\n", "trivy.yaml": "severity: [LOW]\n"}))
     monkeypatch.setenv("TRIVY_SEVERITY", "LOW")
     monkeypatch.setenv("TRIVY_IGNORE_UNFIXED", "true")
     assert scan().data["total"] == 4
@@ -439,14 +434,14 @@ def test_no_file_beside_the_suite_changes_what_is_found(scan, world, monkeypatch
 def test_an_sbom_is_the_same_before_and_after_a_scan(scan, subject):
     """Of a vulnerability without an address the scanner writes half an external reference, and no SBOM was written for it."""
 
-    def written() -> list[object]:
+    def made() -> list[object]:
         spdx, cyclonedx = (json.loads(Path(file.path).read_text()) for file in write_sboms(subject()).files)
         references = {each["name"]: each.get("externalRefs") for each in spdx["packages"]}
         return [references, {each["name"] for each in cyclonedx["components"]}, cyclonedx.get("vulnerabilities") or []]
 
-    before = written()
+    before = made()
     assert scan().data["total"] == 4
-    assert before == written()
+    assert before == made()
 
 
 def test_a_scan_calls_nobody(scan, subject, monkeypatch):
@@ -509,10 +504,8 @@ def test_the_task_ends_as_it_should(world, subject):
     code, _, errors = run_task(world, "scan")
     assert (code, database.HINT in errors) == (3, True)
     code, output, _ = run_task(world, "scan", "--database", "db", "--sarif", "out.sarif", "--json")
-    document = json.loads(output)
-    assert (code, [each["data"]["total"] for each in document["scans"]]) == (0, [4, 1])
-    runs = checked((world / "out.sarif").read_text())["runs"]
-    assert [len(run["results"]) for run in runs] == [44, 1]
+    assert (code, [each["data"]["total"] for each in json.loads(output)["scans"]]) == (0, [4, 1])
+    assert [len(run["results"]) for run in checked((world / "out.sarif").read_text())["runs"]] == [44, 1]
     code, output, _ = run_task(world, "scan", "--variant", "odd")
     assert (code, "not covered" in output) == (0, True)
     code, _, errors = run_task(world, "scan", "--strict")
