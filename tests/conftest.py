@@ -160,9 +160,9 @@ def playground_image(engine, playground_archive) -> Iterator[str]:
 def misbehaving_archive(tmp_path_factory) -> Path:
     """A service that misbehaves as its environment variable MODE says (tests/services/misbehave)."""
     folder = tmp_path_factory.mktemp("misbehave")
-    app = go_program(ROOT / "tests" / "services" / "misbehave", folder / "app")
+    app = {"/app": go_program(TESTS / "services" / "misbehave", folder / "app")}
     config = {"Entrypoint": ["/app"], "Env": ["MODE=good"]}
-    return docker_archive(folder / "image.tar", reference("misbehave"), [{"/app": app}], config)
+    return docker_archive(folder / "image.tar", reference("misbehave"), [app], config)
 
 
 @pytest.fixture(scope="session")
@@ -174,14 +174,13 @@ def misbehaving_image(engine, misbehaving_archive) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def tools_image(engine, tmp_path_factory) -> Iterator[str]:
     """An image with a shell, a few of this machine's tools and an ``nc``."""
-    folder = tmp_path_factory.mktemp("tools")
-    nc = go_program(ROOT / "tests" / "services" / "misbehave", folder / "nc")
+    folder, config = tmp_path_factory.mktemp("tools"), {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]}
+    nc = go_program(TESTS / "services" / "misbehave", folder / "nc")
     files = {"/bin/nc": nc, "/etc/passwd": PASSWD, "/bin/sh": "/usr/bin/dash"}
     for name in ("dash", "cat", "ls", "id", "sleep", "head", "tr"):
         files |= program(name)
-    name = reference("tools")
-    archive = docker_archive(folder / "image.tar", name, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]})
-    with in_engine(engine, archive, name):
+    archive = docker_archive(folder / "image.tar", reference("tools"), [files], config)
+    with in_engine(engine, archive, reference("tools")) as name:
         yield name
 
 

@@ -25,8 +25,6 @@ from deadweight.engine import foreground, http, images, labels
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
-from deadweight.engine.foreground import shell_in, user_of, words_beside
-from deadweight.engine.images import Identity, identity_of
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
 from deadweight.suite.model import Health, RunSettings
 from tests.support.codes import codes, raises
@@ -103,15 +101,17 @@ def described(kind: str, **more: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("engine_id", "descriptor", "expected"), [
-    (CONFIG, None, Identity(CONFIG, CONFIG)),
-    ("a" * 64, None, Identity(CONFIG, CONFIG)),  # Podman
-    (MANIFEST, described("manifest", annotations={"config.digest": CONFIG}), Identity(MANIFEST, CONFIG, MANIFEST)),
-    (MANIFEST, described("manifest"), Identity(MANIFEST, None, MANIFEST)),
-    (INDEX, described("index"), Identity(INDEX, None, None, INDEX)),
-    (MANIFEST, {}, Identity(MANIFEST, None)),  # 25 to 27 do not say what it is the digest of
+    (CONFIG, None, images.Identity(CONFIG, CONFIG)),
+    ("a" * 64, None, images.Identity(CONFIG, CONFIG)),  # Podman
+    (MANIFEST, described("manifest", annotations={"config.digest": CONFIG}), images.Identity(MANIFEST, CONFIG, MANIFEST)),
+    (MANIFEST, described("manifest"), images.Identity(MANIFEST, None, MANIFEST)),
+    (INDEX, described("index"), images.Identity(INDEX, None, None, INDEX)),
+    (MANIFEST, {}, images.Identity(MANIFEST, None)),  # 25 to 27 do not say what it is the digest of
 ])  # fmt: skip
 def test_what_an_engine_calls_an_image_is_told_from_its_configs_digest(engine_id, descriptor, expected):
-    assert identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None) == expected
+    assert (
+        images.identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None) == expected
+    )
 
 
 def test_images_that_are_not_there_are_missing(engine, tmp_path, monkeypatch):
@@ -398,8 +398,8 @@ def test_logs_are_read_from_what_runs(engine, misbehaving_image):
 @pytest.mark.slow
 def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(engine, playground_image, tools_image):
     with healthy(engine, playground_image, hardened(RunSettings(), port=8080, image_user="65534")) as container:
-        assert (shell_in(container), user_of(container)) == (None, "65534:65534")
-        words = words_beside(engine, container, tools_image)
+        assert (foreground.shell_in(container), foreground.user_of(container)) == (None, "65534:65534")
+        words = foreground.words_beside(engine, container, tools_image)
         script = b"ls; id -u; cat /proc/1/root/etc/passwd; tr '\\0' ' ' < /proc/1/cmdline\n"
         seen = _run.run(["docker", "-H", engine.host, *words], stdin=script, timeout=60).output
         assert {"app", "etc", "65534", "/app", "nobody:x:65534:65534::/:/bin/false"} <= set(seen.split())

@@ -26,13 +26,10 @@ from deadweight._errors import CommandError, MissingError, wording
 from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
-from deadweight.engine.api import parse_info
 from deadweight.engine.client import Engine
 from deadweight.engine.own import engine as own
 from deadweight.engine.own import machine
-from deadweight.engine.own.engine import layout
 from deadweight.project import doctor
-from deadweight.project.doctor import examine
 from deadweight.project.install import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
@@ -142,7 +139,7 @@ def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
         none_to_start("engine.advice_root")
         return
     none_to_start("engine.advice_setup")
-    found = examine(["engine"])
+    found = doctor.examine(["engine"])
     assert (found.engine, wording("engine.no_dockerd") in found.engine_problem) == (None, True)
     assert f"engine: {found.engine_problem}" in found.lines()
     monkeypatch.setattr(system, "manager", lambda: None)
@@ -165,7 +162,7 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
     with raises(CommandError, "engine.ended_at_once") as caught:
         daemon.find_or_start(print)
     assert time.monotonic() - started < 60
-    assert [text in str(caught.value) for text in ("no such luck", str(layout().log))] == [True, True]
+    assert [text in str(caught.value) for text in ("no such luck", str(own.layout().log))] == [True, True]
     daemon.remove_data()
     assert not images.exists()
 
@@ -174,7 +171,7 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
 @NEEDS_DOCKERD
 def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     """Start, use, kill -9, start over what that left, stop: the other engine never notices."""
-    where = layout()
+    where = own.layout()
     written(where.run, {where.pid_file.name: str(os.getpid())})  # a stale number that now belongs to somebody else
     said: list[str] = []
     mine = daemon.find_or_start(said.append)
@@ -252,7 +249,7 @@ def test_beside_another_engine_builds_and_containers_reach_the_network(alone, en
     placed(tmp_path / "context", {**program("bash", "/bin/bash"), "Dockerfile": dockerfile})
     said: list[str] = []
     mine = daemon.find_or_start(said.append)
-    bridge_name = layout().bridge
+    bridge_name = own.layout().bridge
     assert any(bridge_name in line for line in said)
     cli = daemon.docker_cli(mine)
     words = cli.build("--progress=plain", "-t", "deadweight-tests/far:1", ".")
@@ -313,7 +310,7 @@ def test_two_starts_at_once_give_one_engine(cache):
     code += "print(own.start(lambda line: None), own._our_pid(own.layout()))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     (output,) = {process.communicate(timeout=120)[0] for process in both}
-    assert output.startswith(layout().host)
+    assert output.startswith(own.layout().host)
 
 
 @NEEDS_DOCKERD
@@ -321,7 +318,7 @@ def test_a_start_frees_the_addresses_that_a_killed_engine_of_another_cache_holds
     """A network namespace that is mounted keeps its address on the bridge, though no process is left in it."""
     ended = subprocess.Popen(["true"])
     ended.wait()
-    killed = layout().run.with_name(f"deadweight-0-{uuid.uuid4().hex[:8]}")
+    killed = own.layout().run.with_name(f"deadweight-0-{uuid.uuid4().hex[:8]}")
     namespace = written(killed, {"exec/netns/abc": "", "engine.pid": f"{ended.pid}\n"}) / "exec/netns/abc"
     try:
         run(["unshare", f"--net={namespace}", "true"])
@@ -350,7 +347,7 @@ def test_the_client_builds_with_buildkit_and_leaves_the_users_configuration_alon
 
 
 def test_doctor_tells_the_engine_and_its_limits(endpoint):
-    found = examine(["engine", "git"])
+    found = doctor.examine(["engine", "git"])
     version = daemon.server_version(endpoint)
     assert (found.engine.info.version, found.tools[0].status) == (version, "present")
     assert f"engine: {found.engine.info.name} {version}" in "\n".join(found.lines())
@@ -398,11 +395,11 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
     (before,) = survey(["engine"])
     assert (before.status, before.how, before.gettable) == ("missing", "start an engine with sudo", True)
-    assert "Deadweight starts one with sudo when needed" in examine([]).engine_problem
+    assert "Deadweight starts one with sudo when needed" in doctor.examine([]).engine_problem
     said: list[str] = []
     install([before], said.append)
     assert ["engine.starting_with_sudo"] in [codes(line) for line in said]
-    where = layout()
+    where = own.layout()
     (after,) = survey(["engine"])
     assert (after.status, after.path, after.origin) == ("present", where.host, "ours")
     facts = where.socket.stat()
@@ -423,7 +420,7 @@ def test_an_engine_that_sudo_cannot_bring_up_shows_its_own_words(alone, cache, s
     shell_script(sudoer.parent / "sudo-bin" / "dockerd", BROKEN)
     with pytest.raises(CommandError, match="no such luck"):
         daemon.find_or_start(print)
-    assert not layout().run.exists()
+    assert not own.layout().run.exists()
 
 
 def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, monkeypatch, tmp_path):
@@ -454,6 +451,6 @@ def test_control_groups_are_mounted_where_nobody_did(cache):
 @pytest.mark.parametrize(("walls", "code"), [(["name=rootless"], "engine.cgroup_1_rootless"), ([], "engine.cgroup_1")])
 def test_doctor_tells_whether_limits_work_on_cgroup_version_1(walls, code):
     """Podman tells them as unlimited there, and starts the container all the same."""
-    info = parse_info({"Version": "5.4.2"}, {"CgroupVersion": "1", "SecurityOptions": walls})
+    info = wire.parse_info({"Version": "5.4.2"}, {"CgroupVersion": "1", "SecurityOptions": walls})
     report = doctor.EngineReport("unix:///x.sock", False, info, None, None, None)
     assert [line for line in doctor._warnings(report, ()) if codes(line) == [code]]

@@ -13,7 +13,6 @@ from docker.errors import NotFound
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight.engine import api
-from deadweight.engine.api import EngineInfo, parse_info
 from deadweight.engine.client import Engine, number_of, with_tmpfs_owners
 from deadweight.engine.images import Images
 from deadweight.engine.options import Mount, Podman, RunOptions, Tmpfs, Ulimit, ceilings, dialect_of, hardened, is_root
@@ -21,12 +20,12 @@ from deadweight.suite.model import RunSettings
 from tests.support.codes import raises
 from tests.support.small_images import docker_archive, in_engine, program, reference
 
-DOCKER = parse_info(
+DOCKER = api.parse_info(
     {"Version": "20.10.24", "ApiVersion": "1.41", "Components": [{"Name": "Engine"}]},
     {"SecurityOptions": ["name=seccomp,profile=default"], "CgroupVersion": "1", "Driver": "overlay2"},
 )
 PODMANS = {"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}]}
-PODMAN = parse_info(PODMANS, {"SecurityOptions": ["name=rootless"]})
+PODMAN = api.parse_info(PODMANS, {"SecurityOptions": ["name=rootless"]})
 
 
 @pytest.mark.parametrize(
@@ -36,7 +35,7 @@ PODMAN = parse_info(PODMANS, {"SecurityOptions": ["name=rootless"]})
 )
 def test_an_engine_without_root_is_known_by_either_word(told, rootless):
     """Podman 4.3.1 says so in a field of its own: it was taken for one whose networks root of this machine can enter."""
-    assert parse_info({}, told).rootless is rootless
+    assert api.parse_info({}, told).rootless is rootless
 
 
 @pytest.mark.parametrize(("user", "root"), [("", True), ("root", True), ("0", True), ("0:0", True), ("00", True), ("root:1", True),
@@ -93,7 +92,7 @@ def test_an_open_posture_is_composed_from_the_hardened_one(tmp_path):
     assert security(DOCKER, RunOptions(seccomp="unconfined")) == ["seccomp=unconfined"]
 
 
-def security(info: EngineInfo, options: RunOptions) -> list[str]:
+def security(info: api.EngineInfo, options: RunOptions) -> list[str]:
     found: list[str] = dialect_of(info, "").create_body("i", options)["HostConfig"]["SecurityOpt"]
     return found
 
@@ -140,7 +139,7 @@ def test_engine_descriptions_are_read():
     assert (DOCKER.seccomp, DOCKER.apparmor) == (True, False)
     driver = [["driver-type", "io.containerd.snapshotter.v1"]]
     told = {"DriverStatus": driver, "OperatingSystem": "Docker Desktop", "CgroupVersion": "2"}
-    new = parse_info({"Version": "29.0.1", "Components": [{"Name": "Engine"}]}, told)
+    new = api.parse_info({"Version": "29.0.1", "Components": [{"Name": "Engine"}]}, told)
     assert (new.containerd_store, new.desktop, new.cgroup) == (True, True, "2")
 
 

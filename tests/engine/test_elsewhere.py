@@ -16,7 +16,6 @@ import pytest
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.engine import api as wire
 from deadweight.engine import daemon, labels
-from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Unreachable
@@ -33,11 +32,11 @@ HEALTH = Health(path="/healthz", within_seconds=20)
 
 
 @pytest.fixture(scope="module")
-def remote(engine, tmp_path_factory) -> Iterator[Endpoint]:
+def remote(engine, tmp_path_factory) -> Iterator[wire.Endpoint]:
     """The tests' engine, as one on another machine is reached."""
     folder = tmp_path_factory.mktemp("tls")
     with elsewhere(engine.host.removeprefix("unix://"), folder) as host:
-        yield Endpoint(host, ours=False, certificates=str(folder))
+        yield wire.Endpoint(host, ours=False, certificates=str(folder))
 
 
 @pytest.fixture
@@ -200,7 +199,7 @@ def of_ssh() -> list[str]:
 @pytest.mark.slow
 def test_a_container_runs_there_and_is_asked_and_removed(host, misbehaving_image):
     before = set(of_ssh())
-    with Engine.connect(Endpoint(host, ours=False), project="deadweight-tests-ssh") as engine:
+    with Engine.connect(wire.Endpoint(host, ours=False), project="deadweight-tests-ssh") as engine:
         with engine.start(misbehaving_image, RunOptions(publish=8080)) as container:
             assert container.wait_healthy(HEALTH).healthy
             route = container.http()
@@ -232,7 +231,7 @@ def test_a_key_that_the_other_side_does_not_know_is_told(host, served, monkeypat
 
 def test_no_engine_behind_it_is_told_in_its_own_words(host):
     with pytest.raises(MissingError, match=r"(?i)(?=.*connect).*/run/none\.sock"):
-        Engine.connect(Endpoint(f"{host}/run/none.sock", ours=False))
+        Engine.connect(wire.Endpoint(f"{host}/run/none.sock", ours=False))
 
 
 def test_nothing_in_an_address_becomes_an_option_or_a_command_of_the_shell():

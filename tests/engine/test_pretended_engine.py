@@ -16,7 +16,6 @@ import pytest
 from deadweight import _run
 from deadweight._errors import MissingError
 from deadweight.engine import api, client, daemon
-from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
 from deadweight.engine.faults import translated
 from deadweight.project.needs import tools_of
@@ -74,8 +73,8 @@ def server(tmp_path) -> Iterator[Pretended]:
 
 
 @pytest.fixture
-def there(server) -> Endpoint:
-    return Endpoint(f"unix://{server.server_address}", ours=False)
+def there(server) -> api.Endpoint:
+    return api.Endpoint(f"unix://{server.server_address}", ours=False)
 
 
 @pytest.mark.parametrize("version", [
@@ -234,7 +233,7 @@ def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_bot
 
 
 def test_set_up_brings_a_buildx_where_the_client_is_too_old(server, there, old_client, tmp_path, monkeypatch):
-    monkeypatch.setattr(daemon, "endpoints", lambda: iter((Endpoint(there.host, why="the test"),)))
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter((api.Endpoint(there.host, why="the test"),)))
     defaults = "{builder: dockerfile, dockerfile: Dockerfile, port: 8080, health: {path: /healthz}}"
     suite = f"name: s\ndefaults: {defaults}\nvariants: {{v: {{source: .}}}}\n"
     project = {"Dockerfile": "FROM scratch\nCOPY x /x\n", "x": "x", "deadweight.yaml": suite}

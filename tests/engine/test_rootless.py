@@ -25,8 +25,6 @@ from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions, bridge_of, hardened_for
 from deadweight.engine.own import machine
 from deadweight.engine.seccomp import profile, refused_calls
-from deadweight.engine.seccomp.profile import HELD, numbers
-from deadweight.engine.seccomp.refused_calls import runtime_of
 from deadweight_attacks import walls
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import Shot
@@ -198,7 +196,7 @@ def test_the_service_its_awk_and_its_libraries_are_seen(subject):
 
 def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_through(subject, tmp_path: Path):
     """Recorded, completed by what the runtime needs, and tried, as the search does before it leaves calls out."""
-    runtime = runtime_of(subject.engine())
+    runtime = refused_calls.runtime_of(subject.engine())
     needed = floor.kept_floor(runtime) or floor.find_floor(runtime)
     with subject.engine().network(PURPOSE) as network:
         options = hardened_for(subject.variant).but(network=network)
@@ -208,7 +206,7 @@ def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_t
         assert [phase.name for phase in recording.phases] == ["start", "adds", "idle", "end"]
         assert recording.seen_in("listen") == ("start",)
         assert recording.linker.startswith("/lib64/ld-linux") or not recording.linker
-        calls = {*needed.calls, *(recording.calls & {*engines, *HELD})}
+        calls = {*needed.calls, *(recording.calls & {*engines, *profile.HELD})}
         assert len(calls) < 100 < len(engines)
         for refused, works in (("", True), ("listen", False)):
             file = profile.write(tmp_path / "p.json", floor.document(calls - {refused}, recording.families, "amd64"))
@@ -218,7 +216,9 @@ def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_t
 
 def test_a_profile_under_which_nothing_starts_names_the_call(subject, tmp_path: Path):
     """Tried with the runtime itself: the engine may wait for ever for one that is refused a call."""
-    file = profile.write(tmp_path / "p.json", floor.document(set(numbers("amd64")) - {"execve"}, range(64), "amd64"))
+    file = profile.write(
+        tmp_path / "p.json", floor.document(set(profile.numbers("amd64")) - {"execve"}, range(64), "amd64")
+    )
     with raises(refused_calls.StoppedByProfile, "seccomp.stops", calls="execve"):
         refused_calls.check(subject.engine(), hardened_for(subject.variant).but(seccomp=str(file)))
 

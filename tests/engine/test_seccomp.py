@@ -12,8 +12,6 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
-from deadweight.engine.seccomp.profile import numbers
-from deadweight.engine.seccomp.refused_calls import Runtime
 from deadweight.project.workspace import refuse_no_profile
 from deadweight.suite.model import Health
 from deadweight_attacks.matrix import refused_by_profile
@@ -23,7 +21,7 @@ from tests.support.codes import codes, details, parts, raises
 from tests.support.small_project import built_subject, write_suite
 
 HERE = profile.Where("amd64", "6.1.0-13-amd64")
-EVERYTHING = frozenset(numbers("amd64"))
+EVERYTHING = frozenset(profile.numbers("amd64"))
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="the runtime is tried as root")
 
 
@@ -128,7 +126,7 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
         return next(turns) if lacking else ""
 
     monkeypatch.setattr(refused_calls, "starting_under", starting)
-    runc = Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
+    runc = refused_calls.Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
     found = refused_calls._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
     assert (found.calls, found.problem, codes(found.whom)) == (("futex",), "no answer", ["seccomp.runtime_at_times"])
 

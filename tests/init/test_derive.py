@@ -9,7 +9,6 @@ import pytest
 
 from deadweight.sources.adapt_dockerfile import instructions
 from deadweight_init.derive import dockerfile
-from deadweight_init.derive.dockerfile import MINIMAL, changed_settings, minimal_changes, minimal_text, parse
 from deadweight_init.derive.runtime import Folder, RuntimeFiles, loader_needs
 from deadweight_init.draft import first_draft
 from deadweight_init.drift import drift
@@ -135,7 +134,7 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     ({}, {"User": "nonroot", "WorkingDir": "/x"}, [(Code.USER, "root -> nonroot"), (Code.WORKDIR, "/ -> /x")]),
 ])  # fmt: skip
 def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, changed):
-    found = tuple(changed_settings(own, other))
+    found = tuple(dockerfile.changed_settings(own, other))
     assert [(each.code, each.what) for each in found] == changed
     draft = draft_of(tmp_path, 'FROM scratch\nCOPY x /x\nCMD ["/x"]\n', x="")
     text = suite_text(replace(draft, set_otherwise={"chainguard": found}))
@@ -144,8 +143,8 @@ def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, change
 
 def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_path):
     own = find_services(read_tree(written(tmp_path / "shop", {"Dockerfile": OWN.replace(" AS Final", "")})))[0].own
-    parsed = parse(own)
-    text = minimal_text(parsed, FILES, CONFIG)
+    parsed = dockerfile.parse(own)
+    text = dockerfile.minimal_text(parsed, FILES, CONFIG)
     before, after = said(own.text), said(text)
     assert [one for one, other in zip(before, after, strict=False) if one != other] == [before[3]]
     assert after[3] == ("FROM --platform=$TARGETPLATFORM debian:12 AS own-image", "")
@@ -172,9 +171,9 @@ def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_
         'ENTRYPOINT ["/srv/shop"]',
         'CMD ["--port", "8080"]',
     ]
-    without = minimal_text(parsed, replace(FILES, checks_health=False), CONFIG)
+    without = dockerfile.minimal_text(parsed, replace(FILES, checks_health=False), CONFIG)
     assert "HEALTHCHECK" not in without.partition("FROM scratch")[2]
-    told = minimal_changes(parsed, replace(FILES, checks_health=False))
+    told = dockerfile.minimal_changes(parsed, replace(FILES, checks_health=False))
     assert [(each.code, each.line) for each in told] == [
         (Code.BASE, 9), (Code.PROGRAMS, 0), (Code.FILES, 0), (Code.HEALTHCHECK, 22),
     ]  # fmt: skip
@@ -261,15 +260,15 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     changes = [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES]
     assert changes == [(Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13)]
     assert f'#   {Code.FLAGS.value}: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
-    assert dockerfile.lost_instructions(parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
+    assert dockerfile.lost_instructions(dockerfile.parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
     assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
 
 
 def test_without_a_trial_the_run_time_files_are_not_known(tmp_path):
     draft = draft_of(tmp_path, 'FROM ruby:3.3\nCOPY . .\nCMD ["ruby", "x.rb"]\n')
-    assert next(each.refused for each in draft.ladder.rungs if each.name == MINIMAL)
+    assert next(each.refused for each in draft.ladder.rungs if each.name == dockerfile.MINIMAL)
     bare = draft_of(tmp_path / "b", 'FROM scratch\nCOPY x /x\nCMD ["/x"]\n', x="")
-    assert MINIMAL not in {each.name for each in bare.ladder.rungs}
+    assert dockerfile.MINIMAL not in {each.name for each in bare.ladder.rungs}
 
 
 def test_what_a_program_asks_of_the_loader_is_read():

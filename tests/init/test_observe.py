@@ -11,7 +11,6 @@ import pytest
 
 from deadweight.engine.http import Route
 from deadweight_init.prove import observe
-from deadweight_init.prove.observe import Health, find_health, kind_told
 from deadweight_init.prove.recording import Recorder, stable_part
 from deadweight_init.tree import read_tree
 from tests.support.codes import codes, parts
@@ -52,9 +51,9 @@ def serve() -> Iterator[object]:
 def test_what_tells_best_that_a_service_is_up_is_its_health(serve, answers, kind, path, status):
     """Without a health route its own description does; a route that fails tells nothing."""
     container, port = serve(**answers)
-    health = find_health(container, (port,), ())
-    assert health == Health(kind, port, path, status)
-    assert (parts(kind_told(health)) == ("seen.answers", {"path": "/", "status": 500})) is (kind == "tcp")
+    health = observe.find_health(container, (port,), ())
+    assert health == observe.Health(kind, port, path, status)
+    assert (parts(observe.kind_told(health)) == ("seen.answers", {"path": "/", "status": 500})) is (kind == "tcp")
 
 
 def test_what_a_build_or_a_base_puts_in_is_not_held():
@@ -74,7 +73,7 @@ def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve
 
     up = SimpleNamespace(http=asked, logs=lambda _most: lines, listeners=lambda: ())
     recorder = Recorder(read_tree(tmp_path), None)
-    recorder.ask_first(up, Health("http", port, "/", 200))
+    recorder.ask_first(up, observe.Health("http", port, "/", 200))
     assert recorder.lines == ("listening",)
     assert len(lines) > 1
 

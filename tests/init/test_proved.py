@@ -253,14 +253,10 @@ def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehav
         tightest(engine, misbehaving_image, "never-healthy", started_seconds=0.01)
 
 
-def prove(root, **limits):
-    return init(root, Wanted(), lambda *_: None, print, Tools(print, _build, **limits))
-
-
 def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine, tmp_path):
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
     with pytest.raises(DeadweightError, match="no milk today"):
-        prove(root)
+        init(root, Wanted(), lambda *_: None, print, Tools(print, _build))
     assert tried(root) == {"today": False}
 
 
@@ -268,7 +264,7 @@ def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine,
 def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engine, tmp_path):
     file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
     root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})
-    (draft,) = prove(root, minutes=0.001).drafts
+    (draft,) = init(root, Wanted(), lambda *_: None, print, Tools(print, _build, minutes=0.001)).drafts
     done = tried(root)
     assert {"today", "today-b", "today-c"} <= set(done)
     assert (done["today"], sum(done.values())) == (True, 2)
