@@ -1,7 +1,6 @@
 """The house rules, held by tools: style, formatting, types, and who may import whom."""
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -47,8 +46,7 @@ def test_listing_tasks_imports_nothing_heavy():
 def modules_after(code: str) -> set[str]:
     """The names of the modules that a fresh interpreter has after some code."""
     script = f"import sys; {code}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    return set(done.stdout.split())
+    return set(subprocess.check_output([sys.executable, "-c", script], text=True, cwd=ROOT).split())
 
 
 @pytest.mark.slow
@@ -62,10 +60,8 @@ def test_archives_are_unpacked_as_the_oldest_python_can():
 def test_what_a_task_imports_is_kept_compiled_unless_the_user_says_no(flags, kept):
     """invoke forbids it before it reads tasks.py."""
     script = "import sys; sys.dont_write_bytecode = True; import deadweight.tasks; print(not sys.dont_write_bytecode)"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    words = [sys.executable, *flags, "-c", script]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
-    assert done.stdout.strip() == str(kept)
+    words = ["env", "--unset", "PYTHONDONTWRITEBYTECODE", sys.executable, *flags, "-c", script]
+    assert subprocess.check_output(words, text=True, cwd=ROOT).strip() == str(kept)
 
 
 def house(*packages: str) -> dict[str, set[str]]:

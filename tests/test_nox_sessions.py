@@ -19,9 +19,8 @@ pytestmark = pytest.mark.system
 
 def listed(folder: Path) -> dict[str, bool]:
     """Each session of a project, and whether plain ``nox`` runs it."""
-    argv = [sys.executable, "-m", "nox", "--list"]
-    done = subprocess.run(argv, cwd=folder, text=True, capture_output=True, timeout=120, check=True)
-    return {found[2]: found[1] == "*" for found in re.finditer(r"^([*-]) (\S+)", done.stdout, re.MULTILINE)}
+    said = subprocess.check_output([sys.executable, "-m", "nox", "--list"], cwd=folder, text=True, timeout=120)
+    return {found[2]: found[1] == "*" for found in re.finditer(r"^([*-]) (\S+)", said, re.MULTILINE)}
 
 
 def test_a_project_gets_the_sessions_that_are_for_projects(tmp_path):

@@ -2,17 +2,7 @@
 
 from typing import Any
 
-import pytest
-
-from tests.support import ROOT
-
-
-@pytest.fixture
-def sbom(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-    from bench import sbom
-
-    return sbom
+from bench import sbom
 
 
 def document(*entries: str | tuple[str, str]) -> dict[str, Any]:
@@ -24,7 +14,7 @@ def document(*entries: str | tuple[str, str]) -> dict[str, Any]:
     return {"bomFormat": "CycloneDX", "components": components}
 
 
-def test_one_package_is_one_however_its_address_is_written(sbom):
+def test_one_package_is_one_however_its_address_is_written():
     app, bash = ("app", "1"), "pkg:deb/debian/bash"
     ours = document(f"{bash}@5.2?epoch=1", "pkg:pypi/typing-extensions@4", app, "pkg:npm/%40x/y@1")
     theirs = document(f"{bash}@1%3A5.2?arch=x", "pkg:pypi/typing_extensions@4", app, "pkg:npm/@x/y@1")
@@ -34,7 +24,7 @@ def test_one_package_is_one_however_its_address_is_written(sbom):
     assert found.types["deb"] == (1, 1)
 
 
-def test_what_one_lacks_and_what_is_listed_twice_is_told(sbom):
+def test_what_one_lacks_and_what_is_listed_twice_is_told():
     ours = document("pkg:npm/a@1", "pkg:npm/a@1", "pkg:npm/c@1")
     theirs = document("pkg:npm/a@1", "pkg:npm/a@1", "pkg:npm/b@2", "pkg:npm/d@2", "pkg:generic/node@22")
     theirs["components"][-1] |= {"properties": [{"name": sbom.FOUND_BY, "value": "binary-classifier-cataloger"}]}
@@ -44,7 +34,7 @@ def test_what_one_lacks_and_what_is_listed_twice_is_told(sbom):
     assert found.by_bytes == ("generic node 22",)
 
 
-def test_without_the_other_tool_nothing_is_measured(sbom, monkeypatch, tmp_path, capsys):
+def test_without_the_other_tool_nothing_is_measured(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert sbom.main([str(tmp_path)]) == 3
     assert "not measured: syft is not on PATH" in capsys.readouterr().err

@@ -115,10 +115,9 @@ def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeyp
     def run(argv, **_given):
         time.sleep(0.5)  # until it is waited for
         os.kill(os.getpid(), signal.SIGINT)
-        order, deadline = Path(argv[-1], as_root.ORDER), time.monotonic() + 10
-        while order.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        withdrawn.append(not order.exists())
+        order = Path(argv[-1], as_root.ORDER)
+        wait_for(lambda: not order.exists(), 10)
+        withdrawn.append(True)
 
     monkeypatch.setattr(sudo, "run", run)
     with pytest.raises(KeyboardInterrupt):

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -33,15 +34,10 @@ def without(*calls: str) -> dict[str, object]:
     ("needed", "most"), [((), 4), (("a",), 4), (("d", "j"), 4), (("a", "b", "c"), 4), (tuple("bdfhj"), 4)]
 )
 def test_what_is_missing_is_found_by_halving(needed, most):
-    tried = []
-
-    def works(some):
-        tried.append(some)
-        return set(needed) <= set(some)
-
+    works = Mock(side_effect=lambda some: set(needed) <= set(some))
     found, whole = refused_calls.find_missing(tuple("abcdefghij"), works, most)
     assert (found, whole) == (needed[-most:], len(needed) <= most)
-    assert len(tried) <= 6 * (len(needed) + 1)
+    assert works.call_count <= 6 * (len(needed) + 1)
 
 
 def test_what_a_profile_refuses_is_read_with_its_conditions():
@@ -155,8 +151,7 @@ def service(tmp_path, engine, misbehaving_image, misbehaving_archive, monkeypatc
 
     def build(*refused: str) -> Subject:
         (tmp_path / "tight.json").write_text(json.dumps(without(*refused)))
-        health = "{path: /healthz, within_seconds: 8}"
-        yaml = f"name: p\ndefaults: {{port: 8080, health: {health}}}\n"
+        yaml = "name: p\ndefaults: {port: 8080, health: {path: /healthz, within_seconds: 8}}\n"
         yaml += "variants:\n  tight: {builder: ko, run: {seccomp: tight.json}}\n"
         return built_subject(write_suite(tmp_path, yaml), "tight", misbehaving_archive, misbehaving_image, engine)
 

@@ -184,8 +184,7 @@ def test_only_packages_that_are_kept_are_told_to_scanners(tmp_path):
     (tmp_path / "status").write_text(f"{libc}Package: libc6-dev\nVersion: 2\n\nPackage: perl\nVersion: 3\n")
     steps = list(dockerfile._databases({"var/lib/dpkg/status": ("libc6", "perl")}))
     script = steps[1].replace("/var/lib/dpkg/status >", f"{tmp_path}/status >").partition(" > ")[0]
-    found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
-    assert found == f"{libc}Package: perl\nVersion: 3\n\n"
+    assert subprocess.check_output(["sh", "-c", script], text=True) == f"{libc}Package: perl\nVersion: 3\n\n"
 
 
 DOTNET, DYNAMIC = "mcr.microsoft.com/dotnet/aspnet", "cgr.dev/chainguard/glibc-dynamic"

@@ -88,7 +88,6 @@ def start(
     root: Path,
     *words: str | Path,
     env: Mapping[str, str] | None = None,
-    stdin: Stream = subprocess.DEVNULL,
     stdout: Stream = subprocess.PIPE,
     stderr: Stream = subprocess.PIPE,
     session: bool = False,
@@ -96,7 +95,7 @@ def start(
     """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own."""
     whole = {**os.environ, **(env or {})}
     request = forked.Request(list(map(str, words)), str(root), whole, session=session)
-    return _begun(request, stdin, stdout, stderr)
+    return _begun(request, subprocess.DEVNULL, stdout, stderr)
 
 
 def module(
