@@ -150,7 +150,8 @@ def others_are_told(root: Path, host: str) -> None:
 def test_a_full_disk_is_told_as_that(engine, monkeypatch):
     """As Docker 29 with containerd's store said it of its own; it says so in the stream, and no image is there afterwards."""
     said = (
-        'failed to ingest "config.json": failed to open writer: write /content/ingest/4cb1/ref: no space left on device'
+        'failed to ingest "config.json": failed to open writer: write /var/lib/docker/containerd/daemon/'
+        "io.containerd.content.v1.content/ingest/4cb1/ref: no space left on device"
     )
     monkeypatch.setattr(engine.api, "load_image", lambda _archive: iter([{"error": said}]))
     found = broken_engine.lost_engine(lambda: engine)

@@ -324,6 +324,7 @@ def test_ctrl_c_removes_everything_and_a_living_process_is_left_alone(engine, mi
         engine.cleanup_stale()
         assert made <= names_and_ids(engine)
         child.send_signal(signal.SIGINT)
+        child.wait(20)
     assert made.isdisjoint(names_and_ids(engine))
 
 

@@ -68,9 +68,10 @@ def test_one_that_does_not_come_up_is_named_with_its_last_words(engine, tmp_path
 
 SUITE = """
 name: p
-defaults: {builder: ko, port: 8080, health: {path: /json}}
+defaults: {builder: ko, port: 8080}
 variants:
   v:
+    health: {path: /json}
     run: {needs: {db: {variant: w, port: 8080}}}
     checks: {api: [{name: dial, request: {path: "/dial?address=db:8080"}, expect: {status: 200}}]}
   w: {}

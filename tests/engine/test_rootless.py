@@ -216,9 +216,8 @@ def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_t
 
 def test_a_profile_under_which_nothing_starts_names_the_call(subject, tmp_path: Path):
     """Tried with the runtime itself: the engine may wait for ever for one that is refused a call."""
-    file = profile.write(
-        tmp_path / "p.json", floor.document(set(profile.numbers("amd64")) - {"execve"}, range(64), "amd64")
-    )
+    everything = set(profile.numbers("amd64")) - {"execve"}
+    file = profile.write(tmp_path / "p.json", floor.document(everything, range(64), "amd64"))
     with raises(refused_calls.StoppedByProfile, "seccomp.stops", calls="execve"):
         refused_calls.check(subject.engine(), hardened_for(subject.variant).but(seccomp=str(file)))
 
@@ -235,6 +234,7 @@ def test_a_program_that_is_not_there_is_told_as_it_says_itself(subject):
     assert recording.calls == frozenset()
 
 
+NOWHERE = "/nowhere/rootless-netns"
 # Podman's network, and its store.
 IN_PODMAN = pytest.mark.parametrize("engine", ["podman"], indirect=True)
 TRIES = """
@@ -258,7 +258,7 @@ def folder_of(engine: Engine) -> Path:
 
 
 @IN_PODMAN
-@pytest.mark.parametrize(("place", "told"), [("ns:/nowhere/netns", "/nowhere/netns"), ("host", "/conf/dw-")])
+@pytest.mark.parametrize(("place", "told"), [(f"ns:{NOWHERE}", NOWHERE), ("host", "/conf/dw-")])
 def test_where_its_bridges_are_not_found_nothing_counts_as_cut_off(engine, monkeypatch, place, told):
     """No namespace at all, or one without the bridge: then attacks are not measured, with what was said as the reason."""
     monkeypatch.setattr(engine.dialect, "namespaces", lambda: (place,))

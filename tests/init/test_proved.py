@@ -185,7 +185,7 @@ def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
 
 @pytest.mark.parametrize(("env", "down", "line"), [
     ({"MODE": "dies-at-once"}, "ended", "^misbehave: cannot open /etc/absent.conf"),
-    pytest.param({"MODE": "speechless", "DIES_AFTER": "3s"}, "listened", "giving up", marks=pytest.mark.slow),
+    pytest.param({"MODE": "speechless", "DIES_AFTER": "3s"}, "listened", "misbehave: giving up", marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image, env, down, line):
     """So is one whose workers die."""

@@ -130,7 +130,7 @@ def test_a_language_that_the_database_lacks_leaves_no_count(scan):
 
 def test_nothing_known_is_not_covered_and_has_no_counts(scan, subject):
     found = scan(tree={"alpine 3.18": {}, "vulnerability": {}, "data-source": {}})
-    assert (found.status, found.data["status"], found.data.get("total")) == ("not_measured", "not_covered", None)
+    assert (found.status, found.data["status"], "total" in found.data) == ("not_measured", "not_covered", False)
     assert found.data["hint"].code == "scan.not_covered_hint"
     strict = runner.keep(subject(), scanned(subject(), may_run=False, strict=True))
     assert (strict.status, strict.ok) == ("fail", False)
@@ -391,7 +391,7 @@ def printing(text: str) -> str:
     ("exit 0", trivy.ScannerError, "scan.trivy_no_result"),
     (printing("oops"), trivy.ScannerError, "scan.trivy_not_json"),
     (printing("[]"), trivy.ScannerError, "scan.trivy_no_scan"),
-    (printing('{"Metadata":{},"Results":[{"Class":"os"}, 1]}'), trivy.ScannerError, "scan.trivy_unknown_format"),
+    (printing('{"Metadata":{},"Results":[{"Class":"os-pkgs"}, 1]}'), trivy.ScannerError, "scan.trivy_unknown_format"),
     (printing('{"Metadata":{"ImageID":"sha256:0"}}'), ArchiveError, "scan.other_image"),
 ])  # fmt: skip
 def test_a_scanner_that_breaks_down_is_one_error(world, use, subject, monkeypatch, script, error, told):
