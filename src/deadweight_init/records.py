@@ -216,6 +216,7 @@ class Code(Enum):
     SETTING = wording("change.setting")
     USER = wording("change.user")
     WORKDIR = wording("change.workdir")
+    LOCALE = wording("change.locale")
 
 
 @dataclass(frozen=True)

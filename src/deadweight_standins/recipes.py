@@ -14,7 +14,7 @@ from deadweight import _run
 from deadweight.toolchain import catalogue, golang
 from deadweight_images.archive.pack import FAST, Layer
 from deadweight_standins import apt_releases
-from deadweight_standins.apk import RELEASE
+from deadweight_standins.apk_build import RELEASE
 from deadweight_standins.bases import Renamed, names
 from deadweight_standins.machine import Machine, wording
 from deadweight_standins.workshop import Settings, Workshop, accounts, link, put

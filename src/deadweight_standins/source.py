@@ -294,10 +294,10 @@ class LocalSource:
         return apk.ready(self.folder / "apk")
 
     def _make_apk(self, shop: Workshop, say: Say) -> str:
-        from deadweight_standins import apk
+        from deadweight_standins import apk_build
 
         with told("the APK repository", say):
-            apk.make(shop, self.folder / "apk")
+            apk_build.make(shop, self.folder / "apk")
         return "made"
 
     def _registry(self, shop: Workshop | None = None) -> LocalRegistry:

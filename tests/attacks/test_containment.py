@@ -390,6 +390,12 @@ def ended_within(seconds: float, castle_yard: Yard) -> bool:
     return False
 
 
+def start_after_the_end(subject) -> None:
+    with lab.Lab(subject) as built, Yard(built, walls.OPEN) as failing:
+        assert ended_within(10.0, failing)
+        failing.lab.starts.guarded(failing.options)
+
+
 @pytest.mark.slow
 def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject, monkeypatch):
     """The floor is above what this machine has free: the guard acts as it would on a disk that an attack fills."""
@@ -397,13 +403,8 @@ def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject
         assert not ended_within(1.0, held)
         assert held.alive()
     monkeypatch.setattr(guard, "FLOOR_BYTES", 2**60)
-    with (
-        pytest.raises(lab.NoService, match="free disk space fell below"),  # the guard may be so fast that no yard is made
-        lab.Lab(subject) as built,
-        Yard(built, walls.OPEN) as failing,
-    ):
-        assert ended_within(10.0, failing)
-        failing.lab.starts.guarded(failing.options)
+    with pytest.raises(lab.NoService, match="free disk space fell below"):  # the yard may not even be made
+        start_after_the_end(subject)
     found = attacking.attack(subject, postures=("hardened",))
     assert (found.status, found.data) == ("not_measured", {})
     assert "free disk space fell below" in found.reason

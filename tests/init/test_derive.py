@@ -132,6 +132,9 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     ({"User": "65532:65532"}, {"User": "65532", "WorkingDir": ""}, []),
     ({"User": ""}, {"User": "root:root"}, []),
     ({}, {"User": "nonroot", "WorkingDir": "/x"}, [(Code.USER, "root -> nonroot"), (Code.WORKDIR, "/ -> /x")]),
+    ({"Env": ["PATH=/x", "TZ=UTC"]}, {"Env": ["HOME=/", "TZ=UTC"]}, []),
+    ({"Env": ["LC_ALL=en_US.UTF-8", "LANG=C"]}, {"Env": ["LANG=C.UTF-8"]},
+     [(Code.LOCALE, "LANG=C -> LANG=C.UTF-8"), (Code.LOCALE, "LC_ALL=en_US.UTF-8 -> LC_ALL=")]),
 ])  # fmt: skip
 def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, changed):
     found = tuple(dockerfile.changed_settings(own, other))

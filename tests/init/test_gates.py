@@ -34,6 +34,7 @@ def layers(secrets=(), skipped=(), hidden=(), failed=("secrets",)) -> Evidence:
 
 def test_a_size_becomes_a_budget_above_it():
     assert measured(20_000_000, None, killed=False).value == '{budget: {size_bytes: {soft: "22.0MB", hard: "30.0MB"}}}'
+    assert measured(116_000, None, killed=False).value == '{budget: {size_bytes: {soft: "128kB", hard: "174kB"}}}'
     assert "runs: {if_killed: warn}" in measured(1, None, killed=True).value
 
 

@@ -422,10 +422,17 @@ def _files(parsed: Parsed, file: str) -> tuple[str, ...]:
 
 
 def changed_settings(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:
-    """What another image is started with otherwise. Both are configurations (OCI: ``User``, ``WorkingDir``)."""
+    """What another image is started with otherwise. Both are configurations (OCI: ``User``, ``WorkingDir``, ``Env``).
+
+    Of the environment, bases differ in much that no service reads; a locale and a time zone change what it answers (POSIX, 8.2).
+    """
     users = [re.sub(r"^(?:0|root)?(?::.*)?$", "root", config.get("User") or "") for config in (own, other)]
     users = [user.partition(":")[0] for user in users]
     folders = [config.get("WorkingDir") or "/" for config in (own, other)]
     for code, (before, after) in ((Code.USER, users), (Code.WORKDIR, folders)):
         if before != after:
             yield Change(code, f"{before} -> {after}")
+    (before, after) = (dict(each.partition("=")[::2] for each in config.get("Env") or ()) for config in (own, other))
+    for name in sorted(name for name in {**before, **after} if re.fullmatch(r"LANG|LANGUAGE|LC_[A-Z]+|TZ", name)):
+        if before.get(name) != after.get(name):
+            yield Change(Code.LOCALE, f"{name}={before.get(name, '')} -> {name}={after.get(name, '')}")

@@ -37,7 +37,7 @@ def by_owner(layers: Evidence, base: BaseImage) -> Evidence:
 
 def measured_gates(size: int, layers: Evidence | None, *, killed: bool) -> Known[dict[str, Any]]:
     """The ``checks`` of one variant. ``size`` in bytes; ``layers`` is the evidence where that check failed."""
-    gates: dict[str, Any] = {"budget": {"size_bytes": {"soft": _mb(size * 1.1), "hard": _mb(size * 1.5)}}}
+    gates: dict[str, Any] = {"budget": {"size_bytes": {"soft": _rounded(size * 1.1), "hard": _rounded(size * 1.5)}}}
     if killed:
         gates["runs"] = {"if_killed": "warn"}
     if layers is not None:
@@ -116,5 +116,6 @@ def _both(owners: set[str]) -> dict[str, str]:
     return {owner: "allow" if owner in owners else "none" for owner in (MINE, BASE)}
 
 
-def _mb(size: float) -> str:
-    return f"{size / 1e6:.1f}MB" if size < 1e8 else f"{size / 1e6:.0f}MB"
+def _rounded(size: float) -> str:
+    number, unit = (size / 1e6, "MB") if size >= 1e6 else (size / 1e3, "kB")  # small images keep their 10 %, too
+    return f"{number:.1f}{unit}" if number < 100 else f"{number:.0f}{unit}"

@@ -222,17 +222,19 @@ def prove(proof: Proof) -> Draft:
 
 
 def _watch(proof: Proof, reference: str) -> None:
-    """See how the own image is set and which files it opens, from which the other rungs are derived."""
+    """See how the first image is set; of an own one, also which files it opens, from which the other rungs are derived."""
     own = proof.draft.derived_from
     path = {each.name: each.keys.get("dockerfile") for each in proof.draft.rungs}.get(reference)
-    if own is None or path != own.path:
-        return
+    derives = own is not None and path == own.path and any(each.name == MINIMAL for each in proof.draft.ladder.rungs)
     with proof.workspace() as workspace:
         subject = workspace.subject(proof.variant(workspace, reference))
-        found, config = _runtime_of(subject), config_of(subject.archive())
+        proof.draft = replace(proof.draft, config=config_of(subject.archive()))
+        if not derives:
+            return
+        found = _runtime_of(subject)
     if isinstance(found, str):
         proof.say(wording("progress.left_out", name=MINIMAL, reason=found))
-    proof.draft = replace(proof.draft, runtime=found, config=config)
+    proof.draft = replace(proof.draft, runtime=found)
 
 
 def _runtime_of(subject: Subject) -> RuntimeFiles | str:

@@ -130,8 +130,8 @@ def _variant(draft: Draft, rung: Rung) -> Block:
         found["tried"] = Known(False, why or draft.not_up or wording("suite.ended_before"))
     found.update(own)
     if rung.changes:
-        own_image = draft.service.own.path if draft.service.own else wording("suite.own_image")
-        found[Note(wording("suite.differs", own=own_image))] = None
+        first = draft.service.own.path if draft.service.own else wording("suite.first_variant")
+        found[Note(wording("suite.differs", own=first))] = None
         found.update({Note(f"  {each}"): None for each in rung.changes[:MOST_CHANGES]})
         if (left := len(rung.changes) - MOST_CHANGES) > 0:
             found[Note(f"  {wording('suite.more', number=left)}")] = None

@@ -58,9 +58,21 @@ def last_built(variant: Variant, state: State) -> BuiltImage | None:
 
 
 def there(variant: Variant, site: Site) -> bool:
-    """Whether the last build's archive still exists and is complete, judging by its metadata and size."""
-    built = last_built(variant, site.state)
-    return built is not None and holds(archive_path(variant, site), built.config_digest)
+    """Whether the last build's archive is still there and whole: untouched since, or else by its metadata and size."""
+    built, path = last_built(variant, site.state), archive_path(variant, site)
+    return built is not None and (
+        built.archive == _stamp(path, built.config_digest) != "" or holds(path, built.config_digest)
+    )
+
+
+def _stamp(path: Path, config_digest: str) -> str:
+    """A digest of the image's, and of the file's number, size and time of change; empty where there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    text = f"{config_digest} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def image_step(variant: Variant, site: Site, inputs: Inputs, work: Callable[[Job], BuiltImage], **order: Any) -> Step:
@@ -143,6 +155,7 @@ def result(
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),
         go_version=go_version,
         sbom=sbom,
+        archive=_stamp(archive_path(variant, site), digest),
     )
 
 
