@@ -30,8 +30,8 @@ TABLE = """\
 """
 
 
-def service(mode: str = "good", port: int = 8080) -> RunOptions:
-    return hardened(RunSettings(env={"MODE": mode}), port=port)
+def service(mode: str = "good", port: int = 8080, **env: str) -> RunOptions:
+    return hardened(RunSettings(env={"MODE": mode, **env}), port=port)
 
 
 def test_the_kernels_tables_are_read():
@@ -90,8 +90,7 @@ def test_health_by_a_program_names_one():
 
 
 def test_an_address_that_only_the_container_reaches_is_told(engine, misbehaving_image):
-    options = hardened(RunSettings(env={"LISTEN": "127.0.0.1:8080"}), port=8080)
-    with engine.start(misbehaving_image, options) as container:
+    with engine.start(misbehaving_image, service(LISTEN="127.0.0.1:8080")) as container:
         # through the published port, as everybody but root on this very machine comes
         assert not container.wait_healthy(Health(kind="exec", command=("/nothing",), within_seconds=1)).healthy
         listeners = container.listeners()

@@ -85,13 +85,9 @@ def _begun(
 
 
 def start(
-    root: Path,
-    *words: str | Path,
-    env: Mapping[str, str] | None = None,
-    stdout: Stream = subprocess.PIPE,
-    stderr: Stream = subprocess.PIPE,
-    session: bool = False,
-) -> Started:
+    root: Path, *words: str | Path, env: Mapping[str, str] | None = None,
+    stdout: Stream = subprocess.PIPE, stderr: Stream = subprocess.PIPE, session: bool = False,
+) -> Started:  # fmt: skip
     """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own."""
     whole = {**os.environ, **(env or {})}
     request = forked.Request(list(map(str, words)), str(root), whole, session=session)
@@ -99,14 +95,9 @@ def start(
 
 
 def module(
-    name: str,
-    root: Path,
-    *words: str | Path,
-    env: Mapping[str, str],
-    stdin: str | bytes = "",
-    timeout: float = SECONDS,
-    python: Sequence[str] = (),
-) -> subprocess.CompletedProcess[str]:
+    name: str, root: Path, *words: str | Path, env: Mapping[str, str],
+    stdin: str | bytes = "", timeout: float = SECONDS, python: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run ``python -m NAME WORDS`` to its end in just this environment, whatever comes of it.
 
     All our modules are there already, but the pytest plug-in.
@@ -127,14 +118,9 @@ ended = functools.partial(module, "invoke")
 
 
 def invoke(
-    root: Path,
-    *words: str | Path,
-    code: int | None = None,
-    env: Mapping[str, str] | None = None,
-    stdin: str | bytes = "",
-    timeout: float = SECONDS,
-    python: Sequence[str] = (),
-) -> subprocess.CompletedProcess[str]:
+    root: Path, *words: str | Path, code: int | None = None, env: Mapping[str, str] | None = None,
+    stdin: str | bytes = "", timeout: float = SECONDS, python: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run invoke to its end, and hold it to what holds always: no traceback. ``code`` is the exit code that it must have.
 
     A folder without a ``tasks.py`` gets one.
