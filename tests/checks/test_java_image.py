@@ -56,15 +56,9 @@ def test_the_layers_are_told_apart_and_nothing_secret_is_in_them(project, name):
     assert bool([shell["path"] for shell in found.data["shells"]]) is (name == "jib")
 
 
-@pytest.fixture
-def few(monkeypatch):
-    """Three attacks of ours, to keep it short."""
-    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: only(*ATTACKS))
-
-
-@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("name", NAMES)
-def test_it_runs_answers_and_is_attacked_like_any_other(project, engine, name):
+def test_it_runs_answers_and_is_attacked_like_any_other(project, engine, name, monkeypatch):
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: only(*ATTACKS))  # to keep it short
     one = subject(project, name, engine)
     engine.images.load(one.archive())
     try:

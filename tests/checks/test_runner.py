@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -255,19 +256,14 @@ def test_names_are_known_or_refused(make):
 @pytest.mark.slow
 def test_variants_that_are_verified_together_are_started_in_turns(several, monkeypatch):
     """Five starts of one after the other measured what else the machine did meanwhile."""
-    started: list[str] = []
-    real = Service.start_timed
-
-    def noted(service: Service) -> object:
-        started.append(service.variant.name)
-        return real(service)
-
-    monkeypatch.setattr(Service, "start_timed", noted)
+    timed = create_autospec(Service.start_timed, side_effect=Service.start_timed)
+    monkeypatch.setattr(Service, "start_timed", timed)
     subjects = several(" {a: {}, b: {}, c: {ladder: other}, d: {runnable: false}}")
     told: list[Evidence] = []
     found = runner.verify(subjects, jobs=3, on_evidence=told.append)
     assert [(each.variant, each.check, each.status) for each in found] == [(name, "runs", "pass") for name in "abc"]
     assert sorted(each.variant for each in told) == ["a", "b", "c"], "each is told once"
+    started = [call.args[0].variant.name for call in timed.call_args_list]
     assert [name for name in started if name != "c"][2:] == ["a", "b"] * 2
     for each in found:
         assert len(each.data["startup_samples"]) == 2

@@ -4,14 +4,14 @@ import json
 import os
 import shutil
 import socket
+import socketserver
 import subprocess
-import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import requests
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.engine import api as wire
@@ -25,6 +25,7 @@ from deadweight.suite.model import Health
 from deadweight.toolchain import golang
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
+from tests.support.http_servers import running
 from tests.support.tls_engine import elsewhere
 from tests.support.trees import shell_script, written
 
@@ -85,8 +86,7 @@ def test_a_port_of_this_machine_leads_there(service):
     """What ``invoke run`` names is for a browser."""
     assert service.wait_healthy(HEALTH).healthy
     with forwarded(service.http()) as port:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=10) as answer:
-            assert json.load(answer)["count"] == 3
+        assert requests.get(f"http://127.0.0.1:{port}/json", timeout=10).json()["count"] == 3
         with raises(DeadweightError, "engine.port_in_use", port=port), forwarded(service.http(), port):
             pass
 
@@ -142,8 +142,18 @@ def served(tmp_path_factory, engine) -> Iterator[tuple[Path, int]]:
     path = f"{Path(docker).parent if docker else '/usr/bin'}:/usr/sbin:/usr/bin:/sbin:/bin"
     for name in ("host", "key", "stranger"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=100)
-    port = int(listener.getsockname()[1])
+    serving: list[subprocess.Popen[bytes]] = []
+
+    class Session(socketserver.BaseRequestHandler):
+        """An sshd for one connection, as inetd starts it: it cannot be told to bind any free port."""
+
+        def handle(self) -> None:
+            stream = self.request.fileno()
+            with subprocess.Popen(argv, env=environment, stdin=stream, stdout=stream) as process:
+                serving.append(process)
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)
+    port = int(server.server_address[1])
     users = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith("sshd:")]
     config = (
         f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/key.pub\nStrictModes no\n"
@@ -158,29 +168,10 @@ def served(tmp_path_factory, engine) -> Iterator[tuple[Path, int]]:
     shell_script(folder / "bin" / "ssh", client)
     environment = {"LD_LIBRARY_PATH": str(library.parent), "PATH": path}
     argv = ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), f"{folder}/root/usr/sbin/sshd"]
-    serving: list[subprocess.Popen[bytes]] = []
-
-    def serve() -> None:  # one sshd for each connection, as inetd starts it: it cannot be told to bind any free port
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                stream = connection.fileno()
-                serving.append(subprocess.Popen(argv, env=environment, stdin=stream, stdout=stream))
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
+    with running(server):
         yield folder, port
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        listener.close()
         for each in serving:
             each.terminate()
-            each.wait(10)
 
 
 @pytest.fixture

@@ -62,12 +62,6 @@ def folder(engine, tmp_path):
     forget_images(engine, f"deadweight/{root.name}/")
 
 
-@pytest.fixture
-def project(folder):
-    """A service with three Dockerfiles."""
-    return written(folder, FILES)
-
-
 def run(*words: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["deadweight", *words])
@@ -91,9 +85,10 @@ def brought_in(capfd, monkeypatch):
     return made
 
 
-def test_a_repository_is_brought_in_and_proved(project, brought_in, monkeypatch):
+def test_a_repository_is_brought_in_and_proved(folder, brought_in, monkeypatch):
+    """A service with three Dockerfiles."""
     monkeypatch.setattr(coming_up, "STOP_SECONDS", 2.0)  # one of them never ends on SIGTERM
-    said, suite, text = brought_in(project)
+    said, suite, text = brought_in(written(folder, FILES))
     today, stubborn, minimal = suite.variants
     assert "dockerfile: deadweight-build/minimal.Dockerfile\n" in text
     assert (minimal.name, today.name, today.port, today.health.path) == ("minimal", "today", 8099, "/")
@@ -110,11 +105,11 @@ def test_a_repository_is_brought_in_and_proved(project, brought_in, monkeypatch)
     assert task_wording("task.works", works=2, known=3) in said
     assert said.rstrip().endswith("next: invoke report")
     checks = ("runs", "api", "budget", "layers")
-    records = collect(suite, State(project), asked={each.name: checks for each in suite.variants}).variants
+    records = collect(suite, State(folder), asked={each.name: checks for each in suite.variants}).variants
     assert {each.why_not for record in records.values() for each in record.checks.values()} == {None}
     sooner = text.replace("stops_within_seconds: 10", "stops_within_seconds: 2")
     assert sooner != text
-    (project / "deadweight.yaml").write_text(sooner)
+    (folder / "deadweight.yaml").write_text(sooner)
     assert run("build") == 0
     assert run("verify", *(word for name in checks for word in ("--check", name))) == 0
 

@@ -1,12 +1,12 @@
 """SBOMs in both formats for images, builders' claims against what is in the image, and SBOMs attached to a pushed image."""
 
 import json
-import urllib.request
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight.checks.scan.sbom import Part, SbomFile, forms, lacking, packages, parts, without_twins, write_sboms
@@ -275,6 +275,4 @@ def test_sboms_are_attached_to_a_pushed_image(tmp_path, app, scanner, local_regi
 
 def get(registry: str, path: str) -> dict:
     types = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
-    request = urllib.request.Request(f"http://{registry}/v2/{path}", headers={"Accept": types})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
+    return requests.get(f"http://{registry}/v2/{path}", headers={"Accept": types}, timeout=10).json()
