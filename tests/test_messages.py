@@ -8,7 +8,6 @@ import importlib
 import pickle
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from string import Formatter
 
 import pytest
@@ -55,7 +54,7 @@ def test_code_and_catalogue_agree(package):
         assert fields is None or fields == wanted, f"{place}: {code}"
 
 
-def test_a_message_is_text_that_knows_its_code(tmp_path: Path):
+def test_a_message_is_text_that_knows_its_code():
     again = pickle.loads(pickle.dumps(images.Message("no layer 3", "archive.layer_missing", {"name": 3})))
     assert (again, again.code, again.fields) == ("no layer 3", "archive.layer_missing", {"name": 3})
 

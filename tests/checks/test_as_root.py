@@ -115,8 +115,7 @@ def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeyp
     def run(argv, **_given):
         time.sleep(0.5)  # until it is waited for
         os.kill(os.getpid(), signal.SIGINT)
-        order = Path(argv[-1], as_root.ORDER)
-        wait_for(lambda: not order.exists(), 10)
+        wait_for(lambda: not Path(argv[-1], as_root.ORDER).exists(), 10)
         withdrawn.append(True)
 
     monkeypatch.setattr(sudo, "run", run)

@@ -118,8 +118,7 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
     turns = itertools.cycle(["", "no answer", "no answer"])
 
     def starting(_runtime, _bundle, document):
-        lacking = "futex" in profile.refused(document, HERE)
-        return next(turns) if lacking else ""
+        return next(turns) if "futex" in profile.refused(document, HERE) else ""
 
     monkeypatch.setattr(refused_calls, "starting_under", starting)
     runc = refused_calls.Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
