@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -16,6 +17,7 @@ Kind = Literal["builder", "check"]
 GROUPS: dict[Kind, str] = {"builder": "deadweight.builders", "check": "deadweight.checks"}
 AUTHORS = "this is an error in the plug-in: report it to its authors"
 T = TypeVar("T")
+_environment = threading.RLock()
 
 
 class Whose(str):
@@ -79,16 +81,20 @@ def load(kind: Kind, name: str, methods: Sequence[str], ours: Collection[str]) -
 
 @contextmanager
 def without_pydantic_plugins() -> Iterator[None]:
-    """While records of ours are built: pydantic would look for plug-ins of its own in every installed package, longer than that."""
+    """While records of ours are built: pydantic would look for plug-ins of its own in every installed package, longer than that.
+
+    One thread at a time: the environment is the whole process's.
+    """
     name = "PYDANTIC_DISABLE_PLUGINS"
-    before = os.environ.get(name)
-    os.environ[name] = "__all__"
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before
+    with _environment:
+        before = os.environ.get(name)
+        os.environ[name] = "__all__"
+        try:
+            yield
+        finally:
+            os.environ.pop(name)
+            if before is not None:
+                os.environ[name] = before
 
 
 def _described(point: EntryPoint) -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from deadweight import _run
-from deadweight_attacks import lab
-from deadweight_attacks import run as attacking
+from deadweight_attacks import lab, run
 from deadweight_attacks.load import suite_payloads
 from tests.support.attack_grounds import castle, left, quiet_lab
 
@@ -84,6 +83,6 @@ def few(monkeypatch):
             chosen = tuple(each for each in loaded.payloads if each.id in names or not loaded.packs[each.id])
             return dataclasses.replace(loaded, payloads=chosen)
 
-        monkeypatch.setattr(attacking, "suite_payloads", load)
+        monkeypatch.setattr(run, "suite_payloads", load)
 
     return choose

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +18,7 @@ from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.tasks.verify import DELIVERIES, by_delivery
-from deadweight_attacks import helper, session, walls
-from deadweight_attacks import run as attacking
+from deadweight_attacks import helper, run, session, walls
 from deadweight_attacks.awk import AwkRequest
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.host import PURPOSE
@@ -36,6 +34,7 @@ from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture
 from tests.support.attack_grounds import castle, matrix, only, own_attacks, payload, service_image
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
+from tests.support.processes import killed
 from tests.support.report_samples import full_report
 from tests.support.small_images import program
 
@@ -223,16 +222,13 @@ def wall_by_wall(laboratory) -> Matrix:
     return Runner(laboratory, breach(*NAMED)).run(Plan(tuple(posture(name) for name in names), alone=False))
 
 
-@pytest.mark.parametrize(
-    ("name", "through"),
-    [
-        ("hardened", {"breach-memfd", "breach-ptrace"}),
-        ("without-pid-namespace", {"breach-memfd", "breach-ptrace", "breach-other-processes"}),
-        ("without-ipc-namespace", {"breach-memfd", "breach-ptrace", "breach-shared-memory"}),
-        ("only-landlock", {"breach-memfd", "breach-shared-memory", "breach-dns", *PAST_LANDLOCK}),
-        ("landlock", {"breach-memfd"}),
-    ],
-)
+@pytest.mark.parametrize(("name", "through"), [
+    ("hardened", {"breach-memfd", "breach-ptrace"}),
+    ("without-pid-namespace", {"breach-memfd", "breach-ptrace", "breach-other-processes"}),
+    ("without-ipc-namespace", {"breach-memfd", "breach-ptrace", "breach-shared-memory"}),
+    ("only-landlock", {"breach-memfd", "breach-shared-memory", "breach-dns", *PAST_LANDLOCK}),
+    ("landlock", {"breach-memfd"}),
+])  # fmt: skip
 def test_each_namespace_hides_its_neighbour_and_landlock_what_it_can(wall_by_wall, laboratory, name, through):
     """A neighbour's processes and memory; files and mounted folders; but no datagrams, and no TCP that is called otherwise."""
     if "landlock" in name and not laboratory.ground.landlocked:
@@ -255,7 +251,7 @@ def test_a_service_without_awk_gets_what_applies_to_it_and_passes(service, few):
     """It got 37 attacks through an AWK that it does not have, none of them measured."""
     few("breach-write-root", "breach-host-read")
     gates = SUITE % "gates: [{posture: hardened, blocked: [breach-write-root, breach-host-read]}]"
-    found = attacking.attack(service(gates), brief=True)
+    found = run.attack(service(gates), brief=True)
     assert found.status == "pass", found.reason
     assert found.reason.startswith("open after a breach: 1 succeeded; "), "a folder of the host is handed in"
     told = found.data["payloads"]["breach-host-read"]
@@ -288,21 +284,17 @@ def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(service):
 
 def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after_a_breach(service, few):
     few("breach-write-root")
-    found = attacking.attack(service("run: {env: {MODE: lonely}}"), postures=("open",), brief=True)
+    found = run.attack(service("run: {env: {MODE: lonely}}"), postures=("open",), brief=True)
     assert found.status == "not_measured"
     assert re.search("died when the attacker's program was started beside it.*not alone", found.reason, re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    ("said", "told"),
-    [
-        ("packs: [awk]", re.escape(wording("suite.pack_awk_key"))),
-        ("packs: []", r"attacks\.packs"),
-        ("packs: [sql]", r"attacks\.packs\[0\]: .*" + re.escape(wording("suite.one_of", choices="breach, awk, http"))),
-        ("awk: {}", r"attacks\.awk: " + re.escape(wording("suite.key_missing", name="path"))),
-        ("awk: {path: /run, encoding: raw, args: words}", "awk.args: .*" + walls.wording("payload.raw_script_alone")),
-    ],
-)
+@pytest.mark.parametrize(("said", "told"), [
+    ("packs: [awk]", re.escape(wording("suite.pack_awk_key"))), ("packs: []", r"attacks\.packs"),
+    ("packs: [sql]", r"attacks\.packs\[0\]: .*" + re.escape(wording("suite.one_of", choices="breach, awk, http"))),
+    ("awk: {}", r"attacks\.awk: " + re.escape(wording("suite.key_missing", name="path"))),
+    ("awk: {path: /run, encoding: raw, args: words}", "awk.args: .*" + walls.wording("payload.raw_script_alone")),
+])  # fmt: skip
 def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, playground_archive, said, told):
     with pytest.raises(ConfigError, match=told):  # noqa: PT012 - the first says some, the second the rest
         subject = castle(tmp_path, engine, playground_archive, SUITE % said, awk=False)
@@ -313,19 +305,16 @@ def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, 
     own = own_attacks({"x": {"script": 'BEGIN { print "@a@" "@b@" }'}})
     subject = castle(tmp_path, engine, playground_archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
     with raises(ConfigError, "payload.no_awk") as caught:
-        attacking.check_request(subject, ())
+        run.check_request(subject, ())
     assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
 
 
-@pytest.mark.parametrize(
-    ("awk", "path", "body"),
-    [
-        ("{path: /run}", "/run", b'{"script": "BEGIN"}'),
-        ("{path: /run, encoding: form, field: code, args: word}", "/run", b"code=BEGIN&word=-f&word=x"),
-        ("{path: '/run?x=1', method: GET, encoding: query, field: q}", "/run?x=1&q=BEGIN", None),
-        ("{path: /run, encoding: raw}", "/run", b"BEGIN"),
-    ],
-)
+@pytest.mark.parametrize(("awk", "path", "body"), [
+    ("{path: /run}", "/run", b'{"script": "BEGIN"}'),
+    ("{path: /run, encoding: form, field: code, args: word}", "/run", b"code=BEGIN&word=-f&word=x"),
+    ("{path: '/run?x=1', method: GET, encoding: query, field: q}", "/run?x=1&q=BEGIN", None),
+    ("{path: /run, encoding: raw}", "/run", b"BEGIN"),
+])  # fmt: skip
 def test_a_script_is_sent_as_the_suite_says(awk, path, body):
     proof = Proof(kind="resource", of="cpu")
     own = Payload(id="x", title="ours", attack="T1059", script="BEGIN", args=("-f", "x"), evidence=proof)
@@ -338,8 +327,7 @@ def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
     names, deliveries = ("breach-memfd", "system", "mine"), {"system": "service", "breach-memfd": "breach"}
     told = SimpleNamespace(data={"payloads": {name: {"delivery": way} for name, way in deliveries.items()}})
     ordered = [(DELIVERIES["service"], "system"), ("", "mine"), (DELIVERIES["breach"], "breach-memfd")]
-    assert by_delivery([told], names) == ordered
-    assert {words for words, _ in by_delivery([], names)} == {""}
+    assert (by_delivery([told], names), {words for words, _ in by_delivery([], names)}) == (ordered, {""})
     known = {name: PayloadRecord(f"tries {name}", delivery=way) for name, way in deliveries.items()}
     report, through = full_report(), {"open": dict.fromkeys(known, AttackRecord("succeeded"))}
     variants = {name: dataclasses.replace(each, attacks=through) for name, each in report.variants.items()}
@@ -352,26 +340,18 @@ def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
 @pytest.mark.parametrize(("groups", "told"), [("--groups=1", set()), ("--groups=1,7", {"Groups"})])
 def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, told):
     """Podman's exec names the group itself among the further ones, Docker's does not."""
-    words = ["setpriv", "--reuid=65534", "--regid=1"]
-    both = [subprocess.Popen([*words, more, "sleep", "30"]) for more in ("--clear-groups", groups)]
-    try:
-        wait_for(lambda: all(Path(f"/proc/{each.pid}/comm").read_text() == "sleep\n" for each in both), 5)
-        assert set(session.difference(*(each.pid for each in both))) == told
-    finally:
-        for each in both:
-            each.kill()
-            each.wait()
+    words = ("setpriv", "--reuid=65534", "--regid=1")
+    with killed(*words, "--clear-groups", "sleep", "30") as one, killed(*words, groups, "sleep", "30") as other:
+        pids = (one.pid, other.pid)
+        wait_for(lambda: all(Path(f"/proc/{pid}/comm").read_text() == "sleep\n" for pid in pids), 5)
+        assert set(session.difference(*pids)) == told
 
 
 def test_what_was_not_measured_of_one_variant_is_told_with_its_reason_once():
-    nothing = {
-        name: {"outcome": "not_measured", "reason": f"no {name[-1]}", "evidence": None}
-        for name in ("x_a", "x_b", "y_b")
-    }
-    postures = {
-        "open": {**nothing, "x_a": {"outcome": WORKS, "evidence": None}},
-        "hardened": {**nothing, "more": {"outcome": HELD, "evidence": None}},
-    }
+    untold = {"outcome": "not_measured", "evidence": None}
+    nothing = {name: {**untold, "reason": f"no {name[-1]}"} for name in ("x_a", "x_b", "y_b")}
+    postures = {"open": {**nothing, "x_a": {"outcome": WORKS, "evidence": None}}}
+    postures["hardened"] = {**nothing, "more": {"outcome": HELD, "evidence": None}}
     assert unmeasured(SimpleNamespace(data={"postures": postures})) == ["x_b, y_b: no b", "hardened: x_a: no a"]
 
 

@@ -12,6 +12,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,6 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.engine import api, labels, netns
-from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions, bridge_of
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
@@ -36,7 +37,8 @@ from deadweight_attacks.sequence import fire_one
 from tests.support.attack_grounds import castle, left, payload
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
-from tests.support.invoking import TASKS, start
+from tests.support.invoking import start
+from tests.support.small_project import own_leftovers
 
 pytestmark = pytest.mark.usefixtures("playground_image", "nothing_left")
 WORD = Word("aaaa", "bbbb")
@@ -61,14 +63,13 @@ def host_addresses() -> list[str]:
 
 
 def connect(castle_yard: Yard, address: tuple[str, int], seconds: float = 1.0) -> tuple[Any, ...]:
-    """From inside what is attacked: from where to where, in which network, and of which container."""
+    """From inside what is attacked: from where to where, and in which network."""
 
     def ends() -> tuple[Any, ...]:
         with socket.create_connection(address, seconds) as made:
             return made.getsockname(), made.getpeername(), str(Path("/proc/thread-self/ns/net").readlink())
 
-    state = castle_yard.get().state()
-    return *netns.within(state.pid, ends), state
+    return netns.within(castle_yard.get().state().pid, ends)
 
 
 def reached(castle_yard: Yard, address: tuple[str, int]) -> tuple[Any, ...]:
@@ -78,26 +79,26 @@ def reached(castle_yard: Yard, address: tuple[str, int]) -> tuple[Any, ...]:
     return ()
 
 
-@contextlib.contextmanager
-def attacker(laboratory) -> Iterator[Listener]:
+@pytest.fixture
+def attacker(shared) -> Iterator[Listener]:
     """What listens where attacks call."""
-    with contextlib.closing(laboratory.listen(WORD, "collect")) as listener:
+    with contextlib.closing(shared.listen(WORD, "collect")) as listener:
         yield listener
 
 
 @pytest.mark.parametrize("name", ["open", "default", "only-limits"])
-def test_nothing_inside_reaches_a_listener_of_the_host(shared, name):
+def test_nothing_inside_reaches_a_listener_of_the_host(shared, attacker, name):
     """The host listens on all its interfaces; from inside, none of its addresses answers, and there is no way out. The same
     connection leads to the attacker."""
     server = socket.create_server(("", 0), backlog=4)
-    with contextlib.closing(Listener(server, WORD, "collect")) as listener, attacker(shared) as theirs:
+    with contextlib.closing(Listener(server, WORD, "collect")) as listener:
         with Yard(shared, walls.posture(name)) as yard:
             outside = ("198.51.100.1", 80)  # RFC 5737: nobody's
             addresses = (*((each, listener.port) for each in host_addresses()), outside)
             assert reached(yard, ("127.0.0.1", shared.variant.port)), "the service itself is reached from there"
             assert [found for address in addresses if (found := reached(yard, address))] == []
-            connect(yard, (shared.attacker.host, theirs.port), 2.0)
-        wait_for(lambda: theirs.connected, 20)
+            connect(yard, (shared.attacker.host, attacker.port), 2.0)
+        wait_for(lambda: attacker.connected, 20)
         assert not listener.connected
 
 
@@ -165,12 +166,11 @@ def listening():
             for ready in select.select([tcp, udp], [], [], 0.1)[0]:
                 heard.append(f"tcp {tcp.accept()[1]}" if ready is tcp else f"udp {udp.recvfrom(100)[1]}")
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with tcp, udp:
+    with tcp, udp, ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(serve)
         yield heard, tcp.getsockname()[1], udp.getsockname()[1]
         closing.set()
-        thread.join()
+        serving.result()
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut off", "as the engine makes it"])
@@ -190,9 +190,8 @@ def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(wi
     mac = Path(f"/sys/class/net/{bridge}/address").read_text().split(":")
     links.append(f"fe80::{int(mac[0], 16) ^ 2:x}{mac[1]}:{mac[2]}ff:fe{mac[3]}:{mac[4]}{mac[5].strip()}")
     addresses = host_addresses()
-    script = WAYS.replace("${gateway}", addresses[0]).format(
-        addresses=" ".join(addresses), elsewhere="192.0.2.77", six=" ".join(dict.fromkeys(links)), tcp=tcp, udp=udp
-    )
+    names = {"elsewhere": "192.0.2.77", "six": " ".join(dict.fromkeys(links)), "tcp": tcp, "udp": udp}
+    script = WAYS.replace("${gateway}", addresses[0]).format(addresses=" ".join(addresses), **names)
     with Yard(with_tools, walls.OPEN.with_shell()) as castle_yard:
         done = castle_yard.get().exec(["/bin/sh", "-c", PRELUDE + script], user="0:0", seconds=120)
         asked = ["/bin/sh", "-c", PRELUDE + "run ip route"]
@@ -218,12 +217,16 @@ def firewall(*words: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+def need_filtered_bridges() -> None:
+    if not network.filters_bridges():
+        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+
+
 @contextlib.contextmanager
 def strict_firewall(bridge: str) -> Iterator[None]:
     """Bridged packets are dropped unless our rule lets them pass, as where one engine has set Docker's policy and another one
     made the network. An engine that is alone sets a rule for the network itself: the drop stands between that one and ours."""
-    if not network.filters_bridges():
-        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    need_filtered_bridges()
     rules = [line for line in firewall("-S", "FORWARD") if line.startswith("-A")]
     (ours,) = [number for number, line in enumerate(rules, 1) if bridge in line and network.MARK in line]
     rule = ["-i", bridge, "-o", bridge, "-j", "DROP"]
@@ -235,10 +238,10 @@ def strict_firewall(bridge: str) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(shared, bridge):
+def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(shared, attacker, bridge):
     """Else every attack over the network would be "not measured" on such a machine. Without our rule it is dropped."""
-    with strict_firewall(bridge), attacker(shared) as listener, Yard(shared, walls.OPEN) as castle_yard:
-        address = (shared.attacker.host, listener.port)
+    with strict_firewall(bridge), Yard(shared, walls.OPEN) as castle_yard:
+        address = (shared.attacker.host, attacker.port)
         connect(castle_yard, address)
         network.unfence(bridge)
         with pytest.raises(TimeoutError):
@@ -251,11 +254,8 @@ def test_trials_of_harden_reach_what_they_need_beside_another_engine(engine, mis
     with network.trial_network(engine, "harden") as name:
         bridge = bridge_of(name)
         options = RunOptions(env={"MODE": "good"}, network=name)
-        with (
-            strict_firewall(bridge),
-            engine.start(misbehaving_image, options) as one,
-            engine.start(misbehaving_image, options) as other,
-        ):
+        start = partial(engine.start, misbehaving_image, options)
+        with strict_firewall(bridge), start() as one, start() as other:
             assert one.wait_healthy(Health(path="/healthz"), 8080).healthy
             address = (one.inspect()["NetworkSettings"]["Networks"][name]["IPAddress"], 8080)
             netns.within(other.pid, lambda: socket.create_connection(address, 5.0)).close()
@@ -300,10 +300,9 @@ def test_what_comes_from_no_address_and_goes_to_all_stays_inside(shared, bridge,
     assert bool(heard) is not fenced, heard
 
 
-def test_a_rule_whose_bridge_is_gone_is_swept(tmp_path):
+def test_a_rule_whose_bridge_is_gone_is_swept():
     """As a run that was killed together with its guard leaves it; others' rules stay."""
-    if not network.filters_bridges():
-        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    need_filtered_bridges()
     theirs = ["FORWARD", "-i", "br-notthere", "-o", "br-notthere", "-j", "ACCEPT"]
     firewall("-A", *theirs)
     try:
@@ -357,17 +356,12 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
     assert data["notes"]["limits"] == walls.wording("untried.limits", reason=reason)
 
 
-@pytest.mark.parametrize(
-    ("podman", "cgroup", "usable", "discarded", "told"),
-    [
-        (True, "1", [], (), ("memory", "processes", "processors")),
-        (True, "1", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ("processors",)),
-        (True, "2", ["memory", "pids"], (), ("processors",)),
-        (True, "2", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ()),
-        (False, "2", [], (), ()),
-        (False, "2", [], ("CpuCfsQuota",), ("processors",)),
-    ],
-)
+@pytest.mark.parametrize(("podman", "cgroup", "usable", "discarded", "told"), [
+    (True, "1", [], (), ("memory", "processes", "processors")),
+    (True, "1", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ("processors",)),
+    (True, "2", ["memory", "pids"], (), ("processors",)), (True, "2", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ()),
+    (False, "2", [], (), ()), (False, "2", [], ("CpuCfsQuota",), ("processors",)),
+])  # fmt: skip
 def test_podman_without_root_holds_only_what_it_was_handed(monkeypatch, podman, cgroup, usable, discarded, told):
     """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine. On version 2 it says
     that it has none on processors, for it looks for the files of version 1: 4.3.1 holds them all the same."""
@@ -459,8 +453,7 @@ def test_a_disk_that_cannot_be_seen_is_said_and_not_filled(subject, monkeypatch)
 
 def test_the_disk_that_is_watched_is_the_engines(engine):
     (folder, *_) = guard.disks_of(engine.host, engine.info)
-    assert folder == Path(engine.info.root_dir)
-    assert guard.disks_of("tcp://192.0.2.1:2375", engine.info) == ()
+    assert (folder, guard.disks_of("tcp://192.0.2.1:2375", engine.info)) == (Path(engine.info.root_dir), ())
 
 
 # the host folder
@@ -494,8 +487,7 @@ def test_a_folder_without_an_owner_is_swept_once_it_is_old(tmp_path):
     old.mkdir()
     new.mkdir()
     os.utime(old, (1, 1))
-    assert host.sweep_host_folders(tmp_path) == 1
-    assert list(tmp_path.iterdir()) == [new]
+    assert (host.sweep_host_folders(tmp_path), list(tmp_path.iterdir())) == (1, [new])
 
 
 def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playground_image, monkeypatch):
@@ -508,18 +500,13 @@ def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playgroun
 # nothing is left behind
 
 
-def kinds_of(engine: Engine, pid: int) -> set[str]:
-    """What kinds of things a process has in the engine."""
-    return {each.kind for each in engine.leftovers() if each.labels[labels.OWNER].startswith(f"{pid}:")}
-
-
 @pytest.fixture
 def run(subject, engine, tmp_path):
     """An attack run in a process of its own, amid its attacks."""
-    (tmp_path / "tasks.py").write_text(TASKS)
-    host = {"DOCKER_HOST": engine.host}
-    with start(tmp_path, "attack", "--variant", "castle", env=host, stdout=None, stderr=None) as process:
-        wait_for(lambda: guards_of(process.pid) and kinds_of(engine, process.pid) >= {"container", "network"})
+    env = {"DOCKER_HOST": engine.host}
+    with start(tmp_path, "attack", "--variant", "castle", env=env, stdout=None, stderr=None) as process:
+        wait_for(lambda: guards_of(process.pid))
+        wait_for(lambda: {each.kind for each in own_leftovers(engine, process.pid)} >= {"container", "network"})
         yield process
         process.kill()
 
@@ -533,8 +520,7 @@ def guards_of(pid: int) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_attack_run_that_is_ended_leaves_nothing(run, engine, number):
     run.send_signal(number)
-    assert run.wait(30) == 128 + number
-    assert left(engine, run.pid) == []
+    assert (run.wait(30), left(engine, run.pid)) == (128 + number, [])
 
 
 def test_after_kill_9_the_guard_ends_the_attacks(run, engine):

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -23,15 +22,10 @@ from deadweight.toolchain.find import find
 from deadweight_attacks.harden.health_command import OfNeeds
 from tests.support.fault_project import wait_for
 from tests.support.forms import LATE, TIGHT, Podman, given, held, laid, own_podman, problems, python_archive, shop
+from tests.support.marks import NEEDS_ROOT
 from tests.support.small_images import in_engine, reference
 
-pytestmark = [
-    pytest.mark.engine,
-    pytest.mark.tools,
-    pytest.mark.skipif(
-        sys.platform != "linux" or os.geteuid() != 0, reason="to look into a container's network needs root"
-    ),
-]
+pytestmark = [pytest.mark.engine, pytest.mark.tools, NEEDS_ROOT]
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +59,9 @@ OUTGOING = pytest.mark.parametrize("outgoing", [False, True], ids=["internal", "
 
 def shell(text: str, folder: Path, *inside: str, **env: str) -> None:
     """The text as a user would paste it in that folder."""
+    whole = {**os.environ, **env}
     done = subprocess.run(
-        [*inside, "sh"], input=text, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, timeout=180
+        [*inside, "sh"], input=text, cwd=folder, env=whole, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -201,10 +196,8 @@ def test_the_units_run(podman, archive, name, tmp_path, outgoing):
         for service in (f"{network}-network", f"{name}-db", f"{name}-job", name):
             specifiers = {"E": str(tmp_path), "n": f"{service}.service", "N": service, "t": "/run"}
             unit = services[f"{service}.service"]
-            started, then = (
-                [words(line, specifiers, {"EMPTY_WORD": ""}) for line in re.findall(f"^{key}=(.*)$", unit, re.M)]
-                for key in ("ExecStart", "ExecStartPost")
-            )
+            lines = (re.findall(f"^{key}=(.*)$", unit, re.M) for key in ("ExecStart", "ExecStartPost"))
+            started, then = ([words(line, specifiers, {"EMPTY_WORD": ""}) for line in each] for each in lines)
             assert [each[0] for each in started] == ["/usr/bin/podman"]
             podman(*(each for each in started[0][1:] if each not in NOT_HERE))
             for command in then:

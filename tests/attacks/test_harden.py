@@ -11,7 +11,6 @@ import socketserver
 import threading
 import time
 from ipaddress import ip_network
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -23,7 +22,6 @@ from deadweight.checks.api import Api
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
-from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import refused_calls
 from deadweight.engine.seccomp.profile import numbers
@@ -36,9 +34,11 @@ from deadweight_attacks.harden.write import written
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp import floor
 from deadweight_attacks.seccomp.recorder import Hindered
+from tests.support.attack_grounds import castle
 from tests.support.codes import codes, parts, raises
-from tests.support.invoking import TASKS, start
-from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.fault_project import wait_for
+from tests.support.invoking import start
+from tests.support.small_project import own_leftovers
 
 LEAST = {"LEAST_MEMORY_BYTES": search.LEAST_MEMORY_BYTES, "LEAST_PIDS": search.LEAST_PIDS}
 
@@ -56,17 +56,12 @@ def _brief():
         yield
 
 
-def subject(root: Path, engine: Engine, archive: Path, image: str, yaml_text: str) -> Subject:
-    """Of one variant with these lines of YAML."""
-    head = "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants:\n  tight:\n    builder: ko\n"
-    suite = write_suite(root, f"{head}{yaml_text}\n")
-    return subject_of(suite, "tight", put_built(suite, "tight", archive, image), archive, engine)
-
-
 @pytest.fixture
 def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
-    yield lambda yaml_text="": subject(tmp_path, engine, misbehaving_archive, misbehaving_image, yaml_text)
-    assert [name for name in left(engine, os.getpid()) if PURPOSE in name] == []
+    """A subject of the service that misbehaves, with these lines of YAML."""
+    built = (tmp_path, engine, misbehaving_archive)
+    yield lambda yaml_text="": castle(*built, yaml_text.lstrip(), reference=misbehaving_image, awk=False)
+    assert [each for each in own_leftovers(engine, os.getpid()) if PURPOSE in each.name] == []
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +70,7 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
     with pytest.MonkeyPatch.context() as patch:
         for name, least in LEAST.items():
             patch.setattr(search, name, least)
-        return tightest(subject(tmp_path_factory.mktemp("tight"), engine, playground_archive, playground_image, AWK))
+        return tightest(castle(tmp_path_factory.mktemp("tight"), engine, playground_archive, AWK, awk=False))
 
 
 def pretend(monkeypatch, problem) -> list[RunOptions]:
@@ -92,7 +87,7 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
 
 
 SUM = '{method: POST, path: /api/v1/awk, json: {script: "BEGIN { print 6 * 7 }"}}, expect: {json: {stdout: "42\\n"}}'
-AWK = f"    run: {{user: nobody}}\n    checks: {{api: [{{name: sum, request: {SUM}}}]}}\n"
+AWK = f"run: {{user: nobody}}\n    checks: {{api: [{{name: sum, request: {SUM}}}]}}\n"
 
 ENV = {"PW": "a$HOME${X}b$$c$(PW)", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'", "EMPTY": ""}
 VALUES = json.dumps({"env": ENV, "args": ["--x=$Y", "a  b", "y", ""]})
@@ -126,14 +121,10 @@ def test_a_service_that_writes_gets_its_folder_and_no_more(make):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "yaml_text",
-    [
-        "    run: {memory: 16MiB, pids: 12, read_only: false, user: root}",
-        "    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}",
-    ],
-    ids=["what the suite grants", "a way out"],
-)
+@pytest.mark.parametrize("yaml_text", [
+    "    run: {memory: 16MiB, pids: 12, read_only: false, user: root}",
+    "    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}",
+], ids=["what the suite grants", "a way out"])  # fmt: skip
 def test_what_is_not_needed_is_not_given(make, yaml_text):
     """What a service is run with is not what it needs; for one that only needs a network, one without a way out does."""
     got = tightest(make(yaml_text))
@@ -196,17 +187,14 @@ SLOW = wording("checks.over_limit", figure="start-up .*", excess=".*", kind="har
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("watch_seconds", "settings", "problem"),
-    [
-        # however busy the machine is
-        (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", f"the service became healthy, then {DIED}"),
-        (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
-        (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}", KILLED),
-        (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
-        (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", SLOW),
-    ],
-)
+@pytest.mark.parametrize(("watch_seconds", "settings", "problem"), [
+    # however busy the machine is
+    (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", f"the service became healthy, then {DIED}"),
+    (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
+    (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}", KILLED),
+    (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
+    (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", SLOW),
+])  # fmt: skip
 def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, problem, monkeypatch):
     monkeypatch.setattr(trial, "WATCH_SECONDS", watch_seconds)
     subject = make("\n".join(f"    {key}: {json.dumps(value)}" for key, value in yaml.safe_load(settings).items()))
@@ -249,8 +237,7 @@ def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
         "/new/x": 1, "/new": 1, "/gone": 2, "/dev/shm/x": 1, "/lone": 1,
     }  # fmt: skip
     got = trial.written({"Path": path, "Kind": kind} for path, kind in kinds.items())
-    assert got.lasting == ("/new", "/opt/state", "/tmp")
-    assert got.exact == ("/new", "/opt/state", java, jsp)
+    assert (got.lasting, got.exact) == (("/new", "/opt/state", "/tmp"), ("/new", "/opt/state", java, jsp))
 
 
 def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch):
@@ -265,23 +252,19 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     first = make("    run: {memory: 16MiB, pids: 12}")
     found, count = trials(first)
     assert count > 0
-    assert trials(first) == (found, 0)
-    assert codes(told[-1]) == ["harden.known"]
+    assert (trials(first), codes(told[-1])) == ((found, 0), ["harden.known"])
     assert trials(first, again=True)[1] == count
     other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
     newer = dataclasses.replace(other, built=dataclasses.replace(other.built, config_digest="sha256:" + "0" * 64))
     assert 0 not in [trials(each)[1] for each in (other, newer)]
 
 
-@pytest.mark.parametrize(
-    ("fault", "kept_so"),
-    [
-        (DeadweightError("the service needs a set-uid program"), True),
-        (Hindered("deadweight-recorder is running"), False),
-        (CommandError(["recorder"], exit_code_of_command=97, reason="failed"), False),
-        (MissingError("go is not installed"), False),
-    ],
-)
+@pytest.mark.parametrize(("fault", "kept_so"), [
+    (DeadweightError("the service needs a set-uid program"), True),
+    (Hindered("deadweight-recorder is running"), False),
+    (CommandError(["recorder"], exit_code_of_command=97, reason="failed"), False),
+    (MissingError("go is not installed"), False),
+])  # fmt: skip
 def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fault, kept_so):
     """A busy machine kept every later format without one, until somebody thought of --force."""
     pretend(monkeypatch, lambda _options, _exits: "")
@@ -300,14 +283,11 @@ def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
     assert str(caught.value.fields["problem"]).startswith("gone: status: expected 200")
 
 
-@pytest.mark.parametrize(
-    ("fails", "passed", "trials"),
-    [
-        ({1, 3}, 1, 2),  # the strictest, then the plain one
-        ({1, 4}, 2, 3),
-        ({3, 5}, 20, 21),  # a limit that held when tried again
-    ],
-)
+@pytest.mark.parametrize(("fails", "passed", "trials"), [
+    ({1, 3}, 1, 2),  # the strictest, then the plain one
+    ({1, 4}, 2, 3),
+    ({3, 5}, 20, 21),  # a limit that held when tried again
+])  # fmt: skip
 def test_checks_that_pass_only_sometimes_find_nothing(make, monkeypatch, fails, passed, trials):
     """A service that failed one trial of three got every capability, and a text that trials had shown that it needs them."""
     numbers = itertools.count(1)
@@ -345,11 +325,8 @@ def test_harden_names_the_call_and_goes_on_without_the_profile(make, monkeypatch
     pretend(monkeypatch, lambda options, _exits: "down" if options.seccomp == "tight.json" else "")
     monkeypatch.setattr(refused_calls, "explained", lambda *_: "the call listen is refused")
     got = tightest(make(NAMED))
-    assert got.tried[:3] == (
-        ("strictest settings", "down"),
-        ("strictest settings, seccomp=default", ""),
-        ("seccomp=tight.json", "the call listen is refused"),
-    )
+    told = (("seccomp=tight.json", "the call listen is refused"),)
+    assert got.tried[:3] == (("strictest settings", "down"), ("strictest settings, seccomp=default", ""), *told)
     assert (got.options.seccomp, got.options.cap_drop, got.profiled) == ("default", ("ALL",), False)
 
 
@@ -379,22 +356,18 @@ def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make,
 
 
 def test_what_is_no_service_is_refused(make):
-    with raises(UsageError, "harden.not_runnable", variant="tight"):
+    with raises(UsageError, "harden.not_runnable", variant="castle"):
         tightest(make("    runnable: false"))
 
 
 FIRST_HALVED = {"memory": "memory 128 MiB", "processes": "32 processes"}
 
 
-@pytest.mark.parametrize(
-    ("unheld", "halved", "told"),
-    [
-        (("memory", "processes", "processors"), set(), "memory, processes and processors"),
-        (("memory", "processes"), set(), "memory and processes"),
-        (("processes",), {"memory"}, "processes"),
-        ((), {"memory", "processes"}, ""),
-    ],
-)
+@pytest.mark.parametrize(("unheld", "halved", "told"), [
+    (("memory", "processes", "processors"), set(), "memory, processes and processors"),
+    (("memory", "processes"), set(), "memory and processes"), (("processes",), {"memory"}, "processes"),
+    ((), {"memory", "processes"}, ""),
+])  # fmt: skip
 def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make, monkeypatch, unheld, halved, told):
     """As Podman without root on cgroup version 1: a service would seem to need next to nothing."""
     monkeypatch.setattr(search, "unenforced", lambda _engine: unheld)
@@ -492,10 +465,10 @@ def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):
     assert time.monotonic() - started < 90.0
 
 
-@pytest.mark.parametrize(
-    ("need", "floor", "least"),
-    [(20, 8, 32), (24, 8, 32), (28, 8, 32), (33, 8, 64), (1, 8, 8), (64, 8, 64), (57, 8, 64)],
-)
+LEAST_OF_64 = [(20, 8, 32), (24, 8, 32), (28, 8, 32), (33, 8, 64), (1, 8, 8), (64, 8, 64), (57, 8, 64)]
+
+
+@pytest.mark.parametrize(("need", "floor", "least"), LEAST_OF_64)
 def test_the_least_is_found_by_halving(need, floor, least):
     """Two searches on a service whose need is 24 MiB today and 28 tomorrow come to the same."""
     tried = []
@@ -520,11 +493,8 @@ FREEZE = "    checks: {api: [{name: never, request: {path: /freeze}}, {name: ans
 def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, yaml_text):
     """Between two trials, or while a service does not answer."""
     make(yaml_text)
-    (tmp_path / "tasks.py").write_text(TASKS)
-    host = {"DOCKER_HOST": engine.host}
-    with start(tmp_path, "harden", "--variant", "tight", env=host, stdout=None) as run:
-        while len(left(engine, run.pid)) < 2:
-            time.sleep(0.1)
+    with start(tmp_path, "harden", "--variant", "castle", env={"DOCKER_HOST": engine.host}, stdout=None) as run:
+        wait_for(lambda: len(own_leftovers(engine, run.pid)) >= 2)
         time.sleep(1)
         sent = time.time()
         run.send_signal(number)
@@ -532,7 +502,7 @@ def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, y
         removed = f"(; containers removed){'' if yaml_text else '?'}"  # between two trials there may be none
         assert re.fullmatch(f"(interrupted|ended by SIGTERM){removed}; run it again to go on", told)
         assert run.wait() == 128 + number
-    assert left(engine, run.pid) == []
+    assert own_leftovers(engine, run.pid) == []
     assert made_since(engine, run.pid, sent - 60)
     assert len(made_since(engine, run.pid, sent)) <= 1, "it went on trying (one may have been under way)"
 
@@ -542,7 +512,3 @@ def made_since(engine, pid: int, when: float) -> list[str]:
     events = engine.api.events(since=int(when), until=int(time.time()) + 1, filters=told, decode=True)
     made = [each["Actor"]["Attributes"] for each in events if each["timeNano"] > when * 1e9]
     return [each["name"] for each in made if each.get(labels.OWNER, "").startswith(f"{pid}:")]
-
-
-def left(engine, pid: int) -> list[str]:
-    return [each.name for each in engine.leftovers() if each.labels[labels.OWNER].startswith(f"{pid}:")]

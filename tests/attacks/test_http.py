@@ -9,10 +9,8 @@ import pytest
 
 from deadweight.engine.http import Answer
 from deadweight.suite.checks import ApiCheck
-from deadweight_attacks import containers, deliver, resource
+from deadweight_attacks import containers, deliver, resource, run
 from deadweight_attacks import matrix as matrix_module
-from deadweight_attacks import run as attacking
-from deadweight_attacks.deliver import Shot
 from deadweight_attacks.load import Catalogue, load_payloads
 from deadweight_attacks.routes import Aim, aims, documented, takes_nothing
 from deadweight_attacks.targets import take_aim
@@ -55,7 +53,7 @@ def test_every_hole_is_found_where_it_is_and_nowhere_else(service, monkeypatch, 
     monkeypatch.setattr(resource, "PATIENCE_SECONDS", 3.0)  # its service holds few connections, and falls at once
     packs = "{packs: [http], openapi: /openapi.json}"
     subject = service(f"run: {{memory: 64MiB, env: {{{safe}}}}}\n    checks:\n      attacks: {packs}{API}")
-    found = attacking.attack(subject, postures=("open", "hardened"))
+    found = run.attack(subject, postures=("open", "hardened"))
     cells = found.data["postures"]["open"]
     outcomes = {name: cell["outcome"] for name, cell in cells.items()}
     if safe and "not_measured" not in outcomes.values():  # nothing to stop is no reason to have measured nothing
@@ -189,10 +187,8 @@ def test_each_place_of_a_request_is_aimed_at_once_wherever_it_lies():
         {"request": {"method": "POST", "path": "/b", "json": body}},
     )
     named = {str(each): each for each in aims(checks) if each.expects is None}
-    assert list(named) == [
-        *("GET /x query p", "GET /x query q", "POST /y json name"),
-        *("POST /b json a.b", "POST /b json many.0.c", "POST /b json words.0"),
-    ]
+    places = ["GET /x query p", "GET /x query q", "POST /y json name"]
+    assert list(named) == [*places, "POST /b json a.b", "POST /b json many.0.c", "POST /b json words.0"]
     assert named["GET /x query q"].at("a b&c").path == "/x?p=1&q=a+b%26c"
     assert named["POST /y json name"].at("v").json_body == {"name": "v", "age": 3}
     assert named["POST /y json name"].at("v").repeat == {}
@@ -203,7 +199,7 @@ def test_each_place_of_a_request_is_aimed_at_once_wherever_it_lies():
 @pytest.mark.parametrize(("status", "seen"), [(200, "failed"), (400, "not_measured")])
 def test_a_guess_that_is_never_answered_as_expected_shows_nothing(monkeypatch, status, seen):
     """A service that refuses whatever it does not know may well have the hole where it knows the name."""
-    monkeypatch.setattr(deliver, "_once", lambda *_: Shot("failed", "said", {}, status))
+    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "said", {}, status))
     shot = fired("http-metadata", aims(checks_of({"request": {"path": "/a"}})))
     assert (shot.seen, shot.status) == (seen, status)
     assert shot.said.startswith(deliver.UNEXPECTED) is (seen == "not_measured")
@@ -245,15 +241,10 @@ def test_a_document_names_places_in_paths_queries_headers_and_bodies():
     assert found["GET /v1/head header X-Tenant"].at("v").headers == {"X-Tenant": "v"}
 
 
-@pytest.mark.parametrize(
-    ("operation", "nothing"),
-    [
-        ({}, True),
-        ({"parameters": []}, True),
-        ({"parameters": [{"name": "q", "in": "cookie"}]}, False),
-        ({"requestBody": {"content": {"multipart/form-data": {}}}}, False),
-    ],
-)
+@pytest.mark.parametrize(("operation", "nothing"), [
+    ({}, True), ({"parameters": []}, True), ({"parameters": [{"name": "q", "in": "cookie"}]}, False),
+    ({"requestBody": {"content": {"multipart/form-data": {}}}}, False),
+])  # fmt: skip
 def test_a_document_may_say_that_a_service_takes_nothing(operation, nothing):
     """Then there is nothing to look into: a service with two fixed answers had nine attacks that could not be measured."""
     assert takes_nothing({"openapi": "3.1.0", "paths": {"/": {"get": {}}, "/a": {"delete": operation}}}) is nothing
@@ -296,7 +287,7 @@ def looked(tmp_path, service: Service, *checks: Mapping[str, Any], openapi: str 
     return lab
 
 
-def fired(name: str, places: Sequence[Aim] = (), lab: SimpleNamespace | None = None) -> Shot:
+def fired(name: str, places: Sequence[Aim] = (), lab: SimpleNamespace | None = None) -> deliver.Shot:
     """What comes of one of our attacks, in that laboratory or in one of these places."""
     lab = lab or SimpleNamespace(aims=places, routes=(), worked={}, app_folder="/app")
     return deliver.fire(lab, SimpleNamespace(), payload(name))
@@ -312,43 +303,40 @@ FORTY = [f"/p{number}" for number in range(40)]
 TWENTY = "&".join(f"p{number}=1" for number in range(20))
 
 
-@pytest.mark.parametrize(
-    ("answers", "checks", "described", "places", "notes"),
-    [
-        pytest.param(
-            {"/closed": 401, "/b": 200}, ["/closed?x=1", "/b?x=1"], None, {"GET /b query x": {}},
-            {"closed": ("untried.closed", {"routes": "GET /closed"})},
-            id="every hole may lie behind a 401: it was said that the service resists them all",
-        ),
-        pytest.param(
-            {"/a": (200, 401), "/b": 200, "/own": 200}, [{"request": {"path": "/own", "headers": KEY}}], document("/a", "/b"),
-            {"GET /a query q": KEY, "GET /b query q": {}}, {},
-            id="a document's routes are opened with the headers of the suite's requests",
-        ),
-        pytest.param(
-            {"/a": (200, 401)}, [{"request": {"path": "/a?x=1", "headers": KEY}}, "/a?y=1"], None,
-            {"GET /a query x": KEY, "GET /a query y": KEY}, {},
-            id="the key of the first let in the second as well, which then went without one to a closed door",
-        ),
-        pytest.param({"/a": 200}, [], document("/a", **PROXIED), {"GET /a query q": {}}, {}, id="a proxy takes it away"),
-        pytest.param({"/api/a": 200}, [], document("/a", **PROXIED), {"GET /api/a query q": {}}, {}, id="below its path"),
-        pytest.param({"/api/a": 200}, [], document("/a", basePath="/api"), {"GET /api/a query q": {}}, {}, id="base path"),
-        pytest.param({"/a": 200}, [], document("/a"), {"GET /a query q": {}}, {}, id="no path is named"),
-        pytest.param(
-            {}, [], document("/a", "/b"), {},
-            {"openapi": ("untried.no_route", {"name": "/openapi.json", "asked": 2})},
-            id="no route of a document is there",
-        ),
-        pytest.param(
-            dict.fromkeys(FORTY, 200), [], document(*FORTY), {f"GET {path} query q": {} for path in FORTY[:24]},
-            {"left-out": ("untried.places", {"all": 40, "tried": 24})}, id="too many of a document",
-        ),
-        pytest.param(
-            {"/a/b": 200}, [f"/a/b?{TWENTY}"], None, {f"GET /a/b query p{number}": {} for number in range(12)},
-            {"left-out": ("untried.places", {"all": 20, "tried": 12})}, id="too many of a request",
-        ),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("answers", "checks", "described", "places", "notes"), [
+    pytest.param(
+        {"/closed": 401, "/b": 200}, ["/closed?x=1", "/b?x=1"], None, {"GET /b query x": {}},
+        {"closed": ("untried.closed", {"routes": "GET /closed"})},
+        id="every hole may lie behind a 401: it was said that the service resists them all",
+    ),
+    pytest.param(
+        {"/a": (200, 401), "/b": 200, "/own": 200}, [{"request": {"path": "/own", "headers": KEY}}], document("/a", "/b"),
+        {"GET /a query q": KEY, "GET /b query q": {}}, {},
+        id="a document's routes are opened with the headers of the suite's requests",
+    ),
+    pytest.param(
+        {"/a": (200, 401)}, [{"request": {"path": "/a?x=1", "headers": KEY}}, "/a?y=1"], None,
+        {"GET /a query x": KEY, "GET /a query y": KEY}, {},
+        id="the key of the first let in the second as well, which then went without one to a closed door",
+    ),
+    pytest.param({"/a": 200}, [], document("/a", **PROXIED), {"GET /a query q": {}}, {}, id="a proxy takes it away"),
+    pytest.param({"/api/a": 200}, [], document("/a", **PROXIED), {"GET /api/a query q": {}}, {}, id="below its path"),
+    pytest.param({"/api/a": 200}, [], document("/a", basePath="/api"), {"GET /api/a query q": {}}, {}, id="base path"),
+    pytest.param({"/a": 200}, [], document("/a"), {"GET /a query q": {}}, {}, id="no path is named"),
+    pytest.param(
+        {}, [], document("/a", "/b"), {},
+        {"openapi": ("untried.no_route", {"name": "/openapi.json", "asked": 2})},
+        id="no route of a document is there",
+    ),
+    pytest.param(
+        dict.fromkeys(FORTY, 200), [], document(*FORTY), {f"GET {path} query q": {} for path in FORTY[:24]},
+        {"left-out": ("untried.places", {"all": 40, "tried": 24})}, id="too many of a document",
+    ),
+    pytest.param(
+        {"/a/b": 200}, [f"/a/b?{TWENTY}"], None, {f"GET /a/b query p{number}": {} for number in range(12)},
+        {"left-out": ("untried.places", {"all": 20, "tried": 12})}, id="too many of a request",
+    ),
+])  # fmt: skip
 def test_what_is_there_and_lets_in_who_asks_is_looked_into(tmp_path, answers, checks, described, places, notes):
     requests = [each if isinstance(each, dict) else {"request": {"path": each}} for each in checks]
     lab = looked(tmp_path, Service(answers, described), *requests, openapi="/openapi.json" if described else None)
@@ -395,7 +383,7 @@ def test_the_health_and_what_is_not_there_are_no_places_to_look_into(tmp_path):
 
 @pytest.mark.parametrize(("status", "seen"), [(401, "not_measured"), (404, "failed")])
 def test_a_search_that_is_refused_everywhere_is_none(monkeypatch, status, seen):
-    monkeypatch.setattr(deliver, "_once", lambda *_: Shot("failed", "said", {}, status))
+    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "said", {}, status))
     assert fired("http-environment").seen == seen
 
 
@@ -405,7 +393,7 @@ def test_a_service_that_cannot_fetch_what_it_was_to_fetch_has_looked(monkeypatch
     lab = looked(tmp_path, Service({"/a": 200}), {"request": {"path": "/a?x=1&y=2"}})
     lab.aims = lab.aims[:2]
     answers = iter(statuses)
-    monkeypatch.setattr(deliver, "_once", lambda *_: Shot("failed", "said", {}, next(answers)))
+    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "said", {}, next(answers)))
     assert fired("http-metadata", lab=lab).status == told
 
 
@@ -415,7 +403,7 @@ def test_the_named_routes_are_asked_for_the_environment_too(monkeypatch, tmp_pat
 
     def once(_lab, _yard, _payload, value, aim=None):
         sent.append(str(aim or value))
-        return Shot("succeeded" if aim else "failed", "said", {}, 200)
+        return deliver.Shot("succeeded" if aim else "failed", "said", {}, 200)
 
     monkeypatch.setattr(deliver, "_once", once)
     assert fired("http-environment", lab=lab).detail == {"at": "GET /status unchanged"}
@@ -426,5 +414,5 @@ def test_a_named_route_that_cannot_answer_leaves_the_others_looked_at(monkeypatc
     """A route of the suite's that answers 503, as it is to, made all well-known paths count as unlooked at."""
     lab = looked(tmp_path, Service({"/ready": 503}), {"request": {"path": "/ready"}, "expect": {"status": 503}})
     assert [str(each) for each in lab.routes] == ["GET /ready unchanged"]
-    monkeypatch.setattr(deliver, "_once", lambda *given: Shot("failed", "said", {}, 503 if given[4] else 404))
+    monkeypatch.setattr(deliver, "_once", lambda *given: deliver.Shot("failed", "said", {}, 503 if given[4] else 404))
     assert fired("http-environment", lab=lab).status == 404

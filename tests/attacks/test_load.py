@@ -24,13 +24,14 @@ from tests.support.attack_grounds import payload
 from tests.support.codes import raises
 from tests.support.trees import shell_script
 
-GOOD = """\
+SCRIPT, REQUEST = 'script: BEGIN { print "@a@" "@b@" }', 'request: {path: "/?@a@=@b@"}'
+GOOD = f"""\
 payloads:
   - id: mine
     title: an attack of our own
     attack: T1059.004
-    script: BEGIN { print "@a@" "@b@" }
-    evidence: {kind: output}
+    {SCRIPT}
+    evidence: {{kind: output}}
 """
 
 
@@ -74,28 +75,40 @@ def test_a_projects_own_are_added_and_replace_ours_by_id(load):
     assert next(each for each in replaced.payloads if each.id == "system").title == "an attack of our own"
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "line", "key", "said"),
-    [
-        ("kind: output", "kind: telepathy", 6, "payloads[0].evidence.kind", "output, image-file"),
-        ("T1059.004", "T59", 4, "payloads[0].attack", "payload.technique"),
-        ("attack: T1059.004", "gtfobins: shelll", 4, "payloads[0].gtfobins", "payload.function"),
-        ("    attack: T1059.004\n", "", 2, "payloads[0]", "payload.no_reference"),
-        ('"@a@" "@b@"', '"@a@@b@"', 2, "payloads[0]", "payload.halves"),
-        ("@b@", "@c@", 2, "payloads[0]", "payload.places c"),
-        ("kind: output", "kind: listener", 6, "payloads[0].evidence", "payload.only_with_kind does listener"),
-        ("kind: output", "kind: output, path: /x", 6, "payloads[0].evidence", "payload.only_with_kind path image-file"),
-        ("    script:", "    shell: id\n    script:", 2, "payloads[0]", "payload.one_way"),
-        ("    script:", "    needs: [perl]\n    script:", 5, "payloads[0].needs[0]", "payload.no_feature"),
-        ("    title:", "    titel:", 3, "payloads[0].titel", "suite.misspelt_key"),
-        ("an attack of our own", "[1]", 3, "payloads[0].title", "suite.text"),
-        ("id: mine", "id: all", 2, "payloads[0].id", "payload.id_of_all"),
-        ("    script:", "    seconds: 3000\n    script:", 5, "payloads[0].seconds", "240"),
-        ("    script:", "    parallel: true\n    script:", 5, "payloads[0].parallel", "suite.whole_number"),
-        ("    script:", "    parallel: 2\n    script:", 5, "payloads[0].parallel", "payload.parallel"),
-        ("kind: output", "kind: image-file, path: etc/x", 6, "payloads[0].evidence.path", "payload.absolute_path"),
-    ],
-)
+@pytest.mark.parametrize(("old", "new", "line", "key", "said"), [
+    ("kind: output", "kind: telepathy", 6, "payloads[0].evidence.kind", "output, image-file"),
+    ("T1059.004", "T59", 4, "payloads[0].attack", "payload.technique"),
+    ("attack: T1059.004", "gtfobins: shelll", 4, "payloads[0].gtfobins", "payload.function"),
+    ("    attack: T1059.004\n", "", 2, "payloads[0]", "payload.no_reference"),
+    ('"@a@" "@b@"', '"@a@@b@"', 2, "payloads[0]", "payload.halves"),
+    ("@b@", "@c@", 2, "payloads[0]", "payload.places c"),
+    ("kind: output", "kind: listener", 6, "payloads[0].evidence", "payload.only_with_kind does listener"),
+    ("kind: output", "kind: output, path: /x", 6, "payloads[0].evidence", "payload.only_with_kind path image-file"),
+    ("    script:", "    shell: id\n    script:", 2, "payloads[0]", "payload.one_way"),
+    ("    script:", "    needs: [perl]\n    script:", 5, "payloads[0].needs[0]", "payload.no_feature"),
+    ("    title:", "    titel:", 3, "payloads[0].titel", "suite.misspelt_key"),
+    ("an attack of our own", "[1]", 3, "payloads[0].title", "suite.text"),
+    ("id: mine", "id: all", 2, "payloads[0].id", "payload.id_of_all"),
+    ("    script:", "    seconds: 3000\n    script:", 5, "payloads[0].seconds", "240"),
+    ("    script:", "    parallel: true\n    script:", 5, "payloads[0].parallel", "suite.whole_number"),
+    ("    script:", "    parallel: 2\n    script:", 5, "payloads[0].parallel", "payload.parallel"),
+    ("kind: output", "kind: image-file, path: etc/x", 6, "payloads[0].evidence.path", "payload.absolute_path"),
+    (GOOD, GOOD + GOOD.partition("\n")[2], 7, "payloads[1].id", "payload.duplicate 2"),
+    # what would never be sent
+    (SCRIPT, f"args: [-v]\n    {REQUEST}", 5, "payloads[0].args", "payload.never_sent"),
+    (SCRIPT, f"input: text\n    {REQUEST}", 5, "payloads[0].input", "payload.never_sent"),
+    # a feature that can tell nothing
+    (GOOD, "features:\n  mine: 'BEGIN { print 1 }'\n", 2, "features.mine", "payload.feature"),
+    (GOOD, "features:\n  mine: 'BEGIN { print \"@a@@b@\" }'\n", 2, "features.mine", "payload.feature"),
+    (GOOD, "features:\n  mine: 'BEGIN { print \"@a@\" \"@host@\" }'\n", 2, "features.mine", "payload.expected"),
+    # whatever puts the halves together before the service has it: an echo would look like success
+    (SCRIPT, 'each: ["@a@"]\n    script: nonsense @each@@b@', 2, "payloads[0]", "payload.echo"),
+    (SCRIPT, 'request: {method: POST, json: {x: "@b@@a@"}, repeat: {x: 2}}', 2, "payloads[0]", "payload.echo"),
+    (SCRIPT, 'request: {method: POST, form: {x: "@b@ @a@", y: "@b@@a@"}, repeat: {y: 3}}', 2, "payloads[0]", "payload.echo"),
+    (SCRIPT, 'request: {method: POST, body: "@b@@a@", repeat_body: 2}', 2, "payloads[0]", "payload.echo"),
+    (SCRIPT, 'each: ["@a@"]\n    request: {path: "/?x=@each@@b@"}', 2, "payloads[0]", "payload.echo"),
+    (SCRIPT, 'each: ["@b@"]\n    request: {headers: {X-Word: "@a@@each@"}}', 2, "payloads[0]", "payload.echo"),
+])  # fmt: skip
 def test_what_is_wrong_is_told_with_its_place(load, old, new, line, key, said):
     with pytest.raises(ConfigError) as caught:
         load(GOOD.replace(old, new, 1))
@@ -104,49 +117,13 @@ def test_what_is_wrong_is_told_with_its_place(load, old, new, line, key, said):
     assert values.issuperset(said.split()) or said in str(caught.value)
 
 
-OURS = '    script: BEGIN { print "@a@" "@b@" }\n'
-
-
-@pytest.mark.parametrize(("key", "value"), [("args", "[-v]"), ("input", "text")])
-def test_what_would_never_be_sent_is_refused(load, key, value):
-    own = GOOD.replace(OURS, f'    {key}: {value}\n    request: {{path: "/?@a@=@b@"}}\n')
-    with raises(ConfigError, "payload.never_sent", line=5, key=f"payloads[0].{key}"):
-        load(own)
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        'each: ["@a@"]\n    script: nonsense @each@@b@',
-        'request: {method: POST, json: {x: "@b@@a@"}, repeat: {x: 2}}',
-        'request: {method: POST, form: {x: "@b@ @a@", y: "@b@@a@"}, repeat: {y: 3}}',
-        'request: {method: POST, body: "@b@@a@", repeat_body: 2}',
-        'each: ["@a@"]\n    request: {path: "/?x=@each@@b@"}',
-        'each: ["@b@"]\n    request: {headers: {X-Word: "@a@@each@"}}',
-    ],
-)
-def test_what_is_sent_never_holds_the_whole_word(load, sent):
-    """Whatever puts the halves together before the service has it: an echo would look like success."""
-    with raises(ConfigError, "payload.echo", line=2, key="payloads[0]"):
-        load(GOOD.replace(OURS, f"    {sent}\n"))
-
-
 def test_what_a_url_quotes_is_looked_for_too():
     line = "root:x:0:0::/root:/bin/false"
     for path, body in ((f"/?{urllib.parse.quote(line)}", b""), ("/", urllib.parse.quote_plus(line).encode())):
         assert [holds(Prepared("POST", path, {}, body), [text]) for text in (line, "daemon")] == [True, False]
 
 
-@pytest.mark.parametrize("script", ["BEGIN { print 1 }", 'BEGIN { print "@a@@b@" }', 'BEGIN { print "@a@" "@host@" }'])
-def test_a_feature_that_can_tell_nothing_is_refused(load, script):
-    code = "payload.expected" if "host" in script else "payload.feature"
-    with raises(ConfigError, code, key="features.mine"):
-        load(f"features:\n  mine: '{script}'\n")
-
-
-def test_the_same_id_twice_or_a_file_that_is_not_there_is_refused(load, tmp_path):
-    with raises(ConfigError, "payload.duplicate", line=2):
-        load(GOOD + GOOD.partition("\n")[2])
+def test_a_file_that_is_not_there_is_refused(tmp_path):
     with raises(ConfigError, "suite.missing_file", file=str(tmp_path / "absent.yaml")):
         load_payloads([tmp_path / "absent.yaml"])
 

@@ -28,11 +28,12 @@ from deadweight.engine.http import Answer
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from deadweight_attacks import consumption, deliver, listeners, resource
-from deadweight_attacks.consumption import Use
 from deadweight_attacks.resource import resource_lock
 from tests.support.attack_grounds import payload
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
+from tests.support.marks import NEEDS_ROOT
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -139,53 +140,35 @@ def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path
         pass
 
 
-@pytest.mark.parametrize(
-    ("taken", "seconds"),
-    [
-        pytest.param([61, 64, 64, 64, 64, 64], 0.5, id="at the limit"),
-        pytest.param([10, 20, 30, 40, 50, 56], None, id="still growing"),
-        pytest.param([64, 64, 64, 12, 64, 64], None, id="fell back"),
-        pytest.param([64, 64, 64, 90, 90, 90], None, id="above it"),
-    ],
-)
-def test_a_limit_holds_what_takes_all_that_is_granted_for_a_while(taken, seconds):
-    hold = consumption.Hold(64.0)
-    held = [number / 10 for number, each in enumerate(taken) if hold.holds(each, number / 10)]
-    assert held[:1] == ([seconds] if seconds else [])
+@pytest.mark.parametrize(("taken", "refused", "held"), [
+    pytest.param([61, 64, 64, 64, 64, 64], "......", [5], id="at the limit"),
+    pytest.param([10, 20, 30, 40, 50, 56], "......", [], id="still growing"),
+    pytest.param([64, 64, 64, 12, 64, 64], "......", [], id="fell back"),
+    pytest.param([64, 64, 64, 90, 90, 90], "......", [], id="above it"),
+    pytest.param([20] * 6, "xxxxxx", [5], id="refused: a bomb whose processes end of it never has nearly all"),
+    pytest.param([20] * 6, "xxx.xx", [], id="refused now and then"),
+    pytest.param([90] * 9, "xxxxxxxxx", [], id="refused above it"),
+])  # fmt: skip
+def test_a_limit_holds_what_takes_all_that_is_granted_or_is_refused_for_a_while(taken, refused, held):
+    hold, steps = consumption.Hold(64.0), enumerate(zip(taken, refused, strict=True))
+    assert [number for number, (each, no) in steps if hold.holds(each, number / 10, no == "x")] == held
 
 
-def test_a_limit_holds_what_it_refuses_again_and_again():
-    """A bomb whose processes end of it never has nearly all that is granted."""
-    for refused, held in (([True] * 6, [5]), ([True, True, True, False, True, True], [])):
-        hold = consumption.Hold(64.0)
-        assert [number for number in range(6) if hold.holds(20.0, number / 10, refused[number])] == held
-    over = consumption.Hold(64.0)
-    assert not any(over.holds(90.0, number / 10, True) for number in range(9))
-
-
-@pytest.mark.parametrize(
-    ("taken", "throttled", "waited", "held", "proven"),
-    [
-        pytest.param(1.0, 0, 0.0, True, False, id="all that is granted"),
-        pytest.param(0.7, 6, 0.0, True, False, id="its limit was met in most periods"),
-        pytest.param(0.7, 2, 0.0, False, False, id="other load, perhaps"),
-        pytest.param(1.4, 6, 0.0, False, True, id="more than granted"),
-        pytest.param(0.7, 0, 2.0, False, True, id="it waited, and no limit stands in its way"),
-    ],
-)
-def test_processors_are_judged_by_the_counters_of_the_limit(monkeypatch, taken, throttled, waited, held, proven):
-    """Whatever else runs on the machine: so such an attack need not be alone."""
-    counters(monkeypatch, counted(0.0, 0, 0.0), counted(taken * 0.8, throttled, 0.8), waited=waited)
-    watch = watching(set() if waited else {"limits"}, "cpu")
+@pytest.mark.parametrize(("walls", "taken", "throttled", "waited", "seconds", "held", "proven"), [
+    pytest.param({"limits"}, 1.0, 0, 0.0, 0.8, True, False, id="all that is granted"),
+    pytest.param({"limits"}, 0.7, 6, 0.0, 0.8, True, False, id="its limit was met in most periods"),
+    pytest.param({"limits"}, 0.7, 2, 0.0, 0.8, False, False, id="other load, perhaps"),
+    pytest.param({"limits"}, 1.4, 6, 0.0, 0.8, False, True, id="more than granted"),
+    pytest.param(set(), 0.7, 0, 2.0, 0.8, False, True, id="it waited, and no limit stands in its way"),
+    pytest.param(set(), 1.5, 0, 0.0, 0.4, False, True, id="a short slice, and no limit stands in its way"),
+    pytest.param({"limits"}, 1.5, 0, 0.0, 0.4, False, False, id="a short slice of what a limit grants a period at a time"),
+])  # fmt: skip
+def test_processors_are_judged(monkeypatch, walls, taken, throttled, waited, seconds, held, proven):
+    """By the counters of the limit, whatever else runs on the machine: so such an attack need not be alone."""
+    counters(monkeypatch, counted(0.0, 0, 0.0), counted(taken * seconds, throttled, seconds), waited=waited)
+    watch = watching(walls, "cpu")
     shot = watch.look()
     assert (watch.held, shot is not None) == (held, proven)
-
-
-@pytest.mark.parametrize(("walls", "told"), [(set(), True), ({"limits"}, False)])
-def test_where_nothing_limits_processors_a_short_slice_is_enough(monkeypatch, walls, told):
-    """A limit grants them a period at a time, which a short slice takes for more than is granted."""
-    counters(monkeypatch, counted(0.0, 0, 0.0), counted(0.6, 0, 0.4))
-    assert (watching(walls, "cpu").look() is not None) == told
 
 
 @pytest.mark.parametrize(("refused", "status"), [(3, 0), (0, 503)])
@@ -212,21 +195,20 @@ def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
 def watching(walls: set[str], of: str, question: Callable[[float], object] = lambda _limit: "") -> consumption.Watch:
     posture = SimpleNamespace(walls=walls)
     yard = SimpleNamespace(beside=(), alive=lambda: True, posture=posture, options=SimpleNamespace(cpus=2.0))
-    lab = SimpleNamespace(
-        ground=SimpleNamespace(memory_bytes=1, pids=64, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
-    )
+    ground, variant = SimpleNamespace(memory_bytes=1, pids=64, cpus=1.0), SimpleNamespace(health=Health(), port=8080)
+    lab = SimpleNamespace(ground=ground, variant=variant)
     return consumption.Watch(lab, yard, SimpleNamespace(question=lambda *_: question), of)
 
 
-def counters(monkeypatch, *read: Use, waited: float = 0.0) -> None:
+def counters(monkeypatch, *read: consumption.Use, waited: float = 0.0) -> None:
     """What the kernel counts, in turn, and how long processes waited for processors by the second time."""
     uses, waits = iter(read), iter((0.0, waited))
     kernel = SimpleNamespace(read=lambda: next(uses), waited_seconds=lambda _beside: next(waits))
     monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
 
 
-def counted(cpu_seconds: float, throttled: int, at: float) -> Use:
-    return Use(0, 5, cpu_seconds, throttled, 0, 0, at)
+def counted(cpu_seconds: float, throttled: int, at: float) -> consumption.Use:
+    return consumption.Use(0, 5, cpu_seconds, throttled, 0, 0, at)
 
 
 def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():
@@ -290,9 +272,7 @@ NEW = {
 
 @pytest.mark.parametrize(("files", "old"), [(OLD, True), (NEW, False)], ids=["version 1", "version 2"])
 def test_the_kernel_tells_what_is_used_and_what_limits_refused(tmp_path, files, old):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+    written(tmp_path, files)
     used = consumption._by_kernel({name: tmp_path / name if old else tmp_path for name in consumption.CONTROLLERS})
     assert used == consumption.Use(4000000, 40, 1.5, throttled=4, refused=7, killed=2, at=used.at)
 
@@ -310,23 +290,17 @@ def test_mounts_and_groups_are_read_as_the_kernel_writes_them():
         "34 31 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n"
         "35 31 0:31 / /proc rw - proc proc rw\n"
     )
-    assert dict(consumption._mounted(mounts)) == {
-        "cpu": ("/", "/sys/fs/cgroup/cpu"),
-        "cpuacct": ("/", "/sys/fs/cgroup/cpu"),
-        "memory": ("/lxc/a", "/sys/fs/cgroup/memory"),
-        "": ("/", "/sys/fs/cgroup/unified"),
-    }
+    found = {name: ("/", f"/sys/fs/cgroup/{at}") for name, at in (("cpu", "cpu"), ("cpuacct", "cpu"), ("", "unified"))}
+    assert dict(consumption._mounted(mounts)) == {**found, "memory": ("/lxc/a", "/sys/fs/cgroup/memory")}
     paths = dict(consumption._paths("4:memory:/a:b\n3:cpu,cpuacct:/c\n0::/d\n"))
     assert paths == {"memory": "/a:b", "cpu": "/c", "cpuacct": "/c", "": "/d"}
 
 
 def test_of_an_engine_elsewhere_its_own_counters_are_asked(monkeypatch):
     """The number of its process is that of anything here."""
-    document = {
-        "pids_stats": {"current": 3},
-        "memory_stats": {"usage": 90, "stats": {"inactive_file": 40}},
-        "cpu_stats": {"cpu_usage": {"total_usage": 2e9}, "throttling_data": {"throttled_periods": 5}},
-    }
+    cpu = {"cpu_usage": {"total_usage": 2e9}, "throttling_data": {"throttled_periods": 5}}
+    memory = {"usage": 90, "stats": {"inactive_file": 40}}
+    document = {"pids_stats": {"current": 3}, "memory_stats": memory, "cpu_stats": cpu}
     container = SimpleNamespace(id=ID, name="it", pid=os.getpid(), api=SimpleNamespace(stats=lambda *_, **__: document))
     read = consumption.Counters(container)
     used = read.read()
@@ -372,7 +346,7 @@ def test_no_hold_is_kept_of_a_process_that_is_none_of_the_container():
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root enters a namespace")
+@NEEDS_ROOT
 @pytest.mark.parametrize("error", [OSError(5, "an error of the kernel's"), MissingError("iptables is not there")])
 def test_what_work_in_another_network_gives_or_raises_is_given_or_raised_here(error):
     def work() -> None:

@@ -28,7 +28,6 @@ from deadweight_attacks.load import load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
-from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
 from tests.support import report_samples
 from tests.support.attack_grounds import only, own_attacks, payload
 from tests.support.codes import raises
@@ -69,27 +68,23 @@ def test_the_walls_of_an_image_without_a_shell(shelled, few):
         "host-read", "core-pattern", "memory-bomb", "read-shadow",
     )  # fmt: skip
     found, postures = attacked(shelled())
+    opened, hardened, default = (postures[name] for name in ("open", "hardened", "default"))
     through = {
         "open": {"option-injection", "environ", "write-root", "memory-bomb"}, "hardened": {"environ"}, "default": {"memory-bomb"},
     }  # fmt: skip
     for posture, names in through.items():
         assert {postures[posture][name]["outcome"] for name in names} == {"succeeded"}
-    assert (
-        postures["open"]["coprocess"]["outcome"] == postures["hardened"]["reverse-shell"]["outcome"] == "not_applicable"
-    )
+    assert opened["coprocess"]["outcome"] == hardened["reverse-shell"]["outcome"] == "not_applicable"
     walls_of = {
         "system": ["image"], "write-root": ["non-root", "read-only"], "run-root": ["image", "non-root", "read-only"],
         "download": ["image", "no-network"], "host-read": ["host-mounts"], "core-pattern": ["non-root", "masked-paths"],
         "memory-bomb": ["limits"],
     }  # fmt: skip
-    assert {name: postures["hardened"][name]["walls"] for name in walls_of} == walls_of
-    assert (postures["open"]["system"]["walls"], postures["default"]["host-read"]["walls"]) == (
-        ["image"],
-        ["host-mounts"],
-    )
-    assert postures["open"]["system"]["evidence"]["control"]["proof"].endswith("came back")
-    assert postures["hardened"]["write-root"]["depth"] == 2
-    assert postures["hardened"]["read-shadow"]["reason"] == "the image has no /etc/shadow, or that file is empty"
+    assert {name: hardened[name]["walls"] for name in walls_of} == walls_of
+    assert (opened["system"]["walls"], default["host-read"]["walls"]) == (["image"], ["host-mounts"])
+    assert opened["system"]["evidence"]["control"]["proof"].endswith("came back")
+    assert hardened["write-root"]["depth"] == 2
+    assert hardened["read-shadow"]["reason"] == "the image has no /etc/shadow, or that file is empty"
     assert all(text in found.reason for text in found.data["walls_not_there"].values())
     assert found.status == "pass"
 
@@ -157,8 +152,7 @@ def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall():
         assert runner._confirmed(posture, [bomb])[bomb.id].outcome == told
         runner.found = Matrix(control={bomb.id: walls.OPEN}, alone={bomb.id: {}})
         runner._for_both(walls.only("limits"), [bomb], "limits")
-        assert runner.found.alone == {bomb.id: {"limits": told}}
-        assert list(coming) == []
+        assert (runner.found.alone, list(coming)) == ({bomb.id: {"limits": told}}, [])
 
 
 def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell():
@@ -178,8 +172,7 @@ def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell():
         fired.clear()
         runner.found = Matrix(control=dict(zip(names, control, strict=True)), alone={name: {} for name in names})
         runner._for_both(walls.only("limits"), some, "limits")
-        assert fired == postures
-        assert runner.found.alone == {name: {"limits": "blocked"} for name in names}
+        assert (fired, runner.found.alone) == (postures, {name: {"limits": "blocked"} for name in names})
 
 
 def test_a_broken_gate_fails_and_names_the_attack(make, few, no_shell):
@@ -189,16 +182,13 @@ def test_a_broken_gate_fails_and_names_the_attack(make, few, no_shell):
     assert found.reason.startswith("environ succeeded in hardened. ")
 
 
-@pytest.mark.parametrize(
-    ("gate", "key", "code", "name"),
-    [
-        ("{posture: moat, blocked: [system]}", "gates[0].posture", "posture.unknown", "moat"),
-        ("{posture: hardened, blocked: [sistem]}", "gates[0].blocked[0]", "gate.no_attack", "sistem"),
-        ("{posture: all, blocked: [system]}", "gates[0].posture", "posture.unknown", "all"),
-        ("{posture: hardened}", "gates[0]", None, ""),
-        ("{posture: hardened, blocked: []}", "gates[0].blocked", None, ""),
-    ],
-)
+@pytest.mark.parametrize(("gate", "key", "code", "name"), [
+    ("{posture: moat, blocked: [system]}", "gates[0].posture", "posture.unknown", "moat"),
+    ("{posture: hardened, blocked: [sistem]}", "gates[0].blocked[0]", "gate.no_attack", "sistem"),
+    ("{posture: all, blocked: [system]}", "gates[0].posture", "posture.unknown", "all"),
+    ("{posture: hardened}", "gates[0]", None, ""),
+    ("{posture: hardened, blocked: []}", "gates[0].blocked", None, ""),
+])  # fmt: skip
 def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, key, code, name):
     with pytest.raises(ConfigError) as caught:
         CHECK.run(make(f"checks: {{attacks: {{gates: [{gate}]}}}}"))
@@ -258,7 +248,7 @@ def dying(misbehaving, few, monkeypatch):
         subject = misbehaving(own=own_attacks({name: {"request": {"path": paths[name]}} for name in names}))
         monkeypatch.setattr(sequence, "fire_one", lambda *given: (real(*given), after(given[1]))[0])
         with lab.Lab(subject) as built, Yard(built, walls.OPEN) as yard:
-            fire_all(built, yard, attacking.check_request(subject, ["open"])[0].payloads, shots)
+            sequence.fire_all(built, yard, attacking.check_request(subject, ["open"])[0].payloads, shots)
         return shots
 
     return fired
@@ -267,7 +257,7 @@ def dying(misbehaving, few, monkeypatch):
 def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying):
     shots = dying(lambda _yard: time.sleep(0.6), "a-killer", "b-join", "c-words")
     assert shots["a-killer"].seen == "crashed"
-    assert shots["a-killer"].said in (LATER, DIED)  # on a busy machine it is dead when it is asked how it is
+    assert shots["a-killer"].said in (sequence.LATER, DIED)  # on a busy machine it is dead when it is asked how it is
     assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
 
 
@@ -283,7 +273,7 @@ def test_one_death_of_the_service_blames_no_attack(dying):
 
     shots = dying(end, "b-join", "c-words")
     assert (shots["b-join"].seen, shots["c-words"].seen) == ("succeeded", "failed")
-    assert shots["c-words"].detail["afterwards"] == ONCE
+    assert shots["c-words"].detail["afterwards"] == sequence.ONCE
 
 
 ARRIVES = {
@@ -294,11 +284,10 @@ ARRIVES = {
 """What works where the service runs as root: by a script, by one for gawk, by a request of its own."""
 
 
-@pytest.mark.parametrize(
-    ("busy_for", "told"),
-    [("print", "this awk does not run: busy"), ("attack", "it was sent twice without a sign that it arrived")],
-    ids=["every script", "the attack"],
-)
+BUSY = {"print": "this awk does not run: busy", "attack": "it was sent twice without a sign that it arrived"}
+
+
+@pytest.mark.parametrize(("busy_for", "told"), BUSY.items(), ids=["every script", "the attack"])
 def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
     """It answers 503 in one posture only, to all scripts or to the attack: no wall is credited, no gate said to hold."""
     few()
@@ -312,18 +301,14 @@ def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
             assert postures[posture][name]["outcome"] == "not_measured"
             assert postures[posture][name]["reason"].startswith(why)
     assert (found.status, found.data["breaches"]) == ("not_measured", [])
-    assert found.reason.startswith(
-        ("nothing was measured in ", "no attack of the gate on hardened was measured (join, request): ")
-    )
+    nothing = ("nothing was measured in ", "no attack of the gate on hardened was measured (join, request): ")
+    assert found.reason.startswith(nothing)
 
 
-@pytest.mark.parametrize(
-    ("never", "features", "outcome", "told"),
-    [
-        ("PROCINFO", {}, "not_measured", "did not report whether it supports gawk: busy"),
-        ("^$", {"gawk": 'BEGIN { print "@b@" "@a@" }'}, "not_applicable", "does not support gawk"),
-    ],
-)
+@pytest.mark.parametrize(("never", "features", "outcome", "told"), [
+    ("PROCINFO", {}, "not_measured", "did not report whether it supports gawk: busy"),
+    ("^$", {"gawk": 'BEGIN { print "@b@" "@a@" }'}, "not_applicable", "does not support gawk"),
+])  # fmt: skip
 def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, features, outcome, told):
     few()
     own = own_attacks(ARRIVES, features=features)
@@ -335,17 +320,14 @@ def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, 
 OPEN, SHELLED = "open", "open (with shell)"
 
 
-@pytest.mark.parametrize(
-    ("payload", "seen", "outcome"),
-    [
-        ("write-root", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "succeeded")], "succeeded"),
-        ("system", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
-        ("system", [(OPEN, "failed"), (SHELLED, "failed")], "not_measured"),
-        ("memory-bomb", [(OPEN, "failed"), (OPEN, "failed")], "not_measured"),
-        ("memory-bomb", [(OPEN, "failed"), (OPEN, "succeeded")], "succeeded"),
-        ("fork-bomb", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
-    ],
-)
+@pytest.mark.parametrize(("payload", "seen", "outcome"), [
+    ("write-root", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "succeeded")], "succeeded"),
+    ("system", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
+    ("system", [(OPEN, "failed"), (SHELLED, "failed")], "not_measured"),
+    ("memory-bomb", [(OPEN, "failed"), (OPEN, "failed")], "not_measured"),
+    ("memory-bomb", [(OPEN, "failed"), (OPEN, "succeeded")], "succeeded"),
+    ("fork-bomb", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
+])  # fmt: skip
 def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, seen, outcome):
     """Credited is the image where an attack fails twice without a shell and works with one; a bomb that needs none never. The shots
     are given, in the order of the containers that they are fired at."""
@@ -356,15 +338,13 @@ def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, 
         assert posture.name == name
         shots |= {each.id: Shot(outcome, "said", status=200) for each in payloads}
 
-    monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
-    monkeypatch.setattr(control_module, "fire_all", fire)
-    monkeypatch.setattr(control_module, "awk_dialect", lambda _yard: "")
     monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
-    monkeypatch.setattr(control_module, "awk_features", lambda *_: {})
+    nothing = {"awk_dialect": lambda _yard: "", "awk_features": lambda *_: {}, "fire_all": fire}
+    for name, fake in {**nothing, "opened": lambda _lab, posture, _: contextlib.nullcontext(posture)}.items():
+        monkeypatch.setattr(control_module, name, fake)
     with_shell = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
     control_module.Control(with_shell, only(payload), found, print).run(Plan((walls.OPEN,)))
-    assert list(coming) == []
-    assert found.cells["open"][payload].outcome == outcome
+    assert (list(coming), found.cells["open"][payload].outcome) == ([], outcome)
     assert (payload in found.control) is (outcome != "not_measured")
 
 
@@ -372,9 +352,8 @@ def test_a_service_that_must_be_root_is_told_what_to_gate(misbehaving, few):
     """``run.user: root`` takes no wall away: the service then does not come up behind it."""
     few()
     run = "run: {user: '0', env: {MODE: writer, AWK_NEVER: ^$}}"
-    _, postures = attacked(
-        misbehaving(run, "health: {within_seconds: 2}", own=own_attacks(ARRIVES)), "open", "only-non-root"
-    )
+    subject = misbehaving(run, "health: {within_seconds: 2}", own=own_attacks(ARRIVES))
+    _, postures = attacked(subject, "open", "only-non-root")
     assert postures["open"]["join"]["outcome"] == "succeeded"
     join = postures["only-non-root"]["join"]
     assert join["outcome"] == "not_measured"
@@ -400,14 +379,10 @@ NOT_UP = wording("engine.not_healthy_advice", seconds=0.5, answer="|", advice=""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mode", "seconds", "gates", "told"),
-    [
-        ("dies-at-once", 2, "", wording("engine.ended_early", outcome=wording("engine.ended", exit_code=4, why=""))),
-        ("never-healthy", 0.5, "", NOT_UP),
-        ("never-healthy", 0.5, GATES % "system", NOT_UP),
-    ],
-)
+@pytest.mark.parametrize(("mode", "seconds", "gates", "told"), [
+    ("dies-at-once", 2, "", wording("engine.ended_early", outcome=wording("engine.ended", exit_code=4, why=""))),
+    ("never-healthy", 0.5, "", NOT_UP), ("never-healthy", 0.5, GATES % "system", NOT_UP),
+])  # fmt: skip
 def test_a_service_that_does_not_come_up_is_said_and_never_a_success(misbehaving, mode, seconds, gates, told):
     subject = misbehaving(f"run: {{env: {{MODE: {mode}}}}}", f"health: {{within_seconds: {seconds}}}", gates)
     found = attacking.attack(subject, postures=("open", "hardened"))
@@ -450,7 +425,7 @@ def test_a_proof_needs_the_whole_word(shared):
 def test_what_is_not_at_work_in_the_service_costs_no_container(shared, name, seen):
     """A shell that ends with the attacker's program, and a file that the image lacks: neither has an answer, both are over."""
     with Yard(shared, walls.OPEN) as yard:
-        assert [fire_one(shared, yard, payload(name)).seen for _ in range(2)] == [seen] * 2
+        assert [sequence.fire_one(shared, yard, payload(name)).seen for _ in range(2)] == [seen] * 2
         assert (yard.kept, yard.started) == (True, 1)
 
 
@@ -459,21 +434,16 @@ def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monke
     monkeypatch.setattr(consumption, "cgroups", lambda *_: {})
     monkeypatch.setattr(shared.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
     with Yard(shared, walls.OPEN) as yard:
-        shot = fire_one(shared, yard, payload("memory-bomb"))
+        shot = sequence.fire_one(shared, yard, payload("memory-bomb"))
     assert (shot.seen, shot.said) == ("not_measured", walls.wording("engine.no_statistics"))
 
 
-@pytest.mark.parametrize(
-    ("shot", "astray"),
-    [
-        (Shot("failed", "", status=504), True),
-        (Shot("failed", "", status=0), True),
-        (Shot("failed", "", status=503), True),
-        (Shot("failed", "", status=504, called=True), False),  # a reverse shell that finds no shell waits for orders
-        (Shot("failed", "", status=200), False),
-        (Shot("succeeded", "", status=0), False),
-    ],
-)
+@pytest.mark.parametrize(("shot", "astray"), [
+    (Shot("failed", "", status=504), True), (Shot("failed", "", status=0), True),
+    (Shot("failed", "", status=503), True),
+    (Shot("failed", "", status=504, called=True), False),  # a reverse shell that finds no shell waits for orders
+    (Shot("failed", "", status=200), False), (Shot("succeeded", "", status=0), False),
+])  # fmt: skip
 def test_what_called_the_attacker_arrived(shot, astray):
     control = control_module.Control(SimpleNamespace(), load_payloads(), Matrix(), print)
     control.statuses = {"reverse-shell": 200, "bind-shell": 200}
@@ -488,7 +458,7 @@ def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory):
     laboratory.attacker.container.wait_ended(5)
     for name in ("connect", "bind-shell"):
         with Yard(laboratory, walls.OPEN) as yard:
-            shot = fire_one(laboratory, yard, payload(name))
+            shot = sequence.fire_one(laboratory, yard, payload(name))
         assert shot.seen == "not_measured"
         assert shot.said.startswith(walls.wording("attacker.ended", reason=""))
 

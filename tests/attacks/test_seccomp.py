@@ -17,8 +17,6 @@ from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
-from deadweight.engine.seccomp.profile import BY_TIMING
-from deadweight.engine.seccomp.refused_calls import Runtime, runtime_of
 from deadweight.records import store
 from deadweight.suite.model import Need, Variant
 from deadweight_attacks import run as attacking
@@ -31,22 +29,16 @@ from deadweight_attacks.profile import ToAttack, profile_files
 from deadweight_attacks.seccomp import find, floor, model, recorder, search
 from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording
+from tests.support.attack_grounds import castle
 from tests.support.codes import parts, raises
 from tests.support.small_images import PASSWD, docker_archive
-from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+from tests.support.small_project import own_leftovers
 
-SERVICE = """\
-name: p
-defaults: {port: 8080, health: {path: /healthz}}
-variants:
-  tight:
-    builder: ko
-    run: {memory: 64MiB, pids: 32}
+SERVICE = """run: {memory: 64MiB, pids: 32}
     checks:
       api:
         - {name: up, request: {path: /healthz}}
-        - {name: keep, request: {path: '/write?path=/state/deep/kept'}, expect: {status: 200}}
-"""
+        - {name: keep, request: {path: '/write?path=/state/deep/kept'}, expect: {status: 200}}"""
 
 
 # the fewest of many
@@ -66,9 +58,8 @@ def test_a_profile_allows_no_namespaces_and_only_the_families_that_were_seen():
     assert (document["defaultAction"], document["architectures"]) == ("SCMP_ACT_ERRNO", ["SCMP_ARCH_X86_64"])
     rules = document["syscalls"]
     assert len({(rule["names"][0], json.dumps(rule.get("args", []))) for rule in rules}) == len(rules)
-    sockets, (clone,), (clone3,) = (
-        [rule for rule in rules if name in rule["names"]] for name in ("socket", "clone", "clone3")
-    )
+    names = ("socket", "clone", "clone3")
+    sockets, (clone,), (clone3,) = ([rule for rule in rules if name in rule["names"]] for name in names)
     assert [rule["args"][0]["value"] for rule in sockets] == [2, 10]
     assert (clone["args"][0]["value"], clone["args"][0]["op"]) == (0x7E020000, "SCMP_CMP_MASKED_EQ")
     assert (clone3["action"], clone3["errnoRet"]) == ("SCMP_ACT_ERRNO", 38)
@@ -104,9 +95,8 @@ def said() -> list[Any]:
 @pytest.fixture
 def searching(tmp_path, monkeypatch, said):
     """A search whose trials start nothing. ``needed`` is what the service cannot do without."""
-    suite = write_suite(tmp_path, SERVICE)
     archive = docker_archive(tmp_path / "image.tar", "none:1", [{"/etc/passwd": PASSWD}], {})
-    subject = subject_of(suite, "tight", put_built(suite, "tight", archive, "none:1"), archive, None)
+    subject = castle(tmp_path, None, archive, SERVICE, reference="none:1", awk=False)
 
     def make(needed=NEEDED, flaky=lambda _number: False):
         numbers = itertools.count(1)
@@ -145,8 +135,7 @@ def test_what_no_check_misses_is_left_out_and_why_the_others_stay_is_told(search
     assert (by_name["bind"].why, by_name["bind"].without, by_name["bind"].seen) == ("needed", "up: bind is refused", 3)
     assert (by_name["mprotect"].why, by_name["mprotect"].seen) == ("held", 2)
     assert (by_name["close"].why, by_name["exit"].why, by_name["exit"].seen) == ("runtime", "runtime", 0)
-    assert got.sure()["some runs"] == ("mprotect",)
-    assert set(got.sure()["runtime only"]) == {"exit", "futex"}
+    assert (got.sure()["some runs"], set(got.sure()["runtime only"])) == (("mprotect",), {"exit", "futex"})
     assert (got.families, got.libc) == ((2,), "musl (ld-musl-x86_64.so.1)")
 
 
@@ -164,7 +153,7 @@ def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
 def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
     got = smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path)
     assert [call.name for call in got.calls if call.why == "unseen"] == ["bind"]
-    told = {"calls": "bind", "problem": "up: bind is refused", "what": "tight"}
+    told = {"calls": "bind", "problem": "up: bind is refused", "what": "castle"}
     assert ("seccomp.unseen", told) in map(parts, said)
 
 
@@ -205,8 +194,7 @@ def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, mo
 
     monkeypatch.setattr(health_command, "found", asked)
     got = Seccomp("amd64", "6.1", "", "runc 1", (Call("read", "needed", 3),), (), (), 3, 9, 3)
-    assert made._asked_inside(got, tmp_path / "p.json") == (words if works else ())
-    assert under == [["read"]]
+    assert (made._asked_inside(got, tmp_path / "p.json"), under) == (words if works else (), [["read"]])
 
 
 def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(searching, monkeypatch):
@@ -233,8 +221,8 @@ def test_a_service_that_needs_new_privileges_has_no_profile():
 
 
 @pytest.fixture
-def runtime(engine) -> Runtime:
-    return runtime_of(engine)
+def runtime(engine) -> refused_calls.Runtime:
+    return refused_calls.runtime_of(engine)
 
 
 @pytest.mark.parametrize("told", ["OCI Runtime (runc)", "OCI Runtime (/usr/sbin/runc)"])
@@ -259,9 +247,9 @@ def test_a_runtime_starts_nothing_without_a_call_that_it_needs(runtime, tmp_path
 def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkeypatch):
     """Among a few that the runtime needs for sure, and some that it does not: the whole search takes half a minute."""
     needed = (floor.kept_floor(runtime) or floor.find_floor(runtime)).needed
-    monkeypatch.setattr(floor, "STARTERS", (*needed, *BY_TIMING, "sethostname", "swapon"))
+    monkeypatch.setattr(floor, "STARTERS", (*needed, *profile.BY_TIMING, "sethostname", "swapon"))
     got = floor.find_floor(runtime)
-    assert {"execve", "exit"} <= set(got.needed) <= {*needed, *BY_TIMING}, "what timing wants may be wanted now"
+    assert {"execve", "exit"} <= set(got.needed) <= {*needed, *profile.BY_TIMING}, "what timing wants may be wanted now"
     assert not {"sethostname", "swapon"} & set(got.calls)
 
 
@@ -270,9 +258,8 @@ def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkey
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory, engine, misbehaving_image, misbehaving_archive) -> Subject:
-    suite = write_suite(tmp_path_factory.mktemp("seccomp"), SERVICE)
-    built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
-    return subject_of(suite, "tight", built, misbehaving_archive, engine)
+    built = (tmp_path_factory.mktemp("seccomp"), engine, misbehaving_archive)
+    return castle(*built, SERVICE, reference=misbehaving_image, awk=False)
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +275,7 @@ def searched(subject, posture) -> Seccomp:
     """The search takes a while, so it is made once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "RUNS", 2)
-        return search.search(subject, posture, print, floor.kept_floor(runtime_of(subject.engine())))[0]
+        return search.search(subject, posture, print, floor.kept_floor(refused_calls.runtime_of(subject.engine())))[0]
 
 
 @pytest.mark.slow
@@ -297,8 +284,7 @@ def test_every_call_is_counted_and_in_which_part_of_a_trial(subject, posture, en
         trial, recording = recorder.recorded(subject, posture.options.but(network=network), None, "amd64")
     assert trial.problem == ""
     assert [phase.name for phase in recording.phases] == ["start", "up", "keep", "idle", "end"]
-    assert recording.seen_in("listen") == ("start",)
-    assert recording.seen_in("mkdirat") == ("keep",)
+    assert (recording.seen_in("listen"), recording.seen_in("mkdirat")) == (("start",), ("keep",))
     assert {2, 10} & recording.families
     assert recording.linker == ""
 
@@ -351,7 +337,7 @@ def without(call: str, document: dict[str, Any]) -> dict[str, Any]:
 OF_ASKING = {
     "seccomp", "ioctl", "prctl", "ppoll", "arch_prctl", "sched_getaffinity", "openat", "read", "close", "fcntl", "getrlimit",
     "prlimit64", "uname", "rt_sigaction", "pread64", "eventfd2", "epoll_create1", "epoll_ctl", "readlinkat", "clone",
-    *BY_TIMING,
+    *profile.BY_TIMING,
 }  # fmt: skip
 """What the program that asks cannot do without itself."""
 
@@ -374,8 +360,7 @@ def test_attacks_are_made_under_either_profile(subject, searched):
     """For real: a map of BPF, and more. What is read through files, and code in memory, no list of calls stops."""
     find.leave(subject, searched)
     stopped = find._stopped(subject, print)
-    assert stopped.unmeasured == ""
-    assert set(stopped.by_posture) == set(find.POSTURES)
+    assert (stopped.unmeasured, set(stopped.by_posture)) == ("", set(find.POSTURES))
     alone, engines = walls.only(walls.TIGHT).name, walls.only("seccomp").name
     assert "breach-bpf" in stopped.more(alone, engines)
     apart = {payload.id for payload in load_payloads().payloads if payload.handed_in}
@@ -399,12 +384,12 @@ def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(su
     """As after an update of the runtime, or of the kernel, under either."""
     tighter = without(call, searched.profile_to_attack())
     kept = ToAttack(subject.built.config_digest, tighter, "runc 1.0.0 on Linux 5.10")
-    store.save(kept, subject.state.seccomp_to_attack("tight"))
+    store.save(kept, subject.state.seccomp_to_attack("castle"))
     few("breach-write-root")
     found = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
-    known = "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant tight searches again"
+    known = "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant castle searches again"
     assert found.status == "not_measured"
-    for text in (problem, f"tight.seccomp.json: it blocks {call}, ", known):
+    for text in (problem, f"castle.seccomp.json: it blocks {call}, ", known):
         assert text in found.reason
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.outcomes import Matrix, Plan, Progress
-from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, WALLS
-from deadweight_attacks.walls import only as only_wall
+from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, WALLS, only
 from deadweight_standins.machine import this_machine
 from deadweight_standins.workshop import Workshop
 from tests.support.attack_grounds import castle, matrix, service_image
@@ -95,16 +94,12 @@ def test_progress_counts_postures_and_says_them():
     lines: list[str] = []
     progress = Progress(lines.append)
     progress.expect(Plan((OPEN, DEFAULT, HARDENED)), ["apparmor", "image"])
-    seccomp = only_wall("seccomp")
-    for posture in (OPEN, OPEN.with_shell(), HARDENED, seccomp, seccomp.with_shell(), only_wall("limits")):
+    seccomp = only("seccomp")
+    for posture in (OPEN, OPEN.with_shell(), HARDENED, seccomp, seccomp.with_shell(), only("limits")):
         progress(posture.name)
     walls = [wall for wall in WALLS if wall not in ("apparmor", "image")]
     count = 3 + len(walls) + 1  # the set of capabilities that engines give
     assert lines == [
-        f"1/{count}: open (control)",
-        f"1/{count}: open (with shell) (control)",
-        f"2/{count}: hardened",
-        f"3/{count}: seccomp alone",
-        f"3/{count}: seccomp alone (with shell)",
-        f"4/{count}: limits alone",
-    ]
+        f"1/{count}: open (control)", f"1/{count}: open (with shell) (control)", f"2/{count}: hardened",
+        f"3/{count}: seccomp alone", f"3/{count}: seccomp alone (with shell)", f"4/{count}: limits alone",
+    ]  # fmt: skip

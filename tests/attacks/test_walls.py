@@ -92,10 +92,10 @@ def test_a_folder_of_the_services_own_can_be_written_to_without_any_wall_too(pos
     assert (data.path, data.noexec) == ("/data", False)
 
 
-@pytest.mark.parametrize(
-    ("machine", "granted", "most"),
-    [(8 * GIB, 8 * GIB, 2 * GIB), (8 * GIB, GIB, 2 * GIB), (GIB, GIB // 4, GIB // 4), (0, GIB, 64 * 2**20)],
-)
+SHARES = [(8 * GIB, 8 * GIB, 2 * GIB), (8 * GIB, GIB, 2 * GIB), (GIB, GIB // 4, GIB // 4), (0, GIB, 64 * 2**20)]
+
+
+@pytest.mark.parametrize(("machine", "granted", "most"), SHARES)
 def test_the_outer_bound_is_a_share_of_the_machine_whatever_the_suite_grants(machine, granted, most):
     info = replace(INFO, memory_bytes=machine)
     ground = replace(GROUND, hard=hardened(RunSettings(memory=granted, pids=4096)), info=info)
@@ -253,13 +253,11 @@ def test_what_takes_longest_begins_first_and_evidence_keeps_its_order(monkeypatc
     """Else the last one runs alone, with a processor idle."""
     began: list[str] = []
     monkeypatch.setattr(check, "run_check", lambda _check, subject: began.append(subject.name) or subject.name)
-    subjects: Any = [
-        SimpleNamespace(name=name, variant=SimpleNamespace(run=SimpleNamespace(memory=memory)))
-        for name, memory in (("a", 1), ("b", 3), ("c", 1), ("d", 2))
-    ]
+    memories = (("a", 1), ("b", 3), ("c", 1), ("d", 2))
+    runs = ((name, SimpleNamespace(run=SimpleNamespace(memory=memory))) for name, memory in memories)
+    subjects: Any = [SimpleNamespace(name=name, variant=variant) for name, variant in runs]
     found: Any = check.attack_all(subjects, jobs=1)
-    assert found == ["a", "b", "c", "d"]
-    assert began == ["b", "d", "a", "c"]
+    assert (found, began) == (["a", "b", "c", "d"], ["b", "d", "a", "c"])
 
 
 # What a run keeps of an earlier, longer one, and from when that is.
@@ -311,35 +309,31 @@ def test_that_walls_stop_it_only_together_is_still_said():
         assert found["postures"]["hardened"]["mount"]["reason"] == f"{TOGETHER}refused"
 
 
-@pytest.mark.parametrize(
-    "change", [{"apparmor": True}, {"seccomp": False}, {"kernel": "6.9"}, {"version": "29"}, {"cpus": 1}, {}]
-)
+CHANGES = [{"apparmor": True}, {"seccomp": False}, {"kernel": "6.9"}, {"version": "29"}, {"cpus": 1}, {}]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_another_machine_found_is_not_kept(tmp_path, change):
     """Evidence may come from a cache; with AppArmor switched on, or another kernel, it would be another's."""
 
     def digest(**changes: Any) -> str:
         info = replace(parse_info({}, {"NCPU": 2, "SecurityOptions": ["name=seccomp"]}), **changes)
-        subject = SimpleNamespace(
-            variant=Variant(name="castle", builder="ko", port=8080),
-            engine=lambda: SimpleNamespace(info=info),
-            suite=SimpleNamespace(root=tmp_path),
-            built=SimpleNamespace(config_digest="sha256:1"),
-        )
+        variant, suite = Variant(name="castle", builder="ko", port=8080), SimpleNamespace(root=tmp_path)
+        engine, built = SimpleNamespace(info=info), SimpleNamespace(config_digest="sha256:1")
+        subject = SimpleNamespace(variant=variant, engine=lambda: engine, suite=suite, built=built)
         return attacking._measured_with(subject, AttacksCheck())
 
     assert (digest() == digest(**change)) is (change == {})
 
 
-@pytest.mark.parametrize(
-    ("limits", "depth", "together"),
-    [("succeeded", 1, True), ("crashed", None, False), ("not_measured", None, False), ("blocked", 1, False)],
-)
+ALONE = [("succeeded", 1, True), ("crashed", None, False), ("not_measured", None, False), ("blocked", 1, False)]
+
+
+@pytest.mark.parametrize(("limits", "depth", "together"), ALONE)
 def test_that_no_wall_stops_it_alone_is_only_said_where_all_let_it_through(limits, depth, together):
     """Under one wall alone the service may have died, which is neither."""
-    held = Matrix(
-        cells={"hardened": {"fork-bomb": Cell("blocked", "held")}},
-        alone={"fork-bomb": {"image": "succeeded", "non-root": "succeeded", "limits": limits}},
-    )
+    alone = {"fork-bomb": {"image": "succeeded", "non-root": "succeeded", "limits": limits}}
+    held = Matrix(cells={"hardened": {"fork-bomb": Cell("blocked", "held")}}, alone=alone)
     engine = SimpleNamespace(seccomp=True, apparmor=True, user_namespaces=True, rootless=False)
     found = data(held, load_payloads(), "", engine)["postures"]["hardened"]["fork-bomb"]
     assert (found["depth"], found["walls"]) == (depth, ["limits"] if limits == "blocked" else [])

@@ -114,44 +114,35 @@ def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkey
 URL = "http://127.0.0.1:8080/healthz"
 WGET = ("wget", "-q", "-O", "/dev/null", URL)
 OWN = ("/bin/sh", "-c", "test -e /tmp/up")
+HTTP = Health(path="/healthz")
 
 
-def subject_of_health_command(works, own=(), health=None) -> SimpleNamespace:
+def subject_of_health_command(works, own, health) -> SimpleNamespace:
     """An image in which the commands ``works`` end with 0, under whatever it is started."""
     container = SimpleNamespace(
         wait_healthy=lambda *_: SimpleNamespace(healthy=True),
         exec=lambda words, seconds: SimpleNamespace(exit_code=0 if tuple(words) in works else 127),
     )
-    engine = SimpleNamespace(
-        images=SimpleNamespace(need=lambda _: SimpleNamespace(healthcheck=own)),
-        start=lambda *_, **__: nullcontext(container),
-    )
-    variant = Variant(name="v", builder="ko", port=8080, health=health or Health(path="/healthz"))
+    images = SimpleNamespace(need=lambda _: SimpleNamespace(healthcheck=own))
+    engine = SimpleNamespace(images=images, start=lambda *_, **__: nullcontext(container))
+    variant = Variant(name="v", builder="ko", port=8080, health=health)
     return SimpleNamespace(variant=variant, engine=lambda: engine, engine_image=lambda: "image")
 
 
-@pytest.mark.parametrize(
-    ("works", "own", "found"),
-    [({WGET}, (), WGET), ({WGET, OWN}, OWN, OWN), ({WGET}, OWN, WGET), (set(), OWN, ()), (set(), (), ())],
-)
-def test_the_images_own_check_comes_first_where_it_works(works, own, found):
+@pytest.mark.parametrize(("works", "own", "health", "found"), [
+    ({WGET}, (), HTTP, WGET), ({WGET, OWN}, OWN, HTTP, OWN), ({WGET}, OWN, HTTP, WGET), (set(), OWN, HTTP, ()),
+    (set(), (), HTTP, ()),
+    ({WGET, tuple(word.replace(":8080", ":1") for word in WGET)}, (), HTTP, ()),  # it says yes of a closed port too
+    ({("/up",), OWN}, OWN, Health(kind="exec", command=("/up",)), ("/up",)),  # what the suite names comes first
+])  # fmt: skip
+def test_the_images_own_check_comes_first_where_it_works(works, own, health, found):
     """Under a seccomp profile it may not: an engine runs it all the same, where it is not told otherwise."""
-    assert health_command.found(subject_of_health_command(works, own), RunOptions()) == found
+    assert health_command.found(subject_of_health_command(works, own, health), RunOptions()) == found
 
 
-def test_what_says_yes_of_a_closed_port_too_tells_nothing():
-    closed = tuple(word.replace(":8080", ":1") for word in WGET)
-    assert health_command.found(subject_of_health_command({WGET, closed}), RunOptions()) == ()
+READ = [(["CMD", "/up", "-q"], ("/up", "-q")), (["CMD-SHELL", "test -e /tmp/up"], OWN), (["NONE"], ()), ([], ())]
 
 
-def test_the_command_that_the_suite_names_comes_before_the_images():
-    health = Health(kind="exec", command=("/up",))
-    assert health_command.found(subject_of_health_command({("/up",), OWN}, OWN, health), RunOptions()) == ("/up",)
-
-
-@pytest.mark.parametrize(
-    ("test", "words"),
-    [(["CMD", "/up", "-q"], ("/up", "-q")), (["CMD-SHELL", "test -e /tmp/up"], OWN), (["NONE"], ()), ([], ())],
-)
+@pytest.mark.parametrize(("test", "words"), READ)
 def test_a_health_check_of_an_image_is_read_as_the_words_that_run(test, words):
     assert _words(test) == words

@@ -150,9 +150,10 @@ def test_a_shell_that_gives_up_says_so_and_starts_nothing_more(found, form, up, 
     assert ("migrate failed: tried 10 times" if job else f"{engine} logs shop-db") in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("form", "names"), [("quadlet", UNITS), ("podman", {"podman.sh"}), ("ecs", {"task-definition.json"})]
-)
+LEFT = {"quadlet": UNITS, "podman": {"podman.sh"}, "ecs": {"task-definition.json"}}
+
+
+@pytest.mark.parametrize(("form", "names"), LEFT.items())
 def test_a_folder_gets_what_its_platform_takes(found, tmp_path, form, names):
     """Fargate takes no seccomp profile: it gets none to look for."""
     given = Request("", "./shop.seccomp.json", files="..")
@@ -187,14 +188,11 @@ def test_nothing_that_it_needs_is_called_as_it_is(found, suite, need, name):
     assert f"--name {name} " in written(clashing, "run").replace(" \\\n", " ")
 
 
-@pytest.mark.parametrize(
-    ("answers", "found"),
-    [
-        ({"nc": "hangs", "bash": "tells"}, "bash"),
-        ({"nc": "says yes of everything", "python3": "tells"}, "python3"),
-        ({"nc": "hangs", "bash": "hangs"}, None),
-    ],
-)
+@pytest.mark.parametrize(("answers", "found"), [
+    ({"nc": "hangs", "bash": "tells"}, "bash"),
+    ({"nc": "says yes of everything", "python3": "tells"}, "python3"),
+    ({"nc": "hangs", "bash": "hangs"}, None),
+])  # fmt: skip
 def test_a_program_that_hangs_or_is_always_content_tells_nothing(answers, found):
     """One that a profile refuses a system call may never end."""
 
@@ -258,14 +256,9 @@ def test_every_suite_has_a_name_in_kubernetes(name):
         assert document["metadata"]["labels"]["app.kubernetes.io/name"] == label
 
 
-@pytest.mark.parametrize(
-    ("changes", "needs"),
-    [
-        ({"user": "0:0"}, "root"),
-        ({"cap_add": ("NET_ADMIN",)}, "NET_ADMIN"),
-        ({"cap_drop": ()}, "default capabilities"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "needs"), [
+    ({"user": "0:0"}, "root"), ({"cap_add": ("NET_ADMIN",)}, "NET_ADMIN"), ({"cap_drop": ()}, "default capabilities"),
+])  # fmt: skip
 def test_what_restricted_does_not_allow_is_refused(changes, needs):
     plain = a_found()
     with raises(DeadweightError, "write.pod_security", variant="tight", needs=needs):
@@ -313,11 +306,8 @@ def _of_container(container: dict[str, Any], memory: int) -> list[str]:
     bounds = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
     bounds |= {"memory": (6, memory), "stopTimeout": (2, 120)}
     values = {"stopTimeout": 30, **(check or {}), **container}
-    found += [
-        f"{name} {values[name]}"
-        for name, (least, most) in bounds.items()
-        if not least <= values.get(name, least) <= most
-    ]
+    wrong = (name for name, (least, most) in bounds.items() if not least <= values.get(name, least) <= most)
+    found += [f"{name} {values[name]}" for name in wrong]
     return found + (["a health check without CMD"] if check and check["command"][0] not in ("CMD", "CMD-SHELL") else [])
 
 
@@ -342,22 +332,13 @@ def test_amazon_would_take_it(name):
     assert container["linuxParameters"]["capabilities"] == {"drop": ["ALL"]}
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"cpus": 1}, "Unknown parameter"),
-        ({"image": 7}, "Invalid type"),
-        ({"privileged": False}, "privileged"),
-        ({"linuxParameters": {"maxSwap": 0}}, "maxSwap"),
-        (
-            {"healthCheck": {"command": ["true"], "interval": 1, "timeout": 5, "retries": 3, "startPeriod": 1}},
-            "interval 1",
-        ),
-        ({"ulimits": [{"name": "core", "softLimit": 0, "hardLimit": 0}]}, "core"),
-        ({"memory": 9000}, "memory"),
-        ({"stopTimeout": 121}, "stopTimeout"),
-    ],
-)
+@pytest.mark.parametrize(("change", "told"), [
+    ({"cpus": 1}, "Unknown parameter"), ({"image": 7}, "Invalid type"), ({"privileged": False}, "privileged"),
+    ({"linuxParameters": {"maxSwap": 0}}, "maxSwap"),
+    ({"healthCheck": {"command": ["true"], "interval": 1, "timeout": 5, "retries": 3, "startPeriod": 1}}, "interval 1"),
+    ({"ulimits": [{"name": "core", "softLimit": 0, "hardLimit": 0}]}, "core"),
+    ({"memory": 9000}, "memory"), ({"stopTimeout": 121}, "stopTimeout"),
+])  # fmt: skip
 def test_the_judge_would_notice(change, told):
     task = json.loads(written(a_found(), "ecs", Request(PUSHED)))
     task["containerDefinitions"][0].update(change)

@@ -12,16 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from deadweight import _disk
+from deadweight import _disk, _run
 from deadweight._errors import CommandError, wording
+from deadweight.builders import apko
+from deadweight.builders.shared.archive import work_folder
+from deadweight.plan.graph import StepRecord
+from deadweight.records.built_image import BuiltImage
+from deadweight.records.store import load
 from deadweight.tasks._task import guard
-from tests.support.fault_project import FaultProject
+from deadweight.toolchain.golang import OFFLINE_HINT
+from tests.support.fault_project import FaultProject, mounted, read_only
+from tests.support.marks import NEEDS_ROOT
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
 COPY = "cp src/a.txt $OUT"
-
-needs_mounts = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")
 
 
 @pytest.fixture
@@ -31,16 +37,6 @@ def project(tmp_path) -> Iterator[FaultProject]:
     yield made
     made.suite(v=COPY)
     made.builds()
-
-
-@contextlib.contextmanager
-def mounted(place: Path, *options: str) -> Iterator[None]:
-    place.mkdir(exist_ok=True)
-    subprocess.run(["mount", *options, str(place)], check=True, capture_output=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)
 
 
 @contextlib.contextmanager
@@ -62,27 +58,21 @@ def fill(folder: Path) -> None:
             file.write(b"x" * 1024)
 
 
-@needs_mounts
+@NEEDS_ROOT
 def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
     """Python then finds no temporary folder: neither an error's hint nor a task may end in a traceback for that."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
-    assert _disk.hint("") == wording("run.disk_full")
-    assert guard(lambda: print(tempfile.mkdtemp())) == 1
+    assert (_disk.hint(""), guard(lambda: print(tempfile.mkdtemp()))) == (wording("run.disk_full"), 1)
     assert capsys.readouterr().err.startswith(f"error: {wording('tasks.no_temporary_folder')}\n  hint: ")
 
 
-@needs_mounts
-@pytest.mark.parametrize(
-    ("full", "script"),
-    [
-        (True, COPY),
-        (False, "head -c 3000000 /dev/zero > $OUT"),
-        # the image is there, its record cannot be written: it does not count as built
-        (False, f"{COPY}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true"),
-    ],
-    ids=["from the start", "while a build writes", "after the tool is done"],
-)
+@NEEDS_ROOT
+@pytest.mark.parametrize(("full", "script"), [
+    (True, COPY), (False, "head -c 3000000 /dev/zero > $OUT"),
+    # the image is there, its record cannot be written: it does not count as built
+    (False, f"{COPY}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true"),
+], ids=["from the start", "while a build writes", "after the tool is done"])  # fmt: skip
 def test_a_full_disk(project, tmp_path, full, script):
     with small_disk(project, tmp_path):
         if full:
@@ -95,7 +85,7 @@ def test_a_full_disk(project, tmp_path, full, script):
         project.builds()
 
 
-@needs_mounts
+@NEEDS_ROOT
 def test_a_disk_without_free_inodes(project, tmp_path):
     with small_disk(project, tmp_path, "-N", "16"):
         for number in range(32):
@@ -106,14 +96,12 @@ def test_a_disk_without_free_inodes(project, tmp_path):
             (project.state / f"file{number}").unlink(missing_ok=True)
 
 
-@needs_mounts
+@NEEDS_ROOT
 def test_a_read_only_state_folder(project):
     project.builds()
-    with mounted(project.state, "--bind", str(project.state)):
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(project.state)], check=True)
+    with read_only(project.state):
         project.fails(1, "Read-only file system")
-        assert project.invoke("variants").code == 0
-        assert project.invoke("build", "--plan").code == 0
+        assert (project.invoke("variants").code, project.invoke("build", "--plan").code) == (0, 0)
 
 
 @pytest.mark.parametrize("place", [".deadweight", ".deadweight/lock", ".deadweight/images"])
@@ -128,15 +116,9 @@ def test_something_else_stands_where_the_state_belongs(project, place):
 @pytest.mark.slow
 def test_records_damaged_bit_by_bit(project):
     """Every third bit of each record flipped, every length of it: what no longer fits is no record, and nothing raises."""
-    from deadweight.plan.graph import StepRecord
-    from deadweight.records.built_image import BuiltImage
-    from deadweight.records.store import load
-
     project.builds()
-    for kind, path in (
-        (StepRecord, project.state / "steps" / "image-v.json"),
-        (BuiltImage, project.state / "images" / "v" / "built.json"),
-    ):
+    built, step = project.state / "images" / "v" / "built.json", project.state / "steps" / "image-v.json"
+    for kind, path in ((StepRecord, step), (BuiltImage, built)):
         whole = path.read_bytes()
         for bit in range(0, len(whole) * 8, 3):
             damaged = bytearray(whole)
@@ -226,8 +208,6 @@ def test_files_that_come_and_go_while_a_plan_reads_them(project):
 
 
 def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
-    from deadweight.builders.shared.archive import work_folder
-
     packages = tmp_path / "packages"
     left = packages / ".work-1-abcdef" / "sandbox"
     left.mkdir(parents=True)
@@ -239,32 +219,25 @@ def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="no file system in memory")
 def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypatch):
-    from deadweight.builders import apko as _memory
-
-    monkeypatch.setattr(_memory, "ROOM_BYTES", 0)
-    code = "import os, sys; from pathlib import Path; from deadweight.builders import apko as _memory\n"
-    code += "_memory.ROOM_BYTES = 0\n"
-    code += "(_memory.memory_folder(Path(sys.argv[1])) / 'file').touch(); os.kill(os.getpid(), 9)"
+    monkeypatch.setattr(apko, "ROOM_BYTES", 0)
+    code = "import os, sys; from pathlib import Path; from deadweight.builders import apko\napko.ROOM_BYTES = 0\n"
+    code += "(apko.memory_folder(Path(sys.argv[1])) / 'file').touch(); os.kill(os.getpid(), 9)"
     killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     assert killed.wait() == -9
-    (left,) = _memory.MEMORY.glob(f"deadweight-*-{killed.pid}-*")
-    mine = _memory.memory_folder(tmp_path)
-    assert mine.is_dir()
-    assert not left.exists()
+    (left,) = apko.MEMORY.glob(f"deadweight-*-{killed.pid}-*")
+    mine = apko.memory_folder(tmp_path)
+    assert (mine.is_dir(), left.exists()) == (True, False)
     mine.rmdir()
-    monkeypatch.setattr(_memory, "ROOM_BYTES", 2**60)
-    assert _memory.memory_folder(tmp_path) is None
+    monkeypatch.setattr(apko, "ROOM_BYTES", 2**60)
+    assert apko.memory_folder(tmp_path) is None
 
 
-@needs_mounts
+@NEEDS_ROOT
 @pytest.mark.parametrize("how", ["cat /dev/zero > cache/file", "go build -o /dev/null ."])
 def test_a_full_disk_is_named_whatever_program_met_it(tmp_path, how):
     """A cache that was full was told as a module proxy that is not in reach."""
-    from deadweight import _run
-    from deadweight.toolchain.golang import OFFLINE_HINT
-
-    (tmp_path / "go.mod").write_text("module example.invalid/x\n\ngo 1.18\n")
-    (tmp_path / "main.go").write_text('package main\n\nimport "fmt"\n\nfunc main() { fmt.Println() }\n')
+    main = 'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println() }\n'
+    written(tmp_path, {"go.mod": "module example.invalid/x\n\ngo 1.18\n", "main.go": main})
     cache = tmp_path / "cache"
     with mounted(cache, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
         env = {"GOCACHE": str(cache), "GOTMPDIR": str(cache)}

@@ -1,10 +1,9 @@
 """An engine that is killed under a build, and images that go behind our back."""
 
 import os
-import shutil
 import signal
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,9 +33,7 @@ SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {
 
 def base_archive(folder: Path) -> Path:
     files = {"/bin/sh": "/usr/bin/dash", "/etc/hostname": b"x\n"}
-    for name in ("dash", "sleep", "cat"):
-        files |= program(name)
-    assert shutil.which("dash")
+    files |= {**program("dash"), **program("sleep"), **program("cat")}
     return docker_archive(folder / "base.tar", NAME, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]})
 
 
@@ -59,7 +56,6 @@ def project_on(root: Path, engine) -> Project:
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 @NEEDS_DOCKERD
 def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
     with Engine.connect(daemon.find_or_start(print), project="deadweight-tests") as engine:
@@ -71,26 +67,17 @@ def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
         return engines[-1]
 
     project = project_on(tmp_path / "project", engine_now)
-    errors: list[BaseException] = []
-
-    def build() -> None:
-        try:
-            project.build("v")
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=build)
-    thread.start()
-    wait_for(lambda: any("RUN sleep" in line for line in project.said) or errors, 60)
-    assert not errors, errors
-    pid = own._our_pid(layout())
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    thread.join(30)
-    assert not thread.is_alive()
-    assert isinstance(errors[0], DeadweightError)
-    assert errors[0].exit_code == 1
-    assert str(project.site.state.log("v")) in str(errors[0])
+    with ThreadPoolExecutor(1) as pool:
+        building = pool.submit(project.build, "v")
+        wait_for(lambda: any("RUN sleep" in line for line in project.said) or building.done(), 60)
+        assert not building.done(), building.exception()
+        pid = own._our_pid(layout())
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        error = building.exception(30)
+    assert isinstance(error, DeadweightError)
+    assert error.exit_code == 1
+    assert str(project.site.state.log("v")) in str(error)
     assert not (project.site.state.image("v") / "built.json").exists()
     built = project.build("v")  # finds none running and starts it over what the killed one left
     assert engine_now().images.get(built.reference).id == built.config_digest
@@ -100,7 +87,6 @@ def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engine):
     engine.images.load(base_archive(tmp_path))
     project = project_on(tmp_path / "project", lambda: engine)
@@ -129,15 +115,11 @@ def project_outcome(project: Project):
     return outcome
 
 
-@pytest.mark.engine
 def test_a_build_that_failed_leaves_no_note(endpoint, tmp_path):
     """The next command would take it for one that was killed, and look for what it left."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")
-    write_suite(
-        tmp_path,
-        "name: demo\ndefaults: {port: 8080, health: {path: /healthz}}\n"
-        "variants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n",
-    )
+    variants = "variants: {v: {builder: dockerfile, dockerfile: Dockerfile, source: .}}\n"
+    write_suite(tmp_path, f"name: demo\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n{variants}")
     done = invoke(tmp_path, "build", code=1, env=dict(endpoint.cli_env))
     assert "COPY" in done.stderr
     assert not runs.there(State(tmp_path))

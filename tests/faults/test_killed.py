@@ -58,15 +58,10 @@ def test_kill_9_of_the_tool(project):
 IGNORES = "sleep 300 & trap '' TERM INT; touch started; while :; do sleep 0.2; done"
 
 
-@pytest.mark.parametrize(
-    ("number", "words", "script"),
-    [
-        (signal.SIGINT, "interrupted; ", SLOW),
-        (signal.SIGTERM, "SIGTERM; ", SLOW),
-        (signal.SIGHUP, "SIGHUP; ", SLOW),
-        pytest.param(signal.SIGINT, "interrupted; ", IGNORES, marks=pytest.mark.slow, id="a tool that ignores it"),
-    ],
-)
+@pytest.mark.parametrize(("number", "words", "script"), [
+    (signal.SIGINT, "interrupted; ", SLOW), (signal.SIGTERM, "SIGTERM; ", SLOW), (signal.SIGHUP, "SIGHUP; ", SLOW),
+    pytest.param(signal.SIGINT, "interrupted; ", IGNORES, marks=pytest.mark.slow, id="a tool that ignores it"),
+])  # fmt: skip
 def test_interrupted(project, number, words, script):
     project.suite(v=script)
     process = project.begun()
@@ -150,19 +145,14 @@ def test_a_second_invocation_waits_for_the_first_and_builds_once(project, killed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [("echo 0.0.1", "ko"), ("sleep 60", wording("run.timed_out", seconds=1)), ("kill -11 $$", "SIGSEGV")],
-    ids=["wrong version", "hangs", "crashes"],
-)
+@pytest.mark.parametrize(("script", "words"), [
+    ("echo 0.0.1", "ko"), ("sleep 60", wording("run.timed_out", seconds=1)), ("kill -11 $$", "SIGSEGV"),
+], ids=["wrong version", "hangs", "crashes"])  # fmt: skip
 def test_a_tool_that_cannot_be_used_is_missing(project, tmp_path, script, words):
     tools = tmp_path / "tools"
     shell_script(tools / "ko", script)
-    project.more = {
-        "PATH": f"{tools}:/usr/bin:/bin",
-        "DEADWEIGHT_CACHE_DIR": str(tmp_path / "cache"),
-        "DEADWEIGHT_PROBE_SECONDS": "1",
-    }
+    project.more = {"PATH": f"{tools}:/usr/bin:/bin", "DEADWEIGHT_PROBE_SECONDS": "1"}
+    project.more["DEADWEIGHT_CACHE_DIR"] = str(tmp_path / "cache")
     project.suite("tools: ko", v=SLOW)
     done = project.fails(3, words)
     assert str(tools / "ko") in done.errors

@@ -24,6 +24,7 @@ from deadweight_images.archive.archive import open_archive
 from deadweight_standins.source import LocalSource
 from tests.support import image_samples as samples
 from tests.support.builder_site import MAIN, GivenSource, Project
+from tests.support.codes import raises
 from tests.support.http_servers import Answering, Server, running
 
 pytestmark = pytest.mark.tools
@@ -102,15 +103,10 @@ def nothing_half_written(project: Project) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mode", "words"),
-    [
-        ("cut in half", "unexpected EOF"),
-        ("other bytes", "error verifying sha256 checksum"),
-        ("other manifest", "manifest digest"),
-        ("fails", "500"),
-    ],
-)
+@pytest.mark.parametrize(("mode", "words"), [
+    ("cut in half", "unexpected EOF"), ("other bytes", "error verifying sha256 checksum"),
+    ("other manifest", "manifest digest"), ("fails", "500"),
+])  # fmt: skip
 def test_a_registry_that_serves_something_else(project, registry, mode, words):
     archive = project.site.state.image("v") / "image.tar"
     before = archive.read_bytes()
@@ -139,9 +135,8 @@ def test_a_registry_that_hangs_ends_with_the_time_limit(project, registry, monke
     monkeypatch.setattr(_common, "BUILD_TIMEOUT_SECONDS", 3.0)
     registry.mode = "hangs"
     started = time.monotonic()
-    with pytest.raises(CommandError) as caught:
+    with raises(CommandError, "builders.tool_failed", exit_code_of_command=None):
         project.build("v")
-    assert caught.value.exit_code_of_command is None
     assert time.monotonic() - started < 60
     assert nothing_half_written(project)
     monkeypatch.undo()
@@ -185,13 +180,11 @@ def test_an_apk_that_is_not_what_its_index_says(apko):
     project, root = apko
     (package,) = root.glob(f"repository/{_common.architecture().apk}/wolfi-baselayout-*.apk")
     right = package.read_bytes()
-    package.write_bytes(right[:-200] + bytes(200))
-    with pytest.raises(CommandError):
-        project.build("v")
-    assert nothing_half_written(project)
-    package.write_bytes(right[: len(right) // 2])
-    with pytest.raises(CommandError):
-        project.build("v")
+    for damaged in (right[:-200] + bytes(200), right[: len(right) // 2]):
+        package.write_bytes(damaged)
+        with pytest.raises(CommandError):
+            project.build("v")
+        assert nothing_half_written(project)
     package.write_bytes(right)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(project.site.state.cache / "apk")

@@ -21,23 +21,18 @@ from deadweight.engine.options import RunOptions
 from deadweight.records import runs
 from deadweight.records.paths import State
 from tests.support.fault_project import FaultProject, wait_for
-from tests.support.invoking import TASKS, Terminal, invoke
+from tests.support.invoking import Terminal, invoke
 from tests.support.processes import marked
 from tests.support.small_images import reference
-from tests.support.small_project import put_built, write_suite
+from tests.support.small_project import own_leftovers, put_built, write_suite
 
 pytestmark = pytest.mark.system
 
 SLOW = "touch started; sleep 0.6; cp src/a.txt $OUT; sleep 0.6"
-SUITE = """
-    name: ends
-    defaults: {port: 8080}
-    variants:
-      castle:
-        builder: ko
-        source: .
-        health: {path: /healthz}
-        checks: {runs: {}, attacks: {}}
+SUITE = """\
+name: ends
+defaults: {port: 8080, health: {path: /healthz}, checks: {runs: {}, attacks: {}}}
+variants: {castle: {builder: ko, source: .}}
 """
 
 
@@ -49,7 +44,6 @@ class Castle:
         root.mkdir()
         self.environment = {"DOCKER_HOST": engine.host}
         put_built(write_suite(root, SUITE), "castle", archive, reference("playground"))
-        (root / "tasks.py").write_text(TASKS)
 
     def open(self, *words: str) -> Terminal:
         """A task on a terminal, with something of its own in the engine."""
@@ -58,7 +52,7 @@ class Castle:
         return terminal
 
     def has(self, pid: int) -> list[str]:
-        return [each.name for each in self.engine.leftovers() if each.labels[labels.OWNER].startswith(f"{pid}:")]
+        return [each.name for each in own_leftovers(self.engine, pid)]
 
     def has_any(self) -> list[str]:
         return [each.name for each in self.engine.leftovers() if each.labels.get(labels.ROOT) == str(self.root)]
@@ -87,13 +81,10 @@ def project(tmp_path) -> FaultProject:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "number"),
-    [
-        *((words, signal.SIGHUP) for words in ("run --variant castle", "verify", "attack", "harden --variant castle")),
-        ("verify", signal.SIGTERM),
-    ],
-)
+@pytest.mark.parametrize(("words", "number"), [
+    *((words, signal.SIGHUP) for words in ("run --variant castle", "verify", "attack", "harden --variant castle")),
+    ("verify", signal.SIGTERM),
+])  # fmt: skip
 def test_a_closed_terminal_or_a_signal_removes_what_runs(castle, words, number):
     with castle.open(*words.split()) as terminal:
         time.sleep(0.5)
@@ -212,9 +203,8 @@ def test_the_end_is_ours_wherever_the_signal_comes(tmp_path, work):
     """Python remembers an interrupt in an ``exec`` (as at the import of any dataclass) and would end as by Ctrl-C; one in a
     callback of the garbage collector's (as at any import) it only prints."""
     (tmp_path / "work.py").write_text(WORK.replace("WORK", work))
-    argv = [sys.executable, "-m", "work"]
     began = time.monotonic()
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "work"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n"), " SIGTERM; " in done.stderr) == (143, 1, True)
     assert time.monotonic() - began < 50
 
@@ -269,18 +259,14 @@ def test_what_belongs_to_the_living_and_to_others_stays(castle, tmp_path, engine
     with castle.open("run", "--variant", "castle") as living:
         living.shows("Ctrl-C ends it")
         ours = castle.killed()
-        assert castle.invoke("variants").stderr.count("removed it") == 1
-        assert castle.has(ours) == []
+        assert (castle.invoke("variants").stderr.count("removed it"), castle.has(ours)) == (1, [])
         assert len(castle.has(living.pid)) == len(other.has(theirs)) == 1
         living.type("\x03")
         assert living.wait() == 130
-    assert other.invoke("variants").stderr.count("removed it") == 1
-    assert other.has(theirs) == []
+    assert (other.invoke("variants").stderr.count("removed it"), other.has(theirs)) == (1, [])
 
 
-def test_what_a_killed_run_left_whose_project_is_gone_goes_with_the_next_start(
-    castle, tmp_path, engine, playground_archive
-):
+def test_what_a_run_left_whose_project_is_gone_goes_with_the_next_start(castle, tmp_path, engine, playground_archive):
     other = Castle(tmp_path / "other", engine, playground_archive)
     theirs = other.killed()
     shutil.rmtree(other.root)
@@ -362,10 +348,7 @@ def test_who_ends_nox_ends_what_it_runs(project, number):
     argv = [sys.executable, "-m", "nox", "-s", "verify"]
     with Terminal(argv, project.root, project.environment) as terminal:
         terminal.until((project.root / "started").exists)
-        if number == signal.SIGINT:
-            terminal.type("\x03")
-        else:
-            terminal.send(number)
+        terminal.type("\x03") if number == signal.SIGINT else terminal.send(number)
         assert terminal.wait() == 130
     assert (project.root / "tidied").exists()
     project.is_clean()

@@ -11,7 +11,6 @@ import pytest
 from deadweight._errors import CommandError, Interrupted
 from deadweight.suite.model import PoolCache
 from deadweight_pool import dispatch
-from deadweight_pool.dispatch import Dispatcher, NobodyLeft, Work
 from deadweight_pool.dockerfile import UNUSED, Listener, Notes, Uses, exports, words
 from deadweight_pool.endpoint import Endpoint, Seen, ranked
 from deadweight_pool.pool import judge_fault
@@ -24,20 +23,35 @@ def member(name: str, *, places: int = 1, platforms=(AMD,), wanted=()) -> tuple[
     return Endpoint(name, f"tcp://{name}:1", (), {}, wanted, places), Seen("0.34.2", platforms)
 
 
-def made(*members: tuple[Endpoint, Seen], clock: Mock | None = None) -> Dispatcher:
-    return Dispatcher({each[0].name: each for each in members}, clock=clock or Mock(return_value=0.0))
+def made(*members: tuple[Endpoint, Seen], clock: Mock | None = None) -> dispatch.Dispatcher:
+    return dispatch.Dispatcher({each[0].name: each for each in members}, clock=clock or Mock(return_value=0.0))
 
 
-def work(variant: str, key: str = "k", platform: str = AMD, seconds: float = 0.0) -> Work:
-    return Work(variant, key, platform, seconds)
+def work(variant: str, key: str = "k", platform: str = AMD, seconds: float = 0.0) -> dispatch.Work:
+    return dispatch.Work(variant, key, platform, seconds)
 
 
-def key_of(home: str, *names: str, after: int = -1) -> str:
-    """A key whose home is this one."""
-    return next(str(number) for number in range(after + 1, 1000) if ranked(str(number), names)[0] == home)
+def key_of(home: str, after: str = "-1") -> str:
+    """A key whose home is this one of ``two``."""
+    return next(str(number) for number in range(int(after) + 1, 1000) if ranked(str(number), ("a", "b"))[0] == home)
 
 
-def waiting(dispatcher: Dispatcher, wanted: Work) -> Future[str]:
+BEGUN, OTHER = key_of("a"), key_of("b")
+FRESH = key_of("a", after=BEGUN)
+
+
+@pytest.fixture
+def clock() -> Mock:
+    return Mock(return_value=0.0)
+
+
+@pytest.fixture
+def two(clock) -> dispatch.Dispatcher:
+    """Over two endpoints, with a place each."""
+    return made(member("a"), member("b"), clock=clock)
+
+
+def waiting(dispatcher: dispatch.Dispatcher, wanted: dispatch.Work) -> Future[str]:
     """Where somebody gets a place who waits for one from now on."""
     got = Future[str]()
 
@@ -70,112 +84,92 @@ def test_what_shares_a_key_goes_home():
 def test_a_platform_is_matched_strictly():
     both = member("both", platforms=(AMD, ARM), wanted=(AMD,))
     dispatcher = made(member("amd", platforms=(AMD, "linux/amd64/v2")), both)
-    with raises(NobodyLeft, "build.no_endpoint", variant="v", platform=ARM):
+    with raises(dispatch.NobodyLeft, "build.no_endpoint", variant="v", platform=ARM):
         dispatcher.take(work("v", platform=ARM))
     dispatcher.regain(*member("arm", platforms=(ARM,)))
     assert dispatcher.take(work("v", platform=ARM)).endpoint.name == "arm"
 
 
-def test_nobody_is_idle_while_another_has_more_than_its_share():
-    clock = Mock(return_value=0.0)
-    dispatcher = made(member("a"), member("b"), clock=clock)
-    key = key_of("a", "a", "b")
-    assert dispatcher.take(work("first", key)).endpoint.name == "a"
-    second = waiting(dispatcher, work("second", key))
+def test_nobody_is_idle_while_another_has_more_than_its_share(two, clock):
+    assert two.take(work("first", BEGUN)).endpoint.name == "a"
+    second = waiting(two, work("second", BEGUN))
     time.sleep(0.3)
     assert not second.done()  # what comes in a burst has not all come
     clock.return_value = dispatch.SETTLE_SECONDS
     assert second.result(10) == "b"
 
 
-def test_a_free_endpoint_takes_a_key_that_nobody_has_begun_first():
-    clock = Mock(return_value=0.0)
-    dispatcher = made(member("a"), member("b"), clock=clock)
-    begun = key_of("a", "a", "b")
-    fresh = key_of("a", "a", "b", after=int(begun))
-    assert dispatcher.take(work("one", begun)).endpoint.name == "a"
-    assert dispatcher.take(work("other", key_of("b", "a", "b"))).endpoint.name == "b"
-    warm, cold = (waiting(dispatcher, work(name, key)) for name, key in (("warm", begun), ("cold", fresh)))
+def test_a_free_endpoint_takes_a_key_that_nobody_has_begun_first(two, clock):
+    assert two.take(work("one", BEGUN)).endpoint.name == "a"
+    assert two.take(work("other", OTHER)).endpoint.name == "b"
+    warm, cold = (waiting(two, work(name, key)) for name, key in (("warm", BEGUN), ("cold", FRESH)))
     clock.return_value = 1.0
-    dispatcher.free("b", work("other", key_of("b", "a", "b")), 1.0)
+    two.free("b", work("other", OTHER), 1.0)
     assert (cold.result(10), warm.done()) == ("b", False)
-    dispatcher.free("a", work("one", begun), 1.0)
+    two.free("a", work("one", BEGUN), 1.0)
     assert warm.result(10) == "a"
 
 
-def test_a_key_stays_where_it_was_taken():
+def test_a_key_stays_where_it_was_taken(two, clock):
     """Its other variants find its layers there."""
-    clock = Mock(return_value=0.0)
-    dispatcher = made(member("a"), member("b"), clock=clock)
-    begun = key_of("a", "a", "b")
-    fresh = key_of("a", "a", "b", after=int(begun))
-    assert dispatcher.take(work("busy", begun)).endpoint.name == "a"
+    assert two.take(work("busy", BEGUN)).endpoint.name == "a"
     clock.return_value = 1.0
-    one = waiting(dispatcher, work("one", fresh))
+    one = waiting(two, work("one", FRESH))
     clock.return_value = 2.0
     assert one.result(10) == "b"
-    dispatcher.free("b", work("one", fresh), 1.0)
-    dispatcher.free("a", work("busy", begun), 1.0)
-    assert dispatcher.take(work("two", fresh)).endpoint.name == "b"
-    dispatcher.lose("b", "gone")
-    assert dispatcher.take(work("three", fresh)).endpoint.name == "a"
+    two.free("b", work("one", FRESH), 1.0)
+    two.free("a", work("busy", BEGUN), 1.0)
+    assert two.take(work("two", FRESH)).endpoint.name == "b"
+    two.lose("b", "gone")
+    assert two.take(work("three", FRESH)).endpoint.name == "a"
 
 
-def test_who_waits_for_a_lost_endpoint_goes_elsewhere():
-    dispatcher = made(member("a"), member("b"))
-    key = key_of("a", "a", "b")
-    dispatcher.take(work("one", key))
-    assert dispatcher.lose("a", "gone") is True
-    assert dispatcher.lose("a", "gone again") is False
-    assert dispatcher.lost == {"a": "gone"}
-    assert dispatcher.take(work("two", key)).endpoint.name == "b"
-    dispatcher.free("a", work("one", key), 1.0)  # it ends late, and nothing happens
+def test_who_waits_for_a_lost_endpoint_goes_elsewhere(two):
+    two.take(work("one", BEGUN))
+    assert two.lose("a", "gone") is True
+    assert two.lose("a", "gone again") is False
+    assert (two.lost, two.take(work("two", BEGUN)).endpoint.name) == ({"a": "gone"}, "b")
+    two.free("a", work("one", BEGUN), 1.0)  # it ends late, and nothing happens
 
 
-def test_a_slow_endpoint_is_told_by_what_others_took():
-    dispatcher = made(member("a"), member("b"))
-    slow = work("slow", key_of("a", "a", "b"), seconds=4.0)
-    quick = work("quick", key_of("b", "a", "b"))
-    dispatcher.take(slow)
-    dispatcher.take(quick)
-    dispatcher.free("b", quick, 0.5)
-    assert dispatcher.second(slow, "a", 7.9) is None
-    strange = work("strange", key_of("a", "a", "b"))
-    assert dispatcher.second(strange, "a", 29.0) is None  # of this one nobody knows better
-    again = dispatcher.second(slow, "a", 8.1)
+def test_a_slow_endpoint_is_told_by_what_others_took(two):
+    slow = work("slow", BEGUN, seconds=4.0)
+    quick = work("quick", OTHER)
+    two.take(slow)
+    two.take(quick)
+    two.free("b", quick, 0.5)
+    assert two.second(slow, "a", 7.9) is None
+    strange = work("strange", BEGUN)
+    assert two.second(strange, "a", 29.0) is None  # of this one nobody knows better
+    again = two.second(slow, "a", 8.1)
     assert again.endpoint.name == "b"
-    assert dispatcher.second(slow, "a", 9.0) is None  # it has no place left
+    assert two.second(slow, "a", 9.0) is None  # it has no place left
 
 
-def test_nobody_builds_twice_while_others_wait():
-    dispatcher = made(member("a"), member("b"))
-    key = key_of("a", "a", "b")
-    dispatcher.take(work("slow", key, seconds=1.0))
-    waiting(dispatcher, work("next", key))
-    assert dispatcher.second(work("slow", key, seconds=1.0), "a", 100.0) is None
+def test_nobody_builds_twice_while_others_wait(two):
+    two.take(work("slow", BEGUN, seconds=1.0))
+    waiting(two, work("next", BEGUN))
+    assert two.second(work("slow", BEGUN, seconds=1.0), "a", 100.0) is None
 
 
 # Whose fault a failed build is, by what buildctl really says (0.34.2).
 RUN = 'error: failed to solve: process "/worker" did not complete successfully: exit code: 3'
 
 
-@pytest.mark.parametrize(
-    ("tail", "fault"),
-    [
-        ([RUN], "build"),
-        (["#7 0.1 error: rpc error: code = Unavailable desc = connection refused", RUN], "build"),
-        (["#7 0.1 write /x: no space left on device", RUN], "perhaps disk"),
-        (["error: failed to solve: write /root/x: no space left on device"], "disk"),
-        (["error: failed to solve: ResourceExhausted: failed to copy files: write: no space left on device"], "disk"),
-        (["error: failed to receive status: Unavailable: error reading from server: EOF"], "lost"),
-        (['error: failed to list workers: Unavailable: connection error: desc = "transport: x"'], "lost"),
-        (["error: failed to solve: Canceled: context canceled"], "lost"),
-        (["error: failed to solve: dockerfile parse error on line 2: unknown instruction: RUNN"], "build"),
-        (["error: failed to solve: go:x: failed to resolve source metadata: docker.io/library/go:x: not found"], "build"),
-        ([], "build"),
-        (None, "lost"),  # it was ended
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("tail", "fault"), [
+    ([RUN], "build"),
+    (["#7 0.1 error: rpc error: code = Unavailable desc = connection refused", RUN], "build"),
+    (["#7 0.1 write /x: no space left on device", RUN], "perhaps disk"),
+    (["error: failed to solve: write /root/x: no space left on device"], "disk"),
+    (["error: failed to solve: ResourceExhausted: failed to copy files: write: no space left on device"], "disk"),
+    (["error: failed to receive status: Unavailable: error reading from server: EOF"], "lost"),
+    (['error: failed to list workers: Unavailable: connection error: desc = "transport: x"'], "lost"),
+    (["error: failed to solve: Canceled: context canceled"], "lost"),
+    (["error: failed to solve: dockerfile parse error on line 2: unknown instruction: RUNN"], "build"),
+    (["error: failed to solve: go:x: failed to resolve source metadata: docker.io/library/go:x: not found"], "build"),
+    ([], "build"),
+    (None, "lost"),  # it was ended
+])  # fmt: skip
 def test_what_buildctl_says(tail, fault):
     code = None if tail is None else 1
     error = CommandError(["buildctl"], exit_code_of_command=code, reason="failed", tail=tail or [])
@@ -188,10 +182,8 @@ CACHE = PoolCache.model_validate({"import": [WHERE], "export": f"{WHERE},mode=ma
 
 
 def test_imports_are_always_there():
-    imported, exported = (
-        words(CACHE, variant="cart.today", service="cart", export=False),
-        "type=registry,ref=r.example.com/c:one",
-    )
+    imported = words(CACHE, variant="cart.today", service="cart", export=False)
+    exported = "type=registry,ref=r.example.com/c:one"
     assert imported == ["--import-cache", "type=registry,ref=r.example.com/c:cart"]
     assert words(CACHE, variant="one", service="", export=True)[2:] == [
         "--export-cache", f"{exported},mode=max,ignore-error=true",
@@ -236,5 +228,4 @@ def test_why_a_cache_was_not_written_is_heard_among_all_lines():
     ]  # fmt: skip
     for line in said:
         heard(line)
-    assert lines == said
-    assert heard.failed == "failed to check file presence in cache: connection refused"
+    assert (lines, heard.failed) == (said, "failed to check file presence in cache: connection refused")

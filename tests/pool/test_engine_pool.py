@@ -88,9 +88,8 @@ def test_each_engine_checks_its_own(opened, engine, tmp_path):
     certificates = tmp_path / "certificates"
     certificates.mkdir()
     with elsewhere(engine.host.removeprefix("unix://"), certificates) as address:
-        workspace, said = opened(
-            {"near": f'host: "{engine.host}"', "far": f'host: "{address}", certificates: certificates, places: 4'}
-        )
+        far = f'host: "{address}", certificates: certificates, places: 4'
+        workspace, said = opened({"near": f'host: "{engine.host}"', "far": far})
         found = verified(workspace)
     assert {each.status for each in found} == {"pass"}
     assert [each.variant for each in found if each.check == "runs"] == list(NAMES)
@@ -99,16 +98,14 @@ def test_each_engine_checks_its_own(opened, engine, tmp_path):
     assert {each.provenance.place for each in found if each.check == "budget"} == {None}  # read off the archive, here
     log = (workspace.state.log("pool")).read_text()
     assert all(f"{name}: {wording('journal.checked', engine=home)}" in log for name, home in HOMES.items())
-    assert said == []
-    assert own_leftovers(engine) == []
+    assert (said, own_leftovers(engine)) == ([], [])
 
 
 @pytest.mark.slow
 def test_an_engine_where_nobody_listens_is_told_once_and_the_other_does_it_all(opened, engine):
     workspace, said = opened({"near": f'host: "{engine.host}"', "far": 'host: "tcp://127.0.0.1:9"'})
     found = verified(workspace)
-    assert {each.status for each in found} == {"pass"}
-    assert places(found) == dict.fromkeys(NAMES, "near")
+    assert ({each.status for each in found}, places(found)) == ({"pass"}, dict.fromkeys(NAMES, "near"))
     (line,) = said
     assert line.startswith(f"pool: {wording('journal.is_lost', endpoint='far (tcp://127.0.0.1:9)', reason='')}")
     assert "refused" in line.lower()
@@ -129,8 +126,7 @@ def test_an_engine_lost_in_the_midst_fails_no_image(opened, relay, engine, monke
 
     monkeypatch.setattr(type(check), "run", cutting)
     found = verified(workspace)
-    assert {each.status for each in found} == {"pass"}
-    assert places(found) == dict.fromkeys(NAMES, "near")
+    assert ({each.status for each in found}, places(found)) == ({"pass"}, dict.fromkeys(NAMES, "near"))
     assert sum(" far (" in f" {line.removeprefix('pool: ')}" for line in said) == 1
     log = workspace.state.log("pool").read_text()
     lost = re.findall(rf" (\S+): {wording('journal.lost', endpoint='far', reason='')}", log)
@@ -171,8 +167,7 @@ def test_without_any_engine_what_needs_none_is_measured(opened):
     found = {each.check: each for each in verified(workspace)}
     assert (found["budget"].status, found["runs"].status) == ("pass", "not_measured")
     assert found["runs"].reason.startswith(wording("pool.no_engine", engines="a: "))
-    assert found["runs"].data["hint"] == wording("pool.no_engine", engines="").hint
-    assert len(said) == 2
+    assert (found["runs"].data["hint"], len(said)) == (wording("pool.no_engine", engines="").hint, 2)
 
 
 @pytest.fixture
@@ -187,13 +182,11 @@ def apart(engine, tmp_path, tmp_path_factory, playground_archive, playground_ima
 
 
 @pytest.mark.pool
-@pytest.mark.tools
 @pytest.mark.system
 def test_two_engines_that_share_nothing_find_the_same(apart, engine):
     workspace, said, _folder, endpoint = apart
-    variants = [
-        variant for variant in workspace.suite.variants if variant.name in {HOMES[n]: n for n in NAMES}.values()
-    ]
+    one_each = {HOMES[name]: name for name in NAMES}.values()
+    variants = [variant for variant in workspace.suite.variants if variant.name in one_each]
     with workspace:
         checked = workspace.spread.verify(variants, ("runs", "api"), None, lambda _each: None)
         attacked = workspace.spread.attack(variants, ("default",), lambda _line: None)
@@ -208,12 +201,10 @@ def test_two_engines_that_share_nothing_find_the_same(apart, engine):
     both = [name for name in near if "not_measured" not in (near[name], far[name])]
     print(f"{len(both)} of {len(near)} attacks were measured at both engines")
     assert len(both) > len(near) / 2
-    assert {name: near[name] for name in both} == {name: far[name] for name in both}
-    assert said == []
+    assert ({name: near[name] for name in both}, said) == ({name: far[name] for name in both}, [])
 
 
 @pytest.mark.pool
-@pytest.mark.tools
 @pytest.mark.system
 @pytest.mark.parametrize("what", ["verify", "attack"])
 def test_an_engine_killed_in_the_midst_loses_nothing(apart, engine, what):

@@ -23,7 +23,7 @@ from tests.support import ROOT
 from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, daemons, disturbed, up
 from tests.support.buildkit_world import built as program
 from tests.support.certificates import authority
-from tests.support.invoking import TASKS, invoke
+from tests.support.invoking import invoke
 from tests.support.pool_project import endpoint, noted
 from tests.support.relay import port_of, proxying, serving
 
@@ -48,7 +48,6 @@ def project(root: Path) -> Path:
         shutil.copy(ROOT / name, root / name)
     text = (ROOT / "deadweight.yaml").read_text().replace("name: playground\n", "name: pool-ladder\n")
     (root / "deadweight.yaml").write_text(text)
-    (root / "tasks.py").write_text(TASKS)
     return root
 
 

@@ -1,7 +1,5 @@
 """One missing base stops only its own variants, and all that are missing are named at once."""
 
-import json
-
 import pytest
 
 from deadweight._errors import wording
@@ -24,7 +22,6 @@ MORE = """
   two: {builder: dockerfile, source: src, dockerfile: two.Dockerfile}
   three: {builder: ko, source: src, base: "mcr.microsoft.com/dotnet/sdk:8.0"}
 """
-RUN = 'cp src/a.txt "$OUT"'
 FILES = {
     "one.Dockerfile": "FROM golang:0.9 AS build\nFROM scratch\nCOPY --from=build /a /a\n",
     "two.Dockerfile": "# two\nFROM mcr.microsoft.com/dotnet/sdk:8.0\nFROM eclipse-temurn:17\n",
@@ -37,9 +34,9 @@ def project(tmp_path, monkeypatch) -> FaultProject:
     """``v`` stands on nothing; the others on images that the local source has no stand-in for."""
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("DEADWEIGHT_SOURCE", "local")
-    project = FaultProject.make(tmp_path, v=RUN)
-    suite = (project.root / "deadweight.yaml").read_text()
-    written(project.root, {**FILES, "deadweight.yaml": f"{suite}{MORE}"})
+    project = FaultProject.make(tmp_path, v='cp src/a.txt "$OUT"')
+    written(project.root, FILES)
+    project.add(MORE)
     return project
 
 
@@ -60,19 +57,18 @@ def test_the_others_are_built(project):
     assert project.out() == "a\n"
     assert wording("project.left_for_base", variant="three") in done.errors
     assert "mcr.microsoft.com/dotnet/sdk:8.0" in done.errors.partition(first)[2]
-    rows = json.loads(project.invoke("build", "--variant", "v,three", "--json").output)["variants"]
+    rows = project.document("build", "--variant", "v,three")["variants"]
     assert (rows["v"]["result"], rows["three"]["result"]) == ("cached", "failed")
 
 
 def test_a_plan_shows_the_others_and_names_all_that_are_missing(project):
     done = project.invoke("build", "--plan")
     assert done.code == 3
-    assert done.output == f"run   v  ({wording('plan.not_built')})\n" + "".join(
-        f"skip  {name}  ({wording('plan.no_base')})\n" for name in ("one", "two", "three")
-    )
+    skipped = (f"skip  {name}  ({wording('plan.no_base')})\n" for name in ("one", "two", "three"))
+    assert done.output == f"run   v  ({wording('plan.not_built')})\n{''.join(skipped)}"
     told(done.errors)
     assert "two: two.Dockerfile:2; three: base: " in done.errors
-    document = json.loads(project.invoke("build", "--plan", "--json").output)
+    document = project.document("build", "--plan")
     assert [step["key"] for step in document["steps"]] == ["image:v"]
     assert set(document["lacking"]) == {"one", "two", "three"}
     assert not project.state.exists()
@@ -92,7 +88,7 @@ def test_doctor_and_setup_name_all_that_are_missing(project):
         done = project.invoke(*words)
         assert done.code == 3, done.errors
         told(done.errors)
-        document = json.loads(project.invoke(*words, "--json").output)
+        document = project.document(*words)
         assert len(document["lacking"]) == 3
         assert document["tools"]
 

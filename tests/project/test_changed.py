@@ -10,7 +10,6 @@ import pytest
 from deadweight._errors import UsageError, wording
 from deadweight.project import changed
 from deadweight.project.build import plan
-from deadweight.project.changed import choose
 from deadweight.project.git import head
 from deadweight.project.workspace import Workspace
 from deadweight.records.runs import load_scope
@@ -28,17 +27,11 @@ variants:
 defaults: {port: 8080}
 """
 FILES = {
-    "deadweight.yaml": SUITE,
-    "one/Dockerfile": "FROM scratch\nCOPY . /\n",
-    "one/main.c": "one",
-    "one/notes.md": "notes",
-    "one/.dockerignore": "*.md\n",
-    "two/main.c": "two",
-    "two/lib/a.c": "a",
-    "files/two.Dockerfile": "FROM scratch\nCOPY . /\n",
-    "files/slim.Dockerfile": "FROM scratch\nCOPY main.c /\n",
+    "deadweight.yaml": SUITE, "one/Dockerfile": "FROM scratch\nCOPY . /\n", "one/main.c": "one",
+    "one/notes.md": "notes", "one/.dockerignore": "*.md\n", "two/main.c": "two", "two/lib/a.c": "a",
+    "files/two.Dockerfile": "FROM scratch\nCOPY . /\n", "files/slim.Dockerfile": "FROM scratch\nCOPY main.c /\n",
     "README.md": "hello",
-}
+}  # fmt: skip
 
 
 def committed(root: Path, repository: Path) -> Path:
@@ -65,22 +58,17 @@ def since(root: Path, revision: str = "HEAD") -> dict[str, str]:
     return changed.since(workspace, revision, workspace.suite.variants)
 
 
-@pytest.mark.parametrize(
-    ("file", "reached"),
-    [
-        ("one/main.c", ["one"]),
-        ("two/lib/a.c", ["two", "slim"]),
-        ("two/new file.c", ["two", "slim"]),
-        ("files/slim.Dockerfile", ["slim"]),
-        ("one/notes.md", []),
-        ("one/.dockerignore", ["one"]),
-        ("files/two.Dockerfile.dockerignore", []),
-        ("README.md", []),
-        (".deadweight/images/one/built.json", []),
-    ],
-)
+@pytest.mark.parametrize(("file", "reached"), [
+    ("one/main.c", ["one"]), ("two/lib/a.c", ["two", "slim"]), ("two/new file.c", ["two", "slim"]),
+    ("files/slim.Dockerfile", ["slim"]), ("one/notes.md", []), ("one/.dockerignore", ["one"]),
+    ("files/two.Dockerfile.dockerignore", []), ("README.md", []), (".deadweight/images/one/built.json", []),
+    ("-two/lib/a.c", ["two", "slim"]),
+])  # fmt: skip
 def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
-    written(root, {file: "changed"})
+    """Also one that is gone."""
+    written(root, {file.lstrip("-"): "changed"})
+    if file.startswith("-"):
+        (root / (file := file[1:])).unlink()
     found = since(root)
     assert list(found) == reached
     assert all(file in why for why in found.values())
@@ -90,11 +78,6 @@ def test_a_project_below_a_state_folder_is_no_state(tmp_path):
     root = committed(tmp_path / ".deadweight" / "work", tmp_path / ".deadweight" / "work")
     (root / "one/main.c").write_text("new")
     assert list(since(root)) == ["one"]
-
-
-def test_a_file_that_is_gone_counts(root):
-    (root / "two/lib/a.c").unlink()
-    assert list(since(root)) == ["two", "slim"]
 
 
 def test_a_committed_change_counts_and_what_the_other_branch_did_does_not(root):
@@ -112,26 +95,21 @@ ALL = dict.fromkeys(("one", "two", "slim"), wording("project.all_changed", file=
 OWN_PORT = SUITE.replace("source: one,", "source: one, port: 8080,")
 
 
-@pytest.mark.parametrize(
-    ("suite", "found"),
-    [
-        (SUITE, {}),
-        (f"# words\n{SUITE}", {}),
-        (SUITE.replace("source: one,", "source: one, port: 81,"), {"one": "deadweight.yaml changed"}),
-        (OWN_PORT.replace("{port: 8080}", "{port: 9}"), dict.fromkeys(("two", "slim"), "deadweight.yaml changed")),
-        (f"{SUITE}scan: {{timeout_seconds: 5}}\n", ALL),
-    ],
-    ids=["nothing", "a comment", "one", "defaults", "what holds for all"],
-)
+@pytest.mark.parametrize(("suite", "found"), [
+    (SUITE, {}), (f"# words\n{SUITE}", {}),
+    (SUITE.replace("source: one,", "source: one, port: 81,"), {"one": "deadweight.yaml changed"}),
+    (OWN_PORT.replace("{port: 8080}", "{port: 9}"), dict.fromkeys(("two", "slim"), "deadweight.yaml changed")),
+    (f"{SUITE}scan: {{timeout_seconds: 5}}\n", ALL),
+], ids=["nothing", "a comment", "one", "defaults", "what holds for all"])  # fmt: skip
 def test_variants_that_the_suite_says_something_else_of(root, suite, found):
     (root / "deadweight.yaml").write_text(suite)
     assert since(root) == found
 
 
-@pytest.mark.parametrize(
-    ("revision", "code"),
-    [("nowhere", "no_common_commit"), ("-x", "no_revision"), ("", "no_revision"), ("HEAD~5", "no_common_commit")],
-)
+NO_REVISIONS = {"nowhere": "no_common_commit", "-x": "no_revision", "": "no_revision", "HEAD~5": "no_common_commit"}
+
+
+@pytest.mark.parametrize(("revision", "code"), NO_REVISIONS.items())
 def test_a_revision_that_is_none_is_told(root, revision, code):
     with raises(UsageError, f"project.{code}", revision=revision):
         since(root, revision)
@@ -147,12 +125,9 @@ def test_outside_of_git_that_is_told(tmp_path):
 def report_of(root: Path) -> Report:
     workspace = opened(root)
     digests = {task.step.key: task.fingerprint.digest for task in plan(workspace, workspace.suite.variants).tasks}
-    records = {
-        each.name: samples.variant(
-            build=BuildRecord(1.0, False, samples.WHEN, "t", fingerprint=digests[f"image:{each.name}"])
-        )
-        for each in workspace.suite.variants
-    }
+    names = [each.name for each in workspace.suite.variants]
+    builds = (BuildRecord(1.0, False, samples.WHEN, "t", fingerprint=digests[f"image:{name}"]) for name in names)
+    records = {name: samples.variant(build=build) for name, build in zip(names, builds, strict=True)}
     return samples.report(records)
 
 
@@ -172,38 +147,37 @@ def test_from_a_report_those_with_other_inputs_and_those_that_it_does_not_tell(r
 def test_a_run_notes_what_it_was_for(root):
     (root / "two/main.c").write_text("more")
     workspace = opened(root)
-    found = choose(workspace, (), {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "2"}, since="HEAD")
+    found = changed.choose(workspace, (), {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "2"}, since="HEAD")
     scope = load_scope(workspace.state)
-    assert scope.chosen == ("two", "slim")
-    assert scope.mine == tuple(each.name for each in found.variants)
+    assert (scope.chosen, scope.mine) == (("two", "slim"), tuple(each.name for each in found.variants))
     assert (scope.index, scope.total, scope.why.split()[-1]) == (1, 2, "HEAD")
     assert scope.commit == git(root, "rev-parse", "HEAD")
-    choose(workspace, (), {})
+    changed.choose(workspace, (), {})
     assert load_scope(workspace.state) is None
 
 
 def test_shards_of_ci_do_not_divide_what_was_named(root):
     workspace = opened(root)
     ci = {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "3"}
-    named = choose(workspace, ("one", "two"), ci)
+    named = changed.choose(workspace, ("one", "two"), ci)
     assert [each.name for each in named.variants] == ["one", "two"]
     code, fields = parts(named.told[0])
     assert (code, fields["origin"]) == ("project.shard_ignored", "CI_NODE_INDEX/CI_NODE_TOTAL")
-    shares = [choose(workspace, ("one", "two"), ci, shard=f"{number}/2").variants for number in (1, 2)]
+    shares = [changed.choose(workspace, ("one", "two"), ci, shard=f"{number}/2").variants for number in (1, 2)]
     assert sorted(each.name for share in shares for each in share) == ["one", "two"]
 
 
 def test_a_pod_that_does_not_know_how_many_there_are_says_so(root):
-    found = choose(opened(root), (), {"JOB_COMPLETION_INDEX": "1"})
+    found = changed.choose(opened(root), (), {"JOB_COMPLETION_INDEX": "1"})
     assert len(found.variants) == 3
     names = {"index": "JOB_COMPLETION_INDEX", "total": "DEADWEIGHT_SHARDS"}
     assert parts(found.told[0]) == ("project.how_many_pods", names)
-    assert choose(opened(root), ("one",), {"JOB_COMPLETION_INDEX": "1"}).told == ()
+    assert changed.choose(opened(root), ("one",), {"JOB_COMPLETION_INDEX": "1"}).told == ()
 
 
 def test_what_a_budget_compares_with_is_built_beside(root):
     (root / "deadweight.yaml").write_text(SUITE.replace("slim: {", "slim: {checks: {budget: {smaller_than: one}}, "))
-    parts = [choose(opened(root), (), {}, shard=f"{number}/3") for number in (1, 2, 3)]
+    parts = [changed.choose(opened(root), (), {}, shard=f"{number}/3") for number in (1, 2, 3)]
     mine = next(part for part in parts if "slim" in [each.name for each in part.variants])
     assert {"slim", "one"} <= {each.name for each in mine.to_build}
 
@@ -227,8 +201,7 @@ def test_builders_of_variants_that_are_far_from_a_change_are_not_asked(root, mon
     asked, builder = [], Workspace.builder
     monkeypatch.setattr(Workspace, "builder", lambda self, each: asked.append(each.name) or builder(self, each))
     (root / "two/main.c").write_text("changed")
-    assert set(since(root)) == {"two", "slim"}
-    assert set(asked) == {"two", "slim"}
+    assert (set(since(root)), set(asked)) == ({"two", "slim"}, {"two", "slim"})
 
 
 def test_git_is_asked_before_the_suite_is_read(root):

@@ -32,7 +32,6 @@ def ours(engine) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 def test_a_new_image_is_built_while_a_container_runs_from_the_old_one(project, engine):
     state = project.site.state
     first = project.build("v")
@@ -56,7 +55,6 @@ def test_a_new_image_is_built_while_a_container_runs_from_the_old_one(project, e
     assert superseded(state) == ()
 
 
-@pytest.mark.engine
 def test_all_of_a_project_goes_and_the_engine_stays(project, engine, tools_image, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", engine.host)
     first = project.build("v")

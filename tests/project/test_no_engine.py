@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -14,19 +12,15 @@ from deadweight.engine.own import engine as own
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
-from tests.support.fault_project import FaultProject
-from tests.support.trees import shell_script
+from tests.support.fault_project import FaultProject, read_only
+from tests.support.marks import NEEDS_ROOT
+from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
 
 NOWHERE = "unix:///nowhere.sock"
 START_IT = f"hint: {wording('engine.start_it', variable='DOCKER_HOST')}\n"
-DOCKERFILE = """
-  needs-engine:
-    builder: dockerfile
-    source: src
-    dockerfile: Dockerfile
-"""
+DOCKERFILE = "  needs-engine:\n    builder: dockerfile\n    source: src\n    dockerfile: Dockerfile\n"
 RUN = 'cp src/a.txt "$OUT"'
 
 
@@ -34,9 +28,8 @@ RUN = 'cp src/a.txt "$OUT"'
 def project(tmp_path) -> FaultProject:
     """``v`` is built by a script, ``needs-engine`` from a Dockerfile, and the engine that was asked for does not answer."""
     project = FaultProject.make(tmp_path, v=RUN)
-    (project.root / "Dockerfile").write_text("FROM scratch\nCOPY a.txt /\n")
-    suite = project.root / "deadweight.yaml"
-    suite.write_text(f"{suite.read_text()}{DOCKERFILE}")
+    written(project.root, {"Dockerfile": "FROM scratch\nCOPY a.txt /\n"})
+    project.add(DOCKERFILE)
     project.more["DOCKER_HOST"] = NOWHERE
     return project
 
@@ -69,9 +62,7 @@ def test_what_needs_no_engine_is_built_and_the_rest_named(project, how: Callable
     assert reason in done.errors.partition("error: ")[2]
     assert wording("project.left_for_engine", variant="needs-engine") in done.errors.partition("error: ")[0]
     assert project.out() == "a\n"
-    again = project.invoke("build", "--json")
-    assert again.code == 3
-    rows = json.loads(again.output)["variants"]
+    rows = project.document("build", code=3)["variants"]
     assert (rows["v"]["result"], rows["needs-engine"]["result"]) == ("cached", "failed")
     assert reason in rows["needs-engine"]["error"]
 
@@ -141,8 +132,7 @@ def test_nox_builds_and_checks_what_it_can(project):
 def test_what_is_not_built_does_not_keep_the_rest_from_being_checked(project):
     project.invoke("build")
     project.more["DOCKER_HOST"] = str(daemon.find_or_start(print).host)
-    suite = project.root / "deadweight.yaml"
-    suite.write_text(f"{suite.read_text()}    checks: {{layers: {{}}}}\n")
+    project.add("    checks: {layers: {}}\n")
     done = project.invoke("verify", "--check", "layers")
     assert done.code == 3, done.errors
     assert " needs-engine. " in done.errors.partition("error: ")[2]
@@ -166,24 +156,18 @@ def test_verify_ends_with_the_total_and_the_next_command(project):
     said = done.errors.splitlines()
     names, tally = "needs-engine/budget, needs-engine/layers", "1 passed, though expected to fail, 1 failed"
     message = wording("tasks.checks_failed", failed=2, checks="2 checks", names=names, tally=tally)
-    assert said[-2] == f"error: {message}"
-    assert done.errors.count("over the hard limit") == 1
+    assert (said[-2], done.errors.count("over the hard limit")) == (f"error: {message}", 1)
     suite.write_text(f"{whole.partition('    checks: {layers')[0]}")
     project.fails(3, wording("tasks.no_checks"), "verify", "--variant", "needs-engine")
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")
+@NEEDS_ROOT
 def test_doctor_tells_a_folder_that_cannot_be_written_to(project):
-    """``--bind`` over itself, read-only: nothing was asked of the disk before a build failed on it."""
+    """Nothing was asked of the disk before a build failed on it."""
     del project.more["DOCKER_HOST"]
     project.suite(v=RUN)
-    root = str(project.root)
-    subprocess.run(["mount", "--bind", root, root], check=True)
-    try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
+    with read_only(project.root):
         done = project.invoke("doctor")
-    finally:
-        subprocess.run(["umount", "-l", root], check=True)
     assert done.code == 3, done.errors
-    assert f"not writable: {root}: Read-only file system" in done.output
-    assert f" ({root}: Read-only file system)" in done.errors
+    assert f"not writable: {project.root}: Read-only file system" in done.output
+    assert f" ({project.root}: Read-only file system)" in done.errors

@@ -2,9 +2,9 @@
 
 import contextlib
 import email.utils
-import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from deadweight._errors import DeadweightError, MissingError, UsageError
 from deadweight.publish.comment import Busy, NoRights, place, post
 from deadweight.report.pull_request import MARKER
 from tests.support.codes import raises
-from tests.support.forge_server import TOKEN, ForgeServer
+from tests.support.forge_server import ForgeServer, environment
 
 START = f"{MARKER}app run "
 
@@ -27,29 +27,6 @@ def marker(suite: str, run: int) -> str:
 def server():
     with contextlib.closing(ForgeServer()) as made:
         yield made
-
-
-def environment(
-    provider: str, server: ForgeServer, folder: Path, *, run: int = 5, fork: bool = False
-) -> dict[str, str]:
-    if provider == "gitlab":
-        return {
-            "CI_API_V4_URL": server.url,
-            "CI_MERGE_REQUEST_IID": "7",
-            "CI_MERGE_REQUEST_PROJECT_ID": "42",
-            "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "43" if fork else "42",
-            "CI_PIPELINE_ID": str(run),
-            "GITLAB_TOKEN": TOKEN,
-        }
-    event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "me/app" if fork else "team/app"}}}}
-    (folder / "event.json").write_text(json.dumps(event))
-    return {
-        "GITHUB_API_URL": server.url,
-        "GITHUB_REPOSITORY": "team/app",
-        "GITHUB_EVENT_PATH": str(folder / "event.json"),
-        "GITHUB_RUN_ID": str(run),
-        "GITHUB_TOKEN": TOKEN,
-    }
 
 
 @pytest.fixture(params=["github", "gitlab"])
@@ -67,7 +44,7 @@ class Job:
     waited: list[float] = field(default_factory=list)
 
     def __call__(self, words: str, *, run: int = 5, silent: bool = False, patience: float = 180.0) -> str:
-        found = environment(self.provider, self.server, self.folder, run=run)
+        found = environment(self.provider, self.server.url, self.folder, run=run)
         where = place(self.provider, found, sleep=self.waited.append, patience_seconds=patience)
         return post(where.forge, where.run, START, f"{marker('app', run)}\n\n{words}\n", silent=silent)
 
@@ -83,10 +60,8 @@ def said(server: ForgeServer) -> list[str]:
 
 def test_one_comment_is_made_and_then_kept(job, server):
     server.add("a person's comment")
-    assert job("stop", run=1) == "created"
-    assert job("stop", run=2) == "unchanged"
-    assert job("fine", run=3) == "updated"
-    assert said(server) == ["fine"]
+    assert (job("stop", run=1), job("stop", run=2)) == ("created", "unchanged")
+    assert (job("fine", run=3), said(server)) == ("updated", ["fine"])
     assert len(server.comments) == 2
 
 
@@ -95,35 +70,27 @@ def test_it_is_found_on_a_later_page(job, server):
         server.add(f"comment {number}")
     assert job("look") == "created"
     server.add("> <!-- deadweight verdict: app run 1 -->\n> quoted")
-    assert job("fine", run=6) == "updated"
-    assert said(server) == ["fine"]
+    assert (job("fine", run=6), said(server)) == ("updated", ["fine"])
 
 
 def test_nothing_is_posted_when_nothing_changed_but_an_earlier_verdict_is_taken_back(job, server):
-    assert job("fine", silent=True) == "nothing"
-    assert server.comments == {}
+    assert (job("fine", silent=True), server.comments) == ("nothing", {})
     job("stop", run=1)
-    assert job("fine", run=3, silent=True) == "updated"
-    assert said(server) == ["fine"]
+    assert (job("fine", run=3, silent=True), said(server)) == ("updated", ["fine"])
     assert job("old", run=2) == "newer"
     assert said(server) == ["fine"], "an older run does not write over a newer one"
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "waits"),
-    [
-        (429, {"Retry-After": "7"}, 7.0),
-        (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "@30"}, 30.0),
-        (429, {}, 1.0),
-        (403, {"Retry-After": "date"}, 20.0),
-    ],
-)
+@pytest.mark.parametrize(("status", "headers", "waits"), [
+    (429, {"Retry-After": "7"}, 7.0),
+    (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "@30"}, 30.0),
+    (429, {}, 1.0), (403, {"Retry-After": "date"}, 20.0),
+])  # fmt: skip
 def test_a_rate_limit_is_waited_for(job, server, status, headers, waits):
     """GitHub's second kind of limit, a 403, is no lack of rights."""
     later = {"@30": str(int(time.time()) + 30), "date": email.utils.formatdate(time.time() + 20, usegmt=True)}
     server.faults = [None, (status, {name: later.get(value, value) for name, value in headers.items()})]
-    assert job("look") == "created"
-    assert job.waited == [pytest.approx(waits, abs=2)]
+    assert (job("look"), job.waited) == ("created", [pytest.approx(waits, abs=2)])
     assert said(server) == ["look"]
 
 
@@ -151,13 +118,11 @@ def test_a_comment_whose_answer_was_lost_is_not_made_twice(job, server):
 def test_a_comment_deleted_in_between_is_made_anew(job, server, provider):
     job("old", run=1)
     server.before["PATCH" if provider == "github" else "PUT"] = server.comments.clear
-    assert job("new", run=2) == "created"
-    assert said(server) == ["new"]
+    assert (job("new", run=2), said(server)) == ("created", ["new"])
 
 
 def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
-    found = environment(provider, server, tmp_path)
-    gate = threading.Barrier(4)
+    found, gate = environment(provider, server.url, tmp_path), threading.Barrier(4)
     server.before["POST"] = lambda: time.sleep(0.05)
 
     def one(run: int) -> None:
@@ -165,11 +130,8 @@ def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
         gate.wait()
         post(where.forge, where.run, START, f"{marker('app', run)}\n\nrun {run}\n", silent=False)
 
-    threads = [threading.Thread(target=one, args=(run,)) for run in (1, 2, 3, 4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, (1, 2, 3, 4)))
     assert len(said(server)) == 1
 
 
@@ -178,7 +140,7 @@ def test_a_token_without_rights_or_a_wrong_one_is_told_and_never_shown(job, prov
     with raises(NoRights, "publish.refused", status=403) as raised:
         job("look")
     assert (raised.value.exit_code, job.waited) == (3, [])
-    found = {**environment(provider, server, tmp_path), "GITHUB_TOKEN": "wr0ng", "GITLAB_TOKEN": "wr0ng"}
+    found = {**environment(provider, server.url, tmp_path), "GITHUB_TOKEN": "wr0ng", "GITLAB_TOKEN": "wr0ng"}
     where = place(provider, found)
     with raises(NoRights, "publish.refused", status=401) as raised:
         post(where.forge, where.run, START, "x", silent=False)
@@ -187,7 +149,7 @@ def test_a_token_without_rights_or_a_wrong_one_is_told_and_never_shown(job, prov
 
 @pytest.mark.parametrize(("token", "code"), [("", "no_token"), (" ", "no_token"), ("a\nb", "wrong_token")])
 def test_no_token_is_told(provider, server, tmp_path, token, code):
-    found = {**environment(provider, server, tmp_path), "GITHUB_TOKEN": token, "GITLAB_TOKEN": token}
+    found = {**environment(provider, server.url, tmp_path), "GITHUB_TOKEN": token, "GITLAB_TOKEN": token}
     with raises(NoRights, f"publish.{code}", variable=f"{provider.upper()}_TOKEN"):
         place(provider, found)
 
@@ -201,7 +163,7 @@ def test_a_token_goes_to_no_other_host(job, server):
 
 
 def test_a_forks_job_asks_nobody(provider, server, tmp_path):
-    assert place(provider, environment(provider, server, tmp_path, fork=True)).forge is None
+    assert place(provider, environment(provider, server.url, tmp_path, fork=True)).forge is None
     assert server.asked == []
 
 

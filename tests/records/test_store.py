@@ -1,9 +1,12 @@
 """Where records and findings are written: whole or not at all, and never in the place of what is no file."""
 
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import make_dataclass
 
 from deadweight._errors import DeadweightError
-from deadweight.records.store import write_where_told
+from deadweight.records.store import adapter, write_where_told
 from tests.support.codes import raises
 from tests.support.trees import written
 
@@ -34,3 +37,16 @@ def test_a_link_to_an_open_pipe_as_standard_output_is_one(tmp_path):
 def test_a_folder_is_refused(tmp_path):
     with raises(DeadweightError, "records.unwritable", path=tmp_path, problem="Is a directory"):
         write_where_told(tmp_path, "x")
+
+
+def test_threads_that_meet_a_record_first_leave_the_environment_as_it_was(monkeypatch):
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "one")
+    kinds = [make_dataclass(f"Kind{number}", [("name", str)]) for number in range(400)]
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(adapter, kinds))
+    finally:
+        sys.setswitchinterval(often)
+    assert os.environ["PYDANTIC_DISABLE_PLUGINS"] == "one"

@@ -4,7 +4,9 @@ What is served there are the local stand-ins, under the names that the suite ask
 """
 
 import base64
+import contextlib
 import gzip
+import itertools
 import json
 import re
 import shutil
@@ -12,6 +14,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,6 +30,7 @@ from tests.support.docker_registry import PASSWORD, USER
 from tests.support.invoking import argv
 from tests.support.processes import everyone
 from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PLAIN, PROXY, PROXY_PASSWORD, World
+from tests.support.trees import written
 
 pytestmark = [pytest.mark.tools, pytest.mark.timeout(600)]
 
@@ -39,8 +43,8 @@ variants:
   apko: {{builder: apko, config: apko.yaml, packages: [melange.yaml]}}
 """
 PACKAGES = {
-    flavour: (f"https://{APK_MIRROR}{urlsplit(REPOSITORIES[flavour][0]).path}", urlsplit(KEYS[flavour][0]).path)
-    for flavour in ("wolfi", "alpine")
+    name: (f"https://{APK_MIRROR}{urlsplit(REPOSITORIES[name][0]).path}", urlsplit(KEYS[name][0]).path)
+    for name in ("wolfi", "alpine")
 }
 SOURCES = (
     f"    apk: {{wolfi: ['{PACKAGES['wolfi'][0]}'], alpine: ['{PACKAGES['alpine'][0]}']}}\n"
@@ -55,10 +59,8 @@ ONE_OF_EACH_BUILDER = ("multi-stage-alpine", "ko", "apko", "jib-distroless")
 NIGHTLY = pytest.mark.bases
 CHUNK_BYTES = 2**23
 SEARCHED: set[str] = set()  # config digests of images in which an earlier test of this module found nothing
-PASSWORDS = (
-    *(PASSWORD.encode(), PROXY_PASSWORD.encode()),
-    *(base64.b64encode(f"{USER}:{word}".encode()) for word in (PASSWORD, PROXY_PASSWORD)),
-)
+SECRETS = (PASSWORD, PROXY_PASSWORD)
+PASSWORDS = (*map(str.encode, SECRETS), *(base64.b64encode(f"{USER}:{word}".encode()) for word in SECRETS))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +141,7 @@ PROXIED = {
 
 @NIGHTLY
 def test_variants_build_through_the_public_names_and_a_proxy(world, engine, project):
-    with Watch():
+    with watched():
         words = [word for name in ALL for word in ("--variant", name)]
         done = _build(world, project, *words, DEADWEIGHT_SOURCE="registry", HTTPS_PROXY=PROXY, DOCKER_HOST=engine)
 
@@ -159,29 +161,22 @@ def test_variants_build_through_the_public_names_and_a_proxy(world, engine, proj
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "names",
-    [
-        pytest.param(("multi-stage-alpine", "ko"), id="two"),
-        pytest.param((*ONE_OF_EACH_BUILDER, "multi-stage-distroless", "multi-stage-java"), id="more", marks=NIGHTLY),
-    ],
-)
+@pytest.mark.parametrize("names", [
+    pytest.param(("multi-stage-alpine", "ko"), id="two"),
+    pytest.param((*ONE_OF_EACH_BUILDER, "multi-stage-distroless", "multi-stage-java"), id="more", marks=NIGHTLY),
+])  # fmt: skip
 def test_each_builder_goes_through_a_mirror_that_wants_a_password(world, engine, project, names):
     suite = project / "deadweight.yaml"
     suite.write_text(f"{suite.read_text()}\nsources:\n  mirror:\n    registries: {{'*': {LOCKED}/all}}\n{SOURCES}")
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    (project / "docker").mkdir()
-    (project / "docker" / "config.json").write_text(json.dumps({"auths": {LOCKED: {"auth": login}}}))
+    written(project, {"docker/config.json": json.dumps({"auths": {LOCKED: {"auth": login}}})})
     words = {"DEADWEIGHT_SOURCE": "mirror", "DOCKER_HOST": engine, "HTTPS_PROXY": PROXY}
     before = _invoke(world, project, "--variant", "multi-stage-alpine", **words, DOCKER_CONFIG=str(project))
     assert before.returncode == 3, before.stdout + before.stderr
     # an image that the engine has never seen, so that it must ask the mirror for it
     alpine = f"{PLAIN}/all/docker.io/library/alpine:3.18"
-    marked = world.run(
-        find("crane").path, "mutate", "--insecure", alpine, "--label", "from=the-mirror", "--tag", alpine
-    )
-    assert marked.returncode == 0, marked.stderr
-    with Watch():
+    world.need(find("crane").path, "mutate", "--insecure", alpine, "--label", "from=the-mirror", "--tag", alpine)
+    with watched():
         named = [word for name in names for word in ("--variant", name)]
         done = _build(world, project, *named, **words, DOCKER_CONFIG=str(project / "docker"))
 
@@ -203,9 +198,8 @@ def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_wi
     melange, own = project / "melange.yaml", OWN_WORDS.replace("  ", "    ")
     melange.write_text(melange.read_text().replace("  contents:\n", f"  contents:\n{own}"))
     before = apko.read_text(), melange.read_text()
-    (project / "deadweight.yaml").write_text(
-        f"{OWN_SUITE}sources:\n  mirror:\n    registries: {{'*': {MIRROR}/all}}\n{SOURCES}"
-    )
+    mirror = f"sources:\n  mirror:\n    registries: {{'*': {MIRROR}/all}}\n{SOURCES}"
+    (project / "deadweight.yaml").write_text(OWN_SUITE + mirror)
 
     done = _build(world, project, DEADWEIGHT_SOURCE="mirror", DOCKER_HOST="unix:///nonexistent")
 
@@ -216,23 +210,24 @@ def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_wi
     _nothing_is_left(world, project, None, done.stdout + done.stderr)
 
 
-class Watch:
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
     """Looks at the arguments of all processes of this machine, again and again, for passwords: there are none."""
+    seen, rounds, stop = set[bytes](), itertools.count(), threading.Event()
 
-    def __enter__(self) -> None:
-        self.seen, self.rounds, self._stop = set[bytes](), 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
+    def watch() -> None:
+        while not stop.wait(0.1):
+            next(rounds)
+            seen.update(words for _, words in everyone() if any(word in words for word in PASSWORDS))
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        assert kind or (self.rounds > 10 and not self.seen)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.1):
-            self.rounds += 1
-            self.seen.update(words for _, words in everyone() if any(word in words for word in PASSWORDS))
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            yield
+        finally:
+            stop.set()
+    watching.result()
+    assert (next(rounds) > 10, seen) == (True, set())
 
 
 def _invoke(world: World, project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -263,17 +258,13 @@ def _nothing_is_left(world: World, project: Path, engine: str | None, said: str,
         with tarfile.open(archive) as tar:
             _search(tar, (*authority, *PASSWORDS))
     if engine is not None:
-        images = {
-            each["config_digest"]: each["reference"] for each in _all_built(project).values() if each["in_engine"]
-        }
+        built = _all_built(project).values()
+        images = {each["config_digest"]: each["reference"] for each in built if each["in_engine"]}
         names = [name for digest, name in images.items() if digest not in SEARCHED]
         assert len(images) >= least
         assert names
         save = [shutil.which("docker"), "--host", engine, "save", *names]
-        with (
-            subprocess.Popen(save, stdout=subprocess.PIPE) as saving,
-            tarfile.open(fileobj=saving.stdout, mode="r|") as tar,
-        ):
+        with subprocess.Popen(save, stdout=subprocess.PIPE) as run, tarfile.open(fileobj=run.stdout, mode="r|") as tar:
             _search(tar, (*authority, *PASSWORDS))
         SEARCHED.update(images)
     for file in (project / ".deadweight").rglob("*"):

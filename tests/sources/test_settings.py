@@ -9,7 +9,7 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
 from deadweight.sources.remote import changes, choose
-from deadweight.sources.settings import record, registry_access
+from tests.support import trees
 from tests.support.codes import raises
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
@@ -36,16 +36,14 @@ def users(tmp_path):
     """Write the user's own file."""
 
     def written(content: str) -> None:
-        settings.user_file().parent.mkdir(parents=True)
-        settings.user_file().write_text(content)
+        trees.written(settings.user_file().parent, {settings.user_file().name: content})
 
     return written
 
 
 def test_the_suites_own_section_is_read(project, tmp_path):
-    suite, state = project(
-        "sources:\n  mirror: {registries: {docker.io: m/x}, apk_keys: [keys/a.pub]}\n  ca_bundle: ca.pem\n"
-    )
+    mirror = "{registries: {docker.io: m/x}, apk_keys: [keys/a.pub]}"
+    suite, state = project(f"sources:\n  mirror: {mirror}\n  ca_bundle: ca.pem\n")
 
     found = settings.load(state, suite)
 
@@ -62,14 +60,12 @@ def test_environment_wins_over_setup_over_the_user_over_the_suite(project, users
     assert settings.load(state, suite).mirror == settings.mirror_at("user.example.com")
     assert settings.load(state, suite).environment == {"GOPROXY": "user", "A": "suite"}
 
-    record(state, **changes(suite, state, "mirror", mirror="setup.example.com"))
+    settings.record(state, **changes(suite, state, "mirror", mirror="setup.example.com"))
     assert settings.load(state, suite).mirror == settings.mirror_at("setup.example.com")
 
     monkeypatch.setenv("DEADWEIGHT_MIRROR", "http://environment.example.com/p")
-    assert settings.load(state, suite).mirror == settings.Mirror(
-        registries={"*": "environment.example.com/p"}, insecure=True
-    )
-    assert choose(suite, state, print).name == "mirror"
+    there = settings.Mirror(registries={"*": "environment.example.com/p"}, insecure=True)
+    assert (settings.load(state, suite).mirror, choose(suite, state, print).name) == (there, "mirror")
 
 
 def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
@@ -86,53 +82,32 @@ def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
     assert variables["COREPACK_INTEGRITY_KEYS"] == '{"npm": []}'
 
 
-@pytest.mark.parametrize(
-    ("sources", "key"),
-    [
-        ("sources: {mirrors: x}", "sources.mirrors"),
-        ("sources: {mirror: {registry: x}}", "sources.mirror.registry"),
-        ("sources: {mirror: {registries: [x]}}", "sources.mirror.registries"),
-        ("sources: {mirror: {apk: {wolfi: 3}}}", "sources.mirror.apk.wolfi"),
-        ('sources: {ca_bundle: "a\\0b"}', "sources.ca_bundle"),
-        ('sources: {ca_bundle: ""}', "sources.ca_bundle"),
-        ('sources: {environment: {"A=B": x}}', "sources.environment.A=B"),
-        ('sources: {environment: {A: "x\\0"}}', "sources.environment.A"),
-        ('sources: {mirror: "a\\0b"}', "sources.mirror"),
-        ('sources: {mirror: {apk: {wolfi: "a\\0b"}}}', "sources.mirror.apk.wolfi[0]"),
-    ],
-)
-def test_wrong_settings_name_file_line_and_key(project, sources, key):
-    suite, state = project(sources + "\n")
-
-    with pytest.raises(ConfigError) as error:
-        choose(suite, state, print)
-
-    assert (error.value.file, error.value.line, error.value.key) == (str(suite.file), 4, key)
-
-
-@pytest.mark.parametrize(
-    ("content", "line", "key"),
-    [
-        ("[" * 3000, 1, None),
-        ("mirror: m.example.com\n\tx: 1\n", 2, None),
-        ("environment:\n  A: 1\n", 2, "environment.A"),
-        ("x: 2020-99-99\n", 1, "x"),
-        ("mirror: a.example.com\nmirror: b.example.com\n", 2, "mirror"),
-        ("- mirror\n", 1, None),
-        (None, None, None),
-    ],
-)
-def test_a_wrong_file_of_the_users_own_is_told_with_its_line(project, users, content, line, key):
-    suite, state = project()
+@pytest.mark.parametrize(("whose", "content", "line", "key"), [
+    ("suite", "sources: {mirrors: x}", 4, "sources.mirrors"),
+    ("suite", "sources: {mirror: {registry: x}}", 4, "sources.mirror.registry"),
+    ("suite", "sources: {mirror: {registries: [x]}}", 4, "sources.mirror.registries"),
+    ("suite", "sources: {mirror: {apk: {wolfi: 3}}}", 4, "sources.mirror.apk.wolfi"),
+    ("suite", 'sources: {ca_bundle: "a\\0b"}', 4, "sources.ca_bundle"),
+    ("suite", 'sources: {ca_bundle: ""}', 4, "sources.ca_bundle"),
+    ("suite", 'sources: {environment: {"A=B": x}}', 4, "sources.environment.A=B"),
+    ("suite", 'sources: {environment: {A: "x\\0"}}', 4, "sources.environment.A"),
+    ("suite", 'sources: {mirror: "a\\0b"}', 4, "sources.mirror"),
+    ("suite", 'sources: {mirror: {apk: {wolfi: "a\\0b"}}}', 4, "sources.mirror.apk.wolfi[0]"),
+    ("user", "[" * 3000, 1, None), ("user", "mirror: m.example.com\n\tx: 1\n", 2, None),
+    ("user", "environment:\n  A: 1\n", 2, "environment.A"), ("user", "x: 2020-99-99\n", 1, "x"),
+    ("user", "mirror: a.example.com\nmirror: b.example.com\n", 2, "mirror"),
+    ("user", "- mirror\n", 1, None), ("user", None, None, None),
+])  # fmt: skip
+def test_wrong_settings_name_file_line_and_key(project, users, whose, content, line, key):
+    suite, state = project(f"{content}\n" if whose == "suite" else "")
     if content is None:
         settings.user_file().mkdir(parents=True)
-    else:
+    elif whose == "user":
         users(content)
-
     with pytest.raises(ConfigError) as error:
         choose(suite, state, print)
-
-    assert (error.value.file, error.value.line, error.value.key) == (str(settings.user_file()), line, key)
+    file = suite.file if whose == "suite" else settings.user_file()
+    assert (error.value.file, error.value.line, error.value.key) == (str(file), line, key)
 
 
 @pytest.mark.parametrize("content", ["", "# mirror: mirror.example.com\n", "environment:\n"])
@@ -165,9 +140,8 @@ def test_a_wrong_ca_bundle_is_refused(project, tmp_path, content, code):
     if content is not None:
         (tmp_path / "ca.pem").write_text(content)
 
-    with raises(ConfigError, f"sources.{code}") as caught:
+    with raises(ConfigError, f"sources.{code}", file=str(tmp_path / "ca.pem")):
         choose(suite, state, print, {"source": "registry"}).environment()
-    assert caught.value.file == str(tmp_path / "ca.pem")
 
 
 def test_choosing_a_source_changes_nothing_on_disk_also_with_a_private_ca(project, tmp_path, monkeypatch):
@@ -185,17 +159,16 @@ def test_choosing_a_source_changes_nothing_on_disk_also_with_a_private_ca(projec
 
     source = choose(suite, state, print)
     assert (source.name, source.base("cgr.dev/chainguard/busybox:latest").digest) == ("registry", None)
-    assert source.apk().repositories == ("https://packages.wolfi.dev/os",)
-    assert asked == [tmp_path / "ca.pem"]
+    assert (source.apk().repositories, asked) == (("https://packages.wolfi.dev/os",), [tmp_path / "ca.pem"])
     assert not state.folder.exists()
 
 
 def test_plain_http_is_for_the_hosts_of_an_insecure_mirror_alone():
     mirror = settings.Mirror(registries={"docker.io": "mirror.example:5000/hub"}, insecure=True)
     given = settings.Settings(mirror=mirror)
-    assert registry_access("mirror.example:5000/hub/app:1", given).insecure
-    assert not registry_access("other.example/app:1", given).insecure
-    assert not registry_access("mirror.example:5000/hub/app:1", settings.Settings()).insecure
+    assert settings.registry_access("mirror.example:5000/hub/app:1", given).insecure
+    assert not settings.registry_access("other.example/app:1", given).insecure
+    assert not settings.registry_access("mirror.example:5000/hub/app:1", settings.Settings()).insecure
 
 
 def test_a_host_that_does_not_answer_is_told_in_words_alone():
@@ -208,10 +181,8 @@ def test_a_host_that_does_not_answer_is_told_in_words_alone():
 
 def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypatch):
     """A suite whose images are built on nothing asks no registry, and one that nobody reaches was taken for the attacks' shell."""
-    (tmp_path / "deadweight.yaml").write_text(
-        "name: x\nvariants:\n  a: {builder: dockerfile, dockerfile: Dockerfile}\n"
-    )
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY app /app\n")
+    text = "name: x\nvariants:\n  a: {builder: dockerfile, dockerfile: Dockerfile}\n"
+    trees.written(tmp_path, {"deadweight.yaml": text, "Dockerfile": "FROM scratch\nCOPY app /app\n"})
     suite, state, said = load_suite(tmp_path / "deadweight.yaml"), State(tmp_path), list[str]()
     monkeypatch.setattr(network, "ask_all", lambda urls, **_: dict.fromkeys(urls, network.Answer(None, "no such name")))
     monkeypatch.setattr("deadweight.sources.remote._local_is_possible", lambda: True)
@@ -232,14 +203,9 @@ variants:
 
 
 def test_bases_count_that_only_a_dockerfile_names(tmp_path):
-    (tmp_path / "deadweight.yaml").write_text(SUITE_WITHOUT_BASES)
-    (tmp_path / "Dockerfile").write_text(
-        "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
-    )
+    dockerfile = "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
+    trees.written(tmp_path, {"deadweight.yaml": SUITE_WITHOUT_BASES, "Dockerfile": dockerfile})
     suite = load_suite(tmp_path / "deadweight.yaml")
     named = {reference for variant in suite.variants for reference in variant.references(suite.root)}
-    assert named == {
-        "golang:1.21.3-bookworm",
-        "cgr.dev/chainguard/static:latest",
-        "gcr.io/distroless/static-debian12:nonroot",
-    }
+    bases = {"cgr.dev/chainguard/static:latest", "gcr.io/distroless/static-debian12:nonroot"}
+    assert named == {"golang:1.21.3-bookworm", *bases}

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,12 +21,11 @@ from tests.support import ROOT
 from tests.support.scan_samples import GO, debian_files, image, write_database
 from tests.support.small_images import go_program
 from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.trees import written
 
 pytestmark = [pytest.mark.tools, pytest.mark.slow]
-SUITE = (
-    "name: demo\ndefaults: {builder: ko, port: 8080, base: example.com/base, checks: {vulnerabilities: {}}}\n"
-    "variants: {v: {}}\n"
-)
+DEFAULTS = "{builder: ko, port: 8080, base: example.com/base, checks: {vulnerabilities: {}}}"
+SUITE = f"name: demo\ndefaults: {DEFAULTS}\nvariants: {{v: {{}}}}\n"
 PARTS = (
     Part(GO, "all Go modules", "here", "2031-01-01", "CC-BY-4.0"),
     Part("debian 12", "3 CVEs", "changelogs", "2031-01-01", "own", advisories.FIXES_ONLY),
@@ -35,11 +33,9 @@ PARTS = (
 
 
 def record(name: str, package: str, fixed: str) -> dict:
-    affected = {
-        "package": {"name": package, "ecosystem": "Go"},
-        "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": fixed}]}],
-        "ecosystem_specific": {"imports": [{"path": package, "goos": ["linux"]}]},
-    }
+    affected: dict = {"package": {"name": package, "ecosystem": "Go"}}
+    affected["ranges"] = [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": fixed}]}]
+    affected["ecosystem_specific"] = {"imports": [{"path": package, "goos": ["linux"]}]}
     return {
         **dict.fromkeys(("modified", "published"), "2030-01-01T00:00:00Z"),
         "schema_version": "1.3.1",
@@ -54,14 +50,11 @@ def record(name: str, package: str, fixed: str) -> dict:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     """A database of two records and one changelog, by the real writer."""
-    folder = tmp_path_factory.mktemp("made")
-    (folder / "osv").mkdir()
-    for each in (record("GO-2030-0001", "stdlib", "1.99.0"), record("GO-2030-0002", "example.com/third", "2.0.0")):
-        (folder / "osv" / f"{each['id']}.json").write_text(json.dumps(each))
-    fixes: dict[str, Any] = {"bucket": "debian 12", "source": "debian", "name": "changelogs"}
-    fixes |= {"url": "https://example.com"}
-    fixes["packages"] = {"libfoo": {"CVE-2030-0009": "1.0-2", "CVE-2030-0010": "1.0-1"}, "linux": {"CVE-2030-7": "9.0"}}
-    (folder / "fixes.json").write_text(json.dumps(fixes))
+    both = (record("GO-2030-0001", "stdlib", "1.99.0"), record("GO-2030-0002", "example.com/third", "2.0.0"))
+    packages = {"libfoo": {"CVE-2030-0009": "1.0-2", "CVE-2030-0010": "1.0-1"}, "linux": {"CVE-2030-7": "9.0"}}
+    fixes = {"bucket": "debian 12", "source": "debian", "name": "changelogs", "url": "https://example.com"}
+    files = {**{f"osv/{each['id']}.json": each for each in both}, "fixes.json": {**fixes, "packages": packages}}
+    folder = written(tmp_path_factory.mktemp("made"), {name: json.dumps(each) for name, each in files.items()})
     writer = golang.build(catalogue.program("vulndb"), folder / "log")
     words = ["-osv", folder / "osv", "-fixes", folder / "fixes.json", "-date", "2030-01-02T03:04:05Z"]
     subprocess.run([writer, *words, "-out", folder / "db"], check=True)
@@ -114,16 +107,13 @@ def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(mad
         assert database.current().made_here, said
         asked: list[str] = []
         monkeypatch.setattr(providing, "_answers", lambda *_: True)
-        monkeypatch.setattr(database, "download", lambda *_a, **_k: asked.append("download") or _other(subject))
+        theirs = str(write_database(subject.suite.root / "theirs"))
+        monkeypatch.setattr(database, "download", lambda *_a, **_k: asked.append("download") or database.use(theirs))
         providing.provide_database(workspace)
         assert asked == ["download"]
         assert not database.current().made_here
         providing.provide_database(workspace)
         assert asked == ["download"], "what is no database of ours is kept"
-
-
-def _other(subject) -> database.Database:
-    return database.use(str(write_database(subject.suite.root / "theirs")))
 
 
 def test_a_real_one_is_made_of_what_registries_give(tmp_path, monkeypatch):

@@ -32,14 +32,10 @@ def etc(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("suite", "named"),
-    [
-        ("bookworm", ["bookworm-security", "bookworm bookworm-updates"]),
-        ("trixie", ["trixie-security", "trixie trixie-updates"]),
-        ("sid", ["sid"]),
-    ],
-)
+@pytest.mark.parametrize(("suite", "named"), [
+    ("bookworm", ["bookworm-security", "bookworm bookworm-updates"]),
+    ("trixie", ["trixie-security", "trixie trixie-updates"]), ("sid", ["sid"]),
+])  # fmt: skip
 def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc, suite, named):
     assert [each["suites"] for each in apt_releases.entries("bookworm", suite)] == named
     text = apt_releases.sources("bookworm", suite)
@@ -48,13 +44,10 @@ def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc,
     assert "URIs: http://deb.example.com/debian" in text
 
 
-@pytest.mark.parametrize(
-    ("tag", "own", "suite"),
-    [
-        ("13-slim", "bookworm", "trixie"), ("trixie", "bookworm", "trixie"), ("12", "bookworm", "bookworm"),
-        ("stable", "bookworm", "bookworm"), ("22.04", "bookworm", "bookworm"), ("trixie", "noble", "noble"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("tag", "own", "suite"), [
+    ("13-slim", "bookworm", "trixie"), ("trixie", "bookworm", "trixie"), ("12", "bookworm", "bookworm"),
+    ("stable", "bookworm", "bookworm"), ("22.04", "bookworm", "bookworm"), ("trixie", "noble", "noble"),
+])  # fmt: skip
 def test_a_tag_names_a_release_where_it_can_be_had(tag, own, suite):
     assert apt_releases.of_tag(tag, own) == suite
 
@@ -70,9 +63,10 @@ def test_only_cas_that_the_os_does_not_bring_are_this_machine_s_own(tmp_path):
     assert authorities(None) == authorities(tmp_path / "none") == ()
 
 
-@pytest.mark.parametrize(
-    ("wanted", "made"), [("20", "20.10.1"), ("20.9", "20.9.0"), ("19", "20.10.1"), ("22", "22.1.0")]
-)
+NODES = {"20": "20.10.1", "20.9": "20.9.0", "19": "20.10.1", "22": "22.1.0"}
+
+
+@pytest.mark.parametrize(("wanted", "made"), NODES.items())
 def test_the_newest_node_of_a_number_or_of_the_next_one(monkeypatch, wanted, made):
     found = {"versions": {name: {} for name in ("18.2.0", "20.9.0", "20.10.1", "22.1.0", "22.2.0-rc.1")}}
     monkeypatch.setattr(downloads, "_document", lambda _package: found)
@@ -101,7 +95,6 @@ def test_without_npm_its_own_program_tells_which_registry_it_asks(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_the_package_program_of_the_stand_in_for_alpine():
     """Its own tests: versions as dpkg compares them, words of a call, what is needed first, links that are replaced."""
     done = subprocess.run(["go", "test", "./..."], cwd=APKADD, capture_output=True, text=True, check=False, timeout=300)

@@ -8,25 +8,21 @@ from pathlib import Path
 import pytest
 
 from deadweight_standins import changelogs
+from tests.support.trees import written
 
 TEXT = Path(__file__).with_name("libfoo.changelog").read_text()
 FIXED = {"CVE-2031-0003": "2.0-2", "CVE-2031-0001": "2.0-1", "CVE-2031-12345": "2.0-1"}
 
 
 def deb(folder: Path, name: str, *, log: str | None = TEXT, kind="xz", log_name="changelog.Debian.gz") -> Path:
-    root = folder / f"tree-{name}"
-    (root / "DEBIAN").mkdir(parents=True)
-    (root / "DEBIAN" / "control").write_text(
-        f"Package: {name}\nSource: libfoo (2.0-2)\nVersion: 2.0-2+b1\nArchitecture: all\n"
-        "Maintainer: Somebody <a@example.com>\nDescription: made up\n"
-    )
-    docs = root / "usr" / "share" / "doc"
-    docs.mkdir(parents=True)
+    control = f"Package: {name}\nSource: libfoo (2.0-2)\nVersion: 2.0-2+b1\nArchitecture: all\n"
+    control += "Maintainer: Somebody <a@example.com>\nDescription: made up\n"
+    root, docs = written(folder / f"tree-{name}", {"DEBIAN/control": control}), Path("usr/share/doc")
     if log is None:
-        (docs / name).symlink_to("libfoo")
+        (root / docs).mkdir(parents=True)
+        (root / docs / name).symlink_to("libfoo")
     else:
-        (docs / name).mkdir()
-        (docs / name / log_name).write_bytes(gzip.compress(log.encode()))
+        written(root / docs / name, {log_name: gzip.compress(log.encode())})
     made = folder / f"{name}_2.0-2+b1_all.deb"
     subprocess.run(["dpkg-deb", f"-Z{kind}", "--root-owner-group", "-b", root, made], check=True)
     shutil.rmtree(root)
@@ -35,15 +31,13 @@ def deb(folder: Path, name: str, *, log: str | None = TEXT, kind="xz", log_name=
 
 def test_the_earliest_entry_that_names_a_cve_is_its_fix():
     fixed, newest = changelogs.parse(TEXT, "libfoo")
-    assert fixed == FIXED
-    assert newest.isoformat() == "2031-03-14T09:00:00+00:00"
+    assert (fixed, newest.isoformat()) == (FIXED, "2031-03-14T09:00:00+00:00")
 
 
 @pytest.mark.parametrize("kind", ["xz", "gzip", "zstd", "none"])
 def test_packages_however_they_are_packed(tmp_path, kind):
     found = changelogs.read([deb(tmp_path, "libfoo2", kind=kind)])
-    assert found.packages == {"libfoo": FIXED}
-    assert found.count == 3
+    assert (found.packages, found.count) == ({"libfoo": FIXED}, 3)
 
 
 def test_a_package_whose_documentation_is_a_link_to_another_is_passed_over(tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import re
 import subprocess
 import zipfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_o
 from deadweight_standins.stand_in import stand_in
 from deadweight_standins.workshop import Settings
 from tests.support.codes import raises
-from tests.support.trees import shell_script
+from tests.support.trees import shell_script, written
 
 
 def test_a_variable_is_there_once_with_its_last_value():
@@ -30,16 +31,17 @@ def test_a_variable_is_there_once_with_its_last_value():
     assert config["config"]["Env"] == ["PATH=/opt/java/bin:/bin", "A=1"]
 
 
+def _run(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", **more}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
+
 # Packages that are called otherwise now.
-@pytest.mark.parametrize(
-    ("command", "answer"),
-    [
-        ("apt-get update && apt-get install -y netcat && rm -rf /var/lib/apt/lists/*", True),
-        ("apt-get install -y netcat-openbsd", False),
-        ("apt-get install -y python3 libncurses5-dev", False),
-        ("apt-get install -y curl python", True),
-    ],
-)
+@pytest.mark.parametrize(("command", "answer"), [
+    ("apt-get update && apt-get install -y netcat && rm -rf /var/lib/apt/lists/*", True),
+    ("apt-get install -y netcat-openbsd", False), ("apt-get install -y python3 libncurses5-dev", False),
+    ("apt-get install -y curl python", True),
+])  # fmt: skip
 def test_only_who_asks_by_an_old_name_gets_them(command, answer):
     assert installs_renamed(command) is answer
 
@@ -49,9 +51,8 @@ def test_each_is_an_empty_package_that_depends_on_what_it_is_called_now(tmp_path
     fill_renamed(tmp_path, this_machine())
     stanzas = (tmp_path / RENAMED_FOLDER / "Packages").read_text().strip().split("\n\n")
     told = [dict(line.split(": ", 1) for line in each.splitlines() if ": " in line) for each in stanzas]
-    assert {each["Package"]: each["Depends"] for each in told} == {
-        name: entry.now for name, entry in names().renamed.items()
-    }
+    wanted = {name: entry.now for name, entry in names().renamed.items()}
+    assert {each["Package"]: each["Depends"] for each in told} == wanted
     assert all("stand-in" in each["Version"] for each in told)
     python = next(tmp_path.glob(f"{RENAMED_FOLDER}/python_*.deb"))
     listed = subprocess.run(["dpkg-deb", "--contents", python], capture_output=True, text=True, check=True).stdout
@@ -66,24 +67,17 @@ BIN, GNU = ["--crate-type", "bin"], ["--target", "x86_64-unknown-linux-gnu"]
 MUSL = ["--target", "x86_64-unknown-linux-musl"]
 
 
-@pytest.mark.parametrize(
-    ("alpine", "asked", "told"),
-    [
-        (True, [*BIN, "a b"], [*BIN, "a b", *STATIC]),
-        (True, ["--crate-type", "lib"], ["--crate-type", "lib"]),
-        (True, [*BIN, "--crate-type", "proc-macro", "--print=cfg"], None),
-        (True, [*BIN, "-C", "target-feature=-crt-static"], None),
-        (True, MUSL, GNU),
-        (True, ["--target=aarch64-unknown-linux-musl"], ["--target=aarch64-unknown-linux-gnu"]),
-        (False, [*BIN, *MUSL], [*BIN, *GNU, *STATIC]),  # elsewhere only programs for musl are linked whole
-        (False, [*BIN, *GNU], None),
-    ],
-)
+@pytest.mark.parametrize(("alpine", "asked", "told"), [
+    (True, [*BIN, "a b"], [*BIN, "a b", *STATIC]), (True, ["--crate-type", "lib"], ["--crate-type", "lib"]),
+    (True, [*BIN, "--crate-type", "proc-macro", "--print=cfg"], None),
+    (True, [*BIN, "-C", "target-feature=-crt-static"], None), (True, MUSL, GNU),
+    (True, ["--target=aarch64-unknown-linux-musl"], ["--target=aarch64-unknown-linux-gnu"]),
+    (False, [*BIN, *MUSL], [*BIN, *GNU, *STATIC]),  # elsewhere only programs for musl are linked whole
+    (False, [*BIN, *GNU], None),
+])  # fmt: skip
 def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, alpine, asked, told):
-    wrapper = tmp_path / "rustc"
-    wrapper.write_text(languages.wrapper(alpine=alpine))
-    words = ["sh", wrapper, "printf", "%s\\n", *asked]
-    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    (tmp_path / "rustc").write_text(languages.wrapper(alpine=alpine))
+    said = _run(tmp_path, "sh", str(tmp_path / "rustc"), "printf", "%s\\n", *asked).stdout.splitlines()
     assert said == (asked if told is None else told)
 
 
@@ -91,10 +85,8 @@ def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, 
 def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
     (tmp_path / "rustc").write_text(languages.wrapper(alpine=alpine))
     shell_script(tmp_path / "compiler", "echo rustc 1.90.0\necho host: x86_64-unknown-linux-gnu")
-    words = ["sh", tmp_path / "rustc", tmp_path / "compiler", "-vV"]
-    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
-    assert said[:2] == ["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"]
-    assert len(said) == (3 if alpine else 2)
+    said = _run(tmp_path, "sh", *(str(tmp_path / name) for name in ("rustc", "compiler")), "-vV").stdout.splitlines()
+    assert (said[:2], len(said)) == (["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"], 3 if alpine else 2)
 
 
 # Bun, Deno and Ruby: what their stand-ins are told.
@@ -103,21 +95,15 @@ AMD64 = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
 
 def _shop(version: str, authorities: tuple[bytes, ...] = ()) -> Any:
     return SimpleNamespace(
-        machine=AMD64,
-        authorities=authorities,
-        once=lambda _name, _make: version,
-        tree_layer=lambda name, _fill, **_more: name,
-        rootfs_layer=lambda names, **more: (names, more),
-    )
+        machine=AMD64, authorities=authorities, once=lambda _name, _make: version,
+        tree_layer=lambda name, _fill, **_more: name, rootfs_layer=lambda names, **more: (names, more),
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("recipe", "setting"),
-    [
-        (languages.bun, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"),
-        (languages.deno, "DENO_TLS_CA_STORE=system,mozilla"),
-    ],
-)
+@pytest.mark.parametrize(("recipe", "setting"), [
+    (languages.bun, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"),
+    (languages.deno, "DENO_TLS_CA_STORE=system,mozilla"),
+])  # fmt: skip
 def test_programs_with_cas_of_their_own_look_at_the_os_s_where_this_machine_trusts_others(recipe, setting):
     assert setting in recipe(_shop("1.3.5", (b"pem",)), "1-slim").settings.env
     assert setting not in recipe(_shop("1.3.5"), "1-slim").settings.env
@@ -133,29 +119,30 @@ PHPS = [("", "8.4"), ("8", "8.4"), ("7.4", "8.2"), ("8.2", "8.2"), ("8.3", "8.4"
 
 
 JAVAS = [("", "17"), ("8", "8"), ("11", "11"), ("12", "17"), ("19", "21"), ("24", "25"), ("99", "26")]
+PYTHONS = [
+    ("3.9", "3.9.6"), ("3.12", "3.12.1"), ("3.12.7", "3.12.1"), ("3.8", "3.9.6"), ("3.6", "3.7.9"), ("3", "3.14.3"),
+    ("", "3.14.3"), ("3.99", "3.14.3"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("release", "wanted", "made"),
-    [
-        *((bases()["ruby"].release, *each) for each in RUBIES),
-        *((bases()["php"].release, *each) for each in PHPS),
-        *((java.release, *each) for each in JAVAS),
-    ],
-)
+def python(wanted: str, machine: str = "amd64") -> str:
+    return pythons.release(wanted, machine).version
+
+
+@pytest.mark.parametrize(("release", "wanted", "made"), [
+    *((bases()["ruby"].release, *each) for each in RUBIES), *((bases()["php"].release, *each) for each in PHPS),
+    *((java.release, *each) for each in JAVAS), *((python, *each) for each in PYTHONS),
+    (partial(python, machine="arm64"), "3.7", "3.9.6"), (partial(python, machine="arm64"), "3.13", "3.14.3"),
+])  # fmt: skip
 def test_a_release_that_is_not_there_gets_the_next_later_one(release, wanted, made):
     assert release(wanted) == made
 
 
 # PHP and Apache: what their stand-ins are made of.
-@pytest.mark.parametrize(
-    ("reference", "server", "headers", "suite"),
-    [
-        ("php:8.2-apache", "libapache2-mod-php8.2", True, "bookworm"),
-        ("php:8.3-fpm-alpine3.20", "php8.4-fpm", False, "trixie"),
-        ("php:8-cli-bookworm", "php8.4-cli", True, "trixie"),
-    ],
-)
+@pytest.mark.parametrize(("reference", "server", "headers", "suite"), [
+    ("php:8.2-apache", "libapache2-mod-php8.2", True, "bookworm"),
+    ("php:8.3-fpm-alpine3.20", "php8.4-fpm", False, "trixie"), ("php:8-cli-bookworm", "php8.4-cli", True, "trixie"),
+])  # fmt: skip
 def test_the_os_s_packages_of_a_php(reference, server, headers, suite):
     item = stand_in(reference)
     shop: Any = SimpleNamespace(rootfs_layer=lambda names, **more: (names, more), tree_layer=lambda name, _fill: name)
@@ -169,17 +156,12 @@ def test_the_os_s_packages_of_a_php(reference, server, headers, suite):
 
 
 def test_extensions_are_switched_on_and_one_that_is_not_there_is_told(tmp_path):
-    available = tmp_path / "mods-available"
-    available.mkdir()
-    (available / "gd.ini").touch()
+    available = written(tmp_path / "mods-available", {"gd.ini": ""})
     script = bases()["php"].values["switch"].replace("@version@", "8.2")
     script = script.replace("/etc/php/8.2/mods-available", str(available))
     shell_script(tmp_path / "phpenmod", f'echo "$@" >> {tmp_path}/done')
 
-    def switched(*words: str) -> subprocess.CompletedProcess[str]:
-        env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-        return subprocess.run(["sh", "-c", script, "sh", *words], env=env, capture_output=True, text=True, check=False)
-
+    switched = partial(_run, tmp_path, "sh", "-c", script, "sh")
     assert switched("-j4", "gd", "-j", "2").returncode == 0
     assert (tmp_path / "done").read_text().splitlines()[-1] == "-v 8.2 gd"
     assert switched("install", "gd-1.2.3").returncode == 0
@@ -194,8 +176,7 @@ def test_what_a_stand_in_is_made_of_is_part_of_its_edition():
     full, slim, alpine, old, go = (catalogue.edition_of(stand_in(reference)) for reference in references)
     assert full.startswith(f"{slim} headers ")
     assert alpine != slim
-    assert old == f"{slim} old {catalogue._OLD_PYTHONS}"
-    assert go == catalogue.EDITION
+    assert (old, go) == (f"{slim} old {catalogue._OLD_PYTHONS}", catalogue.EDITION)
 
 
 # Which CPython stands in for which, what is changed in it, and where its jar comes from.
@@ -203,18 +184,6 @@ SETTINGS = """<settings xmlns="http://maven.apache.org/SETTINGS/1.0.0"><mirrors>
 <mirror><id>a</id><url>https://others.example.com/</url><mirrorOf>releases</mirrorOf></mirror>
 <mirror><id>b</id><url>https://maven.example.com/all/</url><mirrorOf>{of}</mirrorOf></mirror>
 </mirrors></settings>"""
-
-
-@pytest.mark.parametrize(
-    ("wanted", "machine", "made"),
-    [
-        ("3.9", "amd64", "3.9.6"), ("3.12", "amd64", "3.12.1"), ("3.12.7", "amd64", "3.12.1"), ("3.8", "amd64", "3.9.6"),
-        ("3.6", "amd64", "3.7.9"), ("3.7", "arm64", "3.9.6"), ("3", "amd64", "3.14.3"), ("", "amd64", "3.14.3"),
-        ("3.99", "amd64", "3.14.3"), ("3.13", "arm64", "3.14.3"),
-    ],
-)  # fmt: skip
-def test_each_minor_number_has_its_own_python_and_the_others_get_the_next_later_one(wanted, machine, made):
-    assert pythons.release(wanted, machine).version == made
 
 
 def test_every_jar_is_known_by_its_digest():
@@ -297,11 +266,8 @@ def test_a_jar_with_another_digest_is_refused_and_not_kept(tmp_path, monkeypatch
 # The table of Alpine's names of packages.
 def test_names_are_names_of_packages():
     table = names()
-    listed = {
-        *table.alpine,
-        *table.done_without,
-        *(package for packages in table.alpine.values() for package in packages),
-    }
+    made_of = (package for packages in table.alpine.values() for package in packages)
+    listed = {*table.alpine, *table.done_without, *made_of}
     assert [name for name in listed if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name)] == []
 
 
@@ -325,11 +291,6 @@ def bin_folder(tmp_path) -> Path:
     return tmp_path / "usr/bin"
 
 
-def _run(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": f"{folder}:/usr/bin:/bin", **more}
-    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-
-
 def test_programs_are_called_as_they_are(bin_folder):
     assert _run(bin_folder, "xx-go", "build", "-o", "/x", ".").stdout == "go:: build -o /x .\n"
     assert _run(bin_folder, "xx-apk", "add", "--no-cache", "git").stdout == "apk add --no-cache git\n"
@@ -345,17 +306,13 @@ def test_another_platform_is_refused(bin_folder, platform):
     assert "builds for linux/amd64 only" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("content", "words", "said"),
-    [
-        (ELF, ["xx-verify"], ""),
-        (ELF, ["xx-verify", "--static"], ""),
-        (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify"], ""),
-        (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify", "--static"], "is not statically linked"),
-        (ELF.replace(b"\x3e", b"\xb7"), ["xx-verify"], "no program for linux/amd64"),
-        (b"#!/bin/sh\n", ["xx-verify"], "no program for linux/amd64"),
-    ],
-)
+@pytest.mark.parametrize(("content", "words", "said"), [
+    (ELF, ["xx-verify"], ""), (ELF, ["xx-verify", "--static"], ""),
+    (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify"], ""),
+    (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify", "--static"], "is not statically linked"),
+    (ELF.replace(b"\x3e", b"\xb7"), ["xx-verify"], "no program for linux/amd64"),
+    (b"#!/bin/sh\n", ["xx-verify"], "no program for linux/amd64"),
+])  # fmt: skip
 def test_a_program_is_verified_by_its_header(bin_folder, tmp_path, content, words, said):
     (tmp_path / "program").write_bytes(content)
     done = _run(bin_folder, *words, str(tmp_path / "program"))

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,7 +24,7 @@ from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight.records.paths import State
 from deadweight.sources import settings
-from deadweight.toolchain import system
+from deadweight.toolchain import crane, system
 from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java, machine
@@ -38,7 +38,10 @@ from deadweight_standins.stand_in import StandIn
 from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
 from tests.support.fault_project import wait_for
-from tests.support.trees import shell_script
+from tests.support.processes import killed
+from tests.support.trees import shell_script, written
+
+pytestmark = pytest.mark.timeout(600)
 
 TRIES = 5
 GOLANG = "golang:1.21.3-bookworm"
@@ -61,8 +64,7 @@ def test_threads_of_one_run_share_a_workshop_and_another_run_waits_for_it(tmp_pa
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     one, other = LocalSource(State(tmp_path / "one")), LocalSource(State(tmp_path / "other"))
     one.folder.mkdir(parents=True)
-    said: list[str] = []
-    told = threading.Event()
+    said, told = list[str](), threading.Event()
 
     def enter(source: LocalSource) -> Workshop:
         with source._only_run(lambda line: (said.append(line), told.set())) as shop:
@@ -80,7 +82,6 @@ def test_threads_of_one_run_share_a_workshop_and_another_run_waits_for_it(tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_path, monkeypatch):
     asked = tmp_path / "asked"
     program = tmp_path / "bin" / "sudo"
@@ -93,11 +94,10 @@ def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     theirs = packages.rootfs(["libcap2"], tmp_path / "through-sudo.tar", variant="extract")
     assert "\n-n env SOURCE_DATE_EPOCH=0 " in asked.read_text()
-    seen = []
-    for file in (ours, theirs):
-        with tarfile.open(file) as tar:
-            seen.append([(each.name, each.mode, each.uid, each.gid, each.size, each.linkname) for each in tar])
-    assert seen[0] == seen[1]
+    with tarfile.open(ours) as one, tarfile.open(theirs) as other:
+        first, second = ([(each.name, each.mode, each.uid, each.gid, each.size, each.linkname) for each in tar]
+                         for tar in (one, other))  # fmt: skip
+    assert first == second
 
 
 def _pid(registry: LocalRegistry) -> int:
@@ -105,10 +105,7 @@ def _pid(registry: LocalRegistry) -> int:
 
 
 def _push(address: str, folder: Path, text: str = "hello") -> tuple[Client, str]:
-    tree = folder / "tree"
-    tree.mkdir(exist_ok=True)
-    (tree / "hello").write_text(text)
-    client = Client(address)
+    tree, client = written(folder / "tree", {"hello": text}), Client(address)
     return client, client.push("a/b", "1", [from_tree(tree, folder / "layer.tgz")], Settings(env=("A=1",)), "amd64")
 
 
@@ -132,15 +129,11 @@ def test_the_registry_is_used_again_and_keeps_port_and_images_over_kill_9(regist
 def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
     address = registry.ensure()
     registry.stop()
-    words = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", tmp_path, address.rpartition(":")[2]]
-    other = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    words = ("-m", "http.server", "--bind", "127.0.0.1", "--directory", tmp_path, address.rpartition(":")[2])
+    with killed("python3", *words) as other:
         wait_for(lambda: listening(other.pid))
         assert registry.ensure() != address
         assert other.poll() is None
-    finally:
-        other.kill()
-        other.wait()
 
 
 HOME = """
@@ -162,11 +155,10 @@ def test_homes_side_by_side_have_a_registry_each_and_runs_of_one_home_share_one(
     try:
         for _ in range(3):
             words = [[sys.executable, "-c", HOME, str(home.folder)] for home in homes for _ in range(2)]
-            runs = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in words]
+            runs = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for each in words]
             for run in runs:
-                run.stdin.write("go\n")
-                run.stdin.flush()
-            told = [run.communicate(timeout=120)[0].strip() for run in runs]
+                os.write(run.stdin.fileno(), b"go\n")
+            told = [run.communicate(timeout=120)[0].decode().strip() for run in runs]
             assert told[::2] == told[1::2] == [home.running() for home in homes]
             taken.append(set(told))
             for home in homes:
@@ -202,8 +194,7 @@ def test_a_registry_that_answers_late_is_waited_for(registry, monkeypatch):
     wait_for(lambda: all(") T " in task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")))
     threading.Timer(3, os.kill, (pid, signal.SIGCONT)).start()
     assert registry.running() is None
-    assert registry.ensure() == address
-    assert _pid(registry) == pid
+    assert (registry.ensure(), _pid(registry)) == (address, pid)
 
 
 @pytest.mark.tools
@@ -221,28 +212,21 @@ def test_one_whose_start_was_cut_off_is_not_waited_for(registry):
 
 @pytest.mark.tools
 def test_a_stale_pid_file_ends_no_other_program(registry):
-    sleeper = subprocess.Popen(["sleep", "30"])
-    try:
-        registry.folder.mkdir(parents=True)
-        (registry.folder / "pid").write_text(str(sleeper.pid))
-
+    with killed("sleep", "30") as sleeper:
+        written(registry.folder, {"pid": str(sleeper.pid)})
         assert not registry.stop()
         assert sleeper.poll() is None
-    finally:
-        sleeper.kill()
-        sleeper.wait()
 
 
 @pytest.mark.tools
 def test_a_damaged_blob_is_noticed_and_mended(registry, tmp_path):
     digest = _push(registry.ensure(), tmp_path)[1]
-    layer = "sha256:" + hashlib.sha256((tmp_path / "layer.tgz").read_bytes()).hexdigest()
-    word = layer.removeprefix("sha256:")
+    word = hashlib.sha256((tmp_path / "layer.tgz").read_bytes()).hexdigest()
     blob = registry.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
     blob.write_bytes(blob.read_bytes()[:10])
 
     assert not registry.complete("a/b", digest)
-    registry.forget(layer)
+    registry.forget(f"sha256:{word}")
     assert _push(registry.ensure(), tmp_path)[1] == digest
     assert registry.complete("a/b", digest)
 
@@ -310,16 +294,12 @@ def _another(made: LocalSource, state: Path, references: Sequence[str], *, apk: 
         source.stop()
 
 
-@pytest.mark.tools
-@pytest.mark.timeout(600)
 def test_two_stand_ins_made_again_have_the_same_digests(made, small):
     for name in ("alpine:3.18", STATIC):
         assert small.base(name).digest == made.base(name).digest
 
 
 @pytest.mark.bases
-@pytest.mark.tools
-@pytest.mark.timeout(600)
 def test_stand_ins_and_apk_repositories_made_twice_are_the_same(made, again):
     assert made.base("alpine").stand_in
     first, second = ([source.base(name).digest for name in REFERENCES] for source in (made, again))
@@ -330,7 +310,6 @@ def test_stand_ins_and_apk_repositories_made_twice_are_the_same(made, again):
         assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name
 
 
-@pytest.mark.tools
 def test_nothing_is_made_again(made):
     other = LocalSource(made.state)
     other.prepare(REFERENCES, apk=True, say=_refuse)
@@ -339,8 +318,6 @@ def test_nothing_is_made_again(made):
     assert other.tools(REFERENCES, apk=True) == ("docker-registry",)
 
 
-@pytest.mark.tools
-@pytest.mark.timeout(600)
 def test_a_registry_that_ended_is_started_again_for_what_is_there(small, monkeypatch):
     """Also while another run makes stand-ins: on a new machine that takes minutes."""
     from filelock import FileLock
@@ -353,7 +330,6 @@ def test_a_registry_that_ended_is_started_again_for_what_is_there(small, monkeyp
     assert small.base("alpine:3.18") == before
 
 
-@pytest.mark.tools
 def test_no_stand_in_names_the_machines_mirror(made):
     """Packages come from the machine's own apt sources; none of their hosts may be left in an image."""
     words = ("apt-get", "indextargets", "--format", "$(SITE)")
@@ -368,7 +344,6 @@ def test_no_stand_in_names_the_machines_mirror(made):
         assert f"./{name}" not in members
 
 
-@pytest.mark.tools
 def test_both_busyboxes_can_compute(made):
     folder = made.folder / "busybox"
     for name in ("busybox-static", "busybox-dynamic"):
@@ -376,7 +351,6 @@ def test_both_busyboxes_can_compute(made):
         assert done.output.split() == ["2.71828", "1.41421", "1.41421", "3.14159"]
 
 
-@pytest.mark.tools
 def test_wget_ends_where_the_other_side_refuses_its_tls(made):
     """It waited for ever, though not each time."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -418,11 +392,10 @@ def expected_files() -> dict[str, dict[str, bytes]]:
     }  # fmt: skip
 
 
-@pytest.mark.tools
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "reference", ["alpine:3.18", STATIC, "ubuntu:23.10", pytest.param(GOLANG, marks=pytest.mark.bases)]
-)
+HELD = ["alpine:3.18", STATIC, "ubuntu:23.10", pytest.param(GOLANG, marks=pytest.mark.bases)]
+
+
+@pytest.mark.parametrize("reference", HELD)
 def test_a_stand_in_holds_what_the_original_does(made, reference):
     made.prepare((reference,), apk=False, say=print)
     wanted, found = expected_files()[reference], dict[str, bytes]()
@@ -435,7 +408,6 @@ def test_a_stand_in_holds_what_the_original_does(made, reference):
     assert b"ubuntu" not in found.get("usr/lib/os-release", b"").lower()
 
 
-@pytest.mark.tools
 def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes_and_the_private_key_is_ours_alone(made):
     found = made.apk("alpine")
     assert found.repositories == ("./.deadweight/local-apk/alpine",)
@@ -448,17 +420,11 @@ def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes_and
 
 def _files(source: LocalSource, reference: str):
     """Every member of every layer of a stand-in with its content, read through the registry."""
-    base = source.base(reference)
-    address, _, rest = base.resolved.partition("/")
-    root = f"http://{address}/v2/{rest.partition('@')[0]}"
-    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
-    with urllib.request.urlopen(urllib.request.Request(f"{root}/manifests/{base.digest}", headers=accept)) as answer:
-        manifest = json.load(answer)
-    for layer in manifest["layers"]:
-        with (
-            urllib.request.urlopen(f"{root}/blobs/{layer['digest']}") as blob,
-            tarfile.open(fileobj=blob, mode="r|gz") as tar,
-        ):
+    base = source.base(reference).resolved
+    address, _, rest = base.partition("/")
+    for layer in crane.manifest(base)["layers"]:
+        url = f"http://{address}/v2/{rest.partition('@')[0]}/blobs/{layer['digest']}"
+        with urllib.request.urlopen(url) as blob, tarfile.open(fileobj=blob, mode="r|gz") as tar:
             for member in tar:
                 file = tar.extractfile(member) if member.isfile() else None
                 yield member.name, file.read() if file else b""
@@ -493,32 +459,23 @@ def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_w
     assert changed == {"jre", "java17"}
 
 
-@pytest.mark.parametrize(
-    ("there", "home", "said"),
-    [
-        ("openjdk-17-jdk-headless", "java-17-openjdk-amd64", False),
-        ("openjdk-21-jdk-headless", "java-21-openjdk-amd64", True),
-        ("default-jdk-headless", "default-java", True),
-    ],
-)
+@pytest.mark.parametrize(("there", "home", "said"), [
+    ("openjdk-17-jdk-headless", "java-17-openjdk-amd64", False),
+    ("openjdk-21-jdk-headless", "java-21-openjdk-amd64", True), ("default-jdk-headless", "default-java", True),
+])  # fmt: skip
 def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, monkeypatch, there, home, said):
-    class Shop:
-        machine = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
-
-        def rootfs_layer(self, names, *, fast):
-            assert there in names
-
+    asked, ours = list[str](), Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
+    shop = SimpleNamespace(machine=ours, rootfs_layer=lambda names, *, fast: asked.extend(names))
     monkeypatch.setattr(system, "_existing", lambda _: [there])
-    settings = java.jdk(Shop(), "").settings
+    settings = java.jdk(shop, "").settings
+    assert there in asked
     assert f"JAVA_HOME={later_jdk / home}" in settings.env
     assert bool(settings.labels) is said
 
 
 def test_the_settings_of_a_java_lie_in_it_so_that_it_can_be_copied(tmp_path):
-    package, home = tmp_path / "package", tmp_path / "home"
-    (package / "etc/java-21-openjdk/security").mkdir(parents=True)
-    (package / "etc/java-21-openjdk/jvm.cfg").write_text("-server KNOWN\n")
-    (package / "etc/java-21-openjdk/security/java.security").write_text("x=1\n")
+    files, home = {"jvm.cfg": "-server KNOWN\n", "security/java.security": "x=1\n"}, tmp_path / "home"
+    package = written(tmp_path / "package", {f"etc/java-21-openjdk/{name}": text for name, text in files.items()})
     (home / "lib").mkdir(parents=True)
     (home / "lib/jvm.cfg").symlink_to("/etc/java-21-openjdk/jvm.cfg")
     (home / "conf").symlink_to("/etc/java-21-openjdk")
@@ -541,8 +498,6 @@ def test_the_first_package_that_apt_knows_is_chosen():
     assert system.chosen("no-such-package-0|no-such-package-1") == "no-such-package-0"
 
 
-@pytest.mark.tools
-@pytest.mark.timeout(600)
 def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(small, tmp_path, monkeypatch):
     """Compiling Python for one project takes minutes, and held up every other project."""
     from filelock import FileLock
@@ -557,8 +512,7 @@ def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(small, tmp_
         another = LocalSource(State(tmp_path))
         another.prepare([STATIC], apk=False, say=said.append)
         assert another.mounts(*asks) == mounts
-    assert said == []
-    assert [each.partition(",target=")[2] for each in mounts] == [*debian.FEEDS, "/media"]
+    assert (said, [each.partition(",target=")[2] for each in mounts]) == ([], [*debian.FEEDS, "/media"])
     assert another.base(STATIC).digest == small.base(STATIC).digest
 
 

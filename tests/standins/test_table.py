@@ -19,7 +19,6 @@ from deadweight.sources.remote import front_door, mirrored
 from deadweight.sources.settings import Mirror
 from deadweight_standins import bases, catalogue, pythons, servers
 from deadweight_standins import stand_in as table
-from deadweight_standins.bases import Base, filled
 from deadweight_standins.machine import Machine
 from deadweight_standins.stand_in import StandIn, stand_in
 from deadweight_standins.workshop import Workshop
@@ -32,16 +31,12 @@ ALL = {"*": "all.example.com/p/"}
 IMAGES = tomllib.loads(Path(__file__).with_name("images.toml").read_text())
 
 
-@pytest.mark.parametrize(
-    ("reference", "expected"),
-    [
-        ("deadweight/tools:latest", StandIn("tools")),
-        (f"alpine:3.18@{DIGEST}", StandIn("alpine")),
-        (f"golang:1.24-alpine@{DIGEST}", StandIn("golang", "1.24-alpine")),
-        (GENERATOR, StandIn("scanner")),
-        *((reference, StandIn(*text.split())) for reference, text in IMAGES["stand_in"].items()),
-    ],
-)
+@pytest.mark.parametrize(("reference", "expected"), [
+    ("deadweight/tools:latest", StandIn("tools")), (f"alpine:3.18@{DIGEST}", StandIn("alpine")),
+    (f"golang:1.24-alpine@{DIGEST}", StandIn("golang", "1.24-alpine")),
+    (GENERATOR, StandIn("scanner")),
+    *((reference, StandIn(*text.split())) for reference, text in IMAGES["stand_in"].items()),
+])  # fmt: skip
 def test_stand_ins(reference, expected):
     found = stand_in(reference)
     assert found == expected
@@ -73,32 +68,22 @@ def test_no_stand_in_is_an_error_that_names_the_nearest_or_lists_all_there_are(r
     assert [name for name in shown if name not in known] == []
 
 
-@pytest.mark.parametrize(
-    ("reference", "apk", "apt"),
-    [
-        ("alpine:3", True, False),
-        ("golang:1-alpine", True, False),
-        ("cgr.dev/chainguard/wolfi-base", True, False),
-        ("debian:12", False, True),
-        ("python:3.13-slim", False, True),
-        ("gcr.io/distroless/static", False, False),
-        ("busybox", False, False),
-    ],
-)
+@pytest.mark.parametrize(("reference", "apk", "apt"), [
+    ("alpine:3", True, False), ("golang:1-alpine", True, False), ("cgr.dev/chainguard/wolfi-base", True, False),
+    ("debian:12", False, True), ("python:3.13-slim", False, True), ("gcr.io/distroless/static", False, False),
+    ("busybox", False, False),
+])  # fmt: skip
 def test_who_has_which_package_manager(reference, apk, apt):
     found = stand_in(reference)
     assert (found.like_alpine, found.has_apt) == (apk, apt)
 
 
-@pytest.mark.parametrize(
-    ("others", "reference", "expected"),
-    [
-        ({}, "gcr.io/a/b:1", "gcr.io/a/b:1"),
-        (ALL, "ubuntu:23.10", "hub.example.com/x/library/ubuntu:23.10"),
-        (ALL, "cgr.dev/chainguard/busybox:latest", "all.example.com/p/cgr.dev/chainguard/busybox:latest"),
-        (ALL, f"gcr.io/a/b@{DIGEST}", f"all.example.com/p/gcr.io/a/b@{DIGEST}"),
-    ],
-)
+@pytest.mark.parametrize(("others", "reference", "expected"), [
+    ({}, "gcr.io/a/b:1", "gcr.io/a/b:1"),
+    (ALL, "ubuntu:23.10", "hub.example.com/x/library/ubuntu:23.10"),
+    (ALL, "cgr.dev/chainguard/busybox:latest", "all.example.com/p/cgr.dev/chainguard/busybox:latest"),
+    (ALL, f"gcr.io/a/b@{DIGEST}", f"all.example.com/p/gcr.io/a/b@{DIGEST}"),
+])  # fmt: skip
 def test_a_mirror_renames_hosts_that_it_has_a_rule_for(others, reference, expected):
     assert mirrored(Mirror(registries={"docker.io": "hub.example.com/x", **others}), reference) == expected
 
@@ -107,10 +92,10 @@ def test_docker_hub_answers_under_another_name():
     assert front_door("docker.io") == "https://registry-1.docker.io/v2/"
 
 
-@pytest.mark.parametrize(
-    ("wanted", "made"),
-    [("", "1.26.8"), ("1.25", "1.25.2"), ("1.20", "1.21.13"), ("1.24", "1.25.2"), ("1.99", "1.26.8")],
-)
+GOS = {"": "1.26.8", "1.25": "1.25.2", "1.20": "1.21.13", "1.24": "1.25.2", "1.99": "1.26.8"}
+
+
+@pytest.mark.parametrize(("wanted", "made"), GOS.items())
 def test_a_go_that_is_not_there_gets_the_next_later_one_else_the_newest(tmp_path, wanted, made):
     shop = Workshop(tmp_path, Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm"), tmp_path / "log")
     shop.once("Go's releases", lambda: ["1.21.1", "1.21.13", "1.25.2", "1.26.8"])
@@ -119,7 +104,7 @@ def test_a_go_that_is_not_there_gets_the_next_later_one_else_the_newest(tmp_path
 
 CONFIG = ConfigDict(extra="forbid", strict=True)
 TABLES = {
-    "bases.toml": dict[str, Base],
+    "bases.toml": dict[str, bases.Base],
     "packages.toml": bases.Names,
     "images.toml": TypedDict(
         "Tables",
@@ -140,7 +125,7 @@ def wrong(kind: Any, document: object) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def no_unknown_keys(monkeypatch):
-    for kind in (Base, bases.Account, bases.Names, bases.Renamed, table.Row, table.Near, pythons.Release):
+    for kind in (bases.Base, bases.Account, bases.Names, bases.Renamed, table.Row, table.Near, pythons.Release):
         monkeypatch.setattr(kind, "__pydantic_config__", CONFIG, raising=False)
 
 
@@ -152,29 +137,23 @@ def test_the_tables_fit_their_records(name):
 def test_every_entry_is_made_of_records():
     """Stand-ins for nginx, MariaDB and memcached could not be made while their account was left a plain mapping."""
     accounts = {name: base.account for name, base in bases.bases().items() if base.account is not None}
-    assert {name: type(account) for name, account in accounts.items()} == dict.fromkeys(
-        ("nginx", "mariadb", "memcached"), bases.Account
-    )
+    mapped = dict.fromkeys(("nginx", "mariadb", "memcached"), bases.Account)
+    assert {name: type(account) for name, account in accounts.items()} == mapped
 
 
 def test_every_flavour_fits_its_entry():
-    assert wrong(dict[str, Base], {f"{name}.{flavour}": change for name, base in bases.bases().items()
+    assert wrong(dict[str, bases.Base], {f"{name}.{flavour}": change for name, base in bases.bases().items()
                                    for flavour, change in base.flavours.items()}) == []  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("entry", "key"),
-    [
-        ({"seconds": "long"}, "seconds"),
-        ({"package": ["redis"]}, "package"),
-        ({"packages": "redis"}, "packages"),
-        ({"files": {"etc/a": 1}}, "files.etc/a"),
-        ({"account": {"name": "redis", "home": "/", "shell": "/bin/sh"}}, "account.number"),
-    ],
-)
+@pytest.mark.parametrize(("entry", "key"), [
+    ({"seconds": "long"}, "seconds"), ({"package": ["redis"]}, "package"), ({"packages": "redis"}, "packages"),
+    ({"files": {"etc/a": 1}}, "files.etc/a"),
+    ({"account": {"name": "redis", "home": "/", "shell": "/bin/sh"}}, "account.number"),
+])  # fmt: skip
 def test_a_wrong_key_is_found(entry, key):
     """The test above sees what it is there for."""
-    assert wrong(dict[str, Base], {"redis": entry}) == [f"redis.{key}"]
+    assert wrong(dict[str, bases.Base], {"redis": entry}) == [f"redis.{key}"]
 
 
 def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
@@ -186,10 +165,9 @@ def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
 
 
 def test_a_value_that_is_not_there_is_told_with_its_place():
-    assert filled("PATH=@paths@ '@'%'", {"paths": "/bin"}, "f", "k") == "PATH=/bin '@'%'"
-    with raises(ConfigError, "bases.no_value", name="@nothing@") as error:
-        filled("@nothing@", {"paths": "/bin"}, "bases.toml", "redis.env")
-    assert error.value.key == "redis.env"
+    assert bases.filled("PATH=@paths@ '@'%'", {"paths": "/bin"}, "f", "k") == "PATH=/bin '@'%'"
+    with raises(ConfigError, "bases.no_value", name="@nothing@", key="redis.env"):
+        bases.filled("@nothing@", {"paths": "/bin"}, "bases.toml", "redis.env")
 
 
 def test_every_stand_in_has_a_recipe_or_is_made_of_its_entry():
@@ -198,15 +176,10 @@ def test_every_stand_in_has_a_recipe_or_is_made_of_its_entry():
     assert all(entries[name].packages and entries[name].cmd for name in set(entries) - set(catalogue.COMPUTED))
 
 
-@pytest.mark.parametrize(
-    ("parameter", "user", "port", "on_alpine"),
-    [
-        ("", "", "80/tcp", False),
-        ("-alpine", "", "80/tcp", True),
-        ("unprivileged", "101", "8080/tcp", False),
-        ("unprivileged-alpine", "101", "8080/tcp", True),
-    ],
-)
+@pytest.mark.parametrize(("parameter", "user", "port", "on_alpine"), [
+    ("", "", "80/tcp", False), ("-alpine", "", "80/tcp", True), ("unprivileged", "101", "8080/tcp", False),
+    ("unprivileged-alpine", "101", "8080/tcp", True),
+])  # fmt: skip
 def test_a_flavour_changes_what_it_names_and_no_more(monkeypatch, parameter, user, port, on_alpine):
     monkeypatch.setattr("deadweight_standins.alpine.layer", lambda _shop, libraries: ("alpine", libraries))
     shop: Any = SimpleNamespace(rootfs_layer=lambda names, **_: ("os", names), tree_layer=lambda name, _fill: name)

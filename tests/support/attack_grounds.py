@@ -19,7 +19,6 @@ from deadweight.records.paths import State
 from deadweight.sources.settings import record
 from deadweight_attacks import lab
 from deadweight_attacks.host import PREFIX, PURPOSE
-from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import PACKS, Catalogue, load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.model import Payload
@@ -28,7 +27,7 @@ from deadweight_attacks.walls import Posture
 from tests.support import ROOT
 from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine
 from tests.support.small_images import reference as image_name
-from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
 AWK = "{path: /api/v1/awk, args: args, input: input}"
 
@@ -43,25 +42,17 @@ def castle(
     for name, text in files.items():
         (root / f"{name}.yaml").write_text(text, encoding="utf-8")
     checks = f", checks: {{attacks: {{awk: {AWK}}}}}" if awk else ""
-    suite = write_suite(
-        root,
-        f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}{checks}}}\n"
-        f"variants:\n  castle:\n    builder: ko\n    {yaml}\n",
-    )
+    head = f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}{checks}}}\n"
+    suite = write_suite(root, f"{head}variants:\n  castle:\n    builder: ko\n    {yaml}\n")
     record(State(root), source="local")
     built = put_built(suite, "castle", archive, reference or image_name("playground"))
     return subject_of(suite, "castle", built, archive, engine)
 
 
 def service_archive(
-    folder: Path,
-    name: str,
-    source: str,
-    files: Mapping[str, Content],
-    *env: str,
-    at: str = "/service/app",
+    folder: Path, name: str, source: str, files: Mapping[str, Content], *env: str, at: str = "/service/app",
     user: str = "",
-) -> Path:
+) -> Path:  # fmt: skip
     """An image ``reference(name)`` of a Go program of ours, with these files; users are root and nobody."""
     folder.mkdir(exist_ok=True)
     program: dict[str, Content] = {at: go_program(ROOT / source, folder / "app"), "/etc/passwd": PASSWD}
@@ -101,31 +92,27 @@ def only(*names: str, packs: Sequence[str] = tuple(PACKS)) -> Catalogue:
 
 def matrix(subject: Subject, attacks: Catalogue, *postures: Posture) -> Matrix:
     """What comes of attacks in a laboratory of their own; no wall is tried alone."""
-    with Lab(subject) as built:
+    with lab.Lab(subject) as built:
         return Runner(built, attacks).run(Plan(postures, alone=False))
 
 
 def left(engine: Engine, pid: int | None = None) -> list[str]:
     """What attacks of this process (or that one) left behind; others may be attacking on the same machine."""
-    mine = f"{pid or os.getpid()}:"
-    things = [
-        each.name
-        for each in engine.leftovers()
-        if each.labels[labels.PURPOSE] == PURPOSE and each.labels[labels.OWNER].startswith(mine)
-    ]
+    pid = pid or os.getpid()
+    things = [each.name for each in own_leftovers(engine, pid) if each.labels[labels.PURPOSE] == PURPOSE]
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if json.loads((folder / "owner.json").read_text())[labels.OWNER].startswith(mine):
+            if json.loads((folder / "owner.json").read_text())[labels.OWNER].startswith(f"{pid}:"):
                 things.append(str(folder))
     return things
 
 
 @contextlib.contextmanager
-def quiet_lab(subject: Subject) -> Iterator[Lab]:
+def quiet_lab(subject: Subject) -> Iterator[lab.Lab]:
     """A laboratory without a shell to bind in, which is half of what one costs. Gone afterwards, which is looked at."""
     with contextlib.ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lab, "static_shell", lambda _subject: ())
-            built = stack.enter_context(Lab(subject))
+            built = stack.enter_context(lab.Lab(subject))
         yield built
     assert left(subject.engine()) == []

@@ -15,7 +15,6 @@ from pathlib import Path
 from deadweight.engine.own import machine
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, golang, tool_cache
-from deadweight.toolchain.catalogue import Program
 from tests.support import ROOT
 from tests.support.certificates import authority
 from tests.support.processes import everyone
@@ -230,19 +229,18 @@ def find_runc() -> Path:
 
 
 _BUILDKIT = "github.com/moby/buildkit"
-OLDER_BUILDKIT = Program(
+OLDER_BUILDKIT = catalogue.Program(
     "buildkitd-older", "go", (), f"{_BUILDKIT}/cmd/buildkitd", module=_BUILDKIT,
     ldflags=f"-X {_BUILDKIT}/version.Version=v{{version}}", folder=str(ROOT / "tests/data/go/buildkit-older"),
 )  # fmt: skip
 """The daemon of the minor release before the one that is pinned."""
 
 _GOFAKES3 = "github.com/johannesboyne/gofakes3"
-S3_SERVER = Program(
-    "gofakes3", "go", (), f"{_GOFAKES3}/cmd/gofakes3", module=_GOFAKES3, folder=str(ROOT / "tests/data/go/gofakes3")
-)
+_SOURCE = str(ROOT / "tests/data/go/gofakes3")
+S3_SERVER = catalogue.Program("gofakes3", "go", (), f"{_GOFAKES3}/cmd/gofakes3", module=_GOFAKES3, folder=_SOURCE)
 
 
-def built(program: Program, log: Path) -> Path:
+def built(program: catalogue.Program, log: Path) -> Path:
     """The program, built now where it is not there yet."""
     path = tool_cache.program_path(program)
     return path if path.is_file() else golang.build(program, log)

@@ -7,21 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deadweight.toolchain.find import find
-from tests.support.processes import port_of
+from tests.support.processes import killed, port_of
 
 USER, PASSWORD = "builder", "correct horse"
 HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"
 
 
 def started(
-    program: Path,
-    folder: Path,
-    address: str = "127.0.0.1:0",
-    *,
-    data: Path | None = None,
-    locked: bool = False,
-    tls: Path | None = None,
-) -> subprocess.Popen[bytes]:
+    program: Path, folder: Path, address: str = "127.0.0.1:0", *,
+    data: Path | None = None, locked: bool = False, tls: Path | None = None,
+) -> subprocess.Popen[bytes]:  # fmt: skip
     """Its log is ``folder``/log. ``locked`` asks for a password, ``tls`` has server.pem and server.key."""
     folder.mkdir(parents=True)
     (folder / "htpasswd").write_text(HTPASSWD)
@@ -43,24 +38,16 @@ def started(
 @contextlib.contextmanager
 def registry(program: Path, folder: Path, *, locked: bool = False, tls: Path | None = None) -> Iterator[str]:
     """One on loopback. Gives HOST:PORT."""
-    with _ending(started(program, folder, locked=locked, tls=tls), folder / "log") as host:
-        yield host
+    process = started(program, folder, locked=locked, tls=tls)
+    try:
+        yield f"127.0.0.1:{port_of(process, folder / 'log')}"
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 @contextlib.contextmanager
 def crane_registry(log: Path) -> Iterator[str]:
     """Gives HOST:PORT."""
-    words = [str(find("crane").path), "registry", "serve", "--address", "127.0.0.1:0"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(words, stdout=output, stderr=output)
-    with _ending(process, log) as host:
-        yield host
-
-
-@contextlib.contextmanager
-def _ending(process: subprocess.Popen[bytes], log: Path) -> Iterator[str]:
-    try:
+    with killed(find("crane").path, "registry", "serve", "--address", "127.0.0.1:0", log=log) as process:
         yield f"127.0.0.1:{port_of(process, log)}"
-    finally:
-        process.terminate()
-        process.wait(10)

@@ -5,6 +5,7 @@ runner as the real builders, and keeps what they leave in ``out``. Every process
 environment, so that a test can tell whether anything was left running.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -102,6 +103,17 @@ class FaultProject:
             lines += [f"    {line}" for line in options.splitlines()]
         (self.root / "deadweight.yaml").write_text("\n".join(lines) + "\n")
 
+    def add(self, more: str) -> None:
+        """Write this at the end of the suite."""
+        file = self.root / "deadweight.yaml"
+        file.write_text(file.read_text() + more)
+
+    def document(self, *words: str, code: int | None = None) -> dict[str, Any]:
+        """What a task prints with ``--json``."""
+        done = self.invoke(*words, "--json")
+        assert code in (None, done.code), done.errors
+        return dict(json.loads(done.output))
+
     def out(self, variant: str = "v") -> str:
         return (self.state / "images" / variant / "out").read_text()
 
@@ -121,7 +133,7 @@ class FaultProject:
 
     def row(self) -> dict[str, Any]:
         """What ``invoke variants`` tells of the only variant."""
-        (row,) = json.loads(self.invoke("variants", "--json").output)["variants"]
+        (row,) = self.document("variants")["variants"]
         return dict(row)
 
     def finish(self, process: Started) -> Done:
@@ -189,6 +201,24 @@ class FaultProject:
     def alive(self) -> list[str]:
         """Command lines of living processes that came of this project's invocations."""
         return alive(self.mark)
+
+
+@contextlib.contextmanager
+def mounted(place: Path, *options: str) -> Iterator[None]:
+    place.mkdir(exist_ok=True)
+    subprocess.run(["mount", *options, str(place)], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """A folder that nobody may write to, root neither."""
+    with mounted(folder, "--bind", str(folder)):
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        yield
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -5,16 +5,31 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.http_servers import Answering, served
+from tests.support.trees import written
 
 GITHUB = re.compile(r"/repos/team/app/issues(?:/(?P<number>7)/comments|/comments/(?P<id>\d+))")
 GITLAB = re.compile(r"/projects/42/merge_requests/7/notes(?:/(?P<id>\d+))?")
 TOKEN = "s3cret-t0ken"
 
 Fault = tuple[int, dict[str, str]]
+Answer = tuple[int, dict[str, str], Any]
+
+
+def environment(provider: str, url: str, folder: Path, *, run: int = 5, fork: bool = False) -> dict[str, str]:
+    """What a job of a pull request of this forge has; its event lies in the folder."""
+    if provider == "gitlab":
+        source, ids = "43" if fork else "42", {"CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_PROJECT_ID": "42"}
+        ids |= {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": source, "CI_PIPELINE_ID": str(run)}
+        return {"CI_API_V4_URL": url, **ids, "GITLAB_TOKEN": TOKEN}
+    event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "me/app" if fork else "team/app"}}}}
+    written(folder, {"event.json": json.dumps(event)})
+    place = {"GITHUB_API_URL": url, "GITHUB_REPOSITORY": "team/app", "GITHUB_EVENT_PATH": str(folder / "event.json")}
+    return {**place, "GITHUB_RUN_ID": str(run), "GITHUB_TOKEN": TOKEN}
 
 
 class ForgeServer:
@@ -53,7 +68,7 @@ class ForgeServer:
             status, headers, document = self._answer(request, body)
         request.answer(status, b"" if document is None else json.dumps(document).encode(), headers)
 
-    def _answer(self, request: Answering, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
+    def _answer(self, request: Answering, body: dict[str, Any]) -> Answer:
         self.asked.append(request.command)
         url = urlsplit(request.path)
         if self.faults and (fault := self.faults.pop(0)) is not None:
@@ -72,9 +87,7 @@ class ForgeServer:
             return self._collection(request.command, body, parse_qs(url.query))
         return self._one(request.command, "PATCH" if hub else "PUT", int(number), body)
 
-    def _collection(
-        self, method: str, body: dict[str, Any], query: dict[str, list[str]]
-    ) -> tuple[int, dict[str, str], Any]:
+    def _collection(self, method: str, body: dict[str, Any], query: dict[str, list[str]]) -> Answer:
         if method == "GET":
             size, page = int(query["per_page"][0]), int(query["page"][0])
             found = [{"id": key, "body": text} for key, text in sorted(self.comments.items())]
@@ -87,7 +100,7 @@ class ForgeServer:
             return 502, {}, None
         return 201, {}, {"id": made, "body": body["body"]}
 
-    def _one(self, method: str, change: str, number: int, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
+    def _one(self, method: str, change: str, number: int, body: dict[str, Any]) -> Answer:
         if number not in self.comments:
             return 404, {}, {"message": "Not Found"}
         if method == "DELETE":

@@ -26,7 +26,7 @@ from deadweight_attacks.seccomp.model import Call, Seccomp
 from tests.support import TESTS
 from tests.support.engine_tour import podman, podman_words
 from tests.support.small_images import PASSWD, Content, docker_archive, program
-from tests.support.trees import shell_script
+from tests.support.trees import shell_script, written
 
 ENV = {"PW": "a$HOME${X}b$$c$(PW)%n", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'\\", "EMPTY": ""}
 ARGS = ("--x=$Y", "a  b", "y", "", "100% \"sure\" 'or' \\ not")
@@ -40,11 +40,8 @@ def python_archive(folder: Path, reference: str) -> Path:
     """An image with this machine's Python, and the service."""
     python = Path("/usr/bin/python3").resolve()
     library = Path("/usr/lib") / python.name
-    layer: dict[str, Content] = {
-        "/srv/shop.py": TESTS / "services" / "shop" / "shop.py",
-        "/etc/passwd": PASSWD,
-        "/state/": "0",
-    }
+    layer: dict[str, Content] = {"/srv/shop.py": TESTS / "services" / "shop" / "shop.py"}
+    layer |= {"/etc/passwd": PASSWD, "/state/": "0"}
     layer |= program(str(python), "/usr/bin/python3")
     for file in library.rglob("*.*"):
         if file.is_file() and not set(LEFT_OUT) & set(file.parts):
@@ -83,9 +80,8 @@ def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, n
     )  # fmt: skip
 
 
-SMALL_PROFILE = Seccomp(
-    "amd64", "6.1", "", "runc 1", (Call("read", "needed", 3), Call("socket", "needed", 3)), (2,), (), 3, 9, 3
-)
+SMALL_CALLS = (Call("read", "needed", 3), Call("socket", "needed", 3))
+SMALL_PROFILE = Seccomp("amd64", "6.1", "", "runc 1", SMALL_CALLS, (2,), (), 3, 9, 3)
 PUSHED = "registry.example/shop/tight@sha256:" + "a" * 64
 
 
@@ -111,13 +107,9 @@ def a_found(kind: str = "plain") -> Found:
 
 def laid(folder: Path, found: Found, form: str) -> Path:
     """What ``invoke harden --format FORM --to FOLDER`` leaves in a folder of the project, and the project's file."""
-    there = folder / "deploy"
-    there.mkdir()
-    (folder / "conf").mkdir()
-    (folder / "conf" / "shop.conf").write_text(CONF)
+    written(folder, {"conf/shop.conf": CONF})
     given = Request("", f"./{found.suite}.seccomp.json", files="..")
-    for name, text in files(found, form, given).items():
-        (there / name).write_text(text, encoding="utf-8")
+    there = written(folder / "deploy", files(found, form, given))
     if found.seccomp:
         profile.write(there / f"{found.suite}.seccomp.json", found.seccomp.profile())
     return there

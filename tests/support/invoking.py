@@ -65,6 +65,13 @@ class Process(subprocess.Popen[Any]):
         return self.returncode
 
 
+def with_tasks(root: Path) -> Path:
+    """The folder; one without a ``tasks.py`` gets one."""
+    if not (root / "tasks.py").exists():
+        (root / "tasks.py").write_text(TASKS)
+    return root
+
+
 def argv(*words: str | Path) -> list[str]:
     """The argument list of ``invoke WORDS``."""
     return [sys.executable, "-m", "invoke", *map(str, words)]
@@ -88,9 +95,12 @@ def start(
     root: Path, *words: str | Path, env: Mapping[str, str] | None = None,
     stdout: Stream = subprocess.PIPE, stderr: Stream = subprocess.PIPE, session: bool = False,
 ) -> Started:  # fmt: skip
-    """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own."""
+    """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own.
+
+    A folder without a ``tasks.py`` gets one.
+    """
     whole = {**os.environ, **(env or {})}
-    request = forked.Request(list(map(str, words)), str(root), whole, session=session)
+    request = forked.Request(list(map(str, words)), str(with_tasks(root)), whole, session=session)
     return _begun(request, subprocess.DEVNULL, stdout, stderr)
 
 
@@ -125,10 +135,9 @@ def invoke(
 
     A folder without a ``tasks.py`` gets one.
     """
-    tasks = root / "tasks.py"
-    if not tasks.exists():
-        tasks.write_text(TASKS)
-    done = ended(root, *words, env={**os.environ, **(env or {})}, stdin=stdin, timeout=timeout, python=python)
+    done = ended(
+        with_tasks(root), *words, env={**os.environ, **(env or {})}, stdin=stdin, timeout=timeout, python=python
+    )
     assert "Traceback" not in done.stderr, done.stderr
     told = f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
     assert code in (None, done.returncode), told
@@ -162,7 +171,7 @@ class Terminal:
 
     @classmethod
     def invoke(cls, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> Self:
-        return cls(words, folder, environment, module="invoke")
+        return cls(words, with_tasks(folder), environment, module="invoke")
 
     def __enter__(self) -> Self:
         return self

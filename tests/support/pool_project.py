@@ -66,9 +66,8 @@ class Told:
         deadline = time.monotonic() + WAIT_SECONDS
         while not enough(self):
             with self.changed:
-                assert self.changed.wait(max(0.0, deadline - time.monotonic())), (
-                    f"it did not come to that: {self.lines}"
-                )
+                left = max(0.0, deadline - time.monotonic())
+                assert self.changed.wait(left), f"it did not come to that: {self.lines}"
 
 
 @contextmanager
@@ -99,12 +98,8 @@ def endpoint(daemon: Daemon, **more: Any) -> dict[str, Any]:
     """A daemon as a suite names it."""
     certificates = daemon.certificates
     tls = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key"}
-    return {
-        "address": daemon.address,
-        **{key: str(certificates / name) for key, name in tls.items()},
-        "places": 2,
-        **more,
-    }
+    files = {key: str(certificates / name) for key, name in tls.items()}
+    return {"address": daemon.address, **files, "places": 2, **more}
 
 
 @dataclass

@@ -41,19 +41,26 @@ SECONDS = 60.0
 
 
 @contextlib.contextmanager
+def killed(*argv: str | Path, log: Path = Path("/dev/null")) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in the folder of its log, killed at the end."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(argv, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(20)
+
+
+@contextlib.contextmanager
 def engine_at(host: str, argv: Sequence[str | Path], log: Path) -> Iterator[None]:
     """An engine that answers there, and is killed at the end; what it said is told if it does not come up."""
-    with log.open("wb") as output:
-        engine = subprocess.Popen(argv, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    try:
+    with killed(*argv, log=log) as engine:
         until = time.monotonic() + SECONDS
         while (problem := api.trouble(host)) and time.monotonic() < until and engine.poll() is None:
             time.sleep(0.1)
         assert not problem, f"{problem}: {log.read_text(errors='replace')[-2000:]}"
         yield
-    finally:
-        engine.kill()
-        engine.wait(20)
 
 
 def port_of(server: subprocess.Popen[bytes], log: Path) -> int:

@@ -44,12 +44,9 @@ PROXY_HOST, PROXY_PORT = "10.99.0.1", 3128  # on loopback, but for the engine's 
 PROXY_PASSWORD = "staple-of-the-proxy"
 PROXY = f"http://{USER}:{PROXY_PASSWORD}@{PROXY_HOST}:{PROXY_PORT}"
 ADDRESSES = {
-    "127.0.0.2": (*REGISTRIES, MIRROR),
-    "127.0.0.3": FILE_HOSTS,
-    "127.0.0.4": (LOCKED,),
-    "127.0.0.5": (DEAF,),
+    "127.0.0.2": (*REGISTRIES, MIRROR), "127.0.0.3": FILE_HOSTS, "127.0.0.4": (LOCKED,), "127.0.0.5": (DEAF,),
     "127.0.0.6": (ABSENT,),
-}
+}  # fmt: skip
 LIMIT_SECONDS = 900
 ENGINE = """
 import sys

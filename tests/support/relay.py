@@ -11,6 +11,7 @@ from ssl import SSLContext
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Open = Callable[[], Awaitable[Ends]]
 """Connects to what lies behind."""
+Serve = Callable[[], Coroutine[None, None, asyncio.Server]]
 UNAUTHORIZED = (
     b'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="test"\r\n'
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
@@ -18,9 +19,7 @@ UNAUTHORIZED = (
 
 
 @contextlib.contextmanager
-def serving(
-    serve: Callable[[], Coroutine[None, None, asyncio.Server]],
-) -> Iterator[tuple[asyncio.Server, Callable[[], None]]]:
+def serving(serve: Serve) -> Iterator[tuple[asyncio.Server, Callable[[], None]]]:
     """The server that ``serve`` starts, and what ends it with every connection to it; it ends at the end anyway."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)

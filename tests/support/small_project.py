@@ -17,13 +17,13 @@ from deadweight.suite.model import Suite
 from deadweight_images.inspect.summary import summary
 
 
-def own_leftovers(engine: Engine) -> list[Leftover]:
-    """The containers and networks that this very process has in the engine; other test runs may be at work beside it.
+def own_leftovers(engine: Engine, pid: int | None = None) -> list[Leftover]:
+    """What this very process (or that one) has in the engine; other test runs may be at work beside it.
 
-    The image of the program that reaches containers stays until the process ends.
+    Images of this process are left out: that of the program that reaches containers stays until the process ends.
     """
-    own = labels.labels("", "")[labels.OWNER]
-    return [each for each in engine.leftovers() if each.kind != "image" and each.labels[labels.OWNER] == own]
+    own, kept = (f"{pid}:", "") if pid else (labels.labels("", "")[labels.OWNER], "image")
+    return [each for each in engine.leftovers() if each.kind != kept and each.labels[labels.OWNER].startswith(own)]
 
 
 def write_suite(root: Path, text: str) -> Suite:

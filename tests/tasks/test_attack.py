@@ -2,14 +2,11 @@
 
 import json
 import re
-import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from deadweight.engine.client import Engine
 from deadweight.report.collect import collect
 from deadweight.report.history import to_json
 from deadweight.report.html import render_html
@@ -21,10 +18,8 @@ from tests.support.codes import codes
 from tests.support.invoking import invoke
 
 pytestmark = pytest.mark.system
-FEW = (
-    "checks: {attacks: {packs: [http]}, api: "
-    "[{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 1 }'}}}]}"
-)
+ADDS = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 1 }'}}}"
+FEW = f"checks: {{attacks: {{packs: [http]}}, api: [{ADDS}]}}"
 """A suite's checks with the fewest attacks: what is tested here is how the task tells of them."""
 
 
@@ -34,10 +29,8 @@ def evidence(variant: str = "v", *, status: str = "pass", ok: bool = True, reaso
 
 
 def cells(**outcomes) -> dict:
-    return {
-        name: {"outcome": outcome, "depth": None, "evidence": {"measured_at": "then"} if name == "earlier" else None}
-        for name, outcome in outcomes.items()
-    }
+    told = {"earlier": {"measured_at": "then"}}
+    return {name: {"outcome": outcome, "depth": None, "evidence": told.get(name)} for name, outcome in outcomes.items()}
 
 
 @pytest.mark.parametrize("columns", [40, 80, 160])
@@ -80,12 +73,12 @@ def test_of_one_variant_the_walls_are_named(capsys):
     assert summary.total([*found, evidence("ko")]) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
 
 
-@pytest.mark.parametrize(
-    ("outcomes", "code"),
-    [(("not_applicable", "not_applicable"), "gate.no_hole"), (("not_applicable", "not_measured"), "gate.nothing")],
-)
-def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(outcomes, code):
-    postures = {posture: cells(**dict(zip(("a", "b"), outcomes, strict=True))) for posture in ("open", "hardened")}
+TOTALS = [("not_applicable", "gate.no_hole"), ("not_measured", "gate.nothing")]
+
+
+@pytest.mark.parametrize(("second", "code"), TOTALS)
+def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(second, code):
+    postures = {posture: cells(a="not_applicable", b=second) for posture in ("open", "hardened")}
     assert codes(summary.total([evidence(**postures)])) == [code]
 
 
@@ -118,12 +111,11 @@ def test_what_was_not_measured_or_broke_a_gate_is_said_first():
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 @pytest.mark.usefixtures("playground_image")
 def test_one_not_built_stops_no_attack_and_notes_reach_each_report(tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
     subject = castle(tmp_path, engine, playground_archive, f"{FEW}\n  keep:\n    builder: ko", awk=False)
-    done = invoke_attack(tmp_path, engine, "--json")
+    done = invoke(tmp_path, "attack", "--posture", "privileged", "--json", env={"DOCKER_HOST": engine.host})
     assert done.returncode == 3, done.stderr
     assert [each["variant"] for each in json.loads(done.stdout)["evidence"]] == ["castle"]
     error, hint = done.stderr.splitlines()[-2:]  # privileged cannot be started everywhere; then that is told as well
@@ -142,7 +134,3 @@ def test_one_not_built_stops_no_attack_and_notes_reach_each_report(tmp_path, eng
         assert escape(note[:40]) in text
         assert note[:40] in page
         assert note[:40] in document
-
-
-def invoke_attack(root: Path, engine: Engine, *words: str) -> subprocess.CompletedProcess[str]:
-    return invoke(root, "attack", "--posture", "privileged", *words, env={"DOCKER_HOST": engine.host})

@@ -13,9 +13,10 @@ from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
-SUITE = "name: x\nvariants:\n" + "".join(
+VARIANTS = "".join(
     f"  {name}: {{builder: dockerfile, dockerfile: Dockerfile}}\n" for name in ("small", "smaller", "today")
-).replace("today: {", "today: {tags: [nightly], ")
+)
+SUITE = f"name: x\nvariants:\n{VARIANTS}".replace("today: {", "today: {tags: [nightly], ")
 
 
 @pytest.fixture
@@ -25,33 +26,24 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("invoke verify --variant ", ["small", "smaller", "today", "tag:nightly"]),
-        ("invoke verify --variant sm", ["small", "smaller"]),
-        ("invoke verify --variant today,sm", ["today,small", "today,smaller"]),
-        ("invoke verify --variant=to", ["today"]),
-        ("invoke attack --posture hard", ["hardened"]),
-        ("invoke attack --posture only-sec", ["only-seccomp"]),
-        ("invoke verify --check runs", ["runs"]),
-        ("invoke har", []),
-        ("invoke", []),
-        ("invoke completion --shell ", ["bash", "zsh", "fish"]),
-        ("invoke verify --variant nothing", []),
-        ("invoke build --variant tag:", ["tag:nightly"]),
-        ("invoke harden --format ", ["run", "compose", "kubernetes", "podman", "quadlet", "ecs"]),
-        ("invoke ci --provider git", ["github", "gitlab"]),
-    ],
-)
+@pytest.mark.parametrize(("line", "words"), [
+    ("invoke verify --variant ", ["small", "smaller", "today", "tag:nightly"]),
+    ("invoke verify --variant sm", ["small", "smaller"]),
+    ("invoke verify --variant today,sm", ["today,small", "today,smaller"]),
+    ("invoke verify --variant=to", ["today"]), ("invoke attack --posture hard", ["hardened"]),
+    ("invoke attack --posture only-sec", ["only-seccomp"]), ("invoke verify --check runs", ["runs"]),
+    ("invoke har", []), ("invoke", []), ("invoke completion --shell ", ["bash", "zsh", "fish"]),
+    ("invoke verify --variant nothing", []), ("invoke build --variant tag:", ["tag:nightly"]),
+    ("invoke harden --format ", ["run", "compose", "kubernetes", "podman", "quadlet", "ecs"]),
+    ("invoke ci --provider git", ["github", "gitlab"]),
+])  # fmt: skip
 def test_what_may_follow(project, line, words) -> None:
     assert words == following(line)
 
 
 def test_a_suite_that_cannot_be_read_is_no_noise(project, capsys) -> None:
     (project / "deadweight.yaml").write_text("name: [")
-    assert following("invoke verify --variant ") == []
-    assert capsys.readouterr() == ("", "")
+    assert (following("invoke verify --variant "), capsys.readouterr()) == ([], ("", ""))
 
 
 @pytest.mark.slow

@@ -30,11 +30,8 @@ variants:
       budget: {size_bytes: {soft: 20MB}}
 defaults: {port: 8080}
 """
-FILES = {
-    "Dockerfile": "ARG BASE\nFROM ${BASE}\n",
-    "src/main.go": "package main\n",
-    "apko.yaml": "contents: {packages: [x]}\n",
-}
+FILES = {"Dockerfile": "ARG BASE\nFROM ${BASE}\n", "src/main.go": "package main\n"}
+FILES["apko.yaml"] = "contents: {packages: [x]}\n"
 
 
 NO_NAME = wording("suite.unknown", kind="variant", name="")
@@ -59,26 +56,22 @@ def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
     """What is told, without the label; ``…`` stands for the project's folder."""
     before = files(root)
     done = invoke(root, *words, code=code, env=environment)
-    assert done.stdout == ""
-    assert done.stderr.count("error: ") == 1
+    assert (done.stdout, done.stderr.count("error: ")) == ("", 1)
     assert files(root) == before
     return done.stderr.partition("error: ")[2].replace(str(root), "…")
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "line", "key", "message", "named"),
-    [
-        ("dockerfile: D", "dockerfil: D", 5, "today.dockerfil", wording("suite.misspelt_key", near="dockerfile"), "dockerfile, "),
-        ("    builder: apko\n", "", 8, "small", wording("suite.key_missing", name="builder"), "builder:"),
-        ("dockerfile: D", "dockerfile: build/D", 5, "today.dockerfile", "build/Dockerfile: ", "…"),
-        ("source: src", "source: sources", 6, "today.source", "sources: ", "…"),
-        ("{BASE: ", "{BSAE: ", 7, "today.bases.BSAE", "Dockerfile: ", "ARG"),
-        ("    source", "\tsource", 6, "", wording("suite.not_yaml", problem="found a tab character"), wording("suite.tabs")),
-        ("source:", '"so\\e[31mrce":', 6, "today.so\\x1b[31mrce", wording("suite.misspelt_key", near="source"), "source, "),
-        ("source: src", "target: last", 6, "today.target", "Dockerfile: ", ""),
-        ("source: src", "base: alpine", 6, "today.base", OTHERS_KEY, "dockerfile, "),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("before", "after", "line", "key", "message", "named"), [
+    ("dockerfile: D", "dockerfil: D", 5, "today.dockerfil", wording("suite.misspelt_key", near="dockerfile"), "dockerfile, "),
+    ("    builder: apko\n", "", 8, "small", wording("suite.key_missing", name="builder"), "builder:"),
+    ("dockerfile: D", "dockerfile: build/D", 5, "today.dockerfile", "build/Dockerfile: ", "…"),
+    ("source: src", "source: sources", 6, "today.source", "sources: ", "…"),
+    ("{BASE: ", "{BSAE: ", 7, "today.bases.BSAE", "Dockerfile: ", "ARG"),
+    ("    source", "\tsource", 6, "", wording("suite.not_yaml", problem="found a tab character"), wording("suite.tabs")),
+    ("source:", '"so\\e[31mrce":', 6, "today.so\\x1b[31mrce", wording("suite.misspelt_key", near="source"), "source, "),
+    ("source: src", "target: last", 6, "today.target", "Dockerfile: ", ""),
+    ("source: src", "base: alpine", 6, "today.base", OTHERS_KEY, "dockerfile, "),
+])  # fmt: skip
 def test_a_wrong_suite_is_told_with_file_line_and_key(root, before, after, line, key, message, named):
     assert SUITE.count(before) == 1
     (root / "deadweight.yaml").write_text(SUITE.replace(before, after))
@@ -96,43 +89,37 @@ def test_a_misspelt_builder_is_told_by_whatever_opens_the_project(root, words):
     assert "dockerfile, " in hint
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        ("deadweight.yaml", b"", f"…/deadweight.yaml:1: {wording('suite.empty_file')}\n"),
-        ("deadweight.yaml", b"\x7fELF\x00", f"…/deadweight.yaml:1: {wording('suite.binary')}\n"),
-        ("apko.yaml", b"", "…/deadweight.yaml:10: variants.small.config: apko.yaml: "),
-        ("apko.yaml", b"\x7fELF\x00", "…/deadweight.yaml:10: variants.small.config: apko.yaml: "),
-        ("apko.yaml", b"contents: [\n", "…/apko.yaml:2: "),
-        ("Dockerfile", b" \n", "…/deadweight.yaml:5: variants.today.dockerfile: Dockerfile: "),
-        ("Dockerfile", b"FORM alpine\n", "…/Dockerfile:1: "),
-        ("Dockerfile", b"ARG BASE\nFROM ${BASE}\nFROM \\\n  Alpine\n", f"…/Dockerfile:3: {NO_REFERENCE}\n"),
-    ],
-)
+@pytest.mark.parametrize(("name", "content", "told"), [
+    ("deadweight.yaml", b"", f"…/deadweight.yaml:1: {wording('suite.empty_file')}\n"),
+    ("deadweight.yaml", b"\x7fELF\x00", f"…/deadweight.yaml:1: {wording('suite.binary')}\n"),
+    ("apko.yaml", b"", "…/deadweight.yaml:10: variants.small.config: apko.yaml: "),
+    ("apko.yaml", b"\x7fELF\x00", "…/deadweight.yaml:10: variants.small.config: apko.yaml: "),
+    ("apko.yaml", b"contents: [\n", "…/apko.yaml:2: "),
+    ("Dockerfile", b" \n", "…/deadweight.yaml:5: variants.today.dockerfile: Dockerfile: "),
+    ("Dockerfile", b"FORM alpine\n", "…/Dockerfile:1: "),
+    ("Dockerfile", b"ARG BASE\nFROM ${BASE}\nFROM \\\n  Alpine\n", f"…/Dockerfile:3: {NO_REFERENCE}\n"),
+])  # fmt: skip
 def test_a_file_that_is_none_of_its_kind(root, name, content, told):
     (root / name).write_bytes(content)
     assert refused(root, "build", "--json").startswith(told)
 
 
-@pytest.mark.parametrize(
-    ("words", "told", "named"),
-    [
-        ("build --variant tody", wording("suite.misspelt", kind="variant", name="tody", near="today"), "today, small"),
-        ("build --variant=", NO_NAME, "today, small"),
-        ("push --to example.com/a/b --variant today,", NO_NAME, "today, small"),
-        ("verify --variant small --check bugdet", "", "runs, api, budget, "),
-        ("verify --variant small --check budget --check api", "", "runs, budget"),
-        ("verify --check layers", "", ""),
-        ("setup --source public", NO_SOURCE, "auto, registry, mirror, local"),
-        ("run --variant today --port 0", wording("tasks.port", value="0"), ""),
-        ("shell", wording("suite.variant_missing"), "today, small"),
-        ("publish", wording("tasks.flag_missing", flag="--to"), ""),
-        ("clean --older-than week", wording("tasks.older_than", value="week"), ""),
-        ("build --jobs=", wording("tasks.jobs", most=MAX_JOBS, value=""), ""),
-        ("demo --jobs=abc", wording("tasks.jobs", most=MAX_JOBS, value="abc"), ""),
-        ("scan --jobs=257", wording("tasks.jobs", most=MAX_JOBS, value="257"), ""),
-    ],
-)
+@pytest.mark.parametrize(("words", "told", "named"), [
+    ("build --variant tody", wording("suite.misspelt", kind="variant", name="tody", near="today"), "today, small"),
+    ("build --variant=", NO_NAME, "today, small"),
+    ("push --to example.com/a/b --variant today,", NO_NAME, "today, small"),
+    ("verify --variant small --check bugdet", "", "runs, api, budget, "),
+    ("verify --variant small --check budget --check api", "", "runs, budget"),
+    ("verify --check layers", "", ""),
+    ("setup --source public", NO_SOURCE, "auto, registry, mirror, local"),
+    ("run --variant today --port 0", wording("tasks.port", value="0"), ""),
+    ("shell", wording("suite.variant_missing"), "today, small"),
+    ("publish", wording("tasks.flag_missing", flag="--to"), ""),
+    ("clean --older-than week", wording("tasks.older_than", value="week"), ""),
+    ("build --jobs=", wording("tasks.jobs", most=MAX_JOBS, value=""), ""),
+    ("demo --jobs=abc", wording("tasks.jobs", most=MAX_JOBS, value="abc"), ""),
+    ("scan --jobs=257", wording("tasks.jobs", most=MAX_JOBS, value="257"), ""),
+])  # fmt: skip
 def test_a_wrong_argument_is_told_before_anything_is_done(root, words, told, named):
     message, _, hint = refused(root, *words.split()).partition("\n  hint: ")
     assert message.strip() == told or (not told and message)
@@ -141,17 +128,14 @@ def test_a_wrong_argument_is_told_before_anything_is_done(root, words, told, nam
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", ["build", "setup --plan"])
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (("FROM ${BASE}", "FROM team/secret:1"), "today, twin: Dockerfile:2"),
-        (("alpine:3.18", "team/secret:1"), "today: bases.BASE; twin: Dockerfile:2"),
-    ],
-)
+@pytest.mark.parametrize(("change", "told"), [
+    (("FROM ${BASE}", "FROM team/secret:1"), "today, twin: Dockerfile:2"),
+    (("alpine:3.18", "team/secret:1"), "today: bases.BASE; twin: Dockerfile:2"),
+])  # fmt: skip
 def test_a_base_that_cannot_be_had_is_told_with_its_place(root, words, change, told):
     text = SUITE.replace("  small:", "  twin:\n    builder: dockerfile\n    dockerfile: Dockerfile\n  small:")
-    (root / "deadweight.yaml").write_text(text.replace(*change))
-    (root / "Dockerfile").write_text("ARG BASE=team/secret:1\nFROM ${BASE}\n".replace(*change))
+    dockerfile = "ARG BASE=team/secret:1\nFROM ${BASE}\n".replace(*change)
+    written(root, {"deadweight.yaml": text.replace(*change), "Dockerfile": dockerfile})
     chosen = ("--variant", "today", "--variant", "twin")
     said = refused(root, *words.split(), *chosen, code=3, DEADWEIGHT_SOURCE="local")
     (line,) = (line for line in said.splitlines() if "team/secret:1" in line)

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,13 +17,15 @@ import pytest
 import zstandard
 
 from deadweight._errors import wording
+from deadweight.toolchain.crane import platforms, push
+from deadweight.toolchain.find import find
 from deadweight_images.errors import wording as of_images
 from tests.support import image_samples as samples
 from tests.support.caches import fresh_cache
 from tests.support.certificates import on_loopback
-from tests.support.http_servers import Answering, served
+from tests.support.docker_registry import registry
 from tests.support.image_samples import honest_layer as layer
-from tests.support.invoking import TASKS, argv, invoke
+from tests.support.invoking import argv, invoke, with_tasks
 from tests.support.json_schema import checked
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
@@ -50,8 +51,7 @@ defaults: {port: 8080}
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    (tmp_path / "tasks.py").write_text(TASKS)
-    return tmp_path
+    return with_tasks(tmp_path)
 
 
 @pytest.fixture
@@ -167,8 +167,7 @@ def test_without_a_scan_no_secret_is_looked_for(project, leaky):
 def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
     done = layers(project, "--archive", leaky, "--extract", "found", code=1)
     (written,) = [path for path in (project / "found").rglob("*") if path.is_file()]
-    assert written.read_bytes() == CONFIG
-    assert written.stat().st_mode & 0o777 == 0o600
+    assert (written.read_bytes(), written.stat().st_mode & 0o777) == (CONFIG, 0o600)
     assert f"extracted: {written.relative_to(project)}" in done.stderr
     again = layers(project, "--archive", leaky, "--extract", "found", code=2)
     assert "found" in again.stderr
@@ -226,8 +225,7 @@ def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
         assert not any("region" in place for place in places if place["artifactLocation"]["uri"] == "a.gz")
         cases = ElementTree.parse(project / "out.xml").findall(".//testcase")
         assert len({case.get("name") for case in cases}) == 7
-    assert shown[0] == shown[1]
-    assert done.stdout.count("SECRET github-pat in gzip@0: ") == 2
+    assert (shown[0], done.stdout.count("SECRET github-pat in gzip@0: ")) == (shown[1], 2)
     visible = layers(project, "--archive", samples.saved(project, files[0], name="y.tar"))
     assert "SECRET github-pat in /a.gz, gzip@0: " in visible.stdout
 
@@ -240,11 +238,8 @@ def two_platforms(folder: Path) -> Path:
     return written(folder / "layout", members)
 
 
-@pytest.mark.tools
 @pytest.mark.parametrize("place", ["folder", "registry"])
 def test_one_of_several_platforms(project, local_registry, place):
-    from deadweight.toolchain.crane import platforms, push
-
     archive: str | Path = two_platforms(project)
     if place == "registry":
         push(archive, f"{local_registry}/both:1")
@@ -297,33 +292,30 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
     assert layers(project, "--variant", "v").returncode == 1
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        ("", 2, wording("tasks.variant_or_archive")),
-        ("--variant v --archive x.tar", 2, wording("tasks.variant_or_archive")),
-        ("--archive leaky.tar --scan all", 2, SCAN_CHOICE),
-        ("--archive nowhere.tar", 2, wording("tasks.no_archive", file="nowhere.tar")),
-        (f"--archive {'n' * 300}", 1, "File name too long"),
-        ("--archive circle", 1, of_images("archive.unreadable", what="circle", error="")),
-        ("--archive tasks.py", 1, "tasks.py"),
-        ("--archive 'oci://not a reference'", 2, wording("records.not_in_registry", text="not a reference")),
-        ("--archive leaky.tar --sarif ./leaky.tar", 2, wording("tasks.image_itself", target="./leaky.tar")),
-        ("--archive leaky.tar --junit to-leaky", 2, wording("tasks.image_itself", target="to-leaky")),
-        ("--archive layout --sarif layout/index.json", 2, wording("tasks.image_itself", target="layout/index.json")),
-        ("--archive leaky.tar --sarif x --junit ./x", 2, wording("tasks.named_twice", target="./x")),
-        ("--archive leaky.tar --sarif -", 2, wording("tasks.not_a_file", target="-")),
-        ("--archive leaky.tar --junit .", 2, wording("tasks.not_a_file", target=".")),
-        ("--variant w", 2, "w"),
-        # told before the image is read
-        (f"--archive nowhere.tar --extract {'n' * 300}", 1, "File name too long"),
-        ("--archive nowhere.tar --extract tasks.py", 2, of_images("folder.not_a_folder", what="tasks.py")),
-        ("--archive nowhere.tar --extract circle", 2, of_images("folder.not_a_folder", what="circle")),
-        ("--archive nowhere.tar --extract tasks.py/below", 1, "Not a directory"),
-        ("--archive nowhere.tar --extract layout", 2, of_images("folder.not_empty", what="layout")),
-        *((f"--archive={archive!r}", 2, wording("tasks.no_image", archive=archive)) for archive in NO_NAMES),
-    ],
-)
+@pytest.mark.parametrize(("words", "code", "said"), [
+    ("", 2, wording("tasks.variant_or_archive")),
+    ("--variant v --archive x.tar", 2, wording("tasks.variant_or_archive")),
+    ("--archive leaky.tar --scan all", 2, SCAN_CHOICE),
+    ("--archive nowhere.tar", 2, wording("tasks.no_archive", file="nowhere.tar")),
+    (f"--archive {'n' * 300}", 1, "File name too long"),
+    ("--archive circle", 1, of_images("archive.unreadable", what="circle", error="")),
+    ("--archive tasks.py", 1, "tasks.py"),
+    ("--archive 'oci://not a reference'", 2, wording("records.not_in_registry", text="not a reference")),
+    ("--archive leaky.tar --sarif ./leaky.tar", 2, wording("tasks.image_itself", target="./leaky.tar")),
+    ("--archive leaky.tar --junit to-leaky", 2, wording("tasks.image_itself", target="to-leaky")),
+    ("--archive layout --sarif layout/index.json", 2, wording("tasks.image_itself", target="layout/index.json")),
+    ("--archive leaky.tar --sarif x --junit ./x", 2, wording("tasks.named_twice", target="./x")),
+    ("--archive leaky.tar --sarif -", 2, wording("tasks.not_a_file", target="-")),
+    ("--archive leaky.tar --junit .", 2, wording("tasks.not_a_file", target=".")),
+    ("--variant w", 2, "w"),
+    # told before the image is read
+    (f"--archive nowhere.tar --extract {'n' * 300}", 1, "File name too long"),
+    ("--archive nowhere.tar --extract tasks.py", 2, of_images("folder.not_a_folder", what="tasks.py")),
+    ("--archive nowhere.tar --extract circle", 2, of_images("folder.not_a_folder", what="circle")),
+    ("--archive nowhere.tar --extract tasks.py/below", 1, "Not a directory"),
+    ("--archive nowhere.tar --extract layout", 2, of_images("folder.not_empty", what="layout")),
+    *((f"--archive={archive!r}", 2, wording("tasks.no_image", archive=archive)) for archive in NO_NAMES),
+])  # fmt: skip
 def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     write_suite(project, SUITE.replace("ALLOW", ""))
     (project / "circle").symlink_to("circle")
@@ -333,73 +325,42 @@ def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     done = layers(project, *shlex.split(words), code=code)
     assert {path: path.read_bytes() for path in before} == before
     assert said in done.stderr
-    assert done.stderr.count("error: ") == 1
-    assert done.stdout == ""
+    assert (done.stderr.count("error: "), done.stdout) == (1, "")
 
 
-@pytest.mark.slow
-def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, endpoint, engine, leaky):
-    name = reference("leaky")
-    archive = samples.saved(project, ROOT, ADDS, REMOVES, history=HISTORY, name="tagged.tar", tag=name)
-    engine.images.load(archive)
-    try:
-        done = layers(project, "--archive", f"docker:{name}", "--json", code=1, **endpoint.cli_env)
-        layers(project, "--archive", f"docker:{name}", "--extract", "found", code=1, **endpoint.cli_env)
-        other = layers(project, "--archive", f"docker:{name}", "--platform", "linux/s390x", code=2, **endpoint.cli_env)
-        gone = layers(project, "--archive", f"docker:{name}-not", **endpoint.cli_env)
-    finally:
-        engine.images.remove(name, force=True)
+@pytest.fixture(params=[pytest.param("docker:", marks=pytest.mark.slow), "oci://"])
+def held(request, project, leaky) -> Iterator[tuple[str, str, str, dict[str, str]]]:
+    """An image that the engine or a registry has; one that it has not, and what is said of that; and where the engine is."""
+    if request.param == "oci://":
+        host = request.getfixturevalue("local_registry")
+        push(leaky, f"{host}/leaky:1")
+        yield f"oci://{host}/leaky:1", f"oci://{host}/nothing:1", "NAME_UNKNOWN", {}
+        return
+    name, engine = reference("leaky"), request.getfixturevalue("engine")
+    engine.images.load(samples.saved(project, ROOT, ADDS, REMOVES, history=HISTORY, name="tagged.tar", tag=name))
+    yield f"docker:{name}", f"docker:{name}-not", f"{name}-not", dict(request.getfixturevalue("endpoint").cli_env)
+    engine.images.remove(name, force=True)
+
+
+def test_an_image_of_the_engine_or_a_registry_is_looked_through_and_names_the_same(project, leaky, held):
+    image, absent, said, env = held
     expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
+    done = layers(project, "--archive", image, "--json", "--extract", "found", code=1, **env)
     assert json.loads(done.stdout)["hidden"] == expected["hidden"]
-    assert leak_in(name) in done.stderr
+    assert leak_in(image.removeprefix("docker:").removeprefix("oci://")) in done.stderr
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
-    assert "linux/s390x" in other.stderr
-    assert gone.returncode != 0
-    assert f"{name}-not" in gone.stderr
-
-
-@pytest.mark.tools
-def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry):
-    from deadweight.toolchain.crane import push
-
-    image = f"{local_registry}/leaky:1"
-    push(leaky, image)
-    done = layers(project, "--archive", f"oci://{image}", "--json", "--extract", "found", code=1)
-    assert leak_in(image) in done.stderr
-    assert json.loads(done.stdout)["hidden"][0]["path"] == "/etc/app.conf"
-    assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
-    other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
-    assert (other.returncode, "linux/s390x" in other.stderr) == (2, True)
-    gone = layers(project, "--archive", f"oci://{local_registry}/nothing:1")
-    assert gone.returncode != 0
-    assert "NAME_UNKNOWN" in gone.stderr
-
-
-@contextmanager
-def registry_behind(folder: Path, made: samples.Made) -> Iterator[str]:
-    """A registry with one image behind a certificate that no system trusts; its address."""
-    members = samples.oci_members(made)
-    (entry,) = json.loads(members["index.json"])["manifests"]
-    kinds = ("blobs", "manifests")
-    files = {f"/v2/app/{kind}/{samples.sha256(data)}": data for data in members.values() for kind in kinds}
-    files |= {"/v2/": b"{}", "/v2/app/manifests/1": files[f"/v2/app/manifests/{entry['digest']}"]}
-
-    class Handler(Answering):
-        def do_GET(self) -> None:
-            data = files.get(self.path)
-            self.answer(404 if data is None else 200, data or b"", {"Content-Type": samples.OCI_MANIFEST})
-
-        do_HEAD = do_GET
-
-    on_loopback(folder)
-    with served(Handler, certificate=(folder / "server.pem", folder / "server.key")) as server:
-        yield f"127.0.0.1:{server.server_port}"
+    assert "linux/s390x" in layers(project, "--archive", image, "--platform", "linux/s390x", code=2, **env).stderr
+    gone = layers(project, "--archive", absent, **env)
+    assert (gone.returncode != 0, said in gone.stderr) == (True, True)
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_a_registry_behind_a_private_ca_is_reached_as_the_sources_say(project):
-    with registry_behind(project, samples.build(ADDS)) as address:
+    """Its certificate is one that no system trusts."""
+    on_loopback(project)
+    with registry(find("docker-registry").path, project / "registry", tls=project) as address:
+        words = [find("crane").path, "push", samples.saved(project, ADDS), f"{address}/app:1"]
+        subprocess.run(words, env={**os.environ, "SSL_CERT_FILE": str(project / "ca.pem")}, check=True)
         image = f"oci://{address}/app:1"
         assert leak_in(f"{address}/app:1") not in layers(project, "--archive", image).stderr
         for environment in ({"DEADWEIGHT_CA_BUNDLE": "ca.pem"}, {}):

@@ -18,8 +18,9 @@ from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, Base, BuiltI
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.suite.model import Suite
+from deadweight.toolchain.find import find
 from tests.support.fault_project import wait_for
-from tests.support.invoking import TASKS, Terminal, invoke, start
+from tests.support.invoking import Terminal, invoke, start
 from tests.support.small_images import docker_archive, forget_image, in_engine, program, reference
 from tests.support.small_project import put_built, write_suite
 from tests.support.trees import written
@@ -27,10 +28,8 @@ from tests.support.trees import written
 pytestmark = pytest.mark.system
 
 PROJECT = f"tasks-run-{os.getpid()}"
-SUITE = (
-    f"name: {PROJECT}\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n"
-    f"variants:\n  good: {{builder: ko}}\n  other: {{builder: ko}}\n"
-)
+VARIANTS = "variants:\n  good: {builder: ko}\n  other: {builder: ko}\n"
+SUITE = f"name: {PROJECT}\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n{VARIANTS}"
 GONE = wording("builders.archive_gone", archive=".deadweight/images/good/image.tar", variant="good")
 
 
@@ -78,7 +77,6 @@ def shell_image(engine, tmp_path_factory) -> Iterator[tuple[str, Path]]:
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    (tmp_path / "tasks.py").write_text(TASKS)
     write_suite(tmp_path, SUITE)
     return tmp_path
 
@@ -221,8 +219,6 @@ def test_a_ci_without_a_step_summary_gets_it_in_the_json(project, misbehaving_ar
 
 
 def tags(repository: str) -> list[str]:
-    from deadweight.toolchain.find import find
-
     command = [str(find("crane").path), "ls", "--insecure", repository]
     return sorted(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 

