@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from deadweight import _run
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
 from tests.support import ROOT, TESTS, changed, guards, red_summary
@@ -60,13 +61,8 @@ LONGEST = (
     *("attacks/test_containment.py", "attacks/test_forms.py", "attacks/test_seccomp.py"),
     *("sources/test_end_to_end.py", "project/pipelines/test_pipelines.py", "attacks/test_table.py"),
     *("images/inspect/test_hostile.py", "checks/test_runner.py", "tasks/test_run.py"),
-    *(
-        "builders/apko/test_builder.py",
-        "standins/test_apt_releases.py",
-        "checks/test_java_image.py",
-        "test_services.py",
-    ),
-    *("attacks/test_http.py", "engines/test_engines.py", "images/secrets/test_scanner.py"),
+    *("builders/apko/test_builder.py", "standins/test_apt_releases.py", "checks/test_java_image.py"),
+    *("test_services.py", "attacks/test_http.py", "engines/test_engines.py", "images/secrets/test_scanner.py"),
     *("images/inspect/test_cost.py", "attacks/test_breach.py", "test_pytest_plugin.py", "checks/scan/test_scan.py"),
     *("report/test_browser.py", "checks/test_as_root.py", "faults/test_terminal.py", "tasks/test_errors.py"),
     *("test_plugins.py", "images/test_main.py", "builders/ko/test_builder.py", "standins/test_source.py"),
@@ -120,6 +116,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.line(f"{took:8.1f} s {name}")
 
 
+@pytest.fixture
+def cancelling() -> Iterator[None]:
+    """For who has all cancelled: it is so for this test alone."""
+    yield
+    _run.reset_cancel()
+
+
 @pytest.fixture(scope="session")
 def endpoint() -> object:
     """The engine's address: the one that runs here, else one of our own is started."""
@@ -157,9 +160,9 @@ def playground_image(engine, playground_archive) -> Iterator[str]:
 def misbehaving_archive(tmp_path_factory) -> Path:
     """A service that misbehaves as its environment variable MODE says (tests/services/misbehave)."""
     folder = tmp_path_factory.mktemp("misbehave")
-    app = go_program(ROOT / "tests" / "services" / "misbehave", folder / "app")
+    app = {"/app": go_program(TESTS / "services" / "misbehave", folder / "app")}
     config = {"Entrypoint": ["/app"], "Env": ["MODE=good"]}
-    return docker_archive(folder / "image.tar", reference("misbehave"), [{"/app": app}], config)
+    return docker_archive(folder / "image.tar", reference("misbehave"), [app], config)
 
 
 @pytest.fixture(scope="session")
@@ -171,14 +174,13 @@ def misbehaving_image(engine, misbehaving_archive) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def tools_image(engine, tmp_path_factory) -> Iterator[str]:
     """An image with a shell, a few of this machine's tools and an ``nc``."""
-    folder = tmp_path_factory.mktemp("tools")
-    nc = go_program(ROOT / "tests" / "services" / "misbehave", folder / "nc")
+    folder, config = tmp_path_factory.mktemp("tools"), {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]}
+    nc = go_program(TESTS / "services" / "misbehave", folder / "nc")
     files = {"/bin/nc": nc, "/etc/passwd": PASSWD, "/bin/sh": "/usr/bin/dash"}
     for name in ("dash", "cat", "ls", "id", "sleep", "head", "tr"):
         files |= program(name)
-    name = reference("tools")
-    archive = docker_archive(folder / "image.tar", name, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]})
-    with in_engine(engine, archive, name):
+    archive = docker_archive(folder / "image.tar", reference("tools"), [files], config)
+    with in_engine(engine, archive, reference("tools")) as name:
         yield name
 
 

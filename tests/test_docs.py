@@ -66,8 +66,7 @@ def code(page: Path) -> Iterator[str]:
 
 def slugs(page: Path) -> set[str]:
     """Anchors of a page's headings, as GitHub makes them."""
-    prose = FENCE.sub("", page.read_text())
-    headings = re.findall(r"^#+ +(.+)$", prose, re.MULTILINE)
+    headings = re.findall(r"^#+ +(.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
@@ -162,8 +161,7 @@ def test_no_page_knows_one_machine(page):
 
 
 def test_contributing_names_files_and_names_that_exist():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    section = text[text.index("## How to add") : text.index("## Style")]
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## How to add")[2].partition("## Style")[0]
     places = (ROOT / "src" / "deadweight", ROOT / "src", ROOT)
     paths = re.findall(r"`([\w./-]+\.(?:py|yaml|txt|md|json))`|([\w./-]+/[\w./-]+\.(?:md|json))", section)
     named = {first or second for first, second in paths} - {"variant.py", "builder.py", "plugins.py"}
@@ -188,8 +186,7 @@ def test_the_help_of_every_task_has_an_example_of_it(task):
 def test_the_reference_of_tasks_is_their_own_help():
     """Make it anew: python docs/tasks.py > docs/reference/tasks.md"""
     command = [sys.executable, str(ROOT / "docs" / "tasks.py")]  # invoke empties a task's help when it is read
-    made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert (ROOT / "docs/reference/tasks.md").read_text() == made
+    assert (ROOT / "docs/reference/tasks.md").read_text() == subprocess.check_output(command, text=True, timeout=60)
 
 
 ON_OTHER_PAGES = (model.ReportThresholds, checks.AllowedSecret, checks.UnreadGate, checks.VulnerabilityException)
@@ -204,13 +201,10 @@ def test_every_key_of_the_suite_is_in_its_reference(record):
     assert {key for key in keys - {"name"} if not re.search(rf"\b{key}\b", text)} == set()
 
 
-@pytest.mark.parametrize(
-    ("script", "page", "function", "right", "wrong"),
-    [
-        ("suite.py", "suite.md", "page_with_keys", "- `pom`:", "- `pon`:"),
-        ("attacks.py", "attacks.md", "written", "`breach-shell`", "`breach-shel`"),
-    ],
-)
+@pytest.mark.parametrize(("script", "page", "function", "right", "wrong"), [
+    ("suite.py", "suite.md", "page_with_keys", "- `pom`:", "- `pon`:"),
+    ("attacks.py", "attacks.md", "written", "`breach-shell`", "`breach-shel`"),
+])  # fmt: skip
 def test_the_lists_of_a_page_are_those_of_the_code(script, page, function, right, wrong):
     """Make them anew: python docs/suite.py docs/reference/suite.md, python docs/attacks.py"""
     text = (ROOT / "docs" / "reference" / page).read_text()
@@ -231,11 +225,11 @@ def test_every_variable_of_ours_is_in_its_reference():
 
 
 def test_every_exit_code_is_in_its_reference():
-    def codes(error: type[_errors.DeadweightError]) -> set[int]:
-        return {error.exit_code}.union(*(codes(each) for each in error.__subclasses__()))
+    def codes(error: type[_errors.DeadweightError]) -> set[str]:
+        return {str(error.exit_code)}.union(*(codes(each) for each in error.__subclasses__()))
 
-    told = set(re.findall(r"^\| (\d+) \|", (ROOT / "docs/reference/exit-codes.md").read_text(), re.MULTILINE))
-    assert {str(code) for code in codes(_errors.DeadweightError)} - told == set()
+    told = re.findall(r"^\| (\d+) \|", (ROOT / "docs/reference/exit-codes.md").read_text(), re.MULTILINE)
+    assert codes(_errors.DeadweightError) - set(told) == set()
 
 
 def test_pages_are_short():
@@ -305,6 +299,7 @@ EXECUTED: dict[str, int] = {
 }
 """In this order, with the exit code: what is published first is compared with later."""
 
+SAMPLES = "tests/checks/test_insecure_samples.py"
 NOT_HERE: dict[str, str] = {
     r"invoke (attack|harden) ": "tests/attacks/test_run.py",
     r"invoke attack$": "tests/tasks/test_attack.py",
@@ -319,10 +314,8 @@ NOT_HERE: dict[str, str] = {
     r"invoke verdict .* --post": "tests/publish/test_comment.py",
     r"invoke build --rebase": "tests/project/test_bases.py",
     r"invoke build --(shard|changed-from)": "tests/plan/test_shards.py",
-    r"invoke (build|verify|layers|report).* insecure-layer|invoke layers --archive image.tar": (
-        "tests/checks/test_insecure_samples.py"
-    ),
-    r"docker (run|image save|history) .*insecure-layer": "tests/checks/test_insecure_samples.py",
+    r"invoke (build|verify|layers|report).* insecure-layer|invoke layers --archive image.tar": SAMPLES,
+    r"docker (run|image save|history) .*insecure-layer": SAMPLES,
     r"invoke .*--variant jib|invoke report && cp": "tests/builders/jib/test_builder.py",
     r"invoke layers --variant (ko|small)$": "tests/tasks/test_layers.py",
     r"invoke (report --against published/report.json|publish --to site/)$": "tests/test_docs.py",  # as with site
@@ -389,11 +382,7 @@ def test_the_lists_name_what_is_shown_and_tests_that_exist() -> None:
 SUITE = """
     name: greeter
     defaults: {port: 8080, health: {path: /healthz}}
-    variants:
-      small:
-        builder: ko
-        source: app
-        base: cgr.dev/chainguard/static
+    variants: {small: {builder: ko, source: app, base: cgr.dev/chainguard/static}}
 """
 
 
@@ -408,18 +397,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = docker_archive(folder.with_suffix(".tar"), "deadweight/greeter/small:latest", [{"/a": b"a"}], {})
     put_built(suite, "small", archive, "deadweight/greeter/small:latest")
     written(folder, {".deadweight/logs/small.log": "built\n"})
-    git(folder, "init", "--quiet", "--initial-branch", "main")
-    git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "--message", "Greet")
-    git(folder, "update-ref", "refs/remotes/origin/main", "HEAD")
+    for words in ("init -qb main", "add .", "commit -qm Greet", "update-ref refs/remotes/origin/main HEAD"):
+        git(folder, *words.split())
     shell(folder, "invoke report", 0)
-    git(folder, "checkout", "--quiet", "--orphan", "gh-pages")
     for place in ("base", "published", "shards/1"):
         shutil.copytree(folder / ".deadweight" / "report", folder / place)
     shutil.copy(folder / "base" / "report.json", folder / "report.json")
-    git(folder, "add", "report.json")
-    git(folder, "commit", "--quiet", "--message", "Publish")
-    git(folder, "checkout", "--quiet", "--force", "main")
+    for words in ("checkout -q --orphan gh-pages", "add report.json", "commit -qm Publish", "checkout -qf main"):
+        git(folder, *words.split())
     for place in (".github/workflows", ".gitlab"):
         (folder / place).mkdir(parents=True)
     return folder
@@ -433,9 +418,9 @@ def shell(folder: Path, command: str, code: int) -> str:
     if program == "invoke" and re.fullmatch(r"[\w ./:-]+", command):
         done = ended(folder, *words, env=environment)
     else:
-        argv, nothing = ["bash", "-euo", "pipefail", "-c", command], subprocess.DEVNULL
+        argv = ["timeout", "300", "bash", "-euo", "pipefail", "-c", command]
         done = subprocess.run(
-            argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, stdin=nothing
+            argv, cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
     assert done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
     assert "Traceback" not in done.stderr

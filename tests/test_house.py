@@ -1,7 +1,6 @@
 """The house rules, held by tools: style, formatting, types, and who may import whom."""
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -19,17 +18,13 @@ from tests.support.trees import written
 pytestmark = pytest.mark.system
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param(("ruff", "check"), id="style"),
-        pytest.param(("ruff", "format", "--check"), id="formatting"),
-        pytest.param(  # a fresh clone's own cache would be empty
-            ("mypy", "--cache-dir", user_cache() / "mypy"), id="types", marks=pytest.mark.slow
-        ),
-        pytest.param(("lint-imports", "--no-cache"), id="floors"),
-    ],
-)
+@pytest.mark.parametrize("command", [
+    pytest.param(("ruff", "check"), id="style"),
+    pytest.param(("ruff", "format", "--check"), id="formatting"),
+    # a fresh clone's own cache would be empty
+    pytest.param(("mypy", "--cache-dir", user_cache() / "mypy"), id="types", marks=pytest.mark.slow),
+    pytest.param(("lint-imports", "--no-cache"), id="floors"),
+])  # fmt: skip
 def test_the_house_rules_hold(command):
     program = Path(sys.executable).with_name(command[0])
     done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
@@ -51,27 +46,22 @@ def test_listing_tasks_imports_nothing_heavy():
 def modules_after(code: str) -> set[str]:
     """The names of the modules that a fresh interpreter has after some code."""
     script = f"import sys; {code}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    return set(done.stdout.split())
+    return set(subprocess.check_output([sys.executable, "-c", script], text=True, cwd=ROOT).split())
 
 
 @pytest.mark.slow
 def test_archives_are_unpacked_as_the_oldest_python_can():
     """Debian 12 has Python 3.11.2, whose tarfile knows no argument ``filter``: the README's line ended in a traceback there."""
-    statements = (
-        (path, ast.unparse(ast.parse(path.read_text()))) for path in (ROOT / "src").rglob("*.py")
-    )  # a line each
-    assert [path for path, lines in statements if re.search(r"\.extract(all)?\(.*\bfilter=", lines)] == []
+    files, filters = (ROOT / "src").rglob("*.py"), re.compile(r"\.extract(all)?\(.*\bfilter=")
+    assert [path for path in files if filters.search(ast.unparse(ast.parse(path.read_text())))] == []  # a line each
 
 
 @pytest.mark.parametrize(("flags", "kept"), [((), True), (("-B",), False)])
 def test_what_a_task_imports_is_kept_compiled_unless_the_user_says_no(flags, kept):
     """invoke forbids it before it reads tasks.py."""
     script = "import sys; sys.dont_write_bytecode = True; import deadweight.tasks; print(not sys.dont_write_bytecode)"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    words = [sys.executable, *flags, "-c", script]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
-    assert done.stdout.strip() == str(kept)
+    words = ["env", "--unset", "PYTHONDONTWRITEBYTECODE", sys.executable, *flags, "-c", script]
+    assert subprocess.check_output(words, text=True, cwd=ROOT).strip() == str(kept)
 
 
 def house(*packages: str) -> dict[str, set[str]]:
@@ -99,15 +89,11 @@ def test_no_two_modules_import_each_other():
     assert loop(graph) == []
 
 
-@pytest.mark.parametrize(
-    "back",
-    [
-        pytest.param("def later():\n    from example import first\n", id="lazily"),
-        pytest.param("import typing\nif typing.TYPE_CHECKING:\n    from example.first import X\n", id="for types"),
-    ],
-)
+@pytest.mark.parametrize("back", [
+    pytest.param("def later():\n    from example import first\n", id="lazily"),
+    pytest.param("import typing\nif typing.TYPE_CHECKING:\n    from example.first import X\n", id="for types"),
+])  # fmt: skip
 def test_a_loop_of_imports_is_found_wherever_it_hides(tmp_path, monkeypatch, back):
-    first = "from example import second\n"
-    written(tmp_path / "example", {"__init__.py": "", "first.py": first, "second.py": back})
+    written(tmp_path / "example", {"__init__.py": "", "first.py": "from example import second\n", "second.py": back})
     monkeypatch.syspath_prepend(tmp_path)
     assert set(loop(house("example"))) == {"example.first", "example.second"}

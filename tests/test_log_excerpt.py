@@ -36,11 +36,7 @@ Traceback (most recent call last):
   File "/app/main.py", line 3, in <module>
     import flask
 ModuleNotFoundError: No module named 'flask'
-waiting
-still waiting
-waiting no more
-bye
-the end"""
+waiting\nstill waiting\nwaiting no more\nbye\nthe end"""
 
 NODE = """\
 node:internal/modules/cjs/loader:1148
@@ -56,22 +52,13 @@ Require stack:
 Node.js v20.15.1"""
 
 
-@pytest.mark.parametrize(
-    ("said", "first"),
-    [
-        (GO, ("panic: assignment to entry in nil map",)),
-        (
-            JAVA,
-            (
-                "Exception in thread \"main\" org.springframework.BeanCreationException: Error creating bean 'redis'",
-                "Caused by: java.net.UnknownHostException: redis",
-            ),
-        ),
-        (PYTHON, ("ModuleNotFoundError: No module named 'flask'",)),
-        (NODE, ("Error: Cannot find module 'express'",)),
-        ("listening on :80\nno error: all is well\nErrors: 0", ()),
-    ],
-)
+@pytest.mark.parametrize(("said", "first"), [
+    (GO, ("panic: assignment to entry in nil map",)),
+    (JAVA, (JAVA.splitlines()[1], "Caused by: java.net.UnknownHostException: redis")),
+    (PYTHON, ("ModuleNotFoundError: No module named 'flask'",)),
+    (NODE, ("Error: Cannot find module 'express'",)),
+    ("listening on :80\nno error: all is well\nErrors: 0", ()),
+])  # fmt: skip
 def test_the_first_exception_and_its_deepest_cause(said, first):
     assert exceptions(said.splitlines()) == first
 
@@ -85,16 +72,13 @@ Traceback (most recent call last):
 KeyError: 'TOKEN'"""
 
 
-@pytest.mark.parametrize(
-    ("said", "count", "lines"),
-    [
-        (GO, 2, [1, -2, -1]),
-        (PYTHON, 2, [3, -2, -1]),
-        (PYTHON, 6, range(3, 9)),  # told once
-        (JAVA, 5, [0, 1, 3, 6]),  # without frames
-        (MARKED, 3, [1, 2, 5]),  # without marks below a line, and Python's own modules
-    ],
-)
+@pytest.mark.parametrize(("said", "count", "lines"), [
+    (GO, 2, [1, -2, -1]),
+    (PYTHON, 2, [3, -2, -1]),
+    (PYTHON, 6, range(3, 9)),  # told once
+    (JAVA, 5, [0, 1, 3, 6]),  # without frames
+    (MARKED, 3, [1, 2, 5]),  # without marks below a line, and Python's own modules
+])  # fmt: skip
 def test_an_exception_stands_above_the_last_lines(said, count, lines):
     assert cut(said.splitlines(), count) == [said.splitlines()[number] for number in lines]
 
@@ -109,8 +93,7 @@ HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\x9b5m\u202ec\u2066d\u2028e\x7ff\ud800g\x1bh
 
 
 def test_what_a_terminal_or_a_page_could_obey_is_no_part_of_a_text():
-    assert plain(HOSTILE) == "ab5mcdefghi"
-    assert coloured(HOSTILE) == "ab5mcdefgh\x1b[31mi"
+    assert (plain(HOSTILE), coloured(HOSTILE)) == ("ab5mcdefghi", "ab5mcdefgh\x1b[31mi")
     assert plain("Füße\t東京 🍎\n‏שלום") == "Füße\t東京 🍎\n‏שלום"
 
 

@@ -11,6 +11,7 @@ import pytest
 from deadweight._errors import wording
 from tests.support import ROOT
 from tests.support.fault_project import FaultProject
+from tests.support.trees import written
 from tests.test_docs import SESSIONS
 
 pytestmark = pytest.mark.system
@@ -18,15 +19,14 @@ pytestmark = pytest.mark.system
 
 def listed(folder: Path) -> dict[str, bool]:
     """Each session of a project, and whether plain ``nox`` runs it."""
-    argv = [sys.executable, "-m", "nox", "--list"]
-    done = subprocess.run(argv, cwd=folder, text=True, capture_output=True, timeout=120, check=True)
-    return {found[2]: found[1] == "*" for found in re.finditer(r"^([*-]) (\S+)", done.stdout, re.MULTILINE)}
+    said = subprocess.check_output([sys.executable, "-m", "nox", "--list"], cwd=folder, text=True, timeout=120)
+    return {found[2]: found[1] == "*" for found in re.finditer(r"^([*-]) (\S+)", said, re.MULTILINE)}
 
 
 def test_a_project_gets_the_sessions_that_are_for_projects(tmp_path):
     """Not those of this repository: their tools, tests and folders are not there."""
-    (tmp_path / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
-    (tmp_path / "deadweight.yaml").write_text("name: shop\nvariants:\n  today: {builder: ko}\ndefaults: {port: 8080}\n")
+    suite = "name: shop\nvariants: {today: {builder: ko}}\ndefaults: {port: 8080}\n"
+    written(tmp_path, {"noxfile.py": "from deadweight.nox_sessions import *\n", "deadweight.yaml": suite})
     assert listed(tmp_path) == {"verify": True, "verify-today": False}
 
 
@@ -52,8 +52,7 @@ def test_one_broken_variant_does_not_keep_the_others_from_being_checked(tmp_path
     cases = ElementTree.parse(project.state / "report" / "junit-verify.xml").iter("testcase")
     outcomes = {f"{case.get('classname')}.{case.get('name')}": [each.tag for each in case] for case in cases}
     assert {name.split(".")[-2]: tags[-1] for name, tags in outcomes.items()} == {"good": "failure", "bad": "failure"}
-    failures = [line for line in said.splitlines() if "failed with exit code" in line and "invoke build" in line]
-    assert failures, said
+    assert [line for line in said.splitlines() if "failed with exit code" in line and "invoke build" in line], said
     assert said.rstrip().splitlines()[-1].endswith("Session verify failed.")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from deadweight._errors import wording
 from deadweight.engine import labels
+from deadweight.project.load_suite import load_suite
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.runs import VARIABLE, locked
@@ -18,38 +19,30 @@ from tests.support import forked
 from tests.support.invoking import Process, module
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
 MISBEHAVING = reference("misbehave")
 PROJECT = f"plugin-{os.getpid()}"
 
-SUITE = (
-    f"name: {PROJECT}"
-    """
-defaults:
-  port: 8080
-  health: {path: /healthz, within_seconds: 5}
+SUITE = """\
+name: PROJECT
+defaults: {builder: ko, port: 8080, health: {path: /healthz, within_seconds: 5}}
 variants:
   good:
-    builder: ko
     checks:
       api:
         - {name: the json, request: {path: /json}, expect: {json: {name: zoë}}}
         - {name: wrong, request: {path: /json}, expect: {json: {count: 4}}}
   sick:
-    builder: ko
     health: {path: /healthz, within_seconds: 0.5}
     run: {env: {MODE: never-healthy}}
     checks: {api: [{name: a, request: {path: /json}}]}
     expect: {runs: fail, api: fail}
-  absent:
-    builder: ko
-  alright:
-    builder: ko
-    expect: {runs: fail}
-"""
-)
+  absent: {}
+  alright: {expect: {runs: fail}}
+""".replace("PROJECT", PROJECT)
 
 
 def run_pytest(root: Path, *arguments: str, code: int | None = None, python: tuple[str, ...] = (), **environment: str):
@@ -65,49 +58,40 @@ def run_pytest(root: Path, *arguments: str, code: int | None = None, python: tup
 @pytest.fixture
 def project(tmp_path) -> Path:
     """A suite whose variants are not built."""
-    write_suite(tmp_path, SUITE)
-    (tmp_path / "test_own.py").write_text("def test_own(): pass\n")
-    return tmp_path
+    return written(tmp_path, {"deadweight.yaml": SUITE, "test_own.py": "def test_own(): pass\n"})
 
 
 @pytest.fixture
 def built_project(project, misbehaving_image, misbehaving_archive) -> Path:
     """The same with images, except for ``absent``."""
-    suite = write_suite(project, SUITE)
+    suite = load_suite(project / "deadweight.yaml")
     for name in ("good", "sick", "alright"):
         put_built(suite, name, misbehaving_archive, misbehaving_image)
     return project
 
 
-def test_collecting_starts_nothing_and_names_every_check(project):
-    """Nothing is built, and no engine is in reach: collecting needs neither."""
-    done = run_pytest(project, "deadweight.yaml", "--collect-only", "-q", DOCKER_HOST="unix:///nowhere.sock", code=0)
-    assert [line for line in done.stdout.splitlines() if "::" in line] == [
-        "deadweight.yaml::good::runs",
-        "deadweight.yaml::good::api::the json",
-        "deadweight.yaml::good::api::wrong",
-        "deadweight.yaml::sick::runs",
-        "deadweight.yaml::sick::api",
-        "deadweight.yaml::absent::runs",
-        "deadweight.yaml::alright::runs",
-    ]
-    assert not (project / ".deadweight").exists()
+OWN = "test_own.py::test_own"
+OUTCOMES = {
+    "good::runs": "PASSED", "good::api::the json": "PASSED", "good::api::wrong": "FAILED", "sick::runs": "XFAIL",
+    "sick::api": "XFAIL", "absent::runs": "FAILED", "alright::runs": "FAILED",
+}  # fmt: skip
+"""Every check of the suite, and what comes of it: pass, wrong answer, expected failure, not built, unexpected pass."""
 
 
-@pytest.mark.parametrize(
-    ("arguments", "collected"),
-    [
-        ((), ["test_own.py::test_own"]),
-        (("--deadweight", "--variant", "absent"), ["test_own.py::test_own", "deadweight.yaml::absent::runs"]),
-        (("deadweight.yaml", "--variant", "good", "-k", "api and json"), ["deadweight.yaml::good::api::the json"]),
-        (("deadweight.yaml::good::api::wrong",), ["deadweight.yaml::good::api::wrong"]),
-        (("deadweight.yaml", "--variant=alright", "--variant=absent"),
-         ["deadweight.yaml::absent::runs", "deadweight.yaml::alright::runs"]),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("arguments", "collected"), [
+    (("deadweight.yaml",), list(OUTCOMES)),
+    ((), [OWN]),
+    (("--deadweight", "--variant", "absent"), ["absent::runs", OWN]),
+    (("deadweight.yaml", "--variant", "good", "-k", "api and json"), ["good::api::the json"]),
+    (("deadweight.yaml::good::api::wrong",), ["good::api::wrong"]),
+    (("deadweight.yaml", "--variant=alright", "--variant=absent"), ["absent::runs", "alright::runs"]),
+])  # fmt: skip
 def test_what_is_collected_is_the_users_choice(project, arguments, collected):
-    done = run_pytest(project, "--collect-only", "-q", *arguments)
-    assert sorted(collected) == sorted(line for line in done.stdout.splitlines() if "::" in line), done.stdout
+    """Nothing is built, and no engine is in reach: collecting needs neither, and starts nothing."""
+    done = run_pytest(project, "--collect-only", "-q", *arguments, DOCKER_HOST="unix:///nowhere.sock", code=0)
+    names = [each if each == OWN else f"deadweight.yaml::{each}" for each in collected]
+    assert [line for line in done.stdout.splitlines() if "::" in line] == names
+    assert not (project / ".deadweight").exists()
 
 
 HEAD = "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: "
@@ -115,15 +99,12 @@ MISSPELT = wording("suite.misspelt_key", near="builder")
 NO_CHECK = wording("suite.unknown", kind="check", name="x")
 
 
-@pytest.mark.parametrize(
-    ("suite", "arguments", "message"),
-    [
-        ("name: p\nvariants: {v: {bilder: ko}}\n", "deadweight.yaml", f"deadweight.yaml:2: variants.v.bilder: {MISSPELT}"),
-        (HEAD + "{v: {builder: ko}}\n", "deadweight.yaml --variant w", wording("suite.unknown", kind="variant", name="w")),
-        (HEAD + "{v: {builder: ko, checks: {other: {x: {}}}}}\n", "deadweight.yaml", NO_CHECK),
-        ("", "--deadweight", wording("pytest.no_suite", file="deadweight.yaml", folder="")),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("suite", "arguments", "message"), [
+    ("name: p\nvariants: {v: {bilder: ko}}\n", "deadweight.yaml", f"deadweight.yaml:2: variants.v.bilder: {MISSPELT}"),
+    (HEAD + "{v: {builder: ko}}\n", "deadweight.yaml --variant w", wording("suite.unknown", kind="variant", name="w")),
+    (HEAD + "{v: {builder: ko, checks: {other: {x: {}}}}}\n", "deadweight.yaml", NO_CHECK),
+    ("", "--deadweight", wording("pytest.no_suite", file="deadweight.yaml", folder="")),
+])  # fmt: skip
 def test_what_cannot_be_collected_is_one_clear_error(tmp_path, suite, arguments, message):
     if suite:
         (tmp_path / "deadweight.yaml").write_text(suite)
@@ -134,30 +115,17 @@ def test_what_cannot_be_collected_is_one_clear_error(tmp_path, suite, arguments,
 
 
 def test_checks_run_as_tests(built_project, engine):
-    """Every outcome in one run: pass, wrong answer, expected failure, unexpected pass, not built."""
-    done = run_pytest(built_project, "deadweight.yaml", "-v", "-rA", "--junit-xml=junit.xml", code=1)
-    said = done.stdout
-    for line in (
-        "deadweight.yaml::good::runs PASSED",
-        "deadweight.yaml::good::api::the json PASSED",
-        "deadweight.yaml::good::api::wrong FAILED",
-        "deadweight.yaml::sick::runs XFAIL",
-        "deadweight.yaml::sick::api XFAIL",
-        "deadweight.yaml::absent::runs FAILED",
-        "deadweight.yaml::alright::runs FAILED",
-    ):
-        assert line in said
+    said = run_pytest(built_project, "deadweight.yaml", "-v", "-rA", "--junit-xml=junit.xml", code=1).stdout
+    assert [name for name, outcome in OUTCOMES.items() if f"deadweight.yaml::{name} {outcome}" not in said] == []
     assert "GET /json: $.count: expected 4, got 3" in said
     missing = wording("project.image_missing", variant="absent")
-    assert missing in said
-    assert str(missing.hint) in said
+    assert (missing in said, str(missing.hint) in said) == (True, True)
     state = State(built_project)
     passed = load(Evidence, state.evidence("alright", "runs"))
     assert (passed.code, wording("pytest.passed", reason=passed.reason) in said) == ("checks.healthy", True)
     assert "Traceback" not in said
     cases = {case.get("name"): case for case in ElementTree.parse(built_project / "junit.xml").iter("testcase")}
-    assert cases["wrong"].find("failure") is not None
-    assert cases["the json"].find("failure") is None
+    assert [cases[name].find("failure") is None for name in ("wrong", "the json")] == [False, True]
     properties = {each.get("name"): each.get("value") for each in cases["runs"].iter("property")}
     assert properties["image_digest"].startswith("sha256:")
     assert properties["stand_in"] == "false"
@@ -190,8 +158,7 @@ def test_a_service_that_stays_down_is_waited_for_once(built_project):
 
 
 def test_without_an_engine_checks_fail_with_the_reason(project, misbehaving_archive):
-    suite = write_suite(project, SUITE)
-    put_built(suite, "good", misbehaving_archive, MISBEHAVING)
+    put_built(load_suite(project / "deadweight.yaml"), "good", misbehaving_archive, MISBEHAVING)
     done = run_pytest(project, "deadweight.yaml", "--variant", "good", DOCKER_HOST="unix:///nowhere.sock", code=1)
     assert "3 failed" in done.stdout
     unanswered = wording("engine.named_engine_silent", host="unix:///nowhere.sock", origin="DOCKER_HOST", problem="")
@@ -235,8 +202,7 @@ def test_sick(deadweight_container):
 """
     )
     # in an interpreter of its own: pytest warns of what it would have rewritten and is there already
-    done = run_pytest(built_project, "-q", "-W", "error", python=("-X", "utf8"), code=0)
-    assert "4 passed" in done.stdout
+    assert "4 passed" in run_pytest(built_project, "-q", "-W", "error", python=("-X", "utf8"), code=0).stdout
     assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
 
 

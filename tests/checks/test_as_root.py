@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -24,9 +26,7 @@ from tests.support.fault_project import wait_for
 from tests.support.trees import shell_script
 
 pytestmark = [
-    pytest.mark.engine,
-    pytest.mark.tools,
-    pytest.mark.usefixtures("playground_image"),
+    pytest.mark.usefixtures("engine", "playground_image"),
     pytest.mark.skipif(os.geteuid() != 0, reason="stands in for sudo, so it must be root"),
 ]
 
@@ -36,10 +36,8 @@ def asked(tmp_path, monkeypatch) -> Path:
     """As if we were not root: sudo notes what it is asked, forgets our variables and keeps our signals away as the real one does,
     and obeys."""
     note = tmp_path / "asked"
-    program = shell_script(
-        tmp_path / "bin" / "sudo", f'echo "$*" >>{note}\nshift\nexec setsid -w env -i PATH="$PATH" "$@"'
-    )
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    shell_script(tmp_path / "bin" / "sudo", f'echo "$*" >>{note}\nshift\nexec setsid -w env -i PATH="$PATH" "$@"')
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     return note
 
@@ -69,11 +67,10 @@ def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
     assert set(_ours(engine)) <= before
     assert asked.read_text().splitlines()[-1].startswith("-n ")
     assert "-I -B -m deadweight.checks.as_root deadweight_attacks.check" in asked.read_text()
-    assert found.status == "pass"
     monkeypatch.setattr(sudo, "is_root", lambda: True)
-    direct = check.attack(subject, brief=True)
-    assert _outcomes(found) == _outcomes(direct)
-    assert _outcomes(found)["open"]["system"][0] == "blocked", "it worked with the shell that was got here"
+    assert _outcomes(found) == _outcomes(check.attack(subject, brief=True))
+    blocked = _outcomes(found)["open"]["system"][0]  # it worked with the shell that was got here
+    assert (found.status, blocked) == ("pass", "blocked")
     assert any(line.startswith("castle: ") for line in lines)
 
 
@@ -101,25 +98,13 @@ def deaf():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("deaf")
-def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engine):
+def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engine, cancelling):
     before, begun = set(_ours(engine)), threading.Event()
-    outcome: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            check.attack(subject, brief=True, told=lambda _line: begun.set())
-        except BaseException as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with ThreadPoolExecutor(1) as pool:
+        attack = pool.submit(check.attack, subject, brief=True, told=lambda _line: begun.set())
         assert begun.wait(60)
         _run.cancel_all()
-        thread.join(60)
-    finally:
-        _run.reset_cancel()
-    assert [type(each) for each in outcome] == [Interrupted]
+        assert type(attack.exception(60)) is Interrupted
     wait_for(lambda: set(_ours(engine)) <= before)
 
 
@@ -130,10 +115,8 @@ def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeyp
     def run(argv, **_given):
         time.sleep(0.5)  # until it is waited for
         os.kill(os.getpid(), signal.SIGINT)
-        order, deadline = Path(argv[-1], as_root.ORDER), time.monotonic() + 10
-        while order.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        withdrawn.append(not order.exists())
+        wait_for(lambda: not Path(argv[-1], as_root.ORDER).exists(), 10)
+        withdrawn.append(True)
 
     monkeypatch.setattr(sudo, "run", run)
     with pytest.raises(KeyboardInterrupt):
@@ -155,9 +138,8 @@ def _ours(engine) -> list[str]:
 def test_it_ends_with_a_caller_that_nobody_waits_for(tmp_path, monkeypatch):
     """A killed process stays in the list of processes until its parent asks for it."""
     (tmp_path / "order").touch()
-    ended: list[int] = []
-    ours = SimpleNamespace(getpid=os.getpid, kill=lambda _pid, number: ended.append(number))
-    monkeypatch.setattr(as_root, "os", ours)
+    kill = Mock()
+    monkeypatch.setattr(as_root, "os", SimpleNamespace(getpid=os.getpid, kill=kill))
     with subprocess.Popen(["sleep", "60"]) as caller:
         marks = {labels.OWNER: f"{caller.pid}:{labels._started(caller.pid)}", labels.HOST: labels.host_id()}
         waiting = threading.Thread(target=as_root._end_with, args=(tmp_path / "order", marks), daemon=True)
@@ -166,7 +148,7 @@ def test_it_ends_with_a_caller_that_nobody_waits_for(tmp_path, monkeypatch):
         assert waiting.is_alive()
         caller.kill()
         waiting.join(10)
-        assert ended == [signal.SIGINT]
+        kill.assert_called_once_with(os.getpid(), signal.SIGINT)
         assert Path(f"/proc/{caller.pid}").exists(), "a zombie"
 
 
@@ -181,16 +163,12 @@ def test_the_order_is_withdrawn_when_its_time_is_over(tmp_path):
 def test_without_sudo_and_without_go_it_is_told_what_attacks_need(subject, tmp_path, monkeypatch):
     """Who is not root attacks through the engine, with a program that Go makes."""
 
-    def no_go(*_: object) -> None:
-        raise MissingError("go is not here", hint="invoke setup")
-
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(golang, "built", no_go)
+    monkeypatch.setattr(golang, "built", Mock(side_effect=MissingError("go is not here", hint="invoke setup")))
     found = check.attack(subject, brief=True)
-    assert found.status == "not_measured"
-    assert "go is not here" in found.reason
+    assert (found.status, "go is not here" in found.reason) == ("not_measured", True)
 
 
 def test_no_root_is_borrowed_for_an_engine_without_root(subject, monkeypatch):

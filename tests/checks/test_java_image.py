@@ -1,6 +1,5 @@
 """Images of the Java service with a JVM in them: their layers, and, run for real, the API and attacks."""
 
-import dataclasses
 import os
 import re
 import shutil
@@ -14,9 +13,8 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CHECK as RUNS
 from deadweight.sources.settings import record
 from deadweight_attacks import run as attacking
-from deadweight_attacks.load import load_payloads
 from tests.support import ROOT
-from tests.support.attack_grounds import left
+from tests.support.attack_grounds import left, only
 from tests.support.builder_site import Project
 from tests.support.small_images import forget_image
 from tests.support.small_project import own_leftovers, subject_of
@@ -31,8 +29,7 @@ ATTACKS = ("system", "write-root", "environ")
 def project(local_source, tmp_path_factory):
     """Both variants as our own suite has them, built from a copy of the service. The engine is shared: a name of our own."""
     made = Project(tmp_path_factory.mktemp("java-image"), local_source)
-    text = (ROOT / "deadweight.yaml").read_text(encoding="utf-8")
-    text = text.replace("name: playground", f"name: java-image-{os.getpid()}", 1)
+    text = (ROOT / "deadweight.yaml").read_text().replace("name: playground", f"name: java-image-{os.getpid()}", 1)
     made.write({"deadweight.yaml": re.sub(r"blocked:\s*\[[^]]*\]", "blocked: [write-root]", text)})
     service = "src/vulnerable-awk-playground-java"
     shutil.copytree(ROOT / service, made.root / service, ignore=shutil.ignore_patterns("target"))
@@ -56,21 +53,12 @@ def test_the_layers_are_told_apart_and_nothing_secret_is_in_them(project, name):
     said = [layer["instruction"] for layer in found.data["layers"]]
     kinds = ("dependencies", "resources", "classes", "jvm arg files")
     assert [kind for kind in kinds if any(f"({kind})" in each for each in said)] == list(kinds)
-    shells = [shell["path"] for shell in found.data["shells"]]
-    assert bool(shells) is (name == "jib")
+    assert bool([shell["path"] for shell in found.data["shells"]]) is (name == "jib")
 
 
-@pytest.fixture
-def few(monkeypatch):
-    """Three attacks of ours, to keep it short."""
-    loaded = load_payloads()
-    kept = tuple(each for each in loaded.payloads if each.id in ATTACKS)
-    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: dataclasses.replace(loaded, payloads=kept))
-
-
-@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("name", NAMES)
-def test_it_runs_answers_and_is_attacked_like_any_other(project, engine, name):
+def test_it_runs_answers_and_is_attacked_like_any_other(project, engine, name, monkeypatch):
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: only(*ATTACKS))  # to keep it short
     one = subject(project, name, engine)
     engine.images.load(one.archive())
     try:
@@ -84,11 +72,8 @@ def test_it_runs_answers_and_is_attacked_like_any_other(project, engine, name):
     assert runs.data["user"].startswith("65532")
     opened, cells = (attacked.data["postures"][posture] for posture in ("open", "hardened"))
     outcome = {attack: cell["outcome"] for attack, cell in cells.items()}
-    assert outcome == {
-        "environ": "succeeded",
-        "write-root": "blocked",
-        "system": "succeeded" if name == "jib" else "blocked",
-    }
+    system = "succeeded" if name == "jib" else "blocked"
+    assert outcome == {"environ": "succeeded", "write-root": "blocked", "system": system}
     assert "Read-only file system" in cells["write-root"]["reason"]
     # with a shell bound in it works: so the image, which has none, is what stops it
     assert ("control" in opened["system"]["evidence"]) is (name == "jib-distroless")

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,30 +33,20 @@ from tests.support.trees import written
 pytestmark = [pytest.mark.system, pytest.mark.engine, NEEDS_DOCKERD]
 SUITE = """\
 name: lonely
-defaults: {port: 8080}
+defaults: {port: 8080, health: {path: /healthz, within_seconds: 5}}
 variants:
   v:
-    builder: dockerfile
-    source: src
-    dockerfile: Dockerfile
-    health: {path: /healthz, within_seconds: 5}
-    checks:
-      api: [{name: json, request: {path: /json}}]
-      budget: {layers: {hard: 3}}
+    {builder: dockerfile, source: src, dockerfile: Dockerfile,
+     checks: {api: [{name: json, request: {path: /json}}], budget: {layers: {hard: 3}}}}
 """
 IMAGE = "deadweight-tests/lonely:1"
 
 
 @pytest.fixture
-def alone(endpoint, monkeypatch, tmp_path) -> Iterator[str]:
+def ours(endpoint, alone, cache) -> str:
     """An engine of our own, as if there were no other; it and its data are removed at the end. The one of all tests is started
     before it, so that each has a bridge of its own."""
-    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(daemon, "endpoints", lambda: iter(()))
-    yield daemon.find_or_start(print).host
-    daemon.remove_data()
+    return daemon.find_or_start(print).host
 
 
 def probes(engine) -> set[str]:
@@ -80,41 +69,40 @@ def test_an_engine_is_asked_twice_before_it_is_lost(monkeypatch, engine, said, i
 
 @pytest.mark.parametrize(("machine", "architecture"), golang.ARCHITECTURES.items())
 def test_the_probe_is_a_program_of_its_architecture(machine, architecture, tmp_path):
-    file = tmp_path / "probe"
-    file.write_bytes(broken_engine.elf(architecture))
+    file, probe = tmp_path / "probe", broken_engine.elf(architecture)
+    file.write_bytes(probe)
     file.chmod(0o755)
-    assert len(file.read_bytes()) < 200
+    assert len(probe) < 200
     if machine == os.uname().machine:
         assert subprocess.run([file], check=False, timeout=5).returncode == 0
 
 
 @pytest.mark.slow
 def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it_back(
-    alone, tmp_path, misbehaving_archive
+    ours, tmp_path, misbehaving_archive
 ):
     written(tmp_path, {"project/Dockerfile": "FROM scratch\nCOPY nowhere /\n", "project/src/a.txt": "a\n"})
     suite = write_suite(tmp_path / "project", SUITE)
     (suite.root / "tasks.py").write_text(TASKS)
     built = put_built(suite, "v", misbehaving_archive, IMAGE)
-    with Engine.connect(alone) as engine:
+    with Engine.connect(ours) as engine:
         for name in (IMAGE, kept_name(IMAGE, built.config_digest)):
             engine.images.load(misbehaving_archive, name)
         assert survey([ENGINE])[0].present
         lose_bridge()
-        subject = subject_of(suite, "v", built, misbehaving_archive, engine)
-        nothing_is_blamed(runner.run_checks(subject))
+        nothing_is_blamed(runner.run_checks(subject_of(suite, "v", built, misbehaving_archive, engine)))
     (finding,) = survey([ENGINE])
     assert (finding.status, finding.how, finding.gettable) == ("unusable", daemon.START_ANEW, True)
-    others_are_told(suite.root, alone)
+    others_are_told(suite.root, ours)
     install([finding], print, log_folder=tmp_path / "logs")
     assert survey([ENGINE])[0].present
-    with Engine.connect(alone) as engine:
+    with Engine.connect(ours) as engine:
         found = runner.run_checks(subject_of(suite, "v", built, misbehaving_archive, engine))
     assert [each.status for each in found] == ["pass", "pass", "pass"]
 
 
 @pytest.mark.slow
-def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(alone, tmp_path):
+def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(ours, tmp_path):
     """It takes an image, says that it has it, and has none."""
     for folder in ("overlay2", "image"):
         shutil.rmtree(layout().data / folder, ignore_errors=True)
@@ -122,9 +110,8 @@ def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(alone, tmp_path
     assert (finding.status, finding.how) == ("unusable", daemon.START_ANEW)
     assert codes(finding.reason)[:1] == ["engine.cannot_run"]
     with Engine.connect(daemon.find_running()) as engine:
-        unkept = wording("engine.images_not_kept")
-        assert codes(broken_engine.remedy(engine, unkept)) == ["engine.set_up_anew"]
-        assert codes(broken_engine.remedy(engine, "no bridge")) == ["engine.set_up_again"]
+        for problem, code in ((wording("engine.images_not_kept"), "set_up_anew"), ("no bridge", "set_up_again")):
+            assert codes(broken_engine.remedy(engine, problem)) == [f"engine.{code}"]
     install([finding], print, log_folder=tmp_path / "logs")
     assert survey([ENGINE])[0].present
 
@@ -135,9 +122,8 @@ def lose_bridge() -> None:
 
 
 def nothing_is_blamed(found: list[Evidence]) -> None:
-    assert {each.check: each.status for each in found} == {
-        "runs": "not_measured", "api": "not_measured", "budget": "pass"
-    }  # fmt: skip
+    states = {each.check: each.status for each in found}
+    assert states == {"runs": "not_measured", "api": "not_measured", "budget": "pass"}
     for each in found[:2]:
         assert (each.data["missing"], each.code) == (True, "engine.cannot_run")
         assert "bridge" in each.reason

@@ -14,7 +14,7 @@ from deadweight.suite.model import Health, Need
 from deadweight_attacks.harden.trial import attempt
 from tests.support.codes import codes, raises
 from tests.support.small_images import reference
-from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+from tests.support.small_project import built_subject, own_leftovers, write_suite
 
 MISBEHAVING = reference("misbehave")
 pytestmark = pytest.mark.usefixtures("misbehaving_image")
@@ -50,9 +50,8 @@ def test_the_later_ones_and_the_service_know_the_earlier_ones_by_name(engine, tm
 def test_files_of_the_project_are_there_and_cannot_be_changed(engine, tools_image, tmp_path):
     (tmp_path / "schema.sql").write_text("select 1;\n")
     script = 'test "$(cat /init/schema.sql)" = "select 1;" && ! echo x 2>/dev/null >/init/schema.sql'
-    one = need(
-        port=None, health=Health(kind="exit"), args=("/bin/sh", "-c", script), files={"/init/schema.sql": "schema.sql"}
-    )
+    ends = {"port": None, "health": Health(kind="exit"), "args": ("/bin/sh", "-c", script)}
+    one = need(files={"/init/schema.sql": "schema.sql"}, **ends)
     with started_dependencies(lambda: engine, {"seed": one}, lambda _name: tools_image, root=tmp_path) as hosts:
         assert hosts == {}  # a job has ended before the service is started
 
@@ -69,23 +68,20 @@ def test_one_that_does_not_come_up_is_named_with_its_last_words(engine, tmp_path
 
 SUITE = """
 name: p
+defaults: {builder: ko, port: 8080}
 variants:
   v:
-    builder: ko
     health: {path: /json}
     run: {needs: {db: {variant: w, port: 8080}}}
     checks: {api: [{name: dial, request: {path: "/dial?address=db:8080"}, expect: {status: 200}}]}
-  w: {builder: ko}
-defaults: {port: 8080}
+  w: {}
 """
 
 
 @pytest.fixture
 def subject(engine, tmp_path, misbehaving_archive):
-    suite = write_suite(tmp_path, SUITE)
-    built = put_built(suite, "v", misbehaving_archive, MISBEHAVING)
-    found = subject_of(suite, "v", built, misbehaving_archive, engine)
-    service = Service(found.variant, found.engine, found.engine_image, lambda _name: MISBEHAVING, suite.root)
+    found = built_subject(write_suite(tmp_path, SUITE), "v", misbehaving_archive, MISBEHAVING, engine)
+    service = Service(found.variant, found.engine, found.engine_image, lambda _name: MISBEHAVING, tmp_path)
     return replace(found, need_image=lambda _name: MISBEHAVING, service=service)
 
 
@@ -98,29 +94,23 @@ def test_checks_start_it_once_for_all_of_them(subject, engine):
 @pytest.mark.slow
 def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
     with engine.network("harden") as network, subject.service.beside(network) as hosts:
-        found = attempt(subject, RunOptions(network=network, publish=8080, hosts=hosts))
-        assert found.problem == ""
-        alone = attempt(subject, RunOptions(network=network, publish=8080))
-        assert "dial" in alone.problem
+        assert attempt(subject, RunOptions(network=network, publish=8080, hosts=hosts)).problem == ""
+        assert "dial" in attempt(subject, RunOptions(network=network, publish=8080)).problem
 
 
-@pytest.mark.parametrize(
-    ("yaml", "said"),
-    [
-        ("{db: {port: 1}}", "db"),
-        ("{db: {image: redis, variant: w, port: 1}}", "db"),
-        ("{db: {image: redis}}", "db"),
-        ("{db: {variant: x, port: 1}}", "'x'"),
-        ("{db: {variant: v, port: 1}}", wording("suite.itself", variant="v")),
-        ("{db: {image: redis, port: 1, imge: x}}", "imge"),
-    ],
-)
+@pytest.mark.parametrize(("yaml", "said"), [
+    ("{db: {port: 1}}", "db"),
+    ("{db: {image: redis, variant: w, port: 1}}", "db"),
+    ("{db: {image: redis}}", "db"),
+    ("{db: {variant: x, port: 1}}", "'x'"),
+    ("{db: {variant: v, port: 1}}", wording("suite.itself", variant="v")),
+    ("{db: {image: redis, port: 1, imge: x}}", "imge"),
+])  # fmt: skip
 def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, said):
     text = f"name: p\nvariants:\n  v:\n    builder: ko\n    run:\n      needs: {yaml}\n  w: {{builder: ko}}\n"
     with pytest.raises(ConfigError) as found:
         write_suite(tmp_path, text)
-    assert said in str(found.value)
-    assert found.value.line == 6
+    assert (said in str(found.value), found.value.line) == (True, 6)
 
 
 def test_a_recorder_that_is_gone_waits_for_the_end_of_what_it_recorded(engine, tools_image):

@@ -13,7 +13,6 @@ from docker.errors import NotFound
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight.engine import api
-from deadweight.engine.api import EngineInfo, parse_info
 from deadweight.engine.client import Engine, number_of, with_tmpfs_owners
 from deadweight.engine.images import Images
 from deadweight.engine.options import Mount, Podman, RunOptions, Tmpfs, Ulimit, ceilings, dialect_of, hardened, is_root
@@ -21,13 +20,12 @@ from deadweight.suite.model import RunSettings
 from tests.support.codes import raises
 from tests.support.small_images import docker_archive, in_engine, program, reference
 
-DOCKER = parse_info(
+DOCKER = api.parse_info(
     {"Version": "20.10.24", "ApiVersion": "1.41", "Components": [{"Name": "Engine"}]},
     {"SecurityOptions": ["name=seccomp,profile=default"], "CgroupVersion": "1", "Driver": "overlay2"},
 )
-PODMAN = parse_info(
-    {"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}]}, {"SecurityOptions": ["name=rootless"]}
-)
+PODMANS = {"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}]}
+PODMAN = api.parse_info(PODMANS, {"SecurityOptions": ["name=rootless"]})
 
 
 @pytest.mark.parametrize(
@@ -37,7 +35,7 @@ PODMAN = parse_info(
 )
 def test_an_engine_without_root_is_known_by_either_word(told, rootless):
     """Podman 4.3.1 says so in a field of its own: it was taken for one whose networks root of this machine can enter."""
-    assert parse_info({}, told).rootless is rootless
+    assert api.parse_info({}, told).rootless is rootless
 
 
 @pytest.mark.parametrize(("user", "root"), [("", True), ("root", True), ("0", True), ("0:0", True), ("00", True), ("root:1", True),
@@ -62,8 +60,8 @@ def test_hardened_takes_everything_that_a_service_does_not_need():
 
 
 def test_hardened_keeps_an_image_user_that_is_not_root_and_what_the_suite_says():
-    assert hardened(RunSettings(), image_user="nobody").user == "nobody"
-    assert hardened(RunSettings(user="1234"), image_user="nobody").user == "1234"
+    users = [hardened(run, image_user="nobody").user for run in (RunSettings(), RunSettings(user="1234"))]
+    assert users == ["nobody", "1234"]
     assert hardened(RunSettings(tmpfs=("/run:1MiB",))).tmpfs == (Tmpfs("/run", 2**20),)
     started = hardened(RunSettings(entrypoint=("/bin/sh", "-c"), args=("exit",)))
     assert (started.entrypoint, started.args) == (("/bin/sh", "-c"), ("exit",))
@@ -94,7 +92,7 @@ def test_an_open_posture_is_composed_from_the_hardened_one(tmp_path):
     assert security(DOCKER, RunOptions(seccomp="unconfined")) == ["seccomp=unconfined"]
 
 
-def security(info: EngineInfo, options: RunOptions) -> list[str]:
+def security(info: api.EngineInfo, options: RunOptions) -> list[str]:
     found: list[str] = dialect_of(info, "").create_body("i", options)["HostConfig"]["SecurityOpt"]
     return found
 
@@ -114,15 +112,12 @@ def test_podman_gets_explicit_limits_and_no_foreign_log_driver():
     dialect = Podman(PODMAN, "")
     dialect.ceilings = {"nofile": 500, "nproc": 32768}
     host = dialect.create_body("i", hardened(RunSettings()))["HostConfig"]
-    assert {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]} == {
-        "nofile": (500, 500),  # we ask for 1024
-        "nproc": (32768, 32768),  # Podman would ask for more
-    }
+    # we ask for 1024 files, and Podman would ask for more processes
+    limits = {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]}
+    assert limits == {"nofile": (500, 500), "nproc": (32768, 32768)}
     assert "LogConfig" not in host
     assert host["Tmpfs"]["/tmp"].endswith(",notmpcopyup")  # Docker hides what the image has there
-    assert PODMAN.podman
-    assert PODMAN.rootless
-    assert not PODMAN.seccomp
+    assert (PODMAN.podman, PODMAN.rootless, PODMAN.seccomp) == (True, True, False)
 
 
 def test_what_binds_is_the_limit_of_the_process_that_listens(tmp_path):
@@ -133,10 +128,9 @@ def test_what_binds_is_the_limit_of_the_process_that_listens(tmp_path):
     )
     with subprocess.Popen([sys.executable, "-c", code, tmp_path / "s"], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        try:
-            assert ceilings(f"unix://{tmp_path}/s")["nproc"] == 4321
-        finally:
-            process.kill()
+        found = ceilings(f"unix://{tmp_path}/s")
+        process.kill()
+    assert found["nproc"] == 4321
     assert 0 < ceilings(f"unix://{tmp_path}/s")["nproc"] <= 65536
 
 
@@ -145,7 +139,7 @@ def test_engine_descriptions_are_read():
     assert (DOCKER.seccomp, DOCKER.apparmor) == (True, False)
     driver = [["driver-type", "io.containerd.snapshotter.v1"]]
     told = {"DriverStatus": driver, "OperatingSystem": "Docker Desktop", "CgroupVersion": "2"}
-    new = parse_info({"Version": "29.0.1", "Components": [{"Name": "Engine"}]}, told)
+    new = api.parse_info({"Version": "29.0.1", "Components": [{"Name": "Engine"}]}, told)
     assert (new.containerd_store, new.desktop, new.cgroup) == (True, True, "2")
 
 
@@ -164,14 +158,11 @@ BEFORE = "/run/user/7791/netns/rootless-netns-f595d87b0af6a715f9e4"
 SINCE = "/run/user/7791/containers/networks/rootless-netns/rootless-netns"
 
 
-@pytest.mark.parametrize(
-    ("version", "described", "places"),
-    [
-        ("4.3.1", DESCRIBED, [BEFORE, SINCE]),
-        ("5.4.2", DESCRIBED, [SINCE, BEFORE]),
-        ("5.4.2", {"store": {"runRoot": "/r/containers"}}, ["/r/containers/networks/rootless-netns/rootless-netns"]),
-    ],
-)
+@pytest.mark.parametrize(("version", "described", "places"), [
+    ("4.3.1", DESCRIBED, [BEFORE, SINCE]),
+    ("5.4.2", DESCRIBED, [SINCE, BEFORE]),
+    ("5.4.2", {"store": {"runRoot": "/r/containers"}}, ["/r/containers/networks/rootless-netns/rootless-netns"]),
+])  # fmt: skip
 def test_where_podman_without_root_has_its_bridges(version, described, places, monkeypatch):
     """As seen of 4.3.1 (the name is a digest of where it keeps things), and as 5 has it since."""
     monkeypatch.setattr(api, "podman_info", lambda *_: described)
@@ -210,37 +201,28 @@ class Api:
         return self.said
 
 
-def pull(api: Api, reference: str, info: EngineInfo) -> None:
-    assert Images(api, lambda: dialect_of(info, "")).pull(reference) == reference
-
-
 TO_PODMAN = "http+docker://localhost/v4.0.0/libpod/images/pull?reference=127.0.0.1%3A5742%2Fstand-in%2Fbusybox%40sha256%3A12&tlsVerify=false"
 
 
-@pytest.mark.parametrize(
-    ("reference", "info", "asked"),
-    [(HERE, PODMAN, TO_PODMAN), (HERE, DOCKER, HERE), (ELSEWHERE, PODMAN, ELSEWHERE), (ELSEWHERE, DOCKER, ELSEWHERE)],
-)
+@pytest.mark.parametrize(("reference", "info", "asked"), [
+    (HERE, PODMAN, TO_PODMAN), (HERE, DOCKER, HERE), (ELSEWHERE, PODMAN, ELSEWHERE), (ELSEWHERE, DOCKER, ELSEWHERE),
+])  # fmt: skip
 def test_podman_alone_is_told_that_a_registry_of_this_machine_speaks_no_tls(reference, info, asked):
     """It pulled no stand-in, without a word: its shell, its Redis and its Postgres were missing."""
     api = Api({"stream": "Trying"}, {"id": "1"})
-    pull(api, reference, info)
-    assert api.asked == [asked]
+    assert (Images(api, lambda: dialect_of(info, "")).pull(reference), api.asked) == (reference, [asked])
 
 
-@pytest.mark.parametrize(
-    ("info", "status", "said", "told"),
-    [
-        (PODMAN, 200, [{"stream": "Trying"}, {"error": "connection refused"}], "connection refused"),
-        (DOCKER, 200, [{"stream": "Trying"}, {"error": "connection refused"}], "connection refused"),
-        (PODMAN, 500, [{"message": "no such reference"}], "no such reference"),
-        (PODMAN, 500, [], "HTTP status 500"),
-    ],
-)
+@pytest.mark.parametrize(("info", "status", "said", "told"), [
+    (PODMAN, 200, [{"stream": "Trying"}, {"error": "connection refused"}], "connection refused"),
+    (DOCKER, 200, [{"stream": "Trying"}, {"error": "connection refused"}], "connection refused"),
+    (PODMAN, 500, [{"message": "no such reference"}], "no such reference"),
+    (PODMAN, 500, [], "HTTP status 500"),
+])  # fmt: skip
 def test_what_an_engine_says_of_a_pull_that_fails_is_told(info, status, said, told):
     """Some after its first words; what Podman refuses at once it says with ``message``, not with ``error``."""
     with raises(DeadweightError, "engine.not_pulled", image=HERE, problem=told):
-        pull(Api(*said, status=status), HERE, info)
+        Images(Api(*said, status=status), lambda: dialect_of(info, "")).pull(HERE)
 
 
 # Whose a folder in memory is: by the options alone, and in containers that write to it.
@@ -248,27 +230,19 @@ DATA, TMP = Tmpfs("/data"), Tmpfs("/tmp")
 PASSWD = b"root:x:0:0::/:/bin/sh\nbroken\nweb:x:1234:5::/:/bin/sh\nword:x:many:5::/:/bin/sh\n"
 
 
-def looked_up(name: str) -> int | None:
-    return number_of(name, PASSWD)
-
-
-@pytest.mark.parametrize(
-    ("user", "image_user", "uid"),
-    [("65532:65532", "", 65532), (None, "1000", 1000), (None, "web:other", 1234), (None, "unknown", None),
-     (None, "word", None), (None, "", None), ("0", "web", None), ("root", "web", None)],
-)  # fmt: skip
+@pytest.mark.parametrize(("user", "image_user", "uid"), [
+    ("65532:65532", "", 65532), (None, "1000", 1000), (None, "web:other", 1234), (None, "unknown", None),
+    (None, "word", None), (None, "", None), ("0", "web", None), ("root", "web", None),
+])  # fmt: skip
 def test_a_folder_in_memory_belongs_to_the_user_that_the_container_runs_as(user, image_user, uid):
-    got = with_tmpfs_owners(RunOptions(user=user, tmpfs=(DATA, TMP)), image_user, looked_up)
+    got = with_tmpfs_owners(RunOptions(user=user, tmpfs=(DATA, TMP)), image_user, lambda name: number_of(name, PASSWD))
     assert [(each.path, each.uid) for each in got.tmpfs] == [("/data", uid), ("/tmp", None)]
     assert got.tmpfs[0].options().endswith("mode=1777" if uid is None else f"mode=1777,uid={uid}")
 
 
 def test_nobody_is_looked_up_for_the_folders_that_are_everybodys():
-    def asked(name: str) -> int | None:
-        raise AssertionError(name)
-
     options = RunOptions(tmpfs=(TMP, Tmpfs("/dev/shm/")))
-    assert with_tmpfs_owners(options, "web", asked) is options
+    assert with_tmpfs_owners(options, "web", pytest.fail) is options
 
 
 def test_a_service_writes_to_a_folder_that_the_image_gave_to_its_user_alone(engine: Engine, tmp_path):
@@ -276,8 +250,8 @@ def test_a_service_writes_to_a_folder_that_the_image_gave_to_its_user_alone(engi
     name = reference("owned")
     files = {**program("touch"), "/etc/passwd": PASSWD, "/data/": "1234"}
     config = {"Entrypoint": ["/usr/bin/touch", "/data/x"], "User": "web"}
+    options = RunOptions(read_only=True, tmpfs=(DATA,), network="none")
     with in_engine(engine, docker_archive(tmp_path / "image.tar", name, [files], config), name):
         for user in (None, "1234"):
-            options = RunOptions(user=user, read_only=True, tmpfs=(DATA,), network="none")
-            with engine.start(name, options) as container:
+            with engine.start(name, options.but(user=user)) as container:
                 assert (container.wait_ended(20).exit_code, container.logs()) == (0, [])

@@ -15,7 +15,7 @@ from deadweight.engine.health import explain_listeners as told
 from deadweight.engine.http import direct
 from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
-from tests.support.codes import codes, details
+from tests.support.codes import codes, parts
 
 HEALTH = Health(path="/healthz", within_seconds=15)
 TABLE = """\
@@ -30,8 +30,8 @@ TABLE = """\
 """
 
 
-def service(mode: str = "good", port: int = 8080) -> RunOptions:
-    return hardened(RunSettings(env={"MODE": mode}), port=port)
+def service(mode: str = "good", port: int = 8080, **env: str) -> RunOptions:
+    return hardened(RunSettings(env={"MODE": mode, **env}), port=port)
 
 
 def test_the_kernels_tables_are_read():
@@ -40,26 +40,29 @@ def test_the_kernels_tables_are_read():
     assert {each.port for each in found if each.loopback} == {8080, 8082}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "status", "right"),
-    [(("2xx",), 204, True), (("2xx",), 404, False), ((404, 503), 503, True), (("2xx", "4xx"), 405, True)],
-)
+@pytest.mark.parametrize(("wanted", "status", "right"), [
+    (("2xx",), 204, True), (("2xx",), 404, False), ((404, 503), 503, True), (("2xx", "4xx"), 405, True),
+])  # fmt: skip
 def test_a_status_is_named_by_number_or_class(wanted, status, right):
     assert status_matches(wanted, status) is right
 
 
-def test_a_status_that_is_named_and_a_port_that_takes_connections_are_healthy(engine, misbehaving_image):
-    with engine.start(misbehaving_image, service("never-healthy")) as container:
-        assert container.wait_healthy(Health(path="/healthz", status=(200, 503), within_seconds=15)).healthy
-        assert container.wait_healthy(Health(kind="tcp", within_seconds=15)).healthy
+ADVISED = "engine.not_healthy_advice"
 
 
-def test_a_published_port_behind_which_nobody_listens_is_not(engine, misbehaving_image):
-    """The engine's own proxy takes the connection: that is no sign of life."""
-    with engine.start(misbehaving_image, service("deaf")) as container:
-        found = container.wait_healthy(Health(kind="tcp", within_seconds=1))
-    assert not found.healthy
-    assert found.reason.fields["advice"].code == "engine.listens_nowhere"
+@pytest.mark.parametrize(("mode", "health", "told"), [
+    ("never-healthy", Health(path="/healthz", status=(200, 503), within_seconds=15), []),
+    ("never-healthy", Health(kind="tcp", within_seconds=15), []),
+    # the engine's own proxy takes the connection: that is no sign of life
+    ("deaf", Health(kind="tcp", within_seconds=1), [ADVISED, "engine.nothing_listens", "engine.listens_nowhere"]),
+    ("good", Health(path="/no/such/route", within_seconds=1), [ADVISED, "engine.wrong_status"]),
+    ("speechless", Health(path="/healthz", within_seconds=1), [ADVISED, "engine.question_failed", "engine.advice_kind"]),
+])  # fmt: skip
+def test_what_is_not_healthy_is_told_with_a_next_step(engine, misbehaving_image, mode, health, told):
+    with engine.start(misbehaving_image, service(mode)) as container:
+        found = container.wait_healthy(health)
+    assert (found.healthy, codes(found.reason)) == (not told, told)
+    assert not told or health.kind == "tcp" or health.path in found.reason
 
 
 def test_a_program_in_the_container_tells_its_health(engine, tools_image):
@@ -67,9 +70,8 @@ def test_a_program_in_the_container_tells_its_health(engine, tools_image):
     with engine.start(tools_image, options) as container:
         good = Health(kind="exec", command=("/bin/sh", "-c", "ls /ready"), within_seconds=15)
         assert container.wait_healthy(good).healthy
-        bad = container.wait_healthy(
-            Health(kind="exec", command=("/bin/sh", "-c", "echo no >&2; exit 3"), within_seconds=0.5)
-        )
+        fails = Health(kind="exec", command=("/bin/sh", "-c", "echo no >&2; exit 3"), within_seconds=0.5)
+        bad = container.wait_healthy(fails)
     assert codes(bad.reason) == ["engine.not_healthy", "engine.command_failed"]
     assert bad.reason.fields["answer"].fields == {"program": "/bin/sh", "exit_code": 3, "output": " (no)"}
 
@@ -88,48 +90,27 @@ def test_health_by_a_program_names_one():
 
 
 def test_an_address_that_only_the_container_reaches_is_told(engine, misbehaving_image):
-    options = hardened(RunSettings(env={"LISTEN": "127.0.0.1:8080"}), port=8080)
-    with engine.start(misbehaving_image, options) as container:
+    with engine.start(misbehaving_image, service(LISTEN="127.0.0.1:8080")) as container:
         # through the published port, as everybody but root on this very machine comes
-        found = container.wait_healthy(Health(kind="exec", command=("/nothing",), within_seconds=1))
-        assert not found.healthy
-        only = told(container.listeners(), 8080)
-        assert (details(only).code, details(only).fields) == (
-            "engine.only_loopback",
-            {"address": "127.0.0.1", "port": 8080},
-        )
-        other = told(container.listeners(), 80, (80,))
-        assert (details(other).code, details(other).fields["likely"]) == ("engine.listens_on_other_loopback", 8080)
+        assert not container.wait_healthy(Health(kind="exec", command=("/nothing",), within_seconds=1)).healthy
+        listeners = container.listeners()
+    assert parts(told(listeners, 8080)) == ("engine.only_loopback", {"address": "127.0.0.1", "port": 8080})
+    code, fields = parts(told(listeners, 80, (80,)))
+    assert (code, fields["likely"]) == ("engine.listens_on_other_loopback", 8080)
 
 
 @pytest.mark.parametrize(("exposed", "likely"), [((80,), 80), ((9090,), 9090), ((), 80)])
 def test_of_several_ports_the_exposed_one_is_proposed(exposed, likely):
     listeners = [Listener(80, "0.0.0.0"), Listener(9090, "::")]
-    problem = details(told(listeners, 8080, exposed))
     declared = f", EXPOSE declares {exposed[0]}" if exposed else ""
-    assert problem.code == "engine.listens_on_other"
-    assert problem.fields == {"ports": "80, 9090", "port": 8080, "likely": likely, "exposed": declared}
+    fields = {"ports": "80, 9090", "port": 8080, "likely": likely, "exposed": declared}
+    assert parts(told(listeners, 8080, exposed)) == ("engine.listens_on_other", fields)
     assert told(listeners, 9090, exposed) == "", "the right port is open"
 
 
 def test_what_expose_says_is_told_where_listeners_cannot_be_seen():
-    said = told(None, 8080, (80,))
-    assert (details(said).code, details(said).fields) == ("engine.exposes_other", {"exposed": "80", "port": 8080})
+    assert parts(told(None, 8080, (80,))) == ("engine.exposes_other", {"exposed": "80", "port": 8080})
     assert told(None, 8080, (8080,)) == ""
-
-
-@pytest.mark.parametrize(
-    ("mode", "path", "told"),
-    [
-        ("good", "/no/such/route", ["engine.not_healthy_advice", "engine.wrong_status"]),
-        ("speechless", "/healthz", ["engine.not_healthy_advice", "engine.question_failed", "engine.advice_kind"]),
-    ],
-)
-def test_an_open_port_with_a_wrong_answer_has_a_next_step(engine, misbehaving_image, mode, path, told):
-    with engine.start(misbehaving_image, service(mode)) as container:
-        reason = container.wait_healthy(Health(path=path, within_seconds=1)).reason
-    assert codes(reason) == told
-    assert path in reason
 
 
 def serve_grpc(server: socket.socket, body: bytes, trailers: list[tuple[str, str]]) -> bytes:
@@ -156,16 +137,13 @@ def serve_grpc(server: socket.socket, body: bytes, trailers: list[tuple[str, str
     return asked
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code", "fields"),
-    [
-        (b"\x08\x01", "0", "", {}),
-        (b"\x08\x02", "0", "engine.grpc_health", {"status": "NOT_SERVING"}),
-        (b"", "0", "engine.grpc_health", {"status": "UNKNOWN"}),
-        (b"", "12", "engine.grpc_unimplemented", {}),
-        (b"", "5", "engine.grpc_not_found", {}),
-    ],
-)
+@pytest.mark.parametrize(("body", "status", "code", "fields"), [
+    (b"\x08\x01", "0", "", {}),
+    (b"\x08\x02", "0", "engine.grpc_health", {"status": "NOT_SERVING"}),
+    (b"", "0", "engine.grpc_health", {"status": "UNKNOWN"}),
+    (b"", "12", "engine.grpc_unimplemented", {}),
+    (b"", "5", "engine.grpc_not_found", {}),
+])  # fmt: skip
 def test_grpc_health_is_asked_for(body, status, code, fields):
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(serve_grpc, server, body, [("grpc-status", status)])
@@ -182,17 +160,13 @@ def test_what_speaks_no_http2_is_told(engine, misbehaving_image):
     assert not found.healthy
 
 
-@pytest.mark.parametrize(
-    ("script", "healthy", "told"),
-    [
-        ("exit 0", True, []),
-        ("exit 3", False, ["engine.job_failed", "engine.ended"]),
-        ("exec sleep 30", False, ["engine.still_running"]),
-    ],
-)
+@pytest.mark.parametrize(("script", "healthy", "told"), [
+    ("exit 0", True, []),
+    ("exit 3", False, ["engine.job_failed", "engine.ended"]),
+    ("exec sleep 30", False, ["engine.still_running"]),
+])  # fmt: skip
 def test_a_job_is_well_where_it_ends_with_0(engine, tools_image, script, healthy, told):
-    options = RunOptions(entrypoint=("/bin/sh", "-c", script))
-    with engine.start(tools_image, options) as container:
+    with engine.start(tools_image, RunOptions(entrypoint=("/bin/sh", "-c", script))) as container:
         found = container.wait_healthy(Health(kind="exit", within_seconds=20 if healthy or "exit" in script else 1))
     assert (found.healthy, codes(found.reason)) == (healthy, told)
 
@@ -203,10 +177,9 @@ def test_http_over_tls_is_asked_whoever_signed_its_certificate(engine, misbehavi
         assert container.base_url.startswith("https://")
         assert container.http().request("GET", "/join?a=A&b=B").text() == "AB\n"
     with engine.start(misbehaving_image, service("tls")) as container:
-        found = container.wait_healthy(Health(path="/healthz", within_seconds=3.0))
-    answer = found.reason.fields["answer"]
-    assert (answer.code, answer.fields) == ("engine.speaks_tls", {"path": "/healthz"})
-    assert found.reason.fields["advice"] == answer.hint
+        reason = container.wait_healthy(Health(path="/healthz", within_seconds=3.0)).reason
+    answer = reason.fields["answer"]
+    assert (*parts(answer), answer.hint) == ("engine.speaks_tls", {"path": "/healthz"}, reason.fields["advice"])
 
 
 def test_what_was_answered_is_told_rather_than_that_the_last_question_had_no_time(monkeypatch):

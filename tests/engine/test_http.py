@@ -52,11 +52,9 @@ def serve() -> Iterator[Callable[..., http.Route]]:
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"
 
 
-@pytest.mark.parametrize(
-    ("at_once", "dripping"),
-    [(b"", HEAD + b"x" * 50), (HEAD, b"x" * 50), (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 50)],
-    ids=["status line", "body", "header"],
-)
+@pytest.mark.parametrize(("at_once", "dripping"), [
+    (b"", HEAD + b"x" * 50), (HEAD, b"x" * 50), (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 50),
+], ids=["status line", "body", "header"])  # fmt: skip
 def test_a_service_that_drips_holds_nobody_longer_than_the_limit(serve, at_once, dripping):
     route, started = serve(at_once, dripping), time.monotonic()
     with pytest.raises(TimeoutError):
@@ -69,17 +67,12 @@ def test_a_slow_answer_within_the_limit_is_an_answer(serve):
     assert (answer.status, answer.body, answer.truncated) == (200, b"hello", False)
 
 
-def test_a_signal_ends_the_wait_for_an_answer(serve):
+def test_a_signal_ends_the_wait_for_an_answer(serve, cancelling):
     """A request hung until its container was removed, and then the engine was asked why."""
     route, started = serve(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 30), time.monotonic()
-    timer = threading.Timer(0.5, _run.cancel_soon)
-    timer.start()
-    try:
-        with pytest.raises(Interrupted):
-            route.request("GET", "/", timeout=60)
-    finally:
-        timer.join()
-        _run.reset_cancel()
+    threading.Timer(0.5, _run.cancel_soon).start()
+    with pytest.raises(Interrupted):
+        route.request("GET", "/", timeout=60)
     assert time.monotonic() - started < 3
 
 

@@ -16,15 +16,14 @@ from deadweight_attacks import walls
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import fire
 from deadweight_attacks.lab import Lab
-from deadweight_attacks.load import load_payloads
 from deadweight_attacks.seccomp import recorder
-from tests.support.attack_grounds import castle, left
+from tests.support.attack_grounds import castle, left, payload
 from tests.support.codes import raises
 from tests.support.marks import NEEDS_DOCKERD
 from tests.support.small_images import reference
 from tests.support.tls_engine import apart_engine, elsewhere
 
-pytestmark = [pytest.mark.engine, pytest.mark.tools, NEEDS_DOCKERD]
+pytestmark = [pytest.mark.engine, pytest.mark.tools, pytest.mark.slow, NEEDS_DOCKERD]
 API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
 WORK = {
     "breach-connect": "came to the listener",
@@ -57,28 +56,25 @@ def subject(there, tmp_path, playground_archive) -> Subject:
     return castle(tmp_path, there, playground_archive, f"checks: {{api: [{API}]}}")
 
 
-@pytest.mark.slow
 def test_attacks_are_carried_out_through_the_engine(there, subject):
-    payloads = {each.id: each for each in load_payloads().payloads}
     with Lab(subject) as lab:
         assert lab.far
         assert "through the engine" in lab.notes["elsewhere"]
         with Yard(lab, walls.OPEN) as yard:
             assert yard.session.difference() == {}
             for name, told in WORK.items():
-                shot = fire(lab, yard, payloads[name])
+                shot = fire(lab, yard, payload(name))
                 assert (shot.seen, told in shot.detail.get("proof", "")) == ("succeeded", True), (name, shot)
         with Yard(lab, walls.HARDENED) as yard:
             assert yard.session.difference() == {}
-            assert fire(lab, yard, payloads["breach-reverse-shell"]).seen == "failed", "it has no network"
+            assert fire(lab, yard, payload("breach-reverse-shell")).seen == "failed", "it has no network"
             for name, told in UNTOLD.items():
                 with pytest.raises(DeadweightError, match=told):
-                    fire(lab, yard, payloads[name])
+                    fire(lab, yard, payload(name))
     assert left(there) == []
     assert [tag for each in there.api.images() for tag in each["RepoTags"] or () if "attacked" in tag] == []
 
 
-@pytest.mark.slow
 def test_what_it_reads_is_seen_from_beside_it(subject):
     """Over TLS, in an engine whose processes and files are not seen from here."""
     found = observed(subject, may_run=True)
@@ -86,7 +82,6 @@ def test_what_it_reads_is_seen_from_beside_it(subject):
     assert {"/app", "/usr/bin/awk"} <= set(found.executed)
 
 
-@pytest.mark.slow
 def test_its_system_calls_are_recorded_from_beside_it(there, subject):
     """In a trial of harden, on a network that nothing leads into."""
     with there.network("harden") as network:
@@ -96,7 +91,6 @@ def test_its_system_calls_are_recorded_from_beside_it(there, subject):
     assert recording.seen_in("listen") == ("start",)
 
 
-@pytest.mark.slow
 def test_the_attackers_program_may_tell_its_walls_under_a_tight_profile(subject):
     """Nobody else can here; without these calls no attack after a breach is measured under the profile."""
     assert {"readlinkat", "write"} <= recorder.rehearsed(subject, hardened_for(subject.variant, ""), "amd64").calls
@@ -106,9 +100,8 @@ def test_its_runtime_is_tried_here_where_this_machine_has_the_same(there, monkey
     """The same version of the same one, and with Docker alone: Podman reads a profile from a file of its own machine."""
     assert runtime_of(there).name == "runc"
     version, info = there.documents
-    monkeypatch.setitem(
-        there.__dict__, "documents", ({**version, "Components": [{"Name": "runc", "Version": "0.9"}]}, info)
-    )
+    other = {**version, "Components": [{"Name": "runc", "Version": "0.9"}]}
+    monkeypatch.setitem(there.__dict__, "documents", (other, info))
     with raises(MissingError, "seccomp.other_runtime", name="runc", version="0.9"):
         runtime_of(there)
     monkeypatch.setitem(there.__dict__, "info", replace(there.info, name="Podman"))

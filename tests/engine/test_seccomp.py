@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,18 +13,16 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
-from deadweight.engine.seccomp.profile import numbers
-from deadweight.engine.seccomp.refused_calls import Runtime
 from deadweight.project.workspace import refuse_no_profile
 from deadweight.suite.model import Health
 from deadweight_attacks.matrix import refused_by_profile
 from deadweight_attacks.profile import ATTACKERS, for_attacks
 from deadweight_attacks.seccomp import floor
-from tests.support.codes import codes, details, raises
-from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.codes import codes, details, parts, raises
+from tests.support.small_project import built_subject, write_suite
 
 HERE = profile.Where("amd64", "6.1.0-13-amd64")
-EVERYTHING = frozenset(numbers("amd64"))
+EVERYTHING = frozenset(profile.numbers("amd64"))
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="the runtime is tried as root")
 
 
@@ -35,16 +34,10 @@ def without(*calls: str) -> dict[str, object]:
     ("needed", "most"), [((), 4), (("a",), 4), (("d", "j"), 4), (("a", "b", "c"), 4), (tuple("bdfhj"), 4)]
 )
 def test_what_is_missing_is_found_by_halving(needed, most):
-    tried = []
-
-    def works(some):
-        tried.append(some)
-        return set(needed) <= set(some)
-
+    works = Mock(side_effect=lambda some: set(needed) <= set(some))
     found, whole = refused_calls.find_missing(tuple("abcdefghij"), works, most)
-    assert found == (needed if len(needed) <= most else needed[-most:])
-    assert whole is (len(needed) <= most)
-    assert len(tried) <= 6 * (len(needed) + 1)
+    assert (found, whole) == (needed[-most:], len(needed) <= most)
+    assert works.call_count <= 6 * (len(needed) + 1)
 
 
 def test_what_a_profile_refuses_is_read_with_its_conditions():
@@ -102,26 +95,22 @@ def test_what_the_attackers_program_needs_opens_no_more():
 )
 def test_what_is_no_profile_is_told_with_its_line(tmp_path, text):
     (tmp_path / "tight.json").write_text(text)
-    suite = write_suite(
-        tmp_path, "name: p\nvariants:\n  tight:\n    builder: ko\n    run:\n      seccomp: tight.json\n"
-    )
-    with raises(ConfigError, "seccomp.not_a_profile") as caught:
+    yaml = "name: p\nvariants:\n  tight:\n    builder: ko\n    run:\n      seccomp: tight.json\n"
+    suite = write_suite(tmp_path, yaml)
+    with raises(ConfigError, "seccomp.not_a_profile", line=6, key="variants.tight.run.seccomp"):
         refuse_no_profile(suite, suite.variants[0])
-    assert (details(caught.value).line, details(caught.value).key) == (6, "variants.tight.run.seccomp")
     (tmp_path / "tight.json").unlink()
     with raises(UsageError, "seccomp.no_such_file", file=tmp_path / "tight.json"):
         refuse_no_profile(suite, suite.variants[0])
 
 
-@pytest.mark.parametrize(
-    ("calls", "whole", "named"),
-    [(("listen",), True, "listen"), (("a", "b"), True, "a, b"), (("a", "b"), False, "a, b, …")],
-)
+@pytest.mark.parametrize(("calls", "whole", "named"), [
+    (("listen",), True, "listen"), (("a", "b"), True, "a, b"), (("a", "b"), False, "a, b, …"),
+])  # fmt: skip
 def test_the_calls_are_told_in_one_sentence(calls, whole, named):
     said = refused_calls.told("p.json", refused_calls.Refused(calls, "the program", all_told=whole))
-    assert details(said).code == "seccomp.stops"
     fields = {"file": "p.json", "calls": named, "user": "the program", "problem": "", "advice": ""}
-    assert details(said).fields == fields
+    assert parts(said) == ("seccomp.stops", fields)
 
 
 def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
@@ -129,23 +118,19 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
     turns = itertools.cycle(["", "no answer", "no answer"])
 
     def starting(_runtime, _bundle, document):
-        lacking = "futex" in profile.refused(document, HERE)
-        return next(turns) if lacking else ""
+        return next(turns) if "futex" in profile.refused(document, HERE) else ""
 
     monkeypatch.setattr(refused_calls, "starting_under", starting)
-    runc = Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
+    runc = refused_calls.Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
     found = refused_calls._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
     assert (found.calls, found.problem, codes(found.whom)) == (("futex",), "no answer", ["seccomp.runtime_at_times"])
 
 
-@pytest.mark.parametrize(
-    ("said", "whom"),
-    [
-        ("python3: error while loading shared libraries: cannot apply additional memory protection", "seccomp.loader"),
-        ("Error loading shared library libz.so.1: Operation not permitted (needed by /usr/bin/node)", "seccomp.loader"),
-        ("listen tcp :8080: listen: operation not permitted", "seccomp.program"),
-    ],
-)
+@pytest.mark.parametrize(("said", "whom"), [
+    ("python3: error while loading shared libraries: cannot apply additional memory protection", "seccomp.loader"),
+    ("Error loading shared library libz.so.1: Operation not permitted (needed by /usr/bin/node)", "seccomp.loader"),
+    ("listen tcp :8080: listen: operation not permitted", "seccomp.program"),
+])  # fmt: skip
 def test_who_needs_a_call_is_told_by_what_is_said_without_it(said, whom):
     program = refused_calls._OfProgram(SimpleNamespace(), "", RunOptions(), Health(), 8080)  # type: ignore[arg-type]
 
@@ -165,12 +150,9 @@ def service(tmp_path, engine, misbehaving_image, misbehaving_archive, monkeypatc
 
     def build(*refused: str) -> Subject:
         (tmp_path / "tight.json").write_text(json.dumps(without(*refused)))
-        health = "{path: /healthz, within_seconds: 8}"
-        yaml = f"name: p\ndefaults: {{port: 8080, health: {health}}}\n"
+        yaml = "name: p\ndefaults: {port: 8080, health: {path: /healthz, within_seconds: 8}}\n"
         yaml += "variants:\n  tight: {builder: ko, run: {seccomp: tight.json}}\n"
-        suite = write_suite(tmp_path, yaml)
-        built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
-        return subject_of(suite, "tight", built, misbehaving_archive, engine)
+        return built_subject(write_suite(tmp_path, yaml), "tight", misbehaving_archive, misbehaving_image, engine)
 
     return build
 
@@ -180,10 +162,9 @@ def test_a_call_that_the_program_needs_is_named(service):
     subject = service("listen")
     found = Runs().run(subject)
     subject.service.close()
-    assert (found.status, found.code) == ("fail", "seccomp.stops")
-    assert details(found.reason).fields["calls"] == "listen"
-    assert codes(found.reason) == ["seccomp.stops", "seccomp.program", "seccomp.advice"]
-    assert found.data["posture"]["seccomp"] == "tight.json"
+    assert (found.status, details(found.reason).fields["calls"]) == ("fail", "listen")
+    assert codes(found.reason) == [found.code, "seccomp.program", "seccomp.advice"]
+    assert (found.code, found.data["posture"]["seccomp"]) == ("seccomp.stops", "tight.json")
 
 
 @ROOT

@@ -107,17 +107,25 @@ def test_the_page_of_engines_is_made_of_the_results():
     assert PAGE.read_text() == page(json.loads(RESULTS.read_text()))
 
 
+HEAD = """\
+# Engines
+
+What works with which container engine. Each was started alone, as root, and taken through every task with a Dockerfile
+variant that uses a secret and a cache mount. How to choose one: [engine](../how-to/engine.md).
+"""
+TAIL = """
+`nox -s engines` also attacks a service in Docker and Podman without root, where some attacks are not measured.
+
+## Not measured
+
+No test starts these, so this page says nothing about them:
+"""
+
+
 def page(results: dict[str, dict[str, str]]) -> str:
     """The page, in Markdown."""
-    lines = [
-        "# Engines",
-        "",
-        "What works with which container engine. Each was started alone, as root, and taken through every task with a Dockerfile",
-        "variant that uses a secret and a cache mount. How to choose one: [engine](../how-to/engine.md).",
-        "",
-        "| | " + " | ".join(f"{ENGINES[kind]} ({found['version']})" for kind, found in results.items()) + " |",
-        "| --- |" + " --- |" * len(results),
-    ]
+    engines = " | ".join(f"{ENGINES[kind]} ({found['version']})" for kind, found in results.items())
+    lines = [HEAD, f"| | {engines} |", "| --- |" + " --- |" * len(results)]
     notes: list[str] = []
     for task in (name for name in results["os"] if name != "version"):
         cells = []
@@ -127,12 +135,7 @@ def page(results: dict[str, dict[str, str]]) -> str:
                 notes.append(more)
             cells.append(f"{verdict} ({notes.index(more) + 1})" if more else verdict)
         lines.append(f"| {task} | {' | '.join(cells)} |")
-    lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, 1)), ""]
-    lines += [
-        "`nox -s engines` also attacks a service in Docker and Podman without root, where some attacks are not measured.",
-        "",
-    ]
-    lines += ["## Not measured", "", "No test starts these, so this page says nothing about them:", ""]
+    lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, 1)), TAIL]
     lines += [*(f"- {name}" for name in UNMEASURED), ""]
     return "\n".join(lines)
 

@@ -137,22 +137,21 @@ def told(found: Found) -> dict[str, Any]:
     }
 
 
+def listed(name: str) -> Callable[[Found], Any]:
+    return lambda found: list(getattr(found.project, name))
+
+
 FACTS: Mapping[str, Callable[[Found], Any]] = {
     "dockerfiles": lambda found: [own_image(each) for each in found.service.dockerfiles],
     "found": lambda found: [summary(each) for each in found.services],
     "told": lambda found: {key: told(found)[key] for key in found.wanted},
     "services": lambda found: [each.name for each in found.services],
     **{name: attrgetter(f"project.{name}") for name in ("language", "kind", "folder", "name", "owned")},
-    "start": lambda found: list(found.project.start),
-    "programs": lambda found: list(found.project.programs),
-    "others": lambda found: list(found.project.others),
-    "reads": lambda found: list(found.project.reads),
-    "version": lambda found: found.project.version.value,
-    "version_origin": lambda found: found.project.version.origin,
-    "program": lambda found: found.project.chosen,
+    **{name: listed(name) for name in ("start", "programs", "others", "reads")},
+    "version": attrgetter("project.version.value"), "version_origin": attrgetter("project.version.origin"),
+    "program": attrgetter("project.chosen"), "port": attrgetter("draft.port.value"),
     "problem": lambda found: reason(found.project.problem),
     "variable": lambda found: found.service.port_variable and found.service.port_variable.value,
-    "port": lambda found: found.draft.port.value,
     "ports": lambda found: [each.value for each in port_hints(found.service)],
     "health": lambda found: [each.value for each in health_hints(found.service)],
     "rungs": lambda found: [each.name for each in found.draft.rungs],
@@ -188,12 +187,10 @@ def test_what_is_found_is_what_the_case_says(tmp_path, case):
     expect = case["expect"]
     assert {key: FACTS[key](Found(services, draft, wanted)) for key, wanted in expect.items()} == expect
     if draft is not None and draft.rungs:  # and what is written is a suite that says the same
-        again = find_services(
-            read_tree(written(root, {**draft.files, "deadweight.yaml": suite_text(draft)})), case.get("main")
-        )
+        tree = read_tree(written(root, {**draft.files, "deadweight.yaml": suite_text(draft)}))
+        again = find_services(tree, case.get("main"))
         assert [each.more for each in again] == [each.more for each in services], "what is written is not its own"
-        variant = load_suite(root / "deadweight.yaml").variants[0]
-        run = told(Found(services, draft))
+        variant, run = load_suite(root / "deadweight.yaml").variants[0], told(Found(services, draft))
         assert (variant.port, set(variant.run.needs)) == (draft.port.value, set(run["needs"]))
         assert run["env"].items() <= dict(variant.run.env).items()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import runpy
 
 import pytest
 
@@ -21,16 +22,14 @@ def contents(root):
 
 
 def test_broken_off_work_leaves_everything_as_it_was(tmp_path):
-    written(tmp_path, {".gitignore": "*.log\n", "main.go": ""})
-    before = contents(tmp_path)
+    before = contents(written(tmp_path, {".gitignore": "*.log\n", "main.go": ""}))
     with contextlib.suppress(KeyboardInterrupt), Written(tmp_path) as files:
         files.write({"deadweight.yaml": "a", "build/deep/Dockerfile": "b"})
         files.append(".gitignore", [".deadweight/"], "state")
         files.write({"deadweight.yaml": "c"})
         assert contents(tmp_path)["deadweight.yaml"] == "c"
         raise KeyboardInterrupt
-    assert contents(tmp_path) == before
-    assert not (tmp_path / "build").exists()
+    assert (contents(tmp_path), (tmp_path / "build").exists()) == (before, False)
 
 
 def test_nothing_is_overwritten_unless_it_is_named(tmp_path):
@@ -53,29 +52,21 @@ def test_tasks_of_the_users_own_stay(tmp_path):
     _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": "import celery\n"})
     assert (tmp_path / "tasks.py").read_text() == "import celery\n"
     assert [parts(each)[0] for each in outcome.told] == ["files.to_add"]
-    assert outcome.program == "deadweight"
-    other = tmp_path / "other"
-    assert brought_in(other, GO)[1].program == "invoke"
+    assert (outcome.program, brought_in(tmp_path / "other", GO)[1].program) == ("deadweight", "invoke")
 
 
-@pytest.mark.parametrize(
-    "own",
-    [
-        "from invoke import task\n\n@task(\n    help={}\n)\ndef hello(c):\n    print('hi')\n",
-        "from invoke import Collection, task\n\n@task\ndef hello(c):\n    print('hi')\n\nns = Collection(hello)\n",
-    ],
-)
+@pytest.mark.parametrize("own", [
+    "from invoke import task\n\n@task(\n    help={}\n)\ndef hello(c):\n    print('hi')\n",
+    "from invoke import Collection, task\n\n@task\ndef hello(c):\n    print('hi')\n\nns = Collection(hello)\n",
+])  # fmt: skip
 def test_the_lines_for_a_tasks_file_that_is_there_keep_its_tasks(tmp_path, own):
     _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": own})
     (told,) = (each for each in outcome.told if each.startswith("tasks.py"))
     first, last = re.findall(r"`(.*?)`", told)[:2]
     (tmp_path / "tasks.py").write_text(f"{first}\n{own}{last}\n")
-    tasks = {}
-    exec((tmp_path / "tasks.py").read_text(), tasks)
-    names = set(tasks["ns"].task_names)
-    assert "hello" in names
-    assert {"build", "verify"} <= {name.removeprefix("deadweight.") for name in names}
-    tasks["ns"].tasks.pop("hello")  # Deadweight's namespace is one for all
+    namespace = runpy.run_path(str(tmp_path / "tasks.py"))["ns"]
+    assert {"hello", "build", "verify"} <= {name.removeprefix("deadweight.") for name in namespace.task_names}
+    namespace.tasks.pop("hello")  # Deadweight's namespace is one for all
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
@@ -105,13 +96,10 @@ def test_drift_is_told(tmp_path):
 
 
 def test_an_older_language_that_trials_chose_is_no_drift(tmp_path):
-    files = {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"}
-    brought_in(tmp_path, files)
-    suite = (tmp_path / "deadweight.yaml").read_text()
-    older = re.sub(r"python:3\.\d+-slim", "python:3.9", suite)
-    assert older != suite
+    brought_in(tmp_path, {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"})
+    older, count = re.subn(r"python:3\.\d+-slim", "python:3.9", (tmp_path / "deadweight.yaml").read_text())
     (tmp_path / "deadweight.yaml").write_text(older)
-    assert drifted(tmp_path) == []
+    assert (count > 0, drifted(tmp_path)) == (True, [])
     (tmp_path / ".python-version").write_text("3.12\n")
     suites = {(fields["name"], fields["key"]): fields["suite"] for _, fields in drifted(tmp_path)}
     assert suites["debian", "bases"].startswith("BUILD python:3.9")

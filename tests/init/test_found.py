@@ -2,10 +2,10 @@
 
 import os
 import re
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -27,7 +27,8 @@ from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
 from tests.support import TESTS
 from tests.support.codes import codes, parts, raises
-from tests.support.trees import written
+from tests.support.small_project import write_suite
+from tests.support.trees import git, written
 
 GO = {
     "go.mod": "module example.com/shop/v2\n\ngo 1.22.1\n",
@@ -39,6 +40,12 @@ GO = {
 
 def found(root: Path, files: dict[str, str]):
     return find_services(read_tree(written(root, files)))
+
+
+def drafted(root: Path, files: dict[str, str], *port: int) -> Draft:
+    """The draft of the only service of a repository."""
+    (service,) = found(root, files)
+    return first_draft(service, "build", *port)
 
 
 def shops(*folders: str, **more: str) -> dict[str, str]:
@@ -54,48 +61,41 @@ def brought_in(root: Path, files: dict[str, str], **wanted):
 
 
 def test_the_image_is_read_from_its_dockerfile():
-    words = read_words(
+    text = (
         "FROM golang:1.22 AS build\nEXPOSE 1\nFROM alpine:3.20 AS base\nENV PORT=9000 HOME_DIR=/srv\n"
         "FROM base\nWORKDIR $HOME_DIR\nCOPY --from=build /app ./\nCOPY ui ui/\nEXPOSE ${PORT} 53/udp\nUSER 1000:1000\n"
-        'HEALTHCHECK CMD curl -f http://localhost:9000/up || exit 1\nENTRYPOINT ["./app"]\nCMD ["serve"]\n',
-        "Dockerfile",
+        'HEALTHCHECK CMD curl -f http://localhost:9000/up || exit 1\nENTRYPOINT ["./app"]\nCMD ["serve"]\n'
     )
-    assert words.base == "alpine:3.20"
+    words = read_words(text, "Dockerfile")
+    assert (words.base, words.words, words.workdir) == ("alpine:3.20", ("./app", "serve"), "/srv")
     assert [(each.value, each.origin) for each in words.ports] == [(9000, "from Dockerfile:9")]
-    assert words.words == ("./app", "serve")
-    assert words.workdir == "/srv"
-    assert words.copied == (("ui", "/srv/ui/"),)
-    assert [each.value for each in words.health] == ["/up"]
+    assert (words.copied, [each.value for each in words.health]) == ((("ui", "/srv/ui/"),), ["/up"])
 
 
-@pytest.mark.parametrize(
-    ("line", "absent"),
-    [
-        ("COPY . .", []),
-        ("COPY package*.json ./", []),
-        ("COPY src/*.js ./", []),
-        ("COPY --from=build /x /y", []),
-        ("COPY dist/app /app", ["dist/app"]),
-        ("ARG D=dist\nCOPY $D/app /app", ["dist/app"]),
-        ("COPY bin/$TARGETOS/$TARGETARCH/app /app", ["bin/linux/amd64/app"]),
-        ("COPY secret.txt /", ["secret.txt"]),
-        ('COPY ["src", "gone", "/x/"]', ["gone"]),
-        ("ADD https://example.com/x /x", []),
-        ("FROM alpine AS x-amd64\nCOPY linux/amd64/app /app\nFROM x-${TARGETARCH}", ["linux/amd64/app"]),
-        ("COPY .git/ .git/\nCOPY .git .", [".git/", ".git"]),
-    ],
-)
+@pytest.mark.parametrize(("line", "absent"), [
+    ("COPY . .", []),
+    ("COPY package*.json ./", []),
+    ("COPY src/*.js ./", []),
+    ("COPY --from=build /x /y", []),
+    ("COPY dist/app /app", ["dist/app"]),
+    ("ARG D=dist\nCOPY $D/app /app", ["dist/app"]),
+    ("COPY bin/$TARGETOS/$TARGETARCH/app /app", ["bin/linux/amd64/app"]),
+    ("COPY secret.txt /", ["secret.txt"]),
+    ('COPY ["src", "gone", "/x/"]', ["gone"]),
+    ("ADD https://example.com/x /x", []),
+    ("FROM alpine AS x-amd64\nCOPY linux/amd64/app /app\nFROM x-${TARGETARCH}", ["linux/amd64/app"]),
+    ("COPY .git/ .git/\nCOPY .git .", [".git/", ".git"]),
+])  # fmt: skip
 def test_a_dockerfile_that_copies_what_is_not_there_is_known(tmp_path, line, absent):
     """A checkout has its git folder, where that is not ignored."""
-    tree, text = (
-        read_tree(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""})),
-        f"FROM alpine\n{line}\n",
-    )
-    assert missing_sources(tree, text, ".", Ignore(["secret.txt"])) == absent
+    tree = read_tree(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""}))
+
+    def missing(*ignored: str):
+        return missing_sources(tree, f"FROM alpine\n{line}\n", ".", Ignore(["secret.txt", *ignored]))
+
+    assert missing() == absent
     (tmp_path / ".git").mkdir()
-    of_git = ".git" in line
-    assert missing_sources(tree, text, ".", Ignore(["secret.txt"])) == ([] if of_git else absent)
-    assert missing_sources(tree, text, ".", Ignore(["secret.txt", ".git"])) == absent
+    assert (missing(), missing(".git")) == ([] if ".git" in line else absent, absent)
 
 
 def test_only_files_of_the_repository_are_read(tmp_path):
@@ -110,15 +110,12 @@ def test_only_files_of_the_repository_are_read(tmp_path):
     assert [tree.texts[name] for name in ("own", "../outside", "out", "zero", "pipe")] == ["text", "", "", "", ""]
 
 
-@pytest.mark.parametrize(
-    ("command", "found"),
-    [
-        ("curl -f http://localhost:${LD_SERVER_PORT:-9090}/${LD_CONTEXT_PATH}health || exit 1", "/health"),
-        ("curl http://127.0.0.1:8000/${BASE:-api}/up", "/api/up"),
-        ("wget -q http://localhost:$PORT/$PREFIX", "/"),
-        ("wget -q http://localhost", "/"),
-    ],
-)
+@pytest.mark.parametrize(("command", "found"), [
+    ("curl -f http://localhost:${LD_SERVER_PORT:-9090}/${LD_CONTEXT_PATH}health || exit 1", "/health"),
+    ("curl http://127.0.0.1:8000/${BASE:-api}/up", "/api/up"),
+    ("wget -q http://localhost:$PORT/$PREFIX", "/"),
+    ("wget -q http://localhost", "/"),
+])  # fmt: skip
 def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found):
     assert list(url_paths(command)) == [found]
 
@@ -127,17 +124,14 @@ def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_p
     with raises(UsageError, "command.nothing_builds") as caught:
         brought_in(tmp_path, {"Dockerfile": "FROM scratch\nCOPY dist/app /\n", "go.mod": "module example.com/lib\n"})
     reasons = [each.partition(": ")[0] for each in str(caught.value.fields["reasons"]).splitlines()]
-    assert reasons == ["today", "go (.)"]
-    assert not (tmp_path / "deadweight.yaml").exists()
+    assert (reasons, (tmp_path / "deadweight.yaml").exists()) == (["today", "go (.)"], False)
 
 
 def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path):
     files = shops("cart", "mail", Dockerfile="FROM python:3.12\nCOPY . .\n")
-    suite, _, said = brought_in(tmp_path / "one", files)
-    assert {each.source for each in suite.variants} == {"cart"}
+    (one, _, said), (two, _, _) = brought_in(tmp_path / "1", files), brought_in(tmp_path / "2", files, service="mail")
+    assert [{each.source for each in suite.variants} for suite in (one, two)] == [{"cart"}, {"mail"}]
     assert [parts(each) for each in said] == [("progress.selected", {"name": "cart", "others": "mail"})]
-    suite, _, _ = brought_in(tmp_path / "two", files, service="mail")
-    assert {each.source for each in suite.variants} == {"mail"}
     with raises(UsageError, "suite.misspelt", kind="service", name="maul", near="mail"):
         brought_in(tmp_path / "three", files, service="maul")
 
@@ -146,14 +140,14 @@ def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
     compose = "services:\n  cart:\n    build: cart\n    depends_on: [db]\n  db: {image: 'postgres:16'}\n"
     files = {**shops("cart", "Mail.Out"), "compose.yaml": compose}
     suite, outcome, _ = brought_in(tmp_path / "My Shop", files, service="all")
-    assert suite.name == "my-shop"
+    assert (suite.name, outcome.drafts[0].full("debian")) == ("my-shop", "mail-out.debian")
     rungs = ("debian", "alpine", "chainguard", "distroless")
-    assert suite.names() == (*(f"mail-out.{each}" for each in rungs), *(f"cart.{each}" for each in rungs))
+    carts, mails = ([f"{name}.{each}" for each in rungs] for name in ("cart", "mail-out"))
+    assert suite.names() == (*mails, *carts)
     dockerfiles = {f"deadweight-build/{name}/Dockerfile" for name in ("cart", "mail-out")}
     assert {each.dockerfile for each in suite.variants} == dockerfiles
     assert {each.source for each in suite.variants if each.service == "mail-out"} == {"Mail.Out"}
-    assert [each.name for each in suite.variants if "db" in each.run.needs] == [f"cart.{each}" for each in rungs]
-    assert outcome.drafts[0].full("debian") == "mail-out.debian"
+    assert [each.name for each in suite.variants if "db" in each.run.needs] == carts
 
 
 def test_where_nothing_can_be_built_the_error_says_what_helps():
@@ -161,35 +155,28 @@ def test_where_nothing_can_be_built_the_error_says_what_helps():
     proof = SimpleNamespace(draft=SimpleNamespace(left_out=left_out), steps={"no Gradle": "set distributionUrl"})
     error = nothing_left(proof)
     assert (error.code, error.fields) == ("proof.no_way", {"reasons": "debian, alpine: no Gradle\njib: no Jib"})
-    assert nothing_left(proof, comes_up=True).code == "proof.check_fails"
     assert error.hint.startswith("set distributionUrl; or ")
-    proof.steps = dict.fromkeys(proof.steps, "add\n        netrc: ~/.netrc")
+    assert nothing_left(proof, comes_up=True).code == "proof.check_fails"
+    proof.steps = {"no Gradle": "add\n        netrc: ~/.netrc"}
     assert "\n        netrc: ~/.netrc\n  or " in nothing_left(proof).hint
 
 
 def test_what_a_service_says_in_colours_can_be_a_comment(tmp_path):
-    (service,) = found(tmp_path, shops("shop"))
-    draft = first_draft(service, "build")
     why = "runs: it ended; its last lines: \x1b[33mPress CTRL+C to quit\x1b[0m"
-    (tmp_path / "deadweight.yaml").write_text(suite_text(replace(draft, left_out={"debian": why})))
-    load_suite(tmp_path / "deadweight.yaml")
-    assert "its last lines: Press CTRL+C to quit\n" in (tmp_path / "deadweight.yaml").read_text()
+    text = suite_text(replace(drafted(tmp_path, shops("shop")), left_out={"debian": why}))
+    write_suite(tmp_path, text)
+    assert "its last lines: Press CTRL+C to quit\n" in text
 
 
 def test_gets_without_parameters_are_taken_from_an_openapi_document():
-    document = {
-        "servers": [{"url": "http://localhost/api"}],
-        "paths": {
-            "/users": {"get": {}},
-            "/users/{id}": {"get": {}},
-            "/search": {"get": {"parameters": [{"name": "q", "required": True}]}},
-            "/page": {"get": {"parameters": [{"name": "n"}]}},
-            "/mine": {"get": {"security": [{"token": []}]}},
-            "/panic": {"get": {}},
-            "/new": {"post": {}},
-        },
+    gets = {
+        **{path: {} for path in ("/users", "/users/{id}", "/panic")},
+        "/search": {"parameters": [{"name": "q", "required": True}]},
+        "/page": {"parameters": [{"name": "n"}]},
+        "/mine": {"security": [{"token": []}]},
     }
-    found = documented_operations(document, _DANGEROUS)
+    paths = {**{path: {"get": what} for path, what in gets.items()}, "/new": {"post": {}}}
+    found = documented_operations({"servers": [{"url": "http://localhost/api"}], "paths": paths}, _DANGEROUS)
     assert [each.path for each in found if each.is_plain] == ["/api/users", "/api/page"]
     assert {(each.method, each.path) for each in found} >= {("GET", "/api/users"), ("POST", "/api/new")}
     assert documented_operations(["no document"], _DANGEROUS) == []
@@ -198,42 +185,35 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
 NODE = {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}', "a.js": ""}
 
 
-@pytest.mark.parametrize(
-    ("files", "origin"),
-    [
-        ({"main.go": 'package main\n\nvar port = os.Getenv("PORT")\n', "go.mod": "module x.org/y\n"}, "from main.go:3"),
-        ({"requirements.txt": "", "app.py": "port = os.environ['PORT']\n"}, "from app.py:1"),
-        ({**NODE, "a.js": "x.listen(process.env.PORT || 80)"}, "from a.js:1"),
-        ({"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"}, wording("origin.gunicorn")),
-        ({"requirements.txt": "", "Procfile": "web: gunicorn -b :80 app:app\n"}, None),
-    ],
-)
+@pytest.mark.parametrize(("files", "origin"), [
+    ({"main.go": 'package main\n\nvar port = os.Getenv("PORT")\n', "go.mod": "module x.org/y\n"}, "from main.go:3"),
+    ({"requirements.txt": "", "app.py": "port = os.environ['PORT']\n"}, "from app.py:1"),
+    ({**NODE, "a.js": "x.listen(process.env.PORT || 80)"}, "from a.js:1"),
+    ({"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"}, wording("origin.gunicorn")),
+    ({"requirements.txt": "", "Procfile": "web: gunicorn -b :80 app:app\n"}, None),
+])  # fmt: skip
 def test_a_service_that_is_told_its_port_by_a_variable_is_told_it(tmp_path, files, origin):
-    (service,) = found(tmp_path, files)
-    env = first_draft(service, "build", 4000).run.get("env")
+    env = drafted(tmp_path, files, 4000).run.get("env")
     assert (env and (env.value, env.origin)) == (origin and ({"PORT": "4000"}, origin))
-    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\nENV PORT=1\n"})
-    assert "env" not in first_draft(service, "build", 4000).run
+    assert "env" not in drafted(tmp_path, {"Dockerfile": "FROM scratch\nENV PORT=1\n"}, 4000).run
 
 
 def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     serves = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":90%s", nil) }\n'
     files = {"go.mod": "module x.org/shop\n", "cmd/one/main.go": serves % "01", "cmd/two/main.go": serves % "02"}
-    suite, _, said = brought_in(tmp_path / "a", files)
-    (line,) = said
+    suite, _, (line,) = brought_in(tmp_path / "a", files)
     assert parts(line) == ("progress.program", {"name": "a", "main": "cmd/one", "others": "cmd/two"})
     assert suite.variants[0].port == 9001
     asked: list[str] = []
     root = written(tmp_path / "b", files)
-    outcome = init(root, Wanted(), lambda question, choices: asked.append(question) or choices[1], said.append, None)
+    outcome = init(root, Wanted(), lambda question, choices: asked.append(question) or choices[1], print, None)
     assert (asked, outcome.drafts[0].port.value) == ([wording("command.which_program", service="b")], 9002)
-    _, _, said = brought_in(tmp_path / "c", files, main="cmd/two")
-    assert said == []
-    suite, _, _ = brought_in(tmp_path / "d", files, main="two")
-    assert suite.variants[0].port == 9002
-    with raises(UsageError, "suite.unknown", kind=wording("command.main"), name="three") as caught:
+    for folder, main in {"c": "cmd/two", "d": "two"}.items():
+        suite, _, said = brought_in(tmp_path / folder, files, main=main)
+        assert (suite.variants[0].port, said) == (9002, [])
+    hint = "programs: cmd/one, cmd/two"
+    with raises(UsageError, "suite.unknown", kind=wording("command.main"), name="three", hint=hint):
         brought_in(tmp_path / "e", files, main="three")
-    assert caught.value.hint == "programs: cmd/one, cmd/two"
     assert not (tmp_path / "e" / "deadweight.yaml").exists()
 
 
@@ -247,17 +227,14 @@ def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "poems"]
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "reason"),
-    [
-        ("compose.yaml", "services: {web: {image: nginx}}\n", wording("problem.starts_images", path="compose.yaml")),
-        ("compose.yaml", "services: {", in_file("compose.yaml", "problem.not_parsed", kind="YAML", error="")),
-        ("package.json", "{", in_file("package.json", "problem.not_parsed", kind="JSON", error="")),
-        ("Cargo.toml", "[package", in_file("Cargo.toml", "problem.not_parsed", kind="TOML", error="")),
-        ("Dockerfile", "FORM golang\n", in_file("Dockerfile", "problem.no_from")),
-        ("melange.yaml", "package: {name: x}\n", wording("problem.package_alone", path="melange.yaml")),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "reason"), [
+    ("compose.yaml", "services: {web: {image: nginx}}\n", wording("problem.starts_images", path="compose.yaml")),
+    ("compose.yaml", "services: {", in_file("compose.yaml", "problem.not_parsed", kind="YAML", error="")),
+    ("package.json", "{", in_file("package.json", "problem.not_parsed", kind="JSON", error="")),
+    ("Cargo.toml", "[package", in_file("Cargo.toml", "problem.not_parsed", kind="TOML", error="")),
+    ("Dockerfile", "FORM golang\n", in_file("Dockerfile", "problem.no_from")),
+    ("melange.yaml", "package: {name: x}\n", wording("problem.package_alone", path="melange.yaml")),
+])  # fmt: skip
 def test_a_repository_that_builds_no_image_is_told_what_its_files_are_for(tmp_path, name, text, reason):
     with raises(UsageError, "command.no_service") as caught:
         brought_in(tmp_path, {name: text})
@@ -276,36 +253,30 @@ def test_a_dockerfile_that_nobody_may_read_is_named(tmp_path, monkeypatch):
         brought_in(tmp_path, {"Dockerfile": ""})
 
 
-@pytest.mark.parametrize(
-    ("words", "program"),
-    [
-        (("/bin/sh", "-c", "/shop serve --fast"), ("/shop", "serve", "--fast")),
-        (("/sbin/tini", "--", "/shop"), ("/shop",)),
-        (("bash", "-c", "exec MODE=a gosu shop /shop"), ("/shop",)),
-        (("sh", "-c", "/migrate && /shop"), ()),
-        (("/shop", "serve"), ("/shop", "serve")),
-    ],
-)
+@pytest.mark.parametrize(("words", "program"), [
+    (("/bin/sh", "-c", "/shop serve --fast"), ("/shop", "serve", "--fast")),
+    (("/sbin/tini", "--", "/shop"), ("/shop",)),
+    (("bash", "-c", "exec MODE=a gosu shop /shop"), ("/shop",)),
+    (("sh", "-c", "/migrate && /shop"), ()),
+    (("/shop", "serve"), ("/shop", "serve")),
+])  # fmt: skip
 def test_a_program_is_told_through_the_shell_around_it(words, program):
     assert unwrapped(words) == program
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "found"),
-    [
-        ("docs/swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
-        ("api/openapi.yaml", "paths:\n  /a: {get: {}}\n", True),
-        ("api/shop.swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
-        ("tests/openapi.yaml", "paths:\n  /a: {get: {}}\n", False),
-        ("openapi.yaml", "generator: x\n", False),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "found"), [
+    ("docs/swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
+    ("api/openapi.yaml", "paths:\n  /a: {get: {}}\n", True),
+    ("api/shop.swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
+    ("tests/openapi.yaml", "paths:\n  /a: {get: {}}\n", False),
+    ("openapi.yaml", "generator: x\n", False),
+])  # fmt: skip
 def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, name, text, found):
     (service,) = find_services(read_tree(written(tmp_path, {"Dockerfile": "FROM alpine\nCMD ./x\n", name: text})))
-    assert (service.described is not None) is found
-    written_suite = suite_text(first_draft(service, "build", health="/up"))
-    assert (f"attacks: {{openapi: {name}}}" in written_suite) is found
-    unmeasured = suite_text(replace(first_draft(service, "build", health="/up"), unattacked="no engine"))
+    draft = first_draft(service, "build", health="/up")
+    described, attacked = service.described is not None, f"attacks: {{openapi: {name}}}" in suite_text(draft)
+    assert (described, attacked) == (found, found)
+    unmeasured = suite_text(replace(draft, unattacked="no engine"))
     assert "attacks: {" not in unmeasured
     assert (f"# {wording('suite.unattacked', document=name, reason='no engine')}" in unmeasured) is found
 
@@ -315,16 +286,10 @@ def test_a_document_is_asked_for_where_the_code_says_that_it_is_served(tmp_path)
     (service,) = found(tmp_path, {"requirements.txt": "fastapi\n", "app.py": app})
     told = [each.value for each in health_hints(service)]
     assert told == ["/shop/health", "/shop/openapi.json"]
-    answers = {"/shop/openapi.json": '{"paths": {"/shop/things": {}}}'}
-    asked: list[str] = []
-
-    def get(path: str):
-        asked.append(path)
-        text = answers.get(path)
-        return None if text is None else SimpleNamespace(status=200, text=lambda: text)
-
+    answer = SimpleNamespace(status=200, text=lambda: '{"paths": {"/shop/things": {}}}')
+    get = Mock(side_effect={"/shop/openapi.json": answer}.get)
     assert served_document(get, told) == ("/shop/openapi.json", {"paths": {"/shop/things": {}}})
-    assert asked == ["/shop/openapi.json"]  # a health route is none
+    get.assert_called_once_with("/shop/openapi.json")  # a health route is none
     assert served_document(get) is None
 
 
@@ -341,25 +306,25 @@ def in_folders(*folders: str) -> dict[str, str]:
 def test_an_env_file_is_read_where_git_has_it(tmp_path):
     compose = "services:\n  web:\n    build: .\n    env_file: .env\n    environment: {B: '${A}'}\n"
     root = written(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n", ".env": "A=one\n"})
-    subprocess.run(["git", "init", "-q", root], check=True)
+    git(root, "init", "-q")
     assert dict(find_services(read_tree(root))[0].around.env) == {}
-    subprocess.run(["git", "-C", root, "add", ".env"], check=True)
+    git(root, "add", ".env")
     env = find_services(read_tree(root))[0].around.env
     assert {name: each.value for name, each in env.items()} == {"A": "one", "B": "one"}
 
 
+UP = Health("http", 3000, "/", 200)
+
+
 @pytest.mark.parametrize("read_only", [True, False])
 def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_path, read_only):
-    (service,) = found(tmp_path, NODE)
-    health = Health("http", 3000, "/", 200)
-    seen = Observation(health, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1)
-    draft = with_seen(recipe(service, "build"), seen, {"read_only": Known(read_only)})
-    files = draft.ladder.files
+    seen = Observation(UP, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1)
+    draft = with_seen(recipe(*found(tmp_path, NODE)), seen, {"read_only": Known(read_only)})
+    last = draft.ladder.files["build/Dockerfile"].rpartition("FROM ")[2]
     owner = "--chown=65532:65532 " if not read_only else ""
-    assert f"COPY {owner}--from=build /app /app" in files["build/Dockerfile"]
+    assert f"COPY {owner}--from=build /app /app" in last
     # a folder that WORKDIR makes would be root's
-    ends = files["build/Dockerfile"].rpartition("FROM ")[2]
-    assert (ends.index("WORKDIR /app") > ends.index("COPY ")) is (not read_only)
+    assert (last.index("WORKDIR /app") > last.index("COPY ")) is (not read_only)
 
 
 @pytest.mark.parametrize(
@@ -367,9 +332,8 @@ def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_p
     [(0.1, "10}\n"), (8.9, f"30}}  # seen: {wording('origin.stops', seconds=8.9)}\n")],
 )
 def test_a_service_that_takes_long_to_end_is_given_what_kubernetes_gives(tmp_path, stop_seconds, written):
-    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": ""})
-    seen = Observation(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds)
-    text = suite_text(with_seen(recipe(service, "build"), seen, {}))
+    seen = Observation(UP, (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds)
+    text = suite_text(with_seen(recipe(*found(tmp_path, {"requirements.txt": "flask\n", "app.py": ""})), seen, {}))
     assert f"    runs: {{stops_within_seconds: {written}" in re.sub("(}) +#", r"\1  #", text)
 
 
@@ -383,21 +347,17 @@ GREETER = {
     "compose.yaml": "services:\n  greeter:\n    build: .\n    environment: {CACHE: redis://cache:6379}\n"
     "  cache: {image: redis:7}\n",
 }
-
-
 PROSE = re.compile(r"(?m)^( *#(?: [\w-]+ \(\w+\))?).*|( description:).*")
 """Comments, but for the name of the variant that one is on, and descriptions."""
 
 
 def test_a_draft_in_full(tmp_path):
-    (service,) = found(tmp_path / "greeter", GREETER)
-    made, known = suite_text(first_draft(service, "build")), (TESTS / "data" / "init_draft.yaml").read_text()
+    made, known = suite_text(drafted(tmp_path / "greeter", GREETER)), (TESTS / "data" / "init_draft.yaml").read_text()
     assert PROSE.sub(r"\1\2", made) == PROSE.sub(r"\1\2", known)
 
 
 def test_services_of_one_name_are_told_apart_by_their_folders(tmp_path):
-    root = written(tmp_path, in_folders("one/backend", "two/backend", "mail"))
-    outcome = init(root, Wanted(service="all"), lambda *_: None, print, None)
+    _, outcome, _ = brought_in(tmp_path, in_folders("one/backend", "two/backend", "mail"), service="all")
     assert [draft.service.name for draft in outcome.drafts] == ["mail", "one-backend", "two-backend"]
 
 

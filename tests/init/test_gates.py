@@ -5,7 +5,6 @@ from datetime import date
 
 import pytest
 
-from deadweight.project.load_suite import load_suite
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight_images.findings import MAX_FINDINGS, BaseImage
 from deadweight_init.languages.common import flow
@@ -39,18 +38,15 @@ def test_a_size_becomes_a_budget_above_it():
     assert "runs: {if_killed: warn}" in measured(1, None, killed=True).value
 
 
-@pytest.mark.parametrize(
-    ("found", "gate"),
-    [
-        (layers([SECRET, BASE]), "layers: {secrets: allow}"),
-        (layers([BASE, LOW, ALLOWED]), "layers: {secrets: {mine: none, base: allow}}"),
-        (layers([BASE], hidden=[{"owner": "mine", "secrets": [{}]}]), "layers: {secrets: allow}"),
-        (
-            layers(skipped=[{"owner": "base", "unread": True}, {"owner": "mine", "unread": False}], failed=("unread",)),
-            f'layers: {{unread: {{mine: none, base: allow, reason: "{wording("gates.when_written")}"}}}}',
-        ),
-    ],
-)
+@pytest.mark.parametrize(("found", "gate"), [
+    (layers([SECRET, BASE]), "layers: {secrets: allow}"),
+    (layers([BASE, LOW, ALLOWED]), "layers: {secrets: {mine: none, base: allow}}"),
+    (layers([BASE], hidden=[{"owner": "mine", "secrets": [{}]}]), "layers: {secrets: allow}"),
+    (
+        layers(skipped=[{"owner": "base", "unread": True}, {"owner": "mine", "unread": False}], failed=("unread",)),
+        f'layers: {{unread: {{mine: none, base: allow, reason: "{wording("gates.when_written")}"}}}}',
+    ),
+])  # fmt: skip
 def test_what_is_found_in_the_base_does_not_open_the_gate_for_mine(found, gate, tmp_path):
     made = measured(1, found, killed=False)
     assert gate in made.value
@@ -69,14 +65,13 @@ MARKED = [
 
 @pytest.mark.parametrize("base", [(), (BASE,)])
 def test_mine_are_accepted_one_by_one(base, tmp_path):
-    hidden = [
-        {"owner": "mine", "path": '/srv/"old".conf', "secrets": [{"fingerprint": "2" * 32, "confidence": "high"}]}
-    ]
+    mark = {"fingerprint": "2" * 32, "confidence": "high"}
+    hidden = [{"owner": "mine", "path": '/srv/"old".conf', "secrets": [mark]}]
     evidence = layers([*MARKED, LOW, ALLOWED, *base], hidden=hidden)
     made = measured(1, evidence, killed=False)
     assert [parts(each)[0] for each in accepted_findings(evidence, killed=False)] == ["gates.named"]
-    write_suite(tmp_path, f"name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks: {made.value}\n")
-    check = load_suite(tmp_path / "deadweight.yaml").variants[0].checks.layers
+    yaml = f"name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks: {made.value}\n"
+    check = write_suite(tmp_path, yaml).variants[0].checks.layers
     named = {each.fingerprint: each.reason for each in check.allow}
     places = {"a" * 32: "/srv/app.conf", "1" * 32: "config.Env[0]", "2" * 32: '/srv/"old".conf'}
     assert named == {mark: wording("gates.seen_in", place=place) for mark, place in places.items()}
@@ -86,18 +81,17 @@ def test_mine_are_accepted_one_by_one(base, tmp_path):
 
 def test_a_list_that_nobody_reads_is_no_list():
     many = [{**SECRET, "fingerprint": f"{number:032x}", "path": "/a"} for number in range(MOST_NAMED + 1)]
-    assert "layers: {secrets: allow}" in measured(1, layers(many), killed=False).value
     assert "layers: {allow: " in measured(1, layers(many[1:]), killed=False).value
-    more = MARKED[:1] * MAX_FINDINGS  # there may be others
-    assert "layers: {secrets: allow}" in measured(1, layers(more), killed=False).value
+    for more in (many, MARKED[:1] * MAX_FINDINGS):  # there may be others
+        assert "layers: {secrets: allow}" in measured(1, layers(more), killed=False).value
 
 
 def test_what_the_base_brought_is_told_as_the_bases():
-    found = layers(
-        [{**SECRET, "layer": "sha256:b"}], [{"unread": True, "layer": "sha256:b"}], failed=("secrets", "unread")
-    )
-    told = by_owner(found, BaseImage(frozenset(("sha256:b",))))
-    assert "secrets: {mine: none, base: allow}" in measured(1, told, killed=False).value
-    assert "unread: {mine: none, base: allow" in measured(1, told, killed=False).value
-    mine = by_owner(found, BaseImage(frozenset(("sha256:c",))))
-    assert "secrets: allow" in measured(1, mine, killed=False).value
+    place, failed = {"layer": "sha256:b"}, ("secrets", "unread")
+    found = layers([{**SECRET, **place}], [{"unread": True, **place}], failed=failed)
+
+    def gates(layer: str) -> str:
+        return measured(1, by_owner(found, BaseImage(frozenset((layer,)))), killed=False).value
+
+    assert [f"{name}: {{mine: none, base: allow" in gates("sha256:b") for name in failed] == [True, True]
+    assert "secrets: allow" in gates("sha256:c")

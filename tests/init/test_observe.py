@@ -11,7 +11,6 @@ import pytest
 
 from deadweight.engine.http import Route
 from deadweight_init.prove import observe
-from deadweight_init.prove.observe import Health, find_health, kind_told
 from deadweight_init.prove.recording import Recorder, stable_part
 from deadweight_init.tree import read_tree
 from tests.support.codes import codes, parts
@@ -40,37 +39,28 @@ def serve() -> Iterator[object]:
         yield start
 
 
-@pytest.mark.parametrize(
-    ("answers", "kind", "path", "status"),
-    [
-        ({"openapi_json": DESCRIBED}, "http", "/openapi.json", 200),
-        ({"openapi_json": DESCRIBED, "healthz": "ok"}, "http", "/healthz", 200),
-        ({"openapi_json": "{}"}, "http", "/", 404),
-        ({"prices": "3"}, "http", "/", 404),
-        ({"": BROKEN}, "tcp", "/", 500),
-        ({"": BROKEN, "healthz": "ok"}, "http", "/healthz", 200),
-        ({"": BROKEN, "up": BROKEN}, "tcp", "/", 500),
-    ],
-)
+@pytest.mark.parametrize(("answers", "kind", "path", "status"), [
+    ({"openapi_json": DESCRIBED}, "http", "/openapi.json", 200),
+    ({"openapi_json": DESCRIBED, "healthz": "ok"}, "http", "/healthz", 200),
+    ({"openapi_json": "{}"}, "http", "/", 404),
+    ({"prices": "3"}, "http", "/", 404),
+    ({"": BROKEN}, "tcp", "/", 500),
+    ({"": BROKEN, "healthz": "ok"}, "http", "/healthz", 200),
+    ({"": BROKEN, "up": BROKEN}, "tcp", "/", 500),
+])  # fmt: skip
 def test_what_tells_best_that_a_service_is_up_is_its_health(serve, answers, kind, path, status):
     """Without a health route its own description does; a route that fails tells nothing."""
     container, port = serve(**answers)
-    health = find_health(container, (port,), ())
-    assert health == Health(kind, port, path, status)
-    assert (parts(kind_told(health)) == ("seen.answers", {"path": "/", "status": 500})) is (kind == "tcp")
+    health = observe.find_health(container, (port,), ())
+    assert health == observe.Health(kind, port, path, status)
+    assert (parts(observe.kind_told(health)) == ("seen.answers", {"path": "/", "status": 500})) is (kind == "tcp")
 
 
 def test_what_a_build_or_a_base_puts_in_is_not_held():
-    answer = {
-        "status": "ok",
-        "version": "6.1",
-        "X-Api-Revision": [""],
-        "runtime": {"go": "go1.26"},
-        "checks": [{"name": "db", "uptime_seconds": 3, "up": True}],
-        "pages": 3,
-    }
-    assert stable_part(answer) == {"status": "ok", "checks": [{"name": "db", "up": True}], "pages": 3}
-    assert stable_part("version") == "version"
+    stable, check = {"status": "ok", "pages": 3}, {"name": "db", "up": True}
+    put_in = {"version": "6.1", "X-Api-Revision": [""], "runtime": {"go": "go1.26"}}
+    answer = {**stable, **put_in, "checks": [{**check, "uptime_seconds": 3}]}
+    assert (stable_part(answer), stable_part("version")) == ({**stable, "checks": [check]}, "version")
 
 
 def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve, tmp_path):
@@ -83,7 +73,7 @@ def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve
 
     up = SimpleNamespace(http=asked, logs=lambda _most: lines, listeners=lambda: ())
     recorder = Recorder(read_tree(tmp_path), None)
-    recorder.ask_first(up, Health("http", port, "/", 200))
+    recorder.ask_first(up, observe.Health("http", port, "/", 200))
     assert recorder.lines == ("listening",)
     assert len(lines) > 1
 
@@ -114,16 +104,13 @@ class Starting:
         return [self.says(number) for number in range(int(self.now / self.every) + 1)]
 
 
-@pytest.mark.parametrize(
-    ("takes", "says", "until"),
-    [
-        (80.0, lambda _: "retrying", None),
-        (200.0, lambda number: f"bean {'x' * number} is made", None),
-        (1000.0, lambda number: f"bean {'x' * number} is made", 240),
-        (200.0, lambda number: f"2026-11-28 10:00:{number} not there yet, try {number}", 90),
-        (200.0, lambda number: "bean " + "x" * min(number, 6), 133),
-    ],
-)
+@pytest.mark.parametrize(("takes", "says", "until"), [
+    (80.0, lambda _: "retrying", None),
+    (200.0, lambda number: f"bean {'x' * number} is made", None),
+    (1000.0, lambda number: f"bean {'x' * number} is made", 240),
+    (200.0, lambda number: f"2026-11-28 10:00:{number} not there yet, try {number}", 90),
+    (200.0, lambda number: "bean " + "x" * min(number, 6), 133),
+])  # fmt: skip
 def test_who_says_something_new_is_waited_for(monkeypatch, takes, says, until):
     container = Starting(takes, says)
     monkeypatch.setattr(observe, "time", container)
@@ -150,13 +137,10 @@ Shutting down: Master
 Reason: Worker failed to boot."""
 
 
-@pytest.mark.parametrize(
-    ("log", "cause"),
-    [
-        pytest.param(WARNING, "WARN cannot connect to the database | INFO Mapped", id="a line for information is none"),
-        pytest.param(FRAMES, f"{FRAMES.splitlines()[3]} | Worker exiting | ", id="the exception below its frames"),
-    ],
-)
+@pytest.mark.parametrize(("log", "cause"), [
+    pytest.param(WARNING, "WARN cannot connect to the database | INFO Mapped", id="a line for information is none"),
+    pytest.param(FRAMES, f"{FRAMES.splitlines()[3]} | Worker exiting | ", id="the exception below its frames"),
+])  # fmt: skip
 def test_the_line_that_tells_the_cause_comes_first(log, cause):
     code, fields = parts(observe.with_cause("it ended", log.splitlines()))
     assert (code, fields["reason"]) == ("down.said", "it ended")

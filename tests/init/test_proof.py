@@ -2,13 +2,14 @@
 
 import contextlib
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.shared.diagnosis import Code
-from deadweight_init.draft import first_draft
+from deadweight_init.draft import Draft, first_draft
 from deadweight_init.prove.observe import Down, NotUp, missing_variable
 from deadweight_init.prove.proof import Proof, TimeLimit, Tools
 from deadweight_init.records import wording
@@ -26,16 +27,15 @@ PYTHON = {"app.py": "import flask\n", "requirements.txt": "flask\n"}
 @pytest.fixture
 def proof(request, tmp_path, monkeypatch):
     """A proof of recipes whose builds fail of what stands in its list ``fails``, in turn."""
-    files = getattr(request, "param", PYTHON)
-    root = written(tmp_path, files)
+    root = written(tmp_path, getattr(request, "param", PYTHON))
     fails: list[DeadweightError | None] = []
 
     def build(_workspace: object, _variant: object) -> None:
         if (error := fails.pop(0)) is not None:
             raise error
 
-    tools = Tools(lambda line: None, build)
-    found = Proof(first_draft(find_services(read_tree(root))[0], "build"), SimpleNamespace(root=root), tools)
+    draft = first_draft(find_services(read_tree(root))[0], "build")
+    found = Proof(draft, SimpleNamespace(root=root), Tools(lambda line: None, build))
     variants = [SimpleNamespace(name=each.name) for each in found.draft.ladder.rungs]
     opened = SimpleNamespace(suite=SimpleNamespace(variants=variants))
     monkeypatch.setattr(Proof, "workspace", lambda self: contextlib.nullcontext(opened))
@@ -53,10 +53,8 @@ def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof):
     found, fails = proof
     rung = next(each for each in found.draft.ladder.rungs if each.name == "debian")
     fails += [None, DeadweightError("no such package")]
-    assert found.build(rung)
-    assert found.draft.left_out == {}
-    assert not found.build(rung)
-    assert found.draft.left_out == {"debian": "no such package"}
+    assert (found.build(rung), found.draft.left_out) == (True, {})
+    assert (found.build(rung), found.draft.left_out) == (False, {"debian": "no such package"})
 
 
 @pytest.mark.parametrize("proof", [GO], indirect=True)
@@ -83,8 +81,7 @@ def test_the_clock_stands_still_while_bases_are_made():
         time.sleep(0.5)  # longer than the bound
     assert not bound.over()
     time.sleep(0.3)
-    assert bound.over()
-    assert not TimeLimit(0).over()
+    assert (bound.over(), TimeLimit(0).over()) == (True, False)
 
 
 # The table of remedies: for which failure each is, what it changes, and that none is for another.
@@ -101,23 +98,20 @@ def case(root, files, code, **more):
     return Case(draft, draft.rungs[0], code, tree, **more)
 
 
-@pytest.mark.parametrize(
-    ("files", "code", "more", "name"),
-    [
-        (NODE, Code.LOCK, {"step": "RUN npm ci"}, None),
-        (NODE, Code.COMPILER, {"step": "RUN npm ci"}, "compiler"),
-        (PYTHON, Code.UNKNOWN, {"step": "RUN pip install -r requirements.txt"}, "compiler"),
-        (PYTHON, Code.UNKNOWN, {"step": "RUN make"}, None),
-        (PYTHON, Code.NETWORK, {"step": "RUN pip install -r requirements.txt"}, None),
-        (PYTHON, Down.ENDED, {"log": ("ImportError: cannot import name 'Mapping' from 'collections'",)}, None),
-        (PYTHON, Down.ENDED, {"log": ("sqlite3.OperationalError: unable to open database file",)}, "own_files"),
-        (OWN, Down.ENDED, {"log": ("mkdir /data: permission denied",)}, None),
-        ({**OWN, "compose.yaml": COMPOSE}, Down.ENDED, {}, "own_settings"),
-        ({**OWN, "compose.yaml": COMPOSE}, Down.NOT_HARDENED, {}, None),
-        ({**OWN, ".env.example": "LEVEL=3\nEMPTY=\n"}, Down.MISSING_VARIABLE, {}, "shown_environment"),
-        (OWN, Code.COMPILER, {"step": "RUN pip install x"}, None),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("files", "code", "more", "name"), [
+    (NODE, Code.LOCK, {"step": "RUN npm ci"}, None),
+    (NODE, Code.COMPILER, {"step": "RUN npm ci"}, "compiler"),
+    (PYTHON, Code.UNKNOWN, {"step": "RUN pip install -r requirements.txt"}, "compiler"),
+    (PYTHON, Code.UNKNOWN, {"step": "RUN make"}, None),
+    (PYTHON, Code.NETWORK, {"step": "RUN pip install -r requirements.txt"}, None),
+    (PYTHON, Down.ENDED, {"log": ("ImportError: cannot import name 'Mapping' from 'collections'",)}, None),
+    (PYTHON, Down.ENDED, {"log": ("sqlite3.OperationalError: unable to open database file",)}, "own_files"),
+    (OWN, Down.ENDED, {"log": ("mkdir /data: permission denied",)}, None),
+    ({**OWN, "compose.yaml": COMPOSE}, Down.ENDED, {}, "own_settings"),
+    ({**OWN, "compose.yaml": COMPOSE}, Down.NOT_HARDENED, {}, None),
+    ({**OWN, ".env.example": "LEVEL=3\nEMPTY=\n"}, Down.MISSING_VARIABLE, {}, "shown_environment"),
+    (OWN, Code.COMPILER, {"step": "RUN pip install x"}, None),
+])  # fmt: skip
 def test_a_remedy_is_for_its_failure_and_is_recorded(tmp_path, files, code, more, name):
     again = next_remedy(case(tmp_path, files, code, **more))
     assert (again and again[0]) == name
@@ -125,44 +119,37 @@ def test_a_remedy_is_for_its_failure_and_is_recorded(tmp_path, files, code, more
 
 
 def test_each_remedy_comes_to_an_end(tmp_path):
-    files = {**OWN, "compose.yaml": COMPOSE, ".env.example": "A=1\n"}
-    now = case(tmp_path, files, Down.ENDED)
-    while (again := next_remedy(now)) is not None:
-        now = Case(again[1], now.rung, now.code, now.tree)
-    assert now.draft.remedies == ("own_settings", "shown_environment")
-    env = now.draft.run["env"].value
-    assert env == {"URL": "http://db", "LEVEL": "1", "A": "1"}
-    now = case(tmp_path / "recipe", PYTHON, Down.ENDED, log=("permission denied",))
-    while (again := next_remedy(now)) is not None:
-        now = Case(again[1], now.rung, now.code, now.tree, log=now.log)
-    assert now.draft.remedies == ("own_files",)
+    def last(now: Case) -> Draft:
+        while (again := next_remedy(now)) is not None:
+            now = replace(now, draft=again[1])
+        return now.draft
+
+    draft = last(case(tmp_path, {**OWN, "compose.yaml": COMPOSE, ".env.example": "A=1\n"}, Down.ENDED))
+    assert draft.remedies == ("own_settings", "shown_environment")
+    assert draft.run["env"].value == {"URL": "http://db", "LEVEL": "1", "A": "1"}
+    draft = last(case(tmp_path / "recipe", PYTHON, Down.ENDED, log=("permission denied",)))
+    assert draft.remedies == ("own_files",)
 
 
-@pytest.mark.parametrize(
-    ("line", "variable"),
-    [
-        ("KeyError: 'DATABASE_URL'", "DATABASE_URL"),
-        ("panic: environment variable API_KEY is not set", "API_KEY"),
-        ("Error: JWT_SECRET must be set", "JWT_SECRET"),
-        ("Could not resolve placeholder 'shop.name' in value", "shop.name"),
-        ("connection refused", ""),
-        ("INFO listening", ""),
-    ],
-)
+@pytest.mark.parametrize(("line", "variable"), [
+    ("KeyError: 'DATABASE_URL'", "DATABASE_URL"),
+    ("panic: environment variable API_KEY is not set", "API_KEY"),
+    ("Error: JWT_SECRET must be set", "JWT_SECRET"),
+    ("Could not resolve placeholder 'shop.name' in value", "shop.name"),
+    ("connection refused", ""),
+    ("INFO listening", ""),
+])  # fmt: skip
 def test_the_variable_for_want_of_which_it_ended_is_a_field(line, variable):
     assert missing_variable([line]) == variable
 
 
-@pytest.mark.parametrize(
-    ("down", "variable", "step", "fields"),
-    [
-        (Down.MISSING_VARIABLE, "TOKEN", "variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
-        (Down.MISSING_VARIABLE, "OTHER", "variable", {"variable": "OTHER", "place": ""}),
-        (Down.ONLY_LOOPBACK, "", "loopback", {"place": " (app.py:3)"}),
-        (Down.ENDED_WITH_0, "", "command", SHOWN),
-        (Down.ENDED, "", "anything", SHOWN),
-    ],
-)
+@pytest.mark.parametrize(("down", "variable", "step", "fields"), [
+    (Down.MISSING_VARIABLE, "TOKEN", "variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
+    (Down.MISSING_VARIABLE, "OTHER", "variable", {"variable": "OTHER", "place": ""}),
+    (Down.ONLY_LOOPBACK, "", "loopback", {"place": " (app.py:3)"}),
+    (Down.ENDED_WITH_0, "", "command", SHOWN),
+    (Down.ENDED, "", "anything", SHOWN),
+])  # fmt: skip
 def test_what_is_missing_is_one_sentence_of_advice(tmp_path, down, variable, step, fields):
     code = 'import os\ntoken = os.environ["TOKEN"]\napp.run(host="127.0.0.1")\n'
     files = {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"}

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,6 @@ def folder(engine, tmp_path):
     forget_images(engine, f"deadweight/{root.name}/")
 
 
-@pytest.fixture
-def project(folder):
-    """A service with three Dockerfiles."""
-    return written(folder, FILES)
-
-
 def run(*words: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["deadweight", *words])
@@ -77,98 +72,87 @@ def run(*words: str) -> int:
     return 0
 
 
-def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypatch):
-    monkeypatch.chdir(project)
+@pytest.fixture
+def brought_in(capfd, monkeypatch):
+    """What ``init`` says as it brings in a folder, which it leaves with this exit code; its suite, and the text of that."""
+
+    def made(root: Path, *words: str, code: int = 0):
+        monkeypatch.chdir(root)
+        ended, said = run("init", "--yes", *words), capfd.readouterr().err
+        assert ended == code, said
+        return said, load_suite(root / "deadweight.yaml"), (root / "deadweight.yaml").read_text()
+
+    return made
+
+
+def test_a_repository_is_brought_in_and_proved(folder, brought_in, monkeypatch):
+    """A service with three Dockerfiles."""
     monkeypatch.setattr(coming_up, "STOP_SECONDS", 2.0)  # one of them never ends on SIGTERM
-    code, said = run("init", "--yes"), capfd.readouterr().err
-    assert code == 0, said
-    suite, text = load_suite(project / "deadweight.yaml"), (project / "deadweight.yaml").read_text()
+    said, suite, text = brought_in(written(folder, FILES))
     today, stubborn, minimal = suite.variants
-    assert minimal.name == "minimal"
     assert "dockerfile: deadweight-build/minimal.Dockerfile\n" in text
-    assert (today.name, today.port, today.health.path) == ("today", 8099, "/")
+    assert (minimal.name, today.name, today.port, today.health.path) == ("minimal", "today", 8099, "/")
     assert "port: 8099                                                  # seen" in text
     assert f"# {task_wording('suite.left_out', name='today-broken (dockerfile)', reason='')}" in text
     assert re.search(rf"attacks: \{{openapi: /openapi\.json\}} +# seen: {task_wording('origin.serves_document')}", text)
-    assert "today: attacks: pass: " in said
+    assert [f"today: {check}: pass: " in said for check in ("attacks", "runs")] == [True, True]
     assert today.checks.budget.size_bytes.hard > 1_000_000
-    assert [item.name for item in today.checks.api] == ["GET /", "GET /prices.json"]
-    assert today.checks.api[0].expect.body_contains == "<title>A small shop</title>"
-    assert today.checks.api[1].expect.json_subset == {"tea": 3, "milk": [1, 2]}
+    home, prices = today.checks.api
+    assert (home.name, home.expect.body_contains) == ("GET /", "<title>A small shop</title>")
+    assert (prices.name, prices.expect.json_subset) == ("GET /prices.json", {"tea": 3, "milk": [1, 2]})
     assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
-    assert "today: runs: pass: " in said
-    killed = task_wording("gates.killed")
-    assert task_wording("task.accepted", variants=stubborn.name, what=killed) in said
+    assert task_wording("task.accepted", variants=stubborn.name, what=task_wording("gates.killed")) in said
     assert task_wording("task.works", works=2, known=3) in said
     assert said.rstrip().endswith("next: invoke report")
     checks = ("runs", "api", "budget", "layers")
-    records = collect(suite, State(project), asked={each.name: checks for each in suite.variants}).variants
+    records = collect(suite, State(folder), asked={each.name: checks for each in suite.variants}).variants
     assert {each.why_not for record in records.values() for each in record.checks.values()} == {None}
     sooner = text.replace("stops_within_seconds: 10", "stops_within_seconds: 2")
     assert sooner != text
-    (project / "deadweight.yaml").write_text(sooner)
+    (folder / "deadweight.yaml").write_text(sooner)
     assert run("build") == 0
-    assert run("verify", *(word for name in ("runs", "api", "budget", "layers") for word in ("--check", name))) == 0
+    assert run("verify", *(word for name in checks for word in ("--check", name))) == 0
 
 
 @pytest.mark.slow
-def test_a_service_that_does_not_come_up_is_a_failure_with_a_suite_to_go_on_with(engine, project, capfd, monkeypatch):
+def test_a_service_that_does_not_come_up_is_a_failure_with_a_suite_to_go_on_with(folder, brought_in):
     script = "echo error: DATABASE_URL is not set >&2; exit 3"
-    shutil.rmtree(project / "www")
-    for name in ("broken", "stubborn"):
-        (project / f"Dockerfile.{name}").unlink()
-    (project / "Dockerfile").write_text(f'FROM alpine:3.18\nEXPOSE 80\nCMD ["/bin/sh", "-c", "{script}"]\n')
-    monkeypatch.chdir(project)
-    code, said = run("init", "--yes"), capfd.readouterr().err
-    assert code == 1, said
+    written(folder, {"Dockerfile": f'FROM alpine:3.18\nEXPOSE 80\nCMD ["/bin/sh", "-c", "{script}"]\n'})
+    said, suite, _ = brought_in(folder, code=1)
     assert "set DATABASE_URL under run.env in deadweight.yaml" in said
-    (today,) = load_suite(project / "deadweight.yaml").variants
+    (today,) = suite.variants
     assert (today.name, today.runnable, today.tried) == ("today", True, False)
-    assert run("build") == 0
-    assert run("verify") == 1
+    assert (run("build"), run("verify")) == (0, 1)
 
 
 @pytest.mark.slow
-def test_what_runs_and_proves_little_is_told_by_exit_code_3(engine, project, capfd, monkeypatch):
-    for name in ("Dockerfile.broken", "Dockerfile.stubborn", "www/index.html", "www/openapi.json", "www/prices.json"):
-        (project / name).unlink()
-    (project / "www/.keep").write_text("")
+def test_what_runs_and_proves_little_is_told_by_exit_code_3(folder, brought_in, capfd):
     listens = SERVER.replace("httpd -p", "echo '[error] no database' && httpd -p").replace("EXPOSE 8099", "EXPOSE 8098")
-    (project / "Dockerfile").write_text(listens)
-    monkeypatch.chdir(project)
-    code, said = run("init", "--yes", "--minutes", "0"), capfd.readouterr().err
-    assert code == 3, said
-    variants = load_suite(project / "deadweight.yaml").variants
+    _, suite, _ = brought_in(written(folder, {"Dockerfile": listens, "www/.keep": ""}), "--minutes", "0", code=3)
     codes = ("error_in_log", "undeclared_port", "health_is_an_error", "no_operation")
-    assert {each.unproven for each in variants} == {codes}
+    assert {each.unproven for each in suite.variants} == {codes}
     assert run("verify", "--variant", "today", "--check", "runs") == 3
     assert wording("tasks.unproven", doubts="\n".join(f"{each}: today" for each in codes)) in capfd.readouterr().err
 
 
-def seen(**changes) -> Observation:
-    fields = {
-        "health": Health("http", 8080, "/healthz", 200), "ports": (8080,), "user": "0:0", "memory_bytes": 10**7, "pids": 4,
-        "writes": (), "started_seconds": 1.0, "stop_seconds": 0.1,
-    }  # fmt: skip
-    return Observation(**{**fields, **changes})
+def tightest(engine, image, mode="good", **changes):
+    """The posture of a service of this mode that was seen with these ``changes``."""
+    seen = Observation(Health("http", 8080, "/healthz", 200), (8080,), "0:0", 10**7, 4, (), 1.0, 0.1)
+    return posture.tightest(engine, image, replace(seen, **changes), RunSettings(env={"MODE": mode}), "v")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("told", "paths", "env", "ports", "port", "path"),
-    [
-        ((9, 8080), ("/json",), {}, (8080,), 8080, "/json"),
-        ((8080,), (), {"MODE": "late"}, (8080,), 8080, "/healthz"),  # it listens long before it answers
-        ((9000, 8080), (), {"ALSO": ":9000"}, (9000, 8080), 9000, "/healthz"),
-        ((), (), {"ALSO": ":9000"}, (8080, 9000), 8080, "/healthz"),
-    ],
-)
+@pytest.mark.parametrize(("told", "paths", "env", "ports", "port", "path"), [
+    ((9, 8080), ("/json",), {}, (8080,), 8080, "/json"),
+    ((8080,), (), {"MODE": "late"}, (8080,), 8080, "/healthz"),  # it listens long before it answers
+    ((9000, 8080), (), {"ALSO": ":9000"}, (9000, 8080), 9000, "/healthz"),
+    ((), (), {"ALSO": ":9000"}, (8080, 9000), 8080, "/healthz"),
+])  # fmt: skip
 def test_what_a_service_does_is_seen(engine, misbehaving_image, told, paths, env, ports, port, path):
     """Of two ports the one that was told is the service's."""
     found = observe(engine, misbehaving_image, told, paths, env, "v")
     assert (found.ports, found.health) == (ports, Health("http", port, path, 200))
-    assert found.memory_bytes > 100_000
-    assert found.stop_seconds < 9
+    assert (found.memory_bytes > 100_000, found.stop_seconds < 9) == (True, True)
 
 
 @pytest.mark.slow
@@ -187,24 +171,17 @@ def test_a_service_that_speaks_tls_is_found_healthy_and_recorded(engine, misbeha
 @pytest.mark.slow
 def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
     found = observe(engine, tools_image, (), (), {}, "v")
-    assert (found.health.kind, found.ports) == ("exit", ())
-    assert posture.health_of(found).kind == "exit"
+    assert (found.health.kind, posture.health_of(found).kind, found.ports) == ("exit", "exit", ())
     assert posture.tightest(engine, tools_image, found, RunSettings(), "v") == {}
-    said = observe(
-        engine, tools_image, (), (), {}, "v", run=RunSettings(entrypoint=("/bin/sh", "-c", "echo; echo 6 x 7"))
-    )
+    prints = RunSettings(entrypoint=("/bin/sh", "-c", "echo; echo 6 x 7"))
+    said = observe(engine, tools_image, (), (), {}, "v", run=prints)
     assert (said.health.kind, said.printed) == ("exit", "6 x 7")
 
 
-@pytest.mark.parametrize(
-    ("env", "down", "line"),
-    [
-        ({"MODE": "dies-at-once"}, "ended", "^misbehave: cannot open /etc/absent.conf"),
-        pytest.param(
-            {"MODE": "speechless", "DIES_AFTER": "3s"}, "listened", "misbehave: giving up", marks=pytest.mark.slow
-        ),
-    ],
-)
+@pytest.mark.parametrize(("env", "down", "line"), [
+    ({"MODE": "dies-at-once"}, "ended", "^misbehave: cannot open /etc/absent.conf"),
+    pytest.param({"MODE": "speechless", "DIES_AFTER": "3s"}, "listened", "misbehave: giving up", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image, env, down, line):
     """So is one whose workers die."""
     with pytest.raises(NotUp) as caught:
@@ -220,8 +197,7 @@ def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image, e
 )
 def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
     monkeypatch.setattr(coming_up, "LOOPBACK_SECONDS", 1.0)
-    options = coming_up.PLAIN.but(env=env)
-    with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp) as caught:
+    with engine.start(misbehaving_image, coming_up.PLAIN.but(env=env)) as container, pytest.raises(NotUp) as caught:
         coming_up.wait_listening(container, (8080,), seconds=2)
     assert codes(caught.value.message) == said
 
@@ -237,29 +213,30 @@ def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
             if f"building ({wording('plan.not_built')})" in line:
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 130, "".join(said)
-    (today,) = load_suite(root / "deadweight.yaml").variants
-    assert (today.name, today.tried) == ("today", False)
+    assert tried(root) == {"today": False}
     assert not list(root.glob(".deadweight.yaml.*"))
+
+
+def tried(root: Path) -> dict[str, bool]:
+    """Of each variant of a suite."""
+    return {each.name: each.tried for each in load_suite(root / "deadweight.yaml").variants}
 
 
 @pytest.mark.slow
 def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):
-    assert posture.tightest(engine, misbehaving_image, seen(), RunSettings(), "v") == {}
-    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-disk"}), "v")
-    assert found["read_only"].value is False
-    found = posture.tightest(engine, misbehaving_image, seen(writes=("/state",)), RunSettings(), "v")
-    assert found["tmpfs"].value == ["/tmp", "/state"]
+    assert tightest(engine, misbehaving_image) == {}
+    assert tightest(engine, misbehaving_image, "wants-disk")["read_only"].value is False
+    assert tightest(engine, misbehaving_image, writes=("/state",))["tmpfs"].value == ["/tmp", "/state"]
     # in memory it would hide something that is needed, here the whole service, which does without what it wrote there
-    found = posture.tightest(engine, misbehaving_image, seen(writes=("/app",)), RunSettings(), "v")
-    assert found == {}
-    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-root"}), "v")
+    assert tightest(engine, misbehaving_image, writes=("/app",)) == {}
+    found = tightest(engine, misbehaving_image, "wants-root")
     assert (found["user"].value, found["user"].origin) == ("0:0", f"seen: {task_wording('origin.as_root')}")
     assert "capabilities" not in found
 
 
 @pytest.mark.slow
 def test_root_keeps_what_it_needs_to_become_another_user(engine, misbehaving_image):
-    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "changes-user"}), "v")
+    found = tightest(engine, misbehaving_image, "changes-user")
     assert ("read_only" in found, found["user"].value) == (False, "0:0")
     assert found["capabilities"].value == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
 
@@ -267,34 +244,26 @@ def test_root_keeps_what_it_needs_to_become_another_user(engine, misbehaving_ima
 @pytest.mark.slow
 def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehaving_image, monkeypatch):
     monkeypatch.setattr(posture, "LEAST_SECONDS", 0.5)
-    settings = RunSettings(env={"MODE": "never-healthy"})
-    with raises(NotUp, "down.not_hardened") as caught:
-        posture.tightest(engine, misbehaving_image, seen(started_seconds=0.01), settings, "v")
-    assert caught.value.down is Down.NOT_HARDENED
-
-
-def prove(root, **limits):
-    return init(root, Wanted(), lambda *_: None, print, Tools(print, _build, **limits))
+    with raises(NotUp, "down.not_hardened", down=Down.NOT_HARDENED):
+        tightest(engine, misbehaving_image, "never-healthy", started_seconds=0.01)
 
 
 def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine, tmp_path):
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
     with pytest.raises(DeadweightError, match="no milk today"):
-        prove(root)
-    (today,) = load_suite(root / "deadweight.yaml").variants
-    assert (today.name, today.tried) == ("today", False)
+        init(root, Wanted(), lambda *_: None, print, Tools(print, _build))
+    assert tried(root) == {"today": False}
 
 
 @pytest.mark.slow
 def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engine, tmp_path):
     file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
     root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})
-    (draft,) = prove(root, minutes=0.001).drafts
-    tried = {each.name: each.tried for each in load_suite(root / "deadweight.yaml").variants}
-    assert {"today", "today-b", "today-c"} <= set(tried)
-    assert tried["today"]
-    assert sum(tried.values()) == 2
-    assert set(draft.untried) == {name for name, done in tried.items() if not done}
+    (draft,) = init(root, Wanted(), lambda *_: None, print, Tools(print, _build, minutes=0.001)).drafts
+    done = tried(root)
+    assert {"today", "today-b", "today-c"} <= set(done)
+    assert (done["today"], sum(done.values())) == (True, 2)
+    assert set(draft.untried) == {name for name in done if not done[name]}
 
 
 PATH = task_wording("task.expected", flag="--health-path", expected=wording("suite.plain_url_path"), value="up")
@@ -327,14 +296,13 @@ def copied(language: str, root: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_user_of_the_own_base_stays_on_another_one(engine, folder, capfd, monkeypatch):
+def test_the_user_of_the_own_base_stays_on_another_one(engine, folder, brought_in):
     """So does the working folder."""
     root = copied("cpp", folder)
     own = (root / "Dockerfile").read_text().partition("FROM debian:12\n")[0].replace("g++ -O1", "g++ -static")
     own += "FROM gcr.io/distroless/static-debian12:nonroot\nENV SHOP_VERSION=7 GREETING=hi\n"
     (root / "Dockerfile").write_text(own + 'COPY --from=build /server /\nCMD ["/server"]\n')
-    monkeypatch.chdir(root)
-    assert run("init", "--yes", "--minutes", "0") == 0, capfd.readouterr().err
+    brought_in(root, "--minutes", "0")
     images = (engine.api.inspect_image(f"deadweight/{root.name}/{name}:latest") for name in ("today", "chainguard"))
     settings = [(each["Config"]["User"], each["Config"]["WorkingDir"]) for each in images]
     assert settings == [("65532", "/home/nonroot")] * 2
@@ -352,23 +320,17 @@ def answers(engine, image: str) -> dict[str, tuple[int, bytes]]:
 @pytest.mark.parametrize(
     "language", ["cpp", *(pytest.param(name, marks=pytest.mark.services) for name in ("elixir", "lua", "perl"))]
 )
-def test_a_service_without_a_recipe_runs_on_its_own_files_alone(engine, folder, capfd, monkeypatch, language):
-    project = copied(language, folder)
-    monkeypatch.chdir(project)
-    code, said = run("init", "--yes", "--minutes", "0"), capfd.readouterr().err
-    assert code == 0, said
-    suite = load_suite(project / "deadweight.yaml")
+def test_a_service_without_a_recipe_runs_on_its_own_files_alone(engine, folder, brought_in, language):
+    said, suite, text = brought_in(copied(language, folder), "--minutes", "0")
     assert {"today", "minimal", "slim"} <= set(suite.names()), said
     prefix = f"deadweight/{suite.name}"
     own, minimal = (engine.api.inspect_image(f"{prefix}/{name}:latest") for name in ("today", "minimal"))
     for key in SETTINGS:
         assert minimal["Config"].get(key) == own["Config"].get(key), key
     assert minimal["Size"] < own["Size"] * 0.8
-    expected = answers(engine, f"{prefix}/today:latest")
-    assert {status for status, _ in expected.values()} == {200}
-    assert answers(engine, f"{prefix}/minimal:latest") == expected
-    assert answers(engine, f"{prefix}/slim:latest") == expected
-    text = (project / "deadweight.yaml").read_text()
+    today, *others = (answers(engine, f"{prefix}/{name}:latest") for name in ("today", "minimal", "slim"))
+    assert {status for status, _ in today.values()} == {200}
+    assert others == [today, today]
     assert yaml.safe_load(text)["variants"]["slim"]["bases"] == {"BASE": "debian:12-slim"}
     assert "#   another base: debian:12 -> debian:12-slim (Dockerfile:" in text
     assert re.search(r"^    #   not there: [^\n]*\bapt-get\b", text, re.MULTILINE)

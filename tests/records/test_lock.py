@@ -14,24 +14,23 @@ from deadweight.records.paths import State
 from deadweight.records.runs import VARIABLE, holder, locked
 from tests.support.codes import raises
 from tests.support.fault_project import FaultProject, wait_for
+from tests.support.trees import git, written
 
 pytestmark = pytest.mark.system
 
-HOLD = (
-    "import sys; from pathlib import Path\n"
-    "from deadweight.records.runs import locked; from deadweight.records.paths import State\n"
-)
+HOLD = "import sys; from pathlib import Path\nfrom deadweight.records.runs import locked\n"
+HOLD += "from deadweight.records.paths import State\n"
+STRANGER = ["env", "--unset", VARIABLE]
+"""The words before a command that know nothing of whose process they come from."""
 
 
 def test_git_takes_nothing_of_a_state_folder(tmp_path):
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    git(tmp_path, "init", "-q")
     state = State(tmp_path)
     with locked(state, print):
-        state.keys.mkdir()
-        (state.keys / "signing").write_text("a key")
-    subprocess.run(["git", "add", "--all"], cwd=tmp_path, check=True)
-    listed = subprocess.run(["git", "ls-files"], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert listed.stdout == ""
+        written(state.keys, {"signing": "a key"})
+    git(tmp_path, "add", "--all")
+    assert git(tmp_path, "ls-files") == ""
 
 
 def test_what_the_holder_calls_and_starts_is_let_in(tmp_path):
@@ -41,25 +40,22 @@ def test_what_the_holder_calls_and_starts_is_let_in(tmp_path):
         with locked(State(tmp_path), print, timeout=0):
             assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout == "in\n"
         assert holder(State(tmp_path)) != "another invocation", "the inner one let go of the outer one's lock"
-        stranger = {name: value for name, value in os.environ.items() if name != VARIABLE}
-        done = subprocess.run(command, env=stranger, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run([*STRANGER, *command], capture_output=True, text=True, check=False, timeout=30)
         assert f"pid {os.getpid()}" in done.stdout
         assert "DeadweightError" in done.stderr
     assert VARIABLE not in os.environ
 
 
 def test_to_hold_one_lock_is_not_to_hold_another(tmp_path):
-    command = [sys.executable, "-c", HOLD + "with locked(State(Path(sys.argv[1])), print): sys.stdin.read()"]
+    code = HOLD + "with locked(State(Path(sys.argv[1])), print): sys.stdin.read()"
+    command = [*STRANGER, sys.executable, "-c", code, str(tmp_path / "other")]
     (tmp_path / "other").mkdir()
-    with locked(State(tmp_path), print):
-        stranger = {name: value for name, value in os.environ.items() if name != VARIABLE}
-        other = subprocess.Popen([*command, str(tmp_path / "other")], stdin=subprocess.PIPE, env=stranger)
-        with other:
-            wait_for((tmp_path / "other" / ".deadweight" / "lock.holder").exists)
-            with raises(DeadweightError, "records.locked", file=State(tmp_path / "other").lock) as caught:
-                locked(State(tmp_path / "other"), print, timeout=0).__enter__()
-            assert f"pid {other.pid}" in caught.value.fields["holder"]
-            other.kill()
+    with locked(State(tmp_path), print), subprocess.Popen(command, stdin=subprocess.PIPE) as other:
+        wait_for((tmp_path / "other" / ".deadweight" / "lock.holder").exists)
+        with raises(DeadweightError, "records.locked", file=State(tmp_path / "other").lock) as caught:
+            locked(State(tmp_path / "other"), print, timeout=0).__enter__()
+        assert f"pid {other.pid}" in caught.value.fields["holder"]
+        other.kill()
 
 
 @pytest.fixture

@@ -9,20 +9,17 @@ from tests.support.codes import raises
 DIGEST = "sha256:" + "a" * 64
 
 
-@pytest.mark.parametrize(
-    ("text", "full"),
-    [
-        ("ubuntu", "docker.io/library/ubuntu:latest"),
-        ("ubuntu:23.10", "docker.io/library/ubuntu:23.10"),
-        ("index.docker.io/library/ubuntu:1", "docker.io/library/ubuntu:1"),
-        ("team/app:1", "docker.io/team/app:1"),
-        ("localhost/app:1", "localhost/app:1"),
-        ("127.0.0.1:5000/a/b:c", "127.0.0.1:5000/a/b:c"),
-        ("cgr.dev/chainguard/busybox", "cgr.dev/chainguard/busybox:latest"),
-        (f"gcr.io/a/b@{DIGEST}", f"gcr.io/a/b@{DIGEST}"),
-        (f"gcr.io/a/b:c@{DIGEST}", f"gcr.io/a/b:c@{DIGEST}"),
-    ],
-)
+@pytest.mark.parametrize(("text", "full"), [
+    ("ubuntu", "docker.io/library/ubuntu:latest"),
+    ("ubuntu:23.10", "docker.io/library/ubuntu:23.10"),
+    ("index.docker.io/library/ubuntu:1", "docker.io/library/ubuntu:1"),
+    ("team/app:1", "docker.io/team/app:1"),
+    ("localhost/app:1", "localhost/app:1"),
+    ("127.0.0.1:5000/a/b:c", "127.0.0.1:5000/a/b:c"),
+    ("cgr.dev/chainguard/busybox", "cgr.dev/chainguard/busybox:latest"),
+    (f"gcr.io/a/b@{DIGEST}", f"gcr.io/a/b@{DIGEST}"),
+    (f"gcr.io/a/b:c@{DIGEST}", f"gcr.io/a/b:c@{DIGEST}"),
+])  # fmt: skip
 def test_references_are_read_as_the_engine_reads_them(text, full):
     assert str(parse(text)) == full
 
@@ -35,38 +32,31 @@ def test_what_is_no_reference_is_refused(text):
         parse(text)
 
 
-@pytest.mark.parametrize(
-    ("reference", "whole"),
-    [
-        ("golang:1.21", "docker.io/library/golang:1.21"),
-        ("me/app@sha256:0", "docker.io/me/app@sha256:0"),
-        ("ghcr.io/me/app:1", "ghcr.io/me/app:1"),
-        ("127.0.0.1:5000/x:1", "127.0.0.1:5000/x:1"),
-        ("localhost/x:1", "localhost/x:1"),
-    ],
-)
+@pytest.mark.parametrize(("reference", "whole"), [
+    ("golang:1.21", "docker.io/library/golang:1.21"),
+    ("me/app@sha256:0", "docker.io/me/app@sha256:0"),
+    ("ghcr.io/me/app:1", "ghcr.io/me/app:1"),
+    ("127.0.0.1:5000/x:1", "127.0.0.1:5000/x:1"),
+    ("localhost/x:1", "localhost/x:1"),
+])  # fmt: skip
 def test_the_registry_that_goes_without_saying_is_said(reference, whole):
     assert with_registry(reference) == whole
 
 
-@pytest.mark.parametrize(
-    ("reference", "parts"),
-    [
-        ("a", ("a", "", "")),
-        ("h:5000/a", ("h:5000/a", "", "")),
-        ("h:5000/a:1", ("h:5000/a", "1", "")),
-        (f"h:5000/a:1@{DIGEST}", ("h:5000/a", "1", DIGEST)),
-        (f"a@{DIGEST}", ("a", "", DIGEST)),
-    ],
-)
+@pytest.mark.parametrize(("reference", "parts"), [
+    ("a", ("a", "", "")),
+    ("h:5000/a", ("h:5000/a", "", "")),
+    ("h:5000/a:1", ("h:5000/a", "1", "")),
+    (f"h:5000/a:1@{DIGEST}", ("h:5000/a", "1", DIGEST)),
+    (f"a@{DIGEST}", ("a", "", DIGEST)),
+])  # fmt: skip
 def test_references_are_split(reference, parts):
     assert split(reference) == parts
 
 
-@pytest.mark.parametrize(
-    ("reference", "name", "tag"),
-    [("h/a", "h/a", None), ("h:5000/a/b:1", "h:5000/a/b", "1"), (f"h.io/a@{DIGEST}", "h.io/a", None)],
-)
+@pytest.mark.parametrize(("reference", "name", "tag"), [
+    ("h/a", "h/a", None), ("h:5000/a/b:1", "h:5000/a/b", "1"), (f"h.io/a@{DIGEST}", "h.io/a", None),
+])  # fmt: skip
 def test_a_registry_s_client_wants_the_registry(reference, name, tag):
     found = in_registry(reference)
     assert (found.name, found.tag, str(found)) == (name, tag, reference)

@@ -15,9 +15,7 @@ def test_a_link_stays_one_and_what_it_names_is_replaced(tmp_path):
     target, link = tmp_path / "kept" / "out.sarif", tmp_path / "link.sarif"
     written(tmp_path, {"kept/out.sarif": "before"})
     link.symlink_to("kept/out.sarif")
-
     write_where_told(link, "now")
-
     assert (link.is_symlink(), target.read_text()) == (True, "now")
     assert list(target.parent.iterdir()) == [target]
 

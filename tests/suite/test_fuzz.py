@@ -28,23 +28,20 @@ WORDS = sorted(
         *("defaults", "variants", "sources", "soft", "hard", "size_bytes", "request", "json", "json_body"),
     }
 )
+NOTABLE = [*table.names(), "15MB", "pass", "1.2.3", "2026-01-01", "0o7", "1:30", "no", "~", "=", "<<"]
 scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=12)
-    | st.sampled_from([*table.names(), "15MB", "pass", "1.2.3", "2026-01-01", "0o7", "1:30", "no", "~", "=", "<<"])
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12)),
+    st.sampled_from(NOTABLE),
 )
 keys = st.sampled_from(WORDS) | st.text(max_size=8)
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
+    st.one_of(scalars),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=12,
 )
+variants = st.dictionaries(st.sampled_from(["a", "b"]) | keys, values, max_size=3)
 documents = st.fixed_dictionaries(
-    {
-        "name": st.just("demo") | scalars,
-        "variants": st.dictionaries(st.sampled_from(["a", "b"]) | keys, values, max_size=3),
-    },
+    {"name": st.one_of(st.just("demo"), *scalars), "variants": variants},
     optional={"defaults": values, "sources": values, "misspelt": values},
 )
 PLACE = re.compile(r"deadweight\.yaml(:\d+)?: ")
@@ -70,8 +67,7 @@ def check(folder: Path, content: bytes) -> bool:
 @settings(max_examples=examples(2_500), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(document=documents)
 def test_generated_documents(tmp_path, document):
-    content = yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode("utf-8", "surrogatepass")
-    check(tmp_path, content)
+    check(tmp_path, yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode("utf-8", "surrogatepass"))
 
 
 @pytest.mark.slow
@@ -81,8 +77,7 @@ def test_mutated_bytes(tmp_path):
     # without the defaults' checks it is small enough to be read that often, and what is cut off it is no longer all variants
     good = re.sub(rb"\n  checks:\n.*?\nvariants:", b"\nvariants:", whole, count=1, flags=re.DOTALL)
     count = examples(7_500)
-    accepted = sum(check(tmp_path, damaged(good, random.Random(seed))) for seed in range(count))
-    assert 0 < accepted < count
+    assert 0 < sum(check(tmp_path, damaged(good, random.Random(seed))) for seed in range(count)) < count
 
 
 PIECES = [b"{", b"[", b": ", b"\n", b"- ", b"&a ", b"*a", b"!!int ", b"|", b"'", b'"', b"\t", b"%", b"\xff"]

@@ -20,10 +20,8 @@ def targets(paths: Iterable[str]) -> list[str]:
     """The test folders and files for these paths (relative to the root). The core is used by everybody: then it is ``tests``."""
     found = {ALWAYS}
     for path in paths:
-        package = next(
-            (name for name in PACKAGES if path.startswith((f"src/deadweight_{name}/", f"tests/{name}/"))), None
-        )
-        if package is not None:
+        own = (name for name in PACKAGES if path.startswith((f"src/deadweight_{name}/", f"tests/{name}/")))
+        if package := next(own, ""):
             found.add(f"tests/{package}")
         elif path.startswith("docs/") or ("/" not in path and path.endswith(".md")):
             found.add(DOCS)

@@ -186,11 +186,9 @@ def clean(tour: Tour) -> str:
 
 def lay_out(folder: Path) -> None:
     """The project: the demo service with a shell and awk, on nothing."""
-    files = folder / "files"
-    app = go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app")
-    contents: dict[str, Content] = {"/app": app, "/bin/sh": "/usr/bin/dash", "/etc/passwd": PASSWD}
-    placed(files, contents | program("dash") | program("awk") | program("cat"))
-    (folder / "app").unlink()
+    contents: dict[str, Content] = {"/bin/sh": "/usr/bin/dash", "/etc/passwd": PASSWD}
+    placed(folder / "files", contents | program("dash") | program("awk") | program("cat"))
+    go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "files" / "app")
     shutil.copytree(TESTS / "services" / "tour", folder, dirs_exist_ok=True)
     shutil.copy(ROOT / "tasks.py", folder)
 
@@ -205,10 +203,9 @@ def engine(kind: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
         with podman(folder, env) as host:
             yield daemon.server_version(api.Endpoint(host, ours=False)) or ""
         return
-    host = own.start(lambda line: None)
-    env["DOCKER_HOST"] = host
+    env["DOCKER_HOST"] = own.start(lambda line: None)
     try:
-        yield daemon.server_version(api.Endpoint(host, ours=True)) or ""
+        yield daemon.server_version(api.Endpoint(env["DOCKER_HOST"], ours=True)) or ""
     finally:
         own.remove_data()
 
@@ -238,8 +235,7 @@ def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iter
                     os.kill(each.pid, signal.SIGKILL)
         machine.unmount_below(folder / "podman")
         shutil.rmtree(f"/run/dw-tour-{os.getpid()}", ignore_errors=True)
-        with suppress(FileNotFoundError):
-            socket.unlink()
+        socket.unlink(missing_ok=True)
 
 
 def main(kind: str, folder: Path, *, brief: bool = False) -> dict[str, str]:
@@ -247,25 +243,17 @@ def main(kind: str, folder: Path, *, brief: bool = False) -> dict[str, str]:
         del os.environ[name]
     env: dict[str, str] = {}
     project = folder / "project"
-    project.mkdir()
     lay_out(project)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with engine(kind, folder, env) as version, crane_registry(folder / "registry.log") as address:
         tour = Tour(project, env, brief)
         tour.found["version"] = version
-        for name, work in (
-            ("build", build),
-            ("second build", up_to_date),
-            ("verify: runs, api, budget, layers", verify),
-            ("layers", layers),
-            ("the scanner reads the archive", scan),
-            ("attack", attacks),
-            ("run, logs", run_and_logs),
-            ("push", lambda each: push(each, address)),
-            ("report", report),
-            ("build attestations", attested),
-            ("clean --all", clean),
-        ):
+        steps = {
+            "build": build, "second build": up_to_date, "verify: runs, api, budget, layers": verify, "layers": layers,
+            "the scanner reads the archive": scan, "attack": attacks, "run, logs": run_and_logs,
+            "push": lambda each: push(each, address), "report": report, "build attestations": attested, "clean --all": clean,
+        }  # fmt: skip
+        for name, work in steps.items():
             tour.step(name, work)
     return tour.found
 

@@ -75,13 +75,9 @@ class _Kept:
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             argv = [sys.executable, "-m", "tests.support.forked", str(theirs.fileno())]
+            nothing, pipe = subprocess.DEVNULL, subprocess.PIPE  # a pipe, as those of runs are
             self._process = subprocess.Popen(
-                argv,
-                cwd=ROOT,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,  # a pipe, as those of runs are
-                pass_fds=[theirs.fileno()],
+                argv, cwd=ROOT, env=self.env, stdin=nothing, stdout=pipe, pass_fds=[theirs.fileno()]
             )
         atexit.register(self._close, os.getpid())
 

@@ -53,10 +53,9 @@ class Run:
 
     def serves_all(self, words: list[str]) -> bool:
         """Whether this command line is the shared home's registry or engine."""
-        engine = Path(words[0]).name.startswith(("dockerd", "containerd")) and any(
-            self.engine in each for each in words
-        )
-        return engine or f"{self.cache}/local/registry/config.yml" in words
+        if Path(words[0]).name.startswith(("dockerd", "containerd")) and self.engine in "\0".join(words):
+            return True
+        return f"{self.cache}/local/registry/config.yml" in words
 
 
 refused: list[str] = []

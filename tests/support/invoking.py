@@ -77,49 +77,44 @@ def argv(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "invoke", *map(str, words)]
 
 
+def _begun(
+    request: forked.Request, *streams: Stream, text: bool = True, python: Sequence[str] = ()
+) -> subprocess.Popen[Any]:
+    """A fork that has its modules already or, where the environment or words for ``python`` want it, an interpreter of its own."""
+    if not python and not forked.started_otherwise(request.env):
+        return Process(request, *streams, text=text)
+    command = [sys.executable, *python, "-m", request.module, *request.words]
+    stdin, stdout, stderr = streams
+    return subprocess.Popen(
+        command, cwd=request.folder, env=request.env, text=text, stdin=stdin, stdout=stdout, stderr=stderr,
+        start_new_session=request.session or request.terminal, preexec_fn=_take_terminal if request.terminal else None,
+    )  # fmt: skip
+
+
 def start(
-    root: Path,
-    *words: str | Path,
-    env: Mapping[str, str] | None = None,
-    stdin: Stream = subprocess.DEVNULL,
-    stdout: Stream = subprocess.PIPE,
-    stderr: Stream = subprocess.PIPE,
-    session: bool = False,
-) -> Started:
+    root: Path, *words: str | Path, env: Mapping[str, str] | None = None,
+    stdout: Stream = subprocess.PIPE, stderr: Stream = subprocess.PIPE, session: bool = False,
+) -> Started:  # fmt: skip
     """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own.
 
     A folder without a ``tasks.py`` gets one.
     """
-    whole, folder = {**os.environ, **(env or {})}, str(with_tasks(root))
-    if not forked.started_otherwise(whole):
-        return Process(forked.Request(list(map(str, words)), folder, whole, session=session), stdin, stdout, stderr)
-    return subprocess.Popen(
-        argv(*words), cwd=folder, env=whole, text=True, start_new_session=session,
-        stdin=stdin, stdout=stdout, stderr=stderr,
-    )  # fmt: skip
+    whole = {**os.environ, **(env or {})}
+    request = forked.Request(list(map(str, words)), str(with_tasks(root)), whole, session=session)
+    return _begun(request, subprocess.DEVNULL, stdout, stderr)
 
 
 def module(
-    name: str,
-    root: Path,
-    *words: str | Path,
-    env: Mapping[str, str],
-    stdin: str | bytes = "",
-    timeout: float = SECONDS,
-    python: Sequence[str] = (),
-) -> subprocess.CompletedProcess[str]:
+    name: str, root: Path, *words: str | Path, env: Mapping[str, str],
+    stdin: str | bytes = "", timeout: float = SECONDS, python: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run ``python -m NAME WORDS`` to its end in just this environment, whatever comes of it.
 
     All our modules are there already, but the pytest plug-in.
     """
     given, pipe = stdin if isinstance(stdin, bytes) else stdin.encode(), subprocess.PIPE
-    if python or forked.started_otherwise(env):
-        command = [sys.executable, *python, "-m", name, *map(str, words)]
-        process = subprocess.Popen[Any](command, cwd=root, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
-    else:
-        request = forked.Request(list(map(str, words)), str(root), dict(env), module=name)
-        process = Process(request, pipe, pipe, pipe, text=False)
-    with process:
+    request = forked.Request(list(map(str, words)), str(root), dict(env), module=name)
+    with _begun(request, pipe, pipe, pipe, text=False, python=python) as process:
         try:
             output, errors = process.communicate(given, timeout)
         except BaseException:
@@ -133,14 +128,9 @@ ended = functools.partial(module, "invoke")
 
 
 def invoke(
-    root: Path,
-    *words: str | Path,
-    code: int | None = None,
-    env: Mapping[str, str] | None = None,
-    stdin: str | bytes = "",
-    timeout: float = SECONDS,
-    python: Sequence[str] = (),
-) -> subprocess.CompletedProcess[str]:
+    root: Path, *words: str | Path, code: int | None = None, env: Mapping[str, str] | None = None,
+    stdin: str | bytes = "", timeout: float = SECONDS, python: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run invoke to its end, and hold it to what holds always: no traceback. ``code`` is the exit code that it must have.
 
     A folder without a ``tasks.py`` gets one.
@@ -168,13 +158,12 @@ class Terminal:
         self.code: int | None = None
         whole = {**os.environ, "TERM": "xterm", **(environment or {})}
         self._screen, theirs = pty.openpty()
-        if module and not forked.started_otherwise(whole):
+        if module:
             request = forked.Request(words, str(folder), whole, module=module, terminal=True)
-            self._process: subprocess.Popen[Any] = Process(request, theirs, theirs, theirs)
+            self._process = _begun(request, theirs, theirs, theirs)
         else:
-            argv = [sys.executable, "-m", module, *words] if module else list(words)
             self._process = subprocess.Popen(
-                argv, cwd=folder, env=whole, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                list(words), cwd=folder, env=whole, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
                 preexec_fn=_take_terminal,
             )  # fmt: skip
         os.close(theirs)

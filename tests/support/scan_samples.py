@@ -15,9 +15,8 @@ Tree = Mapping[str, Any]
 """Buckets are mappings, values are anything that JSON can say, under a key of the form ``=key``."""
 
 GO = "go::The Go Vulnerability Database"
-STDLIB = {
-    "=CVE-2030-0002": {"PatchedVersions": ["1.99.0"], "VulnerableVersions": ["<1.99.0"], "VendorIDs": ["GO-2030-0002"]}
-}
+PATCHED = {"PatchedVersions": ["1.99.0"], "VulnerableVersions": ["<1.99.0"], "VendorIDs": ["GO-2030-0002"]}
+STDLIB = {"=CVE-2030-0002": PATCHED}
 DEBIAN = {
     "libfoo": {"=CVE-2030-0001": {"FixedVersion": "2.0-1"}, "=CVE-2030-0003": {"Severity": 1}},
     "unused": {"=CVE-2030-0004": {"FixedVersion": "9.0"}},
@@ -75,9 +74,8 @@ def write_database(folder: Path, tree: Tree = WHOLE, *, age_days: float = 0.5, v
     write_bolt(folder / "trivy.db", tree)
     made = datetime.now(UTC) - timedelta(days=age_days)
     times = {"UpdatedAt": f"{made:%Y-%m-%dT%H:%M:%S}.123456789Z", "NextUpdate": "2100-01-01T00:00:00Z"}
-    (folder / "metadata.json").write_text(
-        json.dumps({"Version": version, **times, "DownloadedAt": "0001-01-01T00:00:00Z"})
-    )
+    told = {"Version": version, **times, "DownloadedAt": "0001-01-01T00:00:00Z"}
+    (folder / "metadata.json").write_text(json.dumps(told))
     return folder
 
 
@@ -90,15 +88,16 @@ def _status(*packages: tuple[str, str, str]) -> bytes:
     return text.encode()
 
 
+PACKAGES = (("libfoo", "libfoo", "1.0-1"), ("unused", "unused", "1.0"), ("linux-libc-dev", "linux", "6.1.1-1"))
+
+
 def debian_files() -> dict[str, Content]:
     """A Debian 12 with three packages, of which ``libfoo`` owns /usr/lib/libfoo.so by its old name."""
     info = "/var/lib/dpkg/info"
     return {
         "/etc/debian_version": b"12.5\n",
         "/etc/os-release": b'ID=debian\nVERSION_ID="12"\n',
-        "/var/lib/dpkg/status": _status(
-            ("libfoo", "libfoo", "1.0-1"), ("unused", "unused", "1.0"), ("linux-libc-dev", "linux", "6.1.1-1")
-        ),
+        "/var/lib/dpkg/status": _status(*PACKAGES),
         f"{info}/libfoo.list": b"/.\n/lib\n/lib/libfoo.so\n",
         f"{info}/unused.list": b"/.\n/usr/bin/unused\n",
         f"{info}/linux-libc-dev.list": b"/.\n/usr/include/linux/a.h\n",
@@ -108,13 +107,7 @@ def debian_files() -> dict[str, Content]:
     }
 
 
-def image(
-    out: Path,
-    app: Path,
-    files: dict[str, Content],
-    reference: str = "deadweight-tests/scan:1",
-    entrypoint: str = "/app",
-) -> Path:
+def image(out: Path, app: Path, files: dict[str, Content], entrypoint: str = "/app") -> Path:
     """An image with a Go program and these files."""
     config = {"Entrypoint": [entrypoint], "User": "65534:65534", "Env": ["MODE=good"], "ExposedPorts": {"8080/tcp": {}}}
-    return docker_archive(out, reference, [files, {"/app": app}], config)
+    return docker_archive(out, "deadweight-tests/scan:1", [files, {"/app": app}], config)

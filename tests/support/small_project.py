@@ -61,3 +61,10 @@ def subject_of(
         subject_of=lambda name: others.get(name.replace("-", "_")),
         need_image=lambda name: pytest.fail(f"{name} is needed by nothing"),
     )
+
+
+def built_subject(
+    suite: Suite, variant: str, archive: Path, reference: str, engine: Engine, **others: Subject
+) -> Subject:
+    """``subject_of`` what ``put_built`` has made of an archive."""
+    return subject_of(suite, variant, put_built(suite, variant, archive, reference), archive, engine, **others)

@@ -1,7 +1,5 @@
 """What a running service touches: seen in a real container, also where a program lives for milliseconds."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest
@@ -14,26 +12,21 @@ from deadweight.engine import sidecars
 from deadweight.engine.seccomp import profile
 from deadweight.suite.checks import VulnerabilitiesCheck
 from tests.support.codes import codes
-from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.small_project import built_subject, write_suite
 
 SUITE = """\
 name: demo
 defaults: {port: 8080, health: {path: /healthz}, builder: ko, base: example.com/base}
 variants:
   app:
-    checks:
-      api:
-        - name: adds
-          request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}
+    checks: {api: [{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}]}
   silent: {}
 """
 
 
 @pytest.fixture
 def subject(tmp_path, engine, playground_image, playground_archive):
-    suite = write_suite(tmp_path, SUITE)
-    built = put_built(suite, "app", playground_archive, playground_image)
-    made = subject_of(suite, "app", built, playground_archive, engine)
+    made = built_subject(write_suite(tmp_path, SUITE), "app", playground_archive, playground_image, engine)
     yield made
     made.service.close()
 
@@ -54,10 +47,9 @@ def test_the_service_its_awk_and_its_libraries_are_seen(subject):
 @pytest.mark.slow
 def test_a_kernel_that_tells_of_no_calls_is_named(subject, monkeypatch, tmp_path):
     """As such a kernel answers who asks for a listener."""
-    refused = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}
-
     monkeypatch.setattr(sidecars, "JOIN_SECONDS", 5.0)
-    rule = {**refused, "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
+    calls = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}
+    rule = {**calls, "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
     file = profile.write(tmp_path / "p.json", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
     roomier = sidecars.roomier
     monkeypatch.setattr(reachability, "roomier", lambda options: roomier(options).but(seccomp=str(file)))
@@ -67,17 +59,14 @@ def test_a_kernel_that_tells_of_no_calls_is_named(subject, monkeypatch, tmp_path
 
 def test_without_a_run_or_a_request_it_is_not_measured(subject, playground_image, playground_archive):
     assert codes(observed(subject, may_run=False)) == ["scan.not_run_yet"]
-    built = put_built(subject.suite, "silent", playground_archive, playground_image)
-    silent = subject_of(subject.suite, "silent", built, playground_archive, subject.engine())
+    silent = built_subject(subject.suite, "silent", playground_archive, playground_image, subject.engine())
     assert codes(observed(silent, may_run=True)) == ["scan.no_requests"]
 
 
 def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbehaving_image, misbehaving_archive):
     dying = "app:\n    run: {env: {MODE: dies-at-once}}\n    health: {within_seconds: 2}"
     suite = write_suite(tmp_path, SUITE.replace("app:", dying, 1))
-    built = put_built(suite, "app", misbehaving_archive, misbehaving_image)
-    found = observed(subject_of(suite, "app", built, misbehaving_archive, engine), may_run=True)
-    assert isinstance(found, str)
+    found = observed(built_subject(suite, "app", misbehaving_archive, misbehaving_image, engine), may_run=True)
     assert codes(found)[0] == "scan.service_not_run"
 
 
@@ -85,23 +74,20 @@ def finding(kind: str, package: str, path: str = "", ecosystem: str = "") -> Fou
     return Found("CVE-1", package, "1", "low", kind, path=path, ecosystem=ecosystem)
 
 
-@pytest.mark.parametrize(
-    ("row", "flag"),
-    [
-        (finding("os", "used"), True),
-        (finding("os", "old-spelling"), True),
-        (finding("os", "unused"), False),
-        (finding("os", "no-files"), None),
-        (finding("language", "stdlib", "app", "gobinary"), True),
-        (finding("language", "stdlib", "usr/local/go/bin/go", "gobinary"), False),
-        (finding("language", "lib", "srv/lib.jar", "jar"), True),
-        (finding("language", "other", "srv/other.jar", "jar"), False),
-        (finding("language", "dep", "srv/node_modules/dep/package.json", "node-pkg"), True),
-        (finding("language", "idle", "srv/node_modules/idle/package.json", "node-pkg"), False),
-        (finding("language", "flask", "usr/lib/python3/flask.dist-info/METADATA", "python-pkg"), None),
-        (finding("language", "nowhere", "", "jar"), None),
-    ],
-)
+@pytest.mark.parametrize(("row", "flag"), [
+    (finding("os", "used"), True),
+    (finding("os", "old-spelling"), True),
+    (finding("os", "unused"), False),
+    (finding("os", "no-files"), None),
+    (finding("language", "stdlib", "app", "gobinary"), True),
+    (finding("language", "stdlib", "usr/local/go/bin/go", "gobinary"), False),
+    (finding("language", "lib", "srv/lib.jar", "jar"), True),
+    (finding("language", "other", "srv/other.jar", "jar"), False),
+    (finding("language", "dep", "srv/node_modules/dep/package.json", "node-pkg"), True),
+    (finding("language", "idle", "srv/node_modules/idle/package.json", "node-pkg"), False),
+    (finding("language", "flask", "usr/lib/python3/flask.dist-info/METADATA", "python-pkg"), None),
+    (finding("language", "nowhere", "", "jar"), None),
+])  # fmt: skip
 def test_which_findings_are_in_touched_files(row, flag):
     touched = ("/app", "/usr/lib/x/libused.so.1", "/usr/bin/tool", "/srv/lib.jar", "/srv/node_modules/dep/lib/index.js")
     owners = {

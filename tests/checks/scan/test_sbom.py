@@ -1,12 +1,12 @@
 """SBOMs in both formats for images, builders' claims against what is in the image, and SBOMs attached to a pushed image."""
 
 import json
-import urllib.request
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight.checks.scan.sbom import Part, SbomFile, forms, lacking, packages, parts, without_twins, write_sboms
@@ -15,21 +15,12 @@ from tests.support import ROOT
 from tests.support.codes import raises
 from tests.support.scan_samples import debian_files, image
 from tests.support.small_images import go_program
-from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.small_project import built_subject, write_suite
 from tests.support.trees import zipped as jar
 
 pytestmark = pytest.mark.tools
 SUITE = "name: demo\ndefaults: {builder: ko, base: example.com/base}\nvariants:\n  app: {}\n"
-APK = b"""C:Q1AAAA
-P:own
-V:1.0-r0
-A:x86_64
-S:10
-I:10
-F:usr/share
-R:own
-
-"""
+APK = b"C:Q1AAAA\nP:own\nV:1.0-r0\nA:x86_64\nS:10\nI:10\nF:usr/share\nR:own\n\n"
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +30,11 @@ def app(tmp_path_factory) -> Path:
 
 def subject(root: Path, app: Path, files, claimed: dict | None = None, entrypoint: str = "/app"):
     archive = image(root / "image.tar", app, files, entrypoint=entrypoint)
-    suite = write_suite(root, SUITE)
-    built = put_built(suite, "app", archive, "x:1")
-    if claimed is not None:
-        (root / ".deadweight" / "images" / "app" / "own.spdx.json").write_text(json.dumps(claimed))
-        built = replace(built, sbom=("own.spdx.json",))
-    return subject_of(suite, "app", built, archive, None)
+    made = built_subject(write_suite(root, SUITE), "app", archive, "x:1", None)
+    if claimed is None:
+        return made
+    (root / ".deadweight" / "images" / "app" / "own.spdx.json").write_text(json.dumps(claimed))
+    return replace(made, built=replace(made.built, sbom=("own.spdx.json",)))
 
 
 @pytest.fixture
@@ -66,19 +56,17 @@ def spdx(*purls: str) -> dict:
 
 def judged(file: SbomFile) -> list[str]:
     """What the field's own strict validators say is wrong with a document that was written."""
-    path = Path(file.path)
     if file.form == "cyclonedx":
         from cyclonedx.schema import SchemaVersion
         from cyclonedx.validation.json import JsonStrictValidator
 
-        text = path.read_text()
-        version = SchemaVersion.from_version(json.loads(text)["specVersion"])
-        found = JsonStrictValidator(version).validate_str(text)
+        text = Path(file.path).read_text()
+        found = JsonStrictValidator(SchemaVersion.from_version(json.loads(text)["specVersion"])).validate_str(text)
         return [] if found is None else [repr(found)]
     from spdx_tools.spdx.parser.parse_anything import parse_file
     from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
-    return [each.validation_message for each in validate_full_spdx_document(parse_file(str(path)))]
+    return [each.validation_message for each in validate_full_spdx_document(parse_file(str(file.path)))]
 
 
 def loose_ends(document: dict) -> set[str]:
@@ -113,13 +101,11 @@ def test_packages_of_an_unknown_system_are_added(written):
 
 
 def test_a_builders_claims_are_held_against_the_image(tmp_path, app, scanner):
-    claims = spdx(
-        "pkg:apk/wolfi/own@1.0-r0?arch=x86_64", "pkg:apk/wolfi/ghost@2.0", "pkg:oci/image@sha256:0", "pkg:golang/stdlib"
-    )
+    names = ("apk/wolfi/own@1.0-r0?arch=x86_64", "apk/wolfi/ghost@2.0", "oci/image@sha256:0", "golang/stdlib")
+    claims = spdx(*(f"pkg:{name}" for name in names))
     files = {"/lib/apk/db/installed": APK + APK.replace(b"P:own", b"P:hidden"), "/usr/share/own": b"x"}
     made = write_sboms(subject(tmp_path, app, files, claims), ("spdx",))
-    assert made.compared
-    assert made.absent == ("apk ghost 2.0",)
+    assert (made.compared, made.absent) == (True, ("apk ghost 2.0",))
     assert "apk hidden 1.0-r0" in made.unclaimed
     assert not any("stdlib" in each or "own" in each for each in made.unclaimed)
     assert "ghost" not in Path(made.files[0].path).read_text(), "what is written is made from the image"
@@ -140,21 +126,18 @@ def test_versions_that_one_side_lacks_match_all():
     assert lacking(present, claimed) == [Part("apk", "c", "1"), Part("deb", "b", "2")]
 
 
-@pytest.mark.parametrize(
-    ("purl", "part"),
-    [
-        ("pkg:golang/github.com/a/b@v1.2.3?type=module", Part("golang", "github.com/a/b", "v1.2.3")),
-        ("pkg:golang/example.com/app@(devel)", Part("golang", "example.com/app", "")),
-        ("pkg:deb/debian/g%2B%2B@12%3A1?arch=amd64", Part("deb", "g++", "12:1")),
-        ("pkg:apk/wolfi/busybox@1.36-r0", Part("apk", "busybox", "1.36-r0")),
-        ("pkg:maven/org.example/lib@1.0", Part("maven", "lib", "1.0")),
-        ("pkg:maven/org.example/lib@1.0?type=jar", Part("maven", "lib", "1.0")),
-        ("pkg:deb/debian/bsdutils@2.38.1-5?arch=amd64&epoch=1", Part("deb", "bsdutils", "1:2.38.1-5")),
-        ("pkg:deb/unknown/bsdutils@1%3A2.38.1-5", Part("deb", "bsdutils", "1:2.38.1-5")),
-        ("pkg:oci/image@sha256:0", None),
-        ("nothing", None),
-    ],
-)
+@pytest.mark.parametrize(("purl", "part"), [
+    ("pkg:golang/github.com/a/b@v1.2.3?type=module", Part("golang", "github.com/a/b", "v1.2.3")),
+    ("pkg:golang/example.com/app@(devel)", Part("golang", "example.com/app", "")),
+    ("pkg:deb/debian/g%2B%2B@12%3A1?arch=amd64", Part("deb", "g++", "12:1")),
+    ("pkg:apk/wolfi/busybox@1.36-r0", Part("apk", "busybox", "1.36-r0")),
+    ("pkg:maven/org.example/lib@1.0", Part("maven", "lib", "1.0")),
+    ("pkg:maven/org.example/lib@1.0?type=jar", Part("maven", "lib", "1.0")),
+    ("pkg:deb/debian/bsdutils@2.38.1-5?arch=amd64&epoch=1", Part("deb", "bsdutils", "1:2.38.1-5")),
+    ("pkg:deb/unknown/bsdutils@1%3A2.38.1-5", Part("deb", "bsdutils", "1:2.38.1-5")),
+    ("pkg:oci/image@sha256:0", None),
+    ("nothing", None),
+])  # fmt: skip
 def test_package_urls(purl, part):
     assert list(parts(spdx(purl))) == ([part] if part else [])
 
@@ -169,8 +152,7 @@ def test_forms():
 def test_what_is_written_is_what_is_counted(written):
     """Also of kinds that are not compared, as npm's."""
     node = json.dumps({"name": "left-pad", "version": "1.3.0", "license": "WTFPL"}).encode()
-    files = {**debian_files(), "/srv/node_modules/left-pad/package.json": node}
-    for file, document in written(files):
+    for file, document in written({**debian_files(), "/srv/node_modules/left-pad/package.json": node}):
         assert "pkg:npm/left-pad@1.3.0" in json.dumps(document)
         assert file.packages == packages(document) > len(set(parts(document)))
         assert judged(file) == []
@@ -179,14 +161,11 @@ def test_what_is_written_is_what_is_counted(written):
 
 def test_packages_with_an_epoch_are_listed_once(written):
     """The scanner writes the epoch as a qualifier."""
-    files = debian_files()
-    status = files["/var/lib/dpkg/status"]
-    assert isinstance(status, bytes)
-    files["/var/lib/dpkg/status"] = status.replace(b"Version: 1.0-1", b"Version: 1:1.0-1", 1)
+    files, status = debian_files(), "/var/lib/dpkg/status"
+    files[status] = bytes(files[status]).replace(b"Version: 1.0-1", b"Version: 1:1.0-1", 1)
     for file, document in written(files):
-        assert file.added == 0
         named = [each for each in parts(document) if each.name == "libfoo"]
-        assert named == [Part("deb", "libfoo", "1:1.0-1")]
+        assert (file.added, named) == (0, [Part("deb", "libfoo", "1:1.0-1")])
 
 
 def bom(*components: tuple[str, str, str]) -> str:
@@ -210,26 +189,16 @@ LOGBACK = jar({"META-INF/maven/ch.qos/logback/pom.properties": "groupId=ch.qos\n
 def fat_jar() -> bytes:
     """Three jars in one, as Spring Boot packs them; one tells its group itself, one only the SBOM does, one nobody."""
     plain = jar({"META-INF/MANIFEST.MF": "Manifest-Version: 1.0\n"})
-    return jar(
-        {
-            "META-INF/MANIFEST.MF": "Implementation-Version: 1.0\n",
-            "META-INF/sbom/application.cdx.json": BOM,
-            "BOOT-INF/lib/logback-1.4.jar": LOGBACK,
-            "BOOT-INF/lib/spring-core-6.1.2.jar": plain,
-            "BOOT-INF/lib/nobody-knows-3.jar": plain,
-        }
-    )
+    own = {"META-INF/MANIFEST.MF": "Implementation-Version: 1.0\n", "META-INF/sbom/application.cdx.json": BOM}
+    packed = {"logback-1.4": LOGBACK, "spring-core-6.1.2": plain, "nobody-knows-3": plain}
+    return jar({**own, **{f"BOOT-INF/lib/{name}.jar": content for name, content in packed.items()}})
 
 
 def test_jars_in_a_jar_are_all_listed(written):
     """The scanner leaves out those whose group it would have to ask a database for."""
     for file, document in written({"/srv/shop-1.0.jar": fat_jar()}):
-        purls = [each.purl for each in parts(document) if each.type == "maven"]
-        assert sorted(purls) == [
-            "pkg:maven/ch.qos/logback@1.4",
-            "pkg:maven/com.acme/shop@1.0",
-            "pkg:maven/org.springframework/spring-core@6.1.2",
-        ]
+        purls = [each.purl.removeprefix("pkg:maven/") for each in parts(document) if each.type == "maven"]
+        assert sorted(purls) == ["ch.qos/logback@1.4", "com.acme/shop@1.0", "org.springframework/spring-core@6.1.2"]
         key = "components" if file.form == "cyclonedx" else "packages"
         assert judged(file) == []
         assert "nobody-knows" in [each["name"] for each in document[key]], "listed, though without a package URL"
@@ -306,6 +275,4 @@ def test_sboms_are_attached_to_a_pushed_image(tmp_path, app, scanner, local_regi
 
 def get(registry: str, path: str) -> dict:
     types = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
-    request = urllib.request.Request(f"http://{registry}/v2/{path}", headers={"Accept": types})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
+    return requests.get(f"http://{registry}/v2/{path}", headers={"Accept": types}, timeout=10).json()

@@ -1,8 +1,10 @@
 """Scans with the real scanner and small databases of our own: three states, gates, exceptions, and every bad input."""
 
+import contextlib
 import json
 import os
 import random
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,42 +13,38 @@ import pytest
 
 from deadweight._errors import ArchiveError, CheckFailed, CommandError, ConfigError, MissingError, UsageError, wording
 from deadweight.checks import runner
+from deadweight.checks.protocol import Subject
 from deadweight.checks.scan import database, model, trivy
-from deadweight.checks.scan.model import ScannedImage
 from deadweight.checks.scan.sbom import write_sboms
 from deadweight.checks.vulnerabilities import CHECK, scanned
 from deadweight.project.load_suite import load_suite
 from deadweight.project.scan import scan_variants
 from deadweight.project.workspace import Workspace
+from deadweight.publish.push import ArtifactFile, lay_out
 from deadweight.records.evidence import Evidence
 from deadweight.report.collect import collect
+from deadweight.report.history import write_report
 from deadweight.report.sarif import scan_sarif
 from deadweight.tasks.scan import _cells, total, unused
 from deadweight.tasks.scan import _raise_if_bad as raise_if_scans_are_bad
 from deadweight.tasks.verify import raise_if_bad
+from deadweight.toolchain import crane
 from tests.support import ROOT
-from tests.support.codes import codes, details, raises
+from tests.support.codes import codes, raises
 from tests.support.http_servers import Answering, served
 from tests.support.invoking import invoke
 from tests.support.json_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from tests.support.small_images import docker_archive, go_program
-from tests.support.small_project import put_built, subject_of, write_suite
-from tests.support.trees import shell_script
+from tests.support.small_project import built_subject, write_suite
+from tests.support.trees import shell_script, written
 from tests.support.trees import zipped as jar
 
 pytestmark = pytest.mark.tools
 SUITE = """\
 name: demo
-defaults:
-  builder: ko
-  base: example.com/base
-  checks:
-    vulnerabilities: {checks}
-  port: 8080
-variants:
-  debian: {{}}
-  odd: {{}}
+defaults: {{builder: ko, base: example.com/base, port: 8080, checks: {{vulnerabilities: {checks}}}}}
+variants: {{debian: {{}}, odd: {{}}}}
 """
 
 
@@ -66,22 +64,31 @@ def world(tmp_path, scanner_on_path, monkeypatch):
     return tmp_path / "project"
 
 
-def subjects(root: Path, archives, checks: str = "{}"):
-    suite = write_suite(root, SUITE.format(checks=checks))
-    made = {}
-    for name in ("debian", "odd"):
-        built = put_built(suite, name, archives[name], "deadweight-tests/scan:1")
-        made[name] = subject_of(suite, name, built, archives[name], None)
+@pytest.fixture
+def subject(world, archives):
+    """What is scanned, in a suite that asks for these ``checks`` of two images."""
+
+    def made(checks: str = "{}", name: str = "debian") -> Subject:
+        suite = write_suite(world, SUITE.format(checks=checks))
+        found = {each: built_subject(suite, each, archives[each], "deadweight-tests/scan:1", None) for each in archives}
+        return found[name]
+
     return made
 
 
 @pytest.fixture
-def scan(world, archives):
+def use(world):
+    """Take a database of this content from now on."""
+    return lambda tree=WHOLE, **how: database.use(str(write_database(world / "db", tree, **how)))
+
+
+@pytest.fixture
+def scan(use, subject):
     """Scan an image by a database of this content."""
 
     def scanned_by(checks: str = "{}", tree=WHOLE, name: str = "debian", **how) -> Evidence:
-        database.use(str(write_database(world / "db", tree, **how)))
-        return CHECK.run(subjects(world, archives, checks)[name])
+        use(tree, **how)
+        return CHECK.run(subject(checks, name))
 
     return scanned_by
 
@@ -95,9 +102,8 @@ def test_kinds_severities_and_what_is_fixable_are_counted_apart(scan):
     assert data["by_severity"] == {"critical": 1, "high": 1, "medium": 1, "low": 1, "unknown": 0}
     assert (data["by_kind"]["os"]["total"], data["by_kind"]["language"]["total"]) == (3, 1)
     assert data["database"]["updated_at"] == found.provenance.database_updated_at
-    go = next(row for row in data["findings"] if row["kind"] == "language")
-    assert (go["id"], go["path"], go["package"]) == ("CVE-2030-0002", "app", "stdlib")
-    assert data["reachability"]["status"] == "not_measured"
+    found = [(row["id"], row["path"], row["package"]) for row in data["findings"] if row["kind"] == "language"]
+    assert (found, data["reachability"]["status"]) == ([("CVE-2030-0002", "app", "stdlib")], "not_measured")
 
 
 def test_an_unknown_os_is_not_covered_and_its_go_binary_is_scanned(scan):
@@ -122,55 +128,49 @@ def test_a_language_that_the_database_lacks_leaves_no_count(scan):
     assert _cells(found.data)[:7] == ["\u2013"] * 7
 
 
-def test_nothing_known_is_not_covered_and_has_no_counts(scan, world, archives):
+def test_nothing_known_is_not_covered_and_has_no_counts(scan, subject):
     found = scan(tree={"alpine 3.18": {}, "vulnerability": {}, "data-source": {}})
-    assert (found.status, found.data["status"]) == ("not_measured", "not_covered")
-    assert "total" not in found.data
+    assert (found.status, found.data["status"], "total" in found.data) == ("not_measured", "not_covered", False)
     assert found.data["hint"].code == "scan.not_covered_hint"
-    subject = subjects(world, archives)["debian"]
-    strict = runner.keep(subject, scanned(subject, may_run=False, strict=True))
+    strict = runner.keep(subject(), scanned(subject(), may_run=False, strict=True))
     assert (strict.status, strict.ok) == ("fail", False)
 
 
-def test_without_a_database_it_is_not_scanned_and_no_pass(world, archives):
-    subject = subjects(world, archives)["debian"]
-    found = runner.run_check(CHECK, subject)
+def test_without_a_database_it_is_not_scanned_and_no_pass(subject):
+    one = subject()
+    found = runner.run_check(CHECK, one)
     assert (found.status, found.data["status"], found.ok) == ("not_measured", "not_scanned", True)
     assert found.data["hint"] == database.HINT
     with pytest.raises(MissingError, match="debian/vulnerabilities") as unmeasured:
         raise_if_bad([found])
     assert unmeasured.value.hint == found.data["hint"]
     with pytest.raises(MissingError) as missing:
-        scanned(subject, may_run=False, strict=True)
+        scanned(one, may_run=False, strict=True)
     assert missing.value.exit_code == 3
-    record = collect(subject.suite, subject.state).variants["debian"].vulnerabilities
+    record = collect(one.suite, one.state).variants["debian"].vulnerabilities
     assert (record.status, record.total) == ("not_scanned", None)
 
 
-def test_results_are_kept_by_image_and_database(world, archives, monkeypatch):
-    first, other = write_database(world / "db"), write_database(world / "db2", {**WHOLE, "debian 12": {}})
-    subject = subjects(world, archives)["debian"]
-    database.use(str(first))
-    before = CHECK.run(subject).data
+def test_results_are_kept_by_image_and_database(use, subject, monkeypatch):
+    use()
+    one = subject()
+    before = CHECK.run(one).data
     with monkeypatch.context() as patch:
         patch.setattr(trivy, "run", lambda *_a, **_k: pytest.fail("scanned again"))
-        assert CHECK.run(subject).data["findings"] == before["findings"]
-        assert CHECK.run(replace(subject, archive=lambda: pytest.fail("archive was asked for"))).status == "pass"
-    database.use(str(other))
-    assert CHECK.run(subject).data["total"] == 1
+        assert CHECK.run(one).data["findings"] == before["findings"]
+        assert CHECK.run(replace(one, archive=lambda: pytest.fail("archive was asked for"))).status == "pass"
+    use({**WHOLE, "debian 12": {}})
+    assert CHECK.run(one).data["total"] == 1
 
 
-@pytest.mark.parametrize(
-    ("checks", "broken"),
-    [
-        ("{max: {critical: 0}}", (1, "critical", ": CVE-2030-0001")),
-        ("{max: {critical: 1, high: 1}}", None),
-        ("{max: {low: 0}, fixable_only: true}", None),
-        ("{max: {low: 0}}", (1, "low", ": CVE-2030-0003")),
-        ("{max: {medium: 0}, fixable_only: true}", (1, "fixable medium", ": CVE-2030-0004")),
-        ("{max: {unknown: 0}}", None),
-    ],
-)
+@pytest.mark.parametrize(("checks", "broken"), [
+    ("{max: {critical: 0}}", (1, "critical", ": CVE-2030-0001")),
+    ("{max: {critical: 1, high: 1}}", None),
+    ("{max: {low: 0}, fixable_only: true}", None),
+    ("{max: {low: 0}}", (1, "low", ": CVE-2030-0003")),
+    ("{max: {medium: 0}, fixable_only: true}", (1, "fixable medium", ": CVE-2030-0004")),
+    ("{max: {unknown: 0}}", None),
+])  # fmt: skip
 def test_gates(scan, checks, broken):
     found = scan(checks)
     assert (found.status, found.data["total"]) == ("fail" if broken else "pass", 4)
@@ -179,12 +179,10 @@ def test_gates(scan, checks, broken):
     assert found.data["kernel_headers"]["total"] == 40
 
 
-def test_only_new_findings_count_against_an_earlier_report(scan, world, archives):
-    from deadweight.report.history import write_report
-
-    subject = subjects(world, archives)["debian"]
-    runner.keep(subject, scan(tree={**WHOLE, "debian 12": {"unused": DEBIAN["unused"]}}))
-    write_report(collect(subject.suite, subject.state), world / "earlier")
+def test_only_new_findings_count_against_an_earlier_report(scan, world, subject):
+    one = subject()
+    runner.keep(one, scan(tree={**WHOLE, "debian 12": {"unused": DEBIAN["unused"]}}))
+    write_report(collect(one.suite, one.state), world / "earlier")
     checks = "{max: {critical: 0, medium: 0, high: 0}, new_only: true, baseline: earlier/report.json}"
     found = scan(checks)
     bad = [gate["name"] for gate in found.data["gates"] if not gate["held"]]
@@ -199,21 +197,18 @@ def age_gate(found: Evidence) -> tuple[int, int, str]:
     return round(said["age"]), said["limit"], said["command"]
 
 
-def test_an_old_database_warns_and_fails_where_strict(scan, world, archives):
-    found = scan("{max_database_age_days: 14}", age_days=30)
-    assert found.status == "warn"
-    assert age_gate(found) == (30, 14, "invoke scan --database download")
-    subject = subjects(world, archives, "{max_database_age_days: 14}")["debian"]
-    assert scanned(subject, may_run=False, strict=True).status == "fail"
+def test_an_old_database_warns_and_fails_where_strict(scan, subject):
+    found, one = scan("{max_database_age_days: 14}", age_days=30), subject("{max_database_age_days: 14}")
+    assert (found.status, age_gate(found)) == ("warn", (30, 14, "invoke scan --database download"))
+    assert scanned(one, may_run=False, strict=True).status == "fail"
     # No download is named for one that was made here.
-    chosen = json.loads((database.home() / "current.json").read_text())
-    (database.home() / "current.json").write_text(json.dumps({**chosen, "origin": database.LOCAL}))
-    assert age_gate(CHECK.run(subject))[2] == "invoke scan --database local"
+    current = database.home() / "current.json"
+    current.write_text(json.dumps({**json.loads(current.read_text()), "origin": database.LOCAL}))
+    assert age_gate(CHECK.run(one))[2] == "invoke scan --database local"
 
 
-IGNORE = (
-    "{{ignore: [{{id: CVE-2030-0001, package: libfoo, reason: not reached, expires: '{day}'}}], max: {{critical: 0}}}}"
-)
+ACCEPTED = "{{id: CVE-2030-0001, package: libfoo, reason: not reached, expires: '{day}'}}"
+IGNORE = f"{{{{ignore: [{ACCEPTED}], max: {{{{critical: 0}}}}}}}}"
 
 
 def test_an_accepted_finding_does_not_count_until_its_exception_expires(scan):
@@ -223,102 +218,83 @@ def test_an_accepted_finding_does_not_count_until_its_exception_expires(scan):
     assert row["exception"] == "not reached"
     late = scan(IGNORE.format(day="2020-01-01"))
     assert (late.status, late.data["total"]) == ("fail", 4)
-    (gate,) = [each for each in late.data["gates"] if each["name"] == "exceptions"]
-    assert (gate["reason"].code, str(gate["reason"].fields["date"])) == ("scan.acceptance_expired", "2020-01-01")
+    (reason,) = [each["reason"] for each in late.data["gates"] if each["name"] == "exceptions"]
+    assert (reason.code, str(reason.fields["date"])) == ("scan.acceptance_expired", "2020-01-01")
 
 
 def test_an_exception_that_matches_nothing_is_told(scan):
     debian, odd = (scan(IGNORE.format(day="2999-01-01"), name=name) for name in ("debian", "odd"))
     origin = "ignore list: CVE-2030-0001"
-    assert (debian.data["unused_exceptions"], odd.data["unused_exceptions"]) == ([], [origin])
-    assert odd.status == "pass"
-    assert (unused([debian, odd]), unused([odd])) == ([], [origin])
+    assert [each.data["unused_exceptions"] for each in (debian, odd)] == [[], [origin]]
+    assert (odd.status, unused([debian, odd]), unused([odd])) == ("pass", [], [origin])
 
 
 def vex(folder: Path, **statement) -> str:
-    whole = {
-        "vulnerability": {"name": "GO-2030-0002"},
-        "products": [{"@id": "pkg:golang/stdlib"}],
-        "status": "not_affected",
-        "justification": "vulnerable_code_not_in_execute_path",
-    } | statement
-    document = {"@context": "https://openvex.dev/ns/v0.2.0", "@id": "x", "statements": [whole]}
+    usual = {"status": "not_affected", "justification": "vulnerable_code_not_in_execute_path"}
+    what = {"vulnerability": {"name": "GO-2030-0002"}, "products": [{"@id": "pkg:golang/stdlib"}]}
+    document = {"@context": "https://openvex.dev/ns/v0.2.0", "@id": "x", "statements": [what | usual | statement]}
     (folder / "our.vex.json").write_text(json.dumps(document, indent=2))
     return "{vex: [our.vex.json], max: {high: 0}}"
 
 
-@pytest.mark.parametrize(
-    ("statement", "status"),
-    [
-        ({}, "pass"),
-        ({"products": [{"@id": "pkg:oci/demo", "subcomponents": [{"@id": "pkg:golang/stdlib"}]}]}, "pass"),
-        ({"products": [{"@id": "pkg:golang/stdlib@v1.0.0"}]}, "fail"),
-        ({"products": [{"@id": "pkg:oci/another"}]}, "fail"),
-        ({"status": "affected", "action_statement": "update"}, "fail"),
-        ({"status": "under_investigation"}, "fail"),
-        ({"status": "fixed"}, "pass"),
-    ],
-)
+@pytest.mark.parametrize(("statement", "status"), [
+    ({}, "pass"),
+    ({"products": [{"@id": "pkg:oci/demo", "subcomponents": [{"@id": "pkg:golang/stdlib"}]}]}, "pass"),
+    ({"products": [{"@id": "pkg:golang/stdlib@v1.0.0"}]}, "fail"),
+    ({"products": [{"@id": "pkg:oci/another"}]}, "fail"),
+    ({"status": "affected", "action_statement": "update"}, "fail"),
+    ({"status": "under_investigation"}, "fail"),
+    ({"status": "fixed"}, "pass"),
+])  # fmt: skip
 def test_openvex_statements(scan, world, statement, status):
     """A VEX statement names a flaw by any of its ids; only ``not_affected`` and ``fixed`` take it off the count."""
     assert scan(vex(world, **statement)).status == status
 
 
-@pytest.mark.parametrize(
-    ("statement", "code"),
-    [
-        ({"justification": ""}, "scan.vex_no_reason"),
-        ({"status": "fine"}, "scan.vex_status"),
-        ({"products": []}, "scan.vex_incomplete"),
-    ],
-)
-def test_wrong_openvex_statements_are_refused_with_their_line(world, archives, statement, code):
-    made = subjects(world, archives, vex(world, **statement))
-    with raises(ConfigError, code) as error:
-        CHECK.run(made["debian"])
-    assert (error.value.exit_code, details(error.value).line) == (2, 5)
+@pytest.mark.parametrize(("statement", "code"), [
+    ({"justification": ""}, "scan.vex_no_reason"),
+    ({"status": "fine"}, "scan.vex_status"),
+    ({"products": []}, "scan.vex_incomplete"),
+])  # fmt: skip
+def test_wrong_openvex_statements_are_refused_with_their_line(world, subject, statement, code):
+    with raises(ConfigError, code, exit_code=2, line=5):
+        CHECK.run(subject(vex(world, **statement)))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"statements": []}', b"\xff\xfe"])
-def test_what_is_no_openvex_is_refused(world, archives, content):
-    made = subjects(world, archives, vex(world))
+def test_what_is_no_openvex_is_refused(world, subject, content):
+    one = subject(vex(world))
     (world / "our.vex.json").write_bytes(content)
     with pytest.raises(ConfigError, match=r"our\.vex\.json"):
-        CHECK.run(made["debian"])
+        CHECK.run(one)
 
 
 # databases
 
 
-@pytest.mark.parametrize(
-    ("file", "damaged", "code"),
-    [
-        ("trivy.db", lambda _: b"", "unreadable"),
-        ("trivy.db", lambda whole: whole[: 3 * 4096], "unreadable"),
-        ("trivy.db", lambda _: os.urandom(20_000), "unreadable"),
-        ("trivy.db", None, "incomplete"),
-        ("metadata.json", lambda _: b"{", "file_damaged"),
-        ("metadata.json", lambda _: b'{"Version": 2}', "undated"),
-        ("metadata.json", lambda whole: whole.replace(b'"Version": 2', b'"Version": 1'), "schema"),
-    ],
-)
-def test_a_damaged_database_is_refused_and_not_scanned_by(world, archives, file, damaged, code):
+@pytest.mark.parametrize(("file", "damaged", "code"), [
+    ("trivy.db", lambda _: b"", "unreadable"),
+    ("trivy.db", lambda whole: whole[: 3 * 4096], "unreadable"),
+    ("trivy.db", lambda _: os.urandom(20_000), "unreadable"),
+    ("trivy.db", None, "incomplete"),
+    ("metadata.json", lambda _: b"{", "file_damaged"),
+    ("metadata.json", lambda _: b'{"Version": 2}', "undated"),
+    ("metadata.json", lambda whole: whole.replace(b'"Version": 2', b'"Version": 1'), "schema"),
+])  # fmt: skip
+def test_a_damaged_database_is_refused_and_not_scanned_by(world, use, subject, file, damaged, code):
     def damage(folder: Path) -> None:
         content = (folder / file).read_bytes()
         (folder / file).unlink() if damaged is None else (folder / file).write_bytes(damaged(content))
 
-    folder = write_database(world / "db")
-    used = database.use(str(folder))
-    damage(folder)
+    used = use()
+    damage(world / "db")
     fields = {"version": 1, "expected": 2} if code == "schema" else {"file": file}
-    with raises(UsageError, f"scan.database_{code}", **fields) as error:
-        database.use(str(folder))
-    assert error.value.exit_code == 2
+    with raises(UsageError, f"scan.database_{code}", exit_code=2, **fields):
+        database.use(str(world / "db"))
     assert database.current() == used
     damage(used.folder)
-    found = CHECK.run(subjects(world, archives)["debian"])
-    assert found.data["status"] == "not_scanned"
-    assert found.data["reason"].code == "scan.installed_database_damaged"
+    data = CHECK.run(subject()).data
+    assert (data["status"], data["reason"].code) == ("not_scanned", "scan.installed_database_damaged")
 
 
 def test_a_database_out_of_an_archive_takes_nothing_else(world):
@@ -345,20 +321,12 @@ def test_a_database_argument_that_is_nothing(world, name):
 
 
 def test_a_database_from_a_registry_and_from_a_mirror(world, local_registry):
-    from deadweight.publish.push import ArtifactFile, lay_out
-    from deadweight.toolchain import crane
-
     write_database(world / "db")
-    with tarfile.open(world / "db.tar.gz", "w:gz") as tar:
-        for name in database.FILES:
-            tar.add(world / "db" / name, name)
-    layer = ArtifactFile(
-        "db.tar.gz", "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip", (world / "db.tar.gz").read_bytes()
-    )
-    layout = world / "layout"
-    layout.mkdir()
-    lay_out(layout, "application/vnd.aquasec.trivy.config.v1+json", (layer,))
-    crane.push(layout, f"{local_registry}/mirror/trivy-db:2")
+    packed, kind = shutil.make_archive(world / "db", "gztar", world / "db"), "application/vnd.aquasec.trivy"
+    layer = ArtifactFile("db.tar.gz", f"{kind}.db.layer.v1.tar+gzip", Path(packed).read_bytes())
+    (world / "layout").mkdir()
+    lay_out(world / "layout", f"{kind}.config.v1+json", (layer,))
+    crane.push(world / "layout", f"{local_registry}/mirror/trivy-db:2")
     wanted = database.use(str(world / "db")).identity
     assert database.use(f"oci://{local_registry}/mirror/trivy-db:2").identity == wanted
     assert database.use("download", f"{local_registry}/mirror/trivy-db:2").identity == wanted
@@ -367,10 +335,12 @@ def test_a_database_from_a_registry_and_from_a_mirror(world, local_registry):
     assert Path(caught.value.argv[0]).name == "trivy"
 
 
-def test_names_in_a_bolt_file_of_many_kinds(tmp_path):
+def test_names_in_a_bolt_file_of_many_kinds_or_of_none(tmp_path):
     names = {f"bucket {number:04}": {} for number in range(400)}
     write_bolt(tmp_path / "x.db", {**names, "=value": 1})
     assert database.buckets_of(tmp_path / "x.db") == frozenset(names)
+    (tmp_path / "x.db").write_bytes(database.empty_bolt())
+    assert database.buckets_of(tmp_path / "x.db") == frozenset()
 
 
 def test_flipped_bits_in_a_bolt_file_are_one_error(tmp_path):
@@ -381,27 +351,22 @@ def test_flipped_bits_in_a_bolt_file_are_one_error(tmp_path):
         data = bytearray(whole)
         data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
         (tmp_path / "y.db").write_bytes(data)
-        try:
+        with contextlib.suppress(database.NotBolt):
             database.buckets_of(tmp_path / "y.db")
-        except database.NotBolt:
-            continue
 
 
-@pytest.mark.parametrize(
-    ("family", "version", "bucket", "known"),
-    [
-        ("debian", "12.5", "debian 12", True),
-        ("debian", "13.1", "debian 12", False),
-        ("ubuntu", "22.04", "ubuntu 22.04", True),
-        ("alpine", "3.18.4", "alpine 3.18", True),
-        ("alpine", "3.19.1", "alpine 3.1", False),
-        ("wolfi", "20230201", "wolfi", True),
-        ("redhat", "9.4", "Red Hat", True),
-        ("amazon", "2 (Karoo)", "amazon linux 2", False),
-        ("none", "", "none", False),
-        ("", "", "debian 12", False),
-    ],
-)
+@pytest.mark.parametrize(("family", "version", "bucket", "known"), [
+    ("debian", "12.5", "debian 12", True),
+    ("debian", "13.1", "debian 12", False),
+    ("ubuntu", "22.04", "ubuntu 22.04", True),
+    ("alpine", "3.18.4", "alpine 3.18", True),
+    ("alpine", "3.19.1", "alpine 3.1", False),
+    ("wolfi", "20230201", "wolfi", True),
+    ("redhat", "9.4", "Red Hat", True),
+    ("amazon", "2 (Karoo)", "amazon linux 2", False),
+    ("none", "", "none", False),
+    ("", "", "debian 12", False),
+])  # fmt: skip
 def test_which_bucket_covers_which_system(family, version, bucket, known):
     assert bool(model.buckets_of_os({bucket, "vulnerability"}, family, version)) is known
 
@@ -420,31 +385,23 @@ def printing(text: str) -> str:
     return f"""while [ "$1" != --output ]; do shift; done; echo '{text}' > "$2\""""
 
 
-@pytest.mark.parametrize(
-    ("script", "error", "told"),
-    [
-        ("echo boom >&2; exit 7", CommandError, "boom"),
-        ("kill -SEGV $$", CommandError, "SIGSEGV"),
-        ("exit 0", trivy.ScannerError, "scan.trivy_no_result"),
-        (printing("oops"), trivy.ScannerError, "scan.trivy_not_json"),
-        (printing("[]"), trivy.ScannerError, "scan.trivy_no_scan"),
-        (
-            printing('{"Metadata":{},"Results":[{"Class":"os-pkgs"}, 1]}'),
-            trivy.ScannerError,
-            "scan.trivy_unknown_format",
-        ),
-        (printing('{"Metadata":{"ImageID":"sha256:0"}}'), ArchiveError, "scan.other_image"),
-    ],
-)
-def test_a_scanner_that_breaks_down_is_one_error(world, archives, monkeypatch, script, error, told):
+@pytest.mark.parametrize(("script", "error", "told"), [
+    ("echo boom >&2; exit 7", CommandError, "boom"),
+    ("kill -SEGV $$", CommandError, "SIGSEGV"),
+    ("exit 0", trivy.ScannerError, "scan.trivy_no_result"),
+    (printing("oops"), trivy.ScannerError, "scan.trivy_not_json"),
+    (printing("[]"), trivy.ScannerError, "scan.trivy_no_scan"),
+    (printing('{"Metadata":{},"Results":[{"Class":"os-pkgs"}, 1]}'), trivy.ScannerError, "scan.trivy_unknown_format"),
+    (printing('{"Metadata":{"ImageID":"sha256:0"}}'), ArchiveError, "scan.other_image"),
+])  # fmt: skip
+def test_a_scanner_that_breaks_down_is_one_error(world, use, subject, monkeypatch, script, error, told):
     monkeypatch.setenv("PATH", fake_scanner(world / "bin", script))
-    database.use(str(write_database(world / "db")))
-    subject = subjects(world, archives)["debian"]
+    use()
     with pytest.raises(error) as raised:
-        CHECK.run(subject)
+        CHECK.run(subject())
     assert told in (raised.value.code, *str(raised.value).split())
     assert raised.value.exit_code == 1
-    assert runner.run_check(CHECK, subject).status == "fail"
+    assert runner.run_check(CHECK, subject()).status == "fail"
 
 
 def test_a_scanner_that_runs_out_of_time_is_ended(world, archives, monkeypatch):
@@ -455,43 +412,39 @@ def test_a_scanner_that_runs_out_of_time_is_ended(world, archives, monkeypatch):
     assert caught.value.exit_code_of_command is None
 
 
-def test_an_archive_that_disappears_or_is_none(world, archives):
-    database.use(str(write_database(world / "db")))
-    subject = replace(subjects(world, archives)["debian"], archive=lambda: world / "bad.tar")
-    with raises(ArchiveError, "scan.archive_gone", archive=world / "bad.tar") as error:
-        CHECK.run(subject)
-    assert error.value.exit_code == 1
+def test_an_archive_that_disappears_or_is_none(world, use, subject):
+    use()
+    one = replace(subject(), archive=lambda: world / "bad.tar")
+    with raises(ArchiveError, "scan.archive_gone", archive=world / "bad.tar", exit_code=1):
+        CHECK.run(one)
     (world / "bad.tar").write_bytes(b"no archive")
     with pytest.raises(CommandError) as caught:
-        CHECK.run(subject)
+        CHECK.run(one)
     assert Path(caught.value.argv[0]).name == "trivy"
 
 
 def test_no_file_beside_the_suite_changes_what_is_found(scan, world, monkeypatch):
     """The scanner reads ``.trivyignore`` and ``trivy.yaml`` where it stands, and its settings from the environment."""
-    (world / ".trivyignore").write_text("CVE-2030-0001\n")
-    (world / "trivy.yaml").write_text("severity: [LOW]\n")
-    monkeypatch.chdir(world)
+    monkeypatch.chdir(written(world, {".trivyignore": "CVE-2030-0001\n", "trivy.yaml": "severity: [LOW]\n"}))
     monkeypatch.setenv("TRIVY_SEVERITY", "LOW")
     monkeypatch.setenv("TRIVY_IGNORE_UNFIXED", "true")
     assert scan().data["total"] == 4
 
 
-def test_an_sbom_is_the_same_before_and_after_a_scan(scan, world, archives):
+def test_an_sbom_is_the_same_before_and_after_a_scan(scan, subject):
     """Of a vulnerability without an address the scanner writes half an external reference, and no SBOM was written for it."""
 
-    def written() -> list[object]:
-        spdx, cyclonedx = (json.loads(Path(file.path).read_text()) for file in write_sboms(subject).files)
+    def made() -> list[object]:
+        spdx, cyclonedx = (json.loads(Path(file.path).read_text()) for file in write_sboms(subject()).files)
         references = {each["name"]: each.get("externalRefs") for each in spdx["packages"]}
         return [references, {each["name"] for each in cyclonedx["components"]}, cyclonedx.get("vulnerabilities") or []]
 
-    subject = subjects(world, archives)["debian"]
-    before = written()
+    before = made()
     assert scan().data["total"] == 4
-    assert before == written()
+    assert before == made()
 
 
-def test_a_scan_calls_nobody(scan, world, archives, monkeypatch):
+def test_a_scan_calls_nobody(scan, subject, monkeypatch):
     """By default the scanner asks its maker for newer versions and tells it that it runs."""
     called = []
 
@@ -507,7 +460,7 @@ def test_a_scan_calls_nobody(scan, world, archives, monkeypatch):
             monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("NO_PROXY", "")
         assert scan().data["total"] == 4
-        write_sboms(subjects(world, archives)["debian"])
+        write_sboms(subject())
     assert called == []
 
 
@@ -516,9 +469,8 @@ def test_a_jar_needs_no_index_of_its_own(world, tmp_path):
     packed = jar({"META-INF/maven/org.example/lib/pom.properties": properties})
     made = docker_archive(tmp_path / "jar.tar", "x:1", [{"/lib/lib-1.0.jar": packed}], {})
     advisory = {"=CVE-2030-0007": {"PatchedVersions": ["1.1"], "VulnerableVersions": ["<1.1"]}}
-    folder = write_database(
-        world / "db", {"maven::GitHub Security Advisory Maven": {"org.example:lib": advisory}, "vulnerability": {}}
-    )
+    tree = {"maven::GitHub Security Advisory Maven": {"org.example:lib": advisory}, "vulnerability": {}}
+    folder = write_database(world / "db", tree)
     found = trivy.parsed(trivy.scan(made, database=folder, cache=world / "c", timeout=60), "0", frozenset())
     assert [(row.id, row.path) for row in found.findings] == [("CVE-2030-0007", "lib/lib-1.0.jar")]
 
@@ -527,20 +479,14 @@ def test_a_go_binary_of_a_package_counts_where_nothing_else_speaks_for_it():
     """The scanner leaves it out by default; an image of an unknown distribution then looks clean."""
     binary = {"Class": "lang-pkgs", "Type": "gobinary", "Packages": [{"Name": "stdlib"}]}
     flaw = {"VulnerabilityID": "CVE-1", "PkgName": "stdlib", "Severity": "HIGH"}
-    owned = {
-        "Class": "os-pkgs",
-        "Type": "wolfi",
-        "Target": "x",
-        "Packages": [{"Name": "p", "InstalledFiles": ["/usr/bin/a", "/usr/bin/b"]}],
-    }
+    packages = [{"Name": "p", "InstalledFiles": ["/usr/bin/a", "/usr/bin/b"]}]
+    owned = {"Class": "os-pkgs", "Type": "wolfi", "Target": "x", "Packages": packages}
     document = {
         "Metadata": {"OS": {"Family": "wolfi", "Name": "1"}, "ImageConfig": {"config": {"Entrypoint": ["/usr/bin/a"]}}},
         "Results": [owned, *({**binary, "Target": f"usr/bin/{name}", "Vulnerabilities": [flaw]} for name in "ab")],
     }
-    known: ScannedImage = trivy.parsed(document, "0", frozenset({"wolfi"}))
-    unknown = trivy.parsed(document, "0", frozenset())
-    assert [row.path for row in known.findings] == ["usr/bin/a"]
-    assert [row.path for row in unknown.findings] == ["usr/bin/a", "usr/bin/b"]
+    for covered, paths in (({"wolfi"}, ["usr/bin/a"]), ((), ["usr/bin/a", "usr/bin/b"])):
+        assert [row.path for row in trivy.parsed(document, "0", frozenset(covered)).findings] == paths
 
 
 # the task
@@ -551,34 +497,32 @@ def run_task(root: Path, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_the_task_ends_as_it_should(world, archives):
+def test_the_task_ends_as_it_should(world, subject):
     """3 without a database, 0 with one, 1 for a broken gate, 2 for a wrong argument; the sum of all is JSON and SARIF."""
-    subjects(world, archives)
+    subject()
     write_database(world / "db")
     code, _, errors = run_task(world, "scan")
     assert (code, database.HINT in errors) == (3, True)
     code, output, _ = run_task(world, "scan", "--database", "db", "--sarif", "out.sarif", "--json")
-    document = json.loads(output)
-    assert (code, [each["data"]["total"] for each in document["scans"]]) == (0, [4, 1])
-    runs = checked((world / "out.sarif").read_text())["runs"]
-    assert [len(run["results"]) for run in runs] == [44, 1]
+    assert (code, [each["data"]["total"] for each in json.loads(output)["scans"]]) == (0, [4, 1])
+    assert [len(run["results"]) for run in checked((world / "out.sarif").read_text())["runs"]] == [44, 1]
     code, output, _ = run_task(world, "scan", "--variant", "odd")
     assert (code, "not covered" in output) == (0, True)
     code, _, errors = run_task(world, "scan", "--strict")
     assert (code, "coverage: " in errors) == (1, True)
-    subjects(world, archives, "{max: {critical: 0}}")
+    subject("{max: {critical: 0}}")
     code, _, errors = run_task(world, "scan")
     assert (code, wording("scan.severity_limit", count=1, kind="critical", limit=0, ids="") in errors) == (1, True)
-    assert run_task(world, "scan", "--sbom", "pdf")[0] == 2
-    assert run_task(world, "scan", "--variant", "odds")[0] == 2
-    assert run_task(world, "scan", "--database", "nowhere")[0] == 2
+    for wrong in (("--sbom", "pdf"), ("--variant", "odds"), ("--database", "nowhere")):
+        assert run_task(world, "scan", *wrong)[0] == 2
 
 
-def test_one_image_that_fails_keeps_none_of_the_others_back(world, archives):
-    database.use(str(write_database(world / "db")))
-    subjects(world, archives)
-    (world / ".deadweight" / "images" / "odd" / "image.tar").unlink()
-    (world / ".deadweight" / "images" / "odd" / "image.tar").write_bytes(b"damaged")
+def test_one_image_that_fails_keeps_none_of_the_others_back(world, use, subject):
+    use()
+    subject()
+    odd = world / ".deadweight" / "images" / "odd" / "image.tar"
+    odd.unlink()
+    odd.write_bytes(b"damaged")
     with Workspace(load_suite(world / "deadweight.yaml"), print) as workspace:
         found, failed = scan_variants(workspace, workspace.suite.variants)
     assert ([each.variant for each in found], list(failed)) == (["debian"], ["odd"])
@@ -593,16 +537,11 @@ def test_scans_for_which_the_engine_is_missing_end_as_that():
         raise_if_scans_are_bad([], {"a": gone, "b": ArchiveError("damaged")}, strict=False)
 
 
-def test_findings_as_sarif_are_the_same_in_every_run_and_valid(scan, world, archives):
+def test_findings_as_sarif_are_the_same_in_every_run_and_valid(scan, subject):
     asked = IGNORE.format(day="2999-01-01")
     first = scan_sarif([scan(asked)])
-    assert first == scan_sarif([CHECK.run(subjects(world, archives, asked)["debian"])])
+    assert first == scan_sarif([CHECK.run(subject(asked))])
     results = checked(first)["runs"][0]["results"]
     assert len({result["partialFingerprints"]["deadweight/v1"] for result in results}) == len(results) == 44
     assert [result["ruleId"] for result in results if "suppressions" in result] == ["CVE-2030-0001"]
     assert {result["level"] for result in results} == {"error", "warning", "note"}
-
-
-def test_a_database_with_nothing_in_it_is_a_whole_one(tmp_path):
-    (tmp_path / "x.db").write_bytes(database.empty_bolt())
-    assert database.buckets_of(tmp_path / "x.db") == frozenset()
