@@ -35,7 +35,7 @@ def unenforced(engine: Engine) -> tuple[str, ...]:
     _, document = engine.documents
     lacking = [limit for key, limit in LIMITS.items() if not document.get(key)]
     if engine.info.podman:
-        host = api.podman_info(engine.host, engine.certificates).get("host") or {}
+        host = api.document_once(engine.host, api.PODMAN_INFO, engine.certificates).get("host") or {}
         usable = host.get("cgroupControllers") or ()
         kept = lacking if engine.info.cgroup == "1" else []
         lacking = [*kept, *(limit for key, limit in CONTROLLERS.items() if key not in usable)]

@@ -63,22 +63,22 @@ def ranked(key: str, names: Iterable[str]) -> list[str]:
 LEAST = "0.16"
 """BuildKit that rewrites times of files (0.13) and gives a build's secret as a variable (Dockerfile 1.10)."""
 
-_REASON = re.compile(r'(?:desc = "(?P<inner>.*)"|(?P<outer>Unavailable: .*|rpc error: .*))$', re.DOTALL)
-_WHY: tuple[tuple[re.Pattern[str], Callable[[str], Message]], ...] = (
-    (re.compile("x509: certificate signed by unknown authority"), lambda _: wording("endpoint.ca")),
-    (re.compile("x509: "), lambda reason: wording("endpoint.certificate", reason=reason)),
-    (re.compile("first record does not look like a TLS handshake"), lambda _: wording("endpoint.no_tls")),
-    (re.compile("remote error: tls"), lambda _: wording("endpoint.not_accepted")),
-    (re.compile("frame too large"), lambda _: wording("endpoint.no_http2")),
-    (re.compile("connection refused"), lambda _: wording("endpoint.no_listener")),
-    (re.compile("no such host"), lambda reason: wording("endpoint.unknown_host", reason=reason)),
-    (re.compile("authentication handshake failed: context deadline"), lambda _: wording("endpoint.silent")),
-    (re.compile("authentication handshake failed: EOF"), lambda _: wording("endpoint.no_tls_or_refused")),
-    (re.compile("deadline exceeded"), lambda _: wording("endpoint.silent")),
-    (re.compile("no such file or directory"), lambda reason: wording("endpoint.missing", reason=reason)),
+_REASON = r'(?s)(?:desc = "(?P<inner>.*)"|(?P<outer>Unavailable: .*|rpc error: .*))$'
+_WHY: tuple[tuple[str, Callable[[str], Message]], ...] = (
+    ("x509: certificate signed by unknown authority", lambda _: wording("endpoint.ca")),
+    ("x509: ", lambda reason: wording("endpoint.certificate", reason=reason)),
+    ("first record does not look like a TLS handshake", lambda _: wording("endpoint.no_tls")),
+    ("remote error: tls", lambda _: wording("endpoint.not_accepted")),
+    ("frame too large", lambda _: wording("endpoint.no_http2")),
+    ("connection refused", lambda _: wording("endpoint.no_listener")),
+    ("no such host", lambda reason: wording("endpoint.unknown_host", reason=reason)),
+    ("authentication handshake failed: context deadline", lambda _: wording("endpoint.silent")),
+    ("authentication handshake failed: EOF", lambda _: wording("endpoint.no_tls_or_refused")),
+    ("deadline exceeded", lambda _: wording("endpoint.silent")),
+    ("no such file or directory", lambda reason: wording("endpoint.missing", reason=reason)),
 )  # fmt: skip
 _PLATFORM = ("os", "architecture", "variant")
-_CLOSED = re.compile("broken pipe|connection reset|EOF|connection closed|error reading server preface")
+_CLOSED = "broken pipe|connection reset|EOF|connection closed|error reading server preface"
 
 
 class Unreachable(Exception):
@@ -109,15 +109,15 @@ def probe(endpoint: Endpoint, seconds: float) -> Seen:
 
 
 def _why_not(endpoint: Endpoint, said: str) -> Message:
-    found = _REASON.search(said)
+    found = re.search(_REASON, said)
     reason = ((found["inner"] or found["outer"]) if found else said).strip()
     reason = reason.replace('\\"', '"').replace("\\n", " ")
     last = reason.rpartition("transport: ")[2].removeprefix("authentication handshake failed: ")
     # a helper program's own words stand at the end of long ones about how it was started
     last = last.rpartition("stderr=")[2]
-    for pattern, say in _WHY:
-        if pattern.search(reason):
+    for words, say in _WHY:
+        if words in reason:
             return say(last[:200])
-    if endpoint.tls and _CLOSED.search(reason):
+    if endpoint.tls and re.search(_CLOSED, reason):
         return wording("endpoint.not_accepted")
     return wording("endpoint.other", reason=last[:300]) if last else wording("endpoint.silent")

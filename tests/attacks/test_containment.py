@@ -365,7 +365,7 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
 def test_podman_without_root_holds_only_what_it_was_handed(monkeypatch, podman, cgroup, usable, discarded, told):
     """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine. On version 2 it says
     that it has none on processors, for it looks for the files of version 1: 4.3.1 holds them all the same."""
-    monkeypatch.setattr(api, "podman_info", lambda *_: {"host": {"cgroupControllers": usable}})
+    monkeypatch.setattr(api, "document_once", lambda *_: {"host": {"cgroupControllers": usable}})
     said = {key: key not in discarded for key in machine.LIMITS}
     info = SimpleNamespace(podman=podman, cgroup=cgroup)
     engine = SimpleNamespace(documents=({}, said), info=info, host="unix:///nowhere", certificates=None)

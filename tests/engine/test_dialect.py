@@ -165,7 +165,7 @@ SINCE = "/run/user/7791/containers/networks/rootless-netns/rootless-netns"
 ])  # fmt: skip
 def test_where_podman_without_root_has_its_bridges(version, described, places, monkeypatch):
     """As seen of 4.3.1 (the name is a digest of where it keeps things), and as 5 has it since."""
-    monkeypatch.setattr(api, "podman_info", lambda *_: described)
+    monkeypatch.setattr(api, "document_once", lambda *_: described)
     found = dialect_of(dataclasses.replace(PODMAN, version=version), "").namespaces()
     assert list(found)[: len(places)] == [f"ns:{place}" for place in places]
 

@@ -245,22 +245,23 @@ def _tls(certificates: str | None) -> ssl.SSLContext:
     return context
 
 
-_podmans: dict[tuple[object, ...], Mapping[str, Any]] = {}
+_documents: dict[tuple[object, ...], Mapping[str, Any]] = {}
+PODMAN_INFO = "/v4.0.0/libpod/info"
+"""What a Podman tells of itself beyond what Docker's API asks for."""
 
 
-def podman_info(host: str, certificates: str | None) -> Mapping[str, Any]:
-    """What the Podman at ``host`` tells of itself beyond what Docker's API asks for; empty where it does not come. Asked once: it
-    takes 0.3 s to answer.
+def document_once(host: str, path: str, certificates: str | None) -> Mapping[str, Any]:
+    """A document that an engine does not change while it runs; empty where it does not come. Podman's takes 0.3 s to answer.
 
     A service that was started anew at the same place, maybe with other images, is another: so is its socket.
     """
     facts = None
     with contextlib.suppress(OSError):
         facts = Path(host.removeprefix("unix://")).stat()
-    key = (host, certificates, facts and (facts.st_ino, facts.st_mtime_ns))
-    if not _podmans.get(key):
-        _podmans[key] = document(host, "/v4.0.0/libpod/info", certificates)
-    return _podmans[key]
+    key = (host, path, certificates, facts and (facts.st_ino, facts.st_mtime_ns))
+    if not _documents.get(key):
+        _documents[key] = document(host, path, certificates)
+    return _documents[key]
 
 
 # Parse the engine's version and isolation features into a record.

@@ -125,7 +125,7 @@ def start_anew(say: Say) -> Endpoint:
 
 def server_version(endpoint: Endpoint) -> str | None:
     """The engine's version, None where it does not tell."""
-    version = wire.document(endpoint.host, "/version", endpoint.certificates).get("Version")
+    version = wire.document_once(endpoint.host, "/version", endpoint.certificates).get("Version")
     return str(version) if version else None
 
 
@@ -155,7 +155,7 @@ def client_too_old(endpoint: Endpoint) -> str:
     docker = look("docker-cli").tool
     if docker is None or look("buildx").tool is not None:
         return ""
-    oldest = str(wire.document(endpoint.host, "/version", endpoint.certificates).get("MinAPIVersion") or "")
+    oldest = str(wire.document_once(endpoint.host, "/version", endpoint.certificates).get("MinAPIVersion") or "")
     newest = (
         ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version if oldest else None
     )

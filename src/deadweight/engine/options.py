@@ -347,7 +347,7 @@ class Podman(Docker):
         things: in one way since Podman 5, in another before."""
         if not self.info.rootless:
             return ("host",)
-        described = wire.podman_info(self.host, self.certificates)
+        described = wire.document_once(self.host, wire.PODMAN_INFO, self.certificates)
         store = described.get("store") or {}
         root, run = str(store.get("graphRoot") or ""), str(store.get("runRoot") or "")
         old = f"rootless-netns-{hashlib.sha256(f'{root}/libpod'.encode()).hexdigest()[:20]}"

@@ -52,7 +52,9 @@ def refused(path: Path, error: OSError) -> DeadweightError:
 
 def save(record: object, path: Path) -> None:
     """Write any frozen record as indented JSON."""
-    write_atomically(path, adapter(type(record)).dump_json(record, indent=2) + b"\n")
+    from pydantic_core import to_json
+
+    write_atomically(path, to_json(record, indent=2) + b"\n")
 
 
 def load(kind: type[T], path: Path) -> T | None:

@@ -50,10 +50,9 @@ class Record(BaseModel):
 
 def matching(pattern: str, expected: Callable[[], str]) -> AfterValidator:
     """For text that matches the whole pattern; ``expected`` gives the message about any other."""
-    whole = re.compile(pattern)
 
     def check(text: str) -> str:
-        if not whole.fullmatch(text):
+        if not re.fullmatch(pattern, text):
             raise ValueError(expected())
         return text
 

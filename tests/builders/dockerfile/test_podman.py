@@ -79,7 +79,7 @@ def test_the_store_of_another_user_is_left_alone(tmp_path, monkeypatch):
     """Root may write there, and its files then kept that user's Podman from answering at all."""
     host = {"cgroupManager": "cgroupfs", "buildahVersion": "1.28.0"}
     told = {"host": host, "store": {"graphRoot": str(tmp_path), "runRoot": "/run/x", "graphDriverName": "overlay"}}
-    monkeypatch.setattr(api, "podman_info", lambda *_: told)
+    monkeypatch.setattr(api, "document_once", lambda *_: told)
     assert buildkit.store_of(ENDPOINT).here
     assert not buildkit.store_of(Endpoint("tcp://127.0.0.1:1", ours=False)).here, "it may be another machine's"
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)

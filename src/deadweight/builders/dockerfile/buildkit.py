@@ -169,7 +169,7 @@ def _known() -> _Known | None:
 
 def _info(endpoint: api.Endpoint) -> api.EngineInfo:
     """What an engine tells of its version."""
-    return api.parse_info(api.document(endpoint.host, "/version", endpoint.certificates), {})
+    return api.parse_info(api.document_once(endpoint.host, "/version", endpoint.certificates), {})
 
 
 # Podman's socket offers no BuildKit, so ``podman build`` does it.
@@ -204,7 +204,7 @@ class Store:
 
 def store_of(endpoint: api.Endpoint) -> Store:
     """Raises DeadweightError where the engine does not say."""
-    info = api.podman_info(endpoint.host, endpoint.certificates)
+    info = api.document_once(endpoint.host, api.PODMAN_INFO, endpoint.certificates)
     host, store = info.get("host"), info.get("store")
     if not isinstance(host, dict) or not isinstance(store, dict):
         why = api.trouble(endpoint.host, endpoint.certificates)
