@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from deadweight.records.built_image import Base
-from tests.support.builder_site import DONOR, STATIC, GivenSource, Project
+from tests.support.builder_site import DONOR, IMAGES, STATIC, GivenSource, Project
 from tests.support.small_images import forget_images
 
 
@@ -22,4 +22,4 @@ def on_tools(tmp_path, engine, tools_image) -> Iterator[Project]:
     base = Base("tools", tools_image, None, stand_in=True)
     project = Project(tmp_path, GivenSource({"tools": base}), lambda: engine).write({"hello": "hello\n"})
     yield project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n")
-    forget_images(engine, "deadweight/small/")
+    forget_images(engine, IMAGES)

@@ -7,7 +7,7 @@ from deadweight.builders import table
 from deadweight.builders.shared.common import image_name, pinned
 from deadweight.records.built_image import Base
 from deadweight.records.reference import parse
-from tests.support.builder_site import GO_FILES, GivenSource, Project
+from tests.support.builder_site import GO_FILES, IMAGES, GivenSource, Project
 
 APKO = "contents:\n  packages:\n    - busybox\n"
 MELANGE = "package:\n  name: app\n"
@@ -140,5 +140,5 @@ def test_bases_are_pinned_by_digest():
 def test_an_image_name_is_always_a_valid_reference(project):
     project.suite("  a._-b__c: {builder: ko, base: x}")
     name = image_name(project.site.suite, project.variant("a._-b__c"))
-    assert name == "deadweight/small/a-b-c:latest"
+    assert name == f"{IMAGES}a-b-c:latest"
     parse(name)

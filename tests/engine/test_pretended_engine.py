@@ -224,11 +224,17 @@ def old_client(server, monkeypatch, tmp_path) -> Path:
     return program
 
 
+def another_version(server, oldest: str) -> None:
+    """As if another engine had been started there, whose socket would be another file."""
+    server.documents["/version"] = {**HONEST, "MinAPIVersion": oldest}
+    api._documents.clear()
+
+
 def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_both_ways_out(server, there, old_client):
     with raises(MissingError, "engine.client_too_old") as told:
         daemon.docker_cli(there)
     assert {"newest": "1.41", "oldest": "1.44"}.items() <= details(told.value).fields["problem"].fields.items()
-    server.documents["/version"] = {**HONEST, "MinAPIVersion": "1.40"}
+    another_version(server, "1.40")
     assert daemon.docker_cli(there).docker == str(old_client)
 
 
@@ -241,5 +247,5 @@ def test_set_up_brings_a_buildx_where_the_client_is_too_old(server, there, old_c
     with Workspace.open(print) as workspace:
         workspace.source = GivenSource()
         assert "buildx" in tools_of(workspace, workspace.suite.variants)
-        server.documents["/version"] = {**HONEST, "MinAPIVersion": "1.40"}
+        another_version(server, "1.40")
         assert "buildx" not in tools_of(workspace, workspace.suite.variants)

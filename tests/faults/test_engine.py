@@ -18,7 +18,7 @@ from deadweight.plan.scheduler import run_plan
 from deadweight.records import runs
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
-from tests.support.builder_site import GivenSource, Project, Silent
+from tests.support.builder_site import IMAGES, GivenSource, Project, Silent
 from tests.support.fault_project import wait_for
 from tests.support.invoking import invoke
 from tests.support.marks import NEEDS_DOCKERD
@@ -99,7 +99,7 @@ def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engi
         assert again.config_digest == built.config_digest
         assert engine.images.get(again.reference).id == again.config_digest
     finally:
-        forget_images(engine, "deadweight/small/", NAME)
+        forget_images(engine, IMAGES, NAME)
 
 
 def plan(project: Project):

@@ -6,7 +6,7 @@ from deadweight.engine.options import RunOptions
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from deadweight.records.built_image import Base, superseded
-from tests.support.builder_site import GivenSource, Project
+from tests.support.builder_site import IMAGES, GivenSource, Project
 from tests.support.fault_project import FaultProject
 
 pytestmark = pytest.mark.system
@@ -28,7 +28,7 @@ def project(tmp_path, engine, tools_image):
 
 def ours(engine) -> set[str]:
     tags = {tag for image in engine.api.images() for tag in image.get("RepoTags") or ()}
-    return {tag for tag in tags if tag.startswith("deadweight/small/")}
+    return {tag for tag in tags if tag.startswith(IMAGES)}
 
 
 @pytest.mark.slow
@@ -39,7 +39,7 @@ def test_a_new_image_is_built_while_a_container_runs_from_the_old_one(project, e
         project.write({"hello": "two\n"})
         second = project.build("v")
         assert second.reference != first.reference
-        assert ours(engine) >= {first.reference, second.reference, "deadweight/small/v:latest"}
+        assert ours(engine) >= {first.reference, second.reference, f"{IMAGES}v:latest"}
         assert container.exec(["/usr/bin/cat", "/hello"]).output == b"one\n"
         assert superseded(state) == (first.reference,)
         project.write({"hello": "one\n"})
@@ -51,7 +51,7 @@ def test_a_new_image_is_built_while_a_container_runs_from_the_old_one(project, e
     with workspace:
         assert clean(workspace).images == 1
     assert first.reference not in ours(engine)
-    assert ours(engine) >= {second.reference, "deadweight/small/v:latest"}
+    assert ours(engine) >= {second.reference, f"{IMAGES}v:latest"}
     assert superseded(state) == ()
 
 

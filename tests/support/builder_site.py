@@ -1,5 +1,6 @@
 """A small real project for tests of builders: a Go program, suites written in place, and builds without the scheduler."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,11 @@ def no_engine() -> Engine:
     raise AssertionError("this builder must not ask for an engine")
 
 
+NAME = f"small-{os.getpid()}"
+"""The suite's name, of this process alone: others at the same engine remove what is called theirs."""
+IMAGES = f"deadweight/{NAME}/"
+
+
 @dataclass
 class GivenSource(Source):
     """Bases as given, everything else from another source. For bases that no public name stands for."""
@@ -89,7 +95,7 @@ class Project:
         written(self.root, files)
         return self
 
-    def suite(self, variants: str, name: str = "small") -> Self:
+    def suite(self, variants: str, name: str = NAME) -> Self:
         """``variants`` is what stands under ``variants:``, indented by two."""
         return self.write({"deadweight.yaml": f"name: {name}\nvariants:\n{variants}\n"})
 

@@ -19,7 +19,7 @@ from deadweight.plan.graph import record_file
 from deadweight.records.paths import State, user_cache
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight_standins.source import LocalSource
-from tests.support.builder_site import BROKEN, COMPILERS, GO_FILES, MAIN, STATIC, GivenSource, Project
+from tests.support.builder_site import BROKEN, COMPILERS, GO_FILES, IMAGES, MAIN, STATIC, GivenSource, Project
 from tests.support.caches import hard_linked
 
 pytestmark = pytest.mark.tools
@@ -60,7 +60,7 @@ def test_the_image_holds_the_packages_and_no_shell(built):
     held = project.image(image)
     assert (held.config_digest, held.config.user, len(held.layers)) == (image.config_digest, "65534", 1)
     assert held.config.entrypoint == ("/usr/bin/app",)
-    assert held.names == ("deadweight/small/v:latest",) == (image.reference,), "and not -amd64"
+    assert held.names == (f"{IMAGES}v:latest",) == (image.reference,), "and not -amd64"
     with tarfile.open(project.archive("v", image)) as outer:
         (member,) = [each for each in outer if each.name.endswith(".tar.gz")]
         with tarfile.open(fileobj=outer.extractfile(member), mode="r:gz") as layer:

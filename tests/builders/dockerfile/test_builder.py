@@ -23,7 +23,7 @@ from deadweight.records.built_image import Base
 from deadweight.records.paths import State
 from deadweight.sources.protocol import BuildEnvironment
 from tests.support import ROOT
-from tests.support.builder_site import BROKEN, GO_FILES, GivenSource, Project, Silent
+from tests.support.builder_site import BROKEN, GO_FILES, IMAGES, GivenSource, Project, Silent
 from tests.support.codes import codes, raises
 from tests.support.small_images import forget_images
 from tests.support.small_project import write_suite
@@ -54,13 +54,13 @@ def told(project, built):
 
 def test_the_image_is_in_the_engine_and_is_told_true(project, engine, tools_image):
     built = project.build("v")
-    image = engine.images.need("deadweight/small/v:latest")
+    image = engine.images.need(f"{IMAGES}v:latest")
     held = project.image(built)  # only its archive tells for sure what an image's digests are
     assert (built.config_digest, built.engine_id) == (held.config_digest, image.id)
     by_manifest = engine.info.containerd_store
     assert (built.manifest_digest, built.index_digest) == (held.manifest_digest if by_manifest else None, None)
     assert (image.id == built.config_digest) is not by_manifest
-    assert built.reference == f"deadweight/small/v:{built.config_digest[7:19]}"
+    assert built.reference == f"{IMAGES}v:{built.config_digest[7:19]}"
     assert (built.in_engine, image.user) == (True, "65532")
     assert built.base == Base("tools", tools_image, None, stand_in=True)
     assert built.tool == f"{engine.info.name.lower()} {engine.info.version}"
@@ -94,7 +94,7 @@ def test_it_is_there_until_the_engine_no_longer_has_it(project, engine, tools_im
     assert not step.there()
     built = project.build("v")
     assert step.there()
-    engine.images.tag(tools_image, "deadweight/small/v:latest")
+    engine.images.tag(tools_image, f"{IMAGES}v:latest")
     assert step.there(), "another checkout of the same suite may take the common name"
     engine.images.remove(built.reference, force=True)
     assert not step.there()
@@ -291,7 +291,6 @@ def counted(tmp_path, engine, tools_image):
     files |= {"count.Dockerfile": f"{BASED}RUN {mount} cat /count/runs && false\n"}
     made.write({**files, "app/src/main.go": f"// {uuid.uuid4().hex}\n"})
     line = "  {0}: {{builder: dockerfile, dockerfile: {0}.Dockerfile, source: app, bases: {{BASE: tools}}}}"
-    # a name of its own: other files remove what is called small
     made.suite("\n".join(line.format(name) for name in (*VARIANTS, "count")), name="once")
     yield made
     forget_images(engine, "deadweight/once/")

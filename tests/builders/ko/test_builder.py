@@ -11,7 +11,7 @@ from deadweight._errors import MissingError
 from deadweight.builders.protocol import BuiltImage
 from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.sources.protocol import BuildEnvironment
-from tests.support.builder_site import BROKEN, COMPILERS, GO_FILES, STATIC, GivenSource, Project
+from tests.support.builder_site import BROKEN, COMPILERS, GO_FILES, IMAGES, STATIC, GivenSource, Project
 from tests.support.codes import raises
 
 pytestmark = pytest.mark.tools
@@ -38,7 +38,7 @@ def project(built, static_base, tmp_path):
 
 def test_it_builds_without_an_engine_and_keeps_the_sbom(built):
     project, image = built
-    assert (image.reference, image.in_engine) == ("deadweight/small/v:latest", False)
+    assert (image.reference, image.in_engine) == (f"{IMAGES}v:latest", False)
     assert (image.base.reference, image.base.stand_in, image.tool[:3]) == (STATIC, True, "ko ")
     held = project.image(image)
     assert (held.config_digest, held.names) == (image.config_digest, (image.reference,))
