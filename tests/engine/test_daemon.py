@@ -27,6 +27,7 @@ from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
 from deadweight.engine.client import Engine
+from deadweight.engine.options import bridge_of
 from deadweight.engine.own import engine as own
 from deadweight.engine.own import machine
 from deadweight.project import doctor
@@ -269,13 +270,13 @@ from deadweight.engine.own import machine
 def ip(words):
     subprocess.run(["ip", *words.split()], check=True)
 
-names = sys.argv[1:]
+bridge, *names = sys.argv[1:]
 machine.open_way("dwt-own", ipaddress.IPv4Network("10.250.1.0/24"))
-ip("link add br-0123456789ab type bridge")
-ip("link set br-0123456789ab up")
+ip(f"link add {bridge} type bridge")
+ip(f"link set {bridge} up")
 for number, name in enumerate(names, 1):
     ip(f"link add v{number} type veth peer name eth0 netns {name}")
-    ip(f"link set v{number} master br-0123456789ab up")
+    ip(f"link set v{number} master {bridge} up")
     ip(f"-n {name} addr add 10.250.2.{number}/24 dev eth0")
     ip(f"-n {name} link set eth0 up")
 serve = "import socket; s = socket.create_server(('10.250.2.1', 7000)); print('up', flush=True); s.accept()"
@@ -290,14 +291,15 @@ sys.exit(done.returncode)
 
 
 @NEEDS_DOCKERD
-def test_a_network_made_in_our_engine_is_whole_beside_another_engine():
-    """``docker network create --internal``, as harden prints it: no container on it reached another."""
+@pytest.mark.parametrize("bridge", ["br-0123456789ab", bridge_of("deadweight-0123456789ab")])
+def test_a_network_made_in_our_engine_is_whole_beside_another_engine(bridge):
+    """``docker network create --internal``, as harden prints it, and those of attacks: no container on it reached another."""
     names = [f"dwt{os.getpid()}{end}" for end in "ab"]
     try:
         for name in names:
             run(["ip", "netns", "add", name])
         with closed_network() as inside:
-            run([*inside, sys.executable, "-c", TOGETHER, *names], timeout=60)
+            run([*inside, sys.executable, "-c", TOGETHER, bridge, *names], timeout=60)
     finally:
         for name in names:
             run(["ip", "netns", "del", name], check=False)

@@ -35,7 +35,7 @@ def scan(
     jobs: Value = None,
     json: bool = False,
 ) -> None:
-    """Look up the packages of each image in a vulnerability database; exit 1 if a gate of the suite is broken.
+    """Look up the packages of each image in a vulnerability database; exit 1 if a gate of the suite fails.
 
     Example: invoke scan --database download
     Example: invoke scan --changed-from published/report.json
@@ -90,7 +90,7 @@ def _built(workspace: lazy.Workspace, selection: lazy.changed.Selection, *, name
 
 
 def _raise_if_bad(results: Sequence[lazy.Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
-    """Exit 1 where a scan failed or a gate is broken; exit 3 where something missing is all that was in the way: an engine, a
+    """Exit 1 where a scan or a gate fails; exit 3 where something missing is all that was in the way: an engine, a
     database."""
     bad = [f"{name}: {error.message}" for name, error in failed.items()]
     bad += [f"{result.variant}: {result.reason}" for result in results if not result.ok]

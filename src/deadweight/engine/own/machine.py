@@ -231,8 +231,9 @@ def open_way(bridge: str, network: ipaddress.IPv4Network) -> None:
     for out in (bridge, *(name for name in leading if not Path("/sys/class/net", name, "bridge").exists())):
         _do("filter", "-A", bridge, "-i", bridge, "-o", out, "-j", "ACCEPT")
     # What stays on one bridge, where the kernel shows it to the firewall (br_netfilter): networks that are made in our engine are
-    # called br-ID, and the other engine lets only its own pass.
-    _does("filter", "-A", bridge, "-i", "br-+", "-o", "br-+", "-m", "physdev", "--physdev-is-bridged", "-j", "ACCEPT")
+    # called br-ID, those that we make dw-ID, and the other engine lets only its own pass.
+    for one in ("br-+", "dw-+"):
+        _does("filter", "-A", bridge, "-i", one, "-o", one, "-m", "physdev", "--physdev-is-bridged", "-j", "ACCEPT")
 
 
 def close_way(bridge: str) -> None:
