@@ -17,7 +17,7 @@ Kind = Literal["builder", "check"]
 GROUPS: dict[Kind, str] = {"builder": "deadweight.builders", "check": "deadweight.checks"}
 AUTHORS = "this is an error in the plug-in: report it to its authors"
 T = TypeVar("T")
-_environment = threading.RLock()
+_environment_lock = threading.RLock()
 
 
 class Whose(str):
@@ -86,7 +86,7 @@ def without_pydantic_plugins() -> Iterator[None]:
     One thread at a time: the environment is the whole process's.
     """
     name = "PYDANTIC_DISABLE_PLUGINS"
-    with _environment:
+    with _environment_lock:
         before = os.environ.get(name)
         os.environ[name] = "__all__"
         try:

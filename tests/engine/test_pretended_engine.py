@@ -224,22 +224,24 @@ def old_client(server, monkeypatch, tmp_path) -> Path:
     return program
 
 
-def another_version(server, oldest: str) -> None:
-    """As if another engine had been started there, whose socket would be another file."""
-    server.documents["/version"] = {**HONEST, "MinAPIVersion": oldest}
-    api._documents.clear()
+@pytest.fixture
+def older(tmp_path) -> Iterator[api.Endpoint]:
+    """Another engine, which takes that client."""
+    with running(server := Pretended(tmp_path / "older.sock")):
+        server.documents["/version"] = {**HONEST, "MinAPIVersion": "1.40"}
+        yield api.Endpoint(f"unix://{server.server_address}", ours=False)
 
 
-def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_both_ways_out(server, there, old_client):
+def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_both_ways_out(there, older, old_client):
     with raises(MissingError, "engine.client_too_old") as told:
         daemon.docker_cli(there)
     assert {"newest": "1.41", "oldest": "1.44"}.items() <= details(told.value).fields["problem"].fields.items()
-    another_version(server, "1.40")
-    assert daemon.docker_cli(there).docker == str(old_client)
+    assert daemon.docker_cli(older).docker == str(old_client)
 
 
-def test_set_up_brings_a_buildx_where_the_client_is_too_old(server, there, old_client, tmp_path, monkeypatch):
-    monkeypatch.setattr(daemon, "endpoints", lambda: iter((api.Endpoint(there.host, why="the test"),)))
+def test_set_up_brings_a_buildx_where_the_client_is_too_old(there, older, old_client, tmp_path, monkeypatch):
+    running_now = [there]
+    monkeypatch.setattr(daemon, "endpoints", lambda: (api.Endpoint(each.host, why="the test") for each in running_now))
     defaults = "{builder: dockerfile, dockerfile: Dockerfile, port: 8080, health: {path: /healthz}}"
     suite = f"name: s\ndefaults: {defaults}\nvariants: {{v: {{source: .}}}}\n"
     project = {"Dockerfile": "FROM scratch\nCOPY x /x\n", "x": "x", "deadweight.yaml": suite}
@@ -247,5 +249,5 @@ def test_set_up_brings_a_buildx_where_the_client_is_too_old(server, there, old_c
     with Workspace.open(print) as workspace:
         workspace.source = GivenSource()
         assert "buildx" in tools_of(workspace, workspace.suite.variants)
-        another_version(server, "1.40")
+        running_now[:] = [older]
         assert "buildx" not in tools_of(workspace, workspace.suite.variants)

@@ -77,7 +77,7 @@ class BuiltImage:
     the suite names them, that stand-ins took the place of in other stages than the last: what is copied from those is of them.
     ``alone`` says whether nothing else was built at the same time: two builds share the machine, and neither's time is its own.
     ``built_on`` is the endpoint of a pool that built it, and ``decisions`` is how that came; None and nothing for other builds.
-    ``archive`` tells whether the archive was touched since, without reading it.
+    ``archive_stamp`` is of the archive file as the build left it: a digest of inode, size and modification time.
     """
 
     variant: str
@@ -101,7 +101,7 @@ class BuiltImage:
     built_on: str | None = None
     decisions: tuple[str, ...] = ()
     alone: bool | None = None
-    archive: str = ""
+    archive_stamp: str = ""
 
     @property
     def stand_in(self) -> bool:

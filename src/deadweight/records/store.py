@@ -54,7 +54,7 @@ def save(record: object, path: Path) -> None:
     """Write any frozen record as indented JSON."""
     from pydantic_core import to_json
 
-    write_atomically(path, to_json(record, indent=2) + b"\n")
+    write_atomically(path, to_json(record, indent=2, inf_nan_mode="null") + b"\n")
 
 
 def load(kind: type[T], path: Path) -> T | None:

@@ -58,15 +58,15 @@ def last_built(variant: Variant, state: State) -> BuiltImage | None:
 
 
 def there(variant: Variant, site: Site) -> bool:
-    """Whether the last build's archive is still there and whole: untouched since, or else by its metadata and size."""
+    """Whether the last build's archive still exists and is complete: the file is unchanged, or its metadata and size are right."""
     built, path = last_built(variant, site.state), archive_path(variant, site)
     return built is not None and (
-        built.archive == _stamp(path, built.config_digest) != "" or holds(path, built.config_digest)
+        built.archive_stamp == _stamp(path, built.config_digest) != "" or holds(path, built.config_digest)
     )
 
 
 def _stamp(path: Path, config_digest: str) -> str:
-    """A digest of the image's, and of the file's number, size and time of change; empty where there is no such file."""
+    """A digest of the image's digest and the file's inode, size and modification time; empty if there is no such file."""
     try:
         found = path.stat()
     except OSError:
@@ -155,7 +155,7 @@ def result(
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),
         go_version=go_version,
         sbom=sbom,
-        archive=_stamp(archive_path(variant, site), digest),
+        archive_stamp=_stamp(archive_path(variant, site), digest),
     )
 
 
