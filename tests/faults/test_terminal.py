@@ -260,6 +260,7 @@ def test_what_belongs_to_the_living_and_to_others_stays(castle, tmp_path, engine
         living.shows("Ctrl-C ends it")
         ours = castle.killed()
         assert (castle.invoke("variants").stderr.count("removed it"), castle.has(ours)) == (1, [])
+        assert castle.invoke("clean").returncode == 0
         assert len(castle.has(living.pid)) == len(other.has(theirs)) == 1
         living.type("\x03")
         assert living.wait() == 130

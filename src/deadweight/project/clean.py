@@ -42,16 +42,17 @@ class Cleaned:
 def clean(
     workspace: Workspace, *, project: bool = False, end_shared: bool = False, older_than_days: float | None = None
 ) -> Cleaned:
-    """Remove leftovers of dead processes, logs, old images that nothing runs from any more, and archive copies of images that
-    the engine has.
+    """Remove this project's leftovers of dead processes, logs, old images that nothing runs from any more, and archive copies of
+    images that the engine has.
 
-    ``project`` removes this project's images from the engine and its whole state folder; ``end_shared`` also ends what we started
-    and all projects share (an engine, a registry, a Maven). The cache that they share stays. ``older_than_days`` spares what is
-    newer, and ends nothing. Where the engine that was asked for does not answer, the rest is done.
+    ``project`` removes this project's images from the engine and its whole state folder; ``end_shared`` also removes every
+    project's leftovers, and ends what we started and all projects share (an engine, a registry, a Maven). The cache that they
+    share stays. ``older_than_days`` spares what is newer, and ends nothing. Where the engine that was asked for does not answer,
+    the rest is done.
     """
     from deadweight._packages import attacks
 
-    containers, images, left = _in_engine(workspace, with_images=project and older_than_days is None)
+    containers, images, left = _in_engine(workspace, every=end_shared, with_images=project and older_than_days is None)
     folders = attacks.sweep_host_folders()
     attacks.unfence()
     state = workspace.state
@@ -88,7 +89,7 @@ def _spare_archives(workspace: Workspace) -> list[Path]:
     return [archive for archive in archives if archive.exists()]
 
 
-def _in_engine(workspace: Workspace, *, with_images: bool) -> tuple[int, int, MissingError | None]:
+def _in_engine(workspace: Workspace, *, every: bool, with_images: bool) -> tuple[int, int, MissingError | None]:
     """How many containers and networks, and how many images, were removed from the engine, if one runs."""
     from deadweight.engine.daemon import find_running
 
@@ -96,7 +97,8 @@ def _in_engine(workspace: Workspace, *, with_images: bool) -> tuple[int, int, Mi
         if find_running() is None:
             return 0, 0, None
         engine = workspace.engine()
-        stale = [each.kind for each in engine.cleanup_stale()]  # they may run from the images
+        # before the images: containers may run from them
+        stale = [each.kind for each in engine.cleanup_stale(None if every else str(workspace.suite.root))]
         waiting = retire(workspace.state, engine.images.let_go) if superseded(workspace.state) else 0
         images = stale.count("image") + waiting + (_images(workspace) if with_images else 0)
         return len(stale) - stale.count("image"), images, None
