@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight._errors import UsageError
 from deadweight_images.errors import Catalogue
@@ -46,8 +45,7 @@ SHELLED = " (with shell)"
 OWN_USER = "the image's user alone"
 
 
-@dataclass(frozen=True)
-class Posture:
+class Posture(NamedTuple):
     """A way to run the container. ``walls`` are those that stand; ``image`` in it means that no shell is bound in.
 
     ``bare`` is a plain ``docker run``: the engine's own defaults and the image's own user.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deadweight import _run
 from deadweight._errors import CommandError
@@ -39,8 +39,7 @@ class Endpoint:
         return ("--addr", self.address, *self.tls)
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What an endpoint says of itself: BuildKit's version (``0.34.2``) and the platforms that it builds."""
 
     version: str

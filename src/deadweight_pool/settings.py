@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.explain import validated
@@ -73,8 +72,7 @@ VARIABLE = "DEADWEIGHT_POOL"
 NONE = "none"
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A pool, and the file that describes it, whose folder its paths are relative to."""
 
     pool: Pool
@@ -111,8 +109,7 @@ def endpoints(found: Chosen) -> tuple[Endpoint, ...]:
     return tuple(each for name, asked in found.pool.endpoints.items() for each in _resolved(found, name, asked))
 
 
-@dataclass(frozen=True)
-class CheckEngine:
+class CheckEngine(NamedTuple):
     """An engine that runs checks. ``certificates`` is a folder with ca.pem, cert.pem and key.pem, or None."""
 
     name: str

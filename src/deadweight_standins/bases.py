@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from deadweight._errors import ConfigError
 from deadweight_standins.machine import wording
@@ -22,8 +22,7 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """A user of a stand-in; ``number`` is its user's and its group's."""
 
     name: str
@@ -86,8 +85,7 @@ def bases() -> Mapping[str, Base]:
     return found | {name: replace(found[name], account=record(Account, entry)) for name, entry in accounts.items()}
 
 
-@dataclass(frozen=True)
-class Renamed:
+class Renamed(NamedTuple):
     """What a package is called ``now``; ``link`` is a program by its old name, and its target."""
 
     now: str
@@ -95,8 +93,7 @@ class Renamed:
     link: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(NamedTuple):
     """All of ``packages.toml``: lists of packages, and what others' names mean among the OS's."""
 
     lists: Mapping[str, tuple[str, ...]]

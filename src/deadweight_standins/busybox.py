@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight import _run
 from deadweight_standins.machine import require, scratch
@@ -34,8 +33,7 @@ EDITION = f"5 without {' '.join(UNWANTED)}"
 """Part of every fingerprint: a busybox of another edition, and what was made with it, is made anew."""
 
 
-@dataclass(frozen=True)
-class Busybox:
+class Busybox(NamedTuple):
     """The two binaries and the applets' paths (``bin/ash``, ``usr/bin/awk``), busybox itself left out."""
 
     static: Path

@@ -73,7 +73,7 @@ _MACHINES = {"amd64": "3e00", "arm64": "b700"}
 
 def xx(shop: Workshop, _: str) -> Made:
     """Scripts below /usr/bin, and nothing else: ``COPY --from=xx / /`` puts them beside what a stage has."""
-    words = {"machine": _MACHINES[shop.machine.oci], **vars(shop.machine)}
+    words = {"machine": _MACHINES[shop.machine.oci], **shop.machine._asdict()}
 
     def fill(root: Path) -> None:
         put(root, "usr/bin/xx-info", _INFO.format(**words), executable=True)

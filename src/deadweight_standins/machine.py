@@ -6,8 +6,8 @@ import os
 import platform
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from deadweight._errors import MissingError
 from deadweight.records.paths import content
@@ -30,8 +30,7 @@ PROGRAMS = {
 """Programs that the local source runs on this machine, each with the OS package that brings it."""
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(NamedTuple):
     """One architecture, as Debian, the OCI, APK, GNU and musl call it; ``codename`` is the OS release (``bookworm``)."""
 
     deb: str

@@ -6,7 +6,7 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from deadweight.records.reference import parse, split
 from deadweight.sources.protocol import STAND_INS, NoBase
@@ -74,8 +74,7 @@ LIKENESS = 0.75
 """How like two names must be, of 1: ``eclipse-temurn`` is near ``eclipse-temurin``, ``node`` is near nothing."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """``name`` and ``tag`` are patterns. The parameter of the stand-in comes from what the tag's groups matched."""
 
     name: str
@@ -91,8 +90,7 @@ class Row:
         return next(filter(None, groups), "") if self.parameter is None else self.parameter.format(*groups)
 
 
-@dataclass(frozen=True)
-class Near:
+class Near(NamedTuple):
     """``reference`` is that of the nearest image, with what the patterns' groups found filled in."""
 
     name: str
@@ -100,8 +98,7 @@ class Near:
     tag: str = ".*"
 
 
-@dataclass(frozen=True)
-class Images:
+class Images(NamedTuple):
     """All of ``images.toml``."""
 
     texts: Mapping[str, str]
@@ -156,8 +153,7 @@ def _names(told: str) -> list[str]:
     return [split(reference)[0].rpartition("/")[2] for reference in references]
 
 
-@dataclass(frozen=True)
-class StandIn:
+class StandIn(NamedTuple):
     """One stand-in: the recipe's name and its parameter (a version, a tag's flavour, or nothing)."""
 
     recipe: str

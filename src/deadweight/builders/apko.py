@@ -20,10 +20,9 @@ import stat
 import tempfile
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, wording
@@ -458,8 +457,7 @@ def _memory_prefix(root: Path) -> str:
 
 
 # The APK repositories and keys of a source, as melange and apko take them: by paths that are the same on every machine.
-@dataclass(frozen=True)
-class Apk:
+class Apk(NamedTuple):
     """``repositories`` and ``keyring`` are ready for ``-r`` and ``-k``; ``indexes`` are the local repositories' index files.
 
     ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``; ``values`` are the remote half as inputs of a

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import Builder, Inputs, Job, Site, Step
@@ -157,8 +157,7 @@ class StepRecord:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """A step of the plan. ``reason`` says why it must run; None means that it is up to date.
 
     ``seconds`` is what it took last time, a guess where that is not known, and 0 where it need not run.

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from deadweight._errors import DeadweightError, UsageError, wording
 from deadweight.builders.shared.inputs import IGNORE_FILES
@@ -186,8 +186,7 @@ def _readers(root: Path, variants: Sequence[Variant]) -> Mapping[str, set[str]]:
 
 
 # Choose a task's variants: by name, then by what changed, then by this machine's shard.
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """``variants`` are this run's. ``beside`` must be built too, since a budget compares one of them with it (``smaller_than``).
 
     ``told`` are lines that say how it came about; none where the whole suite, or what was named, is meant.

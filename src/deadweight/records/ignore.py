@@ -11,8 +11,8 @@ import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from deadweight.records.paths import STATE_DIR, content
 
@@ -51,8 +51,7 @@ class Ignore:
         return whole
 
 
-@dataclass(frozen=True)
-class _Rules:
+class _Rules(NamedTuple):
     """Patterns that follow each other and do the same. ``parts`` are those of each, ``expression`` matches what any of them matches
     and all below it: one, since thousands of paths are matched, and making many takes long.
     """

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from deadweight._errors import ConfigError, wording
 
@@ -27,8 +28,7 @@ _MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^\s,$]+)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A RUN. ``stage`` is its stage's number, from 0; ``base`` the image that it stands on, empty where that is not known.
 
     ``plain``: words for the shell stand on its line, so that more can stand before them.
@@ -41,8 +41,7 @@ class Run:
     plain: bool = True
 
 
-@dataclass(frozen=True)
-class Added:
+class Added(NamedTuple):
     """What a RUN's line gets: ``flags`` before its own, ``before`` in front of its command."""
 
     flags: Sequence[str] = ()
@@ -164,16 +163,14 @@ _INSTRUCTIONS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """One FROM. ``base`` is as written (``${BASE}``, ``ubuntu:23.10``, another stage's name)."""
 
     base: str
     name: str | None
 
 
-@dataclass(frozen=True)
-class Dockerfile:
+class Dockerfile(NamedTuple):
     """``args`` are the ARGs before the first FROM, with their default or None."""
 
     file: Path
@@ -366,8 +363,7 @@ _WORDS = re.compile(r"(?:\s|\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|[^\s'\"\\])*\\?", r
 _SHELL_WORD = re.compile(r"(?:\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|[^\s'\"\\])+", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Heredoc:
+class Heredoc(NamedTuple):
     """A heredoc of an instruction: the name that ends it, its lines, and whether tabs before them do not count (``<<-``)."""
 
     name: str

@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -217,8 +217,7 @@ def _merge(below: Settings, above: Settings) -> Settings:
 # How a registry is reached outside of a build: with the private CA, the proxies and the mirror of the sources' settings.
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """``insecure`` allows plain HTTP; ``environment`` is for the program that asks the registry."""
 
     insecure: bool

@@ -5,9 +5,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from deadweight._errors import ConfigError, DeadweightError, UsageError, wording
 from deadweight._plugins import without_pydantic_plugins
@@ -138,8 +137,7 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?")
 """A service's name; it stands before a dot in those of its variants."""
 
 
-@dataclass(frozen=True)
-class _Section:
+class _Section(NamedTuple):
     """Variants as the file has them; ``defaults`` are already those of the suite below those of the service."""
 
     service: str

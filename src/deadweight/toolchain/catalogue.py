@@ -13,7 +13,7 @@ import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from deadweight._errors import UsageError, wording
 from deadweight._plugins import AUTHORS
@@ -98,8 +98,7 @@ class Program:
         return f"{self.name}-{self.pinned}-{system_key()}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
-@dataclass(frozen=True)
-class WheelPin:
+class WheelPin(NamedTuple):
     """A wheel's project, exact version, and the SHA-256 hashes of its files, one per platform."""
 
     project: str

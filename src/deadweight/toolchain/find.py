@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from deadweight._errors import CommandError, DeadweightError, MissingError, quoting, wording
 from deadweight._run import run
@@ -166,8 +166,7 @@ PROBE_SECONDS = 20.0
 _guard = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a probe gave: a version, or why there is none. ``ran``: the program ran to its end, and told none."""
 
     version: str | None

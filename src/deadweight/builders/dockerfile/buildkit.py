@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -192,8 +191,7 @@ _PODMAN_STEP = r"^(?:\[\d+/\d+\] )?STEP (\d+/\d+): (.*)$"
 _PODMAN_FAILED = r"^(?:Error|error): (.*)$"
 
 
-@dataclass(frozen=True)
-class Store:
+class Store(NamedTuple):
     """Where an engine keeps its images, and how it runs things, from its ``/libpod/info``. ``here``: on this machine, and ours."""
 
     root: str

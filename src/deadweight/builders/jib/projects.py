@@ -15,9 +15,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -374,8 +375,7 @@ _PLUGINS = ("build/pluginManagement/plugins/plugin", "build/plugins/plugin")
 _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)")
 
 
-@dataclass(frozen=True)
-class Pom:
+class Pom(NamedTuple):
     """One pom.xml. ``name`` and ``parent`` are GROUP:ARTIFACT; ``parent_path`` is empty where a repository has the parent.
 
     ``jib`` is the plugin's version as it is written ("" where it is written elsewhere), None where the plugin is not named.

@@ -6,8 +6,8 @@ import codecs
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import Site, WrongKey
@@ -29,8 +29,7 @@ EPOCH = "0"
 APK_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
-@dataclass(frozen=True)
-class Architecture:
+class Architecture(NamedTuple):
     """This machine's architecture, as Go and OCI call it (``amd64``) and as apk does (``x86_64``)."""
 
     oci: str

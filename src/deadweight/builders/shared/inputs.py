@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from deadweight.builders.protocol import Site
 from deadweight.records.ignore import Ignore, ignore_lines, literal, walk
@@ -39,8 +39,7 @@ _ALWAYS_OUT = _anywhere(STATE_DIR)
 _OUR_TASKS = ("tasks.py", "noxfile.py")
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(NamedTuple):
     """``written`` are the user's own lines, ``all`` is what decides."""
 
     written: tuple[str, ...]

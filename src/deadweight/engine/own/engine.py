@@ -13,8 +13,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError, wording
@@ -26,8 +26,7 @@ from deadweight.records.store import refused, write_atomically
 
 
 # Where an engine of ours keeps its things.
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """Where one engine of ours keeps its things. ``run`` is short, since a socket's path may have 107 bytes at most.
 
     ``group`` is the number of the group that may speak to it, beside root.

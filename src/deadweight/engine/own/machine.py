@@ -12,15 +12,14 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from deadweight._errors import wording
 from deadweight._run import run
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """One process: ``command`` is its argument list as one string, ``name`` what the kernel calls it."""
 
     pid: int
