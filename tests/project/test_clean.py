@@ -1,18 +1,23 @@
 """``invoke clean``: what goes, and what other projects share and so stays."""
 
+import os
+
 import pytest
 
 from deadweight.engine.options import RunOptions
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from deadweight.records.built_image import Base, superseded
-from tests.support.builder_site import IMAGES, GivenSource, Project
+from tests.support.builder_site import GivenSource, Project
 from tests.support.fault_project import FaultProject
 
 pytestmark = pytest.mark.system
 
 SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    port: 8080\n    bases: {BASE: tools}\n"
 DOCKERFILE = "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nUSER 65532\n"
+NAME = f"cleaned-{os.getpid()}"
+IMAGES = f"deadweight/{NAME}/"
+"""Of these tests alone: all of a project's images are counted, and other files build the same small project."""
 SLEEPS = RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
 
 
@@ -20,7 +25,7 @@ SLEEPS = RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
 def project(tmp_path, engine, tools_image):
     base = Base("tools", tools_image, None, stand_in=True)
     made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
-    made.write({"hello": "one\n", "Dockerfile": DOCKERFILE}).suite(SUITE)
+    made.write({"hello": "one\n", "Dockerfile": DOCKERFILE}).suite(SUITE, NAME)
     yield made
     for name in ours(engine):
         engine.images.remove(name, force=True)
