@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from deadweight._errors import ConfigError, quoting
 from deadweight.records.built_image import Base, BuiltImage, Cache
@@ -87,7 +87,8 @@ class Inputs:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-class Job(NamedTuple):
+@dataclass(frozen=True)
+class Job:
     """Available to a running step: its log, a one-line status (``say``), and a way to report which outputs were reused from an
     earlier build (``took``: a compile cache, layers). If a step does not report reuse, it is recorded as unknown.
     """
