@@ -24,7 +24,7 @@ wording = Catalogue("deadweight_init")
 
 @task(
     help={
-        "dir": "the folder to bring in (default: this one)",
+        "dir": "the folder to read (default: this one)",
         "service": "which service, if there are several; all: each becomes a section of the suite",
         "main": "which main package or binary, if there are several",
         "port": "the port that it listens on, if it cannot be detected",
@@ -50,7 +50,7 @@ def init(
     check: bool = False,
     json: bool = False,
 ) -> None:
-    """Bring in a service: find out how it is built and run, write its suite, and prove it by building and running it.
+    """Onboard a service: detect how it is built and run, write its suite, and test the suite by building and running it.
 
     Before there is a tasks.py it is: deadweight init
     Example: invoke init --yes

@@ -29,7 +29,7 @@ OUTCOMES = {
 
 @task(help={"check": "the check; repeat it for more (default: all checks in the suite)"})
 def verify(c: Context, part: Part, variant: Names = None, check: Names = None, json: bool = False) -> None:
-    """Run the checks on what is built, each in a hardened container; exit 1 if one fails, 3 if not measured or unproven.
+    """Run the checks on built variants, each in a hardened container; exit 1 if one fails, 3 if not measured or unproven.
 
     Example: invoke verify --variant apko --check api
     Example: invoke verify --shard 2/5
