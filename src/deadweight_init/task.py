@@ -31,7 +31,7 @@ wording = Catalogue("deadweight_init")
         "health-path": "the health path, if it cannot be detected",
         "minutes": "start no new trial after this many minutes, once two variants are verified; 0: no limit (default: 10)",
         "prove": "build, run and verify the suite that is written",
-        "force": "a file that may be replaced; repeat it for more",
+        "force": "a file that may be replaced (repeatable)",
         "yes": "ask nothing, install what is missing",
         "check": "write nothing; show what has changed since",
     }

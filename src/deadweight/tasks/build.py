@@ -43,7 +43,7 @@ def variants(c: Context, json: bool = False) -> None:
 
 @task(
     help={
-        "variant": "the variant; repeat it, or separate by commas, for more (default: all)",
+        "variant": "the variant (repeatable or comma-separated; default: all)",
         "fail-fast": "stop at the first failure (default: build every independent variant)",
         "force": "also build what is up to date",
         "plan": "show what would be done and why; change nothing",

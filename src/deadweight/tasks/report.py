@@ -248,7 +248,7 @@ def ci(
 # ``merge``: one report of what several machines made.
 @task(
     help={
-        "report": "a shard's report.json, its folder, or a folder of such folders; repeat it for each shard",
+        "report": "a shard's report.json, its folder, or a folder of such folders (repeatable)",
         "to": "the folder for the merged report (default: .deadweight/merged)",
     }
 )

@@ -75,7 +75,7 @@ def shell(c: Context, variant: Value = None) -> None:
 
 @task(
     help={
-        "variant": "the variant; repeat it for more (default: all that are running, else all that have a log)",
+        "variant": "the variant (repeatable; default: all that are running, else all that have a log)",
         "follow": "follow until the container ends; one must be running",
     }
 )
@@ -159,7 +159,7 @@ def _engine_runs() -> bool:
         "to": "the folder to write the settings and the seccomp profile to (default: print the settings)",
         "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
         "seccomp": "--no-seccomp skips the search for a seccomp profile and uses the engine's own",
-        "budget": "kubernetes: two replicas on different nodes, and a PodDisruptionBudget",
+        "budget": "kubernetes: two replicas, preferably on different nodes, and a PodDisruptionBudget",
         "force": "search again, even if this image was already searched in this engine with the same settings",
         "json": "print one JSON document on stdout: the posture found, and every trial",
     }

@@ -21,7 +21,7 @@ from deadweight.tasks._task import Names, Value, dry, names, one, one_of, parse_
         "source": "where bases and packages come from: registry, mirror, local or auto (kept for later)",
         "mirror": "your mirror's HOST or HOST/PREFIX, for --source mirror (kept for later)",
         "ca-bundle": "a PEM file with your private CAs (kept for later)",
-        "variant": "only what this variant needs; repeat it for more (default: all)",
+        "variant": "only what this variant needs (repeatable; default: all)",
         "yes": "install without asking",
         "tests": "also install what Deadweight's own tests use",
         "bench": "also install what the other tools in bench/ use",
