@@ -30,9 +30,9 @@ wording = Catalogue("deadweight_init")
         "port": "the port that it listens on, if it cannot be detected",
         "health-path": "the health path, if it cannot be detected",
         "minutes": "start no new trial after this many minutes, once two variants are verified; 0: no limit (default: 10)",
-        "prove": "build, run and verify the suite that is written",
+        "prove": "build, run and verify the new suite",
         "force": "a file that may be replaced (repeatable)",
-        "yes": "ask nothing, install what is missing",
+        "yes": "install what is missing without asking",
         "check": "write nothing; show what has changed since",
     }
 )
@@ -52,7 +52,7 @@ def init(
 ) -> None:
     """Onboard a service: detect how it is built and run, write its suite, and test the suite by building and running it.
 
-    Before there is a tasks.py it is: deadweight init
+    Without a tasks.py, run: deadweight init
     Example: invoke init --yes
     """
     root = Path(dir).resolve()

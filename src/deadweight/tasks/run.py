@@ -175,7 +175,7 @@ def harden(
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Find the tightest settings under which the checks of a variant still pass, and print them.
+    """Find the strictest settings under which a variant still passes its checks, and print them.
 
     The result is stored, so another format needs no new search.
 
