@@ -15,10 +15,9 @@ from invoke.tasks import Task
 HEAD = """# Tasks
 
 Generated from the tasks' help (`invoke --help TASK`) by `python docs/tasks.py`. `invoke --dry TASK` shows what a task would do, and
-changes nothing.
-[Exit codes](exit-codes.md) say what a task's result means.
+changes nothing. For the meaning of results, see [exit codes](exit-codes.md).
 
-A flag with `VALUE…` may be given several times, or once with commas. While it runs, a task reports progress on stderr;
+You can repeat a flag with `VALUE…`, or separate its values by commas. While a task runs, it reports progress on stderr;
 `DEADWEIGHT_PULSE=0` disables this.
 
 """

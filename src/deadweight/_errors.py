@@ -46,7 +46,7 @@ def joined(*parts: str, separator: str = "; ") -> str:
 
 
 class ConfigError(UsageError):
-    """A wrong file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``). ``more`` are others of the same file."""
+    """An invalid file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``). ``more`` are other errors in the file."""
 
     SHOWN: ClassVar[int] = 20
 
@@ -71,7 +71,7 @@ class ConfigError(UsageError):
         return ConfigError(self.problem, file=self.file, line=self.line, key=self.key, hint=self.hint)
 
     def beside(self, others: Sequence[ConfigError]) -> ConfigError:
-        """This error with others of the same file: all are shown, up to ``SHOWN``."""
+        """This error with others in the same file: all are shown, up to ``SHOWN``."""
         whole = self.alone()
         whole.more = tuple(others)
         return whole
@@ -83,13 +83,13 @@ class ConfigError(UsageError):
 
 
 class MissingError(DeadweightError):
-    """Something the work needs is not there. ``hint`` is the command that gets it."""
+    """Something that is required is missing. ``hint`` is the command that installs it."""
 
     exit_code = 3
 
 
 class CommandError(DeadweightError):
-    """An external program failed. Shows its last own lines and its log, never its environment.
+    """An external program failed. Shows the last lines of its output and its log, never its environment.
 
     ``exit_code_of_command`` is None where the program did not end by itself (time limit, not startable). ``line`` is that of the
     Dockerfile's instruction that failed, where that is what did, and ``step`` its text. ``cause`` is a code of

@@ -80,7 +80,7 @@ _cancelled = False  # a plain flag: a signal's handler sets it, which may take n
 
 @dataclass(frozen=True)
 class Completed:
-    """What a program did. ``seconds`` is wall time; ``output`` is stdout, ``errors`` is stderr (both empty when logged live)."""
+    """The result of a program. ``seconds`` is wall time; ``output`` is stdout, ``errors`` is stderr (empty if logged live)."""
 
     argv: tuple[str, ...]
     exit_code: int

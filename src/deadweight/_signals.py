@@ -98,12 +98,12 @@ def removed(what: str) -> None:
 
 
 def told() -> str:
-    """The line to say at the end: ``interrupted; containers removed; run it again to go on``. None to a reader who is gone."""
+    """The line to say at the end: ``interrupted; containers removed; run it again to continue``. None to a reader who is gone."""
     number = signal.Signals(_now.first or signal.SIGINT)
     if number == signal.SIGPIPE:
         return ""
     how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
-    return "; ".join([how, *_now.removed, "run it again to go on"]) + "\n"
+    return "; ".join([how, *_now.removed, "run it again to continue"]) + "\n"
 
 
 def leave(number: int) -> None:

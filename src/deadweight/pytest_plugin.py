@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("deadweight", "container images and their checks")
     told = "collect the checks of deadweight.yaml beside the project's own tests"
     group.addoption("--deadweight", action="store_true", help=told)
-    told = "collect only this variant's checks; repeat it for more"
+    told = "collect only this variant's checks (repeatable)"
     group.addoption("--variant", action="append", default=[], metavar="NAME", help=told)
 
 

@@ -24,15 +24,15 @@ wording = Catalogue("deadweight_init")
 
 @task(
     help={
-        "dir": "the folder to bring in (default: this one)",
+        "dir": "the folder to read (default: this one)",
         "service": "which service, if there are several; all: each becomes a section of the suite",
         "main": "which main package or binary, if there are several",
         "port": "the port that it listens on, if it cannot be detected",
         "health-path": "the health path, if it cannot be detected",
         "minutes": "start no new trial after this many minutes, once two variants are verified; 0: no limit (default: 10)",
-        "prove": "build, run and verify the suite that is written",
-        "force": "a file that may be replaced; repeat it for more",
-        "yes": "ask nothing, install what is missing",
+        "prove": "build, run and verify the new suite",
+        "force": "a file that may be replaced (repeatable)",
+        "yes": "install what is missing without asking",
         "check": "write nothing; show what has changed since",
     }
 )
@@ -50,9 +50,9 @@ def init(
     check: bool = False,
     json: bool = False,
 ) -> None:
-    """Bring in a service: find out how it is built and run, write its suite, and prove it by building and running it.
+    """Onboard a service: detect how it is built and run, write its suite, and test the suite by building and running it.
 
-    Before there is a tasks.py it is: deadweight init
+    Without a tasks.py, run: deadweight init
     Example: invoke init --yes
     """
     root = Path(dir).resolve()

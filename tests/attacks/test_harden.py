@@ -500,7 +500,7 @@ def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, y
         run.send_signal(number)
         told = run.stderr.read().splitlines()[-1]
         removed = f"(; containers removed){'' if yaml_text else '?'}"  # between two trials there may be none
-        assert re.fullmatch(f"(interrupted|ended by SIGTERM){removed}; run it again to go on", told)
+        assert re.fullmatch(f"(interrupted|ended by SIGTERM){removed}; run it again to continue", told)
         assert run.wait() == 128 + number
     assert own_leftovers(engine, run.pid) == []
     assert made_since(engine, run.pid, sent - 60)

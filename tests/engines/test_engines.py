@@ -110,15 +110,15 @@ def test_the_page_of_engines_is_made_of_the_results():
 HEAD = """\
 # Engines
 
-What works with which container engine. Each was started alone, as root, and taken through every task with a Dockerfile
-variant that uses a secret and a cache mount. How to choose one: [engine](../how-to/engine.md).
+What works with each container engine. Each engine was started alone, as root, and ran every task on a Dockerfile variant
+that uses a secret and a cache mount. To choose one, see [engine](../how-to/engine.md).
 """
 TAIL = """
 `nox -s engines` also attacks a service in Docker and Podman without root, where some attacks are not measured.
 
 ## Not measured
 
-No test starts these, so this page says nothing about them:
+These are not tested:
 """
 
 

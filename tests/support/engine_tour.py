@@ -79,7 +79,7 @@ def build(tour: Tour) -> str:
     tour.built = row = tour.json("build")["variants"]["v"]
     assert row["result"] == "built", row["error"]
     kinds = [kind for kind in ("config", "manifest", "index") if row["engine_id"] == row[f"{kind}_digest"]]
-    return f"the engine's id is the {kinds[0]}'s digest"
+    return f"the engine's image ID is the {kinds[0]} digest"
 
 
 def up_to_date(tour: Tour) -> str:
@@ -125,7 +125,7 @@ def attacks(tour: Tour) -> str:
     outcomes = [cell["outcome"] for cell in cells.values()]
     through = sorted(name for name, cell in cells.items() if cell["outcome"] == "succeeded")
     assert "blocked" in outcomes, row["reason"]
-    return f"hardened lets through {', '.join(through) or 'nothing'}"
+    return f"attacks that succeed in `hardened`: {', '.join(through) or 'none'}"
 
 
 def attested(tour: Tour) -> str:
@@ -156,7 +156,7 @@ def push(tour: Tour, registry: str) -> str:
     told = tour.succeeds("push", "--variant", "v", "--to", f"{registry}/tour:1")
     digest = told.rpartition("@")[2].split()[0]
     same = digest == tour.layers["manifest_digest"]
-    return f"the digest is {'that of the manifest that was checked' if same else 'of a manifest made anew'}"
+    return f"pushes {'the manifest that was checked' if same else 'a new manifest, with another digest'}"
 
 
 def run_and_logs(tour: Tour) -> str:

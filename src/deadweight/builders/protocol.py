@@ -44,7 +44,7 @@ class Site:
         return self.suite.root
 
     def base(self, reference: str) -> Base:
-        """The image that stands for a public reference here, with its digest. ``Needs.bases`` must name the reference."""
+        """The image that this machine uses for a public reference, with its digest. ``Needs.bases`` must name the reference."""
         return self.source.base(reference)
 
     @functools.cached_property
@@ -60,7 +60,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a variant needs before its first step. ``bases`` are public references; ``apk`` asks for APK repositories.
+    """What a variant needs before its first step. ``bases`` are public references; ``apk`` requests APK repositories.
 
     ``named`` tells where a base is named, for messages: the variant's key (``bases.BASE``), or FILE:LINE. ``pooled`` is what it
     needs instead where a pool builds it; None for what no pool builds.
@@ -76,7 +76,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a step's result depends on; the fingerprint is made of it.
+    """Everything that a step's result depends on. The fingerprint is computed from this.
 
     ``files``: files and folders (absolute), read by content, with the ignore rules of ``ignore`` (patterns as in
     .dockerignore, relative to the folder). ``values``: everything else, as strings: tool versions, base digests, arguments.
@@ -143,14 +143,14 @@ class Builder(Protocol[V]):
     record: type[V]
 
     def needs(self, variant: V, root: Path) -> Needs:
-        """Prerequisites of the build. Reads the variant's files and changes nothing.
+        """The prerequisites of the build. Reads the variant's files and changes nothing.
 
         Raises WrongKey for a key that is wrong or names a wrong file, ConfigError for what is wrong inside of a file.
         """
         ...
 
     def steps(self, variant: V, site: Site) -> tuple[Step, ...]:
-        """The work, in order; the last step (key ``image:<variant>``) gives the BuiltImage. Nothing is changed on disk here."""
+        """The work, in order; the last step (key ``image:<variant>``) returns the BuiltImage. Changes nothing on disk."""
         ...
 
     def archive(self, variant: V, built: BuiltImage, site: Site) -> Path:

@@ -34,7 +34,9 @@ class DockerfileVariant(Variant):
         {},
         description="`ARG` before the first `FROM` → public image reference; resolved by the source, pinned by digest",
     )
-    args: dict[Text, Text] = Field({}, description="other build arguments. They stay in the history: never a secret")
+    args: dict[Text, Text] = Field(
+        {}, description="other build arguments. They stay in the image history: never use them for secrets"
+    )
     secrets: dict[MountId, AnyPath] = Field(
         {}, description="id → file, or `generated:NAME`; mount it with `--mount=type=secret,id=…`"
     )
@@ -46,8 +48,8 @@ class DockerfileVariant(Variant):
     target: Text | None = Field(None, description="a stage")
     attest: Attest | None = Field(
         None,
-        description="`{provenance: min}` or `max`, `sbom: true` or a generator's image: BuildKit's attestations, kept in the "
-        "archive and named in the report. Needs an engine with containerd's image store",
+        description="`{provenance: min}` or `max`, `sbom: true` or a generator's image: BuildKit attestations, kept in the "
+        "archive and listed in the report. Needs an engine with containerd's image store",
     )
 
     def images(self) -> Iterator[tuple[Key, str]]:
@@ -86,14 +88,14 @@ class KoVariant(Variant):
     config: RelativePath | None = Field(
         None,
         description="a `ko.yaml` ([ko's configuration](https://ko.build/configuration/)); without base overrides, "
-        "for the base is the suite's",
+        "because the suite sets the base",
     )
-    main: Text | None = Field(None, description="the package with `main`, where it is not `.`")
+    main: Text | None = Field(None, description="the package with `main` (default `.`)")
 
     files: dict[AbsolutePath, RelativePath] = Field(
-        {}, description="path in the image → file or folder of the project that lies there, as one more layer"
+        {}, description="path in the image → file or folder of the project, added as one more layer"
     )
-    workdir: AbsolutePath | None = Field(None, description="the folder in which it is started; the base's by default")
+    workdir: AbsolutePath | None = Field(None, description="the working folder (default: the base's)")
 
     def images(self) -> Iterator[tuple[Key, str]]:
         if self.base:
@@ -109,7 +111,7 @@ class ApkoVariant(Variant):
         description="`melange.yaml` files of packages that are built first; variants that name the same file share the work",
     )
     runner: Literal["bubblewrap", "docker"] = Field(
-        "bubblewrap", description="melange's: `bubblewrap` (default) or `docker`"
+        "bubblewrap", description="melange's runner: `bubblewrap` (default) or `docker`"
     )
 
     def apk_files(self) -> tuple[str, ...]:
@@ -121,18 +123,18 @@ class JibVariant(Variant):
 
     base: Text | None = Field(None, description="required: public reference of the base")
     pom: RelativePath | None = Field(
-        None, description="the `pom.xml`, where it is not `source`'s; it need not mention Jib"
+        None, description="the `pom.xml`, if it is not in `source`; it need not configure Jib"
     )
     main: Text | None = Field(None, description="the main class")
     files: dict[Text, RelativePath] = Field(
         {}, description="path in the image → local file or folder, or `IMAGE#PATH` for a file of another image"
     )
     env: dict[EnvName, Text] = Field({}, description="the image's environment")
-    tests: Flag = Field(False, description="true runs the service's own tests before")
+    tests: Flag = Field(False, description="true runs the service's own tests first")
     args: dict[Text, Text] = Field(
         {},
-        description="more of Jib's or Maven's properties, for example `jib.containerize: \":ARTIFACT-ID\"` "
-        "where a project has several modules",
+        description='other properties of Jib or Maven, for example `jib.containerize: ":ARTIFACT-ID"` '
+        "for a project with several modules",
     )
 
     def images(self) -> Iterator[tuple[Key, str]]:

@@ -73,7 +73,7 @@ class Check(Protocol):
     needs_engine: bool = False
 
     def applies(self, variant: Variant) -> bool:
-        """Whether the suite asks for this check of this variant."""
+        """Whether the suite enables this check for this variant."""
         return bool(getattr(variant.checks, self.name)) and (variant.runnable or not self.needs_engine)
 
     def run(self, subject: Subject) -> Evidence:

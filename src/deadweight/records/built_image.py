@@ -24,7 +24,7 @@ UNFINISHED = "did not end"
 
 @dataclass(frozen=True)
 class Base:
-    """The base image a variant stands on.
+    """The base image of a variant.
 
     ``reference`` is what the suite asks for, ``resolved`` what was used for it (a mirror's name, a local stand-in).
     ``digest`` is the manifest's (``sha256:…``), None where there is no base (apko) or it could not be told.

@@ -10,8 +10,8 @@ Status = Literal["pass", "warn", "fail", "not_measured"]
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a figure was obtained. ``at`` is an ISO 8601 time in UTC; ``database_updated_at`` only where a database was asked;
-    ``place`` is the engine's name where a pool has several that run checks."""
+    """How a figure was obtained. ``at`` is an ISO 8601 time in UTC; ``database_updated_at`` is set if a database was used;
+    ``place`` is the engine's name if a pool has several engines."""
 
     image_digest: str
     tool: str
@@ -23,7 +23,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One check's finding. "Not measured" is a status of its own and never a zero.
+    """One check's finding. "Not measured" is a separate status, never a zero.
 
     ``expected`` is False where the suite says ``expect: {<check>: fail}`` for this variant and the check passed, or where it
     failed without that; ``asked`` tells by what the suite asked it was judged (``suite.asked``), empty where nobody noted it;

@@ -164,11 +164,11 @@ class Variant(values.Record):
         return places_of(self.service, self.name.removeprefix(f"{self.service}."))
 
     def images(self) -> Iterator[tuple[Key, str]]:
-        """The public image references that the suite file names, each with its key: they are judged when the file is read."""
+        """The public image references that the suite file names, each with its key. They are validated when the file is read."""
         return iter(())
 
     def references(self, root: Path) -> tuple[str, ...]:  # noqa: ARG002 - some builders' records read files
-        """All public images that the variant stands on, as far as its files can be read."""
+        """All public images that the variant is based on, as far as its files can be read."""
         return tuple(reference for _, reference in self.images())
 
     def reads(self) -> tuple[str, ...] | None:
@@ -344,7 +344,7 @@ class Suite(values.Record):
         return tuple(variant.name for variant in self.variants)
 
     def error(self, variant: Variant, key: str | Key, message: str, *, hint: str | None = None) -> ConfigError:
-        """A ConfigError at the line where the suite file says this of this variant (or in its defaults).
+        """A ConfigError at the line of the suite file that sets this key for this variant (or in its defaults).
 
         ``key`` is one key of the variant, or the path to one below (``("checks", "api", 0, "name")``).
         """

@@ -28,7 +28,7 @@ from deadweight.tasks import lazy
 from deadweight.tasks._progress import colour, say
 
 HELP = {
-    "variant": "the variant; repeat it for more (default: all)",
+    "variant": "the variant (repeatable; default: all)",
     "json": "print one JSON document on stdout",
     "jobs": "how many steps at once (default: the number of cores)",
     "sarif": "write findings as SARIF 2.1.0 to this file",

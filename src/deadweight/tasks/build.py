@@ -43,11 +43,11 @@ def variants(c: Context, json: bool = False) -> None:
 
 @task(
     help={
-        "variant": "the variant; repeat it, or separate by commas, for more (default: all)",
+        "variant": "the variant (repeatable or comma-separated; default: all)",
         "fail-fast": "stop at the first failure (default: build every independent variant)",
         "force": "also build what is up to date",
         "plan": "show what would be done and why; change nothing",
-        "rebase": "use the closest base if the local source has none, from now on (setup --source local ends it)",
+        "rebase": "from now on, use the closest base if the local source lacks one (setup --source local ends this)",
     }
 )
 def build(
@@ -61,7 +61,7 @@ def build(
     rebase: bool = False,
     json: bool = False,
 ) -> None:
-    """Build images: only what is not up to date, in parallel, shared work once.
+    """Build the images that are not up to date, in parallel, doing shared work once.
 
     Example: invoke build --variant apko --variant ko --jobs 2
     Example: invoke build --since origin/main --shard 2/5

@@ -30,13 +30,13 @@ SCANS = ("deep", "plain", "hidden", "no")
         "variant": "a built variant of the suite",
         "archive": "any image instead: an archive or layout folder, - (an archive on standard input), docker:REFERENCE in the "
         "engine, REGISTRY/REPOSITORY:TAG or oci://REFERENCE in a registry",
-        "scan": "where to look for secrets: deep (all files, also packed and encoded content), plain, hidden (hidden "
+        "scan": "where to look for secrets: deep (all files, including archives and encoded content), plain, hidden (hidden "
         "files only), no",
-        "platform": "which image of a multi-platform one, for example linux/arm64; all of an image in a registry",
+        "platform": "the platform of a multi-platform image, for example linux/arm64; all, for an image in a registry",
         "name": "which image, if the archive contains several: its name as passed to docker image save",
         "extract": "write the hidden files to this new folder",
         "junit": "write findings as JUnit XML to this file",
-        "allow_unread": "do not fail because something could not be scanned (encrypted, damaged, too big)",
+        "allow_unread": "do not fail if something could not be scanned (encrypted, damaged, too large)",
     }
 )
 def layers(
@@ -52,8 +52,7 @@ def layers(
     json: bool = False,
     allow_unread: bool = False,
 ) -> None:
-    """Show each layer with its instruction, what later layers hide, and secrets in any layer; exit 1 if a secret is found, or if
-    content that might contain one could not be read.
+    """Show each layer, the files that later layers hide, and secrets; exit 1 if a secret was found or content could not be read.
 
     Example: invoke layers --archive registry.example.com/team/app:1 --platform all
     Example: invoke layers --archive image.tar --extract found/

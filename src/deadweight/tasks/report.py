@@ -20,7 +20,7 @@ from deadweight.tasks._task import Names, Value, names, one, task
     help={
         "against": "an earlier report: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
         "open": "open the page in a browser",
-        "history": "print how each variant's figures moved over the reports so far; write no report",
+        "history": "print how each variant's figures changed over the reports so far; write no report",
         "json": "print report.json on stdout; with --history, the history",
     }
 )
@@ -54,7 +54,7 @@ def report(c: Context, against: Value = None, open: bool = False, history: bool 
 @task(
     help={
         "to": "a folder, ci (the step summary of a CI job), or oci://REFERENCE",
-        "against": "mark what changed since this earlier report (default: the one that report --against was given last)",
+        "against": "highlight what changed since this earlier report (default: the one last passed to report --against)",
     }
 )
 def publish(c: Context, to: Value = None, against: Value = None, json: bool = False) -> None:
@@ -84,8 +84,8 @@ def publish(c: Context, to: Value = None, against: Value = None, json: bool = Fa
 @task(
     help={
         "to": "the repository, with or without a tag (default: latest); several variants are tagged with their names",
-        "digest-file": "where to write what to deploy, REPOSITORY@sha256:… (default: .deadweight/images/VARIANT/digest)",
-        "insecure": "speak plain HTTP to the registry",
+        "digest-file": "the file for the references to deploy, REPOSITORY@sha256:… (default: .deadweight/images/VARIANT/digest)",
+        "insecure": "use plain HTTP for the registry",
         "sbom": "attach SBOMs too: spdx, cyclonedx or both",
     }
 )
@@ -219,9 +219,9 @@ def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
 @task(
     help={
         "provider": "github, gitlab or kubernetes",
-        "shards": "how many machines divide the suite (default: 4)",
-        "install": "the requirement that pip installs there (default: a placeholder; put in where your team keeps Deadweight)",
-        "image": "the image of the pods (kubernetes): the project with its .git at /project, and deadweight",
+        "shards": "how many machines share the suite (default: 4)",
+        "install": "the requirement that pip installs in the jobs (default: a placeholder; replace it with your team's Git URL)",
+        "image": "the image of the pods (kubernetes): it contains deadweight, and the project with its .git at /project",
         "scan": "look up vulnerabilities too",
     },
     reads_only=True,
@@ -248,12 +248,12 @@ def ci(
 # ``merge``: one report of what several machines made.
 @task(
     help={
-        "report": "a shard's report.json, its folder, or a folder of such folders; repeat it for each shard",
-        "to": "the folder for the joined report (default: .deadweight/merged)",
+        "report": "a shard's report.json, its folder, or a folder of such folders (repeatable)",
+        "to": "the folder for the merged report (default: .deadweight/merged)",
     }
 )
 def merge(c: Context, report: Names = None, to: Value = None, json: bool = False) -> None:
-    """Join the reports of all shards of one run, and their JUnit and SARIF files; exit 2 if they do not belong together.
+    """Merge the reports of all shards of one run, and their JUnit and SARIF files; exit 2 if they do not belong together.
 
     An error names a missing or repeated shard, and one from another commit, suite, schema or version.
 
@@ -293,16 +293,15 @@ def _reports(place: Path) -> list[Path]:
 @task(
     help={
         "against": "the report of the base branch: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
-        "report": "the report to judge, for example one that merge wrote (default: made from the results on disk)",
-        "since": "the git revision that the change started from (default: the commit in the earlier report)",
+        "report": "the report to evaluate, for example one that merge wrote (default: made from the results on disk)",
+        "since": "the git revision that the change is based on (default: the commit in the earlier report)",
         "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job uses the step summary instead",
     }
 )
 def verdict(
     c: Context, against: Value = None, report: Value = None, since: Value = None, post: Value = None, json: bool = False
 ) -> None:
-    """Show how this change affects the images, separate from changes in base images and the database; exit 1 for stop, 3 for not
-    measured.
+    """Show how this change affects the images, apart from new bases and database entries; exit 1 for stop, 3 for not measured.
 
     Example: invoke verdict --against published/report.json
     Example: invoke verdict --against base/report.json --report .deadweight/merged --post github

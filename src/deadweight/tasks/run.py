@@ -75,7 +75,7 @@ def shell(c: Context, variant: Value = None) -> None:
 
 @task(
     help={
-        "variant": "the variant; repeat it for more (default: all that run, else all that have a log)",
+        "variant": "the variant (repeatable; default: all that are running, else all that have a log)",
         "follow": "follow until the container ends; one must be running",
     }
 )
@@ -156,12 +156,12 @@ def _engine_runs() -> bool:
     help={
         "variant": "the variant (required if the suite has several)",
         "format": "run (docker flags, the default), compose, kubernetes, podman, quadlet (systemd) or ecs",
-        "to": "a folder to write it to, with the seccomp profile beside it (default: print it)",
+        "to": "the folder to write the settings and the seccomp profile to (default: print the settings)",
         "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
-        "seccomp": "--no-seccomp does not search for a seccomp profile; the engine's own is used",
-        "budget": "kubernetes: two replicas, apart, and a PodDisruptionBudget",
+        "seccomp": "--no-seccomp skips the search for a seccomp profile and uses the engine's own",
+        "budget": "kubernetes: two replicas, preferably on different nodes, and a PodDisruptionBudget",
         "force": "search again, even if this image was already searched in this engine with the same settings",
-        "json": "print one JSON document on stdout: the posture that was found, and what was tried",
+        "json": "print one JSON document on stdout: the posture found, and every trial",
     }
 )
 def harden(
@@ -175,7 +175,7 @@ def harden(
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Find the tightest settings under which the checks of a variant still pass, and print them.
+    """Find the strictest settings under which a variant still passes its checks, and print them.
 
     The result is stored, so another format needs no new search.
 

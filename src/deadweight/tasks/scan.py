@@ -17,7 +17,7 @@ from deadweight.tasks._task import Names, Part, Value, choose, parse_jobs, task
 
 @task(
     help={
-        "variant": "the variant; repeat it for more (default: all that are built)",
+        "variant": "the variant (repeatable; default: all that are built)",
         "database": "the database to use from now on: download, oci://REFERENCE, a file, a folder, or local (made here)",
         "strict": "fail if the database is missing, old, or does not cover an image",
         "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",

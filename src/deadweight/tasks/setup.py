@@ -21,7 +21,7 @@ from deadweight.tasks._task import Names, Value, dry, names, one, one_of, parse_
         "source": "where bases and packages come from: registry, mirror, local or auto (kept for later)",
         "mirror": "your mirror's HOST or HOST/PREFIX, for --source mirror (kept for later)",
         "ca-bundle": "a PEM file with your private CAs (kept for later)",
-        "variant": "only what this variant needs; repeat it for more (default: all)",
+        "variant": "only what this variant needs (repeatable; default: all)",
         "yes": "install without asking",
         "tests": "also install what Deadweight's own tests use",
         "bench": "also install what the other tools in bench/ use",
@@ -63,7 +63,7 @@ def setup(
             raise lacking
 
 
-@task(help={"tests": "also look for what Deadweight's own tests use"}, reads_only=True)
+@task(help={"tests": "also check the programs that Deadweight's own tests use"}, reads_only=True)
 def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     """Show what is installed, what is missing, and the command that installs it; exit 3 if something is missing.
 
@@ -210,7 +210,7 @@ def _problems(lacking: lazy.NoBase | None) -> list[str]:
     }
 )
 def clean(c: Context, project: bool = False, all: bool = False, older_than: Value = None) -> None:
-    """Remove logs, leftovers of interrupted runs, and archives that can be made again; with --project, all data of this project.
+    """Remove logs, leftovers of interrupted runs, and archives that can be recreated; with --project, all data of this project.
 
     Example: invoke clean --project
     """
@@ -233,7 +233,7 @@ SHELLS = ("bash", "zsh", "fish")
 @task(
     help={
         "shell": "print the script for bash, zsh or fish",
-        "words": "print the values that may end this command line, one per line (used by the script)",
+        "words": "print the possible completions of this command line, one per line (used by the script)",
     },
     reads_only=True,
 )

@@ -27,9 +27,9 @@ OUTCOMES = {
 """How a check can come out, in the order of a tally: its mark in a line, and that one's colour."""
 
 
-@task(help={"check": "the check; repeat it for more (default: all checks in the suite)"})
+@task(help={"check": "the check (repeatable; default: all checks in the suite)"})
 def verify(c: Context, part: Part, variant: Names = None, check: Names = None, json: bool = False) -> None:
-    """Run the checks on what is built, each in a hardened container; exit 1 if one fails, 3 if not measured or unproven.
+    """Run the checks on built variants, each in a hardened container; exit 1 if one fails, 3 if not measured or unproven.
 
     Example: invoke verify --variant apko --check api
     Example: invoke verify --shard 2/5
@@ -151,9 +151,9 @@ def _line(evidence: lazy.Evidence) -> str:
 # ``attack``.
 @task(
     help={
-        "variant": "the variant; repeat it for more (default: all that are services)",
-        "posture": "open, default, hardened, tight-seccomp, privileged, only-WALL, without-WALL or all; repeat it for more "
-        "(default: the first three, and each wall alone)",
+        "variant": "the variant (repeatable; default: all that are services)",
+        "posture": "open, default, hardened, tight-seccomp, privileged, only-WALL, without-WALL or all (repeatable; "
+        "default: the first three, and each wall alone)",
     }
 )
 def attack(c: Context, part: Part, variant: Names = None, posture: Names = None, json: bool = False) -> None:

@@ -89,7 +89,7 @@ class Attestation:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer as manifest and config describe it; nothing here is measured on its content.
+    """One layer as manifest and config describe it. No field is measured from its content.
 
     ``digest`` is the blob's as stored (None where the archive does not say), ``diff_id`` that of the uncompressed tar.
     ``stored_bytes`` is the blob's size as it lies in the archive. ``instruction`` is None where the history does not tell.
@@ -125,7 +125,7 @@ class ImageConfig:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image of an archive. ``config_digest`` is computed from the config's bytes, never taken on trust.
+    """One image of an archive. ``config_digest`` is computed from the config's bytes, not copied from the archive.
 
     ``manifest_digest`` is None where the archive holds no OCI manifest (old docker-save layout).
     """

@@ -39,7 +39,7 @@ def archive_path(variant: Variant, site: Site) -> Path:
 
 
 def image_in(archive: Path) -> Image:
-    """The image that an archive holds, by its documents. Raises ArchiveError for a damaged archive."""
+    """The image in an archive, as its documents describe it. Raises ArchiveError for a damaged archive."""
     with images.open_archive(archive) as opened:
         return opened.image
 
@@ -140,7 +140,7 @@ def result(
     sbom: tuple[str, ...] = (),
     go_version: str | None = None,
 ) -> BuiltImage:
-    """The record of an image that is an archive. Time and fingerprint are the scheduler's to fill in."""
+    """The record of an image that is stored as an archive. The scheduler fills in time and fingerprint."""
     return BuiltImage(
         variant=variant.name,
         builder=variant.builder,

@@ -37,7 +37,7 @@ class Architecture(NamedTuple):
 
 
 def architecture() -> Architecture:
-    """Raises DeadweightError on a machine whose architecture no builder here was tried on."""
+    """This machine's architecture. Raises DeadweightError if no builder supports it."""
     machine = platform.machine().lower()
     if machine not in ARCHITECTURES:
         raise DeadweightError(wording("builders.architecture_unsupported", architecture=machine))

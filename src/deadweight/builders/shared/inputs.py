@@ -49,7 +49,7 @@ class Rules(NamedTuple):
 def rules(
     source: Path, site: Site, *, own: Path | None = None, needed: Sequence[str] = (), asked: Collection[str] = ()
 ) -> Rules:
-    """The rules for a source folder (absolute). ``own`` is an ignore file that stands in for the folder's.
+    """The rules for a source folder (absolute). ``own`` is an ignore file that replaces the folder's.
 
     ``needed`` are ``!`` rules of what a tool needs, ``asked`` names of 3. that something beside the rules asks for (``.git``).
     """
