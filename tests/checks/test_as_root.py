@@ -76,9 +76,8 @@ def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
 
 def test_what_is_wrong_is_told_as_by_root(subject, asked):
     """The same error, not that a command of ours failed."""
-    lost = dataclasses.replace(subject, engine_image=lambda: "no/such:image")
     with pytest.raises(MissingError, match="no/such:image"):
-        check.attack(lost, brief=True)
+        check.attack(dataclasses.replace(subject, engine_image=lambda: "no/such:image"), brief=True)
 
 
 def test_what_ends_without_a_word_is_told_with_its_last_lines(subject, asked, monkeypatch):

@@ -46,8 +46,7 @@ def found(project, engine):
     for name in (DELETED, HISTORY, FIXED, SSH):
         built = project.build(name)
         archive = project.archive(name, built)
-        subject = subject_of(project.site.suite, name, built, archive, engine)
-        results[name] = (runner.run_check(CHECK, subject), archive)
+        results[name] = (runner.run_check(CHECK, subject_of(project.site.suite, name, built, archive, engine)), archive)
     return results
 
 

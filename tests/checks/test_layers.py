@@ -212,12 +212,11 @@ def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_p
 
 
 DIGEST = "sha256:" + "ab" * 32
-NOWHERE = Base("base", f"127.0.0.1:1/base@{DIGEST}", DIGEST, stand_in=False)
 
 
 def of_base(folder: Path, archive: Path, asked: str, config: dict | None):
     """The check of an image whose base is known by this config (None: its registry cannot be reached)."""
-    found = subject(folder, archive, asked, NOWHERE)
+    found = subject(folder, archive, asked, Base("base", f"127.0.0.1:1/base@{DIGEST}", DIGEST, stand_in=False))
     if config is not None:
         write_atomically(found.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(config))
     return CHECK.run(found)
@@ -257,8 +256,7 @@ LISTED = {**DPKG, "var/lib/dpkg/info/tls:amd64.list": b"/.\n/usr/lib/tls.conf\n/
 
 WHEEL_INFO = "packages/net_tools-1.0.dist-info"
 WHEELS = b"../bin/run,sha256=x,1\nnet/__init__.py,sha256=x,1\nnet/urls.py,sha256=x,1\nsix.py,sha256=x,1\n"
-CACHED = b"__pycache__/six.cpython-312.pyc,,\nnet_tools-1.0.dist-info/RECORD,,\n"
-WHEEL = {f"{WHEEL_INFO}/RECORD": WHEELS + CACHED}
+WHEEL = {f"{WHEEL_INFO}/RECORD": WHEELS + b"__pycache__/six.cpython-312.pyc,,\nnet_tools-1.0.dist-info/RECORD,,\n"}
 NODE = {f"app/node_modules/{name}/package.json": b"{}" for name in ("send", "@a/b", ".pnpm/q@1/node_modules/q")}
 
 

@@ -28,7 +28,6 @@ from tests.support.small_project import write_suite
 pytestmark = pytest.mark.system
 
 NAME = "deadweight-tests/killed-base:1"
-SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n"
 
 
 def base_archive(folder: Path) -> Path:
@@ -52,7 +51,7 @@ def project_on(root: Path, engine) -> Project:
     root.mkdir()
     made = Project(root, GivenSource({"base": Base("base", NAME, None, stand_in=True)}), engine)
     made.write({"hello": "hello\n", "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nRUN sleep 3\n"})
-    return made.suite(SUITE)
+    return made.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n")
 
 
 @pytest.mark.slow
@@ -120,6 +119,5 @@ def test_a_build_that_failed_leaves_no_note(endpoint, tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")
     variants = "variants: {v: {builder: dockerfile, dockerfile: Dockerfile, source: .}}\n"
     write_suite(tmp_path, f"name: demo\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n{variants}")
-    done = invoke(tmp_path, "build", code=1, env=dict(endpoint.cli_env))
-    assert "COPY" in done.stderr
+    assert "COPY" in invoke(tmp_path, "build", code=1, env=dict(endpoint.cli_env)).stderr
     assert not runs.there(State(tmp_path))

@@ -176,8 +176,7 @@ def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_
     ]
     without = dockerfile.minimal_text(parsed, replace(FILES, checks_health=False), CONFIG)
     assert "HEALTHCHECK" not in without.partition("FROM scratch")[2]
-    told = dockerfile.minimal_changes(parsed, replace(FILES, checks_health=False))
-    assert [(each.code, each.line) for each in told] == [
+    assert [(each.code, each.line) for each in dockerfile.minimal_changes(parsed, replace(FILES, checks_health=False))] == [
         (Code.BASE, 9), (Code.PROGRAMS, 0), (Code.FILES, 0), (Code.HEALTHCHECK, 22),
     ]  # fmt: skip
 

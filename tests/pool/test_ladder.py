@@ -30,13 +30,11 @@ from tests.support.relay import port_of, proxying, serving
 pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
 NAMES = ("good", "line", "killed", "frozen", "full", "older", "here")
-MIDST_SECONDS = 3.0
 
 
 def ladder() -> tuple[str, ...]:
     """The names of all of them."""
-    variants = load_suite(ROOT / "deadweight.yaml").variants
-    return tuple(each.name for each in variants if each.builder == "dockerfile")
+    return tuple(each.name for each in load_suite(ROOT / "deadweight.yaml").variants if each.builder == "dockerfile")
 
 
 def project(root: Path) -> Path:
@@ -58,8 +56,7 @@ def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str) ->
     words = [word for name in names for word in ("--variant", name)]
     proxies = {"HTTPS_PROXY": proxy, "NO_PROXY": f"{NETWORKS},localhost,127.0.0.1"}
     env = {"DEADWEIGHT_POOL": str(file), "DEADWEIGHT_SOURCE": "local", **proxies}
-    done = invoke(root, "build", *words, "--json", code=0, env=env, timeout=3000)
-    return dict(json.loads(done.stdout)["variants"])
+    return dict(json.loads(invoke(root, "build", *words, "--json", code=0, env=env, timeout=3000).stdout)["variants"])
 
 
 @contextlib.contextmanager
@@ -79,7 +76,7 @@ def when_it_builds(name: str, log: Path, do: Callable[[], None], done: threading
     def watch() -> None:
         while not done.wait(0.2):
             if log.is_file() and re.search(noted("journal.goes", endpoint=name, why=".+"), log.read_text()):
-                time.sleep(MIDST_SECONDS)
+                time.sleep(3.0)
                 do()
                 return
 

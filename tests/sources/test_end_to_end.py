@@ -57,7 +57,6 @@ OWN_WORDS = """\
 ALL = tuple(each.name for each in load_suite(ROOT / "deadweight.yaml").variants)
 ONE_OF_EACH_BUILDER = ("multi-stage-alpine", "ko", "apko", "jib-distroless")
 NIGHTLY = pytest.mark.bases
-CHUNK_BYTES = 2**23
 SEARCHED: set[str] = set()  # config digests of images in which an earlier test of this module found nothing
 SECRETS = (PASSWORD, PROXY_PASSWORD)
 PASSWORDS = (*map(str.encode, SECRETS), *(base64.b64encode(f"{USER}:{word}".encode()) for word in SECRETS))
@@ -65,8 +64,7 @@ PASSWORDS = (*map(str.encode, SECRETS), *(base64.b64encode(f"{USER}:{word}".enco
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, local_source):
-    suite = load_suite(ROOT / "deadweight.yaml")
-    references = sorted({name for each in suite.variants for _, name in each.images()})
+    references = sorted({name for each in load_suite(ROOT / "deadweight.yaml").variants for _, name in each.images()})
     local_source.prepare(references, apk=True, say=print)
     folder = tmp_path_factory.mktemp("world")
     hard_linked(local_source.folder / "registry" / "data", folder / "registry")
@@ -115,9 +113,8 @@ def project(tmp_path, compiled):
 @pytest.mark.slow
 def test_an_engine_that_does_not_trust_the_private_ca_is_told_what_it_lacks(world, engine, project):
     words = {"DEADWEIGHT_SOURCE": "mirror", "DEADWEIGHT_MIRROR": f"{MIRROR}/all", "DOCKER_HOST": engine}
-    done = _invoke(world, project, "--variant", "insecure-layer-sample", **words)
+    done = _build(world, project, "--variant", "insecure-layer-sample", code=1, **words)
 
-    assert done.returncode == 1, done.stdout + done.stderr
     assert "certificate" in done.stderr
     assert "/etc/docker/certs.d" in done.stderr
 
@@ -171,8 +168,7 @@ def test_each_builder_goes_through_a_mirror_that_wants_a_password(world, engine,
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     written(project, {"docker/config.json": json.dumps({"auths": {LOCKED: {"auth": login}}})})
     words = {"DEADWEIGHT_SOURCE": "mirror", "DOCKER_HOST": engine, "HTTPS_PROXY": PROXY}
-    before = _invoke(world, project, "--variant", "multi-stage-alpine", **words, DOCKER_CONFIG=str(project))
-    assert before.returncode == 3, before.stdout + before.stderr
+    _build(world, project, "--variant", "multi-stage-alpine", code=3, **words, DOCKER_CONFIG=str(project))
     # an image that the engine has never seen, so that it must ask the mirror for it
     alpine = f"{PLAIN}/all/docker.io/library/alpine:3.18"
     world.need(find("crane").path, "mutate", "--insecure", alpine, "--label", "from=the-mirror", "--tag", alpine)
@@ -203,8 +199,7 @@ def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_wi
 
     done = _build(world, project, DEADWEIGHT_SOURCE="mirror", DOCKER_HOST="unix:///nonexistent")
 
-    built = _all_built(project)
-    assert built["ko"]["base"]["resolved"].startswith(f"{MIRROR}/all/cgr.dev/chainguard/busybox@sha256:")
+    assert _all_built(project)["ko"]["base"]["resolved"].startswith(f"{MIRROR}/all/cgr.dev/chainguard/busybox@sha256:")
     assert (apko.read_text(), melange.read_text()) == before
     assert "unreachable" in before[1]
     _nothing_is_left(world, project, None, done.stdout + done.stderr)
@@ -230,14 +225,10 @@ def watched() -> Iterator[None]:
     assert (next(rounds) > 10, seen) == (True, set())
 
 
-def _invoke(world: World, project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+def _build(world: World, project: Path, *words: str, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {"DEADWEIGHT_CA_BUNDLE": str(world.ca), "DEADWEIGHT_SOURCE": "registry", **env}
-    return world.run(*argv("build", *words), env=environment, cwd=project, timeout=500)
-
-
-def _build(world: World, project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    done = _invoke(world, project, *words, **env)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = world.run(*argv("build", *words), env=environment, cwd=project, timeout=500)
+    assert done.returncode == code, done.stdout + done.stderr
     return done
 
 
@@ -286,7 +277,7 @@ def _search(tar: tarfile.TarFile, marks: tuple[bytes, ...]) -> None:
         files += 1
         plain = gzip.GzipFile(fileobj=content) if content.peek(2)[:2] == b"\x1f\x8b" else content
         before = b""
-        while part := plain.read(CHUNK_BYTES):
+        while part := plain.read(2**23):
             now = before + part
             assert not [mark for mark in marks if mark in now], member.name
             before = now[-100:]  # a mark may lie across two parts

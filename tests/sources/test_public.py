@@ -62,9 +62,8 @@ def world(tmp_path_factory):
     written(running.folder / "apk/os", files)
     archive = saved(folder, honest_layer({"hello": b"hello"}))
     for name in PUSHED:
-        pushed = running.run(find("crane").path, "push", "--insecure", archive, f"{PLAIN}/{name}")
-        assert pushed.returncode == 0, pushed.stderr
-    running.digest = pushed.stdout.strip().rpartition("@")[2]
+        pushed = running.need(find("crane").path, "push", "--insecure", archive, f"{PLAIN}/{name}")
+    running.digest = pushed.strip().rpartition("@")[2]
     yield running
     running.stop()
 
@@ -79,9 +78,7 @@ def ask(world, tmp_path):
         environment = {"DOCKER_CONFIG": str(tmp_path / "docker"), "HOME": str(tmp_path), "SSL_CERT_DIR": "/nonexistent"}
         environment |= {"DEADWEIGHT_CA_BUNDLE": str(world.ca)} if ca else {}
         words = (sys.executable, "-c", SNIPPET, tmp_path, name, "apk" if apk else "-", *references)
-        done = world.run(*words, env={**environment, **env})
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json.loads(world.need(*words, env={**environment, **env}))
 
     return asked
 
@@ -152,8 +149,7 @@ def test_credentials_come_from_dockers_config_and_helpers(ask, world, tmp_path, 
     got = ask("registry", f"{LOCKED}/chainguard/busybox:latest", PATH=f"{crane}:{path}")
 
     if how in ("none", "wrong"):
-        image = f"{LOCKED}/chainguard/busybox:latest"
-        assert wording("sources.denied", image=image, host=LOCKED) in got["error"]
+        assert wording("sources.denied", image=f"{LOCKED}/chainguard/busybox:latest", host=LOCKED) in got["error"]
         assert LOCKED in got["error"].partition("hint: ")[2]
     else:
         assert world.digest == got["bases"][f"{LOCKED}/chainguard/busybox:latest"][1]

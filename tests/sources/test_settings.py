@@ -9,8 +9,8 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
 from deadweight.sources.remote import changes, choose
-from tests.support import trees
 from tests.support.codes import raises
+from tests.support.trees import written
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
 
@@ -31,14 +31,9 @@ def project(tmp_path):
     return made
 
 
-@pytest.fixture
-def users(tmp_path):
+def users(content: str) -> None:
     """Write the user's own file."""
-
-    def written(content: str) -> None:
-        trees.written(settings.user_file().parent, {settings.user_file().name: content})
-
-    return written
+    written(settings.user_file().parent, {settings.user_file().name: content})
 
 
 def test_the_suites_own_section_is_read(project, tmp_path):
@@ -52,7 +47,7 @@ def test_the_suites_own_section_is_read(project, tmp_path):
     assert found.private_ca == tmp_path / "ca.pem"
 
 
-def test_environment_wins_over_setup_over_the_user_over_the_suite(project, users, monkeypatch):
+def test_environment_wins_over_setup_over_the_user_over_the_suite(project, monkeypatch):
     suite, state = project("sources: {mirror: suite.example.com, environment: {GOPROXY: suite, A: suite}}\n")
     assert settings.load(state, suite).mirror == settings.mirror_at("suite.example.com")
 
@@ -98,7 +93,7 @@ def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
     ("user", "mirror: a.example.com\nmirror: b.example.com\n", 2, "mirror"),
     ("user", "- mirror\n", 1, None), ("user", None, None, None),
 ])  # fmt: skip
-def test_wrong_settings_name_file_line_and_key(project, users, whose, content, line, key):
+def test_wrong_settings_name_file_line_and_key(project, whose, content, line, key):
     suite, state = project(f"{content}\n" if whose == "suite" else "")
     if content is None:
         settings.user_file().mkdir(parents=True)
@@ -111,7 +106,7 @@ def test_wrong_settings_name_file_line_and_key(project, users, whose, content, l
 
 
 @pytest.mark.parametrize("content", ["", "# mirror: mirror.example.com\n", "environment:\n"])
-def test_a_file_of_the_users_own_may_say_nothing(project, users, content):
+def test_a_file_of_the_users_own_may_say_nothing(project, content):
     suite, state = project()
     users(content)
 
@@ -174,15 +169,14 @@ def test_plain_http_is_for_the_hosts_of_an_insecure_mirror_alone():
 def test_a_host_that_does_not_answer_is_told_in_words_alone():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/v2/"
-        answer = network.ask(url, ca=None, variables={}, timeout=3)
+        answer = network.ask(f"http://127.0.0.1:{nobody.getsockname()[1]}/v2/", ca=None, variables={}, timeout=3)
     assert answer.problem == "Connection refused"
 
 
 def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypatch):
     """A suite whose images are built on nothing asks no registry, and one that nobody reaches was taken for the attacks' shell."""
     text = "name: x\nvariants:\n  a: {builder: dockerfile, dockerfile: Dockerfile}\n"
-    trees.written(tmp_path, {"deadweight.yaml": text, "Dockerfile": "FROM scratch\nCOPY app /app\n"})
+    written(tmp_path, {"deadweight.yaml": text, "Dockerfile": "FROM scratch\nCOPY app /app\n"})
     suite, state, said = load_suite(tmp_path / "deadweight.yaml"), State(tmp_path), list[str]()
     monkeypatch.setattr(network, "ask_all", lambda urls, **_: dict.fromkeys(urls, network.Answer(None, "no such name")))
     monkeypatch.setattr("deadweight.sources.remote._local_is_possible", lambda: True)
@@ -204,7 +198,7 @@ variants:
 
 def test_bases_count_that_only_a_dockerfile_names(tmp_path):
     dockerfile = "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
-    trees.written(tmp_path, {"deadweight.yaml": SUITE_WITHOUT_BASES, "Dockerfile": dockerfile})
+    written(tmp_path, {"deadweight.yaml": SUITE_WITHOUT_BASES, "Dockerfile": dockerfile})
     suite = load_suite(tmp_path / "deadweight.yaml")
     named = {reference for variant in suite.variants for reference in variant.references(suite.root)}
     bases = {"cgr.dev/chainguard/static:latest", "gcr.io/distroless/static-debian12:nonroot"}

@@ -21,13 +21,12 @@ pytestmark = pytest.mark.system
 
 APKADD = Path(apt_releases.__file__).with_name("apkadd")
 SAMPLES = Path(__file__).with_name("apt")
-NEW = (SAMPLES / "debian.sources").read_text()
 OLD = (SAMPLES / "sources.list").read_text()
 
 
 @pytest.fixture
 def etc(tmp_path, monkeypatch):
-    written(tmp_path, {"sources.list.d/debian.sources": NEW, "sources.list": OLD})
+    written(tmp_path, {"sources.list.d/debian.sources": (SAMPLES / "debian.sources").read_text(), "sources.list": OLD})
     monkeypatch.setattr(apt_releases, "ETC", tmp_path)
     return tmp_path
 

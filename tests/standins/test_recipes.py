@@ -24,9 +24,8 @@ from tests.support.trees import shell_script, written
 
 
 def test_a_variable_is_there_once_with_its_last_value():
-    layer = Layer(Path("x"), "sha256:a", "sha256:b", 1)
     settings = Settings(env=("PATH=/bin", "A=1", "PATH=/opt/java/bin:/bin"))
-    config = push._config([layer], settings, "amd64")
+    config = push._config([Layer(Path("x"), "sha256:a", "sha256:b", 1)], settings, "amd64")
     assert isinstance(config["config"], dict)
     assert config["config"]["Env"] == ["PATH=/opt/java/bin:/bin", "A=1"]
 
@@ -110,8 +109,7 @@ def test_programs_with_cas_of_their_own_look_at_the_os_s_where_this_machine_trus
 
 
 def test_another_version_than_the_tag_s_is_told():
-    told = languages.bun(_shop("1.4.0"), "1.3.9-slim").settings.labels
-    assert told == in_place_of("Bun", "1.4.0", "1.3.9")
+    assert languages.bun(_shop("1.4.0"), "1.3.9-slim").settings.labels == in_place_of("Bun", "1.4.0", "1.3.9")
 
 
 RUBIES = [("", "3.3"), ("3", "3.3"), ("3.0", "3.1"), ("3.1.4", "3.1"), ("3.2", "3.3"), ("4.0", "3.3")]
@@ -156,9 +154,8 @@ def test_the_os_s_packages_of_a_php(reference, server, headers, suite):
 
 
 def test_extensions_are_switched_on_and_one_that_is_not_there_is_told(tmp_path):
-    available = written(tmp_path / "mods-available", {"gd.ini": ""})
     script = bases()["php"].values["switch"].replace("@version@", "8.2")
-    script = script.replace("/etc/php/8.2/mods-available", str(available))
+    script = script.replace("/etc/php/8.2/mods-available", str(written(tmp_path / "mods-available", {"gd.ini": ""})))
     shell_script(tmp_path / "phpenmod", f'echo "$@" >> {tmp_path}/done')
 
     switched = partial(_run, tmp_path, "sh", "-c", script, "sh")
@@ -284,8 +281,7 @@ ELF = bytes.fromhex("7f454c46" + "0" * 28 + "3e00")
 
 @pytest.fixture
 def bin_folder(tmp_path) -> Path:
-    shop = SimpleNamespace(machine=AMD64, tree_layer=lambda _name, fill: fill(tmp_path))
-    cross.xx(shop, "")
+    cross.xx(SimpleNamespace(machine=AMD64, tree_layer=lambda _name, fill: fill(tmp_path)), "")
     for name, text in (("go", "echo go:$GOFLAGS: $@"), ("apk", "echo apk $@")):
         shell_script(tmp_path / "usr/bin" / name, text)
     return tmp_path / "usr/bin"

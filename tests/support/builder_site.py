@@ -161,3 +161,8 @@ class Project:
         found = load(BuiltImage, self.site.state.image(name) / BUILT_FILE)
         assert found is not None
         return found
+
+
+def on_tools(root: Path, engine: Engine, image: str) -> Project:
+    """A project on an image of the engine, whose name in the suite is ``tools``."""
+    return Project(root, GivenSource({"tools": Base("tools", image, None, stand_in=True)}), lambda: engine)

@@ -21,7 +21,6 @@ from tests.support.processes import everyone
 from tests.support.relay import listening, port_of, serving
 
 PORT = 8372
-START_SECONDS = 60.0
 PREFIX = "dwbk"
 NETWORKS = "10.213.0.0/16"
 LOCAL = "127.0.0.1"
@@ -84,7 +83,7 @@ class Daemon:
 
     def ready(self) -> None:
         """Wait until it answers on its own socket."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + 60.0
         while not answers(self.folder / "buildkitd.sock"):
             assert self.process is not None
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -147,8 +146,7 @@ def daemons(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Daemon]]:
             namespace = f"{PREFIX}{number}{name}"
             found[name] = Daemon(name, host, f"10.213.{number}.1", folder / name, namespace, certificates)
             _network(namespace, f"10.213.{number}.{4 * index + 1}", host)
-        hosts = {name: [each.host, LOCAL] for name, each in found.items()}
-        authority(certificates, {**hosts, "client": [LOCAL]})
+        authority(certificates, {**{name: [each.host, LOCAL] for name, each in found.items()}, "client": [LOCAL]})
         yield found
     finally:
         for each in found.values():
@@ -204,11 +202,10 @@ def disturbed(daemon: Daemon, *, delay_seconds: float, loss: float) -> Iterator[
 
 def saying_version(out: Path, version: str) -> Path:
     """A daemon that says it is of another version: the same program with that text in it."""
-    program = find_daemon()
     pinned = catalogue.program("buildkitd").pinned or ""
     here, there = f"v{pinned}".encode(), f"v{version}".encode()
     assert len(here) == len(there)
-    out.write_bytes(program.read_bytes().replace(here, there))
+    out.write_bytes(find_daemon().read_bytes().replace(here, there))
     out.chmod(0o755)
     return out
 

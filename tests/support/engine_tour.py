@@ -28,7 +28,6 @@ from tests.support.invoking import invoke, start
 from tests.support.processes import engine_at
 from tests.support.small_images import PASSWD, Content, go_program, placed, program
 
-PODMAN = "podman"
 BRIEF = "brief"
 SPDX = "https://spdx.dev/Document"
 GO_MODULE = "deadweight.dev/vulnerable-awk-playground"
@@ -122,9 +121,8 @@ def attacks(tour: Tour) -> str:
     assert cells, row["reason"]
     memory = cells["breach-memory"]
     assert memory["outcome"] in ("blocked", "crashed"), memory  # the limit may end the service
-    outcomes = [cell["outcome"] for cell in cells.values()]
     through = sorted(name for name, cell in cells.items() if cell["outcome"] == "succeeded")
-    assert "blocked" in outcomes, row["reason"]
+    assert "blocked" in [cell["outcome"] for cell in cells.values()], row["reason"]
     return f"hardened lets through {', '.join(through) or 'nothing'}"
 
 
@@ -154,8 +152,7 @@ def attested(tour: Tour) -> str:
 
 def push(tour: Tour, registry: str) -> str:
     told = tour.succeeds("push", "--variant", "v", "--to", f"{registry}/tour:1")
-    digest = told.rpartition("@")[2].split()[0]
-    same = digest == tour.layers["manifest_digest"]
+    same = told.rpartition("@")[2].split()[0] == tour.layers["manifest_digest"]
     return f"the digest is {'that of the manifest that was checked' if same else 'of a manifest made anew'}"
 
 
@@ -199,7 +196,7 @@ def engine(kind: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
     from deadweight.engine import daemon
     from deadweight.engine.own import engine as own
 
-    if kind == PODMAN:
+    if kind == "podman":
         with podman(folder, env) as host:
             yield daemon.server_version(api.Endpoint(host, ours=False)) or ""
         return

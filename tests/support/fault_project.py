@@ -110,9 +110,7 @@ class FaultProject:
 
     def document(self, *words: str, code: int | None = None) -> dict[str, Any]:
         """What a task prints with ``--json``."""
-        done = self.invoke(*words, "--json")
-        assert code in (None, done.code), done.errors
-        return dict(json.loads(done.output))
+        return dict(json.loads(self.invoke(*words, "--json", code=code).output))
 
     def out(self, variant: str = "v") -> str:
         return (self.state / "images" / variant / "out").read_text()
@@ -145,8 +143,10 @@ class FaultProject:
             raise
         return Done(process.wait(), output, errors)
 
-    def invoke(self, *words: str, timeout: float = SECONDS) -> Done:
-        done = ended(self.root, *words, env=self.environment, timeout=timeout)
+    def invoke(self, *words: str, code: int | None = None) -> Done:
+        """``code`` is the exit code that it must have."""
+        done = ended(self.root, *words, env=self.environment)
+        assert code in (None, done.returncode), done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
 
     def nox(self, *words: str) -> tuple[int, str]:
@@ -180,11 +180,9 @@ class FaultProject:
 
     def builds(self, *arguments: str) -> Done:
         """The next run is right: exit 0, the output is what the inputs say, and after it all is up to date."""
-        done = self.invoke("build", *arguments)
-        assert done.code == 0, done.errors
+        done = self.invoke("build", *arguments, code=0)
         assert self.out() == (self.root / "src" / "a.txt").read_text()
-        again = self.invoke("build", "--json")
-        assert again.code == 0, again.errors
+        again = self.invoke("build", "--json", code=0)
         assert {row["result"] for row in json.loads(again.output)["variants"].values()} == {"cached"}
         assert "building" not in again.errors
         self.is_clean()
@@ -196,11 +194,7 @@ class FaultProject:
         assert not hidden, "temporary files and folders that a finished run must not leave"
 
     def nothing_runs(self) -> None:
-        wait_for(lambda: not self.alive(), 30)
-
-    def alive(self) -> list[str]:
-        """Command lines of living processes that came of this project's invocations."""
-        return alive(self.mark)
+        wait_for(lambda: not alive(self.mark), 30)
 
 
 @contextlib.contextmanager

@@ -23,8 +23,6 @@ from tests.support.builder_site import Silent
 from tests.support.buildkit_world import Daemon
 from tests.support.http_servers import running
 
-WAIT_SECONDS = 90.0
-
 
 def noted(code: str, **patterns: str) -> str:
     """The pattern of what the pool's log says by this code, with a pattern for each field."""
@@ -63,7 +61,7 @@ class Told:
 
     def wait(self, enough: Any) -> None:
         """Wait until ``enough(self)``."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + 90.0
         while not enough(self):
             with self.changed:
                 left = max(0.0, deadline - time.monotonic())
@@ -96,9 +94,8 @@ def listening(host: str) -> Iterator[Told]:
 
 def endpoint(daemon: Daemon, **more: Any) -> dict[str, Any]:
     """A daemon as a suite names it."""
-    certificates = daemon.certificates
     tls = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key"}
-    files = {key: str(certificates / name) for key, name in tls.items()}
+    files = {key: str(daemon.certificates / name) for key, name in tls.items()}
     return {"address": daemon.address, **files, "places": 2, **more}
 
 

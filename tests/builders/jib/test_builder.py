@@ -326,9 +326,6 @@ def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     assert missing_main_class(archive) is None
 
 
-ENTITY = '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'
-
-
 LIES = {
     "from.image": "base_argument", "to.image": "name_argument", "outputPaths.tar": "reserved_argument",
     "baseImageCache": "reserved_argument",
@@ -339,7 +336,7 @@ LIES = {
 WRONG = [
     ({"app/pom.xml": "<project>\n  <a>\n</project>\n"}, "", "jib.pom_not_xml", "pom.xml:3: "),
     ({"app/pom.xml": "<html/>"}, "", "jib.not_a_pom", "pom.xml:1: "),
-    ({"app/pom.xml": ENTITY}, "", "jib.pom_entities", "pom.xml:2: "),
+    ({"app/pom.xml": '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'}, "", "jib.pom_entities", "pom.xml:2: "),
     ({}, "pom: other.xml", "builders.no_such_file", "other.xml"), ({}, "", "jib.no_base", "(variants.v.base)"),
     ({}, "files: {/etc/x: nowhere}", "builders.no_such_file", "(variants.v.files./etc/x)"),
     ({}, "files: {etc/x: conf}", "jib.wrong_target", ""), ({}, "files: {/etc/../x: conf}", "jib.wrong_target", ""),
@@ -523,9 +520,8 @@ def test_the_projects_own_wrapper_brings_maven_if_it_can(project, tmp_path, monk
     wrapper = {"app/.mvn/wrapper/maven-wrapper.properties": f"distributionUrl={url}\n"}
     project.write({**wrapper, "app/mvnw": f"echo fetched >> $MAVEN_USER_HOME/log; {script.format(home=home)}\n"})
     planned = project.inputs().digest
-    built = project.build("v")
     version = find("mvn").version if script == "exit 1" else "3.0.77"
-    assert f"(Maven {version}, Java " in built.tool
+    assert f"(Maven {version}, Java " in project.build("v").tool
     assert ("-ntp" in project.log("v").split()) == (version != "3.0.77"), "Maven before 3.6.1 does not know it"
     assert project.inputs().digest == planned, "what it was built with makes no other variant of it"
     project.build("v")
@@ -569,9 +565,8 @@ def test_the_file_of_an_error_is_the_one_that_has_it(project):
     """A pom of another name, and a module: each problem once, with its own file."""
     emptied(project.root / "app")
     files = family()
-    above = "<relativePath>../other.xml</relativePath></parent>"
     lib = files["app/lib/pom.xml"].replace("<dependencies>", f"<dependencies>\n{VERSIONLESS}")
-    files["app/lib/pom.xml"] = lib.replace("</parent>", above)
+    files["app/lib/pom.xml"] = lib.replace("</parent>", "<relativePath>../other.xml</relativePath></parent>")
     files["app/other.xml"] = files.pop("app/pom.xml").replace("<module>service</module>", "")
     message = project.write(files).suite(SUITE + '    pom: other.xml\n    args: {jib.containerize: ":lib"}\n').fails()
     assert ("| lib/pom.xml:2:" in message, " @" in message) == (True, False)

@@ -104,8 +104,7 @@ ASKING = {
 @pytest.mark.parametrize(("asks", "line"), [(asks, line) for asks, lines in ASKING.items() for line in lines])
 def test_a_dockerfile_that_asks_for_git_or_whose_makefile_or_script_does_gets_it(tmp_path, asks, line):
     names = ("Makefile", "tools/version.sh", "tools/stamp")
-    files = dict.fromkeys(names, "VERSION := $(shell git describe --tags)\n") | {"other.sh": "git clone x\n"}
-    written(tmp_path, files)
+    written(tmp_path, dict.fromkeys(names, "VERSION := $(shell git describe --tags)\n") | {"other.sh": "git clone x\n"})
     assert (names_git(f"FROM a\n{line}\n"), names_git(f"FROM a\n{line}\n", tmp_path)) == asks
 
 
@@ -157,8 +156,7 @@ variants:
 def test_an_edit_of_a_check_builds_nothing_anew(tmp_path, source):
     """Nor does a new virtual environment, a new key, or what another variant's step writes."""
     base = Base("b", "localhost/b", "sha256:" + "0" * 64, stand_in=True)
-    root = tmp_path / "service"
-    project = Project(root, GivenSource({"b": base}, lambda _: ApkRepositories((), (), stand_in=True)))
+    project = Project(tmp_path / "service", GivenSource({"b": base}, lambda _: ApkRepositories((), (), stand_in=True)))
     pom = "<project><modelVersion>4.0.0</modelVersion><groupId>a</groupId><artifactId>a</artifactId><version>1</version></project>"
     files = {
         "go.mod": "module a\n", "main.go": MAIN, "pom.xml": pom, "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY . /c\n",
