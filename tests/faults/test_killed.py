@@ -67,7 +67,9 @@ def test_interrupted(project, number, words, script):
     process = project.begun()
     process.send_signal(number)
     began = time.monotonic()
-    project.was_ended(project.finish(process), 128 + number, words)
+    done = project.finish(process)
+    project.ended(done, 128 + number)
+    assert ("error: " in done.errors, words in done.errors.splitlines()[-1]) == (False, True), done.errors
     assert time.monotonic() - began < 60
 
 

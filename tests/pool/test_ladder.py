@@ -20,6 +20,7 @@ import yaml
 from deadweight.project.load_suite import load_suite
 from deadweight_pool.endpoint import wording
 from tests.support import ROOT
+from tests.support.builder_site import demo
 from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, daemons, disturbed, up
 from tests.support.buildkit_world import built as program
 from tests.support.certificates import authority
@@ -35,18 +36,6 @@ NAMES = ("good", "line", "killed", "frozen", "full", "older", "here")
 def ladder() -> tuple[str, ...]:
     """The names of all of them."""
     return tuple(each.name for each in load_suite(ROOT / "deadweight.yaml").variants if each.builder == "dockerfile")
-
-
-def project(root: Path) -> Path:
-    """The demo under another name, with nothing built."""
-    root.mkdir()
-    for name in ("build", "src/vulnerable-awk-playground", "src/vulnerable-awk-playground-java"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("target"))
-    for name in ("ko.yaml", "melange.yaml", "apko.yaml", "apko-alpine.yaml"):
-        shutil.copy(ROOT / name, root / name)
-    text = (ROOT / "deadweight.yaml").read_text().replace("name: playground\n", "name: pool-ladder\n")
-    (root / "deadweight.yaml").write_text(text)
-    return root
 
 
 def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str) -> dict[str, Any]:
@@ -100,7 +89,7 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
             endpoints["line"]["address"] = line
             strange = {"cert": str(tmp_path / "strange/client.pem"), "key": str(tmp_path / "strange/client.key")}
             endpoints["stranger"] = endpoint(found["good"], **strange)
-            root = project(tmp_path / "far")
+            root = demo(tmp_path / "far", "pool-ladder")
             log, done = root / ".deadweight/logs/pool.log", threading.Event()
             faults = [
                 when_it_builds("killed", log, found["killed"].kill, done),
@@ -114,7 +103,7 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
                     each.join()
                 found["frozen"].signal(signal.SIGCONT)
             # what one daemon of this machine builds, with the same generated secrets
-            alone = project(tmp_path / "near")
+            alone = demo(tmp_path / "near", "pool-ladder")
             shutil.copytree(root / ".deadweight/keys", alone / ".deadweight/keys")
             here = {"here": {"address": f"unix://{found['here'].folder}/buildkitd.sock", "places": 2}}
             same = digests(built(alone, {"endpoints": here}, names, proxy))

@@ -25,6 +25,7 @@ from deadweight.records.paths import user_cache
 from deadweight.sources.remote import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
 from tests.support import ROOT
+from tests.support.builder_site import demo
 from tests.support.caches import hard_linked
 from tests.support.docker_registry import PASSWORD, USER
 from tests.support.invoking import argv
@@ -98,12 +99,7 @@ def compiled(tmp_path_factory) -> Iterator[Path]:
 @pytest.fixture
 def project(tmp_path, compiled):
     """A checkout with the demo's own files, and nothing else but the compile cache."""
-    ignore = shutil.ignore_patterns("target")
-    for name in ("src/vulnerable-awk-playground", "src/vulnerable-awk-playground-java", "build"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
-    for name in ("tasks.py", "deadweight.yaml", "ko.yaml", "melange.yaml", "apko.yaml", "apko-alpine.yaml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    cache = tmp_path / ".deadweight" / "cache" / "melange" / "go-build"
+    cache = demo(tmp_path) / ".deadweight" / "cache" / "melange" / "go-build"
     cache.parent.mkdir(parents=True)
     compiled.rename(cache)
     yield tmp_path

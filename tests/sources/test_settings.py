@@ -5,11 +5,11 @@ import socket
 import pytest
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
 from deadweight.sources.remote import changes, choose
 from tests.support.codes import raises
+from tests.support.small_project import write_suite
 from tests.support.trees import written
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
@@ -24,11 +24,7 @@ def _clean(monkeypatch, tmp_path):
 
 @pytest.fixture
 def project(tmp_path):
-    def made(sources=""):
-        (tmp_path / "deadweight.yaml").write_text(SUITE + sources)
-        return load_suite(tmp_path / "deadweight.yaml"), State(tmp_path)
-
-    return made
+    return lambda sources="": (write_suite(tmp_path, SUITE + sources), State(tmp_path))
 
 
 def users(content: str) -> None:
@@ -176,8 +172,8 @@ def test_a_host_that_does_not_answer_is_told_in_words_alone():
 def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypatch):
     """A suite whose images are built on nothing asks no registry, and one that nobody reaches was taken for the attacks' shell."""
     text = "name: x\nvariants:\n  a: {builder: dockerfile, dockerfile: Dockerfile}\n"
-    written(tmp_path, {"deadweight.yaml": text, "Dockerfile": "FROM scratch\nCOPY app /app\n"})
-    suite, state, said = load_suite(tmp_path / "deadweight.yaml"), State(tmp_path), list[str]()
+    written(tmp_path, {"Dockerfile": "FROM scratch\nCOPY app /app\n"})
+    suite, state, said = write_suite(tmp_path, text), State(tmp_path), list[str]()
     monkeypatch.setattr(network, "ask_all", lambda urls, **_: dict.fromkeys(urls, network.Answer(None, "no such name")))
     monkeypatch.setattr("deadweight.sources.remote._local_is_possible", lambda: True)
 
@@ -198,8 +194,8 @@ variants:
 
 def test_bases_count_that_only_a_dockerfile_names(tmp_path):
     dockerfile = "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
-    written(tmp_path, {"deadweight.yaml": SUITE_WITHOUT_BASES, "Dockerfile": dockerfile})
-    suite = load_suite(tmp_path / "deadweight.yaml")
+    written(tmp_path, {"Dockerfile": dockerfile})
+    suite = write_suite(tmp_path, SUITE_WITHOUT_BASES)
     named = {reference for variant in suite.variants for reference in variant.references(suite.root)}
     bases = {"cgr.dev/chainguard/static:latest", "gcr.io/distroless/static-debian12:nonroot"}
     assert named == {"golang:1.21.3-bookworm", *bases}

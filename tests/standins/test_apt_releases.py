@@ -24,18 +24,13 @@ SAMPLES = Path(__file__).with_name("apt")
 OLD = (SAMPLES / "sources.list").read_text()
 
 
-@pytest.fixture
-def etc(tmp_path, monkeypatch):
-    written(tmp_path, {"sources.list.d/debian.sources": (SAMPLES / "debian.sources").read_text(), "sources.list": OLD})
-    monkeypatch.setattr(apt_releases, "ETC", tmp_path)
-    return tmp_path
-
-
 @pytest.mark.parametrize(("suite", "named"), [
     ("bookworm", ["bookworm-security", "bookworm bookworm-updates"]),
     ("trixie", ["trixie-security", "trixie trixie-updates"]), ("sid", ["sid"]),
 ])  # fmt: skip
-def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc, suite, named):
+def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(tmp_path, monkeypatch, suite, named):
+    written(tmp_path, {"sources.list.d/debian.sources": (SAMPLES / "debian.sources").read_text(), "sources.list": OLD})
+    monkeypatch.setattr(apt_releases, "ETC", tmp_path)
     assert [each["suites"] for each in apt_releases.entries("bookworm", suite)] == named
     text = apt_releases.sources("bookworm", suite)
     assert "word" not in text

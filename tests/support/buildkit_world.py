@@ -133,9 +133,8 @@ def answers(path: Path) -> bool:
 @contextlib.contextmanager
 def daemons(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Daemon]]:
     """Daemons that are not started yet, each in its own namespace, with certificates that ``folder``/certs has."""
-    numbers = (
-        (os.getpid() + step) % 250 for step in range(250)
-    )  # one that no other process has taken, by its namespaces
+    # one that no other process has taken, by its namespaces
+    numbers = ((os.getpid() + step) % 250 for step in range(250))
     number = next(each for each in numbers if not list(Path("/run/netns").glob(f"{PREFIX}{each}[a-z]*")))
     found: dict[str, Daemon] = {}
     certificates = folder / "certs"

@@ -66,9 +66,9 @@ class Tour:
         assert image["size_bytes"], "no size"
         return image
 
-    def step(self, name: str, work: "Callable[[Tour], str]") -> None:
+    def step(self, name: str, work: "Callable[[Tour], str | None]") -> None:
         try:
-            said = work(self)
+            said = work(self) or ""
             self.found[name] = said if said.startswith("refused: ") else f"ok{': ' if said else ''}{said}"
         except (AssertionError, subprocess.TimeoutExpired, KeyError, TypeError, ValueError) as error:
             self.found[name] = f"fails: {' '.join(str(error).split())[:300]}"
@@ -81,9 +81,8 @@ def build(tour: Tour) -> str:
     return f"the engine's id is the {kinds[0]}'s digest"
 
 
-def up_to_date(tour: Tour) -> str:
+def up_to_date(tour: Tour) -> None:
     assert tour.json("build")["variants"]["v"]["result"] == "cached"
-    return ""
 
 
 def verify(tour: Tour) -> str:
@@ -94,7 +93,7 @@ def verify(tour: Tour) -> str:
     return f"{len(rows)} checks"
 
 
-def scan(tour: Tour) -> str:
+def scan(tour: Tour) -> None:
     """Of a scan, only whether the scanner reads the image that was built: no database is needed for its list of packages."""
     archive = tour.folder / ".deadweight" / "images" / "v" / "image.tar"
     words = ("--offline-scan", "--skip-version-check", "--list-all-pkgs", "--format", "json", "--scanners", "license")
@@ -103,15 +102,13 @@ def scan(tour: Tour) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-300:]
     assert json.loads(done.stdout)["Metadata"]["ImageID"] == tour.built["config_digest"]
-    return ""
 
 
-def layers(tour: Tour) -> str:
+def layers(tour: Tour) -> None:
     tour.layers = kept = tour.json("layers", "--variant", "v")
     direct = tour.json("layers", "--archive", f"docker:{tour.built['reference']}")
     assert kept["config_digest"] == direct["config_digest"] == tour.built["config_digest"]
     assert [each["diff_id"] for each in kept["layers"]] == [each["diff_id"] for each in direct["layers"]]
-    return ""
 
 
 def attacks(tour: Tour) -> str:
@@ -156,7 +153,7 @@ def push(tour: Tour, registry: str) -> str:
     return f"the digest is {'that of the manifest that was checked' if same else 'of a manifest made anew'}"
 
 
-def run_and_logs(tour: Tour) -> str:
+def run_and_logs(tour: Tour) -> None:
     with start(tour.folder, "run", "--variant", "v", env=tour.env, stderr=subprocess.STDOUT) as running:
         try:
             assert running.stdout is not None
@@ -166,19 +163,16 @@ def run_and_logs(tour: Tour) -> str:
         finally:
             running.terminate()
             running.wait(30)
-    return ""
 
 
-def report(tour: Tour) -> str:
+def report(tour: Tour) -> None:
     image = tour.reported()
     assert (image["config_digest"], image["engine_id"]) == (tour.built["config_digest"], tour.built["engine_id"])
-    return ""
 
 
-def clean(tour: Tour) -> str:
+def clean(tour: Tour) -> None:
     told = tour.succeeds("clean", "--all")
     assert " 0 images" not in told, told
-    return ""
 
 
 def lay_out(folder: Path) -> None:
@@ -245,7 +239,7 @@ def main(kind: str, folder: Path, *, brief: bool = False) -> dict[str, str]:
     with engine(kind, folder, env) as version, crane_registry(folder / "registry.log") as address:
         tour = Tour(project, env, brief)
         tour.found["version"] = version
-        steps = {
+        steps: dict[str, Callable[[Tour], str | None]] = {
             "build": build, "second build": up_to_date, "verify: runs, api, budget, layers": verify, "layers": layers,
             "the scanner reads the archive": scan, "attack": attacks, "run, logs": run_and_logs,
             "push": lambda each: push(each, address), "report": report, "build attestations": attested, "clean --all": clean,

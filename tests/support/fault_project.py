@@ -165,15 +165,10 @@ class FaultProject:
     def is_one_error(self, done: Done, code: int, words: str) -> None:
         assert done.errors.count("error: ") == 1, done.errors
         assert words in done.errors
-        self._ended(done, code)
+        self.ended(done, code)
 
-    def was_ended(self, done: Done, code: int, words: str) -> None:
-        """Ended by a signal: its exit code, one line that says so, no traceback, nothing half-written or left running."""
-        assert "error: " not in done.errors
-        assert words in done.errors.splitlines()[-1], done.errors
-        self._ended(done, code)
-
-    def _ended(self, done: Done, code: int) -> None:
+    def ended(self, done: Done, code: int) -> None:
+        """With this exit code, no traceback, nothing half-written or left running."""
         assert done.code == code, done.errors
         assert "Traceback" not in done.errors + done.output
         self.is_clean()

@@ -45,25 +45,21 @@ def put_built(suite: Suite, variant: str, archive: Path, reference: str) -> Buil
     return built
 
 
-def subject_of(
-    suite: Suite, variant: str, built: BuiltImage, archive: Path, engine: Engine, **others: Subject
-) -> Subject:
+def subject_of(suite: Suite, name: str, built: BuiltImage, archive: Path, engine: Engine, **others: Subject) -> Subject:
     """What the checks look at; ``others`` are the subjects that ``smaller_than`` may name (underscores for dashes)."""
     return Subject(
         suite=suite,
-        variant=next(each for each in suite.variants if each.name == variant),
+        variant=next(each for each in suite.variants if each.name == name),
         built=built,
         state=State(suite.root),
         archive=lambda: archive,
         engine=lambda: engine,
         engine_image=lambda: built.reference,
-        subject_of=lambda name: others.get(name.replace("-", "_")),
-        need_image=lambda name: pytest.fail(f"{name} is needed by nothing"),
+        subject_of=lambda other: others.get(other.replace("-", "_")),
+        need_image=lambda need: pytest.fail(f"{need} is needed by nothing"),
     )
 
 
-def built_subject(
-    suite: Suite, variant: str, archive: Path, reference: str, engine: Engine, **others: Subject
-) -> Subject:
+def built_subject(suite: Suite, name: str, archive: Path, reference: str, engine: Engine, **others: Subject) -> Subject:
     """``subject_of`` what ``put_built`` has made of an archive."""
-    return subject_of(suite, variant, put_built(suite, variant, archive, reference), archive, engine, **others)
+    return subject_of(suite, name, put_built(suite, name, archive, reference), archive, engine, **others)

@@ -6,7 +6,6 @@ import os
 import random
 import re
 import shlex
-import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -117,8 +116,7 @@ def test_a_visible_secret_and_one_in_the_config_are_shown_where_they_are(project
 
 def test_many_files_are_cut_and_counted_to_the_end(project):
     """Hidden ones, and those that were not looked at."""
-    header = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 1, 8, 0, 0, 0, 99, 99, 1, 0)
-    encrypted = header + b"a" + random.Random(1).randbytes(99)
+    encrypted = samples.encrypted_zip(random.Random(1).randbytes(99))
     names = [f"{number:02}.zip" for number in range(25)]
     hidden = samples.saved(project, layer(dict.fromkeys(names, b"x")), layer({f".wh.{name}": b"" for name in names}))
     done = layers(project, "--archive", hidden, code=0)

@@ -230,9 +230,7 @@ def test_a_plan_looks_for_each_tool_once(path):
 
 # Under which digest an archive arrives in a registry: that of the manifest that was looked at, where its layers are packed.
 @pytest.mark.parametrize(("compression", "kept"), [("gzip", True), ("none", False)])
-def test_of_both_layouts_the_manifest_stays_if_layers_are_packed(
-    tmp_path, local_registry, monkeypatch, compression, kept
-):
+def test_of_both_layouts_the_manifest_stays_if_it_is_packed(tmp_path, local_registry, monkeypatch, compression, kept):
     """As engines from 25 on save: packed with containerd's store, plain with overlay2. crane packs plain layers."""
     monkeypatch.setattr(samples, "OCI_LAYER", samples.OCI_LAYER + ("+gzip" if compression == "gzip" else ""))
     made = samples.build(layer({"a": b"x" * 5000}), compression=compression)

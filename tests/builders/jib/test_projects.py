@@ -45,16 +45,13 @@ def test_a_project_that_wants_its_jar_in_the_image_is_packaged(project):
     assert jar.startswith(b"PK")
 
 
-PHASES = [
+@pytest.mark.parametrize(("text", "args", "last"), [
     (pom(), "", "compile"), (pom(), "    args: {jib.containerizingMode: packaged}\n", "package"),
     (pom(), "    tests: true\n", "test"),
     (pom().replace("</properties>", "<jib.containerizingMode>packaged</jib.containerizingMode></properties>"), "", "package"),
     (pom(plugins=plugin("other", "1", configuration=PACKAGED)), "", "compile"),
     (pom(plugins=plugin("jib-maven-plugin", "1", group=GROUP, configuration=PACKAGED)), "    tests: true\n", "package"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "args", "last"), PHASES)
+])  # fmt: skip
 def test_how_far_maven_goes(project, text, args, last):
     project.write({"app/pom.xml": text}).suite(SUITE + args)
     assert Maven(project.variant("v"), project.root).phase == last

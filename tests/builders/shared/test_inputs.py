@@ -121,14 +121,11 @@ def test_rules_for_a_dockerfile_take_nothing_that_go_compiles(repository):
     assert inputs(repository, needed=_inputs.needed_sources(repository.root)) == expected
 
 
-PRUNED = [
+@pytest.mark.parametrize(("rules", "names", "pruned"), [
     ((".venv", "docs", "!docs/keep/*.md", "out", "!**/*.go", "cache"), ".venv docs docs/x docs/keep out cache", "cache"),
     (("docs", ".venv", "!docs/keep/*.md"), ".venv docs docs/x docs/keep", ".venv docs/x"),
     (ignore_lines(ROOT / "src/vulnerable-awk-playground-java/.dockerignore"), "target src", "target"),  # what jib writes
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("rules", "names", "pruned"), PRUNED)
+])  # fmt: skip
 def test_a_folder_is_pruned_though_other_rules_take_something_back(rules, names, pruned):
     assert [name for name in names.split() if Ignore(rules).prunes(name)] == pruned.split()
 
