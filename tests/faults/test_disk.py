@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from deadweight.records.built_image import BuiltImage
 from deadweight.records.store import load
 from deadweight.tasks._task import guard
 from deadweight.toolchain.golang import OFFLINE_HINT
-from tests.support.fault_project import FaultProject, mounted, read_only
+from tests.support.fault_project import FaultProject, meanwhile, mounted, read_only
 from tests.support.marks import NEEDS_ROOT
 from tests.support.trees import written
 
@@ -182,28 +181,22 @@ def test_a_source_file_that_cannot_be_read(project):
 
 def test_files_that_come_and_go_while_a_plan_reads_them(project):
     """Either the plan is right or one error says which file went; never a traceback."""
-    folder, ending = project.root / "src" / "busy", threading.Event()
+    folder = project.root / "src" / "busy"
     folder.mkdir()
 
     def churn() -> None:
-        while not ending.is_set():
-            for number in range(50):
-                (folder / f"{number}").write_text("x")
-            for number in range(50):
-                (folder / f"{number}").unlink()
+        for number in range(50):
+            (folder / f"{number}").write_text("x")
+        for number in range(50):
+            (folder / f"{number}").unlink()
 
-    thread = threading.Thread(target=churn)
-    thread.start()
-    try:
+    with meanwhile(churn):
         for _ in range(4):
             done = project.invoke("build", "--plan")
             assert (done.code in (0, 1), "Traceback" in done.errors) == (True, False)
             if done.code:
                 gone = wording("plan.unreadable", path="|", problem="No such file or directory")
                 assert gone.partition("|")[2] in done.errors
-    finally:
-        ending.set()
-        thread.join()
     assert not project.state.exists(), "a plan changes nothing"
 
 

@@ -13,12 +13,10 @@ from deadweight.engine import daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import layout
-from deadweight.plan.graph import make_plan
-from deadweight.plan.scheduler import run_plan
 from deadweight.records import runs
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
-from tests.support.builder_site import IMAGES, GivenSource, Project, Silent
+from tests.support.builder_site import IMAGES, GivenSource, Project
 from tests.support.fault_project import wait_for
 from tests.support.invoking import invoke
 from tests.support.marks import NEEDS_DOCKERD
@@ -90,28 +88,17 @@ def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engi
     engine.images.load(base_archive(tmp_path))
     project = project_on(tmp_path / "project", lambda: engine)
     try:
-        built = project_outcome(project).image
-        assert plan(project).tasks[0].reason is None
-        engine.images.remove(built.reference, force=True)
-        assert plan(project).tasks[0].reason == wording("plan.output_gone")
-        again = project_outcome(project).image
+        (first,) = project.run("v")
+        assert (first.result, project.plan("v").tasks[0].reason) == ("built", None), first.error
+        engine.images.remove(first.image.reference, force=True)
+        assert project.plan("v").tasks[0].reason == wording("plan.output_gone")
+        (second,) = project.run("v")
+        assert second.result == "built", second.error
+        built, again = first.image, second.image
         assert again.config_digest == built.config_digest
         assert engine.images.get(again.reference).id == again.config_digest
     finally:
         forget_images(engine, IMAGES, NAME)
-
-
-def plan(project: Project):
-    from deadweight.builders import table
-
-    site = project.site
-    return make_plan(site.suite.variants, site, lambda variant: table.builder(variant.builder))
-
-
-def project_outcome(project: Project):
-    (outcome,) = run_plan(plan(project), project.site.state, Silent(), jobs=1)
-    assert outcome.result == "built", outcome.error
-    return outcome
 
 
 def test_a_build_that_failed_leaves_no_note(endpoint, tmp_path):

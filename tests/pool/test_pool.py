@@ -71,8 +71,8 @@ def test_far_endpoints_give_the_digests_of_a_near_one(world, project):
     found = these(world, "a", "b", "c")
     variants = {f"v{number}": 0.5 for number in range(6)}
     with disturbed(found["b"], delay_seconds=0.02, loss=0.01) as address:
-        project.write(variants, {"endpoints": {**endpoints(found), "b": endpoint(found["b"], address=address)}})
-        far = project.build()
+        pool = {**endpoints(found), "b": endpoint(found["b"], address=address)}
+        far = project.write(variants, {"endpoints": pool}).build()
     assert {each.result for each in far.values()} == {"built"}
     assert {each.image.built_on.split()[0] for each in far.values()} == {"a", "b", "c"}
     here = these(world, "here")["here"]
@@ -135,8 +135,7 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
             "other": endpoint(other),
             "nowhere": {"address": "unix:///nowhere/buildkitd.sock"},
         }
-        project.write({f"u{number}": 0.2 for number in range(4)}, {"endpoints": pool})
-        made = project.build()
+        made = project.write({f"u{number}": 0.2 for number in range(4)}, {"endpoints": pool}).build()
         web.shutdown()
     assert {each.image.built_on.split()[0] for each in made.values()} <= {"good", "other"}
     assert f"pool: {wording('journal.versions', versions='0.33.9, 0.34.2')}" in project.said
@@ -150,8 +149,8 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
 
 
 def test_a_build_error_is_never_tried_again(world, project):
-    project.write({"bad": 0.1, "good": 0.1}, {"endpoints": endpoints(these(world, "a", "c"))}, failing=["bad"])
-    made = project.build()
+    pool = {"endpoints": endpoints(these(world, "a", "c"))}
+    made = project.write({"bad": 0.1, "good": 0.1}, pool, failing=["bad"]).build()
     assert (made["bad"].result, made["good"].result) == ("failed", "built")
     assert project.told.count("begin") == Counter({"bad": 1, "good": 1})
     assert " 3 (bad/Dockerfile:3: RUN " in str(made["bad"].error)

@@ -128,8 +128,7 @@ def test_what_is_not_built_does_not_keep_the_rest_from_being_checked(project):
     project.invoke("build")
     project.more["DOCKER_HOST"] = str(daemon.find_or_start(print).host)
     project.add("    checks: {layers: {}}\n")
-    errors = project.invoke("verify", "--check", "layers", code=3).errors
-    assert " needs-engine. " in errors.partition("error: ")[2]
+    assert " needs-engine. " in project.invoke("verify", "--check", "layers", code=3).errors.partition("error: ")[2]
 
 
 @pytest.mark.slow
@@ -138,8 +137,7 @@ def test_verify_ends_with_the_total_and_the_next_command(project):
     project.more["DOCKER_HOST"] = str(daemon.find_or_start(print).host)
     project.invoke("build", "--variant", "needs-engine")
     suite = project.root / "deadweight.yaml"
-    runs_not = "    runnable: false\n"
-    whole = f"{suite.read_text()}{runs_not}    checks: {{layers: {{}}, budget: {{layers: {{hard: 1}}}}}}\n"
+    whole = f"{suite.read_text()}    runnable: false\n    checks: {{layers: {{}}, budget: {{layers: {{hard: 1}}}}}}\n"
     suite.write_text(whole)
     done = project.invoke("verify", "--variant", "needs-engine", code=0)
     assert done.errors.splitlines()[-1] == "2 passed. Next: invoke report"

@@ -12,9 +12,8 @@ import re
 import shutil
 import subprocess
 import tarfile
-import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,6 +27,7 @@ from tests.support import ROOT
 from tests.support.builder_site import demo
 from tests.support.caches import hard_linked
 from tests.support.docker_registry import PASSWORD, USER
+from tests.support.fault_project import meanwhile
 from tests.support.invoking import argv
 from tests.support.processes import everyone
 from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PLAIN, PROXY, PROXY_PASSWORD, World
@@ -204,20 +204,15 @@ def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_wi
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
     """Looks at the arguments of all processes of this machine, again and again, for passwords: there are none."""
-    seen, rounds, stop = set[bytes](), itertools.count(), threading.Event()
+    seen, rounds = set[bytes](), itertools.count()
 
     def watch() -> None:
-        while not stop.wait(0.1):
-            next(rounds)
-            seen.update(words for _, words in everyone() if any(word in words for word in PASSWORDS))
+        next(rounds)
+        seen.update(words for _, words in everyone() if any(word in words for word in PASSWORDS))
+        time.sleep(0.1)
 
-    with ThreadPoolExecutor(1) as pool:
-        watching = pool.submit(watch)
-        try:
-            yield
-        finally:
-            stop.set()
-    watching.result()
+    with meanwhile(watch):
+        yield
     assert (next(rounds) > 10, seen) == (True, set())
 
 

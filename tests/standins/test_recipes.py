@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -213,11 +214,7 @@ def test_modules_that_cannot_be_had_are_told(tmp_path, monkeypatch):
     (tmp_path / "lib/python3.9/lib-dynload").mkdir(parents=True)
     for name in ("_sqlite3", "_bz2", "_uuid"):
         (tmp_path / f"lib/python3.9/lib-dynload/{name}.cpython-39.so").touch()
-
-    def gone(*_):
-        raise DeadweightError("no such release")
-
-    monkeypatch.setattr(pythons, "_of_os", gone)
+    monkeypatch.setattr(pythons, "_of_os", Mock(side_effect=DeadweightError("no such release")))
     lacking = pythons._fill_in(None, pythons.release("3.9"), tmp_path, tmp_path)
     assert lacking == ("_lzma", "readline", "_curses", "_curses_panel")
     told = in_place_of("Python", "3.9.6", "3.8", lacking)["org.opencontainers.image.description"]

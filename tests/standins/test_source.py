@@ -305,7 +305,7 @@ def test_stand_ins_and_apk_repositories_made_twice_are_the_same(made, again):
 
 def test_nothing_is_made_again(made):
     other = LocalSource(made.state)
-    other.prepare(REFERENCES, apk=True, say=_refuse)
+    other.prepare(REFERENCES, apk=True, say=pytest.fail)
 
     assert other.base("alpine:3.18") == made.base("alpine:3.18")
     assert other.tools(REFERENCES, apk=True) == ("docker-registry",)
@@ -317,7 +317,7 @@ def test_a_registry_that_ended_is_started_again_for_what_is_there(small, monkeyp
     monkeypatch.setattr(source_module, "LOCK_SECONDS", 0.1)
     assert small.stop()
     with FileLock(small.folder / "lock"):
-        small.prepare(["alpine:3.18"], apk=False, say=_refuse)
+        small.prepare(["alpine:3.18"], apk=False, say=pytest.fail)
     assert small.base("alpine:3.18") == before
 
 
@@ -422,10 +422,6 @@ def _files(source: LocalSource, reference: str):
             for member in tar:
                 file = tar.extractfile(member) if member.isfile() else None
                 yield member.name, file.read() if file else b""
-
-
-def _refuse(line: str) -> None:
-    raise AssertionError(f"something was made again: {line}")
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders import table
 from deadweight.builders.protocol import BuiltImage, Job, Site, Step
 from deadweight.engine.client import Engine
-from deadweight.plan.graph import Digests, Fingerprint, Task
-from deadweight.plan.scheduler import Outcome
+from deadweight.plan.graph import Digests, Fingerprint, Plan, Task, make_plan
+from deadweight.plan.scheduler import Outcome, run_plan
 from deadweight.project.load_suite import load_suite
 from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.paths import State
@@ -127,6 +127,15 @@ class Project:
         assert image is not None
         save(image, site.state.image(name) / BUILT_FILE)
         return image
+
+    def run(self, *names: str, jobs: int = 1) -> tuple[Outcome, ...]:
+        """These variants, built as a plan has it."""
+        return tuple(run_plan(self.plan(*names), self.site.state, Silent(), jobs=jobs))
+
+    def plan(self, *names: str) -> Plan:
+        site = self.site
+        variants = [each for each in site.suite.variants if each.name in names]
+        return make_plan(variants, site, lambda variant: table.builder(variant.builder))
 
     def archive(self, name: str, built: BuiltImage) -> Path:
         variant = self.variant(name)

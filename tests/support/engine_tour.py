@@ -30,8 +30,6 @@ from tests.support.small_images import PASSWD, Content, go_program, placed, prog
 
 BRIEF = "brief"
 SPDX = "https://spdx.dev/Document"
-GO_MODULE = "deadweight.dev/vulnerable-awk-playground"
-"""Of the service that is toured."""
 
 
 @dataclass
@@ -141,7 +139,7 @@ def attested(tour: Tour) -> str:
             statement = archive.extractfile(f"blobs/{named[SPDX].replace(':', '/')}")
             assert statement is not None
             packages = {each["name"] for each in json.load(statement)["predicate"]["packages"]}
-        assert {"stdlib", GO_MODULE} <= packages, packages
+        assert {"stdlib", "deadweight.dev/vulnerable-awk-playground"} <= packages, packages
         return f"in the archive: {', '.join(sorted(named))}"
     finally:
         suite.write_text(before)

@@ -11,9 +11,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -208,6 +210,24 @@ def read_only(folder: Path) -> Iterator[None]:
     with mounted(folder, "--bind", str(folder)):
         subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
         yield
+
+
+@contextlib.contextmanager
+def meanwhile(again: Callable[[], object]) -> Iterator[None]:
+    """Done again and again in another thread, until the end of the block."""
+    ending = threading.Event()
+
+    def go_on() -> None:
+        while not ending.is_set():
+            again()
+
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(go_on)
+        try:
+            yield
+        finally:
+            ending.set()
+    going.result()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -107,7 +107,7 @@ class PoolProject:
     worker: Path
     told: Told
 
-    def write(self, variants: Mapping[str, float], pool: Mapping[str, Any], failing: Iterable[str] = ()) -> None:
+    def write(self, variants: Mapping[str, float], pool: Mapping[str, Any], failing: Iterable[str] = ()) -> Self:
         self.root.mkdir(parents=True, exist_ok=True)
         suite: dict[str, Any] = {"name": "pooled", "pool": dict(pool), "variants": {}}
         for name, seconds in variants.items():
@@ -123,6 +123,7 @@ class PoolProject:
                 "builder": "dockerfile", "dockerfile": f"{name}/Dockerfile", "source": name, "runnable": False,
             }  # fmt: skip
         (self.root / "deadweight.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
+        return self
 
     def build(self) -> dict[str, VariantOutcome]:
         """As ``invoke build`` does it, in this process."""

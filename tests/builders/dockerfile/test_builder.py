@@ -11,18 +11,16 @@ from typing import Any
 import pytest
 
 from deadweight._errors import CommandError, MissingError
-from deadweight.builders import protocol, table
+from deadweight.builders import protocol
 from deadweight.builders.dockerfile import builder, buildkit
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import archive
 from deadweight.engine.images import Identity
-from deadweight.plan.graph import make_plan
-from deadweight.plan.scheduler import run_plan
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
 from deadweight.sources.protocol import BuildEnvironment
 from tests.support import ROOT
-from tests.support.builder_site import BROKEN, COMPILERS, GO_FILES, IMAGES, Project, Silent, on_tools
+from tests.support.builder_site import BROKEN, COMPILERS, GO_FILES, IMAGES, Project, on_tools
 from tests.support.codes import codes, raises
 from tests.support.small_images import forget_images
 from tests.support.small_project import write_suite
@@ -136,8 +134,7 @@ def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project):
     assert project.build("v").config_digest == first.config_digest
     project.write({"token": "second-secret\n"})
     assert project.root / "token" in project.steps("v")[0].inputs.files
-    second = project.build("v")
-    assert project.read(second, "/length")[0] == b"13\n"
+    assert project.read(project.build("v"), "/length")[0] == b"13\n"
     assert not re.search(b"first-secret-value|second-secret", project.everything())
 
 
@@ -289,10 +286,7 @@ def counted(tmp_path, engine, tools_image):
 
 def build_all(counted: Project, *names: str) -> list[str]:
     """What came of each of these variants."""
-    site = counted.site
-    variants = [variant for variant in site.suite.variants if variant.name in names]
-    plan = make_plan(variants, site, lambda variant: table.builder(variant.builder))
-    return [outcome.result for outcome in run_plan(plan, site.state, Silent(), jobs=2)]
+    return [outcome.result for outcome in counted.run(*names, jobs=2)]
 
 
 def runs(counted: Project) -> int:
