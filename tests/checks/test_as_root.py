@@ -48,7 +48,6 @@ GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [write-root]}]}
 @pytest.fixture
 def subject(request, tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
-    (tmp_path / "project").mkdir()
     return castle(tmp_path / "project", engine, playground_archive, getattr(request, "param", GATES))
 
 

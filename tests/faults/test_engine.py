@@ -46,7 +46,6 @@ def alone(monkeypatch, tmp_path) -> Iterator[None]:
 
 
 def project_on(root: Path, engine) -> Project:
-    root.mkdir()
     made = Project(root, GivenSource({"base": Base("base", NAME, None, stand_in=True)}), engine)
     made.write({"hello": "hello\n", "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nRUN sleep 3\n"})
     return made.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n")

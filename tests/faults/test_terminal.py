@@ -41,7 +41,6 @@ class Castle:
 
     def __init__(self, root: Path, engine: Engine, archive: Path) -> None:
         self.root, self.engine = root, engine
-        root.mkdir()
         self.environment = {"DOCKER_HOST": engine.host}
         put_built(write_suite(root, SUITE), "castle", archive, reference("playground"))
 

@@ -78,7 +78,6 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
     """Of seven endpoints one is killed in the midst of a build, one freezes, one has a full disk, one refuses the certificate,
     one is of the minor release before, one is behind a bad line; one alone has nothing wrong with it."""
     names = ladder()
-    (tmp_path / "strange").mkdir()
     authority(tmp_path / "strange", {"client": [LOCAL]})
     with daemons(tmp_path / "bk", NAMES) as found:
         found["full"].disk_bytes = 64 * 2**20

@@ -1,6 +1,5 @@
 """Only what changed: which variants a commit reaches, told by what their fingerprints are made of."""
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -229,6 +228,6 @@ def test_an_older_git_is_asked_in_its_own_way(root, tmp_path, monkeypatch):
     real = shutil.which("git")
     refuses = 'case "$*" in "diff "*--merge-base*) exit 129;; esac'
     shim = shell_script(tmp_path / "bin" / "git", f'{refuses}\nexec {real} "$@"')
-    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(shim.parent), prepend=":")
     (root / "one/main.c").write_text("changed")
     assert set(since(root)) == {"one"}

@@ -90,7 +90,6 @@ def engine(world) -> str:
 def compiled(tmp_path_factory) -> Iterator[Path]:
     """Go's compile cache, which goes from one project to the next, and from one run of the tests to the next."""
     folder, kept = tmp_path_factory.mktemp("compiled") / "go-build", user_cache() / "tests" / "go-build"
-    kept.mkdir(parents=True, exist_ok=True)
     hard_linked(kept, folder)
     yield folder
     hard_linked(folder, kept)

@@ -133,17 +133,15 @@ def test_a_base_that_does_not_exist_is_named_and_the_others_are_not(ask):
 
 @pytest.mark.parametrize("how", ["none", "wrong", "config", "helper"])
 def test_credentials_come_from_dockers_config_and_helpers(ask, world, tmp_path, how):
-    docker = tmp_path / "docker"
-    docker.mkdir()
     path = f"{tmp_path}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     password = "wrong" if how == "wrong" else PASSWORD
     login = base64.b64encode(f"{USER}:{password}".encode()).decode()
     if how in ("config", "wrong"):
-        (docker / "config.json").write_text(json.dumps({"auths": {LOCKED: {"auth": login}}}))
+        written(tmp_path, {"docker/config.json": json.dumps({"auths": {LOCKED: {"auth": login}}})})
     elif how == "helper":
         answer = json.dumps({"ServerURL": LOCKED, "Username": USER, "Secret": PASSWORD})
         shell_script(tmp_path / "docker-credential-test", f"cat >/dev/null\necho '{answer}'")
-        (docker / "config.json").write_text(json.dumps({"credHelpers": {LOCKED: "test"}}))
+        written(tmp_path, {"docker/config.json": json.dumps({"credHelpers": {LOCKED: "test"}})})
 
     crane = find("crane").path.parent
     got = ask("registry", f"{LOCKED}/chainguard/busybox:latest", PATH=f"{crane}:{path}")

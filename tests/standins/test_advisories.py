@@ -64,7 +64,6 @@ def made(tmp_path_factory) -> Path:
 @pytest.fixture
 def subject(tmp_path, scanner_on_path, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
-    (tmp_path / "project").mkdir()
     suite = write_suite(tmp_path / "project", f"name: demo\ndefaults: {DEFAULTS}\nvariants: {{v: {{}}}}\n")
     app = go_program(ROOT / "tests" / "services" / "misbehave", tmp_path / "app")
     archive = image(tmp_path / "image.tar", app, debian_files())

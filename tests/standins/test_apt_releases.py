@@ -1,6 +1,5 @@
 """Releases of the OS, their package sources, this machine's further CAs, and packages of npm's registry."""
 
-import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,7 +72,7 @@ def test_npm_s_registry_is_the_one_that_npm_asks(tmp_path, monkeypatch):
     registry = downloads.npm_registry.__wrapped__
     shell_script(tmp_path / "bin" / "npm", 'echo "https://own.example.com/$1-$2-$3/"')
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
         monkeypatch.delenv(name, raising=False)
     assert registry() == "https://own.example.com/config-get-registry"

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import subprocess
-import zipfile
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,7 @@ from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_o
 from deadweight_standins.stand_in import stand_in
 from deadweight_standins.workshop import Settings
 from tests.support.codes import raises
-from tests.support.trees import shell_script, written
+from tests.support.trees import shell_script, written, zipped
 
 
 def test_a_variable_is_there_once_with_its_last_value():
@@ -211,9 +210,8 @@ OLD_PYTHON = wording("label.in_place", what="Python", made="3.9.6", wanted="3.8"
 
 
 def test_modules_that_cannot_be_had_are_told(tmp_path, monkeypatch):
-    (tmp_path / "lib/python3.9/lib-dynload").mkdir(parents=True)
-    for name in ("_sqlite3", "_bz2", "_uuid"):
-        (tmp_path / f"lib/python3.9/lib-dynload/{name}.cpython-39.so").touch()
+    there = dict.fromkeys((f"{name}.cpython-39.so" for name in ("_sqlite3", "_bz2", "_uuid")), "")
+    written(tmp_path / "lib/python3.9/lib-dynload", there)
     monkeypatch.setattr(pythons, "_of_os", Mock(side_effect=DeadweightError("no such release")))
     lacking = pythons._fill_in(None, pythons.release("3.9"), tmp_path, tmp_path)
     assert lacking == ("_lzma", "readline", "_curses", "_curses_panel")
@@ -237,10 +235,9 @@ def test_a_user_s_mirror_of_maven_s_central_repository_is_asked_and_no_other(tmp
 
 def test_this_machine_s_maven_tells_which_repository_it_asks(tmp_path, monkeypatch):
     shell_script(tmp_path / "maven/bin/mvn", "")
-    (tmp_path / "maven/lib").mkdir()
     (tmp_path / "mvn").symlink_to("maven/bin/mvn")
-    with zipfile.ZipFile(tmp_path / "maven/lib/maven-model-builder-3.9.12.jar", "w") as jar:
-        jar.writestr(downloads.SUPER_POM, "<project><url>https://repo.example.com/maven2</url></project>")
+    jar = zipped({downloads.SUPER_POM: "<project><url>https://repo.example.com/maven2</url></project>"})
+    written(tmp_path, {"maven/lib/maven-model-builder-3.9.12.jar": jar})
     monkeypatch.setenv("PATH", str(tmp_path))
     assert downloads._programs_own(SimpleNamespace()) == "https://repo.example.com/maven2"
 

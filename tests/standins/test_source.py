@@ -440,9 +440,8 @@ def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_w
     source = LocalSource(State(later_jdk))
     others = {recipe: source._stamps.fingerprint(StandIn(recipe)) for recipe in ("jre", "java17", "static")}
     assert list(java._labels(machine.other_jdk()).values()) == [wording("label.other_jdk", jdk="21.0.4")]
-    meant = later_jdk / "java-17-openjdk-amd64" / "bin" / "jlink"
-    meant.parent.mkdir(parents=True)
-    meant.touch()  # Debian lets both stand side by side: then it is cut from the one meant
+    # Debian lets both stand side by side: then it is cut from the one meant
+    written(later_jdk, {"java-17-openjdk-amd64/bin/jlink": ""})
     assert machine.other_jdk() == ""
     source = LocalSource(State(later_jdk))
     changed = {recipe for recipe, known in others.items() if source._stamps.fingerprint(StandIn(recipe)) != known}

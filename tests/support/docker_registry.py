@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deadweight.toolchain.find import find
 from tests.support.processes import killed, port_of
+from tests.support.trees import written
 
 USER, PASSWORD = "builder", "correct horse"
 
@@ -17,8 +18,7 @@ def started(
     data: Path | None = None, locked: bool = False, tls: Path | None = None,
 ) -> subprocess.Popen[bytes]:  # fmt: skip
     """Its log is ``folder``/log. ``locked`` asks for a password, ``tls`` has server.pem and server.key."""
-    folder.mkdir(parents=True)
-    (folder / "htpasswd").write_text(f"{USER}:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n")
+    password = f"{USER}:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"
     certificate = {"certificate": f"{tls}/server.pem", "key": f"{tls}/server.key"}
     config = {
         "version": 0.1,
@@ -27,7 +27,7 @@ def started(
         "http": {"addr": address, **({"tls": certificate} if tls else {})},
         **({"auth": {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}} if locked else {}),
     }
-    (folder / "config.json").write_text(json.dumps(config))
+    written(folder, {"htpasswd": password, "config.json": json.dumps(config)})
     environment = {"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}
     with (folder / "log").open("wb") as log:
         return subprocess.Popen([program, "serve", folder / "config.json"], stdout=log, stderr=log, env=environment)

@@ -22,6 +22,7 @@ from deadweight_pool.endpoint import wording
 from tests.support.builder_site import Silent
 from tests.support.buildkit_world import Daemon
 from tests.support.http_servers import running
+from tests.support.trees import written
 
 
 def noted(code: str, **patterns: str) -> str:
@@ -108,21 +109,18 @@ class PoolProject:
     told: Told
 
     def write(self, variants: Mapping[str, float], pool: Mapping[str, Any], failing: Iterable[str] = ()) -> Self:
-        self.root.mkdir(parents=True, exist_ok=True)
         suite: dict[str, Any] = {"name": "pooled", "pool": dict(pool), "variants": {}}
         for name, seconds in variants.items():
             folder = self.root / name
-            folder.mkdir(exist_ok=True)
-            (folder / "worker").unlink(missing_ok=True)
-            (folder / "worker").hardlink_to(self.worker)
             words = ["/worker", self.told.address, name, str(seconds), *(["fail"] if name in failing else [])]
             text = f'FROM scratch\nCOPY worker /worker\nRUN {json.dumps(words)}\nCMD ["/worker"]\n'
-            (folder / "Dockerfile").write_text(text)
-            (folder / "name").write_text(name)
+            written(folder, {"Dockerfile": text, "name": name})
+            (folder / "worker").unlink(missing_ok=True)
+            (folder / "worker").hardlink_to(self.worker)
             suite["variants"][name] = {
                 "builder": "dockerfile", "dockerfile": f"{name}/Dockerfile", "source": name, "runnable": False,
             }  # fmt: skip
-        (self.root / "deadweight.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
+        written(self.root, {"deadweight.yaml": yaml.safe_dump(suite, sort_keys=False)})
         return self
 
     def build(self) -> dict[str, VariantOutcome]:

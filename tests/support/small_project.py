@@ -15,6 +15,7 @@ from deadweight.records.paths import State
 from deadweight.records.store import save
 from deadweight.suite.model import Suite
 from deadweight_images.inspect.summary import summary
+from tests.support.trees import written
 
 
 def own_leftovers(engine: Engine, pid: int | None = None) -> list[Leftover]:
@@ -28,9 +29,7 @@ def own_leftovers(engine: Engine, pid: int | None = None) -> list[Leftover]:
 
 def write_suite(root: Path, text: str) -> Suite:
     """Write ``deadweight.yaml`` (dedented) and load it."""
-    file = root / "deadweight.yaml"
-    file.write_text(textwrap.dedent(text), encoding="utf-8")
-    return load_suite(file)
+    return load_suite(written(root, {"deadweight.yaml": textwrap.dedent(text)}) / "deadweight.yaml")
 
 
 def put_built(suite: Suite, variant: str, archive: Path, reference: str) -> BuiltImage:

@@ -149,8 +149,8 @@ def test_a_java_home_that_is_not_there_is_told_and_keeps_nothing_from_running(pa
     assert seen.path == path / "java"
     assert parts(seen.reason) == ("toolchain.no_java_home", {"folder": "/nonexistent"})
     assert find("mvn").version == "3.9.9"
-    (path / "java").write_text("#!/bin/sh\nexit 1\n")
-    (path / "mvn").write_text("#!/bin/sh\nexit 1\n")
+    for name in ("java", "mvn"):
+        script(path / name, "exit 1")
     seen = look("java")
     assert seen.path != path / "java"
     assert wording("toolchain.no_java_home", folder="/nonexistent") in seen.reason

@@ -42,7 +42,6 @@ def built(local_source, tmp_path_factory) -> tuple[Project, BuiltImage]:
     """One build that the tests look at; they do not change it."""
     project = made_at(tmp_path_factory.mktemp("apko")).write(FILES).suite(SUITE)
     cache, kept = melange_cache(project.site.state) / "go-build", user_cache() / "tests" / "go-build-of-apko"
-    kept.mkdir(parents=True, exist_ok=True)
     hard_linked(kept, cache)  # Go's own library, which earlier runs compiled
     image = project.build("v")
     hard_linked(cache, kept)

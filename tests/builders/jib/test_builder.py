@@ -567,7 +567,6 @@ def test_the_file_of_an_error_is_the_one_that_has_it(project):
 
 
 def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
-    (tmp_path / "my work").mkdir()
     project = Project(tmp_path / "my work", static_base).write(PROJECT).suite(SUITE)
     project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
     message = project.fails(told="builders.not_compiled")

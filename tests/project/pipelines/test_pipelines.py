@@ -43,10 +43,7 @@ QUICK = {"PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 @pytest.mark.parametrize("scan", [False, True])
 def test_actionlint_takes_the_workflow(tmp_path, scan):
-    workflows = tmp_path / ".github" / "workflows"
-    workflows.mkdir(parents=True)
-    (tmp_path / ".git").mkdir()
-    (workflows / "images.yml").write_text(render(Pipeline("github", 5, scan=scan)))
+    written(tmp_path, {".git/HEAD": "", ".github/workflows/images.yml": render(Pipeline("github", 5, scan=scan))})
     command = [find("actionlint").path, "-no-color", "-shellcheck=", "-pyflakes="]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
