@@ -26,16 +26,7 @@ from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
-COPY = "cp src/a.txt $OUT"
-
-
-@pytest.fixture
-def project(tmp_path) -> Iterator[FaultProject]:
-    """Whatever a test did to it, the next build is right."""
-    made = FaultProject.make(tmp_path, v=COPY)
-    yield made
-    made.suite(v=COPY)
-    made.builds()
+SCRIPT = "cp src/a.txt $OUT"
 
 
 @contextlib.contextmanager
@@ -68,9 +59,9 @@ def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
 
 @NEEDS_ROOT
 @pytest.mark.parametrize(("full", "script"), [
-    (True, COPY), (False, "head -c 3000000 /dev/zero > $OUT"),
+    (True, SCRIPT), (False, "head -c 3000000 /dev/zero > $OUT"),
     # the image is there, its record cannot be written: it does not count as built
-    (False, f"{COPY}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true"),
+    (False, f"{SCRIPT}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true"),
 ], ids=["from the start", "while a build writes", "after the tool is done"])  # fmt: skip
 def test_a_full_disk(project, tmp_path, full, script):
     with small_disk(project, tmp_path):
@@ -80,7 +71,7 @@ def test_a_full_disk(project, tmp_path, full, script):
         done = project.fails(1, "No space left on device")
         assert not full or str(project.state) in done.errors.partition("hint: ")[2]
         (project.state / "ballast").unlink(missing_ok=True)
-        project.suite(v=COPY)
+        project.suite(v=SCRIPT)
         project.builds()
 
 
@@ -151,7 +142,7 @@ def test_the_state_folder_goes_while_a_build_runs(project):
 def test_a_file_changed_while_it_is_built_is_built_again(project):
     project.suite(v="cp src/a.txt $OUT; echo later > src/a.txt")
     assert project.invoke("build").code == 0
-    project.suite(v=COPY)
+    project.suite(v=SCRIPT)
     assert "building" in project.builds().errors
     assert project.out() == "later\n"
 

@@ -155,9 +155,8 @@ def test_a_wrong_key_is_found(entry, key):
 
 
 def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
-    patterns = [(row.name, row.tag) for row in table.images().image]
-    patterns += [(near.name, near.tag) for near in table.images().near]
-    assert all(re.compile(text) for pair in patterns for text in pair)
+    patterned = (*table.images().image, *table.images().near)
+    assert all(re.compile(text) for each in patterned for text in (each.name, each.tag))
     assert {row.base for row in table.images().image} <= set(bases.bases())
     assert {row.rule for row in table.images().image} <= {"", *table.RULES}
 

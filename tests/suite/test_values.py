@@ -146,10 +146,6 @@ def load(folder: Path, text: str) -> Suite:
     return suite
 
 
-def test_the_sample_is_right(tmp_path):
-    assert load(tmp_path, WHOLE).names() == ("a", "b", "packaged", "foreign")
-
-
 A = "variants.a"
 API, BUDGET, LAYERS, SCAN, ATTACKS = (
     f"{A}.checks.{name}" for name in ("api", "budget", "layers", "vulnerabilities", "attacks")

@@ -39,8 +39,7 @@ def python_archive(folder: Path, reference: str) -> Path:
     """An image with this machine's Python, and the service."""
     python = Path("/usr/bin/python3").resolve()
     layer: dict[str, Content] = {"/srv/shop.py": TESTS / "services" / "shop" / "shop.py"}
-    layer |= {"/etc/passwd": PASSWD, "/state/": "0"}
-    layer |= program(str(python), "/usr/bin/python3")
+    layer |= {"/etc/passwd": PASSWD, "/state/": "0", **program(str(python), "/usr/bin/python3")}
     for file in Path("/usr/lib", python.name).rglob("*.*"):
         if file.is_file() and not set(LEFT_OUT) & set(file.parts):
             layer[str(file)] = file.resolve()
