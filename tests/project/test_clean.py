@@ -73,5 +73,5 @@ def test_the_task_says_what_it_removed(tmp_path):
     project.more["DEADWEIGHT_CACHE_DIR"] = str(tmp_path / "cache")
     project.invoke("build", code=0)
     assert "0 images, 1 file (" in project.invoke("clean").errors, "the log"
-    assert not (project.state / "images").exists()
     assert "stopping" not in project.invoke("clean", "--project", code=0).errors
+    assert not (project.state / "images").exists()
