@@ -74,7 +74,7 @@ LONGEST = (
 NOT_UNIT = ("engine", "tools", "browser", "system")
 NEEDED = {
     "engine": {"endpoint", "engine"},
-    "tools": {"local_registry", "local_source", "misbehaving_archive", "playground_archive", "scanner"},
+    "tools": {"local_registry", "local_source", "misbehaving_archive", "playground_archive", "registry", "scanner"},
 }
 """Fixtures that need what a marker says."""
 

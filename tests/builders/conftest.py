@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deadweight.records.built_image import Base
+from tests.support import builder_site
 from tests.support.builder_site import DONOR, IMAGES, STATIC, GivenSource, Project
 from tests.support.small_images import forget_images
 
@@ -19,7 +19,6 @@ def static_base(local_source) -> GivenSource:
 @pytest.fixture
 def on_tools(tmp_path, engine, tools_image) -> Iterator[Project]:
     """A Dockerfile project on the image with a shell; what it builds is removed."""
-    base = Base("tools", tools_image, None, stand_in=True)
-    project = Project(tmp_path, GivenSource({"tools": base}), lambda: engine).write({"hello": "hello\n"})
+    project = builder_site.on_tools(tmp_path, engine, tools_image).write({"hello": "hello\n"})
     yield project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n")
     forget_images(engine, IMAGES)

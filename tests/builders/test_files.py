@@ -39,7 +39,7 @@ FROM_APP = "builder: apko, source: app"
 APKO_FIELDS = f"{FROM_APP}, config: apko.yaml"
 
 
-REFUSED = [
+@pytest.mark.parametrize(("fields", "code", "named"), [
     ("builder: dockerfile, source: app", "dockerfile.no_dockerfile", ""),
     (f"{DOCKERFILE}build/None", "builders.no_such_file", "build/None"), (f"{DOCKERFILE}app", "builders.is_a_folder", "app"),
     (f"{DOCKERFILE}empty", "builders.empty_file", "empty"), (f"{DOCKERFILE}binary", "builders.binary_file", "binary"),
@@ -57,26 +57,20 @@ REFUSED = [
     (f"{APKO_FIELDS}, packages: [nope.yaml]", "builders.no_such_file", "nope.yaml"),
     (f"{APKO_FIELDS}, packages: [apko.yaml]", "apko.not_melange", "apko.yaml:1: "),
     ("builder: apko, source: x, config: apko.yaml, packages: [melange.yaml]", "builders.no_such_source", "x"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("fields", "code", "named"), REFUSED)
+])  # fmt: skip
 def test_refused(project, fields, code, named):
     error = refused(project, fields)
     assert (error.code, named in str(error)) == (code, True)
 
 
-WRONG_KO_FILES = [
+@pytest.mark.parametrize(("text", "code", "line", "key"), [
     ("builds:\n  - id: a\n    flag: [-x]\n", "ko.unknown_key", 3, "builds[0].flag"),
     ("buids: []\n", "ko.unknown_key", 1, "buids"), ("builds: {a: b}\n", "ko.not_builds", 1, "builds"),
     ("builds:\n  - [a]\n", "ko.not_a_mapping", 2, "builds[0]"),
     ("builds:\n  - env: {A: b}\n", "ko.not_a_list", 2, "builds[0].env"),
     ("baseImageOverrides:\n  a: b\n", "ko.bases_from_suite", 1, "baseImageOverrides"),
     ("builds: [\n", "suite.not_yaml", 2, None),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "code", "line", "key"), WRONG_KO_FILES)
+])  # fmt: skip
 def test_a_wrong_ko_file(project, text, code, line, key):
     project.write({"ko.yaml": text})
     error = refused(project, "builder: ko, source: app, base: x, config: ko.yaml")

@@ -48,7 +48,6 @@ GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [write-root]}]}
 @pytest.fixture
 def subject(request, tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
-    (tmp_path / "project").mkdir()
     return castle(tmp_path / "project", engine, playground_archive, getattr(request, "param", GATES))
 
 
@@ -76,9 +75,8 @@ def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
 
 def test_what_is_wrong_is_told_as_by_root(subject, asked):
     """The same error, not that a command of ours failed."""
-    lost = dataclasses.replace(subject, engine_image=lambda: "no/such:image")
     with pytest.raises(MissingError, match="no/such:image"):
-        check.attack(lost, brief=True)
+        check.attack(dataclasses.replace(subject, engine_image=lambda: "no/such:image"), brief=True)
 
 
 def test_what_ends_without_a_word_is_told_with_its_last_lines(subject, asked, monkeypatch):

@@ -4,7 +4,6 @@ import base64
 import gzip
 import json
 import os
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from deadweight.builders.dockerfile.copy import secret_paths, ssh_paths
 from deadweight.checks import runner
 from deadweight.checks.layers import CHECK
 from deadweight_images.inspect.extract import read_file
-from tests.support import ROOT
-from tests.support.builder_site import Project
+from tests.support.builder_site import Project, demo
 from tests.support.small_images import forget_images
 from tests.support.small_project import subject_of
 
@@ -28,14 +26,10 @@ PASSWORD, TOKEN = "kT9vQ2mX7pL4wZ8rNc3B", "tok_q7Xv2LmZ9pRk4TwY8nBd"  # as they 
 
 @pytest.fixture(scope="module")
 def project(engine, local_source, tmp_path_factory):
-    """A checkout with nothing but the suite and the samples; its images have a name of their own."""
+    """A checkout of the samples alone; its images have a name of their own."""
     local_source.prepare(["alpine:3.18"], apk=False, say=print)
-    made = Project(tmp_path_factory.mktemp("samples"), local_source, lambda: engine)
-    shutil.copytree(ROOT / "build", made.root / "build")
     name = f"samples-{os.getpid()}"
-    text = (ROOT / "deadweight.yaml").read_text()
-    made.write({"deadweight.yaml": text.replace("name: playground\n", f"name: {name}\n", 1)})
-    yield made
+    yield Project(demo(tmp_path_factory.mktemp("samples"), name, ["build"]), local_source, lambda: engine)
     forget_images(engine, f"deadweight/{name}/")
 
 
@@ -46,8 +40,7 @@ def found(project, engine):
     for name in (DELETED, HISTORY, FIXED, SSH):
         built = project.build(name)
         archive = project.archive(name, built)
-        subject = subject_of(project.site.suite, name, built, archive, engine)
-        results[name] = (runner.run_check(CHECK, subject), archive)
+        results[name] = (runner.run_check(CHECK, subject_of(project.site.suite, name, built, archive, engine)), archive)
     return results
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 
 import pytest
 
@@ -13,9 +12,8 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CHECK as RUNS
 from deadweight.sources.settings import record
 from deadweight_attacks import run as attacking
-from tests.support import ROOT
 from tests.support.attack_grounds import left, only
-from tests.support.builder_site import Project
+from tests.support.builder_site import DEMO, Project, demo
 from tests.support.small_images import forget_image
 from tests.support.small_project import own_leftovers, subject_of
 
@@ -28,11 +26,10 @@ ATTACKS = ("system", "write-root", "environ")
 @pytest.fixture(scope="module")
 def project(local_source, tmp_path_factory):
     """Both variants as our own suite has them, built from a copy of the service. The engine is shared: a name of our own."""
-    made = Project(tmp_path_factory.mktemp("java-image"), local_source)
-    text = (ROOT / "deadweight.yaml").read_text().replace("name: playground", f"name: java-image-{os.getpid()}", 1)
-    made.write({"deadweight.yaml": re.sub(r"blocked:\s*\[[^]]*\]", "blocked: [write-root]", text)})
-    service = "src/vulnerable-awk-playground-java"
-    shutil.copytree(ROOT / service, made.root / service, ignore=shutil.ignore_patterns("target"))
+    root = demo(tmp_path_factory.mktemp("java-image"), f"java-image-{os.getpid()}", DEMO[-1:])
+    text = (root / "deadweight.yaml").read_text()
+    suite = {"deadweight.yaml": re.sub(r"blocked:\s*\[[^]]*\]", "blocked: [write-root]", text)}
+    made = Project(root, local_source).write(suite)
     needs = [builder("jib").needs(made.variant(name), made.root).bases for name in NAMES]
     local_source.prepare([*needs[0], *needs[1], "busybox:1.36.1-musl"], apk=False, say=print)
     record(made.site.state, source="local")

@@ -3,7 +3,6 @@
 import datetime
 import json
 import random
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,9 +127,8 @@ def test_all_broken_gates_are_named(tmp_path):
 def allowed(folder: Path, archive: Path, expires: str, fingerprint: str | None = None, secrets: str = "none"):
     """The check with an allow list of one entry: the image's own secret, if no other is named."""
     report = analyse(archive)
-    marks = [mark.fingerprint for file in report.hidden for mark in file.secrets]
-    marks += [secret.fingerprint for secret in report.secrets]
-    entry = f"{{fingerprint: {fingerprint or marks[0]}, reason: a sample, expires: {expires}}}"
+    marks = [*(mark for file in report.hidden for mark in file.secrets), *report.secrets]
+    entry = f"{{fingerprint: {fingerprint or marks[0].fingerprint}, reason: a sample, expires: {expires}}}"
     return subject(folder, archive, f"{{secrets: {secrets}, allow: [{entry}]}}")
 
 
@@ -192,19 +190,12 @@ def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
     assert found.reason == joined(layers, wording("checks.allowed_secrets", count=2))
 
 
-def encrypted_zip(folder: Path) -> Path:
-    encrypted = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 1, 8, 0, 0, 0, 99, 99, 1, 0) + b"a" + bytes(range(99))
-    return samples.saved(folder, layer({"a.zip": encrypted}), name="image.tar")
-
-
-def test_what_could_not_be_looked_at_fails(tmp_path):
+def test_what_could_not_be_looked_at_fails_unless_the_suite_gives_a_reason(tmp_path):
     """A zip that is encrypted, say: "no secrets" is then true of the rest only."""
-    found = CHECK.run(subject(tmp_path, encrypted_zip(tmp_path), "{}"))
+    archive = samples.saved(tmp_path, layer({"a.zip": samples.encrypted_zip(bytes(range(99)))}), name="image.tar")
+    found = CHECK.run(subject(tmp_path, archive, "{}"))
     assert (found.status, broken_gates(found)) == ("fail", {"unread": {"kind": "unscanned places", "count": 1}})
-
-
-def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_path):
-    found = CHECK.run(subject(tmp_path, encrypted_zip(tmp_path), "{unread: {mine: allow, reason: test archives}}"))
+    found = CHECK.run(subject(tmp_path, archive, "{unread: {mine: allow, reason: test archives}}"))
     assert (found.status, len(found.data["skipped"])) == ("pass", 1)
     number, hidden = details(found.reason).fields["layers"], wording("checks.nothing_hidden")
     layers = wording("checks.layers", layers=number, hidden=hidden)
@@ -212,12 +203,11 @@ def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_p
 
 
 DIGEST = "sha256:" + "ab" * 32
-NOWHERE = Base("base", f"127.0.0.1:1/base@{DIGEST}", DIGEST, stand_in=False)
 
 
 def of_base(folder: Path, archive: Path, asked: str, config: dict | None):
     """The check of an image whose base is known by this config (None: its registry cannot be reached)."""
-    found = subject(folder, archive, asked, NOWHERE)
+    found = subject(folder, archive, asked, Base("base", f"127.0.0.1:1/base@{DIGEST}", DIGEST, stand_in=False))
     if config is not None:
         write_atomically(found.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(config))
     return CHECK.run(found)
@@ -257,8 +247,7 @@ LISTED = {**DPKG, "var/lib/dpkg/info/tls:amd64.list": b"/.\n/usr/lib/tls.conf\n/
 
 WHEEL_INFO = "packages/net_tools-1.0.dist-info"
 WHEELS = b"../bin/run,sha256=x,1\nnet/__init__.py,sha256=x,1\nnet/urls.py,sha256=x,1\nsix.py,sha256=x,1\n"
-CACHED = b"__pycache__/six.cpython-312.pyc,,\nnet_tools-1.0.dist-info/RECORD,,\n"
-WHEEL = {f"{WHEEL_INFO}/RECORD": WHEELS + CACHED}
+WHEEL = {f"{WHEEL_INFO}/RECORD": WHEELS + b"__pycache__/six.cpython-312.pyc,,\nnet_tools-1.0.dist-info/RECORD,,\n"}
 NODE = {f"app/node_modules/{name}/package.json": b"{}" for name in ("send", "@a/b", ".pnpm/q@1/node_modules/q")}
 
 

@@ -172,9 +172,8 @@ def test_an_api_check_of_a_service_that_does_not_come_up_fails_once(make):
 
 
 def test_a_wrong_api_item_is_a_configuration_error_with_its_place(make):
-    subject = make("checks: {api: [{name: a, request: {body_file: absent.bin}}]}")
     with pytest.raises(ConfigError, match=r"absent\.bin") as caught:
-        runner.run_checks(subject, only=("api",))
+        runner.run_checks(make("checks: {api: [{name: a, request: {body_file: absent.bin}}]}"), only=("api",))
     assert (Path(caught.value.file).name, caught.value.key) == ("deadweight.yaml", "variants.v.checks")
     assert caught.value.line
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,22 +20,13 @@ from deadweight.records.built_image import BuiltImage
 from deadweight.records.store import load
 from deadweight.tasks._task import guard
 from deadweight.toolchain.golang import OFFLINE_HINT
-from tests.support.fault_project import FaultProject, mounted, read_only
+from tests.support.fault_project import FaultProject, meanwhile, mounted, read_only
 from tests.support.marks import NEEDS_ROOT
 from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
-COPY = "cp src/a.txt $OUT"
-
-
-@pytest.fixture
-def project(tmp_path) -> Iterator[FaultProject]:
-    """Whatever a test did to it, the next build is right."""
-    made = FaultProject.make(tmp_path, v=COPY)
-    yield made
-    made.suite(v=COPY)
-    made.builds()
+SCRIPT = "cp src/a.txt $OUT"
 
 
 @contextlib.contextmanager
@@ -69,9 +59,9 @@ def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
 
 @NEEDS_ROOT
 @pytest.mark.parametrize(("full", "script"), [
-    (True, COPY), (False, "head -c 3000000 /dev/zero > $OUT"),
+    (True, SCRIPT), (False, "head -c 3000000 /dev/zero > $OUT"),
     # the image is there, its record cannot be written: it does not count as built
-    (False, f"{COPY}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true"),
+    (False, f"{SCRIPT}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true"),
 ], ids=["from the start", "while a build writes", "after the tool is done"])  # fmt: skip
 def test_a_full_disk(project, tmp_path, full, script):
     with small_disk(project, tmp_path):
@@ -81,7 +71,7 @@ def test_a_full_disk(project, tmp_path, full, script):
         done = project.fails(1, "No space left on device")
         assert not full or str(project.state) in done.errors.partition("hint: ")[2]
         (project.state / "ballast").unlink(missing_ok=True)
-        project.suite(v=COPY)
+        project.suite(v=SCRIPT)
         project.builds()
 
 
@@ -152,7 +142,7 @@ def test_the_state_folder_goes_while_a_build_runs(project):
 def test_a_file_changed_while_it_is_built_is_built_again(project):
     project.suite(v="cp src/a.txt $OUT; echo later > src/a.txt")
     assert project.invoke("build").code == 0
-    project.suite(v=COPY)
+    project.suite(v=SCRIPT)
     assert "building" in project.builds().errors
     assert project.out() == "later\n"
 
@@ -182,28 +172,22 @@ def test_a_source_file_that_cannot_be_read(project):
 
 def test_files_that_come_and_go_while_a_plan_reads_them(project):
     """Either the plan is right or one error says which file went; never a traceback."""
-    folder, ending = project.root / "src" / "busy", threading.Event()
+    folder = project.root / "src" / "busy"
     folder.mkdir()
 
     def churn() -> None:
-        while not ending.is_set():
-            for number in range(50):
-                (folder / f"{number}").write_text("x")
-            for number in range(50):
-                (folder / f"{number}").unlink()
+        for number in range(50):
+            (folder / f"{number}").write_text("x")
+        for number in range(50):
+            (folder / f"{number}").unlink()
 
-    thread = threading.Thread(target=churn)
-    thread.start()
-    try:
+    with meanwhile(churn):
         for _ in range(4):
             done = project.invoke("build", "--plan")
             assert (done.code in (0, 1), "Traceback" in done.errors) == (True, False)
             if done.code:
                 gone = wording("plan.unreadable", path="|", problem="No such file or directory")
                 assert gone.partition("|")[2] in done.errors
-    finally:
-        ending.set()
-        thread.join()
     assert not project.state.exists(), "a plan changes nothing"
 
 

@@ -13,12 +13,10 @@ from deadweight.engine import daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import layout
-from deadweight.plan.graph import make_plan
-from deadweight.plan.scheduler import run_plan
 from deadweight.records import runs
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
-from tests.support.builder_site import IMAGES, GivenSource, Project, Silent
+from tests.support.builder_site import IMAGES, GivenSource, Project
 from tests.support.fault_project import wait_for
 from tests.support.invoking import invoke
 from tests.support.marks import NEEDS_DOCKERD
@@ -28,7 +26,6 @@ from tests.support.small_project import write_suite
 pytestmark = pytest.mark.system
 
 NAME = "deadweight-tests/killed-base:1"
-SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n"
 
 
 def base_archive(folder: Path) -> Path:
@@ -49,10 +46,9 @@ def alone(monkeypatch, tmp_path) -> Iterator[None]:
 
 
 def project_on(root: Path, engine) -> Project:
-    root.mkdir()
     made = Project(root, GivenSource({"base": Base("base", NAME, None, stand_in=True)}), engine)
     made.write({"hello": "hello\n", "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nRUN sleep 3\n"})
-    return made.suite(SUITE)
+    return made.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n")
 
 
 @pytest.mark.slow
@@ -91,28 +87,17 @@ def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engi
     engine.images.load(base_archive(tmp_path))
     project = project_on(tmp_path / "project", lambda: engine)
     try:
-        built = project_outcome(project).image
-        assert plan(project).tasks[0].reason is None
-        engine.images.remove(built.reference, force=True)
-        assert plan(project).tasks[0].reason == wording("plan.output_gone")
-        again = project_outcome(project).image
+        (first,) = project.run("v")
+        assert (first.result, project.plan("v").tasks[0].reason) == ("built", None), first.error
+        engine.images.remove(first.image.reference, force=True)
+        assert project.plan("v").tasks[0].reason == wording("plan.output_gone")
+        (second,) = project.run("v")
+        assert second.result == "built", second.error
+        built, again = first.image, second.image
         assert again.config_digest == built.config_digest
         assert engine.images.get(again.reference).id == again.config_digest
     finally:
         forget_images(engine, IMAGES, NAME)
-
-
-def plan(project: Project):
-    from deadweight.builders import table
-
-    site = project.site
-    return make_plan(site.suite.variants, site, lambda variant: table.builder(variant.builder))
-
-
-def project_outcome(project: Project):
-    (outcome,) = run_plan(plan(project), project.site.state, Silent(), jobs=1)
-    assert outcome.result == "built", outcome.error
-    return outcome
 
 
 def test_a_build_that_failed_leaves_no_note(endpoint, tmp_path):
@@ -120,6 +105,5 @@ def test_a_build_that_failed_leaves_no_note(endpoint, tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")
     variants = "variants: {v: {builder: dockerfile, dockerfile: Dockerfile, source: .}}\n"
     write_suite(tmp_path, f"name: demo\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n{variants}")
-    done = invoke(tmp_path, "build", code=1, env=dict(endpoint.cli_env))
-    assert "COPY" in done.stderr
+    assert "COPY" in invoke(tmp_path, "build", code=1, env=dict(endpoint.cli_env)).stderr
     assert not runs.there(State(tmp_path))

@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,22 +12,13 @@ from deadweight._errors import wording
 from deadweight.records.paths import State
 from deadweight.records.runs import holder, locked
 from deadweight.report.figures import when
-from tests.support.fault_project import FaultProject, wait_for
+from tests.support.fault_project import wait_for
 from tests.support.processes import marked
 from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
 
-SLOW = "touch started; sleep 0.4; cp src/a.txt $OUT; sleep 0.4"
-
-
-@pytest.fixture
-def project(tmp_path) -> Iterator[FaultProject]:
-    """Whatever a test did to it, the next build is right."""
-    made = FaultProject.make(tmp_path, v=SLOW)
-    yield made
-    made.suite(v=SLOW)
-    made.builds()
+SCRIPT = "touch started; sleep 0.4; cp src/a.txt $OUT; sleep 0.4"
 
 
 @pytest.mark.parametrize("moment", [None, *(pytest.param(number, marks=pytest.mark.slow) for number in range(4))])
@@ -59,7 +49,7 @@ IGNORES = "sleep 300 & trap '' TERM INT; touch started; while :; do sleep 0.2; d
 
 
 @pytest.mark.parametrize(("number", "words", "script"), [
-    (signal.SIGINT, "interrupted; ", SLOW), (signal.SIGTERM, "SIGTERM; ", SLOW), (signal.SIGHUP, "SIGHUP; ", SLOW),
+    (signal.SIGINT, "interrupted; ", SCRIPT), (signal.SIGTERM, "SIGTERM; ", SCRIPT), (signal.SIGHUP, "SIGHUP; ", SCRIPT),
     pytest.param(signal.SIGINT, "interrupted; ", IGNORES, marks=pytest.mark.slow, id="a tool that ignores it"),
 ])  # fmt: skip
 def test_interrupted(project, number, words, script):
@@ -67,7 +57,9 @@ def test_interrupted(project, number, words, script):
     process = project.begun()
     process.send_signal(number)
     began = time.monotonic()
-    project.was_ended(project.finish(process), 128 + number, words)
+    done = project.finish(process)
+    project.ended(done, 128 + number)
+    assert ("error: " in done.errors, words in done.errors.splitlines()[-1]) == (False, True), done.errors
     assert time.monotonic() - began < 60
 
 
@@ -85,7 +77,7 @@ def is_told_of_the_image_before(project, how: str, error: str = "") -> None:
     assert f"v: {why}" in project.invoke("variants").errors
     assert f"run   v  ({wording('plan.last_build', how=how)})" in project.invoke("build", "--plan").output
     assert wording("project.older_image", variant="v", why=why, when=row["built_at"]) in project.invoke("verify").errors
-    project.suite(v=SLOW)
+    project.suite(v=SCRIPT)
     project.builds()
     assert project.row()["state"] == "built"
 
@@ -153,7 +145,7 @@ def test_a_tool_that_cannot_be_used_is_missing(project, tmp_path, script, words)
     shell_script(tools / "ko", script)
     project.more = {"PATH": f"{tools}:/usr/bin:/bin", "DEADWEIGHT_PROBE_SECONDS": "1"}
     project.more["DEADWEIGHT_CACHE_DIR"] = str(tmp_path / "cache")
-    project.suite("tools: ko", v=SLOW)
+    project.suite("tools: ko", v=SCRIPT)
     done = project.fails(3, words)
     assert str(tools / "ko") in done.errors
     assert "hint: invoke setup" in done.errors

@@ -5,6 +5,7 @@ What misbehaves stands before a real registry with one small base image; ko and 
 
 import contextlib
 import hashlib
+import re
 import shutil
 import subprocess
 import time
@@ -111,11 +112,8 @@ def test_a_registry_that_serves_something_else(project, registry, mode, words):
     archive = project.site.state.image("v") / "image.tar"
     before = archive.read_bytes()
     registry.mode = mode
-    with pytest.raises(DeadweightError) as caught:
-        project.build("v")
-    assert words in str(caught.value)
-    assert str(project.site.state.log("v")) in str(caught.value)
-    assert caught.value.exit_code == 1
+    message = project.fails(DeadweightError)
+    assert [each for each in (words, str(project.site.state.log("v"))) if each not in message] == []
     assert archive.read_bytes() == before  # the image of the last good build is as it was
     assert nothing_half_written(project)
     registry.mode = "good"
@@ -167,9 +165,7 @@ def test_an_apk_repository_with_a_wrong_signature(apko):
     right = key.read_bytes()
     made = subprocess.run(["openssl", "genrsa", "2048"], check=True, capture_output=True).stdout
     key.write_bytes(subprocess.run(["openssl", "rsa", "-pubout"], input=made, check=True, capture_output=True).stdout)
-    with pytest.raises(CommandError) as caught:
-        project.build("v")
-    assert "signature" in str(caught.value) or "verif" in str(caught.value)
+    assert re.search("signature|verif", project.fails())
     assert nothing_half_written(project)
     key.write_bytes(right)
     project.build("v")
@@ -182,8 +178,7 @@ def test_an_apk_that_is_not_what_its_index_says(apko):
     right = package.read_bytes()
     for damaged in (right[:-200] + bytes(200), right[: len(right) // 2]):
         package.write_bytes(damaged)
-        with pytest.raises(CommandError):
-            project.build("v")
+        project.fails()
         assert nothing_half_written(project)
     package.write_bytes(right)
     with contextlib.suppress(FileNotFoundError):

@@ -41,7 +41,6 @@ class Castle:
 
     def __init__(self, root: Path, engine: Engine, archive: Path) -> None:
         self.root, self.engine = root, engine
-        root.mkdir()
         self.environment = {"DOCKER_HOST": engine.host}
         put_built(write_suite(root, SUITE), "castle", archive, reference("playground"))
 
@@ -308,14 +307,12 @@ with runs.noted_while(state, labels.labels("faulty", "build")), work_folder(stat
 
 
 def test_what_a_killed_build_unpacked_is_removed_by_the_next_command(project):
-    argv = [sys.executable, "-c", UNPACK]
-    done = subprocess.run(argv, cwd=project.root, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", UNPACK], cwd=project.root, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     folders = [Path(line) for line in done.stdout.splitlines() if line != "None"]  # where nothing can be put in memory
     assert folders
     assert all(folder.is_dir() for folder in folders)
-    told = project.invoke("variants").errors
-    assert f" {len(folders)} " in told
+    assert f" {len(folders)} " in project.invoke("variants").errors
     assert not any(folder.exists() for folder in folders)
     assert project.invoke("variants").errors == ""
 
@@ -346,8 +343,7 @@ def test_who_ends_nox_ends_what_it_runs(project, number):
     """The tool takes longer to end than nox would wait. The terminal's Ctrl-C reaches all, SIGTERM nox alone."""
     project.suite(v="trap 'sleep 1; touch tidied; exit 1' TERM; touch started; while :; do sleep 0.1; done")
     (project.root / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
-    argv = [sys.executable, "-m", "nox", "-s", "verify"]
-    with Terminal(argv, project.root, project.environment) as terminal:
+    with Terminal([sys.executable, "-m", "nox", "-s", "verify"], project.root, project.environment) as terminal:
         terminal.until((project.root / "started").exists)
         terminal.type("\x03") if number == signal.SIGINT else terminal.send(number)
         assert terminal.wait() == 130

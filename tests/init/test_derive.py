@@ -176,8 +176,7 @@ def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_
     ]
     without = dockerfile.minimal_text(parsed, replace(FILES, checks_health=False), CONFIG)
     assert "HEALTHCHECK" not in without.partition("FROM scratch")[2]
-    told = dockerfile.minimal_changes(parsed, replace(FILES, checks_health=False))
-    assert [(each.code, each.line) for each in told] == [
+    assert [(each.code, each.line) for each in dockerfile.minimal_changes(parsed, replace(FILES, checks_health=False))] == [
         (Code.BASE, 9), (Code.PROGRAMS, 0), (Code.FILES, 0), (Code.HEALTHCHECK, 22),
     ]  # fmt: skip
 
@@ -217,9 +216,8 @@ def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, 
     """Another C library only where nothing comes from another stage, which compiled it for the own one."""
     copies = "COPY --from=build /x ." if brings else "COPY x ."
     own = f'FROM {base} AS build\nADD x /x\n\nFROM {base}\nWORKDIR /app\n{copies}\nCMD ["./x"]\n'
-    assert {each.name: each.keys["bases"] for each in draft_of(tmp_path, own, x="").rungs[1:]} == {
-        name: {"BASE": reference} for name, reference in others.items()
-    }
+    found = {each.name: each.keys["bases"] for each in draft_of(tmp_path, own, x="").rungs[1:]}
+    assert found == {name: {"BASE": reference} for name, reference in others.items()}
 
 
 @pytest.mark.parametrize(("base", "line", "there"), [

@@ -26,7 +26,7 @@ PYTHON = {"app.py": "import flask\n", "requirements.txt": "flask\n"}
 
 @pytest.fixture
 def proof(request, tmp_path, monkeypatch):
-    """A proof of recipes whose builds fail of what stands in its list ``fails``, in turn."""
+    """A proof of recipes, the list of what their builds fail of in turn, and the rungs by name."""
     root = written(tmp_path, getattr(request, "param", PYTHON))
     fails: list[DeadweightError | None] = []
 
@@ -36,11 +36,11 @@ def proof(request, tmp_path, monkeypatch):
 
     draft = first_draft(find_services(read_tree(root))[0], "build")
     found = Proof(draft, SimpleNamespace(root=root), Tools(lambda line: None, build))
-    variants = [SimpleNamespace(name=each.name) for each in found.draft.ladder.rungs]
-    opened = SimpleNamespace(suite=SimpleNamespace(variants=variants))
+    rungs = {each.name: each for each in found.draft.ladder.rungs}
+    opened = SimpleNamespace(suite=SimpleNamespace(variants=[SimpleNamespace(name=name) for name in rungs]))
     monkeypatch.setattr(Proof, "workspace", lambda self: contextlib.nullcontext(opened))
     monkeypatch.setattr("deadweight_init.prove.proof._engine_runs", lambda: False)
-    return found, fails
+    return found, fails, rungs
 
 
 def failed(reason: str, line: int) -> CommandError:
@@ -50,17 +50,15 @@ def failed(reason: str, line: int) -> CommandError:
 
 
 def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof):
-    found, fails = proof
-    rung = next(each for each in found.draft.ladder.rungs if each.name == "debian")
+    found, fails, rungs = proof
     fails += [None, DeadweightError("no such package")]
-    assert (found.build(rung), found.draft.left_out) == (True, {})
-    assert (found.build(rung), found.draft.left_out) == (False, {"debian": "no such package"})
+    assert (found.build(rungs["debian"]), found.draft.left_out) == (True, {})
+    assert (found.build(rungs["debian"]), found.draft.left_out) == (False, {"debian": "no such package"})
 
 
 @pytest.mark.parametrize("proof", [GO], indirect=True)
 def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof):
-    found, fails = proof
-    rungs = {each.name: each for each in found.draft.ladder.rungs}
+    found, fails, rungs = proof
     fails.append(failed("no such module", 9))
     names = ("debian", "alpine", "chainguard", "distroless")
     assert [found.build(rungs[name]) for name in names] == [False] * 4
@@ -69,8 +67,7 @@ def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof):
 
 @pytest.mark.parametrize("proof", [GO], indirect=True)
 def test_a_last_stage_that_fails_is_none_of_the_others(proof):
-    found, fails = proof
-    rungs = {each.name: each for each in found.draft.ladder.rungs}
+    found, fails, rungs = proof
     fails += [failed("no such user", 999), None]
     assert [found.build(rungs[name]) for name in ("debian", "distroless")] == [False, True]
 

@@ -279,19 +279,17 @@ def test_a_flag_that_makes_no_sense_is_refused(tmp_path, capfd, flag, value, tol
 
 
 # Variants that are derived from a repository's own Dockerfile, in languages that have no recipe.
-SETTINGS = ("User", "WorkingDir", "Entrypoint", "Cmd", "ExposedPorts", "Volumes", "StopSignal", "Labels", "Env")
 
 
 OPERATIONS = ("/health", "/prices", "/file", "/late", "/version", "/save", "/user")
 """What each service answers: data of its own, a file of its image, a module that is loaded when it is first asked for, a variable
 of a build argument, a folder that it may write to."""
-SERVICES = Path(__file__).parent / "corpus" / "no_recipe"
 
 
 def copied(language: str, root: Path) -> Path:
     """A service in a language without a recipe."""
     for name in ("common", language):
-        shutil.copytree(SERVICES / name, root, dirs_exist_ok=True)
+        shutil.copytree(Path(__file__).parent / "corpus" / "no_recipe" / name, root, dirs_exist_ok=True)
     return root
 
 
@@ -325,7 +323,7 @@ def test_a_service_without_a_recipe_runs_on_its_own_files_alone(engine, folder, 
     assert {"today", "minimal", "slim"} <= set(suite.names()), said
     prefix = f"deadweight/{suite.name}"
     own, minimal = (engine.api.inspect_image(f"{prefix}/{name}:latest") for name in ("today", "minimal"))
-    for key in SETTINGS:
+    for key in ("User", "WorkingDir", "Entrypoint", "Cmd", "ExposedPorts", "Volumes", "StopSignal", "Labels", "Env"):
         assert minimal["Config"].get(key) == own["Config"].get(key), key
     assert minimal["Size"] < own["Size"] * 0.8
     today, *others = (answers(engine, f"{prefix}/{name}:latest") for name in ("today", "minimal", "slim"))

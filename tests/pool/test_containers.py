@@ -75,8 +75,7 @@ def test_a_container_and_a_pod_build(daemon, docker, project, tmp_path):
         "box": {"address": f"docker-container://{daemon}", "places": 1},
         "pod": {"address": "kube-pod://buildkit-0?namespace=ci&container=buildkitd", "places": 1},
     }
-    project.write({f"v{number}": 0.5 for number in range(4)}, {"endpoints": endpoints})
-    made = project.build()
+    made = project.write({f"v{number}": 0.5 for number in range(4)}, {"endpoints": endpoints}).build()
     assert {each.result for each in made.values()} == {"built"}, project.log
     assert {each.image.built_on.split()[0] for each in made.values()} == {"box", "pod"}
     asked = (tmp_path / "asked").read_text()
@@ -89,8 +88,8 @@ def test_layers_come_back_from_a_registry(daemon, docker, project, local_registr
     """The daemon forgets all it has, and builds nothing again."""
     cache = f"type=registry,ref={local_registry}/cache-{os.getpid()}:{{variant}}"
     pool = {"endpoints": {"box": {"address": f"docker-container://{daemon}"}}}
-    project.write({"one": 0.1}, {**pool, "cache": {"import": [cache], "export": f"{cache},mode=max"}})
-    first = project.build()["one"]
+    pool["cache"] = {"import": [cache], "export": f"{cache},mode=max"}
+    first = project.write({"one": 0.1}, pool).build()["one"]
     subprocess.run([docker, "exec", daemon, "buildctl", "prune", "--all"], check=True, capture_output=True)
     shutil.rmtree(project.root / ".deadweight")
     second = project.build()["one"]

@@ -77,8 +77,7 @@ def test_only_the_keys_of_a_lost_endpoint_move():
 
 def test_what_shares_a_key_goes_home():
     dispatcher = made(member("a", places=3), member("b", places=3))
-    home = ranked("k", ["a", "b"])[0]
-    assert {dispatcher.take(work(f"v{number}")).endpoint.name for number in range(3)} == {home}
+    assert {dispatcher.take(work(f"v{number}")).endpoint.name for number in range(3)} == {ranked("k", ["a", "b"])[0]}
 
 
 def test_a_platform_is_matched_strictly():
@@ -139,10 +138,8 @@ def test_a_slow_endpoint_is_told_by_what_others_took(two):
     two.take(quick)
     two.free("b", quick, 0.5)
     assert two.second(slow, "a", 7.9) is None
-    strange = work("strange", BEGUN)
-    assert two.second(strange, "a", 29.0) is None  # of this one nobody knows better
-    again = two.second(slow, "a", 8.1)
-    assert again.endpoint.name == "b"
+    assert two.second(work("strange", BEGUN), "a", 29.0) is None  # of this one nobody knows better
+    assert two.second(slow, "a", 8.1).endpoint.name == "b"
     assert two.second(slow, "a", 9.0) is None  # it has no place left
 
 
@@ -172,8 +169,7 @@ RUN = 'error: failed to solve: process "/worker" did not complete successfully: 
 ])  # fmt: skip
 def test_what_buildctl_says(tail, fault):
     code = None if tail is None else 1
-    error = CommandError(["buildctl"], exit_code_of_command=code, reason="failed", tail=tail or [])
-    assert judge_fault(error) == fault
+    assert judge_fault(CommandError(["buildctl"], exit_code_of_command=code, reason="failed", tail=tail or [])) == fault
 
 
 # Layers are exported only where what was exported is used.
@@ -213,8 +209,7 @@ def test_layers_that_an_endpoint_has_itself_prove_nothing(tmp_path):
 
 
 def test_always_and_never():
-    used_up = Uses(("a",), unused=99)
-    assert exports(CACHE.model_copy(update={"when": "always"}), used_up, "a")
+    assert exports(CACHE.model_copy(update={"when": "always"}), Uses(("a",), unused=99), "a")
     assert not exports(CACHE.model_copy(update={"when": "never"}), Uses(), "a")
     assert not exports(PoolCache(), Uses(), "a")
 

@@ -85,9 +85,7 @@ def places(found: list[Evidence], check: str = "runs") -> dict[str, str | None]:
 
 @pytest.mark.slow
 def test_each_engine_checks_its_own(opened, engine, tmp_path):
-    certificates = tmp_path / "certificates"
-    certificates.mkdir()
-    with elsewhere(engine.host.removeprefix("unix://"), certificates) as address:
+    with elsewhere(engine.host.removeprefix("unix://"), tmp_path / "certificates") as address:
         far = f'host: "{address}", certificates: certificates, places: 4'
         workspace, said = opened({"near": f'host: "{engine.host}"', "far": far})
         found = verified(workspace)

@@ -20,6 +20,7 @@ import yaml
 from deadweight.project.load_suite import load_suite
 from deadweight_pool.endpoint import wording
 from tests.support import ROOT
+from tests.support.builder_site import demo
 from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, daemons, disturbed, up
 from tests.support.buildkit_world import built as program
 from tests.support.certificates import authority
@@ -30,25 +31,11 @@ from tests.support.relay import port_of, proxying, serving
 pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
 NAMES = ("good", "line", "killed", "frozen", "full", "older", "here")
-MIDST_SECONDS = 3.0
 
 
 def ladder() -> tuple[str, ...]:
     """The names of all of them."""
-    variants = load_suite(ROOT / "deadweight.yaml").variants
-    return tuple(each.name for each in variants if each.builder == "dockerfile")
-
-
-def project(root: Path) -> Path:
-    """The demo under another name, with nothing built."""
-    root.mkdir()
-    for name in ("build", "src/vulnerable-awk-playground", "src/vulnerable-awk-playground-java"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("target"))
-    for name in ("ko.yaml", "melange.yaml", "apko.yaml", "apko-alpine.yaml"):
-        shutil.copy(ROOT / name, root / name)
-    text = (ROOT / "deadweight.yaml").read_text().replace("name: playground\n", "name: pool-ladder\n")
-    (root / "deadweight.yaml").write_text(text)
-    return root
+    return tuple(each.name for each in load_suite(ROOT / "deadweight.yaml").variants if each.builder == "dockerfile")
 
 
 def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str) -> dict[str, Any]:
@@ -58,8 +45,7 @@ def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str) ->
     words = [word for name in names for word in ("--variant", name)]
     proxies = {"HTTPS_PROXY": proxy, "NO_PROXY": f"{NETWORKS},localhost,127.0.0.1"}
     env = {"DEADWEIGHT_POOL": str(file), "DEADWEIGHT_SOURCE": "local", **proxies}
-    done = invoke(root, "build", *words, "--json", code=0, env=env, timeout=3000)
-    return dict(json.loads(done.stdout)["variants"])
+    return dict(json.loads(invoke(root, "build", *words, "--json", code=0, env=env, timeout=3000).stdout)["variants"])
 
 
 @contextlib.contextmanager
@@ -79,7 +65,7 @@ def when_it_builds(name: str, log: Path, do: Callable[[], None], done: threading
     def watch() -> None:
         while not done.wait(0.2):
             if log.is_file() and re.search(noted("journal.goes", endpoint=name, why=".+"), log.read_text()):
-                time.sleep(MIDST_SECONDS)
+                time.sleep(3.0)
                 do()
                 return
 
@@ -92,7 +78,6 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
     """Of seven endpoints one is killed in the midst of a build, one freezes, one has a full disk, one refuses the certificate,
     one is of the minor release before, one is behind a bad line; one alone has nothing wrong with it."""
     names = ladder()
-    (tmp_path / "strange").mkdir()
     authority(tmp_path / "strange", {"client": [LOCAL]})
     with daemons(tmp_path / "bk", NAMES) as found:
         found["full"].disk_bytes = 64 * 2**20
@@ -103,7 +88,7 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
             endpoints["line"]["address"] = line
             strange = {"cert": str(tmp_path / "strange/client.pem"), "key": str(tmp_path / "strange/client.key")}
             endpoints["stranger"] = endpoint(found["good"], **strange)
-            root = project(tmp_path / "far")
+            root = demo(tmp_path / "far", "pool-ladder")
             log, done = root / ".deadweight/logs/pool.log", threading.Event()
             faults = [
                 when_it_builds("killed", log, found["killed"].kill, done),
@@ -117,7 +102,7 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
                     each.join()
                 found["frozen"].signal(signal.SIGCONT)
             # what one daemon of this machine builds, with the same generated secrets
-            alone = project(tmp_path / "near")
+            alone = demo(tmp_path / "near", "pool-ladder")
             shutil.copytree(root / ".deadweight/keys", alone / ".deadweight/keys")
             here = {"here": {"address": f"unix://{found['here'].folder}/buildkitd.sock", "places": 2}}
             same = digests(built(alone, {"endpoints": here}, names, proxy))

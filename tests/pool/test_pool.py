@@ -71,8 +71,8 @@ def test_far_endpoints_give_the_digests_of_a_near_one(world, project):
     found = these(world, "a", "b", "c")
     variants = {f"v{number}": 0.5 for number in range(6)}
     with disturbed(found["b"], delay_seconds=0.02, loss=0.01) as address:
-        project.write(variants, {"endpoints": {**endpoints(found), "b": endpoint(found["b"], address=address)}})
-        far = project.build()
+        pool = {**endpoints(found), "b": endpoint(found["b"], address=address)}
+        far = project.write(variants, {"endpoints": pool}).build()
     assert {each.result for each in far.values()} == {"built"}
     assert {each.image.built_on.split()[0] for each in far.values()} == {"a", "b", "c"}
     here = these(world, "here")["here"]
@@ -135,26 +135,22 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
             "other": endpoint(other),
             "nowhere": {"address": "unix:///nowhere/buildkitd.sock"},
         }
-        project.write({f"u{number}": 0.2 for number in range(4)}, {"endpoints": pool})
-        made = project.build()
+        made = project.write({f"u{number}": 0.2 for number in range(4)}, {"endpoints": pool}).build()
         web.shutdown()
     assert {each.image.built_on.split()[0] for each in made.values()} <= {"good", "other"}
     assert f"pool: {wording('journal.versions', versions='0.33.9, 0.34.2')}" in project.said
     log = project.log
     assert wording("journal.is_lost", endpoint="full", reason=wording("endpoint.full")) in log
-    reasons = {"stranger": "not_accepted", "trusting": "ca", "web": "no_tls", "plain": "no_http2"}
-    for name, code in reasons.items():
+    for name, code in {"stranger": "not_accepted", "trusting": "ca", "web": "no_tls", "plain": "no_http2"}.items():
         assert said_of(name, log) == wording("journal.unused", reason=wording(f"endpoint.{code}"))
     too_old = wording("endpoint.too_old", version="0.12.5", least="0.16")
     assert said_of("old", log) == wording("journal.unused", reason=too_old)
-    missing = wording("endpoint.missing", reason="")
-    assert said_of("nowhere", log).startswith(wording("journal.unused", reason=missing))
+    assert said_of("nowhere", log).startswith(wording("journal.unused", reason=wording("endpoint.missing", reason="")))
 
 
 def test_a_build_error_is_never_tried_again(world, project):
-    found = these(world, "a", "c")
-    project.write({"bad": 0.1, "good": 0.1}, {"endpoints": endpoints(found)}, failing=["bad"])
-    made = project.build()
+    pool = {"endpoints": endpoints(these(world, "a", "c"))}
+    made = project.write({"bad": 0.1, "good": 0.1}, pool, failing=["bad"]).build()
     assert (made["bad"].result, made["good"].result) == ("failed", "built")
     assert project.told.count("begin") == Counter({"bad": 1, "good": 1})
     assert " 3 (bad/Dockerfile:3: RUN " in str(made["bad"].error)
@@ -177,8 +173,7 @@ def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monk
 
 
 def test_ctrl_c_ends_the_work_far_away(world, project):
-    found = these(world, "a", "c")
-    project.write({f"c{number}": 300.0 for number in range(3)}, {"endpoints": endpoints(found)})
+    project.write({f"c{number}": 300.0 for number in range(3)}, {"endpoints": endpoints(these(world, "a", "c"))})
     run = start(project.root, "build", session=True)
     try:
         project.told.wait(lambda told: len(told.count("begin")) == 3)
@@ -191,8 +186,7 @@ def test_ctrl_c_ends_the_work_far_away(world, project):
 
 
 def test_no_endpoint_for_the_platform(world, project):
-    found = these(world, "a")
-    project.write({"one": 0.1}, {"endpoints": {"a": endpoint(found["a"], platforms=["linux/arm64"])}})
+    project.write({"one": 0.1}, {"endpoints": {"a": endpoint(these(world, "a")["a"], platforms=["linux/arm64"])}})
     with raises(MissingError, "pool.no_endpoint", platform="linux/amd64") as caught:
         project.build()
     name, _, builds = str(caught.value.fields["endpoints"]).strip().partition(": ")
@@ -203,6 +197,5 @@ def test_no_endpoint_for_the_platform(world, project):
 
 def test_a_pool_that_cannot_be_reached(project):
     project.write({"one": 0.1}, {"endpoints": {"gone": {"address": "tcp://127.0.0.1:1"}}})
-    gone = f"  gone: {wording('endpoint.no_listener')}"
-    with raises(MissingError, "pool.no_endpoint", endpoints=gone, exit_code=3):
+    with raises(MissingError, "pool.no_endpoint", endpoints=f"  gone: {wording('endpoint.no_listener')}", exit_code=3):
         project.build()

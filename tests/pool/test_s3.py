@@ -71,8 +71,7 @@ def again(project: PoolProject, *, change: str = "") -> str:
         # a layer of its own: what only the command is called leaves the same files, in one second the same bytes
         (project.root / "one/change").write_text(change)
         file = project.root / "one/Dockerfile"
-        text = file.read_text().replace("COPY change /\n", "")
-        file.write_text(text.replace("RUN [", "COPY change /\nRUN [", 1))
+        file.write_text(file.read_text().replace("COPY change /\n", "").replace("RUN [", "COPY change /\nRUN [", 1))
     made = project.build()["one"]
     assert made.result == "built", made.error
     return str(made.image.manifest_digest)

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.project.load_suite import load_suite
 from deadweight.sources import settings as source_settings
 from deadweight_pool import dockerfile, settings
 from tests.support.codes import raises
+from tests.support.small_project import write_suite
 from tests.support.trees import written
 
 SUITE = """\
@@ -26,14 +26,8 @@ variants:
 def suite(tmp_path, monkeypatch):
     monkeypatch.delenv(settings.VARIABLE, raising=False)
     monkeypatch.setattr(settings, "user_file", lambda: tmp_path / "config" / "pool.yaml")
-
-    def load(text: str = SUITE):
-        (tmp_path / "deadweight.yaml").write_text(text)
-        return load_suite(tmp_path / "deadweight.yaml")
-
-    for name in ("ca", "cert", "key"):
-        (tmp_path / f"{name}.pem").write_text("x")
-    return load
+    written(tmp_path, dict.fromkeys(("ca.pem", "cert.pem", "key.pem"), "x"))
+    return lambda text=SUITE: write_suite(tmp_path, text)
 
 
 def test_endpoints_of_a_suite(suite, tmp_path):

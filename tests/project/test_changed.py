@@ -1,6 +1,5 @@
 """Only what changed: which variants a commit reaches, told by what their fingerprints are made of."""
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -127,8 +126,7 @@ def report_of(root: Path) -> Report:
     digests = {task.step.key: task.fingerprint.digest for task in plan(workspace, workspace.suite.variants).tasks}
     names = [each.name for each in workspace.suite.variants]
     builds = (BuildRecord(1.0, False, samples.WHEN, "t", fingerprint=digests[f"image:{name}"]) for name in names)
-    records = {name: samples.variant(build=build) for name, build in zip(names, builds, strict=True)}
-    return samples.report(records)
+    return samples.report({name: samples.variant(build=build) for name, build in zip(names, builds, strict=True)})
 
 
 def test_from_a_report_those_with_other_inputs_and_those_that_it_does_not_tell(root):
@@ -186,8 +184,7 @@ def test_links_are_followed_to_what_changed(root):
     (root / "three").symlink_to("two")
     (root / "files/three.Dockerfile").symlink_to("two.Dockerfile")
     three = "  three: {builder: dockerfile, source: three, dockerfile: files/three.Dockerfile}\n"
-    text = SUITE.replace("defaults:", f"{three}defaults:")
-    (root / "deadweight.yaml").write_text(text)
+    (root / "deadweight.yaml").write_text(SUITE.replace("defaults:", f"{three}defaults:"))
     git(root, "add", "-A")
     git(root, "commit", "-qm", "links")
     (root / "two/lib/a.c").write_text("b")
@@ -231,6 +228,6 @@ def test_an_older_git_is_asked_in_its_own_way(root, tmp_path, monkeypatch):
     real = shutil.which("git")
     refuses = 'case "$*" in "diff "*--merge-base*) exit 129;; esac'
     shim = shell_script(tmp_path / "bin" / "git", f'{refuses}\nexec {real} "$@"')
-    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(shim.parent), prepend=":")
     (root / "one/main.c").write_text("changed")
     assert set(since(root)) == {"one"}

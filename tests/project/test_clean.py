@@ -7,9 +7,10 @@ import pytest
 from deadweight.engine.options import RunOptions
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
-from deadweight.records.built_image import Base, superseded
-from tests.support.builder_site import GivenSource, Project
+from deadweight.records.built_image import superseded
+from tests.support.builder_site import on_tools
 from tests.support.fault_project import FaultProject
+from tests.support.small_images import forget_images
 
 pytestmark = pytest.mark.system
 
@@ -23,12 +24,8 @@ SLEEPS = RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
 
 @pytest.fixture
 def project(tmp_path, engine, tools_image):
-    base = Base("tools", tools_image, None, stand_in=True)
-    made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
-    made.write({"hello": "one\n", "Dockerfile": DOCKERFILE}).suite(SUITE, NAME)
-    yield made
-    for name in ours(engine):
-        engine.images.remove(name, force=True)
+    yield on_tools(tmp_path, engine, tools_image).write({"hello": "one\n", "Dockerfile": DOCKERFILE}).suite(SUITE, NAME)
+    forget_images(engine, IMAGES)
 
 
 def ours(engine) -> set[str]:
@@ -62,8 +59,7 @@ def test_a_new_image_is_built_while_a_container_runs_from_the_old_one(project, e
 
 def test_all_of_a_project_goes_and_the_engine_stays(project, engine, tools_image, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", engine.host)
-    first = project.build("v")
-    with engine.start(first.reference, SLEEPS):
+    with engine.start(project.build("v").reference, SLEEPS):
         project.write({"hello": "two\n"})
         project.build("v")
     said: list[str] = []
@@ -73,17 +69,14 @@ def test_all_of_a_project_goes_and_the_engine_stays(project, engine, tools_image
         clean(workspace, project=True)
     assert ours(engine) == set()
     assert engine.images.get(tools_image) is not None
-    left = {path.name for path in project.site.state.folder.rglob("*") if path.is_file()}
-    assert left <= {"lock", "lock.holder"}
+    assert {path.name for path in project.site.state.folder.rglob("*") if path.is_file()} <= {"lock", "lock.holder"}
     assert not said, "nothing that others share is ended"
 
 
 def test_the_task_says_what_it_removed(tmp_path):
     project = FaultProject.make(tmp_path, v='cp src/a.txt "$OUT"')
     project.more["DEADWEIGHT_CACHE_DIR"] = str(tmp_path / "cache")
-    assert project.invoke("build").code == 0
+    project.invoke("build", code=0)
     assert "0 images, 1 file (" in project.invoke("clean").errors, "the log"
-    done = project.invoke("clean", "--project")
-    assert done.code == 0, done.errors
+    assert "stopping" not in project.invoke("clean", "--project", code=0).errors
     assert not (project.state / "images").exists()
-    assert "stopping" not in done.errors

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.system
 
 NOWHERE = "unix:///nowhere.sock"
 START_IT = f"hint: {wording('engine.start_it', variable='DOCKER_HOST')}\n"
-DOCKERFILE = "  needs-engine:\n    builder: dockerfile\n    source: src\n    dockerfile: Dockerfile\n"
 RUN = 'cp src/a.txt "$OUT"'
 
 
@@ -29,7 +28,7 @@ def project(tmp_path) -> FaultProject:
     """``v`` is built by a script, ``needs-engine`` from a Dockerfile, and the engine that was asked for does not answer."""
     project = FaultProject.make(tmp_path, v=RUN)
     written(project.root, {"Dockerfile": "FROM scratch\nCOPY a.txt /\n"})
-    project.add(DOCKERFILE)
+    project.add("  needs-engine:\n    builder: dockerfile\n    source: src\n    dockerfile: Dockerfile\n")
     project.more["DOCKER_HOST"] = NOWHERE
     return project
 
@@ -57,8 +56,7 @@ def test_what_needs_no_engine_is_built_and_the_rest_named(project, how: Callable
         if os.geteuid() != 0 or own.dockerd() is None or daemon.find_running() is not None:
             pytest.skip("needs root, dockerd, and no engine at the usual places")
     reason = how(project)
-    first = wording("project.not_built", failed=1, total=2, failures="needs-engine: build: ")
-    done = project.fails(3, first, "build")
+    done = project.fails(3, wording("project.not_built", failed=1, total=2, failures="needs-engine: build: "), "build")
     assert reason in done.errors.partition("error: ")[2]
     assert wording("project.left_for_engine", variant="needs-engine") in done.errors.partition("error: ")[0]
     assert project.out() == "a\n"
@@ -73,15 +71,13 @@ def test_who_wants_to_fail_fast_builds_nothing(project):
 
 
 def test_setup_prepares_what_needs_none(project):
-    alone = project.invoke("setup", "--yes", "--variant", "v", "--json")
-    assert alone.code == 0, alone.errors
+    alone = project.invoke("setup", "--yes", "--variant", "v", "--json", code=0)
     assert NOWHERE in alone.errors
     tools = {each["name"]: each["status"] for each in json.loads(alone.output)["tools"]}
     assert tools["engine"] == "unusable"
     assert "docker-cli" not in tools
     first = wording("tasks.not_buildable", variants="needs-engine", problem="engine: ")
-    done = project.fails(3, first, "setup", "--yes")
-    assert done.errors.endswith(START_IT)
+    assert project.fails(3, first, "setup", "--yes").errors.endswith(START_IT)
 
 
 def test_doctor_says_what_you_can_do_for_an_engine_that_setup_cannot_get(project):
@@ -108,8 +104,7 @@ def test_clean_removes_the_files_where_the_engine_does_not_answer(project, words
 def test_checks_that_run_an_image_are_not_measured(project):
     project.invoke("build")
     first = wording("tasks.check_unmeasured", count=1, checks="1 check", names="v/runs", tally="1 not measured")
-    done = project.fails(3, first, "verify")
-    assert NOWHERE in done.errors
+    assert NOWHERE in project.fails(3, first, "verify").errors
     kept = load(Evidence, State(project.root).evidence("v", "runs"))
     assert (kept.status, kept.data["missing"]) == ("not_measured", True)
     assert NOWHERE in kept.reason
@@ -133,9 +128,7 @@ def test_what_is_not_built_does_not_keep_the_rest_from_being_checked(project):
     project.invoke("build")
     project.more["DOCKER_HOST"] = str(daemon.find_or_start(print).host)
     project.add("    checks: {layers: {}}\n")
-    done = project.invoke("verify", "--check", "layers")
-    assert done.code == 3, done.errors
-    assert " needs-engine. " in done.errors.partition("error: ")[2]
+    assert " needs-engine. " in project.invoke("verify", "--check", "layers", code=3).errors.partition("error: ")[2]
 
 
 @pytest.mark.slow
@@ -144,19 +137,15 @@ def test_verify_ends_with_the_total_and_the_next_command(project):
     project.more["DOCKER_HOST"] = str(daemon.find_or_start(print).host)
     project.invoke("build", "--variant", "needs-engine")
     suite = project.root / "deadweight.yaml"
-    runs_not = "    runnable: false\n"
-    whole = f"{suite.read_text()}{runs_not}    checks: {{layers: {{}}, budget: {{layers: {{hard: 1}}}}}}\n"
+    whole = f"{suite.read_text()}    runnable: false\n    checks: {{layers: {{}}, budget: {{layers: {{hard: 1}}}}}}\n"
     suite.write_text(whole)
-    done = project.invoke("verify", "--variant", "needs-engine")
-    assert done.code == 0, done.errors
+    done = project.invoke("verify", "--variant", "needs-engine", code=0)
     assert done.errors.splitlines()[-1] == "2 passed. Next: invoke report"
     suite.write_text(whole.replace("hard: 1}", "hard: 0}") + "    expect: {layers: fail}\n")
-    done = project.invoke("verify", "--variant", "needs-engine")
-    assert done.code == 1, done.errors
-    said = done.errors.splitlines()
+    done = project.invoke("verify", "--variant", "needs-engine", code=1)
     names, tally = "needs-engine/budget, needs-engine/layers", "1 passed, though expected to fail, 1 failed"
     message = wording("tasks.checks_failed", failed=2, checks="2 checks", names=names, tally=tally)
-    assert (said[-2], done.errors.count("over the hard limit")) == (f"error: {message}", 1)
+    assert (done.errors.splitlines()[-2], done.errors.count("over the hard limit")) == (f"error: {message}", 1)
     suite.write_text(f"{whole.partition('    checks: {layers')[0]}")
     project.fails(3, wording("tasks.no_checks"), "verify", "--variant", "needs-engine")
 
@@ -167,7 +156,6 @@ def test_doctor_tells_a_folder_that_cannot_be_written_to(project):
     del project.more["DOCKER_HOST"]
     project.suite(v=RUN)
     with read_only(project.root):
-        done = project.invoke("doctor")
-    assert done.code == 3, done.errors
+        done = project.invoke("doctor", code=3)
     assert f"not writable: {project.root}: Read-only file system" in done.output
     assert f" ({project.root}: Read-only file system)" in done.errors

@@ -1,6 +1,7 @@
 """A workspace asks for nothing before it is needed."""
 
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -18,10 +19,8 @@ SUITE = """\
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise AssertionError("the source was decided, which asks the network")
-
-    monkeypatch.setattr(remote, "choose", refuse)
+    decided = Mock(side_effect=AssertionError("the source was decided, which asks the network"))
+    monkeypatch.setattr(remote, "choose", decided)
     (tmp_path / "go.mod").write_text("module example.invalid/lazy\n")
     return Workspace(write_suite(tmp_path, SUITE), print)
 

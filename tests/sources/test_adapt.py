@@ -14,19 +14,15 @@ from deadweight._errors import ConfigError
 from deadweight.sources import adapt
 from deadweight.sources import adapt_dockerfile as parser
 from tests.support.codes import raises
+from tests.support.trees import written
 
 SAMPLES = Path(__file__).with_name("samples")
 APKO = (SAMPLES / "apko.yaml").read_text()
-MELANGE = (SAMPLES / "melange.yaml").read_text()
 
 
 @pytest.fixture
 def file(tmp_path):
-    def made(text):
-        (tmp_path / "file.yaml").write_text(text)
-        return tmp_path / "file.yaml"
-
-    return made
+    return lambda text: written(tmp_path, {"file.yaml": text}) / "file.yaml"
 
 
 def test_an_apko_file_loses_its_repositories_keys_and_architectures(file):
@@ -39,7 +35,7 @@ def test_an_apko_file_loses_its_repositories_keys_and_architectures(file):
 
 
 def test_a_melange_file_keeps_its_scalars_as_they_are_written(file):
-    text = adapt.derived(file(MELANGE))
+    text = adapt.derived(file((SAMPLES / "melange.yaml").read_text()))
     assert "version: 1.10\n" in text
     made = yaml.safe_load(text)
     assert made["environment"]["contents"] == {"packages": ["busybox", "go"]}
@@ -105,9 +101,7 @@ def test_a_run_gets_the_flags_that_its_base_needs_and_no_other_run_does():
         wanted = re.search(r"\b(?:apk|apt-get)\b", run.command) and run.base
         return parser.Added(("--mount=a", "--mount=b") if wanted else ())
 
-    made = parser.derived(RUNS, lambda reference: f"mirror.example.com/{reference}", add=add)
-
-    assert made.splitlines() == [
+    assert parser.derived(RUNS, lambda reference: f"mirror.example.com/{reference}", add=add).splitlines() == [
         "ARG BASE=alpine:3",
         "FROM mirror.example.com/golang:1 AS build",
         "RUN go build",
@@ -187,14 +181,13 @@ def test_images_are_found_and_replaced_wherever_lines_end():
     assert "\nFROM ubuntu:9\n" in made
 
 
-NAMES = ("alpine:3", "registry.example.com:5000/a/b:1", "golang", "x@sha256:" + "0" * 64)
 BODY = st.lists(st.sampled_from(["FROM ubuntu:9", "# x", "\\", "", "COPY --from=c d e", " END"]), max_size=3)
 
 
 @st.composite
 def said(draw):
     """A logical line, the lines that must follow it as they are, and the image in it, if any."""
-    name = draw(st.sampled_from(NAMES))
+    name = draw(st.sampled_from(("alpine:3", "registry.example.com:5000/a/b:1", "golang", "x@sha256:" + "0" * 64)))
     body = [*draw(BODY), "END"]
     return draw(
         st.sampled_from(
@@ -235,15 +228,13 @@ def dockerfile(draw):
 @given(dockerfile())
 def test_a_rewritten_dockerfile_means_the_same_with_other_names(made):
     text, what = made
-    read = [each.text for each in parser.instructions(text)]
-    assert read == [each for each, _, _ in what]
+    assert [each.text for each in parser.instructions(text)] == [each for each, _, _ in what]
     assert set(parser.places(text)) == {name for _, _, name in what if name}
     changed = parser.derived(text, lambda name: f"here.example.com/{name}")
     renamed = [each.replace(name, f"here.example.com/{name}", 1) if name else each for each, _, name in what]
     assert [each.text for each in parser.instructions(changed)] == renamed
     assert changed.count("\n") == text.count("\n")
-    bodies = ["\n".join(body) for _, body, _ in what]
-    assert all(body in changed for body in bodies)
+    assert all("\n".join(body) in changed for _, body, _ in what)
 
 
 # A Dockerfile in words that an older BuildKit knows. That they mean the same is tried with an engine (tests/builders).

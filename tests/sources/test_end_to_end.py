@@ -12,9 +12,8 @@ import re
 import shutil
 import subprocess
 import tarfile
-import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,8 +24,10 @@ from deadweight.records.paths import user_cache
 from deadweight.sources.remote import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
 from tests.support import ROOT
+from tests.support.builder_site import demo
 from tests.support.caches import hard_linked
 from tests.support.docker_registry import PASSWORD, USER
+from tests.support.fault_project import meanwhile
 from tests.support.invoking import argv
 from tests.support.processes import everyone
 from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PLAIN, PROXY, PROXY_PASSWORD, World
@@ -57,7 +58,6 @@ OWN_WORDS = """\
 ALL = tuple(each.name for each in load_suite(ROOT / "deadweight.yaml").variants)
 ONE_OF_EACH_BUILDER = ("multi-stage-alpine", "ko", "apko", "jib-distroless")
 NIGHTLY = pytest.mark.bases
-CHUNK_BYTES = 2**23
 SEARCHED: set[str] = set()  # config digests of images in which an earlier test of this module found nothing
 SECRETS = (PASSWORD, PROXY_PASSWORD)
 PASSWORDS = (*map(str.encode, SECRETS), *(base64.b64encode(f"{USER}:{word}".encode()) for word in SECRETS))
@@ -65,8 +65,7 @@ PASSWORDS = (*map(str.encode, SECRETS), *(base64.b64encode(f"{USER}:{word}".enco
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, local_source):
-    suite = load_suite(ROOT / "deadweight.yaml")
-    references = sorted({name for each in suite.variants for _, name in each.images()})
+    references = sorted({name for each in load_suite(ROOT / "deadweight.yaml").variants for _, name in each.images()})
     local_source.prepare(references, apk=True, say=print)
     folder = tmp_path_factory.mktemp("world")
     hard_linked(local_source.folder / "registry" / "data", folder / "registry")
@@ -91,7 +90,6 @@ def engine(world) -> str:
 def compiled(tmp_path_factory) -> Iterator[Path]:
     """Go's compile cache, which goes from one project to the next, and from one run of the tests to the next."""
     folder, kept = tmp_path_factory.mktemp("compiled") / "go-build", user_cache() / "tests" / "go-build"
-    kept.mkdir(parents=True, exist_ok=True)
     hard_linked(kept, folder)
     yield folder
     hard_linked(folder, kept)
@@ -100,12 +98,7 @@ def compiled(tmp_path_factory) -> Iterator[Path]:
 @pytest.fixture
 def project(tmp_path, compiled):
     """A checkout with the demo's own files, and nothing else but the compile cache."""
-    ignore = shutil.ignore_patterns("target")
-    for name in ("src/vulnerable-awk-playground", "src/vulnerable-awk-playground-java", "build"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
-    for name in ("tasks.py", "deadweight.yaml", "ko.yaml", "melange.yaml", "apko.yaml", "apko-alpine.yaml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    cache = tmp_path / ".deadweight" / "cache" / "melange" / "go-build"
+    cache = demo(tmp_path) / ".deadweight" / "cache" / "melange" / "go-build"
     cache.parent.mkdir(parents=True)
     compiled.rename(cache)
     yield tmp_path
@@ -115,9 +108,8 @@ def project(tmp_path, compiled):
 @pytest.mark.slow
 def test_an_engine_that_does_not_trust_the_private_ca_is_told_what_it_lacks(world, engine, project):
     words = {"DEADWEIGHT_SOURCE": "mirror", "DEADWEIGHT_MIRROR": f"{MIRROR}/all", "DOCKER_HOST": engine}
-    done = _invoke(world, project, "--variant", "insecure-layer-sample", **words)
+    done = _build(world, project, "--variant", "insecure-layer-sample", code=1, **words)
 
-    assert done.returncode == 1, done.stdout + done.stderr
     assert "certificate" in done.stderr
     assert "/etc/docker/certs.d" in done.stderr
 
@@ -171,8 +163,7 @@ def test_each_builder_goes_through_a_mirror_that_wants_a_password(world, engine,
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     written(project, {"docker/config.json": json.dumps({"auths": {LOCKED: {"auth": login}}})})
     words = {"DEADWEIGHT_SOURCE": "mirror", "DOCKER_HOST": engine, "HTTPS_PROXY": PROXY}
-    before = _invoke(world, project, "--variant", "multi-stage-alpine", **words, DOCKER_CONFIG=str(project))
-    assert before.returncode == 3, before.stdout + before.stderr
+    _build(world, project, "--variant", "multi-stage-alpine", code=3, **words, DOCKER_CONFIG=str(project))
     # an image that the engine has never seen, so that it must ask the mirror for it
     alpine = f"{PLAIN}/all/docker.io/library/alpine:3.18"
     world.need(find("crane").path, "mutate", "--insecure", alpine, "--label", "from=the-mirror", "--tag", alpine)
@@ -203,8 +194,7 @@ def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_wi
 
     done = _build(world, project, DEADWEIGHT_SOURCE="mirror", DOCKER_HOST="unix:///nonexistent")
 
-    built = _all_built(project)
-    assert built["ko"]["base"]["resolved"].startswith(f"{MIRROR}/all/cgr.dev/chainguard/busybox@sha256:")
+    assert _all_built(project)["ko"]["base"]["resolved"].startswith(f"{MIRROR}/all/cgr.dev/chainguard/busybox@sha256:")
     assert (apko.read_text(), melange.read_text()) == before
     assert "unreachable" in before[1]
     _nothing_is_left(world, project, None, done.stdout + done.stderr)
@@ -213,31 +203,22 @@ def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_wi
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
     """Looks at the arguments of all processes of this machine, again and again, for passwords: there are none."""
-    seen, rounds, stop = set[bytes](), itertools.count(), threading.Event()
+    seen, rounds = set[bytes](), itertools.count()
 
     def watch() -> None:
-        while not stop.wait(0.1):
-            next(rounds)
-            seen.update(words for _, words in everyone() if any(word in words for word in PASSWORDS))
+        next(rounds)
+        seen.update(words for _, words in everyone() if any(word in words for word in PASSWORDS))
+        time.sleep(0.1)
 
-    with ThreadPoolExecutor(1) as pool:
-        watching = pool.submit(watch)
-        try:
-            yield
-        finally:
-            stop.set()
-    watching.result()
+    with meanwhile(watch):
+        yield
     assert (next(rounds) > 10, seen) == (True, set())
 
 
-def _invoke(world: World, project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+def _build(world: World, project: Path, *words: str, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {"DEADWEIGHT_CA_BUNDLE": str(world.ca), "DEADWEIGHT_SOURCE": "registry", **env}
-    return world.run(*argv("build", *words), env=environment, cwd=project, timeout=500)
-
-
-def _build(world: World, project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    done = _invoke(world, project, *words, **env)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = world.run(*argv("build", *words), env=environment, cwd=project, timeout=500)
+    assert done.returncode == code, done.stdout + done.stderr
     return done
 
 
@@ -286,7 +267,7 @@ def _search(tar: tarfile.TarFile, marks: tuple[bytes, ...]) -> None:
         files += 1
         plain = gzip.GzipFile(fileobj=content) if content.peek(2)[:2] == b"\x1f\x8b" else content
         before = b""
-        while part := plain.read(CHUNK_BYTES):
+        while part := plain.read(2**23):
             now = before + part
             assert not [mark for mark in marks if mark in now], member.name
             before = now[-100:]  # a mark may lie across two parts

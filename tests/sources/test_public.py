@@ -62,9 +62,8 @@ def world(tmp_path_factory):
     written(running.folder / "apk/os", files)
     archive = saved(folder, honest_layer({"hello": b"hello"}))
     for name in PUSHED:
-        pushed = running.run(find("crane").path, "push", "--insecure", archive, f"{PLAIN}/{name}")
-        assert pushed.returncode == 0, pushed.stderr
-    running.digest = pushed.stdout.strip().rpartition("@")[2]
+        pushed = running.need(find("crane").path, "push", "--insecure", archive, f"{PLAIN}/{name}")
+    running.digest = pushed.strip().rpartition("@")[2]
     yield running
     running.stop()
 
@@ -79,9 +78,7 @@ def ask(world, tmp_path):
         environment = {"DOCKER_CONFIG": str(tmp_path / "docker"), "HOME": str(tmp_path), "SSL_CERT_DIR": "/nonexistent"}
         environment |= {"DEADWEIGHT_CA_BUNDLE": str(world.ca)} if ca else {}
         words = (sys.executable, "-c", SNIPPET, tmp_path, name, "apk" if apk else "-", *references)
-        done = world.run(*words, env={**environment, **env})
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json.loads(world.need(*words, env={**environment, **env}))
 
     return asked
 
@@ -136,24 +133,21 @@ def test_a_base_that_does_not_exist_is_named_and_the_others_are_not(ask):
 
 @pytest.mark.parametrize("how", ["none", "wrong", "config", "helper"])
 def test_credentials_come_from_dockers_config_and_helpers(ask, world, tmp_path, how):
-    docker = tmp_path / "docker"
-    docker.mkdir()
     path = f"{tmp_path}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     password = "wrong" if how == "wrong" else PASSWORD
     login = base64.b64encode(f"{USER}:{password}".encode()).decode()
     if how in ("config", "wrong"):
-        (docker / "config.json").write_text(json.dumps({"auths": {LOCKED: {"auth": login}}}))
+        written(tmp_path, {"docker/config.json": json.dumps({"auths": {LOCKED: {"auth": login}}})})
     elif how == "helper":
         answer = json.dumps({"ServerURL": LOCKED, "Username": USER, "Secret": PASSWORD})
         shell_script(tmp_path / "docker-credential-test", f"cat >/dev/null\necho '{answer}'")
-        (docker / "config.json").write_text(json.dumps({"credHelpers": {LOCKED: "test"}}))
+        written(tmp_path, {"docker/config.json": json.dumps({"credHelpers": {LOCKED: "test"}})})
 
     crane = find("crane").path.parent
     got = ask("registry", f"{LOCKED}/chainguard/busybox:latest", PATH=f"{crane}:{path}")
 
     if how in ("none", "wrong"):
-        image = f"{LOCKED}/chainguard/busybox:latest"
-        assert wording("sources.denied", image=image, host=LOCKED) in got["error"]
+        assert wording("sources.denied", image=f"{LOCKED}/chainguard/busybox:latest", host=LOCKED) in got["error"]
         assert LOCKED in got["error"].partition("hint: ")[2]
     else:
         assert world.digest == got["bases"][f"{LOCKED}/chainguard/busybox:latest"][1]

@@ -1,16 +1,17 @@
 """Where the source's settings come from, which of them wins, and what is refused."""
 
 import socket
+from unittest.mock import Mock
 
 import pytest
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
 from deadweight.sources.remote import changes, choose
-from tests.support import trees
 from tests.support.codes import raises
+from tests.support.small_project import write_suite
+from tests.support.trees import written
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
 
@@ -24,21 +25,12 @@ def _clean(monkeypatch, tmp_path):
 
 @pytest.fixture
 def project(tmp_path):
-    def made(sources=""):
-        (tmp_path / "deadweight.yaml").write_text(SUITE + sources)
-        return load_suite(tmp_path / "deadweight.yaml"), State(tmp_path)
-
-    return made
+    return lambda sources="": (write_suite(tmp_path, SUITE + sources), State(tmp_path))
 
 
-@pytest.fixture
-def users(tmp_path):
+def users(content: str) -> None:
     """Write the user's own file."""
-
-    def written(content: str) -> None:
-        trees.written(settings.user_file().parent, {settings.user_file().name: content})
-
-    return written
+    written(settings.user_file().parent, {settings.user_file().name: content})
 
 
 def test_the_suites_own_section_is_read(project, tmp_path):
@@ -52,7 +44,7 @@ def test_the_suites_own_section_is_read(project, tmp_path):
     assert found.private_ca == tmp_path / "ca.pem"
 
 
-def test_environment_wins_over_setup_over_the_user_over_the_suite(project, users, monkeypatch):
+def test_environment_wins_over_setup_over_the_user_over_the_suite(project, monkeypatch):
     suite, state = project("sources: {mirror: suite.example.com, environment: {GOPROXY: suite, A: suite}}\n")
     assert settings.load(state, suite).mirror == settings.mirror_at("suite.example.com")
 
@@ -98,7 +90,7 @@ def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
     ("user", "mirror: a.example.com\nmirror: b.example.com\n", 2, "mirror"),
     ("user", "- mirror\n", 1, None), ("user", None, None, None),
 ])  # fmt: skip
-def test_wrong_settings_name_file_line_and_key(project, users, whose, content, line, key):
+def test_wrong_settings_name_file_line_and_key(project, whose, content, line, key):
     suite, state = project(f"{content}\n" if whose == "suite" else "")
     if content is None:
         settings.user_file().mkdir(parents=True)
@@ -111,7 +103,7 @@ def test_wrong_settings_name_file_line_and_key(project, users, whose, content, l
 
 
 @pytest.mark.parametrize("content", ["", "# mirror: mirror.example.com\n", "environment:\n"])
-def test_a_file_of_the_users_own_may_say_nothing(project, users, content):
+def test_a_file_of_the_users_own_may_say_nothing(project, content):
     suite, state = project()
     users(content)
 
@@ -145,13 +137,8 @@ def test_a_wrong_ca_bundle_is_refused(project, tmp_path, content, code):
 
 
 def test_choosing_a_source_changes_nothing_on_disk_also_with_a_private_ca(project, tmp_path, monkeypatch):
-    asked: list[object] = []
-
-    def answers(urls, **words):
-        asked.append(words["ca"])
-        return {url: network.Answer(200) for url in urls}
-
-    monkeypatch.setattr(network, "ask_all", answers)
+    ask_all = Mock(side_effect=lambda urls, **_: dict.fromkeys(urls, network.Answer(200)))
+    monkeypatch.setattr(network, "ask_all", ask_all)
     suite, state = project("sources: {ca_bundle: ca.pem}\n")
     with raises(ConfigError, "sources.bundle_unreadable"):
         choose(suite, state, print)
@@ -159,7 +146,8 @@ def test_choosing_a_source_changes_nothing_on_disk_also_with_a_private_ca(projec
 
     source = choose(suite, state, print)
     assert (source.name, source.base("cgr.dev/chainguard/busybox:latest").digest) == ("registry", None)
-    assert (source.apk().repositories, asked) == (("https://packages.wolfi.dev/os",), [tmp_path / "ca.pem"])
+    assert source.apk().repositories == ("https://packages.wolfi.dev/os",)
+    assert [asked.kwargs["ca"] for asked in ask_all.call_args_list] == [tmp_path / "ca.pem"]
     assert not state.folder.exists()
 
 
@@ -174,16 +162,15 @@ def test_plain_http_is_for_the_hosts_of_an_insecure_mirror_alone():
 def test_a_host_that_does_not_answer_is_told_in_words_alone():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/v2/"
-        answer = network.ask(url, ca=None, variables={}, timeout=3)
+        answer = network.ask(f"http://127.0.0.1:{nobody.getsockname()[1]}/v2/", ca=None, variables={}, timeout=3)
     assert answer.problem == "Connection refused"
 
 
 def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypatch):
     """A suite whose images are built on nothing asks no registry, and one that nobody reaches was taken for the attacks' shell."""
     text = "name: x\nvariants:\n  a: {builder: dockerfile, dockerfile: Dockerfile}\n"
-    trees.written(tmp_path, {"deadweight.yaml": text, "Dockerfile": "FROM scratch\nCOPY app /app\n"})
-    suite, state, said = load_suite(tmp_path / "deadweight.yaml"), State(tmp_path), list[str]()
+    written(tmp_path, {"Dockerfile": "FROM scratch\nCOPY app /app\n"})
+    suite, state, said = write_suite(tmp_path, text), State(tmp_path), list[str]()
     monkeypatch.setattr(network, "ask_all", lambda urls, **_: dict.fromkeys(urls, network.Answer(None, "no such name")))
     monkeypatch.setattr("deadweight.sources.remote._local_is_possible", lambda: True)
 
@@ -204,8 +191,8 @@ variants:
 
 def test_bases_count_that_only_a_dockerfile_names(tmp_path):
     dockerfile = "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
-    trees.written(tmp_path, {"deadweight.yaml": SUITE_WITHOUT_BASES, "Dockerfile": dockerfile})
-    suite = load_suite(tmp_path / "deadweight.yaml")
+    written(tmp_path, {"Dockerfile": dockerfile})
+    suite = write_suite(tmp_path, SUITE_WITHOUT_BASES)
     named = {reference for variant in suite.variants for reference in variant.references(suite.root)}
     bases = {"cgr.dev/chainguard/static:latest", "gcr.io/distroless/static-debian12:nonroot"}
     assert named == {"golang:1.21.3-bookworm", *bases}

@@ -25,7 +25,6 @@ from tests.support.trees import written
 
 pytestmark = [pytest.mark.tools, pytest.mark.slow]
 DEFAULTS = "{builder: ko, port: 8080, base: example.com/base, checks: {vulnerabilities: {}}}"
-SUITE = f"name: demo\ndefaults: {DEFAULTS}\nvariants: {{v: {{}}}}\n"
 PARTS = (
     Part(GO, "all Go modules", "here", "2031-01-01", "CC-BY-4.0"),
     Part("debian 12", "3 CVEs", "changelogs", "2031-01-01", "own", advisories.FIXES_ONLY),
@@ -65,8 +64,7 @@ def made(tmp_path_factory) -> Path:
 @pytest.fixture
 def subject(tmp_path, scanner_on_path, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
-    (tmp_path / "project").mkdir()
-    suite = write_suite(tmp_path / "project", SUITE)
+    suite = write_suite(tmp_path / "project", f"name: demo\ndefaults: {DEFAULTS}\nvariants: {{v: {{}}}}\n")
     app = go_program(ROOT / "tests" / "services" / "misbehave", tmp_path / "app")
     archive = image(tmp_path / "image.tar", app, debian_files())
     return subject_of(suite, "v", put_built(suite, "v", archive, "deadweight-tests/advisories:1"), archive, None)
@@ -76,8 +74,7 @@ def test_the_scanner_finds_what_is_in_it_and_coverage_says_what_is_not(made, sub
     used = database.use(str(made))
     assert used.updated_at == "2030-01-02T03:04:05+00:00"
     data = CHECK.run(subject).data
-    found = {(row["id"], row["package"], row["fixed_version"]) for row in data["findings"]}
-    assert found == {
+    assert {(row["id"], row["package"], row["fixed_version"]) for row in data["findings"]} == {
         ("CVE-2030-0001", "stdlib", "1.99.0"),
         ("CVE-2030-0009", "libfoo", "1.0-2"),  # 1.0-1 is installed, which has the other fix
         ("CVE-2030-7", "linux-libc-dev", "9.0"),
@@ -120,8 +117,7 @@ def test_a_real_one_is_made_of_what_registries_give(tmp_path, monkeypatch):
     """Go's proxy is asked; what a few of this machine's packages say is in it where there are stand-ins."""
     newest = advisories._newest
     monkeypatch.setattr(advisories, "_newest", lambda *given: newest(*given)[:20])  # to unpack all takes seconds
-    contents = advisories.make(tmp_path / "db", print, tmp_path / "log")
-    part = contents.parts[0]
+    part = advisories.make(tmp_path / "db", print, tmp_path / "log").parts[0]
     assert int(part.what.split(": ")[1].split(" ")[0]) > 4000
     assert part.source.startswith("Go module golang.org/x/vulndb v0.0.0-")
     assert (tmp_path / "db" / "go-vulndb-LICENSE").read_text().startswith("Creative Commons Attribution 4.0")

@@ -1,7 +1,6 @@
 """What apt would install is asked once for each state of its lists."""
 
 import os
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,10 +35,6 @@ def test_an_answer_is_kept_for_the_names_it_was_given_to(tmp_path):
     assert plans(tmp_path).get(["libcap2", "busybox"]) is None
 
 
-def damage(content: str, own: Path, *_: object) -> None:
-    plans(own.parent).file.write_text(content, encoding="latin-1")
-
-
 CHANGES = {
     "change": lambda own, file, _: file.write_text("Package: libcap2\nVersion: 2\n"),
     "touch": lambda own, file, _: os.utime(file, (1, 1)),
@@ -47,7 +42,10 @@ CHANGES = {
     "remove": lambda own, file, _: file.unlink(),
     "configure": lambda own, file, patch: patch.setenv("APT_CONFIG", "/elsewhere"),
 }
-DAMAGED = {content: partial(damage, content) for content in ("", "{", "[]", '{"lists": 1}', '{"answers": {}}', "\xff")}
+DAMAGED = {
+    content: lambda own, *_, content=content: plans(own.parent).file.write_text(content, encoding="latin-1")
+    for content in ("", "{", "[]", '{"lists": 1}', '{"answers": {}}', "\xff")
+}
 
 
 @pytest.mark.parametrize("how", (CHANGES | DAMAGED).values(), ids=CHANGES | DAMAGED)

@@ -1,6 +1,5 @@
 """Releases of the OS, their package sources, this machine's further CAs, and packages of npm's registry."""
 
-import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,22 +20,16 @@ pytestmark = pytest.mark.system
 
 APKADD = Path(apt_releases.__file__).with_name("apkadd")
 SAMPLES = Path(__file__).with_name("apt")
-NEW = (SAMPLES / "debian.sources").read_text()
 OLD = (SAMPLES / "sources.list").read_text()
-
-
-@pytest.fixture
-def etc(tmp_path, monkeypatch):
-    written(tmp_path, {"sources.list.d/debian.sources": NEW, "sources.list": OLD})
-    monkeypatch.setattr(apt_releases, "ETC", tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize(("suite", "named"), [
     ("bookworm", ["bookworm-security", "bookworm bookworm-updates"]),
     ("trixie", ["trixie-security", "trixie trixie-updates"]), ("sid", ["sid"]),
 ])  # fmt: skip
-def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc, suite, named):
+def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(tmp_path, monkeypatch, suite, named):
+    written(tmp_path, {"sources.list.d/debian.sources": (SAMPLES / "debian.sources").read_text(), "sources.list": OLD})
+    monkeypatch.setattr(apt_releases, "ETC", tmp_path)
     assert [each["suites"] for each in apt_releases.entries("bookworm", suite)] == named
     text = apt_releases.sources("bookworm", suite)
     assert "word" not in text
@@ -79,7 +72,7 @@ def test_npm_s_registry_is_the_one_that_npm_asks(tmp_path, monkeypatch):
     registry = downloads.npm_registry.__wrapped__
     shell_script(tmp_path / "bin" / "npm", 'echo "https://own.example.com/$1-$2-$3/"')
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
         monkeypatch.delenv(name, raising=False)
     assert registry() == "https://own.example.com/config-get-registry"

@@ -3,11 +3,11 @@
 import hashlib
 import re
 import subprocess
-import zipfile
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,13 +20,12 @@ from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_o
 from deadweight_standins.stand_in import stand_in
 from deadweight_standins.workshop import Settings
 from tests.support.codes import raises
-from tests.support.trees import shell_script, written
+from tests.support.trees import shell_script, written, zipped
 
 
 def test_a_variable_is_there_once_with_its_last_value():
-    layer = Layer(Path("x"), "sha256:a", "sha256:b", 1)
     settings = Settings(env=("PATH=/bin", "A=1", "PATH=/opt/java/bin:/bin"))
-    config = push._config([layer], settings, "amd64")
+    config = push._config([Layer(Path("x"), "sha256:a", "sha256:b", 1)], settings, "amd64")
     assert isinstance(config["config"], dict)
     assert config["config"]["Env"] == ["PATH=/opt/java/bin:/bin", "A=1"]
 
@@ -110,8 +109,7 @@ def test_programs_with_cas_of_their_own_look_at_the_os_s_where_this_machine_trus
 
 
 def test_another_version_than_the_tag_s_is_told():
-    told = languages.bun(_shop("1.4.0"), "1.3.9-slim").settings.labels
-    assert told == in_place_of("Bun", "1.4.0", "1.3.9")
+    assert languages.bun(_shop("1.4.0"), "1.3.9-slim").settings.labels == in_place_of("Bun", "1.4.0", "1.3.9")
 
 
 RUBIES = [("", "3.3"), ("3", "3.3"), ("3.0", "3.1"), ("3.1.4", "3.1"), ("3.2", "3.3"), ("4.0", "3.3")]
@@ -156,9 +154,8 @@ def test_the_os_s_packages_of_a_php(reference, server, headers, suite):
 
 
 def test_extensions_are_switched_on_and_one_that_is_not_there_is_told(tmp_path):
-    available = written(tmp_path / "mods-available", {"gd.ini": ""})
     script = bases()["php"].values["switch"].replace("@version@", "8.2")
-    script = script.replace("/etc/php/8.2/mods-available", str(available))
+    script = script.replace("/etc/php/8.2/mods-available", str(written(tmp_path / "mods-available", {"gd.ini": ""})))
     shell_script(tmp_path / "phpenmod", f'echo "$@" >> {tmp_path}/done')
 
     switched = partial(_run, tmp_path, "sh", "-c", script, "sh")
@@ -213,14 +210,9 @@ OLD_PYTHON = wording("label.in_place", what="Python", made="3.9.6", wanted="3.8"
 
 
 def test_modules_that_cannot_be_had_are_told(tmp_path, monkeypatch):
-    (tmp_path / "lib/python3.9/lib-dynload").mkdir(parents=True)
-    for name in ("_sqlite3", "_bz2", "_uuid"):
-        (tmp_path / f"lib/python3.9/lib-dynload/{name}.cpython-39.so").touch()
-
-    def gone(*_):
-        raise DeadweightError("no such release")
-
-    monkeypatch.setattr(pythons, "_of_os", gone)
+    there = dict.fromkeys((f"{name}.cpython-39.so" for name in ("_sqlite3", "_bz2", "_uuid")), "")
+    written(tmp_path / "lib/python3.9/lib-dynload", there)
+    monkeypatch.setattr(pythons, "_of_os", Mock(side_effect=DeadweightError("no such release")))
     lacking = pythons._fill_in(None, pythons.release("3.9"), tmp_path, tmp_path)
     assert lacking == ("_lzma", "readline", "_curses", "_curses_panel")
     told = in_place_of("Python", "3.9.6", "3.8", lacking)["org.opencontainers.image.description"]
@@ -243,10 +235,9 @@ def test_a_user_s_mirror_of_maven_s_central_repository_is_asked_and_no_other(tmp
 
 def test_this_machine_s_maven_tells_which_repository_it_asks(tmp_path, monkeypatch):
     shell_script(tmp_path / "maven/bin/mvn", "")
-    (tmp_path / "maven/lib").mkdir()
     (tmp_path / "mvn").symlink_to("maven/bin/mvn")
-    with zipfile.ZipFile(tmp_path / "maven/lib/maven-model-builder-3.9.12.jar", "w") as jar:
-        jar.writestr(downloads.SUPER_POM, "<project><url>https://repo.example.com/maven2</url></project>")
+    jar = zipped({downloads.SUPER_POM: "<project><url>https://repo.example.com/maven2</url></project>"})
+    written(tmp_path, {"maven/lib/maven-model-builder-3.9.12.jar": jar})
     monkeypatch.setenv("PATH", str(tmp_path))
     assert downloads._programs_own(SimpleNamespace()) == "https://repo.example.com/maven2"
 
@@ -284,8 +275,7 @@ ELF = bytes.fromhex("7f454c46" + "0" * 28 + "3e00")
 
 @pytest.fixture
 def bin_folder(tmp_path) -> Path:
-    shop = SimpleNamespace(machine=AMD64, tree_layer=lambda _name, fill: fill(tmp_path))
-    cross.xx(shop, "")
+    cross.xx(SimpleNamespace(machine=AMD64, tree_layer=lambda _name, fill: fill(tmp_path)), "")
     for name, text in (("go", "echo go:$GOFLAGS: $@"), ("apk", "echo apk $@")):
         shell_script(tmp_path / "usr/bin" / name, text)
     return tmp_path / "usr/bin"

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 
 from deadweight import _run
 from deadweight import _sudo as sudo
@@ -87,8 +88,7 @@ def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_
     program = tmp_path / "bin" / "sudo"
     shell_script(program, f'echo "$*" >>{asked}\nshift\nexec env -i PATH="$PATH" "$@"')  # as sudo clears variables
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    folder = local_cache(local_source.folder, tmp_path / "local")
-    packages = Workshop(folder, this_machine(), tmp_path / "log").packages
+    packages = Workshop(local_cache(local_source.folder, tmp_path / "local"), this_machine(), tmp_path / "log").packages
     ours = packages.rootfs(["libcap2"], tmp_path / "root.tar", variant="extract")
     assert not asked.exists()
     monkeypatch.setattr(sudo, "is_root", lambda: False)
@@ -109,7 +109,6 @@ def _push(address: str, folder: Path, text: str = "hello") -> tuple[Client, str]
     return client, client.push("a/b", "1", [from_tree(tree, folder / "layer.tgz")], Settings(env=("A=1",)), "amd64")
 
 
-@pytest.mark.tools
 def test_the_registry_is_used_again_and_keeps_port_and_images_over_kill_9(registry, tmp_path):
     address = registry.ensure()
     client, digest = _push(address, tmp_path)
@@ -125,7 +124,6 @@ def test_the_registry_is_used_again_and_keeps_port_and_images_over_kill_9(regist
     assert (registry.stop(), registry.running(), registry.stop()) == (True, None, False)
 
 
-@pytest.mark.tools
 def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
     address = registry.ensure()
     registry.stop()
@@ -169,7 +167,6 @@ def test_homes_side_by_side_have_a_registry_each_and_runs_of_one_home_share_one(
             home.stop()
 
 
-@pytest.mark.tools
 def test_another_homes_registry_on_our_port_is_not_ours(registry, tmp_path):
     """Also if the whole home is a copy of ours, the id included."""
     address = registry.ensure()
@@ -186,7 +183,6 @@ def test_another_homes_registry_on_our_port_is_not_ours(registry, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 def test_a_registry_that_answers_late_is_waited_for(registry, monkeypatch):
     """On a busy machine: to end it would cut off those who pull from it."""
     address, pid = registry.ensure(), _pid(registry)
@@ -197,7 +193,6 @@ def test_a_registry_that_answers_late_is_waited_for(registry, monkeypatch):
     assert (registry.ensure(), _pid(registry)) == (address, pid)
 
 
-@pytest.mark.tools
 def test_one_whose_start_was_cut_off_is_not_waited_for(registry):
     """Its process is there, but where it listens was never written down."""
     registry.ensure()
@@ -210,7 +205,6 @@ def test_one_whose_start_was_cut_off_is_not_waited_for(registry):
     assert time.monotonic() - started < START_SECONDS / 2
 
 
-@pytest.mark.tools
 def test_a_stale_pid_file_ends_no_other_program(registry):
     with killed("sleep", "30") as sleeper:
         written(registry.folder, {"pid": str(sleeper.pid)})
@@ -218,7 +212,6 @@ def test_a_stale_pid_file_ends_no_other_program(registry):
         assert sleeper.poll() is None
 
 
-@pytest.mark.tools
 def test_a_damaged_blob_is_noticed_and_mended(registry, tmp_path):
     digest = _push(registry.ensure(), tmp_path)[1]
     word = hashlib.sha256((tmp_path / "layer.tgz").read_bytes()).hexdigest()
@@ -312,7 +305,7 @@ def test_stand_ins_and_apk_repositories_made_twice_are_the_same(made, again):
 
 def test_nothing_is_made_again(made):
     other = LocalSource(made.state)
-    other.prepare(REFERENCES, apk=True, say=_refuse)
+    other.prepare(REFERENCES, apk=True, say=pytest.fail)
 
     assert other.base("alpine:3.18") == made.base("alpine:3.18")
     assert other.tools(REFERENCES, apk=True) == ("docker-registry",)
@@ -320,13 +313,11 @@ def test_nothing_is_made_again(made):
 
 def test_a_registry_that_ended_is_started_again_for_what_is_there(small, monkeypatch):
     """Also while another run makes stand-ins: on a new machine that takes minutes."""
-    from filelock import FileLock
-
     before = small.base("alpine:3.18")
     monkeypatch.setattr(source_module, "LOCK_SECONDS", 0.1)
     assert small.stop()
     with FileLock(small.folder / "lock"):
-        small.prepare(["alpine:3.18"], apk=False, say=_refuse)
+        small.prepare(["alpine:3.18"], apk=False, say=pytest.fail)
     assert small.base("alpine:3.18") == before
 
 
@@ -433,10 +424,6 @@ def _files(source: LocalSource, reference: str):
                 yield member.name, file.read() if file else b""
 
 
-def _refuse(line: str) -> None:
-    raise AssertionError(f"something was made again: {line}")
-
-
 @pytest.fixture
 def later_jdk(tmp_path, monkeypatch) -> Path:
     """A JDK 21 first on PATH, and no folder of Debian's with another; gives that folder."""
@@ -453,9 +440,8 @@ def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_w
     source = LocalSource(State(later_jdk))
     others = {recipe: source._stamps.fingerprint(StandIn(recipe)) for recipe in ("jre", "java17", "static")}
     assert list(java._labels(machine.other_jdk()).values()) == [wording("label.other_jdk", jdk="21.0.4")]
-    meant = later_jdk / "java-17-openjdk-amd64" / "bin" / "jlink"
-    meant.parent.mkdir(parents=True)
-    meant.touch()  # Debian lets both stand side by side: then it is cut from the one meant
+    # Debian lets both stand side by side: then it is cut from the one meant
+    written(later_jdk, {"java-17-openjdk-amd64/bin/jlink": ""})
     assert machine.other_jdk() == ""
     source = LocalSource(State(later_jdk))
     changed = {recipe for recipe, known in others.items() if source._stamps.fingerprint(StandIn(recipe)) != known}
@@ -503,8 +489,6 @@ def test_the_first_package_that_apt_knows_is_chosen():
 
 def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(small, tmp_path, monkeypatch):
     """Compiling Python for one project takes minutes, and held up every other project."""
-    from filelock import FileLock
-
     asks = ("debian:12-slim", "apt-get update && apt-get install --yes netcat")
     small.prepare([STATIC], apk=False, say=print)
     mounts = small.mounts(*asks)

@@ -63,9 +63,8 @@ def test_no_stand_in_is_an_error_that_names_the_nearest_or_lists_all_there_are(r
         return
     assert "near" not in fields
     assert (code, fields) == ("stand_in.none_near", {"reference": reference})
-    known = error.value.hint.fields["known"]
     shown = ("golang:1.X", "ubuntu", "alpine", "chainguard/busybox", "distroless/static", "temurin", "maven", "python")
-    assert [name for name in shown if name not in known] == []
+    assert [name for name in shown if name not in error.value.hint.fields["known"]] == []
 
 
 @pytest.mark.parametrize(("reference", "apk", "apt"), [
@@ -102,7 +101,6 @@ def test_a_go_that_is_not_there_gets_the_next_later_one_else_the_newest(tmp_path
     assert shop.go_release(wanted) == made
 
 
-CONFIG = ConfigDict(extra="forbid", strict=True)
 TABLES = {
     "bases.toml": dict[str, bases.Base],
     "packages.toml": bases.Names,
@@ -126,7 +124,7 @@ def wrong(kind: Any, document: object) -> list[str]:
 @pytest.fixture(autouse=True)
 def no_unknown_keys(monkeypatch):
     for kind in (bases.Base, bases.Account, bases.Names, bases.Renamed, table.Row, table.Near, pythons.Release):
-        monkeypatch.setattr(kind, "__pydantic_config__", CONFIG, raising=False)
+        monkeypatch.setattr(kind, "__pydantic_config__", ConfigDict(extra="forbid", strict=True), raising=False)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -157,9 +155,8 @@ def test_a_wrong_key_is_found(entry, key):
 
 
 def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
-    patterns = [(row.name, row.tag) for row in table.images().image]
-    patterns += [(near.name, near.tag) for near in table.images().near]
-    assert all(re.compile(text) for pair in patterns for text in pair)
+    patterned = (*table.images().image, *table.images().near)
+    assert all(re.compile(text) for each in patterned for text in (each.name, each.tag))
     assert {row.base for row in table.images().image} <= set(bases.bases())
     assert {row.rule for row in table.images().image} <= {"", *table.RULES}
 

@@ -17,7 +17,7 @@ from deadweight.suite.model import RunSettings, Suite, Variant
 from tests.support import ROOT
 from tests.support.examples import examples
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 WORDS = sorted(
     {
@@ -28,10 +28,9 @@ WORDS = sorted(
         *("defaults", "variants", "sources", "soft", "hard", "size_bytes", "request", "json", "json_body"),
     }
 )
-NOTABLE = [*table.names(), "15MB", "pass", "1.2.3", "2026-01-01", "0o7", "1:30", "no", "~", "=", "<<"]
 scalars = (
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12)),
-    st.sampled_from(NOTABLE),
+    st.sampled_from([*table.names(), "15MB", "pass", "1.2.3", "2026-01-01", "0o7", "1:30", "no", "~", "=", "<<"]),
 )
 keys = st.sampled_from(WORDS) | st.text(max_size=8)
 values = st.recursive(
@@ -44,7 +43,6 @@ documents = st.fixed_dictionaries(
     {"name": st.one_of(st.just("demo"), *scalars), "variants": variants},
     optional={"defaults": values, "sources": values, "misspelt": values},
 )
-PLACE = re.compile(r"deadweight\.yaml(:\d+)?: ")
 
 
 def check(folder: Path, content: bytes) -> bool:
@@ -58,19 +56,17 @@ def check(folder: Path, content: bytes) -> bool:
     else:
         return True
     assert problem.exit_code == 2
-    assert PLACE.search(str(problem)), str(problem)
+    assert re.compile(r"deadweight\.yaml(:\d+)?: ").search(str(problem)), str(problem)
     assert problem.line is None or 1 <= problem.line <= content.count(b"\n") + content.count(b"\r") + 8
     return False
 
 
-@pytest.mark.slow
 @settings(max_examples=examples(2_500), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(document=documents)
 def test_generated_documents(tmp_path, document):
     check(tmp_path, yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode("utf-8", "surrogatepass"))
 
 
-@pytest.mark.slow
 def test_mutated_bytes(tmp_path):
     """The project's own suite file, damaged in 7,500 ways (each from its seed, so that a failure can be seen again)."""
     whole = (ROOT / "deadweight.yaml").read_bytes()

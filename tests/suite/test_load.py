@@ -19,39 +19,13 @@ from tests.support.json_schema import refusal
 from tests.support.small_project import write_suite
 from tests.support.trees import written
 
-GOOD = """\
-name: demo
-defaults:
-  builder: dockerfile
-  port: 8080
-  checks:
-    budget: {layers: {hard: 5}}
-variants:
-  one:
-    dockerfile: one.Dockerfile
-  two:
-    dockerfile: two.Dockerfile
-    checks:
-      budget: {smaller_than: one}
-"""
-
 
 def write(folder: Path, text: str | bytes) -> Path:
     return written(folder, {"deadweight.yaml": text}) / "deadweight.yaml"
 
 
-def test_defaults_are_merged_into_each_variant(tmp_path):
-    suite = load_suite(write(tmp_path, GOOD))
-    one, two = suite.variants
-    assert (one.name, two.name) == ("one", "two")
-    assert one.checks.budget.layers.hard == two.checks.budget.layers.hard == 5
-    assert (one.checks.budget.smaller_than, two.checks.budget.smaller_than) == (None, "one")
-    assert suite.root == tmp_path
-
-
 def test_thousands_of_variants_share_one_record_of_what_they_leave_out(tmp_path):
-    text = "name: a\nvariants:\n  one: {builder: ko}\n  two: {builder: ko}\n"
-    one, two = load_suite(write(tmp_path, text)).variants
+    one, two = load_suite(write(tmp_path, "name: a\nvariants:\n  one: {builder: ko}\n  two: {builder: ko}\n")).variants
     assert one.run is two.run
     assert one.checks is two.checks
 
@@ -166,14 +140,13 @@ def test_a_missing_file_says_what_to_do_and_one_is_found_from_a_folder_below(tmp
     (below := tmp_path / "a" / "b").mkdir(parents=True)
     with raises(ConfigError, "suite.no_suite"):
         find_suite_file(below)
-    file = write(tmp_path, GOOD)
+    file = write(tmp_path, TWO)
     assert find_suite_file(below) == file
 
 
 def test_a_later_error_still_finds_its_line_also_in_a_service(tmp_path):
-    suite = load_suite(write(tmp_path, GOOD))
-    keys = ("dockerfile", "port", "target")
-    assert [suite.error(suite.variants[1], key, "x").line for key in keys] == [11, 4, 10]
+    suite = write_suite(tmp_path, "name: demo\ndefaults: {port: 1}\nvariants:\n  v:\n    builder: dockerfile\n")
+    assert [suite.error(suite.variants[0], key, "x").line for key in ("builder", "port", "target")] == [5, 2, 4]
     suite = write_suite(tmp_path, TWO)
     assert ":6: services.cart" in str(suite.error(suite.variants[0], "port", "is taken")).replace("variants.today.", "")
 
@@ -311,10 +284,9 @@ def test_variants_are_selected_by_name_service_tag_and_pattern(tmp_path, words, 
 
 @pytest.mark.parametrize("word", ["cartt", "", "*.x", "tag:dayly", "today"])
 def test_a_word_that_means_nothing_is_refused_with_what_there_is(tmp_path, word):
-    suite = write_suite(tmp_path, TWO)
     near = {"cartt": "cart", "tag:dayly": "tag:daily", "today": "mail.today"}.get(word)
     with raises(UsageError, "suite.misspelt" if near else "suite.unknown") as found:
-        select(suite, (word,))
+        select(write_suite(tmp_path, TWO), (word,))
     assert found.value.fields == {"kind": "variant", "name": word, **({"near": near} if near else {})}
     assert (found.value.hint or "").endswith("services: cart, mail; tags: tag:daily, tag:slow")
 

@@ -61,6 +61,9 @@ def linked(source: str, target: str) -> str:
 
 
 def hard_linked(source: Path, target: Path) -> None:
-    """A copy that takes no room; what the target has already stays, and what is being uploaded to a registry is left out."""
-    left_out = shutil.ignore_patterns("_uploads")
-    shutil.copytree(source, target, copy_function=linked, dirs_exist_ok=True, ignore=left_out)
+    """A copy that takes no room; what the target has already stays, and what is being uploaded to a registry is left out.
+
+    A source that is not there yet is made.
+    """
+    source.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source, target, copy_function=linked, dirs_exist_ok=True, ignore=shutil.ignore_patterns("_uploads"))

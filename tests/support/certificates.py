@@ -7,6 +7,7 @@ from pathlib import Path
 
 def authority(folder: Path, hosts: Mapping[str, Sequence[str]]) -> None:
     """A CA (``ca.pem``) and for each name a certificate of these hosts (``NAME.pem``, ``NAME.key``), for either side of TLS."""
+    folder.mkdir(parents=True, exist_ok=True)
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     _openssl(folder, "req", "-x509", *key, "-days", "2", "-subj", "/CN=tests", "-keyout", "ca.key", "-out", "ca.pem")
     for name, own in hosts.items():

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from deadweight.toolchain.find import find
 from tests.support.processes import killed, port_of
+from tests.support.trees import written
 
 USER, PASSWORD = "builder", "correct horse"
-HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"
 
 
 def started(
@@ -18,18 +18,16 @@ def started(
     data: Path | None = None, locked: bool = False, tls: Path | None = None,
 ) -> subprocess.Popen[bytes]:  # fmt: skip
     """Its log is ``folder``/log. ``locked`` asks for a password, ``tls`` has server.pem and server.key."""
-    folder.mkdir(parents=True)
-    (folder / "htpasswd").write_text(HTPASSWD)
-    login = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+    password = f"{USER}:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"
     certificate = {"certificate": f"{tls}/server.pem", "key": f"{tls}/server.key"}
     config = {
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(data or folder / "data")}},
         "http": {"addr": address, **({"tls": certificate} if tls else {})},
-        **({"auth": login} if locked else {}),
+        **({"auth": {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}} if locked else {}),
     }
-    (folder / "config.json").write_text(json.dumps(config))
+    written(folder, {"htpasswd": password, "config.json": json.dumps(config)})
     environment = {"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}
     with (folder / "log").open("wb") as log:
         return subprocess.Popen([program, "serve", folder / "config.json"], stdout=log, stderr=log, env=environment)

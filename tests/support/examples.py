@@ -4,10 +4,8 @@ import os
 
 FUZZ = int(os.environ.get("DEADWEIGHT_FUZZ", "0"))
 """How many of each kind ``nox -s fuzz`` was asked for; 0 in a run of the suite."""
-SHARE = 5
-"""A run of the suite tries one of so many."""
 
 
 def examples(count: int) -> int:
     """``count`` in ``nox -s fuzz``, a fifth of it elsewhere."""
-    return count if FUZZ else count // SHARE
+    return count if FUZZ else count // 5

@@ -11,9 +11,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -110,9 +112,7 @@ class FaultProject:
 
     def document(self, *words: str, code: int | None = None) -> dict[str, Any]:
         """What a task prints with ``--json``."""
-        done = self.invoke(*words, "--json")
-        assert code in (None, done.code), done.errors
-        return dict(json.loads(done.output))
+        return dict(json.loads(self.invoke(*words, "--json", code=code).output))
 
     def out(self, variant: str = "v") -> str:
         return (self.state / "images" / variant / "out").read_text()
@@ -145,8 +145,10 @@ class FaultProject:
             raise
         return Done(process.wait(), output, errors)
 
-    def invoke(self, *words: str, timeout: float = SECONDS) -> Done:
-        done = ended(self.root, *words, env=self.environment, timeout=timeout)
+    def invoke(self, *words: str, code: int | None = None) -> Done:
+        """``code`` is the exit code that it must have."""
+        done = ended(self.root, *words, env=self.environment)
+        assert code in (None, done.returncode), done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
 
     def nox(self, *words: str) -> tuple[int, str]:
@@ -165,26 +167,19 @@ class FaultProject:
     def is_one_error(self, done: Done, code: int, words: str) -> None:
         assert done.errors.count("error: ") == 1, done.errors
         assert words in done.errors
-        self._ended(done, code)
+        self.ended(done, code)
 
-    def was_ended(self, done: Done, code: int, words: str) -> None:
-        """Ended by a signal: its exit code, one line that says so, no traceback, nothing half-written or left running."""
-        assert "error: " not in done.errors
-        assert words in done.errors.splitlines()[-1], done.errors
-        self._ended(done, code)
-
-    def _ended(self, done: Done, code: int) -> None:
+    def ended(self, done: Done, code: int) -> None:
+        """With this exit code, no traceback, nothing half-written or left running."""
         assert done.code == code, done.errors
         assert "Traceback" not in done.errors + done.output
         self.is_clean()
 
     def builds(self, *arguments: str) -> Done:
         """The next run is right: exit 0, the output is what the inputs say, and after it all is up to date."""
-        done = self.invoke("build", *arguments)
-        assert done.code == 0, done.errors
+        done = self.invoke("build", *arguments, code=0)
         assert self.out() == (self.root / "src" / "a.txt").read_text()
-        again = self.invoke("build", "--json")
-        assert again.code == 0, again.errors
+        again = self.invoke("build", "--json", code=0)
         assert {row["result"] for row in json.loads(again.output)["variants"].values()} == {"cached"}
         assert "building" not in again.errors
         self.is_clean()
@@ -196,11 +191,7 @@ class FaultProject:
         assert not hidden, "temporary files and folders that a finished run must not leave"
 
     def nothing_runs(self) -> None:
-        wait_for(lambda: not self.alive(), 30)
-
-    def alive(self) -> list[str]:
-        """Command lines of living processes that came of this project's invocations."""
-        return alive(self.mark)
+        wait_for(lambda: not alive(self.mark), 30)
 
 
 @contextlib.contextmanager
@@ -219,6 +210,24 @@ def read_only(folder: Path) -> Iterator[None]:
     with mounted(folder, "--bind", str(folder)):
         subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
         yield
+
+
+@contextlib.contextmanager
+def meanwhile(again: Callable[[], object]) -> Iterator[None]:
+    """Done again and again in another thread, until the end of the block."""
+    ending = threading.Event()
+
+    def go_on() -> None:
+        while not ending.is_set():
+            again()
+
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(go_on)
+        try:
+            yield
+        finally:
+            ending.set()
+    going.result()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:

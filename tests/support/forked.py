@@ -76,9 +76,7 @@ class _Kept:
         with theirs:
             argv = [sys.executable, "-m", "tests.support.forked", str(theirs.fileno())]
             nothing, pipe = subprocess.DEVNULL, subprocess.PIPE  # a pipe, as those of runs are
-            self._process = subprocess.Popen(
-                argv, cwd=ROOT, env=self.env, stdin=nothing, stdout=pipe, pass_fds=[theirs.fileno()]
-            )
+            self._process = subprocess.Popen(argv, cwd=ROOT, stdin=nothing, stdout=pipe, pass_fds=[theirs.fileno()])
         atexit.register(self._close, os.getpid())
 
     def _close(self, owner: int) -> None:

@@ -33,17 +33,14 @@ ARGS = ("--x=$Y", "a  b", "y", "", "100% \"sure\" 'or' \\ not")
 CONF = "tea: 1\n"
 REFUSED = frozenset({"mount", "ptrace", "unshare", "keyctl", "bpf", "setns", "swapon"})
 LEFT_OUT = ("test", "idlelib", "lib2to3", "ensurepip", "dist-packages", "__pycache__", "tkinter", "pydoc_data")
-HEALTH = Health(within_seconds=60)
 
 
 def python_archive(folder: Path, reference: str) -> Path:
     """An image with this machine's Python, and the service."""
     python = Path("/usr/bin/python3").resolve()
-    library = Path("/usr/lib") / python.name
     layer: dict[str, Content] = {"/srv/shop.py": TESTS / "services" / "shop" / "shop.py"}
-    layer |= {"/etc/passwd": PASSWD, "/state/": "0"}
-    layer |= program(str(python), "/usr/bin/python3")
-    for file in library.rglob("*.*"):
+    layer |= {"/etc/passwd": PASSWD, "/state/": "0", **program(str(python), "/usr/bin/python3")}
+    for file in Path("/usr/lib", python.name).rglob("*.*"):
         if file.is_file() and not set(LEFT_OUT) & set(file.parts):
             layer[str(file)] = file.resolve()
     entry = {"Entrypoint": ["/usr/bin/python3", "/srv/shop.py"], "Env": ["PATH=/usr/bin:/bin"], "User": "65532:65532"}
@@ -59,24 +56,21 @@ def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, n
     (``names``: containers find each other). Where it is not ``outgoing``, its port is one that root alone has elsewhere."""
     port = 8080 if outgoing else 80
     db = Need(image=image, port=8080, env={"ROLE": "db", "LATE": str(LATE)}, args=("as", "db"))
-    job_env = {"NEEDS": "db:8080"} if names else {}
-    job = Need(image=image, env=job_env, args=("job",), health=Health(kind="exit"))
+    job = Need(image=image, env={"NEEDS": "db:8080"} if names else {}, args=("job",), health=Health(kind="exit"))
     settings = RunSettings(
         env={**ENV, "PORT": str(port), "NEEDS": "db:8080"}, args=ARGS, ports=(9090,), tmpfs=("/state",),
         files={"/etc/shop.conf": "conf/shop.conf"}, needs={"db": db, "job": job},
     )  # fmt: skip
-    variant = Variant(name="tight", builder="ko", port=port, run=settings, health=HEALTH)
+    variant = Variant(name="tight", builder="ko", port=port, run=settings, health=Health(within_seconds=60))
     options = hardened(settings, port=port).but(
         user="65532:65532", network="bridge" if outgoing else "internal", tmpfs=(Tmpfs("/state", 2**20, uid=65532),)
     )
     asks = next(each for each in candidates(variant.health, port) if each[0] == "python3")
-    allowed = sorted(set(profile.numbers("amd64")) - REFUSED)
-    found = tuple(Call(each, "needed", 3) for each in allowed)
+    found = tuple(Call(each, "needed", 3) for each in sorted(set(profile.numbers("amd64")) - REFUSED))
     seccomp = Seccomp("amd64", "6.1", "", "runc 1", found, (1, 2, 10, 16), (), 3, 9, 3, asks=asks if asked else ())
-    tells = next(each for each in candidates(db.health, 8080) if each[0] == "python3")
     return Found(
         options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks, variant=variant, suite=name, image=image,
-        need_asks={"db": tells} if asked else {},
+        need_asks={"db": next(each for each in candidates(db.health, 8080) if each[0] == "python3")} if asked else {},
     )  # fmt: skip
 
 
@@ -91,16 +85,14 @@ def a_found(kind: str = "plain") -> Found:
     if kind == "needy":
         needs = {"db": Need(image="postgres:16", env={"A": "b"}, port=5432)}
         settings = RunSettings(needs=needs, env={"A": "1"}, args=("a",), entrypoint=("b",))
-        checks = Checks(runs=RunsCheck(stops_within_seconds=44))
-        own = {"port": 80, "checks": checks, "health": Health(kind="tcp")}
+        own = {"port": 80, "checks": Checks(runs=RunsCheck(stops_within_seconds=44)), "health": Health(kind="tcp")}
         changes = {"user": "1000:1000", "read_only": False, "cap_add": ("NET_BIND_SERVICE",)}
         changes["tmpfs"] = (Tmpfs("/state", 2**20),)
     variant = Variant(name="tight", builder="ko", run=settings, **own)
     options = hardened(settings, port=variant.port).but(network="internal", **changes)
     asks = () if kind == "bare" else ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
-    seccomp = replace(SMALL_PROFILE, asks=asks if kind == "plain" else ())
     return Found(
-        options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks,
+        options, {}, 2, (("all", ""),), seccomp=replace(SMALL_PROFILE, asks=asks if kind == "plain" else ()), asks=asks,
         variant=variant, suite="shop", image="registry.example/tight:1",
     )  # fmt: skip
 
@@ -108,8 +100,7 @@ def a_found(kind: str = "plain") -> Found:
 def laid(folder: Path, found: Found, form: str) -> Path:
     """What ``invoke harden --format FORM --to FOLDER`` leaves in a folder of the project, and the project's file."""
     written(folder, {"conf/shop.conf": CONF})
-    given = Request("", f"./{found.suite}.seccomp.json", files="..")
-    there = written(folder / "deploy", files(found, form, given))
+    there = written(folder / "deploy", files(found, form, Request("", f"./{found.suite}.seccomp.json", files="..")))
     if found.seccomp:
         profile.write(there / f"{found.suite}.seccomp.json", found.seccomp.profile())
     return there

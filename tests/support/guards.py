@@ -92,16 +92,12 @@ class Plugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self) -> Generator[None]:
         yield
-        _judge()
+        told = refused[:]
+        refused.clear()
+        if told:
+            raise NotOurs("; ".join(dict.fromkeys(told)))
 
     pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
-
-
-def _judge() -> None:
-    told = refused[:]
-    refused.clear()
-    if told:
-        raise NotOurs("; ".join(dict.fromkeys(told)))
 
 
 def _heed(event: str, arguments: tuple[Any, ...]) -> None:

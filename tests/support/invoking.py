@@ -28,16 +28,17 @@ SECONDS = 200.0
 TASKS = "from deadweight.tasks import namespace as ns\n"
 Started = subprocess.Popen[str]
 Stream = int | IO[bytes] | IO[str] | None
+Environment = Mapping[str, str] | None
+"""Adds to that of this process."""
 
 
 class Process(subprocess.Popen[Any]):
     """A run of ``forked`` that a test looks at, feeds, waits for or ends: the Python that is forked makes the child, and tells how
     it ended. Streams are of ``text`` or of bytes."""
 
-    def __init__(
-        self, request: forked.Request, stdin: Stream, stdout: Stream, stderr: Stream, *, text: bool = True
-    ) -> None:
+    def __init__(self, request: forked.Request, *streams: Stream, text: bool = True) -> None:
         self._request = request
+        stdin, stdout, stderr = streams
         self._answer, self._theirs = socket.socketpair()
         words, encoding = [request.module, *request.words], "utf-8" if text else None
         super().__init__(words, stdin=stdin, stdout=stdout, stderr=stderr, encoding=encoding)
@@ -92,15 +93,14 @@ def _begun(
 
 
 def start(
-    root: Path, *words: str | Path, env: Mapping[str, str] | None = None,
+    root: Path, *words: str | Path, env: Environment = None,
     stdout: Stream = subprocess.PIPE, stderr: Stream = subprocess.PIPE, session: bool = False,
 ) -> Started:  # fmt: skip
     """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own.
 
     A folder without a ``tasks.py`` gets one.
     """
-    whole = {**os.environ, **(env or {})}
-    request = forked.Request(list(map(str, words)), str(with_tasks(root)), whole, session=session)
+    request = forked.Request(list(map(str, words)), str(with_tasks(root)), os.environ | (env or {}), session=session)
     return _begun(request, subprocess.DEVNULL, stdout, stderr)
 
 
@@ -128,19 +128,16 @@ ended = functools.partial(module, "invoke")
 
 
 def invoke(
-    root: Path, *words: str | Path, code: int | None = None, env: Mapping[str, str] | None = None,
+    root: Path, *words: str | Path, code: int | None = None, env: Environment = None,
     stdin: str | bytes = "", timeout: float = SECONDS, python: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run invoke to its end, and hold it to what holds always: no traceback. ``code`` is the exit code that it must have.
 
     A folder without a ``tasks.py`` gets one.
     """
-    done = ended(
-        with_tasks(root), *words, env={**os.environ, **(env or {})}, stdin=stdin, timeout=timeout, python=python
-    )
+    done = ended(with_tasks(root), *words, env=os.environ | (env or {}), stdin=stdin, timeout=timeout, python=python)
     assert "Traceback" not in done.stderr, done.stderr
-    told = f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
-    assert code in (None, done.returncode), told
+    assert code in (None, done.returncode), f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
     return done
 
 
@@ -151,7 +148,7 @@ class Terminal:
     """
 
     def __init__(
-        self, words: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, *, module: str = ""
+        self, words: Sequence[str], folder: Path, environment: Environment = None, *, module: str = ""
     ) -> None:
         """``module``: of ``python -m``, and the words are its own; without one they begin with a program."""
         self.text = ""
@@ -170,7 +167,7 @@ class Terminal:
         self.pid = self._process.pid
 
     @classmethod
-    def invoke(cls, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> Self:
+    def invoke(cls, folder: Path, *words: str, environment: Environment = None) -> Self:
         return cls(words, with_tasks(folder), environment, module="invoke")
 
     def __enter__(self) -> Self:

@@ -28,19 +28,15 @@ def _validator(schema: str, draft: str, formats: bool) -> "Validator":
 
 def refusal(schema: Any, document: Any, *, draft: str = "Draft202012Validator", formats: bool = False) -> str:
     """Why the schema refuses the document; empty where it does not."""
-    errors = validator(schema, draft=draft, formats=formats).iter_errors(document)
-    return next((error.message for error in errors), "")
-
-
-KUBERNETES = "1.34"
+    return next((error.message for error in validator(schema, draft=draft, formats=formats).iter_errors(document)), "")
 
 
 def cluster_refusal(document: Any) -> str:
-    """Why a Kubernetes API server would refuse a manifest, by its published schemas; empty where it would not."""
+    """Why an API server of Kubernetes 1.34 would refuse a manifest, by its published schemas; empty where it would not."""
     import kubernetes_validate  # imports jsonschema
 
     try:
-        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+        kubernetes_validate.validate(document, "1.34", strict=True)
     except kubernetes_validate.ValidationError as error:
         return str(error)
     return ""

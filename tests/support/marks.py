@@ -7,7 +7,6 @@ import pytest
 
 from deadweight.engine.own.engine import dockerd
 
-NEEDS_ROOT = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts or namespaces need root")
-NEEDS_DOCKERD = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or dockerd() is None, reason="an engine of ours needs root and dockerd"
-)
+IS_ROOT = sys.platform == "linux" and os.geteuid() == 0
+NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="mounts or namespaces need root")
+NEEDS_DOCKERD = pytest.mark.skipif(not IS_ROOT or dockerd() is None, reason="an engine of ours needs root and dockerd")

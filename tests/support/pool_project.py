@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -22,8 +22,7 @@ from deadweight_pool.endpoint import wording
 from tests.support.builder_site import Silent
 from tests.support.buildkit_world import Daemon
 from tests.support.http_servers import running
-
-WAIT_SECONDS = 90.0
+from tests.support.trees import written
 
 
 def noted(code: str, **patterns: str) -> str:
@@ -63,7 +62,7 @@ class Told:
 
     def wait(self, enough: Any) -> None:
         """Wait until ``enough(self)``."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + 90.0
         while not enough(self):
             with self.changed:
                 left = max(0.0, deadline - time.monotonic())
@@ -96,9 +95,8 @@ def listening(host: str) -> Iterator[Told]:
 
 def endpoint(daemon: Daemon, **more: Any) -> dict[str, Any]:
     """A daemon as a suite names it."""
-    certificates = daemon.certificates
     tls = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key"}
-    files = {key: str(certificates / name) for key, name in tls.items()}
+    files = {key: str(daemon.certificates / name) for key, name in tls.items()}
     return {"address": daemon.address, **files, "places": 2, **more}
 
 
@@ -110,22 +108,20 @@ class PoolProject:
     worker: Path
     told: Told
 
-    def write(self, variants: Mapping[str, float], pool: Mapping[str, Any], failing: Iterable[str] = ()) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
+    def write(self, variants: Mapping[str, float], pool: Mapping[str, Any], failing: Iterable[str] = ()) -> Self:
         suite: dict[str, Any] = {"name": "pooled", "pool": dict(pool), "variants": {}}
         for name, seconds in variants.items():
             folder = self.root / name
-            folder.mkdir(exist_ok=True)
-            (folder / "worker").unlink(missing_ok=True)
-            (folder / "worker").hardlink_to(self.worker)
             words = ["/worker", self.told.address, name, str(seconds), *(["fail"] if name in failing else [])]
             text = f'FROM scratch\nCOPY worker /worker\nRUN {json.dumps(words)}\nCMD ["/worker"]\n'
-            (folder / "Dockerfile").write_text(text)
-            (folder / "name").write_text(name)
+            written(folder, {"Dockerfile": text, "name": name})
+            (folder / "worker").unlink(missing_ok=True)
+            (folder / "worker").hardlink_to(self.worker)
             suite["variants"][name] = {
                 "builder": "dockerfile", "dockerfile": f"{name}/Dockerfile", "source": name, "runnable": False,
             }  # fmt: skip
-        (self.root / "deadweight.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
+        written(self.root, {"deadweight.yaml": yaml.safe_dump(suite, sort_keys=False)})
+        return self
 
     def build(self) -> dict[str, VariantOutcome]:
         """As ``invoke build`` does it, in this process."""

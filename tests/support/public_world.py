@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from deadweight.builders.jib.projects import JIB, JIB_VERSION
 from deadweight.records.reference import parse
@@ -32,8 +32,7 @@ from tests.support.http_servers import files, served
 from tests.support.processes import port_of
 from tests.support.relay import proxying, serving
 
-HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "auth.docker.io")
-REGISTRIES = (*HUB, "cgr.dev", "gcr.io")
+REGISTRIES = ("docker.io", "index.docker.io", "registry-1.docker.io", "auth.docker.io", "cgr.dev", "gcr.io")
 APK_MIRROR = "apk.example.com"
 FILE_HOSTS = ("packages.wolfi.dev", "dl-cdn.alpinelinux.org", "alpinelinux.org", "repo.maven.apache.org", APK_MIRROR)
 MIRROR = "mirror.example.com"
@@ -47,14 +46,11 @@ ADDRESSES = {
     "127.0.0.2": (*REGISTRIES, MIRROR), "127.0.0.3": FILE_HOSTS, "127.0.0.4": (LOCKED,), "127.0.0.5": (DEAF,),
     "127.0.0.6": (ABSENT,),
 }  # fmt: skip
-LIMIT_SECONDS = 900
 ENGINE = """
 import sys
 from deadweight.engine.own import engine as own
 own.remove_data() if sys.argv[1] == "end" else print(own.start(lambda line: print(line, file=sys.stderr)))
 """
-
-Done = subprocess.CompletedProcess[str]
 
 
 class World:
@@ -90,16 +86,16 @@ class World:
 
     def run(
         self, *words: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 120
-    ) -> Done:
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in there; its result comes back whatever its exit code."""
         spaces = (f"--{kind}=/proc/{self._process.pid}/ns/{name}" for kind, name in (("net", "net"), ("mount", "mnt")))
         command = ["nsenter", *spaces, "env", f"--chdir={cwd or self.folder}", *words]
         environment = {**os.environ, **(env or {})}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
 
-    def need(self, *words: str | Path, cwd: Path | None = None) -> str:
+    def need(self, *words: str | Path, **how: Any) -> str:
         """What a command prints in there that must succeed."""
-        done = self.run(*words, cwd=cwd)
+        done = self.run(*words, **how)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -109,12 +105,8 @@ class World:
         That is done as its manual says, by /etc/docker/certs.d, which is a folder of the namespace's own.
         """
         for host in trusting:
-            folder = f"/etc/docker/certs.d/{host}"
-            self.need("sh", "-c", 'mkdir -p "$1" && cp "$2" "$1/ca.crt"', "sh", folder, self.ca)
-        done = self.run(sys.executable, "-c", ENGINE, "start", env=engine_environment(self.folder))
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-        return done.stdout.strip()
+            self.need("sh", "-c", 'mkdir -p "$1" && cp "$2" "$1/ca.crt"', "sh", f"/etc/docker/certs.d/{host}", self.ca)
+        return self.need(sys.executable, "-c", ENGINE, "start", env=engine_environment(self.folder)).strip()
 
     def serve_images(self, source: LocalSource, references: Sequence[str], mirrored_below: str) -> None:
         """Each stand-in under its public name, and once more below a prefix; within one registry no blob is copied."""
@@ -206,7 +198,7 @@ def _serve(folder: Path, registry: Path) -> None:
             socket.create_server(("127.0.0.5", 443)),  # this one is deaf
         ):
             (folder / "ready").touch()
-            time.sleep(LIMIT_SECONDS)
+            time.sleep(900)
     finally:
         if (folder / "engine").exists():
             environment = {**os.environ, **engine_environment(folder)}

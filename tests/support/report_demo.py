@@ -130,11 +130,10 @@ def _variant(name: str, index: int) -> model.VariantRecord:
     }  # fmt: skip
     if ladder == "samples":
         return samples.variant(size, **told, startup_seconds=None, checks={"layers": checks["layers"]})
-    starts = tuple(startup + 0.01 * n for n in range(-2, 3))
     attacks: dict[str, dict[str, model.AttackRecord]] = {}
     for rank, posture in enumerate(("open", "default", "hardened")):
         attacks[posture] = {name: _attack(place, index, rank, through) for place, name in enumerate(ATTACKS)}
-    told |= {"startup_samples": starts, "checks": checks, "attacks": attacks}
+    told |= {"startup_samples": tuple(startup + 0.01 * n for n in range(-2, 3)), "checks": checks, "attacks": attacks}
     return samples.variant(size, **told, startup_seconds=startup)
 
 
@@ -191,7 +190,6 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersRe
     places = {"e": "config.Env[1]", "f": "history[2].created_by"}
     seen = tuple(findings.SecretFinding("password", mark * 32, place) for mark, place in places.items())
     setuid = findings.PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0)
-    apt = findings.PathFigure("usr/bin/apt", 18_000, where, "os")
     heavy = {"/etc/big.db": size // 40, **{f"/usr/lib/lib{n}.so": size // 200 for n in range(25)}}
     pairs = [((0, f"/usr/lib/lib{group}.so"), (1, f"/usr/share/copy{group}.so")) for group in range(3)]
     copies = [(layer, path, group) for group, pair in enumerate(pairs) for layer, path in pair]
@@ -200,7 +198,7 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersRe
         layers=tuple(samples.layer_figures(size // 4, text, seed) for seed, text in instructions.items()),
         hidden_bytes=sum(file.size_bytes for file in hidden), secrets=seen if leaky and name.endswith("history") else (),
         setuid=(setuid,) if big else (), shells=(findings.PathFigure("bin/sh", 120_000, where),) if shell else (),
-        package_managers=(apt,) if shell and size > 12_500_000 else (),
+        package_managers=(findings.PathFigure("usr/bin/apt", 18_000, where, "os"),) if shell and size > 12_500_000 else (),
         heaviest=tuple(findings.PathFigure(path, weight, where) for path, weight in heavy.items()),
         duplicates=tuple(findings.DuplicateFile(path, layer, size // 100, group, 2) for layer, path, group in copies),
         folders=tuple(findings.FolderFigure(n % 4, part, size * (8 - n) // 36) for n, part in enumerate(parts)),

@@ -30,10 +30,9 @@ def provenance(digest: str, tool: str = "sample") -> Provenance:
 
 
 def image(size: int, compressed: int, *, layers: int = 2, seed: str = "a") -> model.ImageRecord:
-    sizes = [size - size // layers * (layers - 1), *[size // layers] * (layers - 1)]
     records = tuple(
         model.LayerRecord(each, f"sha256:{(seed + str(index)) * 4:0<64}"[:71], None, compressed // layers, f"COPY part-{index} /")
-        for index, each in enumerate(sizes)
+        for index, each in enumerate([size - size // layers * (layers - 1), *[size // layers] * (layers - 1)])
     )  # fmt: skip
     return model.ImageRecord(f"sha256:{seed * 64}"[:71], None, size, compressed, "stored", records, "65532", ("/app",))
 
@@ -79,9 +78,8 @@ def full_report() -> model.Report:
     variants = {name: replace(record, **_sections(index)) for index, (name, record) in named}
     made: dict[str, Any] = dict.fromkeys(("base", "image", "build", "startup_seconds", "go_version"))
     variants["never-built"] = variant(**made, checks={}, provenance={}, notes=("not built",))
-    awk = "https://gtfobins.github.io/gtfobins/awk/"
     payloads = {
-        "system": ("system() starts a program", "a command", awk, "T1059"),
+        "system": ("system() starts a program", "a command", "https://gtfobins.github.io/gtfobins/awk/", "T1059"),
         "reverse-shell": ("Reverse shell over /inet/tcp", "a shell", None, "T1095"),
         "write-tmp": ("Write to /tmp and run it <script>alert(1)</script>", "a foothold", None, "T1105"),
         "mount": ("Mount a device", "the host", None, "T1611"),
@@ -123,7 +121,6 @@ def layers(index: int = 0) -> findings.LayersReport:
         findings.HiddenFile("var/cache/apt/pkgcache.bin", 34_000_000, where, "RUN apt-get update", where, None, "replaced", 0, 1),
     )  # fmt: skip
     weights = {"usr/lib": 28_000_000, "usr/share": 9_000_000, "": 40_000, "…": 12_000}
-    folders = [findings.FolderFigure(0, *each) for each in weights.items()]
     leaky, apt = index == 0, index < 2
     suid = findings.PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0)
     return findings.LayersReport(
@@ -135,7 +132,7 @@ def layers(index: int = 0) -> findings.LayersReport:
         package_managers=(findings.PathFigure("usr/bin/apt", 18_000, where, "os"),) * apt,
         packages=(package("libc6", "2.36", 13_000_000), package("busybox", "1.36", 900_000)),
         heaviest=(findings.PathFigure("usr/lib/libc.so.6", 1_900_000, where),),
-        folders=(*folders, findings.FolderFigure(1, "app", 9_000_000)),
+        folders=(*[findings.FolderFigure(0, *each) for each in weights.items()], findings.FolderFigure(1, "app", 9_000_000)),
     )  # fmt: skip
 
 

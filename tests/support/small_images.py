@@ -21,7 +21,6 @@ from tests.support import image_samples as samples
 PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
 Content = bytes | Path | str
 """A file's bytes, a file or program of this machine to copy, or (text) the target of a symbolic link."""
-MODES = {"/etc/shadow": 0o600}
 
 
 def reference(name: str) -> str:
@@ -75,9 +74,8 @@ def go_program(source: Path, out: Path) -> Path:
         KEPT.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=KEPT) as work:
             made = Path(work) / "program"
-            environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
             words = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(made), "."]
-            subprocess.run(words, cwd=source, check=True, env=environment)
+            subprocess.run(words, cwd=source, check=True, env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"})
             made.replace(kept)
     shutil.copy2(kept, out)
     return out
@@ -104,7 +102,7 @@ def _layer(files: dict[str, Content]) -> bytes:
                 member.type, member.linkname = tarfile.SYMTYPE, content
             else:
                 data = content.read_bytes() if isinstance(content, Path) else content
-                member.mode = 0o755 if isinstance(content, Path) else MODES.get(path, 0o644)
+                member.mode = 0o755 if isinstance(content, Path) else 0o600 if path == "/etc/shadow" else 0o644
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     return buffer.getvalue()

@@ -15,6 +15,7 @@ from deadweight.records.paths import State
 from deadweight.records.store import save
 from deadweight.suite.model import Suite
 from deadweight_images.inspect.summary import summary
+from tests.support.trees import written
 
 
 def own_leftovers(engine: Engine, pid: int | None = None) -> list[Leftover]:
@@ -28,9 +29,7 @@ def own_leftovers(engine: Engine, pid: int | None = None) -> list[Leftover]:
 
 def write_suite(root: Path, text: str) -> Suite:
     """Write ``deadweight.yaml`` (dedented) and load it."""
-    file = root / "deadweight.yaml"
-    file.write_text(textwrap.dedent(text), encoding="utf-8")
-    return load_suite(file)
+    return load_suite(written(root, {"deadweight.yaml": textwrap.dedent(text)}) / "deadweight.yaml")
 
 
 def put_built(suite: Suite, variant: str, archive: Path, reference: str) -> BuiltImage:
@@ -45,26 +44,21 @@ def put_built(suite: Suite, variant: str, archive: Path, reference: str) -> Buil
     return built
 
 
-def subject_of(
-    suite: Suite, variant: str, built: BuiltImage, archive: Path, engine: Engine, **others: Subject
-) -> Subject:
+def subject_of(suite: Suite, name: str, built: BuiltImage, archive: Path, engine: Engine, **others: Subject) -> Subject:
     """What the checks look at; ``others`` are the subjects that ``smaller_than`` may name (underscores for dashes)."""
-    found = next(each for each in suite.variants if each.name == variant)
     return Subject(
         suite=suite,
-        variant=found,
+        variant=next(each for each in suite.variants if each.name == name),
         built=built,
         state=State(suite.root),
         archive=lambda: archive,
         engine=lambda: engine,
         engine_image=lambda: built.reference,
-        subject_of=lambda name: others.get(name.replace("-", "_")),
-        need_image=lambda name: pytest.fail(f"{name} is needed by nothing"),
+        subject_of=lambda other: others.get(other.replace("-", "_")),
+        need_image=lambda need: pytest.fail(f"{need} is needed by nothing"),
     )
 
 
-def built_subject(
-    suite: Suite, variant: str, archive: Path, reference: str, engine: Engine, **others: Subject
-) -> Subject:
+def built_subject(suite: Suite, name: str, archive: Path, reference: str, engine: Engine, **others: Subject) -> Subject:
     """``subject_of`` what ``put_built`` has made of an archive."""
-    return subject_of(suite, variant, put_built(suite, variant, archive, reference), archive, engine, **others)
+    return subject_of(suite, name, put_built(suite, name, archive, reference), archive, engine, **others)

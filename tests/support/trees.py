@@ -34,10 +34,8 @@ def shell_script(path: Path, script: str) -> Path:
 
 def git(folder: Path, *words: str) -> str:
     """What git prints in a folder; its commits are nobody's."""
-    identity = ("-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false")
-    done = subprocess.run(
-        ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True, timeout=60
-    )
+    nobody = ("-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", *nobody, *words], cwd=folder, check=True, capture_output=True, text=True, timeout=60)
     return done.stdout.strip()
 
 

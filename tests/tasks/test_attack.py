@@ -73,10 +73,7 @@ def test_of_one_variant_the_walls_are_named(capsys):
     assert summary.total([*found, evidence("ko")]) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
 
 
-TOTALS = [("not_applicable", "gate.no_hole"), ("not_measured", "gate.nothing")]
-
-
-@pytest.mark.parametrize(("second", "code"), TOTALS)
+@pytest.mark.parametrize(("second", "code"), [("not_applicable", "gate.no_hole"), ("not_measured", "gate.nothing")])
 def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(second, code):
     postures = {posture: cells(a="not_applicable", b=second) for posture in ("open", "hardened")}
     assert codes(summary.total([evidence(**postures)])) == [code]

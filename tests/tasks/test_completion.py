@@ -13,10 +13,8 @@ from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
-VARIANTS = "".join(
-    f"  {name}: {{builder: dockerfile, dockerfile: Dockerfile}}\n" for name in ("small", "smaller", "today")
-)
-SUITE = f"name: x\nvariants:\n{VARIANTS}".replace("today: {", "today: {tags: [nightly], ")
+DEFAULTS = "defaults: {builder: dockerfile, dockerfile: Dockerfile}"
+SUITE = f"name: x\n{DEFAULTS}\nvariants: {{small: {{}}, smaller: {{}}, today: {{tags: [nightly]}}}}\n"
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ FILES["apko.yaml"] = "contents: {packages: [x]}\n"
 
 
 NO_NAME = wording("suite.unknown", kind="variant", name="")
-NO_SOURCE = wording("suite.unknown", kind="source", name="public")
 NO_REFERENCE = wording("records.not_a_reference", text="Alpine")
 OTHERS_KEY = wording("suite.key_of_another_builder", builder="dockerfile", key="base")
 
@@ -111,7 +110,7 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, told):
     ("verify --variant small --check bugdet", "", "runs, api, budget, "),
     ("verify --variant small --check budget --check api", "", "runs, budget"),
     ("verify --check layers", "", ""),
-    ("setup --source public", NO_SOURCE, "auto, registry, mirror, local"),
+    ("setup --source public", wording("suite.unknown", kind="source", name="public"), "auto, registry, mirror, local"),
     ("run --variant today --port 0", wording("tasks.port", value="0"), ""),
     ("shell", wording("suite.variant_missing"), "today, small"),
     ("publish", wording("tasks.flag_missing", flag="--to"), ""),

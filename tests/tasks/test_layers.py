@@ -6,7 +6,6 @@ import os
 import random
 import re
 import shlex
-import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -39,7 +38,6 @@ ROOT = layer({"etc/hostname": b"box\n", "bin/sh": b"\x7fELF", "usr/bin/su": b"\x
 ADDS, REMOVES = layer({"etc/app.conf": CONFIG}), layer({"etc/.wh.app.conf": b""})
 HISTORY = [{"created_by": text} for text in ("FROM scratch", "COPY app.conf /etc/", "RUN rm /etc/app.conf")]
 CLEAN = layer({"etc/hostname": b"box\n"})
-SCAN_CHOICE = wording("tasks.choice", flag="--scan", choices="deep, plain, hidden, no", value="all")
 NO_NAMES = ("", "docker:", "oci://", " docker: ")
 SUITE = """\
 name: demo
@@ -118,8 +116,7 @@ def test_a_visible_secret_and_one_in_the_config_are_shown_where_they_are(project
 
 def test_many_files_are_cut_and_counted_to_the_end(project):
     """Hidden ones, and those that were not looked at."""
-    header = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 1, 8, 0, 0, 0, 99, 99, 1, 0)
-    encrypted = header + b"a" + random.Random(1).randbytes(99)
+    encrypted = samples.encrypted_zip(random.Random(1).randbytes(99))
     names = [f"{number:02}.zip" for number in range(25)]
     hidden = samples.saved(project, layer(dict.fromkeys(names, b"x")), layer({f".wh.{name}": b"" for name in names}))
     done = layers(project, "--archive", hidden, code=0)
@@ -169,8 +166,7 @@ def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
     (written,) = [path for path in (project / "found").rglob("*") if path.is_file()]
     assert (written.read_bytes(), written.stat().st_mode & 0o777) == (CONFIG, 0o600)
     assert f"extracted: {written.relative_to(project)}" in done.stderr
-    again = layers(project, "--archive", leaky, "--extract", "found", code=2)
-    assert "found" in again.stderr
+    assert "found" in layers(project, "--archive", leaky, "--extract", "found", code=2).stderr
 
 
 def test_findings_are_written_as_sarif_and_junit_also_where_a_link_leads_and_into_a_pipe(project, leaky):
@@ -196,8 +192,7 @@ def test_the_id_of_a_finding_in_sarif_is_its_own_and_stays(project):
     files = layer({"a.conf": CONFIG, "b.conf": CONFIG})
     ids = []
     for number, stack in enumerate(((files,), (ROOT, files), (files, layer({".wh.a.conf": b""})))):
-        archive = samples.saved(project, *stack, name=f"{number}.tar")
-        layers(project, "--archive", archive, "--sarif", "out.sarif")
+        layers(project, "--archive", samples.saved(project, *stack, name=f"{number}.tar"), "--sarif", "out.sarif")
         results = checked((project / "out.sarif").read_text())["runs"][0]["results"]
         ids.append({each["partialFingerprints"]["deadweight/v1"] for each in results})
         assert len({each["properties"]["fingerprint"] for each in results}) == 1  # what goes on the allow list
@@ -223,8 +218,7 @@ def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
         places = [each["locations"][0]["physicalLocation"] for each in results]
         assert {place["artifactLocation"]["uri"] for place in places} == {"a.gz", "history"}
         assert not any("region" in place for place in places if place["artifactLocation"]["uri"] == "a.gz")
-        cases = ElementTree.parse(project / "out.xml").findall(".//testcase")
-        assert len({case.get("name") for case in cases}) == 7
+        assert len({case.get("name") for case in ElementTree.parse(project / "out.xml").findall(".//testcase")}) == 7
     assert (shown[0], done.stdout.count("SECRET github-pat in gzip@0: ")) == (shown[1], 2)
     visible = layers(project, "--archive", samples.saved(project, files[0], name="y.tar"))
     assert "SECRET github-pat in /a.gz, gzip@0: " in visible.stdout
@@ -272,22 +266,19 @@ def test_one_of_several_images_of_an_archive(project):
     items = [{"Config": f"{n}.json", "RepoTags": [f"app:{n}"], "Layers": [f"{n}.tar"]} for n in range(2)]
     members = {"0.json": one.config, "1.json": two.config, "0.tar": CLEAN, "1.tar": ADDS}
     (project / "x.tar").write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(items).encode()}))
-    unsaid = layers(project, "--archive", "x.tar", code=2)
-    assert "app:0, app:1" in unsaid.stderr
+    assert "app:0, app:1" in layers(project, "--archive", "x.tar", code=2).stderr
     for code in range(2):
         layers(project, "--archive", "x.tar", "--name", f"app:{code}", code=code)
 
 
 def test_a_variant_goes_by_its_own_allow_list(project, leaky):
-    suite = write_suite(project, SUITE.replace("ALLOW", ""))
-    put_built(suite, "v", leaky, "demo/v:1")
+    put_built(write_suite(project, SUITE.replace("ALLOW", "")), "v", leaky, "demo/v:1")
     found = layers(project, "--variant", "v", "--json", code=1)
     assert leak_in("v") in found.stderr
     (mark,) = fingerprints(json.loads(found.stdout))
     entry = f"{{fingerprint: {mark}, reason: a sample of ours, expires: %s}}"
     write_suite(project, SUITE.replace("ALLOW", entry % "2099-01-31"))
-    allowed = layers(project, "--variant", "v", code=0)
-    assert "(allowed: a sample of ours)" in allowed.stdout
+    assert "(allowed: a sample of ours)" in layers(project, "--variant", "v", code=0).stdout
     write_suite(project, SUITE.replace("ALLOW", entry % "2020-01-31"))
     assert layers(project, "--variant", "v").returncode == 1
 
@@ -295,7 +286,7 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
 @pytest.mark.parametrize(("words", "code", "said"), [
     ("", 2, wording("tasks.variant_or_archive")),
     ("--variant v --archive x.tar", 2, wording("tasks.variant_or_archive")),
-    ("--archive leaky.tar --scan all", 2, SCAN_CHOICE),
+    ("--archive leaky.tar --scan all", 2, wording("tasks.choice", flag="--scan", choices="deep, plain, hidden, no", value="all")),
     ("--archive nowhere.tar", 2, wording("tasks.no_archive", file="nowhere.tar")),
     (f"--archive {'n' * 300}", 1, "File name too long"),
     ("--archive circle", 1, of_images("archive.unreadable", what="circle", error="")),
@@ -366,7 +357,6 @@ def test_a_registry_behind_a_private_ca_is_reached_as_the_sources_say(project):
         for environment in ({"DEADWEIGHT_CA_BUNDLE": "ca.pem"}, {}):
             if not environment:
                 write_suite(project, SUITE.replace("ALLOW", "") + "sources: {ca_bundle: ca.pem}\n")
-            done = layers(project, "--archive", image, **environment)
-            assert leak_in(f"{address}/app:1") in done.stderr
+            assert leak_in(f"{address}/app:1") in layers(project, "--archive", image, **environment).stderr
         wrong = layers(project, "--archive", image, DEADWEIGHT_CA_BUNDLE="nowhere.pem")
         assert (wrong.returncode, "nowhere.pem: " in wrong.stderr) == (2, True)

@@ -117,8 +117,7 @@ def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engi
     elsewhere = Engine(engine.api, engine.host, PROJECT, f"{with_shell}-elsewhere")
     with elsewhere.start(built.reference, RunOptions(), purpose=foreground.RUN, variant="good") as theirs:
         wait_for(lambda: foreground.running(elsewhere), 20)
-        done = task(with_shell, "logs", code=3)
-        assert wording("tasks.no_logs") in done.stderr
+        assert wording("tasks.no_logs") in task(with_shell, "logs", code=3).stderr
         shell = task(with_shell, "shell", "--variant", "good", stdin="cat /etc/hostname\n")
         assert theirs.name not in shell.stderr
         assert theirs.id[:12] not in shell.stdout
@@ -127,8 +126,7 @@ def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engi
 def test_a_shell_beside_an_image_without_one_knows_where_it_is(project, playground_archive, playground_image):
     """On a terminal: getcwd(2) fails there, so a shell that asks for its prompt complains at each line."""
     put_built(write_suite(project, SUITE), "good", playground_archive, playground_image)
-    local = {"DEADWEIGHT_SOURCE": "local"}
-    with Terminal.invoke(project, "shell", "--variant", "good", environment=local) as terminal:
+    with Terminal.invoke(project, "shell", "--variant", "good", environment={"DEADWEIGHT_SOURCE": "local"}) as terminal:
         terminal.type("cd etc; pwd; exit\n")
         assert terminal.wait() == 0, terminal.text
     assert wording("tasks.shell_beside", variant="good") in terminal.text
@@ -253,8 +251,7 @@ def test_a_report_goes_on_where_an_image_was_lost(project, misbehaving_archive):
     """An engine that was pruned, or another one: what checks measured stays, and the variant has a note."""
     all_built(project, misbehaving_archive)
     (State(project).image("good") / "image.tar").unlink()
-    done = task(project, "report", "--json")
-    found = json.loads(done.stdout)["variants"]
+    found = json.loads(task(project, "report", "--json").stdout)["variants"]
     assert found["good"]["image"]["size_bytes"] is None
     assert found["good"]["notes"][0].startswith(f"{GONE}; ")
     assert found["other"]["image"]["size_bytes"] > 1_000_000
@@ -270,9 +267,8 @@ def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbeh
 
     put(misbehaving_archive)
     task(project, "report")
-    wrong = task(project, "report", "--against", "nowhere", code=2)
     message = wording("publish.no_such_report", flag="--against", path="nowhere")
-    assert wrong.stderr.startswith(f"error: {message}\n")
+    assert task(project, "report", "--against", "nowhere", code=2).stderr.startswith(f"error: {message}\n")
     put(playground_archive)
     done = invoke(project, "report", "--against", ".deadweight/report", "--json")
     assert json.loads(done.stdout)["variants"]["good"]["base"]["stand_in"]
@@ -290,8 +286,7 @@ def test_publish_keeps_the_marks_of_the_last_comparison(project, misbehaving_arc
     put_built(suite, "good", misbehaving_archive, "x")
     task(project, "publish", "--to", "site")
     put_built(suite, "good", playground_archive, "x")
-    earlier = project / "earlier.json"
-    earlier.write_bytes((project / "site" / "report.json").read_bytes())
+    (project / "earlier.json").write_bytes((project / "site" / "report.json").read_bytes())
     invoke(project, "report", "--against", "earlier.json")
     page = project / "site" / "index.html"
     for words in ((), ("--against", "earlier.json")):
@@ -323,8 +318,7 @@ def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project
         assert "Nothing changed" not in done.stdout
         assert all(words in done.stdout for words in told), done.stdout
 
-    same = task(project, "report", "--against", "before")
-    assert "Nothing changed beyond noise." in same.stdout
+    assert "Nothing changed beyond noise." in task(project, "report", "--against", "before").stdout
     (state.image("good") / "image.tar").unlink()
     against(3, "no longer measured", "good: its image can no longer be read: ", GONE)
     failed = FailedBuild("failed", "2026-01-02T00:00:00+00:00", ".deadweight/logs/good.log")

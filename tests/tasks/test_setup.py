@@ -113,8 +113,7 @@ def test_a_plan_shows_what_another_source_would_need_and_keeps_nothing(bare, loo
 
 def test_doctor_names_the_stand_ins_that_are_not_made_yet(bare):
     bare.more["DEADWEIGHT_SOURCE"] = "local"
-    done = bare.invoke("doctor", "--json")
-    assert done.code == 3
+    done = bare.invoke("doctor", "--json", code=3)
     (busybox,) = (each["name"] for each in json.loads(done.output)["to_make"])
     assert busybox in done.errors.partition("error: ")[2]
     assert f"{busybox}: " in bare.invoke("doctor").output
@@ -126,11 +125,10 @@ def test_what_could_not_be_built_is_not_verified_in_its_old_image(tmp_path, play
     copy = f"cp {playground_archive} $OUT"
     project = FaultProject.make(tmp_path, v=copy, w=copy)
     project.more["DOCKER_HOST"] = "unix:///nowhere.sock"
-    assert project.invoke("build").code == 0
+    project.invoke("build", code=0)
     project.suite(v="exit 1", w=copy)
     (project.root / "src" / "a.txt").write_text("b\n")
-    done = project.invoke("demo", "--yes")
-    assert done.code == 1, done.errors
+    done = project.invoke("demo", "--yes", code=1)
     assert "w: runs: not measured" in done.errors
     assert "v: runs" not in done.errors
     report = json.loads((project.state / "report" / "report.json").read_text())

@@ -149,8 +149,8 @@ def test_a_java_home_that_is_not_there_is_told_and_keeps_nothing_from_running(pa
     assert seen.path == path / "java"
     assert parts(seen.reason) == ("toolchain.no_java_home", {"folder": "/nonexistent"})
     assert find("mvn").version == "3.9.9"
-    (path / "java").write_text("#!/bin/sh\nexit 1\n")
-    (path / "mvn").write_text("#!/bin/sh\nexit 1\n")
+    for name in ("java", "mvn"):
+        script(path / name, "exit 1")
     seen = look("java")
     assert seen.path != path / "java"
     assert wording("toolchain.no_java_home", folder="/nonexistent") in seen.reason
@@ -179,11 +179,10 @@ def test_looking_at_every_tool_again_starts_no_program(cache, monkeypatch):
 def test_every_go_tool_is_pinned_by_its_module(name):
     entry = catalogue.program(name)
     module = (entry.module_folder / "go.mod").read_text()
-    sums = (entry.module_folder / "go.sum").read_text()
     ours = (entry.module_folder / "main.go").is_file()
     assert (entry.source == ".") is ours
     assert ours or f"\ntool {entry.source}\n" in module
-    assert f"{entry.module} v{entry.pinned} h1:" in sums
+    assert f"{entry.module} v{entry.pinned} h1:" in (entry.module_folder / "go.sum").read_text()
     assert "replace" not in module
 
 
@@ -231,9 +230,7 @@ def test_a_plan_looks_for_each_tool_once(path):
 
 # Under which digest an archive arrives in a registry: that of the manifest that was looked at, where its layers are packed.
 @pytest.mark.parametrize(("compression", "kept"), [("gzip", True), ("none", False)])
-def test_of_both_layouts_the_manifest_stays_if_layers_are_packed(
-    tmp_path, local_registry, monkeypatch, compression, kept
-):
+def test_of_both_layouts_the_manifest_stays_if_it_is_packed(tmp_path, local_registry, monkeypatch, compression, kept):
     """As engines from 25 on save: packed with containerd's store, plain with overlay2. crane packs plain layers."""
     monkeypatch.setattr(samples, "OCI_LAYER", samples.OCI_LAYER + ("+gzip" if compression == "gzip" else ""))
     made = samples.build(layer({"a": b"x" * 5000}), compression=compression)

@@ -6,7 +6,6 @@ import shutil
 import stat
 import subprocess
 import tarfile
-import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from deadweight.sources.protocol import BuildEnvironment
 from deadweight_standins.source import LocalSource
 from tests.support.builder_site import BROKEN, COMPILERS, GO_FILES, IMAGES, MAIN, STATIC, GivenSource, Project
 from tests.support.caches import hard_linked
+from tests.support.fault_project import meanwhile
 
 pytestmark = pytest.mark.tools
 
@@ -42,7 +42,6 @@ def built(local_source, tmp_path_factory) -> tuple[Project, BuiltImage]:
     """One build that the tests look at; they do not change it."""
     project = made_at(tmp_path_factory.mktemp("apko")).write(FILES).suite(SUITE)
     cache, kept = melange_cache(project.site.state) / "go-build", user_cache() / "tests" / "go-build-of-apko"
-    kept.mkdir(parents=True, exist_ok=True)
     hard_linked(kept, cache)  # Go's own library, which earlier runs compiled
     image = project.build("v")
     hard_linked(cache, kept)
@@ -190,21 +189,15 @@ def test_melange_gets_what_it_needs_and_reads_nothing_that_others_write(project)
         "other/.deadweight/keys/key": "secret",
     }  # fmt: skip
     project.write(files | {f".venv/lib/{number}.py": "" for number in range(300)})
-    stop, theirs = threading.Event(), project.site.state.image("k")
+    theirs = project.site.state.image("k")
 
     def another_step() -> None:
-        while not stop.is_set():
-            for number in range(20):
-                (theirs / f".work-{number}/tmp/go-build").mkdir(parents=True)
-            shutil.rmtree(theirs)
+        for number in range(20):
+            (theirs / f".work-{number}/tmp/go-build").mkdir(parents=True)
+        shutil.rmtree(theirs)
 
-    thread = threading.Thread(target=another_step)
-    thread.start()
-    try:
+    with meanwhile(another_step):
         project.build("v")
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_ko_and_melange_compile_once(project, static_base):

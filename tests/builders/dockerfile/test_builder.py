@@ -11,19 +11,16 @@ from typing import Any
 import pytest
 
 from deadweight._errors import CommandError, MissingError
-from deadweight.builders import protocol, table
+from deadweight.builders import protocol
 from deadweight.builders.dockerfile import builder, buildkit
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import archive
 from deadweight.engine.images import Identity
-from deadweight.engine.options import RunOptions
-from deadweight.plan.graph import make_plan
-from deadweight.plan.scheduler import run_plan
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
 from deadweight.sources.protocol import BuildEnvironment
 from tests.support import ROOT
-from tests.support.builder_site import BROKEN, GO_FILES, IMAGES, GivenSource, Project, Silent
+from tests.support.builder_site import BROKEN, COMPILERS, GO_FILES, IMAGES, Project, on_tools
 from tests.support.codes import codes, raises
 from tests.support.small_images import forget_images
 from tests.support.small_project import write_suite
@@ -38,13 +35,6 @@ SUITE = f"{PLAIN}    bases: {{BASE: tools}}\n"
 @pytest.fixture
 def project(on_tools):
     return on_tools.write({"Dockerfile": SIMPLE})
-
-
-def content(engine, built, path):
-    """A file of an image."""
-    options = RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
-    with engine.start(built.reference, options) as container:
-        return container.exec(["/usr/bin/cat", path]).output.decode()
 
 
 def told(project, built):
@@ -128,7 +118,7 @@ def test_our_state_folder_is_never_in_the_context(project):
     assert not (project.root / "Dockerfile.dockerignore").exists()
 
 
-def test_the_users_ignore_files_hold(project, engine):
+def test_the_users_ignore_files_hold(project):
     project.write({"Dockerfile": f"{BASED}COPY . /c\nRUN test ! -e /c/hello && test -e /c/kept\n", "kept": "x"})
     project.write({".dockerignore": "kept\n", "Dockerfile.dockerignore": "# a comment\nhello\n"}).build("v")
     ignored = project.steps("v")[0].inputs.ignore
@@ -136,17 +126,15 @@ def test_the_users_ignore_files_hold(project, engine):
 
 
 @pytest.mark.slow
-def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project, engine):
+def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project):
     run = "RUN --mount=type=secret,id=token read x < /run/secrets/token; echo ${#x} > /length\n"
     project.write({"token": "first-secret-value\n", ".dockerignore": "token\n", "Dockerfile": f"{BASED}{run}"})
     first = project.suite(f"{SUITE}    secrets: {{token: token}}\n").build("v")
-    assert content(engine, first, "/length") == "18\n"
+    assert project.read(first, "/length")[0] == b"18\n"
     assert project.build("v").config_digest == first.config_digest
     project.write({"token": "second-secret\n"})
     assert project.root / "token" in project.steps("v")[0].inputs.files
-    second = project.build("v")
-    assert content(engine, second, "/length") == "13\n"
-    project.archive("v", second)
+    assert project.read(project.build("v"), "/length")[0] == b"13\n"
     assert not re.search(b"first-secret-value|second-secret", project.everything())
 
 
@@ -166,9 +154,9 @@ READS = """RUN --mount=type=secret,id=GOPROXY --mount=type=secret,id=ca_bundle r
 """
 
 
-def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(machine, engine):
+def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(machine):
     built = machine.write({"Dockerfile": BASED + READS}).build("v")
-    assert content(engine, built, "/told") == f"{len(PROXY)} {len(PROXY)} {BUNDLE}\n"
+    assert machine.read(built, "/told")[0].decode() == f"{len(PROXY)} {len(PROXY)} {BUNDLE}\n"
     assert "pass-word-78" not in told(machine, built)
     assert b"pass-word-78" not in machine.everything()
 
@@ -184,10 +172,11 @@ COPY --from=build /tmp/told /tmp/nothing /
 """
 
 
-def test_an_unchanged_dockerfile_reaches_what_this_machine_reaches_and_no_layer_tells(machine, engine):
+def test_an_unchanged_dockerfile_reaches_what_this_machine_reaches_and_no_layer_tells(machine):
     """The tools' image knows no ``go``: what counts is which variables and files its instruction has."""
     built = machine.write({"Dockerfile": UNCHANGED}).build("v")
-    assert [content(engine, built, f"/{name}") for name in ("told", "nothing")] == [f"{len(PROXY)} {BUNDLE}\n", "0\n"]
+    files = [machine.read(built, f"/{name}")[0].decode() for name in ("told", "nothing")]
+    assert files == [f"{len(PROXY)} {BUNDLE}\n", "0\n"]
     assert (machine.root / "Dockerfile").read_text() == UNCHANGED
     assert "secret" not in told(machine, built)
     assert b"pass-word-78" not in machine.everything()
@@ -216,18 +205,18 @@ SAMPLES = Path(__file__).with_name("samples")
 WILD, NEWER = (SAMPLES.joinpath(f"{name}.Dockerfile").read_text() for name in ("wild", "newer"))
 
 
-def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
+def test_a_dockerfile_of_all_shapes_means_what_it_says(project):
     """As BuildKit reads it: continued names, comments between, what only looks like a heredoc (engine 20.10 knows none)."""
     built = project.write({"Dockerfile": WILD}).suite(f"{PLAIN}    target: final\n").build("v")
-    assert (built.base, content(engine, built, "/four")) == (project.source.bases["tools"], "4\n")
+    assert (built.base, project.read(built, "/four")[0]) == (project.source.bases["tools"], b"4\n")
     assert (project.root / "Dockerfile").read_text() == WILD
 
 
 @pytest.mark.slow
-def test_what_an_older_engine_does_not_know_is_said_in_words_that_it_knows(project, engine):
+def test_what_an_older_engine_does_not_know_is_said_in_words_that_it_knows(project):
     """The same files come of it with every engine; those before 23 know no heredocs."""
     built = project.write({"Dockerfile": NEWER}).suite(PLAIN).build("v")
-    assert content(engine, built, "/all") == "for you\nplain $WHO\nhello\nof you `x`\n"
+    assert project.read(built, "/all")[0] == b"for you\nplain $WHO\nhello\nof you `x`\n"
     assert (project.root / "Dockerfile").read_text() == NEWER
 
 
@@ -261,7 +250,7 @@ def test_a_compile_error_is_the_compilers_own_line(project, local_source):
     line = "  v: {{builder: dockerfile, source: app, dockerfile: Dockerfile, bases: {{GO_BASE: '{}', BASE: tools}}}}\n"
     files = {**GO_FILES, "app/main.go": BROKEN, "Dockerfile": BUILD_FILES["multi-stage-alpine.Dockerfile"]}
     project.write(files).suite(line.format(GO_BASE))
-    assert "./main.go:4:10: undefined: nope" in project.fails(told="builders.not_compiled", what="v")
+    assert COMPILERS in project.fails(told="builders.not_compiled", what="v")
 
 
 @pytest.mark.parametrize(("engine_id", "index"), [("sha256:i", "sha256:i"), ("sha256:m", None)])
@@ -285,8 +274,7 @@ def counted(tmp_path, engine, tools_image):
     """Three variants with one compile stage that takes a moment and writes down that it ran, and one that tells the count."""
     mount = f"--mount=type=cache,id={uuid.uuid4().hex},target=/count"
     compiled = f"ARG BASE\nFROM ${{BASE}} AS build\nCOPY src /src\nRUN {mount} echo ran >> /count/runs; sleep 0.5\n"
-    base = Base("tools", tools_image, None, stand_in=True)
-    made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
+    made = on_tools(tmp_path, engine, tools_image)
     files = {f"{name}.Dockerfile": f"{compiled}FROM ${{BASE}}\nCOPY --from=build /src /{name}\n" for name in VARIANTS}
     files |= {"count.Dockerfile": f"{BASED}RUN {mount} cat /count/runs && false\n"}
     made.write({**files, "app/src/main.go": f"// {uuid.uuid4().hex}\n"})
@@ -298,10 +286,7 @@ def counted(tmp_path, engine, tools_image):
 
 def build_all(counted: Project, *names: str) -> list[str]:
     """What came of each of these variants."""
-    site = counted.site
-    variants = [variant for variant in site.suite.variants if variant.name in names]
-    plan = make_plan(variants, site, lambda variant: table.builder(variant.builder))
-    return [outcome.result for outcome in run_plan(plan, site.state, Silent(), jobs=2)]
+    return [outcome.result for outcome in counted.run(*names, jobs=2)]
 
 
 def runs(counted: Project) -> int:

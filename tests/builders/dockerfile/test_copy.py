@@ -29,27 +29,21 @@ def test_arguments_stages_and_what_they_stand_on(tmp_path):
     assert stage_bases("FROM ubuntu:23.10\nFROM scratch\nFROM a AS a\n", {}) == ["ubuntu:23.10", "", "a"]
 
 
-CHAINS = [
+@pytest.mark.parametrize(("stages", "target", "chain"), [
     ("a AS build|b", None, {1}), ("a AS build|build", None, {0, 1}), ("a AS one|one AS two|two", None, {0, 1, 2}),
     ("a AS one|b AS two|one", "two", {1}), ("a AS one|b", "0", {0}), ("a AS Build|build", None, {0, 1}), ("x AS x|y", "x", {0}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("stages", "target", "chain"), CHAINS)
+])  # fmt: skip
 def test_the_stages_that_an_image_is_made_of(tmp_path, stages, target, chain):
     assert chain == set(read(tmp_path, "".join(f"FROM {stage}\n" for stage in stages.split("|"))).chain(target))
 
 
-NO_DOCKERFILES = [
+@pytest.mark.parametrize(("text", "code", "fields"), [
     ("ARG X\n", "no_from", {"line": 1}), ("# only a comment\n\nRUN x\n", "before_from", {"line": 3, "name": "RUN"}),
     ("FROM a\nFORM b\n", "unknown_instruction", {"line": 2, "name": "FORM"}), ("FROM\n", "incomplete_from", {"line": 1}),
     ("ARG X\nFROM alpine:3 # x\n", "from_with_comment", {"line": 2}),
     ("FROM a\nRUN <<EOF\nFROM b\n", "open_heredoc", {"line": 2, "name": "EOF"}),
     ("{not: a dockerfile}\n", "unknown_instruction", {"line": 1}), (b"FROM \xff\xfe\n", "not_utf8", {}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "code", "fields"), NO_DOCKERFILES)
+])  # fmt: skip
 def test_what_is_no_dockerfile(tmp_path, text, code, fields):
     with raises(ConfigError, f"dockerfile.{code}", **fields):
         read(tmp_path, text)

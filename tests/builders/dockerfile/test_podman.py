@@ -1,5 +1,6 @@
 """Podman's own build: what it lacks, whose words it says, and a real build where Podman is installed."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -39,11 +40,9 @@ def test_what_an_old_podman_cannot_do_is_told_with_its_line_before_the_build(tmp
     (tmp_path / "Dockerfile").write_text(f"FROM scratch\n{text}\n")
     dockerfile = read_dockerfile(tmp_path / "Dockerfile")
     monkeypatch.setattr(buildkit, "store_of", lambda _: Store("", (), "1.28.2", here=True))
-    if what is None:
+    refused = raises(ConfigError, "dockerfile.podman_too_old", version="1.28.2", feature=what, line=2)
+    with refused if what else contextlib.nullcontext():
         buildkit.refuse_what_it_cannot(dockerfile, ENDPOINT)
-    else:
-        with raises(ConfigError, "dockerfile.podman_too_old", version="1.28.2", feature=what, line=2):
-            buildkit.refuse_what_it_cannot(dockerfile, ENDPOINT)
     monkeypatch.setattr(buildkit, "store_of", lambda _: Store("", (), "1.39.0", here=True))
     buildkit.refuse_what_it_cannot(dockerfile, ENDPOINT)
 

@@ -22,15 +22,9 @@ def resident_maven(tmp_path_factory) -> Iterator[tuple[Path, Path]]:
 
 
 @pytest.fixture
-def maven_root(resident_maven, monkeypatch) -> Path:
-    """That folder, empty but for an empty folder ``app``, where builds go through the Maven that stays."""
+def project(static_base, resident_maven, monkeypatch) -> Project:
+    """A Maven project of one class, and a suite with one variant of it, ``v``. Its builds go through the Maven that stays."""
     root, run = resident_maven
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
     monkeypatch.setenv(resident.VARIABLE, "1")
-    return emptied(root, kept="app")
-
-
-@pytest.fixture
-def project(static_base, maven_root) -> Project:
-    """A Maven project of one class, and a suite with one variant of it, ``v``."""
-    return Project(maven_root, GivenSource(static_base.bases)).write(PROJECT).suite(SUITE)
+    return Project(emptied(root, kept="app"), GivenSource(static_base.bases)).write(PROJECT).suite(SUITE)

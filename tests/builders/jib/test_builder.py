@@ -208,29 +208,26 @@ MISSPELT = jib_plugin("1", more="<mainClass>a.Nope</mainClass>")
 VERSIONLESS = dependency("example", "x", "1").replace("<version>1</version>", "")
 
 
-CAUSES = [
+@pytest.mark.parametrize(("files", "suite", "kind", "code", "words"), [
     pytest.param(
         {"app/pom.xml": pom(dependencies=JUNIT), TEST: FAILING_TEST}, "tests: true", CommandError, "builders.tests_fail",
         ["| MainTest.adds:5 expected: <3> but was: <2>", ".deadweight/logs/v.log"],
         id="a test of the service fails", marks=pytest.mark.slow,
     ),
-    pytest.param({SERVICE: "package a;\n\nclass Main {}\n"}, "", CommandError, None,
+    pytest.param({SERVICE: "package a;\n\nclass Main {}\n"}, "", CommandError, "",
                  ["Main class was not found", "main: com.example.Main"], id="no main class"),
     pytest.param({}, "main: a.Nope", DeadweightError, "jib.no_main_class", ["a.Nope"], id="a class that is not there"),
     pytest.param({"app/pom.xml": pom(plugins=MISSPELT)}, "", DeadweightError, "jib.no_main_class", ["a.Nope"],
                  id="a class that the pom misspells"),
-    pytest.param({"app/pom.xml": pom().replace(">17<", ">99<")}, "", CommandError, None,
+    pytest.param({"app/pom.xml": pom().replace(">17<", ">99<")}, "", CommandError, "",
                  ["release version 99 not supported", "the service requires a newer JDK"], id="a JDK that is too old"),
-    pytest.param({"app/pom.xml": pom(dependencies=VERSIONLESS)}, "", CommandError, None, ["pom.xml:9:"],
+    pytest.param({"app/pom.xml": pom(dependencies=VERSIONLESS)}, "", CommandError, "", ["pom.xml:9:"],
                  id="a version that the pom forgot"),
-    pytest.param({}, f'files: {{/x: "{DONOR}#/no/such"}}', ConfigError, None, ["/no/such"], id="a file of another image"),
-    pytest.param({"app/src/main/java/a/Other.java": main_class("Other")}, "", CommandError, None,
+    pytest.param({}, f'files: {{/x: "{DONOR}#/no/such"}}', ConfigError, "", ["/no/such"], id="a file of another image"),
+    pytest.param({"app/src/main/java/a/Other.java": main_class("Other")}, "", CommandError, "",
                  ["Multiple valid main classes were found: a.Main, a.Other", "in the variant: main: a.Main, a.Other"],
                  id="two main classes", marks=pytest.mark.slow),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("files", "suite", "kind", "code", "words"), CAUSES)
+])  # fmt: skip
 def test_a_build_that_fails_is_told_by_its_cause(project, files, suite, kind, code, words):
     message = project.write(files).suite(f"{SUITE}    {suite}\n").fails(kind, code, kind.exit_code)
     assert [word for word in words if word not in message] == []
@@ -297,7 +294,9 @@ def jib_image(place: Path, main: str, files: dict[str, bytes], *, path: str = "/
 
 
 CLASSES = ("a.Main", "a.b.Main", "a.MainKt", "a.Main$Inner", "Main")
-CLASS_PATHS = [
+
+
+@pytest.mark.parametrize(("main", "files", "how", "there"), [
     *((main, {f"app/classes/{main.replace('.', '/')}.class": b"x"}, {}, True) for main in CLASSES),
     ("Main", {"app/classes/a/Main.class": b"x"}, {}, False),  # its package is missing: Java would not start it
     ("b.Main", {"app/classes/a/b/Main.class": b"x"}, {}, False), ("a.Main", {"app/resources/a/Main.class": b"x"}, {}, False),
@@ -310,10 +309,7 @@ CLASS_PATHS = [
     # nobody can tell: the class path leads into the base; the project has an entry point of its own; no class path is there
     ("a.Main", {}, {"path": "/app/classes:/opt/framework.jar"}, True), ("a.Main", {}, {"words": ("java", "-jar")}, True),
     ("a.Main", {}, {"path": ""}, True),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("main", "files", "how", "there"), CLASS_PATHS)
+])  # fmt: skip
 def test_the_main_class_is_looked_for_on_the_class_path(tmp_path, main, files, how, there):
     assert missing_main_class(jib_image(tmp_path, main, files, **how)) == (None if there else main)
 
@@ -326,9 +322,6 @@ def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     assert missing_main_class(archive) is None
 
 
-ENTITY = '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'
-
-
 LIES = {
     "from.image": "base_argument", "to.image": "name_argument", "outputPaths.tar": "reserved_argument",
     "baseImageCache": "reserved_argument",
@@ -336,10 +329,10 @@ LIES = {
 """Arguments with which the record of the build would be a lie."""
 
 
-WRONG = [
+@pytest.mark.parametrize(("files", "line", "code", "place"), [
     ({"app/pom.xml": "<project>\n  <a>\n</project>\n"}, "", "jib.pom_not_xml", "pom.xml:3: "),
     ({"app/pom.xml": "<html/>"}, "", "jib.not_a_pom", "pom.xml:1: "),
-    ({"app/pom.xml": ENTITY}, "", "jib.pom_entities", "pom.xml:2: "),
+    ({"app/pom.xml": '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'}, "", "jib.pom_entities", "pom.xml:2: "),
     ({}, "pom: other.xml", "builders.no_such_file", "other.xml"), ({}, "", "jib.no_base", "(variants.v.base)"),
     ({}, "files: {/etc/x: nowhere}", "builders.no_such_file", "(variants.v.files./etc/x)"),
     ({}, "files: {etc/x: conf}", "jib.wrong_target", ""), ({}, "files: {/etc/../x: conf}", "jib.wrong_target", ""),
@@ -351,10 +344,7 @@ WRONG = [
     ({}, 'env: {A: "x\\ny"}', "jib.env_unsupported", "variants.v.env: A: "),
     ({}, 'env: {A: "\\u2028"}', "jib.env_unsupported", "variants.v.env: A: "),
     *(({}, f"args: {{jib.{name}: x}}", f"jib.{code}", f"(variants.v.args.jib.{name})") for name, code in LIES.items()),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("files", "line", "code", "place"), WRONG)
+])  # fmt: skip
 def test_wrong_files_are_refused_before_the_build(project, files, line, code, place):
     suite = SUITE.replace(f"    base: {STATIC}\n", "") if code == "jib.no_base" else SUITE
     assert place in project.write(files).suite(f"{suite}    {line}\n").fails(ConfigError, code, 2)
@@ -523,9 +513,8 @@ def test_the_projects_own_wrapper_brings_maven_if_it_can(project, tmp_path, monk
     wrapper = {"app/.mvn/wrapper/maven-wrapper.properties": f"distributionUrl={url}\n"}
     project.write({**wrapper, "app/mvnw": f"echo fetched >> $MAVEN_USER_HOME/log; {script.format(home=home)}\n"})
     planned = project.inputs().digest
-    built = project.build("v")
     version = find("mvn").version if script == "exit 1" else "3.0.77"
-    assert f"(Maven {version}, Java " in built.tool
+    assert f"(Maven {version}, Java " in project.build("v").tool
     assert ("-ntp" in project.log("v").split()) == (version != "3.0.77"), "Maven before 3.6.1 does not know it"
     assert project.inputs().digest == planned, "what it was built with makes no other variant of it"
     project.build("v")
@@ -569,9 +558,8 @@ def test_the_file_of_an_error_is_the_one_that_has_it(project):
     """A pom of another name, and a module: each problem once, with its own file."""
     emptied(project.root / "app")
     files = family()
-    above = "<relativePath>../other.xml</relativePath></parent>"
     lib = files["app/lib/pom.xml"].replace("<dependencies>", f"<dependencies>\n{VERSIONLESS}")
-    files["app/lib/pom.xml"] = lib.replace("</parent>", above)
+    files["app/lib/pom.xml"] = lib.replace("</parent>", "<relativePath>../other.xml</relativePath></parent>")
     files["app/other.xml"] = files.pop("app/pom.xml").replace("<module>service</module>", "")
     message = project.write(files).suite(SUITE + '    pom: other.xml\n    args: {jib.containerize: ":lib"}\n').fails()
     assert ("| lib/pom.xml:2:" in message, " @" in message) == (True, False)
@@ -579,7 +567,6 @@ def test_the_file_of_an_error_is_the_one_that_has_it(project):
 
 
 def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
-    (tmp_path / "my work").mkdir()
     project = Project(tmp_path / "my work", static_base).write(PROJECT).suite(SUITE)
     project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
     message = project.fails(told="builders.not_compiled")

@@ -45,16 +45,13 @@ def test_a_project_that_wants_its_jar_in_the_image_is_packaged(project):
     assert jar.startswith(b"PK")
 
 
-PHASES = [
+@pytest.mark.parametrize(("text", "args", "last"), [
     (pom(), "", "compile"), (pom(), "    args: {jib.containerizingMode: packaged}\n", "package"),
     (pom(), "    tests: true\n", "test"),
     (pom().replace("</properties>", "<jib.containerizingMode>packaged</jib.containerizingMode></properties>"), "", "package"),
     (pom(plugins=plugin("other", "1", configuration=PACKAGED)), "", "compile"),
     (pom(plugins=plugin("jib-maven-plugin", "1", group=GROUP, configuration=PACKAGED)), "    tests: true\n", "package"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "args", "last"), PHASES)
+])  # fmt: skip
 def test_how_far_maven_goes(project, text, args, last):
     project.write({"app/pom.xml": text}).suite(SUITE + args)
     assert Maven(project.variant("v"), project.root).phase == last
@@ -264,7 +261,5 @@ def test_jib_that_skips_makes_no_image(project):
 
 
 def test_where_jib_may_do_without_tls():
-    here = ("127.0.0.1:5000/x@sha256:00", "localhost:5000/x", "[::1]:5000/x")
-    assert all(map(LOOPBACK.match, here))
-    elsewhere = ("127.evil.example/x", "localhost.example:5000/x", "busybox:1.36", "[::1/x")
-    assert not any(map(LOOPBACK.match, elsewhere))
+    assert all(map(LOOPBACK.match, ("127.0.0.1:5000/x@sha256:00", "localhost:5000/x", "[::1]:5000/x")))
+    assert not any(map(LOOPBACK.match, ("127.evil.example/x", "localhost.example:5000/x", "busybox:1.36", "[::1/x")))

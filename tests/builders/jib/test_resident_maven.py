@@ -180,8 +180,7 @@ def test_kill_9_of_a_maven_that_stays_while_it_builds(source, run):
     (pid,) = living(run)
     os.kill(pid, signal.SIGKILL)
     output += process.communicate(timeout=60)[0]
-    counts = (output.count("Scanning for projects"), output.count("BUILD SUCCESS"))
-    assert (process.returncode, counts) == (0, (2, 1))
+    assert (process.returncode, (output.count("Scanning for projects"), output.count("BUILD SUCCESS"))) == (0, (2, 1))
     assert maven(source, "compile").returncode == 0
     assert living(run) not in ([], [pid])
 

@@ -113,7 +113,7 @@ def test_a_compilers_line_may_be_a_cause_or_only_sound_like_one(line, cause):
 
 
 # Maven's and Gradle's lines as they come
-IN_OUR_WORDS = [
+@pytest.mark.parametrize(("lines", "said"), [
     (["'a' is missing. @ example:all:1, /p q/pom.xml, line 5, column 3"], ["pom.xml:5:3: 'a' is missing."]),
     (["Malformed POM: x @ /p q/lib/pom.xml, line 4, column 2"], ["lib/pom.xml:4:2: Malformed POM: x"]),
     (["'a' is missing. @ example:far:1, line 5, column 3"], ["example:far:1:5:3: 'a' is missing."]),
@@ -127,10 +127,7 @@ IN_OUR_WORDS = [
          "urls[0] = file:/m2/x.jar", "Number of foreign imports: 1", "import: Entry[import  from realm ClassRealm[maven.api]]"],
         ["Execution default-war of goal x:war failed: no such method"],
     ),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("lines", "said"), IN_OUR_WORDS)
+])  # fmt: skip
 def test_mavens_places_in_our_words(lines, said):
     assert heard([f"[ERROR] {line}" for line in lines]).tail == tuple(said)
 

@@ -104,8 +104,7 @@ ASKING = {
 @pytest.mark.parametrize(("asks", "line"), [(asks, line) for asks, lines in ASKING.items() for line in lines])
 def test_a_dockerfile_that_asks_for_git_or_whose_makefile_or_script_does_gets_it(tmp_path, asks, line):
     names = ("Makefile", "tools/version.sh", "tools/stamp")
-    files = dict.fromkeys(names, "VERSION := $(shell git describe --tags)\n") | {"other.sh": "git clone x\n"}
-    written(tmp_path, files)
+    written(tmp_path, dict.fromkeys(names, "VERSION := $(shell git describe --tags)\n") | {"other.sh": "git clone x\n"})
     assert (names_git(f"FROM a\n{line}\n"), names_git(f"FROM a\n{line}\n", tmp_path)) == asks
 
 
@@ -122,14 +121,11 @@ def test_rules_for_a_dockerfile_take_nothing_that_go_compiles(repository):
     assert inputs(repository, needed=_inputs.needed_sources(repository.root)) == expected
 
 
-PRUNED = [
+@pytest.mark.parametrize(("rules", "names", "pruned"), [
     ((".venv", "docs", "!docs/keep/*.md", "out", "!**/*.go", "cache"), ".venv docs docs/x docs/keep out cache", "cache"),
     (("docs", ".venv", "!docs/keep/*.md"), ".venv docs docs/x docs/keep", ".venv docs/x"),
     (ignore_lines(ROOT / "src/vulnerable-awk-playground-java/.dockerignore"), "target src", "target"),  # what jib writes
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("rules", "names", "pruned"), PRUNED)
+])  # fmt: skip
 def test_a_folder_is_pruned_though_other_rules_take_something_back(rules, names, pruned):
     assert [name for name in names.split() if Ignore(rules).prunes(name)] == pruned.split()
 
@@ -157,8 +153,7 @@ variants:
 def test_an_edit_of_a_check_builds_nothing_anew(tmp_path, source):
     """Nor does a new virtual environment, a new key, or what another variant's step writes."""
     base = Base("b", "localhost/b", "sha256:" + "0" * 64, stand_in=True)
-    root = tmp_path / "service"
-    project = Project(root, GivenSource({"b": base}, lambda _: ApkRepositories((), (), stand_in=True)))
+    project = Project(tmp_path / "service", GivenSource({"b": base}, lambda _: ApkRepositories((), (), stand_in=True)))
     pom = "<project><modelVersion>4.0.0</modelVersion><groupId>a</groupId><artifactId>a</artifactId><version>1</version></project>"
     files = {
         "go.mod": "module a\n", "main.go": MAIN, "pom.xml": pom, "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY . /c\n",

@@ -102,9 +102,8 @@ def test_packages_of_an_unknown_system_are_added(written):
 
 def test_a_builders_claims_are_held_against_the_image(tmp_path, app, scanner):
     names = ("apk/wolfi/own@1.0-r0?arch=x86_64", "apk/wolfi/ghost@2.0", "oci/image@sha256:0", "golang/stdlib")
-    claims = spdx(*(f"pkg:{name}" for name in names))
     files = {"/lib/apk/db/installed": APK + APK.replace(b"P:own", b"P:hidden"), "/usr/share/own": b"x"}
-    made = write_sboms(subject(tmp_path, app, files, claims), ("spdx",))
+    made = write_sboms(subject(tmp_path, app, files, spdx(*(f"pkg:{name}" for name in names))), ("spdx",))
     assert (made.compared, made.absent) == (True, ("apk ghost 2.0",))
     assert "apk hidden 1.0-r0" in made.unclaimed
     assert not any("stdlib" in each or "own" in each for each in made.unclaimed)

@@ -43,10 +43,7 @@ QUICK = {"PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 @pytest.mark.parametrize("scan", [False, True])
 def test_actionlint_takes_the_workflow(tmp_path, scan):
-    workflows = tmp_path / ".github" / "workflows"
-    workflows.mkdir(parents=True)
-    (tmp_path / ".git").mkdir()
-    (workflows / "images.yml").write_text(render(Pipeline("github", 5, scan=scan)))
+    written(tmp_path, {".git/HEAD": "", ".github/workflows/images.yml": render(Pipeline("github", 5, scan=scan))})
     command = [find("actionlint").path, "-no-color", "-shellcheck=", "-pyflakes="]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
@@ -75,9 +72,8 @@ def test_kubernetes_takes_the_jobs():
 def test_trivy_finds_nothing_in_the_jobs_that_no_comment_answers(tmp_path):
     file = tmp_path / "jobs.yaml"
     file.write_text(render(Pipeline("kubernetes", 5, image=f"registry.example.com/team/ci@sha256:{'a' * 64}")))
-    found = misconfigured(file, tmp_path / "cache")
     comments = "".join(line for line in file.read_text().splitlines() if line.startswith("#"))
-    assert [each for each in sorted(found) if each not in comments] == []
+    assert [each for each in sorted(misconfigured(file, tmp_path / "cache")) if each not in comments] == []
 
 
 def test_permissions_are_small_and_actions_pinned():
