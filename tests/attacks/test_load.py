@@ -47,8 +47,7 @@ def load(tmp_path):
 
 def test_every_primitive_that_awk_gives_an_attacker_is_there():
     """The list of the talk's last chapter, one payload each at least."""
-    ids = {payload.id for payload in load_payloads().payloads}
-    assert ids >= {
+    assert {payload.id for payload in load_payloads().payloads} >= {
         "system", "pipe-getline", "print-pipe", "coprocess", "option-injection", "gawk-extension", "read-passwd", "environ",
         "proc-environ", "write-root", "write-app", "write-tmp", "run-root", "run-app", "run-tmp", "connect", "reverse-shell",
         "bind-shell", "download", "fork-bomb", "memory-bomb", "endless-loop", "fill-disk", "mount", "block-device", "clock",

@@ -53,8 +53,7 @@ def found(request, tmp_path_factory, engine, workshop) -> Iterator[Matrix]:
         "/tmp/": b"",
         **(gawk(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}),
     }
-    source = "src/vulnerable-awk-playground"
-    with service_image(engine, folder, f"{name}-service", source, files) as (archive, image):
+    with service_image(engine, folder, f"{name}-service", "src/vulnerable-awk-playground", files) as (archive, image):
         yield matrix(castle(folder, engine, archive, reference=image), load_payloads(packs=["awk"]), OPEN, HARDENED)
 
 

@@ -372,8 +372,7 @@ def test_engines_that_start_at_once_take_different_networks(monkeypatch):
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(machine.create_on_free_network, names))
         routes = Path("/proc/net/route").read_text().splitlines()
-        taken = [line.split()[1] for name in names for line in routes if line.startswith(f"{name}\t")]
-        assert len(set(taken)) == 2
+        assert len({line.split()[1] for name in names for line in routes if line.startswith(f"{name}\t")}) == 2
     finally:
         for name in names:
             machine.delete_bridge(name)

@@ -22,7 +22,6 @@ from deadweight.engine.faults import Unreachable
 from deadweight.engine.foreground import forwarded
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
-from deadweight.toolchain import golang
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
 from tests.support.http_servers import running
@@ -106,7 +105,9 @@ def test_a_container_without_a_network_is_reached_too_and_the_program_is_gone_af
 
 def test_where_nothing_can_stand_beside_it_nothing_is_said_of_the_service(service, monkeypatch):
     """No answer is no finding about the image."""
-    monkeypatch.setattr(golang, "built", Mock(side_effect=MissingError("go is not here", hint="invoke setup")))
+    monkeypatch.setattr(
+        "deadweight.toolchain.golang.built", Mock(side_effect=MissingError("go is not here", hint="invoke setup"))
+    )
     with raises(Unreachable, "engine.unreachable", problem="go is not here", exit_code=3, hint="invoke setup"):
         service.wait_healthy(HEALTH)
 

@@ -33,8 +33,7 @@ OPEN_ALL = "document.querySelectorAll('details').forEach(details => { details.op
 def chromium() -> Iterator[Any]:
     if BROWSER is None:
         pytest.skip("no Chromium here; on Debian and Ubuntu: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
         yield browser
         browser.close()
@@ -128,8 +127,7 @@ def test_a_heat_map_cell_opens_to_its_evidence_also_by_keyboard_alone(visit) -> 
     panel = page.locator("#panel")
     assert not panel.is_visible()
     page.locator("#castle td.succeeded").first.click()
-    line = "invoke attack --variant all-in-one --posture open"
-    for words in ("canary came back", "canary: <b>c0ffee</b>", line):
+    for words in ("canary came back", "canary: <b>c0ffee</b>", "invoke attack --variant all-in-one --posture open"):
         assert panel.get_by_text(words).first.is_visible()
     page.keyboard.press("Escape")
     assert not panel.is_visible()
@@ -332,8 +330,7 @@ def test_the_page_as_it_opens(visit) -> None:
     links = page.locator("a[href^='#']").all()
     assert links
     assert all(page.locator(f"[id='{link.get_attribute('href')[1:]}']").count() == 1 for link in links)
-    pictures = page.get_by_role("img").all()[:2]
-    for picture, ladder in zip(pictures, ("Go", "Java"), strict=True):
+    for picture, ladder in zip(page.get_by_role("img").all()[:2], ("Go", "Java"), strict=True):
         assert ladder in (picture.get_attribute("aria-label") or "").split()
         assert picture.bounding_box()["height"] > 50
     page.evaluate(OPEN_ALL)

@@ -17,7 +17,7 @@ from deadweight.report.markdown import comparison_markdown
 from deadweight.suite.model import ReportThresholds
 from deadweight_images import findings
 from tests.support import report_samples as samples
-from tests.support.codes import codes, parts
+from tests.support.codes import codes, parts, raises
 from tests.support.small_project import write_suite
 from tests.support.trees import git, written
 
@@ -53,8 +53,7 @@ def test_a_size_change_is_beyond_noise_and_a_regression_beyond_the_ratchet(befor
     assert ("size" not in found) == noisy
     if "size" in found:
         ratchet = grown > limits.ratchet_bytes and grown * 100 > before * limits.ratchet_percent
-        direction = "worse" if grown > 0 else "better"
-        assert (found["size"].regression, found["size"].direction) == (ratchet, direction)
+        assert (found["size"].regression, found["size"].direction) == (ratchet, "worse" if grown > 0 else "better")
 
 
 @pytest.mark.parametrize("missing", ["old", "new"])
@@ -282,9 +281,8 @@ NO_REPORTS = [
 @pytest.mark.parametrize(("against", "error", "code"), NO_REPORTS)
 def test_what_names_no_report_is_one_clear_error(tmp_path, against, error, code) -> None:
     git(tmp_path, "init", "-q")
-    with pytest.raises(error) as raised:
+    with raises(error, code, exit_code=2) as raised:
         earlier(against, tmp_path)
-    assert (raised.value.exit_code, raised.value.code) == (2, code)
     assert "secret" not in str(raised.value)
 
 

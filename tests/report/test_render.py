@@ -88,8 +88,7 @@ def test_sections_without_evidence_are_left_out(full_page) -> None:
 def test_stand_ins_are_labelled_wherever_their_figures_are(full_page) -> None:
     report = samples.full_report()
     for name, resting in (("multi-stage-ubuntu", True), ("jib", False)):
-        rows = re.findall(rf"^\| {name}.*", render_markdown(report), re.M)
-        assert {"stand-in" in row for row in rows} == {resting}
+        assert {"stand-in" in row for row in re.findall(rf"^\| {name}.*", render_markdown(report), re.M)} == {resting}
     ladder = html.ladder_chart(table.ladders(report)[0])
     assert "98.4 MB, stand-in (reference 101 MB)" in ladder
     assert "14.7 MB (reference 20.8 MB)" in ladder, "apko has no base"

@@ -209,8 +209,7 @@ def two() -> model.Report:
     plain = dict.fromkeys(("shell", "connect", "read"), THROUGH)
     plain |= {"mount": BY_ENGINE, "token": TOKEN, "fork": TOGETHER}
     hard = {**dict.fromkeys(plain, BY_ENGINE), "read": THROUGH, "token": TOKEN}
-    more = {"more": SHELL, "others": SHELL, "unknown": model.AttackRecord("not_measured")}
-    small = {**plain, "shell": SHELL, **more}
+    small = {**plain, "shell": SHELL, "more": SHELL, "others": SHELL, "unknown": model.AttackRecord("not_measured")}
     return samples.report({"shelled": attacked(plain, hard), "small": attacked(small, hard)})
 
 

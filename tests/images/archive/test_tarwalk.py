@@ -29,8 +29,7 @@ from tests.support.small_images import go_program
 
 def in_pieces(data: bytes, size: int) -> Entries:
     with Indexer() as indexer:
-        pieces = [data[at : at + size] for at in range(0, len(data), size)]
-        return indexer.compressed(iter(pieces), "none", "x").entries
+        return indexer.compressed(iter([data[at : at + size] for at in range(0, len(data), size)]), "none", "x").entries
 
 
 def test_links_to_one_file_hold_its_name_once():
@@ -269,8 +268,7 @@ def shape(path: bytes | None, kind: str, size: int, link: bytes, mode: int, uid:
 @pytest.mark.slow
 @pytest.mark.tools
 def test_odd_tars_are_read_as_go_reads_them_or_refused(tmp_path):
-    source = shutil.copytree(TESTS / "data" / "tar-reader", tmp_path / "reader")
-    program = go_program(source, tmp_path / "program")
+    program = go_program(shutil.copytree(TESTS / "data" / "tar-reader", tmp_path / "reader"), tmp_path / "program")
     rng = random.Random(5)
     accepted = [(data, found) for data in (odd_tar(rng) for _ in range(COUNT)) if (found := ours(data)) is not None]
     given = b"".join(struct.pack(">I", len(data)) + data for data, _found in accepted)

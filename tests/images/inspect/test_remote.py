@@ -162,8 +162,7 @@ def test_a_reference_alone_is_looked_through_without_a_copy(tmp_path, local_regi
     both = [samples.oci_members(amd, platform="linux/amd64"), samples.oci_members(arm, platform="linux/arm64")]
     index = samples.index(samples.entries(*both))
     top = samples.index([samples.descriptor(index, samples.OCI_INDEX)])
-    members = {**both[0], **both[1], **samples.blobs(index), "index.json": top}
-    push(written(tmp_path / "layout", members), reference)
+    push(written(tmp_path / "layout", {**both[0], **both[1], **samples.blobs(index), "index.json": top}), reference)
     # With no place for temporary files, a copy would fail.
     words = ("layers", "--archive", reference, "--json", "--platform")
     one = invoke(tmp_path, *words, "linux/amd64", env={"TMPDIR": "/nonexistent"})
@@ -180,8 +179,7 @@ def test_a_reference_alone_is_looked_through_without_a_copy(tmp_path, local_regi
 def test_what_names_no_registry_is_a_file_which_has_one_platform(tmp_path, name):
     archive = name or samples.saved(tmp_path, UPPER)
     done = invoke(tmp_path, "layers", "--archive", archive, *([] if name else ["--platform", "all"]), code=2)
-    expected = wording("tasks.no_archive", file=Path(name)) if name else wording("tasks.all_platforms")
-    assert expected in done.stderr
+    assert (wording("tasks.no_archive", file=Path(name)) if name else wording("tasks.all_platforms")) in done.stderr
 
 
 # In an engine's own store: the same report as from its archive, and no trust in what lies there.
@@ -220,8 +218,7 @@ def copy_and_harm(root: Path, image_id: str, copy: Path) -> None:
         shutil.copytree(root / "image/overlay2/layerdb", copy / "image/overlay2/layerdb")
     for file in (copy / "image/overlay2/layerdb/sha256").glob("*/cache-id"):
         if (file.parent / "diff").read_text() in [samples.sha256(data) for data in STACK]:
-            files = f"overlay2/{file.read_text()}/diff"
-            subprocess.run(["cp", "-a", "--parents", files, copy], cwd=root, check=True)
+            subprocess.run(["cp", "-a", "--parents", f"overlay2/{file.read_text()}/diff", copy], cwd=root, check=True)
     assert analyse_engine_store(copy, image_id, scan="no") is not None
     (victim,) = [path for path in copy.glob("overlay2/*/diff/gone.conf") if path.is_file()]  # the other is the whiteout
     outside = victim.rename(copy / "outside")

@@ -8,6 +8,7 @@ import pytest
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.runtime import Runtime, runtime
 from tests.support import image_samples as samples
+from tests.support.small_images import go_program
 from tests.support.trees import written
 
 pytestmark = pytest.mark.system
@@ -17,23 +18,22 @@ EMBED = 'package main\n\nimport _ "embed"\n\n//go:embed ballast\nvar ballast str
 GO_MAIN = EMBED + "func main() { println(len(ballast)) }\n"
 
 
-def go_program(folder: Path, main: str, *flags: str, **files: bytes) -> bytes:
+def compiled(folder: Path, main: str, **files: bytes) -> bytes:
     """A program of the module ``example.org/NAME``, by its folder's name."""
     name = folder.name.rstrip("0")
-    written(folder, {"go.mod": f"module example.org/{name}\n\ngo 1.21\n", "main.go": main, **files})
-    subprocess.run(["go", "build", *flags, "-o", "program", "."], cwd=folder, check=True, timeout=300)
-    return (folder / "program").read_bytes()
+    source = written(folder / name, {"go.mod": f"module example.org/{name}\n\ngo 1.21\n", "main.go": main, **files})
+    return go_program(source, folder / "program").read_bytes()
 
 
 @pytest.fixture(scope="session")
 def big_go(tmp_path_factory) -> bytes:
     """A stripped Go program of 31 MB: what it embeds stands before its build information."""
-    return go_program(tmp_path_factory.mktemp("big"), GO_MAIN, "-trimpath", "-ldflags=-s -w", ballast=b"\1" * BIG)
+    return compiled(tmp_path_factory.mktemp("big"), GO_MAIN, ballast=b"\1" * BIG)
 
 
 @pytest.fixture(scope="session")
 def small_go(tmp_path_factory) -> bytes:
-    return go_program(tmp_path_factory.mktemp("small"), "package main\n\nfunc main() {}\n")
+    return compiled(tmp_path_factory.mktemp("small"), "package main\n\nfunc main() {}\n")
 
 
 @pytest.fixture(scope="session")

@@ -189,8 +189,7 @@ def believed(monkeypatch):
 @pytest.mark.parametrize("scan", ["plain", "deep"])
 def test_only_the_very_bytes_are_known(tmp_path, believed, changed, compression, scan):
     believed(SECRET)
-    content = SECRET[:-1] + b" " if changed else SECRET
-    layer = samples.honest_layer({"a": b"nothing", "b": content, "c": b"nothing"})
+    layer = samples.honest_layer({"a": b"nothing", "b": SECRET[:-1] + b" " if changed else SECRET, "c": b"nothing"})
     archive = samples.saved(tmp_path, layer, compression=compression)
     assert [len(look(archive, scan=scan).secrets) for look in (analyse, samples.streamed)] == [changed] * 2
 

@@ -125,8 +125,7 @@ def _damaged() -> bytes:
 
 
 def _longer_than_a_piece() -> bytes:
-    inner = gzip.compress(random.Random(3).randbytes(3 << 20))
-    return gzip.compress(b" " * 999_999 + inner + b" " * (1 << 20), 1)
+    return gzip.compress(b" " * 999_999 + gzip.compress(random.Random(3).randbytes(3 << 20)) + b" " * (1 << 20), 1)
 
 
 def _member(flags: int, method: int) -> bytes:
