@@ -32,7 +32,6 @@ from tests.support.trees import git, written
 
 BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 PAGES = [*(ROOT / name for name in BESIDE), *sorted((ROOT / "docs").glob("**/[a-z]*.md"))]
-NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -44,7 +43,7 @@ SESSIONS = {"tests", "fmt", "lint", "types", "unit", "verify", "bench", "docs", 
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home)/|(?<![\w.~])/tmp/\w")
 
 
-@pytest.fixture(params=PAGES, ids=NAMES)
+@pytest.fixture(params=PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def page(request) -> Path:
     return request.param
 

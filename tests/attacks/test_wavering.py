@@ -111,8 +111,7 @@ def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkey
 # Which program of an image's own tells whether the service is well: its own health check, or what is there to ask with.
 
 
-URL = "http://127.0.0.1:8080/healthz"
-WGET = ("wget", "-q", "-O", "/dev/null", URL)
+WGET = ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
 OWN = ("/bin/sh", "-c", "test -e /tmp/up")
 HTTP = Health(path="/healthz")
 

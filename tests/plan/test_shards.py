@@ -124,12 +124,6 @@ def test_a_mixture_is_refused_by_name(given, code, fields, shown):
     assert shown in str(raised.value)
 
 
-def test_a_report_of_another_schema_is_refused(tmp_path):
-    document = json.loads(to_json(shards()["shard-1"]))
-    with raises(ConfigError, "report.not_of_schema", schema=1):
-        parse_report(json.dumps({**document, "schema": 2}).encode(), origin="shard-1")
-
-
 def test_junit_of_several_machines_is_one_document(tmp_path):
     for number in (1, 2):
         suite = f'<testsuite name="v{number}" tests="2" failures="1" time="1.5"><testcase name="runs"/></testsuite>'

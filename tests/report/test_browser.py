@@ -411,7 +411,7 @@ def test_fifteen_variants_stay_light(visit, heavy, changed, more) -> None:
     assert seen.said == []
 
 
-FIGURES = [
+@pytest.mark.parametrize(("cell", "title", "words", "command"), [
     (".comparison tr[data-variant='apko'] td[data-key='size']", "apko: Size", GOT, "layers --variant apko"),
     ("section#layers tr[data-variant='apko'] td:nth-child(4)", "apko: Hidden", GOT, "layers --variant apko"),
     ("section#vulnerabilities tr[data-variant='apko'] td[data-key='reach']", "apko: Touched",
@@ -424,10 +424,7 @@ FIGURES = [
     ("#history tr[data-variant='ko'] td:nth-child(2)", "ko: 2031-01-03 00000000+", "2031-01-03 00000000+.", "report --history"),
     (".comparison tr[data-variant='apko'] td[data-key='reach']", f"apko: {REACH}",
      "Not measured: the service was not watched", "verify --variant apko --check vulnerabilities"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("cell", "title", "words", "command"), FIGURES)
+])  # fmt: skip
 def test_every_figure_of_every_table_tells_how_it_was_got(heavy_page, cell, title, words, command) -> None:
     page, panel = heavy_page, heavy_page.locator("#panel")
     page.set_viewport_size(WIDE)

@@ -41,6 +41,7 @@ CONTRACT = {
     "vulnerabilities.coverage": "os language", "vulnerabilities.database": "updated_at",
     "attacks.hardened.system": "outcome walls", "layers": "layers hidden secrets setuid shells package_managers",
     "layers.hidden.0": "path size_bytes layer added_by hidden_in hidden_by secrets",
+    "layers.hidden.0.secrets.0": "rule fingerprint", "layers.layers.0": "digest diff_id size_bytes compressed_bytes instruction",
 }  # fmt: skip
 
 
@@ -75,9 +76,10 @@ def test_a_missing_key_is_named(key: str) -> None:
 
 
 NO_REPORTS = [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"schema": 2}', b"[" * 100_000, b'{"variants": NaN}']
+NO_REPORTS.append(FULL.replace(b'"schema": 1', b'"schema": 2'))
 
 
-@pytest.mark.parametrize("content", NO_REPORTS, ids=range(8))
+@pytest.mark.parametrize("content", NO_REPORTS, ids=range(9))
 def test_what_is_no_report_is_one_clear_error(content: bytes, tmp_path) -> None:
     file = tmp_path / "report.json"
     file.write_bytes(content)

@@ -71,7 +71,7 @@ def test_every_form_says_the_same() -> None:
     report = demo.failing()
     found = verdict(report)
     parts = [f"{found.title}.", found.counts, "insecure-layer-sample (/etc/secret.txt, removed "]
-    parts += ["FAILED: build; before: 5/5 ok"]
+    parts += ["A talk, November 2023; ", "FAILED: build; before: 5/5 ok", "FAILED: hardening"]
     parts += [part for point in found.failures for part in (point.reason[:60], f"{point.variant}/{point.check}")]
     parts += [finding.text for finding in found.findings]
     for text in everywhere(report):

@@ -134,7 +134,6 @@ X = samples.file(b"x")
 FULL = samples.file(b"x", b"a" * 512)
 SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
 GNU_SPARSE = samples.header(b"s", 0, b"S", magic=b"ustar  \0")
-RECORD = samples.pax_record(b"a", b"b")
 GLOBAL_COMMENT = samples.pax_raw(samples.pax_record(b"comment", b"c"), b"g")
 GLOBAL_PATH = samples.pax_raw(samples.pax_record(b"path", b"a"), b"g")
 HOSTILE: dict[str, tuple[Any, ...]] = {
@@ -164,7 +163,7 @@ HOSTILE: dict[str, tuple[Any, ...]] = {
     "a global pax header with a path": (GLOBAL_PATH + X, "tar.global_names"),
     "a pax record that is too long": (samples.pax_raw(b"99 path=a\n") + X, "tar.pax_damaged"),
     "a pax record without a length behind one with": (
-        samples.pax_raw(RECORD + b"no length here, and more\n") + X, "tar.pax_damaged",
+        samples.pax_raw(samples.pax_record(b"a", b"b") + b"no length here, and more\n") + X, "tar.pax_damaged",
     ),
     "a pax record without end": (samples.pax_raw(b"11 path=abcd") + X, "tar.pax_damaged"),
     "a pax name with a zero byte": (samples.pax_raw(samples.pax_record(b"path", b"a\0b")) + X, "tar.pax_contradiction"),

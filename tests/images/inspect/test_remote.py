@@ -82,17 +82,14 @@ def test_a_layer_that_an_earlier_look_knows_is_not_asked_for(tmp_path):
     assert (layers_asked(registry, second), layers_asked(again, second)) == ([1], [])
 
 
-CHANGES = [
+@pytest.mark.parametrize(("which", "change", "codes"), [
     ("layer", lambda data: data[:-1], ("registry.truncated",)),
     ("layer", lambda data: data + b"\0", ("registry.too_large",)),
     ("layer", lambda data: bytes([data[0] ^ 1]) + data[1:], ("tar.checksum", *DIGESTS)),
     ("layer", lambda data: samples.layer(samples.file(b"x", b"y" * (len(data) - 1536 - 512))),
      (*DIGESTS, "registry.truncated", "registry.too_large")),
     ("config", lambda data: data.replace(b"step 0", b"step 1"), ("archive.digest",)),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("which", "change", "codes"), CHANGES)
+])  # fmt: skip
 def test_what_comes_is_verified(which, change, codes):
     made = samples.build(LOWER)
     registry = Registry(samples.oci_members(made))

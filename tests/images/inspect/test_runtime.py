@@ -67,17 +67,14 @@ def test_a_go_program_of_any_size_tells_its_go(tmp_path, big_go, go_version, com
 SCRIPT = '#!/bin/sh\nset -e\nif [ -n "$X" ]; then\n  echo x\nfi\nexec /srv/s "$@"\n'
 
 
-ENTRY_POINTS: list[dict[str, object]] = [
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [
     {"Cmd": ["/srv/s"]}, {"Entrypoint": ["/srv/s"], "Cmd": ["--port=1"]}, {"Cmd": ["./s"], "WorkingDir": "/srv"},
     {"Entrypoint": ["s"], "Env": ["PATH=/bin:/srv"]}, {"Cmd": ["/bin/sh", "-c", "/srv/s --port $PORT"]},
     {"Cmd": ["/bin/sh", "-c", "cd /srv && X=1 exec ./s"]}, {"Entrypoint": ["/sbin/tini", "-g", "--"], "Cmd": ["/srv/s"]},
     {"Entrypoint": ["/entry.sh"], "Cmd": ["--port=1"]}, {"Cmd": ["sh", "entry.sh"]}, {"Cmd": ["/usr/local/bin/linked"]},
     {"Entrypoint": ["/given.sh"], "Cmd": ["s"], "Env": ["PATH=/bin:/srv"]},
-]  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("config", ENTRY_POINTS, ids=lambda config: str(config.get("Entrypoint", config.get("Cmd"))))
+], ids=lambda config: str(config.get("Entrypoint", config.get("Cmd"))))  # fmt: skip
 def test_the_program_is_found_however_the_entry_point_names_it(tmp_path, small_go, go_version, config) -> None:
     files: dict[str, bytes | str] = {
         "srv/s": small_go, "bin/busybox": b"\x7fELF busybox", "bin/sh": "->busybox", "sbin/tini": b"\x7fELF tini",

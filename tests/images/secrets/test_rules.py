@@ -263,14 +263,11 @@ def test_a_token_of_today_is_found_by_its_shape(scanner, name, form):
     assert [match.confidence for match in found] == ["high"], token
 
 
-PATHS = [
+@pytest.mark.parametrize(("path", "confidence"), [
     ("etc/app.conf", "medium"), ("srv/app/settings.py", "medium"), ("srv/app/docs/setup.conf", "low"),
     ("srv/app/tests/test_login.py", "low"), ("srv/app/login_test.go", "low"), ("README.md", "low"),
     ("usr/share/doc/x/examples/a.conf", "low"), ("usr/local/go/src/net/url/url.go", "low"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("path", "confidence"), PATHS)
+])  # fmt: skip
 def test_a_value_that_only_its_name_makes_a_secret_is_unsure_among_examples(scanner, path, confidence):
     (match,) = scanner.scan(NAMED.encode(), path=path).matches
     assert match.confidence == confidence
@@ -298,7 +295,7 @@ DSN = f'DSN = "https://{made("reports", "0123456789abcdef", 32)}@{{}}"'
 COUNTING = "abcdef1234567890" * 2
 
 
-RULED = [
+@pytest.mark.parametrize(("text", "path", "rules"), [
     (SETTINGS, "root/.m2/settings.xml", ["maven-server-password"]),
     (SAS, "a", ["azure-sas-token"]),
     # the key of an address for reports is shown to everybody
@@ -314,10 +311,7 @@ RULED = [
     ("  CONNECTION_TOKEN_CHARS: exports2.CONNECTION_TOKEN_CHARS,", "usr/local/bin/node", []),  # in node itself
     ("  TOKEN: constants_1.http.TOKEN,", "usr/local/bin/node", []),
     ("SHOP_TOKEN=" + made("x", "ab", 2) + "." + made("shop", ALNUM, 20), "usr/local/bin/node", ["environment-secret"]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "path", "rules"), RULED)
+])  # fmt: skip
 def test_a_secret_has_its_rule(scanner, text, path, rules):
     assert [match.rule for match in scanner.scan(f"{text}\n".encode(), path=path).matches] == rules
 

@@ -302,15 +302,12 @@ HARMLESS = [
 ]
 
 
-QUOTED = [
+@pytest.mark.parametrize("word", ["Tr0ub4dor&3x!", "kT9v;Q2mX7pL4", "S3cret,w!th-s1gns$", "gH7-kd93_Lsq"])
+@pytest.mark.parametrize("form", [
     'password = "{}" # of production', '<datasource user="app" password="{}"/>', "define('DB_PASSWORD', '{}');",
     "'password' => '{}',", 'password := "{}"', 'export DB_PASSWORD="{}"; make',
     'x = "{{\\"password\\": \\"{}\\", \\"port\\": 1}}"', "log: {{\\\\'api_key\\\\':\\\\'{}\\\\'}}",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("word", ["Tr0ub4dor&3x!", "kT9v;Q2mX7pL4", "S3cret,w!th-s1gns$", "gH7-kd93_Lsq"])
-@pytest.mark.parametrize("form", QUOTED)
+])  # fmt: skip
 def test_a_password_in_quotes_is_found_whole(form, word, scanner):
     text = f"x = 1\n{form.format(word)}\n".encode()
     (match,) = scanner.scan(text, path="x").matches
