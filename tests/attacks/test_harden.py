@@ -62,15 +62,6 @@ def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
     assert [each for each in own_leftovers(engine, os.getpid()) if PURPOSE in each.name] == []
 
 
-@pytest.fixture(scope="module")
-def playground(tmp_path_factory, engine, playground_image, playground_archive) -> Found:
-    """The search on the demo service; it takes a while, so it is made once."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, least in LEAST.items():
-            patch.setattr(search, name, least)
-        return tightest(castle(tmp_path_factory.mktemp("tight"), engine, playground_archive, AWK, awk=False))
-
-
 def pretend(monkeypatch, problem) -> list[RunOptions]:
     """Trials that start nothing: ``problem(options, exits)`` says what goes wrong. Gives the options as they are tried."""
     tried = []
@@ -98,8 +89,12 @@ WRITER = f"""\
 """
 
 
-def test_a_service_that_needs_nothing_gets_nothing(playground):
-    got, options = playground, playground.options
+@pytest.mark.usefixtures("playground_image")
+def test_a_service_that_needs_nothing_gets_nothing(tmp_path, engine, playground_archive, monkeypatch):
+    for name, least in LEAST.items():
+        monkeypatch.setattr(search, name, least)
+    got = tightest(castle(tmp_path, engine, playground_archive, AWK, awk=False))
+    options = got.options
     assert (options.read_only, options.tmpfs, options.cap_drop, options.cap_add) == (True, (), ("ALL",), ())
     assert (options.no_new_privileges, got.outgoing, options.user) == (True, False, "65534:65534")
     assert (options.memory_bytes < 256 * 2**20, options.pids < 64) == (True, True)
