@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import wording
-from deadweight.report import attacks, collect, html, model, table
+from deadweight.report import attacks, collect, figures, html, model, table
 from deadweight.report.history import load_report, write_report
 from deadweight.report.html import box, policy, provenance, render_html
 from deadweight.report.markdown import escape, render_markdown
@@ -335,3 +335,31 @@ def test_a_variants_own_box_says_where_it_was_built() -> None:
     assert built_on(decisions=PLAIN) == "east (tcp://h:1)"
     moved = ("goes to near (its home)", "is lost on near: it gives no answer", "goes to east (again)", PLAIN[1])
     assert built_on(decisions=moved) == "; ".join(("east (tcp://h:1)", *moved))
+
+
+# figures as people read them
+
+
+SIZES = {
+    0: "0 B", 999: "999 B", 1000: "1 kB", 932_000: "932 kB", 999_600: "1 MB", 15_300_000: "15.3 MB", 101_000_000: "101 MB",
+    1_010_000_000: "1.01 GB", None: "not measured",
+}  # fmt: skip
+"""Three digits, in decimal units."""
+SECONDS = {0.004: "4 ms", 0.21: "0.21 s", 12.34: "12.3 s", 640.2: "640 s", None: "not measured"}
+LISTS = {"a": "a", "ab": "a and b", "abcde": "a, b, c, d and e", "abcdefg": "a, b, c, d and 3 more"}
+
+
+def test_figures_are_written_as_people_read_them() -> None:
+    assert {count: figures.size(count) for count in SIZES} == SIZES
+    assert {value: figures.seconds(value) for value in SECONDS} == SECONDS
+    assert {names: figures.listed(names) for names in LISTS} == LISTS
+    assert figures.ratio(1_010_000_000, 14_500_000) == "69.7 : 1"
+    assert {figures.ratio(*pair) for pair in ((None, 1), (1, None), (0, 0), (5, 0))} == {figures.NOT_MEASURED}
+    assert (figures.digest("sha256:" + "ab" * 32), figures.digest(None)) == ("sha256:abababababab", "none")
+
+
+@given(st.integers(1, 10**14))
+def test_a_shown_size_is_within_half_a_percent(count: int) -> None:
+    number, unit = figures.size(count).split(" ")
+    shown = float(number) * 1000 ** ["B", "kB", "MB", "GB", "TB"].index(unit)
+    assert abs(shown - count) <= count * 0.00501

@@ -62,5 +62,4 @@ def linked(source: str, target: str) -> str:
 
 def hard_linked(source: Path, target: Path) -> None:
     """A copy that takes no room; what the target has already stays, and what is being uploaded to a registry is left out."""
-    left_out = shutil.ignore_patterns("_uploads")
-    shutil.copytree(source, target, copy_function=linked, dirs_exist_ok=True, ignore=left_out)
+    shutil.copytree(source, target, copy_function=linked, dirs_exist_ok=True, ignore=shutil.ignore_patterns("_uploads"))

@@ -153,8 +153,7 @@ def attested(tour: Tour) -> str:
 
 
 def push(tour: Tour, registry: str) -> str:
-    told = tour.succeeds("push", "--variant", "v", "--to", f"{registry}/tour:1")
-    digest = told.rpartition("@")[2].split()[0]
+    digest = tour.succeeds("push", "--variant", "v", "--to", f"{registry}/tour:1").rpartition("@")[2].split()[0]
     same = digest == tour.layers["manifest_digest"]
     return f"the digest is {'that of the manifest that was checked' if same else 'of a manifest made anew'}"
 

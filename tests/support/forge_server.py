@@ -60,8 +60,7 @@ class ForgeServer:
             return self._next
 
     def respond(self, request: Answering) -> None:
-        length = int(request.headers.get("Content-Length") or 0)
-        body = json.loads(request.rfile.read(length) or b"{}")
+        body = json.loads(request.rfile.read(int(request.headers.get("Content-Length") or 0)) or b"{}")
         if (hook := self.before.pop(request.command, None)) is not None:
             hook()
         with self.lock:

@@ -59,8 +59,7 @@ def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, n
     (``names``: containers find each other). Where it is not ``outgoing``, its port is one that root alone has elsewhere."""
     port = 8080 if outgoing else 80
     db = Need(image=image, port=8080, env={"ROLE": "db", "LATE": str(LATE)}, args=("as", "db"))
-    job_env = {"NEEDS": "db:8080"} if names else {}
-    job = Need(image=image, env=job_env, args=("job",), health=Health(kind="exit"))
+    job = Need(image=image, env={"NEEDS": "db:8080"} if names else {}, args=("job",), health=Health(kind="exit"))
     settings = RunSettings(
         env={**ENV, "PORT": str(port), "NEEDS": "db:8080"}, args=ARGS, ports=(9090,), tmpfs=("/state",),
         files={"/etc/shop.conf": "conf/shop.conf"}, needs={"db": db, "job": job},
@@ -91,16 +90,14 @@ def a_found(kind: str = "plain") -> Found:
     if kind == "needy":
         needs = {"db": Need(image="postgres:16", env={"A": "b"}, port=5432)}
         settings = RunSettings(needs=needs, env={"A": "1"}, args=("a",), entrypoint=("b",))
-        checks = Checks(runs=RunsCheck(stops_within_seconds=44))
-        own = {"port": 80, "checks": checks, "health": Health(kind="tcp")}
+        own = {"port": 80, "checks": Checks(runs=RunsCheck(stops_within_seconds=44)), "health": Health(kind="tcp")}
         changes = {"user": "1000:1000", "read_only": False, "cap_add": ("NET_BIND_SERVICE",)}
         changes["tmpfs"] = (Tmpfs("/state", 2**20),)
     variant = Variant(name="tight", builder="ko", run=settings, **own)
     options = hardened(settings, port=variant.port).but(network="internal", **changes)
     asks = () if kind == "bare" else ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
-    seccomp = replace(SMALL_PROFILE, asks=asks if kind == "plain" else ())
     return Found(
-        options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks,
+        options, {}, 2, (("all", ""),), seccomp=replace(SMALL_PROFILE, asks=asks if kind == "plain" else ()), asks=asks,
         variant=variant, suite="shop", image="registry.example/tight:1",
     )  # fmt: skip
 
@@ -108,8 +105,7 @@ def a_found(kind: str = "plain") -> Found:
 def laid(folder: Path, found: Found, form: str) -> Path:
     """What ``invoke harden --format FORM --to FOLDER`` leaves in a folder of the project, and the project's file."""
     written(folder, {"conf/shop.conf": CONF})
-    given = Request("", f"./{found.suite}.seccomp.json", files="..")
-    there = written(folder / "deploy", files(found, form, given))
+    there = written(folder / "deploy", files(found, form, Request("", f"./{found.suite}.seccomp.json", files="..")))
     if found.seccomp:
         profile.write(there / f"{found.suite}.seccomp.json", found.seccomp.profile())
     return there

@@ -139,8 +139,7 @@ def invoke(
         with_tasks(root), *words, env={**os.environ, **(env or {})}, stdin=stdin, timeout=timeout, python=python
     )
     assert "Traceback" not in done.stderr, done.stderr
-    told = f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
-    assert code in (None, done.returncode), told
+    assert code in (None, done.returncode), f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
     return done
 
 

@@ -28,8 +28,7 @@ def _validator(schema: str, draft: str, formats: bool) -> "Validator":
 
 def refusal(schema: Any, document: Any, *, draft: str = "Draft202012Validator", formats: bool = False) -> str:
     """Why the schema refuses the document; empty where it does not."""
-    errors = validator(schema, draft=draft, formats=formats).iter_errors(document)
-    return next((error.message for error in errors), "")
+    return next((error.message for error in validator(schema, draft=draft, formats=formats).iter_errors(document)), "")
 
 
 KUBERNETES = "1.34"

@@ -79,9 +79,8 @@ def full_report() -> model.Report:
     variants = {name: replace(record, **_sections(index)) for index, (name, record) in named}
     made: dict[str, Any] = dict.fromkeys(("base", "image", "build", "startup_seconds", "go_version"))
     variants["never-built"] = variant(**made, checks={}, provenance={}, notes=("not built",))
-    awk = "https://gtfobins.github.io/gtfobins/awk/"
     payloads = {
-        "system": ("system() starts a program", "a command", awk, "T1059"),
+        "system": ("system() starts a program", "a command", "https://gtfobins.github.io/gtfobins/awk/", "T1059"),
         "reverse-shell": ("Reverse shell over /inet/tcp", "a shell", None, "T1095"),
         "write-tmp": ("Write to /tmp and run it <script>alert(1)</script>", "a foothold", None, "T1105"),
         "mount": ("Mount a device", "the host", None, "T1611"),

@@ -49,10 +49,9 @@ def subject_of(
     suite: Suite, variant: str, built: BuiltImage, archive: Path, engine: Engine, **others: Subject
 ) -> Subject:
     """What the checks look at; ``others`` are the subjects that ``smaller_than`` may name (underscores for dashes)."""
-    found = next(each for each in suite.variants if each.name == variant)
     return Subject(
         suite=suite,
-        variant=found,
+        variant=next(each for each in suite.variants if each.name == variant),
         built=built,
         state=State(suite.root),
         archive=lambda: archive,

@@ -35,10 +35,9 @@ def shell_script(path: Path, script: str) -> Path:
 def git(folder: Path, *words: str) -> str:
     """What git prints in a folder; its commits are nobody's."""
     identity = ("-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false")
-    done = subprocess.run(
+    return subprocess.run(
         ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True, timeout=60
-    )
-    return done.stdout.strip()
+    ).stdout.strip()
 
 
 def plug_in(site: Path, name: str, group: str, points: Mapping[str, str], **modules: str) -> Path:
