@@ -40,17 +40,6 @@ def test_a_folder_is_ready_for_static_hosting(written, tmp_path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["images"], "nothing is left beside it"
 
 
-def test_publishing_again_replaces_the_whole_report(written, tmp_path) -> None:
-    target = tmp_path / "site"
-    target.mkdir()
-    publish(written, str(target))
-    smaller = tmp_path / "smaller"
-    write_report(samples.report({"only": samples.variant()}), smaller)
-    publish(smaller, str(target))
-    assert sorted(path.name for path in (target / "badges").iterdir()) == ["ladder-go.json", "only.json"]
-    assert not (target / "ladder-1.svg").exists()
-
-
 @pytest.mark.slow
 def test_marks_since_an_earlier_report_are_published_too(tmp_path) -> None:
     """On the page, and in the file that the page names; both go with the next report that was compared with nothing."""
