@@ -32,7 +32,6 @@ from tests.support.trees import git, written
 
 BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 PAGES = [*(ROOT / name for name in BESIDE), *sorted((ROOT / "docs").glob("**/[a-z]*.md"))]
-NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -44,7 +43,7 @@ SESSIONS = {"tests", "fmt", "lint", "types", "unit", "verify", "bench", "docs", 
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home)/|(?<![\w.~])/tmp/\w")
 
 
-@pytest.fixture(params=PAGES, ids=NAMES)
+@pytest.fixture(params=PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def page(request) -> Path:
     return request.param
 
@@ -365,15 +364,11 @@ def elsewhere(command: str) -> str | None:
     return next((pattern for pattern in NOT_HERE if re.match(pattern, command)), None)
 
 
-def test_every_command_is_executed_here_or_elsewhere() -> None:
-    """A new command on a page goes into one of the two lists above."""
+def test_every_command_is_executed_here_or_elsewhere_and_what_the_lists_name_is_there() -> None:
+    """A new command on a page goes into one of the two lists above; they name what is shown, and tests that exist."""
     commands = shown()
     assert len(commands) > 60
     assert {each: page for each, page in commands.items() if each not in EXECUTED and elsewhere(each) is None} == {}
-
-
-def test_the_lists_name_what_is_shown_and_tests_that_exist() -> None:
-    commands = shown()
     assert [each for each in EXECUTED if each not in commands] == []
     assert NOT_HERE.keys() - {elsewhere(each) for each in commands if each not in EXECUTED} == set()
     assert [test for test in NOT_HERE.values() if test and not (ROOT / test).is_file()] == []

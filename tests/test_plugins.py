@@ -27,7 +27,6 @@ from tests.test_docs import FENCE
 
 DOWNSTREAM = ROOT / "tests" / "downstream"
 PAGE = ROOT / "docs" / "how-to" / "plugins.md"
-Invoke = Callable[..., subprocess.CompletedProcess[str]]
 
 
 # --- the public API ---
@@ -87,7 +86,7 @@ def task(folder: Path, plugins: Path, *words: str, code: int | None = 0) -> subp
 
 
 @pytest.fixture(scope="module")
-def invoke(example, installed) -> Invoke:
+def invoke(example, installed) -> Callable[..., subprocess.CompletedProcess[str]]:
     return partial(task, example, installed)
 
 

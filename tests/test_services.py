@@ -21,8 +21,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deadweight.builders.jib.projects import SHORT_LIVED
 from deadweight.engine.http import Answer, direct

@@ -272,8 +272,7 @@ def test_what_errors_say_is_known_by_their_cause(text, expected):
 
 def test_errors_that_differ_in_numbers_and_folders_are_one_cause():
     texts = ("assert 0x7f12 in /tmp/one", "assert 0x8e33 in /tmp/two", "assert nothing")
-    reports = [SimpleNamespace(nodeid=f"t{at}", when="call", longrepr=text) for at, text in enumerate(texts)]
-    assert lines(reports) == [
+    assert lines([SimpleNamespace(nodeid=f"t{at}", when="call", longrepr=text) for at, text in enumerate(texts)]) == [
         "first: t0 (call)", f"  {texts[0]}", f"1 more: {texts[0]}\n    t1", "1 other: assert nothing\n    t2",
     ]  # fmt: skip
 

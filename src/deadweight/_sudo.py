@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import MissingError, wording
-from deadweight._run import Completed
-from deadweight._run import run as run_program
+from deadweight._run import Completed, run as run_program
 
 
 def is_root() -> bool:

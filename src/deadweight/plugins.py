@@ -11,12 +11,14 @@ from deadweight._errors import ArchiveError, CommandError, ConfigError, Deadweig
 from deadweight._packages import images
 from deadweight._run import Completed, run
 from deadweight.builders.protocol import Base, Builder, BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared.archive import image_in as read_image
-from deadweight.builders.shared.archive import keep as keep_archive
-from deadweight.builders.shared.archive import made_by_the_build as kept_archive
-from deadweight.builders.shared.archive import result as built_image
-from deadweight.builders.shared.archive import scratch
-from deadweight.builders.shared.archive import there as is_built
+from deadweight.builders.shared.archive import (
+    image_in as read_image,
+    keep as keep_archive,
+    made_by_the_build as kept_archive,
+    result as built_image,
+    scratch,
+    there as is_built,
+)
 from deadweight.builders.shared.common import (
     architecture,
     base_values,
@@ -32,8 +34,7 @@ from deadweight.records.evidence import Evidence, Provenance
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Record
 from deadweight.toolchain.catalogue import system_program
-from deadweight.toolchain.find import Tool
-from deadweight.toolchain.find import find as find_tool
+from deadweight.toolchain.find import Tool, find as find_tool
 
 Image, ImageConfig, Layer = images.Image, images.ImageConfig, images.Layer
 

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from deadweight_attacks.harden.culprit import culprits
     from deadweight_attacks.harden.result import Found
     from deadweight_attacks.harden.search import kept_or_found as find_posture
-    from deadweight_attacks.harden.write import FORMATS as HARDEN_FORMATS
-    from deadweight_attacks.harden.write import beside as harden_notes
-    from deadweight_attacks.harden.write import files as harden_files
-    from deadweight_attacks.harden.write import written as harden_text
+    from deadweight_attacks.harden.write import (
+        FORMATS as HARDEN_FORMATS,
+        beside as harden_notes,
+        files as harden_files,
+        written as harden_text,
+    )
     from deadweight_attacks.harden.write.model import Request as HardenRequest
     from deadweight_attacks.host import sweep_host_folders
     from deadweight_attacks.load import check_gates

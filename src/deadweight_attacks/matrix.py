@@ -15,8 +15,7 @@ from deadweight._errors import DeadweightError
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import NON_ROOT, is_root
 from deadweight.engine.seccomp import refused_calls
-from deadweight_attacks import control
-from deadweight_attacks import walls as w
+from deadweight_attacks import control, walls as w
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.control import TIMED_OUT, Control, opened
 from deadweight_attacks.deliver import Shot, check_requests

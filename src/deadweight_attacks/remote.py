@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from deadweight.engine.container import STDERR, frames, hijacked
 from deadweight.engine.faults import translated
 from deadweight_attacks.guard import CONTAINER_SECONDS
-from deadweight_attacks.helper import SHELL_TARGET as SHELL
-from deadweight_attacks.helper import TARGET as HELPER
+from deadweight_attacks.helper import SHELL_TARGET as SHELL, TARGET as HELPER
 from deadweight_attacks.listeners import Listener, Word, order, served
 from deadweight_attacks.machine import listed
 

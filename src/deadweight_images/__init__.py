@@ -36,8 +36,7 @@ def public(module: str) -> Callable[[str], Any]:
 if TYPE_CHECKING:
     from deadweight_images.archive.archive import fits, machine_platform, open_archive
     from deadweight_images.archive.model import Image, ImageConfig, Layer, format_bytes, harmless, printable
-    from deadweight_images.archive.pack import Layer as PackedLayer
-    from deadweight_images.archive.pack import from_tree as pack_tree
+    from deadweight_images.archive.pack import Layer as PackedLayer, from_tree as pack_tree
     from deadweight_images.cache_files import user_cache, write_atomically
     from deadweight_images.contents.entrypoint import missing_main_class
     from deadweight_images.errors import ArchiveError, Catalogue, CheckFailed, DeadweightError, Message, UsageError
@@ -55,8 +54,7 @@ if TYPE_CHECKING:
     )
     from deadweight_images.inspect.analyse import analyse, document
     from deadweight_images.inspect.engine_store import analyse_content_store, analyse_engine_store, content_folders
-    from deadweight_images.inspect.extract import extract, read_file
-    from deadweight_images.inspect.extract import prepare as prepare_folder
+    from deadweight_images.inspect.extract import extract, prepare as prepare_folder, read_file
     from deadweight_images.inspect.registry import analyse_registry
     from deadweight_images.inspect.runtime import runtime
     from deadweight_images.inspect.stream import analyse_stream

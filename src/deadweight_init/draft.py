@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from deadweight.suite.values import Unproven
-from deadweight_init.derive.dockerfile import ladder as derived_ladder
-from deadweight_init.derive.dockerfile import lost_instructions, parse
+from deadweight_init.derive.dockerfile import ladder as derived_ladder, lost_instructions, parse
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.table import LANGUAGES
 from deadweight_init.records import GIVEN, Change, Known, Ladder, OwnDockerfile, Rung, Service, wording

@@ -23,8 +23,14 @@ from deadweight_init.records import (
     Service,
     wording,
 )
-from deadweight_init.repository.compose import compose, own_names, server_of, shown_environment, with_local_containers
-from deadweight_init.repository.compose import start_commands as compose_commands
+from deadweight_init.repository.compose import (
+    compose,
+    own_names,
+    server_of,
+    shown_environment,
+    start_commands as compose_commands,
+    with_local_containers,
+)
 from deadweight_init.repository.dockerfiles import NOT_FOR_USERS, own_dockerfiles
 from deadweight_init.repository.kubernetes import kubernetes
 from deadweight_init.tree import Tree, as_mapping, aside

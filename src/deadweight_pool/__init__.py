@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 from deadweight_images import public
 
 if TYPE_CHECKING:
-    from deadweight_pool.dockerfile import build as build_dockerfile
-    from deadweight_pool.dockerfile import platform
+    from deadweight_pool.dockerfile import build as build_dockerfile, platform
     from deadweight_pool.engine_pool import Spread
     from deadweight_pool.pool import Pool
-    from deadweight_pool.settings import chosen as chosen_pool
-    from deadweight_pool.settings import engines as check_engines
+    from deadweight_pool.settings import chosen as chosen_pool, engines as check_engines
 
 if not TYPE_CHECKING:
     __getattr__ = public(__name__)

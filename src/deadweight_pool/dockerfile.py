@@ -17,8 +17,7 @@ from deadweight._errors import ArchiveError, CommandError
 from deadweight.builders.dockerfile.copy import Build, given
 from deadweight.builders.dockerfile.listener import DockerListener
 from deadweight.builders.protocol import BuiltImage, Site
-from deadweight.builders.shared import archive as archives
-from deadweight.builders.shared import common
+from deadweight.builders.shared import archive as archives, common
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.store import load, save

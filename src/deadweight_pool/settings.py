@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.explain import validated
-from deadweight.suite.model import Endpoint as Asked
-from deadweight.suite.model import Pool, Suite
+from deadweight.suite.model import Endpoint as Asked, Pool, Suite
 from deadweight.suite.yaml_nodes import read
 from deadweight_pool.endpoint import Endpoint, wording
 

@@ -19,8 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight import _run
-from deadweight import _sudo as sudo
+from deadweight import _run, _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.engine.own import machine
 from deadweight.records import store

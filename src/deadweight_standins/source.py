@@ -20,8 +20,15 @@ from deadweight.records import store
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
-from deadweight.sources.protocol import APK as PACKAGES
-from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
+from deadweight.sources.protocol import (
+    APK as PACKAGES,
+    ApkFlavour,
+    ApkRepositories,
+    BuildEnvironment,
+    NoBase,
+    Say,
+    ToMake,
+)
 from deadweight.sources.settings import Settings, decided
 from deadweight_standins import busybox, catalogue
 from deadweight_standins.bases import bases

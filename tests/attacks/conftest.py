@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from deadweight import _run
 from deadweight_attacks import lab, run
 from deadweight_attacks.load import suite_payloads
 from tests.support.attack_grounds import castle, left, quiet_lab
@@ -19,13 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent and WHOLE_RUNS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
-
-
-@pytest.fixture
-def uncancelled():
-    """What is begun after the test is not taken for interrupted."""
-    yield
-    _run.reset_cancel()
 
 
 @pytest.fixture

@@ -111,13 +111,12 @@ def test_a_second_implementation_agrees_with_the_matrix_cell_by_cell(cells, imag
     attacks = set(theirs["open"])
     assert len(attacks) >= 20, theirs
     assert {posture: set(found) for posture, found in ours.items()} == dict.fromkeys(theirs, attacks | {FETCH})
-    differing = {
+    assert {
         f"{posture}: {attack}": (cell.outcome, cell.reason, cell.evidence, theirs[posture][attack])
         for posture, found in ours.items()
         for attack, cell in found.items()
         if attack != FETCH and (cell.outcome == "succeeded") is not theirs[posture][attack]
-    }
-    assert differing == {}
+    } == {}
     if image == "busybox":  # no program there is called a shell, and none a tool that fetches
         worked = {(posture, attack): ours[posture][attack].evidence.get("technique") for posture, attack in BY_ARGV0}
         assert worked == dict.fromkeys(BY_ARGV0, "argv0")

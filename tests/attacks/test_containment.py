@@ -4,15 +4,12 @@ import contextlib
 import fcntl
 import ipaddress
 import os
-import select
 import signal
 import socket
 import struct
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,14 +24,23 @@ from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from deadweight.records.paths import content
 from deadweight.suite.model import Health
-from deadweight_attacks import containers as yard
-from deadweight_attacks import guard, helper, host, lab, machine, network, run_options, walls
-from deadweight_attacks import run as attacking
+from deadweight_attacks import (
+    containers as yard,
+    guard,
+    helper,
+    host,
+    lab,
+    machine,
+    network,
+    run as attacking,
+    run_options,
+    walls,
+)
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.request import PRELUDE
 from deadweight_attacks.sequence import fire_one
-from tests.support.attack_grounds import castle, left, payload
+from tests.support.attack_grounds import castle, left, listening, payload
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
 from tests.support.invoking import start
@@ -90,8 +96,7 @@ def attacker(shared) -> Iterator[Listener]:
 def test_nothing_inside_reaches_a_listener_of_the_host(shared, attacker, name):
     """The host listens on all its interfaces; from inside, none of its addresses answers, and there is no way out. The same
     connection leads to the attacker."""
-    server = socket.create_server(("", 0), backlog=4)
-    with contextlib.closing(Listener(server, WORD, "collect")) as listener:
+    with contextlib.closing(Listener(socket.create_server(("", 0), backlog=4), WORD, "collect")) as listener:
         with Yard(shared, walls.posture(name)) as yard:
             outside = ("198.51.100.1", 80)  # RFC 5737: nobody's
             addresses = (*((each, listener.port) for each in host_addresses()), outside)
@@ -105,13 +110,12 @@ def test_nothing_inside_reaches_a_listener_of_the_host(shared, attacker, name):
 @pytest.mark.slow
 def test_the_engines_name_server_asks_nobody(shared):
     """What is asked of it inside goes nowhere: Docker before 23.0.11, 25.0.4 and 26.0.0 would hand it on (CVE-2024-29018)."""
-    question = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1"
 
     def answers() -> int:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client, contextlib.suppress(OSError):
             client.settimeout(2.0)
             client.connect(("127.0.0.11", 53))
-            client.send(question)
+            client.send(b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1")
             return int.from_bytes(client.recv(512)[6:8], "big")
         return 0
 
@@ -152,34 +156,18 @@ def with_tools(tmp_path_factory, engine, playground_image, playground_archive, l
 
 
 @pytest.fixture
-def listening():
-    """All that comes by TCP or UDP, version 4 or 6, to any address of this machine."""
-    heard: list[str] = []
-    closing = threading.Event()
-    tcp = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
-    udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    udp.bind(("::", 0))
-
-    def serve() -> None:
-        while not closing.is_set():
-            for ready in select.select([tcp, udp], [], [], 0.1)[0]:
-                heard.append(f"tcp {tcp.accept()[1]}" if ready is tcp else f"udp {udp.recvfrom(100)[1]}")
-
-    with tcp, udp, ThreadPoolExecutor(1) as pool:
-        serving = pool.submit(serve)
-        yield heard, tcp.getsockname()[1], udp.getsockname()[1]
-        closing.set()
-        serving.result()
+def heard():
+    with listening() as found:
+        yield found
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut off", "as the engine makes it"])
-def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(with_tools, listening, cut):
+def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(with_tools, heard, cut):
     """Tried from inside by its own tools: routes of its own, TCP and UDP, every address of the host, IPv6 of the bridge.
 
     The second run is the control: where the bridge is as the engine makes it, the same tries do get through.
     """
-    heard, tcp, udp = listening
+    heard, (tcp, udp) = heard
     bridge = bridge_of(with_tools.network)
     if not cut:
         network.unfence(bridge)
@@ -253,8 +241,7 @@ def test_trials_of_harden_reach_what_they_need_beside_another_engine(engine, mis
     """Podman beside Docker, as root: of two containers on harden's own network one did not reach the other."""
     with network.trial_network(engine, "harden") as name:
         bridge = bridge_of(name)
-        options = RunOptions(env={"MODE": "good"}, network=name)
-        start = partial(engine.start, misbehaving_image, options)
+        start = partial(engine.start, misbehaving_image, RunOptions(env={"MODE": "good"}, network=name))
         with strict_firewall(bridge), start() as one, start() as other:
             assert one.wait_healthy(Health(path="/healthz"), 8080).healthy
             address = (one.inspect()["NetworkSettings"]["Networks"][name]["IPAddress"], 8080)
@@ -280,17 +267,16 @@ def test_the_firewall_keeps_no_rule_of_ours_and_the_guard_knows_all_that_is_star
 def shout(port: int) -> None:
     """A datagram to everybody, from an interface that has no address any more."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
-        nothing = struct.pack("16sH14x", b"eth0", socket.AF_INET)
-        fcntl.ioctl(own, 0x8916, nothing)  # SIOCSIFADDR (linux/sockios.h)
+        fcntl.ioctl(own, 0x8916, struct.pack("16sH14x", b"eth0", socket.AF_INET))  # SIOCSIFADDR (linux/sockios.h)
         own.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
         own.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         own.sendto(b"word", ("255.255.255.255", port))
 
 
 @pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "without the rule"])
-def test_what_comes_from_no_address_and_goes_to_all_stays_inside(shared, bridge, listening, fenced):
+def test_what_comes_from_no_address_and_goes_to_all_stays_inside(shared, bridge, heard, fenced):
     """No route and no ARP is asked for it. Without the rule this machine hears it."""
-    heard, _, udp = listening
+    heard, (_, udp) = heard
     if not fenced:
         network.unfence(bridge)
     with Yard(shared, walls.OPEN) as castle_yard:

@@ -59,9 +59,8 @@ OUTGOING = pytest.mark.parametrize("outgoing", [False, True], ids=["internal", "
 
 def shell(text: str, folder: Path, *inside: str, **env: str) -> None:
     """The text as a user would paste it in that folder."""
-    whole = {**os.environ, **env}
     done = subprocess.run(
-        [*inside, "sh"], input=text, cwd=folder, env=whole, capture_output=True, text=True, timeout=180
+        [*inside, "sh"], input=text, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -23,9 +23,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
-from deadweight.engine.seccomp import refused_calls
 from deadweight.engine.seccomp.profile import numbers
-from deadweight.engine.sidecars import Tunnels
 from deadweight_attacks.harden import health_command, search, trial
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.search import _least, tightest
@@ -64,15 +62,6 @@ def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
     assert [each for each in own_leftovers(engine, os.getpid()) if PURPOSE in each.name] == []
 
 
-@pytest.fixture(scope="module")
-def playground(tmp_path_factory, engine, playground_image, playground_archive) -> Found:
-    """The search on the demo service; it takes a while, so it is made once."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, least in LEAST.items():
-            patch.setattr(search, name, least)
-        return tightest(castle(tmp_path_factory.mktemp("tight"), engine, playground_archive, AWK, awk=False))
-
-
 def pretend(monkeypatch, problem) -> list[RunOptions]:
     """Trials that start nothing: ``problem(options, exits)`` says what goes wrong. Gives the options as they are tried."""
     tried = []
@@ -100,8 +89,12 @@ WRITER = f"""\
 """
 
 
-def test_a_service_that_needs_nothing_gets_nothing(playground):
-    got, options = playground, playground.options
+@pytest.mark.usefixtures("playground_image")
+def test_a_service_that_needs_nothing_gets_nothing(tmp_path, engine, playground_archive, monkeypatch):
+    for name, least in LEAST.items():
+        monkeypatch.setattr(search, name, least)
+    got = tightest(castle(tmp_path, engine, playground_archive, AWK, awk=False))
+    options = got.options
     assert (options.read_only, options.tmpfs, options.cap_drop, options.cap_add) == (True, (), ("ALL",), ())
     assert (options.no_new_privileges, got.outgoing, options.user) == (True, False, "65534:65534")
     assert (options.memory_bytes < 256 * 2**20, options.pids < 64) == (True, True)
@@ -175,7 +168,9 @@ def test_a_service_that_needs_a_way_out_gets_it(make, engine):
 def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
     """And not that the service does not even pass in a plain container."""
     monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
-    monkeypatch.setattr(Tunnels, "loaded", Mock(side_effect=MissingError("go is not here")))  # it may be loaded already
+    monkeypatch.setattr(
+        "deadweight.engine.sidecars.Tunnels.loaded", Mock(side_effect=MissingError("go is not here"))
+    )  # it may be loaded already
     with pytest.raises(MissingError, match="go is not here"):
         tightest(make())
 
@@ -323,7 +318,7 @@ def test_harden_names_the_call_and_goes_on_without_the_profile(make, monkeypatch
     """All other walls are as tight as they were: the profile alone is at fault."""
     named("listen")
     pretend(monkeypatch, lambda options, _exits: "down" if options.seccomp == "tight.json" else "")
-    monkeypatch.setattr(refused_calls, "explained", lambda *_: "the call listen is refused")
+    monkeypatch.setattr("deadweight.engine.seccomp.refused_calls.explained", lambda *_: "the call listen is refused")
     got = tightest(make(NAMED))
     told = (("seccomp=tight.json", "the call listen is refused"),)
     assert got.tried[:3] == (("strictest settings", "down"), ("strictest settings, seccomp=default", ""), *told)
@@ -334,8 +329,7 @@ def test_harden_names_the_call_and_goes_on_without_the_profile(make, monkeypatch
 def test_harden_asks_no_engine_for_what_the_runtime_cannot_start(make, monkeypatch, named):
     named("execve")
     tried = pretend(monkeypatch, lambda _options, _exits: "")
-    got = tightest(make(NAMED))
-    what, why = got.tried[0]
+    what, why = tightest(make(NAMED)).tried[0]
     code, fields = parts(why)
     assert (what, code, fields["calls"]) == ("seccomp=tight.json", "seccomp.stops", "execve")
     assert {each.seccomp for each in tried} == {"default"}
@@ -382,8 +376,7 @@ def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make,
     assert (limits, "# Memory" in text) == ([({"limits": told}, True)] * bool(told), memory)
     document = found.document()
     assert document["limits_not_tried"] == list(unheld)
-    headroom = [document["posture"][name] is not None for name in ("memory_headroom", "pids_headroom")]
-    assert headroom == [memory, pids]
+    assert [document["posture"][name] is not None for name in ("memory_headroom", "pids_headroom")] == [memory, pids]
 
 
 def test_operations_that_nobody_asked_for_are_counted_and_told(make, monkeypatch, tmp_path):
@@ -438,8 +431,7 @@ def test_verify_names_the_wall_that_a_request_fails_at(make, named):
     """All that was told was that 200 was expected, and 500 came. What fails without any wall is the service's own fault."""
     named("capset", families=(2, 10))  # without it, nothing starts without no-new-privileges
     items = {each["name"]: each for each in asked(make(WALLED))}
-    walls = {name: each["walls"] for name, each in items.items()}
-    assert walls == {
+    assert {name: each["walls"] for name, each in items.items()} == {
         "up": (), "address": ("seccomp",), "children": ("pids",), "hold": ("memory",), "keep": ("read_only", "tmpfs"),
         "deep": ("read_only",), "gone": (),
     }  # fmt: skip
@@ -472,8 +464,7 @@ LEAST_OF_64 = [(20, 8, 32), (24, 8, 32), (28, 8, 32), (33, 8, 64), (1, 8, 8), (6
 def test_the_least_is_found_by_halving(need, floor, least):
     """Two searches on a service whose need is 24 MiB today and 28 tomorrow come to the same."""
     tried = []
-    got = _least(64, floor, lambda amount: tried.append(amount) or amount >= need)
-    assert got == least
+    assert _least(64, floor, lambda amount: tried.append(amount) or amount >= need) == least
     assert all(floor <= amount < 64 for amount in tried)
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from deadweight.engine.http import Answer
 from deadweight.suite.checks import ApiCheck
-from deadweight_attacks import containers, deliver, resource, run
-from deadweight_attacks import matrix as matrix_module
+from deadweight_attacks import containers, deliver, matrix as matrix_module, resource, run
 from deadweight_attacks.load import Catalogue, load_payloads
 from deadweight_attacks.routes import Aim, aims, documented, takes_nothing
 from deadweight_attacks.targets import take_aim
@@ -206,11 +205,6 @@ def test_a_guess_that_is_never_answered_as_expected_shows_nothing(monkeypatch, s
 
 
 def test_a_document_names_places_in_paths_queries_headers_and_bodies():
-    a = {
-        "parameters": [{"name": "b", "in": "path", "type": "string"}, {"$ref": "#/parameters/c"}],
-        "get": {"parameters": [{"name": "q", "in": "query", "required": True, "type": "integer"}]},
-        "delete": {},
-    }
     body = {
         "name": {"type": "string"},
         "many": {"type": "array", "items": {"$ref": "#/definitions/Body"}},
@@ -221,7 +215,11 @@ def test_a_document_names_places_in_paths_queries_headers_and_bodies():
         "swagger": "2.0",
         "basePath": "/v1",
         "paths": {
-            "/a/{b}/{c}": a,
+            "/a/{b}/{c}": {
+                "parameters": [{"name": "b", "in": "path", "type": "string"}, {"$ref": "#/parameters/c"}],
+                "get": {"parameters": [{"name": "q", "in": "query", "required": True, "type": "integer"}]},
+                "delete": {},
+            },
             "/body": {"put": {"parameters": [{"name": "x", "in": "body", "schema": {"$ref": "#/definitions/Body"}}]}},
             "/odd\x00": {"get": {"parameters": [{"name": "q", "in": "query"}]}},
             "/head": {"get": {"parameters": headers}},

@@ -125,7 +125,7 @@ def waits(file: Path) -> bool:
     return False
 
 
-@pytest.mark.usefixtures("uncancelled")
+@pytest.mark.usefixtures("cancelling")
 def test_who_waits_for_the_machine_can_be_interrupted():
     with another("alone"):
         _run.cancel_all()
@@ -167,8 +167,7 @@ def test_processors_are_judged(monkeypatch, walls, taken, throttled, waited, sec
     """By the counters of the limit, whatever else runs on the machine: so such an attack need not be alone."""
     counters(monkeypatch, counted(0.0, 0, 0.0), counted(taken * seconds, throttled, seconds), waited=waited)
     watch = watching(walls, "cpu")
-    shot = watch.look()
-    assert (watch.held, shot is not None) == (held, proven)
+    assert (watch.look() is not None, watch.held) == (proven, held)
 
 
 @pytest.mark.parametrize(("refused", "status"), [(3, 0), (0, 503)])
@@ -225,8 +224,7 @@ def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
 
 def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
     """The yard put a new container in its place, and the counters of the one that was attacked were gone: not measured."""
-    ended = Mock(side_effect=Ended("container 1 does not run"))
-    assert consumption._answer_seconds(ended, 3.0) == 3.0
+    assert consumption._answer_seconds(Mock(side_effect=Ended("container 1 does not run")), 3.0) == 3.0
 
 
 @pytest.mark.parametrize("does", ["collect", "datagram"])
@@ -237,8 +235,7 @@ def test_what_has_come_and_was_not_read_yet_is_waited_for(does, monkeypatch):
     listener = listeners.Listener.inside(lambda made: made(), listeners.Word("aaaa", "bbbb"), does)
     deadline = time.monotonic() - 1
     assert deliver._late(deadline, listener)
-    kind = {"collect": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}[does]
-    with socket.socket(socket.AF_INET, kind) as sender:
+    with socket.socket(socket.AF_INET, {"collect": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}[does]) as sender:
         sender.connect(("127.0.0.1", listener.port))
         sender.send(b"aaaabbbb")
         assert not deliver._late(deadline, listener)

@@ -17,9 +17,7 @@ from deadweight.checks.runner import keep
 from deadweight.report.attacks import with_splits
 from deadweight.report.collect import attacks as attacks_of
 from deadweight.tasks.verify import raise_if_bad
-from deadweight_attacks import consumption, lab, sequence, walls
-from deadweight_attacks import control as control_module
-from deadweight_attacks import run as attacking
+from deadweight_attacks import consumption, control as control_module, lab, run as attacking, sequence, walls
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
 from deadweight_attacks.deliver import Shot, fire
@@ -93,8 +91,7 @@ def test_what_the_images_user_stops_is_the_images_doing_though_no_wall_was_tried
     """It was counted as the engine's: nobody may write to root's files, whatever the engine does."""
     few("write-root", "breach-keyring")
     evidence, _ = attacked(make(), "default", brief=True)
-    record = report_samples.variant(attacks=attacks_of(evidence))
-    split = with_splits({"castle": record})["castle"].attack_split
+    split = with_splits({"castle": report_samples.variant(attacks=attacks_of(evidence))})["castle"].attack_split
     assert (split.of, split.by_image, split.by_engine) == (2, 1, 1)
 
 
@@ -314,8 +311,7 @@ def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
 ])  # fmt: skip
 def test_a_question_that_is_not_answered_is_no_dialect(misbehaving, few, never, features, outcome, told):
     few()
-    own = own_attacks(ARRIVES, features=features)
-    subject = misbehaving(f'run: {{env: {{AWK_NEVER: "{never}"}}}}', own=own)
+    subject = misbehaving(f'run: {{env: {{AWK_NEVER: "{never}"}}}}', own=own_attacks(ARRIVES, features=features))
     cell = attacked(subject, "open")[1]["open"]["gawk-join"]
     assert (cell["outcome"], told in cell["reason"]) == (outcome, True)
 
@@ -466,13 +462,13 @@ def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory):
         assert shot.said.startswith(walls.wording("attacker.ended", reason=""))
 
 
-def test_a_request_that_brings_the_files_content_itself_is_refused(make):
+def test_a_request_that_brings_the_files_content_itself_is_refused(make, tmp_path):
     request = {"method": "POST", "path": "/api/v1/awk", "json": {"script": "root:x:0:0::/root:/bin/false"}}
     own = own_attacks({"echo": {"request": request, "evidence": {"kind": "image-file", "path": "/etc/passwd"}}})
     subject = make(OWN, own=own)
-    with raises(ConfigError, "payload.contains_proof", place="/etc/passwd") as caught:
+    where = {"file": str(tmp_path / "own.yaml"), "line": 2, "key": "payloads[0]"}
+    with raises(ConfigError, "payload.contains_proof", place="/etc/passwd", **where):
         attacking.attack(subject, postures=("open",))
-    assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
 
 
 @pytest.mark.slow

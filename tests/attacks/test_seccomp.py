@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as some
+from hypothesis import given, strategies as some
 
 from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
@@ -19,9 +18,7 @@ from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.records import store
 from deadweight.suite.model import Need, Variant
-from deadweight_attacks import run as attacking
-from deadweight_attacks import walls
-from deadweight_attacks.harden import health_command
+from deadweight_attacks import run as attacking, walls
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.load import load_payloads
@@ -46,8 +43,7 @@ SERVICE = """run: {memory: 64MiB, pids: 32}
 
 @given(some.sets(some.integers(0, 40)), some.integers(1, 12))
 def test_exactly_what_is_needed_is_left(needed, group):
-    left = floor.find_fewest(range(41), lambda kept: needed <= set(kept), group)
-    assert set(left) == needed
+    assert set(floor.find_fewest(range(41), lambda kept: needed <= set(kept), group)) == needed
 
 
 # the profile
@@ -144,8 +140,7 @@ def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
     looking = searching()
     run = looking.subject.variant.run.model_copy(update={"needs": {"db": Need(image="db:1", port=5432)}})
     looking.subject = replace(looking.subject, variant=looking.subject.variant.model_copy(update={"run": run}))
-    seen = recorded(*NEEDED, "connect", "sendto", "uname")
-    got = smallest(looking, [seen] * 3, tmp_path)
+    got = smallest(looking, [recorded(*NEEDED, "connect", "sendto", "uname")] * 3, tmp_path)
     assert {"connect", "sendto"} <= {call.name for call in got.calls if call.why == "held"}
     assert got.left_out == ("uname",)
 
@@ -153,8 +148,7 @@ def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
 def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
     got = smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path)
     assert [call.name for call in got.calls if call.why == "unseen"] == ["bind"]
-    told = {"calls": "bind", "problem": "up: bind is refused", "what": "castle"}
-    assert ("seccomp.unseen", told) in map(parts, said)
+    assert ("seccomp.unseen", {"calls": "bind", "problem": "up: bind is refused", "what": "castle"}) in map(parts, said)
 
 
 def test_where_nothing_but_another_profile_would_do_that_is_said(searching, tmp_path):
@@ -167,8 +161,7 @@ def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, 
     looking = searching(needed)
     real = looking._proven
     looking._proven = lambda *words: needed.add("uname") or real(*words)  # then it wants what no trial missed
-    got = smallest(looking, [recorded(*NEEDED, "uname")], tmp_path)
-    assert "uname" in got.names
+    assert "uname" in smallest(looking, [recorded(*NEEDED, "uname")], tmp_path).names
     assert "seccomp.not_proven" in [line.code for line in said]
 
 
@@ -192,7 +185,7 @@ def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, mo
         under.append(json.loads(Path(options.seccomp).read_text())["syscalls"][0]["names"])
         return words if works else ()
 
-    monkeypatch.setattr(health_command, "found", asked)
+    monkeypatch.setattr("deadweight_attacks.harden.health_command.found", asked)
     got = Seccomp("amd64", "6.1", "", "runc 1", (Call("read", "needed", 3),), (), (), 3, 9, 3)
     assert (made._asked_inside(got, tmp_path / "p.json"), under) == (words if works else (), [["read"]])
 
@@ -406,5 +399,4 @@ def test_what_more_is_stopped_is_named():
 
 def test_a_call_without_a_check_of_its_own_is_no_checks_alone():
     calls = (Call("read", "needed", 2, ("start", "up")), Call("bind", "needed", 2, ("start",)), Call("exit", "runtime"))
-    got = Seccomp("amd64", "6.1", "", "runc 1", calls, (), (), 2, 9, 3)
-    assert got.alone() == {"start": ("bind",)}
+    assert Seccomp("amd64", "6.1", "", "runc 1", calls, (), (), 2, 9, 3).alone() == {"start": ("bind",)}

@@ -18,7 +18,6 @@ from tests.support.small_images import Content, program
 pytestmark = pytest.mark.tools
 
 WORKS, HELD, NONE = "succeeded", "blocked", "not_applicable"
-ATTACKS = [payload.id for payload in load_payloads(packs=["awk"]).payloads]
 GAWK_ONLY = {"coprocess", "gawk-extension", "connect", "reverse-shell", "bind-shell", "download-awk"}
 
 THROUGH = {
@@ -53,8 +52,7 @@ def found(request, tmp_path_factory, engine, workshop) -> Iterator[Matrix]:
         "/tmp/": b"",
         **(gawk(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}),
     }
-    source = "src/vulnerable-awk-playground"
-    with service_image(engine, folder, f"{name}-service", source, files) as (archive, image):
+    with service_image(engine, folder, f"{name}-service", "src/vulnerable-awk-playground", files) as (archive, image):
         yield matrix(castle(folder, engine, archive, reference=image), load_payloads(packs=["awk"]), OPEN, HARDENED)
 
 
@@ -75,7 +73,7 @@ def gawk(workshop: Workshop) -> dict[str, Content]:
 
 
 @pytest.mark.parametrize("found", ["gawk", "busybox"], indirect=True, scope="module")
-@pytest.mark.parametrize("payload", ATTACKS)
+@pytest.mark.parametrize("payload", [payload.id for payload in load_payloads(packs=["awk"]).payloads])
 def test_every_payload_comes_to_what_it_must(request, found, payload):
     """With all walls down it works (here the image has the shell, and the AWK what it needs); hardened it does not, or must."""
     expected = (WORKS, WORKS if payload in THROUGH else HELD)

@@ -14,10 +14,7 @@ from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import Mount, RunOptions, hardened
 from deadweight.suite.checks import AttackGate, AttacksCheck
 from deadweight.suite.model import RunSettings, Variant
-from deadweight_attacks import check, machine
-from deadweight_attacks import run as attacking
-from deadweight_attacks import run_options as g
-from deadweight_attacks import walls as w
+from deadweight_attacks import check, machine, run as attacking, run_options as g, walls as w
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.outcomes import NOT_TRIED, TOGETHER, Cell, Matrix, completed, data
 from deadweight_attacks.run import breaches, plan_for, unmeasured
@@ -87,8 +84,7 @@ def test_read_only_alone_leaves_memory_that_may_hold_programs():
 @pytest.mark.parametrize("posture", [w.OPEN, w.DEFAULT, w.only("non-root")])
 def test_a_folder_of_the_services_own_can_be_written_to_without_any_wall_too(posture):
     """As a volume would be; where everybody writes anyway, the image's own folder stays."""
-    ground = replace(GROUND, hard=hardened(RunSettings(tmpfs=("/tmp", "/data"))))
-    (data,) = g.options(posture, ground).tmpfs
+    (data,) = g.options(posture, replace(GROUND, hard=hardened(RunSettings(tmpfs=("/tmp", "/data"))))).tmpfs
     assert (data.path, data.noexec) == ("/data", False)
 
 
@@ -242,8 +238,7 @@ def test_the_profile_that_the_suite_names_stands_where_the_engines_would():
     assert {seccomp[name] for name in ("open", "without-seccomp", "only-non-root")} == {"unconfined"}
     assert g.options(w.only("seccomp"), ground).no_new_privileges, "a container starts under none without"
     assert not g.options(w.only("seccomp"), GROUND).no_new_privileges
-    tight = replace(ground, profile=Path("/found.json"))
-    assert g.options(w.TIGHTENED, tight).seccomp == "/found.json"
+    assert g.options(w.TIGHTENED, replace(ground, profile=Path("/found.json"))).seccomp == "/found.json"
 
 
 # Several variants side by side.
@@ -302,8 +297,7 @@ def test_an_outcome_that_changed_keeps_nothing():
 
 
 def test_that_walls_stop_it_only_together_is_still_said():
-    earlier = cell(depth=1, reason=f"{TOGETHER}refused", evidence={"alone": {"read-only": "succeeded"}})
-    found = run(hardened=earlier)
+    found = run(hardened=cell(depth=1, reason=f"{TOGETHER}refused", evidence={"alone": {"read-only": "succeeded"}}))
     for at in (FIRST, SECOND):
         found = completed(run(hardened=cell()), found, at)
         assert found["postures"]["hardened"]["mount"]["reason"] == f"{TOGETHER}refused"

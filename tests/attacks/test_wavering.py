@@ -73,7 +73,7 @@ def test_a_steady_service_costs_few_trials_more(subject, monkeypatch, root, most
     assert (said, trials) == ("", most)
 
 
-@pytest.mark.usefixtures("uncancelled")
+@pytest.mark.usefixtures("cancelling")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_another_thread_took_ends_the_search(number):
     """The kernel may choose any thread for it; Python's main thread slept on, and seventeen more containers were made."""
@@ -92,7 +92,7 @@ def test_a_signal_that_another_thread_took_ends_the_search(number):
     assert waited[0] < 2
 
 
-@pytest.mark.usefixtures("uncancelled")
+@pytest.mark.usefixtures("cancelling")
 def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkeypatch):
     """An engine ends the containers that it has; the next trial would start one more."""
     begun = []
@@ -111,8 +111,7 @@ def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkey
 # Which program of an image's own tells whether the service is well: its own health check, or what is there to ask with.
 
 
-URL = "http://127.0.0.1:8080/healthz"
-WGET = ("wget", "-q", "-O", "/dev/null", URL)
+WGET = ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
 OWN = ("/bin/sh", "-c", "test -e /tmp/up")
 HTTP = Health(path="/healthz")
 

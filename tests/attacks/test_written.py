@@ -156,8 +156,7 @@ LEFT = {"quadlet": UNITS, "podman": {"podman.sh"}, "ecs": {"task-definition.json
 @pytest.mark.parametrize(("form", "names"), LEFT.items())
 def test_a_folder_gets_what_its_platform_takes(found, tmp_path, form, names):
     """Fargate takes no seccomp profile: it gets none to look for."""
-    given = Request("", "./shop.seccomp.json", files="..")
-    _give(found, form, tmp_path / "none", given, str(tmp_path / "deploy"))
+    _give(found, form, tmp_path / "none", Request("", "./shop.seccomp.json", files=".."), str(tmp_path / "deploy"))
     left = {each.name for each in (tmp_path / "deploy").iterdir()}
     assert left == names | (set() if form == "ecs" else {"shop.seccomp.json"})
 
@@ -328,8 +327,7 @@ def tasks() -> dict[str, Found]:
 def test_amazon_would_take_it(name):
     task = json.loads(written(tasks()[name], "ecs", Request(PUSHED)))
     assert refusals(task) == []
-    container = task["containerDefinitions"][0]
-    assert container["linuxParameters"]["capabilities"] == {"drop": ["ALL"]}
+    assert task["containerDefinitions"][0]["linuxParameters"]["capabilities"] == {"drop": ["ALL"]}
 
 
 @pytest.mark.parametrize(("change", "told"), [

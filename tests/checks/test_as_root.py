@@ -14,8 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from deadweight import _run
-from deadweight import _sudo as sudo
+from deadweight import _run, _sudo as sudo
 from deadweight._errors import CommandError, Interrupted, MissingError
 from deadweight.checks import as_root
 from deadweight.engine import labels

@@ -5,8 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deadweight._errors import UsageError, wording
 from deadweight.checks.api import prepare, problems, subset_problems

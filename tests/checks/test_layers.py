@@ -127,8 +127,11 @@ def test_all_broken_gates_are_named(tmp_path):
 def allowed(folder: Path, archive: Path, expires: str, fingerprint: str | None = None, secrets: str = "none"):
     """The check with an allow list of one entry: the image's own secret, if no other is named."""
     report = analyse(archive)
-    marks = [*(mark for file in report.hidden for mark in file.secrets), *report.secrets]
-    entry = f"{{fingerprint: {fingerprint or marks[0].fingerprint}, reason: a sample, expires: {expires}}}"
+    marks = [
+        *(mark.fingerprint for file in report.hidden for mark in file.secrets),
+        *(each.fingerprint for each in report.secrets),
+    ]
+    entry = f"{{fingerprint: {fingerprint or marks[0]}, reason: a sample, expires: {expires}}}"
     return subject(folder, archive, f"{{secrets: {secrets}, allow: [{entry}]}}")
 
 

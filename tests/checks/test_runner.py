@@ -14,8 +14,7 @@ import pytest
 
 from deadweight import _signals
 from deadweight._errors import CheckFailed, ConfigError, MissingError, UsageError
-from deadweight.checks import runner, table
-from deadweight.checks import runs as runs_check
+from deadweight.checks import runner, runs as runs_check, table
 from deadweight.checks.budget import judge
 from deadweight.checks.protocol import Subject
 from deadweight.checks.service import Service

@@ -89,7 +89,8 @@ def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it
         for name in (IMAGE, kept_name(IMAGE, built.config_digest)):
             engine.images.load(misbehaving_archive, name)
         assert survey([ENGINE])[0].present
-        lose_bridge()
+        where = layout()
+        run(["ip", "link", "delete", where.bridge if machine.bridge_exists(where.bridge) else "docker0"])
         nothing_is_blamed(runner.run_checks(subject_of(suite, "v", built, misbehaving_archive, engine)))
     (finding,) = survey([ENGINE])
     assert (finding.status, finding.how, finding.gettable) == ("unusable", daemon.START_ANEW, True)
@@ -114,11 +115,6 @@ def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(ours, tmp_path)
             assert codes(broken_engine.remedy(engine, problem)) == [f"engine.{code}"]
     install([finding], print, log_folder=tmp_path / "logs")
     assert survey([ENGINE])[0].present
-
-
-def lose_bridge() -> None:
-    where = layout()
-    run(["ip", "link", "delete", where.bridge if machine.bridge_exists(where.bridge) else "docker0"])
 
 
 def nothing_is_blamed(found: list[Evidence]) -> None:

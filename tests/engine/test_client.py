@@ -3,12 +3,12 @@
 import contextlib
 import dataclasses
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
@@ -43,7 +43,8 @@ def service(mode: str = "good", **changes) -> RunOptions:
 @contextlib.contextmanager
 def healthy(engine: Engine, image: str, options: RunOptions | None = None, **more: str) -> Iterator[Container]:
     with engine.start(image, options or service(), **more) as container:
-        assert container.wait_healthy(HEALTH, 8080).healthy
+        ready = container.wait_healthy(HEALTH, 8080)
+        assert (ready.healthy, 0 < ready.seconds < 15) == (True, True), ready
         yield container
 
 
@@ -177,18 +178,6 @@ def test_postures_are_composed(engine, tools_image, tmp_path):
         assert container.exec(["/bin/sh", "-c", "echo x > /host/note"]).exit_code != 0
 
 
-def test_a_container_gets_healthy_answers_and_ends_on_sigterm(engine, misbehaving_image):
-    with healthy(engine, misbehaving_image, variant="v") as container:
-        assert 0 < container.wait_healthy(HEALTH).seconds < 15
-        assert container.http().way == "published"
-        assert container.base_url.startswith("http://127.0.0.1:")
-        assert container.http().request("GET", "/json").headers["content-type"] == "application/json"
-        assert any("mode good" in line for line in container.logs())
-        stopped = container.stop(10)
-        assert (stopped.in_time, stopped.exit_code) == (True, 0)
-    assert gone(engine, container)
-
-
 def test_memory_beyond_the_limit_ends_it_and_is_told(engine, misbehaving_image):
     with healthy(engine, misbehaving_image, service(memory_bytes=32 * 2**20)) as container:
         with pytest.raises((OSError, HTTPException)):
@@ -296,36 +285,19 @@ with Engine.connect(sys.argv[1], project="deadweight-killed") as engine, engine.
 """
 
 
-def start_child(engine: Engine, image: str) -> tuple[subprocess.Popen[str], set[str]]:
-    """Who has a container, a network and an image there, and what they are called."""
-    child = subprocess.Popen([sys.executable, "-c", KILLED, engine.host, image], stdout=subprocess.PIPE, text=True)
-    made = set(child.stdout.readline().split())
-    assert len(made) == 3
-    return child, made
-
-
 def names_and_ids(engine: Engine) -> set[str]:
     return {text for leftover in engine.leftovers() for text in (leftover.id, leftover.name)}
 
 
 def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_image):
-    child, made = start_child(engine, misbehaving_image)
-    with child:
+    argv = [sys.executable, "-c", KILLED, engine.host, misbehaving_image]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
+        made = set(child.stdout.readline().split())
         child.kill()
+    assert len(made) == 3, "a container, a network and an image"
     assert made <= names_and_ids(engine)
     with Engine.connect(engine.host, project="deadweight-tests") as later, later.start(misbehaving_image, service()):
         assert made.isdisjoint(names_and_ids(engine))
-
-
-@pytest.mark.slow
-def test_ctrl_c_removes_everything_and_a_living_process_is_left_alone(engine, misbehaving_image):
-    child, made = start_child(engine, misbehaving_image)
-    with child:
-        engine.cleanup_stale("")  # of none that still exists, as the child's: others' tests count theirs
-        assert made <= names_and_ids(engine)
-        child.send_signal(signal.SIGINT)
-        child.wait(20)
-    assert made.isdisjoint(names_and_ids(engine))
 
 
 def test_what_somebody_else_is_removing_is_waited_for():
@@ -428,3 +400,24 @@ def test_a_user_is_told_by_the_number_that_the_container_knows():
         told = [foreground._inside(process.pid, "uid", number) for number in (0, 1000, 1099, 5000)]
         process.kill()
     assert told == [0, 1, 100, 5000]
+
+
+# whose a container is, and whether its owner is alive
+
+
+OWN = labels.labels("p", "check", "v")
+FAR = {labels.HOST: "elsewhere/12345678/pid:[1]", labels.OWNER: "1:1"}
+NAME, _, NAMESPACE = OWN[labels.HOST].split("/")
+
+
+@pytest.mark.parametrize(("marks", "stale"), [
+    pytest.param(OWN, False, id="ours"),
+    pytest.param({"maintainer": "somebody"}, False, id="nobody's, without our label"),
+    pytest.param(OWN | {labels.OWNER: f"{os.getpid()}:1"}, True, id="of another process of our number"),
+    pytest.param(OWN | FAR, False, id="of another machine, where age alone judges"),
+    pytest.param(OWN | FAR | {labels.CREATED: str(int(time.time()) - 2 * 24 * 3600)}, True, id="two days old"),
+    pytest.param(OWN | FAR | {labels.CREATED: "?"}, True, id="of no known age"),
+    pytest.param(OWN | {labels.HOST: f"{NAME}/00000000/{NAMESPACE}"}, True, id="of an earlier boot"),
+])  # fmt: skip
+def test_what_is_stale_is_told_by_its_labels(marks, stale):
+    assert labels.is_stale(marks) is stale

@@ -24,12 +24,10 @@ import pytest
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, MissingError, wording
 from deadweight._run import run
-from deadweight.engine import api as wire
-from deadweight.engine import daemon
+from deadweight.engine import api, daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.options import bridge_of
-from deadweight.engine.own import engine as own
-from deadweight.engine.own import machine
+from deadweight.engine.own import engine as own, machine
 from deadweight.project import doctor
 from deadweight.project.install import survey
 from deadweight.toolchain import system
@@ -75,13 +73,13 @@ def test_a_named_host_that_is_not_there_is_an_error_that_names_it(unset, monkeyp
     *((address, address) for address in ("rubbish", "ssh://", "ssh://user:secret@host", "ssh://host?x=y")),
 ])  # fmt: skip
 def test_hosts_that_cannot_be_used_are_told(host, reason):
-    assert reason in wire.trouble(host).lower()
+    assert reason in api.trouble(host).lower()
 
 
 def test_an_engine_that_hangs_is_given_up(listener):
     started = time.monotonic()
-    assert codes(wire.trouble(listener[1], timeout=0.5)) == ["engine.silent"]
-    assert wire.document(listener[1], "/version", timeout=0.5) == {}
+    assert codes(api.trouble(listener[1], timeout=0.5)) == ["engine.silent"]
+    assert api.document(listener[1], "/version", timeout=0.5) == {}
     assert time.monotonic() - started < 30
 
 
@@ -95,7 +93,7 @@ def test_something_else_at_the_socket_is_no_engine(listener):
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(answer)
-        assert wire.trouble(host) != ""
+        assert api.trouble(host) != ""
 
 
 def test_the_current_context_comes_first(unset, endpoint):
@@ -198,8 +196,8 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
         machine.delete_bridge(other)
     assert again == mine
     assert own._our_pid(where) not in (None, first)
-    assert any(image["RepoTags"] == ["deadweight-tests/own:1"] for image in wire.listing(mine.host, "/images/json"))
-    assert wire.trouble(endpoint.host) == ""
+    assert any(image["RepoTags"] == ["deadweight-tests/own:1"] for image in api.listing(mine.host, "/images/json"))
+    assert api.trouble(endpoint.host) == ""
 
     assert (daemon.stop_own(), daemon.stop_own()) == (True, False)
     assert (where.run.exists(), machine.bridge_exists(where.bridge)) == (False, False)
@@ -208,7 +206,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     daemon.remove_data()
     assert not where.data.exists()
     assert str(where.data) not in Path("/proc/self/mountinfo").read_text()
-    assert wire.trouble(endpoint.host) == ""
+    assert api.trouble(endpoint.host) == ""
 
 
 def _network_of(name: str) -> IPv4Network:
@@ -260,7 +258,7 @@ def test_beside_another_engine_builds_and_containers_reach_the_network(alone, en
     assert f"-A FORWARD -j {bridge_name}" in run(["iptables-save"]).output
     daemon.stop_own()
     assert bridge_name not in run(["iptables-save"]).output
-    assert wire.trouble(endpoint.host) == ""
+    assert api.trouble(endpoint.host) == ""
 
 
 TOGETHER = """
@@ -340,12 +338,12 @@ def test_the_client_builds_with_buildkit_and_leaves_the_users_configuration_alon
     try:
         done = run(cli.build("-t", tag, "."), cwd=context, env=cli.env, log=tmp_path / "log")
         assert "exporting" in done.output  # BuildKit's own words; the classic builder says "Step 1/3"
-        assert tag in str(wire.listing(endpoint.host, "/images/json"))
+        assert tag in str(api.listing(endpoint.host, "/images/json"))
         # the latter is the client's own
         assert {entry.name for entry in unset.iterdir()} <= {"config.json", ".buildNodeID"}
         assert (unset / "config.json").read_text() == '{"auths": {}}'
     finally:
-        wire.delete(endpoint.host, f"/images/{tag}")
+        api.delete(endpoint.host, f"/images/{tag}")
 
 
 def test_doctor_tells_the_engine_and_its_limits(endpoint):
@@ -372,8 +370,7 @@ def test_engines_that_start_at_once_take_different_networks(monkeypatch):
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(machine.create_on_free_network, names))
         routes = Path("/proc/net/route").read_text().splitlines()
-        taken = [line.split()[1] for name in names for line in routes if line.startswith(f"{name}\t")]
-        assert len(set(taken)) == 2
+        assert len({line.split()[1] for name in names for line in routes if line.startswith(f"{name}\t")}) == 2
     finally:
         for name in names:
             machine.delete_bridge(name)
@@ -426,8 +423,8 @@ def test_an_engine_that_sudo_cannot_bring_up_shows_its_own_words(alone, cache, s
 
 
 def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, monkeypatch, tmp_path):
-    monkeypatch.setattr(wire, "_get", Mock(side_effect=PermissionError(13, "Permission denied")))
-    monkeypatch.setattr(daemon, "endpoints", lambda: iter([wire.Endpoint("unix:///var/run/docker.sock", why="there")]))
+    monkeypatch.setattr(api, "_get", Mock(side_effect=PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter([api.Endpoint("unix:///var/run/docker.sock", why="there")]))
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with raises(MissingError, "engine.none_to_start") as caught:
@@ -453,6 +450,6 @@ def test_control_groups_are_mounted_where_nobody_did(cache):
 @pytest.mark.parametrize(("walls", "code"), [(["name=rootless"], "engine.cgroup_1_rootless"), ([], "engine.cgroup_1")])
 def test_doctor_tells_whether_limits_work_on_cgroup_version_1(walls, code):
     """Podman tells them as unlimited there, and starts the container all the same."""
-    info = wire.parse_info({"Version": "5.4.2"}, {"CgroupVersion": "1", "SecurityOptions": walls})
+    info = api.parse_info({"Version": "5.4.2"}, {"CgroupVersion": "1", "SecurityOptions": walls})
     report = doctor.EngineReport("unix:///x.sock", False, info, None, None, None)
     assert [line for line in doctor._warnings(report, ()) if codes(line) == [code]]

@@ -37,8 +37,7 @@ def start(engine, tmp_path, **needs: Need):
 
 @pytest.mark.slow
 def test_the_later_ones_and_the_service_know_the_earlier_ones_by_name(engine, tmp_path):
-    first, second = need(env={"DB": "yes"}, health=Health(path="/json")), need()
-    with start(engine, tmp_path, db=first, queue=second) as hosts:
+    with start(engine, tmp_path, db=need(env={"DB": "yes"}, health=Health(path="/json")), queue=need()) as hosts:
         assert list(hosts) == ["db", "queue"]
         with engine.start(MISBEHAVING, RunOptions(publish=8080, hosts=hosts)) as service:
             assert service.wait_healthy(Health(path="/json"), 8080).healthy
@@ -115,7 +114,6 @@ def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, said):
 
 def test_a_recorder_that_is_gone_waits_for_the_end_of_what_it_recorded(engine, tools_image):
     """Who listens among the processes of a container is ended with them; the engine notes the container's end a moment later."""
-    options = RunOptions(entrypoint=("/bin/sh", "-c", "sleep 0.7"), network="none")
-    with engine.start(tools_image, options) as container:
+    with engine.start(tools_image, RunOptions(entrypoint=("/bin/sh", "-c", "sleep 0.7"), network="none")) as container:
         assert sidecars.running_on(container, DeadweightError("another fault"))
         assert not sidecars.running_on(container, sidecars.Gone("who listens to the recorder said: nothing"))

@@ -14,15 +14,13 @@ import pytest
 import requests
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.engine import api as wire
-from deadweight.engine import daemon, labels
+from deadweight.engine import api, daemon, labels
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Unreachable
 from deadweight.engine.foreground import forwarded
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
-from deadweight.toolchain import golang
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
 from tests.support.http_servers import running
@@ -33,11 +31,11 @@ HEALTH = Health(path="/healthz", within_seconds=20)
 
 
 @pytest.fixture(scope="module")
-def remote(engine, tmp_path_factory) -> Iterator[wire.Endpoint]:
+def remote(engine, tmp_path_factory) -> Iterator[api.Endpoint]:
     """The tests' engine, as one on another machine is reached."""
     folder = tmp_path_factory.mktemp("tls")
     with elsewhere(engine.host.removeprefix("unix://"), folder) as host:
-        yield wire.Endpoint(host, ours=False, certificates=str(folder))
+        yield api.Endpoint(host, ours=False, certificates=str(folder))
 
 
 @pytest.fixture
@@ -106,7 +104,9 @@ def test_a_container_without_a_network_is_reached_too_and_the_program_is_gone_af
 
 def test_where_nothing_can_stand_beside_it_nothing_is_said_of_the_service(service, monkeypatch):
     """No answer is no finding about the image."""
-    monkeypatch.setattr(golang, "built", Mock(side_effect=MissingError("go is not here", hint="invoke setup")))
+    monkeypatch.setattr(
+        "deadweight.toolchain.golang.built", Mock(side_effect=MissingError("go is not here", hint="invoke setup"))
+    )
     with raises(Unreachable, "engine.unreachable", problem="go is not here", exit_code=3, hint="invoke setup"):
         service.wait_healthy(HEALTH)
 
@@ -190,7 +190,7 @@ def of_ssh() -> list[str]:
 @pytest.mark.slow
 def test_a_container_runs_there_and_is_asked_and_removed(host, misbehaving_image):
     before = set(of_ssh())
-    with Engine.connect(wire.Endpoint(host, ours=False), project="deadweight-tests-ssh") as engine:
+    with Engine.connect(api.Endpoint(host, ours=False), project="deadweight-tests-ssh") as engine:
         with engine.start(misbehaving_image, RunOptions(publish=8080)) as container:
             assert container.wait_healthy(HEALTH).healthy
             route = container.http()
@@ -205,7 +205,7 @@ def test_it_is_found_and_dockers_client_is_led_there_too(host, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", host)
     found, _ = daemon.search()
     assert (found.host, dict(found.cli_env)["DOCKER_HOST"]) == (host, host)
-    assert wire.document(host, "/version")["ApiVersion"]
+    assert api.document(host, "/version")["ApiVersion"]
 
 
 def test_a_key_that_the_other_side_does_not_know_is_told(host, served, monkeypatch, tmp_path):
@@ -222,10 +222,10 @@ def test_a_key_that_the_other_side_does_not_know_is_told(host, served, monkeypat
 
 def test_no_engine_behind_it_is_told_in_its_own_words(host):
     with pytest.raises(MissingError, match=r"(?i)(?=.*connect).*/run/none\.sock"):
-        Engine.connect(wire.Endpoint(f"{host}/run/none.sock", ours=False))
+        Engine.connect(api.Endpoint(f"{host}/run/none.sock", ours=False))
 
 
 def test_nothing_in_an_address_becomes_an_option_or_a_command_of_the_shell():
-    argv = wire.ssh_command("ssh://-oProxyCommand=x@host/run/a%20b;c.sock")
+    argv = api.ssh_command("ssh://-oProxyCommand=x@host/run/a%20b;c.sock")
     assert argv[argv.index("-l") + 1] == "-oProxyCommand=x"
     assert argv[-3:] == ["--", "host", "docker --host 'unix:///run/a b;c.sock' system dial-stdio"]

@@ -20,7 +20,6 @@ from deadweight.engine.client import Engine
 from deadweight.engine.faults import translated
 from deadweight.project.needs import tools_of
 from deadweight.project.workspace import Workspace
-from deadweight.toolchain import find as find_module
 from tests.support.builder_site import GivenSource
 from tests.support.codes import details, raises
 from tests.support.http_servers import Answering, running
@@ -219,7 +218,7 @@ def old_client(server, monkeypatch, tmp_path) -> Path:
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     monkeypatch.setenv("DOCKER_CONFIG", str(program.parent))
-    monkeypatch.setattr(find_module, "PLUGIN_FOLDERS", ())
+    monkeypatch.setattr("deadweight.toolchain.find.PLUGIN_FOLDERS", ())
     server.documents["/version"] = {**HONEST, "MinAPIVersion": "1.44"}
     return program
 

@@ -4,13 +4,11 @@ of ours is asked for nothing there. Podman's bridges are in a network namespace 
 import contextlib
 import itertools
 import os
-import select
 import shutil
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +31,7 @@ from deadweight_attacks.lab import Lab
 from deadweight_attacks.seccomp import floor, recorder
 from deadweight_attacks.sequence import fire_one
 from tests.support import ROOT, TESTS
-from tests.support.attack_grounds import castle, left, payload, quiet_lab
+from tests.support.attack_grounds import castle, left, listening, payload, quiet_lab
 from tests.support.codes import raises
 from tests.support.invoking import invoke
 from tests.support.processes import engine_at
@@ -275,39 +273,6 @@ def test_with_nothing_masked_its_kernel_settings_can_be_written(engine, masked):
         assert (" /proc/sys " in Path(f"/proc/{one.state().pid}/mountinfo").read_text()) is masked
 
 
-@contextlib.contextmanager
-def listening(entered: Callable[[Callable[[], socket.socket]], socket.socket]) -> Iterator[tuple[list[str], int]]:
-    """All that comes to a port, by TCP and UDP, at any address of a network that ``entered`` makes sockets in."""
-    heard: list[str] = []
-    tcp = entered(lambda: socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True))
-    port = tcp.getsockname()[1]
-
-    def datagrams() -> socket.socket:
-        made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        made.bind(("::", port))
-        return made
-
-    udp, closing = entered(datagrams), threading.Event()
-
-    def serve() -> None:
-        while not closing.is_set():
-            for ready in select.select([tcp, udp], [], [], 0.05)[0]:
-                if ready is tcp:
-                    connection, who = tcp.accept()
-                    connection.close()
-                else:
-                    who = udp.recvfrom(100)[1]
-                heard.append(str(who))
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with tcp, udp:
-        yield heard, port
-        closing.set()
-        thread.join()
-
-
 def addresses(namespace: str) -> list[str]:
     lines = run([*namespace.split(), "ip", "-4", "-o", "address"]).output.splitlines()
     return [found for line in lines if not (found := line.split()[3].split("/")[0]).startswith("127.")]
@@ -342,11 +307,11 @@ def test_nothing_inside_reaches_the_users_network_or_this_machine(engine, subjec
         link = run([*enter.split(), "ip", "-o", "link", "show", bridge_of(name)]).output
         there = [*addresses(enter), *addresses("env"), "192.0.2.77"]
         theirs = stack.enter_context(listening(lambda made: netns.inside(users.fileno(), made)))
-        ours = stack.enter_context(listening(lambda made: made()))
+        ours = stack.enter_context(listening())
         pid = inside.state().pid
         script = TRIES.format(addresses=" ".join(there), mac=link.split("link/ether ")[1].split()[0])
         run(["nsenter", "-t", str(pid), "-n", "sh", "-ec", script])
-        netns.within(pid, lambda: knock(there, [theirs[1], ours[1]]))
+        netns.within(pid, lambda: knock(there, [*theirs[1], *ours[1]]))
         assert bool(theirs[0]) is not cut, theirs[0]
         if cut:
             assert ours[0] == []

@@ -38,8 +38,7 @@ def archive(request, tmp_path):
 def test_it_prints_and_ends_as_the_task_does(tmp_path, archive, words):
     task = invoke(tmp_path, "layers", "--archive", archive.name, *words)
     own = alone(tmp_path, archive.name, *words)
-    told = (own.stdout.decode(), own.stderr.decode(), own.returncode)
-    assert told == (task.stdout, task.stderr, task.returncode)
+    assert (own.stdout.decode(), own.stderr.decode(), own.returncode) == (task.stdout, task.stderr, task.returncode)
 
 
 def test_an_archive_on_standard_input_gives_the_same_report(tmp_path, archive):

@@ -8,8 +8,7 @@ import pytest
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight_images.findings import MAX_FINDINGS, BaseImage
 from deadweight_init.languages.common import flow
-from deadweight_init.prove.gates import MOST_NAMED, accepted_findings, by_owner
-from deadweight_init.prove.gates import measured_gates as measured_data
+from deadweight_init.prove.gates import MOST_NAMED, accepted_findings, by_owner, measured_gates as measured_data
 from deadweight_init.records import wording
 from tests.support.codes import parts
 from tests.support.small_project import write_suite

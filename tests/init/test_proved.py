@@ -18,18 +18,15 @@ from deadweight.engine.options import RunOptions
 from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.report.collect import collect
-from deadweight.suite.model import Health as HealthSettings
-from deadweight.suite.model import RunSettings
+from deadweight.suite.model import Health as HealthSettings, RunSettings
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import first_draft
-from deadweight_init.prove import observe as coming_up
-from deadweight_init.prove import posture
+from deadweight_init.prove import observe as coming_up, posture
 from deadweight_init.prove.observe import Down, Health, NotUp, Observation, observe
 from deadweight_init.prove.proof import Tools
 from deadweight_init.prove.recording import Recorder
 from deadweight_init.services import find_services
-from deadweight_init.task import _build
-from deadweight_init.task import wording as task_wording
+from deadweight_init.task import _build, wording as task_wording
 from deadweight_init.tree import read_tree
 from tests.support.codes import codes, raises
 from tests.support.small_images import forget_images

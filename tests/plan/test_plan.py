@@ -274,18 +274,6 @@ def test_who_waits_for_a_builder_to_look_at_its_source_is_told_where(site, monke
     assert said[0] == wording("plan.still_reading", folder=site.root / "src")
 
 
-def test_the_others_are_still_built(site):
-    site = make_site(site.root, bad="echo the compiler said this; exit 3", good="true")
-    ended = go(site, ScriptBuilder())
-    assert (ended["bad"].result, ended["good"].result) == ("failed", "built")
-    with raises(BuildFailed, "project.not_built", failed=1, total=2, exit_code=1) as caught:
-        raise_if_failed(tuple(ended.values()))
-    failures = str(caught.value.fields["failures"])
-    assert failures.startswith(f"bad: bad: sh {wording('run.failed', code=3)}\n")
-    assert [text in failures for text in ("the compiler said this", str(ended["bad"].log))] == [True, True]
-    assert go(site, ScriptBuilder())["bad"].result == "failed", "a failure must never count as up to date"
-
-
 def test_a_failed_build_is_remembered_until_the_next_is_right(site):
     """The image of the build before is still there, and is not what was asked for."""
 

@@ -9,8 +9,7 @@ import pytest
 from deadweight._errors import ConfigError, UsageError
 from deadweight.project.changed import divide, parse_shard, shard_of
 from deadweight.records.runs import Scope
-from deadweight.report.history import joined as joined_reports
-from deadweight.report.history import parse_report, to_json
+from deadweight.report.history import joined as joined_reports, parse_report, to_json
 from deadweight.report.model import Report
 from deadweight.report.sarif import SarifFinding, joined_junit, joined_sarif, sarif_log, sarif_run
 from tests.support import report_samples as samples
@@ -122,12 +121,6 @@ def test_a_mixture_is_refused_by_name(given, code, fields, shown):
     with raises(UsageError, f"report.{code}", exit_code=2, **fields) as raised:
         joined_reports(given())
     assert shown in str(raised.value)
-
-
-def test_a_report_of_another_schema_is_refused(tmp_path):
-    document = json.loads(to_json(shards()["shard-1"]))
-    with raises(ConfigError, "report.not_of_schema", schema=1):
-        parse_report(json.dumps({**document, "schema": 2}).encode(), origin="shard-1")
 
 
 def test_junit_of_several_machines_is_one_document(tmp_path):

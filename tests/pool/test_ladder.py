@@ -21,8 +21,7 @@ from deadweight.project.load_suite import load_suite
 from deadweight_pool.endpoint import wording
 from tests.support import ROOT
 from tests.support.builder_site import demo
-from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, daemons, disturbed, up
-from tests.support.buildkit_world import built as program
+from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, built as program, daemons, disturbed, up
 from tests.support.certificates import authority
 from tests.support.invoking import invoke
 from tests.support.pool_project import endpoint, noted

@@ -168,8 +168,7 @@ def test_a_forks_job_asks_nobody(provider, server, tmp_path):
 
 
 def test_outside_of_a_pull_request_that_is_told(provider):
-    code = {"github": "publish.no_pull_request", "gitlab": "publish.no_merge_request"}[provider]
-    with raises(MissingError, code):
+    with raises(MissingError, {"github": "publish.no_pull_request", "gitlab": "publish.no_merge_request"}[provider]):
         place(provider, {})
     with raises(UsageError, "tasks.choice", flag="--post", choices="github, gitlab", value="bitbucket"):
         place("bitbucket", {})

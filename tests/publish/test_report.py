@@ -14,8 +14,7 @@ from deadweight.publish.push import ArtifactFile, badges, destination, earlier, 
 from deadweight.report.compare import compare
 from deadweight.report.history import load_report, write_report
 from deadweight.toolchain import crane
-from tests.support import report_demo, trees
-from tests.support import report_samples as samples
+from tests.support import report_demo, report_samples as samples, trees
 from tests.support.codes import raises
 from tests.support.small_images import docker_archive
 
@@ -38,17 +37,6 @@ def test_a_folder_is_ready_for_static_hosting(written, tmp_path) -> None:
     assert (badge, load_report(target)) == ({"schemaVersion": 1, **words}, load_report(written))
     assert (target / "index.html").read_bytes() == (written / "index.html").read_bytes()
     assert [path.name for path in target.parent.iterdir()] == ["images"], "nothing is left beside it"
-
-
-def test_publishing_again_replaces_the_whole_report(written, tmp_path) -> None:
-    target = tmp_path / "site"
-    target.mkdir()
-    publish(written, str(target))
-    smaller = tmp_path / "smaller"
-    write_report(samples.report({"only": samples.variant()}), smaller)
-    publish(smaller, str(target))
-    assert sorted(path.name for path in (target / "badges").iterdir()) == ["ladder-go.json", "only.json"]
-    assert not (target / "ladder-1.svg").exists()
 
 
 @pytest.mark.slow

@@ -12,8 +12,7 @@ import pytest
 from deadweight.report.compare import compare
 from deadweight.report.history import write_report
 from deadweight.report.table import COLUMNS
-from tests.support import report_demo
-from tests.support import report_samples as samples
+from tests.support import report_demo, report_samples as samples
 
 pytestmark = pytest.mark.browser
 
@@ -33,8 +32,7 @@ OPEN_ALL = "document.querySelectorAll('details').forEach(details => { details.op
 def chromium() -> Iterator[Any]:
     if BROWSER is None:
         pytest.skip("no Chromium here; on Debian and Ubuntu: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
         yield browser
         browser.close()
@@ -128,8 +126,7 @@ def test_a_heat_map_cell_opens_to_its_evidence_also_by_keyboard_alone(visit) -> 
     panel = page.locator("#panel")
     assert not panel.is_visible()
     page.locator("#castle td.succeeded").first.click()
-    line = "invoke attack --variant all-in-one --posture open"
-    for words in ("canary came back", "canary: <b>c0ffee</b>", line):
+    for words in ("canary came back", "canary: <b>c0ffee</b>", "invoke attack --variant all-in-one --posture open"):
         assert panel.get_by_text(words).first.is_visible()
     page.keyboard.press("Escape")
     assert not panel.is_visible()
@@ -332,8 +329,7 @@ def test_the_page_as_it_opens(visit) -> None:
     links = page.locator("a[href^='#']").all()
     assert links
     assert all(page.locator(f"[id='{link.get_attribute('href')[1:]}']").count() == 1 for link in links)
-    pictures = page.get_by_role("img").all()[:2]
-    for picture, ladder in zip(pictures, ("Go", "Java"), strict=True):
+    for picture, ladder in zip(page.get_by_role("img").all()[:2], ("Go", "Java"), strict=True):
         assert ladder in (picture.get_attribute("aria-label") or "").split()
         assert picture.bounding_box()["height"] > 50
     page.evaluate(OPEN_ALL)
@@ -414,7 +410,7 @@ def test_fifteen_variants_stay_light(visit, heavy, changed, more) -> None:
     assert seen.said == []
 
 
-FIGURES = [
+@pytest.mark.parametrize(("cell", "title", "words", "command"), [
     (".comparison tr[data-variant='apko'] td[data-key='size']", "apko: Size", GOT, "layers --variant apko"),
     ("section#layers tr[data-variant='apko'] td:nth-child(4)", "apko: Hidden", GOT, "layers --variant apko"),
     ("section#vulnerabilities tr[data-variant='apko'] td[data-key='reach']", "apko: Touched",
@@ -427,10 +423,7 @@ FIGURES = [
     ("#history tr[data-variant='ko'] td:nth-child(2)", "ko: 2031-01-03 00000000+", "2031-01-03 00000000+.", "report --history"),
     (".comparison tr[data-variant='apko'] td[data-key='reach']", f"apko: {REACH}",
      "Not measured: the service was not watched", "verify --variant apko --check vulnerabilities"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("cell", "title", "words", "command"), FIGURES)
+])  # fmt: skip
 def test_every_figure_of_every_table_tells_how_it_was_got(heavy_page, cell, title, words, command) -> None:
     page, panel = heavy_page, heavy_page.locator("#panel")
     page.set_viewport_size(WIDE)

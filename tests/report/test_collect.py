@@ -235,15 +235,12 @@ def test_damaged_evidence_is_as_none(suite, state, built, content) -> None:
     assert only(suite, state).checks == {}
 
 
-MISSHAPEN = [
+@pytest.mark.parametrize(("check", "data"), [
     ("layers", {"layers": "x"}), ("vulnerabilities", {"status": "fine"}),
     ("attacks", {"postures": {"hardened": {"system": {"outcome": "maybe"}}}}),
     ("attacks", {"postures": [1], "payloads": 3}), ("runs", {"startup_seconds": "soon"}), ("budget", {"figures": 3}),
     ("budget", {"figures": {"size_bytes": "x", "compressed_bytes": -1}}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("check", "data"), MISSHAPEN)
+])  # fmt: skip
 def test_evidence_of_another_shape_is_not_measured(suite, state, built, check, data) -> None:
     put(state, built, check, data)
     to_json(collect(suite, state))

@@ -4,8 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deadweight._errors import ConfigError, UsageError, wording
 from deadweight.publish.push import earlier
@@ -17,7 +16,7 @@ from deadweight.report.markdown import comparison_markdown
 from deadweight.suite.model import ReportThresholds
 from deadweight_images import findings
 from tests.support import report_samples as samples
-from tests.support.codes import codes, parts
+from tests.support.codes import codes, parts, raises
 from tests.support.small_project import write_suite
 from tests.support.trees import git, written
 
@@ -53,8 +52,7 @@ def test_a_size_change_is_beyond_noise_and_a_regression_beyond_the_ratchet(befor
     assert ("size" not in found) == noisy
     if "size" in found:
         ratchet = grown > limits.ratchet_bytes and grown * 100 > before * limits.ratchet_percent
-        direction = "worse" if grown > 0 else "better"
-        assert (found["size"].regression, found["size"].direction) == (ratchet, direction)
+        assert (found["size"].regression, found["size"].direction) == (ratchet, "worse" if grown > 0 else "better")
 
 
 @pytest.mark.parametrize("missing", ["old", "new"])
@@ -75,13 +73,10 @@ def test_variants_that_came_and_went() -> None:
     assert compare(old, replace(new, suite="another")).regressions == ()
 
 
-CHECKS = [
+@pytest.mark.parametrize(("before", "after", "regression", "direction"), [
     ("pass", "fail", True, "worse"), ("pass", "warn", False, "worse"), ("warn", "pass", False, "better"),
     ("fail", "pass", False, "better"), ("fail as expected", "pass", True, "better"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("before", "after", "regression", "direction"), CHECKS)
+])  # fmt: skip
 def test_checks(before, after, regression, direction) -> None:
     """An expected failure that now passes is a regression, too."""
     check = samples.variant().checks["runs"]
@@ -131,14 +126,11 @@ def test_an_image_that_was_pruned_is_told_where_a_check_kept_its_size() -> None:
     assert (found.changes, found.unmeasured) == ((), (wording("report.image_gone", variant="it", reason=why),))
 
 
-ATTACKS = [
+@pytest.mark.parametrize(("posture", "before", "after", "regression"), [
     ("hardened", "blocked", "succeeded", True), ("hardened", "blocked", "crashed", True),
     ("open", "blocked", "succeeded", False), ("hardened", "succeeded", "blocked", False),
     ("hardened", "blocked", "not_applicable", False),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("posture", "before", "after", "regression"), ATTACKS)
+])  # fmt: skip
 def test_attacks(posture, before, after, regression) -> None:
     cells = ({posture: {"system": model.AttackRecord(each)}} for each in (before, after, "not_measured"))
     old, new, silent = (samples.variant(attacks=each) for each in cells)
@@ -270,21 +262,17 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -
     assert [earlier(against, tmp_path) for against in named] == [report] * 4
 
 
-NO_REPORTS = [
+@pytest.mark.parametrize(("against", "error", "code"), [
     ("nowhere", UsageError, "publish.no_such_report"), ("", UsageError, "publish.no_report_given"),
     (".", ConfigError, "report.unreadable"), ("main:none.json", UsageError, "publish.not_in_git"),
     ("--output=x:y", UsageError, "publish.no_such_report"),
     ("oci://user:secret@registry/x", UsageError, "records.credentials"),
     ("oci://not a reference", UsageError, "records.not_in_registry"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("against", "error", "code"), NO_REPORTS)
+])  # fmt: skip
 def test_what_names_no_report_is_one_clear_error(tmp_path, against, error, code) -> None:
     git(tmp_path, "init", "-q")
-    with pytest.raises(error) as raised:
+    with raises(error, code, exit_code=2) as raised:
         earlier(against, tmp_path)
-    assert (raised.value.exit_code, raised.value.code) == (2, code)
     assert "secret" not in str(raised.value)
 
 
@@ -306,13 +294,10 @@ def test_a_suite_says_what_is_noise_and_what_a_regression(tmp_path) -> None:
     assert not between(scan(), scan(HIGH), thresholds(tmp_path, "{grave: [critical]}")).regressions
 
 
-WRONG = [
+@pytest.mark.parametrize(("values", "words"), [
     ("{ratchet_bytes: 5XB}", "ratchet_bytes.*5XB"), ("{noise_percent: -1}", "noise_percent.*-1"),
     ("{grave: [dire]}", "grave.*dire"), ("{ratchet_megabytes: 5}", "ratchet_megabytes"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("values", "words"), WRONG)
+])  # fmt: skip
 def test_wrong_thresholds_are_refused_with_their_line(tmp_path, values, words) -> None:
     with pytest.raises(ConfigError, match=words) as error:
         thresholds(tmp_path, values)

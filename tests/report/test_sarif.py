@@ -70,8 +70,7 @@ REPORT = report_samples.layers()
 
 
 def test_counts_and_outcomes():
-    again = replace(REPORT, secrets=(*REPORT.secrets, REPORT.secrets[0]))
-    root = ElementTree.fromstring(layers_junit(again, "ko"))
+    root = ElementTree.fromstring(layers_junit(replace(REPORT, secrets=(*REPORT.secrets, REPORT.secrets[0])), "ko"))
     for holder in (root, *root):
         assert [holder.get(name) for name in COUNTS] == ["4", "3", "0", "1"]
     assert [suite.get("name") for suite in root] == ["ko"]

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deadweight._errors import ConfigError
-from deadweight.sources import adapt
-from deadweight.sources import adapt_dockerfile as parser
+from deadweight.sources import adapt, adapt_dockerfile as parser
 from tests.support.codes import raises
 from tests.support.trees import written
 

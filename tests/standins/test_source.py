@@ -21,15 +21,13 @@ from types import SimpleNamespace
 import pytest
 from filelock import FileLock
 
-from deadweight import _run
-from deadweight import _sudo as sudo
+from deadweight import _run, _sudo as sudo
 from deadweight.records.paths import State
 from deadweight.sources import settings
 from deadweight.toolchain import crane, system
 from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
-from deadweight_standins import debian, java, machine
-from deadweight_standins import source as source_module
+from deadweight_standins import debian, java, machine, source as source_module
 from deadweight_standins.apt_releases import repository_of
 from deadweight_standins.machine import Machine, this_machine, wording
 from deadweight_standins.push import Client

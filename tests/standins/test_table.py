@@ -17,8 +17,7 @@ from deadweight.records.reference import parse
 from deadweight.sources.protocol import NoBase
 from deadweight.sources.remote import front_door, mirrored
 from deadweight.sources.settings import Mirror
-from deadweight_standins import bases, catalogue, pythons, servers
-from deadweight_standins import stand_in as table
+from deadweight_standins import bases, catalogue, pythons, servers, stand_in as table
 from deadweight_standins.machine import Machine
 from deadweight_standins.stand_in import StandIn, stand_in
 from deadweight_standins.workshop import Workshop
@@ -155,8 +154,8 @@ def test_a_wrong_key_is_found(entry, key):
 
 
 def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
-    patterned = (*table.images().image, *table.images().near)
-    assert all(re.compile(text) for each in patterned for text in (each.name, each.tag))
+    patterned = ([(each.name, each.tag) for each in rows] for rows in (table.images().image, table.images().near))
+    assert all(re.compile(text) for pairs in patterned for pair in pairs for text in pair)
     assert {row.base for row in table.images().image} <= set(bases.bases())
     assert {row.rule for row in table.images().image} <= {"", *table.RULES}
 

@@ -3,8 +3,12 @@
 import contextlib
 import json
 import os
+import select
+import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +29,7 @@ from deadweight_attacks.model import Payload
 from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.walls import Posture
 from tests.support import ROOT
-from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine
-from tests.support.small_images import reference as image_name
+from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine, reference as image_name
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
 AWK = "{path: /api/v1/awk, args: args, input: input}"
@@ -105,6 +108,37 @@ def left(engine: Engine, pid: int | None = None) -> list[str]:
             if json.loads((folder / "owner.json").read_text())[labels.OWNER].startswith(f"{pid}:"):
                 things.append(str(folder))
     return things
+
+
+@contextlib.contextmanager
+def listening(
+    entered: Callable[[Callable[[], socket.socket]], socket.socket] = lambda made: made(),
+) -> Iterator[tuple[list[str], list[int]]]:
+    """All that comes to a port of TCP and one of UDP, version 4 or 6, at any address of the network that ``entered`` makes sockets
+    in; and the ports."""
+    heard: list[str] = []
+
+    def datagrams() -> socket.socket:
+        made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.bind(("::", 0))
+        return made
+
+    tcp = entered(lambda: socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True))
+    udp, closing = entered(datagrams), threading.Event()
+
+    def serve() -> None:
+        while not closing.is_set():
+            for ready in select.select([tcp, udp], [], [], 0.05)[0]:
+                heard.append(str(tcp.accept()[1] if ready is tcp else udp.recvfrom(100)[1]))
+
+    with tcp, udp, ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(serve)
+        try:
+            yield heard, [each.getsockname()[1] for each in (tcp, udp)]
+        finally:
+            closing.set()
+        serving.result()
 
 
 @contextlib.contextmanager

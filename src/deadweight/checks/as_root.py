@@ -22,8 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from deadweight import _run
-from deadweight import _sudo as sudo
+from deadweight import _run, _sudo as sudo
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError, wording
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import in_worker

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as done_in
+from concurrent.futures import Future, ThreadPoolExecutor, wait as done_in
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial

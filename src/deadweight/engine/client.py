@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight import _run, _sudo
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError, UsageError, wording
-from deadweight.engine import api as wire
-from deadweight.engine import http, labels, netns
+from deadweight.engine import api as wire, http, labels, netns
 from deadweight.engine.api import EngineInfo, parse_info
 from deadweight.engine.container import Container, read_file
 from deadweight.engine.faults import Ended, PortInUse, Unreachable, refused_start, stop_if_cancelled, translated

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _signals
 from deadweight._errors import DeadweightError, MissingError, wording
-from deadweight.engine import health as questions
-from deadweight.engine import http as routes
-from deadweight.engine import labels, netns
+from deadweight.engine import health as questions, http as routes, labels, netns
 from deadweight.engine.faults import Unreachable, stop_if_cancelled, translated
 from deadweight.engine.health import ExecResult
 from deadweight.engine.options import Docker, RunOptions

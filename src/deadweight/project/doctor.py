@@ -13,8 +13,7 @@ from pathlib import Path
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError, wording
 from deadweight._run import run
-from deadweight.engine import api as wire
-from deadweight.engine import daemon
+from deadweight.engine import api as wire, daemon
 from deadweight.engine.api import Endpoint, EngineInfo, parse_info
 from deadweight.project.install import Finding, survey
 from deadweight.records.paths import State, user_cache

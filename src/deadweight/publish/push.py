@@ -17,8 +17,7 @@ from deadweight._run import run
 from deadweight.checks.scan.sbom import MEDIA_TYPES, SbomFile
 from deadweight.records.reference import in_registry, split
 from deadweight.records.store import write_where_told
-from deadweight.report import figures
-from deadweight.report import history as reports
+from deadweight.report import figures, history as reports
 from deadweight.report.compare import Comparison
 from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, HistoryEntry, Report

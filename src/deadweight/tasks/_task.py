@@ -20,8 +20,7 @@ from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import Task
-from invoke.tasks import task as invoke_task
+from invoke.tasks import Task, task as invoke_task
 
 from deadweight._errors import ConfigError, DeadweightError, Interrupted, UsageError, wording
 from deadweight.tasks import lazy

@@ -24,8 +24,7 @@ from deadweight.engine.sidecars import RECORDER, TALLY, TARGET, Gone, argv, reco
 from deadweight.toolchain import golang
 from deadweight_attacks import remote
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
-from deadweight_attacks.helper import SOURCE as ATTACKERS_SOURCE
-from deadweight_attacks.helper import TARGET as ATTACKER
+from deadweight_attacks.helper import SOURCE as ATTACKERS_SOURCE, TARGET as ATTACKER
 from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:

@@ -20,8 +20,7 @@ from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
 from deadweight_attacks.network import trial_network
 from deadweight_attacks.seccomp import recorder
-from deadweight_attacks.seccomp.floor import Floor, document, find_fewest
-from deadweight_attacks.seccomp.floor import find_floor as find
+from deadweight_attacks.seccomp.floor import Floor, document, find_fewest, find_floor as find
 from deadweight_attacks.seccomp.model import Call, Reason, Seccomp
 from deadweight_attacks.seccomp.recorder import Recording
 from deadweight_attacks.walls import wording

@@ -20,8 +20,7 @@ from itertools import compress, count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from deadweight_images.archive import documents
-from deadweight_images.archive import entries as columns
+from deadweight_images.archive import documents, entries as columns
 from deadweight_images.archive.compression import Blob, Source, crc32, cut, opened
 from deadweight_images.archive.documents import Running, Sent
 from deadweight_images.archive.entries import Entries, Room

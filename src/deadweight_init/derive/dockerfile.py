@@ -18,8 +18,7 @@ from importlib import resources
 from typing import Any
 
 from deadweight.records.reference import split
-from deadweight.sources.adapt_dockerfile import Instruction, directives
-from deadweight.sources.adapt_dockerfile import arguments as arguments_of
+from deadweight.sources.adapt_dockerfile import Instruction, arguments as arguments_of, directives
 from deadweight_init.derive.runtime import DPKG, RuntimeFiles
 from deadweight_init.languages.common import HEADER, flow
 from deadweight_init.records import Change, Code, Ladder, OwnDockerfile, Rung, wording

@@ -29,8 +29,7 @@ from deadweight.toolchain.find import find
 from deadweight_images.archive.model import Image
 from deadweight_images.contents import entrypoint as _main_class
 from deadweight_images.contents.entrypoint import missing_main_class
-from tests.support import ROOT, TESTS
-from tests.support import image_samples as samples
+from tests.support import ROOT, TESTS, image_samples as samples
 from tests.support.builder_site import DONOR, STATIC, Project
 from tests.support.certificates import on_loopback
 from tests.support.codes import details, raises

@@ -25,8 +25,7 @@ from deadweight.records.evidence import Evidence
 from deadweight.report.collect import collect
 from deadweight.report.history import write_report
 from deadweight.report.sarif import scan_sarif
-from deadweight.tasks.scan import _cells, total, unused
-from deadweight.tasks.scan import _raise_if_bad as raise_if_scans_are_bad
+from deadweight.tasks.scan import _cells, _raise_if_bad as raise_if_scans_are_bad, total, unused
 from deadweight.tasks.verify import raise_if_bad
 from deadweight.toolchain import crane
 from tests.support import ROOT
@@ -37,8 +36,7 @@ from tests.support.json_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from tests.support.small_images import docker_archive, go_program
 from tests.support.small_project import built_subject, write_suite
-from tests.support.trees import shell_script, written
-from tests.support.trees import zipped as jar
+from tests.support.trees import shell_script, written, zipped as jar
 
 pytestmark = pytest.mark.tools
 SUITE = """\

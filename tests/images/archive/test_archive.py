@@ -107,8 +107,7 @@ def test_the_platform_that_was_named_goes_before_a_variant_of_it(tmp_path, order
     layouts = [samples.oci_members(made, platform="linux/amd64") for made in (plain, fast)]
     entries = samples.entries(*layouts)
     entries[1]["platform"]["variant"] = "v3"
-    members = {**layouts[0], **layouts[1], "index.json": samples.index(entries[::order])}
-    layout = written(tmp_path / "layout", members)
+    layout = written(tmp_path / "layout", {**layouts[0], **layouts[1], "index.json": samples.index(entries[::order])})
     for platform, made in (("linux/amd64", plain), ("linux/amd64/v3", fast)):
         assert chosen(layout, platform=platform) == samples.sha256(made.config)
 

@@ -12,16 +12,14 @@ import tarfile
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deadweight._errors import ArchiveError
 from deadweight_images.archive.entries import Entries, clean
 from deadweight_images.archive.model import shown
 from deadweight_images.errors import wording
 from deadweight_images.layers.indexing import Indexer
-from tests.support import TESTS
-from tests.support import image_samples as samples
+from tests.support import TESTS, image_samples as samples
 from tests.support.codes import raises
 from tests.support.image_samples import walked
 from tests.support.small_images import go_program
@@ -29,8 +27,7 @@ from tests.support.small_images import go_program
 
 def in_pieces(data: bytes, size: int) -> Entries:
     with Indexer() as indexer:
-        pieces = [data[at : at + size] for at in range(0, len(data), size)]
-        return indexer.compressed(iter(pieces), "none", "x").entries
+        return indexer.compressed(iter([data[at : at + size] for at in range(0, len(data), size)]), "none", "x").entries
 
 
 def test_links_to_one_file_hold_its_name_once():
@@ -135,7 +132,6 @@ X = samples.file(b"x")
 FULL = samples.file(b"x", b"a" * 512)
 SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
 GNU_SPARSE = samples.header(b"s", 0, b"S", magic=b"ustar  \0")
-RECORD = samples.pax_record(b"a", b"b")
 GLOBAL_COMMENT = samples.pax_raw(samples.pax_record(b"comment", b"c"), b"g")
 GLOBAL_PATH = samples.pax_raw(samples.pax_record(b"path", b"a"), b"g")
 HOSTILE: dict[str, tuple[Any, ...]] = {
@@ -165,7 +161,7 @@ HOSTILE: dict[str, tuple[Any, ...]] = {
     "a global pax header with a path": (GLOBAL_PATH + X, "tar.global_names"),
     "a pax record that is too long": (samples.pax_raw(b"99 path=a\n") + X, "tar.pax_damaged"),
     "a pax record without a length behind one with": (
-        samples.pax_raw(RECORD + b"no length here, and more\n") + X, "tar.pax_damaged",
+        samples.pax_raw(samples.pax_record(b"a", b"b") + b"no length here, and more\n") + X, "tar.pax_damaged",
     ),
     "a pax record without end": (samples.pax_raw(b"11 path=abcd") + X, "tar.pax_damaged"),
     "a pax name with a zero byte": (samples.pax_raw(samples.pax_record(b"path", b"a\0b")) + X, "tar.pax_contradiction"),
@@ -269,8 +265,7 @@ def shape(path: bytes | None, kind: str, size: int, link: bytes, mode: int, uid:
 @pytest.mark.slow
 @pytest.mark.tools
 def test_odd_tars_are_read_as_go_reads_them_or_refused(tmp_path):
-    source = shutil.copytree(TESTS / "data" / "tar-reader", tmp_path / "reader")
-    program = go_program(source, tmp_path / "program")
+    program = go_program(shutil.copytree(TESTS / "data" / "tar-reader", tmp_path / "reader"), tmp_path / "program")
     rng = random.Random(5)
     accepted = [(data, found) for data in (odd_tar(rng) for _ in range(COUNT)) if (found := ours(data)) is not None]
     given = b"".join(struct.pack(">I", len(data)) + data for data, _found in accepted)

@@ -14,9 +14,7 @@ from deadweight_images.errors import wording
 from deadweight_images.findings import BY_CONTENT
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.layers.indexing import WHOLE
-from tests.support.image_samples import honest_layer as layer
-from tests.support.image_samples import saved as image
-from tests.support.image_samples import sha256, small_pieces, streamed
+from tests.support.image_samples import honest_layer as layer, saved as image, sha256, small_pieces, streamed
 from tests.support.trees import zipped
 
 ELF = b"\x7fELF" + bytes(200)
@@ -54,8 +52,7 @@ def test_a_version_or_static_behind_the_name_makes_no_difference(tmp_path):
     """Who removes ``pip`` and leaves ``pip3.11`` has a package manager still."""
     names = ("usr/bin/pip3.11", "bin/zsh5", "bin/zsh-5.9", "bin/bash-static", "bin/busybox.static", "usr/bin/gem3.1")
     others = ("usr/bin/python3.11", "usr/bin/es2", "lib/libbash.so.5", "bin/7", "usr/bin/pip-audit2", "bin/static")
-    path = image(tmp_path, runnable(dict.fromkeys((*names, *others), ELF)))
-    assert found(path) == {f"/{name}" for name in names}
+    assert found(image(tmp_path, runnable(dict.fromkeys((*names, *others), ELF)))) == {f"/{name}" for name in names}
 
 
 def test_what_only_has_the_name_does_not_count(tmp_path):
@@ -163,12 +160,11 @@ def test_packages_of_the_os_are_weighed_by_their_file_lists(tmp_path):
     status += b"Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n"
     status += b"Package: listless\nStatus: install ok installed\nVersion: 3\nInstalled-Size: 7\n"
     control = b"Package: base-files\nVersion: 12\nInstalled-Size: 3\n"
-    apk = b"P:busybox\nV:1.36-r0\nI:99\nF:bin\nR:busybox\na:0:0:755\n\nP:empty\nV:1\nI:5\nF:\n\n"
     data = layer({
         "bin": "usr/bin", "usr/bin/tool": b"x" * 1000, "usr/bin/busybox": b"y" * 700, "etc/os-release": b"12345",
         "var/lib/dpkg/status": status, "var/lib/dpkg/info/tool.list": b"/.\n/bin\n/bin/tool\n/usr/share/doc/tool\n",
         "var/lib/dpkg/status.d/base-files": control, "var/lib/dpkg/status.d/base-files.md5sums": b"d41d8  etc/os-release\n",
-        "lib/apk/db/installed": apk,
+        "lib/apk/db/installed": b"P:busybox\nV:1.36-r0\nI:99\nF:bin\nR:busybox\na:0:0:755\n\nP:empty\nV:1\nI:5\nF:\n\n",
     })  # fmt: skip
     packages = analyse(image(tmp_path, data), scan="no").packages
     assert {(p.kind, p.name, p.version, p.size_bytes, p.how) for p in packages} == {

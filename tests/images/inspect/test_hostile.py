@@ -97,8 +97,7 @@ def with_digest(folder: Path, packed: bytes, diff_id: str) -> Path:
 def test_hundreds_of_thousands_of_empty_files_that_are_removed(tmp_path):
     """In so little memory that a million of them would fit into 300 MB too."""
     files = samples.layer(*(samples.header(b"f/%07d" % number) for number in range(350_000)))
-    path = samples.saved(tmp_path, files, samples.layer(samples.file(b".wh.f")))
-    answer = looked(path, "plain", most_mb=MB_HERE)
+    answer = looked(samples.saved(tmp_path, files, samples.layer(samples.file(b".wh.f"))), "plain", most_mb=MB_HERE)
     assert (answer["files"], answer["hidden"], answer["listed"]) == (0, 350_000, 5000)
     assert wording("skip.unlisted", count=345_000, what="hidden files") in answer["skipped"]
 
@@ -295,8 +294,7 @@ def _write(name: str, path: Path, work: Path) -> None:
         samples.docker_save(path, samples.build(harmless, **TWINS[name]))
     else:
         members = [HOSTILE[name][0]] if name in HOSTILE else LINKS[name]() if name in LINKS else []
-        layer = samples.layer(*members or [samples.file(b"x", CONTENTS[name]())])
-        samples.docker_save(path, samples.build(layer))
+        samples.docker_save(path, samples.build(samples.layer(*members or [samples.file(b"x", CONTENTS[name]())])))
 
 
 @pytest.fixture(scope="module")

@@ -82,17 +82,14 @@ def test_a_layer_that_an_earlier_look_knows_is_not_asked_for(tmp_path):
     assert (layers_asked(registry, second), layers_asked(again, second)) == ([1], [])
 
 
-CHANGES = [
+@pytest.mark.parametrize(("which", "change", "codes"), [
     ("layer", lambda data: data[:-1], ("registry.truncated",)),
     ("layer", lambda data: data + b"\0", ("registry.too_large",)),
     ("layer", lambda data: bytes([data[0] ^ 1]) + data[1:], ("tar.checksum", *DIGESTS)),
     ("layer", lambda data: samples.layer(samples.file(b"x", b"y" * (len(data) - 1536 - 512))),
      (*DIGESTS, "registry.truncated", "registry.too_large")),
     ("config", lambda data: data.replace(b"step 0", b"step 1"), ("archive.digest",)),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("which", "change", "codes"), CHANGES)
+])  # fmt: skip
 def test_what_comes_is_verified(which, change, codes):
     made = samples.build(LOWER)
     registry = Registry(samples.oci_members(made))
@@ -162,8 +159,7 @@ def test_a_reference_alone_is_looked_through_without_a_copy(tmp_path, local_regi
     both = [samples.oci_members(amd, platform="linux/amd64"), samples.oci_members(arm, platform="linux/arm64")]
     index = samples.index(samples.entries(*both))
     top = samples.index([samples.descriptor(index, samples.OCI_INDEX)])
-    members = {**both[0], **both[1], **samples.blobs(index), "index.json": top}
-    push(written(tmp_path / "layout", members), reference)
+    push(written(tmp_path / "layout", {**both[0], **both[1], **samples.blobs(index), "index.json": top}), reference)
     # With no place for temporary files, a copy would fail.
     words = ("layers", "--archive", reference, "--json", "--platform")
     one = invoke(tmp_path, *words, "linux/amd64", env={"TMPDIR": "/nonexistent"})
@@ -180,8 +176,7 @@ def test_a_reference_alone_is_looked_through_without_a_copy(tmp_path, local_regi
 def test_what_names_no_registry_is_a_file_which_has_one_platform(tmp_path, name):
     archive = name or samples.saved(tmp_path, UPPER)
     done = invoke(tmp_path, "layers", "--archive", archive, *([] if name else ["--platform", "all"]), code=2)
-    expected = wording("tasks.no_archive", file=Path(name)) if name else wording("tasks.all_platforms")
-    assert expected in done.stderr
+    assert (wording("tasks.no_archive", file=Path(name)) if name else wording("tasks.all_platforms")) in done.stderr
 
 
 # In an engine's own store: the same report as from its archive, and no trust in what lies there.
@@ -220,8 +215,7 @@ def copy_and_harm(root: Path, image_id: str, copy: Path) -> None:
         shutil.copytree(root / "image/overlay2/layerdb", copy / "image/overlay2/layerdb")
     for file in (copy / "image/overlay2/layerdb/sha256").glob("*/cache-id"):
         if (file.parent / "diff").read_text() in [samples.sha256(data) for data in STACK]:
-            files = f"overlay2/{file.read_text()}/diff"
-            subprocess.run(["cp", "-a", "--parents", files, copy], cwd=root, check=True)
+            subprocess.run(["cp", "-a", "--parents", f"overlay2/{file.read_text()}/diff", copy], cwd=root, check=True)
     assert analyse_engine_store(copy, image_id, scan="no") is not None
     (victim,) = [path for path in copy.glob("overlay2/*/diff/gone.conf") if path.is_file()]  # the other is the whiteout
     outside = victim.rename(copy / "outside")

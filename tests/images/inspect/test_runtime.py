@@ -8,6 +8,7 @@ import pytest
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.runtime import Runtime, runtime
 from tests.support import image_samples as samples
+from tests.support.small_images import go_program
 from tests.support.trees import written
 
 pytestmark = pytest.mark.system
@@ -17,23 +18,22 @@ EMBED = 'package main\n\nimport _ "embed"\n\n//go:embed ballast\nvar ballast str
 GO_MAIN = EMBED + "func main() { println(len(ballast)) }\n"
 
 
-def go_program(folder: Path, main: str, *flags: str, **files: bytes) -> bytes:
+def compiled(folder: Path, main: str, **files: bytes) -> bytes:
     """A program of the module ``example.org/NAME``, by its folder's name."""
     name = folder.name.rstrip("0")
-    written(folder, {"go.mod": f"module example.org/{name}\n\ngo 1.21\n", "main.go": main, **files})
-    subprocess.run(["go", "build", *flags, "-o", "program", "."], cwd=folder, check=True, timeout=300)
-    return (folder / "program").read_bytes()
+    source = written(folder / name, {"go.mod": f"module example.org/{name}\n\ngo 1.21\n", "main.go": main, **files})
+    return go_program(source, folder / "program").read_bytes()
 
 
 @pytest.fixture(scope="session")
 def big_go(tmp_path_factory) -> bytes:
     """A stripped Go program of 31 MB: what it embeds stands before its build information."""
-    return go_program(tmp_path_factory.mktemp("big"), GO_MAIN, "-trimpath", "-ldflags=-s -w", ballast=b"\1" * BIG)
+    return compiled(tmp_path_factory.mktemp("big"), GO_MAIN, ballast=b"\1" * BIG)
 
 
 @pytest.fixture(scope="session")
 def small_go(tmp_path_factory) -> bytes:
-    return go_program(tmp_path_factory.mktemp("small"), "package main\n\nfunc main() {}\n")
+    return compiled(tmp_path_factory.mktemp("small"), "package main\n\nfunc main() {}\n")
 
 
 @pytest.fixture(scope="session")
@@ -67,17 +67,14 @@ def test_a_go_program_of_any_size_tells_its_go(tmp_path, big_go, go_version, com
 SCRIPT = '#!/bin/sh\nset -e\nif [ -n "$X" ]; then\n  echo x\nfi\nexec /srv/s "$@"\n'
 
 
-ENTRY_POINTS: list[dict[str, object]] = [
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [
     {"Cmd": ["/srv/s"]}, {"Entrypoint": ["/srv/s"], "Cmd": ["--port=1"]}, {"Cmd": ["./s"], "WorkingDir": "/srv"},
     {"Entrypoint": ["s"], "Env": ["PATH=/bin:/srv"]}, {"Cmd": ["/bin/sh", "-c", "/srv/s --port $PORT"]},
     {"Cmd": ["/bin/sh", "-c", "cd /srv && X=1 exec ./s"]}, {"Entrypoint": ["/sbin/tini", "-g", "--"], "Cmd": ["/srv/s"]},
     {"Entrypoint": ["/entry.sh"], "Cmd": ["--port=1"]}, {"Cmd": ["sh", "entry.sh"]}, {"Cmd": ["/usr/local/bin/linked"]},
     {"Entrypoint": ["/given.sh"], "Cmd": ["s"], "Env": ["PATH=/bin:/srv"]},
-]  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("config", ENTRY_POINTS, ids=lambda config: str(config.get("Entrypoint", config.get("Cmd"))))
+], ids=lambda config: str(config.get("Entrypoint", config.get("Cmd"))))  # fmt: skip
 def test_the_program_is_found_however_the_entry_point_names_it(tmp_path, small_go, go_version, config) -> None:
     files: dict[str, bytes | str] = {
         "srv/s": small_go, "bin/busybox": b"\x7fELF busybox", "bin/sh": "->busybox", "sbin/tini": b"\x7fELF tini",

@@ -4,8 +4,7 @@ import tarfile
 import time
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from deadweight._errors import ArchiveError
 from deadweight_images.archive import entries as columns

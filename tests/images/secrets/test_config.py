@@ -210,13 +210,10 @@ def test_other_encoded_text_stays(scanner):
     assert shown_instruction(text, scanner) == text
 
 
-ARGUMENTS = (
+@pytest.mark.parametrize("words", [
     "/app|--db-password=SECRET", "/app|--db-password|SECRET|--port|8080", "sh|-c|run --token SECRET",
     "/app|--token|SECRET|--again=SECRET", "/app|--db-password-file|/run/secrets/db", "/app|-v|words",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("words", ARGUMENTS)
+])  # fmt: skip
 def test_arguments(scanner, words):
     shown = shown_arguments(words.replace("SECRET", FLAG_WORD).split("|"), scanner)
     assert shown == tuple(words.replace("SECRET", cut(FLAG_WORD)).split("|"))

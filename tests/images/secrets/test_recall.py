@@ -19,10 +19,8 @@ import zstandard
 
 from bench.cases import DATA, MARK, Case, stored, without_contradictions
 from deadweight_images.secrets.scanner import Scanner
-from tests.support import image_samples as samples
-from tests.support import secret_samples as made
-from tests.support.secret_samples import ALNUM, aws_key_id, aws_secret, password, pem, text
-from tests.support.secret_samples import github_token as token
+from tests.support import image_samples as samples, secret_samples as made
+from tests.support.secret_samples import ALNUM, aws_key_id, aws_secret, github_token as token, password, pem, text
 from tests.support.trees import zipped
 
 

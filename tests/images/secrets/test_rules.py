@@ -12,8 +12,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from bench import known_files, secret_rules
 from bench.secret_rules import to_python
@@ -24,8 +23,7 @@ from deadweight_images.secrets import confirm, matcher, model, regions, rules
 from deadweight_images.secrets.locations import judged_confidence
 from deadweight_images.secrets.model import Budget
 from deadweight_images.secrets.verify import SERVICES
-from tests.support import ROOT
-from tests.support import image_samples as samples
+from tests.support import ROOT, image_samples as samples
 from tests.support.secret_samples import ALNUM, github_token, sample
 from tests.support.small_project import put_built, subject_of, write_suite
 from tests.support.trees import written
@@ -189,8 +187,7 @@ def believed(monkeypatch):
 @pytest.mark.parametrize("scan", ["plain", "deep"])
 def test_only_the_very_bytes_are_known(tmp_path, believed, changed, compression, scan):
     believed(SECRET)
-    content = SECRET[:-1] + b" " if changed else SECRET
-    layer = samples.honest_layer({"a": b"nothing", "b": content, "c": b"nothing"})
+    layer = samples.honest_layer({"a": b"nothing", "b": SECRET[:-1] + b" " if changed else SECRET, "c": b"nothing"})
     archive = samples.saved(tmp_path, layer, compression=compression)
     assert [len(look(archive, scan=scan).secrets) for look in (analyse, samples.streamed)] == [changed] * 2
 
@@ -264,14 +261,11 @@ def test_a_token_of_today_is_found_by_its_shape(scanner, name, form):
     assert [match.confidence for match in found] == ["high"], token
 
 
-PATHS = [
+@pytest.mark.parametrize(("path", "confidence"), [
     ("etc/app.conf", "medium"), ("srv/app/settings.py", "medium"), ("srv/app/docs/setup.conf", "low"),
     ("srv/app/tests/test_login.py", "low"), ("srv/app/login_test.go", "low"), ("README.md", "low"),
     ("usr/share/doc/x/examples/a.conf", "low"), ("usr/local/go/src/net/url/url.go", "low"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("path", "confidence"), PATHS)
+])  # fmt: skip
 def test_a_value_that_only_its_name_makes_a_secret_is_unsure_among_examples(scanner, path, confidence):
     (match,) = scanner.scan(NAMED.encode(), path=path).matches
     assert match.confidence == confidence
@@ -299,7 +293,7 @@ DSN = f'DSN = "https://{made("reports", "0123456789abcdef", 32)}@{{}}"'
 COUNTING = "abcdef1234567890" * 2
 
 
-RULED = [
+@pytest.mark.parametrize(("text", "path", "rules"), [
     (SETTINGS, "root/.m2/settings.xml", ["maven-server-password"]),
     (SAS, "a", ["azure-sas-token"]),
     # the key of an address for reports is shown to everybody
@@ -315,10 +309,7 @@ RULED = [
     ("  CONNECTION_TOKEN_CHARS: exports2.CONNECTION_TOKEN_CHARS,", "usr/local/bin/node", []),  # in node itself
     ("  TOKEN: constants_1.http.TOKEN,", "usr/local/bin/node", []),
     ("SHOP_TOKEN=" + made("x", "ab", 2) + "." + made("shop", ALNUM, 20), "usr/local/bin/node", ["environment-secret"]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "path", "rules"), RULED)
+])  # fmt: skip
 def test_a_secret_has_its_rule(scanner, text, path, rules):
     assert [match.rule for match in scanner.scan(f"{text}\n".encode(), path=path).matches] == rules
 

@@ -19,8 +19,7 @@ from deadweight._errors import UsageError
 from deadweight.project.pipelines import Pipeline, parse_shards, render
 from deadweight.toolchain.find import find
 from tests.support.codes import raises
-from tests.support.forge_server import TOKEN, ForgeServer
-from tests.support.forge_server import environment as job_environment
+from tests.support.forge_server import TOKEN, ForgeServer, environment as job_environment
 from tests.support.invoking import TASKS
 from tests.support.json_schema import cluster_refusal
 from tests.support.trees import git, shell_script, written

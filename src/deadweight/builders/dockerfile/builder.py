@@ -34,8 +34,7 @@ from deadweight._errors import (
 from deadweight.builders.dockerfile import buildkit
 from deadweight.builders.dockerfile.copy import Build, given, ignore_rules, missing_secrets, prepared, secret_inputs
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import archive as archives
-from deadweight.builders.shared import common
+from deadweight.builders.shared import archive as archives, common
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
 from deadweight.records.paths import content

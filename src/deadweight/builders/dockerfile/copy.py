@@ -23,8 +23,7 @@ from deadweight import _run
 from deadweight._errors import CommandError, wording
 from deadweight.builders.dockerfile import buildkit
 from deadweight.builders.protocol import BuiltImage, Job, Site
-from deadweight.builders.shared import archive as archives
-from deadweight.builders.shared import common, inputs
+from deadweight.builders.shared import archive as archives, common, inputs
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State, content
