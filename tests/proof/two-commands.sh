@@ -75,7 +75,8 @@ run() { # COMMAND LOG: its exit code; each line of the log begins with the secon
     (
         for folder in $(cgroups); do echo "$BASHPID" >"$folder/cgroup.procs" 2>/dev/null; done
         cd "$work/clone" && exec "${as[@]}" bash -c "$1"
-    ) </dev/null > >(while IFS= read -r line; do printf '%5d %s\n' $((SECONDS - started)) "$line"; done >"$2") 2>&1
+    ) </dev/null > >(while IFS= read -r line; do printf '%5d %s\n' $((SECONDS - started)) "$line"; done >"$2") 2>&1 &
+    wait $! # unlike a command in front, this hears a signal at once
 }
 
 {
