@@ -112,6 +112,13 @@ def test_a_compilers_line_may_be_a_cause_or_only_sound_like_one(line, cause):
     assert cause == listener.failure(failed, "v").cause
 
 
+@pytest.mark.parametrize("place", ["./main.go:3:1", "/go/pkg/mod/google.golang.org/grpc@v1.81.1/a/!b+c/d.go:271:18"])
+def test_a_compilers_line_names_a_file_of_any_module(place):
+    listener = Listener(print, lambda _: None)
+    listener(f"#11 25.57 {place}: undefined: x")
+    assert listener.compiler == [f"{place}: undefined: x"]
+
+
 # Maven's and Gradle's lines as they come
 @pytest.mark.parametrize(("lines", "said"), [
     (["'a' is missing. @ example:all:1, /p q/pom.xml, line 5, column 3"], ["pom.xml:5:3: 'a' is missing."]),

@@ -147,7 +147,7 @@ MAX_COMPILER_LINES = 10
 HEARD_LINES = 400
 SHOWN_LINES = 12
 
-_COMPILER = re.compile(r"(?:^|\s)((?:\./|[\w./-]*/)?[\w.-]+\.(?:go|s|java):\d+(?::\d+)?: (?!warning: )\S.*)$")
+_COMPILER = re.compile(r"(?:^|\s)((?:\./|[\w./@!+~-]*/)?[\w.-]+\.(?:go|s|java):\d+(?::\d+)?: (?!warning: )\S.*)$")
 _COMPILER_MAVEN = re.compile(r"\[ERROR\] (.+?\.java:\[\d+,\d+\] .*)$")
 
 
