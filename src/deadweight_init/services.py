@@ -10,7 +10,7 @@ from dataclasses import replace
 from deadweight.builders import protocol
 from deadweight.builders.protocol import is_generated
 from deadweight_init.languages.sources import reads_port, repository_document
-from deadweight_init.languages.table import LANGUAGES, MANIFESTS, facts_of
+from deadweight_init.languages.table import CODE, LANGUAGES, MANIFESTS, facts_of
 from deadweight_init.records import (
     UNLISTED,
     ComposeService,
@@ -246,7 +246,7 @@ def with_own_mounts(service: Service) -> Service:
     files = {
         target: known
         for target, known in around.files.items()
-        if not any(_is_in(target, place) for words in own for place in _places(words))
+        if not (_is_code(known.value) and any(_is_in(target, place) for words in own for place in _places(words)))
         and (own or not _CODE.match(target))
         and not ((made or not own) and known.value in (".", service.folder))
     }
@@ -256,6 +256,11 @@ def with_own_mounts(service: Service) -> Service:
     pairs = zip(service.dockerfiles, data, strict=True)
     images = tuple(replace(image, words=replace(image.words, volumes=kept)) for image, kept in pairs)
     return replace(service, around=around, dockerfiles=images)
+
+
+def _is_code(path: str) -> bool:
+    """Whether a mount may hide what an image has: a folder, or a file of a program, but no file of settings."""
+    return not posixpath.splitext(path)[1] or path.endswith(CODE)
 
 
 def _is_data(folder: str, own: Iterable[ImageWords]) -> bool:

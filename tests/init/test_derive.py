@@ -12,7 +12,7 @@ from deadweight_init.derive import dockerfile
 from deadweight_init.derive.runtime import Folder, RuntimeFiles, loader_needs
 from deadweight_init.draft import first_draft
 from deadweight_init.drift import drift
-from deadweight_init.languages.common import HEADER
+from deadweight_init.languages.common import HEADER, one_dockerfile
 from deadweight_init.prove.observe import Health
 from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes_in_code
 from deadweight_init.records import Code, wording
@@ -320,3 +320,10 @@ def test_routes_are_read_in_any_language(tmp_path):
         ("GET", "/f", True), ("GET", "/g", True), ("POST", "/h", False), ("GET", "/i", True), ("GET", "/j", True),
         ("GET", "/k", True),
     }  # fmt: skip
+
+
+def test_what_is_generated_lists_its_bases_too():
+    bases = {"debian": ("b:2", "r:2-slim"), "alpine": ("b:2", "r:2-alpine"), "distroless": ("b:1", "d")}
+    rungs = one_dockerfile(bases, "x", "place", ".", ()).rungs
+    changes = [[(each.code, each.what) for each in rung.changes] for rung in rungs]
+    assert changes == [[], [(Code.BASE, "r:2-slim -> r:2-alpine")], [(Code.BASE, "r:2-slim -> d, built on b:1")]]

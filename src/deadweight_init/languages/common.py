@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from deadweight.builders import protocol
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, wording
+from deadweight_init.records import Change, Code, ImageWords, Known, Ladder, Project, Rung, Service, wording
 from deadweight_init.tree import TABLES
 
 HEADER = protocol.DOCKERFILE
@@ -80,11 +80,14 @@ def one_dockerfile(
         *(*_IGNORED, place, *ignored),
     ]
     files = {file: "\n".join((HEADER, *lines)) + "\n", f"{file}.dockerignore": "\n".join(ignore) + "\n"}
-    rungs = []
+    rungs, (first_build, first) = [], next(iter(bases.values()))
     for flavour, (build, base) in bases.items():
         arguments = {**({"BUILD": build} if build else {}), "BASE": base}
         keys = {"dockerfile": file, "source": source, "bases": arguments, **(more or {})}
-        rungs.append(Rung(flavour, "dockerfile", wording("rung.on", what=what, base=base), keys, tuple(files)))
+        told = f"{first} -> {base}" + (wording("change.built_on", base=build) if build != first_build else "")
+        changes = (Change(Code.BASE, told),) if base != first else ()
+        what_on = wording("rung.on", what=what, base=base)
+        rungs.append(Rung(flavour, "dockerfile", what_on, keys, tuple(files), changes=changes))
     return Ladder(tuple(rungs), files)
 
 
