@@ -113,7 +113,8 @@ def _defaults(kinds: list[Schema], definitions: dict[str, Schema]) -> Schema:
 
 def keys_list(record: type[Variant]) -> str:
     """An item for each key that the builder added, with the description of its record."""
-    return "".join(f"- `{key}`: {record.model_fields[key].description or ''}\n" for key in record.own_keys())
+    items = (f"- `{key}`: {record.model_fields[key].description or ''}\n" for key in record.own_keys())
+    return "".join(item.replace("`: required: ", "` (required): ", 1) for item in items)
 
 
 def page_with_keys(page: str) -> str:

@@ -10,7 +10,7 @@
     ├── ArchiveError               exit 1   an image archive is damaged, hostile or not an archive
     └── Interrupted                exit 130 Ctrl-C; another signal exits with 128 plus its number
 
-Exit codes are part of the contract: 0 success; 1 a build, check or gate failed; 2 wrong usage or configuration;
+Exit codes are part of the contract: 0 success; 1 a build, check or gate failed; 2 usage or configuration error;
 3 something is missing; 130 Ctrl-C; 143 SIGTERM; 129 closed terminal; 141 the reader closed the pipe.
 """
 
@@ -46,7 +46,7 @@ def joined(*parts: str, separator: str = "; ") -> str:
 
 
 class ConfigError(UsageError):
-    """An invalid file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``). ``more`` are other errors in the file."""
+    """An invalid file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``). ``more`` holds the file's other errors."""
 
     SHOWN: ClassVar[int] = 20
 

@@ -93,7 +93,7 @@ class CheckFailed(DeadweightError):
 
 
 class ArchiveError(DeadweightError):
-    """An image archive that is damaged or hostile, or a file that is no image archive."""
+    """An image archive that is damaged or hostile, or a file that is not an image archive."""
 
     HINT: ClassVar[str] = (
         "the archive is damaged, or a faulty or hostile tool wrote it: save, build or download it again"

@@ -24,15 +24,15 @@ pytestmark = pytest.mark.system
 RESULTS = TESTS / "data" / "engines.json"
 PAGE = ROOT / "docs" / "reference" / "engines.md"
 ENGINES = {
-    "os": "Docker of Debian 12, overlay2",
-    "current": "Docker 29, containerd's store",
+    "os": "Debian 12's Docker, overlay2",
+    "current": "Docker 29, containerd image store",
     "current-overlay2": "Docker 29, overlay2",
-    "podman": "Podman of Debian 12",
+    "podman": "Debian 12's Podman",
 }
 UNMEASURED = (
     "Docker 25 to 28, Docker Desktop, OrbStack, Colima, Rancher Desktop and Apple's container",
-    "Podman 5; any Podman on another machine",
-    "cgroup version 2, AppArmor, `userns-remap`, and Docker with nftables in place of iptables",
+    "Podman 5; remote Podman",
+    "cgroup version 2, AppArmor, `userns-remap`, and Docker with nftables instead of iptables",
 )
 """What no test starts. Figures that somebody saw there once would stay here for ever."""
 SECONDS = 500.0
@@ -110,11 +110,11 @@ def test_the_page_of_engines_is_made_of_the_results():
 HEAD = """\
 # Engines
 
-What works with each container engine. Each engine was started alone, as root, and ran every task on a Dockerfile variant
-that uses a secret and a cache mount. To choose one, see [engine](../how-to/engine.md).
+What works with each container engine. Each engine ran by itself, as root, and ran every task on a Dockerfile variant
+that uses a secret and a cache mount. See [Choose an engine](../how-to/engine.md).
 """
 TAIL = """
-`nox -s engines` also attacks a service in Docker and Podman without root, where some attacks are not measured.
+`nox -s engines` also attacks a service in rootless Docker and Podman, where some attacks are not measured.
 
 ## Not measured
 

@@ -118,7 +118,7 @@ def attacks(tour: Tour) -> str:
     assert memory["outcome"] in ("blocked", "crashed"), memory  # the limit may end the service
     through = sorted(name for name, cell in cells.items() if cell["outcome"] == "succeeded")
     assert "blocked" in [cell["outcome"] for cell in cells.values()], row["reason"]
-    return f"attacks that succeed in `hardened`: {', '.join(through) or 'none'}"
+    return f"attacks that succeed under the `hardened` posture: {', '.join(through) or 'none'}"
 
 
 def attested(tour: Tour) -> str:
@@ -148,7 +148,7 @@ def attested(tour: Tour) -> str:
 def push(tour: Tour, registry: str) -> str:
     told = tour.succeeds("push", "--variant", "v", "--to", f"{registry}/tour:1")
     same = told.rpartition("@")[2].split()[0] == tour.layers["manifest_digest"]
-    return f"pushes {'the manifest that was checked' if same else 'a new manifest, with another digest'}"
+    return f"pushes {'the manifest that was checked' if same else 'a new manifest, with a different digest'}"
 
 
 def run_and_logs(tour: Tour) -> None:

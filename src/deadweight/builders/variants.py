@@ -84,11 +84,11 @@ class DockerfileVariant(Variant):
 class KoVariant(Variant):
     """``main`` is the main package; without one it is the folder's own."""
 
-    base: Text | None = Field(None, description="required: public reference of the base")
+    base: Text | None = Field(None, description="required: the base image's public reference")
     config: RelativePath | None = Field(
         None,
-        description="a `ko.yaml` ([ko's configuration](https://ko.build/configuration/)); without base overrides, "
-        "because the suite sets the base",
+        description="a `ko.yaml` ([ko's configuration](https://ko.build/configuration/)); it must not override the base, "
+        "because the suite sets it",
     )
     main: Text | None = Field(None, description="the package with `main` (default `.`)")
 
@@ -119,15 +119,15 @@ class ApkoVariant(Variant):
 
 
 class JibVariant(Variant):
-    """``files`` maps a path in the image to a local file or folder, or to a file of another image (``IMAGE#PATH``)."""
+    """``files`` maps a path in the image to a local file or folder, or to a file from another image (``IMAGE#PATH``)."""
 
-    base: Text | None = Field(None, description="required: public reference of the base")
+    base: Text | None = Field(None, description="required: the base image's public reference")
     pom: RelativePath | None = Field(
         None, description="the `pom.xml`, if it is not in `source`; it need not configure Jib"
     )
     main: Text | None = Field(None, description="the main class")
     files: dict[Text, RelativePath] = Field(
-        {}, description="path in the image → local file or folder, or `IMAGE#PATH` for a file of another image"
+        {}, description="path in the image → local file or folder, or `IMAGE#PATH` for a file from another image"
     )
     env: dict[EnvName, Text] = Field({}, description="the image's environment")
     tests: Flag = Field(False, description="true runs the service's own tests first")

@@ -35,7 +35,7 @@ _seen: ContextVar[dict[str, Look]] = ContextVar("seen")
 
 @dataclass(frozen=True)
 class Tool:
-    """A usable program. ``ours`` is true for the copy that Deadweight installed, false for one of the machine's."""
+    """A usable program. ``ours`` is true for the copy that Deadweight installed, false for one already on the machine."""
 
     name: str
     path: Path

@@ -39,7 +39,7 @@ def archive_path(variant: Variant, site: Site) -> Path:
 
 
 def image_in(archive: Path) -> Image:
-    """The image in an archive, as its documents describe it. Raises ArchiveError for a damaged archive."""
+    """The image in an archive, as its manifest and config describe it. Raises ArchiveError for a damaged archive."""
     with images.open_archive(archive) as opened:
         return opened.image
 
@@ -82,7 +82,7 @@ def image_step(variant: Variant, site: Site, inputs: Inputs, work: Callable[[Job
 
 
 def made_by_the_build(variant: Variant, built: BuiltImage, site: Site) -> Path:
-    """The archive of a builder that writes it itself (ko, apko, jib). Raises MissingError if it is missing or has been replaced."""
+    """The archive, for builders that write their own (ko, apko, jib). Raises MissingError if missing or replaced."""
     path = archive_path(variant, site)
     if not holds(path, built.config_digest):
         words = {"archive": path, "variant": variant.name}

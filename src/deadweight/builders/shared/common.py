@@ -61,12 +61,12 @@ def pinned(base: Base) -> str:
 
 
 def base_values(bases: Mapping[str, Base]) -> dict[str, str]:
-    """Base images as fingerprint inputs: by digest if known, so that the content matters and not the host."""
+    """Base images as fingerprint inputs: by digest if known, so that the content matters, not the registry host."""
     return {f"base {name}": base.digest or base.resolved for name, base in bases.items()}
 
 
 def need_file(variant: Variant, key: str | Key, root: Path, name: str, *, wide: bool = False) -> Path:
-    """The absolute path of a text file that a variant names. Raises WrongKey: missing, a folder, empty, binary.
+    """The absolute path of a text file that a variant names. Raises WrongKey if it is missing, a folder, empty, or binary.
 
     ``wide``: text in UTF-16, told by its mark, is text too.
     """
@@ -88,7 +88,7 @@ def need_file(variant: Variant, key: str | Key, root: Path, name: str, *, wide: 
 
 
 def need_source(variant: Variant, root: Path) -> Path:
-    """The absolute path of a variant's source folder. Raises WrongKey: missing, or no folder, or nothing in it."""
+    """The absolute path of a variant's source folder. Raises WrongKey if it is missing, not a folder, or empty."""
     path = root / variant.source
     if not path.is_dir():
         told = wording("builders.source_is_a_file" if path.exists() else "builders.no_such_source", root=root)
