@@ -8,6 +8,10 @@
 # /var/tmp/two-commands), where each command's output lies too, with seconds. What was started is ended by its id, also after a
 # failure; the user, its rights and all folders but OUT are removed.
 set -uo pipefail
+if pgrep -f 'dockerd .*/run/deadweight-' >/dev/null; then # it would answer for the engine of the same path in the proof
+    echo "an engine of Deadweight's is running: end it first (invoke clean --all)" >&2
+    exit 2
+fi
 if [ -z "${IN_NAMESPACE:-}" ]; then IN_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"; fi
 source=$(cd "$(dirname "$0")/../.." && pwd)
 out=${OUT:-/var/tmp/two-commands}
