@@ -13,7 +13,7 @@ from deadweight_attacks import containers, deliver, matrix as matrix_module, res
 from deadweight_attacks.load import Catalogue, load_payloads
 from deadweight_attacks.routes import Aim, aims, documented, takes_nothing
 from deadweight_attacks.targets import take_aim
-from deadweight_attacks.walls import HARDENED, OPEN
+from deadweight_attacks.walls import HARDENED, OPEN, wording
 from tests.support.attack_grounds import castle, matrix, only, payload, service_image
 from tests.support.codes import codes, parts
 from tests.support.small_images import program
@@ -104,7 +104,7 @@ def test_a_document_that_the_service_does_not_serve_is_told(service):
     yaml = f"checks:\n      attacks: {{packs: [http], openapi: /swagger.json}}{API}"
     found = matrix(service(yaml), http("http-command"), OPEN)
     assert found.cells["open"]["http-command"].outcome == "succeeded"
-    assert found.notes["openapi"].startswith("/swagger.json is no OpenAPI document with paths: ")
+    assert found.notes["openapi"] == wording("untried.no_openapi", name="/swagger.json")
 
 
 def test_a_suite_that_names_no_value_leaves_nothing_to_aim_at(service):

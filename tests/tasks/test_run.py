@@ -232,16 +232,17 @@ def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misb
     for name in all_built(project, misbehaving_archive, misbehaving_image, text).names():
         built = load(BuiltImage, State(project).image(name) / BUILT_FILE)
         save(replace(built, base=replace(STANDING, stand_in=name == "good")), State(project).image(name) / BUILT_FILE)
+    told = f"Stand-ins: {wording('report.on_stand_in', variant='good', page='|').partition('|')[0]}"
     for words in (("verify", "--check", "runs"), ("scan",), ("attack", "--posture", "hardened")):
         if words[0] != "attack":  # which is told by the same line, and takes long
             done = invoke(project, *words, "--variant", "good")
-            assert "Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr, words
+            assert told in done.stdout + done.stderr, words
         document = json.loads(invoke(project, *words, "--json").stdout)
         rows = document.get("evidence") or document["scans"]
         assert {(row["variant"], row["stand_in"]) for row in rows} == {("good", True), ("other", False)}, words
     for name, stand_in in (("good", True), ("other", False)):
         done = invoke(project, "layers", "--variant", name)
-        assert ("Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr) is stand_in
+        assert (told in done.stdout + done.stderr) is stand_in
         assert json.loads(invoke(project, "layers", "--variant", name, "--json").stdout)["stand_in"] is stand_in
     document = json.loads(invoke(project, "layers", "--archive", str(misbehaving_archive), "--json").stdout)
     assert document["stand_in"] is None
