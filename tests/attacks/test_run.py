@@ -300,7 +300,7 @@ def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
     assert (found.status, found.data["breaches"]) == ("not_measured", [])
     nothing = (
         "nothing was measured in ",
-        "none of the attacks in the gate for hardened was measured (join, request): ",
+        walls.wording("gate.not_measured", posture="hardened", attacks="join, request", reason=""),
     )
     assert found.reason.startswith(nothing)
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -289,15 +290,32 @@ def names_and_ids(engine: Engine) -> set[str]:
     return {text for leftover in engine.leftovers() for text in (leftover.id, leftover.name)}
 
 
+def start_child(engine: Engine, image: str) -> tuple[subprocess.Popen[str], set[str]]:
+    """Who has a container, a network and an image there, and what they are called."""
+    child = subprocess.Popen([sys.executable, "-c", KILLED, engine.host, image], stdout=subprocess.PIPE, text=True)
+    made = set(child.stdout.readline().split())
+    assert len(made) == 3
+    return child, made
+
+
 def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_image):
-    argv = [sys.executable, "-c", KILLED, engine.host, misbehaving_image]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
-        made = set(child.stdout.readline().split())
+    child, made = start_child(engine, misbehaving_image)
+    with child:
         child.kill()
-    assert len(made) == 3, "a container, a network and an image"
     assert made <= names_and_ids(engine)
     with Engine.connect(engine.host, project="deadweight-tests") as later, later.start(misbehaving_image, service()):
         assert made.isdisjoint(names_and_ids(engine))
+
+
+@pytest.mark.slow
+def test_ctrl_c_removes_everything_and_a_living_process_is_left_alone(engine, misbehaving_image):
+    child, made = start_child(engine, misbehaving_image)
+    with child:
+        engine.cleanup_stale("")  # of none that still exists, as the child's: others' tests count theirs
+        assert made <= names_and_ids(engine)
+        child.send_signal(signal.SIGINT)
+        child.wait(20)
+    assert made.isdisjoint(names_and_ids(engine))
 
 
 def test_what_somebody_else_is_removing_is_waited_for():

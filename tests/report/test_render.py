@@ -151,6 +151,14 @@ def test_a_scan_that_nobody_asks_for_leaves_no_hole() -> None:
     assert (words, command) == (f"Not measured: {wording('report.not_asked')}", "invoke scan --variant two")
 
 
+def test_the_reference_stands_apart_and_a_failed_check_is_told_in_every_form(full_page) -> None:
+    markdown = render_markdown(samples.report())
+    assert "*Reference size*" in markdown
+    for text in (markdown, full_page, printed(samples.report())):
+        for words in ("A talk, November 2023; ", "FAILED: budget", "1 check failed"):
+            assert words in text
+
+
 def test_ladders_stand_apart_and_have_their_own_largest() -> None:
     go, java = table.ladders(samples.report())
     assert (go.name, go.largest_bytes, java.name, java.largest_bytes) == ("go", 1_131_000_000, "java", 180_000_000)

@@ -24,6 +24,18 @@ def write(folder: Path, text: str | bytes) -> Path:
     return written(folder, {"deadweight.yaml": text}) / "deadweight.yaml"
 
 
+def test_defaults_are_merged_into_each_variant(tmp_path):
+    defaults = "{builder: dockerfile, port: 8080, checks: {budget: {layers: {hard: 5}}}}"
+    second = "{dockerfile: two.Dockerfile, checks: {budget: {smaller_than: one}}}"
+    text = f"name: demo\ndefaults: {defaults}\nvariants: {{one: {{dockerfile: one.Dockerfile}}, two: {second}}}\n"
+    suite = load_suite(write(tmp_path, text))
+    one, two = suite.variants
+    assert (one.name, two.name) == ("one", "two")
+    assert one.checks.budget.layers.hard == two.checks.budget.layers.hard == 5
+    assert (one.checks.budget.smaller_than, two.checks.budget.smaller_than) == (None, "one")
+    assert suite.root == tmp_path
+
+
 def test_thousands_of_variants_share_one_record_of_what_they_leave_out(tmp_path):
     one, two = load_suite(write(tmp_path, "name: a\nvariants:\n  one: {builder: ko}\n  two: {builder: ko}\n")).variants
     assert one.run is two.run

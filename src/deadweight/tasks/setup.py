@@ -205,7 +205,7 @@ def _problems(lacking: lazy.NoBase | None) -> list[str]:
 @task(
     help={
         "project": "also remove this project's images from the engine and its whole state folder, but nothing that projects share",
-        "all": "also stop the engine, the registry and the Maven that Deadweight started, which all your projects share",
+        "all": "also remove other projects' leftovers, and stop the engine, registry and Maven that all your projects share",
         "older-than": "keep what is newer, for example 7d or 36h",
     }
 )

@@ -84,10 +84,10 @@ def one_dockerfile(
     for flavour, (build, base) in bases.items():
         arguments = {**({"BUILD": build} if build else {}), "BASE": base}
         keys = {"dockerfile": file, "source": source, "bases": arguments, **(more or {})}
-        told = f"{first} -> {base}" + (wording("change.built_on", base=build) if build != first_build else "")
-        changes = (Change(Code.BASE, told),) if base != first else ()
-        what_on = wording("rung.on", what=what, base=base)
-        rungs.append(Rung(flavour, "dockerfile", what_on, keys, tuple(files), changes=changes))
+        difference = f"{first} -> {base}" + (wording("change.built_on", base=build) if build != first_build else "")
+        changes = (Change(Code.BASE, difference),) if base != first else ()
+        description = wording("rung.on", what=what, base=base)
+        rungs.append(Rung(flavour, "dockerfile", description, keys, tuple(files), changes=changes))
     return Ladder(tuple(rungs), files)
 
 

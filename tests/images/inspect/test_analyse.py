@@ -1,5 +1,6 @@
 """The whole look: hidden files with both instructions, secrets wherever they are, caches, streams, extraction."""
 
+import dataclasses
 import datetime
 import gzip
 import io
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from deadweight._errors import ArchiveError
 from deadweight_images.errors import wording
+from deadweight_images.findings import from_json
 from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.inspect.cache import identity
 from deadweight_images.inspect.extract import extract, safe_name
@@ -67,6 +69,20 @@ def test_compressed_layers_give_the_same_findings(tmp_path, deleted, compression
     assert other.hidden == plain.hidden
     assert other.layers[0].compressed_bytes == len(samples.packed(ROOT, compression))
     assert all(item.verified for item in other.layers)
+
+
+def test_the_document_has_the_shape_of_the_contract(deleted):
+    report = analyse(deleted)
+    data = json.loads(document(report))
+    hidden = data["hidden"][0]
+    for keys, told in (
+        ("layers hidden secrets setuid shells package_managers", data),
+        ("digest diff_id size_bytes compressed_bytes instruction", data["layers"][0]),
+        ("path size_bytes layer added_by hidden_in hidden_by secrets", hidden),
+        ("rule fingerprint", hidden["secrets"][0]),
+    ):
+        assert set(keys.split()) <= told.keys()
+    assert (document(from_json(data)), report.json()) == (document(report), dataclasses.asdict(report))
 
 
 def test_the_first_of_two_members_of_one_name_is_hidden(tmp_path):
