@@ -412,6 +412,7 @@ def test_a_container_has_its_time_and_no_more(shared, monkeypatch):
         monkeypatch.setattr(yard, "CONTAINER_SECONDS", 1)
         with raises(DeadweightError, "service.over_time", seconds=1):
             castle_yard.alive()
+        monkeypatch.setattr(guard, "CONTAINER_SECONDS", 600)
         assert castle_yard.get().state().running  # the next attack has a new one
     assert shared.attacker.container.state().running
 
