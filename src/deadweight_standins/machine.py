@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +73,9 @@ def require(programs: tuple[str, ...]) -> None:
         raise MissingError(wording("machine.no_program", programs=", ".join(absent), packages=packages))
 
 
-def os_release() -> dict[str, str]:
+@functools.cache
+def os_release() -> Mapping[str, str]:
+    """What os-release(5) says of this machine's OS."""
     text = content(Path("/etc/os-release")).decode("utf-8", "replace")
     return dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.MULTILINE))
 

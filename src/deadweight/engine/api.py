@@ -18,7 +18,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -149,7 +149,7 @@ def trouble(host: str, certificates: str | None = None, *, timeout: float = PING
     if host.startswith(SSH):
         timeout = max(timeout, SSH_PING_SECONDS)
     try:
-        status, _ = _get(host, "/_ping", certificates, timeout)
+        status, *_ = _get(host, "/_ping", certificates, timeout)
     except PermissionError:
         return wording("engine.permission_denied")
     except FileNotFoundError:
@@ -173,7 +173,7 @@ def listing(host: str, path: str, certificates: str | None = None) -> list[dict[
 
 def _json(host: str, path: str, certificates: str | None, timeout: float, kind: type[T]) -> T:
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-        status, body = _get(host, path, certificates, timeout)
+        status, body, _ = _get(host, path, certificates, timeout)
         content = json.loads(body) if status == http.client.OK else None
         return content if isinstance(content, kind) else kind()
     return kind()
@@ -182,7 +182,7 @@ def _json(host: str, path: str, certificates: str | None, timeout: float, kind: 
 def delete(host: str, path: str, certificates: str | None = None) -> bool:
     """Have an engine delete something; whether it is gone. What it refuses stays."""
     with contextlib.suppress(OSError, http.client.HTTPException):
-        status, _ = _get(host, path, certificates, 30.0, method="DELETE")
+        status, *_ = _get(host, path, certificates, 30.0, method="DELETE")
         return status in (http.client.NO_CONTENT, http.client.NOT_FOUND)
     return False
 
@@ -191,7 +191,7 @@ def buildkit_trouble(host: str, certificates: str | None = None) -> str:
     """Why BuildKit cannot be spoken to in an engine that answers; empty where it can, or where nothing is said of it."""
     headers = {"Connection": "Upgrade", "Upgrade": "h2c"}
     try:
-        status, _ = _get(host, "/grpc", certificates, 15.0, "POST", headers)
+        status, *_ = _get(host, "/grpc", certificates, 15.0, "POST", headers)
     except (OSError, http.client.HTTPException):
         return ""
     return wording("engine.no_grpc", status=status) if status in _NOT_THERE else ""
@@ -204,13 +204,13 @@ def _get(
     timeout: float,
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
-) -> tuple[int, bytes]:
+) -> tuple[int, bytes, Mapping[str, str]]:
     with tempfile.TemporaryFile() if host.startswith(SSH) else contextlib.nullcontext() as errors:
         connection = _connection(host, certificates, timeout, errors)
         try:
             connection.request(method, path, headers=dict(headers or {}))
             answer = connection.getresponse()
-            return answer.status, answer.read(1 << 22)
+            return answer.status, answer.read(1 << 22), dict(answer.headers)
         except (ConnectionError, http.client.HTTPException) as error:
             if errors is None:
                 raise
@@ -255,12 +255,31 @@ def document_once(host: str, path: str, certificates: str | None) -> Mapping[str
 
     A service that was started anew at the same place, maybe with other images, is another: so is its socket.
     """
+    return _once(document, host, path, certificates)
+
+
+def greeting_once(host: str, certificates: str | None) -> Mapping[str, str]:
+    """The headers of an engine's ping: ``Server`` names it and its version, ``Api-Version`` the newest API that it speaks.
+
+    A tenth of the time of ``/version``, for which Docker 20.10 starts several programs.
+    """
+    return _once(_greeting, host, "/_ping", certificates)
+
+
+def _greeting(host: str, path: str, certificates: str | None) -> Mapping[str, str]:
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        status, _, headers = _get(host, path, certificates, 15.0)
+        return headers if status == http.client.OK else {}
+    return {}
+
+
+def _once(ask: Callable[..., Mapping[str, Any]], host: str, path: str, certificates: str | None) -> Mapping[str, Any]:
     facts = None
     with contextlib.suppress(OSError):
         facts = Path(host.removeprefix("unix://")).stat()
     key = (host, path, certificates, facts and (facts.st_ino, facts.st_mtime_ns))
     if not _documents.get(key):
-        _documents[key] = document(host, path, certificates)
+        _documents[key] = ask(host, path, certificates)
     return _documents[key]
 
 

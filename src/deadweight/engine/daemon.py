@@ -155,11 +155,12 @@ def client_too_old(endpoint: Endpoint) -> str:
     docker = look("docker-cli").tool
     if docker is None or look("buildx").tool is not None:
         return ""
+    newest = ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version
+    latest = wire.greeting_once(endpoint.host, endpoint.certificates).get("Api-Version")
+    if newest is None or (latest and number(newest) >= number(latest)):
+        return ""
     oldest = str(wire.document_once(endpoint.host, "/version", endpoint.certificates).get("MinAPIVersion") or "")
-    newest = (
-        ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version if oldest else None
-    )
-    if newest is None or number(newest) >= number(oldest):
+    if number(newest) >= number(oldest):
         return ""
     return wording("engine.api_too_new", program=docker.path, version=docker.version, newest=newest, oldest=oldest)
 

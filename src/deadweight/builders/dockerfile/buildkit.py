@@ -41,7 +41,7 @@ def build(
 
     watch: AbstractContextManager[_run.Stop | None]
     endpoint = find_or_start(on_line)
-    if _info(endpoint).podman:
+    if _told(endpoint)[1]:
         argv, watch, on_line = podman_call(endpoint, words), nullcontext(None), translated(on_line)
     else:
         # without BuildKit, buildx would start one from a public registry, unasked
@@ -160,15 +160,19 @@ def _known() -> _Known | None:
     key = tuple(os.environ.get(name) for name in _NAMING)
     if key not in _seen:
         endpoint = find_running()
-        if endpoint is None or not (info := _info(endpoint)).version:
+        if endpoint is None or not (told := _told(endpoint))[0]:
             return None
-        _seen[key] = _Known(endpoint, info.version, info.podman)
+        _seen[key] = _Known(endpoint, *told)
     return _seen[key]
 
 
-def _info(endpoint: api.Endpoint) -> api.EngineInfo:
-    """What an engine tells of its version."""
-    return api.parse_info(api.document_once(endpoint.host, "/version", endpoint.certificates), {})
+def _told(endpoint: api.Endpoint) -> tuple[str, bool]:
+    """An engine's version, and whether it is Podman: by the headers of its ping, or where a proxy drops those, by ``/version``."""
+    server = api.greeting_once(endpoint.host, endpoint.certificates).get("Server", "")
+    if found := re.match(r"(Docker|Libpod)/(\S+)", server):
+        return found[2], found[1] == "Libpod"
+    info = api.parse_info(api.document_once(endpoint.host, "/version", endpoint.certificates), {})
+    return info.version, info.podman
 
 
 # Podman's socket offers no BuildKit, so ``podman build`` does it.
