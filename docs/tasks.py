@@ -17,7 +17,7 @@ HEAD = """# Tasks
 Generated from the tasks' help (`invoke --help TASK`) by `python docs/tasks.py`. `invoke --dry TASK` shows what a task would do, and
 changes nothing. For the meaning of results, see [exit codes](exit-codes.md).
 
-You can repeat a flag with `VALUE…`, or separate its values by commas. While a task runs, it reports progress on stderr;
+Flags with `VALUE…` can be repeated, or take comma-separated values. While a task runs, it reports progress on stderr;
 `DEADWEIGHT_PULSE=0` disables this.
 
 """

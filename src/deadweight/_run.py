@@ -130,7 +130,7 @@ def run(
     told: Sequence[str | Path] | None = None,
     stop: Stop | None = None,
 ) -> Completed:
-    """Run a program to its end.
+    """Run a program to completion.
 
     With ``log`` or ``on_line`` stdout and stderr are merged, appended to the log line by line and handed to ``on_line``;
     ``output`` holds the merged text. Otherwise both are captured apart.

@@ -27,13 +27,13 @@ wording = Catalogue("deadweight_init")
         "dir": "the folder to read (default: this one)",
         "service": "which service, if there are several; all: each becomes a section of the suite",
         "main": "which main package or binary, if there are several",
-        "port": "the port that it listens on, if it cannot be detected",
+        "port": "the service's port, if it cannot be detected",
         "health-path": "the health path, if it cannot be detected",
         "minutes": "start no new trial after this many minutes, once two variants are verified; 0: no limit (default: 10)",
         "prove": "build, run and verify the new suite",
         "force": "a file that may be replaced (repeatable)",
         "yes": "install what is missing without asking",
-        "check": "write nothing; show what has changed since",
+        "check": "write nothing; show where the suite no longer matches the repository",
     }
 )
 def init(
@@ -50,7 +50,7 @@ def init(
     check: bool = False,
     json: bool = False,
 ) -> None:
-    """Onboard a service: detect how it is built and run, write its suite, and test the suite by building and running it.
+    """Onboard a service: detect how it is built and run, write its suite, and test each variant by building and running it.
 
     Without a tasks.py, run: deadweight init
     Example: invoke init --yes

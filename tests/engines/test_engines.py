@@ -110,7 +110,7 @@ def test_the_page_of_engines_is_made_of_the_results():
 HEAD = """\
 # Engines
 
-What works with each container engine. Each engine ran by itself, as root, and ran every task on a Dockerfile variant
+What works with each container engine. One engine ran at a time, as root. Every task was run on a Dockerfile variant
 that uses a secret and a cache mount. See [Choose an engine](../how-to/engine.md).
 """
 TAIL = """
@@ -118,7 +118,7 @@ TAIL = """
 
 ## Not measured
 
-These are not tested:
+Not tested:
 """
 
 

@@ -48,8 +48,8 @@ class DockerfileVariant(Variant):
     target: Text | None = Field(None, description="a stage")
     attest: Attest | None = Field(
         None,
-        description="`{provenance: min}` or `max`, `sbom: true` or a generator's image: BuildKit attestations, kept in the "
-        "archive and listed in the report. Needs an engine with containerd's image store",
+        description="BuildKit attestations, kept in the archive and listed in the report: `provenance` (`min` or `max`), `sbom` "
+        "(true or a generator's image). Needs an engine with containerd's image store",
     )
 
     def images(self) -> Iterator[tuple[Key, str]]:
@@ -90,7 +90,7 @@ class KoVariant(Variant):
         description="a `ko.yaml` ([ko's configuration](https://ko.build/configuration/)); it must not override the base, "
         "because the suite sets it",
     )
-    main: Text | None = Field(None, description="the package with `main` (default `.`)")
+    main: Text | None = Field(None, description="the main package (default `.`)")
 
     files: dict[AbsolutePath, RelativePath] = Field(
         {}, description="path in the image → file or folder of the project, added as one more layer"

@@ -31,7 +31,7 @@ HELP = {
     "json": "print one JSON document on stdout",
     "jobs": "how many steps at once (default: the number of cores)",
     "sarif": "write findings as SARIF 2.1.0 to this file",
-    "shard": "only this part of the variants, I/N such as 2/5 (default: taken from the CI system if it runs several; 1/1 is all)",
+    "shard": "only this part of the variants, I/N such as 2/5 (default: from the CI system if it runs parallel jobs; 1/1 is all)",
     "times": "an earlier report (as for report --against) whose times balance the shards; use the same for all shards",
     "since": "only variants whose inputs changed since HEAD branched off from this git revision",
     "changed_from": "only variants whose inputs differ from this earlier report",

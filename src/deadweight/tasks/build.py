@@ -47,7 +47,7 @@ def variants(c: Context, json: bool = False) -> None:
         "fail-fast": "stop at the first failure (default: build every independent variant)",
         "force": "also build what is up to date",
         "plan": "show what would be done and why; change nothing",
-        "rebase": "from now on, use the closest base if the local source lacks one (setup --source local ends this)",
+        "rebase": "from now on, if the local source lacks a base, use the closest one (undo: setup --source local)",
     }
 )
 def build(

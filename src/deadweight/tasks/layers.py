@@ -28,11 +28,11 @@ SCANS = ("deep", "plain", "hidden", "no")
 @task(
     help={
         "variant": "a built variant of the suite",
-        "archive": "any image instead: an archive or layout folder, - (an archive on standard input), docker:REFERENCE in the "
-        "engine, REGISTRY/REPOSITORY:TAG or oci://REFERENCE in a registry",
+        "archive": "read this image instead of a variant's: an archive or layout folder, - (an archive on standard input), "
+        "docker:REFERENCE in the engine, REGISTRY/REPOSITORY:TAG or oci://REFERENCE in a registry",
         "scan": "where to look for secrets: deep (all files, including archives and encoded content), plain, hidden (hidden "
         "files only), no",
-        "platform": "the platform of a multi-platform image, for example linux/arm64; all, for an image in a registry",
+        "platform": "the platform of a multi-platform image, for example linux/arm64 (or all, if it is in a registry)",
         "name": "which image, if the archive contains several: its name as passed to docker image save",
         "extract": "write the hidden files to this new folder",
         "junit": "write findings as JUnit XML to this file",

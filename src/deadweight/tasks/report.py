@@ -221,7 +221,7 @@ def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
         "provider": "github, gitlab or kubernetes",
         "shards": "how many machines share the suite (default: 4)",
         "install": "the requirement that pip installs in the jobs (default: a placeholder; replace it with your team's Git URL)",
-        "image": "the image of the pods (kubernetes): it contains deadweight, and the project with its .git at /project",
+        "image": "kubernetes: the pods' image; it must contain deadweight, and the project with its .git at /project",
         "scan": "look up vulnerabilities too",
     },
     reads_only=True,
@@ -255,7 +255,7 @@ def ci(
 def merge(c: Context, report: Names = None, to: Value = None, json: bool = False) -> None:
     """Merge the reports of all shards of one run, and their JUnit and SARIF files; exit 2 if they do not belong together.
 
-    An error names a missing or repeated shard, and one from another commit, suite, schema or version.
+    The error names any shard that is missing, repeated, or from another commit, suite, schema or version.
 
     Example: invoke merge --report shards
     Example: invoke merge --report shard-1/report.json --report shard-2/report.json
@@ -301,7 +301,7 @@ def _reports(place: Path) -> list[Path]:
 def verdict(
     c: Context, against: Value = None, report: Value = None, since: Value = None, post: Value = None, json: bool = False
 ) -> None:
-    """Show how this change affects the images, apart from new bases and database entries; exit 1 for stop, 3 for not measured.
+    """Show how this change affects the images, separately from new bases and database entries; exit 1 on Stop, 3 if not measured.
 
     Example: invoke verdict --against published/report.json
     Example: invoke verdict --against base/report.json --report .deadweight/merged --post github

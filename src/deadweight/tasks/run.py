@@ -76,7 +76,7 @@ def shell(c: Context, variant: Value = None) -> None:
 @task(
     help={
         "variant": "the variant (repeatable; default: all that are running, else all that have a log)",
-        "follow": "follow until the container ends; one must be running",
+        "follow": "keep printing until the container exits; one must be running",
     }
 )
 def logs(c: Context, variant: Names = None, follow: bool = False) -> None:
@@ -160,7 +160,7 @@ def _engine_runs() -> bool:
         "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
         "seccomp": "--no-seccomp skips the search for a seccomp profile and uses the engine's own",
         "budget": "kubernetes: two replicas, preferably on different nodes, and a PodDisruptionBudget",
-        "force": "search again, even if this image was already searched in this engine with the same settings",
+        "force": "search again, even if a result for this image, engine and settings is stored",
         "json": "print one JSON document on stdout: the posture found, and every trial",
     }
 )

@@ -24,7 +24,7 @@ from deadweight.tasks._task import Names, Value, dry, names, one, one_of, parse_
         "variant": "only what this variant needs (repeatable; default: all)",
         "yes": "install without asking",
         "tests": "also install what Deadweight's own tests use",
-        "bench": "also install what the other tools in bench/ use",
+        "bench": "also install what the competing tools in bench/ use",
         "plan": "show what is missing; install nothing",
     }
 )
@@ -42,7 +42,7 @@ def setup(
 ) -> None:
     """Install what is missing, and only that: tools, an engine if none is running, base images if no registry answers.
 
-    Shows the list first and asks once on a terminal. Anything already installed is used.
+    Shows the list first and, on a terminal, asks once. Anything already installed is used.
     Example: invoke setup --source local --yes
     """
     looking = plan or dry(c)
@@ -204,9 +204,9 @@ def _problems(lacking: lazy.NoBase | None) -> list[str]:
 # ``clean``.
 @task(
     help={
-        "project": "also remove this project's images from the engine and its whole state folder, but nothing that projects share",
+        "project": "also remove this project's state folder, and its images in the engine, but nothing that projects share",
         "all": "also remove other projects' leftovers, and stop the engine, registry and Maven that all your projects share",
-        "older-than": "keep what is newer, for example 7d or 36h",
+        "older-than": "keep anything newer than this, for example 7d or 36h",
     }
 )
 def clean(c: Context, project: bool = False, all: bool = False, older_than: Value = None) -> None:

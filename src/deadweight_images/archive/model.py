@@ -89,7 +89,7 @@ class Attestation:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer as the manifest and config describe it. No field is measured from its content.
+    """One layer as the manifest and config describe it. No field is computed from its content.
 
     ``digest`` is the blob's as stored (None where the archive does not say), ``diff_id`` that of the uncompressed tar.
     ``stored_bytes`` is the blob's size as it lies in the archive. ``instruction`` is None where the history does not tell.
