@@ -63,7 +63,7 @@ class Castle:
     def killed(self) -> int:
         """The process id of an ``invoke run`` that was killed while its service ran."""
         with self.open("run", "--variant", "castle") as terminal:
-            terminal.shows("Ctrl-C ends it")
+            terminal.shows("press Ctrl-C to stop")
             terminal.kill()
             terminal.wait()
         assert len(self.has(terminal.pid)) == 1
@@ -258,7 +258,7 @@ def test_what_belongs_to_the_living_and_to_others_stays(castle, tmp_path, engine
     other = Castle(tmp_path / "other", engine, playground_archive)
     theirs = other.killed()
     with castle.open("run", "--variant", "castle") as living:
-        living.shows("Ctrl-C ends it")
+        living.shows("press Ctrl-C to stop")
         ours = castle.killed()
         assert (castle.invoke("variants").stderr.count("removed it"), castle.has(ours)) == (1, [])
         assert castle.invoke("clean").returncode == 0

@@ -155,7 +155,7 @@ def run_and_logs(tour: Tour) -> None:
     with start(tour.folder, "run", "--variant", "v", env=tour.env, stderr=subprocess.STDOUT) as running:
         try:
             assert running.stdout is not None
-            said = list(itertools.takewhile(lambda line: "Ctrl-C ends it" not in line, running.stdout))
+            said = list(itertools.takewhile(lambda line: "press Ctrl-C to stop" not in line, running.stdout))
             assert running.poll() is None, "".join(said)[-300:]
             tour.succeeds("logs", "--variant", "v")
         finally:

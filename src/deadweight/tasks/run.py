@@ -110,7 +110,7 @@ def _tell_where(name: str, container: lazy.Container, stack: contextlib.ExitStac
             url = f"http://127.0.0.1:{port}"
         others = (container.http(port) for port in container.options.ports)
         more = "".join(f", port {other.port}: {other.base_url}" for other in others if other.way != "engine")
-        say(f"{name}: {url}{more} (Ctrl-C ends it)")
+        say(f"{name}: {url}{more} (press Ctrl-C to stop)")
 
 
 def _prepared(

@@ -47,7 +47,7 @@ class BuildahVariant(Variant):
 
 
 class BuildahBuilder:
-    """Builds the Containerfile with the folder ``source`` as its context."""
+    """Builds the Containerfile with the ``source`` folder as its context."""
 
     name = "buildah"
     record = BuildahVariant
@@ -89,10 +89,10 @@ class BuildahBuilder:
 
 
 def build(variant: BuildahVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
-    """Build in a storage of its own, so that nothing depends on what the user's storage holds."""
+    """Build in separate storage, so that the result does not depend on the user's."""
     version, name, source = find_tool("buildah").version, image_name(site.suite, variant), site.root / variant.source
     arguments = {**variant.args, **{argument: pinned(base) for argument, base in bases.items()}}
-    job.took("cold")  # nothing of an earlier build is used
+    job.took("cold")  # nothing from an earlier build is reused
     with scratch(variant, site) as work, storage(work, site) as buildah:
         (work / "ignore").write_text("\n".join(ignore_rules(source, site).all) + "\n")
         try:
@@ -116,8 +116,8 @@ def build(variant: BuildahVariant, site: Site, bases: dict[str, Base], job: Job)
 
 @contextmanager
 def storage(work: Path, site: Site) -> Iterator[Callable[..., object]]:
-    """Gives a function that runs buildah with a storage in ``work``. In the end buildah empties it: files in it may belong to
-    other users, where buildah runs without root.
+    """Yield a function that runs buildah with its storage in ``work``. At the end buildah itself removes the files, because
+    without root they may belong to other users.
     """
     policy = work / "policy.json"
     policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')

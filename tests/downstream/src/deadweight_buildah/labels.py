@@ -6,7 +6,7 @@ from deadweight.plugins import Evidence, Record, Subject, evidence, read_image
 
 
 class Labels(Record):
-    """What stands under ``checks.other.labels``: a label's name, and a regular expression for its value."""
+    """The keys under ``checks.other.labels``: label names, each with a regular expression for its value."""
 
     required: dict[str, str]
 
@@ -25,4 +25,4 @@ class LabelsCheck:
         data = {"labels": labels, "wrong": wrong}
         if wrong:
             return evidence(subject, self.name, "fail", f"missing or wrong: {', '.join(wrong)}", data=data)
-        return evidence(subject, self.name, "pass", f"all {len(wanted)} labels are right", data=data)
+        return evidence(subject, self.name, "pass", f"labels: {len(wanted)}, all as required", data=data)
