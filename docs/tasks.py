@@ -33,7 +33,7 @@ def reference() -> str:
     tasks = {name: _flags(namespace.tasks[name]) for name in sorted(namespace.tasks)}
     counted = Counter(row for flags in tasks.values() for row in flags.items())
     shared = {flag: row for (flag, row), count in sorted(counted.items()) if count >= SHARED}
-    parts = [f"{HEAD}## Flags of several tasks\n\n{_list(shared)}"]
+    parts = [f"{HEAD}## Flags shared by several tasks\n\n{_list(shared)}"]
     for name, flags in tasks.items():
         parts.append("\n".join(_section(namespace.tasks[name], name, flags, shared)))
     return "\n".join(parts)

@@ -29,7 +29,7 @@ wording = Catalogue("deadweight_init")
         "main": "which main package or binary, if there are several",
         "port": "the service's port, if it cannot be detected",
         "health-path": "the health path, if it cannot be detected",
-        "minutes": "start no new trial after this many minutes, once two variants are verified; 0: no limit (default: 10)",
+        "minutes": "end after this many minutes if two variants are verified by then; 0: no limit (default: 10)",
         "prove": "build, run and verify the new suite",
         "force": "a file that may be replaced (repeatable)",
         "yes": "install what is missing without asking",

@@ -129,7 +129,7 @@ def _rivals(winner: str, able: dict[str, VariantRecord], measures: list[_Figure]
             but = f", but {worse.but(able[best])}" if worse else ""
             clauses[best] = f"{best} {measure.better(able[best])}{but}"
     if not clauses and len(able) > 1:
-        return "; no other variant is better on any of these"
+        return "; no other variant is better on any measured figure"
     return "".join(f"; {clause}" for clause in list(clauses.values())[:RIVALS_TOLD])
 
 

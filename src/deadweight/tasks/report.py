@@ -301,7 +301,7 @@ def _reports(place: Path) -> list[Path]:
 def verdict(
     c: Context, against: Value = None, report: Value = None, since: Value = None, post: Value = None, json: bool = False
 ) -> None:
-    """Show how this change affects the images, separately from new bases and database entries; exit 1 on Stop, 3 if not measured.
+    """Show what your change does to the images, apart from new bases and vulnerabilities; exit 1 on Stop, 3 if not measured.
 
     Example: invoke verdict --against published/report.json
     Example: invoke verdict --against base/report.json --report .deadweight/merged --post github

@@ -177,7 +177,7 @@ def harden(
 ) -> None:
     """Find the strictest settings under which a variant still passes its checks, and print them.
 
-    The result is stored, so another format needs no new search.
+    The result is stored, so you can print it in another format without searching again.
 
     Example: invoke harden --variant apko --format kubernetes
     Example: invoke harden --variant apko --format compose --to deploy

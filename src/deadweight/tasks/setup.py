@@ -238,7 +238,7 @@ SHELLS = ("bash", "zsh", "fish")
     reads_only=True,
 )
 def completion(c: Context, shell: Value = None, words: Value = None) -> None:
-    """Complete tasks, options, variants, checks and postures in bash, zsh and fish.
+    """Print a shell completion script (bash, zsh or fish) for tasks, options, variants, checks and postures.
 
     Example: source <(invoke completion --shell bash)
     Example: source <(invoke completion --shell zsh)

@@ -157,7 +157,7 @@ def _line(evidence: lazy.Evidence) -> str:
     }
 )
 def attack(c: Context, part: Part, variant: Names = None, posture: Names = None, json: bool = False) -> None:
-    """Run real attacks in isolated containers, and show which wall stops each; exit 1 if a gate fails, 3 if it was not measured.
+    """Run real attacks in isolated containers, and show what stops each; exit 1 if a gate fails, 3 if it could not be measured.
 
     Example: invoke attack --variant apko --posture hardened
     Example: invoke attack --since origin/main

@@ -89,7 +89,7 @@ class BuildahBuilder:
 
 
 def build(variant: BuildahVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
-    """Build in separate storage, so that the result does not depend on the user's."""
+    """Build in separate storage, so that the result does not depend on what the user's storage holds."""
     version, name, source = find_tool("buildah").version, image_name(site.suite, variant), site.root / variant.source
     arguments = {**variant.args, **{argument: pinned(base) for argument, base in bases.items()}}
     job.took("cold")  # nothing from an earlier build is reused
@@ -117,7 +117,7 @@ def build(variant: BuildahVariant, site: Site, bases: dict[str, Base], job: Job)
 @contextmanager
 def storage(work: Path, site: Site) -> Iterator[Callable[..., object]]:
     """Yield a function that runs buildah with its storage in ``work``. At the end buildah itself removes the files, because
-    without root they may belong to other users.
+    they may belong to other users if buildah runs without root.
     """
     policy = work / "policy.json"
     policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')

@@ -25,4 +25,4 @@ class LabelsCheck:
         data = {"labels": labels, "wrong": wrong}
         if wrong:
             return evidence(subject, self.name, "fail", f"missing or wrong: {', '.join(wrong)}", data=data)
-        return evidence(subject, self.name, "pass", f"labels: {len(wanted)}, all as required", data=data)
+        return evidence(subject, self.name, "pass", f"{len(wanted)} as required", data=data)
