@@ -269,7 +269,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("checks", "Checks", _checks, 3, "verify"),
     Column("size", "Size", _figure(size_of, figures.size), 2, "layers", numeric=True),
     Column("reference_size", "Reference size", _reference("size_bytes", figures.size), 10, "report", numeric=True, reference=True),
-    Column("ratio", "Largest : this", _ratio, 7, "layers", numeric=True),
+    Column("ratio", "Size ratio", _ratio, 7, "layers", numeric=True),
     Column("compressed", "Compressed", _figure(compressed_of, figures.size), 13, "layers", numeric=True),
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, 5, "scan", "vulnerabilities", numeric=True),
     Column("reach", "Touched / not touched by the requests sent", _reach, 6, "verify --check vulnerabilities", "vulnerabilities",
