@@ -26,7 +26,7 @@ from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import Catalogue, check_gates, load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.model import Payload, Proof
-from deadweight_attacks.outcomes import Matrix, Plan
+from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight_attacks.request import prepared
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.summary import unmeasured
@@ -250,7 +250,7 @@ def test_a_service_without_awk_gets_what_applies_to_it_and_passes(service, few):
     gates = SUITE % "gates: [{posture: hardened, blocked: [breach-write-root, breach-host-read]}]"
     found = run.attack(service(gates), brief=True)
     assert found.status == "pass", found.reason
-    assert found.reason.startswith("open after a breach: 1 succeeded; "), "a folder of the host is handed in"
+    assert found.reason.startswith(f"open {DELIVERED['breach']}: 1 {WORKS}; "), "a folder of the host is handed in"
     told = found.data["payloads"]["breach-host-read"]
     assert (told["delivery"], told["pack"]) == ("breach", "breach")
 
@@ -267,7 +267,7 @@ def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_a
     cell = found.cells["open"]["breach-write-root"]
     assert (cell.outcome, "permission denied" in cell.reason) == ("not_measured", True)
     assert cell.reason.startswith(walls.wording("untried.breach_in_image", reason=""))
-    assert found.nothing_in() == [f"nothing was measured in open: {cell.reason}"]
+    assert found.nothing_in() == [walls.wording("gate.nothing_in", places="open", reason=cell.reason)]
 
 
 def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(service):
