@@ -292,9 +292,11 @@ def test_a_rule_whose_bridge_is_gone_is_swept():
 
 
 @pytest.mark.slow
-def test_a_firewall_that_takes_no_rule_is_told(subject, monkeypatch):
+def test_a_firewall_that_takes_no_rule_and_a_disk_that_cannot_be_seen_are_told(subject, monkeypatch):
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(lab, "disks_of", lambda _host, _info: ())
     with lab.Lab(subject) as built:
+        assert built.no_room_on_disk() == built.notes["disk"] == walls.wording("untried.disk")
         assert built.notes["network"].startswith("the firewall could not isolate the attack network: ")
         assert "iptables" in built.notes["network"]
 
@@ -420,12 +422,6 @@ def test_without_its_guard_nothing_is_attacked(laboratory):
     laboratory.starts.guard._process.wait()
     with Yard(laboratory, walls.OPEN) as castle_yard, raises(lab.NoService, "service.guard_ended"):
         castle_yard.get()
-
-
-def test_a_disk_that_cannot_be_seen_is_said_and_not_filled(subject, monkeypatch):
-    monkeypatch.setattr(lab, "disks_of", lambda _host, _info: ())
-    with lab.Lab(subject) as built:
-        assert built.no_room_on_disk() == built.notes["disk"] == walls.wording("untried.disk")
 
 
 def test_the_disk_that_is_watched_is_the_engines(engine):

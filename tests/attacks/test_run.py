@@ -124,16 +124,6 @@ def test_no_wall_is_credited_for_want_of_a_folder(shelled, few, monkeypatch):
             assert "read-only" not in cell["walls"]
 
 
-def test_what_works_with_no_shell_either_tells_what_the_shell_said(shelled, few):
-    """Without one there is nothing to be said: the reason is what came of the attack where it could run."""
-    few()
-    own = own_attacks({"never": {"shell": "echo because of this; false && echo @a@''@b@"}})
-    _, postures = attacked(shelled(OWN, own=own), "open", "hardened")
-    for cells in postures.values():
-        assert cells["never"]["outcome"] == "not_measured"
-        assert cells["never"]["reason"].endswith(": because of this")
-
-
 def bare_runner():
     """One that has no laboratory."""
     return Runner.__new__(Runner)
@@ -329,13 +319,14 @@ OPEN, SHELLED = "open", "open (with shell)"
 ])  # fmt: skip
 def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, seen, outcome):
     """Credited is the image where an attack fails twice without a shell and works with one; a bomb that needs none never. The shots
-    are given, in the order of the containers that they are fired at."""
+    are given, in the order of the containers that they are fired at. What does not work with a shell either tells what came of it
+    there: without one there is nothing to be said."""
     coming, found = iter(seen), Matrix()
 
     def fire(_lab, posture, payloads, shots):
         name, outcome = next(coming)
         assert posture.name == name
-        shots |= {each.id: Shot(outcome, "said", status=200) for each in payloads}
+        shots |= {each.id: Shot(outcome, f"said in {name}", status=200) for each in payloads}
 
     monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
     nothing = {"awk_dialect": lambda _yard: "", "awk_features": lambda *_: {}, "fire_all": fire}
@@ -343,7 +334,9 @@ def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, 
         monkeypatch.setattr(control_module, name, fake)
     with_shell = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
     control_module.Control(with_shell, only(payload), found, print).run(Plan((walls.OPEN,)))
-    assert (list(coming), found.cells["open"][payload].outcome) == ([], outcome)
+    cell = found.cells["open"][payload]
+    assert (list(coming), cell.outcome) == ([], outcome)
+    assert outcome != "not_measured" or cell.reason.endswith(f": said in {seen[-1][0]}")
     assert (payload in found.control) is (outcome != "not_measured")
 
 
