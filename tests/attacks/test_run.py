@@ -20,7 +20,7 @@ from deadweight.tasks.verify import raise_if_bad
 from deadweight_attacks import consumption, control as control_module, lab, run as attacking, sequence, walls
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
-from deadweight_attacks.deliver import Shot, fire
+from deadweight_attacks.deliver import Shot
 from deadweight_attacks.helper import IMAGE
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.matrix import Runner
@@ -403,14 +403,6 @@ def test_a_posture_that_the_machine_cannot_start_is_not_measured(subject, few):
         assert found.reason.startswith(walls.wording("gate.nothing_in", places="privileged", reason=""))
     else:
         assert cell["outcome"] == "succeeded"
-
-
-def test_a_proof_needs_the_whole_word(shared):
-    """A script that only prints the halves' text, as an error message would, proves nothing."""
-    attack = payload("option-injection")
-    harmless = attack.model_copy(update={"input": 'BEGIN { print "@a@ @b@" }'})
-    with Yard(shared, walls.OPEN) as yard:
-        assert [fire(shared, yard, each).seen for each in (attack, harmless)] == ["succeeded", "failed"]
 
 
 @pytest.mark.parametrize(("name", "seen"), [("breach-bind-shell", "succeeded"), ("breach-read-shadow", "not_measured")])
