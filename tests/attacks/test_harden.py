@@ -159,9 +159,9 @@ def test_a_service_that_needs_a_way_out_gets_it(make, engine):
 def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
     """And not that the service does not even pass in a plain container."""
     monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
-    monkeypatch.setattr(
-        "deadweight.engine.sidecars.Tunnels.loaded", Mock(side_effect=MissingError("go is not here"))
-    )  # it may be loaded already
+    fault = MissingError("go is not here")
+    # it may be loaded already
+    monkeypatch.setattr("deadweight.engine.sidecars.Tunnels.loaded", Mock(side_effect=fault))
     with pytest.raises(MissingError, match="go is not here"):
         tightest(make())
 

@@ -111,9 +111,8 @@ def described(kind: str, **more: object) -> dict[str, object]:
     (MANIFEST, {}, images.Identity(MANIFEST, None)),  # 25 to 27 do not say what it is the digest of
 ])  # fmt: skip
 def test_what_an_engine_calls_an_image_is_told_from_its_configs_digest(engine_id, descriptor, expected):
-    assert (
-        images.identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None) == expected
-    )
+    found = images.identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None)
+    assert found == expected
 
 
 def test_images_that_are_not_there_are_missing(engine, tmp_path, monkeypatch):

@@ -96,9 +96,8 @@ def test_a_container_without_a_network_is_reached_too_and_the_program_is_gone_af
 
 def test_where_nothing_can_stand_beside_it_nothing_is_said_of_the_service(service, monkeypatch):
     """No answer is no finding about the image."""
-    monkeypatch.setattr(
-        "deadweight.toolchain.golang.built", Mock(side_effect=MissingError("go is not here", hint="invoke setup"))
-    )
+    fault = MissingError("go is not here", hint="invoke setup")
+    monkeypatch.setattr("deadweight.toolchain.golang.built", Mock(side_effect=fault))
     with raises(Unreachable, "engine.unreachable", problem="go is not here", exit_code=3, hint="invoke setup"):
         service.wait_healthy(HEALTH)
 

@@ -4,7 +4,6 @@ the other side does."""
 import contextlib
 import socket
 import socketserver
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
 from tests.support.certificates import on_loopback
 from tests.support.codes import codes, parts
+from tests.support.http_servers import files, served
 
 HEALTH = Health(path="/healthz", within_seconds=15)
 TABLE = """\
@@ -295,18 +295,8 @@ def test_a_service_that_takes_nothing_ends_in_time_too():
 def test_a_connection_to_a_service_with_tls_speaks_it_whatever_its_certificate(tmp_path):
     """Requests that come a byte at a time went to it in plain, were refused, and it was said to resist them."""
     on_loopback(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
-
-    def hear() -> bytes:
-        with server.accept()[0] as connection:
-            return connection.recv(64)
-
-    with context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True) as server:
-        server.settimeout(5)
-        route = replace(http.direct("published", "127.0.0.1", server.getsockname()[1]), tls=True)
-        with ThreadPoolExecutor(1) as pool:
-            heard = pool.submit(hear)
-            with route.connected(5) as connection:
-                connection.sendall(b"GET /")
-                assert heard.result(5) == b"GET /"
+    with served(files(tmp_path), certificate=(tmp_path / "server.pem", tmp_path / "server.key")) as server:
+        route = replace(http.direct("published", "127.0.0.1", server.server_port), tls=True)
+        with route.connected(5) as connection:
+            connection.sendall(b"GET /ca.pem HTTP/1.0\r\n\r\n")
+            assert connection.recv(64).startswith(b"HTTP/1.0 200")

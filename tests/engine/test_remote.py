@@ -17,14 +17,13 @@ from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import fire
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.seccomp import recorder
-from tests.support.attack_grounds import castle, left, payload
+from tests.support.attack_grounds import ADDS, castle, left, payload
 from tests.support.codes import raises
 from tests.support.marks import NEEDS_DOCKERD
 from tests.support.small_images import reference
 from tests.support.tls_engine import apart_engine, elsewhere
 
 pytestmark = [pytest.mark.engine, pytest.mark.tools, pytest.mark.slow, NEEDS_DOCKERD]
-API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
 WORK = {
     "breach-connect": "came to the listener",
     "breach-dns": "came to the listener",
@@ -53,7 +52,7 @@ def there(tmp_path_factory, playground_archive) -> Iterator[Engine]:
 
 @pytest.fixture
 def subject(there, tmp_path, playground_archive) -> Subject:
-    return castle(tmp_path, there, playground_archive, f"checks: {{api: [{API}]}}")
+    return castle(tmp_path, there, playground_archive, f"checks: {{api: [{ADDS}]}}")
 
 
 def test_attacks_are_carried_out_through_the_engine(there, subject):
