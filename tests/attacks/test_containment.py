@@ -24,21 +24,11 @@ from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from deadweight.records.paths import content
 from deadweight.suite.model import Health
-from deadweight_attacks import (
-    containers as yard,
-    guard,
-    helper,
-    host,
-    lab,
-    machine,
-    network,
-    run as attacking,
-    run_options,
-    walls,
-)
+from deadweight_attacks import containers as yard, guard, helper, host, lab, machine, network, run_options, walls
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.request import PRELUDE
+from deadweight_attacks.run import attack
 from deadweight_attacks.sequence import fire_one
 from tests.support.attack_grounds import castle, left, listening, payload
 from tests.support.codes import codes, raises
@@ -302,9 +292,11 @@ def test_a_rule_whose_bridge_is_gone_is_swept():
 
 
 @pytest.mark.slow
-def test_a_firewall_that_takes_no_rule_is_told(subject, monkeypatch):
+def test_a_firewall_that_takes_no_rule_and_a_disk_that_cannot_be_seen_are_told(subject, monkeypatch):
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(lab, "disks_of", lambda _host, _info: ())
     with lab.Lab(subject) as built:
+        assert built.no_room_on_disk() == built.notes["disk"] == walls.wording("untried.disk")
         assert built.notes["network"].startswith("the firewall could not isolate the attack network: ")
         assert "iptables" in built.notes["network"]
 
@@ -335,7 +327,7 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
     few("memory-bomb", "fill-disk", "environ")
     version, info = subject.engine().documents
     monkeypatch.setitem(subject.engine().__dict__, "documents", (version, {**info, "PidsLimit": False}))
-    data = attacking.attack(subject, postures=("open",)).data
+    data = attack(subject, postures=("open",)).data
     cells, reason = data["postures"]["open"], machine.not_held(("processes",))
     assert [cells[name]["outcome"] for name in ("environ", "fill-disk")] == ["succeeded", "succeeded"]
     assert (cells["memory-bomb"]["outcome"], cells["memory-bomb"]["reason"]) == ("not_measured", reason)
@@ -385,7 +377,7 @@ def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject
     monkeypatch.setattr(guard, "FLOOR_BYTES", 2**60)
     with pytest.raises(lab.NoService, match="free disk space fell below"):  # the yard may not even be made
         start_after_the_end(subject)
-    found = attacking.attack(subject, postures=("hardened",))
+    found = attack(subject, postures=("hardened",))
     assert (found.status, found.data) == ("not_measured", {})
     assert "free disk space fell below" in found.reason
 
@@ -430,12 +422,6 @@ def test_without_its_guard_nothing_is_attacked(laboratory):
     laboratory.starts.guard._process.wait()
     with Yard(laboratory, walls.OPEN) as castle_yard, raises(lab.NoService, "service.guard_ended"):
         castle_yard.get()
-
-
-def test_a_disk_that_cannot_be_seen_is_said_and_not_filled(subject, monkeypatch):
-    monkeypatch.setattr(lab, "disks_of", lambda _host, _info: ())
-    with lab.Lab(subject) as built:
-        assert built.no_room_on_disk() == built.notes["disk"] == walls.wording("untried.disk")
 
 
 def test_the_disk_that_is_watched_is_the_engines(engine):

@@ -81,9 +81,10 @@ AWK = f"run: {{user: nobody}}\n    checks: {{api: [{{name: sum, request: {SUM}}}
 ENV = {"PW": "a$HOME${X}b$$c$(PW)", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'", "EMPTY": ""}
 VALUES = json.dumps({"env": ENV, "args": ["--x=$Y", "a  b", "y", ""]})
 WRITER = f"""\
-    run: {{memory: 16MiB, pids: 12, {VALUES[1:-1]}}}
+    run: {{memory: 16MiB, pids: 12, read_only: false, user: '0', {VALUES[1:-1]}}}
     checks:
       api:
+        - {{name: networked, request: {{path: /address}}}}
         - {{name: keep, request: {{path: '/write?path=/state/kept'}}, expect: {{status: 200}}}}
         - {{name: given, request: {{path: /given}}, expect: {{json: {VALUES}}}}}
 """
@@ -106,22 +107,12 @@ def test_a_service_that_needs_nothing_gets_nothing(tmp_path, engine, playground_
 
 @pytest.mark.slow
 def test_a_service_that_writes_gets_its_folder_and_no_more(make):
-    """It is given all its settings whichever wall is tried, hard to write as they are."""
+    """It is given all its settings whichever wall is tried, hard to write as they are. What the suite grants is not what it needs;
+    and for one that only needs a network, one without a way out does."""
     got = tightest(make(WRITER))
     assert [(tmpfs.path, tmpfs.noexec) for tmpfs in got.options.tmpfs] == [("/state", True)]
     assert (got.options.read_only, got.options.cap_drop) == (True, ("ALL",))
     assert (got.options.user, got.outgoing) == ("65532:65532", False)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("yaml_text", [
-    "    run: {memory: 16MiB, pids: 12, read_only: false, user: root}",
-    "    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}",
-], ids=["what the suite grants", "a way out"])  # fmt: skip
-def test_what_is_not_needed_is_not_given(make, yaml_text):
-    """What a service is run with is not what it needs; for one that only needs a network, one without a way out does."""
-    got = tightest(make(yaml_text))
-    assert (got.options.read_only, got.options.user, got.outgoing) == (True, "65532:65532", False)
 
 
 def test_capabilities_that_only_root_needs_go_with_root(make, monkeypatch):
@@ -168,9 +159,9 @@ def test_a_service_that_needs_a_way_out_gets_it(make, engine):
 def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
     """And not that the service does not even pass in a plain container."""
     monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
-    monkeypatch.setattr(
-        "deadweight.engine.sidecars.Tunnels.loaded", Mock(side_effect=MissingError("go is not here"))
-    )  # it may be loaded already
+    fault = MissingError("go is not here")
+    # it may be loaded already
+    monkeypatch.setattr("deadweight.engine.sidecars.Tunnels.loaded", Mock(side_effect=fault))
     with pytest.raises(MissingError, match="go is not here"):
         tightest(make())
 
@@ -196,12 +187,6 @@ def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settin
     assert re.match(problem, attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)
 
 
-def test_folders_with_names_like_the_engines_own_may_be_written(make):
-    subject = make("    checks: {api: [{name: keep, request: {path: '/write?path=/devices/kept'}}]}")
-    tried = attempt(subject, hardened_for(subject.variant).but(read_only=False, user="0:0"))
-    assert (tried.written.exact, tried.written.lasting) == (("/devices",), ("/devices",))
-
-
 @pytest.mark.slow
 def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make):
     """One that is not root writes nowhere else; those that it needs not are tried away."""
@@ -213,13 +198,14 @@ def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make)
 
 
 def test_a_folder_of_another_name_each_time_is_known_by_its_parent(make):
-    paths = ("/scratch/RANDOM/kept", "/scratch/RANDOM/a/b/kept")
+    """One that is called like the engine's own is none of these."""
+    paths = ("/scratch/RANDOM/kept", "/scratch/RANDOM/a/b/kept", "/devices/kept")
     api = ", ".join(f"{{name: w{n}, request: {{path: '/write?path={path}'}}}}" for n, path in enumerate(paths))
     subject = make(f"    checks: {{api: [{api}]}}")
     plain = hardened_for(subject.variant).but(read_only=False, user="0:0", tmpfs=())
-    lasting = attempt(subject, plain).written.lasting
-    assert lasting == ("/scratch",)
-    tight = plain.but(read_only=True, user="65532:65532", tmpfs=tuple(Tmpfs(path, 2**20) for path in lasting))
+    seen = attempt(subject, plain).written
+    assert (seen.lasting, "/devices" in seen.exact) == (("/devices", "/scratch"), True)
+    tight = plain.but(read_only=True, user="65532:65532", tmpfs=tuple(Tmpfs(path, 2**20) for path in seen.lasting))
     assert attempt(subject, tight).problem == ""
 
 
@@ -268,14 +254,6 @@ def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fau
     for _ in range(2):
         assert search.kept_or_found(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
     assert find.call_count == (1 if kept_so else 2)
-
-
-@pytest.mark.slow
-def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
-    subject = make("    checks: {api: [{name: gone, request: {path: /gone}, expect: {status: 200}}]}")
-    with raises(CheckFailed, "harden.plain_fails") as caught:
-        tightest(subject)
-    assert str(caught.value.fields["problem"]).startswith("gone: status: expected 200")
 
 
 @pytest.mark.parametrize(("fails", "passed", "trials"), [
@@ -343,9 +321,10 @@ def test_a_profile_of_the_suites_that_fits_stays(make, monkeypatch, named):
     assert "seccomp=deploy/tight.json" in written(got, "run", Request(profile="deploy/tight.json"))
 
 
-def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make, monkeypatch):
-    pretend(monkeypatch, lambda _options, _exits: KILLED)
-    with raises(CheckFailed, "harden.plain_killed"):
+@pytest.mark.parametrize(("problem", "code"), [(KILLED, "plain_killed"), ("gone: status: 404", "plain_fails")])
+def test_a_service_that_fails_anyway_is_told_so_and_how_to_have_a_kill_accepted(make, monkeypatch, problem, code):
+    pretend(monkeypatch, lambda _options, _exits: problem)
+    with raises(CheckFailed, f"harden.{code}", variant="castle", problem=problem):
         tightest(make())
 
 

@@ -13,7 +13,7 @@ from deadweight_attacks import containers, deliver, matrix as matrix_module, res
 from deadweight_attacks.load import Catalogue, load_payloads
 from deadweight_attacks.routes import Aim, aims, documented, takes_nothing
 from deadweight_attacks.targets import take_aim
-from deadweight_attacks.walls import HARDENED, OPEN, wording
+from deadweight_attacks.walls import HARDENED, OPEN
 from tests.support.attack_grounds import castle, matrix, only, payload, service_image
 from tests.support.codes import codes, parts
 from tests.support.small_images import program
@@ -100,21 +100,14 @@ def test_the_other_file_stands_in_every_value():
     assert "passwd" not in "".join(each.text() for each in named.values())
 
 
-def test_a_document_that_the_service_does_not_serve_is_told(service):
-    yaml = f"checks:\n      attacks: {{packs: [http], openapi: /swagger.json}}{API}"
-    found = matrix(service(yaml), http("http-command"), OPEN)
-    assert found.cells["open"]["http-command"].outcome == "succeeded"
-    assert found.notes["openapi"] == wording("untried.no_openapi", name="/swagger.json")
-
-
 def test_a_suite_that_names_no_value_leaves_nothing_to_aim_at(service):
     """Its routes may be full of holes: not looked at is not measured."""
     attacks = http("http-environment", "http-ssrf", "http-large-body")
     cells = matrix(service("checks: {attacks: {packs: [http]}}"), attacks, OPEN).cells["open"]
     assert cells["http-environment"].outcome == "succeeded"
     assert cells["http-ssrf"].outcome == cells["http-large-body"].outcome == "not_measured"
-    assert cells["http-ssrf"].reason.startswith("no request under checks.api goes to the service's own port, and no")
-    assert "there is no route to send a large body to" in cells["http-large-body"].reason
+    assert cells["http-ssrf"].reason.startswith(deliver.NO_PLACE)
+    assert resource.UNSENDABLE in cells["http-large-body"].reason
 
 
 BARE = """
@@ -268,7 +261,7 @@ class Service:
         self.answers, self.document, self.route, self.get = answers, document, self, lambda: None
 
     def request(self, _method: str, path: str, headers: Mapping[str, str] = KEY, **_: Any) -> Answer:
-        if path == "/openapi.json":
+        if path == "/openapi.json" and self.document:
             return Answer(200, {}, json.dumps(self.document).encode(), 0.0)
         status = self.answers.get(path.partition("?")[0], 404)
         if isinstance(status, tuple):
@@ -317,6 +310,10 @@ TWENTY = "&".join(f"p{number}=1" for number in range(20))
         {"GET /a query x": KEY, "GET /a query y": KEY}, {},
         id="the key of the first let in the second as well, which then went without one to a closed door",
     ),
+    pytest.param(
+        {"/b": 200}, ["/b?x=1"], {}, {"GET /b query x": {}}, {"openapi": ("untried.no_openapi", {"name": "/openapi.json"})},
+        id="a document that the service does not serve",
+    ),
     pytest.param({"/a": 200}, [], document("/a", **PROXIED), {"GET /a query q": {}}, {}, id="a proxy takes it away"),
     pytest.param({"/api/a": 200}, [], document("/a", **PROXIED), {"GET /api/a query q": {}}, {}, id="below its path"),
     pytest.param({"/api/a": 200}, [], document("/a", basePath="/api"), {"GET /api/a query q": {}}, {}, id="base path"),
@@ -337,7 +334,8 @@ TWENTY = "&".join(f"p{number}=1" for number in range(20))
 ])  # fmt: skip
 def test_what_is_there_and_lets_in_who_asks_is_looked_into(tmp_path, answers, checks, described, places, notes):
     requests = [each if isinstance(each, dict) else {"request": {"path": each}} for each in checks]
-    lab = looked(tmp_path, Service(answers, described), *requests, openapi="/openapi.json" if described else None)
+    openapi = None if described is None else "/openapi.json"
+    lab = looked(tmp_path, Service(answers, described), *requests, openapi=openapi)
     assert {str(each): each.at("v").headers for each in lab.aims if each.expects is None} == places
     assert {name: parts(lab.notes[name]) for name in ("closed", "openapi", "left-out") if name in lab.notes} == notes
 

@@ -2,7 +2,6 @@
 of a container, or by the engine's."""
 
 import contextlib
-import fcntl
 import os
 import socket
 import subprocess
@@ -38,20 +37,14 @@ from tests.support.trees import written
 pytestmark = pytest.mark.system
 
 SERVE = listeners.Serving._serve
-HOLDER = """\
-import pathlib, sys
-from deadweight_attacks import resource
-resource.MACHINE = pathlib.Path(sys.argv[1])
-with resource.resource_lock(alone=sys.argv[2] == "alone"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+ALONE, BESIDE = "--exclusive", "--shared"
+"""How others hold the machine (flock(1))."""
 
 
 @contextlib.contextmanager
 def another(how: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that has the machine, until its input ends: through sudo, each variant is attacked by one of its own."""
-    argv = [sys.executable, "-c", HOLDER, resource.MACHINE, how]
+    argv = ["flock", how, resource.MACHINE, "sh", "-c", "echo held; exec cat"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
         yield process
@@ -75,7 +68,7 @@ def _machine(tmp_path, monkeypatch):
     monkeypatch.setattr(resource, "MACHINE", tmp_path / "machine.lock")
 
 
-@pytest.mark.parametrize(("theirs", "alone"), [("alone", True), ("alone", False), ("beside", True)])
+@pytest.mark.parametrize(("theirs", "alone"), [(ALONE, True), (ALONE, False), (BESIDE, True)])
 def test_they_take_turns_whoever_sends_them(theirs, alone):
     with another(theirs) as other:
         threading.Timer(1.0, other.stdin.close).start()
@@ -96,16 +89,17 @@ def test_one_takes_processors_at_a_time_and_memory_beside_it():
 
 
 def test_those_that_falsify_nothing_of_one_another_go_side_by_side():
-    with another("beside") as other, resource_lock(alone=False):
+    with another(BESIDE) as other, resource_lock(alone=False):
         assert other.poll() is None
 
 
 def test_who_waits_to_be_alone_lets_nobody_else_begin():
     """Else one after another could begin, and it would wait for ever."""
     order: list[str] = []
-    with another("beside") as other:
+    with another(BESIDE) as other:
         first = taking(order, "alone", alone=True)
-        wait_for(lambda: waits(resource.MACHINE.with_suffix(".next")))
+        asks = ["flock", "--nonblock", resource.MACHINE.with_suffix(".next"), "true"]
+        wait_for(lambda: subprocess.run(asks).returncode)  # it is held
         second = taking(order, "beside", alone=False)
         second.join(0.3)
         assert order == []
@@ -115,19 +109,9 @@ def test_who_waits_to_be_alone_lets_nobody_else_begin():
     assert order == ["alone", "beside"]
 
 
-def waits(file: Path) -> bool:
-    """Whether somebody holds the lock on it."""
-    with file.open("wb") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 @pytest.mark.usefixtures("cancelling")
 def test_who_waits_for_the_machine_can_be_interrupted():
-    with another("alone"):
+    with another(ALONE):
         _run.cancel_all()
         with pytest.raises(Interrupted), resource_lock(alone=False):
             pass

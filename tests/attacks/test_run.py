@@ -20,7 +20,7 @@ from deadweight.tasks.verify import raise_if_bad
 from deadweight_attacks import consumption, control as control_module, lab, run as attacking, sequence, walls
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
-from deadweight_attacks.deliver import Shot, fire
+from deadweight_attacks.deliver import Shot
 from deadweight_attacks.helper import IMAGE
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.matrix import Runner
@@ -124,16 +124,6 @@ def test_no_wall_is_credited_for_want_of_a_folder(shelled, few, monkeypatch):
             assert "read-only" not in cell["walls"]
 
 
-def test_what_works_with_no_shell_either_tells_what_the_shell_said(shelled, few):
-    """Without one there is nothing to be said: the reason is what came of the attack where it could run."""
-    few()
-    own = own_attacks({"never": {"shell": "echo because of this; false && echo @a@''@b@"}})
-    _, postures = attacked(shelled(OWN, own=own), "open", "hardened")
-    for cells in postures.values():
-        assert cells["never"]["outcome"] == "not_measured"
-        assert cells["never"]["reason"].endswith("and a shell in the image either: exit code 0: because of this")
-
-
 def bare_runner():
     """One that has no laboratory."""
     return Runner.__new__(Runner)
@@ -216,7 +206,7 @@ def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(misbehaving, few, 
     found = CHECK.run(subject)
     outcomes = {cell["outcome"] for cells in found.data["postures"].values() for cell in cells.values()}
     assert (outcomes, found.status) == ({"not_measured"}, "not_measured")
-    assert found.reason.startswith("nothing was measured in open, default, hardened: ")
+    assert found.reason.startswith(walls.wording("gate.nothing_in", places="open, default, hardened", reason=""))
     with pytest.raises(MissingError, match="castle/attacks"):
         raise_if_bad([keep(subject, found)])
 
@@ -329,13 +319,14 @@ OPEN, SHELLED = "open", "open (with shell)"
 ])  # fmt: skip
 def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, seen, outcome):
     """Credited is the image where an attack fails twice without a shell and works with one; a bomb that needs none never. The shots
-    are given, in the order of the containers that they are fired at."""
+    are given, in the order of the containers that they are fired at. What does not work with a shell either tells what came of it
+    there: without one there is nothing to be said."""
     coming, found = iter(seen), Matrix()
 
     def fire(_lab, posture, payloads, shots):
         name, outcome = next(coming)
         assert posture.name == name
-        shots |= {each.id: Shot(outcome, "said", status=200) for each in payloads}
+        shots |= {each.id: Shot(outcome, f"said in {name}", status=200) for each in payloads}
 
     monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
     nothing = {"awk_dialect": lambda _yard: "", "awk_features": lambda *_: {}, "fire_all": fire}
@@ -343,7 +334,9 @@ def test_one_failure_with_all_walls_down_is_no_image_wall(monkeypatch, payload, 
         monkeypatch.setattr(control_module, name, fake)
     with_shell = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
     control_module.Control(with_shell, only(payload), found, print).run(Plan((walls.OPEN,)))
-    assert (list(coming), found.cells["open"][payload].outcome) == ([], outcome)
+    cell = found.cells["open"][payload]
+    assert (list(coming), cell.outcome) == ([], outcome)
+    assert outcome != "not_measured" or cell.reason.endswith(f": said in {seen[-1][0]}")
     assert (payload in found.control) is (outcome != "not_measured")
 
 
@@ -368,10 +361,10 @@ def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few
     found, postures = attacked(subject, "without-apparmor")
     for name in ("only-apparmor", "without-apparmor"):
         assert postures[name]["environ"]["outcome"] == "not_measured"
-        assert postures[name]["environ"]["reason"] == "this engine has no AppArmor"
+        assert postures[name]["environ"]["reason"] == walls.wording("engine.no_apparmor")
     assert (found.status, found.data["breaches"]) == ("not_measured", [])
-    told = "nothing was measured in without-apparmor, only-apparmor: this engine has no AppArmor. "
-    assert found.reason.startswith(told)
+    places, reason = "without-apparmor, only-apparmor", walls.wording("engine.no_apparmor")
+    assert found.reason.startswith(walls.wording("gate.nothing_in", places=places, reason=reason))
 
 
 NOT_UP = wording("engine.not_healthy_advice", seconds=0.5, answer="|", advice="").partition("|")[0]
@@ -407,17 +400,9 @@ def test_a_posture_that_the_machine_cannot_start_is_not_measured(subject, few):
         assert wording("engine.cannot_start", image="|", problem="").partition("|")[0] in cell["reason"]
         assert postures["open"]["write-root"]["outcome"] == "succeeded"
         assert (cell["outcome"], found.status) == ("not_measured", "not_measured")
-        assert found.reason.startswith("nothing was measured in privileged: ")
+        assert found.reason.startswith(walls.wording("gate.nothing_in", places="privileged", reason=""))
     else:
         assert cell["outcome"] == "succeeded"
-
-
-def test_a_proof_needs_the_whole_word(shared):
-    """A script that only prints the halves' text, as an error message would, proves nothing."""
-    attack = payload("option-injection")
-    harmless = attack.model_copy(update={"input": 'BEGIN { print "@a@ @b@" }'})
-    with Yard(shared, walls.OPEN) as yard:
-        assert [fire(shared, yard, each).seen for each in (attack, harmless)] == ["succeeded", "failed"]
 
 
 @pytest.mark.parametrize(("name", "seen"), [("breach-bind-shell", "succeeded"), ("breach-read-shadow", "not_measured")])

@@ -111,9 +111,8 @@ def described(kind: str, **more: object) -> dict[str, object]:
     (MANIFEST, {}, images.Identity(MANIFEST, None)),  # 25 to 27 do not say what it is the digest of
 ])  # fmt: skip
 def test_what_an_engine_calls_an_image_is_told_from_its_configs_digest(engine_id, descriptor, expected):
-    assert (
-        images.identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None) == expected
-    )
+    found = images.identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None)
+    assert found == expected
 
 
 def test_images_that_are_not_there_are_missing(engine, tmp_path, monkeypatch):
@@ -189,21 +188,17 @@ def test_memory_beyond_the_limit_ends_it_and_is_told(engine, misbehaving_image):
     assert (codes(state.told()) == ["engine.out_of_memory"]) == state.oom_killed
 
 
-def test_the_engine_says_why_it_cannot_start_a_container(engine, misbehaving_image):
+def test_why_a_container_cannot_be_started_is_told_and_nothing_is_left(engine, misbehaving_image):
     before, absent = {leftover.id for leftover in own_leftovers(engine)}, "deadweight-tests/absent:1"
     with pytest.raises(CannotStart, match="no such file"):
         engine.start(misbehaving_image, service(entrypoint=("/absent",)))
     with pytest.raises(MissingError, match=absent):
         engine.start(absent, service())
-    assert {leftover.id for leftover in own_leftovers(engine)} <= before
-
-
-def test_a_chosen_port_in_use_is_an_error_and_leaves_nothing(engine, misbehaving_image):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with raises(PortInUse, "engine.port_in_use", port=port):
-            engine.start(misbehaving_image, service(host_port=port), purpose="porttest")
-    assert not [each for each in own_leftovers(engine) if each.labels[labels.PURPOSE] == "porttest"]
+            engine.start(misbehaving_image, service(host_port=port))
+    assert {leftover.id for leftover in own_leftovers(engine)} <= before
 
 
 def test_a_port_that_is_lost_in_a_race_is_tried_again(engine, misbehaving_image, monkeypatch):
@@ -244,30 +239,20 @@ def test_an_internal_network_leads_nowhere_not_even_to_this_machine(engine, misb
     assert network not in [leftover.name for leftover in engine.leftovers()]
 
 
-@pytest.mark.slow
-def test_who_is_not_root_gets_there_by_its_address(engine, misbehaving_image, monkeypatch):
-    """Where there is one that leads there from here: an engine in another machine has none, nor has a rootless one. They are asked
-    to pass it on."""
-    monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
-    with healthy(engine, misbehaving_image, service(publish=None)) as container:
-        assert container.http(8080).way == "address"
-        facts = engine.info
-        for elsewhere in ("desktop", "rootless"):
-            monkeypatch.setattr(engine, "info", dataclasses.replace(facts, **{elsewhere: True}))
-            assert container.http(8080).way == "engine"
-
-
-@pytest.mark.parametrize(("closed", "way"), [(False, "published"), (True, "engine")])
-def test_neither_a_published_port_nor_an_address_leads_into_a_network_without_a_way_out(
-    engine, misbehaving_image, closed, way, monkeypatch
-):
-    """Podman tells of both all the same."""
-    with engine.start(misbehaving_image, RunOptions(publish=8080)) as container:
+@pytest.mark.parametrize(("publish", "closed", "facts", "way"), [
+    (8080, False, {}, "published"), (None, False, {}, "address"), (8080, True, {}, "engine"),
+    (None, False, {"desktop": True}, "engine"), (None, False, {"rootless": True}, "engine"),
+])  # fmt: skip
+def test_the_way_of_who_is_not_root(engine, misbehaving_image, publish, closed, facts, way, monkeypatch):
+    """Neither a published port nor an address leads into a network without a way out; Podman tells of both all the same. An engine
+    in another machine has no address that leads there from here, nor has a rootless one: they are asked to pass it on."""
+    with engine.start(misbehaving_image, RunOptions(publish=publish)) as container:
         assert container.address()
         monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
+        monkeypatch.setattr(engine, "info", dataclasses.replace(engine.info, **facts))
         monkeypatch.setattr(engine.tunnels, "beside", lambda _: None)
         monkeypatch.setattr(engine, "_networks", {container.options.network} if closed else set())
-        assert container.http().way == way
+        assert container.http(8080).way == way
 
 
 # what is left behind

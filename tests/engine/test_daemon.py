@@ -31,13 +31,12 @@ from deadweight.engine.own import engine as own, machine
 from deadweight.project import doctor
 from deadweight.project.install import survey
 from deadweight.toolchain import system
-from tests.support import ROOT
 from tests.support.codes import codes, details, raises
 from tests.support.fault_project import wait_for
 from tests.support.forms import closed_network
 from tests.support.installing import install
 from tests.support.marks import NEEDS_DOCKERD
-from tests.support.small_images import docker_archive, go_program, placed, program
+from tests.support.small_images import placed, program
 from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
@@ -168,7 +167,7 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
 
 @pytest.mark.slow
 @NEEDS_DOCKERD
-def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
+def test_our_engine_lives_beside_another_one(alone, endpoint, cache, misbehaving_archive):
     """Start, use, kill -9, start over what that left, stop: the other engine never notices."""
     where = own.layout()
     written(where.run, {where.pid_file.name: str(os.getpid())})  # a stale number that now belongs to somebody else
@@ -178,9 +177,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     assert ["engine.starting"] in [codes(line) for line in said]
     assert daemon.find_or_start(said.append) == mine
     with Engine.connect(mine, project="deadweight-tests") as engine:
-        app = go_program(ROOT / "tests" / "services" / "misbehave", tmp_path / "app")
-        config = {"Entrypoint": ["/app"], "Env": ["MODE=good"]}
-        engine.images.load(docker_archive(tmp_path / "image.tar", "deadweight-tests/own:1", [{"/app": app}], config))
+        engine.images.load(misbehaving_archive, "deadweight-tests/own:1")
         run([shutil.which("docker") or "docker", "run", "-d", "deadweight-tests/own:1"], env=mine.cli_env)
     first = own._our_pid(where)
     os.kill(first, signal.SIGKILL)
@@ -196,7 +193,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
         machine.delete_bridge(other)
     assert again == mine
     assert own._our_pid(where) not in (None, first)
-    assert any(image["RepoTags"] == ["deadweight-tests/own:1"] for image in api.listing(mine.host, "/images/json"))
+    assert any("deadweight-tests/own:1" in image["RepoTags"] for image in api.listing(mine.host, "/images/json"))
     assert api.trouble(endpoint.host) == ""
 
     assert (daemon.stop_own(), daemon.stop_own()) == (True, False)
@@ -223,15 +220,12 @@ def far() -> Iterator[str]:
         f"import socket; server = socket.create_server(('{address}', 7000))\n"
         "while True: caller, seen = server.accept(); caller.send(f'{seen[0]}\\n'.encode())"
     )
+    ours = [f"link add {name} type veth peer name eth0 netns {name}", f"addr add {here} dev {name}"]
+    theirs = [f"-n {name} addr add {there} dev eth0", f"-n {name} link set eth0 up"]
     run(["ip", "netns", "add", name])
     try:
-        for words in (
-            ["ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name],
-            *(["ip", "addr", "add", here, "dev", name], ["ip", "link", "set", name, "up"]),
-            ["ip", "-n", name, "addr", "add", there, "dev", "eth0"],
-            ["ip", "-n", name, "link", "set", "eth0", "up"],
-        ):
-            run(words)
+        for words in (*ours, f"link set {name} up", *theirs):
+            run(["ip", *words.split()])
         with subprocess.Popen(["ip", "netns", "exec", name, sys.executable, "-c", serve]) as server:
             yield address
             server.kill()
@@ -369,8 +363,7 @@ def test_engines_that_start_at_once_take_different_networks(monkeypatch):
     try:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(machine.create_on_free_network, names))
-        routes = Path("/proc/net/route").read_text().splitlines()
-        assert len({line.split()[1] for name in names for line in routes if line.startswith(f"{name}\t")}) == 2
+        assert len(set(map(_network_of, names))) == 2
     finally:
         for name in names:
             machine.delete_bridge(name)

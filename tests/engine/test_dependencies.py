@@ -31,21 +31,6 @@ def need(**fields) -> Need:
     return Need(image="example/misbehave:1", **{"port": 8080, **fields})
 
 
-def start(engine, tmp_path, **needs: Need):
-    return started_dependencies(lambda: engine, needs, lambda _name: MISBEHAVING, root=tmp_path, variant="v")
-
-
-@pytest.mark.slow
-def test_the_later_ones_and_the_service_know_the_earlier_ones_by_name(engine, tmp_path):
-    with start(engine, tmp_path, db=need(env={"DB": "yes"}, health=Health(path="/json")), queue=need()) as hosts:
-        assert list(hosts) == ["db", "queue"]
-        with engine.start(MISBEHAVING, RunOptions(publish=8080, hosts=hosts)) as service:
-            assert service.wait_healthy(Health(path="/json"), 8080).healthy
-            for name in hosts:
-                assert service.http().request("GET", f"/dial?address={name}:8080", timeout=5).status == 200
-            assert service.http().request("GET", "/dial?address=absent:8080", timeout=5).status == 502
-
-
 def test_files_of_the_project_are_there_and_cannot_be_changed(engine, tools_image, tmp_path):
     (tmp_path / "schema.sql").write_text("select 1;\n")
     script = 'test "$(cat /init/schema.sql)" = "select 1;" && ! echo x 2>/dev/null >/init/schema.sql'
@@ -56,10 +41,9 @@ def test_files_of_the_project_are_there_and_cannot_be_changed(engine, tools_imag
 
 
 def test_one_that_does_not_come_up_is_named_with_its_last_words(engine, tmp_path):
-    with (
-        raises(MissingError, "engine.dependency_down", name="db", image="example/misbehave:1") as found,
-        start(engine, tmp_path, db=need(env={"MODE": "dies-at-once"})),
-    ):
+    needs = {"db": need(env={"MODE": "dies-at-once"})}
+    starting = started_dependencies(lambda: engine, needs, lambda _name: MISBEHAVING, root=tmp_path, variant="v")
+    with raises(MissingError, "engine.dependency_down", name="db", image="example/misbehave:1") as found, starting:
         pass
     assert codes(found.value.fields["reason"]) == ["engine.ended_early", "engine.ended"]
     assert "cannot open /etc/absent.conf" in str(found.value)
@@ -71,8 +55,12 @@ defaults: {builder: ko, port: 8080}
 variants:
   v:
     health: {path: /json}
-    run: {needs: {db: {variant: w, port: 8080}}}
-    checks: {api: [{name: dial, request: {path: "/dial?address=db:8080"}, expect: {status: 200}}]}
+    run: {needs: {db: {variant: w, port: 8080, env: {DB: "yes"}, health: {path: /json}}, queue: {variant: w, port: 8080}}}
+    checks:
+      api:
+        - {name: dial, request: {path: "/dial?address=db:8080"}, expect: {status: 200}}
+        - {name: dial queue, request: {path: "/dial?address=queue:8080"}, expect: {status: 200}}
+        - {name: nobody, request: {path: "/dial?address=absent:8080"}, expect: {status: 502}}
   w: {}
 """
 
@@ -85,7 +73,7 @@ def subject(engine, tmp_path, misbehaving_archive):
 
 
 @pytest.mark.slow
-def test_checks_start_it_once_for_all_of_them(subject, engine):
+def test_checks_start_them_once_for_all_of_them_and_the_service_knows_each_by_name(subject, engine):
     found = {each.check: each for each in runner.run_checks(subject)}
     assert [found["runs"].status, found["api"].status] == ["pass", "pass"], json.dumps(found["api"].data)
 

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import socket
-import socketserver
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,6 @@ from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
-from tests.support.http_servers import running
 from tests.support.tls_engine import elsewhere
 from tests.support.trees import shell_script, written
 
@@ -60,7 +58,7 @@ def of_tunnels(engine: Engine) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_service_in_an_engine_elsewhere_is_asked_through_the_engine(there, misbehaving_image):
+def test_a_service_in_an_engine_elsewhere_and_a_port_of_this_machine_lead_through_the_engine(there, misbehaving_image):
     with there.start(misbehaving_image, RunOptions(publish=8080)) as container:
         assert container.wait_healthy(HEALTH).healthy
         route = container.http()
@@ -72,21 +70,15 @@ def test_a_service_in_an_engine_elsewhere_is_asked_through_the_engine(there, mis
             connection.sendall(b"GET /json HTTP/1.0\r\n\r\n")
             connection.shutdown(socket.SHUT_WR)
             assert connection.makefile("rb").read().startswith(b"HTTP/1.0 200")
+        with forwarded(route) as port:  # what ``invoke run`` names is for a browser
+            assert requests.get(f"http://127.0.0.1:{port}/json", timeout=10).json()["count"] == 3
+            with raises(DeadweightError, "engine.port_in_use", port=port), forwarded(route, port):
+                pass
         with pytest.raises(ConnectionRefusedError):
             container.http(9).request("GET", "/")
         assert 8080 in [each.port for each in container.listeners()]
         assert [each for each in of_tunnels(there) if each != container.id]
     assert of_tunnels(there) == []
-
-
-@pytest.mark.slow
-def test_a_port_of_this_machine_leads_there(service):
-    """What ``invoke run`` names is for a browser."""
-    assert service.wait_healthy(HEALTH).healthy
-    with forwarded(service.http()) as port:
-        assert requests.get(f"http://127.0.0.1:{port}/json", timeout=10).json()["count"] == 3
-        with raises(DeadweightError, "engine.port_in_use", port=port), forwarded(service.http(), port):
-            pass
 
 
 def test_a_container_without_a_network_is_reached_too_and_the_program_is_gone_afterwards(
@@ -104,9 +96,8 @@ def test_a_container_without_a_network_is_reached_too_and_the_program_is_gone_af
 
 def test_where_nothing_can_stand_beside_it_nothing_is_said_of_the_service(service, monkeypatch):
     """No answer is no finding about the image."""
-    monkeypatch.setattr(
-        "deadweight.toolchain.golang.built", Mock(side_effect=MissingError("go is not here", hint="invoke setup"))
-    )
+    fault = MissingError("go is not here", hint="invoke setup")
+    monkeypatch.setattr("deadweight.toolchain.golang.built", Mock(side_effect=fault))
     with raises(Unreachable, "engine.unreachable", problem="go is not here", exit_code=3, hint="invoke setup"):
         service.wait_healthy(HEALTH)
 
@@ -118,20 +109,22 @@ def test_a_container_that_ended_is_told_as_that(service):
 
 
 # Over SSH: a real client, a real server, and the tests' engine behind them.
-START = """
-set -e
+PORT = 2222
+SERVE = """
+test "$*" = "127.0.0.1 {port}" && exec env -i LD_LIBRARY_PATH={libraries} PATH={path} unshare --mount sh -ec '
 mount --make-rprivate /
-mount --bind "$1/passwd" /etc/passwd
+mount --bind {folder}/passwd /etc/passwd
 mkdir -p /run/sshd
-exec "$2" -i -e -f "$1/config" 2>>"$1/log"
+exec {folder}/root/usr/sbin/sshd -i -e -f {folder}/config 2>>{folder}/log'
 """
-"""sshd wants a user of its own, and finds it in a file that only its own mount namespace has."""
+"""An sshd for one connection, as inetd starts it. It wants a user of its own, and finds it in a file that only its own mount
+namespace has."""
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory, engine) -> Iterator[tuple[Path, int]]:
-    """An SSH server of the operating system's, on loopback; nothing is installed. Gives a folder, and the port. ``folder/bin/ssh``
-    then is a client that knows the server and has a key; root's commands run here, and have the tests' engine as DOCKER_HOST."""
+def served(tmp_path_factory, engine) -> Path:
+    """An SSH server of the operating system's, on loopback as its client sees it; nothing is installed. ``folder/bin/ssh`` is a
+    client that starts it, knows it and has a key; root's commands run here, and have the tests' engine as DOCKER_HOST."""
     folder = tmp_path_factory.mktemp("ssh")
     for package in ("openssh-server", "libwrap0"):
         subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True, capture_output=True)
@@ -142,18 +135,6 @@ def served(tmp_path_factory, engine) -> Iterator[tuple[Path, int]]:
     path = f"{Path(docker).parent if docker else '/usr/bin'}:/usr/sbin:/usr/bin:/sbin:/bin"
     for name in ("host", "key", "stranger"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    serving: list[subprocess.Popen[bytes]] = []
-
-    class Session(socketserver.BaseRequestHandler):
-        """An sshd for one connection, as inetd starts it: it cannot be told to bind any free port."""
-
-        def handle(self) -> None:
-            stream = self.request.fileno()
-            with subprocess.Popen(argv, env=environment, stdin=stream, stdout=stream) as process:
-                serving.append(process)
-
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)
-    port = int(server.server_address[1])
     users = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith("sshd:")]
     config = (
         f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/key.pub\nStrictModes no\n"
@@ -161,24 +142,19 @@ def served(tmp_path_factory, engine) -> Iterator[tuple[Path, int]]:
         f"SetEnv PATH={path} DOCKER_HOST={engine.host}\n"
     )
     passwd = "\n".join([*users, "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin", ""])
-    known = f"[127.0.0.1]:{port} {' '.join((folder / 'host.pub').read_text().split()[:2])}\n"
+    known = f"[127.0.0.1]:{PORT} {' '.join((folder / 'host.pub').read_text().split()[:2])}\n"
     written(folder, {"passwd": passwd, "config": config, "known": known})
+    serve = shell_script(folder / "serve", SERVE.format(port=PORT, libraries=library.parent, path=path, folder=folder))
     key = f'-i "${{TEST_SSH_KEY:-{folder}/key}}" -o IdentitiesOnly=yes -o IdentityAgent=none'
-    client = f'exec {shutil.which("ssh")} -F none {key} -o UserKnownHostsFile={folder}/known "$@"'
+    client = f'exec {shutil.which("ssh")} -F none {key} -o UserKnownHostsFile={folder}/known -o ProxyCommand="{serve} %h %p" "$@"'
     shell_script(folder / "bin" / "ssh", client)
-    environment = {"LD_LIBRARY_PATH": str(library.parent), "PATH": path}
-    argv = ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), f"{folder}/root/usr/sbin/sshd"]
-    with running(server):
-        yield folder, port
-        for each in serving:
-            each.terminate()
+    return folder
 
 
 @pytest.fixture
 def host(served, monkeypatch) -> str:
-    folder, port = served
-    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
-    return f"ssh://root@127.0.0.1:{port}"
+    monkeypatch.setenv("PATH", f"{served}/bin:{os.environ['PATH']}")
+    return f"ssh://root@127.0.0.1:{PORT}"
 
 
 def of_ssh() -> list[str]:
@@ -211,13 +187,13 @@ def test_it_is_found_and_dockers_client_is_led_there_too(host, monkeypatch):
 def test_a_key_that_the_other_side_does_not_know_is_told(host, served, monkeypatch, tmp_path):
     """From a cache of its own, whose path is too long for a shared login."""
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / ("long" * 10)))
-    monkeypatch.setenv("TEST_SSH_KEY", f"{served[0]}/stranger")
+    monkeypatch.setenv("TEST_SSH_KEY", f"{served}/stranger")
     monkeypatch.setenv("DOCKER_HOST", host)
     with pytest.raises(MissingError) as caught:
         daemon.search()
     assert "root@127.0.0.1: Permission denied (publickey" in caught.value.fields["problem"]
     assert codes(caught.value.hint) == ["engine.connect_by_ssh", "engine.try_ssh"]
-    assert f"ssh -p {served[1]} root@127.0.0.1 docker version" == caught.value.hint.fields["advice"].fields["command"]
+    assert f"ssh -p {PORT} root@127.0.0.1 docker version" == caught.value.hint.fields["advice"].fields["command"]
 
 
 def test_no_engine_behind_it_is_told_in_its_own_words(host):

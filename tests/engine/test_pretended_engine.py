@@ -86,25 +86,19 @@ def test_an_engine_without_a_version_of_its_api_that_can_be_spoken_is_one_error(
         Engine.connect(there)
 
 
-@pytest.mark.parametrize("key", ["Version", "Components", "MinAPIVersion"])
-@pytest.mark.parametrize("value", [None, 7, "banana", ["x"], [{"Name": 7}], {}])
-def test_what_else_it_says_of_its_version_breaks_nothing(server, there, key, value):
-    server.documents["/version"] = {**HONEST, key: value}
+MACHINE = ["SecurityOptions", "DriverStatus", "NCPU", "MemTotal", "CgroupVersion", "OperatingSystem", "DockerRootDir"]
+SAID = {"/version": ["Version", "Components", "MinAPIVersion"], "/info": MACHINE}
+
+
+@pytest.mark.parametrize(("document", "key"), [(document, key) for document, keys in SAID.items() for key in keys])
+@pytest.mark.parametrize("value", [None, 7, "banana", ["x"], [7], [None], [["x"]], [{"Name": 7}], {}])
+def test_what_else_it_says_of_itself_and_its_machine_breaks_nothing(server, there, document, key, value):
+    server.documents["/info"] = {"Architecture": "x86_64"}
+    server.documents[document] = {**server.documents[document], key: value}
     with Engine.connect(there) as engine:
-        assert (engine.api.api_version, engine.info.podman) == ("1.51", False)
+        assert (engine.api.api_version, engine.info.podman, engine.info.architecture) == ("1.51", False, "x86_64")
     daemon.client_too_old(there)
     assert isinstance(daemon.server_version(there), str | None)
-
-
-MACHINE = ["SecurityOptions", "DriverStatus", "NCPU", "MemTotal", "CgroupVersion", "OperatingSystem", "DockerRootDir"]
-
-
-@pytest.mark.parametrize("key", MACHINE)
-@pytest.mark.parametrize("value", [None, 7, "banana", [7], [None], [["x"]], {}])
-def test_what_it_says_of_its_machine_breaks_nothing(server, there, key, value):
-    server.documents["/info"] = {"Architecture": "x86_64", key: value}
-    with Engine.connect(there) as engine:
-        assert engine.info.architecture == "x86_64"
 
 
 @pytest.mark.parametrize("info", [[], "banana", None, 7])

@@ -17,14 +17,13 @@ from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import fire
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.seccomp import recorder
-from tests.support.attack_grounds import castle, left, payload
+from tests.support.attack_grounds import ADDS, castle, left, payload
 from tests.support.codes import raises
 from tests.support.marks import NEEDS_DOCKERD
 from tests.support.small_images import reference
 from tests.support.tls_engine import apart_engine, elsewhere
 
 pytestmark = [pytest.mark.engine, pytest.mark.tools, pytest.mark.slow, NEEDS_DOCKERD]
-API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
 WORK = {
     "breach-connect": "came to the listener",
     "breach-dns": "came to the listener",
@@ -53,7 +52,7 @@ def there(tmp_path_factory, playground_archive) -> Iterator[Engine]:
 
 @pytest.fixture
 def subject(there, tmp_path, playground_archive) -> Subject:
-    return castle(tmp_path, there, playground_archive, f"checks: {{api: [{API}]}}")
+    return castle(tmp_path, there, playground_archive, f"checks: {{api: [{ADDS}]}}")
 
 
 def test_attacks_are_carried_out_through_the_engine(there, subject):
@@ -75,24 +74,18 @@ def test_attacks_are_carried_out_through_the_engine(there, subject):
     assert [tag for each in there.api.images() for tag in each["RepoTags"] or () if "attacked" in tag] == []
 
 
-def test_what_it_reads_is_seen_from_beside_it(subject):
-    """Over TLS, in an engine whose processes and files are not seen from here."""
+def test_what_it_reads_and_its_system_calls_are_seen_from_beside_it(there, subject):
+    """Over TLS, where its processes and files are not seen from here; in a trial of harden, on a network that nothing leads into.
+    The attacker's program may tell its walls under a tight profile: nobody else can here, and without these calls no attack after
+    a breach is measured under it."""
     found = observed(subject, may_run=True)
     assert isinstance(found, Observation), found
     assert {"/app", "/usr/bin/awk"} <= set(found.executed)
-
-
-def test_its_system_calls_are_recorded_from_beside_it(there, subject):
-    """In a trial of harden, on a network that nothing leads into."""
     with there.network("harden") as network:
         options = hardened_for(subject.variant, "").but(network=network)
         trial, recording = recorder.recorded(subject, options, None, "amd64")
     assert (trial.problem, trial.user) == ("", "65532:65532")
     assert recording.seen_in("listen") == ("start",)
-
-
-def test_the_attackers_program_may_tell_its_walls_under_a_tight_profile(subject):
-    """Nobody else can here; without these calls no attack after a breach is measured under the profile."""
     assert {"readlinkat", "write"} <= recorder.rehearsed(subject, hardened_for(subject.variant, ""), "amd64").calls
 
 

@@ -31,7 +31,7 @@ from deadweight_attacks.lab import Lab
 from deadweight_attacks.seccomp import floor, recorder
 from deadweight_attacks.sequence import fire_one
 from tests.support import ROOT, TESTS
-from tests.support.attack_grounds import castle, left, listening, payload, quiet_lab
+from tests.support.attack_grounds import ADDS, castle, left, listening, payload, quiet_lab
 from tests.support.codes import raises
 from tests.support.invoking import invoke
 from tests.support.processes import engine_at
@@ -43,7 +43,6 @@ pytestmark = [
     *(pytest.mark.engines, pytest.mark.engine, pytest.mark.tools),
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="to become another user needs root"),
 ]
-API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
 HOST = ("host-read", "host-write", "breach-host-read", "breach-host-write", "breach-engine-socket", "breach-token")
 """Attacks on what is handed in of this machine."""
 NEIGHBOUR = ("breach-other-processes", "breach-shared-memory")
@@ -144,7 +143,7 @@ def engine(request, archive) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def subject(engine, archive, tmp_path_factory) -> Iterator[Subject]:
-    yaml = f"checks: {{api: [{API}]}}"
+    yaml = f"checks: {{api: [{ADDS}]}}"
     made = castle(tmp_path_factory.mktemp("rootless"), engine, archive, yaml, reference("rootless"))
     yield made
     made.service.close()

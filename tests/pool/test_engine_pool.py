@@ -22,7 +22,7 @@ from deadweight.records.paths import State
 from deadweight.sources.settings import record
 from deadweight_attacks.check import Asked
 from deadweight_pool.endpoint import ranked, wording
-from tests.support.attack_grounds import left
+from tests.support.attack_grounds import ADDS, left
 from tests.support.pool_project import noted
 from tests.support.processes import everyone
 from tests.support.small_images import reference
@@ -33,8 +33,7 @@ DEFAULTS = """\
   run: {memory: 256MiB}
   checks: {budget: {size_bytes: {soft: 1GB, hard: 2GB}}, api: [{name: json, request: {path: /json}}]}
 """
-API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
-ATTACKED = f"  checks: {{attacks: {{packs: [breach]}}, api: [{API}]}}\n"
+ATTACKED = f"  checks: {{attacks: {{packs: [breach]}}, api: [{ADDS}]}}\n"
 NAMES = ("one", "two", "three", "four")
 HOMES = {name: ranked(name, ["near", "far"])[0] for name in NAMES}
 

@@ -33,6 +33,7 @@ from tests.support.small_images import PASSWD, Content, docker_archive, go_progr
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
 AWK = "{path: /api/v1/awk, args: args, input: input}"
+ADDS = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
 
 
 def castle(
