@@ -274,23 +274,6 @@ def test_who_waits_for_a_builder_to_look_at_its_source_is_told_where(site, monke
     assert said[0] == wording("plan.still_reading", folder=site.root / "src")
 
 
-def test_a_failed_build_is_remembered_until_the_next_is_right(site):
-    """The image of the build before is still there, and is not what was asked for."""
-
-    builder = ScriptBuilder()
-    go(make_site(site.root, one="true", two="true"), builder)
-    (site.root / "src" / "a.txt").write_text("b")
-    assert results(make_site(site.root, one="exit 3"), builder) == {"one": "failed"}
-    failed = load_failed(site.state, "one")
-    assert (failed.how, failed.log) == ("failed", ".deadweight/logs/one.log")
-    assert load_built(site.state, "one") is not None
-    assert load_failed(site.state, "two") is None
-    tasks = make_plan(make_site(site.root, one="true").suite.variants, site, lambda _: builder).tasks
-    assert parts(tasks[-1].reason) == ("plan.last_build", {"how": "failed"})
-    assert results(make_site(site.root, one="true"), builder) == {"one": "built"}
-    assert load_failed(site.state, "one") is None
-
-
 def test_a_shared_step_that_failed_counts_against_all_until_each_is_right(site):
     def work(job):
         _run.run(["grep", "a", "src/a.txt"], log=job.log, cwd=site.root)

@@ -14,7 +14,7 @@ from deadweight.publish.push import ArtifactFile, badges, destination, earlier, 
 from deadweight.report.compare import compare
 from deadweight.report.history import load_report, write_report
 from deadweight.toolchain import crane
-from tests.support import report_demo, report_samples as samples, trees
+from tests.support import report_samples as samples, trees
 from tests.support.codes import raises
 from tests.support.small_images import docker_archive
 
@@ -37,20 +37,6 @@ def test_a_folder_is_ready_for_static_hosting(written, tmp_path) -> None:
     assert (badge, load_report(target)) == ({"schemaVersion": 1, **words}, load_report(written))
     assert (target / "index.html").read_bytes() == (written / "index.html").read_bytes()
     assert [path.name for path in target.parent.iterdir()] == ["images"], "nothing is left beside it"
-
-
-@pytest.mark.slow
-def test_marks_since_an_earlier_report_are_published_too(tmp_path) -> None:
-    """On the page, and in the file that the page names; both go with the next report that was compared with nothing."""
-    new = report_demo.failing()
-    write_report(new, tmp_path / "report")
-    for _ in range(2):  # the second time into the folder that holds the first
-        publish(tmp_path / "report", str(tmp_path / "site"), changed=compare(report_demo.before(), new))
-    assert 'class="mark-regression" href="#changes"' in (tmp_path / "site/index.html").read_text()
-    assert "8 regressions" in (tmp_path / "site/comparison.md").read_text()
-    publish(tmp_path / "report", str(tmp_path / "site"))
-    assert 'class="mark-regression"' not in (tmp_path / "site/index.html").read_text()
-    assert not (tmp_path / "site/comparison.md").exists()
 
 
 @pytest.mark.parametrize("name", [".git", "CNAME", "index.php", "ladder-.txt", "index.html"])

@@ -17,7 +17,6 @@ from deadweight.suite.model import ReportThresholds
 from deadweight_images import findings
 from tests.support import report_samples as samples
 from tests.support.codes import codes, parts, raises
-from tests.support.small_project import write_suite
 from tests.support.trees import git, written
 
 
@@ -277,28 +276,3 @@ def test_what_names_no_report_is_one_clear_error(tmp_path, against, error, code)
 
 
 # A suite's own noise floors and ratchets.
-
-
-def thresholds(folder, values: str) -> ReportThresholds:
-    variants = "variants:\n  one: {builder: ko, base: example.com/base}\n"
-    return write_suite(folder, f"name: demo\n{variants}report:\n  thresholds: {values}\n").report.thresholds
-
-
-def test_a_suite_says_what_is_noise_and_what_a_regression(tmp_path) -> None:
-    assert thresholds(tmp_path, "{}") == ReportThresholds()
-    old, new = sized(10_000_000), sized(14_000_000)
-    assert between(old, new).regressions
-    assert between(old, new, thresholds(tmp_path, "{ratchet_bytes: 5MB}")).regressions == ()
-    deaf = between(old, new, thresholds(tmp_path, "{noise_bytes: 5MiB, ratchet_bytes: 5MiB}"))
-    assert "size" not in {change.kind for change in deaf.changes}
-    assert not between(scan(), scan(HIGH), thresholds(tmp_path, "{grave: [critical]}")).regressions
-
-
-@pytest.mark.parametrize(("values", "words"), [
-    ("{ratchet_bytes: 5XB}", "ratchet_bytes.*5XB"), ("{noise_percent: -1}", "noise_percent.*-1"),
-    ("{grave: [dire]}", "grave.*dire"), ("{ratchet_megabytes: 5}", "ratchet_megabytes"),
-])  # fmt: skip
-def test_wrong_thresholds_are_refused_with_their_line(tmp_path, values, words) -> None:
-    with pytest.raises(ConfigError, match=words) as error:
-        thresholds(tmp_path, values)
-    assert (error.value.exit_code, error.value.line) == (2, 5)

@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from deadweight._errors import wording
 from deadweight.report import attacks, collect, figures, html, model, table
 from deadweight.report.history import load_report, write_report
-from deadweight.report.html import box, policy, provenance, render_html
+from deadweight.report.html import box, provenance, render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.verdict import View
 from tests.support import report_demo, report_samples as samples
@@ -60,12 +60,6 @@ def test_the_page_is_well_formed_and_stands_alone_and_every_table_and_picture_sa
     assert full_page.count("<script") == 2, "the data block, and our own script"
     assert outline.tags["caption"] == outline.tags["table"]
     assert full_page.count('role="img" aria-label="') == outline.tags["svg"]
-
-
-def test_the_policy_names_the_very_style_and_script_of_the_page(full_page) -> None:
-    css, script = (re.search(f"<{tag}>(.*?)</{tag}>", full_page, re.S).group(1) for tag in ("style", "script"))
-    given_policy = re.search(r'Content-Security-Policy" content="([^"]*)"', full_page).group(1)
-    assert policy(css, script) == given_policy.replace("&#39;", "'")
 
 
 def test_text_from_evidence_is_never_markup(full_page) -> None:

@@ -204,6 +204,10 @@ WRONG: list[Any] = [
     ("critical: 0", "fatal: 0", f"{SCAN}.max.fatal", "one_of", {"choices": "critical, high, medium, low, unknown"}),
     ("max_database_age_days: 7", "max_database_age_days: 7d", f"{SCAN}.max_database_age_days", "whole_number"),
     ("noise_percent: 0.5", "noise_percent: 0.5%", "report.thresholds.noise_percent", "number"),
+    ("noise_percent: 0.5", "noise_percent: -1", "report.thresholds.noise_percent", "number_from", {"low": 0, "found": -1}),
+    ("ratchet_layers: 1", "ratchet_bytes: 5XB", "report.thresholds.ratchet_bytes", "size", {"found": "5XB"}),
+    ("grave: [critical]", "grave: [dire]", "report.thresholds.grave[0]",
+     "one_of", {"choices": "critical, high, medium, low, unknown"}),
     # true and false
     ("runnable: true", 'runnable: "no"', f"{A}.runnable", "true_or_false", {"found": "no"}),
     ("runnable: true", "runnable: 0", f"{A}.runnable", "true_or_false", {"found": 0}),

@@ -12,6 +12,7 @@ import pytest
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders import table
 from deadweight.builders.protocol import BuiltImage, Job, Site, Step
+from deadweight.builders.shared.diagnosis import causes
 from deadweight.engine.client import Engine
 from deadweight.plan.graph import Digests, Fingerprint, Plan, Task, make_plan
 from deadweight.plan.scheduler import Outcome, run_plan
@@ -33,6 +34,7 @@ STATIC, DONOR = "gcr.io/distroless/static-debian12:nonroot", "busybox:1.36.1-mus
 BROKEN = "package main\n\nfunc main() {\n\tprintln(nope)\n}\n"
 COMPILERS = "./main.go:4:10: undefined: nope"
 """What Go says of that."""
+HINTS = {cause.id: cause.hint for cause in causes()}
 
 
 class Silent:
@@ -155,7 +157,8 @@ class Project:
         with pytest.raises(kind) as caught:
             self.build("v")
         assert (caught.value.exit_code, told or caught.value.code) == (code, caught.value.code), str(caught.value)
-        assert fields == {name: caught.value.fields.get(name) for name in fields}
+        error = caught.value
+        assert fields == {name: error.fields.get(name, getattr(error, name, None)) for name in fields}
         return str(caught.value)
 
     def log(self, name: str) -> str:

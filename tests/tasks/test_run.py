@@ -17,8 +17,12 @@ from deadweight.engine.options import RunOptions
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, Base, BuiltImage, FailedBuild, kept_name
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
+from deadweight.report.compare import compare
+from deadweight.report.history import load_report
+from deadweight.report.markdown import comparison_markdown
 from deadweight.suite.model import Suite
 from deadweight.toolchain.find import find
+from tests.support.codes import codes
 from tests.support.fault_project import wait_for
 from tests.support.invoking import Terminal, invoke, start
 from tests.support.small_images import docker_archive, forget_image, in_engine, program, reference
@@ -314,20 +318,24 @@ def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project
     (project / "before").mkdir()
     (state.report / "report.json").replace(project / "before" / "report.json")
 
-    def against(code: int, *told: str) -> None:
+    def against(code: int) -> tuple[list[tuple[str, bool]], tuple[str, ...]]:
+        """What the task tells: its changes, and what is no longer measured."""
         done = task(project, "report", "--against", "before", code=code)
-        assert "Nothing changed" not in done.stdout
-        assert all(words in done.stdout for words in told), done.stdout
+        found = compare(*(load_report(folder / "report.json") for folder in (project / "before", state.report)))
+        assert comparison_markdown(found).strip() in done.stdout
+        return [(change.kind, change.regression) for change in found.changes], found.unmeasured
 
-    assert "Nothing changed beyond noise." in task(project, "report", "--against", "before").stdout
+    assert against(0) == ([], ())
     (state.image("good") / "image.tar").unlink()
-    against(3, "no longer measured", "good: its image can no longer be read: ", GONE)
+    changes, lost = against(3)
+    assert (changes, ["report.image_gone"] in list(map(codes, lost)), GONE in " ".join(lost)) == ([], True, True)
     failed = FailedBuild("failed", "2026-01-02T00:00:00+00:00", ".deadweight/logs/good.log")
     save(failed, state.image("good") / FAILED_FILE)
-    against(1, "**1 regression**", "its last build failed", "the previous image and figures")
+    assert against(1)[0] == [("build", True)]
     (state.image("good") / BUILT_FILE).unlink()
-    against(1, "**1 regression** among 1 change", "its last build failed")
+    assert against(1) == ([("build", True)], ())
     (state.image("good") / FAILED_FILE).unlink()
-    against(3, "good: not built; ")
+    changes, lost = against(3)
+    assert (changes, [each.partition(":")[0] for each in lost]) == ([], ["good"])
     (project / "deadweight.yaml").write_text((project / "deadweight.yaml").read_text().replace("good:", "better:"))
-    against(1, "the variant was removed")
+    assert against(1)[0][-1] == ("variant", True)

@@ -11,6 +11,7 @@ import pytest
 from deadweight._errors import CommandError, wording
 from deadweight.builders.dockerfile.listener import DockerListener
 from deadweight.builders.shared.diagnosis import JavaListener, Listener, Where, causes, diagnose
+from tests.support.builder_site import HINTS
 
 # as they were written in real builds
 GO_X509 = (
@@ -171,7 +172,7 @@ def test_gradles_reason_is_told_without_its_advice():
     needs = ["> Could not resolve a:b:1.", "   > No cached version of a:b:1 available for offline mode."]
     failure = heard([*head, "* What went wrong:", *needs, *advice], gradle=True)
     assert failure.tail == ("Could not resolve a:b:1.", "No cached version of a:b:1 available for offline mode.")
-    assert str(failure.hint).endswith("build once with network access, without DEADWEIGHT_MAVEN_OFFLINE")
+    assert failure.hint == HINTS["not_in_gradle_cache"]
 
 
 def test_tests_that_fail_in_gradle():

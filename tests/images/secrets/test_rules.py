@@ -20,7 +20,6 @@ from deadweight.checks.layers import CHECK
 from deadweight.report.sarif import layers_junit, layers_sarif
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.secrets import confirm, matcher, model, regions, rules
-from deadweight_images.secrets.locations import judged_confidence
 from deadweight_images.secrets.model import Budget
 from deadweight_images.secrets.verify import SERVICES
 from tests.support import ROOT, image_samples as samples
@@ -265,6 +264,8 @@ def test_a_token_of_today_is_found_by_its_shape(scanner, name, form):
     ("etc/app.conf", "medium"), ("srv/app/settings.py", "medium"), ("srv/app/docs/setup.conf", "low"),
     ("srv/app/tests/test_login.py", "low"), ("srv/app/login_test.go", "low"), ("README.md", "low"),
     ("usr/share/doc/x/examples/a.conf", "low"), ("usr/local/go/src/net/url/url.go", "low"),
+    # headers of the OS, and of what is installed beside it
+    ("usr/include/node/v8-internal.h", "low"), ("usr/local/include/node/v8-internal.h", "low"), ("srv/usr/include/v8.h", "medium"),
 ])  # fmt: skip
 def test_a_value_that_only_its_name_makes_a_secret_is_unsure_among_examples(scanner, path, confidence):
     (match,) = scanner.scan(NAMED.encode(), path=path).matches
@@ -344,9 +345,3 @@ def test_how_sure_a_named_value_is(scanner, line, confidence):
 def test_every_service_that_is_held_to_its_shape_has_a_rule():
     known = " ".join(f"{rule.id.replace('-', '')} {' '.join(rule.keywords)}" for rule in RULES.rules)
     assert [name for name in SERVICES if name.split("[")[0] not in known] == []
-
-
-@pytest.mark.parametrize("folder", ["usr/include", "usr/local/include"])
-def test_headers_of_the_os_and_of_what_is_installed_beside_it_are_unsure(folder):
-    rule, paths = RULES.by_id["generic-api-key"], (f"{folder}/node/v8-internal.h", f"srv/{folder}/v8.h")
-    assert [judged_confidence(rule, path) for path in paths] == ["low", "medium"]
