@@ -12,12 +12,12 @@ import os
 import pty
 import select
 import signal
-import socket
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -33,32 +33,28 @@ Environment = Mapping[str, str] | None
 
 
 class Process(subprocess.Popen[Any]):
-    """A run of ``forked`` that a test looks at, feeds, waits for or ends: the Python that is forked makes the child, and tells how
-    it ended. Streams are of ``text`` or of bytes."""
+    """A run of ``forked`` that a test looks at, feeds, waits for or ends: the fork server makes the child, and tells how it ended.
+    Streams are of ``text`` or of bytes."""
 
     def __init__(self, request: forked.Request, *streams: Stream, text: bool = True) -> None:
         self._request = request
         stdin, stdout, stderr = streams
-        self._answer, self._theirs = socket.socketpair()
         words, encoding = [request.module, *request.words], "utf-8" if text else None
         super().__init__(words, stdin=stdin, stdout=stdout, stderr=stderr, encoding=encoding)
 
     def _execute_child(self, *given: Any) -> None:
         pipes = given[10:16]
         streams = (number if file == -1 else file for number, file in enumerate((pipes[0], pipes[3], pipes[5])))
-        with self._theirs:
-            forked.ask(self._request, [*streams, self._theirs.fileno()])
+        self._told = forked.begin(self._request, [*streams])
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
-        self.pid = int(self._answer.recv(forked.ANSWER_BYTES))
+        self.pid = forkserver.read_signed(self._told)
 
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:
-        self._answer.setblocking(not wait_flags & os.WNOHANG)
-        try:
-            status = int(self._answer.recv(forked.ANSWER_BYTES))
-        except BlockingIOError:
+        if wait_flags & os.WNOHANG and not select.select([self._told], [], [], 0)[0]:
             return 0, 0
-        self._answer.close()
-        return self.pid, status
+        code = forkserver.read_signed(self._told)
+        os.close(self._told)
+        return self.pid, -code if code < 0 else code << 8
 
     def _internal_poll(self, *_: Any, **__: Any) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
