@@ -1,8 +1,6 @@
 """Fixtures that several test modules share: the engine, and small real images in it."""
 
-import collections
 import gc
-import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ import pytest
 from deadweight import _run
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
-from tests.support import ROOT, TESTS, changed, guards, red_summary
+from tests.support import ROOT, TESTS, changed, guards
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
@@ -41,8 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--changed") and not hasattr(config, "workerinput"):
         config.args = [str(ROOT / name) for name in changed.selected(ROOT)]
     guards.install(unit=config.getoption("--unit"))
-    for plugin in (guards, red_summary):
-        config.pluginmanager.register(plugin.Plugin())
+    config.pluginmanager.register(guards.Plugin())
     os.environ.setdefault(VARIABLE, "0")
     os.environ.setdefault("DEADWEIGHT_FEW_STARTS", "1")
     # under load a sign of life could come in between what a test compares
@@ -101,19 +98,6 @@ def pytest_collection_finish() -> None:
     """Thousands of tests that stay to the end need not be looked through for garbage again and again."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """With ``--durations N``: what the N longest files took, on whichever workers."""
-    most = config.getoption("durations") or 0
-    seconds: dict[str, float] = collections.defaultdict(float)
-    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
-        if isinstance(report, pytest.TestReport):
-            seconds[report.nodeid.partition("::")[0]] += report.duration
-    if most and seconds:
-        terminalreporter.section(f"longest {most} files, of {sum(seconds.values()):.0f} s")
-        for name, took in sorted(seconds.items(), key=lambda each: -each[1])[:most]:
-            terminalreporter.line(f"{took:8.1f} s {name}")
 
 
 @pytest.fixture
