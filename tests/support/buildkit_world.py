@@ -17,7 +17,6 @@ from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, golang, tool_cache
 from tests.support import ROOT
 from tests.support.certificates import authority
-from tests.support.processes import everyone
 from tests.support.relay import listening, port_of, serving
 
 PORT = 8372
@@ -110,10 +109,10 @@ class Daemon:
         """End it and what it runs, and let go of its disk."""
         if self.running:
             self.kill()
-        for pid, words in everyone():  # containers of its builds that it left running, told by their root folders
+        for each in machine.everyone():  # containers of its builds that it left running, told by their root folders
             with contextlib.suppress(OSError, ProcessLookupError):
-                if str(self.folder) in str(Path(f"/proc/{pid}/root").readlink()) or os.fsencode(self.folder) in words:
-                    os.kill(pid, signal.SIGKILL)
+                if str(self.folder) in f"{Path(f'/proc/{each.pid}/root').readlink()} {each.command}":
+                    os.kill(each.pid, signal.SIGKILL)
         machine.unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 

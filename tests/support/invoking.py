@@ -80,7 +80,10 @@ def _begun(
     """A fork that has its modules already or, where the environment or words for ``python`` want it, an interpreter of its own."""
     if not python and not forked.started_otherwise(request.env):
         return Process(request, *streams, text=text)
-    command = [sys.executable, *python, "-m", request.module, *request.words]
+    return _new([sys.executable, *python, "-m", request.module, *request.words], request, *streams, text=text)
+
+
+def _new(command: Sequence[str], request: forked.Request, *streams: Stream, text: bool = True) -> subprocess.Popen[Any]:
     stdin, stdout, stderr = streams
     return subprocess.Popen(
         command, cwd=request.folder, env=request.env, text=text, stdin=stdin, stdout=stdout, stderr=stderr,
@@ -148,19 +151,11 @@ class Terminal:
     ) -> None:
         """``module``: of ``python -m``, and the words are its own; without one they begin with a program."""
         self.text = ""
-        self.code: int | None = None
         whole = {**os.environ, "TERM": "xterm", **(environment or {})}
         self._screen, theirs = pty.openpty()
-        if module:
-            request = forked.Request(words, str(folder), whole, module=module, terminal=True)
-            self._process = _begun(request, theirs, theirs, theirs)
-        else:
-            self._process = subprocess.Popen(
-                list(words), cwd=folder, env=whole, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-                preexec_fn=_take_terminal,
-            )  # fmt: skip
+        request, streams = forked.Request(words, str(folder), whole, module=module, terminal=True), (theirs,) * 3
+        self.process = _begun(request, *streams) if module else _new(words, request, *streams)
         os.close(theirs)
-        self.pid = self._process.pid
 
     @classmethod
     def invoke(cls, folder: Path, *words: str, environment: Environment = None) -> Self:
@@ -171,29 +166,25 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        if self.code is None:
-            self.kill()
-            self.wait(10)
+        self.process.kill()
+        self.process.wait(10)
 
     def read(self, seconds: float = 0.1) -> bool:
-        """Take what it shows; False once there is nothing more to come."""
-        if not select.select([self._screen], [], [], seconds)[0]:
-            return True
-        try:
-            got = os.read(self._screen, 65536)
-        except OSError:  # what a terminal answers when nobody holds its other side
-            return False
-        self.text += got.decode(errors="replace")
-        return bool(got)
+        """Take what it shows; False where nothing came."""
+        if self._screen >= 0 and select.select([self._screen], [], [], seconds)[0]:
+            with contextlib.suppress(OSError):  # what a terminal answers when nobody holds its other side
+                got = os.read(self._screen, 65536)
+                self.text += got.decode(errors="replace")
+                return bool(got)
+        return False
 
     def until(self, done: Callable[[], bool], seconds: float = 90) -> None:
         """Go on reading until something is so."""
         deadline = time.monotonic() + seconds
         while not done():
-            assert time.monotonic() < deadline, self.text
+            assert time.monotonic() < deadline, f"not so after {seconds} s\n{self.text}"
             if not self.read():
-                assert done(), self.text
-                return
+                time.sleep(0.02)
 
     def shows(self, words: str) -> None:
         self.until(lambda: words in self.text)
@@ -201,30 +192,19 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._screen, text.encode())
 
-    def send(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.send(signal.SIGKILL)
-
     def close(self) -> None:
         """Close the window."""
         if self._screen >= 0:
             os.close(self._screen)
             self._screen = -1
 
-    def wait(self, seconds: float = 90) -> int:
+    def wait(self) -> int:
         """Its exit code (128 and the signal's number where a signal ended it, as a shell says it)."""
-        deadline = time.monotonic() + seconds
-        while (code := self._process.poll()) is None:
-            assert time.monotonic() < deadline, f"still runs after {seconds} s\n{self.text}"
-            if self._screen < 0 or not self.read(0.02):
-                time.sleep(0.02)
-        while self._screen >= 0 and select.select([self._screen], [], [], 0)[0] and self.read(0):
+        self.until(lambda: self.process.poll() is not None)
+        while self.read(0):
             pass  # its last words, which nobody had read yet
-        self.code = code if code >= 0 else 128 - code
-        return self.code
+        code = int(self.process.returncode)
+        return code if code >= 0 else 128 - code
 
 
 def _take_terminal() -> None:

@@ -7,28 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deadweight.engine import api
+from deadweight.engine.own import machine
 from deadweight_standins.registry import listening
 
 MARK = "DEADWEIGHT_TEST_MARK"
 """The variable that carries it: whatever they start inherits it."""
 
 
-def everyone() -> Iterator[tuple[int, bytes]]:
-    """The number and the words (each ends with a zero byte) of every living process."""
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            yield int(place.name), (place / "cmdline").read_bytes()
-        except OSError:
-            continue
-
-
 def marked(mark: str) -> dict[int, str]:
     """Living processes with this mark (a zombie has no environment any more), and their command lines."""
     found = {}
-    for pid, words in everyone():
+    for each in machine.everyone():
         with contextlib.suppress(OSError):
-            if f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
-                found[pid] = words.replace(b"\0", b" ").decode()
+            if f"{MARK}={mark}".encode() in Path(f"/proc/{each.pid}/environ").read_bytes():
+                found[each.pid] = each.command
     return found
 
 
