@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, golang, tool_cache
 from tests.support import ROOT
 from tests.support.certificates import authority
+from tests.support.processes import wait_for
 from tests.support.relay import listening, port_of, serving
 
 PORT = 8372
@@ -82,10 +82,8 @@ class Daemon:
 
     def ready(self) -> None:
         """Wait until it answers on its own socket."""
-        until = time.monotonic() + 60.0
-        while not answers(self.folder / "buildkitd.sock"):
-            assert (self.running, time.monotonic() < until) == (True, True), (self.folder / "log").read_text()[-2000:]
-            time.sleep(0.05)
+        wait_for(lambda: answers(self.folder / "buildkitd.sock") or not self.running)
+        assert self.running, (self.folder / "log").read_text()[-2000:]
 
     def fill(self, left_bytes: int) -> None:
         """Leave so little of its disk."""

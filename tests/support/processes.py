@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from deadweight.engine import api
@@ -29,7 +29,12 @@ def alive(mark: str) -> list[str]:
     return list(marked(mark).values())
 
 
-SECONDS = 60.0
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Until something is so; ``seconds`` is for a machine on which much else goes on."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
 
 
 @contextlib.contextmanager
@@ -48,18 +53,13 @@ def killed(*argv: str | Path, log: Path = Path("/dev/null")) -> Iterator[subproc
 def engine_at(host: str, argv: Sequence[str | Path], log: Path) -> Iterator[None]:
     """An engine that answers there, and is killed at the end; what it said is told if it does not come up."""
     with killed(*argv, log=log) as engine:
-        until = time.monotonic() + SECONDS
-        while (problem := api.trouble(host)) and time.monotonic() < until and engine.poll() is None:
-            time.sleep(0.1)
-        assert not problem, f"{problem}: {log.read_text(errors='replace')[-2000:]}"
+        wait_for(lambda: not api.trouble(host) or engine.poll() is not None)
+        assert not (problem := api.trouble(host)), f"{problem}: {log.read_text(errors='replace')[-2000:]}"
         yield
 
 
 def port_of(server: subprocess.Popen[bytes], log: Path) -> int:
     """Once it listens, by TCP over IPv4; what it said is told if it ends before, or does not come up."""
-    until = time.monotonic() + SECONDS
-    while server.poll() is None and time.monotonic() < until:
-        if ports := listening(server.pid):
-            return ports[0]
-        time.sleep(0.02)
-    raise AssertionError(f"{server.args!r} does not listen: {log.read_text(errors='replace')}")
+    wait_for(lambda: listening(server.pid) or server.poll() is not None)
+    assert server.poll() is None, f"{server.args!r} does not listen: {log.read_text(errors='replace')}"
+    return listening(server.pid)[0]
