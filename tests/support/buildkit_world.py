@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +13,8 @@ from pathlib import Path
 from deadweight.engine.own import machine
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, golang, tool_cache
-from tests.support import ROOT
+from tests.support import ROOT, processes
 from tests.support.certificates import authority
-from tests.support.processes import wait_for
 from tests.support.relay import listening, port_of, serving
 
 PORT = 8372
@@ -81,9 +79,9 @@ class Daemon:
         (self.cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
     def ready(self) -> None:
-        """Wait until it answers on its own socket."""
-        wait_for(lambda: answers(self.folder / "buildkitd.sock") or not self.running)
-        assert self.running, (self.folder / "log").read_text()[-2000:]
+        """Wait until it listens."""
+        assert self.process is not None
+        processes.port_of(self.process, self.folder / "log")
 
     def fill(self, left_bytes: int) -> None:
         """Leave so little of its disk."""
@@ -113,16 +111,6 @@ class Daemon:
                     os.kill(each.pid, signal.SIGKILL)
         machine.unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def answers(path: Path) -> bool:
-    """Whether somebody listens on a socket; a killed daemon leaves its file behind."""
-    with socket.socket(socket.AF_UNIX) as client:
-        try:
-            client.connect(str(path))
-        except OSError:
-            return False
-    return True
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from deadweight.builders.jib import resident_maven
 from deadweight.engine.own import machine
 from deadweight.toolchain.find import find
 from tests.support.java_projects import JUNIT, pom
+from tests.support.processes import wait_for
 from tests.support.trees import written
 
 pytestmark = [pytest.mark.java, pytest.mark.tools]
@@ -48,13 +49,9 @@ def source(tmp_path, run, monkeypatch):
 
 
 def ended(folder: Path, what: str = "ResidentMaven") -> bool:
-    """Whether every such process with a file below that folder among its words ends within a few seconds."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if not living(folder, what):
-            return True
-        time.sleep(0.1)
-    return False
+    """Every such process with a file below that folder among its words ends within a few seconds."""
+    wait_for(lambda: not living(folder, what), 10)
+    return True
 
 
 def living(folder: Path, what: str = "ResidentMaven") -> list[int]:
