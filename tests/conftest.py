@@ -1,8 +1,6 @@
 """Fixtures that several test modules share: the engine, and small real images in it."""
 
-import collections
 import gc
-import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -14,8 +12,7 @@ import pytest
 from deadweight import _run
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
-from tests.support import ROOT, TESTS, changed, guards, red_summary
-from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
+from tests.support import ROOT, TESTS, changed, guards, small_images as images
 from tests.support.tools_path import put_ours_on_path
 
 SLOW = [hypothesis.HealthCheck.too_slow]  # how long an example takes is the machine's business
@@ -41,8 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--changed") and not hasattr(config, "workerinput"):
         config.args = [str(ROOT / name) for name in changed.selected(ROOT)]
     guards.install(unit=config.getoption("--unit"))
-    for plugin in (guards, red_summary):
-        config.pluginmanager.register(plugin.Plugin())
+    config.pluginmanager.register(guards.Plugin())
     os.environ.setdefault(VARIABLE, "0")
     os.environ.setdefault("DEADWEIGHT_FEW_STARTS", "1")
     # under load a sign of life could come in between what a test compares
@@ -103,19 +99,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """With ``--durations N``: what the N longest files took, on whichever workers."""
-    most = config.getoption("durations") or 0
-    seconds: dict[str, float] = collections.defaultdict(float)
-    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
-        if isinstance(report, pytest.TestReport):
-            seconds[report.nodeid.partition("::")[0]] += report.duration
-    if most and seconds:
-        terminalreporter.section(f"longest {most} files, of {sum(seconds.values()):.0f} s")
-        for name, took in sorted(seconds.items(), key=lambda each: -each[1])[:most]:
-            terminalreporter.line(f"{took:8.1f} s {name}")
-
-
 @pytest.fixture
 def cancelling() -> Iterator[None]:
     """For who has all cancelled: it is so for this test alone."""
@@ -141,33 +124,27 @@ def engine(endpoint) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def playground_archive(tmp_path_factory) -> Path:
     """The demo service with this machine's awk, on nothing: no shell, user nobody."""
-    folder = tmp_path_factory.mktemp("playground")
-    app = go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app")
-    files = {"/app": app, "/etc/passwd": PASSWD, **program("awk")}
-    config = {"Entrypoint": ["/app"], "User": "65534:65534", "Env": ["PATH=/usr/bin:/bin"]}
-    config |= {"ExposedPorts": {"8080/tcp": {}}}
-    return docker_archive(folder / "image.tar", reference("playground"), [files], config)
+    folder, source = tmp_path_factory.mktemp("playground"), "src/vulnerable-awk-playground"
+    return images.service_archive(folder, "playground", source, images.program("awk"), at="/app", user="65534:65534")
 
 
 @pytest.fixture(scope="session")
 def playground_image(engine, playground_archive) -> Iterator[str]:
     """The demo service's image in the engine."""
-    with in_engine(engine, playground_archive, reference("playground")) as name:
+    with images.in_engine(engine, playground_archive, images.reference("playground")) as name:
         yield name
 
 
 @pytest.fixture(scope="session")
 def misbehaving_archive(tmp_path_factory) -> Path:
     """A service that misbehaves as its environment variable MODE says (tests/services/misbehave)."""
-    folder = tmp_path_factory.mktemp("misbehave")
-    app = {"/app": go_program(TESTS / "services" / "misbehave", folder / "app")}
-    config = {"Entrypoint": ["/app"], "Env": ["MODE=good"]}
-    return docker_archive(folder / "image.tar", reference("misbehave"), [app], config)
+    folder, source = tmp_path_factory.mktemp("misbehave"), "tests/services/misbehave"
+    return images.service_archive(folder, "misbehave", source, {"/etc/passwd": None}, "MODE=good", at="/app")
 
 
 @pytest.fixture(scope="session")
 def misbehaving_image(engine, misbehaving_archive) -> Iterator[str]:
-    with in_engine(engine, misbehaving_archive, reference("misbehave")) as name:
+    with images.in_engine(engine, misbehaving_archive, images.reference("misbehave")) as name:
         yield name
 
 
@@ -175,12 +152,12 @@ def misbehaving_image(engine, misbehaving_archive) -> Iterator[str]:
 def tools_image(engine, tmp_path_factory) -> Iterator[str]:
     """An image with a shell, a few of this machine's tools and an ``nc``."""
     folder, config = tmp_path_factory.mktemp("tools"), {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]}
-    nc = go_program(TESTS / "services" / "misbehave", folder / "nc")
-    files = {"/bin/nc": nc, "/etc/passwd": PASSWD, "/bin/sh": "/usr/bin/dash"}
+    nc = images.go_program(TESTS / "services" / "misbehave", folder / "nc")
+    files = {"/bin/nc": nc, "/etc/passwd": images.PASSWD, "/bin/sh": "/usr/bin/dash"}
     for name in ("dash", "cat", "ls", "id", "sleep", "head", "tr"):
-        files |= program(name)
-    archive = docker_archive(folder / "image.tar", reference("tools"), [files], config)
-    with in_engine(engine, archive, reference("tools")) as name:
+        files |= images.program(name)
+    archive = images.docker_archive(folder / "image.tar", images.reference("tools"), [files], config)
+    with images.in_engine(engine, archive, images.reference("tools")) as name:
         yield name
 
 

@@ -33,6 +33,7 @@ GO_SOURCE = ROOT / "src" / "vulnerable-awk-playground"
 JAVA_SOURCE = ROOT / "src" / "vulnerable-awk-playground-java"
 CASES = json.loads((TESTS / "data" / "service_cases.json").read_text(encoding="utf-8"))
 START_SECONDS = 20.0
+LISTENING = re.compile(r'^(?=.*"listening").*"address":"[^"]*:(\d+)".*\n', re.MULTILINE)
 LIMITS = {"AWK_TIMEOUT": "2s", "AWK_MAX_OUTPUT_BYTES": "65536"}
 
 # One worker builds each service once.
@@ -93,12 +94,10 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        if found := re.search(r'^(?=.*"listening").*"address":"[^"]*:(\d+)".*\n', log.read_text(), re.MULTILINE):
-            return int(found[1])
-        time.sleep(0.02)
-    raise AssertionError(f"the service did not start, exit code {process.poll()}: {log.read_text()}")
+    wait_for(lambda: LISTENING.search(log.read_text()) or process.poll() is not None, START_SECONDS)
+    found = LISTENING.search(log.read_text())
+    assert found, f"the service did not start, exit code {process.poll()}: {log.read_text()}"
+    return int(found[1])
 
 
 def _body(request: Mapping[str, Any]) -> bytes | None:

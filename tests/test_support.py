@@ -1,23 +1,20 @@
-"""The tests' own tools: what guards them, which of them ``--changed`` runs, and how a red run ends.
+"""The tests' own tools: what guards them, and which of them ``--changed`` runs.
 
 A test that ends what it did not start, or locks what others use, fails; so does a unit test that needs an engine, the network or
-root. At the end of a red run stand the first failure's reason, and what failed because of it as one cause.
+root.
 """
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from tests.support import ROOT, TESTS, guards
 from tests.support.changed import ALWAYS, DOCS, PACKAGES, changed_paths, selected, targets
 from tests.support.invoking import ended
-from tests.support.red_summary import cause, lines
 from tests.support.trees import git, written
 
 GUARDED = """
@@ -133,23 +130,18 @@ def test_after(): pass
 """
 CONFTEST = """
 def pytest_configure(config):
-    from tests.support import {plugin}
-    config.pluginmanager.register({plugin}.Plugin())
+    from tests.support import guards
+    config.pluginmanager.register(guards.Plugin())
 """
-
-
-def run(folder, plugin: str, *words: str, **files: str) -> subprocess.CompletedProcess[str]:
-    """A pytest of its own, with one of our plugins."""
-    tests = {f"test_{name}.py": text for name, text in files.items()}
-    written(folder, {"conftest.py": CONFTEST.format(plugin=plugin), **tests})
-    alone = ("-p", "no:cacheprovider", "-c", os.devnull, "--confcutdir", folder)
-    env = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return python("-m", "pytest", "-q", *alone, *words, folder, **env)
 
 
 @pytest.mark.system
 def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, theirs, tmp_path):
-    done = run(tmp_path, "guards", it=TEST.format(pid=theirs.pid))
+    """In a pytest of its own, with our plugin."""
+    written(tmp_path, {"conftest.py": CONFTEST, "test_it.py": TEST.format(pid=theirs.pid)})
+    alone = ("-p", "no:cacheprovider", "-c", os.devnull, "--confcutdir", tmp_path)
+    env = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = python("-m", "pytest", "-q", *alone, tmp_path, **env)
     told = [text in done.stdout for text in ("1 failed, 1 passed", "NotOurs: a test must not end process")]
     assert (done.returncode, told) == (1, [True, True])
 
@@ -189,92 +181,6 @@ def test_loopback_and_small_programs_are_anybodys(cache):
     code += "socket.create_connection(('localhost', server.getsockname()[1]), 5).close()\n"
     done = guarded(cache, f"{code}subprocess.run(['true'], check=True)\n", text=UNIT)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-# How a red run ends.
-FAULT = """
-def test_first():
-    raise ValueError("the first fault\\nof two lines")
-"""
-CASCADE = """
-import pytest, time
-from deadweight._errors import DeadweightError
-
-@pytest.fixture
-def registry():
-    time.sleep({delay})
-    raise DeadweightError("the local registry at 127.0.0.1:4711 does not answer: refused")
-
-@pytest.mark.parametrize("number", range({count}))
-def test_pulls(registry, number): pass
-
-def test_dials():
-    time.sleep({delay})
-    raise OSError("Get http://127.0.0.1:4711/v2/: dial tcp 127.0.0.1:4711: connect: connection refused")
-
-def test_well(): pass
-"""
-
-
-@pytest.mark.system
-@pytest.mark.parametrize("workers", [["-p", "no:xdist"], ["-p", "xdist.plugin", "-n", "2"]], ids=["one", "two"])
-def test_a_cascade_is_one_cause_and_the_first_failure_gives_it(tmp_path, workers):
-    done = run(tmp_path, "red_summary", *workers, all=CASCADE.format(delay=0, count=11))
-    *_, section = done.stdout.partition(" why it is red ")
-    told = section.splitlines()[1:]
-    assert (done.returncode, told[0].startswith("first: ")) == (1, True)
-    assert told[0].endswith((" (setup)", "::test_dials (call)"))
-    assert "127.0.0.1:4711" in told[1]
-    assert {"11 more: nothing answers at 127.0.0.1:4711", "    and 8 more"} <= set(told)
-    assert not [line for line in told if line.startswith(("1 other", "and "))]
-    assert "1 failed, 1 passed, 11 errors in " in told[-1]
-
-
-@pytest.mark.slow
-@pytest.mark.system
-def test_the_first_failure_in_time_is_told_and_others_by_their_size(tmp_path):
-    files = {"a": CASCADE.format(delay=2, count=2), "b": FAULT}
-    done = run(tmp_path, "red_summary", "-p", "xdist.plugin", "-n", "2", "--dist", "loadfile", **files)
-    first, *lines, place, others = done.stdout.partition(" why it is red ")[2].splitlines()[1:6]
-    assert "test_b.py::test_first (call)" in first
-    assert lines == ["  ValueError: the first fault", "  of two lines"]
-    assert (place.endswith("test_b.py:3"), others) == (True, "3 others: nothing answers at 127.0.0.1:4711")
-
-
-@pytest.mark.slow
-@pytest.mark.system
-def test_a_file_that_cannot_be_read_and_a_worker_that_dies_are_told_and_nothing_of_a_green_run(tmp_path):
-    def reason(*words: str, **files: str) -> str:
-        done = run(tmp_path, "red_summary", "-p", *words, **files)
-        return done.stdout.partition(" why it is red ")[2] or f"exit code {done.returncode}"
-
-    assert reason("no:xdist", green="def test_it(): pass\n") == "exit code 0"
-    assert re.search(
-        "first: .*nothing_of_that_name", reason("no:xdist", broken="import nothing_of_that_name\n"), re.DOTALL
-    )
-    (tmp_path / "test_broken.py").unlink()
-    assert "crashed" in reason("xdist.plugin", "-n", "1", dead="import os\ndef test_it(): os._exit(3)\n")
-
-
-AT = "nothing answers at 127.0.0.1:5000"
-
-
-@pytest.mark.parametrize(("text", "expected"), [
-    ("DeadweightError: the local registry at 127.0.0.1:5000 does not answer: [Errno 111]", AT),
-    ("Connect to 127.0.0.1:5000 [/127.0.0.1] failed: Connection refused (Connection refused)", AT),
-    ("Cannot connect to the Docker daemon at unix:///x.sock. Is it running?", "nothing answers at unix:///x.sock"),
-    ("deadweight._errors.MissingError: quadlet is missing\n  hint: x", "deadweight._errors.MissingError: quadlet is missing"),
-    ("", "no reason was given"),
-])  # fmt: skip
-def test_what_errors_say_is_known_by_their_cause(text, expected):
-    assert cause(text) == expected
-
-
-def test_errors_that_differ_in_numbers_and_folders_are_one_cause():
-    texts = ("assert 0x7f12 in /tmp/one", "assert 0x8e33 in /tmp/two", "assert nothing")
-    assert lines([SimpleNamespace(nodeid=f"t{at}", when="call", longrepr=text) for at, text in enumerate(texts)]) == [
-        "first: t0 (call)", f"  {texts[0]}", f"1 more: {texts[0]}\n    t1", "1 other: assert nothing\n    t2",
-    ]  # fmt: skip
 
 
 # Which tests ``--changed`` runs.

@@ -16,8 +16,8 @@ from deadweight.engine.options import NON_ROOT
 from deadweight_attacks.host import PURPOSE
 from deadweight_attacks.outcomes import Cell
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN
-from tests.support.attack_grounds import castle, left, matrix, only, service_archive
-from tests.support.small_images import Content, in_engine, program, reference
+from tests.support.attack_grounds import castle, left, matrix, only
+from tests.support.small_images import Content, in_engine, program, reference, service_archive
 
 pytestmark = pytest.mark.tools
 

@@ -1,4 +1,4 @@
-"""An engine that is killed under a build, and images that go behind our back."""
+"""An engine that is killed under a build."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import DeadweightError, wording
+from deadweight._errors import DeadweightError
 from deadweight.engine import daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.own import engine as own
@@ -16,11 +16,11 @@ from deadweight.engine.own.engine import layout
 from deadweight.records import runs
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
-from tests.support.builder_site import IMAGES, GivenSource, Project
+from tests.support.builder_site import GivenSource, Project
 from tests.support.fault_project import wait_for
 from tests.support.invoking import invoke
 from tests.support.marks import NEEDS_DOCKERD
-from tests.support.small_images import docker_archive, forget_images, program
+from tests.support.small_images import docker_archive, program
 from tests.support.small_project import write_suite
 
 pytestmark = pytest.mark.system
@@ -80,24 +80,6 @@ def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
     assert project.steps("v")[0].there()
     for each in engines:
         each.close()
-
-
-@pytest.mark.slow
-def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engine):
-    engine.images.load(base_archive(tmp_path))
-    project = project_on(tmp_path / "project", lambda: engine)
-    try:
-        (first,) = project.run("v")
-        assert (first.result, project.plan("v").tasks[0].reason) == ("built", None), first.error
-        engine.images.remove(first.image.reference, force=True)
-        assert project.plan("v").tasks[0].reason == wording("plan.output_gone")
-        (second,) = project.run("v")
-        assert second.result == "built", second.error
-        built, again = first.image, second.image
-        assert again.config_digest == built.config_digest
-        assert engine.images.get(again.reference).id == again.config_digest
-    finally:
-        forget_images(engine, IMAGES, NAME)
 
 
 def test_a_build_that_failed_leaves_no_note(endpoint, tmp_path):

@@ -40,8 +40,7 @@ def test_kill_9_of_the_tool(project):
     words = "sh -c touch started"
     wait_for(lambda: tools.extend(pid for pid, line in marked(project.mark).items() if words in line) or tools)
     os.kill(tools[0], signal.SIGKILL)
-    done = project.finish(process)
-    project.is_one_error(done, 1, "SIGKILL")
+    done = project.fails(1, "SIGKILL", done=project.finish(process))
     assert "v.log" in done.errors
 
 

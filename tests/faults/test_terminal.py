@@ -48,7 +48,7 @@ class Castle:
     def open(self, *words: str) -> Terminal:
         """A task on a terminal, with something of its own in the engine."""
         terminal = Terminal.invoke(self.root, *words, environment=self.environment)
-        terminal.until(lambda: bool(self.has(terminal.pid)))
+        terminal.until(lambda: bool(self.has(terminal.process.pid)))
         return terminal
 
     def has(self, pid: int) -> list[str]:
@@ -64,10 +64,10 @@ class Castle:
         """The process id of an ``invoke run`` that was killed while its service ran."""
         with self.open("run", "--variant", "castle") as terminal:
             terminal.shows("press Ctrl-C to stop")
-            terminal.kill()
+            terminal.process.kill()
             terminal.wait()
-        assert len(self.has(terminal.pid)) == 1
-        return terminal.pid
+        assert len(self.has(terminal.process.pid)) == 1
+        return terminal.process.pid
 
 
 @pytest.fixture
@@ -88,10 +88,10 @@ def project(tmp_path) -> FaultProject:
 def test_a_closed_terminal_or_a_signal_removes_what_runs(castle, words, number):
     with castle.open(*words.split()) as terminal:
         time.sleep(0.5)
-        terminal.close() if number == signal.SIGHUP else terminal.send(number)
+        terminal.close() if number == signal.SIGHUP else terminal.process.send_signal(number)
         assert terminal.wait() == 128 + number
     assert number == signal.SIGHUP or " SIGTERM; containers removed; " in terminal.text.splitlines()[-1]
-    assert castle.has(terminal.pid) == []
+    assert castle.has(terminal.process.pid) == []
     assert not runs.there(State(castle.root))
 
 
@@ -262,7 +262,7 @@ def test_what_belongs_to_the_living_and_to_others_stays(castle, tmp_path, engine
         ours = castle.killed()
         assert (castle.invoke("variants").stderr.count("removed it"), castle.has(ours)) == (1, [])
         assert castle.invoke("clean").returncode == 0
-        assert len(castle.has(living.pid)) == len(other.has(theirs)) == 1
+        assert len(castle.has(living.process.pid)) == len(other.has(theirs)) == 1
         living.type("\x03")
         assert living.wait() == 130
     assert (other.invoke("variants").stderr.count("removed it"), other.has(theirs)) == (1, [])
@@ -347,7 +347,7 @@ def test_who_ends_nox_ends_what_it_runs(project, number):
     (project.root / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
     with Terminal([sys.executable, "-m", "nox", "-s", "verify"], project.root, project.environment) as terminal:
         terminal.until((project.root / "started").exists)
-        terminal.type("\x03") if number == signal.SIGINT else terminal.send(number)
+        terminal.type("\x03") if number == signal.SIGINT else terminal.process.send_signal(number)
         assert terminal.wait() == 130
     assert (project.root / "tidied").exists()
     project.is_clean()

@@ -16,6 +16,7 @@ from deadweight.checks import api, runs
 from deadweight.checks.protocol import evidence
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
+from deadweight.engine.own import machine
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
@@ -24,7 +25,6 @@ from deadweight_attacks.check import Asked
 from deadweight_pool.endpoint import ranked, wording
 from tests.support.attack_grounds import ADDS, left
 from tests.support.pool_project import noted
-from tests.support.processes import everyone
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers, put_built, write_suite
 from tests.support.tls_engine import apart_engine, cuttable, elsewhere
@@ -210,10 +210,10 @@ def test_an_engine_killed_in_the_midst_loses_nothing(apart, engine, what):
 
     def kill() -> None:
         assert begun.wait(120)
-        for pid, words in everyone():
-            program, *_ = words.split(b"\0")
-            if program.endswith(b"dockerd") and os.fsencode(folder / "data") in words.split(b"\0"):
-                os.kill(pid, signal.SIGKILL)
+        for each in machine.everyone():
+            program, *words = each.command.split()
+            if program.endswith("dockerd") and str(folder / "data") in words:
+                os.kill(each.pid, signal.SIGKILL)
 
     def checked(evidence: Evidence) -> None:
         if evidence.variant == away:  # its first check is done, the next one begins

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from deadweight.engine.own import machine
 from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import user_cache
 from deadweight.sources.remote import KEYS, REPOSITORIES
@@ -29,7 +30,6 @@ from tests.support.caches import hard_linked
 from tests.support.docker_registry import PASSWORD, USER
 from tests.support.fault_project import meanwhile
 from tests.support.invoking import argv
-from tests.support.processes import everyone
 from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PLAIN, PROXY, PROXY_PASSWORD, World
 from tests.support.trees import written
 
@@ -203,11 +203,12 @@ def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_wi
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
     """Looks at the arguments of all processes of this machine, again and again, for passwords: there are none."""
-    seen, rounds = set[bytes](), itertools.count()
+    seen, rounds = set[str](), itertools.count()
 
     def watch() -> None:
         next(rounds)
-        seen.update(words for _, words in everyone() if any(word in words for word in PASSWORDS))
+        commands = (each.command for each in machine.everyone())
+        seen.update(words for words in commands if any(word.decode() in words for word in PASSWORDS))
         time.sleep(0.1)
 
     with meanwhile(watch):

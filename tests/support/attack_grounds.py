@@ -28,8 +28,7 @@ from deadweight_attacks.matrix import Runner
 from deadweight_attacks.model import Payload
 from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.walls import Posture
-from tests.support import ROOT
-from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine, reference as image_name
+from tests.support.small_images import in_engine, reference as image_name, service_archive
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
 AWK = "{path: /api/v1/awk, args: args, input: input}"
@@ -51,20 +50,6 @@ def castle(
     record(State(root), source="local")
     built = put_built(suite, "castle", archive, reference or image_name("playground"))
     return subject_of(suite, "castle", built, archive, engine)
-
-
-def service_archive(
-    folder: Path, name: str, source: str, files: Mapping[str, Content], *env: str, at: str = "/service/app",
-    user: str = "",
-) -> Path:  # fmt: skip
-    """An image ``reference(name)`` of a Go program of ours, with these files; users are root and nobody."""
-    folder.mkdir(exist_ok=True)
-    program: dict[str, Content] = {at: go_program(ROOT / source, folder / "app"), "/etc/passwd": PASSWD}
-    config = {
-        "Entrypoint": [at], "Env": [*env, "PATH=/usr/bin:/bin"], "ExposedPorts": {"8080/tcp": {}}, "User": user,
-    }  # fmt: skip
-    layer = {path: content for path, content in {**program, **files}.items() if content is not None}
-    return docker_archive(folder / "image.tar", image_name(name), [layer], config)
 
 
 @contextlib.contextmanager

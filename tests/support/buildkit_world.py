@@ -5,9 +5,7 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +13,8 @@ from pathlib import Path
 from deadweight.engine.own import machine
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, golang, tool_cache
-from tests.support import ROOT
+from tests.support import ROOT, processes
 from tests.support.certificates import authority
-from tests.support.processes import everyone
 from tests.support.relay import listening, port_of, serving
 
 PORT = 8372
@@ -82,11 +79,9 @@ class Daemon:
         (self.cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
     def ready(self) -> None:
-        """Wait until it answers on its own socket."""
-        until = time.monotonic() + 60.0
-        while not answers(self.folder / "buildkitd.sock"):
-            assert (self.running, time.monotonic() < until) == (True, True), (self.folder / "log").read_text()[-2000:]
-            time.sleep(0.05)
+        """Wait until it listens."""
+        assert self.process is not None
+        processes.port_of(self.process, self.folder / "log")
 
     def fill(self, left_bytes: int) -> None:
         """Leave so little of its disk."""
@@ -110,22 +105,12 @@ class Daemon:
         """End it and what it runs, and let go of its disk."""
         if self.running:
             self.kill()
-        for pid, words in everyone():  # containers of its builds that it left running, told by their root folders
+        for each in machine.everyone():  # containers of its builds that it left running, told by their root folders
             with contextlib.suppress(OSError, ProcessLookupError):
-                if str(self.folder) in str(Path(f"/proc/{pid}/root").readlink()) or os.fsencode(self.folder) in words:
-                    os.kill(pid, signal.SIGKILL)
+                if str(self.folder) in f"{Path(f'/proc/{each.pid}/root').readlink()} {each.command}":
+                    os.kill(each.pid, signal.SIGKILL)
         machine.unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def answers(path: Path) -> bool:
-    """Whether somebody listens on a socket; a killed daemon leaves its file behind."""
-    with socket.socket(socket.AF_UNIX) as client:
-        try:
-            client.connect(str(path))
-        except OSError:
-            return False
-    return True
 
 
 @contextlib.contextmanager

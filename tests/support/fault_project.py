@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.invoking import SECONDS, TASKS, Started, ended, start
-from tests.support.processes import MARK, alive
+from tests.support.processes import MARK, alive, wait_for as wait_for
 from tests.support.trees import plug_in, written
 
 BUILDER = """
@@ -158,16 +157,16 @@ class FaultProject:
         done = subprocess.run(argv, cwd=self.root, env=self.environment, text=True, capture_output=True, timeout=120)
         return done.returncode, done.stdout + done.stderr
 
-    def fails(self, code: int, words: str, *arguments: str) -> Done:
-        """One clear error: this exit code, these words in one message, no traceback, nothing half-written or left running."""
-        done = self.invoke(*(arguments or ("build",)))
-        self.is_one_error(done, code, words)
-        return done
+    def fails(self, code: int, words: str, *arguments: str, done: Done | None = None) -> Done:
+        """One clear error: this exit code, these words in one message, no traceback, nothing half-written or left running.
 
-    def is_one_error(self, done: Done, code: int, words: str) -> None:
+        ``done``: how it ended, if it is not to be run now.
+        """
+        done = done or self.invoke(*(arguments or ("build",)))
         assert done.errors.count("error: ") == 1, done.errors
         assert words in done.errors
         self.ended(done, code)
+        return done
 
     def ended(self, done: Done, code: int) -> None:
         """With this exit code, no traceback, nothing half-written or left running."""
@@ -228,11 +227,3 @@ def meanwhile(again: Callable[[], object]) -> Iterator[None]:
         finally:
             ending.set()
     going.result()
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Until something is so; ``seconds`` is for a machine on which much else goes on."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)

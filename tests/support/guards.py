@@ -24,6 +24,8 @@ from typing import Any
 
 import pytest
 
+from deadweight.engine.own import machine
+
 VARIABLE = "DEADWEIGHT_TESTS_OF"
 """Whose run this is: handed on to all that it starts."""
 OWN = "tests"
@@ -67,7 +69,7 @@ def install(*, unit: bool = False) -> None:
     from deadweight.engine.own.engine import layout
     from deadweight.records.paths import user_cache
 
-    run = Run(os.getpid(), _stat(os.getpid())[1], str(user_cache()), str(layout().run))
+    run = Run(os.getpid(), _began(os.getpid()), str(user_cache()), str(layout().run))
     os.environ[VARIABLE] = json.dumps(asdict(run))
     _begin(run)
     if unit:
@@ -112,7 +114,7 @@ def _ending(pid: int) -> None:
     pid = abs(pid)
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-        began = _stat(pid)[1]
+        began = _began(pid)
     except (OSError, ValueError):  # it is gone already; so is a group's leader
         return
     what = f"{pid} ({' '.join(words)[:200].strip()})"
@@ -156,18 +158,14 @@ def _mark(pid: int) -> str:
 
 
 def _ancestors(pid: int) -> Iterator[int]:
-    while pid > 1:
+    while pid > 1 and (process := machine.read_process(pid)):
         yield pid
-        try:
-            pid = _stat(pid)[0]
-        except (OSError, ValueError):
-            return
+        pid = process.parent
 
 
-def _stat(pid: int) -> tuple[int, int]:
-    """Its parent, and when it began in ticks since the machine did (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    return int(fields[1]), int(fields[19])
+def _began(pid: int) -> int:
+    """In ticks since the machine began (proc(5))."""
+    return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19])
 
 
 def _heed_unit(event: str, arguments: tuple[Any, ...]) -> None:

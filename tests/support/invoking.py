@@ -12,12 +12,12 @@ import os
 import pty
 import select
 import signal
-import socket
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -33,32 +33,28 @@ Environment = Mapping[str, str] | None
 
 
 class Process(subprocess.Popen[Any]):
-    """A run of ``forked`` that a test looks at, feeds, waits for or ends: the Python that is forked makes the child, and tells how
-    it ended. Streams are of ``text`` or of bytes."""
+    """A run of ``forked`` that a test looks at, feeds, waits for or ends: the fork server makes the child, and tells how it ended.
+    Streams are of ``text`` or of bytes."""
 
     def __init__(self, request: forked.Request, *streams: Stream, text: bool = True) -> None:
         self._request = request
         stdin, stdout, stderr = streams
-        self._answer, self._theirs = socket.socketpair()
         words, encoding = [request.module, *request.words], "utf-8" if text else None
         super().__init__(words, stdin=stdin, stdout=stdout, stderr=stderr, encoding=encoding)
 
     def _execute_child(self, *given: Any) -> None:
         pipes = given[10:16]
         streams = (number if file == -1 else file for number, file in enumerate((pipes[0], pipes[3], pipes[5])))
-        with self._theirs:
-            forked.ask(self._request, [*streams, self._theirs.fileno()])
+        self._told = forked.begin(self._request, [*streams])
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
-        self.pid = int(self._answer.recv(forked.ANSWER_BYTES))
+        self.pid = forkserver.read_signed(self._told)
 
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:
-        self._answer.setblocking(not wait_flags & os.WNOHANG)
-        try:
-            status = int(self._answer.recv(forked.ANSWER_BYTES))
-        except BlockingIOError:
+        if wait_flags & os.WNOHANG and not select.select([self._told], [], [], 0)[0]:
             return 0, 0
-        self._answer.close()
-        return self.pid, status
+        code = forkserver.read_signed(self._told)
+        os.close(self._told)
+        return self.pid, -code if code < 0 else code << 8
 
     def _internal_poll(self, *_: Any, **__: Any) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -84,7 +80,10 @@ def _begun(
     """A fork that has its modules already or, where the environment or words for ``python`` want it, an interpreter of its own."""
     if not python and not forked.started_otherwise(request.env):
         return Process(request, *streams, text=text)
-    command = [sys.executable, *python, "-m", request.module, *request.words]
+    return _new([sys.executable, *python, "-m", request.module, *request.words], request, *streams, text=text)
+
+
+def _new(command: Sequence[str], request: forked.Request, *streams: Stream, text: bool = True) -> subprocess.Popen[Any]:
     stdin, stdout, stderr = streams
     return subprocess.Popen(
         command, cwd=request.folder, env=request.env, text=text, stdin=stdin, stdout=stdout, stderr=stderr,
@@ -152,19 +151,11 @@ class Terminal:
     ) -> None:
         """``module``: of ``python -m``, and the words are its own; without one they begin with a program."""
         self.text = ""
-        self.code: int | None = None
         whole = {**os.environ, "TERM": "xterm", **(environment or {})}
         self._screen, theirs = pty.openpty()
-        if module:
-            request = forked.Request(words, str(folder), whole, module=module, terminal=True)
-            self._process = _begun(request, theirs, theirs, theirs)
-        else:
-            self._process = subprocess.Popen(
-                list(words), cwd=folder, env=whole, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-                preexec_fn=_take_terminal,
-            )  # fmt: skip
+        request, streams = forked.Request(words, str(folder), whole, module=module, terminal=True), (theirs,) * 3
+        self.process = _begun(request, *streams) if module else _new(words, request, *streams)
         os.close(theirs)
-        self.pid = self._process.pid
 
     @classmethod
     def invoke(cls, folder: Path, *words: str, environment: Environment = None) -> Self:
@@ -175,29 +166,25 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        if self.code is None:
-            self.kill()
-            self.wait(10)
+        self.process.kill()
+        self.process.wait(10)
 
     def read(self, seconds: float = 0.1) -> bool:
-        """Take what it shows; False once there is nothing more to come."""
-        if not select.select([self._screen], [], [], seconds)[0]:
-            return True
-        try:
-            got = os.read(self._screen, 65536)
-        except OSError:  # what a terminal answers when nobody holds its other side
-            return False
-        self.text += got.decode(errors="replace")
-        return bool(got)
+        """Take what it shows; False where nothing came."""
+        if self._screen >= 0 and select.select([self._screen], [], [], seconds)[0]:
+            with contextlib.suppress(OSError):  # what a terminal answers when nobody holds its other side
+                got = os.read(self._screen, 65536)
+                self.text += got.decode(errors="replace")
+                return bool(got)
+        return False
 
     def until(self, done: Callable[[], bool], seconds: float = 90) -> None:
         """Go on reading until something is so."""
         deadline = time.monotonic() + seconds
         while not done():
-            assert time.monotonic() < deadline, self.text
+            assert time.monotonic() < deadline, f"not so after {seconds} s\n{self.text}"
             if not self.read():
-                assert done(), self.text
-                return
+                time.sleep(0.02)
 
     def shows(self, words: str) -> None:
         self.until(lambda: words in self.text)
@@ -205,30 +192,19 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._screen, text.encode())
 
-    def send(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.send(signal.SIGKILL)
-
     def close(self) -> None:
         """Close the window."""
         if self._screen >= 0:
             os.close(self._screen)
             self._screen = -1
 
-    def wait(self, seconds: float = 90) -> int:
+    def wait(self) -> int:
         """Its exit code (128 and the signal's number where a signal ended it, as a shell says it)."""
-        deadline = time.monotonic() + seconds
-        while (code := self._process.poll()) is None:
-            assert time.monotonic() < deadline, f"still runs after {seconds} s\n{self.text}"
-            if self._screen < 0 or not self.read(0.02):
-                time.sleep(0.02)
-        while self._screen >= 0 and select.select([self._screen], [], [], 0)[0] and self.read(0):
+        self.until(lambda: self.process.poll() is not None)
+        while self.read(0):
             pass  # its last words, which nobody had read yet
-        self.code = code if code >= 0 else 128 - code
-        return self.code
+        code = int(self.process.returncode)
+        return code if code >= 0 else 128 - code
 
 
 def _take_terminal() -> None:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import socketserver
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +21,7 @@ from deadweight_pool.endpoint import wording
 from tests.support.builder_site import Silent
 from tests.support.buildkit_world import Daemon
 from tests.support.http_servers import running
+from tests.support.processes import wait_for
 from tests.support.trees import written
 
 
@@ -39,34 +39,25 @@ class Told:
     address: str = ""
     lines: list[tuple[str, str, str]] = field(default_factory=list)
     slow: dict[str, float] = field(default_factory=dict)
-    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def add(self, *line: str) -> None:
-        with self.changed:
-            self.lines.append((line[0], line[1], line[2]))
-            self.changed.notify_all()
+        self.lines.append((line[0], line[1], line[2]))
 
     def count(self, what: str) -> Counter[str]:
         """How often each variant said it."""
-        with self.changed:
-            return Counter(name for said, name, _ in self.lines if said == what)
+        return Counter(name for said, name, _ in self.lines if said == what)
 
     def on(self, what: str) -> dict[str, set[str]]:
         """The variants that said it, by the address of the endpoint."""
         found: dict[str, set[str]] = defaultdict(set)
-        with self.changed:
-            for said, name, where in self.lines:
-                if said == what:
-                    found[where].add(name)
+        for said, name, where in self.lines:
+            if said == what:
+                found[where].add(name)
         return found
 
     def wait(self, enough: Any) -> None:
         """Wait until ``enough(self)``."""
-        deadline = time.monotonic() + 90.0
-        while not enough(self):
-            with self.changed:
-                left = max(0.0, deadline - time.monotonic())
-                assert self.changed.wait(left), f"it did not come to that: {self.lines}"
+        wait_for(lambda: enough(self), 90)
 
 
 @contextmanager

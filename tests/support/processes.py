@@ -3,32 +3,24 @@
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from deadweight.engine import api
+from deadweight.engine.own import machine
 from deadweight_standins.registry import listening
 
 MARK = "DEADWEIGHT_TEST_MARK"
 """The variable that carries it: whatever they start inherits it."""
 
 
-def everyone() -> Iterator[tuple[int, bytes]]:
-    """The number and the words (each ends with a zero byte) of every living process."""
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            yield int(place.name), (place / "cmdline").read_bytes()
-        except OSError:
-            continue
-
-
 def marked(mark: str) -> dict[int, str]:
     """Living processes with this mark (a zombie has no environment any more), and their command lines."""
     found = {}
-    for pid, words in everyone():
+    for each in machine.everyone():
         with contextlib.suppress(OSError):
-            if f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
-                found[pid] = words.replace(b"\0", b" ").decode()
+            if f"{MARK}={mark}".encode() in Path(f"/proc/{each.pid}/environ").read_bytes():
+                found[each.pid] = each.command
     return found
 
 
@@ -37,7 +29,12 @@ def alive(mark: str) -> list[str]:
     return list(marked(mark).values())
 
 
-SECONDS = 60.0
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Until something is so; ``seconds`` is for a machine on which much else goes on."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
 
 
 @contextlib.contextmanager
@@ -56,18 +53,13 @@ def killed(*argv: str | Path, log: Path = Path("/dev/null")) -> Iterator[subproc
 def engine_at(host: str, argv: Sequence[str | Path], log: Path) -> Iterator[None]:
     """An engine that answers there, and is killed at the end; what it said is told if it does not come up."""
     with killed(*argv, log=log) as engine:
-        until = time.monotonic() + SECONDS
-        while (problem := api.trouble(host)) and time.monotonic() < until and engine.poll() is None:
-            time.sleep(0.1)
-        assert not problem, f"{problem}: {log.read_text(errors='replace')[-2000:]}"
+        wait_for(lambda: not api.trouble(host) or engine.poll() is not None)
+        assert not (problem := api.trouble(host)), f"{problem}: {log.read_text(errors='replace')[-2000:]}"
         yield
 
 
 def port_of(server: subprocess.Popen[bytes], log: Path) -> int:
     """Once it listens, by TCP over IPv4; what it said is told if it ends before, or does not come up."""
-    until = time.monotonic() + SECONDS
-    while server.poll() is None and time.monotonic() < until:
-        if ports := listening(server.pid):
-            return ports[0]
-        time.sleep(0.02)
-    raise AssertionError(f"{server.args!r} does not listen: {log.read_text(errors='replace')}")
+    wait_for(lambda: listening(server.pid) or server.poll() is not None)
+    assert server.poll() is None, f"{server.args!r} does not listen: {log.read_text(errors='replace')}"
+    return listening(server.pid)[0]

@@ -29,7 +29,7 @@ from tests.support import ROOT
 from tests.support.certificates import authority
 from tests.support.docker_registry import USER, started
 from tests.support.http_servers import files, served
-from tests.support.processes import port_of
+from tests.support.processes import port_of, wait_for
 from tests.support.relay import proxying, serving
 
 REGISTRIES = ("docker.io", "index.docker.io", "registry-1.docker.io", "auth.docker.io", "cgr.dev", "gcr.io")
@@ -75,14 +75,9 @@ class World:
         apart = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", "--mount", "--propagation", "private"]
         command = [*apart, sys.executable, "-m", "tests.support.public_world", str(folder.absolute()), str(registry)]
         process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
-        world = cls(folder, process)
-        deadline = time.monotonic() + 60
-        while not (folder / "ready").exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                world.stop()
-                raise RuntimeError("the little internet did not start")
-            time.sleep(0.05)
-        return world
+        wait_for(lambda: (folder / "ready").exists() or process.poll() is not None)
+        assert process.poll() is None, "the little internet did not start"
+        return cls(folder, process)
 
     def run(
         self, *words: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 120

@@ -10,13 +10,13 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
-from tests.support import image_samples as samples
+from tests.support import ROOT, image_samples as samples
 
 PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
 Content = bytes | Path | str
@@ -35,6 +35,20 @@ def docker_archive(out: Path, reference: str, layers: list[dict[str, Content]], 
     """
     made = samples.build(*map(_layer, layers), config=config, created="1970-01-01T00:00:00Z")
     return samples.docker_save(out, made, tag=reference)
+
+
+def service_archive(
+    folder: Path, name: str, source: str, files: Mapping[str, Content], *env: str, at: str = "/service/app",
+    user: str = "",
+) -> Path:  # fmt: skip
+    """An image ``reference(name)`` of a Go program of ours, with these files; users are root and nobody."""
+    folder.mkdir(exist_ok=True)
+    program: dict[str, Content] = {at: go_program(ROOT / source, folder / "app"), "/etc/passwd": PASSWD}
+    config = {
+        "Entrypoint": [at], "Env": [*env, "PATH=/usr/bin:/bin"], "ExposedPorts": {"8080/tcp": {}}, "User": user,
+    }  # fmt: skip
+    layer = {path: content for path, content in {**program, **files}.items() if content is not None}
+    return docker_archive(folder / "image.tar", reference(name), [layer], config)
 
 
 def program(name: str, at: str | None = None) -> dict[str, Content]:

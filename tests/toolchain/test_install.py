@@ -14,6 +14,7 @@ import pytest
 
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, MissingError, wording
+from deadweight.engine.own import machine
 from deadweight.project import install
 from deadweight.project.install import survey
 from deadweight.records.paths import user_cache
@@ -22,7 +23,6 @@ from deadweight.toolchain.find import find, look
 from tests.support import installing
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
-from tests.support.processes import everyone
 from tests.support.trees import shell_script, written
 
 pytestmark = pytest.mark.system
@@ -188,7 +188,7 @@ def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
     assert leftovers(cache) == []
-    assert not [words for _, words in everyone() if bytes(scratch) in words]
+    assert not [each for each in machine.everyone() if str(scratch) in each.command]
 
 
 @DEBIAN

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from deadweight.builders.jib import resident_maven
+from deadweight.engine.own import machine
 from deadweight.toolchain.find import find
 from tests.support.java_projects import JUNIT, pom
-from tests.support.processes import everyone
+from tests.support.processes import wait_for
 from tests.support.trees import written
 
 pytestmark = [pytest.mark.java, pytest.mark.tools]
@@ -47,18 +48,14 @@ def source(tmp_path, run, monkeypatch):
     assert ended(run), "a resident Maven lived on without its socket"
 
 
-def ended(folder: Path, what: bytes = b"ResidentMaven") -> bool:
-    """Whether every such process with a file below that folder among its words ends within a few seconds."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if not living(folder, what):
-            return True
-        time.sleep(0.1)
-    return False
+def ended(folder: Path, what: str = "ResidentMaven") -> bool:
+    """Every such process with a file below that folder among its words ends within a few seconds."""
+    wait_for(lambda: not living(folder, what), 10)
+    return True
 
 
-def living(folder: Path, what: bytes = b"ResidentMaven") -> list[int]:
-    return [pid for pid, words in everyone() if what in words and os.fsencode(folder) in words]
+def living(folder: Path, what: str = "ResidentMaven") -> list[int]:
+    return [each.pid for each in machine.everyone() if what in each.command and str(folder) in each.command]
 
 
 def call(source: Path, *words: str) -> list[str]:
@@ -145,10 +142,10 @@ def test_who_ends_the_call_ends_the_build_and_what_it_has_started(source, run):
     written(source, {"pom.xml": pom(dependencies=JUNIT), "src/test/java/a/MainTest.java": test})
     process, _ = begun(source, "test")
     assert any("Running a.MainTest" in line for line in process.stdout)
-    assert living(source, b"surefire")
+    assert living(source, "surefire")
     with process:
         process.kill()
-    assert (ended(run), ended(source, b"surefire"), maven(source, "compile").returncode) == (True, True, 0)
+    assert (ended(run), ended(source, "surefire"), maven(source, "compile").returncode) == (True, True, 0)
 
 
 def test_it_ends_by_itself_when_nobody_comes(source, run, monkeypatch):
