@@ -35,7 +35,7 @@ def make_schema() -> Schema:
     variants = [*(kind["title"] for kind in kinds.values()), "PluginVariant"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A suite of Deadweight (deadweight.yaml)",
+        "title": "Deadweight suite file (deadweight.yaml)",
         "type": "object",
         "additionalProperties": False,
         "required": ["name"],
@@ -43,7 +43,10 @@ def make_schema() -> Schema:
         "properties": {
             "name": {"type": "string", "description": "The service's name."},
             "defaults": {"$ref": "#/$defs/Defaults"},
-            "sources": {"type": "object", "description": "A mirror, where you have one: docs/how-to/sources.md."},
+            "sources": {
+                "type": "object",
+                "description": "Mirror, private CA, build environment: docs/how-to/sources.md.",
+            },
             "scan": {"$ref": "#/$defs/ScanSettings"},
             "report": {"$ref": "#/$defs/ReportSettings"},
             "pool": {"$ref": "#/$defs/Pool"},
@@ -88,7 +91,7 @@ def _of_plug_in(definitions: dict[str, Schema]) -> Schema:
     """Of a builder that is not ours: its own keys are its package's to judge."""
     kind = _without_name(_of(Variant, definitions))
     kind["properties"]["builder"] = {"type": "string", "not": {"enum": list(table.names())}}
-    described = "One way to containerize the service, by the builder of a plug-in."
+    described = "One way to containerize the service, with a builder from a plug-in."
     return {
         **kind,
         "title": "PluginVariant",
@@ -107,7 +110,7 @@ def _defaults(kinds: list[Schema], definitions: dict[str, Schema]) -> Schema:
             if key not in common["properties"] and value not in said.setdefault(key, []):
                 said[key].append(value)
     common["properties"] |= {key: values[0] if len(values) == 1 else {"anyOf": values} for key, values in said.items()}
-    described = "Values that every variant has unless it says otherwise. A key of one builder is for its variants."
+    described = "Values for all variants that do not set them. A builder's own keys apply only to its variants."
     return {**common, "title": "Defaults", "description": described, "additionalProperties": True}
 
 

@@ -17,9 +17,10 @@ Scanned = Literal["deep", "plain", "hidden", "no"]
 
 @dataclass(frozen=True, slots=True)
 class LayerFigures:
-    """One layer. ``digest`` is the blob's, ``verified`` says that its content was hashed and is what it claims to be.
+    """One layer. ``digest`` is the blob's; ``verified`` says that its content was hashed and matches its digest.
 
-    ``hidden_bytes`` is how much of it later layers hide. ``compressed_how`` as in ``summary.LayerSize``.
+    ``hidden_bytes`` is how much of it later layers hide. ``compressed_how`` is ``stored`` if the archive contains the compressed
+    layer, ``gzip-6`` if it was compressed to measure its size, or ``not_measured``.
     """
 
     digest: str | None
@@ -37,8 +38,8 @@ class LayerFigures:
 
 @dataclass(frozen=True, slots=True)
 class SecretMark:
-    """A secret in a hidden file, redacted. ``inner`` says where inside the file, if it was packed or encoded, or which part of the
-    file's tar headers holds it (``name``, ``link target``, ``extended header``)."""
+    """A secret in a hidden file, redacted. ``inner`` is its place inside the file if it was packed or encoded, or the part of the
+    file's tar headers that contains it (``name``, ``link target``, ``extended header``)."""
 
     rule: str
     fingerprint: str
@@ -52,9 +53,10 @@ class SecretMark:
 
 @dataclass(frozen=True, slots=True)
 class HiddenFile:
-    """A file that a later layer removed, replaced or made unreachable. Layers are diff-ids; instructions as in the history.
+    """A file that a later layer removed, replaced or made unreachable. Layers are given by diff-id, instructions as in the history.
 
-    ``index`` and ``hidden_index`` are the layers' positions from 0. ``owner`` as in ``SecretFinding``, of files that hold secrets.
+    ``index`` and ``hidden_index`` are the layers' positions, counted from 0. ``owner`` is as in ``SecretFinding``, for files that
+    contain secrets.
     """
 
     path: str
@@ -72,12 +74,12 @@ class HiddenFile:
 
 @dataclass(frozen=True, slots=True)
 class SecretFinding:
-    """A secret that is no hidden file's: in a file that is still visible, in config or history, or between the files.
+    """A secret that is not in a hidden file: in a visible file, in the config or history, or between the files of a layer.
 
     ``where`` is ``file``, ``layer``, or the place in the config (``config.Env[0]``, ``history[2]``). ``allowed`` is the reason
-    on the allow list, None if it is not on it. ``owner`` is ``mine``, ``base`` for a layer of the image that this one is built on,
-    or the package (``deb libgnutls30``) that brought the file. ``confidence``: ``high`` by the secret's own shape, ``medium`` by
-    its name and context; ``low`` may as well be an example, is told and counts for no gate.
+    given in the allow list, None if the secret is not on it. ``owner`` is ``mine``, ``base`` for a layer of the base image, or the
+    package (``deb libgnutls30``) that installed the file. ``confidence`` is ``high`` if the secret's own form shows what it is,
+    ``medium`` if its name and context suggest it, and ``low`` if it may just as well be an example: gates ignore these.
     """
 
     rule: str
@@ -101,11 +103,11 @@ BY_CONTENT = "by content"
 
 @dataclass(frozen=True, slots=True)
 class PathFigure:
-    """A path of the final view: set-uid files, shells, package managers, heavy files and folders.
+    """A path in the final view: a set-uid file, a shell, a package manager, or a large file or folder.
 
-    ``kind``: ``file``, ``folder``; for managers ``os`` or ``language``; ``by content`` for a shell or manager of another name.
-    ``mode`` is octal text. ``target`` is where a link ends.
-    ``why`` says why it counts although the specification hides it; empty for all others.
+    ``kind`` is ``file`` or ``folder``; for package managers, ``os`` or ``language``; for a shell or package manager under another
+    name, ``by content``. ``mode`` is an octal string. ``target`` is where a link ends.
+    ``why`` says why the path counts although the specification hides it; it is empty for all other paths.
     """
 
     path: str
@@ -126,7 +128,7 @@ class PathFigure:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateFile:
-    """One of ``copies`` files of the same content; those share a ``group``. ``index`` is its layer's position from 0."""
+    """One of ``copies`` files with the same content; they share a ``group``. ``index`` is the layer's position, counted from 0."""
 
     path: str
     index: int
@@ -137,7 +139,7 @@ class DuplicateFile:
 
 @dataclass(frozen=True, slots=True)
 class FolderFigure:
-    """Bytes that one layer (position from 0) holds below one folder, hidden ones included."""
+    """How many bytes one layer (its position, counted from 0) contains below one folder, including hidden files."""
 
     layer: int
     folder: str
@@ -146,9 +148,9 @@ class FolderFigure:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """An installed package. ``size_bytes`` is measured in the final view (``how``: ``measured``) or what the package says.
+    """An installed package. ``size_bytes`` is measured in the final view or declared by the package; ``how`` says which.
 
-    ``kind``: ``deb``, ``apk``, ``go`` (a binary, with the modules linked into it), ``jar``.
+    ``kind`` is ``deb``, ``apk``, ``go`` (a binary, with the modules linked into it) or ``jar``.
     """
 
     kind: Literal["deb", "apk", "go", "jar"]
@@ -164,9 +166,10 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class SkippedItem:
-    """Something that was not looked at, or only in part, and why.
+    """Something that was not examined, or only in part, and why.
 
-    ``unread`` says that these could contain a secret unseen; else it is about sizes or names. ``owner`` as in ``SecretFinding``.
+    ``unread`` says that it could contain an undetected secret; otherwise, only sizes or names are affected. ``owner`` is as in
+    ``SecretFinding``.
     """
 
     path: str | None
@@ -185,13 +188,13 @@ class SkippedItem:
 
 @dataclass(frozen=True, slots=True)
 class LayersReport:
-    """What an image's layers hold. Sizes in bytes; lists that were cut say so in ``skipped``.
+    """What an image's layers contain. Sizes are in bytes; ``skipped`` says which lists are incomplete.
 
-    ``hidden_bytes``: content that no path of the final view leads to. ``overwritten_bytes``: the part of it that a later
-    version replaced. ``duplicated_bytes``: the same content (of 16 KiB or more) stored more than once.
-    ``duplicates`` are the copies, those of the heaviest content first, not all of them.
-    ``scanned``: ``deep`` (decoded content too), ``plain``, ``hidden`` (hidden files only) or ``no``. ``notes`` are sentences
-    about the image as a whole.
+    ``hidden_bytes``: content that no path in the final view leads to. ``overwritten_bytes``: the part of it that a later
+    version replaced. ``duplicated_bytes``: the same content (16 KiB or more) stored more than once.
+    ``duplicates`` lists copies, starting with those of the largest content; it is not complete.
+    ``scanned`` is ``deep`` (including decoded content), ``plain``, ``hidden`` (hidden files only) or ``no``. ``notes`` are
+    sentences about the image as a whole.
     """
 
     config_digest: str

@@ -327,5 +327,5 @@ def test_a_service_without_a_recipe_runs_on_its_own_files_alone(engine, folder, 
     assert {status for status, _ in today.values()} == {200}
     assert others == [today, today]
     assert yaml.safe_load(text)["variants"]["slim"]["bases"] == {"BASE": "debian:12-slim"}
-    assert "#   another base: debian:12 -> debian:12-slim (Dockerfile:" in text
-    assert re.search(r"^    #   not there: [^\n]*\bapt-get\b", text, re.MULTILINE)
+    assert "#   another base image: debian:12 -> debian:12-slim (Dockerfile:" in text
+    assert re.search(r"^    #   missing: [^\n]*\bapt-get\b", text, re.MULTILINE)

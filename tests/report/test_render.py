@@ -323,7 +323,7 @@ def test_a_column_in_which_no_variant_has_anything_is_left_out_of_its_ladder() -
     assert render_html(report).count(">Reference size</th>") == 1
 
 
-PLAIN = ("goes to east (its home)", "was built on east in 4.6 s")
+PLAIN = ("goes to east (first choice)", "was built on east in 4.6 s")
 
 
 def test_a_variants_own_box_says_where_it_was_built() -> None:
@@ -333,7 +333,7 @@ def test_a_variants_own_box_says_where_it_was_built() -> None:
 
     assert built_on(built_on=None) is None
     assert built_on(decisions=PLAIN) == "east (tcp://h:1)"
-    moved = ("goes to near (its home)", "is lost on near: it gives no answer", "goes to east (again)", PLAIN[1])
+    moved = ("goes to near (first choice)", "was lost on near: it gives no answer", "goes to east (again)", PLAIN[1])
     assert built_on(decisions=moved) == "; ".join(("east (tcp://h:1)", *moved))
 
 

@@ -17,9 +17,9 @@ GENERATOR = "docker/buildkit-syft-scanner:stable-1"
 
 
 class Attest(Record):
-    """What BuildKit attests of each build, kept beside the image: where it came from (SLSA), which packages it holds (SPDX).
+    """What BuildKit attests for each build, stored with the image: its provenance (SLSA) and the packages it contains (SPDX).
 
-    ``sbom`` is true, or the image of a generator that BuildKit is to run.
+    ``sbom`` is true, or the image of the generator that BuildKit is to run.
     """
 
     provenance: Literal["min", "max"] | None = None
@@ -29,7 +29,7 @@ class Attest(Record):
 class DockerfileVariant(Variant):
     """``bases`` maps a Dockerfile ``ARG`` to a public image reference. ``source`` is the build context."""
 
-    dockerfile: RelativePath | None = Field(None, description="the file")
+    dockerfile: RelativePath | None = Field(None, description="the Dockerfile")
     bases: dict[Text, Text] = Field(
         {},
         description="`ARG` before the first `FROM` → public image reference; resolved by the source, pinned by digest",
@@ -45,7 +45,7 @@ class DockerfileVariant(Variant):
         description="id → key file or agent socket (`$SSH_AUTH_SOCK`), or `generated:NAME`; "
         "mount it with `--mount=type=ssh`",
     )
-    target: Text | None = Field(None, description="a stage")
+    target: Text | None = Field(None, description="the stage to build")
     attest: Attest | None = Field(
         None,
         description="BuildKit attestations, kept in the archive and listed in the report: `provenance` (`min` or `max`), `sbom` "
@@ -82,7 +82,7 @@ class DockerfileVariant(Variant):
 
 
 class KoVariant(Variant):
-    """``main`` is the main package; without one it is the folder's own."""
+    """A variant built with ko. ``main`` is the main package (default: the one in the source folder)."""
 
     base: Text | None = Field(None, description="required: the base image's public reference")
     config: RelativePath | None = Field(
@@ -93,9 +93,9 @@ class KoVariant(Variant):
     main: Text | None = Field(None, description="the main package (default `.`)")
 
     files: dict[AbsolutePath, RelativePath] = Field(
-        {}, description="path in the image → file or folder of the project, added as one more layer"
+        {}, description="path in the image → file or folder of the project, added as an extra layer"
     )
-    workdir: AbsolutePath | None = Field(None, description="the working folder (default: the base's)")
+    workdir: AbsolutePath | None = Field(None, description="the working folder (default: the base image's)")
 
     def images(self) -> Iterator[tuple[Key, str]]:
         if self.base:
@@ -103,7 +103,7 @@ class KoVariant(Variant):
 
 
 class ApkoVariant(Variant):
-    """``packages`` are built with melange before; ``runner`` is melange's."""
+    """A variant built with apko. ``packages`` are built with melange first; ``runner`` is melange's runner."""
 
     config: RelativePath | None = Field(None, description="the `apko.yaml`")
     packages: tuple[RelativePath, ...] = Field(

@@ -201,7 +201,8 @@ def _held() -> list[str]:
 class Scope:
     """``chosen`` are the variants of all shards together, ``mine`` those of this shard (``index`` of ``total``, from 1).
 
-    ``commit`` is git's HEAD then, None outside of git. ``why`` says in words what chose them: ``all``, ``changed since REV``.
+    ``commit`` is git's HEAD at the time, None outside a git repository. ``why`` says how the variants were chosen: ``all``,
+    ``changed since REV``.
     """
 
     index: int

@@ -40,8 +40,8 @@ class HeldRecord:
 
 @dataclass(frozen=True)
 class HistoryPoint:
-    """One variant's figures in an earlier report: ``image`` is the config's digest, ``findings`` the vulnerabilities that count,
-    ``attacks`` by posture. None is "not measured"; no image: not built."""
+    """One variant's figures in an earlier report. ``image`` is the image config's digest, None if the variant was not built.
+    ``findings`` is the number of vulnerabilities; ``attacks`` has one entry for each posture. None means "not measured"."""
 
     image: str | None = None
     size_bytes: Bytes | None = None
@@ -55,7 +55,7 @@ class HistoryPoint:
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One report in the history. ``at`` is ISO 8601 in UTC; ``dirty``: files that git knows differed from the commit."""
+    """One report in the history. ``at`` is an ISO 8601 time in UTC; ``dirty`` says that tracked files differed from the commit."""
 
     at: str
     commit: str | None
@@ -70,7 +70,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What the database knows about this image: its operating system, and the languages of its programs."""
+    """Whether the database covers this image's operating system and the languages of its programs."""
 
     os: str = "not_scanned"
     language: str = "not_scanned"
@@ -84,7 +84,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Database:
-    """The database of a scan. ``origin`` is ``local`` for one that was made here, whose ``contents`` say what it covers."""
+    """The database used for a scan. ``origin`` is ``local`` if this machine made it; ``contents`` then says what it covers."""
 
     updated_at: str | None = None
     origin: str | None = None
@@ -93,7 +93,7 @@ class Database:
 
 @dataclass(frozen=True)
 class KernelHeaders:
-    """Findings in kernel header packages: counted apart, for no kernel runs in an image."""
+    """Findings in kernel header packages, counted separately because containers run on the host's kernel."""
 
     total: Count | None = None
     by_severity: dict[Severity, Count] = field(default_factory=dict)
@@ -101,8 +101,8 @@ class KernelHeaders:
 
 @dataclass(frozen=True)
 class Reachability:
-    """How many findings lie in packages that the running service was seen to touch, and how many in those (``dead_weight``) that
-    none of the ``requests`` that were sent made it touch: a lower bound, and an upper one."""
+    """How many findings are in packages that the running service was seen to use (``reachable``, a lower bound), and how many are
+    in packages that it did not use during the ``requests`` that were sent (``dead_weight``, an upper bound)."""
 
     status: Literal["measured", "not_measured"] = "not_measured"
     reachable: Count | None = None
@@ -128,9 +128,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class VulnerabilitiesRecord:
-    """A scan. ``not_scanned`` and ``not_covered`` carry no counts at all, nor does one whose database does not cover the language
-    of the service: what is most of it is in none. ``total`` and all counts are of distinct findings (id, package, version);
-    ``copies`` is in how many places they were found: None in reports of before they were told apart."""
+    """The result of a scan. There are no counts if ``status`` is ``not_scanned`` or ``not_covered``, or if the database does not
+    cover the service's language, because they would leave out most of the service. ``total`` and all other counts are of distinct
+    findings (id, package, version); ``copies`` is the number of places where they were found, None in older reports."""
 
     status: Literal["scanned", "not_scanned", "not_covered"] = "not_scanned"
     coverage: Coverage = field(default_factory=Coverage)
@@ -165,7 +165,7 @@ Outcome = Literal["blocked", "succeeded", "not_applicable", "crashed", "not_meas
 
 @dataclass(frozen=True)
 class BaseRecord:
-    """The base image: ``reference`` as the suite names it, ``resolved`` what was used for it."""
+    """The base image: ``reference`` is its name in the suite, ``resolved`` is the image that was used for it."""
 
     reference: str
     digest: str | None
@@ -175,7 +175,7 @@ class BaseRecord:
 
 @dataclass(frozen=True)
 class LayerRecord:
-    """One layer, lowest first. ``size_bytes`` is the uncompressed tar, ``compressed_bytes`` what a registry would hold."""
+    """One layer; the lowest comes first. ``size_bytes`` is its size unpacked, ``compressed_bytes`` its size in a registry."""
 
     size_bytes: Bytes
     digest: str | None = None
@@ -186,7 +186,7 @@ class LayerRecord:
 
 @dataclass(frozen=True)
 class AttestationRecord:
-    """A statement of the builder that lies in the archive beside the image: ``predicate`` is its type, a URL."""
+    """A statement by the builder, stored with the image in the archive. ``predicate`` is the statement's type, a URL."""
 
     predicate: str
     digest: str
@@ -195,12 +195,13 @@ class AttestationRecord:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """The image itself. ``size_bytes`` is all layers' files, uncompressed, base included. Engines with an overlay2 store show just
-    that as an image's size; with Docker's containerd store they add the packed bytes.
+    """The image itself. ``size_bytes`` is the size of the files in all layers, uncompressed, including the base image. Engines with
+    an overlay2 store show the same figure as an image's size; with Docker's containerd store, they add the compressed size.
 
-    ``compressed_how`` says whether the archive held compressed layers (``stored``) or we compressed them to see (``gzip-6``).
-    ``config_digest`` names the image wherever it goes; ``manifest_digest`` and ``index_digest`` are those of the form that was
-    looked at, packed as it is, and null where there is none; ``engine_id`` is what the engine that built it calls it.
+    ``compressed_how`` says whether the archive contained compressed layers (``stored``) or they were compressed to measure their
+    size (``gzip-6``). ``config_digest`` is the same in every engine and registry. ``manifest_digest`` and ``index_digest`` depend
+    on how the layers are compressed: they are those of the image that was read, null if it has none. ``engine_id`` is the image's
+    ID in the engine that built it.
     """
 
     config_digest: str
@@ -218,13 +219,15 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class BuildRecord:
-    """The last real build of the variant; ``cached`` says that in the last run nothing had to be made.
+    """The last time the variant was actually built; ``cached`` says that the last run had nothing to build.
 
-    ``cache`` tells whether that build took anything from an earlier one: ``cold`` or ``warm``; None where nobody can tell.
-    ``fingerprint`` is that of all its inputs (``plan.fingerprint``).
-    ``failed_at`` is when a later build came to nothing: the image and all figures are then of older inputs.
-    ``alone``: nothing else was built at the same time; None where nobody can tell.
-    ``built_on`` is the endpoint of a pool that built it (None for an engine or a tool here), ``decisions`` is how that came.
+    ``cache`` says how much that build reused from earlier ones: nothing (``cold``), something (``warm``) or everything
+    (``cached``); None if unknown.
+    ``fingerprint`` is computed from all of the build's inputs (``plan.fingerprint``).
+    ``failed_at`` is when a later build failed or did not finish: the image and all figures then belong to older inputs.
+    ``alone`` says whether nothing else was built at the same time; None if unknown.
+    ``built_on`` is the pool endpoint that built it (None for an engine or tool on this machine); ``decisions`` lists how the pool
+    came to choose that endpoint.
     """
 
     seconds: Seconds
@@ -246,11 +249,11 @@ class BuildRecord:
 
 @dataclass(frozen=True)
 class CheckRecord:
-    """One check's result; ``evidence`` is the check's own data as it stands.
+    """One check's result; ``evidence`` is the check's own data, unchanged.
 
-    ``why_not`` tells of a check that the suite asks for and that has no result of this image: it was never run on it
-    (``not_run``), or what there is of it is of an earlier image or of another question (``stale``). ``gated`` is False where the
-    suite sets no gate: it could not fail, and is counted as measured, not as passed.
+    ``why_not`` is set if the suite asks for the check but there is no current result: the check was never run on this image
+    (``not_run``), or its last result is for an earlier image or for other settings in the suite (``stale``). ``gated`` is False if
+    the suite sets no gate: the check could not fail, and counts as measured, not as passed.
     """
 
     status: Status
@@ -275,8 +278,9 @@ class CheckRecord:
 
 @dataclass(frozen=True)
 class AttackRecord:
-    """One payload in one posture. ``walls`` are those that stop it alone; ``depth`` how many stand in its way. It goes
-    for what is only there if it is ``handed_in``. The image's own user stops it ``by_user``, with no protection of the engine's."""
+    """One payload in one posture. ``walls`` lists the walls that each stop it alone; ``depth`` is the number of walls in its way.
+    ``handed_in`` says that its target exists in a container only on request (a folder or socket of the host, a neighbour).
+    ``by_user`` says that the image's own user stops it, without any protection by the engine."""
 
     outcome: Outcome
     walls: tuple[str, ...] = ()
@@ -289,13 +293,14 @@ class AttackRecord:
 
 @dataclass(frozen=True)
 class AttackSplit:
-    """What stops the attacks that were measured in ``posture`` for every attacked variant of the ladder: so that all are compared
-    on the same ``of`` attacks.
+    """What stops the attacks on this variant. Only attacks measured in ``posture`` for every attacked variant of the ladder are
+    counted, so that all variants are compared on the same attacks; ``of`` is their number.
 
-    ``by_image`` are stopped by what this image lacks or its user may not do, whatever the engine does besides; ``by_engine`` only
-    by what the engine does for any image. Of the others, ``by_hardening`` are stopped in ``hardened``; ``got_through`` in none,
-    ``unknown`` were not tried there. ``not_handed_in`` attacks are in none of these: what they are after (socket, token, folder of
-    the host, neighbour) is given to no container that does not ask for it.
+    ``by_image`` attacks are stopped by what this image lacks or its user may not do, whatever the engine does; ``by_engine``
+    attacks only by what the engine does for every image. The others are not stopped in ``posture``: ``by_hardening`` attacks are
+    stopped in ``hardened``, ``got_through`` attacks are not, and ``unknown`` attacks were not measured there. ``not_handed_in``
+    attacks are in none of these counts: a container has their target (a socket, a token, a host folder, a neighbour) only on
+    request.
     """
 
     posture: str
@@ -317,10 +322,10 @@ class AttackSplit:
 
 @dataclass(frozen=True)
 class PayloadRecord:
-    """What a payload is: shown once, beside its row of the heat map.
+    """What a payload is: shown once, next to its row of the heat map.
 
-    ``delivery``: through the service's own hole, or after a breach, by code that runs beside the service already; None in reports
-    of before there were two. ``pack``: of which of our packs it is, None for the suite's own.
+    ``delivery`` is ``service`` (through a vulnerability of the service itself) or ``breach`` (after a breach, by code that already
+    runs next to the service); None in older reports. ``pack`` is the built-in pack it belongs to, None if it is the suite's own.
     """
 
     title: str
@@ -333,7 +338,7 @@ class PayloadRecord:
 
 @dataclass(frozen=True)
 class ReferenceRecord:
-    """Somebody else's figures for the same path; shown beside ours, never as ours."""
+    """Another project's figures for the same approach, shown next to the measured figures but never as measured."""
 
     source: str
     size_bytes: Bytes | None = None
@@ -343,8 +348,8 @@ class ReferenceRecord:
 
 @dataclass(frozen=True)
 class RuntimeRecord:
-    """What runs the service: ``name`` is Go, JRE, JDK, Node, Python, …, ``native``, ``shell`` or ``none`` (the image names no
-    program that is in it). ``version`` is None where nothing tells it; ``path`` is the program in the image."""
+    """What runs the service: ``name`` is Go, JRE, JDK, Node, Python, …, ``native``, ``shell``, or ``none`` if the image names
+    no program, or one that it does not contain. ``version`` is None if unknown; ``path`` is the program's path in the image."""
 
     name: str
     version: str | None = None
@@ -353,15 +358,15 @@ class RuntimeRecord:
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """Everything known of one variant. ``image`` and ``build`` are None where it was never built.
+    """Everything known about one variant. ``image`` and ``build`` are None if it was never built.
 
-    ``layers`` is the very document that ``invoke layers --json`` prints. ``attack_notes`` is what a reader of ``attacks`` must
-    know: what this machine could not start or build, and postures that came to nothing. ``other_stand_ins`` are images that
-    stand-ins took the place of in other stages of the build than the last. ``failed`` is how the last build came to nothing, where
-    it did: ``build``, ``image`` and all figures are then of the build before, or None. ``runtime`` is None where nobody looked;
-    ``go_version`` is that of a Go program (``go1.26.1``), None for any other. ``startup_seconds`` is the median of
-    ``startup_samples``, which were taken in turns with the other variants' (A B C A B C …), or ``startup_alone``: such are not
-    compared.
+    ``layers`` is the same document that ``invoke layers --json`` prints. ``attack_notes`` says what readers of ``attacks`` need to
+    know: what this machine could not start or build, and in which postures nothing was measured. ``other_stand_ins`` lists images
+    that were replaced by stand-ins in build stages other than the last. ``failed`` says why there is no result of the last build,
+    if it failed or did not finish: ``build``, ``image`` and all figures are then from the build before, or None. ``runtime`` is
+    None if it was not determined; ``go_version`` is set only for Go programs (``go1.26.1``). ``startup_seconds`` is the median of
+    ``startup_samples``. They are measured in turns with the other variants (A B C A B C …); if not, ``startup_alone`` is true, and
+    they are not compared.
     """
 
     builder: str
@@ -395,8 +400,8 @@ class VariantRecord:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole comparison. ``variants`` keeps the suite's order. ``scope`` tells what the run was for where that was not all.
-    ``history`` runs from old to new; it ends with the last report that said anything new."""
+    """The whole comparison. ``variants`` keeps the suite's order. ``scope`` is set if the run covered only part of the suite.
+    ``history`` runs from old to new; it ends with the last report that differed from the one before it."""
 
     schema: Literal[1]
     suite: str

@@ -20,9 +20,9 @@ MAX_SENT_BYTES = 256 * 2**20
 
 
 class HttpRequest(values.Record):
-    """One HTTP request, to the variant's port unless ``port`` names another. At most one of json, form, body, body_file.
+    """One HTTP request, sent to the variant's port unless ``port`` names another. At most one of json, form, body and body_file.
 
-    Large inputs stay small here: ``repeat_body`` repeats a body or body_file, ``repeat`` the text at a key of json or form.
+    For large inputs, ``repeat_body`` repeats a body or body_file, and ``repeat`` repeats the text at a key of json or form.
     """
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
@@ -73,7 +73,7 @@ def _something(value: Any) -> Any:
 
 
 class HttpExpect(values.Record):
-    """What must come back. ``json`` is a subset: every key named must be there and equal."""
+    """The expected response. ``json`` is a subset: every key in it must be present and equal; others are ignored."""
 
     status: Annotated[int, Field(ge=100, le=599), values.STRICT] = 200
     headers: dict[values.HeaderName, str] = {}
@@ -98,9 +98,9 @@ def _sendable(size: int, times: int) -> int:
 
 # The other checks.
 class RunsCheck(values.Record):
-    """``runs``: starts, gets healthy, stops on SIGTERM. ``if_killed``: what it is where it does not, and has to be killed.
+    """``runs``: the service starts, becomes healthy and stops on SIGTERM. ``if_killed`` is the result if it has to be killed.
 
-    ``prints``: what a job must have written when it has ended, a regular expression; ``^`` and ``$`` are those of a line.
+    ``prints`` is a regular expression that the output of a job must match; ``^`` and ``$`` match at the start and end of a line.
     """
 
     stops_within_seconds: values.Seconds = 10.0
@@ -124,28 +124,28 @@ class Limit(values.Record):
 
 
 class SizeLimit(Limit):
-    """Bytes accept ``15MB`` (10^6) and ``15MiB`` (2^20)."""
+    """A soft and a hard limit in bytes; ``15MB`` (10^6) and ``15MiB`` (2^20) are accepted too."""
 
     soft: values.Size | None = None
     hard: values.Size | None = None
 
 
 class CountLimit(Limit):
-    """A whole number."""
+    """A soft and a hard limit, as whole numbers."""
 
     soft: values.Count | None = None
     hard: values.Count | None = None
 
 
 class SecondsLimit(Limit):
-    """Seconds."""
+    """A soft and a hard limit in seconds."""
 
     soft: Annotated[float, Field(ge=0, le=3600), values.STRICT] | None = None
     hard: Annotated[float, Field(ge=0, le=3600), values.STRICT] | None = None
 
 
 class BudgetCheck(values.Record):
-    """``budget``: how heavy the image may be."""
+    """``budget``: limits on the image's size, its number of layers and its start-up time."""
 
     size_bytes: SizeLimit | None = None
     compressed_bytes: SizeLimit | None = None
@@ -155,7 +155,7 @@ class BudgetCheck(values.Record):
 
 
 class AllowedSecret(values.Record):
-    """An allow-list entry for one secret finding; expires."""
+    """An allow-list entry for one secret finding, with an expiry date."""
 
     fingerprint: str
     reason: Annotated[str, StringConstraints(min_length=3)]
@@ -166,14 +166,14 @@ Verdict = Literal["none", "allow"]
 
 
 class SecretsGate(values.Record):
-    """``secrets``, apart for what is ``mine`` and what the ``base``'s layers and packages' own files brought along."""
+    """``secrets``: one rule for your own layers (``mine``), one for the base image's layers and packages' files (``base``)."""
 
     mine: Verdict = "none"
     base: Verdict = "none"
 
 
 class UnreadGate(SecretsGate):
-    """``unread``: what a secret could lie in unseen (encrypted, too big, damaged) and is accepted, with the reason for it."""
+    """``unread``: whether content that cannot be scanned for secrets (encrypted, too large, damaged) is accepted, and why."""
 
     reason: str = ""
 
@@ -190,7 +190,7 @@ def _of_both(value: object) -> object:
 
 
 class LayersCheck(values.Record):
-    """``layers``: what may be hidden in, or stand about in, the image."""
+    """``layers``: what the image may contain, visible or hidden in lower layers."""
 
     secrets: Annotated[SecretsGate, BeforeValidator(_of_both, json_schema_input_type=Verdict | SecretsGate)] = (
         SecretsGate.model_construct()
@@ -223,9 +223,9 @@ def _document(text: str, info: ValidationInfo) -> str:
 class AttacksCheck(values.Record):
     """``attacks``: real attacks, and the walls that must stop them.
 
-    ``packs``: which of our attacks are tried; without it ``breach`` (whatever the service is), and ``awk`` where ``awk`` tells how
-    a script reaches the service (the attack package knows its keys). ``http`` looks for holes on the requests under ``api``, and on
-    those of ``openapi``: a document that the service serves (a path on it), or a file of the suite; ``http`` is then tried too.
+    ``packs`` are the built-in attacks to try. The default is ``breach`` (for every service), ``awk`` if the key ``awk`` says how a
+    script reaches the service, and ``http`` if ``openapi`` is set. ``http`` looks for vulnerabilities in the requests under ``api``
+    and those in ``openapi``: a document that the service serves (a path on the service) or a file in the suite's folder.
     """
 
     packs: Annotated[tuple[Pack, ...], Field(min_length=1)] | None = None
@@ -263,10 +263,10 @@ class VulnerabilityException(values.Record):
 
 
 class VulnerabilitiesCheck(values.Record):
-    """``vulnerabilities``: what a scanner finds, and how much of it is accepted.
+    """``vulnerabilities``: how many findings of a scan are accepted.
 
-    ``fixable_only`` counts only findings that a newer package fixes, ``new_only`` only those that the report ``baseline``
-    (a ``report.json``) does not have. Kernel headers and excepted findings never count.
+    ``fixable_only`` counts only findings that a newer package fixes; ``new_only`` counts only those that are not in the report
+    ``baseline`` (a ``report.json``). Findings in kernel headers and findings with an exception never count.
     """
 
     max: dict[Severity, values.Count] = {}
@@ -286,7 +286,7 @@ class VulnerabilitiesCheck(values.Record):
 
 
 class Checks(values.Record):
-    """The ``checks:`` section. A section that is absent is not checked, except ``runs``, which always is."""
+    """The ``checks:`` section. A check without a section is not run, except ``runs``, which always is."""
 
     runs: RunsCheck = RunsCheck.model_construct()
     api: tuple[ApiCheck, ...] = ()

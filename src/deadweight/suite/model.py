@@ -25,10 +25,10 @@ from deadweight.suite.yaml_nodes import Key, dotted
 class Health(values.Record):
     """How to tell that the service is up.
 
-    ``http``: GET ``path`` on the variant's port answers one of ``status`` (``204``, ``2xx``). ``tcp``: the port takes
-    connections. ``exec``: ``command``, run in the container, ends with 0. ``grpc``: ``grpc.health.v1`` says SERVING of ``service``
-    (empty: of the whole server). ``exit``: it is no server, and ends with 0 by itself. ``tls``: HTTP over TLS, here and in the
-    ``api`` checks; whoever signed its certificate is not asked.
+    ``http``: GET ``path`` on the variant's port returns one of ``status`` (``204``, ``2xx``). ``tcp``: the port accepts
+    connections. ``exec``: ``command`` exits with status 0 in the container. ``grpc``: ``grpc.health.v1`` reports SERVING for
+    ``service`` (empty: the whole server). ``exit``: a job, not a server; it exits with status 0. ``tls``: use HTTPS, here and in
+    the ``api`` checks; any certificate is accepted.
     """
 
     kind: Literal["http", "tcp", "exec", "grpc", "exit"] = "http"
@@ -60,11 +60,11 @@ def status_matches(wanted: tuple[int | str, ...], status: int) -> bool:
 
 
 class Need(values.Record):
-    """Another container that the service needs, and finds by the name that is its key: a database, a queue, a service beside it.
+    """Another container that the service needs: a database, a queue, another service. Its key is the host name to reach it by.
 
-    ``image`` is a public reference, which the source resolves as it does bases; ``variant`` is another variant of the suite. It is
-    up when ``health`` says so of ``port``. With ``health: {kind: exit}`` it is a job that ends before the service is started.
-    ``files`` maps paths in it to files or folders of the project, which it may read.
+    ``image`` is a public reference, resolved by the source like a base image; ``variant`` is another variant of the suite.
+    ``health`` says how to tell that it is up, on its ``port``. With ``health: {kind: exit}``, it is a job that ends before the
+    service starts. ``files`` maps paths in the container to files or folders of the project, mounted read-only.
     """
 
     image: values.Text | None = None
@@ -87,12 +87,13 @@ class Need(values.Record):
 
 
 class RunSettings(values.Record):
-    """How the service is run in its hardened container. Bytes accept ``64MB``/``64MiB`` forms.
+    """How the service is run in its hardened container. Sizes are in bytes; ``64MB`` and ``64MiB`` are accepted too.
 
-    ``args`` replaces the image's command, ``entrypoint`` its entrypoint (and, as with every engine, its command too).
-    ``ports`` are those on which it listens besides the variant's ``port``. ``files`` maps paths in it to files or folders of the
-    project, which it may read. ``capabilities`` are those of Linux that root keeps. ``seccomp`` is a profile in Docker's format, in
-    place of the engine's. ``needs`` are containers that are started before it, in this order, and removed after it.
+    ``args`` replaces the image's command; ``entrypoint`` replaces its entrypoint and command.
+    ``ports`` are additional ports on which the service listens. ``files`` maps paths in the container to files or folders of the
+    project, mounted read-only. ``capabilities`` are the Linux capabilities that root keeps. ``seccomp`` is a profile in Docker's
+    format, used instead of the engine's. ``needs`` are containers that are started before the service, in this order, and removed
+    afterwards.
     """
 
     memory: values.Memory = 256 * 2**20
@@ -112,7 +113,7 @@ class RunSettings(values.Record):
 
 
 class Reference(values.Record):
-    """Somebody else's figures for the same path, shown beside ours and never as ours."""
+    """Another project's figures for the same approach, shown next to the measured figures but never as measured."""
 
     source: str
     size_bytes: values.Size | None = None
@@ -189,17 +190,17 @@ def places_of(service: str, name: str) -> tuple[Key, ...]:
 
 
 class ScanSettings(values.Record):
-    """``scan:`` where ``invoke scan --database download`` gets the database (a mirror's repository), and a scan's time limit."""
+    """The ``scan:`` section: a mirror's repository for ``invoke scan --database download``, and the time limit of a scan."""
 
     database_repository: str | None = None
     timeout_seconds: values.Seconds = 600.0
 
 
 class ReportThresholds(values.Record):
-    """What ``invoke report --against`` takes for noise and for a regression.
+    """What ``invoke report --against`` treats as noise and as a regression.
 
-    Below ``noise_*`` a difference is no change, above ``ratchet_*`` growth is a regression; sizes must pass both the bytes and the
-    percent, start-up both the seconds and the percent. ``grave`` severities of new findings are regressions.
+    Differences below ``noise_*`` are ignored; growth above ``ratchet_*`` is a regression. A size must exceed both thresholds, bytes
+    and percent; a start-up time both seconds and percent. New findings with a severity in ``grave`` are regressions.
     """
 
     noise_bytes: values.Size = 64_000
@@ -214,7 +215,7 @@ class ReportThresholds(values.Record):
 
 
 class ReportSettings(values.Record):
-    """``report:``"""
+    """The ``report:`` section."""
 
     thresholds: ReportThresholds = ReportThresholds.model_construct()
 
@@ -249,11 +250,11 @@ Cache = Annotated[str, AfterValidator(_cache)]
 
 
 class Endpoint(values.Record):
-    """One place that builds: a BuildKit daemon by ``address``, or a buildx builder by name (``builder``), each of its nodes.
+    """Where images are built: on a BuildKit daemon (``address``), or on all nodes of a buildx builder (``builder``, its name).
 
     ``ca``, ``cert`` and ``key`` are PEM files for mutual TLS, relative to the file that names them; ``server_name`` is the name in
-    the daemon's certificate where that is not the address's. ``platforms`` are those that it may be given (default: all that it
-    says it builds), ``places`` is how many builds it runs at once.
+    the daemon's certificate, if it differs from the host in ``address``. ``platforms`` are those to build there (default: all that
+    the endpoint reports); ``places`` is how many builds it runs at once.
     """
 
     address: Address | None = None
@@ -278,10 +279,10 @@ class Endpoint(values.Record):
 
 
 class CheckEngine(values.Record):
-    """A container engine that runs checks: ``host`` is what ``DOCKER_HOST`` would be.
+    """A container engine that runs checks. ``host`` is its address, written as in ``DOCKER_HOST``.
 
     ``certificates`` is a folder with ca.pem, cert.pem and key.pem for a ``tcp://`` engine with TLS, relative to the file that names
-    it. ``places`` is how many variants are checked there at once.
+    the folder. ``places`` is how many variants are checked there at once.
     """
 
     host: Host
@@ -296,10 +297,10 @@ class CheckEngine(values.Record):
 
 
 class PoolCache(values.Record):
-    """Layers that endpoints share: ``import`` is always read, ``export`` is written as ``when`` says.
+    """Caches of layers that endpoints share: ``import`` is always read; ``when`` says when ``export`` is written.
 
-    ``auto`` writes where what was written was used in the last builds (measured). ``{service}`` and ``{variant}`` in a cache's
-    text are the variant's.
+    ``auto`` stops writing after three exports in a row that no build used, until a new endpoint builds the variant.
+    ``{service}`` and ``{variant}`` in a cache's text are replaced by the names of the service and the variant.
     """
 
     read: Annotated[tuple[Cache, ...], Field(alias="import")] = ()
@@ -308,8 +309,8 @@ class PoolCache(values.Record):
 
 
 class Pool(values.Record):
-    """``pool:``. ``endpoints`` build, ``engines`` run checks. An endpoint that gives no answer for ``lost_after_seconds`` loses its
-    builds to the others."""
+    """The ``pool:`` section. ``endpoints`` build, ``engines`` run checks. If an endpoint does not answer within
+    ``lost_after_seconds``, the others take over its builds."""
 
     endpoints: dict[values.Name, Endpoint] = {}
     engines: dict[values.Name, CheckEngine] = {}

@@ -263,7 +263,7 @@ def machines(origin, tmp_path) -> Machines:
 def stopped(server: ForgeServer) -> None:
     """One comment, that stops, and names the line that did it."""
     (comment,) = server.comments.values()
-    assert "**Stop: this change makes" in comment
+    assert "**Stop: this change causes" in comment
     assert "two/Dockerfile:2: COPY data /two" in comment
     assert "- **regression** one" not in comment
 
@@ -311,4 +311,4 @@ def test_the_jobs_do_what_they_say(machines):
         assert codes == [0, 0], "\n".join(machines.output)
         assert pod(verdict, branch, {}) == code, "\n".join(machines.output)
         shutil.copytree(volume / "merged", volume / "base", dirs_exist_ok=True)
-    assert "**Stop: this change makes" in machines.output[-1]
+    assert "**Stop: this change causes" in machines.output[-1]

@@ -182,9 +182,10 @@ LICENCES = ("go-vulndb-LICENSE", "go-vulndb-NOTICES")
 
 @dataclass(frozen=True)
 class Part:
-    """One of the database's buckets: ``what`` it covers, from where, the day of its newest content (ISO 8601), its licence.
+    """One of the database's buckets: ``what`` it covers, its ``source``, the ``date`` of its newest content (ISO 8601), and its
+    ``licence``.
 
-    ``lacks`` says in words what a scan by it cannot find; None where it is whole.
+    ``lacks`` describes what a scan with it cannot find; None if it is complete.
     """
 
     bucket: str
@@ -197,8 +198,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Contents:
-    """What ``coverage.json`` says. ``made_at`` is when the database was made, ISO 8601 in UTC."""
+    """The contents of ``coverage.json``. ``made_at`` is when the database was made, an ISO 8601 time in UTC."""
 
     made_at: str
     parts: tuple[Part, ...] = ()
-    severities: str | None = "unknown for nearly all: neither source tells them"
+    severities: str | None = "unknown for nearly all findings: neither source provides them"
