@@ -94,7 +94,7 @@ class FarMetadata(Metadata):
         _, said = frame(self._held.enter_context(hijacked(stream)), START_SECONDS)
         if said.strip() != b"listening":
             self._held.close()
-            raise OSError(said.decode(errors="replace").strip() or "nothing listens there")
+            raise OSError(said.decode(errors="replace").strip() or "nothing is listening there")
 
     def accompany(self, container: Container) -> None:
         """Who stands beside it may change how its network leads."""
