@@ -114,7 +114,7 @@ STATIC, PLACE = "gcr.io/distroless/static-debian12:nonroot", f"{MIRROR}/everythi
     ("registry", "cgr.dev/chainguard/busybox:latst", {}, "sources.no_image", {"host": "cgr.dev"}),
 ], ids=["down", "deaf", "not in the mirror", "of no tag that is near", "of one that is near"])  # fmt: skip
 def test_a_registry_without_the_base_is_one_clear_error(ask, source, reference, env, code, fields):
-    """That names no other base."""
+    """It names this base alone."""
     got = ask(source, reference, *(BASES[:1] if source == "registry" else ()), **env)
 
     image = reference if source == "registry" else f"{reference} (as {PLACE}/{reference})"
