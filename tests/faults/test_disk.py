@@ -15,9 +15,6 @@ from deadweight import _disk, _run
 from deadweight._errors import CommandError, wording
 from deadweight.builders import apko
 from deadweight.builders.shared.archive import work_folder
-from deadweight.plan.graph import StepRecord
-from deadweight.records.built_image import BuiltImage
-from deadweight.records.store import load
 from deadweight.tasks._task import guard
 from deadweight.toolchain.golang import OFFLINE_HINT
 from tests.support.fault_project import FaultProject, meanwhile, mounted, read_only
@@ -97,25 +94,6 @@ def test_something_else_stands_where_the_state_belongs(project, place):
     path.mkdir() if is_lock else path.write_text("not a folder")
     project.fails(1, place.rpartition("/")[2])
     path.rmdir() if is_lock else path.unlink()
-
-
-@pytest.mark.slow
-def test_records_damaged_bit_by_bit(project):
-    """Every third bit of each record flipped, every length of it: what no longer fits is no record, and nothing raises."""
-    project.builds()
-    built, step = project.state / "images" / "v" / "built.json", project.state / "steps" / "image-v.json"
-    for kind, path in ((StepRecord, step), (BuiltImage, built)):
-        whole = path.read_bytes()
-        for bit in range(0, len(whole) * 8, 3):
-            damaged = bytearray(whole)
-            damaged[bit // 8] ^= 1 << (bit % 8)
-            path.write_bytes(damaged)
-            assert load(kind, path) is None or isinstance(load(kind, path), kind)
-        for length in range(len(whole) - 1):
-            path.write_bytes(whole[:length])
-            assert load(kind, path) is None
-        path.write_bytes(whole)
-    assert "building" not in project.builds().errors
 
 
 def test_the_state_folder_goes_while_a_build_runs(project):

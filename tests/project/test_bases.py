@@ -5,11 +5,7 @@ import pytest
 from deadweight._errors import wording
 from deadweight.builders.protocol import Needs
 from deadweight.project.needs import split_by_base
-from deadweight.records.paths import State
-from deadweight.records.store import load
 from deadweight.sources.protocol import APK, NoBase
-from deadweight.sources.remote import choose
-from deadweight.sources.settings import Settings
 from deadweight_standins.machine import wording as standins
 from tests.support.fault_project import FaultProject
 from tests.support.small_project import write_suite
@@ -102,18 +98,3 @@ def test_what_is_about_no_base_of_a_variant_leaves_it_alone(tmp_path):
     assert [variant.name for variant in found.able] == ["c"]
     assert str(found.lacking["a"]) == "its base: x: gone\n  hint: look"
     assert str(found.lacking["b"]) == "its packages: https://apk: silent\n  hint: look"
-
-
-def test_a_suite_of_scratch_alone_decides_nothing(tmp_path, monkeypatch):
-    """``auto`` found that nothing has to be reached; a base that is added later has to be asked for."""
-    for name in ("DEADWEIGHT_SOURCE", "DEADWEIGHT_MIRROR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    suite = write_suite(tmp_path, "name: s\nvariants: {v: {builder: dockerfile, dockerfile: Dockerfile}}\n")
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY a /\n")
-    state, said = State(tmp_path), []
-    source = choose(suite, state, said.append)
-    assert source.name == "registry"
-    source.prepare((), apk=False, say=said.append)
-    assert load(Settings, state.settings) is None
-    assert not said

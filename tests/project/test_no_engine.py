@@ -112,13 +112,10 @@ def test_checks_that_run_an_image_are_not_measured(project):
 
 @pytest.mark.slow
 def test_nox_builds_and_checks_what_it_can(project):
-    code, said = project.nox("verify-v", "--", "-rs")
+    code, said = project.nox("verify", "--", "-rs")
     assert code != 0, said
     assert wording("pytest.not_measured", reason="") in said
-    assert "1 failed" in said
     assert project.out() == "a\n"
-    code, said = project.nox("verify", "--", "-rs")
-    assert code != 0
     assert wording("project.image_missing", variant="needs-engine") in said
     assert wording("project.not_built", failed=1, total=2, failures="needs-engine: ") in said
     assert NOWHERE in said

@@ -273,6 +273,3 @@ def test_what_names_no_report_is_one_clear_error(tmp_path, against, error, code)
     with raises(error, code, exit_code=2) as raised:
         earlier(against, tmp_path)
     assert "secret" not in str(raised.value)
-
-
-# A suite's own noise floors and ratchets.

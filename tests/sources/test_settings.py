@@ -7,6 +7,7 @@ import pytest
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.records.paths import State
+from deadweight.records.store import load
 from deadweight.sources import network, settings
 from deadweight.sources.remote import changes, choose
 from tests.support.codes import raises
@@ -167,14 +168,19 @@ def test_a_host_that_does_not_answer_is_told_in_words_alone():
 
 
 def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypatch):
-    """A suite whose images are built on nothing asks no registry, and one that nobody reaches was taken for the attacks' shell."""
+    """A suite whose images are built on nothing asks no registry, and one that nobody reaches was taken for the attacks' shell.
+
+    Nor is the source decided: a base that is added later has to be asked for.
+    """
     text = "name: x\nvariants:\n  a: {builder: dockerfile, dockerfile: Dockerfile}\n"
     written(tmp_path, {"Dockerfile": "FROM scratch\nCOPY app /app\n"})
     suite, state, said = write_suite(tmp_path, text), State(tmp_path), list[str]()
     monkeypatch.setattr(network, "ask_all", lambda urls, **_: dict.fromkeys(urls, network.Answer(None, "no such name")))
     monkeypatch.setattr("deadweight.sources.remote._local_is_possible", lambda: True)
 
-    assert choose(suite, state, said.append).name == "registry"
+    source = choose(suite, state, said.append)
+    source.prepare((), apk=False, say=said.append)
+    assert (source.name, load(settings.Settings, state.settings), said) == ("registry", None, [])
     assert choose(suite, state, said.append, also=("busybox:1.36.1-musl",)).name == "local"
     assert "docker.io: no such name" in said[-1]
 

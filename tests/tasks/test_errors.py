@@ -36,6 +36,8 @@ FILES["apko.yaml"] = "contents: {packages: [x]}\n"
 
 NO_NAME = wording("suite.unknown", kind="variant", name="")
 NO_REFERENCE = wording("records.not_a_reference", text="Alpine")
+MISSPELT = wording("suite.misspelt", kind="builder", name="dockrfile", near="dockerfile")
+"""Told by whatever opens the project."""
 OTHERS_KEY = wording("suite.key_of_another_builder", builder="dockerfile", key="base")
 
 
@@ -70,22 +72,15 @@ def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
     ("source:", '"so\\e[31mrce":', 6, "today.so\\x1b[31mrce", wording("suite.misspelt_key", near="source"), "source, "),
     ("source: src", "target: last", 6, "today.target", "Dockerfile: ", ""),
     ("source: src", "base: alpine", 6, "today.base", OTHERS_KEY, "dockerfile, "),
+    ("dockerfile\n    d", "dockrfile\n    d", 4, "today.builder", MISSPELT, "dockerfile, "),
 ])  # fmt: skip
 def test_a_wrong_suite_is_told_with_file_line_and_key(root, before, after, line, key, message, named):
     assert SUITE.count(before) == 1
     (root / "deadweight.yaml").write_text(SUITE.replace(before, after))
-    told, _, hint = refused(root, "build", "--json").partition("\n  hint: ")
-    assert told.startswith(f"…/deadweight.yaml:{line}: {f'variants.{key}: ' if key else ''}{message}")
-    assert named in hint
-
-
-@pytest.mark.parametrize("words", ["variants", "build --plan", "doctor"])
-def test_a_misspelt_builder_is_told_by_whatever_opens_the_project(root, words):
-    (root / "deadweight.yaml").write_text(SUITE.replace("builder: dockerfile", "builder: dockrfile"))
-    message = wording("suite.misspelt", kind="builder", name="dockrfile", near="dockerfile")
-    told, _, hint = refused(root, *words.split()).partition("\n  hint: ")
-    assert told == f"…/deadweight.yaml:4: variants.today.builder: {message}"
-    assert "dockerfile, " in hint
+    for words in ("variants", "build --plan", "doctor") if message == MISSPELT else ("build --json",):
+        told, _, hint = refused(root, *words.split()).partition("\n  hint: ")
+        assert told.startswith(f"…/deadweight.yaml:{line}: {f'variants.{key}: ' if key else ''}{message}")
+        assert named in hint
 
 
 @pytest.mark.parametrize(("name", "content", "told"), [

@@ -79,10 +79,11 @@ def fingerprints(document: dict) -> list[str]:
     return hidden + [secret["fingerprint"] for secret in document["secrets"]]
 
 
-def test_a_deleted_secret_is_shown_with_both_instructions_and_exit_code_1(project, leaky):
-    done = layers(project, "--archive", leaky, code=1)
+def test_a_deleted_secret_is_shown_with_both_instructions_and_extracted_into_a_new_folder(project, leaky):
+    done = layers(project, "--archive", leaky, "--extract", "found", code=1)
     found = leak_in(leaky)
-    assert done.stderr.startswith(f"error: {found}\n  hint: {found.hint}")
+    extracted, _, error = done.stderr.partition("\n")
+    assert error.startswith(f"error: {found}\n  hint: {found.hint}")
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert any(line.startswith(f"hidden: /etc/app.conf ({len(CONFIG)} B, removed)") for line in lines)
     assert any(line.endswith(" 2: COPY app.conf /etc/") for line in lines)
@@ -94,6 +95,10 @@ def test_a_deleted_secret_is_shown_with_both_instructions_and_exit_code_1(projec
     assert "shells: /bin/sh" in lines
     assert "package managers: none" in lines
     assert lines[1].endswith(" root")
+    (written,) = [path for path in (project / "found").rglob("*") if path.is_file()]
+    assert (written.read_bytes(), written.stat().st_mode & 0o777) == (CONFIG, 0o600)
+    assert extracted == f"extracted: {written.relative_to(project)}"
+    assert "found" in layers(project, "--archive", leaky, "--extract", "found", code=2).stderr
 
 
 def test_a_clean_image_is_exit_code_0(project, clean):
@@ -159,14 +164,6 @@ def test_without_a_scan_no_secret_is_looked_for(project, leaky):
     done = layers(project, "--archive", leaky, "--scan", "no")
     assert (done.returncode, "SECRET" in done.stdout) == (0, False)
     assert "hidden: /etc/app.conf" in done.stdout
-
-
-def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
-    done = layers(project, "--archive", leaky, "--extract", "found", code=1)
-    (written,) = [path for path in (project / "found").rglob("*") if path.is_file()]
-    assert (written.read_bytes(), written.stat().st_mode & 0o777) == (CONFIG, 0o600)
-    assert f"extracted: {written.relative_to(project)}" in done.stderr
-    assert "found" in layers(project, "--archive", leaky, "--extract", "found", code=2).stderr
 
 
 def test_findings_are_written_as_sarif_and_junit_also_where_a_link_leads_and_into_a_pipe(project, leaky):

@@ -47,10 +47,12 @@ def on_terminal(project: FaultProject, *words: str, answer: str | None) -> Done:
     return Done(code, stdout.read_text(), terminal.text)
 
 
-def test_yes_installs_and_stdout_is_the_document_alone(project):
-    seen = on_terminal(project, "setup", "--json", answer="y\n")
+@pytest.mark.parametrize(("words", "answer"), [((), "y\n"), (("--yes",), None)])
+def test_yes_installs_and_stdout_is_the_document_alone(project, words, answer):
+    """Who says it beforehand is not asked."""
+    seen = on_terminal(project, "setup", *words, "--json", answer=answer)
     assert seen.code == 0, seen.errors
-    assert seen.errors.count(QUESTION) == 1
+    assert seen.errors.count(QUESTION) == bool(answer)
     assert "nfpm" in seen.errors.partition(QUESTION)[0]
     tools = {each["name"]: each["status"] for each in json.loads(seen.output)["tools"]}
     assert (tools["nfpm"], look("nfpm").status) == ("present", "present")
@@ -65,12 +67,6 @@ def test_no_and_ctrl_d_install_nothing(project, answer):
     assert f"error: {wording('tasks.not_installed')}" in seen.errors
     assert "Traceback" not in seen.errors
     assert look("nfpm").status == "missing"
-
-
-def test_who_says_yes_beforehand_is_not_asked(project):
-    seen = on_terminal(project, "setup", "--yes", "--json", answer=None)
-    assert seen.code == 0, seen.errors
-    assert json.loads(seen.output)["tools"]
 
 
 @pytest.fixture
