@@ -11,12 +11,10 @@ DIGEST = "sha256:" + "a" * 64
 
 @pytest.mark.parametrize(("text", "full"), [
     ("ubuntu", "docker.io/library/ubuntu:latest"),
-    ("ubuntu:23.10", "docker.io/library/ubuntu:23.10"),
     ("index.docker.io/library/ubuntu:1", "docker.io/library/ubuntu:1"),
     ("team/app:1", "docker.io/team/app:1"),
     ("localhost/app:1", "localhost/app:1"),
     ("127.0.0.1:5000/a/b:c", "127.0.0.1:5000/a/b:c"),
-    ("cgr.dev/chainguard/busybox", "cgr.dev/chainguard/busybox:latest"),
     (f"gcr.io/a/b@{DIGEST}", f"gcr.io/a/b@{DIGEST}"),
     (f"gcr.io/a/b:c@{DIGEST}", f"gcr.io/a/b:c@{DIGEST}"),
 ])  # fmt: skip
@@ -36,22 +34,9 @@ def test_what_is_no_reference_is_refused(text):
     ("golang:1.21", "docker.io/library/golang:1.21"),
     ("me/app@sha256:0", "docker.io/me/app@sha256:0"),
     ("ghcr.io/me/app:1", "ghcr.io/me/app:1"),
-    ("127.0.0.1:5000/x:1", "127.0.0.1:5000/x:1"),
-    ("localhost/x:1", "localhost/x:1"),
 ])  # fmt: skip
 def test_the_registry_that_goes_without_saying_is_said(reference, whole):
     assert with_registry(reference) == whole
-
-
-@pytest.mark.parametrize(("reference", "parts"), [
-    ("a", ("a", "", "")),
-    ("h:5000/a", ("h:5000/a", "", "")),
-    ("h:5000/a:1", ("h:5000/a", "1", "")),
-    (f"h:5000/a:1@{DIGEST}", ("h:5000/a", "1", DIGEST)),
-    (f"a@{DIGEST}", ("a", "", DIGEST)),
-])  # fmt: skip
-def test_references_are_split(reference, parts):
-    assert split(reference) == parts
 
 
 @pytest.mark.parametrize(("reference", "name", "tag"), [
@@ -73,3 +58,5 @@ def test_which_reference_names_its_registry_and_how_people_say_it():
     assert [name for name in names if names_registry(name)] == ["ghcr.io/a/b:1", "localhost/a", "h:1/a"]
     assert short(f"docker.io/library/alpine:3.18@{DIGEST}") == "alpine:3.18"
     assert short("ghcr.io/me/app:1") == "ghcr.io/me/app:1"
+    parts = {f"h:5000/a:1@{DIGEST}": ("h:5000/a", "1", DIGEST), "h:5000/a": ("h:5000/a", "", "")}
+    assert {reference: split(reference) for reference in parts} == parts

@@ -24,29 +24,13 @@ def write(folder: Path, text: str | bytes) -> Path:
     return written(folder, {"deadweight.yaml": text}) / "deadweight.yaml"
 
 
-def test_defaults_are_merged_into_each_variant(tmp_path):
-    defaults = "{builder: dockerfile, port: 8080, checks: {budget: {layers: {hard: 5}}}}"
-    second = "{dockerfile: two.Dockerfile, checks: {budget: {smaller_than: one}}}"
-    text = f"name: demo\ndefaults: {defaults}\nvariants: {{one: {{dockerfile: one.Dockerfile}}, two: {second}}}\n"
-    suite = load_suite(write(tmp_path, text))
-    one, two = suite.variants
-    assert (one.name, two.name) == ("one", "two")
-    assert one.checks.budget.layers.hard == two.checks.budget.layers.hard == 5
-    assert (one.checks.budget.smaller_than, two.checks.budget.smaller_than) == (None, "one")
-    assert suite.root == tmp_path
-
-
-def test_thousands_of_variants_share_one_record_of_what_they_leave_out(tmp_path):
-    one, two = load_suite(write(tmp_path, "name: a\nvariants:\n  one: {builder: ko}\n  two: {builder: ko}\n")).variants
-    assert one.run is two.run
-    assert one.checks is two.checks
-
-
 @pytest.mark.parametrize(("defaults", "ladder"), [("{}", "demo"), ("{ladder: all}", "all")])
 def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_path, defaults, ladder):
     variants = "{a: {builder: jib}, b: {builder: ko}, c: {builder: ko, ladder: java}}"
     suite = write_suite(tmp_path, f"name: demo\ndefaults: {defaults}\nvariants: {variants}\n")
     assert [each.ladder for each in suite.variants] == [ladder, ladder, "java"]
+    one, two, _ = suite.variants
+    assert (one.run is two.run, one.checks is two.checks) == (True, True), "what they leave out is one record for all"
 
 
 def test_all_that_is_wrong_is_told_at_once_by_line_and_each_once(tmp_path):
@@ -257,7 +241,7 @@ def test_a_suite_file_that_is_no_file_is_refused_and_not_read(tmp_path, what):
 # Several services in one suite file, and how variants are selected.
 TWO = """
 name: shop
-defaults: {builder: ko, port: 1000, run: {env: {A: suite, B: suite}}}
+defaults: {builder: ko, port: 1000, run: {env: {A: suite, B: suite}}, checks: {budget: {layers: {hard: 5}}}}
 services:
   cart:
     defaults: {port: 2000, run: {env: {B: cart}}}
@@ -277,6 +261,8 @@ def test_a_variant_has_its_services_defaults_over_those_of_the_suite_which_may_h
     assert (today.port, small.port, mail.port) == (2000, 3000, 1000)
     assert today.run.env == {"A": "suite", "B": "cart", "C": "own"}
     assert mail.run.env == {"A": "suite", "B": "suite"}
+    budgets = [each.checks.budget for each in suite.variants]
+    assert [(each.layers.hard, each.smaller_than) for each in budgets] == [(5, None), (5, None), (5, "cart.small")]
     assert [each.ladder for each in suite.variants] == ["cart", "cart", "mail"]
     own = write_suite(tmp_path, f"{TWO}variants:\n  all: {{}}\n")
     assert (own.names(), own.variants[0].ladder) == (("all", *suite.names()), "shop")
