@@ -123,5 +123,9 @@ def test_drift_of_one_of_several_services_is_told_with_its_name(tmp_path):
     (tmp_path / "mail/Dockerfile").write_text("FROM python:3.12\nCOPY . .\nEXPOSE 81\n")
     told = drifted(tmp_path)
     assert {(code, fields["service"]) for code, fields in told} == {("drift.of", "mail")}
-    what = {(code, fields.get("name")) for code, fields in (parts(fields["what"]) for _, fields in told)}
-    assert what == {("drift.older", "slim"), ("drift.older", "alpine"), ("drift.port", None)}
+    older = {"file": "deadweight-build/mail/Dockerfile", "own": "mail/Dockerfile"}
+    assert [parts(fields["what"]) for _, fields in told] == [
+        ("drift.older", {"name": "slim", **older}),
+        ("drift.older", {"name": "alpine", **older}),
+        ("drift.port", {"suite": 80, "place": "mail/Dockerfile:3", "port": 81}),
+    ]
