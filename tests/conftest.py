@@ -12,7 +12,7 @@ import pytest
 from deadweight import _run
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
-from tests.support import ROOT, TESTS, changed, guards, small_images as images
+from tests.support import ROOT, TESTS, changed, guards, red_summary, small_images as images
 from tests.support.tools_path import put_ours_on_path
 
 SLOW = [hypothesis.HealthCheck.too_slow]  # how long an example takes is the machine's business
@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = [str(ROOT / name) for name in changed.selected(ROOT)]
     guards.install(unit=config.getoption("--unit"))
     config.pluginmanager.register(guards.Plugin())
+    config.pluginmanager.register(red_summary)
     os.environ.setdefault(VARIABLE, "0")
     os.environ.setdefault("DEADWEIGHT_FEW_STARTS", "1")
     # under load a sign of life could come in between what a test compares

@@ -1,7 +1,7 @@
-"""The tests' own tools: what guards them, and which of them ``--changed`` runs.
+"""The tests' own tools: what guards them, which of them ``--changed`` runs, and how a red run ends.
 
 A test that ends what it did not start, or locks what others use, fails; so does a unit test that needs an engine, the network or
-root.
+root. At the end of a red run stand the first failure's reason, and what failed because of it as one cause.
 """
 
 import os
@@ -15,6 +15,7 @@ import pytest
 from tests.support import ROOT, TESTS, guards
 from tests.support.changed import ALWAYS, DOCS, PACKAGES, changed_paths, selected, targets
 from tests.support.invoking import ended
+from tests.support.red_summary import cause
 from tests.support.trees import git, written
 
 GUARDED = """
@@ -130,18 +131,24 @@ def test_after(): pass
 """
 CONFTEST = """
 def pytest_configure(config):
-    from tests.support import guards
+    from tests.support import guards, red_summary
     config.pluginmanager.register(guards.Plugin())
+    config.pluginmanager.register(red_summary)
 """
+
+
+def run(folder, *words: str, **files: str) -> subprocess.CompletedProcess[str]:
+    """A pytest of its own, with our plugins."""
+    tests = {f"test_{name}.py": text for name, text in files.items()}
+    written(folder, {"conftest.py": CONFTEST, **tests})
+    alone = ("-p", "no:cacheprovider", "-c", os.devnull, "--confcutdir", folder)
+    env = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return python("-m", "pytest", "-q", *alone, *words, folder, **env)
 
 
 @pytest.mark.system
 def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, theirs, tmp_path):
-    """In a pytest of its own, with our plugin."""
-    written(tmp_path, {"conftest.py": CONFTEST, "test_it.py": TEST.format(pid=theirs.pid)})
-    alone = ("-p", "no:cacheprovider", "-c", os.devnull, "--confcutdir", tmp_path)
-    env = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = python("-m", "pytest", "-q", *alone, tmp_path, **env)
+    done = run(tmp_path, it=TEST.format(pid=theirs.pid))
     told = [text in done.stdout for text in ("1 failed, 1 passed", "NotOurs: a test must not end process")]
     assert (done.returncode, told) == (1, [True, True])
 
@@ -181,6 +188,73 @@ def test_loopback_and_small_programs_are_anybodys(cache):
     code += "socket.create_connection(('localhost', server.getsockname()[1]), 5).close()\n"
     done = guarded(cache, f"{code}subprocess.run(['true'], check=True)\n", text=UNIT)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# How a red run ends.
+FAULT = """
+def test_first():
+    raise ValueError("the first fault\\nof two lines")
+"""
+CASCADE = """
+import pytest, time
+from deadweight._errors import DeadweightError
+
+@pytest.fixture(scope="module")
+def registry():
+    time.sleep({delay})
+    raise DeadweightError("the local registry at 127.0.0.1:4711 does not answer: refused")
+
+@pytest.mark.parametrize("number", range(11))
+def test_pulls(registry, number): pass
+
+def test_dials():
+    raise OSError("Get http://127.0.0.1:4711/v2/: dial tcp 127.0.0.1:4711: connect: connection refused")
+
+def test_well(): pass
+"""
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("delay", "workers", "first"), [
+    (0, ["no:xdist"], ["test_a.py::test_pulls[0] (setup)",
+        "  deadweight_images.errors.DeadweightError: the local registry at 127.0.0.1:4711 does not answer: refused"]),
+    (2, ["xdist.plugin", "-n", "2", "--dist", "loadfile"],
+     ["test_b.py::test_first (call)", "  ValueError: the first fault", "  of two lines"]),
+], ids=["one", "two"])  # fmt: skip
+def test_a_cascade_is_one_cause_and_the_first_failure_in_time_is_told(tmp_path, delay, workers, first):
+    done = run(tmp_path, "-p", *workers, a=CASCADE.format(delay=delay), b=FAULT)
+    _, *told = done.stdout.partition(" why it is red ")[2].splitlines()
+    assert [told[0].removeprefix("first: ")[-len(first[0]) :], *told[1 : len(first)]] == first
+    assert told[len(first)].endswith((f"{tmp_path}/test_a.py:8", f"{tmp_path}/test_b.py:3"))
+    causes = [line for line in told[len(first) + 1 : -1] if "::" not in line]
+    assert causes == [
+        *("12 failed: nothing answers at 127.0.0.1:4711", "    and 9 more", "1 failed: ValueError: the first fault")
+    ]
+    assert (done.returncode, "2 failed, 1 passed, 11 errors in " in told[-1]) == (1, True)
+
+
+@pytest.mark.slow
+@pytest.mark.system
+def test_a_file_that_cannot_be_read_and_a_worker_that_dies_are_told_and_nothing_of_a_green_run(tmp_path):
+    def reason(*words: str, **files: str) -> str:
+        done = run(tmp_path, "-p", *words, **files)
+        return done.stdout.partition(" why it is red ")[2] or f"exit code {done.returncode}"
+
+    assert reason("no:xdist", green="def test_it(): pass\n") == "exit code 0"
+    assert "nothing_of_that_name" in reason("no:xdist", broken="import nothing_of_that_name\n").partition("1 failed")[0]
+    (tmp_path / "test_broken.py").unlink()
+    assert "crashed" in reason("xdist.plugin", "-n", "1", dead="import os\ndef test_it(): os._exit(3)\n")
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("DeadweightError: the local registry at 127.0.0.1:5000 does not answer: [Errno 111]", "nothing answers at 127.0.0.1:5000"),
+    ("Connect to 127.0.0.1:5000 [/127.0.0.1] failed: Connection refused", "nothing answers at 127.0.0.1:5000"),
+    ("Cannot connect to the Docker daemon at unix:///x.sock. Is it running?", "nothing answers at unix:///x.sock"),
+    ("MissingError: quadlet 5 is missing\n  hint: x", "MissingError: quadlet # is missing"),
+    ("assert 0x7f12 in /tmp/one", "assert # in #"), ("", "no reason was given"),
+])  # fmt: skip
+def test_what_errors_say_is_known_by_their_cause(text, expected):
+    assert cause(text) == expected
 
 
 # Which tests ``--changed`` runs.
