@@ -169,7 +169,7 @@ class Variant(values.Record):
         return iter(())
 
     def references(self, root: Path) -> tuple[str, ...]:  # noqa: ARG002 - some builders' records read files
-        """All public images that the variant is based on, as far as its files can be read."""
+        """All public images that the variant is based on, insofar as its files are readable."""
         return tuple(reference for _, reference in self.images())
 
     def reads(self) -> tuple[str, ...] | None:
