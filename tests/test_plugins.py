@@ -90,20 +90,14 @@ def invoke(example, installed) -> Callable[..., subprocess.CompletedProcess[str]
     return partial(task, example, installed)
 
 
-def transcript() -> list[tuple[str, list[str]]]:
-    """The commands of the page with the lines that it shows of their output."""
-    (text,) = (text for info, text in FENCE.findall(PAGE.read_text()) if info == "console")
-    found = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE)
-    return [(command, shown.splitlines()) for command, shown in found]
-
-
 @pytest.fixture(scope="module")
 def walked(invoke, engine) -> Iterator[list[tuple[list[str], str]]]:
     """The page's commands, run one after another; what each was to show, and what it showed."""
-    (first, _), *rest = transcript()
+    (text,) = (text for info, text in FENCE.findall(PAGE.read_text()) if info == "console")
+    (first, _), *rest = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE)
     assert first == "pip install -e ../plug-in"  # ``installed`` has done it
-    done = [(invoke(*command.removeprefix("invoke ").split()), lines) for command, lines in rest]
-    yield [(lines, each.stdout + each.stderr) for each, lines in done]
+    done = [(invoke(*command.removeprefix("invoke ").split()), shown) for command, shown in rest]
+    yield [(shown.splitlines(), each.stdout + each.stderr) for each, shown in done]
     invoke("clean", "--project")
 
 

@@ -30,9 +30,7 @@ from tests.support.fault_project import wait_for
 from tests.support.small_images import go_program
 
 GO_SOURCE = ROOT / "src" / "vulnerable-awk-playground"
-JAVA_SOURCE = ROOT / "src" / "vulnerable-awk-playground-java"
 CASES = json.loads((TESTS / "data" / "service_cases.json").read_text(encoding="utf-8"))
-START_SECONDS = 20.0
 LISTENING = re.compile(r'^(?=.*"listening").*"address":"[^"]*:(\d+)".*\n', re.MULTILINE)
 LIMITS = {"AWK_TIMEOUT": "2s", "AWK_MAX_OUTPUT_BYTES": "65536"}
 
@@ -77,7 +75,10 @@ def running(argv: Sequence[str], log: Path, **env: str) -> Iterator[Running]:
     with log.open("wb") as output:
         process = subprocess.Popen(argv, stdout=output, env=environment(env), start_new_session=True)
     try:
-        yield Running(process, _port(process, log), log)
+        wait_for(lambda: LISTENING.search(log.read_text()) or process.poll() is not None, 20)
+        found = LISTENING.search(log.read_text())
+        assert found, f"the service did not start, exit code {process.poll()}: {log.read_text()}"
+        yield Running(process, int(found[1]), log)
     finally:
         if process.poll() is None:
             process.terminate()
@@ -91,13 +92,6 @@ def running(argv: Sequence[str], log: Path, **env: str) -> Iterator[Running]:
 def environment(env: Mapping[str, str]) -> dict[str, str]:
     """Ours, with a free port and the locale that the Java service asks for, unless told otherwise."""
     return {**os.environ, "LISTEN_ADDR": "127.0.0.1:0", "LC_ALL": "C.UTF-8", **env}
-
-
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    wait_for(lambda: LISTENING.search(log.read_text()) or process.poll() is not None, START_SECONDS)
-    found = LISTENING.search(log.read_text())
-    assert found, f"the service did not start, exit code {process.poll()}: {log.read_text()}"
-    return int(found[1])
 
 
 def _body(request: Mapping[str, Any]) -> bytes | None:
@@ -124,7 +118,7 @@ def java_project(tmp_path_factory) -> Path:
     if shutil.which("mvn") is None or shutil.which("javac") is None:
         pytest.skip("the Java service needs Maven and a JDK: invoke setup brings them if a suite has a Java variant")
     folder = tmp_path_factory.mktemp("java-service") / "project"
-    shutil.copytree(JAVA_SOURCE, folder, ignore=shutil.ignore_patterns("target"))
+    shutil.copytree(ROOT / "src" / "vulnerable-awk-playground-java", folder, ignore=shutil.ignore_patterns("target"))
     maven(folder, "-DskipTests", "package", "dependency:copy-dependencies", "-DincludeScope=runtime")
     return folder
 

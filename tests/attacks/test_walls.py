@@ -184,31 +184,26 @@ def test_a_plain_run_has_the_walls_of_engine_and_image():
     assert "capabilities" not in w.standing("default", "65532", INFO)
 
 
-@pytest.fixture
-def startable(monkeypatch):
+def startable(monkeypatch, problem: Callable[[RunOptions], Exception | None], *users: str) -> Any:
     """What a machine can start where ``problem(options)`` is what starting says, and in which user namespaces it was tried."""
+    tried: list[str | None] = []
 
-    def ask(problem: Callable[[RunOptions], Exception | None] = lambda _options: None, *users: str) -> Any:
-        tried: list[str | None] = []
+    def start(options: RunOptions) -> Any:
+        tried.append(options.userns_mode)
+        if error := problem(options):
+            raise error
+        return SimpleNamespace(remove=lambda: None)
 
-        def start(options: RunOptions) -> Any:
-            tried.append(options.userns_mode)
-            if error := problem(options):
-                raise error
-            return SimpleNamespace(remove=lambda: None)
-
-        monkeypatch.setattr(machine, "_known", {})
-        return machine.can_start(start, "unix:///x", (), *users), tried
-
-    return ask
+    monkeypatch.setattr(machine, "_known", {})
+    return machine.can_start(start, "unix:///x", (), *users), tried
 
 
-def test_what_a_machine_can_start_is_tried_without_a_user_namespace(startable):
+def test_what_a_machine_can_start_is_tried_without_a_user_namespace(monkeypatch):
     """In one of its own a container gets every capability: `open`, which has none, could then not be started (userns-remap)."""
-    assert startable(lambda _options: None, "host")[1] == ["host", "host"]
+    assert startable(monkeypatch, lambda _options: None, "host")[1] == ["host", "host"]
 
 
-def test_capabilities_that_an_engine_in_a_container_does_not_know_are_not_dropped(monkeypatch, startable):
+def test_capabilities_that_an_engine_in_a_container_does_not_know_are_not_dropped(monkeypatch):
     """As Docker 20.10 refuses them where its own container lacks them: `open` could then not be made."""
     lacks, unknown = {"SYS_RESOURCE", "MAC_ADMIN"}, {"PERFMON", "BPF"}
     bounding = sum(1 << number for number, name in enumerate(machine.CAPABILITIES) if name not in lacks | unknown)
@@ -221,13 +216,13 @@ def test_capabilities_that_an_engine_in_a_container_does_not_know_are_not_droppe
         return None
 
     monkeypatch.setattr(machine, "_bounding_set", lambda: bounding)
-    assert set(startable(problem)[0][0]) == lacks
+    assert set(startable(monkeypatch, problem)[0][0]) == lacks
 
 
-def test_device_rules_that_an_engine_refuses_are_not_given(startable):
+def test_device_rules_that_an_engine_refuses_are_not_given(monkeypatch):
     """Podman 5 without root refuses them when a container is created: no attack at all was carried out there."""
     refused = DeadweightError("engine: create a container of x: device cgroup rules are not supported in rootless mode")
-    assert startable(lambda options: refused if options.device_rules else None)[0] == ((), False)
+    assert startable(monkeypatch, lambda options: refused if options.device_rules else None)[0] == ((), False)
 
 
 def test_the_profile_that_the_suite_names_stands_where_the_engines_would():

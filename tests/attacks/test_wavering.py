@@ -116,18 +116,6 @@ OWN = ("/bin/sh", "-c", "test -e /tmp/up")
 HTTP = Health(path="/healthz")
 
 
-def subject_of_health_command(works, own, health) -> SimpleNamespace:
-    """An image in which the commands ``works`` end with 0, under whatever it is started."""
-    container = SimpleNamespace(
-        wait_healthy=lambda *_: SimpleNamespace(healthy=True),
-        exec=lambda words, seconds: SimpleNamespace(exit_code=0 if tuple(words) in works else 127),
-    )
-    images = SimpleNamespace(need=lambda _: SimpleNamespace(healthcheck=own))
-    engine = SimpleNamespace(images=images, start=lambda *_, **__: nullcontext(container))
-    variant = Variant(name="v", builder="ko", port=8080, health=health)
-    return SimpleNamespace(variant=variant, engine=lambda: engine, engine_image=lambda: "image")
-
-
 @pytest.mark.parametrize(("works", "own", "health", "found"), [
     ({WGET}, (), HTTP, WGET), ({WGET, OWN}, OWN, HTTP, OWN), ({WGET}, OWN, HTTP, WGET), (set(), OWN, HTTP, ()),
     (set(), (), HTTP, ()),
@@ -135,8 +123,17 @@ def subject_of_health_command(works, own, health) -> SimpleNamespace:
     ({("/up",), OWN}, OWN, Health(kind="exec", command=("/up",)), ("/up",)),  # what the suite names comes first
 ])  # fmt: skip
 def test_the_images_own_check_comes_first_where_it_works(works, own, health, found):
-    """Under a seccomp profile it may not: an engine runs it all the same, where it is not told otherwise."""
-    assert health_command.found(subject_of_health_command(works, own, health), RunOptions()) == found
+    """Under a seccomp profile it may not: an engine runs it all the same, where it is not told otherwise. In this image the
+    commands ``works`` end with 0, under whatever it is started."""
+    container = SimpleNamespace(
+        wait_healthy=lambda *_: SimpleNamespace(healthy=True),
+        exec=lambda words, seconds: SimpleNamespace(exit_code=0 if tuple(words) in works else 127),
+    )
+    images = SimpleNamespace(need=lambda _: SimpleNamespace(healthcheck=own))
+    engine = SimpleNamespace(images=images, start=lambda *_, **__: nullcontext(container))
+    variant = Variant(name="v", builder="ko", port=8080, health=health)
+    subject = SimpleNamespace(variant=variant, engine=lambda: engine, engine_image=lambda: "image")
+    assert health_command.found(subject, RunOptions()) == found
 
 
 READ = [(["CMD", "/up", "-q"], ("/up", "-q")), (["CMD-SHELL", "test -e /tmp/up"], OWN), (["NONE"], ()), ([], ())]

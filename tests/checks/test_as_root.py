@@ -85,17 +85,11 @@ def test_what_ends_without_a_word_is_told_with_its_last_lines(subject, asked, mo
     assert (Path(caught.value.argv[0]).name, caught.value.exit_code_of_command) == ("sudo", 1)
 
 
-@pytest.fixture
-def deaf():
-    """As in the background of a script: Ctrl-C is ignored, by us and by all that we start."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("deaf")
-def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engine, cancelling):
+def test_it_ends_and_leaves_nothing_when_we_are_interrupted(request, subject, asked, engine, cancelling):
+    """As in the background of a script: Ctrl-C is ignored, by us and by all that we start."""
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, usual))
     before, begun = set(_ours(engine)), threading.Event()
     with ThreadPoolExecutor(1) as pool:
         attack = pool.submit(check.attack, subject, brief=True, told=lambda _line: begun.set())

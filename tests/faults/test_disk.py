@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,25 +16,13 @@ from deadweight.builders import apko
 from deadweight.builders.shared.archive import work_folder
 from deadweight.tasks._task import guard
 from deadweight.toolchain.golang import OFFLINE_HINT
-from tests.support.fault_project import FaultProject, meanwhile, mounted, read_only
+from tests.support.fault_project import meanwhile, mounted, read_only
 from tests.support.marks import NEEDS_ROOT
 from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
 SCRIPT = "cp src/a.txt $OUT"
-
-
-@contextlib.contextmanager
-def small_disk(project: FaultProject, tmp_path: Path, *options: str) -> Iterator[None]:
-    """A file system of 1 MB, from a file, as the state folder."""
-    disk = tmp_path / "disk"
-    with disk.open("wb") as file:
-        file.truncate(1 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", *options, str(disk)], check=True)
-    with mounted(project.state, "-o", "loop", str(disk)):
-        (project.state / "lost+found").rmdir()
-        yield
 
 
 def fill(folder: Path) -> None:
@@ -68,7 +55,13 @@ def take_inodes(folder: Path) -> None:
     (bool, f"{SCRIPT}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true", ()), (take_inodes, SCRIPT, ("-N", "64")),
 ], ids=["from the start", "while a build writes", "after the tool is done", "without free inodes"])  # fmt: skip
 def test_a_full_disk(project, tmp_path, before, script, options):
-    with small_disk(project, tmp_path, *options):
+    """The state folder is a file system of 1 MB, from a file."""
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(1 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", *options, str(disk)], check=True)
+    with mounted(project.state, "-o", "loop", str(disk)):
+        (project.state / "lost+found").rmdir()
         before(project.state)
         project.suite(v=script)
         done = project.fails(1, "No space left on device")

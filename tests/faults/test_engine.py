@@ -2,9 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -28,41 +26,29 @@ pytestmark = pytest.mark.system
 NAME = "deadweight-tests/killed-base:1"
 
 
-def base_archive(folder: Path) -> Path:
-    files = {"/bin/sh": "/usr/bin/dash", "/etc/hostname": b"x\n"}
-    files |= {**program("dash"), **program("sleep"), **program("cat")}
-    return docker_archive(folder / "base.tar", NAME, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]})
-
-
-@pytest.fixture
-def alone(monkeypatch, tmp_path) -> Iterator[None]:
+@pytest.mark.slow
+@NEEDS_DOCKERD
+def test_kill_9_of_the_engine_while_it_builds(request, monkeypatch, tmp_path):
     """An engine of our own, as if there were no other; it and its data are removed at the end."""
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(daemon, "endpoints", lambda: iter(()))
-    yield
-    daemon.remove_data()
-
-
-def project_on(root: Path, engine) -> Project:
-    made = Project(root, GivenSource({"base": Base("base", NAME, None, stand_in=True)}), engine)
-    made.write({"hello": "hello\n", "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nRUN sleep 3\n"})
-    return made.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n")
-
-
-@pytest.mark.slow
-@NEEDS_DOCKERD
-def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
+    request.addfinalizer(daemon.remove_data)
     with Engine.connect(daemon.find_or_start(print), project="deadweight-tests") as engine:
-        engine.images.load(base_archive(tmp_path))
+        files = {"/bin/sh": "/usr/bin/dash", "/etc/hostname": b"x\n"}
+        files |= {**program("dash"), **program("sleep"), **program("cat")}
+        config = {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]}
+        engine.images.load(docker_archive(tmp_path / "base.tar", NAME, [files], config))
     engines: list[Engine] = []
 
     def engine_now() -> Engine:
         engines.append(Engine.connect(daemon.find_or_start(print), project="deadweight-tests"))
         return engines[-1]
 
-    project = project_on(tmp_path / "project", engine_now)
+    project = Project(tmp_path / "project", GivenSource({"base": Base("base", NAME, None, stand_in=True)}), engine_now)
+    project.write({"hello": "hello\n", "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nRUN sleep 3\n"})
+    project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n")
     with ThreadPoolExecutor(1) as pool:
         building = pool.submit(project.build, "v")
         wait_for(lambda: any("RUN sleep" in line for line in project.said) or building.done(), 60)

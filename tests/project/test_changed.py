@@ -121,19 +121,15 @@ def test_outside_of_git_that_is_told(tmp_path):
     assert head(tmp_path) is None
 
 
-def report_of(root: Path) -> Report:
-    workspace = opened(root)
-    digests = {task.step.key: task.fingerprint.digest for task in plan(workspace, workspace.suite.variants).tasks}
-    names = [each.name for each in workspace.suite.variants]
-    builds = (BuildRecord(1.0, False, samples.WHEN, "t", fingerprint=digests[f"image:{name}"]) for name in names)
-    return samples.report({name: samples.variant(build=build) for name, build in zip(names, builds, strict=True)})
-
-
 def test_from_a_report_those_with_other_inputs_and_those_that_it_does_not_tell(root):
     def found(before: Report) -> list[str]:
         return list(changed.changed_from(opened(root), before, opened(root).suite.variants))
 
-    before = report_of(root)
+    workspace = opened(root)
+    digests = {task.step.key: task.fingerprint.digest for task in plan(workspace, workspace.suite.variants).tasks}
+    names = [each.name for each in workspace.suite.variants]
+    builds = (BuildRecord(1.0, False, samples.WHEN, "t", fingerprint=digests[f"image:{name}"]) for name in names)
+    before = samples.report({name: samples.variant(build=build) for name, build in zip(names, builds, strict=True)})
     assert found(before) == []
     records = {name: record for name, record in before.variants.items() if name != "one"}
     records["two"] = replace(records["two"], build=None)

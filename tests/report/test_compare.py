@@ -20,12 +20,8 @@ from tests.support.codes import codes, parts, raises
 from tests.support.trees import git, written
 
 
-def one(record: model.VariantRecord) -> model.Report:
-    return samples.report({"it": record})
-
-
 def between(old: model.VariantRecord, new: model.VariantRecord, thresholds: ReportThresholds | None = None):
-    return compare(one(old), one(new), thresholds)
+    return compare(samples.report({"it": old}), samples.report({"it": new}), thresholds)
 
 
 def sized(size: int, compressed: int | None = None, layers: int = 2) -> model.VariantRecord:

@@ -329,14 +329,11 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     assert told == ["1/1 ok; expected failures: layers", "good"]
 
 
-def reached(language: str) -> model.VulnerabilitiesRecord:
-    reach = model.Reachability("measured", reachable=0, dead_weight=7, requests=16)
-    coverage = model.Coverage("covered", language)
-    return model.VulnerabilitiesRecord("scanned", coverage, 7, copies=140, reachability=reach)
-
-
 def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not_known() -> None:
-    go, java = (samples.variant(vulnerabilities=reached(how)) for how in ("covered", "not_covered"))
+    reach = model.Reachability("measured", reachable=0, dead_weight=7, requests=16)
+    scan = replace(scanned(7), copies=140, reachability=reach)
+    unknown = replace(scan, coverage=model.Coverage("covered", "not_covered"))
+    go, java = (samples.variant(vulnerabilities=each) for each in (scan, unknown))
     texts = everywhere(samples.report({"go": go}))
     for text in (each.lower().replace("\n", " ") for each in texts):
         assert ("not touched by the requests sent" in text, "dead weight" in text) == (True, False)

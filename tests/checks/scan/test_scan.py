@@ -28,13 +28,12 @@ from deadweight.report.sarif import scan_sarif
 from deadweight.tasks.scan import _cells, _raise_if_bad as raise_if_scans_are_bad, total, unused
 from deadweight.tasks.verify import raise_if_bad
 from deadweight.toolchain import crane
-from tests.support import ROOT
 from tests.support.codes import codes, raises
 from tests.support.http_servers import Answering, served
 from tests.support.invoking import invoke
 from tests.support.json_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
-from tests.support.small_images import docker_archive, go_program
+from tests.support.small_images import docker_archive
 from tests.support.small_project import built_subject, write_suite
 from tests.support.trees import shell_script, written, zipped as jar
 
@@ -47,9 +46,9 @@ variants: {{debian: {{}}, odd: {{}}}}
 
 
 @pytest.fixture(scope="module")
-def archives(tmp_path_factory) -> dict[str, Path]:
+def archives(tmp_path_factory, misbehaving_archive) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("images")
-    app = go_program(ROOT / "tests" / "services" / "misbehave", folder / "app")
+    app = misbehaving_archive.parent / "app"
     odd = {"/etc/os-release": b"ID=nobody-knows\nVERSION_ID=1\n"}
     return {"debian": image(folder / "debian.tar", app, debian_files()), "odd": image(folder / "odd.tar", app, odd)}
 
