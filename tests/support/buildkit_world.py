@@ -56,7 +56,7 @@ class Daemon:
             _call("mount", "-t", "tmpfs", "-o", f"size={self.disk_bytes}", "tmpfs", str(root))
         words = [
             "nsenter", f"--net=/run/netns/{self.namespace}", str(self.program), "--root", str(root),
-            "--addr", f"tcp://0.0.0.0:{PORT}", "--addr", f"unix://{self.folder}/buildkitd.sock",
+            "--addr", f"tcp://{self.host}:{PORT}", "--addr", f"unix://{self.folder}/buildkitd.sock",
             "--tlscacert", str(self.certificates / "ca.pem"), "--tlscert", str(self.certificates / f"{self.name}.pem"),
             "--tlskey", str(self.certificates / f"{self.name}.key"),
             "--oci-worker-binary", str(find_runc()), "--oci-worker-net", "host", "--oci-worker-snapshotter", "native"
