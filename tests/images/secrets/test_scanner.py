@@ -12,7 +12,6 @@ import subprocess
 import sys
 import sysconfig
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,16 +77,6 @@ def test_compiled_rules_are_kept_and_a_damaged_or_missing_file_is_no_error(tmp_p
         assert file.read_bytes() == good
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(file))  # which is no folder
     assert matcher.HyperscanMatcher(few).hits(data, decode=False) == expected != []
-
-
-def test_several_threads_share_one_scanner(scanner):
-    documents = [b"k = " + github_token(random.Random(seed)) + b"\n" for seed in range(200)]
-
-    def look(data: bytes) -> list[tuple]:
-        return _found(scanner.scan(data, path="x"))
-
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(look, documents)) == list(map(look, documents))
 
 
 def test_plain_mode_decodes_nothing(scanner):
