@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,10 +31,10 @@ from deadweight.project import doctor
 from deadweight.project.install import survey
 from deadweight.toolchain import system
 from tests.support.codes import codes, details, raises
-from tests.support.fault_project import wait_for
 from tests.support.forms import closed_network
 from tests.support.installing import install
 from tests.support.marks import NEEDS_DOCKERD
+from tests.support.processes import wait_for, within
 from tests.support.small_images import placed, program
 from tests.support.trees import shell_script, written
 
@@ -76,10 +75,9 @@ def test_hosts_that_cannot_be_used_are_told(host, reason):
 
 
 def test_an_engine_that_hangs_is_given_up(listener):
-    started = time.monotonic()
-    assert codes(api.trouble(listener[1], timeout=0.5)) == ["engine.silent"]
-    assert api.document(listener[1], "/version", timeout=0.5) == {}
-    assert time.monotonic() - started < 30
+    with within(30):
+        assert codes(api.trouble(listener[1], timeout=0.5)) == ["engine.silent"]
+        assert api.document(listener[1], "/version", timeout=0.5) == {}
 
 
 def test_something_else_at_the_socket_is_no_engine(listener):
@@ -156,10 +154,8 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
     shell_script(tmp_path / "bin/dockerd", f"{version}; {BROKEN}")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     assert survey(["engine"])[0].status == "present"
-    started = time.monotonic()
-    with raises(CommandError, "engine.ended_at_once") as caught:
+    with within(60), raises(CommandError, "engine.ended_at_once") as caught:
         daemon.find_or_start(print)
-    assert time.monotonic() - started < 60
     assert [text in str(caught.value) for text in ("no such luck", str(own.layout().log))] == [True, True]
     daemon.remove_data()
     assert not images.exists()
