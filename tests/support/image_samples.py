@@ -115,6 +115,13 @@ def packed(data: bytes, compression: str) -> bytes:
     return zstandard.compress(data) if compression == "zstd" else data
 
 
+def long_zstd(data: bytes) -> bytes:
+    """As ``zstd --long=27`` writes it: a window of 128 MiB."""
+    settings = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
+    packer = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    return packer.compress(data) + packer.flush()
+
+
 def build(
     *layers: bytes, compression: str = "none", config: Any = None, history: Any = None, stored: Any = None, **top: Any
 ) -> Made:
