@@ -36,7 +36,7 @@ from tests.support.installing import install
 from tests.support.marks import NEEDS_DOCKERD
 from tests.support.processes import wait_for, within
 from tests.support.small_images import placed, program
-from tests.support.trees import shell_script, written
+from tests.support.trees import first_on_path, shell_script, written
 
 pytestmark = pytest.mark.system
 
@@ -151,8 +151,7 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
     images = cache / "engine-current-overlay2"
     images.mkdir(parents=True)
     version = "case $* in --version) echo Docker version 20.10.24; exit;; esac"
-    shell_script(tmp_path / "bin/dockerd", f"{version}; {BROKEN}")
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    first_on_path(monkeypatch, tmp_path / "bin", {"dockerd": f"{version}; {BROKEN}"})
     assert survey(["engine"])[0].status == "present"
     with within(60), raises(CommandError, "engine.ended_at_once") as caught:
         daemon.find_or_start(print)
@@ -370,8 +369,7 @@ def sudoer(monkeypatch, tmp_path) -> Path:
     """As if we were not root but had its rights through sudo, with a group of our own; what sudo was asked is in the file."""
     asked = tmp_path / "asked"
     words = f'echo "$*" >>{asked}\nwhile [ "${{1#-}}" != "$1" ]; do shift; done\nexec env -u PYTHONPATH "$@"'
-    program = shell_script(tmp_path / "sudo-bin" / "sudo", words)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    first_on_path(monkeypatch, tmp_path / "sudo-bin", {"sudo": words})
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(os, "getgid", lambda: 54321)
     return asked
