@@ -94,6 +94,12 @@ def tar_of(members: dict[str, bytes]) -> bytes:
     return b"".join(file(name.encode(), data) for name, data in members.items()) + END
 
 
+def members_of(data: bytes) -> dict[str, bytes]:
+    """The files of a tar, packed or not, by name."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return {each.name: file.read() for each in tar if each.isfile() and (file := tar.extractfile(each))}
+
+
 def encrypted_zip(content: bytes) -> bytes:
     """A zip of one file, as far as its header tells."""
     size = len(content)
