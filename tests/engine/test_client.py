@@ -33,7 +33,6 @@ from tests.support.fault_project import wait_for
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers
 
-HEALTH = Health(path="/healthz", within_seconds=15)
 OTHER = reference("other")
 
 
@@ -44,7 +43,7 @@ def service(mode: str = "good", **changes) -> RunOptions:
 @contextlib.contextmanager
 def healthy(engine: Engine, image: str, options: RunOptions | None = None, **more: str) -> Iterator[Container]:
     with engine.start(image, options or service(), **more) as container:
-        ready = container.wait_healthy(HEALTH, 8080)
+        ready = container.wait_healthy(Health(path="/healthz", within_seconds=15), 8080)
         assert (ready.healthy, 0 < ready.seconds < 15) == (True, True), ready
         yield container
 

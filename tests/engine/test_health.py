@@ -26,8 +26,8 @@ from deadweight.suite.model import Health, RunSettings, status_matches
 from tests.support.certificates import on_loopback
 from tests.support.codes import codes, parts
 from tests.support.http_servers import files, served
+from tests.support.processes import within
 
-HEALTH = Health(path="/healthz", within_seconds=15)
 TABLE = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
@@ -157,7 +157,7 @@ def test_grpc_health_is_asked_for(body, status, code, fields):
 
 def test_what_speaks_no_http2_is_told(engine, misbehaving_image):
     with engine.start(misbehaving_image, service()) as container:
-        assert container.wait_healthy(HEALTH).healthy
+        assert container.wait_healthy(Health(path="/healthz", within_seconds=15)).healthy
         found = container.wait_healthy(Health(kind="grpc", within_seconds=1))
     assert found.reason.fields["answer"].code.startswith("engine.grpc_")
     assert not found.healthy
@@ -256,11 +256,10 @@ def test_a_slow_answer_within_the_limit_is_an_answer(serve):
 
 def test_a_signal_ends_the_wait_for_an_answer(serve, cancelling):
     """A request hung until its container was removed, and then the engine was asked why."""
-    route, started = serve(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 30), time.monotonic()
+    route = serve(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 30)
     threading.Timer(0.5, _run.cancel_soon).start()
-    with pytest.raises(Interrupted):
+    with within(3), pytest.raises(Interrupted):
         route.request("GET", "/", timeout=60)
-    assert time.monotonic() - started < 3
 
 
 def test_an_answer_that_ends_before_what_it_announced_is_none(serve):
@@ -286,10 +285,9 @@ def test_a_health_route_that_has_no_end_is_not_healthy(serve, header):
 def test_a_service_that_takes_nothing_ends_in_time_too():
     """The request is larger than all buffers between, and nobody reads it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        route, started = http.direct("published", "127.0.0.1", server.getsockname()[1]), time.monotonic()
-        with pytest.raises(TimeoutError):
+        route = http.direct("published", "127.0.0.1", server.getsockname()[1])
+        with within(30), pytest.raises(TimeoutError):
             route.request("POST", "/", body=b"x" * 64 * 2**20, timeout=0.5)
-    assert time.monotonic() - started < 30
 
 
 def test_a_connection_to_a_service_with_tls_speaks_it_whatever_its_certificate(tmp_path):

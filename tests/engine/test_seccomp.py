@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -19,11 +18,11 @@ from deadweight_attacks.matrix import refused_by_profile
 from deadweight_attacks.profile import ATTACKERS, for_attacks
 from deadweight_attacks.seccomp import floor
 from tests.support.codes import codes, details, parts, raises
+from tests.support.marks import NEEDS_ROOT
 from tests.support.small_project import built_subject, write_suite
 
 HERE = profile.Where("amd64", "6.1.0-13-amd64")
 EVERYTHING = frozenset(profile.numbers("amd64"))
-ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="the runtime is tried as root")
 
 
 def without(*calls: str) -> dict[str, object]:
@@ -167,7 +166,7 @@ def test_a_call_that_the_program_needs_is_named(service):
     assert (found.code, found.data["posture"]["seccomp"]) == ("seccomp.stops", "tight.json")
 
 
-@ROOT
+@NEEDS_ROOT
 def test_a_call_that_the_runtime_needs_is_named_before_an_engine_waits_for_it(service, engine, monkeypatch):
     subject = service("execve")
     monkeypatch.setattr(engine, "start", lambda *_, **__: pytest.fail("nothing is started in the engine"))

@@ -14,7 +14,7 @@ from deadweight_standins.machine import authorities
 from deadweight_standins.source import told, unmade
 from deadweight_standins.stand_in import StandIn
 from tests.support.codes import parts, raises
-from tests.support.trees import shell_script, written
+from tests.support.trees import first_on_path, written
 
 pytestmark = pytest.mark.system
 
@@ -70,9 +70,8 @@ def test_the_newest_node_of_a_number_or_of_the_next_one(monkeypatch, wanted, mad
 
 def test_npm_s_registry_is_the_one_that_npm_asks(tmp_path, monkeypatch):
     registry = downloads.npm_registry.__wrapped__
-    shell_script(tmp_path / "bin" / "npm", 'echo "https://own.example.com/$1-$2-$3/"')
+    first_on_path(monkeypatch, tmp_path / "bin", {"npm": 'echo "https://own.example.com/$1-$2-$3/"'})
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
         monkeypatch.delenv(name, raising=False)
     assert registry() == "https://own.example.com/config-get-registry"

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,14 +21,13 @@ from typing import Any
 from deadweight.engine import api
 from deadweight.engine.own import machine
 from deadweight.toolchain.find import find
-from tests.support import ROOT, TESTS
+from tests.support import ROOT, TESTS, image_samples as samples
 from tests.support.docker_registry import crane_registry
 from tests.support.invoking import invoke, start
 from tests.support.processes import engine_at
 from tests.support.small_images import PASSWD, Content, go_program, placed, program
 
 BRIEF = "brief"
-SPDX = "https://spdx.dev/Document"
 
 
 @dataclass
@@ -135,10 +133,9 @@ def attested(tour: Tour) -> str:
         image = tour.reported()
         assert image["index_digest"], "no index"
         named = {each["predicate"]: each["digest"] for each in image["attestations"]}
-        with tarfile.open(tour.folder / ".deadweight/images/v/image.tar") as archive:
-            statement = archive.extractfile(f"blobs/{named[SPDX].replace(':', '/')}")
-            assert statement is not None
-            packages = {each["name"] for each in json.load(statement)["predicate"]["packages"]}
+        held = samples.members_of((tour.folder / ".deadweight/images/v/image.tar").read_bytes())
+        statement = json.loads(held[f"blobs/{named['https://spdx.dev/Document'].replace(':', '/')}"])
+        packages = {each["name"] for each in statement["predicate"]["packages"]}
         assert {"stdlib", "deadweight.dev/vulnerable-awk-playground"} <= packages, packages
         return f"in the archive: {', '.join(sorted(named))}"
     finally:

@@ -16,7 +16,6 @@ GITHUB = re.compile(r"/repos/team/app/issues(?:/(?P<number>7)/comments|/comments
 GITLAB = re.compile(r"/projects/42/merge_requests/7/notes(?:/(?P<id>\d+))?")
 TOKEN = "s3cret-t0ken"
 
-Fault = tuple[int, dict[str, str]]
 Answer = tuple[int, dict[str, str], Any]
 
 
@@ -38,7 +37,7 @@ class ForgeServer:
 
     def __init__(self) -> None:
         self.comments: dict[int, str] = {}
-        self.faults: list[Fault | None] = []
+        self.faults: list[tuple[int, dict[str, str]] | None] = []
         self.may_write = True
         self.lost_answers = 0
         self.before: dict[str, Callable[[], None]] = {}

@@ -162,7 +162,7 @@ class Podman:
     def names(self) -> bool:
         """Whether its containers find each other by name: an older one takes a plug-in for that."""
         made = self("info", "--format", "{{.Host.NetworkBackend}}").stdout.strip()
-        return made == "netavark" or any(map(os.path.exists, PLUG_INS))
+        return made == "netavark" or any(map(os.path.exists, ("/usr/lib/cni/dnsname", "/usr/libexec/cni/dnsname")))
 
     def healthy(self, name: str) -> str:
         """What it says of a container's health: it is asked now, for what asks every ten seconds is a timer of systemd's."""
@@ -193,7 +193,6 @@ if file:
 os.execv("{runc}", ["{runc}", *sys.argv[1:]])
 """
 """Podman asks for more processes than a machine grants that gives it no right to raise limits: so it gets as many as there are."""
-PLUG_INS = ("/usr/lib/cni/dnsname", "/usr/libexec/cni/dnsname")
 
 
 @contextlib.contextmanager

@@ -94,6 +94,12 @@ def tar_of(members: dict[str, bytes]) -> bytes:
     return b"".join(file(name.encode(), data) for name, data in members.items()) + END
 
 
+def members_of(data: bytes) -> dict[str, bytes]:
+    """The files of a tar, packed or not, by name."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return {each.name: file.read() for each in tar if each.isfile() and (file := tar.extractfile(each))}
+
+
 def encrypted_zip(content: bytes) -> bytes:
     """A zip of one file, as far as its header tells."""
     size = len(content)
@@ -113,6 +119,13 @@ def packed(data: bytes, compression: str) -> bytes:
     if compression == "gzip":
         return gzip.compress(data, 6, mtime=0)
     return zstandard.compress(data) if compression == "zstd" else data
+
+
+def long_zstd(data: bytes) -> bytes:
+    """As ``zstd --long=27`` writes it: a window of 128 MiB."""
+    settings = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
+    packer = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    return packer.compress(data) + packer.flush()
 
 
 def build(

@@ -38,6 +38,15 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 @contextlib.contextmanager
+def within(seconds: float, *, processor: bool = False) -> Iterator[None]:
+    """The block takes less than this, or less of this process's own time on a processor."""
+    clock = time.process_time if processor else time.monotonic
+    started = clock()
+    yield
+    assert clock() - started < seconds
+
+
+@contextlib.contextmanager
 def killed(*argv: str | Path, log: Path = Path("/dev/null")) -> Iterator[subprocess.Popen[bytes]]:
     """A process in the folder of its log, killed at the end."""
     with log.open("wb") as output:

@@ -1,6 +1,6 @@
 """Texts that look like secrets, made when a test runs: none is real, and none stands in this repository.
 
-``from_pattern`` walks Python's parse tree of a rule's pattern and makes a text that it matches. What a pattern cannot tell (a body
+``sample`` walks Python's parse tree of a rule's pattern and makes a text that it matches. What a pattern cannot tell (a body
 that is base64, a structure that must decode) has a maker of its own.
 """
 
@@ -20,11 +20,6 @@ BASE64 = ALNUM + "+/"
 
 def text(rng: random.Random, alphabet: str, size: int) -> str:
     return "".join(rng.choice(alphabet) for _ in range(size))
-
-
-def from_pattern(pattern: str, rng: random.Random) -> bytes:
-    """A text that the pattern matches, as far as its tree tells."""
-    return _nodes(parser.parse(pattern.encode("latin-1")), rng, {}).encode("latin-1")
 
 
 Groups = dict[int, str]
@@ -127,6 +122,7 @@ MAKERS = {
 
 
 def sample(rule_id: str, pattern: str, rng: random.Random) -> bytes:
-    """A text that the rule should find."""
-    maker = MAKERS.get(rule_id)
-    return maker(rng) if maker else from_pattern(pattern, rng)
+    """A text that the rule should find: where it has no maker, one that its pattern matches as far as its tree tells."""
+    if maker := MAKERS.get(rule_id):
+        return maker(rng)
+    return _nodes(parser.parse(pattern.encode("latin-1")), rng, {}).encode("latin-1")

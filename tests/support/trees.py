@@ -6,6 +6,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 
 def written(root: Path, files: Mapping[str, str | bytes]) -> Path:
     """Write these files below a folder, which is made; gives the folder."""
@@ -30,6 +32,13 @@ def shell_script(path: Path, script: str) -> Path:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return path
+
+
+def first_on_path(patch: pytest.MonkeyPatch, folder: Path, scripts: Mapping[str, str]) -> None:
+    """These shell scripts, in a folder that now comes first on PATH."""
+    for name, script in scripts.items():
+        shell_script(folder / name, script)
+    patch.setenv("PATH", str(folder), prepend=":")
 
 
 def git(folder: Path, *words: str) -> str:

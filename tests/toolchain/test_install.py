@@ -23,7 +23,7 @@ from deadweight.toolchain.find import find, look
 from tests.support import installing
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
-from tests.support.trees import shell_script, written
+from tests.support.trees import first_on_path, shell_script, written
 
 pytestmark = pytest.mark.system
 
@@ -130,11 +130,9 @@ def test_what_fails_is_told_and_the_rest_is_got(cache, monkeypatch, tmp_path):
 
 def test_where_apt_has_not_all_packages_the_others_are_installed(cache, tmp_path, monkeypatch):
     """apt-get, as root's here, refuses a call that names one package that it lacks."""
-    calls = tmp_path / "calls"
-    shell_script(tmp_path / "apt-get", f'echo "$*" >>{calls}\ncase "$*" in *bubblewrap*) exit 100 ;; esac')
+    refuses = 'case "$*" in *bubblewrap*) exit 100 ;; esac'
     known = 'shift; for name; do printf "%s:\\n  Installed: (none)\\n  Candidate: 1\\n" "$name"; done'
-    shell_script(tmp_path / "apt-cache", known)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    first_on_path(monkeypatch, tmp_path, {"apt-get": refuses, "apt-cache": known})
     monkeypatch.setattr(sudo, "is_root", lambda: True)
     lacking = [replace(each, status="missing", gettable=True) for each in survey(["bwrap", "mmdebstrap"])]
     said: list[str] = []
@@ -219,9 +217,7 @@ def test_without_root_and_sudo_the_user_gets_the_command(tmp_path, monkeypatch):
 
 
 def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch):
-    shell_script(tmp_path / "apt-get", ":")
-    shell_script(tmp_path / "sudo", "echo 'sudo: a password is required' >&2; exit 1\n")
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    first_on_path(monkeypatch, tmp_path, {"apt-get": ":", "sudo": "echo 'sudo: a password is required' >&2; exit 1"})
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(sudo, "_on_terminal", lambda: False)
     lacking = replace(survey(["bwrap"])[0], status="missing", how="sudo apt-get install bubblewrap", gettable=False)
@@ -234,8 +230,7 @@ def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch
 def test_sudos_password_goes_to_its_input_and_nowhere_else(tmp_path, monkeypatch):
     seen, log = tmp_path / "seen", tmp_path / "log"
     keeps = f'read -r word; echo "input: $word" >>{seen}; echo "$word" >&2'
-    shell_script(tmp_path / "sudo", f'[ "$1" = -n ] && exit 1\necho "args: $*" >>{seen}\n{keeps}')
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    first_on_path(monkeypatch, tmp_path, {"sudo": f'[ "$1" = -n ] && exit 1\necho "args: $*" >>{seen}\n{keeps}'})
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(sudo, "_password", lambda: "open sesame")
     monkeypatch.setattr(sudo, "_on_terminal", lambda: True)

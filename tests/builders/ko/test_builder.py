@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tarfile
 
 import pytest
 
@@ -11,6 +10,7 @@ from deadweight._errors import MissingError
 from deadweight.builders.protocol import BuiltImage
 from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.sources.protocol import BuildEnvironment
+from tests.support import image_samples as samples
 from tests.support.builder_site import BROKEN, COMPILERS, GO_FILES, HINTS, IMAGES, STATIC, GivenSource, Project
 from tests.support.codes import raises
 
@@ -156,14 +156,6 @@ def test_what_go_reads_elsewhere_is_an_input(project, monkeypatch):
     assert not changed({"more/more.go": "package more // and again\n"})
 
 
-def last_layer(archive) -> dict[str, bytes]:
-    """The files of an image's last layer, by name."""
-    with tarfile.open(archive) as outer:
-        (manifest,) = json.load(outer.extractfile("manifest.json"))
-        with tarfile.open(fileobj=outer.extractfile(manifest["Layers"][-1])) as layer:
-            return {each.name: layer.extractfile(each).read() for each in layer if each.isfile()}
-
-
 @pytest.mark.slow
 def test_files_beside_the_program_are_one_more_layer(built, project):
     files = {"app/pages/a.html": "<p>a</p>", "app/pages/.git/x": "", "app/.dockerignore": "pages\n"}
@@ -173,7 +165,9 @@ def test_files_beside_the_program_are_one_more_layer(built, project):
     held, plain = project.image(image), built[0].image(built[1])
     assert (held.config_digest, held.config.working_dir) == (image.config_digest, "/srv")
     assert len(held.layers) == len(plain.layers) + 1
-    assert last_layer(project.archive("v", image)) == {"srv/pages/a.html": b"<p>a</p>", "srv/shop.yml": b"a: 1\n"}
+    archived = samples.members_of(project.archive("v", image).read_bytes())
+    last = archived[json.loads(archived["manifest.json"])[0]["Layers"][-1]]
+    assert samples.members_of(last) == {"srv/pages/a.html": b"<p>a</p>", "srv/shop.yml": b"a: 1\n"}
     assert project.build("v").config_digest == image.config_digest
     before = project.inputs().digest
     project.write({"app/pages/a.html": "<p>b</p>"})

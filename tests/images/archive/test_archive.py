@@ -83,20 +83,23 @@ def test_a_layer_of_an_old_archive_may_be_a_link_to_another(tmp_path):
     assert [layer.size_bytes for layer in summary(tmp_path / "x.tar").layers] == [5, 5]
 
 
+ARM, AMD = samples.build(ONE, architecture="arm64"), samples.build(TWO)
+PLATFORMS = [samples.oci_members(ARM, platform="linux/arm64"), samples.oci_members(AMD, platform="linux/amd64")]
+
+
 def chosen(path: Path, **which: Any) -> str:
     """The digest of the config of the image that is meant."""
     return summary(path, **which).config_digest
 
 
 def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
-    arm, amd = samples.build(ONE, architecture="arm64"), samples.build(TWO)
-    first, second = samples.oci_members(arm, platform="linux/arm64"), samples.oci_members(amd, platform="linux/amd64")
-    third = samples.oci_members(samples.build(samples.honest_layer({"note": b"x"})), platform="unknown/unknown")
-    inner = samples.index(samples.entries(first, second, third))
+    other = samples.oci_members(samples.build(samples.honest_layer({"note": b"x"})), platform="unknown/unknown")
+    inner = samples.index(samples.entries(*PLATFORMS, other))
     outer = samples.index([samples.descriptor(inner, samples.OCI_INDEX)])
-    path = written(tmp_path / "layout", {**first, **second, **third, **samples.blobs(inner), "index.json": outer})
+    held = samples.several(*PLATFORMS, other) | samples.blobs(inner)
+    path = written(tmp_path / "layout", {**held, "index.json": outer})
     found = [chosen(path, platform=f"linux/{name}") for name in ("arm64", "amd64")]
-    assert found == [samples.sha256(arm.config), samples.sha256(amd.config)]
+    assert found == [samples.sha256(ARM.config), samples.sha256(AMD.config)]
     with raises(UsageError, "archive.platform_missing", platform="linux/s390x", known="linux/amd64, linux/arm64"):
         open_archive(path, platform="linux/s390x")
 
@@ -124,11 +127,9 @@ def test_an_image_for_another_platform_is_not_taken_for_the_one_asked_for(tmp_pa
 
 def test_the_other_platforms_of_an_engines_archive_are_reached(tmp_path):
     """An engine's manifest.json names one image; its index.json may name more."""
-    arm, amd = samples.build(ONE, architecture="arm64"), samples.build(TWO)
-    first, second = samples.oci_members(arm, platform="linux/arm64"), samples.oci_members(amd, platform="linux/amd64")
-    members = {**samples.several(first, second), **samples.listed(place(amd.config), place(TWO))}
+    members = {**samples.several(*PLATFORMS), **samples.listed(place(AMD.config), place(TWO))}
     path = written(tmp_path / "layout", members)
-    for platform, made in ((None, amd), ("linux/amd64", amd), ("linux/arm64", arm)):
+    for platform, made in ((None, AMD), ("linux/amd64", AMD), ("linux/arm64", ARM)):
         assert chosen(path, platform=platform) == samples.sha256(made.config)
 
 
@@ -245,11 +246,9 @@ def test_a_harmed_layout_is_one_clear_error(tmp_path, harm):
 
 @pytest.mark.parametrize("look", [analyse, samples.streamed])
 def test_a_zstd_layer_that_needs_much_memory_is_not_called_damaged(tmp_path, look):
-    """``zstd --long=27`` writes such; other than a damaged one it is whole and can be packed anew."""
-    parameters = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True, write_content_size=False)
-    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    """Other than a damaged one it is whole and can be packed anew."""
     data = ONE + bytes(1 << 16)
-    path = samples.saved(tmp_path, data, stored=[packer.compress(data) + packer.flush()])
+    path = samples.saved(tmp_path, data, stored=[samples.long_zstd(data)])
     with raises(ArchiveError, "compression.window", needed=128, most=64):
         look(path, scan="no")
 
@@ -323,11 +322,6 @@ def test_a_packed_layer_is_whole_or_truncated(tmp_path, stored):
             summary(path)
 
 
-def members_of(path: Path) -> dict[str, bytes]:
-    with tarfile.open(path) as tar:
-        return {each.name: tar.extractfile(each).read() for each in tar}
-
-
 def test_an_archive_that_docker_25_saved_without_a_name_is_read(tmp_path):
     made = samples.build(ONE)
     members = samples.oci_members(made) | {"index.json": samples.index(None)}
@@ -364,7 +358,7 @@ def test_what_refers_to_an_image_is_no_second_image(tmp_path, told):
 @pytest.mark.parametrize("extra", [{}, samples.blobs(b"nobody names this", b"nor this")])
 def test_blobs_that_no_manifest_names_are_told(tmp_path, write, extra):
     path = write(tmp_path / "x", samples.build(ONE, TWO, compression="gzip"))
-    written(path, extra) if path.is_dir() else samples.tar(path, members_of(path) | extra)
+    written(path, extra) if path.is_dir() else samples.tar(path, samples.members_of(path.read_bytes()) | extra)
     told = [(item.reason, item.size_bytes) for item in analyse(path, scan="no").skipped]
     assert told == [(wording("skip.unreferenced_blobs", count=2), 25)] * bool(extra)
 

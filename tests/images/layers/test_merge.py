@@ -1,7 +1,6 @@
 """The merged view: rule by rule, and against what a real engine makes of the same layers."""
 
 import tarfile
-import time
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
@@ -14,6 +13,7 @@ from deadweight_images.layers.indexing import Indexer
 from deadweight_images.layers.merge import IMPLIED, Merged
 from tests.support import image_samples as samples
 from tests.support.codes import raises
+from tests.support.processes import within
 
 
 def merged(*layers: bytes) -> Merged:
@@ -122,10 +122,9 @@ def test_the_root_of_the_image_stays_a_folder(name, kind):
 def test_many_removed_folders_take_one_pass():
     lower = samples.layer(*(samples.file(b"d%d/f" % n) for n in range(20_000)))
     upper = samples.layer(*(samples.file(b".wh.d%d" % n) for n in range(20_000)))
-    started = time.process_time()
-    view = merged(lower, upper)
-    assert (seen(view), len(hidden(view))) == ({}, 20_000)
-    assert time.process_time() - started < 5
+    with within(5, processor=True):
+        view = merged(lower, upper)
+        assert (seen(view), len(hidden(view))) == ({}, 20_000)
 
 
 # --- against the engine ---------------------------------------------------------------------------------------------------
@@ -283,9 +282,8 @@ def test_a_chain_of_hard_links_is_followed_once():
     count = 30_000
     chain = {"l0": b"12345"} | {f"l{number}": f"=l{number - 1}" for number in range(1, count)}
     view = merged(L(dict(reversed(chain.items()))))
-    started = time.process_time()
-    assert {view.content(view.view[f"l{number}".encode()]) for number in range(count)} == {view.view[b"l0"]}
-    assert time.process_time() - started < 2
+    with within(2, processor=True):
+        assert {view.content(view.view[f"l{number}".encode()]) for number in range(count)} == {view.view[b"l0"]}
 
 
 def test_layers_share_what_memory_has_room_for(monkeypatch):
@@ -312,10 +310,8 @@ def doubling(count: int) -> list[bytes]:
 
 @pytest.mark.slow
 def test_links_that_double_the_work_are_refused():
-    started = time.process_time()
-    with raises(ArchiveError, "layer.too_many_steps", what="layer 1"):
+    with within(30, processor=True), raises(ArchiveError, "layer.too_many_steps", what="layer 1"):
         merged(samples.layer(*doubling(35), samples.file(b"l35/x", b"1")))
-    assert time.process_time() - started < 30
 
 
 def test_a_few_such_links_are_followed():

@@ -23,17 +23,10 @@ TEXT = random.Random(2).randbytes(20_000).hex().encode() + b"\n" + CONFIG  # so 
 NEEDS = wording("skip.memory", megabytes=64)
 
 
-def long_zstd(data: bytes) -> bytes:
-    """As ``zstd --long=27`` writes it: a window of 128 MiB."""
-    settings = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
-    packer = zstandard.ZstdCompressor(compression_params=settings).compressobj()
-    return packer.compress(data) + packer.flush()
-
-
 LONG_XZ = lzma.compress(TEXT, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 128 << 20}])
 
 
-NEEDY = {"xz@0": (LONG_XZ, lzma.compress), "zstd@5": (b"head " + long_zstd(TEXT), zstandard.compress)}
+NEEDY = {"xz@0": (LONG_XZ, lzma.compress), "zstd@5": (b"head " + samples.long_zstd(TEXT), zstandard.compress)}
 
 
 @pytest.mark.parametrize("inner", NEEDY)
