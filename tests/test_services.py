@@ -25,6 +25,7 @@ from hypothesis import given, settings, strategies as st
 
 from deadweight.builders.jib.projects import SHORT_LIVED
 from deadweight.engine.http import Answer, direct
+from deadweight.records.paths import content
 from tests.support import ROOT, TESTS
 from tests.support.fault_project import wait_for
 from tests.support.small_images import go_program
@@ -369,5 +370,5 @@ def test_as_process_one_it_collects_orphans_and_stops_on_sigterm(argv, tmp_path)
 
 
 def _children(pid: int) -> list[int]:
-    text = "".join(file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children"))
-    return [int(word) for word in text.split()]
+    files = Path(f"/proc/{pid}/task").glob("*/children")  # a thread may end meanwhile
+    return [int(word) for file in files for word in content(file).split()]

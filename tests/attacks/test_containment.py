@@ -20,9 +20,9 @@ import pytest
 from deadweight._errors import DeadweightError
 from deadweight.engine import api, labels, netns
 from deadweight.engine.options import RunOptions, bridge_of
+from deadweight.engine.own.machine import everyone
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
-from deadweight.records.paths import content
 from deadweight.suite.model import Health
 from deadweight_attacks import containers as yard, guard, helper, host, lab, machine, network, run_options, walls
 from deadweight_attacks.containers import Yard
@@ -485,9 +485,7 @@ def run(subject, engine, tmp_path):
 
 
 def guards_of(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    found = {int(word) for each in children for word in each.read_text().split()}
-    return [each for each in found if b"attacks.guard" in content(Path(f"/proc/{each}/cmdline"))]
+    return [each.pid for each in everyone() if each.parent == pid and "attacks.guard" in each.command]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
