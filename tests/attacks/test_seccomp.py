@@ -4,6 +4,8 @@ import itertools
 import json
 import re
 import shutil
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +16,12 @@ from hypothesis import given, strategies as some
 
 from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
+from deadweight.engine import sidecars
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.records import store
 from deadweight.suite.model import Need, Variant
+from deadweight.toolchain import golang
 from deadweight_attacks import run as attacking, walls
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
@@ -28,6 +32,7 @@ from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording
 from tests.support.attack_grounds import castle
 from tests.support.codes import parts, raises
+from tests.support.processes import killed
 from tests.support.small_images import PASSWD, docker_archive
 from tests.support.small_project import own_leftovers
 
@@ -289,6 +294,18 @@ def test_the_engines_own_profile_is_asked_call_by_call_and_none_is_carried_out(s
     # asked for with no filter at all: and the machine still runs
     open_to_all = recorder.allowed(subject, posture.options.but(seccomp="unconfined"), "amd64")
     assert {"mount", "reboot", "init_module"} < open_to_all
+
+
+def test_a_signal_does_not_hold_up_the_program_that_asks():
+    """Go's scheduler sends them on a busy machine: one that came before there was a listener was waited for without end."""
+    words = [golang.built("amd64", sidecars.RECORDER), "ask", *map(str, range(300))]
+    for _ in range(30):
+        with killed(*words) as asked:
+            deadline = time.monotonic() + 20
+            while asked.poll() is None and time.monotonic() < deadline:
+                asked.send_signal(signal.SIGURG)
+                time.sleep(0.0002)
+            assert asked.poll() == 0
 
 
 NO_LISTENER = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}

@@ -132,7 +132,12 @@ func next(listener int, told *notice) bool {
 	}
 }
 
+// say answers it. A signal while another holds the kernel's lock is no answer: whoever asked would wait for ever.
 func say(listener int, said *reply) syscall.Errno {
-	_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(listener), answer, uintptr(unsafe.Pointer(said)))
-	return errno
+	for {
+		_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(listener), answer, uintptr(unsafe.Pointer(said)))
+		if errno != syscall.EINTR {
+			return errno
+		}
+	}
 }
