@@ -148,6 +148,8 @@ def test_stale_is_no_pass_what_could_not_be_measured_says_why_and_what_is_not_bu
     never = samples.full_report().variants["never-built"]
     found = verdict(samples.report({"one": samples.variant(), "two": never}))
     assert (found.status, found.gaps[0].text) == ("gaps", "two; next: invoke build")
+    found = verdict(samples.report({"one": samples.variant(unproven=("no_operation",))}))
+    assert (found.status, codes(found.gaps[0].text)) == ("gaps", ["report.unproven"])
 
 
 def test_stand_ins_take_one_sentence() -> None:

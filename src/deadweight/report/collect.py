@@ -252,6 +252,7 @@ def _variant(
         failed=None if failed is None else str(failed),
         startup_samples=samples,
         startup_alone="runs" in evidence and bool(evidence["runs"].data.get("startup_alone")),
+        unproven=variant.unproven,
     )
 
 

@@ -17,6 +17,7 @@ from deadweight.checks.scan.model import Contents, Severity
 from deadweight.records.built_image import Cache
 from deadweight.records.evidence import Provenance, Status
 from deadweight.records.runs import Scope
+from deadweight.suite.values import Unproven
 
 # The quantities of a report's records.
 Bytes = Annotated[int, Field(ge=0)]
@@ -366,7 +367,7 @@ class VariantRecord:
     if it failed or did not finish: ``build``, ``image`` and all figures are then from the build before, or None. ``runtime`` is
     None if it was not determined; ``go_version`` is set only for Go programs (``go1.26.1``). ``startup_seconds`` is the median of
     ``startup_samples``. They are measured in turns with the other variants (A B C A B C …); if not, ``startup_alone`` is true, and
-    they are not compared.
+    they are not compared. ``unproven`` is why its passed checks prove little, as the suite says.
     """
 
     builder: str
@@ -391,6 +392,7 @@ class VariantRecord:
     startup_samples: tuple[Annotated[float, Field(gt=0)], ...] = ()
     startup_alone: bool = False
     attack_split: AttackSplit | None = None
+    unproven: tuple[Unproven, ...] = ()
 
     @property
     def stand_in(self) -> bool:
