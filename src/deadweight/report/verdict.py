@@ -194,7 +194,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Gap:
-    """What is not known, by why: ``stale``, ``not run``, ``not measured``, ``not built``, ``unproven``. ``text``: of which, and what to run."""
+    """What is not known, by why (``word``): ``stale``, ``not run``, ``not measured``, ``not built``, ``unproven``. ``text``: of
+    which, and what to run."""
 
     word: str
     count: int
@@ -239,7 +240,9 @@ def _gaps(report: Report) -> Iterator[Gap]:
     unbuilt = [name for name, record in report.variants.items() if record.build is None and record.failed is None]
     if unbuilt:
         yield Gap("not built", len(unbuilt), f"{figures.listed(unbuilt)}; next: invoke build")
-    if little := [f"{name} ({', '.join(record.unproven)})" for name, record in report.variants.items() if record.unproven]:
+    if little := [
+        f"{name} ({', '.join(record.unproven)})" for name, record in report.variants.items() if record.unproven
+    ]:
         yield Gap("unproven", len(little), wording("report.unproven", variants=figures.listed(little)))
     reasons: dict[str, dict[str, dict[str, str]]] = {}  # by word, check and variant
     for name, record in report.variants.items():
