@@ -291,20 +291,21 @@ def test_what_a_program_asks_of_the_loader_is_read():
     ("compiled without errors", False),
 ])  # fmt: skip
 def test_an_error_among_the_first_lines_is_a_doubt(line, is_error):
-    found = doubts_of(Health("exit", 80), ["starting", line], (), 0)
+    found = doubts_of(Health("exit", 80), ["starting", line], (), (), 0)
     assert [each.code for each in found] == (["error_in_log"] if is_error else [])
 
 
-@pytest.mark.parametrize(("health", "declared", "works", "codes"), [
-    (Health("http", 80, "/", 404), (80,), 1, ["health_is_an_error"]),
-    (Health("http", 80, "/", 204), (80,), 1, []),
-    (Health("http", 81, "/", 200), (80,), 1, ["undeclared_port"]),
-    (Health("http", 80, "/", 200), (90, 80), 0, ["no_operation"]),
-    (Health("tcp", 80), (80,), 0, []),
-    (Health("tcp", 81, "/", 500), (80,), 0, ["undeclared_port", "health_is_an_error", "no_operation"]),
+@pytest.mark.parametrize(("health", "declared", "closed", "works", "codes"), [
+    (Health("http", 80, "/", 404), (80,), (), 1, ["health_is_an_error"]),
+    (Health("http", 80, "/", 204), (80,), (), 1, []),
+    (Health("http", 81, "/", 200), (80,), (80,), 1, ["undeclared_port"]),
+    (Health("http", 80, "/", 200), (90, 80), (90,), 1, ["closed_port"]),
+    (Health("http", 80, "/", 200), (90, 80), (), 0, ["no_operation"]),
+    (Health("tcp", 80), (80,), (), 0, []),
+    (Health("tcp", 81, "/", 500), (80,), (80,), 0, ["undeclared_port", "health_is_an_error", "no_operation"]),
 ])  # fmt: skip
-def test_what_proves_little_is_told(health, declared, works, codes):
-    assert [each.code for each in doubts_of(health, [], declared, works)] == codes
+def test_what_proves_little_is_told(health, declared, closed, works, codes):
+    assert [each.code for each in doubts_of(health, [], declared, closed, works)] == codes
 
 
 def test_routes_are_read_in_any_language(tmp_path):

@@ -82,11 +82,10 @@ def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve
 
 
 class Starting:
-    """A container with a clock of its own. It listens after ``takes`` seconds, and says a line every ``every`` seconds."""
+    """A container with a clock of its own. It opens each port after so many seconds, and says a line every ten."""
 
-    def __init__(self, takes: float, says, every: float = 10.0) -> None:
-        self.now, self.started, self.takes, self.says, self.every = 0.0, 0.0, takes, says, every
-        self.name = "x"
+    def __init__(self, opens: dict[int, float], says=str) -> None:
+        self.now, self.started, self.opens, self.says, self.name = 0.0, 0.0, opens, says, "x"
 
     def monotonic(self) -> float:
         return self.now
@@ -98,10 +97,11 @@ class Starting:
         return SimpleNamespace(running=True)
 
     def listeners(self):
-        return [SimpleNamespace(loopback=False, port=8080, address="0.0.0.0")] if self.now >= self.takes else []
+        opened = (port for port, takes in self.opens.items() if self.now >= takes)
+        return [SimpleNamespace(loopback=False, port=port, address="0.0.0.0") for port in opened]
 
     def logs(self, lines=None):
-        return [self.says(number) for number in range(int(self.now / self.every) + 1)]
+        return [self.says(number) for number in range(int(self.now / 10) + 1)]
 
 
 @pytest.mark.parametrize(("takes", "says", "until"), [
@@ -112,7 +112,7 @@ class Starting:
     (200.0, lambda number: "bean " + "x" * min(number, 6), 133),
 ])  # fmt: skip
 def test_who_says_something_new_is_waited_for(monkeypatch, takes, says, until):
-    container = Starting(takes, says)
+    container = Starting({8080: takes}, says)
     monkeypatch.setattr(observe, "time", container)
     if until is None:
         assert observe.wait_listening(container, (8080,)) == (8080,)
@@ -121,6 +121,17 @@ def test_who_says_something_new_is_waited_for(monkeypatch, takes, says, until):
         observe.wait_listening(container, (8080,))
     assert codes(caught.value.message) == ["down.said", "down.not_listening"]
     assert abs(container.now - until) < 3
+
+
+@pytest.mark.parametrize(("opens", "found", "until"), [
+    ({8081: 1.0, 8080: 5.0}, (8080, 8081), 6),
+    ({8081: 1.0, 8080: 1000.0}, (8081,), 1 + observe.DECLARED_SECONDS + 1),
+])  # fmt: skip
+def test_every_declared_port_is_waited_for(monkeypatch, opens, found, until):
+    container = Starting(opens)
+    monkeypatch.setattr(observe, "time", container)
+    assert observe.wait_listening(container, (8080, 8081), declared=(8080, 8081)) == found
+    assert abs(container.now - until) < 1
 
 
 WARNING = """\

@@ -201,8 +201,9 @@ def with_seen(draft: Draft, seen: Observation, told: Mapping[str, Known[Any]]) -
     else:
         text = _seen({"path": health.path, "status": list(health.status), **more}, wording("origin.no_2xx"))
     others = [port for port in seen.ports if port != seen.health.port]
-    known = SEEN if seen.ports else draft.port.origin
-    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)
+    notes = [wording("origin.also_open", ports=", ".join(map(str, others)))] if others else []
+    notes += [wording("origin.closed", ports=", ".join(map(str, seen.closed)))] if seen.closed else []
+    port = Known(seen.health.port, "; ".join((SEEN if seen.ports else draft.port.origin, *notes)))
     named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
     if also := [each for each in others if each in named]:
         told = {**told, "ports": _seen(also, wording("origin.listens_too"))}
