@@ -23,7 +23,7 @@ from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.suite.values import format_bytes
 from deadweight_init.languages.sources import WRITTEN, served_document
 from deadweight_init.records import wording
-from deadweight_init.tree import TABLES
+from deadweight_init.tree import OF_THE_SYSTEM, TABLES
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -193,18 +193,6 @@ class Health:
     path: str = ""
     status: int = 0
     tls: bool = False
-
-
-OF_THE_SYSTEM = frozenset(TABLES["folders"]["system"])
-"""In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
-
-_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/proc/", "/sys/", "/dev/")
-_DATA = re.compile(r"/usr/(?:src|share/\w[\w.-]*)/.+|/usr/local/(?!s?bin|lib)\w[\w.-]*/.+")
-
-
-def may_be_in_memory(folder: str) -> bool:
-    """Whether a folder in memory hides nothing of the system: it is no folder of that, holds none and is in none."""
-    return folder not in OF_THE_SYSTEM and (not folder.startswith(_PROGRAMS) or _DATA.fullmatch(folder) is not None)
 
 
 WhileUp = Callable[["Container", Health], None]

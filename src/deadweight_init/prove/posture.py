@@ -12,17 +12,9 @@ from deadweight.suite import model
 from deadweight.suite.values import format_bytes
 from deadweight_init.draft import Draft, port_hints
 from deadweight_init.languages.sources import SERVED
-from deadweight_init.prove.observe import (
-    Down,
-    NotUp,
-    Observation,
-    WhileUp,
-    all_lines,
-    kind_told,
-    may_be_in_memory,
-    with_cause,
-)
+from deadweight_init.prove.observe import Down, NotUp, Observation, WhileUp, all_lines, kind_told, with_cause
 from deadweight_init.records import SEEN, Known, wording
+from deadweight_init.tree import may_be_in_memory
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
