@@ -55,8 +55,9 @@ CONFIG = {
     "User": "1234:5678",
     "Volumes": {"/data": {}},
     "ExposedPorts": {"8080/tcp": {}, "53/udp": {}},
-    "Healthcheck": {"Test": ["CMD-SHELL", "wget -q localhost:8080/up"], "Interval": 5_000_000_000, "Retries": 2},
+    "Healthcheck": {"Test": ["CMD-SHELL", "wget -q x/up"], "Interval": 5 * 10**9, "StartInterval": 10**9, "Retries": 2},
     "StopSignal": "SIGQUIT",
+    "Shell": ["/bin/ash", "-ec"],
     "Entrypoint": ["/srv/shop"],
     "Cmd": ["--port", "8080"],
 }
@@ -170,7 +171,8 @@ def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_
         "EXPOSE 53/udp 8080/tcp",
         'VOLUME ["/data"]',
         "STOPSIGNAL SIGQUIT",
-        "HEALTHCHECK --interval=5000ms --retries=2 CMD wget -q localhost:8080/up",
+        'SHELL ["/bin/ash", "-ec"]',
+        "HEALTHCHECK --interval=5000ms --start-interval=1000ms --retries=2 CMD wget -q x/up",
         'ENTRYPOINT ["/srv/shop"]',
         'CMD ["--port", "8080"]',
     ]

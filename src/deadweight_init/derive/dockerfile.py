@@ -281,6 +281,7 @@ def _settings(parsed: Parsed, config: Mapping[str, Any], *, checks_health: bool)
     yield from ([f"EXPOSE {' '.join(sorted(ports))}"] if ports else [])
     yield from ([f"VOLUME {json.dumps(sorted(volumes))}"] if volumes else [])
     yield from ([f"STOPSIGNAL {config['StopSignal']}"] if config.get("StopSignal") else [])
+    yield from ([f"SHELL {json.dumps(config['Shell'])}"] if config.get("Shell") else [])
     if checks_health and (test := config.get("Healthcheck")):
         yield _health(test)
     yield from ([f"ENTRYPOINT {json.dumps(config['Entrypoint'])}"] if config.get("Entrypoint") else [])
@@ -306,11 +307,9 @@ def _quoted(value: str) -> str:
 def _health(test: Mapping[str, Any]) -> str:
     if test.get("Test") == ["NONE"]:
         return "HEALTHCHECK NONE"
-    flags = [
-        f"--{flag}={test[key] // 1_000_000}ms"
-        for flag, key in (("interval", "Interval"), ("timeout", "Timeout"), ("start-period", "StartPeriod"))
-        if test.get(key)
-    ]
+    names = ("interval", "timeout", "start-period", "start-interval")
+    spans = {name: test.get(name.title().replace("-", "")) for name in names}
+    flags = [f"--{name}={span // 1_000_000}ms" for name, span in spans.items() if span]
     flags += [f"--retries={test['Retries']}"] if test.get("Retries") else []
     words = test.get("Test") or []
     command = json.dumps(words[1:]) if words[:1] == ["CMD"] else " ".join(words[1:])
