@@ -250,8 +250,8 @@ def test_nothing_is_derived_of_a_dockerfile_that_does_not_build(tmp_path):
 @pytest.mark.parametrize("program", ["/shop /shop", "/shop* /"])
 def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     own = (
-        "FROM golang:1.22 AS build\nARG VERSION\nWORKDIR /src\nCOPY go.mod ./\nRUN go mod download\nCOPY . .\n"
-        'RUN make translations\nRUN go build -ldflags "-X main.version=$VERSION" -o /shop .\n'
+        "FROM golang:1.22 AS build\nARG VERSION\nENV GOFLAGS -mod=mod\nCOPY go.mod ./\nRUN go mod download\nCOPY . .\n"
+        'RUN CGO_ENABLED=0 make words\nRUN CGO_ENABLED=1 go build -trimpath -ldflags "-X main.version=$VERSION" -o /shop .\n'
         f"FROM alpine:3.20\nLABEL a=b\nCOPY --from=build {program}\n"
         'COPY words words\nHEALTHCHECK CMD true\nENTRYPOINT ["/shop"]\n'
     )
@@ -260,8 +260,21 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     rungs = {each.name: each for each in draft.ladder.rungs}
     assert list(rungs) == ["today", "minimal", "ko", "apko"]
     changes = [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES]
-    assert changes == [(Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13)]
-    assert f'#   {Code.FLAGS.value}: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
+    lost = [
+        (Code.FLAGS, 3),
+        (Code.STEP, 7),
+        (Code.FLAGS, 8),
+        (Code.BASE, 9),
+        (Code.SETTING, 10),
+        (Code.HEALTHCHECK, 13),
+    ]
+    assert changes == lost
+    assert f'#   {Code.FLAGS.value}: CGO_ENABLED=1 -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(
+        draft
+    )
+    bases = [each.what for name in ("ko", "apko") for each in rungs[name].changes if each.code is Code.BASE]
+    others = ("cgr.dev/chainguard/static:latest", "scratch")
+    assert bases == [f"alpine:3.20 -> {each}{wording('change.bare')}" for each in others]
     assert dockerfile.lost_instructions(dockerfile.parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
     assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
 

@@ -115,9 +115,10 @@ def find_reference(proof: Proof) -> str:
 
 
 def _next(proof: Proof, down: int) -> Rung | None:
-    """The next rung that was not tried. Where the own image does not come up, what is derived from it does not either."""
+    """The next rung that was not tried. Where the own image does not come up, what is derived from it does not either; what ko
+    builds may, if it differs in one thing: its base."""
     untried = (each for each in proof.draft.rungs if each.name not in proof.tried)
-    return next((each for each in untried if not (down and each.changes)), None)
+    return next((each for each in untried if not down or len(each.changes) <= (each.builder != "dockerfile")), None)
 
 
 def build_with_remedies(proof: Proof, rung: Rung) -> bool:
