@@ -10,8 +10,6 @@ import pytest
 from deadweight.sources.adapt_dockerfile import instructions
 from deadweight_init.derive import dockerfile
 from deadweight_init.derive.runtime import Folder, RuntimeFiles, loader_needs
-from deadweight_init.draft import first_draft
-from deadweight_init.drift import drift
 from deadweight_init.languages.common import HEADER, one_dockerfile
 from deadweight_init.prove.observe import Health
 from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes_in_code
@@ -19,7 +17,8 @@ from deadweight_init.records import Code, wording
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
-from tests.support.codes import parts
+from tests.init.test_files import drifted
+from tests.init.test_found import drafted
 from tests.support.trees import written
 
 OWN = r"""# syntax=docker/dockerfile:1
@@ -68,8 +67,7 @@ FILES = RuntimeFiles(
 
 
 def draft_of(root, text: str, **files: str):
-    (service,) = find_services(read_tree(written(root / "shop", {"Dockerfile": text, **files})))
-    return first_draft(service, "build")
+    return drafted(root / "shop", {"Dockerfile": text, **files})
 
 
 def said(text: str) -> list[tuple[str, str]]:
@@ -122,10 +120,9 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     head = ["ARG BASE=gcr.io/distroless/static:nonroot", "FROM ${BASE}", *added]
     assert said(made) == [*((each, "") for each in head), *said(own)[1:]]
     assert f"# {wording('derived.base', file='Dockerfile', line=1, argument='BASE')}\n" in made
-    tree = read_tree(written(tmp_path / "shop", {**draft.files, "deadweight.yaml": suite_text(draft)}))
-    assert list(drift(tree, find_services(tree))) == []
-    tree = read_tree(written(tmp_path / "shop", {"Dockerfile": own.replace("COPY x /x", "COPY x /y")}))
-    assert "drift.older" in [parts(each)[0] for each in drift(tree, find_services(tree))]
+    assert drifted(written(tmp_path / "shop", {**draft.files, "deadweight.yaml": suite_text(draft)})) == []
+    changed = {"Dockerfile": own.replace("COPY x /x", "COPY x /y")}
+    assert "drift.older" in dict(drifted(written(tmp_path / "shop", changed)))
 
 
 @pytest.mark.parametrize(("own", "other", "changed"), [
@@ -241,12 +238,6 @@ def test_stages_that_the_image_stands_on_are_put_on_the_other_base(tmp_path):
     assert {each.name for each in draft.rungs} == {"today", "slim", "alpine"}
 
 
-def test_nothing_is_derived_of_a_dockerfile_that_does_not_build(tmp_path):
-    draft = draft_of(tmp_path, 'FROM ruby:3.3\nCOPY . .\nCMD ["ruby", "x.rb"]\n')
-    assert {each.name for each in replace(draft, own_fails=True).ladder.rungs} == {"today"}
-    assert draft.derived_from is not None
-
-
 @pytest.mark.parametrize("program", ["/shop /shop", "/shop* /"])
 def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     own = (
@@ -259,7 +250,6 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     draft = draft_of(tmp_path, own, **{"go.mod": "module x.org/shop\n\ngo 1.22\n", "main.go": main, "words/a": ""})
     rungs = {each.name: each for each in draft.ladder.rungs}
     assert list(rungs) == ["today", "minimal", "ko", "apko"]
-    changes = [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES]
     lost = [
         (Code.FLAGS, 3),
         (Code.STEP, 7),
@@ -268,19 +258,20 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
         (Code.SETTING, 10),
         (Code.HEALTHCHECK, 13),
     ]
-    assert changes == lost
+    assert [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES] == lost
     assert f'#   {Code.FLAGS.value}: CGO_ENABLED=1 -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(
         draft
     )
-    bases = [each.what for name in ("ko", "apko") for each in rungs[name].changes if each.code is Code.BASE]
-    others = ("cgr.dev/chainguard/static:latest", "scratch")
-    assert bases == [f"alpine:3.20 -> {each}{wording('change.bare')}" for each in others]
+    for name, base in (("ko", "cgr.dev/chainguard/static:latest"), ("apko", "scratch")):
+        assert f"alpine:3.20 -> {base}{wording('change.bare')}" in [each.what for each in rungs[name].changes]
     assert dockerfile.lost_instructions(dockerfile.parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
     assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
 
 
-def test_without_a_trial_the_run_time_files_are_not_known(tmp_path):
+def test_nothing_is_derived_without_a_build_and_no_run_time_files_without_a_trial(tmp_path):
     draft = draft_of(tmp_path, 'FROM ruby:3.3\nCOPY . .\nCMD ["ruby", "x.rb"]\n')
+    assert {each.name for each in replace(draft, own_fails=True).ladder.rungs} == {"today"}
+    assert draft.derived_from is not None
     assert next(each.refused for each in draft.ladder.rungs if each.name == dockerfile.MINIMAL)
     bare = draft_of(tmp_path / "b", 'FROM scratch\nCOPY x /x\nCMD ["/x"]\n', x="")
     assert dockerfile.MINIMAL not in {each.name for each in bare.ladder.rungs}
