@@ -283,7 +283,7 @@ def _settings(parsed: Parsed, config: Mapping[str, Any], *, checks_health: bool)
     yield from ([f"STOPSIGNAL {config['StopSignal']}"] if config.get("StopSignal") else [])
     yield from ([f"SHELL {json.dumps(config['Shell'])}"] if config.get("Shell") else [])
     if checks_health and (test := config.get("Healthcheck")):
-        yield _health(test)
+        yield _health(test, next((split_flags(each)[0] for each in reversed(said) if each.word == "HEALTHCHECK"), {}))
     yield from ([f"ENTRYPOINT {json.dumps(config['Entrypoint'])}"] if config.get("Entrypoint") else [])
     yield from ([f"CMD {json.dumps(config['Cmd'])}"] if config.get("Cmd") else [])
 
@@ -304,12 +304,15 @@ def _quoted(value: str) -> str:
     return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'
 
 
-def _health(test: Mapping[str, Any]) -> str:
+def _health(test: Mapping[str, Any], said: Mapping[str, str]) -> str:
+    """The image's check. Engines before 25 do not keep the interval of its start: that is as it is ``said``."""
     if test.get("Test") == ["NONE"]:
         return "HEALTHCHECK NONE"
     names = ("interval", "timeout", "start-period", "start-interval")
     spans = {name: test.get(name.title().replace("-", "")) for name in names}
     flags = [f"--{name}={span // 1_000_000}ms" for name, span in spans.items() if span]
+    if "start-interval" in said and not spans["start-interval"]:
+        flags.append(f"--start-interval={said['start-interval']}")
     flags += [f"--retries={test['Retries']}"] if test.get("Retries") else []
     words = test.get("Test") or []
     command = json.dumps(words[1:]) if words[:1] == ["CMD"] else " ".join(words[1:])
