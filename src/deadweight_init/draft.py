@@ -169,6 +169,18 @@ def port_hints(service: Service) -> tuple[Known[int], ...]:
     return _each_once((*own, *service.around.ports, *told, *shown, *code))
 
 
+def declared_ports(draft: Draft) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ports that the user, the image or its surroundings name (what code may listen on is a guess), and those that must open.
+
+    Many images name ports that are off unless they are asked for (metrics, TLS), and many Compose files those of a debugger.
+    """
+    given = [draft.port.value] if draft.port.origin == GIVEN else []
+    own = [each.value for image in draft.service.dockerfiles[:1] for each in image.words.ports]
+    around = [each.value for each in draft.service.around.ports]
+    both = [each for each in own if each in around] if own and around else [*own, *around][:1]
+    return tuple(dict.fromkeys((*given, *own, *around))), tuple(given or both)
+
+
 _PORT = re.compile(r"(?:APP_|SERVER_|HTTP_|API_|WEB_)?PORT")
 
 

@@ -33,7 +33,7 @@ from deadweight_init.repository.compose import (
 )
 from deadweight_init.repository.dockerfiles import NOT_FOR_USERS, own_dockerfiles
 from deadweight_init.repository.kubernetes import kubernetes
-from deadweight_init.tree import Tree, as_mapping, aside
+from deadweight_init.tree import Tree, as_mapping, aside, may_be_in_memory
 
 
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
@@ -264,10 +264,9 @@ def _is_code(path: str) -> bool:
 
 
 def _is_data(folder: str, own: Iterable[ImageWords]) -> bool:
-    """Whether nothing of the image is hidden where this folder is empty."""
-    if posixpath.basename(folder) in _MADE or folder in ("/", "/tmp"):  # noqa: S108 - in the container
-        return False
-    return not any(_is_in(place, folder) for words in own for place in _places(words))
+    """Whether nothing of the image or its system is hidden where this folder is empty."""
+    hides = posixpath.basename(folder) in _MADE or not may_be_in_memory(folder)
+    return not hides and not any(_is_in(place, folder) for words in own for place in _places(words))
 
 
 def _places(words: ImageWords) -> tuple[str, ...]:

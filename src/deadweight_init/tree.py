@@ -38,6 +38,18 @@ ASIDE = frozenset(TABLES["folders"]["aside"])
 """Folders whose programs are not what a repository is about."""
 
 
+OF_THE_SYSTEM = frozenset(TABLES["folders"]["system"])
+"""In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
+
+_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/etc/ssl/", "/etc/pki/", "/proc/", "/sys/", "/dev/")
+_DATA = re.compile(r"/usr/(?:src|share/\w[\w.-]*)/.+|/usr/local/(?!s?bin|lib)\w[\w.-]*/.+")
+
+
+def may_be_in_memory(folder: str) -> bool:
+    """Whether a folder in memory hides nothing of the system: it is no folder of that, holds none and is in none."""
+    return folder not in OF_THE_SYSTEM and (not folder.startswith(_PROGRAMS) or _DATA.fullmatch(folder) is not None)
+
+
 class Lazy(dict[str, T]):
     """Values by path or pattern, each computed on first use."""
 

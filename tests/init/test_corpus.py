@@ -20,7 +20,7 @@ import yaml
 from deadweight._errors import CommandError
 from deadweight.builders.dockerfile.listener import DockerListener
 from deadweight.project.load_suite import load_suite
-from deadweight_init.draft import Draft, first_draft, health_hints, port_hints
+from deadweight_init.draft import Draft, declared_ports, first_draft, health_hints, port_hints
 from deadweight_init.languages.table import NAMES
 from deadweight_init.records import Known, OwnDockerfile, Project, Service, wording
 from deadweight_init.services import find_services
@@ -132,6 +132,7 @@ def told(found: Found) -> dict[str, Any]:
         "tmpfs": run.get("tmpfs"),
         "files": run.get("files", {}),
         "spare": [each.value for each in service.spare],
+        "declared": list(map(list, declared_ports(draft))),
         "args": [word for each in service.dockerfiles for word in each.args],
         "described": service.described and service.described.value,
     }

@@ -10,8 +10,6 @@ import pytest
 from deadweight.sources.adapt_dockerfile import instructions
 from deadweight_init.derive import dockerfile
 from deadweight_init.derive.runtime import Folder, RuntimeFiles, loader_needs
-from deadweight_init.draft import first_draft
-from deadweight_init.drift import drift
 from deadweight_init.languages.common import HEADER, one_dockerfile
 from deadweight_init.prove.observe import Health
 from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes_in_code
@@ -19,7 +17,8 @@ from deadweight_init.records import Code, wording
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
-from tests.support.codes import parts
+from tests.init.test_files import drifted
+from tests.init.test_found import drafted
 from tests.support.trees import written
 
 OWN = r"""# syntax=docker/dockerfile:1
@@ -43,7 +42,7 @@ WORKDIR /srv
 USER 1234:5678
 VOLUME /data
 EXPOSE 8080/tcp 53/udp
-HEALTHCHECK --interval=5s --retries=2 CMD wget -q localhost:8080/up
+HEALTHCHECK --interval=5s --start-interval=1s --retries=2 CMD wget -q localhost:8080/up
 STOPSIGNAL SIGQUIT
 ENTRYPOINT ["/srv/shop"]
 CMD ["--port", "8080"]
@@ -55,8 +54,9 @@ CONFIG = {
     "User": "1234:5678",
     "Volumes": {"/data": {}},
     "ExposedPorts": {"8080/tcp": {}, "53/udp": {}},
-    "Healthcheck": {"Test": ["CMD-SHELL", "wget -q localhost:8080/up"], "Interval": 5_000_000_000, "Retries": 2},
+    "Healthcheck": {"Test": ["CMD-SHELL", "wget -q x/up"], "Interval": 5 * 10**9, "Retries": 2},
     "StopSignal": "SIGQUIT",
+    "Shell": ["/bin/ash", "-ec"],
     "Entrypoint": ["/srv/shop"],
     "Cmd": ["--port", "8080"],
 }
@@ -67,8 +67,7 @@ FILES = RuntimeFiles(
 
 
 def draft_of(root, text: str, **files: str):
-    (service,) = find_services(read_tree(written(root / "shop", {"Dockerfile": text, **files})))
-    return first_draft(service, "build")
+    return drafted(root / "shop", {"Dockerfile": text, **files})
 
 
 def said(text: str) -> list[tuple[str, str]]:
@@ -95,7 +94,7 @@ def test_what_the_own_image_is_built_with_is_the_derived_ones_too(tmp_path):
     compose = "services:\n  web: {build: {context: ., target: final, args: {TOKEN: x}}, command: [--quiet]}\n"
     text = OWN.replace('CMD ["--port", "8080"]\n', 'ARG TOKEN\nFROM debian:12 AS tests\nCMD ["pytest"]\n')
     draft = draft_of(tmp_path, text, **{"compose.yaml": compose, "Dockerfile.dockerignore": "*\n!out\n"})
-    draft = replace(draft, runtime=FILES, config=CONFIG)
+    draft = replace(draft, runtime=FILES, config={**CONFIG, "Healthcheck": {"StartInterval": 2 * 10**9}})
     today, rest = draft.rungs[0], draft.rungs[1:]
     assert [each.name for each in rest] == ["minimal", "slim"]
     assert today.keys["run"].value == {"args": ["--quiet"]}
@@ -103,7 +102,8 @@ def test_what_the_own_image_is_built_with_is_the_derived_ones_too(tmp_path):
         assert {key: each.keys[key] for key in ("args", "run")} == {key: today.keys[key] for key in ("args", "run")}
         assert draft.files[f"{each.keys['dockerfile']}.dockerignore"] == "*\n!out\n"
     assert [each.keys.get("target") for each in draft.rungs] == ["final", None, "final"]
-    assert "FROM final AS run-time-files" in draft.files["build/minimal.Dockerfile"]
+    for said in ("FROM final AS run-time-files\n", "HEALTHCHECK --start-interval=2000ms CMD"):
+        assert said in draft.files["build/minimal.Dockerfile"]
     assert "FROM debian:12 AS tests" in draft.files["build/Dockerfile"]
 
 
@@ -121,10 +121,8 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     head = ["ARG BASE=gcr.io/distroless/static:nonroot", "FROM ${BASE}", *added]
     assert said(made) == [*((each, "") for each in head), *said(own)[1:]]
     assert f"# {wording('derived.base', file='Dockerfile', line=1, argument='BASE')}\n" in made
-    tree = read_tree(written(tmp_path / "shop", {**draft.files, "deadweight.yaml": suite_text(draft)}))
-    assert list(drift(tree, find_services(tree))) == []
-    tree = read_tree(written(tmp_path / "shop", {"Dockerfile": own.replace("COPY x /x", "COPY x /y")}))
-    assert "drift.older" in [parts(each)[0] for each in drift(tree, find_services(tree))]
+    assert drifted(written(tmp_path / "shop", {**draft.files, "deadweight.yaml": suite_text(draft)})) == []
+    assert "drift.older" in dict(drifted(written(tmp_path / "shop", {"Dockerfile": own.replace("x /x", "x /y")})))
 
 
 @pytest.mark.parametrize(("own", "other", "changed"), [
@@ -170,7 +168,8 @@ def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_
         "EXPOSE 53/udp 8080/tcp",
         'VOLUME ["/data"]',
         "STOPSIGNAL SIGQUIT",
-        "HEALTHCHECK --interval=5000ms --retries=2 CMD wget -q localhost:8080/up",
+        'SHELL ["/bin/ash", "-ec"]',
+        "HEALTHCHECK --interval=5000ms --start-interval=1s --retries=2 CMD wget -q x/up",
         'ENTRYPOINT ["/srv/shop"]',
         'CMD ["--port", "8080"]',
     ]
@@ -239,17 +238,11 @@ def test_stages_that_the_image_stands_on_are_put_on_the_other_base(tmp_path):
     assert {each.name for each in draft.rungs} == {"today", "slim", "alpine"}
 
 
-def test_nothing_is_derived_of_a_dockerfile_that_does_not_build(tmp_path):
-    draft = draft_of(tmp_path, 'FROM ruby:3.3\nCOPY . .\nCMD ["ruby", "x.rb"]\n')
-    assert {each.name for each in replace(draft, own_fails=True).ladder.rungs} == {"today"}
-    assert draft.derived_from is not None
-
-
 @pytest.mark.parametrize("program", ["/shop /shop", "/shop* /"])
 def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     own = (
-        "FROM golang:1.22 AS build\nARG VERSION\nWORKDIR /src\nCOPY go.mod ./\nRUN go mod download\nCOPY . .\n"
-        'RUN make translations\nRUN go build -ldflags "-X main.version=$VERSION" -o /shop .\n'
+        "FROM golang:1.22 AS build\nARG VERSION\nENV GOFLAGS -mod=mod\nCOPY go.mod ./\nRUN go mod download\nCOPY . .\n"
+        'RUN CGO_ENABLED=0 make words\nRUN CGO_ENABLED=1 go build -trimpath -ldflags "-X main.version=$VERSION" -o /shop .\n'
         f"FROM alpine:3.20\nLABEL a=b\nCOPY --from=build {program}\n"
         'COPY words words\nHEALTHCHECK CMD true\nENTRYPOINT ["/shop"]\n'
     )
@@ -257,15 +250,28 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     draft = draft_of(tmp_path, own, **{"go.mod": "module x.org/shop\n\ngo 1.22\n", "main.go": main, "words/a": ""})
     rungs = {each.name: each for each in draft.ladder.rungs}
     assert list(rungs) == ["today", "minimal", "ko", "apko"]
-    changes = [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES]
-    assert changes == [(Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13)]
-    assert f'#   {Code.FLAGS.value}: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
+    lost = [
+        (Code.FLAGS, 3),
+        (Code.STEP, 7),
+        (Code.FLAGS, 8),
+        (Code.BASE, 9),
+        (Code.SETTING, 10),
+        (Code.HEALTHCHECK, 13),
+    ]
+    assert [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES] == lost
+    assert f'#   {Code.FLAGS.value}: CGO_ENABLED=1 -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(
+        draft
+    )
+    for name, base in (("ko", "cgr.dev/chainguard/static:latest"), ("apko", "scratch")):
+        assert f"alpine:3.20 -> {base}{wording('change.bare')}" in [each.what for each in rungs[name].changes]
     assert dockerfile.lost_instructions(dockerfile.parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
     assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
 
 
-def test_without_a_trial_the_run_time_files_are_not_known(tmp_path):
+def test_nothing_is_derived_without_a_build_and_no_run_time_files_without_a_trial(tmp_path):
     draft = draft_of(tmp_path, 'FROM ruby:3.3\nCOPY . .\nCMD ["ruby", "x.rb"]\n')
+    assert {each.name for each in replace(draft, own_fails=True).ladder.rungs} == {"today"}
+    assert draft.derived_from is not None
     assert next(each.refused for each in draft.ladder.rungs if each.name == dockerfile.MINIMAL)
     bare = draft_of(tmp_path / "b", 'FROM scratch\nCOPY x /x\nCMD ["/x"]\n', x="")
     assert dockerfile.MINIMAL not in {each.name for each in bare.ladder.rungs}
@@ -291,20 +297,21 @@ def test_what_a_program_asks_of_the_loader_is_read():
     ("compiled without errors", False),
 ])  # fmt: skip
 def test_an_error_among_the_first_lines_is_a_doubt(line, is_error):
-    found = doubts_of(Health("exit", 80), ["starting", line], (), 0)
+    found = doubts_of(Health("exit", 80), ["starting", line], (), (), 0)
     assert [each.code for each in found] == (["error_in_log"] if is_error else [])
 
 
-@pytest.mark.parametrize(("health", "declared", "works", "codes"), [
-    (Health("http", 80, "/", 404), (80,), 1, ["health_is_an_error"]),
-    (Health("http", 80, "/", 204), (80,), 1, []),
-    (Health("http", 81, "/", 200), (80,), 1, ["undeclared_port"]),
-    (Health("http", 80, "/", 200), (90, 80), 0, ["no_operation"]),
-    (Health("tcp", 80), (80,), 0, []),
-    (Health("tcp", 81, "/", 500), (80,), 0, ["undeclared_port", "health_is_an_error", "no_operation"]),
+@pytest.mark.parametrize(("health", "declared", "closed", "works", "codes"), [
+    (Health("http", 80, "/", 404), (80,), (), 1, ["health_is_an_error"]),
+    (Health("http", 80, "/", 204), (80,), (), 1, []),
+    (Health("http", 81, "/", 200), (80,), (80,), 1, ["undeclared_port"]),
+    (Health("http", 80, "/", 200), (90, 80), (90,), 1, ["closed_port"]),
+    (Health("http", 80, "/", 200), (90, 80), (), 0, ["no_operation"]),
+    (Health("tcp", 80), (80,), (), 0, []),
+    (Health("tcp", 81, "/", 500), (80,), (80,), 0, ["undeclared_port", "health_is_an_error", "no_operation"]),
 ])  # fmt: skip
-def test_what_proves_little_is_told(health, declared, works, codes):
-    assert [each.code for each in doubts_of(health, [], declared, works)] == codes
+def test_what_proves_little_is_told(health, declared, closed, works, codes):
+    assert [each.code for each in doubts_of(health, [], declared, closed, works)] == codes
 
 
 def test_routes_are_read_in_any_language(tmp_path):

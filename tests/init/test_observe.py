@@ -82,11 +82,10 @@ def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve
 
 
 class Starting:
-    """A container with a clock of its own. It listens after ``takes`` seconds, and says a line every ``every`` seconds."""
+    """A container with a clock of its own. It opens each port after so many seconds, and says a line every ten."""
 
-    def __init__(self, takes: float, says, every: float = 10.0) -> None:
-        self.now, self.started, self.takes, self.says, self.every = 0.0, 0.0, takes, says, every
-        self.name = "x"
+    def __init__(self, opens: dict[int, float], says) -> None:
+        self.now, self.started, self.opens, self.says, self.name = 0.0, 0.0, opens, says, "x"
 
     def monotonic(self) -> float:
         return self.now
@@ -98,28 +97,27 @@ class Starting:
         return SimpleNamespace(running=True)
 
     def listeners(self):
-        return [SimpleNamespace(loopback=False, port=8080, address="0.0.0.0")] if self.now >= self.takes else []
+        return [SimpleNamespace(loopback=False, port=port) for port, takes in self.opens.items() if self.now >= takes]
 
     def logs(self, lines=None):
-        return [self.says(number) for number in range(int(self.now / self.every) + 1)]
+        return [self.says(number) for number in range(int(self.now / 10) + 1)]
 
 
-@pytest.mark.parametrize(("takes", "says", "until"), [
-    (80.0, lambda _: "retrying", None),
-    (200.0, lambda number: f"bean {'x' * number} is made", None),
-    (1000.0, lambda number: f"bean {'x' * number} is made", 240),
-    (200.0, lambda number: f"2026-11-28 10:00:{number} not there yet, try {number}", 90),
-    (200.0, lambda number: "bean " + "x" * min(number, 6), 133),
+@pytest.mark.parametrize(("opens", "says", "found", "until"), [
+    ({8080: 80.0}, lambda _: "retrying", (8080,), 81),
+    ({8080: 200.0}, lambda number: f"bean {'x' * number} is made", (8080,), 201),
+    ({8080: 1000.0}, lambda number: f"bean {'x' * number} is made", (), 240),
+    ({8080: 200.0}, lambda number: f"2026-11-28 10:00:{number} not there yet, try {number}", (), 90),
+    ({8080: 200.0}, lambda number: "bean " + "x" * min(number, 6), (), 133),
+    ({8081: 1.0, 8080: 5.0}, str, (8080, 8081), 6),
+    ({8081: 1.0, 8080: 1000.0}, str, (8081,), 1 + observe.DECLARED_SECONDS + 1),
 ])  # fmt: skip
-def test_who_says_something_new_is_waited_for(monkeypatch, takes, says, until):
-    container = Starting(takes, says)
+def test_who_says_something_new_is_waited_for_and_each_declared_port_is(monkeypatch, opens, says, found, until):
+    container = Starting(opens, says)
     monkeypatch.setattr(observe, "time", container)
-    if until is None:
-        assert observe.wait_listening(container, (8080,)) == (8080,)
-        return
-    with pytest.raises(observe.NotUp) as caught:
-        observe.wait_listening(container, (8080,))
-    assert codes(caught.value.message) == ["down.said", "down.not_listening"]
+    with contextlib.nullcontext() if found else pytest.raises(observe.NotUp) as caught:
+        assert observe.wait_listening(container, (8080,), declared=opens) == found
+    assert found or codes(caught.value.message) == ["down.said", "down.not_listening"]
     assert abs(container.now - until) < 3
 
 

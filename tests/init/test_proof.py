@@ -126,6 +126,7 @@ def test_each_remedy_comes_to_an_end(tmp_path):
     assert draft.run["env"].value == {"URL": "http://db", "LEVEL": "1", "A": "1"}
     draft = last(case(tmp_path / "recipe", PYTHON, Down.ENDED, log=("permission denied",)))
     assert draft.remedies == ("own_files",)
+    assert len({each.name for each in REMEDIES}) == len(REMEDIES)
 
 
 @pytest.mark.parametrize(("line", "variable"), [
@@ -153,7 +154,3 @@ def test_what_is_missing_is_one_sentence_of_advice(tmp_path, down, variable, ste
     tree = read_tree(written(tmp_path / "shop", files))
     error = NotUp(down, "x", (), variable)
     assert parts(advice(error, first_draft(find_services(tree)[0], "build"), tree)) == (f"advice.{step}", fields)
-
-
-def test_the_names_differ():
-    assert len({each.name for each in REMEDIES}) == len(REMEDIES)

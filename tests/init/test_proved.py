@@ -145,10 +145,11 @@ def tightest(engine, image, mode="good", **changes):
     ((9000, 8080), (), {"ALSO": ":9000"}, (9000, 8080), 9000, "/healthz"),
     ((), (), {"ALSO": ":9000"}, (8080, 9000), 8080, "/healthz"),
 ])  # fmt: skip
-def test_what_a_service_does_is_seen(engine, misbehaving_image, told, paths, env, ports, port, path):
+def test_what_a_service_does_is_seen(engine, misbehaving_image, monkeypatch, told, paths, env, ports, port, path):
     """Of two ports the one that was told is the service's."""
-    found = observe(engine, misbehaving_image, told, paths, env, "v")
-    assert (found.ports, found.health) == (ports, Health("http", port, path, 200))
+    monkeypatch.setattr(coming_up, "DECLARED_SECONDS", 1.0)
+    found = observe(engine, misbehaving_image, told, paths, env, "v", declared=told)
+    assert (found.ports, {*found.closed}, found.health) == (ports, {*told} - {*ports}, Health("http", port, path, 200))
     assert (found.memory_bytes > 100_000, found.stop_seconds < 9) == (True, True)
 
 

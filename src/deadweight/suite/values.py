@@ -176,7 +176,7 @@ EnvName = Annotated[str, matching(r"[^=\x00]+", lambda: wording("suite.variable_
 MountId = Annotated[str, matching(r"[A-Za-z0-9_.-]+", lambda: wording("suite.id"))]
 UrlPath = Annotated[str, matching(rf"(?!{_URL})[^\x00-\x1f\x7f]+", lambda: wording("suite.url_path"))]
 PlainUrlPath = Annotated[str, AfterValidator(plain_url_path)]
-Unproven = Literal["health_is_an_error", "error_in_log", "undeclared_port", "no_operation"]
+Unproven = Literal["health_is_an_error", "error_in_log", "undeclared_port", "closed_port", "no_operation"]
 """Why a service that was seen to run proves little: its health is an error (404), an error is among the first lines that it
 wrote, it listens where nothing declares it, no operation answers 2xx."""
 HttpStatus = Annotated[

@@ -281,8 +281,9 @@ def _settings(parsed: Parsed, config: Mapping[str, Any], *, checks_health: bool)
     yield from ([f"EXPOSE {' '.join(sorted(ports))}"] if ports else [])
     yield from ([f"VOLUME {json.dumps(sorted(volumes))}"] if volumes else [])
     yield from ([f"STOPSIGNAL {config['StopSignal']}"] if config.get("StopSignal") else [])
+    yield from ([f"SHELL {json.dumps(config['Shell'])}"] if config.get("Shell") else [])
     if checks_health and (test := config.get("Healthcheck")):
-        yield _health(test)
+        yield _health(test, next((split_flags(each)[0] for each in reversed(said) if each.word == "HEALTHCHECK"), {}))
     yield from ([f"ENTRYPOINT {json.dumps(config['Entrypoint'])}"] if config.get("Entrypoint") else [])
     yield from ([f"CMD {json.dumps(config['Cmd'])}"] if config.get("Cmd") else [])
 
@@ -303,56 +304,60 @@ def _quoted(value: str) -> str:
     return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'
 
 
-def _health(test: Mapping[str, Any]) -> str:
+def _health(test: Mapping[str, Any], said: Mapping[str, str]) -> str:
+    """The image's check. Engines before 25 do not keep the interval of its start: that is as it is ``said``."""
     if test.get("Test") == ["NONE"]:
         return "HEALTHCHECK NONE"
-    flags = [
-        f"--{flag}={test[key] // 1_000_000}ms"
-        for flag, key in (("interval", "Interval"), ("timeout", "Timeout"), ("start-period", "StartPeriod"))
-        if test.get(key)
-    ]
+    names = ("interval", "timeout", "start-period", "start-interval")
+    spans = {name: test.get(name.title().replace("-", "")) for name in names}
+    flags = [f"--{name}={span // 1_000_000}ms" for name, span in spans.items() if span]
+    if "start-interval" in said and not spans["start-interval"]:
+        flags.append(f"--start-interval={said['start-interval']}")
     flags += [f"--retries={test['Retries']}"] if test.get("Retries") else []
     words = test.get("Test") or []
     command = json.dumps(words[1:]) if words[:1] == ["CMD"] else " ".join(words[1:])
     return " ".join(["HEALTHCHECK", *flags, "CMD", command])
 
 
-_FLAGS = re.compile(r"-ldflags[= ](?:'[^']*'|\"[^\"]*\"|\S+)|-tags[= ]\S+|GOEXPERIMENT=\S+|\s-[DP]\S+")
+_VALUE = r"[= ](?:'[^']*'|\"[^\"]*\"|\S+)"
+_VARIABLES = rf"\bCGO_ENABLED[= ]1\b|\bGO(?:EXPERIMENT|FLAGS|AMD64|ARM64|FIPS140){_VALUE}"
+_FLAGS = re.compile(rf"{_VARIABLES}|-ldflags{_VALUE}|-tags[= ]\S+|\s-[DP]\S+")
+"""What changes the program. ``-trimpath`` is none: ko and melange pass it too."""
 _COMPILES = re.compile(r"\b(?:go (?:build|install)|mvnw?|gradlew?)\b")
 _FETCHES = re.compile(r"^RUN\s+(?:--\S+\s+)*go mod (?:download|verify|tidy)(?:\s+-x)?\s*$")
 _SETTINGS = ("LABEL", "VOLUME", "STOPSIGNAL")
 _OF_BASES = re.compile(r"/?etc/(?:ssl|passwd|group)|ca-certificates|zoneinfo")
-_MOST_LETTERS = 90
+_MOST_LETTERS = 120
 
 
 def lost_instructions(parsed: Parsed, rung: Rung, files: Mapping[str, str]) -> tuple[Change, ...]:
-    """One for each instruction that has no counterpart in this rung, or in its ``files``."""
+    """One for each instruction that has no counterpart in this rung, or in its ``files``, and one for another base: apko puts
+    packages on nothing."""
     kept = " ".join([flow(rung.keys), *(files[name] for name in rung.files)])
-    built = [
-        each for stage in built_stages(parsed.stages, parsed.own.target) for each in stage.said if each.word == "RUN"
-    ]
+    built = [each for stage in built_stages(parsed.stages, parsed.own.target) for each in stage.said]
     made = [each for stage in parsed.chain for each in stage.said]
     program = next(iter(parsed.own.words.program), "")
     found = [*_lost_steps(built), *_lost_copies(made, kept, posixpath.basename(program))]
     lost = {"HEALTHCHECK": Code.HEALTHCHECK, **dict.fromkeys(_SETTINGS, Code.SETTING)}
-    found += [(lost[each.word], each.text, each) for each in made if each.word in lost]
-    return tuple(
-        Change(code, _short(what), each.line, parsed.own.path)
-        for code, what, each in sorted(found, key=lambda each: each[2].line)
-    )
+    found += [(each.line, lost[each.word], each.text) for each in made if each.word in lost]
+    if (base := rung.keys.get("base", "scratch")) != parsed.base:
+        bare = wording("change.bare") if is_bare(base) and not is_bare(parsed.base) else ""
+        found.append((parsed.chain[0].line, Code.BASE, f"{parsed.base} -> {base}{bare}"))
+    found.sort(key=lambda each: each[0])
+    return tuple(Change(code, _short(what), line, parsed.own.path) for line, code, what in found)
 
 
-def _lost_steps(runs: list[Instruction]) -> Iterator[tuple[Code, str, Instruction]]:
-    for each in runs:
-        told = _FLAGS.findall(each.text)
-        if _COMPILES.search(each.text):
-            if told:
-                yield Code.FLAGS, " ".join(flag.strip() for flag in told), each
-        elif not _FETCHES.match(each.text):
-            yield Code.STEP, each.text, each
+def _lost_steps(built: list[Instruction]) -> Iterator[tuple[int, Code, str]]:
+    for each in built:
+        sets = each.word == "ENV"
+        if sets or (each.word == "RUN" and _COMPILES.search(each.text)):
+            if told := re.findall(_VARIABLES if sets else _FLAGS, each.text):
+                yield each.line, Code.FLAGS, " ".join(flag.strip() for flag in told)
+        elif each.word == "RUN" and not _FETCHES.match(each.text):
+            yield each.line, Code.STEP, each.text
 
 
-def _lost_copies(made: list[Instruction], kept: str, program: str) -> Iterator[tuple[Code, str, Instruction]]:
+def _lost_copies(made: list[Instruction], kept: str, program: str) -> Iterator[tuple[int, Code, str]]:
     """Files of the context, and of other stages what is neither the program nor what each base has."""
     for instruction in made:
         said, rest = split_flags(instruction) if instruction.word in ("COPY", "ADD") else ({}, [])
@@ -361,7 +366,7 @@ def _lost_copies(made: list[Instruction], kept: str, program: str) -> Iterator[t
             mine = (name for name in names if not fnmatch.fnmatchcase(program, posixpath.basename(name)))
             names = [name for name in mine if not _OF_BASES.search(name)]
         if any(name not in kept for name in names):
-            yield Code.FILES, instruction.text, instruction
+            yield instruction.line, Code.FILES, instruction.text
 
 
 def _short(text: str) -> str:

@@ -464,7 +464,8 @@ class _Choice:
 
     def _can_check_health(self) -> bool:
         test = (self.config.get("Healthcheck") or {}).get("Test") or []
-        words = test[1:] if test[:1] == ["CMD"] else ["/bin/sh"] if test[:1] == ["CMD-SHELL"] else []
+        shell = self.config.get("Shell") or ["/bin/sh"]
+        words = test[1:] if test[:1] == ["CMD"] else shell if test[:1] == ["CMD-SHELL"] else []
         if not words:
             return True
         place = self._on_path(words[0])

@@ -23,7 +23,7 @@ from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.suite.values import format_bytes
 from deadweight_init.languages.sources import WRITTEN, served_document
 from deadweight_init.records import wording
-from deadweight_init.tree import TABLES
+from deadweight_init.tree import OF_THE_SYSTEM, TABLES
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -36,7 +36,7 @@ LOOPBACK_SECONDS = 10.0
 """So long something may listen on loopback alone before it is clear that nothing else will."""
 
 DECLARED_SECONDS = 20.0
-"""So long a declared port is waited for once another one is open."""
+"""So long declared ports are waited for once any port is open."""
 
 SETTLE_SECONDS = 1.0
 
@@ -103,8 +103,8 @@ def need_running(container: Container, *, listened: bool = False) -> None:
 def wait_listening(
     container: Container, ports: Sequence[int], seconds: float = START_SECONDS, declared: Collection[int] = ()
 ) -> tuple[int, ...]:
-    """The ports that can be reached from outside, once it listens. One that is ``declared`` is waited for a while longer: a port
-    for management often opens first. Raises NotUp: it ended, never listens, on loopback only."""
+    """The ports that can be reached from outside, once it listens. Those that are ``declared`` are all waited for a while longer: a
+    port for management often opens first. Raises NotUp: it ended, never listens, on loopback only."""
     deadline = container.started + seconds
     heard, look, first_open = frozenset[str](), deadline - LOOK_SECONDS - MARGIN_SECONDS, 0.0
     while True:
@@ -115,15 +115,14 @@ def wait_listening(
         reached = {each.port for each in found if not each.loopback}
         if reached:
             first_open = first_open or time.monotonic()
-            if not declared or reached & set(declared) or time.monotonic() > first_open + DECLARED_SECONDS:
+            if reached.issuperset(declared) or time.monotonic() > first_open + DECLARED_SECONDS:
                 break
-            time.sleep(0.2)
-            continue
-        if not found and time.monotonic() >= look:
+        elif not found and time.monotonic() >= look:
             before, heard, look = heard, heard | _kinds_of(container) | {""}, time.monotonic() + LOOK_SECONDS
             if before and heard != before:  # it says something new
                 deadline = max(deadline, min(look, container.started + MOST_SECONDS))
-        if time.monotonic() > deadline or (found and time.monotonic() > container.started + LOOPBACK_SECONDS):
+        late = time.monotonic() > (container.started + LOOPBACK_SECONDS if found else deadline)
+        if late and not reached:
             if found:
                 where = ", ".join(f"{each.address}:{each.port}" for each in found)
                 raise NotUp(Down.ONLY_LOOPBACK, wording("down.only_loopback", where=where), all_lines(container))
@@ -196,24 +195,13 @@ class Health:
     tls: bool = False
 
 
-OF_THE_SYSTEM = frozenset(TABLES["folders"]["system"])
-"""In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
-
-_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/proc/", "/sys/", "/dev/")
-_DATA = re.compile(r"/usr/(?:src|share/\w[\w.-]*)/.+|/usr/local/(?!s?bin|lib)\w[\w.-]*/.+")
-
-
-def may_be_in_memory(folder: str) -> bool:
-    """Whether a folder in memory hides nothing of the system: it is no folder of that, holds none and is in none."""
-    return folder not in OF_THE_SYSTEM and (not folder.startswith(_PROGRAMS) or _DATA.fullmatch(folder) is not None)
-
-
 WhileUp = Callable[["Container", Health], None]
 
 
 @dataclass(frozen=True)
 class Observation:
-    """A service that came up. ``writes`` are folders outside of /tmp that it wrote to; ``stop_seconds`` None: it was killed."""
+    """A service that came up. ``writes`` are folders outside of /tmp that it wrote to; ``stop_seconds`` None: it was killed;
+    ``closed`` are declared ports that it did not open."""
 
     health: Health
     ports: tuple[int, ...] = ()
@@ -227,6 +215,7 @@ class Observation:
     """Of a job: the first line that it wrote."""
     cpu_seconds: float = 0.0
     """What it took to come up, whatever else the machine does."""
+    closed: tuple[int, ...] = ()
 
 
 def kind_told(health: Health) -> str:
@@ -288,7 +277,7 @@ def observe(
         stopped = container.stop(STOP_SECONDS)
     return Observation(
         health, up, user, int(used.get("memory", 0)), int(used.get("pids", 0)), writes, seconds,
-        stopped.seconds if stopped.in_time else None, cpu_seconds=cpu_seconds,
+        stopped.seconds if stopped.in_time else None, "", cpu_seconds, tuple(each for each in declared if each not in up),
     )  # fmt: skip
 
 

@@ -12,17 +12,9 @@ from deadweight.suite import model
 from deadweight.suite.values import format_bytes
 from deadweight_init.draft import Draft, port_hints
 from deadweight_init.languages.sources import SERVED
-from deadweight_init.prove.observe import (
-    Down,
-    NotUp,
-    Observation,
-    WhileUp,
-    all_lines,
-    kind_told,
-    may_be_in_memory,
-    with_cause,
-)
+from deadweight_init.prove.observe import Down, NotUp, Observation, WhileUp, all_lines, kind_told, with_cause
 from deadweight_init.records import SEEN, Known, wording
+from deadweight_init.tree import may_be_in_memory
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -201,8 +193,9 @@ def with_seen(draft: Draft, seen: Observation, told: Mapping[str, Known[Any]]) -
     else:
         text = _seen({"path": health.path, "status": list(health.status), **more}, wording("origin.no_2xx"))
     others = [port for port in seen.ports if port != seen.health.port]
-    known = SEEN if seen.ports else draft.port.origin
-    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)
+    notes = [wording("origin.also_open", ports=", ".join(map(str, others)))] if others else []
+    notes += [wording("origin.closed", ports=", ".join(map(str, seen.closed)))] if seen.closed else []
+    port = Known(seen.health.port, "; ".join((SEEN if seen.ports else draft.port.origin, *notes)))
     named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
     if also := [each for each in others if each in named]:
         told = {**told, "ports": _seen(also, wording("origin.listens_too"))}

@@ -99,9 +99,11 @@ _NO_ERROR = re.compile(
 )
 
 
-def doubts_of(health: Health, lines: Iterable[str], declared: Collection[int], works: int) -> Iterator[Doubt]:
-    """Why what was seen proves little: an error in its first lines, a port that nothing declares, health that is an error, no
-    operation that works."""
+def doubts_of(
+    health: Health, lines: Iterable[str], declared: Collection[int], closed: Collection[int], works: int
+) -> Iterator[Doubt]:
+    """Why what was seen proves little: an error in its first lines, a port that nothing declares, a port that must open and is
+    ``closed``, health that is an error, no operation that works."""
     # What it says of a path that was only guessed is no fault of its own (nginx logs each file that is not there).
     guessed = [re.compile(rf"{re.escape(path)}(?![\w/])") for path in (NOWHERE, *LIKELY) if path != health.path]
     own = (line for line in lines if not any(path.search(line) for path in guessed))
@@ -110,6 +112,8 @@ def doubts_of(health: Health, lines: Iterable[str], declared: Collection[int], w
     if health.kind != "exit" and health.port not in declared:
         ports = ", ".join(map(str, declared)) or "none"
         yield Doubt("undeclared_port", wording("doubt.undeclared_port", port=health.port, declared=ports))
+    elif closed:
+        yield Doubt("closed_port", wording("doubt.closed_port", ports=", ".join(map(str, closed))))
     if health.status >= 400:
         what = wording("doubt.health_is_an_error", path=health.path, status=health.status)
         yield Doubt("health_is_an_error", what)
@@ -198,8 +202,7 @@ class Recorder:
 
 def _asked(container: Container, health: Health, places: Iterable[Place]) -> dict[Place, Answer | None]:
     """What each place answers; TLS is known of the port of its health alone."""
-    tls = {port: health.tls and port == health.port for _, port in places}
-    return {(path, port): ask(container, port, path, tls=tls[port]) for path, port in places}
+    return {(path, port): ask(container, port, path, tls=health.tls and port == health.port) for path, port in places}
 
 
 def _recorded(path: str, first: Answer, second: Answer) -> Recorded:

@@ -22,13 +22,13 @@ from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import RunSettings
 from deadweight_init.derive.dockerfile import MINIMAL, changed_settings
 from deadweight_init.derive.runtime import RuntimeFiles, config_of, runtime_files
-from deadweight_init.draft import Draft, health_hints, port_hints
+from deadweight_init.draft import Draft, declared_ports, health_hints, port_hints
 from deadweight_init.prove.gates import accepted_findings, by_owner, measured_gates
 from deadweight_init.prove.observe import Down, NotUp, observe, summary_of
 from deadweight_init.prove.posture import tightest, with_seen
 from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
 from deadweight_init.prove.recording import Recorder, doubts_of
-from deadweight_init.records import GIVEN, Dependency, Known, Rung, wording
+from deadweight_init.records import Dependency, Known, Rung, wording
 from deadweight_init.remedies import Case, advice, next_remedy
 from deadweight_init.repository.compose import as_plain_server, needs_data
 
@@ -115,9 +115,10 @@ def find_reference(proof: Proof) -> str:
 
 
 def _next(proof: Proof, down: int) -> Rung | None:
-    """The next rung that was not tried. Where the own image does not come up, what is derived from it does not either."""
+    """The next rung that was not tried. Where the own image does not come up, what is derived from it does not either; what ko
+    builds may, if it differs in one thing: its base."""
     untried = (each for each in proof.draft.rungs if each.name not in proof.tried)
-    return next((each for each in untried if not (down and each.changes)), None)
+    return next((each for each in untried if not down or len(each.changes) <= (each.builder != "dockerfile")), None)
 
 
 def build_with_remedies(proof: Proof, rung: Rung) -> bool:
@@ -159,8 +160,8 @@ def _observe_rung(proof: Proof, rung: Rung) -> None:
     with proof.workspace() as workspace:
         variant = proof.variant(workspace, rung.name)
         proof.draft = draft = with_available_needs(proof.draft, workspace, variant, proof.say)
-    ports = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
-    ports = (draft.port.value, *ports) if draft.port.origin == GIVEN else ports  # the user's word first
+    declared, needed = declared_ports(draft)
+    ports = (*dict.fromkeys((*declared, *(each.value for each in port_hints(draft.service)))),) or (draft.port.value,)
     paths = tuple(each.value for each in health_hints(draft.service))
     with proof.workspace() as workspace:
         variant = proof.variant(workspace, rung.name)
@@ -168,7 +169,6 @@ def _observe_rung(proof: Proof, rung: Rung) -> None:
         env = {**{name: known.value for name, known in draft.service.around.env.items()}, **variant.run.env}
         plainly = variant.run.model_copy(update={"tmpfs": ()})
         with started_beside(workspace, variant) as hosts:
-            declared = _declared(draft)
             recorder = Recorder(proof.tree, draft.service.described, paths, declared, draft.service.folder)
             seen = observe(engine, image, ports, paths, env, rung.name, hosts, plainly, recorder.ask_first, declared)
             refuse_server_that_ends(seen.health.kind, draft.port, draft.service.port_variable)
@@ -179,15 +179,9 @@ def _observe_rung(proof: Proof, rung: Rung) -> None:
             )
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
             learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, found), seen)
-            doubts = tuple(doubts_of(seen.health, recorder.lines, declared or ports, learned.works))
-            proof.draft = replace(learned, doubts=doubts)
-
-
-def _declared(draft: Draft) -> tuple[int, ...]:
-    """The ports that the user, the image or its surroundings name; what code may listen on is a guess."""
-    own = [each.value for image in draft.service.dockerfiles[:1] for each in image.words.ports]
-    given = [draft.port.value] if draft.port.origin == GIVEN else []
-    return tuple(dict.fromkeys((*given, *own, *(each.value for each in draft.service.around.ports))))
+            closed = [each for each in seen.closed if each in needed]
+            doubts = doubts_of(seen.health, recorder.lines, declared or ports, closed, learned.works)
+            proof.draft = replace(learned, doubts=tuple(doubts))
 
 
 ATTACKS, LAYERS = "attacks", "layers"
