@@ -42,7 +42,8 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     commands, names = compose_commands(tree, composed), own_names(tree)
     homes: dict[str, list[OwnDockerfile]] = {}
     for own in own_dockerfiles(tree, composed, commands, names):
-        homes.setdefault(_home(tree, own), []).append(own)
+        if not is_generated(own.text):
+            homes.setdefault(_home(tree, own), []).append(own)
     found = []
     for folder, all_own in homes.items():
         for name, mine in by_service(composed, all_own):
@@ -127,11 +128,12 @@ def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: st
         project = _project_below(tree, folder, ordered[0])
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
+    more = tuple(_apko_rungs(tree, home))
     # as platforms give it
     taken = next((each for each in ordered if re.search(r"\$\{?PORT\b", " ".join(each.words.words))), None)
     variable = Known("PORT", f"from {taken.path}: {wording('origin.command')}") if taken else None
     variable = variable or reads_port(tree, home, project.start if project else (), facts_of(project).code)
-    more, described = tuple(_apko_rungs(tree, home)), repository_document(tree, home)
+    described = repository_document(tree, home)
     base = Service(plain_name(name), folder, tuple(ordered), project)
     return replace(base, port_variable=variable, more=more, described=described)
 

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from deadweight.builders.protocol import is_generated
 from deadweight.records.ignore import Ignore
 from deadweight.sources.adapt_dockerfile import FROM, Instruction, instructions
 from deadweight_init.records import ComposeService, ImageWords, Known, OwnDockerfile, wording
@@ -432,7 +431,7 @@ def own_dockerfiles(
 
 def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:
     text = tree.texts[path]
-    if is_generated(text) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
+    if not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
         return None
     target = stage_of(build.target, [stage.name for stage in stages_of(text, {})[1]])
     context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], target)
