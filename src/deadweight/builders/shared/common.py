@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deadweight._errors import DeadweightError, wording
+from deadweight._packages import images
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.records.built_image import Base
 from deadweight.records.reference import split
@@ -62,7 +63,9 @@ def pinned(base: Base) -> str:
 
 def base_values(bases: Mapping[str, Base]) -> dict[str, str]:
     """Base images as fingerprint inputs: by digest if known, so that the content matters, not the registry host."""
-    return {f"base {name}": base.digest or base.resolved for name, base in bases.items()}
+    codes = {name: "plan.base" if name == "base" else "plan.named_base" for name in bases}
+    names = {name: images.Message(f"base {name}", code, {"name": name}) for name, code in codes.items()}
+    return {names[name]: base.digest or base.resolved for name, base in bases.items()}
 
 
 def need_file(variant: Variant, key: str | Key, root: Path, name: str, *, wide: bool = False) -> Path:
