@@ -38,11 +38,11 @@ RULES = "1"  # raise it when the way fingerprints are made changes
 @dataclass(frozen=True)
 class Fingerprint:
     """``digest`` is 64 hex digits; ``parts`` maps an input's name to its own digest or value (values in brackets).
-    ``kinds``: of what is neither a file nor a plain value the code of its description, and the name in that."""
+    ``described``: what people call those that are neither a file nor a plain value."""
 
     digest: str
     parts: dict[str, str]
-    kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    described: dict[str, str] = field(default_factory=dict)
 
     def difference(self, earlier: Fingerprint | None) -> str:
         """Why this is not the earlier one, in a few words."""
@@ -56,12 +56,11 @@ class Fingerprint:
             return wording("plan.rules_changed")
         # a rule that was added takes files away: those are still there, and it is the rule that says why they do not count
         first = IGNORED if IGNORED in names else names[0]
-        kind, name = (earlier.kinds | self.kinds).get(first, ("", first[1:-1] if first.startswith("(") else first))
-        described = wording(kind, name=name) if kind else name
+        name = (earlier.described | self.described).get(first, first[1:-1] if first.startswith("(") else first)
         how = "is new" if first not in earlier.parts else "is gone" if first not in self.parts else "changed"
         if len(names) == 1:
-            return wording("plan.input_differs", input=described, how=how)
-        return wording("plan.inputs_differ", input=described, how=how, others=len(names) - 1)
+            return wording("plan.input_differs", input=name, how=how)
+        return wording("plan.inputs_differ", input=name, how=how, others=len(names) - 1)
 
 
 IGNORED = "(ignore)"
@@ -88,17 +87,18 @@ class Digests:
         for path in inputs.files:
             parts.update(self._tree(path, inputs.ignore, root))
         parts.update({f"({name})": value for name, value in inputs.values.items()})
-        named = [name for name in inputs.values if isinstance(name, images.Message)]
-        kinds = {IGNORED: ("plan.ignored_files", "")} | {f"({x})": (x.code, str(x.fields["name"])) for x in named}
+        named = ((key, key.fields["described"]) for key in inputs.values if isinstance(key, images.Message))
+        described: dict[str, str] = {f"({key})": what for key, what in named if isinstance(what, str)}
+        described[IGNORED] = wording("plan.ignored_files")
         for number, above in enumerate(upstream, 1):
             name = f"(step before {number})"
-            parts[name], kinds[name] = above.digest, ("plan.earlier_step", "")
+            parts[name], described[name] = above.digest, wording("plan.earlier_step")
         hasher = hashlib.sha256(RULES.encode())
         for name in sorted(parts):
             for word in (name, parts[name]):
                 data = word.encode("utf-8", "surrogateescape")
                 hasher.update(len(data).to_bytes(8, "big") + data)
-        return Fingerprint(hasher.hexdigest(), parts, kinds)
+        return Fingerprint(hasher.hexdigest(), parts, described)
 
     def _tree(self, path: Path, ignore: tuple[str, ...], root: Path) -> dict[str, str]:
         if (path, ignore) not in self._trees:

@@ -230,10 +230,9 @@ class _Run:
         except OSError as error:
             message = wording("plan.disk", path=error.filename or task.step.title, problem=error.strerror)
             problem = DeadweightError(message, hint=_disk.hint_of(error, self.state.folder))
-        if isinstance(problem, Interrupted):
-            self.note(task, "interrupted")
-        else:
-            self.note(task, "failed", first_line(problem.message, task.step.variant, self.state.root))
+        interrupted = isinstance(problem, Interrupted)
+        why = "" if interrupted else first_line(problem.message, task.step.variant, self.state.root)
+        self.note(task, "interrupted" if interrupted else "failed", why)
         return Outcome(task, "failed", time.monotonic() - started, log, error=problem)
 
     def note(self, task: Task, how: str, why: str = "") -> None:

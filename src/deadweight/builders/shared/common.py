@@ -63,8 +63,8 @@ def pinned(base: Base) -> str:
 
 def base_values(bases: Mapping[str, Base]) -> dict[str, str]:
     """Base images as fingerprint inputs: by digest if known, so that the content matters, not the registry host."""
-    codes = {name: "plan.base" if name == "base" else "plan.named_base" for name in bases}
-    names = {name: images.Message(f"base {name}", code, {"name": name}) for name, code in codes.items()}
+    told = {each: wording("plan.base") if each == "base" else wording("plan.named_base", name=each) for each in bases}
+    names = {name: images.Message(f"base {name}", told[name].code, {"described": told[name]}) for name in bases}
     return {names[name]: base.digest or base.resolved for name, base in bases.items()}
 
 
@@ -115,5 +115,4 @@ def program_environment(site: Site) -> dict[str, str]:
 
 def secret_values(values: Mapping[str, str]) -> tuple[str, ...]:
     """Passwords inside URLs of an environment, to be kept out of logs."""
-    found = re.findall(r"//[^/@\s:]*:([^/@\s]+)@", "\n".join(values.values()))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(re.findall(r"//[^/@\s:]*:([^/@\s]+)@", "\n".join(values.values()))))
