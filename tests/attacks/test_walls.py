@@ -292,9 +292,7 @@ def test_an_outcome_that_changed_keeps_nothing():
 
 
 def test_that_walls_stop_it_only_together_is_still_said():
-    found = run(
-        hardened=cell(depth=1, reason="told by an older version", evidence={"alone": {"read-only": "succeeded"}})
-    )
+    found = run(hardened=cell(depth=1, reason="of an older version", evidence={"alone": {"read-only": "succeeded"}}))
     for at in (FIRST, SECOND):
         found = completed(run(hardened=cell()), found, at)
         assert parts(found["postures"]["hardened"]["mount"]["reason"]) == ("cell.together", {"reason": "refused"})
