@@ -286,9 +286,7 @@ class Watch:
         if self._of != "cpu" or self._wanted <= most or limited:
             return None
         wanted, granted = _shown(self._of, self._wanted), _shown(self._of, self._granted)
-        return self._succeeded(
-            f"wanted {wanted}, where {granted} are granted, and only other load held it to {self._peak:.2f}"
-        )
+        return self._succeeded(wording("cell.other_load", wanted=wanted, granted=granted, peak=self._peak))
 
     def _succeeded(self, proof: str = "") -> Shot:
         detail = self._detail()

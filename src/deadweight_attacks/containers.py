@@ -79,7 +79,7 @@ class Yard:
                 message = with_last_lines(readiness.reason, container)
                 container.remove()
                 self.lab.starts.held()
-                raise NoService(wording("service.not_up", posture=self.posture.name, reason=message))
+                raise NoService(wording("service.not_up", posture=self.posture.title, reason=message))
             networks = container.settled()["NetworkSettings"]["Networks"]
             self._at = str((networks.get(self.lab.network) or {}).get("IPAddress") or "")
             self._lead(container)
@@ -111,7 +111,7 @@ class Yard:
                 self.started > 1 or self.posture is not OPEN
             ):  # elsewhere an attack would look as if a wall had stopped it
                 container.remove()
-                raise NoService(wording("service.no_metadata", posture=self.posture.name, error=str(error))) from error
+                raise NoService(wording("service.no_metadata", posture=self.posture.title, error=str(error))) from error
             self.lab.without_metadata(str(error))
 
     def alive(self, wait: float = 0.0) -> bool:

@@ -16,18 +16,17 @@ from deadweight_attacks.deliver import BIND_PORT, Shot, send, told
 from deadweight_attacks.lab import BREACH, Lab, NoService
 from deadweight_attacks.load import Catalogue
 from deadweight_attacks.model import Payload, Proof
-from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
+from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.request import fill, ordered, unsendable
 from deadweight_attacks.routes import GUESSED_HEADERS, GUESSED_PARAMETERS
 from deadweight_attacks.sequence import fire_all
 from deadweight_attacks.session import told as walls_told
 from deadweight_attacks.targets import take_aim
+from deadweight_attacks.walls import wording
 
 # Questions to a container: whether a script, or an order, arrives there and runs, and what its AWK has.
 DELIVERY = 'BEGIN { print "@a@" "@b@" }'
 """Harmless: an attack that is not proven was stopped only where such a script runs."""
-
-DIED_OF_COMPANY = "the service died when the attacker's program was started beside it"
 
 HELLO = ("hello", "@a@", "@b@")
 
@@ -67,7 +66,7 @@ def _asked(lab: Lab, yard: Yard, script: str) -> Told:
 def undelivered(lab: Lab, yard: Yard) -> str:
     """Why scripts cannot be delivered in this posture; empty where they can."""
     answer = ask(lab, yard, DELIVERY)
-    return "" if answer.has else f"this awk does not run: {answer.said}"
+    return "" if answer.has else wording("cell.no_awk", said=answer.said)
 
 
 def unreached(lab: Lab, yard: Yard) -> str:
@@ -85,12 +84,12 @@ def unreached(lab: Lab, yard: Yard) -> str:
         raise
     except (DeadweightError, OSError) as error:
         if not yard.alive(NOTICE_SECONDS):
-            died = with_last_lines(DIED_OF_COMPANY, container)
+            died = with_last_lines(wording("cell.died"), container)
             yard.spoil()
             return died
-        return f"the attacker's program cannot be started beside the service: {error}"
+        return wording("cell.no_program", error=str(error))
     if not isinstance(answer, Answer) or filled.word.whole not in answer.text():
-        return f"the attacker's program does not run beside the service: {told(answer)}"
+        return wording("cell.silent_program", said=told(answer))
     return walls_told(differences)
 
 
@@ -126,8 +125,6 @@ GUESSED = (
     f"{', '.join(GUESSED_PARAMETERS)}, and the headers {', '.join(GUESSED_HEADERS)}"
 )
 
-NOTHING_TAKEN = "the service takes no value that an attack could replace: no operation of its OpenAPI document does"
-
 
 @contextlib.contextmanager
 def opened(lab: Lab, posture: w.Posture, found: Matrix) -> Iterator[Yard]:
@@ -145,7 +142,7 @@ class Control:
     ``fatal`` are attacks that only end the service there.
     """
 
-    def __init__(self, lab: Lab, catalogue: Catalogue, found: Matrix, told: Callable[[str], None]) -> None:
+    def __init__(self, lab: Lab, catalogue: Catalogue, found: Matrix, told: Callable[[w.Posture], None]) -> None:
         self.lab, self.catalogue, self.found, self.told = lab, catalogue, found, told
         self.statuses: dict[str, int] = {}
         self.fatal: set[str] = set()
@@ -156,7 +153,7 @@ class Control:
         """Fill in ``found`` what came of ``open``, and where each attack works. Raises CannotStart, NoService, Interrupted."""
         shots: dict[str, Shot] = {}
         with opened(self.lab, w.OPEN, self.found) as yard:
-            self.told(w.OPEN.name)
+            self.told(w.OPEN)
             self._settle(yard)
             ways = {each.way for each in self.catalogue.payloads}
             features: dict[str, Told] = {}
@@ -200,15 +197,16 @@ class Control:
         if missing := unsendable(payload, self.lab.awk):
             return Cell("not_measured", missing)
         if self.lab.takes_nothing and (payload.probe is not None or payload.flood == "large"):
-            return Cell("not_applicable", NOTHING_TAKEN)
+            return Cell("not_applicable", wording("cell.nothing_taken"))
         awk = f"this awk ({self.found.dialect})" if self.found.dialect else "this awk"
         lacking = [name for name in payload.needs if features[name].has is False]
         if lacking:
-            return Cell("not_applicable", f"{awk} does not support {', '.join(lacking)}, so this attack cannot work")
+            return Cell("not_applicable", wording("cell.awk_lacks", awk=awk, features=", ".join(lacking)))
         for name in payload.needs:
             if features[name].has is None:
-                return Cell("not_measured", f"{awk} did not report whether it supports {name}: {features[name].said}")
-        return Cell("not_measured", NOT_TRIED) if payload.id in plan.skipped else None
+                silent = wording("cell.awk_silent", awk=awk, feature=name, said=features[name].said)
+                return Cell("not_measured", silent)
+        return Cell("not_measured", wording("cell.not_tried")) if payload.id in plan.skipped else None
 
     def _in_open(self, payload: Payload, shot: Shot) -> Cell:
         if _works(payload, shot):
@@ -217,7 +215,7 @@ class Control:
             self.fatal.add(payload.id)
         if shot.seen in ("succeeded", "crashed"):
             return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
-        return _unproven(payload, shot, "no protection at all", guessed=self.guessed)
+        return _unproven(payload, shot, guessed=self.guessed)
 
     def _keep(self, payload: Payload, posture: w.Posture, shot: Shot) -> None:
         self.found.control[payload.id], self.statuses[payload.id] = posture, shot.status
@@ -234,14 +232,13 @@ class Control:
         for payload in again:
             shot, cell = shelled[payload.id], cells[payload.id]
             if payload not in working:
-                ground = "no protection at all and a shell in the image"
-                cells[payload.id] = _unproven(payload, shot, ground, guessed=self.guessed)
+                cells[payload.id] = _unproven(payload, shot, guessed=self.guessed, shelled=True)
             elif plain[payload.id].seen != "failed":
                 cells[payload.id] = self._in_open(payload, plain[payload.id])
             else:
                 self._keep(payload, posture, shot)
                 evidence = {**cell.evidence, "control": shot.detail}
-                reason = f"the image has no shell (with one bound in, it works): {evidence.get('said', '')}"
+                reason = wording("cell.no_shell", said=evidence.get("said", ""))
                 cells[payload.id] = Cell("blocked", reason, evidence)
 
     def _fired(self, posture: w.Posture, payloads: Sequence[Payload]) -> dict[str, Shot]:
@@ -249,7 +246,7 @@ class Control:
         shots: dict[str, Shot] = {}
         if payloads:
             with opened(self.lab, posture, self.found) as yard:
-                self.told(posture.name)
+                self.told(posture)
                 fire_all(self.lab, yard, payloads, shots)
         return shots
 
@@ -268,15 +265,14 @@ class Control:
         return refused.get(payload.way, status >= 400) and status != control
 
 
-def _unproven(payload: Payload, shot: Shot, ground: str, *, guessed: bool) -> Cell:
+def _unproven(payload: Payload, shot: Shot, *, guessed: bool, shelled: bool = False) -> Cell:
     """A hole that a service need not have is none where all that looks for it is answered. ``guessed``: the places were."""
     if payload.search and shot.seen == "failed" and shot.status not in (*TIMED_OUT, *UNTRIED):
-        told = "the service resists it even in a container without any protection"
-        if guessed and payload.probe is not None:
-            told = "no such hole shows even in a container without any protection, in places that were guessed"
-        return Cell("not_applicable", f"{told}: {shot.said}", shot.detail)
-    told = shot.said if shot.seen == "not_measured" else f"does not work with {ground} either: {shot.said}"
-    return Cell("not_measured", told, shot.detail)
+        unknown = guessed and payload.probe is not None
+        why = wording("cell.resisted_guesses" if unknown else "cell.resisted", said=shot.said)
+        return Cell("not_applicable", why, shot.detail)
+    told = wording("cell.fails_with_shell" if shelled else "cell.fails_in_open", said=shot.said)
+    return Cell("not_measured", shot.said if shot.seen == "not_measured" else told, shot.detail)
 
 
 def _works(payload: Payload, shot: Shot) -> bool:

@@ -130,7 +130,7 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = N
     yard.get()
     path = payload.evidence.path
     if path is not None and lab.files.telling_line(path) is None:
-        return Shot("not_measured", f"the image has no {path}, or that file is empty")
+        return Shot("not_measured", wording("cell.no_file", path=path))
     with _listener(lab, payload) as made:
         filled, listener = made
         filled = replace(filled, places={**filled.places, "each": put(each, filled.places)})

@@ -90,7 +90,7 @@ class Guard:
     def reason(self) -> str:
         """Why it ended everything; empty where it did not."""
         with contextlib.suppress(OSError):
-            return self._told.read_text(encoding="utf-8")
+            return wording("service.disk_low", floor=self._told.read_text(encoding="utf-8"))
         gone = self._process is None or self._process.poll() is not None
         return wording("service.guard_ended") if gone else ""
 
@@ -126,9 +126,7 @@ def watch(at: At, lab: str, network: str, told: Path, floor: int, disks: Sequenc
             sweep_host_folders()
             return
         if free is not None and free < floor:
-            told.write_text(
-                f"free disk space fell below {floor} bytes, so the attacked containers were ended", encoding="utf-8"
-            )
+            told.write_text(str(floor), encoding="utf-8")
             end(at, _containers(at, lab))
         elif time.monotonic() - listed > LISTING_SECONDS:
             listed = time.monotonic()

@@ -323,7 +323,7 @@ class Lab:
         try:
             fence(bridge)  # after the guard's start: it takes the rules away
         except DeadweightError as error:
-            self.notes["network"] = f"the firewall could not isolate the attack network: {error.message}"
+            self.notes["network"] = wording("untried.firewall", reason=error.message)
 
     def _lay_out(self, hard: RunOptions) -> None:
         """What postures are made of on this machine."""
@@ -361,8 +361,7 @@ class Lab:
     def unshare(self, why: str) -> None:
         """Have no posture share a neighbour's processes and memory: the service does not come up so."""
         self.ground = replace(self.ground, neighbour="")
-        told = "processes and shared memory of its own in every posture; with a neighbour's it did not come up"
-        self.notes["neighbour"] = f"the service has {told}: {why}"
+        self.notes["neighbour"] = wording("untried.neighbour", reason=why)
 
     # what an attack needs
 

@@ -26,14 +26,8 @@ from deadweight_attacks.model import KERNELS, Payload
 from deadweight_attacks.outcomes import Cell, Matrix, Plan, Progress
 from deadweight_attacks.profile import broken, called, missing
 from deadweight_attacks.sequence import fire_all
+from deadweight_attacks.walls import wording
 
-WRITABLE = (
-    "The variant sets run.read_only: false, but this posture always has a read-only root: list the folders that it writes in "
-    "run.tmpfs, or gate the posture without-read-only"
-)
-AS_ROOT = (
-    "The variant sets run.user: root, but this posture always runs as another user: gate the posture without-non-root"
-)
 CONFIRMATIONS = 2
 OF_OTHERS = ("neighbours", "memory-of-service")
 """Deeds that go for other processes: landlock(7) allows them towards those that were restricted with the one that asks."""
@@ -80,7 +74,7 @@ class Runner:
         # not so where no hole was found to go through
         untold = any(cell.outcome == "not_measured" for cell in cells.values())
         if untold and all(cell.outcome == "not_measured" for cell in here.values()):
-            nothing = "no attack works even in a container without any protection"
+            nothing = wording("cell.nothing_works")
             self.found.unmeasured[posture.name] = next((cell.reason for cell in here.values()), nothing)
         self.found.cells[posture.name] = cells
 
@@ -91,7 +85,7 @@ class Runner:
     def _unbuilt(self, posture: w.Posture) -> str:
         """Why a posture is another one here, under a name that says more; empty where it is what it says."""
         if posture.name == f"{w.WITHOUT}image" and not self.lab.ground.shell:
-            return self.found.notes.get("image", "the image has a shell of its own")
+            return self.found.notes.get("image", wording("cell.own_shell"))
         if w.TIGHT in posture.walls and self.lab.ground.profile is None:
             return missing(self.lab.variant.name)
         if w.LANDLOCK in posture.walls and not self.lab.ground.landlocked:
@@ -104,7 +98,7 @@ class Runner:
 
         What failed without a sign that it arrived is sent once more to a fresh container; if ``surely``, what timed out is too.
         """
-        self.told(posture.name)
+        self.told(posture)
         shots: dict[str, Shot] = {}
         reason, why = "", dict[str, str]()
         try:
@@ -151,25 +145,22 @@ class Runner:
             return f"{self._refused(posture, error)}{error.message}. {broken(self.lab.subject)}"
         walls, run = posture.walls if isinstance(error, NoService) else (), self.lab.variant.run
         if "read-only" in walls and not run.read_only:
-            return f"{error.message}. {WRITABLE}"
+            return wording("service.writable", reason=error.message)
         if "non-root" in walls and is_root(run.user or NON_ROOT):
-            return f"{error.message}. {AS_ROOT}"
-        return f"{error.message}; the closest posture that starts here is open" if posture.privileged else error.message
+            return wording("service.as_root", reason=error.message)
+        return wording("cell.only_open_starts", reason=error.message) if posture.privileged else error.message
 
     def _cell(self, payload: Payload, posture: w.Posture, shot: Shot) -> Cell:
         """``blocked`` needs that the attack works elsewhere, and here a wall that could have stopped it."""
         if shot.seen != "failed":
             return Cell(shot.seen, shot.said if shot.seen != "succeeded" else "", shot.detail)
         if payload.id in self.control.fatal:
-            told = f"it ended the service in the posture open, so its success could not be seen: {shot.said}"
-            return Cell("not_measured", told, shot.detail)
+            return Cell("not_measured", wording("cell.fatal", said=shot.said), shot.detail)
         if self.control.astray(payload, shot):
-            told = f"it was sent twice without a sign that it arrived; without any protection the answer was different: {shot.said}"
-            return Cell("not_measured", told, shot.detail)
+            return Cell("not_measured", wording("cell.astray", said=shot.said), shot.detail)
         shell = "image" in posture.walls and self.found.control[payload.id] is not w.OPEN
         if payload.evidence.kind == "resource" and "limits" not in posture.walls and not shell:
-            told = f"nothing limits it in this posture, so only the machine itself could have stopped it: {shot.said}"
-            return Cell("not_measured", told, shot.detail)
+            return Cell("not_measured", wording("cell.no_limit", said=shot.said), shot.detail)
         return Cell("blocked", shot.said, shot.detail)
 
     # wall by wall
@@ -252,7 +243,7 @@ def _elsewhere(posture: w.Posture, payload: Payload) -> str:
     """Why an attack that is sent from beside the service would tell nothing of one from within; empty where it does."""
     of_the_service = payload.breach is not None and payload.breach[0] in OF_OTHERS and not payload.neighbour
     if w.LANDLOCK in posture.walls and of_the_service:
-        return "Landlock was put on the attacker's program by itself, and keeps it apart from what it could trace from within"
+        return wording("cell.landlock_apart")
     return ""
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # The matrix as the evidence's data: per posture and attack the outcome, the walls that stop it alone, and how many deep.
 WALL_KEYS = ("alone", "without", "single_points")
-TOGETHER = "only by several walls together, by no single wall: "
 
 
 def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def completed(data: dict[str, Any], earlier: Mapping[str, Any], at: str) -> dict
             continue
         now = data["postures"].setdefault(posture, {})
         for name, cell in cells.items():
-            if name in data["payloads"] and (name not in now or now[name]["reason"] == NOT_TRIED):
+            if name in data["payloads"] and (name not in now or now[name].get("code") == NOT_TRIED):
                 now[name] = {**cell, "evidence": {"measured_at": at, **(cell.get("evidence") or {})}}
             elif name in now and now[name]["outcome"] == cell["outcome"]:
                 now[name] |= _walls_of(now[name], cell, at)
@@ -76,9 +75,12 @@ def _walls_of(now: Mapping[str, Any], cell: Mapping[str, Any], at: str) -> dict[
     told = {"evidence": {**ours, "walls_measured_at": theirs.get("walls_measured_at", at), **found}}
     if not counted:
         return told
-    together = str(cell["reason"]).startswith(TOGETHER)
-    reason = f"{TOGETHER}{now['reason']}" if together else now["reason"]
-    return {**told, "walls": cell["walls"], "depth": cell["depth"], "reason": reason}
+    told |= {"walls": cell["walls"], "depth": cell["depth"]}
+    return told if cell["walls"] else told | _why(wording("cell.together", reason=now["reason"]))
+
+
+def _why(reason: str) -> dict[str, str | None]:
+    return {"reason": reason or None, "code": getattr(reason, "code", None)}
 
 
 def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, info: EngineInfo) -> dict[str, Any]:
@@ -94,12 +96,12 @@ def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, i
     # Only where each one let the attack through is it known that none stops it: under one alone the service may have died instead.
     untold = bool(alone) and not walls and not {"not_measured", "crashed"}.isdisjoint(there.values())
     if cell.outcome == "blocked" and alone and not walls and not untold:
-        reason = f"{TOGETHER}{reason}"
+        reason = wording("cell.together", reason=reason)
     return {
         "outcome": cell.outcome,
         "walls": walls,
         "depth": max(1, len(walls)) if cell.outcome == "blocked" and alone and not untold else None,
-        "reason": reason or None,
+        **_why(reason),
         "evidence": evidence or None,
     }
 
@@ -123,10 +125,9 @@ class Progress:
         """``missing`` are walls that this machine does not have."""
         self._all = frozenset(_planned(plan, frozenset(missing)))
 
-    def __call__(self, name: str) -> None:
-        plain = name.removesuffix(w.SHELLED)
-        number = self._begun.setdefault(plain, len(self._begun) + 1)
-        self._told(f"{number}/{len(self._all | self._begun.keys())}: {said(name)}")
+    def __call__(self, posture: w.Posture) -> None:
+        number = self._begun.setdefault(posture.name, len(self._begun) + 1)
+        self._told(f"{number}/{len(self._all | self._begun.keys())}: {said(posture)}")
 
 
 def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
@@ -141,21 +142,20 @@ def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
         yield w.REDUCED
 
 
-def said(name: str) -> str:
+def said(posture: w.Posture) -> str:
     """A posture's name as one says it."""
-    plain = name.removesuffix(w.SHELLED)
-    shell = name.removeprefix(plain)
-    if plain == w.OPEN.name:
-        return f"{plain}{shell} (control)"
-    if plain.startswith(w.ONLY):
-        return f"{plain.removeprefix(w.ONLY)} alone{shell}"
-    if plain.startswith(w.WITHOUT):
-        return f"all walls but {plain.removeprefix(w.WITHOUT)}{shell}"
-    return f"{plain}{shell}"
+    if posture.name == w.OPEN.name:
+        return f"{posture.title} (control)"
+    name = posture.name
+    if name.startswith(w.ONLY):
+        name = f"{name.removeprefix(w.ONLY)} alone"
+    if name.startswith(w.WITHOUT):
+        name = f"all walls but {name.removeprefix(w.WITHOUT)}"
+    return posture._replace(name=name).title
 
 
 Outcome = Literal["blocked", "succeeded", "not_applicable", "crashed", "not_measured"]
-NOT_TRIED = "not tried by verify; invoke attack tries it"
+NOT_TRIED = "cell.not_tried"
 
 
 DELIVERED = {"service": "through the service", "breach": "after a breach"}
@@ -184,12 +184,17 @@ class Cell:
     reason: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def code(self) -> str:
+        """That of the reason, where it is in the catalogue."""
+        return getattr(self.reason, "code", "")
+
 
 @dataclass
 class Matrix:
     """All that was found. ``cells`` by posture and payload, ``alone`` and ``without`` by payload and wall.
 
-    ``control`` names the posture in which each attack works: ``open``, or ``open (with shell)``. ``unmeasured``: postures in which
+    ``control`` names the posture in which each attack works: ``open``, or that with a shell. ``unmeasured``: postures in which
     nothing could be measured, with the reason.
     """
 
@@ -231,7 +236,7 @@ class Matrix:
 
 def nothing_of(cells: Iterable[Cell]) -> str:
     """The most frequent reason why nothing of these was measured; empty where something was, or nothing was to be."""
-    tried = [cell for cell in cells if cell.reason != NOT_TRIED]
+    tried = [cell for cell in cells if cell.code != NOT_TRIED]
     reasons = Counter(cell.reason for cell in tried if cell.outcome == "not_measured")
     if not reasons or any(cell.outcome not in ("not_measured", "not_applicable") for cell in tried):
         return ""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import Interrupted
+from deadweight._errors import Interrupted, quoting
 from deadweight.checks.protocol import Subject, by_engine, evidence, own_version
 from deadweight.engine.faults import CannotStart
 from deadweight.records import store
@@ -117,7 +117,7 @@ def attack(
     except Interrupted:
         raise
     except (CannotStart, NoService) as fault:
-        return _evidence(subject, "not_measured", f"nothing was measured: {fault.message}", started, {})
+        return _evidence(subject, "not_measured", wording("gate.nothing_at_all", reason=fault.message), started, {})
     data["seccomp_profile"] = digest_of(subject)
     data["measured_with"] = _measured_with(subject, wanted)
     data = {**_completed(subject, data), "breaches": breaches(wanted.gates, found)}
@@ -130,7 +130,7 @@ def _judged(wanted: AttacksCheck, found: Matrix, broken: Sequence[str], summary:
     if broken:
         return "fail", f"{'; '.join(broken)}. {summary}"
     if reasons := [*found.nothing_in(), *unmeasured(wanted.gates, found)]:
-        return "not_measured", f"{'; '.join(reasons)}. {summary}"
+        return "not_measured", quoting(reasons[0], f"{'; '.join(reasons)}. {summary}")
     names = dict.fromkeys(untold(wanted.gates, found))
     also = f"; gates could not be judged for {', '.join(names)}" if names else ""
     return "pass", summary + (also if wanted.gates else f"; {NO_GATE}")

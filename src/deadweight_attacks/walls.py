@@ -39,14 +39,11 @@ ALL = "all"
 MAIN = ("open", "default", "hardened")
 ONLY, WITHOUT = "only-", "without-"
 
-SHELLED = " (with shell)"
-"""How the name of a posture ends in which a shell is bound in."""
-
 OWN_USER = "the image's user alone"
 
 
 class Posture(NamedTuple):
-    """A way to run the container. ``walls`` are those that stand; ``image`` in it means that no shell is bound in.
+    """A way to run the container. ``walls`` are those that stand; ``shelled``: a static shell is bound in.
 
     ``bare`` is a plain ``docker run``: the engine's own defaults and the image's own user.
     """
@@ -55,13 +52,19 @@ class Posture(NamedTuple):
     walls: frozenset[str]
     bare: bool = False
     privileged: bool = False
+    shelled: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its name, and whether a shell is bound in."""
+        return f"{self.name}{' (with shell)' if self.shelled else ''}"
 
     def minus(self, wall: str) -> Posture:
         return Posture(f"{WITHOUT}{wall}", self.walls - {wall})
 
     def with_shell(self) -> Posture:
         """The same with a static shell bound in."""
-        return Posture(f"{self.name}{SHELLED}", self.walls - {"image"}, self.bare, self.privileged)
+        return self._replace(walls=self.walls - {"image"}, shelled=True)
 
 
 OPEN = Posture("open", frozenset({"image"}))

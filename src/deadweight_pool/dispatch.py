@@ -18,6 +18,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight_images.errors import Message
 from deadweight_pool.endpoint import Endpoint, Seen, ranked, wording
 
 
@@ -116,7 +117,7 @@ class Dispatcher:
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
         self._moved: dict[str, str] = {}
-        self.lost: dict[str, str] = {}
+        self.lost: dict[str, Message] = {}
 
     def busy(self) -> list[Endpoint]:
         """The endpoints that are building."""
@@ -172,7 +173,7 @@ class Dispatcher:
                     there.took.append(seconds)
             self._changed.notify_all()
 
-    def lose(self, name: str, why: str) -> bool:
+    def lose(self, name: str, why: Message) -> bool:
         """Use an endpoint no more. False where that is known already."""
         with self._changed:
             known = self._up.pop(name, None) is None

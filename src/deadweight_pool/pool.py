@@ -17,6 +17,7 @@ from typing import Literal
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.suite.model import PoolCache
+from deadweight_images.errors import Message
 from deadweight_pool import settings
 from deadweight_pool.dispatch import TICK_SECONDS, Dispatcher, Journal, Member, NobodyLeft, Work
 from deadweight_pool.endpoint import Endpoint, Seen, Unreachable, probe, wording
@@ -263,7 +264,7 @@ class Pool:
     @cached_property
     def _seen(self) -> dict[str, tuple[Endpoint, Seen]]:
         up: dict[str, tuple[Endpoint, Seen]] = {}
-        self._why: dict[str, str] = {}
+        self._why: dict[str, Message] = {}
         with ThreadPoolExecutor(max_workers=max(1, len(self.endpoints))) as threads:
             looks = list(threads.map(self._look, self.endpoints))
         for endpoint, seen in zip(self.endpoints, looks, strict=True):
@@ -285,7 +286,7 @@ class Pool:
         found.lost |= self._why
         return found
 
-    def _look(self, endpoint: Endpoint) -> Seen | str:
+    def _look(self, endpoint: Endpoint) -> Seen | Message:
         """What an endpoint says of itself, or why it cannot be used."""
         try:
             return probe(endpoint, self._lost_after)
@@ -309,33 +310,31 @@ class Pool:
             if (why := self._silence(endpoint)) is not None:
                 self.lose(endpoint.name, why)
 
-    def lose(self, name: str, why: str) -> None:
+    def lose(self, name: str, why: Message) -> None:
         """Use an endpoint no more, and say so once."""
         if self._dispatcher.lose(name, why):
             self.journal.note(wording("journal.is_lost", endpoint=name, reason=why), loud=True)
 
     def look_again(self) -> None:
         """Use those lost endpoints again that answer. Those whose disk was full are left alone."""
-        lost, full = self._dispatcher.lost, wording("endpoint.full")
+        lost = self._dispatcher.lost
         for endpoint in self.endpoints:
-            if lost.get(endpoint.name, full) == full:
+            if (why := lost.get(endpoint.name)) is None or why.code == "endpoint.full":
                 continue
             seen = self._look(endpoint)
             if isinstance(seen, Seen):
                 self._dispatcher.regain(endpoint, seen)
                 self.journal.note(wording("journal.answers_again", endpoint=endpoint.name), loud=True)
 
-    def _silence(self, endpoint: Endpoint) -> str | None:
+    def _silence(self, endpoint: Endpoint) -> Message | None:
         """None where an endpoint still answers, else why not."""
         seen = self._look(endpoint)
-        if isinstance(seen, str) and seen != wording(
-            "endpoint.silent"
-        ):  # after a broken connection, the next try says why
+        if isinstance(seen, Message) and seen.code != "endpoint.silent":  # a broken connection: the next try says why
             time.sleep(AGAIN_SECONDS)
             seen = self._look(endpoint)
-        if seen == wording("endpoint.not_accepted"):  # it took our certificate before
+        if isinstance(seen, Message) and seen.code == "endpoint.not_accepted":  # it took our certificate before
             return wording("endpoint.connections_broken")
-        return seen if isinstance(seen, str) else None
+        return seen if isinstance(seen, Message) else None
 
 
 def _builds(endpoint: Endpoint, seen: Seen) -> str:

@@ -81,7 +81,7 @@ class LocalSource:
                 self._stand_in(reference)
             except NoBase as error:
                 problems += error.problems
-                hint = hint if hint == wording("hint.rebase") else error.hint
+                hint = hint if getattr(hint, "code", "") == "hint.rebase" else error.hint
         return NoBase(*problems, hint=hint) if problems else None
 
     def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:

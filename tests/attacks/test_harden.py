@@ -5,7 +5,6 @@ import dataclasses
 import itertools
 import json
 import os
-import re
 import signal
 import socketserver
 import threading
@@ -16,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 import yaml
 
-from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError, wording
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
 from deadweight.checks import service
 from deadweight.checks.api import Api
 from deadweight.checks.protocol import Subject
@@ -32,6 +31,7 @@ from deadweight_attacks.harden.write import written
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp import floor
 from deadweight_attacks.seccomp.recorder import Hindered
+from deadweight_attacks.walls import wording
 from tests.support.attack_grounds import castle
 from tests.support.codes import codes, parts, raises
 from tests.support.fault_project import wait_for
@@ -168,23 +168,20 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
 
 # one trial
 
-DIED = re.escape(wording("engine.ended", exit_code=3, why="") + wording("engine.last_lines", lines=""))
-SLOW = wording("checks.over_limit", figure="start-up .*", excess=".*", kind="hard", limit=".*")
-
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("watch_seconds", "settings", "problem"), [
+@pytest.mark.parametrize(("watch_seconds", "settings", "told"), [
     # however busy the machine is
-    (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", f"the service became healthy, then {DIED}"),
-    (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
-    (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}", KILLED),
-    (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
-    (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", SLOW),
+    (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", ["harden.ended_later", "engine.ended"]),
+    (0.1, "run: {env: {MODE: ugly}}", ["harden.exit_code"]),
+    (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}", [KILLED]),
+    (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", []),
+    (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", ["checks.over_limit"]),
 ])  # fmt: skip
-def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, problem, monkeypatch):
+def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, told, monkeypatch):
     monkeypatch.setattr(trial, "WATCH_SECONDS", watch_seconds)
     subject = make("\n".join(f"    {key}: {json.dumps(value)}" for key, value in yaml.safe_load(settings).items()))
-    assert re.match(problem, attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)
+    assert codes(attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)[:2] == told
 
 
 @pytest.mark.slow
@@ -321,7 +318,7 @@ def test_a_profile_of_the_suites_that_fits_stays(make, monkeypatch, named):
     assert "seccomp=deploy/tight.json" in written(got, "run", Request(profile="deploy/tight.json"))
 
 
-@pytest.mark.parametrize(("problem", "code"), [(KILLED, "plain_killed"), ("gone: status: 404", "plain_fails")])
+@pytest.mark.parametrize(("problem", "code"), [(wording(KILLED), "plain_killed"), ("gone: status: 404", "plain_fails")])
 def test_a_service_that_fails_anyway_is_told_so_and_how_to_have_a_kill_accepted(make, monkeypatch, problem, code):
     pretend(monkeypatch, lambda _options, _exits: problem)
     with raises(CheckFailed, f"harden.{code}", variant="castle", problem=problem):
@@ -469,8 +466,9 @@ def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, y
         sent = time.time()
         run.send_signal(number)
         told = run.stderr.read().splitlines()[-1]
-        removed = f"(; containers removed){'' if yaml_text else '?'}"  # between two trials there may be none
-        assert re.fullmatch(f"(interrupted|ended by SIGTERM){removed}; run it again to continue", told)
+        # how it ended; that containers were removed (between two trials there may be none); what to do
+        assert len(told.split("; ")) in ((3,) if yaml_text else (2, 3)), told
+        assert ("SIGTERM" in told) is (number == signal.SIGTERM)
         assert run.wait() == 128 + number
     assert own_leftovers(engine, run.pid) == []
     assert made_since(engine, run.pid, sent - 60)

@@ -92,7 +92,7 @@ def test_progress_counts_postures_and_says_them():
     progress.expect(Plan((OPEN, DEFAULT, HARDENED)), ["apparmor", "image"])
     seccomp = only("seccomp")
     for posture in (OPEN, OPEN.with_shell(), HARDENED, seccomp, seccomp.with_shell(), only("limits")):
-        progress(posture.name)
+        progress(posture)
     walls = [wall for wall in WALLS if wall not in ("apparmor", "image")]
     count = 3 + len(walls) + 1  # the set of capabilities that engines give
     assert lines == [

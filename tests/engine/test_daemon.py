@@ -380,8 +380,8 @@ def sudoer(monkeypatch, tmp_path) -> Path:
 def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, cache, sudoer, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
     (before,) = survey(["engine"])
-    assert (before.status, before.how, before.gettable) == ("missing", "start an engine with sudo", True)
-    assert "Deadweight starts one with sudo when needed" in doctor.examine([]).engine_problem
+    assert (before.status, codes(before.how), before.gettable) == ("missing", ["project.with_sudo"], True)
+    assert codes(doctor.examine([]).engine_problem) == ["project.starts_engine_with_sudo"]
     said: list[str] = []
     install([before], said.append)
     assert ["engine.starting_with_sudo"] in [codes(line) for line in said]

@@ -12,9 +12,9 @@ from deadweight._errors import CommandError, Interrupted
 from deadweight.suite.model import PoolCache
 from deadweight_pool import dispatch
 from deadweight_pool.dockerfile import UNUSED, Listener, Notes, Uses, exports, words
-from deadweight_pool.endpoint import Endpoint, Seen, ranked
+from deadweight_pool.endpoint import Endpoint, Seen, ranked, wording
 from deadweight_pool.pool import judge_fault
-from tests.support.codes import raises
+from tests.support.codes import codes, raises
 
 AMD, ARM = "linux/amd64", "linux/arm64"
 
@@ -119,15 +119,15 @@ def test_a_key_stays_where_it_was_taken(two, clock):
     two.free("b", work("one", FRESH), 1.0)
     two.free("a", work("busy", BEGUN), 1.0)
     assert two.take(work("two", FRESH)).endpoint.name == "b"
-    two.lose("b", "gone")
+    two.lose("b", wording("endpoint.silent"))
     assert two.take(work("three", FRESH)).endpoint.name == "a"
 
 
 def test_who_waits_for_a_lost_endpoint_goes_elsewhere(two):
     two.take(work("one", BEGUN))
-    assert two.lose("a", "gone") is True
-    assert two.lose("a", "gone again") is False
-    assert (two.lost, two.take(work("two", BEGUN)).endpoint.name) == ({"a": "gone"}, "b")
+    assert two.lose("a", wording("endpoint.full")) is True
+    assert two.lose("a", wording("endpoint.silent")) is False
+    assert (codes(two.lost["a"]), two.take(work("two", BEGUN)).endpoint.name) == (["endpoint.full"], "b")
     two.free("a", work("one", BEGUN), 1.0)  # it ends late, and nothing happens
 
 

@@ -186,12 +186,13 @@ def test_a_result_by_other_limits_is_no_result(suite, state, built) -> None:
     assert record(expect={"budget": "fail"}).checks["budget"].expected is False
 
 
-def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) -> None:
-    save(FailedBuild("failed", samples.WHEN, ".deadweight/logs/small.log"), state.image("small") / FAILED_FILE)
+@pytest.mark.parametrize("how", ["failed", "did not end"], ids=["code", "words of older versions"])
+def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built, how) -> None:
+    save(FailedBuild(how, samples.WHEN, ".deadweight/logs/small.log"), state.image("small") / FAILED_FILE)
     report = collect(suite, state)
     record = report.variants["small"]
     assert (record.image is None, record.build.failed_at) == (False, samples.WHEN)
-    assert re.search(rf" failed \({when(samples.WHEN)}, \w+ .deadweight/logs/small.log\)$", record.failed)
+    assert re.search(rf" {how} \({when(samples.WHEN)}, \w+ .deadweight/logs/small.log\)$", record.failed)
     (code, fields), *others = map(parts, record.notes)
     assert (code, fields["built_at"], others) == ("report.figures_of_earlier_build", built.built_at, [])
     assert str(fields["failure"]) == record.failed

@@ -66,8 +66,8 @@ class Runs(Check):
             reason = failure.message
         except CannotStart as refusal:
             reason = subject.service.refused(refusal.message, subject.service.options())
-            at_fault = reason != refusal.message or any(words in reason.lower() for words in _IMAGE_FAULTS)
-            status = "fail" if at_fault else "not_measured"
+            at_fault = any(words in reason.lower() for words in _IMAGE_FAULTS)
+            status = "fail" if at_fault or getattr(reason, "code", "") != refusal.code else "not_measured"
         provenance = by_engine(subject)
         return evidence(subject, self.name, status, reason, provenance=provenance, started=started, data=course.data)
 

@@ -76,7 +76,6 @@ class Stopped:
 
 FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.1
-NO_ANSWER = "no answer"
 TELLING_SECONDS = 0.5
 """What was answered before tells more than that the last question had less time than this."""
 
@@ -225,7 +224,7 @@ class Container:
         """Ask as ``health`` says until the answer is right, it ends, or ``health.within_seconds`` have passed since its start."""
         if health.kind == "exit":
             return self._wait_done(health)
-        deadline, pause, last = self.started + health.within_seconds, FIRST_PAUSE_SECONDS, NO_ANSWER
+        deadline, pause, last = self.started + health.within_seconds, FIRST_PAUSE_SECONDS, ""
         ask = self.question(health, port)
         while True:
             stop_if_cancelled()
@@ -237,7 +236,7 @@ class Container:
             except Unreachable:
                 raise
             except questions.ERRORS as error:
-                if last == NO_ANSWER or limit >= TELLING_SECONDS or not isinstance(error, TimeoutError):
+                if not last or limit >= TELLING_SECONDS or not isinstance(error, TimeoutError):
                     last = questions.unanswered(health, error)
             if not self.kernel_says_running() and not (state := self.state()).running:
                 return Readiness(False, None, wording("engine.ended_early", outcome=state.told()))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from deadweight._errors import DeadweightError, wording
+from deadweight._packages import images
 from deadweight.builders.protocol import Builder, Inputs, Job, Site, Step
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.ignore import Ignore, walk
@@ -34,24 +35,14 @@ FileState = tuple[int, ...]
 RULES = "1"  # raise it when the way fingerprints are made changes
 
 
-def _described(name: str) -> str:
-    """An input as people call it; values stand in brackets, files do not."""
-    inner = name.removeprefix("(").removesuffix(")") if name.startswith("(") else ""
-    if inner == "ignore":
-        return wording("plan.ignored_files")
-    if inner == "base base":
-        return wording("plan.base")
-    if inner.startswith("base "):
-        return wording("plan.named_base", name=inner.removeprefix("base "))
-    return wording("plan.earlier_step") if name.startswith(STEP_BEFORE) else inner or name
-
-
 @dataclass(frozen=True)
 class Fingerprint:
-    """``digest`` is 64 hex digits; ``parts`` maps an input's name to its own digest or value."""
+    """``digest`` is 64 hex digits; ``parts`` maps an input's name to its own digest or value (values in brackets).
+    ``described``: what people call those that are neither a file nor a plain value."""
 
     digest: str
     parts: dict[str, str]
+    described: dict[str, str] = field(default_factory=dict)
 
     def difference(self, earlier: Fingerprint | None) -> str:
         """Why this is not the earlier one, in a few words."""
@@ -64,15 +55,15 @@ class Fingerprint:
         if not names:
             return wording("plan.rules_changed")
         # a rule that was added takes files away: those are still there, and it is the rule that says why they do not count
-        first = "(ignore)" if "(ignore)" in names else names[0]
+        first = IGNORED if IGNORED in names else names[0]
+        name = (earlier.described | self.described).get(first, first[1:-1] if first.startswith("(") else first)
         how = "is new" if first not in earlier.parts else "is gone" if first not in self.parts else "changed"
         if len(names) == 1:
-            return wording("plan.input_differs", input=_described(first), how=how)
-        return wording("plan.inputs_differ", input=_described(first), how=how, others=len(names) - 1)
+            return wording("plan.input_differs", input=name, how=how)
+        return wording("plan.inputs_differ", input=name, how=how, others=len(names) - 1)
 
 
-STEP_BEFORE = "(step before "
-"""Begins the name of an input that another step makes."""
+IGNORED = "(ignore)"
 SETTLED_NS = 2 * 10**9
 """A file that was written this long before it was read has other times when it is written again, whatever the clock's step."""
 
@@ -96,14 +87,18 @@ class Digests:
         for path in inputs.files:
             parts.update(self._tree(path, inputs.ignore, root))
         parts.update({f"({name})": value for name, value in inputs.values.items()})
-        for number, above in enumerate(upstream):
-            parts[f"{STEP_BEFORE}{number + 1})"] = above.digest
+        named = ((key, key.fields["described"]) for key in inputs.values if isinstance(key, images.Message))
+        described: dict[str, str] = {f"({key})": what for key, what in named if isinstance(what, str)}
+        described[IGNORED] = wording("plan.ignored_files")
+        for number, above in enumerate(upstream, 1):
+            name = f"(step before {number})"
+            parts[name], described[name] = above.digest, wording("plan.earlier_step")
         hasher = hashlib.sha256(RULES.encode())
         for name in sorted(parts):
             for word in (name, parts[name]):
                 data = word.encode("utf-8", "surrogateescape")
                 hasher.update(len(data).to_bytes(8, "big") + data)
-        return Fingerprint(hasher.hexdigest(), parts)
+        return Fingerprint(hasher.hexdigest(), parts, described)
 
     def _tree(self, path: Path, ignore: tuple[str, ...], root: Path) -> dict[str, str]:
         if (path, ignore) not in self._trees:
@@ -296,7 +291,7 @@ def _task(
     elif saved is None or saved.fingerprint.digest != fingerprint.digest:
         failed = None if saved else next(filter(None, (load_failed(site.state, name) for name in variants)), None)
         earlier = saved.fingerprint if saved else None
-        reason = wording("plan.last_build", how=failed.how) if failed else fingerprint.difference(earlier)
+        reason = wording("plan.last_build", how=failed.outcome) if failed else fingerprint.difference(earlier)
     elif rebuilt is not None:
         reason = wording("plan.comes_first", step=rebuilt.step.title)
     elif not step.there():

@@ -23,7 +23,6 @@ from deadweight import _disk, _run
 from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.builders.protocol import Job, Step
 from deadweight.plan.graph import (
-    STEP_BEFORE,
     Digests,
     Plan,
     Preparation,
@@ -231,10 +230,9 @@ class _Run:
         except OSError as error:
             message = wording("plan.disk", path=error.filename or task.step.title, problem=error.strerror)
             problem = DeadweightError(message, hint=_disk.hint_of(error, self.state.folder))
-        if isinstance(problem, Interrupted):
-            self.note(task, "was interrupted")
-        else:
-            self.note(task, "failed", first_line(problem.message, task.step.variant, self.state.root))
+        interrupted = isinstance(problem, Interrupted)
+        why = "" if interrupted else first_line(problem.message, task.step.variant, self.state.root)
+        self.note(task, "interrupted" if interrupted else "failed", why)
         return Outcome(task, "failed", time.monotonic() - started, log, error=problem)
 
     def note(self, task: Task, how: str, why: str = "") -> None:
@@ -281,9 +279,9 @@ class _Run:
         if isinstance(task.step, Preparation):
             return
         # an input that changed while it was being built: the image is of one of the two states, and nobody knows which
-        now = Digests(known=self.digests).of(task.step.inputs, self.state.root)
-        planned = {name: value for name, value in task.fingerprint.parts.items() if not name.startswith(STEP_BEFORE)}
-        if now.parts == planned:
+        before = [self.tasks[key].fingerprint for key in task.step.after if key in self.tasks]
+        now = Digests(known=self.digests).of(task.step.inputs, self.state.root, before)
+        if now.digest == task.fingerprint.digest:
             record = StepRecord(task.step.key, task.fingerprint, seconds)
             save(record, record_file(self.state, task.step.key))
         else:

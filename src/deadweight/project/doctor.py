@@ -107,9 +107,9 @@ def _examine_engine() -> tuple[EngineReport | None, str]:
     except DeadweightError as error:
         return None, error.message
     if endpoint is None:
-        problem, how = daemon.cannot_start(), "" if sudo.is_root() else " with sudo"
-        then = f", and {problem}" if problem else f"; Deadweight starts one{how} when needed"
-        return None, ("; ".join(passed_over) or "none runs") + then
+        seen, problem = "; ".join(passed_over) or "none runs", daemon.cannot_start()
+        ours = wording("project.starts_engine" if sudo.is_root() else "project.starts_engine_with_sudo", seen=seen)
+        return None, f"{seen}, and {problem}" if problem else ours
     documents = (wire.document(endpoint.host, path, endpoint.certificates) for path in ("/version", "/info"))
     info = parse_info(*documents)
     problem = ""

@@ -125,10 +125,10 @@ def _engine() -> Finding:
         return replace(engine, how="start Docker or Podman, or use root or sudo", reason=problem, gettable=False)
     if program.present and not sudo.is_root():
         reason = seen or "none answers"
-        return Finding(ENGINE, "missing", None, None, None, "start an engine with sudo", 5, 0, reason)
+        return Finding(ENGINE, "missing", None, None, None, wording("project.with_sudo"), 5, 0, reason)
     if program.present:
         return replace(program, name=ENGINE, origin="ours", reason="started when needed")
-    how = program.how if sudo.is_root() else f"{program.how}, then start an engine with sudo"
+    how = program.how if sudo.is_root() else f"{program.how}, then {wording('project.with_sudo')}"
     return replace(
         engine, status="missing", how=how, reason=f"{seen or 'no engine answers'} and dockerd is not installed"
     )

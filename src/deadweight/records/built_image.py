@@ -19,7 +19,8 @@ Cache = Literal["cold", "warm", "cached"]
 BUILT_FILE = "built.json"
 FAILED_FILE = "failed.json"
 ARCHIVE_FILE = "image.tar"
-UNFINISHED = "did not end"
+UNFINISHED = "unfinished"
+OUTCOMES = {"failed": "failed", "interrupted": "was interrupted", UNFINISHED: "did not end"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Base:
 class FailedBuild:
     """That the last build of a variant came to nothing: what there is of it is from the build before, made of older inputs.
 
-    ``how`` is ``failed``, ``was interrupted``, or ``did not end``: that is noted when a build begins, and stays where it is killed.
+    ``how`` is one of ``OUTCOMES``; ``unfinished`` is noted when a build begins, and stays where it is killed. Older versions wrote
+    the words themselves.
     ``at`` is an ISO 8601 time in UTC, ``log`` relative to the project. ``under`` tells whose turn it was: when whoever held the
     project's lock had taken it (seconds since 1970), 0 where nobody had. ``why`` is its error's first line, "" where there is none.
     """
@@ -51,9 +53,14 @@ class FailedBuild:
     under: float = 0.0
     why: str = ""
 
+    @property
+    def outcome(self) -> str:
+        """``how`` in words."""
+        return OUTCOMES.get(self.how, self.how)
+
     def __str__(self) -> str:
         at = f"{self.at[:16].replace('T', ' ')} UTC" if self.at.endswith("+00:00") else self.at
-        return f"its last build {self.how}{f': {self.why}' if self.why else ''} ({at}, log {self.log})"
+        return f"its last build {self.outcome}{f': {self.why}' if self.why else ''} ({at}, log {self.log})"
 
 
 def kept_name(reference: str, config_digest: str) -> str:

@@ -331,7 +331,7 @@ def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source
 def _decide(references: Sequence[str], suite: Suite, settings: Settings, say: Say) -> SourceName:
     """A mirror where one is configured; the public registries where all that is needed answer; else the local one."""
     if settings.mirror is not None:
-        say("source for base images: the configured mirror")
+        say(wording("sources.mirror"))
         return "mirror"
     hosts = sorted({parse(reference).host for reference in references})
     urls = {front_door(host): host for host in hosts}
@@ -349,12 +349,9 @@ def _decide(references: Sequence[str], suite: Suite, settings: Settings, say: Sa
     host, answer = next(iter(silent.items()))
     why = f"{host}: {answer.problem or f'HTTP status {answer.status}'}"
     if _local_is_possible():
-        say(
-            f"source for base images: local stand-ins, made from OS packages ({why}); "
-            "invoke setup --source auto tries the registries again"
-        )
+        say(wording("sources.local", why=why))
         return "local"
-    say(f"source for base images: the public registries, although not all answer ({why})")
+    say(wording("sources.some_registries", why=why))
     return "registry"
 
 

@@ -150,7 +150,7 @@ TOLD = 200
 class Tries:
     """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any. ``hosts`` is where what
     the service needs is, on each network. ``wavered``: settings that failed worked when they were tried again. ``passed`` counts
-    the trials that passed since then. ``at_once`` are the requests that are also sent at once."""
+    the trials that passed since then, ``failed`` the settings that failed last. ``at_once``: the requests also sent at once."""
 
     subject: Subject
     told: Callable[[str], None]
@@ -163,11 +163,12 @@ class Tries:
     seconds: float = 0.0
     wavered: bool = False
     passed: int = 0
+    failed: RunOptions | None = None
     at_once: tuple[str, ...] = ()
 
     def passes(self, what: str, options: RunOptions) -> bool:
         started = time.monotonic()
-        self.note(what, self._attempt(options))
+        self.note(what, self._attempt(options), options)
         self.seconds = time.monotonic() - started
         return not self.last.problem
 
@@ -177,9 +178,9 @@ class Tries:
         options = options.but(hosts=self.hosts.get(options.network, {}))
         return attempt(self.subject, options, self.exits, at_once=self.at_once)
 
-    def note(self, what: str, trial: Trial) -> None:
-        failed = [each.removesuffix(AGAIN) for each, problem in self.tried[-1:] if problem]
-        hitch = not trial.problem and what.removesuffix(AGAIN) in failed
+    def note(self, what: str, trial: Trial, options: RunOptions | None = None) -> None:
+        hitch = not trial.problem and options is not None and options == self.failed
+        self.failed = options if trial.problem else None
         self.wavered, self.passed = self.wavered or hitch, 0 if hitch else self.passed
         self.last = trial
         self.tried.append((what, trial.problem))
@@ -214,7 +215,7 @@ class Tries:
             raise Interrupted(wording("attacker.interrupted"))
         wavered, failed = self.wavered, [each for each in trials if each.problem]
         for trial in (*(each for each in trials if not each.problem), *failed):
-            self.note(f"{what}{AGAIN}", trial)
+            self.note(f"{what}{AGAIN}", trial, options)
         if failed and wavered:
             raise self._wavers(missing - len(failed), missing)
         if failed:
@@ -356,7 +357,7 @@ def _wall_by_wall(search: Tries, plain: RunOptions, tight: RunOptions, named: tu
         folders = ", ".join(each.path for each in named)
         if not named or not search.holds(f"only the limits, with folders in memory: {folders}", in_memory):
             name, problem = search.subject.variant.name, search.last.problem
-            if problem == KILLED:
+            if search.last.code == KILLED:
                 raise CheckFailed(wording("harden.plain_killed", variant=name, problem=problem))
             raise CheckFailed(wording("harden.plain_fails", variant=name, problem=problem))
         plain = in_memory

@@ -21,6 +21,7 @@ from deadweight.checks.service import Service, ServiceDown, with_last_lines
 from deadweight.engine.faults import CannotStart, Ended, translated
 from deadweight.engine.foreground import user_of
 from deadweight.engine.options import RunOptions
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container, Stopped
@@ -86,7 +87,7 @@ def _lasting(path: PurePosixPath, kinds: Mapping[str, Any]) -> str:
 
 PURPOSE = "harden"
 SHORT_SECONDS = 1.0
-KILLED = "does not end in time on SIGTERM"
+KILLED = "harden.killed"
 OUTGOING = "bridge"
 """The network of a plain container, which leads out."""
 
@@ -101,6 +102,11 @@ class Trial:
     written: Written = NOTHING
     exit_code: int = 0
     seconds: float = 0.0
+
+    @property
+    def code(self) -> str:
+        """That of the problem, where it is in the catalogue."""
+        return getattr(self.problem, "code", "")
 
 
 class _Given(Service):
@@ -177,9 +183,9 @@ def attempt(
 def _unclean(variant: Variant, stopped: Stopped, exits: Collection[int] | None) -> str:
     """What is wrong with how it ended; empty where nothing is."""
     if not stopped.in_time:
-        return "" if variant.checks.runs.if_killed == "warn" else KILLED
+        return "" if variant.checks.runs.if_killed == "warn" else wording("harden.killed")
     if exits is not None and stopped.exit_code not in exits:
-        return f"ends on SIGTERM with exit code {stopped.exit_code}"
+        return wording("harden.exit_code", exit_code=stopped.exit_code)
     return ""
 
 
@@ -206,7 +212,7 @@ def _slow(subject: Subject, seconds: float) -> str:
 
 def _watched(container: Container, seconds: float) -> str:
     state = container.wait_ended(max(0.0, seconds))
-    return "" if state.running else with_last_lines(f"the service became healthy, then {state.told()}", container)
+    return "" if state.running else with_last_lines(wording("harden.ended_later", outcome=state.told()), container)
 
 
 def ask(subject: Subject, container: Container, mark: Mark = lambda _phase: None) -> str:

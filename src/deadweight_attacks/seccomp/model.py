@@ -19,17 +19,17 @@ MOST_NAMED = 12
 def lines(found: Seccomp) -> list[str]:
     """The figures, which check needs which call, how sure it is, and what it stops."""
     kernel = f" of the {found.kernel_has} that the kernel has" if found.kernel_has else ""
-    engine = f"; the engine's own profile allows {found.engine_allows}" if found.engine_allows else ""
+    engine = wording("seccomp.engine_allows", calls=found.engine_allows) if found.engine_allows else ""
     families = ", ".join(family(each) for each in found.families) or "none"
     sure = ", ".join(f"{len(names)} {way}" for way, names in _ways(found).items() if names)
     said = [
-        f"seccomp: {len(found.calls)} system calls allowed{kernel}{engine}; sockets: {families}",
+        wording("seccomp.allowed", calls=len(found.calls), kernel=kernel, engine=engine, families=families),
         f"seccomp: {found.architecture}, Linux {found.kernel}, {found.runtime}, libc: {found.libc}",
         f"seccomp: {sure} (of {found.runs} recordings)",
     ]
     if found.left_out:
         said.append(f"seccomp: recorded, but no check needs them: {_named(found.left_out)}")
-    said += [f"seccomp: only {check!r} needs {_named(names)}" for check, names in found.alone().items()]
+    said += [wording("seccomp.only_one", check=check, calls=_named(names)) for check, names in found.alone().items()]
     return said + [f"seccomp: {line}" for line in stopped(found.stopped)]
 
 

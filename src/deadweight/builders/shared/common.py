@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deadweight._errors import DeadweightError, wording
+from deadweight._packages import images
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.records.built_image import Base
 from deadweight.records.reference import split
@@ -62,7 +63,9 @@ def pinned(base: Base) -> str:
 
 def base_values(bases: Mapping[str, Base]) -> dict[str, str]:
     """Base images as fingerprint inputs: by digest if known, so that the content matters, not the registry host."""
-    return {f"base {name}": base.digest or base.resolved for name, base in bases.items()}
+    told = {each: wording("plan.base") if each == "base" else wording("plan.named_base", name=each) for each in bases}
+    names = {name: images.Message(f"base {name}", told[name].code, {"described": told[name]}) for name in bases}
+    return {names[name]: base.digest or base.resolved for name, base in bases.items()}
 
 
 def need_file(variant: Variant, key: str | Key, root: Path, name: str, *, wide: bool = False) -> Path:
@@ -112,5 +115,4 @@ def program_environment(site: Site) -> dict[str, str]:
 
 def secret_values(values: Mapping[str, str]) -> tuple[str, ...]:
     """Passwords inside URLs of an environment, to be kept out of logs."""
-    found = re.findall(r"//[^/@\s:]*:([^/@\s]+)@", "\n".join(values.values()))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(re.findall(r"//[^/@\s:]*:([^/@\s]+)@", "\n".join(values.values()))))
