@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from deadweight.suite.values import format_bytes
 
 NOT_MEASURED = "not measured"
-NOT_MEASURED_WORDS = ("stale", "not run", NOT_MEASURED)
-"""Why a check has no result."""
+WHY_NOT = {"stale": "stale", "not_run": "not run", "not_measured": NOT_MEASURED}
+"""Why a check has no result, in words."""
 STAND_IN = "stand-in"
 NOTHING = "\u2013"
 """Shown where there is nothing to show (no reference figure): an en dash, never a zero."""

@@ -273,7 +273,7 @@ class CheckRecord:
 
     @property
     def word(self) -> str:
-        """Its outcome; of one without a result why that is, as one of ``figures.NOT_MEASURED_WORDS``."""
+        """Its outcome; of one without a result why that is, as in ``figures.WHY_NOT``."""
         return "measured" if self.only_measured else (self.why_not or self.status).replace("_", " ")
 
 

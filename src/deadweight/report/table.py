@@ -194,14 +194,14 @@ def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
     """All checks in a few words: by name those that failed or could not be measured, and how many came out as expected."""
     if all(check.why_not == "not_run" for check in checks.values()):
         return _unmeasured()
-    labels = ("FAILED", "measured", "expected failures", "warned", *figures.NOT_MEASURED_WORDS)
+    labels = ("FAILED", "measured", "expected failures", "warned", *figures.WHY_NOT.values())
     named = {label: [name for name, check in checks.items() if _labels(check).get(label)] for label in labels}
     judged = [check for check in checks.values() if not check.only_measured]
     fine = sum(check.expected and check.status != "not_measured" for check in judged)
     parts = [f"{label}: {', '.join(names)}" for label, names in named.items() if names]
     if judged:
         parts.insert(bool(named["FAILED"]), f"{fine}/{len(judged)} ok")
-    unsure = any(named[label] for label in ("warned", *figures.NOT_MEASURED_WORDS))
+    unsure = any(named[label] for label in ("warned", *figures.WHY_NOT.values()))
     tone = "bad" if named["FAILED"] else "warn" if unsure else "good"
     return Cell("; ".join(parts), fine / len(judged) if judged else 1.0, tone)
 

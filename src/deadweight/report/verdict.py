@@ -244,21 +244,21 @@ def _gaps(report: Report) -> Iterator[Gap]:
         f"{name} ({', '.join(record.unproven)})" for name, record in report.variants.items() if record.unproven
     ]:
         yield Gap("unproven", len(little), wording("report.unproven", variants=figures.listed(little)))
-    reasons: dict[str, dict[str, dict[str, str]]] = {}  # by word, check and variant
+    reasons: dict[str, dict[str, dict[str, str]]] = {}  # by why, check and variant
     for name, record in report.variants.items():
         for check, result in record.checks.items():
             if result.status == "not_measured":
-                reasons.setdefault(result.word, {}).setdefault(check, {})[name] = result.reason
-    for word in filter(reasons.__contains__, figures.NOT_MEASURED_WORDS):
-        tried = word == figures.NOT_MEASURED  # then to run it again helps only when its cause is gone
+                reasons.setdefault(result.why_not or "not_measured", {}).setdefault(check, {})[name] = result.reason
+    for code in filter(reasons.__contains__, figures.WHY_NOT):
+        tried = code == "not_measured"  # then to run it again helps only when its cause is gone
         alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
-        for check, of in reasons[word].items():
+        for check, of in reasons[code].items():
             most = Counter(of.values()).most_common(1)[0][0] if tried else ""
             alike.setdefault((tuple(of), figures.cut(most, REASON_LETTERS)), []).append(check)
         about = "; ".join(_gap(checks, names, why) for (names, why), checks in alike.items())
-        old = "; measured before the image or its suite changed" if word == "stale" else ""
+        old = "; measured before the image or its suite changed" if code == "stale" else ""
         then = "" if tried else f"{old}; next: invoke verify"
-        yield Gap(word, sum(map(len, reasons[word].values())), about + then)
+        yield Gap(figures.WHY_NOT[code], sum(map(len, reasons[code].values())), about + then)
 
 
 def _gap(checks: Sequence[str], names: Sequence[str], why: str) -> str:
@@ -288,8 +288,8 @@ def _counts(report: Report) -> str:
     variants = f"{built} of {figures.plural(len(report.variants), 'variant')} built."
     if all(check.why_not == "not_run" for check in every):
         return wording("report.no_checks_run", variants=variants)
-    absent = Counter(check.word for check in results if check.status == "not_measured")
-    tail = "".join(f", {absent[word]} {word}" for word in figures.NOT_MEASURED_WORDS if absent[word])
+    absent: Counter[str] = Counter(check.why_not or check.status for check in results if check.status == "not_measured")
+    tail = "".join(f", {absent[code]} {word}" for code, word in figures.WHY_NOT.items() if absent[code])
     free = len(every) - len(results)
     tail += wording("report.ungated", count=free) if free else ""
     checks = f"{fine} of {figures.plural(len(results), 'check')}"
