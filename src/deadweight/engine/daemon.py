@@ -1,4 +1,9 @@
-"""Find a container engine, or start our own."""
+"""Find a container engine, or start our own.
+
+Docker contexts are read here, not by docker-py (7.2): its ``docker.context`` takes 130 ms to import, raises TypeError, KeyError or
+a bare Exception for a damaged ``meta.json``, ignores a CA without a client certificate, and if ``DOCKER_CONFIG`` names a folder
+without ``config.json``, reads the contexts of ``~/.docker`` instead.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,10 @@
 Finding ids are stable: ``partialFingerprints`` holds the caller's fingerprint, which never depends on the order or time of a
 run, so a code host recognises a finding it has seen before. If several findings share a fingerprint, each gets its number
 appended. GitHub reads only ``primaryLocationLineHash``, in its own form: the id, a colon, the number.
+
+JUnit is written and joined with ElementTree. When junitparser (5.0) joins files, it replaces each suite's counts and time with
+those of its cases, even if the file gave other ones. It also writes characters that XML forbids, expands entities, accepts
+``tests="many"``, and takes 50 ms to import.
 """
 
 from __future__ import annotations
