@@ -55,7 +55,7 @@ class _Place:
             self._engine.close()
 
 
-class Spread:
+class EnginePool:
     """Runs the checks of several variants on the engines of a pool. Call ``close`` at the end."""
 
     def __init__(self, project: Workspace, engines: Sequence[CheckEngine]) -> None:

@@ -39,8 +39,8 @@ from deadweight_standins.stand_in import StandIn, images, nearest_to, stand_in
 if TYPE_CHECKING:
     from filelock import FileLock
 
+    from deadweight_standins.build_cache import BuildCache
     from deadweight_standins.push import Client
-    from deadweight_standins.workshop import Workshop
 
 LOCK_SECONDS = 3600.0
 APK = StandIn("apk")
@@ -60,7 +60,7 @@ class LocalSource:
         self._bases: dict[str, Base] = {}
         self._beside_made: dict[StandIn, str] = {}
         self._beside_guard, self._guard = threading.Lock(), threading.Lock()
-        self._shop: Workshop | None = None
+        self._cache: BuildCache | None = None
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         """See the protocol. What was made before needs no tool to be made again."""
@@ -109,8 +109,8 @@ class LocalSource:
         digests = {item: self._there(item) for item in wanted.values()}
         ready = None not in digests.values() and (not apk or self._apk_ready())
         if (address := self._address() if ready else None) is None:
-            with self._only_run(say) as shop:
-                address, digests = self._make(shop, wanted, apk, say)
+            with self._only_run(say) as cache:
+                address, digests = self._make(cache, wanted, apk, say)
         if apk:
             from deadweight_standins import apk as repositories
 
@@ -120,8 +120,8 @@ class LocalSource:
             self._bases[reference] = Base(self._told(reference), resolved, digests[item], stand_in=True)
 
     @contextlib.contextmanager
-    def _only_run(self, say: Say) -> Iterator[Workshop]:
-        """No other process makes anything meanwhile; threads of this one do, in one workshop, where shared parts are made once.
+    def _only_run(self, say: Say) -> Iterator[BuildCache]:
+        """No other process makes anything meanwhile; threads of this one do, in one build cache, where shared parts are made once.
 
         Raises DeadweightError where another process does not end.
         """
@@ -137,9 +137,9 @@ class LocalSource:
                 except Timeout as error:
                     lock = self._lock.lock_file
                     raise DeadweightError(wording("stand_in.locked", seconds=LOCK_SECONDS, lock=lock)) from error
-            self._shop = shop = self._shop or self._workshop()
+            self._cache = cache = self._cache or self._build_cache()
         try:
-            yield shop
+            yield cache
         finally:
             with self._guard:
                 self._lock.release()
@@ -226,10 +226,10 @@ class LocalSource:
             with self._beside_guard:
                 digest = self._there(item)
                 if (address := self._address() if digest else None) is None:
-                    with self._only_run(lambda _: None) as shop:
-                        registry = self._registry(shop)
+                    with self._only_run(lambda _: None) as cache:
+                        registry = self._registry(cache)
                         client = Client(registry.ensure())
-                        digest = self._there(item) or self._make_one(shop, client, registry, item, lambda _: None)
+                        digest = self._there(item) or self._make_one(cache, client, registry, item, lambda _: None)
                         address = client.address
                 self._beside_made[item] = f"{address}/{item.repository}@{digest}"
         return self._beside_made[item]
@@ -254,7 +254,7 @@ class LocalSource:
         return self._registry().stop()
 
     def _make(
-        self, shop: Workshop, wanted: dict[str, StandIn], apk: bool, say: Say
+        self, cache: BuildCache, wanted: dict[str, StandIn], apk: bool, say: Say
     ) -> tuple[str, dict[StandIn, str | None]]:
         """Side by side, as many as this machine bears. What could not be made is told after the others have ended, all at once.
 
@@ -262,30 +262,30 @@ class LocalSource:
         """
         from deadweight_standins.push import Client
 
-        registry = self._registry(shop)
+        registry = self._registry(cache)
         client = Client(registry.ensure() if wanted else "")
         digests = {item: self._there(item) for item in dict.fromkeys(wanted.values())}
         missing = [item for item, digest in digests.items() if digest is None]
         jobs: dict[StandIn | None, Callable[[], str]] = {
-            item: partial(self._make_one, shop, client, registry, item, say) for item in missing
+            item: partial(self._make_one, cache, client, registry, item, say) for item in missing
         }
         if apk and not self._apk_ready():
-            jobs = {None: partial(self._make_apk, shop, say), **jobs}
+            jobs = {None: partial(self._make_apk, cache, say), **jobs}
         if jobs:
             require(("apt-get", "dpkg-deb"))
             made = side_by_side(jobs, wanted)
             digests |= {item: made[item] for item in missing}
         return client.address, digests
 
-    def _workshop(self) -> Workshop:
-        from deadweight_standins.workshop import Workshop
+    def _build_cache(self) -> BuildCache:
+        from deadweight_standins.build_cache import BuildCache
 
         variables = dict(self.environment().variables)
-        return Workshop(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
+        return BuildCache(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
 
-    def _make_one(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
+    def _make_one(self, cache: BuildCache, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
         with told(wording("stand_in.the", image=item), say):
-            digest = pushed(shop, client, registry, item)
+            digest = pushed(cache, client, registry, item)
             self._stamps.keep(item, digest)
             return digest
 
@@ -300,15 +300,15 @@ class LocalSource:
 
         return apk.ready(self.folder / "apk")
 
-    def _make_apk(self, shop: Workshop, say: Say) -> str:
+    def _make_apk(self, cache: BuildCache, say: Say) -> str:
         from deadweight_standins import apk_build
 
         with told("the APK repository", say):
-            apk_build.make(shop, self.folder / "apk")
+            apk_build.make(cache, self.folder / "apk")
         return "made"
 
-    def _registry(self, shop: Workshop | None = None) -> LocalRegistry:
-        return LocalRegistry(self.folder / "registry", lambda: registry_program(shop))
+    def _registry(self, cache: BuildCache | None = None) -> LocalRegistry:
+        return LocalRegistry(self.folder / "registry", lambda: registry_program(cache))
 
 
 def stop_local_registry() -> bool:
@@ -408,25 +408,25 @@ def side_by_side(
     return {item: future.result() for item, future in futures.items()}
 
 
-def pushed(shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn) -> str:
+def pushed(cache: BuildCache, client: Client, registry: LocalRegistry, item: StandIn) -> str:
     """Make a stand-in and push it; gives its digest. What the registry holds of it and is damaged is pushed anew."""
-    made = catalogue.make(shop, item)
+    made = catalogue.make(cache, item)
     labels = {"org.opencontainers.image.title": images().texts["title"].format(recipe=item.recipe)}
     settings = replace(made.settings, labels={**made.settings.labels, **labels})
-    digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
+    digest = client.push(item.repository, item.tag, made.layers, settings, cache.machine.oci)
     if not registry.complete(item.repository, digest):
         for layer in made.layers:
             registry.forget(layer.digest)
-        digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
+        digest = client.push(item.repository, item.tag, made.layers, settings, cache.machine.oci)
     return digest
 
 
-def registry_program(shop: Workshop | None) -> Path:
-    """The machine's own, else one unpacked from the OS's package by ``shop``."""
+def registry_program(cache: BuildCache | None) -> Path:
+    """The machine's own, else one unpacked from the OS's package by ``cache``."""
     from deadweight.toolchain.find import look
 
     tool = look("docker-registry").tool
     if tool is not None:
         return tool.path
-    assert shop is not None
-    return shop.unpacked("docker-registry") / "usr/bin/docker-registry"
+    assert cache is not None
+    return cache.unpacked("docker-registry") / "usr/bin/docker-registry"

@@ -65,8 +65,8 @@ def verify_variants(
             say(_line(results))
 
         with pulse(lambda: f"verify, {lazy.figures.plural(len(told), 'check')} done"):
-            if workspace.spread is not None:
-                return tuple(workspace.spread.verify(chosen, checks, jobs, tell))
+            if workspace.engine_pool is not None:
+                return tuple(workspace.engine_pool.verify(chosen, checks, jobs, tell))
             subjects = [workspace.subject(variant) for variant in chosen]
             return tuple(lazy.runner.verify(subjects, checks, jobs=jobs, on_evidence=tell))
 
@@ -175,8 +175,8 @@ def attack(c: Context, part: Part, variant: Names = None, posture: Names = None,
             raise UsageError(wording("tasks.no_service"))
         built = [variant for variant in chosen if workspace.built(variant.name) is not None]
         with lazy.locked(workspace.state, say), pulse("attack"):
-            if workspace.spread is not None:
-                results = workspace.spread.attack(built or chosen, postures, say)
+            if workspace.engine_pool is not None:
+                results = workspace.engine_pool.attack(built or chosen, postures, say)
             else:
                 results = lazy.attacks.attack_all(list(map(workspace.subject, built or chosen)), postures, told=say)
     _show(workspace, results, as_json=json)

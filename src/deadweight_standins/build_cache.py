@@ -37,7 +37,7 @@ class Settings:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-class Workshop:
+class BuildCache:
     """Makes parts below ``folder``. Thread-safe."""
 
     def __init__(
