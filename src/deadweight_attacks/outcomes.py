@@ -126,7 +126,7 @@ class Progress:
     def __call__(self, name: str) -> None:
         plain = name.removesuffix(w.SHELLED)
         number = self._begun.setdefault(plain, len(self._begun) + 1)
-        self._told(f"{number}/{len(self._all | self._begun.keys())}: {said(name)}")
+        self._told(f"{number}/{len(self._all | self._begun.keys())}: {posture_title(name)}")
 
 
 def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
         yield w.REDUCED
 
 
-def said(name: str) -> str:
+def posture_title(name: str) -> str:
     """A posture's name as one says it."""
     plain = name.removesuffix(w.SHELLED)
     shell = name.removeprefix(plain)

@@ -98,7 +98,7 @@ class EnginePool:
     def _checked(self, variant: Variant, measure: Measure, told: Told) -> list[Evidence]:
         said = set[str]()
 
-        def once(found: Evidence) -> None:  # what needs no engine came out on the one that was lost too
+        def tell_once(found: Evidence) -> None:  # what needs no engine came out on the one that was lost too
             if found.check not in said:
                 said.add(found.check)
                 told(found)
@@ -106,9 +106,9 @@ class EnginePool:
         while True:
             place = self._take(variant)
             if place is None:
-                return measure(self._nowhere(variant), once)
+                return measure(self._nowhere(variant), tell_once)
             try:
-                found = self._on(place, variant, measure, once)
+                found = self._on(place, variant, measure, tell_once)
             finally:
                 with self._changed:
                     place.free += 1

@@ -180,7 +180,7 @@ def fetch_from_maven(cache: BuildCache, path: str, sha256: str) -> Path:
 def central(cache: BuildCache) -> str:
     """The address of the central repository, or of the user's mirror of it, without a slash at its end."""
     mirror = mirror_of_central(Path.home() / ".m2" / "settings.xml")
-    return (mirror or cache.once("Maven's central repository", lambda: _programs_own(cache))).rstrip("/")
+    return (mirror or cache.get("Maven's central repository", lambda: _programs_own(cache))).rstrip("/")
 
 
 def mirror_of_central(settings: Path) -> str | None:

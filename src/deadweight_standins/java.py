@@ -188,4 +188,4 @@ def _runtime(cache: BuildCache) -> Layer:
             _run.run([jlink, "--add-modules", MODULES, *trim, "--output", out], log=cache.log)
             return from_tree(out, cache.folder / "layers" / "jre.tgz", prefix=HOME)
 
-    return cache.once("jlink runtime", make)
+    return cache.get("jlink runtime", make)

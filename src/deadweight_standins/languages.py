@@ -72,7 +72,7 @@ def node(cache: BuildCache, parameter: str) -> Made:
 
 def _newest_node(cache: BuildCache, wanted: str) -> str:
     package = downloads.NODE_PACKAGES[cache.machine.deb]
-    return cache.once(f"node {wanted}", lambda: downloads.newest_npm(package, wanted or NODE))
+    return cache.get(f"node {wanted}", lambda: downloads.newest_npm(package, wanted or NODE))
 
 
 def _node_layer(cache: BuildCache, version: str) -> Layer:
@@ -170,7 +170,7 @@ def bun(cache: BuildCache, parameter: str) -> Made:
     """
     wanted, _, flavour = parameter.partition("-")
     package = BUN[cache.machine.deb]
-    version = cache.once(f"bun {wanted}", lambda: downloads.newest_npm(package, wanted or "1"))
+    version = cache.get(f"bun {wanted}", lambda: downloads.newest_npm(package, wanted or "1"))
 
     def fill(root: Path) -> None:
         _program(package, version, "bin/bun", root, "usr/local/bin/bun")
@@ -194,7 +194,7 @@ def deno(cache: BuildCache, parameter: str) -> Made:
     """``VERSION[-alpine]``: the program, the user ``deno`` (1000); ``bin`` is the image of the program alone."""
     wanted, _, flavour = ("", "", "bin") if parameter == "bin" else parameter.partition("-")
     package = DENO[cache.machine.deb]
-    version = cache.once(f"deno {wanted}", lambda: downloads.newest_npm(package, wanted or "2"))
+    version = cache.get(f"deno {wanted}", lambda: downloads.newest_npm(package, wanted or "2"))
     if flavour == "bin":
         alone = cache.tree_layer(f"deno-bin-{version}", lambda root: _program(package, version, "deno", root, "deno"))
         return Made((alone,), Settings(env=(f"PATH={PATHS}",), entrypoint=("/deno",)))
@@ -326,7 +326,7 @@ def rust_layer(cache: BuildCache, folder: Path, version: str) -> Layer:
                 root, cache.folder / "layers" / f"rust-{version}.tgz", prefix="usr/local/cargo", level=FAST
             )
 
-    return cache.once(f"rust {version}", make)
+    return cache.get(f"rust {version}", make)
 
 
 def rust_suite() -> str:

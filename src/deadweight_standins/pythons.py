@@ -134,7 +134,7 @@ def _layer(cache: BuildCache, found: Release, wanted: str) -> tuple[Layer, tuple
             target = cache.folder / "layers" / f"python-{asked}.tgz"
             return from_tree(root, target, prefix="usr/local", level=FAST), lacking
 
-    return cache.once(f"python {asked}", make)
+    return cache.get(f"python {asked}", make)
 
 
 def _unpack(cache: BuildCache, found: Release, root: Path) -> None:

@@ -12,7 +12,7 @@ from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight_standins import alpine
 from deadweight_standins.alpine import APK_KNOWS, place_for_apk
-from deadweight_standins.bases import Base, bases, filled, names
+from deadweight_standins.bases import Base, bases, fill_in, names
 from deadweight_standins.build_cache import BuildCache, Settings, link, put
 from deadweight_standins.languages import account
 from deadweight_standins.machine import wording
@@ -39,11 +39,11 @@ def make(
     given = {"paths": PATHS, **computed}
     values = {
         **given,
-        **{key: filled(text, given, "bases.toml", f"{name}.values.{key}") for key, text in base.values.items()},
+        **{key: fill_in(text, given, "bases.toml", f"{name}.values.{key}") for key, text in base.values.items()},
     }
 
     def words(key: str, texts: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(filled(text, values, "bases.toml", f"{name}.{key}") for text in texts)
+        return tuple(fill_in(text, values, "bases.toml", f"{name}.{key}") for text in texts)
 
     def fill(root: Path) -> None:
         for path, text in base.files.items():
@@ -102,7 +102,7 @@ def postgres(cache: BuildCache, parameter: str) -> Made:
         names = (name.removeprefix("postgresql-") for name in cache.packages.get(["postgresql"]))
         return max(filter(str.isdigit, names), key=int)
 
-    return make(cache, "postgres", parameter, version=cache.once("postgres version", newest))
+    return make(cache, "postgres", parameter, version=cache.get("postgres version", newest))
 
 
 def mongo(cache: BuildCache, parameter: str) -> Made:

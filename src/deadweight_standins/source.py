@@ -58,8 +58,8 @@ class LocalSource:
         self.state, self.settings = state, settings or Settings()
         self.folder = user_cache() / "local"
         self._bases: dict[str, Base] = {}
-        self._beside_made: dict[StandIn, str] = {}
-        self._beside_guard, self._guard = threading.Lock(), threading.Lock()
+        self._mounted: dict[StandIn, str] = {}
+        self._mounting, self._guard = threading.Lock(), threading.Lock()
         self._cache: BuildCache | None = None
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class LocalSource:
             names += [*busybox.NEEDS, "go", "melange", "bwrap"]
         return tuple(dict.fromkeys(names))
 
-    def lacking(self, references: Sequence[str]) -> NoBase | None:
+    def missing_bases(self, references: Sequence[str]) -> NoBase | None:
         """See the protocol."""
         problems: list[tuple[str | None, str]] = []
         hint: str | None = None
@@ -95,13 +95,13 @@ class LocalSource:
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """See the protocol. Makes the missing ones at the same time; another process that makes them is waited for."""
-        lacking = self.lacking(references)
+        lacking = self.missing_bases(references)
         if lacking is not None:
             raise lacking
         wanted = {reference: self._stand_in(reference) for reference in dict.fromkeys(references)}
         if not wanted and not apk:
             return
-        for shown in (shown for each in wanted if (shown := self._told(each)) != each):
+        for shown in (shown for each in wanted if (shown := self._recorded_name(each)) != each):
             say(wording("stand_in.figures", reference=shown))
         decided(self.state, self.settings, "local")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ class LocalSource:
             repositories.link(self.state, self.folder / "apk")
         for reference, item in wanted.items():
             resolved = f"{address}/{item.repository}@{digests[item]}"
-            self._bases[reference] = Base(self._told(reference), resolved, digests[item], stand_in=True)
+            self._bases[reference] = Base(self._recorded_name(reference), resolved, digests[item], stand_in=True)
 
     @contextlib.contextmanager
     def _only_run(self, say: Say) -> Iterator[BuildCache]:
@@ -161,7 +161,7 @@ class LocalSource:
         digest = stamp.digest if stamp is not None and address is not None else None
         name = f"{address or 'local'}/{item.repository}"
         resolved = f"{name}@{digest}" if digest else f"{name}:{item.tag}"
-        return Base(self._told(reference), resolved, digest, stand_in=True)
+        return Base(self._recorded_name(reference), resolved, digest, stand_in=True)
 
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         """See the protocol. The paths go through a link in the state folder, so they are the same in every checkout."""
@@ -180,9 +180,9 @@ class LocalSource:
 
         item = self._stand_in(reference)
         if item.like_alpine and re.search(r"\bapk\b", command):
-            return (f"--mount=type=bind,from={self._beside(APK)},target={alpine.PLACE}",)
+            return (f"--mount=type=bind,from={self._mounted_image(APK)},target={alpine.PLACE}",)
         if item.has_apt and re.search(r"\b(?:apt|apt-get|aptitude)\b|\.sh\b", command):
-            found = self._beside(StandIn("feeds", catalogue.suite_of(item)))
+            found = self._mounted_image(StandIn("feeds", catalogue.suite_of(item)))
             places = {place: f"/{Path(place).name}" for place in debian.FEEDS}
             if recipes.installs_renamed(command):
                 folder = f"/{recipes.RENAMED_FOLDER}"
@@ -207,7 +207,7 @@ class LocalSource:
                 raise
             return stand_in(near)
 
-    def _told(self, reference: str) -> str:
+    def _recorded_name(self, reference: str) -> str:
         """What a record calls the base: another image that was tried in its place is named with it."""
         try:
             stand_in(reference)
@@ -215,15 +215,15 @@ class LocalSource:
             return str(wording("stand_in.rebased", reference=reference, near=nearest_to(reference)))
         return reference
 
-    def _beside(self, item: StandIn) -> str:
+    def _mounted_image(self, item: StandIn) -> str:
         """The reference of an image that is mounted beside a base, made now where it is not there yet.
 
         One that is there is not waited for: another run may be making something else, for minutes.
         """
         from deadweight_standins.push import Client
 
-        if item not in self._beside_made:
-            with self._beside_guard:
+        if item not in self._mounted:
+            with self._mounting:
                 digest = self._there(item)
                 if (address := self._address() if digest else None) is None:
                     with self._only_run(lambda _: None) as cache:
@@ -231,15 +231,15 @@ class LocalSource:
                         client = Client(registry.ensure())
                         digest = self._there(item) or self._make_one(cache, client, registry, item, lambda _: None)
                         address = client.address
-                self._beside_made[item] = f"{address}/{item.repository}@{digest}"
-        return self._beside_made[item]
+                self._mounted[item] = f"{address}/{item.repository}@{digest}"
+        return self._mounted[item]
 
     def _address(self) -> str | None:
         """Of the registry, started now if it ended, since that takes no lock of who makes others."""
-        from deadweight.toolchain.find import look
+        from deadweight.toolchain.find import inspect_tool
 
         registry = self._registry()
-        return registry.ensure() if look("docker-registry").tool else registry.running()
+        return registry.ensure() if inspect_tool("docker-registry").tool else registry.running()
 
     @cached_property
     def _authorities(self) -> tuple[bytes, ...]:
@@ -284,7 +284,7 @@ class LocalSource:
         return BuildCache(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
 
     def _make_one(self, cache: BuildCache, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
-        with told(wording("stand_in.the", image=item), say):
+        with announce(wording("stand_in.the", image=item), say):
             digest = pushed(cache, client, registry, item)
             self._stamps.keep(item, digest)
             return digest
@@ -303,7 +303,7 @@ class LocalSource:
     def _make_apk(self, cache: BuildCache, say: Say) -> str:
         from deadweight_standins import apk_build
 
-        with told("the APK repository", say):
+        with announce("the APK repository", say):
             apk_build.make(cache, self.folder / "apk")
         return "made"
 
@@ -362,7 +362,7 @@ AT_ONCE = 2 * (os.cpu_count() or 1)
 
 
 @contextlib.contextmanager
-def told(what: str, say: Say) -> Iterator[None]:
+def announce(what: str, say: Say) -> Iterator[None]:
     """How making something goes on. A failure too, as it happens: who goes on without it tells of it later, or tries again."""
     say(f"making {what}")
     started = time.monotonic()
@@ -423,9 +423,9 @@ def pushed(cache: BuildCache, client: Client, registry: LocalRegistry, item: Sta
 
 def registry_program(cache: BuildCache | None) -> Path:
     """The machine's own, else one unpacked from the OS's package by ``cache``."""
-    from deadweight.toolchain.find import look
+    from deadweight.toolchain.find import inspect_tool
 
-    tool = look("docker-registry").tool
+    tool = inspect_tool("docker-registry").tool
     if tool is not None:
         return tool.path
     assert cache is not None

@@ -94,7 +94,7 @@ AMD64 = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
 
 def _cache(version: str, authorities: tuple[bytes, ...] = ()) -> Any:
     return SimpleNamespace(
-        machine=AMD64, authorities=authorities, once=lambda _name, _make: version,
+        machine=AMD64, authorities=authorities, get=lambda _name, _make: version,
         tree_layer=lambda name, _fill, **_more: name, rootfs_layer=lambda names, **more: (names, more),
     )  # fmt: skip
 

@@ -499,12 +499,12 @@ def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(small, tmp_
 
 def test_rebased_bases_are_the_nearest_ones_and_say_so(tmp_path):
     references = ["gradle:8-jdk21", "golang:1.24", "mcr.microsoft.com/dotnet/sdk:8.0"]
-    plain = LocalSource(State(tmp_path)).lacking(references)
+    plain = LocalSource(State(tmp_path)).missing_bases(references)
     assert [about for about, _ in plain.problems] == [references[0], references[2]]
-    assert LocalSource(State(tmp_path)).lacking(references[:1]).hint == wording("hint.rebase")
+    assert LocalSource(State(tmp_path)).missing_bases(references[:1]).hint == wording("hint.rebase")
 
     source = LocalSource(State(tmp_path), settings.Settings(rebase=True))
-    assert [about for about, _ in source.lacking(references).problems] == [references[2]]
+    assert [about for about, _ in source.missing_bases(references).problems] == [references[2]]
     assert source._stand_in("gradle:8-jdk21") == StandIn("jdk", "21")
     rebased = wording("stand_in.rebased", reference="gradle:8-jdk21", near="eclipse-temurin:21")
     assert source.base("gradle:8-jdk21").reference == rebased

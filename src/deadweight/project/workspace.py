@@ -265,7 +265,7 @@ class Workspace:
         problems = Problems()
         for variant in variants:
             if variant.name not in self._needed:
-                with problems.kept():
+                with problems.collect():
                     self._needed[variant.name] = self._needs(variant)
         problems.tell()
         return tuple(self._needed[variant.name] for variant in variants)

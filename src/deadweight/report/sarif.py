@@ -221,7 +221,7 @@ def _findings(report: images.LayersReport) -> Iterator[SarifFinding]:
     for each in report.secrets:
         path = each.path.lstrip("/") if each.path else re.split(r"[.\[]", each.where)[0]
         key = (each.where.partition("[")[0], each.path or "")
-        yield _secret(each, f" in {images.placed(each.path or each.where, each.inner)}", path, each.where, key)
+        yield _secret(each, f" in {images.format_place(each.path or each.where, each.inner)}", path, each.where, key)
 
 
 def _secret(
@@ -238,7 +238,7 @@ def _secret(
         path=path,
         fingerprint=hashlib.sha256(identity).hexdigest()[:32],
         line=None if mark.inner else mark.line,
-        place=images.placed(place, mark.inner),
+        place=images.format_place(place, mark.inner),
         suppressed=mark.allowed or unsure,
         properties={"description": description, "fingerprint": mark.fingerprint},
         description=description,

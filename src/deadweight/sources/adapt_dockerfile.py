@@ -270,7 +270,7 @@ _DROPPED = (
 """Flags that can be left out, and the instructions that have them."""
 
 
-def lacking(version: tuple[int, ...]) -> frozenset[str]:
+def unknown_features(version: tuple[int, ...]) -> frozenset[str]:
     """What an engine of this version does not know."""
     return frozenset(name for name, since in SINCE.items() if version[:2] < since)
 
