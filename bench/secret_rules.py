@@ -321,7 +321,7 @@ def main() -> None:
     """Convert and write. Raises DeadweightError where upstream cannot be fetched."""
     config = _upstream(GITLEAKS, "gitleaks.toml")
     newer = _upstream(BETTERLEAKS, "betterleaks.toml")
-    house = tomllib.loads((HERE / "house.toml").read_text(encoding="utf-8"))
+    own = tomllib.loads((HERE / "own.toml").read_text(encoding="utf-8"))
     upstream = [
         {"module": module, "version": _version(module), "licence": "MIT", "licence_file": f"upstream/{file}"}
         for module, file in ((GITLEAKS, "LICENSE"), (BETTERLEAKS, "LICENSE.betterleaks"))
@@ -329,7 +329,7 @@ def main() -> None:
     document = {
         "upstream": upstream,
         "allow": [*_allow([config["allowlist"]]), *_known(config["rules"])],
-        "rules": [*house_rules(house), *_upstream_rules(config, house), *_newer_rules(newer, config, house)],
+        "rules": [*own_rules(own), *_upstream_rules(config, own), *_newer_rules(newer, config, own)],
     }
     text = json.dumps(document, indent=1, ensure_ascii=True) + "\n"
     OUTPUT.write_text(text, encoding="utf-8")
@@ -353,7 +353,7 @@ def _version(module: str) -> str:
     return found[1]
 
 
-def house_rules(house: dict[str, Any]) -> list[dict[str, Any]]:
+def own_rules(own: dict[str, Any]) -> list[dict[str, Any]]:
     """Our own rules as they stand in ``rules.json``."""
     return [
         _rule(
@@ -364,21 +364,21 @@ def house_rules(house: dict[str, Any]) -> list[dict[str, Any]]:
             prefilter=rule.get("prefilter"),
             entropy=rule.get("entropy", 0.0),
             keywords=rule.get("keywords", []),
-            allow=_house_allow(rule),
+            allow=_own_allow(rule),
             check=rule.get("check", ""),
             confidence=rule.get("confidence", ""),
         )
-        for rule in house["rules"]
+        for rule in own["rules"]
     ]
 
 
-def _house_allow(rule: dict[str, Any]) -> list[dict[str, Any]]:
+def _own_allow(rule: dict[str, Any]) -> list[dict[str, Any]]:
     kept = {"target": "secret", "regexes": rule.get("allow", []), "sha256": rule.get("known", [])}
     return [{key: value for key, value in kept.items() if value}] if len(kept["regexes"]) + len(kept["sha256"]) else []
 
 
-def _upstream_rules(config: dict[str, Any], house: dict[str, Any]) -> list[dict[str, Any]]:
-    replaced = {name for rule in house["rules"] for name in rule.get("replaces", [])}
+def _upstream_rules(config: dict[str, Any], own: dict[str, Any]) -> list[dict[str, Any]]:
+    replaced = {name for rule in own["rules"] for name in rule.get("replaces", [])}
     rules = []
     for rule in config["rules"]:
         if rule["id"] in replaced or "regex" not in rule:
@@ -405,9 +405,9 @@ def _upstream_rules(config: dict[str, Any], house: dict[str, Any]) -> list[dict[
     return rules
 
 
-def _newer_rules(newer: dict[str, Any], older: dict[str, Any], house: dict[str, Any]) -> list[dict[str, Any]]:
+def _newer_rules(newer: dict[str, Any], older: dict[str, Any], own: dict[str, Any]) -> list[dict[str, Any]]:
     """What betterleaks has and gitleaks has not, or has in another form."""
-    replaced = {name for rule in house["rules"] for name in rule.get("replaces", [])}
+    replaced = {name for rule in own["rules"] for name in rule.get("replaces", [])}
     known = {rule["id"]: _shared_form(rule.get("regex", "")) for rule in older["rules"]}
     rules: dict[str, dict[str, Any]] = {}
     for rule in newer["rules"]:

@@ -175,10 +175,10 @@ def local_source(tmp_path_factory) -> object:
 def scanner() -> Path:
     """The pinned vulnerability scanner, got into the user's cache if it is not there."""
     from deadweight.project.install import survey
-    from deadweight.toolchain.find import find, look
+    from deadweight.toolchain.find import find, inspect_tool
     from tests.support.installing import install
 
-    if look("trivy").tool is None:
+    if inspect_tool("trivy").tool is None:
         install(survey(["trivy"]), print)
     return find("trivy").path
 

@@ -92,12 +92,12 @@ def exit_code() -> int:
 
 
 def removed(what: str) -> None:
-    """Note what was ended or removed on the way out, for ``told``; nothing while no signal has come."""
+    """Note what was ended or removed on the way out, for ``closing_line``; nothing while no signal has come."""
     if _now.first is not None:
         _now.removed[what] = None
 
 
-def told() -> str:
+def closing_line() -> str:
     """The line to say at the end: ``interrupted; containers removed; run it again to continue``. None to a reader who is gone."""
     number = signal.Signals(_now.first or signal.SIGINT)
     if number == signal.SIGPIPE:

@@ -185,7 +185,7 @@ class ApiItem(_Item):
         node = _above(self, ApiNode)
         earlier = node.missing or node.down
         if earlier is not None:
-            raise _told(earlier)  # it would be waited for again, to the same end
+            raise _as_test_error(earlier)  # it would be waited for again, to the same end
         subject = _above(self, VariantNode).subject()
         try:
             result = run_item(subject, self.check)
@@ -193,7 +193,7 @@ class ApiItem(_Item):
             raise
         except MissingError as error:
             node.missing = error
-            raise _told(error) from error
+            raise _as_test_error(error) from error
         except DeadweightError as error:
             self._blame(node, subject)
             node.down = error if isinstance(error, ServiceDown) else None
@@ -211,10 +211,10 @@ class ApiItem(_Item):
 
         node.missing = lost_engine(subject.engine)
         if node.missing is not None:
-            raise _told(node.missing)
+            raise _as_test_error(node.missing)
 
 
-def _told(error: DeadweightError) -> Exception:
+def _as_test_error(error: DeadweightError) -> Exception:
     """What is missing is told as "not measured", as in ``conclude``; all else as it is."""
     if isinstance(error, MissingError):
         return CheckFailure(wording("pytest.not_measured", reason=_with_hint(error.message, error.hint)))

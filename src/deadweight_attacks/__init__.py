@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from deadweight_attacks.harden.search import kept_or_found as find_posture
     from deadweight_attacks.harden.write import (
         FORMATS as HARDEN_FORMATS,
-        beside as harden_notes,
         files as harden_files,
-        written as harden_text,
+        notes as harden_notes,
+        render as harden_text,
     )
     from deadweight_attacks.harden.write.model import Request as HardenRequest
     from deadweight_attacks.host import sweep_host_folders

@@ -59,7 +59,7 @@ class Attacker:
         self.seen = netns.is_process_of(pid, container.id)
         if tunnels is not None:
             self.check(NOTICE_SECONDS)
-            tunnels.beside(container, rules=True)
+            tunnels.sidecar_of(container, rules=True)
             return
         with contextlib.suppress(OSError):
             self._network = open(f"/proc/{pid}/ns/net", "rb")  # noqa: PTH123, SIM115 - its file number is what is needed

@@ -79,7 +79,7 @@ def _obey(order: Order, subject: Subject, told: Told) -> Evidence:
         brief=order.brief,
         told=told,
         shell_from=lambda _subject: helper.shell_mount(_given(order.shell, order.no_shell)),
-        helper_from=lambda _subject: helper.bound(_given(order.helper, order.no_helper)),
+        helper_from=lambda _subject: helper.mounts_of(_given(order.helper, order.no_helper)),
     )
 
 

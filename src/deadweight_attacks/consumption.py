@@ -24,7 +24,7 @@ from deadweight.engine import netns
 from deadweight.engine.faults import Ended, translated
 from deadweight.engine.health import NO_ANSWER
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
-from deadweight_attacks.deliver import Reply, Shot, status_of, told
+from deadweight_attacks.deliver import Reply, Shot, answer_line, status_of
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.run_options import MARGIN
 from deadweight_attacks.walls import wording
@@ -229,7 +229,7 @@ class Watch:
         self._asked = 0.0
         self._counters = Counters(container)
         self._before = self._last = self._counters.read()
-        self._waited = self._counters.waited_seconds(yard.beside) if of == "cpu" else 0.0
+        self._waited = self._counters.waited_seconds(yard.attacker_pids) if of == "cpu" else 0.0
         self._hold, self.held, self._met = Hold(self._granted), False, False
         self._slice_seconds = SLICE_SECONDS if "limits" in yard.posture.walls else BRISK_SECONDS
         self._peak = self._wanted = self._slowest = 0.0
@@ -237,7 +237,7 @@ class Watch:
         if not self._before.pids and yard.alive():
             raise DeadweightError(wording("engine.no_statistics"))
 
-    def look(self) -> Shot | None:
+    def sample(self) -> Shot | None:
         """Look once; what that proves, if anything."""
         if not self._yard.alive():
             return _crashed(self._container, self._peak, self._granted)
@@ -271,7 +271,7 @@ class Watch:
     def _slice(self, taken: float, now: Use) -> None:
         """A slice of time is over: how many processors were kept busy or waited for, and whether the limit was met in most of its
         periods, or all that is granted was taken. A new one begins."""
-        elapsed, waited = now.at - self._before.at, self._counters.waited_seconds(self._yard.beside)
+        elapsed, waited = now.at - self._before.at, self._counters.waited_seconds(self._yard.attacker_pids)
         busy = now.cpu_seconds - self._before.cpu_seconds + max(0.0, waited - self._waited)
         throttled = (now.throttled - self._before.throttled) * PERIOD_SECONDS > elapsed / 2
         self.held = (throttled or self._granted * NEAR <= taken) and taken <= self._granted * MARGIN
@@ -296,7 +296,7 @@ class Watch:
         """Nothing was proven. ``sent`` is what was sent, of which some may be at work still."""
         ended = bool(sent) and all(each.done() for each in sent)
         took = f"took {_shown(self._of, self._peak)} of the {_shown(self._of, self._granted)} granted; "
-        last = f"; the attack ended: {told(sent[0].result())}" if ended else ""
+        last = f"; the attack ended: {answer_line(sent[0].result())}" if ended else ""
         said = f"{'' if self._of == 'answers' else took}the service answered within {self._slowest:.2f} s{last}"
         # One that is still at work arrived, whatever became of the others; so did one that met its limit, which may be why the
         # service answers that it cannot do more.

@@ -138,7 +138,7 @@ class Yard:
             raise DeadweightError(wording("service.over_time", seconds=CONTAINER_SECONDS))
 
     @property
-    def kept(self) -> bool:
+    def is_reused(self) -> bool:
         """Whether the next attack gets a container that has taken one already."""
         return self._container is not None
 
@@ -178,7 +178,7 @@ class Yard:
         return self._at
 
     @property
-    def beside(self) -> tuple[int, ...]:
+    def attacker_pids(self) -> tuple[int, ...]:
         """The attacker's program as a process of this machine, where it runs."""
         return () if self._session is None else (self._session.pid,)
 

@@ -12,7 +12,7 @@ from deadweight.engine.faults import CannotStart
 from deadweight.engine.http import Answer
 from deadweight_attacks import walls as w
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard
-from deadweight_attacks.deliver import BIND_PORT, Shot, send, told
+from deadweight_attacks.deliver import BIND_PORT, Shot, answer_line, send
 from deadweight_attacks.lab import BREACH, Lab, NoService
 from deadweight_attacks.load import Catalogue
 from deadweight_attacks.model import Payload, Proof
@@ -20,7 +20,7 @@ from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.request import fill, ordered, unsendable
 from deadweight_attacks.routes import GUESSED_HEADERS, GUESSED_PARAMETERS
 from deadweight_attacks.sequence import fire_all
-from deadweight_attacks.session import told as walls_told
+from deadweight_attacks.session import describe_differences as walls_told
 from deadweight_attacks.targets import take_aim
 from deadweight_attacks.walls import wording
 
@@ -60,7 +60,7 @@ def _asked(lab: Lab, yard: Yard, script: str) -> Told:
     answer = send(yard, ordered(payload, filled.places, lab.subject.suite.root, lab.awk), SECONDS)
     text = answer.text() if isinstance(answer, Answer) else ""
     yes, no = filled.word.whole in text, filled.word.b + filled.word.a in text
-    return Told(yes if yes != no else None, told(answer))
+    return Told(yes if yes != no else None, answer_line(answer))
 
 
 def undelivered(lab: Lab, yard: Yard) -> str:
@@ -89,7 +89,7 @@ def unreached(lab: Lab, yard: Yard) -> str:
             return died
         return wording("cell.no_program", error=str(error))
     if not isinstance(answer, Answer) or filled.word.whole not in answer.text():
-        return wording("cell.silent_program", said=told(answer))
+        return wording("cell.silent_program", said=answer_line(answer))
     return walls_told(differences)
 
 

@@ -81,12 +81,12 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     if payload.probe is not None and not places:
         return Shot("not_measured", _no_place(lab))
     if not payload.each and not places:
-        return _once(lab, yard, payload, "")
+        return _deliver(lab, yard, payload, "")
     said, statuses, first = list[str](), list[int](), None
     arrived = not places or not all(aim.expects for aim in places)
     known = lab.worked.get(payload.id)  # that first, where it has worked before
     for value, aim in sorted(_tries(lab, payload, places), key=lambda each: each != known):
-        shot = _once(lab, yard, payload, value, aim)
+        shot = _deliver(lab, yard, payload, value, aim)
         if shot.seen == "succeeded":
             lab.worked.setdefault(payload.id, (value, aim))
         if shot.seen != "failed":
@@ -124,7 +124,7 @@ def _tries(lab: Lab, payload: Payload, places: Sequence[Aim]) -> Iterator[tuple[
         yield from (("", aim) for aim in lab.routes)
 
 
-def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = None) -> Shot:
+def _deliver(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = None) -> Shot:
     if _run.cancelled():
         raise Interrupted(wording("attacker.interrupted"))
     yard.get()
@@ -141,7 +141,7 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = N
             sent = pool.submit(send, yard, request, _patience(yard, payload))
             proof = _watch(lab, yard, filled, listener, sent)
         answer = sent.result()
-    said = told(answer)
+    said = answer_line(answer)
     detail: dict[str, Any] = {"said": said, "seconds": round(time.monotonic() - started, 3)}
     tries = session.tries if session is not None and payload.techniques else []
     if proof is not None:
@@ -246,7 +246,7 @@ def _outside(lab: Lab, yard: Yard, filled: Filled, listener: Listener | None) ->
     proof, word = filled.payload.evidence, filled.word
     if listener is not None and proof.does == "called" and listener.connected:
         return "it called the attacker's listener"
-    if listener is not None and listener.found:
+    if listener is not None and listener.word_received:
         return f"{word.whole} came to the listener" + (" as a shell's answer" if proof.does == "shell" else "")
     if proof.kind == "bound":
         address = yard.address
@@ -296,7 +296,7 @@ def status_of(answer: Answer | Exception) -> int:
     return answer.status if isinstance(answer, Answer) else 0
 
 
-def told(answer: Answer | Exception) -> str:
+def answer_line(answer: Answer | Exception) -> str:
     """What the service said, in one line of at most 200 characters."""
     if not isinstance(answer, Answer):
         return f"no answer: {answer or type(answer).__name__}"[:200]

@@ -60,7 +60,7 @@ class Guard:
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Guard:
-        words = [self.host, self.certificates or "", self.lab, self.network, self.bridge, self._told, FLOOR_BYTES]
+        words = [self.host, self.certificates or "", self.lab, self.network, self.bridge, self._ended_file, FLOOR_BYTES]
         # Not by `run`: that one ends with us, and this one is there for when we are gone.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__, *map(str, (*words, *self.disks))],
@@ -83,14 +83,14 @@ class Guard:
             self._process.wait(30)
 
     @property
-    def _told(self) -> Path:
+    def _ended_file(self) -> Path:
         return self.folder.path / "ended"
 
     @property
     def reason(self) -> str:
         """Why it ended everything; empty where it did not."""
         with contextlib.suppress(OSError):
-            return wording("service.disk_low", floor=self._told.read_text(encoding="utf-8"))
+            return wording("service.disk_low", floor=self._ended_file.read_text(encoding="utf-8"))
         gone = self._process is None or self._process.poll() is not None
         return wording("service.guard_ended") if gone else ""
 

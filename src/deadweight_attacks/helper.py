@@ -64,9 +64,9 @@ Helper = Callable[["Subject"], tuple[Mount, ...]]
 
 def own_helper(subject: Subject) -> tuple[Mount, ...]:
     """The bind mount that brings it, read-only. Raises DeadweightError (MissingError without Go) where it cannot be made."""
-    return bound(golang.built(golang.go_architecture(subject.engine().info.architecture), SOURCE))
+    return mounts_of(golang.built(golang.go_architecture(subject.engine().info.architecture), SOURCE))
 
 
-def bound(file: Path) -> tuple[Mount, ...]:
+def mounts_of(file: Path) -> tuple[Mount, ...]:
     """The mount that shows it to a container."""
     return (Mount(file, TARGET, read_only=True),)

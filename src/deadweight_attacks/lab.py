@@ -229,18 +229,18 @@ class Lab:
         given = () if hard.entrypoint is not None and not hard.args else hard.args or facts.command
         self._command = (*(facts.entrypoint if hard.entrypoint is None else hard.entrypoint), *given)
         self.network = self._stack.enter_context(self.engine.network(PURPOSE))
-        hard = hard.but(hosts=self._stack.enter_context(self.subject.service.beside(self.network)))
+        hard = hard.but(hosts=self._stack.enter_context(self.subject.service.dependencies(self.network)))
         self.named = self.named.but(hosts=hard.hosts, network=self.network)
         if hard.hosts:
             needed = ", ".join(hard.hosts)
             self.notes["no-network"] = f"the service needs {needed}, so in every posture its network leads there"
         self._brought = self._got(self._own_helper, BREACH)
-        self._bound(self._place(hard))
+        self._start_guards(self._place(hard))
         self._lay_out(hard)
 
     def _place(self, hard: RunOptions) -> str:
         """The attacker on the network. The name of its bridge, which is cut off from this machine."""
-        container = self._stack.enter_context(self._beside(hard.but(network=self.network, dns=NOWHERE)))
+        container = self._stack.enter_context(self._start_attacker(hard.but(network=self.network, dns=NOWHERE)))
         try:
             self.attacker = Attacker(container, self.network, self.engine.tunnels if self.far else None)
         except Interrupted:
@@ -273,7 +273,7 @@ class Lab:
         attacker = self.attacker
         return FarMetadata(self.engine.tunnels, attacker.container, attacker.host, self.planted.metadata)
 
-    def _beside(self, hard: RunOptions) -> Container:
+    def _start_attacker(self, hard: RunOptions) -> Container:
         """The attacker: our own program, where the image can start it, so that no port of its is taken; else the service."""
         mine = {LAB: self._mark}
         if self._brought:
@@ -289,7 +289,7 @@ class Lab:
         self.metadata = None
         self.notes["metadata"] = wording("untried.metadata", reason=why)
 
-    def _bound(self, bridge: str) -> None:
+    def _start_guards(self, bridge: str) -> None:
         """The host folder, what is watched, the guard over it, and the firewall."""
         try:
             handed = not self.far or self.reach.user is not None

@@ -120,7 +120,7 @@ class Listener:
         return cls(within(_datagrams if does == "datagram" else _connections), word, does)
 
     @property
-    def found(self) -> bool:
+    def word_received(self) -> bool:
         """Whether the word came. Where the word is served, the service's own answer tells."""
         return self._word.whole.encode() in self.received
 
@@ -145,7 +145,7 @@ class Listener:
             return
         if self._does == "shell":
             connection.sendall(order(self._word))
-        while not closing.is_set() and not self.found and len(self.received) < MOST_BYTES:
+        while not closing.is_set() and not self.word_received and len(self.received) < MOST_BYTES:
             try:
                 chunk = connection.recv(4096)
             except TimeoutError:
@@ -203,7 +203,7 @@ class EngineStandIn:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._words: list[bytes] = []
-        self._serving = Serving(_bound(path), self._talk)
+        self._serving = Serving(_listen_at(path), self._talk)
 
     def heard(self, word: Word) -> bool:
         return any(word.whole.encode() in said for said in list(self._words))
@@ -226,7 +226,7 @@ def _drain(connection: socket.socket) -> None:
             pass
 
 
-def _bound(path: Path) -> socket.socket:
+def _listen_at(path: Path) -> socket.socket:
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(path))
     os.chmod(path, 0o660)  # noqa: PTH101 - as the engine's own

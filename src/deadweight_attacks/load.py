@@ -106,10 +106,10 @@ def check_gates(suite: Suite, variant: Variant, asked: AttacksCheck) -> None:
         for index, name in enumerate(gate.blocked):
             if name != ALL and name not in known:
                 unknown = wording("gate.no_attack", name=name)
-                raise suite.error(variant, (*place, "blocked", index), unknown, hint=_instead(name, known))
+                raise suite.error(variant, (*place, "blocked", index), unknown, hint=_gate_hint(name, known))
 
 
-def _instead(name: str, known: Set[str]) -> str:
+def _gate_hint(name: str, known: Set[str]) -> str:
     """What to do about a name that is of a pack which the suite does not ask for, or of none."""
     pack = next((each for each in PACKS if name in pack_ids(each)), None)
     if pack == "awk":

@@ -106,7 +106,7 @@ class Runner:
                 refused_calls.check(self.lab.engine, self.lab.options(posture), called(self.lab.subject))
             with opened(self.lab, posture, self.found) as yard:
                 why = self._blocked_ways(yard, payloads)
-                sent = [each for each in payloads if not why.get(each.way) and not _elsewhere(posture, each)]
+                sent = [each for each in payloads if not why.get(each.way) and not _why_not_comparable(posture, each)]
                 fire_all(self.lab, yard, sent, shots)
                 again = [each for each in sent if self._doubtful(each, shots[each.id], surely)]
                 if again:
@@ -117,7 +117,7 @@ class Runner:
         return {
             each.id: self._cell(each, posture, shots[each.id])
             if each.id in shots
-            else Cell("not_measured", reason or why.get(each.way, "") or _elsewhere(posture, each))
+            else Cell("not_measured", reason or why.get(each.way, "") or _why_not_comparable(posture, each))
             for each in payloads
         }
 
@@ -239,7 +239,7 @@ class Runner:
         return cells
 
 
-def _elsewhere(posture: w.Posture, payload: Payload) -> str:
+def _why_not_comparable(posture: w.Posture, payload: Payload) -> str:
     """Why an attack that is sent from beside the service would tell nothing of one from within; empty where it does."""
     of_the_service = payload.breach is not None and payload.breach[0] in OF_OTHERS and not payload.neighbour
     if w.LANDLOCK in posture.walls and of_the_service:

@@ -99,7 +99,7 @@ class FarMetadata(Metadata):
     def accompany(self, container: Container) -> None:
         """Who stands beside it may change how its network leads."""
         with contextlib.suppress(DeadweightError):  # it may have ended: whoever asks for it is told
-            self._tunnels.beside(container, rules=True)
+            self._tunnels.sidecar_of(container, rules=True)
 
     def lead(self, container: Container, address: str) -> None:
         del address

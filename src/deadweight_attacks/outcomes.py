@@ -127,7 +127,7 @@ class Progress:
 
     def __call__(self, posture: w.Posture) -> None:
         number = self._begun.setdefault(posture.name, len(self._begun) + 1)
-        self._told(f"{number}/{len(self._all | self._begun.keys())}: {said(posture)}")
+        self._told(f"{number}/{len(self._all | self._begun.keys())}: {posture_title(posture)}")
 
 
 def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
@@ -142,7 +142,7 @@ def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
         yield w.REDUCED
 
 
-def said(posture: w.Posture) -> str:
+def posture_title(posture: w.Posture) -> str:
     """A posture's name as one says it."""
     if posture.name == w.OPEN.name:
         return f"{posture.title} (control)"

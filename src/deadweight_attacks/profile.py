@@ -32,7 +32,7 @@ class ToAttack:
     found_for: str = ""
 
 
-def _found(subject: Subject) -> Mapping[str, Any] | None:
+def _harden_profile(subject: Subject) -> Mapping[str, Any] | None:
     """The profile that harden found for this image."""
     record = store.load(ToAttack, subject.state.seccomp_to_attack(subject.variant.name))
     return record.profile if record is not None and record.config_digest == subject.built.config_digest else None
@@ -42,7 +42,7 @@ def _found(subject: Subject) -> Mapping[str, Any] | None:
 def profile_files(subject: Subject) -> Iterator[tuple[Path | None, Path | None]]:
     """Files, while the attacks last, with the profile that harden found for this image, and with the one that the suite names and
     what the attacker's program needs; None where there is none."""
-    found, named = _found(subject), subject.variant.run.seccomp
+    found, named = _harden_profile(subject), subject.variant.run.seccomp
     with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
         files = Path(folder, "found.json"), Path(folder, "named.json")
         if found is not None:
@@ -75,7 +75,7 @@ def called(subject: Subject) -> str:
 
 def digest_of(subject: Subject) -> str | None:
     """Of the profile that the attacks were under; None where there is none of this image."""
-    found = _found(subject)
+    found = _harden_profile(subject)
     return None if found is None else hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 

@@ -301,7 +301,7 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
             raise Interrupted(wording("attacker.interrupted"))
         time.sleep(LOOK_SECONDS)
         over = all(each.done() for each in sent)
-        if (shot := watch.look()) is not None:
+        if (shot := watch.sample()) is not None:
             return shot, True
         if over or (limited and watch.held):
             return watch.failed(sent), True

@@ -29,7 +29,7 @@ def fire_all(lab: Lab, yard: Yard, payloads: Iterable[Payload], shots: dict[str,
     """
     met: list[Payload] = []  # those that the container of now has answered
     for payload in sorted(payloads, key=_order):
-        used = yard.kept
+        used = yard.is_reused
         shot = fire_one(lab, yard, payload)
         lost, yard.lost = yard.lost, False
         if shot.seen == "crashed" and used and not lost and met:
@@ -41,7 +41,7 @@ def fire_all(lab: Lab, yard: Yard, payloads: Iterable[Payload], shots: dict[str,
             blame(lab, yard, met, shots)
             if died:
                 blame(lab, yard, [payload], shots)
-        met = [*([] if lost or not used else met), payload] if yard.kept else []
+        met = [*([] if lost or not used else met), payload] if yard.is_reused else []
     if met and not yard.alive():
         blame(lab, yard, met, shots)
 

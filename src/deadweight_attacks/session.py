@@ -201,7 +201,7 @@ def _facts(found: Mapping[str, str]) -> dict[str, str]:
     return facts | {name: text.strip("\0\n") for name, text in found.items() if name != "status"}
 
 
-def told(differences: dict[str, str]) -> str:
+def describe_differences(differences: dict[str, str]) -> str:
     """One line; empty where there are none."""
     parts = ", ".join(f"{name} {change}" for name, change in differences.items())
     return wording("attacker.unlike", walls=parts) if parts else ""

@@ -46,12 +46,12 @@ def take_aim(lab: Lab, yard: Yard) -> None:
         tried = sum(each.expects is None for each in places)  # guesses come on top
         lab.notes["left-out"] = wording("untried.places", all=tried + passed, tried=tried)
     doors = _Doors(lab, yard, own)
-    lab.aims = tuple(doors.through(telling))
+    lab.aims = tuple(doors.reachable(telling))
     if doors.closed:
         names = [each for each in doors.closed if f"{{{SEGMENT}}}" not in each] or list(doors.closed)
         shown = ", ".join([*names[:MOST_TOLD], *(["…"] if len(names) > MOST_TOLD else [])])
         lab.notes["closed"] = wording("untried.closed", routes=shown)
-    lab.routes = tuple(doors.through(Aim(each, UNCHANGED, "") for each in routes))
+    lab.routes = tuple(doors.reachable(Aim(each, UNCHANGED, "") for each in routes))
 
 
 def _telling(guess: Aim, health: str) -> bool:
@@ -127,7 +127,7 @@ class _Doors:
         self.closed: dict[str, None] = {}
         self._opened: dict[tuple[str, str, str], tuple[int, dict[str, str]]] = {}
 
-    def through(self, places: Iterable[Aim]) -> Iterator[Aim]:
+    def reachable(self, places: Iterable[Aim]) -> Iterator[Aim]:
         for aim in places:
             request = _harmless(aim)
             route = (request.method, request.path.partition("?")[0], repr(sorted(request.headers.items())))

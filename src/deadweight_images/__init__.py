@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         Scanned,
         SecretFinding,
         SecretMark,
-        placed,
+        format_place,
         with_base,
     )
     from deadweight_images.inspect.analyse import analyse, document
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from deadweight_images.secrets.config import shown_arguments, shown_instruction
     from deadweight_images.secrets.model import AllowEntry
     from deadweight_images.secrets.scanner import Scanner
-    from deadweight_images.show import judge, print_layers
+    from deadweight_images.show import print_layers, raise_for_findings
 
 if not TYPE_CHECKING:
     __getattr__ = public(__name__)

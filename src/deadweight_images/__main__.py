@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from deadweight_images.cache_files import user_cache
 from deadweight_images.errors import DeadweightError, UsageError, wording
 from deadweight_images.inspect.analyse import analyse, document
-from deadweight_images.show import judge, print_layers
+from deadweight_images.show import print_layers, raise_for_findings
 
 if TYPE_CHECKING:
     from deadweight_images.findings import LayersReport
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         report = _analysed(given)
         _print(report, given)
-        judge(report, _title(given.image), allow_unread=given.allow_unread)
+        raise_for_findings(report, _title(given.image), allow_unread=given.allow_unread)
     except DeadweightError as error:
         return _failed(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -267,7 +267,7 @@ def _plain(value: Any) -> Any:
     return {name: _plain(getattr(value, name)) for name in names} if names else value
 
 
-def placed(place: str, inner: str) -> str:
+def format_place(place: str, inner: str) -> str:
     """A file, or a place in the config, and where inside it, as one says it."""
     return ", ".join(part for part in (place, inner) if part)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deadweight_images.archive.model import format_bytes, printable
 from deadweight_images.errors import CheckFailed, wording
-from deadweight_images.findings import MINE, placed
+from deadweight_images.findings import MINE, format_place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,13 +51,13 @@ def print_layers(report: LayersReport, title: str, out: Console) -> None:
     packages = sorted(report.packages, key=lambda each: -each.size_bytes)
     _table(out, "packages", ((format_bytes(p.size_bytes), f"{p.kind} {p.name} {p.version}") for p in packages[:10]))
     for item in report.skipped[:MOST]:
-        place = placed(item.path or item.layer or "", item.inner)
+        place = format_place(item.path or item.layer or "", item.inner)
         _say(out, f"{'… ' if item.was_looked_at else 'not scanned: '}{place}{': ' if place else ''}{item.reason}")
     if len(report.skipped) > MOST:
         _say(out, f"not scanned: … and {len(report.skipped) - MOST} more (--json has all)")
 
 
-def judge(report: LayersReport, title: str, *, allow_unread: bool = False) -> None:
+def raise_for_findings(report: LayersReport, title: str, *, allow_unread: bool = False) -> None:
     """Raises CheckFailed for secrets, and for what could not be looked at."""
     if count := report.counted_secrets:
         raise CheckFailed(wording("secrets.one" if count == 1 else "secrets.several", secrets=count, what=title))
@@ -111,7 +111,7 @@ def _story(file: HiddenFile) -> Iterator[str]:
 def _secrets(report: LayersReport, out: Console) -> None:
     numbers = {layer.diff_id: number for number, layer in enumerate(report.layers, 1)}
     for each in report.secrets:
-        place = placed(each.path or _place(each, numbers), each.inner)
+        place = format_place(each.path or _place(each, numbers), each.inner)
         allowed = f" (allowed: {each.allowed})" if each.allowed else ""
         rank = "SECRET" if each.confidence != "low" else "possible secret:"
         of = "" if each.owner == MINE else f" (of {each.owner})"

@@ -122,12 +122,12 @@ def exports(cache: PoolCache, uses: Uses, endpoint: str) -> bool:
 def words(cache: PoolCache, *, variant: str, service: str, export: bool) -> list[str]:
     """buildctl's words for it."""
 
-    def filled(text: str) -> str:
+    def expand(text: str) -> str:
         return text.replace("{variant}", variant).replace("{service}", service or variant)
 
-    found = [word for source in cache.read for word in ("--import-cache", filled(source))]
+    found = [word for source in cache.read for word in ("--import-cache", expand(source))]
     if export and cache.export is not None:
-        text = filled(cache.export)
+        text = expand(cache.export)
         found += ["--export-cache", text if IGNORE in text else f"{text},{IGNORE}true"]
     return found
 

@@ -55,7 +55,7 @@ class _Place:
             self._engine.close()
 
 
-class Spread:
+class EnginePool:
     """Runs the checks of several variants on the engines of a pool. Call ``close`` at the end."""
 
     def __init__(self, project: Workspace, engines: Sequence[CheckEngine]) -> None:
@@ -98,7 +98,7 @@ class Spread:
     def _checked(self, variant: Variant, measure: Measure, told: Told) -> list[Evidence]:
         said = set[str]()
 
-        def once(found: Evidence) -> None:  # what needs no engine came out on the one that was lost too
+        def tell_once(found: Evidence) -> None:  # what needs no engine came out on the one that was lost too
             if found.check not in said:
                 said.add(found.check)
                 told(found)
@@ -106,9 +106,9 @@ class Spread:
         while True:
             place = self._take(variant)
             if place is None:
-                return measure(self._nowhere(variant), once)
+                return measure(self._nowhere(variant), tell_once)
             try:
-                found = self._on(place, variant, measure, once)
+                found = self._on(place, variant, measure, tell_once)
             finally:
                 with self._changed:
                     place.free += 1

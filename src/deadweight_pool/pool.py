@@ -65,7 +65,7 @@ class Build:
         self.full: list[str] = []
         self.begun = 0
 
-    def through(self) -> Made:
+    def run_to_end(self) -> Made:
         try:
             first, home = self._take(), self.dispatcher.home(self.work)
             at_home = home == first.endpoint.name
@@ -137,7 +137,7 @@ class Build:
         assert error is not None
         self.running.pop(name)
         try:
-            self._judge(ended, error)
+            self._blame_or_raise(ended, error)
         finally:
             self.dispatcher.free(name, self.work)  # only now: nobody is to be sent to what may be lost
         if self.running:
@@ -147,7 +147,7 @@ class Build:
             raise error
         self._begin(self._take(), wording("journal.again"))
 
-    def _judge(self, ended: Attempt, error: BaseException) -> None:
+    def _blame_or_raise(self, ended: Attempt, error: BaseException) -> None:
         """Blame the endpoint. Raises the error where the build is to fail."""
         name = ended.endpoint.name
         if isinstance(error, Interrupted) or _run.cancelled():
@@ -259,14 +259,14 @@ class Pool:
             if self._watch is None:
                 self._watch = threading.Thread(target=self._keep_watch, daemon=True, name="pool-watch")
                 self._watch.start()
-        return Build(self, self._dispatcher, work, run).through()
+        return Build(self, self._dispatcher, work, run).run_to_end()
 
     @cached_property
     def _seen(self) -> dict[str, tuple[Endpoint, Seen]]:
         up: dict[str, tuple[Endpoint, Seen]] = {}
         self._why: dict[str, Message] = {}
         with ThreadPoolExecutor(max_workers=max(1, len(self.endpoints))) as threads:
-            looks = list(threads.map(self._look, self.endpoints))
+            looks = list(threads.map(self._probe, self.endpoints))
         for endpoint, seen in zip(self.endpoints, looks, strict=True):
             name = endpoint.name
             if isinstance(seen, Seen):
@@ -286,7 +286,7 @@ class Pool:
         found.lost |= self._why
         return found
 
-    def _look(self, endpoint: Endpoint) -> Seen | Message:
+    def _probe(self, endpoint: Endpoint) -> Seen | Message:
         """What an endpoint says of itself, or why it cannot be used."""
         try:
             return probe(endpoint, self._lost_after)
@@ -321,17 +321,17 @@ class Pool:
         for endpoint in self.endpoints:
             if (why := lost.get(endpoint.name)) is None or why.code == "endpoint.full":
                 continue
-            seen = self._look(endpoint)
+            seen = self._probe(endpoint)
             if isinstance(seen, Seen):
                 self._dispatcher.regain(endpoint, seen)
                 self.journal.note(wording("journal.answers_again", endpoint=endpoint.name), loud=True)
 
     def _silence(self, endpoint: Endpoint) -> Message | None:
         """None where an endpoint still answers, else why not."""
-        seen = self._look(endpoint)
+        seen = self._probe(endpoint)
         if isinstance(seen, Message) and seen.code != "endpoint.silent":  # a broken connection: the next try says why
             time.sleep(AGAIN_SECONDS)
-            seen = self._look(endpoint)
+            seen = self._probe(endpoint)
         if isinstance(seen, Message) and seen.code == "endpoint.not_accepted":  # it took our certificate before
             return wording("endpoint.connections_broken")
         return seen if isinstance(seen, Message) else None

@@ -14,8 +14,8 @@ from deadweight.toolchain import golang
 from deadweight_images.archive.pack import Layer
 from deadweight_standins import apt_releases
 from deadweight_standins.bases import names
+from deadweight_standins.build_cache import BuildCache, Settings, accounts, link, put
 from deadweight_standins.recipes import CERTIFICATES, PATHS, Made, os_release, unpack_libraries
-from deadweight_standins.workshop import Settings, Workshop, accounts, link, put
 
 SOURCE = Path(__file__).with_name("apkadd")
 PLACE = "/usr/lib/stand-in"
@@ -41,41 +41,41 @@ def place_for_apk(root: Path) -> None:
     link(root, "usr/sbin/apk", f"{PLACE}/apk")
 
 
-def alpine(shop: Workshop, _: str) -> Made:
+def alpine(cache: BuildCache, _: str) -> Made:
     """musl and a dynamic busybox, with Alpine's layout."""
-    return Made((layer(shop, ()),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",)))
+    return Made((layer(cache, ()),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",)))
 
 
-def wolfi(shop: Workshop, _: str) -> Made:
+def wolfi(cache: BuildCache, _: str) -> Made:
     """Wolfi's base has a shell and an apk as Alpine has, and the OS's C library."""
-    own = layer(shop, ("libc6", "libgcc-s1", "libstdc++6"))
+    own = layer(cache, ("libc6", "libgcc-s1", "libstdc++6"))
     return Made((own,), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",)))
 
 
-def layer(shop: Workshop, libraries: Sequence[str], suite: str = "") -> Layer:
+def layer(cache: BuildCache, libraries: Sequence[str], suite: str = "") -> Layer:
     """The same, with the shared objects of these packages of the OS beside musl: programs made for the OS run in it then."""
 
     def fill(root: Path) -> None:
-        tools, loader = shop.busybox(), shop.machine.musl_loader
+        tools, loader = cache.busybox(), cache.machine.musl_loader
         accounts(root, "/bin/sh", more_groups=GROUPS)
         for name in FOLDERS:
             (root / name).mkdir(parents=True, exist_ok=True)
         put(root, "bin/busybox", tools.dynamic, executable=True)
         for applet in tools.applets:
             link(root, applet, "/bin/busybox")
-        library = next(shop.unpacked("musl").rglob("libc.so"))
+        library = next(cache.unpacked("musl").rglob("libc.so"))
         put(root, f"lib/{loader}", library, executable=True)
         link(root, f"lib/{loader.replace('ld-musl-', 'libc.musl-')}", loader)
-        put(root, CERTIFICATES, shop.certificates())
+        put(root, CERTIFICATES, cache.certificates())
         put(root, "usr/sbin/update-ca-certificates", _UPDATE_CA, executable=True)
         (root / PLACE[1:]).mkdir(parents=True)
         link(root, "sbin/apk", f"{PLACE}/apk")
         os_release(root, "alpine", f"musl, busybox {tools.version}")
         if libraries:
-            unpack_libraries(shop, root, libraries, suite)
+            unpack_libraries(cache, root, libraries, suite)
 
     name = "alpine" if not libraries else f"alpine-with-{len(libraries)}-{libraries[-1]}-{suite}"
-    return shop.tree_layer(name, fill)
+    return cache.tree_layer(name, fill)
 
 
 _UPDATE_CA = f"""#!/bin/sh
@@ -87,23 +87,23 @@ exit 0
 """
 
 
-def apk_image(shop: Workshop, _: str) -> Made:
+def apk_image(cache: BuildCache, _: str) -> Made:
     """What a RUN with ``apk add`` gets as a mount: the program, its settings, and the keys that sign the OS's packages."""
 
     def fill(root: Path) -> None:
-        program = golang.built(shop.machine.oci, SOURCE, shop.environment)
+        program = golang.built(cache.machine.oci, SOURCE, cache.environment)
         put(root, "apk", program, executable=True)
         put(root, "keyring.gpg", KEYRING)
-        put(root, "stand-in.json", json.dumps(_settings(shop), indent=1))
+        put(root, "stand-in.json", json.dumps(_settings(cache), indent=1))
 
-    return Made((shop.tree_layer("apk-tools", fill),), Settings())
+    return Made((cache.tree_layer("apk-tools", fill),), Settings())
 
 
-def _settings(shop: Workshop) -> dict[str, object]:
+def _settings(cache: BuildCache) -> dict[str, object]:
     found = names()
     sources = []
-    for stanza in apt_releases.entries(shop.machine.codename, shop.machine.codename):
+    for stanza in apt_releases.entries(cache.machine.codename, cache.machine.codename):
         for uri in stanza["uris"].split():
             suite, components = stanza["suites"].split(), stanza["components"].split()
             sources.append({"uri": uri, "suites": suite, "components": components, "keyring": f"{PLACE}/keyring.gpg"})
-    return {"arch": shop.machine.deb, "sources": sources, "names": dict(found.alpine), "there": found.done_without}
+    return {"arch": cache.machine.deb, "sources": sources, "names": dict(found.alpine), "there": found.done_without}

@@ -28,7 +28,7 @@ from deadweight_standins.apk import EDITION, FLAVOURS, KEY
 from deadweight_standins.machine import require, scratch, wording
 
 if TYPE_CHECKING:
-    from deadweight_standins.workshop import Workshop
+    from deadweight_standins.build_cache import BuildCache
 
 # The packages of the APK repositories: their names are Wolfi's and Alpine's, their files are this OS's. Plain tables.
 #
@@ -178,11 +178,11 @@ _TEXTS = {
 }
 
 
-def make_seed(shop: Workshop, work: Path, key: Path, melange: Path) -> None:
+def make_seed(cache: BuildCache, work: Path, key: Path, melange: Path) -> None:
     """Put the seed's repository and both keys into ``work``. It uses the OS's busybox: it has no need of awk."""
-    files = (path for path in shop.unpacked("busybox-static").rglob("busybox") if path.is_file())
+    files = (path for path in cache.unpacked("busybox-static").rglob("busybox") if path.is_file())
     binary = next(path for path in files if "bin" in path.parts)
-    out = work / SEED_FOLDER / shop.machine.apk
+    out = work / SEED_FOLDER / cache.machine.apk
     out.mkdir(parents=True)
     for suffix in ("", ".pub"):
         shutil.copy(key.with_name(key.name + suffix), work / (key.name + suffix))
@@ -197,16 +197,16 @@ def make_seed(shop: Workshop, work: Path, key: Path, melange: Path) -> None:
         *(_file(name, text.encode()) for name, text in _TEXTS.items()),
         *(_link(name, target) for name, target in (*_LINKS, *_INNER_LINKS)),
     ]
-    _write(out, "busybox", shop.machine.apk, tools, depends="wolfi-baselayout")
-    _write(out, "wolfi-baselayout", shop.machine.apk, layout)
+    _write(out, "busybox", cache.machine.apk, tools, depends="wolfi-baselayout")
+    _write(out, "wolfi-baselayout", cache.machine.apk, layout)
     names = [f"{name}-{SEED_VERSION}.apk" for name in SEED_PACKAGES]
-    index_packages(shop, melange, out, work / key.name, names)
+    index_packages(cache, melange, out, work / key.name, names)
 
 
-def index_packages(shop: Workshop, melange: Path, folder: Path, key: Path, names: Sequence[str]) -> None:
+def index_packages(cache: BuildCache, melange: Path, folder: Path, key: Path, names: Sequence[str]) -> None:
     """Have melange write the signed index of a folder's packages."""
-    words: list[str | Path] = [melange, "index", "--arch", shop.machine.apk, "--signing-key", key, *names]
-    _run.run(words, cwd=folder, env={"SOURCE_DATE_EPOCH": EPOCH}, log=shop.log)
+    words: list[str | Path] = [melange, "index", "--arch", cache.machine.apk, "--signing-key", key, *names]
+    _run.run(words, cwd=folder, env={"SOURCE_DATE_EPOCH": EPOCH}, log=cache.log)
 
 
 Member = tuple[tarfile.TarInfo, bytes]
@@ -258,15 +258,15 @@ PACKAGE_SECONDS = 900.0
 CHECKS = "usrmerge, tempdir, worldwrite, varempty, dev, setuidgid"
 
 
-def make(shop: Workshop, folder: Path) -> None:
+def make(cache: BuildCache, folder: Path) -> None:
     """Make both repositories, whole or not at all. The signing key is made once and stays."""
     require(("apt-get", "dpkg-deb", "bwrap"))
-    key = signing_key(shop, folder.parent / "keys")
+    key = signing_key(cache, folder.parent / "keys")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".apk-") as work:
         out = Path(work) / "apk"
         out.mkdir()
-        kitchen = _Kitchen(shop, Path(work), _tool("melange"), key)
-        make_seed(shop, kitchen.work, key, kitchen.melange)
+        kitchen = _Kitchen(cache, Path(work), _tool("melange"), key)
+        make_seed(cache, kitchen.work, key, kitchen.melange)
         kitchen.cook()
         shutil.copyfile(key.with_suffix(".rsa.pub"), out / f"{KEY}.pub")
         for flavour in FLAVOURS:
@@ -280,13 +280,13 @@ def make(shop: Workshop, folder: Path) -> None:
         out.rename(folder)
 
 
-def signing_key(shop: Workshop, folder: Path) -> Path:
+def signing_key(cache: BuildCache, folder: Path) -> Path:
     """The key pair that signs the local packages; the private one is readable by its owner alone from the start."""
     key = folder / KEY
     if not key.exists() or not key.with_suffix(".rsa.pub").exists():
         with tempfile.TemporaryDirectory(prefix="deadweight-key-") as work:
             # melange writes the private key with the umask's rights; the folder that mkdtemp makes is ours alone.
-            _run.run([_tool("melange"), "keygen", KEY], cwd=Path(work), log=shop.log)
+            _run.run([_tool("melange"), "keygen", KEY], cwd=Path(work), log=cache.log)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             store.write_atomically(key.with_suffix(".rsa.pub"), (Path(work) / f"{KEY}.pub").read_bytes())
             store.write_atomically(key, (Path(work) / KEY).read_bytes(), mode=0o600)
@@ -297,7 +297,7 @@ def signing_key(shop: Workshop, folder: Path) -> Path:
 class _Kitchen:
     """One run of melange over all specs, in ``work``. All paths given to melange are relative to it."""
 
-    shop: Workshop
+    cache: BuildCache
     work: Path
     melange: Path
     key: Path
@@ -305,7 +305,7 @@ class _Kitchen:
     def cook(self) -> None:
         from deadweight.toolchain.find import find
 
-        machine = self.shop.machine
+        machine = self.cache.machine
         go = find("go")
         root = Path(_run.run([go.path, "env", "GOROOT"], cwd=Path("/")).output.strip())
         digits = re.search(r"\d+(?:\.\d+)+", go.version)
@@ -313,22 +313,22 @@ class _Kitchen:
         jobs += [("alpine", spec) for spec in alpine_specs(machine.musl_loader)]
         # The big one first, those that wait for a compiled busybox last.
         jobs.sort(key=lambda job: (job[1].version == "busybox", "go.tar" not in job[1].inputs))
-        self.shop.packages.get(sorted({deb for _, spec in jobs for deb in spec.debs}))
+        self.cache.packages.get(sorted({deb for _, spec in jobs for deb in spec.debs}))
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
             for future in [pool.submit(self._package, flavour, spec, root) for flavour, spec in jobs]:
                 future.result()
         for flavour in FLAVOURS:
             folder = self.work / flavour / machine.apk
             names = sorted(path.name for path in folder.glob("*.apk"))
-            index_packages(self.shop, self.melange, folder, self.work / KEY, names)
+            index_packages(self.cache, self.melange, folder, self.work / KEY, names)
 
     def _package(self, flavour: str, spec: Spec, go_root: Path) -> None:
         source = self.work / "source" / flavour / spec.name
         source.mkdir(parents=True)
-        packages = {deb: self.shop.packages.file(deb) for deb in spec.debs}
+        packages = {deb: self.cache.packages.file(deb) for deb in spec.debs}
         self._unpack([packages[deb] for deb in spec.debs], source / "files.tar")
         version = spec.version or _upstream(packages[spec.debs[0]].name.split("_")[1].replace("%3a", ":"))
-        version = self.shop.busybox().version if version == "busybox" else version
+        version = self.cache.busybox().version if version == "busybox" else version
         for name in spec.inputs:
             self._input(flavour, name, source / name, go_root)
         recipe = self.work / f"{flavour}-{spec.name}.yaml"
@@ -336,14 +336,14 @@ class _Kitchen:
         (self.work / "tmp").mkdir(exist_ok=True)
         words: list[str | Path] = [
             *(() if os.getuid() in (0, 1000) else ("unshare", "-Ur")),
-            *(self.melange, "build", recipe.name, "--arch", self.shop.machine.apk),
+            *(self.melange, "build", recipe.name, "--arch", self.cache.machine.apk),
             *("--runner", "bubblewrap", "--source-dir", source.relative_to(self.work), "--out-dir", flavour),
             *("-r", SEED_FOLDER, "-k", f"{KEY}.pub", "--signing-key", KEY, "--generate-index=false"),
             *("--apk-cache-dir", "cache", "--namespace", "deadweight", "--git-commit", NO_COMMIT),
             *("--git-repo-url", "https://example.invalid/stand-in"),
         ]
         environment = {"SOURCE_DATE_EPOCH": EPOCH, "TMPDIR": str(self.work / "tmp")}
-        _run.run(words, cwd=self.work, env=environment, log=self.shop.log, timeout=PACKAGE_SECONDS)
+        _run.run(words, cwd=self.work, env=environment, log=self.cache.log, timeout=PACKAGE_SECONDS)
         shutil.rmtree(source)
 
     def _unpack(self, debs: Sequence[Path], target: Path) -> None:
@@ -353,7 +353,7 @@ class _Kitchen:
             tarfile.open(target, "w") as tar,
         ):
             for deb in debs:
-                self.shop.packages.extract(deb, Path(tree))
+                self.cache.packages.extract(deb, Path(tree))
             tar.add(tree, ".")
 
     def _input(self, flavour: str, name: str, target: Path, go_root: Path) -> None:
@@ -370,10 +370,10 @@ class _Kitchen:
         elif name == "go.tar":
             _pack_go(go_root, target)
         elif name == "busybox":
-            tools = self.shop.busybox()
+            tools = self.cache.busybox()
             shutil.copyfile(tools.static if flavour == "wolfi" else tools.dynamic, target)
         else:
-            target.write_text("".join(f"/{path}\n" for path in self.shop.busybox().applets))
+            target.write_text("".join(f"/{path}\n" for path in self.cache.busybox().applets))
 
 
 def _recipe(spec: Spec, version: str) -> str:

@@ -33,7 +33,7 @@ def of_tag(tag: str, own: str) -> str:
 
 def sources(own: str, suite: str) -> str:
     """The machine's package sources of the OS itself for ``suite``, in deb822 form; others' repositories are left out."""
-    return "\n".join(_written(stanza) for stanza in entries(own, suite))
+    return "\n".join(_format_stanza(stanza) for stanza in entries(own, suite))
 
 
 def entries(own: str, suite: str) -> list[dict[str, str]]:
@@ -87,7 +87,7 @@ def _deb822(text: str) -> list[dict[str, str]]:
     return found
 
 
-def _written(stanza: dict[str, str]) -> str:
+def _format_stanza(stanza: dict[str, str]) -> str:
     signed = stanza.get("signed-by", "")
     lines = ["Types: deb", *(f"{key}: {stanza[key.lower()]}" for key in ("URIs", "Suites", "Components"))]
     lines += [f"Signed-By: {signed}"] if signed.startswith("/usr/share/keyrings/") else []

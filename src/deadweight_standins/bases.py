@@ -126,7 +126,7 @@ def arguments(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
 
 
-def filled(text: str, values: Mapping[str, str], file: str, key: str) -> str:
+def fill_in(text: str, values: Mapping[str, str], file: str, key: str) -> str:
     """Text with a value for each ``@NAME@``. Raises ConfigError for one that has none, at ``file`` and ``key``."""
 
     def value(found: re.Match[str]) -> str:

@@ -13,8 +13,8 @@ from deadweight_standins.machine import other_jdk
 from deadweight_standins.stand_in import StandIn
 
 if TYPE_CHECKING:
+    from deadweight_standins.build_cache import BuildCache
     from deadweight_standins.recipes import Made, Recipe
-    from deadweight_standins.workshop import Workshop
 
 EDITION = f"3; busybox {busybox.EDITION}"
 
@@ -53,15 +53,15 @@ COMPUTED: Mapping[str, str] = {
 """Stand-ins that take more than their entry in ``bases.toml``: module and function, imported once one is made."""
 
 
-def make(shop: Workshop, item: StandIn) -> Made:
+def make(cache: BuildCache, item: StandIn) -> Made:
     """Make one: by its own recipe, else of its entry alone."""
     module, _, function = COMPUTED.get(item.recipe, "").partition(".")
     if not module:
         from deadweight_standins import servers
 
-        return servers.make(shop, item.recipe, item.parameter)
+        return servers.make(cache, item.recipe, item.parameter)
     recipe: Recipe = getattr(import_module(f"deadweight_standins.{module}"), function)
-    return recipe(shop, item.parameter)
+    return recipe(cache, item.parameter)
 
 
 _FULL = ("python", "uvpython", "node", "rust", "ruby")

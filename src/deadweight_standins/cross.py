@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deadweight_standins.build_cache import BuildCache, Settings, put
 from deadweight_standins.recipes import PATHS, Made
-from deadweight_standins.workshop import Settings, Workshop, put
 
 _INFO = """#!/bin/sh
 # What xx-info tells of the platform that is built for.
@@ -71,9 +71,9 @@ _MACHINES = {"amd64": "3e00", "arm64": "b700"}
 """How an ELF file's header says for which machine it is."""
 
 
-def xx(shop: Workshop, _: str) -> Made:
+def xx(cache: BuildCache, _: str) -> Made:
     """Scripts below /usr/bin, and nothing else: ``COPY --from=xx / /`` puts them beside what a stage has."""
-    words = {"machine": _MACHINES[shop.machine.oci], **shop.machine._asdict()}
+    words = {"machine": _MACHINES[cache.machine.oci], **cache.machine._asdict()}
 
     def fill(root: Path) -> None:
         put(root, "usr/bin/xx-info", _INFO.format(**words), executable=True)
@@ -81,4 +81,4 @@ def xx(shop: Workshop, _: str) -> Made:
         for program, script in _SCRIPTS.items():
             put(root, f"usr/bin/xx-{program}", script.format(program=program), executable=True)
 
-    return Made((shop.tree_layer("xx", fill),), Settings(env=(f"PATH={PATHS}",)))
+    return Made((cache.tree_layer("xx", fill),), Settings(env=(f"PATH={PATHS}",)))

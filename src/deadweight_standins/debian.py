@@ -48,16 +48,16 @@ class Plans:
 
     def get(self, names: Sequence[str]) -> list[Package] | None:
         """What apt answered; None where it was not asked since its lists changed, or the file cannot be read."""
-        plan = self._kept(self._identity()).get(" ".join(names))
+        plan = self._load(self._identity()).get(" ".join(names))
         return plan and [(name, version, arch) for name, version, arch in plan]
 
     def keep(self, names: Sequence[str], plan: Iterable[Package]) -> None:
         identity = self._identity()
-        kept = self._kept(identity)
+        kept = self._load(identity)
         answers = {**(kept if len(kept) < MOST else {}), " ".join(names): list(plan)}
         store.write_atomically(self.file, json.dumps({"lists": identity, "answers": answers}))
 
-    def _kept(self, identity: str) -> dict[str, list[Package]]:
+    def _load(self, identity: str) -> dict[str, list[Package]]:
         try:
             document = json.loads(self.file.read_text(encoding="utf-8"))
             answers: dict[str, list[Package]] = document["answers"]

@@ -24,8 +24,8 @@ from deadweight import _run
 from deadweight._errors import MissingError
 from deadweight.records import store
 from deadweight_standins.bases import number
+from deadweight_standins.build_cache import BuildCache
 from deadweight_standins.machine import wording
-from deadweight_standins.workshop import Workshop
 
 MAX_BYTES = 200 * 2**20
 SECONDS = 120
@@ -164,12 +164,12 @@ MAVEN_PACKAGE, SUPER_POM = "libmaven3-core-java", "org/apache/maven/model/pom-4.
 """The OS's package of Maven, and the model in it that every project inherits: it names the central repository."""
 
 
-def fetch_from_maven(shop: Workshop, path: str, sha256: str) -> Path:
-    """The file at ``path`` in the repository, kept in the workshop. Raises MissingError: out of reach, or another digest."""
-    target = shop.folder / "jars" / path.rpartition("/")[2]
+def fetch_from_maven(cache: BuildCache, path: str, sha256: str) -> Path:
+    """The file at ``path`` in the repository, kept in the build cache. Raises MissingError: out of reach, or another digest."""
+    target = cache.folder / "jars" / path.rpartition("/")[2]
     if target.is_file():
         return target
-    raw = download(f"{central(shop)}/{path}", "Maven's repository")
+    raw = download(f"{central(cache)}/{path}", "Maven's repository")
     if hashlib.sha256(raw).hexdigest() != sha256:
         raise MissingError(wording("download.digest", name=target.name))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -177,10 +177,10 @@ def fetch_from_maven(shop: Workshop, path: str, sha256: str) -> Path:
     return target
 
 
-def central(shop: Workshop) -> str:
+def central(cache: BuildCache) -> str:
     """The address of the central repository, or of the user's mirror of it, without a slash at its end."""
     mirror = mirror_of_central(Path.home() / ".m2" / "settings.xml")
-    return (mirror or shop.once("Maven's central repository", lambda: _programs_own(shop))).rstrip("/")
+    return (mirror or cache.get("Maven's central repository", lambda: _programs_own(cache))).rstrip("/")
 
 
 def mirror_of_central(settings: Path) -> str | None:
@@ -198,18 +198,18 @@ def mirror_of_central(settings: Path) -> str | None:
     return None
 
 
-def _programs_own(shop: Workshop) -> str:
+def _programs_own(cache: BuildCache) -> str:
     """What Maven itself asks: this machine's, or the OS's package of it, of which nothing is run."""
     program = shutil.which("mvn")
     here = sorted((Path(program).resolve().parent.parent / "lib").glob("maven-model-builder-*.jar")) if program else []
     if here:
         return _told_by(here[0])
-    candidates = next(iter(shop.packages.latest([MAVEN_PACKAGE]).values()), [])
+    candidates = next(iter(cache.packages.latest([MAVEN_PACKAGE]).values()), [])
     if not candidates:
         raise MissingError(wording("maven.no_package", package=MAVEN_PACKAGE))
-    shop.packages.download([MAVEN_PACKAGE])
-    with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=shop.folder) as work:
-        shop.packages.extract(shop.packages.folder / candidates[0].file, Path(work))
+    cache.packages.download([MAVEN_PACKAGE])
+    with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=cache.folder) as work:
+        cache.packages.extract(cache.packages.folder / candidates[0].file, Path(work))
         return _told_by(next(path for path in sorted(Path(work).rglob("maven3-model-builder*.jar")) if path.is_file()))
 
 

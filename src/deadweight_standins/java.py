@@ -14,10 +14,10 @@ from deadweight.sources.network import jks
 from deadweight_images.archive.pack import Layer, from_tree
 from deadweight_standins import alpine, downloads, machine
 from deadweight_standins.apt_releases import SID
+from deadweight_standins.build_cache import BuildCache, Settings, link
 from deadweight_standins.machine import MEANT, jlink_of_debian, other_jdk, wording
 from deadweight_standins.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.workshop import Settings, Workshop, link
 
 MODULES = "java.se,jdk.crypto.ec,jdk.httpserver,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs"
 HOME = "opt/java/openjdk"
@@ -41,7 +41,7 @@ def release(wanted: str) -> str:
     return MEANT if not wanted else next(later, list(JAVAS)[-1])
 
 
-def jre(shop: Workshop, parameter: str) -> Made:
+def jre(cache: BuildCache, parameter: str) -> Made:
     """eclipse-temurin's JRE: ``MAJOR`` or ``MAJOR-alpine``, empty for the one meant.
 
     That one is cut by jlink from this machine's JDK; another one is made of the files of the OS's package.
@@ -49,14 +49,14 @@ def jre(shop: Workshop, parameter: str) -> Made:
     wanted, _, flavour = parameter.partition("-")
     major = release(wanted)
     if major == MEANT:
-        base = alpine.layer(shop, LIBRARIES) if flavour == "alpine" else shop.rootfs_layer(LIBRARIES)
-        layers, labels = (base, _runtime(shop)), _labels(other_jdk()) or in_place_of("Java", major, wanted)
+        base = alpine.layer(cache, LIBRARIES) if flavour == "alpine" else cache.rootfs_layer(LIBRARIES)
+        layers, labels = (base, _runtime(cache)), _labels(other_jdk()) or in_place_of("Java", major, wanted)
     else:
-        layers, labels = (_base(shop, major, flavour), _of_packages(shop, major)), in_place_of("Java", major, wanted)
+        layers, labels = (_base(cache, major, flavour), _of_packages(cache, major)), in_place_of("Java", major, wanted)
     return Made(layers, Settings(env=_environment(), cmd=("jshell",), labels=labels))
 
 
-def jdk(shop: Workshop, parameter: str, more: Sequence[str] = ()) -> Made:
+def jdk(cache: BuildCache, parameter: str, more: Sequence[str] = ()) -> Made:
     """A JDK: ``MAJOR[-alpine]``. Of the one meant, that which set-up would install here; others as the OS's packages have them."""
     from deadweight.toolchain import system
     from deadweight.toolchain.catalogue import PROGRAMS
@@ -64,28 +64,28 @@ def jdk(shop: Workshop, parameter: str, more: Sequence[str] = ()) -> Made:
     wanted, _, flavour = parameter.partition("-")
     major = release(wanted)
     if major != MEANT or flavour == "alpine":
-        layers = (_base(shop, major, flavour, (*JDK_PACKAGES, *more)), _of_packages(shop, major, jdk=True))
+        layers = (_base(cache, major, flavour, (*JDK_PACKAGES, *more)), _of_packages(cache, major, jdk=True))
         return Made(layers, Settings(env=_environment(), cmd=("jshell",), labels=in_place_of("Java", major, wanted)))
     package = system.chosen(PROGRAMS["java"].packages["apt"][0])
     number = package.removeprefix("openjdk-").partition("-")[0]
-    folder = f"java-{number}-openjdk-{shop.machine.deb}" if number.isdigit() else "default-java"
+    folder = f"java-{number}-openjdk-{cache.machine.deb}" if number.isdigit() else "default-java"
     env = (f"PATH={PATHS}", f"JAVA_HOME={machine.JVMS / folder}")
     labels = _labels("" if number == MEANT else package) or in_place_of("Java", major, wanted)
-    layer = shop.rootfs_layer((*JDK_PACKAGES, *more, package), fast=True)
+    layer = cache.rootfs_layer((*JDK_PACKAGES, *more, package), fast=True)
     return Made((layer,), Settings(env=env, cmd=("jshell",), labels=labels))
 
 
-def maven(shop: Workshop, parameter: str) -> Made:
+def maven(cache: BuildCache, parameter: str) -> Made:
     """A JDK and Maven, for the build stage of a Dockerfile. Maven is its own distribution, which its repository has too."""
-    made = jdk(shop, parameter, MAVEN_PACKAGES)
+    made = jdk(cache, parameter, MAVEN_PACKAGES)
     env = (*made.settings.env, "MAVEN_HOME=/usr/share/maven", "MAVEN_CONFIG=/root/.m2")
-    return Made((*made.layers, _maven(shop)), replace(made.settings, env=env, cmd=("mvn",)))
+    return Made((*made.layers, _maven(cache)), replace(made.settings, env=env, cmd=("mvn",)))
 
 
-def _maven(shop: Workshop) -> Layer:
+def _maven(cache: BuildCache) -> Layer:
     def fill(root: Path) -> None:
-        archive = downloads.fetch_from_maven(shop, MAVEN_FILE, MAVEN_DIGEST)
-        with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=shop.folder) as work:
+        archive = downloads.fetch_from_maven(cache, MAVEN_FILE, MAVEN_DIGEST)
+        with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=cache.folder) as work:
             with tarfile.open(archive) as files:
                 # Debian 12's Python, 3.11.2, knows no argument filter; later ones warn where none is set
                 files.extraction_filter = getattr(tarfile, "data_filter", None)
@@ -93,7 +93,7 @@ def _maven(shop: Workshop) -> Layer:
             shutil.copytree(Path(work) / f"apache-maven-{MAVEN}", root / "usr/share/maven")
         link(root, "usr/bin/mvn", "/usr/share/maven/bin/mvn")
 
-    return shop.tree_layer(f"maven-{MAVEN}", fill)
+    return cache.tree_layer(f"maven-{MAVEN}", fill)
 
 
 def suite_of(item: StandIn) -> str:
@@ -105,29 +105,29 @@ def _environment() -> tuple[str, ...]:
     return (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}", "LANG=C.UTF-8")
 
 
-def _base(shop: Workshop, major: str, flavour: str, more: Sequence[str] = ()) -> Layer:
+def _base(cache: BuildCache, major: str, flavour: str, more: Sequence[str] = ()) -> Layer:
     """What a Java of the OS's packages stands on."""
     suite = JAVAS[major]
     libraries = NEWER_LIBRARIES if suite else LIBRARIES
     if flavour == "alpine":
-        return alpine.layer(shop, libraries, suite=suite)
-    return shop.rootfs_layer(tuple(dict.fromkeys((*libraries, "ca-certificates", *more))), fast=True, suite=suite)
+        return alpine.layer(cache, libraries, suite=suite)
+    return cache.rootfs_layer(tuple(dict.fromkeys((*libraries, "ca-certificates", *more))), fast=True, suite=suite)
 
 
-def _of_packages(shop: Workshop, major: str, *, jdk: bool = False) -> Layer:
+def _of_packages(cache: BuildCache, major: str, *, jdk: bool = False) -> Layer:
     """The files of the OS's packages where temurin has its own, whole without /etc, and trusting what this machine trusts."""
 
     def fill(root: Path) -> None:
         for kind in ("jre", "jdk") if jdk else ("jre",):
-            package = shop.unpacked(f"openjdk-{major}-{kind}-headless", JAVAS[major])
-            home = package / f"usr/lib/jvm/java-{major}-openjdk-{shop.machine.deb}"
+            package = cache.unpacked(f"openjdk-{major}-{kind}-headless", JAVAS[major])
+            home = package / f"usr/lib/jvm/java-{major}-openjdk-{cache.machine.deb}"
             shutil.copytree(home, root / HOME, symlinks=True, dirs_exist_ok=True)
             _settle(root / HOME, package)
         for trust in [path for path in (root / HOME).rglob("*") if path.name == "cacerts"]:
             trust.unlink()
-            trust.write_bytes(jks(shop.certificates()))
+            trust.write_bytes(jks(cache.certificates()))
 
-    return shop.tree_layer(f"java-{major}{'-jdk' if jdk else ''}", fill)
+    return cache.tree_layer(f"java-{major}{'-jdk' if jdk else ''}", fill)
 
 
 def _settle(home: Path, package: Path) -> None:
@@ -143,41 +143,41 @@ def _settle(home: Path, package: Path) -> None:
                 shutil.copyfile(target, path)
 
 
-def java21(shop: Workshop, flavour: str) -> Made:
+def java21(cache: BuildCache, flavour: str) -> Made:
     """Distroless Java 21, of the OS's own package."""
-    return _distroless(shop, flavour, "21")
+    return _distroless(cache, flavour, "21")
 
 
-def java17(shop: Workshop, flavour: str) -> Made:
+def java17(cache: BuildCache, flavour: str) -> Made:
     """Distroless Java 17, cut from this machine's JDK."""
-    return _distroless(shop, flavour, MEANT)
+    return _distroless(cache, flavour, MEANT)
 
 
-def _distroless(shop: Workshop, flavour: str, major: str) -> Made:
+def _distroless(cache: BuildCache, flavour: str, major: str) -> Made:
     """No shell, no awk; the static base with the libraries and the locale that a JVM needs."""
     suite, cut = JAVAS[major], major == MEANT
     libraries = LIBRARIES if cut else NEWER_LIBRARIES
 
     def fill(root: Path) -> None:
-        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *(libraries if cut else ())))
-        unpack_libraries(shop, root, libraries, suite)
+        distroless(cache, root, ("base-files", "ca-certificates", "netbase", "tzdata", *(libraries if cut else ())))
+        unpack_libraries(cache, root, libraries, suite)
         # distroless Java images carry it: without it a JVM takes arguments and file names for ASCII
-        locale = shop.unpacked("libc-bin", suite) / "usr/lib/locale/C.utf8"
+        locale = cache.unpacked("libc-bin", suite) / "usr/lib/locale/C.utf8"
         if locale.is_dir():
             shutil.copytree(locale, root / "usr/lib/locale/C.utf8", symlinks=True)
 
     env = (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}")
     settings = distroless_settings(flavour, env=env, entrypoint=(f"/{HOME}/bin/java", "-jar"))
     settings = replace(settings, labels=_labels(other_jdk()) if cut else {})
-    runtime = _runtime(shop) if cut else _of_packages(shop, major)
-    return Made((shop.tree_layer(f"java{major}", fill), runtime), settings)
+    runtime = _runtime(cache) if cut else _of_packages(cache, major)
+    return Made((cache.tree_layer(f"java{major}", fill), runtime), settings)
 
 
 def _labels(jdk: str) -> dict[str, str]:
     return {"org.opencontainers.image.description": wording("label.other_jdk", jdk=jdk)} if jdk else {}
 
 
-def _runtime(shop: Workshop) -> Layer:
+def _runtime(cache: BuildCache) -> Layer:
     def make() -> Layer:
         from deadweight.toolchain.find import find
 
@@ -185,7 +185,7 @@ def _runtime(shop: Workshop) -> Layer:
         with tempfile.TemporaryDirectory(prefix="deadweight-jlink-") as work:
             out = Path(work) / "runtime"
             trim = ("--strip-debug", "--no-man-pages", "--no-header-files", "--compress=0")
-            _run.run([jlink, "--add-modules", MODULES, *trim, "--output", out], log=shop.log)
-            return from_tree(out, shop.folder / "layers" / "jre.tgz", prefix=HOME)
+            _run.run([jlink, "--add-modules", MODULES, *trim, "--output", out], log=cache.log)
+            return from_tree(out, cache.folder / "layers" / "jre.tgz", prefix=HOME)
 
-    return shop.once("jlink runtime", make)
+    return cache.get("jlink runtime", make)

@@ -13,6 +13,7 @@ from deadweight_images.archive.pack import FAST, Layer, from_tree
 from deadweight_standins import alpine, downloads, pythons
 from deadweight_standins.alpine import APK_KNOWS, place_for_apk
 from deadweight_standins.apt_releases import SID
+from deadweight_standins.build_cache import BuildCache, Settings, link, put
 from deadweight_standins.recipes import (
     BUILD_PACKAGES,
     CERTIFICATES,
@@ -25,59 +26,58 @@ from deadweight_standins.recipes import (
     in_place_of,
     unpack_libraries,
 )
-from deadweight_standins.workshop import Settings, Workshop, link, put
 
 NODE_RUNTIME = ("libc6", "libgcc-s1", "libstdc++6", "libatomic1")
 NODE = "26"
 """Where a tag names no version."""
 
 
-def golang(shop: Workshop, parameter: str) -> Made:
+def golang(cache: BuildCache, parameter: str) -> Made:
     """``VERSION[-alpine]``: the OS with a C toolchain and git, as the original has, and that Go (``1.24``: its newest)."""
     wanted, _, flavour = parameter.partition("-")
-    version = shop.go_release(wanted)
+    version = cache.go_release(wanted)
     old = re.fullmatch(r"1\.([0-9]|1[0-5])(\..*)?", wanted)
     env = (
         f"PATH=/go/bin:/usr/local/go/bin:{PATHS}",
         *(f"GOLANG_VERSION={version}", "GOTOOLCHAIN=local", "GOPATH=/go"),
         *(("GO111MODULE=auto",) if old else ()),  # as was the default before 1.16
     )
-    base = alpine.layer(shop, ()) if flavour == "alpine" else shop.rootfs_layer(BUILD_PACKAGES, fast=True)
+    base = alpine.layer(cache, ()) if flavour == "alpine" else cache.rootfs_layer(BUILD_PACKAGES, fast=True)
     labels, shell = in_place_of("Go", version, wanted), "sh" if flavour == "alpine" else "bash"
-    return Made((base, shop.go_layer(version)), Settings(env=env, cmd=(shell,), workdir="/go", labels=labels))
+    return Made((base, cache.go_layer(version)), Settings(env=env, cmd=(shell,), workdir="/go", labels=labels))
 
 
-def node(shop: Workshop, parameter: str) -> Made:
+def node(cache: BuildCache, parameter: str) -> Made:
     """``VERSION[-slim|-alpine]``: the Node that npm's registry has for this machine, with npm, yarn and corepack."""
     wanted, _, flavour = parameter.partition("-")
-    version = _newest_node(shop, wanted)
-    layer = _node_layer(shop, version)
+    version = _newest_node(cache, wanted)
+    layer = _node_layer(cache, version)
     shell = "/bin/sh" if flavour == "alpine" else "/bin/bash"
-    tuning = shop.tree_layer(
+    tuning = cache.tree_layer(
         f"node-account-{flavour}", lambda root: account(root, "node", "/home/node", shell), owners={"home/node": 1000}
     )
     env = (
         f"PATH={PATHS}",
         f"NODE_VERSION={version}",
-        *([f"NODE_EXTRA_CA_CERTS=/{CERTIFICATES}"] if shop.authorities else []),
+        *([f"NODE_EXTRA_CA_CERTS=/{CERTIFICATES}"] if cache.authorities else []),
         # node-gyp takes the headers that are here, which it would fetch from Node's own site
         *([] if flavour else ["npm_config_nodedir=/usr/local"]),
     )
     if flavour == "alpine":
-        base = alpine.layer(shop, NODE_RUNTIME)
+        base = alpine.layer(cache, NODE_RUNTIME)
     else:
-        base = shop.rootfs_layer((*(SLIM_PACKAGES if flavour == "slim" else FULL_PACKAGES), *NODE_RUNTIME), fast=True)
+        base = cache.rootfs_layer((*(SLIM_PACKAGES if flavour == "slim" else FULL_PACKAGES), *NODE_RUNTIME), fast=True)
     return Made((base, layer, tuning), Settings(env=env, cmd=("node",), labels=in_place_of("Node", version, wanted)))
 
 
-def _newest_node(shop: Workshop, wanted: str) -> str:
-    package = downloads.NODE_PACKAGES[shop.machine.deb]
-    return shop.once(f"node {wanted}", lambda: downloads.newest_npm(package, wanted or NODE))
+def _newest_node(cache: BuildCache, wanted: str) -> str:
+    package = downloads.NODE_PACKAGES[cache.machine.deb]
+    return cache.get(f"node {wanted}", lambda: downloads.newest_npm(package, wanted or NODE))
 
 
-def _node_layer(shop: Workshop, version: str) -> Layer:
+def _node_layer(cache: BuildCache, version: str) -> Layer:
     def fill(root: Path) -> None:
-        downloads.unpack_npm(downloads.NODE_PACKAGES[shop.machine.deb], version, root / "node")
+        downloads.unpack_npm(downloads.NODE_PACKAGES[cache.machine.deb], version, root / "node")
         put(root, "bin/node", root / "node/bin/node", executable=True)
         if (root / "node/include").is_dir():
             shutil.move(root / "node/include", root / "include")
@@ -92,7 +92,7 @@ def _node_layer(shop: Workshop, version: str) -> Layer:
                     link(root, f"bin/{command}", f"../lib/node_modules/{name}/{file}")
         link(root, "bin/yarnpkg", "yarn")
 
-    return shop.tree_layer(f"node-{version}", fill, prefix="usr/local")
+    return cache.tree_layer(f"node-{version}", fill, prefix="usr/local")
 
 
 def account(root: Path, name: str, home: str, shell: str, number: int = 1000) -> None:
@@ -113,41 +113,41 @@ def account(root: Path, name: str, home: str, shell: str, number: int = 1000) ->
     (root / home.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
 
-def nodejs(shop: Workshop, parameter: str) -> Made:
+def nodejs(cache: BuildCache, parameter: str) -> Made:
     """Distroless Node: ``VERSION[-nonroot|-debug]``."""
     wanted, _, flavour = parameter.partition("-")
-    version = _newest_node(shop, wanted)
+    version = _newest_node(cache, wanted)
 
     def fill(root: Path) -> None:
-        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *NODE_RUNTIME))
-        unpack_libraries(shop, root, NODE_RUNTIME)
-        downloads.unpack_npm(downloads.NODE_PACKAGES[shop.machine.deb], version, root / "made")
+        distroless(cache, root, ("base-files", "ca-certificates", "netbase", "tzdata", *NODE_RUNTIME))
+        unpack_libraries(cache, root, NODE_RUNTIME)
+        downloads.unpack_npm(downloads.NODE_PACKAGES[cache.machine.deb], version, root / "made")
         put(root, "nodejs/bin/node", root / "made/bin/node", executable=True)
         shutil.rmtree(root / "made")
 
     settings = distroless_settings(flavour, entrypoint=("/nodejs/bin/node",))
-    return Made((shop.tree_layer(f"nodejs-{version}", fill),), settings)
+    return Made((cache.tree_layer(f"nodejs-{version}", fill),), settings)
 
 
-def uv(shop: Workshop, _: str) -> Made:
+def uv(cache: BuildCache, _: str) -> Made:
     """astral's image of one program, which Dockerfiles copy from: the program out of its wheel on PyPI."""
 
     return Made(
-        (shop.tree_layer("uv", lambda root: _uv(shop, root)),), Settings(env=(f"PATH={PATHS}",), entrypoint=("/uv",))
+        (cache.tree_layer("uv", lambda root: _uv(cache, root)),), Settings(env=(f"PATH={PATHS}",), entrypoint=("/uv",))
     )
 
 
-def _uv(shop: Workshop, root: Path) -> None:
-    with downloads.wheel_of("uv", log=shop.log) as wheel:
+def _uv(cache: BuildCache, root: Path) -> None:
+    with downloads.wheel_of("uv", log=cache.log) as wheel:
         for name in ("uv", "uvx"):
             member = next(member for member in wheel.namelist() if member.endswith(f".data/scripts/{name}"))
             put(root, name, wheel.read(member), executable=True)
 
 
-def uvpython(shop: Workshop, parameter: str) -> Made:
+def uvpython(cache: BuildCache, parameter: str) -> Made:
     """astral's Python images: Python with uv beside it."""
-    made = pythons.python(shop, parameter)
-    layer = shop.tree_layer("uv-beside", lambda root: _uv(shop, root), prefix="usr/local/bin")
+    made = pythons.python(cache, parameter)
+    layer = cache.tree_layer("uv-beside", lambda root: _uv(cache, root), prefix="usr/local/bin")
     return Made((*made.layers, layer), made.settings)
 
 
@@ -163,14 +163,14 @@ exec "$@"
 """
 
 
-def bun(shop: Workshop, parameter: str) -> Made:
+def bun(cache: BuildCache, parameter: str) -> Made:
     """``VERSION[-slim|-alpine]``: the program below /usr/local/bin, the user ``bun`` (1000).
 
     It brings its own CAs: where this machine trusts others, it looks at the OS's.
     """
     wanted, _, flavour = parameter.partition("-")
-    package = BUN[shop.machine.deb]
-    version = shop.once(f"bun {wanted}", lambda: downloads.newest_npm(package, wanted or "1"))
+    package = BUN[cache.machine.deb]
+    version = cache.get(f"bun {wanted}", lambda: downloads.newest_npm(package, wanted or "1"))
 
     def fill(root: Path) -> None:
         _program(package, version, "bin/bun", root, "usr/local/bin/bun")
@@ -179,51 +179,51 @@ def bun(shop: Workshop, parameter: str) -> Made:
         account(root, "bun", "/home/bun", "/bin/sh")
         (root / "home/bun/app").mkdir()
 
-    layers = (_os(shop, flavour), shop.tree_layer(f"bun-{version}", fill, owners={"home/bun": 1000}))
+    layers = (_os(cache, flavour), cache.tree_layer(f"bun-{version}", fill, owners={"home/bun": 1000}))
     env = (
         f"PATH={PATHS}",
         *("BUN_RUNTIME_TRANSPILER_CACHE_PATH=0", "BUN_INSTALL_BIN=/usr/local/bin"),
-        *([f"NODE_EXTRA_CA_CERTS=/{CERTIFICATES}"] if shop.authorities else []),
+        *([f"NODE_EXTRA_CA_CERTS=/{CERTIFICATES}"] if cache.authorities else []),
     )
     entry, labels = ("/usr/local/bin/docker-entrypoint.sh",), in_place_of("Bun", version, wanted)
     bun, home = ("/usr/local/bin/bun",), "/home/bun/app"
     return Made(layers, Settings(env=env, entrypoint=entry, cmd=bun, workdir=home, labels=labels))
 
 
-def deno(shop: Workshop, parameter: str) -> Made:
+def deno(cache: BuildCache, parameter: str) -> Made:
     """``VERSION[-alpine]``: the program, the user ``deno`` (1000); ``bin`` is the image of the program alone."""
     wanted, _, flavour = ("", "", "bin") if parameter == "bin" else parameter.partition("-")
-    package = DENO[shop.machine.deb]
-    version = shop.once(f"deno {wanted}", lambda: downloads.newest_npm(package, wanted or "2"))
+    package = DENO[cache.machine.deb]
+    version = cache.get(f"deno {wanted}", lambda: downloads.newest_npm(package, wanted or "2"))
     if flavour == "bin":
-        alone = shop.tree_layer(f"deno-bin-{version}", lambda root: _program(package, version, "deno", root, "deno"))
+        alone = cache.tree_layer(f"deno-bin-{version}", lambda root: _program(package, version, "deno", root, "deno"))
         return Made((alone,), Settings(env=(f"PATH={PATHS}",), entrypoint=("/deno",)))
 
     def fill(root: Path) -> None:
         _program(package, version, "deno", root, "usr/bin/deno")
         put(root, "usr/local/bin/docker-entrypoint.sh", _ENTRY.format(name="deno"), executable=True)
-        put(root, "tini", shop.unpacked("tini") / "usr/bin/tini", executable=True)
+        put(root, "tini", cache.unpacked("tini") / "usr/bin/tini", executable=True)
         account(root, "deno", "/home/deno", "/bin/sh")
         (root / "deno-dir").mkdir()
 
     owners = {"home/deno": 1000, "deno-dir": 1000}
-    layers = (_os(shop, flavour), shop.tree_layer(f"deno-{version}", fill, owners=owners))
+    layers = (_os(cache, flavour), cache.tree_layer(f"deno-{version}", fill, owners=owners))
     env = (
         f"PATH={PATHS}",
         "DENO_DIR=/deno-dir/",
         f"DENO_VERSION={version}",
         "DENO_INSTALL_ROOT=/usr/local",
-        *(["DENO_TLS_CA_STORE=system,mozilla"] if shop.authorities else []),
+        *(["DENO_TLS_CA_STORE=system,mozilla"] if cache.authorities else []),
     )
     entry, labels = ("/tini", "--", "docker-entrypoint.sh"), in_place_of("Deno", version, wanted)
     hello = ("eval", "console.log('Welcome to Deno!')")
     return Made(layers, Settings(env=env, entrypoint=entry, cmd=hello, labels=labels))
 
 
-def _os(shop: Workshop, flavour: str) -> Layer:
+def _os(cache: BuildCache, flavour: str) -> Layer:
     if flavour == "alpine":
-        return alpine.layer(shop, LIBRARIES)
-    return shop.rootfs_layer((*SLIM_PACKAGES, *LIBRARIES), fast=True)
+        return alpine.layer(cache, LIBRARIES)
+    return cache.rootfs_layer((*SLIM_PACKAGES, *LIBRARIES), fast=True)
 
 
 def _program(package: str, version: str, inside: str, root: Path, place: str) -> None:
@@ -273,30 +273,30 @@ def wrapper(*, alpine: bool) -> str:
     return _SCRIPT.replace("@MUSL@", "1" if alpine else "")
 
 
-def rust(shop: Workshop, parameter: str) -> Made:
+def rust(cache: BuildCache, parameter: str) -> Made:
     """``VERSION[-slim]``: the official toolchain of this machine where it has one, else the OS's newest."""
     wanted, _, flavour = parameter.partition("-")
     slim = ("ca-certificates", "gcc", "libc6-dev")
     packages = (*(slim if flavour == "slim" else FULL_PACKAGES), "libssl-dev", "pkg-config")
     own = rust_of_this_machine()
-    return _made(shop, packages, own, in_place_of("Rust", own[1] if own else "the OS's", wanted), alpine=False)
+    return _made(cache, packages, own, in_place_of("Rust", own[1] if own else "the OS's", wanted), alpine=False)
 
 
-def rust_alpine(shop: Workshop, parameter: str) -> Made:
+def rust_alpine(cache: BuildCache, parameter: str) -> Made:
     """``VERSION-alpine``: that compiler of this machine, or the OS's newest, and a place for ``apk``."""
     wanted = parameter.partition("-")[0]
     own = rust_of_this_machine()
     version = own[1] if own else "the OS's"
     labels = in_place_of("Rust", f"{version}, with the OS's C library,", f"{wanted or 'its newest'} with musl")
-    return _made(shop, PACKAGES, own, labels, alpine=True)
+    return _made(cache, PACKAGES, own, labels, alpine=True)
 
 
 def _made(
-    shop: Workshop, packages: Sequence[str], own: tuple[Path, str] | None, labels: Mapping[str, str], *, alpine: bool
+    cache: BuildCache, packages: Sequence[str], own: tuple[Path, str] | None, labels: Mapping[str, str], *, alpine: bool
 ) -> Made:
     """A base with a toolchain, the program that stands before the compiler, and on Alpine a place for ``apk``."""
     packages, hooks = (*packages, *(() if own else ("cargo", "rustc"))), (APK_KNOWS,) if alpine else ()
-    base = shop.rootfs_layer(packages, fast=True, suite=rust_suite(), hooks=hooks)
+    base = cache.rootfs_layer(packages, fast=True, suite=rust_suite(), hooks=hooks)
     place = _WRAPPER_OF_ALPINE if alpine else _WRAPPER
 
     def fill(root: Path) -> None:
@@ -305,8 +305,8 @@ def _made(
         if alpine:
             place_for_apk(root)
 
-    more = shop.tree_layer("rust-alpine" if alpine else "rust-wrapper", fill)
-    layers = (base, *([rust_layer(shop, *own)] if own else []), more)
+    more = cache.tree_layer("rust-alpine" if alpine else "rust-wrapper", fill)
+    layers = (base, *([rust_layer(cache, *own)] if own else []), more)
     env = (
         *("RUSTUP_HOME=/usr/local/rustup", "CARGO_HOME=/usr/local/cargo", f"PATH=/usr/local/cargo/bin:{PATHS}"),
         *(f"RUST_VERSION={own[1] if own else 'os'}", f"RUSTC_WRAPPER={place}"),
@@ -314,17 +314,19 @@ def _made(
     return Made(layers, Settings(env=env, cmd=("/bin/sh" if alpine else "bash",), labels=labels))
 
 
-def rust_layer(shop: Workshop, folder: Path, version: str) -> Layer:
+def rust_layer(cache: BuildCache, folder: Path, version: str) -> Layer:
     """A toolchain of this machine below ``/usr/local/cargo``."""
 
     def make() -> Layer:
-        with tempfile.TemporaryDirectory(prefix="deadweight-rust-", dir=shop.folder) as work:
+        with tempfile.TemporaryDirectory(prefix="deadweight-rust-", dir=cache.folder) as work:
             root = Path(work) / "cargo"
             for name in ("bin", "lib"):
                 shutil.copytree(folder / name, root / name, symlinks=True)
-            return from_tree(root, shop.folder / "layers" / f"rust-{version}.tgz", prefix="usr/local/cargo", level=FAST)
+            return from_tree(
+                root, cache.folder / "layers" / f"rust-{version}.tgz", prefix="usr/local/cargo", level=FAST
+            )
 
-    return shop.once(f"rust {version}", make)
+    return cache.get(f"rust {version}", make)
 
 
 def rust_suite() -> str:

@@ -125,9 +125,9 @@ def other_jdk() -> str:
 
     A part of what such a stand-in is made of: with another JDK it is made anew.
     """
-    from deadweight.toolchain.find import look
+    from deadweight.toolchain.find import inspect_tool
 
-    version = look("java").version
+    version = inspect_tool("java").version
     return version if version and not jlink_of_debian() and version.partition(".")[0] != MEANT else ""
 
 

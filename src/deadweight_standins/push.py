@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import Layer
+from deadweight_standins.build_cache import Settings
 from deadweight_standins.machine import wording
 from deadweight_standins.stand_in import images
-from deadweight_standins.workshop import Settings
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"

@@ -18,6 +18,7 @@ from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import FAST, Layer, from_tree
 from deadweight_standins import alpine, downloads
 from deadweight_standins.bases import number, record, table
+from deadweight_standins.build_cache import BuildCache, Settings, link, put
 from deadweight_standins.recipes import (
     CERTIFICATES,
     FULL_PACKAGES,
@@ -31,7 +32,6 @@ from deadweight_standins.recipes import (
     zones,
 )
 from deadweight_standins.stand_in import short
-from deadweight_standins.workshop import Settings, Workshop, link, put
 
 
 @dataclass(frozen=True)
@@ -77,70 +77,70 @@ def release(wanted: str, architecture: str = "amd64") -> Release:
     return next((each for each in known if number(each.minor) >= number(short(wanted))), known[-1])
 
 
-def python(shop: Workshop, parameter: str) -> Made:
+def python(cache: BuildCache, parameter: str) -> Made:
     """``VERSION[-slim|-alpine]``: Python below /usr/local, as the original has it, pip included; the rest is the OS."""
     wanted, _, flavour = parameter.partition("-")
-    found = release(wanted, shop.machine.oci)
-    made, lacking = _layer(shop, found, wanted)
-    tuning = shop.tree_layer(f"python-settings-{bool(shop.authorities)}", lambda root: _settings(shop, root))
+    found = release(wanted, cache.machine.oci)
+    made, lacking = _layer(cache, found, wanted)
+    tuning = cache.tree_layer(f"python-settings-{bool(cache.authorities)}", lambda root: _settings(cache, root))
     env = (f"PATH={PATHS}", "LANG=C.UTF-8", f"PYTHON_VERSION={found.version}")
     labels = in_place_of("Python", found.version, wanted, lacking)
     if flavour == "alpine":
-        below = alpine.layer(shop, ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME))
-        base: tuple[Layer, ...] = (below, shop.tree_layer("zones", lambda root: zones(shop, root)))
+        below = alpine.layer(cache, ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME))
+        base: tuple[Layer, ...] = (below, cache.tree_layer("zones", lambda root: zones(cache, root)))
     else:
         packages = (*(SLIM_PACKAGES if flavour == "slim" else FULL_PACKAGES), *RUNTIME)
-        base = (shop.rootfs_layer(packages, fast=True),)
+        base = (cache.rootfs_layer(packages, fast=True),)
     return Made((*base, made, tuning), Settings(env=env, cmd=("python3",), labels=labels))
 
 
-def python3(shop: Workshop, flavour: str) -> Made:
+def python3(cache: BuildCache, flavour: str) -> Made:
     """Python without a shell: that of Debian 12, as distroless has it, with ``13`` in front that of Debian 13, or with
     ``newest-`` the newest."""
     wanted = "" if flavour.startswith("newest-") else "3.13" if flavour.startswith("13") else "3.11"
     libraries = ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME)
 
     def fill(root: Path) -> None:
-        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *libraries))
-        unpack_libraries(shop, root, libraries)
+        distroless(cache, root, ("base-files", "ca-certificates", "netbase", "tzdata", *libraries))
+        unpack_libraries(cache, root, libraries)
         for name in ("python3", "python"):
             link(root, f"usr/bin/{name}", "/usr/local/bin/python3")
 
     settings = distroless_settings(flavour, entrypoint=("/usr/bin/python3",))
-    made, _ = _layer(shop, release(wanted, shop.machine.oci), wanted)
-    return Made((shop.tree_layer("python3", fill), made), settings)
+    made, _ = _layer(cache, release(wanted, cache.machine.oci), wanted)
+    return Made((cache.tree_layer("python3", fill), made), settings)
 
 
-def _settings(shop: Workshop, root: Path) -> None:
+def _settings(cache: BuildCache, root: Path) -> None:
     """An older pip brings its own CAs, and does not look at the OS's."""
-    if shop.authorities:
+    if cache.authorities:
         put(root, "etc/pip.conf", f"[global]\ncert = /{CERTIFICATES}\n")
         put(root, "etc/uv/uv.toml", "native-tls = true\n")
 
 
-def _layer(shop: Workshop, found: Release, wanted: str) -> tuple[Layer, tuple[str, ...]]:
+def _layer(cache: BuildCache, found: Release, wanted: str) -> tuple[Layer, tuple[str, ...]]:
     """The layer with that Python below /usr/local, also under the number that was asked for, and the modules that it lacks."""
     asked = short(wanted) if "." in wanted else found.minor
 
     def make() -> tuple[Layer, tuple[str, ...]]:
-        with tempfile.TemporaryDirectory(prefix="deadweight-python-", dir=shop.folder) as work:
+        with tempfile.TemporaryDirectory(prefix="deadweight-python-", dir=cache.folder) as work:
             root = Path(work) / "root"
             root.mkdir()
-            _unpack(shop, found, root)
-            lacking = _fill_in(shop, found, root, Path(work))
+            _unpack(cache, found, root)
+            lacking = _fill_in(cache, found, root, Path(work))
             if asked != found.minor:
                 link(root, f"bin/python{asked}", f"python{found.minor}")
                 link(root, f"lib/python{asked}", f"python{found.minor}")
-            target = shop.folder / "layers" / f"python-{asked}.tgz"
+            target = cache.folder / "layers" / f"python-{asked}.tgz"
             return from_tree(root, target, prefix="usr/local", level=FAST), lacking
 
-    return shop.once(f"python {asked}", make)
+    return cache.get(f"python {asked}", make)
 
 
-def _unpack(shop: Workshop, found: Release, root: Path) -> None:
+def _unpack(cache: BuildCache, found: Release, root: Path) -> None:
     """The jar's files where an installation has them. Tests, notes and OpenSSL's own are left out."""
-    java = JAVA_NAMES[shop.machine.oci]
-    jar = downloads.fetch_from_maven(shop, JAR.format(found, java), found.digests[shop.machine.oci])
+    java = JAVA_NAMES[cache.machine.oci]
+    jar = downloads.fetch_from_maven(cache, JAR.format(found, java), found.digests[cache.machine.oci])
     prefix, library = f"org/bytedeco/cpython/linux-{java}/", f"lib/python{found.minor}"
     for member, content in _members(jar, prefix):
         top = member.partition("/")[0]
@@ -178,14 +178,14 @@ def _moved(name: str, content: bytes) -> bytes:
     return content
 
 
-def _fill_in(shop: Workshop, found: Release, root: Path, work: Path) -> tuple[str, ...]:
+def _fill_in(cache: BuildCache, found: Release, root: Path, work: Path) -> tuple[str, ...]:
     """Put the extension modules in that the jar lacks, as far as they can be had; the names of the others."""
     folder = root / f"lib/python{found.minor}/lib-dynload"
     lacking = [name for name in LEFT_OUT if not list(folder.glob(f"{name}.*.so"))]
     if not lacking:
         return ()
     try:
-        given = _of_os(shop, found) if found.modules_from else _of_pypi(found, work, root)
+        given = _of_os(cache, found) if found.modules_from else _of_pypi(found, work, root)
     except DeadweightError:  # a release that is no longer served: the label tells what that costs
         return tuple(lacking)
     for name in lacking:
@@ -194,10 +194,10 @@ def _fill_in(shop: Workshop, found: Release, root: Path, work: Path) -> tuple[st
     return tuple(name for name in lacking if not list(folder.glob(f"{name}.*.so")))
 
 
-def _of_os(shop: Workshop, found: Release) -> Path:
+def _of_os(cache: BuildCache, found: Release) -> Path:
     package = f"libpython{found.minor}-stdlib"
-    packages = shop.of(found.modules_from)
-    found_here = shop.folder / "unpacked-modules" / package
+    packages = cache.of(found.modules_from)
+    found_here = cache.folder / "unpacked-modules" / package
     return packages.unpack(package, found_here) / f"usr/lib/python{found.minor}/lib-dynload"
 
 

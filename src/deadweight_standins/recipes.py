@@ -16,8 +16,8 @@ from deadweight_images.archive.pack import FAST, Layer
 from deadweight_standins import apt_releases
 from deadweight_standins.apk_build import RELEASE
 from deadweight_standins.bases import Renamed, names
+from deadweight_standins.build_cache import BuildCache, Settings, accounts, link, put
 from deadweight_standins.machine import Machine, wording
-from deadweight_standins.workshop import Settings, Workshop, accounts, link, put
 
 PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
@@ -39,64 +39,64 @@ class Made:
     settings: Settings
 
 
-Recipe = Callable[[Workshop, str], Made]
+Recipe = Callable[[BuildCache, str], Made]
 
 
-def ubuntu(shop: Workshop, suite: str) -> Made:
+def ubuntu(cache: BuildCache, suite: str) -> Made:
     """The OS with bash, coreutils, mawk, apt and dpkg; it keeps its own os-release. ``suite``: empty for this machine's own."""
-    return Made((shop.rootfs_layer((), suite=suite),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/bash",)))
+    return Made((cache.rootfs_layer((), suite=suite),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/bash",)))
 
 
-def buildpack(shop: Workshop, suite: str) -> Made:
+def buildpack(cache: BuildCache, suite: str) -> Made:
     """The OS with a compiler and the headers of its libraries."""
-    layer = shop.rootfs_layer(FULL_PACKAGES, fast=True, suite=suite)
+    layer = cache.rootfs_layer(FULL_PACKAGES, fast=True, suite=suite)
     return Made((layer,), Settings(env=(f"PATH={PATHS}",), cmd=("bash",)))
 
 
-def feeds(shop: Workshop, suite: str) -> Made:
+def feeds(cache: BuildCache, suite: str) -> Made:
     """What a RUN with apt-get gets as mounts: this machine's package sources for a release of the OS.
 
     A second file of sources adds packages that are called otherwise now.
     """
 
     def fill(root: Path) -> None:
-        own = apt_releases.sources(shop.machine.codename, suite or shop.machine.codename)
+        own = apt_releases.sources(cache.machine.codename, suite or cache.machine.codename)
         put(root, "stand-in.sources", own)
         put(root, "99stand-in", apt_releases.settings())
-        fill_renamed(root, shop.machine)
+        fill_renamed(root, cache.machine)
         put(root, f"{RENAMED_FOLDER}/stand-in.sources", f"{own.rstrip()}\n\n{RENAMED_SOURCES}")
 
-    return Made((shop.tree_layer(f"feeds-{suite}", fill),), Settings())
+    return Made((cache.tree_layer(f"feeds-{suite}", fill),), Settings())
 
 
-def distroless_base(shop: Workshop, parameter: str) -> Made:
+def distroless_base(cache: BuildCache, parameter: str) -> Made:
     """Distroless with a C library: ``base[-FLAVOUR]`` has OpenSSL too, ``cc[-FLAVOUR]`` C++'s libraries on top."""
     kind = next(kind for kind in DISTROLESS if parameter.startswith(kind))
-    return _distroless(shop, f"distroless-{kind}", DISTROLESS[kind], parameter.removeprefix(kind))
+    return _distroless(cache, f"distroless-{kind}", DISTROLESS[kind], parameter.removeprefix(kind))
 
 
-def static(shop: Workshop, flavour: str) -> Made:
+def static(cache: BuildCache, flavour: str) -> Made:
     """What Google's static image holds: base-files, netbase, time zones, certificates, and dpkg's word on each of them."""
-    return _distroless(shop, "static", (), flavour)
+    return _distroless(cache, "static", (), flavour)
 
 
-def _distroless(shop: Workshop, name: str, libraries: tuple[str, ...], flavour: str) -> Made:
+def _distroless(cache: BuildCache, name: str, libraries: tuple[str, ...], flavour: str) -> Made:
     def fill(root: Path) -> None:
-        distroless(shop, root, (*STATIC_PACKAGES, *libraries))
+        distroless(cache, root, (*STATIC_PACKAGES, *libraries))
         if libraries:
-            unpack_libraries(shop, root, libraries)
+            unpack_libraries(cache, root, libraries)
 
-    layers: tuple[Layer, ...] = (shop.tree_layer(name, fill),)
+    layers: tuple[Layer, ...] = (cache.tree_layer(name, fill),)
     if "debug" in flavour:
-        layers += (shop.tree_layer("static-debug", lambda root: _debug_tools(shop, root)),)
+        layers += (cache.tree_layer("static-debug", lambda root: _debug_tools(cache, root)),)
     return Made(layers, distroless_settings(flavour, cmd=("/busybox/sh",) if "debug" in flavour else ()))
 
 
-def unpack_libraries(shop: Workshop, root: Path, packages: Sequence[str], suite: str = "") -> None:
+def unpack_libraries(cache: BuildCache, root: Path, packages: Sequence[str], suite: str = "") -> None:
     """The shared objects of packages where the loader looks, and the loader at its fixed name."""
-    shop.of(suite).get(packages)
+    cache.of(suite).get(packages)
     for name in packages:
-        package = shop.unpacked(name, suite)
+        package = cache.unpacked(name, suite)
         for path in sorted(package.rglob("*.so*")):
             relative = path.relative_to(package)
             if path.is_dir() or {"gdb", "gconv"} & set(relative.parts):
@@ -110,54 +110,54 @@ def unpack_libraries(shop: Workshop, root: Path, packages: Sequence[str], suite:
         link(root, f"{folder}/{loader.name}", f"/{loader.relative_to(root).as_posix()}")
 
 
-def busybox(shop: Workshop, _: str) -> Made:
+def busybox(cache: BuildCache, _: str) -> Made:
     """One static busybox, certificates, a user without rights. Attacks bind it in as a shell where an image has none."""
 
     def fill(root: Path) -> None:
-        tools = shop.busybox()
+        tools = cache.busybox()
         accounts(root, "/bin/sh")
         put(root, "bin/busybox", tools.static, executable=True)
         for applet in tools.applets:
             link(root, applet, "/bin/busybox")
-        put(root, CERTIFICATES, shop.certificates())
+        put(root, CERTIFICATES, cache.certificates())
         os_release(root, "chainguard/busybox", f"static busybox {tools.version}")
 
     env = (f"PATH={PATHS}", f"SSL_CERT_FILE=/{CERTIFICATES}")
-    return Made((shop.tree_layer("busybox", fill),), Settings(env=env, entrypoint=("/bin/sh", "-l"), user="65532"))
+    return Made((cache.tree_layer("busybox", fill),), Settings(env=env, entrypoint=("/bin/sh", "-l"), user="65532"))
 
 
-def tools(shop: Workshop, _: str) -> Made:
+def tools(cache: BuildCache, _: str) -> Made:
     """The busybox stand-in as root: tools for a look into a container that has none."""
-    return Made(busybox(shop, "").layers, Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",)))
+    return Made(busybox(cache, "").layers, Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",)))
 
 
-def _debug_tools(shop: Workshop, root: Path) -> None:
-    tools = shop.busybox()
+def _debug_tools(cache: BuildCache, root: Path) -> None:
+    tools = cache.busybox()
     put(root, "busybox/busybox", tools.static, executable=True)
     for applet in tools.applets:
         link(root, f"busybox/{Path(applet).name}", "/busybox/busybox")
 
 
-def distroless(shop: Workshop, root: Path, packages: tuple[str, ...]) -> None:
+def distroless(cache: BuildCache, root: Path, packages: tuple[str, ...]) -> None:
     accounts(root, "/sbin/nologin")
-    base, net = (shop.unpacked(name) for name in ("base-files", "netbase"))
+    base, net = (cache.unpacked(name) for name in ("base-files", "netbase"))
     for name in ("protocols", "services", "rpc", "ethertypes"):
         if (net / "etc" / name).is_file():
             put(root, f"etc/{name}", net / "etc" / name)
     put(root, "usr/lib/os-release", base / "usr/lib/os-release")
     link(root, "etc/os-release", "../usr/lib/os-release")
     put(root, "etc/debian_version", base / "etc/debian_version")
-    put(root, CERTIFICATES, shop.certificates())
-    zones(shop, root)
-    for name, package in shop.packages.get(packages).items():
+    put(root, CERTIFICATES, cache.certificates())
+    zones(cache, root)
+    for name, package in cache.packages.get(packages).items():
         if name in packages:
             control = _run.run(["dpkg-deb", "--field", package]).output
             put(root, f"var/lib/dpkg/status.d/{name}", control)
 
 
-def zones(shop: Workshop, root: Path) -> None:
+def zones(cache: BuildCache, root: Path) -> None:
     """The time zones where programs look for them."""
-    zoneinfo = shop.unpacked("tzdata") / "usr/share/zoneinfo"
+    zoneinfo = cache.unpacked("tzdata") / "usr/share/zoneinfo"
     for path in sorted(zoneinfo.rglob("*")):
         name = f"usr/share/zoneinfo/{path.relative_to(zoneinfo).as_posix()}"
         if path.is_symlink():
@@ -191,18 +191,18 @@ def in_place_of(what: str, made: str, wanted: str, lacking: Sequence[str] = ()) 
 SOURCE = Path(__file__).with_name("scanner")
 
 
-def generator(shop: Workshop, _: str) -> Made:
+def generator(cache: BuildCache, _: str) -> Made:
     """Both programs are static, and what Trivy would download is empty: so there is nothing else in it."""
 
     def fill(root: Path) -> None:
         from deadweight.checks.scan import database as trivy_cache
         from deadweight.toolchain.find import find
 
-        put(root, "scan", golang.built(shop.machine.oci, SOURCE), executable=True)
+        put(root, "scan", golang.built(cache.machine.oci, SOURCE), executable=True)
         put(root, "trivy", find("trivy").path, executable=True)
         trivy_cache.prepare(root / "cache", None)
 
-    layer = shop.tree_layer("scanner", fill, level=FAST)
+    layer = cache.tree_layer("scanner", fill, level=FAST)
     return Made((layer,), Settings(entrypoint=("/scan",)))
 
 

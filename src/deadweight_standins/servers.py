@@ -12,11 +12,11 @@ from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight_standins import alpine
 from deadweight_standins.alpine import APK_KNOWS, place_for_apk
-from deadweight_standins.bases import Base, bases, filled, names
+from deadweight_standins.bases import Base, bases, fill_in, names
+from deadweight_standins.build_cache import BuildCache, Settings, link, put
 from deadweight_standins.languages import account
 from deadweight_standins.machine import wording
 from deadweight_standins.recipes import FULL_PACKAGES, PATHS, Made, in_place_of
-from deadweight_standins.workshop import Settings, Workshop, link, put
 
 _FERRETDB, _FERRETDB_VERSION = "github.com/FerretDB/FerretDB", "v1.24.2"
 _FERRETDB_SUM = "h1:trrUU0LbmusMbyubhPS1IELncvrIwKrsRT2LW1UUWCw="
@@ -24,7 +24,7 @@ _FERRETDB_SUM = "h1:trrUU0LbmusMbyubhPS1IELncvrIwKrsRT2LW1UUWCw="
 
 
 def make(
-    shop: Workshop, name: str, parameter: str, more: Callable[[Path], None] | None = None, **computed: str
+    cache: BuildCache, name: str, parameter: str, more: Callable[[Path], None] | None = None, **computed: str
 ) -> Made:
     """A stand-in of its entry alone, in the flavours that ``parameter`` names.
 
@@ -39,11 +39,11 @@ def make(
     given = {"paths": PATHS, **computed}
     values = {
         **given,
-        **{key: filled(text, given, "bases.toml", f"{name}.values.{key}") for key, text in base.values.items()},
+        **{key: fill_in(text, given, "bases.toml", f"{name}.values.{key}") for key, text in base.values.items()},
     }
 
     def words(key: str, texts: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(filled(text, values, "bases.toml", f"{name}.{key}") for text in texts)
+        return tuple(fill_in(text, values, "bases.toml", f"{name}.{key}") for text in texts)
 
     def fill(root: Path) -> None:
         for path, text in base.files.items():
@@ -51,16 +51,16 @@ def make(
             put(root, path, content, executable=content.startswith("#!"))
         for path, target in base.links.items():
             link(root, path, words(f"links.{path}", (target,))[0])
-        _fill(shop, root, base)
+        _fill(cache, root, base)
         if more is not None:
             more(root)
 
     if base.libraries:
-        below = alpine.layer(shop, base.libraries)
+        below = alpine.layer(cache, base.libraries)
     else:
         hooks = (*words("hooks", base.hooks), *((APK_KNOWS,) if base.apk else ()))
         suite = base.releases[computed["version"]] if base.releases else ""
-        below = shop.rootfs_layer(_packages(words("packages", base.packages)), fast=True, suite=suite, hooks=hooks)
+        below = cache.rootfs_layer(_packages(words("packages", base.packages)), fast=True, suite=suite, hooks=hooks)
     settings = Settings(
         env=words("env", base.env),
         entrypoint=base.entrypoint,
@@ -70,7 +70,7 @@ def make(
         ports=words("ports", base.ports),
         labels={**labels, **{key: words(f"labels.{key}", (text,))[0] for key, text in base.labels.items()}},
     )
-    return Made((below, shop.tree_layer("-".join(filter(None, (name, parameter))), fill)), settings)
+    return Made((below, cache.tree_layer("-".join(filter(None, (name, parameter))), fill)), settings)
 
 
 def _packages(listed: tuple[str, ...]) -> tuple[str, ...]:
@@ -80,13 +80,13 @@ def _packages(listed: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(package for part in found for package in part))
 
 
-def _fill(shop: Workshop, root: Path, base: Base) -> None:
+def _fill(cache: BuildCache, root: Path, base: Base) -> None:
     if base.account is not None:
         user = base.account
         account(root, user.name, user.home, user.shell, user.number)
     for path, source in base.copied.items():
         package, _, inside = source.partition("/")
-        file = shop.unpacked(package) / inside
+        file = cache.unpacked(package) / inside
         put(root, path, file, executable=bool(file.stat().st_mode & 0o100))
     for path, mode in base.folders.items():
         (root / path).mkdir(parents=True, exist_ok=True)
@@ -95,33 +95,33 @@ def _fill(shop: Workshop, root: Path, base: Base) -> None:
         place_for_apk(root)
 
 
-def postgres(shop: Workshop, parameter: str) -> Made:
+def postgres(cache: BuildCache, parameter: str) -> Made:
     """The OS's newest PostgreSQL."""
 
     def newest() -> str:
-        names = (name.removeprefix("postgresql-") for name in shop.packages.get(["postgresql"]))
+        names = (name.removeprefix("postgresql-") for name in cache.packages.get(["postgresql"]))
         return max(filter(str.isdigit, names), key=int)
 
-    return make(shop, "postgres", parameter, version=shop.once("postgres version", newest))
+    return make(cache, "postgres", parameter, version=cache.get("postgres version", newest))
 
 
-def mongo(shop: Workshop, parameter: str) -> Made:
+def mongo(cache: BuildCache, parameter: str) -> Made:
     """FerretDB, which speaks MongoDB's protocol; it has most of its commands, and no replica sets."""
 
     def program(root: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix="deadweight-ferretdb-", dir=shop.folder) as work:
-            put(root, "usr/local/bin/ferretdb", _ferretdb(shop, Path(work)), executable=True)
+        with tempfile.TemporaryDirectory(prefix="deadweight-ferretdb-", dir=cache.folder) as work:
+            put(root, "usr/local/bin/ferretdb", _ferretdb(cache, Path(work)), executable=True)
 
-    return make(shop, "mongo", parameter, program, version=_FERRETDB_VERSION)
+    return make(cache, "mongo", parameter, program, version=_FERRETDB_VERSION)
 
 
-def _ferretdb(shop: Workshop, work: Path) -> Path:
+def _ferretdb(cache: BuildCache, work: Path) -> Path:
     """The program, compiled in a folder. Raises DeadweightError where the module is not the one that is meant."""
     from deadweight.toolchain.find import find
 
     go = find("go").path
-    own = {"CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOARCH": shop.machine.oci, "GOWORK": "off"}
-    environment = {**shop.environment, **own}
+    own = {"CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOARCH": cache.machine.oci, "GOWORK": "off"}
+    environment = {**cache.environment, **own}
     words: list[str | Path] = [go, "mod", "download", "-json", f"{_FERRETDB}@{_FERRETDB_VERSION}"]
     found = json.loads(_run.run(words, env=environment, cwd=work, timeout=300).output)
     if found.get("Sum") != _FERRETDB_SUM:
@@ -132,5 +132,5 @@ def _ferretdb(shop: Workshop, work: Path) -> Path:
         folder.chmod(0o755)
     (source / "build/version/version.txt").write_text(f"{_FERRETDB_VERSION}\n")
     build: list[str | Path] = [go, "build", "-trimpath", "-ldflags=-s -w", "-o", work / "ferretdb", "./cmd/ferretdb"]
-    _run.run(build, env=environment, cwd=source, log=shop.log, timeout=1200)
+    _run.run(build, env=environment, cwd=source, log=cache.log, timeout=1200)
     return work / "ferretdb"

@@ -39,8 +39,8 @@ from deadweight_standins.stand_in import StandIn, images, nearest_to, stand_in
 if TYPE_CHECKING:
     from filelock import FileLock
 
+    from deadweight_standins.build_cache import BuildCache
     from deadweight_standins.push import Client
-    from deadweight_standins.workshop import Workshop
 
 LOCK_SECONDS = 3600.0
 APK = StandIn("apk")
@@ -58,9 +58,9 @@ class LocalSource:
         self.state, self.settings = state, settings or Settings()
         self.folder = user_cache() / "local"
         self._bases: dict[str, Base] = {}
-        self._beside_made: dict[StandIn, str] = {}
-        self._beside_guard, self._guard = threading.Lock(), threading.Lock()
-        self._shop: Workshop | None = None
+        self._mounted: dict[StandIn, str] = {}
+        self._mounting, self._guard = threading.Lock(), threading.Lock()
+        self._cache: BuildCache | None = None
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         """See the protocol. What was made before needs no tool to be made again."""
@@ -72,7 +72,7 @@ class LocalSource:
             names += [*busybox.NEEDS, "go", "melange", "bwrap"]
         return tuple(dict.fromkeys(names))
 
-    def lacking(self, references: Sequence[str]) -> NoBase | None:
+    def missing_bases(self, references: Sequence[str]) -> NoBase | None:
         """See the protocol."""
         problems: list[tuple[str | None, str]] = []
         hint: str | None = None
@@ -95,13 +95,13 @@ class LocalSource:
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """See the protocol. Makes the missing ones at the same time; another process that makes them is waited for."""
-        lacking = self.lacking(references)
+        lacking = self.missing_bases(references)
         if lacking is not None:
             raise lacking
         wanted = {reference: self._stand_in(reference) for reference in dict.fromkeys(references)}
         if not wanted and not apk:
             return
-        for shown in (shown for each in wanted if (shown := self._told(each)) != each):
+        for shown in (shown for each in wanted if (shown := self._recorded_name(each)) != each):
             say(wording("stand_in.figures", reference=shown))
         decided(self.state, self.settings, "local")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -109,19 +109,19 @@ class LocalSource:
         digests = {item: self._there(item) for item in wanted.values()}
         ready = None not in digests.values() and (not apk or self._apk_ready())
         if (address := self._address() if ready else None) is None:
-            with self._only_run(say) as shop:
-                address, digests = self._make(shop, wanted, apk, say)
+            with self._only_run(say) as cache:
+                address, digests = self._make(cache, wanted, apk, say)
         if apk:
             from deadweight_standins import apk as repositories
 
             repositories.link(self.state, self.folder / "apk")
         for reference, item in wanted.items():
             resolved = f"{address}/{item.repository}@{digests[item]}"
-            self._bases[reference] = Base(self._told(reference), resolved, digests[item], stand_in=True)
+            self._bases[reference] = Base(self._recorded_name(reference), resolved, digests[item], stand_in=True)
 
     @contextlib.contextmanager
-    def _only_run(self, say: Say) -> Iterator[Workshop]:
-        """No other process makes anything meanwhile; threads of this one do, in one workshop, where shared parts are made once.
+    def _only_run(self, say: Say) -> Iterator[BuildCache]:
+        """No other process makes anything meanwhile; threads of this one do, in one build cache, where shared parts are made once.
 
         Raises DeadweightError where another process does not end.
         """
@@ -137,9 +137,9 @@ class LocalSource:
                 except Timeout as error:
                     lock = self._lock.lock_file
                     raise DeadweightError(wording("stand_in.locked", seconds=LOCK_SECONDS, lock=lock)) from error
-            self._shop = shop = self._shop or self._workshop()
+            self._cache = cache = self._cache or self._build_cache()
         try:
-            yield shop
+            yield cache
         finally:
             with self._guard:
                 self._lock.release()
@@ -161,7 +161,7 @@ class LocalSource:
         digest = stamp.digest if stamp is not None and address is not None else None
         name = f"{address or 'local'}/{item.repository}"
         resolved = f"{name}@{digest}" if digest else f"{name}:{item.tag}"
-        return Base(self._told(reference), resolved, digest, stand_in=True)
+        return Base(self._recorded_name(reference), resolved, digest, stand_in=True)
 
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         """See the protocol. The paths go through a link in the state folder, so they are the same in every checkout."""
@@ -180,9 +180,9 @@ class LocalSource:
 
         item = self._stand_in(reference)
         if item.like_alpine and re.search(r"\bapk\b", command):
-            return (f"--mount=type=bind,from={self._beside(APK)},target={alpine.PLACE}",)
+            return (f"--mount=type=bind,from={self._mounted_image(APK)},target={alpine.PLACE}",)
         if item.has_apt and re.search(r"\b(?:apt|apt-get|aptitude)\b|\.sh\b", command):
-            found = self._beside(StandIn("feeds", catalogue.suite_of(item)))
+            found = self._mounted_image(StandIn("feeds", catalogue.suite_of(item)))
             places = {place: f"/{Path(place).name}" for place in debian.FEEDS}
             if recipes.installs_renamed(command):
                 folder = f"/{recipes.RENAMED_FOLDER}"
@@ -207,7 +207,7 @@ class LocalSource:
                 raise
             return stand_in(near)
 
-    def _told(self, reference: str) -> str:
+    def _recorded_name(self, reference: str) -> str:
         """What a record calls the base: another image that was tried in its place is named with it."""
         try:
             stand_in(reference)
@@ -215,31 +215,31 @@ class LocalSource:
             return str(wording("stand_in.rebased", reference=reference, near=nearest_to(reference)))
         return reference
 
-    def _beside(self, item: StandIn) -> str:
+    def _mounted_image(self, item: StandIn) -> str:
         """The reference of an image that is mounted beside a base, made now where it is not there yet.
 
         One that is there is not waited for: another run may be making something else, for minutes.
         """
         from deadweight_standins.push import Client
 
-        if item not in self._beside_made:
-            with self._beside_guard:
+        if item not in self._mounted:
+            with self._mounting:
                 digest = self._there(item)
                 if (address := self._address() if digest else None) is None:
-                    with self._only_run(lambda _: None) as shop:
-                        registry = self._registry(shop)
+                    with self._only_run(lambda _: None) as cache:
+                        registry = self._registry(cache)
                         client = Client(registry.ensure())
-                        digest = self._there(item) or self._make_one(shop, client, registry, item, lambda _: None)
+                        digest = self._there(item) or self._make_one(cache, client, registry, item, lambda _: None)
                         address = client.address
-                self._beside_made[item] = f"{address}/{item.repository}@{digest}"
-        return self._beside_made[item]
+                self._mounted[item] = f"{address}/{item.repository}@{digest}"
+        return self._mounted[item]
 
     def _address(self) -> str | None:
         """Of the registry, started now if it ended, since that takes no lock of who makes others."""
-        from deadweight.toolchain.find import look
+        from deadweight.toolchain.find import inspect_tool
 
         registry = self._registry()
-        return registry.ensure() if look("docker-registry").tool else registry.running()
+        return registry.ensure() if inspect_tool("docker-registry").tool else registry.running()
 
     @cached_property
     def _authorities(self) -> tuple[bytes, ...]:
@@ -254,7 +254,7 @@ class LocalSource:
         return self._registry().stop()
 
     def _make(
-        self, shop: Workshop, wanted: dict[str, StandIn], apk: bool, say: Say
+        self, cache: BuildCache, wanted: dict[str, StandIn], apk: bool, say: Say
     ) -> tuple[str, dict[StandIn, str | None]]:
         """Side by side, as many as this machine bears. What could not be made is told after the others have ended, all at once.
 
@@ -262,30 +262,30 @@ class LocalSource:
         """
         from deadweight_standins.push import Client
 
-        registry = self._registry(shop)
+        registry = self._registry(cache)
         client = Client(registry.ensure() if wanted else "")
         digests = {item: self._there(item) for item in dict.fromkeys(wanted.values())}
         missing = [item for item, digest in digests.items() if digest is None]
         jobs: dict[StandIn | None, Callable[[], str]] = {
-            item: partial(self._make_one, shop, client, registry, item, say) for item in missing
+            item: partial(self._make_one, cache, client, registry, item, say) for item in missing
         }
         if apk and not self._apk_ready():
-            jobs = {None: partial(self._make_apk, shop, say), **jobs}
+            jobs = {None: partial(self._make_apk, cache, say), **jobs}
         if jobs:
             require(("apt-get", "dpkg-deb"))
             made = side_by_side(jobs, wanted)
             digests |= {item: made[item] for item in missing}
         return client.address, digests
 
-    def _workshop(self) -> Workshop:
-        from deadweight_standins.workshop import Workshop
+    def _build_cache(self) -> BuildCache:
+        from deadweight_standins.build_cache import BuildCache
 
         variables = dict(self.environment().variables)
-        return Workshop(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
+        return BuildCache(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
 
-    def _make_one(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
-        with told(wording("stand_in.the", image=item), say):
-            digest = pushed(shop, client, registry, item)
+    def _make_one(self, cache: BuildCache, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
+        with announce(wording("stand_in.the", image=item), say):
+            digest = pushed(cache, client, registry, item)
             self._stamps.keep(item, digest)
             return digest
 
@@ -300,15 +300,15 @@ class LocalSource:
 
         return apk.ready(self.folder / "apk")
 
-    def _make_apk(self, shop: Workshop, say: Say) -> str:
+    def _make_apk(self, cache: BuildCache, say: Say) -> str:
         from deadweight_standins import apk_build
 
-        with told("the APK repository", say):
-            apk_build.make(shop, self.folder / "apk")
+        with announce("the APK repository", say):
+            apk_build.make(cache, self.folder / "apk")
         return "made"
 
-    def _registry(self, shop: Workshop | None = None) -> LocalRegistry:
-        return LocalRegistry(self.folder / "registry", lambda: registry_program(shop))
+    def _registry(self, cache: BuildCache | None = None) -> LocalRegistry:
+        return LocalRegistry(self.folder / "registry", lambda: registry_program(cache))
 
 
 def stop_local_registry() -> bool:
@@ -362,7 +362,7 @@ AT_ONCE = 2 * (os.cpu_count() or 1)
 
 
 @contextlib.contextmanager
-def told(what: str, say: Say) -> Iterator[None]:
+def announce(what: str, say: Say) -> Iterator[None]:
     """How making something goes on. A failure too, as it happens: who goes on without it tells of it later, or tries again."""
     say(f"making {what}")
     started = time.monotonic()
@@ -408,25 +408,25 @@ def side_by_side(
     return {item: future.result() for item, future in futures.items()}
 
 
-def pushed(shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn) -> str:
+def pushed(cache: BuildCache, client: Client, registry: LocalRegistry, item: StandIn) -> str:
     """Make a stand-in and push it; gives its digest. What the registry holds of it and is damaged is pushed anew."""
-    made = catalogue.make(shop, item)
+    made = catalogue.make(cache, item)
     labels = {"org.opencontainers.image.title": images().texts["title"].format(recipe=item.recipe)}
     settings = replace(made.settings, labels={**made.settings.labels, **labels})
-    digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
+    digest = client.push(item.repository, item.tag, made.layers, settings, cache.machine.oci)
     if not registry.complete(item.repository, digest):
         for layer in made.layers:
             registry.forget(layer.digest)
-        digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
+        digest = client.push(item.repository, item.tag, made.layers, settings, cache.machine.oci)
     return digest
 
 
-def registry_program(shop: Workshop | None) -> Path:
-    """The machine's own, else one unpacked from the OS's package by ``shop``."""
-    from deadweight.toolchain.find import look
+def registry_program(cache: BuildCache | None) -> Path:
+    """The machine's own, else one unpacked from the OS's package by ``cache``."""
+    from deadweight.toolchain.find import inspect_tool
 
-    tool = look("docker-registry").tool
+    tool = inspect_tool("docker-registry").tool
     if tool is not None:
         return tool.path
-    assert shop is not None
-    return shop.unpacked("docker-registry") / "usr/bin/docker-registry"
+    assert cache is not None
+    return cache.unpacked("docker-registry") / "usr/bin/docker-registry"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from deadweight.records.reference import parse, split
 from deadweight.sources.protocol import STAND_INS, NoBase
-from deadweight_standins.bases import bases, filled, record, table
+from deadweight_standins.bases import bases, fill_in, record, table
 from deadweight_standins.machine import os_release, wording
 
 
@@ -110,21 +110,21 @@ class Images(NamedTuple):
 def images() -> Images:
     """The table, its patterns filled in."""
     document = table("images.toml")
-    rows, near = ([_filled(entry, document["patterns"]) for entry in document[kind]] for kind in ("image", "near"))
+    rows, near = ([_expand(entry, document["patterns"]) for entry in document[kind]] for kind in ("image", "near"))
     return Images(
         document["texts"], tuple(record(Row, each) for each in rows), tuple(record(Near, each) for each in near)
     )
 
 
-def _filled(entry: dict[str, str], patterns: Mapping[str, str]) -> dict[str, str]:
+def _expand(entry: dict[str, str], patterns: Mapping[str, str]) -> dict[str, str]:
     """Twice: a pattern may have another in it."""
     texts = {key: entry[key] for key in ("name", "tag") if "@" in entry.get(key, "")}
     for _ in range(2):
-        texts = {key: filled(text, patterns, "images.toml", key) for key, text in texts.items()}
+        texts = {key: fill_in(text, patterns, "images.toml", key) for key, text in texts.items()}
     return entry | texts
 
 
-def kin(name: str, tag: str) -> str | None:
+def nearest_image(name: str, tag: str) -> str | None:
     """The reference nearest to an image without a stand-in; ``name`` is HOST/REPOSITORY. None if nothing is near."""
     for row in images().near:
         named, tagged = re.fullmatch(row.name, name), re.fullmatch(row.tag, tag)
@@ -192,7 +192,7 @@ def stand_in(reference: str) -> StandIn:
         return _made(*found)
     name, tag = _named(reference)
     shown = nearest(name, {row.name: row.shown for row in images().image if row.shown})
-    near = kin(name, tag) or shown or nearest_to(reference)
+    near = nearest_image(name, tag) or shown or nearest_to(reference)
     known = "; ".join(row.shown for row in images().image if row.shown)
     hint = wording("hint.rebase") if nearest_to(reference) else wording("hint.known", known=known)
     problem = wording("stand_in.none_near", reference=reference)
@@ -204,7 +204,7 @@ def stand_in(reference: str) -> StandIn:
 def nearest_to(reference: str) -> str | None:
     """A reference that has a stand-in, for one that has none: of its kin, or another tag of the same image."""
     name, tag = _named(reference)
-    choices = (kin(name, tag), name.removeprefix("docker.io/library/"))
+    choices = (nearest_image(name, tag), name.removeprefix("docker.io/library/"))
     return next((choice for choice in choices if choice and choice != reference and _row(choice)), None)
 
 

@@ -95,7 +95,7 @@ def test_what_is_started_beside_the_service_has_its_walls(laboratory):
             assert f"NoNewPrivs:\t{int(chosen is HARDENED)}" in status
             found = session.difference(yard.get().state().pid, os.getpid())
     assert {"Uid", "CapBnd", "NoNewPrivs", "namespace net", "namespace mnt"} <= found.keys()
-    assert codes(session.told(found)) == ["attacker.unlike"]
+    assert codes(session.describe_differences(found)) == ["attacker.unlike"]
 
 
 def test_a_program_without_the_services_walls_proves_nothing(laboratory, monkeypatch):
@@ -104,7 +104,7 @@ def test_a_program_without_the_services_walls_proves_nothing(laboratory, monkeyp
     found = Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
     assert {cell.outcome for cells in found.cells.values() for cell in cells.values()} == {"not_measured"}
     (line,) = found.nothing_in()
-    assert line.endswith(session.told({"Seccomp": "2 → 0"}))
+    assert line.endswith(session.describe_differences({"Seccomp": "2 → 0"}))
 
 
 def test_the_way_to_the_metadata_lasts_when_another_network_is_made(laboratory, engine):
@@ -248,7 +248,7 @@ def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_a
     file = tmp_path / "helper"
     file.write_bytes(b"no program")
     file.chmod(0o644)
-    with Lab(service(), helper_from=lambda _subject: helper.bound(file)) as built:
+    with Lab(service(), helper_from=lambda _subject: helper.mounts_of(file)) as built:
         attacks = only("http-environment", "breach-write-root", packs=["http", "breach"])
         found = Runner(built, attacks).run(Plan((OPEN,), alone=False))
     assert found.cells["open"]["http-environment"].outcome == "not_applicable"

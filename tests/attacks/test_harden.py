@@ -27,7 +27,7 @@ from deadweight_attacks.harden import health_command, search, trial
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.search import _least, tightest
 from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, Written, attempt
-from deadweight_attacks.harden.write import written
+from deadweight_attacks.harden.write import render
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp import floor
 from deadweight_attacks.seccomp.recorder import Hindered
@@ -71,7 +71,7 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
         return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
 
     monkeypatch.setattr(search, "attempt", tell)
-    monkeypatch.setattr(health_command, "found", lambda *_: ())
+    monkeypatch.setattr(health_command, "find_command", lambda *_: ())
     return tried
 
 
@@ -214,7 +214,7 @@ def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
         "/tmp": 0, java: 1, f"{java}/1": 1, tomcat: 1, jsp: 1, f"{jsp}/Tomcat": 1, "/opt/state/db": 0,
         "/new/x": 1, "/new": 1, "/gone": 2, "/dev/shm/x": 1, "/lone": 1,
     }  # fmt: skip
-    got = trial.written({"Path": path, "Kind": kind} for path, kind in kinds.items())
+    got = trial.written_paths({"Path": path, "Kind": kind} for path, kind in kinds.items())
     assert (got.lasting, got.exact) == (("/new", "/opt/state", "/tmp"), ("/new", "/opt/state", java, jsp))
 
 
@@ -315,7 +315,7 @@ def test_a_profile_of_the_suites_that_fits_stays(make, monkeypatch, named):
     pretend(monkeypatch, lambda _options, _exits: "")
     got = tightest(make(NAMED))
     assert (got.options.seccomp, got.profiled) == ("tight.json", True)
-    assert "seccomp=deploy/tight.json" in written(got, "run", Request(profile="deploy/tight.json"))
+    assert "seccomp=deploy/tight.json" in render(got, "run", Request(profile="deploy/tight.json"))
 
 
 @pytest.mark.parametrize(("problem", "code"), [(wording(KILLED), "plain_killed"), ("gone: status: 404", "plain_fails")])
@@ -347,7 +347,7 @@ def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make,
     assert {name for name, first in FIRST_HALVED.items() if first in words} == halved
     memory, pids = "memory" in halved, "processes" in halved
     assert (found.options.memory_bytes < 256 * 2**20, found.options.pids < 64) == (memory, pids)
-    text = written(found, "run")
+    text = render(found, "run")
     limits = [(parts(line)[1], line in text) for line in found.notes() if codes(line) == ["harden.limits_not_tried"]]
     assert (limits, "# Memory" in text) == ([({"limits": told}, True)] * bool(told), memory)
     document = found.document()

@@ -191,7 +191,7 @@ def test_each_place_of_a_request_is_aimed_at_once_wherever_it_lies():
 @pytest.mark.parametrize(("status", "seen"), [(200, "failed"), (400, "not_measured")])
 def test_a_guess_that_is_never_answered_as_expected_shows_nothing(monkeypatch, status, seen):
     """A service that refuses whatever it does not know may well have the hole where it knows the name."""
-    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "said", {}, status))
+    monkeypatch.setattr(deliver, "_deliver", lambda *_: deliver.Shot("failed", "said", {}, status))
     shot = fired("http-metadata", aims(checks_of({"request": {"path": "/a"}})))
     assert (shot.seen, shot.status) == (seen, status)
     assert shot.said.startswith(deliver.UNEXPECTED) is (seen == "not_measured")
@@ -379,7 +379,7 @@ def test_the_health_and_what_is_not_there_are_no_places_to_look_into(tmp_path):
 
 @pytest.mark.parametrize(("status", "seen"), [(401, "not_measured"), (404, "failed")])
 def test_a_search_that_is_refused_everywhere_is_none(monkeypatch, status, seen):
-    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "said", {}, status))
+    monkeypatch.setattr(deliver, "_deliver", lambda *_: deliver.Shot("failed", "said", {}, status))
     assert fired("http-environment").seen == seen
 
 
@@ -389,7 +389,7 @@ def test_a_service_that_cannot_fetch_what_it_was_to_fetch_has_looked(monkeypatch
     lab = looked(tmp_path, Service({"/a": 200}), {"request": {"path": "/a?x=1&y=2"}})
     lab.aims = lab.aims[:2]
     answers = iter(statuses)
-    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "said", {}, next(answers)))
+    monkeypatch.setattr(deliver, "_deliver", lambda *_: deliver.Shot("failed", "said", {}, next(answers)))
     assert fired("http-metadata", lab=lab).status == told
 
 
@@ -401,7 +401,7 @@ def test_the_named_routes_are_asked_for_the_environment_too(monkeypatch, tmp_pat
         sent.append(str(aim or value))
         return deliver.Shot("succeeded" if aim else "failed", "said", {}, 200)
 
-    monkeypatch.setattr(deliver, "_once", once)
+    monkeypatch.setattr(deliver, "_deliver", once)
     assert fired("http-environment", lab=lab).detail == {"at": "GET /status unchanged"}
     assert sent[:-1] == list(payload("http-environment").each)
 
@@ -410,5 +410,7 @@ def test_a_named_route_that_cannot_answer_leaves_the_others_looked_at(monkeypatc
     """A route of the suite's that answers 503, as it is to, made all well-known paths count as unlooked at."""
     lab = looked(tmp_path, Service({"/ready": 503}), {"request": {"path": "/ready"}, "expect": {"status": 503}})
     assert [str(each) for each in lab.routes] == ["GET /ready unchanged"]
-    monkeypatch.setattr(deliver, "_once", lambda *given: deliver.Shot("failed", "said", {}, 503 if given[4] else 404))
+    monkeypatch.setattr(
+        deliver, "_deliver", lambda *given: deliver.Shot("failed", "said", {}, 503 if given[4] else 404)
+    )
     assert fired("http-environment", lab=lab).status == 404

@@ -151,7 +151,7 @@ def test_processors_are_judged(monkeypatch, walls, taken, throttled, waited, sec
     """By the counters of the limit, whatever else runs on the machine: so such an attack need not be alone."""
     counters(monkeypatch, counted(0.0, 0, 0.0), counted(taken * seconds, throttled, seconds), waited=waited)
     watch = watching(walls, "cpu")
-    assert (watch.look() is not None, watch.held) == (proven, held)
+    assert (watch.sample() is not None, watch.held) == (proven, held)
 
 
 @pytest.mark.parametrize(("refused", "status"), [(3, 0), (0, 503)])
@@ -160,7 +160,7 @@ def test_an_attack_that_met_its_limit_arrived_whatever_the_service_answers(monke
     counters(monkeypatch, counted(0.0, 0, 0.0), replace(counted(0.0, 0, 0.1), pids=60, refused=refused))
     watch, answer = watching({"limits"}, "pids"), Future[Any]()
     answer.set_result(Answer(503, {}, b"could not be started", 0.1))
-    assert watch.look() is None
+    assert watch.sample() is None
     assert watch.failed([answer]).status == status
 
 
@@ -171,13 +171,13 @@ def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
     said: list[float] = []
     watch = watching({"limits"}, of, said.append)
     for _ in range(4):
-        watch.look()
+        watch.sample()
     assert len(said) == asked
 
 
 def watching(walls: set[str], of: str, question: Callable[[float], object] = lambda _limit: "") -> consumption.Watch:
     posture = SimpleNamespace(walls=walls)
-    yard = SimpleNamespace(beside=(), alive=lambda: True, posture=posture, options=SimpleNamespace(cpus=2.0))
+    yard = SimpleNamespace(attacker_pids=(), alive=lambda: True, posture=posture, options=SimpleNamespace(cpus=2.0))
     ground, variant = SimpleNamespace(memory_bytes=1, pids=64, cpus=1.0), SimpleNamespace(health=Health(), port=8080)
     lab = SimpleNamespace(ground=ground, variant=variant)
     return consumption.Watch(lab, yard, SimpleNamespace(question=lambda *_: question), of)
@@ -201,7 +201,7 @@ def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():
 
 
 def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
-    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "refused", status=200))
+    monkeypatch.setattr(deliver, "_deliver", lambda *_: deliver.Shot("failed", "refused", status=200))
     shot = deliver.fire(SimpleNamespace(app_folder="/opt/app", worked={}), SimpleNamespace(), payload("fill-disk"))
     assert "; /opt/app: refused; /: refused" in shot.said
 
@@ -224,7 +224,7 @@ def test_what_has_come_and_was_not_read_yet_is_waited_for(does, monkeypatch):
         sender.send(b"aaaabbbb")
         assert not deliver._late(deadline, listener)
     held.set()
-    wait_for(lambda: listener.found)
+    wait_for(lambda: listener.word_received)
     listener.close()
     assert deliver._late(deadline, listener)
 

@@ -405,7 +405,7 @@ def test_what_is_not_at_work_in_the_service_costs_no_container(shared, name, see
     """A shell that ends with the attacker's program, and a file that the image lacks: neither has an answer, both are over."""
     with Yard(shared, walls.OPEN) as yard:
         assert [sequence.fire_one(shared, yard, payload(name)).seen for _ in range(2)] == [seen] * 2
-        assert (yard.kept, yard.started) == (True, 1)
+        assert (yard.is_reused, yard.started) == (True, 1)
 
 
 def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monkeypatch):

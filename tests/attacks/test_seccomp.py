@@ -189,7 +189,7 @@ def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, mo
         under.append(json.loads(Path(options.seccomp).read_text())["syscalls"][0]["names"])
         return words if works else ()
 
-    monkeypatch.setattr("deadweight_attacks.harden.health_command.found", asked)
+    monkeypatch.setattr("deadweight_attacks.harden.health_command.find_command", asked)
     got = Seccomp("amd64", "6.1", "", "runc 1", (Call("read", "needed", 3),), (), (), 3, 9, 3)
     assert (made._asked_inside(got, tmp_path / "p.json"), under) == (words if works else (), [["read"]])
 

@@ -9,8 +9,8 @@ import pytest
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.outcomes import Matrix, Plan, Progress
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, WALLS, only
+from deadweight_standins.build_cache import BuildCache
 from deadweight_standins.machine import this_machine
-from deadweight_standins.workshop import Workshop
 from tests.support.attack_grounds import castle, matrix, service_image
 from tests.support.caches import local_cache
 from tests.support.small_images import Content, program
@@ -31,34 +31,34 @@ MAY_BE_UNMEASURED = {"block-device", "kernel-module", "core-pattern", "endless-l
 
 
 @pytest.fixture(scope="module")
-def workshop(local_source, tmp_path_factory) -> Iterator[Workshop]:
+def build_cache(local_source, tmp_path_factory) -> Iterator[BuildCache]:
     """The OS packages and the busybox that the local source works with, on the same disk, so that they are hard links."""
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
     with tempfile.TemporaryDirectory(prefix="tests-table-", dir=local_source.folder.parent) as folder:
         local_cache(local_source.folder, Path(folder), "busybox")
-        yield Workshop(Path(folder), this_machine(), tmp_path_factory.mktemp("workshop") / "log")
+        yield BuildCache(Path(folder), this_machine(), tmp_path_factory.mktemp("build_cache") / "log")
 
 
 @pytest.fixture(scope="module")
-def found(request, tmp_path_factory, engine, workshop) -> Iterator[Matrix]:
+def found(request, tmp_path_factory, engine, build_cache) -> Iterator[Matrix]:
     """The whole list on one image, once in ``open`` and once in ``hardened``."""
     name = request.param
     folder = tmp_path_factory.mktemp(name)
     files: dict[str, Content] = {
-        "/bin/sh": workshop.busybox().static,
+        "/bin/sh": build_cache.busybox().static,
         "/etc/shadow": b"root:!password-of-nobody:19000::::::\n",
         "/tmp/": b"",
-        **(gawk(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}),
+        **(gawk(build_cache) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}),
     }
     with service_image(engine, folder, f"{name}-service", "src/vulnerable-awk-playground", files) as (archive, image):
         yield matrix(castle(folder, engine, archive, reference=image), load_payloads(packs=["awk"]), OPEN, HARDENED)
 
 
-def gawk(workshop: Workshop) -> dict[str, Content]:
+def gawk(build_cache: BuildCache) -> dict[str, Content]:
     """Debian's gawk with its extensions and all libraries."""
     files: dict[str, Content] = {**program("true", at="/usr/bin/true"), "/usr/bin/awk": "gawk"}
     for package in ("gawk", "libgmp10", "libmpfr6", "libreadline8", "libsigsegv2", "libtinfo6"):
-        root = workshop.unpacked(package)
+        root = build_cache.unpacked(package)
         for path in root.rglob("*"):
             place = f"/{path.relative_to(root)}"
             if path.is_dir() or not place.startswith(("/usr/bin/gawk", "/usr/lib/", "/lib/")):

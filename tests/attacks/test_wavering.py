@@ -25,14 +25,14 @@ NEEDED_BYTES, NEEDED_PIDS = 16 * 2**20, 8
 @pytest.fixture
 def subject(monkeypatch):
     """A variant whose engine starts nothing."""
-    monkeypatch.setattr(health_command, "found", lambda *_: ())
+    monkeypatch.setattr(health_command, "find_command", lambda *_: ())
     monkeypatch.setattr(search, "unenforced", lambda _engine: ())
     monkeypatch.setattr(search, "trial_network", lambda *_: nullcontext("net"))
     images = SimpleNamespace(need=lambda _image: SimpleNamespace(user="", healthcheck=()))
     engine = SimpleNamespace(
         images=images, info=SimpleNamespace(podman=False), owned=lambda _, options: options, dialect=SimpleNamespace(cut_off={})
     )  # fmt: skip
-    service = SimpleNamespace(beside=lambda _network, _up=None: nullcontext({}))
+    service = SimpleNamespace(dependencies=lambda _network, _up=None: nullcontext({}))
     return SimpleNamespace(
         variant=Variant(name="v", builder="ko"), engine=lambda: engine, engine_image=lambda: "image", service=service,
         suite=SimpleNamespace(name="s"),
@@ -133,7 +133,7 @@ def test_the_images_own_check_comes_first_where_it_works(works, own, health, fou
     engine = SimpleNamespace(images=images, start=lambda *_, **__: nullcontext(container))
     variant = Variant(name="v", builder="ko", port=8080, health=health)
     subject = SimpleNamespace(variant=variant, engine=lambda: engine, engine_image=lambda: "image")
-    assert health_command.found(subject, RunOptions()) == found
+    assert health_command.find_command(subject, RunOptions()) == found
 
 
 READ = [(["CMD", "/up", "-q"], ("/up", "-q")), (["CMD-SHELL", "test -e /tmp/up"], OWN), (["NONE"], ()), ([], ())]

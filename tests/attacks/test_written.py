@@ -28,7 +28,7 @@ from deadweight.suite.model import Health, Need
 from deadweight.tasks.run import _give, _way
 from deadweight_attacks.harden.health_command import OfNeeds
 from deadweight_attacks.harden.result import Found
-from deadweight_attacks.harden.write import COMMENTLESS, FORMATS, beside, ecs, files, written
+from deadweight_attacks.harden.write import COMMENTLESS, FORMATS, ecs, files, notes, render
 from deadweight_attacks.harden.write.model import Request, resolve
 from tests.support import TESTS
 from tests.support.codes import raises
@@ -107,7 +107,7 @@ def texts() -> Iterator[str]:
             except DeadweightError as refusal:
                 yield f"#### {form}\n{refusal.code}: {dict(refusal.fields)}\n"
             if form in COMMENTLESS:
-                yield "".join(f"{line}\n" for line in beside(found, form, request))
+                yield "".join(f"{line}\n" for line in notes(found, form, request))
 
 
 def test_every_platform_is_given_what_was_judged_once():
@@ -144,7 +144,7 @@ def test_a_shell_that_gives_up_says_so_and_starts_nothing_more(found, form, up, 
     (tmp_path / "sleep").symlink_to("/bin/true")
     untold = replace(found, need_asks={} if job else found.need_asks, options=found.options.but(network="bridge"))
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB": str(job)}
-    done = subprocess.run(["sh"], input=written(untold, form), env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["sh"], input=render(untold, form), env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     engine = form.replace("run", "docker")
     assert ("migrate failed: tried 10 times" if job else f"{engine} logs shop-db") in done.stderr
@@ -173,7 +173,7 @@ def test_files_are_found_from_a_folder_that_is_a_link(tmp_path):
 @pytest.mark.parametrize("folder", ["shop", "../shop", ".", ".."])
 def test_compose_takes_no_file_for_the_name_of_a_volume(found, folder):
     """The project's folder may lie below the one in which the text is."""
-    services = yaml.safe_load(written(found, "compose", Request(files=folder)))["services"]
+    services = yaml.safe_load(render(found, "compose", Request(files=folder)))["services"]
     volumes = [each for service in services.values() for each in service.get("volumes", ())]
     assert len(volumes) == 2
     assert all(each.startswith(("./", "../")) for each in volumes)
@@ -182,9 +182,9 @@ def test_compose_takes_no_file_for_the_name_of_a_volume(found, folder):
 @pytest.mark.parametrize(("suite", "need", "name"), [("db", "db", "db-service"), ("s", "service", "s-service-service")])
 def test_nothing_that_it_needs_is_called_as_it_is(found, suite, need, name):
     clashing = replace(needing(found, **{need: NEEDS["db"]}), suite=suite, need_asks={})
-    assert set(yaml.safe_load(written(clashing, "compose"))["services"]) == {need, name}
+    assert set(yaml.safe_load(render(clashing, "compose"))["services"]) == {need, name}
     assert set(files(clashing, "quadlet", Request())) >= {f"{name}.container", f"{suite}-{need}.container"}
-    assert f"--name {name} " in written(clashing, "run").replace(" \\\n", " ")
+    assert f"--name {name} " in render(clashing, "run").replace(" \\\n", " ")
 
 
 @pytest.mark.parametrize(("answers", "found"), [
@@ -211,7 +211,7 @@ def test_a_program_that_hangs_or_is_always_content_tells_nothing(answers, found)
 
 
 def documents(found: Found, request: Request = Request()) -> list[dict[str, Any]]:  # noqa: B008 - it is frozen
-    return list(yaml.safe_load_all(written(found, "kubernetes", request)))
+    return list(yaml.safe_load_all(render(found, "kubernetes", request)))
 
 
 def expanded(value: str) -> str:
@@ -325,7 +325,7 @@ def tasks() -> dict[str, Found]:
 
 @pytest.mark.parametrize("name", tasks())
 def test_amazon_would_take_it(name):
-    task = json.loads(written(tasks()[name], "ecs", Request(PUSHED)))
+    task = json.loads(render(tasks()[name], "ecs", Request(PUSHED)))
     assert refusals(task) == []
     assert task["containerDefinitions"][0]["linuxParameters"]["capabilities"] == {"drop": ["ALL"]}
 
@@ -338,7 +338,7 @@ def test_amazon_would_take_it(name):
     ({"memory": 9000}, "memory"), ({"stopTimeout": 121}, "stopTimeout"),
 ])  # fmt: skip
 def test_the_judge_would_notice(change, told):
-    task = json.loads(written(a_found(), "ecs", Request(PUSHED)))
+    task = json.loads(render(a_found(), "ecs", Request(PUSHED)))
     task["containerDefinitions"][0].update(change)
     assert told in " ".join(refusals(task))
     assert "the size 256 with 4096" in refusals({**task, "cpu": "256", "memory": "4096"})
@@ -362,7 +362,7 @@ def test_the_smallest_size_that_holds_it_is_bought(cpus, mebibytes, size):
 def file_of(folder: Path, form: str, kind: str, *, budget: bool = False) -> Path:
     given = Request("" if kind == "bare" else PUSHED, "./shop.seccomp.json", budget)
     file = folder / f"{form}.yaml"
-    file.write_text(written(a_found(kind), form, given), encoding="utf-8")
+    file.write_text(render(a_found(kind), form, given), encoding="utf-8")
     return file
 
 

@@ -15,7 +15,7 @@ import pytest
 from deadweight import _signals
 from deadweight._errors import CheckFailed, ConfigError, MissingError, UsageError
 from deadweight.checks import runner, runs as runs_check, table
-from deadweight.checks.budget import judge
+from deadweight.checks.budget import check_limits
 from deadweight.checks.protocol import Subject
 from deadweight.checks.service import Service
 from deadweight.engine import labels
@@ -231,10 +231,10 @@ def test_smaller_than_compares_two_variants_without_an_engine(tmp_path, misbehav
 
 
 def test_a_figure_at_its_limit_is_within_it_and_one_that_is_absent_is_not_zero():
-    assert judge("layers", 5, (5, 5), "").status == "pass"
-    assert judge("layers", None, (5, 5), "why").status == "not_measured"
-    assert judge("size_bytes", 3, (1, 2), "").status == "fail"
-    over = judge("startup_seconds", 1.5, (1.0, 2.0), "")
+    assert check_limits("layers", 5, (5, 5), "").status == "pass"
+    assert check_limits("layers", None, (5, 5), "why").status == "not_measured"
+    assert check_limits("size_bytes", 3, (1, 2), "").status == "fail"
+    over = check_limits("startup_seconds", 1.5, (1.0, 2.0), "")
     assert over.status == "warn"
     assert {"excess": "0.50 s", "kind": "soft", "limit": "1.00 s"}.items() <= details(over.text).fields.items()
 

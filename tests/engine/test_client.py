@@ -249,7 +249,7 @@ def test_the_way_of_who_is_not_root(engine, misbehaving_image, publish, closed, 
         assert container.address()
         monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
         monkeypatch.setattr(engine, "info", dataclasses.replace(engine.info, **facts))
-        monkeypatch.setattr(engine.tunnels, "beside", lambda _: None)
+        monkeypatch.setattr(engine.tunnels, "sidecar_of", lambda _: None)
         monkeypatch.setattr(engine, "_networks", {container.options.network} if closed else set())
         assert container.http(8080).way == way
 

@@ -80,7 +80,7 @@ def test_checks_start_them_once_for_all_of_them_and_the_service_knows_each_by_na
 
 @pytest.mark.slow
 def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
-    with engine.network("harden") as network, subject.service.beside(network) as hosts:
+    with engine.network("harden") as network, subject.service.dependencies(network) as hosts:
         assert attempt(subject, RunOptions(network=network, publish=8080, hosts=hosts)).problem == ""
         assert "dial" in attempt(subject, RunOptions(network=network, publish=8080)).problem
 

@@ -159,7 +159,7 @@ def test_it_is_waited_for_once(paused, server, monkeypatch):
 def test_one_look_keeps_removals_from_waiting(paused, server, monkeypatch, ending):
     """An attack has dozens of containers, which are removed one after another: once the run is to end, each waits a moment only."""
     server.awake.clear()
-    client.look(paused.api)
+    client.mark_if_paused(paused.api)
     if ending:
         monkeypatch.setattr(client, "PAUSED_SECONDS", LONG)
         monkeypatch.setattr(client, "ENDING_SECONDS", 0.05)

@@ -107,7 +107,7 @@ def test_what_is_no_profile_is_told_with_its_line(tmp_path, text):
     (("listen",), True, "listen"), (("a", "b"), True, "a, b"), (("a", "b"), False, "a, b, …"),
 ])  # fmt: skip
 def test_the_calls_are_told_in_one_sentence(calls, whole, named):
-    said = refused_calls.told("p.json", refused_calls.Refused(calls, "the program", all_told=whole))
+    said = refused_calls.refusal_text("p.json", refused_calls.Refused(calls, "the program", all_told=whole))
     fields = {"file": "p.json", "calls": named, "user": "the program", "problem": "", "advice": ""}
     assert parts(said) == ("seccomp.stops", fields)
 

@@ -71,9 +71,9 @@ def verified(workspace: Workspace) -> list[Evidence]:
     """The evidence; each piece was told once."""
     told: list[tuple[str, str]] = []
     with workspace:
-        assert workspace.spread is not None
+        assert workspace.engine_pool is not None
         checked = workspace.suite.variants
-        found = workspace.spread.verify(checked, (), None, lambda each: told.append((each.variant, each.check)))
+        found = workspace.engine_pool.verify(checked, (), None, lambda each: told.append((each.variant, each.check)))
     assert sorted(told) == sorted((each.variant, each.check) for each in found)
     return found
 
@@ -150,8 +150,8 @@ def test_attacks_that_were_not_measured_for_want_of_an_engine_are_repeated(opene
     monkeypatch.setattr(Asked, "run", attack)
     workspace, said = opened({"near": f'host: "{engine.host}"', "far": f'host: "{relay[0]}", places: 4'})
     with workspace:
-        assert workspace.spread is not None
-        found = workspace.spread.attack(workspace.suite.variants, ("default",), lambda _line: None)
+        assert workspace.engine_pool is not None
+        found = workspace.engine_pool.attack(workspace.suite.variants, ("default",), lambda _line: None)
     assert [each.variant for each in found] == list(NAMES)
     assert {each.data["postures"]["default"]["one"]["outcome"] for each in found} == {"blocked"}
     assert {name for name, place in asked if place == "near"} == set(NAMES)
@@ -185,8 +185,8 @@ def test_two_engines_that_share_nothing_find_the_same(apart, engine):
     one_each = {HOMES[name]: name for name in NAMES}.values()
     variants = [variant for variant in workspace.suite.variants if variant.name in one_each]
     with workspace:
-        checked = workspace.spread.verify(variants, ("runs", "api"), None, lambda _each: None)
-        attacked = workspace.spread.attack(variants, ("default",), lambda _line: None)
+        checked = workspace.engine_pool.verify(variants, ("runs", "api"), None, lambda _each: None)
+        attacked = workspace.engine_pool.attack(variants, ("default",), lambda _line: None)
     with Engine.connect(endpoint) as there:
         assert left(there) == left(engine) == []
     assert {each.status for each in (*checked, *attacked)} == {"pass"}
@@ -228,9 +228,9 @@ def test_an_engine_killed_in_the_midst_loses_nothing(apart, engine, what):
     with workspace:
         try:
             if what == "verify":
-                found = workspace.spread.verify(workspace.suite.variants, ("runs", "api"), None, checked)
+                found = workspace.engine_pool.verify(workspace.suite.variants, ("runs", "api"), None, checked)
             else:
-                found = workspace.spread.attack(workspace.suite.variants, ("default",), attacked)
+                found = workspace.engine_pool.attack(workspace.suite.variants, ("default",), attacked)
         finally:
             begun.set()
             killer.join()

@@ -57,7 +57,7 @@ def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
     lines = "".join(f"  {name}: {{builder: ko, base: alpine}}\n" for name in names)
     workspace = Workspace(write_suite(tmp_path, f"name: s\nvariants:\n{lines}"), print)
     nothing = dict.fromkeys(("prepare", "tools", "to_make"), lambda _bases, **_: ())
-    vars(workspace)["source"] = SimpleNamespace(lacking=lambda _bases: None, **nothing)
+    vars(workspace)["source"] = SimpleNamespace(missing_bases=lambda _bases: None, **nothing)
     asked, needs = [], KoBuilder.needs
     monkeypatch.setattr(KoBuilder, "needs", lambda self, each, root: asked.append(each.name) or needs(self, each, root))
     variants = workspace.suite.variants

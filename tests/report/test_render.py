@@ -235,7 +235,7 @@ SAID = {
 
 
 def test_walls_are_named() -> None:
-    assert list(map(attacks.said, SAID.values())) == list(SAID)
+    assert list(map(attacks.outcome_words, SAID.values())) == list(SAID)
 
 
 def test_sums_leave_out_what_does_not_apply_or_was_not_measured() -> None:

@@ -229,7 +229,7 @@ ALL = frozenset(parser.SINCE)
     ((29, 1), set()),
 ])  # fmt: skip
 def test_what_an_engine_does_not_know_yet(version, unknown):
-    assert parser.lacking(version) == unknown
+    assert parser.unknown_features(version) == unknown
 
 
 @pytest.mark.parametrize(("written", "made"), [

@@ -11,7 +11,7 @@ from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.sources.protocol import APK
 from deadweight_standins import apt_releases, downloads
 from deadweight_standins.machine import authorities
-from deadweight_standins.source import told, unmade
+from deadweight_standins.source import announce, unmade
 from deadweight_standins.stand_in import StandIn
 from tests.support.codes import parts, raises
 from tests.support.trees import first_on_path, written
@@ -107,7 +107,7 @@ def test_a_stand_in_that_cannot_be_made_is_told_of_the_references_that_ask_for_i
 def test_what_could_not_be_made_is_told_as_it_happens():
     """Set-up goes on without it, and the build tries again: who only saw "making …" never learned of it."""
     said: list[str] = []
-    with pytest.raises(DeadweightError), told("the APK repository", said.append):
+    with pytest.raises(DeadweightError), announce("the APK repository", said.append):
         raise DeadweightError("melange did not end within 300 s\nand more")
     assert said[0] == "making the APK repository"
     assert parts(said[1])[1]["reason"] == "melange did not end within 300 s"

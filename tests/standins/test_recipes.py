@@ -15,10 +15,10 @@ from deadweight._errors import DeadweightError, MissingError
 from deadweight_images.archive.pack import Layer
 from deadweight_standins import catalogue, cross, downloads, java, languages, push, pythons, servers
 from deadweight_standins.bases import bases, names
+from deadweight_standins.build_cache import Settings
 from deadweight_standins.machine import Machine, this_machine, wording
 from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_of, installs_renamed
 from deadweight_standins.stand_in import stand_in
-from deadweight_standins.workshop import Settings
 from tests.support.codes import raises
 from tests.support.trees import shell_script, written, zipped
 
@@ -92,9 +92,9 @@ def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
 AMD64 = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
 
 
-def _shop(version: str, authorities: tuple[bytes, ...] = ()) -> Any:
+def _cache(version: str, authorities: tuple[bytes, ...] = ()) -> Any:
     return SimpleNamespace(
-        machine=AMD64, authorities=authorities, once=lambda _name, _make: version,
+        machine=AMD64, authorities=authorities, get=lambda _name, _make: version,
         tree_layer=lambda name, _fill, **_more: name, rootfs_layer=lambda names, **more: (names, more),
     )  # fmt: skip
 
@@ -104,8 +104,8 @@ def _shop(version: str, authorities: tuple[bytes, ...] = ()) -> Any:
     (languages.deno, "DENO_TLS_CA_STORE=system,mozilla"),
 ])  # fmt: skip
 def test_programs_with_cas_of_their_own_look_at_the_os_s_where_this_machine_trusts_others(recipe, setting):
-    assert setting in recipe(_shop("1.3.5", (b"pem",)), "1-slim").settings.env
-    assert setting not in recipe(_shop("1.3.5"), "1-slim").settings.env
+    assert setting in recipe(_cache("1.3.5", (b"pem",)), "1-slim").settings.env
+    assert setting not in recipe(_cache("1.3.5"), "1-slim").settings.env
 
 
 RUBIES = [("", "3.3"), ("3", "3.3"), ("3.0", "3.1"), ("3.1.4", "3.1"), ("3.2", "3.3"), ("4.0", "3.3")]
@@ -139,8 +139,8 @@ def test_a_release_that_is_not_there_gets_the_next_later_one(release, wanted, ma
 ])  # fmt: skip
 def test_the_os_s_packages_of_a_php(reference, server, headers, suite):
     item = stand_in(reference)
-    shop: Any = SimpleNamespace(rootfs_layer=lambda names, **more: (names, more), tree_layer=lambda name, _fill: name)
-    layers: Any = servers.make(shop, "php", item.parameter).layers
+    cache: Any = SimpleNamespace(rootfs_layer=lambda names, **more: (names, more), tree_layer=lambda name, _fill: name)
+    layers: Any = servers.make(cache, "php", item.parameter).layers
     (names, more), _ = layers
     assert server in names
     assert ("libpq-dev" in names) is headers
@@ -218,7 +218,7 @@ def test_modules_that_cannot_be_had_are_told(tmp_path, monkeypatch):
 def test_a_label_tells_of_another_version():
     assert in_place_of("Python", "3.12.1", "3.12") == in_place_of("Python", "3.12.1", "") == {}
     assert in_place_of("Python", "3.9.6", "3.8") == {"org.opencontainers.image.description": OLD_PYTHON}
-    assert languages.bun(_shop("1.4.0"), "1.3.9-slim").settings.labels == in_place_of("Bun", "1.4.0", "1.3.9")
+    assert languages.bun(_cache("1.4.0"), "1.3.9-slim").settings.labels == in_place_of("Bun", "1.4.0", "1.3.9")
 
 
 @pytest.mark.parametrize("of", ["central", "*", "external:*", "x, central", "*,!central", "snapshots"])
@@ -240,14 +240,14 @@ def test_this_machine_s_maven_tells_which_repository_it_asks(tmp_path, monkeypat
 
 
 def test_a_jar_with_another_digest_is_refused_and_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "central", lambda _shop: "https://maven.example.com")
+    monkeypatch.setattr(downloads, "central", lambda _cache: "https://maven.example.com")
     monkeypatch.setattr(downloads, "download", lambda url, _whose: url.encode())
-    shop = SimpleNamespace(folder=tmp_path)
+    cache = SimpleNamespace(folder=tmp_path)
     with raises(MissingError, "download.digest", name="b-1.jar"):
-        downloads.fetch_from_maven(shop, "a/b/b-1.jar", "0" * 64)
+        downloads.fetch_from_maven(cache, "a/b/b-1.jar", "0" * 64)
     assert not (tmp_path / "jars").exists()
     good = hashlib.sha256(b"https://maven.example.com/a/b/b-1.jar").hexdigest()
-    kept = downloads.fetch_from_maven(shop, "a/b/b-1.jar", good)
+    kept = downloads.fetch_from_maven(cache, "a/b/b-1.jar", good)
     assert kept.read_bytes() == b"https://maven.example.com/a/b/b-1.jar"
 
 

@@ -28,12 +28,12 @@ from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java, machine, source as source_module
 from deadweight_standins.apt_releases import repository_of
+from deadweight_standins.build_cache import BuildCache, Settings
 from deadweight_standins.machine import Machine, this_machine, wording
 from deadweight_standins.push import Client
 from deadweight_standins.registry import START_SECONDS, LocalRegistry, listening
 from deadweight_standins.source import LocalSource
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
 from tests.support.processes import killed, wait_for, within
 from tests.support.trees import first_on_path, written
@@ -57,25 +57,25 @@ def registry(tmp_path):
     made.stop()
 
 
-def test_threads_of_one_run_share_a_workshop_and_another_run_waits_for_it(tmp_path, monkeypatch):
+def test_threads_of_one_run_share_a_build_cache_and_another_run_waits_for_it(tmp_path, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     one, other = LocalSource(State(tmp_path / "one")), LocalSource(State(tmp_path / "other"))
     one.folder.mkdir(parents=True)
     said, told = list[str](), threading.Event()
 
-    def enter(source: LocalSource) -> Workshop:
-        with source._only_run(lambda line: (said.append(line), told.set())) as shop:
-            return shop
+    def enter(source: LocalSource) -> BuildCache:
+        with source._only_run(lambda line: (said.append(line), told.set())) as cache:
+            return cache
 
     with ThreadPoolExecutor(2) as pool:
-        with one._only_run(said.append) as shop:
-            assert pool.submit(enter, one).result(10) is shop
+        with one._only_run(said.append) as cache:
+            assert pool.submit(enter, one).result(10) is cache
             assert said == []
             waiting = pool.submit(enter, other)
             assert told.wait(10)
             assert not waiting.done()
-        assert waiting.result(10) is not shop
-    assert enter(one) is shop, "a later call makes no part again"
+        assert waiting.result(10) is not cache
+    assert enter(one) is cache, "a later call makes no part again"
 
 
 @pytest.mark.slow
@@ -83,7 +83,9 @@ def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_
     asked = tmp_path / "asked"
     clears = f'echo "$*" >>{asked}\nshift\nexec env -i PATH="$PATH" "$@"'  # variables, as the real one does
     first_on_path(monkeypatch, tmp_path / "bin", {"sudo": clears})
-    packages = Workshop(local_cache(local_source.folder, tmp_path / "local"), this_machine(), tmp_path / "log").packages
+    packages = BuildCache(
+        local_cache(local_source.folder, tmp_path / "local"), this_machine(), tmp_path / "log"
+    ).packages
     ours = packages.rootfs(["libcap2"], tmp_path / "root.tar", variant="extract")
     assert not asked.exists()
     monkeypatch.setattr(sudo, "is_root", lambda: False)
@@ -446,9 +448,9 @@ def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_w
 ])  # fmt: skip
 def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, monkeypatch, there, home, said):
     asked, ours = list[str](), Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
-    shop = SimpleNamespace(machine=ours, rootfs_layer=lambda names, *, fast: asked.extend(names))
+    cache = SimpleNamespace(machine=ours, rootfs_layer=lambda names, *, fast: asked.extend(names))
     monkeypatch.setattr(system, "_existing", lambda _: [there])
-    settings = java.jdk(shop, "").settings
+    settings = java.jdk(cache, "").settings
     assert there in asked
     assert f"JAVA_HOME={later_jdk / home}" in settings.env
     assert bool(settings.labels) is said
@@ -497,12 +499,12 @@ def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(small, tmp_
 
 def test_rebased_bases_are_the_nearest_ones_and_say_so(tmp_path):
     references = ["gradle:8-jdk21", "golang:1.24", "mcr.microsoft.com/dotnet/sdk:8.0"]
-    plain = LocalSource(State(tmp_path)).lacking(references)
+    plain = LocalSource(State(tmp_path)).missing_bases(references)
     assert [about for about, _ in plain.problems] == [references[0], references[2]]
-    assert LocalSource(State(tmp_path)).lacking(references[:1]).hint == wording("hint.rebase")
+    assert LocalSource(State(tmp_path)).missing_bases(references[:1]).hint == wording("hint.rebase")
 
     source = LocalSource(State(tmp_path), settings.Settings(rebase=True))
-    assert [about for about, _ in source.lacking(references).problems] == [references[2]]
+    assert [about for about, _ in source.missing_bases(references).problems] == [references[2]]
     assert source._stand_in("gradle:8-jdk21") == StandIn("jdk", "21")
     rebased = wording("stand_in.rebased", reference="gradle:8-jdk21", near="eclipse-temurin:21")
     assert source.base("gradle:8-jdk21").reference == rebased

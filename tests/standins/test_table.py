@@ -18,9 +18,9 @@ from deadweight.sources.protocol import NoBase
 from deadweight.sources.remote import front_door, mirrored
 from deadweight.sources.settings import Mirror
 from deadweight_standins import bases, catalogue, pythons, servers, stand_in as table
+from deadweight_standins.build_cache import BuildCache
 from deadweight_standins.machine import Machine
 from deadweight_standins.stand_in import StandIn, stand_in
-from deadweight_standins.workshop import Workshop
 from tests.support.codes import parts, raises
 
 DIGEST = "sha256:" + "a" * 64
@@ -44,7 +44,7 @@ def test_stand_ins(reference, expected):
 
 def test_bases_that_cannot_be_had_are_told_with_their_places():
     error = NoBase(("a:1", "a:1: there is none"), (None, "https://x: silent"), ("b", "b: no answer"), hint="look")
-    placed = error.placed({"a:1": "v, w: Dockerfile:3", "c": "v: base"})
+    placed = error.with_places({"a:1": "v, w: Dockerfile:3", "c": "v: base"})
     assert placed.message == "v, w: Dockerfile:3: a:1: there is none\nhttps://x: silent\nb: no answer"
     assert placed.hint == "look"
 
@@ -95,9 +95,9 @@ GOS = {"": "1.26.8", "1.25": "1.25.2", "1.20": "1.21.13", "1.24": "1.25.2", "1.9
 
 @pytest.mark.parametrize(("wanted", "made"), GOS.items())
 def test_a_go_that_is_not_there_gets_the_next_later_one_else_the_newest(tmp_path, wanted, made):
-    shop = Workshop(tmp_path, Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm"), tmp_path / "log")
-    shop.once("Go's releases", lambda: ["1.21.1", "1.21.13", "1.25.2", "1.26.8"])
-    assert shop.go_release(wanted) == made
+    cache = BuildCache(tmp_path, Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm"), tmp_path / "log")
+    cache.get("Go's releases", lambda: ["1.21.1", "1.21.13", "1.25.2", "1.26.8"])
+    assert cache.go_release(wanted) == made
 
 
 TABLES = {
@@ -161,9 +161,9 @@ def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
 
 
 def test_a_value_that_is_not_there_is_told_with_its_place():
-    assert bases.filled("PATH=@paths@ '@'%'", {"paths": "/bin"}, "f", "k") == "PATH=/bin '@'%'"
+    assert bases.fill_in("PATH=@paths@ '@'%'", {"paths": "/bin"}, "f", "k") == "PATH=/bin '@'%'"
     with raises(ConfigError, "bases.no_value", name="@nothing@", key="redis.env"):
-        bases.filled("@nothing@", {"paths": "/bin"}, "bases.toml", "redis.env")
+        bases.fill_in("@nothing@", {"paths": "/bin"}, "bases.toml", "redis.env")
 
 
 def test_every_stand_in_has_a_recipe_or_is_made_of_its_entry():
@@ -177,9 +177,9 @@ def test_every_stand_in_has_a_recipe_or_is_made_of_its_entry():
     ("unprivileged-alpine", "101", "8080/tcp", True),
 ])  # fmt: skip
 def test_a_flavour_changes_what_it_names_and_no_more(monkeypatch, parameter, user, port, on_alpine):
-    monkeypatch.setattr("deadweight_standins.alpine.layer", lambda _shop, libraries: ("alpine", libraries))
-    shop: Any = SimpleNamespace(rootfs_layer=lambda names, **_: ("os", names), tree_layer=lambda name, _fill: name)
-    made = servers.make(shop, "nginx", parameter)
+    monkeypatch.setattr("deadweight_standins.alpine.layer", lambda _cache, libraries: ("alpine", libraries))
+    cache: Any = SimpleNamespace(rootfs_layer=lambda names, **_: ("os", names), tree_layer=lambda name, _fill: name)
+    made = servers.make(cache, "nginx", parameter)
     below: Any = made.layers[0]
     assert (made.settings.user, made.settings.ports) == (user, (port,))
     assert made.settings.cmd == ("nginx", "-g", "daemon off;")

@@ -42,7 +42,7 @@ def _beating(monkeypatch) -> None:
 
 def test_it_can_be_switched_off(monkeypatch, capsys, quick) -> None:
     monkeypatch.setenv(_progress.VARIABLE, "0")
-    with _progress.pulse("scan"):
+    with _progress.report_progress("scan"):
         time.sleep(0.3)
     assert capsys.readouterr().err == ""
 
@@ -58,7 +58,7 @@ def quick(monkeypatch) -> None:
 @pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
 def test_a_step_that_says_nothing_is_told_and_no_line_runs_into_it(monkeypatch, capsys, quick, terminal) -> None:
     monkeypatch.setattr(_progress, "colour", lambda: terminal)
-    with _progress.pulse("scan"):
+    with _progress.report_progress("scan"):
         told = heard(capsys, 1, "scan, ")
         say("one: done")
     told += re.sub(r"\d+ s", "N s", capsys.readouterr().err)
@@ -69,14 +69,14 @@ def test_a_step_that_says_nothing_is_told_and_no_line_runs_into_it(monkeypatch, 
 
 
 def test_a_quick_step_leaves_no_trace(capsys) -> None:
-    with _progress.pulse("scan"):
+    with _progress.report_progress("scan"):
         pass
     assert capsys.readouterr().err == ""
 
 
 def test_where_lines_stay_another_comes_only_after_a_longer_silence(monkeypatch, capsys, quick) -> None:
     """A CI log is not filled."""
-    with _progress.pulse(iter(f"step {number}" for number in range(9999)).__next__):
+    with _progress.report_progress(iter(f"step {number}" for number in range(9999)).__next__):
         assert heard(capsys, 1) == "step 0, N s so far\n"
         time.sleep(0.3)
         assert capsys.readouterr().err == "", "not again: it was told a moment ago"
@@ -86,9 +86,9 @@ def test_where_lines_stay_another_comes_only_after_a_longer_silence(monkeypatch,
 
 def test_of_steps_within_each_other_the_innermost_is_told(monkeypatch, capsys, quick) -> None:
     monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 0.0)
-    with _progress.pulse("outer"):
+    with _progress.report_progress("outer"):
         assert "outer" in heard(capsys, 1)
-        with _progress.pulse("inner"):
+        with _progress.report_progress("inner"):
             heard(capsys, 1, "inner")  # what the outer one had begun to say may still come
             assert "outer" not in heard(capsys, 3)
         assert "outer" in heard(capsys, 1, "outer")

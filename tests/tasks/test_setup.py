@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from deadweight._errors import wording
-from deadweight.toolchain.find import look
+from deadweight.toolchain.find import inspect_tool
 from tests.support.fault_project import Done, FaultProject
 from tests.support.invoking import Terminal, argv
 from tests.support.trees import written
@@ -27,7 +27,7 @@ QUESTION = "install these? [Y/n] "
 def project(tmp_path, monkeypatch) -> FaultProject:
     """One variant that wants nfpm, and a cache without it."""
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
-    if look("nfpm").tool is not None:
+    if inspect_tool("nfpm").tool is not None:
         pytest.skip("this machine has nfpm")
     project = FaultProject.make(tmp_path)
     project.suite("tools: nfpm", v='cp src/a.txt "$OUT"')
@@ -55,7 +55,7 @@ def test_yes_installs_and_stdout_is_the_document_alone(project, words, answer):
     assert seen.errors.count(QUESTION) == bool(answer)
     assert "nfpm" in seen.errors.partition(QUESTION)[0]
     tools = {each["name"]: each["status"] for each in json.loads(seen.output)["tools"]}
-    assert (tools["nfpm"], look("nfpm").status) == ("present", "present")
+    assert (tools["nfpm"], inspect_tool("nfpm").status) == ("present", "present")
     again = on_terminal(project, "setup", answer=None)
     assert (again.code, again.output) == (0, "")
 
@@ -66,7 +66,7 @@ def test_no_and_ctrl_d_install_nothing(project, answer):
     assert (seen.code, seen.output) == (3, "")
     assert f"error: {wording('tasks.not_installed')}" in seen.errors
     assert "Traceback" not in seen.errors
-    assert look("nfpm").status == "missing"
+    assert inspect_tool("nfpm").status == "missing"
 
 
 @pytest.fixture

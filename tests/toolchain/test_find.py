@@ -11,7 +11,7 @@ import pytest
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.engine import sidecars
 from deadweight.toolchain import catalogue, crane, golang, tool_cache
-from deadweight.toolchain.find import find, look, looked_once, number
+from deadweight.toolchain.find import find, inspect_tool, looked_once, number
 from deadweight_attacks import helper
 from deadweight_images.archive.archive import open_archive
 from tests.support import image_samples as samples
@@ -68,9 +68,9 @@ def test_another_version_is_passed_over_and_named_and_ours_stands_in_for_it(path
     assert (caught.value.exit_code, caught.value.hint) == (3, wording("toolchain.install"))
     other = {"path": there, "version": "0.20.0", "required": CRANE}
     assert parts(caught.value.fields["why"]) == ("toolchain.other_version", other)
-    assert look("crane").status == "wrong_version"
+    assert inspect_tool("crane").status == "wrong_version"
     mine = ours("crane", f"echo v{CRANE}")
-    seen = look("crane")
+    seen = inspect_tool("crane")
     assert (seen.tool.path, seen.tool.ours) == (mine, True)
     assert str(there) in seen.reason
 
@@ -84,20 +84,20 @@ def test_a_tool_that_tells_no_version_is_unusable(path, monkeypatch, text, code,
     monkeypatch.setenv("DEADWEIGHT_PROBE_SECONDS", "0.5" if "seconds" in fields else "20")
     there = script(path / "crane", text)
     with within(45):
-        seen = look("crane")
+        seen = inspect_tool("crane")
     assert (seen.status, seen.tool) == ("unusable", None)
     assert parts(seen.reason) == (code, fields if "seconds" in fields else {"path": there, **fields})
 
 
 def test_a_file_that_is_no_program_is_unusable(path):
     script(path / "crane", f"echo v{CRANE}").chmod(0o644)
-    assert parts(look("crane").reason) == ("toolchain.not_executable", {"path": path / "crane"})
+    assert parts(inspect_tool("crane").reason) == ("toolchain.not_executable", {"path": path / "crane"})
     (path / "crane").write_bytes(b"\x7fELF" + bytes(200))
     (path / "crane").chmod(0o755)
-    assert look("crane").status == "unusable"
+    assert inspect_tool("crane").status == "unusable"
     (path / "crane").unlink()
     (path / "crane").mkdir()
-    assert look("crane").status == "missing", "a folder is no tool"
+    assert inspect_tool("crane").status == "missing", "a folder is no tool"
 
 
 def test_a_version_is_asked_once_until_the_program_changes(path, tmp_path):
@@ -124,18 +124,18 @@ def test_a_memory_of_versions_that_is_damaged_or_cannot_be_written_costs_only_ti
 
 def test_an_unknown_name_is_a_usage_error(cache):
     with raises(UsageError, "suite.unknown", kind="tool", name="krane"):
-        look("krane")
+        inspect_tool("krane")
 
 
 def test_neither_a_java_runtime_nor_an_old_jdk_will_do(path, monkeypatch, tmp_path):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     runtime = java(path, "17.0.9", ())
-    assert look("java").path != runtime
+    assert inspect_tool("java").path != runtime
     java(path, "17.0.9")
     assert find("java").path == runtime
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk8"))
     old = java(tmp_path / "jdk8" / "bin", "1.8.0_402")
-    seen = look("java")
+    seen = inspect_tool("java")
     assert seen.path != old or parts(seen.reason)[1]["least"] == "17"
 
 
@@ -144,13 +144,13 @@ def test_a_java_home_that_is_not_there_is_told_and_keeps_nothing_from_running(pa
     java(path, "17.0.9")
     script(path / "mvn", f'test "$JAVA_HOME" = {tmp_path} || exit 1; echo "Apache Maven 3.9.9"')
     monkeypatch.setenv("JAVA_HOME", "/nonexistent")
-    seen = look("java")
+    seen = inspect_tool("java")
     assert seen.path == path / "java"
     assert parts(seen.reason) == ("toolchain.no_java_home", {"folder": "/nonexistent"})
     assert find("mvn").version == "3.9.9"
     for name in ("java", "mvn"):
         script(path / name, "exit 1")
-    seen = look("java")
+    seen = inspect_tool("java")
     assert seen.path != path / "java"
     assert wording("toolchain.no_java_home", folder="/nonexistent") in seen.reason
 
@@ -158,7 +158,7 @@ def test_a_java_home_that_is_not_there_is_told_and_keeps_nothing_from_running(pa
 def test_a_new_docker_client_needs_buildx(path, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
     client = script(path / "docker", "echo 'Docker version 28.2.2, build e6534b4'")
-    without = look("docker-cli")
+    without = inspect_tool("docker-cli")
     assert without.path != client or parts(without.reason)[0] == "toolchain.no_buildx"
     plugin = script(tmp_path / "config/cli-plugins/docker-buildx", "echo github.com/docker/buildx v0.21.0 abc")
     assert (find("docker-cli").path, find("buildx").path) == (client, plugin)
@@ -168,10 +168,10 @@ def test_a_new_docker_client_needs_buildx(path, monkeypatch, tmp_path):
 @pytest.mark.system
 def test_looking_at_every_tool_again_starts_no_program(cache, monkeypatch):
     for name in catalogue.PROGRAMS:
-        look(name)
+        inspect_tool(name)
     monkeypatch.setattr(subprocess, "Popen", lambda words, **_: pytest.fail(f"was started again: {words}"))
     for name in catalogue.PROGRAMS:
-        look(name)
+        inspect_tool(name)
 
 
 @pytest.mark.parametrize("name", sorted(name for name, entry in catalogue.PROGRAMS.items() if entry.kind == "go"))
@@ -221,10 +221,10 @@ def test_versions_compare_by_number():
 
 def test_a_plan_looks_for_each_tool_once(path):
     with looked_once():
-        assert look("crane").status == "missing"
+        assert inspect_tool("crane").status == "missing"
         script(path / "crane", f"echo v{CRANE}")
-        assert look("crane").status == "missing"
-    assert look("crane").status == "present"
+        assert inspect_tool("crane").status == "missing"
+    assert inspect_tool("crane").status == "present"
 
 
 # Under which digest an archive arrives in a registry: that of the manifest that was looked at, where its layers are packed.

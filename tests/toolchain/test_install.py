@@ -19,7 +19,7 @@ from deadweight.project import install
 from deadweight.project.install import survey
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, system, tool_cache
-from deadweight.toolchain.find import find, look
+from deadweight.toolchain.find import find, inspect_tool
 from tests.support import installing
 from tests.support.codes import raises
 from tests.support.fault_project import wait_for
@@ -99,7 +99,7 @@ def test_two_processes_make_a_tool_once(cache):
 
 @DEBIAN
 def test_the_registry_is_unpacked_without_being_installed(cache, tmp_path, monkeypatch):
-    if look("docker-registry").tool is not None:
+    if inspect_tool("docker-registry").tool is not None:
         pytest.skip("this machine has the package installed")
     installing.install(survey(["docker-registry"]), lambda _: None)
     tool = find("docker-registry")
@@ -125,7 +125,7 @@ def test_what_fails_is_told_and_the_rest_is_got(cache, monkeypatch, tmp_path):
     failures = str(caught.value.fields["failures"])
     assert failures.startswith(f"crane: go {wording('run.failed', code=1)}")
     assert [word in failures for word in ("GOPROXY", "setup-crane.log", "nfpm")] == [True, True, False]
-    assert (look("nfpm").status, leftovers(cache)) == ("present", [])
+    assert (inspect_tool("nfpm").status, leftovers(cache)) == ("present", [])
 
 
 def test_where_apt_has_not_all_packages_the_others_are_installed(cache, tmp_path, monkeypatch):

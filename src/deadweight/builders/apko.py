@@ -39,7 +39,7 @@ from deadweight.sources.adapt import derived, flavour_of, included
 from deadweight.sources.protocol import ApkRepositories
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.yaml_nodes import Document, Key, read
-from deadweight.toolchain.find import find, look
+from deadweight.toolchain.find import find, inspect_tool
 from deadweight.toolchain.tool_cache import remove_tree
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def _compiles_before(variant: ApkoVariant, site: Site) -> tuple[str, ...]:
 
     Once it holds the standard library both may begin at once: while melange lays out its sandbox, ko compiles what changed.
     """
-    go, warm = look("go").version, is_warm(site.state)
+    go, warm = inspect_tool("go").version, is_warm(site.state)
     alike = (other for other in site.suite.variants if (other.builder, other.source) == ("ko", variant.source))
     built = {other.name: archive.last_built(other, site.state) for other in alike}
     filled = {name for name, image in built.items() if warm and go and image and image.go_version == go}

@@ -56,7 +56,7 @@ class Budget(Check):
             figures["startup_seconds"], why_not["startup_seconds"] = _startup(subject)
         limits: dict[str, Limit | None] = {name: getattr(budget, name) for name in _WORDS}
         found = {
-            name: judge(name, figures.get(name), (limit.soft, limit.hard), why_not.get(name, ""))
+            name: check_limits(name, figures.get(name), (limit.soft, limit.hard), why_not.get(name, ""))
             for name, limit in limits.items()
             if limit is not None and limit != type(limit)()
         }
@@ -87,7 +87,7 @@ def size_of(subject: Subject) -> int:
     return weigh(subject, compressed=False).size_bytes
 
 
-def judge(name: str, value: float | None, limit: tuple[float | None, float | None], why_not: str) -> Finding:
+def check_limits(name: str, value: float | None, limit: tuple[float | None, float | None], why_not: str) -> Finding:
     """Compare a figure with its (soft, hard) limits. A figure equal to its limit is within it."""
     soft, hard = limit
     data: dict[str, Any] = {"value": value, "soft": soft, "hard": hard}

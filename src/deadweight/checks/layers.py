@@ -79,9 +79,9 @@ def allow_list(variant: Variant) -> tuple[images.AllowEntry, ...]:
 
 
 def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
-    yield from _apart("secrets", asked.secrets, report.counted)
+    yield from _gate_by_owner("secrets", asked.secrets, report.counted)
     if report.unread:
-        yield from _apart("unread", asked.unread, report.unread)
+        yield from _gate_by_owner("unread", asked.unread, report.unread)
     if asked.max_hidden_bytes is not None:
         limit, hidden = parse_bytes(asked.max_hidden_bytes), report.hidden_bytes
         shown, most = format_bytes(hidden), format_bytes(limit)
@@ -103,7 +103,7 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
         yield Gate("users", user in asked.users, wording("checks.runs_as", user=user))
 
 
-def _apart(name: str, asked: SecretsGate | UnreadGate, found: Counter[str]) -> Iterator[Gate]:
+def _gate_by_owner(name: str, asked: SecretsGate | UnreadGate, found: Counter[str]) -> Iterator[Gate]:
     """A gate that judges what is mine and what came with the base apart."""
     gated = [owner for owner, verdict in (("mine", asked.mine), ("base", asked.base)) if verdict == "none"]
     if not gated:

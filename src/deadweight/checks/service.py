@@ -59,7 +59,7 @@ class Service:
         """The hardened options of this variant, knowing its image's own user and where what it needs is."""
         options = hardened_for(self.variant, self._engine().images.need(self._image()).user)
         if self._hosts is None:
-            self._hosts = self._beside.enter_context(self.beside())
+            self._hosts = self._beside.enter_context(self.dependencies())
         options = options.but(hosts=self._hosts)
         refused_calls.check(self._engine(), options)
         return options
@@ -79,7 +79,7 @@ class Service:
             self._refused = refused_calls.explained(self._engine(), self._image(), asked, variant.health, variant.port)
         return joined(self._refused, told) if self._refused else told
 
-    def beside(
+    def dependencies(
         self, network: str = BRIDGE, up: Callable[[str, Container], None] = lambda _name, _container: None
     ) -> contextlib.AbstractContextManager[Mapping[str, str]]:
         """What this variant needs, started on a network, each told to ``up`` by its name; gives the names with their addresses.

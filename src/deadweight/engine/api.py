@@ -255,7 +255,7 @@ def document_once(host: str, path: str, certificates: str | None) -> Mapping[str
 
     A service that was started anew at the same place, maybe with other images, is another: so is its socket.
     """
-    return _once(document, host, path, certificates)
+    return _cached(document, host, path, certificates)
 
 
 def greeting_once(host: str, certificates: str | None) -> Mapping[str, str]:
@@ -263,7 +263,7 @@ def greeting_once(host: str, certificates: str | None) -> Mapping[str, str]:
 
     A tenth of the time of ``/version``, for which Docker 20.10 starts several programs.
     """
-    return _once(_greeting, host, "/_ping", certificates)
+    return _cached(_greeting, host, "/_ping", certificates)
 
 
 def _greeting(host: str, path: str, certificates: str | None) -> Mapping[str, str]:
@@ -273,7 +273,7 @@ def _greeting(host: str, path: str, certificates: str | None) -> Mapping[str, st
     return {}
 
 
-def _once(ask: Callable[..., Mapping[str, Any]], host: str, path: str, certificates: str | None) -> Mapping[str, Any]:
+def _cached(ask: Callable[..., Mapping[str, Any]], host: str, path: str, certificates: str | None) -> Mapping[str, Any]:
     facts = None
     with contextlib.suppress(OSError):
         facts = Path(host.removeprefix("unix://")).stat()

@@ -116,7 +116,7 @@ class Engine:
     def end_all(self) -> None:
         """Remove every container that this object made, in parallel. Threads that wait for one of them stop waiting."""
         if mine := list(self._mine.values()):
-            look(self.api)
+            mark_if_paused(self.api)
             with ThreadPoolExecutor(len(mine)) as pool:
                 list(pool.map(Container.remove, mine))
 
@@ -289,7 +289,7 @@ class Engine:
         if address and open_network and local and sys.platform == "linux" and not (info.desktop or info.rootless):
             return http.direct("address", address, inside)
         try:
-            self.tunnels.beside(container)
+            self.tunnels.sidecar_of(container)
         except DeadweightError as error:
             if not container.state().running:
                 raise Ended(wording("engine.container_ended", name=container.name)) from error
@@ -442,7 +442,7 @@ def _ssh_adapter(host: str) -> BaseAdapter:
     return Adapter("http+unix://over-ssh", API_TIMEOUT_SECONDS)
 
 
-def look(api: APIClient) -> None:
+def mark_if_paused(api: APIClient) -> None:
     """Ask whether the engine answers, so that nothing waits long for one that does not: one that is paused takes requests, and is
     silent."""
     import requests

@@ -1,4 +1,9 @@
-"""Find a container engine, or start our own."""
+"""Find a container engine, or start our own.
+
+Docker contexts are read here, not by docker-py (7.2): its ``docker.context`` takes 130 ms to import, raises TypeError, KeyError or
+a bare Exception for a damaged ``meta.json``, ignores a CA without a client certificate, and if ``DOCKER_CONFIG`` names a folder
+without ``config.json``, reads the contexts of ``~/.docker`` instead.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import Say, layout
 from deadweight.records.paths import user_cache
 from deadweight.toolchain.catalogue import NUMBER
-from deadweight.toolchain.find import ask, look, number
+from deadweight.toolchain.find import ask, inspect_tool, number
 
 cannot_start, remove_data, stop_own = own.cannot_start, own.remove_data, own.stop
 
@@ -135,14 +140,14 @@ def docker_cli(endpoint: Endpoint | None = None) -> DockerCli:
     if endpoint and (problem := client_too_old(endpoint)):
         raise MissingError(wording("engine.client_too_old", problem=problem))
     env = endpoint.cli_env if endpoint else {}
-    docker, buildx = look("docker-cli").tool, look("buildx").tool
+    docker, buildx = inspect_tool("docker-cli").tool, inspect_tool("buildx").tool
     if buildx is not None:
         # The builder "default" is the engine that DOCKER_HOST names, whatever builder the user has chosen for himself.
         more = {"BUILDX_BUILDER": "default", "BUILDX_CONFIG": str(user_cache() / "buildx"), **env}
         path = str(docker.path) if docker else None
         return DockerCli(path, (str(buildx.path), "build", "--load"), more, buildx=True)
     if docker is None:
-        problem = look("docker-cli").reason or "docker is not there"
+        problem = inspect_tool("docker-cli").reason or "docker is not there"
         raise MissingError(wording("engine.no_buildkit_client", problem=problem))
     return DockerCli(str(docker.path), (str(docker.path), "build"), {"DOCKER_BUILDKIT": "1", **env})
 
@@ -152,8 +157,8 @@ def client_too_old(endpoint: Endpoint) -> str:
 
     Asked of ``docker`` alone, where that builds: buildx tells no API version.
     """
-    docker = look("docker-cli").tool
-    if docker is None or look("buildx").tool is not None:
+    docker = inspect_tool("docker-cli").tool
+    if docker is None or inspect_tool("buildx").tool is not None:
         return ""
     newest = ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version
     latest = wire.greeting_once(endpoint.host, endpoint.certificates).get("Api-Version")

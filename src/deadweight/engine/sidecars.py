@@ -89,7 +89,7 @@ class Sidecars:
             self._beside[container.id] = beside
         return beside
 
-    def _told(self, beside: Container, words: Sequence[str]) -> Any:
+    def _exec_stream(self, beside: Container, words: Sequence[str]) -> Any:
         """The program's own words carried out there: the stream of what it reads and says (``hijacked``)."""
         handle = self._engine.api.exec_create(beside.id, [self._path, *words], stdin=True)["Id"]
         return self._engine.api.exec_start(handle, socket=True)
@@ -100,7 +100,7 @@ class Tunnels(Sidecars):
 
     source = SOURCE
 
-    def beside(self, container: Container, *, rules: bool = False) -> Container:
+    def sidecar_of(self, container: Container, *, rules: bool = False) -> Container:
         """The one beside this container, started if there is none yet; with ``rules`` it may change how this network leads.
         Raises DeadweightError (MissingError without Go)."""
         with self._guard:
@@ -130,13 +130,13 @@ class Tunnels(Sidecars):
 
     def started(self, container: Container, words: Sequence[str]) -> Any:
         """The program's own words carried out in its network: the stream of what it reads and says (``hijacked``)."""
-        return self._told(self.beside(container), words)
+        return self._exec_stream(self.sidecar_of(container), words)
 
     def ruled(self, container: Container, words: Sequence[str]) -> None:
         """The program's own words carried out in its network, with the right to change how that leads. Raises DeadweightError with
         what it said where it fails."""
         try:
-            done = self.beside(container, rules=True).exec([self._path, *words], seconds=END_SECONDS)
+            done = self.sidecar_of(container, rules=True).exec([self._path, *words], seconds=END_SECONDS)
         except TimeoutError:
             raise DeadweightError(
                 wording("engine.tunnel_timeout", command=" ".join(words), seconds=END_SECONDS)
@@ -181,7 +181,7 @@ class Tunnels(Sidecars):
 
     def listeners(self, container: Container) -> str:
         """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""
-        return self.beside(container).exec([self._path, "listeners"], seconds=10).output.decode(errors="replace")
+        return self.sidecar_of(container).exec([self._path, "listeners"], seconds=10).output.decode(errors="replace")
 
 
 def _pass_on(stream: Any, theirs: socket.socket) -> None:
@@ -328,7 +328,7 @@ class Recorders(Sidecars):
             options = options.but(pid_mode=f"container:{container.id}", cap_add=("SYS_PTRACE", "DAC_READ_SEARCH"))
         beside = self._stand(container, options)
         with translated("listen to the recorder"):
-            stream = self._told(beside, [does, name])
+            stream = self._exec_stream(beside, [does, name])
         with hijacked(stream) as raw:
             heard = Heard(raw)
             container.started = time.monotonic()

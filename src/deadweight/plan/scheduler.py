@@ -67,7 +67,7 @@ class Watcher(Protocol):
 
     def began(self, task: Task) -> None: ...
 
-    def said(self, task: Task, line: str) -> None: ...
+    def output(self, task: Task, line: str) -> None: ...
 
     def ended(self, outcome: Outcome) -> None: ...
 
@@ -218,7 +218,7 @@ class _Run:
         try:
             # until it succeeds again, nothing may take the old output for the result of the new inputs
             record_file(self.state, task.step.key).unlink(missing_ok=True)
-            job = Job(log, partial(self.watcher.said, task), lambda cache: self.took.update({task.step.key: cache}))
+            job = Job(log, partial(self.watcher.output, task), lambda cache: self.took.update({task.step.key: cache}))
             image = task.step.work(job)
             seconds = time.monotonic() - started
             if image is not None:
@@ -285,7 +285,7 @@ class _Run:
             record = StepRecord(task.step.key, task.fingerprint, seconds)
             save(record, record_file(self.state, task.step.key))
         else:
-            self.watcher.said(task, wording("plan.changed_meanwhile"))
+            self.watcher.output(task, wording("plan.changed_meanwhile"))
 
 
 def first_line(message: str, variant: str, root: Path) -> str:

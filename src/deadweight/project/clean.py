@@ -167,7 +167,7 @@ def _removed(state: State, run: Run, say: Say) -> bool:
         place = Endpoint(run.host, certificates=run.certificates)
         engine = Engine.connect(place, project=run.labels.get(labels.PROJECT, "-"), root=str(state.root))
     except DeadweightError as error:
-        say(wording("project.leftovers_not_searched", run=run.told(), problem=error.message))
+        say(wording("project.leftovers_not_searched", run=run.describe(), problem=error.message))
         return False
     with engine:
         try:
@@ -177,14 +177,14 @@ def _removed(state: State, run: Run, say: Say) -> bool:
             gone = [_one_removed(engine, leftover, run, say) for leftover in left]
             return all(gone)
         except DeadweightError as error:
-            say(wording("project.leftovers_not_removed", run=run.told(), problem=error.message))
+            say(wording("project.leftovers_not_removed", run=run.describe(), problem=error.message))
             return False
 
 
 def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
     variant = left.labels.get(labels.VARIANT) or left.name
     doing = "was still running" if left.running else "was left"
-    whose = f" ({run.told()})" if run.labels.get(labels.OWNER) == left.labels.get(labels.OWNER) else ""
+    whose = f" ({run.describe()})" if run.labels.get(labels.OWNER) == left.labels.get(labels.OWNER) else ""
     gone = labels.remove_leftover(engine.api, left)
     end = "removed it" if gone else f"it could not be removed: docker {_REMOVE[left.kind]} {left.name}"
     say(f"{variant}: {'an' if left.kind == 'image' else 'a'} {left.kind} of a killed run {doing}{whose}: {end}")
@@ -197,7 +197,7 @@ def _outside_the_engine(state: State, run: Run, say: Say) -> None:
 
     # what builds unpack, often in memory: its name holds the process's number, which somebody else may have by now
     if not Path("/proc", str(run.pid)).exists() and (folders := remove_left_by(state, run.pid)):
-        say(f"removed {folders} folder{'s' * (folders > 1)} that a killed build left ({run.told()})")
+        say(f"removed {folders} folder{'s' * (folders > 1)} that a killed build left ({run.describe()})")
     if folders := attacks.sweep_host_folders():
         say(f"removed {folders} host folder{'s' * (folders > 1)} in memory that a killed attack run left")
     if rules := attacks.unfence():

@@ -17,7 +17,7 @@ from deadweight.engine import api as wire, daemon
 from deadweight.engine.api import Endpoint, EngineInfo, parse_info
 from deadweight.project.install import Finding, survey
 from deadweight.records.paths import State, user_cache
-from deadweight.toolchain.find import look, number
+from deadweight.toolchain.find import inspect_tool, number
 
 SAFE_BUILDKIT = "0.28.1"
 """The first BuildKit without the escapes of CVE-2024-23651, CVE-2026-33747 and CVE-2026-33748 (moby/buildkit advisories)."""
@@ -93,7 +93,7 @@ def examine(needs: Iterable[str], *, root: Path | None = None) -> Doctor:
     here = root or Path.cwd()
     disks = tuple(_disks(here))
     try:
-        database = current().told()
+        database = current().describe()
     except MissingError as error:
         database = [f"database: {error.message}; {HINT}"]
     return Doctor(
@@ -117,7 +117,7 @@ def _examine_engine() -> tuple[EngineReport | None, str]:
         daemon.docker_cli(endpoint)
     except DeadweightError as error:
         problem = error.message
-    docker, buildx = look("docker-cli").tool, look("buildx").tool
+    docker, buildx = inspect_tool("docker-cli").tool, inspect_tool("buildx").tool
     report = EngineReport(
         host=endpoint.host,
         ours=endpoint.ours,

@@ -33,7 +33,7 @@ class GitAnswers:
         try:
             top = Path(os.path.realpath(self._answers["top"].result().strip("\n")))
         except CommandError as error:
-            raise UsageError(wording("project.not_in_git", folder=self.root), hint=_said(error)) from error
+            raise UsageError(wording("project.not_in_git", folder=self.root), hint=_reason(error)) from error
         try:
             changed = self._answers["diff"].result()
         except CommandError:  # git before 2.30, or nothing in common: the other way tells which
@@ -72,7 +72,7 @@ def parted(root: Path, revision: str) -> str:
     try:
         return git(root, "merge-base", revision, "HEAD").split()[0]
     except CommandError as error:
-        message = wording("project.no_common_commit", revision=revision, problem=_said(error) or "none in this clone")
+        message = wording("project.no_common_commit", revision=revision, problem=_reason(error) or "none in this clone")
         raise UsageError(message) from error
 
 
@@ -81,7 +81,7 @@ def git(root: Path, *words: str) -> str:
     return run(["git", *words], cwd=root, timeout=GIT_SECONDS).output
 
 
-def _said(error: CommandError) -> str:
+def _reason(error: CommandError) -> str:
     return error.tail[-1] if error.tail else ""
 
 

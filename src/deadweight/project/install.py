@@ -21,7 +21,7 @@ from deadweight.sources.protocol import ToMake
 from deadweight.suite.model import Variant
 from deadweight.toolchain import catalogue, golang, system, tool_cache
 from deadweight.toolchain.catalogue import Program
-from deadweight.toolchain.find import Look, Status, look
+from deadweight.toolchain.find import Look, Status, inspect_tool
 
 if TYPE_CHECKING:
     from deadweight.engine.api import Endpoint
@@ -68,7 +68,7 @@ def survey(needs: Iterable[str]) -> tuple[Finding, ...]:
 
 
 def _examine(entry: Program) -> Finding:
-    seen = look(entry.name)
+    seen = inspect_tool(entry.name)
     if seen.tool is not None and seen.tool.ours and not tool_cache.sound(entry):
         seen = Look(entry, "unusable", None, seen.path, seen.version, wording("project.damaged", path=seen.path))
     return Finding(
@@ -188,7 +188,7 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
         raise MissingError(wording("project.by_hand", why=f" ({why})" if why else "", programs="\n  ".join(lines)))
     programs = {name.name: name for name in wanted if name.name != ENGINE}
     engine = next((name for name in wanted if name.name == ENGINE), None)
-    if engine is not None and look("dockerd").tool is None:
+    if engine is not None and inspect_tool("dockerd").tool is None:
         programs.setdefault("dockerd", engine)
     get = _Getting(say, logs)
     entries = [(catalogue.program(name), each.status == "unusable") for name, each in programs.items()]

@@ -31,7 +31,7 @@ def check_suite(suite: Suite) -> None:
     if suite.sources:
         from deadweight.sources.settings import of_suite
 
-        with problems.kept():
+        with problems.collect():
             of_suite(suite)
     if suite.scan.database_repository is not None:
         try:
@@ -39,7 +39,7 @@ def check_suite(suite: Suite) -> None:
         except UsageError as error:
             document, key = Document(suite.file, None, suite.places), ("scan", "database_repository")
             problems.found.append(document.error(key, error.message, hint=error.hint))
-    with problems.kept():
+    with problems.collect():
         _ports(suite)
     seen: list[AttacksCheck] = []
     for variant in suite.variants:
@@ -60,14 +60,14 @@ def _check_variant(suite: Suite, variant: Variant, seen: list[AttacksCheck], pro
         what, hint = wording("project.no_such_file", name=name), f"paths are relative to {suite.root}"
         problems.found.append(suite.error(variant, key, what, hint=hint))
     for name in variant.checks.other:
-        with problems.kept():
+        with problems.collect():
             _plug_in(suite, variant, name)
     asked = variant.checks.attacks
     if asked is not None and not absent and asked not in seen:
         from deadweight._packages import attacks
 
         seen.append(asked)  # variants share those of the defaults
-        with problems.kept():
+        with problems.collect():
             attacks.check_gates(suite, variant, asked)
 
 

@@ -36,7 +36,7 @@ BENCH_TOOLS = ("buildctl", "buildkitd", "buildx", "git")
 def bases_to_have(workspace: Workspace, needs: Sequence[Needs]) -> tuple[str, ...]:
     """Without those that the source knows it cannot have: ``known_bases`` tells of them."""
     found = bases_of(needs)
-    lacking = workspace.source.lacking(found) if found else None
+    lacking = workspace.source.missing_bases(found) if found else None
     gone = {about for about, _ in lacking.problems} if lacking is not None else set()
     return tuple(base for base in found if base not in gone)
 
@@ -139,7 +139,7 @@ def known_bases(workspace: Workspace, variants: Sequence[Variant]) -> Split:
     """As far as the source knows without asking anybody."""
     needs = workspace.needs(variants)
     bases = bases_of(needs)
-    error = workspace.source.lacking(bases) if bases else None
+    error = workspace.source.missing_bases(bases) if bases else None
     return split_by_base(variants, needs, error) if error is not None else Split(tuple(variants))
 
 
@@ -174,10 +174,10 @@ def split_by_base(variants: Sequence[Variant], needs: Sequence[Needs], error: No
             places.setdefault(base, {}).setdefault(place, []).append(variant.name)
         if wanted:
             own = NoBase(*(problem for problem in error.problems if problem[0] in wanted), hint=error.hint)
-            lacking[variant.name] = own.placed(wanted)
+            lacking[variant.name] = own.with_places(wanted)
     told = {
         base: "; ".join(f"{', '.join(names)}: {place}" for place, names in found.items())
         for base, found in places.items()
     }
     able = tuple(variant for variant in variants if variant.name not in lacking)
-    return Split(able, lacking, error.placed(told))
+    return Split(able, lacking, error.with_places(told))

@@ -219,7 +219,7 @@ class Workspace:
 
     def close(self) -> None:
         """Remove what was started in the engine, and let go of it, if it was ever asked for."""
-        for name in ("spread", "_engine"):
+        for name in ("engine_pool", "_engine"):
             if (used := self.__dict__.pop(name, None)) is not None:
                 used.close()
 
@@ -244,12 +244,12 @@ class Workspace:
         return pool.Pool(chosen, self.state.log("pool"), self.say)
 
     @cached_property
-    def spread(self) -> _packages.pool.Spread | None:
+    def engine_pool(self) -> _packages.pool.EnginePool | None:
         """The pool's engines that run checks, where it has some. Raises ConfigError for a pool file that is wrong."""
         from deadweight._packages import pool
 
         chosen = pool.chosen_pool(self.suite)
-        return pool.Spread(self, pool.check_engines(chosen)) if chosen is not None and chosen.pool.engines else None
+        return pool.EnginePool(self, pool.check_engines(chosen)) if chosen is not None and chosen.pool.engines else None
 
     def builder(self, variant: Variant) -> Builder[Any]:
         """Raises ConfigError, with its line, for a builder that nobody registered."""
@@ -265,7 +265,7 @@ class Workspace:
         problems = Problems()
         for variant in variants:
             if variant.name not in self._needed:
-                with problems.kept():
+                with problems.collect():
                     self._needed[variant.name] = self._needs(variant)
         problems.tell()
         return tuple(self._needed[variant.name] for variant in variants)

@@ -32,13 +32,13 @@ def post(forge: Forge, run: int, start: str, body: str, *, silent: bool) -> Done
     problem: DeadweightError | None = None
     for _round in range(ROUNDS):
         try:
-            return _once(forge, start, body, run, create=not silent)
+            return _attempt(forge, start, body, run, create=not silent)
         except (Gone, Unsure) as error:
             problem = error
     raise Busy(wording("publish.not_updated", attempts=ROUNDS, problem=problem))
 
 
-def _once(forge: Forge, start: str, body: str, run: int, *, create: bool) -> Done:
+def _attempt(forge: Forge, start: str, body: str, run: int, *, create: bool) -> Done:
     ours, made = _ours(forge, start), None
     if not ours:
         if not create:

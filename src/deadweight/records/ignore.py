@@ -2,6 +2,9 @@
 
 Source of the rules: Docker's "Build context, .dockerignore files", and moby/patternmatcher: patterns are those of Go's
 filepath.Match plus ``**``, anchored at the folder, and a pattern that matches a folder covers all below it.
+
+docker-py's ``PatternMatcher`` (7.2) differs from them: ``**/node_modules`` leaves in ``a/node_modules/b/c.js``, ``a[^0-9]`` matches
+``a5`` but not ``ax``, ``\\*`` does not match ``*``, and ``*`` with ``!**/*.go`` loses ``a/x.go``. It is also seven times slower.
 """
 
 from __future__ import annotations

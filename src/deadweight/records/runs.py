@@ -38,7 +38,7 @@ class Run:
     pid: int
     since: float
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Who it was, for a message: ``invoke run --variant apko, pid 123, since 12:04:05``."""
         return f"{self.command}, {self.process()}"
 

@@ -151,7 +151,7 @@ def heading(report: Report, names: Sequence[str], index: int) -> str:
     return DELIVERIES[ways[index]] if begins and "breach" in ways else ""
 
 
-def said(cell: AttackRecord) -> str:
+def outcome_words(cell: AttackRecord) -> str:
     """One outcome in words: ``stopped by seccomp, non-root, each alone``."""
     if cell.outcome == "succeeded":
         return "got through"

@@ -206,7 +206,7 @@ def _attacks(report: Report, view: View) -> dict[str, Any]:
 
 
 def _attack_cell(cell: AttackRecord, texts: Texts) -> list[int]:
-    words = (attacks.said(cell), (cell.reason or "")[:REASON_LETTERS], evidence_words(cell.evidence))
+    words = (attacks.outcome_words(cell), (cell.reason or "")[:REASON_LETTERS], evidence_words(cell.evidence))
     return [OUTCOMES.index(cell.outcome), *map(texts.add, words)]
 
 

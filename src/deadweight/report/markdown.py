@@ -26,7 +26,7 @@ _PART = "\f"
 def render_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> str:
     """``report.md``, at most ``LIMIT_BYTES``. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
     seen = View(report)
-    text = filled(
+    text = render_template(
         "report.md.j2",
         report=report,
         seen=seen,
@@ -61,7 +61,7 @@ def _environment() -> Environment:
     return made
 
 
-def filled(template: str, **given: Any) -> str:
+def render_template(template: str, **given: Any) -> str:
     """A template of Markdown, filled in: no two blank lines follow each other."""
     return re.sub(r"\n{3,}", "\n\n", _environment().get_template(template).render(given)).strip("\n") + "\n"
 
@@ -117,4 +117,4 @@ def _attack_rows(report: Report, seen: View) -> Iterator[list[str]]:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """For a pull-request comment and a CI step summary: regressions first, then all changes, then what could not be compared."""
-    return plain(filled("changes.md.j2", found=comparison))
+    return plain(render_template("changes.md.j2", found=comparison))

@@ -17,7 +17,7 @@ from deadweight._log_excerpt import plain
 from deadweight._packages import images
 from deadweight.report import figures
 from deadweight.report.compare import Change, compare, same_image
-from deadweight.report.markdown import escape, filled
+from deadweight.report.markdown import escape, render_template
 from deadweight.report.model import Report, VariantRecord
 from deadweight.report.table import size_of
 from deadweight.sources.adapt_dockerfile import instructions
@@ -254,7 +254,7 @@ def markdown(verdict: Verdict, run: int = 0) -> str:
         "safe": _safe,
     }
     for shown in SHOWN:
-        text = plain(filled("pull_request.md.j2", shown=shown, **parts))
+        text = plain(render_template("pull_request.md.j2", shown=shown, **parts))
         if len(text.encode()) <= MAX_BYTES:
             break
     return text

@@ -3,6 +3,9 @@
 FROM, ``COPY --from`` and ``RUN --mount=…,from=`` name images; each public name is replaced by its local equivalent. A
 ``# syntax=`` line would make BuildKit fetch a frontend from a public registry. An empty comment takes its place
 after the other directives, so that those still come first and line numbers in errors stay correct.
+
+The parser is our own: dockerfile-parse (2.0) takes the lines of a heredoc for instructions, and dockerfile (3.4, BuildKit's own
+parser) gives an instruction's lines, but not each character's position, which a copy that changes one name needs.
 """
 
 from __future__ import annotations
@@ -267,7 +270,7 @@ _DROPPED = (
 """Flags that can be left out, and the instructions that have them."""
 
 
-def lacking(version: tuple[int, ...]) -> frozenset[str]:
+def unknown_features(version: tuple[int, ...]) -> frozenset[str]:
     """What an engine of this version does not know."""
     return frozenset(name for name, since in SINCE.items() if version[:2] < since)
 
@@ -350,9 +353,6 @@ def _word(path: str) -> str:
 #
 # Source of the rules: BuildKit's ``frontend/dockerfile/parser`` (``Parse``, ``trimContinuationCharacter``, ``heredocsFromLine``).
 # All our code that reads Dockerfiles uses this parser: the planner and the rewriter of the copy must see the same.
-#
-# No package does this: dockerfile-parse (2.0) takes the lines of a heredoc for instructions, and dockerfile (3.4, BuildKit's own
-# parser) gives an instruction's lines, but not each character's position, which a copy that changes one name needs.
 FROM = re.compile(r"FROM\s+((?:--\S+\s+)*)(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORECASE)
 """An instruction's flags, its image, and its stage's name."""
 

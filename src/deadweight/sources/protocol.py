@@ -64,7 +64,7 @@ class Source(Protocol):
         """Names of the external programs that ``prepare`` will need (``deadweight.toolchain`` names)."""
         ...
 
-    def lacking(self, references: Sequence[str]) -> NoBase | None:
+    def missing_bases(self, references: Sequence[str]) -> NoBase | None:
         """Which of them cannot be had, each with the nearest that can, as far as that is known without asking anybody."""
         del references
         return None
@@ -117,7 +117,7 @@ APK = "APK repositories"
 class NoBase(MissingError):
     """Bases that cannot be had. ``problems`` are the message's lines, each with the reference that it is about, or ``APK``.
 
-    A source knows no files: whoever does says where each is named (``placed``). ``absent``: the registry answers, and has no such
+    A source knows no files: ``with_places`` says where each is named. ``absent``: the registry answers, and has no such
     image.
     """
 
@@ -125,7 +125,7 @@ class NoBase(MissingError):
         super().__init__(problems[0][1] if len(problems) == 1 else "\n".join(text for _, text in problems), hint=hint)
         self.problems, self.absent = problems, absent
 
-    def placed(self, places: Mapping[str, str]) -> NoBase:
+    def with_places(self, places: Mapping[str, str]) -> NoBase:
         """The same, each line led by the place of its reference."""
         placed = (
             (about, quoting(text, f"{places[about]}: {text}") if about and about in places else text)

@@ -190,13 +190,13 @@ class _Section(Record):
     def settings(self, root: Path) -> Settings:
         """Relative files are relative to ``root``."""
 
-        def placed(places: tuple[str, ...]) -> tuple[str, ...]:
+        def resolved(places: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(place if "://" in place else str(root / place) for place in places)
 
         mirror = self.mirror
         if mirror is not None:
-            apk = {name: placed(places) for name, places in mirror.apk.items()}
-            mirror = mirror.model_copy(update={"apk": apk, "apk_keys": placed(mirror.apk_keys)})
+            apk = {name: resolved(places) for name, places in mirror.apk.items()}
+            mirror = mirror.model_copy(update={"apk": apk, "apk_keys": resolved(mirror.apk_keys)})
         bundle = str(root / self.ca_bundle) if self.ca_bundle is not None else None
         return Settings(self.source, mirror=mirror, ca_bundle=bundle, environment=self.environment)
 

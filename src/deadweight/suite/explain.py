@@ -78,7 +78,7 @@ def _explained(
     if kind == "string_pattern_mismatch":  # only names have a pattern
         own = issubclass(model, Variant) and location == ("name",)
         return document.error(place(()) if own else key, wording("suite.invalid_name", name=found))
-    return document.error(key, _instead(_expected(model, location, problem), found))
+    return document.error(key, _expected_message(_expected(model, location, problem), found))
 
 
 def _expected(model: type[BaseModel], location: Key, problem: ErrorDetails) -> str:
@@ -106,7 +106,7 @@ def _expected(model: type[BaseModel], location: Key, problem: ErrorDetails) -> s
     return wording("suite.rule", rule=problem["msg"].removeprefix("Input should be ").removeprefix("Value error, "))
 
 
-def _instead(expected: str, found: object) -> images.Message:
+def _expected_message(expected: str, found: object) -> images.Message:
     """The message about another value than what was expected, with the code of that."""
     whole = wording("suite.expected", expected=expected, found=_kind(found))
     code, fields = getattr(expected, "code", whole.code), getattr(expected, "fields", {})
@@ -152,7 +152,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise document.error(key, _instead(wording("suite.mapping"), value))
+        raise document.error(key, _expected_message(wording("suite.mapping"), value))
     return value
 
 

@@ -41,7 +41,7 @@ def read_suite(file: Path, records: Records | None) -> Suite:
     values = {"file": file.absolute(), "root": file.absolute().parent, "name": top["name"], "variants": variants}
     values |= {key: given.get(key, {}) for key in ("sources", "scan", "report")}
     values |= {"pool": given["pool"]} if "pool" in given else {}
-    with problems.kept():
+    with problems.collect():
         suite = validated(document, Suite, values, lambda location: location)
     problems.tell()
     suite.places.update(document.lines)
@@ -53,7 +53,7 @@ def _check_top(document: Document, top: Mapping[str, Any], problems: Problems) -
     """Unknown keys at the top; raises ConfigError where one is missing that nothing can do without."""
     for key in top:
         if key not in TOP_KEYS:
-            with problems.kept():
+            with problems.collect():
                 raise unknown_key(document, (key,), TOP_KEYS)
     missing = [] if "name" in top else ["name"]
     missing += [] if "variants" in top or "services" in top else ["variants"]
@@ -87,11 +87,11 @@ def _check_names(document: Document, suite: Suite) -> None:
     problems = Problems()
     for variant in suite.variants:
         place = place_in(document, variant.places)
-        with problems.kept():
+        with problems.collect():
             _check_others(document, place, suite, variant)
-        with problems.kept():
+        with problems.collect():
             _check_requests(document, place, [item.name for item in variant.checks.api])
-        with problems.kept():
+        with problems.collect():
             _check_checks(document, place, variant)
     problems.tell()
 
@@ -164,18 +164,18 @@ def _sections(document: Document, given: Mapping[str, Any], problems: Problems) 
     common: dict[str, Any] = {}
     services: dict[str, Any] = {}
     found: list[_Section] = []
-    with problems.kept():
+    with problems.collect():
         common = mapping(document, ("defaults",), given.get("defaults", {}))
     if "variants" in given or "services" not in given:
-        with problems.kept():
+        with problems.collect():
             own = _variants(document, "", given.get("variants"))
             found.append(_Section("", {"ladder": str(given.get("name")), **common}, own))
-    with problems.kept():
+    with problems.collect():
         services = mapping(document, ("services",), given.get("services", {}))
         if "services" in given and not services:
             raise document.error(("services",), wording("suite.no_service"))
     for name in services:
-        with problems.kept():
+        with problems.collect():
             found.append(_of_service(document, str(name), services[name], common))
     return found
 
@@ -250,7 +250,7 @@ class _VariantReader:
         """All variants under ``variants:``, in their order, without those that are wrong."""
         fields: dict[str, dict[str, Any]] = {}
         for name, given in self.section.variants.items():
-            with self.problems.kept():
+            with self.problems.collect():
                 own = mapping(self.document, self.places(name)[0], {} if given is None else given)
                 for key in ("name", "service"):
                     if key in {**self.section.defaults, **own}:
@@ -260,7 +260,7 @@ class _VariantReader:
             self.meet(name, self.builder(own))
         found = []
         for name, own in fields.items():
-            with self.problems.kept():
+            with self.problems.collect():
                 found.append(self.variant(name, own))
         self.check_unused_defaults()
         return tuple(found)
@@ -323,7 +323,7 @@ class _VariantReader:
             record = next((record for record in self.known() if key in record.model_fields), None)
             if record is not None:
                 values = {"name": "defaults", "builder": "any", key: value}
-                with self.problems.kept():
+                with self.problems.collect():
                     validated(self.document, record, values, place_in(self.document, self.places("")[1:]))
 
 

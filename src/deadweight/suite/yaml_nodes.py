@@ -197,7 +197,7 @@ class Problems:
         """What is an error only to who needs it (a plug-in that is not here): told beside others, and alone by nobody."""
 
     @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
+    def collect(self) -> Iterator[None]:
         """Go on after a ConfigError; what follows in the block is skipped."""
         try:
             yield

@@ -75,7 +75,7 @@ class Watcher:
                 get_renderable=self._table, console=self._console, refresh_per_second=10, transient=True
             )
         else:
-            self._display = pulse(self._line)
+            self._display = report_progress(self._line)
 
     def __enter__(self) -> Self:
         self._display.__enter__()
@@ -90,7 +90,7 @@ class Watcher:
         if not self._live and not _is_set_up(task):
             say(f"{task.step.title}: building ({task.reason})")
 
-    def said(self, task: lazy.Task, line: str) -> None:
+    def output(self, task: lazy.Task, line: str) -> None:
         with self._guard:
             if self._live and task.step.key in self._running:  # elsewhere it is in the log only
                 title, started, _ = self._running[task.step.key]
@@ -181,7 +181,7 @@ def cleared() -> str:
 
 
 @contextmanager
-def pulse(step: str | Callable[[], str]) -> Iterator[None]:
+def report_progress(step: str | Callable[[], str]) -> Iterator[None]:
     """Tell on stderr, for as long as this lasts and nothing else is said, that ``step`` goes on, and for how many seconds.
 
     Whatever is printed meanwhile goes through ``say``; what goes to stdout is printed when this is over.
@@ -190,7 +190,7 @@ def pulse(step: str | Callable[[], str]) -> Iterator[None]:
         yield
         return
     done, mine = threading.Event(), object()
-    beating = threading.Thread(target=_beat, args=(step, done, mine), name="pulse", daemon=True)
+    beating = threading.Thread(target=_beat, args=(step, done, mine), name="progress", daemon=True)
     _steps.append(mine)
     beating.start()
     try:

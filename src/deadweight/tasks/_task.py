@@ -128,7 +128,7 @@ def guard(work: Callable[[], None]) -> int:
                 sys.stdout.flush()  # what waits in it must not fail behind our back
         except (KeyboardInterrupt, Interrupted):
             lazy._run.cancel_all()
-            print(lazy._signals.told(), end="", file=sys.stderr)
+            print(lazy._signals.closing_line(), end="", file=sys.stderr)
             # An interrupt within an exec() (every dataclass has one) is remembered, handled or not: at its end Python would kill
             # itself with SIGINT, whatever our exit code. The next exec() forgets it (run_eval_code_obj in CPython's pythonrun.c).
             exec("")  # noqa: S102

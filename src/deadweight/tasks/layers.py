@@ -18,7 +18,7 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, ConfigError, UsageError, wording
 from deadweight._packages import images
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import console, print_utf8, pulse, say
+from deadweight.tasks._progress import console, print_utf8, report_progress, say
 from deadweight.tasks._task import Value, one_of, task
 
 EVERY = "all"
@@ -66,7 +66,7 @@ def layers(
         if platform == EVERY:
             _of_every_platform(subject, scan, json=json, allow_unread=allow_unread)
             return
-        with pulse("layers"):
+        with report_progress("layers"):
             report = subject.analyse(scan=scan, platform=platform, name=name)
         if extract is not None:
             _extract(subject, report, Path(extract), platform, name)
@@ -77,7 +77,7 @@ def layers(
         images.print_layers(report, subject.title, console())
         if subject.stand_in:
             print(f"Stand-ins: {lazy.stand_ins_said((subject.title,), 1)}")
-    images.judge(report, subject.title, allow_unread=allow_unread or subject.unread_allowed)
+    images.raise_for_findings(report, subject.title, allow_unread=allow_unread or subject.unread_allowed)
 
 
 def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread: bool) -> None:
@@ -91,14 +91,14 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
     failures: list[CheckFailed] = []
     for name in subject.platforms() or ("",):  # an image of one platform names none
         title = f"{subject.title} ({name})" if name else subject.title
-        with pulse(f"layers of {title}"):
+        with report_progress(f"layers of {title}"):
             report = subject.analyse(scan=scan, platform=name or None, name=None)
         if json:
             documents[name] = loads(images.document(report))
         else:
             images.print_layers(report, title, console())
         try:
-            images.judge(report, title, allow_unread=allow_unread)
+            images.raise_for_findings(report, title, allow_unread=allow_unread)
         except CheckFailed as error:
             failures.append(error)
     if json:

@@ -12,7 +12,7 @@ from invoke.context import Context
 
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import console, print_json, print_utf8, pulse, say
+from deadweight.tasks._progress import console, print_json, print_utf8, report_progress, say
 from deadweight.tasks._task import Names, Value, names, one, task
 
 
@@ -70,7 +70,7 @@ def publish(c: Context, to: Value = None, against: Value = None, json: bool = Fa
             against = str(kept)
         before = None if against is None else lazy.push.earlier(against, workspace.suite.root)
         _, _, changed = write(workspace, before)
-        with pulse("publish"):
+        with report_progress("publish"):
             done = lazy.push.publish(workspace.state.report, target, changed=changed, history=workspace.state.history)
     if json:
         print_json(asdict(done))
@@ -111,7 +111,7 @@ def push(
             raise UsageError(wording("tasks.digest_file"))
         places = {variant.name: lazy.push.destination(target, variant.name, several=several) for variant in chosen}
         done: dict[str, dict[str, Any]] = {}
-        with lazy.locked(workspace.state, say), pulse("push"):
+        with lazy.locked(workspace.state, say), report_progress("push"):
             archives = [workspace.archive(variant) for variant in chosen]  # all of them, or nothing is pushed
             for name, archive in zip(places, archives, strict=True):
                 file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
@@ -165,7 +165,7 @@ def write(
     suite, state = workspace.suite, workspace.state
     archives: dict[str, Path] = {}
     lost: dict[str, str] = {}
-    with pulse("report"):
+    with report_progress("report"):
         for variant in (each for each in suite.variants if workspace.built(each.name) is not None):
             try:
                 archives[variant.name] = workspace.archive(variant)
@@ -271,7 +271,7 @@ def merge(c: Context, report: Names = None, to: Value = None, json: bool = False
         name: [file for folder in folders for file in sorted(folder.glob(glob))] for name, (glob, _) in kinds.items()
     }
     texts = {name: kinds[name][1](found) for name, found in files.items() if found}
-    with pulse("merge"):
+    with report_progress("merge"):
         written = lazy.history.write_report(made, target)
     for name, text in texts.items():
         lazy.store.write_atomically(target / name, text)

@@ -12,7 +12,7 @@ from invoke.exceptions import Exit
 
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import print_json, pulse, say
+from deadweight.tasks._progress import print_json, report_progress, say
 from deadweight.tasks._task import Names, Value, names, one_of, parse_port, task
 
 TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
@@ -185,7 +185,7 @@ def harden(
     one_of(format, "--format", lazy.attacks.HARDEN_FORMATS)
     with lazy.Workspace.open(say) as workspace:
         chosen = lazy.select_one(workspace.suite, variant)
-        with lazy.locked(workspace.state, say), pulse("harden"):
+        with lazy.locked(workspace.state, say), report_progress("harden"):
             found = lazy.attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
         named = chosen.run.seccomp if found.seccomp is None else None
         root = workspace.suite.root

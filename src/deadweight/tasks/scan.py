@@ -11,7 +11,7 @@ from invoke.context import Context
 
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_rows, tell_stand_ins
+from deadweight.tasks._progress import console, print_json, report_progress, say, stand_in_rows, tell_stand_ins
 from deadweight.tasks._task import Names, Part, Value, choose, parse_jobs, task
 
 
@@ -52,8 +52,8 @@ def scan(
         chosen = _built(workspace, selection, named=bool(variant))
         if database is not None:
             used = lazy.database.use(database, workspace.suite.scan.database_repository, say)
-            say("\n".join(used.told()))
-        with pulse("scan"):
+            say("\n".join(used.describe()))
+        with report_progress("scan"):
             found, failed = lazy.scan.scan_variants(workspace, chosen, strict=strict, jobs=count)
         wanted = chosen if sbom is not None else ()
         sboms = [asdict(lazy.sbom.write_sboms(workspace.subject(each), forms)) for each in wanted]

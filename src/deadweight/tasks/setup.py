@@ -12,7 +12,7 @@ from invoke.context import Context
 
 from deadweight._errors import MissingError, quoting, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import Watcher, asked, print_json, pulse, say
+from deadweight.tasks._progress import Watcher, asked, print_json, report_progress, say
 from deadweight.tasks._task import Names, Value, dry, names, one, one_of, parse_days, task
 
 
@@ -71,7 +71,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     """
     with lazy.Workspace.open(say) as workspace:
         variants = workspace.suite.variants
-        with pulse("doctor"):
+        with report_progress("doctor"):
             tools = lazy.needs.tools_of(workspace, variants, tests=tests)
             found = lazy.doctor.examine(tools, root=workspace.suite.root)
             unmade = lazy.needs.to_make(workspace, variants)
@@ -114,7 +114,7 @@ def prepare(
     lazy.raise_if_missing(outcome for outcome in outcomes if outcome.error not in unmade)
     for error in unmade:
         lacking = lacking.and_then(lazy.needs.split_by_base(lacking.able, workspace.needs(lacking.able), error))
-    with pulse("set-up"):
+    with report_progress("set-up"):
         lacking = lazy.needs.prepare_bases(workspace, lacking)
     return lazy.survey([each.name for each in found]) if missing else found, lacking.error
 
@@ -135,7 +135,7 @@ def _asked(
 
     What is missing is shown, and got only if the user wants it.
     """
-    with pulse("set-up: looking for what is there"):
+    with report_progress("set-up: looking for what is there"):
         found = lazy.survey(lazy.needs.tools_of(workspace, chosen, **groups))
         missing = [each for each in found if not each.present]
         if engineless := lazy.install.no_engine(found):
@@ -215,7 +215,7 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: Valu
     Example: invoke clean --project
     """
     days = parse_days(older_than)
-    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say), pulse("clean"):
+    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say), report_progress("clean"):
         done = lazy.clean.clean(workspace, project=project or all, end_shared=all, older_than_days=days)
     freed = lazy.format_bytes(done.size_bytes)
     first = "1 container or network" if done.containers == 1 else f"{done.containers} containers and networks"

@@ -12,7 +12,7 @@ from invoke.context import Context
 
 from deadweight._errors import CheckFailed, MissingError, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import colour, console, print_json, pulse, say, stand_in_rows, tell_stand_ins
+from deadweight.tasks._progress import colour, console, print_json, report_progress, say, stand_in_rows, tell_stand_ins
 from deadweight.tasks._task import Names, Part, choose, names, task
 
 OUTCOMES = {
@@ -64,9 +64,9 @@ def verify_variants(
             told.append(results.check)
             say(_line(results))
 
-        with pulse(lambda: f"verify, {lazy.figures.plural(len(told), 'check')} done"):
-            if workspace.spread is not None:
-                return tuple(workspace.spread.verify(chosen, checks, jobs, tell))
+        with report_progress(lambda: f"verify, {lazy.figures.plural(len(told), 'check')} done"):
+            if workspace.engine_pool is not None:
+                return tuple(workspace.engine_pool.verify(chosen, checks, jobs, tell))
             subjects = [workspace.subject(variant) for variant in chosen]
             return tuple(lazy.runner.verify(subjects, checks, jobs=jobs, on_evidence=tell))
 
@@ -174,9 +174,9 @@ def attack(c: Context, part: Part, variant: Names = None, posture: Names = None,
         if not chosen:
             raise UsageError(wording("tasks.no_service"))
         built = [variant for variant in chosen if workspace.built(variant.name) is not None]
-        with lazy.locked(workspace.state, say), pulse("attack"):
-            if workspace.spread is not None:
-                results = workspace.spread.attack(built or chosen, postures, say)
+        with lazy.locked(workspace.state, say), report_progress("attack"):
+            if workspace.engine_pool is not None:
+                results = workspace.engine_pool.attack(built or chosen, postures, say)
             else:
                 results = lazy.attacks.attack_all(list(map(workspace.subject, built or chosen)), postures, told=say)
     _show(workspace, results, as_json=json)

@@ -47,7 +47,7 @@ def push(path: Path, reference: str, *, insecure: bool = False) -> str:
     in_registry(reference)
     with _pushable(path) as ready:
         many = ["--index"] if ready.is_dir() and _manifest_count(ready) > 1 else []
-        done = _told(insecure, "push", *many, str(ready), reference)
+        done = _crane(insecure, "push", *many, str(ready), reference)
     match = _PUSHED.search(done.output)
     if match is None:
         raise DeadweightError(wording("toolchain.no_digest", reference=reference, output=done.output.strip()[-200:]))
@@ -59,13 +59,13 @@ def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] |
 
     ``env`` as in ``pulled``.
     """
-    text = _told(insecure, "manifest", str(in_registry(reference)), timeout=120, env=env).output
+    text = _crane(insecure, "manifest", str(in_registry(reference)), timeout=120, env=env).output
     return _parsed(text, reference, "a manifest")
 
 
 def config(reference: str, platform: str, *, insecure: bool = False) -> dict[str, Any]:
     """The config of an image, of several that for this platform, as JSON. Raises as ``manifest``."""
-    text = _told(insecure, "config", "--platform", platform, str(in_registry(reference)), timeout=60).output
+    text = _crane(insecure, "config", "--platform", platform, str(in_registry(reference)), timeout=60).output
     return _parsed(text, reference, "an image config")
 
 
@@ -93,7 +93,7 @@ def platforms(reference: str, *, insecure: bool = False, env: Mapping[str, str] 
 
 def described(reference: str, *, insecure: bool = False) -> dict[str, Any]:
     """Descriptor (media type, digest, size in bytes) of a manifest, as an artifact's subject needs it. Raises as ``manifest``."""
-    text = _told(insecure, "manifest", str(in_registry(reference)), timeout=120).output
+    text = _crane(insecure, "manifest", str(in_registry(reference)), timeout=120).output
     kind = _parsed(text, reference, "a manifest").get("mediaType") or "application/vnd.oci.image.manifest.v1+json"
     content = text.encode()
     return {"mediaType": str(kind), "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
@@ -102,7 +102,7 @@ def described(reference: str, *, insecure: bool = False) -> dict[str, Any]:
 def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
     """A blob that is UTF-8 text, checked against its digest. Raises CommandError, DeadweightError."""
     address = _at(reference, digest)
-    text = _told(insecure, "blob", address, timeout=300).output
+    text = _crane(insecure, "blob", address, timeout=300).output
     if hashlib.sha256(text.encode()).hexdigest() != digest.removeprefix("sha256:"):
         raise DeadweightError(wording("toolchain.other_digest", blob=address))
     return text
@@ -149,7 +149,7 @@ class Remote:
         request = Request(f"{'http' if plain else 'https'}://{host}/v2/{place.repository}/blobs/{digest}")  # noqa: S310 - http(s) only
         request.add_header("Range", f"bytes={offset}-")
         with suppress(CommandError):  # a registry that asks for no token
-            header = _told(self._insecure, "auth", "token", "-H", place.name, timeout=60, env=self._env).output.strip()
+            header = _crane(self._insecure, "auth", "token", "-H", place.name, timeout=60, env=self._env).output.strip()
             if token := header.removeprefix("Authorization:").strip():
                 request.add_unredirected_header("Authorization", token)
         around = {**os.environ, **(self._env or {})}
@@ -181,11 +181,11 @@ def pulled(
     in_registry(reference)
     only = ["--platform", platform] if platform else []
     with tempfile.TemporaryDirectory(prefix="deadweight-pull-") as folder:
-        _told(insecure, "pull", "--format", "oci", *only, reference, f"{folder}/layout", env=env)
+        _crane(insecure, "pull", "--format", "oci", *only, reference, f"{folder}/layout", env=env)
         yield Path(folder) / "layout"
 
 
-def _told(insecure: bool, *words: str, timeout: float = 600.0, env: Mapping[str, str] | None = None) -> Completed:
+def _crane(insecure: bool, *words: str, timeout: float = 600.0, env: Mapping[str, str] | None = None) -> Completed:
     """Run crane; a failure comes with what can be done about it. Raises CommandError, MissingError."""
     try:
         return run(_command(insecure, words), timeout=timeout, env=env)

@@ -58,7 +58,7 @@ class Look:
 def find(name: str) -> Tool:
     """The tool of that name, ready to run. Raises MissingError (exit 3), which names the version found and the command that
     installs it."""
-    seen = look(name)
+    seen = inspect_tool(name)
     if seen.tool is not None:
         return seen.tool
     entry = seen.entry
@@ -80,7 +80,7 @@ def looked_once() -> Iterator[None]:
         _seen.reset(before)
 
 
-def look(name: str) -> Look:
+def inspect_tool(name: str) -> Look:
     """What there is of a tool. Raises UsageError only for a name that the catalogue lacks."""
     seen = _seen.get({})
     if name not in seen:
@@ -96,18 +96,18 @@ def _looked(name: str) -> Look:
         promise = wording("toolchain.no_java_home", folder=home)
     worst: Look | None = None
     for path in _on_machine(entry):
-        seen = _judge(entry, path)
+        seen = _probe(entry, path)
         if seen.status == "present":
             return replace(seen, reason=promise)
         worst = worst or seen
     worst = worst or Look(entry, "missing")
     reason = f"{promise}; {worst.reason}" if promise and worst.reason else promise or worst.reason
     copy = None if entry.kind == "system" else tool_cache.program_path(entry)
-    mine = _judge(entry, copy, ours=True) if copy and copy.is_file() else None
+    mine = _probe(entry, copy, ours=True) if copy and copy.is_file() else None
     return mine if mine and mine.status == "unusable" else replace(mine or worst, reason=reason)
 
 
-def _judge(entry: Program, path: Path, *, ours: bool = False) -> Look:
+def _probe(entry: Program, path: Path, *, ours: bool = False) -> Look:
     """``ours``: it is our own copy, whose version is the pinned one; only whether it is damaged is asked."""
     answer = ask(path, entry.probe, entry.pattern, _environment(entry))
     if answer.version is None and (ours or entry.least is not None or entry.pinned is not None or not answer.ran):
@@ -120,7 +120,7 @@ def _judge(entry: Program, path: Path, *, ours: bool = False) -> Look:
 
 def _environment(entry: Program) -> dict[str, str]:
     """Maven is asked with the JDK that it will be run with: one that JAVA_HOME names may not be there."""
-    java = look("java").tool if entry.name == "mvn" and os.environ.get("JAVA_HOME") else None
+    java = inspect_tool("java").tool if entry.name == "mvn" and os.environ.get("JAVA_HOME") else None
     return {"JAVA_HOME": str(java.path.resolve().parent.parent)} if java else {}
 
 
@@ -135,7 +135,7 @@ def _refusal(entry: Program, path: Path, version: str) -> str:
         beside = path.resolve().parent
         lacking = [name for name in ("javac", "jlink") if not os.access(beside / name, os.X_OK)]
         return wording("toolchain.no_jdk", path=path, lacking=" and ".join(lacking)) if lacking else ""
-    if entry.name == "docker-cli" and number(version) >= (23,) and look("buildx").tool is None:
+    if entry.name == "docker-cli" and number(version) >= (23,) and inspect_tool("buildx").tool is None:
         return wording("toolchain.no_buildx", path=path, version=version)
     return ""
 

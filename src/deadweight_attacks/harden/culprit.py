@@ -29,7 +29,7 @@ MOST_CALLS = 6
 def culprits(subject: Subject, failed: Sequence[str]) -> dict[str, dict[str, str]]:
     """Of each request by its name that works without one wall: that wall's key under ``run:``, and what is to be said of it.
     Nothing of what fails without any wall, passes when it is sent again, or is not found within two minutes."""
-    return _Replays(subject, subject.service.options().but(host_port=None), failed).found()
+    return _Replays(subject, subject.service.options().but(host_port=None), failed).find_culprits()
 
 
 def opened(options: RunOptions) -> dict[str, dict[str, Any]]:
@@ -55,7 +55,7 @@ class _Replays:
         self.subject, self.options, self.failed = subject, options, failed
         self.ends = time.monotonic() + BUDGET_SECONDS
 
-    def found(self) -> dict[str, dict[str, str]]:
+    def find_culprits(self) -> dict[str, dict[str, str]]:
         walls = opened(self.options)
         without_any = {key: value for change in walls.values() for key, value in change.items()}
         open_to, _ = self._passing(without_any)
@@ -71,14 +71,14 @@ class _Replays:
                 names &= self._passing(change)[0]
             alone[wall] = names & left, wrote
         rest = left.difference(*(names for names, _ in alone.values()))
-        several = self._together(walls, rest) if rest else ""
+        several = self._fewest_walls(walls, rest) if rest else ""
         found: dict[str, dict[str, str]] = {name: {"several": several} for name in rest if several}
         for name in (name for name in self.failed if name in left - rest):  # the calls last: they take longest
             passes = [(wall, wrote) for wall, (names, wrote) in alone.items() if name in names]
-            found[name] = {wall: self._told(wall, name, wrote) for wall, wrote in passes}
+            found[name] = {wall: self._describe(wall, name, wrote) for wall, wrote in passes}
         return found
 
-    def _together(self, walls: Mapping[str, Mapping[str, Any]], names: Collection[str]) -> str:
+    def _fewest_walls(self, walls: Mapping[str, Mapping[str, Any]], names: Collection[str]) -> str:
         """The fewest walls without which all these requests pass; empty where that is not found in time."""
 
         def works(some: tuple[str, ...]) -> bool:
@@ -112,7 +112,7 @@ class _Replays:
         }
         return f"run.{wall}: {settings[wall]}"
 
-    def _told(self, wall: str, name: str, wrote: Written) -> str:
+    def _describe(self, wall: str, name: str, wrote: Written) -> str:
         more = ""
         if wall == "seccomp" and refused_calls.is_file(self.options.seccomp) and (calls := self._refused(name)):
             more = f" (it refuses {', '.join(calls)})"

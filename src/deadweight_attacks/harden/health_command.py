@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ASK_SECONDS = 10.0
 
 
-def found(subject: Subject, options: RunOptions) -> tuple[str, ...]:
+def find_command(subject: Subject, options: RunOptions) -> tuple[str, ...]:
     """The program and its words; empty where none is there that says yes of a healthy service and no of a closed port."""
     variant = subject.variant
     if variant.health.kind == "exit":

@@ -253,8 +253,8 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     needs = health_command.OfNeeds(variant.run.needs)
     with (
         trial_network(engine, PURPOSE) as network,
-        subject.service.beside(network, needs.up) as inside,
-        subject.service.beside(OUTGOING) as outside,
+        subject.service.dependencies(network, needs.up) as inside,
+        subject.service.dependencies(OUTGOING) as outside,
     ):
         search.hosts = {network: inside, OUTGOING: outside}
         usual = hardened_for(variant, image_user)
@@ -270,7 +270,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         found, headroom = _limited(search, found, unheld)
         search.believed("all together", found)
         again = found.but(hosts=search.hosts[found.network])
-        asked = health_command.found(subject, again)
+        asked = health_command.find_command(subject, again)
     known = Tightest(
         found, dict(engine.dialect.cut_off), headroom, tuple(search.tried), asks=asked, unheld=unheld,
         own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins), documented=documented,
@@ -410,7 +410,7 @@ def _read_only(search: Tries, found: RunOptions, named: tuple[Tmpfs, ...]) -> Ru
     lasting, exact = (
         tuple(Tmpfs(path, size) for path in seen) for seen in (search.written.lasting, search.written.exact)
     )
-    choices = [(), lasting, exact, _together(named, lasting), _together(named, exact)]
+    choices = [(), lasting, exact, _merge_tmpfs(named, lasting), _merge_tmpfs(named, exact)]
     found = _first(search, found, {_writable(each): {"read_only": True, "tmpfs": each} for each in choices})
     for folder in found.tmpfs if found.read_only and len(found.tmpfs) > 1 else ():
         fewer = tuple(each for each in found.tmpfs if each != folder)
@@ -419,7 +419,7 @@ def _read_only(search: Tries, found: RunOptions, named: tuple[Tmpfs, ...]) -> Ru
     return found
 
 
-def _together(named: tuple[Tmpfs, ...], seen: tuple[Tmpfs, ...]) -> tuple[Tmpfs, ...]:
+def _merge_tmpfs(named: tuple[Tmpfs, ...], seen: tuple[Tmpfs, ...]) -> tuple[Tmpfs, ...]:
     """Those that the suite names, with its sizes, and those that were seen beside them; none below another."""
     own = {each.path for each in named}
     return tuple(covering((*named, *(each for each in seen if each.path not in own)), lambda each: each.path))

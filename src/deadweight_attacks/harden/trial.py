@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight.checks.api import run_item
-from deadweight.checks.budget import judge
+from deadweight.checks.budget import check_limits
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import WATCH_SECONDS
 from deadweight.checks.service import Service, ServiceDown, with_last_lines
@@ -48,7 +48,7 @@ class Written:
 NOTHING = Written()
 
 
-def written(changes: Iterable[Mapping[str, Any]]) -> Written:
+def written_paths(changes: Iterable[Mapping[str, Any]]) -> Written:
     """From the engine's own comparison of a container with its image (``Path``, ``Kind``: 0 changed, 1 added, 2 removed)."""
     kinds = {str(change["Path"]): change.get("Kind") for change in changes if change.get("Kind") in (0, ADDED)}
     parents = {str(parent) for path in kinds for parent in PurePosixPath(path).parents}
@@ -161,7 +161,7 @@ def attempt(
             _refuse_unreachable(container, variant.port)
         readiness = container.wait_healthy(variant.health, variant.port)
         if readiness.seconds is None:
-            return Trial(with_last_lines(readiness.reason, container), written=_written(container))
+            return Trial(with_last_lines(readiness.reason, container), written=_written_by(container))
         healthy_at, user = time.monotonic(), user_of(container)
         mark(START)
         problem = _slow(subject, readiness.seconds) or ask(subject, container, mark)
@@ -173,11 +173,11 @@ def attempt(
         problem = problem or _watched(container, watched - (time.monotonic() - healthy_at))
         mark(IDLE)
         if problem:
-            return Trial(problem, user, _written(container))
+            return Trial(problem, user, _written_by(container))
         stopped = container.stop(_patience(variant))
         mark(END)
         problem = _unclean(variant, stopped, exits)
-        return Trial(problem, user, _written(container), stopped.exit_code, readiness.seconds)
+        return Trial(problem, user, _written_by(container), stopped.exit_code, readiness.seconds)
 
 
 def _unclean(variant: Variant, stopped: Stopped, exits: Collection[int] | None) -> str:
@@ -206,7 +206,7 @@ def _slow(subject: Subject, seconds: float) -> str:
     budget = subject.variant.checks.budget
     if budget is None or budget.startup_seconds is None:
         return ""
-    found = judge("startup_seconds", seconds, (None, budget.startup_seconds.hard), "")
+    found = check_limits("startup_seconds", seconds, (None, budget.startup_seconds.hard), "")
     return found.text if found.status == "fail" else ""
 
 
@@ -250,7 +250,7 @@ def passing(subject: Subject, options: RunOptions) -> tuple[set[str], Written]:
         for item in subject.variant.checks.api:
             if run_item(asked, item).status == "pass":
                 names.add(item.name)
-        wrote = _written(asked.service.get())
+        wrote = _written_by(asked.service.get())
     except ServiceDown:
         pass
     finally:
@@ -279,10 +279,10 @@ def ask_at_once(subject: Subject, container: Container, names: Collection[str], 
     return {item.name: why for item, why in zip(crowd, problems, strict=True) if why}
 
 
-def _written(container: Container) -> Written:
+def _written_by(container: Container) -> Written:
     try:
         with translated(f"changes of container {container.name}"):
             changes: Sequence[Mapping[str, Any]] = container.api.diff(container.id) or []
     except DeadweightError:
         return NOTHING
-    return written(changes)
+    return written_paths(changes)

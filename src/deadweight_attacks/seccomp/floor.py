@@ -86,14 +86,16 @@ def find_floor(runtime: Runtime) -> Floor:
 
         everything = tuple(numbers(runtime.architecture))
         if problem := starting(runtime, bundle, everything):
-            raise DeadweightError(wording("seccomp.runtime_cannot_start", runtime=runtime.told, problem=problem))
+            raise DeadweightError(wording("seccomp.runtime_cannot_start", runtime=runtime.full_name, problem=problem))
         likely = tuple(each for each in STARTERS if each in numbers(runtime.architecture))
         needed = find_fewest(likely if works(likely) else everything, works, GROUP)
         held = tuple(sorted(set(BY_TIMING) & set(numbers(runtime.architecture)))) if runtime.name == "runc" else ()
-        found = Floor(runtime.told, runtime.architecture, platform.release(), tuple(sorted(needed)), held, starts)
+        found = Floor(runtime.full_name, runtime.architecture, platform.release(), tuple(sorted(needed)), held, starts)
         for _ in range(PROOFS):
             if problem := starting(runtime, bundle, found.calls):
-                raise DeadweightError(wording("seccomp.runtime_inconsistent", runtime=runtime.told, problem=problem))
+                raise DeadweightError(
+                    wording("seccomp.runtime_inconsistent", runtime=runtime.full_name, problem=problem)
+                )
     return found
 
 

@@ -69,7 +69,7 @@ class _Search:
         runtime = runtime_of(self.subject.engine())
         architecture = runtime.architecture
         floor = floor or self._floor(runtime)
-        with self._network() as network, self.subject.service.beside(network) as hosts:
+        with self._network() as network, self.subject.service.dependencies(network) as hosts:
             self.options = self.found.options.but(network=network, hosts=hosts)
             engines = recorder.allowed(
                 self.subject, self.options, architecture
@@ -97,7 +97,7 @@ class _Search:
 
     def _floor(self, runtime: Runtime) -> Floor:
         found = find(runtime)
-        self._say(wording("seccomp.floor", runtime=runtime.told, needed=len(found.needed), starts=found.starts))
+        self._say(wording("seccomp.floor", runtime=runtime.full_name, needed=len(found.needed), starts=found.starts))
         return found
 
     @property
@@ -120,10 +120,10 @@ class _Search:
         if not self.found.asks:
             return ()
         profile.write(file, found.profile())
-        return health_command.found(self.subject, self.options.but(seccomp=str(file)))
+        return health_command.find_command(self.subject, self.options.but(seccomp=str(file)))
 
     @property
-    def kept(self) -> frozenset[str]:
+    def always_allowed(self) -> frozenset[str]:
         """Calls that stay once they were seen: no check may miss the way to what the suite says that the service needs."""
         return frozenset(HELD) | (frozenset(CLIENT) if self.subject.variant.run.needs else frozenset())
 
@@ -159,7 +159,7 @@ class _Search:
     def _smallest(self, recordings: Sequence[Recording], floor: Floor, engines: frozenset[str], file: Path) -> Seccomp:
         seen = frozenset[str]().union(*(each.calls for each in recordings)) & engines
         families = tuple(sorted(frozenset[int]().union(*(each.families for each in recordings))))
-        held = frozenset(floor.calls) | (seen & self.kept)
+        held = frozenset(floor.calls) | (seen & self.always_allowed)
 
         def works(allowed: Collection[str]) -> bool:
             return not self._problem(file, held | frozenset(allowed), families, floor.architecture)
@@ -240,7 +240,7 @@ class _Search:
             return Call(name, "unseen", without=self.without.get(name, ""))
         if name in floor.needed or not seen:
             return Call(name, "runtime", seen, phases)
-        why: Reason = "held" if name in self.kept or name in floor.held else "needed"
+        why: Reason = "held" if name in self.always_allowed or name in floor.held else "needed"
         return Call(name, why, seen, phases, self.without.get(name, ""))
 
 

@@ -264,13 +264,13 @@ def instructions(config: ImageConfig) -> tuple[str | None, ...]:
 
     All None where the history does not fit the layers (squashed or hand-made images): a wrong name is worse than none.
     """
-    made = [_said(step) for step in config.history if not step.empty]
+    made = [_made_by(step) for step in config.history if not step.empty]
     if len(made) != len(config.diff_ids):
         return (None,) * len(config.diff_ids)
     return tuple(text or None for text in made)
 
 
-def _said(step: HistoryStep) -> str:
+def _made_by(step: HistoryStep) -> str:
     """What made a layer. Jib, ko and apko tell in the comment which of their layers it is; BuildKit's says nothing of it."""
     told = step.comment and not step.comment.startswith("buildkit")
     return f"{step.instruction} ({step.comment})" if told and step.instruction else step.instruction

@@ -94,7 +94,7 @@ class Entries:
         Raises ArchiveError for a name that points outside the image, or for too many.
         """
         index = len(self.paths)
-        path, code = self._placed(name, kind, _KINDS.get(kind, OTHER), stored, fail, offset)
+        path, code = self._path_and_kind(name, kind, _KINDS.get(kind, OTHER), stored, fail, offset)
         self._hold(path, target, fail)
         self.paths.append(path)
         self.kinds.append(code)
@@ -125,7 +125,7 @@ class Entries:
         path, code = field.partition(b"\0")[0], _KINDS.get(kind, OTHER)
         target = None if link is None else self._shared(link.partition(b"\0")[0])
         if field[0] in _ODD or _odd(path) or (kind == 0 and path[-1:] == b"/"):
-            path, code = self._placed(path, kind, code, size, fail, offset)
+            path, code = self._path_and_kind(path, kind, code, size, fail, offset)
         elif path[-1:] == b"/":
             path = path[:-1]
         mode, uid, gid = _owned.get(numbers[:24]) or _mode_and_owners(numbers, fail, offset)
@@ -147,7 +147,7 @@ class Entries:
             self._last_target = target
         return self._last_target
 
-    def _placed(
+    def _path_and_kind(
         self, name: bytes, kind: int, code: int, stored: int, fail: Callable[..., ArchiveError], offset: int
     ) -> tuple[bytes, int]:
         """A member's path and kind. Raises ArchiveError."""

@@ -57,7 +57,7 @@ def from_tar(source: Path, target: Path, *, level: int = LEVEL) -> Layer:
             while data := file.read(CHUNK):
                 sink.write(data)
 
-    return _written(target, level, copy)
+    return _write_layer(target, level, copy)
 
 
 def from_tree(
@@ -76,7 +76,7 @@ def from_tree(
                 name = "/".join(part for part in (prefix, path.relative_to(folder).as_posix()) if part)
                 _add(tar, path, name, _owner(name, owners or {}))
 
-    return _written(target, level, pack)
+    return _write_layer(target, level, pack)
 
 
 def _encoder(level: int) -> Any:
@@ -89,7 +89,7 @@ def _encoder(level: int) -> Any:
     return zlib.compressobj(level, zlib.DEFLATED, 31)
 
 
-def _written(target: Path, level: int, fill: Callable[[_Sink], None]) -> Layer:
+def _write_layer(target: Path, level: int, fill: Callable[[_Sink], None]) -> Layer:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:

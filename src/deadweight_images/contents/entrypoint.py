@@ -142,7 +142,7 @@ def _last_command(text: str, rest: Sequence[str], call: _Call) -> _Call | None:
         if words[0] == "cd" and len(words) > 1:
             folder = words[1] if words[1].startswith("/") else f"{folder}/{words[1]}"
             continue
-        given = [part for word in words for part in (rest if word in ("$@", "$*") else (_filled(word, call.env),))]
+        given = [part for word in words for part in (rest if word in ("$@", "$*") else (_expand(word, call.env),))]
         given = given[1:] if given and given[0] in ("exec", "command") else given
         if given and given[0]:
             found = _Call(tuple(given), folder, call.env)
@@ -176,7 +176,7 @@ def _stripped(words: list[str]) -> list[str]:
     return [] if not words or words[0] in _BLOCK_ENDS or words[0].endswith("()") else words
 
 
-def _filled(word: str, env: dict[str, str]) -> str:
+def _expand(word: str, env: dict[str, str]) -> str:
     return _VARIABLE.sub(lambda match: env.get(match[1] or match[3], match[2] or ""), word)
 
 
@@ -259,11 +259,11 @@ def _python(file: File, setting: Setting) -> tuple[str, str]:
 def _by(name: str, variable: str, package: str, in_name: str = "") -> Callable[[File, Setting], tuple[str, str]]:
     """A runtime whose version its image's environment, its package or its program's name says."""
 
-    def found(file: File, setting: Setting) -> tuple[str, str]:
+    def name_and_version(file: File, setting: Setting) -> tuple[str, str]:
         named = re.search(in_name, file.name) if in_name else None
         return name, setting.env.get(variable, "") or setting.package(package) or (named[1] if named else "")
 
-    return found
+    return name_and_version
 
 
 def _dotnet(file: File, setting: Setting) -> tuple[str, str]:

@@ -102,7 +102,7 @@ class Gatherer:
         self._jars: jars.Budget | None = None
         self._binary, self._toolbox = gobuild.InPieces(), exposure.InPieces()  # of the member whose pieces come
 
-    def look(self, first: int, last: int, view: memoryview, base: int) -> None:
+    def gather(self, first: int, last: int, view: memoryview, base: int) -> None:
         """Members ``first`` to ``last`` (exclusive), all of whose content lies in ``view``, which starts at ``base``."""
         entries = self._index.entries
         kinds, sizes, modes = entries.kinds, entries.sizes, entries.modes

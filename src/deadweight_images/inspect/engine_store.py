@@ -81,11 +81,11 @@ def analyse_content_store(
             if store.missing:
                 continue
             raise
-        return apply_allowlist(_look(archive, folder, scan, cache_dir), allow, today)
+        return apply_allowlist(_report(archive, folder, scan, cache_dir), allow, today)
     return None
 
 
-def _look(archive: Archive, folder: Path, scan: Scanned, cache_dir: Path | None) -> LayersReport:
+def _report(archive: Archive, folder: Path, scan: Scanned, cache_dir: Path | None) -> LayersReport:
     """No stamp: what lies there is hashed every time, what the cache knows of its layers' content is not read again."""
     key = content_key(scan, None)
     return Look(lambda: archive, folder, lambda: probe_for(scan, None), key, scan, Cache(cache_dir)).report()

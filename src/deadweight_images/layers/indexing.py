@@ -231,7 +231,7 @@ class StreamReading:
         first, last = self._handled, len(self._entries)
         while last > first and self._entries.offsets[last - 1] + self._entries.stored(last - 1) > stop:
             last -= 1
-        self._gatherer.look(first, last, segment, self._base)
+        self._gatherer.gather(first, last, segment, self._base)
         if self._cut is not None:  # the rest of a member whose pieces went before
             self._gatherer.piece(self._cut, segment, self._base)
             self._sum_piece(self._cut, segment)
@@ -502,7 +502,7 @@ class PlainReading:
         self.index = LayerIndex(entries, tar_bytes=len(view), stored_bytes=len(view))
         if holds_more(view[end:]):
             self.index.skipped.append(Skip(-1, "", wording("skip.behind_end"), len(view) - end, unread=False))
-        Gatherer(self.index).look(0, len(entries), view, 0)
+        Gatherer(self.index).gather(0, len(entries), view, 0)
 
     def scan(self) -> None:
         """Let the threads look for secrets in all of it."""

@@ -53,7 +53,7 @@ class Opener:
         elif hint.kind in ("utf-16", "utf-32"):
             yield from self._wide(end - 1, hint.kind)
         elif hint.kind in ("hex", "percent"):
-            yield from self._written(end, hint.kind)
+            yield from self._encoded_text(end, hint.kind)
         elif hint.kind == "zip":
             yield from self._zip_member(start)
         elif hint.kind == "pack":
@@ -107,7 +107,7 @@ class Opener:
             return
         if held:
             yield Piece(label, bytes(held), base)
-        yield from self._told(streams[-1], label)
+        yield from self._refusals(streams[-1], label)
         yield from self._too_long(label, start, cut=streams[-1].cut)
 
     def _chunks(self, streams: list[Stream], kind: str) -> Iterator[bytes]:
@@ -129,7 +129,7 @@ class Opener:
         self._budget.left -= size - OVERLAP - self.resume
         return size - self.resume
 
-    def _told(self, stream: Stream, label: str) -> Iterator[Refused]:
+    def _refusals(self, stream: Stream, label: str) -> Iterator[Refused]:
         """Why a stream was not read to its end."""
         if stream.too_big:
             yield Refused(label, wording("skip.memory", megabytes=MEMORY >> 20), len(self._view) - stream.end)
@@ -218,7 +218,7 @@ class Opener:
             yield Piece(label, text[begin:stop])
         yield from self._too_long(label, start, cut=cut)
 
-    def _written(self, end: int, kind: str) -> Iterator[Piece | Refused]:
+    def _encoded_text(self, end: int, kind: str) -> Iterator[Piece | Refused]:
         """Text in hexadecimal digits or percent-encoding."""
         run = digits(self._view, end, kind, self._limits.piece)
         if run is None:

@@ -301,11 +301,11 @@ def _database(name: str, rule_set: RuleSet, patterns_of: Callable[[], Sequence[t
         write_atomically(file, hashlib.sha256(content).digest() + content)
     except OSError:
         return database
-    bound(file.parent, time.time())
+    prune_cache(file.parent, time.time())
     return database
 
 
-def bound(folder: Path, now: float) -> None:
+def prune_cache(folder: Path, now: float) -> None:
     """Remove compiled databases that nobody uses, all but the ``KEPT`` that were used last: each version of the rules leaves
     three. What goes while another process needs it is compiled again. ``now`` is in seconds since 1970."""
     with contextlib.suppress(OSError):

@@ -140,7 +140,7 @@ class Probe:
         ``whole`` is the layer itself, where it is in memory: what begins in this region is then followed to its member's end.
         """
         notes = _Notes(len(view))
-        self._look(entries, view, base, whole, notes, _budget(len(view)))
+        self._search(entries, view, base, whole, notes, _budget(len(view)))
         return notes.region()
 
     def ranges(self, entries: Entries, whole: memoryview, ranges: Sequence[tuple[int, int]]) -> Region:
@@ -150,10 +150,10 @@ class Probe:
         for start, stop in ranges:
             if not notes.wants_more():
                 break
-            self._look(entries, whole[start:stop], start, whole, notes, budget)
+            self._search(entries, whole[start:stop], start, whole, notes, budget)
         return notes.region()
 
-    def _look(
+    def _search(
         self, entries: Entries, view: memoryview, base: int, whole: memoryview | None, notes: _Notes, budget: Budget
     ) -> None:
         hits: list[Hit] = []

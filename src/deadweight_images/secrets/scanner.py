@@ -92,7 +92,7 @@ class Scanner:
         """Everything in one file's bytes."""
         return self.confirm(data, path, self.block(data, decode=decode), decode=decode, within=within)
 
-    def found(
+    def search(
         self, view: memoryview, path: str, hits: Iterable[Hit], budget: Budget
     ) -> tuple[list[Found], list[Crowd]]:
         """Confirmed secrets of one buffer, undecorated, and where there were too many candidates."""
@@ -156,7 +156,7 @@ class _Work:
             self._skip("", wording("skip.too_many_secrets", most=_MOST), 0)
             return None
         count = self._scanner.rule_count
-        found, crowds = self._scanner.found(view, self._path, (hit for hit in hits if hit.rule < count), self._budget)
+        found, crowds = self._scanner.search(view, self._path, (hit for hit in hits if hit.rule < count), self._budget)
         for crowd in crowds:
             self._skip(inner, wording("skip.too_many_candidates", rule=crowd.rule.id), crowd.size_bytes)
         if unread := sum(hit.rule == UNREAD for hit in hits):

@@ -60,7 +60,7 @@ def living(folder: Path, what: str = "ResidentMaven") -> list[int]:
 
 def call(source: Path, *words: str) -> list[str]:
     plain = [find("mvn").path, "-B", "-ntp", "-Dstyle.color=never", "--offline", *words]
-    return [str(word) for word in resident_maven.through(plain, source, {})]
+    return [str(word) for word in resident_maven.resident_call(plain, source, {})]
 
 
 def begun(source: Path, *words: str) -> tuple[subprocess.Popen[str], str]:
@@ -195,10 +195,10 @@ def test_the_folder_of_the_pom_is_what_counts(source):
     """As Maven's own script has it, with ``-f`` too."""
     (source / "part" / ".mvn").mkdir(parents=True)
     plain = [find("mvn").path, "-f", "part/pom.xml", "validate"]
-    assert resident_maven.through(plain, source, {}, "part/pom.xml")[5] == source / "part"
+    assert resident_maven.resident_call(plain, source, {}, "part/pom.xml")[5] == source / "part"
     written(source, {"part/.mvn/jvm.config": "-Xmx64m\n"})
-    assert resident_maven.through(plain, source, {}, "part/pom.xml") == plain
-    assert resident_maven.through(plain, source, {}) != plain
+    assert resident_maven.resident_call(plain, source, {}, "part/pom.xml") == plain
+    assert resident_maven.resident_call(plain, source, {}) != plain
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -234,4 +234,4 @@ def test_it_is_left_out_where_it_could_make_a_difference(source, tmp_path, monke
     written(source, {".mvn/jvm.config": "-Xmx64m\n", "mvnw": "#!/bin/sh\n"})
     assert call(source, "compile") == plain
     wrapper = source / "mvnw"
-    assert resident_maven.through([wrapper, "compile"], source, {}) == [wrapper, "compile"]
+    assert resident_maven.resident_call([wrapper, "compile"], source, {}) == [wrapper, "compile"]

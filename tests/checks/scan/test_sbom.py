@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.scan.sbom import Part, SbomFile, forms, lacking, packages, parts, without_twins, write_sboms
+from deadweight.checks.scan.sbom import Part, SbomFile, forms, only_in, packages, parts, without_twins, write_sboms
 from deadweight.publish.push import attach, push
 from tests.support.codes import raises
 from tests.support.scan_samples import debian_files, image
@@ -119,8 +119,8 @@ def test_a_builders_sbom_that_is_damaged_is_one_error(tmp_path, app):
 def test_versions_that_one_side_lacks_match_all():
     claimed = [Part("golang", "a", ""), Part("deb", "b", "1"), Part("deb", "c", "1")]
     present = [Part("golang", "a", "v1"), Part("deb", "b", "2"), Part("deb", "c", "1"), Part("apk", "c", "1")]
-    assert lacking(claimed, present) == [Part("deb", "b", "1")]
-    assert lacking(present, claimed) == [Part("apk", "c", "1"), Part("deb", "b", "2")]
+    assert only_in(claimed, present) == [Part("deb", "b", "1")]
+    assert only_in(present, claimed) == [Part("apk", "c", "1"), Part("deb", "b", "2")]
 
 
 @pytest.mark.parametrize(("purl", "part"), [

@@ -65,9 +65,9 @@ def test_shape_of_the_rule_set():
 
 
 def test_own_rules_in_the_data_are_those_of_the_source():
-    house = tomllib.loads((secret_rules.HERE / "house.toml").read_text())
+    own = tomllib.loads((secret_rules.HERE / "own.toml").read_text())
     data = json.loads((secret_rules.HERE / "rules.json").read_text())
-    assert secret_rules.house_rules(house) == [rule for rule in data["rules"] if rule["origin"] == "house"]
+    assert secret_rules.own_rules(own) == [rule for rule in data["rules"] if rule["origin"] == "house"]
 
 
 @pytest.mark.tools

@@ -323,12 +323,12 @@ def test_compiled_rules_of_earlier_versions_go_and_nothing_else(tmp_path):
     for number, pair in enumerate(names):
         for name in pair:
             os.utime(written(tmp_path, {name: b"x"}) / name, (now - number * day / 2,) * 2)
-    matcher.bound(tmp_path, now)
+    matcher.prune_cache(tmp_path, now)
     left = {plain for plain, _ in names[: matcher.KEPT]} | {mine for _, mine in names}
     assert {file.name for file in tmp_path.iterdir()} == left
     written(tmp_path, {f"text-{1:024x}.hsdb": b"x"})
     for file in tmp_path.iterdir():
         os.utime(file, (now, now))
-    matcher.bound(tmp_path, now)  # all were used today: another process may be at work with them
+    matcher.prune_cache(tmp_path, now)  # all were used today: another process may be at work with them
     assert len([*tmp_path.iterdir()]) == len(left) + 1
-    matcher.bound(tmp_path / "missing", now)
+    matcher.prune_cache(tmp_path / "missing", now)

@@ -19,7 +19,7 @@ from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
 from deadweight.records.built_image import BuiltImage, kept_name, retire
 from deadweight.records.reference import with_registry
-from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, instructions, lacking
+from deadweight.sources.adapt_dockerfile import SINCE, Dockerfile, downgraded, instructions, unknown_features
 from deadweight.toolchain.find import find, number
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def build(
 
     watch: AbstractContextManager[_run.Stop | None]
     endpoint = find_or_start(on_line)
-    if _told(endpoint)[1]:
+    if _version_and_podman(endpoint)[1]:
         argv, watch, on_line = podman_call(endpoint, words), nullcontext(None), translated(on_line)
     else:
         # without BuildKit, buildx would start one from a public registry, unasked
@@ -82,7 +82,7 @@ def unknown_words() -> frozenset[str]:
     known = _known()
     if known is None:
         return frozenset()
-    return _unknown_to_podman(known.endpoint) if known.podman else lacking(number(known.version))
+    return _unknown_to_podman(known.endpoint) if known.podman else unknown_features(number(known.version))
 
 
 def keeps_no_attestations() -> str:
@@ -160,13 +160,13 @@ def _known() -> _Known | None:
     key = tuple(os.environ.get(name) for name in _NAMING)
     if key not in _seen:
         endpoint = find_running()
-        if endpoint is None or not (told := _told(endpoint))[0]:
+        if endpoint is None or not (told := _version_and_podman(endpoint))[0]:
             return None
         _seen[key] = _Known(endpoint, *told)
     return _seen[key]
 
 
-def _told(endpoint: api.Endpoint) -> tuple[str, bool]:
+def _version_and_podman(endpoint: api.Endpoint) -> tuple[str, bool]:
     """An engine's version, and whether it is Podman: by the headers of its ping, or where a proxy drops those, by ``/version``."""
     server = api.greeting_once(endpoint.host, endpoint.certificates).get("Server", "")
     if found := re.match(r"(Docker|Libpod)/(\S+)", server):

@@ -119,7 +119,7 @@ class DockerListener(diagnosis.Listener):
             failure = error.told(message, self.compiler, None, diagnosis.Code.NOT_COMPILED)
         else:
             known = cause or diagnosis.Cause("", (), "", "")
-            reason = (known.message or self._told(step, error)) + (step.shown(self._file) if step else "")
+            reason = (known.message or self._step_failure(step, error)) + (step.shown(self._file) if step else "")
             full = full_disk() if known.code is diagnosis.Code.DISK_FULL else ""
             hint = (advice(line) if known.reach else "") or full or known.hint
             message = wording("builders.tool_failed", what=what, reason=reason)
@@ -138,7 +138,7 @@ class DockerListener(diagnosis.Listener):
         rest = [text for text in map(cleaned, (*apart, *error.tail)) if text]
         return list(dict.fromkeys([text for text in rest if step is None or not _REPEATED.match(text)] or rest))
 
-    def _told(self, step: _Instruction | None, error: CommandError) -> str:
+    def _step_failure(self, step: _Instruction | None, error: CommandError) -> str:
         if step is None:
             return error.reason
         code = _CODE.search(self._reason)

@@ -83,7 +83,7 @@ class JibBuilder:
         }
         alike = (other for other in site.suite.variants if (other.builder, other.source) == (self.name, variant.source))
         before = itertools.takewhile(lambda other: other.name != variant.name, alike)
-        files = Inputs((project.source, *project.beside, *local, *linked), never, values)
+        files = Inputs((project.source, *project.outside_source, *local, *linked), never, values)
         behind = tuple(f"image:{other.name}" for other in before)
         return (image_step(variant, site, files, partial(self._build, variant, site, base, donated), behind=behind),)
 
@@ -141,7 +141,7 @@ def _run_tool(call: list[str | Path], project: Maven | Gradle, site: Site, job: 
     listener = JavaListener(job.say, _announce, source, gradle=with_gradle)
     values = projects.maven_environment(site)
     try:
-        argv = call if with_gradle else resident_maven.through(call, source, values, variant.pom)
+        argv = call if with_gradle else resident_maven.resident_call(call, source, values, variant.pom)
         run_tool(argv, variant.name, listener, cwd=source, environment=values, log=job.log, told=call)
     except CommandError:
         if not listener.repeats or _AGAIN in call:

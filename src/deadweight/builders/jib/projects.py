@@ -248,7 +248,7 @@ class Maven:
         return tuple(home for home in homes if home.is_relative_to(self.root) and not home.is_relative_to(self.source))
 
     @cached_property
-    def beside(self) -> tuple[Path, ...]:
+    def outside_source(self) -> tuple[Path, ...]:
         """What Maven reads of the project that is not below its source: parents, modules, and ``.mvn`` of a folder above."""
         poms = dict.fromkeys(pom.file for pom in (*self.called, *self.image))
         above = multi_module(self.modules[0].file.parent)
@@ -306,7 +306,7 @@ class Sources:
         variant = project.variant
         beside = {
             **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
-            **{str(file): _state(file, by_time=True) for file in project.beside if file.is_file()},
+            **{str(file): _state(file, by_time=True) for file in project.outside_source if file.is_file()},
             "java": find("java").version,
             "mvn": project.program.version,
             "pom": variant.pom or "",
@@ -507,7 +507,7 @@ class Gradle:
     def check(self) -> None:
         """Raises WrongKey where several projects would each write the one image."""
         settings = [file for file in (self.source / name for name in SETTINGS) if file.is_file()]
-        if CONTAINERIZE not in self.variant.args and any(re.search(_INCLUDE, _written(file)) for file in settings):
+        if CONTAINERIZE not in self.variant.args and any(re.search(_INCLUDE, _file_text(file)) for file in settings):
             problem = wording("jib.gradle_several")
             hint = f'args: {{{CONTAINERIZE}: ":app"}}; ":" is the root project'
             raise WrongKey(self.variant, ("args", CONTAINERIZE), problem, settings[0], hint=hint)
@@ -519,12 +519,12 @@ class Gradle:
         for folder, _, names in _folders(self.source):
             of_build = ("gradle", "kts", "toml") if folder.name == "gradle" else ("gradle", "kts")
             files += [folder / name for name in names if name.rpartition(".")[2] in of_build]
-        return any(_PLUGIN in _written(file) for file in files)
+        return any(_PLUGIN in _file_text(file) for file in files)
 
     @property
-    def beside(self) -> tuple[Path, ...]:
+    def outside_source(self) -> tuple[Path, ...]:
         """The folders within ``root`` that the settings name and that are not below the source: other builds and projects."""
-        source, text = self.source, "\n".join(_written(self.source / name) for name in ROOT_FILES)
+        source, text = self.source, "\n".join(_file_text(self.source / name) for name in ROOT_FILES)
         named = {
             Path(os.path.normpath(source / (match[1] or match[2]))): None for match in re.finditer(_ELSEWHERE, text)
         }
@@ -535,7 +535,7 @@ class Gradle:
     def outputs(self) -> tuple[str, ...]:
         """What builds write, relative to each project: ``build`` beside a build file or sources, never a package of that name."""
         outputs = []
-        for project in (self.source, *self.beside):
+        for project in (self.source, *self.outside_source):
             outputs += ["**/.gradle", "build"]
             for folder, names, files in _folders(project):
                 if "src" in names or any(name.endswith((".gradle", ".gradle.kts")) for name in files):
@@ -570,5 +570,5 @@ def _folders(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in _NEVER_SOURCES)
 
 
-def _written(file: Path) -> str:
+def _file_text(file: Path) -> str:
     return content(file).decode("utf-8", "replace")

@@ -44,7 +44,7 @@ _NOISE = frozenset(
 )
 
 
-def through(
+def resident_call(
     call: Sequence[str | Path], source: Path, environment: Mapping[str, str], pom: str | None = None
 ) -> list[str | Path]:
     """The call of Maven in ``source``, through a resident one if that may be.

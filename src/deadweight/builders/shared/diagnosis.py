@@ -104,11 +104,11 @@ def _first(table: Sequence[Cause], lines: Sequence[str], *, stand_in: bool) -> C
             if match := re.search(cause.pattern, line):
                 words = [group or "" for group in match.groups()]
                 hint = cause.stand_in if stand_in and cause.stand_in else cause.hint
-                return replace(cause, message=_filled(cause.message, words), hint=_filled(hint, words), line=line)
+                return replace(cause, message=_fill_in(cause.message, words), hint=_fill_in(hint, words), line=line)
     return None
 
 
-def _filled(text: str, words: Sequence[str]) -> str:
+def _fill_in(text: str, words: Sequence[str]) -> str:
     return re.sub(r"\{(\d)\}", lambda number: words[int(number[1])], text)
 
 
@@ -300,9 +300,9 @@ class JavaListener(Listener):
             self._file = about[1]
         elif text and not _CHATTER.match(text):
             text = _ADVICE.sub("", _NESTED.sub("", _GOAL.sub("", text))).removesuffix(" @")
-            self._errors.setdefault(_PLACE.sub(self._placed, text).strip())
+            self._errors.setdefault(_PLACE.sub(self._with_location, text).strip())
 
-    def _placed(self, match: re.Match[str]) -> str:
+    def _with_location(self, match: re.Match[str]) -> str:
         """Maven tells a problem twice, without its file and below the file's name: the first is then a part of the second."""
         text, given, line, column = match.groups()
         file = (given or "").rpartition(", ")[2] or self._file  # PROJECT, FILE; or either

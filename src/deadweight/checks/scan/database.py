@@ -70,7 +70,7 @@ class Database:
         """What it lacks in buckets that are not whole, in words, by the bucket."""
         return {part.bucket: part.lacks for part in self.contents.parts if part.lacks} if self.contents else {}
 
-    def told(self) -> list[str]:
+    def describe(self) -> list[str]:
         """Which one it is, how new, and what it covers: a line each."""
         age = f"{'made here ' if self.made_here else ''}{self.age_days():.1f} days {'ago' if self.made_here else 'old'}"
         lines = [f"database of {self.updated_at[:10]} ({age}) from {self.origin}"]

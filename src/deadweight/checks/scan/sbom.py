@@ -120,7 +120,7 @@ def write_sboms(subject: Subject, wanted: Sequence[str] = ("spdx", "cyclonedx"))
     if claimed is None:
         return Sboms(subject.variant.name, files, compared=False)
     stated_parts = tuple(parts(claimed))
-    absent, unclaimed = lacking(stated_parts, present), lacking(present, stated_parts)
+    absent, unclaimed = only_in(stated_parts, present), only_in(present, stated_parts)
     return Sboms(subject.variant.name, files, True, tuple(map(str, absent)), tuple(map(str, unclaimed)))
 
 
@@ -148,7 +148,7 @@ def _java(subject: Subject) -> tuple[Part, ...]:
     return (Part("generic", "openjdk", found.version),) if found.name in ("JRE", "JDK") and found.version else ()
 
 
-def lacking(these: Sequence[Part], those: Sequence[Part]) -> list[Part]:
+def only_in(these: Sequence[Part], those: Sequence[Part]) -> list[Part]:
     """The parts that the other side lacks. A version that one side does not say matches every version."""
     versions: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for part in those:
@@ -185,7 +185,7 @@ def _write(subject: Subject, form: str, present: Sequence[Part]) -> SbomFile:
     spaces = _NO_DISTRIBUTION | {part.type: part.namespace for part in known if part.type in ("apk", "deb")}
     missing = [
         replace(part, namespace=part.namespace or spaces.get(part.type, ""))
-        for part in lacking(present, known)
+        for part in only_in(present, known)
         if part.type in ADDED
     ]
     identity = str(uuid.uuid5(uuid.NAMESPACE_OID, built.config_digest))

@@ -62,7 +62,7 @@ class Runtime:
     architecture: str
 
     @property
-    def told(self) -> str:
+    def full_name(self) -> str:
         return f"{self.name} {self.version}"
 
 
@@ -94,7 +94,9 @@ def _refuse_another(engine: Engine, found: Runtime, told: str) -> None:
     host, name, architecture = engine.host, found.name, found.architecture
     if found.version != told:
         version = told or wording("seccomp.unknown_version")
-        raise MissingError(wording("seccomp.other_runtime", host=host, name=name, version=version, here=found.told))
+        raise MissingError(
+            wording("seccomp.other_runtime", host=host, name=name, version=version, here=found.full_name)
+        )
     if ARCHITECTURES.get(platform.machine()) != architecture:
         raise MissingError(wording("seccomp.other_architecture", host=host, architecture=architecture, name=name))
 
@@ -211,7 +213,7 @@ def check(engine: Engine, options: RunOptions, name: str = "") -> None:
         return
     found = _of_runtime(runtime, json.dumps(document, sort_keys=True), where)
     if found is not None:
-        raise StoppedByProfile(told(name or options.seccomp, found, advise=not name))
+        raise StoppedByProfile(refusal_text(name or options.seccomp, found, advise=not name))
 
 
 def _profile(engine: Engine, options: RunOptions) -> tuple[dict[str, Any], custom_profile.Where]:
@@ -226,7 +228,7 @@ def explained(engine: Engine, image: str, options: RunOptions, health: Health, p
         return ""
     try:
         check(engine, options, name)
-        found = _OfProgram(engine, image, options.but(host_port=None), health, port).found()
+        found = _OfProgram(engine, image, options.but(host_port=None), health, port).search()
         found = found or _at_times(engine, options)
     except Interrupted:
         raise
@@ -234,10 +236,10 @@ def explained(engine: Engine, image: str, options: RunOptions, health: Health, p
         return stopped.message
     except DeadweightError:
         return ""
-    return told(name or options.seccomp, found, advise=not name) if found is not None else ""
+    return refusal_text(name or options.seccomp, found, advise=not name) if found is not None else ""
 
 
-def told(file: str, found: Refused, *, advise: bool = False) -> str:
+def refusal_text(file: str, found: Refused, *, advise: bool = False) -> str:
     """One sentence."""
     advice = wording("seccomp.advice") if advise else ""
     if not found.calls:
@@ -268,11 +270,11 @@ def _of_runtime(runtime: Runtime, profile: str, where: custom_profile.Where) -> 
             return None
         first = problem
         if held and starts(held):
-            return Refused(held, wording("seccomp.runtime_at_times", runtime=runtime.told), first)
+            return Refused(held, wording("seccomp.runtime_at_times", runtime=runtime.full_name), first)
         if not starts(refused):
             return None  # whatever it is, no call is at fault
         calls, whole = find_missing(refused, starts, MOST_CALLS)
-    return Refused(calls, wording("seccomp.runtime_always", runtime=runtime.told), first, whole)
+    return Refused(calls, wording("seccomp.runtime_always", runtime=runtime.full_name), first, whole)
 
 
 def _held(runtime: Runtime, document: Mapping[str, Any], where: custom_profile.Where) -> tuple[str, ...]:
@@ -286,7 +288,7 @@ def _at_times(engine: Engine, options: RunOptions) -> Refused | None:
     """Where a container did not start, and the next one does."""
     runtime = runtime_of(engine)
     held = _held(runtime, *_profile(engine, options))
-    return Refused(held, wording("seccomp.runtime_at_times", runtime=runtime.told)) if held else None
+    return Refused(held, wording("seccomp.runtime_at_times", runtime=runtime.full_name)) if held else None
 
 
 @dataclass
@@ -302,7 +304,7 @@ class _OfProgram:
     before: bool = False
     ended: float = 0.0
 
-    def found(self) -> Refused | None:
+    def search(self) -> Refused | None:
         started = time.monotonic()
         if not self._comes_up(self.options.but(seccomp="default")):
             return None
@@ -336,7 +338,7 @@ class _OfProgram:
         if self.before:
             runtime = "the runtime"
             with contextlib.suppress(DeadweightError):
-                runtime = runtime_of(self.engine).told
+                runtime = runtime_of(self.engine).full_name
             return wording("seccomp.runtime_for_program", runtime=runtime)
         loader = any(words in self.problem for words in LOADER)
         return wording("seccomp.loader" if loader else "seccomp.program")

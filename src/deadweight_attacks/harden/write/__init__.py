@@ -25,7 +25,7 @@ FILES = {
 """What a text is called in a folder. Units have names of their own."""
 
 
-def written(found: Found, format: str, request: Request | None = None) -> str:  # noqa: A002 - the flag's name
+def render(found: Found, format: str, request: Request | None = None) -> str:  # noqa: A002 - the flag's name
     """The posture as text, its comments included.
 
     Raises DeadweightError where Kubernetes' ``restricted`` standard, or a platform, would refuse what the service needs.
@@ -35,21 +35,21 @@ def written(found: Found, format: str, request: Request | None = None) -> str:  
 
 
 def files(found: Found, format: str, request: Request) -> dict[str, str]:  # noqa: A002 - the flag's name
-    """The text of each file that a platform takes, by its name; raises as ``written``."""
+    """The text of each file that a platform takes, by its name; raises as ``render``."""
     if format in FILES:
-        return {FILES[format]: written(found, format, request)}
+        return {FILES[format]: render(found, format, request)}
     units = engines.units(resolve(found, request))
     first = next(iter(units))
     return units | {first: _commented(found) + units[first]}
 
 
-def beside(found: Found, format: str, request: Request | None = None) -> list[str]:  # noqa: A002 - the flag's name
+def notes(found: Found, format: str, request: Request | None = None) -> list[str]:  # noqa: A002 - the flag's name
     """What is to be said of a format that has no comments."""
     if format not in COMMENTLESS:
         return []
     model = resolve(found, request or Request())
     lines = [line.removeprefix(f"{found.variant.name}: ") for line in found.notes()]  # each is told after that name
-    return [*lines, f"a task definition cannot express {', '.join(ecs.lost(model))}", *ecs.missing(model)]
+    return [*lines, f"a task definition cannot express {', '.join(ecs.unsupported(model))}", *ecs.missing(model)]
 
 
 def _commented(found: Found) -> str:

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from deadweight._errors import DeadweightError
-from deadweight_attacks.harden.write.model import PORT_SYSCTL, Model, filled
+from deadweight_attacks.harden.write.model import PORT_SYSCTL, Model, compact
 from deadweight_attacks.walls import wording
 
 STOP_SECONDS, MOST_STOP_SECONDS = 30, 120
@@ -48,7 +48,7 @@ def task(model: Model) -> dict[str, Any]:
         "requiresCompatibilities": ["FARGATE"],
         "cpu": str(units),
         "memory": str(memory),
-        "runtimePlatform": {"operatingSystemFamily": "LINUX"} | filled(cpuArchitecture=architecture),
+        "runtimePlatform": {"operatingSystemFamily": "LINUX"} | compact(cpuArchitecture=architecture),
         "containerDefinitions": [_container(model)],
     }
 
@@ -98,8 +98,8 @@ def _container(model: Model) -> dict[str, Any]:
         "readonlyRootFilesystem": options.read_only,
         "memory": _mebibytes(options.memory_bytes),
         "portMappings": [{"containerPort": port, "protocol": "tcp"} for port in model.ports],
-        "linuxParameters": filled(capabilities=filled(drop=list(options.cap_drop)), tmpfs=folders),
-    } | filled(
+        "linuxParameters": compact(capabilities=compact(drop=list(options.cap_drop)), tmpfs=folders),
+    } | compact(
         ulimits=[  # Fargate keeps its own of all others
             {"name": limit.name, "softLimit": limit.soft, "hardLimit": limit.hard}
             for limit in options.ulimits
@@ -114,7 +114,7 @@ def _container(model: Model) -> dict[str, Any]:
     )
 
 
-def lost(model: Model) -> list[str]:
+def unsupported(model: Model) -> list[str]:
     """What a task has no word for."""
     options, needs = model.options, model.variant.run.needs
     limits = {f"the limit {limit.name}": limit.name != "nofile" for limit in options.ulimits}

@@ -21,8 +21,8 @@ from deadweight_attacks.harden.write.model import (
     Quoted,
     about_needs,
     about_network,
+    compact,
     escaped,
-    filled,
     short,
     why_unasked,
     yaml_text,
@@ -302,8 +302,8 @@ def compose_text(model: Model) -> str:
 def compose(model: Model) -> dict[str, Any]:
     pieces = {piece.name: piece for piece in (model.service, *model.service.needs)}
     services = {name: _compose_service(model, pieces[name]) for name in sorted(pieces)}
-    network = {"internal": True} | filled(driver_opts=dict(model.found.cut_off))
-    return {"services": services} | filled(networks={} if model.found.outgoing else {"internal": network})
+    network = {"internal": True} | compact(driver_opts=dict(model.found.cut_off))
+    return {"services": services} | compact(networks={} if model.found.outgoing else {"internal": network})
 
 
 def _compose_service(model: Model, piece: Piece) -> dict[str, Any]:
@@ -312,7 +312,7 @@ def _compose_service(model: Model, piece: Piece) -> dict[str, Any]:
     # Compose takes a path that begins with no dot for a volume's name
     folder = folder if folder.startswith(".") else f"./{folder}"
     again = f"on-failure:{TRIES}" if piece.retried else Quoted("no")
-    service: dict[str, Any] = {"image": piece.image} | filled(
+    service: dict[str, Any] = {"image": piece.image} | compact(
         depends_on=_awaited(piece.needs),
         environment={Quoted(name): escaped(value) for name, value in piece.env.items()},
         volumes=[escaped(f"{folder}/{path}:{target}:ro") for target, path in piece.files.items()],
@@ -321,20 +321,20 @@ def _compose_service(model: Model, piece: Piece) -> dict[str, Any]:
         command=[escaped(word) for word in piece.args],
         entrypoint=[escaped(word) for word in piece.entrypoint],
         restart=again if piece.job else "unless-stopped",
-        healthcheck=_healthcheck(piece) or filled(disable=own and model.found.refuses_own_check),
+        healthcheck=_healthcheck(piece) or compact(disable=own and model.found.refuses_own_check),
     )
     tmpfs = [escaped(folder) for folder in piece.tmpfs]
     if not own:
-        return service | {"mem_limit": short(piece.memory_bytes)} | filled(tmpfs=tmpfs)
+        return service | {"mem_limit": short(piece.memory_bytes)} | compact(tmpfs=tmpfs)
     options, memory, stop = model.options, short(piece.memory_bytes), model.stop_seconds(ENGINE_STOP_SECONDS)
     security = ["no-new-privileges:true"] if options.no_new_privileges else []
     security += [f"seccomp:{model.profile}"] if model.profile else []
-    service |= {"user": Quoted(str(options.user))} | filled(cap_add=list(options.cap_add))
+    service |= {"user": Quoted(str(options.user))} | compact(cap_add=list(options.cap_add))
     service |= {
         "cap_drop": list(options.cap_drop), "cpus": options.cpus, "mem_limit": memory, "memswap_limit": memory,
         "pids_limit": options.pids, "read_only": options.read_only,
     }  # fmt: skip
-    service |= filled(security_opt=security, stop_grace_period=f"{stop}s" if stop else "", tmpfs=tmpfs)
+    service |= compact(security_opt=security, stop_grace_period=f"{stop}s" if stop else "", tmpfs=tmpfs)
     service["ulimits"] = {limit.name: {"soft": limit.soft, "hard": limit.hard} for limit in options.ulimits}
     return service
 

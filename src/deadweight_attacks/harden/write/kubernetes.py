@@ -8,7 +8,7 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import is_root
-from deadweight_attacks.harden.write.model import PORT_SYSCTL, Model, Quoted, escaped, filled, label, short, yaml_text
+from deadweight_attacks.harden.write.model import PORT_SYSCTL, Model, Quoted, compact, escaped, label, short, yaml_text
 from deadweight_attacks.walls import wording
 
 RESTRICTED_CAPABILITIES = ("NET_BIND_SERVICE",)
@@ -76,7 +76,7 @@ def _deployment(model: Model, labels: dict[str, str]) -> dict[str, Any]:
         "enableServiceLinks": False,
         "securityContext": _pod_security(model),
         "containers": [_container(model)],
-    } | filled(
+    } | compact(
         volumes=[
             {"name": f"writable-{number}", "emptyDir": {"medium": "Memory", "sizeLimit": short(each.size_bytes, "Mi")}}
             for number, each in enumerate(folders)
@@ -100,7 +100,7 @@ def _pod_security(model: Model) -> dict[str, Any]:
     )
     sysctls = [{"name": PORT_SYSCTL, "value": str(model.low_port)}] if model.low_port else []
     return {
-        "runAsNonRoot": True, "runAsUser": int(uid), **filled(sysctls=sysctls),
+        "runAsNonRoot": True, "runAsUser": int(uid), **compact(sysctls=sysctls),
         **({"runAsGroup": int(gid)} if gid else {}), "seccompProfile": profile,
     }  # fmt: skip
 
@@ -115,13 +115,13 @@ def _container(model: Model) -> dict[str, Any]:
     bounds = {"memory": memory, "cpu": "50m", "ephemeral-storage": f"{disk}Mi"}
     probe = _probe(model)
     starts = {**probe, "periodSeconds": 1, "failureThreshold": math.ceil(model.variant.health.within_seconds)}
-    return {"name": label(model.suite), "image": service.image, "imagePullPolicy": "Always"} | filled(
+    return {"name": label(model.suite), "image": service.image, "imagePullPolicy": "Always"} | compact(
         ports=[{"containerPort": port} for port in model.ports],
         securityContext={
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": options.read_only,
             "runAsNonRoot": True,
-            "capabilities": {"drop": ["ALL"]} | filled(add=list(options.cap_add)),
+            "capabilities": {"drop": ["ALL"]} | compact(add=list(options.cap_add)),
         },
         resources={"limits": {**bounds, "cpu": f"{round((options.cpus or 1) * 1000)}m"}, "requests": bounds},
         startupProbe=starts if probe else {},
@@ -145,9 +145,9 @@ def _probe(model: Model) -> dict[str, Any]:
     if port is None:
         return {}
     if health.kind == "grpc":
-        return {"grpc": {"port": port} | filled(service=health.service)}
+        return {"grpc": {"port": port} | compact(service=health.service)}
     if health.kind == "http" and all(str(status)[0] in "23" for status in health.status):
-        return {"httpGet": {"path": health.path, "port": port} | filled(scheme="HTTPS" if health.tls else "")}
+        return {"httpGet": {"path": health.path, "port": port} | compact(scheme="HTTPS" if health.tls else "")}
     return {"tcpSocket": {"port": port}}
 
 
@@ -173,7 +173,7 @@ def _policy(model: Model, labels: dict[str, str]) -> dict[str, Any]:
         "podSelector": {"matchLabels": labels},
         "policyTypes": ["Ingress"] if outgoing else ["Ingress", "Egress"],
         "ingress": ingress,
-    } | filled(egress=[dns, beside] if needed and not outgoing else [])
+    } | compact(egress=[dns, beside] if needed and not outgoing else [])
 
 
 def _needed_ports(model: Model) -> list[int]:

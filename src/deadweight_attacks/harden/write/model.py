@@ -238,7 +238,7 @@ def short(size_bytes: int | None, unit: str = "m") -> str:
     return str(size_bytes) if rest else f"{mebibytes}{unit}"
 
 
-def filled(**values: Any) -> dict[str, Any]:
+def compact(**values: Any) -> dict[str, Any]:
     """The keys that have something to say."""
     return {name: value for name, value in values.items() if value}
 

@@ -37,7 +37,7 @@ class Settings:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-class Workshop:
+class BuildCache:
     """Makes parts below ``folder``. Thread-safe."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Workshop:
         self._guard = threading.Lock()
         self._parts: dict[str, tuple[threading.Lock, list[object]]] = {}
 
-    def once(self, name: str, make: Callable[[], T]) -> T:
+    def get(self, name: str, make: Callable[[], T]) -> T:
         """``make()`` the first time, the same result for everybody else; whoever comes meanwhile waits."""
         with self._guard:
             lock, result = self._parts.setdefault(name, (threading.Lock(), []))
@@ -65,20 +65,20 @@ class Workshop:
             return cast(T, result[0])
 
     def busybox(self) -> Busybox:
-        return self.once("busybox", lambda: busybox(self.packages, self.folder / "busybox", self.log))
+        return self.get("busybox", lambda: busybox(self.packages, self.folder / "busybox", self.log))
 
     def of(self, suite: str) -> Packages:
         """The packages of another release of the OS; those of the machine's own where ``suite`` is empty or that one."""
         if suite in ("", self.machine.codename):
             return self.packages
         folder = self.packages.folder
-        return self.once(f"suite {suite}", lambda: Packages(folder, self.machine, self.log, suite, self.authorities))
+        return self.get(f"suite {suite}", lambda: Packages(folder, self.machine, self.log, suite, self.authorities))
 
     def unpacked(self, package: str, suite: str = "") -> Path:
         """A package's files, unpacked."""
         packages = self.of(suite)
         folder = self.folder / ("unpacked" if packages is self.packages else f"unpacked-{suite}")
-        return self.once(f"package {package} {packages.suite}", lambda: packages.unpack(package, folder / package))
+        return self.get(f"package {package} {packages.suite}", lambda: packages.unpack(package, folder / package))
 
     def rootfs_layer(
         self, names: Sequence[str], *, fast: bool = False, suite: str = "", hooks: Sequence[str] = ()
@@ -95,7 +95,7 @@ class Workshop:
             finally:
                 tar.unlink(missing_ok=True)
 
-        return self.once(f"rootfs {word}", make)
+        return self.get(f"rootfs {word}", make)
 
     def tree_layer(
         self,
@@ -116,7 +116,7 @@ class Workshop:
                 target = self.folder / "layers" / f"{name}.tgz"
                 return from_tree(root, target, prefix=prefix, owners=owners, level=level)
 
-        return self.once(f"tree {name}", make)
+        return self.get(f"tree {name}", make)
 
     def go_layer(self, version: str) -> Layer:
         """The layer with exactly this Go below /usr/local/go.
@@ -136,7 +136,7 @@ class Workshop:
             target = self.folder / "layers" / f"go-{version}.tgz"
             return from_tree(Path(root), target, prefix="usr/local/go", level=FAST)
 
-        return self.once(f"go layer {version}", make)
+        return self.get(f"go layer {version}", make)
 
     def go_release(self, wanted: str) -> str:
         """The release that ``wanted`` means: ``1.21.3`` itself, of ``1.24`` and ``1`` the newest, of one that is
@@ -158,7 +158,7 @@ class Workshop:
             ours = re.escape(f"linux-{self.machine.oci}")
             return sorted(set(re.findall(rf"-go(1\.\d+\.\d+)\.{ours}\b", said)), key=number)
 
-        known = [one for one in self.once("Go's releases", ask) if number(one) >= (1, 21)]
+        known = [one for one in self.get("Go's releases", ask) if number(one) >= (1, 21)]
         fitting = [one for one in known if not wanted or one.startswith(f"{wanted}.")]
         if not fitting:
             later = [one for one in known if number(one) >= number(wanted)] or known[-1:]
@@ -174,7 +174,7 @@ class Workshop:
             found = sorted((self.unpacked("ca-certificates") / "usr/share/ca-certificates").rglob("*.crt"))
             return b"".join([*(path.read_bytes() for path in found), *self.authorities])
 
-        return self.once("certificates", make)
+        return self.get("certificates", make)
 
 
 def accounts(root: Path, shell: str, more_groups: str = "") -> None:
