@@ -1,23 +1,28 @@
 """A draft on its way to be proved: what is built counts as long as its last build did not fail."""
 
 import contextlib
+import re
 import time
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from deadweight._errors import CommandError, DeadweightError
+from deadweight._errors import CheckFailed, CommandError, DeadweightError
 from deadweight.builders.shared.diagnosis import Code
+from deadweight_init.command import Outcome
 from deadweight_init.draft import Draft, first_draft
+from deadweight_init.prove import run
 from deadweight_init.prove.observe import Down, NotUp, missing_variable
 from deadweight_init.prove.proof import Proof, TimeLimit, Tools
 from deadweight_init.records import wording
 from deadweight_init.remedies import REMEDIES, Case, advice, next_remedy
 from deadweight_init.services import find_services
+from deadweight_init.task import _document, _show
 from deadweight_init.tree import read_tree
+from deadweight_init.write.suite import suite_text
 from tests.init.test_found import recipe
-from tests.support.codes import parts
+from tests.support.codes import parts, raises
 from tests.support.trees import written
 
 GO = {"go.mod": "module x.org/y\n", "main.go": 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n'}
@@ -70,6 +75,22 @@ def test_a_last_stage_that_fails_is_none_of_the_others(proof):
     found, fails, rungs = proof
     fails += [failed("no such user", 999), None]
     assert [found.build(rungs[name]) for name in ("debian", "distroless")] == [False, True]
+
+
+@pytest.mark.parametrize("proof", [dict.fromkeys(("Dockerfile", "Dockerfile.b"), "FROM scratch\n")], indirect=True)
+def test_an_own_image_that_does_not_come_up_is_told_as_a_failure(proof, monkeypatch):
+    found, fails, _ = proof
+    fails += [None, None]
+    seen = [NotUp(Down.ENDED, "it ended"), None]
+    monkeypatch.setattr(run, "_why_not_up", lambda *_: seen.pop(0))
+    down = {"today": wording("suite.not_up", reason="it ended")}
+    assert (run.find_reference(found), found.draft.down) == ("today-b", down)
+    draft = replace(found.draft, accepted={"today-b": ()}, proven=True, is_tried=True)
+    assert re.search(f"tried: false +# {down['today']}\n", suite_text(draft))
+    assert _document(Outcome((draft,), ()))["services"][0]["verified"] == ["today-b"]
+    for outcome in (Outcome((draft,), ()), Outcome((replace(draft, down={}),), (), left_out=down)):
+        with raises(CheckFailed, "task.not_up", reasons=f"today: {down['today']}"):
+            _show(outcome)
 
 
 def test_the_clock_stands_still_while_bases_are_made():

@@ -94,30 +94,30 @@ MOST_DOWN = 3
 
 def find_reference(proof: Proof) -> str:
     """Build rungs until one comes up, and learn from it: the repository's own first. Raises DeadweightError where none does."""
-    problem, down = None, 0
-    while down < MOST_DOWN and (rung := _next(proof, down)) is not None:
+    problem = None
+    while len(proof.draft.down) < MOST_DOWN and (rung := _next(proof)) is not None:
         if not build_with_remedies(proof, rung):
             own = proof.draft.derived_from
             if own is not None and rung.keys.get("dockerfile") == own.path:
                 proof.draft = replace(proof.draft, own_fails=True)
             continue
         if why := _why_not_up(proof, rung):
-            problem, down = problem or why, down + 1
+            reason = wording("suite.not_up", reason=first_line(why.message))
+            problem, proof.draft = problem or why, replace(proof.draft, down={**proof.draft.down, rung.name: reason})
             continue
         if rung.files:  # what was seen goes into the files too: EXPOSE, HEALTHCHECK
             proof.build(rung)
         return rung.name
     if problem is None:
         raise nothing_left(proof)
-    proof.draft = replace(proof.draft, not_up=first_line(problem.message))
     message = wording("proof.not_up", service=proof.draft.service.name, reason=problem.message)
     raise DeadweightError(message, hint=advice(problem, proof.draft, proof.tree))
 
 
-def _next(proof: Proof, down: int) -> Rung | None:
+def _next(proof: Proof) -> Rung | None:
     """The next rung that was not tried. Where the own image does not come up, what is derived from it does not either."""
     untried = (each for each in proof.draft.rungs if each.name not in proof.tried)
-    return next((each for each in untried if not (down and each.changes)), None)
+    return next((each for each in untried if not (proof.draft.down and each.changes)), None)
 
 
 def build_with_remedies(proof: Proof, rung: Rung) -> bool:
