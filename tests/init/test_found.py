@@ -152,10 +152,11 @@ def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
 
 def test_where_nothing_can_be_built_the_error_says_what_helps():
     left_out = {"debian": "no Gradle", "alpine": "no Gradle", "jib": "no Jib"}
-    proof = SimpleNamespace(draft=SimpleNamespace(left_out=left_out), steps={"no Gradle": "set distributionUrl"})
+    draft, files = SimpleNamespace(left_out=left_out), SimpleNamespace(program="make")
+    proof = SimpleNamespace(draft=draft, steps={"no Gradle": "set distributionUrl"}, written=files)
     error = nothing_left(proof)
     assert (error.code, error.fields) == ("proof.no_way", {"reasons": "debian, alpine: no Gradle\njib: no Jib"})
-    assert error.hint.startswith("set distributionUrl; or ")
+    assert error.hint == f"set distributionUrl; or {wording('proof.unproved', program='make')}"
     assert nothing_left(proof, comes_up=True).code == "proof.check_fails"
     proof.steps = {"no Gradle": "add\n        netrc: ~/.netrc"}
     assert "\n        netrc: ~/.netrc\n  or " in nothing_left(proof).hint

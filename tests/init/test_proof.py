@@ -106,7 +106,8 @@ def test_the_clock_stands_still_while_bases_are_made():
 OWN = {"Dockerfile": 'FROM debian:12\nENV MODE=prod\nCMD ["/shop"]\n'}
 COMPOSE = "services:\n  web:\n    build: .\n    environment: {MODE: debug, URL: 'http://db', LEVEL: '1'}\n"
 NODE = {"package.json": '{"scripts": {"start": "node a.js"}}', "package-lock.json": "{}", "a.js": "x.listen(80)\n"}
-SHOWN = {"shown": wording("advice.shown", place="README.md:3")}
+HOW = {"program": "deadweight"}
+SHOWN = {"shown": wording("advice.shown", place="README.md:3"), **HOW}
 
 
 def case(root, files, code, **more):
@@ -162,9 +163,9 @@ def test_the_variable_for_want_of_which_it_ended_is_a_field(line, variable):
 
 
 @pytest.mark.parametrize(("down", "variable", "step", "fields"), [
-    (Down.MISSING_VARIABLE, "TOKEN", "variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
-    (Down.MISSING_VARIABLE, "OTHER", "variable", {"variable": "OTHER", "place": ""}),
-    (Down.ONLY_LOOPBACK, "", "loopback", {"place": " (app.py:3)"}),
+    (Down.MISSING_VARIABLE, "TOKEN", "variable", {"variable": "TOKEN", "place": " (app.py:2)", **HOW}),
+    (Down.MISSING_VARIABLE, "OTHER", "variable", {"variable": "OTHER", "place": "", **HOW}),
+    (Down.ONLY_LOOPBACK, "", "loopback", {"place": " (app.py:3)", **HOW}),
     (Down.ENDED_WITH_0, "", "command", SHOWN),
     (Down.ENDED, "", "anything", SHOWN),
 ])  # fmt: skip
@@ -173,7 +174,8 @@ def test_what_is_missing_is_one_sentence_of_advice(tmp_path, down, variable, ste
     files = {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"}
     tree = read_tree(written(tmp_path / "shop", files))
     error = NotUp(down, "x", (), variable)
-    assert parts(advice(error, first_draft(find_services(tree)[0], "build"), tree)) == (f"advice.{step}", fields)
+    told = advice(error, first_draft(find_services(tree)[0], "build"), tree, "deadweight")
+    assert parts(told) == (f"advice.{step}", fields)
 
 
 def test_the_names_differ():

@@ -200,7 +200,7 @@ def nothing_left(proof: Proof, *, comes_up: bool = False) -> DeadweightError:
         by_reason.setdefault(why, []).append(name)
     reasons = "\n".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
     helps = next((step for why in by_reason if (step := proof.steps.get(why))), "")
-    unproved = wording("proof.unproved")
+    unproved = wording("proof.unproved", program=proof.written.program)
     between = "\n  or " if "\n" in helps else "; or "  # lines to copy stand alone
     message = wording("proof.check_fails" if comes_up else "proof.no_way", reasons=reasons)
     return DeadweightError(message, hint=f"{helps}{between}{unproved}" if helps else unproved)

@@ -111,7 +111,7 @@ def find_reference(proof: Proof) -> str:
     if problem is None:
         raise nothing_left(proof)
     message = wording("proof.not_up", service=proof.draft.service.name, reason=problem.message)
-    raise DeadweightError(message, hint=advice(problem, proof.draft, proof.tree))
+    raise DeadweightError(message, hint=advice(problem, proof.draft, proof.tree, proof.written.program))
 
 
 def _next(proof: Proof) -> Rung | None:
