@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from deadweight._errors import CheckFailed, CommandError, DeadweightError
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, wording as core
 from deadweight.builders.shared.diagnosis import Code
 from deadweight_init.command import Outcome
 from deadweight_init.draft import Draft, first_draft
@@ -91,6 +91,20 @@ def test_an_own_image_that_does_not_come_up_is_told_as_a_failure(proof, monkeypa
     for outcome in (Outcome((draft,), ()), Outcome((replace(draft, down={}),), (), left_out=down)):
         with raises(CheckFailed, "task.not_up", reasons=f"today: {down['today']}"):
             _show(outcome)
+
+
+@pytest.mark.parametrize(
+    ("cause", "code", "told"), [(Code.UNKNOWN, 7, "unknown"), (Code.LOCK, 7, ""), (Code.UNKNOWN, None, "")]
+)
+def test_a_failure_whose_cause_is_unknown_names_its_log(proof, cause, code, told):
+    found, fails, rungs = proof
+    log, reason = found.written.root / "logs/debian.log", core("builders.tool_failed", what="debian", reason="x")
+    fails.append(
+        CommandError(["docker"], exit_code_of_command=code, reason="x", log=log).told(reason, ["y"], None, cause)
+    )
+    found.build(rungs["debian"])
+    reason = wording("refused.unknown", log="logs/debian.log") if told else reason
+    assert found.draft.left_out == {"debian": f"{reason} (y)".removeprefix("debian: ")}
 
 
 def test_the_clock_stands_still_while_bases_are_made():

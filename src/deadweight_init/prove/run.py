@@ -179,8 +179,8 @@ def _observe_rung(proof: Proof, rung: Rung) -> None:
             )
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
             learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, found), seen)
-            doubts = tuple(doubts_of(seen.health, recorder.lines, declared or ports, learned.works))
-            proof.draft = replace(learned, doubts=doubts)
+            doubts = doubts_of(seen.health, recorder.lines, declared or ports, learned.works)
+            proof.draft = replace(learned, doubts=tuple(doubts))
 
 
 def _declared(draft: Draft) -> tuple[int, ...]:

@@ -38,13 +38,8 @@ def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str
     """
     how = wording("suite.observed" if any(draft.is_tried for draft in drafts) else "suite.not_run")
     name = drafts[0].suite or drafts[0].service.name
-    head: dict[Any, Any] = {
-        Note(wording("suite.written", how=how)): None,
-        Note(wording("suite.keys")): None,
-        "name": name,
-        Note(): None,
-    }
-    suite = Block(head)
+    lead = Note(wording("suite.written", how=how))
+    suite = Block({lead: None, Note(wording("suite.keys")): None, "name": name, Note(): None})
     if drafts[0].suite:
         services = Block({draft.service.name: _section(draft) for draft in drafts})
         services.update({_left_out(name, why): None for name, why in (left_out or {}).items()})
