@@ -153,10 +153,8 @@ def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> 
     for proof in proofs:
         try:
             done.append(prove(proof))
-        except Interrupted:
-            raise
         except DeadweightError as error:
-            if len(proofs) == 1:
+            if isinstance(error, Interrupted) or len(proofs) == 1:
                 raise
             name = proof.draft.service.name
             left_out[name] = first_line(error.message)

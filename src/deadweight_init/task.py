@@ -104,9 +104,9 @@ def _show(outcome: lazy.init.Outcome) -> None:
     """Say what was found. Raises CheckFailed (exit 1) where an own image or a whole service does not come up, MissingError (exit 3)
     where what runs proves too little."""
     for draft in outcome.drafts:
-        if draft.proven and draft.known:
-            name = f"{draft.service.name}: " if draft.suite else ""
-            say(name + wording("task.works", works=draft.works, known=draft.known))
+        if draft.proven:
+            name, works, known = f"{draft.service.name}: " if draft.suite else "", draft.works, draft.known
+            say(name + wording("task.works" if known else "task.works_unknown", works=works, known=known))
     for line in outcome.told:
         say(line)
     say(f"written: {', '.join(outcome.written)}")

@@ -4,6 +4,7 @@ import contextlib
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -48,37 +49,42 @@ def proof(request, tmp_path, monkeypatch):
     return found, fails, rungs
 
 
-def failed(reason: str, line: int) -> CommandError:
-    error = CommandError(["docker"], exit_code_of_command=1, reason=reason)
+def failed(line: int | None, cause: Code = Code.LOCK, code: int | None = 7) -> CommandError:
+    """A tool's, at this line of the Dockerfile."""
+    reason = core("builders.tool_failed", what="debian", reason="no milk")
+    error = CommandError(["x"], exit_code_of_command=code, reason="", log=Path("/shop/logs/a.log"))
+    error = error.told(reason, ["giving up"], None, cause)
     error.line = line
     return error
 
 
-def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof):
+@pytest.mark.parametrize(("error", "reason"), [
+    (DeadweightError("no such package"), "no such package"),
+    (failed(None), "no milk (giving up)"),
+    (failed(None, Code.UNKNOWN, None), "no milk (giving up)"),  # it took too long
+    (failed(None, Code.UNKNOWN), f"{wording('refused.unknown', log='logs/a.log')} (giving up)"),
+])  # fmt: skip
+def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof, error, reason):
+    """The reason is its cause; where that is unknown, where its log is."""
     found, fails, rungs = proof
-    fails += [None, DeadweightError("no such package")]
+    found.written.root = Path("/shop")
+    fails += [None, error]
     assert (found.build(rungs["debian"]), found.draft.left_out) == (True, {})
-    assert (found.build(rungs["debian"]), found.draft.left_out) == (False, {"debian": "no such package"})
+    assert (found.build(rungs["debian"]), found.draft.left_out) == (False, {"debian": reason})
 
 
 @pytest.mark.parametrize("proof", [GO], indirect=True)
-def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof):
+@pytest.mark.parametrize(("line", "built"), [(9, [False] * 4), (999, [False, True, True, True])])
+def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof, line, built):
+    """The last one is shared by none."""
     found, fails, rungs = proof
-    fails.append(failed("no such module", 9))
-    names = ("debian", "alpine", "chainguard", "distroless")
-    assert [found.build(rungs[name]) for name in names] == [False] * 4
-    assert set(found.draft.left_out) == set(names)
-
-
-@pytest.mark.parametrize("proof", [GO], indirect=True)
-def test_a_last_stage_that_fails_is_none_of_the_others(proof):
-    found, fails, rungs = proof
-    fails += [failed("no such user", 999), None]
-    assert [found.build(rungs[name]) for name in ("debian", "distroless")] == [False, True]
+    fails += [failed(line), None, None, None]
+    assert [found.build(rungs[name]) for name in ("debian", "alpine", "chainguard", "distroless")] == built
+    assert len(found.draft.left_out) == built.count(False)
 
 
 @pytest.mark.parametrize("proof", [dict.fromkeys(("Dockerfile", "Dockerfile.b"), "FROM scratch\n")], indirect=True)
-def test_an_own_image_that_does_not_come_up_is_told_as_a_failure(proof, monkeypatch):
+def test_an_own_image_that_does_not_come_up_is_told_as_a_failure(proof, monkeypatch, capfd):
     found, fails, _ = proof
     fails += [None, None]
     seen = [NotUp(Down.ENDED, "it ended"), None]
@@ -91,20 +97,7 @@ def test_an_own_image_that_does_not_come_up_is_told_as_a_failure(proof, monkeypa
     for outcome in (Outcome((draft,), ()), Outcome((replace(draft, down={}),), (), left_out=down)):
         with raises(CheckFailed, "task.not_up", reasons=f"today: {down['today']}"):
             _show(outcome)
-
-
-@pytest.mark.parametrize(
-    ("cause", "code", "told"), [(Code.UNKNOWN, 7, "unknown"), (Code.LOCK, 7, ""), (Code.UNKNOWN, None, "")]
-)
-def test_a_failure_whose_cause_is_unknown_names_its_log(proof, cause, code, told):
-    found, fails, rungs = proof
-    log, reason = found.written.root / "logs/debian.log", core("builders.tool_failed", what="debian", reason="x")
-    fails.append(
-        CommandError(["docker"], exit_code_of_command=code, reason="x", log=log).told(reason, ["y"], None, cause)
-    )
-    found.build(rungs["debian"])
-    reason = wording("refused.unknown", log="logs/debian.log") if told else reason
-    assert found.draft.left_out == {"debian": f"{reason} (y)".removeprefix("debian: ")}
+        assert wording("task.works_unknown", works=0, known=0) in capfd.readouterr().err
 
 
 def test_the_clock_stands_still_while_bases_are_made():
@@ -162,6 +155,7 @@ def test_each_remedy_comes_to_an_end(tmp_path):
     assert draft.run["env"].value == {"URL": "http://db", "LEVEL": "1", "A": "1"}
     draft = last(case(tmp_path / "recipe", PYTHON, Down.ENDED, log=("permission denied",)))
     assert draft.remedies == ("own_files",)
+    assert len({each.name for each in REMEDIES}) == len(REMEDIES)
 
 
 @pytest.mark.parametrize(("line", "variable"), [
@@ -190,7 +184,3 @@ def test_what_is_missing_is_one_sentence_of_advice(tmp_path, down, variable, ste
     error = NotUp(down, "x", (), variable)
     told = advice(error, first_draft(find_services(tree)[0], "build"), tree, "deadweight")
     assert parts(told) == (f"advice.{step}", fields)
-
-
-def test_the_names_differ():
-    assert len({each.name for each in REMEDIES}) == len(REMEDIES)

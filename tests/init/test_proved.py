@@ -100,6 +100,8 @@ def test_a_repository_is_brought_in_and_proved(folder, brought_in, monkeypatch):
     assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
     assert task_wording("task.accepted", variants=stubborn.name, what=task_wording("gates.killed")) in said
     assert task_wording("task.works", works=2, known=3) in said
+    waits = {"start": {"seconds": 90, "most": 240}, "watch": {"seconds": 20}, "attacks": {}}
+    assert [each for each in waits if task_wording(f"progress.{each}", name="today", **waits[each]) not in said] == []
     assert said.rstrip().endswith("next: invoke report")
     checks = ("runs", "api", "budget", "layers")
     records = collect(suite, State(folder), asked={each.name: checks for each in suite.variants}).variants
@@ -220,7 +222,7 @@ def tried(root: Path) -> dict[str, bool]:
 
 
 @pytest.mark.slow
-def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):
+def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image, monkeypatch):
     assert tightest(engine, misbehaving_image) == {}
     assert tightest(engine, misbehaving_image, "wants-disk")["read_only"].value is False
     assert tightest(engine, misbehaving_image, writes=("/state",))["tmpfs"].value == ["/tmp", "/state"]
@@ -229,17 +231,10 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
     found = tightest(engine, misbehaving_image, "wants-root")
     assert (found["user"].value, found["user"].origin) == ("0:0", f"seen: {task_wording('origin.as_root')}")
     assert "capabilities" not in found
-
-
-@pytest.mark.slow
-def test_root_keeps_what_it_needs_to_become_another_user(engine, misbehaving_image):
+    # root keeps what it needs to become another user
     found = tightest(engine, misbehaving_image, "changes-user")
     assert ("read_only" in found, found["user"].value) == (False, "0:0")
     assert found["capabilities"].value == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
-
-
-@pytest.mark.slow
-def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehaving_image, monkeypatch):
     monkeypatch.setattr(posture, "LEAST_SECONDS", 0.5)
     with raises(NotUp, "down.not_hardened", down=Down.NOT_HARDENED):
         tightest(engine, misbehaving_image, "never-healthy", started_seconds=0.01)

@@ -24,8 +24,8 @@ from deadweight_init.derive.dockerfile import MINIMAL, changed_settings
 from deadweight_init.derive.runtime import RuntimeFiles, config_of, runtime_files
 from deadweight_init.draft import Draft, health_hints, port_hints
 from deadweight_init.prove.gates import accepted_findings, by_owner, measured_gates
-from deadweight_init.prove.observe import Down, NotUp, observe, summary_of
-from deadweight_init.prove.posture import tightest, with_seen
+from deadweight_init.prove.observe import MOST_SECONDS, START_SECONDS, Down, NotUp, observe, summary_of
+from deadweight_init.prove.posture import LEAST_SECONDS, tightest, with_seen, within
 from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
 from deadweight_init.prove.recording import Recorder, doubts_of
 from deadweight_init.records import GIVEN, Dependency, Known, Rung, wording
@@ -167,12 +167,17 @@ def _observe_rung(proof: Proof, rung: Rung) -> None:
         image, engine = workspace.engine_image(variant), workspace.engine()
         env = {**{name: known.value for name, known in draft.service.around.env.items()}, **variant.run.env}
         plainly = variant.run.model_copy(update={"tmpfs": ()})
+        if needs := variant.run.needs:
+            seconds = max(each.health.within_seconds for each in needs.values())
+            proof.tools.say(wording("progress.needs", name=rung.name, needs=", ".join(needs), seconds=seconds))
         with started_beside(workspace, variant) as hosts:
+            proof.tools.say(wording("progress.start", name=rung.name, seconds=START_SECONDS, most=MOST_SECONDS))
             declared = _declared(draft)
             recorder = Recorder(proof.tree, draft.service.described, paths, declared, draft.service.folder)
             seen = observe(engine, image, ports, paths, env, rung.name, hosts, plainly, recorder.ask_first, declared)
             refuse_server_that_ends(seen.health.kind, draft.port, draft.service.port_variable)
             proof.say(wording("progress.of", name=rung.name, what=summary_of(seen)))
+            proof.tools.say(wording("progress.harden", name=rung.name, seconds=within(seen, LEAST_SECONDS)))
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
             found = tightest(
                 engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.ask_again
@@ -231,6 +236,7 @@ def _watch(proof: Proof, reference: str) -> None:
         proof.draft = replace(proof.draft, config=config_of(subject.archive()))
         if not derives:
             return
+        proof.say(wording("progress.watch", name=reference, seconds=subject.variant.health.within_seconds))
         found = _runtime_of(subject)
     if isinstance(found, str):
         proof.say(wording("progress.left_out", name=MINIMAL, reason=found))
@@ -291,12 +297,14 @@ def _attacked(proof: Proof) -> None:
     those on all rungs would take long, it asks for them on the first alone."""
 
     name, began, why = proof.verified[0], time.monotonic(), proof.time_limit.reason
+    described = proof.draft.service.described
     if not proof.time_limit.over():
+        if described is not None:
+            proof.say(wording("progress.attacks", name=name))
         with proof.workspace() as workspace:
             found = run_checks(workspace.subject(proof.variant(workspace, name)), (ATTACKS,), proof.tell)
         why = next((each.reason for each in found if each.status != "pass"), "")
     seconds, own = time.monotonic() - began, proof.draft.own
-    described = proof.draft.service.described
     if not why and described is not None and name in own and seconds * len(proof.draft.rungs) > ATTACK_SECONDS:
         why = wording("refused.long_attacks", seconds=seconds, name=proof.draft.full(name))
         checks = own[name]["checks"]
