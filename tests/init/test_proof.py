@@ -1,7 +1,6 @@
 """A draft on its way to be proved: what is built counts as long as its last build did not fail."""
 
 import contextlib
-import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +36,7 @@ def proof(request, tmp_path, monkeypatch):
     fails: list[DeadweightError | None] = []
 
     def build(_workspace: object, _variant: object) -> None:
-        if (error := fails.pop(0)) is not None:
+        if fails and (error := fails.pop(0)) is not None:
             raise error
 
     draft = first_draft(find_services(read_tree(root))[0], "build")
@@ -51,9 +50,8 @@ def proof(request, tmp_path, monkeypatch):
 
 def failed(line: int | None, cause: Code = Code.LOCK, code: int | None = 7) -> CommandError:
     """A tool's, at this line of the Dockerfile."""
-    reason = core("builders.tool_failed", what="debian", reason="no milk")
     error = CommandError(["x"], exit_code_of_command=code, reason="", log=Path("/shop/logs/a.log"))
-    error = error.told(reason, ["giving up"], None, cause)
+    error = error.told(core("builders.tool_failed", what="debian", reason="no milk"), ["giving up"], None, cause)
     error.line = line
     return error
 
@@ -78,21 +76,19 @@ def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof, er
 def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof, line, built):
     """The last one is shared by none."""
     found, fails, rungs = proof
-    fails += [failed(line), None, None, None]
+    fails.append(failed(line))
     assert [found.build(rungs[name]) for name in ("debian", "alpine", "chainguard", "distroless")] == built
     assert len(found.draft.left_out) == built.count(False)
 
 
 @pytest.mark.parametrize("proof", [dict.fromkeys(("Dockerfile", "Dockerfile.b"), "FROM scratch\n")], indirect=True)
 def test_an_own_image_that_does_not_come_up_is_told_as_a_failure(proof, monkeypatch, capfd):
-    found, fails, _ = proof
-    fails += [None, None]
-    seen = [NotUp(Down.ENDED, "it ended"), None]
-    monkeypatch.setattr(run, "_why_not_up", lambda *_: seen.pop(0))
+    found, _, _ = proof
+    monkeypatch.setattr(run, "_why_not_up", lambda _, rung: {"today": NotUp(Down.ENDED, "it ended")}.get(rung.name))
     down = {"today": wording("suite.not_up", reason="it ended")}
     assert (run.find_reference(found), found.draft.down) == ("today-b", down)
     draft = replace(found.draft, accepted={"today-b": ()}, proven=True, is_tried=True)
-    assert re.search(f"tried: false +# {down['today']}\n", suite_text(draft))
+    assert f"# {down['today']}\n" in suite_text(draft)
     assert _document(Outcome((draft,), ()))["services"][0]["verified"] == ["today-b"]
     for outcome in (Outcome((draft,), ()), Outcome((replace(draft, down={}),), (), left_out=down)):
         with raises(CheckFailed, "task.not_up", reasons=f"today: {down['today']}"):
@@ -113,8 +109,7 @@ def test_the_clock_stands_still_while_bases_are_made():
 OWN = {"Dockerfile": 'FROM debian:12\nENV MODE=prod\nCMD ["/shop"]\n'}
 COMPOSE = "services:\n  web:\n    build: .\n    environment: {MODE: debug, URL: 'http://db', LEVEL: '1'}\n"
 NODE = {"package.json": '{"scripts": {"start": "node a.js"}}', "package-lock.json": "{}", "a.js": "x.listen(80)\n"}
-HOW = {"program": "deadweight"}
-SHOWN = {"shown": wording("advice.shown", place="README.md:3"), **HOW}
+SHOWN = {"shown": wording("advice.shown", place="README.md:3")}
 
 
 def case(root, files, code, **more):
@@ -171,16 +166,14 @@ def test_the_variable_for_want_of_which_it_ended_is_a_field(line, variable):
 
 
 @pytest.mark.parametrize(("down", "variable", "step", "fields"), [
-    (Down.MISSING_VARIABLE, "TOKEN", "variable", {"variable": "TOKEN", "place": " (app.py:2)", **HOW}),
-    (Down.MISSING_VARIABLE, "OTHER", "variable", {"variable": "OTHER", "place": "", **HOW}),
-    (Down.ONLY_LOOPBACK, "", "loopback", {"place": " (app.py:3)", **HOW}),
+    (Down.MISSING_VARIABLE, "TOKEN", "variable", {"variable": "TOKEN", "place": " (app.py:2)"}),
+    (Down.MISSING_VARIABLE, "OTHER", "variable", {"variable": "OTHER", "place": ""}),
+    (Down.ONLY_LOOPBACK, "", "loopback", {"place": " (app.py:3)"}),
     (Down.ENDED_WITH_0, "", "command", SHOWN),
     (Down.ENDED, "", "anything", SHOWN),
 ])  # fmt: skip
 def test_what_is_missing_is_one_sentence_of_advice(tmp_path, down, variable, step, fields):
     code = 'import os\ntoken = os.environ["TOKEN"]\napp.run(host="127.0.0.1")\n'
     files = {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"}
-    tree = read_tree(written(tmp_path / "shop", files))
-    error = NotUp(down, "x", (), variable)
-    told = advice(error, first_draft(find_services(tree)[0], "build"), tree, "deadweight")
-    assert parts(told) == (f"advice.{step}", fields)
+    given, error = case(tmp_path, files, down), NotUp(down, "x", (), variable)
+    assert parts(advice(error, given.draft, given.tree, "make")) == (f"advice.{step}", {**fields, "program": "make"})

@@ -38,10 +38,9 @@ COPY www /www
 EXPOSE 8099
 ENTRYPOINT ["/bin/sh", "-c", "httpd -p 8099 -h /www && trap 'exit 0' TERM && while :; do sleep 0.2; done"]
 """
-STUBBORN = 'FROM alpine:3.18\nCOPY www /www\nENTRYPOINT ["/bin/busybox", "httpd", "-f", "-p", "8099", "-h", "/www"]\n'
 FILES = {
     "Dockerfile": SERVER,
-    "Dockerfile.stubborn": STUBBORN,
+    "Dockerfile.stubborn": 'FROM alpine:3.18\nCOPY www /www\nENTRYPOINT ["busybox", "httpd", "-f", "-p", "8099", "-h", "/www"]\n',
     "Dockerfile.broken": "FROM alpine:3.18\nRUN exit 7\n",
     "www/index.html": "<html><title>A small shop</title></html>\n",
     "www/openapi.json": (
@@ -60,12 +59,10 @@ def folder(engine, tmp_path):
 
 
 def run(*words: str) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["deadweight", *words])
-        try:
-            main()
-        except SystemExit as ended:
-            return int(ended.code or 0)
+    try:
+        main(["deadweight", *words])
+    except SystemExit as ended:
+        return int(ended.code or 0)
     return 0
 
 
