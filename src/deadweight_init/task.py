@@ -121,11 +121,12 @@ def _show(outcome: lazy.init.Outcome) -> None:
             say(wording("task.accepted", variants=those, what=what))
     own = ((draft, each.name) for draft in outcome.drafts for each in draft.rungs if not each.is_made)
     down = {draft.full(name): draft.down[name] for draft, name in own if name in draft.down} | dict(outcome.left_out)
+    doubts = [f"{each.code}: {each.what}" for draft in outcome.drafts for each in draft.doubts]
     if down:
-        told = "\n".join(f"{name}: {why}" for name, why in down.items())
+        told = "\n".join([*(f"{name}: {why}" for name, why in down.items()), *doubts])
         raise CheckFailed(wording("task.not_up", reasons=told, program=outcome.program))
-    if doubts := "\n".join(f"{each.code}: {each.what}" for draft in outcome.drafts for each in draft.doubts):
-        raise MissingError(wording("task.unproven_draft", doubts=doubts, program=outcome.program))
+    if doubts:
+        raise MissingError(wording("task.unproven_draft", doubts="\n".join(doubts), program=outcome.program))
     then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
     say(f"next: {outcome.program} {then}")
 

@@ -132,11 +132,6 @@ class Proof:
         self.say(wording("progress.left_out", name=name, reason=short))
         self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
 
-    def put_off(self, name: str) -> None:
-        """Leave a rung in the suite as one that was not tried."""
-        self.say(wording("progress.put_off", name=name, reason=self.time_limit.reason))
-        self.draft = replace(self.draft, untried={**self.draft.untried, name: self.time_limit.reason})
-
     def build(self, rung: Rung) -> bool:
         """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built."""
         self.tried.add(rung.name)

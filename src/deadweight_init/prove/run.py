@@ -219,7 +219,9 @@ def prove(proof: Proof) -> Draft:
     # what is derived first, and of a Dockerfile before others
     for rung in sorted(rest, key=lambda each: (not each.changes, each.builder != "dockerfile")):
         if proof.time_limit.over() and len(proof.verified) >= ENOUGH:  # what was begun may take as long as it takes
-            proof.put_off(rung.name)
+            reason = proof.time_limit.reason
+            proof.say(wording("progress.put_off", name=rung.name, reason=reason))
+            proof.draft = replace(proof.draft, untried={**proof.draft.untried, rung.name: reason})
         elif proof.build(rung):
             _gate(proof, rung.name)
     _attacked(proof)
