@@ -21,7 +21,7 @@ from deadweight_init.repository.compose import COMPOSE
 from deadweight_init.repository.dockerfiles import dockerfiles
 from deadweight_init.services import find_services, plain_name, problems_of
 from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, read_tree
-from deadweight_init.write.files import Written, program, write_helpers
+from deadweight_init.write.files import Written, write_helpers
 from deadweight_init.write.suite import suite_text
 
 if TYPE_CHECKING:
@@ -86,11 +86,11 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
             try:
                 drafts = _proved(proofs, tools, left_out)
             except DeadweightError:  # what is known by now can be built, and tried again
-                _write(written, files, [each.draft for each in proofs], left_out)
+                _write(written, files, [each.draft for each in proofs], {})
                 written.keep()
                 raise
         _write(written, files, drafts, left_out)
-        return Outcome(tuple(drafts), written.names, tuple(told), program(root), left_out)
+        return Outcome(tuple(drafts), written.names, tuple(told), written.program, left_out)
 
 
 def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], left_out: Mapping[str, str]) -> None:
@@ -153,16 +153,14 @@ def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> 
     for proof in proofs:
         try:
             done.append(prove(proof))
-        except Interrupted:
-            raise
         except DeadweightError as error:
-            if len(proofs) == 1:
+            if isinstance(error, Interrupted) or len(proofs) == 1:
                 raise
             name = proof.draft.service.name
             left_out[name] = first_line(error.message)
             tools.say(wording("progress.left_out", name=name, reason=left_out[name]))
     if not done:
-        raise DeadweightError(wording("command.none_proved"))
+        raise DeadweightError(wording("command.none_proved", program=proofs[0].written.program))
     return tuple(done)
 
 

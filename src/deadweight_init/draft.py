@@ -65,8 +65,8 @@ class Draft:
     stops: Known[int] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     proven: bool = False
-    not_up: str = ""
-    """Why it was built and does not come up; empty where it does, or where nothing was tried."""
+    down: Mapping[str, str] = field(default_factory=dict)
+    """Rungs that were built and do not come up, with the reasons."""
     is_tried: bool = False
     """Whether the suite is being proved, or was: then it says what of it was not tried."""
     unattacked: str = ""

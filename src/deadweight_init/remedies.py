@@ -136,18 +136,18 @@ _LOOPBACK = re.compile(
 _RUN = re.compile(r"\b(?:docker|podman)(?: container)? run\b")
 
 
-def advice(error: NotUp, draft: Draft, tree: Tree) -> Message:
-    """What helps a service that does not come up, in one sentence."""
+def advice(error: NotUp, draft: Draft, tree: Tree, program: str) -> Message:
+    """What helps a service that does not come up, in one sentence. ``program`` runs the tasks."""
     folder = draft.service.project.folder if draft.service.project else draft.service.folder
     if error.down is Down.ONLY_LOOPBACK:
         place = tree.place_of(folder, _LOOPBACK)
-        return wording("advice.loopback", place=place and f" ({place})")
+        return wording("advice.loopback", place=place and f" ({place})", program=program)
     readmes = (path for path in tree.named[r"readme(?:\.\w+)?"] if tree.folders[path] in (".", folder))
     found = (known.origin for path in readmes for known in tree.values(path, _RUN, ""))
     shown = next((wording("advice.shown", place=place) for place in found), "")
     if error.down is Down.ENDED_WITH_0:
-        return wording("advice.command", shown=shown)
+        return wording("advice.command", shown=shown, program=program)
     if error.variable:
         place = tree.place_of(folder, re.compile(rf"(?<!\w){re.escape(error.variable)}(?!\w)"))
-        return wording("advice.variable", variable=error.variable, place=place and f" ({place})")
-    return wording("advice.anything", shown=shown)
+        return wording("advice.variable", variable=error.variable, place=place and f" ({place})", program=program)
+    return wording("advice.anything", shown=shown, program=program)

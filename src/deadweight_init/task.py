@@ -86,7 +86,8 @@ def _document(outcome: lazy.init.Outcome) -> dict[str, Any]:
     services = [
         {
             "service": draft.service.name,
-            "verified": [each.name for each in draft.rungs if draft.proven and each.name not in draft.untried],
+            "verified": list(draft.accepted),
+            "down": dict(draft.down),
             "not_tried": dict(draft.untried),
             "left_out": dict(draft.left_out),
             "works": draft.works,
@@ -100,29 +101,32 @@ def _document(outcome: lazy.init.Outcome) -> dict[str, Any]:
 
 
 def _show(outcome: lazy.init.Outcome) -> None:
-    """Say what was found. Raises MissingError (exit 3) where what runs proves too little."""
+    """Say what was found. Raises CheckFailed (exit 1) where an own image or a whole service does not come up, MissingError (exit 3)
+    where what runs proves too little."""
     for draft in outcome.drafts:
-        if draft.proven and draft.known:
-            name = f"{draft.service.name}: " if draft.suite else ""
-            say(name + wording("task.works", works=draft.works, known=draft.known))
+        if draft.proven:
+            name, works, known = f"{draft.service.name}: " if draft.suite else "", draft.works, draft.known
+            say(name + wording("task.works" if known else "task.works_unknown", works=works, known=known))
     for line in outcome.told:
         say(line)
     say(f"written: {', '.join(outcome.written)}")
-    for name, why in outcome.left_out.items():
-        say(f"left out: {name}: {why}")
     for draft in outcome.drafts:
-        verified = [draft.full(rung.name) for rung in draft.rungs if rung.name not in draft.untried]
-        say(f"{'verified' if draft.proven else 'written, not tried'}: {', '.join(verified)}")
-        if later := [draft.full(rung.name) for rung in draft.rungs if rung.name in draft.untried]:
+        done = draft.accepted if draft.proven else [each.name for each in draft.rungs]
+        say(f"{'verified' if draft.proven else 'written, not tried'}: {', '.join(map(draft.full, done))}")
+        if later := [*map(draft.full, draft.untried)]:
             chosen = " ".join(f"--variant {each}" for each in later)
             say(f"not tried: {', '.join(later)}: {outcome.program} build {chosen} && {outcome.program} verify {chosen}")
         for what in dict.fromkeys(each for told in draft.accepted.values() for each in told):
             those = ", ".join(draft.full(name) for name, told in draft.accepted.items() if what in told)
             say(wording("task.accepted", variants=those, what=what))
-    doubted = [doubt for draft in outcome.drafts for doubt in draft.doubts]
-    if doubted:
-        told = "\n".join(f"{each.code}: {each.what}" for each in doubted)
-        raise MissingError(wording("task.unproven_draft", doubts=told, program=outcome.program))
+    own = ((draft, each.name) for draft in outcome.drafts for each in draft.rungs if not each.is_made)
+    down = {draft.full(name): draft.down[name] for draft, name in own if name in draft.down} | dict(outcome.left_out)
+    doubts = [f"{each.code}: {each.what}" for draft in outcome.drafts for each in draft.doubts]
+    if down:
+        told = "\n".join([*(f"{name}: {why}" for name, why in down.items()), *doubts])
+        raise CheckFailed(wording("task.not_up", reasons=told, program=outcome.program))
+    if doubts:
+        raise MissingError(wording("task.unproven_draft", doubts="\n".join(doubts), program=outcome.program))
     then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
     say(f"next: {outcome.program} {then}")
 

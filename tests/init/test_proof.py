@@ -3,21 +3,26 @@
 import contextlib
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from deadweight._errors import CommandError, DeadweightError
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, wording as core
 from deadweight.builders.shared.diagnosis import Code
+from deadweight_init.command import Outcome
 from deadweight_init.draft import Draft, first_draft
+from deadweight_init.prove import run
 from deadweight_init.prove.observe import Down, NotUp, missing_variable
 from deadweight_init.prove.proof import Proof, TimeLimit, Tools
 from deadweight_init.records import wording
 from deadweight_init.remedies import REMEDIES, Case, advice, next_remedy
 from deadweight_init.services import find_services
+from deadweight_init.task import _document, _show
 from deadweight_init.tree import read_tree
+from deadweight_init.write.suite import suite_text
 from tests.init.test_found import recipe
-from tests.support.codes import parts
+from tests.support.codes import parts, raises
 from tests.support.trees import written
 
 GO = {"go.mod": "module x.org/y\n", "main.go": 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n'}
@@ -31,7 +36,7 @@ def proof(request, tmp_path, monkeypatch):
     fails: list[DeadweightError | None] = []
 
     def build(_workspace: object, _variant: object) -> None:
-        if (error := fails.pop(0)) is not None:
+        if fails and (error := fails.pop(0)) is not None:
             raise error
 
     draft = first_draft(find_services(read_tree(root))[0], "build")
@@ -43,33 +48,52 @@ def proof(request, tmp_path, monkeypatch):
     return found, fails, rungs
 
 
-def failed(reason: str, line: int) -> CommandError:
-    error = CommandError(["docker"], exit_code_of_command=1, reason=reason)
+def failed(line: int | None, cause: Code = Code.LOCK, code: int | None = 7) -> CommandError:
+    """A tool's, at this line of the Dockerfile."""
+    error = CommandError(["x"], exit_code_of_command=code, reason="", log=Path("/shop/logs/a.log"))
+    error = error.told(core("builders.tool_failed", what="debian", reason="no milk"), ["giving up"], None, cause)
     error.line = line
     return error
 
 
-def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof):
+@pytest.mark.parametrize(("error", "reason"), [
+    (DeadweightError("no such package"), "no such package"),
+    (failed(None), "no milk (giving up)"),
+    (failed(None, Code.UNKNOWN, None), "no milk (giving up)"),  # it took too long
+    (failed(None, Code.UNKNOWN), f"{wording('refused.unknown', log='logs/a.log')} (giving up)"),
+])  # fmt: skip
+def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof, error, reason):
+    """The reason is its cause; where that is unknown, where its log is."""
     found, fails, rungs = proof
-    fails += [None, DeadweightError("no such package")]
+    found.written.root = Path("/shop")
+    fails += [None, error]
     assert (found.build(rungs["debian"]), found.draft.left_out) == (True, {})
-    assert (found.build(rungs["debian"]), found.draft.left_out) == (False, {"debian": "no such package"})
+    assert (found.build(rungs["debian"]), found.draft.left_out) == (False, {"debian": reason})
 
 
 @pytest.mark.parametrize("proof", [GO], indirect=True)
-def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof):
+@pytest.mark.parametrize(("line", "built"), [(9, [False] * 4), (999, [False, True, True, True])])
+def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof, line, built):
+    """The last one is shared by none."""
     found, fails, rungs = proof
-    fails.append(failed("no such module", 9))
-    names = ("debian", "alpine", "chainguard", "distroless")
-    assert [found.build(rungs[name]) for name in names] == [False] * 4
-    assert set(found.draft.left_out) == set(names)
+    fails.append(failed(line))
+    assert [found.build(rungs[name]) for name in ("debian", "alpine", "chainguard", "distroless")] == built
+    assert len(found.draft.left_out) == built.count(False)
 
 
-@pytest.mark.parametrize("proof", [GO], indirect=True)
-def test_a_last_stage_that_fails_is_none_of_the_others(proof):
-    found, fails, rungs = proof
-    fails += [failed("no such user", 999), None]
-    assert [found.build(rungs[name]) for name in ("debian", "distroless")] == [False, True]
+@pytest.mark.parametrize("proof", [dict.fromkeys(("Dockerfile", "Dockerfile.b"), "FROM scratch\n")], indirect=True)
+def test_an_own_image_that_does_not_come_up_is_told_as_a_failure(proof, monkeypatch, capfd):
+    found, _, _ = proof
+    monkeypatch.setattr(run, "_why_not_up", lambda _, rung: {"today": NotUp(Down.ENDED, "it ended")}.get(rung.name))
+    down = {"today": wording("suite.not_up", reason="it ended")}
+    assert (run.find_reference(found), found.draft.down) == ("today-b", down)
+    draft = replace(found.draft, accepted={"today-b": ()}, proven=True, is_tried=True)
+    assert f"# {down['today']}\n" in suite_text(draft)
+    assert _document(Outcome((draft,), ()))["services"][0]["verified"] == ["today-b"]
+    for outcome in (Outcome((draft,), ()), Outcome((replace(draft, down={}),), (), left_out=down)):
+        with raises(CheckFailed, "task.not_up", reasons=f"today: {down['today']}"):
+            _show(outcome)
+        assert wording("task.works_unknown", works=0, known=0) in capfd.readouterr().err
 
 
 def test_the_clock_stands_still_while_bases_are_made():
@@ -151,6 +175,5 @@ def test_the_variable_for_want_of_which_it_ended_is_a_field(line, variable):
 def test_what_is_missing_is_one_sentence_of_advice(tmp_path, down, variable, step, fields):
     code = 'import os\ntoken = os.environ["TOKEN"]\napp.run(host="127.0.0.1")\n'
     files = {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"}
-    tree = read_tree(written(tmp_path / "shop", files))
-    error = NotUp(down, "x", (), variable)
-    assert parts(advice(error, first_draft(find_services(tree)[0], "build"), tree)) == (f"advice.{step}", fields)
+    given, error = case(tmp_path, files, down), NotUp(down, "x", (), variable)
+    assert parts(advice(error, given.draft, given.tree, "make")) == (f"advice.{step}", {**fields, "program": "make"})

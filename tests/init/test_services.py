@@ -73,7 +73,7 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, name, monk
     tools = Tools(said.append, _build, prepare=partial(prepare, yes=True))  # as the task has them
     (draft,) = init(folder, Wanted(), lambda *_: None, said.append, tools).drafts
     told = "\n".join([*said, (folder / "deadweight.yaml").read_text()])
-    assert draft.not_up == "", told
+    assert draft.down == {}, told
     assert len(draft.rungs) >= kind.rungs, told
     variant = load_suite(folder / "deadweight.yaml").variants[0]
     assert variant.port == kind.port, told

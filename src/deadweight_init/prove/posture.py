@@ -38,7 +38,7 @@ def health_of(seen: Observation) -> model.Health:
     return model.Health(path=seen.health.path, status=status, tls=seen.health.tls, within_seconds=within)
 
 
-def _within(seen: Observation, least: float) -> float:
+def within(seen: Observation, least: float) -> float:
     """How long a start may take here and now, in seconds: ten times what was seen; above four minutes four times will do."""
     most = max(MOST_SECONDS, round(seen.started_seconds * 4))
     return max(least, min(most, round(seen.started_seconds * 10)))
@@ -99,8 +99,8 @@ class _Tries:
 
     def holds(self, settings: model.RunSettings, while_up: WhileUp = lambda _container, _health: None) -> bool:
         """Whether the service comes up so, and stays."""
-        health, within = self.seen.health, _within(self.seen, LEAST_SECONDS)
-        patient = health_of(self.seen).model_copy(update={"within_seconds": within})
+        health, seconds = self.seen.health, within(self.seen, LEAST_SECONDS)
+        patient = health_of(self.seen).model_copy(update={"within_seconds": seconds})
         options = hardened(settings, port=health.port, image_user=self.user).but(hosts=self.hosts, tls=health.tls)
         try:
             with self.engine.start(self.image, options, purpose="init", variant=self.variant) as container:

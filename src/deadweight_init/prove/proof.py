@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
@@ -52,8 +54,6 @@ class TimeLimit:
             self._began += time.monotonic() - began
 
 
-Say = Callable[[str], None]
-
 ENOUGH = 2
 """So many variants compare something."""
 
@@ -66,7 +66,7 @@ class Tools:
     After ``minutes`` no further rung is begun once two are verified; 0 is no bound.
     """
 
-    say: Say
+    say: Callable[[str], None]
     build: Callable[[Workspace, Variant], object]
     minutes: float = 0.0
     prepare: Callable[[Workspace, Sequence[Variant]], object] = lambda _workspace, _variants: None
@@ -132,11 +132,6 @@ class Proof:
         self.say(wording("progress.left_out", name=name, reason=short))
         self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
 
-    def put_off(self, name: str) -> None:
-        """Leave a rung in the suite as one that was not tried."""
-        self.say(wording("progress.put_off", name=name, reason=self.time_limit.reason))
-        self.draft = replace(self.draft, untried={**self.draft.untried, name: self.time_limit.reason})
-
     def build(self, rung: Rung) -> bool:
         """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built."""
         self.tried.add(rung.name)
@@ -158,30 +153,30 @@ class Proof:
                 failed = error
         if self._engine_ran and not _engine_runs():  # that is no fault of the rung's
             raise MissingError(wording("proof.engine_ended")) from failed
-        if not isinstance(failed, CommandError):
-            self.leave_out(rung.name, failed.message, failed.hint or "")
-            return False
-        # an unknown cause has no other hint than to look at its log
-        self.leave_out(rung.name, _reason(failed), "" if failed.cause == Code.UNKNOWN.value else failed.hint or "")
-        self.failures[rung.name] = failed
-        if failed.line is not None and failed.line < last_stage:
-            self._failed[built] = self.draft.left_out[rung.name]
+        reason = _reason(failed, self.written.root) if isinstance(failed, CommandError) else failed.message
+        self.leave_out(rung.name, reason, failed.hint or "")
+        if isinstance(failed, CommandError):
+            self.failures[rung.name] = failed
+            if failed.line is not None and failed.line < last_stage:
+                self._failed[built] = self.draft.left_out[rung.name]
         return False
 
     def _shared(self, rung: Rung) -> tuple[tuple[str, ...], int]:
         """What the stages of a rung before its last one are made of, their text and their bases; and the last one's line."""
         text = self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), "")
         stages = stages_of(text, {})[1]
-        given = rung.keys.get("bases", {})
         last = text[slice(*stages[-1].span)] if stages else ""
-        bases = (f"{name} {value}" for name, value in given.items() if name not in last)
+        bases = (f"{name} {value}" for name, value in rung.keys.get("bases", {}).items() if name not in last)
         return ((text, *sorted(bases)), stages[-1].line) if stages else ((rung.name,), 0)
 
 
-def _reason(error: CommandError) -> str:
-    """What is wrong, for a comment: the last error of the step that failed."""
+def _reason(error: CommandError, root: Path) -> str:
+    """What is wrong, for a comment: the cause as far as it is known, and the last error of the step that failed."""
     last = next((line.strip() for line in reversed(error.tail) if not _FRAME.match(line)), "")
-    return f"{error.reason} ({last})" if last and len(error.reason) < MOST_SAID else error.reason
+    reason, ended = error.reason, error.exit_code_of_command is not None  # else it is known that it took too long
+    if error.log and ended and error.cause == Code.UNKNOWN.value and error.code == "builders.tool_failed":
+        reason = wording("refused.unknown", log=os.path.relpath(error.log, root))
+    return f"{reason} ({last})" if last and len(reason) < MOST_SAID else reason
 
 
 def _engine_runs() -> bool:
@@ -200,7 +195,7 @@ def nothing_left(proof: Proof, *, comes_up: bool = False) -> DeadweightError:
         by_reason.setdefault(why, []).append(name)
     reasons = "\n".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
     helps = next((step for why in by_reason if (step := proof.steps.get(why))), "")
-    unproved = wording("proof.unproved")
+    unproved = wording("proof.unproved", program=proof.written.program)
     between = "\n  or " if "\n" in helps else "; or "  # lines to copy stand alone
     message = wording("proof.check_fails" if comes_up else "proof.no_way", reasons=reasons)
     return DeadweightError(message, hint=f"{helps}{between}{unproved}" if helps else unproved)

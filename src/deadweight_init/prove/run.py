@@ -24,8 +24,8 @@ from deadweight_init.derive.dockerfile import MINIMAL, changed_settings
 from deadweight_init.derive.runtime import RuntimeFiles, config_of, runtime_files
 from deadweight_init.draft import Draft, declared_ports, health_hints, port_hints
 from deadweight_init.prove.gates import accepted_findings, by_owner, measured_gates
-from deadweight_init.prove.observe import Down, NotUp, observe, summary_of
-from deadweight_init.prove.posture import tightest, with_seen
+from deadweight_init.prove.observe import MOST_SECONDS, START_SECONDS, Down, NotUp, observe, summary_of
+from deadweight_init.prove.posture import LEAST_SECONDS, tightest, with_seen, within
 from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
 from deadweight_init.prove.recording import Recorder, doubts_of
 from deadweight_init.records import Dependency, Known, Rung, wording
@@ -94,30 +94,30 @@ MOST_DOWN = 3
 
 def find_reference(proof: Proof) -> str:
     """Build rungs until one comes up, and learn from it: the repository's own first. Raises DeadweightError where none does."""
-    problem, down = None, 0
-    while down < MOST_DOWN and (rung := _next(proof, down)) is not None:
+    problem = None
+    while len(proof.draft.down) < MOST_DOWN and (rung := _next(proof)) is not None:
         if not build_with_remedies(proof, rung):
             own = proof.draft.derived_from
             if own is not None and rung.keys.get("dockerfile") == own.path:
                 proof.draft = replace(proof.draft, own_fails=True)
             continue
         if why := _why_not_up(proof, rung):
-            problem, down = problem or why, down + 1
+            reason = wording("suite.not_up", reason=first_line(why.message))
+            problem, proof.draft = problem or why, replace(proof.draft, down={**proof.draft.down, rung.name: reason})
             continue
         if rung.files:  # what was seen goes into the files too: EXPOSE, HEALTHCHECK
             proof.build(rung)
         return rung.name
     if problem is None:
         raise nothing_left(proof)
-    proof.draft = replace(proof.draft, not_up=first_line(problem.message))
     message = wording("proof.not_up", service=proof.draft.service.name, reason=problem.message)
-    raise DeadweightError(message, hint=advice(problem, proof.draft, proof.tree))
+    raise DeadweightError(message, hint=advice(problem, proof.draft, proof.tree, proof.written.program))
 
 
-def _next(proof: Proof, down: int) -> Rung | None:
+def _next(proof: Proof) -> Rung | None:
     """The next rung that was not tried. Where the own image does not come up, what is derived from it does not either; what ko
     builds may, if it differs in one thing: its base."""
-    untried = (each for each in proof.draft.rungs if each.name not in proof.tried)
+    down, untried = proof.draft.down, (each for each in proof.draft.rungs if each.name not in proof.tried)
     return next((each for each in untried if not down or len(each.changes) <= (each.builder != "dockerfile")), None)
 
 
@@ -168,11 +168,16 @@ def _observe_rung(proof: Proof, rung: Rung) -> None:
         image, engine = workspace.engine_image(variant), workspace.engine()
         env = {**{name: known.value for name, known in draft.service.around.env.items()}, **variant.run.env}
         plainly = variant.run.model_copy(update={"tmpfs": ()})
+        if needs := variant.run.needs:
+            seconds = max(each.health.within_seconds for each in needs.values())
+            proof.tools.say(wording("progress.needs", name=rung.name, needs=", ".join(needs), seconds=seconds))
         with started_beside(workspace, variant) as hosts:
+            proof.tools.say(wording("progress.start", name=rung.name, seconds=START_SECONDS, most=MOST_SECONDS))
             recorder = Recorder(proof.tree, draft.service.described, paths, declared, draft.service.folder)
             seen = observe(engine, image, ports, paths, env, rung.name, hosts, plainly, recorder.ask_first, declared)
             refuse_server_that_ends(seen.health.kind, draft.port, draft.service.port_variable)
             proof.say(wording("progress.of", name=rung.name, what=summary_of(seen)))
+            proof.tools.say(wording("progress.harden", name=rung.name, seconds=within(seen, LEAST_SECONDS)))
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
             found = tightest(
                 engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.ask_again
@@ -208,7 +213,9 @@ def prove(proof: Proof) -> Draft:
     # what is derived first, and of a Dockerfile before others
     for rung in sorted(rest, key=lambda each: (not each.changes, each.builder != "dockerfile")):
         if proof.time_limit.over() and len(proof.verified) >= ENOUGH:  # what was begun may take as long as it takes
-            proof.put_off(rung.name)
+            reason = proof.time_limit.reason
+            proof.say(wording("progress.put_off", name=rung.name, reason=reason))
+            proof.draft = replace(proof.draft, untried={**proof.draft.untried, rung.name: reason})
         elif proof.build(rung):
             _gate(proof, rung.name)
     _attacked(proof)
@@ -225,6 +232,7 @@ def _watch(proof: Proof, reference: str) -> None:
         proof.draft = replace(proof.draft, config=config_of(subject.archive()))
         if not derives:
             return
+        proof.say(wording("progress.watch", name=reference, seconds=subject.variant.health.within_seconds))
         found = _runtime_of(subject)
     if isinstance(found, str):
         proof.say(wording("progress.left_out", name=MINIMAL, reason=found))
@@ -285,12 +293,14 @@ def _attacked(proof: Proof) -> None:
     those on all rungs would take long, it asks for them on the first alone."""
 
     name, began, why = proof.verified[0], time.monotonic(), proof.time_limit.reason
+    described = proof.draft.service.described
     if not proof.time_limit.over():
+        if described is not None:
+            proof.say(wording("progress.attacks", name=name))
         with proof.workspace() as workspace:
             found = run_checks(workspace.subject(proof.variant(workspace, name)), (ATTACKS,), proof.tell)
         why = next((each.reason for each in found if each.status != "pass"), "")
     seconds, own = time.monotonic() - began, proof.draft.own
-    described = proof.draft.service.described
     if not why and described is not None and name in own and seconds * len(proof.draft.rungs) > ATTACK_SECONDS:
         why = wording("refused.long_attacks", seconds=seconds, name=proof.draft.full(name))
         checks = own[name]["checks"]

@@ -47,6 +47,12 @@ class Written:
         """What is new or changed, in order."""
         return tuple(self._before)
 
+    @property
+    def program(self) -> str:
+        """What runs the tasks: ``deadweight`` where the repository's tasks.py is another's."""
+        there = (self.root / "tasks.py").read_text(encoding="utf-8", errors="replace")
+        return "invoke" if "deadweight" in there else "deadweight"
+
     def write(self, files: Mapping[str, str]) -> None:
         """Write these. Raises UsageError, before anything is written, for files that are there and are not ours to replace."""
         replaced = [name for name in files if name not in self._before and os.path.lexists(self.root / name)]
@@ -120,9 +126,3 @@ def _to_add(name: str, there: str) -> Iterator[str]:
     else:
         yield "from deadweight.tasks import namespace as ns"
         yield from (f"ns.add_task({task})" for task in _TASK.findall(there))
-
-
-def program(root: Path) -> str:
-    """What runs the tasks: ``deadweight`` where the repository's tasks.py is another's."""
-    there = (root / "tasks.py").read_text(encoding="utf-8", errors="replace")
-    return "invoke" if "deadweight" in there else "deadweight"

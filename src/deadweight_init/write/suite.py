@@ -38,13 +38,8 @@ def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str
     """
     how = wording("suite.observed" if any(draft.is_tried for draft in drafts) else "suite.not_run")
     name = drafts[0].suite or drafts[0].service.name
-    head: dict[Any, Any] = {
-        Note(wording("suite.written", how=how)): None,
-        Note(wording("suite.keys")): None,
-        "name": name,
-        Note(): None,
-    }
-    suite = Block(head)
+    lead = Note(wording("suite.written", how=how))
+    suite = Block({lead: None, Note(wording("suite.keys")): None, "name": name, Note(): None})
     if drafts[0].suite:
         services = Block({draft.service.name: _section(draft) for draft in drafts})
         services.update({_left_out(name, why): None for name, why in (left_out or {}).items()})
@@ -71,8 +66,6 @@ def _section(draft: Draft) -> Block:
     if draft.run:
         defaults["run"] = Block(draft.run)
     defaults["checks"] = checks
-    if draft.not_up:
-        defaults[Note(wording("suite.not_up", reason=draft.not_up))] = None
     if draft.doubts:
         defaults[Note(wording("suite.unproven"))] = None
         defaults["unproven"] = [each.code for each in draft.doubts]
@@ -100,7 +93,7 @@ def _runs(draft: Draft) -> Any:
 def _attacks(draft: Draft) -> Mapping[Any, Any]:
     """The places that an OpenAPI document names are where HTTP services are attacked."""
     described = draft.service.described
-    if described is None or draft.not_up or "path" not in draft.health.value:
+    if described is None or (draft.down and not draft.accepted) or "path" not in draft.health.value:
         return {}
     if draft.unattacked:
         return {Note(wording("suite.unattacked", document=described.value, reason=draft.unattacked)): None}
@@ -125,9 +118,9 @@ def _variant(draft: Draft, rung: Rung) -> Block:
     for key, value in rung.keys.items():
         if key not in own and not (key == "source" and value == "."):
             found[key] = value
-    why = draft.untried.get(rung.name) or draft.left_out.get(rung.name)
+    why = {**draft.untried, **draft.left_out, **draft.down}.get(rung.name, "")
     if why or (draft.is_tried and rung.name not in draft.accepted):
-        found["tried"] = Known(False, why or draft.not_up or wording("suite.ended_before"))
+        found["tried"] = Known(False, why or wording("suite.ended_before"))
     found.update(own)
     if rung.changes:
         first = draft.service.own.path if draft.service.own else wording("suite.first_variant")
