@@ -303,7 +303,6 @@ NOT_HERE: dict[str, str] = {
     r"invoke scan": "tests/checks/scan/test_scan.py",
     r"invoke setup": "tests/tasks/test_setup.py",
     r"(invoke|deadweight) doctor": "tests/tasks/test_setup.py",
-    r"invoke demo": "tests/tasks/test_setup.py",
     r"invoke push ": "tests/tasks/test_run.py",
     r"invoke (run|shell|logs) ": "tests/tasks/test_run.py",
     r"invoke clean --(project|all)": "tests/project/test_clean.py",
