@@ -28,8 +28,7 @@ def uses(package: str) -> Iterator[tuple[str, str, set[str] | None]]:
                 names = {word.arg for word in node.keywords}
                 place = f"{path.relative_to(ROOT)}:{node.lineno}"
                 first = node.args[0]
-                choices = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
-                for choice in choices:
+                for choice in [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]:
                     code = choice.value if isinstance(choice, ast.Constant) else None
                     assert isinstance(code, str), f"{place}: a code is a literal, so that it can be found"
                     yield place, code, None if None in names else {name for name in names if name}

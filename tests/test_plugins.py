@@ -200,8 +200,7 @@ def one_error(shown: str) -> str:
 def test_a_check_that_cannot_be_loaded_is_one_error_at_its_line(broken, code, words):
     folder, site = broken(code)
     shown = one_error(task(folder, site, "verify", code=2).stderr)
-    place = f"{folder}/deadweight.yaml:8: variants.v.checks.other.theirs: "
-    assert shown.startswith(f"error: {place}{words}")
+    assert shown.startswith(f"error: {folder}/deadweight.yaml:8: variants.v.checks.other.theirs: {words}")
     assert shown.endswith(f"\n  hint: {AUTHORS}\n")
 
 

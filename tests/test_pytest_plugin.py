@@ -23,7 +23,6 @@ from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
-MISBEHAVING = reference("misbehave")
 PROJECT = f"plugin-{os.getpid()}"
 
 SUITE = """\
@@ -158,7 +157,7 @@ def test_a_service_that_stays_down_is_waited_for_once(built_project):
 
 
 def test_without_an_engine_checks_fail_with_the_reason(project, misbehaving_archive):
-    put_built(load_suite(project / "deadweight.yaml"), "good", misbehaving_archive, MISBEHAVING)
+    put_built(load_suite(project / "deadweight.yaml"), "good", misbehaving_archive, reference("misbehave"))
     done = run_pytest(project, "deadweight.yaml", "--variant", "good", DOCKER_HOST="unix:///nowhere.sock", code=1)
     assert "3 failed" in done.stdout
     unanswered = wording("engine.named_engine_silent", host="unix:///nowhere.sock", origin="DOCKER_HOST", problem="")

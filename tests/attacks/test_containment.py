@@ -362,12 +362,6 @@ def ended_within(seconds: float, castle_yard: Yard) -> bool:
     return False
 
 
-def start_after_the_end(subject) -> None:
-    with lab.Lab(subject) as built, Yard(built, walls.OPEN) as failing:
-        assert ended_within(10.0, failing)
-        failing.lab.starts.guarded(failing.options)
-
-
 @pytest.mark.slow
 def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject, monkeypatch):
     """The floor is above what this machine has free: the guard acts as it would on a disk that an attack fills."""
@@ -375,8 +369,10 @@ def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject
         assert not ended_within(1.0, held)
         assert held.alive()
     monkeypatch.setattr(guard, "FLOOR_BYTES", 2**60)
-    with raises(lab.NoService, "service.disk_low", floor=str(2**60)):  # the yard may not even be made
-        start_after_the_end(subject)
+    disk_low = raises(lab.NoService, "service.disk_low", floor=str(2**60))  # the yard may not even be made
+    with disk_low, lab.Lab(subject) as built, Yard(built, walls.OPEN) as failing:
+        assert ended_within(10.0, failing)
+        failing.lab.starts.guarded(failing.options)
     found = attack(subject, postures=("hardened",))
     assert (found.status, found.data) == ("not_measured", {})
     assert codes(found.reason) == ["gate.nothing_at_all", "service.disk_low"]

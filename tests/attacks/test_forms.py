@@ -229,8 +229,7 @@ def words(command: str, specifiers: Mapping[str, str], variables: Mapping[str, s
 
 
 def _expanded(word: str, specifiers: Mapping[str, str], variables: Mapping[str, str]) -> str:
-    told = {**specifiers, "%": "%"}
-    word = re.sub("%(.)", lambda match: told[match[1]], word)
+    word = re.sub("%(.)", lambda match: {**specifiers, "%": "%"}[match[1]], word)
     return re.sub(r"\$(\$|\{\w+\}|)", lambda match: "$" if match[1] == "$" else variables[match[1].strip("{}")], word)
 
 

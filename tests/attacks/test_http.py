@@ -42,10 +42,6 @@ def http(*names: str) -> Catalogue:
     return only(*names, packs=["http"])
 
 
-BY_THE_NETWORK = {"http-ssrf", "http-metadata"}
-"""What leads nowhere without a network. All else comes in the way that users come, and no wall is in it."""
-
-
 @SAFE
 def test_every_hole_is_found_where_it_is_and_nowhere_else(service, monkeypatch, safe, outcome):
     monkeypatch.setattr(containers, "ANSWER_SECONDS", 3.0)
@@ -64,7 +60,8 @@ def test_every_hole_is_found_where_it_is_and_nowhere_else(service, monkeypatch, 
     assert {each["delivery"] for each in found.data["payloads"].values()} == {"service"}
     if outcome == "succeeded":
         held = {name for name, cell in found.data["postures"]["hardened"].items() if cell["outcome"] == "blocked"}
-        assert held == BY_THE_NETWORK, found.data["postures"]["hardened"]
+        # what leads nowhere without a network; all else comes in the way that users come, and no wall is in it
+        assert held == {"http-ssrf", "http-metadata"}, found.data["postures"]["hardened"]
         assert cells["http-command"]["evidence"]["at"].startswith("GET /ping query x: ")
         assert cells["http-error-page"]["evidence"]["at"] == "POST /upload json text: {{"
     else:

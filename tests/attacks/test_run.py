@@ -271,10 +271,7 @@ ARRIVES = {
 """What works where the service runs as root: by a script, by one for gawk, by a request of its own."""
 
 
-BUSY = {"print": "cell.no_awk", "attack": "cell.astray"}
-
-
-@pytest.mark.parametrize(("busy_for", "told"), BUSY.items(), ids=["every script", "the attack"])
+@pytest.mark.parametrize(("busy_for", "told"), [("print", "cell.no_awk"), ("attack", "cell.astray")])
 def test_what_did_not_arrive_is_not_blocked(misbehaving, few, busy_for, told):
     """It answers 503 in one posture only, to all scripts or to the attack: no wall is credited, no gate said to hold."""
     few()

@@ -266,7 +266,7 @@ def test_what_restricted_does_not_allow_is_refused(changes, needs):
 
 # ECS: Amazon's own model of RegisterTaskDefinition, and Fargate's rules, which no model holds (ECS developer guide)
 
-MODEL = Session().get_service_model("ecs")
+TASK = Session().get_service_model("ecs").operation_model("RegisterTaskDefinition").input_shape
 NAME = re.compile("[A-Za-z0-9_-]{1,255}")
 ONLY_EC2 = {"sharedMemorySize", "swappiness", "maxSwap", "devices", "privileged", "dockerSecurityOptions", "links"}
 SOLD = {
@@ -281,8 +281,7 @@ MOUNT_OPTIONS = re.compile(
 
 def refusals(task: dict[str, Any]) -> list[str]:
     """What Amazon would refuse of it for Fargate; empty where it takes it."""
-    shape = MODEL.operation_model("RegisterTaskDefinition").input_shape
-    report = ParamValidator().validate(task, shape)
+    report = ParamValidator().validate(task, TASK)
     names = [task["family"], *(each["name"] for each in task["containerDefinitions"])]
     wrong = {
         "the network": task["networkMode"] != "awsvpc" or task["requiresCompatibilities"] != ["FARGATE"],

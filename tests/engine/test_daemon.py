@@ -117,8 +117,8 @@ def test_a_damaged_docker_configuration_is_passed_over(unset, content):
 def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    why = none_to_start("engine.advice_root")  # set-up could not get one either
-    assert codes(why)[:2] == ["engine.none_to_start", "engine.start_needs_root"]
+    # set-up could not get one either
+    assert codes(none_to_start("engine.advice_root"))[:2] == ["engine.none_to_start", "engine.start_needs_root"]
 
 
 def none_to_start(advice: str) -> object:

@@ -48,9 +48,6 @@ class Answer(Answering):
     protocol_version = "HTTP/1.1"
     server: Pretended
 
-    def address_string(self) -> str:
-        return "unix"
-
     def do_GET(self) -> None:
         document: Any = next((text for end, text in self.server.documents.items() if self.path.endswith(end)), {})
         self.server.awake.wait()

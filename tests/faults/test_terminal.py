@@ -29,7 +29,6 @@ from tests.support.small_project import own_leftovers, put_built, write_suite
 
 pytestmark = pytest.mark.system
 
-SLOW = "touch started; sleep 0.6; cp src/a.txt $OUT; sleep 0.6"
 SUITE = """\
 name: ends
 defaults: {port: 8080, health: {path: /healthz}, checks: {runs: {}, attacks: {}}}
@@ -77,7 +76,7 @@ def castle(tmp_path, engine, playground_image, playground_archive) -> Castle:
 
 @pytest.fixture
 def project(tmp_path) -> FaultProject:
-    return FaultProject.make(tmp_path, v=SLOW)
+    return FaultProject.make(tmp_path, v="touch started; sleep 0.6; cp src/a.txt $OUT; sleep 0.6")
 
 
 @pytest.mark.slow

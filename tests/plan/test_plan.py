@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -222,13 +223,10 @@ def test_what_compiles_has_a_place_also_before_it_can_begin(site):
 def test_set_up_that_fails_skips_what_stands_on_it_and_nothing_else(site):
     site, builder, heard = make_site(site.root, one="true", two="true"), ScriptBuilder(), Listening()
 
-    def fail(_log):
-        raise DeadweightError("no such package")
-
     log = site.root / "log"
     tasks = [
         preparation("base", "base", lambda _log: None, log, 1.0, after=("tool", "there already")),
-        preparation("tool", "tool", fail, log, 1.0),
+        preparation("tool", "tool", Mock(side_effect=DeadweightError("no such package")), log, 1.0),
         preparation("other", "other", lambda _log: None, log, 1.0, behind=("tool",)),
     ]
     grow = growing(site, builder, {"one": "other", "two": "base"})
@@ -326,10 +324,8 @@ def test_fail_fast_stops(site):
 
 
 def test_a_failed_shared_step_skips_what_stands_on_it(site):
-    def fail(job):
-        raise DeadweightError("no disk")
-
-    ended = go(make_site(site.root, one="true", two="true"), ScriptBuilder(shared=fail))
+    no_disk = Mock(side_effect=DeadweightError("no disk"))
+    ended = go(make_site(site.root, one="true", two="true"), ScriptBuilder(shared=no_disk))
     assert {each.result for each in ended.values()} == {"skipped"}
     with raises(BuildFailed, "project.not_built", failures="one, two: shared: no disk"):
         raise_if_failed(tuple(ended.values()))

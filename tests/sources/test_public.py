@@ -136,8 +136,7 @@ def test_credentials_come_from_dockers_config_and_helpers(ask, world, tmp_path, 
         shell_script(tmp_path / "docker-credential-test", f"cat >/dev/null\necho '{answer}'")
         written(tmp_path, {"docker/config.json": json.dumps({"credHelpers": {LOCKED: "test"}})})
 
-    crane = find("crane").path.parent
-    got = ask("registry", f"{LOCKED}/chainguard/busybox:latest", PATH=f"{crane}:{path}")
+    got = ask("registry", f"{LOCKED}/chainguard/busybox:latest", PATH=f"{find('crane').path.parent}:{path}")
 
     if how in ("none", "wrong"):
         assert wording("sources.denied", image=f"{LOCKED}/chainguard/busybox:latest", host=LOCKED) in got["error"]

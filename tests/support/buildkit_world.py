@@ -183,8 +183,7 @@ def disturbed(daemon: Daemon, *, delay_seconds: float, loss: float) -> Iterator[
 
 def saying_version(out: Path, version: str) -> Path:
     """A daemon that says it is of another version: the same program with that text in it."""
-    pinned = catalogue.program("buildkitd").pinned or ""
-    here, there = f"v{pinned}".encode(), f"v{version}".encode()
+    here, there = f"v{catalogue.program('buildkitd').pinned or ''}".encode(), f"v{version}".encode()
     assert len(here) == len(there)
     out.write_bytes(find_daemon().read_bytes().replace(here, there))
     out.chmod(0o755)

@@ -29,10 +29,6 @@ PATHS = "PYTHONPATH"
 """The one of them that a fork can take over."""
 
 
-def _umask() -> int:
-    return os.umask(os.umask(0o22))
-
-
 @dataclass(frozen=True)
 class Request:
     """``python -m MODULE WORDS``. ``session``: it leads one of its own; ``terminal``: of which its stdin is the terminal."""
@@ -43,7 +39,7 @@ class Request:
     module: str = "invoke"
     session: bool = False
     terminal: bool = False
-    umask: int = field(default_factory=_umask)
+    umask: int = field(default_factory=lambda: os.umask(os.umask(0o22)))
 
     def _bootstrap(self, _parent: int) -> int:
         """What the fork server calls in the fork. Gives the exit code, with which it ends without freeing all that is left: that

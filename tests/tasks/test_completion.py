@@ -49,7 +49,6 @@ def test_a_suite_that_cannot_be_read_is_no_noise(project, capsys) -> None:
 def test_the_script_completes_in_the_real_shell(project, shell) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     asks = {
         "bash": "COMP_LINE='deadweight {}'; COMP_WORDS=($COMP_LINE); COMP_POINT=${{#COMP_LINE}}; _deadweight deadweight {last!r}; "
         "echo ${{COMPREPLY[@]}}",
@@ -61,7 +60,7 @@ def test_the_script_completes_in_the_real_shell(project, shell) -> None:
 
     def answer(line: str) -> list[str]:
         ask = before + script(shell) + asks[shell].format(line, last=line.split()[-1])
-        env = {**os.environ, "PATH": path}
+        env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         done = subprocess.run([shell, "-c", ask], env=env, capture_output=True, text=True, timeout=60, check=True)
         assert done.stderr == ""
         return done.stdout.split()

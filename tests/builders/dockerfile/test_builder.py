@@ -29,7 +29,6 @@ GO_BASE = "golang:1.21.3-bookworm"
 BASED = "ARG BASE\nFROM ${BASE}\n"
 SIMPLE = f"{BASED}COPY hello /hello\nUSER 65532\n"
 PLAIN = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n"
-SUITE = f"{PLAIN}    bases: {{BASE: tools}}\n"
 
 
 @pytest.fixture
@@ -129,7 +128,7 @@ def test_the_users_ignore_files_hold(project):
 def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project):
     run = "RUN --mount=type=secret,id=token read x < /run/secrets/token; echo ${#x} > /length\n"
     project.write({"token": "first-secret-value\n", ".dockerignore": "token\n", "Dockerfile": f"{BASED}{run}"})
-    first = project.suite(f"{SUITE}    secrets: {{token: token}}\n").build("v")
+    first = project.suite(f"{PLAIN}    bases: {{BASE: tools}}\n    secrets: {{token: token}}\n").build("v")
     assert project.read(first, "/length")[0] == b"18\n"
     assert project.build("v").config_digest == first.config_digest
     project.write({"token": "second-secret\n"})

@@ -358,8 +358,7 @@ def test_a_dependency_that_nobody_has_and_the_way_out_are_named_once(project, mo
     gone, at = dependency("example.nowhere", "gone", "9"), "" if offline else "http://127.0.0.1:9/"
     project.write({"app/pom.xml": pom(dependencies=gone, repository=at, named="central")})
     monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", offline)
-    message = project.fails(told="builders.tool_failed", hint=HINTS[cause])
-    assert message.count("example.nowhere:gone") == 1
+    assert project.fails(told="builders.tool_failed", hint=HINTS[cause]).count("example.nowhere:gone") == 1
 
 
 @pytest.mark.slow

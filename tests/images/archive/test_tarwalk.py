@@ -133,7 +133,6 @@ FULL = samples.file(b"x", b"a" * 512)
 SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
 GNU_SPARSE = samples.header(b"s", 0, b"S", magic=b"ustar  \0")
 GLOBAL_COMMENT = samples.pax_raw(samples.pax_record(b"comment", b"c"), b"g")
-GLOBAL_PATH = samples.pax_raw(samples.pax_record(b"path", b"a"), b"g")
 HOSTILE: dict[str, tuple[Any, ...]] = {
     "a name of 8 GiB": (samples.header(b"x", b"\x80" + (8 << 30).to_bytes(11, "big"), b"L"), "tar.extension_too_large"),
     "a pax header of 7 GiB": (samples.header(b"x", b"77777777777\0", b"x"), "tar.extension_too_large"),
@@ -158,7 +157,7 @@ HOSTILE: dict[str, tuple[Any, ...]] = {
         "tar.sparse_unknown"),
     "a sparse file of two kinds": (samples.pax(**SPARSE, **{"GNU.sparse.name": "x"}) + GNU_SPARSE, "tar.sparse_twice"),
     "a global pax header between a name and its member": (samples.pax(path="a") + GLOBAL_COMMENT + X, "tar.global_between"),
-    "a global pax header with a path": (GLOBAL_PATH + X, "tar.global_names"),
+    "a global pax header with a path": (samples.pax_raw(samples.pax_record(b"path", b"a"), b"g") + X, "tar.global_names"),
     "a pax record that is too long": (samples.pax_raw(b"99 path=a\n") + X, "tar.pax_damaged"),
     "a pax record without a length behind one with": (
         samples.pax_raw(samples.pax_record(b"a", b"b") + b"no length here, and more\n") + X, "tar.pax_damaged",
