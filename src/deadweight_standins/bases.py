@@ -37,6 +37,7 @@ class Base:
 
     edition: int = 0
     seconds: int = 40
+    then: int = 0
     tools: tuple[str, ...] = ("mmdebstrap",)
     apt: bool = False
     packages: tuple[str, ...] = ()

@@ -44,12 +44,13 @@ def release(wanted: str) -> str:
 def jre(cache: BuildCache, parameter: str) -> Made:
     """eclipse-temurin's JRE: ``MAJOR`` or ``MAJOR-alpine``, empty for the one meant.
 
-    That one is cut by jlink from this machine's JDK; another one is made of the files of the OS's package.
+    That one is cut by jlink from this machine's JDK, on the layer of ``ubuntu``, whose apt and dpkg need the same libraries; another
+    one is made of the files of the OS's package.
     """
     wanted, _, flavour = parameter.partition("-")
     major = release(wanted)
     if major == MEANT:
-        base = alpine.layer(cache, LIBRARIES) if flavour == "alpine" else cache.rootfs_layer(LIBRARIES)
+        base = alpine.layer(cache, LIBRARIES) if flavour == "alpine" else cache.rootfs_layer(())
         layers, labels = (base, _runtime(cache)), _labels(other_jdk()) or in_place_of("Java", major, wanted)
     else:
         layers, labels = (_base(cache, major, flavour), _of_packages(cache, major)), in_place_of("Java", major, wanted)

@@ -88,7 +88,10 @@ class LocalSource:
         """See the protocol."""
         wanted = dict.fromkeys(self._stand_in(reference) for reference in references)
         missing = [item for item in wanted if self._there(item) is None]
-        found = [ToMake(wording("stand_in.name", image=item), bases()[item.recipe].seconds) for item in missing]
+        found = []
+        for item in missing:
+            base = bases()[item.recipe]
+            found.append(ToMake(wording("stand_in.name", image=item), base.seconds, base.then))
         if apk and not self._apk_ready():
             found.append(ToMake("APK repository", catalogue.APK_SECONDS))
         return tuple(found)

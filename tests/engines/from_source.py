@@ -77,7 +77,7 @@ def _build(made: Path) -> None:
             source = Path(name) / module.pin.name
             shutil.copytree(module.pin.module_folder, source)
             flags = module.pin.ldflags.format(version=module.pin.pinned) + " -extldflags=-static" * bool(module.tags)
-            words = [go.path, "build", "-trimpath", f"-ldflags={flags}", f"-tags={module.tags}", "-o", f"{partial}/"]
+            words = [go.path, *golang.STRIPPED, f"-ldflags={flags}", f"-tags={module.tags}", "-o", f"{partial}/"]
             env = golang.go_environment(go) | {"CGO_ENABLED": str(int(bool(module.tags))), "GOTOOLCHAIN": "auto"}
             run([*words, *module.commands], cwd=source, env=env, log=log, timeout=golang.BUILD_SECONDS)
         partial.rename(made)

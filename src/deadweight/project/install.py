@@ -386,6 +386,6 @@ def _base_tasks(workspace: Workspace, needs: Sequence[Needs]) -> dict[str, Task]
         work = partial(_call, partial(source.prepare, bases, apk=apk, say=workspace.say))
         log, after = workspace.state.log("local-source"), source.tools(bases, apk=apk)
         # the machine's package lists may be renewed while its packages are being installed
-        task = preparation(item.name, item.name, work, log, item.seconds, after=after, behind=(PACKAGES,))
+        task = preparation(item.name, item.name, work, log, item.seconds + item.then, after=after, behind=(PACKAGES,))
         found |= dict.fromkeys(names, task)
     return found

@@ -48,10 +48,11 @@ class BuildEnvironment:
 
 @dataclass(frozen=True)
 class ToMake:
-    """Something that ``prepare`` would make, and roughly how many seconds that takes."""
+    """Something that ``prepare`` would make, and roughly how many seconds that takes; ``then``: what a build in it takes."""
 
     name: str
     seconds: int
+    then: int = 0
 
 
 class Source(Protocol):

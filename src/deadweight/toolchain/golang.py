@@ -20,15 +20,17 @@ from deadweight.toolchain.find import Tool, find
 BUILD_SECONDS = 1800.0
 COLLECT_PERCENT = "400"
 """For compilers: they collect garbage less often, which takes a sixth of their processor time away, for more memory."""
+STRIPPED = ("build", "-trimpath", "-gcflags=all=-dwarf=false")
+"""How Go is asked for a program without what only debuggers read, which ``-s -w`` leaves out anyhow: it compiles in four fifths of
+the time. The same for all programs, since they share compiled packages only where their flags are the same."""
 OFFLINE_HINT = "modules come from GOPROXY (see go env GOPROXY): check that it can be reached"
 
 
 def go_environment(go: Tool | None = None) -> dict[str, str]:
-    """Environment for every ``go`` we start, and for tools that start it (ko).
+    """Environment for every ``go`` that builds a program of ours.
 
-    The compile cache is one of our own, so that clearing it harms nobody, and shared: the standard library that a tool's build
-    compiled (no cgo, trimmed paths) serves the service's too. Downloaded modules stay in the user's module cache, unless Go
-    itself is our copy. Raises MissingError where there is no Go.
+    The compile cache is one of our own, so that clearing it harms nobody, and shared by them all; a service has another one.
+    Downloaded modules stay in the user's module cache, unless Go itself is our copy. Raises MissingError where there is no Go.
     """
     go = go or find("go")
     cache = user_cache() / "go"
@@ -55,7 +57,7 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
     Raises MissingError without Go; CommandError if a module is not in reach, has another hash, or does not compile.
     """
     flags = f"-s -w {entry.ldflags.format(version=entry.pinned)}".strip()
-    words = ("build", "-trimpath", f"-ldflags={flags}", "-o")
+    words = (*STRIPPED, f"-ldflags={flags}", "-o")
     return tool_cache.make(entry, lambda folder, _: _run_go(entry, log, *words, folder / entry.file), anew=anew)
 
 
@@ -109,6 +111,6 @@ def _compiled(architecture: str, source: Path, env: Mapping[str, str]) -> bytes:
     with tempfile.TemporaryDirectory(prefix="deadweight-program-") as name:
         module, program = Path(name) / "module", Path(name) / "program"
         shutil.copytree(source, module)  # nothing is ever written into the installed package
-        words = ("build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program, ".")
+        words = (*STRIPPED, "-buildvcs=false", "-ldflags=-s -w", "-o", program, ".")
         run([go.path, *words], cwd=module, env=env, timeout=PROGRAM_SECONDS)
         return program.read_bytes()
