@@ -44,7 +44,7 @@ def release(wanted: str) -> str:
 def jre(cache: BuildCache, parameter: str) -> Made:
     """eclipse-temurin's JRE: ``MAJOR`` or ``MAJOR-alpine``, empty for the one meant.
 
-    That one is cut by jlink from this machine's JDK, on the layer of ``ubuntu``, whose apt and dpkg need the same libraries; another
+    That one is cut by jlink from this machine's JDK, on the layer of ``ubuntu``, whose apt needs the same libraries; another
     one is made of the files of the OS's package.
     """
     wanted, _, flavour = parameter.partition("-")

@@ -195,6 +195,17 @@ def test_what_the_soonest_variant_needs_goes_first(site):
     assert begun == ["short", "long", "middle"]
 
 
+def test_what_waits_for_a_place_goes_behind_what_is_planned_meanwhile(site):
+    ended: list[str] = []
+    first, late = (
+        preparation(key, key, lambda log: ended.append(log.name), site.root / key, seconds, behind=("slow",))
+        for key, seconds in (("first", 9.0), ("late", 1.0))
+    )
+    slow = preparation("slow", "", lambda _: time.sleep(0.3) or ended.append("slow"), site.root, 1.0, lane="compile")
+    run_plan(prepare_plan([first, late]), site.state, Listening(), jobs=1, grow=lambda _: prepare_plan([late, slow]))
+    assert ended == ["first", "slow", "late"]
+
+
 def test_what_compiles_has_a_place_also_before_it_can_begin(site):
     """It is the longest: two stand-ins took both places, and it began when they had ended."""
     making, compiled = set(), threading.Event()

@@ -79,8 +79,7 @@ def run_plan(
 
     ``jobs`` is how many steps run at once on this machine. Those of a pool come on top: all that could begin wait for its places
     at once, so that it can choose. Set-up has as many of its own; while there is something to compile, one of them is for that.
-    ``grow`` is asked, at the start and whenever a step has ended, what can be planned now; a step that is known already stays as
-    it is.
+    ``grow`` is asked, at the start and whenever a step has ended, what can be planned now; a step that has begun stays as it is.
     """
     places = {"build": jobs, "pool": MOST_POOLED, "fetch": MOST_FETCHED, "compile": 1, "make": jobs}
     run = _Run(plan, state, watcher, fail_fast)
@@ -96,9 +95,7 @@ def run_plan(
 
 def _lane(step: Step) -> str:
     """What it takes a place of: this machine's jobs, a pool's, or those of set-up."""
-    if isinstance(step, Preparation):
-        return step.lane
-    return "pool" if step.pooled else "build"
+    return step.lane if isinstance(step, Preparation) else "pool" if step.pooled else "build"
 
 
 class _Run:
@@ -119,13 +116,15 @@ class _Run:
         self.add(plan)
 
     def add(self, plan: Plan) -> None:
-        """Take in the tasks that are new."""
+        """Take in the tasks that are new, and what those that wait for a place are to go behind."""
         self.first |= plan.first
         self.digests |= plan.digests
         self.chains = plan.chains() | self.chains
         for task in plan.tasks:
             key = task.step.key
-            if key in self.tasks:
+            if key in self.ready:
+                self.ready.remove(key)
+            elif key in self.tasks:
                 continue
             self.tasks[key] = task
             self.left[key] = {other for other in plan.waits[key] if other not in self.outcomes}

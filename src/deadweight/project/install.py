@@ -377,9 +377,7 @@ def _base_tasks(workspace: Workspace, needs: Sequence[Needs]) -> dict[str, Task]
     for base in bases_to_have(workspace, needs):
         for item in source.to_make((base,), apk=False):
             wanted.setdefault(item, []).append(base)
-    if any(need.apk for need in needs):
-        for item in source.to_make((), apk=True):
-            wanted[item] = [_APK]
+    wanted |= {item: [_APK] for item in source.to_make((), apk=any(need.apk for need in needs))}
     found: dict[str, Task] = {}
     for item, names in wanted.items():
         bases, apk = tuple(name for name in names if name != _APK), _APK in names

@@ -259,7 +259,7 @@ def _joined_suites(file: Path) -> list[Element]:
         raise ConfigError(wording("report.junit_doctype"), file=file)
     try:
         root = ElementTree.fromstring(content)  # noqa: S314 - without entities it cannot grow
-        suites = list(root.iter("testsuite")) if root.tag != "testsuite" else [root]
+        suites = root.findall("testsuite") if root.tag != "testsuite" else [root]
         _junit(suites)  # their counts are numbers
     except (ElementTree.ParseError, ValueError) as error:
         raise ConfigError(wording("report.junit_damaged", problem=error), file=file) from error
