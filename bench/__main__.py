@@ -7,6 +7,7 @@ import sys
 import time
 
 from bench import _bench
+from deadweight._errors import MissingError
 
 NAMES = ("start", "demo", "plan", "builds", "layers", "attacks", "scan", "jib", "pool", "sbom")
 
@@ -31,7 +32,7 @@ def main(wanted: list[str]) -> int:
         on, started = _bench.machine(), time.monotonic()
         try:
             results = module.run()
-        except _bench.NotMeasured as error:
+        except (_bench.NotMeasured, MissingError) as error:
             print(f"{name}: not measured: {error}", file=sys.stderr)
             missing += 1
             continue

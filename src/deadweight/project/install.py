@@ -181,9 +181,8 @@ def raise_if_missing(outcomes: Iterable[Outcome]) -> None:
 def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Task, ...]:
     """A task for each thing that is not present, whose key is its name. Raises MissingError for what only the user can get."""
     wanted = [finding for finding in findings if not finding.present]
-    hopeless = [finding for finding in wanted if not finding.gettable]
-    if hopeless:  # told before any work is begun
-        lines = (wording("project.lacks", name=it.name, why=it.reason or it.status, how=it.how) for it in hopeless)
+    if lost := hopeless(wanted):  # told before any work is begun
+        lines = (wording("project.lacks", name=it.name, why=it.reason or it.status, how=it.how) for it in lost)
         why = system.can_install()
         raise MissingError(wording("project.by_hand", why=f" ({why})" if why else "", programs="\n  ".join(lines)))
     programs = {name.name: name for name in wanted if name.name != ENGINE}

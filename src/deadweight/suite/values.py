@@ -103,12 +103,18 @@ def in_project(text: str, info: ValidationInfo) -> str:
     return text
 
 
+_real = functools.lru_cache(4096)(os.path.realpath)
+"""Of folders, each of which holds many of the thousands of paths that a suite may name."""
+
+
 @functools.lru_cache(4096)
 def _refuse_outside(root: str, text: str) -> None:
     """Raises ValueError for a path that leads out of this folder, or to what is neither a file nor a folder."""
-    path = os.path.realpath(os.path.join(root, text))  # noqa: PTH118 - thousands of them
-    real = os.path.realpath(root)
-    if os.path.commonpath([real, path]) != real:
+    folder, name = os.path.split(os.path.join(root, text))  # noqa: PTH118
+    path = os.path.join(_real(folder), name)  # noqa: PTH118
+    if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
+        path = os.path.realpath(path)
+    if not os.path.join(path, "").startswith(os.path.join(_real(root), "")):  # noqa: PTH118
         raise ValueError(wording("suite.path_outside", folder=root, path=path))
     with contextlib.suppress(OSError):
         if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):  # noqa: PTH116
