@@ -33,7 +33,7 @@ from deadweight.records.paths import State
 
 ROUNDS = 3
 GOALS = {"first": 0.7, "second": 0.1}
-BY_HAND = ("--skip-db-update", "--offline-scan", "--skip-version-check", "--disable-telemetry", "--scanners", "vuln")
+BY_HAND = (*trivy.OFFLINE, "--skip-version-check", "--disable-telemetry", "--scanners", "vuln")
 
 
 def run() -> list[Result]:
@@ -98,8 +98,7 @@ def _round(
         replace(subject, state=State(folder), archive=_given(archives[subject.variant.name])) for subject in subjects
     ]
     by_hand = folder / "by-hand"
-    by_hand.mkdir()
-    (by_hand / "db").symlink_to(used.folder)
+    database.prepare(by_hand, used.folder)
     jobs = os.cpu_count() or 1
     for turn in ("first", "second"):
         started = time.monotonic()
