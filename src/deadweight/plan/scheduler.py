@@ -79,7 +79,8 @@ def run_plan(
 
     ``jobs`` is how many steps run at once on this machine. Those of a pool come on top: all that could begin wait for its places
     at once, so that it can choose. Set-up has as many of its own; while there is something to compile, one of them is for that.
-    ``grow`` is asked, at the start and whenever a step has ended, what can be planned now; a step that has begun stays as it is.
+    ``grow`` is asked, at the start and whenever a step has ended, what can be planned now; of the steps that are known, only those
+    that could begin and have no place yet are planned anew.
     """
     places = {"build": jobs, "pool": MOST_POOLED, "fetch": MOST_FETCHED, "compile": 1, "make": jobs}
     run = _Run(plan, state, watcher, fail_fast)
@@ -116,7 +117,7 @@ class _Run:
         self.add(plan)
 
     def add(self, plan: Plan) -> None:
-        """Take in the tasks that are new, and what those that wait for a place are to go behind."""
+        """Add the new tasks. A task that could begin and has no place yet also waits for what has been planned since."""
         self.first |= plan.first
         self.digests |= plan.digests
         self.chains = plan.chains() | self.chains
