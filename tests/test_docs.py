@@ -405,15 +405,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shell(folder: Path, command: str, code: int) -> str:
     """What a command prints; a shell runs it where it is more than words."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path} | dict.fromkeys(("GITHUB_STEP_SUMMARY", "CI"), "")
+    env = {**os.environ, "PATH": path} | dict.fromkeys(("GITHUB_STEP_SUMMARY", "CI"), "")
     program, *words = command.split()
     if program == "invoke" and re.fullmatch(r"[\w ./:-]+", command):
-        done = ended(folder, *words, env=environment)
+        done = ended(folder, *words, env=env)
     else:
         argv = ["timeout", "300", "bash", "-euo", "pipefail", "-c", command]
-        done = subprocess.run(
-            argv, cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
+        done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
     assert "Traceback" not in done.stderr
     return done.stdout

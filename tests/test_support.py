@@ -54,11 +54,9 @@ def python(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=ROOT, env=whole, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize(
-    "code", ["os.kill({pid}, 15)", "os.kill({pid}, 9)", "os.killpg({pid}, 15)", "os.kill(-{pid}, 15)"]
-)
-def test_a_process_of_others_is_not_ended(cache, theirs, code):
-    done = guarded(cache, code.format(pid=theirs.pid))
+@pytest.mark.parametrize("call", ["kill({}, 15)", "kill({}, 9)", "killpg({}, 15)", "kill(-{}, 15)"])
+def test_a_process_of_others_is_not_ended(cache, theirs, call):
+    done = guarded(cache, f"os.{call.format(theirs.pid)}")
     assert (done.returncode, theirs.poll()) == (1, None)
     assert f"NotOurs: a test must not end process {theirs.pid} (" in done.stderr
     assert "it did not start that" in done.stderr
@@ -91,6 +89,15 @@ CASES: dict[str, tuple[str, str, int, str, str]] = {
         "    except guards.NotOurs: print('refused', name)\n"
         "    finally: each.communicate(b'end\\n')\n"),
         "", 0, "refused dockerd\n", "",
+    ),
+    "what a killed engine left, whoever's it was": (
+        ("run = Path('{cache}/deadweight-0-1'); run.mkdir()\n"
+        "made = ['sh', '-c', 'sh -c \"sleep 60; true\" $0 >/dev/null & echo $!', run]\n"
+        "pid = int(subprocess.check_output(made, env={**os.environ, guards.VARIABLE: 'other'}))\n"
+        "try: os.kill(pid, 9)\n"
+        "except guards.NotOurs: print((run / 'engine.pid').write_text('0'))\n"
+        "os.kill(pid, 9)\n"),
+        "", 0, "1\n", "",
     ),
     "children, daemons and oneself are a test's own": (
         ("child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"

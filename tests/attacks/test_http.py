@@ -407,7 +407,5 @@ def test_a_named_route_that_cannot_answer_leaves_the_others_looked_at(monkeypatc
     """A route of the suite's that answers 503, as it is to, made all well-known paths count as unlooked at."""
     lab = looked(tmp_path, Service({"/ready": 503}), {"request": {"path": "/ready"}, "expect": {"status": 503}})
     assert [str(each) for each in lab.routes] == ["GET /ready unchanged"]
-    monkeypatch.setattr(
-        deliver, "_deliver", lambda *given: deliver.Shot("failed", "said", {}, 503 if given[4] else 404)
-    )
+    monkeypatch.setattr(deliver, "_deliver", lambda *got: deliver.Shot("failed", "said", {}, 503 if got[4] else 404))
     assert fired("http-environment", lab=lab).status == 404

@@ -78,9 +78,7 @@ def test_the_probe_is_a_program_of_its_architecture(machine, architecture, tmp_p
 
 
 @pytest.mark.slow
-def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it_back(
-    ours, tmp_path, misbehaving_archive
-):
+def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_mends_it(ours, tmp_path, misbehaving_archive):
     written(tmp_path, {"project/Dockerfile": "FROM scratch\nCOPY nowhere /\n", "project/src/a.txt": "a\n"})
     suite = write_suite(tmp_path / "project", SUITE)
     (suite.root / "tasks.py").write_text(TASKS)

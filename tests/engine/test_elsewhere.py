@@ -81,9 +81,7 @@ def test_a_service_in_an_engine_elsewhere_and_a_port_of_this_machine_lead_throug
     assert of_tunnels(there) == []
 
 
-def test_a_container_without_a_network_is_reached_too_and_the_program_is_gone_afterwards(
-    remote, engine, misbehaving_image
-):
+def test_a_container_without_a_network_is_reached_and_the_program_is_gone_then(remote, engine, misbehaving_image):
     with (
         Engine.connect(remote, project="deadweight-tests-through") as there,
         there.start(misbehaving_image, RunOptions(publish=8080, network="none")) as container,

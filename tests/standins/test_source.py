@@ -83,13 +83,11 @@ def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_
     asked = tmp_path / "asked"
     clears = f'echo "$*" >>{asked}\nshift\nexec env -i PATH="$PATH" "$@"'  # variables, as the real one does
     first_on_path(monkeypatch, tmp_path / "bin", {"sudo": clears})
-    packages = BuildCache(
-        local_cache(local_source.folder, tmp_path / "local"), this_machine(), tmp_path / "log"
-    ).packages
-    ours = packages.rootfs(["libcap2"], tmp_path / "root.tar", variant="extract")
+    cache = BuildCache(local_cache(local_source.folder, tmp_path / "local"), this_machine(), tmp_path / "log")
+    ours = cache.packages.rootfs(["libcap2"], tmp_path / "root.tar", variant="extract")
     assert not asked.exists()
     monkeypatch.setattr(sudo, "is_root", lambda: False)
-    theirs = packages.rootfs(["libcap2"], tmp_path / "through-sudo.tar", variant="extract")
+    theirs = cache.packages.rootfs(["libcap2"], tmp_path / "through-sudo.tar", variant="extract")
     assert "\n-n env SOURCE_DATE_EPOCH=0 " in asked.read_text()
     with tarfile.open(ours) as one, tarfile.open(theirs) as other:
         first, second = ([(each.name, each.mode, each.uid, each.gid, each.size, each.linkname) for each in tar]

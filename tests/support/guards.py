@@ -6,8 +6,8 @@ that was refused something fails, also if the product caught what the hook raise
 process of the tests alone: what that starts has the walls of the session (``nox -s unit``), no network and no root.
 
 A test may end what descends from its own pytest process or carries its mark in the environment. Of those that have lost both
-(daemons), it may end what began after that process and carries no other's mark. Nobody may end what runs for the shared home: its
-registry and its engine.
+(daemons), it may end what began after that process and carries no other's mark. What an engine left that was killed anyone may
+end (who starts one does), and nobody what runs for the shared home: its registry and its engine.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import fcntl
 import ipaddress
 import json
 import os
+import re
 import sys
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
@@ -24,7 +25,8 @@ from typing import Any
 
 import pytest
 
-from deadweight.engine.own import machine
+from deadweight.engine.own import engine, machine
+from deadweight.records.paths import user_cache
 
 VARIABLE = "DEADWEIGHT_TESTS_OF"
 """Whose run this is: handed on to all that it starts."""
@@ -66,10 +68,7 @@ _run: list[Run] = []
 
 def install(*, unit: bool = False) -> None:
     """For the rest of this process: an audit hook cannot be taken out again."""
-    from deadweight.engine.own.engine import layout
-    from deadweight.records.paths import user_cache
-
-    run = Run(os.getpid(), _began(os.getpid()), str(user_cache()), str(layout().run))
+    run = Run(os.getpid(), _began(os.getpid()), str(user_cache()), str(engine.layout().run))
     os.environ[VARIABLE] = json.dumps(asdict(run))
     _begin(run)
     if unit:
@@ -121,10 +120,16 @@ def _ending(pid: int) -> None:
     if run.serves_all(words):
         _refuse(f"a test must not end process {what}: it runs for the shared home {run.cache}")
     mark = _mark(pid)
-    if run.pid in _ancestors(pid) or mark == json.dumps(asdict(run)):
+    if run.pid in _ancestors(pid) or mark == json.dumps(asdict(run)) or _left_by_a_dead_engine(words):
         return
     if mark or began < run.began:
         _refuse(f"a test must not end process {what}: it did not start that")
+
+
+def _left_by_a_dead_engine(words: list[str]) -> bool:
+    found = re.search(r"[^\0 ]*/deadweight-\d+-\w+", "\0".join(words))
+    dead = found is not None and engine.layout()._replace(run=Path(found[0]))
+    return bool(dead) and dead.pid_file.exists() and engine._our_pid(dead) is None
 
 
 def _locking(number: int) -> None:

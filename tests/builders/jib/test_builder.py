@@ -373,16 +373,14 @@ def test_offline_builds_from_what_is_there(project, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("secure", "cause"), [(True, "registry_credentials"), (False, "registry_credentials_need_tls")]
-)
-def test_a_registry_that_wants_credentials(project, tmp_path, secure, cause):
+@pytest.mark.parametrize(("secure", "hint"), [(True, "registry_credentials"), (False, "registry_credentials_need_tls")])
+def test_a_registry_that_wants_credentials(project, tmp_path, secure, hint):
     on_loopback(tmp_path)
     program = find("docker-registry").path
     with registry(program, tmp_path / "registry", locked=True, tls=tmp_path if secure else None) as host:
         project.source.bases = {STATIC: Base(STATIC, f"{host}/private/base:1", None, stand_in=False)}
         project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem" if secure else None)
-        message = project.fails(told="builders.tool_failed", cause="credentials", hint=HINTS[cause])
+        message = project.fails(told="builders.tool_failed", cause="credentials", hint=HINTS[hint])
     assert f"{host}/private/base" in message
 
 
