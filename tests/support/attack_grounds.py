@@ -96,10 +96,11 @@ def left(engine: Engine, pid: int | None = None) -> list[str]:
     return things
 
 
+Entered = Callable[[Callable[[], socket.socket]], socket.socket]
+
+
 @contextlib.contextmanager
-def listening(
-    entered: Callable[[Callable[[], socket.socket]], socket.socket] = lambda made: made(),
-) -> Iterator[tuple[list[str], list[int]]]:
+def listening(entered: Entered = lambda made: made()) -> Iterator[tuple[list[str], list[int]]]:
     """All that comes to a port of TCP and one of UDP, version 4 or 6, at any address of the network that ``entered`` makes sockets
     in; and the ports."""
     heard: list[str] = []
@@ -116,7 +117,9 @@ def listening(
     def serve() -> None:
         while not closing.is_set():
             for ready in select.select([tcp, udp], [], [], 0.05)[0]:
-                heard.append(str(tcp.accept()[1] if ready is tcp else udp.recvfrom(100)[1]))
+                caller, address = tcp.accept() if ready is tcp else (None, udp.recvfrom(100)[1])
+                with caller or contextlib.nullcontext():
+                    heard.append(str(address))
 
     with tcp, udp, ThreadPoolExecutor(1) as pool:
         serving = pool.submit(serve)
