@@ -128,8 +128,8 @@ def _ending(pid: int) -> None:
 
 def _left_by_a_dead_engine(words: list[str]) -> bool:
     found = re.search(r"[^\0 ]*/deadweight-\d+-\w+", "\0".join(words))
-    dead = found is not None and engine.layout()._replace(run=Path(found[0]))
-    return bool(dead) and dead.pid_file.exists() and engine._our_pid(dead) is None
+    where = engine.layout()._replace(run=Path(found[0] if found else os.devnull))
+    return where.pid_file.exists() and engine._our_pid(where) is None
 
 
 def _locking(number: int) -> None:
