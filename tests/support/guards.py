@@ -6,8 +6,8 @@ that was refused something fails, also if the product caught what the hook raise
 process of the tests alone: what that starts has the walls of the session (``nox -s unit``), no network and no root.
 
 A test may end what descends from its own pytest process or carries its mark in the environment. Of those that have lost both
-(daemons), it may end what began after that process and carries no other's mark. What an engine left that was killed anyone may
-end (who starts one does), and nobody what runs for the shared home: its registry and its engine.
+(daemons), it may end what began after that process and carries no other's mark. Any test may end what a killed engine left, since
+starting an engine does so. No test may end what runs for the shared home: its registry and its engine.
 """
 
 import contextlib
