@@ -266,10 +266,10 @@ def test_what_errors_say_is_known_by_their_cause(text, expected):
 
 # Which tests ``--changed`` runs.
 @pytest.mark.parametrize(("paths", "wanted"), [
-    ([], [ALWAYS]),
-    (["src/deadweight_pool/pool.py"], ["tests/pool", ALWAYS]),
-    (["tests/images/test_main.py", "src/deadweight_init/__init__.py"], ["tests/images", "tests/init", ALWAYS]),
-    (["docs/how-to/attacks.md", "README.md"], [DOCS, ALWAYS]),
+    ([], list(ALWAYS)),
+    (["src/deadweight_pool/pool.py"], ["tests/pool", *ALWAYS]),
+    (["tests/images/test_main.py", "src/deadweight_init/__init__.py"], ["tests/images", "tests/init", *ALWAYS]),
+    (["docs/how-to/attacks.md", "README.md"], [DOCS, *ALWAYS]),
     (["src/deadweight_attacks/harden/trial.py", "src/deadweight/_run.py"], ["tests"]),
     (["tests/support/changed.py"], ["tests"]),
     (["pyproject.toml"], ["tests"]),
@@ -287,7 +287,7 @@ def test_what_is_committed_edited_moved_and_new_counts(tmp_path):
     written(tmp_path, {name: name for name in ("a", "b", "c", "same")})
     for words in ("init -q -b main", "add .", "commit -qm first", "switch -qc topic"):
         git(tmp_path, *words.split())
-    assert selected(tmp_path) == [ALWAYS]
+    assert selected(tmp_path) == list(ALWAYS)
     git(tmp_path, "mv", "a", "moved")
     git(tmp_path, "commit", "-qm", "moved")
     written(tmp_path, {"b": "edited", "new": ""})

@@ -1,10 +1,8 @@
-"""What harden writes, for all six platforms: as it was judged once (``tests/data/harden_forms.txt``), as shells run it, as
-Kubernetes' and Amazon's own schemas take it, and as independent validators judge it at their default settings.
+"""What harden writes, for all six platforms: as shells run it, as Kubernetes' and Amazon's own schemas take it, and as independent
+validators judge it at their default settings. ``tests/test_wording.py`` compares the texts with those that a person judged.
 
 trivy is among our own tools. kube-score, dclint and checkov are too heavy for every run (checkov alone takes 400 MB and ten seconds
 a file): ``validators.py`` asks them, in ``nox -s validators``.
-
-``python -m tests.attacks.test_written`` writes the file of texts anew; look at what changed in it.
 """
 
 import json
@@ -30,14 +28,12 @@ from deadweight_attacks.harden.health_command import OfNeeds
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import COMMENTLESS, FORMATS, ecs, files, notes, render
 from deadweight_attacks.harden.write.model import Request, resolve
-from tests.support import TESTS
 from tests.support.codes import raises
 from tests.support.forms import PUSHED, a_found, shop
 from tests.support.json_schema import cluster_refusal
 from tests.support.trees import shell_script
 from tests.support.trivy_config import misconfigured
 
-TEXTS = TESTS / "data" / "harden_forms.txt"
 SMALL = "deadweight/shop-small:dev"
 NEEDS = {
     "db": Need(image="postgres:16", port=5432, tmpfs=("/run", "/data:16MiB"), files={"/init": "db/init"}),
@@ -108,10 +104,6 @@ def texts() -> Iterator[str]:
                 yield f"#### {form}\n{refusal.code}: {dict(refusal.fields)}\n"
             if form in COMMENTLESS:
                 yield "".join(f"{line}\n" for line in notes(found, form, request))
-
-
-def test_every_platform_is_given_what_was_judged_once():
-    assert TEXTS.read_text(encoding="utf-8") == "".join(texts()), "python -m tests.attacks.test_written writes it anew"
 
 
 def test_a_text_begins_with_what_its_reader_must_know(found):
@@ -381,7 +373,3 @@ def test_trivy_finds_nothing_that_no_comment_answers(tmp_path, kind, budget):
     found = misconfigured(file, tmp_path / "cache")
     assert found == {each for each in found if each in told(file)}
     assert kind != "plain" or found == {"KSV-0125"}
-
-
-if __name__ == "__main__":
-    TEXTS.write_text("".join(texts()), encoding="utf-8")

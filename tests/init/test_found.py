@@ -25,7 +25,6 @@ from deadweight_init.repository.dockerfiles import missing_sources, read_words, 
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
 from deadweight_init.write.suite import suite_text
-from tests.support import TESTS
 from tests.support.codes import codes, parts, raises
 from tests.support.small_project import write_suite
 from tests.support.trees import git, written
@@ -343,13 +342,6 @@ GREETER = {
     "compose.yaml": "services:\n  greeter:\n    build: .\n    environment: {CACHE: redis://cache:6379}\n"
     "  cache: {image: redis:7}\n",
 }
-PROSE = re.compile(r"(?m)^( *#(?: [\w-]+ \(\w+\))?).*|( description:).*")
-"""Comments, but for the name of the variant that one is on, and descriptions."""
-
-
-def test_a_draft_in_full(tmp_path):
-    made, known = suite_text(drafted(tmp_path / "greeter", GREETER)), (TESTS / "data" / "init_draft.yaml").read_text()
-    assert PROSE.sub(r"\1\2", made) == PROSE.sub(r"\1\2", known)
 
 
 @pytest.mark.parametrize("folder", ["02", "my shop", "yes"])

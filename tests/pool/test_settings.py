@@ -75,7 +75,7 @@ ENGINE = ENDPOINT.replace("endpoints", "engines")
 PLACES = {"low": 1, "high": 256, "found": 0}
 
 
-@pytest.mark.parametrize(("text", "wrong", "key", "code", "fields"), [
+WRONG = [
     (ENDPOINT, "address: 'http://10.0.0.2'", "endpoints.east.address", "buildkit_address", {"found": "http://10.0.0.2"}),
     (ENDPOINT, "address: 'tcp://10.0.0.2:1', ca: ca.pem", "endpoints.east", "certificates_together", {}),
     (ENDPOINT, "address: 'unix:///x', ca: a, cert: b, key: c", "endpoints.east", "certificates_of_tcp", {}),
@@ -87,7 +87,10 @@ PLACES = {"low": 1, "high": 256, "found": 0}
     (ENGINE, "host: 'ssh://me@big', certificates: c", "engines.east", "certificates_of_tcp", {}),
     (ENGINE, "host: 'ssh://me@big', places: 0", "engines.east.places", "number_between", PLACES),
     (ENGINE, "hosts: 'ssh://me@big'", "engines.east.hosts", "misspelt_key", {"near": "host"}),
-])  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "wrong", "key", "code", "fields"), WRONG)
 def test_what_is_written_wrongly(suite, text, wrong, key, code, fields):
     with raises(ConfigError, f"suite.{code}", **fields, line=4, key=f"pool.{key}"):
         suite(text.format(wrong))
