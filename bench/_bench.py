@@ -63,8 +63,8 @@ def alternate(
     """Let both take turns; each call gives its own wall time in seconds, so that preparing is not measured."""
     runs: tuple[list[float], list[float]] = ([], [])
     for _round in range(rounds):
-        for each, into in zip((ours, rival), runs, strict=True):
-            into.append(round(each(), 3))
+        for call, into in zip((ours, rival), runs, strict=True):
+            into.append(round(call(), 3))
         print(f"  {name}: ours {runs[0][-1]:.2f} s, {rival_name} {runs[1][-1]:.2f} s", file=sys.stderr, flush=True)
     mine, other = statistics.median(runs[0]), statistics.median(runs[1])
     ratio = round(mine / other, 3)
@@ -129,7 +129,7 @@ def save(bench: str, results: Sequence[Result], on: str, seconds: float) -> Path
         "machine": on,
         "seconds": round(seconds, 1),
         "own_peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "results": [{**asdict(each), "met": each.met} for each in results],
+        "results": [{**asdict(result), "met": result.met} for result in results],
     }
     path = RESULTS / f"{bench}.json"
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -112,16 +112,16 @@ def measure(variants: tuple[str, ...] = (), suite: Path | None = None, sample: i
 
 def _split(catalogue: Catalogue) -> tuple[Catalogue, Catalogue]:
     """The attacks that answer at once, and those on resources."""
-    quick = tuple(each for each in catalogue.payloads if not each.resource)
+    quick = tuple(payload for payload in catalogue.payloads if not payload.resource)
     return Catalogue(quick, catalogue.features), Catalogue(
-        tuple(each for each in catalogue.payloads if each.resource), catalogue.features
+        tuple(payload for payload in catalogue.payloads if payload.resource), catalogue.features
     )
 
 
 def _variant(subject: Any, quick: Catalogue, slow: Catalogue | None, sample: int | None) -> dict[str, Any]:
     """The ways take turns on one variant, so that other load on the machine meets both. ``slow`` None: not timed on this one."""
-    ours, found = _ours(subject, quick)
-    pairs = _pairs(quick, found)
+    ours, matrix = _ours(subject, quick)
+    pairs = _pairs(quick, matrix)
     chosen = pairs if sample is None else random.Random(subject.variant.name).sample(pairs, min(sample, len(pairs)))
     spent, seen = _naive(subject, quick, chosen)
     naive = sum(spent) / len(spent) * len(pairs)
@@ -132,11 +132,11 @@ def _variant(subject: Any, quick: Catalogue, slow: Catalogue | None, sample: int
         "resource_seconds": None if slow is None else round(_ours(subject, slow)[0], 2),
         "attacks": len(pairs),
         "sampled": len(spent),
-        "containers": found.containers,
+        "containers": matrix.containers,
         "differing": [
             f"{name} in {posture}"
             for (posture, name), worked in seen.items()
-            if (found.cells[posture][name].outcome == "succeeded") != worked
+            if (matrix.cells[posture][name].outcome == "succeeded") != worked
         ],
     }
 
@@ -145,18 +145,18 @@ def _ours(subject: Any, catalogue: Catalogue) -> tuple[float, Matrix]:
     """The network, the attacker and the planted things count as ours too."""
     started = time.monotonic()
     with Lab(subject) as lab:
-        found = Runner(lab, catalogue).run(Plan(POSTURES, alone=False))
-    return time.monotonic() - started, found
+        matrix = Runner(lab, catalogue).run(Plan(POSTURES, alone=False))
+    return time.monotonic() - started, matrix
 
 
-def _pairs(catalogue: Catalogue, found: Matrix) -> list[tuple[walls.Posture, str]]:
+def _pairs(catalogue: Catalogue, matrix: Matrix) -> list[tuple[walls.Posture, str]]:
     """What both ways send: what this AWK does not have, and elsewhere what did not work in ``open``, is sent by neither."""
     return [
         (posture, payload.id)
         for posture in POSTURES
         for payload in catalogue.payloads
-        if found.cells["open"][payload.id].outcome != "not_applicable"
-        and (posture is walls.OPEN or payload.id in found.control)
+        if matrix.cells["open"][payload.id].outcome != "not_applicable"
+        and (posture is walls.OPEN or payload.id in matrix.control)
     ]
 
 
@@ -164,7 +164,7 @@ def _naive(
     subject: Any, catalogue: Catalogue, pairs: Sequence[tuple[walls.Posture, str]]
 ) -> tuple[list[float], dict[tuple[str, str], bool]]:
     """The seconds of each, and whether it worked. Only containers and requests are timed; the network and the listeners stand."""
-    by_id = {each.id: each for each in catalogue.payloads}
+    by_id = {payload.id: payload for payload in catalogue.payloads}
     spent, seen = [], dict[tuple[str, str], bool]()
     with Lab(subject) as lab:
         for posture, name in pairs:
@@ -179,7 +179,7 @@ def _naive(
 def _error(spent: Sequence[float]) -> float:
     """The standard error of the mean of these."""
     mean = sum(spent) / len(spent)
-    return math.sqrt(sum((each - mean) ** 2 for each in spent) / max(1, len(spent) - 1) / len(spent))
+    return math.sqrt(sum((seconds - mean) ** 2 for seconds in spent) / max(1, len(spent) - 1) / len(spent))
 
 
 if __name__ == "__main__":

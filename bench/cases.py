@@ -87,13 +87,13 @@ class Case(NamedTuple):
 
 def all_cases(work: Path) -> dict[str, list[Case]]:
     """The whole corpus by peer. What one peer calls none and any calls one (another rule's token) is no false case."""
-    found = {name: made(name, work) for name in MODULES} | {name: stored(name) for name in ("trivy", "kingfisher")}
-    return without_contradictions(found)
+    corpus = {name: made(name, work) for name in MODULES} | {name: stored(name) for name in ("trivy", "kingfisher")}
+    return without_contradictions(corpus)
 
 
-def without_contradictions(found: dict[str, list[Case]]) -> dict[str, list[Case]]:
-    true = {case.text for cases in found.values() for case in cases if case.true}
-    return {name: [case for case in cases if case.true or case.text not in true] for name, cases in found.items()}
+def without_contradictions(corpus: dict[str, list[Case]]) -> dict[str, list[Case]]:
+    true = {case.text for cases in corpus.values() for case in cases if case.true}
+    return {name: [case for case in cases if case.true or case.text not in true] for name, cases in corpus.items()}
 
 
 def made(name: str, work: Path) -> list[Case]:
@@ -101,7 +101,7 @@ def made(name: str, work: Path) -> list[Case]:
     module = MODULES[name]
     copy, written = work / name, work / f"{name}.jsonl"
     shutil.copytree(module_folder(module), copy, copy_function=shutil.copyfile)
-    for folder in (copy, *(each for each in copy.rglob("*") if each.is_dir())):
+    for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
         folder.chmod(0o755)
     start = copy / "cmd" / "generate" / "config"
     (start / "utils" / "validate.go").write_text(DUMP.replace("MODULE", module))
@@ -110,11 +110,11 @@ def made(name: str, work: Path) -> list[Case]:
     done = subprocess.run(run, cwd=start, env=env, capture_output=True, text=True, check=False)
     if not written.exists():
         raise SystemExit(f"{name}: its cases could not be made: {done.stderr[-500:]}")
-    found = []
+    cases = []
     for line in written.read_text(encoding="utf-8").splitlines():
         item = json.loads(line)
-        found += [Case(item["rule"], good, text) for good in (True, False) for text in item[str(good).lower()] or ()]
-    return list(dict.fromkeys(found))
+        cases += [Case(item["rule"], good, text) for good in (True, False) for text in item[str(good).lower()] or ()]
+    return list(dict.fromkeys(cases))
 
 
 def module_folder(module: str) -> Path:
@@ -152,11 +152,11 @@ def kingfishers(checkout: Path) -> Iterator[Case]:
 
 def stored(name: str) -> list[Case]:
     """A peer's cases as this repository keeps them, put together again."""
-    found = []
+    cases = []
     for line in (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[1:]:
         rule, true, text = json.loads(line)
-        found.append(Case(rule, true, text.replace(MARK, "")))
-    return found
+        cases.append(Case(rule, true, text.replace(MARK, "")))
+    return cases
 
 
 def store(name: str, about: dict[str, str], cases: Iterable[Case]) -> None:
@@ -176,7 +176,7 @@ def bounded(cases: list[Case]) -> list[Case]:
     for case in cases:
         if case.true:
             by_rule.setdefault(case.rule, []).append(case)
-    return [*(each[len(each) // 2] for each in by_rule.values()), *(case for case in cases if not case.true)]
+    return [*(group[len(group) // 2] for group in by_rule.values()), *(case for case in cases if not case.true)]
 
 
 def main(checkout: Path) -> None:
@@ -191,9 +191,9 @@ def main(checkout: Path) -> None:
     about["trivy"] = (TRIVY, "pkg/fanal/secret", "Apache-2.0")
     about["kingfisher"] = (f"github.com/mongodb/kingfisher@{commit.stdout.strip()}", "data/rules", "Apache-2.0")
     with tempfile.TemporaryDirectory(prefix="deadweight-cases-") as work:
-        found = {name: made(name, Path(work)) for name in MODULES}
-    found |= {"trivy": list(trivys()), "kingfisher": list(kingfishers(checkout))}
-    for name, cases in without_contradictions(found).items():
+        corpus = {name: made(name, Path(work)) for name in MODULES}
+    corpus |= {"trivy": list(trivys()), "kingfisher": list(kingfishers(checkout))}
+    for name, cases in without_contradictions(corpus).items():
         source, folder, licence = about[name]
         kept = bounded(cases) if name in MODULES else cases
         store(name, {"source": source, "folder": folder, "licence": licence}, kept)

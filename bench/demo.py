@@ -77,18 +77,18 @@ def cold(commit: str, built: list[tuple[float, float]]) -> float:
 
 
 def _timed(argv: list[str], clone: Path, env: dict[str, str], built: list[tuple[float, float]]) -> float:
-    said: list[str] = []
+    lines: list[str] = []
     started, at = time.monotonic(), list[float]()
     with subprocess.Popen(
         argv, env=env, cwd=clone, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            said.append(line)
+            lines.append(line)
             if ": built in " in line:
                 at.append(round(time.monotonic() - started, 1))
     if process.returncode or not at:
-        raise SystemExit(f"invoke demo ended with {process.returncode}:\n{''.join(said)[-3000:]}")
+        raise SystemExit(f"invoke demo ended with {process.returncode}:\n{''.join(lines)[-3000:]}")
     built.append((at[0], at[-1]))
     return time.monotonic() - started
 

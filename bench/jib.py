@@ -42,7 +42,7 @@ def run() -> list[Result]:
     for variant in ("jib", RIVAL, TUNED):
         rebuild(variant)
     rebuild("jib", stays=True)
-    found = [
+    results = [
         alternate(
             name,
             f"Java service rebuilt with warm caches{note}",
@@ -59,7 +59,7 @@ def run() -> list[Result]:
         )
     ]
     resident_maven.end_all()  # the next benchmark has the machine for itself
-    return found
+    return results
 
 
 def prepare(project: Path) -> Path:

@@ -25,7 +25,7 @@ from deadweight_images.secrets.scanner import Scanner
 
 def origin(folder: Path) -> dict[str, tuple[int, str]]:
     """The large files of an origin by digest, each with its size in bytes and its path; says what it leaves out."""
-    found: dict[str, tuple[int, str]] = {}
+    files: dict[str, tuple[int, str]] = {}
     scanner = Scanner.default()
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_file() or path.stat().st_size < LEAST_BYTES:
@@ -33,11 +33,11 @@ def origin(folder: Path) -> dict[str, tuple[int, str]]:
         name, data = str(path.relative_to(folder)), path.read_bytes()
         scan = scanner.scan(data, path=name)
         if scan.matches or scan.skipped:
-            why = [each.rule for each in scan.matches] or [each.reason for each in scan.skipped]
+            why = [match.rule for match in scan.matches] or [skip.reason for skip in scan.skipped]
             say(f"left out: {folder.name}: {name}: {', '.join(sorted(set(why)))}")
         else:
-            found[hashlib.sha256(data).hexdigest()] = (len(data), name)
-    return found
+            files[hashlib.sha256(data).hexdigest()] = (len(data), name)
+    return files
 
 
 def written(origins: dict[str, dict[str, tuple[int, str]]]) -> str:
@@ -70,8 +70,8 @@ def _fetched(fetcher: Callable[..., None], folder: Path, *words: str) -> None:
     try:
         fetcher(folder, *words)
     except (subprocess.SubprocessError, OSError, ValueError) as error:
-        told = str(getattr(error, "stderr", "") or error).strip().splitlines() or ["no reason"]
-        say(f"not had: {fetcher.__name__[1:]} {' '.join(words)}: {told[-1]}")
+        lines = str(getattr(error, "stderr", "") or error).strip().splitlines() or ["no reason"]
+        say(f"not had: {fetcher.__name__[1:]} {' '.join(words)}: {lines[-1]}")
 
 
 def _go(folder: Path, version: str) -> None:
@@ -103,9 +103,9 @@ def _apt(work: Path, suite: str) -> tuple[str, ...]:
     )
     if not lists.is_dir():
         (lists / "partial").mkdir(parents=True)
-        told = _output("apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages")
+        output = _output("apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages")
         here = Path("/etc/os-release").read_text().partition("VERSION_CODENAME=")[2].split()[0]
-        places = dict.fromkeys(line.replace(here, suite) for line in told.splitlines())
+        places = dict.fromkeys(line.replace(here, suite) for line in output.splitlines())
         (work / f"{suite}.list").write_text("".join(f"deb {place} main\n" for place in places))
         _output("apt-get", *options, "update")
     return options
@@ -131,10 +131,10 @@ def _pypi(folder: Path, python: str, package: str) -> None:
 def _npm(folder: Path, package: str) -> None:
     work = folder.parent / "npm"
     work.mkdir(exist_ok=True)
-    (told,) = json.loads(_output("npm", "pack", "--json", package, cwd=work))
-    into = folder / f"npm {package.replace('/', ' ')} {told['version']}"
+    (pack,) = json.loads(_output("npm", "pack", "--json", package, cwd=work))
+    into = folder / f"npm {package.replace('/', ' ')} {pack['version']}"
     into.mkdir(exist_ok=True)
-    _output("tar", "-xf", str(work / told["filename"].replace("@", "").replace("/", "-")), "-C", str(into))
+    _output("tar", "-xf", str(work / pack["filename"].replace("@", "").replace("/", "-")), "-C", str(into))
 
 
 def _output(*words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
@@ -161,7 +161,7 @@ def main() -> None:
     asked.folder.mkdir(parents=True, exist_ok=True)
     if asked.fetch:
         fetch(asked.folder.absolute())
-    text = written({each.name: origin(each) for each in folders(asked.folder)})
+    text = written({folder.name: origin(folder) for folder in folders(asked.folder)})
     Path(str(files("deadweight_images") / "secrets" / "known.json")).write_text(text, encoding="utf-8")
 
 

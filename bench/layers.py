@@ -250,14 +250,14 @@ def _watch(process: subprocess.Popen, peak: list[float]) -> None:
 
 
 def _family(pid: int) -> list[int]:
-    found = [pid]
-    for one in found:
+    pids = [pid]
+    for one in pids:
         try:
             for task in Path(f"/proc/{one}/task").iterdir():
-                found.extend(int(child) for child in (task / "children").read_text().split())
+                pids.extend(int(child) for child in (task / "children").read_text().split())
         except OSError:
             continue
-    return found
+    return pids
 
 
 def docker(verb: str, form: str, *arguments: str) -> str:
@@ -296,7 +296,7 @@ def rows(
     def engine_save() -> subprocess.Popen:
         return subprocess.Popen(["docker", "image", "save", str(image)], stdout=subprocess.PIPE)
 
-    found = {
+    programs = {
         "trivy": lambda: trivys("--input", str(archive)),
         "plain": lambda: ours("plain"),
         "deep": lambda: ours("deep"),
@@ -306,23 +306,23 @@ def rows(
         "hidden": lambda: ours("hidden"),
     }
     if dive := rivals.dive:
-        found["dive"] = lambda: timed([dive, "--ci", f"docker-archive://{archive}"])
+        programs["dive"] = lambda: timed([dive, "--ci", f"docker-archive://{archive}"])
     if gitleaks := rivals.gitleaks:
         words = ["dir", str(archive), "--max-archive-depth", "8", "--no-banner", "--exit-code", "0"]
-        found["gitleaks"] = lambda: timed([gitleaks, *words])
+        programs["gitleaks"] = lambda: timed([gitleaks, *words])
     if kingfisher := rivals.kingfisher:
         words_ = ["scan", str(archive), "--no-validate", "--no-update-check", "--no-limits", "--quiet"]
-        found["kingfisher"] = lambda: timed([kingfisher, *words_], good=range(256))
+        programs["kingfisher"] = lambda: timed([kingfisher, *words_], good=range(256))
     if registry and (crane := rivals.crane):
-        found["deep, registry"] = lambda: _typed(work, f"oci://{registry}")
-        found["crane, registry"] = lambda: timed(["sh", "-c", f'exec "{crane}" export "{registry}" - > /dev/null'])
+        programs["deep, registry"] = lambda: _typed(work, f"oci://{registry}")
+        programs["crane, registry"] = lambda: timed(["sh", "-c", f'exec "{crane}" export "{registry}" - > /dev/null'])
     if image:
-        found["trivy, engine"] = lambda: trivys("--image-src", "docker", image)
+        programs["trivy, engine"] = lambda: trivys("--image-src", "docker", image)
         image_id, root = docker("inspect", "{{.Id}}", image), docker("info", "{{.DockerRootDir}}")
-        found["plain, engine"] = lambda: timed([sys.executable, LOOK, image_id, "plain", "-", root])
-        found["deep, engine"] = lambda: timed([sys.executable, LOOK, image_id, "deep", "-", root])
-        found["saved, engine"] = lambda: timed([sys.executable, LOOK, "-", "deep", "-"], engine_save)
-    return found
+        programs["plain, engine"] = lambda: timed([sys.executable, LOOK, image_id, "plain", "-", root])
+        programs["deep, engine"] = lambda: timed([sys.executable, LOOK, image_id, "deep", "-", root])
+        programs["saved, engine"] = lambda: timed([sys.executable, LOOK, "-", "deep", "-"], engine_save)
+    return programs
 
 
 def main() -> None:
@@ -360,19 +360,19 @@ def main() -> None:
 def loaded(cli: str, archive: Path) -> Iterator[None]:
     """The archive in the engine, under the tag of this bench, whatever its own is; what was not there before goes again."""
 
-    def said(*words: str) -> list[str]:
+    def call(*words: str) -> list[str]:
         return subprocess.run([cli, *words], check=True, capture_output=True, text=True).stdout.splitlines()
 
     form = "{{.Repository}}:{{.Tag}}"
-    before = {*said("image", "ls", "--format", form), *said("image", "ls", "--quiet", "--no-trunc")}
-    name = said("load", "-i", str(archive))[-1].partition(": ")[2].strip()
-    said("tag", name, IMAGE)
+    before = {*call("image", "ls", "--format", form), *call("image", "ls", "--quiet", "--no-trunc")}
+    name = call("load", "-i", str(archive))[-1].partition(": ")[2].strip()
+    call("tag", name, IMAGE)
     try:
         yield
     finally:
-        for each in dict.fromkeys((IMAGE, name)):
-            if each not in before:
-                said("image", "rm", each)
+        for tag in dict.fromkeys((IMAGE, name)):
+            if tag not in before:
+                call("image", "rm", tag)
 
 
 def run() -> list:
@@ -391,16 +391,16 @@ def run() -> list:
             make_layout(golang, packed)
         rivals = Rivals(_pinned_trivy(), *(shutil.which(name) for name in RIVALS))
         measures = {
-            each: measured(rows(each, work, Rivals(rivals.trivy), None), each, ROUNDS) for each in (golang, packed)
+            path: measured(rows(path, work, Rivals(rivals.trivy), None), path, ROUNDS) for path in (golang, packed)
         }
         with loaded(cli, archive):
             measures[archive] = measured(rows(archive, work, rivals, IMAGE), archive, ROUNDS)
-    told = {archive: "", golang: "golang", packed: "golang, gzip"}
-    found = [
-        _result(name, runs, told[each]) for each, runs in measures.items() for name in (*OURS, *RIVALS) if name in runs
+    kinds = {archive: "", golang: "golang", packed: "golang, gzip"}
+    results = [
+        _result(name, runs, kinds[path]) for path, runs in measures.items() for name in (*OURS, *RIVALS) if name in runs
     ]
     peak = max(run.anon_mb for runs in measures.values() for name in OURS for run in runs.get(name, ()))
-    return [*found, _memory(peak)]
+    return [*results, _memory(peak)]
 
 
 RIVALS = ("dive", "gitleaks", "kingfisher")
@@ -422,7 +422,7 @@ def _result(name: str, runs: dict[str, list[Run]], image: str) -> Any:
     from bench._bench import Result
 
     rival = "trivy, engine" if name.endswith("engine") else "trivy"
-    ours, other = (tuple(round(each.wall, 3) for each in runs[which]) for which in (name, rival))
+    ours, other = (tuple(round(run.wall, 3) for run in runs[which]) for which in (name, rival))
     mine, theirs = statistics.median(ours), statistics.median(other)
     looked = {"": "an image of 1 GB", "golang": "a golang image", "golang, gzip": "a golang image with gzip layers"}[
         image
@@ -479,7 +479,7 @@ def _pinned_trivy() -> str:
 
 def show(archive: Path, results: dict[str, list[Run]]) -> None:
     reference = statistics.median(run.wall for run in results["trivy"])
-    size = sum(each.stat().st_size for each in (archive, *archive.rglob("*")) if each.is_file())
+    size = sum(path.stat().st_size for path in (archive, *archive.rglob("*")) if path.is_file())
     print(f"{size / 1e9:.2f} GB, median of {len(results['trivy'])} (min-max), ratio to trivy of the same kind")
     for name, runs in results.items():
         walls = [run.wall for run in runs]

@@ -30,13 +30,13 @@ def run() -> list[Result]:
     memory: list[float] = []
     for _round in range(_bench.ROUNDS):
         for size in SIZES:
-            found = _measure(_suite(size))
-            seconds[size].append(found["plan"])
+            figures = _measure(_suite(size))
+            seconds[size].append(figures["plan"])
             if size == SIZES[-1]:
-                loading.append(found["load"])
-                memory.append(found["memory"])
-    each = [statistics.median(seconds[size]) / size for size in SIZES]
-    growth = each[-1] / each[0]
+                loading.append(figures["load"])
+                memory.append(figures["memory"])
+    medians = [statistics.median(seconds[size]) / size for size in SIZES]
+    growth = medians[-1] / medians[0]
     return [
         limit("thousand", "planning 1,000 variants", seconds[SIZES[-1]], target=1.0, unit="s"),
         limit("linear", "time per variant with 1,000 over that with 250", [growth], target=1.3, unit="times"),
@@ -50,21 +50,19 @@ def _many() -> list[Result]:
     """500 services with six variants each, one file changed, in a git repository; and a half of that."""
     rounds: dict[int, list[dict[str, float]]] = {250: [], 500: []}
     for _round in range(_bench.ROUNDS):
-        for services, found in rounds.items():
-            found.append(_measure(_services(services), "many"))
+        for services, runs in rounds.items():
+            runs.append(_measure(_services(services), "many"))
     whole, half = rounds[500], rounds[250]
-    growth = statistics.median(each["plan"] for each in whole) / statistics.median(each["plan"] for each in half) / 2
+    growth = statistics.median(run["plan"] for run in whole) / statistics.median(run["plan"] for run in half) / 2
     return [
-        limit(
-            "many", "planning 3,000 variants of 500 services", [each["plan"] for each in whole], target=2.0, unit="s"
-        ),
-        limit("many-memory", "peak of that process", [each["memory"] for each in whole], target=250, unit="MB"),
+        limit("many", "planning 3,000 variants of 500 services", [run["plan"] for run in whole], target=2.0, unit="s"),
+        limit("many-memory", "peak of that process", [run["memory"] for run in whole], target=250, unit="MB"),
         limit("many-linear", "time per variant with 3,000 over that with 1,500", [growth], target=1.3, unit="times"),
         _since(_services(500)),
         Result(
             "many-load",
             "reading and checking that suite",
-            statistics.median(each["load"] for each in whole),
+            statistics.median(run["load"] for run in whole),
             None,
             0.0,
             None,
@@ -94,11 +92,11 @@ def _since(root: Path) -> Result:
         for name, argv in words.items():
             if name != "all" or _round < _bench.ROUNDS:
                 seconds[name].append(round(timed(argv, root), 4))
-    middle = {name: statistics.median(found) for name, found in seconds.items()}
+    middle = {name: statistics.median(times) for name, times in seconds.items()}
     adds = statistics.median(a - b for a, b in zip(seconds["with"], seconds["without"], strict=True))
     ratio = round(adds / middle["diff"], 3)
     what = "what --since adds to a command that names the same six variants of 3,000, over git diff"
-    facts = {f"seconds of {name}": round(found, 3) for name, found in middle.items()}
+    facts = {f"seconds of {name}": round(median, 3) for name, median in middle.items()}
     runs = tuple(seconds["with"]), tuple(seconds["without"])
     return Result("since", what, round(adds, 4), round(middle["diff"], 4), ratio, 1.2, "s", "git diff", runs, facts)
 
@@ -200,16 +198,16 @@ def measured_many(root: Path) -> None:
     workspace = Workspace.open(lambda _line: None, root / "deadweight.yaml")
     loaded = time.perf_counter()
     asked = time.perf_counter()
-    found = since(workspace, "HEAD", workspace.suite.variants)
-    told = time.perf_counter()
-    assert len(found) == 6, found
+    variants = since(workspace, "HEAD", workspace.suite.variants)
+    ended = time.perf_counter()
+    assert len(variants) == 6, variants
     from deadweight.project.build import plan
 
     begun = time.perf_counter()
     plan(workspace, workspace.suite.variants)
     done = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    figures = {"load": loaded - before, "since": told - asked, "plan": done - begun, "memory": peak}
+    figures = {"load": loaded - before, "since": ended - asked, "plan": done - begun, "memory": peak}
     print(json.dumps(figures))
 
 

@@ -60,7 +60,7 @@ def run() -> list[Result]:
                 seconds[kind].append(round(yard.ours(kill=kind == "lost"), 2))
                 facts[kind].append(yard.built())
             seconds["bake"].append(round(yard.bake(), 2))
-            print("  pool:", {kind: found[-1] for kind, found in seconds.items()}, file=sys.stderr, flush=True)
+            print("  pool:", {kind: times[-1] for kind, times in seconds.items()}, file=sys.stderr, flush=True)
     rival = "docker buildx bake"
     return [
         _result("pool", what, seconds["whole"], seconds["bake"], 0.6, rival, facts["whole"]),
@@ -129,11 +129,11 @@ class Yard:
     def ours(self, *, kill: bool = False) -> float:
         """One ``invoke build``; with ``kill`` an endpoint dies when a third of the images is there."""
         shutil.rmtree(self.project / ".deadweight", ignore_errors=True)
-        with self.endpoints() as found:
+        with self.endpoints() as nodes:
             pool = self.root / "pool.yaml"
-            pool.write_text(yaml.safe_dump({"endpoints": {name: endpoint(each) for name, each in found.items()}}))
+            pool.write_text(yaml.safe_dump({"endpoints": {name: endpoint(daemon) for name, daemon in nodes.items()}}))
             done = threading.Event()
-            killer = threading.Thread(target=self._kill, args=(found["b"], done))
+            killer = threading.Thread(target=self._kill, args=(nodes["b"], done))
             if kill:
                 killer.start()
             try:
@@ -168,9 +168,9 @@ class Yard:
             "BUILDX_METADATA_PROVENANCE": "disabled",
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
         }
-        with self.endpoints() as found:
-            for number, each in enumerate(found.values()):
-                certificates = each.certificates
+        with self.endpoints() as nodes:
+            for number, daemon in enumerate(nodes.values()):
+                certificates = daemon.certificates
                 options = f"cacert={certificates}/ca.pem,cert={certificates}/client.pem,key={certificates}/client.key"
                 more = ["--append"] if number else []
                 words = [
@@ -183,7 +183,7 @@ class Yard:
                     "remote",
                     "--driver-opt",
                     options,
-                    each.address,
+                    daemon.address,
                 ]
                 subprocess.run(words, env={**os.environ, **env}, check=True, capture_output=True)
             words = [buildx, "bake", "--builder", "three", "--file", "bake.json", "--progress", "plain"]
@@ -199,14 +199,14 @@ class Yard:
         """Three new daemons of half a core each."""
         with tempfile.TemporaryDirectory(dir=self.root) as folder, contextlib.ExitStack() as stack:
             groups = {name: stack.enter_context(half_core(f"deadweight-bench-{os.getpid()}-{name}")) for name in NAMES}
-            found = stack.enter_context(daemons(Path(folder), NAMES))
-            for name, each in found.items():
-                each.cgroup = groups[name]
-                each.start()
-            for each in found.values():
-                each.ready()
+            nodes = stack.enter_context(daemons(Path(folder), NAMES))
+            for name, daemon in nodes.items():
+                daemon.cgroup = groups[name]
+                daemon.start()
+            for daemon in nodes.values():
+                daemon.ready()
             time.sleep(0.5)
-            yield found
+            yield nodes
 
 
 @contextlib.contextmanager
@@ -222,8 +222,8 @@ def half_core(name: str) -> Iterator[Path]:
             (folder / "cpu.max").write_text("50000 100000")
         yield folder
     finally:
-        for each in (folder, *Path("/sys/fs/cgroup").glob(f"*/{name}")):  # runc makes one in each hierarchy
-            _remove_group(each)
+        for group in (folder, *Path("/sys/fs/cgroup").glob(f"*/{name}")):  # runc makes one in each hierarchy
+            _remove_group(group)
 
 
 def _remove_group(folder: Path) -> None:

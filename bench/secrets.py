@@ -26,12 +26,12 @@ Found = Callable[[Path], set[str]]
 
 def ours(folder: Path) -> set[str]:
     scanner = Scanner.default()
-    found = set()
+    names = set()
     for path in folder.iterdir():
         matches = scanner.scan(path.read_bytes(), path=path.name).matches
         if any(match.confidence != "low" for match in matches):
-            found.add(path.name)
-    return found
+            names.add(path.name)
+    return names
 
 
 def trivy(folder: Path) -> set[str]:
@@ -49,7 +49,7 @@ def trivy(folder: Path) -> set[str]:
         str(folder),
     ]
     report = json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
-    return {Path(each["Target"]).name for each in report.get("Results") or () if each.get("Secrets")}
+    return {Path(file["Target"]).name for file in report.get("Results") or () if file.get("Secrets")}
 
 
 def gitleaks(folder: Path) -> set[str]:
@@ -63,7 +63,7 @@ def gitleaks(folder: Path) -> set[str]:
         report = Path(out, "report.json")
         words = ["dir", str(folder), "--report-format", "json", "--report-path", str(report), "--exit-code", "0"]
         subprocess.run([str(binary), *words], capture_output=True, check=True)
-        return {Path(each["File"]).name for each in json.loads(report.read_text() or "[]")}
+        return {Path(finding["File"]).name for finding in json.loads(report.read_text() or "[]")}
 
 
 def betterleaks(folder: Path) -> set[str]:
@@ -73,7 +73,7 @@ def betterleaks(folder: Path) -> set[str]:
         subprocess.run(
             ["betterleaks", str(folder), "-o", str(report), "--exit-code", "0"], capture_output=True, check=True
         )
-        return {Path(each["location"]["path"]).name for each in json.loads(report.read_text())["findings"]}
+        return {Path(finding["location"]["path"]).name for finding in json.loads(report.read_text())["findings"]}
 
 
 def kingfisher(folder: Path) -> set[str]:
@@ -100,22 +100,22 @@ def main(peers: list[str]) -> None:
                 texts = [case.text for case in cases if case.true == good]
                 for number, text in enumerate(texts):
                     (folder / f"case-{number}.conf").write_text(text, encoding="utf-8", errors="surrogateescape")
-                found = {}
+                counts = {}
                 for name, tool in tools.items():
                     started = time.monotonic()
-                    found[name] = len(tool(folder))
+                    counts[name] = len(tool(folder))
                     sys.stderr.write(f"{corpus} {good} {name}: {time.monotonic() - started:.1f} s\n")
-                rows[f"{corpus}, {'true' if good else 'false'}"] = (len(texts), found)
+                rows[f"{corpus}, {'true' if good else 'false'}"] = (len(texts), counts)
     for kind in ("true", "false"):
         chosen = [row for name, row in rows.items() if name.endswith(kind)]
         rows[f"all {kind}"] = (
             sum(size for size, _ in chosen),
-            {tool: sum(each[tool] for _, each in chosen) for tool in tools},
+            {tool: sum(counts[tool] for _, counts in chosen) for tool in tools},
         )
     print("| corpus (cases), % found by file | " + " | ".join(tools) + " |")
     print("|---|" + "---|" * len(tools))
-    for name, (size, found) in rows.items():
-        print(f"| {name} ({size}) | " + " | ".join(f"{100 * found[tool] / max(1, size):.1f}" for tool in tools) + " |")
+    for name, (size, counts) in rows.items():
+        print(f"| {name} ({size}) | " + " | ".join(f"{100 * counts[tool] / max(1, size):.1f}" for tool in tools) + " |")
 
 
 if __name__ == "__main__":

@@ -79,14 +79,14 @@ def _signature(name: str, *, short: bool = False) -> str:
 
 def _call(value: Any, *, short: bool) -> str:
     """A call's parameters and result, with annotations as they are written; ``short`` leaves those of the parameters out."""
-    found = inspect.signature(value)
+    signature = inspect.signature(value)
     parameters = [
-        each.replace(annotation=inspect.Parameter.empty if short else _written(each.annotation))
-        for each in found.parameters.values()
+        parameter.replace(annotation=inspect.Parameter.empty if short else _written(parameter.annotation))
+        for parameter in signature.parameters.values()
     ]
     if parameters and parameters[0].name == "self":
         del parameters[0]
-    return str(found.replace(parameters=parameters, return_annotation=_written(found.return_annotation)))
+    return str(signature.replace(parameters=parameters, return_annotation=_written(signature.return_annotation)))
 
 
 class _Written(str):
@@ -125,7 +125,8 @@ def _methods(name: str, *, short: bool = False) -> Iterator[tuple[str, Any]]:
     if not inspect.isclass(value):
         return
     for key, member in vars(value).items():
-        if not key.startswith("_") and inspect.isfunction(member) and key not in vars(value).get("__annotations__", {}):
+        own = inspect.isfunction(member) and member.__name__ == key  # not an earlier name of it
+        if own and not key.startswith("_") and key not in vars(value).get("__annotations__", {}):
             yield f"{key}{_call(member, short=short)}", member
 
 

@@ -15,8 +15,8 @@ PACKS = {"breach": "After a breach", "http": "Through any HTTP service"}
 
 def written(page: str) -> str:
     """The page with the attacks of today below its last heading."""
-    head, found, _ = page.partition(HEADING)
-    if not found:
+    head, heading, _ = page.partition(HEADING)
+    if not heading:
         raise LookupError(HEADING)
     return head + HEADING + "".join(_section(name, title) for name, title in PACKS.items())
 
@@ -25,7 +25,7 @@ def _section(name: str, title: str) -> str:
     """One pack: each attack with what it does and its ATT&CK technique."""
     text = (ROOT / "src" / "deadweight_attacks" / f"{name}.yaml").read_text(encoding="utf-8")
     payloads = yaml.safe_load(text)["payloads"]
-    rows = "".join(f"- `{each['id']}`: {each['title']}{_technique(each)}\n" for each in payloads)
+    rows = "".join(f"- `{payload['id']}`: {payload['title']}{_technique(payload)}\n" for payload in payloads)
     return f"\n### {title} (`{name}`)\n\n{rows}"
 
 

@@ -104,12 +104,12 @@ def _of_plug_in(definitions: dict[str, Schema]) -> Schema:
 def _defaults(kinds: list[Schema], definitions: dict[str, Schema]) -> Schema:
     """The keys of every builder. Where two of them have one key, it is as either says."""
     common = _without_name(_of(Variant, definitions))
-    said: dict[str, list[Schema]] = {}
+    keys: dict[str, list[Schema]] = {}
     for kind in kinds:
         for key, value in kind["properties"].items():
-            if key not in common["properties"] and value not in said.setdefault(key, []):
-                said[key].append(value)
-    common["properties"] |= {key: values[0] if len(values) == 1 else {"anyOf": values} for key, values in said.items()}
+            if key not in common["properties"] and value not in keys.setdefault(key, []):
+                keys[key].append(value)
+    common["properties"] |= {key: values[0] if len(values) == 1 else {"anyOf": values} for key, values in keys.items()}
     described = "Values for all variants that do not set them. A builder's own keys apply only to its variants."
     return {**common, "title": "Defaults", "description": described, "additionalProperties": True}
 
@@ -128,7 +128,7 @@ def page_with_keys(page: str) -> str:
         if not place.search(page):
             raise LookupError(f"the page has no heading '### Builder `{name}`' with an empty line below it")
         made = keys_list(record)
-        page = place.sub(lambda found, made=made: f"{found[1]}{made}", page)  # type: ignore[misc]
+        page = place.sub(lambda match, made=made: f"{match[1]}{made}", page)  # type: ignore[misc]
     return page
 
 

@@ -21,10 +21,10 @@ hypothesis.settings.load_profile("ours")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    told = "only what needs no engine, tool, root or network (nox -s unit); whoever needs one all the same fails"
-    parser.addoption("--unit", action="store_true", help=told)
-    told = "only the tests of the packages that differ from the main branch"
-    parser.addoption("--changed", action="store_true", help=told)
+    text = "only what needs no engine, tool, root or network (nox -s unit); whoever needs one all the same fails"
+    parser.addoption("--unit", action="store_true", help=text)
+    text = "only the tests of the packages that differ from the main branch"
+    parser.addoption("--changed", action="store_true", help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -48,17 +48,17 @@ def page(request) -> Path:
 
 def blocks(page: Path, language: str) -> Iterator[str]:
     """Fenced blocks whose first line says this."""
-    return (found[2] for found in FENCE.finditer(page.read_text()) if found[1].strip() == language)
+    return (match[2] for match in FENCE.finditer(page.read_text()) if match[1].strip() == language)
 
 
 def code(page: Path) -> Iterator[str]:
     """Lines of code: fenced, indented or in backticks. A line that ends in a backslash goes on."""
     text = page.read_text()
     prose = FENCE.sub("", text)
-    for found in FENCE.finditer(text):
-        yield from found[2].replace("\\\n", " ").splitlines()
+    for match in FENCE.finditer(text):
+        yield from match[2].replace("\\\n", " ").splitlines()
     yield from (line for line in prose.splitlines() if line.startswith("    "))
-    yield from (found[1].replace("\n", " ") for found in re.finditer(r"(?<!`)`([^`]+)`(?!`)", prose))
+    yield from (match[1].replace("\n", " ") for match in re.finditer(r"(?<!`)`([^`]+)`(?!`)", prose))
 
 
 def slugs(page: Path) -> set[str]:
@@ -91,15 +91,15 @@ def test_a_page_of_the_site_can_be_built(page):
         return
     places = {target: (page.parent / target.partition("#")[0]).resolve() for target in links(page)}
     assert [target for target, place in places.items() if not place.is_relative_to(site)] == []
-    levels = [len(each) for each in re.findall(r"^(#+) ", FENCE.sub("", page.read_text()), re.MULTILINE)]
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", FENCE.sub("", page.read_text()), re.MULTILINE)]
     assert [f"level {two} after {one}" for one, two in itertools.pairwise(levels) if two > one + 1] == []
 
 
 def commands(page: Path, program: str) -> Iterator[list[str]]:
     for line in code(page):
-        for found in re.finditer(r"(?<![\w/.-])(invoke|nox)((?: +[^\s`#|&();]+)+)", line):
-            if found[1] == program:
-                yield [word.strip("'\"…,.:") for word in found[2].split()]
+        for match in re.finditer(r"(?<![\w/.-])(invoke|nox)((?: +[^\s`#|&();]+)+)", line):
+            if match[1] == program:
+                yield [word.strip("'\"…,.:") for word in match[2].split()]
 
 
 def test_every_task_and_flag_exists(page):
@@ -130,9 +130,9 @@ def test_what_the_usual_run_leaves_out_is_run_each_night():
     (left_out,) = re.findall(r"not \((.*)\)", settings["addopts"][-1])
     nightly = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["nightly"]["strategy"]["matrix"]
     table = (ROOT / "CONTRIBUTING.md").read_text().partition("\n| session |")[2].partition("\n\n")[0]
-    told = {name: int(minutes) for name, minutes in re.findall(r"^\| `(\w+)` \| (\d+) \|", table, re.MULTILINE)}
-    assert told == {each["session"]: each["minutes"] for each in nightly["include"]}
-    assert set(left_out.split(" or ")) == SLOW == told.keys() - {"tests", "fuzz"}
+    listed = {name: int(minutes) for name, minutes in re.findall(r"^\| `(\w+)` \| (\d+) \|", table, re.MULTILINE)}
+    assert listed == {job["session"]: job["minutes"] for job in nightly["include"]}
+    assert set(left_out.split(" or ")) == SLOW == listed.keys() - {"tests", "fuzz"}
 
 
 def test_suites_load(page, tmp_path):
@@ -217,16 +217,16 @@ OUR_OWN = {"DEADWEIGHT_LOCKS_HELD", "DEADWEIGHT_NEIGHBOUR", "DEADWEIGHT_PLACE_",
 def test_every_variable_of_ours_is_in_its_reference():
     texts = (file.read_text() for file in (ROOT / "src").rglob("*.py"))
     read = {name for text in texts for name in re.findall(r"\bDEADWEIGHT_[A-Z_]+", text)}
-    told = set(re.findall(r"^- `(DEADWEIGHT_\w+)`", (ROOT / "docs/reference/environment.md").read_text(), re.MULTILINE))
-    assert read - OUR_OWN == told
+    docs = set(re.findall(r"^- `(DEADWEIGHT_\w+)`", (ROOT / "docs/reference/environment.md").read_text(), re.MULTILINE))
+    assert read - OUR_OWN == docs
 
 
 def test_every_exit_code_is_in_its_reference():
     def codes(error: type[_errors.DeadweightError]) -> set[str]:
-        return {str(error.exit_code)}.union(*(codes(each) for each in error.__subclasses__()))
+        return {str(error.exit_code)}.union(*(codes(subclass) for subclass in error.__subclasses__()))
 
-    told = re.findall(r"^\| (\d+) \|", (ROOT / "docs/reference/exit-codes.md").read_text(), re.MULTILINE)
-    assert codes(_errors.DeadweightError) - set(told) == set()
+    listed = re.findall(r"^\| (\d+) \|", (ROOT / "docs/reference/exit-codes.md").read_text(), re.MULTILINE)
+    assert codes(_errors.DeadweightError) - set(listed) == set()
 
 
 def test_pages_are_short():
@@ -332,7 +332,7 @@ def shell_blocks(text: str) -> Iterator[list[str]]:
     for info, block in FENCE.findall(text):
         if info.strip() in ("", "sh", "bash", "console", "shell"):
             yield block.splitlines()
-    yield from (each.splitlines() for each in re.findall(r"(?:^    .*\n)+", FENCE.sub("", text), re.MULTILINE))
+    yield from (block.splitlines() for block in re.findall(r"(?:^    .*\n)+", FENCE.sub("", text), re.MULTILINE))
 
 
 def commands_in(lines: list[str]) -> Iterator[str]:
@@ -346,14 +346,14 @@ def commands_in(lines: list[str]) -> Iterator[str]:
 
 def shown() -> dict[str, str]:
     """The commands of all pages, each with the first page that shows it."""
-    found: dict[str, str] = {}
+    pages: dict[str, str] = {}
     for page in PAGES:
         name = str(page.relative_to(ROOT))
         if name not in ELSEWHERE:
             for lines in shell_blocks(page.read_text().replace("\\\n", " ")):
                 for command in commands_in(lines):
-                    found.setdefault(command, name)
-    return found
+                    pages.setdefault(command, name)
+    return pages
 
 
 def elsewhere(command: str) -> str | None:
@@ -365,9 +365,9 @@ def test_every_command_is_executed_here_or_elsewhere_and_what_the_lists_name_is_
     """A new command on a page goes into one of the two lists above; they name what is shown, and tests that exist."""
     commands = shown()
     assert len(commands) > 60
-    assert {each: page for each, page in commands.items() if each not in EXECUTED and elsewhere(each) is None} == {}
-    assert [each for each in EXECUTED if each not in commands] == []
-    assert NOT_HERE.keys() - {elsewhere(each) for each in commands if each not in EXECUTED} == set()
+    assert {line: page for line, page in commands.items() if line not in EXECUTED and elsewhere(line) is None} == {}
+    assert [line for line in EXECUTED if line not in commands] == []
+    assert NOT_HERE.keys() - {elsewhere(line) for line in commands if line not in EXECUTED} == set()
     assert [test for test in NOT_HERE.values() if test and not (ROOT / test).is_file()] == []
 
 
@@ -425,6 +425,6 @@ def test_the_commands_do_what_their_exit_code_says(project: Path) -> None:
 
 def test_a_command_is_told_from_what_it_prints() -> None:
     text = "    $ invoke build --plan   # why\n    docker build small: up to date\n\nx\n    invoke attack      every service\n"
-    found = [each for lines in shell_blocks(text) for each in commands_in(lines)]
-    assert found == ["invoke build --plan", "invoke attack"]
+    commands = [command for lines in shell_blocks(text) for command in commands_in(lines)]
+    assert commands == ["invoke build --plan", "invoke attack"]
     assert list(commands_in(["nox -s verify", "done"])) == ["nox -s verify"]

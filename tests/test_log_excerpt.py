@@ -52,15 +52,15 @@ Require stack:
 Node.js v20.15.1"""
 
 
-@pytest.mark.parametrize(("said", "first"), [
+@pytest.mark.parametrize(("log", "first"), [
     (GO, ("panic: assignment to entry in nil map",)),
     (JAVA, (JAVA.splitlines()[1], "Caused by: java.net.UnknownHostException: redis")),
     (PYTHON, ("ModuleNotFoundError: No module named 'flask'",)),
     (NODE, ("Error: Cannot find module 'express'",)),
     ("listening on :80\nno error: all is well\nErrors: 0", ()),
 ])  # fmt: skip
-def test_the_first_exception_and_its_deepest_cause(said, first):
-    assert exceptions(said.splitlines()) == first
+def test_the_first_exception_and_its_deepest_cause(log, first):
+    assert exceptions(log.splitlines()) == first
 
 
 MARKED = """\
@@ -72,15 +72,15 @@ Traceback (most recent call last):
 KeyError: 'TOKEN'"""
 
 
-@pytest.mark.parametrize(("said", "count", "lines"), [
+@pytest.mark.parametrize(("log", "count", "lines"), [
     (GO, 2, [1, -2, -1]),
     (PYTHON, 2, [3, -2, -1]),
     (PYTHON, 6, range(3, 9)),  # told once
     (JAVA, 5, [0, 1, 3, 6]),  # without frames
     (MARKED, 3, [1, 2, 5]),  # without marks below a line, and Python's own modules
 ])  # fmt: skip
-def test_an_exception_stands_above_the_last_lines(said, count, lines):
-    assert cut(said.splitlines(), count) == [said.splitlines()[number] for number in lines]
+def test_an_exception_stands_above_the_last_lines(log, count, lines):
+    assert cut(log.splitlines(), count) == [log.splitlines()[number] for number in lines]
 
 
 def test_colours_and_control_characters_are_no_part_of_what_was_said():

@@ -17,7 +17,7 @@ from deadweight._errors import ConfigError, UsageError, wording
 from deadweight._packages import TABLE, images
 from tests.support import ROOT
 
-PACKAGES = [each for each in ("deadweight", *TABLE.values()) if (ROOT / "src" / each / "messages.toml").is_file()]
+PACKAGES = [name for name in ("deadweight", *TABLE.values()) if (ROOT / "src" / name / "messages.toml").is_file()]
 
 
 def uses(package: str) -> Iterator[tuple[str, str, set[str] | None]]:
@@ -69,15 +69,15 @@ def test_an_error_takes_the_hint_of_its_message():
 def test_what_type_checkers_are_told_is_what_a_package_offers(name):
     package = getattr(_packages, name)
     folder = ROOT / "src" / TABLE[name]
-    branches = (each for each in ast.parse((folder / "__init__.py").read_text()).body if isinstance(each, ast.If))
-    types = [node for each in branches if ast.unparse(each.test) == "TYPE_CHECKING" for node in each.body]
+    branches = (node for node in ast.parse((folder / "__init__.py").read_text()).body if isinstance(node, ast.If))
+    types = [node for branch in branches if ast.unparse(branch.test) == "TYPE_CHECKING" for node in branch.body]
     imports = [node for node in types if isinstance(node, ast.ImportFrom)]
-    told = {(each.asname or each.name): (node.module, each.name) for node in imports for each in node.names}
-    offered = {name: getattr(package, name) for name in told}
-    assert offered == {name: getattr(importlib.import_module(home), own) for name, (home, own) in told.items()}
-    assert told
+    declared = {(alias.asname or alias.name): (node.module, alias.name) for node in imports for alias in node.names}
+    offered = {name: getattr(package, name) for name in declared}
+    assert offered == {name: getattr(importlib.import_module(home), own) for name, (home, own) in declared.items()}
+    assert declared
     # a submodule of that name would hide it once it is imported
-    assert not [name for name in told if (folder / f"{name}.py").exists() or (folder / name).is_dir()]
+    assert not [name for name in declared if (folder / f"{name}.py").exists() or (folder / name).is_dir()]
 
 
 @pytest.mark.parametrize("package", TABLE)

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.system
 
 def listed(folder: Path) -> dict[str, bool]:
     """Each session of a project, and whether plain ``nox`` runs it."""
-    said = subprocess.check_output([sys.executable, "-m", "nox", "--list"], cwd=folder, text=True, timeout=120)
-    return {found[2]: found[1] == "*" for found in re.finditer(r"^([*-]) (\S+)", said, re.MULTILINE)}
+    output = subprocess.check_output([sys.executable, "-m", "nox", "--list"], cwd=folder, text=True, timeout=120)
+    return {match[2]: match[1] == "*" for match in re.finditer(r"^([*-]) (\S+)", output, re.MULTILINE)}
 
 
 def test_a_project_gets_the_sessions_that_are_for_projects(tmp_path):
@@ -31,9 +31,9 @@ def test_a_project_gets_the_sessions_that_are_for_projects(tmp_path):
 
 
 def test_this_repository_has_its_own_beside_them():
-    found = listed(ROOT)
-    assert [name for name, chosen in found.items() if chosen] == ["tests", "lint", "types"]
-    assert {"verify-ko", *SESSIONS} <= set(found)
+    sessions = listed(ROOT)
+    assert [name for name, chosen in sessions.items() if chosen] == ["tests", "lint", "types"]
+    assert {"verify-ko", *SESSIONS} <= set(sessions)
 
 
 def nox(project, session):
@@ -46,14 +46,14 @@ def nox(project, session):
 def test_one_broken_variant_does_not_keep_the_others_from_being_checked(tmp_path):
     """They are in JUnit, and the session fails at its end, for the build. Without an engine its check fails, as not measured."""
     project = FaultProject.make(tmp_path, good="cp src/a.txt $OUT", bad="echo the compiler said this; exit 3")
-    code, said = nox(project, "verify")
-    assert code == 1, said
-    assert "the compiler said this" in said
+    code, output = nox(project, "verify")
+    assert code == 1, output
+    assert "the compiler said this" in output
     cases = ElementTree.parse(project.state / "report" / "junit-verify.xml").iter("testcase")
-    outcomes = {f"{case.get('classname')}.{case.get('name')}": [each.tag for each in case] for case in cases}
+    outcomes = {f"{case.get('classname')}.{case.get('name')}": [child.tag for child in case] for case in cases}
     assert {name.split(".")[-2]: tags[-1] for name, tags in outcomes.items()} == {"good": "failure", "bad": "failure"}
-    assert [line for line in said.splitlines() if "failed with exit code" in line and "invoke build" in line], said
-    assert said.rstrip().splitlines()[-1].endswith("Session verify failed.")
+    assert [line for line in output.splitlines() if "failed with exit code" in line and "invoke build" in line], output
+    assert output.rstrip().splitlines()[-1].endswith("Session verify failed.")
 
 
 @pytest.mark.slow
@@ -64,9 +64,9 @@ def test_a_variant_is_checked_against_the_one_that_it_is_to_be_smaller_than(tmp_
     suite = project.root / "deadweight.yaml"
     budget = "    checks: {budget: {smaller_than: large}}\n"
     suite.write_text(suite.read_text().replace("  large:\n", f"{budget}  large:\n"))
-    code, said = nox(project, "verify-small")
-    assert code == 1, said
-    told = wording("checks.not_smaller", size="\n", variant="large", other="\n")  # sizes are not known here
-    assert all(words in said for words in told.split("\n"))
+    code, output = nox(project, "verify-small")
+    assert code == 1, output
+    message = wording("checks.not_smaller", size="\n", variant="large", other="\n")  # sizes are not known here
+    assert all(words in output for words in message.split("\n"))
     cases = ElementTree.parse(project.state / "report" / "junit-small.xml").iter("testcase")
     assert {case.get("classname").split(".")[-1] for case in cases} == {"small"}

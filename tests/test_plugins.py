@@ -97,7 +97,7 @@ def walked(invoke, engine) -> Iterator[list[tuple[list[str], str]]]:
     (first, _), *rest = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE)
     assert first == "pip install -e ../plug-in"  # ``installed`` has done it
     done = [(invoke(*command.removeprefix("invoke ").split()), shown) for command, shown in rest]
-    yield [(shown.splitlines(), each.stdout + each.stderr) for each, shown in done]
+    yield [(shown.splitlines(), run.stdout + run.stderr) for run, shown in done]
     invoke("clean", "--project")
 
 
@@ -111,7 +111,7 @@ def test_the_page_s_commands_show_what_it_says(walked):
 def test_it_builds_and_is_verified_for_real(walked, example):
     evidence = {file.stem: json.loads(file.read_text()) for file in (example / ".deadweight/evidence/pages").iterdir()}
     assert evidence.keys() == {"runs", "api", "layers", "labels"}
-    assert {found["status"] for found in evidence.values()} == {"pass"}
+    assert {record["status"] for record in evidence.values()} == {"pass"}
     assert evidence["labels"]["data"]["labels"]["org.opencontainers.image.title"] == "pages"
     built = json.loads((example / ".deadweight/images/pages/built.json").read_text())
     assert (built["tool"].split()[0], built["base"]["reference"]) == ("buildah", "alpine:3.18")

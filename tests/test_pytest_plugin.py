@@ -88,7 +88,7 @@ OUTCOMES = {
 def test_what_is_collected_is_the_users_choice(project, arguments, collected):
     """Nothing is built, and no engine is in reach: collecting needs neither, and starts nothing."""
     done = run_pytest(project, "--collect-only", "-q", *arguments, DOCKER_HOST="unix:///nowhere.sock", code=0)
-    names = [each if each == OWN else f"deadweight.yaml::{each}" for each in collected]
+    names = [name if name == OWN else f"deadweight.yaml::{name}" for name in collected]
     assert [line for line in done.stdout.splitlines() if "::" in line] == names
     assert not (project / ".deadweight").exists()
 
@@ -114,24 +114,24 @@ def test_what_cannot_be_collected_is_one_clear_error(tmp_path, suite, arguments,
 
 
 def test_checks_run_as_tests(built_project, engine):
-    said = run_pytest(built_project, "deadweight.yaml", "-v", "-rA", "--junit-xml=junit.xml", code=1).stdout
-    assert [name for name, outcome in OUTCOMES.items() if f"deadweight.yaml::{name} {outcome}" not in said] == []
-    assert "GET /json: $.count: expected 4, got 3" in said
+    output = run_pytest(built_project, "deadweight.yaml", "-v", "-rA", "--junit-xml=junit.xml", code=1).stdout
+    assert [name for name, outcome in OUTCOMES.items() if f"deadweight.yaml::{name} {outcome}" not in output] == []
+    assert "GET /json: $.count: expected 4, got 3" in output
     missing = wording("project.image_missing", variant="absent")
-    assert (missing in said, str(missing.hint) in said) == (True, True)
+    assert (missing in output, str(missing.hint) in output) == (True, True)
     state = State(built_project)
     passed = load(Evidence, state.evidence("alright", "runs"))
-    assert (passed.code, wording("pytest.passed", reason=passed.reason) in said) == ("checks.healthy", True)
-    assert "Traceback" not in said
+    assert (passed.code, wording("pytest.passed", reason=passed.reason) in output) == ("checks.healthy", True)
+    assert "Traceback" not in output
     cases = {case.get("name"): case for case in ElementTree.parse(built_project / "junit.xml").iter("testcase")}
     assert [cases[name].find("failure") is None for name in ("wrong", "the json")] == [False, True]
-    properties = {each.get("name"): each.get("value") for each in cases["runs"].iter("property")}
+    properties = {node.get("name"): node.get("value") for node in cases["runs"].iter("property")}
     assert properties["image_digest"].startswith("sha256:")
     assert properties["stand_in"] == "false"
     kept = load(Evidence, state.evidence("good", "api"))
     assert (kept.status, [item["name"] for item in kept.data["items"]]) == ("fail", ["the json", "wrong"])
     assert load(Evidence, state.evidence("good", "runs")).status == "pass"
-    assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
+    assert not [leftover for leftover in engine.leftovers() if leftover.labels[labels.PROJECT] == PROJECT]
 
 
 def test_some_items_alone_are_no_evidence_of_the_whole_check(built_project):
@@ -152,8 +152,8 @@ def test_a_service_that_stays_down_is_waited_for_once(built_project):
     assert max(seconds[1:]) < 2.5
     kept = load(Evidence, State(built_project).evidence("sick", "api"))
     answer = wording("engine.wrong_status", path="/healthz", status=503)
-    told = wording("engine.not_healthy_advice", seconds=3, answer=answer, advice=answer.hint)
-    assert (kept.status, kept.reason.startswith(told)) == ("fail", True), kept.reason
+    message = wording("engine.not_healthy_advice", seconds=3, answer=answer, advice=answer.hint)
+    assert (kept.status, kept.reason.startswith(message)) == ("fail", True), kept.reason
 
 
 def test_without_an_engine_checks_fail_with_the_reason(project, misbehaving_archive):
@@ -202,7 +202,7 @@ def test_sick(deadweight_container):
     )
     # in an interpreter of its own: pytest warns of what it would have rewritten and is there already
     assert "4 passed" in run_pytest(built_project, "-q", "-W", "error", python=("-X", "utf8"), code=0).stdout
-    assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
+    assert not [leftover for leftover in engine.leftovers() if leftover.labels[labels.PROJECT] == PROJECT]
 
 
 @pytest.mark.slow
@@ -210,7 +210,7 @@ def test_an_interrupted_run_removes_its_container(built_project, engine):
     own = "def test_own(deadweight_container):\n    deadweight_container('good')\n    raise KeyboardInterrupt\n"
     (built_project / "test_own.py").write_text(own)
     run_pytest(built_project, "-q", code=2)
-    assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
+    assert not [leftover for leftover in engine.leftovers() if leftover.labels[labels.PROJECT] == PROJECT]
 
 
 def test_the_plugin_costs_nothing_where_it_is_not_used(tmp_path):

@@ -61,7 +61,7 @@ class Running:
     def awk(self, script: str, **fields: Any) -> Answer:
         return self.send({"method": "POST", "path": "/api/v1/awk", "json": {"script": script, **fields}})
 
-    def each(self, script: str, count: int) -> list[str]:
+    def outputs(self, script: str, count: int) -> list[str]:
         """What a script prints of one number each, eight at a time."""
         with ThreadPoolExecutor(8) as pool:
             return list(pool.map(lambda n: self.awk(script, input=f"{n}\n").json()["stdout"], range(count)))
@@ -77,9 +77,9 @@ def running(argv: Sequence[str], log: Path, **env: str) -> Iterator[Running]:
         process = subprocess.Popen(argv, stdout=output, env=environment(env), start_new_session=True)
     try:
         wait_for(lambda: LISTENING.search(log.read_text()) or process.poll() is not None, 20)
-        found = LISTENING.search(log.read_text())
-        assert found, f"the service did not start, exit code {process.poll()}: {log.read_text()}"
-        yield Running(process, int(found[1]), log)
+        match = LISTENING.search(log.read_text())
+        assert match, f"the service did not start, exit code {process.poll()}: {log.read_text()}"
+        yield Running(process, int(match[1]), log)
     finally:
         if process.poll() is None:
             process.terminate()
@@ -230,13 +230,13 @@ def test_text_comes_back_as_it_went(service, text) -> None:
 
 
 def test_scripts_run_side_by_side_and_do_not_mix(service) -> None:
-    said = service.each('{ print $1; fflush(); system("sleep 0.2"); print $1 }', 24)
-    assert said == [f"{n}\n{n}\n" for n in range(24)]
+    outputs = service.outputs('{ print $1; fflush(); system("sleep 0.2"); print $1 }', 24)
+    assert outputs == [f"{n}\n{n}\n" for n in range(24)]
 
 
 @pytest.mark.slow
 def test_no_output_is_lost_when_awk_ends_before_it_is_read(service) -> None:
-    assert service.each("{ print $1 }", 300) == [f"{n}\n" for n in range(300)]
+    assert service.outputs("{ print $1 }", 300) == [f"{n}\n" for n in range(300)]
 
 
 @pytest.mark.slow
@@ -244,8 +244,8 @@ def test_health_is_answered_while_scripts_run_and_wait(argv, tmp_path) -> None:
     """Two run, the others wait for their turn, and some callers are slow."""
     with running(argv, tmp_path / "log", AWK_CONCURRENCY="2") as one, ThreadPoolExecutor(18) as pool:
         slow = [socket.create_connection(("127.0.0.1", one.port)) for _ in range(6)]
-        for each in slow:
-            each.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        for client in slow:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
         waiting = [pool.submit(one.awk, 'BEGIN { system("sleep 1.5") }') for _ in range(18)]
         time.sleep(0.3)
         seconds = []
@@ -253,9 +253,9 @@ def test_health_is_answered_while_scripts_run_and_wait(argv, tmp_path) -> None:
             started = time.monotonic()
             assert one.get("/healthz").status == 200
             seconds.append(time.monotonic() - started)
-        answers = [each.result() for each in waiting]
-        for each in slow:
-            each.close()
+        answers = [future.result() for future in waiting]
+        for client in slow:
+            client.close()
     assert sorted(seconds)[2] < 1.4, "most of them waited for a script"
     codes = {(answer.status, answer.json().get("error", {}).get("code")) for answer in answers}
     assert codes == {(200, None), (503, "busy")}
@@ -344,8 +344,8 @@ def test_command_line(argv, arguments, env, code, text) -> None:
 
 def test_port_in_use(service, argv) -> None:
     done = ended(argv, LISTEN_ADDR=f"127.0.0.1:{service.port}")
-    told = [text in done.stderr for text in (str(service.port), "already in use")]
-    assert (done.returncode, told) == (1, [True, True])
+    shown = [text in done.stderr for text in (str(service.port), "already in use")]
+    assert (done.returncode, shown) == (1, [True, True])
 
 
 def test_java_refuses_a_locale_that_would_spoil_scripts(java_argv) -> None:

@@ -156,12 +156,12 @@ def run(folder, *words: str, **files: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.system
 def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, theirs, tmp_path):
     done = run(tmp_path, it=TEST.format(pid=theirs.pid))
-    told = [text in done.stdout for text in ("1 failed, 1 passed", "NotOurs: a test must not end process")]
-    assert (done.returncode, told) == (1, [True, True])
+    shown = [text in done.stdout for text in ("1 failed, 1 passed", "NotOurs: a test must not end process")]
+    assert (done.returncode, shown) == (1, [True, True])
 
 
 def test_it_is_there_for_every_test():
-    assert [each.pid for each in guards._run] == [os.getpid()]
+    assert [process.pid for process in guards._run] == [os.getpid()]
 
 
 @pytest.mark.system
@@ -177,7 +177,7 @@ def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
 UNIT = "import os, socket, subprocess\nfrom tests.support import guards\nguards.install(unit=True)\n"
 
 
-@pytest.mark.parametrize(("code", "told"), [
+@pytest.mark.parametrize(("code", "reason"), [
     ("socket.create_connection(('192.0.2.1', 80), 1)", "must not reach the network (192.0.2.1)"),
     ("socket.getaddrinfo('example.com', 443)", "must not reach the network (example.com)"),
     ("socket.socket(socket.AF_UNIX).connect('/run/x/docker.sock')", "must not ask a container engine (/run/x/docker.sock)"),
@@ -185,9 +185,9 @@ UNIT = "import os, socket, subprocess\nfrom tests.support import guards\nguards.
     ("subprocess.run(['/usr/bin/sudo', '-n', 'true'])", "must not start sudo"),
     ("subprocess.run([os.sys.executable, '-m', 'invoke', 'build'])", "must not start invoke"),
 ])  # fmt: skip
-def test_what_is_no_units_is_refused(cache, code, told):
+def test_what_is_no_units_is_refused(cache, code, reason):
     done = guarded(cache, code, text=UNIT)
-    assert (done.returncode, f"NotAUnit: a unit test {told}" in done.stderr) == (1, True)
+    assert (done.returncode, f"NotAUnit: a unit test {reason}" in done.stderr) == (1, True)
 
 
 def test_loopback_and_small_programs_are_anybodys(cache):
@@ -230,14 +230,14 @@ def test_well(): pass
 ], ids=["one", "two"])  # fmt: skip
 def test_a_cascade_is_one_cause_and_the_first_failure_in_time_is_told(tmp_path, delay, workers, first):
     done = run(tmp_path, "-p", *workers, a=CASCADE.format(delay=delay), b=FAULT)
-    _, *told = done.stdout.partition(" why it is red ")[2].splitlines()
-    assert [told[0].removeprefix("first: ")[-len(first[0]) :], *told[1 : len(first)]] == first
-    assert told[len(first)].endswith((f"{tmp_path}/test_a.py:8", f"{tmp_path}/test_b.py:3"))
-    causes = [line for line in told[len(first) + 1 : -1] if "::" not in line]
+    _, *lines = done.stdout.partition(" why it is red ")[2].splitlines()
+    assert [lines[0].removeprefix("first: ")[-len(first[0]) :], *lines[1 : len(first)]] == first
+    assert lines[len(first)].endswith((f"{tmp_path}/test_a.py:8", f"{tmp_path}/test_b.py:3"))
+    causes = [line for line in lines[len(first) + 1 : -1] if "::" not in line]
     assert causes == [
         *("12 failed: nothing answers at 127.0.0.1:4711", "    and 9 more", "1 failed: ValueError: the first fault")
     ]
-    assert (done.returncode, "2 failed, 1 passed, 11 errors in " in told[-1]) == (1, True)
+    assert (done.returncode, "2 failed, 1 passed, 11 errors in " in lines[-1]) == (1, True)
 
 
 @pytest.mark.slow

@@ -44,7 +44,10 @@ def refusals(*calls) -> str:
 
 def test_core(judged):
     reports = report_samples.full_report(), report_demo.failing()
-    assert "".join(f"{report_samples.printed(each, width=200)}\n{render_markdown(each)}" for each in reports) == judged
+    assert (
+        "".join(f"{report_samples.printed(report, width=200)}\n{render_markdown(report)}" for report in reports)
+        == judged
+    )
 
 
 def test_images(judged):

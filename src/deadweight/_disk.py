@@ -21,9 +21,9 @@ _NO_ROOM_BYTES = 64 * 2**20
 _NOTHING_BYTES = 2**20
 
 
-def met(said: str, env: Mapping[str, str] | None = None) -> bool:
+def met(output: str, env: Mapping[str, str] | None = None) -> bool:
     """Whether a program that failed met a full disk. Not all say so: Go says that its own packages are not there."""
-    if FULL.search(said):
+    if FULL.search(output):
         return True
     given = {**os.environ, **(env or {})}
     rooms = (_room(given[name]) for name in _CACHES if os.access(given.get(name) or "/nowhere", os.W_OK))
@@ -40,9 +40,9 @@ def no_temporary(error: OSError) -> bool:
     return error.errno == errno.ENOENT and "No usable temporary directory" in str(error)
 
 
-def hint(said: str, env: Mapping[str, str] | None = None) -> str:
+def hint(text: str, env: Mapping[str, str] | None = None) -> str:
     """What to do about the disk that a program found full: the fullest of those that it named or was to use."""
-    named = _PATH.findall(said)
+    named = _PATH.findall(text)
     given = {**os.environ, **(env or {})}
     # not tempfile.gettempdir(), which fails where all disks are full
     used = [given.get("TMPDIR") or "/tmp", os.getcwd(), *(given[name] for name in _NAMING if given.get(name))]  # noqa: PTH109, S108
@@ -52,8 +52,8 @@ def hint(said: str, env: Mapping[str, str] | None = None) -> str:
 
 def _fullest(places: Iterable[str]) -> str | None:
     """The place with the least room; None where there is room on all of them."""
-    found = [(room, place) for place in dict.fromkeys(places) if (room := _room(place)) is not None]
-    room, place = min(found, default=(_NO_ROOM_BYTES, ""), key=lambda each: each[0])
+    rooms = [(room, place) for place in dict.fromkeys(places) if (room := _room(place)) is not None]
+    room, place = min(rooms, default=(_NO_ROOM_BYTES, ""), key=lambda pair: pair[0])
     return place if room < _NO_ROOM_BYTES else None
 
 

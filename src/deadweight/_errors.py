@@ -118,12 +118,14 @@ class CommandError(DeadweightError):
         self.reason = reason
         self.code, self.fields = getattr(reason, "code", ""), getattr(reason, "fields", {})
 
-    def told(self, reason: str, tail: Sequence[str], hint: str | None, cause: Enum | None = None) -> CommandError:
+    def reworded(self, reason: str, tail: Sequence[str], hint: str | None, cause: Enum | None = None) -> CommandError:
         """The same failure with a message specific to the program."""
         argv, code = self.argv, self.exit_code_of_command
-        told = CommandError(argv, exit_code_of_command=code, reason=reason, tail=tail, log=self.log, hint=hint)
-        told.cause = str(cause.value) if cause else self.cause
-        return told
+        error = CommandError(argv, exit_code_of_command=code, reason=reason, tail=tail, log=self.log, hint=hint)
+        error.cause = str(cause.value) if cause else self.cause
+        return error
+
+    told = reworded  # plug-ins for 0.2 call it so
 
 
 class BuildFailed(DeadweightError):

@@ -35,8 +35,8 @@ def bounded(document: Any) -> Any:
     level, left = [document], MAX_LISTS
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
-        for each in level:
-            inner = each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+        for node in level:
+            inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
             below += [one for one in inner if isinstance(one, dict | list)]
             if len(below) > left:
                 raise ValueError(wording("json.too_many", most=MAX_LISTS))

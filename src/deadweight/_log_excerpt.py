@@ -41,7 +41,7 @@ def plain(text: str) -> str:
 
 def coloured(text: str) -> str:
     """The same, but colours stay: for whole lines on a terminal, in which they may be our own."""
-    return re.sub(_ALL_BUT_COLOURS, lambda found: found[1] or "", text)
+    return re.sub(_ALL_BUT_COLOURS, lambda match: match[1] or "", text)
 
 
 def exceptions(lines: Sequence[str]) -> tuple[str, ...]:
@@ -56,13 +56,13 @@ def exceptions(lines: Sequence[str]) -> tuple[str, ...]:
 
 def _deepest_cause(lines: Sequence[str]) -> str | None:
     """The last "Caused by" of the exception whose frames these are."""
-    found = None
+    cause = None
     for line in lines:
         if re.match(_CAUSED_BY, line):
-            found = line
-        elif not re.match(_FRAME, line) and (found is not None or re.search(_EXCEPTION, line)):
+            cause = line
+        elif not re.match(_FRAME, line) and (cause is not None or re.search(_EXCEPTION, line)):
             break
-    return found
+    return cause
 
 
 def last_lines(lines: Sequence[str], count: int) -> list[str]:
@@ -75,5 +75,5 @@ def last_lines(lines: Sequence[str], count: int) -> list[str]:
 def cut(lines: Sequence[str], count: int) -> list[str]:
     """The first exception where it stands above the last lines, then these."""
     last = last_lines(lines, count)
-    above = [line for line in exceptions(lines) if not any(line in each for each in last)]
+    above = [line for line in exceptions(lines) if not any(line in last_line for last_line in last)]
     return [*above, *last]

@@ -32,8 +32,8 @@ class Whose(str):
     def checked(self, variant: str, call: str, value: object, kind: type[T]) -> T:
         """The value that a call returned. Raises DeadweightError where it is of another kind."""
         if not isinstance(value, kind):
-            expected, found = kind.__name__, type(value).__name__
-            raise self.wrong(variant, wording("plugins.returned", call=call, expected=expected, found=found))
+            expected, actual = kind.__name__, type(value).__name__
+            raise self.wrong(variant, wording("plugins.returned", call=call, expected=expected, found=actual))
         return value
 
     @contextmanager
@@ -59,15 +59,15 @@ def load(kind: Kind, name: str, methods: Sequence[str], ours: Collection[str]) -
     for point in everybody:
         if point.name in ours:
             raise DeadweightError(wording("plugins.name_taken", plugin=_described(point), kind=kind, name=point.name))
-    found = [point for point in everybody if point.name == name]
-    if not found:
+    points = [point for point in everybody if point.name == name]
+    if not points:
         raise LookupError(name)
-    if len(found) > 1:
-        owners = ", ".join(sorted(_described(point) for point in found))
+    if len(points) > 1:
+        owners = ", ".join(sorted(_described(point) for point in points))
         raise DeadweightError(wording("plugins.registered_twice", kind=kind, name=name, owners=owners))
-    whose = Whose(f"{kind} {name!r} ({_described(found[0])})")
+    whose = Whose(f"{kind} {name!r} ({_described(points[0])})")
     try:
-        made = found[0].load()
+        made = points[0].load()
         made = made() if isinstance(made, type) else made
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"

@@ -29,8 +29,8 @@ def trouble() -> str:
     asked = _ask()
     if asked.exit_code == 0 or _on_terminal():
         return ""
-    *_, said = ["", *asked.errors.strip().splitlines()]
-    return wording("sudo.no_terminal", said=said or f"exit code {asked.exit_code}")
+    *_, last = ["", *asked.errors.strip().splitlines()]
+    return wording("sudo.no_terminal", said=last or f"exit code {asked.exit_code}")
 
 
 def silent() -> bool:

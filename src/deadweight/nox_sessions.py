@@ -65,10 +65,10 @@ def _compared_with(*variants: str) -> list[str]:
     from deadweight.project.load_suite import load_suite
 
     try:
-        found = [each for each in load_suite(ROOT / "deadweight.yaml").variants if each.name in variants]
+        chosen = [variant for variant in load_suite(ROOT / "deadweight.yaml").variants if variant.name in variants]
     except DeadweightError:
         return []
-    others = [each.checks.budget.smaller_than for each in found if each.checks.budget]
+    others = [variant.checks.budget.smaller_than for variant in chosen if variant.checks.budget]
     return sorted({name for name in others if name and name not in variants})
 
 

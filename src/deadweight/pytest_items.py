@@ -29,9 +29,9 @@ Node = TypeVar("Node", bound=pytest.Collector)
 
 
 def _above(node: pytest.Item | pytest.Collector, kind: type[Node]) -> Node:
-    found = node.getparent(kind)
-    assert found is not None
-    return found
+    parent = node.getparent(kind)
+    assert parent is not None
+    return parent
 
 
 class SuiteFile(pytest.File):
@@ -116,28 +116,28 @@ class CheckItem(_Item):
         from deadweight.checks.runner import run_check
 
         subject = _above(self, VariantNode).subject()
-        found = run_check(table.check(self.name), subject)
+        evidence = run_check(table.check(self.name), subject)
         for figure in ("startup_seconds", "stop_seconds"):
-            if figure in found.data:
-                self.user_properties.append((figure, found.data[figure]))
-        self.user_properties.append(("image_digest", found.provenance.image_digest))
+            if figure in evidence.data:
+                self.user_properties.append((figure, evidence.data[figure]))
+        self.user_properties.append(("image_digest", evidence.provenance.image_digest))
         self.user_properties.append(("stand_in", str(subject.built.stand_in).lower()))
-        conclude(found)
+        conclude(evidence)
 
 
-def conclude(found: Evidence) -> None:
+def conclude(evidence: Evidence) -> None:
     """Evidence as a test's outcome: pass (also with a warning), xfail where failure was expected, failure for all else.
 
     What was not measured is a failure too: nobody knows whether it holds.
     """
-    if found.status == "not_measured":
-        reason = _with_hint(found.reason, found.data.get("hint"))
-        raise CheckFailure(wording("pytest.not_measured" if found.ok else "pytest.fail_not_measured", reason=reason))
-    if found.status == "fail" and found.ok:
-        pytest.xfail(found.reason)
-    if not found.ok:
-        passed = found.status != "fail"
-        raise CheckFailure(wording("pytest.passed", reason=found.reason) if passed else found.reason)
+    if evidence.status == "not_measured":
+        reason = _with_hint(evidence.reason, evidence.data.get("hint"))
+        raise CheckFailure(wording("pytest.not_measured" if evidence.ok else "pytest.fail_not_measured", reason=reason))
+    if evidence.status == "fail" and evidence.ok:
+        pytest.xfail(evidence.reason)
+    if not evidence.ok:
+        passed = evidence.status != "fail"
+        raise CheckFailure(wording("pytest.passed", reason=evidence.reason) if passed else evidence.reason)
 
 
 class ApiNode(pytest.Collector):

@@ -33,10 +33,10 @@ ADDED = pytest.StashKey[Path]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--deadweight`` and ``--variant``."""
     group = parser.getgroup("deadweight", "container images and their checks")
-    told = "collect the checks of deadweight.yaml beside the project's own tests"
-    group.addoption("--deadweight", action="store_true", help=told)
-    told = "collect only this variant's checks (repeatable)"
-    group.addoption("--variant", action="append", default=[], metavar="NAME", help=told)
+    text = "collect the checks of deadweight.yaml beside the project's own tests"
+    group.addoption("--deadweight", action="store_true", help=text)
+    text = "collect only this variant's checks (repeatable)"
+    group.addoption("--variant", action="append", default=[], metavar="NAME", help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -74,8 +74,8 @@ class Attacker:
         it anew, in another network, with the next container that shares its processes."""
         state = self.container.wait_ended(wait)
         if not state.running:
-            told = with_last_lines(f"the service {state.told()}", self.container)
-            raise DeadweightError(wording("attacker.ended", reason=told))
+            reason = with_last_lines(f"the service {state.outcome()}", self.container)
+            raise DeadweightError(wording("attacker.ended", reason=reason))
         if state.started_at != self._since:
             raise DeadweightError(wording("attacker.restarted"))
 

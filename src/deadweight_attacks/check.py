@@ -18,37 +18,37 @@ from deadweight.suite.model import Variant
 from deadweight_attacks import helper, run
 from deadweight_attacks.helper import own_helper, static_shell
 
-Told = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 class Asked:
     """The check: with the ``postures`` that were asked for, of whatever variant; without, briefly, of one that has
-    ``checks.attacks``. ``told`` takes lines of progress."""
+    ``checks.attacks``. ``say`` takes lines of progress."""
 
     name = "attacks"
     needs_engine = True
 
-    def __init__(self, postures: Sequence[str] | None = None, told: Told | None = None) -> None:
-        self._postures, self._told = postures, told
+    def __init__(self, postures: Sequence[str] | None = None, say: Say | None = None) -> None:
+        self._postures, self._say = postures, say
 
     def applies(self, variant: Variant) -> bool:
         return variant.runnable and (self._postures is not None or variant.checks.attacks is not None)
 
     def run(self, subject: Subject) -> Evidence:
         """Attack, and judge by the gates."""
-        brief, told = self._postures is None, self._told or subject.say
-        return attack(subject, postures=self._postures or (), brief=brief, told=told)
+        brief, say = self._postures is None, self._say or subject.say
+        return attack(subject, postures=self._postures or (), brief=brief, say=say)
 
 
 def attack(
-    subject: Subject, *, postures: Sequence[str] = (), brief: bool = False, told: Told = lambda _line: None
+    subject: Subject, *, postures: Sequence[str] = (), brief: bool = False, say: Say = lambda _line: None
 ) -> Evidence:
     """As ``run.attack``; who is not root has it done as root, in a process of its own, where sudo asks for nothing."""
     if not as_root.possible(subject):
-        return run.attack(subject, postures=postures, brief=brief, told=told)
+        return run.attack(subject, postures=postures, brief=brief, say=say)
     run.check_request(subject, postures)
     brought = (*_brought(static_shell, subject), *_brought(own_helper, subject))
-    return as_root.call(AS_ROOT, Order(*brought, tuple(postures), brief), subject, told)
+    return as_root.call(AS_ROOT, Order(*brought, tuple(postures), brief), subject, say)
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def _brought(mounts: Callable[[Subject], tuple[Mount, ...]], subject: Subject) -
         return "", error.message
 
 
-def _obey(order: Order, subject: Subject, told: Told) -> Evidence:
+def _obey(order: Order, subject: Subject, say: Say) -> Evidence:
     return run.attack(
         subject,
         postures=order.postures,
         brief=order.brief,
-        told=told,
+        say=say,
         shell_from=lambda _subject: helper.shell_mount(_given(order.shell, order.no_shell)),
         helper_from=lambda _subject: helper.mounts_of(_given(order.helper, order.no_helper)),
     )
@@ -98,7 +98,7 @@ def attack_all(
     subjects: Sequence[Subject],
     postures: Sequence[str] = (),
     *,
-    told: Told = lambda _line: None,
+    say: Say = lambda _line: None,
     jobs: int | None = None,
 ) -> list[Evidence]:
     """Attack these variants, ``jobs`` side by side (default: twice the cores, four at most: attacks wait more than they work);
@@ -106,7 +106,7 @@ def attack_all(
 
     Raises UsageError for a posture that does not exist, KeyboardInterrupt once every attack has stopped and cleaned up.
     """
-    check = Asked(postures, told)
+    check = Asked(postures, say)
     first = sorted(range(len(subjects)), key=lambda number: -subjects[number].variant.run.memory)
     jobs = jobs or min(4, 2 * (os.cpu_count() or 1))
     with side_by_side(partial(run_check, check), [subjects[number] for number in first], jobs=jobs) as running:

@@ -75,7 +75,7 @@ class Counters:
         cannot be seen from here. ``beside``: processes in it that the service did not start."""
         if not self._own:
             return 0.0
-        return sum(waited(each) for first in (self._pid, *beside) for each in _tree(first))
+        return sum(waited(pid) for first in (self._pid, *beside) for pid in _tree(first))
 
 
 def cgroups(pid: int, container: str) -> dict[str, Path]:
@@ -85,14 +85,14 @@ def cgroups(pid: int, container: str) -> dict[str, Path]:
         paths = dict(_paths(Path(f"/proc/{pid}/cgroup").read_text()))
     except (OSError, ValueError):
         return {}
-    found = {}
+    folders = {}
     for name in CONTROLLERS:
         kind = name if name in paths else ""
         if kind not in paths or kind not in mounted:
             return {}
         root, point = mounted[kind]
-        found[name] = Path(point) / posixpath.relpath(_of_container(paths[kind], container), root)
-    return found if all(each.is_dir() for each in found.values()) else {}
+        folders[name] = Path(point) / posixpath.relpath(_of_container(paths[kind], container), root)
+    return folders if all(folder.is_dir() for folder in folders.values()) else {}
 
 
 def _mounted(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -294,14 +294,14 @@ class Watch:
 
     def failed(self, sent: Sequence[Future[Reply]]) -> Shot:
         """Nothing was proven. ``sent`` is what was sent, of which some may be at work still."""
-        ended = bool(sent) and all(each.done() for each in sent)
+        ended = bool(sent) and all(future.done() for future in sent)
         took = f"took {_shown(self._of, self._peak)} of the {_shown(self._of, self._granted)} granted; "
         last = f"; the attack ended: {answer_line(sent[0].result())}" if ended else ""
-        said = f"{'' if self._of == 'answers' else took}the service answered within {self._slowest:.2f} s{last}"
+        text = f"{'' if self._of == 'answers' else took}the service answered within {self._slowest:.2f} s{last}"
         # One that is still at work arrived, whatever became of the others; so did one that met its limit, which may be why the
         # service answers that it cannot do more.
-        status = min((status_of(each.result()) for each in sent), default=0) if ended and not self._met else 0
-        return Shot("failed", said, {**self._detail(), "proof": None}, status=status)
+        status = min((status_of(future.result()) for future in sent), default=0) if ended and not self._met else 0
+        return Shot("failed", text, {**self._detail(), "proof": None}, status=status)
 
     def _detail(self) -> dict[str, Any]:
         return {
@@ -315,7 +315,7 @@ class Watch:
 def _crashed(container: Container, peak: float, granted: float) -> Shot:
     """The peak is told where there was time to see one."""
     seen = {"peak": round(peak, 2)} if peak else {}
-    return Shot("crashed", f"the service {container.state().told()}", {**seen, "granted": granted})
+    return Shot("crashed", f"the service {container.state().outcome()}", {**seen, "granted": granted})
 
 
 def _taken(before: Use, now: Use, of: str, slice_seconds: float) -> float | None:

@@ -35,10 +35,10 @@ SECONDS = 8.0
 
 @dataclass(frozen=True)
 class Told:
-    """What an AWK said to a question: yes, no, or neither (None); ``said`` is the service's answer in one line."""
+    """What an AWK said to a question: yes, no, or neither (None); ``line`` is the service's answer in one line."""
 
     has: bool | None
-    said: str
+    line: str
 
 
 def ask(lab: Lab, yard: Yard, script: str) -> Told:
@@ -66,7 +66,7 @@ def _asked(lab: Lab, yard: Yard, script: str) -> Told:
 def undelivered(lab: Lab, yard: Yard) -> str:
     """Why scripts cannot be delivered in this posture; empty where they can."""
     answer = ask(lab, yard, DELIVERY)
-    return "" if answer.has else wording("cell.no_awk", said=answer.said)
+    return "" if answer.has else wording("cell.no_awk", said=answer.line)
 
 
 def unreached(lab: Lab, yard: Yard) -> str:
@@ -127,13 +127,13 @@ GUESSED = (
 
 
 @contextlib.contextmanager
-def opened(lab: Lab, posture: w.Posture, found: Matrix) -> Iterator[Yard]:
+def opened(lab: Lab, posture: w.Posture, matrix: Matrix) -> Iterator[Yard]:
     """A yard whose containers are counted."""
     with Yard(lab, posture) as yard:
         try:
             yield yard
         finally:
-            found.containers += yard.started
+            matrix.containers += yard.started
 
 
 class Control:
@@ -142,42 +142,42 @@ class Control:
     ``fatal`` are attacks that only end the service there.
     """
 
-    def __init__(self, lab: Lab, catalogue: Catalogue, found: Matrix, told: Callable[[w.Posture], None]) -> None:
-        self.lab, self.catalogue, self.found, self.told = lab, catalogue, found, told
+    def __init__(self, lab: Lab, catalogue: Catalogue, matrix: Matrix, progress: Callable[[w.Posture], None]) -> None:
+        self.lab, self.catalogue, self.matrix, self.progress = lab, catalogue, matrix, progress
         self.statuses: dict[str, int] = {}
         self.fatal: set[str] = set()
         self.unreached = ""
         self.guessed = False
 
     def run(self, plan: Plan) -> None:
-        """Fill in ``found`` what came of ``open``, and where each attack works. Raises CannotStart, NoService, Interrupted."""
+        """Fill in ``matrix`` what came of ``open``, and where each attack works. Raises CannotStart, NoService, Interrupted."""
         shots: dict[str, Shot] = {}
-        with opened(self.lab, w.OPEN, self.found) as yard:
-            self.told(w.OPEN)
+        with opened(self.lab, w.OPEN, self.matrix) as yard:
+            self.progress(w.OPEN)
             self._settle(yard)
-            ways = {each.way for each in self.catalogue.payloads}
+            ways = {payload.way for payload in self.catalogue.payloads}
             features: dict[str, Told] = {}
             if "script" in ways:
-                self.found.dialect = awk_dialect(yard)
+                self.matrix.dialect = awk_dialect(yard)
                 features = awk_features(self.lab, yard, self.catalogue.features)
-            if any(each.way in ("probe", "flood") or each.named for each in self.catalogue.payloads):
+            if any(payload.way in ("probe", "flood") or payload.named for payload in self.catalogue.payloads):
                 take_aim(self.lab, yard)
                 self.guessed = bool(self.lab.aims) and all(aim.expects for aim in self.lab.aims)
                 self.lab.notes |= {"places": GUESSED} if self.guessed else {}
             self.unreached = unreached(self.lab, yard) if "breach" in ways else ""
-            unsent = {each.id: self._unsent(each, features, plan) for each in self.catalogue.payloads}
-            fired = [each for each in self.catalogue.payloads if unsent[each.id] is None]
+            unsent = {payload.id: self._unsent(payload, features, plan) for payload in self.catalogue.payloads}
+            fired = [payload for payload in self.catalogue.payloads if unsent[payload.id] is None]
             fire_all(self.lab, yard, fired, shots)
-        self.found.cells[w.OPEN.name] = {
-            each.id: unsent[each.id] or self._in_open(each, shots[each.id]) for each in self.catalogue.payloads
-        }
-        again = [each for each in fired if each.id not in self.found.control.keys() | self.fatal]
-        again = [each for each in again if not (each.search and each.evidence.kind == "resource")]
-        needless = [each for each in again if each.evidence.kind == "resource" and each.shell is None]
+        payloads = self.catalogue.payloads
+        cells = {payload.id: unsent[payload.id] or self._in_open(payload, shots[payload.id]) for payload in payloads}
+        self.matrix.cells[w.OPEN.name] = cells
+        again = [payload for payload in fired if payload.id not in self.matrix.control.keys() | self.fatal]
+        again = [payload for payload in again if not (payload.search and payload.evidence.kind == "resource")]
+        needless = [payload for payload in again if payload.evidence.kind == "resource" and payload.shell is None]
         second = self._fired(w.OPEN, needless)  # no shell is in their way, but a busy machine may be
-        self.found.cells[w.OPEN.name] |= {each.id: self._in_open(each, second[each.id]) for each in needless}
+        cells |= {payload.id: self._in_open(payload, second[payload.id]) for payload in needless}
         if self.lab.ground.shell:
-            self._beside_a_shell([each for each in again if each not in needless], shots)
+            self._beside_a_shell([payload for payload in again if payload not in needless], shots)
 
     def _settle(self, yard: Yard) -> None:
         """Have the service come up, with processes of its own alone where it wants that: some only run as the first."""
@@ -198,13 +198,13 @@ class Control:
             return Cell("not_measured", missing)
         if self.lab.takes_nothing and (payload.probe is not None or payload.flood == "large"):
             return Cell("not_applicable", wording("cell.nothing_taken"))
-        awk = f"this awk ({self.found.dialect})" if self.found.dialect else "this awk"
+        awk = f"this awk ({self.matrix.dialect})" if self.matrix.dialect else "this awk"
         lacking = [name for name in payload.needs if features[name].has is False]
         if lacking:
             return Cell("not_applicable", wording("cell.awk_lacks", awk=awk, features=", ".join(lacking)))
         for name in payload.needs:
             if features[name].has is None:
-                silent = wording("cell.awk_silent", awk=awk, feature=name, said=features[name].said)
+                silent = wording("cell.awk_silent", awk=awk, feature=name, said=features[name].line)
                 return Cell("not_measured", silent)
         return Cell("not_measured", wording("cell.not_tried")) if payload.id in plan.skipped else None
 
@@ -214,11 +214,11 @@ class Control:
         elif shot.seen == "crashed":
             self.fatal.add(payload.id)
         if shot.seen in ("succeeded", "crashed"):
-            return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
+            return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.text, shot.detail)
         return _unproven(payload, shot, guessed=self.guessed)
 
     def _keep(self, payload: Payload, posture: w.Posture, shot: Shot) -> None:
-        self.found.control[payload.id], self.statuses[payload.id] = posture, shot.status
+        self.matrix.control[payload.id], self.statuses[payload.id] = posture, shot.status
 
     def _beside_a_shell(self, again: Sequence[Payload], first: Mapping[str, Shot]) -> None:
         """What failed: does it work with a shell bound in? Then the image is the wall, if it fails once more without.
@@ -226,9 +226,9 @@ class Control:
         What called the attacker's listener has shown that it ran, and only waits again, up to the service's own limit.
         """
         posture, shelled = w.OPEN.with_shell(), self._fired(w.OPEN.with_shell(), again)
-        working = [each for each in again if _works(each, shelled[each.id])]
-        plain = {**first, **self._fired(w.OPEN, [each for each in working if not first[each.id].called])}
-        cells = self.found.cells[w.OPEN.name]
+        working = [payload for payload in again if _works(payload, shelled[payload.id])]
+        plain = {**first, **self._fired(w.OPEN, [payload for payload in working if not first[payload.id].called])}
+        cells = self.matrix.cells[w.OPEN.name]
         for payload in again:
             shot, cell = shelled[payload.id], cells[payload.id]
             if payload not in working:
@@ -245,8 +245,8 @@ class Control:
         """Once more, in a container of their own."""
         shots: dict[str, Shot] = {}
         if payloads:
-            with opened(self.lab, posture, self.found) as yard:
-                self.told(posture)
+            with opened(self.lab, posture, self.matrix) as yard:
+                self.progress(posture)
                 fire_all(self.lab, yard, payloads, shots)
         return shots
 
@@ -269,10 +269,10 @@ def _unproven(payload: Payload, shot: Shot, *, guessed: bool, shelled: bool = Fa
     """A hole that a service need not have is none where all that looks for it is answered. ``guessed``: the places were."""
     if payload.search and shot.seen == "failed" and shot.status not in (*TIMED_OUT, *UNTRIED):
         unknown = guessed and payload.probe is not None
-        why = wording("cell.resisted_guesses" if unknown else "cell.resisted", said=shot.said)
+        why = wording("cell.resisted_guesses" if unknown else "cell.resisted", said=shot.text)
         return Cell("not_applicable", why, shot.detail)
-    told = wording("cell.fails_with_shell" if shelled else "cell.fails_in_open", said=shot.said)
-    return Cell("not_measured", shot.said if shot.seen == "not_measured" else told, shot.detail)
+    reason = wording("cell.fails_with_shell" if shelled else "cell.fails_in_open", said=shot.text)
+    return Cell("not_measured", shot.text if shot.seen == "not_measured" else reason, shot.detail)
 
 
 def _works(payload: Payload, shot: Shot) -> bool:

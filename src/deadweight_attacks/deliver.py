@@ -54,7 +54,7 @@ Seen = Literal["succeeded", "failed", "crashed", "not_measured"]
 
 @dataclass(frozen=True)
 class Shot:
-    """What came of one attack in one posture. ``detail`` is the evidence, ``said`` what the service answered, in one line.
+    """What came of one attack in one posture. ``detail`` is the evidence, ``text`` what the service answered, in one line.
 
     ``status`` is that of its answer, 0 where there was none: it proves nothing, but tells whether the attack arrived. Of an attack
     that is sent to many places it is the worst, and ``there`` that of the place where it has worked before. ``called``: it
@@ -62,7 +62,7 @@ class Shot:
     """
 
     seen: Seen
-    said: str
+    text: str
     detail: dict[str, Any] = field(default_factory=dict)
     status: int = 0
     called: bool = False
@@ -82,10 +82,10 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         return Shot("not_measured", _no_place(lab))
     if not payload.each and not places:
         return _deliver(lab, yard, payload, "")
-    said, statuses, first = list[str](), list[int](), None
+    lines, statuses, first = list[str](), list[int](), None
     arrived = not places or not all(aim.expects for aim in places)
     known = lab.worked.get(payload.id)  # that first, where it has worked before
-    for value, aim in sorted(_tries(lab, payload, places), key=lambda each: each != known):
+    for value, aim in sorted(_tries(lab, payload, places), key=lambda pair: pair != known):
         shot = _deliver(lab, yard, payload, value, aim)
         if shot.seen == "succeeded":
             lab.worked.setdefault(payload.id, (value, aim))
@@ -94,27 +94,27 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
             return replace(shot, detail={**shot.detail, "at": where}) if payload.breach is None else shot
         first = first or shot
         where = ", ".join(part for part in (str(aim or ""), value.replace("@app@", lab.app_folder)) if part)
-        said.append(f"{where}: {shot.said}")
+        lines.append(f"{where}: {shot.text}")
         statuses.append(shot.status)
         arrived = arrived or (aim is not None and shot.status == aim.expects)
         if not shot.status:
             break  # it may still be at work; to be asked again, the service must be a fresh one
-    told = "; ".join([*said[:TOLD], *([f"and {len(said) - TOLD} more"] if len(said) > TOLD else [])])
+    text = "; ".join([*lines[:TOLD], *([f"and {len(lines) - TOLD} more"] if len(lines) > TOLD else [])])
     looked = [status for status in statuses if not ((places or payload.named) and status in OF_OTHERS)]
     shot = replace(
-        shot, said=told, detail={**shot.detail, "said": told}, status=max(looked or statuses) if all(statuses) else 0
+        shot, text=text, detail={**shot.detail, "said": text}, status=max(looked or statuses) if all(statuses) else 0
     )
     if shot.status and not arrived:
-        return replace(shot, seen="not_measured", said=f"{UNEXPECTED}: {told}")
+        return replace(shot, seen="not_measured", text=f"{UNEXPECTED}: {text}")
     if payload.search and not places and set(statuses) <= set(NOT_LET_IN):
-        return replace(shot, seen="not_measured", said=f"{NOBODY_LET_IN}: {told}")
+        return replace(shot, seen="not_measured", text=f"{NOBODY_LET_IN}: {text}")
     return replace(shot, there=first.status) if known is not None and first is not None else shot
 
 
 def _no_place(lab: Lab) -> str:
     """Why there is none to put an attack into."""
-    told = (lab.notes.get(each) for each in ("closed", "openapi", "nowhere"))
-    return next(filter(None, told), NO_PLACE)
+    notes = (lab.notes.get(key) for key in ("closed", "openapi", "nowhere"))
+    return next(filter(None, notes), NO_PLACE)
 
 
 def _tries(lab: Lab, payload: Payload, places: Sequence[Aim]) -> Iterator[tuple[str, Aim | None]]:
@@ -124,7 +124,7 @@ def _tries(lab: Lab, payload: Payload, places: Sequence[Aim]) -> Iterator[tuple[
         yield from (("", aim) for aim in lab.routes)
 
 
-def _deliver(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = None) -> Shot:
+def _deliver(lab: Lab, yard: Yard, payload: Payload, value: str, aim: Aim | None = None) -> Shot:
     if _run.cancelled():
         raise Interrupted(wording("attacker.interrupted"))
     yard.get()
@@ -133,7 +133,7 @@ def _deliver(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None 
         return Shot("not_measured", wording("cell.no_file", path=path))
     with _listener(lab, payload) as made:
         filled, listener = made
-        filled = replace(filled, places={**filled.places, "each": put(each, filled.places)})
+        filled = replace(filled, places={**filled.places, "each": put(value, filled.places)})
         request = ordered(payload, filled.places, lab.subject.suite.root, lab.awk, aim)
         session = _session_of(yard, request)
         started = time.monotonic()
@@ -141,20 +141,20 @@ def _deliver(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None 
             sent = pool.submit(send, yard, request, _patience(yard, payload))
             proof = _watch(lab, yard, filled, listener, sent)
         answer = sent.result()
-    said = answer_line(answer)
-    detail: dict[str, Any] = {"said": said, "seconds": round(time.monotonic() - started, 3)}
+    text = answer_line(answer)
+    detail: dict[str, Any] = {"said": text, "seconds": round(time.monotonic() - started, 3)}
     tries = session.tries if session is not None and payload.techniques else []
     if proof is not None:
         worked = {"technique": _worked(payload, tries, filled, lab)} if payload.techniques else {}
-        return Shot("succeeded", said, {"proof": proof, **worked, **detail}, status=status_of(answer))
+        return Shot("succeeded", text, {"proof": proof, **worked, **detail}, status=status_of(answer))
     if tries:
-        detail["tried"] = {each.technique: " ".join(each.output.split())[:TOLD_OF_EACH] for each in tries}
+        detail["tried"] = {trial.technique: " ".join(trial.output.split())[:TOLD_OF_EACH] for trial in tries}
     # The engine notices a death a little later than the broken connection does.
     if not yard.alive(wait=0.0 if isinstance(answer, (Answer, TimeoutError)) else NOTICE_SECONDS):
         return Shot("crashed", DIED, detail)
     if payload.evidence.kind in ("listener", "bound"):
         lab.attacker.check()
-    return Shot("failed", said, detail, status_of(answer), called=listener is not None and listener.connected)
+    return Shot("failed", text, detail, status_of(answer), called=listener is not None and listener.connected)
 
 
 def _session_of(yard: Yard, request: Prepared | Order) -> Session | None:
@@ -170,11 +170,11 @@ def _session_of(yard: Yard, request: Prepared | Order) -> Session | None:
 def _worked(payload: Payload, tries: Sequence[Try], filled: Filled, lab: Lab) -> str:
     """The technique that proved the attack: whose own output does; else, as only the other side knows, the one that says so, or was
     the last to have sent something; else the one that was at work when the proof came."""
-    for each in tries:
-        if _holds(lab, filled, each.output) is not None:
-            return each.technique
-    said = [each for each in tries if each.code == 0] or [each for each in tries if each.code == SENT][-1:]
-    return said[0].technique if said else payload.techniques[min(len(tries), len(payload.techniques) - 1)]
+    for trial in tries:
+        if _holds(lab, filled, trial.output) is not None:
+            return trial.technique
+    likely = [trial for trial in tries if trial.code == 0] or [trial for trial in tries if trial.code == SENT][-1:]
+    return likely[0].technique if likely else payload.techniques[min(len(tries), len(payload.techniques) - 1)]
 
 
 def _patience(yard: Yard, payload: Payload) -> float:

@@ -113,7 +113,7 @@ def free_bytes(disks: Sequence[Path]) -> int | None:
     return min((shutil.disk_usage(folder).free for folder in disks), default=None)
 
 
-def watch(at: At, lab: str, network: str, told: Path, floor: int, disks: Sequence[Path]) -> None:
+def watch(at: At, lab: str, network: str, note: Path, floor: int, disks: Sequence[Path]) -> None:
     """Until the other end of stdin says that it is done, or is gone."""
     listed = time.monotonic()
     while True:
@@ -126,11 +126,11 @@ def watch(at: At, lab: str, network: str, told: Path, floor: int, disks: Sequenc
             sweep_host_folders()
             return
         if free is not None and free < floor:
-            told.write_text(str(floor), encoding="utf-8")
+            note.write_text(str(floor), encoding="utf-8")
             end(at, _containers(at, lab))
         elif time.monotonic() - listed > LISTING_SECONDS:
             listed = time.monotonic()
-            end(at, [each for each in _containers(at, lab) if each[1] < time.time()])
+            end(at, [container for container in _containers(at, lab) if container[1] < time.time()])
 
 
 def clear(at: At, lab: str, network: str) -> None:
@@ -156,13 +156,13 @@ def end(at: At, containers: Sequence[tuple[str, float]]) -> None:
 def _containers(at: At, lab: str) -> list[tuple[str, float]]:
     """Id and latest end of each container of a lab."""
     filters = urllib.parse.quote(json.dumps({"label": [f"{LAB}={lab}"]}))
-    found = wire.listing(at.host, f"/containers/json?all=1&filters={filters}", at.certificates)
-    return [(str(each["Id"]), float(each["Labels"].get(UNTIL, "inf"))) for each in found]
+    containers = wire.listing(at.host, f"/containers/json?all=1&filters={filters}", at.certificates)
+    return [(str(container["Id"]), float(container["Labels"].get(UNTIL, "inf"))) for container in containers]
 
 
 if __name__ == "__main__":
-    _, host, certificates, lab, network, bridge, told, floor, *disks = sys.argv
+    _, host, certificates, lab, network, bridge, note, floor, *disks = sys.argv
     try:
-        watch(At(host, certificates or None), lab, network, Path(told), int(floor), [Path(disk) for disk in disks])
+        watch(At(host, certificates or None), lab, network, Path(note), int(floor), [Path(disk) for disk in disks])
     finally:
         unfence(bridge)

@@ -47,8 +47,8 @@ class HostFolder:
             (self.mounted / self.file).write_text(secret + "\n", encoding="ascii")
             self.engine = EngineStandIn(self.path / "engine.sock")
             if owner is not None and owner != os.geteuid():  # what is around them stays ours: our guard writes there
-                for each in (self.engine.path, self.mounted / self.file, self.mounted):
-                    os.chown(each, owner, owner)
+                for path in (self.engine.path, self.mounted / self.file, self.mounted):
+                    os.chown(path, owner, owner)
                 self.path.chmod(0o711)
         except BaseException:
             _remove(self.path)

@@ -102,16 +102,16 @@ def putting_on(container: Container, hard: RunOptions, port: int | None, handed_
     Nothing but what ``hard`` grants may be written to, nothing that is ``handed_in`` from the host read, no port taken but the
     service's own. Tried once in ``container``, which has the program. Raises DeadweightError where this machine cannot do it.
     """
-    words = [f"write={each.path}" for each in hard.tmpfs] + [f"deny={each.target}" for each in handed_in]
+    words = [f"write={folder.path}" for folder in hard.tmpfs] + [f"deny={mount.target}" for mount in handed_in]
     words += [*([] if port is None else [f"port={port}"]), *(["connect"] if hard.hosts else [])]
     start = (TARGET, "landlock", *words, "--")
     try:
         tried = container.exec([*start, TARGET, "hello", *HALVES], seconds=TRY_SECONDS)
-        said = tried.output.decode(errors="replace").strip()
+        output = tried.output.decode(errors="replace").strip()
     except (DeadweightError, OSError) as error:
-        said = str(error)
-    if said != "".join(HALVES):
-        raise DeadweightError(wording("engine.no_landlock", reason=said))
+        output = str(error)
+    if output != "".join(HALVES):
+        raise DeadweightError(wording("engine.no_landlock", reason=output))
     return start
 
 
@@ -335,7 +335,7 @@ class Lab:
             raise
         except DeadweightError as error:
             raise NoService(error.message) from error
-        found, named = self._stack.enter_context(profile_files(self.subject))
+        profile, named = self._stack.enter_context(profile_files(self.subject))
         self.ground = Ground(
             hard=hard,
             network=self.network,
@@ -346,7 +346,7 @@ class Lab:
             env={SECRET: self.planted.environment},
             info=self.engine.info,
             devices=devices,
-            profile=found,
+            profile=profile,
             named=named,
             neighbour=self.attacker.container.id if self._brought and (self.reach.processes or not self.far) else "",
             landlocked=self._landlocked(hard, mounts),

@@ -206,7 +206,7 @@ class EngineStandIn:
         self._serving = Serving(_listen_at(path), self._talk)
 
     def heard(self, word: Word) -> bool:
-        return any(word.whole.encode() in said for said in list(self._words))
+        return any(word.whole.encode() in text for text in list(self._words))
 
     def close(self) -> None:
         self._serving.close()

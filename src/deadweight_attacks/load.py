@@ -57,11 +57,11 @@ def load_payloads(files: Sequence[Path] = (), packs: Sequence[str] = tuple(PACKS
     pack_of: dict[str, str] = {}
     for file in (*ours, *files):
         document = read(file)
-        found = validated(document, PayloadFile, document.value, lambda location: location)
-        features |= found.features
-        _check_features(document, found)
-        _check_ids(document, found)
-        for number, payload in enumerate(found.payloads):
+        content = validated(document, PayloadFile, document.value, lambda location: location)
+        features |= content.features
+        _check_features(document, content)
+        _check_ids(document, content)
+        for number, payload in enumerate(content.payloads):
             _check(document, number, payload, features)
             if payload.way == "script" and not awk:
                 raise document.error(("payloads", number), wording("payload.no_awk"))
@@ -111,7 +111,7 @@ def check_gates(suite: Suite, variant: Variant, asked: AttacksCheck) -> None:
 
 def _gate_hint(name: str, known: Set[str]) -> str:
     """What to do about a name that is of a pack which the suite does not ask for, or of none."""
-    pack = next((each for each in PACKS if name in pack_ids(each)), None)
+    pack = next((pack for pack in PACKS if name in pack_ids(pack)), None)
     if pack == "awk":
         also = f"; after a breach it is {f'breach-{name}'!r}" if f"breach-{name}" in known else ""
         return f"it is of the pack awk: say how a script reaches the service (checks.attacks.awk: {{path: …}}){also}"
@@ -120,10 +120,10 @@ def _gate_hint(name: str, known: Set[str]) -> str:
     return f"attacks: {', '.join(sorted(known))}"
 
 
-def _check_features(document: Document, found: PayloadFile) -> None:
+def _check_features(document: Document, content: PayloadFile) -> None:
     from deadweight_attacks.model import check_places, places_in
 
-    for name, script in found.features.items():
+    for name, script in content.features.items():
         try:
             check_places(script, ("a", "b"))
         except ValueError as error:
@@ -132,9 +132,9 @@ def _check_features(document: Document, found: PayloadFile) -> None:
             raise document.error(("features", name), wording("payload.feature"))
 
 
-def _check_ids(document: Document, found: PayloadFile) -> None:
+def _check_ids(document: Document, content: PayloadFile) -> None:
     seen: dict[str, int] = {}
-    for number, payload in enumerate(found.payloads):
+    for number, payload in enumerate(content.payloads):
         if payload.id in seen:
             first = document.line(("payloads", seen[payload.id], "id"))
             raise document.error(("payloads", number, "id"), wording("payload.duplicate", line=first))

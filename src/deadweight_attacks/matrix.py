@@ -35,18 +35,19 @@ DISK_WALLS = ("non-root", "read-only", "noexec-tmpfs", "limits")
 
 
 class Runner:
-    """Runs a plan on one variant. ``told`` takes lines of progress."""
+    """Runs a plan on one variant. ``say`` takes lines of progress."""
 
-    def __init__(self, lab: Lab, catalogue: Catalogue, told: Callable[[str], None] = lambda _line: None) -> None:
+    def __init__(self, lab: Lab, catalogue: Catalogue, say: Callable[[str], None] = lambda _line: None) -> None:
         catalogue = with_fallback_file(lab, catalogue)
-        self.lab, self.catalogue, self.told = lab, catalogue, Progress(told)
-        self.found = Matrix(notes=lab.notes, deliveries={each.id: each.delivery for each in catalogue.payloads})
-        self.control = Control(lab, catalogue, self.found, self.told)
+        self.lab, self.catalogue, self.progress = lab, catalogue, Progress(say)
+        self.matrix = Matrix(notes=lab.notes)
+        self.matrix.deliveries |= {payload.id: payload.delivery for payload in catalogue.payloads}
+        self.control = Control(lab, catalogue, self.matrix, self.progress)
 
     def run(self, plan: Plan) -> Matrix:
         """Raises NoService where the service does not come up in ``open``, ConfigError, Interrupted."""
         check_requests(self.lab, self.catalogue)
-        self.told.expect(plan, w.absent(self.lab.engine.info))
+        self.progress.expect(plan, w.absent(self.lab.engine.info))
         self.control.run(plan)
         for posture in plan.postures:
             if posture.name != w.OPEN.name:
@@ -56,27 +57,27 @@ class Runner:
             self._alone(plan)
         if plan.without:
             self._without(plan)
-        return self.found
+        return self.matrix
 
     # the other postures
 
     def _posture(self, posture: w.Posture) -> None:
-        cells = dict(self.found.cells[w.OPEN.name])
+        cells = dict(self.matrix.cells[w.OPEN.name])
         for name, cell in cells.items():
-            if name in self.found.control or cell.outcome == "not_applicable":
+            if name in self.matrix.control or cell.outcome == "not_applicable":
                 continue
             cells[name] = Cell("not_measured", cell.reason)
-        names = self.found.control.keys() | self.control.fatal
-        fired = [each for each in self.catalogue.payloads if each.id in names]
-        unbuilt = self._unbuilt(posture)
-        here = {each.id: Cell("not_measured", unbuilt) for each in fired} if unbuilt else self._measured(posture, fired)
+        names = self.matrix.control.keys() | self.control.fatal
+        fired = [payload for payload in self.catalogue.payloads if payload.id in names]
+        why = self._unbuilt(posture)
+        here = {payload.id: Cell("not_measured", why) for payload in fired} if why else self._measured(posture, fired)
         cells |= here
         # not so where no hole was found to go through
         untold = any(cell.outcome == "not_measured" for cell in cells.values())
         if untold and all(cell.outcome == "not_measured" for cell in here.values()):
             nothing = wording("cell.nothing_works")
-            self.found.unmeasured[posture.name] = next((cell.reason for cell in here.values()), nothing)
-        self.found.cells[posture.name] = cells
+            self.matrix.unmeasured[posture.name] = next((cell.reason for cell in here.values()), nothing)
+        self.matrix.cells[posture.name] = cells
 
     @functools.cached_property
     def _named_refused(self) -> str:
@@ -85,7 +86,7 @@ class Runner:
     def _unbuilt(self, posture: w.Posture) -> str:
         """Why a posture is another one here, under a name that says more; empty where it is what it says."""
         if posture.name == f"{w.WITHOUT}image" and not self.lab.ground.shell:
-            return self.found.notes.get("image", wording("cell.own_shell"))
+            return self.matrix.notes.get("image", wording("cell.own_shell"))
         if w.TIGHT in posture.walls and self.lab.ground.profile is None:
             return missing(self.lab.variant.name)
         if w.LANDLOCK in posture.walls and not self.lab.ground.landlocked:
@@ -98,32 +99,32 @@ class Runner:
 
         What failed without a sign that it arrived is sent once more to a fresh container; if ``surely``, what timed out is too.
         """
-        self.told(posture)
+        self.progress(posture)
         shots: dict[str, Shot] = {}
         reason, why = "", dict[str, str]()
         try:
             if w.TIGHT in posture.walls:
                 refused_calls.check(self.lab.engine, self.lab.options(posture), called(self.lab.subject))
-            with opened(self.lab, posture, self.found) as yard:
+            with opened(self.lab, posture, self.matrix) as yard:
                 why = self._blocked_ways(yard, payloads)
-                sent = [each for each in payloads if not why.get(each.way) and not _why_not_comparable(posture, each)]
+                sent = [payload for payload in payloads if not why.get(payload.way) and not _excluded(posture, payload)]
                 fire_all(self.lab, yard, sent, shots)
-                again = [each for each in sent if self._doubtful(each, shots[each.id], surely)]
+                again = [payload for payload in sent if self._doubtful(payload, shots[payload.id], surely)]
                 if again:
                     yard.spoil()
                     fire_all(self.lab, yard, again, shots)
         except (CannotStart, NoService) as error:
             reason = self._explained(posture, error)
         return {
-            each.id: self._cell(each, posture, shots[each.id])
-            if each.id in shots
-            else Cell("not_measured", reason or why.get(each.way, "") or _why_not_comparable(posture, each))
-            for each in payloads
+            payload.id: self._cell(payload, posture, shots[payload.id])
+            if payload.id in shots
+            else Cell("not_measured", reason or why.get(payload.way, "") or _excluded(posture, payload))
+            for payload in payloads
         }
 
     def _blocked_ways(self, yard: Yard, payloads: Sequence[Payload]) -> dict[str, str]:
         """Why attacks of a kind cannot get there in this posture; empty where they do. Of requests the service's health tells."""
-        ways = {each.way for each in payloads}
+        ways = {payload.way for payload in payloads}
         scripts = control.undelivered(self.lab, yard) if "script" in ways else ""
         return {"script": scripts, "breach": control.unreached(self.lab, yard) if "breach" in ways else ""}
 
@@ -136,8 +137,8 @@ class Runner:
         if isinstance(error, refused_calls.StoppedByProfile):
             return ""
         lab, variant, name = self.lab, self.lab.variant, called(self.lab.subject)
-        told = refused_calls.explained(lab.engine, lab.image, lab.options(posture), variant.health, variant.port, name)
-        return f"{told}; " if told else ""
+        why = refused_calls.explained(lab.engine, lab.image, lab.options(posture), variant.health, variant.port, name)
+        return f"{why}; " if why else ""
 
     def _explained(self, posture: w.Posture, error: DeadweightError) -> str:
         """Why a posture cannot be measured; with what the suite says otherwise of it."""
@@ -153,42 +154,42 @@ class Runner:
     def _cell(self, payload: Payload, posture: w.Posture, shot: Shot) -> Cell:
         """``blocked`` needs that the attack works elsewhere, and here a wall that could have stopped it."""
         if shot.seen != "failed":
-            return Cell(shot.seen, shot.said if shot.seen != "succeeded" else "", shot.detail)
+            return Cell(shot.seen, shot.text if shot.seen != "succeeded" else "", shot.detail)
         if payload.id in self.control.fatal:
-            return Cell("not_measured", wording("cell.fatal", said=shot.said), shot.detail)
+            return Cell("not_measured", wording("cell.fatal", said=shot.text), shot.detail)
         if self.control.astray(payload, shot):
-            return Cell("not_measured", wording("cell.astray", said=shot.said), shot.detail)
-        shell = "image" in posture.walls and self.found.control[payload.id] is not w.OPEN
+            return Cell("not_measured", wording("cell.astray", said=shot.text), shot.detail)
+        shell = "image" in posture.walls and self.matrix.control[payload.id] is not w.OPEN
         if payload.evidence.kind == "resource" and "limits" not in posture.walls and not shell:
-            return Cell("not_measured", wording("cell.no_limit", said=shot.said), shot.detail)
-        return Cell("blocked", shot.said, shot.detail)
+            return Cell("not_measured", wording("cell.no_limit", said=shot.text), shot.detail)
+        return Cell("blocked", shot.text, shot.detail)
 
     # wall by wall
 
     def _own_user(self) -> None:
         """Find what a plain run stops and the image's user stops without any other wall: it counts as stopped by the image."""
-        cells = self.found.cells.get(w.DEFAULT.name, {}).items()
-        stopped = {name for name, cell in cells if cell.outcome == "blocked" and self.found.control[name] is w.OPEN}
-        sent = (each for each in self.catalogue.payloads if not (each.handed_in or each.resource))
-        some = [each for each in sent if each.id in stopped]
+        cells = self.matrix.cells.get(w.DEFAULT.name, {}).items()
+        stopped = {name for name, cell in cells if cell.outcome == "blocked" and self.matrix.control[name] is w.OPEN}
+        sent = (payload for payload in self.catalogue.payloads if not (payload.handed_in or payload.resource))
+        some = [payload for payload in sent if payload.id in stopped]
         if some and not is_root(self.lab.image_user):
             alone = self._measured(w.Posture(w.OWN_USER, frozenset({"image", "own-user"})), some, surely=True)
-            self.found.by_user = {name for name, cell in alone.items() if cell.outcome == "blocked"}
+            self.matrix.by_user = {name for name, cell in alone.items() if cell.outcome == "blocked"}
 
     def _alone(self, plan: Plan) -> None:
         """Each wall on top of ``open``, for the attacks that work there; with the shell for those that need it."""
-        for payload in self.found.control:
-            self.found.alone[payload] = {"image": "succeeded" if self.found.control[payload] is w.OPEN else "blocked"}
+        for payload in self.matrix.control:
+            self.matrix.alone[payload] = {"image": "succeeded" if self.matrix.control[payload] is w.OPEN else "blocked"}
         missing = w.absent(self.lab.engine.info)
-        self.found.notes |= missing
+        self.matrix.notes |= missing
         for wall in w.WALLS:
             if wall == "image" or wall in missing:
                 continue
             self._for_both(w.only(wall), self._candidates(plan, wall), wall)
         if w.DEFAULT in plan.postures:
-            capable = [name for name, outcomes in self.found.alone.items() if outcomes.get("capabilities") == "blocked"]
+            names = [name for name, walls in self.matrix.alone.items() if walls.get("capabilities") == "blocked"]
             reduced = w.Posture(w.REDUCED, frozenset({"image", "reduced"}))
-            self._for_both(reduced, [each for each in self.catalogue.payloads if each.id in capable], w.REDUCED)
+            self._for_both(reduced, [payload for payload in self.catalogue.payloads if payload.id in names], w.REDUCED)
 
     def _candidates(self, plan: Plan, wall: str) -> list[Payload]:
         """Attacks on resources take long: with walls that do not limit anything they are tried only when all is asked for. So
@@ -203,43 +204,44 @@ class Runner:
                 return True
             return wall in (DISK_WALLS if payload.evidence.takes else ("limits",))
 
-        return [each for each in self.catalogue.payloads if each.id in self.found.control and tried(each)]
+        return [payload for payload in self.catalogue.payloads if payload.id in self.matrix.control and tried(payload)]
 
     def _for_both(self, posture: w.Posture, payloads: Sequence[Payload], wall: str) -> None:
         """With the shell where the control needed it. What we know not to look for one is tried in the same container, and not in
         another one without."""
-        shelled = [each for each in payloads if self.found.control[each.id] is not w.OPEN]
-        beside = [each for each in payloads if each not in shelled and shelled and self.catalogue.packs.get(each.id)]
-        alone = [each for each in payloads if each not in shelled and each not in beside]
+        shelled = [payload for payload in payloads if self.matrix.control[payload.id] is not w.OPEN]
+        others = [payload for payload in payloads if payload not in shelled]
+        beside = [payload for payload in others if shelled and self.catalogue.packs.get(payload.id)]
+        alone = [payload for payload in others if payload not in beside]
         for chosen, some in ((posture.with_shell(), [*beside, *shelled]), (posture, alone)):
             cells = self._confirmed(chosen, some, surely=True) if some else {}
             for name, cell in cells.items():
-                self.found.alone[name][wall] = cell.outcome
+                self.matrix.alone[name][wall] = cell.outcome
 
     def _without(self, plan: Plan) -> None:
         """``hardened`` minus each wall, for the attacks that ``hardened`` blocks."""
-        held = self.found.cells.get(w.HARDENED.name)
+        held = self.matrix.cells.get(w.HARDENED.name)
         if held is None:
             return
         blocked = {name for name, cell in held.items() if cell.outcome == "blocked"}
         for wall in w.WALLS:
             if wall in w.absent(self.lab.engine.info) or (wall == "image" and not self.lab.ground.shell):
                 continue
-            some = [each for each in self._candidates(plan, wall) if each.id in blocked]
+            some = [payload for payload in self._candidates(plan, wall) if payload.id in blocked]
             for name, cell in self._confirmed(w.HARDENED.minus(wall), some).items():
-                self.found.without.setdefault(name, {})[wall] = cell.outcome
+                self.matrix.without.setdefault(name, {})[wall] = cell.outcome
 
     def _confirmed(self, posture: w.Posture, payloads: Sequence[Payload], *, surely: bool = False) -> dict[str, Cell]:
         """A bomb within the limits ends the service now and then, whatever other wall is there: that it crashed counts as the lack
         of this one, or as this one's doing, only where it does so every time."""
         cells = self._measured(posture, payloads, surely=surely)
         for _ in range(CONFIRMATIONS):
-            again = [each for each in payloads if each.resource and cells[each.id].outcome == "crashed"]
+            again = [payload for payload in payloads if payload.resource and cells[payload.id].outcome == "crashed"]
             cells |= self._measured(posture, again, surely=surely) if again else {}
         return cells
 
 
-def _why_not_comparable(posture: w.Posture, payload: Payload) -> str:
+def _excluded(posture: w.Posture, payload: Payload) -> str:
     """Why an attack that is sent from beside the service would tell nothing of one from within; empty where it does."""
     of_the_service = payload.breach is not None and payload.breach[0] in OF_OTHERS and not payload.neighbour
     if w.LANDLOCK in posture.walls and of_the_service:
@@ -276,16 +278,16 @@ NOTE = f"the image has no {USUAL} with a line to know it by: requests that look 
 
 def with_fallback_file(lab: Lab, catalogue: Catalogue) -> Catalogue:
     """The same attacks; those that look for a hole to the one file go for the other where the image lacks it, which is noted."""
-    looking = [each.id for each in catalogue.payloads if each.search and each.evidence.path == USUAL]
+    looking = [payload.id for payload in catalogue.payloads if payload.search and payload.evidence.path == USUAL]
     if not looking or lab.files.telling_line(USUAL) is not None:
         return catalogue
     lab.notes["canary"] = NOTE
-    payloads = tuple(_other(each) if each.id in looking else each for each in catalogue.payloads)
+    payloads = tuple(_other(payload) if payload.id in looking else payload for payload in catalogue.payloads)
     return dataclasses.replace(catalogue, payloads=payloads)
 
 
 def _other(payload: Payload) -> Payload:
     """The file's name stands in its values, as it is or percent-encoded."""
-    values = tuple(each.replace(USUAL, KERNELS).replace("etc%2fpasswd", "proc%2fversion") for each in payload.each)
+    values = tuple(value.replace(USUAL, KERNELS).replace("etc%2fpasswd", "proc%2fversion") for value in payload.each)
     evidence = payload.evidence.model_copy(update={"path": KERNELS})
     return payload.model_copy(update={"each": values, "evidence": evidence})

@@ -91,10 +91,10 @@ class FarMetadata(Metadata):
         with translated("answer as the cloud's metadata"):
             stream = tunnels.started(attacker, ["answer", str(PORT), _answer(secret).decode()])
         self._held = contextlib.ExitStack()
-        _, said = frame(self._held.enter_context(hijacked(stream)), START_SECONDS)
-        if said.strip() != b"listening":
+        _, line = frame(self._held.enter_context(hijacked(stream)), START_SECONDS)
+        if line.strip() != b"listening":
             self._held.close()
-            raise OSError(said.decode(errors="replace").strip() or "nothing is listening there")
+            raise OSError(line.decode(errors="replace").strip() or "nothing is listening there")
 
     def accompany(self, container: Container) -> None:
         """Who stands beside it may change how its network leads."""
@@ -131,8 +131,8 @@ def _interface(address: str) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         for _, name in socket.if_nameindex():
             with contextlib.suppress(OSError):  # it has none
-                told = fcntl.ioctl(asked, SIOCGIFADDR, struct.pack("16s24x", name.encode()))
-                if socket.inet_ntoa(told[20:24]) == address:
+                answer = fcntl.ioctl(asked, SIOCGIFADDR, struct.pack("16s24x", name.encode()))
+                if socket.inet_ntoa(answer[20:24]) == address:
                     return name
     raise OSError(f"no network interface has the address {address}")
 

@@ -18,36 +18,36 @@ if TYPE_CHECKING:
 WALL_KEYS = ("alone", "without", "single_points")
 
 
-def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo) -> dict[str, Any]:
+def data(matrix: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo) -> dict[str, Any]:
     """The document. Postures in the order in which they were tried."""
-    handed_in = {each.id for each in catalogue.payloads if each.handed_in}
+    handed_in = {payload.id for payload in catalogue.payloads if payload.handed_in}
     return {
         "postures": {
             posture: {
                 name: {
-                    **_cell(found, posture, name, cell, image_user, info),
+                    **_cell(matrix, posture, name, cell, image_user, info),
                     "handed_in": name in handed_in,
-                    "by_user": posture == w.DEFAULT.name and name in found.by_user,
+                    "by_user": posture == w.DEFAULT.name and name in matrix.by_user,
                 }
                 for name, cell in cells.items()
             }
-            for posture, cells in found.cells.items()
+            for posture, cells in matrix.cells.items()
         },
         "payloads": {
-            each.id: {
-                "title": each.title,
-                "gives": each.gives,
-                "reference": each.reference,
-                "technique": each.attack,
-                "delivery": each.delivery,
-                "pack": catalogue.packs.get(each.id) or None,
+            payload.id: {
+                "title": payload.title,
+                "gives": payload.gives,
+                "reference": payload.reference,
+                "technique": payload.attack,
+                "delivery": payload.delivery,
+                "pack": catalogue.packs.get(payload.id) or None,
             }
-            for each in catalogue.payloads
+            for payload in catalogue.payloads
         },
         "walls_not_there": w.absent(info),
-        "notes": dict(found.notes),
-        "awk": found.dialect,
-        "containers": found.containers,
+        "notes": dict(matrix.notes),
+        "awk": matrix.dialect,
+        "containers": matrix.containers,
     }
 
 
@@ -68,26 +68,26 @@ def completed(data: dict[str, Any], earlier: Mapping[str, Any], at: str) -> dict
 def _walls_of(now: Mapping[str, Any], cell: Mapping[str, Any], at: str) -> dict[str, Any]:
     """What an earlier run found out about the walls of a cell, and this one did not ask."""
     ours, theirs = now["evidence"] or {}, cell.get("evidence") or {}
-    found = {key: theirs[key] for key in WALL_KEYS if key in theirs and key not in ours}
+    known = {key: theirs[key] for key in WALL_KEYS if key in theirs and key not in ours}
     counted = now["depth"] is None and cell["depth"] is not None
-    if not found and not counted:
+    if not known and not counted:
         return {}
-    told = {"evidence": {**ours, "walls_measured_at": theirs.get("walls_measured_at", at), **found}}
+    changes = {"evidence": {**ours, "walls_measured_at": theirs.get("walls_measured_at", at), **known}}
     if not counted:
-        return told
-    told |= {"walls": cell["walls"], "depth": cell["depth"]}
-    return told if cell["walls"] else told | _why(wording("cell.together", reason=now["reason"]))
+        return changes
+    changes |= {"walls": cell["walls"], "depth": cell["depth"]}
+    return changes if cell["walls"] else changes | _why(wording("cell.together", reason=now["reason"]))
 
 
 def _why(reason: str) -> dict[str, str | None]:
     return {"reason": reason or None, "code": getattr(reason, "code", None)}
 
 
-def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, info: EngineInfo) -> dict[str, Any]:
-    there = standing(found, posture, name, image_user, info) if cell.outcome == "blocked" else {}
+def _cell(matrix: Matrix, posture: str, name: str, cell: Cell, image_user: str, info: EngineInfo) -> dict[str, Any]:
+    there = standing(matrix, posture, name, image_user, info) if cell.outcome == "blocked" else {}
     walls = [wall for wall, outcome in there.items() if outcome == "blocked"]
     reason, evidence = cell.reason, dict(cell.evidence)
-    alone, without = found.alone.get(name), found.without.get(name)
+    alone, without = matrix.alone.get(name), matrix.without.get(name)
     if alone and posture in w.MAIN:
         evidence["alone"] = dict(alone)
     if without and posture == w.HARDENED.name:
@@ -106,10 +106,10 @@ def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, i
     }
 
 
-def standing(found: Matrix, posture: str, name: str, image_user: str, info: EngineInfo) -> dict[str, Outcome | None]:
+def standing(matrix: Matrix, posture: str, name: str, image_user: str, info: EngineInfo) -> dict[str, Outcome | None]:
     """A posture's walls, and what came of the attack where each stood alone (None where that was not tried)."""
     there = w.standing(posture, image_user, info) if posture in w.MAIN else sorted(w.posture(posture).walls)
-    alone = found.alone.get(name, {})
+    alone = matrix.alone.get(name, {})
     return {wall: alone.get(wall) for wall in there}
 
 
@@ -117,8 +117,8 @@ def standing(found: Matrix, posture: str, name: str, image_user: str, info: Engi
 class Progress:
     """Counts postures as they begin; one that is tried again, or with a shell bound in, is not another one."""
 
-    def __init__(self, told: Callable[[str], None]) -> None:
-        self._told, self._begun = told, dict[str, int]()
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._begun = say, dict[str, int]()
         self._all: frozenset[str] = frozenset()
 
     def expect(self, plan: Plan, missing: Iterable[str]) -> None:
@@ -127,7 +127,7 @@ class Progress:
 
     def __call__(self, posture: w.Posture) -> None:
         number = self._begun.setdefault(posture.name, len(self._begun) + 1)
-        self._told(f"{number}/{len(self._all | self._begun.keys())}: {posture_title(posture)}")
+        self._say(f"{number}/{len(self._all | self._begun.keys())}: {posture_title(posture)}")
 
 
 def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
@@ -214,8 +214,8 @@ class Matrix:
     @property
     def nothing(self) -> dict[str, str]:
         """The postures in which not one attack was measured, each with the most frequent reason."""
-        found = {posture: nothing_of(cells.values()) for posture, cells in self.cells.items()}
-        known = {**self.unmeasured, **{posture: reason for posture, reason in found.items() if reason}}
+        reasons = {posture: nothing_of(cells.values()) for posture, cells in self.cells.items()}
+        known = {**self.unmeasured, **{posture: reason for posture, reason in reasons.items() if reason}}
         return {posture: known[posture] for posture in self.cells if posture in known}
 
     def nothing_in(self) -> list[str]:

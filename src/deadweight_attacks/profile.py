@@ -42,15 +42,15 @@ def _harden_profile(subject: Subject) -> Mapping[str, Any] | None:
 def profile_files(subject: Subject) -> Iterator[tuple[Path | None, Path | None]]:
     """Files, while the attacks last, with the profile that harden found for this image, and with the one that the suite names and
     what the attacker's program needs; None where there is none."""
-    found, named = _harden_profile(subject), subject.variant.run.seccomp
+    own, named = _harden_profile(subject), subject.variant.run.seccomp
     with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
         files = Path(folder, "found.json"), Path(folder, "named.json")
-        if found is not None:
-            files[0].write_text(json.dumps(found), encoding="utf-8")
+        if own is not None:
+            files[0].write_text(json.dumps(own), encoding="utf-8")
         if named is not None:
             document, where = profile.read_profile(subject.suite.root / named), profile.where(subject.engine().info)
             files[1].write_text(json.dumps(for_attacks(document, where)), encoding="utf-8")
-        yield None if found is None else files[0], None if named is None else files[1]
+        yield None if own is None else files[0], None if named is None else files[1]
 
 
 ATTACKERS: tuple[str, ...] = (*BY_TIMING, *TABLES["attackers_calls"])
@@ -63,7 +63,7 @@ def for_attacks(document: Mapping[str, Any], where: profile.Where) -> dict[str, 
     added = floor.document(more, (), where.architecture)["syscalls"] if more else []  # clone for no namespaces
     return {
         **document,
-        "syscalls": [*document.get("syscalls", ()), *(each for each in added if each["names"] not in ([], ["clone3"]))],
+        "syscalls": [*document.get("syscalls", ()), *(rule for rule in added if rule["names"] not in ([], ["clone3"]))],
     }
 
 
@@ -75,8 +75,8 @@ def called(subject: Subject) -> str:
 
 def digest_of(subject: Subject) -> str | None:
     """Of the profile that the attacks were under; None where there is none of this image."""
-    found = _harden_profile(subject)
-    return None if found is None else hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    document = _harden_profile(subject)
+    return None if document is None else hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def broken(subject: Subject) -> str:

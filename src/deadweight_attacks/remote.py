@@ -90,8 +90,8 @@ class FarListener(Listener):
         self._held = contextlib.ExitStack()
         self._raw = self._held.enter_context(hijacked(stream))
         try:
-            _, said = next(frames(self._raw, PORT_SECONDS), (STDERR, b"nothing"))
-            self.port = int(said)
+            _, line = next(frames(self._raw, PORT_SECONDS), (STDERR, b"nothing"))
+            self.port = int(line)
         except ValueError as error:
             self._held.close()
             raise ConnectionError(f"no listener on the attack network: {error}") from error
@@ -123,8 +123,8 @@ class FarListener(Listener):
 
 def packed(packing: Packing, image: str, options: RunOptions) -> tuple[str, RunOptions]:
     """The image with the programs in it that these options bind in, and the options without them."""
-    files = {each.target: each.source for each in options.mounts if each.target in PROGRAMS}
-    left = tuple(each for each in options.mounts if each.target not in files)
+    files = {mount.target: mount.source for mount in options.mounts if mount.target in PROGRAMS}
+    left = tuple(mount for mount in options.mounts if mount.target not in files)
     if not files:
         return image, options.but(mounts=left)
     contents = {path: file.read_bytes() for path, file in files.items()}

@@ -133,7 +133,7 @@ def examples(payload: Payload, root: Path) -> list[Prepared]:
         return []
     if payload.probe is not None:
         payload = payload.model_copy(update={"probe": None, "request": HttpRequest(method="POST", body=payload.probe)})
-    values = [put(each, EXAMPLE) for each in payload.each] or [""]
+    values = [put(value, EXAMPLE) for value in payload.each] or [""]
     return [prepared(payload, {**EXAMPLE, "each": value}, root) for value in values]
 
 

@@ -116,7 +116,7 @@ def requests(lab: Lab, payload: Payload) -> tuple[Prepared, ...]:
     """What is flooded: the first requests with a text in their bodies, a mark where that goes; one is enough for slow ones, and of
     those a request without a body will do. Where no request has such a body, a text in JSON is posted to the first routes: many
     servers read what they do not want."""
-    by_route = {(each.request.method, each.request.path): each for each in reversed(lab.aims) if each.kind in BODIES}
+    by_route = {(aim.request.method, aim.request.path): aim for aim in reversed(lab.aims) if aim.kind in BODIES}
     bodies = tuple(prepare(aim.at(MARK), lab.subject.suite.root) for aim in reversed(by_route.values()))
     if payload.flood == "large":
         return (bodies or tuple(_unwanted(lab)))[:MOST_BODIES]
@@ -175,8 +175,8 @@ def _slow(route: Route, request: Prepared, seconds: float) -> Answer:
                 except OSError:
                     connection.close()
                     held.remove(connection)
-        said = f"held {len(held)} of {CONNECTIONS} connections"
-        return Answer(200, {}, said.encode(), time.monotonic() - started)
+        text = f"held {len(held)} of {CONNECTIONS} connections"
+        return Answer(200, {}, text.encode(), time.monotonic() - started)
     finally:
         for connection in held:
             connection.close()
@@ -207,14 +207,14 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         raise Interrupted(wording("attacker.interrupted"))
     if payload.flood is None:
         return _by_each_technique(lab, yard, payload)
-    shot, said = Shot("not_measured", UNSENDABLE), []
+    shot, lines = Shot("not_measured", UNSENDABLE), []
     for request in requests(lab, payload):
         shot = _fired(lab, yard, payload, request)
         if shot.seen != "failed":
             return replace(shot, detail={**shot.detail, "at": f"{request.method} {request.path}"})
-        said.append(f"{request.method} {request.path}: {shot.said}")
+        lines.append(f"{request.method} {request.path}: {shot.text}")
     # A flood that is still under way has arrived.
-    return replace(shot, said="; ".join(said) or shot.said, status=shot.status or OBEYED)
+    return replace(shot, text="; ".join(lines) or shot.text, status=shot.status or OBEYED)
 
 
 def _by_each_technique(lab: Lab, yard: Yard, payload: Payload) -> Shot:
@@ -226,9 +226,9 @@ def _by_each_technique(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         shot = _fired(lab, yard, payload.model_copy(update={"techniques": (technique,)}), None)
         if shot.seen != "failed":
             return replace(shot, detail={**shot.detail, "technique": technique})
-        tried[technique] = shot.said
-    said = "; ".join(f"{technique}: {came}" for technique, came in tried.items())
-    return replace(shot, said=said, detail={**shot.detail, "tried": tried})
+        tried[technique] = shot.text
+    text = "; ".join(f"{technique}: {came}" for technique, came in tried.items())
+    return replace(shot, text=text, detail={**shot.detail, "tried": tried})
 
 
 def _fired(lab: Lab, yard: Yard, payload: Payload, flooded: Prepared | None) -> Shot:
@@ -300,7 +300,7 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
         if _run.cancelled():
             raise Interrupted(wording("attacker.interrupted"))
         time.sleep(LOOK_SECONDS)
-        over = all(each.done() for each in sent)
+        over = all(future.done() for future in sent)
         if (shot := watch.sample()) is not None:
             return shot, True
         if over or (limited and watch.held):

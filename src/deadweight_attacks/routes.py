@@ -78,9 +78,9 @@ class _Operation:
     ) -> None:
         self.document, self.path, self.method = document, path, method
         self._left = MOST_EXAMPLES
-        given = [self._followed(each) for each in (*_list(item, "parameters"), *_list(operation, "parameters"))]
+        given = [self._followed(param) for param in (*_list(item, "parameters"), *_list(operation, "parameters"))]
         self.parameters = {
-            (str(each.get("in")), str(each["name"])): each for each in given if isinstance(each.get("name"), str)
+            (str(param.get("in")), str(param["name"])): param for param in given if isinstance(param.get("name"), str)
         }
         self.body = self._body(operation)
 
@@ -135,18 +135,18 @@ class _Operation:
             if place == "body":
                 return "json", self._example(parameter.get("schema"))
         return "form", {
-            name: self._example(each) for (place, name), each in self.parameters.items() if place == "formData"
+            name: self._example(param) for (place, name), param in self.parameters.items() if place == "formData"
         }
 
     def _example(self, schema: Any, beside: Mapping[str, Any] | None = None, depth: int = 0) -> Any:
         """Of a schema: the document's own where it has one, else the simplest of its type."""
         schema = self._followed(schema)
-        told = [given[key] for given in (beside or {}, schema) for key in OWN_EXAMPLES if given.get(key) is not None]
-        told += [values[0] for key in ("examples", "enum") if (values := _list(schema, key))]
-        named = [self._followed(each) for each in _dict((beside or {}).get("examples")).values()]
-        told += [each["value"] for each in named if each.get("value") is not None]  # version 3, by name
-        if told:
-            return told[0]
+        own = [given[key] for given in (beside or {}, schema) for key in OWN_EXAMPLES if given.get(key) is not None]
+        own += [values[0] for key in ("examples", "enum") if (values := _list(schema, key))]
+        named = [self._followed(example) for example in _dict((beside or {}).get("examples")).values()]
+        own += [example["value"] for example in named if example.get("value") is not None]  # version 3, by name
+        if own:
+            return own[0]
         self._left -= 1
         if depth >= MOST_DEPTH or self._left < 0:
             return "a"
@@ -161,15 +161,15 @@ class _Operation:
         return {} if kind == "object" else schema.get("minimum", EXAMPLES.get(kind, "a"))
 
     def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for part in _list(schema, "allOf"):
             value = self._example(part, None, depth + 1)
-            found |= value if isinstance(value, dict) else {}
+            values |= value if isinstance(value, dict) else {}
         needed = _list(schema, "required")
         for name, value in _dict(schema.get("properties")).items():
             if (depth == 0 or name in needed) and not self._followed(value).get("readOnly"):
-                found[str(name)] = self._example(value, None, depth + 1)
-        return found
+                values[str(name)] = self._example(value, None, depth + 1)
+        return values
 
     def _followed(self, value: Any) -> dict[str, Any]:
         """What a reference inside the document leads to; empty for one that leads nowhere."""
@@ -192,8 +192,8 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _list(value: Mapping[str, Any], key: str) -> list[Any]:
-    found = value.get(key)
-    return found if isinstance(found, list) else []
+    values = value.get(key)
+    return values if isinstance(values, list) else []
 
 
 MOST_AIMS = 12
@@ -267,25 +267,25 @@ def aims(items: Sequence[ApiCheck], documented: Iterable[Aim] = ()) -> tuple[Aim
     """The places of these checks' requests to the service's own port, and those that a document names, each once. Where no
     document names any, parts of these requests' paths too, and where there is no place at all, others on these routes that a
     service may well look at."""
-    found, further = _named(items, documented)
+    asked, further = _named(items, documented)
     if further:
-        return (*found[:MOST_AIMS], *further[:MOST_DOCUMENTED])
+        return (*asked[:MOST_AIMS], *further[:MOST_DOCUMENTED])
     own = [item for item in items if item.request.port is None]
-    guessed = {str(aim): aim for aim in _guessed(own) if not found or aim.name == SEGMENT}
-    return (*found[:MOST_AIMS], *tuple(guessed.values())[: MOST_AIMS if found else MOST_GUESSES])
+    guessed = {str(aim): aim for aim in _guessed(own) if not asked or aim.name == SEGMENT}
+    return (*asked[:MOST_AIMS], *tuple(guessed.values())[: MOST_AIMS if asked else MOST_GUESSES])
 
 
 def left_out(items: Sequence[ApiCheck], documented: Iterable[Aim] = ()) -> int:
     """How many of these places are too many."""
-    found, further = _named(items, documented)
-    return max(len(found) - MOST_AIMS, 0) + max(len(further) - MOST_DOCUMENTED, 0)
+    asked, further = _named(items, documented)
+    return max(len(asked) - MOST_AIMS, 0) + max(len(further) - MOST_DOCUMENTED, 0)
 
 
 def _named(items: Sequence[ApiCheck], documented: Iterable[Aim]) -> tuple[list[Aim], list[Aim]]:
     own = [item for item in items if item.request.port is None]
-    found = {str(aim): aim for item in own for aim in _aims(item.request)}
-    further = {str(aim): aim for aim in documented if str(aim) not in found}
-    return list(found.values()), list(further.values())
+    asked = {str(aim): aim for item in own for aim in _aims(item.request)}
+    further = {str(aim): aim for aim in documented if str(aim) not in asked}
+    return list(asked.values()), list(further.values())
 
 
 def _aims(request: HttpRequest) -> Iterator[Aim]:

@@ -40,54 +40,54 @@ if TYPE_CHECKING:
 
 
 # The suite's gates: which attacks must be blocked in which posture.
-def breaches(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
+def breaches(gates: Sequence[AttackGate], matrix: Matrix) -> list[str]:
     """Attacks that got through. ``not_applicable`` holds: the AWK itself says that it lacks what they need."""
-    told = [
+    problems = [
         f"{name} {cell.outcome} in {gate.posture}"
         for gate in gates
-        for name, cell in _named(gate, found)
+        for name, cell in _named(gate, matrix)
         if cell.outcome in ("succeeded", "crashed")
     ]
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys(problems))
 
 
-def unmeasured(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
+def unmeasured(gates: Sequence[AttackGate], matrix: Matrix) -> list[str]:
     """Gates of which nobody can say that they hold: their posture was not tried, nothing of what they ask for could be measured,
     or an attack that works elsewhere could not be measured there.
     """
-    told = []
+    problems = []
     for gate in gates:
-        cells = _named(gate, found)
+        cells = _named(gate, matrix)
         if not cells:
-            told.append(wording("gate.not_tried", posture=gate.posture))
-        elif gate.posture not in found.nothing and all(cell.outcome == "not_measured" for _, cell in cells):
+            problems.append(wording("gate.not_tried", posture=gate.posture))
+        elif gate.posture not in matrix.nothing and all(cell.outcome == "not_measured" for _, cell in cells):
             fields = {"attacks": ", ".join(name for name, _ in cells), "reason": cells[0][1].reason}
-            told.append(wording("gate.not_measured", posture=gate.posture, **fields))
+            problems.append(wording("gate.not_measured", posture=gate.posture, **fields))
         else:
-            told += [
+            problems += [
                 wording("gate.attack_not_measured", name=name, posture=gate.posture, reason=cell.reason)
                 for name, cell in cells
-                if cell.outcome == "not_measured" and name in found.control and gate.posture not in found.nothing
+                if cell.outcome == "not_measured" and name in matrix.control and gate.posture not in matrix.nothing
             ]
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys(problems))
 
 
-def untold(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
+def untold(gates: Sequence[AttackGate], matrix: Matrix) -> list[str]:
     """The attacks that a gate wants blocked and that this machine cannot measure: they do not work with all walls down either."""
     return [
         name
         for gate in gates
-        for name, cell in _named(gate, found)
-        if cell.outcome == "not_measured" and name not in found.control
+        for name, cell in _named(gate, matrix)
+        if cell.outcome == "not_measured" and name not in matrix.control
     ]
 
 
-def _named(gate: AttackGate, found: Matrix) -> list[tuple[str, Cell]]:
-    cells = found.cells.get(gate.posture, {})
+def _named(gate: AttackGate, matrix: Matrix) -> list[tuple[str, Cell]]:
+    cells = matrix.cells.get(gate.posture, {})
     return [(name, cells[name]) for name in (cells if ALL in gate.blocked else gate.blocked) if name in cells]
 
 
-Told = Callable[[str], None]
+Say = Callable[[str], None]
 NO_GATE = "no gate (checks.attacks.gates) says what must be stopped, so nothing can fail"
 
 
@@ -96,7 +96,7 @@ def attack(
     *,
     postures: Sequence[str] = (),
     brief: bool = False,
-    told: Told = lambda _line: None,
+    say: Say = lambda _line: None,
     shell_from: Shell | None = None,
     helper_from: Helper | None = None,
 ) -> Evidence:
@@ -112,26 +112,26 @@ def attack(
     name = subject.variant.name
     try:
         with Lab(subject, shell_from, helper_from) as lab, lab.starts.believed():
-            found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
-            data = outcomes.data(found, catalogue, lab.image_user, subject.engine().info)
+            matrix = Runner(lab, catalogue, lambda line: say(f"{name}: {line}")).run(plan)
+            data = outcomes.data(matrix, catalogue, lab.image_user, subject.engine().info)
     except Interrupted:
         raise
     except (CannotStart, NoService) as fault:
         return _evidence(subject, "not_measured", wording("gate.nothing_at_all", reason=fault.message), started, {})
     data["seccomp_profile"] = digest_of(subject)
     data["measured_with"] = _measured_with(subject, wanted)
-    data = {**_completed(subject, data), "breaches": breaches(wanted.gates, found)}
-    status, reason = _judged(wanted, found, data["breaches"], _summary(found, catalogue, subject))
+    data = {**_completed(subject, data), "breaches": breaches(wanted.gates, matrix)}
+    status, reason = _judged(wanted, matrix, data["breaches"], _summary(matrix, catalogue, subject))
     return _evidence(subject, status, reason, started, data)
 
 
-def _judged(wanted: AttacksCheck, found: Matrix, broken: Sequence[str], summary: str) -> tuple[Status, str]:
+def _judged(wanted: AttacksCheck, matrix: Matrix, broken: Sequence[str], summary: str) -> tuple[Status, str]:
     """What the gates say: broken, not measured, or held."""
     if broken:
         return "fail", f"{'; '.join(broken)}. {summary}"
-    if reasons := [*found.nothing_in(), *unmeasured(wanted.gates, found)]:
+    if reasons := [*matrix.nothing_in(), *unmeasured(wanted.gates, matrix)]:
         return "not_measured", quoting(reasons[0], f"{'; '.join(reasons)}. {summary}")
-    names = dict.fromkeys(untold(wanted.gates, found))
+    names = dict.fromkeys(untold(wanted.gates, matrix))
     also = f"; gates could not be judged for {', '.join(names)}" if names else ""
     return "pass", summary + (also if wanted.gates else f"; {NO_GATE}")
 
@@ -143,7 +143,7 @@ def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue,
     if wanted.openapi and not wanted.openapi.startswith("/"):
         _check_document(subject, wanted.openapi)
     check_gates(subject.suite, subject.variant, wanted)
-    return catalogue, plan_for(postures, [each.posture for each in wanted.gates])
+    return catalogue, plan_for(postures, [gate.posture for gate in wanted.gates])
 
 
 def _check_document(subject: Subject, name: str) -> None:
@@ -164,8 +164,8 @@ def plan_for(postures: Sequence[str], gated: Sequence[str]) -> Plan:
 
 def _ungated(wanted: AttacksCheck, catalogue: Catalogue) -> frozenset[str]:
     """Attacks on resources that no gate names: they take long, one after another."""
-    named = {name for each in wanted.gates for name in each.blocked}
-    return frozenset(each.id for each in catalogue.payloads if each.resource and not named & {each.id, ALL})
+    named = {name for gate in wanted.gates for name in gate.blocked}
+    return frozenset(payload.id for payload in catalogue.payloads if payload.resource and not named & {payload.id, ALL})
 
 
 def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
@@ -202,13 +202,13 @@ def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
-def _summary(found: Matrix, catalogue: Catalogue, subject: Subject) -> str:
+def _summary(matrix: Matrix, catalogue: Catalogue, subject: Subject) -> str:
     """Outcomes by posture; as in the report, attacks on what is only there if it is handed in are not counted."""
-    parts, apart = [], {each.id for each in catalogue.payloads if each.handed_in}
-    ways = [way for way in DELIVERED if way in found.deliveries.values()]
-    for posture, way in itertools.product(found.cells, ways):
-        cells = found.cells[posture]
-        outcomes = [cell.outcome for name, cell in cells.items() if found.deliveries[name] == way and name not in apart]
+    parts, skip = [], {payload.id for payload in catalogue.payloads if payload.handed_in}
+    ways = [way for way in DELIVERED if way in matrix.deliveries.values()]
+    for posture, way in itertools.product(matrix.cells, ways):
+        cells = matrix.cells[posture]
+        outcomes = [cell.outcome for name, cell in cells.items() if matrix.deliveries[name] == way and name not in skip]
         words = ("blocked", "succeeded", "crashed", "not_applicable", "not_measured")
         counts = ", ".join(f"{outcomes.count(word)} {word.replace('_', ' ')}" for word in words if word in outcomes)
         parts.append(f"{posture}{'' if way == 'service' else f' {DELIVERED[way]}'}: {counts}")

@@ -163,7 +163,7 @@ def _files(walls: frozenset[str], hard: RunOptions) -> dict[str, object]:
     if "noexec-tmpfs" in walls:
         made["tmpfs"] = hard.tmpfs
     elif "read-only" in walls:
-        made["tmpfs"] = tuple(replace(each, noexec=False) for each in hard.tmpfs)
+        made["tmpfs"] = tuple(replace(folder, noexec=False) for folder in hard.tmpfs)
     else:
         made["tmpfs"] = _volumes(hard)
     return made
@@ -175,7 +175,7 @@ _EVERYWHERE = ("/tmp", "/var/tmp", "/run", "/dev/shm")  # noqa: S108 - names of 
 def _volumes(hard: RunOptions) -> tuple[Tmpfs, ...]:
     """What stands for the volumes of a service without any wall: the folders of its own that it writes to, where programs may be.
     Without them one that is not root, and keeps its data in a folder that its image does not have, would not come up at all."""
-    return tuple(replace(each, noexec=False) for each in hard.tmpfs if each.path not in _EVERYWHERE)
+    return tuple(replace(folder, noexec=False) for folder in hard.tmpfs if folder.path not in _EVERYWHERE)
 
 
 def bounded(options: RunOptions, ground: Ground) -> RunOptions:

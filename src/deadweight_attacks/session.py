@@ -118,8 +118,8 @@ class Session:
             deadline = started + seconds + LATE_SECONDS
             while not self._took(tries, max(0.1, deadline - time.monotonic())):
                 pass
-        said = (f"{each.technique}: {each.output.strip()}" if each.technique else each.output for each in tries)
-        return Answer(OBEYED, {}, "; ".join(said).encode(), time.monotonic() - started)
+        lines = (f"{trial.technique}: {trial.output.strip()}" if trial.technique else trial.output for trial in tries)
+        return Answer(OBEYED, {}, "; ".join(lines).encode(), time.monotonic() - started)
 
     def _took(self, tries: list[Try], seconds: float) -> bool:
         """Take what came of one technique; whether it is the last one's."""
@@ -152,11 +152,11 @@ class Session:
 
     def _seen_inside(self) -> tuple[dict[str, str], dict[str, str]]:
         """The same facts as the program itself sees them, where the service is process 1 of a namespace of its own."""
-        said = self.obey(Order(("walls",)), 10.0).text()
+        output = self.obey(Order(("walls",)), 10.0).text()
         try:
-            service, ours = json.loads(said)
+            service, ours = json.loads(output)
         except ValueError:
-            raise OSError(wording("attacker.other_walls", reason=said.strip())) from None
+            raise OSError(wording("attacker.other_walls", reason=output.strip())) from None
         return _facts(service), _facts(ours)
 
     def close(self) -> None:
@@ -184,21 +184,21 @@ def _compared(first: dict[str, str], second: dict[str, str]) -> dict[str, str]:
 def _files(pid: int) -> dict[str, str]:
     """What the kernel tells of a process: its status, and what else decides."""
     folder = Path(f"/proc/{pid}")
-    found = {"status": (folder / "status").read_text()}
-    found |= {f"namespace {name}": os.readlink(folder / "ns" / name) for name in NAMESPACES}  # noqa: PTH115 - no path
+    texts = {"status": (folder / "status").read_text()}
+    texts |= {f"namespace {name}": os.readlink(folder / "ns" / name) for name in NAMESPACES}  # noqa: PTH115 - no path
     for name in FILES:
         with contextlib.suppress(OSError):  # a kernel without AppArmor or SELinux refuses to tell
-            found[name] = (folder / name).read_text()
-    return found
+            texts[name] = (folder / name).read_text()
+    return texts
 
 
-def _facts(found: Mapping[str, str]) -> dict[str, str]:
-    lines = (line.partition(":") for line in found["status"].splitlines())
+def _facts(texts: Mapping[str, str]) -> dict[str, str]:
+    lines = (line.partition(":") for line in texts["status"].splitlines())
     facts = {name: " ".join(value.split()) for name, _, value in lines if name in WALLS}
     if "Groups" in facts and "Gid" in facts:  # engines differ in whether the group itself stands among the further ones
         further = set(facts["Groups"].split()) - set(facts["Gid"].split()[1:2])
         facts["Groups"] = " ".join(sorted(further, key=int))
-    return facts | {name: text.strip("\0\n") for name, text in found.items() if name != "status"}
+    return facts | {name: text.strip("\0\n") for name, text in texts.items() if name != "status"}
 
 
 def describe_differences(differences: dict[str, str]) -> str:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
 
 
-def cells(each: Evidence, posture: str) -> dict[str, Any]:
+def cells(evidence: Evidence, posture: str) -> dict[str, Any]:
     """The outcome of each attack on one variant in a posture, by the attack's name."""
-    return dict(each.data.get("postures", {}).get(posture, {}))
+    return dict(evidence.data.get("postures", {}).get(posture, {}))
 
 
 def total(results: Sequence[Evidence]) -> str:
@@ -21,8 +21,8 @@ def total(results: Sequence[Evidence]) -> str:
     report, those on what is only there if it is handed in are not counted."""
     sums, everywhere = [], list[str]()
     for posture in tried_now(results):
-        found = (cell for result in results for cell in cells(result, posture).values())
-        outcomes = [cell["outcome"] for cell in found if not cell.get("handed_in")]
+        entries = (cell for result in results for cell in cells(result, posture).values())
+        outcomes = [cell["outcome"] for cell in entries if not cell.get("handed_in")]
         everywhere += outcomes
         tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in outcomes)
         if tried:
@@ -34,12 +34,12 @@ def total(results: Sequence[Evidence]) -> str:
     return f"attacks stopped{variants}: {', '.join(sums)}" if sums else wording("gate.nothing")
 
 
-def unmeasured(each: Evidence) -> list[str]:
+def unmeasured(evidence: Evidence) -> list[str]:
     """Of one variant, what was not measured and why; one line for each reason, ``default: breach-x, breach-y: reason``."""
-    open_cells = cells(each, "open")
+    open_cells = cells(evidence, "open")
     by_reason: dict[tuple[str, str], list[str]] = {}
-    for posture in tried_now([each]):
-        for name, cell in cells(each, posture).items():
+    for posture in tried_now([evidence]):
+        for name, cell in cells(evidence, posture).items():
             known = posture != "open" and open_cells.get(name, {}).get("outcome") == "not_measured"
             if cell["outcome"] == "not_measured" and not known:
                 by_reason.setdefault((posture, cell["reason"]), []).append(name)
@@ -49,11 +49,11 @@ def unmeasured(each: Evidence) -> list[str]:
     ]
 
 
-def holes(each: Evidence) -> list[str]:
+def holes(evidence: Evidence) -> list[str]:
     """Of one variant, where the service itself lets each attack through: ``http-command: GET /ping query host: ; echo …``."""
-    through = {name: cell for name, cell in cells(each, "open").items() if cell["outcome"] == "succeeded"}
-    found = {name: (cell["evidence"] or {}).get("at") for name, cell in through.items()}
-    return [f"{name}: {at}" for name, at in found.items() if at]
+    through = {name: cell for name, cell in cells(evidence, "open").items() if cell["outcome"] == "succeeded"}
+    places = {name: (cell["evidence"] or {}).get("at") for name, cell in through.items()}
+    return [f"{name}: {at}" for name, at in places.items() if at]
 
 
 def tried_now(results: Sequence[Evidence]) -> list[str]:
@@ -62,5 +62,5 @@ def tried_now(results: Sequence[Evidence]) -> list[str]:
     def now(cell: Mapping[str, Any]) -> bool:
         return cell["outcome"] != "not_measured" and "measured_at" not in (cell["evidence"] or {})
 
-    postures = (posture for each in results for posture in each.data.get("postures", {}).items())
+    postures = (posture for result in results for posture in result.data.get("postures", {}).items())
     return list(dict.fromkeys(name for name, cells in postures if any(map(now, cells.values()))))

@@ -39,19 +39,19 @@ def take_aim(lab: Lab, yard: Yard) -> None:
     routes = [*own, *asked(document, base)]
     places = aims(lab.variant.checks.api, documented(document, base))
     lab.takes_nothing = takes_nothing(document) and not places
-    telling = tuple(each for each in places if each.expects is None or _telling(each, lab.variant.health.path))
+    telling = tuple(aim for aim in places if aim.expects is None or _telling(aim, lab.variant.health.path))
     if places and not telling:
         lab.notes["nowhere"] = wording("untried.nowhere")
     if passed := left_out(lab.variant.checks.api, documented(document, base)):
-        tried = sum(each.expects is None for each in places)  # guesses come on top
+        tried = sum(aim.expects is None for aim in places)  # guesses come on top
         lab.notes["left-out"] = wording("untried.places", all=tried + passed, tried=tried)
     doors = _Doors(lab, yard, own)
     lab.aims = tuple(doors.reachable(telling))
     if doors.closed:
-        names = [each for each in doors.closed if f"{{{SEGMENT}}}" not in each] or list(doors.closed)
+        names = [name for name in doors.closed if f"{{{SEGMENT}}}" not in name] or list(doors.closed)
         shown = ", ".join([*names[:MOST_TOLD], *(["…"] if len(names) > MOST_TOLD else [])])
         lab.notes["closed"] = wording("untried.closed", routes=shown)
-    lab.routes = tuple(doors.reachable(Aim(each, UNCHANGED, "") for each in routes))
+    lab.routes = tuple(doors.reachable(Aim(route, UNCHANGED, "") for route in routes))
 
 
 def _telling(guess: Aim, health: str) -> bool:
@@ -63,7 +63,7 @@ def _telling(guess: Aim, health: str) -> bool:
 
 def _keys(own: Sequence[HttpRequest]) -> list[dict[str, str]]:
     """What the suite's requests show who asks: no header, and each of their sets of headers."""
-    return list({repr(sorted(headers.items())): headers for headers in ({}, *(each.headers for each in own))}.values())
+    return list({repr(sorted(keys.items())): keys for keys in ({}, *(request.headers for request in own))}.values())
 
 
 def _served(yard: Yard, path: str, keys: Sequence[Mapping[str, str]]) -> Any:
@@ -97,18 +97,18 @@ def _harmless(aim: Aim) -> HttpRequest:
 def _base(lab: Lab, yard: Yard, document: Any, name: str) -> str | None:
     """Below which path the document's routes are; None: where it says. Documents name the prefix that a proxy takes away.
     NOWHERE where none of them is there, with a note."""
-    first = {each.path.partition("?")[0]: each for each in asked(document, None)}
-    first |= {each.request.path.partition("?")[0]: _harmless(each) for each in documented(document, None)}
-    said = openapi.prefix(document) if isinstance(document, dict) else ""
-    plain = {f"{said}{path}" for path in openapi.paths(document) if "{" not in path}
+    first = {request.path.partition("?")[0]: request for request in asked(document, None)}
+    first |= {aim.request.path.partition("?")[0]: _harmless(aim) for aim in documented(document, None)}
+    prefix = openapi.prefix(document) if isinstance(document, dict) else ""
+    plain = {f"{prefix}{path}" for path in openapi.paths(document) if "{" not in path}
     surest = sorted(first, key=lambda path: path not in plain)  # of a parameter's example, there may be nothing
     requests = [first[path] for path in surest[:MOST_ASKED]]
     beside = name.rpartition("/")[0] if name.startswith("/") else ""
     missing: dict[str | None, int] = {}
-    for base in (None, *dict.fromkeys(each for each in ("", beside) if each != said)):
-        paths = [each.path if base is None else base + each.path.removeprefix(said) for each in requests]
-        moved = (each.model_copy(update={"path": path}) for each, path in zip(requests, paths, strict=True))
-        missing[base] = sum(_status(lab, yard, each) in NOT_THERE for each in moved)
+    for base in (None, *dict.fromkeys(start for start in ("", beside) if start != prefix)):
+        paths = [request.path if base is None else base + request.path.removeprefix(prefix) for request in requests]
+        moved = (request.model_copy(update={"path": path}) for request, path in zip(requests, paths, strict=True))
+        missing[base] = sum(_status(lab, yard, request) in NOT_THERE for request in moved)
         if not missing[base]:
             return base
     best = min(missing, key=lambda base: missing[base])

@@ -99,7 +99,7 @@ def names() -> tuple[str, ...]:
 
 def posture(name: str) -> Posture:
     """The posture of this name. Raises UsageError."""
-    known = {each.name: each for each in (OPEN, DEFAULT, HARDENED, TIGHTENED, LANDLOCKED, PRIVILEGED)}
+    known = {posture.name: posture for posture in (OPEN, DEFAULT, HARDENED, TIGHTENED, LANDLOCKED, PRIVILEGED)}
     if name in known:
         return known[name]
     if name not in names():

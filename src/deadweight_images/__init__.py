@@ -27,8 +27,8 @@ def public(module: str) -> Callable[[str], Any]:
         if name.startswith("__") or name not in homes():
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, own = homes()[name]
-        found = import_module(home)
-        return getattr(found, own) if hasattr(found, own) else import_module(f"{home}.{own}")
+        origin = import_module(home)
+        return getattr(origin, own) if hasattr(origin, own) else import_module(f"{home}.{own}")
 
     return get
 

@@ -232,8 +232,8 @@ class LayersReport:
     def counted(self) -> Counter[str]:
         """The same by owner: ``mine`` and ``base``, which packages' files count as too."""
         marks = [(file.owner, mark) for file in self.hidden for mark in file.secrets]
-        found: list[tuple[str, SecretMark | SecretFinding]] = [*marks, *((each.owner, each) for each in self.secrets)]
-        counted = (owner for owner, each in found if each.allowed is None and each.confidence != "low")
+        rows: list[tuple[str, SecretMark | SecretFinding]] = [*marks, *((entry.owner, entry) for entry in self.secrets)]
+        counted = (owner for owner, entry in rows if entry.allowed is None and entry.confidence != "low")
         return Counter(MINE if owner == MINE else BASE for owner in counted)
 
     @property
@@ -249,8 +249,8 @@ class LayersReport:
 
     def json(self) -> dict[str, Any]:
         """The document, ready for ``json.dumps``."""
-        found: dict[str, Any] = _plain(self)
-        return found
+        document: dict[str, Any] = _plain(self)
+        return document
 
 
 @cache

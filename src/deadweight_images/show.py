@@ -45,10 +45,10 @@ def print_layers(report: LayersReport, title: str, out: Console) -> None:
     _table(
         out,
         "heaviest",
-        ((format_bytes(each.size_bytes), each.path) for each in report.heaviest[:10] if each.kind == "file"),
+        ((format_bytes(entry.size_bytes), entry.path) for entry in report.heaviest[:10] if entry.kind == "file"),
     )
     _table(out, "duplicates", _copies(report))
-    packages = sorted(report.packages, key=lambda each: -each.size_bytes)
+    packages = sorted(report.packages, key=lambda package: -package.size_bytes)
     _table(out, "packages", ((format_bytes(p.size_bytes), f"{p.kind} {p.name} {p.version}") for p in packages[:10]))
     for item in report.skipped[:MOST]:
         place = format_place(item.path or item.layer or "", item.inner)
@@ -110,15 +110,15 @@ def _story(file: HiddenFile) -> Iterator[str]:
 
 def _secrets(report: LayersReport, out: Console) -> None:
     numbers = {layer.diff_id: number for number, layer in enumerate(report.layers, 1)}
-    for each in report.secrets:
-        place = format_place(each.path or _place(each, numbers), each.inner)
-        allowed = f" (allowed: {each.allowed})" if each.allowed else ""
-        rank = "SECRET" if each.confidence != "low" else "possible secret:"
-        of = "" if each.owner == MINE else f" (of {each.owner})"
-        text = f"{rank} {each.rule} in {place}: {each.redacted} fingerprint {each.fingerprint}{of}{allowed}"
-        _say(out, text, "bold red" if each.confidence != "low" else "")
-        if each.added_by and not each.where.startswith(HISTORY):
-            _say(out, f"    added by {_short(each.added_by)}")
+    for secret in report.secrets:
+        place = format_place(secret.path or _place(secret, numbers), secret.inner)
+        allowed = f" (allowed: {secret.allowed})" if secret.allowed else ""
+        rank = "SECRET" if secret.confidence != "low" else "possible secret:"
+        of = "" if secret.owner == MINE else f" (of {secret.owner})"
+        text = f"{rank} {secret.rule} in {place}: {secret.redacted} fingerprint {secret.fingerprint}{of}{allowed}"
+        _say(out, text, "bold red" if secret.confidence != "low" else "")
+        if secret.added_by and not secret.where.startswith(HISTORY):
+            _say(out, f"    added by {_short(secret.added_by)}")
 
 
 def _place(secret: SecretFinding, numbers: dict[str, int]) -> str:
@@ -137,9 +137,9 @@ def _table(out: Console, title: str, rows: Iterator[tuple[str, str]]) -> None:
 
 def _copies(report: LayersReport) -> Iterator[tuple[str, str]]:
     """The contents that waste most by being stored more than once: what a copy weighs, and where the first few are."""
-    for _, group in itertools.islice(itertools.groupby(report.duplicates, key=lambda each: each.group), 5):
+    for _, group in itertools.islice(itertools.groupby(report.duplicates, key=lambda copy: copy.group), 5):
         first, *others = group
-        places = [f"{each.path} (layer {each.index + 1})" for each in (first, *others[:2])]
+        places = [f"{copy.path} (layer {copy.index + 1})" for copy in (first, *others[:2])]
         more = first.copies - len(places)
         yield format_bytes(first.size_bytes), ", ".join(places) + (f" and {more} more" if more else "")
 

@@ -56,7 +56,7 @@ class Outcome:
 
     drafts: tuple[Draft, ...]
     written: tuple[str, ...]
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     program: str = "invoke"
     """What runs the tasks in this repository: ``deadweight`` where its tasks.py is another's."""
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -70,14 +70,14 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
     """
     tree = read_tree(root)
     services = find_services(tree, wanted.main)
-    chosen = [_with_program(tree, each, ask, say) for each in choose(tree, services, wanted, ask, say)]
+    chosen = [_with_program(tree, service, ask, say) for service in choose(tree, services, wanted, ask, say)]
     drafts = _drafts(root, chosen, wanted, say)
-    for each in unreadable_files(tree):
-        say(wording("progress.passed_over", what=each))
+    for problem in unreadable_files(tree):
+        say(wording("progress.passed_over", what=problem))
     with Written(root, may_replace=_forced(root, wanted.force)) as written:
         files = {name: text for draft in drafts for name, text in draft.ladder.files.items()}
         written.write({SUITE_FILE: suite_text(*drafts), **files})
-        told = write_helpers(root, written)
+        notes = write_helpers(root, written)
         left_out: dict[str, str] = {}
         if tools is not None:
             from deadweight_init.prove.proof import Proof
@@ -86,11 +86,11 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
             try:
                 drafts = _proved(proofs, tools, left_out)
             except DeadweightError:  # what is known by now can be built, and tried again
-                _write(written, files, [each.draft for each in proofs], {})
+                _write(written, files, [proof.draft for proof in proofs], {})
                 written.keep()
                 raise
         _write(written, files, drafts, left_out)
-        return Outcome(tuple(drafts), written.names, tuple(told), written.program, left_out)
+        return Outcome(tuple(drafts), written.names, tuple(notes), written.program, left_out)
 
 
 def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], left_out: Mapping[str, str]) -> None:
@@ -101,15 +101,15 @@ def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], lef
 
 def _drafts(root: Path, chosen: Sequence[Service], wanted: Wanted, say: Callable[[str], None]) -> tuple[Draft, ...]:
     """One for each service that is brought in: the one that is meant, or all of them."""
-    for each in chosen:
-        if each.project is not None and each.project.problem and each.dockerfiles:
-            say(wording("progress.no_recipe", name=each.name, reason=each.project.problem))
+    for service in chosen:
+        if service.project is not None and service.project.problem and service.dockerfiles:
+            say(wording("progress.no_recipe", name=service.name, reason=service.project.problem))
     if len(chosen) == 1:
         draft = first_draft(chosen[0], PLACE, wanted.port, wanted.health)
         _refuse_nothing(draft)
         return (draft,)
     suite = plain_name(root.name)
-    drafts = [replace(first_draft(each, f"{PLACE}/{each.name}"), suite=suite) for each in _with_distinct_names(chosen)]
+    drafts = [replace(first_draft(service, f"{PLACE}/{service.name}"), suite=suite) for service in _renamed(chosen)]
     usable = tuple(draft for draft in drafts if draft.rungs)
     for draft in (draft for draft in drafts if not draft.rungs):
         say(wording("progress.skipped", name=draft.service.name))
@@ -129,19 +129,19 @@ def _with_program(tree: Tree, service: Service, ask: Ask, say: Callable[[str], N
         others = ", ".join(project.others)
         say(wording("progress.program", name=service.name, main=main, others=others))
     again = find_services(tree, answer) if answer not in (None, main) else ()
-    return next((each for each in again if each.folder == service.folder), service)
+    return next((other for other in again if other.folder == service.folder), service)
 
 
-def _with_distinct_names(services: Sequence[Service]) -> list[Service]:
+def _renamed(services: Sequence[Service]) -> list[Service]:
     """With names that differ, and that sections of a suite can have."""
-    found: dict[str, Service] = {}
-    names = [each.name for each in services]
-    for each in services:
-        told = each.name if names.count(each.name) == 1 or each.folder == "." else each.folder.replace("/", "-")
-        plain = plain_name(told).replace(".", "-")[:32].strip("-_") or "service"
-        name = next(name for name in (plain, *(f"{plain}-{number}" for number in range(2, 99))) if name not in found)
-        found[name] = replace(each, name=name)
-    return list(found.values())
+    by_name: dict[str, Service] = {}
+    names = [service.name for service in services]
+    for service, given in zip(services, names, strict=True):
+        label = given if names.count(given) == 1 or service.folder == "." else service.folder.replace("/", "-")
+        plain = plain_name(label).replace(".", "-")[:32].strip("-_") or "service"
+        name = next(name for name in (plain, *(f"{plain}-{number}" for number in range(2, 99))) if name not in by_name)
+        by_name[name] = replace(service, name=name)
+    return list(by_name.values())
 
 
 def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
@@ -168,7 +168,7 @@ def _refuse_nothing(draft: Draft) -> None:
     """Raises UsageError with all reasons where not one rung can be tried."""
     if draft.rungs:
         return
-    reasons = [f"{each.name}: {each.refused}" for each in draft.ladder.rungs]
+    reasons = [f"{rung.name}: {rung.refused}" for rung in draft.ladder.rungs]
     project = draft.service.project
     if project is not None and project.problem:
         reasons.append(f"{project.language} ({project.folder}): {project.problem}")
@@ -179,25 +179,25 @@ def choose(
     tree: Tree, services: tuple[Service, ...], wanted: Wanted, ask: Ask, say: Callable[[str], None]
 ) -> tuple[Service, ...]:
     """The service that is meant, or all of them. Raises UsageError where there is none, or where ``--service`` names none."""
-    if wanted.main is not None and not any(each.project and each.project.programs for each in services):
-        names = [name for each in find_services(tree) if each.project for name in each.project.programs]
+    if wanted.main is not None and not any(service.project and service.project.programs for service in services):
+        names = [name for service in find_services(tree) if service.project for name in service.project.programs]
         hint = f"programs: {_shortened(names)}" if names else wording("command.no_main")
         raise UsageError(unknown(wording("command.main"), wanted.main, tuple(names)), hint=hint)
     if not services:
-        problems = "".join(f"\n{each}" for each in (*problems_of(tree), *why_no_service(tree)))
+        problems = "".join(f"\n{problem}" for problem in (*problems_of(tree), *why_no_service(tree)))
         raise UsageError(wording("command.no_service", root=tree.root, problems=problems))
-    labels = {_label(each, services): each for each in services}
+    labels = {_label(service, services): service for service in services}
     if len(services) == 1 and wanted.service in (None, ALL):
         return services
     answer = wanted.service or ask(wording("command.which_service"), (*labels, ALL))
     if answer == ALL:
         return services
-    by_folder = {each.folder: each for each in services}
+    by_folder = {service.folder: service for service in services}
     if wanted.service is not None and wanted.service not in {*labels, *by_folder}:
         message = unknown("service", wanted.service, tuple(labels))
         raise UsageError(message, hint=f"services: {', '.join(labels)}; or {ALL}")
     chosen = labels.get(answer or "") or by_folder.get(answer or "", services[0])
-    others = [name for name, each in labels.items() if each is not chosen]
+    others = [name for name, service in labels.items() if service is not chosen]
     if wanted.service is None:
         say(wording("progress.selected", name=_label(chosen, services), others=_shortened(others)))
     return (chosen,)
@@ -211,16 +211,16 @@ def _shortened(names: Sequence[str]) -> str:
 
 def _label(service: Service, services: Sequence[Service]) -> str:
     """A service's name; its folder where two have one name."""
-    alike = [each for each in services if each.name == service.name]
+    alike = [other for other in services if other.name == service.name]
     return service.name if len(alike) == 1 else service.folder
 
 
 def _forced(root: Path, names: Iterable[str]) -> list[str]:
     """The names as they are relative to the root. Raises UsageError for one that is not there."""
-    found = {name: os.path.relpath(root / name, root) for name in names}
-    if absent := next((name for name, path in found.items() if not (root / path).is_file()), ""):
+    paths = {name: os.path.relpath(root / name, root) for name in names}
+    if absent := next((name for name, path in paths.items() if not (root / path).is_file()), ""):
         raise UsageError(wording("command.no_such_file", file=absent, root=root))
-    return list(found.values())
+    return list(paths.values())
 
 
 MOST_BROKEN = 5
@@ -229,16 +229,16 @@ MOST_BROKEN = 5
 
 def unreadable_files(tree: Tree) -> list[str]:
     """One line for each of the first files that would tell of a service, if they could be read."""
-    found: list[str] = []
+    problems: list[str] = []
     for path in (*dockerfiles(tree), *tree.named[f"{MANIFESTS}|{COMPOSE}"]):
         text = tree.texts[path]
         if aside(path) or len(text) >= MOST_BYTES:  # of a longer one only the start is read
             continue
         if not os.access(tree.root / path, os.R_OK):
-            found.append(wording("problem.no_permission", path=path))
+            problems.append(wording("problem.no_permission", path=path))
         elif why := _broken(path, text):
-            found.append(wording("problem.file", path=path, reason=why))
-    return found[:MOST_BROKEN]
+            problems.append(wording("problem.file", path=path, reason=why))
+    return problems[:MOST_BROKEN]
 
 
 def why_no_service(tree: Tree) -> Iterator[str]:
@@ -260,6 +260,6 @@ def _broken(path: str, text: str) -> str:
     try:
         read(text)
     except NOT_PARSED as error:
-        told = " ".join(str(error).split())
-        return wording("problem.not_parsed", kind=kind, error=told[:120])
+        message = " ".join(str(error).split())
+        return wording("problem.not_parsed", kind=kind, error=message[:120])
     return ""

@@ -109,13 +109,13 @@ class Draft:
     @property
     def rungs(self) -> tuple[Rung, ...]:
         """Those that are written as variants."""
-        return tuple(each for each in self.ladder.rungs if not each.refused)
+        return tuple(rung for rung in self.ladder.rungs if not rung.refused)
 
     @property
     def variants(self) -> tuple[Rung, ...]:
         """What the suite has: the rungs, and where all of them failed these, as a suite needs one to be built again."""
-        failed = (each for each in self.ladder.rungs if each.name in self.left_out)
-        return self.rungs or tuple(replace(each, refused="") for each in failed)
+        failed = (rung for rung in self.ladder.rungs if rung.name in self.left_out)
+        return self.rungs or tuple(replace(rung, refused="") for rung in failed)
 
     @property
     def files(self) -> dict[str, str]:
@@ -130,15 +130,15 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
     chosen = Known(port, GIVEN) if port else next(iter(ports), Known(DEFAULT_PORT))
     path = Known(health, GIVEN) if health else next(iter(paths), None)
     anything: dict[str, Any] = {"path": "/", "status": ["2xx", "3xx", "4xx"]}
-    told = Known({"path": path.value}, path.origin) if path else Known(anything)
-    return Draft(service, place, chosen, told, run_of(service, chosen))
+    check = Known({"path": path.value}, path.origin) if path else Known(anything)
+    return Draft(service, place, chosen, check, run_of(service, chosen))
 
 
 def run_of(service: Service, port: Known[int]) -> dict[str, Known[Any]]:
     """What its surroundings say of how it is run: the keys under ``run:``."""
     env = dict(service.around.env)
     variable = service.port_variable
-    if variable is not None and not any(variable.value in each.words.env for each in service.dockerfiles):
+    if variable is not None and not any(variable.value in dockerfile.words.env for dockerfile in service.dockerfiles):
         env.setdefault(variable.value, Known(str(port.value), variable.origin))
     run: dict[str, Known[Any]] = {}
     if env:
@@ -156,17 +156,17 @@ def run_of(service: Service, port: Known[int]) -> dict[str, Known[Any]]:
 
 def port_hints(service: Service) -> tuple[Known[int], ...]:
     """Likely ports, the most credible first."""
-    own = [port for each in service.dockerfiles for port in each.words.ports]
-    env = (each.words.env.get("PORT", "") for each in service.dockerfiles)
-    told = [Known(int(value), "from ENV PORT") for value in env if value.isdigit()]
+    own = [port for dockerfile in service.dockerfiles for port in dockerfile.words.ports]
+    env = (dockerfile.words.env.get("PORT", "") for dockerfile in service.dockerfiles)
+    from_env = [Known(int(value), "from ENV PORT") for value in env if value.isdigit()]
     code = service.project.ports if service.project else ()
     shown = [
-        Known(int(value), each.origin)
-        for each in service.spare
-        for name, value in each.value.items()
+        Known(int(value), known.origin)
+        for known in service.spare
+        for name, value in known.value.items()
         if _PORT.fullmatch(name) and value.isdigit() and 0 < int(value) < 65536
     ]
-    return _each_once((*own, *service.around.ports, *told, *shown, *code))
+    return _each_once((*own, *service.around.ports, *from_env, *shown, *code))
 
 
 def declared_ports(draft: Draft) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -175,9 +175,9 @@ def declared_ports(draft: Draft) -> tuple[tuple[int, ...], tuple[int, ...]]:
     Many images name ports that are off unless they are asked for (metrics, TLS), and many Compose files those of a debugger.
     """
     given = [draft.port.value] if draft.port.origin == GIVEN else []
-    own = [each.value for image in draft.service.dockerfiles[:1] for each in image.words.ports]
-    around = [each.value for each in draft.service.around.ports]
-    both = [each for each in own if each in around] if own and around else [*own, *around][:1]
+    own = [port.value for image in draft.service.dockerfiles[:1] for port in image.words.ports]
+    around = [port.value for port in draft.service.around.ports]
+    both = [port for port in own if port in around] if own and around else [*own, *around][:1]
     return tuple(dict.fromkeys((*given, *own, *around))), tuple(given or both)
 
 
@@ -186,30 +186,30 @@ _PORT = re.compile(r"(?:APP_|SERVER_|HTTP_|API_|WEB_)?PORT")
 
 def health_hints(service: Service) -> tuple[Known[str], ...]:
     """Likely health paths, the most credible first."""
-    own = [path for each in service.dockerfiles for path in each.words.health]
+    own = [path for dockerfile in service.dockerfiles for path in dockerfile.words.health]
     code = service.project.health if service.project else ()
-    found = [each for each in (*own, *service.around.health, *code) if re.fullmatch(r"/[!-~]*", each.value)]
-    return _each_once(found)
+    paths = [path for path in (*own, *service.around.health, *code) if re.fullmatch(r"/[!-~]*", path.value)]
+    return _each_once(paths)
 
 
-def _each_once(found: Iterable[Known[T]]) -> tuple[Known[T], ...]:
+def _each_once(hints: Iterable[Known[T]]) -> tuple[Known[T], ...]:
     """Without what was told before by a better source."""
     kept: dict[T, Known[T]] = {}
-    for each in found:
-        kept.setdefault(each.value, each)
+    for hint in hints:
+        kept.setdefault(hint.value, hint)
     return tuple(kept.values())
 
 
 def own_rungs(service: Service) -> Iterator[Rung]:
     """The Dockerfiles and apko files that are there, as they are."""
     taken: set[str] = set()
-    for number, each in enumerate(service.dockerfiles):
-        name = "today" if number == 0 else _name(each)
+    for number, dockerfile in enumerate(service.dockerfiles):
+        name = "today" if number == 0 else _name(dockerfile)
         while name in taken:
             name += "-2"
         taken.add(name)
-        refused = each.refused or ("" if number < MOST_OWN else wording("refused.too_many", most=MOST_OWN))
-        yield Rung(name, "dockerfile", wording("rung.as_it_is", file=each.path), _keys(each), (), refused)
+        refused = dockerfile.refused or ("" if number < MOST_OWN else wording("refused.too_many", most=MOST_OWN))
+        yield Rung(name, "dockerfile", wording("rung.as_it_is", file=dockerfile.path), _keys(dockerfile), (), refused)
     yield from service.more
 
 
@@ -239,10 +239,10 @@ def _made(draft: Draft) -> Ladder:
         made = LANGUAGES[project.language].ladder(draft.service, project, draft.place, draft.port.value)
     if own is None or own.refused:
         return made
-    parsed, more = parse(own), [each for each in made.rungs if each.builder != "dockerfile"]
+    parsed, more = parse(own), [rung for rung in made.rungs if rung.builder != "dockerfile"]
     if parsed is not None:
-        more = [replace(each, changes=lost_instructions(parsed, each, made.files)) for each in more]
+        more = [replace(rung, changes=lost_instructions(parsed, rung, made.files)) for rung in more]
     if parsed is not None and not draft.own_fails:
         ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime, draft.config)
-    files = {name: made.files[name] for each in more for name in each.files}
+    files = {name: made.files[name] for rung in more for name in rung.files}
     return Ladder((*ladder.rungs, *more), {**files, **ladder.files})

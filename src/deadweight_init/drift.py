@@ -21,7 +21,7 @@ def service_of(suite: Suite, services: tuple[Service, ...]) -> Service | None:
     def shared(service: Service) -> int:
         names = {rung.keys.get("dockerfile") for rung in first_draft(service, "").ladder.rungs}
         folder = service.project.folder if service.project else service.folder
-        return sum((getattr(each, "dockerfile", None) in names) + (each.source == folder) for each in suite.variants)
+        return sum((getattr(entry, "dockerfile", None) in names) + (entry.source == folder) for entry in suite.variants)
 
     return max(services, key=shared, default=None)
 
@@ -30,11 +30,11 @@ def drift(tree: Tree, services: tuple[Service, ...]) -> Iterator[str]:
     """One sentence for each thing that is not any more as the suite says. Raises ConfigError for a suite that does not load."""
     file = tree.root / SUITE_FILE
     whole, text = load_suite(file), file.read_text(encoding="utf-8")
-    for name in dict.fromkeys(each.service for each in whole.variants):
-        own = (each for each in whole.variants if each.service == name)
-        short = tuple(each.model_copy(update={"name": each.name.removeprefix(f"{name}.")}) for each in own)
-        for each in _of_service(tree, services, whole.model_copy(update={"variants": short}), text):
-            yield wording("drift.of", service=name, what=each) if name else each
+    for name in dict.fromkeys(variant.service for variant in whole.variants):
+        own = (variant for variant in whole.variants if variant.service == name)
+        short = tuple(variant.model_copy(update={"name": variant.name.removeprefix(f"{name}.")}) for variant in own)
+        for line in _of_service(tree, services, whole.model_copy(update={"variants": short}), text):
+            yield wording("drift.of", service=name, what=line) if name else line
 
 
 def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: str) -> Iterator[str]:
@@ -42,7 +42,7 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
     if service is None:
         yield wording("drift.no_service")
         return
-    files = {each.name: getattr(each, "dockerfile", None) or "" for each in suite.variants}
+    files = {variant.name: getattr(variant, "dockerfile", None) or "" for variant in suite.variants}
     made = {name: path for name, path in files.items() if is_generated(tree.texts[path])}
     draft = first_draft(service, next((path.rpartition("/")[0] for path in made.values()), ""))
     gone = {name: path for name, path in files.items() if not (tree.root / path).exists()}
@@ -50,14 +50,14 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
     yield from _variants(suite, draft, text)
     yield from _derived(made, draft, tree)
     yield from _needs(suite, draft, text)
-    ports = [each for each in port_hints(service) if each.place]
+    ports = [port for port in port_hints(service) if port.place]
     for variant in suite.variants[:1]:
-        if ports and variant.port not in [each.value for each in ports]:
+        if ports and variant.port not in [port.value for port in ports]:
             yield wording("drift.port", suite=variant.port, place=ports[0].place, port=ports[0].value)
 
 
 def _variants(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
-    by_name = {each.name: each for each in suite.variants}
+    by_name = {variant.name: variant for variant in suite.variants}
     for rung in draft.ladder.rungs:
         if rung.name in by_name:
             yield from _changed(by_name[rung.name], rung, draft.service.project)
@@ -113,4 +113,4 @@ def _needs(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
 
 
 def _shown(value: object) -> str:
-    return ", ".join(f"{name} {each}" for name, each in value.items()) if isinstance(value, dict) else str(value)
+    return ", ".join(f"{name} {entry}" for name, entry in value.items()) if isinstance(value, dict) else str(value)

@@ -276,13 +276,13 @@ class Service:
     @property
     def volumes(self) -> dict[str, str]:
         """Folders in which it keeps data, with where that is said."""
-        told = [*self.around.volumes, *(each for own in self.dockerfiles for each in own.words.volumes)]
-        return {each.value: each.origin for each in reversed(told)}
+        folders = [*self.around.volumes, *(volume for own in self.dockerfiles for volume in own.words.volumes)]
+        return {folder.value: folder.origin for folder in reversed(folders)}
 
     @property
     def own(self) -> OwnDockerfile | None:
         """Its first Dockerfile that can be built, else the first one, for what it tells."""
-        usable = (each for each in self.dockerfiles if not each.refused)
+        usable = (dockerfile for dockerfile in self.dockerfiles if not dockerfile.refused)
         return next(usable, next(iter(self.dockerfiles), None))
 
 

@@ -48,7 +48,7 @@ class Remedy:
 
 def next_remedy(case: Case) -> tuple[str, Draft] | None:
     """The name of the first remedy that has something to add, and the draft with it."""
-    tried = ((each.name, each.change(case)) for each in REMEDIES if each.applies(case))
+    tried = ((remedy.name, remedy.change(case)) for remedy in REMEDIES if remedy.applies(case))
     return next(((name, replace(draft, remedies=(*case.draft.remedies, name))) for name, draft in tried if draft), None)
 
 
@@ -63,7 +63,7 @@ def _own_settings(case: Case) -> Draft | None:
     service = case.draft.service
     own = service.own.words.env if service.own else {}
     port = service.port_variable.value if service.port_variable else ""
-    env, beside = service.around.env, {each.value.name for each in service.around.needs}
+    env, beside = service.around.env, {need.value.name for need in service.around.needs}
     kept = {
         name: known
         for name, known in env.items()
@@ -143,8 +143,8 @@ def advice(error: NotUp, draft: Draft, tree: Tree, program: str) -> Message:
         place = tree.place_of(folder, _LOOPBACK)
         return wording("advice.loopback", place=place and f" ({place})", program=program)
     readmes = (path for path in tree.named[r"readme(?:\.\w+)?"] if tree.folders[path] in (".", folder))
-    found = (known.origin for path in readmes for known in tree.values(path, _RUN, ""))
-    shown = next((wording("advice.shown", place=place) for place in found), "")
+    places = (known.origin for path in readmes for known in tree.values(path, _RUN, ""))
+    shown = next((wording("advice.shown", place=place) for place in places), "")
     if error.down is Down.ENDED_WITH_0:
         return wording("advice.command", shown=shown, program=program)
     if error.variable:

@@ -44,23 +44,23 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     for own in own_dockerfiles(tree, composed, commands, names):
         if not is_generated(own.text):
             homes.setdefault(_home(tree, own), []).append(own)
-    found = []
+    services = []
     for folder, all_own in homes.items():
         for name, mine in by_service(composed, all_own):
             service = _service(tree, folder, mine, main)
-            found.append(replace(service, name=plain_name(name)) if name else service)
+            services.append(replace(service, name=plain_name(name)) if name else service)
     for folder in dict.fromkeys(tree.folders[path] for path in tree.named[MANIFESTS]):
-        if not any(_covers(known, folder) for known in found):
+        if not any(_covers(known, folder) for known in services):
             service = _service(tree, folder, (), main)
             # a root that only holds packages together (a workspace) is none, and hides none of them
             if service.project and not service.project.problem:
-                found.append(service)
-    if not found:
+                services.append(service)
+    if not services:
         service = _service(tree, ".", (), main)
-        found = [service] if service.more or facts_of(service.project).pages else []
-    services = _with_surroundings(tree, composed, _named(tree, found))
-    heard = {each.folder for each in services if listens(each)}
-    return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
+        services = [service] if service.more or facts_of(service.project).pages else []
+    services = _with_surroundings(tree, composed, _named(tree, services))
+    heard = {service.folder for service in services if listens(service)}
+    return tuple(sorted(services, key=lambda service: rank(service, service.folder in heard and not listens(service))))
 
 
 def by_service(
@@ -68,8 +68,8 @@ def by_service(
 ) -> Iterator[tuple[str, list[OwnDockerfile]]]:
     """The Dockerfiles of one folder by service, each with its name: those that one Compose file builds as different services are
     not ways to build the same. Without such a file they are one service's, which has no name of its own."""
-    paths = {each.path for each in own if not each.refused and not NOT_FOR_USERS.search(posixpath.basename(each.path))}
-    for file in dict.fromkeys(each.file for each in composed):
+    paths = {file.path for file in own if not file.refused and not NOT_FOR_USERS.search(posixpath.basename(file.path))}
+    for file in dict.fromkeys(service.file for service in composed):
         names: dict[str, str] = {}
         for service in composed:
             if service.file == file and service.path in paths and not service.published:
@@ -77,8 +77,8 @@ def by_service(
         if len(names) > 1:
             first = next(iter(names))
             for path in (path for path in names if path != first):
-                yield names[path], [each for each in own if each.path == path]
-            yield names[first], [each for each in own if each.path == first or each.path not in names]
+                yield names[path], [image for image in own if image.path == path]
+            yield names[first], [image for image in own if image.path == first or image.path not in names]
             return
     yield "", list(own)
 
@@ -103,20 +103,20 @@ def _covers(service: Service, folder: str) -> bool:
 
 def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
     """The only one of a repository is named as that is: ``src`` and ``server`` tell nobody anything."""
-    main = [each for each in services if not aside(f"{each.folder}/x")]
-    if len(main) != 1:
+    own = [service for service in services if not aside(f"{service.folder}/x")]
+    if len(own) != 1:
         return services
-    return [replace(each, name=plain_name(tree.root.name)) if each is main[0] else each for each in services]
+    return [replace(service, name=plain_name(tree.root.name)) if service is own[0] else service for service in services]
 
 
 def _home(tree: Tree, own: OwnDockerfile) -> str:
     """The folder of its service: its own where a program is there too, else its context."""
     folder = tree.folders[own.path]
     if own.refused:  # its context cannot be told from what is there
-        homes = {tree.folders[each] for each in tree.named[MANIFESTS]}
-        return next((each for each in tree.above[folder] if each in homes), own.context)
+        homes = {tree.folders[path] for path in tree.named[MANIFESTS]}
+        return next((home for home in tree.above[folder] if home in homes), own.context)
     programs = tree.named[MANIFESTS + r"|main\.go|main\.py|app\.py|server\.js"]
-    return folder if any(tree.folders[each] == folder for each in programs) else own.context
+    return folder if any(tree.folders[path] == folder for path in programs) else own.context
 
 
 def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: str | None) -> Service:
@@ -130,7 +130,7 @@ def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: st
     home = project.folder if project else folder
     more = tuple(_apko_rungs(tree, home))
     # as platforms give it
-    taken = next((each for each in ordered if re.search(r"\$\{?PORT\b", " ".join(each.words.words))), None)
+    taken = next((image for image in ordered if re.search(r"\$\{?PORT\b", " ".join(image.words.words))), None)
     variable = Known("PORT", f"from {taken.path}: {wording('origin.command')}") if taken else None
     variable = variable or reads_port(tree, home, project.start if project else (), facts_of(project).code)
     described = repository_document(tree, home)
@@ -140,42 +140,43 @@ def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: st
 
 def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | None:
     """The program in a folder further down: the one that the Dockerfile copies from, else the only one."""
-    found = []
+    projects = []
     for below in dict.fromkeys(tree.folders[path] for path in tree.named[MANIFESTS]):
         inside = below != folder and (folder == "." or below.startswith(f"{folder}/")) and not aside(f"{below}/x")
         project = _project(tree, below, own.words, None) if inside else None
         if project is not None and not project.problem:
-            found.append(project)
+            projects.append(project)
     program = posixpath.basename((own.words.program or ("",))[0])
-    started = [each for each in found if program and program in each.programs]
-    paths = {posixpath.relpath(each.folder, own.context): each for each in found}
-    copied = [each for path, each in paths.items() if re.search(rf"[\s=/]{re.escape(path)}/", own.text)]
-    only = found if len(found) == 1 else []
+    started = [project for project in projects if program and program in project.programs]
+    paths = {posixpath.relpath(project.folder, own.context): project for project in projects}
+    copied = [project for path, project in paths.items() if re.search(rf"[\s=/]{re.escape(path)}/", own.text)]
+    only = projects if len(projects) == 1 else []
     return next(iter((*started, *copied, *only)), None)
 
 
 def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
     """The project of a folder. Of several languages the one that the own image is built on, else the first that can be started;
     pages only if there is nothing else."""
-    found = [each for language in LANGUAGES.values() if (each := language.find(tree, folder, words, main)) is not None]
-    based = [each for each in found if words and re.search(facts_of(each).bases, words.base)]
-    marked = [each for each in found if facts_of(each).manifests]
-    return min(based or marked or found, key=lambda each: (bool(each.problem), each.kind == UNLISTED), default=None)
+    projects = [*filter(None, (language.find(tree, folder, words, main) for language in LANGUAGES.values()))]
+    based = [project for project in projects if words and re.search(facts_of(project).bases, words.base)]
+    marked = [project for project in projects if facts_of(project).manifests]
+    best = based or marked or projects
+    return min(best, key=lambda project: (bool(project.problem), project.kind == UNLISTED), default=None)
 
 
 def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services: Sequence[Service]) -> list[Service]:
-    found = []
+    complete = []
     for service in services:
-        paths = {each.path for each in service.dockerfiles}
-        mine = [each for each in composed if each.path in paths or each.context == service.folder]
+        paths = {dockerfile.path for dockerfile in service.dockerfiles}
+        mine = [entry for entry in composed if entry.path in paths or entry.context == service.folder]
         whole = len(services) == 1 or service.folder == "."
         names = {*_names(service), *([plain_name(tree.root.name)] if whole else [])}
-        foreign = {name for each in services if each is not service for name in _names(each)} - {service.name}
-        near = [each for each in mine if each.published or tree.folders[each.file] in tree.above[service.folder]]
+        foreign = {name for other in services if other is not service for name in _names(other)} - {service.name}
+        near = [entry for entry in mine if entry.published or tree.folders[entry.file] in tree.above[service.folder]]
         # else one that lies elsewhere (deploy/compose.yaml)
-        near = near or [each for each in mine if each.path in paths and not tree.is_aside[each.file]]
+        near = near or [entry for entry in mine if entry.path in paths and not tree.is_aside[entry.file]]
         first = service.dockerfiles[0].path if service.dockerfiles else ""
-        near.sort(key=lambda each: _distance(tree, each, first))
+        near.sort(key=lambda entry: _distance(tree, entry, first))
         inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names, foreign)
         outer = with_local_containers(tree, service, near[0].around if near else Deployment())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
@@ -186,8 +187,8 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
         spare = (*shown, *(Known(given, known.origin) for known in tuple(inner.env.values())[:1]))
         if not near and inner.needs:
             both, spare = replace(both, env=inner.env, needs=inner.needs), shown
-        found.append(with_own_mounts(replace(service, around=both, spare=spare)))
-    return found
+        complete.append(with_own_mounts(replace(service, around=both, spare=spare)))
+    return complete
 
 
 def _distance(tree: Tree, composed: ComposeService, first: str) -> tuple[bool | int, ...]:
@@ -214,9 +215,9 @@ _IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx"
 def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
     """To sort by, the likeliest first. ``is_quiet``: it names no port, and another service of the same folder does: it is a worker
     of that. A database with settings of the repository's is what its services need."""
-    usable = any(not each.refused for each in service.dockerfiles)
+    usable = any(not dockerfile.refused for dockerfile in service.dockerfiles)
     ladder = service.project is not None and not service.project.problem
-    database = any(server_of(each.words.base) is not None for each in service.dockerfiles)
+    database = any(server_of(dockerfile.words.base) is not None for dockerfile in service.dockerfiles)
     depth = 0 if service.folder == "." else service.folder.count("/") + 1
     pages = facts_of(service.project).pages
     in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT
@@ -227,7 +228,7 @@ def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
 
 def listens(service: Service) -> bool:
     """Whether its Dockerfile or a Compose file names a port of it."""
-    return bool(service.around.ports) or any(each.words.ports for each in service.dockerfiles)
+    return bool(service.around.ports) or any(dockerfile.words.ports for dockerfile in service.dockerfiles)
 
 
 _MADE = frozenset(
@@ -242,7 +243,7 @@ _CODE = re.compile(r"/(?:app|code|src|usr/src|workspaces?|home/node|var/www|opt/
 
 def with_own_mounts(service: Service) -> Service:
     """The service with what its platform gives it: data and settings, and no code that its image has already."""
-    own = [each.words for each in service.dockerfiles]
+    own = [dockerfile.words for dockerfile in service.dockerfiles]
     around = service.around
     made = service.project is not None and not facts_of(service.project).pages
     files = {
@@ -252,7 +253,7 @@ def with_own_mounts(service: Service) -> Service:
         and (own or not _CODE.match(target))
         and not ((made or not own) and known.value in (".", service.folder))
     }
-    volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
+    volumes = (path for path in around.volumes if _is_data(path.value, own) and (own or not _CODE.match(path.value)))
     around = replace(around, files=files, volumes=tuple(volumes))
     data = [tuple(known for known in words.volumes if _is_data(known.value, own)) for words in own]
     pairs = zip(service.dockerfiles, data, strict=True)
@@ -289,9 +290,9 @@ def _apko_rungs(tree: Tree, folder: str) -> Iterator[Rung]:
     melange = (path for path in tree.named[_MELANGE] if not tree.texts[path].startswith(protocol.MELANGE))
     packages = {path: as_mapping(tree.data[path].get("package")).get("name") for path in melange}
     contents = {path: as_mapping(tree.data[path].get("contents")) for path in mine}
-    own = {path: each for path, each in contents.items() if each and not is_generated(tree.texts[path])}
+    own = {path: content for path, content in contents.items() if content and not is_generated(tree.texts[path])}
     for number, (path, content) in enumerate(own.items(), 1):
-        listed = {re.split(r"[=<>~@]", str(each))[0] for each in content.get("packages") or ()}
+        listed = {re.split(r"[=<>~@]", str(package))[0] for package in content.get("packages") or ()}
         made = [file for file, name in packages.items() if name in listed]
         name = "today-apko" if number == 1 else f"today-apko-{number}"
         keys = {"config": path, **({"packages": made} if made else {})}

@@ -92,7 +92,7 @@ def _document(outcome: lazy.init.Outcome) -> dict[str, Any]:
             "left_out": dict(draft.left_out),
             "works": draft.works,
             "known": draft.known,
-            "unproven": [each.code for each in draft.doubts],
+            "unproven": [doubt.code for doubt in draft.doubts],
             "remedies": list(draft.remedies),
         }
         for draft in outcome.drafts
@@ -107,24 +107,24 @@ def _show(outcome: lazy.init.Outcome) -> None:
         if draft.proven:
             name, works, known = f"{draft.service.name}: " if draft.suite else "", draft.works, draft.known
             say(name + wording("task.works" if known else "task.works_unknown", works=works, known=known))
-    for line in outcome.told:
+    for line in outcome.notes:
         say(line)
     say(f"written: {', '.join(outcome.written)}")
     for draft in outcome.drafts:
-        done = draft.accepted if draft.proven else [each.name for each in draft.rungs]
+        done = draft.accepted if draft.proven else [rung.name for rung in draft.rungs]
         say(f"{'verified' if draft.proven else 'written, not tried'}: {', '.join(map(draft.full, done))}")
         if later := [*map(draft.full, draft.untried)]:
-            chosen = " ".join(f"--variant {each}" for each in later)
+            chosen = " ".join(f"--variant {name}" for name in later)
             say(f"not tried: {', '.join(later)}: {outcome.program} build {chosen} && {outcome.program} verify {chosen}")
-        for what in dict.fromkeys(each for told in draft.accepted.values() for each in told):
-            those = ", ".join(draft.full(name) for name, told in draft.accepted.items() if what in told)
+        for what in dict.fromkeys(finding for findings in draft.accepted.values() for finding in findings):
+            those = ", ".join(draft.full(name) for name, findings in draft.accepted.items() if what in findings)
             say(wording("task.accepted", variants=those, what=what))
-    own = ((draft, each.name) for draft in outcome.drafts for each in draft.rungs if not each.is_made)
+    own = ((draft, rung.name) for draft in outcome.drafts for rung in draft.rungs if not rung.is_made)
     down = {draft.full(name): draft.down[name] for draft, name in own if name in draft.down} | dict(outcome.left_out)
-    doubts = [f"{each.code}: {each.what}" for draft in outcome.drafts for each in draft.doubts]
+    doubts = [f"{doubt.code}: {doubt.what}" for draft in outcome.drafts for doubt in draft.doubts]
     if down:
-        told = "\n".join([*(f"{name}: {why}" for name, why in down.items()), *doubts])
-        raise CheckFailed(wording("task.not_up", reasons=told, program=outcome.program))
+        reasons = "\n".join([*(f"{name}: {why}" for name, why in down.items()), *doubts])
+        raise CheckFailed(wording("task.not_up", reasons=reasons, program=outcome.program))
     if doubts:
         raise MissingError(wording("task.unproven_draft", doubts="\n".join(doubts), program=outcome.program))
     then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"

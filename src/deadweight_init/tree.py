@@ -135,22 +135,22 @@ def _inside(files: Iterable[str], folder: str) -> tuple[str, ...]:
 
 def _named(files: Iterable[str], pattern: str) -> tuple[str, ...]:
     wanted = re.compile(pattern, re.IGNORECASE)
-    found = [path for path in files if wanted.fullmatch(posixpath.basename(path))]
-    return tuple(sorted(found, key=lambda path: (aside(path), path.count("/"), path)))
+    paths = [path for path in files if wanted.fullmatch(posixpath.basename(path))]
+    return tuple(sorted(paths, key=lambda path: (aside(path), path.count("/"), path)))
 
 
 def read_tree(root: Path) -> Tree:
     """List a repository. Links to folders are not followed, nor links that lead out of it."""
-    found: list[str] = []
+    paths: list[str] = []
     for folder, names, files in os.walk(root):
         known = sorted(set(names) - PASSED_OVER)
         names[:] = [name for name in known if not Path(folder, name, "pyvenv.cfg").is_file()]
         inside = Path(folder).relative_to(root).as_posix()
         own = (name for name in sorted(files) if _is_own(root, Path(folder, name)))
-        found += [name if inside == "." else f"{inside}/{name}" for name in own]
-        if len(found) > MOST_FILES:
+        paths += [name if inside == "." else f"{inside}/{name}" for name in own]
+        if len(paths) > MOST_FILES:
             break
-    return Tree(root, dict.fromkeys(found))
+    return Tree(root, dict.fromkeys(paths))
 
 
 def _is_own(root: Path, path: Path) -> bool:
@@ -196,7 +196,7 @@ def as_mapping(value: Any) -> dict[str, Any]:
 
 def as_mappings(value: Any) -> list[dict[str, Any]]:
     """The mappings in a list; none where it is none."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _yaml(text: str) -> list[Any]:

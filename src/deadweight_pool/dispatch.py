@@ -151,15 +151,15 @@ class Dispatcher:
             there = self._up.get(first)
             if self._waiting or there is None:
                 return None
-            usual = [seconds for name, each in self._up.items() if name != first for seconds in each.took]
+            usual = [seconds for name, peer in self._up.items() if name != first for seconds in peer.took]
             typical = work.seconds or max(usual, default=0.0)
             least = SLOW_SECONDS if work.seconds else STRANGE_SECONDS
             if not typical or elapsed < max(least, SLOW * typical):
                 return None
-            free = [each for name, each in self._up.items() if name != first and each.free > 0 and each.fits(work)]
+            free = [peer for name, peer in self._up.items() if name != first and peer.free > 0 and peer.fits(work)]
             if not free:
                 return None
-            best = min(free, key=lambda each: (statistics.mean(each.took) if each.took else typical, len(each.running)))
+            best = min(free, key=lambda peer: (statistics.mean(peer.took) if peer.took else typical, len(peer.running)))
             self._give(best, work)
             return best
 
@@ -190,7 +190,7 @@ class Dispatcher:
             self._changed.notify_all()
 
     def _fitting(self, work: Work, without: Collection[str] = ()) -> list[str]:
-        return [name for name, each in self._up.items() if each.fits(work) and name not in without]
+        return [name for name, member in self._up.items() if member.fits(work) and name not in without]
 
     def home(self, work: Work, without: Collection[str] = ()) -> str:
         """The endpoint that its key prefers, of those that are up, or that took it before; empty where none is left."""
@@ -205,8 +205,8 @@ class Dispatcher:
     def _assign(self) -> None:
         """Hand out free places, the idlest endpoint's first."""
         while True:
-            pending = [each for each in self._waiting if each.given is None and self._fitting(each.work, each.without)]
-            for member in sorted(self._up.values(), key=lambda each: len(each.running) / each.endpoint.places):
+            pending = [task for task in self._waiting if task.given is None and self._fitting(task.work, task.without)]
+            for member in sorted(self._up.values(), key=lambda peer: len(peer.running) / peer.endpoint.places):
                 chosen = self._next(member, pending) if member.free > 0 else None
                 if chosen is not None:
                     self._give(member, chosen.work)
@@ -218,28 +218,28 @@ class Dispatcher:
 
     def _next(self, member: Member, waiting: Sequence[_Waiting]) -> _Waiting | None:
         """What a free endpoint takes: what is at home there, else work of an endpoint that has more than its share."""
-        name, homes = member.endpoint.name, {each: self.home(each.work, each.without) for each in waiting}
-        own = next((each for each in waiting if homes[each] == name), None)
+        name, homes = member.endpoint.name, {task: self.home(task.work, task.without) for task in waiting}
+        own = next((task for task in waiting if homes[task] == name), None)
         if own is not None:
             return own
         up, queued = self._up.values(), Counter(homes.values())
-        places = sum(each.endpoint.places for each in up)
-        share = (len(waiting) + sum(len(each.running) for each in up)) / max(1, places)
+        places = sum(peer.endpoint.places for peer in up)
+        share = (len(waiting) + sum(len(peer.running) for peer in up)) / max(1, places)
         crowded = {
             home
             for home, queue in queued.items()
             if (len(self._up[home].running) + queue) / self._up[home].endpoint.places > BOUND * share
         }
         before = self._clock() - SETTLE_SECONDS
-        over = [each for each in waiting if homes[each] in crowded and each.since <= before]
-        over = [each for each in over if name in self._fitting(each.work, each.without)]
+        over = [task for task in waiting if homes[task] in crowded and task.since <= before]
+        over = [task for task in over if name in self._fitting(task.work, task.without)]
         if not over:
             return None
-        begun = {key for each in up for key in each.keys}
+        begun = {key for peer in up for key in peer.keys}
 
-        def cost(each: _Waiting) -> tuple[bool, bool, int]:
+        def cost(task: _Waiting) -> tuple[bool, bool, int]:
             """What is warm here goes first, then what is warm nowhere, then the longest queue's."""
-            return each.work.key not in member.keys, each.work.key in begun, -queued[homes[each]]
+            return task.work.key not in member.keys, task.work.key in begun, -queued[homes[task]]
 
         taken = min(over, key=cost)
         if taken.work.key not in begun:

@@ -102,11 +102,11 @@ class Notes:
     def of(self, variant: str) -> Uses:
         return load(Uses, self.folder / f"{variant}.json") or Uses()
 
-    def built(self, variant: str, endpoint: str, *, found: bool, exported: bool) -> None:
-        """Note a build; ``found``: steps were there already."""
+    def built(self, variant: str, endpoint: str, *, cached: bool, exported: bool) -> None:
+        """Note a build; ``cached``: steps were there already."""
         uses = self.of(variant)
         if endpoint not in uses.endpoints:
-            if uses.endpoints and found:
+            if uses.endpoints and cached:
                 uses = replace(uses, unused=0, used=uses.used + 1)
             uses = replace(uses, endpoints=(*uses.endpoints, endpoint))
         save(replace(uses, unused=uses.unused + exported), self.folder / f"{variant}.json")
@@ -125,11 +125,11 @@ def words(cache: PoolCache, *, variant: str, service: str, export: bool) -> list
     def expand(text: str) -> str:
         return text.replace("{variant}", variant).replace("{service}", service or variant)
 
-    found = [word for source in cache.read for word in ("--import-cache", expand(source))]
+    options = [word for source in cache.read for word in ("--import-cache", expand(source))]
     if export and cache.export is not None:
         text = expand(cache.export)
-        found += ["--export-cache", text if IGNORE in text else f"{text},{IGNORE}true"]
-    return found
+        options += ["--export-cache", text if IGNORE in text else f"{text},{IGNORE}true"]
+    return options
 
 
 class Listener:
@@ -194,7 +194,7 @@ def shared(variant: DockerfileVariant, site: Site, bases: Mapping[str, Base], do
     base = bases.get(reference)
     what = (base.digest or base.resolved if base else reference).encode()
     source = site.root / variant.source
-    locks = b"".join((source / each).read_bytes() for each in LOCKS if (source / each).is_file())
+    locks = b"".join((source / lock).read_bytes() for lock in LOCKS if (source / lock).is_file())
     return hashlib.sha256(what + (locks or variant.source.encode())).hexdigest()
 
 
@@ -259,7 +259,7 @@ class _One:
         """Note what was taken from earlier builds; gives the record of the image."""
         listener, name = self.listeners[int(made.archive.stem)], made.endpoint.name
         exported = self.exported.get(name, False)
-        self._notes.built(self.build.variant.name, name, found=listener.cache != "cold", exported=exported)
+        self._notes.built(self.build.variant.name, name, cached=listener.cache != "cold", exported=exported)
         return self.build.result(
             listener,
             image.config_digest,

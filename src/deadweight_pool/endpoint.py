@@ -104,12 +104,12 @@ def probe(endpoint: Endpoint, seconds: float) -> Seen:
         raise Unreachable(wording("endpoint.not_buildkit")) from None
     if re.match(r"\d", version) and number(version) < number(LEAST):
         raise Unreachable(wording("endpoint.too_old", version=version, least=LEAST))
-    return Seen(version, tuple(dict.fromkeys("/".join(filter(None, each)) for each in parts)))
+    return Seen(version, tuple(dict.fromkeys("/".join(filter(None, part)) for part in parts)))
 
 
-def _why_not(endpoint: Endpoint, said: str) -> Message:
-    found = re.search(_REASON, said)
-    reason = ((found["inner"] or found["outer"]) if found else said).strip()
+def _why_not(endpoint: Endpoint, output: str) -> Message:
+    match = re.search(_REASON, output)
+    reason = ((match["inner"] or match["outer"]) if match else output).strip()
     reason = reason.replace('\\"', '"').replace("\\n", " ")
     last = reason.rpartition("transport: ")[2].removeprefix("authentication handshake failed: ")
     # a helper program's own words stand at the end of long ones about how it was started

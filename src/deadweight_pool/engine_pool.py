@@ -69,71 +69,71 @@ class EnginePool:
         for place in self._places.values():
             place.close()
 
-    def verify(self, variants: Sequence[Variant], only: Sequence[str], jobs: int | None, told: Told) -> list[Evidence]:
+    def verify(self, variants: Sequence[Variant], only: Sequence[str], jobs: int | None, emit: Told) -> list[Evidence]:
         """The checks of these variants, evidence in the order given; ``jobs`` side by side (default: all places)."""
-        return self._all(variants, lambda subject, tell: run_checks(subject, only, tell), jobs, told)
+        return self._all(variants, lambda subject, tell: run_checks(subject, only, tell), jobs, emit)
 
     def attack(
-        self, variants: Sequence[Variant], postures: Sequence[str], told: Callable[[str], None]
+        self, variants: Sequence[Variant], postures: Sequence[str], say: Callable[[str], None]
     ) -> list[Evidence]:
-        """The attacks on these variants, evidence in the order given; ``told`` takes lines of progress.
+        """The attacks on these variants, evidence in the order given; ``say`` takes lines of progress.
 
         Raises UsageError for a posture that does not exist.
         """
-        check = attacks.Asked(postures, told)
+        check = attacks.Asked(postures, say)
 
         def measure(subject: Subject, tell: Told) -> list[Evidence]:
-            found = run_check(check, subject)
-            tell(found)
-            return [found]
+            evidence = run_check(check, subject)
+            tell(evidence)
+            return [evidence]
 
         return self._all(variants, measure, None, lambda _found: None)
 
-    def _all(self, variants: Sequence[Variant], measure: Measure, jobs: int | None, told: Told) -> list[Evidence]:
+    def _all(self, variants: Sequence[Variant], measure: Measure, jobs: int | None, emit: Told) -> list[Evidence]:
         most = sum(place.asked.places for place in self._places.values())
-        work = partial(self._checked, measure=measure, told=told)
+        work = partial(self._checked, measure=measure, emit=emit)
         with side_by_side(work, variants, jobs=min(jobs or most, most)) as running:
-            return [found for _, done in running for found in result_of(done)]
+            return [evidence for _, done in running for evidence in result_of(done)]
 
-    def _checked(self, variant: Variant, measure: Measure, told: Told) -> list[Evidence]:
-        said = set[str]()
+    def _checked(self, variant: Variant, measure: Measure, emit: Told) -> list[Evidence]:
+        checks = set[str]()
 
-        def tell_once(found: Evidence) -> None:  # what needs no engine came out on the one that was lost too
-            if found.check not in said:
-                said.add(found.check)
-                told(found)
+        def tell_once(evidence: Evidence) -> None:  # what needs no engine came out on the one that was lost too
+            if evidence.check not in checks:
+                checks.add(evidence.check)
+                emit(evidence)
 
         while True:
             place = self._take(variant)
             if place is None:
                 return measure(self._nowhere(variant), tell_once)
             try:
-                found = self._on(place, variant, measure, tell_once)
+                results = self._on(place, variant, measure, tell_once)
             finally:
                 with self._changed:
                     place.free += 1
                     self._changed.notify_all()
-            if found is not None:
-                return found
+            if results is not None:
+                return results
 
-    def _on(self, place: _Place, variant: Variant, measure: Measure, told: Told) -> list[Evidence] | None:
+    def _on(self, place: _Place, variant: Variant, measure: Measure, emit: Told) -> list[Evidence] | None:
         """The evidence; None where the engine was lost: what it did not measure is to be measured elsewhere."""
         subject = place.here.subject(variant)
         held: list[Evidence] = []  # told once it is known that the engine can be believed
 
-        def tell(found: Evidence) -> None:
-            if held or _doubtful(found):
-                held.append(found)
+        def tell(evidence: Evidence) -> None:
+            if held or _doubtful(evidence):
+                held.append(evidence)
             else:
-                told(found)
+                emit(evidence)
 
-        found = measure(subject, tell)
+        results = measure(subject, tell)
         lost = lost_engine(subject.engine) if held else None
         if lost is None:
-            for each in held:
-                told(each)
+            for evidence in held:
+                emit(evidence)
             self._journal.note(wording("journal.checked", engine=place.asked.name), variant=variant.name)
-            return found
+            return results
         self._lose(place, lost)
         reason = wording("journal.lost", endpoint=place.asked.name, reason=lost.message)
         self._journal.note(reason, variant=variant.name)
@@ -165,16 +165,16 @@ class EnginePool:
 
     def _nowhere(self, variant: Variant) -> Subject:
         """A subject without an engine: what needs none is measured, the rest tells why not."""
-        each = "; ".join(f"{place.asked.name}: {place.lost}" for place in self._places.values())
+        engines = "; ".join(f"{place.asked.name}: {place.lost}" for place in self._places.values())
 
         def none() -> Engine:
-            raise MissingError(wording("pool.no_engine", engines=each))
+            raise MissingError(wording("pool.no_engine", engines=engines))
 
         return OnEngine(self._project, none).subject(variant)
 
 
-def _doubtful(found: Evidence) -> bool:
+def _doubtful(evidence: Evidence) -> bool:
     """Whether an engine that was lost would explain what was not measured."""
-    postures = found.data.get("postures", {})
+    postures = evidence.data.get("postures", {})
     cells = (cell for posture in postures.values() for cell in posture.values())
-    return bool(found.data.get("missing")) or any(cell.get("outcome") == "not_measured" for cell in cells)
+    return bool(evidence.data.get("missing")) or any(cell.get("outcome") == "not_measured" for cell in cells)

@@ -282,9 +282,9 @@ class Pool:
 
     @cached_property
     def _dispatcher(self) -> Dispatcher:
-        found = Dispatcher(self._seen)
-        found.lost |= self._why
-        return found
+        dispatcher = Dispatcher(self._seen)
+        dispatcher.lost |= self._why
+        return dispatcher
 
     def _probe(self, endpoint: Endpoint) -> Seen | Message:
         """What an endpoint says of itself, or why it cannot be used."""
@@ -298,7 +298,7 @@ class Pool:
         while not _run.cancelled():
             time.sleep(max(1.0, self._lost_after / 4))
             busy = self._dispatcher.busy()
-            asked = [threading.Thread(target=self.check, args=(each,), daemon=True) for each in busy]
+            asked = [threading.Thread(target=self.check, args=(endpoint,), daemon=True) for endpoint in busy]
             for thread in asked:
                 thread.start()
             for thread in asked:
@@ -338,7 +338,7 @@ class Pool:
 
 
 def _builds(endpoint: Endpoint, seen: Seen) -> str:
-    told = ", ".join(seen.platforms)
+    platforms = ", ".join(seen.platforms)
     if not endpoint.wanted:
-        return wording("endpoint.builds", platforms=told)
-    return wording("endpoint.builds_some", platforms=told, wanted=", ".join(endpoint.wanted))
+        return wording("endpoint.builds", platforms=platforms)
+    return wording("endpoint.builds_some", platforms=platforms, wanted=", ".join(endpoint.wanted))

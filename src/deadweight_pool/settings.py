@@ -42,18 +42,18 @@ def nodes(name: str, builder: str, platforms: Sequence[str], places: int) -> Ite
     file = folder() / builder.replace("/", "_")
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
-        driver, found = str(kept["Driver"]), list(kept["Nodes"])
+        driver, nodes = str(kept["Driver"]), list(kept["Nodes"])
     except FileNotFoundError:
-        known = ", ".join(sorted(each.name for each in folder().glob("*"))) or "none"
+        known = ", ".join(sorted(path.name for path in folder().glob("*"))) or "none"
         raise UsageError(wording("buildx.no_builder", builder=builder, folder=folder(), known=known)) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(wording("buildx.not_a_builder", file=file, error=str(error))) from None
-    for node in found:
-        whole = name if len(found) == 1 else f"{name}.{node.get('Name', '')}"
-        told = tuple(
+    for node in nodes:
+        whole = name if len(nodes) == 1 else f"{name}.{node.get('Name', '')}"
+        supported = tuple(
             "/".join(str(platform[key]) for key in ("os", "architecture")) for platform in node.get("Platforms") or ()
         )
-        yield _node(whole, driver, node, tuple(platforms) or told, places)
+        yield _node(whole, driver, node, tuple(platforms) or supported, places)
 
 
 def _node(name: str, driver: str, node: Mapping[str, Any], platforms: tuple[str, ...], places: int) -> Endpoint:
@@ -103,9 +103,9 @@ def chosen(suite: Suite) -> Chosen | None:
     return Chosen(suite.pool, suite.file) if suite.pool is not None else None
 
 
-def endpoints(found: Chosen) -> tuple[Endpoint, ...]:
+def endpoints(chosen: Chosen) -> tuple[Endpoint, ...]:
     """All endpoints, each node of a buildx builder as one. Raises ConfigError for a file or builder that is not there."""
-    return tuple(each for name, asked in found.pool.endpoints.items() for each in _resolved(found, name, asked))
+    return tuple(node for name, asked in chosen.pool.endpoints.items() for node in _resolved(chosen, name, asked))
 
 
 class CheckEngine(NamedTuple):
@@ -117,38 +117,38 @@ class CheckEngine(NamedTuple):
     places: int
 
 
-def engines(found: Chosen) -> tuple[CheckEngine, ...]:
+def engines(chosen: Chosen) -> tuple[CheckEngine, ...]:
     """All engines that run checks. Raises ConfigError for certificates that are not there."""
     engines = []
-    for name, asked in found.pool.engines.items():
-        folder = asked.certificates and str(found.file.parent / Path(asked.certificates).expanduser())
+    for name, asked in chosen.pool.engines.items():
+        folder = asked.certificates and str(chosen.file.parent / Path(asked.certificates).expanduser())
         for file in ("ca.pem", "cert.pem", "key.pem") if folder else ():
-            _certificate(found, f"{folder}/{file}", f"engines.{name}.certificates")
+            _certificate(chosen, f"{folder}/{file}", f"engines.{name}.certificates")
         engines.append(CheckEngine(name, asked.host, folder, asked.places))
     return tuple(engines)
 
 
-def _certificate(found: Chosen, given: str, key: str) -> str:
+def _certificate(chosen: Chosen, given: str, key: str) -> str:
     """A certificate's file. Raises ConfigError, at the key that names it, where it is not there."""
-    path = found.file.parent / Path(given).expanduser()
+    path = chosen.file.parent / Path(given).expanduser()
     if not path.is_file():
-        missing = wording("pool.no_certificate", path=path, root=found.file.parent)
-        raise ConfigError(missing, file=found.file, key=f"pool.{key}")
+        missing = wording("pool.no_certificate", path=path, root=chosen.file.parent)
+        raise ConfigError(missing, file=chosen.file, key=f"pool.{key}")
     return str(path)
 
 
-def _resolved(found: Chosen, name: str, asked: Asked) -> Iterator[Endpoint]:
+def _resolved(chosen: Chosen, name: str, asked: Asked) -> Iterator[Endpoint]:
     if asked.builder is not None:
         try:
             yield from nodes(name, asked.builder, asked.platforms, asked.places)
         except UsageError as error:
             key = f"pool.endpoints.{name}.builder"
-            raise ConfigError(error.message, file=found.file, key=key, hint=error.hint) from None
+            raise ConfigError(error.message, file=chosen.file, key=key, hint=error.hint) from None
         return
     tls: list[str] = []
     for key, given in (("ca", asked.ca), ("cert", asked.cert), ("key", asked.key)):
         if given is not None:
-            tls += [_TLS[key], _certificate(found, given, f"endpoints.{name}.{key}")]
+            tls += [_TLS[key], _certificate(chosen, given, f"endpoints.{name}.{key}")]
     if asked.server_name is not None:
         tls += [_TLS["servername"], asked.server_name]
     assert asked.address is not None

@@ -81,11 +81,11 @@ def _go_records(log: Path) -> _GoRecords:
     with tempfile.TemporaryDirectory(prefix="deadweight-advisories-") as work:
         words: list[str | Path] = [go.path, "mod", "download", "-json", f"{MODULE}@latest"]
         hint = golang.OFFLINE_HINT
-        told = run(words, cwd=Path(work), env=golang.go_environment(go), timeout=FETCH_SECONDS, hint=hint).output
+        output = run(words, cwd=Path(work), env=golang.go_environment(go), timeout=FETCH_SECONDS, hint=hint).output
     try:
-        found = json.loads(told)
-        info = json.loads(Path(found["Info"]).read_bytes())
-        return _GoRecords(Path(found["Dir"]), str(found["Version"]), str(info["Time"]))
+        module = json.loads(output)
+        info = json.loads(Path(module["Info"]).read_bytes())
+        return _GoRecords(Path(module["Dir"]), str(module["Version"]), str(info["Time"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeadweightError(wording("advisories.answer", module=MODULE, error=repr(error), log=log)) from error
 
@@ -113,18 +113,18 @@ def _fixes(say: Say, log: Path) -> tuple[str, Fixes] | None:
 
 def _newest(packages: Packages, names: list[str], there: Path) -> list[Path]:
     """Files of the newest version of each source package: those that are there, and one of each that is not."""
-    found: list[Path] = []
+    files: list[Path] = []
     absent: list[str] = []
     for candidates in packages.latest(names).values():
         places = [folder / candidate.file for candidate in candidates for folder in (there, packages.folder)]
         kept = [place for place in places if place.is_file()]
-        found += kept
+        files += kept
         absent += [] if kept else [candidates[0].name]
     if absent:
         packages.download(absent)
         wanted = dict.fromkeys(absent)
-        found += [path for path in packages.folder.glob("*.deb") if path.name.partition("_")[0] in wanted]
-    return found
+        files += [path for path in packages.folder.glob("*.deb") if path.name.partition("_")[0] in wanted]
+    return files
 
 
 def _bucket() -> str | None:

@@ -100,10 +100,10 @@ def apk_image(cache: BuildCache, _: str) -> Made:
 
 
 def _settings(cache: BuildCache) -> dict[str, object]:
-    found = names()
+    table = names()
     sources = []
     for stanza in apt_releases.entries(cache.machine.codename, cache.machine.codename):
         for uri in stanza["uris"].split():
             suite, components = stanza["suites"].split(), stanza["components"].split()
             sources.append({"uri": uri, "suites": suite, "components": components, "keyring": f"{PLACE}/keyring.gpg"})
-    return {"arch": cache.machine.deb, "sources": sources, "names": dict(found.alpine), "there": found.done_without}
+    return {"arch": cache.machine.deb, "sources": sources, "names": dict(table.alpine), "there": table.done_without}

@@ -41,7 +41,7 @@ def entries(own: str, suite: str) -> list[dict[str, str]]:
 
     Credentials in an address are left out: builds see what this gives.
     """
-    files, found = [ETC / "sources.list", *sorted((ETC / "sources.list.d").glob("*"))], []
+    files, stanzas = [ETC / "sources.list", *sorted((ETC / "sources.list.d").glob("*"))], []
     for stanza in (stanza for file in files for stanza in _stanzas(file)):
         named = stanza["suites"].split()
         if not any(name == own or name.startswith(f"{own}-") for name in named):
@@ -51,21 +51,21 @@ def entries(own: str, suite: str) -> list[dict[str, str]]:
             renamed = [name for name in renamed if name == SID]
         if renamed:
             uris = re.sub(r"://[^/@\s]+@", "://", stanza["uris"])
-            found.append({**stanza, "uris": uris, "suites": " ".join(renamed)})
-    return found
+            stanzas.append({**stanza, "uris": uris, "suites": " ".join(renamed)})
+    return stanzas
 
 
 def settings() -> str:
     """What the machine's apt does not check, which a suite that it does not use itself needs as well."""
-    said = _run.run(["apt-config", "dump"]).output.splitlines()
-    return "".join(f"{line}\n" for line in said if re.match(r"Acquire::Check-(?:Valid-Until|Date) ", line))
+    lines = _run.run(["apt-config", "dump"]).output.splitlines()
+    return "".join(f"{line}\n" for line in lines if re.match(r"Acquire::Check-(?:Valid-Until|Date) ", line))
 
 
 def _stanzas(file: Path) -> list[dict[str, str]]:
     """A file's entries, in either form. Source: sources.list(5)."""
     if not file.is_file() or file.suffix not in (".list", ".sources"):
         return []
-    found, text = [], file.read_text(encoding="utf-8", errors="replace")
+    stanzas, text = [], file.read_text(encoding="utf-8", errors="replace")
     if file.suffix == ".sources":
         return _deb822(text)
     for line in text.splitlines():
@@ -73,18 +73,18 @@ def _stanzas(file: Path) -> list[dict[str, str]]:
         if match:
             signed = re.search(r"signed-by=(\S+)", match[1] or "")
             stanza = {"uris": match[2], "suites": match[3], "components": match[4].strip()}
-            found.append({**stanza, **({"signed-by": signed[1]} if signed else {})})
-    return found
+            stanzas.append({**stanza, **({"signed-by": signed[1]} if signed else {})})
+    return stanzas
 
 
 def _deb822(text: str) -> list[dict[str, str]]:
-    found = []
+    stanzas = []
     for block in re.split(r"\n\s*\n", text):
         pairs = (line.partition(":") for line in block.splitlines() if not line.startswith("#"))
         fields = {key.strip().lower(): value.strip() for key, _, value in pairs if value}
         if "deb" in fields.get("types", "").split() and {"uris", "suites", "components"} <= fields.keys():
-            found.append(fields)
-    return found
+            stanzas.append(fields)
+    return stanzas
 
 
 def _format_stanza(stanza: dict[str, str]) -> str:

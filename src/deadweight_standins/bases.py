@@ -81,9 +81,9 @@ def _changed(base: Base, change: Mapping[str, Any]) -> Base:
 @functools.cache
 def bases() -> Mapping[str, Base]:
     """All entries, by name."""
-    found = {name: record(Base, entry) for name, entry in table("bases.toml").items()}
-    accounts: dict[str, Any] = {name: base.account for name, base in found.items() if base.account}
-    return found | {name: replace(found[name], account=record(Account, entry)) for name, entry in accounts.items()}
+    entries = {name: record(Base, entry) for name, entry in table("bases.toml").items()}
+    accounts: dict[str, Any] = {name: base.account for name, base in entries.items() if base.account}
+    return entries | {name: replace(entries[name], account=record(Account, entry)) for name, entry in accounts.items()}
 
 
 class Renamed(NamedTuple):
@@ -130,10 +130,10 @@ def arguments(entry: Mapping[str, Any]) -> dict[str, Any]:
 def fill_in(text: str, values: Mapping[str, str], file: str, key: str) -> str:
     """Text with a value for each ``@NAME@``. Raises ConfigError for one that has none, at ``file`` and ``key``."""
 
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in values:
-            message = wording("bases.no_value", name=found[0], known=", ".join(sorted(values)))
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            message = wording("bases.no_value", name=match[0], known=", ".join(sorted(values)))
             raise ConfigError(message, file=file, key=key)
-        return values[found[1]]
+        return values[match[1]]
 
     return re.sub(r"@([a-z_]+)@", value, text)

@@ -131,8 +131,8 @@ class BuildCache:
             try:
                 root = _run.run(words, env=environment, cwd=Path("/"), timeout=300).output.strip()
             except CommandError as error:
-                said = error.tail[-1] if error.tail else error.reason
-                raise MissingError(wording("go.not_downloaded", version=version, reason=said)) from error
+                reason = error.tail[-1] if error.tail else error.reason
+                raise MissingError(wording("go.not_downloaded", version=version, reason=reason)) from error
             target = self.folder / "layers" / f"go-{version}.tgz"
             return from_tree(Path(root), target, prefix="usr/local/go", level=FAST)
 
@@ -154,9 +154,9 @@ class BuildCache:
             words: list[str | Path] = [find("go").path, "list", "-m", "-versions", "golang.org/toolchain"]
             with tempfile.TemporaryDirectory(prefix="deadweight-go-") as work:
                 (Path(work) / "go.mod").write_text("module x\n")
-                said = _run.run(words, env=environment, cwd=Path(work), timeout=300).output
+                output = _run.run(words, env=environment, cwd=Path(work), timeout=300).output
             ours = re.escape(f"linux-{self.machine.oci}")
-            return sorted(set(re.findall(rf"-go(1\.\d+\.\d+)\.{ours}\b", said)), key=number)
+            return sorted(set(re.findall(rf"-go(1\.\d+\.\d+)\.{ours}\b", output)), key=number)
 
         known = [one for one in self.get("Go's releases", ask) if number(one) >= (1, 21)]
         fitting = [one for one in known if not wanted or one.startswith(f"{wanted}.")]
@@ -171,8 +171,8 @@ class BuildCache:
         """The CA bundle: the package's certificates in the order of their names, then those that only this machine trusts."""
 
         def make() -> bytes:
-            found = sorted((self.unpacked("ca-certificates") / "usr/share/ca-certificates").rglob("*.crt"))
-            return b"".join([*(path.read_bytes() for path in found), *self.authorities])
+            paths = sorted((self.unpacked("ca-certificates") / "usr/share/ca-certificates").rglob("*.crt"))
+            return b"".join([*(path.read_bytes() for path in paths), *self.authorities])
 
         return self.get("certificates", make)
 

@@ -76,13 +76,13 @@ def parse(text: str, source: str) -> tuple[dict[str, str], datetime | None]:
 
 def _by_source(debs: Iterable[Path]) -> Iterator[tuple[str, list[Path]]]:
     """Files by source package, those of each version on their own."""
-    found: dict[tuple[str, str], list[Path]] = {}
+    sources: dict[tuple[str, str], list[Path]] = {}
     for deb in sorted(debs, key=lambda path: path.stat().st_size):
         control = _control(deb)
         name, _, version = control.get("Source", control.get("Package", "")).partition(" ")
         if name:
-            found.setdefault((name, version.strip("()") or control.get("Version", "")), []).append(deb)
-    return ((name, files) for (name, _version), files in found.items())
+            sources.setdefault((name, version.strip("()") or control.get("Version", "")), []).append(deb)
+    return ((name, files) for (name, _version), files in sources.items())
 
 
 def _control(deb: Path) -> dict[str, str]:

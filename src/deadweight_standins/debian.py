@@ -160,15 +160,15 @@ class Packages:
             except CommandError:
                 self._own_lists = False
             shown = self._apt("show", "--no-all-versions", *names, program="apt-cache")
-        found: dict[str, list[Candidate]] = {}
+        sources: dict[str, list[Candidate]] = {}
         for stanza in shown.split("\n\n"):
             field: dict[str, str] = dict(_FIELD.findall(stanza))
             if "Package" in field and "Filename" in field:
                 name, version, arch = field["Package"], field["Version"].replace(":", "%3a"), field["Architecture"]
                 source = (field.get("Source") or name).partition(" ")[0]
                 candidate = Candidate(name, f"{name}_{version}_{arch}.deb", int(field["Size"]))
-                found.setdefault(source, []).append(candidate)
-        return {source: sorted(each, key=lambda candidate: candidate.size) for source, each in found.items()}
+                sources.setdefault(source, []).append(candidate)
+        return {source: sorted(group, key=lambda candidate: candidate.size) for source, group in sources.items()}
 
     def download(self, names: Sequence[str]) -> None:
         """Fetch the newest of these packages into the folder, and nothing that they depend on."""
@@ -264,16 +264,16 @@ class Packages:
 
     def _fetch(self, names: Sequence[str]) -> dict[str, Path]:
         plan = ((name, version.replace(":", "%3a"), arch) for name, version, arch in self._plan(names))
-        found = {name: self.folder / f"{name}_{version}_{arch}.deb" for name, version, arch in plan}
-        if not all(path.is_file() for path in found.values()):
+        files = {name: self.folder / f"{name}_{version}_{arch}.deb" for name, version, arch in plan}
+        if not all(path.is_file() for path in files.values()):
             self._apt("--download-only", "install", *names)
-        renamed = {name: name + _SINCE_2024 for name in names if name not in found}
-        found |= {name: found[now] for name, now in renamed.items() if now in found}
-        absent = [path.name for path in found.values() if not path.is_file()]
+        renamed = {name: name + _SINCE_2024 for name in names if name not in files}
+        files |= {name: files[now] for name, now in renamed.items() if now in files}
+        absent = [path.name for path in files.values() if not path.is_file()]
         if absent:
             raise DeadweightError(wording("package.not_downloaded", file=self.folder / absent[0]))
-        self._files |= found
-        return found
+        self._files |= files
+        return files
 
     def _plan(self, names: Sequence[str]) -> list[Package]:
         plans = Plans(self._state / "plans.json", (self._state / "lists", self._state / "parts"))

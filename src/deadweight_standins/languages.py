@@ -104,12 +104,12 @@ def account(root: Path, name: str, home: str, shell: str, number: int = 1000) ->
         ("_apt", 42, "/nonexistent", "/usr/sbin/nologin"), (name, number, home, shell),
         ("nobody", 65534, "/nonexistent", "/usr/sbin/nologin"),
     )  # fmt: skip
-    put(root, "etc/passwd", "".join(f"{each}:x:{uid}:{uid}:{each}:{own}:{sh}\n" for each, uid, own, sh in accounts))
+    put(root, "etc/passwd", "".join(f"{user}:x:{uid}:{uid}:{user}:{own}:{sh}\n" for user, uid, own, sh in accounts))
     groups = {
         "root": 0, "daemon": 1, "bin": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "man": 12, "mail": 8, "shadow": 42,
         "staff": 50, "www-data": 33, "users": 100, name: number, "nogroup": 65534,
     }  # fmt: skip
-    put(root, "etc/group", "".join(f"{each}:x:{gid}:\n" for each, gid in groups.items()))
+    put(root, "etc/group", "".join(f"{group}:x:{gid}:\n" for group, gid in groups.items()))
     (root / home.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
 

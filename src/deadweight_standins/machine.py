@@ -86,11 +86,11 @@ def scratch() -> str | None:
     It must hold devices and programs, and leave memory to the rest: 3 GiB have to be free in it.
     """
     try:
-        found = os.statvfs("/dev/shm")  # noqa: S108 - looked at, and used through tempfile only
+        space = os.statvfs("/dev/shm")  # noqa: S108 - looked at, and used through tempfile only
     except OSError:
         return None
-    usable = not found.f_flag & (os.ST_NODEV | os.ST_NOEXEC | os.ST_RDONLY) and os.access("/dev/shm", os.W_OK)  # noqa: S108
-    return "/dev/shm" if usable and found.f_bavail * found.f_frsize > 3 << 30 else None  # noqa: S108
+    usable = not space.f_flag & (os.ST_NODEV | os.ST_NOEXEC | os.ST_RDONLY) and os.access("/dev/shm", os.W_OK)  # noqa: S108
+    return "/dev/shm" if usable and space.f_bavail * space.f_frsize > 3 << 30 else None  # noqa: S108
 
 
 # CAs that this machine trusts beside the public ones: a company's proxy, a private registry. Stand-ins trust them as it does.
@@ -106,8 +106,8 @@ def authorities(bundle: Path | None, public: Path = PUBLIC) -> tuple[bytes, ...]
         return ()
     files = (f"{folder}/{name}" for folder, _, names in os.walk(public) for name in names if name.endswith(".crt"))
     known = {_bare(one) for file in files for one in _PEM.findall(Path(file).read_bytes())}
-    found = {_bare(one): one for one in _PEM.findall(bundle.read_bytes())}
-    return tuple(one + b"\n" for bare, one in found.items() if bare not in known)
+    trusted = {_bare(one): one for one in _PEM.findall(bundle.read_bytes())}
+    return tuple(one + b"\n" for bare, one in trusted.items() if bare not in known)
 
 
 def _bare(certificate: bytes) -> bytes:

@@ -80,9 +80,9 @@ class Client:
 
     def _expect(self, wanted: int, answer: Answer, path: str) -> None:
         if answer.status != wanted:
-            said = answer.body[:300].decode(errors="replace").strip() or "nothing more"
+            text = answer.body[:300].decode(errors="replace").strip() or "nothing more"
             where = {"address": self.address, "path": path}
-            raise DeadweightError(wording("registry.answer", status=answer.status, answer=said, **where))
+            raise DeadweightError(wording("registry.answer", status=answer.status, answer=text, **where))
 
     def _ask(
         self, method: str, path: str, *, body: IO[bytes] | bytes | None = None, headers: Mapping[str, str] | None = None
@@ -101,7 +101,7 @@ class Client:
 def _config(layers: Sequence[Layer], settings: Settings, architecture: str) -> dict[str, object]:
     runtime: dict[str, object] = {
         # each variable once, as every engine writes it: of two, runc takes the first and a shell the last
-        "Env": list({each.partition("=")[0]: each for each in settings.env}.values()),
+        "Env": list({entry.partition("=")[0]: entry for entry in settings.env}.values()),
         "WorkingDir": settings.workdir,
         "Labels": dict(settings.labels),
     }

@@ -71,20 +71,20 @@ RUNTIME = (
 
 def release(wanted: str, architecture: str = "amd64") -> Release:
     """The Python that stands in for ``wanted`` (``3.12``; empty or ``3``: the newest): that one, else the next later one."""
-    known = [each for each in RELEASES if architecture in each.digests]
+    known = [release for release in RELEASES if architecture in release.digests]
     if not wanted or wanted == "3":
         return known[-1]
-    return next((each for each in known if number(each.minor) >= number(short(wanted))), known[-1])
+    return next((release for release in known if number(release.minor) >= number(short(wanted))), known[-1])
 
 
 def python(cache: BuildCache, parameter: str) -> Made:
     """``VERSION[-slim|-alpine]``: Python below /usr/local, as the original has it, pip included; the rest is the OS."""
     wanted, _, flavour = parameter.partition("-")
-    found = release(wanted, cache.machine.oci)
-    made, lacking = _layer(cache, found, wanted)
+    chosen = release(wanted, cache.machine.oci)
+    made, lacking = _layer(cache, chosen, wanted)
     tuning = cache.tree_layer(f"python-settings-{bool(cache.authorities)}", lambda root: _settings(cache, root))
-    env = (f"PATH={PATHS}", "LANG=C.UTF-8", f"PYTHON_VERSION={found.version}")
-    labels = in_place_of("Python", found.version, wanted, lacking)
+    env = (f"PATH={PATHS}", "LANG=C.UTF-8", f"PYTHON_VERSION={chosen.version}")
+    labels = in_place_of("Python", chosen.version, wanted, lacking)
     if flavour == "alpine":
         below = alpine.layer(cache, ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME))
         base: tuple[Layer, ...] = (below, cache.tree_layer("zones", lambda root: zones(cache, root)))
@@ -118,30 +118,30 @@ def _settings(cache: BuildCache, root: Path) -> None:
         put(root, "etc/uv/uv.toml", "native-tls = true\n")
 
 
-def _layer(cache: BuildCache, found: Release, wanted: str) -> tuple[Layer, tuple[str, ...]]:
+def _layer(cache: BuildCache, release: Release, wanted: str) -> tuple[Layer, tuple[str, ...]]:
     """The layer with that Python below /usr/local, also under the number that was asked for, and the modules that it lacks."""
-    asked = short(wanted) if "." in wanted else found.minor
+    asked = short(wanted) if "." in wanted else release.minor
 
     def make() -> tuple[Layer, tuple[str, ...]]:
         with tempfile.TemporaryDirectory(prefix="deadweight-python-", dir=cache.folder) as work:
             root = Path(work) / "root"
             root.mkdir()
-            _unpack(cache, found, root)
-            lacking = _fill_in(cache, found, root, Path(work))
-            if asked != found.minor:
-                link(root, f"bin/python{asked}", f"python{found.minor}")
-                link(root, f"lib/python{asked}", f"python{found.minor}")
+            _unpack(cache, release, root)
+            lacking = _fill_in(cache, release, root, Path(work))
+            if asked != release.minor:
+                link(root, f"bin/python{asked}", f"python{release.minor}")
+                link(root, f"lib/python{asked}", f"python{release.minor}")
             target = cache.folder / "layers" / f"python-{asked}.tgz"
             return from_tree(root, target, prefix="usr/local", level=FAST), lacking
 
     return cache.get(f"python {asked}", make)
 
 
-def _unpack(cache: BuildCache, found: Release, root: Path) -> None:
+def _unpack(cache: BuildCache, release: Release, root: Path) -> None:
     """The jar's files where an installation has them. Tests, notes and OpenSSL's own are left out."""
     java = JAVA_NAMES[cache.machine.oci]
-    jar = downloads.fetch_from_maven(cache, JAR.format(found, java), found.digests[cache.machine.oci])
-    prefix, library = f"org/bytedeco/cpython/linux-{java}/", f"lib/python{found.minor}"
+    jar = downloads.fetch_from_maven(cache, JAR.format(release, java), release.digests[cache.machine.oci])
+    prefix, library = f"org/bytedeco/cpython/linux-{java}/", f"lib/python{release.minor}"
     for member, content in _members(jar, prefix):
         top = member.partition("/")[0]
         if top.startswith("libpython"):
@@ -155,7 +155,7 @@ def _unpack(cache: BuildCache, found: Release, root: Path) -> None:
             put(root, member, _moved(member, content), executable=True)
         elif member.startswith("lib/pkgconfig/python"):
             put(root, member, _moved(member, content))
-    for name, target in (("python3", f"python{found.minor}"), ("python", "python3"), ("pip", "pip3")):
+    for name, target in (("python3", f"python{release.minor}"), ("python", "python3"), ("pip", "pip3")):
         (root / f"bin/{name}").unlink(missing_ok=True)
         link(root, f"bin/{name}", target)
 
@@ -178,14 +178,14 @@ def _moved(name: str, content: bytes) -> bytes:
     return content
 
 
-def _fill_in(cache: BuildCache, found: Release, root: Path, work: Path) -> tuple[str, ...]:
+def _fill_in(cache: BuildCache, release: Release, root: Path, work: Path) -> tuple[str, ...]:
     """Put the extension modules in that the jar lacks, as far as they can be had; the names of the others."""
-    folder = root / f"lib/python{found.minor}/lib-dynload"
+    folder = root / f"lib/python{release.minor}/lib-dynload"
     lacking = [name for name in LEFT_OUT if not list(folder.glob(f"{name}.*.so"))]
     if not lacking:
         return ()
     try:
-        given = _of_os(cache, found) if found.modules_from else _of_pypi(found, work, root)
+        given = _of_os(cache, release) if release.modules_from else _of_pypi(release, work, root)
     except DeadweightError:  # a release that is no longer served: the label tells what that costs
         return tuple(lacking)
     for name in lacking:
@@ -194,16 +194,16 @@ def _fill_in(cache: BuildCache, found: Release, root: Path, work: Path) -> tuple
     return tuple(name for name in lacking if not list(folder.glob(f"{name}.*.so")))
 
 
-def _of_os(cache: BuildCache, found: Release) -> Path:
-    package = f"libpython{found.minor}-stdlib"
-    packages = cache.of(found.modules_from)
-    found_here = cache.folder / "unpacked-modules" / package
-    return packages.unpack(package, found_here) / f"usr/lib/python{found.minor}/lib-dynload"
+def _of_os(cache: BuildCache, release: Release) -> Path:
+    package = f"libpython{release.minor}-stdlib"
+    packages = cache.of(release.modules_from)
+    unpacked = cache.folder / "unpacked-modules" / package
+    return packages.unpack(package, unpacked) / f"usr/lib/python{release.minor}/lib-dynload"
 
 
-def _of_pypi(found: Release, work: Path, root: Path) -> Path:
-    with downloads.wheel_of(found.sqlite, "--python-version", found.minor) as wheel:
+def _of_pypi(release: Release, work: Path, root: Path) -> Path:
+    with downloads.wheel_of(release.sqlite, "--python-version", release.minor) as wheel:
         wheel.extractall(work / "sqlite")  # pip verified it
     libraries = work / "sqlite" / "pysqlite3_binary.libs"
-    shutil.copytree(libraries, root / f"lib/python{found.minor}/{libraries.name}")  # beside lib-dynload, where it looks
+    shutil.copytree(libraries, root / f"lib/python{release.minor}/{libraries.name}")  # it looks beside lib-dynload
     return work / "sqlite" / "pysqlite3"

@@ -181,10 +181,10 @@ def os_release(root: Path, name: str, what: str) -> None:
 def in_place_of(what: str, made: str, wanted: str, lacking: Sequence[str] = ()) -> dict[str, str]:
     """The label that tells where another version stands in than the tag names, and what the one that does lacks."""
     same = not wanted or made == wanted or made.startswith(f"{wanted}.") or wanted.startswith(f"{made}.")
-    told = "" if same else wording("label.in_place", what=what, made=made, wanted=wanted)
+    text = "" if same else wording("label.in_place", what=what, made=made, wanted=wanted)
     if lacking:
-        told = wording("label.without", made=told or f"{what} {made}", names=", ".join(lacking))
-    return {"org.opencontainers.image.description": told} if told else {}
+        text = wording("label.without", made=text or f"{what} {made}", names=", ".join(lacking))
+    return {"org.opencontainers.image.description": text} if text else {}
 
 
 # The stand-in for BuildKit's generator of SBOMs: the pinned Trivy, with a program of ours that speaks BuildKit's protocol.

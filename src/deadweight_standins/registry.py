@@ -148,12 +148,12 @@ class LocalRegistry:
         from deadweight.sources.remote import layout_folder
 
         folder = layout_folder(digest)
-        for each in self._blobs(digest):
-            place = folder / "blobs" / each.replace(":", "/")
+        for blob in self._blobs(digest):
+            place = folder / "blobs" / blob.replace(":", "/")
             if not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.unlink(missing_ok=True)
-                place.symlink_to(self.blob(each))
+                place.symlink_to(self.blob(blob))
         manifest = {"mediaType": MANIFEST, "digest": digest, "size": self.blob(digest).stat().st_size}
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [manifest]}
         (folder / "ingest").mkdir(exist_ok=True)
@@ -166,12 +166,12 @@ class LocalRegistry:
         try:
             manifest: dict[str, Any] = json.loads(self.blob(digest).read_bytes())
             named = [manifest["config"], *manifest["layers"]] if "config" in manifest else manifest["manifests"]
-            found = [digest, *(str(each["digest"]) for each in named)]
+            digests = [digest, *(str(entry["digest"]) for entry in named)]
             if "manifests" in manifest:
-                found += [inner for each in found[1:] for inner in self._blobs(each)]
+                digests += [inner for child in digests[1:] for inner in self._blobs(child)]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise DeadweightError(wording("registry.image_damaged", digest=digest, problem=error)) from error
-        return found
+        return digests
 
     def _start(self, wanted: Place) -> Place | None:
         """Start it, and say where it listens once it answers there; None if it ended, or says nothing."""
@@ -275,7 +275,7 @@ def _answers(place: Place) -> str | None:
 def listening(pid: int) -> list[int]:
     """The ports of 127.0.0.1 on which a process listens, as the kernel tells."""
     try:
-        held = {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
+        held = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
         rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     except OSError:
         return []

@@ -76,8 +76,8 @@ def make(
 def _packages(listed: tuple[str, ...]) -> tuple[str, ...]:
     """``+NAME`` is a list of them; ``full`` is that of a compiler with the headers."""
     lists = {"full": FULL_PACKAGES, **names().lists}
-    found = [lists[entry[1:]] if entry.startswith("+") else (entry,) for entry in listed if entry]
-    return tuple(dict.fromkeys(package for part in found for package in part))
+    parts = [lists[entry[1:]] if entry.startswith("+") else (entry,) for entry in listed if entry]
+    return tuple(dict.fromkeys(package for part in parts for package in part))
 
 
 def _fill(cache: BuildCache, root: Path, base: Base) -> None:
@@ -123,11 +123,11 @@ def _ferretdb(cache: BuildCache, work: Path) -> Path:
     own = {"CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOARCH": cache.machine.oci, "GOWORK": "off"}
     environment = {**cache.environment, **own}
     words: list[str | Path] = [go, "mod", "download", "-json", f"{_FERRETDB}@{_FERRETDB_VERSION}"]
-    found = json.loads(_run.run(words, env=environment, cwd=work, timeout=300).output)
-    if found.get("Sum") != _FERRETDB_SUM:
+    module = json.loads(_run.run(words, env=environment, cwd=work, timeout=300).output)
+    if module.get("Sum") != _FERRETDB_SUM:
         name = f"{_FERRETDB} {_FERRETDB_VERSION}"
-        raise DeadweightError(wording("go.checksum", name=name, actual=found.get("Sum"), expected=_FERRETDB_SUM))
-    source = shutil.copytree(found["Dir"], work / "source")
+        raise DeadweightError(wording("go.checksum", name=name, actual=module.get("Sum"), expected=_FERRETDB_SUM))
+    source = shutil.copytree(module["Dir"], work / "source")
     for folder in (source, source / "build/version"):
         folder.chmod(0o755)
     (source / "build/version/version.txt").write_text(f"{_FERRETDB_VERSION}\n")

@@ -88,13 +88,13 @@ class LocalSource:
         """See the protocol."""
         wanted = dict.fromkeys(self._stand_in(reference) for reference in references)
         missing = [item for item in wanted if self._there(item) is None]
-        found = []
+        tasks = []
         for item in missing:
             base = bases()[item.recipe]
-            found.append(ToMake(wording("stand_in.name", image=item), base.seconds, base.then))
+            tasks.append(ToMake(wording("stand_in.name", image=item), base.seconds, base.then))
         if apk and not self._apk_ready():
-            found.append(ToMake("APK repository", catalogue.APK_SECONDS))
-        return tuple(found)
+            tasks.append(ToMake("APK repository", catalogue.APK_SECONDS))
+        return tuple(tasks)
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """See the protocol. Makes the missing ones at the same time; another process that makes them is waited for."""
@@ -104,7 +104,7 @@ class LocalSource:
         wanted = {reference: self._stand_in(reference) for reference in dict.fromkeys(references)}
         if not wanted and not apk:
             return
-        for shown in (shown for each in wanted if (shown := self._recorded_name(each)) != each):
+        for shown in (shown for reference in wanted if (shown := self._recorded_name(reference)) != reference):
             say(wording("stand_in.figures", reference=shown))
         decided(self.state, self.settings, "local")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -185,12 +185,12 @@ class LocalSource:
         if item.like_alpine and re.search(r"\bapk\b", command):
             return (f"--mount=type=bind,from={self._mounted_image(APK)},target={alpine.PLACE}",)
         if item.has_apt and re.search(r"\b(?:apt|apt-get|aptitude)\b|\.sh\b", command):
-            found = self._mounted_image(StandIn("feeds", catalogue.suite_of(item)))
+            image = self._mounted_image(StandIn("feeds", catalogue.suite_of(item)))
             places = {place: f"/{Path(place).name}" for place in debian.FEEDS}
             if recipes.installs_renamed(command):
                 folder = f"/{recipes.RENAMED_FOLDER}"
                 places |= {debian.FEEDS[0]: f"{folder}/{Path(debian.FEEDS[0]).name}", recipes.RENAMED_PLACE: folder}
-            return tuple(f"--mount=type=bind,from={found},source={of},target={place}" for place, of in places.items())
+            return tuple(f"--mount=type=bind,from={image},source={of},target={place}" for place, of in places.items())
         return ()
 
     def layout(self, reference: str) -> Path:
@@ -356,8 +356,8 @@ class Stamps:
         text = f"{catalogue.edition_of(item)} {item.recipe} {item.tag} {machine.codename} {machine.oci}{part}"
         if authorities := self._authorities():
             text += f" {hashlib.sha256(b''.join(authorities)).hexdigest()}"
-        found = self._fingerprints[item] = hashlib.sha256(text.encode()).hexdigest()
-        return found
+        digest = self._fingerprints[item] = hashlib.sha256(text.encode()).hexdigest()
+        return digest
 
 
 AT_ONCE = 2 * (os.cpu_count() or 1)
@@ -384,7 +384,7 @@ def unmade(failed: Mapping[StandIn | None, DeadweightError], wanted: Mapping[str
     """The stand-ins that could not be made, each by the references that ask for it, with its tool's last words."""
     problems: list[tuple[str | None, str]] = []
     for item, error in failed.items():
-        names = [name for name, each in wanted.items() if each == item] if item is not None else [PACKAGES]
+        names = [name for name, other in wanted.items() if other == item] if item is not None else [PACKAGES]
         problems += [(name, wording("stand_in.failed", reference=name, reason=error.message)) for name in names]
     return NoBase(*problems, hint=next((error.hint for error in failed.values() if error.hint), None))
 

@@ -26,8 +26,8 @@ def release(groups: tuple[str, ...]) -> str:
     from deadweight_standins import apt_releases
 
     own = os_release().get("VERSION_CODENAME", "")
-    found = apt_releases.of_tag(groups[0], own)
-    return "" if found == own else found
+    suite = apt_releases.of_tag(groups[0], own)
+    return "" if suite == own else suite
 
 
 def golang(groups: tuple[str, ...]) -> str:
@@ -111,9 +111,7 @@ def images() -> Images:
     """The table, its patterns filled in."""
     document = table("images.toml")
     rows, near = ([_expand(entry, document["patterns"]) for entry in document[kind]] for kind in ("image", "near"))
-    return Images(
-        document["texts"], tuple(record(Row, each) for each in rows), tuple(record(Near, each) for each in near)
-    )
+    return Images(document["texts"], tuple(record(Row, row) for row in rows), tuple(record(Near, row) for row in near))
 
 
 def _expand(entry: dict[str, str], patterns: Mapping[str, str]) -> dict[str, str]:
@@ -138,18 +136,18 @@ def nearest(name: str, shown: Mapping[str, str]) -> str | None:
 
     First one of the same image in another version, then one whose last name is the same or nearly so.
     """
-    same = next((told for pattern, told in shown.items() if re.fullmatch(pattern, name)), None)
+    same = next((text for pattern, text in shown.items() if re.fullmatch(pattern, name)), None)
     if same is not None:
         return same
     last = name.rpartition("/")[2]
-    names = {word: told for told in shown.values() for word in _names(told)}
+    names = {word: text for text in shown.values() for word in _names(text)}
     near = difflib.get_close_matches(last, names, 1, LIKENESS)
     return names[near[0]] if near else None
 
 
-def _names(told: str) -> list[str]:
+def _names(text: str) -> list[str]:
     """The last names of the images that a row tells of: ``cgr.dev/chainguard/static:latest`` → ``static``."""
-    references = (part.strip().partition(" ")[0] for part in told.split(","))
+    references = (part.strip().partition(" ")[0] for part in text.split(","))
     return [split(reference)[0].rpartition("/")[2] for reference in references]
 
 
@@ -187,9 +185,9 @@ def stand_in(reference: str) -> StandIn:
 
     Raises NoBase that names the nearest and lists all there are, UsageError for no reference.
     """
-    found = _row(reference)
-    if found is not None:
-        return _made(*found)
+    entry = _row(reference)
+    if entry is not None:
+        return _made(*entry)
     name, tag = _named(reference)
     shown = nearest(name, {row.name: row.shown for row in images().image if row.shown})
     near = nearest_image(name, tag) or shown or nearest_to(reference)

@@ -25,7 +25,7 @@ def nothing_left(engine):
     """Containers, networks and folders are gone, whatever came of an attack."""
     before = left(engine)
     yield
-    assert [each for each in left(engine) if each not in before] == []
+    assert [name for name in left(engine) if name not in before] == []
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def few(monkeypatch):
     def choose(*names: str) -> None:
         def load(wanted, root):
             loaded = suite_payloads(wanted, root)
-            chosen = tuple(each for each in loaded.payloads if each.id in names or not loaded.packs[each.id])
+            chosen = tuple(attack for attack in loaded.payloads if attack.id in names or not loaded.packs[attack.id])
             return dataclasses.replace(loaded, payloads=chosen)
 
         monkeypatch.setattr(run, "suite_payloads", load)

@@ -78,7 +78,7 @@ def breach(*names: str) -> Catalogue:
 
 
 @pytest.fixture(scope="module")
-def found(laboratory) -> Matrix:
+def results(laboratory) -> Matrix:
     return Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
 
 
@@ -93,17 +93,17 @@ def test_what_is_started_beside_the_service_has_its_walls(laboratory):
             seccomp = 0 if chosen is OPEN or not laboratory.engine.info.seccomp else 2
             assert f"Seccomp:\t{seccomp}" in status
             assert f"NoNewPrivs:\t{int(chosen is HARDENED)}" in status
-            found = session.difference(yard.get().state().pid, os.getpid())
-    assert {"Uid", "CapBnd", "NoNewPrivs", "namespace net", "namespace mnt"} <= found.keys()
-    assert codes(session.describe_differences(found)) == ["attacker.unlike"]
+            differences = session.difference(yard.get().state().pid, os.getpid())
+    assert {"Uid", "CapBnd", "NoNewPrivs", "namespace net", "namespace mnt"} <= differences.keys()
+    assert codes(session.describe_differences(differences)) == ["attacker.unlike"]
 
 
 def test_a_program_without_the_services_walls_proves_nothing(laboratory, monkeypatch):
     """Every attack would look as if no wall stopped it: nothing is measured then, in ``open`` or elsewhere."""
     monkeypatch.setattr(session.Session, "difference", lambda _self: {"Seccomp": "2 → 0"})
-    found = Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
-    assert {cell.outcome for cells in found.cells.values() for cell in cells.values()} == {"not_measured"}
-    (line,) = found.nothing_in()
+    results = Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
+    assert {cell.outcome for cells in results.cells.values() for cell in cells.values()} == {"not_measured"}
+    (line,) = results.nothing_in()
     assert line.endswith(session.describe_differences({"Seccomp": "2 → 0"}))
 
 
@@ -112,8 +112,8 @@ def test_the_way_to_the_metadata_lasts_when_another_network_is_made(laboratory, 
     with Yard(laboratory, OPEN) as yard:
         yard.get()
         with engine.network(PURPOSE):
-            said = yard.session.obey(session.Order(("get/connect", "169.254.169.254", "80", "/")), 8).text()
-    assert laboratory.planted.metadata in said, said
+            text = yard.session.obey(session.Order(("get/connect", "169.254.169.254", "80", "/")), 8).text()
+    assert laboratory.planted.metadata in text, text
 
 
 @pytest.mark.slow
@@ -146,22 +146,22 @@ def test_a_service_that_ends_before_the_attack_is_exchanged(laboratory):
 
 
 @pytest.mark.parametrize("payload", [payload.id for payload in load_payloads(packs=["breach"]).payloads])
-def test_every_payload_comes_to_what_it_must(found, payload):
-    cells = [found.cells[each][payload] for each in ("open", "hardened")]
-    told, outcomes = list(map(str, cells)), tuple(cell.outcome for cell in cells)
+def test_every_payload_comes_to_what_it_must(results, payload):
+    cells = [results.cells[name][payload] for name in ("open", "hardened")]
+    texts, outcomes = list(map(str, cells)), tuple(cell.outcome for cell in cells)
     wanted = (WORKS, outcomes[1] if payload in DEPENDS else WORKS if payload in THROUGH else HELD)
     if payload in KERNELS and outcomes[0] == "not_measured":
-        assert outcomes[1] == "not_measured", told
+        assert outcomes[1] == "not_measured", texts
     elif outcomes[1] == "crashed" and payload in {"breach-processes", "breach-memory"}:
-        assert outcomes[0] == WORKS, told
+        assert outcomes[0] == WORKS, texts
     else:
-        assert outcomes == wanted, told
+        assert outcomes == wanted, texts
 
 
-def test_what_worked_is_named_and_what_did_not_was_tried_in_every_way(found):
+def test_what_worked_is_named_and_what_did_not_was_tried_in_every_way(results):
     """One technique that fails is no attack that is stopped."""
-    attacks = [each for each in load_payloads(packs=["breach"]).payloads if each.techniques]
-    for attack, cells in itertools.product(attacks, found.cells.values()):
+    attacks = [payload for payload in load_payloads(packs=["breach"]).payloads if payload.techniques]
+    for attack, cells in itertools.product(attacks, results.cells.values()):
         cell = cells[attack.id]
         if cell.outcome == WORKS:
             assert cell.evidence.get("technique") in attack.techniques, (attack.id, cell)
@@ -172,8 +172,8 @@ def test_what_worked_is_named_and_what_did_not_was_tried_in_every_way(found):
 @pytest.mark.slow
 def test_the_service_is_read_in_another_way_where_one_is_refused(laboratory):
     """The engine's profile refuses ``process_vm_readv``, and ``/proc/PID/mem`` reads the same."""
-    found = Runner(laboratory, breach("breach-ptrace")).run(Plan((OPEN, DEFAULT, HARDENED), alone=False))
-    worked = {name: cells["breach-ptrace"].evidence.get("technique") for name, cells in found.cells.items()}
+    results = Runner(laboratory, breach("breach-ptrace")).run(Plan((OPEN, DEFAULT, HARDENED), alone=False))
+    worked = {name: cells["breach-ptrace"].evidence.get("technique") for name, cells in results.cells.items()}
     with Yard(laboratory, HARDENED) as yard:
         yard.session.obey(session.Order(("memory-of-service", "DEADWEIGHT_PLANTED"), ("process_vm_readv", "mem")), 8)
         first, *others = yard.session.tries
@@ -185,8 +185,8 @@ def test_the_service_is_read_in_another_way_where_one_is_refused(laboratory):
 def test_every_technique_is_one_of_the_helpers_and_none_of_its_is_left_out():
     source = (helper.SOURCE / "main.go").read_text(encoding="utf-8")
     theirs = set(re.findall(r'(?:^\s*|, )"([a-z-]+/[\w.-]+)":', source, re.MULTILINE))
-    payloads = load_payloads(packs=["breach"]).payloads
-    ours = {f"{each.breach[0]}/{technique}" for each in payloads if each.breach for technique in each.techniques}
+    pack = load_payloads(packs=["breach"]).payloads
+    ours = {f"{attack.breach[0]}/{technique}" for attack in pack if attack.breach for technique in attack.techniques}
     assert theirs == ours
 
 
@@ -220,9 +220,9 @@ def test_each_namespace_hides_its_neighbour_and_landlock_what_it_can(wall_by_wal
     unsure = {"breach-other-processes"} if name == "only-landlock" else set()
     if TRACING.is_file() and int(TRACING.read_text()):  # this kernel lets nobody read another process (Yama)
         unsure |= {"breach-ptrace"}
-    cells = {each: cell for each, cell in wall_by_wall.cells[name].items() if each not in unsure}
-    assert {each for each, cell in cells.items() if cell.outcome == WORKS} == through - unsure, cells
-    untold = {each for each, cell in cells.items() if cell.outcome == "not_measured"}
+    cells = {attack: cell for attack, cell in wall_by_wall.cells[name].items() if attack not in unsure}
+    assert {attack for attack, cell in cells.items() if cell.outcome == WORKS} == through - unsure, cells
+    untold = {attack for attack, cell in cells.items() if cell.outcome == "not_measured"}
     assert untold == ({"breach-ptrace"} & cells.keys() if "landlock" in name else set()), cells
 
 
@@ -233,11 +233,11 @@ def test_a_service_without_awk_gets_what_applies_to_it_and_passes(service, few):
     """It got 37 attacks through an AWK that it does not have, none of them measured."""
     few("breach-write-root", "breach-host-read")
     gates = SUITE % "gates: [{posture: hardened, blocked: [breach-write-root, breach-host-read]}]"
-    found = run.attack(service(gates), brief=True)
-    assert found.status == "pass", found.reason
-    assert found.reason.startswith(f"open {DELIVERED['breach']}: 1 {WORKS}; "), "a folder of the host is handed in"
-    told = found.data["payloads"]["breach-host-read"]
-    assert (told["delivery"], told["pack"]) == ("breach", "breach")
+    evidence = run.attack(service(gates), brief=True)
+    assert evidence.status == "pass", evidence.reason
+    assert evidence.reason.startswith(f"open {DELIVERED['breach']}: 1 {WORKS}; "), "a folder of the host is handed in"
+    record = evidence.data["payloads"]["breach-host-read"]
+    assert (record["delivery"], record["pack"]) == ("breach", "breach")
 
 
 def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_and_says_so(service, tmp_path):
@@ -247,40 +247,40 @@ def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_a
     file.chmod(0o644)
     with Lab(service(), helper_from=lambda _subject: helper.mounts_of(file)) as built:
         attacks = only("http-environment", "breach-write-root", packs=["http", "breach"])
-        found = Runner(built, attacks).run(Plan((OPEN,), alone=False))
-    assert found.cells["open"]["http-environment"].outcome == "not_applicable"
-    cell = found.cells["open"]["breach-write-root"]
+        results = Runner(built, attacks).run(Plan((OPEN,), alone=False))
+    assert results.cells["open"]["http-environment"].outcome == "not_applicable"
+    cell = results.cells["open"]["breach-write-root"]
     assert (cell.outcome, "permission denied" in cell.reason) == ("not_measured", True)
     assert cell.code == "untried.breach_in_image"
-    assert found.nothing_in() == [walls.wording("gate.nothing_in", places="open", reason=cell.reason)]
+    assert results.nothing_in() == [walls.wording("gate.nothing_in", places="open", reason=cell.reason)]
 
 
 def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(service):
     """As the supervisors of many images do; what does not go for a neighbour is measured all the same."""
     attacks = breach("breach-write-root", "breach-other-processes")
-    found = matrix(service("run: {env: {MODE: first}}"), attacks, OPEN)
-    outcomes = {name: cell.outcome for name, cell in found.cells["open"].items()}
+    results = matrix(service("run: {env: {MODE: first}}"), attacks, OPEN)
+    outcomes = {name: cell.outcome for name, cell in results.cells["open"].items()}
     assert outcomes == {"breach-write-root": WORKS, "breach-other-processes": "not_measured"}
-    alone = "can only run as process 1" in found.notes["neighbour"]
-    assert (codes(found.notes["neighbour"])[0], alone) == ("untried.neighbour", True)
+    alone = "can only run as process 1" in results.notes["neighbour"]
+    assert (codes(results.notes["neighbour"])[0], alone) == ("untried.neighbour", True)
 
 
 def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after_a_breach(service, few):
     few("breach-write-root")
-    found = run.attack(service("run: {env: {MODE: lonely}}"), postures=("open",), brief=True)
-    assert (found.status, "not alone" in found.reason) == ("not_measured", True)
-    assert codes(found.reason)[:2] == ["gate.nothing_in", "cell.died"]
+    evidence = run.attack(service("run: {env: {MODE: lonely}}"), postures=("open",), brief=True)
+    assert (evidence.status, "not alone" in evidence.reason) == ("not_measured", True)
+    assert codes(evidence.reason)[:2] == ["gate.nothing_in", "cell.died"]
 
 
-@pytest.mark.parametrize(("said", "told"), [
+@pytest.mark.parametrize(("keys", "message"), [
     ("packs: [awk]", re.escape(wording("suite.pack_awk_key"))), ("packs: []", r"attacks\.packs"),
     ("packs: [sql]", r"attacks\.packs\[0\]: .*" + re.escape(wording("suite.one_of", choices="breach, awk, http"))),
     ("awk: {}", r"attacks\.awk: " + re.escape(wording("suite.key_missing", name="path"))),
     ("awk: {path: /run, encoding: raw, args: words}", "awk.args: .*" + walls.wording("payload.raw_script_alone")),
 ])  # fmt: skip
-def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, playground_archive, said, told):
-    with pytest.raises(ConfigError, match=told):  # noqa: PT012 - the first says some, the second the rest
-        subject = castle(tmp_path, engine, playground_archive, SUITE % said, awk=False)
+def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, playground_archive, keys, message):
+    with pytest.raises(ConfigError, match=message):  # noqa: PT012 - the first says some, the second the rest
+        subject = castle(tmp_path, engine, playground_archive, SUITE % keys, awk=False)
         check_gates(subject.suite, subject.variant, subject.variant.checks.attacks)
 
 
@@ -307,26 +307,26 @@ def test_a_script_is_sent_as_the_suite_says(awk, path, body):
 def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
     """One list of eighty attacks says nothing of where they come from."""
     names, deliveries = ("breach-memfd", "system", "mine"), {"system": "service", "breach-memfd": "breach"}
-    told = SimpleNamespace(data={"payloads": {name: {"delivery": way} for name, way in deliveries.items()}})
+    evidence = SimpleNamespace(data={"payloads": {name: {"delivery": way} for name, way in deliveries.items()}})
     ordered = [(DELIVERIES["service"], "system"), ("", "mine"), (DELIVERIES["breach"], "breach-memfd")]
-    assert (by_delivery([told], names), {words for words, _ in by_delivery([], names)}) == (ordered, {""})
+    assert (by_delivery([evidence], names), {words for words, _ in by_delivery([], names)}) == (ordered, {""})
     known = {name: PayloadRecord(f"tries {name}", delivery=way) for name, way in deliveries.items()}
     report, through = full_report(), {"open": dict.fromkeys(known, AttackRecord("succeeded"))}
-    variants = {name: dataclasses.replace(each, attacks=through) for name, each in report.variants.items()}
+    variants = {name: dataclasses.replace(variant, attacks=through) for name, variant in report.variants.items()}
     report = dataclasses.replace(report, variants=variants, payloads=known)
     for text in (render_html(report), render_markdown(report)):
         first, then = (text.index(HEADINGS[way].partition("'")[0]) for way in ("service", "breach"))
         assert first < text.index("tries system") < then < text.index("tries breach-memfd", then)
 
 
-@pytest.mark.parametrize(("groups", "told"), [("--groups=1", set()), ("--groups=1,7", {"Groups"})])
-def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, told):
+@pytest.mark.parametrize(("groups", "fields"), [("--groups=1", set()), ("--groups=1,7", {"Groups"})])
+def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, fields):
     """Podman's exec names the group itself among the further ones, Docker's does not."""
     words = ("setpriv", "--reuid=65534", "--regid=1")
     with killed(*words, "--clear-groups", "sleep", "30") as one, killed(*words, groups, "sleep", "30") as other:
         pids = (one.pid, other.pid)
         wait_for(lambda: all(Path(f"/proc/{pid}/comm").read_text() == "sleep\n" for pid in pids), 5)
-        assert set(session.difference(*pids)) == told
+        assert set(session.difference(*pids)) == fields
 
 
 def test_what_was_not_measured_of_one_variant_is_told_with_its_reason_once():
@@ -337,8 +337,8 @@ def test_what_was_not_measured_of_one_variant_is_told_with_its_reason_once():
     assert unmeasured(SimpleNamespace(data={"postures": postures})) == ["x_b, y_b: no b", "hardened: x_a: no a"]
 
 
-@pytest.mark.parametrize(("ways", "told"), [(("breach",), True), (("breach", "service"), False), ((), False)])
-def test_who_got_no_attack_through_the_service_is_told_what_to_write(ways, told):
+@pytest.mark.parametrize(("ways", "expected"), [(("breach",), True), (("breach", "service"), False), ((), False)])
+def test_who_got_no_attack_through_the_service_is_told_what_to_write(ways, expected):
     """On the terminal, on the page and in Markdown."""
     notes = attack_notes({"payloads": {way: {"delivery": way} for way in ways}})
-    assert any("packs: [breach, http]" in each for each in notes) is told
+    assert any("packs: [breach, http]" in note for note in notes) is expected

@@ -88,7 +88,7 @@ def attacked(engine, image: str, program: Path) -> Theirs:
 
     labels = [f"--label={name}={value}" for name, value in engine.marks(PURPOSE).items()]
     common = ["run", "--detach", "--volume", f"{program}:{AT}:ro", *labels]
-    found: dict[str, dict[str, bool]] = {}
+    outcomes: dict[str, dict[str, bool]] = {}
     with engine.network(PURPOSE) as network:
         started = [docker(*common, "--network", network, "--entrypoint", AT, image, "listen", str(PORT)).strip()]
         try:
@@ -98,11 +98,11 @@ def attacked(engine, image: str, program: Path) -> Theirs:
                 where = [] if "--network" in words else ["--network", network]
                 options = [*words.split(), *where, "--env", f"DEADWEIGHT_SECRET={SECRET}"]
                 started.append(docker(*common, *options, image).strip())
-                said = docker("exec", started[-1], AT, SECRET, host, str(PORT))
-                found[posture] = {name: works == "1" for name, works in map(str.split, said.splitlines())}
+                output = docker("exec", started[-1], AT, SECRET, host, str(PORT))
+                outcomes[posture] = {name: works == "1" for name, works in map(str.split, output.splitlines())}
         finally:
             docker("rm", "--force", *started)
-    return found
+    return outcomes
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -110,11 +110,11 @@ def test_a_second_implementation_agrees_with_the_matrix_cell_by_cell(cells, imag
     theirs, ours = cells[image]
     attacks = set(theirs["open"])
     assert len(attacks) >= 20, theirs
-    assert {posture: set(found) for posture, found in ours.items()} == dict.fromkeys(theirs, attacks | {FETCH})
+    assert {posture: set(row) for posture, row in ours.items()} == dict.fromkeys(theirs, attacks | {FETCH})
     assert {
         f"{posture}: {attack}": (cell.outcome, cell.reason, cell.evidence, theirs[posture][attack])
-        for posture, found in ours.items()
-        for attack, cell in found.items()
+        for posture, row in ours.items()
+        for attack, cell in row.items()
         if attack != FETCH and (cell.outcome == "succeeded") is not theirs[posture][attack]
     } == {}
     if image == "busybox":  # no program there is called a shell, and none a tool that fetches

@@ -54,8 +54,8 @@ def host_addresses() -> list[str]:
     """Every IPv4 address of this machine (``/proc/net/fib_trie`` has it as /32 host LOCAL) but loopback's, which inside is the
     container itself."""
     lines = Path("/proc/net/fib_trie").read_text().splitlines()
-    found = {lines[i - 1].split()[-1] for i, line in enumerate(lines) if "/32 host LOCAL" in line}
-    return sorted(each for each in found if not each.startswith("127."))
+    addresses = {lines[i - 1].split()[-1] for i, line in enumerate(lines) if "/32 host LOCAL" in line}
+    return sorted(address for address in addresses if not address.startswith("127."))
 
 
 def connect(castle_yard: Yard, address: tuple[str, int], seconds: float = 1.0) -> tuple[Any, ...]:
@@ -89,9 +89,9 @@ def test_nothing_inside_reaches_a_listener_of_the_host(shared, attacker, name):
     with contextlib.closing(Listener(socket.create_server(("", 0), backlog=4), WORD, "collect")) as listener:
         with Yard(shared, walls.posture(name)) as yard:
             outside = ("198.51.100.1", 80)  # RFC 5737: nobody's
-            addresses = (*((each, listener.port) for each in host_addresses()), outside)
+            addresses = (*((host, listener.port) for host in host_addresses()), outside)
             assert reached(yard, ("127.0.0.1", shared.variant.port)), "the service itself is reached from there"
-            assert [found for address in addresses if (found := reached(yard, address))] == []
+            assert [connection for address in addresses if (connection := reached(yard, address))] == []
             connect(yard, (shared.attacker.host, attacker.port), 2.0)
         wait_for(lambda: attacker.connected, 20)
         assert not listener.connected
@@ -147,8 +147,8 @@ def with_tools(tmp_path_factory, engine, playground_image, playground_archive, l
 
 @pytest.fixture
 def heard():
-    with listening() as found:
-        yield found
+    with listening() as pair:
+        yield pair
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut off", "as the engine makes it"])
@@ -187,7 +187,7 @@ def six(bridge: str) -> list[list[str]]:
 def settled(bridge: str) -> bool:
     """Whether it has addresses of IPv6, and none is tentative any more (IFA_F_TENTATIVE in linux/if_addr.h)."""
     flags = [int(words[4], 16) for words in six(bridge)]
-    return bool(flags) and not any(each & 0x40 for each in flags)
+    return bool(flags) and not any(flag & 0x40 for flag in flags)
 
 
 def firewall(*words: str) -> list[str]:
@@ -318,7 +318,7 @@ def test_a_full_disk_stops_the_attack_that_would_fill_it(shared, monkeypatch):
     with Yard(shared, walls.OPEN) as castle_yard:
         shot = fire_one(shared, castle_yard, payload("fill-disk"))
     assert (shot.seen, castle_yard.started) == ("not_measured", 0)
-    assert codes(shot.said) == ["untried.disk_full"]
+    assert codes(shot.text) == ["untried.disk_full"]
 
 
 def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subject, few, monkeypatch):
@@ -334,20 +334,20 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
     assert data["notes"]["limits"] == walls.wording("untried.limits", reason=reason)
 
 
-@pytest.mark.parametrize(("podman", "cgroup", "usable", "discarded", "told"), [
+@pytest.mark.parametrize(("podman", "cgroup", "usable", "discarded", "limits"), [
     (True, "1", [], (), ("memory", "processes", "processors")),
     (True, "1", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ("processors",)),
     (True, "2", ["memory", "pids"], (), ("processors",)), (True, "2", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ()),
     (False, "2", [], (), ()), (False, "2", [], ("CpuCfsQuota",), ("processors",)),
 ])  # fmt: skip
-def test_podman_without_root_holds_only_what_it_was_handed(monkeypatch, podman, cgroup, usable, discarded, told):
+def test_podman_without_root_holds_only_what_it_was_handed(monkeypatch, podman, cgroup, usable, discarded, limits):
     """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine. On version 2 it says
     that it has none on processors, for it looks for the files of version 1: 4.3.1 holds them all the same."""
     monkeypatch.setattr(api, "document_once", lambda *_: {"host": {"cgroupControllers": usable}})
-    said = {key: key not in discarded for key in machine.LIMITS}
+    document = {key: key not in discarded for key in machine.LIMITS}
     info = SimpleNamespace(podman=podman, cgroup=cgroup)
-    engine = SimpleNamespace(documents=({}, said), info=info, host="unix:///nowhere", certificates=None)
-    assert machine.unenforced(engine) == told
+    engine = SimpleNamespace(documents=({}, document), info=info, host="unix:///nowhere", certificates=None)
+    assert machine.unenforced(engine) == limits
 
 
 # disk and time
@@ -357,7 +357,7 @@ def ended_within(seconds: float, castle_yard: Yard) -> bool:
     """Whether the container goes away by itself."""
     container = castle_yard.get()
     with contextlib.suppress(AssertionError):
-        wait_for(lambda: container.id not in {each.id for each in labels.find_leftovers(container.api)}, seconds)
+        wait_for(lambda: container.id not in {entry.id for entry in labels.find_leftovers(container.api)}, seconds)
         return True
     return False
 
@@ -373,9 +373,9 @@ def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject
     with disk_low, lab.Lab(subject) as built, Yard(built, walls.OPEN) as failing:
         assert ended_within(10.0, failing)
         failing.lab.starts.guarded(failing.options)
-    found = attack(subject, postures=("hardened",))
-    assert (found.status, found.data) == ("not_measured", {})
-    assert codes(found.reason) == ["gate.nothing_at_all", "service.disk_low"]
+    evidence = attack(subject, postures=("hardened",))
+    assert (evidence.status, evidence.data) == ("not_measured", {})
+    assert codes(evidence.reason) == ["gate.nothing_at_all", "service.disk_low"]
 
 
 def test_what_the_engine_refuses_once_all_was_ended_is_no_fault_of_its(subject):
@@ -475,13 +475,13 @@ def run(subject, engine, tmp_path):
     env = {"DOCKER_HOST": engine.host}
     with start(tmp_path, "attack", "--variant", "castle", env=env, stdout=None, stderr=None) as process:
         wait_for(lambda: guards_of(process.pid))
-        wait_for(lambda: {each.kind for each in own_leftovers(engine, process.pid)} >= {"container", "network"})
+        wait_for(lambda: {leftover.kind for leftover in own_leftovers(engine, process.pid)} >= {"container", "network"})
         yield process
         process.kill()
 
 
 def guards_of(pid: int) -> list[int]:
-    return [each.pid for each in everyone() if each.parent == pid and "attacks.guard" in each.command]
+    return [process.pid for process in everyone() if process.parent == pid and "attacks.guard" in process.command]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -503,7 +503,7 @@ def test_the_guard_goes_on_until_nothing_is_left(monkeypatch):
     asked: list[str] = []
 
     def listing(_host, _path, _certificates):
-        return [{"Id": each, "Labels": {}} for each in there[0][0]]
+        return [{"Id": name, "Labels": {}} for name in there[0][0]]
 
     def delete(_host, path, _certificates):
         asked.append(path)

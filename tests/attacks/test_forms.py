@@ -85,8 +85,8 @@ def test_the_docker_flags_run_with_what_it_needs_beside_it(image, engine, name, 
 
 def _after(later: dict, earlier: dict) -> float:
     """Seconds between the starts of two containers."""
-    times = (each["State"]["StartedAt"].replace("Z", "+00:00") for each in (later, earlier))
-    ends = [datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", each)) for each in times]
+    times = (container["State"]["StartedAt"].replace("Z", "+00:00") for container in (later, earlier))
+    ends = [datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", stamp)) for stamp in times]
     return (ends[0] - ends[1]).total_seconds()
 
 
@@ -104,8 +104,8 @@ def test_compose_waits_until_it_is_healthy(image, engine, name, tmp_path, outgoi
     """By docker-compose. Where its profile refuses what could ask, no check is written, and none calls it unhealthy."""
     tool = shutil.which("docker-compose")
     assert tool, "docker-compose is not installed (invoke setup --tests)"
-    found = shop(name, image, outgoing=outgoing, asked=asked)
-    there = laid(tmp_path, found, "compose")
+    result = shop(name, image, outgoing=outgoing, asked=asked)
+    there = laid(tmp_path, result, "compose")
     env = {**os.environ, "DOCKER_HOST": engine.host}
 
     def compose(*words: str) -> subprocess.CompletedProcess[str]:
@@ -115,7 +115,7 @@ def test_compose_waits_until_it_is_healthy(image, engine, name, tmp_path, outgoi
     try:
         done = compose("up", "--detach")
         assert done.returncode == 0, done.stderr[-2000:]
-        container, db, job = (compose("ps", "--all", "-q", each).stdout.strip() for each in (name, "db", "job"))
+        container, db, job = (compose("ps", "--all", "-q", service).stdout.strip() for service in (name, "db", "job"))
         wait_for(lambda: health(engine, container) != "starting", 90)
         assert health(engine, container) == ("healthy" if asked else None)
         inspected = engine.api.inspect_container(container)
@@ -126,7 +126,7 @@ def test_compose_waits_until_it_is_healthy(image, engine, name, tmp_path, outgoi
         assert (ended["RestartCount"] == 0) == asked  # where nothing tells when the database is up, it is tried again
         host = inspected["HostConfig"]
         assert (host["ReadonlyRootfs"], host["CapDrop"], host["PidsLimit"]) == (True, ["ALL"], 64)
-        assert host["Memory"] == host["MemorySwap"] == found.options.memory_bytes
+        assert host["Memory"] == host["MemorySwap"] == result.options.memory_bytes
     finally:
         compose("down", "--timeout", "2")
 
@@ -140,8 +140,8 @@ def health(engine, container: str) -> str | None:
 
 @OUTGOING
 def test_the_podman_flags_run(podman, archive, name, tmp_path, outgoing):
-    found = replace(shop(name, LOCAL, outgoing=outgoing, names=podman.names), image=reference("forms"))
-    there = laid(tmp_path, found, "podman")
+    result = replace(shop(name, LOCAL, outgoing=outgoing, names=podman.names), image=reference("forms"))
+    there = laid(tmp_path, result, "podman")
     try:
         shell((there / "podman.sh").read_text(), there, *podman.inside, PATH=podman.path)
         _is_as_found(podman, name, outgoing=outgoing)
@@ -169,8 +169,8 @@ def generated(folder: Path, *more: str) -> dict[str, str]:
     """The services that Podman's own generator makes of the units in a folder: it has nothing to say against them."""
     env = {**os.environ, "QUADLET_UNIT_DIRS": str(folder)}
     done = subprocess.run([find("quadlet").path, *more, "-dryrun"], env=env, capture_output=True, text=True, timeout=60)
-    told = [line for line in done.stderr.splitlines() if "Loading source unit file" not in line]
-    assert (done.returncode, told) == (0, []), done.stderr
+    lines = [line for line in done.stderr.splitlines() if "Loading source unit file" not in line]
+    assert (done.returncode, lines) == (0, []), done.stderr
     parts = re.split(r"^---(.+\.service)---$", done.stdout, flags=re.MULTILINE)[1:]
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
@@ -179,8 +179,8 @@ def generated(folder: Path, *more: str) -> dict[str, str]:
 @OUTGOING
 def test_the_units_run(podman, archive, name, tmp_path, outgoing):
     """Podman's generator reads them, and what it has systemd start is started, in systemd's order."""
-    found = replace(shop(name, LOCAL, outgoing=outgoing, names=podman.names), image=reference("forms"))
-    there = laid(tmp_path, found, "quadlet")
+    result = replace(shop(name, LOCAL, outgoing=outgoing, names=podman.names), image=reference("forms"))
+    there = laid(tmp_path, result, "quadlet")
     installed = tmp_path / "containers" / "systemd"
     shutil.copytree(there, installed)
     shutil.copytree(tmp_path / "conf", installed / "conf")
@@ -196,9 +196,9 @@ def test_the_units_run(podman, archive, name, tmp_path, outgoing):
             specifiers = {"E": str(tmp_path), "n": f"{service}.service", "N": service, "t": "/run"}
             unit = services[f"{service}.service"]
             lines = (re.findall(f"^{key}=(.*)$", unit, re.M) for key in ("ExecStart", "ExecStartPost"))
-            started, then = ([words(line, specifiers, {"EMPTY_WORD": ""}) for line in each] for each in lines)
-            assert [each[0] for each in started] == ["/usr/bin/podman"]
-            podman(*(each for each in started[0][1:] if each not in NOT_HERE))
+            started, then = ([words(line, specifiers, {"EMPTY_WORD": ""}) for line in values] for values in lines)
+            assert [command[0] for command in started] == ["/usr/bin/podman"]
+            podman(*(word for word in started[0][1:] if word not in NOT_HERE))
             for command in then:
                 env = {**os.environ, "PATH": podman.path}
                 subprocess.run([*podman.inside, *command], env=env, check=True, timeout=90)
@@ -215,17 +215,17 @@ TOKEN = re.compile(r"""(\\x..|\\.)|(["'])|(\s+)|([^\\"'\s]+)""")
 def words(command: str, specifiers: Mapping[str, str], variables: Mapping[str, str]) -> list[str]:
     """The words of a command as systemd starts it (systemd.service(5), "Command lines"): quotes, escapes, specifiers, variables.
     ``specifiers`` are by their letters. One that is not named, or a variable that is not, is refused: it is not known here."""
-    found, word, quote = list[str](), list[str](), ""
+    args, word, quote = list[str](), list[str](), ""
     for escape, mark, blanks, text in TOKEN.findall(f"{command} "):
         if mark and quote in ("", mark):
             quote = "" if quote else mark
             word.append("")  # it may be all there is of a word
         elif blanks and not quote:
-            found, word = [*found, *(["".join(word)] if word else [])], []
+            args, word = [*args, *(["".join(word)] if word else [])], []
         else:
             word.append(codecs.decode(escape.replace(r"\s", " "), "unicode_escape") + mark + blanks + text)
     assert not quote, f"a quote is not closed: {command}"
-    return [_expanded(each, specifiers, variables) for each in found]
+    return [_expanded(arg, specifiers, variables) for arg in args]
 
 
 def _expanded(word: str, specifiers: Mapping[str, str], variables: Mapping[str, str]) -> str:
@@ -250,10 +250,10 @@ def test_what_tells_of_a_container_beside_it_is_found_by_asking_there(image, eng
         "own": Need(image=image, health=Health(kind="exec", command=("python3", "-c", ""), within_seconds=60)),
         "job": Need(image=image, args=("job",), health=Health(kind="exit", within_seconds=60)),
     }
-    told = OfNeeds(needs)
-    with started_dependencies(lambda: engine, needs, lambda _name: image, root=tmp_path, up=told.up):
+    probes = OfNeeds(needs)
+    with started_dependencies(lambda: engine, needs, lambda _name: image, root=tmp_path, up=probes.up):
         pass
-    asks = told.asks
-    assert (set(asks), told.stand_ins) == ({"db", "odd", "own"}, {})
+    asks = probes.asks
+    assert (set(asks), probes.stand_ins) == ({"db", "odd", "own"}, {})
     assert (asks["db"][0], "8080" in asks["db"][-1]) == ("python3", True)
     assert (asks["odd"], asks["own"]) == ((), ("python3", "-c", ""))

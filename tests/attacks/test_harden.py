@@ -59,7 +59,7 @@ def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
     """A subject of the service that misbehaves, with these lines of YAML."""
     built = (tmp_path, engine, misbehaving_archive)
     yield lambda yaml_text="": castle(*built, yaml_text.lstrip(), reference=misbehaving_image, awk=False)
-    assert [each for each in own_leftovers(engine, os.getpid()) if PURPOSE in each.name] == []
+    assert [leftover for leftover in own_leftovers(engine, os.getpid()) if PURPOSE in leftover.name] == []
 
 
 def pretend(monkeypatch, problem) -> list[RunOptions]:
@@ -101,8 +101,8 @@ def test_a_service_that_needs_nothing_gets_nothing(tmp_path, engine, playground_
     assert (options.memory_bytes < 256 * 2**20, options.pids < 64) == (True, True)
     assert (got.tried[0], got.tried[-1][1]) == (("strictest settings", ""), "")
     assert any(problem for _, problem in got.tried), "no trial was tight enough to fail: then this is not the tightest"
-    told = got.document()["posture"]
-    assert (told["user"], told["network"], told["published_on"]) == ("65534:65534", "internal", None)
+    posture = got.document()["posture"]
+    assert (posture["user"], posture["network"], posture["published_on"]) == ("65534:65534", "internal", None)
 
 
 @pytest.mark.slow
@@ -170,7 +170,7 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("watch_seconds", "settings", "told"), [
+@pytest.mark.parametrize(("watch_seconds", "settings", "expected"), [
     # however busy the machine is
     (2 * WATCH_SECONDS, "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}", ["harden.ended_later", "engine.ended"]),
     (0.1, "run: {env: {MODE: ugly}}", ["harden.exit_code"]),
@@ -178,10 +178,10 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
     (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", []),
     (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", ["checks.over_limit"]),
 ])  # fmt: skip
-def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, told, monkeypatch):
+def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, expected, monkeypatch):
     monkeypatch.setattr(trial, "WATCH_SECONDS", watch_seconds)
     subject = make("\n".join(f"    {key}: {json.dumps(value)}" for key, value in yaml.safe_load(settings).items()))
-    assert codes(attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)[:2] == told
+    assert codes(attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)[:2] == expected
 
 
 @pytest.mark.slow
@@ -190,7 +190,7 @@ def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make)
     run = "run: {user: '65532:65532', memory: 16MiB, pids: 12, tmpfs: [/unused, /data]}"
     keep = "{name: keep, request: {path: '/write?path=/data/kept'}, expect: {status: 200}}"
     got = tightest(make(f"    {run}\n    checks: {{api: [{keep}]}}"))
-    assert ([each.path for each in got.options.tmpfs], got.options.user) == (["/data"], "65532:65532")
+    assert ([mount.path for mount in got.options.tmpfs], got.options.user) == (["/data"], "65532:65532")
     assert any(what.startswith("read-only, writable: /data, without /unused") and not why for what, why in got.tried)
 
 
@@ -221,20 +221,20 @@ def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
 def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch):
     """The image, what the suite asks and grants, and the engine; a format is none of these."""
     tried = pretend(monkeypatch, lambda _options, _exits: "")
-    told: list[str] = []
+    lines: list[str] = []
 
     def trials(subject, **again) -> tuple[Found, int]:
         tried.clear()
-        return search.kept_or_found(subject, told.append, **again), len(tried)
+        return search.kept_or_found(subject, lines.append, **again), len(tried)
 
     first = make("    run: {memory: 16MiB, pids: 12}")
-    found, count = trials(first)
+    result, count = trials(first)
     assert count > 0
-    assert (trials(first), codes(told[-1])) == ((found, 0), ["harden.known"])
+    assert (trials(first), codes(lines[-1])) == ((result, 0), ["harden.known"])
     assert trials(first, again=True)[1] == count
     other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
     newer = dataclasses.replace(other, built=dataclasses.replace(other.built, config_digest="sha256:" + "0" * 64))
-    assert 0 not in [trials(each)[1] for each in (other, newer)]
+    assert 0 not in [trials(subject)[1] for subject in (other, newer)]
 
 
 @pytest.mark.parametrize(("fault", "kept_so"), [
@@ -295,8 +295,8 @@ def test_harden_names_the_call_and_goes_on_without_the_profile(make, monkeypatch
     pretend(monkeypatch, lambda options, _exits: "down" if options.seccomp == "tight.json" else "")
     monkeypatch.setattr("deadweight.engine.seccomp.refused_calls.explained", lambda *_: "the call listen is refused")
     got = tightest(make(NAMED))
-    told = (("seccomp=tight.json", "the call listen is refused"),)
-    assert got.tried[:3] == (("strictest settings", "down"), ("strictest settings, seccomp=default", ""), *told)
+    refusals = (("seccomp=tight.json", "the call listen is refused"),)
+    assert got.tried[:3] == (("strictest settings", "down"), ("strictest settings, seccomp=default", ""), *refusals)
     assert (got.options.seccomp, got.options.cap_drop, got.profiled) == ("default", ("ALL",), False)
 
 
@@ -307,7 +307,7 @@ def test_harden_asks_no_engine_for_what_the_runtime_cannot_start(make, monkeypat
     what, why = tightest(make(NAMED)).tried[0]
     code, fields = parts(why)
     assert (what, code, fields["calls"]) == ("seccomp=tight.json", "seccomp.stops", "execve")
-    assert {each.seccomp for each in tried} == {"default"}
+    assert {options.seccomp for options in tried} == {"default"}
 
 
 def test_a_profile_of_the_suites_that_fits_stays(make, monkeypatch, named):
@@ -333,24 +333,24 @@ def test_what_is_no_service_is_refused(make):
 FIRST_HALVED = {"memory": "memory 128 MiB", "processes": "32 processes"}
 
 
-@pytest.mark.parametrize(("unheld", "halved", "told"), [
+@pytest.mark.parametrize(("unheld", "halved", "names"), [
     (("memory", "processes", "processors"), set(), "memory, processes and processors"),
     (("memory", "processes"), set(), "memory and processes"), (("processes",), {"memory"}, "processes"),
     ((), {"memory", "processes"}, ""),
 ])  # fmt: skip
-def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make, monkeypatch, unheld, halved, told):
+def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make, monkeypatch, unheld, halved, names):
     """As Podman without root on cgroup version 1: a service would seem to need next to nothing."""
     monkeypatch.setattr(search, "unenforced", lambda _engine: unheld)
     pretend(monkeypatch, lambda _options, _exits: "")
-    found = tightest(make())
-    words = {what for what, _ in found.tried}
+    result = tightest(make())
+    words = {what for what, _ in result.tried}
     assert {name for name, first in FIRST_HALVED.items() if first in words} == halved
     memory, pids = "memory" in halved, "processes" in halved
-    assert (found.options.memory_bytes < 256 * 2**20, found.options.pids < 64) == (memory, pids)
-    text = render(found, "run")
-    limits = [(parts(line)[1], line in text) for line in found.notes() if codes(line) == ["harden.limits_not_tried"]]
-    assert (limits, "# Memory" in text) == ([({"limits": told}, True)] * bool(told), memory)
-    document = found.document()
+    assert (result.options.memory_bytes < 256 * 2**20, result.options.pids < 64) == (memory, pids)
+    text = render(result, "run")
+    limits = [(parts(line)[1], line in text) for line in result.notes() if codes(line) == ["harden.limits_not_tried"]]
+    assert (limits, "# Memory" in text) == ([({"limits": names}, True)] * bool(names), memory)
+    document = result.document()
     assert document["limits_not_tried"] == list(unheld)
     assert [document["posture"][name] is not None for name in ("memory_headroom", "pids_headroom")] == [memory, pids]
 
@@ -362,10 +362,10 @@ def test_operations_that_nobody_asked_for_are_counted_and_told(make, monkeypatch
     servers = [{"url": "http://localhost/v1"}]
     (tmp_path / "api.json").write_text(json.dumps({"openapi": "3.1.0", "servers": servers, "paths": paths}))
     asked = "{attacks: {openapi: api.json}, api: [{name: a, request: {path: '/v1/a/7?b=c'}}]}"
-    found = tightest(make(f"    checks: {asked}"))
-    document = found.document()
+    result = tightest(make(f"    checks: {asked}"))
+    document = result.document()
     assert (document["operations_asked"], document["operations_documented"]) == (1, 3)
-    assert set(found.warnings()) < set(document["notes"])
+    assert set(result.warnings()) < set(document["notes"])
 
 
 @pytest.mark.slow
@@ -406,8 +406,8 @@ def asked(subject: Subject) -> list[dict]:
 def test_verify_names_the_wall_that_a_request_fails_at(make, named):
     """All that was told was that 200 was expected, and 500 came. What fails without any wall is the service's own fault."""
     named("capset", families=(2, 10))  # without it, nothing starts without no-new-privileges
-    items = {each["name"]: each for each in asked(make(WALLED))}
-    assert {name: each["walls"] for name, each in items.items()} == {
+    items = {row["name"]: row for row in asked(make(WALLED))}
+    assert {name: row["walls"] for name, row in items.items()} == {
         "up": (), "address": ("seccomp",), "children": ("pids",), "hold": ("memory",), "keep": ("read_only", "tmpfs"),
         "deep": ("read_only",), "gone": (),
     }  # fmt: skip
@@ -462,10 +462,10 @@ def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, y
         time.sleep(1)
         sent = time.time()
         run.send_signal(number)
-        told = run.stderr.read().splitlines()[-1]
+        line = run.stderr.read().splitlines()[-1]
         # how it ended; that containers were removed (between two trials there may be none); what to do
-        assert len(told.split("; ")) in ((3,) if yaml_text else (2, 3)), told
-        assert ("SIGTERM" in told) is (number == signal.SIGTERM)
+        assert len(line.split("; ")) in ((3,) if yaml_text else (2, 3)), line
+        assert ("SIGTERM" in line) is (number == signal.SIGTERM)
         assert run.wait() == 128 + number
     assert own_leftovers(engine, run.pid) == []
     assert made_since(engine, run.pid, sent - 60)
@@ -473,7 +473,7 @@ def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, y
 
 
 def made_since(engine, pid: int, when: float) -> list[str]:
-    told = {"type": "container", "event": "create"}
-    events = engine.api.events(since=int(when), until=int(time.time()) + 1, filters=told, decode=True)
-    made = [each["Actor"]["Attributes"] for each in events if each["timeNano"] > when * 1e9]
-    return [each["name"] for each in made if each.get(labels.OWNER, "").startswith(f"{pid}:")]
+    filters = {"type": "container", "event": "create"}
+    events = engine.api.events(since=int(when), until=int(time.time()) + 1, filters=filters, decode=True)
+    made = [event["Actor"]["Attributes"] for event in events if event["timeNano"] > when * 1e9]
+    return [attributes["name"] for attributes in made if attributes.get(labels.OWNER, "").startswith(f"{pid}:")]

@@ -48,20 +48,20 @@ def test_every_hole_is_found_where_it_is_and_nowhere_else(service, monkeypatch, 
     monkeypatch.setattr(resource, "PATIENCE_SECONDS", 3.0)  # its service holds few connections, and falls at once
     packs = "{packs: [http], openapi: /openapi.json}"
     subject = service(f"run: {{memory: 64MiB, env: {{{safe}}}}}\n    checks:\n      attacks: {packs}{API}")
-    found = run.attack(subject, postures=("open", "hardened"))
-    cells = found.data["postures"]["open"]
+    evidence = run.attack(subject, postures=("open", "hardened"))
+    cells = evidence.data["postures"]["open"]
     outcomes = {name: cell["outcome"] for name, cell in cells.items()}
     if safe and "not_measured" not in outcomes.values():  # nothing to stop is no reason to have measured nothing
-        assert found.status == "pass", found.reason
+        assert evidence.status == "pass", evidence.reason
     if safe:  # a machine with other work may be too slow to tell that it resists 256 connections; it never says that it does not
         assert outcomes.pop("http-slow-bodies") in (outcome, "not_measured"), cells
     assert outcomes == dict.fromkeys(outcomes, outcome), cells
-    assert set(cells) == {each.id for each in load_payloads(packs=["http"]).payloads}
-    assert {each["delivery"] for each in found.data["payloads"].values()} == {"service"}
+    assert set(cells) == {payload.id for payload in load_payloads(packs=["http"]).payloads}
+    assert {payload["delivery"] for payload in evidence.data["payloads"].values()} == {"service"}
     if outcome == "succeeded":
-        held = {name for name, cell in found.data["postures"]["hardened"].items() if cell["outcome"] == "blocked"}
+        held = {name for name, cell in evidence.data["postures"]["hardened"].items() if cell["outcome"] == "blocked"}
         # what leads nowhere without a network; all else comes in the way that users come, and no wall is in it
-        assert held == {"http-ssrf", "http-metadata"}, found.data["postures"]["hardened"]
+        assert held == {"http-ssrf", "http-metadata"}, evidence.data["postures"]["hardened"]
         assert cells["http-command"]["evidence"]["at"].startswith("GET /ping query x: ")
         assert cells["http-error-page"]["evidence"]["at"] == "POST /upload json text: {{"
     else:
@@ -77,24 +77,24 @@ def test_a_way_to_files_is_found_in_an_image_without_users(tmp_path, engine, saf
     yaml = f"run: {{env: {{{safe}}}}}\n    checks:\n      attacks: {{packs: [http]}}{API}"
     with service_image(*image, files, at="/app") as (saved, name):
         subject = castle(tmp_path, engine, saved, yaml, reference=name, awk=False)
-        found = matrix(subject, http("http-traversal", "http-traversal-path"), OPEN, HARDENED)
+        results = matrix(subject, http("http-traversal", "http-traversal-path"), OPEN, HARDENED)
     for posture in ("open", "hardened"):
-        cells = found.cells[posture]
-        assert {each: cell.outcome for each, cell in cells.items()} == dict.fromkeys(cells, outcome), cells
-    assert found.notes["canary"] == matrix_module.NOTE
+        cells = results.cells[posture]
+        assert {attack: cell.outcome for attack, cell in cells.items()} == dict.fromkeys(cells, outcome), cells
+    assert results.notes["canary"] == matrix_module.NOTE
     if not safe:
-        assert found.cells["open"]["http-traversal"].evidence["proof"] == "the content of /proc/version came back"
+        assert results.cells["open"]["http-traversal"].evidence["proof"] == "the content of /proc/version came back"
 
 
 def test_the_other_file_stands_in_every_value():
     lab = SimpleNamespace(notes={}, files=SimpleNamespace(telling_line=lambda _path: None))
-    named = {each.id: each for each in matrix_module.with_fallback_file(lab, load_payloads(packs=["http"])).payloads}
-    changed = [named[name] for name in ("http-traversal", "http-traversal-path")]
-    assert {each.evidence.path for each in changed} == {"/proc/version"}
-    values = [value for each in changed for value in each.each]
+    payloads = matrix_module.with_fallback_file(lab, load_payloads(packs=["http"])).payloads
+    changed = [payload for payload in payloads if payload.id in ("http-traversal", "http-traversal-path")]
+    assert {payload.evidence.path for payload in changed} == {"/proc/version"}
+    values = [value for payload in changed for value in payload.each]
     assert len(values) == 12
     assert not [value for value in values if "passwd" in value or "proc" not in value]
-    assert "passwd" not in "".join(each.text() for each in named.values())
+    assert "passwd" not in "".join(payload.text() for payload in payloads)
 
 
 def test_a_suite_that_names_no_value_leaves_nothing_to_aim_at(service):
@@ -120,20 +120,20 @@ def test_routes_whose_values_nobody_names_are_tried_in_places_that_are_guessed(s
     """Eight attacks on a service without an OpenAPI document were not measured, whatever holes it had."""
     api = BARE % (200 if safe else 400)
     subject = service(f"run: {{memory: 64MiB, env: {{{safe}}}}}\n    checks:\n      attacks: {{packs: [http]}}{api}")
-    found = matrix(subject, http("http-command", "http-ssrf", "http-large-body"), OPEN)
-    cells = found.cells["open"]
+    results = matrix(subject, http("http-command", "http-ssrf", "http-large-body"), OPEN)
+    cells = results.cells["open"]
     assert {name: cell.outcome for name, cell in cells.items()} == dict.fromkeys(cells, outcome), cells
-    assert "the parameters q, query, search" in found.notes["places"]
+    assert "the parameters q, query, search" in results.notes["places"]
     if safe:
-        said = "no such hole shows even in a container without any protection, in places that were guessed: "
-        assert cells["http-command"].reason.startswith(f"{said}GET /ping added parameters, ")
+        reason = "no such hole shows even in a container without any protection, in places that were guessed: "
+        assert cells["http-command"].reason.startswith(f"{reason}GET /ping added parameters, ")
     else:
         assert cells["http-command"].evidence["at"].startswith("GET /ping added parameters: ")
         assert cells["http-ssrf"].evidence["at"] == "GET /fetch added parameters"
 
 
 def checks_of(*checks: Mapping[str, Any]) -> tuple[ApiCheck, ...]:
-    return tuple(ApiCheck.model_validate({"name": str(number), **each}) for number, each in enumerate(checks))
+    return tuple(ApiCheck.model_validate({"name": str(number), **check}) for number, check in enumerate(checks))
 
 
 def test_places_are_guessed_where_none_is_named():
@@ -143,18 +143,18 @@ def test_places_are_guessed_where_none_is_named():
         {"request": {"path": "/v1/users/7", "method": "DELETE"}},
         {"request": {"path": "/metrics", "port": 9090}},
     )
-    found = aims(checks)
+    guesses = aims(checks)
     deeper = ("/v1/users/7/{segment}", "/{segment}/users/7/posts", "/v1/users/{segment}/posts")
-    assert [str(each) for each in found] == [
+    assert [str(aim) for aim in guesses] == [
         "GET / added parameters", "GET /{segment} path segment", "GET /{segment} path, not quoted segment",
         "GET /v1/users/7/posts added parameters",
         *(f"GET {path} {kind} segment" for path in deeper for kind in ("path", "path, not quoted")),
         "GET / added headers",
     ]  # fmt: skip
-    assert {each.expects for each in found} == {200, 401}
-    assert found[0].at("a b").path.startswith("/?q=a+b&query=a+b&")
-    assert found[8].at("../x").path == "/v1/users/..%2Fx/posts"
-    assert found[-1].at("x").headers["X-Forwarded-Host"] == found[-1].at("x").headers["User-Agent"] == "x"
+    assert {aim.expects for aim in guesses} == {200, 401}
+    assert guesses[0].at("a b").path.startswith("/?q=a+b&query=a+b&")
+    assert guesses[8].at("../x").path == "/v1/users/..%2Fx/posts"
+    assert guesses[-1].at("x").headers["X-Forwarded-Host"] == guesses[-1].at("x").headers["User-Agent"] == "x"
     assert len(aims(checks_of(*({"request": {"path": f"/{number}"}} for number in range(99))))) == 24
 
 
@@ -162,9 +162,9 @@ def test_one_place_that_is_named_leaves_only_parts_of_paths_to_guess():
     checks = checks_of({"request": {"path": "/"}}, {"request": {"path": "/b", "method": "POST", "body": "x"}})
     aim, *guessed = aims(checks)
     assert (str(aim), aim.at("v").body, aim.expects) == ("POST /b body", "v", None)
-    assert {each.name for each in guessed} == {"segment"}
+    assert {guess.name for guess in guessed} == {"segment"}
     named = aims(checks, [Aim(aim.request, "query", "q")])
-    assert [str(each) for each in named] == ["POST /b body", "POST /b query q"]  # the document names the others
+    assert [str(place) for place in named] == ["POST /b body", "POST /b query q"]  # the document names the others
 
 
 def test_each_place_of_a_request_is_aimed_at_once_wherever_it_lies():
@@ -175,7 +175,7 @@ def test_each_place_of_a_request_is_aimed_at_once_wherever_it_lies():
         {"request": {"method": "POST", "path": "/y", "json": {"name": "n", "age": 3}, "repeat": {"name": 1000}}},
         {"request": {"method": "POST", "path": "/b", "json": body}},
     )
-    named = {str(each): each for each in aims(checks) if each.expects is None}
+    named = {str(aim): aim for aim in aims(checks) if aim.expects is None}
     places = ["GET /x query p", "GET /x query q", "POST /y json name"]
     assert list(named) == [*places, "POST /b json a.b", "POST /b json many.0.c", "POST /b json words.0"]
     assert named["GET /x query q"].at("a b&c").path == "/x?p=1&q=a+b%26c"
@@ -191,7 +191,7 @@ def test_a_guess_that_is_never_answered_as_expected_shows_nothing(monkeypatch, s
     monkeypatch.setattr(deliver, "_deliver", lambda *_: deliver.Shot("failed", "said", {}, status))
     shot = fired("http-metadata", aims(checks_of({"request": {"path": "/a"}})))
     assert (shot.seen, shot.status) == (seen, status)
-    assert shot.said.startswith(deliver.UNEXPECTED) is (seen == "not_measured")
+    assert shot.text.startswith(deliver.UNEXPECTED) is (seen == "not_measured")
 
 
 def test_a_document_names_places_in_paths_queries_headers_and_bodies():
@@ -217,16 +217,16 @@ def test_a_document_names_places_in_paths_queries_headers_and_bodies():
         "parameters": {"c": {"name": "c", "in": "path", "type": "string", "enum": ["left", "right"]}},
         "definitions": {"Body": {"properties": body}},
     }
-    found = {str(aim): aim for aim in documented(document)}
-    assert list(found) == [
+    places = {str(aim): aim for aim in documented(document)}
+    assert list(places) == [
         "GET /v1/a/{b}/left path b", "GET /v1/a/{b}/left path, not quoted b",
         "GET /v1/a/a/{c} path c", "GET /v1/a/a/{c} path, not quoted c",
         "GET /v1/a/a/left query q", "PUT /v1/body json name", "GET /v1/head header X-Tenant",
     ]  # fmt: skip
-    assert found["GET /v1/a/{b}/left path b"].at("../x").path == "/v1/a/..%2Fx/left?q=1"
-    assert found["GET /v1/a/{b}/left path, not quoted b"].at("../x").path == "/v1/a/../x/left?q=1"
-    assert found["PUT /v1/body json name"].at("v").json_body == {"name": "v", "many": [{}]}
-    assert found["GET /v1/head header X-Tenant"].at("v").headers == {"X-Tenant": "v"}
+    assert places["GET /v1/a/{b}/left path b"].at("../x").path == "/v1/a/..%2Fx/left?q=1"
+    assert places["GET /v1/a/{b}/left path, not quoted b"].at("../x").path == "/v1/a/../x/left?q=1"
+    assert places["PUT /v1/body json name"].at("v").json_body == {"name": "v", "many": [{}]}
+    assert places["GET /v1/head header X-Tenant"].at("v").headers == {"X-Tenant": "v"}
 
 
 @pytest.mark.parametrize(("operation", "nothing"), [
@@ -330,10 +330,10 @@ TWENTY = "&".join(f"p{number}=1" for number in range(20))
     ),
 ])  # fmt: skip
 def test_what_is_there_and_lets_in_who_asks_is_looked_into(tmp_path, answers, checks, described, places, notes):
-    requests = [each if isinstance(each, dict) else {"request": {"path": each}} for each in checks]
+    requests = [check if isinstance(check, dict) else {"request": {"path": check}} for check in checks]
     openapi = None if described is None else "/openapi.json"
     lab = looked(tmp_path, Service(answers, described), *requests, openapi=openapi)
-    assert {str(each): each.at("v").headers for each in lab.aims if each.expects is None} == places
+    assert {str(aim): aim.at("v").headers for aim in lab.aims if aim.expects is None} == places
     assert {name: parts(lab.notes[name]) for name in ("closed", "openapi", "left-out") if name in lab.notes} == notes
 
 
@@ -354,14 +354,14 @@ def test_the_routes_that_let_in_are_asked_as_they_are(tmp_path):
     service = Service({"/a": (200, 401), "/b": 200, "/own": 200, "/closed": 401}, document("/a", "/b"))
     own = {"request": {"path": "/own", "headers": KEY}}
     lab = looked(tmp_path, service, own, {"request": {"path": "/closed"}}, openapi="/openapi.json")
-    assert {str(each) for each in lab.routes} == {"GET /own unchanged", "GET /a unchanged", "GET /b unchanged"}
+    assert {str(route) for route in lab.routes} == {"GET /own unchanged", "GET /a unchanged", "GET /b unchanged"}
 
 
 def test_where_nobody_is_let_in_anywhere_nothing_is_measured(tmp_path):
     lab = looked(tmp_path, Service({"/a": 401}), {"request": {"path": "/a?x=1"}})
     assert lab.aims == ()
     shot = fired("http-ssrf", lab=lab)
-    assert (shot.seen, shot.said) == ("not_measured", lab.notes["closed"])
+    assert (shot.seen, shot.text) == ("not_measured", lab.notes["closed"])
 
 
 def test_the_health_and_what_is_not_there_are_no_places_to_look_into(tmp_path):
@@ -369,9 +369,9 @@ def test_the_health_and_what_is_not_there_are_no_places_to_look_into(tmp_path):
     checks = [{"request": {"path": "/healthz"}}, {"request": {"path": "/"}, "expect": {"status": 404}}]
     service = Service({"/healthz": 200, "/own": 200})
     shot = fired("http-ssrf", lab=looked(tmp_path, service, *checks))
-    assert (shot.seen, codes(shot.said)) == ("not_measured", ["untried.nowhere"])
-    found = looked(tmp_path, service, *checks, {"request": {"path": "/own"}}).aims
-    assert "GET /own added parameters" in map(str, found)
+    assert (shot.seen, codes(shot.text)) == ("not_measured", ["untried.nowhere"])
+    places = looked(tmp_path, service, *checks, {"request": {"path": "/own"}}).aims
+    assert "GET /own added parameters" in map(str, places)
 
 
 @pytest.mark.parametrize(("status", "seen"), [(401, "not_measured"), (404, "failed")])
@@ -380,14 +380,14 @@ def test_a_search_that_is_refused_everywhere_is_none(monkeypatch, status, seen):
     assert fired("http-environment").seen == seen
 
 
-@pytest.mark.parametrize(("statuses", "told"), [((502, 404), 404), ((503, 503), 503), ((200, 0), 0)])
-def test_a_service_that_cannot_fetch_what_it_was_to_fetch_has_looked(monkeypatch, tmp_path, statuses, told):
+@pytest.mark.parametrize(("statuses", "status"), [((502, 404), 404), ((503, 503), 503), ((200, 0), 0)])
+def test_a_service_that_cannot_fetch_what_it_was_to_fetch_has_looked(monkeypatch, tmp_path, statuses, status):
     """One place that answers 502 to what it cannot fetch made all others count as unlooked at."""
     lab = looked(tmp_path, Service({"/a": 200}), {"request": {"path": "/a?x=1&y=2"}})
     lab.aims = lab.aims[:2]
     answers = iter(statuses)
     monkeypatch.setattr(deliver, "_deliver", lambda *_: deliver.Shot("failed", "said", {}, next(answers)))
-    assert fired("http-metadata", lab=lab).status == told
+    assert fired("http-metadata", lab=lab).status == status
 
 
 def test_the_named_routes_are_asked_for_the_environment_too(monkeypatch, tmp_path):
@@ -406,6 +406,6 @@ def test_the_named_routes_are_asked_for_the_environment_too(monkeypatch, tmp_pat
 def test_a_named_route_that_cannot_answer_leaves_the_others_looked_at(monkeypatch, tmp_path):
     """A route of the suite's that answers 503, as it is to, made all well-known paths count as unlooked at."""
     lab = looked(tmp_path, Service({"/ready": 503}), {"request": {"path": "/ready"}, "expect": {"status": 503}})
-    assert [str(each) for each in lab.routes] == ["GET /ready unchanged"]
+    assert [str(route) for route in lab.routes] == ["GET /ready unchanged"]
     monkeypatch.setattr(deliver, "_deliver", lambda *got: deliver.Shot("failed", "said", {}, 503 if got[4] else 404))
     assert fired("http-environment", lab=lab).status == 404

@@ -69,10 +69,10 @@ def test_a_projects_own_are_added_and_replace_ours_by_id(load):
     assert load(GOOD).payloads[-1].id == "mine"
     replaced = load(GOOD.replace("mine", "system"))
     assert len(replaced.payloads) == len(load_payloads().payloads)
-    assert next(each for each in replaced.payloads if each.id == "system").title == "an attack of our own"
+    assert next(payload for payload in replaced.payloads if payload.id == "system").title == "an attack of our own"
 
 
-@pytest.mark.parametrize(("old", "new", "line", "key", "said"), [
+@pytest.mark.parametrize(("old", "new", "line", "key", "words"), [
     ("kind: output", "kind: telepathy", 6, "payloads[0].evidence.kind", "output, image-file"),
     ("T1059.004", "T59", 4, "payloads[0].attack", "payload.technique"),
     ("attack: T1059.004", "gtfobins: shelll", 4, "payloads[0].gtfobins", "payload.function"),
@@ -106,12 +106,12 @@ def test_a_projects_own_are_added_and_replace_ours_by_id(load):
     (SCRIPT, 'each: ["@a@"]\n    request: {path: "/?x=@each@@b@"}', 2, "payloads[0]", "payload.echo"),
     (SCRIPT, 'each: ["@b@"]\n    request: {headers: {X-Word: "@a@@each@"}}', 2, "payloads[0]", "payload.echo"),
 ])  # fmt: skip
-def test_what_is_wrong_is_told_with_its_place(load, old, new, line, key, said):
+def test_what_is_wrong_is_told_with_its_place(load, old, new, line, key, words):
     with pytest.raises(ConfigError) as caught:
         load(GOOD.replace(old, new, 1))
     assert (caught.value.line, caught.value.key) == (line, key)
     values = {caught.value.code, *map(str, caught.value.fields.values())}
-    assert values.issuperset(said.split()) or said in str(caught.value)
+    assert values.issuperset(words.split()) or words in str(caught.value)
 
 
 def test_what_a_url_quotes_is_looked_for_too():

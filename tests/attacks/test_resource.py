@@ -135,7 +135,7 @@ def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path
 ])  # fmt: skip
 def test_a_limit_holds_what_takes_all_that_is_granted_or_is_refused_for_a_while(taken, refused, held):
     hold, steps = consumption.Hold(64.0), enumerate(zip(taken, refused, strict=True))
-    assert [number for number, (each, no) in steps if hold.holds(each, number / 10, no == "x")] == held
+    assert [number for number, (amount, no) in steps if hold.holds(amount, number / 10, no == "x")] == held
 
 
 @pytest.mark.parametrize(("walls", "taken", "throttled", "waited", "seconds", "held", "proven"), [
@@ -168,11 +168,11 @@ def test_an_attack_that_met_its_limit_arrived_whatever_the_service_answers(monke
 def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
     """How long its answers take is what some attacks are for; others must not be measured by our own load."""
     counters(monkeypatch, *[counted(0.0, 0, 0.0)] * 5)
-    said: list[float] = []
-    watch = watching({"limits"}, of, said.append)
+    questions: list[float] = []
+    watch = watching({"limits"}, of, questions.append)
     for _ in range(4):
         watch.sample()
-    assert len(said) == asked
+    assert len(questions) == asked
 
 
 def watching(walls: set[str], of: str, question: Callable[[float], object] = lambda _limit: "") -> consumption.Watch:
@@ -195,7 +195,7 @@ def counted(cpu_seconds: float, throttled: int, at: float) -> consumption.Use:
 
 
 def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():
-    container = SimpleNamespace(state=lambda: SimpleNamespace(told=lambda: "ended with exit code 2"))
+    container = SimpleNamespace(state=lambda: SimpleNamespace(outcome=lambda: "ended with exit code 2"))
     assert consumption._crashed(container, 0.0, 64.0).detail == {"granted": 64.0}
     assert consumption._crashed(container, 61.0, 64.0).detail == {"peak": 61.0, "granted": 64.0}
 
@@ -203,7 +203,7 @@ def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():
 def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
     monkeypatch.setattr(deliver, "_deliver", lambda *_: deliver.Shot("failed", "refused", status=200))
     shot = deliver.fire(SimpleNamespace(app_folder="/opt/app", worked={}), SimpleNamespace(), payload("fill-disk"))
-    assert "; /opt/app: refused; /: refused" in shot.said
+    assert "; /opt/app: refused; /: refused" in shot.text
 
 
 def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
@@ -271,8 +271,8 @@ def test_mounts_and_groups_are_read_as_the_kernel_writes_them():
         "34 31 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n"
         "35 31 0:31 / /proc rw - proc proc rw\n"
     )
-    found = {name: ("/", f"/sys/fs/cgroup/{at}") for name, at in (("cpu", "cpu"), ("cpuacct", "cpu"), ("", "unified"))}
-    assert dict(consumption._mounted(mounts)) == {**found, "memory": ("/lxc/a", "/sys/fs/cgroup/memory")}
+    places = {name: ("/", f"/sys/fs/cgroup/{at}") for name, at in (("cpu", "cpu"), ("cpuacct", "cpu"), ("", "unified"))}
+    assert dict(consumption._mounted(mounts)) == {**places, "memory": ("/lxc/a", "/sys/fs/cgroup/memory")}
     paths = dict(consumption._paths("4:memory:/a:b\n3:cpu,cpuacct:/c\n0::/d\n"))
     assert paths == {"memory": "/a:b", "cpu": "/c", "cpuacct": "/c", "": "/d"}
 

@@ -87,13 +87,13 @@ FLOOR = floor.Floor("runc 1", "amd64", "6.1", ("close", "execve", "exit"), ("fut
 
 
 @pytest.fixture
-def said() -> list[Any]:
+def log() -> list[Any]:
     """What a search told."""
     return []
 
 
 @pytest.fixture
-def searching(tmp_path, monkeypatch, said):
+def searching(tmp_path, monkeypatch, log):
     """A search whose trials start nothing. ``needed`` is what the service cannot do without."""
     archive = docker_archive(tmp_path / "image.tar", "none:1", [{"/etc/passwd": PASSWD}], {})
     subject = castle(tmp_path, None, archive, SERVICE, reference="none:1", awk=False)
@@ -109,8 +109,8 @@ def searching(tmp_path, monkeypatch, said):
 
         monkeypatch.setattr(search, "attempt", tell)
         options = RunOptions(no_new_privileges=True)
-        found = Found(options, {}, 2, (), variant=subject.variant, suite="p", image="image")
-        return search._Search(subject, found, said.append)
+        result = Found(options, {}, 2, (), variant=subject.variant, suite="p", image="image")
+        return search._Search(subject, result, log.append)
 
     return make
 
@@ -149,10 +149,10 @@ def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
     assert got.left_out == ("uname",)
 
 
-def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
+def test_a_call_that_no_recording_has_is_found_and_named(searching, log, tmp_path):
     got = smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path)
     assert [call.name for call in got.calls if call.why == "unseen"] == ["bind"]
-    assert ("seccomp.unseen", {"calls": "bind", "problem": "up: bind is refused", "what": "castle"}) in map(parts, said)
+    assert ("seccomp.unseen", {"calls": "bind", "problem": "up: bind is refused", "what": "castle"}) in map(parts, log)
 
 
 def test_where_nothing_but_another_profile_would_do_that_is_said(searching, tmp_path):
@@ -160,13 +160,13 @@ def test_where_nothing_but_another_profile_would_do_that_is_said(searching, tmp_
         smallest(searching(), [recorded(*(NEEDED - {"bind"}))], tmp_path, EVERY - {"bind"})
 
 
-def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, said, tmp_path):
+def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, log, tmp_path):
     needed = set(NEEDED)
     looking = searching(needed)
     real = looking._proven
     looking._proven = lambda *words: needed.add("uname") or real(*words)  # then it wants what no trial missed
     assert "uname" in smallest(looking, [recorded(*NEEDED, "uname")], tmp_path).names
-    assert "seccomp.not_proven" in [line.code for line in said]
+    assert "seccomp.not_proven" in [line.code for line in log]
 
 
 def test_checks_that_waver_prove_nothing(searching, monkeypatch, tmp_path):
@@ -182,7 +182,7 @@ def test_checks_that_waver_prove_nothing(searching, monkeypatch, tmp_path):
 def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, monkeypatch, tmp_path, works):
     """wget makes calls that no check needs: a health check that the profile refuses would call every container unhealthy."""
     made, words = searching({"read", "write"}), ("wget", "http://127.0.0.1/")
-    made.found = replace(made.found, asks=words)
+    made.result = replace(made.result, asks=words)
     under = []
 
     def asked(_subject, options):
@@ -204,14 +204,14 @@ def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(
     monkeypatch.setattr(recorder, "recorded", slow)
     passed = searching()._recordings("amd64")
     assert asked[:2] == [set(), {"read"}]
-    assert all({"read", "bind"} <= each.calls for each in passed)
+    assert all({"read", "bind"} <= recording.calls for recording in passed)
 
 
 def test_a_service_that_needs_new_privileges_has_no_profile():
     options = RunOptions(no_new_privileges=False)
-    found = Found(options, {}, 2, (), variant=Variant(name="v", builder="ko"), suite="p", image="i")
+    result = Found(options, {}, 2, (), variant=Variant(name="v", builder="ko"), suite="p", image="i")
     with raises(DeadweightError, "seccomp.set_uid"):
-        search.search(None, found, print)
+        search.search(None, result, print)
 
 
 # what the runtime needs
@@ -222,9 +222,9 @@ def runtime(engine) -> refused_calls.Runtime:
     return refused_calls.runtime_of(engine)
 
 
-@pytest.mark.parametrize("told", ["OCI Runtime (runc)", "OCI Runtime (/usr/sbin/runc)"])
-def test_podman_tells_its_runtime_by_name_or_by_path(told):
-    assert refused_calls._name({"Components": [{"Name": told}]}, {}) == "runc"
+@pytest.mark.parametrize("name", ["OCI Runtime (runc)", "OCI Runtime (/usr/sbin/runc)"])
+def test_podman_tells_its_runtime_by_name_or_by_path(name):
+    assert refused_calls._name({"Components": [{"Name": name}]}, {}) == "runc"
 
 
 def test_the_runtime_is_the_one_that_starts_the_containers(runtime):
@@ -264,7 +264,7 @@ def posture(subject, engine) -> Iterator[Found]:
     options = hardened_for(subject.variant).but(network="some", tmpfs=(Tmpfs("/state", 2**20),))
     cut_off, image = dict(engine.dialect.cut_off), subject.engine_image()
     yield Found(options, cut_off, 2, (), variant=subject.variant, suite="p", image=image)
-    assert [each.name for each in own_leftovers(engine) if PURPOSE in each.name] == []
+    assert [leftover.name for leftover in own_leftovers(engine) if PURPOSE in leftover.name] == []
 
 
 @pytest.fixture(scope="module")
@@ -365,7 +365,7 @@ def test_what_was_found_is_told_with_its_circumstances(searched):
     assert parts(fields["engine"]) == ("seccomp.engine_allows", {"calls": searched.engine_allows})
     alone = [parts(line)[1] for line in others if codes(line) == ["seccomp.only_one"]]
     # a busy runtime makes calls of its own meanwhile
-    assert any(each["check"] == "keep" and "mkdirat" in each["calls"] for each in alone)
+    assert any(row["check"] == "keep" and "mkdirat" in row["calls"] for row in alone)
 
 
 def test_attacks_are_made_under_either_profile(subject, searched):
@@ -398,11 +398,11 @@ def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(su
     kept = ToAttack(subject.built.config_digest, tighter, "runc 1.0.0 on Linux 5.10")
     store.save(kept, subject.state.seccomp_to_attack("castle"))
     few("breach-write-root")
-    found = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
+    evidence = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
     known = "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant castle searches again"
-    assert found.status == "not_measured"
+    assert evidence.status == "not_measured"
     for text in (problem, f"castle.seccomp.json: it blocks {call}, ", known):
-        assert text in found.reason
+        assert text in evidence.reason
 
 
 def test_what_more_is_stopped_is_named():

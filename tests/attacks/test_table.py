@@ -40,7 +40,7 @@ def build_cache(local_source, tmp_path_factory) -> Iterator[BuildCache]:
 
 
 @pytest.fixture(scope="module")
-def found(request, tmp_path_factory, engine, build_cache) -> Iterator[Matrix]:
+def results(request, tmp_path_factory, engine, build_cache) -> Iterator[Matrix]:
     """The whole list on one image, once in ``open`` and once in ``hardened``."""
     name = request.param
     folder = tmp_path_factory.mktemp(name)
@@ -70,20 +70,20 @@ def gawk(build_cache: BuildCache) -> dict[str, Content]:
     return files
 
 
-@pytest.mark.parametrize("found", ["gawk", "busybox"], indirect=True, scope="module")
+@pytest.mark.parametrize("results", ["gawk", "busybox"], indirect=True, scope="module")
 @pytest.mark.parametrize("payload", [payload.id for payload in load_payloads(packs=["awk"]).payloads])
-def test_every_payload_comes_to_what_it_must(request, found, payload):
+def test_every_payload_comes_to_what_it_must(request, results, payload):
     """With all walls down it works (here the image has the shell, and the AWK what it needs); hardened it does not, or must."""
     expected = (WORKS, WORKS if payload in THROUGH else HELD)
-    expected = (NONE, NONE) if payload in GAWK_ONLY and found.dialect != "gawk" else expected
-    cells = [found.cells[posture][payload] for posture in ("open", "hardened")]
-    told = [f"{cell.outcome}: {cell.reason} {cell.evidence}" for cell in cells]
+    expected = (NONE, NONE) if payload in GAWK_ONLY and results.dialect != "gawk" else expected
+    cells = [results.cells[posture][payload] for posture in ("open", "hardened")]
+    texts = [f"{cell.outcome}: {cell.reason} {cell.evidence}" for cell in cells]
     if payload in MAY_BE_UNMEASURED and cells[0].outcome == "not_measured":
-        assert cells[1].outcome == "not_measured", told
+        assert cells[1].outcome == "not_measured", texts
     elif payload == "fork-bomb":  # a Go service that can start no thread any more ends itself
-        assert all(cell.outcome in (wanted, "crashed") for cell, wanted in zip(cells, expected, strict=True)), told
+        assert all(cell.outcome in (wanted, "crashed") for cell, wanted in zip(cells, expected, strict=True)), texts
     else:
-        assert tuple(cell.outcome for cell in cells) == expected, told
+        assert tuple(cell.outcome for cell in cells) == expected, texts
 
 
 def test_progress_counts_postures_and_says_them():

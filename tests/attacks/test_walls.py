@@ -137,15 +137,15 @@ def test_a_gate_of_which_nothing_was_measured_is_neither_broken_nor_held():
     other = Cell("blocked")
     silent = Matrix(cells={"without-read-only": {"system": Cell("not_measured", "no answer"), "environ": other}})
     fields = {"posture": gate.posture, "attacks": "system", "reason": "no answer"}
-    assert [parts(each) for each in unmeasured([gate], silent)] == [("gate.not_measured", fields)]
+    assert [parts(line) for line in unmeasured([gate], silent)] == [("gate.not_measured", fields)]
     tried = Matrix(cells={"without-read-only": {"system": Cell("not_applicable"), "environ": other}})
     assert breaches([gate], tried) == unmeasured([gate], tried) == []
 
 
 def test_postures_that_came_to_nothing_are_told_by_reason():
     nothing, held = Cell("not_measured", "no AWK"), Cell("blocked")
-    found = Matrix(cells={"open": {"a": nothing}, "hardened": {"a": nothing, "b": Cell("not_applicable")}})
-    (line,) = found.nothing_in()
+    matrix = Matrix(cells={"open": {"a": nothing}, "hardened": {"a": nothing, "b": Cell("not_applicable")}})
+    (line,) = matrix.nothing_in()
     assert parts(line) == ("gate.nothing_in", {"places": "open, hardened", "reason": "no AWK"})
     for first in (nothing, Cell("not_measured", w.wording("cell.not_tried"))):
         assert Matrix(cells={"open": {"a": first, "b": held}}).nothing_in() == []
@@ -246,8 +246,8 @@ def test_what_takes_longest_begins_first_and_evidence_keeps_its_order(monkeypatc
     memories = (("a", 1), ("b", 3), ("c", 1), ("d", 2))
     runs = ((name, SimpleNamespace(run=SimpleNamespace(memory=memory))) for name, memory in memories)
     subjects: Any = [SimpleNamespace(name=name, variant=variant) for name, variant in runs]
-    found: Any = check.attack_all(subjects, jobs=1)
-    assert (found, began) == (["a", "b", "c", "d"], ["b", "d", "a", "c"])
+    results: Any = check.attack_all(subjects, jobs=1)
+    assert (results, began) == (["a", "b", "c", "d"], ["b", "d", "a", "c"])
 
 
 # What a run keeps of an earlier, longer one, and from when that is.
@@ -272,30 +272,30 @@ def long() -> dict[str, Any]:
 
 def test_what_was_not_tried_again_is_kept_with_the_time_of_its_measurement_however_often():
     once = completed(run(hardened=cell()), run(hardened=long(), default=cell("succeeded")), FIRST)
-    for found in (once["postures"], completed(run(hardened=cell()), once, SECOND)["postures"]):
-        assert found["default"]["mount"]["evidence"] == {"measured_at": FIRST, "said": "no"}
-        assert (found["hardened"]["mount"]["walls"], found["hardened"]["mount"]["depth"]) == (["read-only"], 1)
-        assert found["hardened"]["mount"]["evidence"]["walls_measured_at"] == FIRST
+    for postures in (once["postures"], completed(run(hardened=cell()), once, SECOND)["postures"]):
+        assert postures["default"]["mount"]["evidence"] == {"measured_at": FIRST, "said": "no"}
+        assert (postures["hardened"]["mount"]["walls"], postures["hardened"]["mount"]["depth"]) == (["read-only"], 1)
+        assert postures["hardened"]["mount"]["evidence"]["walls_measured_at"] == FIRST
 
 
 def test_walls_that_were_tried_now_are_not_replaced():
     """An earlier run may have taken away walls too, which this one did not."""
     now = cell(walls=["non-root"], depth=1, evidence={"said": "no", "alone": {"non-root": "blocked"}})
-    found = completed(run(hardened=now), run(hardened=long()), FIRST)["postures"]["hardened"]["mount"]
-    assert (found["walls"], found["depth"]) == (["non-root"], 1)
-    assert [found["evidence"][key] for key in ("alone", "single_points")] == [{"non-root": "blocked"}, ["read-only"]]
+    mount = completed(run(hardened=now), run(hardened=long()), FIRST)["postures"]["hardened"]["mount"]
+    assert (mount["walls"], mount["depth"]) == (["non-root"], 1)
+    assert [mount["evidence"][key] for key in ("alone", "single_points")] == [{"non-root": "blocked"}, ["read-only"]]
 
 
 def test_an_outcome_that_changed_keeps_nothing():
-    found = completed(run(hardened=cell("succeeded")), run(hardened=long()), FIRST)["postures"]["hardened"]["mount"]
-    assert found == cell("succeeded")
+    mount = completed(run(hardened=cell("succeeded")), run(hardened=long()), FIRST)["postures"]["hardened"]["mount"]
+    assert mount == cell("succeeded")
 
 
 def test_that_walls_stop_it_only_together_is_still_said():
-    found = run(hardened=cell(depth=1, reason="of an older version", evidence={"alone": {"read-only": "succeeded"}}))
+    document = run(hardened=cell(depth=1, reason="of an older version", evidence={"alone": {"read-only": "succeeded"}}))
     for at in (FIRST, SECOND):
-        found = completed(run(hardened=cell()), found, at)
-        assert parts(found["postures"]["hardened"]["mount"]["reason"]) == ("cell.together", {"reason": "refused"})
+        document = completed(run(hardened=cell()), document, at)
+        assert parts(document["postures"]["hardened"]["mount"]["reason"]) == ("cell.together", {"reason": "refused"})
 
 
 CHANGES = [{"apparmor": True}, {"seccomp": False}, {"kernel": "6.9"}, {"version": "29"}, {"cpus": 1}, {}]
@@ -324,6 +324,6 @@ def test_that_no_wall_stops_it_alone_is_only_said_where_all_let_it_through(limit
     alone = {"fork-bomb": {"image": "succeeded", "non-root": "succeeded", "limits": limits}}
     held = Matrix(cells={"hardened": {"fork-bomb": Cell("blocked", "held")}}, alone=alone)
     engine = SimpleNamespace(seccomp=True, apparmor=True, user_namespaces=True, rootless=False)
-    found = data(held, load_payloads(), "", engine)["postures"]["hardened"]["fork-bomb"]
-    assert (found["depth"], found["walls"]) == (depth, ["limits"] if limits == "blocked" else [])
-    assert (found["code"] == "cell.together") is together
+    bomb = data(held, load_payloads(), "", engine)["postures"]["hardened"]["fork-bomb"]
+    assert (bomb["depth"], bomb["walls"]) == (depth, ["limits"] if limits == "blocked" else [])
+    assert (bomb["code"] == "cell.together") is together

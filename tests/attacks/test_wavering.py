@@ -62,15 +62,15 @@ def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tu
 @pytest.mark.slow
 @pytest.mark.parametrize("root", [False, True])
 def test_a_service_that_fails_three_starts_of_ten_is_told_so(subject, monkeypatch, root):
-    said = [searched(subject, monkeypatch, 0.3, seed, root=root)[0] for seed in range(SEARCHES)]
-    assert sum(not each for each in said) < 0.02 * SEARCHES
-    assert said.count("harden.wavers") > 0.96 * SEARCHES
+    codes = [searched(subject, monkeypatch, 0.3, seed, root=root)[0] for seed in range(SEARCHES)]
+    assert sum(not code for code in codes) < 0.02 * SEARCHES
+    assert codes.count("harden.wavers") > 0.96 * SEARCHES
 
 
 @pytest.mark.parametrize(("root", "most"), [(False, 19), (True, 22)])
 def test_a_steady_service_costs_few_trials_more(subject, monkeypatch, root, most):
-    said, trials = searched(subject, monkeypatch, 0.0, 1, root=root)
-    assert (said, trials) == ("", most)
+    code, trials = searched(subject, monkeypatch, 0.0, 1, root=root)
+    assert (code, trials) == ("", most)
 
 
 @pytest.mark.usefixtures("cancelling")
@@ -116,13 +116,13 @@ OWN = ("/bin/sh", "-c", "test -e /tmp/up")
 HTTP = Health(path="/healthz")
 
 
-@pytest.mark.parametrize(("works", "own", "health", "found"), [
+@pytest.mark.parametrize(("works", "own", "health", "command"), [
     ({WGET}, (), HTTP, WGET), ({WGET, OWN}, OWN, HTTP, OWN), ({WGET}, OWN, HTTP, WGET), (set(), OWN, HTTP, ()),
     (set(), (), HTTP, ()),
     ({WGET, tuple(word.replace(":8080", ":1") for word in WGET)}, (), HTTP, ()),  # it says yes of a closed port too
     ({("/up",), OWN}, OWN, Health(kind="exec", command=("/up",)), ("/up",)),  # what the suite names comes first
 ])  # fmt: skip
-def test_the_images_own_check_comes_first_where_it_works(works, own, health, found):
+def test_the_images_own_check_comes_first_where_it_works(works, own, health, command):
     """Under a seccomp profile it may not: an engine runs it all the same, where it is not told otherwise. In this image the
     commands ``works`` end with 0, under whatever it is started."""
     container = SimpleNamespace(
@@ -133,7 +133,7 @@ def test_the_images_own_check_comes_first_where_it_works(works, own, health, fou
     engine = SimpleNamespace(images=images, start=lambda *_, **__: nullcontext(container))
     variant = Variant(name="v", builder="ko", port=8080, health=health)
     subject = SimpleNamespace(variant=variant, engine=lambda: engine, engine_image=lambda: "image")
-    assert health_command.find_command(subject, RunOptions()) == found
+    assert health_command.find_command(subject, RunOptions()) == command
 
 
 READ = [(["CMD", "/up", "-q"], ("/up", "-q")), (["CMD-SHELL", "test -e /tmp/up"], OWN), (["NONE"], ()), ([], ())]

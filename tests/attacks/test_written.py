@@ -43,13 +43,13 @@ NEEDS = {
 UNITS = {f"shop{beside}.container" for beside in ("", "-db", "-migrate", "-other")} | {"shop-internal.network"}
 
 
-def needing(found: Found, **needs: Need) -> Found:
-    run = found.variant.run.model_copy(update={"needs": needs})
-    return replace(found, variant=found.variant.model_copy(update={"run": run}), need_images={"other": SMALL})
+def needing(result: Found, **needs: Need) -> Found:
+    run = result.variant.run.model_copy(update={"needs": needs})
+    return replace(result, variant=result.variant.model_copy(update={"run": run}), need_images={"other": SMALL})
 
 
 @pytest.fixture
-def found() -> Found:
+def result() -> Found:
     return needing(shop("shop", "registry.example/shop:1"), **NEEDS)
 
 
@@ -95,22 +95,22 @@ SHOWN = {
 
 
 def texts() -> Iterator[str]:
-    for name, (found, request) in cases().items():
-        yield f"######## {name}\n" + "".join(f"{line}\n" for line in found.notes())
+    for name, (result, request) in cases().items():
+        yield f"######## {name}\n" + "".join(f"{line}\n" for line in result.notes())
         for form in SHOWN.get(name, FORMATS):
             try:
-                yield f"#### {form}\n{FORMATS[form](resolve(found, request))}"
+                yield f"#### {form}\n{FORMATS[form](resolve(result, request))}"
             except DeadweightError as refusal:
                 yield f"#### {form}\n{refusal.code}: {dict(refusal.fields)}\n"
             if form in COMMENTLESS:
-                yield "".join(f"{line}\n" for line in notes(found, form, request))
+                yield "".join(f"{line}\n" for line in notes(result, form, request))
 
 
-def test_a_text_begins_with_what_its_reader_must_know(found):
+def test_a_text_begins_with_what_its_reader_must_know(result):
     """Units too; a task definition has no comments."""
     for form in FORMATS:
-        first = next(iter(files(found, form, Request()).values())).partition("\n")[0]
-        assert first == ("{" if form == "ecs" else f"# {found.notes()[0]}")
+        first = next(iter(files(result, form, Request()).values())).partition("\n")[0]
+        assert first == ("{" if form == "ecs" else f"# {result.notes()[0]}")
 
 
 def test_the_document_says_that_a_profile_was_found():
@@ -129,12 +129,12 @@ UP = 'case "$*" in *exec*) false;; *migrate*) exit $JOB;; *shop-db*|*\\ create*|
 
 @pytest.mark.parametrize("form", ["run", "podman"])
 @pytest.mark.parametrize(("up", "job"), [("false", 0), ("true", 1)])
-def test_a_shell_that_gives_up_says_so_and_starts_nothing_more(found, form, up, job, tmp_path):
+def test_a_shell_that_gives_up_says_so_and_starts_nothing_more(result, form, up, job, tmp_path):
     """By engines that do nothing: of the database they say no for ever, or the job fails for ever."""
     for tool in ("docker", "podman"):
         shell_script(tmp_path / tool, UP.replace("false", up))
     (tmp_path / "sleep").symlink_to("/bin/true")
-    untold = replace(found, need_asks={} if job else found.need_asks, options=found.options.but(network="bridge"))
+    untold = replace(result, need_asks={} if job else result.need_asks, options=result.options.but(network="bridge"))
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB": str(job)}
     done = subprocess.run(["sh"], input=render(untold, form), env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
@@ -146,10 +146,10 @@ LEFT = {"quadlet": UNITS, "podman": {"podman.sh"}, "ecs": {"task-definition.json
 
 
 @pytest.mark.parametrize(("form", "names"), LEFT.items())
-def test_a_folder_gets_what_its_platform_takes(found, tmp_path, form, names):
+def test_a_folder_gets_what_its_platform_takes(result, tmp_path, form, names):
     """Fargate takes no seccomp profile: it gets none to look for."""
-    _give(found, form, tmp_path / "none", Request("", "./shop.seccomp.json", files=".."), str(tmp_path / "deploy"))
-    left = {each.name for each in (tmp_path / "deploy").iterdir()}
+    _give(result, form, tmp_path / "none", Request("", "./shop.seccomp.json", files=".."), str(tmp_path / "deploy"))
+    left = {path.name for path in (tmp_path / "deploy").iterdir()}
     assert left == names | (set() if form == "ecs" else {"shop.seccomp.json"})
 
 
@@ -163,28 +163,28 @@ def test_files_are_found_from_a_folder_that_is_a_link(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["shop", "../shop", ".", ".."])
-def test_compose_takes_no_file_for_the_name_of_a_volume(found, folder):
+def test_compose_takes_no_file_for_the_name_of_a_volume(result, folder):
     """The project's folder may lie below the one in which the text is."""
-    services = yaml.safe_load(render(found, "compose", Request(files=folder)))["services"]
-    volumes = [each for service in services.values() for each in service.get("volumes", ())]
+    services = yaml.safe_load(render(result, "compose", Request(files=folder)))["services"]
+    volumes = [volume for service in services.values() for volume in service.get("volumes", ())]
     assert len(volumes) == 2
-    assert all(each.startswith(("./", "../")) for each in volumes)
+    assert all(volume.startswith(("./", "../")) for volume in volumes)
 
 
 @pytest.mark.parametrize(("suite", "need", "name"), [("db", "db", "db-service"), ("s", "service", "s-service-service")])
-def test_nothing_that_it_needs_is_called_as_it_is(found, suite, need, name):
-    clashing = replace(needing(found, **{need: NEEDS["db"]}), suite=suite, need_asks={})
+def test_nothing_that_it_needs_is_called_as_it_is(result, suite, need, name):
+    clashing = replace(needing(result, **{need: NEEDS["db"]}), suite=suite, need_asks={})
     assert set(yaml.safe_load(render(clashing, "compose"))["services"]) == {need, name}
     assert set(files(clashing, "quadlet", Request())) >= {f"{name}.container", f"{suite}-{need}.container"}
     assert f"--name {name} " in render(clashing, "run").replace(" \\\n", " ")
 
 
-@pytest.mark.parametrize(("answers", "found"), [
+@pytest.mark.parametrize(("answers", "tool"), [
     ({"nc": "hangs", "bash": "tells"}, "bash"),
     ({"nc": "says yes of everything", "python3": "tells"}, "python3"),
     ({"nc": "hangs", "bash": "hangs"}, None),
 ])  # fmt: skip
-def test_a_program_that_hangs_or_is_always_content_tells_nothing(answers, found):
+def test_a_program_that_hangs_or_is_always_content_tells_nothing(answers, tool):
     """One that a profile refuses a system call may never end."""
 
     def tried(words, *, seconds):
@@ -194,16 +194,16 @@ def test_a_program_that_hangs_or_is_always_content_tells_nothing(answers, found)
         says_yes = answer == "says yes of everything" or (answer == "tells" and "5432" in " ".join(words))
         return SimpleNamespace(exit_code=0 if says_yes else 1)
 
-    told = OfNeeds({"db": NEEDS["db"]})
-    told.up("db", SimpleNamespace(exec=tried, image="postgres:16"))
-    assert told.asks["db"][:1] == ((found,) if found else ())
+    probes = OfNeeds({"db": NEEDS["db"]})
+    probes.up("db", SimpleNamespace(exec=tried, image="postgres:16"))
+    assert probes.asks["db"][:1] == ((tool,) if tool else ())
 
 
 # Kubernetes
 
 
-def documents(found: Found, request: Request = Request()) -> list[dict[str, Any]]:  # noqa: B008 - it is frozen
-    return list(yaml.safe_load_all(render(found, "kubernetes", request)))
+def documents(result: Found, request: Request = Request()) -> list[dict[str, Any]]:  # noqa: B008 - it is frozen
+    return list(yaml.safe_load_all(render(result, "kubernetes", request)))
 
 
 def expanded(value: str) -> str:
@@ -214,13 +214,13 @@ def expanded(value: str) -> str:
 def test_a_cluster_takes_it(name):
     """By Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one. A kubelet makes of the values
     what the suite has: ``$(NAME)`` becomes a variable's value, ``$$`` one dollar sign. Numbers stay text."""
-    found, request = cases()[name]
-    made = documents(found, request)
+    result, request = cases()[name]
+    made = documents(result, request)
     assert [cluster_refusal(document) for document in made] == [""] * len(made)
     pod = made[1]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert [expanded(word) for word in container.get("args", ())] == list(found.options.args)
-    assert {each["name"]: expanded(each["value"]) for each in container.get("env", ())} == dict(found.options.env)
+    assert [expanded(word) for word in container.get("args", ())] == list(result.options.args)
+    assert {entry["name"]: expanded(entry["value"]) for entry in container.get("env", ())} == dict(result.options.env)
     context = container["securityContext"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert context["allowPrivilegeEscalation"] is False
@@ -229,7 +229,7 @@ def test_a_cluster_takes_it(name):
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     assert not any("hostPort" in port for port in container.get("ports", ()))
     policy = next(document for document in made if document["kind"] == "NetworkPolicy")["spec"]
-    assert ("Egress" in policy["policyTypes"]) is not found.outgoing
+    assert ("Egress" in policy["policyTypes"]) is not result.outgoing
 
 
 def test_the_validation_would_notice():
@@ -274,38 +274,38 @@ MOUNT_OPTIONS = re.compile(
 def refusals(task: dict[str, Any]) -> list[str]:
     """What Amazon would refuse of it for Fargate; empty where it takes it."""
     report = ParamValidator().validate(task, TASK)
-    names = [task["family"], *(each["name"] for each in task["containerDefinitions"])]
+    names = [task["family"], *(container["name"] for container in task["containerDefinitions"])]
     wrong = {
         "the network": task["networkMode"] != "awsvpc" or task["requiresCompatibilities"] != ["FARGATE"],
         f"the size {task['cpu']} with {task['memory']}": int(task["memory"]) not in SOLD.get(int(task["cpu"]), set()),
         **{f"the name {name!r}": not NAME.fullmatch(name) for name in names},
     }
-    found = [report.generate_report()] if report.has_errors() else []
-    found += [text for text, applies in wrong.items() if applies]
-    return found + [each for one in task["containerDefinitions"] for each in _of_container(one, int(task["memory"]))]
+    texts = [report.generate_report()] if report.has_errors() else []
+    texts += [text for text, applies in wrong.items() if applies]
+    return texts + [text for one in task["containerDefinitions"] for text in _of_container(one, int(task["memory"]))]
 
 
 def _of_container(container: dict[str, Any], memory: int) -> list[str]:
     linux, check = container.get("linuxParameters", {}), container.get("healthCheck")
-    found = [f"{each} (EC2 only)" for each in ONLY_EC2 & {*container, *linux}]
-    found += [f"the capability {each}" for each in linux.get("capabilities", {}).get("add", []) if each != "SYS_PTRACE"]
-    found += [f"the limit {each['name']}" for each in container.get("ulimits", []) if each["name"] != "nofile"]
-    options = [each for folder in linux.get("tmpfs", []) for each in folder["mountOptions"]]
-    found += [f"the mount option {each}" for each in options if not MOUNT_OPTIONS.fullmatch(each)]
-    found += [f"a folder of {each['size']} MiB" for each in linux.get("tmpfs", []) if each["size"] < 1]
+    texts = [f"{key} (EC2 only)" for key in ONLY_EC2 & {*container, *linux}]
+    texts += [f"the capability {cap}" for cap in linux.get("capabilities", {}).get("add", []) if cap != "SYS_PTRACE"]
+    texts += [f"the limit {limit['name']}" for limit in container.get("ulimits", []) if limit["name"] != "nofile"]
+    options = [option for folder in linux.get("tmpfs", []) for option in folder["mountOptions"]]
+    texts += [f"the mount option {option}" for option in options if not MOUNT_OPTIONS.fullmatch(option)]
+    texts += [f"a folder of {folder['size']} MiB" for folder in linux.get("tmpfs", []) if folder["size"] < 1]
     bounds = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
     bounds |= {"memory": (6, memory), "stopTimeout": (2, 120)}
     values = {"stopTimeout": 30, **(check or {}), **container}
     wrong = (name for name, (least, most) in bounds.items() if not least <= values.get(name, least) <= most)
-    found += [f"{name} {values[name]}" for name in wrong]
-    return found + (["a health check without CMD"] if check and check["command"][0] not in ("CMD", "CMD-SHELL") else [])
+    texts += [f"{name} {values[name]}" for name in wrong]
+    return texts + (["a health check without CMD"] if check and check["command"][0] not in ("CMD", "CMD-SHELL") else [])
 
 
 def tasks() -> dict[str, Found]:
     plain, needy = a_found(), a_found("needy")
     patient = plain.variant.health.model_copy(update={"within_seconds": 900.0})
     return {
-        **{name: found for name, (found, _) in cases().items() if not found.options.cap_add},
+        **{name: result for name, (result, _) in cases().items() if not result.options.cap_add},
         "needy": replace(needy, options=needy.options.but(cap_add=())),
         "dots": replace(plain, suite="shop.of.tea"),
         "patient": replace(plain, variant=plain.variant.model_copy(update={"health": patient})),
@@ -321,17 +321,17 @@ def test_amazon_would_take_it(name):
     assert task["containerDefinitions"][0]["linuxParameters"]["capabilities"] == {"drop": ["ALL"]}
 
 
-@pytest.mark.parametrize(("change", "told"), [
+@pytest.mark.parametrize(("change", "problem"), [
     ({"cpus": 1}, "Unknown parameter"), ({"image": 7}, "Invalid type"), ({"privileged": False}, "privileged"),
     ({"linuxParameters": {"maxSwap": 0}}, "maxSwap"),
     ({"healthCheck": {"command": ["true"], "interval": 1, "timeout": 5, "retries": 3, "startPeriod": 1}}, "interval 1"),
     ({"ulimits": [{"name": "core", "softLimit": 0, "hardLimit": 0}]}, "core"),
     ({"memory": 9000}, "memory"), ({"stopTimeout": 121}, "stopTimeout"),
 ])  # fmt: skip
-def test_the_judge_would_notice(change, told):
+def test_the_judge_would_notice(change, problem):
     task = json.loads(render(a_found(), "ecs", Request(PUSHED)))
     task["containerDefinitions"][0].update(change)
-    assert told in " ".join(refusals(task))
+    assert problem in " ".join(refusals(task))
     assert "the size 256 with 4096" in refusals({**task, "cpu": "256", "memory": "4096"})
 
 
@@ -357,7 +357,7 @@ def file_of(folder: Path, form: str, kind: str, *, budget: bool = False) -> Path
     return file
 
 
-def told(file: Path) -> str:
+def comments(file: Path) -> str:
     """The comments in a text."""
     return "\n".join(line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
 
@@ -370,6 +370,6 @@ KINDS = [("plain", False), ("plain", True), ("needy", False), ("bare", False)]
 @pytest.mark.parametrize(("kind", "budget"), KINDS)
 def test_trivy_finds_nothing_that_no_comment_answers(tmp_path, kind, budget):
     file = file_of(tmp_path, "kubernetes", kind, budget=budget)
-    found = misconfigured(file, tmp_path / "cache")
-    assert found == {each for each in found if each in told(file)}
-    assert kind != "plain" or found == {"KSV-0125"}
+    rules = misconfigured(file, tmp_path / "cache")
+    assert rules == {rule for rule in rules if rule in comments(file)}
+    assert kind != "plain" or rules == {"KSV-0125"}

@@ -11,7 +11,7 @@ SUMS = {"ours_seconds": 2.0, "naive_seconds": 8.0, "resource_seconds": 4.0, "rat
 @pytest.fixture
 def run(monkeypatch):
     def measured(**differing):
-        rows = {name: {**ROW, "differing": found} for name, found in differing.items()}
+        rows = {name: {**ROW, "differing": names} for name, names in differing.items()}
         monkeypatch.setattr(attacks, "measure", lambda: {**SUMS, "variants": rows})
         return attacks.run()
 

@@ -96,8 +96,8 @@ def test_nobody_registered_it():
         table.builder("kaniko")
 
 
-def returned(call: str, expected: str, found: str) -> str:
-    return wording("plugins.returned", call=call, expected=expected, found=found)
+def returned(call: str, expected: str, actual: str) -> str:
+    return wording("plugins.returned", call=call, expected=expected, found=actual)
 
 
 DIVIDED = "v: ZeroDivisionError: division by zero"
@@ -115,8 +115,8 @@ RETURNS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("made", "said"), RETURNS.values(), ids=RETURNS)
-def test_what_a_plug_in_returns_wrongly_is_one_error_with_its_name(plugin, tmp_path, made, said):
+@pytest.mark.parametrize(("made", "message"), RETURNS.values(), ids=RETURNS)
+def test_what_a_plug_in_returns_wrongly_is_one_error_with_its_name(plugin, tmp_path, made, message):
     builder = table.builder("good")
     variant = builder.record(name="v", builder="good")
     step = Step("image:v", "v", "v", Inputs(), lambda: True, made.get("work", lambda _: None))
@@ -134,7 +134,7 @@ def test_what_a_plug_in_returns_wrongly_is_one_error_with_its_name(plugin, tmp_p
     with pytest.raises(DeadweightError) as caught:
         use()
     assert "builder 'good' (their_plugin:Good, from their-plugin 1.0)" in str(caught.value)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.hint
 
 

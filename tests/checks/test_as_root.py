@@ -50,10 +50,10 @@ def subject(request, tmp_path, engine, playground_archive, local_source):
     return castle(tmp_path / "project", engine, playground_archive, getattr(request, "param", GATES))
 
 
-def _outcomes(found) -> dict[str, dict[str, tuple[str, tuple[str, ...]]]]:
+def _outcomes(evidence) -> dict[str, dict[str, tuple[str, tuple[str, ...]]]]:
     return {
         posture: {name: (cell["outcome"], tuple(cell["walls"])) for name, cell in cells.items()}
-        for posture, cells in found.data["postures"].items()
+        for posture, cells in evidence.data["postures"].items()
     }
 
 
@@ -61,14 +61,14 @@ def _outcomes(found) -> dict[str, dict[str, tuple[str, tuple[str, ...]]]]:
 def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
     before = set(_ours(engine))
     lines: list[str] = []
-    found = check.attack(subject, brief=True, told=lines.append)
+    evidence = check.attack(subject, brief=True, say=lines.append)
     assert set(_ours(engine)) <= before
     assert asked.read_text().splitlines()[-1].startswith("-n ")
     assert "-I -B -m deadweight.checks.as_root deadweight_attacks.check" in asked.read_text()
     monkeypatch.setattr(sudo, "is_root", lambda: True)
-    assert _outcomes(found) == _outcomes(check.attack(subject, brief=True))
+    assert _outcomes(evidence) == _outcomes(check.attack(subject, brief=True))
     # it worked with the shell that was got here
-    assert (found.status, _outcomes(found)["open"]["system"][0]) == ("pass", "blocked")
+    assert (evidence.status, _outcomes(evidence)["open"]["system"][0]) == ("pass", "blocked")
     assert any(line.startswith("castle: ") for line in lines)
 
 
@@ -92,7 +92,7 @@ def test_it_ends_and_leaves_nothing_when_we_are_interrupted(request, subject, as
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, usual))
     before, begun = set(_ours(engine)), threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        attack = pool.submit(check.attack, subject, brief=True, told=lambda _line: begun.set())
+        attack = pool.submit(check.attack, subject, brief=True, say=lambda _line: begun.set())
         assert begun.wait(60)
         _run.cancel_all()
         assert type(attack.exception(60)) is Interrupted
@@ -118,11 +118,11 @@ def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeyp
 def _ours(engine) -> list[str]:
     """Containers and networks of attacks and searches of this test run whose owner is no live process any more."""
     return [
-        each.name
-        for each in engine.leftovers()
-        if each.labels[labels.PURPOSE] == host.PURPOSE
-        and each.labels[labels.PROJECT] == engine.project
-        and not Path("/proc", each.labels[labels.OWNER].partition(":")[0]).exists()
+        leftover.name
+        for leftover in engine.leftovers()
+        if leftover.labels[labels.PURPOSE] == host.PURPOSE
+        and leftover.labels[labels.PROJECT] == engine.project
+        and not Path("/proc", leftover.labels[labels.OWNER].partition(":")[0]).exists()
     ]
 
 
@@ -158,8 +158,8 @@ def test_without_sudo_and_without_go_it_is_told_what_attacks_need(subject, tmp_p
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(golang, "built", Mock(side_effect=MissingError("go is not here", hint="invoke setup")))
-    found = check.attack(subject, brief=True)
-    assert (found.status, "go is not here" in found.reason) == ("not_measured", True)
+    evidence = check.attack(subject, brief=True)
+    assert (evidence.status, "go is not here" in evidence.reason) == ("not_measured", True)
 
 
 def test_no_root_is_borrowed_for_an_engine_without_root(subject, monkeypatch):

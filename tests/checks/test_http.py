@@ -19,7 +19,7 @@ def answer(body: str | bytes = "{}", status: int = 200, **headers: str) -> Answe
     return Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw, 0.01)
 
 
-@pytest.mark.parametrize(("expected", "actual", "said"), [
+@pytest.mark.parametrize(("expected", "actual", "messages"), [
     ({"a": 1}, {"a": 1, "b": 2}, []),
     ({"a": {"b": [1, {"c": "x"}]}}, {"a": {"b": [1, {"c": "x", "d": 0}]}}, []),
     (1, 1.0, []),
@@ -34,8 +34,8 @@ def answer(body: str | bytes = "{}", status: int = 200, **headers: str) -> Answe
     ([1, {"x": "ä"}], [1, {"x": "a"}], ['$[1].x: expected "ä", got "a"']),
     ({}, [], ["$: expected {}, got []"]),
 ])  # fmt: skip
-def test_a_subset_of_json_is_compared_key_by_key(expected, actual, said):
-    assert said == list(subset_problems(expected, actual))
+def test_a_subset_of_json_is_compared_key_by_key(expected, actual, messages):
+    assert messages == list(subset_problems(expected, actual))
 
 
 @pytest.mark.slow
@@ -50,10 +50,10 @@ def test_any_document_contains_itself(document):
 
 
 def test_a_long_text_shows_where_it_begins_to_differ():
-    (said,) = subset_problems("x" * 500 + "expected end", "x" * 500 + "other")
-    code, fields = parts(said)
+    (message,) = subset_problems("x" * 500 + "expected end", "x" * 500 + "other")
+    code, fields = parts(message)
     assert (code, fields["at"], fields["lengths"]) == ("checks.texts_differ", 501, (512, 505))
-    assert len(said) < 300
+    assert len(message) < 300
 
 
 def test_an_answer_as_expected_has_no_problems():
@@ -62,7 +62,7 @@ def test_an_answer_as_expected_has_no_problems():
     assert problems(expect, answer('{"a": 1}', 201, content_type="application/json; charset=utf-8")) == []
 
 
-@pytest.mark.parametrize(("expect", "got", "said"), [
+@pytest.mark.parametrize(("expect", "got", "message"), [
     (HttpExpect(), answer("gone", 404), 'status: expected 200, got 404 ("gone")'),
     (HttpExpect(headers={"X-A": "1"}), answer(), wording("checks.no_header", name="X-A", expected="1")),
     (HttpExpect(headers={"X-A": "1"}), answer(x_a="2"), "header X-A: expected '1', got '2'"),
@@ -72,8 +72,8 @@ def test_an_answer_as_expected_has_no_problems():
     (HttpExpect(body_contains="x"), answer(b"\xff\xfe"), wording("checks.not_in_body", expected='"x"', found='"��"')),
     (HttpExpect(body_matches="^x$"), answer("y"), wording("checks.no_match", pattern="^x$", found='"y"')),
 ])  # fmt: skip
-def test_each_difference_is_said_in_words(expect, got, said):
-    assert [said] == problems(expect, got)
+def test_each_difference_is_said_in_words(expect, got, message):
+    assert [message] == problems(expect, got)
 
 
 @pytest.mark.parametrize("body", [
@@ -81,8 +81,8 @@ def test_each_difference_is_said_in_words(expect, got, said):
 ], ids=["endless", "deep", "deep mappings", "large", "a long number"])  # fmt: skip
 def test_a_document_that_may_not_be_parsed_is_a_problem_and_no_traceback(body):
     """An answer of 200,000 ``[`` ended the checks of all variants in a RecursionError."""
-    (said,) = problems(HttpExpect(json={"a": 1}), answer(body))
-    assert said.startswith("body: expected JSON, got ")
+    (message,) = problems(HttpExpect(json={"a": 1}), answer(body))
+    assert message.startswith("body: expected JSON, got ")
 
 
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "(a|aa)+$", "(.*)*x", "([a-z]+)*[0-9]"])

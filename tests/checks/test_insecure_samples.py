@@ -34,7 +34,7 @@ def project(engine, local_source, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(project, engine):
+def outcomes(project, engine):
     """Evidence of the layers check, judged as the suite expects it, and the archive, by variant."""
     results = {}
     for name in (DELETED, HISTORY, FIXED, SSH):
@@ -45,56 +45,56 @@ def found(project, engine):
 
 
 @pytest.mark.slow
-def test_a_deleted_file_fails_as_expected_and_names_both_instructions(found):
-    evidence, _ = found[DELETED]
+def test_a_deleted_file_fails_as_expected_and_names_both_instructions(outcomes):
+    evidence, _ = outcomes[DELETED]
     assert (evidence.status, evidence.expected, len(evidence.data["layers"])) == ("fail", True, 4)
     assert [gate["name"] for gate in evidence.data["gates"] if not gate["held"]] == ["secrets"]
     (hidden,) = [file for file in evidence.data["hidden"] if file["secrets"]]
     assert (hidden["path"], hidden["how"], len(hidden["secrets"])) == ("/etc/secret.txt", "removed", 1)
     assert 'echo "db_password = ' in hidden["added_by"]
     assert "rm /etc/secret.txt" in hidden["hidden_by"]
-    assert [each["where"].partition("[")[0] for each in evidence.data["secrets"]] == ["history"]
+    assert [secret["where"].partition("[")[0] for secret in evidence.data["secrets"]] == ["history"]
 
 
-def test_an_argument_and_a_variable_fail_as_expected_and_are_found_where_they_stand(found):
-    evidence, _ = found[HISTORY]
+def test_an_argument_and_a_variable_fail_as_expected_and_are_found_where_they_stand(outcomes):
+    evidence, _ = outcomes[HISTORY]
     assert (evidence.status, evidence.expected) == ("fail", True)
-    assert {each["where"].partition("[")[:2] for each in evidence.data["secrets"]} == {
+    assert {secret["where"].partition("[")[:2] for secret in evidence.data["secrets"]} == {
         ("config.Env", "["),
         ("history", "["),
     }
     assert not [file for file in evidence.data["hidden"] if file["secrets"]]
-    assert len({each["fingerprint"] for each in evidence.data["secrets"]}) == 2
+    assert len({secret["fingerprint"] for secret in evidence.data["secrets"]}) == 2
 
 
 @pytest.mark.parametrize("name", [FIXED, SSH])
-def test_the_fixed_ones_are_clean(found, name):
-    evidence, _ = found[name]
+def test_the_fixed_ones_are_clean(outcomes, name):
+    evidence, _ = outcomes[name]
     assert (evidence.status, evidence.expected) == ("pass", True), evidence.reason
     assert not evidence.data["secrets"]
     assert not [file for file in evidence.data["hidden"] if file["secrets"]]
 
 
-def test_the_password_was_there_and_is_in_no_byte_of_the_image(project, found):
+def test_the_password_was_there_and_is_in_no_byte_of_the_image(project, outcomes):
     (path,) = secret_paths(project.variant(FIXED), project.root).values()
     password = path.read_bytes().strip()
-    length, _ = read_file(found[FIXED][1], "/etc/secret-length.txt")
+    length, _ = read_file(outcomes[FIXED][1], "/etc/secret-length.txt")
     assert int(length) == len(path.read_bytes())
-    assert [_holds(found[FIXED][1], mark) for mark in (password, base64.b64encode(password))] == [[], []]
+    assert [_holds(outcomes[FIXED][1], mark) for mark in (password, base64.b64encode(password))] == [[], []]
 
 
-def test_the_agent_answered_and_the_key_is_in_no_byte_of_the_image(project, found):
+def test_the_agent_answered_and_the_key_is_in_no_byte_of_the_image(project, outcomes):
     (path,) = ssh_paths(project.variant(SSH), project.root).values()
     line = path.read_text().splitlines()[1]
-    told, _ = read_file(found[SSH][1], "/etc/clone.txt")
-    assert told == b"an agent answered at build time\n"
-    assert _holds(found[SSH][1], line.encode()) == []
-    assert _holds(found[SSH][1], base64.b64decode(line)[-32:]) == []  # the key itself
+    content, _ = read_file(outcomes[SSH][1], "/etc/clone.txt")
+    assert content == b"an agent answered at build time\n"
+    assert _holds(outcomes[SSH][1], line.encode()) == []
+    assert _holds(outcomes[SSH][1], base64.b64decode(line)[-32:]) == []  # the key itself
 
 
 @pytest.mark.parametrize(("name", "secret"), [(DELETED, PASSWORD), (HISTORY, PASSWORD), (HISTORY, TOKEN)])
-def test_the_search_finds_what_is_there_and_the_evidence_repeats_no_secret(found, name, secret):
-    evidence, archive = found[name]
+def test_the_search_finds_what_is_there_and_the_evidence_repeats_no_secret(outcomes, name, secret):
+    evidence, archive = outcomes[name]
     assert _holds(archive, secret.encode())
     assert secret not in json.dumps(evidence.data)
 

@@ -45,12 +45,12 @@ def subject(project, name: str, engine=None) -> Subject:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_layers_are_told_apart_and_nothing_secret_is_in_them(project, name):
-    found = LAYERS.run(subject(project, name))
-    assert (found.status, list(found.data["secrets"])) == ("pass", [])
-    said = [layer["instruction"] for layer in found.data["layers"]]
+    evidence = LAYERS.run(subject(project, name))
+    assert (evidence.status, list(evidence.data["secrets"])) == ("pass", [])
+    steps = [layer["instruction"] for layer in evidence.data["layers"]]
     kinds = ("dependencies", "resources", "classes", "jvm arg files")
-    assert [kind for kind in kinds if any(f"({kind})" in each for each in said)] == list(kinds)
-    assert bool([shell["path"] for shell in found.data["shells"]]) is (name == "jib")
+    assert [kind for kind in kinds if any(f"({kind})" in step for step in steps)] == list(kinds)
+    assert bool([shell["path"] for shell in evidence.data["shells"]]) is (name == "jib")
 
 
 @pytest.mark.parametrize("name", NAMES)

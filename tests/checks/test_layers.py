@@ -55,9 +55,9 @@ def look(folder: Path, name: str, asked: str):
     return CHECK.run(subject(folder, made(folder, name), asked))
 
 
-def broken_gates(found) -> dict[str, dict]:
+def broken_gates(evidence) -> dict[str, dict]:
     """What the gates that did not hold say, by their name."""
-    return {gate["name"]: dict(gate["reason"].fields) for gate in found.data["gates"] if not gate["held"]}
+    return {gate["name"]: dict(gate["reason"].fields) for gate in evidence.data["gates"] if not gate["held"]}
 
 
 def one(path: str) -> dict:
@@ -82,13 +82,13 @@ def test_a_gate_fails_for_what_breaks_it_and_for_nothing_else(tmp_path, asked, g
     assert (broken.status, broken_gates(broken)) == ("fail", {gate: fields})
     held = look(tmp_path, "clean", asked)
     assert (held.status, len(held.data["layers"]), len(held.data["hidden"])) == ("pass", 1, 0)
-    assert [each["held"] for each in held.data["gates"] if each["name"] == gate] == [True]
+    assert [row["held"] for row in held.data["gates"] if row["name"] == gate] == [True]
 
 
 @pytest.mark.parametrize("name", ["hidden bytes", "setuid", "shell", "package manager", "root"])
 def test_what_no_gate_asks_for_breaks_nothing(tmp_path, name):
-    found = look(tmp_path, name, "{}")
-    assert (found.status, [gate["name"] for gate in found.data["gates"]]) == ("pass", ["secrets"])
+    evidence = look(tmp_path, name, "{}")
+    assert (evidence.status, [gate["name"] for gate in evidence.data["gates"]]) == ("pass", ["secrets"])
 
 
 PATHS = {"shell": "/bin/sh", "package_manager": "/sbin/apk", "setuid": "/bin/su"}
@@ -97,18 +97,18 @@ PATHS = {"shell": "/bin/sh", "package_manager": "/sbin/apk", "setuid": "/bin/su"
 @pytest.mark.parametrize(("asked", "path"), PATHS.items())
 def test_what_only_the_specification_hides_breaks_the_gates(tmp_path, asked, path):
     """Engines on overlayfs ignore an opaque mark in the image's root: ``docker run`` starts /bin/sh of such an image."""
-    found = look(tmp_path, "opaque root", f"{{{asked}: false}}")
-    (fields,) = broken_gates(found).values()
-    assert (found.status, fields["count"], fields["first"]) == ("fail", 1, path)
+    evidence = look(tmp_path, "opaque root", f"{{{asked}: false}}")
+    (fields,) = broken_gates(evidence).values()
+    assert (evidence.status, fields["count"], fields["first"]) == ("fail", 1, path)
     assert fields["why"], "why it is there, although the specification hides it"
-    (note,) = found.data["notes"]
+    (note,) = evidence.data["notes"]
     assert parts(note) == ("layer.opaque_root", {"layers": "2", "files": 3})
 
 
 def test_secrets_that_are_allowed_are_told_and_fail_nothing(tmp_path):
-    found = look(tmp_path, "deleted secret", "{secrets: allow}")
-    assert (found.status, found.data["gates"]) == ("pass", [])
-    assert found.data["hidden"][0]["secrets"][0]["rule"] == "github-pat"
+    evidence = look(tmp_path, "deleted secret", "{secrets: allow}")
+    assert (evidence.status, evidence.data["gates"]) == ("pass", [])
+    assert evidence.data["hidden"][0]["secrets"][0]["rule"] == "github-pat"
 
 
 def test_the_limit_itself_is_allowed_and_a_user_counts_without_its_group(tmp_path):
@@ -118,10 +118,10 @@ def test_the_limit_itself_is_allowed_and_a_user_counts_without_its_group(tmp_pat
 
 
 def test_all_broken_gates_are_named(tmp_path):
-    found = look(tmp_path, "three at once", "{setuid: false, users: [nobody]}")
+    evidence = look(tmp_path, "three at once", "{setuid: false, users: [nobody]}")
     secrets = {"kind": "secrets", "count": 1}
-    assert broken_gates(found) == {"secrets": secrets, "setuid": one("/usr/bin/su"), "users": {"user": "root"}}
-    assert all(gate in found.reason for gate in broken_gates(found))
+    assert broken_gates(evidence) == {"secrets": secrets, "setuid": one("/usr/bin/su"), "users": {"user": "root"}}
+    assert all(gate in evidence.reason for gate in broken_gates(evidence))
 
 
 def allowed(folder: Path, archive: Path, expires: str, fingerprint: str | None = None, secrets: str = "none"):
@@ -129,7 +129,7 @@ def allowed(folder: Path, archive: Path, expires: str, fingerprint: str | None =
     report = analyse(archive)
     marks = [
         *(mark.fingerprint for file in report.hidden for mark in file.secrets),
-        *(each.fingerprint for each in report.secrets),
+        *(secret.fingerprint for secret in report.secrets),
     ]
     entry = f"{{fingerprint: {fingerprint or marks[0]}, reason: a sample, expires: {expires}}}"
     return subject(folder, archive, f"{{secrets: {secrets}, allow: [{entry}]}}")
@@ -149,31 +149,31 @@ def test_an_allowed_secret_counts_again_after_its_day(tmp_path, name):
 
 
 def test_an_entry_that_matches_nothing_is_a_warning(tmp_path):
-    found = CHECK.run(allowed(tmp_path, made(tmp_path, "clean"), "2099-01-31", "sha256:" + "0" * 64))
-    (reason,) = [each["reason"] for each in found.data["gates"] if each["name"] == "allow"]
-    assert (found.status, reason.code) == ("warn", "checks.allowance_unused")
+    evidence = CHECK.run(allowed(tmp_path, made(tmp_path, "clean"), "2099-01-31", "sha256:" + "0" * 64))
+    (reason,) = [gate["reason"] for gate in evidence.data["gates"] if gate["name"] == "allow"]
+    assert (evidence.status, reason.code) == ("warn", "checks.allowance_unused")
     assert reason.fields["fingerprint"] == "sha256:00000"
 
 
 def test_an_expired_entry_warns_where_secrets_may_be_there(tmp_path):
-    found = CHECK.run(allowed(tmp_path, made(tmp_path, "deleted secret"), "2020-01-31", secrets="allow"))
-    assert (found.status, broken_gates(found)["allow"]["date"]) == ("warn", datetime.date(2020, 1, 31))
+    evidence = CHECK.run(allowed(tmp_path, made(tmp_path, "deleted secret"), "2020-01-31", secrets="allow"))
+    assert (evidence.status, broken_gates(evidence)["allow"]["date"]) == ("warn", datetime.date(2020, 1, 31))
 
 
 def test_the_evidence_is_the_layer_readers_document_without_the_secret(tmp_path):
-    found = look(tmp_path, "deleted secret", "{}")
-    assert {**analyse(tmp_path / "image.tar").json(), "gates": found.data["gates"]} == found.data
-    (hidden,) = found.data["hidden"]
+    evidence = look(tmp_path, "deleted secret", "{}")
+    assert {**analyse(tmp_path / "image.tar").json(), "gates": evidence.data["gates"]} == evidence.data
+    (hidden,) = evidence.data["hidden"]
     assert (hidden["added_by"], hidden["hidden_by"]) == ("step 1", "step 2")
-    assert TOKEN not in json.dumps(found.data)
+    assert TOKEN not in json.dumps(evidence.data)
 
 
 def test_a_damaged_archive_fails_and_says_why(tmp_path):
     archive = made(tmp_path, "clean")
     asked = subject(tmp_path, archive, "{}")
     archive.write_bytes(archive.read_bytes()[:700])
-    found = runner.run_check(CHECK, asked)
-    assert (found.status, str(archive) in found.reason) == ("fail", True)
+    evidence = runner.run_check(CHECK, asked)
+    assert (evidence.status, str(archive) in evidence.reason) == ("fail", True)
 
 
 def test_it_is_asked_for_where_the_suite_has_it(tmp_path):
@@ -187,22 +187,22 @@ def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
     monkeypatch.setattr("deadweight_images.inspect.assemble.MAX_HIDDEN", 2)
     lower = layer({f"f{number}": github_token(random.Random(number)) for number in range(5)})
     archive = samples.saved(tmp_path, lower, layer({f".wh.f{number}": b"" for number in range(5)}), name="many.tar")
-    found = CHECK.run(allowed(tmp_path, archive, "2099-01-01", "ab" * 16, secrets="allow"))
-    assert (found.status, found.data["gates"]) == ("pass", [])
+    evidence = CHECK.run(allowed(tmp_path, archive, "2099-01-01", "ab" * 16, secrets="allow"))
+    assert (evidence.status, evidence.data["gates"]) == ("pass", [])
     layers = wording("checks.layers", layers=2, hidden=wording("checks.hidden", size="200 B", files=5))
-    assert found.reason == joined(layers, wording("checks.allowed_secrets", count=2))
+    assert evidence.reason == joined(layers, wording("checks.allowed_secrets", count=2))
 
 
 def test_what_could_not_be_looked_at_fails_unless_the_suite_gives_a_reason(tmp_path):
     """A zip that is encrypted, say: "no secrets" is then true of the rest only."""
     archive = samples.saved(tmp_path, layer({"a.zip": samples.encrypted_zip(bytes(range(99)))}), name="image.tar")
-    found = CHECK.run(subject(tmp_path, archive, "{}"))
-    assert (found.status, broken_gates(found)) == ("fail", {"unread": {"kind": "unscanned places", "count": 1}})
-    found = CHECK.run(subject(tmp_path, archive, "{unread: {mine: allow, reason: test archives}}"))
-    assert (found.status, len(found.data["skipped"])) == ("pass", 1)
-    number, hidden = details(found.reason).fields["layers"], wording("checks.nothing_hidden")
+    evidence = CHECK.run(subject(tmp_path, archive, "{}"))
+    assert (evidence.status, broken_gates(evidence)) == ("fail", {"unread": {"kind": "unscanned places", "count": 1}})
+    evidence = CHECK.run(subject(tmp_path, archive, "{unread: {mine: allow, reason: test archives}}"))
+    assert (evidence.status, len(evidence.data["skipped"])) == ("pass", 1)
+    number, hidden = details(evidence.reason).fields["layers"], wording("checks.nothing_hidden")
     layers = wording("checks.layers", layers=number, hidden=hidden)
-    assert found.reason == joined(layers, wording("checks.not_looked_at", count=1))
+    assert evidence.reason == joined(layers, wording("checks.not_looked_at", count=1))
 
 
 DIGEST = "sha256:" + "ab" * 32
@@ -210,10 +210,10 @@ DIGEST = "sha256:" + "ab" * 32
 
 def of_base(folder: Path, archive: Path, asked: str, config: dict | None):
     """The check of an image whose base is known by this config (None: its registry cannot be reached)."""
-    found = subject(folder, archive, asked, Base("base", f"127.0.0.1:1/base@{DIGEST}", DIGEST, stand_in=False))
+    target = subject(folder, archive, asked, Base("base", f"127.0.0.1:1/base@{DIGEST}", DIGEST, stand_in=False))
     if config is not None:
-        write_atomically(found.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(config))
-    return CHECK.run(found)
+        write_atomically(target.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(config))
+    return CHECK.run(target)
 
 
 BASE_LAYER, OWN_LAYER = layer({"etc/app.conf": CONFIG}), layer({"srv/own.conf": CONFIG})
@@ -232,9 +232,9 @@ BASE_CONFIG = {"rootfs": {"diff_ids": [samples.sha256(BASE_LAYER)]}, "history": 
     ((BASE_LAYER,), "{secrets: {base: allow}}", None, "checks.findings_of_mine", {"count": 1, "others": 0}),
 ])  # fmt: skip
 def test_secrets_of_the_base_are_judged_apart(tmp_path, layers, asked, base, code, fields):
-    found = of_base(tmp_path, samples.saved(tmp_path, *layers, name="image.tar"), asked, base)
-    assert found.status == ("fail" if code else "pass")
-    broken = [parts(gate["reason"]) for gate in found.data["gates"] if not gate["held"]]
+    evidence = of_base(tmp_path, samples.saved(tmp_path, *layers, name="image.tar"), asked, base)
+    assert evidence.status == ("fail" if code else "pass")
+    broken = [parts(gate["reason"]) for gate in evidence.data["gates"] if not gate["held"]]
     assert broken == ([(code, {"kind": "secrets", **fields})] if code else [])
 
 
@@ -282,10 +282,10 @@ NODE = {f"app/node_modules/{name}/package.json": b"{}" for name in ("send", "@a/
 ])  # fmt: skip
 def test_a_secret_in_a_file_that_its_package_brought_is_the_packages(tmp_path, layers, owner):
     archive = samples.saved(tmp_path, *map(layer, layers), name="image.tar")
-    found = CHECK.run(subject(tmp_path, archive, "{secrets: {base: allow}}"))
-    owners = [each["owner"] for each in found.data["secrets"]]
-    owners += [each["owner"] for each in found.data["hidden"] if each["secrets"]]
-    assert (owners, found.status) == ([owner], "fail" if owner == "mine" else "pass")
+    evidence = CHECK.run(subject(tmp_path, archive, "{secrets: {base: allow}}"))
+    owners = [secret["owner"] for secret in evidence.data["secrets"]]
+    owners += [file["owner"] for file in evidence.data["hidden"] if file["secrets"]]
+    assert (owners, evidence.status) == ([owner], "fail" if owner == "mine" else "pass")
 
 
 @pytest.mark.tools

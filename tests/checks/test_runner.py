@@ -67,16 +67,16 @@ def _brief(monkeypatch):
 def _nothing_left(engine):
     """Whatever a check met, its containers are gone."""
     yield
-    assert [each for each in own_leftovers(engine) if each.labels[labels.VARIANT]] == []
+    assert [leftover for leftover in own_leftovers(engine) if leftover.labels[labels.VARIANT]] == []
 
 
 @pytest.mark.slow
 def test_a_good_service_passes_and_its_evidence_is_kept(make):
     asked = "[{name: json, request: {path: /json}, expect: {json: {name: zoë}}}]"
     subject = make(f"checks: {{api: {asked}, budget: {{startup_seconds: {{hard: 20}}}}}}")
-    found = runner.run_checks(subject)
-    runs, api, budget = found
-    assert [(each.check, each.status) for each in found] == [("runs", "pass"), ("api", "pass"), ("budget", "pass")]
+    rows = runner.run_checks(subject)
+    runs, api, budget = rows
+    assert [(row.check, row.status) for row in rows] == [("runs", "pass"), ("api", "pass"), ("budget", "pass")]
     data, kept = runs.data, subject.state.evidence("v", "runs")
     assert (len(data["startup_samples"]), data["startup_alone"]) == (2, True)
     assert data["startup_seconds"] == pytest.approx(statistics.median(data["startup_samples"]), abs=1e-4)
@@ -90,7 +90,7 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
     assert document["asked"] == criteria_of(subject.variant, "runs") != criteria_of(subject.variant, "api")
     assert api.data["items"][0]["http_status"] == 200
     assert budget.data["figures"]["startup_seconds"] == data["startup_seconds"]
-    raise_if_bad(found)
+    raise_if_bad(rows)
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_a_service_that_does_not_stay_up_fails_with_its_last_lines(make, mode, h
 def test_a_service_listens_on_each_port_that_it_is_said_to(make):
     asked = "checks: {api: [{name: there, request: {port: 9000, path: /json}, expect: {json: {name: zoë}}}]}"
     both = make(asked, mode="good, ALSO: ':9000'", also=", ports: [9000]")
-    assert [each.status for each in runner.run_checks(both)] == ["pass", "pass"]
+    assert [result.status for result in runner.run_checks(both)] == ["pass", "pass"]
     (runs,) = runner.run_checks(make("health: {within_seconds: 1}", also=", ports: [9000]"), only=("runs",))
     assert (runs.status, runs.code, "9000" in runs.reason) == ("fail", "checks.port_closed", True)
 
@@ -216,8 +216,8 @@ def test_smaller_than_compares_two_variants_without_an_engine(tmp_path, misbehav
         return built_subject(suite, name, archive, "r:1", None, **others)
 
     def budget(name: str, **others: Subject) -> Evidence:
-        (found,) = runner.run_checks(subject(name, **others), only=("budget",))
-        return found
+        (evidence,) = runner.run_checks(subject(name, **others), only=("budget",))
+        return evidence
 
     fails = budget("large", small=subject("small"))
     assert (fails.status, fails.code, fails.data["smaller_than"]["other"]) == ("fail", "checks.not_smaller", "small")
@@ -257,17 +257,17 @@ def test_variants_that_are_verified_together_are_started_in_turns(several, monke
     timed = create_autospec(Service.start_timed, side_effect=Service.start_timed)
     monkeypatch.setattr(Service, "start_timed", timed)
     subjects = several(" {a: {}, b: {}, c: {ladder: other}, d: {runnable: false}}")
-    told: list[Evidence] = []
-    found = runner.verify(subjects, jobs=3, on_evidence=told.append)
-    assert [(each.variant, each.check, each.status) for each in found] == [(name, "runs", "pass") for name in "abc"]
-    assert sorted(each.variant for each in told) == ["a", "b", "c"], "each is told once"
+    events: list[Evidence] = []
+    rows = runner.verify(subjects, jobs=3, on_evidence=events.append)
+    assert [(row.variant, row.check, row.status) for row in rows] == [(name, "runs", "pass") for name in "abc"]
+    assert sorted(event.variant for event in events) == ["a", "b", "c"], "each is told once"
     started = [call.args[0].variant.name for call in timed.call_args_list]
     assert [name for name in started if name != "c"][2:] == ["a", "b"] * 2
-    for each in found:
-        assert len(each.data["startup_samples"]) == 2
-        assert ("startup_alone" in each.data) == (each.variant == "c"), "it has no other of its ladder"
-        kept = load(Evidence, subjects[0].state.evidence(each.variant, "runs"))
-        assert kept.data["startup_samples"] == each.data["startup_samples"]
+    for row in rows:
+        assert len(row.data["startup_samples"]) == 2
+        assert ("startup_alone" in row.data) == (row.variant == "c"), "it has no other of its ladder"
+        kept = load(Evidence, subjects[0].state.evidence(row.variant, "runs"))
+        assert kept.data["startup_samples"] == row.data["startup_samples"]
 
 
 @pytest.mark.slow
@@ -280,7 +280,7 @@ def test_a_signal_ends_a_check_that_hangs(make, engine, cancelling, number, yaml
     sent: list[float] = []
 
     def send() -> None:
-        wait_for(lambda: any(each.labels[labels.VARIANT] for each in own_leftovers(engine)))
+        wait_for(lambda: any(leftover.labels[labels.VARIANT] for leftover in own_leftovers(engine)))
         time.sleep(1.5)  # by now it waits for an answer
         sent.append(time.monotonic())
         signal.pthread_kill(threading.main_thread().ident, number)
@@ -307,10 +307,10 @@ def test_ctrl_c_ends_all_variants_at_once(several, cancelling):
 @pytest.mark.parametrize(("wanted", "status"), [("^misbehave: mode good$", "pass"), ("^42$", "fail")])
 def test_what_a_job_prints_is_judged(make, wanted, status):
     yaml = f"health: {{kind: exit, within_seconds: 10}}\nchecks: {{runs: {{prints: '{wanted}'}}}}"
-    (found,) = runner.run_checks(make(yaml, "good, DIES_AFTER: 0s, DIES_WITH: '0'"))
-    assert (found.status, "misbehave: mode good" in found.data["printed"]) == (status, True)
-    assert found.code == ("checks.job_done" if status == "pass" else "checks.not_printed")
-    assert status == "pass" or wanted in found.reason
+    (evidence,) = runner.run_checks(make(yaml, "good, DIES_AFTER: 0s, DIES_WITH: '0'"))
+    assert (evidence.status, "misbehave: mode good" in evidence.data["printed"]) == (status, True)
+    assert evidence.code == ("checks.job_done" if status == "pass" else "checks.not_printed")
+    assert status == "pass" or wanted in evidence.reason
 
 
 @pytest.mark.system

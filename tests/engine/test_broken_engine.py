@@ -57,13 +57,13 @@ def probes(engine) -> set[str]:
 def test_a_well_engine_runs_the_probe_and_keeps_nothing_of_it(engine):
     before = probes(engine)  # of another run that looks at this engine now, or was killed while it did
     assert broken_engine.lost_engine(lambda: engine) is None
-    assert not [each for each in own_leftovers(engine) if broken_engine.PURPOSE in each.name]
+    assert not [leftover for leftover in own_leftovers(engine) if broken_engine.PURPOSE in leftover.name]
     wait_for(lambda: probes(engine) <= before, 20)  # another run may look at this engine just now
 
 
-@pytest.mark.parametrize(("said", "is_lost"), [(["it took long", ""], False), (["no bridge", "no bridge"], True)])
-def test_an_engine_is_asked_twice_before_it_is_lost(monkeypatch, engine, said, is_lost):
-    monkeypatch.setattr(broken_engine, "trouble", lambda _: said.pop(0))
+@pytest.mark.parametrize(("answers", "is_lost"), [(["it took long", ""], False), (["no bridge", "no bridge"], True)])
+def test_an_engine_is_asked_twice_before_it_is_lost(monkeypatch, engine, answers, is_lost):
+    monkeypatch.setattr(broken_engine, "trouble", lambda _: answers.pop(0))
     assert (broken_engine.lost_engine(lambda: engine) is not None) is is_lost
 
 
@@ -96,8 +96,8 @@ def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_mends_i
     install([finding], print, log_folder=tmp_path / "logs")
     assert survey([ENGINE])[0].present
     with Engine.connect(ours) as engine:
-        found = runner.run_checks(subject_of(suite, "v", built, misbehaving_archive, engine))
-    assert [each.status for each in found] == ["pass", "pass", "pass"]
+        results = runner.run_checks(subject_of(suite, "v", built, misbehaving_archive, engine))
+    assert [result.status for result in results] == ["pass", "pass", "pass"]
 
 
 @pytest.mark.slow
@@ -115,15 +115,15 @@ def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(ours, tmp_path)
     assert survey([ENGINE])[0].present
 
 
-def nothing_is_blamed(found: list[Evidence]) -> None:
-    states = {each.check: each.status for each in found}
+def nothing_is_blamed(results: list[Evidence]) -> None:
+    states = {result.check: result.status for result in results}
     assert states == {"runs": "not_measured", "api": "not_measured", "budget": "pass"}
-    for each in found[:2]:
-        assert (each.data["missing"], each.code) == (True, "engine.cannot_run")
-        assert "bridge" in each.reason
-        assert "invoke setup" in each.data["hint"]
+    for result in results[:2]:
+        assert (result.data["missing"], result.code) == (True, "engine.cannot_run")
+        assert "bridge" in result.reason
+        assert "invoke setup" in result.data["hint"]
     with pytest.raises(MissingError, match="v/runs, v/api"):
-        raise_if_bad(found)
+        raise_if_bad(results)
 
 
 def others_are_told(root: Path, host: str) -> None:
@@ -143,11 +143,11 @@ def others_are_told(root: Path, host: str) -> None:
 
 def test_a_full_disk_is_told_as_that(engine, monkeypatch):
     """As Docker 29 with containerd's store said it of its own; it says so in the stream, and no image is there afterwards."""
-    said = (
+    message = (
         'failed to ingest "config.json": failed to open writer: write /var/lib/docker/containerd/daemon/'
         "io.containerd.content.v1.content/ingest/4cb1/ref: no space left on device"
     )
-    monkeypatch.setattr(engine.api, "load_image", lambda _archive: iter([{"error": said}]))
-    found = broken_engine.lost_engine(lambda: engine)
-    assert codes(found.args[0]) == ["engine.cannot_run", "engine.disk_full"]
-    assert found.hint.code == "engine.free_space"
+    monkeypatch.setattr(engine.api, "load_image", lambda _archive: iter([{"error": message}]))
+    error = broken_engine.lost_engine(lambda: engine)
+    assert codes(error.args[0]) == ["engine.cannot_run", "engine.disk_full"]
+    assert error.hint.code == "engine.free_space"

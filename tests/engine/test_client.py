@@ -110,8 +110,8 @@ def described(kind: str, **more: object) -> dict[str, object]:
     (MANIFEST, {}, images.Identity(MANIFEST, None)),  # 25 to 27 do not say what it is the digest of
 ])  # fmt: skip
 def test_what_an_engine_calls_an_image_is_told_from_its_configs_digest(engine_id, descriptor, expected):
-    found = images.identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None)
-    assert found == expected
+    identity = images.identity_of({"Id": engine_id, "Descriptor": descriptor}, by_manifest=descriptor is not None)
+    assert identity == expected
 
 
 def test_images_that_are_not_there_are_missing(engine, tmp_path, monkeypatch):
@@ -184,7 +184,7 @@ def test_memory_beyond_the_limit_ends_it_and_is_told(engine, misbehaving_image):
         state = container.wait_ended(10)
     assert state.exit_code == 137
     # a busy engine may lose what the kernel says of it
-    assert (codes(state.told()) == ["engine.out_of_memory"]) == state.oom_killed
+    assert (codes(state.outcome()) == ["engine.out_of_memory"]) == state.oom_killed
 
 
 def test_why_a_container_cannot_be_started_is_told_and_nothing_is_left(engine, misbehaving_image):
@@ -205,7 +205,7 @@ def test_a_port_that_is_lost_in_a_race_is_tried_again(engine, misbehaving_image,
     start = Mock(wraps=engine.api.start, side_effect=[PortInUse("port (any) on 127.0.0.1 is in use"), DEFAULT])
     monkeypatch.setattr(engine.api, "start", start)
     with healthy(engine, misbehaving_image) as container:
-        (refused,), (started,) = (each.args for each in start.call_args_list)
+        (refused,), (started,) = (call.args for call in start.call_args_list)
         assert container.id == started != refused
         assert refused not in [leftover.id for leftover in engine.leftovers()]
 
@@ -378,7 +378,7 @@ def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(en
         script = b"ls; id -u; cat /proc/1/root/etc/passwd; tr '\\0' ' ' < /proc/1/cmdline\n"
         seen = _run.run(["docker", "-H", engine.host, *words], stdin=script, timeout=60).output
         assert {"app", "etc", "65534", "/app", "nobody:x:65534:65534::/:/bin/false"} <= set(seen.split())
-    wait_for(lambda: not any(each.labels[labels.PURPOSE] == "shell" for each in own_leftovers(engine)))
+    wait_for(lambda: not any(leftover.labels[labels.PURPOSE] == "shell" for leftover in own_leftovers(engine)))
 
 
 @pytest.mark.slow
@@ -387,9 +387,9 @@ def test_an_image_that_somebody_made_of_a_container_of_ours_is_his(engine, misbe
     with engine.start(misbehaving_image, service()) as container:
         engine.api.commit(container.id, repository="deadweight-tests/kept", tag=str(os.getpid()))
     name = f"deadweight-tests/kept:{os.getpid()}"
-    found = (engine.images.get(name) is not None, name in names_and_ids(engine))
+    state = (engine.images.get(name) is not None, name in names_and_ids(engine))
     engine.images.remove(name)
-    assert found == (True, False)
+    assert state == (True, False)
 
 
 @pytest.mark.system
@@ -399,9 +399,9 @@ def test_a_user_is_told_by_the_number_that_the_container_knows():
         own, there = Path("/proc/self/ns/user").readlink(), Path(f"/proc/{process.pid}/ns/user")
         wait_for(lambda: there.readlink() != own, 10)
         Path(f"/proc/{process.pid}/uid_map").write_text("0 0 1\n1 1000 100\n")
-        told = [foreground._inside(process.pid, "uid", number) for number in (0, 1000, 1099, 5000)]
+        ids = [foreground._inside(process.pid, "uid", number) for number in (0, 1000, 1099, 5000)]
         process.kill()
-    assert told == [0, 1, 100, 5000]
+    assert ids == [0, 1, 100, 5000]
 
 
 # whose a container is, and whether its owner is alive

@@ -96,8 +96,8 @@ def test_something_else_at_the_socket_is_no_engine(listener):
 def test_the_current_context_comes_first(unset, endpoint):
     context(unset, "mine", endpoint.host)
     (unset / "config.json").write_text('{"currentContext": "mine"}')
-    found = daemon.find_running()
-    assert (found.host, found.cli_env) == (endpoint.host, {"DOCKER_HOST": endpoint.host})
+    current = daemon.find_running()
+    assert (current.host, current.cli_env) == (endpoint.host, {"DOCKER_HOST": endpoint.host})
     assert next(daemon.endpoints()).why == wording("engine.by_context", name="mine")
 
 
@@ -135,9 +135,9 @@ def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
         none_to_start("engine.advice_root")
         return
     none_to_start("engine.advice_setup")
-    found = doctor.examine(["engine"])
-    assert (found.engine, wording("engine.no_dockerd") in found.engine_problem) == (None, True)
-    assert f"engine: {found.engine_problem}" in found.lines()
+    report = doctor.examine(["engine"])
+    assert (report.engine, wording("engine.no_dockerd") in report.engine_problem) == (None, True)
+    assert f"engine: {report.engine_problem}" in report.lines()
     monkeypatch.setattr(system, "manager", lambda: None)
     none_to_start("engine.advice_packages")
 
@@ -166,11 +166,11 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, misbehaving
     """Start, use, kill -9, start over what that left, stop: the other engine never notices."""
     where = own.layout()
     written(where.run, {where.pid_file.name: str(os.getpid())})  # a stale number that now belongs to somebody else
-    said: list[str] = []
-    mine = daemon.find_or_start(said.append)
+    lines: list[str] = []
+    mine = daemon.find_or_start(lines.append)
     assert (mine.ours, mine.host) == (True, where.host)
-    assert ["engine.starting"] in [codes(line) for line in said]
-    assert daemon.find_or_start(said.append) == mine
+    assert ["engine.starting"] in [codes(line) for line in lines]
+    assert daemon.find_or_start(lines.append) == mine
     with Engine.connect(mine, project="deadweight-tests") as engine:
         engine.images.load(misbehaving_archive, "deadweight-tests/own:1")
         run([shutil.which("docker") or "docker", "run", "-d", "deadweight-tests/own:1"], env=mine.cli_env)
@@ -182,7 +182,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, misbehaving
     machine.delete_bridge(where.bridge)
     machine.create_bridge(other, before)  # another engine takes the network that ours had
     try:
-        again = daemon.find_or_start(said.append)
+        again = daemon.find_or_start(lines.append)
         assert not _network_of(where.bridge).overlaps(before)
     finally:
         machine.delete_bridge(other)
@@ -193,7 +193,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, misbehaving
 
     assert (daemon.stop_own(), daemon.stop_own()) == (True, False)
     assert (where.run.exists(), machine.bridge_exists(where.bridge)) == (False, False)
-    assert not [each for each in machine.everyone() if str(where.run) in each.command and each.pid != os.getpid()]
+    assert not [proc for proc in machine.everyone() if str(where.run) in proc.command and proc.pid != os.getpid()]
     assert where.data.is_dir()
     daemon.remove_data()
     assert not where.data.exists()
@@ -235,10 +235,10 @@ def test_beside_another_engine_builds_and_containers_reach_the_network(alone, en
     ask = f"exec 3<>/dev/tcp/{far}/7000 && read seen <&3 && echo seen as $seen"
     dockerfile = f'FROM scratch\nCOPY . /\nRUN ["/bin/bash", "-c", "{ask}"]\n'.encode()
     placed(tmp_path / "context", {**program("bash", "/bin/bash"), "Dockerfile": dockerfile})
-    said: list[str] = []
-    mine = daemon.find_or_start(said.append)
+    lines: list[str] = []
+    mine = daemon.find_or_start(lines.append)
     bridge_name = own.layout().bridge
-    assert any(bridge_name in line for line in said)
+    assert any(bridge_name in line for line in lines)
     cli = daemon.docker_cli(mine)
     words = cli.build("--progress=plain", "-t", "deadweight-tests/far:1", ".")
     assert "seen as 10.232.0.1" in run(words, cwd=tmp_path / "context", env=cli.env, log=tmp_path / "log").output
@@ -336,11 +336,11 @@ def test_the_client_builds_with_buildkit_and_leaves_the_users_configuration_alon
 
 
 def test_doctor_tells_the_engine_and_its_limits(endpoint):
-    found = doctor.examine(["engine", "git"])
+    report = doctor.examine(["engine", "git"])
     version = daemon.server_version(endpoint)
-    assert (found.engine.info.version, found.tools[0].status) == (version, "present")
-    assert f"engine: {found.engine.info.name} {version}" in "\n".join(found.lines())
-    assert all(disk.free_bytes > 0 for disk in found.disks)
+    assert (report.engine.info.version, report.tools[0].status) == (version, "present")
+    assert f"engine: {report.engine.info.name} {version}" in "\n".join(report.lines())
+    assert all(disk.free_bytes > 0 for disk in report.disks)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes network bridges")
@@ -348,10 +348,10 @@ def test_engines_that_start_at_once_take_different_networks(monkeypatch):
     free, both = machine.free_network, threading.Barrier(2)
 
     def slowly():
-        found = free()
+        network = free()
         with contextlib.suppress(threading.BrokenBarrierError):
             both.wait(0.5)  # as long as another would need to find the same one
-        return found
+        return network
 
     monkeypatch.setattr(machine, "free_network", slowly)
     names = [f"dwt{uuid.uuid4().hex[:8]}" for _ in range(2)]
@@ -382,18 +382,18 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     (before,) = survey(["engine"])
     assert (before.status, codes(before.how), before.gettable) == ("missing", ["project.with_sudo"], True)
     assert codes(doctor.examine([]).engine_problem) == ["project.starts_engine_with_sudo"]
-    said: list[str] = []
-    install([before], said.append)
-    assert ["engine.starting_with_sudo"] in [codes(line) for line in said]
+    lines: list[str] = []
+    install([before], lines.append)
+    assert ["engine.starting_with_sudo"] in [codes(line) for line in lines]
     where = own.layout()
     (after,) = survey(["engine"])
     assert (after.status, after.path, after.origin) == ("present", where.host, "ours")
     facts = where.socket.stat()
     assert (facts.st_gid, stat.S_IMODE(facts.st_mode)) == (54321, 0o660)
     assert "--preserve-env=https_proxy" in sudoer.read_text()
-    started = len(said)
-    assert daemon.stop_own(said.append) is True
-    assert len(said) > started, "that it stops is told"
+    started = len(lines)
+    assert daemon.stop_own(lines.append) is True
+    assert len(lines) > started, "that it stops is told"
     assert (where.run.exists(), daemon.stop_own()) == (False, False)
     daemon.remove_data()
     assert not where.data.exists()
@@ -418,16 +418,16 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
         daemon.find_or_start(print)
     (passed_over,) = daemon.search()[1]
     assert codes(passed_over) == ["engine.none_at", "engine.permission_denied"]
-    found = (str(passed_over) in str(caught.value), details(passed_over).fields["host"])
-    assert found == (True, "unix:///var/run/docker.sock")
+    facts = (str(passed_over) in str(caught.value), details(passed_over).fields["host"])
+    assert facts == (True, "unix:///var/run/docker.sock")
 
 
 @NEEDS_DOCKERD
 def test_control_groups_are_mounted_where_nobody_did(cache):
     """In a mount namespace without them, as on a bare machine without systemd."""
     code = (
-        "from deadweight.engine.own import engine as own, machine; assert not machine.has_cgroups(); said = [];"
-        "own.start(said.append); assert machine.has_cgroups(); own.remove_data(); print(said[0].code)"
+        "from deadweight.engine.own import engine as own, machine; assert not machine.has_cgroups(); lines = [];"
+        "own.start(lines.append); assert machine.has_cgroups(); own.remove_data(); print(lines[0].code)"
     )
     script = f"umount -R /sys/fs/cgroup && exec {sys.executable} -c '{code}'"
     done = run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], timeout=120)

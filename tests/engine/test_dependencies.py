@@ -22,9 +22,9 @@ pytestmark = pytest.mark.usefixtures("misbehaving_image")
 
 @pytest.fixture(autouse=True)
 def _nothing_left(engine):
-    before = {each.id for each in engine.leftovers()}
+    before = {entry.id for entry in engine.leftovers()}
     yield
-    assert [each for each in own_leftovers(engine) if each.labels[labels.VARIANT] and each.id not in before] == []
+    assert [entry for entry in own_leftovers(engine) if entry.labels[labels.VARIANT] and entry.id not in before] == []
 
 
 def need(**fields) -> Need:
@@ -43,10 +43,10 @@ def test_files_of_the_project_are_there_and_cannot_be_changed(engine, tools_imag
 def test_one_that_does_not_come_up_is_named_with_its_last_words(engine, tmp_path):
     needs = {"db": need(env={"MODE": "dies-at-once"})}
     starting = started_dependencies(lambda: engine, needs, lambda _name: MISBEHAVING, root=tmp_path, variant="v")
-    with raises(MissingError, "engine.dependency_down", name="db", image="example/misbehave:1") as found, starting:
+    with raises(MissingError, "engine.dependency_down", name="db", image="example/misbehave:1") as caught, starting:
         pass
-    assert codes(found.value.fields["reason"]) == ["engine.ended_early", "engine.ended"]
-    assert "cannot open /etc/absent.conf" in str(found.value)
+    assert codes(caught.value.fields["reason"]) == ["engine.ended_early", "engine.ended"]
+    assert "cannot open /etc/absent.conf" in str(caught.value)
 
 
 SUITE = """
@@ -67,15 +67,15 @@ variants:
 
 @pytest.fixture
 def subject(engine, tmp_path, misbehaving_archive):
-    found = built_subject(write_suite(tmp_path, SUITE), "v", misbehaving_archive, MISBEHAVING, engine)
-    service = Service(found.variant, found.engine, found.engine_image, lambda _name: MISBEHAVING, tmp_path)
-    return replace(found, need_image=lambda _name: MISBEHAVING, service=service)
+    target = built_subject(write_suite(tmp_path, SUITE), "v", misbehaving_archive, MISBEHAVING, engine)
+    service = Service(target.variant, target.engine, target.engine_image, lambda _name: MISBEHAVING, tmp_path)
+    return replace(target, need_image=lambda _name: MISBEHAVING, service=service)
 
 
 @pytest.mark.slow
 def test_checks_start_them_once_for_all_of_them_and_the_service_knows_each_by_name(subject, engine):
-    found = {each.check: each for each in runner.run_checks(subject)}
-    assert [found["runs"].status, found["api"].status] == ["pass", "pass"], json.dumps(found["api"].data)
+    results = {result.check: result for result in runner.run_checks(subject)}
+    assert [results["runs"].status, results["api"].status] == ["pass", "pass"], json.dumps(results["api"].data)
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
         assert "dial" in attempt(subject, RunOptions(network=network, publish=8080)).problem
 
 
-@pytest.mark.parametrize(("yaml", "said"), [
+@pytest.mark.parametrize(("yaml", "message"), [
     ("{db: {port: 1}}", "db"),
     ("{db: {image: redis, variant: w, port: 1}}", "db"),
     ("{db: {image: redis}}", "db"),
@@ -93,11 +93,11 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
     ("{db: {variant: v, port: 1}}", wording("suite.itself", variant="v")),
     ("{db: {image: redis, port: 1, imge: x}}", "imge"),
 ])  # fmt: skip
-def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, said):
+def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, message):
     text = f"name: p\nvariants:\n  v:\n    builder: ko\n    run:\n      needs: {yaml}\n  w: {{builder: ko}}\n"
-    with pytest.raises(ConfigError) as found:
+    with pytest.raises(ConfigError) as caught:
         write_suite(tmp_path, text)
-    assert (said in str(found.value), found.value.line) == (True, 6)
+    assert (message in str(caught.value), caught.value.line) == (True, 6)
 
 
 def test_a_recorder_that_is_gone_waits_for_the_end_of_what_it_recorded(engine, tools_image):

@@ -83,8 +83,8 @@ def test_an_open_posture_is_composed_from_the_hardened_one(tmp_path):
 
 
 def security(info: api.EngineInfo, options: RunOptions) -> list[str]:
-    found: list[str] = dialect_of(info, "").create_body("i", options)["HostConfig"]["SecurityOpt"]
-    return found
+    values: list[str] = dialect_of(info, "").create_body("i", options)["HostConfig"]["SecurityOpt"]
+    return values
 
 
 def test_podman_gets_the_name_of_a_seccomp_profile_and_docker_the_document(tmp_path):
@@ -118,9 +118,9 @@ def test_what_binds_is_the_limit_of_the_process_that_listens(tmp_path):
     )
     with subprocess.Popen([sys.executable, "-c", code, tmp_path / "s"], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        found = ceilings(f"unix://{tmp_path}/s")
+        limits = ceilings(f"unix://{tmp_path}/s")
         process.kill()
-    assert found["nproc"] == 4321
+    assert limits["nproc"] == 4321
     assert 0 < ceilings(f"unix://{tmp_path}/s")["nproc"] <= 65536
 
 
@@ -130,12 +130,12 @@ def test_engine_descriptions_are_read():
     assert (DOCKER.name, DOCKER.version, DOCKER.cgroup) == ("Docker", "20.10.24", "1")
     assert (DOCKER.seccomp, DOCKER.apparmor) == (True, False)
     driver = [["driver-type", "io.containerd.snapshotter.v1"]]
-    told = {"DriverStatus": driver, "OperatingSystem": "Docker Desktop", "CgroupVersion": "2"}
-    new = api.parse_info({"Version": "29.0.1", "Components": [{"Name": "Engine"}]}, told)
+    info = {"DriverStatus": driver, "OperatingSystem": "Docker Desktop", "CgroupVersion": "2"}
+    new = api.parse_info({"Version": "29.0.1", "Components": [{"Name": "Engine"}]}, info)
     assert (new.containerd_store, new.desktop, new.cgroup) == (True, True, "2")
     either = [({"SecurityOptions": ["name=rootless"]}, True), ({"Rootless": True}, True), ({"Rootless": False}, False)]
-    for said, rootless in either:
-        assert api.parse_info({}, said).rootless is rootless, said
+    for answer, rootless in either:
+        assert api.parse_info({}, answer).rootless is rootless, answer
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -161,8 +161,8 @@ SINCE = "/run/user/7791/containers/networks/rootless-netns/rootless-netns"
 def test_where_podman_without_root_has_its_bridges(version, described, places, monkeypatch):
     """As seen of 4.3.1 (the name is a digest of where it keeps things), and as 5 has it since."""
     monkeypatch.setattr(api, "document_once", lambda *_: described)
-    found = dialect_of(dataclasses.replace(PODMAN, version=version), "").namespaces()
-    assert list(found)[: len(places)] == [f"ns:{place}" for place in places]
+    names = dialect_of(dataclasses.replace(PODMAN, version=version), "").namespaces()
+    assert list(names)[: len(places)] == [f"ns:{place}" for place in places]
 
 
 def test_any_other_engine_has_its_bridges_in_the_network_of_its_machine():
@@ -179,8 +179,8 @@ class Api:
 
     base_url = "http+docker://localhost"
 
-    def __init__(self, *said: dict[str, str], status: int = 200) -> None:
-        self.said, self.asked, self.status = said, list[str](), status
+    def __init__(self, *answers: dict[str, str], status: int = 200) -> None:
+        self.answers, self.asked, self.status = answers, list[str](), status
 
     def inspect_image(self, reference: str) -> None:
         raise NotFound(reference)
@@ -188,12 +188,12 @@ class Api:
     @contextlib.contextmanager
     def post(self, url: str, **_: object) -> Iterator[SimpleNamespace]:
         self.asked.append(url)
-        lines = [json.dumps(each).encode() for each in self.said]
+        lines = [json.dumps(answer).encode() for answer in self.answers]
         yield SimpleNamespace(iter_lines=lambda: lines, ok=self.status < 400, status_code=self.status)
 
     def pull(self, reference: str, **_: object) -> tuple[dict[str, str], ...]:
         self.asked.append(reference)
-        return self.said
+        return self.answers
 
 
 TO_PODMAN = "http+docker://localhost/v4.0.0/libpod/images/pull?reference=127.0.0.1%3A5742%2Fstand-in%2Fbusybox%40sha256%3A12&tlsVerify=false"
@@ -208,16 +208,16 @@ def test_podman_alone_is_told_that_a_registry_of_this_machine_speaks_no_tls(refe
     assert (Images(api, lambda: dialect_of(info, "")).pull(reference), api.asked) == (reference, [asked])
 
 
-@pytest.mark.parametrize(("info", "status", "said", "told"), [
+@pytest.mark.parametrize(("info", "status", "answers", "problem"), [
     (PODMAN, 200, [{"stream": "Trying"}, {"error": "connection refused"}], "connection refused"),
     (DOCKER, 200, [{"stream": "Trying"}, {"error": "connection refused"}], "connection refused"),
     (PODMAN, 500, [{"message": "no such reference"}], "no such reference"),
     (PODMAN, 500, [], "HTTP status 500"),
 ])  # fmt: skip
-def test_what_an_engine_says_of_a_pull_that_fails_is_told(info, status, said, told):
+def test_what_an_engine_says_of_a_pull_that_fails_is_told(info, status, answers, problem):
     """Some after its first words; what Podman refuses at once it says with ``message``, not with ``error``."""
-    with raises(DeadweightError, "engine.not_pulled", image=HERE, problem=told):
-        Images(Api(*said, status=status), lambda: dialect_of(info, "")).pull(HERE)
+    with raises(DeadweightError, "engine.not_pulled", image=HERE, problem=problem):
+        Images(Api(*answers, status=status), lambda: dialect_of(info, "")).pull(HERE)
 
 
 # Whose a folder in memory is: by the options alone, and in containers that write to it.
@@ -231,7 +231,7 @@ PASSWD = b"root:x:0:0::/:/bin/sh\nbroken\nweb:x:1234:5::/:/bin/sh\nword:x:many:5
 ])  # fmt: skip
 def test_a_folder_in_memory_belongs_to_the_user_that_the_container_runs_as(user, image_user, uid):
     got = with_tmpfs_owners(RunOptions(user=user, tmpfs=(DATA, TMP)), image_user, lambda name: number_of(name, PASSWD))
-    assert [(each.path, each.uid) for each in got.tmpfs] == [("/data", uid), ("/tmp", None)]
+    assert [(mount.path, mount.uid) for mount in got.tmpfs] == [("/data", uid), ("/tmp", None)]
     assert got.tmpfs[0].options().endswith("mode=1777" if uid is None else f"mode=1777,uid={uid}")
 
 

@@ -53,8 +53,8 @@ def service(there, misbehaving_image) -> Iterator[Container]:
 
 def of_tunnels(engine: Engine) -> list[str]:
     """Of this test's project: other tests have tunnels in the same engine."""
-    found = [each for each in engine.leftovers() if each.labels.get(labels.PROJECT) == engine.project]
-    return [each.id for each in found if each.kind == "container" and "tunnel" in each.name]
+    ours = [leftover for leftover in engine.leftovers() if leftover.labels.get(labels.PROJECT) == engine.project]
+    return [leftover.id for leftover in ours if leftover.kind == "container" and "tunnel" in leftover.name]
 
 
 @pytest.mark.slow
@@ -76,8 +76,8 @@ def test_a_service_in_an_engine_elsewhere_and_a_port_of_this_machine_lead_throug
                 pass
         with pytest.raises(ConnectionRefusedError):
             container.http(9).request("GET", "/")
-        assert 8080 in [each.port for each in container.listeners()]
-        assert [each for each in of_tunnels(there) if each != container.id]
+        assert 8080 in [listener.port for listener in container.listeners()]
+        assert [tunnel for tunnel in of_tunnels(there) if tunnel != container.id]
     assert of_tunnels(there) == []
 
 
@@ -171,14 +171,14 @@ def test_a_container_runs_there_and_is_asked_and_removed(host, misbehaving_image
             assert (route.way, route.request("GET", "/json").status) == ("engine", 200)
             assert container.exec(["/service", "--help"], seconds=10).exit_code is not None
             assert set(of_ssh()) - before
-        assert [each for each in engine.leftovers() if each.id == container.id] == []
+        assert [leftover for leftover in engine.leftovers() if leftover.id == container.id] == []
     wait_for(lambda: set(of_ssh()) <= before)
 
 
 def test_it_is_found_and_dockers_client_is_led_there_too(host, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", host)
-    found, _ = daemon.search()
-    assert (found.host, dict(found.cli_env)["DOCKER_HOST"]) == (host, host)
+    endpoint, _ = daemon.search()
+    assert (endpoint.host, dict(endpoint.cli_env)["DOCKER_HOST"]) == (host, host)
     assert api.document(host, "/version")["ApiVersion"]
 
 

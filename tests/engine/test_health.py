@@ -20,7 +20,7 @@ from deadweight import _run
 from deadweight._errors import Interrupted
 from deadweight.engine import http
 from deadweight.engine.container import Container
-from deadweight.engine.health import ExecResult, Listener, check_grpc, explain_listeners as told, parse, question
+from deadweight.engine.health import ExecResult, Listener, check_grpc, explain_listeners as explain, parse, question
 from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
 from tests.support.certificates import on_loopback
@@ -45,9 +45,9 @@ def service(mode: str = "good", port: int = 8080, **env: str) -> RunOptions:
 
 
 def test_the_kernels_tables_are_read():
-    found = set(parse(TABLE))
-    assert found == {Listener(8080, "127.0.0.1"), Listener(80, "0.0.0.0"), Listener(8081, "::"), Listener(8082, "::1")}
-    assert {each.port for each in found if each.loopback} == {8080, 8082}
+    ports = set(parse(TABLE))
+    assert ports == {Listener(8080, "127.0.0.1"), Listener(80, "0.0.0.0"), Listener(8081, "::"), Listener(8082, "::1")}
+    assert {listener.port for listener in ports if listener.loopback} == {8080, 8082}
 
 
 @pytest.mark.parametrize(("wanted", "status", "right"), [
@@ -60,7 +60,7 @@ def test_a_status_is_named_by_number_or_class(wanted, status, right):
 ADVISED = "engine.not_healthy_advice"
 
 
-@pytest.mark.parametrize(("given", "health", "told"), [
+@pytest.mark.parametrize(("given", "health", "reasons"), [
     ({"mode": "never-healthy"}, Health(path="/healthz", status=(200, 503), within_seconds=15), []),
     ({"mode": "never-healthy"}, Health(kind="tcp", within_seconds=15), []),
     # the engine's own proxy takes the connection: that is no sign of life
@@ -69,11 +69,11 @@ ADVISED = "engine.not_healthy_advice"
     ({"mode": "speechless"}, Health(path="/healthz", within_seconds=1), [ADVISED, "engine.question_failed", "engine.advice_kind"]),
     ({"port": 9000}, Health(path="/healthz", within_seconds=2), [ADVISED, "engine.question_failed", "engine.listens_on_other"]),
 ])  # fmt: skip
-def test_what_is_not_healthy_is_told_with_a_next_step(engine, misbehaving_image, given, health, told):
+def test_what_is_not_healthy_is_told_with_a_next_step(engine, misbehaving_image, given, health, reasons):
     with engine.start(misbehaving_image, service(**given)) as container:
-        found = container.wait_healthy(health)
-    assert (found.healthy, codes(found.reason)) == (not told, told)
-    assert not told or health.kind == "tcp" or health.path in found.reason
+        outcome = container.wait_healthy(health)
+    assert (outcome.healthy, codes(outcome.reason)) == (not reasons, reasons)
+    assert not reasons or health.kind == "tcp" or health.path in outcome.reason
 
 
 def test_a_program_in_the_container_tells_its_health(engine, tools_image):
@@ -97,8 +97,8 @@ def test_an_address_that_only_the_container_reaches_is_told(engine, misbehaving_
         # through the published port, as everybody but root on this very machine comes
         assert not container.wait_healthy(Health(kind="exec", command=("/nothing",), within_seconds=1)).healthy
         listeners = container.listeners()
-    assert parts(told(listeners, 8080)) == ("engine.only_loopback", {"address": "127.0.0.1", "port": 8080})
-    code, fields = parts(told(listeners, 80, (80,)))
+    assert parts(explain(listeners, 8080)) == ("engine.only_loopback", {"address": "127.0.0.1", "port": 8080})
+    code, fields = parts(explain(listeners, 80, (80,)))
     assert (code, fields["likely"]) == ("engine.listens_on_other_loopback", 8080)
 
 
@@ -107,13 +107,13 @@ def test_of_several_ports_the_exposed_one_is_proposed(exposed, likely):
     listeners = [Listener(80, "0.0.0.0"), Listener(9090, "::")]
     declared = f", EXPOSE declares {exposed[0]}" if exposed else ""
     fields = {"ports": "80, 9090", "port": 8080, "likely": likely, "exposed": declared}
-    assert parts(told(listeners, 8080, exposed)) == ("engine.listens_on_other", fields)
-    assert told(listeners, 9090, exposed) == "", "the right port is open"
+    assert parts(explain(listeners, 8080, exposed)) == ("engine.listens_on_other", fields)
+    assert explain(listeners, 9090, exposed) == "", "the right port is open"
 
 
 def test_what_expose_says_is_told_where_listeners_cannot_be_seen():
-    assert parts(told(None, 8080, (80,))) == ("engine.exposes_other", {"exposed": "80", "port": 8080})
-    assert told(None, 8080, (8080,)) == ""
+    assert parts(explain(None, 8080, (80,))) == ("engine.exposes_other", {"exposed": "80", "port": 8080})
+    assert explain(None, 8080, (8080,)) == ""
 
 
 def serve_grpc(server: socket.socket, body: bytes, trailers: list[tuple[str, str]]) -> bytes:
@@ -150,28 +150,28 @@ def serve_grpc(server: socket.socket, body: bytes, trailers: list[tuple[str, str
 def test_grpc_health_is_asked_for(body, status, code, fields):
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(serve_grpc, server, body, [("grpc-status", status)])
-        said = check_grpc(http.direct("address", "127.0.0.1", server.getsockname()[1]), "shop.v1.Cart", 5)
+        problem = check_grpc(http.direct("address", "127.0.0.1", server.getsockname()[1]), "shop.v1.Cart", 5)
         assert asked.result(5) == b"\0\0\0\0\x0e\x0a\x0cshop.v1.Cart"
-    assert (getattr(said, "code", ""), getattr(said, "fields", {})) == (code, fields)
+    assert (getattr(problem, "code", ""), getattr(problem, "fields", {})) == (code, fields)
 
 
 def test_what_speaks_no_http2_is_told(engine, misbehaving_image):
     with engine.start(misbehaving_image, service()) as container:
         assert container.wait_healthy(Health(path="/healthz", within_seconds=15)).healthy
-        found = container.wait_healthy(Health(kind="grpc", within_seconds=1))
-    assert found.reason.fields["answer"].code.startswith("engine.grpc_")
-    assert not found.healthy
+        outcome = container.wait_healthy(Health(kind="grpc", within_seconds=1))
+    assert outcome.reason.fields["answer"].code.startswith("engine.grpc_")
+    assert not outcome.healthy
 
 
-@pytest.mark.parametrize(("script", "healthy", "told"), [
+@pytest.mark.parametrize(("script", "healthy", "reasons"), [
     ("exit 0", True, []),
     ("exit 3", False, ["engine.job_failed", "engine.ended"]),
     ("exec sleep 30", False, ["engine.still_running"]),
 ])  # fmt: skip
-def test_a_job_is_well_where_it_ends_with_0(engine, tools_image, script, healthy, told):
+def test_a_job_is_well_where_it_ends_with_0(engine, tools_image, script, healthy, reasons):
     with engine.start(tools_image, RunOptions(entrypoint=("/bin/sh", "-c", script))) as container:
-        found = container.wait_healthy(Health(kind="exit", within_seconds=20 if healthy or "exit" in script else 1))
-    assert (found.healthy, codes(found.reason)) == (healthy, told)
+        outcome = container.wait_healthy(Health(kind="exit", within_seconds=20 if healthy or "exit" in script else 1))
+    assert (outcome.healthy, codes(outcome.reason)) == (healthy, reasons)
 
 
 def test_http_over_tls_is_asked_whoever_signed_its_certificate(engine, misbehaving_image):

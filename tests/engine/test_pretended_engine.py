@@ -219,15 +219,15 @@ def older(tmp_path) -> Iterator[api.Endpoint]:
 
 
 def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_both_ways_out(there, older, old_client):
-    with raises(MissingError, "engine.client_too_old") as told:
+    with raises(MissingError, "engine.client_too_old") as caught:
         daemon.docker_cli(there)
-    assert {"newest": "1.41", "oldest": "1.44"}.items() <= details(told.value).fields["problem"].fields.items()
+    assert {"newest": "1.41", "oldest": "1.44"}.items() <= details(caught.value).fields["problem"].fields.items()
     assert daemon.docker_cli(older).docker == str(old_client)
 
 
 def test_set_up_brings_a_buildx_where_the_client_is_too_old(there, older, old_client, tmp_path, monkeypatch):
     running_now = [there]
-    monkeypatch.setattr(daemon, "endpoints", lambda: (api.Endpoint(each.host, why="the test") for each in running_now))
+    monkeypatch.setattr(daemon, "endpoints", lambda: (api.Endpoint(node.host, why="the test") for node in running_now))
     defaults = "{builder: dockerfile, dockerfile: Dockerfile, port: 8080, health: {path: /healthz}}"
     suite = f"name: s\ndefaults: {defaults}\nvariants: {{v: {{source: .}}}}\n"
     project = {"Dockerfile": "FROM scratch\nCOPY x /x\n", "x": "x", "deadweight.yaml": suite}

@@ -61,26 +61,26 @@ def test_attacks_are_carried_out_through_the_engine(there, subject):
         assert "through the engine" in lab.notes["elsewhere"]
         with Yard(lab, walls.OPEN) as yard:
             assert yard.session.difference() == {}
-            for name, told in WORK.items():
+            for name, text in WORK.items():
                 shot = fire(lab, yard, payload(name))
-                assert (shot.seen, told in shot.detail.get("proof", "")) == ("succeeded", True), (name, shot)
+                assert (shot.seen, text in shot.detail.get("proof", "")) == ("succeeded", True), (name, shot)
         with Yard(lab, walls.HARDENED) as yard:
             assert yard.session.difference() == {}
             assert fire(lab, yard, payload("breach-reverse-shell")).seen == "failed", "it has no network"
-            for name, told in UNTOLD.items():
-                with pytest.raises(DeadweightError, match=told):
+            for name, text in UNTOLD.items():
+                with pytest.raises(DeadweightError, match=text):
                     fire(lab, yard, payload(name))
     assert left(there) == []
-    assert [tag for each in there.api.images() for tag in each["RepoTags"] or () if "attacked" in tag] == []
+    assert [tag for image in there.api.images() for tag in image["RepoTags"] or () if "attacked" in tag] == []
 
 
 def test_what_it_reads_and_its_system_calls_are_seen_from_beside_it(there, subject):
     """Over TLS, where its processes and files are not seen from here; in a trial of harden, on a network that nothing leads into.
     The attacker's program may tell its walls under a tight profile: nobody else can here, and without these calls no attack after
     a breach is measured under it."""
-    found = observed(subject, may_run=True)
-    assert isinstance(found, Observation), found
-    assert {"/app", "/usr/bin/awk"} <= set(found.executed)
+    observation = observed(subject, may_run=True)
+    assert isinstance(observation, Observation), observation
+    assert {"/app", "/usr/bin/awk"} <= set(observation.executed)
     with there.network("harden") as network:
         options = hardened_for(subject.variant, "").but(network=network)
         trial, recording = recorder.recorded(subject, options, None, "amd64")

@@ -93,10 +93,10 @@ def engine_of(user: User, argv: Sequence[str]) -> Iterator[str]:
             yield host
     finally:
         users = {user.number, *range(user.subordinate, user.subordinate + 65536)}
-        for each in machine.everyone():
+        for process in machine.everyone():
             with contextlib.suppress(OSError):
-                if Path(f"/proc/{each.pid}").stat().st_uid in users:
-                    os.kill(each.pid, signal.SIGKILL)
+                if Path(f"/proc/{process.pid}").stat().st_uid in users:
+                    os.kill(process.pid, signal.SIGKILL)
         machine.unmount_below(folder)
         shutil.rmtree(folder, ignore_errors=True)
         Path(f"/dev/shm/libpod_rootless_lock_{user.number}").unlink(missing_ok=True)
@@ -124,7 +124,7 @@ def archive(tmp_path_factory) -> Path:
     """The demo service with this machine's awk. Its folders are in it: Docker without root makes others for root alone."""
     folder = tmp_path_factory.mktemp("playground")
     files = {"/app": go_program(ROOT / "src/vulnerable-awk-playground", folder / "app"), **program("awk")}
-    folders = {f"{each}/": "0" for path in files for each in Path(path).parents if each != Path("/")}
+    folders = {f"{parent}/": "0" for path in files for parent in Path(path).parents if parent != Path("/")}
     config = {"Entrypoint": ["/app"], "User": "65534:65534", "Env": ["PATH=/usr/bin:/bin"]}
     return docker_archive(folder / "image.tar", reference("rootless"), [{**folders, **files}], config)
 
@@ -138,7 +138,7 @@ def engine(request, archive) -> Iterator[Engine]:
     with engine_of(user, words.split()) as host, Engine.connect(host, project="deadweight-rootless") as connected:
         connected.images.load(archive, reference("rootless"))
         yield connected
-        assert [each.name for each in own_leftovers(connected) if each.kind == "container"] == []
+        assert [leftover.name for leftover in own_leftovers(connected) if leftover.kind == "container"] == []
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_attacks_are_carried_out_and_stopped(subject):
         assert otherwise(lab, walls.OPEN, attacks, "succeeded") == {}
         assert otherwise(lab, walls.only("host-mounts"), HOST) == {}
         assert otherwise(lab, walls.only("pid-namespace"), NEIGHBOUR[:1]) == {}
-        assert otherwise(lab, walls.HARDENED, [each for each in attacks if each != "breach-disk"]) == {}
+        assert otherwise(lab, walls.HARDENED, [name for name in attacks if name != "breach-disk"]) == {}
     assert left(subject.engine()) == []
 
 
@@ -183,12 +183,12 @@ def test_an_attacker_that_was_started_anew_is_none(subject):
 
 
 def test_the_service_its_awk_and_its_libraries_are_seen(subject):
-    found = observed(subject, may_run=True)
-    assert isinstance(found, Observation), found
-    names = {path.rpartition("/")[2] for path in found.opened}
-    assert {"/app", "/usr/bin/awk"} <= set(found.executed)
+    observation = observed(subject, may_run=True)
+    assert isinstance(observation, Observation), observation
+    names = {path.rpartition("/")[2] for path in observation.opened}
+    assert {"/app", "/usr/bin/awk"} <= set(observation.executed)
     assert any(name.startswith("libc.so") for name in names)
-    assert not any(path.startswith(("/proc/", "/sys/", "/.deadweight")) for path in found.opened)
+    assert not any(path.startswith(("/proc/", "/sys/", "/.deadweight")) for path in observation.opened)
 
 
 def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_through(subject, tmp_path: Path):
@@ -255,11 +255,11 @@ def folder_of(engine: Engine) -> Path:
 
 
 @IN_PODMAN
-@pytest.mark.parametrize(("place", "told"), [(f"ns:{NOWHERE}", NOWHERE), ("host", "/conf/dw-")])
-def test_where_its_bridges_are_not_found_nothing_counts_as_cut_off(engine, monkeypatch, place, told):
+@pytest.mark.parametrize(("place", "message"), [(f"ns:{NOWHERE}", NOWHERE), ("host", "/conf/dw-")])
+def test_where_its_bridges_are_not_found_nothing_counts_as_cut_off(engine, monkeypatch, place, message):
     """No namespace at all, or one without the bridge: then attacks are not measured, with what was said as the reason."""
     monkeypatch.setattr(engine.dialect, "namespaces", lambda: (place,))
-    with pytest.raises(DeadweightError, match=told):
+    with pytest.raises(DeadweightError, match=message):
         engine.tunnels.by_bridges(("cut-off", bridge_of("deadweight-attack-0")))
 
 
@@ -274,7 +274,7 @@ def test_with_nothing_masked_its_kernel_settings_can_be_written(engine, masked):
 
 def addresses(namespace: str) -> list[str]:
     lines = run([*namespace.split(), "ip", "-4", "-o", "address"]).output.splitlines()
-    return [found for line in lines if not (found := line.split()[3].split("/")[0]).startswith("127.")]
+    return [address for line in lines if not (address := line.split()[3].split("/")[0]).startswith("127.")]
 
 
 def knock(to: list[str], ports: list[int]) -> None:
@@ -341,6 +341,6 @@ def test_root_builds_nothing_in_it_and_its_user_goes_on(engine, tmp_path):
 
 def theirs(engine: Engine) -> dict[str, int]:
     """Whose what lies below its home is. Root's is nothing of it, and was nothing before."""
-    found = {str(each): each.lstat().st_uid for each in (folder_of(engine) / "home").rglob("*")}
-    assert [name for name, owner in found.items() if owner == 0] == []
-    return {name: owner for name, owner in found.items() if "/overlay/" not in name and "lock" not in name}
+    owners = {str(path): path.lstat().st_uid for path in (folder_of(engine) / "home").rglob("*")}
+    assert [name for name, owner in owners.items() if owner == 0] == []
+    return {name: owner for name, owner in owners.items() if "/overlay/" not in name and "lock" not in name}

@@ -34,8 +34,8 @@ def without(*calls: str) -> dict[str, object]:
 )
 def test_what_is_missing_is_found_by_halving(needed, most):
     works = Mock(side_effect=lambda some: set(needed) <= set(some))
-    found, whole = refused_calls.find_missing(tuple("abcdefghij"), works, most)
-    assert (found, whole) == (needed[-most:], len(needed) <= most)
+    calls, whole = refused_calls.find_missing(tuple("abcdefghij"), works, most)
+    assert (calls, whole) == (needed[-most:], len(needed) <= most)
     assert works.call_count <= 6 * (len(needed) + 1)
 
 
@@ -53,14 +53,14 @@ def test_what_a_profile_refuses_is_read_with_its_conditions():
             {"names": ["stat"], "action": "SCMP_ACT_ALLOW", "excludes": {"arches": ["amd64"]}},
         ],
     }
-    found = profile.refused(document, HERE)
-    assert EVERYTHING - set(found) == {"read", "write", "close", "ptrace"}
-    assert "clone" in found, "with some arguments is not with all"
+    calls = profile.refused(document, HERE)
+    assert EVERYTHING - set(calls) == {"read", "write", "close", "ptrace"}
+    assert "clone" in calls, "with some arguments is not with all"
     stronger = profile.Where("amd64", "7.1", frozenset({"SYS_ADMIN"}))
     assert EVERYTHING - set(profile.refused(document, stronger)) == {"read", "write", "close", "ptrace", "mount", "bpf"}
     handed = profile.for_runtime(document, HERE)
     assert handed["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
-    assert [each["names"] for each in handed["syscalls"]] == [["read", "write"], ["close"], ["clone"], ["ptrace"]]
+    assert [rule["names"] for rule in handed["syscalls"]] == [["read", "write"], ["close"], ["clone"], ["ptrace"]]
 
 
 def test_a_profile_that_forbids_a_few_calls_is_read_the_other_way_round():
@@ -79,9 +79,9 @@ def test_with_more_calls_a_profile_is_otherwise_the_same():
 def test_what_the_attackers_program_needs_opens_no_more():
     """With clone allowed whatever its arguments, a namespace of users was to be had under a profile that forbids it."""
     tight = floor.document({"read", "clone"}, (), "amd64")
-    before, after = (profile.refused(each, HERE) for each in (tight, for_attacks(tight, HERE)))
+    before, after = (profile.refused(document, HERE) for document in (tight, for_attacks(tight, HERE)))
     assert set(before) - set(after) == set(ATTACKERS) - {"clone", "read"}
-    assert [each["args"] for each in for_attacks(tight, HERE)["syscalls"] if each["names"] == ["clone"]] == [
+    assert [rule["args"] for rule in for_attacks(tight, HERE)["syscalls"] if rule["names"] == ["clone"]] == [
         [{"index": 0, "value": floor.NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
     ]
     without_it = for_attacks(floor.document({"read"}, (), "amd64"), HERE)
@@ -107,9 +107,9 @@ def test_what_is_no_profile_is_told_with_its_line(tmp_path, text):
     (("listen",), True, "listen"), (("a", "b"), True, "a, b"), (("a", "b"), False, "a, b, …"),
 ])  # fmt: skip
 def test_the_calls_are_told_in_one_sentence(calls, whole, named):
-    said = refused_calls.refusal_text("p.json", refused_calls.Refused(calls, "the program", all_told=whole))
+    text = refused_calls.refusal_text("p.json", refused_calls.Refused(calls, "the program", all_told=whole))
     fields = {"file": "p.json", "calls": named, "user": "the program", "problem": "", "advice": ""}
-    assert parts(said) == ("seccomp.stops", fields)
+    assert parts(text) == ("seccomp.stops", fields)
 
 
 def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
@@ -121,20 +121,20 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
 
     monkeypatch.setattr(refused_calls, "starting_under", starting)
     runc = refused_calls.Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
-    found = refused_calls._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
-    assert (found.calls, found.problem, codes(found.whom)) == (("futex",), "no answer", ["seccomp.runtime_at_times"])
+    cause = refused_calls._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
+    assert (cause.calls, cause.problem, codes(cause.whom)) == (("futex",), "no answer", ["seccomp.runtime_at_times"])
 
 
-@pytest.mark.parametrize(("said", "whom"), [
+@pytest.mark.parametrize(("problem", "whom"), [
     ("python3: error while loading shared libraries: cannot apply additional memory protection", "seccomp.loader"),
     ("Error loading shared library libz.so.1: Operation not permitted (needed by /usr/bin/node)", "seccomp.loader"),
     ("listen tcp :8080: listen: operation not permitted", "seccomp.program"),
 ])  # fmt: skip
-def test_who_needs_a_call_is_told_by_what_is_said_without_it(said, whom):
+def test_who_needs_a_call_is_told_by_what_is_said_without_it(problem, whom):
     program = refused_calls._OfProgram(SimpleNamespace(), "", RunOptions(), Health(), 8080)  # type: ignore[arg-type]
 
     def works(_more):
-        program.problem = said
+        program.problem = problem
         return False
 
     assert codes(program._needed_by(works, ("a", "b"), "a")) == [whom]
@@ -159,22 +159,22 @@ def service(tmp_path, engine, misbehaving_image, misbehaving_archive, monkeypatc
 @pytest.mark.slow
 def test_a_call_that_the_program_needs_is_named(service):
     subject = service("listen")
-    found = Runs().run(subject)
+    evidence = Runs().run(subject)
     subject.service.close()
-    assert (found.status, details(found.reason).fields["calls"]) == ("fail", "listen")
-    assert codes(found.reason) == [found.code, "seccomp.program", "seccomp.advice"]
-    assert (found.code, found.data["posture"]["seccomp"]) == ("seccomp.stops", "tight.json")
+    assert (evidence.status, details(evidence.reason).fields["calls"]) == ("fail", "listen")
+    assert codes(evidence.reason) == [evidence.code, "seccomp.program", "seccomp.advice"]
+    assert (evidence.code, evidence.data["posture"]["seccomp"]) == ("seccomp.stops", "tight.json")
 
 
 @NEEDS_ROOT
 def test_a_call_that_the_runtime_needs_is_named_before_an_engine_waits_for_it(service, engine, monkeypatch):
     subject = service("execve")
     monkeypatch.setattr(engine, "start", lambda *_, **__: pytest.fail("nothing is started in the engine"))
-    found = Runs().run(subject)
+    evidence = Runs().run(subject)
     subject.service.close()
-    assert (found.status, found.code) == ("fail", "seccomp.stops")
-    assert details(found.reason).fields["calls"] == "execve"
-    assert "seccomp.runtime_always" in codes(found.reason)
+    assert (evidence.status, evidence.code) == ("fail", "seccomp.stops")
+    assert details(evidence.reason).fields["calls"] == "execve"
+    assert "seccomp.runtime_always" in codes(evidence.reason)
 
 
 @pytest.mark.slow
@@ -185,9 +185,9 @@ def test_attacks_under_a_profile_that_stops_the_start_are_not_measured_for_that_
         variant=subject.variant, engine=engine, image=subject.engine_image(),
         named=hardened_for(subject.variant).but(publish=None, network="none"),
     )  # fmt: skip
-    told = refused_by_profile(lab)  # type: ignore[arg-type]
-    assert (details(told).fields["file"], details(told).fields["calls"]) == ("tight.json", "listen")
-    assert codes(told) == ["seccomp.stops", "seccomp.program", "seccomp.advice"]
+    reason = refused_by_profile(lab)  # type: ignore[arg-type]
+    assert (details(reason).fields["file"], details(reason).fields["calls"]) == ("tight.json", "listen")
+    assert codes(reason) == ["seccomp.stops", "seccomp.program", "seccomp.advice"]
     lab.named = lab.named.but(seccomp="default")
     assert refused_by_profile(lab) == ""  # type: ignore[arg-type]
 

@@ -68,8 +68,8 @@ def toured(kind: str, folder: Path, *more: str) -> dict[str, str]:
         finally:
             tour.terminate()  # it ends its engine then
     assert tour.returncode == 0, errors[-2000:]
-    found: dict[str, str] = json.loads(out)
-    return found
+    results: dict[str, str] = json.loads(out)
+    return results
 
 
 def _add_buildx(cache: Path) -> None:
@@ -86,8 +86,8 @@ def _add_buildx(cache: Path) -> None:
     shutil.copytree(apart / "tools", cache / "tools", copy_function=linked, dirs_exist_ok=True)
 
 
-def verdicts(found: dict[str, str]) -> dict[str, str]:
-    return {task: told.partition(":")[0] for task, told in found.items() if task != "version"}
+def verdicts(results: dict[str, str]) -> dict[str, str]:
+    return {task: result.partition(":")[0] for task, result in results.items() if task != "version"}
 
 
 @pytest.mark.slow
@@ -98,8 +98,8 @@ def test_what_the_page_says_of_an_engine_is_what_comes_of_it(kind, tmp_path):
     problem = lacking(kind)
     if problem:
         pytest.skip(problem)
-    found = toured(kind, tmp_path, engine_tour.BRIEF)
-    assert verdicts(found) == verdicts(json.loads(RESULTS.read_text())[kind]), found
+    results = toured(kind, tmp_path, engine_tour.BRIEF)
+    assert verdicts(results) == verdicts(json.loads(RESULTS.read_text())[kind]), results
 
 
 def test_the_page_of_engines_is_made_of_the_results():
@@ -124,13 +124,13 @@ Not tested:
 
 def page(results: dict[str, dict[str, str]]) -> str:
     """The page, in Markdown."""
-    engines = " | ".join(f"{ENGINES[kind]} ({found['version']})" for kind, found in results.items())
+    engines = " | ".join(f"{ENGINES[kind]} ({tour['version']})" for kind, tour in results.items())
     lines = [HEAD, f"| | {engines} |", "| --- |" + " --- |" * len(results)]
     notes: list[str] = []
     for task in (name for name in results["os"] if name != "version"):
         cells = []
-        for found in results.values():
-            verdict, _, more = found[task].partition(": ")
+        for tour in results.values():
+            verdict, _, more = tour[task].partition(": ")
             if more and more not in notes:
                 notes.append(more)
             cells.append(f"{verdict} ({notes.index(more) + 1})" if more else verdict)

@@ -51,7 +51,7 @@ def test_kill_9_of_the_engine_while_it_builds(request, monkeypatch, tmp_path):
     project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n")
     with ThreadPoolExecutor(1) as pool:
         building = pool.submit(project.build, "v")
-        wait_for(lambda: any("RUN sleep" in line for line in project.said) or building.done(), 60)
+        wait_for(lambda: any("RUN sleep" in line for line in project.lines) or building.done(), 60)
         assert not building.done(), building.exception()
         pid = own._our_pid(layout())
         assert pid is not None
@@ -64,8 +64,8 @@ def test_kill_9_of_the_engine_while_it_builds(request, monkeypatch, tmp_path):
     built = project.build("v")  # finds none running and starts it over what the killed one left
     assert engine_now().images.get(built.reference).id == built.config_digest
     assert project.steps("v")[0].there()
-    for each in engines:
-        each.close()
+    for client in engines:
+        client.close()
 
 
 def test_a_build_that_failed_leaves_no_note(endpoint, tmp_path):

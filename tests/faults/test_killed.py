@@ -111,9 +111,9 @@ def test_a_second_invocation_waits_for_the_first_and_builds_once(project, killed
     project.suite(v="touch started; echo x >> count; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT")
     first = project.begun()
     second = project.start("build")
-    told = second.stderr.readline()
-    assert wording("records.waiting", holder=holder(State(project.root)), folder=project.state) in told
-    assert f"(pid {first.pid}, since" in told
+    line = second.stderr.readline()
+    assert wording("records.waiting", holder=holder(State(project.root)), folder=project.state) in line
+    assert f"(pid {first.pid}, since" in line
     if killed:
         first.kill()
     (project.root / "go").touch()

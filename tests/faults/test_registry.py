@@ -113,7 +113,7 @@ def test_a_registry_that_serves_something_else(project, registry, mode, words):
     before = archive.read_bytes()
     registry.mode = mode
     message = project.fails(DeadweightError)
-    assert [each for each in (words, str(project.site.state.log("v"))) if each not in message] == []
+    assert [text for text in (words, str(project.site.state.log("v"))) if text not in message] == []
     assert archive.read_bytes() == before  # the image of the last good build is as it was
     assert nothing_half_written(project)
     registry.mode = "good"

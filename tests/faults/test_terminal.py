@@ -51,10 +51,10 @@ class Castle:
         return terminal
 
     def has(self, pid: int) -> list[str]:
-        return [each.name for each in own_leftovers(self.engine, pid)]
+        return [entry.name for entry in own_leftovers(self.engine, pid)]
 
     def has_any(self) -> list[str]:
-        return [each.name for each in self.engine.leftovers() if each.labels.get(labels.ROOT) == str(self.root)]
+        return [entry.name for entry in self.engine.leftovers() if entry.labels.get(labels.ROOT) == str(self.root)]
 
     def invoke(self, *words: str) -> subprocess.CompletedProcess[str]:
         return invoke(self.root, *words, env=self.environment)
@@ -109,7 +109,7 @@ def test_what_the_engine_makes_after_the_interrupt_is_removed(engine, playground
     with pytest.raises(KeyboardInterrupt), connected:
         connected.start(playground_image, RunOptions(), purpose="ends")
     assert names
-    assert [each.name for each in engine.leftovers() if each.name in names] == []
+    assert [entry.name for entry in engine.leftovers() if entry.name in names] == []
 
 
 @pytest.mark.slow
@@ -243,8 +243,8 @@ def test_what_invoke_prints_itself_cannot_be_written(project, bad_output, words)
 @pytest.mark.parametrize("words", ["variants", "doctor", "build --plan", "layers --archive /nowhere.tar", "--dry run"])
 def test_what_kill_9_left_is_told_and_removed_by_the_next_command(castle, words):
     pid = castle.killed()
-    told = castle.invoke(*words.split()).stderr
-    (line,) = [line for line in told.splitlines() if f" (invoke run --variant castle, pid {pid}, " in line]
+    stderr = castle.invoke(*words.split()).stderr
+    (line,) = [line for line in stderr.splitlines() if f" (invoke run --variant castle, pid {pid}, " in line]
     assert line.startswith("castle: ")
     assert line.endswith(": removed it")
     assert castle.has(pid) == []

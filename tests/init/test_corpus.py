@@ -34,7 +34,7 @@ LOGS = yaml.safe_load((CORPUS / "build_logs.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
-class Found:
+class Repo:
     """What was found. ``wanted`` is what the case expects of a fact that is a part of a text."""
 
     services: tuple[Service, ...]
@@ -63,7 +63,7 @@ class Found:
         return self.text[self.text.index("FROM ${BASE}") :].splitlines()
 
     def keys(self, name: str) -> dict[str, Any]:
-        rung = next(each for each in self.draft.ladder.rungs if each.name == name)
+        rung = next(rung for rung in self.draft.ladder.rungs if rung.name == name)
         return {key: value.value if isinstance(value, Known) else value for key, value in rung.keys.items()}
 
 
@@ -80,20 +80,20 @@ def summary(service: Service) -> dict[str, Any]:
         folder=service.folder,
         language=project and project.language,
         project=project and project.folder != service.folder and project.folder,
-        dockerfiles=[own_image(each) for each in service.dockerfiles],
-        more=[each.name for each in service.more],
+        dockerfiles=[own_image(file) for file in service.dockerfiles],
+        more=[other.name for other in service.more],
         start=list(project.start) if project else [],
         version=project and project.version.value,
-        env={name: each.value for name, each in around.env.items()},
-        env_from=sorted({each.origin for each in around.env.values()}),
-        needs={each.value.name: need(each) for each in around.needs},
+        env={name: fact.value for name, fact in around.env.items()},
+        env_from=sorted({fact.origin for fact in around.env.values()}),
+        needs={fact.value.name: need(fact) for fact in around.needs},
         volumes=[f"{path} {origin}" for path, origin in service.volumes.items()],
-        mounts={place: each.value for place, each in around.files.items()},
-        ports=[f"{each.value} {each.origin}" for each in port_hints(service)],
-        health=[f"{each.value} {each.origin}" for each in health_hints(service)],
+        mounts={place: fact.value for place, fact in around.files.items()},
+        ports=[f"{hint.value} {hint.origin}" for hint in port_hints(service)],
+        health=[f"{hint.value} {hint.origin}" for hint in health_hints(service)],
         tmpfs=first_draft(service, "build").run.get("tmpfs", Known([])).value,
         variable=service.port_variable and f"{service.port_variable.value} {service.port_variable.origin}",
-        spare=[{each.origin: dict(each.value)} for each in service.spare],
+        spare=[{fact.origin: dict(fact.value)} for fact in service.spare],
     )
 
 
@@ -117,13 +117,13 @@ def need(started: Known[Any]) -> dict[str, Any]:
     return known(**{**vars(value), "name": "", "args": list(value.args)}, origin=started.origin)
 
 
-def told(found: Found) -> dict[str, Any]:
+def details(repo: Repo) -> dict[str, Any]:
     """What files say of the first service, and how it is run."""
-    draft, service = found.draft, found.service
+    draft, service = repo.draft, repo.service
     assert draft is not None
     run = {key: known.value for key, known in draft.run.items()}
     return {
-        "dockerfiles": [[each.path, each.context, each.target, reason(each.refused)] for each in service.dockerfiles],
+        "dockerfiles": [[file.path, file.context, file.target, reason(file.refused)] for file in service.dockerfiles],
         "port": [draft.port.value, draft.port.origin],
         "health": [draft.health.value, draft.health.origin],
         "env": {name: known.value for name, known in service.around.env.items()},
@@ -131,41 +131,41 @@ def told(found: Found) -> dict[str, Any]:
         "volumes": service.volumes,
         "tmpfs": run.get("tmpfs"),
         "files": run.get("files", {}),
-        "spare": [each.value for each in service.spare],
+        "spare": [fact.value for fact in service.spare],
         "declared": list(map(list, declared_ports(draft))),
-        "args": [word for each in service.dockerfiles for word in each.args],
+        "args": [word for file in service.dockerfiles for word in file.args],
         "described": service.described and service.described.value,
     }
 
 
-def listed(name: str) -> Callable[[Found], Any]:
-    return lambda found: list(getattr(found.project, name))
+def listed(name: str) -> Callable[[Repo], Any]:
+    return lambda repo: list(getattr(repo.project, name))
 
 
-FACTS: Mapping[str, Callable[[Found], Any]] = {
-    "dockerfiles": lambda found: [own_image(each) for each in found.service.dockerfiles],
-    "found": lambda found: [summary(each) for each in found.services],
-    "told": lambda found: {key: told(found)[key] for key in found.wanted},
-    "services": lambda found: [each.name for each in found.services],
+FACTS: Mapping[str, Callable[[Repo], Any]] = {
+    "dockerfiles": lambda repo: [own_image(file) for file in repo.service.dockerfiles],
+    "found": lambda repo: [summary(service) for service in repo.services],
+    "told": lambda repo: {key: details(repo)[key] for key in repo.wanted},
+    "services": lambda repo: [service.name for service in repo.services],
     **{name: attrgetter(f"project.{name}") for name in ("language", "kind", "folder", "name", "owned")},
     **{name: listed(name) for name in ("start", "programs", "others", "reads")},
     "version": attrgetter("project.version.value"), "version_origin": attrgetter("project.version.origin"),
     "program": attrgetter("project.chosen"), "port": attrgetter("draft.port.value"),
-    "problem": lambda found: reason(found.project.problem),
-    "variable": lambda found: found.service.port_variable and found.service.port_variable.value,
-    "ports": lambda found: [each.value for each in port_hints(found.service)],
-    "health": lambda found: [each.value for each in health_hints(found.service)],
-    "rungs": lambda found: [each.name for each in found.draft.rungs],
-    "refused": lambda found: sorted(each.name for each in found.draft.ladder.rungs if each.refused),
-    "bases": lambda found: {name: found.keys(name)["bases"] for name in found.wanted},
-    "keys": lambda found: {name: {key: found.keys(name).get(key) for key in keys} for name, keys in found.wanted.items()},
-    "has": lambda found: [each for each in found.wanted if each in found.text],
-    "has_not": lambda found: [each for each in found.wanted if each not in found.text],
-    "in_turn": lambda found: sorted(found.wanted, key=found.text.index),
-    "files": lambda found: {name: [line for line in lines if line in found.files[name]] for name, lines in found.wanted.items()},
-    "copies": lambda found: [each[5:] for each in found.last_stage if re.match(r"COPY (?!.*--from)", each)],
-    "env": lambda found: dict(re.findall(r"^ENV (?!HOME=)(\w+)=\"?(.*?)\"?$", "\n".join(found.last_stage), re.MULTILINE)),
-    "entrypoint": lambda found: json.loads(found.last_stage[-1].removeprefix("ENTRYPOINT ")),
+    "problem": lambda repo: reason(repo.project.problem),
+    "variable": lambda repo: repo.service.port_variable and repo.service.port_variable.value,
+    "ports": lambda repo: [hint.value for hint in port_hints(repo.service)],
+    "health": lambda repo: [hint.value for hint in health_hints(repo.service)],
+    "rungs": lambda repo: [rung.name for rung in repo.draft.rungs],
+    "refused": lambda repo: sorted(rung.name for rung in repo.draft.ladder.rungs if rung.refused),
+    "bases": lambda repo: {name: repo.keys(name)["bases"] for name in repo.wanted},
+    "keys": lambda repo: {name: {key: repo.keys(name).get(key) for key in keys} for name, keys in repo.wanted.items()},
+    "has": lambda repo: [part for part in repo.wanted if part in repo.text],
+    "has_not": lambda repo: [part for part in repo.wanted if part not in repo.text],
+    "in_turn": lambda repo: sorted(repo.wanted, key=repo.text.index),
+    "files": lambda repo: {name: [line for line in lines if line in repo.files[name]] for name, lines in repo.wanted.items()},
+    "copies": lambda repo: [line[5:] for line in repo.last_stage if re.match(r"COPY (?!.*--from)", line)],
+    "env": lambda repo: dict(re.findall(r"^ENV (?!HOME=)(\w+)=\"?(.*?)\"?$", "\n".join(repo.last_stage), re.MULTILINE)),
+    "entrypoint": lambda repo: json.loads(repo.last_stage[-1].removeprefix("ENTRYPOINT ")),
 }  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def cases() -> list[Any]:
     files = (*sorted(CORPUS.glob("languages/*.yaml")), *sorted(CORPUS.glob("[lr]*.yaml")))
     texts = ((file.stem, re.sub(r"@(\w+\.\w+)@", lambda code: wording(code[1]), file.read_text())) for file in files)
     entries = ((stem, yaml.safe_load(text)) for stem, text in texts)
-    return [pytest.param(case, id=f"{stem}: {name}") for stem, found in entries for name, case in found.items()]
+    return [pytest.param(case, id=f"{stem}: {name}") for stem, group in entries for name, case in group.items()]
 
 
 def test_every_language_of_the_table_has_cases():
@@ -186,12 +186,12 @@ def test_what_is_found_is_what_the_case_says(tmp_path, case):
     services = find_services(read_tree(root), case.get("main"))
     draft = first_draft(services[0], "build", case.get("port"), case.get("seen")) if services else None
     expect = case["expect"]
-    assert {key: FACTS[key](Found(services, draft, wanted)) for key, wanted in expect.items()} == expect
+    assert {key: FACTS[key](Repo(services, draft, wanted)) for key, wanted in expect.items()} == expect
     if draft is not None and draft.rungs:  # and what is written is a suite that says the same
         tree = read_tree(written(root, {**draft.files, "deadweight.yaml": suite_text(draft)}))
         again = find_services(tree, case.get("main"))
-        assert [each.more for each in again] == [each.more for each in services], "what is written is not its own"
-        variant, run = load_suite(root / "deadweight.yaml").variants[0], told(Found(services, draft))
+        assert [s.more for s in again] == [s.more for s in services], "what is written is not its own"
+        variant, run = load_suite(root / "deadweight.yaml").variants[0], details(Repo(services, draft))
         assert (variant.port, set(variant.run.needs)) == (draft.port.value, set(run["needs"]))
         assert run["env"].items() <= dict(variant.run.env).items()
 
@@ -206,7 +206,7 @@ def cause_of(step: str, log: str) -> str:
     return listener.failure(error, "today", stand_in=False, full_disk=str).cause
 
 
-@pytest.mark.parametrize("case", LOGS, ids=[f"{at}-{each['cause']}" for at, each in enumerate(LOGS)])
+@pytest.mark.parametrize("case", LOGS, ids=[f"{at}-{case['cause']}" for at, case in enumerate(LOGS)])
 def test_no_cause_is_named_that_is_not_the_true_one(case):
     """Of logs of builds that failed, with their true cause: what is not known is told as that."""
     assert cause_of(case["step"], case["log"]) in (case["cause"], "unknown")
@@ -214,7 +214,7 @@ def test_no_cause_is_named_that_is_not_the_true_one(case):
 
 def test_nine_of_ten_causes_are_named():
     assert len(LOGS) >= 50
-    assert sum([cause_of(each["step"], each["log"]) == each["cause"] for each in LOGS]) >= max(45, 0.9 * len(LOGS))
+    assert sum([cause_of(case["step"], case["log"]) == case["cause"] for case in LOGS]) >= max(45, 0.9 * len(LOGS))
 
 
 STEPS = {
@@ -238,7 +238,7 @@ def test_steps_are_taken_in_turn_without_a_shell(tmp_path, program, says, ends):
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not on PATH")
     (service,) = find_services(read_tree(written(tmp_path / "shop", STEPS[program])))
-    words = FACTS["entrypoint"](Found((service,), first_draft(service, "build")))
+    words = FACTS["entrypoint"](Repo((service,), first_draft(service, "build")))
     with subprocess.Popen(words, cwd=tmp_path / "shop", stdout=subprocess.PIPE, text=True) as running:
         lines = [running.stdout.readline().rstrip() for _ in range(2)]
         running.terminate()

@@ -70,23 +70,23 @@ def draft_of(root, text: str, **files: str):
     return drafted(root / "shop", {"Dockerfile": text, **files})
 
 
-def said(text: str) -> list[tuple[str, str]]:
+def commands(text: str) -> list[tuple[str, str]]:
     """A Dockerfile's instructions with the bodies of their heredocs."""
-    return [(" ".join(each.text.split()), each.body) for each in instructions(text)]
+    return [(" ".join(command.text.split()), command.body) for command in instructions(text)]
 
 
 def test_on_another_base_one_word_of_the_dockerfile_is_another_one(tmp_path):
     draft = draft_of(tmp_path, OWN)
     made = draft.ladder.files["build/Dockerfile"]
     assert made.startswith(f"# syntax=docker/dockerfile:1\n# escape=\\\n{HEADER}\n")
-    before, after = said(OWN), said(made)
+    before, after = commands(OWN), commands(made)
     assert after.pop(0) == ("ARG RUN_BASE=debian:12", "")  # BASE is an argument of its own
     different = [(one, other) for one, other in zip(before, after, strict=True) if one != other]
     line = "FROM --platform=$TARGETPLATFORM {} AS Final"
     assert different == [((line.format("debian:12"), ""), (line.format("${RUN_BASE}"), ""))]
-    (slim,) = [each for each in draft.rungs if each.name == "slim"]
+    (slim,) = [rung for rung in draft.rungs if rung.name == "slim"]
     assert slim.keys == {"dockerfile": "build/Dockerfile", "bases": {"RUN_BASE": "debian:12-slim"}}
-    changes = [(each.code, each.what, each.line) for each in slim.changes]
+    changes = [(change.code, change.what, change.line) for change in slim.changes]
     assert changes == [(Code.BASE, "debian:12 -> debian:12-slim", 9)]
 
 
@@ -96,14 +96,14 @@ def test_what_the_own_image_is_built_with_is_the_derived_ones_too(tmp_path):
     draft = draft_of(tmp_path, text, **{"compose.yaml": compose, "Dockerfile.dockerignore": "*\n!out\n"})
     draft = replace(draft, runtime=FILES, config={**CONFIG, "Healthcheck": {"StartInterval": 2 * 10**9}})
     today, rest = draft.rungs[0], draft.rungs[1:]
-    assert [each.name for each in rest] == ["minimal", "slim"]
+    assert [rung.name for rung in rest] == ["minimal", "slim"]
     assert today.keys["run"].value == {"args": ["--quiet"]}
-    for each in rest:
-        assert {key: each.keys[key] for key in ("args", "run")} == {key: today.keys[key] for key in ("args", "run")}
-        assert draft.files[f"{each.keys['dockerfile']}.dockerignore"] == "*\n!out\n"
-    assert [each.keys.get("target") for each in draft.rungs] == ["final", None, "final"]
-    for said in ("FROM final AS run-time-files\n", "HEALTHCHECK --start-interval=2000ms CMD"):
-        assert said in draft.files["build/minimal.Dockerfile"]
+    for rung in rest:
+        assert {key: rung.keys[key] for key in ("args", "run")} == {key: today.keys[key] for key in ("args", "run")}
+        assert draft.files[f"{rung.keys['dockerfile']}.dockerignore"] == "*\n!out\n"
+    assert [rung.keys.get("target") for rung in draft.rungs] == ["final", None, "final"]
+    for line in ("FROM final AS run-time-files\n", "HEALTHCHECK --start-interval=2000ms CMD"):
+        assert line in draft.files["build/minimal.Dockerfile"]
     assert "FROM debian:12 AS tests" in draft.files["build/Dockerfile"]
 
 
@@ -119,7 +119,7 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
     draft = replace(draft_of(tmp_path, own, x=""), config=config)
     made = draft.ladder.files["build/Dockerfile"]
     head = ["ARG BASE=gcr.io/distroless/static:nonroot", "FROM ${BASE}", *added]
-    assert said(made) == [*((each, "") for each in head), *said(own)[1:]]
+    assert commands(made) == [*((line, "") for line in head), *commands(own)[1:]]
     assert f"# {wording('derived.base', file='Dockerfile', line=1, argument='BASE')}\n" in made
     assert drifted(written(tmp_path / "shop", {**draft.files, "deadweight.yaml": suite_text(draft)})) == []
     assert "drift.older" in dict(drifted(written(tmp_path / "shop", {"Dockerfile": own.replace("x /x", "x /y")})))
@@ -135,18 +135,18 @@ def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, confi
      [(Code.LOCALE, "LANG=C -> LANG=C.UTF-8"), (Code.LOCALE, "LC_ALL=en_US.UTF-8 -> LC_ALL=")]),
 ])  # fmt: skip
 def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, changed):
-    found = tuple(dockerfile.changed_settings(own, other))
-    assert [(each.code, each.what) for each in found] == changed
+    changes = tuple(dockerfile.changed_settings(own, other))
+    assert [(change.code, change.what) for change in changes] == changed
     draft = draft_of(tmp_path, 'FROM scratch\nCOPY x /x\nCMD ["/x"]\n', x="")
-    text = suite_text(replace(draft, set_otherwise={"chainguard": found}))
-    assert all(f"#   {each}\n" in text for each in found)
+    text = suite_text(replace(draft, set_otherwise={"chainguard": changes}))
+    assert all(f"#   {change}\n" in text for change in changes)
 
 
 def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_path):
     own = find_services(read_tree(written(tmp_path / "shop", {"Dockerfile": OWN.replace(" AS Final", "")})))[0].own
     parsed = dockerfile.parse(own)
     text = dockerfile.minimal_text(parsed, FILES, CONFIG)
-    before, after = said(own.text), said(text)
+    before, after = commands(own.text), commands(text)
     assert [one for one, other in zip(before, after, strict=False) if one != other] == [before[3]]
     assert after[3] == ("FROM --platform=$TARGETPLATFORM debian:12 AS own-image", "")
     first, user, copies, *added = [text for text, _ in after[len(before) :]]
@@ -175,7 +175,7 @@ def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_
     ]
     without = dockerfile.minimal_text(parsed, replace(FILES, checks_health=False), CONFIG)
     assert "HEALTHCHECK" not in without.partition("FROM scratch")[2]
-    assert [(each.code, each.line) for each in dockerfile.minimal_changes(parsed, replace(FILES, checks_health=False))] == [
+    assert [(change.code, change.line) for change in dockerfile.minimal_changes(parsed, replace(FILES, checks_health=False))] == [
         (Code.BASE, 9), (Code.PROGRAMS, 0), (Code.FILES, 0), (Code.HEALTHCHECK, 22),
     ]  # fmt: skip
 
@@ -215,8 +215,8 @@ def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, 
     """Another C library only where nothing comes from another stage, which compiled it for the own one."""
     copies = "COPY --from=build /x ." if brings else "COPY x ."
     own = f'FROM {base} AS build\nADD x /x\n\nFROM {base}\nWORKDIR /app\n{copies}\nCMD ["./x"]\n'
-    found = {each.name: each.keys["bases"] for each in draft_of(tmp_path, own, x="").rungs[1:]}
-    assert found == {name: {"BASE": reference} for name, reference in others.items()}
+    bases = {rung.name: rung.keys["bases"] for rung in draft_of(tmp_path, own, x="").rungs[1:]}
+    assert bases == {name: {"BASE": reference} for name, reference in others.items()}
 
 
 @pytest.mark.parametrize(("base", "line", "there"), [
@@ -228,14 +228,14 @@ def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, 
     ("eclipse-temurin:21-jre", "ENTRYPOINT java -jar /x.jar", {"jre-alpine"}),
 ])  # fmt: skip
 def test_another_base_can_do_what_the_stage_asks_of_it(tmp_path, base, line, there):
-    assert {each.name for each in draft_of(tmp_path, f"FROM {base}\n{line}\nCOPY . .\n").rungs[1:]} == there
+    assert {rung.name for rung in draft_of(tmp_path, f"FROM {base}\n{line}\nCOPY . .\n").rungs[1:]} == there
 
 
 def test_stages_that_the_image_stands_on_are_put_on_the_other_base(tmp_path):
     own = 'ARG V=3.3\nFROM ruby:${V} AS base\nRUN gem install x\nFROM base AS deps\nFROM base\nCOPY . .\nCMD ["ruby", "x.rb"]\n'
     draft = draft_of(tmp_path, own)
     assert "ARG BASE=ruby:3.3\nARG V=3.3\nFROM ${BASE} AS base\n" in draft.ladder.files["build/Dockerfile"]
-    assert {each.name for each in draft.rungs} == {"today", "slim", "alpine"}
+    assert {rung.name for rung in draft.rungs} == {"today", "slim", "alpine"}
 
 
 @pytest.mark.parametrize("program", ["/shop /shop", "/shop* /"])
@@ -248,7 +248,7 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     )
     main = 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n'
     draft = draft_of(tmp_path, own, **{"go.mod": "module x.org/shop\n\ngo 1.22\n", "main.go": main, "words/a": ""})
-    rungs = {each.name: each for each in draft.ladder.rungs}
+    rungs = {rung.name: rung for rung in draft.ladder.rungs}
     assert list(rungs) == ["today", "minimal", "ko", "apko"]
     lost = [
         (Code.FLAGS, 3),
@@ -258,28 +258,28 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
         (Code.SETTING, 10),
         (Code.HEALTHCHECK, 13),
     ]
-    assert [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES] == lost
+    assert [(change.code, change.line) for change in rungs["ko"].changes if change.code is not Code.FILES] == lost
     assert f'#   {Code.FLAGS.value}: CGO_ENABLED=1 -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(
         draft
     )
     for name, base in (("ko", "cgr.dev/chainguard/static:latest"), ("apko", "scratch")):
-        assert f"alpine:3.20 -> {base}{wording('change.bare')}" in [each.what for each in rungs[name].changes]
+        assert f"alpine:3.20 -> {base}{wording('change.bare')}" in [change.what for change in rungs[name].changes]
     assert dockerfile.lost_instructions(dockerfile.parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
-    assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
+    assert Code.FILES not in {change.code for name in ("ko", "apko") for change in rungs[name].changes}
 
 
 def test_nothing_is_derived_without_a_build_and_no_run_time_files_without_a_trial(tmp_path):
     draft = draft_of(tmp_path, 'FROM ruby:3.3\nCOPY . .\nCMD ["ruby", "x.rb"]\n')
-    assert {each.name for each in replace(draft, own_fails=True).ladder.rungs} == {"today"}
+    assert {rung.name for rung in replace(draft, own_fails=True).ladder.rungs} == {"today"}
     assert draft.derived_from is not None
-    assert next(each.refused for each in draft.ladder.rungs if each.name == dockerfile.MINIMAL)
+    assert next(rung.refused for rung in draft.ladder.rungs if rung.name == dockerfile.MINIMAL)
     bare = draft_of(tmp_path / "b", 'FROM scratch\nCOPY x /x\nCMD ["/x"]\n', x="")
-    assert dockerfile.MINIMAL not in {each.name for each in bare.ladder.rungs}
+    assert dockerfile.MINIMAL not in {rung.name for rung in bare.ladder.rungs}
 
 
 def test_what_a_program_asks_of_the_loader_is_read():
-    found = loader_needs(Path(sys.executable).read_bytes())
-    assert (found.interpreter.startswith("/lib"), "libc.so.6" in found.needed) == (True, True)
+    needs = loader_needs(Path(sys.executable).read_bytes())
+    assert (needs.interpreter.startswith("/lib"), "libc.so.6" in needs.needed) == (True, True)
     assert [loader_needs(content) for content in (b"#!/bin/sh\n", b"\x7fELF\x02\x01" + bytes(10))] == [None, None]
 
 
@@ -297,8 +297,8 @@ def test_what_a_program_asks_of_the_loader_is_read():
     ("compiled without errors", False),
 ])  # fmt: skip
 def test_an_error_among_the_first_lines_is_a_doubt(line, is_error):
-    found = doubts_of(Health("exit", 80), ["starting", line], (), (), 0)
-    assert [each.code for each in found] == (["error_in_log"] if is_error else [])
+    doubts = doubts_of(Health("exit", 80), ["starting", line], (), (), 0)
+    assert [doubt.code for doubt in doubts] == (["error_in_log"] if is_error else [])
 
 
 @pytest.mark.parametrize(("health", "declared", "closed", "works", "codes"), [
@@ -311,7 +311,7 @@ def test_an_error_among_the_first_lines_is_a_doubt(line, is_error):
     (Health("tcp", 81, "/", 500), (80,), (80,), 0, ["undeclared_port", "health_is_an_error", "no_operation"]),
 ])  # fmt: skip
 def test_what_proves_little_is_told(health, declared, closed, works, codes):
-    assert [each.code for each in doubts_of(health, [], declared, closed, works)] == codes
+    assert [doubt.code for doubt in doubts_of(health, [], declared, closed, works)] == codes
 
 
 def test_routes_are_read_in_any_language(tmp_path):
@@ -321,8 +321,8 @@ def test_routes_are_read_in_any_language(tmp_path):
         "D.java": '@GetMapping("/g")\n@PostMapping(value = "/h")\n', "e.rb": "get '/i' do\n",
         "f.pl": "get '/j' => sub { };\n", "g.cpp": 'CROW_ROUTE(app, "/k")([]{});\n', "test_h.py": '@app.get("/tests")\n',
     }  # fmt: skip
-    found = routes_in_code(read_tree(written(tmp_path, files)), ".", _DANGEROUS)
-    assert {(each.method, each.path, each.is_plain) for each in found} == {
+    routes = routes_in_code(read_tree(written(tmp_path, files)), ".", _DANGEROUS)
+    assert {(route.method, route.path, route.is_plain) for route in routes} == {
         ("GET", "/a/{id}", False), ("POST", "/b", False), ("GET", "/c/", True), ("GET", "/d", True), ("DELETE", "/e/:id", False),
         ("GET", "/f", True), ("GET", "/g", True), ("POST", "/h", False), ("GET", "/i", True), ("GET", "/j", True),
         ("GET", "/k", True),
@@ -332,5 +332,5 @@ def test_routes_are_read_in_any_language(tmp_path):
 def test_what_is_generated_lists_its_bases_too():
     bases = {"debian": ("b:2", "r:2-slim"), "alpine": ("b:2", "r:2-alpine"), "distroless": ("b:1", "d")}
     rungs = one_dockerfile(bases, "x", "place", ".", ()).rungs
-    changes = [[(each.code, each.what) for each in rung.changes] for rung in rungs]
+    changes = [[(change.code, change.what) for change in rung.changes] for rung in rungs]
     assert changes == [[], [(Code.BASE, "r:2-slim -> r:2-alpine")], [(Code.BASE, "r:2-slim -> d, built on b:1")]]

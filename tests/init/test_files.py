@@ -51,7 +51,7 @@ def test_nothing_is_overwritten_unless_it_is_named(tmp_path):
 def test_tasks_of_the_users_own_stay(tmp_path):
     _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": "import celery\n"})
     assert (tmp_path / "tasks.py").read_text() == "import celery\n"
-    assert [parts(each)[0] for each in outcome.told] == ["files.to_add"]
+    assert [parts(message)[0] for message in outcome.notes] == ["files.to_add"]
     assert (outcome.program, brought_in(tmp_path / "other", GO)[1].program) == ("deadweight", "invoke")
 
 
@@ -61,8 +61,8 @@ def test_tasks_of_the_users_own_stay(tmp_path):
 ])  # fmt: skip
 def test_the_lines_for_a_tasks_file_that_is_there_keep_its_tasks(tmp_path, own):
     _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": own})
-    (told,) = (each for each in outcome.told if each.startswith("tasks.py"))
-    first, last = re.findall(r"`(.*?)`", told)[:2]
+    (message,) = (text for text in outcome.notes if text.startswith("tasks.py"))
+    first, last = re.findall(r"`(.*?)`", message)[:2]
     (tmp_path / "tasks.py").write_text(f"{first}\n{own}{last}\n")
     namespace = runpy.run_path(str(tmp_path / "tasks.py"))["ns"]
     assert {"hello", "build", "verify"} <= {name.removeprefix("deadweight.") for name in namespace.task_names}
@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 def drifted(root):
     tree = read_tree(root)
-    return [parts(each) for each in drift(tree, find_services(tree))]
+    return [parts(change) for change in drift(tree, find_services(tree))]
 
 
 def test_drift_is_told(tmp_path):
@@ -87,10 +87,10 @@ def test_drift_is_told(tmp_path):
     assert drifted(tmp_path) == []
     changed = {"Dockerfile": dockerfile.replace("9090", "7070"), "Dockerfile.slim": "FROM alpine\n"}
     written(tmp_path, {"go.mod": GO["go.mod"].replace("1.22.1", "1.24"), **changed})
-    told = drifted(tmp_path)
-    assert ("drift.port", {"suite": 9090, "place": "Dockerfile:3", "port": 7070}) in told
-    assert ("drift.new_way", {"name": "today-slim", "what": wording("rung.as_it_is", file="Dockerfile.slim")}) in told
-    assert ("drift.older", {"name": "slim", "file": "deadweight-build/Dockerfile", "own": "Dockerfile"}) in told
+    drifts = drifted(tmp_path)
+    assert ("drift.port", {"suite": 9090, "place": "Dockerfile:3", "port": 7070}) in drifts
+    assert ("drift.new_way", {"name": "today-slim", "what": wording("rung.as_it_is", file="Dockerfile.slim")}) in drifts
+    assert ("drift.older", {"name": "slim", "file": "deadweight-build/Dockerfile", "own": "Dockerfile"}) in drifts
     (tmp_path / "Dockerfile").unlink()
     assert ("drift.file_gone", {"name": "today", "file": "Dockerfile"}) in drifted(tmp_path)
 
@@ -121,10 +121,10 @@ def test_drift_of_one_of_several_services_is_told_with_its_name(tmp_path):
     brought_in(tmp_path, shops("cart", "mail", Dockerfile="FROM python:3.12\nCOPY . .\nEXPOSE 80\n"), service="all")
     assert drifted(tmp_path) == []
     (tmp_path / "mail/Dockerfile").write_text("FROM python:3.12\nCOPY . .\nEXPOSE 81\n")
-    told = drifted(tmp_path)
-    assert {(code, fields["service"]) for code, fields in told} == {("drift.of", "mail")}
+    drifts = drifted(tmp_path)
+    assert {(code, fields["service"]) for code, fields in drifts} == {("drift.of", "mail")}
     older = {"file": "deadweight-build/mail/Dockerfile", "own": "mail/Dockerfile"}
-    assert [parts(fields["what"]) for _, fields in told] == [
+    assert [parts(fields["what"]) for _, fields in drifts] == [
         ("drift.older", {"name": "slim", **older}),
         ("drift.older", {"name": "alpine", **older}),
         ("drift.port", {"suite": 80, "place": "mail/Dockerfile:3", "port": 81}),

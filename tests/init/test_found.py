@@ -37,13 +37,13 @@ GO = {
 }
 
 
-def found(root: Path, files: dict[str, str]):
+def services(root: Path, files: dict[str, str]):
     return find_services(read_tree(written(root, files)))
 
 
 def drafted(root: Path, files: dict[str, str], *port: int) -> Draft:
     """The draft of the only service of a repository."""
-    (service,) = found(root, files)
+    (service,) = services(root, files)
     return first_draft(service, "build", *port)
 
 
@@ -54,9 +54,9 @@ def shops(*folders: str, **more: str) -> dict[str, str]:
 
 
 def brought_in(root: Path, files: dict[str, str], **wanted):
-    said: list[str] = []
-    outcome = init(written(root, files), Wanted(**wanted), lambda *_: None, said.append, None)
-    return load_suite(root / "deadweight.yaml"), outcome, said
+    lines: list[str] = []
+    outcome = init(written(root, files), Wanted(**wanted), lambda *_: None, lines.append, None)
+    return load_suite(root / "deadweight.yaml"), outcome, lines
 
 
 def test_the_image_is_read_from_its_dockerfile():
@@ -67,8 +67,8 @@ def test_the_image_is_read_from_its_dockerfile():
     )
     words = read_words(text, "Dockerfile")
     assert (words.base, words.words, words.workdir) == ("alpine:3.20", ("./app", "serve"), "/srv")
-    assert [(each.value, each.origin) for each in words.ports] == [(9000, "from Dockerfile:9")]
-    assert (words.copied, [each.value for each in words.health]) == ((("ui", "/srv/ui/"),), ["/up"])
+    assert [(port.value, port.origin) for port in words.ports] == [(9000, "from Dockerfile:9")]
+    assert (words.copied, [hint.value for hint in words.health]) == ((("ui", "/srv/ui/"),), ["/up"])
 
 
 @pytest.mark.parametrize(("line", "absent"), [
@@ -109,28 +109,28 @@ def test_only_files_of_the_repository_are_read(tmp_path):
     assert [tree.texts[name] for name in ("own", "../outside", "out", "zero", "pipe")] == ["text", "", "", "", ""]
 
 
-@pytest.mark.parametrize(("command", "found"), [
+@pytest.mark.parametrize(("command", "path"), [
     ("curl -f http://localhost:${LD_SERVER_PORT:-9090}/${LD_CONTEXT_PATH}health || exit 1", "/health"),
     ("curl http://127.0.0.1:8000/${BASE:-api}/up", "/api/up"),
     ("wget -q http://localhost:$PORT/$PREFIX", "/"),
     ("wget -q http://localhost", "/"),
 ])  # fmt: skip
-def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found):
-    assert list(url_paths(command)) == [found]
+def test_variables_in_the_address_of_a_health_check_are_filled_in(command, path):
+    assert list(url_paths(command)) == [path]
 
 
 def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_path):
     with raises(UsageError, "command.nothing_builds") as caught:
         brought_in(tmp_path, {"Dockerfile": "FROM scratch\nCOPY dist/app /\n", "go.mod": "module example.com/lib\n"})
-    reasons = [each.partition(": ")[0] for each in str(caught.value.fields["reasons"]).splitlines()]
+    reasons = [line.partition(": ")[0] for line in str(caught.value.fields["reasons"]).splitlines()]
     assert (reasons, (tmp_path / "deadweight.yaml").exists()) == (["today", "go (.)"], False)
 
 
 def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path):
     files = shops("cart", "mail", Dockerfile="FROM python:3.12\nCOPY . .\n")
-    (one, _, said), (two, _, _) = brought_in(tmp_path / "1", files), brought_in(tmp_path / "2", files, service="mail")
-    assert [{each.source for each in suite.variants} for suite in (one, two)] == [{"cart"}, {"mail"}]
-    assert [parts(each) for each in said] == [("progress.selected", {"name": "cart", "others": "mail"})]
+    (one, _, lines), (two, _, _) = brought_in(tmp_path / "1", files), brought_in(tmp_path / "2", files, service="mail")
+    assert [{variant.source for variant in suite.variants} for suite in (one, two)] == [{"cart"}, {"mail"}]
+    assert [parts(line) for line in lines] == [("progress.selected", {"name": "cart", "others": "mail"})]
     with raises(UsageError, "suite.misspelt", kind="service", name="maul", near="mail"):
         brought_in(tmp_path / "three", files, service="maul")
 
@@ -141,12 +141,12 @@ def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
     suite, outcome, _ = brought_in(tmp_path / "My Shop", files, service="all")
     assert (suite.name, outcome.drafts[0].full("debian")) == ("my-shop", "mail-out.debian")
     rungs = ("debian", "alpine", "chainguard", "distroless")
-    carts, mails = ([f"{name}.{each}" for each in rungs] for name in ("cart", "mail-out"))
+    carts, mails = ([f"{name}.{rung}" for rung in rungs] for name in ("cart", "mail-out"))
     assert suite.names() == (*mails, *carts)
     dockerfiles = {f"deadweight-build/{name}/Dockerfile" for name in ("cart", "mail-out")}
-    assert {each.dockerfile for each in suite.variants} == dockerfiles
-    assert {each.source for each in suite.variants if each.service == "mail-out"} == {"Mail.Out"}
-    assert [each.name for each in suite.variants if "db" in each.run.needs] == carts
+    assert {variant.dockerfile for variant in suite.variants} == dockerfiles
+    assert {variant.source for variant in suite.variants if variant.service == "mail-out"} == {"Mail.Out"}
+    assert [variant.name for variant in suite.variants if "db" in variant.run.needs] == carts
     # those of one name are told apart by their folders
     _, outcome, _ = brought_in(tmp_path / "x", in_folders("one/backend", "two/backend", "mail"), service="all")
     assert [draft.service.name for draft in outcome.drafts] == ["mail", "one-backend", "two-backend"]
@@ -178,9 +178,9 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
         "/mine": {"security": [{"token": []}]},
     }
     paths = {**{path: {"get": what} for path, what in gets.items()}, "/new": {"post": {}}}
-    found = documented_operations({"servers": [{"url": "http://localhost/api"}], "paths": paths}, _DANGEROUS)
-    assert [each.path for each in found if each.is_plain] == ["/api/users", "/api/page"]
-    assert {(each.method, each.path) for each in found} >= {("GET", "/api/users"), ("POST", "/api/new")}
+    routes = documented_operations({"servers": [{"url": "http://localhost/api"}], "paths": paths}, _DANGEROUS)
+    assert [route.path for route in routes if route.is_plain] == ["/api/users", "/api/page"]
+    assert {(route.method, route.path) for route in routes} >= {("GET", "/api/users"), ("POST", "/api/new")}
     assert documented_operations(["no document"], _DANGEROUS) == []
 
 
@@ -211,8 +211,8 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     outcome = init(root, Wanted(), lambda question, choices: asked.append(question) or choices[1], print, None)
     assert (asked, outcome.drafts[0].port.value) == ([wording("command.which_program", service="b")], 9002)
     for folder, main in {"c": "cmd/two", "d": "two"}.items():
-        suite, _, said = brought_in(tmp_path / folder, files, main=main)
-        assert (suite.variants[0].port, said) == (9002, [])
+        suite, _, lines = brought_in(tmp_path / folder, files, main=main)
+        assert (suite.variants[0].port, lines) == (9002, [])
     hint = "programs: cmd/one, cmd/two"
     with raises(UsageError, "suite.unknown", kind=wording("command.main"), name="three", hint=hint):
         brought_in(tmp_path / "e", files, main="three")
@@ -243,8 +243,8 @@ def test_a_repository_that_builds_no_image_is_told_what_its_files_are_for(tmp_pa
 
 
 def test_a_file_that_is_broken_is_told_also_where_a_service_is_found(tmp_path):
-    _, _, said = brought_in(tmp_path, {**GO, "Dockerfile": "FORM golang\n", "tests/Dockerfile": "FORM x\n"})
-    passed = [found for each in said if (found := codes(each))[0] == "progress.passed_over"]
+    _, _, lines = brought_in(tmp_path, {**GO, "Dockerfile": "FORM golang\n", "tests/Dockerfile": "FORM x\n"})
+    passed = [names for line in lines if (names := codes(line))[0] == "progress.passed_over"]
     assert passed == [["progress.passed_over", "problem.file", "problem.no_from"]]
 
 
@@ -259,31 +259,31 @@ def test_a_program_is_told_through_the_shell_around_it(words, program):
     assert unwrapped(words) == program
 
 
-@pytest.mark.parametrize(("name", "text", "found"), [
+@pytest.mark.parametrize(("name", "text", "usable"), [
     ("docs/swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
     ("api/openapi.yaml", "paths:\n  /a: {get: {}}\n", True),
     ("api/shop.swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
     ("tests/openapi.yaml", "paths:\n  /a: {get: {}}\n", False),
     ("openapi.yaml", "generator: x\n", False),
 ])  # fmt: skip
-def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, name, text, found):
+def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, name, text, usable):
     (service,) = find_services(read_tree(written(tmp_path, {"Dockerfile": "FROM alpine\nCMD ./x\n", name: text})))
     draft = first_draft(service, "build", health="/up")
     described, attacked = service.described is not None, f"attacks: {{openapi: {name}}}" in suite_text(draft)
-    assert (described, attacked) == (found, found)
+    assert (described, attacked) == (usable, usable)
     unmeasured = suite_text(replace(draft, unattacked="no engine"))
     assert "attacks: {" not in unmeasured
-    assert (f"# {wording('suite.unattacked', document=name, reason='no engine')}" in unmeasured) is found
+    assert (f"# {wording('suite.unattacked', document=name, reason='no engine')}" in unmeasured) is usable
 
 
 def test_a_document_is_asked_for_where_the_code_says_that_it_is_served(tmp_path):
     app = 'app = FastAPI(openapi_url="/shop/openapi.json", docs_url="/shop/docs")\n@app.get("/shop/health")\n'
-    (service,) = found(tmp_path, {"requirements.txt": "fastapi\n", "app.py": app})
-    told = [each.value for each in health_hints(service)]
-    assert told == ["/shop/health", "/shop/openapi.json"]
+    (service,) = services(tmp_path, {"requirements.txt": "fastapi\n", "app.py": app})
+    paths = [hint.value for hint in health_hints(service)]
+    assert paths == ["/shop/health", "/shop/openapi.json"]
     answer = SimpleNamespace(status=200, text=lambda: '{"paths": {"/shop/things": {}}}')
     get = Mock(side_effect={"/shop/openapi.json": answer}.get)
-    assert served_document(get, told) == ("/shop/openapi.json", {"paths": {"/shop/things": {}}})
+    assert served_document(get, paths) == ("/shop/openapi.json", {"paths": {"/shop/things": {}}})
     get.assert_called_once_with("/shop/openapi.json")  # a health route is none
     assert served_document(get) is None
 
@@ -305,7 +305,7 @@ def test_an_env_file_is_read_where_git_has_it(tmp_path):
     assert dict(find_services(read_tree(root))[0].around.env) == {}
     git(root, "add", ".env")
     env = find_services(read_tree(root))[0].around.env
-    assert {name: each.value for name, each in env.items()} == {"A": "one", "B": "one"}
+    assert {name: fact.value for name, fact in env.items()} == {"A": "one", "B": "one"}
 
 
 UP = Health("http", 3000, "/", 200)
@@ -314,7 +314,7 @@ UP = Health("http", 3000, "/", 200)
 @pytest.mark.parametrize("read_only", [True, False])
 def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_path, read_only):
     seen = Observation(UP, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1)
-    draft = with_seen(recipe(*found(tmp_path, NODE)), seen, {"read_only": Known(read_only)})
+    draft = with_seen(recipe(*services(tmp_path, NODE)), seen, {"read_only": Known(read_only)})
     last = draft.ladder.files["build/Dockerfile"].rpartition("FROM ")[2]
     owner = "--chown=65532:65532 " if not read_only else ""
     assert f"COPY {owner}--from=build /app /app" in last
@@ -328,7 +328,7 @@ def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_p
 )
 def test_a_service_that_takes_long_to_end_is_given_what_kubernetes_gives(tmp_path, stop_seconds, written):
     seen = Observation(UP, (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds)
-    text = suite_text(with_seen(recipe(*found(tmp_path, {"requirements.txt": "flask\n", "app.py": ""})), seen, {}))
+    text = suite_text(with_seen(recipe(*services(tmp_path, {"requirements.txt": "flask\n", "app.py": ""})), seen, {}))
     assert f"    runs: {{stops_within_seconds: {written}" in re.sub("(}) +#", r"\1  #", text)
 
 
@@ -347,7 +347,7 @@ GREETER = {
 @pytest.mark.parametrize("folder", ["02", "my shop", "yes"])
 def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
     own = {f"{folder}/Dockerfile": "FROM node:22\nCOPY . .\nCMD node a.js\n"}
-    (service,) = found(tmp_path / "x", {**in_folders(folder), **own})
+    (service,) = services(tmp_path / "x", {**in_folders(folder), **own})
     variants = yaml.safe_load(suite_text(recipe(service, "build")))["variants"]
-    assert {each.get("source") for each in variants.values()} == {folder}
+    assert {variant.get("source") for variant in variants.values()} == {folder}
     assert variants["today"]["dockerfile"] == f"{folder}/Dockerfile"

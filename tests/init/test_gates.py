@@ -37,7 +37,7 @@ def test_a_size_becomes_a_budget_above_it():
     assert "runs: {if_killed: warn}" in measured(1, None, killed=True).value
 
 
-@pytest.mark.parametrize(("found", "gate"), [
+@pytest.mark.parametrize(("evidence", "gate"), [
     (layers([SECRET, BASE]), "layers: {secrets: allow}"),
     (layers([BASE, LOW, ALLOWED]), "layers: {secrets: {mine: none, base: allow}}"),
     (layers([BASE], hidden=[{"owner": "mine", "secrets": [{}]}]), "layers: {secrets: allow}"),
@@ -46,12 +46,12 @@ def test_a_size_becomes_a_budget_above_it():
         f'layers: {{unread: {{mine: none, base: allow, reason: "{wording("gates.when_written")}"}}}}',
     ),
 ])  # fmt: skip
-def test_what_is_found_in_the_base_does_not_open_the_gate_for_mine(found, gate, tmp_path):
-    made = measured(1, found, killed=False)
+def test_what_is_found_in_the_base_does_not_open_the_gate_for_mine(evidence, gate, tmp_path):
+    made = measured(1, evidence, killed=False)
     assert gate in made.value
     only_base = "base: allow" in gate and "unread" not in gate
-    told = [parts(each) for each in accepted_findings(found, killed=False)]
-    assert told == [("gates.of_base" if only_base else "gates.unnamed", {"found": "secrets: 7 secrets"})]
+    findings = [parts(finding) for finding in accepted_findings(evidence, killed=False)]
+    assert findings == [("gates.of_base" if only_base else "gates.unnamed", {"found": "secrets: 7 secrets"})]
     write_suite(tmp_path, f"name: x\nvariants:\n  v: {{builder: ko, base: alpine, checks: {made.value}}}\n")
 
 
@@ -68,13 +68,13 @@ def test_mine_are_accepted_one_by_one(base, tmp_path):
     hidden = [{"owner": "mine", "path": '/srv/"old".conf', "secrets": [mark]}]
     evidence = layers([*MARKED, LOW, ALLOWED, *base], hidden=hidden)
     made = measured(1, evidence, killed=False)
-    assert [parts(each)[0] for each in accepted_findings(evidence, killed=False)] == ["gates.named"]
+    assert [parts(finding)[0] for finding in accepted_findings(evidence, killed=False)] == ["gates.named"]
     yaml = f"name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks: {made.value}\n"
     check = write_suite(tmp_path, yaml).variants[0].checks.layers
-    named = {each.fingerprint: each.reason for each in check.allow}
+    named = {entry.fingerprint: entry.reason for entry in check.allow}
     places = {"a" * 32: "/srv/app.conf", "1" * 32: "config.Env[0]", "2" * 32: '/srv/"old".conf'}
     assert named == {mark: wording("gates.seen_in", place=place) for mark, place in places.items()}
-    assert all(each.expires > date.today().isoformat() for each in check.allow)  # noqa: DTZ011
+    assert all(entry.expires > date.today().isoformat() for entry in check.allow)  # noqa: DTZ011
     assert (check.secrets.mine, check.secrets.base) == ("none", "allow" if base else "none")
 
 
@@ -87,10 +87,10 @@ def test_a_list_that_nobody_reads_is_no_list():
 
 def test_what_the_base_brought_is_told_as_the_bases():
     place, failed = {"layer": "sha256:b"}, ("secrets", "unread")
-    found = layers([{**SECRET, **place}], [{"unread": True, **place}], failed=failed)
+    evidence = layers([{**SECRET, **place}], [{"unread": True, **place}], failed=failed)
 
     def gates(layer: str) -> str:
-        return measured(1, by_owner(found, BaseImage(frozenset((layer,)))), killed=False).value
+        return measured(1, by_owner(evidence, BaseImage(frozenset((layer,)))), killed=False).value
 
     assert [f"{name}: {{mine: none, base: allow" in gates("sha256:b") for name in failed] == [True, True]
     assert "secrets: allow" in gates("sha256:c")

@@ -28,9 +28,9 @@ def serve() -> Iterator[object]:
         def start(**answers: str):
             class Handler(Answering):
                 def do_GET(self) -> None:
-                    found = answers.get(self.path.strip("/").replace(".", "_"))
-                    status = 404 if found is None else 500 if found == BROKEN else 200
-                    self.answer(status, (found or '{"detail": "Not Found"}').encode())
+                    answer = answers.get(self.path.strip("/").replace(".", "_"))
+                    status = 404 if answer is None else 500 if answer == BROKEN else 200
+                    self.answer(status, (answer or '{"detail": "Not Found"}').encode())
 
             port = running.enter_context(served(Handler)).server_port
             connect = functools.partial(socket.create_connection, ("127.0.0.1", port))
@@ -103,7 +103,7 @@ class Starting:
         return [self.says(number) for number in range(int(self.now / 10) + 1)]
 
 
-@pytest.mark.parametrize(("opens", "says", "found", "until"), [
+@pytest.mark.parametrize(("opens", "says", "ports", "until"), [
     ({8080: 80.0}, lambda _: "retrying", (8080,), 81),
     ({8080: 200.0}, lambda number: f"bean {'x' * number} is made", (8080,), 201),
     ({8080: 1000.0}, lambda number: f"bean {'x' * number} is made", (), 240),
@@ -112,12 +112,12 @@ class Starting:
     ({8081: 1.0, 8080: 5.0}, str, (8080, 8081), 6),
     ({8081: 1.0, 8080: 1000.0}, str, (8081,), 1 + observe.DECLARED_SECONDS + 1),
 ])  # fmt: skip
-def test_who_says_something_new_is_waited_for_and_each_declared_port_is(monkeypatch, opens, says, found, until):
+def test_who_says_something_new_is_waited_for_and_each_declared_port_is(monkeypatch, opens, says, ports, until):
     container = Starting(opens, says)
     monkeypatch.setattr(observe, "time", container)
-    with contextlib.nullcontext() if found else pytest.raises(observe.NotUp) as caught:
-        assert observe.wait_listening(container, (8080,), declared=opens) == found
-    assert found or codes(caught.value.message) == ["down.said", "down.not_listening"]
+    with contextlib.nullcontext() if ports else pytest.raises(observe.NotUp) as caught:
+        assert observe.wait_listening(container, (8080,), declared=opens) == ports
+    assert ports or codes(caught.value.message) == ["down.said", "down.not_listening"]
     assert abs(container.now - until) < 3
 
 

@@ -40,18 +40,18 @@ def proof(request, tmp_path, monkeypatch):
             raise error
 
     draft = first_draft(find_services(read_tree(root))[0], "build")
-    found = Proof(draft, SimpleNamespace(root=root), Tools(lambda line: None, build))
-    rungs = {each.name: each for each in found.draft.ladder.rungs}
+    subject = Proof(draft, SimpleNamespace(root=root), Tools(lambda line: None, build))
+    rungs = {rung.name: rung for rung in subject.draft.ladder.rungs}
     opened = SimpleNamespace(suite=SimpleNamespace(variants=[SimpleNamespace(name=name) for name in rungs]))
     monkeypatch.setattr(Proof, "workspace", lambda self: contextlib.nullcontext(opened))
     monkeypatch.setattr("deadweight_init.prove.proof._engine_runs", lambda: False)
-    return found, fails, rungs
+    return subject, fails, rungs
 
 
 def failed(line: int | None, cause: Code = Code.LOCK, code: int | None = 7) -> CommandError:
     """A tool's, at this line of the Dockerfile."""
     error = CommandError(["x"], exit_code_of_command=code, reason="", log=Path("/shop/logs/a.log"))
-    error = error.told(core("builders.tool_failed", what="debian", reason="no milk"), ["giving up"], None, cause)
+    error = error.reworded(core("builders.tool_failed", what="debian", reason="no milk"), ["giving up"], None, cause)
     error.line = line
     return error
 
@@ -64,30 +64,30 @@ def failed(line: int | None, cause: Code = Code.LOCK, code: int | None = 7) -> C
 ])  # fmt: skip
 def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof, error, reason):
     """The reason is its cause; where that is unknown, where its log is."""
-    found, fails, rungs = proof
-    found.written.root = Path("/shop")
+    subject, fails, rungs = proof
+    subject.written.root = Path("/shop")
     fails += [None, error]
-    assert (found.build(rungs["debian"]), found.draft.left_out) == (True, {})
-    assert (found.build(rungs["debian"]), found.draft.left_out) == (False, {"debian": reason})
+    assert (subject.build(rungs["debian"]), subject.draft.left_out) == (True, {})
+    assert (subject.build(rungs["debian"]), subject.draft.left_out) == (False, {"debian": reason})
 
 
 @pytest.mark.parametrize("proof", [GO], indirect=True)
 @pytest.mark.parametrize(("line", "built"), [(9, [False] * 4), (999, [False, True, True, True])])
 def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof, line, built):
     """The last one is shared by none."""
-    found, fails, rungs = proof
+    subject, fails, rungs = proof
     fails.append(failed(line))
-    assert [found.build(rungs[name]) for name in ("debian", "alpine", "chainguard", "distroless")] == built
-    assert len(found.draft.left_out) == built.count(False)
+    assert [subject.build(rungs[name]) for name in ("debian", "alpine", "chainguard", "distroless")] == built
+    assert len(subject.draft.left_out) == built.count(False)
 
 
 @pytest.mark.parametrize("proof", [dict.fromkeys(("Dockerfile", "Dockerfile.b"), "FROM scratch\n")], indirect=True)
 def test_an_own_image_that_does_not_come_up_is_told_as_a_failure(proof, monkeypatch, capfd):
-    found, _, _ = proof
+    subject, _, _ = proof
     monkeypatch.setattr(run, "_why_not_up", lambda _, rung: {"today": NotUp(Down.ENDED, "it ended")}.get(rung.name))
     down = {"today": wording("suite.not_up", reason="it ended")}
-    assert (run.find_reference(found), found.draft.down) == ("today-b", down)
-    draft = replace(found.draft, accepted={"today-b": ()}, proven=True, is_tried=True)
+    assert (run.find_reference(subject), subject.draft.down) == ("today-b", down)
+    draft = replace(subject.draft, accepted={"today-b": ()}, proven=True, is_tried=True)
     assert f"# {down['today']}\n" in suite_text(draft)
     assert _document(Outcome((draft,), ()))["services"][0]["verified"] == ["today-b"]
     for outcome in (Outcome((draft,), ()), Outcome((replace(draft, down={}),), (), left_out=down)):
@@ -150,7 +150,7 @@ def test_each_remedy_comes_to_an_end(tmp_path):
     assert draft.run["env"].value == {"URL": "http://db", "LEVEL": "1", "A": "1"}
     draft = last(case(tmp_path / "recipe", PYTHON, Down.ENDED, log=("permission denied",)))
     assert draft.remedies == ("own_files",)
-    assert len({each.name for each in REMEDIES}) == len(REMEDIES)
+    assert len({remedy.name for remedy in REMEDIES}) == len(REMEDIES)
 
 
 @pytest.mark.parametrize(("line", "variable"), [

@@ -72,9 +72,9 @@ def brought_in(capfd, monkeypatch):
 
     def made(root: Path, *words: str, code: int = 0):
         monkeypatch.chdir(root)
-        ended, said = run("init", "--yes", *words), capfd.readouterr().err
-        assert ended == code, said
-        return said, load_suite(root / "deadweight.yaml"), (root / "deadweight.yaml").read_text()
+        ended, output = run("init", "--yes", *words), capfd.readouterr().err
+        assert ended == code, output
+        return output, load_suite(root / "deadweight.yaml"), (root / "deadweight.yaml").read_text()
 
     return made
 
@@ -82,27 +82,27 @@ def brought_in(capfd, monkeypatch):
 def test_a_repository_is_brought_in_and_proved(folder, brought_in, monkeypatch):
     """A service with three Dockerfiles."""
     monkeypatch.setattr(coming_up, "STOP_SECONDS", 2.0)  # one of them never ends on SIGTERM
-    said, suite, text = brought_in(written(folder, FILES))
+    output, suite, text = brought_in(written(folder, FILES))
     today, stubborn, minimal = suite.variants
     assert "dockerfile: deadweight-build/minimal.Dockerfile\n" in text
     assert (minimal.name, today.name, today.port, today.health.path) == ("minimal", "today", 8099, "/")
     assert "port: 8099                                                  # seen" in text
     assert f"# {task_wording('suite.left_out', name='today-broken (dockerfile)', reason='')}" in text
     assert re.search(rf"attacks: \{{openapi: /openapi\.json\}} +# seen: {task_wording('origin.serves_document')}", text)
-    assert [f"today: {check}: pass: " in said for check in ("attacks", "runs")] == [True, True]
+    assert [f"today: {check}: pass: " in output for check in ("attacks", "runs")] == [True, True]
     assert today.checks.budget.size_bytes.hard > 1_000_000
     home, prices = today.checks.api
     assert (home.name, home.expect.body_contains) == ("GET /", "<title>A small shop</title>")
     assert (prices.name, prices.expect.json_subset) == ("GET /prices.json", {"tea": 3, "milk": [1, 2]})
     assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
-    assert task_wording("task.accepted", variants=stubborn.name, what=task_wording("gates.killed")) in said
-    assert task_wording("task.works", works=2, known=3) in said
+    assert task_wording("task.accepted", variants=stubborn.name, what=task_wording("gates.killed")) in output
+    assert task_wording("task.works", works=2, known=3) in output
     waits = {"start": {"seconds": 90, "most": 240}, "watch": {"seconds": 20}, "attacks": {}}
-    assert [each for each in waits if task_wording(f"progress.{each}", name="today", **waits[each]) not in said] == []
-    assert said.rstrip().endswith("next: invoke report")
+    assert [key for key in waits if task_wording(f"progress.{key}", name="today", **waits[key]) not in output] == []
+    assert output.rstrip().endswith("next: invoke report")
     checks = ("runs", "api", "budget", "layers")
-    records = collect(suite, State(folder), asked={each.name: checks for each in suite.variants}).variants
-    assert {each.why_not for record in records.values() for each in record.checks.values()} == {None}
+    records = collect(suite, State(folder), asked={variant.name: checks for variant in suite.variants}).variants
+    assert {check.why_not for record in records.values() for check in record.checks.values()} == {None}
     sooner = text.replace("stops_within_seconds: 10", "stops_within_seconds: 2")
     assert sooner != text
     (folder / "deadweight.yaml").write_text(sooner)
@@ -114,8 +114,8 @@ def test_a_repository_is_brought_in_and_proved(folder, brought_in, monkeypatch):
 def test_a_service_that_does_not_come_up_is_a_failure_with_a_suite_to_go_on_with(folder, brought_in):
     script = "echo error: DATABASE_URL is not set >&2; exit 3"
     written(folder, {"Dockerfile": f'FROM alpine:3.18\nEXPOSE 80\nCMD ["/bin/sh", "-c", "{script}"]\n'})
-    said, suite, _ = brought_in(folder, code=1)
-    assert "set DATABASE_URL under run.env in deadweight.yaml" in said
+    output, suite, _ = brought_in(folder, code=1)
+    assert "set DATABASE_URL under run.env in deadweight.yaml" in output
     (today,) = suite.variants
     assert (today.name, today.runnable, today.tried) == ("today", True, False)
     assert (run("build"), run("verify")) == (0, 1)
@@ -126,9 +126,9 @@ def test_what_runs_and_proves_little_is_told_by_exit_code_3(folder, brought_in, 
     listens = SERVER.replace("httpd -p", "echo '[error] no database' && httpd -p").replace("EXPOSE 8099", "EXPOSE 8098")
     _, suite, _ = brought_in(written(folder, {"Dockerfile": listens, "www/.keep": ""}), "--minutes", "0", code=3)
     codes = ("error_in_log", "undeclared_port", "health_is_an_error", "no_operation")
-    assert {each.unproven for each in suite.variants} == {codes}
+    assert {variant.unproven for variant in suite.variants} == {codes}
     assert run("verify", "--variant", "today", "--check", "runs") == 3
-    assert wording("tasks.unproven", doubts="\n".join(f"{each}: today" for each in codes)) in capfd.readouterr().err
+    assert wording("tasks.unproven", doubts="\n".join(f"{code}: today" for code in codes)) in capfd.readouterr().err
 
 
 def tightest(engine, image, mode="good", **changes):
@@ -138,41 +138,41 @@ def tightest(engine, image, mode="good", **changes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("told", "paths", "env", "ports", "port", "path"), [
+@pytest.mark.parametrize(("declared", "paths", "env", "ports", "port", "path"), [
     ((9, 8080), ("/json",), {}, (8080,), 8080, "/json"),
     ((8080,), (), {"MODE": "late"}, (8080,), 8080, "/healthz"),  # it listens long before it answers
     ((9000, 8080), (), {"ALSO": ":9000"}, (9000, 8080), 9000, "/healthz"),
     ((), (), {"ALSO": ":9000"}, (8080, 9000), 8080, "/healthz"),
 ])  # fmt: skip
-def test_what_a_service_does_is_seen(engine, misbehaving_image, monkeypatch, told, paths, env, ports, port, path):
+def test_what_a_service_does_is_seen(engine, misbehaving_image, monkeypatch, declared, paths, env, ports, port, path):
     """Of two ports the one that was told is the service's."""
     monkeypatch.setattr(coming_up, "DECLARED_SECONDS", 1.0)
-    found = observe(engine, misbehaving_image, told, paths, env, "v", declared=told)
-    assert (found.ports, {*found.closed}, found.health) == (ports, {*told} - {*ports}, Health("http", port, path, 200))
-    assert (found.memory_bytes > 100_000, found.stop_seconds < 9) == (True, True)
+    seen = observe(engine, misbehaving_image, declared, paths, env, "v", declared=declared)
+    assert (seen.ports, {*seen.closed}, seen.health) == (ports, {*declared} - {*ports}, Health("http", port, path, 200))
+    assert (seen.memory_bytes > 100_000, seen.stop_seconds < 9) == (True, True)
 
 
 @pytest.mark.slow
 def test_a_service_that_speaks_tls_is_found_healthy_and_recorded(engine, misbehaving_image, tmp_path):
     tree = read_tree(written(tmp_path, {"Dockerfile": "FROM scratch\n"}))
     recorder = Recorder(tree, None)
-    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v", while_up=recorder.ask_first)
-    assert (found.health.path, found.health.status, found.health.tls) == ("/healthz", 200, True)
-    assert posture.health_of(found).tls
+    seen = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v", while_up=recorder.ask_first)
+    assert (seen.health.path, seen.health.status, seen.health.tls) == ("/healthz", 200, True)
+    assert posture.health_of(seen).tls
     settings = RunSettings(env={"MODE": "tls"})
-    posture.tightest(engine, misbehaving_image, found, settings, "v", while_up=recorder.ask_again)
-    recorded = recorder.recorded(first_draft(find_services(tree)[0], "build"), found).api
-    assert "/healthz" in [each.path for each in recorded]
+    posture.tightest(engine, misbehaving_image, seen, settings, "v", while_up=recorder.ask_again)
+    recorded = recorder.recorded(first_draft(find_services(tree)[0], "build"), seen).api
+    assert "/healthz" in [request.path for request in recorded]
 
 
 @pytest.mark.slow
 def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
-    found = observe(engine, tools_image, (), (), {}, "v")
-    assert (found.health.kind, posture.health_of(found).kind, found.ports) == ("exit", "exit", ())
-    assert posture.tightest(engine, tools_image, found, RunSettings(), "v") == {}
+    seen = observe(engine, tools_image, (), (), {}, "v")
+    assert (seen.health.kind, posture.health_of(seen).kind, seen.ports) == ("exit", "exit", ())
+    assert posture.tightest(engine, tools_image, seen, RunSettings(), "v") == {}
     prints = RunSettings(entrypoint=("/bin/sh", "-c", "echo; echo 6 x 7"))
-    said = observe(engine, tools_image, (), (), {}, "v", run=prints)
-    assert (said.health.kind, said.printed) == ("exit", "6 x 7")
+    job = observe(engine, tools_image, (), (), {}, "v", run=prints)
+    assert (job.health.kind, job.printed) == ("exit", "6 x 7")
 
 
 @pytest.mark.parametrize(("env", "down", "line"), [
@@ -189,14 +189,14 @@ def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image, e
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("env", "said"),
+    ("env", "reasons"),
     [({"LISTEN": "127.0.0.1:8080"}, ["down.only_loopback"]), ({"MODE": "deaf"}, ["down.said", "down.not_listening"])],
 )
-def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
+def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, reasons):
     monkeypatch.setattr(coming_up, "LOOPBACK_SECONDS", 1.0)
     with engine.start(misbehaving_image, coming_up.PLAIN.but(env=env)) as container, pytest.raises(NotUp) as caught:
         coming_up.wait_listening(container, (8080,), seconds=2)
-    assert codes(caught.value.message) == said
+    assert codes(caught.value.message) == reasons
 
 
 @pytest.mark.slow
@@ -204,19 +204,19 @@ def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN sleep 60\n", ".gitignore": "*.log\n"})
     words = [sys.executable, "-m", "deadweight", "init", "--yes"]
     with subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True) as process:
-        said = []
+        lines = []
         for line in process.stderr:
-            said.append(line)
+            lines.append(line)
             if f"building ({wording('plan.not_built')})" in line:
                 process.send_signal(signal.SIGINT)
-    assert process.returncode == 130, "".join(said)
+    assert process.returncode == 130, "".join(lines)
     assert tried(root) == {"today": False}
     assert not list(root.glob(".deadweight.yaml.*"))
 
 
 def tried(root: Path) -> dict[str, bool]:
     """Of each variant of a suite."""
-    return {each.name: each.tried for each in load_suite(root / "deadweight.yaml").variants}
+    return {variant.name: variant.tried for variant in load_suite(root / "deadweight.yaml").variants}
 
 
 @pytest.mark.slow
@@ -226,13 +226,13 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
     assert tightest(engine, misbehaving_image, writes=("/state",))["tmpfs"].value == ["/tmp", "/state"]
     # in memory it would hide something that is needed, here the whole service, which does without what it wrote there
     assert tightest(engine, misbehaving_image, writes=("/app",)) == {}
-    found = tightest(engine, misbehaving_image, "wants-root")
-    assert (found["user"].value, found["user"].origin) == ("0:0", f"seen: {task_wording('origin.as_root')}")
-    assert "capabilities" not in found
+    settings = tightest(engine, misbehaving_image, "wants-root")
+    assert (settings["user"].value, settings["user"].origin) == ("0:0", f"seen: {task_wording('origin.as_root')}")
+    assert "capabilities" not in settings
     # root keeps what it needs to become another user
-    found = tightest(engine, misbehaving_image, "changes-user")
-    assert ("read_only" in found, found["user"].value) == (False, "0:0")
-    assert found["capabilities"].value == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
+    settings = tightest(engine, misbehaving_image, "changes-user")
+    assert ("read_only" in settings, settings["user"].value) == (False, "0:0")
+    assert settings["capabilities"].value == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
     monkeypatch.setattr(posture, "LEAST_SECONDS", 0.5)
     with raises(NotUp, "down.not_hardened", down=Down.NOT_HARDENED):
         tightest(engine, misbehaving_image, "never-healthy", started_seconds=0.01)
@@ -260,12 +260,12 @@ PATH = task_wording("task.expected", flag="--health-path", expected=wording("sui
 
 
 @pytest.mark.parametrize(
-    ("flag", "value", "told"),
+    ("flag", "value", "message"),
     [("--minutes", "ten", task_wording("task.minutes", value="ten")), ("--health-path", "up", PATH)],
 )
-def test_a_flag_that_makes_no_sense_is_refused(tmp_path, capfd, flag, value, told):
+def test_a_flag_that_makes_no_sense_is_refused(tmp_path, capfd, flag, value, message):
     assert run("init", "--dir", str(tmp_path), flag, value) == 2
-    assert told in capfd.readouterr().err
+    assert message in capfd.readouterr().err
 
 
 # Variants that are derived from a repository's own Dockerfile, in languages that have no recipe.
@@ -292,7 +292,7 @@ def test_the_user_of_the_own_base_stays_on_another_one(engine, folder, brought_i
     (root / "Dockerfile").write_text(own + 'COPY --from=build /server /\nCMD ["/server"]\n')
     brought_in(root, "--minutes", "0")
     images = (engine.api.inspect_image(f"deadweight/{root.name}/{name}:latest") for name in ("today", "chainguard"))
-    settings = [(each["Config"]["User"], each["Config"]["WorkingDir"]) for each in images]
+    settings = [(image["Config"]["User"], image["Config"]["WorkingDir"]) for image in images]
     assert settings == [("65532", "/home/nonroot")] * 2
 
 
@@ -301,7 +301,7 @@ def answers(engine, image: str) -> dict[str, tuple[int, bytes]]:
     with engine.start(image, RunOptions(publish=8080)) as container:
         container.wait_healthy(HealthSettings(path="/health", within_seconds=60))
         got = {path: container.http(8080).request("GET", path, timeout=20) for path in OPERATIONS}
-    return {path: (each.status, each.body) for path, each in got.items()}
+    return {path: (answer.status, answer.body) for path, answer in got.items()}
 
 
 @pytest.mark.slow
@@ -309,8 +309,8 @@ def answers(engine, image: str) -> dict[str, tuple[int, bytes]]:
     "language", ["cpp", *(pytest.param(name, marks=pytest.mark.services) for name in ("elixir", "lua", "perl"))]
 )
 def test_a_service_without_a_recipe_runs_on_its_own_files_alone(engine, folder, brought_in, language):
-    said, suite, text = brought_in(copied(language, folder), "--minutes", "0")
-    assert {"today", "minimal", "slim"} <= set(suite.names()), said
+    output, suite, text = brought_in(copied(language, folder), "--minutes", "0")
+    assert {"today", "minimal", "slim"} <= set(suite.names()), output
     prefix = f"deadweight/{suite.name}"
     own, minimal = (engine.api.inspect_image(f"{prefix}/{name}:latest") for name in ("today", "minimal"))
     for key in ("User", "WorkingDir", "Entrypoint", "Cmd", "ExposedPorts", "Volumes", "StopSignal", "Labels", "Env"):

@@ -69,16 +69,16 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, name, monk
         env = {**os.environ, **({"GOFLAGS": "-mod=mod"} if words[:2] == ("go", "mod") else {})}
         subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True, timeout=300)
     monkeypatch.chdir(folder)
-    said: list[str] = []
-    tools = Tools(said.append, _build, prepare=partial(prepare, yes=True))  # as the task has them
-    (draft,) = init(folder, Wanted(), lambda *_: None, said.append, tools).drafts
-    told = "\n".join([*said, (folder / "deadweight.yaml").read_text()])
-    assert draft.down == {}, told
-    assert len(draft.rungs) >= kind.rungs, told
+    lines: list[str] = []
+    tools = Tools(lines.append, _build, prepare=partial(prepare, yes=True))  # as the task has them
+    (draft,) = init(folder, Wanted(), lambda *_: None, lines.append, tools).drafts
+    text = "\n".join([*lines, (folder / "deadweight.yaml").read_text()])
+    assert draft.down == {}, text
+    assert len(draft.rungs) >= kind.rungs, text
     variant = load_suite(folder / "deadweight.yaml").variants[0]
-    assert variant.port == kind.port, told
-    assert kind.health in (variant.health.path, variant.health.kind), told
-    assert tuple(variant.run.needs) == kind.needs, told
+    assert variant.port == kind.port, text
+    assert kind.health in (variant.health.path, variant.health.kind), text
+    assert tuple(variant.run.needs) == kind.needs, text
     for words in (("init", "--check"), ("build",), ("verify",)):
         done = module("deadweight", folder, *words, env=os.environ, timeout=900)
-        assert done.returncode == 0, done.stdout + done.stderr + told
+        assert done.returncode == 0, done.stdout + done.stderr + text

@@ -129,7 +129,7 @@ def test_ignored_files_do_not_count(tmp_path):
 
 def test_the_difference_is_told_in_words(tmp_path):
     def of(values, *above):
-        return Digests().of(Inputs(values=values), tmp_path, [Fingerprint(each, {}) for each in above])
+        return Digests().of(Inputs(values=values), tmp_path, [Fingerprint(value, {}) for value in above])
 
     base, named = (base_values({name: Base("x", "x", None, stand_in=False)}) for name in ("base", "BASE"))
     for now, earlier, what, how, others in (
@@ -144,8 +144,8 @@ def test_the_difference_is_told_in_words(tmp_path):
         # the rule is why the file is gone
         (of({"ignore": "*.md"}), Fingerprint("1", {"a.md": "x", "(ignore)": ""}), ["plan.ignored_files"], "changed", 1),
     ):
-        told = parts(now.difference(earlier))[1]
-        assert (codes(told["input"]) or told["input"], told["how"], told.get("others", 0)) == (what, how, others)
+        diff = parts(now.difference(earlier))[1]
+        assert (codes(diff["input"]) or diff["input"], diff["how"], diff.get("others", 0)) == (what, how, others)
 
 
 def test_an_input_that_cannot_be_read_is_one_clear_error(tmp_path):
@@ -170,5 +170,5 @@ def test_ignore_files_are_read_as_docker_reads_them(tmp_path):
     (tmp_path / ".dockerignore").write_text("\ufeff# comment\n\n  spaced  \n*.tar\n", encoding="utf-8")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
-    found = [ignore_lines(tmp_path / name) for name in (".dockerignore", "none", "pipe", "zero")]
-    assert found == [("spaced", "*.tar"), (), (), ()]
+    rules = [ignore_lines(tmp_path / name) for name in (".dockerignore", "none", "pipe", "zero")]
+    assert rules == [("spaced", "*.tar"), (), (), ()]

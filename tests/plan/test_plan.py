@@ -95,13 +95,13 @@ def go(site, builder, *, jobs=2, fail_fast=False):
     plan = make_plan(site.suite.variants, site, lambda _: builder)
     outcomes = run_plan(plan, site.state, Silent(), jobs=jobs, fail_fast=fail_fast)
     return {
-        name: _of_variant(name, [each for each in outcomes if name in each.task.variants])
+        name: _of_variant(name, [outcome for outcome in outcomes if name in outcome.task.variants])
         for name in site.suite.names()
     }
 
 
 def results(site, builder, **options):
-    return {name: each.result for name, each in go(site, builder, **options).items()}
+    return {name: outcome.result for name, outcome in go(site, builder, **options).items()}
 
 
 def test_shared_work_is_done_once_and_nothing_twice(site):
@@ -113,14 +113,14 @@ def test_shared_work_is_done_once_and_nothing_twice(site):
     assert (load_built(site.state, "one").cached, go(site, builder)["one"].image.cached) == (False, True)
 
 
-@pytest.mark.parametrize(("shared", "image", "told"), [
+@pytest.mark.parametrize(("shared", "image", "cache"), [
     ("cold", "cold", "cold"), ("cached", "cached", "cached"), ("warm", "cold", "warm"), ("cold", "cached", "warm"),
     ("cold", None, None), (None, "warm", "warm"),
 ])  # fmt: skip
-def test_an_image_tells_what_its_steps_took_from_earlier_builds(site, shared, image, told):
+def test_an_image_tells_what_its_steps_took_from_earlier_builds(site, shared, image, cache):
     site = make_site(site.root, one="true")
     builder = ScriptBuilder(shared=lambda job: shared and job.took(shared), took=image)
-    assert go(site, builder)["one"].image.cache == told
+    assert go(site, builder)["one"].image.cache == cache
     (site.state.image("one") / "out").unlink()  # the step before it has nothing to do now: it is taken whole
     for _time in range(2):  # the second time it is not made again
         assert go(site, ScriptBuilder(took="cold"))["one"].image.cache == "warm"
@@ -162,7 +162,8 @@ def growing(site, builder, waits):
 
     def grow(outcomes):
         ended = {key for key, outcome in outcomes.items() if outcome.result == "built"}
-        return make_plan([each for each in site.suite.variants if waits[each.name] in ended], site, lambda _: builder)
+        ready = [variant for variant in site.suite.variants if waits[variant.name] in ended]
+        return make_plan(ready, site, lambda _: builder)
 
     return grow
 
@@ -251,8 +252,8 @@ def test_each_rebuild_has_its_reason(site):
     site, builder = make_site(site.root, one="true"), ScriptBuilder()
 
     def reason(**options):
-        found = make_plan(site.suite.variants, site, lambda _: builder, **options).tasks[-1].reason
-        return found and parts(found)
+        text = make_plan(site.suite.variants, site, lambda _: builder, **options).tasks[-1].reason
+        return text and parts(text)
 
     assert reason() == ("plan.not_built", {})
     go(site, builder)
@@ -267,20 +268,20 @@ def test_each_rebuild_has_its_reason(site):
 def test_who_waits_for_a_builder_to_look_at_its_source_is_told_where(site, monkeypatch):
     """With ``source: ../..`` a plan was silent for as long as it takes to walk a whole disk."""
     monkeypatch.setattr(graph, "SLOW_SECONDS", 0.1)
-    said: list[str] = []
-    told = threading.Event()
+    lines: list[str] = []
+    event = threading.Event()
 
     class Slow(ScriptBuilder):
         def steps(self, variant, site):
-            assert told.wait(10)
+            assert event.wait(10)
             return super().steps(variant, site)
 
     def say(line: str) -> None:
-        said.append(line)
-        told.set()
+        lines.append(line)
+        event.set()
 
     make_plan(make_site(site.root, one="true").suite.variants, site, lambda _: Slow(), say=say)
-    assert said[0] == wording("plan.still_reading", folder=site.root / "src")
+    assert lines[0] == wording("plan.still_reading", folder=site.root / "src")
 
 
 def test_a_shared_step_that_failed_counts_against_all_until_each_is_right(site):
@@ -306,8 +307,8 @@ def test_a_failure_names_tool_and_variant_once():
     step = "melange build melange.yaml"
     more = {"step": step, "error": error, "owner": "small"}
     failed = [VariantOutcome(name, "failed", 0.0, log, **more) for name in ("small", "tiny")]
-    told = f"small, tiny: {step}: the service does not compile\n  log: small.log\n  | ./main.go:9:2: undefined: x"
-    with raises(BuildFailed, "project.not_built", failed=2, total=3, failures=told):
+    failures = f"small, tiny: {step}: the service does not compile\n  log: small.log\n  | ./main.go:9:2: undefined: x"
+    with raises(BuildFailed, "project.not_built", failed=2, total=3, failures=failures):
         raise_if_failed((*failed, VariantOutcome("good", "built", 1.0, log)))
 
 
@@ -330,14 +331,14 @@ def test_a_build_begins_its_log_anew_and_only_once(site):
 
 def test_fail_fast_stops(site):
     site, builder = make_site(site.root, bad="exit 1", late="true", later="true"), ScriptBuilder()
-    assert [each.result for each in go(site, builder, jobs=1, fail_fast=True).values()].count("failed") == 1
+    assert [outcome.result for outcome in go(site, builder, jobs=1, fail_fast=True).values()].count("failed") == 1
     assert "later" not in builder.ran
 
 
 def test_a_failed_shared_step_skips_what_stands_on_it(site):
     no_disk = Mock(side_effect=DeadweightError("no disk"))
     ended = go(make_site(site.root, one="true", two="true"), ScriptBuilder(shared=no_disk))
-    assert {each.result for each in ended.values()} == {"skipped"}
+    assert {outcome.result for outcome in ended.values()} == {"skipped"}
     with raises(BuildFailed, "project.not_built", failures="one, two: shared: no disk"):
         raise_if_failed(tuple(ended.values()))
 
@@ -381,12 +382,12 @@ def test_secrets_are_never_written(tmp_path):
     assert "[redacted]" in log.read_text()
 
 
-@pytest.mark.parametrize(("message", "told"), [
+@pytest.mark.parametrize(("message", "line"), [
     ("docker build v: no way out (v.Dockerfile:11: RUN mvn package)\nlog: x", "no way out (v.Dockerfile:11)"),
     ("docker v: no way out (/root/p/Dockerfile:2: RUN a (b))", "no way out (Dockerfile:2)"),
     ("ko failed with exit code 1", "ko failed with exit code 1"),
     ("", ""),
     ("x" * 300, "x" * 199 + "\u2026"),
 ])  # fmt: skip
-def test_a_report_tells_a_failed_build_in_a_line(message, told) -> None:
-    assert first_line(message, "v", Path("/root/p")) == told
+def test_a_report_tells_a_failed_build_in_a_line(message, line) -> None:
+    assert first_line(message, "v", Path("/root/p")) == line

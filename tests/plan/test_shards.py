@@ -58,8 +58,8 @@ def test_what_took_an_unknown_time_counts_for_the_median():
     ("1/2", {"CI_NODE_INDEX": "3", "CI_NODE_TOTAL": "5"}, "1/2"),
 ])  # fmt: skip
 def test_the_flag_is_taken_or_what_the_ci_system_says(flag, environment, expected):
-    found = shard_of(flag, environment)
-    assert (found and str(found)) == expected
+    shard = shard_of(flag, environment)
+    assert (shard and str(shard)) == expected
 
 
 @pytest.mark.parametrize("text", ["", "0/3", "4/3", "1", "1/0", "-1/3", "a/b", "1/1001", "1/2/3"])
@@ -128,7 +128,7 @@ def test_junit_of_several_machines_is_one_document(tmp_path):
         suite = f'<testsuite name="v{number}" tests="2" failures="1" time="1.5"><testsuite tests="1"/></testsuite>'
         (tmp_path / f"{number}.xml").write_text(f"<testsuites>{suite}</testsuites>")
     root = ElementTree.fromstring(joined_junit(sorted(tmp_path.glob("*.xml"))))
-    assert [each.get("name") for each in root] == ["v1", "v2"]  # a suite's own counts hold those within it
+    assert [suite.get("name") for suite in root] == ["v1", "v2"]  # a suite's own counts hold those within it
     assert (root.get("tests"), root.get("failures"), root.get("time")) == ("4", "2", "3.000")
 
 
@@ -137,7 +137,7 @@ def test_sarif_of_several_machines_is_one_log(tmp_path):
         log = sarif_log([sarif_run([SarifFinding("r", "m", "p", "f")], f"v{number}")])
         (tmp_path / f"{number}.sarif").write_text(log)
     joined = json.loads(joined_sarif([*sorted(tmp_path.glob("*.sarif")), tmp_path / "1.sarif"]))
-    assert [each["automationDetails"]["id"] for each in joined["runs"]] == ["deadweight/v1", "deadweight/v2"]
+    assert [run["automationDetails"]["id"] for run in joined["runs"]] == ["deadweight/v1", "deadweight/v2"]
 
 
 @pytest.mark.parametrize(("joined", "text", "code"), [

@@ -19,5 +19,5 @@ def worker(tmp_path_factory) -> Path:
 @pytest.fixture
 def project(world, worker, tmp_path) -> Iterator[PoolProject]:
     """For the daemons of a test file's own ``world``."""
-    with listening(world["a"].home) as told:
-        yield PoolProject(tmp_path / "project", worker, told)
+    with listening(world["a"].home) as reports:
+        yield PoolProject(tmp_path / "project", worker, reports)

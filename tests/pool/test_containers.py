@@ -64,8 +64,8 @@ def docker(engine, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def project(docker, worker, tmp_path) -> Iterator[PoolProject]:
-    with listening("127.0.0.1") as told:
-        yield PoolProject(tmp_path / "project", worker, told)
+    with listening("127.0.0.1") as reports:
+        yield PoolProject(tmp_path / "project", worker, reports)
 
 
 def test_a_container_and_a_pod_build(daemon, docker, project, tmp_path):
@@ -76,8 +76,8 @@ def test_a_container_and_a_pod_build(daemon, docker, project, tmp_path):
         "pod": {"address": "kube-pod://buildkit-0?namespace=ci&container=buildkitd", "places": 1},
     }
     made = project.write({f"v{number}": 0.5 for number in range(4)}, {"endpoints": endpoints}).build()
-    assert {each.result for each in made.values()} == {"built"}, project.log
-    assert {each.image.built_on.split()[0] for each in made.values()} == {"box", "pod"}
+    assert {outcome.result for outcome in made.values()} == {"built"}, project.log
+    assert {outcome.image.built_on.split()[0] for outcome in made.values()} == {"box", "pod"}
     asked = (tmp_path / "asked").read_text()
     assert "--namespace ci" in asked.replace("=", " ")
     assert "buildkit-0" in asked
@@ -93,7 +93,7 @@ def test_layers_come_back_from_a_registry(daemon, docker, project, local_registr
     subprocess.run([docker, "exec", daemon, "buildctl", "prune", "--all"], check=True, capture_output=True)
     shutil.rmtree(project.root / ".deadweight")
     second = project.build()["one"]
-    assert project.told.count("begin") == Counter({"one": 1}), project.log
+    assert project.reports.count("begin") == Counter({"one": 1}), project.log
     assert (first.result, second.result) == ("built", "built")
     assert first.image.manifest_digest == second.image.manifest_digest
 

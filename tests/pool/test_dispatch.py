@@ -24,7 +24,7 @@ def member(name: str, *, places: int = 1, platforms=(AMD,), wanted=()) -> tuple[
 
 
 def made(*members: tuple[Endpoint, Seen], clock: Mock | None = None) -> dispatch.Dispatcher:
-    return dispatch.Dispatcher({each[0].name: each for each in members}, clock=clock or Mock(return_value=0.0))
+    return dispatch.Dispatcher({pair[0].name: pair for pair in members}, clock=clock or Mock(return_value=0.0))
 
 
 def work(variant: str, key: str = "k", platform: str = AMD, seconds: float = 0.0) -> dispatch.Work:
@@ -193,18 +193,18 @@ def test_exports_that_nothing_uses_end(tmp_path):
     notes = Notes(tmp_path)
     for _ in range(UNUSED):
         assert exports(CACHE, notes.of("v"), "a")
-        notes.built("v", "a", found=False, exported=True)
+        notes.built("v", "a", cached=False, exported=True)
     assert not exports(CACHE, notes.of("v"), "a")
     assert exports(CACHE, notes.of("v"), "b")  # another endpoint builds it now
-    notes.built("v", "b", found=True, exported=False)  # and what a exported was there
+    notes.built("v", "b", cached=True, exported=False)  # and what a exported was there
     assert notes.of("v") == Uses(("a", "b"), unused=0, used=1)
     assert exports(CACHE, notes.of("v"), "a")
 
 
 def test_layers_that_an_endpoint_has_itself_prove_nothing(tmp_path):
     notes = Notes(tmp_path)
-    notes.built("v", "a", found=False, exported=True)
-    notes.built("v", "a", found=True, exported=True)
+    notes.built("v", "a", cached=False, exported=True)
+    notes.built("v", "a", cached=True, exported=True)
     assert notes.of("v") == Uses(("a",), unused=2)
 
 
@@ -217,10 +217,10 @@ def test_always_and_never():
 def test_why_a_cache_was_not_written_is_heard_among_all_lines():
     lines: list[str] = []
     heard = Listener(lines.append)
-    said = [
+    output = [
         "#4 [2/2] RUN make", "#4 ERROR: canceled", "#7 exporting cache to Amazon S3", "#7 sending cache export",
         "#5 ERROR: not of the cache", "#7 ERROR: failed to check file presence in cache: connection refused",
     ]  # fmt: skip
-    for line in said:
+    for line in output:
         heard(line)
-    assert (lines, heard.failed) == (said, "failed to check file presence in cache: connection refused")
+    assert (lines, heard.failed) == (output, "failed to check file presence in cache: connection refused")

@@ -49,8 +49,8 @@ def pooled(
     record(State(suite.root), source="local")
     for name in names:
         put_built(suite, name, archive, reference(image))
-    said: list[str] = []
-    return Workspace(suite, said.append), said
+    lines: list[str] = []
+    return Workspace(suite, lines.append), lines
 
 
 @pytest.fixture
@@ -69,41 +69,41 @@ def opened(tmp_path, misbehaving_archive, misbehaving_image, monkeypatch):
 
 def verified(workspace: Workspace) -> list[Evidence]:
     """The evidence; each piece was told once."""
-    told: list[tuple[str, str]] = []
+    keys: list[tuple[str, str]] = []
     with workspace:
         assert workspace.engine_pool is not None
-        checked = workspace.suite.variants
-        found = workspace.engine_pool.verify(checked, (), None, lambda each: told.append((each.variant, each.check)))
-    assert sorted(told) == sorted((each.variant, each.check) for each in found)
-    return found
+        verify = workspace.engine_pool.verify
+        results = verify(workspace.suite.variants, (), None, lambda result: keys.append((result.variant, result.check)))
+    assert sorted(keys) == sorted((result.variant, result.check) for result in results)
+    return results
 
 
-def places(found: list[Evidence], check: str = "runs") -> dict[str, str | None]:
-    return {each.variant: each.provenance.place for each in found if each.check == check}
+def places(results: list[Evidence], check: str = "runs") -> dict[str, str | None]:
+    return {result.variant: result.provenance.place for result in results if result.check == check}
 
 
 @pytest.mark.slow
 def test_each_engine_checks_its_own(opened, engine, tmp_path):
     with elsewhere(engine.host.removeprefix("unix://"), tmp_path / "certificates") as address:
         far = f'host: "{address}", certificates: certificates, places: 4'
-        workspace, said = opened({"near": f'host: "{engine.host}"', "far": far})
-        found = verified(workspace)
-    assert {each.status for each in found} == {"pass"}
-    assert [each.variant for each in found if each.check == "runs"] == list(NAMES)
+        workspace, lines = opened({"near": f'host: "{engine.host}"', "far": far})
+        results = verified(workspace)
+    assert {result.status for result in results} == {"pass"}
+    assert [result.variant for result in results if result.check == "runs"] == list(NAMES)
     assert set(HOMES.values()) == {"near", "far"}
-    assert places(found) == HOMES  # there is a free place for each at its home
-    assert {each.provenance.place for each in found if each.check == "budget"} == {None}  # read off the archive, here
+    assert places(results) == HOMES  # there is a free place for each at its home
+    assert {result.provenance.place for result in results if result.check == "budget"} == {None}  # read off the archive
     log = (workspace.state.log("pool")).read_text()
     assert all(f"{name}: {wording('journal.checked', engine=home)}" in log for name, home in HOMES.items())
-    assert (said, own_leftovers(engine)) == ([], [])
+    assert (lines, own_leftovers(engine)) == ([], [])
 
 
 @pytest.mark.slow
 def test_an_engine_where_nobody_listens_is_told_once_and_the_other_does_it_all(opened, engine):
-    workspace, said = opened({"near": f'host: "{engine.host}"', "far": 'host: "tcp://127.0.0.1:9"'})
-    found = verified(workspace)
-    assert ({each.status for each in found}, places(found)) == ({"pass"}, dict.fromkeys(NAMES, "near"))
-    (line,) = said
+    workspace, lines = opened({"near": f'host: "{engine.host}"', "far": 'host: "tcp://127.0.0.1:9"'})
+    results = verified(workspace)
+    assert ({result.status for result in results}, places(results)) == ({"pass"}, dict.fromkeys(NAMES, "near"))
+    (line,) = lines
     assert line.startswith(f"pool: {wording('journal.is_lost', endpoint='far (tcp://127.0.0.1:9)', reason='')}")
     assert "refused" in line.lower()
 
@@ -111,7 +111,7 @@ def test_an_engine_where_nobody_listens_is_told_once_and_the_other_does_it_all(o
 @pytest.mark.slow
 @pytest.mark.parametrize("check", [runs.CHECK, api.CHECK], ids=lambda check: check.name)
 def test_an_engine_lost_in_the_midst_fails_no_image(opened, relay, engine, monkeypatch, check):
-    workspace, said = opened({"near": f'host: "{engine.host}"', "far": f'host: "{relay[0]}", places: 4'})
+    workspace, lines = opened({"near": f'host: "{engine.host}"', "far": f'host: "{relay[0]}", places: 4'})
     run = type(check).run
 
     def cutting(self, subject):
@@ -122,16 +122,16 @@ def test_an_engine_lost_in_the_midst_fails_no_image(opened, relay, engine, monke
         return run(self, subject)
 
     monkeypatch.setattr(type(check), "run", cutting)
-    found = verified(workspace)
-    assert ({each.status for each in found}, places(found)) == ({"pass"}, dict.fromkeys(NAMES, "near"))
-    assert sum(" far (" in f" {line.removeprefix('pool: ')}" for line in said) == 1
+    results = verified(workspace)
+    assert ({result.status for result in results}, places(results)) == ({"pass"}, dict.fromkeys(NAMES, "near"))
+    assert sum(" far (" in f" {line.removeprefix('pool: ')}" for line in lines) == 1
     log = workspace.state.log("pool").read_text()
     lost = re.findall(rf" (\S+): {wording('journal.lost', endpoint='far', reason='')}", log)
     assert set(lost) == {name for name in NAMES if HOMES[name] == "far"}
     leftovers = own_leftovers(engine)  # what ran on the lost one cannot be ended over a connection that is gone
     assert not leftovers or check is api.CHECK
-    for each in leftovers:
-        engine.api.remove_container(each.id, force=True)
+    for leftover in leftovers:
+        engine.api.remove_container(leftover.id, force=True)
 
 
 def test_attacks_that_were_not_measured_for_want_of_an_engine_are_repeated(opened, relay, engine, monkeypatch):
@@ -148,23 +148,23 @@ def test_attacks_that_were_not_measured_for_want_of_an_engine_are_repeated(opene
         return evidence(subject, "attacks", "pass", "", data={"postures": {"default": {"one": cell}}})
 
     monkeypatch.setattr(Asked, "run", attack)
-    workspace, said = opened({"near": f'host: "{engine.host}"', "far": f'host: "{relay[0]}", places: 4'})
+    workspace, lines = opened({"near": f'host: "{engine.host}"', "far": f'host: "{relay[0]}", places: 4'})
     with workspace:
         assert workspace.engine_pool is not None
-        found = workspace.engine_pool.attack(workspace.suite.variants, ("default",), lambda _line: None)
-    assert [each.variant for each in found] == list(NAMES)
-    assert {each.data["postures"]["default"]["one"]["outcome"] for each in found} == {"blocked"}
+        results = workspace.engine_pool.attack(workspace.suite.variants, ("default",), lambda _line: None)
+    assert [result.variant for result in results] == list(NAMES)
+    assert {result.data["postures"]["default"]["one"]["outcome"] for result in results} == {"blocked"}
     assert {name for name, place in asked if place == "near"} == set(NAMES)
     assert "far" in {place for _, place in asked}
-    assert sum(wording("journal.is_lost", endpoint="", reason="") in line for line in said) == 1
+    assert sum(wording("journal.is_lost", endpoint="", reason="") in line for line in lines) == 1
 
 
 def test_without_any_engine_what_needs_none_is_measured(opened):
-    workspace, said = opened({"a": 'host: "tcp://127.0.0.1:9"', "b": 'host: "unix:///nonexistent.sock"'}, NAMES[:1])
-    found = {each.check: each for each in verified(workspace)}
-    assert (found["budget"].status, found["runs"].status) == ("pass", "not_measured")
-    assert found["runs"].reason.startswith(wording("pool.no_engine", engines="a: "))
-    assert (found["runs"].data["hint"], len(said)) == (wording("pool.no_engine", engines="").hint, 2)
+    workspace, lines = opened({"a": 'host: "tcp://127.0.0.1:9"', "b": 'host: "unix:///nonexistent.sock"'}, NAMES[:1])
+    results = {result.check: result for result in verified(workspace)}
+    assert (results["budget"].status, results["runs"].status) == ("pass", "not_measured")
+    assert results["runs"].reason.startswith(wording("pool.no_engine", engines="a: "))
+    assert (results["runs"].data["hint"], len(lines)) == (wording("pool.no_engine", engines="").hint, 2)
 
 
 @pytest.fixture
@@ -174,14 +174,14 @@ def apart(engine, tmp_path, tmp_path_factory, playground_archive, playground_ima
     folder, keys = tmp_path_factory.mktemp("apart"), tmp_path_factory.mktemp("keys")
     with apart_engine(folder) as host, elsewhere(host.removeprefix("unix://"), keys) as address:
         engines = {"near": f"host: '{engine.host}'", "far": f"host: '{address}', certificates: '{keys}'"}
-        workspace, said = pooled(tmp_path, playground_archive, "playground", ATTACKED, engines)
-        yield workspace, said, folder, Endpoint(address, ours=False, certificates=str(keys))
+        workspace, lines = pooled(tmp_path, playground_archive, "playground", ATTACKED, engines)
+        yield workspace, lines, folder, Endpoint(address, ours=False, certificates=str(keys))
 
 
 @pytest.mark.pool
 @pytest.mark.system
 def test_two_engines_that_share_nothing_find_the_same(apart, engine):
-    workspace, said, _folder, endpoint = apart
+    workspace, lines, _folder, endpoint = apart
     one_each = {HOMES[name]: name for name in NAMES}.values()
     variants = [variant for variant in workspace.suite.variants if variant.name in one_each]
     with workspace:
@@ -189,31 +189,31 @@ def test_two_engines_that_share_nothing_find_the_same(apart, engine):
         attacked = workspace.engine_pool.attack(variants, ("default",), lambda _line: None)
     with Engine.connect(endpoint) as there:
         assert left(there) == left(engine) == []
-    assert {each.status for each in (*checked, *attacked)} == {"pass"}
+    assert {result.status for result in (*checked, *attacked)} == {"pass"}
     assert places(checked) == places(attacked, "attacks") == {variant.name: HOMES[variant.name] for variant in variants}
     near, far = (
-        {name: cell["outcome"] for name, cell in each.data["postures"]["default"].items()}
-        for each in sorted(attacked, key=lambda each: HOMES[each.variant], reverse=True)
+        {name: cell["outcome"] for name, cell in result.data["postures"]["default"].items()}
+        for result in sorted(attacked, key=lambda result: HOMES[result.variant], reverse=True)
     )
     both = [name for name in near if "not_measured" not in (near[name], far[name])]
     print(f"{len(both)} of {len(near)} attacks were measured at both engines")
     assert len(both) > len(near) / 2
-    assert ({name: near[name] for name in both}, said) == ({name: far[name] for name in both}, [])
+    assert ({name: near[name] for name in both}, lines) == ({name: far[name] for name in both}, [])
 
 
 @pytest.mark.pool
 @pytest.mark.system
 @pytest.mark.parametrize("what", ["verify", "attack"])
 def test_an_engine_killed_in_the_midst_loses_nothing(apart, engine, what):
-    workspace, said, folder, endpoint = apart
+    workspace, lines, folder, endpoint = apart
     away, begun = next(name for name in NAMES if HOMES[name] == "far"), threading.Event()
 
     def kill() -> None:
         assert begun.wait(120)
-        for each in machine.everyone():
-            program, *words = each.command.split() or [""]  # the kernel's have none
+        for process in machine.everyone():
+            program, *words = process.command.split() or [""]  # the kernel's have none
             if program.endswith("dockerd") and str(folder / "data") in words:
-                os.kill(each.pid, signal.SIGKILL)
+                os.kill(process.pid, signal.SIGKILL)
 
     def checked(evidence: Evidence) -> None:
         if evidence.variant == away:  # its first check is done, the next one begins
@@ -228,15 +228,15 @@ def test_an_engine_killed_in_the_midst_loses_nothing(apart, engine, what):
     with workspace:
         try:
             if what == "verify":
-                found = workspace.engine_pool.verify(workspace.suite.variants, ("runs", "api"), None, checked)
+                results = workspace.engine_pool.verify(workspace.suite.variants, ("runs", "api"), None, checked)
             else:
-                found = workspace.engine_pool.attack(workspace.suite.variants, ("default",), attacked)
+                results = workspace.engine_pool.attack(workspace.suite.variants, ("default",), attacked)
         finally:
             begun.set()
             killer.join()
-    assert {each.status for each in found} == {"pass"}
-    assert places(found, "runs" if what == "verify" else "attacks")[away] == "near"
-    (line,) = [line for line in said if re.search(noted("journal.is_lost", endpoint=".+", reason=""), line)]
+    assert {result.status for result in results} == {"pass"}
+    assert places(results, "runs" if what == "verify" else "attacks")[away] == "near"
+    (line,) = [line for line in lines if re.search(noted("journal.is_lost", endpoint=".+", reason=""), line)]
     assert line.startswith(f"pool: {wording('journal.is_lost', endpoint=f'far ({endpoint.host})', reason='')}")
     assert f"{away}: {wording('journal.lost', endpoint='far', reason='')}" in workspace.state.log("pool").read_text()
     assert left(engine) == []

@@ -34,7 +34,7 @@ NAMES = ("good", "line", "killed", "frozen", "full", "older", "here")
 
 def ladder() -> tuple[str, ...]:
     """The names of all of them."""
-    return tuple(each.name for each in load_suite(ROOT / "deadweight.yaml").variants if each.builder == "dockerfile")
+    return tuple(entry.name for entry in load_suite(ROOT / "deadweight.yaml").variants if entry.builder == "dockerfile")
 
 
 def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str) -> dict[str, Any]:
@@ -54,8 +54,8 @@ def way_out(host: str) -> Iterator[str]:
         yield f"http://{host}:{port_of(server)}"
 
 
-def digests(found: dict[str, Any]) -> dict[str, str]:
-    return {name: each["manifest_digest"] for name, each in found.items()}
+def digests(variants: dict[str, Any]) -> dict[str, str]:
+    return {name: variant["manifest_digest"] for name, variant in variants.items()}
 
 
 def when_it_builds(name: str, log: Path, do: Callable[[], None], done: threading.Event) -> threading.Thread:
@@ -78,37 +78,37 @@ def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
     one is of the minor release before, one is behind a bad line; one alone has nothing wrong with it."""
     names = ladder()
     authority(tmp_path / "strange", {"client": [LOCAL]})
-    with daemons(tmp_path / "bk", NAMES) as found:
-        found["full"].disk_bytes = 64 * 2**20
-        found["older"].program = program(OLDER_BUILDKIT, tmp_path / "build.log")
-        up(found)["full"].fill(left_bytes=2**20)
-        with way_out(found["good"].home) as proxy, disturbed(found["line"], delay_seconds=0.02, loss=0.01) as line:
-            endpoints = {name: endpoint(found[name], places=1) for name in NAMES[:-1]}
+    with daemons(tmp_path / "bk", NAMES) as fleet:
+        fleet["full"].disk_bytes = 64 * 2**20
+        fleet["older"].program = program(OLDER_BUILDKIT, tmp_path / "build.log")
+        up(fleet)["full"].fill(left_bytes=2**20)
+        with way_out(fleet["good"].home) as proxy, disturbed(fleet["line"], delay_seconds=0.02, loss=0.01) as line:
+            endpoints = {name: endpoint(fleet[name], places=1) for name in NAMES[:-1]}
             endpoints["line"]["address"] = line
             strange = {"cert": str(tmp_path / "strange/client.pem"), "key": str(tmp_path / "strange/client.key")}
-            endpoints["stranger"] = endpoint(found["good"], **strange)
+            endpoints["stranger"] = endpoint(fleet["good"], **strange)
             root = demo(tmp_path / "far", "pool-ladder")
             log, done = root / ".deadweight/logs/pool.log", threading.Event()
             faults = [
-                when_it_builds("killed", log, found["killed"].kill, done),
-                when_it_builds("frozen", log, lambda: found["frozen"].signal(signal.SIGSTOP), done),
+                when_it_builds("killed", log, fleet["killed"].kill, done),
+                when_it_builds("frozen", log, lambda: fleet["frozen"].signal(signal.SIGSTOP), done),
             ]
             try:
                 far = built(root, {"endpoints": endpoints, "lost_after_seconds": 8.0}, names, proxy)
             finally:
                 done.set()
-                for each in faults:
-                    each.join()
-                found["frozen"].signal(signal.SIGCONT)
+                for fault in faults:
+                    fault.join()
+                fleet["frozen"].signal(signal.SIGCONT)
             # what one daemon of this machine builds, with the same generated secrets
             alone = demo(tmp_path / "near", "pool-ladder")
             shutil.copytree(root / ".deadweight/keys", alone / ".deadweight/keys")
-            here = {"here": {"address": f"unix://{found['here'].folder}/buildkitd.sock", "places": 2}}
+            here = {"here": {"address": f"unix://{fleet['here'].folder}/buildkitd.sock", "places": 2}}
             same = digests(built(alone, {"endpoints": here}, names, proxy))
     text = log.read_text()
     print(text)
     assert set(far) == set(names)
-    older = {name for name, each in far.items() if each["built_on"].startswith("older ")}
+    older = {name for name, variant in far.items() if variant["built_on"].startswith("older ")}
     differ = {name for name, digest in digests(far).items() if digest != same[name]}
     print("built by the older release:", sorted(older), "with other bytes:", sorted(differ))
     assert differ <= older

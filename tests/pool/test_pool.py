@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Iterator[dict[str, Daemon]]:
     """Daemons that are not all started. What a test ends it starts again."""
-    with daemons(tmp_path_factory.mktemp("bk"), ("a", "b", "c", "here", "full", "old", "other")) as found:
-        yield found
+    with daemons(tmp_path_factory.mktemp("bk"), ("a", "b", "c", "here", "full", "old", "other")) as fleet:
+        yield fleet
 
 
 class Web(socketserver.BaseRequestHandler):
@@ -48,12 +48,12 @@ def these(world: dict[str, Daemon], *names: str) -> dict[str, Daemon]:
     return up({name: world[name] for name in names})
 
 
-def endpoints(found: dict[str, Daemon]) -> dict[str, object]:
-    return {name: endpoint(each) for name, each in found.items()}
+def endpoints(daemons: dict[str, Daemon]) -> dict[str, object]:
+    return {name: endpoint(daemon) for name, daemon in daemons.items()}
 
 
 def built_twice(project: PoolProject) -> set[str]:
-    return {name for name, times in project.told.count("begin").items() if times > 1}
+    return {name for name, times in project.reports.count("begin").items() if times > 1}
 
 
 def moved(project: PoolProject) -> set[str]:
@@ -68,33 +68,33 @@ def said_of(name: str, log: str) -> str:
 
 
 def test_far_endpoints_give_the_digests_of_a_near_one(world, project):
-    found = these(world, "a", "b", "c")
+    daemons = these(world, "a", "b", "c")
     variants = {f"v{number}": 0.5 for number in range(6)}
-    with disturbed(found["b"], delay_seconds=0.02, loss=0.01) as address:
-        pool = {**endpoints(found), "b": endpoint(found["b"], address=address)}
+    with disturbed(daemons["b"], delay_seconds=0.02, loss=0.01) as address:
+        pool = {**endpoints(daemons), "b": endpoint(daemons["b"], address=address)}
         far = project.write(variants, {"endpoints": pool}).build()
-    assert {each.result for each in far.values()} == {"built"}
-    assert {each.image.built_on.split()[0] for each in far.values()} == {"a", "b", "c"}
+    assert {outcome.result for outcome in far.values()} == {"built"}
+    assert {outcome.image.built_on.split()[0] for outcome in far.values()} == {"a", "b", "c"}
     here = these(world, "here")["here"]
     project.write(variants, {"endpoints": {"here": {"address": f"unix://{here.folder}/buildkitd.sock", "places": 3}}})
     shutil.rmtree(project.root / ".deadweight")
     near = project.build()
-    digests = [{name: each.image.manifest_digest for name, each in made.items()} for made in (near, far)]
+    digests = [{name: outcome.image.manifest_digest for name, outcome in made.items()} for made in (near, far)]
     assert digests[0] == digests[1]
-    assert len({each.image.config_digest for each in near.values()}) == len(variants)
-    assert {each.result for each in project.build().values()} == {"cached"}
+    assert len({outcome.image.config_digest for outcome in near.values()}) == len(variants)
+    assert {outcome.result for outcome in project.build().values()} == {"cached"}
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 def test_a_lost_endpoint_loses_only_its_work(world, project, monkeypatch, end):
     monkeypatch.setattr(dispatch, "STRANGE_SECONDS", 1000.0)  # by its silence alone
-    found = these(world, "a", "b", "c")
+    daemons = these(world, "a", "b", "c")
     variants = {f"k{number}": 1.5 for number in range(7)}
-    project.write(variants, {"endpoints": endpoints(found), "lost_after_seconds": 5.0})
+    project.write(variants, {"endpoints": endpoints(daemons), "lost_after_seconds": 5.0})
 
     def lose() -> None:
-        project.told.wait(lambda told: len(told.on("begin")[found["a"].host]) == 2)
-        found["a"].kill() if end == signal.SIGKILL else found["a"].signal(end)
+        project.reports.wait(lambda reports: len(reports.on("begin")[daemons["a"].host]) == 2)
+        daemons["a"].kill() if end == signal.SIGKILL else daemons["a"].signal(end)
 
     try:
         with ThreadPoolExecutor() as pool:
@@ -102,9 +102,9 @@ def test_a_lost_endpoint_loses_only_its_work(world, project, monkeypatch, end):
             made = project.build()
     finally:
         if end == signal.SIGSTOP:
-            found["a"].signal(signal.SIGCONT)
-    assert {name: each.result for name, each in made.items()} == dict.fromkeys(made, "built")
-    assert all(each.image.built_on.startswith(("b", "c")) for name, each in made.items() if name in moved(project))
+            daemons["a"].signal(signal.SIGCONT)
+    assert {name: outcome.result for name, outcome in made.items()} == dict.fromkeys(made, "built")
+    assert all(outcome.image.built_on[0] in "bc" for name, outcome in made.items() if name in moved(project))
     assert built_twice(project) <= moved(project) != set()
     assert end == signal.SIGSTOP or built_twice(project) == moved(project)
     reason = wording("endpoint.silent") if end == signal.SIGSTOP else ""
@@ -113,7 +113,7 @@ def test_a_lost_endpoint_loses_only_its_work(world, project, monkeypatch, end):
 
 def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(world, project, tmp_path):
     """A full disk, a certificate of somebody else's, another protocol, another version, and one that is too old."""
-    found = these(world, "a")
+    daemons = these(world, "a")
     world["full"].disk_bytes = 32 * 2**20
     world["old"].program = saying_version(tmp_path / "buildkitd", "0.12.5")
     world["other"].program = saying_version(tmp_path / "buildkitd-other", "0.33.9")
@@ -125,11 +125,11 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
         threading.Thread(target=web.serve_forever, daemon=True).start()
         address = f"tcp://127.0.0.1:{web.server_address[1]}"
         pool = {
-            "good": endpoint(found["a"]),
+            "good": endpoint(daemons["a"]),
             "full": endpoint(full, places=8),
-            "stranger": endpoint(found["a"], **stranger),
-            "trusting": endpoint(found["a"], ca=str(tmp_path / "ca.pem")),
-            "web": endpoint(found["a"], address=address),
+            "stranger": endpoint(daemons["a"], **stranger),
+            "trusting": endpoint(daemons["a"], ca=str(tmp_path / "ca.pem")),
+            "web": endpoint(daemons["a"], address=address),
             "plain": {"address": address},
             "old": endpoint(old),
             "other": endpoint(other),
@@ -137,8 +137,8 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
         }
         made = project.write({f"u{number}": 0.2 for number in range(4)}, {"endpoints": pool}).build()
         web.shutdown()
-    assert {each.image.built_on.split()[0] for each in made.values()} <= {"good", "other"}
-    assert f"pool: {wording('journal.versions', versions='0.33.9, 0.34.2')}" in project.said
+    assert {outcome.image.built_on.split()[0] for outcome in made.values()} <= {"good", "other"}
+    assert f"pool: {wording('journal.versions', versions='0.33.9, 0.34.2')}" in project.lines
     log = project.log
     assert wording("journal.is_lost", endpoint="full", reason=wording("endpoint.full")) in log
     for name, code in {"stranger": "not_accepted", "trusting": "ca", "web": "no_tls", "plain": "no_http2"}.items():
@@ -152,23 +152,23 @@ def test_a_build_error_is_never_tried_again(world, project):
     pool = {"endpoints": endpoints(these(world, "a", "c"))}
     made = project.write({"bad": 0.1, "good": 0.1}, pool, failing=["bad"]).build()
     assert (made["bad"].result, made["good"].result) == ("failed", "built")
-    assert project.told.count("begin") == Counter({"bad": 1, "good": 1})
+    assert project.reports.count("begin") == Counter({"bad": 1, "good": 1})
     assert " 3 (bad/Dockerfile:3: RUN " in str(made["bad"].error)
     assert re.search(noted("journal.failed", endpoint="[ac]"), project.log)
 
 
 def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monkeypatch):
     monkeypatch.setattr(dispatch, "STRANGE_SECONDS", 1.0)
-    found = these(world, "a", "c")
-    project.told.slow[found["c"].host] = 120.0
-    project.write({f"s{number}": 0.3 for number in range(6)}, {"endpoints": endpoints(found)})
+    daemons = these(world, "a", "c")
+    project.reports.slow[daemons["c"].host] = 120.0
+    project.write({f"s{number}": 0.3 for number in range(6)}, {"endpoints": endpoints(daemons)})
     started = time.monotonic()
     made = project.build()
     assert time.monotonic() - started < 100
-    assert {each.image.built_on.split()[0] for each in made.values()} == {"a"}
-    stopped = project.told.on("begin")[found["c"].host]
+    assert {outcome.image.built_on.split()[0] for outcome in made.values()} == {"a"}
+    stopped = project.reports.on("begin")[daemons["c"].host]
     assert stopped
-    project.told.wait(lambda told: stopped <= set(told.count("gone")))  # and the slow one no longer works on it
+    project.reports.wait(lambda log: stopped <= set(log.count("gone")))  # and the slow one no longer works on it
     assert wording("journal.stopped", other="c", endpoint="a") in project.log
 
 
@@ -176,10 +176,10 @@ def test_ctrl_c_ends_the_work_far_away(world, project):
     project.write({f"c{number}": 300.0 for number in range(3)}, {"endpoints": endpoints(these(world, "a", "c"))})
     run = start(project.root, "build", session=True)
     try:
-        project.told.wait(lambda told: len(told.count("begin")) == 3)
+        project.reports.wait(lambda reports: len(reports.count("begin")) == 3)
         run.send_signal(signal.SIGINT)
         assert run.wait(60) == 130
-        project.told.wait(lambda told: set(told.count("gone")) == {"c0", "c1", "c2"})
+        project.reports.wait(lambda reports: set(reports.count("gone")) == {"c0", "c1", "c2"})
     finally:
         run.kill()
         run.communicate()
@@ -192,7 +192,7 @@ def test_no_endpoint_for_the_platform(world, project):
     name, _, builds = str(caught.value.fields["endpoints"]).strip().partition(": ")
     assert name == "a"
     assert builds.lower().index("linux/amd64, ") < builds.lower().index("linux/arm64")
-    assert not project.told.lines
+    assert not project.reports.lines
 
 
 def test_a_pool_that_cannot_be_reached(project):

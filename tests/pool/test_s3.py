@@ -40,10 +40,10 @@ class Server:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Iterator[dict[str, Daemon]]:
-    with daemons(tmp_path_factory.mktemp("bk"), ("a", "b")) as found:
-        for each in found.values():
-            each.environment = CREDENTIALS
-        yield up(found)
+    with daemons(tmp_path_factory.mktemp("bk"), ("a", "b")) as fleet:
+        for daemon in fleet.values():
+            daemon.environment = CREDENTIALS
+        yield up(fleet)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def server(world, tmp_path) -> Iterator[Server]:
 def write(project: PoolProject, server: Server, *places: Daemon) -> None:
     where = f"type=s3,region=none,bucket={BUCKET},endpoint_url=http://{server.address},use_path_style=true"
     cache = {"import": [f"{where},name={{variant}}"], "export": f"{where},name={{variant}},mode=max"}
-    project.write({"one": 0.1}, {"endpoints": {each.name: endpoint(each) for each in places}, "cache": cache})
+    project.write({"one": 0.1}, {"endpoints": {daemon.name: endpoint(daemon) for daemon in places}, "cache": cache})
 
 
 def again(project: PoolProject, *, change: str = "") -> str:
@@ -87,9 +87,9 @@ def test_what_one_daemon_built_another_takes_from_s3(world, project, server):
     assert any(name.startswith("manifests/one") for name in server.objects())
     write(project, server, world["b"])
     assert again(project) == first
-    assert project.told.count("begin") == Counter({"one": 1}), "b built it itself"
+    assert project.reports.count("begin") == Counter({"one": 1}), "b built it itself"
     assert uses(project).used == 1
-    logs = [each.read_text() for each in (project.root / ".deadweight/logs").iterdir() if each.is_file()]
+    logs = [path.read_text() for path in (project.root / ".deadweight/logs").iterdir() if path.is_file()]
     assert not any(CREDENTIALS["AWS_SECRET_ACCESS_KEY"] in log for log in logs)
 
 
@@ -111,6 +111,6 @@ def test_a_store_that_is_gone_costs_no_build(world, project, server):
     server.process.wait(10)
     again(project)
     why = wording("journal.not_cached", endpoint="a", reason="")
-    (line,) = [line for line in project.said if f"one: {why}" in line]
+    (line,) = [line for line in project.lines if f"one: {why}" in line]
     assert "connection refused" in line
     assert uses(project).unused == 0, "what was not written was not left unused"

@@ -44,7 +44,7 @@ def test_the_users_own_pool_stands_over_the_suites(suite, tmp_path, monkeypatch)
     loaded = suite()
 
     def addresses() -> list[str]:
-        return [each.address for each in settings.endpoints(settings.chosen(loaded))]
+        return [endpoint.address for endpoint in settings.endpoints(settings.chosen(loaded))]
 
     written(tmp_path, {"config/pool.yaml": "endpoints: {mine: {address: 'kube-pod://buildkit-0?namespace=ci'}}\n"})
     assert addresses() == ["kube-pod://buildkit-0?namespace=ci"]

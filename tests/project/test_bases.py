@@ -36,7 +36,7 @@ def project(tmp_path, monkeypatch) -> FaultProject:
     return project
 
 
-def told(text: str) -> None:
+def check_errors(text: str) -> None:
     """Each with its variants, its place and what comes nearest; what to do about it once."""
     for line in (
         f"one.Dockerfile:1: {standins('stand_in.none', reference='golang:0.9', near='golang:')}",
@@ -61,7 +61,7 @@ def test_a_plan_shows_the_others_and_names_all_that_are_missing(project):
     done = project.invoke("build", "--plan", code=3)
     skipped = (f"skip  {name}  ({wording('plan.no_base')})\n" for name in ("one", "two", "three"))
     assert done.output == f"run   v  ({wording('plan.not_built')})\n{''.join(skipped)}"
-    told(done.errors)
+    check_errors(done.errors)
     assert "two: two.Dockerfile:2; three: base: " in done.errors
     document = project.document("build", "--plan")
     assert [step["key"] for step in document["steps"]] == ["image:v"]
@@ -80,7 +80,7 @@ def test_a_misspelt_stage_is_told_beside_the_image_that_docker_takes_it_for(proj
 
 def test_doctor_and_setup_name_all_that_are_missing(project):
     for words in (("doctor",), ("setup", "--plan")):
-        told(project.invoke(*words, code=3).errors)
+        check_errors(project.invoke(*words, code=3).errors)
         document = project.document(*words)
         assert len(document["lacking"]) == 3
         assert document["tools"]
@@ -88,13 +88,13 @@ def test_doctor_and_setup_name_all_that_are_missing(project):
 
 def test_a_build_of_what_stands_on_missing_bases_alone_tells_of_all_of_them(project, engine, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", engine.host)
-    told(project.fails(3, "golang:0.9", "build", "--variant", "one,two,three").errors)
+    check_errors(project.fails(3, "golang:0.9", "build", "--variant", "one,two,three").errors)
 
 
 def test_what_is_about_no_base_of_a_variant_leaves_it_alone(tmp_path):
     suite = write_suite(tmp_path, "name: s\nvariants: {a: {builder: ko}, b: {builder: apko}, c: {builder: ko}}\n")
     error = NoBase(("x", "x: gone"), (APK, "https://apk: silent"), ("other", "o"), hint="look")
-    found = split_by_base(suite.variants, [Needs(bases=("x", "y")), Needs(apk=True), Needs(bases=("z",))], error)
-    assert [variant.name for variant in found.able] == ["c"]
-    assert str(found.lacking["a"]) == "its base: x: gone\n  hint: look"
-    assert str(found.lacking["b"]) == "its packages: https://apk: silent\n  hint: look"
+    split = split_by_base(suite.variants, [Needs(bases=("x", "y")), Needs(apk=True), Needs(bases=("z",))], error)
+    assert [variant.name for variant in split.able] == ["c"]
+    assert str(split.lacking["a"]) == "its base: x: gone\n  hint: look"
+    assert str(split.lacking["b"]) == "its packages: https://apk: silent\n  hint: look"

@@ -68,9 +68,9 @@ def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
     written(root, {file.lstrip("-"): "changed"})
     if file.startswith("-"):
         (root / (file := file[1:])).unlink()
-    found = since(root)
-    assert list(found) == reached
-    assert all(file in why for why in found.values())
+    reasons = since(root)
+    assert list(reasons) == reached
+    assert all(file in why for why in reasons.values())
 
 
 def test_a_project_below_a_state_folder_is_no_state(tmp_path):
@@ -94,15 +94,15 @@ ALL = dict.fromkeys(("one", "two", "slim"), wording("project.all_changed", file=
 OWN_PORT = SUITE.replace("source: one,", "source: one, port: 8080,")
 
 
-@pytest.mark.parametrize(("suite", "found"), [
+@pytest.mark.parametrize(("suite", "reasons"), [
     (SUITE, {}), (f"# words\n{SUITE}", {}),
     (SUITE.replace("source: one,", "source: one, port: 81,"), {"one": "deadweight.yaml changed"}),
     (OWN_PORT.replace("{port: 8080}", "{port: 9}"), dict.fromkeys(("two", "slim"), "deadweight.yaml changed")),
     (f"{SUITE}scan: {{timeout_seconds: 5}}\n", ALL),
 ], ids=["nothing", "a comment", "one", "defaults", "what holds for all"])  # fmt: skip
-def test_variants_that_the_suite_says_something_else_of(root, suite, found):
+def test_variants_that_the_suite_says_something_else_of(root, suite, reasons):
     (root / "deadweight.yaml").write_text(suite)
-    assert since(root) == found
+    assert since(root) == reasons
 
 
 NO_REVISIONS = {"nowhere": "no_common_commit", "-x": "no_revision", "": "no_revision", "HEAD~5": "no_common_commit"}
@@ -122,28 +122,28 @@ def test_outside_of_git_that_is_told(tmp_path):
 
 
 def test_from_a_report_those_with_other_inputs_and_those_that_it_does_not_tell(root):
-    def found(before: Report) -> list[str]:
+    def chosen(before: Report) -> list[str]:
         return list(changed.changed_from(opened(root), before, opened(root).suite.variants))
 
     workspace = opened(root)
     digests = {task.step.key: task.fingerprint.digest for task in plan(workspace, workspace.suite.variants).tasks}
-    names = [each.name for each in workspace.suite.variants]
+    names = [variant.name for variant in workspace.suite.variants]
     builds = (BuildRecord(1.0, False, samples.WHEN, "t", fingerprint=digests[f"image:{name}"]) for name in names)
     before = samples.report({name: samples.variant(build=build) for name, build in zip(names, builds, strict=True)})
-    assert found(before) == []
+    assert chosen(before) == []
     records = {name: record for name, record in before.variants.items() if name != "one"}
     records["two"] = replace(records["two"], build=None)
-    assert found(replace(before, variants=records)) == ["one", "two"]
+    assert chosen(replace(before, variants=records)) == ["one", "two"]
     (root / "two/main.c").write_text("more")
-    assert found(before) == ["two", "slim"]
+    assert chosen(before) == ["two", "slim"]
 
 
 def test_a_run_notes_what_it_was_for(root):
     (root / "two/main.c").write_text("more")
     workspace = opened(root)
-    found = changed.choose(workspace, (), {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "2"}, since="HEAD")
+    choice = changed.choose(workspace, (), {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "2"}, since="HEAD")
     scope = load_scope(workspace.state)
-    assert (scope.chosen, scope.mine) == (("two", "slim"), tuple(each.name for each in found.variants))
+    assert (scope.chosen, scope.mine) == (("two", "slim"), tuple(variant.name for variant in choice.variants))
     assert (scope.index, scope.total, scope.why.split()[-1]) == (1, 2, "HEAD")
     assert scope.commit == git(root, "rev-parse", "HEAD")
     changed.choose(workspace, (), {})
@@ -154,26 +154,26 @@ def test_shards_of_ci_do_not_divide_what_was_named(root):
     workspace = opened(root)
     ci = {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "3"}
     named = changed.choose(workspace, ("one", "two"), ci)
-    assert [each.name for each in named.variants] == ["one", "two"]
-    code, fields = parts(named.told[0])
+    assert [variant.name for variant in named.variants] == ["one", "two"]
+    code, fields = parts(named.lines[0])
     assert (code, fields["origin"]) == ("project.shard_ignored", "CI_NODE_INDEX/CI_NODE_TOTAL")
     shares = [changed.choose(workspace, ("one", "two"), ci, shard=f"{number}/2").variants for number in (1, 2)]
-    assert sorted(each.name for share in shares for each in share) == ["one", "two"]
+    assert sorted(variant.name for share in shares for variant in share) == ["one", "two"]
 
 
 def test_a_pod_that_does_not_know_how_many_there_are_says_so(root):
-    found = changed.choose(opened(root), (), {"JOB_COMPLETION_INDEX": "1"})
-    assert len(found.variants) == 3
+    choice = changed.choose(opened(root), (), {"JOB_COMPLETION_INDEX": "1"})
+    assert len(choice.variants) == 3
     names = {"index": "JOB_COMPLETION_INDEX", "total": "DEADWEIGHT_SHARDS"}
-    assert parts(found.told[0]) == ("project.how_many_pods", names)
-    assert changed.choose(opened(root), ("one",), {"JOB_COMPLETION_INDEX": "1"}).told == ()
+    assert parts(choice.lines[0]) == ("project.how_many_pods", names)
+    assert changed.choose(opened(root), ("one",), {"JOB_COMPLETION_INDEX": "1"}).lines == ()
 
 
 def test_what_a_budget_compares_with_is_built_beside(root):
     (root / "deadweight.yaml").write_text(SUITE.replace("slim: {", "slim: {checks: {budget: {smaller_than: one}}, "))
     parts = [changed.choose(opened(root), (), {}, shard=f"{number}/3") for number in (1, 2, 3)]
-    mine = next(part for part in parts if "slim" in [each.name for each in part.variants])
-    assert {"slim", "one"} <= {each.name for each in mine.to_build}
+    mine = next(part for part in parts if "slim" in [variant.name for variant in part.variants])
+    assert {"slim", "one"} <= {variant.name for variant in mine.to_build}
 
 
 def test_links_are_followed_to_what_changed(root):
@@ -191,10 +191,10 @@ def test_links_are_followed_to_what_changed(root):
 
 
 def test_builders_of_variants_that_are_far_from_a_change_are_not_asked(root, monkeypatch):
-    asked, builder = [], Workspace.builder
-    monkeypatch.setattr(Workspace, "builder", lambda self, each: asked.append(each.name) or builder(self, each))
+    seen, builder = [], Workspace.builder
+    monkeypatch.setattr(Workspace, "builder", lambda self, variant: seen.append(variant.name) or builder(self, variant))
     (root / "two/main.c").write_text("changed")
-    assert (set(since(root)), set(asked)) == ({"two", "slim"}, {"two", "slim"})
+    assert (set(since(root)), set(seen)) == ({"two", "slim"}, {"two", "slim"})
 
 
 def test_git_is_asked_before_the_suite_is_read(root):

@@ -49,7 +49,7 @@ def test_a_new_image_is_built_while_a_container_runs_from_the_old_one(project, e
         assert superseded(state) == (), "what is in use again is not taken away later"
         project.write({"hello": "two\n"})
         project.build("v")
-    workspace = Workspace.open(project.said.append, project.root / "deadweight.yaml")
+    workspace = Workspace.open(project.lines.append, project.root / "deadweight.yaml")
     with workspace:
         assert clean(workspace).images == 1
     assert first.reference not in ours(engine)
@@ -62,15 +62,15 @@ def test_all_of_a_project_goes_and_the_engine_stays(project, engine, tools_image
     with engine.start(project.build("v").reference, SLEEPS):
         project.write({"hello": "two\n"})
         project.build("v")
-    said: list[str] = []
+    lines: list[str] = []
     suite = project.root / "deadweight.yaml"
     suite.write_text(suite.read_text().replace("  v:", "  w:"))  # the suite has another name for it meanwhile
-    with Workspace.open(said.append, suite) as workspace:
+    with Workspace.open(lines.append, suite) as workspace:
         clean(workspace, project=True)
     assert ours(engine) == set()
     assert engine.images.get(tools_image) is not None
     assert {path.name for path in project.site.state.folder.rglob("*") if path.is_file()} <= {"lock", "lock.holder"}
-    assert not said, "nothing that others share is ended"
+    assert not lines, "nothing that others share is ended"
 
 
 def test_the_task_says_what_it_removed(tmp_path):

@@ -43,8 +43,8 @@ def engine_that_does_not_come_up(project: FaultProject) -> str:
     del project.more["DOCKER_HOST"]
     project.more["DEADWEIGHT_CACHE_DIR"] = str(project.root.parent / "cache")
     folder = project.root.parent / "bin"
-    said = "echo 'Docker version 29.0.0'\necho 'failed to mount overlay: not permitted' >&2\nexit 1"
-    shell_script(folder / "dockerd", said)
+    script = "echo 'Docker version 29.0.0'\necho 'failed to mount overlay: not permitted' >&2\nexit 1"
+    shell_script(folder / "dockerd", script)
     project.more["PATH"] = f"{folder}:{os.environ['PATH']}"
     return "failed to mount overlay: not permitted"
 
@@ -73,7 +73,7 @@ def test_who_wants_to_fail_fast_builds_nothing(project):
 def test_setup_prepares_what_needs_none(project):
     alone = project.invoke("setup", "--yes", "--variant", "v", "--json", code=0)
     assert NOWHERE in alone.errors
-    tools = {each["name"]: each["status"] for each in json.loads(alone.output)["tools"]}
+    tools = {tool["name"]: tool["status"] for tool in json.loads(alone.output)["tools"]}
     assert tools["engine"] == "unusable"
     assert "docker-cli" not in tools
     first = wording("tasks.not_buildable", variants="needs-engine", problem="engine: ")
@@ -112,13 +112,13 @@ def test_checks_that_run_an_image_are_not_measured(project):
 
 @pytest.mark.slow
 def test_nox_builds_and_checks_what_it_can(project):
-    code, said = project.nox("verify", "--", "-rs")
-    assert code != 0, said
-    assert wording("pytest.not_measured", reason="") in said
+    code, output = project.nox("verify", "--", "-rs")
+    assert code != 0, output
+    assert wording("pytest.not_measured", reason="") in output
     assert project.out() == "a\n"
-    assert wording("project.image_missing", variant="needs-engine") in said
-    assert wording("project.not_built", failed=1, total=2, failures="needs-engine: ") in said
-    assert NOWHERE in said
+    assert wording("project.image_missing", variant="needs-engine") in output
+    assert wording("project.not_built", failed=1, total=2, failures="needs-engine: ") in output
+    assert NOWHERE in output
 
 
 def test_what_is_not_built_does_not_keep_the_rest_from_being_checked(project):

@@ -59,7 +59,7 @@ def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
     nothing = dict.fromkeys(("prepare", "tools", "to_make"), lambda _bases, **_: ())
     vars(workspace)["source"] = SimpleNamespace(missing_bases=lambda _bases: None, **nothing)
     asked, needs = [], KoBuilder.needs
-    monkeypatch.setattr(KoBuilder, "needs", lambda self, each, root: asked.append(each.name) or needs(self, each, root))
+    monkeypatch.setattr(KoBuilder, "needs", lambda *args: asked.append(args[1].name) or needs(*args))
     variants = workspace.suite.variants
     for ask in (tools_of, to_make, without_engine, preflight, known_bases):
         ask(workspace, variants)

@@ -44,8 +44,8 @@ class Job:
     waited: list[float] = field(default_factory=list)
 
     def __call__(self, words: str, *, run: int = 5, silent: bool = False, patience: float = 180.0) -> str:
-        found = environment(self.provider, self.server.url, self.folder, run=run)
-        where = place(self.provider, found, sleep=self.waited.append, patience_seconds=patience)
+        env = environment(self.provider, self.server.url, self.folder, run=run)
+        where = place(self.provider, env, sleep=self.waited.append, patience_seconds=patience)
         return post(where.forge, where.run, START, f"{marker('app', run)}\n\n{words}\n", silent=silent)
 
 
@@ -54,14 +54,14 @@ def job(provider, server, tmp_path):
     return Job(provider, server, tmp_path)
 
 
-def said(server: ForgeServer) -> list[str]:
+def bodies(server: ForgeServer) -> list[str]:
     return [body.split("\n\n", 1)[1].strip() for body in server.comments.values() if body.startswith(START)]
 
 
 def test_one_comment_is_made_and_then_kept(job, server):
     server.add("a person's comment")
     assert (job("stop", run=1), job("stop", run=2)) == ("created", "unchanged")
-    assert (job("fine", run=3), said(server)) == ("updated", ["fine"])
+    assert (job("fine", run=3), bodies(server)) == ("updated", ["fine"])
     assert len(server.comments) == 2
 
 
@@ -70,15 +70,15 @@ def test_it_is_found_on_a_later_page(job, server):
         server.add(f"comment {number}")
     assert job("look") == "created"
     server.add("> <!-- deadweight verdict: app run 1 -->\n> quoted")
-    assert (job("fine", run=6), said(server)) == ("updated", ["fine"])
+    assert (job("fine", run=6), bodies(server)) == ("updated", ["fine"])
 
 
 def test_nothing_is_posted_when_nothing_changed_but_an_earlier_verdict_is_taken_back(job, server):
     assert (job("fine", silent=True), server.comments) == ("nothing", {})
     job("stop", run=1)
-    assert (job("fine", run=3, silent=True), said(server)) == ("updated", ["fine"])
+    assert (job("fine", run=3, silent=True), bodies(server)) == ("updated", ["fine"])
     assert job("old", run=2) == "newer"
-    assert said(server) == ["fine"], "an older run does not write over a newer one"
+    assert bodies(server) == ["fine"], "an older run does not write over a newer one"
 
 
 @pytest.mark.parametrize(("status", "headers", "waits"), [
@@ -91,13 +91,13 @@ def test_a_rate_limit_is_waited_for(job, server, status, headers, waits):
     later = {"@30": str(int(time.time()) + 30), "date": email.utils.formatdate(time.time() + 20, usegmt=True)}
     server.faults = [None, (status, {name: later.get(value, value) for name, value in headers.items()})]
     assert (job("look"), job.waited) == ("created", [pytest.approx(waits, abs=2)])
-    assert said(server) == ["look"]
+    assert bodies(server) == ["look"]
 
 
 def test_failures_of_the_forge_are_waited_out_and_one_that_stays_down_or_limits_too_long_is_told(job, server):
     server.faults = [(502, {}), (503, {}), None, (500, {}), (504, {})]
     job("look")
-    assert said(server) == ["look"]
+    assert bodies(server) == ["look"]
     job.waited.clear()
     server.faults = [(503, {})] * 50
     with raises(Busy, "publish.status", status=503):
@@ -112,27 +112,27 @@ def test_failures_of_the_forge_are_waited_out_and_one_that_stays_down_or_limits_
 def test_a_comment_whose_answer_was_lost_is_not_made_twice(job, server):
     server.lost_answers = 1
     job("look")
-    assert said(server) == ["look"]
+    assert bodies(server) == ["look"]
 
 
 def test_a_comment_deleted_in_between_is_made_anew(job, server, provider):
     job("old", run=1)
     server.before["PATCH" if provider == "github" else "PUT"] = server.comments.clear
-    assert (job("new", run=2), said(server)) == ("created", ["new"])
+    assert (job("new", run=2), bodies(server)) == ("created", ["new"])
 
 
 def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
-    found, gate = environment(provider, server.url, tmp_path), threading.Barrier(4)
+    env, gate = environment(provider, server.url, tmp_path), threading.Barrier(4)
     server.before["POST"] = lambda: time.sleep(0.05)
 
     def one(run: int) -> None:
-        where = replace(place(provider, found, sleep=lambda _: None), run=run)
+        where = replace(place(provider, env, sleep=lambda _: None), run=run)
         gate.wait()
         post(where.forge, where.run, START, f"{marker('app', run)}\n\nrun {run}\n", silent=False)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, (1, 2, 3, 4)))
-    assert len(said(server)) == 1
+    assert len(bodies(server)) == 1
 
 
 def test_a_token_without_rights_or_a_wrong_one_is_told_and_never_shown(job, provider, server, tmp_path):
@@ -140,8 +140,8 @@ def test_a_token_without_rights_or_a_wrong_one_is_told_and_never_shown(job, prov
     with raises(NoRights, "publish.refused", status=403) as raised:
         job("look")
     assert (raised.value.exit_code, job.waited) == (3, [])
-    found = {**environment(provider, server.url, tmp_path), "GITHUB_TOKEN": "wr0ng", "GITLAB_TOKEN": "wr0ng"}
-    where = place(provider, found)
+    env = {**environment(provider, server.url, tmp_path), "GITHUB_TOKEN": "wr0ng", "GITLAB_TOKEN": "wr0ng"}
+    where = place(provider, env)
     with raises(NoRights, "publish.refused", status=401) as raised:
         post(where.forge, where.run, START, "x", silent=False)
     assert "wr0ng" not in str(raised.value) + repr(where)
@@ -149,9 +149,9 @@ def test_a_token_without_rights_or_a_wrong_one_is_told_and_never_shown(job, prov
 
 @pytest.mark.parametrize(("token", "code"), [("", "no_token"), (" ", "no_token"), ("a\nb", "wrong_token")])
 def test_no_token_is_told(provider, server, tmp_path, token, code):
-    found = {**environment(provider, server.url, tmp_path), "GITHUB_TOKEN": token, "GITLAB_TOKEN": token}
+    env = {**environment(provider, server.url, tmp_path), "GITHUB_TOKEN": token, "GITLAB_TOKEN": token}
     with raises(NoRights, f"publish.{code}", variable=f"{provider.upper()}_TOKEN"):
-        place(provider, found)
+        place(provider, env)
 
 
 def test_a_token_goes_to_no_other_host(job, server):

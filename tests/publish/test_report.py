@@ -90,11 +90,11 @@ def test_a_report_goes_to_a_registry_and_comes_back(local_registry, written, tmp
     where = f"oci://{local_registry}/team/report:latest"
     published = publish(written, where)
     assert published.where == where
-    found = crane.manifest(f"{local_registry}/team/report:latest")
-    assert found["artifactType"] == publishing.ARTIFACT_TYPE
-    assert found["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
-    titles = {layer["annotations"]["org.opencontainers.image.title"]: layer["mediaType"] for layer in found["layers"]}
-    assert (titles["index.html"], titles["ladder-0.svg"]) == ("text/html", "image/svg+xml")
+    manifest = crane.manifest(f"{local_registry}/team/report:latest")
+    assert manifest["artifactType"] == publishing.ARTIFACT_TYPE
+    assert manifest["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
+    types = {layer["annotations"]["org.opencontainers.image.title"]: layer["mediaType"] for layer in manifest["layers"]}
+    assert (types["index.html"], types["ladder-0.svg"]) == ("text/html", "image/svg+xml")
     assert earlier(where, tmp_path) == load_report(written)
     assert earlier(f"oci://{local_registry}/team/report@{published.digest}", tmp_path) == load_report(written)
     assert publish(written, where).digest == published.digest, "the same report has the same digest"

@@ -76,9 +76,9 @@ WRITING = (
 @pytest.mark.parametrize("words", WRITING)
 def test_what_writes_to_the_state_folder_waits(busy, words):
     process = busy.start(*words.split())
-    told = wording("records.waiting", holder=holder(State(busy.root)), folder=State(busy.root).folder)
-    assert f"pid {os.getpid()}" in told
-    assert f"{told}\n" in process.stderr
+    message = wording("records.waiting", holder=holder(State(busy.root)), folder=State(busy.root).folder)
+    assert f"pid {os.getpid()}" in message
+    assert f"{message}\n" in process.stderr
     process.send_signal(signal.SIGINT)
     assert busy.finish(process).code == 130
 

@@ -43,8 +43,8 @@ def test_the_registry_that_goes_without_saying_is_said(reference, whole):
     ("h/a", "h/a", None), ("h:5000/a/b:1", "h:5000/a/b", "1"), (f"h.io/a@{DIGEST}", "h.io/a", None),
 ])  # fmt: skip
 def test_a_registry_s_client_wants_the_registry(reference, name, tag):
-    found = in_registry(reference)
-    assert (found.name, found.tag, str(found)) == (name, tag, reference)
+    ref = in_registry(reference)
+    assert (ref.name, ref.tag, str(ref)) == (name, tag, reference)
 
 
 @pytest.mark.parametrize("reference", ["", "a", "a:1", "h/", "h/A", "h/a:", "h/a@", "h/a@sha256:1", "h/a b", "h/a:1:2"])

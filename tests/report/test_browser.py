@@ -49,10 +49,10 @@ class Visit:
     def __init__(self, browser: Any, address: str, **context: Any) -> None:
         self.context = browser.new_context(**context)
         self.page = self.context.new_page()
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(address)
 
@@ -92,7 +92,7 @@ def heavy_page(chromium, heavy) -> Iterator[Any]:
     """The heavy report, for tests that leave it as they find it."""
     seen = Visit(chromium, heavy.as_uri(), viewport=WIDE)
     yield seen.page
-    assert seen.said == []
+    assert seen.messages == []
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_nothing_is_requested_or_logged_and_smuggled_markup_did_not_become_eleme
     seen.page.evaluate(OPEN_ALL)
     seen.page.locator("td.succeeded").first.click()
     seen.page.wait_for_load_state("networkidle")
-    assert (seen.asked, seen.said) == ([address], [])
+    assert (seen.asked, seen.messages) == ([address], [])
     counts = [seen.page.locator(tag).count() for tag in ("script", "b:not(.tree b)")]
     assert counts == [2, 0], "the data block, and our own"
 
@@ -173,8 +173,8 @@ def shown(page) -> list[str]:
 def test_the_filter_takes_words_ladders_and_what_failed(visit) -> None:
     page = visit().page
     page.locator("#find").fill("multi ALPINE")
-    told = (page.locator("#shown").inner_text(), page.locator("#variant-apko").is_visible())
-    assert (shown(page), told) == (["multi-stage-alpine"], ("1 of 7 variants shown", False))
+    state = (page.locator("#shown").inner_text(), page.locator("#variant-apko").is_visible())
+    assert (shown(page), state) == (["multi-stage-alpine"], ("1 of 7 variants shown", False))
     page.locator("#find").fill("")
     page.locator("#ladder").select_option("java")
     assert shown(page) == ["jib"]
@@ -208,20 +208,20 @@ def test_findings_stand_by_package_with_those_that_were_reached_first(visit) -> 
 def violations(page, parts: tuple[str, ...] = ("html",)) -> list[tuple[str, list[str]]]:
     """What axe-core finds, by all of its rules, in these parts of a page: also text of less than 4.5 : 1 (3 : 1 if large)."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found = axe.Axe().run(page, context={"include": [[part] for part in parts]}).response["violations"]
-    return [(rule["id"], [node["html"][:120] for node in rule["nodes"]][:3]) for rule in found]
+    rules = axe.Axe().run(page, context={"include": [[part] for part in parts]}).response["violations"]
+    return [(rule["id"], [node["html"][:120] for node in rule["nodes"]][:3]) for rule in rules]
 
 
 def test_evidence_findings_and_files_beyond_measure_are_cut_and_counted(visit, tmp_path) -> None:
     """Whatever a report holds, its page stays light: each kind has its budget."""
     whole, long, variants = report_demo.failing(), {"said": "<img src=x onerror=alert(1)>" * 40}, {}
     for name, record in whole.variants.items():
-        told, attacks, checks = {str(n): name for n in range(99)}, {}, {}
+        filler, attacks, checks = {str(n): name for n in range(99)}, {}, {}
         for posture, cells in record.attacks.items():
             reasons = {attack: f"{name} {attack} " * 9 for attack in cells}
             attacks[posture] = {key: replace(cell, reason=reasons[key], evidence=long) for key, cell in cells.items()}
         for check, result in record.checks.items():
-            checks[check] = replace(result, evidence={**told, "check": check})
+            checks[check] = replace(result, evidence={**filler, "check": check})
         variants[name] = replace(record, attacks=attacks, checks=checks)
     written = write_report(replace(whole, variants=variants), tmp_path)
     assert written.html.stat().st_size < 500_000
@@ -230,7 +230,7 @@ def test_evidence_findings_and_files_beyond_measure_are_cut_and_counted(visit, t
     seen.page.locator("#findings .note", has_text="the least grave, in report.json").wait_for(timeout=10_000)
     seen.page.locator("#castle td").nth(-1).click()
     assert "see report.json" in seen.page.locator("#panel").inner_text()
-    assert (seen.page.locator("img").count(), seen.said) == (0, [])
+    assert (seen.page.locator("img").count(), seen.messages) == (0, [])
 
 
 def test_a_failed_check_shows_its_evidence_in_words(visit, heavy) -> None:
@@ -296,7 +296,7 @@ def test_the_history_shows_one_figure_at_a_time_with_its_line(visit, heavy) -> N
         seen.page.get_by_label("Show").select_option(label=title)
         own = {"Start-up": "\u2013", "Build time": "3.1 s"}.get(title, sample.inner_text())
         assert (cells.all_inner_texts()[6], sample.inner_text()) == (figure, own)
-    assert seen.said == []
+    assert seen.messages == []
 
 
 def test_on_a_phone_each_variant_is_a_card(heavy_page) -> None:
@@ -386,7 +386,7 @@ def test_what_changed_since_an_earlier_report_is_marked_where_it_stands(visit, c
     cell = page.locator(".comparison tr[data-variant='multi-stage-alpine'] td[data-key='size']")
     assert cell.locator(".mark-regression").get_attribute("href") == "#changes"
     cell.locator("button").click()
-    first = [page.locator(each).first.inner_text() for each in ("#panel p strong", "#changes tbody tr td:last-child")]
+    first = [page.locator(css).first.inner_text() for css in ("#panel p strong", "#changes tbody tr td:last-child")]
     assert first == ["12.9 MB", "regression"]
     assert page.locator("#panel").get_by_text("regression: size 9.9 MB → 12.9 MB (+3 MB, +30.3 %)").is_visible()
     assert page.locator("#changes").get_by_text("jib: check api: pass → not measured").is_visible()
@@ -407,7 +407,7 @@ def test_fifteen_variants_stay_light(visit, heavy, changed, more) -> None:
     castle, rows = page.locator(".castle").bounding_box(), page.locator("#history tbody tr").count()
     assert (castle["height"] < 900, rows) == (True, 15), "the castle fits one screen, and scrolls in it"
     assert_never_sideways(page)
-    assert seen.said == []
+    assert seen.messages == []
 
 
 @pytest.mark.parametrize(("cell", "title", "words", "command"), [

@@ -95,9 +95,9 @@ def test_the_runtime_is_read_from_the_image_without_any_check(suite, state, buil
     assert only(suite, state).runtime == RuntimeRecord("Go", "1.21.3")
     shutil.copyfile(playground_archive, archive)
     save(replace(built, config_digest=summary(archive).config_digest), state.image("small") / "built.json")
-    found = only(suite, state)
-    assert (found.runtime.name, found.runtime.path) == ("Go", "/app")
-    assert found.go_version == f"go{found.runtime.version}" != "go1.21.3"
+    variant = only(suite, state)
+    assert (variant.runtime.name, variant.runtime.path) == ("Go", "/app")
+    assert variant.go_version == f"go{variant.runtime.version}" != "go1.21.3"
 
 
 def test_a_stand_in_in_another_stage_is_told_wherever_figures_are(suite, state, built) -> None:
@@ -181,8 +181,8 @@ def test_a_result_by_other_limits_is_no_result(suite, state, built) -> None:
     assert {name: check.why_not for name, check in limited.checks.items()} == {"runs": None, "budget": "stale"}
     assert wording("report.suite_changed", command="`invoke verify --variant small`") in limited.checks["budget"].reason
     elsewhere = record(port=9090)
-    told = {name: check.why_not for name, check in elsewhere.checks.items()}
-    assert (told, elsewhere.startup_seconds) == ({"runs": "stale", "budget": None}, 0.3)
+    reasons = {name: check.why_not for name, check in elsewhere.checks.items()}
+    assert (reasons, elsewhere.startup_seconds) == ({"runs": "stale", "budget": None}, 0.3)
     assert record(expect={"budget": "fail"}).checks["budget"].expected is False
 
 
@@ -196,9 +196,9 @@ def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built, 
     (code, fields), *others = map(parts, record.notes)
     assert (code, fields["built_at"], others) == ("report.figures_of_earlier_build", built.built_at, [])
     assert str(fields["failure"]) == record.failed
-    found = verdict(report)
-    assert (found.status, found.title, found.counts[-21:]) == ("fail", "1 build failed", "0 of 1 variant built.")
-    assert str(found.failures[0]).startswith(f"small/build: {record.failed}; ")
+    outcome = verdict(report)
+    assert (outcome.status, outcome.title, outcome.counts[-21:]) == ("fail", "1 build failed", "0 of 1 variant built.")
+    assert str(outcome.failures[0]).startswith(f"small/build: {record.failed}; ")
     to_json(report)
 
 
@@ -218,8 +218,8 @@ def test_without_an_archive_the_budget_check_knows_the_sizes(suite, state, built
     assert only(suite, state, archives={"small": moved}).image.size_bytes == 5008
     put(state, built, "budget", {"figures": {"size_bytes": 5008, "compressed_bytes": 300, "layers": 2}})
     record = only(suite, state)
-    told = (record.image.size_bytes, record.image.compressed_bytes, record.provenance["image"].tool)
-    assert told == (5008, 300, "sample")
+    figures = (record.image.size_bytes, record.image.compressed_bytes, record.provenance["image"].tool)
+    assert figures == (5008, 300, "sample")
 
 
 @pytest.mark.parametrize("status", ["not_scanned", "not_covered"])

@@ -24,9 +24,9 @@ def between(old: model.VariantRecord, new: model.VariantRecord, thresholds: Repo
     return compare(samples.report({"it": old}), samples.report({"it": new}), thresholds)
 
 
-def headline(found: Comparison) -> str:
+def headline(diff: Comparison) -> str:
     """What is said of all changes together."""
-    return comparison_markdown(found).split("\n\n")[1]
+    return comparison_markdown(diff).split("\n\n")[1]
 
 
 NO_CHANGE = headline(between(samples.variant(), samples.variant()))
@@ -41,38 +41,38 @@ SIZES = st.integers(1_000, 2_000_000_000)
 
 @pytest.mark.parametrize("report", [samples.report(), samples.full_report()], ids=["plain", "full"])
 def test_a_report_differs_not_from_itself(report) -> None:
-    found = compare(report, report)
-    assert (found.changes, found.notes) == ((), ())
-    assert headline(found) == NO_CHANGE
+    diff = compare(report, report)
+    assert (diff.changes, diff.notes) == ((), ())
+    assert headline(diff) == NO_CHANGE
 
 
 @settings(max_examples=200)
 @given(before=SIZES, after=SIZES)
 def test_a_size_change_is_beyond_noise_and_a_regression_beyond_the_ratchet(before: int, after: int) -> None:
     limits, grown = ReportThresholds(), after - before
-    found = {change.kind: change for change in between(sized(before, 1), sized(after, 1), limits).changes}
+    changes = {change.kind: change for change in between(sized(before, 1), sized(after, 1), limits).changes}
     noisy = abs(grown) <= limits.noise_bytes or abs(grown) * 100 <= before * limits.noise_percent
-    assert ("size" not in found) == noisy
-    if "size" in found:
+    assert ("size" not in changes) == noisy
+    if "size" in changes:
         ratchet = grown > limits.ratchet_bytes and grown * 100 > before * limits.ratchet_percent
-        assert (found["size"].regression, found["size"].direction) == (ratchet, "worse" if grown > 0 else "better")
+        assert (changes["size"].regression, changes["size"].direction) == (ratchet, "worse" if grown > 0 else "better")
 
 
 @pytest.mark.parametrize("missing", ["old", "new"])
 def test_a_figure_that_one_report_lacks_is_a_note_and_no_change(missing: str) -> None:
     unknown = replace(samples.image(10_000_000, 5_000_000), size_bytes=None, compressed_bytes=None)
     both = sized(10_000_000), samples.variant(image=unknown, startup_seconds=None)
-    found = between(*both[:: -1 if missing == "old" else 1])
-    assert (found.changes, {note.code for note in found.notes}) == ((), {"report.measured_in_one"})
-    assert bool(found.unmeasured) is (missing == "new")
-    assert headline(found) != NO_CHANGE
+    diff = between(*both[:: -1 if missing == "old" else 1])
+    assert (diff.changes, {note.code for note in diff.notes}) == ((), {"report.measured_in_one"})
+    assert bool(diff.unmeasured) is (missing == "new")
+    assert headline(diff) != NO_CHANGE
 
 
 def test_variants_that_came_and_went() -> None:
     old, new = samples.report({"a": sized(1)}), samples.report({"b": sized(2)})
-    found = compare(old, new)
-    assert list(map(str, found.changes)) == ["b: new variant, 2 B", f"a: {wording('report.variant_removed')}"]
-    assert [change.variant for change in found.regressions] == ["a"]
+    diff = compare(old, new)
+    assert list(map(str, diff.changes)) == ["b: new variant, 2 B", f"a: {wording('report.variant_removed')}"]
+    assert [change.variant for change in diff.regressions] == ["a"]
     assert compare(old, replace(new, suite="another")).regressions == ()
 
 
@@ -95,9 +95,9 @@ def test_a_check_that_could_not_be_measured_any_more_is_told_as_that(why_not, wo
     """The reason of a stale one begins with the word."""
     gone = replace(samples.variant().checks["runs"], status="not_measured", reason="no engine", why_not=why_not)
     never = samples.variant(checks={"runs": gone})
-    found = between(samples.variant(), never)
-    assert (found.changes, found.unmeasured) == ((), (f"it: check runs: pass → {word}no engine",))
-    assert (re.findall(r"\d+", headline(found)), NO_CHANGE in headline(found)) == (["1"], False)
+    diff = between(samples.variant(), never)
+    assert (diff.changes, diff.unmeasured) == ((), (f"it: check runs: pass → {word}no engine",))
+    assert (re.findall(r"\d+", headline(diff)), NO_CHANGE in headline(diff)) == (["1"], False)
     assert (between(never, never).unmeasured, between(never, NO_CHECKS).changes) == ((), ())
 
 
@@ -108,25 +108,25 @@ UNBUILT = samples.variant(build=None, image=None, checks={}, startup_seconds=Non
 def test_a_build_that_failed_since_is_a_regression_whatever_lies_there(before) -> None:
     """The image of the build before has the figures that it had."""
     new = replace(before, failed="its last build failed (then, log x)")
-    found = between(samples.variant(), new)
-    (change,) = found.changes
-    assert (change.kind, change.regression, found.unmeasured) == ("build", True, ())
+    diff = between(samples.variant(), new)
+    (change,) = diff.changes
+    assert (change.kind, change.regression, diff.unmeasured) == ("build", True, ())
     assert re.match(rf"its last build failed \(then, log x\){'$' if before is UNBUILT else '.*;'}", change.text)
-    assert re.findall(r"\d+", headline(found)) == ["1", "1"]
+    assert re.findall(r"\d+", headline(diff)) == ["1", "1"]
     assert between(new, new).regressions
 
 
 def test_a_variant_that_is_not_built_here_is_not_measured_any_more() -> None:
-    found = between(samples.variant(), UNBUILT)
-    assert (found.changes, found.unmeasured) == ((), ("it: not built; `invoke build --variant it` builds it",))
+    diff = between(samples.variant(), UNBUILT)
+    assert (diff.changes, diff.unmeasured) == ((), ("it: not built; `invoke build --variant it` builds it",))
     assert between(UNBUILT, UNBUILT).unmeasured == ()
 
 
 def test_an_image_that_was_pruned_is_told_where_a_check_kept_its_size() -> None:
     """Its evidence has the size, and not one layer: pairing the layers ended in a traceback."""
     image, why = samples.image(10_000_000, 5_000_000), "the engine no longer has it"
-    found = between(sized(10_000_000), samples.variant(image=replace(image, layers=()), notes=(why,)))
-    assert (found.changes, found.unmeasured) == ((), (wording("report.image_gone", variant="it", reason=why),))
+    diff = between(sized(10_000_000), samples.variant(image=replace(image, layers=()), notes=(why,)))
+    assert (diff.changes, diff.unmeasured) == ((), (wording("report.image_gone", variant="it", reason=why),))
 
 
 @pytest.mark.parametrize(("posture", "before", "after", "regression"), [
@@ -135,8 +135,8 @@ def test_an_image_that_was_pruned_is_told_where_a_check_kept_its_size() -> None:
     ("hardened", "blocked", "not_applicable", False),
 ])  # fmt: skip
 def test_attacks(posture, before, after, regression) -> None:
-    cells = ({posture: {"system": model.AttackRecord(each)}} for each in (before, after, "not_measured"))
-    old, new, silent = (samples.variant(attacks=each) for each in cells)
+    cells = ({posture: {"system": model.AttackRecord(outcome)}} for outcome in (before, after, "not_measured"))
+    old, new, silent = (samples.variant(attacks=cell) for cell in cells)
     (change,) = between(old, new).changes
     assert change.regression == regression
     lacking = {"variant": "it", "posture": posture, "attacks": "system"}
@@ -145,8 +145,8 @@ def test_attacks(posture, before, after, regression) -> None:
         assert headline(unmeasured) != NO_CHANGE
 
 
-def scan(*found: model.Finding, date: str = "2031-01-01", copies: int | None = None) -> model.VariantRecord:
-    return samples.variant(vulnerabilities=replace(samples.scanned(*found, date=date), copies=copies))
+def scan(*vulns: model.Finding, date: str = "2031-01-01", copies: int | None = None) -> model.VariantRecord:
+    return samples.variant(vulnerabilities=replace(samples.scanned(*vulns, date=date), copies=copies))
 
 
 def reimaged(record: model.VariantRecord) -> model.VariantRecord:
@@ -227,20 +227,20 @@ LIMITS = {
 @pytest.mark.parametrize("case", CASES)
 def test_changes(case) -> None:
     old, new, changes = CASES[case]
-    found = between(old, new, ReportThresholds(**LIMITS.get(case, {})))
-    assert [f"{change.word}: {change.text}" for change in found.changes] == changes
+    diff = between(old, new, ReportThresholds(**LIMITS.get(case, {})))
+    assert [f"{change.word}: {change.text}" for change in diff.changes] == changes
 
 
 def test_no_stand_in_is_compared_with_the_real_base() -> None:
-    found = between(sized(10_000_000), replace(sized(90_000_000), base=replace(NEW_BASE, stand_in=False)))
-    assert [(change.kind, change.regression) for change in found.changes] == [("base", False)]
-    assert codes(found.notes[0]) == ["report.one_on_stand_in"]
+    diff = between(sized(10_000_000), replace(sized(90_000_000), base=replace(NEW_BASE, stand_in=False)))
+    assert [(change.kind, change.regression) for change in diff.changes] == [("base", False)]
+    assert codes(diff.notes[0]) == ["report.one_on_stand_in"]
 
 
 @pytest.mark.parametrize("status", ["not_scanned", "not_covered"])
 def test_a_scan_that_did_not_happen_fixes_nothing(status) -> None:
-    found = between(scan(HIGH), samples.variant(vulnerabilities=model.VulnerabilitiesRecord(status)))
-    assert (found.changes, codes(found.notes[0])) == ((), ["report.scans_not_compared"])
+    diff = between(scan(HIGH), samples.variant(vulnerabilities=model.VulnerabilitiesRecord(status)))
+    assert (diff.changes, codes(diff.notes[0])) == ((), ["report.scans_not_compared"])
 
 
 def test_a_comparison_for_a_pull_request_shows_regressions_first() -> None:

@@ -143,7 +143,7 @@ def test_only_what_is_new_is_added(tmp_path):
     file = tmp_path / "state" / "history.jsonl"
     for made in (entry(1), entry(2), entry(3, size=15_000_000), entry(4, size=15_000_000, commit="b" * 40)):
         entries = history.appended(file, made)
-    assert ([each.at[11:13] for each in entries], file.read_text().count("\n")) == (["01", "03", "04"], 3)
+    assert ([record.at[11:13] for record in entries], file.read_text().count("\n")) == (["01", "03", "04"], 3)
     assert (history.read(file, entries[0].suite), history.read(file, "another suite")) == (entries, ())
 
 
@@ -223,8 +223,8 @@ def test_the_task_prints_it_as_a_table_and_as_json(tmp_path, playground_archive)
     assert [project.invoke(task).code for task in ("build", "report")] == [0, 0]
     table = project.invoke("report", "--history")
     assert (table.code, "Attacks held" in table.output) == (0, True)
-    (told,) = json.loads(project.invoke("report", "--history", "--json").output)["history"]
-    assert (told["variants"].keys(), told["variants"]["v"]["image"]) == ({"v"}, "sha256:0")
+    (record,) = json.loads(project.invoke("report", "--history", "--json").output)["history"]
+    assert (record["variants"].keys(), record["variants"]["v"]["image"]) == ({"v"}, "sha256:0")
     wrong = project.invoke("report", "--history", "--open")
     assert (wrong.code, wording("tasks.history_alone") in wrong.errors) == (2, True)
 

@@ -157,7 +157,7 @@ def test_ladders_stand_apart_and_have_their_own_largest() -> None:
     go, java = table.ladders(samples.report())
     assert (go.name, go.largest_bytes, java.name, java.largest_bytes) == ("go", 1_131_000_000, "java", 180_000_000)
     assert "jib" not in {row.variant for row in go.rows}
-    assert [found.ladder for found in View(samples.report()).verdict.findings] == ["go"], "one rung is no ladder"
+    assert [finding.ladder for finding in View(samples.report()).verdict.findings] == ["go"], "one rung is no ladder"
     report = samples.report({name: samples.variant(ladder=name) for name in ("guestbook", "gRPC")})
     assert [ladder.title for ladder in table.ladders(report)] == ["Guestbook", "gRPC"], "as the suite calls them"
 
@@ -211,9 +211,9 @@ def test_a_terminal_gets_the_columns_that_fit_whole_and_the_label_always(width) 
 ])  # fmt: skip
 def test_a_cell_of_the_castle_names_the_laxest_posture_that_stops_the_attack(cells, since, tone) -> None:
     """In both reports, which say what the word means, and in the class that colours the page's cell."""
-    found = {posture: {"a": model.AttackRecord(outcome)} for posture, outcome in cells.items()}
+    by_posture = {posture: {"a": model.AttackRecord(outcome)} for posture, outcome in cells.items()}
     other = {posture: {"b": model.AttackRecord("succeeded")} for posture in ("open", "default", "hardened")}
-    record = samples.variant(attacks={name: {**found.get(name, {}), **cell} for name, cell in other.items()})
+    record = samples.variant(attacks={name: {**by_posture.get(name, {}), **cell} for name, cell in other.items()})
     assert attacks.castle(record, "a", attacks.LAXEST_FIRST) == attacks.Castle(since, tone)
     if cells:
         seen = samples.report({"v": record})
@@ -309,7 +309,7 @@ def test_the_runtime_is_told_as_people_say_it(runtime, shown) -> None:
     record = replace(samples.variant(), go_version=None, runtime=runtime)
     report = samples.report({"one": record, "two": replace(record, runtime=model.RuntimeRecord("Go", "1.9"))})
     earlier = samples.report({"one": samples.variant()})
-    assert [samples.column(each, "runtime")["one"] for each in (report, earlier)] == [shown, "Go 1.21"]
+    assert [samples.column(version, "runtime")["one"] for version in (report, earlier)] == [shown, "Go 1.21"]
     assert [part for part in (f"| {shown} |", "| Runtime |") if part not in render_markdown(report)] == []
 
 

@@ -41,26 +41,26 @@ LADDER = {
 
 
 def test_the_winner_is_named_with_what_it_costs() -> None:
-    (found,) = verdict(samples.report(LADDER)).findings
-    assert found.winner == "apko"
+    (finding,) = verdict(samples.report(LADDER)).findings
+    assert finding.winner == "apko"
     values = r"apko \(10 MB\) .* 48 .* all-in-one, .* 14 findings .*1,729.* 25 of 31 attacks .*; ko .* \(9 MB\), .* a shell; all .*"
-    assert re.fullmatch(values, found.text), found.text
+    assert re.fullmatch(values, finding.text), finding.text
 
 
 def test_a_language_that_the_database_lacks_is_told_with_the_count() -> None:
     unknown = model.VulnerabilitiesRecord("scanned", model.Coverage("partly_covered", "not_covered"), 0)
     records = {name: replace(record, vulnerabilities=unknown) for name, record in LADDER.items()}
-    (found,) = verdict(samples.report(records)).findings
-    assert ", carries \u2013 findings (OS partly, language not covered) and stops " in found.text
-    assert "instead of" not in found.text
+    (finding,) = verdict(samples.report(records)).findings
+    assert ", carries \u2013 findings (OS partly, language not covered) and stops " in finding.text
+    assert "instead of" not in finding.text
     assert all("language not covered" in text for text in everywhere(samples.report(records)))
 
 
 def test_where_there_are_two_ladders_each_winner_says_of_which_it_is() -> None:
     java = {f"{name}-java": replace(record, ladder="java") for name, record in LADDER.items()}
     broken = {name: replace(record, failed="failed") for name, record in java.items()}
-    assert [each.head for each in verdict(samples.report(LADDER)).findings] == ["Ship"]
-    assert [each.head for each in verdict(samples.report(LADDER | java)).findings] == ["Ship (Go)", "Ship (Java)"]
+    assert [finding.head for finding in verdict(samples.report(LADDER)).findings] == ["Ship"]
+    assert [finding.head for finding in verdict(samples.report(LADDER | java)).findings] == ["Ship (Go)", "Ship (Java)"]
     none = verdict(samples.report(LADDER | broken)).findings[1]
     assert (none.head, none.winner) == ("No winner (Java)", None)
 
@@ -68,16 +68,16 @@ def test_where_there_are_two_ladders_each_winner_says_of_which_it_is() -> None:
 def test_every_form_says_the_same() -> None:
     """That a build failed stands in the variant's row too, whatever columns there is room for."""
     report = demo.failing()
-    found = verdict(report)
-    parts = [f"{found.title}.", found.counts, "insecure-layer-sample (/etc/secret.txt, removed "]
+    outcome = verdict(report)
+    parts = [f"{outcome.title}.", outcome.counts, "insecure-layer-sample (/etc/secret.txt, removed "]
     parts += ["A talk, November 2023; ", "FAILED: build; before: 5/5 ok", "FAILED: hardening"]
-    parts += [part for point in found.failures for part in (point.reason[:60], f"{point.variant}/{point.check}")]
-    parts += [finding.text for finding in found.findings]
+    parts += [part for point in outcome.failures for part in (point.reason[:60], f"{point.variant}/{point.check}")]
+    parts += [finding.text for finding in outcome.findings]
     for text in everywhere(report):
-        told = " ".join(text.split())
-        assert [part for part in parts if part not in told] == []
-        assert told.count(found.stand_ins) == 1, "said once"
-        assert told.index(found.title) < told.index("Attacks stopped"), "the verdict stands first"
+        line = " ".join(text.split())
+        assert [part for part in parts if part not in line] == []
+        assert line.count(outcome.stand_ins) == 1, "said once"
+        assert line.index(outcome.title) < line.index("Attacks stopped"), "the verdict stands first"
 
 
 def labelled(report: model.Report, name: str, label: str) -> None:
@@ -95,10 +95,10 @@ def test_the_winner_is_labelled_in_every_table() -> None:
 
 def test_what_failed_may_not_be_shipped() -> None:
     broken = {"hardening": model.CheckRecord("fail", False, "runs as root")}
-    found = verdict(samples.report({**LADDER, "apko": replace(LADDER["apko"], checks=broken)}))
-    assert (found.status, found.title, found.findings[0].winner) == ("fail", "1 check failed", "ko")
-    assert str(found.failures[0]) == "apko/hardening: runs as root"
-    (none,) = verdict(samples.report({name: replace(each, checks=broken) for name, each in LADDER.items()})).findings
+    outcome = verdict(samples.report({**LADDER, "apko": replace(LADDER["apko"], checks=broken)}))
+    assert (outcome.status, outcome.title, outcome.findings[0].winner) == ("fail", "1 check failed", "ko")
+    assert str(outcome.failures[0]) == "apko/hardening: runs as root"
+    (none,) = verdict(samples.report({name: replace(rung, checks=broken) for name, rung in LADDER.items()})).findings
     assert (none.winner, none.head, codes(none.text)) == (None, "No winner", ["report.nothing_to_ship"])
 
 
@@ -127,29 +127,29 @@ def test_a_pass_that_was_to_fail_is_a_failure_and_images_of_one_weight_are_no_la
 
 
 def test_samples_that_leak_tell_their_story_beside_the_fixed_ones() -> None:
-    found = verdict(demo.passing())
+    outcome = verdict(demo.passing())
     hidden = r"insecure-layer-sample \(/etc/secret.txt, removed .* 3, .* 2\)"
     visible = r"insecure-layer-sample-history \(2 secrets in config.Env\[1\] and history\[2\].created_by\)"
     beside = "insecure-layer-sample-fixed and insecure-layer-sample-ssh pass."
-    assert re.fullmatch(f"{hidden} and {visible} .* layers .*; {beside}", "|".join(found.stories)), found.stories
-    ladders = {each.ladder for each in found.findings}
-    assert (found.status, ladders) == ("pass", {"go", "java"}), "samples have no winner"
+    assert re.fullmatch(f"{hidden} and {visible} .* layers .*; {beside}", "|".join(outcome.stories)), outcome.stories
+    ladders = {finding.ladder for finding in outcome.findings}
+    assert (outcome.status, ladders) == ("pass", {"go", "java"}), "samples have no winner"
 
 
 def test_stale_is_no_pass_what_could_not_be_measured_says_why_and_what_is_not_built_is_a_gap() -> None:
-    found = verdict(demo.stale())
-    (gap,) = found.gaps
-    assert (found.status, found.title, gap.word, gap.count) == ("gaps", "Nothing failed, but 8 stale", "stale", 8)
+    outcome = verdict(demo.stale())
+    (gap,) = outcome.gaps
+    assert (outcome.status, outcome.title, gap.word, gap.count) == ("gaps", "Nothing failed, but 8 stale", "stale", 8)
     assert counted(demo.stale())[:2] == ["51 of 59 checks", ", 8 stale"]
     once = "api and runs .* multi-stage-alpine, ko, apko and jib; .*; next: invoke verify"
     assert re.fullmatch(once, gap.text), "each variant once"
     (gap,) = verdict(demo.failing()).gaps
     assert (gap.word, gap.text) == ("not measured", "api of jib (engine: the bridge is gone)")
     never = samples.full_report().variants["never-built"]
-    found = verdict(samples.report({"one": samples.variant(), "two": never}))
-    assert (found.status, found.gaps[0].text) == ("gaps", "two; next: invoke build")
-    found = verdict(samples.report({"one": samples.variant(unproven=("no_operation",))}))
-    assert (found.status, codes(found.gaps[0].text)) == ("gaps", ["report.unproven"])
+    outcome = verdict(samples.report({"one": samples.variant(), "two": never}))
+    assert (outcome.status, outcome.gaps[0].text) == ("gaps", "two; next: invoke build")
+    outcome = verdict(samples.report({"one": samples.variant(unproven=("no_operation",))}))
+    assert (outcome.status, codes(outcome.gaps[0].text)) == ("gaps", ["report.unproven"])
 
 
 def test_stand_ins_take_one_sentence() -> None:
@@ -163,7 +163,7 @@ def test_an_attack_that_tells_no_variant_from_another_has_no_row_in_the_markdown
     same = {name: replace(record, attacks={
         posture: {**cells, "mount": first.attacks[posture]["mount"]} for posture, cells in record.attacks.items()
     }) for name, record in report.variants.items()}  # fmt: skip
-    texts = [render_markdown(each) for each in (report, replace(report, variants=same))]
+    texts = [render_markdown(version) for version in (report, replace(report, variants=same))]
     assert ["\n| mount, as told in the catalogue |" in text for text in texts] == [True, False]
     assert re.search(r"\| \d+ alike: .*mount, as told in the catalogue.* \| \*\*\w+\*\* \|", texts[1])
 
@@ -185,9 +185,9 @@ def test_markdown_that_is_too_long_names_what_it_leaves_out() -> None:
 
 def test_the_terminal_names_the_columns_that_have_no_room() -> None:
     out = printed(demo.failing(), width=80, force_terminal=True, color_system=None)
-    told = " ".join(out.split())
-    assert (max(map(len, out.splitlines())) <= 80, "FAILED:" in told) == (True, True)
-    assert re.search("room for .*Builder", told, re.IGNORECASE)
+    line = " ".join(out.split())
+    assert (max(map(len, out.splitlines())) <= 80, "FAILED:" in line) == (True, True)
+    assert re.search("room for .*Builder", line, re.IGNORECASE)
 
 
 # attacks
@@ -240,8 +240,8 @@ def test_the_report_holds_what_stops_the_attacks(case) -> None:
 
 def test_ladders_have_denominators_of_their_own_and_all_forms_count_alike() -> None:
     java = {"jib": replace(attacked({"shell": THROUGH, "mount": BY_ENGINE}), ladder="java")}
-    found = with_splits({**two().variants, **java})
-    assert [each.attack_split and each.attack_split.of for each in found.values()] == [5, 5, 2]
+    variants = with_splits({**two().variants, **java})
+    assert [record.attack_split and record.attack_split.of for record in variants.values()] == [5, 5, 2]
     assert all("3/5" in text and "6/8" not in text for text in everywhere(two()))
     assert [str(count["default"]) for count in attacks.sums(two(), ["default"]).values()] == ["2/5", "3/5"]
 
@@ -282,8 +282,8 @@ def test_start_up_is_told_with_its_range() -> None:
 @pytest.mark.parametrize(("after", "changes"), [((0.8, 0.9, 0.95, 1.0, 1.1), 1), ((0.3, 0.9, 0.95, 1.0, 1.1), 0)])
 def test_a_slower_start_is_a_change_only_beyond_the_range_of_the_earlier_ones(after, changes) -> None:
     limits = ReportThresholds(noise_seconds=0.1, noise_startup_percent=10, ratchet_startup_percent=10)
-    found = compare(samples.report({"a": FAST}), samples.report({"a": started(*after)}), limits)
-    assert ([change.kind for change in found.changes], len(found.regressions)) == (["startup"] * changes, changes)
+    diff = compare(samples.report({"a": FAST}), samples.report({"a": started(*after)}), limits)
+    assert ([change.kind for change in diff.changes], len(diff.regressions)) == (["startup"] * changes, changes)
 
 
 # builds
@@ -301,13 +301,13 @@ def test_only_builds_from_nothing_with_the_machine_to_themselves_are_compared() 
         "cached": built(0.3, "cached", alone=True), "unknown": built(7, None, alone=True),
     }  # fmt: skip
     report = samples.report(kinds)
-    told = {"warm": "warm", "beside": "cold, beside others", "cached": "cached", "unknown": "cache unknown"}
-    marks = {**dict.fromkeys(kinds, "cold"), **told}
-    said = ["60 s cold", "66 s warm", "0.3 s cached", "7 s cache unknown"]
-    said += ["; ".join(f"{mark}: {words}" for mark, words in CACHE_WORDS.items())]
+    badges = {"warm": "warm", "beside": "cold, beside others", "cached": "cached", "unknown": "cache unknown"}
+    marks = {**dict.fromkeys(kinds, "cold"), **badges}
+    phrases = ["60 s cold", "66 s warm", "0.3 s cached", "7 s cache unknown"]
+    phrases += ["; ".join(f"{mark}: {words}" for mark, words in CACHE_WORDS.items())]
     for text in everywhere(report):
         plain = " ".join(text.replace("(", "").replace(")", "").split())
-        assert [words for words in said if words not in plain] == []
+        assert [words for words in phrases if words not in plain] == []
     assert column(report, "build", "badge") == marks
     assert column(report, "build", "sort") == {**dict.fromkeys(kinds), "cold": 60, "other": 50}
     assert [name for name in kinds if f">{name}<" in (html.build_chart(report) or "")] == ["cold", "other"]
@@ -327,18 +327,18 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
     checks["vulnerabilities"] = failed
     assert counted(samples.report({"a": samples.variant(checks=checks)}))[:2] == ["1 of 2 checks", ""]
     meant = samples.report({"a": samples.variant(checks={"layers": replace(failed, expected=True)})})
-    told = [column(meant, "checks", part)["a"] for part in ("text", "tone")]
-    assert told == ["1/1 ok; expected failures: layers", "good"]
+    cells = [column(meant, "checks", part)["a"] for part in ("text", "tone")]
+    assert cells == ["1/1 ok; expected failures: layers", "good"]
 
 
 def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not_known() -> None:
     reach = model.Reachability("measured", reachable=0, dead_weight=7, requests=16)
     scan = replace(scanned(7), copies=140, reachability=reach)
     unknown = replace(scan, coverage=model.Coverage("covered", "not_covered"))
-    go, java = (samples.variant(vulnerabilities=each) for each in (scan, unknown))
+    go, java = (samples.variant(vulnerabilities=record) for record in (scan, unknown))
     texts = everywhere(samples.report({"go": go}))
-    (title,) = [each.title for each in COLUMNS if each.key == "reach"]
-    for text in (each.lower().replace("\n", " ") for each in texts):
+    (title,) = [field.title for field in COLUMNS if field.key == "reach"]
+    for text in (page.lower().replace("\n", " ") for page in texts):
         assert title.lower().partition(" / ")[2] in text
     assert "0 / 7 (16 requests)" in texts[0]
     assert column(samples.report({"go": go, "java": java}), "reach") == {"go": "0 / 7", "java": figures.NOTHING}

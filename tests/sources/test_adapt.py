@@ -171,7 +171,7 @@ BODY = st.lists(st.sampled_from(["FROM ubuntu:9", "# x", "\\", "", "COPY --from=
 
 
 @st.composite
-def said(draw):
+def statement(draw):
     """A logical line, the lines that must follow it as they are, and the image in it, if any."""
     name = draw(st.sampled_from(("alpine:3", "registry.example.com:5000/a/b:1", "golang", "x@sha256:" + "0" * 64)))
     body = [*draw(BODY), "END"]
@@ -192,7 +192,7 @@ def dockerfile(draw):
     """A Dockerfile's text, and what it was made of: instructions broken anywhere, with comments and empty lines between."""
     escape = draw(st.sampled_from(["\\", "`"]))
     lines = [f"# escape={escape}"] if escape == "`" else draw(st.sampled_from([[], ["# syntax=a/b:1"], [""]]))
-    made = draw(st.lists(said(), min_size=1, max_size=6))
+    made = draw(st.lists(statement(), min_size=1, max_size=6))
     for text, body, _ in made:
         breaks = draw(st.sets(st.integers(1, len(text) - 1), max_size=4))
         # a part that looks like a comment, or like nothing, would be one
@@ -211,11 +211,11 @@ def dockerfile(draw):
 @given(dockerfile())
 def test_a_rewritten_dockerfile_means_the_same_with_other_names(made):
     text, what = made
-    assert [each.text for each in parser.instructions(text)] == [each for each, _, _ in what]
+    assert [step.text for step in parser.instructions(text)] == [line for line, _, _ in what]
     assert set(parser.places(text)) == {name for _, _, name in what if name}
     changed = parser.derived(text, lambda name: f"here.example.com/{name}")
-    renamed = [each.replace(name, f"here.example.com/{name}", 1) if name else each for each, _, name in what]
-    assert [each.text for each in parser.instructions(changed)] == renamed
+    renamed = [line.replace(name, f"here.example.com/{name}", 1) if name else line for line, _, name in what]
+    assert [step.text for step in parser.instructions(changed)] == renamed
     assert changed.count("\n") == text.count("\n")
     assert all("\n".join(body) in changed for _, body, _ in what)
 
@@ -244,9 +244,9 @@ def test_what_an_engine_does_not_know_yet(version, unknown):
     ("COPY a <<E /b/\nx\nE", "COPY a <<E /b/\nx\nE"), ("COPY <<E /b\nx", "COPY <<E /b\nx"),
 ])  # fmt: skip
 def test_it_is_said_otherwise_and_numbers_of_lines_stay_true(written, made):
-    text, said = parser.downgraded(f"FROM x\n{written}\nRUN last\n", ALL)
+    text, features = parser.downgraded(f"FROM x\n{written}\nRUN last\n", ALL)
     assert text == f"FROM x\n{made}\nRUN last\n"
-    assert bool(said) is (written != made)
+    assert bool(features) is (written != made)
     assert parser.downgraded(f"FROM x\n{written}\n", frozenset()) == (f"FROM x\n{written}\n", ())
 
 
@@ -271,8 +271,8 @@ def test_a_script_with_a_first_line_of_its_own_is_run_by_its_interpreter():
 ), max_size=14))  # fmt: skip
 def test_nothing_moves_whatever_stands_in_it(lines):
     text = "\n".join(["FROM x", *lines])
-    made, said = parser.downgraded(text, frozenset((parser.HEREDOCS, parser.LINK)))
+    made, features = parser.downgraded(text, frozenset((parser.HEREDOCS, parser.LINK)))
     assert made.count("\n") == text.count("\n")
-    assert said or made == text
-    kept = {each.line: each.word for each in parser.instructions(made)}
-    assert all(kept.get(each.line) in (each.word, "RUN", "USER", None) for each in parser.instructions(text))
+    assert features or made == text
+    kept = {step.line: step.word for step in parser.instructions(made)}
+    assert all(kept.get(step.line) in (step.word, "RUN", "USER", None) for step in parser.instructions(text))

@@ -55,7 +55,7 @@ OWN_WORDS = """\
   repositories: [https://unreachable.example.com/os]
   keyring: [https://unreachable.example.com/key.rsa.pub]
 """
-ALL = tuple(each.name for each in load_suite(ROOT / "deadweight.yaml").variants)
+ALL = tuple(variant.name for variant in load_suite(ROOT / "deadweight.yaml").variants)
 ONE_OF_EACH_BUILDER = ("multi-stage-alpine", "ko", "apko", "jib-distroless")
 NIGHTLY = pytest.mark.bases
 SEARCHED: set[str] = set()  # config digests of images in which an earlier test of this module found nothing
@@ -65,13 +65,13 @@ PASSWORDS = (*map(str.encode, SECRETS), *(base64.b64encode(f"{USER}:{word}".enco
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, local_source):
-    references = sorted({name for each in load_suite(ROOT / "deadweight.yaml").variants for _, name in each.images()})
-    local_source.prepare(references, apk=True, say=print)
+    refs = sorted({name for variant in load_suite(ROOT / "deadweight.yaml").variants for _, name in variant.images()})
+    local_source.prepare(refs, apk=True, say=print)
     folder = tmp_path_factory.mktemp("world")
     hard_linked(local_source.folder / "registry" / "data", folder / "registry")
     running = World.start(folder, find("docker-registry").path)
     try:
-        running.serve_images(local_source, references, "all")
+        running.serve_images(local_source, refs, "all")
         running.serve_packages(local_source)
         java = tmp_path_factory.mktemp("java") / "project"
         shutil.copytree(ROOT / "src" / "vulnerable-awk-playground-java", java)
@@ -141,7 +141,7 @@ def test_variants_build_through_the_public_names_and_a_proxy(world, engine, proj
     assert set(built) == set(ALL)
     for name, resolved in RESOLVED.items():
         assert built[name]["base"]["resolved"].startswith(resolved)
-    assert not [name for name, each in built.items() if each["base"] and each["base"]["stand_in"]]
+    assert not [name for name, record in built.items() if record["base"] and record["base"]["stand_in"]]
     assert set(world.proxied.read_text().split()) >= {host for hosts in PROXIED.values() for host in hosts}
     inspect = [find("docker-cli").path, "--host", engine, "image", "inspect", "--format", "{{.Size}}"]
     largest, smallest = (
@@ -176,9 +176,9 @@ def test_each_builder_goes_through_a_mirror_that_wants_a_password(world, engine,
     assert json.loads(world.run(shutil.which("docker"), *inspect).stdout)["from"] == "the-mirror"
     built = _all_built(project)
     assert set(built) == set(names)
-    for each in built.values():
-        place = f"https://{APK_MIRROR}/" if each["builder"] == "apko" else f"{LOCKED}/all/"
-        assert each["base"]["resolved"].startswith(place), each
+    for record in built.values():
+        place = f"https://{APK_MIRROR}/" if record["builder"] == "apko" else f"{LOCKED}/all/"
+        assert record["base"]["resolved"].startswith(place), record
     _nothing_is_left(world, project, engine, done.stdout + done.stderr)
 
 
@@ -207,7 +207,7 @@ def watched() -> Iterator[None]:
 
     def watch() -> None:
         next(rounds)
-        commands = (each.command for each in machine.everyone())
+        commands = (process.command for process in machine.everyone())
         seen.update(words for words in commands if any(word.decode() in words for word in PASSWORDS))
         time.sleep(0.1)
 
@@ -228,7 +228,7 @@ def _all_built(project: Path) -> dict[str, dict]:
     return {file.parent.name: json.loads(file.read_text()) for file in project.glob(".deadweight/images/*/built.json")}
 
 
-def _nothing_is_left(world: World, project: Path, engine: str | None, said: str, least: int = 1) -> None:
+def _nothing_is_left(world: World, project: Path, engine: str | None, output: str, least: int = 1) -> None:
     """Everybody trusted the private CA and used the passwords: none of it is in an image, a log, the state or an argument.
 
     ``least``: so many images were built in the engine, or more.
@@ -241,7 +241,7 @@ def _nothing_is_left(world: World, project: Path, engine: str | None, said: str,
             _search(tar, (*authority, *PASSWORDS))
     if engine is not None:
         built = _all_built(project).values()
-        images = {each["config_digest"]: each["reference"] for each in built if each["in_engine"]}
+        images = {record["config_digest"]: record["reference"] for record in built if record["in_engine"]}
         names = [name for digest, name in images.items() if digest not in SEARCHED]
         assert len(images) >= least
         assert names
@@ -255,7 +255,7 @@ def _nothing_is_left(world: World, project: Path, engine: str | None, said: str,
             assert not [word for word in PASSWORDS if word in content], file
             if file.parent.name == "logs":
                 assert not [mark for mark in authority if mark in content], file
-    assert not [word for word in PASSWORDS if word.decode() in said]
+    assert not [word for word in PASSWORDS if word.decode() in output]
 
 
 def _search(tar: tarfile.TarFile, marks: tuple[bytes, ...]) -> None:

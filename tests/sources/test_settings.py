@@ -38,11 +38,11 @@ def test_the_suites_own_section_is_read(project, tmp_path):
     mirror = "{registries: {docker.io: m/x}, apk_keys: [keys/a.pub]}"
     suite, state = project(f"sources:\n  mirror: {mirror}\n  ca_bundle: ca.pem\n")
 
-    found = settings.load(state, suite)
+    config = settings.load(state, suite)
 
-    assert found.mirror.registries == {"docker.io": "m/x"}
-    assert found.mirror.apk_keys == (str(tmp_path / "keys/a.pub"),)
-    assert found.private_ca == tmp_path / "ca.pem"
+    assert config.mirror.registries == {"docker.io": "m/x"}
+    assert config.mirror.apk_keys == (str(tmp_path / "keys/a.pub"),)
+    assert config.private_ca == tmp_path / "ca.pem"
 
 
 def test_environment_wins_over_setup_over_the_user_over_the_suite(project, monkeypatch):
@@ -174,15 +174,15 @@ def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypat
     """
     text = "name: x\nvariants:\n  a: {builder: dockerfile, dockerfile: Dockerfile}\n"
     written(tmp_path, {"Dockerfile": "FROM scratch\nCOPY app /app\n"})
-    suite, state, said = write_suite(tmp_path, text), State(tmp_path), list[str]()
+    suite, state, lines = write_suite(tmp_path, text), State(tmp_path), list[str]()
     monkeypatch.setattr(network, "ask_all", lambda urls, **_: dict.fromkeys(urls, network.Answer(None, "no such name")))
     monkeypatch.setattr("deadweight.sources.remote._local_is_possible", lambda: True)
 
-    source = choose(suite, state, said.append)
-    source.prepare((), apk=False, say=said.append)
-    assert (source.name, load(settings.Settings, state.settings), said) == ("registry", None, [])
-    assert choose(suite, state, said.append, also=("busybox:1.36.1-musl",)).name == "local"
-    assert "docker.io: no such name" in said[-1]
+    source = choose(suite, state, lines.append)
+    source.prepare((), apk=False, say=lines.append)
+    assert (source.name, load(settings.Settings, state.settings), lines) == ("registry", None, [])
+    assert choose(suite, state, lines.append, also=("busybox:1.36.1-musl",)).name == "local"
+    assert "docker.io: no such name" in lines[-1]
 
 
 # What ``auto`` has to reach is what the suite stands on, wherever that is written.

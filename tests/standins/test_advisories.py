@@ -52,8 +52,8 @@ def made(tmp_path_factory) -> Path:
     both = (record("GO-2030-0001", "stdlib", "1.99.0"), record("GO-2030-0002", "example.com/third", "2.0.0"))
     packages = {"libfoo": {"CVE-2030-0009": "1.0-2", "CVE-2030-0010": "1.0-1"}, "linux": {"CVE-2030-7": "9.0"}}
     fixes = {"bucket": "debian 12", "source": "debian", "name": "changelogs", "url": "https://example.com"}
-    files = {**{f"osv/{each['id']}.json": each for each in both}, "fixes.json": {**fixes, "packages": packages}}
-    folder = written(tmp_path_factory.mktemp("made"), {name: json.dumps(each) for name, each in files.items()})
+    files = {**{f"osv/{entry['id']}.json": entry for entry in both}, "fixes.json": {**fixes, "packages": packages}}
+    folder = written(tmp_path_factory.mktemp("made"), {name: json.dumps(content) for name, content in files.items()})
     writer = golang.build(catalogue.program("vulndb"), folder / "log")
     words = ["-osv", folder / "osv", "-fixes", folder / "fixes.json", "-date", "2030-01-02T03:04:05Z"]
     subprocess.run([writer, *words, "-out", folder / "db"], check=True)
@@ -96,12 +96,12 @@ def test_doctor_says_which_one_is_used_and_what_it_covers(made, subject):
 
 
 def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(made, subject, monkeypatch):
-    said: list[str] = []
+    lines: list[str] = []
     monkeypatch.setattr(providing, "_answers", lambda *_: False)
     monkeypatch.setattr(advisories, "make", lambda target, *_: shutil.copytree(made, target))
-    with Workspace.open(said.append, subject.suite.root / "deadweight.yaml") as workspace:
+    with Workspace.open(lines.append, subject.suite.root / "deadweight.yaml") as workspace:
         providing.provide_database(workspace)
-        assert database.current().made_here, said
+        assert database.current().made_here, lines
         asked: list[str] = []
         monkeypatch.setattr(providing, "_answers", lambda *_: True)
         theirs = str(write_database(subject.suite.root / "theirs"))
@@ -121,6 +121,6 @@ def test_a_real_one_is_made_of_what_registries_give(tmp_path, monkeypatch):
     assert int(part.what.split(": ")[1].split(" ")[0]) > 4000
     assert part.source.startswith("Go module golang.org/x/vulndb v0.0.0-")
     assert (tmp_path / "db" / "go-vulndb-LICENSE").read_text().startswith("Creative Commons Attribution 4.0")
-    found = database._opened(tmp_path / "db", "x", "x")
-    assert found.updated_at[:10] == part.date
-    assert GO in found.buckets
+    opened = database._opened(tmp_path / "db", "x", "x")
+    assert opened.updated_at[:10] == part.date
+    assert GO in opened.buckets

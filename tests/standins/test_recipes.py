@@ -49,10 +49,10 @@ def test_only_who_asks_by_an_old_name_gets_them(command, answer):
 def test_each_is_an_empty_package_that_depends_on_what_it_is_called_now(tmp_path):
     fill_renamed(tmp_path, this_machine())
     stanzas = (tmp_path / RENAMED_FOLDER / "Packages").read_text().strip().split("\n\n")
-    told = [dict(line.split(": ", 1) for line in each.splitlines() if ": " in line) for each in stanzas]
+    packages = [dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line) for stanza in stanzas]
     wanted = {name: entry.now for name, entry in names().renamed.items()}
-    assert {each["Package"]: each["Depends"] for each in told} == wanted
-    assert all("stand-in" in each["Version"] for each in told)
+    assert {package["Package"]: package["Depends"] for package in packages} == wanted
+    assert all("stand-in" in package["Version"] for package in packages)
     python = next(tmp_path.glob(f"{RENAMED_FOLDER}/python_*.deb"))
     listed = subprocess.run(["dpkg-deb", "--contents", python], capture_output=True, text=True, check=True).stdout
     assert "./usr/bin/python -> python3" in listed
@@ -66,7 +66,7 @@ BIN, GNU = ["--crate-type", "bin"], ["--target", "x86_64-unknown-linux-gnu"]
 MUSL = ["--target", "x86_64-unknown-linux-musl"]
 
 
-@pytest.mark.parametrize(("alpine", "asked", "told"), [
+@pytest.mark.parametrize(("alpine", "asked", "passed"), [
     (True, [*BIN, "a b"], [*BIN, "a b", *STATIC]), (True, ["--crate-type", "lib"], ["--crate-type", "lib"]),
     (True, [*BIN, "--crate-type", "proc-macro", "--print=cfg"], None),
     (True, [*BIN, "-C", "target-feature=-crt-static"], None), (True, MUSL, GNU),
@@ -74,18 +74,18 @@ MUSL = ["--target", "x86_64-unknown-linux-musl"]
     (False, [*BIN, *MUSL], [*BIN, *GNU, *STATIC]),  # elsewhere only programs for musl are linked whole
     (False, [*BIN, *GNU], None),
 ])  # fmt: skip
-def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, alpine, asked, told):
+def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, alpine, asked, passed):
     (tmp_path / "rustc").write_text(languages.wrapper(alpine=alpine))
-    said = _run(tmp_path, "sh", str(tmp_path / "rustc"), "printf", "%s\\n", *asked).stdout.splitlines()
-    assert said == (asked if told is None else told)
+    args = _run(tmp_path, "sh", str(tmp_path / "rustc"), "printf", "%s\\n", *asked).stdout.splitlines()
+    assert args == (asked if passed is None else passed)
 
 
 @pytest.mark.parametrize("alpine", [True, False])
 def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
     (tmp_path / "rustc").write_text(languages.wrapper(alpine=alpine))
     shell_script(tmp_path / "compiler", "echo rustc 1.90.0\necho host: x86_64-unknown-linux-gnu")
-    said = _run(tmp_path, "sh", *(str(tmp_path / name) for name in ("rustc", "compiler")), "-vV").stdout.splitlines()
-    assert (said[:2], len(said)) == (["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"], 3 if alpine else 2)
+    lines = _run(tmp_path, "sh", *(str(tmp_path / name) for name in ("rustc", "compiler")), "-vV").stdout.splitlines()
+    assert (lines[:2], len(lines)) == (["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"], 3 if alpine else 2)
 
 
 # Bun, Deno and Ruby: what their stand-ins are told.
@@ -124,8 +124,8 @@ def python(wanted: str, machine: str = "amd64") -> str:
 
 
 @pytest.mark.parametrize(("release", "wanted", "made"), [
-    *((bases()["ruby"].release, *each) for each in RUBIES), *((bases()["php"].release, *each) for each in PHPS),
-    *((java.release, *each) for each in JAVAS), *((python, *each) for each in PYTHONS),
+    *((bases()["ruby"].release, *case) for case in RUBIES), *((bases()["php"].release, *case) for case in PHPS),
+    *((java.release, *case) for case in JAVAS), *((python, *case) for case in PYTHONS),
     (partial(python, machine="arm64"), "3.7", "3.9.6"), (partial(python, machine="arm64"), "3.13", "3.14.3"),
 ])  # fmt: skip
 def test_a_release_that_is_not_there_gets_the_next_later_one(release, wanted, made):
@@ -180,7 +180,7 @@ SETTINGS = """<settings xmlns="http://maven.apache.org/SETTINGS/1.0.0"><mirrors>
 
 
 def test_every_jar_is_known_by_its_digest():
-    digests = [digest for each in pythons.RELEASES for digest in each.digests.values()]
+    digests = [digest for release in pythons.RELEASES for digest in release.digests.values()]
     assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
     assert len(set(digests)) == len(digests)
 
@@ -211,8 +211,8 @@ def test_modules_that_cannot_be_had_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(pythons, "_of_os", Mock(side_effect=DeadweightError("no such release")))
     lacking = pythons._fill_in(None, pythons.release("3.9"), tmp_path, tmp_path)
     assert lacking == ("_lzma", "readline", "_curses", "_curses_panel")
-    told = in_place_of("Python", "3.9.6", "3.8", lacking)["org.opencontainers.image.description"]
-    assert told == wording("label.without", made=OLD_PYTHON, names="_lzma, readline, _curses, _curses_panel")
+    label = in_place_of("Python", "3.9.6", "3.8", lacking)["org.opencontainers.image.description"]
+    assert label == wording("label.without", made=OLD_PYTHON, names="_lzma, readline, _curses, _curses_panel")
 
 
 def test_a_label_tells_of_another_version():
@@ -293,15 +293,15 @@ def test_another_platform_is_refused(bin_folder, platform):
     assert "builds for linux/amd64 only" in done.stderr
 
 
-@pytest.mark.parametrize(("content", "words", "said"), [
+@pytest.mark.parametrize(("content", "words", "message"), [
     (ELF, ["xx-verify"], ""), (ELF, ["xx-verify", "--static"], ""),
     (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify"], ""),
     (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify", "--static"], "is not statically linked"),
     (ELF.replace(b"\x3e", b"\xb7"), ["xx-verify"], "no program for linux/amd64"),
     (b"#!/bin/sh\n", ["xx-verify"], "no program for linux/amd64"),
 ])  # fmt: skip
-def test_a_program_is_verified_by_its_header(bin_folder, tmp_path, content, words, said):
+def test_a_program_is_verified_by_its_header(bin_folder, tmp_path, content, words, message):
     (tmp_path / "program").write_bytes(content)
     done = _run(bin_folder, *words, str(tmp_path / "program"))
-    assert done.returncode == (1 if said else 0)
-    assert said in done.stderr
+    assert done.returncode == (1 if message else 0)
+    assert message in done.stderr

@@ -61,18 +61,18 @@ def test_threads_of_one_run_share_a_build_cache_and_another_run_waits_for_it(tmp
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
     one, other = LocalSource(State(tmp_path / "one")), LocalSource(State(tmp_path / "other"))
     one.folder.mkdir(parents=True)
-    said, told = list[str](), threading.Event()
+    lines, event = list[str](), threading.Event()
 
     def enter(source: LocalSource) -> BuildCache:
-        with source._only_run(lambda line: (said.append(line), told.set())) as cache:
+        with source._only_run(lambda line: (lines.append(line), event.set())) as cache:
             return cache
 
     with ThreadPoolExecutor(2) as pool:
-        with one._only_run(said.append) as cache:
+        with one._only_run(lines.append) as cache:
             assert pool.submit(enter, one).result(10) is cache
-            assert said == []
+            assert lines == []
             waiting = pool.submit(enter, other)
-            assert told.wait(10)
+            assert event.wait(10)
             assert not waiting.done()
         assert waiting.result(10) is not cache
     assert enter(one) is cache, "a later call makes no part again"
@@ -90,7 +90,7 @@ def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_
     theirs = cache.packages.rootfs(["libcap2"], tmp_path / "through-sudo.tar", variant="extract")
     assert "\n-n env SOURCE_DATE_EPOCH=0 " in asked.read_text()
     with tarfile.open(ours) as one, tarfile.open(theirs) as other:
-        first, second = ([(each.name, each.mode, each.uid, each.gid, each.size, each.linkname) for each in tar]
+        first, second = ([(info.name, info.mode, info.uid, info.gid, info.size, info.linkname) for info in tar]
                          for tar in (one, other))  # fmt: skip
     assert first == second
 
@@ -148,15 +148,15 @@ def test_homes_side_by_side_have_a_registry_each_and_runs_of_one_home_share_one(
     try:
         for _ in range(3):
             words = [[sys.executable, "-c", HOME, str(home.folder)] for home in homes for _ in range(2)]
-            runs = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for each in words]
+            runs = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for command in words]
             for run in runs:
                 os.write(run.stdin.fileno(), b"go\n")
-            told = [run.communicate(timeout=120)[0].decode().strip() for run in runs]
-            assert told[::2] == told[1::2] == [home.running() for home in homes]
-            taken.append(set(told))
+            outputs = [run.communicate(timeout=120)[0].decode().strip() for run in runs]
+            assert outputs[::2] == outputs[1::2] == [home.running() for home in homes]
+            taken.append(set(outputs))
             for home in homes:
                 assert home.stop()
-        assert [len(each) for each in taken] == [len(homes)] * 3
+        assert [len(turn) for turn in taken] == [len(homes)] * 3
     finally:
         for home in homes:
             home.stop()
@@ -386,21 +386,21 @@ HELD = ["alpine:3.18", STATIC, "ubuntu:23.10", pytest.param(GOLANG, marks=pytest
 @pytest.mark.parametrize("reference", HELD)
 def test_a_stand_in_holds_what_the_original_does(made, reference):
     made.prepare((reference,), apk=False, say=print)
-    wanted, found = expected_files()[reference], dict[str, bytes]()
+    wanted, files = expected_files()[reference], dict[str, bytes]()
     for name, content in _files(made, reference):
         assert reference != STATIC or not name.startswith(("bin/", "usr/bin/")), "it has no programs"
         if (path := name.removeprefix("./")) in wanted:
-            found[path] = content
-    assert found.keys() == wanted.keys()
-    assert [path for path, text in wanted.items() if text not in found[path]] == []
-    assert b"ubuntu" not in found.get("usr/lib/os-release", b"").lower()
+            files[path] = content
+    assert files.keys() == wanted.keys()
+    assert [path for path, text in wanted.items() if text not in files[path]] == []
+    assert b"ubuntu" not in files.get("usr/lib/os-release", b"").lower()
 
 
 def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes_and_the_private_key_is_ours_alone(made):
-    found = made.apk("alpine")
-    assert found.repositories == ("./.deadweight/local-apk/alpine",)
-    assert (made.state.root / found.keyring[0]).is_file()
-    assert (made.state.root / found.repositories[0] / this_machine().apk / "APKINDEX.tar.gz").is_file()
+    apk = made.apk("alpine")
+    assert apk.repositories == ("./.deadweight/local-apk/alpine",)
+    assert (made.state.root / apk.keyring[0]).is_file()
+    assert (made.state.root / apk.repositories[0] / this_machine().apk / "APKINDEX.tar.gz").is_file()
     assert (made.folder / "keys" / "deadweight.rsa").stat().st_mode & 0o777 == 0o600
     assert (made.folder / "keys").stat().st_mode & 0o077 == 0
     assert not list((made.folder / "apk").rglob("*.rsa"))
@@ -440,18 +440,18 @@ def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_w
     assert changed == {"jre", "java17"}
 
 
-@pytest.mark.parametrize(("there", "home", "said"), [
+@pytest.mark.parametrize(("there", "home", "labelled"), [
     ("openjdk-17-jdk-headless", "java-17-openjdk-amd64", False),
     ("openjdk-21-jdk-headless", "java-21-openjdk-amd64", True), ("default-jdk-headless", "default-java", True),
 ])  # fmt: skip
-def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, monkeypatch, there, home, said):
+def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, monkeypatch, there, home, labelled):
     asked, ours = list[str](), Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
     cache = SimpleNamespace(machine=ours, rootfs_layer=lambda names, *, fast: asked.extend(names))
     monkeypatch.setattr(system, "_existing", lambda _: [there])
     settings = java.jdk(cache, "").settings
     assert there in asked
     assert f"JAVA_HOME={later_jdk / home}" in settings.env
-    assert bool(settings.labels) is said
+    assert bool(settings.labels) is labelled
 
 
 def test_the_settings_of_a_java_lie_in_it_so_that_it_can_be_copied(tmp_path):
@@ -486,12 +486,12 @@ def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(small, tmp_
     mounts = small.mounts(*asks)
     monkeypatch.setattr(source_module, "LOCK_SECONDS", 0.1)
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(small.folder.parent))
-    said: list[str] = []
+    lines: list[str] = []
     with FileLock(small.folder / "lock"):
         another = LocalSource(State(tmp_path))
-        another.prepare([STATIC], apk=False, say=said.append)
+        another.prepare([STATIC], apk=False, say=lines.append)
         assert another.mounts(*asks) == mounts
-    assert (said, [each.partition(",target=")[2] for each in mounts]) == ([], [*debian.FEEDS, "/media"])
+    assert (lines, [mount.partition(",target=")[2] for mount in mounts]) == ([], [*debian.FEEDS, "/media"])
     assert another.base(STATIC).digest == small.base(STATIC).digest
 
 

@@ -37,9 +37,9 @@ IMAGES = tomllib.loads(Path(__file__).with_name("images.toml").read_text())
     *((reference, StandIn(*text.split())) for reference, text in IMAGES["stand_in"].items()),
 ])  # fmt: skip
 def test_stand_ins(reference, expected):
-    found = stand_in(reference)
-    assert found == expected
-    assert parse(f"{found.repository}:{found.tag}").tag == found.tag  # a registry takes it
+    image = stand_in(reference)
+    assert image == expected
+    assert parse(f"{image.repository}:{image.tag}").tag == image.tag  # a registry takes it
 
 
 def test_bases_that_cannot_be_had_are_told_with_their_places():
@@ -72,8 +72,8 @@ def test_no_stand_in_is_an_error_that_names_the_nearest_or_lists_all_there_are(r
     ("busybox", False, False),
 ])  # fmt: skip
 def test_who_has_which_package_manager(reference, apk, apt):
-    found = stand_in(reference)
-    assert (found.like_alpine, found.has_apt) == (apk, apt)
+    image = stand_in(reference)
+    assert (image.like_alpine, image.has_apt) == (apk, apt)
 
 
 @pytest.mark.parametrize(("others", "reference", "expected"), [
@@ -116,7 +116,7 @@ def wrong(kind: Any, document: object) -> list[str]:
     try:
         TypeAdapter(kind).validate_json(json.dumps(document))
     except ValidationError as error:
-        return [".".join(map(str, each["loc"])) for each in error.errors()]
+        return [".".join(map(str, problem["loc"])) for problem in error.errors()]
     return []
 
 
@@ -154,7 +154,7 @@ def test_a_wrong_key_is_found(entry, key):
 
 
 def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
-    patterned = ([(each.name, each.tag) for each in rows] for rows in (table.images().image, table.images().near))
+    patterned = ([(row.name, row.tag) for row in rows] for rows in (table.images().image, table.images().near))
     assert all(re.compile(text) for pairs in patterned for pair in pairs for text in pair)
     assert {row.base for row in table.images().image} <= set(bases.bases())
     assert {row.rule for row in table.images().image} <= {"", *table.RULES}

@@ -28,7 +28,7 @@ def write(folder: Path, text: str | bytes) -> Path:
 def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_path, defaults, ladder):
     variants = "{a: {builder: jib}, b: {builder: ko}, c: {builder: ko, ladder: java}}"
     suite = write_suite(tmp_path, f"name: demo\ndefaults: {defaults}\nvariants: {variants}\n")
-    assert [each.ladder for each in suite.variants] == [ladder, ladder, "java"]
+    assert [variant.ladder for variant in suite.variants] == [ladder, ladder, "java"]
     one, two, _ = suite.variants
     assert (one.run is two.run, one.checks is two.checks) == (True, True), "what they leave out is one record for all"
 
@@ -39,10 +39,10 @@ def test_all_that_is_wrong_is_told_at_once_by_line_and_each_once(tmp_path):
     file = write(tmp_path, f"name: shop\ndefaults: {{port: none}}\nvariants:\n{one}{two}scan: {{databases: 1}}\n")
     with pytest.raises(ConfigError) as caught:
         load_suite(file)
-    told = [caught.value, *caught.value.more]
-    assert [error.line for error in told] == [2, 5, 6, 8, 9, 10]
-    assert [str(caught.value).count(f"\n{file}:{error.line}: {error.key}: ") for error in told] == [0, 1, 1, 1, 1, 1]
-    port, builder = ((error.key, error.code, error.fields.get("near")) for error in told[:2])
+    errors = [caught.value, *caught.value.more]
+    assert [error.line for error in errors] == [2, 5, 6, 8, 9, 10]
+    assert [str(caught.value).count(f"\n{file}:{error.line}: {error.key}: ") for error in errors] == [0, 1, 1, 1, 1, 1]
+    port, builder = ((error.key, error.code, error.fields.get("near")) for error in errors[:2])
     assert port == ("defaults.port", "suite.whole_number", None)
     assert builder == ("variants.one.bilder", "suite.misspelt_key", "builder")
 
@@ -61,7 +61,7 @@ def test_an_unknown_builder_is_told_beside_other_errors_and_alone_by_who_needs_i
     odd = "name: x\nvariants:\n  one: {builder: koo}\n  two: {builder: ko, port: 0}\n"
     with pytest.raises(ConfigError) as caught:
         load_suite(write(tmp_path, odd))
-    builder, port = ((each.line, each.key, each.code) for each in (caught.value, *caught.value.more))
+    builder, port = ((error.line, error.key, error.code) for error in (caught.value, *caught.value.more))
     assert builder == (3, "variants.one.builder", "suite.misspelt")
     assert port == (4, "variants.two.port", "suite.number_between")
     assert caught.value.fields == {"kind": "builder", "name": "koo", "near": "ko"}
@@ -73,8 +73,8 @@ def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
     variants = f"variants: {{one: {{builder: kko}}, two: {{builder: ko, checks: {checks}}}}}"
     with pytest.raises(ConfigError) as caught:
         check_suite(write_suite(tmp_path, f"name: shop\n{variants}\n"))
-    told = {(error.code, error.fields.get("name")) for error in (caught.value, *caught.value.more)}
-    assert told >= {("suite.misspelt", "kko"), ("project.no_such_file", "absent"), ("suite.unknown", "nobodys")}
+    errors = {(error.code, error.fields.get("name")) for error in (caught.value, *caught.value.more)}
+    assert errors >= {("suite.misspelt", "kko"), ("project.no_such_file", "absent"), ("suite.unknown", "nobodys")}
 
 
 @pytest.mark.parametrize(("defaults", "lacks"), [
@@ -91,7 +91,7 @@ def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
 def test_the_port_is_nobodys_guess(tmp_path, defaults, lacks):
     variants = "variants:\n  one: {builder: ko, base: x}\n  two: {builder: ko, base: x}\n"
     suite = load_suite(write(tmp_path, f"name: shop\ndefaults: {defaults}\n{variants}"))
-    assert [each.port for each in suite.variants] in ([None, None], [3000, 3000])
+    assert [variant.port for variant in suite.variants] in ([None, None], [3000, 3000])
     if not lacks:
         check_suite(suite)
         return
@@ -261,9 +261,9 @@ def test_a_variant_has_its_services_defaults_over_those_of_the_suite_which_may_h
     assert (today.port, small.port, mail.port) == (2000, 3000, 1000)
     assert today.run.env == {"A": "suite", "B": "cart", "C": "own"}
     assert mail.run.env == {"A": "suite", "B": "suite"}
-    budgets = [each.checks.budget for each in suite.variants]
-    assert [(each.layers.hard, each.smaller_than) for each in budgets] == [(5, None), (5, None), (5, "cart.small")]
-    assert [each.ladder for each in suite.variants] == ["cart", "cart", "mail"]
+    limits = [variant.checks.budget for variant in suite.variants]
+    assert [(limit.layers.hard, limit.smaller_than) for limit in limits] == [(5, None), (5, None), (5, "cart.small")]
+    assert [variant.ladder for variant in suite.variants] == ["cart", "cart", "mail"]
     own = write_suite(tmp_path, f"{TWO}variants:\n  all: {{}}\n")
     assert (own.names(), own.variants[0].ladder) == (("all", *suite.names()), "shop")
 
@@ -277,16 +277,16 @@ def test_a_variant_has_its_services_defaults_over_those_of_the_suite_which_may_h
     (("tag:daily", "cart"), ["cart.today", "cart.small", "mail.today"]),
 ])  # fmt: skip
 def test_variants_are_selected_by_name_service_tag_and_pattern(tmp_path, words, names):
-    assert [each.name for each in select(write_suite(tmp_path, TWO), words)] == names
+    assert [variant.name for variant in select(write_suite(tmp_path, TWO), words)] == names
 
 
 @pytest.mark.parametrize("word", ["cartt", "", "*.x", "tag:dayly", "today"])
 def test_a_word_that_means_nothing_is_refused_with_what_there_is(tmp_path, word):
     near = {"cartt": "cart", "tag:dayly": "tag:daily", "today": "mail.today"}.get(word)
-    with raises(UsageError, "suite.misspelt" if near else "suite.unknown") as found:
+    with raises(UsageError, "suite.misspelt" if near else "suite.unknown") as caught:
         select(write_suite(tmp_path, TWO), (word,))
-    assert found.value.fields == {"kind": "variant", "name": word, **({"near": near} if near else {})}
-    assert (found.value.hint or "").endswith("services: cart, mail; tags: tag:daily, tag:slow")
+    assert caught.value.fields == {"kind": "variant", "name": word, **({"near": near} if near else {})}
+    assert (caught.value.hint or "").endswith("services: cart, mail; tags: tag:daily, tag:slow")
 
 
 def test_what_works_on_one_variant_refuses_several_and_takes_the_only_one(tmp_path):

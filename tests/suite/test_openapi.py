@@ -31,7 +31,7 @@ def test_a_document_that_grows_by_its_own_references_takes_no_time():
     body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/x"}}}}
     document = {"paths": {"/a": {"post": {"requestBody": body}}}, "components": {"schemas": {"x": schema}}}
     with within(2):
-        assert [each.name for each in documented(document)] == []
+        assert [aim.name for aim in documented(document)] == []
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def service_image(engine: Engine, *words: Any, **more: Any) -> Iterator[tuple[Pa
 
 def payload(name: str) -> Payload:
     """One of our attacks."""
-    return next(each for each in load_payloads().payloads if each.id == name)
+    return next(payload for payload in load_payloads().payloads if payload.id == name)
 
 
 def own_attacks(attacks: Mapping[str, Mapping[str, Any]], **more: Any) -> str:
@@ -76,7 +76,7 @@ def own_attacks(attacks: Mapping[str, Mapping[str, Any]], **more: Any) -> str:
 def only(*names: str, packs: Sequence[str] = tuple(PACKS)) -> Catalogue:
     """These of our attacks."""
     ours = load_payloads(packs=packs)
-    return replace(ours, payloads=tuple(each for each in ours.payloads if each.id in names))
+    return replace(ours, payloads=tuple(payload for payload in ours.payloads if payload.id in names))
 
 
 def matrix(subject: Subject, attacks: Catalogue, *postures: Posture) -> Matrix:
@@ -88,7 +88,7 @@ def matrix(subject: Subject, attacks: Catalogue, *postures: Posture) -> Matrix:
 def left(engine: Engine, pid: int | None = None) -> list[str]:
     """What attacks of this process (or that one) left behind; others may be attacking on the same machine."""
     pid = pid or os.getpid()
-    things = [each.name for each in own_leftovers(engine, pid) if each.labels[labels.PURPOSE] == PURPOSE]
+    things = [leftover.name for leftover in own_leftovers(engine, pid) if leftover.labels[labels.PURPOSE] == PURPOSE]
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             if json.loads((folder / "owner.json").read_text())[labels.OWNER].startswith(f"{pid}:"):
@@ -124,7 +124,7 @@ def listening(entered: Entered = lambda made: made()) -> Iterator[tuple[list[str
     with tcp, udp, ThreadPoolExecutor(1) as pool:
         serving = pool.submit(serve)
         try:
-            yield heard, [each.getsockname()[1] for each in (tcp, udp)]
+            yield heard, [sock.getsockname()[1] for sock in (tcp, udp)]
         finally:
             closing.set()
         serving.result()

@@ -87,12 +87,12 @@ class GivenSource(Source):
 
 @dataclass
 class Project:
-    """A folder with a suite. ``said`` collects progress, ``took`` what steps told of caches."""
+    """A folder with a suite. ``lines`` collects progress, ``took`` what steps told of caches."""
 
     root: Path
     source: Source
     engine: Callable[[], Engine] = no_engine
-    said: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     took: list[str] = field(default_factory=list)
 
     def write(self, files: Mapping[str, str]) -> Self:
@@ -125,7 +125,7 @@ class Project:
         builder.needs(variant, site.root)
         image = None
         for step in builder.steps(variant, site)[-1 if last_step_only else 0 :]:
-            image = step.work(Job(site.state.log(name), self.said.append, self.took.append))
+            image = step.work(Job(site.state.log(name), self.lines.append, self.took.append))
         assert image is not None
         save(image, site.state.image(name) / BUILT_FILE)
         return image
@@ -136,7 +136,7 @@ class Project:
 
     def plan(self, *names: str) -> Plan:
         site = self.site
-        variants = [each for each in site.suite.variants if each.name in names]
+        variants = [variant for variant in site.suite.variants if variant.name in names]
         return make_plan(variants, site, lambda variant: table.builder(variant.builder))
 
     def archive(self, name: str, built: BuiltImage) -> Path:
@@ -152,11 +152,11 @@ class Project:
         """A file of a variant's image, and its mode."""
         return read_file(self.archive(built.variant, built), path)
 
-    def fails(self, kind: type[DeadweightError] = CommandError, told: str = "", code: int = 1, **fields: Any) -> str:
-        """The message of a build of ``v`` that must fail. ``told``: its code in the catalogue, ``code`` that of the exit."""
+    def fails(self, kind: type[DeadweightError] = CommandError, key: str = "", code: int = 1, **fields: Any) -> str:
+        """The message of a build of ``v`` that must fail. ``key``: its code in the catalogue, ``code`` that of the exit."""
         with pytest.raises(kind) as caught:
             self.build("v")
-        assert (caught.value.exit_code, told or caught.value.code) == (code, caught.value.code), str(caught.value)
+        assert (caught.value.exit_code, key or caught.value.code) == (code, caught.value.code), str(caught.value)
         error = caught.value
         assert fields == {name: error.fields.get(name, getattr(error, name, None)) for name in fields}
         return str(caught.value)
@@ -170,9 +170,9 @@ class Project:
 
     def build_record(self, name: str) -> BuiltImage:
         """The saved result of the last build."""
-        found = load(BuiltImage, self.site.state.image(name) / BUILT_FILE)
-        assert found is not None
-        return found
+        record = load(BuiltImage, self.site.state.image(name) / BUILT_FILE)
+        assert record is not None
+        return record
 
 
 DEMO = ("build", "src/vulnerable-awk-playground", "src/vulnerable-awk-playground-java")

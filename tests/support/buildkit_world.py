@@ -105,10 +105,10 @@ class Daemon:
         """End it and what it runs, and let go of its disk."""
         if self.running:
             self.kill()
-        for each in machine.everyone():  # containers of its builds that it left running, told by their root folders
+        for process in machine.everyone():  # containers of its builds that it left running, told by their root folders
             with contextlib.suppress(OSError, ProcessLookupError):
-                if str(self.folder) in f"{Path(f'/proc/{each.pid}/root').readlink()} {each.command}":
-                    os.kill(each.pid, signal.SIGKILL)
+                if str(self.folder) in f"{Path(f'/proc/{process.pid}/root').readlink()} {process.command}":
+                    os.kill(process.pid, signal.SIGKILL)
         machine.unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -118,32 +118,32 @@ def daemons(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Daemon]]:
     """Daemons that are not started yet, each in its own namespace, with certificates that ``folder``/certs has."""
     # one that no other process has taken, by its namespaces
     numbers = ((os.getpid() + step) % 250 for step in range(250))
-    number = next(each for each in numbers if not list(Path("/run/netns").glob(f"{PREFIX}{each}[a-z]*")))
-    found: dict[str, Daemon] = {}
+    number = next(number for number in numbers if not list(Path("/run/netns").glob(f"{PREFIX}{number}[a-z]*")))
+    nodes: dict[str, Daemon] = {}
     certificates = folder / "certs"
     try:
         for index, name in enumerate(names):
             host = f"10.213.{number}.{4 * index + 2}"
             namespace = f"{PREFIX}{number}{name}"
-            found[name] = Daemon(name, host, f"10.213.{number}.1", folder / name, namespace, certificates)
+            nodes[name] = Daemon(name, host, f"10.213.{number}.1", folder / name, namespace, certificates)
             _network(namespace, f"10.213.{number}.{4 * index + 1}", host)
-        authority(certificates, {**{name: [each.host, LOCAL] for name, each in found.items()}, "client": [LOCAL]})
-        yield found
+        authority(certificates, {**{name: [daemon.host, LOCAL] for name, daemon in nodes.items()}, "client": [LOCAL]})
+        yield nodes
     finally:
-        for each in found.values():
-            each.stop()
-            subprocess.run(["ip", "netns", "del", each.namespace], check=False, capture_output=True)
-            subprocess.run(["ip", "link", "del", each.namespace], check=False, capture_output=True)
+        for daemon in nodes.values():
+            daemon.stop()
+            subprocess.run(["ip", "netns", "del", daemon.namespace], check=False, capture_output=True)
+            subprocess.run(["ip", "link", "del", daemon.namespace], check=False, capture_output=True)
 
 
-def up(found: dict[str, Daemon]) -> dict[str, Daemon]:
+def up(nodes: dict[str, Daemon]) -> dict[str, Daemon]:
     """All of these, running."""
-    for each in found.values():
-        if not each.running:
-            each.start()
-    for each in found.values():
-        each.ready()
-    return found
+    for daemon in nodes.values():
+        if not daemon.running:
+            daemon.start()
+    for daemon in nodes.values():
+        daemon.ready()
+    return nodes
 
 
 def _network(namespace: str, here: str, there: str) -> None:
@@ -200,9 +200,9 @@ def find_daemon() -> Path:
 
 def find_runc() -> Path:
     """The operating system's, which its Docker came with."""
-    found = shutil.which("runc", path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin")
-    assert found is not None, "runc is not installed"
-    return Path(found)
+    path = shutil.which("runc", path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin")
+    assert path is not None, "runc is not installed"
+    return Path(path)
 
 
 _BUILDKIT = "github.com/moby/buildkit"

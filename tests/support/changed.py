@@ -18,16 +18,16 @@ def selected(root: Path) -> list[str]:
 
 def targets(paths: Iterable[str]) -> list[str]:
     """The test folders and files for these paths (relative to the root). The core is used by everybody: then it is ``tests``."""
-    found = set(ALWAYS)
+    names = set(ALWAYS)
     for path in paths:
         own = (name for name in PACKAGES if path.startswith((f"src/deadweight_{name}/", f"tests/{name}/")))
         if package := next(own, ""):
-            found.add(f"tests/{package}")
+            names.add(f"tests/{package}")
         elif path.startswith("docs/") or ("/" not in path and path.endswith(".md")):
-            found.add(DOCS)
+            names.add(DOCS)
         else:
             return ["tests"]
-    return sorted(found)
+    return sorted(names)
 
 
 def changed_paths(root: Path) -> list[str] | None:

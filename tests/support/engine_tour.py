@@ -32,13 +32,13 @@ BRIEF = "brief"
 
 @dataclass
 class Tour:
-    """``found`` is what came of each task, in their order; ``built`` and ``layers`` what those two told of the variant. ``brief``:
+    """``results``: what came of each task, in their order; ``built`` and ``layers`` what those two told of the variant. ``brief``:
     of the attacks on resources, only the one of the gate is tried."""
 
     folder: Path
     env: Mapping[str, str]
     brief: bool = False
-    found: dict[str, str] = field(default_factory=dict)
+    results: dict[str, str] = field(default_factory=dict)
     built: dict[str, Any] = field(default_factory=dict)
     layers: dict[str, Any] = field(default_factory=dict)
 
@@ -64,10 +64,10 @@ class Tour:
 
     def step(self, name: str, work: "Callable[[Tour], str | None]") -> None:
         try:
-            said = work(self) or ""
-            self.found[name] = said if said.startswith("refused: ") else f"ok{': ' if said else ''}{said}"
+            text = work(self) or ""
+            self.results[name] = text if text.startswith("refused: ") else f"ok{': ' if text else ''}{text}"
         except (AssertionError, subprocess.TimeoutExpired, KeyError, TypeError, ValueError) as error:
-            self.found[name] = f"fails: {' '.join(str(error).split())[:300]}"
+            self.results[name] = f"fails: {' '.join(str(error).split())[:300]}"
 
 
 def build(tour: Tour) -> str:
@@ -104,7 +104,7 @@ def layers(tour: Tour) -> None:
     tour.layers = kept = tour.json("layers", "--variant", "v")
     direct = tour.json("layers", "--archive", f"docker:{tour.built['reference']}")
     assert kept["config_digest"] == direct["config_digest"] == tour.built["config_digest"]
-    assert [each["diff_id"] for each in kept["layers"]] == [each["diff_id"] for each in direct["layers"]]
+    assert [layer["diff_id"] for layer in kept["layers"]] == [layer["diff_id"] for layer in direct["layers"]]
 
 
 def attacks(tour: Tour) -> str:
@@ -132,10 +132,10 @@ def attested(tour: Tour) -> str:
         assert done.returncode == 0, done.stderr[-400:]
         image = tour.reported()
         assert image["index_digest"], "no index"
-        named = {each["predicate"]: each["digest"] for each in image["attestations"]}
+        named = {entry["predicate"]: entry["digest"] for entry in image["attestations"]}
         held = samples.members_of((tour.folder / ".deadweight/images/v/image.tar").read_bytes())
         statement = json.loads(held[f"blobs/{named['https://spdx.dev/Document'].replace(':', '/')}"])
-        packages = {each["name"] for each in statement["predicate"]["packages"]}
+        packages = {package["name"] for package in statement["predicate"]["packages"]}
         assert {"stdlib", "deadweight.dev/vulnerable-awk-playground"} <= packages, packages
         return f"in the archive: {', '.join(sorted(named))}"
     finally:
@@ -143,8 +143,8 @@ def attested(tour: Tour) -> str:
 
 
 def push(tour: Tour, registry: str) -> str:
-    told = tour.succeeds("push", "--variant", "v", "--to", f"{registry}/tour:1")
-    same = told.rpartition("@")[2].split()[0] == tour.layers["manifest_digest"]
+    output = tour.succeeds("push", "--variant", "v", "--to", f"{registry}/tour:1")
+    same = output.rpartition("@")[2].split()[0] == tour.layers["manifest_digest"]
     return f"pushes {'the manifest that was checked' if same else 'a new manifest, with a different digest'}"
 
 
@@ -152,8 +152,8 @@ def run_and_logs(tour: Tour) -> None:
     with start(tour.folder, "run", "--variant", "v", env=tour.env, stderr=subprocess.STDOUT) as running:
         try:
             assert running.stdout is not None
-            said = list(itertools.takewhile(lambda line: "press Ctrl-C to stop" not in line, running.stdout))
-            assert running.poll() is None, "".join(said)[-300:]
+            lines = list(itertools.takewhile(lambda line: "press Ctrl-C to stop" not in line, running.stdout))
+            assert running.poll() is None, "".join(lines)[-300:]
             tour.succeeds("logs", "--variant", "v")
         finally:
             running.terminate()
@@ -166,8 +166,8 @@ def report(tour: Tour) -> None:
 
 
 def clean(tour: Tour) -> None:
-    told = tour.succeeds("clean", "--all")
-    assert " 0 images" not in told, told
+    output = tour.succeeds("clean", "--all")
+    assert " 0 images" not in output, output
 
 
 def lay_out(folder: Path) -> None:
@@ -215,10 +215,10 @@ def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iter
             yield env["DOCKER_HOST"]
     finally:
         subprocess.run([*words, "rm", "--all", "--force", "--time", "0"], capture_output=True, timeout=60)
-        for each in machine.everyone():  # its monitors outlive what was run in containers by minutes
-            if str(folder / "podman") in each.command and each.pid != os.getpid():
+        for process in machine.everyone():  # its monitors outlive what was run in containers by minutes
+            if str(folder / "podman") in process.command and process.pid != os.getpid():
                 with suppress(ProcessLookupError):
-                    os.kill(each.pid, signal.SIGKILL)
+                    os.kill(process.pid, signal.SIGKILL)
         machine.unmount_below(folder / "podman")
         shutil.rmtree(f"/run/dw-tour-{os.getpid()}", ignore_errors=True)
         socket.unlink(missing_ok=True)
@@ -233,15 +233,15 @@ def main(kind: str, folder: Path, *, brief: bool = False) -> dict[str, str]:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with engine(kind, folder, env) as version, crane_registry(folder / "registry.log") as address:
         tour = Tour(project, env, brief)
-        tour.found["version"] = version
+        tour.results["version"] = version
         steps: dict[str, Callable[[Tour], str | None]] = {
             "build": build, "second build": up_to_date, "verify: runs, api, budget, layers": verify, "layers": layers,
             "the scanner reads the archive": scan, "attack": attacks, "run, logs": run_and_logs,
-            "push": lambda each: push(each, address), "report": report, "build attestations": attested, "clean --all": clean,
+            "push": lambda tour: push(tour, address), "report": report, "build attestations": attested, "clean --all": clean,
         }  # fmt: skip
         for name, work in steps.items():
             tour.step(name, work)
-    return tour.found
+    return tour.results
 
 
 if __name__ == "__main__":

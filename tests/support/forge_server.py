@@ -88,8 +88,8 @@ class ForgeServer:
     def _collection(self, method: str, body: dict[str, Any], query: dict[str, list[str]]) -> Answer:
         if method == "GET":
             size, page = int(query["per_page"][0]), int(query["page"][0])
-            found = [{"id": key, "body": text} for key, text in sorted(self.comments.items())]
-            return 200, {}, found[(page - 1) * size : page * size]
+            comments = [{"id": key, "body": text} for key, text in sorted(self.comments.items())]
+            return 200, {}, comments[(page - 1) * size : page * size]
         if method != "POST" or set(body) != {"body"} or not body["body"] or len(body["body"]) > 65536:
             return 422, {}, {"message": "Validation Failed"}
         made = self.add(body["body"])

@@ -84,11 +84,11 @@ class Request:
 
 def begin(request: Request, streams: list[int]) -> int:
     """Start a run with these standard streams. Gives where its process's number is told, then how it ended."""
-    told, asks = forkserver.connect_to_new_process(streams)
+    status, asks = forkserver.connect_to_new_process(streams)
     with os.fdopen(asks, "wb") as pipe:
         pickle.dump({}, pipe)  # nothing of this process is for it
         pickle.dump(request, pipe)
-    return told
+    return status
 
 
 def started_otherwise(env: Mapping[str, str]) -> bool:

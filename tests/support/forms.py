@@ -65,12 +65,12 @@ def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, n
     options = hardened(settings, port=port).but(
         user="65532:65532", network="bridge" if outgoing else "internal", tmpfs=(Tmpfs("/state", 2**20, uid=65532),)
     )
-    asks = next(each for each in candidates(variant.health, port) if each[0] == "python3")
-    found = tuple(Call(each, "needed", 3) for each in sorted(set(profile.numbers("amd64")) - REFUSED))
-    seccomp = Seccomp("amd64", "6.1", "", "runc 1", found, (1, 2, 10, 16), (), 3, 9, 3, asks=asks if asked else ())
+    asks = next(words for words in candidates(variant.health, port) if words[0] == "python3")
+    calls = tuple(Call(name, "needed", 3) for name in sorted(set(profile.numbers("amd64")) - REFUSED))
+    seccomp = Seccomp("amd64", "6.1", "", "runc 1", calls, (1, 2, 10, 16), (), 3, 9, 3, asks=asks if asked else ())
     return Found(
         options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks, variant=variant, suite=name, image=image,
-        need_asks={"db": next(each for each in candidates(db.health, 8080) if each[0] == "python3")} if asked else {},
+        need_asks={"db": next(words for words in candidates(db.health, 8080) if words[0] == "python3")} if asked else {},
     )  # fmt: skip
 
 
@@ -97,22 +97,22 @@ def a_found(kind: str = "plain") -> Found:
     )  # fmt: skip
 
 
-def laid(folder: Path, found: Found, form: str) -> Path:
+def laid(folder: Path, result: Found, form: str) -> Path:
     """What ``invoke harden --format FORM --to FOLDER`` leaves in a folder of the project, and the project's file."""
     written(folder, {"conf/shop.conf": CONF})
-    there = written(folder / "deploy", files(found, form, Request("", f"./{found.suite}.seccomp.json", files="..")))
-    if found.seccomp:
-        profile.write(there / f"{found.suite}.seccomp.json", found.seccomp.profile())
+    there = written(folder / "deploy", files(result, form, Request("", f"./{result.suite}.seccomp.json", files="..")))
+    if result.seccomp:
+        profile.write(there / f"{result.suite}.seccomp.json", result.seccomp.profile())
     return there
 
 
 def held(pid: int) -> dict[str, Any]:
     """What the kernel says of the first process: its user, capabilities, seccomp mode (2: a filter), whether it may get more."""
     lines = (line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    told = {name: value.split() for name, _, value in lines}
-    bounds = {int(told[name][0], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")}
-    return {"uids": set(told["Uid"]), "gids": set(told["Gid"]), "capabilities": bounds,
-            "seccomp": told["Seccomp"][0], "no_new_privileges": told["NoNewPrivs"][0]}  # fmt: skip
+    status = {name: value.split() for name, _, value in lines}
+    bounds = {int(status[name][0], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")}
+    return {"uids": set(status["Uid"]), "gids": set(status["Gid"]), "capabilities": bounds,
+            "seccomp": status["Seccomp"][0], "no_new_privileges": status["NoNewPrivs"][0]}  # fmt: skip
 
 
 TIGHT = {"uids": {"65532"}, "gids": {"65532"}, "capabilities": {0}, "seccomp": "2", "no_new_privileges": "1"}
@@ -134,11 +134,11 @@ def given(pid: int, port: int) -> Any:
     return netns.within(pid, ask)
 
 
-def problems(said: Mapping[str, Any], *, needs: bool | None = True) -> list[str]:
+def problems(answer: Mapping[str, Any], *, needs: bool | None = True) -> list[str]:
     """What of that is not as the suite has it."""
     wanted = {"args": list(ARGS), "file": CONF, "user": "65532:65532", "writable": ["/state/kept"], "needs": needs}
-    pairs = [*((name, said[name], value) for name, value in wanted.items())]
-    pairs += [(name, said["env"].get(name), value) for name, value in ENV.items()]
+    pairs = [*((name, answer[name], value) for name, value in wanted.items())]
+    pairs += [(name, answer["env"].get(name), value) for name, value in ENV.items()]
     return [f"{name}: {got!r}, not {value!r}" for name, got, value in pairs if got != value]
 
 

@@ -93,10 +93,10 @@ class Plugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self) -> Generator[None]:
         yield
-        told = refused[:]
+        reasons = refused[:]
         refused.clear()
-        if told:
-            raise NotOurs("; ".join(dict.fromkeys(told)))
+        if reasons:
+            raise NotOurs("; ".join(dict.fromkeys(reasons)))
 
     pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 
@@ -127,8 +127,8 @@ def _ending(pid: int) -> None:
 
 
 def _left_by_a_dead_engine(words: list[str]) -> bool:
-    found = re.search(r"[^\0 ]*/deadweight-\d+-\w+", "\0".join(words))
-    where = engine.layout()._replace(run=Path(found[0] if found else os.devnull))
+    match = re.search(r"[^\0 ]*/deadweight-\d+-\w+", "\0".join(words))
+    where = engine.layout()._replace(run=Path(match[0] if match else os.devnull))
     return where.pid_file.exists() and engine._our_pid(where) is None
 
 
@@ -149,7 +149,7 @@ def _refuse(text: str) -> None:
 
 def _caller(frame: FrameType | None) -> str:
     """The file of the code that takes a lock."""
-    while frame is not None and any(each in frame.f_code.co_filename for each in LIBRARIES):
+    while frame is not None and any(library in frame.f_code.co_filename for library in LIBRARIES):
         frame = frame.f_back
     return frame.f_code.co_filename if frame is not None else ""
 
@@ -159,7 +159,7 @@ def _mark(pid: int) -> str:
         pairs = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return ""
-    return next((each.partition("=")[2] for each in pairs if each.startswith(f"{VARIABLE}=")), "")
+    return next((pair.partition("=")[2] for pair in pairs if pair.startswith(f"{VARIABLE}=")), "")
 
 
 def _ancestors(pid: int) -> Iterator[int]:
@@ -184,7 +184,7 @@ def _heed_unit(event: str, arguments: tuple[Any, ...]) -> None:
                 raise NotAUnit(f"a unit test must not ask a container engine ({name}); mark it engine")
     elif event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
         argv = _texts(*arguments[1]) if isinstance(arguments[1], (list, tuple)) else []
-        started = {Path(each).name for each in (*_texts(arguments[0]), *argv[:1])}
+        started = {Path(word).name for word in (*_texts(arguments[0]), *argv[:1])}
         if "-m" in argv[:4]:
             started.add(argv[argv.index("-m") + 1])
         for name in sorted(started & PROGRAMS):
@@ -200,4 +200,4 @@ def _reaching(host: object) -> None:
 
 
 def _texts(*words: object) -> list[str]:
-    return [os.fsdecode(each) for each in words if isinstance(each, (str, bytes, os.PathLike))]
+    return [os.fsdecode(word) for word in words if isinstance(word, (str, bytes, os.PathLike))]

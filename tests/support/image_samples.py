@@ -59,9 +59,9 @@ def summed(block: bytearray) -> bytes:
 
 def walked(data: bytes) -> Entries:
     """What the walker makes of a layer."""
-    found = Entries()
-    TarWalker(found, "x").walk(memoryview(data), 0, final=True)
-    return found
+    entries = Entries()
+    TarWalker(entries, "x").walk(memoryview(data), 0, final=True)
+    return entries
 
 
 def padded(data: bytes) -> bytes:
@@ -97,7 +97,7 @@ def tar_of(members: dict[str, bytes]) -> bytes:
 def members_of(data: bytes) -> dict[str, bytes]:
     """The files of a tar, packed or not, by name."""
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return {each.name: file.read() for each in tar if each.isfile() and (file := tar.extractfile(each))}
+        return {member.name: file.read() for member in tar if member.isfile() and (file := tar.extractfile(member))}
 
 
 def encrypted_zip(content: bytes) -> bytes:

@@ -17,4 +17,4 @@ def install(findings: Iterable[Finding], say: Say, *, log_folder: Path | None = 
     outcomes = run_plan(prepare_plan(install_tasks(findings, say, folder)), State(folder), Silent(), jobs=2)
     raise_if_missing(outcomes)
     asked = {finding.name for finding in findings}
-    return {key: each.log for each in outcomes if (key := each.task.step.key) in asked}
+    return {key: outcome.log for outcome in outcomes if (key := outcome.task.step.key) in asked}

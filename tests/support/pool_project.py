@@ -32,7 +32,7 @@ def noted(code: str, **patterns: str) -> str:
 
 
 @dataclass
-class Told:
+class Reports:
     """What instructions reported: (what, variant, the address that it came from), in order: ``begin``, ``end``, and ``gone`` when
     the program is no more. ``slow`` has the seconds that those of an address have to wait."""
 
@@ -45,15 +45,15 @@ class Told:
 
     def count(self, what: str) -> Counter[str]:
         """How often each variant said it."""
-        return Counter(name for said, name, _ in self.lines if said == what)
+        return Counter(name for event, name, _ in self.lines if event == what)
 
     def on(self, what: str) -> dict[str, set[str]]:
         """The variants that said it, by the address of the endpoint."""
-        found: dict[str, set[str]] = defaultdict(set)
-        for said, name, where in self.lines:
-            if said == what:
-                found[where].add(name)
-        return found
+        variants: dict[str, set[str]] = defaultdict(set)
+        for event, name, where in self.lines:
+            if event == what:
+                variants[where].add(name)
+        return variants
 
     def wait(self, enough: Any) -> None:
         """Wait until ``enough(self)``."""
@@ -61,27 +61,27 @@ class Told:
 
 
 @contextmanager
-def listening(host: str) -> Iterator[Told]:
+def listening(host: str) -> Iterator[Reports]:
     """A server at an address that all endpoints reach."""
-    told = Told()
+    reports = Reports()
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             what, _, name = self.rfile.readline().decode().strip().partition(" ")
             where = self.client_address[0]
-            told.add(what, name, where)
+            reports.add(what, name, where)
             with contextlib.suppress(OSError):
-                time.sleep(told.slow.get(where, 0.0) if what == "begin" else 0.0)
+                time.sleep(reports.slow.get(where, 0.0) if what == "begin" else 0.0)
                 self.wfile.write(b"ok\n")
                 self.rfile.read(1)
             if what == "begin":
-                told.add("gone", name, where)
+                reports.add("gone", name, where)
 
     server = socketserver.ThreadingTCPServer((host, 0), Handler)
     server.daemon_threads = True
     with running(server):
-        told.address = f"{host}:{server.server_address[1]}"
-        yield told
+        reports.address = f"{host}:{server.server_address[1]}"
+        yield reports
 
 
 def endpoint(daemon: Daemon, **more: Any) -> dict[str, Any]:
@@ -97,13 +97,13 @@ class PoolProject:
 
     root: Path
     worker: Path
-    told: Told
+    reports: Reports
 
     def write(self, variants: Mapping[str, float], pool: Mapping[str, Any], failing: Iterable[str] = ()) -> Self:
         suite: dict[str, Any] = {"name": "pooled", "pool": dict(pool), "variants": {}}
         for name, seconds in variants.items():
             folder = self.root / name
-            words = ["/worker", self.told.address, name, str(seconds), *(["fail"] if name in failing else [])]
+            words = ["/worker", self.reports.address, name, str(seconds), *(["fail"] if name in failing else [])]
             text = f'FROM scratch\nCOPY worker /worker\nRUN {json.dumps(words)}\nCMD ["/worker"]\n'
             written(folder, {"Dockerfile": text, "name": name})
             (folder / "worker").unlink(missing_ok=True)
@@ -116,13 +116,13 @@ class PoolProject:
 
     def build(self) -> dict[str, VariantOutcome]:
         """As ``invoke build`` does it, in this process."""
-        said: list[str] = []
-        with Workspace.open(said.append, self.root / "deadweight.yaml") as workspace, locked(workspace.state, print):
+        lines: list[str] = []
+        with Workspace.open(lines.append, self.root / "deadweight.yaml") as workspace, locked(workspace.state, print):
             try:
                 made = build(workspace, workspace.suite.variants, Silent(), jobs=1)
             finally:
-                self.said = said
-        return {each.variant: each for each in made}
+                self.lines = lines
+        return {outcome.variant: outcome for outcome in made}
 
     @property
     def log(self) -> str:

@@ -18,7 +18,7 @@ MODULES = (
 OTHERS = {"nox_sessions", "pytest_plugin", "__main__"}
 
 guards.join()
-ours = [each.name for each in pkgutil.walk_packages(deadweight.__path__, "deadweight.")]
+ours = [module.name for module in pkgutil.walk_packages(deadweight.__path__, "deadweight.")]
 for name in (*MODULES, *(name for name in ours if name.rpartition(".")[2] not in OTHERS)):
     importlib.import_module(name)
 for kind in (BuiltImage, Evidence):

@@ -16,12 +16,12 @@ MARK = "DEADWEIGHT_TEST_MARK"
 
 def marked(mark: str) -> dict[int, str]:
     """Living processes with this mark (a zombie has no environment any more), and their command lines."""
-    found = {}
-    for each in machine.everyone():
+    commands = {}
+    for process in machine.everyone():
         with contextlib.suppress(OSError):
-            if f"{MARK}={mark}".encode() in Path(f"/proc/{each.pid}/environ").read_bytes():
-                found[each.pid] = each.command
-    return found
+            if f"{MARK}={mark}".encode() in Path(f"/proc/{process.pid}/environ").read_bytes():
+                commands[process.pid] = process.command
+    return commands
 
 
 def alive(mark: str) -> list[str]:

@@ -29,7 +29,7 @@ def cause(text: str) -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
     """After all other summaries, pytest's own included. The first failure is the first in time, on whichever worker."""
     yield
-    reports: list[Any] = [each for kind in ("failed", "error") for each in terminalreporter.stats.get(kind, ())]
+    reports: list[Any] = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, ())]
     groups: dict[str, list[str]] = defaultdict(list)
     for report in sorted(reports, key=lambda report: getattr(report, "stop", 0.0)):
         crash = getattr(report.longrepr, "reprcrash", None)
@@ -37,9 +37,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
         if not groups:
             terminalreporter.section("why it is red")
             place = [f"{crash.path}:{crash.lineno}"] if crash else []
-            told = [f"first: {report.nodeid} ({report.when or 'collect'})", *text.splitlines()[:MOST_LINES], *place]
-            terminalreporter.line("\n  ".join(told))
+            lines = [f"first: {report.nodeid} ({report.when or 'collect'})", *text.splitlines()[:MOST_LINES], *place]
+            terminalreporter.line("\n  ".join(lines))
         groups[cause(text)].append(report.nodeid)
-    for why, tests in sorted(groups.items(), key=lambda each: -len(each[1]))[:MOST_CAUSES]:
+    for why, tests in sorted(groups.items(), key=lambda group: -len(group[1]))[:MOST_CAUSES]:
         more = [f"and {len(tests) - MOST_TESTS} more"] if len(tests) > MOST_TESTS else []
         terminalreporter.line("\n    ".join([f"{len(tests)} failed: {why}", *tests[:MOST_TESTS], *more]))

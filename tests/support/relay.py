@@ -103,7 +103,7 @@ async def copied(source: asyncio.StreamReader, target: asyncio.StreamWriter, del
 async def _stop(server: asyncio.Server) -> None:
     server.close()
     left = asyncio.all_tasks() - {asyncio.current_task()}
-    for each in left:
-        each.cancel()
+    for task in left:
+        task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     await asyncio.sleep(0.1)  # connections that were broken off are let go of in the loop's next rounds

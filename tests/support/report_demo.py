@@ -46,8 +46,8 @@ def passing() -> model.Report:
     variants = {name: _variant(name, index) for index, name in enumerate(SHAPES)}
     payloads = {}
     for name in ATTACKS:
-        told = (f"{name.replace('-', ' ')}, as told in the catalogue", "a foothold", "https://example.com", "T1")
-        payloads[name] = model.PayloadRecord(*told, "breach" if name in BREACHES else "service")
+        fields = (f"{name.replace('-', ' ')}, as told in the catalogue", "a foothold", "https://example.com", "T1")
+        payloads[name] = model.PayloadRecord(*fields, "breach" if name in BREACHES else "service")
     whole = model.Report(1, "playground", samples.WHEN, "0.0", with_splits(variants), payloads)
     return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
 
@@ -91,8 +91,8 @@ def failing() -> model.Report:
 
 def stale() -> model.Report:
     """Nothing failed, but eight results are of an earlier image."""
-    told = "stale: measured on an earlier image; `invoke verify --variant x` measures this one"
-    old = model.CheckRecord("not_measured", True, told, why_not="stale")
+    reason = "stale: measured on an earlier image; `invoke verify --variant x` measures this one"
+    old = model.CheckRecord("not_measured", True, reason, why_not="stale")
     whole = passing()
     variants = dict(whole.variants)
     for name in ("apko", "ko", "jib", "multi-stage-alpine"):
@@ -121,7 +121,7 @@ def _variant(name: str, index: int) -> model.VariantRecord:
     startup = 0.2 + 0.02 * index if ladder == "go" else 1.4
     reference = model.ReferenceRecord("A talk, November 2023", int(size * 0.9), findings - 49 * (findings > 50))
     of = ("image", "build", "startup_seconds", "layers", "attacks", "vulnerabilities")
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "builder": builder, "ladder": ladder, "description": f"{name}, said in a sentence of its own",
         "base": on if base else None, "provenance": dict.fromkeys(of, _got(seed)), "vulnerabilities": _scan(findings, index),
         "image": samples.image(size, int(size * 0.44), layers=1 if builder == "apko" else 4, seed=seed),
@@ -129,12 +129,12 @@ def _variant(name: str, index: int) -> model.VariantRecord:
         "layers": _layers(size, shell, name, leaky), "reference": reference if index in (0, 1, 2, 6) else None,
     }  # fmt: skip
     if ladder == "samples":
-        return samples.variant(size, **told, startup_seconds=None, checks={"layers": checks["layers"]})
+        return samples.variant(size, **fields, startup_seconds=None, checks={"layers": checks["layers"]})
     attacks: dict[str, dict[str, model.AttackRecord]] = {}
     for rank, posture in enumerate(("open", "default", "hardened")):
         attacks[posture] = {name: _attack(place, index, rank, through) for place, name in enumerate(ATTACKS)}
-    told |= {"startup_samples": tuple(startup + 0.01 * n for n in range(-2, 3)), "checks": checks, "attacks": attacks}
-    return samples.variant(size, **told, startup_seconds=startup)
+    fields |= {"startup_samples": tuple(startup + 0.01 * n for n in range(-2, 3)), "checks": checks, "attacks": attacks}
+    return samples.variant(size, **fields, startup_seconds=startup)
 
 
 def _attack(place: int, index: int, rank: int, through: int) -> model.AttackRecord:
@@ -149,8 +149,8 @@ def _attack(place: int, index: int, rank: int, through: int) -> model.AttackReco
         return model.AttackRecord("succeeded", (), 0, "the canary came back", proof)
     walls = (WALLS[place % len(WALLS)], WALLS[(place + 3) % len(WALLS)])[: 1 + place % 2]
     alone = {"alone": dict.fromkeys(WALLS, "blocked"), "single_points": [walls[0]]}
-    told = "no bytes at the listener within 3 s; the service went on answering"
-    return model.AttackRecord("blocked", walls, len(walls), told, {"said": "awk: cannot open", **alone})
+    reason = "no bytes at the listener within 3 s; the service went on answering"
+    return model.AttackRecord("blocked", walls, len(walls), reason, {"said": "awk: cannot open", **alone})
 
 
 def _scan(count: int, index: int) -> model.VulnerabilitiesRecord:
@@ -164,12 +164,12 @@ def _scan(count: int, index: int) -> model.VulnerabilitiesRecord:
         )
         for n in range(count)
     )  # fmt: skip
-    by = {severity: sum(each.severity == severity for each in findings) for severity in severities}
-    reached = sum(each.reachable is True for each in findings)
+    by = {severity: sum(finding.severity == severity for finding in findings) for severity in severities}
+    reached = sum(finding.reachable is True for finding in findings)
     reach = model.Reachability(reason="the service was not watched while it ran; `invoke verify` watches it")
     return model.VulnerabilitiesRecord(
         "scanned", model.Coverage("covered" if index != 6 else "not_covered", "covered"), count, by,
-        model.Database("2031-02-01T00:00:00Z"), sum(each.fixed_version is not None for each in findings),
+        model.Database("2031-02-01T00:00:00Z"), sum(finding.fixed_version is not None for finding in findings),
         model.KernelHeaders(2578 if index == 0 else 0, {"high": 2000} if index == 0 else {}),
         model.Reachability("measured", reached, count - reached) if index % 2 else reach, findings,
     )  # fmt: skip

@@ -31,8 +31,8 @@ def provenance(digest: str, tool: str = "sample") -> Provenance:
 
 def image(size: int, compressed: int, *, layers: int = 2, seed: str = "a") -> model.ImageRecord:
     records = tuple(
-        model.LayerRecord(each, f"sha256:{(seed + str(index)) * 4:0<64}"[:71], None, compressed // layers, f"COPY part-{index} /")
-        for index, each in enumerate([size - size // layers * (layers - 1), *[size // layers] * (layers - 1)])
+        model.LayerRecord(part, f"sha256:{(seed + str(index)) * 4:0<64}"[:71], None, compressed // layers, f"COPY part-{index} /")
+        for index, part in enumerate([size - size // layers * (layers - 1), *[size // layers] * (layers - 1)])
     )  # fmt: skip
     return model.ImageRecord(f"sha256:{seed * 64}"[:71], None, size, compressed, "stored", records, "65532", ("/app",))
 
@@ -65,8 +65,8 @@ def _rung(name: str, size: int, compressed: int, known: int | None, cves: int | 
     record = variant(size, image=image(size, compressed), reference=reference, **own)
     if name != "all-in-one":
         return record
-    told = "1.13 GB is above the hard limit of 1 GB"
-    failed = model.CheckRecord("fail", False, told, provenance("sha256:" + "a" * 64))
+    reason = "1.13 GB is above the hard limit of 1 GB"
+    failed = model.CheckRecord("fail", False, reason, provenance("sha256:" + "a" * 64))
     as_root = replace(image(size, compressed), user="")
     return replace(record, image=as_root, checks={**record.checks, "budget": failed}, notes=("a note <b>",))
 
@@ -132,7 +132,7 @@ def layers(index: int = 0) -> findings.LayersReport:
         package_managers=(findings.PathFigure("usr/bin/apt", 18_000, where, "os"),) * apt,
         packages=(package("libc6", "2.36", 13_000_000), package("busybox", "1.36", 900_000)),
         heaviest=(findings.PathFigure("usr/lib/libc.so.6", 1_900_000, where),),
-        folders=(*[findings.FolderFigure(0, *each) for each in weights.items()], findings.FolderFigure(1, "app", 9_000_000)),
+        folders=(*[findings.FolderFigure(0, *pair) for pair in weights.items()], findings.FolderFigure(1, "app", 9_000_000)),
     )  # fmt: skip
 
 
@@ -154,10 +154,10 @@ def scan(index: int = 0) -> model.VulnerabilitiesRecord:
     )  # fmt: skip
 
 
-def scanned(*found: model.Finding, date: str) -> model.VulnerabilitiesRecord:
+def scanned(*findings: model.Finding, date: str) -> model.VulnerabilitiesRecord:
     """A scan with the database of that day, which knew these."""
     coverage, database = model.Coverage("covered", "covered"), model.Database(date)
-    return model.VulnerabilitiesRecord("scanned", coverage, len(found), {}, database, findings=found)
+    return model.VulnerabilitiesRecord("scanned", coverage, len(findings), {}, database, findings=findings)
 
 
 def cells(report: model.Report, part: str = "text") -> dict[str, dict[str, Any]]:

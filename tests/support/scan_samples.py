@@ -74,8 +74,8 @@ def write_database(folder: Path, tree: Tree = WHOLE, *, age_days: float = 0.5, v
     write_bolt(folder / "trivy.db", tree)
     made = datetime.now(UTC) - timedelta(days=age_days)
     times = {"UpdatedAt": f"{made:%Y-%m-%dT%H:%M:%S}.123456789Z", "NextUpdate": "2100-01-01T00:00:00Z"}
-    told = {"Version": version, **times, "DownloadedAt": "0001-01-01T00:00:00Z"}
-    (folder / "metadata.json").write_text(json.dumps(told))
+    metadata = {"Version": version, **times, "DownloadedAt": "0001-01-01T00:00:00Z"}
+    (folder / "metadata.json").write_text(json.dumps(metadata))
     return folder
 
 

@@ -53,9 +53,9 @@ def service_archive(
 
 def program(name: str, at: str | None = None) -> dict[str, Content]:
     """A program of this machine with the shared libraries it needs, ready to be part of a layer."""
-    found = shutil.which(name)
-    assert found, f"{name} is not on this machine"
-    real = Path(found).resolve()
+    path = shutil.which(name)
+    assert path, f"{name} is not on this machine"
+    real = Path(path).resolve()
     files: dict[str, Content] = {at or f"/usr/bin/{name}": real}
     listed = subprocess.run(["ldd", str(real)], capture_output=True, text=True, check=False).stdout
     for library in re.findall(r"(?:=> )?(/\S+) \(0x", listed):
@@ -98,10 +98,10 @@ def go_program(source: Path, out: Path) -> Path:
 def _identity(source: Path) -> str:
     """A name for what Go makes of these files here."""
     go = Path(shutil.which("go") or "go").resolve()
-    told = hashlib.sha256(f"{go} {go.stat().st_mtime_ns} {platform.machine()}".encode())
+    digest = hashlib.sha256(f"{go} {go.stat().st_mtime_ns} {platform.machine()}".encode())
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        told.update(f"\n{file.relative_to(source)} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
-    return f"{source.name}-{told.hexdigest()[:16]}"
+        digest.update(f"\n{file.relative_to(source)} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+    return f"{source.name}-{digest.hexdigest()[:16]}"
 
 
 def _layer(files: dict[str, Content]) -> bytes:

@@ -24,7 +24,7 @@ def own_leftovers(engine: Engine, pid: int | None = None) -> list[Leftover]:
     Images of this process are left out: that of the program that reaches containers stays until the process ends.
     """
     own, kept = (f"{pid}:", "") if pid else (labels.labels("", "")[labels.OWNER], "image")
-    return [each for each in engine.leftovers() if each.kind != kept and each.labels[labels.OWNER].startswith(own)]
+    return [entry for entry in engine.leftovers() if entry.kind != kept and entry.labels[labels.OWNER].startswith(own)]
 
 
 def write_suite(root: Path, text: str) -> Suite:
@@ -48,7 +48,7 @@ def subject_of(suite: Suite, name: str, built: BuiltImage, archive: Path, engine
     """What the checks look at; ``others`` are the subjects that ``smaller_than`` may name (underscores for dashes)."""
     return Subject(
         suite=suite,
-        variant=next(each for each in suite.variants if each.name == name),
+        variant=next(variant for variant in suite.variants if variant.name == name),
         built=built,
         state=State(suite.root),
         archive=lambda: archive,

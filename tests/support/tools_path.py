@@ -9,5 +9,5 @@ OURS = ("go", "ko", "apko", "melange", "crane", "trivy", "docker-registry")
 
 
 def put_ours_on_path() -> None:
-    found = [tool.path.parent for tool in (inspect_tool(name).tool for name in OURS) if tool is not None]
-    os.environ["PATH"] = os.pathsep.join([*dict.fromkeys(str(folder) for folder in found), os.environ.get("PATH", "")])
+    paths = [tool.path.parent for tool in (inspect_tool(name).tool for name in OURS) if tool is not None]
+    os.environ["PATH"] = os.pathsep.join([*dict.fromkeys(str(folder) for folder in paths), os.environ.get("PATH", "")])

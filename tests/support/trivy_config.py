@@ -12,5 +12,5 @@ def misconfigured(file: Path, cache: Path) -> set[str]:
     words = ["config", "--quiet", "--skip-check-update", "--cache-dir", str(cache), "--format", "json", str(file)]
     done = subprocess.run([find("trivy").path, *words], check=True, capture_output=True, text=True, timeout=120)
     results = json.loads(done.stdout)["Results"]
-    assert sum(each["MisconfSummary"]["Successes"] for each in results) > 80, "trivy looked at nothing"
-    return {each["ID"] for result in results for each in result.get("Misconfigurations", [])}
+    assert sum(result["MisconfSummary"]["Successes"] for result in results) > 80, "trivy looked at nothing"
+    return {finding["ID"] for result in results for finding in result.get("Misconfigurations", [])}

@@ -26,16 +26,16 @@ def evidence(variant: str = "v", *, status: str = "pass", ok: bool = True, reaso
 
 
 def cells(**outcomes) -> dict:
-    told = {"earlier": {"measured_at": "then"}}
-    return {name: {"outcome": outcome, "depth": None, "evidence": told.get(name)} for name, outcome in outcomes.items()}
+    past = {"earlier": {"measured_at": "then"}}
+    return {name: {"outcome": outcome, "depth": None, "evidence": past.get(name)} for name, outcome in outcomes.items()}
 
 
 @pytest.mark.parametrize("columns", [40, 80, 160])
 def test_the_table_names_every_variant_in_full(capsys, columns):
     """Shortened to what fits, ``multi-stage-ubuntu`` and ``multi-stage-alpine`` were the same."""
     variants = [f"multi-stage-{name}" for name in ("ubuntu", "alpine", "distroless", "chainguard", "java")]
-    found = [evidence(each, open=cells(system="crashed")) for each in variants]
-    attack.print_attacks(found, Console(width=columns, highlight=False))
+    results = [evidence(variant, open=cells(system="crashed")) for variant in variants]
+    attack.print_attacks(results, Console(width=columns, highlight=False))
     lines = capsys.readouterr().out.splitlines()
     heads = [word for line in lines if line.startswith("attack ") for word in re.findall(r"[\w-]+", line)]
     assert [head for head in heads if head != "attack"] == variants
@@ -58,16 +58,16 @@ def test_of_one_variant_the_walls_are_named(capsys):
         "default": {"system": blocked("image"), "mount": blocked("capabilities", "seccomp", "non-root")},
         "hardened": {"system": blocked(), "mount": cells(mount="not_measured")["mount"]},
     }
-    found = [evidence("apko", **postures)]
-    attack.print_attacks(found, Console(width=80, highlight=False))
+    results = [evidence("apko", **postures)]
+    attack.print_attacks(results, Console(width=80, highlight=False))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     rows = {line.split()[0]: re.split(r"\s{2,}", line.strip()) for line in lines}
     assert rows["system"] == ["system", "THROUGH", "image", "walls together"]
     assert rows["mount"] == ["mount", "THROUGH", "capabilities, seccomp +1", "-"]
-    assert summary.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
+    assert summary.total(results) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
     postures["hardened"]["token"] = {"outcome": "blocked", "handed_in": True}
-    assert summary.total([*found, evidence("ko")]) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
+    assert summary.total([*results, evidence("ko")]) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
 
 
 @pytest.mark.parametrize(("second", "code"), [("not_applicable", "gate.no_hole"), ("not_measured", "gate.nothing")])
@@ -91,13 +91,13 @@ def test_what_was_not_measured_or_broke_a_gate_is_said_first():
     summary = "open: 3 not measured; default: 3 not measured"
     nothing = f"nothing was measured in open, default: {'no route, ' * 40}. {summary}"
     holed = f"write-root succeeded in hardened. {summary}"
-    found = [
+    results = [
         evidence("fine", reason=summary),
         *(evidence(name, status="not_measured", reason=nothing) for name in ("a", "b")),
         evidence("holed", status="fail", ok=False, reason=holed),
         evidence("meant", status="fail", reason=holed),
     ]
-    first, second = attack.amiss(found)
+    first, second = attack.amiss(results)
     assert first.startswith(f"a, b: not measured: {nothing[:60]}")
     assert first.endswith("…")
     assert len(first) < 200
@@ -111,7 +111,7 @@ def test_one_not_built_stops_no_attack_and_notes_are_told(tmp_path, engine, play
     subject = castle(tmp_path, engine, playground_archive, f"{FEW}\n  keep:\n    builder: ko", awk=False)
     done = invoke(tmp_path, "attack", "--posture", "privileged", "--json", env={"DOCKER_HOST": engine.host})
     assert done.returncode == 3, done.stderr
-    assert [each["variant"] for each in json.loads(done.stdout)["evidence"]] == ["castle"]
+    assert [row["variant"] for row in json.loads(done.stdout)["evidence"]] == ["castle"]
     error, hint = done.stderr.splitlines()[-2:]  # privileged cannot be started everywhere; then that is told as well
     assert (error.startswith("error: "), ": keep" in error, hint.endswith("invoke build")) == (True,) * 3
     notes = collect(subject.suite, subject.state).variants["castle"].attack_notes

@@ -49,8 +49,8 @@ def root(tmp_path) -> Path:
 def files(root: Path) -> dict[Path, bytes]:
     """All but the lock, which some tasks take before they look at files, and the rule that hides its folder from git."""
     taken = (Path(".deadweight/lock"), Path(".deadweight/.gitignore"))
-    found = (path for path in root.rglob("*") if path.is_file() and path.relative_to(root) not in taken)
-    return {path: path.read_bytes() for path in found}
+    paths = (path for path in root.rglob("*") if path.is_file() and path.relative_to(root) not in taken)
+    return {path: path.read_bytes() for path in paths}
 
 
 def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
@@ -78,12 +78,12 @@ def test_a_wrong_suite_is_told_with_file_line_and_key(root, before, after, line,
     assert SUITE.count(before) == 1
     (root / "deadweight.yaml").write_text(SUITE.replace(before, after))
     for words in ("variants", "build --plan", "doctor") if message == MISSPELT else ("build --json",):
-        told, _, hint = refused(root, *words.split()).partition("\n  hint: ")
-        assert told.startswith(f"…/deadweight.yaml:{line}: {f'variants.{key}: ' if key else ''}{message}")
+        error, _, hint = refused(root, *words.split()).partition("\n  hint: ")
+        assert error.startswith(f"…/deadweight.yaml:{line}: {f'variants.{key}: ' if key else ''}{message}")
         assert named in hint
 
 
-@pytest.mark.parametrize(("name", "content", "told"), [
+@pytest.mark.parametrize(("name", "content", "message"), [
     ("deadweight.yaml", b"", f"…/deadweight.yaml:1: {wording('suite.empty_file')}\n"),
     ("deadweight.yaml", b"\x7fELF\x00", f"…/deadweight.yaml:1: {wording('suite.binary')}\n"),
     ("apko.yaml", b"", "…/deadweight.yaml:10: variants.small.config: apko.yaml: "),
@@ -93,12 +93,12 @@ def test_a_wrong_suite_is_told_with_file_line_and_key(root, before, after, line,
     ("Dockerfile", b"FORM alpine\n", "…/Dockerfile:1: "),
     ("Dockerfile", b"ARG BASE\nFROM ${BASE}\nFROM \\\n  Alpine\n", f"…/Dockerfile:3: {NO_REFERENCE}\n"),
 ])  # fmt: skip
-def test_a_file_that_is_none_of_its_kind(root, name, content, told):
+def test_a_file_that_is_none_of_its_kind(root, name, content, message):
     (root / name).write_bytes(content)
-    assert refused(root, "build", "--json").startswith(told)
+    assert refused(root, "build", "--json").startswith(message)
 
 
-@pytest.mark.parametrize(("words", "told", "named"), [
+@pytest.mark.parametrize(("words", "error", "named"), [
     ("build --variant tody", wording("suite.misspelt", kind="variant", name="tody", near="today"), "today, small"),
     ("build --variant=", NO_NAME, "today, small"),
     ("push --to example.com/a/b --variant today,", NO_NAME, "today, small"),
@@ -114,26 +114,26 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, told):
     ("demo --jobs=abc", wording("tasks.jobs", most=MAX_JOBS, value="abc"), ""),
     ("scan --jobs=257", wording("tasks.jobs", most=MAX_JOBS, value="257"), ""),
 ])  # fmt: skip
-def test_a_wrong_argument_is_told_before_anything_is_done(root, words, told, named):
+def test_a_wrong_argument_is_told_before_anything_is_done(root, words, error, named):
     message, _, hint = refused(root, *words.split()).partition("\n  hint: ")
-    assert message.strip() == told or (not told and message)
+    assert message.strip() == error or (not error and message)
     assert named in hint
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", ["build", "setup --plan"])
-@pytest.mark.parametrize(("change", "told"), [
+@pytest.mark.parametrize(("change", "place"), [
     (("FROM ${BASE}", "FROM team/secret:1"), "today, twin: Dockerfile:2"),
     (("alpine:3.18", "team/secret:1"), "today: bases.BASE; twin: Dockerfile:2"),
 ])  # fmt: skip
-def test_a_base_that_cannot_be_had_is_told_with_its_place(root, words, change, told):
+def test_a_base_that_cannot_be_had_is_told_with_its_place(root, words, change, place):
     text = SUITE.replace("  small:", "  twin:\n    builder: dockerfile\n    dockerfile: Dockerfile\n  small:")
     dockerfile = "ARG BASE=team/secret:1\nFROM ${BASE}\n".replace(*change)
     written(root, {"deadweight.yaml": text.replace(*change), "Dockerfile": dockerfile})
     chosen = ("--variant", "today", "--variant", "twin")
-    said = refused(root, *words.split(), *chosen, code=3, DEADWEIGHT_SOURCE="local")
-    (line,) = (line for line in said.splitlines() if "team/secret:1" in line)
-    assert f"{told}: " in line
+    error = refused(root, *words.split(), *chosen, code=3, DEADWEIGHT_SOURCE="local")
+    (line,) = (line for line in error.splitlines() if "team/secret:1" in line)
+    assert f"{place}: " in line
 
 
 @pytest.mark.parametrize("words", ["verify", "run --variant today", "shell --variant today", "layers --variant today"])

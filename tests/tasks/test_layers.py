@@ -79,9 +79,9 @@ def fingerprints(document: dict) -> list[str]:
 
 def test_a_deleted_secret_is_shown_with_both_instructions_and_extracted_into_a_new_folder(project, leaky):
     done = layers(project, "--archive", leaky, "--extract", "found", code=1)
-    found = leak_in(leaky)
+    leak = leak_in(leaky)
     extracted, _, error = done.stderr.partition("\n")
-    assert error.startswith(f"error: {found}\n  hint: {found.hint}")
+    assert error.startswith(f"error: {leak}\n  hint: {leak.hint}")
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert any(line.startswith(f"hidden: /etc/app.conf ({len(CONFIG)} B, removed)") for line in lines)
     assert any(line.endswith(" 2: COPY app.conf /etc/") for line in lines)
@@ -151,10 +151,10 @@ def test_output_that_cannot_be_written_as_it_is(project, leaky, words):
     if words:
         assert [secret["path"] for secret in json.loads(ascii_only.stdout)["secrets"]] == ["/ü"]
     call = " ".join(argv("layers", "--archive", leaky.name, *words))
-    for where, told, code in ((">/dev/full", "No space left", 1), (">&-", leak_in(leaky.name), 1), ("| true", "", 141)):
+    for where, text, code in ((">/dev/full", "No space left", 1), (">&-", leak_in(leaky.name), 1), ("| true", "", 141)):
         bash = ["bash", "-o", "pipefail", "-c", f"{call} {where}"]
         done = subprocess.run(bash, cwd=project, capture_output=True, text=True, timeout=60)
-        assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+        assert (done.returncode, text in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
         assert "Exception ignored" not in done.stderr
 
 
@@ -189,8 +189,8 @@ def test_the_id_of_a_finding_in_sarif_is_its_own_and_stays(project):
     for number, stack in enumerate(((files,), (ROOT, files), (files, layer({".wh.a.conf": b""})))):
         layers(project, "--archive", samples.saved(project, *stack, name=f"{number}.tar"), "--sarif", "out.sarif")
         results = checked((project / "out.sarif").read_text())["runs"][0]["results"]
-        ids.append({each["partialFingerprints"]["deadweight/v1"] for each in results})
-        assert len({each["properties"]["fingerprint"] for each in results}) == 1  # what goes on the allow list
+        ids.append({result["partialFingerprints"]["deadweight/v1"] for result in results})
+        assert len({result["properties"]["fingerprint"] for result in results}) == 1  # what goes on the allow list
     assert len(ids[0]) == len(ids[2]) == 2
     assert ids[0] == ids[1]
     assert len(ids[0] & ids[2]) == 1  # that b.conf holds it is still the same, that a.conf hides it is not
@@ -208,9 +208,9 @@ def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
         archive = samples.saved(project, *files, history=history)
         done = layers(project, "--archive", archive, "--sarif", "out.sarif", "--junit", "out.xml")
         results = checked((project / "out.sarif").read_text())["runs"][0]["results"]
-        shown.append({each["partialFingerprints"]["primaryLocationLineHash"] for each in results})
+        shown.append({result["partialFingerprints"]["primaryLocationLineHash"] for result in results})
         assert len(shown[-1]) == len(results) == 7
-        places = [each["locations"][0]["physicalLocation"] for each in results]
+        places = [result["locations"][0]["physicalLocation"] for result in results]
         assert {place["artifactLocation"]["uri"] for place in places} == {"a.gz", "history"}
         assert not any("region" in place for place in places if place["artifactLocation"]["uri"] == "a.gz")
         assert len({case.get("name") for case in ElementTree.parse(project / "out.xml").findall(".//testcase")}) == 7
@@ -263,9 +263,9 @@ def test_one_of_several_images_of_an_archive(project):
 
 def test_a_variant_goes_by_its_own_allow_list(project, leaky):
     put_built(write_suite(project, SUITE.replace("ALLOW", "")), "v", leaky, "demo/v:1")
-    found = layers(project, "--variant", "v", "--json", code=1)
-    assert leak_in("v") in found.stderr
-    (mark,) = fingerprints(json.loads(found.stdout))
+    done = layers(project, "--variant", "v", "--json", code=1)
+    assert leak_in("v") in done.stderr
+    (mark,) = fingerprints(json.loads(done.stdout))
     entry = f"{{fingerprint: {mark}, reason: a sample of ours, expires: %s}}"
     write_suite(project, SUITE.replace("ALLOW", entry % "2099-01-31"))
     assert "(allowed: a sample of ours)" in layers(project, "--variant", "v", code=0).stdout
@@ -273,7 +273,7 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
     assert layers(project, "--variant", "v").returncode == 1
 
 
-@pytest.mark.parametrize(("words", "code", "said"), [
+@pytest.mark.parametrize(("words", "code", "message"), [
     ("", 2, wording("tasks.variant_or_archive")),
     ("--variant v --archive x.tar", 2, wording("tasks.variant_or_archive")),
     ("--archive leaky.tar --scan all", 2, wording("tasks.choice", flag="--scan", choices="deep, plain, hidden, no", value="all")),
@@ -297,7 +297,7 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
     ("--archive nowhere.tar --extract layout", 2, of_images("folder.not_empty", what="layout")),
     *((f"--archive={archive!r}", 2, wording("tasks.no_image", archive=archive)) for archive in NO_NAMES),
 ])  # fmt: skip
-def test_wrong_calls_are_one_error(project, leaky, words, code, said):
+def test_wrong_calls_are_one_error(project, leaky, words, code, message):
     write_suite(project, SUITE.replace("ALLOW", ""))
     (project / "circle").symlink_to("circle")
     (project / "to-leaky").symlink_to("leaky.tar")
@@ -305,7 +305,7 @@ def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     done = layers(project, *shlex.split(words), code=code)
     assert {path: path.read_bytes() for path in before} == before
-    assert said in done.stderr
+    assert message in done.stderr
     assert (done.stderr.count("error: "), done.stdout) == (1, "")
 
 
@@ -324,7 +324,7 @@ def held(request, project, leaky) -> Iterator[tuple[str, str, str, dict[str, str
 
 
 def test_an_image_of_the_engine_or_a_registry_is_looked_through_and_names_the_same(project, leaky, held):
-    image, absent, said, env = held
+    image, absent, message, env = held
     expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
     done = layers(project, "--archive", image, "--json", "--extract", "found", code=1, **env)
     assert json.loads(done.stdout)["hidden"] == expected["hidden"]
@@ -332,7 +332,7 @@ def test_an_image_of_the_engine_or_a_registry_is_looked_through_and_names_the_sa
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
     assert "linux/s390x" in layers(project, "--archive", image, "--platform", "linux/s390x", code=2, **env).stderr
     gone = layers(project, "--archive", absent, **env)
-    assert (gone.returncode != 0, said in gone.stderr) == (True, True)
+    assert (gone.returncode != 0, message in gone.stderr) == (True, True)
 
 
 @pytest.mark.slow

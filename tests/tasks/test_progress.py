@@ -59,13 +59,13 @@ def quick(monkeypatch) -> None:
 def test_a_step_that_says_nothing_is_told_and_no_line_runs_into_it(monkeypatch, capsys, quick, terminal) -> None:
     monkeypatch.setattr(_progress, "colour", lambda: terminal)
     with _progress.report_progress("scan"):
-        told = heard(capsys, 1, "scan, ")
+        output = heard(capsys, 1, "scan, ")
         say("one: done")
-    told += re.sub(r"\d+ s", "N s", capsys.readouterr().err)
+    output += re.sub(r"\d+ s", "N s", capsys.readouterr().err)
     if terminal:
-        assert re.fullmatch(r"((\r\x1b\[K)scan, N s)+\r\x1b\[Kone: done\n((\r\x1b\[K)scan, N s)*\r\x1b\[K", told)
+        assert re.fullmatch(r"((\r\x1b\[K)scan, N s)+\r\x1b\[Kone: done\n((\r\x1b\[K)scan, N s)*\r\x1b\[K", output)
     else:
-        assert told == "scan, N s so far\none: done\n"
+        assert output == "scan, N s so far\none: done\n"
 
 
 def test_a_quick_step_leaves_no_trace(capsys) -> None:
@@ -99,8 +99,8 @@ def test_while_images_are_built_the_lines_name_what_runs(monkeypatch, capsys, qu
     with Watcher() as watcher:
         step = SimpleNamespace(key="image:ko", title="ko build ko")
         watcher.began(SimpleNamespace(step=step, reason="not built yet"))  # type: ignore[arg-type]
-        told = heard(capsys, 1, "building ko build ko (")
-    assert "building ko build ko (N s), N s so far\n" in told
+        output = heard(capsys, 1, "building ko build ko (")
+    assert "building ko build ko (N s), N s so far\n" in output
 
 
 class Terminal(io.StringIO):
@@ -133,6 +133,6 @@ def test_no_text_is_obeyed(tell, capsys):
 @pytest.mark.parametrize("tell", [print_json, lambda document: print_utf8(json.dumps(document, ensure_ascii=False))])
 def test_a_json_document_says_the_same_and_is_not_obeyed_either(tell, capsys):
     assert guard(lambda: tell({HOSTILE: HOSTILE})) == 0
-    told = capsys.readouterr().out
-    assert json.loads(told) == {HOSTILE: HOSTILE}
-    assert told.replace("\n", "").isprintable()
+    output = capsys.readouterr().out
+    assert json.loads(output) == {HOSTILE: HOSTILE}
+    assert output.replace("\n", "").isprintable()

@@ -63,8 +63,8 @@ def running(root: Path, engine: Engine, variant: str) -> Iterator[str]:
 
 
 def containers(engine: Engine) -> list[str]:
-    found = engine.api.containers(all=True, filters={"label": f"{labels.PROJECT}={PROJECT}"})
-    return [one["Labels"][labels.PURPOSE] for one in found]
+    listing = engine.api.containers(all=True, filters={"label": f"{labels.PROJECT}={PROJECT}"})
+    return [one["Labels"][labels.PURPOSE] for one in listing]
 
 
 @pytest.fixture(scope="module")
@@ -226,17 +226,17 @@ def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misb
     for name in all_built(project, misbehaving_archive, misbehaving_image, text).names():
         built = load(BuiltImage, State(project).image(name) / BUILT_FILE)
         save(replace(built, base=replace(STANDING, stand_in=name == "good")), State(project).image(name) / BUILT_FILE)
-    told = f"Stand-ins: {wording('report.on_stand_in', variant='good', page='|').partition('|')[0]}"
+    line = f"Stand-ins: {wording('report.on_stand_in', variant='good', page='|').partition('|')[0]}"
     for words in (("verify", "--check", "runs"), ("scan",), ("attack", "--posture", "hardened")):
         if words[0] != "attack":  # which is told by the same line, and takes long
             done = invoke(project, *words, "--variant", "good")
-            assert told in done.stdout + done.stderr, words
+            assert line in done.stdout + done.stderr, words
         document = json.loads(invoke(project, *words, "--json").stdout)
         rows = document.get("evidence") or document["scans"]
         assert {(row["variant"], row["stand_in"]) for row in rows} == {("good", True), ("other", False)}, words
     for name, stand_in in (("good", True), ("other", False)):
         done = invoke(project, "layers", "--variant", name)
-        assert (told in done.stdout + done.stderr) is stand_in
+        assert (line in done.stdout + done.stderr) is stand_in
         assert json.loads(invoke(project, "layers", "--variant", name, "--json").stdout)["stand_in"] is stand_in
     document = json.loads(invoke(project, "layers", "--archive", str(misbehaving_archive), "--json").stdout)
     assert document["stand_in"] is None
@@ -257,11 +257,11 @@ def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbeh
     put(playground_archive)
     done = invoke(project, "report", "--against", ".deadweight/report", "--json")
     assert json.loads(done.stdout)["variants"]["good"]["base"]["stand_in"]
-    told = (State(project).report / "comparison.md").read_text()
-    assert told.strip() in done.stderr
-    assert wording("report.on_stand_ins", count=1, total=2, page="|").partition("|")[0] in told
+    text = (State(project).report / "comparison.md").read_text()
+    assert text.strip() in done.stderr
+    assert wording("report.on_stand_ins", count=1, total=2, page="|").partition("|")[0] in text
     again = task(project, "report", "--against", ".deadweight/report")
-    assert again.stdout == (State(project).report / "comparison.md").read_text() + "\n" != told + "\n"
+    assert again.stdout == (State(project).report / "comparison.md").read_text() + "\n" != text + "\n"
 
 
 @pytest.mark.slow
@@ -301,15 +301,15 @@ def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project
     def against(code: int) -> tuple[list[tuple[str, bool]], tuple[str, ...]]:
         """What the task tells: its changes, and what is no longer measured."""
         done = task(project, "report", "--against", "before", code=code)
-        found = compare(*(load_report(folder / "report.json") for folder in (project / "before", state.report)))
-        assert comparison_markdown(found).strip() in done.stdout
-        return [(change.kind, change.regression) for change in found.changes], found.unmeasured
+        comparison = compare(*(load_report(folder / "report.json") for folder in (project / "before", state.report)))
+        assert comparison_markdown(comparison).strip() in done.stdout
+        return [(change.kind, change.regression) for change in comparison.changes], comparison.unmeasured
 
     assert against(0) == ([], ())
     (state.image("good") / "image.tar").unlink()
     changes, lost = against(3)
     assert (changes, ["report.image_gone"] in list(map(codes, lost))) == ([], True)
-    assert ({each.partition(":")[0] for each in lost}, f": {GONE}; " in " ".join(lost)) == ({"good"}, True)
+    assert ({line.partition(":")[0] for line in lost}, f": {GONE}; " in " ".join(lost)) == ({"good"}, True)
     failed = FailedBuild("failed", "2026-01-02T00:00:00+00:00", ".deadweight/logs/good.log")
     save(failed, state.image("good") / FAILED_FILE)
     assert against(1)[0] == [("build", True)]
@@ -317,6 +317,6 @@ def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project
     assert against(1) == ([("build", True)], ())
     (state.image("good") / FAILED_FILE).unlink()
     changes, lost = against(3)
-    assert (changes, [each.partition(":")[0] for each in lost]) == ([], ["good"])
+    assert (changes, [line.partition(":")[0] for line in lost]) == ([], ["good"])
     (project / "deadweight.yaml").write_text((project / "deadweight.yaml").read_text().replace("good:", "better:"))
     assert against(1)[0][-1] == ("variant", True)

@@ -54,7 +54,7 @@ def test_yes_installs_and_stdout_is_the_document_alone(project, words, answer):
     assert seen.code == 0, seen.errors
     assert seen.errors.count(QUESTION) == bool(answer)
     assert "nfpm" in seen.errors.partition(QUESTION)[0]
-    tools = {each["name"]: each["status"] for each in json.loads(seen.output)["tools"]}
+    tools = {tool["name"]: tool["status"] for tool in json.loads(seen.output)["tools"]}
     assert (tools["nfpm"], inspect_tool("nfpm").status) == ("present", "present")
     again = on_terminal(project, "setup", answer=None)
     assert (again.code, again.output) == (0, "")
@@ -82,7 +82,7 @@ def bare(tmp_path, monkeypatch) -> FaultProject:
 
 
 @pytest.mark.parametrize("look", [("setup", "--plan"), ("--dry", "setup"), ("setup", "--yes")])
-@pytest.mark.parametrize(("words", "told"), [
+@pytest.mark.parametrize(("words", "message"), [
     (("--source", "public"), wording("suite.unknown", kind="source", name="public")),
     (("--source", ""), wording("suite.unknown", kind="source", name="")),
     (("--mirror", "ftp://x"), wording("sources.not_a_mirror", text="ftp://x")),
@@ -90,8 +90,8 @@ def bare(tmp_path, monkeypatch) -> FaultProject:
     (("--ca-bundle", "nowhere.pem"), f"nowhere.pem: {UNREADABLE}"),
     (("--ca-bundle", "deadweight.yaml"), f"deadweight.yaml: {wording('sources.no_certificate')}"),
 ])  # fmt: skip
-def test_a_wrong_source_is_told_whether_it_is_kept_or_only_looked_at(bare, look, words, told):
-    bare.fails(2, told, *look, *words)
+def test_a_wrong_source_is_told_whether_it_is_kept_or_only_looked_at(bare, look, words, message):
+    bare.fails(2, message, *look, *words)
     assert not (bare.state / "settings.json").exists()
 
 
@@ -101,7 +101,7 @@ def test_a_plan_shows_what_another_source_would_need_and_keeps_nothing(bare, loo
     assert bare.document(*look, "--mirror", "mirror.example.com/proxy")["source"] == "mirror"
     local = bare.invoke(*look, "--json", "--source", "local")
     document = json.loads(local.output)
-    to_make = [each["name"].rpartition(" ")[2] for each in document["to_make"]]
+    to_make = [row["name"].rpartition(" ")[2] for row in document["to_make"]]
     assert (document["source"], to_make, " busybox (about " in local.errors) == ("local", ["busybox"], True)
     assert "ready" not in local.errors
     assert not bare.state.exists()
@@ -110,7 +110,7 @@ def test_a_plan_shows_what_another_source_would_need_and_keeps_nothing(bare, loo
 def test_doctor_names_the_stand_ins_that_are_not_made_yet(bare):
     bare.more["DEADWEIGHT_SOURCE"] = "local"
     done = bare.invoke("doctor", "--json", code=3)
-    (busybox,) = (each["name"] for each in json.loads(done.output)["to_make"])
+    (busybox,) = (row["name"] for row in json.loads(done.output)["to_make"])
     assert busybox in done.errors.partition("error: ")[2]
     assert f"{busybox}: " in bare.invoke("doctor").output
 

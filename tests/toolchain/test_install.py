@@ -58,15 +58,15 @@ def test_every_go_program_has_its_turn_also_one_that_a_plug_in_brings():
 
 
 def test_a_go_tool_is_built_from_its_pinned_module(cache):
-    (finding,) = (each for each in survey(["crane"]) if each.name == "crane")
+    (finding,) = (row for row in survey(["crane"]) if row.name == "crane")
     assert (finding.status, finding.gettable) == ("missing", True)
-    said: list[str] = []
-    logs = installing.install([finding], said.append)
+    lines: list[str] = []
+    logs = installing.install([finding], lines.append)
     tool = find("crane")
     assert (list(logs), tool.ours, tool.version) == (["crane"], True, catalogue.program("crane").pinned)
     assert subprocess.check_output([tool.path, "version"], text=True).strip() == "v0.21.9"
-    assert said[0] == "getting crane"
-    assert said[1].startswith("got crane in ")
+    assert lines[0] == "getting crane"
+    assert lines[1].startswith("got crane in ")
     assert "go build -trimpath" in logs["crane"].read_text()
     assert leftovers(cache) == []
 
@@ -133,13 +133,13 @@ def test_where_apt_has_not_all_packages_the_others_are_installed(cache, tmp_path
     known = 'shift; for name; do printf "%s:\\n  Installed: (none)\\n  Candidate: 1\\n" "$name"; done'
     first_on_path(monkeypatch, tmp_path, {"apt-get": refuses, "apt-cache": known})
     monkeypatch.setattr(sudo, "is_root", lambda: True)
-    lacking = [replace(each, status="missing", gettable=True) for each in survey(["bwrap", "mmdebstrap"])]
-    said: list[str] = []
+    lacking = [replace(finding, status="missing", gettable=True) for finding in survey(["bwrap", "mmdebstrap"])]
+    lines: list[str] = []
     with raises(MissingError, "project.not_installed") as caught:
-        installing.install(lacking, said.append, log_folder=tmp_path / "logs")
+        installing.install(lacking, lines.append, log_folder=tmp_path / "logs")
     assert "bwrap: " in caught.value.fields["failures"]
     assert "mmdebstrap" not in caught.value.fields["failures"]
-    assert [line.partition(" in ")[0] for line in said if line.startswith("got ")] == ["got mmdebstrap"]
+    assert [line.partition(" in ")[0] for line in lines if line.startswith("got ")] == ["got mmdebstrap"]
 
 
 def test_a_python_without_pip_is_told_so(cache, monkeypatch, tmp_path):
@@ -185,7 +185,7 @@ def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
     assert leftovers(cache) == []
-    assert not [each for each in machine.everyone() if str(scratch) in each.command]
+    assert not [process for process in machine.everyone() if str(scratch) in process.command]
 
 
 @DEBIAN
@@ -242,10 +242,9 @@ def test_sudos_password_goes_to_its_input_and_nowhere_else(tmp_path, monkeypatch
 
 def test_a_survey_adds_go_where_something_has_to_be_built(cache, monkeypatch):
     for needed, expected in ((["melange", "nfpm"], ["go", "melange", "nfpm"]), (["nfpm"], ["nfpm"])):
-        assert [each.name for each in survey(needed)] == expected
+        assert [finding.name for finding in survey(needed)] == expected
 
 
 def test_installing_what_is_there_does_nothing(cache):
-    said: list[str] = []
-    there = [each for each in survey(["git", "make"]) if each.present]
-    assert (installing.install(there, said.append), said) == ({}, [])
+    lines, there = list[str](), [finding for finding in survey(["git", "make"]) if finding.present]
+    assert (installing.install(there, lines.append), lines) == ({}, [])

@@ -6,13 +6,13 @@ import struct
 
 
 def exactly(connection: socket.socket, count: int) -> bytes:
-    found = b""
-    while len(found) < count:
-        more = connection.recv(count - len(found))
+    received = b""
+    while len(received) < count:
+        more = connection.recv(count - len(received))
         if not more:
             raise SystemExit("closed: refused")
-        found += more
-    return found
+        received += more
+    return received
 
 
 def frame(connection: socket.socket) -> tuple[int, int]:

@@ -224,15 +224,15 @@ _BLOCK = r"(use|replace)\s*\($"
 
 def inputs_outside(source: Path, environment: Mapping[str, str], main: str = ".") -> tuple[Path, ...]:
     """Files and folders that are there and do not lie in ``source``; what is missing is Go's to tell."""
-    found = [source / name for name in _folders_named_by(source / "go.mod")]
+    paths = [source / name for name in _folders_named_by(source / "go.mod")]
     above = (folder / "go.work" for folder in (source, *source.parents))
     given = environment.get("GOWORK", "")
     work = Path(given) if given else next((file for file in above if file.is_file()), None)
     if work is not None and given != "off":
-        found += [work, work.with_suffix(".work.sum"), *(work.parent / name for name in _folders_named_by(work))]
+        paths += [work, work.with_suffix(".work.sum"), *(work.parent / name for name in _folders_named_by(work))]
     links = (path for path in (source / main / "kodata").rglob("*") if path.is_symlink())
-    found += [path.resolve() for path in links]
-    places = dict.fromkeys(Path(os.path.normpath(path)) for path in found)
+    paths += [path.resolve() for path in links]
+    places = dict.fromkeys(Path(os.path.normpath(path)) for path in paths)
     return tuple(path for path in places if path.exists() and not path.is_relative_to(source))
 
 

@@ -128,8 +128,8 @@ class WrongKey(ConfigError):
     def __init__(self, variant: Variant, key: str | Key, what: str, path: Path, *, hint: str | None = None) -> None:
         self.inner: Key = (key,) if isinstance(key, str) else key
         self.what, self.path = what, path
-        told = quoting(what, f"{what} (variants.{variant.name}.{dotted(self.inner)})")
-        super().__init__(told, file=path, hint=hint)
+        message = quoting(what, f"{what} (variants.{variant.name}.{dotted(self.inner)})")
+        super().__init__(message, file=path, hint=hint)
 
 
 class Builder(Protocol[V]):

@@ -89,8 +89,8 @@ class Guarded:
         steps = [self._whose.checked(variant.name, "steps()", step, Step) for step in given]
         last = f"image:{variant.name}"
         if [step.key for step in steps[-1:]] != [last]:
-            found = repr(steps[-1].key) if steps else "missing"
-            raise self._whose.wrong(variant.name, wording("builders.wrong_last_key", expected=last, found=found))
+            actual = repr(steps[-1].key) if steps else "missing"
+            raise self._whose.wrong(variant.name, wording("builders.wrong_last_key", expected=last, found=actual))
         return (*(self._guarded(step) for step in steps[:-1]), self._guarded(steps[-1], last=True))
 
     def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
@@ -119,8 +119,8 @@ def _wrong_record(record: object) -> str:
         return wording("builders.no_record")
     if not (isinstance(record, type) and issubclass(record, Variant)):
         return wording("builders.wrong_record", record=record)
-    own = [each for each in record.__mro__ if each not in Variant.__mro__]  # its own classes, down to ours
-    ours = [key for key in Variant.model_fields if any(key in vars(each).get("__annotations__", {}) for each in own)]
+    own = [cls for cls in record.__mro__ if cls not in Variant.__mro__]  # its own classes, down to ours
+    ours = [key for key in Variant.model_fields if any(key in vars(cls).get("__annotations__", {}) for cls in own)]
     if ours:
         return wording("builders.reserved_keys", keys=", ".join(ours))
     changed = [name for name in ("frozen", "extra") if record.model_config.get(name) != Variant.model_config.get(name)]

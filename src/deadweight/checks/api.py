@@ -84,23 +84,23 @@ MOST_PROBLEMS = 10
 
 def problems(expect: HttpExpect, answer: Answer) -> list[str]:
     """What differs, at most ten differences; empty where the answer is as expected."""
-    found = []
+    diffs = []
     if answer.truncated:
-        found.append(f"body: longer than {MAX_BODY_BYTES // 2**20} MiB, so only its beginning was read")
+        diffs.append(f"body: longer than {MAX_BODY_BYTES // 2**20} MiB, so only its beginning was read")
     if answer.status != expect.status:
-        found.append(f"status: expected {expect.status}, got {answer.status} ({_cut(answer.text())})")
-    found += [problem for name, wanted in expect.headers.items() for problem in _header(name, wanted, answer.headers)]
+        diffs.append(f"status: expected {expect.status}, got {answer.status} ({_cut(answer.text())})")
+    diffs += [problem for name, wanted in expect.headers.items() for problem in _header(name, wanted, answer.headers)]
     if expect.json_subset is not None:
         try:
-            found += subset_problems(expect.json_subset, answer.json())
+            diffs += subset_problems(expect.json_subset, answer.json())
         except ValueError as error:
-            found.append(f"body: expected JSON, got {_cut(answer.text())} ({error})")
+            diffs.append(f"body: expected JSON, got {_cut(answer.text())} ({error})")
     text = answer.text()
     if expect.body_contains is not None and expect.body_contains not in text:
-        found.append(wording("checks.not_in_body", expected=_cut(expect.body_contains), found=_cut(text)))
+        diffs.append(wording("checks.not_in_body", expected=_cut(expect.body_contains), found=_cut(text)))
     if expect.body_matches is not None and not values.matches_pattern(expect.body_matches, text):
-        found.append(wording("checks.no_match", pattern=expect.body_matches, found=_cut(text)))
-    return found[:MOST_PROBLEMS]
+        diffs.append(wording("checks.no_match", pattern=expect.body_matches, found=_cut(text)))
+    return diffs[:MOST_PROBLEMS]
 
 
 def subset_problems(expected: Any, actual: Any, path: str = "$") -> Iterator[str]:
@@ -118,8 +118,8 @@ def subset_problems(expected: Any, actual: Any, path: str = "$") -> Iterator[str
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
             yield f"{path}: expected {len(expected)} items, got {len(actual)}: {_cut(actual)}"
-        for index, (wanted, found) in enumerate(zip(expected, actual, strict=False)):
-            yield from subset_problems(wanted, found, f"{path}[{index}]")
+        for index, (wanted, entry) in enumerate(zip(expected, actual, strict=False)):
+            yield from subset_problems(wanted, entry, f"{path}[{index}]")
     elif isinstance(expected, str) and isinstance(actual, str):
         if expected != actual:
             yield _text_difference(path, expected, actual)
@@ -234,16 +234,16 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
     answer: Answer | None = None
     try:
         answer = send(container, request)
-        found = problems(item.expect, answer)
+        reasons = problems(item.expect, answer)
     except (OSError, http.client.HTTPException, Ended) as error:
-        found = [wording("checks.no_answer", problem=error or type(error).__name__)]
+        reasons = [wording("checks.no_answer", problem=error or type(error).__name__)]
     obituary = subject.service.obituary() if answer is None else None
     if obituary:
-        found.append(obituary)
+        reasons.append(obituary)
     return ItemResult(
         name=item.name,
-        status="fail" if found else "pass",
-        reason=plain("; ".join(found)),
+        status="fail" if reasons else "pass",
+        reason=plain("; ".join(reasons)),
         seconds=round(time.monotonic() - started, 4),
         request=f"{request.method} {request.path}",
         http_status=None if answer is None else answer.status,

@@ -92,7 +92,7 @@ def possible(subject: Subject) -> bool:
     return here and not engine.info.rootless and sudo.silent()
 
 
-def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -> Reply:
+def call(work: Work[Order, Reply], order: Order, subject: Subject, on_line: Told) -> Reply:
     """Have a process of root's obey an order. Gives what came back.
 
     Raises the error that it met there; Interrupted; CommandError where it ended without a word, with its last lines.
@@ -118,17 +118,17 @@ def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -
             # In a thread: who is interrupted in the midst of a program waits for its end, and no signal of ours ends this one.
             with ThreadPoolExecutor(1) as worker, _withdrawn(folder / ORDER, LIMIT_SECONDS):
                 words = (work.module, folder)
-                worker.submit(sudo.run_module, __name__, words, timeout=LIMIT_SECONDS, on_line=told).result()
+                worker.submit(sudo.run_module, __name__, words, timeout=LIMIT_SECONDS, on_line=on_line).result()
         except CommandError:
             fault = store.load(Fault, folder / FAULT)
             if fault is None:
                 raise
             kind = next(kind for kind in _KINDS if kind.__name__ == fault.kind)
             raise kind(fault.message, hint=fault.hint) from None
-        found = store.load(work.reply, folder / FOUND)
-    if found is None:
+        reply = store.load(work.reply, folder / FOUND)
+    if reply is None:
         raise DeadweightError(wording("checks.helper_without_result", variant=subject.variant.name))
-    return found
+    return reply
 
 
 @contextlib.contextmanager
@@ -171,7 +171,7 @@ def serve(work: Work[Order, Reply], folder: Path) -> int:
             subject = _subject(place, engine)
             store.save(in_worker(lambda: work.obey(order, subject, _tell)), folder / FOUND)
     except DeadweightError as error:
-        name = next(each.__name__ for each in _KINDS if isinstance(error, each))
+        name = next(kind.__name__ for kind in _KINDS if isinstance(error, kind))
         store.save(Fault(name, error.message, error.hint), folder / FAULT)
         return error.exit_code
     except KeyboardInterrupt:
@@ -188,7 +188,7 @@ def _subject(place: Place, engine: Engine) -> Subject:
     suite = read_suite(Path(place.suite), None)  # judged before, and no check reads a builder's keys
     return Subject(
         suite=suite,
-        variant=next(each for each in suite.variants if each.name == place.variant),
+        variant=next(variant for variant in suite.variants if variant.name == place.variant),
         built=place.built,
         state=State(suite.root),
         archive=_no_archive,

@@ -55,17 +55,17 @@ class Budget(Check):
         if budget.startup_seconds is not None:
             figures["startup_seconds"], why_not["startup_seconds"] = _startup(subject)
         limits: dict[str, Limit | None] = {name: getattr(budget, name) for name in _WORDS}
-        found = {
+        by_name = {
             name: check_limits(name, figures.get(name), (limit.soft, limit.hard), why_not.get(name, ""))
             for name, limit in limits.items()
             if limit is not None and limit != type(limit)()
         }
         data: dict[str, Any] = {
             "figures": {name: value for name, value in figures.items() if value is not None},
-            "limits": {name: finding.data for name, finding in found.items()},
+            "limits": {name: finding.data for name, finding in by_name.items()},
             "compressed_how": weighed.compressed_how,
         }
-        findings = list(found.values())
+        findings = list(by_name.values())
         if budget.smaller_than is not None:
             findings.append(_compared(subject, weighed.size_bytes, budget.smaller_than))
             data["smaller_than"] = findings[-1].data
@@ -145,8 +145,8 @@ def _compared(subject: Subject, size: int, name: str) -> Finding:
     data = {"other": name, "other_size_bytes": theirs, "ratio": round(size / theirs, 4) if theirs else None}
     if size < theirs:
         return Finding("pass", wording("checks.smaller", bytes=format_bytes(theirs - size), variant=name), data)
-    told = wording("checks.not_smaller", size=format_bytes(size), variant=name, other=format_bytes(theirs))
-    return Finding("fail", told, data)
+    text = wording("checks.not_smaller", size=format_bytes(size), variant=name, other=format_bytes(theirs))
+    return Finding("fail", text, data)
 
 
 CHECK = Budget()

@@ -40,8 +40,8 @@ class Layers(Check):
             report = images.with_base(report, base_image(subject))
         gates = [*_gates(report, asked), *_allow_notes(report, allow)]
         data = {**report.json(), "gates": [{"name": g.name, "held": g.held, "reason": g.reason} for g in gates]}
-        told = _reason(report, gates)
-        return evidence(subject, self.name, _status(gates), told, started=started, data=data, gated=bool(gates))
+        reason = _reason(report, gates)
+        return evidence(subject, self.name, _status(gates), reason, started=started, data=data, gated=bool(gates))
 
 
 def base_image(subject: Subject) -> images.BaseImage:
@@ -96,20 +96,20 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
         if not allowed:
             first = ", ".join(thing.described for thing in things[:3])
             why = next((f" ({thing.why})" for thing in things if thing.why), "")
-            found = wording("checks.found", count=len(things), first=first, why=why)
-            yield Gate(name, not things, found if things else wording("checks.none"))
+            reason = wording("checks.found", count=len(things), first=first, why=why)
+            yield Gate(name, not things, reason if things else wording("checks.none"))
     if asked.users:
         user = (report.user or "root").split(":")[0]
         yield Gate("users", user in asked.users, wording("checks.runs_as", user=user))
 
 
-def _gate_by_owner(name: str, asked: SecretsGate | UnreadGate, found: Counter[str]) -> Iterator[Gate]:
+def _gate_by_owner(name: str, asked: SecretsGate | UnreadGate, counts: Counter[str]) -> Iterator[Gate]:
     """A gate that judges what is mine and what came with the base apart."""
     gated = [owner for owner, verdict in (("mine", asked.mine), ("base", asked.base)) if verdict == "none"]
     if not gated:
         return
-    count, kind = sum(found[owner] for owner in gated), "unscanned places" if name == "unread" else name
-    others = sum(found.values()) - count
+    count, kind = sum(counts[owner] for owner in gated), "unscanned places" if name == "unread" else name
+    others = sum(counts.values()) - count
     if len(gated) == 2:
         reason = wording("checks.findings", kind=kind, count=count)
     elif gated == ["mine"]:

@@ -78,20 +78,20 @@ def run_check(check: Check, subject: Subject) -> Evidence:
     What a container did is believed only of an engine that can run one. Raises Interrupted and UsageError (a wrong suite) only.
     """
     try:
-        found = check.run(subject)
+        result = check.run(subject)
     except (Interrupted, UsageError):
         raise
     except MissingError as error:
-        found = unmeasured(subject, check.name, error)
+        result = unmeasured(subject, check.name, error)
     except DeadweightError as error:
-        found = evidence(subject, check.name, "fail", error.message)
+        result = evidence(subject, check.name, "fail", error.message)
     stop_if_cancelled()  # what it says is of a service that was being removed
-    if check.needs_engine and found.status in ("fail", "not_measured") and not found.data.get("missing"):
+    if check.needs_engine and result.status in ("fail", "not_measured") and not result.data.get("missing"):
         from deadweight.engine.broken_engine import lost_engine
 
         lost = lost_engine(subject.engine)
-        found = found if lost is None else unmeasured(subject, check.name, lost)
-    return keep(subject, found)
+        result = result if lost is None else unmeasured(subject, check.name, lost)
+    return keep(subject, result)
 
 
 def unmeasured(subject: Subject, check: str, error: MissingError) -> Evidence:
@@ -100,11 +100,11 @@ def unmeasured(subject: Subject, check: str, error: MissingError) -> Evidence:
     return evidence(subject, check, "not_measured", error.message, data=data)
 
 
-def keep(subject: Subject, found: Evidence) -> Evidence:
+def keep(subject: Subject, result: Evidence) -> Evidence:
     """Judge a finding by the variant's ``expect``, and save it where the report looks for it."""
-    expects_failure = subject.variant.expect.get(found.check) == "fail"
-    reason = " ".join(plain(found.reason).split())  # one line, without colours
-    noted = replace(found, reason=reason, asked=criteria_of(subject.variant, found.check))
+    expects_failure = subject.variant.expect.get(result.check) == "fail"
+    reason = " ".join(plain(result.reason).split())  # one line, without colours
+    noted = replace(result, reason=reason, asked=criteria_of(subject.variant, result.check))
     final = judged(noted, expects_failure=expects_failure)
     store.save(final, subject.state.evidence(final.variant, final.check))
     return final
@@ -125,7 +125,7 @@ def run_checks(
     done = list(made)
     try:
         for check in table.asked(subject.variant, only):
-            if any(each.check == check.name for each in done):
+            if any(result.check == check.name for result in done):
                 continue
             if any(map(enough, done)):
                 break
@@ -156,7 +156,7 @@ def verify(
         return run_checks(subject, only, on_evidence, made=made)
 
     with side_by_side(work, subjects, jobs=jobs) as running:
-        return [found for _, done in running for found in result_of(done)]
+        return [result for _, done in running for result in result_of(done)]
 
 
 def _started(

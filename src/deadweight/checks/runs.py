@@ -99,7 +99,7 @@ class _Course:
             state = first.wait_ended(max(0.0, WATCH_SECONDS - (time.monotonic() - healthy_at)))
             if not state.running:
                 data["log_tail"], data["exit_code"] = last_lines(first, 20), state.exit_code
-                raise _Failed(with_last_lines(wording("checks.ended_later", outcome=state.told()), first))
+                raise _Failed(with_last_lines(wording("checks.ended_later", outcome=state.outcome()), first))
             return self._stop(first)
 
     def _job(self) -> tuple[Status, str]:
@@ -143,13 +143,13 @@ class _Course:
         return ("pass" if stopped.exit_code in CLEAN_EXITS else "warn"), _healthy(data)
 
 
-def interleaved(subjects: Sequence[Subject], found: Mapping[str, Evidence]) -> dict[str, Evidence]:
-    """Start these variants in turns, and put the times into the evidence that ``found`` has of each by its name: of those that are
-    proven to start, and not slowly. Nothing else runs meanwhile."""
+def interleaved(subjects: Sequence[Subject], results: Mapping[str, Evidence]) -> dict[str, Evidence]:
+    """Start these variants in turns, and put the times into the evidence that ``results`` has of each by its name: of those that
+    are proven to start, and not slowly. Nothing else runs meanwhile."""
     samples: dict[str, list[float]] = {
-        subject.variant.name: [] for subject in subjects if _can_be_timed(found[subject.variant.name])
+        subject.variant.name: [] for subject in subjects if _can_be_timed(results[subject.variant.name])
     }
-    evidence = dict(found)
+    evidence = dict(results)
     for number, subject in itertools.product(range(STARTS), subjects):
         name = subject.variant.name
         if name not in samples:
@@ -167,19 +167,19 @@ def interleaved(subjects: Sequence[Subject], found: Mapping[str, Evidence]) -> d
         except DeadweightError as error:
             status, reason = "not_measured" if isinstance(error, CannotStart | MissingError) else "fail", error.message
         del samples[name]
-        told = wording("checks.further_start", number=number + 2, reason=reason)
-        evidence[name] = replace(found[name], status=status, reason=told, code=told.code)
-    return evidence | {name: _timed(found[name], times) for name, times in samples.items()}
+        message = wording("checks.further_start", number=number + 2, reason=reason)
+        evidence[name] = replace(results[name], status=status, reason=message, code=message.code)
+    return evidence | {name: _timed(results[name], times) for name, times in samples.items()}
 
 
-def _can_be_timed(found: Evidence) -> bool:
-    seconds = found.data.get("startup_seconds")
-    return found.status in ("pass", "warn") and seconds is not None and seconds <= SLOW_START_SECONDS
+def _can_be_timed(result: Evidence) -> bool:
+    seconds = result.data.get("startup_seconds")
+    return result.status in ("pass", "warn") and seconds is not None and seconds <= SLOW_START_SECONDS
 
 
-def _timed(found: Evidence, times: Sequence[float]) -> Evidence:
-    data = {**found.data, **_startup(times)}
-    return replace(found, data=data, reason=found.reason if data.get("killed") else _healthy(data))
+def _timed(result: Evidence, times: Sequence[float]) -> Evidence:
+    data = {**result.data, **_startup(times)}
+    return replace(result, data=data, reason=result.reason if data.get("killed") else _healthy(data))
 
 
 def _startup(times: Sequence[float]) -> dict[str, Any]:

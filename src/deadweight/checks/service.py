@@ -67,17 +67,17 @@ class Service:
     def why_down(self, reason: str, container: Container) -> str:
         """A reason why a container did not come up, with its last lines; before them the call that a profile of the suite's
         refuses it. The container is removed."""
-        told, options = with_last_lines(reason, container), container.options
+        message, options = with_last_lines(reason, container), container.options
         container.remove()
-        return self.refused(told, options)
+        return self.refused(message, options)
 
-    def refused(self, told: str, options: RunOptions) -> str:
+    def refused(self, problem: str, options: RunOptions) -> str:
         """The same of what went wrong, told already, with these options."""
         if refused_calls.is_file(options.seccomp) and self._refused is None:
             variant = self.variant
             asked = options.but(seccomp=variant.run.seccomp or options.seccomp)
             self._refused = refused_calls.explained(self._engine(), self._image(), asked, variant.health, variant.port)
-        return joined(self._refused, told) if self._refused else told
+        return joined(self._refused, problem) if self._refused else problem
 
     def dependencies(
         self, network: str = BRIDGE, up: Callable[[str, Container], None] = lambda _name, _container: None
@@ -123,7 +123,7 @@ class Service:
         """
         if self._shared is None or (state := self._shared.wait_ended(MOURNING_SECONDS)).running:
             return None
-        return with_last_lines(wording("checks.service_ended", outcome=state.told()), self._shared)
+        return with_last_lines(wording("checks.service_ended", outcome=state.outcome()), self._shared)
 
     def close(self) -> None:
         """Remove the shared container, and what was started beside it."""

@@ -104,12 +104,12 @@ class Guarded:
     def run(self, subject: Subject) -> Evidence:
         variant = subject.variant.name
         with self._whose.at_work(variant):
-            found = self._whose.checked(variant, "run()", self.inner.run(subject), Evidence)
-        if found.status not in get_args(Status):
+            evidence = self._whose.checked(variant, "run()", self.inner.run(subject), Evidence)
+        if evidence.status not in get_args(Status):
             allowed = ", ".join(get_args(Status))
-            raise self._whose.wrong(variant, wording("checks.wrong_status", allowed=allowed, status=found.status))
+            raise self._whose.wrong(variant, wording("checks.wrong_status", allowed=allowed, status=evidence.status))
         try:
-            json.dumps(found.data)
+            json.dumps(evidence.data)
         except (TypeError, ValueError) as error:
             raise self._whose.wrong(variant, wording("checks.data_not_json", problem=error)) from error
-        return replace(found, check=self.name, variant=variant)
+        return replace(evidence, check=self.name, variant=variant)

@@ -62,13 +62,13 @@ class Acceptance:
 def acceptances(suite: Suite, variant: Variant) -> tuple[Acceptance, ...]:
     """All that the suite accepts of a variant. Raises ConfigError (file, line) for a wrong VEX document."""
     asked = variant.checks.vulnerabilities or VulnerabilitiesCheck()
-    found = []
+    entries = []
     for entry in asked.ignore:
         packages, expires = (entry.package,) if entry.package else (), date.fromisoformat(entry.expires)
-        found.append(Acceptance(entry.id, entry.reason, f"ignore list: {entry.id}", packages, expires))
+        entries.append(Acceptance(entry.id, entry.reason, f"ignore list: {entry.id}", packages, expires))
     for place in asked.vex:
-        found += _vex(suite.root / place, {variant.name, suite.name})
-    return tuple(found)
+        entries += _vex(suite.root / place, {variant.name, suite.name})
+    return tuple(entries)
 
 
 def _vex(file: Path, image_names: set[str]) -> Iterator[Acceptance]:
@@ -174,8 +174,8 @@ def severity_gates(
             kind = " ".join([*words, severity])
             held = len(rows) <= limit
             shown = "" if held else f": {named[:120]}"
-            said = wording("scan.severity_limit", count=len(rows), kind=kind, limit=limit, ids=shown)
-            yield Gate(f"max.{severity}", held, said)
+            reason = wording("scan.severity_limit", count=len(rows), kind=kind, limit=limit, ids=shown)
+            yield Gate(f"max.{severity}", held, reason)
 
 
 def _exception_gates(accepted: Sequence[Acceptance], used: Sequence[Acceptance | None]) -> Iterator[Gate]:
@@ -191,8 +191,8 @@ def _database_gates(asked: VulnerabilitiesCheck, database: Database, seen: Cover
     age = database.age_days()
     if age > asked.max_database_age_days:
         anew = f"invoke scan --database {LOCAL if database.made_here else 'download'}"
-        said = wording("scan.database_old", age=age, limit=asked.max_database_age_days, command=anew)
-        yield Gate("database_age", False, said, warning=not strict)
+        reason = wording("scan.database_old", age=age, limit=asked.max_database_age_days, command=anew)
+        yield Gate("database_age", False, reason, warning=not strict)
     if strict and "not_covered" in (seen.os, seen.language):
         yield Gate("coverage", False, _not_covered(seen))
 

@@ -120,9 +120,9 @@ def dial_ssh(host: str, timeout: float | None, errors: IO[bytes] | None = None) 
     ours, theirs = socket.socketpair()
     with theirs:
         # A session of its own: Ctrl-C must not end the connection over which containers are removed.
-        said: Any = errors or subprocess.DEVNULL
+        stderr: Any = errors or subprocess.DEVNULL
         _running.append(
-            subprocess.Popen(argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=said, start_new_session=True)
+            subprocess.Popen(argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=stderr, start_new_session=True)
         )
     ours.settimeout(timeout)
     return ours
@@ -346,5 +346,5 @@ def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInf
 
 
 def _typed(document: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    found = document.get(key)
-    return found if isinstance(found, kind) else kind()
+    value = document.get(key)
+    return value if isinstance(value, kind) else kind()

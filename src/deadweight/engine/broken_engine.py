@@ -41,14 +41,14 @@ def lost_engine(engine: Callable[[], Engine]) -> MissingError | None:
     """The error that says what is wrong with an engine that is not found or cannot run a container, and how to get it back; None
     if it can."""
     try:
-        found = engine()
+        current = engine()
         # one that is only busy, or whose probe another command cleaned away, is not lost: what is would be started anew
-        problem = trouble(found) and trouble(found)
+        problem = trouble(current) and trouble(current)
     except MissingError as error:
         return error
     if not problem:
         return None
-    return MissingError(wording("engine.cannot_run", host=found.host, problem=problem), hint=remedy(found, problem))
+    return MissingError(wording("engine.cannot_run", host=current.host, problem=problem), hint=remedy(current, problem))
 
 
 def broken_engine_at(endpoint: Endpoint) -> MissingError | None:
@@ -84,7 +84,7 @@ def trouble(engine: Engine) -> str:
         return wording("engine.disk_full") if _disk.FULL.search(problem) else _OWN_NAMES.sub("", problem)
     if state.running:
         return wording("engine.probe_runs_on", seconds=PROBE_SECONDS)
-    return "" if state.exit_code == 0 else wording("engine.probe_failed", outcome=state.told())
+    return "" if state.exit_code == 0 else wording("engine.probe_failed", outcome=state.outcome())
 
 
 def remedy(engine: Engine, problem: str) -> str:

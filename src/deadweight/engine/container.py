@@ -46,7 +46,7 @@ class ContainerState:
     pid: int
     started_at: str
 
-    def told(self) -> str:
+    def outcome(self) -> str:
         """One clause for a message: how it ended."""
         if self.running:
             return wording("engine.is_running")
@@ -167,7 +167,7 @@ class Container:
         settings = self.settled()["NetworkSettings"]
         networks = settings.get("Networks") or {}
         chosen = (networks.get(network) or {}).get("IPAddress") or settings.get("IPAddress")
-        return str(chosen or next((each["IPAddress"] for each in networks.values() if each.get("IPAddress")), ""))
+        return str(chosen or next((entry["IPAddress"] for entry in networks.values() if entry.get("IPAddress")), ""))
 
     def state(self) -> ContainerState:
         state = self.inspect()["State"]
@@ -239,7 +239,7 @@ class Container:
                 if not last or limit >= TELLING_SECONDS or not isinstance(error, TimeoutError):
                     last = questions.unanswered(health, error)
             if not self.kernel_says_running() and not (state := self.state()).running:
-                return Readiness(False, None, wording("engine.ended_early", outcome=state.told()))
+                return Readiness(False, None, wording("engine.ended_early", outcome=state.outcome()))
             if time.monotonic() >= deadline:
                 return Readiness(False, None, self._unhealthy(health, port, last))
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
@@ -251,7 +251,7 @@ class Container:
         if state.running:
             return Readiness(False, None, wording("engine.still_running", seconds=health.within_seconds))
         well = state.exit_code == 0
-        reason = "" if well else wording("engine.job_failed", outcome=state.told())
+        reason = "" if well else wording("engine.job_failed", outcome=state.outcome())
         return Readiness(well, time.monotonic() - self.started if well else None, reason)
 
     def _unhealthy(self, health: Health, port: int | None, last: str) -> str:

@@ -93,9 +93,9 @@ def find_or_start(say: Say) -> Endpoint:
     Raises MissingError where DOCKER_HOST or DOCKER_CONTEXT names one that does not answer, or where none can be had;
     CommandError where ours does not come up.
     """
-    found, passed_over = search()
-    if found is not None:
-        return found
+    endpoint, passed_over = search()
+    if endpoint is not None:
+        return endpoint
     problem = cannot_start()
     if problem:
         others = "".join(f"\n  {line}" for line in passed_over)

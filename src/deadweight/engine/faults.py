@@ -85,9 +85,9 @@ def _innermost(error: BaseException) -> str:
 
 def refused_start(image: str, port: int | None, error: Exception) -> DeadweightError:
     """Why a container was not started: its port is taken (None: the engine chose it), or the engine refuses it."""
-    said = explained(error)
-    if not any(words in said for words in PORT_TAKEN):
-        return CannotStart(wording("engine.cannot_start", image=image, problem=said))
+    problem = explained(error)
+    if not any(words in problem for words in PORT_TAKEN):
+        return CannotStart(wording("engine.cannot_start", image=image, problem=problem))
     if port:
-        return PortInUse(wording("engine.port_in_use", port=port, problem=said))
-    return PortInUse(wording("engine.chosen_port_in_use", problem=said))
+        return PortInUse(wording("engine.port_in_use", port=port, problem=problem))
+    return PortInUse(wording("engine.chosen_port_in_use", problem=problem))

@@ -60,8 +60,8 @@ def running(engine: Engine, variants: Collection[str] = (), *, purpose: str | No
     wanted = [f"{labels.PROJECT}={engine.project}", f"{labels.ROOT}={engine.root}"]
     wanted += [f"{labels.PURPOSE}={purpose}"] if purpose else []
     with translated("list what we made"):
-        found = engine.api.containers(filters={"label": wanted})
-    newest = sorted(found, key=lambda one: -int(one["Created"]))
+        containers = engine.api.containers(filters={"label": wanted})
+    newest = sorted(containers, key=lambda one: -int(one["Created"]))
     named = [(str(one["Id"]), str(one["Labels"].get(labels.VARIANT, ""))) for one in newest]
     return [(container_id, name) for container_id, name in named if name and (not variants or name in variants)]
 
@@ -71,8 +71,8 @@ def started_by_run(engine: Engine, variant: str) -> Container | None:
 
     Containers of checks and attacks are passed over: they end without asking whoever looks into them.
     """
-    found = running(engine, (variant,), purpose=RUN)
-    return Container(engine, found[0][0], "", RunOptions()) if found else None
+    containers = running(engine, (variant,), purpose=RUN)
+    return Container(engine, containers[0][0], "", RunOptions()) if containers else None
 
 
 def log_lines(
@@ -82,21 +82,21 @@ def log_lines(
 
     With ``follow`` only one container can be read. Raises DeadweightError where none runs, or where ``follow`` meets several.
     """
-    found = running(engine, variants)
-    if not found:
+    containers = running(engine, variants)
+    if not containers:
         which = f"variant {' or '.join(variants)}" if variants else "this project"
         raise DeadweightError(wording("engine.none_running", owner=which))
-    if follow and len(found) > 1:
-        names = ", ".join(sorted({name for _, name in found}))
+    if follow and len(containers) > 1:
+        names = ", ".join(sorted({name for _, name in containers}))
         raise DeadweightError(wording("engine.several_running", names=names))
-    for container_id, name in found:
+    for container_id, name in containers:
         container = Container(engine, container_id, "", RunOptions())
-        lead = f"{name}: " if len(found) > 1 else ""
+        lead = f"{name}: " if len(containers) > 1 else ""
         try:
             for line in container.follow(lines) if follow else container.logs(lines):
                 yield lead + line
         except DeadweightError:
-            if len(found) == 1:
+            if len(containers) == 1:
                 raise  # of several, one may have ended and been removed since they were listed
 
 

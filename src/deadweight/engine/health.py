@@ -119,8 +119,8 @@ def _exec(run: Run, health: Health, limit: float) -> str:
     done = run(health.command, max(limit, EXEC_SECONDS))
     if done.exit_code == 0:
         return ""
-    said = (done.errors or done.output).decode(errors="replace").strip().splitlines()
-    last = f" ({said[-1][:200]})" if said else ""
+    lines = (done.errors or done.output).decode(errors="replace").strip().splitlines()
+    last = f" ({lines[-1][:200]})" if lines else ""
     return wording("engine.command_failed", program=health.command[0], exit_code=done.exit_code, output=last)
 
 
@@ -208,26 +208,26 @@ class Listener:
         return ipaddress.ip_address(self.address).is_loopback
 
 
-def explain_listeners(found: Sequence[Listener] | None, port: int | None, exposed: Sequence[int] = ()) -> str:
+def explain_listeners(listeners: Sequence[Listener] | None, port: int | None, exposed: Sequence[int] = ()) -> str:
     """A clause for a service that does not answer: what it listens on instead, and the next step; empty where that says nothing.
 
     ``exposed`` are the ports that the image's EXPOSE names.
     """
     declared = ", ".join(map(str, exposed)) if port not in exposed else ""
-    if not found and declared:
+    if not listeners and declared:
         return wording(
-            "engine.exposes_other" if found is None else "engine.exposes_unused", exposed=declared, port=port
+            "engine.exposes_other" if listeners is None else "engine.exposes_unused", exposed=declared, port=port
         )
-    if not found:
-        return "" if found is None else wording("engine.listens_nowhere")
-    right = [each for each in found if each.port == port]
-    if right and all(each.loopback for each in right):
+    if not listeners:
+        return "" if listeners is None else wording("engine.listens_nowhere")
+    right = [listener for listener in listeners if listener.port == port]
+    if right and all(listener.loopback for listener in right):
         return wording("engine.only_loopback", address=right[0].address, port=port)
     if right:
         return ""
-    reached = [each for each in found if not each.loopback] or found
-    likely = next((each for each in reached if each.port in exposed), reached[0])
-    ports = ", ".join(dict.fromkeys(str(each.port) for each in found))
+    reached = [listener for listener in listeners if not listener.loopback] or listeners
+    likely = next((listener for listener in reached if listener.port in exposed), reached[0])
+    ports = ", ".join(dict.fromkeys(str(listener.port) for listener in listeners))
     declared = f", EXPOSE declares {declared}" if declared else ""
     if likely.loopback:
         return wording("engine.listens_on_other_loopback", ports=ports, port=port, exposed=declared, likely=likely.port)

@@ -172,7 +172,7 @@ class Tunnels(Sidecars):
                     state = container.wait_ended(END_SECONDS)
                     if not state.running and not state.exit_code:
                         return
-                    problem = DeadweightError(" ".join([*container.logs(3), state.told()]))
+                    problem = DeadweightError(" ".join([*container.logs(3), state.outcome()]))
             except Interrupted:
                 raise
             except DeadweightError as error:
@@ -379,11 +379,11 @@ class Heard:
         return data
 
 
-def recording(options: RunOptions, argv: Sequence[str], told: str = "") -> tuple[RunOptions, str]:
-    """The options with which ``argv`` runs under the recorder, and the name by which it is listened to. ``told``: as the recorder
-    takes it."""
+def recording(options: RunOptions, argv: Sequence[str], setting: str = "") -> tuple[RunOptions, str]:
+    """The options with which ``argv`` runs under the recorder, and the name by which it is listened to. ``setting``: as the
+    recorder takes it."""
     name = f"@deadweight-{uuid.uuid4().hex}"
-    return options.but(entrypoint=(TARGET, "record", name, told, *argv), args=()), name
+    return options.but(entrypoint=(TARGET, "record", name, setting, *argv), args=()), name
 
 
 def roomier(options: RunOptions) -> RunOptions:

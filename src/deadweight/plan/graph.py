@@ -192,13 +192,13 @@ class Plan:
 
     def chains(self) -> dict[str, float]:
         """For each step, the seconds of the longest chain of steps that begins with it."""
-        found = dict.fromkeys(self.waits, 0.0)
+        seconds = dict.fromkeys(self.waits, 0.0)
         for task in reversed(self.tasks):
             key = task.step.key
-            found[key] += task.seconds
+            seconds[key] += task.seconds
             for before in self.waits[key]:
-                found[before] = max(found[before], found[key])
-        return found
+                seconds[before] = max(seconds[before], seconds[key])
+        return seconds
 
     def of(self, variant: str) -> tuple[Task, ...]:
         """The tasks that a variant needs."""
@@ -207,14 +207,14 @@ class Plan:
 
 def with_all_before(keys: Iterable[str], waits: Callable[[str], Iterable[str] | None]) -> frozenset[str]:
     """These steps and all that they wait for; None is said of a step that is not planned."""
-    found, stack = set[str](), list(keys)
+    steps, stack = set[str](), list(keys)
     while stack:
         key = stack.pop()
-        before = None if key in found else waits(key)
+        before = None if key in steps else waits(key)
         if before is not None:
-            found.add(key)
+            steps.add(key)
             stack += before
-    return frozenset(found)
+    return frozenset(steps)
 
 
 def make_plan(

@@ -266,10 +266,10 @@ class _Run:
     def cache(self, chain: Set[str]) -> Cache | None:
         """What of an image was taken from an earlier build; a step before it that had nothing to do was, as a whole."""
         ended = {key: self.outcomes.get(key) for key in chain}
-        said = {"cached" if end and end.result == "cached" else self.took.get(key) for key, end in ended.items()}
-        if said == {"cold"} or said == {"cached"}:
-            return "cold" if "cold" in said else "cached"
-        return "warm" if said & {"warm", "cached"} else None
+        states = {"cached" if end and end.result == "cached" else self.took.get(key) for key, end in ended.items()}
+        if states == {"cold"} or states == {"cached"}:
+            return "cold" if "cold" in states else "cached"
+        return "warm" if states & {"warm", "cached"} else None
 
     def chain(self, task: Task) -> frozenset[str]:
         """The step and all it depends on."""

@@ -91,7 +91,7 @@ def _without_blame(
     workspace: Workspace, variants: Sequence[Variant], made: Sequence[VariantOutcome]
 ) -> tuple[VariantOutcome, ...]:
     """What failed in an engine that cannot run a container says nothing of its Dockerfile: the engine is missing."""
-    suspects = {each.variant for each in made if each.result == "failed" and type(each.error) in ENGINE_MAY_BE_WHY}
+    suspects = {build.variant for build in made if build.result == "failed" and type(build.error) in ENGINE_MAY_BE_WHY}
     blamed = [variant for variant in variants if variant.name in suspects]
     needs = zip(blamed, workspace.needs(blamed), strict=True)
     names = {variant.name for variant, need in needs if need.engine}
@@ -114,10 +114,10 @@ def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
     missing = [error for error in errors if isinstance(error, MissingError)]
     if missing and len(outcomes) == 1:
         raise missing[0]
-    told: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for outcome in failed:
-        told.setdefault(f"{outcome.step or 'build'}: {outcome.why}", []).append(outcome.variant)
-    failures = "\n".join(f"{', '.join(names)}: {what}" for what, names in told.items())
+        reasons.setdefault(f"{outcome.step or 'build'}: {outcome.why}", []).append(outcome.variant)
+    failures = "\n".join(f"{', '.join(names)}: {what}" for what, names in reasons.items())
     kind = MissingError if missing and missing == errors else BuildFailed
     hints = dict.fromkeys(error.hint for error in errors if isinstance(error, NoBase) and error.hint)
     message = wording("project.not_built", failed=len(failed), total=len(outcomes), failures=failures)
@@ -164,7 +164,7 @@ class _Arriving:
 
     @looked_once()
     def __call__(self, outcomes: Mapping[str, Outcome]) -> Plan:
-        come = [each for each in self._waiting if self._needs.get(each.name, frozenset()) <= outcomes.keys()]
+        come = [variant for variant in self._waiting if self._needs.get(variant.name, frozenset()) <= outcomes.keys()]
         if not come:
             return Plan(())
         self._waiting = [variant for variant in self._waiting if variant not in come]

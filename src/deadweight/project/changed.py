@@ -54,15 +54,15 @@ def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> d
     top, names = asked.paths()
     paths = [top / name for name in names]
     suite_file = Path(os.path.realpath(workspace.suite.file))
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     if suite_file in paths:
-        found |= _by_definition(workspace.suite, _suite_then(top, suite_file, parted(root, revision)), variants)
+        reasons |= _by_definition(workspace.suite, _suite_then(top, suite_file, parted(root, revision)), variants)
     others = [path for path in paths if path != suite_file]
     texts = {text for path in others for text in (str(path), *map(str, path.parents))}
     near = set[str]().union(*(readers.get(text, ()) for text in ("", *texts))) if texts else set[str]()
-    left = [variant for variant in variants if variant.name in near and variant.name not in found]
-    found |= _by_files(workspace, others, left)
-    return {variant.name: found[variant.name] for variant in variants if variant.name in found}
+    left = [variant for variant in variants if variant.name in near and variant.name not in reasons]
+    reasons |= _by_files(workspace, others, left)
+    return {variant.name: reasons[variant.name] for variant in variants if variant.name in reasons}
 
 
 def changed_from(workspace: Workspace, earlier: Report, variants: Sequence[Variant]) -> dict[str, str]:
@@ -76,21 +76,21 @@ def changed_from(workspace: Workspace, earlier: Report, variants: Sequence[Varia
         for task in plan(workspace, split.able).tasks
         if task.step.key.startswith("image:")
     }
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for variant in variants:
         record = earlier.variants.get(variant.name)
         built = record.build if record else None
         if record is None:
-            found[variant.name] = "not in the earlier report"
+            reasons[variant.name] = "not in the earlier report"
         elif built is None or built.fingerprint is None:
-            found[variant.name] = "the earlier report does not record its inputs"
+            reasons[variant.name] = "the earlier report does not record its inputs"
         elif record.failed is not None:
-            found[variant.name] = "its build failed in the earlier report"
+            reasons[variant.name] = "its build failed in the earlier report"
         elif variant.name in split.lacking:
-            found[variant.name] = "a base image is not available"
+            reasons[variant.name] = "a base image is not available"
         elif digests[f"image:{variant.name}"] != built.fingerprint:
-            found[variant.name] = "its inputs differ from the earlier report"
-    return found
+            reasons[variant.name] = "its inputs differ from the earlier report"
+    return reasons
 
 
 def _suite_then(top: Path, file: Path, base: str) -> Suite | None:
@@ -129,13 +129,13 @@ def _by_files(workspace: Workspace, paths: Sequence[Path], variants: Sequence[Va
     )
     site = replace(workspace.site, source=cast("Source", nothing), pool=None)
     places: dict[str, list[Where]] = defaultdict(list)
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     rules, real = functools.cache(Ignore), functools.cache(os.path.realpath)
     for variant in variants:
         try:
             steps = workspace.builder(variant).steps(variant, site)
         except DeadweightError as error:
-            found[variant.name] = f"its inputs cannot be determined: {error.message}"
+            reasons[variant.name] = f"its inputs cannot be determined: {error.message}"
             continue
         for step in steps:
             for path in step.inputs.files:
@@ -145,8 +145,8 @@ def _by_files(workspace: Workspace, paths: Sequence[Path], variants: Sequence[Va
     for path in paths:
         shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
         for name in _reached(path, places):
-            found.setdefault(name, f"{shown} changed")
-    return found
+            reasons.setdefault(name, f"{shown} changed")
+    return reasons
 
 
 def _reached(path: Path, places: Mapping[str, list[Where]]) -> Iterable[str]:
@@ -189,12 +189,12 @@ def _readers(root: Path, variants: Sequence[Variant]) -> Mapping[str, set[str]]:
 class Selection(NamedTuple):
     """``variants`` are this run's. ``beside`` must be built too, since a budget compares one of them with it (``smaller_than``).
 
-    ``told`` are lines that say how it came about; none where the whole suite, or what was named, is meant.
+    ``lines`` say how it came about; none where the whole suite, or what was named, is meant.
     """
 
     variants: tuple[Variant, ...]
     beside: tuple[Variant, ...] = ()
-    told: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
     narrowed: bool = False
 
     @property
@@ -219,24 +219,24 @@ def choose(
     Raises UsageError for unknown names, a wrong shard or revision.
     """
     variants = select(workspace.suite, named)
-    told: list[str] = []
+    lines: list[str] = []
     part = shard_of(shard, environment)
     if part is not None and named and shard is None:
-        told.append(wording("project.shard_ignored", origin=part.origin, shard=part))
+        lines.append(wording("project.shard_ignored", origin=part.origin, shard=part))
         part = None
     if part is None and not named and environment.get(INDEX_VARIABLE) and not environment.get(TOTAL_VARIABLE):
-        told.append(wording("project.how_many_pods", index=INDEX_VARIABLE, total=TOTAL_VARIABLE))
+        lines.append(wording("project.how_many_pods", index=INDEX_VARIABLE, total=TOTAL_VARIABLE))
     ways = {}
     if since is not None:
         ways[f"since {since}"] = partial(changed.since, workspace, since)
     if before is not None:
         ways[f"since the report of {before.generated_at}"] = partial(changed.changed_from, workspace, before)
     for what, look in ways.items():
-        found = look(variants)
-        told.append(wording("project.changed", count=len(found), total=len(variants), since=what))
-        told += [f"  {name}: {why}" for name, why in found.items()]
-        variants = tuple(variant for variant in variants if variant.name in found)
-    mine = _share(variants, part, times, told) if part is not None else variants
+        reasons = look(variants)
+        lines.append(wording("project.changed", count=len(reasons), total=len(variants), since=what))
+        lines += [f"  {name}: {why}" for name, why in reasons.items()]
+        variants = tuple(variant for variant in variants if variant.name in reasons)
+    mine = _share(variants, part, times, lines) if part is not None else variants
     narrowed = part is not None or bool(ways)
     why = " and ".join(f"changed {what}" for what in ways) or "all"
     if note and not narrowed:
@@ -253,10 +253,10 @@ def choose(
             why=why,
         )
         keep_scope(workspace.state, scope)
-    return Selection(mine, _compared(workspace, mine) if narrowed else (), tuple(told), narrowed)
+    return Selection(mine, _compared(workspace, mine) if narrowed else (), tuple(lines), narrowed)
 
 
-def _share(variants: tuple[Variant, ...], part: Shard, times: Report | None, told: list[str]) -> tuple[Variant, ...]:
+def _share(variants: tuple[Variant, ...], part: Shard, times: Report | None, lines: list[str]) -> tuple[Variant, ...]:
     seconds = {
         name: record.build.seconds + sum(check.seconds or 0.0 for check in record.checks.values())
         for name, record in (times.variants.items() if times else ())
@@ -264,7 +264,7 @@ def _share(variants: tuple[Variant, ...], part: Shard, times: Report | None, tol
     }
     names = divide([variant.name for variant in variants], part.total, seconds)[part.index - 1]
     shown, total = ", ".join(names) or "none, so there is nothing to do here", len(variants)
-    told.append(wording("project.share", shard=part, origin=part.origin, count=len(names), total=total, names=shown))
+    lines.append(wording("project.share", shard=part, origin=part.origin, count=len(names), total=total, names=shown))
     return tuple(variant for variant in variants if variant.name in names)
 
 
@@ -319,8 +319,8 @@ def shard_of(given: str | None, environment: Mapping[str, str]) -> Shard | None:
     """
     if given is not None:
         return parse_shard(given)
-    if said := environment.get("DEADWEIGHT_SHARD"):
-        return parse_shard(said, "DEADWEIGHT_SHARD")
+    if value := environment.get("DEADWEIGHT_SHARD"):
+        return parse_shard(value, "DEADWEIGHT_SHARD")
     node, nodes = environment.get("CI_NODE_INDEX"), environment.get("CI_NODE_TOTAL")
     if node and nodes:
         return parse_shard(f"{node}/{nodes}", "CI_NODE_INDEX/CI_NODE_TOTAL") if nodes != "1" else None
@@ -341,7 +341,7 @@ def divide(names: Sequence[str], total: int, seconds: Mapping[str, float] | None
     bound = SLACK * sum(weights.values()) / total
     loads = [0.0] * total
     taken: dict[str, int] = {}
-    for name in sorted(weights, key=lambda each: (-weights[each], each)):
+    for name in sorted(weights, key=lambda key: (-weights[key], key)):
         ranked = sorted(range(total), key=partial(_rank, name), reverse=True)
         fits = (shard for shard in ranked if loads[shard] + weights[name] <= bound)
         chosen = next(fits, min(ranked, key=lambda shard: loads[shard]))

@@ -98,7 +98,7 @@ def _in_engine(workspace: Workspace, *, every: bool, with_images: bool) -> tuple
             return 0, 0, None
         engine = workspace.engine()
         # before the images: containers may run from them
-        stale = [each.kind for each in engine.cleanup_stale(None if every else str(workspace.suite.root))]
+        stale = [leftover.kind for leftover in engine.cleanup_stale(None if every else str(workspace.suite.root))]
         waiting = retire(workspace.state, engine.images.let_go) if superseded(workspace.state) else 0
         images = stale.count("image") + waiting + (_images(workspace) if with_images else 0)
         return len(stale) - stale.count("image"), images, None
@@ -118,14 +118,14 @@ def _images(workspace: Workspace) -> int:
 
 def _names(built: BuiltImage, images: Images) -> list[str]:
     """What a variant's image is called in the engine; ``…:latest`` only where it is no other checkout's of the same suite."""
-    found = {built.reference}
+    names = {built.reference}
     repository, tag, _ = split(built.reference)
     if tag:  # a plug-in may call its image as it likes
-        found.add(kept_name(built.reference, built.config_digest))
+        names.add(kept_name(built.reference, built.config_digest))
         there = images.get(f"{repository}:latest")
         if there is not None and there.id in (built.config_digest, built.engine_id):
-            found.add(f"{repository}:latest")
-    return sorted(found)
+            names.add(f"{repository}:latest")
+    return sorted(names)
 
 
 def _stop_ours(workspace: Workspace) -> None:
@@ -171,9 +171,7 @@ def _removed(state: State, run: Run, say: Say) -> bool:
         return False
     with engine:
         try:
-            left = [
-                each for each in engine.leftovers() if each.stale and each.labels.get(labels.ROOT) == str(state.root)
-            ]
+            left = [old for old in engine.leftovers() if old.stale and old.labels.get(labels.ROOT) == str(state.root)]
             gone = [_one_removed(engine, leftover, run, say) for leftover in left]
             return all(gone)
         except DeadweightError as error:

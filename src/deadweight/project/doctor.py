@@ -132,11 +132,11 @@ def _examine_engine() -> tuple[EngineReport | None, str]:
 def _buildkit(endpoint: Endpoint, buildx: Path) -> str | None:
     """The version that buildx is told by the engine."""
     try:
-        told = run([buildx, "inspect", "default"], env=daemon.docker_cli(endpoint).env, timeout=30, check=False).output
+        text = run([buildx, "inspect", "default"], env=daemon.docker_cli(endpoint).env, timeout=30, check=False).output
     except CommandError:
         return None
-    found = re.search(r"BuildKit version:\s+v?(\d+(?:\.\d+)+)", told)
-    return found.group(1) if found else None
+    match = re.search(r"BuildKit version:\s+v?(\d+(?:\.\d+)+)", text)
+    return match.group(1) if match else None
 
 
 def _disks(root: Path) -> Iterator[Disk]:

@@ -148,15 +148,15 @@ def _running(endpoint: Endpoint, engine: Finding) -> Finding:
     return replace(engine, how=how, seconds=10, size_bytes=0, reason=lost.message, gettable=ours)
 
 
-def no_engine(found: Iterable[Finding]) -> str:
+def no_engine(findings: Iterable[Finding]) -> str:
     """Why nothing is built with an engine here whatever setup does, or run in one; empty where it can be."""
-    engine = (each for each in found if each.name in ENGINE_TOOLS)
+    engine = (finding for finding in findings if finding.name in ENGINE_TOOLS)
     return "; ".join(f"{finding.name}: {finding.reason or finding.status}" for finding in hopeless(engine))
 
 
-def hopeless(found: Iterable[Finding]) -> tuple[Finding, ...]:
+def hopeless(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """What setup cannot get: each says in ``how`` what you can do."""
-    return tuple(each for each in found if not each.present and not each.gettable)
+    return tuple(finding for finding in findings if not finding.present and not finding.gettable)
 
 
 # Missing programs, as tasks.
@@ -190,7 +190,7 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
     if engine is not None and inspect_tool("dockerd").tool is None:
         programs.setdefault("dockerd", engine)
     get = _Getting(say, logs)
-    entries = [(catalogue.program(name), each.status == "unusable") for name, each in programs.items()]
+    entries = [(catalogue.program(name), finding.status == "unusable") for name, finding in programs.items()]
     tasks = _system_tasks([entry for entry, _ in entries if entry.kind == "system"], get)
     for entry, anew in entries:
         if entry.kind == "deb":  # both ask apt-get for its lists
@@ -362,8 +362,8 @@ def _call(work: Callable[[], object], _log: Path) -> None:
 
 def _keys(workspace: Workspace, need: Needs, made: Mapping[str, Task]) -> set[str]:
     bases = bases_to_have(workspace, (need,))
-    found = {*need.tools, *workspace.source.tools(bases, apk=need.apk), *([ENGINE] if need.engine else [])}
-    return found | {made[base].step.key for base in (*bases, *([_APK] if need.apk else [])) if base in made}
+    keys = {*need.tools, *workspace.source.tools(bases, apk=need.apk), *([ENGINE] if need.engine else [])}
+    return keys | {made[base].step.key for base in (*bases, *([_APK] if need.apk else [])) if base in made}
 
 
 _APK = "APK packages"
@@ -377,12 +377,12 @@ def _base_tasks(workspace: Workspace, needs: Sequence[Needs]) -> dict[str, Task]
         for item in source.to_make((base,), apk=False):
             wanted.setdefault(item, []).append(base)
     wanted |= {item: [_APK] for item in source.to_make((), apk=any(need.apk for need in needs))}
-    found: dict[str, Task] = {}
+    tasks: dict[str, Task] = {}
     for item, names in wanted.items():
         bases, apk = tuple(name for name in names if name != _APK), _APK in names
         work = partial(_call, partial(source.prepare, bases, apk=apk, say=workspace.say))
         log, after = workspace.state.log("local-source"), source.tools(bases, apk=apk)
         # the machine's package lists may be renewed while its packages are being installed
         task = preparation(item.name, item.name, work, log, item.seconds + item.then, after=after, behind=(PACKAGES,))
-        found |= dict.fromkeys(names, task)
-    return found
+        tasks |= dict.fromkeys(names, task)
+    return tasks

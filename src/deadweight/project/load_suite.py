@@ -38,7 +38,7 @@ def check_suite(suite: Suite) -> None:
             parse(suite.scan.database_repository.removeprefix("oci://"))
         except UsageError as error:
             document, key = Document(suite.file, None, suite.places), ("scan", "database_repository")
-            problems.found.append(document.error(key, error.message, hint=error.hint))
+            problems.errors.append(document.error(key, error.message, hint=error.hint))
     with problems.collect():
         _ports(suite)
     seen: list[AttacksCheck] = []
@@ -49,16 +49,16 @@ def check_suite(suite: Suite) -> None:
 
 def _check_variant(suite: Suite, variant: Variant, seen: list[AttacksCheck], problems: Problems) -> None:
     if not table.is_known(variant.builder):
-        problems.found.append(no_builder(suite, variant))
+        problems.errors.append(no_builder(suite, variant))
     for key, reference in variant.images():  # what a source makes of them comes later
         try:
             parse(reference)
         except UsageError as error:
-            problems.found.append(suite.error(variant, key, error.message, hint=error.hint))
+            problems.errors.append(suite.error(variant, key, error.message, hint=error.hint))
     absent = [(key, name) for key, name in _files(variant) if not (suite.root / name).is_file()]
     for key, name in absent:
         what, hint = wording("project.no_such_file", name=name), f"paths are relative to {suite.root}"
-        problems.found.append(suite.error(variant, key, what, hint=hint))
+        problems.errors.append(suite.error(variant, key, what, hint=hint))
     for name in variant.checks.other:
         with problems.collect():
             _plug_in(suite, variant, name)

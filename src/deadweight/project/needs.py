@@ -35,10 +35,10 @@ BENCH_TOOLS = ("buildctl", "buildkitd", "buildx", "git")
 
 def bases_to_have(workspace: Workspace, needs: Sequence[Needs]) -> tuple[str, ...]:
     """Without those that the source knows it cannot have: ``known_bases`` tells of them."""
-    found = bases_of(needs)
-    lacking = workspace.source.missing_bases(found) if found else None
+    bases = bases_of(needs)
+    lacking = workspace.source.missing_bases(bases) if bases else None
     gone = {about for about, _ in lacking.problems} if lacking is not None else set()
-    return tuple(base for base in found if base not in gone)
+    return tuple(base for base in bases if base not in gone)
 
 
 def tools_of(
@@ -92,8 +92,8 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
                 daemon.docker_cli(endpoint)
     except MissingError as error:
         left = dict.fromkeys(building, error)
-    found = known_bases(workspace, [variant for variant in variants if variant.name not in left])
-    tools = {tool for need in workspace.needs(found.able) for tool in need.tools}
+    split = known_bases(workspace, [variant for variant in variants if variant.name not in left])
+    tools = {tool for need in workspace.needs(split.able) for tool in need.tools}
     missing = []
     for tool in sorted(tools):
         try:
@@ -106,10 +106,10 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
         from deadweight._packages import pool
 
         workspace.pool.ready(pool.platform())
-    found = prepare_bases(workspace, found)
-    if found.error is not None and not found.able and not left:
-        raise found.error
-    return {**left, **found.lacking}
+    split = prepare_bases(workspace, split)
+    if split.error is not None and not split.able and not left:
+        raise split.error
+    return {**left, **split.lacking}
 
 
 # Bases that cannot be had stop the variants that stand on them, and no others. All of them are named at once.
@@ -143,22 +143,22 @@ def known_bases(workspace: Workspace, variants: Sequence[Variant]) -> Split:
     return split_by_base(variants, needs, error) if error is not None else Split(tuple(variants))
 
 
-def prepare_bases(workspace: Workspace, found: Split) -> Split:
+def prepare_bases(workspace: Workspace, split: Split) -> Split:
     """Prepare the bases and packages of the variants that are able (``known_bases``), as far as they can be had.
 
     Raises what the source raises that is about no base: a certificate, credentials, a full disk.
     """
-    while found.able:
-        needs = workspace.needs(found.able)
+    while split.able:
+        needs = workspace.needs(split.able)
         try:
             workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=workspace.say)
             break
         except NoBase as error:
-            later = split_by_base(found.able, needs, error)
-            if len(later.able) == len(found.able):
+            later = split_by_base(split.able, needs, error)
+            if len(later.able) == len(split.able):
                 raise
-            found = found.and_then(later)
-    return found
+            split = split.and_then(later)
+    return split
 
 
 def split_by_base(variants: Sequence[Variant], needs: Sequence[Needs], error: NoBase) -> Split:
@@ -175,9 +175,9 @@ def split_by_base(variants: Sequence[Variant], needs: Sequence[Needs], error: No
         if wanted:
             own = NoBase(*(problem for problem in error.problems if problem[0] in wanted), hint=error.hint)
             lacking[variant.name] = own.with_places(wanted)
-    told = {
-        base: "; ".join(f"{', '.join(names)}: {place}" for place, names in found.items())
-        for base, found in places.items()
+    texts = {
+        base: "; ".join(f"{', '.join(names)}: {place}" for place, names in by_place.items())
+        for base, by_place in places.items()
     }
     able = tuple(variant for variant in variants if variant.name not in lacking)
-    return Split(able, lacking, error.with_places(told))
+    return Split(able, lacking, error.with_places(texts))

@@ -83,7 +83,7 @@ class OnEngine:
         )
 
     def _subject_of(self, name: str) -> Subject | None:
-        variant = next((each for each in self._project.suite.variants if each.name == name), None)
+        variant = next((variant for variant in self._project.suite.variants if variant.name == name), None)
         return self.subject(variant) if variant is not None and self._project.built(name) is not None else None
 
     def image(self, variant: Variant) -> str:

@@ -176,7 +176,7 @@ class Comment:
 @dataclass(frozen=True)
 class Forge:
     """A place for comments on one pull request: JSON over HTTP with a token. Both forges do it alike: a list to read and add to
-    (``listed``), and a path for each comment. ``patience_seconds`` is how long all waiting of one call may take together.
+    (``listed``), and a path for each comment (in ``single``). ``patience_seconds`` is how long all waiting of one call may take.
 
     All raise Gone, NoRights, Busy (Unsure of a POST), or DeadweightError for another refusal.
     """
@@ -184,7 +184,7 @@ class Forge:
     url: str
     headers: Mapping[str, str] = field(repr=False)
     listed: str
-    each: str
+    single: str
     change: str
     patience_seconds: float = 180.0
     sleep: Callable[[float], None] = time.sleep
@@ -206,10 +206,10 @@ class Forge:
         return Comment(int(made["id"]), body)
 
     def update(self, comment: Comment, body: str) -> None:
-        self.call(self.change, f"{self.each}/{comment.id}", {"body": body})
+        self.call(self.change, f"{self.single}/{comment.id}", {"body": body})
 
     def delete(self, comment: Comment) -> None:
-        self.call("DELETE", f"{self.each}/{comment.id}")
+        self.call("DELETE", f"{self.single}/{comment.id}")
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """What the forge answers. Waits where it says so (Retry-After, rate limits) and where it fails (5xx).
@@ -277,8 +277,8 @@ def _wait(headers: Mapping[str, str], attempt: int) -> float:
 
 
 def _refusal(status: int, method: str, path: str, answer: Any) -> DeadweightError:
-    said = answer.get("message") or answer.get("error") if isinstance(answer, dict) else None
-    message = wording("publish.refused", request=f"{method} {path}", status=status, answer=said or "no reason given")
+    reason = answer.get("message") or answer.get("error") if isinstance(answer, dict) else None
+    message = wording("publish.refused", request=f"{method} {path}", status=status, answer=reason or "no reason given")
     if status in (404, 410):
         return Gone(message)
     if status in (401, 403):

@@ -84,8 +84,8 @@ def walk(folder: Path, ignore: Ignore) -> Iterator[Path]:
     while stack:
         here = stack.pop()
         try:
-            with os.scandir(here) as found:
-                entries = sorted(found, key=lambda entry: entry.name, reverse=True)
+            with os.scandir(here) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except FileNotFoundError:
             if here == folder:
                 raise
@@ -102,14 +102,14 @@ def walk(folder: Path, ignore: Ignore) -> Iterator[Path]:
 
 def virtual_environments(folder: Path) -> tuple[str, ...]:
     """Python's virtual environments below a folder, relative to it."""
-    found = []
+    paths = []
     for place, names, files in os.walk(folder):
         here = Path(place)
         if ENVIRONMENT_MARK in files and here != folder:
-            found.append(here.relative_to(folder).as_posix())
+            paths.append(here.relative_to(folder).as_posix())
             names.clear()
         names[:] = sorted(name for name in names if name not in _NO_ENVIRONMENTS)
-    return tuple(found)
+    return tuple(paths)
 
 
 def ignore_lines(file: Path) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ def _rules(patterns: tuple[str, ...], *, keeps: bool) -> _Rules:
     texts = [pattern[1:].strip() if keeps else pattern for pattern in patterns]
     parts = tuple(tuple(part for part in text.split("/") if part not in ("", ".")) for text in texts)
     # what is below a pattern's match is covered by it: ``NAME/**`` beside ``NAME`` says nothing more
-    telling = (each for each in dict.fromkeys(parts) if each[-1:] != ("**",) or each[:-1] not in parts)
+    telling = (pattern for pattern in dict.fromkeys(parts) if pattern[-1:] != ("**",) or pattern[:-1] not in parts)
     whole = "|".join(map(_expression, telling))
     return _Rules(keeps, parts, re.compile(rf"(?:{whole})(?:/|\Z)"))
 

@@ -97,11 +97,11 @@ def in_registry(text: str) -> ImageReference:
     if "@" in host:
         raise UsageError(wording("records.credentials"))
     name, tag, digest = split(rest)
-    found = ImageReference(host, name, tag or None, digest or None)
+    reference = ImageReference(host, name, tag or None, digest or None)
     good = _HOST.fullmatch(host) and _PATH.fullmatch(name) and (not tag or _TAG.fullmatch(tag))
-    if not good or (digest and not _DIGEST.fullmatch(digest)) or str(found) != text:
+    if not good or (digest and not _DIGEST.fullmatch(digest)) or str(reference) != text:
         raise UsageError(wording("records.not_in_registry", text=text))
-    return found
+    return reference
 
 
 def with_registry(text: str) -> str:

@@ -135,13 +135,13 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
 
 def _take(state: State, say: Callable[[str], None], timeout: float | None) -> int | None:
     """Wait for the lock; None, at once, where one that we come from holds it."""
-    started, told = time.monotonic(), False
+    started, waiting = time.monotonic(), False
     while (lock := _acquire(state)) is None:
         if _key(state) in _held():
             return None
-        if not told:
+        if not waiting:
             say(wording("records.waiting", holder=holder(state), folder=state.folder))
-            told = True
+            waiting = True
         if timeout is not None and time.monotonic() - started > timeout:
             raise DeadweightError(wording("records.locked", file=state.lock, holder=holder(state)))
         time.sleep(0.1)

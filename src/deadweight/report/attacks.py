@@ -110,8 +110,8 @@ class Castle:
 
 def main_postures(report: Report) -> tuple[str, ...]:
     """Those of ``LAXEST_FIRST`` in which anything was tried; where there is none, whatever there is."""
-    found = dict.fromkeys(name for record in report.variants.values() for name in record.attacks)
-    return tuple(name for name in LAXEST_FIRST if name in found) or tuple(found)
+    postures = dict.fromkeys(name for record in report.variants.values() for name in record.attacks)
+    return tuple(name for name in LAXEST_FIRST if name in postures) or tuple(postures)
 
 
 def held(record: VariantRecord, posture: str, among: Shared | None = None) -> HeldRecord | None:
@@ -135,12 +135,12 @@ def castle(record: VariantRecord, payload: str, postures: Iterable[str]) -> Cast
 
 def payloads(report: Report) -> tuple[str, ...]:
     """Every attack that was tried, in the catalogue's order; those through the service first."""
-    found = dict.fromkeys(
+    names = dict.fromkeys(
         name for record in report.variants.values() for cells in record.attacks.values() for name in cells
     )
-    known = [name for name in report.payloads if name in found]
+    known = [name for name in report.payloads if name in names]
     known.sort(key=lambda name: report.payloads[name].delivery == "breach")
-    return (*(name for name in found if name not in report.payloads), *known)
+    return (*(name for name in names if name not in report.payloads), *known)
 
 
 def heading(report: Report, names: Sequence[str], index: int) -> str:

@@ -333,10 +333,9 @@ def _checks(pair: _Pair) -> Iterator[Change]:
             text = f"check {check}: {before.status} → not asked"
             yield pair.change("checks", text, -1, regression=before.expected, about=check)
         elif after.status == "not_measured":
-            told = (
-                after.reason if after.why_not == "stale" else f"{after.word}: {after.reason}"
-            )  # that begins with the word
-            pair.lost.append(f"{pair.name}: check {check}: {before.status} → {told}")
+            # the reason of what is stale begins with the word
+            outcome = after.reason if after.why_not == "stale" else f"{after.word}: {after.reason}"
+            pair.lost.append(f"{pair.name}: check {check}: {before.status} → {outcome}")
         elif before.status != after.status or before.expected != after.expected:
             gain = GRADES[after.status] - GRADES[before.status]
             text = f"check {check}: {before.status} → {after.status} ({after.reason})"

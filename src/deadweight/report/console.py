@@ -45,15 +45,15 @@ def print_comparison(report: Report, console: Console) -> None:
         console.print(images.printable(note), markup=False, highlight=False, soft_wrap=wraps)
 
 
-def verdict_lines(found: Verdict) -> Iterator[tuple[str, str]]:
+def verdict_lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
     """The verdict, line by line, each with its style."""
-    yield f"{found.title}. {found.counts}", STATUS_STYLES[found.status]
-    yield from ((f"FAILED {point}", "red") for point in found.failures[:FAILURES_SHOWN])
-    if len(found.failures) > FAILURES_SHOWN:
-        yield f"and {len(found.failures) - FAILURES_SHOWN} more failures; see the page for all of them", "red"
-    yield from ((f"{gap.count:,} {gap.word}: {gap.text}", "yellow") for gap in found.gaps)
-    yield from ((f"{finding.head}: {finding.text}", "") for finding in found.findings)
-    yield from ((story, "") for story in found.stories[:STORIES_SHOWN])
+    yield f"{verdict.title}. {verdict.counts}", STATUS_STYLES[verdict.status]
+    yield from ((f"FAILED {point}", "red") for point in verdict.failures[:FAILURES_SHOWN])
+    if len(verdict.failures) > FAILURES_SHOWN:
+        yield f"and {len(verdict.failures) - FAILURES_SHOWN} more failures; see the page for all of them", "red"
+    yield from ((f"{gap.count:,} {gap.word}: {gap.text}", "yellow") for gap in verdict.gaps)
+    yield from ((f"{finding.head}: {finding.text}", "") for finding in verdict.findings)
+    yield from ((story, "") for story in verdict.stories[:STORIES_SHOWN])
 
 
 def _table(ladder: Ladder, console: Console, winners: Mapping[str, str]) -> None:

@@ -58,10 +58,10 @@ _WHOLE = frozenset(("JRE", "JDK", "Node", ".NET", "Deno"))
 def runtime(name: str, version: str | None) -> str:
     """A runtime as people say it: ``Go 1.26``, ``Python 3.11``, ``Node 22``; the version in full is in ``report.json``."""
     numbers = (version or "").split(".")
-    said = ".".join(numbers[: 1 if name in _WHOLE else 2])
+    short = ".".join(numbers[: 1 if name in _WHOLE else 2])
     if name in ("JRE", "JDK") and numbers[0] == "1":  # Java 8 and before call themselves 1.8
-        said = numbers[1] if len(numbers) > 1 else said
-    return f"{name} {said}".strip()
+        short = numbers[1] if len(numbers) > 1 else short
+    return f"{name} {short}".strip()
 
 
 def digest(value: str | None) -> str:

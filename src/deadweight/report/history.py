@@ -110,16 +110,16 @@ def joined(given: Mapping[str, Report]) -> Report:
     Variants that the run was not for are left out. Raises UsageError for reports that are not the shards of one run, all of
     them, each once.
     """
-    scopes = {name: _scope(name, each) for name, each in given.items()}
+    scopes = {name: _scope(name, report) for name, report in given.items()}
     _same_run(given, scopes)
     _complete(scopes)
     reports = list(given.values())
     first, scope = reports[0], next(iter(scopes.values()))
-    owners = {variant: given[name] for name, each in scopes.items() for variant in each.mine}
+    owners = {variant: given[name] for name, shard in scopes.items() for variant in shard.mine}
     variants = {name: owners[name].variants[name] for name in first.variants if name in owners}
-    payloads = {key: value for each in reports for key, value in each.payloads.items()}
+    payloads = {key: value for report in reports for key, value in report.payloads.items()}
     whole = set(scope.chosen) == set(first.variants)
-    at = max(each.generated_at for each in reports)
+    at = max(report.generated_at for report in reports)
     one = replace(scope, index=1, total=1, mine=scope.chosen) if not whole or scope.commit else None
     return replace(first, generated_at=at, variants=with_splits(variants), payloads=payloads, scope=one)
 
@@ -127,7 +127,7 @@ def joined(given: Mapping[str, Report]) -> Report:
 def _scope(name: str, report: Report) -> Scope:
     if report.scope is None:
         raise UsageError(wording("report.no_shard", file=name))
-    missing = [each for each in report.scope.mine if each not in report.variants]
+    missing = [variant for variant in report.scope.mine if variant not in report.variants]
     if missing:
         raise UsageError(wording("report.shard_incomplete", file=name, variants=", ".join(missing)))
     return report.scope
@@ -160,7 +160,7 @@ def _complete(scopes: Mapping[str, Scope]) -> None:
     missing = [f"{index}/{total}" for index in range(1, total + 1) if index not in there]
     if missing:
         raise UsageError(wording("report.shards_missing", shards=", ".join(missing)))
-    taken = Counter(variant for each in scopes.values() for variant in each.mine)
+    taken = Counter(variant for scope in scopes.values() for variant in scope.mine)
     wrong = [name for name in first.chosen if taken[name] != 1]
     if wrong:
         raise UsageError(wording("report.shards_divided_differently", variants=", ".join(wrong), count=taken[wrong[0]]))

@@ -200,8 +200,8 @@ def _attacks(report: Report, view: View) -> dict[str, Any]:
             row = map(record.attacks.get(posture, {}).get, view.payloads)
             cells.setdefault(name, {})[posture] = [cell and _attack_cell(cell, texts) for cell in row]
     known = map(report.payloads.get, view.payloads)
-    told = [[attack.title, attack.gives, attack.reference, attack.technique] if attack else [] for attack in known]
-    words = {"told": told, "texts": list(texts.places), "outcomes": OUTCOMES}
+    rows = [[attack.title, attack.gives, attack.reference, attack.technique] if attack else [] for attack in known]
+    words = {"told": rows, "texts": list(texts.places), "outcomes": OUTCOMES}
     return {"postures": view.postures, "payloads": view.payloads, "cells": cells, **words}
 
 
@@ -253,8 +253,8 @@ def _layers(layers: images.LayersReport, room: int) -> dict[str, Any]:
         "packages": [[item.name, item.version, item.kind, item.size_bytes] for item in packages[:12]],
         "packages_total": len(packages),
         "secrets": [
-            [secret_words([found]), f"/{found.path.lstrip('/')}" if found.path else found.where, found.fingerprint[:12]]
-            for found in layers.secrets[:50]
+            [secret_words([leak]), f"/{leak.path.lstrip('/')}" if leak.path else leak.where, leak.fingerprint[:12]]
+            for leak in layers.secrets[:50]
         ],
     }
     room -= len(json.dumps(document))

@@ -107,11 +107,11 @@ def _attack_rows(report: Report, seen: View) -> Iterator[list[str]]:
             yield [f"*{escape(words)}*", *[""] * len(seen.attacked)]
         known = report.payloads.get(payload)
         title = _cut(known.title if known else payload)
-        found = [attacks.castle(record, payload, seen.postures).since for _, record in seen.attacked]
-        if len(found) > 1 and len(set(found)) == 1:
-            alike.setdefault(found[0], []).append(title)
+        cells = [attacks.castle(record, payload, seen.postures).since for _, record in seen.attacked]
+        if len(cells) > 1 and len(set(cells)) == 1:
+            alike.setdefault(cells[0], []).append(title)
         else:
-            yield [title, *(f"**{since}**" if since == attacks.NEVER else escape(since) for since in found)]
+            yield [title, *(f"**{since}**" if since == attacks.NEVER else escape(since) for since in cells)]
     yield from same()
 
 

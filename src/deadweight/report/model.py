@@ -79,8 +79,8 @@ class Coverage:
     def lacks(self, *, partly: bool = True) -> str:
         """What a count does not hold (``OS partly, language not covered``); with ``partly=False`` only what it holds nothing of."""
         words = {"not_covered": "not covered", **({"partly_covered": "partly"} if partly else {})}
-        told = (("OS", self.os), ("language", self.language))
-        return ", ".join(f"{what} {words[state]}" for what, state in told if state in words)
+        states = (("OS", self.os), ("language", self.language))
+        return ", ".join(f"{what} {words[state]}" for what, state in states if state in words)
 
 
 @dataclass(frozen=True)

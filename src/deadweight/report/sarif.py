@@ -122,8 +122,8 @@ def _junit(suites: Iterable[Element]) -> str:
     root = Element("testsuites", {"name": "deadweight"})
     root.extend(list(suites))
     for name in ("tests", "failures", "errors", "skipped"):
-        root.set(name, str(sum(int(each.get(name) or 0) for each in root)))
-    root.set("time", f"{sum(float(each.get('time') or 0) for each in root):.3f}")
+        root.set(name, str(sum(int(suite.get(name) or 0) for suite in root)))
+    root.set("time", f"{sum(float(suite.get('time') or 0) for suite in root):.3f}")
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -147,15 +147,15 @@ def scan_sarif(evidence: Iterable[Evidence]) -> str:
     return sarif_log(map(_scan_run, evidence))
 
 
-def _scan_run(found: Evidence) -> dict[str, Any]:
-    rows = found.data.get("findings") or []
-    run = sarif_run((_vulnerability(row, found.variant) for row in rows), f"vulnerabilities/{found.variant}")
-    scanned = found.data.get("status") == "scanned"
+def _scan_run(evidence: Evidence) -> dict[str, Any]:
+    rows = evidence.data.get("findings") or []
+    run = sarif_run((_vulnerability(row, evidence.variant) for row in rows), f"vulnerabilities/{evidence.variant}")
+    scanned = evidence.data.get("status") == "scanned"
     invocation: dict[str, Any] = {"executionSuccessful": scanned}
-    if not scanned or found.data.get("gaps"):
-        message = {"text": found.data.get("reason") or found.reason}
+    if not scanned or evidence.data.get("gaps"):
+        message = {"text": evidence.data.get("reason") or evidence.reason}
         invocation["toolExecutionNotifications"] = [{"level": "note" if scanned else "error", "message": message}]
-    properties = {"databaseUpdatedAt": found.provenance.database_updated_at or "none"}
+    properties = {"databaseUpdatedAt": evidence.provenance.database_updated_at or "none"}
     return {**run, "invocations": [invocation], "properties": properties}
 
 
@@ -218,10 +218,11 @@ def _findings(report: images.LayersReport) -> Iterator[SarifFinding]:
             where += f"hidden by {file.hidden_by or 'unknown'}"
             key, place = ("hidden", file.path), f"layer {file.index + 1}"
             yield _secret(mark, where, file.path.lstrip("/"), place, key)
-    for each in report.secrets:
-        path = each.path.lstrip("/") if each.path else re.split(r"[.\[]", each.where)[0]
-        key = (each.where.partition("[")[0], each.path or "")
-        yield _secret(each, f" in {images.format_place(each.path or each.where, each.inner)}", path, each.where, key)
+    for secret in report.secrets:
+        path = secret.path.lstrip("/") if secret.path else re.split(r"[.\[]", secret.where)[0]
+        key = (secret.where.partition("[")[0], secret.path or "")
+        where = f" in {images.format_place(secret.path or secret.where, secret.inner)}"
+        yield _secret(secret, where, path, secret.where, key)
 
 
 def _secret(

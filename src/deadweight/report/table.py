@@ -134,12 +134,12 @@ def _ratio(_name: str, record: VariantRecord, largest: int | None) -> Cell:
 
 def _runtime(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     """Reports of earlier versions know a Go version alone."""
-    found = record.runtime or (record.go_version and RuntimeRecord("Go", record.go_version.removeprefix("go")))
-    if not found:
+    runtime = record.runtime or (record.go_version and RuntimeRecord("Go", record.go_version.removeprefix("go")))
+    if not runtime:
         return _unmeasured()
-    if found.name == _NONE:
+    if runtime.name == _NONE:
         return _unmeasured(_NONE)
-    return Cell(figures.runtime(found.name, found.version), f"{found.name} {found.version or ''}")
+    return Cell(figures.runtime(runtime.name, runtime.version), f"{runtime.name} {runtime.version or ''}")
 
 
 def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
@@ -240,11 +240,11 @@ def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     scan = record.vulnerabilities
     if scan.status != "scanned" or scan.total is None:
         return _unmeasured(figures.NOTHING)
-    found = scan.reachability
-    if found.status != "measured" or found.dead_weight is None:
+    reach = scan.reachability
+    if reach.status != "measured" or reach.dead_weight is None:
         return _unmeasured()
-    sent = "" if found.requests is None else figures.plural(found.requests, "request")
-    return Cell(f"{figures.count(found.reachable)} / {found.dead_weight:,}", found.dead_weight, badge=sent)
+    sent = "" if reach.requests is None else figures.plural(reach.requests, "request")
+    return Cell(f"{figures.count(reach.reachable)} / {reach.dead_weight:,}", reach.dead_weight, badge=sent)
 
 
 def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:

@@ -358,9 +358,9 @@ class View:
         self.figure_notes = tuple(note for ladder in self.ladders for note in _figure_notes(ladder))
         self.verdict = verdict(report)
         self.winners = {  # by variant, the label beside its name
-            found.winner: f"ship, {figures.listed(found.unknown)} not known" if found.unknown else "ship"
-            for found in self.verdict.findings
-            if found.winner
+            finding.winner: f"ship, {figures.listed(finding.unknown)} not known" if finding.unknown else "ship"
+            for finding in self.verdict.findings
+            if finding.winner
         }
         self.checks = {name: record for name, record in variants.items() if record.checks}
         self.layers = tuple(

@@ -46,9 +46,9 @@ def _is_alpine(path: Path) -> bool:
 
 def included(path: Path, root: Path) -> tuple[Path, ...]:
     """The files that an apko.yaml starts from (``include:``), one from the other; apko looks for them in the folder it runs in."""
-    found: list[Path] = []
-    while len(found) < MOST_INCLUDED:
-        here = found[-1] if found else path
+    files: list[Path] = []
+    while len(files) < MOST_INCLUDED:
+        here = files[-1] if files else path
         try:
             fields = _compose(here).value if _says(here, rb"include") else ()
         except ConfigError:
@@ -56,8 +56,8 @@ def included(path: Path, root: Path) -> tuple[Path, ...]:
         name = next((str(value.value) for key, value in fields if key.value == "include" and value.value), None)
         if name is None or not (root / name).is_file():  # apko says what is missing
             break
-        found.append(root / name)
-    return tuple(found)
+        files.append(root / name)
+    return tuple(files)
 
 
 def derived(path: Path, include: str | None = None) -> str | None:

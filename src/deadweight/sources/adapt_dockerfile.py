@@ -122,8 +122,8 @@ def _read(text: str, given: Mapping[str, str]) -> Iterator[tuple[Instruction, li
 def _named_beside_from(instruction: str) -> Iterator[_Image]:
     """Those of mounts stand among RUN's flags, and not in its command. A number is a stage's."""
     copied, flags = _COPY_FROM.match(instruction), _RUN.match(instruction)
-    found = [*([copied] if copied else []), *(_MOUNT_FROM.finditer(instruction, 0, flags.end()) if flags else ())]
-    return ((match.span(1), match[1]) for match in found if not match[1].isdigit())
+    matches = [*([copied] if copied else []), *(_MOUNT_FROM.finditer(instruction, 0, flags.end()) if flags else ())]
+    return ((match.span(1), match[1]) for match in matches if not match[1].isdigit())
 
 
 def _learn(instruction: str, values: dict[str, str], given: Mapping[str, str]) -> None:

@@ -149,10 +149,10 @@ def _netrc(host: str | None) -> tuple[str, str] | None:
     import netrc
 
     try:
-        found = netrc.netrc(os.environ.get("NETRC")).authenticators(host or "")
+        login = netrc.netrc(os.environ.get("NETRC")).authenticators(host or "")
     except (OSError, netrc.NetrcParseError):
         return None
-    return (found[0], found[2] or "") if found else None
+    return (login[0], login[2] or "") if login else None
 
 
 def _proxies(url: str, variables: Mapping[str, str]) -> urllib.request.ProxyHandler:
@@ -193,9 +193,9 @@ def trust_store(state: State, bundle: Path) -> Path:
 
 def jks(pem: bytes) -> bytes:
     """The certificates of a PEM bundle as a JKS file. Raises binascii.Error for a damaged one."""
-    found = dict.fromkeys(base64.b64decode(match, validate=False) for match in _PEM.findall(pem))
-    parts = [struct.pack(">III", _MAGIC, _VERSION, len(found))]
-    for number, certificate in enumerate(found):
+    certificates = dict.fromkeys(base64.b64decode(match, validate=False) for match in _PEM.findall(pem))
+    parts = [struct.pack(">III", _MAGIC, _VERSION, len(certificates))]
+    for number, certificate in enumerate(certificates):
         parts.append(struct.pack(">I", _TRUSTED) + _text(f"ca-{number}") + struct.pack(">q", 0))
         parts.append(_text("X.509") + struct.pack(">I", len(certificate)) + certificate)
     data = b"".join(parts)

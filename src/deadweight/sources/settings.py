@@ -100,8 +100,8 @@ class Settings:
     def variables(self) -> dict[str, str]:
         """Proxies, and where Go, Python and npm take packages from, for builds: the configured ones, over our own environment's."""
         names = (*PROXIES, *(name for row in NETWORK["program"] for name in row["variables"]))
-        found = {name: os.environ[name] for name in names if os.environ.get(name)}
-        return {**found, **self.environment}
+        inherited = {name: os.environ[name] for name in names if os.environ.get(name)}
+        return {**inherited, **self.environment}
 
     @property
     def private_ca(self) -> Path | None:

@@ -34,11 +34,11 @@ def validated(document: Document, model: type[M], value: Any, place: Callable[[K
     try:
         return model.model_validate(value, context=document.file.absolute().parent)
     except ValidationError as error:
-        found = error.errors(include_url=False)
+        details = error.errors(include_url=False)
     problems = Problems()
-    misspelt = {problem["loc"][:-1] for problem in found if problem["type"] == "extra_forbidden"}
+    misspelt = {problem["loc"][:-1] for problem in details if problem["type"] == "extra_forbidden"}
     seen = set[Key]()
-    for problem in found:
+    for problem in details:
         if problem["type"] == "missing" and problem["loc"][:-1] in misspelt:
             continue  # the misspelt key is often the one that is missing
         if problem["type"] == "default_factory_not_called":
@@ -46,7 +46,7 @@ def validated(document: Document, model: type[M], value: Any, place: Callable[[K
         key = _in_file(document, place(problem["loc"]), problem["type"] == "missing")
         if key not in seen:  # a value that may be of several kinds is told once, not for each of them
             seen.add(key)
-            problems.found.append(_explained(document, model, problem, place))
+            problems.errors.append(_explained(document, model, problem, place))
     problems.tell()
     raise AssertionError("unreachable")
 
@@ -64,7 +64,7 @@ def _explained(
 ) -> ConfigError:
     """One pydantic problem as one sentence of ours, at the line of the key it is about."""
     location: Key = tuple(problem["loc"])
-    kind, found = problem["type"], problem.get("input")
+    kind, value = problem["type"], problem.get("input")
     if location[-1:] == ("[key]",) and kind != "extra_forbidden":  # how pydantic marks a wrong key of a mapping
         location = location[:-1]
     key = place(location)
@@ -77,8 +77,8 @@ def _explained(
         return document.error(key, wording("suite.secret_in_cache", name=problem["ctx"]["name"]))
     if kind == "string_pattern_mismatch":  # only names have a pattern
         own = issubclass(model, Variant) and location == ("name",)
-        return document.error(place(()) if own else key, wording("suite.invalid_name", name=found))
-    return document.error(key, _expected_message(_expected(model, location, problem), found))
+        return document.error(place(()) if own else key, wording("suite.invalid_name", name=value))
+    return document.error(key, _expected_message(_expected(model, location, problem), value))
 
 
 def _expected(model: type[BaseModel], location: Key, problem: ErrorDetails) -> str:
@@ -106,11 +106,11 @@ def _expected(model: type[BaseModel], location: Key, problem: ErrorDetails) -> s
     return wording("suite.rule", rule=problem["msg"].removeprefix("Input should be ").removeprefix("Value error, "))
 
 
-def _expected_message(expected: str, found: object) -> images.Message:
+def _expected_message(expected: str, value: object) -> images.Message:
     """The message about another value than what was expected, with the code of that."""
-    whole = wording("suite.expected", expected=expected, found=_kind(found))
+    whole = wording("suite.expected", expected=expected, found=_kind(value))
     code, fields = getattr(expected, "code", whole.code), getattr(expected, "fields", {})
-    return images.Message(whole, code, {**fields, "found": found})
+    return images.Message(whole, code, {**fields, "found": value})
 
 
 def _bounds(model: type[BaseModel], location: Key) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _at(model: type[BaseModel], location: Key) -> tuple[type[BaseModel] | None, 
     field = None
     for part in location:
         fields = record.model_fields.items() if record else ()
-        named = next((each for name, each in fields if part in (name, each.alias)), None)
+        named = next((info for name, info in fields if part in (name, info.alias)), None)
         if named is not None:  # else an item, a key of a mapping, or the name of a choice
             field, record = named, _model_in(named.annotation)
     return record, field

@@ -163,21 +163,21 @@ def _sections(document: Document, given: Mapping[str, Any], problems: Problems) 
     """The suite's own section, then that of each service; variants of one service are compared with each other."""
     common: dict[str, Any] = {}
     services: dict[str, Any] = {}
-    found: list[_Section] = []
+    sections: list[_Section] = []
     with problems.collect():
         common = mapping(document, ("defaults",), given.get("defaults", {}))
     if "variants" in given or "services" not in given:
         with problems.collect():
             own = _variants(document, "", given.get("variants"))
-            found.append(_Section("", {"ladder": str(given.get("name")), **common}, own))
+            sections.append(_Section("", {"ladder": str(given.get("name")), **common}, own))
     with problems.collect():
         services = mapping(document, ("services",), given.get("services", {}))
         if "services" in given and not services:
             raise document.error(("services",), wording("suite.no_service"))
     for name in services:
         with problems.collect():
-            found.append(_of_service(document, str(name), services[name], common))
-    return found
+            sections.append(_of_service(document, str(name), services[name], common))
+    return sections
 
 
 def _of_service(document: Document, name: str, value: Any, common: Mapping[str, Any]) -> _Section:
@@ -194,10 +194,10 @@ def _of_service(document: Document, name: str, value: Any, common: Mapping[str, 
 
 def _variants(document: Document, service: str, value: Any) -> dict[str, Any]:
     key: Key = (*_place(service), "variants")
-    found = mapping(document, key, value)
-    if not found:
+    variants = mapping(document, key, value)
+    if not variants:
         raise document.error(key, wording("suite.no_variants"))
-    return found
+    return variants
 
 
 def merge(below: Any, above: Any) -> Any:
@@ -212,10 +212,10 @@ def names_in(value: Any) -> list[str]:
     top = value if isinstance(value, Mapping) else {}
     services = top.get("services")
     own = [("", top), *(services.items() if isinstance(services, Mapping) else ())]
-    found = [(service, section.get("variants")) for service, section in own if isinstance(section, Mapping)]
+    pairs = [(service, section.get("variants")) for service, section in own if isinstance(section, Mapping)]
     return [
         f"{service}.{name}" if service else str(name)
-        for service, variants in found
+        for service, variants in pairs
         for name in (variants if isinstance(variants, Mapping) else ())
     ]
 
@@ -258,12 +258,12 @@ class _VariantReader:
                 fields[name] = own
         for name, own in fields.items():
             self.meet(name, self.builder(own))
-        found = []
+        variants = []
         for name, own in fields.items():
             with self.problems.collect():
-                found.append(self.variant(name, own))
+                variants.append(self.variant(name, own))
         self.check_unused_defaults()
-        return tuple(found)
+        return tuple(variants)
 
     def in_file(self, name: str) -> Callable[[Key], Key]:
         """From a location in a variant's record to its key in the file."""
@@ -289,7 +289,7 @@ class _VariantReader:
                 hint = f"builders: {', '.join(ours)}; plug-ins add others"
                 self.problems.also.append(self.document.error(key, unknown("builder", builder, ours), hint=hint))
         except DeadweightError as error:
-            self.problems.found.append(self.document.error(key, error.message, hint=error.hint))
+            self.problems.errors.append(self.document.error(key, error.message, hint=error.hint))
 
     def variant(self, name: str, own: Mapping[str, Any]) -> Variant:
         builder = self.builder(own)
@@ -302,7 +302,7 @@ class _VariantReader:
                 if key in own and self.named.get(builder):
                     what = wording("suite.key_of_another_builder", builder=builder, key=key)
                     hint = f"its keys: {', '.join(record.own_keys()) or 'none'}"
-                    self.problems.found.append(self.document.error((*self.places(name)[0], key), what, hint=hint))
+                    self.problems.errors.append(self.document.error((*self.places(name)[0], key), what, hint=hint))
         service = self.section.service
         values = {"name": f"{service}.{name}" if service else name, "service": service, **merged}
         return validated(self.document, record, values, self.in_file(name))
@@ -339,11 +339,11 @@ def select(suite: Suite, names: Sequence[str]) -> tuple[Variant, ...]:
     """
     meant: set[str] = set()
     for name in names:
-        found = _meant(suite, name)
-        if not found:
+        matches = _meant(suite, name)
+        if not matches:
             hint = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _kinds(suite).items() if names)
             raise UsageError(unknown("variant", name, words(suite)), hint=hint)
-        meant |= found
+        meant |= matches
     return tuple(variant for variant in suite.variants if not names or variant.name in meant)
 
 
@@ -351,11 +351,11 @@ def select_one(suite: Suite, name: str | None) -> Variant:
     """The one variant that is meant; with None the only one that there is. Raises UsageError for none and for several."""
     if name is None and len(suite.variants) > 1:
         raise UsageError(wording("suite.variant_missing"), hint=f"choose one: {', '.join(suite.names())}")
-    found = select(suite, () if name is None else (name,))
-    if len(found) > 1:
-        hint = f"choose one: {', '.join(variant.name for variant in found)}"
-        raise UsageError(wording("suite.several_variants", name=name, count=len(found)), hint=hint)
-    return found[0]
+    variants = select(suite, () if name is None else (name,))
+    if len(variants) > 1:
+        hint = f"choose one: {', '.join(variant.name for variant in variants)}"
+        raise UsageError(wording("suite.several_variants", name=name, count=len(variants)), hint=hint)
+    return variants[0]
 
 
 def _meant(suite: Suite, word: str) -> set[str]:

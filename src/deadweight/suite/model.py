@@ -365,10 +365,10 @@ SERVICE_CHECKS = ("runs", "api")
 def criteria_of(variant: Variant, check: str) -> str:
     """16 hex digits over the check's section of the suite, of this variant."""
     section: Any = variant.checks.other.get(check, getattr(variant.checks, check, None))
-    said: list[Any] = [section]
+    criteria: list[Any] = [section]
     if check in SERVICE_CHECKS:
-        said += [variant.port, variant.health, variant.run]
-    text = json.dumps(said, default=_plain, sort_keys=True)
+        criteria += [variant.port, variant.health, variant.run]
+    text = json.dumps(criteria, default=_plain, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -26,8 +26,8 @@ def parsed(text: str) -> Any:
 
 def paths(document: Any) -> dict[str, dict[str, Any]]:
     """Its paths with what may be asked of each; empty where it has none."""
-    found = document.get("paths") if isinstance(document, dict) else None
-    items = found.items() if isinstance(found, dict) else ()
+    mapping = document.get("paths") if isinstance(document, dict) else None
+    items = mapping.items() if isinstance(mapping, dict) else ()
     return {str(path): item for path, item in items if isinstance(item, dict)}
 
 

@@ -215,9 +215,9 @@ def compile_pattern(pattern: str) -> Any:
     except UnicodeEncodeError:
         raise ValueError(wording("suite.half_character")) from None
     except re2.error as error:
-        said = error.args[0]
-        told = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        raise ValueError(told.replace("(?m)", "", 1)) from None
+        message = error.args[0]
+        text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
+        raise ValueError(text.replace("(?m)", "", 1)) from None
 
 
 def matches_pattern(pattern: str, text: str) -> bool:

@@ -105,7 +105,7 @@ def parse(text: str, file: Path, *, may_be_empty: bool = False) -> Document:
 
 def _has_tabs(text: str, line: int) -> bool:
     """Whether a tab indents this line, or the one before, which a parser may have taken for the end of a value."""
-    return any("\t" in each[: len(each) - len(each.lstrip())] for each in text.split("\n")[max(line - 2, 0) : line])
+    return any("\t" in row[: len(row) - len(row.lstrip())] for row in text.split("\n")[max(line - 2, 0) : line])
 
 
 def _text(file: Path) -> str:
@@ -192,7 +192,7 @@ class Problems:
     """Collects errors of independent parts of a file. What depends on them is not looked at once there is one."""
 
     def __init__(self) -> None:
-        self.found: list[ConfigError] = []
+        self.errors: list[ConfigError] = []
         self.also: list[ConfigError] = []
         """What is an error only to who needs it (a plug-in that is not here): told beside others, and alone by nobody."""
 
@@ -202,12 +202,12 @@ class Problems:
         try:
             yield
         except ConfigError as error:
-            self.found += [error, *error.more]
+            self.errors += [error, *error.more]
 
     def tell(self) -> None:
         """Raises one ConfigError that holds all that were found, by line and each once; nothing happens where there is none."""
-        also = self.also if self.found else []
-        once = {str(error.alone()): error.alone() for error in (*self.found, *also)}
+        also = self.also if self.errors else []
+        once = {str(error.alone()): error.alone() for error in (*self.errors, *also)}
         errors = sorted(once.values(), key=lambda error: error.line or 0)
         if errors:
             raise errors[0].beside(errors[1:])

@@ -124,8 +124,8 @@ class Watcher:
         for _ in ("title", "seconds"):
             table.add_column(no_wrap=True)
         for title, seconds, line in self._rows():
-            said = lazy.Text(line, "dim", no_wrap=True, overflow="ellipsis")  # a row that wraps makes all below it jump
-            table.add_row(title, f"{seconds:5.1f} s", said)
+            text = lazy.Text(line, "dim", no_wrap=True, overflow="ellipsis")  # a row that wraps makes all below it jump
+            table.add_row(title, f"{seconds:5.1f} s", text)
         return table
 
 
@@ -203,7 +203,7 @@ def report_progress(step: str | Callable[[], str]) -> Iterator[None]:
 
 def _beat(step: str | Callable[[], str], done: threading.Event, mine: object) -> None:
     began = time.monotonic()
-    live, told = colour(), False
+    live, printed = colour(), False
     while not done.wait(QUIET_SECONDS):
         if _steps[-1:] != [mine]:
             continue
@@ -212,8 +212,8 @@ def _beat(step: str | Callable[[], str], done: threading.Event, mine: object) ->
         if live:
             _shown.set()
             _tell(f"{CLEAR}{words}")
-        elif now - max(_last_line, began) >= (LINES_APART_SECONDS if told else 0.0):
-            told = True
+        elif now - max(_last_line, began) >= (LINES_APART_SECONDS if printed else 0.0):
+            printed = True
             _tell(f"{cleared()}{words} so far\n")
     if _shown.is_set():
         _shown.clear()

@@ -254,11 +254,11 @@ def choose(workspace: lazy.Workspace, variant: Names, part: Part, *, note: bool 
 
     named = part.times if part.times is not None else os.environ.get("DEADWEIGHT_TIMES") or None
     before, times = earlier(part.changed_from, "--changed-from"), earlier(named, "--times")
-    found = lazy.changed.choose(
+    selection = lazy.changed.choose(
         workspace, names(variant), os.environ, shard=part.shard, since=part.since, before=before, times=times, note=note
     )
-    for line in found.told:
+    for line in selection.lines:
         say(line)
-    if found.narrowed and found.beside:
-        say(f"also built, because a budget compares with it: {', '.join(each.name for each in found.beside)}")
-    return found
+    if selection.narrowed and selection.beside:
+        say(f"also built, because a budget compares with it: {', '.join(variant.name for variant in selection.beside)}")
+    return selection

@@ -104,29 +104,29 @@ def build_variants(
 
 
 def _show_plan(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, force: bool, as_json: bool) -> None:
-    found = lazy.needs.known_bases(workspace, chosen)
-    work = lazy.build.plan(workspace, found.able, force=force)
+    split = lazy.needs.known_bases(workspace, chosen)
+    work = lazy.build.plan(workspace, split.able, force=force)
     rows = [
         {
-            "key": each.step.key,
-            "title": each.step.title,
-            "run": each.reason is not None,
-            "reason": each.reason,
-            "variants": each.variants,
-            "after": sorted(work.waits[each.step.key]),
+            "key": task.step.key,
+            "title": task.step.title,
+            "run": task.reason is not None,
+            "reason": task.reason,
+            "variants": task.variants,
+            "after": sorted(work.waits[task.step.key]),
         }
-        for each in work.tasks
+        for task in work.tasks
     ]
     if as_json:
-        lacking = {name: error.message for name, error in found.lacking.items()}
+        lacking = {name: error.message for name, error in split.lacking.items()}
         print_json({"suite": workspace.suite.name, "steps": rows, "lacking": lacking})
     else:
         for row in rows:
             print(f"{'run ' if row['run'] else 'keep'}  {row['title']}  ({row['reason'] or 'up to date'})")
-        for name in found.lacking:
+        for name in split.lacking:
             print(f"skip  {name}  ({wording('plan.no_base')})")
-    if found.error is not None:
-        raise found.error
+    if split.error is not None:
+        raise split.error
 
 
 def _variant_row(workspace: lazy.Workspace, variant: lazy.Variant) -> dict[str, Any]:

@@ -236,11 +236,11 @@ def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
         def analyse(*, name: str | None, **asked: Any) -> images.LayersReport:
             asked["cache_dir"] = cache
             if engine.info.containerd_store:
-                found = images.analyse_content_store(images.content_folders(root), image.id, **asked)
+                report = images.analyse_content_store(images.content_folders(root), image.id, **asked)
             else:
-                found = images.analyse_engine_store(root, image.id, **asked)
-            if found is not None:
-                return found
+                report = images.analyse_engine_store(root, image.id, **asked)
+            if report is not None:
+                return report
             with engine.images.stream(reference) as source:
                 return images.analyse_stream(source, what=reference, name=name, **asked)
 
@@ -268,7 +268,7 @@ def _one_platform(reference: str, platform: str | None, reach: Mapping[str, Any]
     if platform is None and len(there) < 2:
         return None
     wanted = platform or images.machine_platform()
-    fitting = [each for each in there if images.fits(each, wanted)]
+    fitting = [platform for platform in there if images.fits(platform, wanted)]
     if there and not fitting:
         hint = f"it holds {', '.join(there)}: --platform"
         raise UsageError(wording("tasks.no_platform", image=reference, platform=wanted), hint=hint)

@@ -131,8 +131,8 @@ def _attach(
     files = lazy.sbom.write_sboms(workspace.subject(variant), lazy.sbom.forms(form)).files
     attached = lazy.push.attach(image, files, insecure=insecure)
     where = {"referrers": "as a referrer of the image", "tag": "by that tag (the registry has no referrers API)"}
-    for each in attached:
-        say(f"{variant.name}: {each.form} SBOM attached as {each.tag}; tools find it {where[each.found_by]}")
+    for sbom in attached:
+        say(f"{variant.name}: {sbom.form} SBOM attached as {sbom.tag}; tools find it {where[sbom.found_by]}")
     return [asdict(attachment) for attachment in attached]
 
 
@@ -166,7 +166,7 @@ def write(
     archives: dict[str, Path] = {}
     lost: dict[str, str] = {}
     with report_progress("report"):
-        for variant in (each for each in suite.variants if workspace.built(each.name) is not None):
+        for variant in (variant for variant in suite.variants if workspace.built(variant.name) is not None):
             try:
                 archives[variant.name] = workspace.archive(variant)
             except MissingError as error:
@@ -186,14 +186,14 @@ def write(
         return made, lazy.history.write_report(made, state.report, changed), changed
 
 
-def _conclude(found: lazy.Comparison, tell: Callable[[str], None]) -> None:
+def _conclude(comparison: lazy.Comparison, tell: Callable[[str], None]) -> None:
     """Tell what changed. Raises CheckFailed for a regression, MissingError for what is gone."""
-    tell(lazy.markdown.comparison_markdown(found))
-    since, lost = found.old_generated_at, len(found.unmeasured)
-    if found.regressions:
-        told = "; ".join(map(str, found.regressions)) + (f"; {lost} no longer measured" if lost else "")
-        count = lazy.figures.plural(len(found.regressions), "regression")
-        raise CheckFailed(wording("tasks.regressions", count=count, since=since, regressions=told))
+    tell(lazy.markdown.comparison_markdown(comparison))
+    since, lost = comparison.old_generated_at, len(comparison.unmeasured)
+    if comparison.regressions:
+        text = "; ".join(map(str, comparison.regressions)) + (f"; {lost} no longer measured" if lost else "")
+        count = lazy.figures.plural(len(comparison.regressions), "regression")
+        raise CheckFailed(wording("tasks.regressions", count=count, since=since, regressions=text))
     if lost:
         raise MissingError(wording("tasks.no_longer_measured", count=lost, since=since))
 
@@ -203,7 +203,7 @@ HEADS = ("When (UTC)", "Commit", "Size", "Findings", "Attacks held", "Start-up",
 
 def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
     commit = (entry.commit or "none")[:10] + ("+" if entry.dirty else "")
-    held = ", ".join(f"{posture} {each.held}/{each.tried}" for posture, each in point.attacks.items())
+    held = ", ".join(f"{posture} {record.held}/{record.tried}" for posture, record in point.attacks.items())
     return [
         entry.at[:16].replace("T", " "),
         commit,
@@ -270,7 +270,7 @@ def merge(c: Context, report: Names = None, to: Value = None, json: bool = False
     files = {
         name: [file for folder in folders for file in sorted(folder.glob(glob))] for name, (glob, _) in kinds.items()
     }
-    texts = {name: kinds[name][1](found) for name, found in files.items() if found}
+    texts = {name: kinds[name][1](paths) for name, paths in files.items() if paths}
     with report_progress("merge"):
         written = lazy.history.write_report(made, target)
     for name, text in texts.items():
@@ -310,21 +310,21 @@ def verdict(
     where = None if post is None else lazy.comment.place(post, os.environ)
     with lazy.Workspace.open(say) as workspace:
         before = lazy.push.earlier(named, workspace.suite.root)
-        found = _judged(workspace, before, report, since, named)
-    text = lazy.pull_request.markdown(found, where.run if where else 0)
+        verdict = _judged(workspace, before, report, since, named)
+    text = lazy.pull_request.markdown(verdict, where.run if where else 0)
     if json:
-        print_json(document(found))
+        print_json(document(verdict))
     else:
         print(text, end="")
-    refused = _post(where, found, text) if where is not None else None
-    if found.level == "stop":
+    refused = _post(where, verdict, text) if where is not None else None
+    if verdict.level == "stop":
         if refused is not None:
             say(f"the verdict was not posted: {refused}")
-        raise CheckFailed(lazy.pull_request.first_line(found))
+        raise CheckFailed(lazy.pull_request.first_line(verdict))
     if refused is not None:
         raise refused
-    if found.unmeasured:
-        raise MissingError(lazy.pull_request.first_line(found), hint="; ".join(found.unmeasured[:5]))
+    if verdict.unmeasured:
+        raise MissingError(lazy.pull_request.first_line(verdict), hint="; ".join(verdict.unmeasured[:5]))
 
 
 def _judged(
@@ -359,20 +359,20 @@ def _touched(workspace: lazy.Workspace, before: lazy.Report, since: str | None) 
 
 def _dockerfiles(workspace: lazy.Workspace) -> dict[str, tuple[str, str]]:
     root, variants = workspace.suite.root, workspace.suite.variants
-    own = [each for each in variants if isinstance(each, lazy.DockerfileVariant) and each.dockerfile]
-    files = {each.name: str(each.dockerfile) for each in own if (root / str(each.dockerfile)).is_file()}
+    own = [variant for variant in variants if isinstance(variant, lazy.DockerfileVariant) and variant.dockerfile]
+    files = {variant.name: str(variant.dockerfile) for variant in own if (root / str(variant.dockerfile)).is_file()}
     return {name: (file, (root / file).read_text("utf-8-sig", "replace")) for name, file in files.items()}
 
 
-def _post(where: lazy.comment.Place, found: lazy.pull_request.Verdict, text: str) -> DeadweightError | None:
+def _post(where: lazy.comment.Place, verdict: lazy.pull_request.Verdict, text: str) -> DeadweightError | None:
     """Post, or write the step summary where that cannot be: in a fork's job, and where the forge refuses. Gives the refusal."""
     if where.forge is None:
         _summary(text)
         say("a fork's job cannot write comments; see the verdict in the step summary and the log")
         return None
-    start = f"{lazy.pull_request.MARKER}{found.suite} run "
+    start = f"{lazy.pull_request.MARKER}{verdict.suite} run "
     try:
-        done = lazy.comment.post(where.forge, where.run, start, text, silent=found.silent)
+        done = lazy.comment.post(where.forge, where.run, start, text, silent=verdict.silent)
     except DeadweightError as error:
         _summary(text)
         return error
@@ -388,13 +388,13 @@ def _summary(text: str) -> None:
             stream.write(text)
 
 
-def document(found: lazy.pull_request.Verdict) -> dict[str, object]:
+def document(verdict: lazy.pull_request.Verdict) -> dict[str, object]:
     """The verdict as JSON."""
     return {
-        "verdict": found.level,
-        "summary": lazy.pull_request.first_line(found),
-        "items": [{"cause": item.cause, "by": list(item.by), **asdict(item.change)} for item in found.items],
-        "unmeasured": list(found.unmeasured),
-        "notes": list(found.notes),
-        "again": list(found.again),
+        "verdict": verdict.level,
+        "summary": lazy.pull_request.first_line(verdict),
+        "items": [{"cause": item.cause, "by": list(item.by), **asdict(item.change)} for item in verdict.items],
+        "unmeasured": list(verdict.unmeasured),
+        "notes": list(verdict.notes),
+        "again": list(verdict.again),
     }

@@ -92,7 +92,7 @@ def logs(c: Context, variant: Names = None, follow: bool = False) -> None:
             for line in lazy.foreground.log_lines(workspace.engine(), wanted, follow=follow, lines=count):
                 print(line, flush=True)
             return
-        files = {each.name: file for each in chosen if (file := workspace.state.log(each.name)).exists()}
+        files = {variant.name: file for variant in chosen if (file := workspace.state.log(variant.name)).exists()}
         if not files:
             raise MissingError(wording("tasks.no_logs"))
         for name, file in files.items():
@@ -186,18 +186,18 @@ def harden(
     with lazy.Workspace.open(say) as workspace:
         chosen = lazy.select_one(workspace.suite, variant)
         with lazy.locked(workspace.state, say), report_progress("harden"):
-            found = lazy.attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
-        named = chosen.run.seccomp if found.seccomp is None else None
+            result = lazy.attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
+        named = chosen.run.seccomp if result.seccomp is None else None
         root = workspace.suite.root
         profile = root / named if named else workspace.state.seccomp(chosen.name)
-    for line in (*found.warnings(), *(lazy.attacks.seccomp_lines(found.seccomp) if found.seccomp else ())):
+    for line in (*result.warnings(), *(lazy.attacks.seccomp_lines(result.seccomp) if result.seccomp else ())):
         say(f"{chosen.name}: {line}")
     if json:
-        print_json(found.document())
+        print_json(result.document())
         return
     names = (os.path.relpath(profile), os.path.relpath(root))  # as the text is to name them
-    names = names if to is None else (f"./{found.suite}.seccomp.json", _way(to, root))
-    _give(found, format, profile, lazy.attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
+    names = names if to is None else (f"./{result.suite}.seccomp.json", _way(to, root))
+    _give(result, format, profile, lazy.attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
 
 
 def _way(folder: str, root: Path) -> str:
@@ -205,22 +205,22 @@ def _way(folder: str, root: Path) -> str:
     return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
 
 
-def _give(found: lazy.attacks.Found, format: str, profile: Path, given: lazy.attacks.HardenRequest, to: Value) -> None:
+def _give(result: lazy.attacks.Found, format: str, profile: Path, given: lazy.attacks.HardenRequest, to: Value) -> None:
     """Print the text, or write it and its profile to a folder."""
-    for line in lazy.attacks.harden_notes(found, format, given):
-        say(f"{found.variant.name}: {line}")
+    for line in lazy.attacks.harden_notes(result, format, given):
+        say(f"{result.variant.name}: {line}")
     if to is None:
-        print(lazy.attacks.harden_text(found, format, given), end="")
+        print(lazy.attacks.harden_text(result, format, given), end="")
         return
     folder = Path(to)
-    for name, text in lazy.attacks.harden_files(found, format, given).items():
+    for name, text in lazy.attacks.harden_files(result, format, given).items():
         lazy.store.write_atomically(folder / name, text)
         say(f"written: {folder / name}")
-    if not found.profiled or format == "ecs":
+    if not result.profiled or format == "ecs":
         return
     beside_it = folder / Path(given.profile).name
-    if found.seccomp:
-        lazy.profile.write(beside_it, found.seccomp.profile())
+    if result.seccomp:
+        lazy.profile.write(beside_it, result.seccomp.profile())
     else:
         lazy.store.write_atomically(beside_it, profile.read_bytes())
     say(f"written: {beside_it}")

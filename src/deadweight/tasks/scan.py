@@ -54,18 +54,18 @@ def scan(
             used = lazy.database.use(database, workspace.suite.scan.database_repository, say)
             say("\n".join(used.describe()))
         with report_progress("scan"):
-            found, failed = lazy.scan.scan_variants(workspace, chosen, strict=strict, jobs=count)
+            results, failed = lazy.scan.scan_variants(workspace, chosen, strict=strict, jobs=count)
         wanted = chosen if sbom is not None else ()
-        sboms = [asdict(lazy.sbom.write_sboms(workspace.subject(each), forms)) for each in wanted]
+        sboms = [asdict(lazy.sbom.write_sboms(workspace.subject(variant), forms)) for variant in wanted]
     if sarif is not None:
-        lazy.store.write_where_told(Path(sarif), lazy.sarif.scan_sarif(found))
+        lazy.store.write_where_told(Path(sarif), lazy.sarif.scan_sarif(results))
         say(f"wrote {sarif}")
     if json:
         problems = {name: error.message for name, error in failed.items()}
-        print_json({"scans": stand_in_rows(workspace, found), "failed": problems, "sboms": sboms})
+        print_json({"scans": stand_in_rows(workspace, results), "failed": problems, "sboms": sboms})
     else:
-        _show(workspace, found, sboms)
-    _raise_if_bad(found, failed, strict=strict)
+        _show(workspace, results, sboms)
+    _raise_if_bad(results, failed, strict=strict)
 
 
 def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], sboms: Sequence[Mapping[str, Any]]) -> None:
@@ -128,11 +128,11 @@ def print_scans(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     dropped = [head for index, head in enumerate(heads) if index not in shown]
     if dropped:
         out.print(f"Not enough room for {', '.join(dropped)}: use a wider terminal or invoke report.", markup=False)
-    for each in (result for result in results if result.data.get("status") != "not_scanned"):
-        out.print(f"{each.variant}: {each.reason}", markup=False, style="bold red" if not each.ok else "")
+    for result in (result for result in results if result.data.get("status") != "not_scanned"):
+        out.print(f"{result.variant}: {result.reason}", markup=False, style="bold red" if not result.ok else "")
     for text in unused(results):
-        told = f"an exception matches no finding in these images and can be removed: {text}"
-        out.print(told, markup=False, style="yellow")
+        message = f"an exception matches no finding in these images and can be removed: {text}"
+        out.print(message, markup=False, style="yellow")
 
 
 def total(results: Sequence[lazy.Evidence]) -> str:
@@ -145,7 +145,7 @@ def total(results: Sequence[lazy.Evidence]) -> str:
     parts += [wording("tasks.without_language", images=lazy.figures.plural(untold, "image"))] if untold else []
     if reached:
         known = "" if len(reached) == len(scanned) else f" (measured for {len(reached)} of {len(scanned)})"
-        parts.append(f"{sum(each['reachable'] for each in reached):,} of them reached{known}")
+        parts.append(f"{sum(reach['reachable'] for reach in reached):,} of them reached{known}")
     other = len(results) - len(scanned)
     left = f"; {lazy.figures.plural(other, 'image')} not scanned or not covered" if other else ""
     return f"{lazy.figures.plural(len(scanned), 'image')} scanned: {', '.join(parts)}{left}"

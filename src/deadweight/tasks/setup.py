@@ -49,16 +49,16 @@ def setup(
     with lazy.Workspace.open(say) as workspace, nullcontext() if looking else lazy.locked(workspace.state, say):
         chosen = lazy.select(workspace.suite, names(variant))
         _take(workspace, source, mirror, ca_bundle, keep=not looking)
-        found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=looking)
+        findings, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=looking)
         unmade = lazy.needs.to_make(workspace, chosen) if looking else ()
-        if all(each.present for each in found) and not unmade and lacking is None:
-            say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
+        if all(finding.present for finding in findings) and not unmade and lacking is None:
+            say(f"ready: {len(findings)} programs found; base images come from {workspace.source.name}")
         if json:
-            tools, making = [asdict(each) for each in found], [asdict(item) for item in unmade]
-            told = {"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)}
-            print_json(told)
+            tools, making = [asdict(finding) for finding in findings], [asdict(item) for item in unmade]
+            state = {"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)}
+            print_json(state)
         if not looking:
-            _check_buildable(workspace, chosen, found)
+            _check_buildable(workspace, chosen, findings)
         if lacking is not None:
             raise lacking
 
@@ -73,20 +73,20 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
         variants = workspace.suite.variants
         with report_progress("doctor"):
             tools = lazy.needs.tools_of(workspace, variants, tests=tests)
-            found = lazy.doctor.examine(tools, root=workspace.suite.root)
+            report = lazy.doctor.examine(tools, root=workspace.suite.root)
             unmade = lazy.needs.to_make(workspace, variants)
         lacking = lazy.needs.known_bases(workspace, variants).error
         if json:
-            there = {"source": workspace.source.name, **asdict(found)}
+            there = {"source": workspace.source.name, **asdict(report)}
             print_json({**there, "to_make": [asdict(item) for item in unmade], "lacking": _problems(lacking)})
         else:
             waiting = (f"{made.name}: not made yet" for made in unmade)
-            print(*found.lines(), *waiting, f"source: {workspace.source.name}", sep="\n")
-        missing = [tool.name for tool in found.tools if not tool.present] + [item.name for item in unmade]
-        yours = lazy.install.hopeless(found.tools)
-    how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [each.how for each in yours]
-    if found.unwritable:
-        missing += [f"a folder that can be written to ({folder})" for folder in found.unwritable]
+            print(*report.lines(), *waiting, f"source: {workspace.source.name}", sep="\n")
+        missing = [tool.name for tool in report.tools if not tool.present] + [item.name for item in unmade]
+        yours = lazy.install.hopeless(report.tools)
+    how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [finding.how for finding in yours]
+    if report.unwritable:
+        missing += [f"a folder that can be written to ({folder})" for folder in report.unwritable]
         how.append("make it writable, or set DEADWEIGHT_CACHE_DIR to another place for tools, stand-ins and the engine")
     lines: list[str] = [wording("tasks.missing", names=", ".join(missing))] if missing else []
     if lacking is not None:
@@ -103,10 +103,10 @@ def prepare(
 
     Where no engine can be had, that is told, and what needs one is left out.
     """
-    found, missing, chosen = _asked(workspace, chosen, yes=yes, plan=plan, **groups)
+    findings, missing, chosen = _asked(workspace, chosen, yes=yes, plan=plan, **groups)
     lacking = lazy.needs.known_bases(workspace, chosen)
     if plan:
-        return found, lacking.error
+        return findings, lacking.error
     with Watcher() as shown:
         work = lazy.install.preparations(workspace, chosen, missing)
         outcomes = lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
@@ -116,7 +116,7 @@ def prepare(
         lacking = lacking.and_then(lazy.needs.split_by_base(lacking.able, workspace.needs(lacking.able), error))
     with report_progress("set-up"):
         lacking = lazy.needs.prepare_bases(workspace, lacking)
-    return lazy.survey([each.name for each in found]) if missing else found, lacking.error
+    return lazy.survey([finding.name for finding in findings]) if missing else findings, lacking.error
 
 
 def to_prepare(
@@ -136,31 +136,31 @@ def _asked(
     What is missing is shown, and got only if the user wants it.
     """
     with report_progress("set-up: looking for what is there"):
-        found = lazy.survey(lazy.needs.tools_of(workspace, chosen, **groups))
-        missing = [each for each in found if not each.present]
-        if engineless := lazy.install.no_engine(found):
+        findings = lazy.survey(lazy.needs.tools_of(workspace, chosen, **groups))
+        missing = [finding for finding in findings if not finding.present]
+        if engineless := lazy.install.no_engine(findings):
             say(f"no container engine available ({engineless}); skipping the variants that need one")
             chosen = lazy.needs.without_engine(workspace, chosen)
             others = set(lazy.needs.tools_of(workspace, chosen, **groups)) - set(lazy.needs.ENGINE_TOOLS)
-            engine, rest = _engine_tools(found), lazy.survey(sorted(others))
-            found, missing = (*engine, *rest), [each for each in rest if not each.present]
+            engine, rest = _engine_tools(findings), lazy.survey(sorted(others))
+            findings, missing = (*engine, *rest), [finding for finding in rest if not finding.present]
         unmade = lazy.needs.to_make(workspace, chosen)
     if missing or unmade:
         _show(missing, unmade)
         if not plan:
             _ask(yes)
-    return found, missing, chosen
+    return findings, missing, chosen
 
 
-def _engine_tools(found: Sequence[lazy.Finding]) -> list[lazy.Finding]:
-    return [each for each in found if each.name in lazy.needs.ENGINE_TOOLS]
+def _engine_tools(findings: Sequence[lazy.Finding]) -> list[lazy.Finding]:
+    return [finding for finding in findings if finding.name in lazy.needs.ENGINE_TOOLS]
 
 
-def _check_buildable(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], found: Sequence[lazy.Finding]) -> None:
-    engineless = lazy.install.no_engine(found)
+def _check_buildable(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], tools: Sequence[lazy.Finding]) -> None:
+    engineless = lazy.install.no_engine(tools)
     able = lazy.needs.without_engine(workspace, chosen) if engineless else chosen
     if left := [variant.name for variant in chosen if variant not in able]:
-        how = dict.fromkeys(finding.how for finding in lazy.install.hopeless(_engine_tools(found)))
+        how = dict.fromkeys(finding.how for finding in lazy.install.hopeless(_engine_tools(tools)))
         message = wording("tasks.not_buildable", variants=", ".join(left), problem=engineless)
         raise MissingError(message, hint="; ".join(how))
 
@@ -279,10 +279,10 @@ def _suite() -> lazy.Suite:
 
 
 def _checks() -> list[str]:
-    found = list(lazy.table.names())
+    checks = list(lazy.table.names())
     with suppress(Exception):  # our own are known without a suite
-        found += dict.fromkeys(name for variant in _suite().variants for name in variant.checks.other)
-    return found
+        checks += dict.fromkeys(name for variant in _suite().variants for name in variant.checks.other)
+    return checks
 
 
 VALUES: dict[str, Callable[[], Iterable[str]]] = {

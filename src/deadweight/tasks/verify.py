@@ -58,13 +58,13 @@ def verify_variants(
 ) -> tuple[lazy.Evidence, ...]:
     """Check these variants, several side by side, telling each outcome on stderr."""
     with lazy.locked(workspace.state, say):
-        told: list[str] = []
+        done: list[str] = []
 
         def tell(results: lazy.Evidence) -> None:
-            told.append(results.check)
+            done.append(results.check)
             say(_line(results))
 
-        with report_progress(lambda: f"verify, {lazy.figures.plural(len(told), 'check')} done"):
+        with report_progress(lambda: f"verify, {lazy.figures.plural(len(done), 'check')} done"):
             if workspace.engine_pool is not None:
                 return tuple(workspace.engine_pool.verify(chosen, checks, jobs, tell))
             subjects = [workspace.subject(variant) for variant in chosen]
@@ -89,8 +89,8 @@ def refuse_unproven(chosen: Sequence[lazy.Variant]) -> None:
         for code in variant.unproven:
             by_code.setdefault(code, []).append(variant.name)
     if by_code:
-        told = "\n".join(f"{code}: {', '.join(names)}" for code, names in by_code.items())
-        raise MissingError(wording("tasks.unproven", doubts=told))
+        doubts = "\n".join(f"{code}: {', '.join(names)}" for code, names in by_code.items())
+        raise MissingError(wording("tasks.unproven", doubts=doubts))
 
 
 def tally(results: Sequence[lazy.Evidence]) -> str:
@@ -178,7 +178,7 @@ def attack(c: Context, part: Part, variant: Names = None, posture: Names = None,
             if workspace.engine_pool is not None:
                 results = workspace.engine_pool.attack(built or chosen, postures, say)
             else:
-                results = lazy.attacks.attack_all(list(map(workspace.subject, built or chosen)), postures, told=say)
+                results = lazy.attacks.attack_all(list(map(workspace.subject, built or chosen)), postures, say=say)
     _show(workspace, results, as_json=json)
     left = ", ".join(variant.name for variant in chosen if variant not in built)
     raise_if_bad(results, f"not attacked, since not built: {left}" if left else "")
@@ -194,14 +194,14 @@ def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_jso
         for line in amiss(results):
             out.print(line, style="bold", markup=False, soft_wrap=True)
         print_attacks(results, out)
-        by_kind = {"hole": {each.variant: lazy.attacks.holes(each) for each in results}, "note": notes}
-        by_kind["not measured"] = {each.variant: lazy.attacks.unmeasured(each) for each in results}
-    for kind, told in by_kind.items():
-        for line in lazy.shared_notes(told):
+        by_kind = {"hole": {result.variant: lazy.attacks.holes(result) for result in results}, "note": notes}
+        by_kind["not measured"] = {result.variant: lazy.attacks.unmeasured(result) for result in results}
+    for kind, by_variant in by_kind.items():
+        for line in lazy.shared_notes(by_variant):
             say(f"{kind}: {line}")
-    for each in results:
-        reason = "; ".join(part for part in each.reason.split("; ") if part not in notes[each.variant])
-        say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
+    for result in results:
+        reason = "; ".join(part for part in result.reason.split("; ") if part not in notes[result.variant])
+        say(f"{result.variant}: {result.status.replace('_', ' ')}: {reason}")
     if not as_json:
         tell_stand_ins(workspace, (result.variant for result in results))
         say(f"{lazy.attacks.total(results)}. Next: invoke report")
@@ -219,28 +219,28 @@ def print_attacks(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     """One variant: attacks by postures, each cell naming the walls. Several: a table for each posture, attacks by variants."""
     tried = lazy.attacks.tried_now(results)
     if len(results) == 1:
-        (each,) = results
-        columns = {posture: lazy.attacks.cells(each, posture) for posture in tried}
-        _print_table(f"{each.variant}: what stops each attack", columns, _walls, results, out)
+        (result,) = results
+        columns = {posture: lazy.attacks.cells(result, posture) for posture in tried}
+        _print_table(f"{result.variant}: what stops each attack", columns, _walls, results, out)
         return
     for posture in tried:
         title = f"{posture}: how many walls stop each attack"
-        columns = {each.variant: cells for each in results if (cells := lazy.attacks.cells(each, posture))}
+        columns = {result.variant: cells for result in results if (cells := lazy.attacks.cells(result, posture))}
         _print_table(title, columns, lambda cell: str(cell["depth"] or "blocked"), results, out)
 
 
 def amiss(results: Sequence[lazy.Evidence]) -> tuple[str, ...]:
     """What is to be said before all tables: ``apko: not measured: nothing was measured in open: …``; where all is fine, nothing."""
-    bad = [each for each in results if each.status == "not_measured" or not each.ok]
+    bad = [result for result in results if result.status == "not_measured" or not result.ok]
     # the summary that comes after the reason is in the tables
-    reasons = {each.variant: shorten(each.reason.split(". ")[0], REASON_LETTERS, placeholder="…") for each in bad}
-    told = {each.variant: [f"{each.status.replace('_', ' ')}: {reasons[each.variant]}"] for each in bad}
-    return lazy.shared_notes(told)
+    reasons = {result.variant: shorten(result.reason.split(". ")[0], REASON_LETTERS, placeholder="…") for result in bad}
+    notes = {result.variant: [f"{result.status.replace('_', ' ')}: {reasons[result.variant]}"] for result in bad}
+    return lazy.shared_notes(notes)
 
 
 def by_delivery(results: Iterable[lazy.Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
     """Each attack once, those through the service first; before the first of each way its name, where there are both."""
-    known = {name: told.get("delivery") for result in results for name, told in result.data.get("payloads", {}).items()}
+    known = {name: row.get("delivery") for result in results for name, row in result.data.get("payloads", {}).items()}
     ways = {name: "breach" if known.get(name) == "breach" else "service" for name in names}
     ordered = sorted(ways, key=lambda name: ways[name] == "breach")
     first = {ways[name]: name for name in reversed(ordered)} if "breach" in ways.values() else {}

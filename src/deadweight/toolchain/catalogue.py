@@ -116,8 +116,8 @@ def system_key() -> str:
 def wheel_pin(project: str) -> WheelPin:
     """A wheel's line of ``wheels.lock``."""
     line = rf"^{re.escape(project)}==(\S+)((?:[\s\\]+--hash=sha256:\w+)+)"
-    if found := re.search(line, WHEELS.read_text(encoding="utf-8"), re.MULTILINE):
-        return WheelPin(project, found[1], tuple(re.findall(r"sha256:(\w+)", found[2])))
+    if match := re.search(line, WHEELS.read_text(encoding="utf-8"), re.MULTILINE):
+        return WheelPin(project, match[1], tuple(re.findall(r"sha256:(\w+)", match[2])))
     raise UsageError(wording("toolchain.not_pinned", file=WHEELS.name, project=project))
 
 

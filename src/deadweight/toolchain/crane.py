@@ -82,13 +82,13 @@ def _parsed(text: str, reference: str, what: str) -> dict[str, Any]:
 
 def platforms(reference: str, *, insecure: bool = False, env: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """The platforms (``linux/arm64/v8``) of a multi-platform image, attestations left out; empty for an image of one platform."""
-    found = []
+    names = []
     for item in manifest(reference, insecure=insecure, env=env).get("manifests") or ():
         platform = item.get("platform") if isinstance(item, dict) else None
         if isinstance(platform, dict):
             parts = [str(platform.get(key) or "") for key in ("os", "architecture", "variant")]
-            found += ["/".join(filter(None, parts))] if "unknown" not in parts else []
-    return tuple(found)
+            names += ["/".join(filter(None, parts))] if "unknown" not in parts else []
+    return tuple(names)
 
 
 def described(reference: str, *, insecure: bool = False) -> dict[str, Any]:
@@ -201,9 +201,9 @@ def _command(insecure: bool, words: Sequence[str]) -> list[str]:
 
 def _with_hint(error: CommandError) -> CommandError:
     """The same failure with what can be done about it."""
-    said = "\n".join(error.tail)
-    hint = next((hint for pattern, hint in HINTS.items() if re.search(pattern, said)), None)
-    return error.told(error.reason, error.tail, hint)
+    text = "\n".join(error.tail)
+    hint = next((hint for pattern, hint in HINTS.items() if re.search(pattern, text)), None)
+    return error.reworded(error.reason, error.tail, hint)
 
 
 @contextmanager

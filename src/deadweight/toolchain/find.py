@@ -195,8 +195,8 @@ def ask(path: Path, arguments: tuple[str, ...], pattern: str, env: Mapping[str, 
 
 def number(version: str) -> tuple[int, ...]:
     """A version as a tuple that compares: ``1.26.8`` is (1, 26, 8); what follows the numbers does not count."""
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(int(part) for part in found.group().split(".")) if found else ()
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()
 
 
 def _ask_now(path: Path, arguments: tuple[str, ...], pattern: str, env: Mapping[str, str]) -> Answer:
@@ -206,9 +206,9 @@ def _ask_now(path: Path, arguments: tuple[str, ...], pattern: str, env: Mapping[
         return Answer(None, quoting(error.reason, f"{path} {error.reason}"))
     except MissingError:
         return Answer(None, wording("toolchain.not_startable", path=path))
-    found = re.search(pattern, f"{done.output}\n{done.errors}")
-    if found:
-        return Answer(found.group(1))
+    match = re.search(pattern, f"{done.output}\n{done.errors}")
+    if match:
+        return Answer(match.group(1))
     code = signal.Signals(-done.exit_code).name if done.exit_code < 0 else done.exit_code
     return Answer(None, wording("toolchain.no_version", path=path, code=code), ran=True)
 

@@ -38,8 +38,8 @@ def command_for(programs: Iterable[Program]) -> str | None:
 
 def chosen(packages: str) -> str:
     """The first of ``a|b`` that apt knows here, and the first of all where its lists tell of none."""
-    found = _existing([packages])
-    return found[0] if found else _plain(packages)
+    names = _existing([packages])
+    return names[0] if names else _plain(packages)
 
 
 def can_install() -> str:

@@ -34,7 +34,7 @@ def culprits(subject: Subject, failed: Sequence[str]) -> dict[str, dict[str, str
 
 def opened(options: RunOptions) -> dict[str, dict[str, Any]]:
     """What each wall of a posture is without it, by its key under ``run:``."""
-    roomy = tuple(replace(each, noexec=False, size_bytes=each.size_bytes * 8) for each in options.tmpfs)
+    roomy = tuple(replace(folder, noexec=False, size_bytes=folder.size_bytes * 8) for folder in options.tmpfs)
     own = "default" if refused_calls.is_file(options.seccomp) else "unconfined"
     walls: dict[str, dict[str, Any]] = {
         "seccomp": {"seccomp": own},
@@ -72,11 +72,11 @@ class _Replays:
             alone[wall] = names & left, wrote
         rest = left.difference(*(names for names, _ in alone.values()))
         several = self._fewest_walls(walls, rest) if rest else ""
-        found: dict[str, dict[str, str]] = {name: {"several": several} for name in rest if several}
+        culprits: dict[str, dict[str, str]] = {name: {"several": several} for name in rest if several}
         for name in (name for name in self.failed if name in left - rest):  # the calls last: they take longest
             passes = [(wall, wrote) for wall, (names, wrote) in alone.items() if name in names]
-            found[name] = {wall: self._describe(wall, name, wrote) for wall, wrote in passes}
-        return found
+            culprits[name] = {wall: self._describe(wall, name, wrote) for wall, wrote in passes}
+        return culprits
 
     def _fewest_walls(self, walls: Mapping[str, Mapping[str, Any]], names: Collection[str]) -> str:
         """The fewest walls without which all these requests pass; empty where that is not found in time."""
@@ -106,7 +106,7 @@ class _Replays:
             "pids": options.pids,
             "memory": format_bytes(options.memory_bytes or 0),
             "read_only": "true",
-            "tmpfs": ", ".join(each.path for each in options.tmpfs) or "without /tmp",
+            "tmpfs": ", ".join(folder.path for folder in options.tmpfs) or "without /tmp",
             "user": options.user,
             "cpus": options.cpus,
         }

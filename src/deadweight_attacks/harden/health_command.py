@@ -61,7 +61,7 @@ class OfNeeds:
 
 def _tells(container: Container, health: Health, port: int | None, own: tuple[str, ...]) -> tuple[str, ...]:
     """What says yes of this container, which is healthy. ``own`` is the image's own health check."""
-    right, wrong = (_tried(health, each, own) for each in (port or 0, 1 if port != 1 else 2))
+    right, wrong = (_tried(health, number, own) for number in (port or 0, 1 if port != 1 else 2))
     try:
         for open_port, closed in zip(right, wrong, strict=True):
             if _yes(container, open_port) and (open_port == closed or not _yes(container, closed)):

@@ -52,7 +52,7 @@ class Tightest:
 
     def fields(self) -> dict[str, Any]:
         """These fields alone, whatever a subclass adds."""
-        return {each.name: getattr(self, each.name) for each in fields(Tightest)}
+        return {entry.name: getattr(self, entry.name) for entry in fields(Tightest)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class Found(Tightest):
         ours = (image, *others.values()) if subject.engine().info.podman else ()
         return cls(
             **known.fields(), variant=variant, suite=subject.suite.name, image=image, need_images=others,
-            in_podman={each: _in_podman(subject.engine(), each) for each in ours},
+            in_podman={reference: _in_podman(subject.engine(), reference) for reference in ours},
         )  # fmt: skip
 
     def notes(self) -> list[str]:
@@ -141,16 +141,16 @@ class Found(Tightest):
 
     def document(self) -> dict[str, Any]:
         """For ``--json``: the posture, and each trial with what came of it."""
-        found = {**posture(self.options), "user": self.options.user, "network": "any" if self.outgoing else "internal"}
-        found["seccomp"] = "found" if self.seccomp else found["seccomp"]
-        found["published_on"] = found["published_on"] if self.outgoing else None
-        found["memory_headroom"] = None if MEMORY in self.unheld else self.headroom
-        found["pids_headroom"] = None if PROCESSES in self.unheld else self.headroom
+        walls = {**posture(self.options), "user": self.options.user, "network": "any" if self.outgoing else "internal"}
+        walls["seccomp"] = "found" if self.seccomp else walls["seccomp"]
+        walls["published_on"] = walls["published_on"] if self.outgoing else None
+        walls["memory_headroom"] = None if MEMORY in self.unheld else self.headroom
+        walls["pids_headroom"] = None if PROCESSES in self.unheld else self.headroom
         tried = [{"tried": what, "problem": problem or None} for what, problem in self.tried]
         return {
             "variant": self.variant.name,
             "image": self.image,
-            "posture": found,
+            "posture": walls,
             "requests": len(self.variant.checks.api),
             "operations_asked": self.documented[0] if self.documented[1] else None,
             "operations_documented": self.documented[1] or None,
@@ -167,23 +167,23 @@ class Found(Tightest):
 def _in_podman(engine: Engine, reference: str) -> str:
     """Podman puts a registry before a name that has none: which one depends on how it got the image."""
     tags = engine.images.need(reference).tags
-    return next((each for each in tags if each.endswith(f"/{reference}")), reference)
+    return next((tag for tag in tags if tag.endswith(f"/{reference}")), reference)
 
 
-def _limits(found: Found) -> list[str]:
+def _limits(result: Found) -> list[str]:
     """How memory and processes were found, and what was not tried of limits."""
-    tried = [limit for limit in (MEMORY, PROCESSES) if limit not in found.unheld]
-    least = f"{found.headroom} times the least that worked, found by halving, up to what the suite allows."
+    tried = [limit for limit in (MEMORY, PROCESSES) if limit not in result.unheld]
+    least = f"{result.headroom} times the least that worked, found by halving, up to what the suite allows."
     lines = [f"{' and '.join(tried).capitalize()}: {least}"] if tried else []
-    if found.unheld:
-        lines.append(wording("harden.limits_not_tried", limits=listed(found.unheld)))
+    if result.unheld:
+        lines.append(wording("harden.limits_not_tried", limits=listed(result.unheld)))
     return lines
 
 
-def _seccomp(found: Found) -> list[str]:
-    got = found.seccomp
+def _seccomp(result: Found) -> list[str]:
+    got = result.seccomp
     if got is None:
-        return [f"The engine's own seccomp profile is used: {found.no_seccomp}."] if found.no_seccomp else []
+        return [f"The engine's own seccomp profile is used: {result.no_seccomp}."] if result.no_seccomp else []
     theirs = f"; the engine's own profile allows {got.engine_allows}" if got.engine_allows else ""
     has = f" of the kernel's {got.kernel_has}" if got.kernel_has else ""
     where = f"{got.architecture}, Linux {got.kernel}, {got.runtime}, libc: {got.libc}"

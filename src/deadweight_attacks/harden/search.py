@@ -77,40 +77,38 @@ class Posture(Tightest):
     at: str
 
 
-def kept_or_found(
-    subject: Subject, told: Callable[[str], None], *, again: bool = False, seccomp: bool = False
-) -> Found:
+def kept_or_found(subject: Subject, say: Callable[[str], None], *, again: bool = False, seccomp: bool = False) -> Found:
     """The tightest posture of this image, with these settings, in this engine: as it was found before, else found now (with
     ``again`` in any case) and kept. The same of its ``seccomp`` profile, where that is asked for.
 
     Raises as ``tightest`` does, and CheckFailed where the checks waver under a profile."""
-    found = _posture(subject, told, again=again)
-    if seccomp and found.seccomp is None and not found.no_seccomp:
+    result = _posture(subject, say, again=again)
+    if seccomp and result.seccomp is None and not result.no_seccomp:
         try:
-            found = replace(found, seccomp=find(subject, found, told))
+            result = replace(result, seccomp=find(subject, result, say))
         except (CheckFailed, Interrupted):
             raise
         except DeadweightError as error:
-            found = replace(found, no_seccomp=error.message)
+            result = replace(result, no_seccomp=error.message)
             if isinstance(error, (MissingError, CommandError, Hindered)):
-                return found  # it may be there, or work, the next time
-        _keep(subject, found)
-    return found if seccomp else replace(found, seccomp=None, no_seccomp="")
+                return result  # it may be there, or work, the next time
+        _keep(subject, result)
+    return result if seccomp else replace(result, seccomp=None, no_seccomp="")
 
 
-def _posture(subject: Subject, told: Callable[[str], None], *, again: bool) -> Found:
+def _posture(subject: Subject, say: Callable[[str], None], *, again: bool) -> Found:
     known = None if again else store.load(Posture, place(subject))
     if known is not None and known.key == circumstances(subject):
-        told(wording("harden.known", variant=subject.variant.name, at=known.at))
+        say(wording("harden.known", variant=subject.variant.name, at=known.at))
         return Found.of(known, subject)
-    found = tightest(subject, told)
-    _keep(subject, found)
-    return found
+    result = tightest(subject, say)
+    _keep(subject, result)
+    return result
 
 
-def _keep(subject: Subject, found: Found) -> None:
+def _keep(subject: Subject, result: Found) -> None:
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    store.save(Posture(**found.fields(), key=circumstances(subject), at=at), place(subject))
+    store.save(Posture(**result.fields(), key=circumstances(subject), at=at), place(subject))
 
 
 def place(subject: Subject) -> Path:
@@ -121,7 +119,7 @@ def place(subject: Subject) -> Path:
 def circumstances(subject: Subject) -> str:
     """A digest of all that a search depends on: the image, what the suite asks and grants, the engine."""
     engine, named = asdict(subject.engine().info), subject.variant.run.seccomp
-    said = [
+    facts = [
         EDITION,
         subject.built.config_digest,
         *(criteria_of(subject.variant, check) for check in ("runs", "api", "budget")),
@@ -129,7 +127,7 @@ def circumstances(subject: Subject) -> str:
         unenforced(subject.engine()),
         hashlib.sha256((subject.suite.root / named).read_bytes()).hexdigest() if named else "",
     ]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 # Trials of one search, and what is believed of them: a service may fail one start of many, or the machine does.
@@ -153,7 +151,7 @@ class Tries:
     the trials that passed since then, ``failed`` the settings that failed last. ``at_once``: the requests also sent at once."""
 
     subject: Subject
-    told: Callable[[str], None]
+    say: Callable[[str], None]
     tried: list[tuple[str, str]] = field(default_factory=list)
     last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
     user: str = ""
@@ -184,7 +182,7 @@ class Tries:
         self.wavered, self.passed = self.wavered or hitch, 0 if hitch else self.passed
         self.last = trial
         self.tried.append((what, trial.problem))
-        self.told(f"{self.subject.variant.name}: {what}: {trial.problem[:TOLD] if trial.problem else 'works'}")
+        self.say(f"{self.subject.variant.name}: {what}: {trial.problem[:TOLD] if trial.problem else 'works'}")
         if not trial.problem:
             self.user, self.written, self.passed = trial.user, trial.written, self.passed + 1
 
@@ -213,8 +211,8 @@ class Tries:
             trials = list(together.map(self._attempt, [options] * missing))
         if _run.cancelled():
             raise Interrupted(wording("attacker.interrupted"))
-        wavered, failed = self.wavered, [each for each in trials if each.problem]
-        for trial in (*(each for each in trials if not each.problem), *failed):
+        wavered, failed = self.wavered, [trial for trial in trials if trial.problem]
+        for trial in (*(trial for trial in trials if not trial.problem), *failed):
             self.note(f"{what}{AGAIN}", trial, options)
         if failed and wavered:
             raise self._wavers(missing - len(failed), missing)
@@ -232,24 +230,24 @@ STRICTEST = "strictest settings"
 LEAST_MEMORY_BYTES, LEAST_PIDS = 8 * 2**20, 4
 
 
-def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
+def tightest(subject: Subject, say: Callable[[str], None] = lambda _line: None) -> Found:
     """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
     MissingError where nothing leads into a network that nothing leads out of (through the engine, that takes Go).
     KeyboardInterrupt once all has ended."""
-    return in_worker(lambda: _tightest(subject, told))
+    return in_worker(lambda: _tightest(subject, say))
 
 
-def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
+def _tightest(subject: Subject, say: Callable[[str], None]) -> Found:
     variant = subject.variant
     if not variant.runnable:
         raise UsageError(wording("harden.not_runnable", variant=variant.name))
     engine = subject.engine()
     unheld = unenforced(engine)
     if unheld:
-        told(f"{variant.name}: {not_held(unheld)}: how little it needs of these is not tried")
+        say(f"{variant.name}: {not_held(unheld)}: how little it needs of these is not tried")
     image = engine.images.need(subject.engine_image())
     image_user = image.user
-    search = Tries(subject, told)
+    search = Tries(subject, say)
     needs = health_command.OfNeeds(variant.run.needs)
     with (
         trial_network(engine, PURPOSE) as network,
@@ -263,16 +261,16 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         tight = usual.but(user=not_root, read_only=True, tmpfs=(), network=network)
         plain = _plain(usual, variant.run.user or image_user or ROOT)
         tight, easy = _at_once(search, startable(engine, tight, search.note))
-        found = tight if easy else _wall_by_wall(search, plain, tight, usual.tmpfs)
+        options = tight if easy else _wall_by_wall(search, plain, tight, usual.tmpfs)
         # By number, as it is printed: what starts as root may have become somebody else since.
-        found = found if is_root(found.user or "") else found.but(user=search.user)
-        found = engine.owned(subject.engine_image(), found)
-        found, headroom = _limited(search, found, unheld)
-        search.believed("all together", found)
-        again = found.but(hosts=search.hosts[found.network])
+        options = options if is_root(options.user or "") else options.but(user=search.user)
+        options = engine.owned(subject.engine_image(), options)
+        options, headroom = _limited(search, options, unheld)
+        search.believed("all together", options)
+        again = options.but(hosts=search.hosts[options.network])
         asked = health_command.find_command(subject, again)
     known = Tightest(
-        found, dict(engine.dialect.cut_off), headroom, tuple(search.tried), asks=asked, unheld=unheld,
+        options, dict(engine.dialect.cut_off), headroom, tuple(search.tried), asks=asked, unheld=unheld,
         own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins), documented=documented,
         at_once=search.at_once,
     )  # fmt: skip
@@ -292,7 +290,7 @@ def reference(subject: Subject, options: RunOptions) -> tuple[tuple[str, ...], t
     variant = subject.variant
     if not variant.checks.api or variant.health.kind == "exit":
         return (), (0, 0)
-    names = [each.name for each in variant.checks.api if not variant.run.needs or each.request.method in SAFE]
+    names = [check.name for check in variant.checks.api if not variant.run.needs or check.request.method in SAFE]
     try:
         with subject.engine().start(
             subject.engine_image(), options, purpose=PURPOSE, variant=variant.name
@@ -323,9 +321,9 @@ def _documented(subject: Subject, container: Container) -> tuple[int, int]:
         return 0, 0
     known = set(operations(document))
     base = openapi.prefix(document) if known else ""
-    routes = {each: re.sub(r"\\\{[^/]*?\\\}", "[^/]+", re.escape(base + each[1])) for each in known}
-    asked = [(each.request.method.lower(), each.request.path.partition("?")[0]) for each in variant.checks.api]
-    hit = {each for each in known for method, path in asked if method == each[0] and re.fullmatch(routes[each], path)}
+    routes = {pair: re.sub(r"\\\{[^/]*?\\\}", "[^/]+", re.escape(base + pair[1])) for pair in known}
+    asked = [(check.request.method.lower(), check.request.path.partition("?")[0]) for check in variant.checks.api]
+    hit = {pair for pair in known for method, path in asked if method == pair[0] and re.fullmatch(routes[pair], path)}
     return len(hit), len(known)
 
 
@@ -354,7 +352,7 @@ def _wall_by_wall(search: Tries, plain: RunOptions, tight: RunOptions, named: tu
     search.exits = None
     in_memory = plain.but(tmpfs=named)  # one that is not root may have nowhere else to write to
     if not search.holds("only memory, processor and process limits", plain):
-        folders = ", ".join(each.path for each in named)
+        folders = ", ".join(folder.path for folder in named)
         if not named or not search.holds(f"only the limits, with folders in memory: {folders}", in_memory):
             name, problem = search.subject.variant.name, search.last.problem
             if search.last.code == KILLED:
@@ -364,90 +362,90 @@ def _wall_by_wall(search: Tries, plain: RunOptions, tight: RunOptions, named: tu
     search.steady("only the limits", plain)
     # A service that never ends in good order warns in `verify`, and is no reason to find nothing.
     search.exits = (*CLEAN_EXITS, search.last.exit_code)
-    found = _first(search, plain, {"no new privileges": {"no_new_privileges": True}})
+    options = _first(search, plain, {"no new privileges": {"no_new_privileges": True}})
     # Read-only comes before the user: folders in memory may be written by anybody, those of the image often not.
-    found = _read_only(search, _capabilities(search, found), named)
+    options = _read_only(search, _capabilities(search, options), named)
     walls: dict[str, dict[str, Any]] = {"not root": {"user": tight.user}}
     if refused_calls.is_file(tight.seccomp):
         walls[f"seccomp={tight.seccomp}"] = {"seccomp": tight.seccomp}
-    if found.cap_add or not found.cap_drop:  # root may need them only to become somebody else
+    if options.cap_add or not options.cap_drop:  # root may need them only to become somebody else
         walls["no capabilities for a service that is not root"] = {"cap_drop": tight.cap_drop, "cap_add": ()}
-    return _first(search, found, {**walls, "no outgoing network": {"network": tight.network}}, every=True)
+    return _first(search, options, {**walls, "no outgoing network": {"network": tight.network}}, every=True)
 
 
 def _first(
-    search: Tries, found: RunOptions, changes: Mapping[str, Mapping[str, Any]], *, every: bool = False
+    search: Tries, options: RunOptions, changes: Mapping[str, Mapping[str, Any]], *, every: bool = False
 ) -> RunOptions:
     """Try changes in order; keep the first that holds, or each one that does."""
     for what, change in changes.items():
-        candidate = found.but(**change)
+        candidate = options.but(**change)
         if search.holds(what, candidate):
-            found = candidate
+            options = candidate
             if not every:
                 break
-    return found
+    return options
 
 
-def _capabilities(search: Tries, found: RunOptions) -> RunOptions:
+def _capabilities(search: Tries, options: RunOptions) -> RunOptions:
     """None if that holds; else one after another is taken away."""
-    none = found.but(cap_drop=("ALL",))
+    none = options.but(cap_drop=("ALL",))
     if search.holds("no capabilities", none):
         return none
     kept = list(DEFAULT_CAPABILITIES)
     if not search.holds("only Docker's default capabilities", none.but(cap_add=tuple(kept))):
-        return found
+        return options
     for name in DEFAULT_CAPABILITIES:
-        fewer = [each for each in kept if each != name]
+        fewer = [capability for capability in kept if capability != name]
         if search.spares(f"without {name}", none.but(cap_add=tuple(fewer))):
             kept = fewer
     return none.but(cap_add=tuple(kept))
 
 
-def _read_only(search: Tries, found: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
+def _read_only(search: Tries, options: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
     """Read-only with nothing writable, else with the folders that it was seen to write or that the suite names; each of those is
     then tried away."""
-    size = min(TMPFS_BYTES, (found.memory_bytes or TMPFS_BYTES * 4) // 4)
+    size = min(TMPFS_BYTES, (options.memory_bytes or TMPFS_BYTES * 4) // 4)
     lasting, exact = (
         tuple(Tmpfs(path, size) for path in seen) for seen in (search.written.lasting, search.written.exact)
     )
     choices = [(), lasting, exact, _merge_tmpfs(named, lasting), _merge_tmpfs(named, exact)]
-    found = _first(search, found, {_writable(each): {"read_only": True, "tmpfs": each} for each in choices})
-    for folder in found.tmpfs if found.read_only and len(found.tmpfs) > 1 else ():
-        fewer = tuple(each for each in found.tmpfs if each != folder)
-        if fewer and search.spares(f"{_writable(fewer)}, without {folder.path}", found.but(tmpfs=fewer)):
-            found = found.but(tmpfs=fewer)
-    return found
+    options = _first(search, options, {_writable(choice): {"read_only": True, "tmpfs": choice} for choice in choices})
+    for folder in options.tmpfs if options.read_only and len(options.tmpfs) > 1 else ():
+        fewer = tuple(other for other in options.tmpfs if other != folder)
+        if fewer and search.spares(f"{_writable(fewer)}, without {folder.path}", options.but(tmpfs=fewer)):
+            options = options.but(tmpfs=fewer)
+    return options
 
 
 def _merge_tmpfs(named: tuple[Tmpfs, ...], seen: tuple[Tmpfs, ...]) -> tuple[Tmpfs, ...]:
     """Those that the suite names, with its sizes, and those that were seen beside them; none below another."""
-    own = {each.path for each in named}
-    return tuple(covering((*named, *(each for each in seen if each.path not in own)), lambda each: each.path))
+    own = {folder.path for folder in named}
+    return tuple(covering((*named, *(folder for folder in seen if folder.path not in own)), lambda folder: folder.path))
 
 
 def _writable(folders: tuple[Tmpfs, ...]) -> str:
-    return f"read-only, writable: {', '.join(each.path for each in folders) or 'nothing'}"
+    return f"read-only, writable: {', '.join(folder.path for folder in folders) or 'nothing'}"
 
 
-def _limited(search: Tries, found: RunOptions, unheld: Sequence[str] = ()) -> tuple[RunOptions, int]:
+def _limited(search: Tries, options: RunOptions, unheld: Sequence[str] = ()) -> tuple[RunOptions, int]:
     """Find the least memory, then the least processes, by halving; grant twice that, up to what the suite allows.
     The factor as well. Of what the engine does not hold (``unheld``) a service seems to need next to nothing: the suite's stay.
 
     What a service needs varies a little from run to run. A least that is found more finely would differ between two searches.
     """
-    memory, pids = found.memory_bytes or TMPFS_BYTES * 4, found.pids or 64
+    memory, pids = options.memory_bytes or TMPFS_BYTES * 4, options.pids or 64
     least_memory = _least(
         memory,
         memory if MEMORY in unheld else LEAST_MEMORY_BYTES,
-        lambda size: search.passes(f"memory {size // 2**20} MiB", found.but(memory_bytes=size)),
+        lambda size: search.passes(f"memory {size // 2**20} MiB", options.but(memory_bytes=size)),
     )
     least_pids = _least(
         pids,
         pids if PROCESSES in unheld else LEAST_PIDS,
-        lambda count: search.passes(f"{count} processes", found.but(pids=count)),
+        lambda count: search.passes(f"{count} processes", options.but(pids=count)),
     )
     for factor in (HEADROOM, HEADROOM * 2, HEADROOM * 4):
-        final = found.but(memory_bytes=min(memory, least_memory * factor), pids=min(pids, least_pids * factor))
+        final = options.but(memory_bytes=min(memory, least_memory * factor), pids=min(pids, least_pids * factor))
         if search.spares(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):
             return final, factor
     raise CheckFailed(wording("harden.fail_together", variant=search.subject.variant.name, problem=search.last.problem))

@@ -206,13 +206,13 @@ def _slow(subject: Subject, seconds: float) -> str:
     budget = subject.variant.checks.budget
     if budget is None or budget.startup_seconds is None:
         return ""
-    found = check_limits("startup_seconds", seconds, (None, budget.startup_seconds.hard), "")
-    return found.text if found.status == "fail" else ""
+    finding = check_limits("startup_seconds", seconds, (None, budget.startup_seconds.hard), "")
+    return finding.text if finding.status == "fail" else ""
 
 
 def _watched(container: Container, seconds: float) -> str:
     state = container.wait_ended(max(0.0, seconds))
-    return "" if state.running else with_last_lines(wording("harden.ended_later", outcome=state.told()), container)
+    return "" if state.running else with_last_lines(wording("harden.ended_later", outcome=state.outcome()), container)
 
 
 def ask(subject: Subject, container: Container, mark: Mark = lambda _phase: None) -> str:
@@ -239,8 +239,8 @@ class _Under(Service):
     def options(self) -> RunOptions:
         return self._options
 
-    def refused(self, told: str, options: RunOptions) -> str:  # noqa: ARG002 - of ``Service``
-        return told
+    def refused(self, problem: str, options: RunOptions) -> str:  # noqa: ARG002 - of ``Service``
+        return problem
 
 
 def passing(subject: Subject, options: RunOptions) -> tuple[set[str], Written]:

@@ -21,30 +21,30 @@ from deadweight_attacks.seccomp import search
 from deadweight_attacks.seccomp.floor import Floor, keep_floor, kept_floor
 from deadweight_attacks.seccomp.model import Seccomp, Stopped
 
-Told = Callable[[str], None]
+Say = Callable[[str], None]
 
 TIGHT, ENGINES = walls.TIGHT, walls.HARDENED.name
 POSTURES = (ENGINES, TIGHT, walls.only("seccomp").name, walls.only(walls.TIGHT).name)
 
 
-def find(subject: Subject, found: Found, told: Told) -> Seccomp:
+def find(subject: Subject, result: Found, say: Say) -> Seccomp:
     """Search, here or as root, leave the profile in the state folder, and attack the image under it and under the engine's own.
 
     Raises as ``search.search``; attacks that cannot be measured are told in what comes back."""
     runtime = runtime_of(subject.engine())
-    options = found.options.but(seccomp="default")  # not under one that the suite names
+    options = result.options.but(seccomp="default")  # not under one that the suite names
     for source in (helper.SOURCE, RECORDER):  # built here: nothing of root's should lie in the caller's folders
         golang.built(runtime.architecture, source)
     known = kept_floor(runtime)
-    order = Order(Tightest(**{**found.fields(), "options": options}), known)
+    order = Order(Tightest(**{**result.fields(), "options": options}), known)
     if as_root.possible(subject):
-        reply = as_root.call(AS_ROOT, order, subject, told)
+        reply = as_root.call(AS_ROOT, order, subject, say)
     else:
-        reply = in_worker(lambda: _obey(order, subject, told))
+        reply = in_worker(lambda: _obey(order, subject, say))
     if known is None:
         keep_floor(runtime, reply.floor)
-    leave(subject, reply.found)
-    return replace(reply.found, stopped=_stopped(subject, told))
+    leave(subject, reply.seccomp)
+    return replace(reply.seccomp, stopped=_stopped(subject, say))
 
 
 @dataclass(frozen=True)
@@ -57,30 +57,30 @@ class Order:
 
 @dataclass(frozen=True)
 class Reply:
-    found: Seccomp
+    seccomp: Seccomp
     floor: Floor
 
 
-def _obey(order: Order, subject: Subject, told: Told) -> Reply:
-    return Reply(*search.search(subject, Found.of(order.posture, subject), told, order.floor))
+def _obey(order: Order, subject: Subject, say: Say) -> Reply:
+    return Reply(*search.search(subject, Found.of(order.posture, subject), say, order.floor))
 
 
 AS_ROOT = as_root.Work(__name__, Order, Reply, _obey)
 
 
-def leave(subject: Subject, found: Seccomp) -> None:
+def leave(subject: Subject, seccomp: Seccomp) -> None:
     """The profile in a file of its own, and the one that attacks are measured under."""
-    profile.write(subject.state.seccomp(subject.variant.name), found.profile())
-    where = f"{found.runtime} on Linux {found.kernel}"
-    to_attack = ToAttack(subject.built.config_digest, found.profile_to_attack(), where)
+    profile.write(subject.state.seccomp(subject.variant.name), seccomp.profile())
+    where = f"{seccomp.runtime} on Linux {seccomp.kernel}"
+    to_attack = ToAttack(subject.built.config_digest, seccomp.profile_to_attack(), where)
     store.save(to_attack, subject.state.seccomp_to_attack(subject.variant.name))
 
 
-def _stopped(subject: Subject, told: Told) -> Stopped:
+def _stopped(subject: Subject, say: Say) -> Stopped:
     """Attacked for real: in all walls with either profile, and with either profile as the only wall."""
     run = subject.variant.run.model_copy(update={"seccomp": None})  # the engine's, not one that the suite names
     engines = replace(subject, variant=subject.variant.model_copy(update={"run": run}))
-    evidence = in_worker(lambda: attack(engines, postures=POSTURES, brief=True, told=told))
+    evidence = in_worker(lambda: attack(engines, postures=POSTURES, brief=True, say=say))
     postures = evidence.data.get("postures") or {}
     measured = {
         posture: {name: cell["outcome"] for name, cell in postures.get(posture, {}).items()

@@ -59,8 +59,8 @@ def kept_floor(runtime: Runtime) -> Floor | None:
     return known if known is not None and known.edition == EDITION else None
 
 
-def keep_floor(runtime: Runtime, found: Floor) -> None:
-    store.save(found, _file(runtime))
+def keep_floor(runtime: Runtime, floor: Floor) -> None:
+    store.save(floor, _file(runtime))
 
 
 def _file(runtime: Runtime) -> Path:
@@ -87,16 +87,16 @@ def find_floor(runtime: Runtime) -> Floor:
         everything = tuple(numbers(runtime.architecture))
         if problem := starting(runtime, bundle, everything):
             raise DeadweightError(wording("seccomp.runtime_cannot_start", runtime=runtime.full_name, problem=problem))
-        likely = tuple(each for each in STARTERS if each in numbers(runtime.architecture))
+        likely = tuple(call for call in STARTERS if call in numbers(runtime.architecture))
         needed = find_fewest(likely if works(likely) else everything, works, GROUP)
         held = tuple(sorted(set(BY_TIMING) & set(numbers(runtime.architecture)))) if runtime.name == "runc" else ()
-        found = Floor(runtime.full_name, runtime.architecture, platform.release(), tuple(sorted(needed)), held, starts)
+        floor = Floor(runtime.full_name, runtime.architecture, platform.release(), tuple(sorted(needed)), held, starts)
         for _ in range(PROOFS):
-            if problem := starting(runtime, bundle, found.calls):
+            if problem := starting(runtime, bundle, floor.calls):
                 raise DeadweightError(
                     wording("seccomp.runtime_inconsistent", runtime=runtime.full_name, problem=problem)
                 )
-    return found
+    return floor
 
 
 def starting(runtime: Runtime, bundle: Path, allowed: Sequence[str], seconds: float = CONTAINER_START_SECONDS) -> str:
@@ -118,7 +118,7 @@ def find_fewest(
     kept = list(items)
 
     def leave_out(some: Sequence[T]) -> None:
-        rest = tuple(each for each in kept if each not in some)
+        rest = tuple(member for member in kept if member not in some)
         if works(rest):
             kept[:] = rest
         elif len(some) > 1:

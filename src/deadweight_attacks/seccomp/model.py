@@ -16,32 +16,32 @@ from deadweight_attacks.walls import wording
 MOST_NAMED = 12
 
 
-def lines(found: Seccomp) -> list[str]:
+def lines(seccomp: Seccomp) -> list[str]:
     """The figures, which check needs which call, how sure it is, and what it stops."""
-    kernel = f" of the {found.kernel_has} that the kernel has" if found.kernel_has else ""
-    engine = wording("seccomp.engine_allows", calls=found.engine_allows) if found.engine_allows else ""
-    families = ", ".join(family(each) for each in found.families) or "none"
-    sure = ", ".join(f"{len(names)} {way}" for way, names in _ways(found).items() if names)
-    said = [
-        wording("seccomp.allowed", calls=len(found.calls), kernel=kernel, engine=engine, families=families),
-        f"seccomp: {found.architecture}, Linux {found.kernel}, {found.runtime}, libc: {found.libc}",
-        f"seccomp: {sure} (of {found.runs} recordings)",
+    kernel = f" of the {seccomp.kernel_has} that the kernel has" if seccomp.kernel_has else ""
+    engine = wording("seccomp.engine_allows", calls=seccomp.engine_allows) if seccomp.engine_allows else ""
+    families = ", ".join(family(number) for number in seccomp.families) or "none"
+    sure = ", ".join(f"{len(names)} {way}" for way, names in _ways(seccomp).items() if names)
+    texts = [
+        wording("seccomp.allowed", calls=len(seccomp.calls), kernel=kernel, engine=engine, families=families),
+        f"seccomp: {seccomp.architecture}, Linux {seccomp.kernel}, {seccomp.runtime}, libc: {seccomp.libc}",
+        f"seccomp: {sure} (of {seccomp.runs} recordings)",
     ]
-    if found.left_out:
-        said.append(f"seccomp: recorded, but no check needs them: {_named(found.left_out)}")
-    said += [wording("seccomp.only_one", check=check, calls=_named(names)) for check, names in found.alone().items()]
-    return said + [f"seccomp: {line}" for line in stopped(found.stopped)]
+    if seccomp.left_out:
+        texts.append(f"seccomp: recorded, but no check needs them: {_named(seccomp.left_out)}")
+    texts += [wording("seccomp.only_one", check=check, calls=_named(names)) for check, names in seccomp.alone().items()]
+    return texts + [f"seccomp: {line}" for line in stopped(seccomp.stopped)]
 
 
-def stopped(found: Stopped) -> list[str]:
+def stopped(attacks: Stopped) -> list[str]:
     """Of attacks that were really made, under either profile."""
-    if not found.tried:
-        return [wording("seccomp.attacks_not_measured", reason=found.unmeasured)] if found.unmeasured else []
+    if not attacks.tried:
+        return [wording("seccomp.attacks_not_measured", reason=attacks.unmeasured)] if attacks.unmeasured else []
 
     def compared(tight: str, engines: str) -> dict[str, object]:
-        ours, theirs = (len(found.by_posture.get(each, ())) for each in (tight, engines))
-        more = ", ".join(found.more(tight, engines)) or "none"
-        return {"ours": ours, "tried": found.tried, "theirs": theirs, "more": more}
+        ours, theirs = (len(attacks.by_posture.get(posture, ())) for posture in (tight, engines))
+        more = ", ".join(attacks.more(tight, engines)) or "none"
+        return {"ours": ours, "tried": attacks.tried, "theirs": theirs, "more": more}
 
     return [
         wording("seccomp.stops_alone", **compared(walls.only(walls.TIGHT).name, walls.only("seccomp").name)),
@@ -49,8 +49,8 @@ def stopped(found: Stopped) -> list[str]:
     ]
 
 
-def _ways(found: Seccomp) -> dict[str, tuple[str, ...]]:
-    sure = found.sure()
+def _ways(seccomp: Seccomp) -> dict[str, tuple[str, ...]]:
+    sure = seccomp.sure()
     return {"seen in every run": sure["every run"], "seen in some runs": sure["some runs"],
             "only for the runtime": sure["runtime only"]}  # fmt: skip
 
@@ -92,7 +92,7 @@ class Stopped:
     def more(self, tight: str, engines: str) -> tuple[str, ...]:
         """What the first posture stops and the second does not."""
         theirs = self.by_posture.get(engines, ())
-        return tuple(each for each in self.by_posture.get(tight, ()) if each not in theirs)
+        return tuple(attack for attack in self.by_posture.get(tight, ()) if attack not in theirs)
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,11 @@ class Seccomp:
 
     def alone(self) -> dict[str, tuple[str, ...]]:
         """Calls that only one check makes, by that check."""
-        found: dict[str, tuple[str, ...]] = {}
+        by_check: dict[str, tuple[str, ...]] = {}
         for call in self.calls:
             if len(call.phases) == 1:
-                found[call.phases[0]] = (*found.get(call.phases[0], ()), call.name)
-        return found
+                by_check[call.phases[0]] = (*by_check.get(call.phases[0], ()), call.name)
+        return by_check
 
     def sure(self) -> dict[str, tuple[str, ...]]:
         """The names by how sure it is that they are needed: seen in every recording, in some, or only for the runtime."""
@@ -172,11 +172,11 @@ class Seccomp:
             "allowed": len(self.calls),
             "engine_allows": self.engine_allows,
             "kernel_has": self.kernel_has,
-            "socket_families": [family(each) for each in self.families],
+            "socket_families": [family(number) for number in self.families],
             "calls": [
-                {"name": each.name, "why": each.why, "seen_in_runs": each.seen, "phases": list(each.phases),
-                 "without_it": each.without or None}
-                for each in self.calls
+                {"name": call.name, "why": call.why, "seen_in_runs": call.seen, "phases": list(call.phases),
+                 "without_it": call.without or None}
+                for call in self.calls
             ],
             "left_out": list(self.left_out),
             "confidence": {way: list(names) for way, names in self.sure().items()},

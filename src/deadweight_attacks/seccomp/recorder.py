@@ -156,8 +156,8 @@ def counting(
     with tempfile.TemporaryDirectory(prefix="deadweight-calls-") as folder:
         socket, file = Path(folder) / "socket", Path(folder) / "counters"
         file.write_bytes(bytes(SIZE))
-        with piped([golang.built(architecture, RECORDER), "supervise", socket, file]) as said:
-            if said.readline() != b"ready\n":
+        with piped([golang.built(architecture, RECORDER), "supervise", socket, file]) as lines:
+            if lines.readline() != b"ready\n":
                 raise Hindered(wording("seccomp.recorder_not_started"), hint=AGAIN)
             bound = options.but(
                 mounts=(*options.mounts, Mount(socket, SOCKET, read_only=False)),
@@ -232,6 +232,6 @@ def ran(subject: Subject, options: RunOptions, counters: Counters | None = None)
     if reason := untold(state, lines):
         raise DeadweightError(wording("seccomp.kernel", kernel=subject.engine().info.kernel, reason=reason))
     if state.running or state.exit_code != 0:
-        failed = wording("seccomp.program_failed", program=what, how=state.told(), output=" ".join(lines)[-300:])
+        failed = wording("seccomp.program_failed", program=what, how=state.outcome(), output=" ".join(lines)[-300:])
         raise (Hindered if state.running else DeadweightError)(failed)
     return lines

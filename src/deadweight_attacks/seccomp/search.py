@@ -40,24 +40,24 @@ LEAST_HEALTH_SECONDS, HEALTH_FACTOR = 5.0, 4
 
 
 def search(
-    subject: Subject, found: Found, told: Callable[[str], None], floor: Floor | None = None
+    subject: Subject, result: Found, say: Callable[[str], None], floor: Floor | None = None
 ) -> tuple[Seccomp, Floor]:
     """Find the profile, under the posture that was found, and what the runtime needs (where that is not given).
 
     Raises DeadweightError where there can be none (the reason in its words), CheckFailed where the checks waver, and nothing can be
     proven by trying; Interrupted."""
-    if not found.options.no_new_privileges:
+    if not result.options.no_new_privileges:
         raise DeadweightError(wording("seccomp.set_uid"))
     if not subject.engine().info.seccomp:
         raise DeadweightError(wording("seccomp.no_engine"))
-    return _Search(subject, found, told).run(floor)
+    return _Search(subject, result, say).run(floor)
 
 
 @dataclass
 class _Search:
     subject: Subject
-    found: Found
-    told: Callable[[str], None]
+    result: Found
+    say: Callable[[str], None]
     trials: int = 0
     last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
     without: dict[str, str] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class _Search:
         architecture = runtime.architecture
         floor = floor or self._floor(runtime)
         with self._network() as network, self.subject.service.dependencies(network) as hosts:
-            self.options = self.found.options.but(network=network, hosts=hosts)
+            self.options = self.result.options.but(network=network, hosts=hosts)
             engines = recorder.allowed(
                 self.subject, self.options, architecture
             )  # raises where this kernel tells of no calls
@@ -82,44 +82,44 @@ class _Search:
             recordings = self._recordings(architecture)
             with tempfile.TemporaryDirectory(prefix="deadweight-seccomp-") as folder:
                 file = Path(folder) / "profile.json"
-                found = self._smallest(recordings, floor, engines, file)
-                found = replace(found, asks=self._asked_inside(found, file))
+                seccomp = self._smallest(recordings, floor, engines, file)
+                seccomp = replace(seccomp, asks=self._asked_inside(seccomp, file))
         kernel = self.subject.engine().info.kernel
         kernel_has = profile.of_kernel(architecture) if kernel == platform.release() else None
-        found = replace(
-            found,
+        seccomp = replace(
+            seccomp,
             kernel=kernel,
             attacker=tuple(sorted({*attacker, *BY_TIMING} & set(profile.numbers(architecture)))),
             engine_allows=len(engines),
             kernel_has=None if kernel_has is None else len(kernel_has),
         )
-        return found, floor
+        return seccomp, floor
 
     def _floor(self, runtime: Runtime) -> Floor:
-        found = find(runtime)
-        self._say(wording("seccomp.floor", runtime=runtime.full_name, needed=len(found.needed), starts=found.starts))
-        return found
+        floor = find(runtime)
+        self._say(wording("seccomp.floor", runtime=runtime.full_name, needed=len(floor.needed), starts=floor.starts))
+        return floor
 
     @property
     def _name(self) -> str:
         return self.subject.variant.name
 
     def _say(self, line: Message) -> None:
-        self.told(line.of(self._name))
+        self.say(line.of(self._name))
 
     @contextlib.contextmanager
     def _network(self) -> Iterator[str]:
-        if self.found.outgoing:
+        if self.result.outgoing:
             yield OUTGOING
             return
         with trial_network(self.subject.engine(), PURPOSE) as name:
             yield name
 
-    def _asked_inside(self, found: Seccomp, file: Path) -> tuple[str, ...]:
+    def _asked_inside(self, seccomp: Seccomp, file: Path) -> tuple[str, ...]:
         """What asks inside the container works without the profile; it makes calls of its own, which no check needs."""
-        if not self.found.asks:
+        if not self.result.asks:
             return ()
-        profile.write(file, found.profile())
+        profile.write(file, seccomp.profile())
         return health_command.find_command(self.subject, self.options.but(seccomp=str(file)))
 
     @property
@@ -137,7 +137,7 @@ class _Search:
         for number in range(1, MOST_RUNS + 1):
             _stop_if_cancelled()
             trial, recording = recorder.recorded(
-                _patient(self.subject), self.options, None, architecture, known, self.found.at_once
+                _patient(self.subject), self.options, None, architecture, known, self.result.at_once
             )
             often = recording.often(OFTEN) - known
             problem, calls = trial.problem[:160] or "no problem", len(recording.calls | known)
@@ -157,8 +157,8 @@ class _Search:
     # what it needs
 
     def _smallest(self, recordings: Sequence[Recording], floor: Floor, engines: frozenset[str], file: Path) -> Seccomp:
-        seen = frozenset[str]().union(*(each.calls for each in recordings)) & engines
-        families = tuple(sorted(frozenset[int]().union(*(each.families for each in recordings))))
+        seen = frozenset[str]().union(*(recording.calls for recording in recordings)) & engines
+        families = tuple(sorted(frozenset[int]().union(*(recording.families for recording in recordings))))
         held = frozenset(floor.calls) | (seen & self.always_allowed)
 
         def works(allowed: Collection[str]) -> bool:
@@ -168,8 +168,8 @@ class _Search:
         if not works(seen):
             unseen = self._unseen(works, seen, engines - seen - held)
         tried = sorted(seen - held)
-        lenient = [each for each in tried if each in LENIENT]
-        others = [each for each in tried if each not in LENIENT]
+        lenient = [name for name in tried if name in LENIENT]
+        others = [name for name in tried if name not in LENIENT]
         self._say(wording("seccomp.leaving_out", calls=len(tried)))
         kept: tuple[str, ...] = find_fewest(
             lenient, lambda some: works((*some, *others, *unseen)), LENIENT_GROUP, self._needed
@@ -209,7 +209,7 @@ class _Search:
         profile.write(file, document(allowed, families, architecture))
         options = self.options.but(seccomp=str(file))
         if whole:
-            self.last = attempt(self.subject, options, self.exits, at_once=self.found.at_once)
+            self.last = attempt(self.subject, options, self.exits, at_once=self.result.at_once)
         else:
             self.last = attempt(self.hurried or self.subject, options, self.exits, watch_seconds=0.0)
         self._say(wording("seccomp.trial", calls=len(set(allowed)), result=self.last.problem[:120] or "works"))
@@ -219,7 +219,7 @@ class _Search:
         self, final: frozenset[str], recordings: Sequence[Recording], floor: Floor, unseen: Sequence[str],
         families: tuple[int, ...],
     ) -> Seccomp:  # fmt: skip
-        seen = frozenset[str]().union(*(each.calls for each in recordings))
+        seen = frozenset[str]().union(*(recording.calls for recording in recordings))
         return Seccomp(
             architecture=floor.architecture,
             kernel=floor.kernel,
@@ -234,8 +234,8 @@ class _Search:
         )
 
     def _call(self, name: str, recordings: Sequence[Recording], floor: Floor, unseen: Sequence[str]) -> Call:
-        seen = sum(name in each.calls for each in recordings)
-        phases = tuple(dict.fromkeys(phase for each in recordings for phase in each.seen_in(name) if phase))
+        seen = sum(name in recording.calls for recording in recordings)
+        phases = tuple(dict.fromkeys(phase for recording in recordings for phase in recording.seen_in(name) if phase))
         if name in unseen:
             return Call(name, "unseen", without=self.without.get(name, ""))
         if name in floor.needed or not seen:

@@ -38,7 +38,7 @@ def chosen_descriptor(
     blob: Blob, what: str, top: tuple[Descriptor, ...], platform: str | None, name: str | None
 ) -> Descriptor:
     if name is not None:
-        known = ", ".join(sorted({each.name for each in top if each.name})[:20]) or "(without names)"
+        known = ", ".join(sorted({descriptor.name for descriptor in top if descriptor.name})[:20]) or "(without names)"
         top = tuple(descriptor for descriptor in top if descriptor.name == name)
         if not top:
             raise UsageError(wording("archive.name_missing", what=what, name=name, known=known))
@@ -75,10 +75,10 @@ def leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: in
     """The manifests of an index, nested indexes included. Unknown kinds (artifacts) are passed over."""
     if depth > _DEPTH or len(descriptors) > 1000:
         raise ArchiveError(wording("archive.indexes_too_deep", what=what))
-    found: list[Descriptor] = []
+    manifests: list[Descriptor] = []
     for descriptor in descriptors:
         if descriptor.media_type in documents.MANIFEST_TYPES:
-            found.append(descriptor)
+            manifests.append(descriptor)
         elif descriptor.media_type in documents.INDEX_TYPES:
             data = blob(place(descriptor.digest))
             if data is None:
@@ -86,10 +86,10 @@ def leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: in
             verify(data, descriptor, what)
             inner = documents.index(data, f"{what}: index {descriptor.digest}")
             for leaf in leaves(blob, what, inner, depth + 1):
-                found.append(replace(leaf, name=leaf.name or descriptor.name))
-        if len(found) > 10_000:
+                manifests.append(replace(leaf, name=leaf.name or descriptor.name))
+        if len(manifests) > 10_000:
             raise ArchiveError(wording("archive.too_many_manifests", what=what))
-    return found
+    return manifests
 
 
 def verify(data: memoryview | bytes, descriptor: Descriptor, what: str) -> None:
@@ -143,10 +143,10 @@ def unnamed(blob: Blob, sizes: dict[str, int], what: str) -> tuple[int, int]:
     pending = ["index.json"]
     while pending and len(named) < _MOST:
         place = pending.pop()
-        for found in _names(blob, place, what):
-            if found not in named:
-                named.add(found)
-                pending.append(found)
+        for name in _names(blob, place, what):
+            if name not in named:
+                named.add(name)
+                pending.append(name)
     left = [size for place, size in sizes.items() if place not in named]
     return len(left), sum(left)
 
@@ -161,7 +161,7 @@ def _names(blob: Blob, place: str, what: str) -> list[str]:
     except ArchiveError:
         return []
     listed = [*_listed(document, "manifests"), *_listed(document, "layers"), document.get("config")]
-    digests = [each.get("digest") for each in listed if isinstance(each, dict)]
+    digests = [entry.get("digest") for entry in listed if isinstance(entry, dict)]
     return [f"blobs/{digest.replace(':', '/', 1)}" for digest in digests if isinstance(digest, str)]
 
 
@@ -182,9 +182,9 @@ class Archive:
 
     def blob(self, layer: Layer) -> memoryview:
         """A layer's bytes as stored, in place. Only to be used while the archive is open."""
-        found = self._store.blob(self._members[layer.index])
-        assert found is not None
-        return found
+        view = self._store.blob(self._members[layer.index])
+        assert view is not None
+        return view
 
     def forget(self, layer: Layer, start: int, stop: int) -> None:
         """Take these bytes of a layer out of the process's memory until they are read again."""
@@ -237,20 +237,20 @@ def read_image(
     saved, oci = blob("manifest.json"), blob("index.json")
     if saved is not None:
         item = chosen_item(documents.saved_images(saved, f"{what}: manifest.json"), what, name)
-        found = _saved_image(blob, head, what, item, oci)
-        if oci is None or _is_for(found[0], platform):
-            return _fitting(found, platform, what)
+        pair = _saved_image(blob, head, what, item, oci)
+        if oci is None or _is_for(pair[0], platform):
+            return _fitting(pair, platform, what)
     if oci is None:
         raise ArchiveError(wording("archive.not_an_image", what=what))
     descriptor = chosen_descriptor(blob, what, documents.index(oci, f"{what}: index.json"), platform, name)
     return _fitting(_oci_image(blob, head, what, descriptor), None if descriptor.platform else platform, what)
 
 
-def _fitting(found: tuple[Image, tuple[str, ...]], platform: str | None, what: str) -> tuple[Image, tuple[str, ...]]:
+def _fitting(pair: tuple[Image, tuple[str, ...]], platform: str | None, what: str) -> tuple[Image, tuple[str, ...]]:
     """The image, unless its own config says that it is for another platform than was asked for. Raises UsageError."""
-    if _is_for(found[0], platform):
-        return found
-    raise UsageError(wording("archive.platform_missing", what=what, platform=platform, known=_platform(found[0])))
+    if _is_for(pair[0], platform):
+        return pair
+    raise UsageError(wording("archive.platform_missing", what=what, platform=platform, known=_platform(pair[0])))
 
 
 def _is_for(image: Image, platform: str | None) -> bool:
@@ -331,7 +331,7 @@ def _image(
     texts = documents.instructions(config)
     described = descriptors or (None,) * len(members)
     parts = zip(members, described, config.diff_ids, texts, strict=True)
-    layers = tuple(_layer(head, what, index, *each) for index, each in enumerate(parts))
+    layers = tuple(_layer(head, what, index, *part) for index, part in enumerate(parts))
     kind = "oci" if layout == "oci" else "docker-save"
     image = Image(digest, manifest_digest, config, bytes(raw), layers, names, kind)  # type: ignore[arg-type]
     return image, members
@@ -347,10 +347,10 @@ def image_of(
 def _layer(
     head: Head, what: str, index: int, member: str, descriptor: Descriptor | None, diff_id: str, instruction: str | None
 ) -> Layer:
-    found = head(member)
-    if found is None:
+    info = head(member)
+    if info is None:
         raise ArchiveError(wording("archive.layer_missing", what=what, name=member))
-    size, first = found
+    size, first = info
     if descriptor is not None and size != descriptor.size:
         raise ArchiveError(wording("archive.blob_size", what=what, size=size, descriptor=descriptor))
     if other := refused_compression(first):
@@ -380,7 +380,7 @@ def attestations(blob: Blob, what: str, manifest_digest: str | None) -> tuple[At
     oci = blob("index.json")
     if oci is None or manifest_digest is None:
         return ()
-    found: dict[str, Attestation] = {}
+    statements: dict[str, Attestation] = {}
     for leaf in leaves(blob, what, documents.index(oci, f"{what}: index.json"), 0):
         if not leaf.attestation or leaf.about != manifest_digest:
             continue
@@ -393,5 +393,5 @@ def attestations(blob: Blob, what: str, manifest_digest: str | None) -> tuple[At
             if held is None:
                 raise ArchiveError(wording("archive.statement_missing", what=what, name=statement.digest))
             verify(held, statement, what)
-            found[statement.digest] = Attestation(statement.predicate or "", statement.digest, statement.size)
-    return tuple(found.values())
+            statements[statement.digest] = Attestation(statement.predicate or "", statement.digest, statement.size)
+    return tuple(statements.values())

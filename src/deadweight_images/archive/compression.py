@@ -317,8 +317,8 @@ class _Gunzip(Source):
             try:
                 for _piece in plain_pieces(cut(self._held), "gzip", self._what):
                     pass
-            except ArchiveError as told:
-                return told
+            except ArchiveError as refusal:
+                return refusal
         if isinstance(error, EOFError):
             return ArchiveError(wording("compression.truncated", what=self._what, format="gzip"))
         return ArchiveError(wording("compression.damaged", what=self._what, format="gzip", error=str(error)))

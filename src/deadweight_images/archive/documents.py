@@ -193,19 +193,19 @@ def saved_images(data: bytes | memoryview, what: str) -> tuple[SavedImage, ...]:
     items = parsed(data, what)
     if not isinstance(items, list) or not items:
         raise ArchiveError(wording("document.not_images", what=what))
-    found = []
+    images = []
     for item in items:
         fields = _object(item, what, _SAVED)
-        found.append(
+        images.append(
             SavedImage(
                 config=_text(fields.get("Config"), what, "Config"),
                 layers=_texts(fields.get("Layers"), what, "Layers"),
                 names=_texts(fields.get("RepoTags"), what, "RepoTags"),
             )
         )
-        if len(found[-1].layers) > MAX_LAYERS:
+        if len(images[-1].layers) > MAX_LAYERS:
             raise ArchiveError(wording("document.too_many_layers", what=what, most=MAX_LAYERS))
-    return tuple(found)
+    return tuple(images)
 
 
 def index(data: bytes | memoryview, what: str) -> tuple[Descriptor, ...]:
@@ -272,8 +272,8 @@ def instructions(config: ImageConfig) -> tuple[str | None, ...]:
 
 def _made_by(step: HistoryStep) -> str:
     """What made a layer. Jib, ko and apko tell in the comment which of their layers it is; BuildKit's says nothing of it."""
-    told = step.comment and not step.comment.startswith("buildkit")
-    return f"{step.instruction} ({step.comment})" if told and step.instruction else step.instruction
+    useful = step.comment and not step.comment.startswith("buildkit")
+    return f"{step.instruction} ({step.comment})" if useful and step.instruction else step.instruction
 
 
 def _step(item: Any, what: str) -> HistoryStep:
@@ -321,10 +321,10 @@ def _is_artifact(kind: Any) -> bool:
 
 
 def _no_twins(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         raise ArchiveError(wording("document.key_twice", what=what))
-    return found
+    return fields
 
 
 def _encodable(value: Any, what: str) -> Any:

@@ -223,22 +223,22 @@ class Entries:
     @classmethod
     def load(cls, data: dict[str, Any]) -> Entries:
         """The columns back from the cache. Raises ValueError, KeyError or TypeError for what is no such thing."""
-        found = cls()
-        found.kinds = bytearray(base64.b64decode(data["kinds"]))
-        found.paths = _bytes(data["paths"]).split(b"\0") if found.kinds else []
+        entries = cls()
+        entries.kinds = bytearray(base64.b64decode(data["kinds"]))
+        entries.paths = _bytes(data["paths"]).split(b"\0") if entries.kinds else []
         for name in ("sizes", "offsets", "modes", "uids", "gids"):
-            getattr(found, name).frombytes(base64.b64decode(data[name]))
+            getattr(entries, name).frombytes(base64.b64decode(data[name]))
         lengths = {
-            len(getattr(found, name)) for name in ("paths", "kinds", "sizes", "offsets", "modes", "uids", "gids")
+            len(getattr(entries, name)) for name in ("paths", "kinds", "sizes", "offsets", "modes", "uids", "gids")
         }
         if len(lengths) != 1:
             raise ValueError("columns of unequal length")
-        found.targets = {int(index): _bytes(target) for index, target in data["targets"]}
-        found._name_bytes = len(data["paths"]) + sum(map(len, found.targets.values()))
-        found.sparse = {int(index): int(size) for index, size in data["sparse"]}
-        found.capabilities = set(data["capabilities"])
-        found.opaque = set(data["opaque"])
-        return found
+        entries.targets = {int(index): _bytes(target) for index, target in data["targets"]}
+        entries._name_bytes = len(data["paths"]) + sum(map(len, entries.targets.values()))
+        entries.sparse = {int(index): int(size) for index, size in data["sparse"]}
+        entries.capabilities = set(data["capabilities"])
+        entries.opaque = set(data["opaque"])
+        return entries
 
 
 def clean(name: bytes) -> bytes | None:
@@ -261,14 +261,14 @@ def clean(name: bytes) -> bytes | None:
 
 def _mode_and_owners(numbers: bytes, fail: Callable[..., ArchiveError], offset: int) -> tuple[int, int, int]:
     """Mode, user and group that a header begins its numbers with. Raises ArchiveError."""
-    found = (
+    values = (
         _mode(numbers[:8], fail, offset),
         _owner(numbers[8:16], None, fail, offset),
         _owner(numbers[16:24], None, fail, offset),
     )
     if len(_owned) < _MOST_OWNED:
-        _owned[numbers[:24]] = found
-    return found
+        _owned[numbers[:24]] = values
+    return values
 
 
 def _mode(field: bytes, fail: Callable[..., ArchiveError], offset: int) -> int:

@@ -126,16 +126,16 @@ def _owner(name: str, owners: Mapping[str, int]) -> int:
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str, owner: int) -> None:
-    found = path.lstat()
-    if stat.S_ISLNK(found.st_mode):
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
         link = _member(name, stat.S_IFLNK | 0o777, owner)
         link.linkname = str(path.readlink())
         tar.addfile(link)
-    elif stat.S_ISDIR(found.st_mode):
-        tar.addfile(_member(name, found.st_mode, owner))
+    elif stat.S_ISDIR(status.st_mode):
+        tar.addfile(_member(name, status.st_mode, owner))
     else:
-        member = _member(name, found.st_mode, owner)
-        member.size = found.st_size
+        member = _member(name, status.st_mode, owner)
+        member.size = status.st_size
         with path.open("rb") as file:
             tar.addfile(member, file)
 

@@ -142,17 +142,17 @@ def member(entries: Entries, index: dict[bytes, int], twice: set[bytes], name: s
     for _hop in range(_HOPS):
         if wanted is None:
             raise ArchiveError(wording("archive.name_outside", what=path, name=name))
-        found = index.get(wanted)
-        if found is None:
+        number = index.get(wanted)
+        if number is None:
             return None
-        if wanted in twice and entries.kinds[found] != columns.DIRECTORY:
+        if wanted in twice and entries.kinds[number] != columns.DIRECTORY:
             raise ArchiveError(wording("archive.name_twice", what=path, name=name))
-        kind = entries.kinds[found]
-        if kind == columns.FILE and found not in entries.sparse:
-            return found
+        kind = entries.kinds[number]
+        if kind == columns.FILE and number not in entries.sparse:
+            return number
         if kind not in (columns.SYMLINK, columns.HARDLINK):
             raise ArchiveError(wording("archive.not_a_file", what=f"{path}: {name}"))
-        target = entries.targets[found]
+        target = entries.targets[number]
         if kind == columns.SYMLINK and not target.startswith(b"/"):
             target = wanted.rpartition(b"/")[0] + b"/" + target
         wanted = clean(target)

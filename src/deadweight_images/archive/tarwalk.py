@@ -112,7 +112,7 @@ class Pending:
 
 def _pax_records(data: bytes, fail: Fail) -> list[tuple[bytes, bytes]]:
     """Records ``length SP key = value LF``. A key that is written twice with two values is refused."""
-    found: dict[bytes, bytes] = {}
+    records: dict[bytes, bytes] = {}
     position = 0
     while position < len(data):
         space = data.find(b" ", position, position + 12)
@@ -121,11 +121,11 @@ def _pax_records(data: bytes, fail: Fail) -> list[tuple[bytes, bytes]]:
         if not length > space - position + 1 > 1 or position + length > len(data) or not record.endswith(b"\n"):
             raise fail(wording("tar.pax_damaged"))
         key, equals, value = record[:-1].partition(b"=")
-        if not equals or (key in _PAX_TAKEN and (b"\0" in value or found.get(key, value) != value)):
+        if not equals or (key in _PAX_TAKEN and (b"\0" in value or records.get(key, value) != value)):
             raise fail(wording("tar.pax_contradiction"))
-        found[key] = value
+        records[key] = value
         position += length
-    return list(found.items())
+    return list(records.items())
 
 
 def _is_sparse(records: dict[bytes, bytes]) -> bool:
@@ -251,18 +251,18 @@ class TarWalker:
         if kind == 0x53:
             if pending.sparse:
                 raise self.fail(wording("tar.sparse_twice"), base + position)
-            found = self._old_sparse(view, position, header, base, final)
-            if found is None:
+            sparse = self._old_sparse(view, position, header, base, final)
+            if sparse is None:
                 return None
-            position, real = found
+            position, real = sparse
         if stored > MAX_FILE or real > MAX_FILE:
             raise self.fail(wording("tar.member_too_large", size=max(stored, real)), base + position)
-        for start, what, told in (
+        for start, what, value in (
             (100, "mode", None),
             (108, "owner", pending.owner[0]),
             (116, "group", pending.owner[1]),
         ):
-            if told is None:
+            if value is None:
                 _number(header[start : start + 8], self, what)
         name = pending.name or _ustar_name(header)
         target = (pending.link or header[157:257].partition(b"\0")[0]) if kind in b"12" else None

@@ -73,9 +73,9 @@ def on_path(name: str, files: Filesystem, env: dict[str, str], folder: str = "/"
     if "/" in name:
         return files.file(name if name.startswith("/") else f"{folder}/{name}")
     for place in env.get("PATH", DEFAULT_PATH).split(":"):
-        found = files.file(f"{place}/{name}")
-        if found is not None and found.mode & 0o111:
-            return found
+        file = files.file(f"{place}/{name}")
+        if file is not None and file.mode & 0o111:
+            return file
     return None
 
 
@@ -136,7 +136,7 @@ def _of_script(file: File, rest: Sequence[str], call: _Call, files: Filesystem) 
 
 def _last_command(text: str, rest: Sequence[str], call: _Call) -> _Call | None:
     """The last simple command of a shell's text, in the folder that the text has changed to."""
-    found: _Call | None = None
+    command: _Call | None = None
     folder = call.folder
     for words in _commands(text):
         if words[0] == "cd" and len(words) > 1:
@@ -145,12 +145,12 @@ def _last_command(text: str, rest: Sequence[str], call: _Call) -> _Call | None:
         given = [part for word in words for part in (rest if word in ("$@", "$*") else (_expand(word, call.env),))]
         given = given[1:] if given and given[0] in ("exec", "command") else given
         if given and given[0]:
-            found = _Call(tuple(given), folder, call.env)
-    return found
+            command = _Call(tuple(given), folder, call.env)
+    return command
 
 
 def _commands(text: str) -> list[list[str]]:
-    found: list[list[str]] = []
+    commands: list[list[str]] = []
     for line in text.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|<>()")
         lexer.whitespace_split = True
@@ -162,11 +162,11 @@ def _commands(text: str) -> list[list[str]]:
         for token in [*tokens, ";"]:
             if token and set(token) <= set(";&|()"):
                 command = _stripped(current)
-                found += [command] if command else []
+                commands += [command] if command else []
                 current = []
             else:
                 current.append(token)
-    return found
+    return commands
 
 
 def _stripped(words: list[str]) -> list[str]:
@@ -233,10 +233,10 @@ def _java(file: File, setting: Setting) -> tuple[str, str]:
     """``release`` stands in the home folder (JEP 223); a JDK is one with a compiler."""
     home = _folder(file).removesuffix("/bin")
     for place in (home, home.removesuffix("/jre")):
-        told = re.search(r'^JAVA_VERSION="?([\w.+-]+)', setting.text(f"{place}/release"), re.MULTILINE)
+        match = re.search(r'^JAVA_VERSION="?([\w.+-]+)', setting.text(f"{place}/release"), re.MULTILINE)
         name = "JDK" if setting.files.file(f"{place}/bin/javac") is not None else "JRE"
-        if told:
-            return name, told[1]
+        if match:
+            return name, match[1]
     named = re.search(r"(?:java|jdk|jre|openjdk)-?(\d+(?:\.\d+)*)", home)
     return name, setting.env.get("JAVA_VERSION", "").removeprefix("jdk-") or (named[1] if named else "")
 
@@ -244,15 +244,15 @@ def _java(file: File, setting: Setting) -> tuple[str, str]:
 def _node(file: File, setting: Setting) -> tuple[str, str]:
     header = setting.text(f"{_folder(file).removesuffix('/bin')}/include/node/node_version.h")
     numbers = [re.search(rf"#define NODE_{part}_VERSION (\d+)", header) for part in ("MAJOR", "MINOR", "PATCH")]
-    told = ".".join(match[1] for match in numbers if match)
-    return "Node", told or setting.env.get("NODE_VERSION", "") or setting.package(r"nodejs(-\d+)?")
+    version = ".".join(match[1] for match in numbers if match)
+    return "Node", version or setting.env.get("NODE_VERSION", "") or setting.package(r"nodejs(-\d+)?")
 
 
 def _python(file: File, setting: Setting) -> tuple[str, str]:
     """The program's own name says the two numbers; the third is where its installer wrote it."""
     named = re.fullmatch(r"python(3\.\d+)", file.name)
-    told = (setting.env.get("PYTHON_VERSION", ""), setting.package(r"(lib)?python-?3(\.\d+)?(-minimal)?"))
-    fuller = [version for version in told if not named or f"{version}.".startswith(f"{named[1]}.")]
+    versions = (setting.env.get("PYTHON_VERSION", ""), setting.package(r"(lib)?python-?3(\.\d+)?(-minimal)?"))
+    fuller = [version for version in versions if not named or f"{version}.".startswith(f"{named[1]}.")]
     return "Python", next(filter(None, fuller), named[1] if named else "")
 
 

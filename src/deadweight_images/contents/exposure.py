@@ -36,22 +36,22 @@ _NAME = re.compile(rb"(?<=\0)[a-z0-9_.\[-]{1,24}(?=\0)")
 def tools(content: memoryview | bytes, managers: Collection[bytes]) -> tuple[str, ...]:
     """The shells (as ``sh``) and ``managers`` that a program can be; empty for almost all programs."""
     head = bytes(content[:LIMIT])
-    found = {SHELL.encode()} if _OPTIND in head else set[bytes]()
+    names = {SHELL.encode()} if _OPTIND in head else set[bytes]()
     if _MULTI_CALL in head:
-        found |= _applets(head) & {*managers, SHELL.encode()}
-    return tuple(sorted(name.decode() for name in found))
+        names |= _applets(head) & {*managers, SHELL.encode()}
+    return tuple(sorted(name.decode() for name in names))
 
 
 def _applets(head: bytes) -> set[bytes]:
     """The names in a multi-call program's table: names that end in a zero byte, one after another in the alphabet's order. A name
     that stands between two others in that order is taken for one of it; a text of the C library is not."""
     names, last = [match.group() for match in _NAME.finditer(head)], b""
-    found = set[bytes]()
+    applets = set[bytes]()
     for name, following in zip(names, [*names[1:], b""], strict=True):
         if last < name < following:
-            found.add(name)
+            applets.add(name)
         last = name
-    return found
+    return applets
 
 
 class InPieces:
@@ -275,15 +275,15 @@ def content_bytes(entries: Entries) -> tuple[int, int]:
 
 def folders(indices: Sequence[LayerIndex]) -> tuple[FolderFigure, ...]:
     """Per layer the bytes below each folder of the second level (``/usr/lib``), hidden files included; small ones as ``…``."""
-    found: list[FolderFigure] = []
+    figures: list[FolderFigure] = []
     for number, index in enumerate(indices):
         weights = _by_folder(index.entries)
         top = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
-        found.extend(FolderFigure(number, shown(path), size) for path, size in top[:FOLDERS] if size)
+        figures.extend(FolderFigure(number, shown(path), size) for path, size in top[:FOLDERS] if size)
         rest = sum(size for _path, size in top[FOLDERS:])
         if rest:
-            found.append(FolderFigure(number, "…", rest))
-    return tuple(found)
+            figures.append(FolderFigure(number, "…", rest))
+    return tuple(figures)
 
 
 def _by_folder(entries: Entries) -> Counter[bytes]:

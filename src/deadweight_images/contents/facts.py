@@ -41,9 +41,9 @@ def duplicates(
             value = _checksum(indices[layer], member, layer, content)
             if value is not None:
                 same[value].append((layer, member))
-        found = [places for places in same.values() if len(places) > 1]
-        total += size * sum(len(places) - 1 for places in found)
-        groups += [(size, places) for places in found]
+        copies = [places for places in same.values() if len(places) > 1]
+        total += size * sum(len(places) - 1 for places in copies)
+        groups += [(size, places) for places in copies]
     return total, tuple(_listed(indices, groups))
 
 
@@ -140,8 +140,8 @@ class Gatherer:
             self._binary, self._toolbox = gobuild.InPieces(), exposure.InPieces()
         if number in self._index.elf and (tools := self._toolbox.take(content, at, entries.sizes[number], MANAGERS)):
             self._index.tools[number] = tools
-        if number not in self._index.programs and (found := self._binary.take(content, at)):
-            self._index.programs[number] = found
+        if number not in self._index.programs and (program := self._binary.take(content, at)):
+            self._index.programs[number] = program
 
     def wants_whole(self, number: int) -> bool:
         """Whether a member of any size can be looked at only when all of it is there."""
@@ -168,8 +168,8 @@ class Gatherer:
 
     def _binary_of(self, number: int, content: memoryview) -> None:
         """Note what a larger program is made of; those of Go are no shells."""
-        if found := gobuild.program(content):
-            self._index.programs[number] = found
+        if program := gobuild.program(content):
+            self._index.programs[number] = program
         elif content[:4] == ELF and (tools := exposure.tools(content, MANAGERS)):
             self._index.tools[number] = tools
 

@@ -52,18 +52,18 @@ class Filesystem:
 
     def start(self, file: File, most: int) -> bytes:
         """The first ``most`` bytes of a file."""
-        found = bytearray()
+        content = bytearray()
         for piece in self.pieces(file):
-            found += piece
-            if len(found) >= most:
+            content += piece
+            if len(content) >= most:
                 break
-        return bytes(found[:most])
+        return bytes(content[:most])
 
     def pieces(self, file: File) -> Iterator[bytes]:
         """The content, in pieces of at most 1 MiB."""
         layer, entries = self._archive.image.layers[file.layer], self._indices[file.layer].entries
-        found = members_pieces(self._archive.blob(layer), layer.compression, entries, (file.member,))
-        return (piece for _member, piece in found)
+        parts = members_pieces(self._archive.blob(layer), layer.compression, entries, (file.member,))
+        return (piece for _member, piece in parts)
 
     def go_program(self, file: File) -> GoProgram | None:
         """The build information, where the file is a Go binary."""

@@ -47,12 +47,12 @@ class InPieces:
         if self._begun:  # behind a mark there was not all of it yet
             whole = self._begun + bytes(piece[self._next - at : self._next - at + _MOST])
             self._begun = b""
-            if (found := _at(memoryview(whole), 0)) is not None:
-                return found
+            if (info := _at(memoryview(whole), 0)) is not None:
+                return info
         for first, last in [(0, at + len(piece))] if self._segments is None else self._segments:
             for place in islice(_marks(piece[: max(0, last - at)], max(0, first - at)), _MOST_MARKS):
-                if (found := _at(piece, place)) is not None:
-                    return found
+                if (info := _at(piece, place)) is not None:
+                    return info
                 if len(piece) - place < _MOST and not self._begun:
                     self._begun, self._next = bytes(piece[place:]), at + len(piece)
         return None
@@ -70,12 +70,12 @@ def _data_segments(head: memoryview) -> list[tuple[int, int]] | None:
         form = struct.Struct(order + ("IIQQQQ" if wide else "IIIIIII"))
         if not 0 < count <= _MAX_SEGMENTS or size < form.size:
             return None
-        found = [form.unpack_from(head, table + number * size) for number in range(count)]
+        rows = [form.unpack_from(head, table + number * size) for number in range(count)]
     except (struct.error, IndexError, OverflowError):
         return None
     if not wide:
-        found = [(kind, flags, at, 0, 0, held) for kind, at, _, _, held, _, flags in found]
-    ranges = sorted((at, at + held) for kind, flags, at, _, _, held in found if kind == _LOADED and flags & _WRITABLE)
+        rows = [(kind, flags, at, 0, 0, held) for kind, at, _, _, held, _, flags in rows]
+    ranges = sorted((at, at + held) for kind, flags, at, _, _, held in rows if kind == _LOADED and flags & _WRITABLE)
     merged: list[tuple[int, int]] = []
     for first, last in ranges:  # one over another, as no linker puts them, they are looked at once
         if merged and first <= merged[-1][1]:
@@ -167,8 +167,8 @@ def _section(binary: memoryview) -> int | None:
 
 def _starts(names: bytes) -> list[int]:
     """Offsets in the section name table at which exactly our section's name is written."""
-    found, start = [], names.find(_SECTION + b"\0")
+    starts, start = [], names.find(_SECTION + b"\0")
     while start >= 0:
-        found.append(start)
+        starts.append(start)
         start = names.find(_SECTION + b"\0", start + 1)
-    return found
+    return starts

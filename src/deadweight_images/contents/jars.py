@@ -54,12 +54,12 @@ def jars(data: memoryview, path: str, budget: Budget, *, depth: int = 2) -> tupl
 
 
 def _read(archive: zipfile.ZipFile, path: str, inner: str, size: int, depth: int, budget: Budget) -> tuple[Jar, ...]:
-    found = [_identity(archive, path, inner, size)]
+    jars = [_identity(archive, path, inner, size)]
     groups = _groups(archive, budget)
     for info in archive.infolist():
         if not info.filename.lower().endswith((".jar", ".war", ".ear")):
             continue
-        if depth <= 0 or len(found) >= MAX_JARS or budget.left <= 0 or info.file_size > MAX_INNER:
+        if depth <= 0 or len(jars) >= MAX_JARS or budget.left <= 0 or info.file_size > MAX_INNER:
             budget.unnamed = True
             continue
         place = f"{inner}!/{info.filename}" if inner else info.filename
@@ -71,11 +71,11 @@ def _read(archive: zipfile.ZipFile, path: str, inner: str, size: int, depth: int
                 budget.unnamed = budget.unnamed or bytes(data[:2]) == _MAGIC
                 continue
             with zipfile.ZipFile(io.BytesIO(data)) as nested:
-                found.extend(_read(nested, info.filename, place, info.compress_size, depth - 1, budget))
+                jars.extend(_read(nested, info.filename, place, info.compress_size, depth - 1, budget))
         except _DAMAGED:
             # names that share bytes too: some versions of zipfile refuse them, others give the bytes to each
             budget.unnamed = True
-    return tuple(_grouped(jar, groups) for jar in found[:MAX_JARS])
+    return tuple(_grouped(jar, groups) for jar in jars[:MAX_JARS])
 
 
 def _groups(archive: zipfile.ZipFile, budget: Budget) -> dict[tuple[str, str], str]:
@@ -83,7 +83,7 @@ def _groups(archive: zipfile.ZipFile, budget: Budget) -> dict[tuple[str, str], s
 
     What it says beside that is not taken: whether a jar is there is seen.
     """
-    found: dict[tuple[str, str], str] = {}
+    groups: dict[tuple[str, str], str] = {}
     for info in archive.infolist():
         if not _SBOM.search(info.filename) or info.file_size > MAX_SBOM or budget.left <= 0:
             continue
@@ -91,11 +91,11 @@ def _groups(archive: zipfile.ZipFile, budget: Budget) -> dict[tuple[str, str], s
         try:
             document = json.loads(archive.read(info))
             components = [document["metadata"]["component"], *document.get("components", ())]
-            for each in components:
-                found[str(each["name"]), str(each.get("version", ""))] = str(each.get("group", ""))
+            for component in components:
+                groups[str(component["name"]), str(component.get("version", ""))] = str(component.get("group", ""))
         except (*_DAMAGED, KeyError, TypeError, AttributeError, RecursionError):
             continue
-    return found
+    return groups
 
 
 def _grouped(jar: Jar, groups: dict[tuple[str, str], str]) -> Jar:
@@ -167,6 +167,6 @@ class _Window(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         stop = len(self._data) if size is None or size < 0 else self._position + size
-        found = bytes(self._data[self._position : stop])
-        self._position += len(found)
-        return found
+        piece = bytes(self._data[self._position : stop])
+        self._position += len(piece)
+        return piece

@@ -29,14 +29,14 @@ _MERGED = (b"bin/", b"sbin/", b"lib/", b"lib64/", b"lib32/")
 def owners(index: LayerIndex, members: Collection[int]) -> dict[int, str]:
     """The package (``deb libgnutls30``, ``apk musl``, ``pypi pydantic``, ``npm send``) of each of these members that the layer's
     own lists name."""
-    found = {index.entries.paths[member]: member for member in members if member >= 0}
-    if not found:
+    by_path = {index.entries.paths[member]: member for member in members if member >= 0}
+    if not by_path:
         return {}
-    return {**_of_node(index, found), **_of_python(index, found), **_of_the_system(index, found)}
+    return {**_of_node(index, by_path), **_of_python(index, by_path), **_of_the_system(index, by_path)}
 
 
-def _of_the_system(index: LayerIndex, found: dict[bytes, int]) -> dict[int, str]:
-    wanted = {path: member for path, member in found.items() if not path.startswith(_YOURS)}
+def _of_the_system(index: LayerIndex, by_path: dict[bytes, int]) -> dict[int, str]:
+    wanted = {path: member for path, member in by_path.items() if not path.startswith(_YOURS)}
     known = dict(wanted)
     for path, member in wanted.items():
         if path.startswith(b"usr/") and path[4:].startswith(_MERGED):
@@ -44,7 +44,7 @@ def _of_the_system(index: LayerIndex, found: dict[bytes, int]) -> dict[int, str]
     return {known[path]: name for name, path in _listed(index) if path in known} if known else {}
 
 
-def _of_python(index: LayerIndex, found: dict[bytes, int]) -> dict[int, str]:
+def _of_python(index: LayerIndex, by_path: dict[bytes, int]) -> dict[int, str]:
     """What lies where a package of the layer's lists files, or is the package's own record."""
     paths = index.entries.paths
     records = [(paths[member], text) for member, text in index.captured.items() if paths[member].endswith(RECORD)]
@@ -59,7 +59,7 @@ def _of_python(index: LayerIndex, found: dict[bytes, int]) -> dict[int, str]:
         site, _, info = folder.rpartition(b"/")
         start, name = site + b"/" if site else b"", f"pypi {_text(info.partition(b'-')[0])}"
         places.update((start + place, name) for place in (*text.split(b"\n"), info + b"/") if place)
-    named = ((member, next(filter(None, map(places.get, _places(path))), None)) for path, member in found.items())
+    named = ((member, next(filter(None, map(places.get, _places(path))), None)) for path, member in by_path.items())
     return {member: name for member, name in named if name is not None}
 
 
@@ -72,9 +72,9 @@ def _places(path: bytes) -> tuple[bytes, bytes]:
     return path, folder + b"/"
 
 
-def _of_node(index: LayerIndex, found: dict[bytes, int]) -> dict[int, str]:
+def _of_node(index: LayerIndex, by_path: dict[bytes, int]) -> dict[int, str]:
     packages: dict[bytes, list[int]] = {}
-    for path, member in found.items():
+    for path, member in by_path.items():
         before, inside, rest = path.rpartition(b"node_modules/")
         if inside and (not before or before.endswith(b"/")) and not rest.startswith(b"."):
             parts = rest.split(b"/")
@@ -94,7 +94,7 @@ def _listed(index: LayerIndex) -> Iterator[tuple[str, bytes]]:
         if path in APK_DATABASES:
             for block in text.split(b"\n\n"):
                 name, _version, _size, paths = apk_block(block)
-                yield from ((f"apk {_text(name)}", each) for each in paths)
+                yield from ((f"apk {_text(name)}", file) for file in paths)
         elif path.startswith(DPKG_INFO):
             name = path[len(DPKG_INFO) : -len(b".list")].partition(b":")[0]
             yield from ((f"deb {_text(name)}", line.lstrip(b"/")) for line in text.splitlines())
@@ -114,8 +114,8 @@ _MAX_MODULES = 2000
 def packages(merged: Merged, indices: Sequence[LayerIndex]) -> tuple[Package, ...]:
     """All packages that the final view knows of, the heaviest first."""
     reader = _Reader(merged, indices)
-    found = [*reader.dpkg(), *reader.distroless(), *reader.apk(), *reader.go(), *reader.jars()]
-    return tuple(sorted(found, key=lambda item: (-item.size_bytes, item.kind, item.name, item.path or "")))
+    packages = [*reader.dpkg(), *reader.distroless(), *reader.apk(), *reader.go(), *reader.jars()]
+    return tuple(sorted(packages, key=lambda item: (-item.size_bytes, item.kind, item.name, item.path or "")))
 
 
 class _Reader:
@@ -177,10 +177,10 @@ class _Reader:
 
     def jars(self) -> Iterator[Package]:
         for layer, index in enumerate(self._indices):
-            for member, found in index.jars.items():
+            for member, jars in index.jars.items():
                 path = index.entries.paths[member]
                 if self._seen(layer, member, path):
-                    for jar in found:
+                    for jar in jars:
                         place = f"{shown(path)}!/{jar.inner}" if jar.inner else shown(path)
                         yield Package("jar", jar.name, jar.version, jar.size_bytes, 1, "measured", path=place)
 

@@ -72,7 +72,7 @@ class Assembly:
         duplicated, copies = duplicates(self.indices, self._content)
         settle()
         self._owners = [
-            owners(index, {item.member for item in index.found} | {item.member for item in index.skipped})
+            owners(index, {item.member for item in index.secrets} | {item.member for item in index.skipped})
             for index in self.indices
         ]
         hidden, hidden_bytes, overwritten, per_layer = self._hidden()
@@ -97,8 +97,8 @@ class Assembly:
         """Those that are still seen, and those of the config."""
         # A layer that is known from a deeper look brings secrets along that nobody asked for here.
         visible = [] if scanned == "hidden" else self._visible_secrets()
-        found = [*visible, *(self._config_secrets(scanner) if scanner is not None else ())]
-        return tuple(self._cut(found, "secrets"))
+        secrets = [*visible, *(self._config_secrets(scanner) if scanner is not None else ())]
+        return tuple(self._cut(secrets, "secrets"))
 
     def _survey(self, merged: Merged) -> Survey:
         return Survey(merged, self.indices, [layer.diff_id for layer in self.image.layers])
@@ -113,12 +113,12 @@ class Assembly:
         return (wording("layer.opaque_root", layers=numbers, files=max(0, more)),)
 
     def _layers(self, hidden: Sequence[int], gzip_sizes: Sequence[int | None]) -> tuple[LayerFigures, ...]:
-        found = []
+        figures = []
         for layer, index in zip(self.image.layers, self.indices, strict=True):
             size, files = self._weights[layer.index]
             plain = layer.compression == "none"
             weight = gzip_sizes[layer.index] if plain else layer.stored_bytes
-            found.append(
+            figures.append(
                 LayerFigures(
                     digest=layer.digest or index.digest,
                     diff_id=layer.diff_id,
@@ -133,7 +133,7 @@ class Assembly:
                     verified=index.diff_id == layer.diff_id,
                 )
             )
-        return tuple(found)
+        return tuple(figures)
 
     def _hidden(self) -> tuple[tuple[HiddenFile, ...], int, int, list[int]]:
         """The hidden files (those with secrets first, then the heaviest), their bytes, the replaced ones', and per layer."""
@@ -175,11 +175,11 @@ class Assembly:
         )
 
     def _secrets_by_member(self) -> dict[tuple[int, int], list[Found]]:
-        found: dict[tuple[int, int], list[Found]] = {}
+        secrets: dict[tuple[int, int], list[Found]] = {}
         for layer, index in enumerate(self.indices):
-            for item in index.found:
-                found.setdefault((layer, item.member), []).append(item)
-        return found
+            for item in index.secrets:
+                secrets.setdefault((layer, item.member), []).append(item)
+        return secrets
 
     def _linked_contents(self) -> set[int]:
         """Contents that the final view still leads to through a hard link, though the path of the file itself is gone. A layer's
@@ -199,13 +199,13 @@ class Assembly:
     def _visible_secrets(self) -> list[SecretFinding]:
         places = self._secrets_by_member()
         hidden = {(h.layer, h.member) for h in self.merged.hidings() if (h.layer, h.member) in places}
-        found = []
+        secrets = []
         for layer, index in enumerate(self.indices):
-            for item in index.found:
+            for item in index.secrets:
                 if (layer, item.member) in hidden:
                     continue
                 path = shown(index.entries.paths[item.member]) if item.member >= 0 else None
-                found.append(
+                secrets.append(
                     SecretFinding(
                         rule=item.rule,
                         fingerprint=item.fingerprint,
@@ -221,34 +221,34 @@ class Assembly:
                         confidence=item.confidence,
                     )
                 )
-        return found
+        return secrets
 
     def _config_secrets(self, scanner: Scanner) -> list[SecretFinding]:
         from deadweight_images.secrets.config import config_secrets
 
-        found, skipped = config_secrets(self.image, scanner)
+        secrets, skipped = config_secrets(self.image, scanner)
         self._extra.extend(skipped)
-        return found
+        return secrets
 
     def _skipped(self) -> list[SkippedItem]:
-        found = []
+        skipped = []
         for layer, index in enumerate(self.indices):
             diff_id = self.image.layers[layer].diff_id
             for skip in index.skipped:
                 path = shown(index.entries.paths[skip.member]) if skip.member >= 0 else None
                 owner = self._owners[layer].get(skip.member, MINE)
-                found.append(SkippedItem(path, diff_id, skip.inner, skip.reason, skip.size_bytes, skip.unread, owner))
+                skipped.append(SkippedItem(path, diff_id, skip.inner, skip.reason, skip.size_bytes, skip.unread, owner))
             if index.unlisted:
                 reason = wording("skip.unlisted_secrets", count=index.unlisted)
                 self._extra.append(SkippedItem(None, diff_id, "", reason, 0, unread=True))
         for database in RPM_DATABASES:
             if database in self.merged.view:
-                found.append(SkippedItem(shown(database), None, "", wording("skip.rpm"), 0))
+                skipped.append(SkippedItem(shown(database), None, "", wording("skip.rpm"), 0))
         for layer, index in enumerate(self.indices):
             for member in self.merged.loose(layer):
                 reason, path = wording("skip.loose_link"), shown(index.entries.paths[member])
-                found.append(SkippedItem(path, self.image.layers[layer].diff_id, "", reason, 0))
-        return list(self._cut(found, "skipped items"))
+                skipped.append(SkippedItem(path, self.image.layers[layer].diff_id, "", reason, 0))
+        return list(self._cut(skipped, "skipped items"))
 
     def _listed(self, tally: Tally, what: str) -> tuple[PathFigure, ...]:
         if tally.count > len(tally.listed):

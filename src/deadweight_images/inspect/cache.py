@@ -85,8 +85,8 @@ class Cache:
         if self.folder is None:
             return None
         files = sorted((self.folder / "layers").glob(f"{_name(diff_id)}-*.json"))
-        found = (LayerIndex.load(raw) for file in files if (raw := self._read(f"layers/{file.name}")))
-        return next((index for index in found if index is not None and index.diff_id == diff_id), None)
+        indices = (LayerIndex.load(raw) for file in files if (raw := self._read(f"layers/{file.name}")))
+        return next((index for index in indices if index is not None and index.diff_id == diff_id), None)
 
     def note(self, key: str) -> dict[str, str] | None:
         """A few words that were kept under a key."""

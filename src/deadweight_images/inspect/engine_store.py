@@ -104,13 +104,13 @@ class _Blobs(FolderStore):
         if name == "index.json":
             return self._index()
         try:
-            found = super().blob(name)
+            view = super().blob(name)
         except ArchiveError as error:
             if not isinstance(error.__cause__, PermissionError):
                 raise
-            found = None
-        self.missing = self.missing or found is None
-        return found
+            view = None
+        self.missing = self.missing or view is None
+        return view
 
     def sizes(self) -> dict[str, int]:
         """None: the store holds other images too."""
@@ -130,8 +130,8 @@ def _media_type(raw: memoryview) -> str:
         document = json.loads(bytes(raw))
     except (ValueError, RecursionError):
         document = None
-    told = document.get("mediaType") if isinstance(document, dict) else None
-    return str(told or MANIFEST_TYPES[0])
+    kind = document.get("mediaType") if isinstance(document, dict) else None
+    return str(kind or MANIFEST_TYPES[0])
 
 
 _DRIVER = "overlay2"
@@ -170,10 +170,10 @@ def analyse_engine_store(
     members = tuple(diff_id for diff_id, _folder, _files in layers)
     image, _members = image_of(lambda _name: (0, b""), what, raw, members, platform)
     probe = probe_for("deep" if scan == "hidden" else scan, None)
-    found = _read_layers(image, layers, probe, Cache(cache_dir), what)
-    sized = tuple(replace(layer, stored_bytes=found[layer.diff_id].tar_bytes) for layer in image.layers)
+    by_id = _read_layers(image, layers, probe, Cache(cache_dir), what)
+    sized = tuple(replace(layer, stored_bytes=by_id[layer.diff_id].tar_bytes) for layer in image.layers)
     image = replace(image, layers=sized)
-    indices = [found[layer.diff_id] for layer in image.layers]
+    indices = [by_id[layer.diff_id] for layer in image.layers]
     return apply_allowlist(assembled(image, indices, probe, scan, cache_dir), allow, today)
 
 
@@ -182,23 +182,23 @@ def _read_layers(
 ) -> dict[str, LayerIndex]:
     """By diff-id. Each is verified; what the cache knows the engine verified when it was loaded."""
     key = probe.key if probe is not None else "no"
-    found: dict[str, LayerIndex] = {}
+    indices: dict[str, LayerIndex] = {}
     with Indexer(probe) as indexer:
         for layer, (diff_id, folder, files) in zip(image.layers, layers, strict=True):
             name = f"{what}: layer {layer.index + 1}"
-            index = found.get(diff_id) or cache.layer(diff_id, key)
+            index = indices.get(diff_id) or cache.layer(diff_id, key)
             if index is None:
                 with _Tar(folder, files) as tar:
                     index = indexer.compressed(tar, "none", name, wait=False)
-            found[diff_id] = index
+            indices[diff_id] = index
             verify(layer, index, None, name)
         indexer.settle()
-    return found
+    return indices
 
 
 def _folders(root: Path, diff_ids: tuple[str, ...]) -> list[tuple[str, Path, Path]] | None:
     """Per layer its diff-id, the folder of its description, the folder of its files; None where the store is another kind."""
-    found = []
+    folders = []
     chain = ""
     for diff_id in diff_ids:
         chain = diff_id if not chain else "sha256:" + hashlib.sha256(f"{chain} {diff_id}".encode()).hexdigest()
@@ -212,8 +212,8 @@ def _folders(root: Path, diff_ids: tuple[str, ...]) -> list[tuple[str, Path, Pat
         files = root / _DRIVER / name / "diff"
         if not files.is_dir():
             return None
-        found.append((diff_id, folder, files))
-    return found
+        folders.append((diff_id, folder, files))
+    return folders
 
 
 class _Tar(Source):

@@ -29,9 +29,9 @@ def read_file(archive: Path, path: str, *, platform: str | None = None) -> tuple
     Raises ArchiveError where the path leads nowhere, to something that is no file, or to more than 256 MiB.
     """
     with open_archive(archive, platform=platform) as opened, Indexer(verify=True) as indexer:
-        layers = opened.image.layers
         indices = [
-            indexer.blob(opened.blob(each), each.compression, f"{archive}: layer {each.index + 1}") for each in layers
+            indexer.blob(opened.blob(layer), layer.compression, f"{archive}: layer {layer.index + 1}")
+            for layer in opened.image.layers
         ]
         files = Filesystem(opened, indices)
         file = files.file(path)
@@ -81,12 +81,12 @@ def extract(
                 continue
             view = archive.blob(layer)
             index = indexer.blob(view, layer.compression, f"{path}: layer {layer.index + 1}")
-            found = _Extraction(index, layer, folder / f"layer-{layer.index + 1}", left)
+            extraction = _Extraction(index, layer, folder / f"layer-{layer.index + 1}", left)
             try:
-                done.extend(found.write(view, files))
+                done.extend(extraction.write(view, files))
             except OSError as error:
                 raise DeadweightError(wording("folder.unwritable", what=folder, error=error.strerror)) from error
-            left = found.left
+            left = extraction.left
     return tuple(done)
 
 
@@ -117,7 +117,7 @@ class _Extraction:
     def _members(self, wanted: set[str]) -> dict[tuple[str, int], deque[int]]:
         """Plain files by path and size: one name may be there many times. A path in which a secret was cut is known again."""
         entries = self._index.entries
-        found: dict[tuple[str, int], deque[int]] = {}
+        members: dict[tuple[str, int], deque[int]] = {}
         names, cuts = [shown(path) for path in entries.paths], {}
         if any("…" in path for path in wanted):
             from deadweight_images.secrets.config import published
@@ -127,8 +127,8 @@ class _Extraction:
         for number, raw in enumerate(names):
             name = raw if raw in wanted else cuts.get(raw, raw)
             if entries.kinds[number] == columns.FILE and name in wanted:
-                found.setdefault((name, entries.sizes[number]), deque()).append(number)
-        return found
+                members.setdefault((name, entries.sizes[number]), deque()).append(number)
+        return members
 
     def _chosen(self, members: deque[int] | None) -> tuple[int | None, str | None]:
         """The member that a hidden file is, or why it is not written."""

@@ -108,7 +108,7 @@ class Look:
                     indexer.members(index, archive.blob(layer), members)
                 elif any(members):
                     again = indexer.blob(archive.blob(layer), layer.compression, self.what(layer))
-                    index.take_of(members, again.found, again.skipped, again.unlisted)
+                    index.take_of(members, again.secrets, again.skipped, again.unlisted)
 
     def _keep(self, archive: Archive, indices: list[LayerIndex], known: frozenset[str]) -> None:
         """Only what was verified is kept, and never what was scanned in part."""
@@ -137,22 +137,24 @@ class _Reading:
         for diff_id, index in self._found.items():
             indexer.room.hold(index.entries, look.what(self._layers[diff_id]))
         missing = [layer for layer in self._layers.values() if layer.diff_id not in self._found]
-        unknown = [layer for layer in missing if layer.compression == "none"]
+        unknown = self._unknown = [layer for layer in missing if layer.compression == "none"]
         unsure = [self._layers[diff_id] for diff_id in self._found if diff_id not in look.trusted]
         # The longest first: no two threads can share one layer's digest, so the rest must fit beside it.
         self._digests = {
             layer.diff_id: indexer.hashed(archive.blob(layer))
             if look.scans
             else indexer.hashed_ahead(archive.blob(layer), partial(archive.forget, layer))
-            for layer in sorted((*unknown, *unsure), key=lambda each: each.stored_bytes, reverse=True)
+            for layer in sorted((*unknown, *unsure), key=lambda layer: layer.stored_bytes, reverse=True)
         }
-        self._unknown = unknown
         # Without a probe, packed layers are read while the probe is loaded, and what puts the report together.
-        packed = [] if unknown or look.scans else sorted(missing, key=lambda each: each.stored_bytes, reverse=True)
+        packed = [] if unknown or look.scans else sorted(missing, key=lambda layer: layer.stored_bytes, reverse=True)
         ahead = indexer.ahead(
-            [(archive.blob(each), each.compression, look.what(each), partial(archive.forget, each)) for each in packed]
+            [
+                (archive.blob(layer), layer.compression, look.what(layer), partial(archive.forget, layer))
+                for layer in packed
+            ]
         )
-        self._ahead = {each.diff_id: reading for each, reading in zip(packed, ahead, strict=True)}
+        self._ahead = {layer.diff_id: reading for layer, reading in zip(packed, ahead, strict=True)}
 
     def walk(self) -> None:
         """Read the structure of plain layers that the cache does not know; this needs no probe."""
@@ -163,16 +165,16 @@ class _Reading:
 
     def read(self) -> None:
         """Read all else that the cache does not know."""
-        look, archive, found = self._look, self._archive, self._found
+        look, archive, indices = self._look, self._archive, self._found
         for reading in self._readings.values():
             reading.scan()
         for diff_id, layer in self._layers.items():
             if diff_id in self._ahead:
-                found[diff_id] = self._ahead[diff_id].result()
-            elif diff_id not in found:
+                indices[diff_id] = self._ahead[diff_id].result()
+            elif diff_id not in indices:
                 view, what = archive.blob(layer), look.what(layer)
-                found[diff_id] = self._indexer.compressed(view, layer.compression, what, wait=False)
-        self.indices = [found[layer.diff_id] for layer in archive.image.layers]
+                indices[diff_id] = self._indexer.compressed(view, layer.compression, what, wait=False)
+        self.indices = [indices[layer.diff_id] for layer in archive.image.layers]
 
     def settle(self) -> None:
         """Wait for the threads, then verify every layer. Raises ArchiveError."""

@@ -69,22 +69,22 @@ def analyse_registry(
     blobs = _Documents(remote, what)
     image, _members = read_image(blobs.document, blobs.head, what, platform=platform, name=None)
     cache, key = Cache(cache_dir), probe.key if probe is not None else "no"
-    found: dict[str, LayerIndex] = {}
+    by_id: dict[str, LayerIndex] = {}
     with Indexer(probe) as indexer:
         for layer in image.layers:
             name = f"{what}: layer {layer.index + 1}"
-            if layer.diff_id not in found:
+            if layer.diff_id not in by_id:
                 known = _known(cache, layer, key)
                 if known is not None:
                     indexer.room.hold(known.entries, name)
-                found[layer.diff_id] = known or _fetched(remote, layer, indexer, name)
-            elif found[layer.diff_id].digest != layer.digest:  # the same content, packed in another way
+                by_id[layer.diff_id] = known or _fetched(remote, layer, indexer, name)
+            elif by_id[layer.diff_id].digest != layer.digest:  # the same content, packed in another way
                 with Indexer() as other:
                     verify(layer, _fetched(remote, layer, other, name), None, name)
                 continue
-            verify(layer, found[layer.diff_id], None, name)
+            verify(layer, by_id[layer.diff_id], None, name)
         indexer.settle()
-    indices = [found[each.diff_id] for each in image.layers]
+    indices = [by_id[layer.diff_id] for layer in image.layers]
     layers = tuple(map(_as_it_came, image.layers, indices))
     report = assembled(replace(image, layers=layers), indices, probe, scan, cache_dir)
     return apply_allowlist(report, allow, today)
@@ -165,8 +165,8 @@ class _Documents:
         document = documents.parsed(raw, f"{self._what}: the registry's answer")
         if not isinstance(document, dict):
             raise ArchiveError(wording("registry.not_a_manifest", what=self._what), hint=_NO_MANIFEST)
-        told = document.get("mediaType")
-        return str(told) if told else INDEX_TYPES[0] if "manifests" in document else MANIFEST_TYPES[0]
+        kind = document.get("mediaType")
+        return str(kind) if kind else INDEX_TYPES[0] if "manifests" in document else MANIFEST_TYPES[0]
 
     def document(self, name: str) -> bytes | None:
         """A document of the layout; None for what a registry has not."""
@@ -196,7 +196,7 @@ class _Documents:
         if isinstance(document, dict) and isinstance(document.get("layers"), list):
             made = documents.manifest(raw, f"{self._what}: manifest", self._type(raw))
             self._layers[made.config.digest] = (-1, made.config.media_type)
-            self._layers |= {each.digest: (each.size, each.media_type) for each in made.layers}
+            self._layers |= {layer.digest: (layer.size, layer.media_type) for layer in made.layers}
 
     def head(self, name: str) -> tuple[int, bytes] | None:
         """A layer's size and, in place of its first bytes, those that its media type promises: the real ones come later."""

@@ -46,9 +46,9 @@ def runtime(archive: Path, cache_dir: Path | None = None) -> Runtime:
     if known is not None:
         return Runtime(known.get("name", ""), known.get("version", ""), known.get("path", ""))
     with open_archive(archive) as opened, Indexer(verify=False) as indexer:
-        found = of_image(opened, [_index(opened, layer, cache, indexer) for layer in opened.image.layers])
-    cache.keep_note(key, asdict(found))
-    return found
+        runtime = of_image(opened, [_index(opened, layer, cache, indexer) for layer in opened.image.layers])
+    cache.keep_note(key, asdict(runtime))
+    return runtime
 
 
 def _index(archive: Archive, layer: Layer, cache: Cache, indexer: Indexer) -> LayerIndex:
@@ -61,33 +61,33 @@ def of_image(archive: Archive, indices: list[LayerIndex]) -> Runtime:
     """The runtime of an image whose layers were read."""
     config = archive.image.config
     setting = Setting(Filesystem(archive, indices), dict(item.partition("=")[::2] for item in config.env))
-    found = started(config, setting.files)
-    if found is None:
+    program = started(config, setting.files)
+    if program is None:
         return Runtime("none")
-    told = _program(found, setting)
-    is_script = told.name == "shell" and found.called not in SHELLS
-    return (_only(setting) or told) if is_script else told
+    runtime = _program(program, setting)
+    is_script = runtime.name == "shell" and program.called not in SHELLS
+    return (_only(setting) or runtime) if is_script else runtime
 
 
-def _program(found: Started, setting: Setting) -> Runtime:
-    place = shown(found.file.path)
-    known = identified(found.called, found.file, setting)
+def _program(program: Started, setting: Setting) -> Runtime:
+    place = shown(program.file.path)
+    known = identified(program.called, program.file, setting)
     if known is not None:
         return Runtime(*known, place)
-    go = setting.files.go_program(found.file)
+    go = setting.files.go_program(program.file)
     if go is not None:
         return Runtime("Go", go.go_version.removeprefix("go").split(" ")[0], place)
-    if found.called in SHELLS or setting.files.start(found.file, 2) == b"#!":
+    if program.called in SHELLS or setting.files.start(program.file, 2) == b"#!":
         return Runtime("shell", "", place)
-    rust = _rust(setting.files.pieces(found.file))
+    rust = _rust(setting.files.pieces(program.file))
     return Runtime("Rust", rust, place) if rust else Runtime("native", "", place)
 
 
 def _only(setting: Setting) -> Runtime | None:
     """Behind a script that cannot be followed: the one runtime that the image has, if it is one."""
     there = ((name, on_path(name, setting.files, setting.env)) for name in _SEARCHED)
-    found = {_program(Started(file, name), setting) for name, file in there if file is not None}
-    return found.pop() if len(found) == 1 else None
+    runtimes = {_program(Started(file, name), setting) for name, file in there if file is not None}
+    return runtimes.pop() if len(runtimes) == 1 else None
 
 
 def _rust(pieces: Iterable[bytes]) -> str:

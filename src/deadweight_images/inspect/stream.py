@@ -195,13 +195,13 @@ class _Feed:
 
     def take(self, size: int) -> bytes:
         """Exactly that many bytes; fewer only at the end."""
-        found = self._some(size) if size else b""
-        while len(found) < size:
-            more = self._some(size - len(found))
+        taken = self._some(size) if size else b""
+        while len(taken) < size:
+            more = self._some(size - len(taken))
             if not more:
                 break
-            found += more
-        return found
+            taken += more
+        return taken
 
     def pieces(self, size: int) -> Iterator[bytes]:
         """That many bytes in pieces. Raises ArchiveError where the stream ends before."""

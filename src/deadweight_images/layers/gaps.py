@@ -52,11 +52,11 @@ def candidates(texts: Sequence[bytes], scanner: Scanner) -> list[int]:
     from deadweight_images.secrets.matcher import CLOSE, UNREAD
 
     starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
-    found: set[int] = set()
+    places: set[int] = set()
     # With hints, for the config is looked at so in any case: another matcher would cost 20 MB.
     for hit in scanner.block(b"\n".join(texts), decode=True):
         if hit.rule == UNREAD:
             return list(range(len(texts)))
         if hit.rule < scanner.rule_count:  # which stands for all others that are close behind it
-            found.update(range(bisect_right(starts, hit.end - 1) - 1, bisect_right(starts, hit.end + CLOSE)))
-    return sorted(place for place in found if place < len(texts))
+            places.update(range(bisect_right(starts, hit.end - 1) - 1, bisect_right(starts, hit.end + CLOSE)))
+    return sorted(place for place in places if place < len(texts))

@@ -132,7 +132,7 @@ class LayerIndex:
     captured: dict[int, bytes] = field(default_factory=dict)
     programs: dict[int, GoProgram] = field(default_factory=dict)
     jars: dict[int, tuple[Jar, ...]] = field(default_factory=dict)
-    found: list[Found] = field(default_factory=list)
+    secrets: list[Found] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     checksums: dict[int, int] = field(default_factory=dict)
     elf: array[int] = field(default_factory=lambda: array("I"))
@@ -140,19 +140,19 @@ class LayerIndex:
     tools: dict[int, tuple[str, ...]] = field(default_factory=dict)
     unlisted: int = 0
 
-    def take(self, found: Iterable[Found], skipped: Iterable[Skip], unlisted: int = 0) -> None:
+    def take(self, secrets: Iterable[Found], skipped: Iterable[Skip], unlisted: int = 0) -> None:
         """Add what a look at a part of the layer gave and is not there yet; ``unlisted`` counts what that left out."""
         self.unlisted += unlisted
-        known = {_place(item) for item in self.found}
-        self._add(self.found, (item for item in found if _place(item) not in known))
-        told = set(self.skipped)
-        self._add(self.skipped, (item for item in skipped if item not in told))
+        known = {_place(item) for item in self.secrets}
+        self._add(self.secrets, (item for item in secrets if _place(item) not in known))
+        skips = set(self.skipped)
+        self._add(self.skipped, (item for item in skipped if item not in skips))
 
-    def take_of(self, members: bytearray, found: Iterable[Found], skipped: Iterable[Skip], unlisted: int) -> None:
+    def take_of(self, members: bytearray, secrets: Iterable[Found], skipped: Iterable[Skip], unlisted: int) -> None:
         """Like ``take``, for a look at some members only, those with a byte that is not 0: of what was found beside them nothing
         is added. What was not looked at and is no single file's may be theirs."""
         self.take(
-            (item for item in found if item.member >= 0 and members[item.member]),
+            (item for item in secrets if item.member >= 0 and members[item.member]),
             (item for item in skipped if item.member < 0 or members[item.member]),
             unlisted,
         )
@@ -173,7 +173,7 @@ class LayerIndex:
             "captured": [[key, value.decode("utf-8", "surrogateescape")] for key, value in self.captured.items()],
             "programs": [[key, asdict(value)] for key, value in self.programs.items()],
             "jars": [[key, [asdict(jar) for jar in value]] for key, value in self.jars.items()],
-            "found": [asdict(item) for item in self.found],
+            "found": [asdict(item) for item in self.secrets],
             "skipped": [asdict(item) for item in self.skipped],
             "checksums": list(self.checksums.items()),
             "elf": list(self.elf),
@@ -197,7 +197,7 @@ class LayerIndex:
                 captured={int(key): value.encode("utf-8", "surrogateescape") for key, value in data["captured"]},
                 programs={int(key): _program(value) for key, value in data["programs"]},
                 jars={int(key): tuple(Jar(**jar) for jar in value) for key, value in data["jars"]},
-                found=[Found(**item) for item in data["found"]],
+                secrets=[Found(**item) for item in data["found"]],
                 skipped=[Skip(**item) for item in data["skipped"]],
                 checksums={int(key): int(value) for key, value in data["checksums"]},
                 elf=array("I", data["elf"]),

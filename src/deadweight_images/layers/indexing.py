@@ -258,7 +258,7 @@ class StreamReading:
         hashing = self._plain.sent() if self._indexer.verify else None
         work = self._indexer.submit(self._index, self._buffer.view[:size], self._base)
         self._base, self._filled = self._base + kept, len(rest)
-        self._buffer.busy += [each for each in (work, hashing) if each is not None]
+        self._buffer.busy += [future for future in (work, hashing) if future is not None]
         self._buffers.give(self._buffer)
         self._buffer = self._buffers.take()
         self._buffer.view[: len(rest)] = rest
@@ -432,13 +432,13 @@ class Indexer:
         Their digests as they are stored need nothing but a thread, so they come behind all that others wait for.
         """
         stored: list[Future[str]] = [Future() for _layer in layers]
-        found = [
+        futures = [
             self._reading.submit(self.compressed, view, compression, what, wait=False, digest=digest)
             for (view, compression, what, _passed), digest in zip(layers, stored, strict=True)
         ]
         for (view, _compression, _what, passed), digest in zip(layers, stored, strict=True):
             self._reading.submit(self._last, digest, view, passed)
-        return found
+        return futures
 
     def _last(self, digest: Future[str], view: memoryview, passed: Passed) -> None:
         _stand_back(_LAST)
@@ -477,8 +477,8 @@ class Indexer:
             numbers, links = compress(range(len(members)), members), [n for n in entries.targets if members[n]]
             work = [self._pool.submit(probe.ranges, entries, view, batch) for batch in batches(entries, numbers)]
             work.append(self._pool.submit(probe.targets, entries, links))
-            for each in work:
-                index.take_of(members, *each.result())
+            for future in work:
+                index.take_of(members, *future.result())
 
     def blob(self, view: memoryview, compression: Compression, what: str) -> LayerIndex:
         """Read a layer that lies in memory (mapped), whatever its compression. Raises ArchiveError."""

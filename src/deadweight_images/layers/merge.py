@@ -37,23 +37,23 @@ def contents(entries: Entries, budget: Budget) -> array[int]:
     """
     targets = _targets(entries, budget)
     kinds = entries.kinds
-    found = array("i", [_UNKNOWN]) * len(entries)
+    ends = array("i", [_UNKNOWN]) * len(entries)
     for first in entries.targets:
         chain, member = [], first
-        while member >= 0 and found[member] == _UNKNOWN and kinds[member] == columns.HARDLINK:
-            found[member] = NOWHERE  # whoever comes round to it again goes in circles
+        while member >= 0 and ends[member] == _UNKNOWN and kinds[member] == columns.HARDLINK:
+            ends[member] = NOWHERE  # whoever comes round to it again goes in circles
             chain.append(member)
             member = targets[member]
-        end = NOWHERE if member < 0 else found[member] if kinds[member] == columns.HARDLINK else member
+        end = NOWHERE if member < 0 else ends[member] if kinds[member] == columns.HARDLINK else member
         for link in chain:
-            found[link] = end
-    return found
+            ends[link] = end
+    return ends
 
 
 def _targets(entries: Entries, budget: Budget) -> array[int]:
     """The member that each hard link names, NOWHERE for all others."""
     places = {path: member for member, path in enumerate(entries.paths)}
-    found = array("i", [NOWHERE]) * len(entries)
+    targets = array("i", [NOWHERE]) * len(entries)
     last, named = None, None
 
     def link_at(path: bytes) -> bytes | None:
@@ -69,8 +69,8 @@ def _targets(entries: Entries, budget: Budget) -> array[int]:
                     path = _followed(target, link_at, budget, last=False)
                     named = places.get(path) if path is not None else None
             if named is not None and named != member:
-                found[member] = named
-    return found
+                targets[member] = named
+    return targets
 
 
 def _followed(
@@ -210,8 +210,8 @@ class Merged:
         layer, member = split(value)
         if self.layers[layer].kinds[member] != columns.HARDLINK:
             return value
-        found = self._ends(layer)[member]
-        return None if found < 0 else packed(layer, found)
+        end = self._ends(layer)[member]
+        return None if end < 0 else packed(layer, end)
 
     def loose(self, layer: int) -> list[int]:
         """The hard links of a layer that lead to no content."""

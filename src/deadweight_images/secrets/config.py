@@ -29,22 +29,22 @@ _DECODED = 256 << 20  # bytes, of all texts together: each may hold a bomb
 
 def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding], list[SkippedItem]]:
     """What a scanner finds in the image's config, each with the place where it stands."""
-    found: dict[tuple[str, str, str], SecretFinding] = {}
+    findings: dict[tuple[str, str, str], SecretFinding] = {}
     skipped: list[SkippedItem] = []
     budget = Budget(_DECODED, _MAX_TEXTS)
     made = _layers_by_step(image)
     for number, (where, text, kind) in enumerate(_texts(image)):
-        many = "secrets" if len(found) >= MOST else "texts" if number >= _MAX_TEXTS else ""
+        many = "secrets" if len(findings) >= MOST else "texts" if number >= _MAX_TEXTS else ""
         if many:
             most = MOST if many == "secrets" else _MAX_TEXTS
             reason = wording("skip.config_too_long", most=most, what=many)
             skipped.append(SkippedItem(None, None, "", reason, len(image.raw_config), True))
             break
         scan = scan_text(scanner, where=where, text=text, kind=kind, within=budget)
-        said = ""
+        shown = ""
         if scan.matches:  # a label's key stands in both
             data = text.encode("utf-8", "surrogateescape")
-            said = _cut(data, _cuts(data, scan.matches))
+            shown = _cut(data, _cuts(data, scan.matches))
             where = _cut(where.encode("utf-8", "surrogateescape"), _cuts(data, scan.matches))
         for match in scan.matches:
             finding = SecretFinding(
@@ -52,16 +52,16 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
                 fingerprint=match.fingerprint,
                 where=where,
                 layer=made.get(where),
-                added_by=said if kind == "history" else None,
+                added_by=shown if kind == "history" else None,
                 description=match.description,
                 redacted=match.redacted,
                 inner=match.inner,
                 line=match.line,
             )
-            found.setdefault((match.rule, match.fingerprint, where), finding)
+            findings.setdefault((match.rule, match.fingerprint, where), finding)
         for item in scan.skipped:
             skipped.append(SkippedItem(None, None, item.inner, f"{where}: {item.reason}", item.size_bytes, True))
-    return list(found.values()), skipped
+    return list(findings.values()), skipped
 
 
 def _layers_by_step(image: Image) -> dict[str, str]:
@@ -104,7 +104,7 @@ def shown_arguments(arguments: Sequence[str], scanner: Scanner) -> tuple[str, ..
 
 def _cuts(data: bytes, matches: Iterable[Match]) -> dict[bytes, bytes]:
     """What is to be cut out of a text, and what is to stand there instead."""
-    found: dict[bytes, bytes] = {}
+    cuts: dict[bytes, bytes] = {}
     for match in matches:
         if not match.inner:
             start, stop, instead = match.offset, match.offset + match.length, match.redacted
@@ -114,8 +114,8 @@ def _cuts(data: bytes, matches: Iterable[Match]) -> dict[bytes, bytes]:
             stop = base64_end(data, start) if kind == "base64" else len(data)
             instead = f"… ({stop - start} bytes, {kind}, with a secret in it)"
         if stop > start:
-            found[data[start:stop]] = instead.encode()
-    return found
+            cuts[data[start:stop]] = instead.encode()
+    return cuts
 
 
 def _cut(data: bytes, cuts: Mapping[bytes, bytes]) -> str:
@@ -218,10 +218,10 @@ def published(texts: Iterable[str], scanner: Scanner) -> dict[str, str]:
     """Those of many texts that hold a secret, each with what may be published of it. All are looked at in one pass."""
     forms = [(form, text) for text in texts for form in dict.fromkeys((text, _as_url(text)))]
     places = candidates([form.encode("utf-8", "surrogateescape") for form, _text in forms], scanner)
-    found = {
+    public = {
         text: shown_text(text, scanner, _as_url(text)) for text in dict.fromkeys(forms[place][1] for place in places)
     }
-    return {text: shown for text, shown in found.items() if shown != text}
+    return {text: shown for text, shown in public.items() if shown != text}
 
 
 def _as_url(path: str) -> str:

@@ -202,7 +202,7 @@ def _named(text: str, kind: str) -> Iterator[_Named]:
                 start = match.start(2) + match[2].find(value)
                 quoted = match[2][:1] == "'" and match[2][-1:] == "'"
                 yield _Named(rule, f"Secret in the {what} {match[1]}", value, start, literal=quoted)
-    yield from (_Named(*found) for found in command_secrets(text))
+    yield from (_Named(*secret) for secret in command_secrets(text))
 
 
 def _variables(text: str) -> Iterator[_Named]:

@@ -54,7 +54,7 @@ def confirmed(
     by_rule: dict[int, list[int]] = {}
     for hit in hits:
         by_rule.setdefault(hit.rule, []).append(hit.end)
-    found: list[Found] = []
+    findings: list[Found] = []
     crowds: list[Crowd] = []
     # A rule with a crowd of candidates comes last, for it may take what is left of the budget.
     for number, ends in sorted(by_rule.items(), key=lambda item: len(item[1])):
@@ -70,13 +70,13 @@ def confirmed(
             else:
                 crowds.append(Crowd(rule, len(view) - item.start))
                 break
-        found += secrets.values()
-    return _most_specific(found), crowds
+        findings += secrets.values()
+    return _most_specific(findings), crowds
 
 
-def _most_specific(found: Iterable[Found]) -> list[Found]:
+def _most_specific(findings: Iterable[Found]) -> list[Found]:
     kept: list[Found] = []  # by start; they do not overlap
-    for one in sorted(found, key=lambda item: (-item.rule.rank, item.start - item.stop, item.start, item.rule.id)):
+    for one in sorted(findings, key=lambda item: (-item.rule.rank, item.start - item.stop, item.start, item.rule.id)):
         place = bisect_left(kept, one.start, key=lambda item: item.start)
         free_before = place == 0 or kept[place - 1].stop <= one.start
         if free_before and (place == len(kept) or kept[place].start >= one.stop):
@@ -209,8 +209,8 @@ def _lead(rule: Rule, view: memoryview, start: int) -> bytes:
     """The name characters directly in front of a match, as far as they belong to it."""
     if not rule.lead:
         return b""
-    found = _NAME_END.search(bytes(view[max(0, start - rule.lead) : start]))
-    return found[0] if found else b""
+    match = _NAME_END.search(bytes(view[max(0, start - rule.lead) : start]))
+    return match[0] if match else b""
 
 
 _NAME_END = re.compile(rb"[\w.-]*\Z")

@@ -50,7 +50,7 @@ def _is_in_a_name(front: bytes) -> bool:
     word = front[len(front.rstrip(_WORD_BYTES)) :]
     name = word[word.find(b"Z") + 1 :] if b"Z" in word else b""
     sizes = re.finditer(rb"[1-9]\d{0,2}", name)
-    return any(int(each[0]) - _PREFIX_BYTES > len(name) - each.end() > 0 for each in sizes)
+    return any(int(match[0]) - _PREFIX_BYTES > len(name) - match.end() > 0 for match in sizes)
 
 
 def free_standing(candidate: Candidate) -> bytes | None:

@@ -49,16 +49,16 @@ def _spelled(rule_set: RuleSet) -> list[bytes]:
 
     None that holds another one.
     """
-    found = {*_MORE_WORDS, *_BEGINNINGS}
+    words = {*_MORE_WORDS, *_BEGINNINGS}
     for rule in rule_set.rules:
         lowered = rule.regex.lower()
-        for word in (each for each in rule.keywords if len(each) >= _LEAST):
+        for word in (keyword for keyword in rule.keywords if len(keyword) >= _LEAST):
             places = [match.start() for match in re.finditer(re.escape(word), lowered)]
-            found |= {rule.regex[at : at + len(word)] for at in places}
+            words |= {rule.regex[at : at + len(word)] for at in places}
             if not places or "(?i" in rule.regex:
-                found |= {word, word.upper(), word[:1].upper() + word[1:]}
+                words |= {word, word.upper(), word[:1].upper() + word[1:]}
     least: list[str] = []
-    for word in sorted(found, key=lambda each: (len(each), each)):
+    for word in sorted(words, key=lambda word: (len(word), word)):
         if not any(other in word for other in least):
             least.append(word)
     return [word.encode() for word in least]
@@ -81,8 +81,8 @@ def _in_base64(word: bytes) -> Iterator[str]:
         fillers = ((filler * shift, filler * (-(shift + len(word)) % 3)) for filler in (b"\0", b"\xff"))
         ends = [base64.b64encode(front + word + back).decode() for front, back in fillers]
         chosen = [_common(*pair) for pair in zip(*ends, strict=True)]
-        most = 1 if sum(len(each) == 1 for each in chosen) >= _SURE else _FEW
-        for letters in product(*(each for each in chosen if len(each) <= most)):
+        most = 1 if sum(len(choice) == 1 for choice in chosen) >= _SURE else _FEW
+        for letters in product(*(choice for choice in chosen if len(choice) <= most)):
             yield "".join(_URL_SAFE.get(letter, letter) for letter in letters)
 
 

@@ -56,17 +56,17 @@ class PlainMatcher:
 
     def hits(self, view: memoryview, *, decode: bool, text: Sequence[tuple[int, int]] | None = None) -> list[Hit]:  # noqa: ARG002
         """Takes everything for text: to look for each keyword in each encoding would take longer."""
-        found: set[Hit] = set()
+        hits: set[Hit] = set()
         for start, stop in pieces(len(view), _PLAIN_PIECE):
             part = b"\0" + bytes(view[start:stop])
             lowered = part.lower()
             for number, rule in enumerate(self._rules):
                 for low, high in _around_keywords(rule, lowered):
                     ends = _ends(self._patterns[number], part, low, high)
-                    found.update(Hit(start + end - 1, number) for end in ends)
+                    hits.update(Hit(start + end - 1, number) for end in ends)
             if decode:
-                found.update(Hit(start + hit.end - 1, hit.rule) for hit in self._hint_hits(part, lowered))
-        return sorted(found)
+                hits.update(Hit(start + hit.end - 1, hit.rule) for hit in self._hint_hits(part, lowered))
+        return sorted(hits)
 
     def _hint_hits(self, part: bytes, lowered: bytes) -> Iterator[Hit]:
         for number, patterns in enumerate(self._hint_patterns):
@@ -175,14 +175,14 @@ class HyperscanMatcher:
     def hits(self, view: memoryview, *, decode: bool, text: Sequence[tuple[int, int]] | None = None) -> list[Hit]:
         if not decode:
             return sorted(set(self._scan("plain", view)[0]))
-        found, whole = self._scan("decode", view)
+        hits, whole = self._scan("decode", view)
         if not whole:  # that there is more is told: more hits of a hint than ``most_hints``
-            found = [*(hit for hit in found if hit.rule >= len(self._rule_set.rules)), *self._scan("plain", view)[0]]
+            hits = [*(hit for hit in hits if hit.rule >= len(self._rule_set.rules)), *self._scan("plain", view)[0]]
         for start, stop in ((0, len(view)),) if text is None else text:
             before = max(0, start - 1)
             more, _whole = self._scan("text", view[before:stop])
-            found += [Hit(hit.end + before, hit.rule) for hit in more] if before else more
-        return sorted(set(found))
+            hits += [Hit(hit.end + before, hit.rule) for hit in more] if before else more
+        return sorted(set(hits))
 
     def _scan(self, name: str, view: memoryview) -> tuple[list[Hit], bool]:
         """What one database finds, some of it twice, and whether that is all: a scan ends at too many hits of a hint."""
@@ -195,17 +195,17 @@ class HyperscanMatcher:
             first = b"\0" + bytes(view if small else view[:_HEAD])
             database.scan(first, match_event_handler=head.take, scratch=scratch)
             if small:
-                return head.found, True
+                return head.hits, True
         for collector.base, stop in pieces(len(view), PIECE):
             part = view if (collector.base, stop) == (0, len(view)) else view[collector.base : stop]
             try:
                 database.scan(part, match_event_handler=collector.take, scratch=scratch)
             except hyperscan.ScanTerminated:
                 if collector.stopped is None:
-                    return head.found + collector.found, False
+                    return head.hits + collector.hits, False
                 self._in_parts(database, scratch, view, collector)
                 break
-        return head.found + collector.found, True
+        return head.hits + collector.hits, True
 
     def _in_parts(self, database: Any, scratch: Any, view: memoryview, collector: _Collector) -> None:
         """Go on where so many candidates were that all of them would take too long: in each part, up to a few."""
@@ -218,7 +218,7 @@ class HyperscanMatcher:
             try:
                 database.scan(view[collector.base : stop], match_event_handler=collector.take, scratch=scratch)
             except hyperscan.ScanTerminated:
-                collector.found.append(Hit(stop, UNREAD))
+                collector.hits.append(Hit(stop, UNREAD))
 
     def _ready(self, name: str) -> tuple[Any, Any]:
         """A database and this thread's own scratch space for it."""
@@ -242,7 +242,7 @@ class _Collector:
     """
 
     def __init__(self, rules: int) -> None:
-        self.found: list[Hit] = []
+        self.hits: list[Hit] = []
         self.base = self.events = 0
         self.stopped: int | None = None
         self._rules = rules
@@ -258,7 +258,7 @@ class _Collector:
             self._seen[rule] = at
             self._count[rule] = count = self._count.get(rule, 0) + 1
             if count <= MANY_HINTS + 1:
-                self.found.append(Hit(at, rule))
+                self.hits.append(Hit(at, rule))
                 return None
             if count > MOST_EVENTS:
                 return True  # ends the scan
@@ -270,7 +270,7 @@ class _Collector:
         last = self._last.get(rule)
         if last is None or not 0 <= at - last < CLOSE:
             self._last[rule] = at
-            self.found.append(Hit(at, rule))
+            self.hits.append(Hit(at, rule))
         return None
 
 

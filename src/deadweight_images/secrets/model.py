@@ -21,16 +21,16 @@ _DECIDING = ("layers/gaps.py",)
 def rules_version() -> str:
     """The version of the rule set that is part of this package, and of the code that applies it."""
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in _deciding())).hexdigest()
-    named = "+".join(f"{each['module'].split('/')[2]}-{each['version']}" for each in _upstream())
+    named = "+".join(f"{source['module'].split('/')[2]}-{source['version']}" for source in _upstream())
     return f"{named}+{digest[:12]}"
 
 
 def _upstream() -> list[dict[str, str]]:
     """Where the rules come from. It stands first in ``rules.json``: the rest of that takes ten times as long to parse."""
     text = (FOLDER / "rules.json").read_text(encoding="utf-8")
-    found: list[dict[str, str]]
-    found, _end = json.JSONDecoder().raw_decode(text, text.index("[", text.index('"upstream"')))
-    return found
+    sources: list[dict[str, str]]
+    sources, _end = json.JSONDecoder().raw_decode(text, text.index("[", text.index('"upstream"')))
+    return sources
 
 
 def _deciding() -> list[Path]:

@@ -38,7 +38,7 @@ _MORE = 1024  # bytes around a stretch, for what begins in front of it
 def text_ranges(entries: Entries, view: memoryview, base: int) -> list[tuple[int, int]]:
     """Offsets in a region that starts at ``base`` of its layer, in order, none of which overlap. Headers between texts count as
     text."""
-    found: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = []
     other = True  # whether something other than text came last
     for number in range(max(0, bisect_right(entries.offsets, base) - 1), len(entries)):
         start = entries.offsets[number] - base
@@ -50,13 +50,13 @@ def text_ranges(entries: Entries, view: memoryview, base: int) -> list[tuple[int
             continue
         text = b"\0" not in bytes(view[start : min(stop, start + _HEAD)])
         if text and not other:
-            found[-1] = (found[-1][0], stop)
+            ranges[-1] = (ranges[-1][0], stop)
         elif text:
-            found.append((start, stop))
+            ranges.append((start, stop))
         else:
-            found += _stretches(view, start, stop)
+            ranges += _stretches(view, start, stop)
         other = not text
-    return found
+    return ranges
 
 
 def _stretches(view: memoryview, start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -96,11 +96,11 @@ def table() -> dict[int, frozenset[str]]:
     document = json.loads((FOLDER / "known.json").read_bytes())
     if document["rules"] != rules_digest():
         return {}
-    found: dict[int, set[str]] = {}
+    by_size: dict[int, set[str]] = {}
     for entries in document["origins"].values():
         for digest, (size, _) in entries.items():
-            found.setdefault(size, set()).add(digest)
-    return {size: frozenset(digests) for size, digests in found.items()}
+            by_size.setdefault(size, set()).add(digest)
+    return {size: frozenset(digests) for size, digests in by_size.items()}
 
 
 def rules_digest() -> str:
@@ -118,7 +118,7 @@ OUTSIDE = "(bytes of the layer outside any file)"
 class Region(NamedTuple):
     """What a region of a layer gave; ``unlisted`` counts what is too much to be listed."""
 
-    found: tuple[Found, ...] = ()
+    secrets: tuple[Found, ...] = ()
     skipped: tuple[Skip, ...] = ()
     unlisted: int = 0
 
@@ -158,8 +158,8 @@ class Probe:
     ) -> None:
         hits: list[Hit] = []
         for start, stop in _unknown(entries, view, base, whole):
-            found = self._hits(entries, view[start:stop], base + start)
-            hits += [Hit(start + end, rule) for end, rule in found] if start else found
+            more = self._hits(entries, view[start:stop], base + start)
+            hits += [Hit(start + end, rule) for end, rule in more] if start else more
         held, held_at = (view, base) if whole is None else (whole, 0)
         position = 0
         while position < len(hits) and notes.wants_more():
@@ -218,13 +218,13 @@ class Probe:
         first, last = max(0, bisect_right(entries.offsets, base) - 1), bisect_left(entries.offsets, base + len(view))
         if last - first <= 1:
             return hits
-        found = {hit for hit in hits if hit.rule < rules}
+        kept = {hit for hit in hits if hit.rule < rules}
         for member in range(first, last):
             start = max(0, entries.offsets[member] - base)
             data = view[start : max(start, entries.offsets[member] + entries.stored(member) - base)]
             own = self.scanner.block(data, decode=self.decode) if len(data) else []
-            found.update(hit._replace(end=hit.end + start) for hit in own if unread or hit.rule >= rules)
-        return sorted(found)
+            kept.update(hit._replace(end=hit.end + start) for hit in own if unread or hit.rule >= rules)
+        return sorted(kept)
 
     def _named(self, entries: Entries, view: memoryview, base: int, ends: list[int], notes: _Notes) -> None:
         """Small files that are named like secrets are looked at closely without any hit. ``ends`` of hits are in order."""

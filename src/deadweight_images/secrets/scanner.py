@@ -155,14 +155,14 @@ class _Work:
         if len(self._matches) >= _MOST:
             self._skip("", wording("skip.too_many_secrets", most=_MOST), 0)
             return None
-        count = self._scanner.rule_count
-        found, crowds = self._scanner.search(view, self._path, (hit for hit in hits if hit.rule < count), self._budget)
+        count, budget = self._scanner.rule_count, self._budget
+        secrets, crowds = self._scanner.search(view, self._path, (hit for hit in hits if hit.rule < count), budget)
         for crowd in crowds:
             self._skip(inner, wording("skip.too_many_candidates", rule=crowd.rule.id), crowd.size_bytes)
         if unread := sum(hit.rule == UNREAD for hit in hits):
             self._skip(inner, wording("skip.candidates_unread"), min(len(view), unread * PART))
-        lines, members = LineCounter(view), TarIndex(view) if inner and found else None
-        for one in found:
+        lines, members = LineCounter(view), TarIndex(view) if inner and secrets else None
+        for one in secrets:
             if len(self._matches) >= _MOST:
                 self._skip("", wording("skip.too_many_secrets", most=_MOST), 0)
                 break

@@ -241,9 +241,9 @@ def _names_itself(candidate: Candidate) -> bool:
 
 def _is_handed_on(candidate: Candidate) -> bool:
     """``API_TOKEN: exports2.API_TOKEN,``: another thing that has the same name."""
-    found = re.fullmatch(rb"[A-Za-z_$][\w$]*(?:\.[\w$]+)*\.([A-Za-z_$][\w$]+)[,;)\]}]*", candidate.secret)
+    match = re.fullmatch(rb"[A-Za-z_$][\w$]*(?:\.[\w$]+)*\.([A-Za-z_$][\w$]+)[,;)\]}]*", candidate.secret)
     name = re.split(rb"[ \t]*[=:]", candidate.match, maxsplit=1)[0].strip(b"\"' \t")
-    return found is not None and name.endswith(found[1])
+    return match is not None and name.endswith(match[1])
 
 
 _KEY_ID_NAME = re.compile(rb"(?i)(?:gpg|pgp|public|signing)[_-]?keys?[_-]?(?:id|fingerprint)?[\s\"'=:]*$")

@@ -55,20 +55,18 @@ def is_bare(reference: str) -> bool:
 
 def _flavours(base: str, chain: Sequence[Stage]) -> Iterator[tuple[str, str]]:
     repository, tag = split(base)[:2]
-    words = [each.word for stage in chain for each in stage.said]
-    told = _TAG.fullmatch(tag or "latest")
+    words = [step.word for stage in chain for step in stage.body]
+    match = _TAG.fullmatch(tag or "latest")
     for entry in _table()["tags"]:
-        if told is None or not re.fullmatch(entry["repository"], repository):
+        if match is None or not re.fullmatch(entry["repository"], repository):
             continue
-        version = "" if told["version"] in ("latest", "stable") else told["version"]
-        stem = f"{version}{told['kind'] or ''}".strip("-")
-        number = re.match(r"\d+", version)
+        version = "" if match["version"] in ("latest", "stable") else match["version"]
+        stem = f"{version}{match['kind'] or ''}".strip("-")
+        number = int(digits[0]) if (digits := re.match(r"\d+", version)) else 99
         for flavour in entry["flavours"]:
-            wrong = (flavour == "alpine" and told["kind"] == "-apache") or int(number[0] if number else 99) < entry.get(
-                "least", 0
-            )
+            wrong = (flavour == "alpine" and match["kind"] == "-apache") or number < entry.get("least", 0)
             if not wrong and not tag.endswith(f"-{flavour}"):
-                yield flavour, f"{repository}:{'-'.join(each for each in (stem, flavour) if each)}"
+                yield flavour, f"{repository}:{'-'.join(part for part in (stem, flavour) if part)}"
     for entry in _table()["related"]:
         version_of = re.fullmatch(entry.get("version", ".*"), tag)
         if version_of is None or not re.fullmatch(entry["repository"], repository):
@@ -81,17 +79,17 @@ def _flavours(base: str, chain: Sequence[Stage]) -> Iterator[tuple[str, str]]:
 
 def _is_suitable(base: str, other: str, chain: Sequence[Stage]) -> bool:
     """Whether what the stages do works on the other base: its C library for what other stages compiled, its shell, its packages."""
-    said = [each for stage in chain for each in stage.said]
-    runs = [each.text for each in said if each.word == "RUN"]
-    brings = any(each.word == "COPY" and "from" in split_flags(each)[0] for each in said)
+    steps = [step for stage in chain for step in stage.body]
+    runs = [step.text for step in steps if step.word == "RUN"]
+    brings = any(step.word == "COPY" and "from" in split_flags(step)[0] for step in steps)
     if libc(base) not in ("none", libc(other)) and (brings or libc(other) == "none"):
         return False  # what another stage compiled wants the C library that it was compiled for
-    if is_bare(other) and (runs or any(_needs_shell(each.word, each.text) for each in said)):
+    if is_bare(other) and (runs or any(_needs_shell(step.word, step.text) for step in steps)):
         return False
     return all(
         re.fullmatch(where, other)
         for command, where in _table()["managers"].items()
-        if any(re.search(command, each) for each in runs)
+        if any(re.search(command, run) for run in runs)
     )
 
 
@@ -148,7 +146,7 @@ _INHERITED = "# As the original base image has it."
 
 def _inherited(parsed: Parsed, config: Mapping[str, Any]) -> str:
     """The instructions for the user and the working folder of the own base, if no instruction of the Dockerfile sets them."""
-    words = {each.word for stage in parsed.chain for each in stage.said}
+    words = {step.word for stage in parsed.chain for step in stage.body}
     values = {"USER": config.get("User"), "WORKDIR": config.get("WorkingDir")}
     return "".join(
         f"\n{_INHERITED}\n{word} {value}"
@@ -193,55 +191,55 @@ _PARAGRAPHS += '{s=substr($0,RSTART,RLENGTH);sub(/^\\n?%s/,"",s);if(s in k)print
 _MOST_NAMED = 12
 
 
-def minimal_text(parsed: Parsed, found: RuntimeFiles, config: Mapping[str, Any]) -> str:
+def minimal_text(parsed: Parsed, runtime: RuntimeFiles, config: Mapping[str, Any]) -> str:
     """The Dockerfile. ``config`` is that of the own image."""
     lines = [
         "# What the image runs: what was put into it, what it was seen to open, and what these need.",
         f"FROM {stage_name(parsed)} AS {FILES}",
         "USER 0",
-        *_taken(found),
+        *_taken(runtime),
         "",
         "FROM scratch",
         f"COPY --from={FILES} {ROOT}/ /",
         "# As in the own image.",
-        *_settings(parsed, config, checks_health=found.checks_health),
+        *_settings(parsed, config, checks_health=runtime.checks_health),
     ]
     return with_stages(parsed, lines)
 
 
-def minimal_changes(parsed: Parsed, found: RuntimeFiles) -> tuple[Change, ...]:
+def minimal_changes(parsed: Parsed, runtime: RuntimeFiles) -> tuple[Change, ...]:
     """What it has otherwise than the own image."""
-    told = [Change(Code.BASE, wording("change.scratch", base=parsed.base), parsed.chain[0].line, parsed.own.path)]
-    if found.gone:
-        first = sorted(found.gone, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))
-        more = f" and {len(found.gone) - _MOST_NAMED} more" if len(found.gone) > _MOST_NAMED else ""
+    changes = [Change(Code.BASE, wording("change.scratch", base=parsed.base), parsed.chain[0].line, parsed.own.path)]
+    if runtime.gone:
+        first = sorted(runtime.gone, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))
+        more = f" and {len(runtime.gone) - _MOST_NAMED} more" if len(runtime.gone) > _MOST_NAMED else ""
         names = f"{', '.join(first[:_MOST_NAMED])}{more}"
-        told.append(Change(Code.PROGRAMS, wording("change.of_base", names=names)))
-    if found.left:
-        names = ", ".join(f"/{each}" for each in found.left)
-        told.append(Change(Code.FILES, wording("change.of_tools", names=names)))
-    if not found.checks_health:
-        line = next((each.line for stage in parsed.chain for each in stage.said if each.word == "HEALTHCHECK"), 0)
-        told.append(Change(Code.HEALTHCHECK, wording("change.not_there"), line, parsed.own.path))
-    return tuple(told)
+        changes.append(Change(Code.PROGRAMS, wording("change.of_base", names=names)))
+    if runtime.left:
+        names = ", ".join(f"/{folder}" for folder in runtime.left)
+        changes.append(Change(Code.FILES, wording("change.of_tools", names=names)))
+    if not runtime.checks_health:
+        line = next((step.line for stage in parsed.chain for step in stage.body if step.word == "HEALTHCHECK"), 0)
+        changes.append(Change(Code.HEALTHCHECK, wording("change.not_there"), line, parsed.own.path))
+    return tuple(changes)
 
 
 _TELLING = ("sh", "bash", "apt-get", "apk", "dnf", "curl", "wget", "git", "python3", "perl", "ssh", "openssl")
 """Programs that services start: these are named first."""
 
 
-def _taken(found: RuntimeFiles) -> Iterator[str]:
+def _taken(runtime: RuntimeFiles) -> Iterator[str]:
     """The RUN that puts the files aside, links as links, with their owners."""
     steps = [
-        f"mkdir -p {' '.join(f'{ROOT}/{each}' for each in _MADE)}",
+        f"mkdir -p {' '.join(f'{ROOT}/{folder}' for folder in _MADE)}",
         f"chmod 1777 {ROOT}/tmp {ROOT}/var/tmp",  # noqa: S108 - in the image
         f"chmod 700 {ROOT}/root",
         "cd /",
-        " \\\n      ".join([f"tar -cf {ROOT}.tar", *(shlex.quote(each) for each in found.paths)]),
+        " \\\n      ".join([f"tar -cf {ROOT}.tar", *(shlex.quote(path) for path in runtime.paths)]),
         f"tar -xpf {ROOT}.tar -C {ROOT}",
         f"rm {ROOT}.tar",
-        *(step for each in found.folders for step in _as_it_was(each.path, each.mode, each.uid, each.gid)),
-        *_databases(found.packages),
+        *(step for folder in runtime.folders for step in _as_it_was(folder.path, folder.mode, folder.uid, folder.gid)),
+        *_databases(runtime.packages),
     ]
     yield "RUN " + " \\\n && ".join(steps)
 
@@ -264,12 +262,12 @@ def _databases(packages: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 def _settings(parsed: Parsed, config: Mapping[str, Any], *, checks_health: bool) -> Iterator[str]:
     """The own image's settings. What an ARG of the Dockerfile gives stays with the ARG."""
-    said = [each for stage in parsed.chain for each in stage.said]
-    declared = {name: each.text for each in said if each.word == "ARG" for name in arguments_of(each.text)}
-    used = {name for name in declared if any(_uses(name, each.text) for each in said if each.word in ("ENV", "LABEL"))}
+    steps = [step for stage in parsed.chain for step in stage.body]
+    declared = {name: step.text for step in steps if step.word == "ARG" for name in arguments_of(step.text)}
+    used = {name for name in declared if any(_uses(name, step.text) for step in steps if step.word in ("ENV", "LABEL"))}
     yield from (declared[name] for name in declared if name in used)
-    named = {"ENV": _values(said, "ENV", used), "LABEL": _values(said, "LABEL", used)}
-    env = dict(each.partition("=")[::2] for each in config.get("Env") or ())
+    named = {"ENV": _values(steps, "ENV", used), "LABEL": _values(steps, "LABEL", used)}
+    env = dict(pair.partition("=")[::2] for pair in config.get("Env") or ())
     for word, values in (("ENV", env), ("LABEL", config.get("Labels") or {})):
         for name, value in values.items():
             yield f"{word} {_quoted(name) if word == 'LABEL' else name}={named[word].get(name) or _quoted(value)}"
@@ -283,7 +281,7 @@ def _settings(parsed: Parsed, config: Mapping[str, Any], *, checks_health: bool)
     yield from ([f"STOPSIGNAL {config['StopSignal']}"] if config.get("StopSignal") else [])
     yield from ([f"SHELL {json.dumps(config['Shell'])}"] if config.get("Shell") else [])
     if checks_health and (test := config.get("Healthcheck")):
-        yield _health(test, next((split_flags(each)[0] for each in reversed(said) if each.word == "HEALTHCHECK"), {}))
+        yield _health(test, next((split_flags(step)[0] for step in reversed(steps) if step.word == "HEALTHCHECK"), {}))
     yield from ([f"ENTRYPOINT {json.dumps(config['Entrypoint'])}"] if config.get("Entrypoint") else [])
     yield from ([f"CMD {json.dumps(config['Cmd'])}"] if config.get("Cmd") else [])
 
@@ -292,9 +290,9 @@ def _uses(name: str, text: str) -> bool:
     return re.search(rf"\$\{{?{name}\b", text) is not None
 
 
-def _values(said: Sequence[Any], word: str, used: set[str]) -> dict[str, str]:
+def _values(steps: Sequence[Any], word: str, used: set[str]) -> dict[str, str]:
     """The values that name an ARG, as they are written, in quotes."""
-    pairs = (pair for each in said if each.word == word for pair in env_of(each.text.split(None, 1)[-1]).items())
+    pairs = (pair for step in steps if step.word == word for pair in env_of(step.text.split(None, 1)[-1]).items())
     named = {name: value for name, value in pairs if any(_uses(arg, value) for arg in used)}
     return {name: '"' + value.replace('"', '\\"') + '"' for name, value in named.items()}
 
@@ -304,15 +302,15 @@ def _quoted(value: str) -> str:
     return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'
 
 
-def _health(test: Mapping[str, Any], said: Mapping[str, str]) -> str:
-    """The image's check. Engines before 25 do not keep the interval of its start: that is as it is ``said``."""
+def _health(test: Mapping[str, Any], options: Mapping[str, str]) -> str:
+    """The image's check. Engines before 25 do not keep the interval of its start: that is as in ``options``."""
     if test.get("Test") == ["NONE"]:
         return "HEALTHCHECK NONE"
     names = ("interval", "timeout", "start-period", "start-interval")
     spans = {name: test.get(name.title().replace("-", "")) for name in names}
     flags = [f"--{name}={span // 1_000_000}ms" for name, span in spans.items() if span]
-    if "start-interval" in said and not spans["start-interval"]:
-        flags.append(f"--start-interval={said['start-interval']}")
+    if "start-interval" in options and not spans["start-interval"]:
+        flags.append(f"--start-interval={options['start-interval']}")
     flags += [f"--retries={test['Retries']}"] if test.get("Retries") else []
     words = test.get("Test") or []
     command = json.dumps(words[1:]) if words[:1] == ["CMD"] else " ".join(words[1:])
@@ -334,35 +332,35 @@ def lost_instructions(parsed: Parsed, rung: Rung, files: Mapping[str, str]) -> t
     """One for each instruction that has no counterpart in this rung, or in its ``files``, and one for another base: apko puts
     packages on nothing."""
     kept = " ".join([flow(rung.keys), *(files[name] for name in rung.files)])
-    built = [each for stage in built_stages(parsed.stages, parsed.own.target) for each in stage.said]
-    made = [each for stage in parsed.chain for each in stage.said]
+    built = [step for stage in built_stages(parsed.stages, parsed.own.target) for step in stage.body]
+    made = [step for stage in parsed.chain for step in stage.body]
     program = next(iter(parsed.own.words.program), "")
-    found = [*_lost_steps(built), *_lost_copies(made, kept, posixpath.basename(program))]
+    losses = [*_lost_steps(built), *_lost_copies(made, kept, posixpath.basename(program))]
     lost = {"HEALTHCHECK": Code.HEALTHCHECK, **dict.fromkeys(_SETTINGS, Code.SETTING)}
-    found += [(each.line, lost[each.word], each.text) for each in made if each.word in lost]
+    losses += [(step.line, lost[step.word], step.text) for step in made if step.word in lost]
     if (base := rung.keys.get("base", "scratch")) != parsed.base:
         bare = wording("change.bare") if is_bare(base) and not is_bare(parsed.base) else ""
-        found.append((parsed.chain[0].line, Code.BASE, f"{parsed.base} -> {base}{bare}"))
-    found.sort(key=lambda each: each[0])
-    return tuple(Change(code, _short(what), line, parsed.own.path) for line, code, what in found)
+        losses.append((parsed.chain[0].line, Code.BASE, f"{parsed.base} -> {base}{bare}"))
+    losses.sort(key=lambda loss: loss[0])
+    return tuple(Change(code, _short(what), line, parsed.own.path) for line, code, what in losses)
 
 
 def _lost_steps(built: list[Instruction]) -> Iterator[tuple[int, Code, str]]:
-    for each in built:
-        sets = each.word == "ENV"
-        if sets or (each.word == "RUN" and _COMPILES.search(each.text)):
-            if told := re.findall(_VARIABLES if sets else _FLAGS, each.text):
-                yield each.line, Code.FLAGS, " ".join(flag.strip() for flag in told)
-        elif each.word == "RUN" and not _FETCHES.match(each.text):
-            yield each.line, Code.STEP, each.text
+    for step in built:
+        sets = step.word == "ENV"
+        if sets or (step.word == "RUN" and _COMPILES.search(step.text)):
+            if flags := re.findall(_VARIABLES if sets else _FLAGS, step.text):
+                yield step.line, Code.FLAGS, " ".join(flag.strip() for flag in flags)
+        elif step.word == "RUN" and not _FETCHES.match(step.text):
+            yield step.line, Code.STEP, step.text
 
 
 def _lost_copies(made: list[Instruction], kept: str, program: str) -> Iterator[tuple[int, Code, str]]:
     """Files of the context, and of other stages what is neither the program nor what each base has."""
     for instruction in made:
-        said, rest = split_flags(instruction) if instruction.word in ("COPY", "ADD") else ({}, [])
+        flags, rest = split_flags(instruction) if instruction.word in ("COPY", "ADD") else ({}, [])
         names = [word.strip("./") for word in rest[:-1] if word.strip("./")]
-        if "from" in said:
+        if "from" in flags:
             mine = (name for name in names if not fnmatch.fnmatchcase(program, posixpath.basename(name)))
             names = [name for name in mine if not _OF_BASES.search(name)]
         if any(name not in kept for name in names):
@@ -378,45 +376,45 @@ MINIMAL = "minimal"
 
 
 def ladder(
-    own: OwnDockerfile, place: str, keys: Mapping[str, Any], found: RuntimeFiles | str, config: Mapping[str, Any]
+    own: OwnDockerfile, place: str, keys: Mapping[str, Any], runtime: RuntimeFiles | str, config: Mapping[str, Any]
 ) -> Ladder:
-    """The own Dockerfile on other bases, and its run-time files on nothing. ``keys`` are those of the own rung; ``found`` are the
-    run-time files, or why they are not known; ``config`` is that of the built image, empty if it is not known."""
+    """The own Dockerfile on other bases, and its run-time files on nothing. ``keys`` are those of the own rung; ``runtime`` is
+    its run-time files, or why they are not known; ``config`` is that of the built image, empty if it is not known."""
     parsed = parse(own)
     if parsed is None:
         return Ladder(())
     rungs, files = list[Rung](), dict[str, str]()
     if not is_bare(parsed.base):
-        rung = _minimal(parsed, place, keys, found)
+        rung = _minimal(parsed, place, keys, runtime)
         rungs.append(rung)
-        if isinstance(found, RuntimeFiles):
-            files[rung.files[0]] = minimal_text(parsed, found, config)
+        if isinstance(runtime, RuntimeFiles):
+            files[rung.files[0]] = minimal_text(parsed, runtime, config)
     rungs += _on_others(parsed, f"{place}/Dockerfile", keys)
-    if any(f"{place}/Dockerfile" in each.files for each in rungs):
+    if any(f"{place}/Dockerfile" in rung.files for rung in rungs):
         files[f"{place}/Dockerfile"] = on_another_base(parsed, config)
     if own.ignored:
         files |= {f"{name}.dockerignore": own.ignored for name in tuple(files)}
     return Ladder(tuple(rungs), files)
 
 
-def _minimal(parsed: Parsed, place: str, keys: Mapping[str, Any], found: RuntimeFiles | str) -> Rung:
+def _minimal(parsed: Parsed, place: str, keys: Mapping[str, Any], runtime: RuntimeFiles | str) -> Rung:
     files = _files(parsed, f"{place}/minimal.Dockerfile")
     file = files[0]
     made = {**{key: value for key, value in keys.items() if key != "target"}, "dockerfile": file}
     what = wording("rung.minimal", file=parsed.own.path, base=parsed.base)
-    if isinstance(found, str):
-        return Rung(MINIMAL, "dockerfile", what, made, files, found)
-    return Rung(MINIMAL, "dockerfile", what, made, files, changes=minimal_changes(parsed, found))
+    if isinstance(runtime, str):
+        return Rung(MINIMAL, "dockerfile", what, made, files, runtime)
+    return Rung(MINIMAL, "dockerfile", what, made, files, changes=minimal_changes(parsed, runtime))
 
 
 def _on_others(parsed: Parsed, file: str, keys: Mapping[str, Any]) -> Iterator[Rung]:
     own, name_of_base = parsed.own, argument_name(parsed.own)
     flavours, base = _flavours(parsed.base, parsed.chain), parsed.base
-    found = {name: other for name, other in flavours if other != base and _is_suitable(base, other, parsed.chain)}
-    for name in sorted(found, key=lambda each: (libc(found[each]) != libc(parsed.base), tuple(found).index(each))):
-        made = {**keys, "dockerfile": file, "bases": {name_of_base: found[name]}}
-        change = Change(Code.BASE, f"{parsed.base} -> {found[name]}", parsed.chain[0].line, own.path)
-        what = wording("rung.on", what=own.path, base=found[name])
+    bases = {name: other for name, other in flavours if other != base and _is_suitable(base, other, parsed.chain)}
+    for name in sorted(bases, key=lambda name: (libc(bases[name]) != libc(parsed.base), tuple(bases).index(name))):
+        made = {**keys, "dockerfile": file, "bases": {name_of_base: bases[name]}}
+        change = Change(Code.BASE, f"{parsed.base} -> {bases[name]}", parsed.chain[0].line, own.path)
+        what = wording("rung.on", what=own.path, base=bases[name])
         yield Rung(name, "dockerfile", what, made, _files(parsed, file), changes=(change,))
 
 
@@ -436,7 +434,7 @@ def changed_settings(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterat
     for code, (before, after) in ((Code.USER, users), (Code.WORKDIR, folders)):
         if before != after:
             yield Change(code, f"{before} -> {after}")
-    (before, after) = (dict(each.partition("=")[::2] for each in config.get("Env") or ()) for config in (own, other))
+    (before, after) = (dict(pair.partition("=")[::2] for pair in config.get("Env") or ()) for config in (own, other))
     for name in sorted(name for name in {**before, **after} if re.fullmatch(r"LANG|LANGUAGE|LC_[A-Z]+|TZ", name)):
         if before.get(name) != after.get(name):
             yield Change(Code.LOCALE, f"{name}={before.get(name, '')} -> {name}={after.get(name, '')}")

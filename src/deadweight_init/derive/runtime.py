@@ -65,7 +65,7 @@ def _read(binary: bytes) -> LoaderNeeds:
     holding = (offset - address for address, offset, size in loads if address <= strings < address + size)
     base = next((start + strings for start in holding), 0)
     named = {
-        tag: [_text(binary, base + value) for each, value in pairs if each == tag]
+        tag: [_text(binary, base + value) for kind, value in pairs if kind == tag]
         for tag in (_NEEDED, _RPATH, _RUNPATH)
     }
     paths = [path for tag in (_RPATH, _RUNPATH) for text in named[tag] for path in text.split(":") if path]
@@ -201,7 +201,7 @@ class _View:
             steps.append(here)
             target = self.target(here)
             current = "" if target.startswith("/") else current
-            todo = [*(each for each in target.split("/") if each), *todo]
+            todo = [*(part for part in target.split("/") if part), *todo]
         return [*steps, current] if current else []
 
     def inside(self, folder: str) -> Sequence[str]:
@@ -244,9 +244,9 @@ class _Choice:
 
     def __init__(self, view: _View, config: Mapping[str, Any], opened: list[str], executed: list[str]) -> None:
         self.view, self.config = view, config
-        self.env = dict(each.partition("=")[::2] for each in config.get("Env") or ())
-        found = (step for path in (*opened, *executed) for step in view.walk(path)[-1:])
-        self.opened = [step for step in dict.fromkeys(found) if view.kind(step) != columns.DIRECTORY]
+        self.env = dict(pair.partition("=")[::2] for pair in config.get("Env") or ())
+        steps = (step for path in (*opened, *executed) for step in view.walk(path)[-1:])
+        self.opened = [step for step in dict.fromkeys(steps) if view.kind(step) != columns.DIRECTORY]
         self.executed = [path.strip("/") for path in executed]
         self.kept: set[str] = set()
         self._todo: list[str] = []
@@ -271,7 +271,7 @@ class _Choice:
     def _keep(self, path: str) -> None:
         """Keep a file with the links that lead to it."""
         for step in self.view.walk(path):
-            if any(_is_in(step, each) for each in _table()["never"]):
+            if any(_is_in(step, folder) for folder in _table()["never"]):
                 continue
             if step not in self.kept and not self.view.inside(step):
                 self.kept.add(step)
@@ -287,18 +287,18 @@ class _Choice:
         self._keep(path)
         steps = self.view.walk(path)
         if steps and self.view.kind(steps[-1]) == columns.DIRECTORY:
-            for each in self.view.below(steps[-1]):
-                self._keep(each)
+            for entry in self.view.below(steps[-1]):
+                self._keep(entry)
 
     def _keep_own(self) -> None:
         """What the Dockerfile put in, without what its tools left behind and nothing opens."""
-        used = {each for each in _table()["leftovers"] if any(_is_in(path, each) for path in self.opened)}
-        unused = [each for each in _table()["leftovers"] if each not in used]
+        used = {folder for folder in _table()["leftovers"] if any(_is_in(path, folder) for path in self.opened)}
+        unused = [folder for folder in _table()["leftovers"] if folder not in used]
         for path in self.view.values:
             if (
                 not self.view.inside(path)
                 and self.view.is_mine(path)
-                and not any(_is_in(path, each) for each in unused)
+                and not any(_is_in(path, folder) for folder in unused)
             ):
                 self._keep(path)
 
@@ -335,12 +335,12 @@ class _Choice:
     def _path(self) -> list[str]:
         """The folders of PATH, really."""
         named = self.env.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").split(":")
-        return list(dict.fromkeys(step for each in named for step in self.view.walk(each)[-1:]))
+        return list(dict.fromkeys(step for folder in named for step in self.view.walk(folder)[-1:]))
 
     def _on_path(self, word: str) -> str:
         if "/" in word:
             return posixpath.normpath(posixpath.join(self.config.get("WorkingDir") or "/", word)).strip("/")
-        return next((f"{each}/{word}" for each in self._path() if f"{each}/{word}" in self.view.values), "")
+        return next((f"{folder}/{word}" for folder in self._path() if f"{folder}/{word}" in self.view.values), "")
 
     def _follow(self) -> None:
         """Follow programs and libraries to what they need, and scripts to their interpreters."""
@@ -360,18 +360,18 @@ class _Choice:
         if head[:2] == b"#!" and path in self.executed:
             self._keep(head[2:].split()[0].decode("utf-8", "replace"))
         content = self.view.content(path) if head[:4] == b"\x7fELF" else b""
-        told = loader_needs(content)
-        if told is None:
+        needs = loader_needs(content)
+        if needs is None:
             return
-        if told.interpreter:
-            self._keep(told.interpreter)
+        if needs.interpreter:
+            self._keep(needs.interpreter)
         if self.view.is_mine(path):
             self._keep_named(content)
         origin = "/" + posixpath.dirname(path)
-        own = [re.sub(r"\$\{?ORIGIN\}?", origin, each) for each in told.paths]
-        for name in told.needed:
-            for found in self._found(name, own):
-                self._keep(found)
+        own = [re.sub(r"\$\{?ORIGIN\}?", origin, path) for path in needs.paths]
+        for name in needs.needed:
+            for library in self._found(name, own):
+                self._keep(library)
 
     def _search_text(self, path: str) -> None:
         """Look into a small file of the own for what it names."""
@@ -381,10 +381,10 @@ class _Choice:
 
     def _keep_named(self, content: bytes) -> None:
         """Keep the libraries and programs that a file of the own names: it may open them when it is first asked to."""
-        for name in {each.decode() for each in _NAMED_LIBRARY.findall(content)}:
-            for found in self._found(name, ()):
-                self._keep(found)
-        for name in {each.decode() for each in _NAMED_PROGRAM.findall(content)}:
+        for name in {raw.decode() for raw in _NAMED_LIBRARY.findall(content)}:
+            for library in self._found(name, ()):
+                self._keep(library)
+        for name in {raw.decode() for raw in _NAMED_PROGRAM.findall(content)}:
             if posixpath.basename(name) not in _table()["starters"]:
                 self._keep(name)
 
@@ -411,7 +411,7 @@ class _Choice:
         whole: dict[str, bool] = {}
         for path in sorted(self.view.values, key=lambda path: -path.count("/")):
             inside = self.view.inside(path)
-            whole[path] = all(whole[each] for each in inside) if inside else path in self.kept
+            whole[path] = all(whole[child] for child in inside) if inside else path in self.kept
         todo = list(self.view.inside(""))
         while todo:
             path = todo.pop()
@@ -430,12 +430,12 @@ class _Choice:
 
     def _packages(self) -> dict[str, tuple[str, ...]]:
         """Packages of the OS of which a program or a library is kept."""
-        found: dict[str, list[str]] = {}
+        packages: dict[str, list[str]] = {}
         for database, name, files in self._listed():
             real = (step for path in files for step in self.view.walk(path)[-1:] if not _is_in(step, "usr/share/doc"))
             if any(step in self.kept and self.view.kind(step) in (columns.FILE, columns.HARDLINK) for step in real):
-                found.setdefault(database, []).append(name)
-        return {database: tuple(names) for database, names in found.items()}
+                packages.setdefault(database, []).append(name)
+        return {database: tuple(names) for database, names in packages.items()}
 
     def _listed(self) -> Iterator[tuple[str, str, list[str]]]:
         """Databases with the packages that they list, and the files of each."""
@@ -473,7 +473,7 @@ class _Choice:
         if not steps or not all(step in self.kept for step in steps):
             return False
         called = re.findall(r"[\w./-]+", test[1])[:1] if test[:1] == ["CMD-SHELL"] else []
-        return all(self._on_path(each) in self.kept for each in called if self._on_path(each))
+        return all(self._on_path(word) in self.kept for word in called if self._on_path(word))
 
 
 def _above(path: str) -> Iterator[str]:

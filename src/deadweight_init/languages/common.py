@@ -48,8 +48,8 @@ def image_words(service: Service) -> ImageWords:
 
 def of_base(words: ImageWords | None, pattern: str) -> Known[str] | None:
     """The version in the base of the own image, or of another stage, as exactly as it is there: the base is shared then."""
-    found = (re.match(rf"(?:.*/)?{pattern}", each) for each in (words.base, *words.bases)) if words else ()
-    return next((Known(match[1], "from your Dockerfile's base") for match in found if match), None)
+    matches = (re.match(rf"(?:.*/)?{pattern}", base) for base in (words.base, *words.bases)) if words else ()
+    return next((Known(match[1], "from your Dockerfile's base") for match in matches if match), None)
 
 
 Bases = Mapping[str, tuple[str, str]]

@@ -49,8 +49,8 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
                     place = f"{GUESS} {path}:{line_of(text, match.start(1))}"
                     ports.setdefault(int(match[1]), Known(int(match[1]), place))
         for pattern, known in ((HEALTH, health), (WRITTEN, documents)):
-            for found in tree.values(path, pattern, f"{GUESS} "):
-                known.setdefault(found.value, found)
+            for hint in tree.values(path, pattern, f"{GUESS} "):
+                known.setdefault(hint.value, hint)
     likely = sorted(ports.values(), key=lambda port: port.value in _OF_OTHERS)
     return tuple(likely)[:6], (*tuple(health.values())[:6], *tuple(documents.values())[:6])
 
@@ -103,9 +103,9 @@ def read_at_run_time(tree: Tree, folder: str, ending: str) -> tuple[str, ...]:
         if not (TESTS.search(path) or aside(path)):
             text = tree.texts[path]
             literals = (one or two for call in _CALLS.findall(text) for one, two in _LITERAL.findall(call))
-            named |= dict.fromkeys(_before_pattern(each) for each in (*literals, *_SETTINGS.findall(text)))
-    there = [each for each in named if each and _is_data(tree, joined(folder, each), ending)]
-    return tuple(sorted(each for each in there if not any(each.startswith(f"{other}/") for other in there))[:MOST_READ])
+            named |= dict.fromkeys(_before_pattern(literal) for literal in (*literals, *_SETTINGS.findall(text)))
+    there = [path for path in named if path and _is_data(tree, joined(folder, path), ending)]
+    return tuple(sorted(path for path in there if not any(path.startswith(f"{other}/") for other in there))[:MOST_READ])
 
 
 def _before_pattern(literal: str) -> str:
@@ -118,7 +118,7 @@ def _is_data(tree: Tree, path: str, ending: str) -> bool:
     """A file of a known kind, or a folder in which there is something besides source code."""
     if path in tree.files:
         return bool(_DATA.search(path))
-    return any(not each.endswith((ending, ".proto", "/go.mod")) for each in tree.below(path, ""))
+    return any(not file.endswith((ending, ".proto", "/go.mod")) for file in tree.below(path, ""))
 
 
 def platform_command(tree: Tree, folder: str, kind: str = "web") -> str:
@@ -136,8 +136,8 @@ def _at(document: Any, path: Sequence[str]) -> Any:
     """What stands at a path; of a list the first service of the web that has it."""
     for key in path:
         if isinstance(document, list):
-            web = [each for each in document if isinstance(each, dict) and each.get("type", "web") == "web"]
-            document = next((each for each in web if each.get(key)), None)
+            web = [service for service in document if isinstance(service, dict) and service.get("type", "web") == "web"]
+            document = next((service for service in web if service.get(key)), None)
         document = document.get(key) if isinstance(document, dict) else None
     return document
 
@@ -166,10 +166,10 @@ def repository_document(tree: Tree, folder: str) -> Known[str] | None:
     return None
 
 
-def served_document(get: Callable[[str], Answer | None], told: Sequence[str] = ()) -> tuple[str, Any] | None:
+def served_document(get: Callable[[str], Answer | None], paths: Sequence[str] = ()) -> tuple[str, Any] | None:
     """Where a service that is up serves its document, and what is in it; None where it does not. ``get`` asks for a path.
-    Of the paths that are ``told``, those that may be one are asked for first."""
-    for path in (*(each for each in told if WRITTEN.fullmatch(f'"{each}"')), *SERVED):
+    Of ``paths``, those that may be one are asked for first."""
+    for path in (*(path for path in paths if WRITTEN.fullmatch(f'"{path}"')), *SERVED):
         answer = get(path)
         document = openapi.parsed(answer.text()) if answer is not None and answer.status == 200 else None
         if openapi.paths(document):

@@ -29,8 +29,8 @@ def by_owner(layers: Evidence, base: BaseImage) -> Evidence:
     data = dict(layers.data)
     for key in ("hidden", "secrets", "skipped"):
         data[key] = [
-            {**each, "owner": BASE} if _owner(each) == MINE and each.get("layer") in base.layers else each
-            for each in data.get(key) or ()
+            {**finding, "owner": BASE} if _owner(finding) == MINE and finding.get("layer") in base.layers else finding
+            for finding in data.get(key) or ()
         ]
     return replace(layers, data=data)
 
@@ -42,31 +42,31 @@ def measured_gates(size: int, layers: Evidence | None, *, killed: bool) -> Known
         gates["runs"] = {"if_killed": "warn"}
     if layers is not None:
         gates["layers"] = _layers(layers.data)
-    told = (format_bytes(size), *accepted_findings(layers, killed=killed))
-    return Known(gates, f"{SEEN}: {'; '.join(told)}")
+    notes = (format_bytes(size), *accepted_findings(layers, killed=killed))
+    return Known(gates, f"{SEEN}: {'; '.join(notes)}")
 
 
 def accepted_findings(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
     """What these gates let pass that a service should not have."""
-    told = (wording("gates.killed"),) if killed else ()
+    notes = (wording("gates.killed"),) if killed else ()
     if layers is None:
-        return told
+        return notes
     failed = _failed(layers.data)
-    if "unread" not in failed and {_owner(each) for each in _counted(layers.data)} == {BASE}:
-        return (*told, wording("gates.of_base", found=layers.reason))
+    if "unread" not in failed and {_owner(secret) for secret in _counted(layers.data)} == {BASE}:
+        return (*notes, wording("gates.of_base", found=layers.reason))
     named = _mine(layers.data) and "unread" not in failed
-    found = layers.reason
-    return (*told, wording("gates.named", found=found) if named else wording("gates.unnamed", found=found))
+    reason = layers.reason
+    return (*notes, wording("gates.named", found=reason) if named else wording("gates.unnamed", found=reason))
 
 
 def _layers(data: Mapping[str, Any]) -> dict[str, Any]:
     """What was found is accepted, apart for what is mine and what the base brought."""
     failed = _failed(data)
-    found: dict[str, Any] = _secrets(data) if "secrets" in failed else {}
+    settings: dict[str, Any] = _secrets(data) if "secrets" in failed else {}
     if "unread" in failed:
-        owners = {_owner(each) for each in data.get("skipped") or () if each.get("unread")}
-        found["unread"] = {**_both(owners), "reason": wording("gates.when_written")}
-    return found
+        owners = {_owner(entry) for entry in data.get("skipped") or () if entry.get("unread")}
+        settings["unread"] = {**_both(owners), "reason": wording("gates.when_written")}
+    return settings
 
 
 def _failed(data: Mapping[str, Any]) -> set[str]:
@@ -75,7 +75,7 @@ def _failed(data: Mapping[str, Any]) -> set[str]:
 
 def _secrets(data: Mapping[str, Any]) -> dict[str, Any]:
     """Mine are accepted one by one, so that the next one fails; where they are many, or have no names, all of them are."""
-    owners = {_owner(each) for each in _counted(data)}
+    owners = {_owner(secret) for secret in _counted(data)}
     mine = _mine(data)
     if not mine:
         return {"secrets": "allow" if MINE in owners or not owners else _both(owners)}
@@ -87,14 +87,14 @@ def _secrets(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mine(data: Mapping[str, Any]) -> dict[str, str]:
     """The fingerprints of my secrets with the first place of each; empty where they are too many, or one has none."""
-    found: dict[str, str] = {}
+    places: dict[str, str] = {}
     if len(data.get("secrets") or ()) >= MAX_FINDINGS:  # there may be more
-        return found
-    for each in _counted(data):
-        if _owner(each) == MINE:
-            place = str(each.get("path") or each.get("where") or "a layer")
-            found.setdefault(str(each.get("fingerprint") or ""), place)
-    return found if len(found) <= MOST_NAMED and "" not in found else {}
+        return places
+    for secret in _counted(data):
+        if _owner(secret) == MINE:
+            place = str(secret.get("path") or secret.get("where") or "a layer")
+            places.setdefault(str(secret.get("fingerprint") or ""), place)
+    return places if len(places) <= MOST_NAMED and "" not in places else {}
 
 
 def _counted(data: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -104,12 +104,12 @@ def _counted(data: Mapping[str, Any]) -> list[dict[str, Any]]:
         for file in data.get("hidden") or ()
         for mark in file.get("secrets") or ()
     ]
-    found = [*(data.get("secrets") or ()), *hidden]
-    return [each for each in found if not each.get("allowed") and each.get("confidence") != "low"]
+    secrets = [*(data.get("secrets") or ()), *hidden]
+    return [secret for secret in secrets if not secret.get("allowed") and secret.get("confidence") != "low"]
 
 
-def _owner(found: Mapping[str, Any]) -> str:
-    return MINE if found.get("owner", MINE) == MINE else BASE
+def _owner(finding: Mapping[str, Any]) -> str:
+    return MINE if finding.get("owner", MINE) == MINE else BASE
 
 
 def _both(owners: set[str]) -> dict[str, str]:

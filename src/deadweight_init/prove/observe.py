@@ -83,7 +83,7 @@ _UNSET = tuple(map(re.compile, TABLES["patterns"]["missing_variable"]))
 
 def missing_variable(lines: Sequence[str]) -> str:
     """The variable (or Spring's setting) for want of which a service ended, as far as its own words name one."""
-    return next((found[1] for line in lines for pattern in _UNSET if (found := pattern.search(line))), "")
+    return next((match[1] for line in lines for pattern in _UNSET if (match := pattern.search(line))), "")
 
 
 def failure_of(reason: str, container: Container, code: Down = Down.ENDED) -> NotUp:
@@ -96,7 +96,7 @@ def failure_of(reason: str, container: Container, code: Down = Down.ENDED) -> No
 def need_running(container: Container, *, listened: bool = False) -> None:
     """Raises NotUp for a container that ended."""
     if not (state := container.state()).running:
-        how = state.told()
+        how = state.outcome()
         raise failure_of(wording("down.listened", how=how) if listened else wording("down.ended", how=how), container)
 
 
@@ -111,27 +111,27 @@ def wait_listening(
         if _run.cancelled():
             raise Interrupted("interrupted")
         need_running(container)
-        found = container.listeners() or ()
-        reached = {each.port for each in found if not each.loopback}
+        listeners = container.listeners() or ()
+        reached = {listener.port for listener in listeners if not listener.loopback}
         if reached:
             first_open = first_open or time.monotonic()
             if reached.issuperset(declared) or time.monotonic() > first_open + DECLARED_SECONDS:
                 break
-        elif not found and time.monotonic() >= look:
+        elif not listeners and time.monotonic() >= look:
             before, heard, look = heard, heard | _kinds_of(container) | {""}, time.monotonic() + LOOK_SECONDS
             if before and heard != before:  # it says something new
                 deadline = max(deadline, min(look, container.started + MOST_SECONDS))
-        late = time.monotonic() > (container.started + LOOPBACK_SECONDS if found else deadline)
+        late = time.monotonic() > (container.started + LOOPBACK_SECONDS if listeners else deadline)
         if late and not reached:
-            if found:
-                where = ", ".join(f"{each.address}:{each.port}" for each in found)
+            if listeners:
+                where = ", ".join(f"{listener.address}:{listener.port}" for listener in listeners)
                 raise NotUp(Down.ONLY_LOOPBACK, wording("down.only_loopback", where=where), all_lines(container))
             waited = time.monotonic() - container.started
             raise failure_of(wording("down.not_listening", seconds=waited), container, Down.NOT_LISTENING)
         time.sleep(0.2)
     time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
     need_running(container)
-    open_now = {each.port for each in container.listeners() or found if not each.loopback}
+    open_now = {listener.port for listener in container.listeners() or listeners if not listener.loopback}
     return tuple(sorted(open_now, key=lambda port: (ports.index(port) if port in ports else len(ports), port)))
 
 
@@ -149,8 +149,8 @@ def with_cause(reason: str, log: Sequence[str]) -> str:
     lines = [line.strip() for line in log if line.strip()]
     errors = [line for line in lines if not _PLAIN.search(line) and any(word in line.lower() for word in words)]
     cause = next((line for line in errors if _EXCEPTION.match(line)), next(iter(errors), ""))
-    said = " | ".join([*([cause[:300]] if cause else []), *(line for line in lines[-3:] if line != cause)])
-    return wording("down.said", reason=reason, lines=said) if said else wording("down.silent", reason=reason)
+    text = " | ".join([*([cause[:300]] if cause else []), *(line for line in lines[-3:] if line != cause)])
+    return wording("down.said", reason=reason, lines=text) if text else wording("down.silent", reason=reason)
 
 
 def first_line(container: Container) -> str:
@@ -253,7 +253,7 @@ def observe(
     NotUp, CannotStart."""
     options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {})
     if run is not None:
-        folders = tuple(Tmpfs(each) for each in run.tmpfs)
+        folders = tuple(Tmpfs(path) for path in run.tmpfs)
         options = options.but(args=run.args, entrypoint=run.entrypoint, files=run.files, tmpfs=folders)
     with engine.start(image, options, purpose="init", variant=variant) as container:
         try:
@@ -277,7 +277,7 @@ def observe(
         stopped = container.stop(STOP_SECONDS)
     return Observation(
         health, up, user, int(used.get("memory", 0)), int(used.get("pids", 0)), writes, seconds,
-        stopped.seconds if stopped.in_time else None, "", cpu_seconds, tuple(each for each in declared if each not in up),
+        stopped.seconds if stopped.in_time else None, "", cpu_seconds, tuple(port for port in declared if port not in up),
     )  # fmt: skip
 
 
@@ -291,8 +291,8 @@ def find_health(container: Container, up: Sequence[int], paths: Sequence[str]) -
     """The first port that speaks HTTP, and the path there that tells best that it is up; else the first port."""
     for port in up:
         for tls in (False, True):
-            if found := _http_health(container, port, paths, tls=tls):
-                return found
+            if health := _http_health(container, port, paths, tls=tls):
+                return health
     for port in up:
         with contextlib.suppress(OSError, DeadweightError):
             if not check_grpc(container.http(port), "", ASK_SECONDS):
@@ -306,14 +306,14 @@ def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: 
     if root is None or (root.status == 400 and not tls and speaks_tls(root.body)):
         return None
     everything = ask(container, port, NOWHERE, tls=tls)
-    told = [each for each in paths if WRITTEN.fullmatch(f'"{each}"')]
+    documents = [path for path in paths if WRITTEN.fullmatch(f'"{path}"')]
     anywhere = everything is not None and 200 <= everything.status < 300
-    for path in (*(each for each in paths if each not in told), *(() if anywhere else LIKELY), "/"):
+    for path in (*(path for path in paths if path not in documents), *(() if anywhere else LIKELY), "/"):
         answer = ask(container, port, path, tls=tls)
         path, answer = follow_redirects(container, port, path, answer, tls=tls)
         if answer is not None and 200 <= answer.status < 300:
             return Health("http", port, path, answer.status, tls)
-    if described := served_document(lambda path: ask(container, port, path, tls=tls), told):
+    if described := served_document(lambda path: ask(container, port, path, tls=tls), documents):
         return Health("http", port, described[0], 200, tls)
     # where it fails, its port is as healthy as it can be said to be
     return Health("tcp" if root.status >= 500 else "http", port, "/", root.status, tls)
@@ -351,12 +351,12 @@ def written(container: Container, mounted: Collection[str] = ()) -> tuple[str, .
     where the engine put what is ``mounted``."""
     with translated(f"changes of container {container.name}"):
         changes: list[dict[str, Any]] = container.api.diff(container.id) or []
-    paths = [str(each["Path"]) for each in changes if each.get("Kind") in (0, 1)]
-    paths = [path for path in paths if not any(f"{each}/".startswith(f"{path}/") for each in mounted)]
+    paths = [str(change["Path"]) for change in changes if change.get("Kind") in (0, 1)]
+    paths = [path for path in paths if not any(f"{mount}/".startswith(f"{path}/") for mount in mounted)]
     # a folder above what was written has changed too: only the lowest ones were written to
     lowest = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
     folders = {_folder(path) for path in lowest if not _noise(path)}
-    return tuple(sorted(each for each in folders if each not in ("/", "/tmp") and not each.startswith("/tmp/")))  # noqa: S108
+    return tuple(sorted(path for path in folders if path not in ("/", "/tmp") and not path.startswith("/tmp/")))  # noqa: S108
 
 
 def _folder(path: str) -> str:

@@ -70,10 +70,10 @@ def tightest(
         if as_root and walls is as_root[0] and not tries.holds(_without_walls(base, as_root[-1])):
             break  # it does not even come up with all that root could keep
         if tries.holds(_without_walls(base, walls), while_up):
-            told = {key: _seen(value, why) for key, value, why in walls}
-            if "tmpfs" in told:
-                told["tmpfs"] = replace(told["tmpfs"], value=[*base.tmpfs, *told["tmpfs"].value])
-            return {**limits, **told}
+            settings = {key: _seen(value, why) for key, value, why in walls}
+            if "tmpfs" in settings:
+                settings["tmpfs"] = replace(settings["tmpfs"], value=[*base.tmpfs, *settings["tmpfs"].value])
+            return {**limits, **settings}
     raise NotUp(Down.NOT_HARDENED, wording("down.not_hardened", reason=tries.why))
 
 
@@ -104,14 +104,14 @@ class _Tries:
         options = hardened(settings, port=health.port, image_user=self.user).but(hosts=self.hosts, tls=health.tls)
         try:
             with self.engine.start(self.image, options, purpose="init", variant=self.variant) as container:
-                found = container.wait_healthy(patient, health.port)
-                if found.healthy and health.kind != "exit" and not container.wait_ended(1.0).running:
+                readiness = container.wait_healthy(patient, health.port)
+                if readiness.healthy and health.kind != "exit" and not container.wait_ended(1.0).running:
                     self.why = with_cause(wording("down.then_ended"), all_lines(container))
-                elif found.healthy:
+                elif readiness.healthy:
                     while_up(container, health)
                     return True
                 else:
-                    self.why = with_cause(found.reason, all_lines(container))
+                    self.why = with_cause(readiness.reason, all_lines(container))
         except CannotStart as error:
             self.why = error.message
         return False
@@ -124,7 +124,7 @@ _AS_ROOT: Wall = ("user", "0:0", wording("origin.as_root"))
 def _postures(seen: Observation, volumes: tuple[str, ...]) -> Iterator[tuple[Wall, ...]]:
     """From tight to loose: with its data and what it wrote in memory, without (it may do without), a writable file system, as
     root."""
-    written = [each for each in seen.writes if may_be_in_memory(each)]
+    written = [path for path in seen.writes if may_be_in_memory(path)]
     data = _topmost(sorted(volumes))  # what the image or its Compose file declares is its user's
     for places in (_topmost(sorted({*written, *volumes})), data) if volumes else ():
         # its data alone too: a tmpfs where it writes among its own files hides these
@@ -136,7 +136,7 @@ def _postures(seen: Observation, volumes: tuple[str, ...]) -> Iterator[tuple[Wal
 
 
 def _in_memory(seen: Observation) -> tuple[Wall, ...]:
-    folders = [each for each in _topmost(list(seen.writes)) if may_be_in_memory(each)]
+    folders = [folder for folder in _topmost(list(seen.writes)) if may_be_in_memory(folder)]
     return (("tmpfs", folders, wording("origin.writes")),) if folders else ()
 
 
@@ -155,15 +155,15 @@ def _with_capabilities(seen: Observation) -> Iterator[tuple[Wall, ...]]:
 
 def _limits(seen: Observation) -> dict[str, Known[Any]]:
     """Twice what it used and some, in a round number; nothing where the default is enough."""
-    default, told = model.RunSettings(), dict[str, Known[Any]]()
+    default, limits = model.RunSettings(), dict[str, Known[Any]]()
     memory = default.memory
     while memory < seen.memory_bytes * 2:
         memory *= 2
     if memory != default.memory:
-        told["memory"] = _seen(f"{memory >> 20}MiB", wording("origin.memory", memory=format_bytes(seen.memory_bytes)))
+        limits["memory"] = _seen(f"{memory >> 20}MiB", wording("origin.memory", memory=format_bytes(seen.memory_bytes)))
     if seen.pids * 2 > default.pids:
-        told["pids"] = _seen(min(4096, seen.pids * 3), wording("origin.pids", number=seen.pids))
-    return told
+        limits["pids"] = _seen(min(4096, seen.pids * 3), wording("origin.pids", number=seen.pids))
+    return limits
 
 
 def _seen(value: T, why: str) -> Known[T]:
@@ -172,7 +172,7 @@ def _seen(value: T, why: str) -> Known[T]:
 
 def _topmost(folders: list[str]) -> list[str]:
     """Without those that lie in another one."""
-    return [each for each in folders if not any(each.startswith(f"{other}/") for other in folders)]
+    return [folder for folder in folders if not any(folder.startswith(f"{other}/") for other in folders)]
 
 
 _LONG_SECONDS = 4.0
@@ -180,7 +180,7 @@ GRACE_SECONDS = 30
 """``terminationGracePeriodSeconds`` where a manifest says nothing (kubernetes.io, "Pod Lifecycle")."""
 
 
-def with_seen(draft: Draft, seen: Observation, told: Mapping[str, Known[Any]]) -> Draft:
+def with_seen(draft: Draft, seen: Observation, run: Mapping[str, Known[Any]]) -> Draft:
     """The draft with what was seen."""
     health = health_of(seen)
     more: dict[str, Any] = {"tls": True} if health.tls else {}
@@ -196,13 +196,13 @@ def with_seen(draft: Draft, seen: Observation, told: Mapping[str, Known[Any]]) -
     notes = [wording("origin.also_open", ports=", ".join(map(str, others)))] if others else []
     notes += [wording("origin.closed", ports=", ".join(map(str, seen.closed)))] if seen.closed else []
     port = Known(seen.health.port, "; ".join((SEEN if seen.ports else draft.port.origin, *notes)))
-    named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
-    if also := [each for each in others if each in named]:
-        told = {**told, "ports": _seen(also, wording("origin.listens_too"))}
+    named = {hint.value for hint in port_hints(draft.service)}  # the others may be any port that was free
+    if also := [port for port in others if port in named]:
+        run = {**run, "ports": _seen(also, wording("origin.listens_too"))}
     service, project = draft.service, draft.service.project
-    if project is not None and not told.get("read_only", Known(True)).value:  # it comes up only if it may write there
+    if project is not None and not run.get("read_only", Known(True)).value:  # it comes up only if it may write there
         service = replace(service, project=replace(project, owned=True))
-    return replace(draft, service=service, port=port, health=text, run={**draft.run, **told}, stops=_stops(seen))
+    return replace(draft, service=service, port=port, health=text, run={**draft.run, **run}, stops=_stops(seen))
 
 
 def _stops(seen: Observation) -> Known[int] | None:

@@ -111,13 +111,12 @@ class Proof:
 
     def variant(self, workspace: Workspace, name: str) -> Variant:
         """A rung as a variant of the suite."""
-        return next(each for each in workspace.suite.variants if each.name == self.draft.full(name))
+        return next(variant for variant in workspace.suite.variants if variant.name == self.draft.full(name))
 
-    def tell(self, found: Evidence) -> None:
+    def tell(self, result: Evidence) -> None:
         """Tell what a check found."""
-        self.say(
-            wording("progress.check", name=found.variant, check=found.check, status=found.status, reason=found.reason)
-        )
+        check, status, reason = result.check, result.status, result.reason
+        self.say(wording("progress.check", name=result.variant, check=check, status=status, reason=reason))
 
     def take(self, rung: Rung, name: str, draft: Draft) -> None:
         """Go on with the draft that a remedy gives."""

@@ -50,35 +50,35 @@ class Operation:
 
 def documented_operations(document: Any, dangerous: re.Pattern[str]) -> list[Operation]:
     """The operations of an OpenAPI document (2 and 3)."""
-    found = []
+    operations = []
     for path, item in openapi.paths(document).items():
         for method in METHODS:
             operation = item.get(method)
             if isinstance(operation, dict):
                 plain = method == "get" and not dangerous.search(path)
                 plain = plain and _needs_nothing(document, path, item, operation)
-                found.append(Operation(method.upper(), f"{openapi.prefix(document)}{path}", plain))
-    return found
+                operations.append(Operation(method.upper(), f"{openapi.prefix(document)}{path}", plain))
+    return operations
 
 
 def _needs_nothing(document: Any, path: str, item: dict[str, Any], operation: dict[str, Any]) -> bool:
     given = [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]
-    asks = any(isinstance(each, dict) and (each.get("required") or "$ref" in each) for each in given)
+    asks = any(isinstance(param, dict) and (param.get("required") or "$ref" in param) for param in given)
     secured = operation.get("security") or (document.get("security") and operation.get("security") is None)
     return "{" not in path and not asks and not secured
 
 
 def routes_in_code(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operation]:
     """What the code below a folder registers, in whichever language."""
-    found = dict[tuple[str, str], Operation]()
+    routes = dict[tuple[str, str], Operation]()
     for path in _sources(tree, folder):
         for match in _ROUTE.finditer(tree.texts[path]):
             word, route = match["word"].lower(), match["path"]
-            named = (each for each in METHODS if word.startswith((each, f"map{each}", f"http{each}")))
+            named = (verb for verb in METHODS if word.startswith((verb, f"map{verb}", f"http{verb}")))
             method = (match["method"] or next(named, "get")).upper()
             plain = method == "GET" and not _PARAMETER.search(route) and not dangerous.search(route)
-            found.setdefault((method, route), Operation(method, route, plain))
-    return list(found.values())
+            routes.setdefault((method, route), Operation(method, route, plain))
+    return list(routes.values())
 
 
 def _sources(tree: Tree, folder: str) -> Iterator[str]:
@@ -143,13 +143,13 @@ _OF_THE_BUILD = re.compile(
 class Recorder:
     """Asks two containers of the first variant, each while it is up for another reason: a start may take long.
 
-    ``described`` is the OpenAPI document of the repository, where it has one; the service may serve one under a path of ``told``.
+    ``described`` is the OpenAPI document of the repository, where it has one; the service may serve one under any of ``paths``.
     ``declared`` are the ports that the repository names, ``folder`` is that of its code.
     """
 
     tree: Tree
     described: Known[str] | None
-    told: Sequence[str] = ()
+    paths: Sequence[str] = ()
     declared: Sequence[int] = ()
     folder: str = "."
     lines: tuple[str, ...] = ()
@@ -164,15 +164,15 @@ class Recorder:
         # before an operation that is asked fails as it is meant to
         self.lines = tuple(all_lines(container)[:FIRST_LINES])
         if health.kind == "http":
-            self.described, document = _described(container, health, self.tree, self.described, self.told)
+            self.described, document = _described(container, health, self.tree, self.described, self.paths)
             listed = documented_operations(document, _DANGEROUS) or routes_in_code(self.tree, self.folder, _DANGEROUS)
-            paths = dict.fromkeys((health.path, "/", *(each.path for each in listed if each.is_plain)))
-            open_now = {each.port for each in container.listeners() or () if not each.loopback}
+            paths = dict.fromkeys((health.path, "/", *(operation.path for operation in listed if operation.is_plain)))
+            open_now = {listener.port for listener in container.listeners() or () if not listener.loopback}
             others = [port for port in self.declared if port != health.port and port in open_now]
             places = [*((path, health.port) for path in list(paths)[:MOST]), *(("/", port) for port in others)]
             self._first = _asked(container, health, places)
             asked = {("GET", path) for path, port in places if port == health.port and self._first[path, port]}
-            self._known = len({(each.method, each.path) for each in listed} | asked)
+            self._known = len({(operation.method, operation.path) for operation in listed} | asked)
 
     def ask_again(self, container: Container, health: Health) -> None:
         """Ask the same again; of a job, take its first line."""
@@ -185,7 +185,7 @@ class Recorder:
         if seen.health.kind == "exit":
             return replace(draft, prints=seen.printed if self._printed == seen.printed else "")
         api = tuple(self._alike(seen.health.port))
-        works = sum(200 <= each.status < 300 for each in api)
+        works = sum(200 <= answer.status < 300 for answer in api)
         service = replace(draft.service, described=self.described)
         return replace(draft, api=api, service=service, works=works, known=max(self._known, works))
 
@@ -223,7 +223,7 @@ def _json(answer: Answer) -> str | None:
         return None
     value = stable_part(value)
     if isinstance(value, dict) and len(json.dumps(value)) > MOST_JSON:
-        value = {key: each for key, each in value.items() if isinstance(each, str | int | bool) and len(str(each)) < 60}
+        value = {key: part for key, part in value.items() if isinstance(part, str | int | bool) and len(str(part)) < 60}
     if value in ({}, None):
         return None
     text = json.dumps(value, ensure_ascii=False)
@@ -233,22 +233,22 @@ def _json(answer: Answer) -> str | None:
 def stable_part(value: Any) -> Any:
     """A document without what the build or the base puts in."""
     if isinstance(value, dict):
-        return {key: stable_part(each) for key, each in value.items() if not _OF_THE_BUILD.search(key)}
-    return [stable_part(each) for each in value] if isinstance(value, list) else value
+        return {key: stable_part(part) for key, part in value.items() if not _OF_THE_BUILD.search(key)}
+    return [stable_part(part) for part in value] if isinstance(value, list) else value
 
 
 def _text(answer: Answer) -> str | None:
     """Its title, or its first line."""
     text = answer.text()
     title = re.search(r"<title>([^<\n]{1,60})</title>", text)
-    line = title[0] if title else next((each.strip() for each in text.splitlines() if each.strip()), "")
+    line = title[0] if title else next((line.strip() for line in text.splitlines() if line.strip()), "")
     return line[:MOST_TEXT] if line and line.isprintable() else None
 
 
 def _described(
-    container: Container, health: Health, tree: Tree, known: Known[str] | None, told: Sequence[str]
+    container: Container, health: Health, tree: Tree, known: Known[str] | None, paths: Sequence[str]
 ) -> tuple[Known[str] | None, Any]:
     """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
-    if found := served_document(lambda path: ask(container, health.port, path, tls=health.tls), told):
-        return Known(found[0], f"{SEEN}: {wording('origin.serves_document')}"), found[1]
+    if served := served_document(lambda path: ask(container, health.port, path, tls=health.tls), paths):
+        return Known(served[0], f"{SEEN}: {wording('origin.serves_document')}"), served[1]
     return known, openapi.parsed(tree.texts[known.value]) if known else None

@@ -70,9 +70,9 @@ def with_available_needs(draft: Draft, workspace: Workspace, variant: Variant, s
 def refuse_server_that_ends(kind: str, port: Known[int], variable: Known[str] | None) -> None:
     """Raises NotUp for what ends with 0 although the repository says that it listens, or takes its port from a variable: that is no
     job."""
-    told = next((each for each in (port, variable) if each is not None and each.place), None)
-    if kind == "exit" and told is not None:
-        raise NotUp(Down.ENDED_WITH_0, wording("down.ended_with_0", port=told.value, place=told.place))
+    known = next((known for known in (port, variable) if known is not None and known.place), None)
+    if kind == "exit" and known is not None:
+        raise NotUp(Down.ENDED_WITH_0, wording("down.ended_with_0", port=known.value, place=known.place))
 
 
 @contextlib.contextmanager
@@ -117,8 +117,8 @@ def find_reference(proof: Proof) -> str:
 def _next(proof: Proof) -> Rung | None:
     """The next rung that was not tried. Where the own image does not come up, what is derived from it does not either; what ko
     builds may, if it differs in one thing: its base."""
-    down, untried = proof.draft.down, (each for each in proof.draft.rungs if each.name not in proof.tried)
-    return next((each for each in untried if not down or len(each.changes) <= (each.builder != "dockerfile")), None)
+    down, untried = proof.draft.down, (rung for rung in proof.draft.rungs if rung.name not in proof.tried)
+    return next((rung for rung in untried if not down or len(rung.changes) <= (rung.builder != "dockerfile")), None)
 
 
 def build_with_remedies(proof: Proof, rung: Rung) -> bool:
@@ -161,15 +161,15 @@ def _observe_rung(proof: Proof, rung: Rung) -> None:
         variant = proof.variant(workspace, rung.name)
         proof.draft = draft = with_available_needs(proof.draft, workspace, variant, proof.say)
     declared, needed = declared_ports(draft)
-    ports = (*dict.fromkeys((*declared, *(each.value for each in port_hints(draft.service)))),) or (draft.port.value,)
-    paths = tuple(each.value for each in health_hints(draft.service))
+    ports = (*dict.fromkeys((*declared, *(hint.value for hint in port_hints(draft.service)))),) or (draft.port.value,)
+    paths = tuple(hint.value for hint in health_hints(draft.service))
     with proof.workspace() as workspace:
         variant = proof.variant(workspace, rung.name)
         image, engine = workspace.engine_image(variant), workspace.engine()
         env = {**{name: known.value for name, known in draft.service.around.env.items()}, **variant.run.env}
         plainly = variant.run.model_copy(update={"tmpfs": ()})
         if needs := variant.run.needs:
-            seconds = max(each.health.within_seconds for each in needs.values())
+            seconds = max(need.health.within_seconds for need in needs.values())
             proof.tools.say(wording("progress.needs", name=rung.name, needs=", ".join(needs), seconds=seconds))
         with started_beside(workspace, variant) as hosts:
             proof.tools.say(wording("progress.start", name=rung.name, seconds=START_SECONDS, most=MOST_SECONDS))
@@ -179,12 +179,12 @@ def _observe_rung(proof: Proof, rung: Rung) -> None:
             proof.say(wording("progress.of", name=rung.name, what=summary_of(seen)))
             proof.tools.say(wording("progress.harden", name=rung.name, seconds=within(seen, LEAST_SECONDS)))
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
-            found = tightest(
+            settings = tightest(
                 engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.ask_again
             )
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
-            learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, found), seen)
-            closed = [each for each in seen.closed if each in needed]
+            learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, settings), seen)
+            closed = [port for port in seen.closed if port in needed]
             doubts = doubts_of(seen.health, recorder.lines, declared or ports, closed, learned.works)
             proof.draft = replace(learned, doubts=tuple(doubts))
 
@@ -192,9 +192,9 @@ def _observe_rung(proof: Proof, rung: Rung) -> None:
 ATTACKS, LAYERS = "attacks", "layers"
 
 
-def _fails(found: Evidence) -> bool:
+def _fails(result: Evidence) -> bool:
     """Whether a check failed, but for one thing: many services do not end on SIGTERM, and that is no reason to leave one out."""
-    return not found.ok and not (found.check == "runs" and found.data.get("killed"))
+    return not result.ok and not (result.check == "runs" and result.data.get("killed"))
 
 
 ATTACK_SECONDS = 300.0
@@ -209,9 +209,9 @@ def prove(proof: Proof) -> Draft:
     if reference not in proof.verified:
         raise nothing_left(proof, comes_up=True)
     _watch(proof, reference)
-    rest = [each for each in proof.draft.rungs if each.name != reference and each.name not in proof.tried]
+    rest = [rung for rung in proof.draft.rungs if rung.name != reference and rung.name not in proof.tried]
     # what is derived first, and of a Dockerfile before others
-    for rung in sorted(rest, key=lambda each: (not each.changes, each.builder != "dockerfile")):
+    for rung in sorted(rest, key=lambda rung: (not rung.changes, rung.builder != "dockerfile")):
         if proof.time_limit.over() and len(proof.verified) >= ENOUGH:  # what was begun may take as long as it takes
             reason = proof.time_limit.reason
             proof.say(wording("progress.put_off", name=rung.name, reason=reason))
@@ -225,18 +225,18 @@ def prove(proof: Proof) -> Draft:
 def _watch(proof: Proof, reference: str) -> None:
     """See how the first image is set; of an own one, also which files it opens, from which the other rungs are derived."""
     own = proof.draft.derived_from
-    path = {each.name: each.keys.get("dockerfile") for each in proof.draft.rungs}.get(reference)
-    derives = own is not None and path == own.path and any(each.name == MINIMAL for each in proof.draft.ladder.rungs)
+    path = {rung.name: rung.keys.get("dockerfile") for rung in proof.draft.rungs}.get(reference)
+    derives = own is not None and path == own.path and any(rung.name == MINIMAL for rung in proof.draft.ladder.rungs)
     with proof.workspace() as workspace:
         subject = workspace.subject(proof.variant(workspace, reference))
         proof.draft = replace(proof.draft, config=config_of(subject.archive()))
         if not derives:
             return
         proof.say(wording("progress.watch", name=reference, seconds=subject.variant.health.within_seconds))
-        found = _runtime_of(subject)
-    if isinstance(found, str):
-        proof.say(wording("progress.left_out", name=MINIMAL, reason=found))
-    proof.draft = replace(proof.draft, runtime=found)
+        runtime = _runtime_of(subject)
+    if isinstance(runtime, str):
+        proof.say(wording("progress.left_out", name=MINIMAL, reason=runtime))
+    proof.draft = replace(proof.draft, runtime=runtime)
 
 
 def _runtime_of(subject: Subject) -> RuntimeFiles | str:
@@ -266,12 +266,12 @@ def _gate(proof: Proof, name: str) -> None:
         subject = workspace.subject(proof.variant(workspace, name))
         checks = [check.name for check in table.asked(subject.variant) if check.name != ATTACKS]
         # the layers come last: of what does not run they are not looked at, which takes long in a large image
-        found = run_checks(subject, checks, proof.tell, _fails)
+        results = run_checks(subject, checks, proof.tell, _fails)
         size, config = size_of(subject), config_of(subject.archive())
-        wrong = {each.check: each for each in found if not each.ok}
+        wrong = {result.check: result for result in results if not result.ok}
         if LAYERS in wrong:
             wrong[LAYERS] = by_owner(wrong[LAYERS], base_image(subject))
-    running = next((each for each in wrong.values() if each.check != LAYERS and _fails(each)), None)
+    running = next((result for result in wrong.values() if result.check != LAYERS and _fails(result)), None)
     if running is not None:
         proof.leave_out(name, wording("refused.check_fails", check=running.check, reason=running.reason))
         return
@@ -281,7 +281,7 @@ def _gate(proof: Proof, name: str) -> None:
     accepted = {**proof.draft.accepted, name: accepted_findings(layers, killed=is_killed)}
     proof.verified.append(name)
     otherwise = proof.draft.set_otherwise
-    if proof.draft.config and any(each.name == name and each.is_made for each in proof.draft.rungs):
+    if proof.draft.config and any(rung.name == name and rung.is_made for rung in proof.draft.rungs):
         otherwise = {**otherwise, name: tuple(changed_settings(proof.draft.config, config))}
     proof.draft = replace(proof.draft, own=own, accepted=accepted, set_otherwise=otherwise)
     with proof.workspace() as workspace:  # by the gates that it has now: the report asks for these
@@ -298,8 +298,8 @@ def _attacked(proof: Proof) -> None:
         if described is not None:
             proof.say(wording("progress.attacks", name=name))
         with proof.workspace() as workspace:
-            found = run_checks(workspace.subject(proof.variant(workspace, name)), (ATTACKS,), proof.tell)
-        why = next((each.reason for each in found if each.status != "pass"), "")
+            results = run_checks(workspace.subject(proof.variant(workspace, name)), (ATTACKS,), proof.tell)
+        why = next((result.reason for result in results if result.status != "pass"), "")
     seconds, own = time.monotonic() - began, proof.draft.own
     if not why and described is not None and name in own and seconds * len(proof.draft.rungs) > ATTACK_SECONDS:
         why = wording("refused.long_attacks", seconds=seconds, name=proof.draft.full(name))

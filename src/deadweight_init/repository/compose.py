@@ -37,17 +37,17 @@ def examples(tree: Tree, folder: str) -> dict[str, str]:
 
 def example_file(tree: Tree, folder: str) -> str | None:
     """The file of a folder that shows which variables a service takes; the shortest name goes first."""
-    found = (
+    paths = (
         path for path in tree.files if tree.folders[path] == folder and _EXAMPLE.fullmatch(posixpath.basename(path))
     )
-    return min(found, key=lambda path: (len(path), path), default=None)
+    return min(paths, key=lambda path: (len(path), path), default=None)
 
 
 def shown_environment(tree: Tree, service: Service) -> Iterator[Known[Mapping[str, str]]]:
     """The variables of an example file, which a service may lack to come up, but for this machine's name: in a container nobody
     else is there, and what listens there is reached by nobody."""
     homes = (service.folder, service.project.folder if service.project else ".", ".")
-    if file := next((found for each in homes if (found := example_file(tree, each))), None):
+    if file := next((path for home in homes if (path := example_file(tree, home))), None):
         shown = dotenv(tree.texts[file]).items()
         yield Known(
             {name: value for name, value in shown if value not in ("", "localhost", "127.0.0.1")}, f"from {file}"
@@ -56,21 +56,21 @@ def shown_environment(tree: Tree, service: Service) -> Iterator[Known[Mapping[st
 
 def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
     """Of the files that ``env_file:`` names, or of the examples beside those that are not in the repository."""
-    found: dict[str, str] = {}
-    for each in given if isinstance(given, list) else [given] if given else []:
-        path = joined(folder, str(each.get("path") if isinstance(each, dict) else each))
+    env: dict[str, str] = {}
+    for entry in given if isinstance(given, list) else [given] if given else []:
+        path = joined(folder, str(entry.get("path") if isinstance(entry, dict) else entry))
         if path in tree.files and (posixpath.basename(path) != ".env" or path in tree.committed):
-            found |= dotenv(tree.texts[path])
+            env |= dotenv(tree.texts[path])
             continue
         beside = (other for other in tree.files if other.startswith(path))
         shown = next((other for other in beside if _ENDING.fullmatch(other[len(path) :])), None)
-        found |= dotenv(tree.texts[shown]) if shown else examples(tree, tree.folders[path])
-    return found
+        env |= dotenv(tree.texts[shown]) if shown else examples(tree, tree.folders[path])
+    return env
 
 
 def dotenv(text: str) -> dict[str, str]:
     """``A=b`` lines; quotes and comments are taken off, earlier variables are put in."""
-    found: dict[str, str] = {}
+    env: dict[str, str] = {}
     for line in text.splitlines():
         match = _LINE.match(line)
         if match is None or line.lstrip().startswith("#"):
@@ -78,9 +78,9 @@ def dotenv(text: str) -> dict[str, str]:
         value = match[2]
         quoted = re.match(r"(['\"])(.*?)\1", value)
         plain = quoted[2] if quoted else re.sub(r"\s+#.*$", "", value)
-        filled = interpolate(plain, found)
-        found[match[1]] = plain if filled is None else filled
-    return found
+        filled = interpolate(plain, env)
+        env[match[1]] = plain if filled is None else filled
+    return env
 
 
 def environment(
@@ -92,11 +92,11 @@ def environment(
     ``X_FILE: /run/secrets/NAME`` is, by the custom of official images, a way to give ``X``.
     """
     if isinstance(given, list):
-        entries = (str(each).partition("=") for each in given)
+        entries = (str(entry).partition("=") for entry in given)
         pairs: dict[str, Any] = {name: value if sign else None for name, sign, value in entries}
     else:
         pairs = {str(key): value for key, value in given.items()} if isinstance(given, dict) else {}
-    found = dict[str, str]()
+    env = dict[str, str]()
     for key, value in pairs.items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
         filled = values.get(key) if value is None else interpolate(text, values)
@@ -104,8 +104,8 @@ def environment(
             continue
         if read and key.endswith("_FILE") and filled in (secrets or {}):
             key, filled = key.removesuffix("_FILE"), (secrets or {})[filled]
-        found[key] = filled
-    return found
+        env[key] = filled
+    return env
 
 
 def interpolate(text: str, values: Mapping[str, str]) -> str | None:
@@ -163,7 +163,7 @@ def compose_files(tree: Tree) -> Mapping[str, dict[str, Any]]:
     for path in paths:
         if ".override." in posixpath.basename(path):
             stem = path.replace(".override", "").rpartition(".")[0]
-            base = next((each for each in paths if each != path and each.rpartition(".")[0] == stem), None)
+            base = next((other for other in paths if other != path and other.rpartition(".")[0] == stem), None)
             if base is not None:
                 services[base] = _merged(services[base], services.pop(path))
     return services
@@ -171,17 +171,17 @@ def compose_files(tree: Tree) -> Mapping[str, dict[str, Any]]:
 
 def _services(document: Mapping[str, Any]) -> dict[str, Any]:
     """The services, with secrets that are files as what they are: files at ``/run/secrets``."""
-    secrets, found = as_mapping(document.get("secrets")), dict[str, Any]()
+    secrets, entries = as_mapping(document.get("secrets")), dict[str, Any]()
     for name, service in as_mapping(document.get("services", document)).items():
         if not isinstance(service, dict):
             continue
         listed = [
-            str(each.get("source") if isinstance(each, dict) else each) for each in as_list(service.get("secrets"))
+            str(entry.get("source") if isinstance(entry, dict) else entry) for entry in as_list(service.get("secrets"))
         ]
-        files = {each: as_mapping(secrets.get(each)).get("file") for each in listed}
-        mounted = [f"./{file}:/run/secrets/{each}" for each, file in files.items() if file]
-        found[str(name)] = {**service, **({"volumes": [*as_list(service.get("volumes")), *mounted]} if mounted else {})}
-    return found
+        files = {secret: as_mapping(secrets.get(secret)).get("file") for secret in listed}
+        mounts = [f"./{file}:/run/secrets/{secret}" for secret, file in files.items() if file]
+        entries[str(name)] = {**service, **({"volumes": [*as_list(service.get("volumes")), *mounts]} if mounts else {})}
+    return entries
 
 
 def _merged(base: Any, more: Any) -> Any:
@@ -200,7 +200,7 @@ def compose(tree: Tree) -> tuple[ComposeService, ...]:
 def _built(tree: Tree) -> Iterator[ComposeService]:
     is_own = own_image(tree)
     for path, services in compose_files(tree).items():
-        built = {each["image"]: each["build"] for each in services.values() if each.get("image") and each.get("build")}
+        built = {spec["image"]: spec["build"] for spec in services.values() if spec.get("image") and spec.get("build")}
         values = examples(tree, tree.folders[path])
         for name, service in services.items():
             build = service.get("build") or built.get(service.get("image"))
@@ -221,9 +221,9 @@ def own_image(tree: Tree) -> Callable[[str, Any], bool]:
     name, or where no file has that, by a part of it."""
     names = own_names(tree)
     exactly = any(
-        _image_of(tree, path, each) in names
+        _image_of(tree, path, service) in names
         for path, services in compose_files(tree).items()
-        for each in services.values()
+        for service in services.values()
     )
 
     def is_own(path: str, service: Any) -> bool:
@@ -245,15 +245,15 @@ _NAMED = {
 
 def own_names(tree: Tree) -> frozenset[str]:
     """The repository's folder, and what the manifests in its root call the program; in small letters."""
-    said = [pattern.search(tree.texts[name]) for name, pattern in _NAMED.items() if name in tree.files]
-    names = {tree.root.name, *(re.sub(r"/v\d+$", "", each[1]).rpartition("/")[2] for each in said if each)}
-    return frozenset(name for each in names if len(name := each.lower()) >= 3)
+    matches = [pattern.search(tree.texts[name]) for name, pattern in _NAMED.items() if name in tree.files]
+    names = {tree.root.name, *(re.sub(r"/v\d+$", "", match[1]).rpartition("/")[2] for match in matches if match)}
+    return frozenset(name for name in map(str.lower, names) if len(name) >= 3)
 
 
 def _image_of(tree: Tree, path: str, service: Mapping[str, Any]) -> str:
     """The last part of the name of a service's image; empty without one."""
-    said = service.get("image")
-    reference = interpolate(str(said), examples(tree, tree.folders[path])) if said else None
+    image = service.get("image")
+    reference = interpolate(str(image), examples(tree, tree.folders[path])) if image else None
     return image_name(reference).lower() if reference else ""
 
 
@@ -262,23 +262,21 @@ def start_commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, 
     ``ANY`` of them the command of the image that the repository publishes.
     A file that only adds to another one (``compose.prod.yaml``) names the service without its ``build``.
     """
-    built, found = [each for each in composed if not each.published], dict[str, tuple[str, ...]]()
-    said = [(each.file, each.path, each.command) for each in built]
+    built, commands = [service for service in composed if not service.published], dict[str, tuple[str, ...]]()
+    rows = [(service.file, service.path, service.command) for service in built]
     for file, services in compose_files(tree).items():
-        homes = {each.name: each.path for each in built if tree.folders[each.file] == tree.folders[file]}
+        homes = {service.name: service.path for service in built if tree.folders[service.file] == tree.folders[file]}
         for name, service in services.items():
             if name in homes and "build" not in service:
-                said.append(
-                    (file, homes[name], command_words(service.get("command"), examples(tree, tree.folders[file])))
-                )
-    listening = {(each.file, each.command) for each in built if each.around.ports}
-    ordered = sorted(said, key=lambda each: (bool(FOR_DEVELOPERS.search(each[0])), (each[0], each[2]) not in listening))
+                rows += [(file, homes[name], command_words(service.get("command"), examples(tree, tree.folders[file])))]
+    listening = {(service.file, service.command) for service in built if service.around.ports}
+    ordered = sorted(rows, key=lambda row: (bool(FOR_DEVELOPERS.search(row[0])), (row[0], row[2]) not in listening))
     for _, path, command in ordered:
         if command:
-            found.setdefault(path, command)
-    published = (each.command for each in composed if each.published)
-    plain = (each for each in published if each and not any(word.startswith("/") for word in each))
-    return {**found, ANY: next(plain, ())}
+            commands.setdefault(path, command)
+    published = (service.command for service in composed if service.published)
+    plain = (command for command in published if command and not any(word.startswith("/") for word in command))
+    return {**commands, ANY: next(plain, ())}
 
 
 def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, context: str) -> Deployment:
@@ -295,7 +293,7 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, conte
             ports.append(Known(port, origin(f"target: {port}" if isinstance(given, dict) else str(given))))
     test = as_mapping(service.get("healthcheck")).get("test") or ""
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
-    health = tuple(Known(found, origin("healthcheck")) for found in url_paths(command))
+    health = tuple(Known(path, origin("healthcheck")) for path in url_paths(command))
     mounts = mounted_files(tree, folder, service)
     secrets = {target: tree.texts[file] for target, file in mounts.items()}
     given = environment(service.get("environment"), examples(tree, folder), secrets)
@@ -303,11 +301,11 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, conte
     given = {**{name: value for name, value in shown.items() if not _OF_COMPOSE.match(name)}, **given}
     env = {key: Known(value, origin(key)) for key, value in given.items()}
     needs = []
-    for each, called in _depends(tree, services, service, env, context).items():
-        need = dependency_of(tree, folder, called, services.get(each))
+    for other, called in _depends(tree, services, service, env, context).items():
+        need = dependency_of(tree, folder, called, services.get(other))
         if need is not None:
-            needs.append(Known(need, f"from {path}:{_line_of(text, each)}"))
-    volumes = tuple(Known(each, origin(each)) for each in mounted_folders(tree, folder, service))
+            needs.append(Known(need, f"from {path}:{_line_of(text, other)}"))
+    volumes = tuple(Known(target, origin(target)) for target in mounted_folders(tree, folder, service))
     files = {target: Known(file, origin(target)) for target, file in mounts.items()}
     return Deployment(tuple(ports), health, env, tuple(needs), volumes, files)
 
@@ -321,19 +319,19 @@ def _depends(
     tree: Tree, services: Mapping[str, Any], service: Mapping[str, Any], env: Mapping[str, Known[str]], context: str
 ) -> dict[str, str]:
     """The services that it names, and by which name: depends_on, links, hosts in its environment, and names in its code."""
-    named = [str(each).partition(":")[0] for each in (service.get("depends_on") or service.get("links") or ())]
+    named = [str(entry).partition(":")[0] for entry in (service.get("depends_on") or service.get("links") or ())]
     hosts = {
         word
         for known in env.values()
         for word in re.findall(r"(?:^|@|//|,)([\w.-]+)(?=[:/,]|$)(?!://|:[^/@,]*@)", known.value)
     }
     used = dict.fromkeys(named, "")
-    for name, each in services.items():
-        names = (name, *(str(each[key]) for key in ("container_name", "hostname") if each.get(key)))
+    for name, other in services.items():
+        names = (name, *(str(other[key]) for key in ("container_name", "hostname") if other.get(key)))
         host = next((called for called in names if called in hosts), "")
-        if not host and each.get("image") and not each.get("build") and _is_in_code(tree, context, name):
+        if not host and other.get("image") and not other.get("build") and _is_in_code(tree, context, name):
             host = name
-        if each is not service and (host or name in used):
+        if other is not service and (host or name in used):
             used[name] = host
     return {name: called or name for name, called in used.items()}
 
@@ -398,7 +396,7 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
         place = posixpath.join(target, posixpath.basename(source)) if into else target.rstrip("/")
         mounts += [f"./{posixpath.join(up, file)}:{place}"] if "*" not in source else []
     given = service.get("environment")
-    pairs = (str(each).split("=", 1) for each in given or () if "=" in str(each))
+    pairs = (str(entry).split("=", 1) for entry in given or () if "=" in str(entry))
     env = given if isinstance(given, dict) else dict(pairs)
     volumes = [*as_list(service.get("volumes")), *mounts]
     return {**service, "build": None, "image": words.base, "environment": {**words.env, **env}, "volumes": volumes}
@@ -418,15 +416,15 @@ def _open_to_all(image: str, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _port(image: str, service: Mapping[str, Any]) -> int | None:
-    given = (each for key in ("expose", "ports") for each in as_list(service.get(key)) if not isinstance(each, dict))
+    given = (entry for key in ("expose", "ports") for entry in as_list(service.get(key)) if not isinstance(entry, dict))
     known = server_of(image)
-    return known.port if known else next((port for each in given if (port := _port_pair(each, {})[1])), None)
+    return known.port if known else next((port for entry in given if (port := _port_pair(entry, {})[1])), None)
 
 
 def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
     """``command:`` as words; nothing where a variable of it is not known."""
     try:
-        words = [str(each) for each in command] if isinstance(command, list) else shlex.split(str(command or ""))
+        words = [str(word) for word in command] if isinstance(command, list) else shlex.split(str(command or ""))
     except ValueError:
         words = []
     filled = [interpolate(word, values) for word in words]
@@ -435,7 +433,7 @@ def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
 
 def needs_data(needs: Sequence[Known[Dependency]]) -> Known[dict[str, Any]] | None:
     """The ``needs:`` of a suite; None for none."""
-    fields = {each.value.name: {**asdict(each.value), "name": "", "args": list(each.value.args)} for each in needs}
+    fields = {need.value.name: {**asdict(need.value), "name": "", "args": list(need.value.args)} for need in needs}
     entries = {name: {key: value for key, value in entry.items() if value} for name, entry in fields.items()}
     return Known(entries, needs[0].origin) if needs else None
 
@@ -448,31 +446,31 @@ _OF_THE_HOST = re.compile(r"/(?:etc|proc|sys|dev|run|var/run|boot|usr|s?bin|lib\
 
 def _mounts(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is mounted and where, of ``SOURCE:TARGET[:MODE]``, or of ``TARGET`` alone. ``${PWD}`` is the folder of the file."""
-    for each in service.get("volumes") or ():
-        if isinstance(each, dict):
-            yield str(each.get("source") or ""), str(each.get("target") or "")
+    for volume in service.get("volumes") or ():
+        if isinstance(volume, dict):
+            yield str(volume.get("source") or ""), str(volume.get("target") or "")
             continue
-        filled = re.sub(r"\$\{PWD\}|\$PWD\b|\$\{\w+:?-([^}]*)\}", lambda found: found[1] or ".", str(each))
+        filled = re.sub(r"\$\{PWD\}|\$PWD\b|\$\{\w+:?-([^}]*)\}", lambda match: match[1] or ".", str(volume))
         parts = filled.split(":")
-        yield (parts[0], parts[1]) if len(parts) > 1 else ("", str(each))
+        yield (parts[0], parts[1]) if len(parts) > 1 else ("", str(volume))
 
 
 def mounted_files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[str, str]:
     """Files and folders of the repository that are mounted into it."""
-    found = dict[str, str]()
+    mounts = dict[str, str]()
     for source, target in _mounts(service):
         path = joined(folder, source)
         here = source.startswith(".") and not path.startswith("..")
         if target and here and (path in tree.files or tree.inside[path]):
-            found[target] = path
-    return found
+            mounts[target] = path
+    return mounts
 
 
 def mounted_folders(tree: Tree, folder: str, service: Mapping[str, Any]) -> Iterator[str]:
     """Where data is kept: volumes of the engine, named or not, folders in memory, and folders that only a run makes, in the
     repository (``./state``, ``.data/logs``) or on the machine (``/srv/shop``)."""
     memory = service.get("tmpfs") or ()  # one or a list, each with options or without (/run:size=1M,mode=1700)
-    in_memory = (("", str(each).partition(":")[0]) for each in ([memory] if isinstance(memory, str) else memory))
+    in_memory = (("", str(mount).partition(":")[0]) for mount in ([memory] if isinstance(memory, str) else memory))
     for source, target in (*_mounts(service), *in_memory):
         if target and _is_made_by_a_run(tree, folder, source, target):
             yield posixpath.normpath(target)
@@ -483,8 +481,8 @@ def _is_made_by_a_run(tree: Tree, folder: str, source: str, target: str) -> bool
     if not source.startswith((".", "/", "~", "$")):
         return True
     path = joined(folder, source)
-    names = [posixpath.basename(each) for each in (path, posixpath.normpath(target))]
-    if any(posixpath.splitext(each)[1] for each in names) or names[0].startswith("."):  # a file
+    names = [posixpath.basename(place) for place in (path, posixpath.normpath(target))]
+    if any(posixpath.splitext(name)[1] for name in names) or names[0].startswith("."):  # a file
         return False
     if not source.startswith("."):
         return not _OF_THE_HOST.match(f"{path}/")
@@ -500,7 +498,7 @@ _HERE = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1)(?::(\d{2,5}))?(?![\w.
 def with_local_containers(tree: Tree, service: Service, around: Deployment) -> Deployment:
     """The surroundings with every address of this machine replaced by the container that a Compose file starts there."""
     published = {port: known for known, port in _published(tree, service)}
-    file = next((found for each in (service.folder, ".") if (found := example_file(tree, each))), None)
+    file = next((path for folder in (service.folder, ".") if (path := example_file(tree, folder))), None)
     shown = {} if file is None else {key: Known(text, f"from {file}") for key, text in dotenv(tree.texts[file]).items()}
     env = dict(around.env) or shown
     changed, used = dict(env), dict[str, Known[Dependency]]()
@@ -518,7 +516,7 @@ def with_local_containers(tree: Tree, service: Service, around: Deployment) -> D
         )
         if not here[1]:
             changed[sibling] = replace(env[sibling], value=str(need.port))
-    there = {each.value.name for each in around.needs}
+    there = {need.value.name for need in around.needs}
     more = [known for name, known in used.items() if name not in there]
     return replace(around, env=changed, needs=(*around.needs, *more)) if used else around
 
@@ -529,9 +527,9 @@ def _published(tree: Tree, service: Service) -> Iterator[tuple[Known[Dependency]
     homes = (*tree.above[service.folder], service.project.folder if service.project else ".")
     for path, services in compose_files(tree).items():
         folder = tree.folders[path]
-        for name, each in services.items() if folder in homes else ():
-            need = dependency_of(tree, folder, name, each)
-            for given in as_list(each.get("ports")) if need and not is_own(path, each) else ():
+        for name, other in services.items() if folder in homes else ():
+            need = dependency_of(tree, folder, name, other)
+            for given in as_list(other.get("ports")) if need and not is_own(path, other) else ():
                 outer, inner = _port_pair(given, examples(tree, folder))
                 if need and outer.isdigit() and inner == need.port:
                     yield Known(need, f"from {path}:{_line_of(tree.texts[path], name)}"), int(outer)

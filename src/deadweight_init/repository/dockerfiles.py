@@ -31,17 +31,17 @@ class Stage:
     line: int
     span: tuple[int, int]
     end: int
-    said: list[Instruction] = field(default_factory=list)
+    body: list[Instruction] = field(default_factory=list)
 
 
-def split_flags(each: Instruction) -> tuple[dict[str, str], list[str]]:
+def split_flags(instruction: Instruction) -> tuple[dict[str, str], list[str]]:
     """The flags of an instruction, and its other words."""
-    body = each.text.split(None, 1)[1] if len(each.text.split(None, 1)) > 1 else ""
-    said: dict[str, str] = {}
-    while found := re.match(r"--([\w-]+)(?:=(\S+))?\s+", body):
-        said[found[1]] = found[2] or ""
-        body = body[found.end() :]
-    return said, list(parse_words(body))
+    body = instruction.text.split(None, 1)[1] if len(instruction.text.split(None, 1)) > 1 else ""
+    flags: dict[str, str] = {}
+    while match := re.match(r"--([\w-]+)(?:=(\S+))?\s+", body):
+        flags[match[1]] = match[2] or ""
+        body = body[match.end() :]
+    return flags, list(parse_words(body))
 
 
 def parse_words(body: str) -> tuple[str, ...]:
@@ -59,14 +59,14 @@ def parse_words(body: str) -> tuple[str, ...]:
         return tuple(body.split())
 
 
-def apply_variables(each: Instruction, values: dict[str, str]) -> None:
+def apply_variables(instruction: Instruction, values: dict[str, str]) -> None:
     """ARG and ENV give later instructions their variables."""
-    if each.word == "ARG":
-        for key, sign, value in (word.partition("=") for word in split_flags(each)[1]):
+    if instruction.word == "ARG":
+        for key, sign, value in (word.partition("=") for word in split_flags(instruction)[1]):
             if sign:
                 values[key] = substitute(value, values)
-    elif each.word == "ENV":
-        for key, value in env_of(each.text.split(None, 1)[1] if " " in each.text else "").items():
+    elif instruction.word == "ENV":
+        for key, value in env_of(instruction.text.split(None, 1)[1] if " " in instruction.text else "").items():
             values[key] = substitute(value, values)
 
 
@@ -81,13 +81,13 @@ def env_of(body: str) -> dict[str, str]:
 def substitute(text: str, values: Mapping[str, str]) -> str:
     """Variables put in as far as their values are known."""
 
-    def value(found: re.Match[str]) -> str:
-        known = values.get(found[1] or found[4])
-        if found[2] == "-" and not known:
-            return found[3]
-        if found[2] == "+":
-            return found[3] if known else ""
-        return found[0] if known is None else known
+    def value(match: re.Match[str]) -> str:
+        known = values.get(match[1] or match[4])
+        if match[2] == "-" and not known:
+            return match[3]
+        if match[2] == "+":
+            return match[3] if known else ""
+        return match[0] if known is None else known
 
     return VARIABLE.sub(value, text)
 
@@ -96,17 +96,17 @@ def stages_of(text: str, args: Mapping[str, str]) -> tuple[dict[str, str], list[
     """The variables that are known before the first stage, and the stages. ``args`` are build arguments without a default."""
     given: dict[str, str] = dict(args)
     stages: list[Stage] = []
-    for each in instructions(text):
-        found = FROM.match(each.text) if each.word == "FROM" else None
-        if found:
-            base = substitute(found[2].strip("\"'"), {**PLATFORM, **given})
-            span = (each.place(found.start(2)), each.place(found.end(2) - 1) + 1)
-            end = each.place(len(each.text.rstrip()) - 1) + 1
-            stages.append(Stage(base, (found[3] or "").lower(), each.line, span, end))
+    for instruction in instructions(text):
+        match = FROM.match(instruction.text) if instruction.word == "FROM" else None
+        if match:
+            base = substitute(match[2].strip("\"'"), {**PLATFORM, **given})
+            span = (instruction.place(match.start(2)), instruction.place(match.end(2) - 1) + 1)
+            end = instruction.place(len(instruction.text.rstrip()) - 1) + 1
+            stages.append(Stage(base, (match[3] or "").lower(), instruction.line, span, end))
         elif stages:
-            stages[-1].said.append(each)
+            stages[-1].body.append(instruction)
         else:
-            apply_variables(each, given)
+            apply_variables(instruction, given)
     return given, stages
 
 
@@ -132,18 +132,18 @@ def chain_of(stages: Sequence[Stage], target: str | None) -> list[Stage]:
 
 def built_stages(stages: Sequence[Stage], target: str | None) -> list[Stage]:
     """All stages that BuildKit builds for one: those that it stands on and those that it copies from."""
-    found: list[Stage] = []
+    built: list[Stage] = []
     todo = chain_of(stages, target)
     while todo:
         stage = todo.pop()
-        if stage in found:
+        if stage in built:
             continue
-        found.append(stage)
-        for each in stage.said:
-            for name in re.findall(r"(?:--from=|[,\s]from=)([\w.-]+)", each.text):
+        built.append(stage)
+        for instruction in stage.body:
+            for name in re.findall(r"(?:--from=|[,\s]from=)([\w.-]+)", instruction.text):
                 at = find_stage(stages, name)
                 todo += [] if at is None else chain_of(stages[: at + 1], None)
-    return found
+    return built
 
 
 def without_default(text: str) -> set[str]:
@@ -155,8 +155,8 @@ def without_default(text: str) -> set[str]:
 def unknown_bases(text: str, target: str | None, args: Mapping[str, str]) -> list[str]:
     """The bases of those stages that are built whose reference has a variable without a value."""
     given, stages = stages_of(text, args)
-    bases = (substitute(each.base, {**PLATFORM, **given}) for each in built_stages(stages, target))
-    return [each for each in bases if "$" in each or not each]
+    bases = (substitute(stage.base, {**PLATFORM, **given}) for stage in built_stages(stages, target))
+    return [base for base in bases if "$" in base or not base]
 
 
 _URL = re.compile(
@@ -169,7 +169,7 @@ def read_words(text: str, name: str, target: str | None = None, args: Mapping[st
     """What the image of ``target`` (default: the last stage) is told to be. ``name`` is the file's, for origins; ``args`` are
     build arguments without a default."""
     given, stages = stages_of(text, args or {})
-    bases = tuple(substitute(each.base, given) for each in stages)
+    bases = tuple(substitute(stage.base, given) for stage in stages)
     words = _of_chain(chain_of(stages, target), given, name)
     return replace(words, bases=bases)
 
@@ -179,8 +179,8 @@ def _of_chain(chain: Sequence[Stage], given: Mapping[str, str], name: str) -> Im
     values = dict(given)
     for stage in chain:
         words = replace(words, taken=())
-        for each in stage.said:
-            words = _with(words, each, values, name)
+        for instruction in stage.body:
+            words = _with(words, instruction, values, name)
     return words
 
 
@@ -195,11 +195,11 @@ def missing_sources(tree: Tree, text: str, context: str, ignore: Ignore, target:
     absent = []
     for stage in built_stages(stages, target):
         values = {**given, **PLATFORM}
-        for each in stage.said:
-            apply_variables(each, values)
+        for instruction in stage.body:
+            apply_variables(instruction, values)
             sources = {
                 source: _is_there(source, present, folders) or _is_kept(tree, context, source)
-                for source in _sources(each, values)
+                for source in _sources(instruction, values)
             }
             # a pattern that nothing matches copies nothing, which is meant so beside a file (``pyproject.toml poetry.lock*``)
             some = any(sources.values())
@@ -212,7 +212,7 @@ def _is_there(source: str, present: Sequence[str], folders: set[str]) -> bool:
     if path == "." or path in folders:
         return True
     pattern = re.compile(re.escape(path).replace(r"\*", "[^/]*").replace(r"\?", "[^/]"))
-    return any(pattern.fullmatch(each) for each in (*present, *folders))
+    return any(pattern.fullmatch(entry) for entry in (*present, *folders))
 
 
 _KEPT = ("vendor", "third_party")
@@ -221,15 +221,15 @@ _KEPT = ("vendor", "third_party")
 
 def _is_kept(tree: Tree, context: str, source: str) -> bool:
     path = posixpath.normpath(source.lstrip("/") or ".")
-    return any(each in _KEPT for each in path.split("/")) and (tree.root / context / path).exists()
+    return any(part in _KEPT for part in path.split("/")) and (tree.root / context / path).exists()
 
 
-def _sources(each: Instruction, values: Mapping[str, str]) -> Iterator[str]:
+def _sources(instruction: Instruction, values: Mapping[str, str]) -> Iterator[str]:
     """Sources of a COPY or ADD of the context. Those that a variable without value names cannot be told."""
-    if each.word not in ("COPY", "ADD") or "<<" in each.text:
+    if instruction.word not in ("COPY", "ADD") or "<<" in instruction.text:
         return
-    said, rest = split_flags(each)
-    if "from" in said or len(rest) < 2:
+    flags, rest = split_flags(instruction)
+    if "from" in flags or len(rest) < 2:
         return
     for source in rest[:-1]:
         plain = substitute(source, values)
@@ -244,45 +244,45 @@ def _command(body: str) -> tuple[str, ...]:
     return (*_SHELL, body.strip()) if body.strip() else ()
 
 
-def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: str) -> ImageWords:
+def _with(words: ImageWords, instruction: Instruction, values: dict[str, str], name: str) -> ImageWords:
     """The words after one more instruction."""
-    body = each.text.split(None, 1)[1] if len(each.text.split(None, 1)) > 1 else ""
-    origin = f"from {name}:{each.line}"
-    apply_variables(each, values)
-    if each.word == "ENV":
+    body = instruction.text.split(None, 1)[1] if len(instruction.text.split(None, 1)) > 1 else ""
+    origin = f"from {name}:{instruction.line}"
+    apply_variables(instruction, values)
+    if instruction.word == "ENV":
         env = {key: values[key] for key in env_of(body) if "$" not in values.get(key, "$")}
         return replace(words, env={**words.env, **env})
-    if each.word == "EXPOSE":
+    if instruction.word == "EXPOSE":
         return replace(words, ports=(*words.ports, *_ports(substitute(body, values), origin)))
-    if each.word == "VOLUME":
+    if instruction.word == "VOLUME":
         # a list without quotes is no list: Docker makes a folder named "[/data]" of it
         paths = (path for path in parse_words(substitute(body, values)) if not re.search(r"[$\[\]]", path))
         named = (Known(posixpath.normpath(posixpath.join("/", path)), origin) for path in paths)
         return replace(words, volumes=(*words.volumes, *named))
-    if each.word == "STOPSIGNAL":
+    if instruction.word == "STOPSIGNAL":
         return replace(words, stop=substitute(body.strip(), values))
-    if each.word == "WORKDIR":
+    if instruction.word == "WORKDIR":
         return replace(words, workdir=posixpath.join(words.workdir, substitute(body.strip(), values)))
-    if each.word in ("ENTRYPOINT", "CMD"):
-        said = _command(body)
-        return replace(words, command=said) if each.word == "CMD" else replace(words, entrypoint=said, command=())
-    if each.word == "HEALTHCHECK":
+    if instruction.word in ("ENTRYPOINT", "CMD"):
+        cmd = _command(body)
+        return replace(words, command=cmd) if instruction.word == "CMD" else replace(words, entrypoint=cmd, command=())
+    if instruction.word == "HEALTHCHECK":
         return replace(words, health=tuple(Known(path, origin) for path in url_paths(substitute(body, values))))
-    if each.word in ("COPY", "ADD"):
+    if instruction.word in ("COPY", "ADD"):
         target = posixpath.normpath(
-            posixpath.join(words.workdir, substitute((split_flags(each)[1] or ["."])[-1], values))
+            posixpath.join(words.workdir, substitute((split_flags(instruction)[1] or ["."])[-1], values))
         )
         taken = () if target == "/" or "$" in target else (target,)
-        copied = (*words.copied, *_copied(each, values, words.workdir))
+        copied = (*words.copied, *_copied(instruction, values, words.workdir))
         return replace(words, copied=copied, taken=(*words.taken, *taken))
     return words
 
 
-def _copied(each: Instruction, values: Mapping[str, str], workdir: str) -> Iterator[tuple[str, str]]:
+def _copied(instruction: Instruction, values: Mapping[str, str], workdir: str) -> Iterator[tuple[str, str]]:
     """(source, absolute path in the image), which ends with a slash where it is said to be a folder."""
-    rest = split_flags(each)[1]
+    rest = split_flags(instruction)[1]
     into_folder = len(rest) > 2 or (len(rest) == 2 and substitute(rest[-1], values).endswith(("/", "/.")))
-    for source in _sources(each, values):
+    for source in _sources(instruction, values):
         target = posixpath.normpath(posixpath.join(workdir, substitute(rest[-1], values)))
         yield source, f"{target}/" if into_folder and target != "/" else target
 
@@ -300,13 +300,13 @@ def _ports(body: str, origin: str) -> Iterator[Known[int]]:
             yield Known(int(number), origin)
 
 
-def context_of(tree: Tree, dockerfile: str, told: Sequence[str], target: str | None) -> tuple[str, list[str]]:
+def context_of(tree: Tree, dockerfile: str, contexts: Sequence[str], target: str | None) -> tuple[str, list[str]]:
     """The build context of a Dockerfile, and what of its sources is missing there.
 
     Of those that files of the repository tell, then the Dockerfile's folder, then the root: the first that has all sources.
     """
     text, best = tree.texts[dockerfile], ("", list[str]())
-    for context in dict.fromkeys((*told, tree.folders[dockerfile], ".")):
+    for context in dict.fromkeys((*contexts, tree.folders[dockerfile], ".")):
         own = f"{dockerfile}.dockerignore"
         ignore = tree.texts[own] if own in tree.files else tree.texts[joined(context, ".dockerignore")]
         lines = [line.strip() for line in ignore.splitlines() if line.strip() and not line.startswith("#")]
@@ -352,24 +352,24 @@ class Build:
 
 def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
     """For each Dockerfile (a path) how it is built for those who use the service; what is for developers comes last."""
-    found: dict[str, Build] = {}
+    built: dict[str, Build] = {}
     commands = build_commands(tree)
     pairs = [
         *((command.dockerfile, command.context) for command in commands),
-        *((each.path, each.context) for each in composed),
+        *((service.path, service.context) for service in composed),
     ]
     for path, context in pairs:
-        before = found.get(path, Build())
-        found[path] = replace(before, contexts=tuple(dict.fromkeys((*before.contexts, context))))
-    said = [each for each in composed if not each.published]
-    for service in sorted(said, key=lambda each: bool(FOR_DEVELOPERS.search(each.file))):
-        before = found[service.path]
+        before = built.get(path, Build())
+        built[path] = replace(before, contexts=tuple(dict.fromkeys((*before.contexts, context))))
+    services = [service for service in composed if not service.published]
+    for service in sorted(services, key=lambda service: bool(FOR_DEVELOPERS.search(service.file))):
+        before = built[service.path]
         target = None if service.target and NOT_FOR_USERS.search(service.target) else service.target
-        found[service.path] = replace(before, target=before.target or target, args={**service.args, **before.args})
+        built[service.path] = replace(before, target=before.target or target, args={**service.args, **before.args})
     for command in commands:
-        before = found[command.dockerfile]
-        found[command.dockerfile] = replace(before, args={**command.args, **before.args})
-    return found
+        before = built[command.dockerfile]
+        built[command.dockerfile] = replace(before, args={**command.args, **before.args})
+    return built
 
 
 def likely_contexts(tree: Tree, built: Mapping[str, Build], path: str) -> tuple[str, ...]:
@@ -388,10 +388,10 @@ def by_likelihood(tree: Tree, own: Sequence[OwnDockerfile], names: Collection[st
     """The likeliest first: of several the one that names a port makes the service, others make packages of it, or tools. ``names``
     are the repository's: what stands on its own published image adds to the service, such as pages to show."""
 
-    def rank(each: OwnDockerfile) -> tuple[bool | str, ...]:
-        adds = each.words.image.lower() in names and "/" in each.words.base
+    def rank(file: OwnDockerfile) -> tuple[bool | str, ...]:
+        adds = file.words.image.lower() in names and "/" in file.words.base
         return (
-            tree.is_aside[each.path], bool(each.refused), adds, bool(_LATER.search(each.path)), not each.words.ports, each.path
+            tree.is_aside[file.path], bool(file.refused), adds, bool(_LATER.search(file.path)), not file.words.ports, file.path
         )  # fmt: skip
 
     return sorted(own, key=rank)
@@ -400,15 +400,15 @@ def by_likelihood(tree: Tree, own: Sequence[OwnDockerfile], names: Collection[st
 _BUILDS = re.compile(r"(?:.*[-_.])?(?:builder|build|base|deps|dependencies)", re.IGNORECASE)
 
 
-def stage_of(told: str | None, names: list[str]) -> str | None:
+def stage_of(target: str | None, names: list[str]) -> str | None:
     """The stage to build: the one that a Compose file names, unless it is one that only builds, which developers work in, and
     the last one is for users. None for the last one."""
-    name = (told or "").lower()
+    name = (target or "").lower()
     for_users = bool(names) and not NOT_FOR_USERS.search(names[-1])
     if name not in names or (for_users and name != names[-1] and _BUILDS.fullmatch(name)):
         for_them = (name for name in reversed(names) if _FOR_USERS.fullmatch(name))
         return None if for_users else next(for_them, None)
-    return told
+    return target
 
 
 def dockerfiles(tree: Tree) -> Iterator[str]:
@@ -429,12 +429,12 @@ def own_dockerfiles(
     return by_likelihood(tree, own, names)
 
 
-def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:
+def _own(tree: Tree, path: str, contexts: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:
     text = tree.texts[path]
     if not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
         return None
     target = stage_of(build.target, [stage.name for stage in stages_of(text, {})[1]])
-    context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], target)
+    context, absent = context_of(tree, path, [folder for folder in contexts if not folder.startswith("..")], target)
     build_args = {name: value for name, value in build.args.items() if name in without_default(text)}
     words = read_words(text, path, target, build_args)
     refused = ""
@@ -462,11 +462,11 @@ def _copied_files(tree: Tree, context: str, words: ImageWords) -> Iterator[tuple
             yield source, _place(tree, context, source, target, words)
 
 
-def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) -> str:
+def _place(tree: Tree, context: str, source: str, dest: str, words: ImageWords) -> str:
     """Where it lies: a file that is copied into a folder keeps its name there."""
-    is_file, target = "*" not in source and joined(context, source) in tree.files, said.rstrip("/") or "/"
+    is_file, target = "*" not in source and joined(context, source) in tree.files, dest.rstrip("/") or "/"
     into_folder = (
-        said.endswith("/")
+        dest.endswith("/")
         or target == words.workdir.rstrip("/")
         or (posixpath.splitext(source)[1] and not posixpath.splitext(target)[1])
     )
@@ -498,19 +498,19 @@ class Command:
 @lru_cache(TREES)
 def build_commands(tree: Tree) -> tuple[Command, ...]:
     """What scripts, Makefiles, workflows and bake files build."""
-    found = list[Command]()
+    commands = list[Command]()
     for path in tree.named[_BUILD_FILES]:
         text = tree.texts[path].replace("\\\n", " ")
         for words in _BUILD.findall(text) if "build" in text else ():
-            found.append(_of_words(words, tree.folders[path]))
+            commands.append(_of_words(words, tree.folders[path]))
         for workflow, bake in _STEP.findall(text) if "build-push-action" in text or path.endswith(".hcl") else ():
             keys = dict(_KEY.findall(workflow or bake))
             context = joined("." if workflow else tree.folders[path], keys.get("context", "."))
             if "file" in keys:
-                found.append(Command(context, joined(".", keys["file"])))
+                commands.append(Command(context, joined(".", keys["file"])))
             else:
-                found.append(Command(context, joined(context, keys.get("dockerfile", "Dockerfile"))))
-    return tuple(found)
+                commands.append(Command(context, joined(context, keys.get("dockerfile", "Dockerfile"))))
+    return tuple(commands)
 
 
 def _of_words(words: str, folder: str) -> Command:

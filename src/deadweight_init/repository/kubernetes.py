@@ -43,12 +43,12 @@ class _Container:
 
     @classmethod
     def of(
-        cls, file: str, said: Mapping[str, Any], volumes: Mapping[str, Any], labels: Mapping[str, Any]
+        cls, file: str, spec: Mapping[str, Any], volumes: Mapping[str, Any], labels: Mapping[str, Any]
     ) -> _Container:
         """One as a manifest has it."""
-        env, env_from, mounts = (as_mappings(said.get(key)) for key in ("env", "envFrom", "volumeMounts"))
-        args, reference = tuple(map(str, as_list(said.get("args")))), str(said.get("image") or "")
-        return cls(file, str(said.get("name")), reference, env, env_from, mounts, args, volumes, labels)
+        env, env_from, mounts = (as_mappings(spec.get(key)) for key in ("env", "envFrom", "volumeMounts"))
+        args, reference = tuple(map(str, as_list(spec.get("args")))), str(spec.get("image") or "")
+        return cls(file, str(spec.get("name")), reference, env, env_from, mounts, args, volumes, labels)
 
     @property
     def image(self) -> str:
@@ -62,10 +62,10 @@ class _Container:
 
     def data(self) -> Iterator[str]:
         """Where volumes for data are mounted: empty ones, and claims."""
-        for each in self.mounts:
-            volume = self.volumes.get(str(each.get("name")), {})
-            if ("emptyDir" in volume or "persistentVolumeClaim" in volume) and not each.get("readOnly"):
-                yield posixpath.normpath(str(each.get("mountPath")))
+        for mount in self.mounts:
+            volume = self.volumes.get(str(mount.get("name")), {})
+            if ("emptyDir" in volume or "persistentVolumeClaim" in volume) and not mount.get("readOnly"):
+                yield posixpath.normpath(str(mount.get("mountPath")))
 
 
 @dataclass(frozen=True)
@@ -79,23 +79,23 @@ class _Cluster:
 
     def env_of(self, container: _Container) -> Iterator[tuple[str, str]]:
         """Variables with the values that are written down; those that only a cluster knows are left out."""
-        for each in container.env_from:
+        for entry in container.env_from:
             for kind, key in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
-                yield from self.maps.get(f"{kind}/{as_mapping(each.get(key)).get('name')}", {}).items()
-        for each in container.env:
-            value = each.get("value")
+                yield from self.maps.get(f"{kind}/{as_mapping(entry.get(key)).get('name')}", {}).items()
+        for entry in container.env:
+            value = entry.get("value")
             for kind, key in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
-                if reference := as_mapping(as_mapping(each.get("valueFrom")).get(key)):
+                if reference := as_mapping(as_mapping(entry.get("valueFrom")).get(key)):
                     value = self.maps.get(f"{kind}/{reference.get('name')}", {}).get(str(reference.get("key")))
             if value is not None and "$(" not in str(value):
-                yield str(each.get("name")), str(value)
+                yield str(entry.get("name")), str(value)
 
 
 @lru_cache(TREES)
 def _cluster(tree: Tree) -> _Cluster:
     files, containers = list[str](), list[_Container]()
     maps, services = dict[str, dict[str, str]](), dict[str, dict[str, Any]]()
-    for path in (each for each in tree.files if each.endswith((".yaml", ".yml"))):
+    for path in (path for path in tree.files if path.endswith((".yaml", ".yml"))):
         text = tree.texts[path]
         if "containers:" in text:
             files.append(path)
@@ -110,8 +110,8 @@ def _cluster(tree: Tree) -> _Cluster:
             template = as_mapping(spec.get("template")) or document
             pod = as_mapping(template.get("spec")) or spec
             labels = as_mapping(as_mapping(template.get("metadata")).get("labels"))
-            volumes = {str(each.get("name")): each for each in as_mappings(pod.get("volumes"))}
-            containers += [_Container.of(path, each, volumes, labels) for each in as_mappings(pod.get("containers"))]
+            volumes = {str(volume.get("name")): volume for volume in as_mappings(pod.get("volumes"))}
+            containers += [_Container.of(path, spec, volumes, labels) for spec in as_mappings(pod.get("containers"))]
     return _Cluster(tuple(files), tuple(containers), maps, services)
 
 
@@ -132,13 +132,13 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
     """
     cluster = _cluster(tree)
     inside = set(tree.inside[folder])
-    containers = [each for each in cluster.containers if each.file in inside]
-    own = _mine([each for each in containers if each.names.isdisjoint(foreign)], names)
-    others = {each.file for each in containers if own or each.names & set(foreign)} - {each.file for each in own}
+    containers = [container for container in cluster.containers if container.file in inside]
+    own = _mine([container for container in containers if container.names.isdisjoint(foreign)], names)
+    others = {other.file for other in containers if own or other.names & set(foreign)} - {mine.file for mine in own}
     files = [path for path in cluster.files if path in inside and path not in others]
     if not files and folder != ".":
-        own = [each for each in cluster.containers if each.names & set(names) - set(foreign)]
-        files = list(dict.fromkeys(each.file for each in own))
+        own = [container for container in cluster.containers if container.names & set(names) - set(foreign)]
+        files = list(dict.fromkeys(container.file for container in own))
     env: dict[str, Known[str]] = {}
     for mine in own:
         env = {**{name: Known(value, f"from {mine.file}") for name, value in cluster.env_of(mine)}, **env}
@@ -155,18 +155,18 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
 
 def _mine(containers: list[_Container], names: Collection[str]) -> list[_Container]:
     """Those that are named as the service is; else the only one that is no database."""
-    own = [each for each in containers if not each.names.isdisjoint(names)]
-    others = [each for each in containers if each.image not in SERVERS]
-    return own or (others if len({each.image for each in others}) == 1 else [])
+    own = [container for container in containers if not container.names.isdisjoint(names)]
+    others = [container for container in containers if container.image not in SERVERS]
+    return own or (others if len({other.image for other in others}) == 1 else [])
 
 
 def _needs(cluster: _Cluster, env: Mapping[str, Known[str]]) -> Iterator[Known[Dependency]]:
     """The databases and queues of the manifests whose Services the environment names, each under the name there."""
     for host in dict.fromkeys(host for known in env.values() for host in _HOST.findall(known.value)):
         # a Service goes by its name alone, or with its namespace
-        selector = next((each for name, each in cluster.services.items() if host.partition(".")[0] == name), None)
-        servers = (each for each in cluster.containers if selector and selector.items() <= each.labels.items())
-        server = next((each for each in servers if each.image in SERVERS), None)
+        selector = next((labels for name, labels in cluster.services.items() if host.partition(".")[0] == name), None)
+        servers = (server for server in cluster.containers if selector and selector.items() <= server.labels.items())
+        server = next((server for server in servers if server.image in SERVERS), None)
         if server is not None:
             port, given = SERVERS[server.image].port, dict(cluster.env_of(server))
             yield Known(Dependency(host, server.reference, port, given, server.args), f"from {server.file}")

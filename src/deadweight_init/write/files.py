@@ -82,7 +82,7 @@ class Written:
                         (self.root / name).unlink(missing_ok=True)
                     else:
                         (self.root / name).write_text(before, encoding="utf-8")
-        for folder in sorted(self._folders, key=lambda each: -len(each.parts)):
+        for folder in sorted(self._folders, key=lambda path: -len(path.parts)):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
@@ -91,8 +91,8 @@ class Written:
         if name not in self._before:
             self._before[name] = path.read_text(encoding="utf-8") if path.is_file() else None
         try:
-            missing = [each for each in path.parents if not each.exists()]
-            self._folders += [each for each in missing if each not in self._folders]
+            missing = [parent for parent in path.parents if not parent.exists()]
+            self._folders += [parent for parent in missing if parent not in self._folders]
             write_atomically(path, text, mode=path.stat().st_mode & 0o777 if path.exists() else 0o644)
         except OSError as error:
             raise DeadweightError(wording("files.cannot_be_written", path=path, error=error.strerror)) from error
@@ -103,17 +103,17 @@ _TASK = re.compile(r"^@(?:invoke\.)?task\b[^\n]*\n(?:@[^\n]*\n|[ \t)][^\n]*\n)*d
 
 def write_helpers(root: Path, written: Written) -> list[str]:
     """Write those that are missing. Gives what is to be told of those that are there."""
-    told = list[str]()
+    notes = list[str]()
     for name, text in (("tasks.py", TASKS), ("noxfile.py", NOX)):
         path = root / name
         if not path.exists():
             written.write({name: text})
         elif "deadweight" not in (there := path.read_text(encoding="utf-8", errors="replace")):
             lines = " and ".join(f"`{line}`" for line in _to_add(name, there))
-            told.append(wording("files.to_add", file=name, lines=lines))
+            notes.append(wording("files.to_add", file=name, lines=lines))
     if (root / ".git").exists() or (root / ".gitignore").exists():
         written.append(".gitignore", IGNORED, "Deadweight's state: images, logs, evidence, report")
-    return told
+    return notes
 
 
 def _to_add(name: str, there: str) -> Iterator[str]:

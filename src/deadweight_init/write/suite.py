@@ -60,7 +60,7 @@ def _section(draft: Draft) -> Block:
     checks.update(_attacks(draft))
     if draft.api:
         checks[Note(wording("suite.recorded"))] = None
-        checks["api"] = [_recorded(each) for each in draft.api]
+        checks["api"] = [_recorded(reply) for reply in draft.api]
     defaults = Block({} if is_job else {"port": draft.port})
     defaults["health"] = draft.health
     if draft.run:
@@ -68,9 +68,9 @@ def _section(draft: Draft) -> Block:
     defaults["checks"] = checks
     if draft.doubts:
         defaults[Note(wording("suite.unproven"))] = None
-        defaults["unproven"] = [each.code for each in draft.doubts]
-        defaults.update({Note(f"{each.code}: {each.what}"): None for each in draft.doubts})
-    written = {each.name: each for each in draft.variants}
+        defaults["unproven"] = [doubt.code for doubt in draft.doubts]
+        defaults.update({Note(f"{doubt.code}: {doubt.what}"): None for doubt in draft.doubts})
+    written = {rung.name: rung for rung in draft.variants}
     variants = Block()
     for rung in draft.ladder.rungs:
         if rung.name in written:
@@ -100,35 +100,35 @@ def _attacks(draft: Draft) -> Mapping[Any, Any]:
     return {"attacks": Known({"openapi": described.value}, described.origin)}
 
 
-def _recorded(each: Recorded) -> Block:
-    request = {"path": each.path, **({"port": each.port} if each.port else {})}
-    expect: dict[str, Any] = {"status": each.status} if each.status != 200 else {}
-    if each.content_type:
-        expect["headers"] = {"Content-Type": each.content_type}
-    if each.json is not None:
-        expect["json"] = json.loads(each.json)
-    if each.text is not None:
-        expect["body_contains"] = each.text
-    return Block(name=f"GET {each.path}" + (f" at {each.port}" if each.port else ""), request=request, expect=expect)
+def _recorded(reply: Recorded) -> Block:
+    request = {"path": reply.path, **({"port": reply.port} if reply.port else {})}
+    expect: dict[str, Any] = {"status": reply.status} if reply.status != 200 else {}
+    if reply.content_type:
+        expect["headers"] = {"Content-Type": reply.content_type}
+    if reply.json is not None:
+        expect["json"] = json.loads(reply.json)
+    if reply.text is not None:
+        expect["body_contains"] = reply.text
+    return Block(name=f"GET {reply.path}" + (f" at {reply.port}" if reply.port else ""), request=request, expect=expect)
 
 
 def _variant(draft: Draft, rung: Rung) -> Block:
     own = draft.own.get(rung.name, {})
-    found = Block(builder=rung.builder, description=rung.description)
+    block = Block(builder=rung.builder, description=rung.description)
     for key, value in rung.keys.items():
         if key not in own and not (key == "source" and value == "."):
-            found[key] = value
+            block[key] = value
     why = {**draft.untried, **draft.left_out, **draft.down}.get(rung.name, "")
     if why or (draft.is_tried and rung.name not in draft.accepted):
-        found["tried"] = Known(False, why or wording("suite.ended_before"))
-    found.update(own)
+        block["tried"] = Known(False, why or wording("suite.ended_before"))
+    block.update(own)
     if rung.changes:
         first = draft.service.own.path if draft.service.own else wording("suite.first_variant")
-        found[Note(wording("suite.differs", own=first))] = None
-        found.update({Note(f"  {each}"): None for each in rung.changes[:MOST_CHANGES]})
+        block[Note(wording("suite.differs", own=first))] = None
+        block.update({Note(f"  {change}"): None for change in rung.changes[:MOST_CHANGES]})
         if (left := len(rung.changes) - MOST_CHANGES) > 0:
-            found[Note(f"  {wording('suite.more', number=left)}")] = None
-    return found
+            block[Note(f"  {wording('suite.more', number=left)}")] = None
+    return block
 
 
 _SENTENCE = re.compile(r"[A-Za-z][\w.,;/()'+-]*(?: [\w.,;/()'+-]+)+")
@@ -144,7 +144,7 @@ def _rendered(block: Block, indent: str) -> Iterator[str]:
         if isinstance(value, Known):
             value, origin = value.value, value.origin
         comment = f"  # {_line(origin)}" if origin else ""
-        nested = isinstance(value, list) and any(isinstance(each, Block) for each in value)
+        nested = isinstance(value, list) and any(isinstance(entry, Block) for entry in value)
         long = not nested and not isinstance(value, Block | str) and len(flow(value)) > MOST_FLOW
         if nested or long or isinstance(value, Block) or (key == "needs" and isinstance(value, dict)):
             yield f"{head:<{COLUMN}}{comment}" if comment else head
@@ -167,5 +167,5 @@ def _items(values: list[Any], indent: str) -> Iterator[str]:
 def _line(text: str) -> str:
     """One line for a comment."""
     lead = text[: len(text) - len(text.lstrip())]
-    said = lead + " ".join(plain(text).split())
-    return said if len(said) <= 240 else f"{said[:240]}…"
+    line = lead + " ".join(plain(text).split())
+    return line if len(line) <= 240 else f"{line[:240]}…"

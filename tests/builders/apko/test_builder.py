@@ -61,7 +61,7 @@ def test_the_image_holds_the_packages_and_no_shell(built):
     assert held.config.entrypoint == ("/usr/bin/app",)
     assert held.names == (f"{IMAGES}v:latest",) == (image.reference,), "and not -amd64"
     with tarfile.open(project.archive("v", image)) as outer:
-        (member,) = [each for each in outer if each.name.endswith(".tar.gz")]
+        (member,) = [member for member in outer if member.name.endswith(".tar.gz")]
         with tarfile.open(fileobj=outer.extractfile(member), mode="r:gz") as layer:
             names = set(layer.getnames())
     assert names & {"usr/bin/app", "bin/sh", "usr/bin/sh", "usr/bin/busybox"} == {"usr/bin/app"}
@@ -138,7 +138,7 @@ def test_a_version_that_goes_down_is_what_you_get(project):
 
 @pytest.mark.slow
 def test_a_compile_error_is_the_compilers_own_line(project):
-    message = project.write({"app/main.go": BROKEN}).fails(told="builders.not_compiled", what="v: melange.yaml")
+    message = project.write({"app/main.go": BROKEN}).fails(key="builders.not_compiled", what="v: melange.yaml")
     assert [words for words in (COMPILERS, str(project.site.state.log("v"))) if words not in message] == []
     assert [path.name[:8] for path in project.site.state.packages.iterdir()] == ["melange-"]
 
@@ -216,13 +216,13 @@ def test_a_password_for_the_module_proxy_is_in_no_package(project):
     proxy = "http://u:pass-word-77@127.0.0.1:9"
     ours = {"GOPROXY": proxy, "HTTPS_PROXY": proxy, "NO_PROXY": "localhost"}
     project.source.build_environment = BuildEnvironment(ours)
-    told = f'test "$(go env GOPROXY | wc -c)" = {len(proxy) + 1} && test "$NO_PROXY" = localhost'
-    project.write({"melange.yaml": f"{MELANGE}  - runs: {json.dumps(told)}\n"}).build("v")
+    script = f'test "$(go env GOPROXY | wc -c)" = {len(proxy) + 1} && test "$NO_PROXY" = localhost'
+    project.write({"melange.yaml": f"{MELANGE}  - runs: {json.dumps(script)}\n"}).build("v")
     (package,) = project.site.state.packages.rglob("app-*.apk")
     unpacked = subprocess.run(["gzip", "-dc", package], capture_output=True, check=False).stdout
     assert [word for word in (b"GOENV", b"pass-word-77", b"HTTPS_PROXY") if word in unpacked] == [b"GOENV"]
     assert "pass-word-77" not in project.log("v")
-    assert any("HTTPS_PROXY" in line for line in project.said)
+    assert any("HTTPS_PROXY" in line for line in project.lines)
 
 
 @pytest.mark.slow

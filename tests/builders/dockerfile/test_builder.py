@@ -36,7 +36,7 @@ def project(on_tools):
     return on_tools.write({"Dockerfile": SIMPLE})
 
 
-def told(project, built):
+def history(project, built):
     """What an image's history says."""
     return "\n".join(step.instruction for step in project.image(built).config.history)
 
@@ -53,7 +53,7 @@ def test_the_image_is_in_the_engine_and_is_told_true(project, engine, tools_imag
     assert (built.in_engine, image.user) == (True, "65532")
     assert built.base == Base("tools", tools_image, None, stand_in=True)
     assert built.tool == f"{engine.info.name.lower()} {engine.info.version}"
-    assert any("COPY hello /hello" in line for line in project.said), project.said
+    assert any("COPY hello /hello" in line for line in project.lines), project.lines
     assert not list(project.site.state.image("v").glob(".work-*"))
 
 
@@ -156,7 +156,7 @@ READS = """RUN --mount=type=secret,id=GOPROXY --mount=type=secret,id=ca_bundle r
 def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(machine):
     built = machine.write({"Dockerfile": BASED + READS}).build("v")
     assert machine.read(built, "/told")[0].decode() == f"{len(PROXY)} {len(PROXY)} {BUNDLE}\n"
-    assert "pass-word-78" not in told(machine, built)
+    assert "pass-word-78" not in history(machine, built)
     assert b"pass-word-78" not in machine.everything()
 
 
@@ -177,7 +177,7 @@ def test_an_unchanged_dockerfile_reaches_what_this_machine_reaches_and_no_layer_
     files = [machine.read(built, f"/{name}")[0].decode() for name in ("told", "nothing")]
     assert files == [f"{len(PROXY)} {BUNDLE}\n", "0\n"]
     assert (machine.root / "Dockerfile").read_text() == UNCHANGED
-    assert "secret" not in told(machine, built)
+    assert "secret" not in history(machine, built)
     assert b"pass-word-78" not in machine.everything()
 
 
@@ -190,7 +190,7 @@ def test_an_instruction_that_lacks_what_this_machine_has_is_told_with_its_line(p
         project.build("v")
     assert codes(caught.value.hint) == ["dockerfile.secrets_lacked"]
     words = ("(Dockerfile:3: RUN : go build", "RUN --mount=type=secret,id=GOPROXY")
-    assert [each for each in words if each not in str(caught.value)] == []
+    assert [word for word in words if word not in str(caught.value)] == []
 
 
 def test_a_base_that_does_not_exist(project):
@@ -249,7 +249,7 @@ def test_a_compile_error_is_the_compilers_own_line(project, local_source):
     line = "  v: {{builder: dockerfile, source: app, dockerfile: Dockerfile, bases: {{GO_BASE: '{}', BASE: tools}}}}\n"
     files = {**GO_FILES, "app/main.go": BROKEN, "Dockerfile": BUILD_FILES["multi-stage-alpine.Dockerfile"]}
     project.write(files).suite(line.format(GO_BASE))
-    assert COMPILERS in project.fails(told="builders.not_compiled", what="v")
+    assert COMPILERS in project.fails(key="builders.not_compiled", what="v")
 
 
 @pytest.mark.parametrize(("engine_id", "index"), [("sha256:i", "sha256:i"), ("sha256:m", None)])
@@ -261,8 +261,8 @@ def test_where_the_engine_does_not_say_what_its_id_is_of_the_archive_tells(tmp_p
     suite = write_suite(tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile}\n")
     engine: Any = SimpleNamespace(images=SimpleNamespace(save=lambda *_: None))
     site = Site(suite, State(tmp_path), source=None, engine=lambda: engine)
-    found = builder.DockerfileBuilder()._identity(site, suite.variants[0], "demo/v:latest", engine_id)
-    assert found == Identity(engine_id, "sha256:c", "sha256:m", index)
+    identity = builder.DockerfileBuilder()._identity(site, suite.variants[0], "demo/v:latest", engine_id)
+    assert identity == Identity(engine_id, "sha256:c", "sha256:m", index)
 
 
 VARIANTS = ("a", "b", "c")

@@ -109,11 +109,11 @@ def test_an_older_engine_gives_them_to_stages_that_are_no_part_of_the_image(tmp_
 def test_where_an_older_engine_cannot_the_instruction_is_told_what_to_write(run):
     reach = Reach(VARIABLES, (CA,), direct=False, in_image=frozenset((1,)))
     assert reach.added(run).flags == ()
-    told = reach.advice(7)
-    assert (details(told).code, details(told).fields["names"]) == ("dockerfile.secrets_lacked", f"{PIP} and ca_bundle")
+    hint = reach.advice(7)
+    assert (details(hint).code, details(hint).fields["names"]) == ("dockerfile.secrets_lacked", f"{PIP} and ca_bundle")
     lines = ["RUN --mount=type=secret,id=PIP_INDEX_URL --mount=type=secret,id=ca_bundle"]
     lines += [f'export {PIP}="$(cat /run/secrets/{PIP})"', "export SSL_CERT_FILE=/run/secrets/ca_bundle"]
-    assert [line for line in lines if line not in told] == []
+    assert [line for line in lines if line not in hint] == []
     assert reach.advice(8) == ""
 
 

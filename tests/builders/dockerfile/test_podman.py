@@ -48,7 +48,7 @@ def test_what_an_old_podman_cannot_do_is_told_with_its_line_before_the_build(tmp
 
 
 def test_its_lines_are_told_as_buildkit_tells_them():
-    said = {
+    lines = {
         "[1/2] STEP 1/3: FROM docker.io/library/x": "#1 [1/3] FROM docker.io/library/x",
         "[1/2] STEP 2/3: RUN make": "#2 [2/3] RUN make",
         "--> Using cache 0123": "#2 CACHED",
@@ -59,11 +59,11 @@ def test_its_lines_are_told_as_buildkit_tells_them():
             '#3 ERROR: building at STEP "RUN false": while running runtime: exit code: 7'
         ),
     }
-    told: list[str] = []
-    hear = translated(told.append)
-    for line in said:
+    output: list[str] = []
+    hear = translated(output.append)
+    for line in lines:
         hear(line)
-    assert told == list(filter(None, said.values()))
+    assert output == list(filter(None, lines.values()))
 
 
 def test_dockerfiles_are_refused_where_podman_keeps_its_images_elsewhere(tmp_path, monkeypatch):
@@ -77,8 +77,8 @@ def test_dockerfiles_are_refused_where_podman_keeps_its_images_elsewhere(tmp_pat
 def test_the_store_of_another_user_is_left_alone(tmp_path, monkeypatch):
     """Root may write there, and its files then kept that user's Podman from answering at all."""
     host = {"cgroupManager": "cgroupfs", "buildahVersion": "1.28.0"}
-    told = {"host": host, "store": {"graphRoot": str(tmp_path), "runRoot": "/run/x", "graphDriverName": "overlay"}}
-    monkeypatch.setattr(api, "document_once", lambda *_: told)
+    info = {"host": host, "store": {"graphRoot": str(tmp_path), "runRoot": "/run/x", "graphDriverName": "overlay"}}
+    monkeypatch.setattr(api, "document_once", lambda *_: info)
     assert buildkit.store_of(ENDPOINT).here
     assert not buildkit.store_of(Endpoint("tcp://127.0.0.1:1", ours=False)).here, "it may be another machine's"
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)

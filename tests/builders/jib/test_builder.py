@@ -101,7 +101,7 @@ def test_what_the_image_says_and_holds(demo):
     assert (config.entrypoint[-1], "LIST=a,b=c d" in config.env) == ("deadweight.playground.Main", True)
     assert built.tool.startswith("jib 3.5.2 (Maven ")
     assert (built.base.stand_in, project.steps("v")[0].there()) == (True, True)
-    assert any(line.startswith("Compiling ") for line in project.said)
+    assert any(line.startswith("Compiling ") for line in project.lines)
     awk, mode = project.read(built, "/usr/bin/awk")  # out of another image
     assert (awk[:4], mode & 0o777) == (b"\x7fELF", 0o755)
     conf = [project.read(built, f"/etc/app/{name}") for name in ("run.sh", "plain.txt")]
@@ -286,9 +286,9 @@ JIB = "jib-maven-plugin:3.5.2"
 
 def jib_image(place: Path, main: str, files: dict[str, bytes], *, path: str = "/app/classes", words=(), by=JIB) -> Path:
     """An image as Jib writes it: files in one layer, the class path in a later one, the main class in the entry point."""
-    layers = [samples.honest_layer(each) for each in (files, {"app/jib-classpath-file": path.encode()})]
+    layers = [samples.honest_layer(layer) for layer in (files, {"app/jib-classpath-file": path.encode()})]
     entry = [*(words or ("java", "-cp", "@/app/jib-classpath-file")), main]
-    history = [{"created_by": each} for each in (by, JIB)]
+    history = [{"created_by": tool} for tool in (by, JIB)]
     made = samples.build(*layers, compression="gzip", history=history, config={"Entrypoint": entry})
     return samples.docker_save(place / "x.tar", made)
 
@@ -358,13 +358,13 @@ def test_a_dependency_that_nobody_has_and_the_way_out_are_named_once(project, mo
     gone, at = dependency("example.nowhere", "gone", "9"), "" if offline else "http://127.0.0.1:9/"
     project.write({"app/pom.xml": pom(dependencies=gone, repository=at, named="central")})
     monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", offline)
-    assert project.fails(told="builders.tool_failed", hint=HINTS[cause]).count("example.nowhere:gone") == 1
+    assert project.fails(key="builders.tool_failed", hint=HINTS[cause]).count("example.nowhere:gone") == 1
 
 
 @pytest.mark.slow
 def test_offline_builds_from_what_is_there(project, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
-    project.fails(told="builders.tool_failed", hint=HINTS["base_not_cached"])
+    project.fails(key="builders.tool_failed", hint=HINTS["base_not_cached"])
     monkeypatch.delenv("DEADWEIGHT_MAVEN_OFFLINE")
     project.build("v")
     monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
@@ -380,7 +380,7 @@ def test_a_registry_that_wants_credentials(project, tmp_path, secure, hint):
     with registry(program, tmp_path / "registry", locked=True, tls=tmp_path if secure else None) as host:
         project.source.bases = {STATIC: Base(STATIC, f"{host}/private/base:1", None, stand_in=False)}
         project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem" if secure else None)
-        message = project.fails(told="builders.tool_failed", cause="credentials", hint=HINTS[hint])
+        message = project.fails(key="builders.tool_failed", cause="credentials", hint=HINTS[hint])
     assert f"{host}/private/base" in message
 
 
@@ -401,7 +401,7 @@ def test_a_base_without_our_platform(project, tmp_path):
         parts = [word for name in ("s390x", "ppc64le") for word in ("-m", f"{host}/many:{name}")]
         _run.run([crane, "index", "append", "--insecure", *parts, "-t", f"{host}/many:1"])
         base("1")
-        message = project.fails(told="builders.tool_failed", hint=HINTS["no_such_architecture"])
+        message = project.fails(key="builders.tool_failed", hint=HINTS["no_such_architecture"])
     assert f"{host}/many:1 is a manifest list, but the list does not contain an image for architecture=" in message
     assert "If your intention" not in message
 
@@ -426,7 +426,7 @@ def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tm
     with served(Proxy) as server:
         at = f"http://me:pass-word-77@127.0.0.1:{server.server_port}"
         project.source.build_environment = BuildEnvironment({"HTTPS_PROXY": at})
-        message = project.fails(told="builders.tool_failed", hint=HINTS["artifact_missing"])
+        message = project.fails(key="builders.tool_failed", hint=HINTS["artifact_missing"])
     assert ("repo.maven.apache.org:443", "me:pass-word-77") in asked
     assert b"pass-word-77" not in project.everything() + message.encode()
 
@@ -441,7 +441,7 @@ def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
     ):
         at = f"https://127.0.0.1:{server.server_port}/"
         project.write({"app/pom.xml": pom(dependencies=thing, repository=at)})
-        project.fails(told="builders.tool_failed", what="v", cause="certificate", hint=HINTS["java_untrusted"])
+        project.fails(key="builders.tool_failed", what="v", cause="certificate", hint=HINTS["java_untrusted"])
         shutil.rmtree(local, ignore_errors=True)
         project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem")
         assert "dependencies" in layers(project.image(project.build("v")))
@@ -560,7 +560,7 @@ def test_the_file_of_an_error_is_the_one_that_has_it(project):
 def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
     project = Project(tmp_path / "my work", static_base).write(PROJECT).suite(SUITE)
     project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
-    message = project.fails(told="builders.not_compiled")
+    message = project.fails(key="builders.not_compiled")
     assert str(project.site.state.log("v")) in message
     assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
     assert message.count("cannot find symbol") == 1
@@ -581,7 +581,7 @@ def test_a_maven_repository_or_a_proxy_that_wants_credentials(project, status):
         thing = dependency("example.refused", f"thing{status}", "1")
         project.write({"app/pom.xml": pom(dependencies=thing, repository=f"{at}/")})
         hint = HINTS["proxy_credentials" if status == 407 else "maven_credentials"]
-        message = project.fails(told="builders.tool_failed", cause="credentials", hint=hint)
+        message = project.fails(key="builders.tool_failed", cause="credentials", hint=hint)
     assert f"example.refused:thing{status}" in message
 
 
@@ -598,7 +598,7 @@ def test_a_download_that_failed_is_tried_again_by_the_next_build(project, tmp_pa
             project.build("v")
         finally:
             shutil.rmtree(Path.home() / ".m2/repository/example/late", ignore_errors=True)
-    assert "trying again" in "\n".join(project.said)
+    assert "trying again" in "\n".join(project.lines)
 
 
 @pytest.mark.parametrize(("opened", "reached"), [(OPENED, True), ("", False)])

@@ -38,7 +38,7 @@ def project(tmp_path):
     return made
 
 
-def told(project) -> str:
+def arguments(project) -> str:
     """The arguments of a build, which the wrapper lets fail."""
     assert wording("run.failed", code=7) in project.fails()
     return (project.root / "app/told").read_text()
@@ -47,7 +47,7 @@ def told(project) -> str:
 def test_a_gradle_project_is_called_with_jib_added(project):
     project.write({"app/build.gradle": "plugins { id 'java' }\n"})
     assert builder("jib").needs(project.variant("v"), project.root).tools == ("java",)
-    assert re.search("--init-script .* jibBuildTar -Djib.from.image=127.0.0.1:", told(project))
+    assert re.search("--init-script .* jibBuildTar -Djib.from.image=127.0.0.1:", arguments(project))
 
 
 NAMING = [
@@ -61,7 +61,7 @@ NAMING = [
 
 @pytest.mark.parametrize("files", NAMING)
 def test_a_build_may_name_jib_in_other_files_than_the_first(project, files):
-    assert "--init-script" not in told(project.write(files))
+    assert "--init-script" not in arguments(project.write(files))
 
 
 def test_a_build_folder_is_not_where_a_build_names_jib(project):
@@ -139,7 +139,7 @@ def test_a_real_gradle_gets_jib_where_there_is_java(project, gradle, tmp_path):
     given = f"org.gradle.internal.plugins.portal.url.override: '{address}', example.image: '{image}'"
     built = project.suite(f'{SUITE}    tests: true\n    args: {{jib.containerize: ":app", {given}}}\n').build("v")
     assert holds(project.archive("v", built), built.config_digest)
-    assert "Containerizing :app:jibBuildTar for 127.0.0.1:9/static:1" in project.said
+    assert "Containerizing :app:jibBuildTar for 127.0.0.1:9/static:1" in project.lines
 
 
 def test_with_several_projects_one_of_them_becomes_the_image(project):
@@ -149,7 +149,7 @@ def test_with_several_projects_one_of_them_becomes_the_image(project):
     assert "{jib.containerize: " in str(caught.value)
     for given, task in ((":app", ":app:jibBuildTar"), ("app", ":app:jibBuildTar"), (":", ":jibBuildTar")):
         project.suite(f'{SUITE}    args: {{jib.containerize: "{given}"}}\n    tests: true\n')
-        assert f" {task.replace('jibBuildTar', 'test')} {task} " in told(project)
+        assert f" {task.replace('jibBuildTar', 'test')} {task} " in arguments(project)
 
 
 def test_a_folder_without_any_build_is_told_so(project):
@@ -190,7 +190,7 @@ def test_a_warning_of_the_compiler_is_no_error(project):
     """In Gradle's form, which is javac's own."""
     warning, error = "$PWD/src/A.java:3: warning: [removal] x", "$PWD/src/A.java:4: error: cannot find symbol"
     project.write({"app/build.gradle": "\n", "app/gradlew": f'#!/bin/sh\necho "{warning}"; echo "{error}"; exit 1\n'})
-    message = project.fails(told="builders.not_compiled")
+    message = project.fails(key="builders.not_compiled")
     assert ("| src/A.java:4: error: cannot find symbol" in message, "removal" in message) == (True, False)
     project.write({"app/gradlew": f'#!/bin/sh\necho "{warning}"; echo no disk; exit 1\n'})
-    project.fails(told="builders.tool_failed")
+    project.fails(key="builders.tool_failed")

@@ -127,11 +127,11 @@ def test_an_older_file_takes_the_place_of_a_source(project, linked):
     assert project.read(project.build_record("v"), "/app/resources/x.txt")[0] == b"after"
 
 
-@pytest.mark.parametrize("said", ["pom", "argument"])
-def test_what_is_compiled_otherwise_is_compiled_anew(project, said):
+@pytest.mark.parametrize("place", ["pom", "argument"])
+def test_what_is_compiled_otherwise_is_compiled_anew(project, place):
     """A class file's eighth byte is the Java that it is for."""
     assert built_class(project)[7] == 61
-    if said == "pom":
+    if place == "pom":
         project.write({"app/pom.xml": pom().replace("release>17<", "release>11<")})
     else:
         project.suite(SUITE + '    args: {maven.compiler.release: "11"}\n')
@@ -176,7 +176,7 @@ def test_a_test_that_is_gone_runs_no_more(project):
     test = "app/src/test/java/a/MainTest.java"
     code = "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test\n    void no() { throw new Error(); }\n}\n"
     project.write({"app/pom.xml": pom(dependencies=JUNIT), test: code}).suite(SUITE + "    tests: true\n")
-    project.fails(told="builders.tests_fail")
+    project.fails(key="builders.tests_fail")
     (project.root / test).unlink()
     project.build("v")
 

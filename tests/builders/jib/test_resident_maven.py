@@ -55,7 +55,7 @@ def ended(folder: Path, what: str = "ResidentMaven") -> bool:
 
 
 def living(folder: Path, what: str = "ResidentMaven") -> list[int]:
-    return [each.pid for each in machine.everyone() if what in each.command and str(folder) in each.command]
+    return [process.pid for process in machine.everyone() if what in process.command and str(folder) in process.command]
 
 
 def call(source: Path, *words: str) -> list[str]:
@@ -81,7 +81,7 @@ def test_a_failure_is_mavens_own(source, monkeypatch):
     plain = maven(source, "compile")
     assert through.returncode == plain.returncode == 1
     assert "cannot find symbol" in through.stdout
-    errors = [re.findall(r"^\[ERROR\].*", each.stdout, re.MULTILINE) for each in (through, plain)]
+    errors = [re.findall(r"^\[ERROR\].*", done.stdout, re.MULTILINE) for done in (through, plain)]
     assert errors[0] == errors[1]
 
 

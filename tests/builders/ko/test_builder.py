@@ -46,7 +46,7 @@ def test_it_builds_without_an_engine_and_keeps_the_sbom(built):
     (sbom,) = image.sbom
     assert json.loads((project.site.state.image("v") / sbom).read_text())["spdxVersion"].startswith("SPDX-")
     assert (project.took[0], project.steps("v")[0].there()) == ("cold", True)
-    assert any(line.startswith("Building example.invalid/app") for line in project.said)
+    assert any(line.startswith("Building example.invalid/app") for line in project.lines)
 
 
 def test_the_same_inputs_give_the_same_image_elsewhere(built, project):
@@ -80,14 +80,14 @@ def test_an_archive_that_is_gone_or_changed_is_said(project, built):
 def test_a_compile_error_is_the_compilers_own_line(project):
     project.write({"app/main.go": BROKEN})
     before = project.archive("v", project.build_record("v")).stat().st_mtime_ns
-    message = project.fails(told="builders.not_compiled", what="v")
+    message = project.fails(key="builders.not_compiled", what="v")
     assert [words for words in (COMPILERS, str(project.site.state.log("v"))) if words not in message] == []
     assert (project.site.state.image("v") / "image.tar").stat().st_mtime_ns == before
 
 
 def test_a_package_that_is_no_program(project):
     project.write({"app/lib/lib.go": "package lib\n"}).suite(f"{SUITE}    main: ./lib\n")
-    message = project.fails(told="builders.tool_failed", what="v", hint=HINTS["not_a_main_package"])
+    message = project.fails(key="builders.tool_failed", what="v", hint=HINTS["not_a_main_package"])
     assert "failed to save" not in message
 
 

@@ -121,7 +121,7 @@ def test_a_compilers_line_names_a_file_of_any_module(place):
 
 
 # Maven's and Gradle's lines as they come
-@pytest.mark.parametrize(("lines", "said"), [
+@pytest.mark.parametrize(("lines", "tail"), [
     (["'a' is missing. @ example:all:1, /p q/pom.xml, line 5, column 3"], ["pom.xml:5:3: 'a' is missing."]),
     (["Malformed POM: x @ /p q/lib/pom.xml, line 4, column 2"], ["lib/pom.xml:4:2: Malformed POM: x"]),
     (["'a' is missing. @ example:far:1, line 5, column 3"], ["example:far:1:5:3: 'a' is missing."]),
@@ -136,8 +136,8 @@ def test_a_compilers_line_names_a_file_of_any_module(place):
         ["Execution default-war of goal x:war failed: no such method"],
     ),
 ])  # fmt: skip
-def test_mavens_places_in_our_words(lines, said):
-    assert heard([f"[ERROR] {line}" for line in lines]).tail == tuple(said)
+def test_mavens_places_in_our_words(lines, tail):
+    assert heard([f"[ERROR] {line}" for line in lines]).tail == tuple(tail)
 
 
 def heard(lines: list[str], *, gradle: bool = False) -> CommandError:
@@ -180,8 +180,8 @@ def test_tests_that_fail_in_gradle():
     lines += ["", "MainTest > says() FAILED", "", "* What went wrong:", "Execution failed for task ':test'."]
     assert heard(lines).code != "builders.tests_fail"  # where Maven runs, that is what the service itself writes
     failure = heard(lines, gradle=True)
-    told = ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")
-    assert (failure.code, failure.tail) == ("builders.tests_fail", told)
+    tail = ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")
+    assert (failure.code, failure.tail) == ("builders.tests_fail", tail)
 
 
 MAVEN = """\
@@ -207,9 +207,9 @@ class TestRealBuilds:
         ("FROM ${BASE} AS last\nCOPY --from=0 /s/server /server\n", "", "missing_file", "(Dockerfile:4:"),
     )
 
-    @pytest.mark.parametrize(("instructions", "said", "cause", "shown"), INSTRUCTIONS)
-    def test_a_failed_instruction(self, on_tools, instructions, said, cause, shown):
-        error = self.failure(on_tools, instructions, said)
+    @pytest.mark.parametrize(("instructions", "output", "cause", "shown"), INSTRUCTIONS)
+    def test_a_failed_instruction(self, on_tools, instructions, output, cause, shown):
+        error = self.failure(on_tools, instructions, output)
         assert (error.cause, shown in str(error), "| line 10" in str(error)) == (cause, True, False)
 
     def test_a_base_that_is_no_stand_in_gets_another_hint(self, on_tools):
@@ -220,8 +220,8 @@ class TestRealBuilds:
         assert len(hints) == 2
 
     def test_a_full_disk_is_the_engines(self, on_tools, engine):
-        said = "main.go:4:2: example.com/y@v1.0.0: mkdir /go/pkg/mod: no space left on device"
-        error = self.failure(on_tools, SAYS, said)
+        output = "main.go:4:2: example.com/y@v1.0.0: mkdir /go/pkg/mod: no space left on device"
+        error = self.failure(on_tools, SAYS, output)
         assert (error.cause, engine.info.root_dir in str(error.hint)) == ("disk_full", True)
 
     def test_a_client_and_an_engine_without_a_common_api(self, on_tools, monkeypatch):
@@ -230,9 +230,9 @@ class TestRealBuilds:
         assert self.failure(on_tools, "COPY hello /hello\n").cause == "client"
 
     @staticmethod
-    def failure(project, instructions: str, said: str = "") -> CommandError:
-        """What is reported of a real build that fails after writing ``said``."""
-        project.write({"Dockerfile": f"ARG BASE\nFROM ${{BASE}}\n{instructions}", "said": said + "\n"})
+    def failure(project, instructions: str, output: str = "") -> CommandError:
+        """What is reported of a real build that fails after writing ``output``."""
+        project.write({"Dockerfile": f"ARG BASE\nFROM ${{BASE}}\n{instructions}", "said": output + "\n"})
         with pytest.raises(CommandError) as caught:
             project.build("v")
         noise = ("sha256:", "transferring", "extracting", "executor failed", "#", "switch")

@@ -70,10 +70,10 @@ def test_what_init_wrote_for_one_variant_is_no_input_of_another(tmp_path, below)
 
 def test_a_rule_takes_back_what_it_names_and_never_the_keys(repository):
     rules = "!.git\n!tools/my-env/a.py\n!.deadweight\n!services/x/.deadweight/keys\n"
-    found = inputs(repository.write({".dockerignore": rules}))
+    paths = inputs(repository.write({".dockerignore": rules}))
     names = {".git/config", "tools/my-env/a.py", "tools/my-env/pyvenv.cfg"}
-    assert names & found == {".git/config", "tools/my-env/a.py"}
-    assert not any(".deadweight" in name or ".venv" in name for name in found)
+    assert names & paths == {".git/config", "tools/my-env/a.py"}
+    assert not any(".deadweight" in name or ".venv" in name for name in paths)
 
 
 def test_both_ignore_files_count_and_a_dockerfiles_own_stands_in_for_them(repository):

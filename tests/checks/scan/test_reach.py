@@ -33,12 +33,12 @@ def subject(tmp_path, engine, playground_image, playground_archive):
 
 @pytest.mark.slow
 def test_the_service_its_awk_and_its_libraries_are_seen(subject):
-    found = observed(subject, may_run=True)
-    assert isinstance(found, Observation), found
-    assert "/app" in found.executed
-    assert {path.rpartition("/")[2] for path in found.executed} & {"awk", "mawk", "gawk"}
-    assert any(path.rpartition("/")[2].startswith("libc.so") for path in found.opened)
-    assert observed(subject, may_run=False) == found  # kept for the same image and requests
+    observation = observed(subject, may_run=True)
+    assert isinstance(observation, Observation), observation
+    assert "/app" in observation.executed
+    assert {path.rpartition("/")[2] for path in observation.executed} & {"awk", "mawk", "gawk"}
+    assert any(path.rpartition("/")[2].startswith("libc.so") for path in observation.opened)
+    assert observed(subject, may_run=False) == observation  # kept for the same image and requests
     for label in ("deadweight.variant=app", "deadweight.purpose=recorder"):
         assert not subject.engine().api.containers(filters={"label": label})
 
@@ -52,8 +52,8 @@ def test_a_kernel_that_tells_of_no_calls_is_named(subject, monkeypatch, tmp_path
     file = profile.write(tmp_path / "p.json", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
     roomier = sidecars.roomier
     monkeypatch.setattr(reachability, "roomier", lambda options: roomier(options).but(seccomp=str(file)))
-    found = observed(subject, may_run=True)
-    assert (found.code, found.fields["problem"]) == ("scan.kernel_tells_nothing", "invalid argument")
+    reason = observed(subject, may_run=True)
+    assert (reason.code, reason.fields["problem"]) == ("scan.kernel_tells_nothing", "invalid argument")
 
 
 def test_without_a_run_or_a_request_it_is_not_measured(subject, playground_image, playground_archive):
@@ -65,8 +65,8 @@ def test_without_a_run_or_a_request_it_is_not_measured(subject, playground_image
 def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbehaving_image, misbehaving_archive):
     dying = "app:\n    run: {env: {MODE: dies-at-once}}\n    health: {within_seconds: 2}"
     suite = write_suite(tmp_path, SUITE.replace("app:", dying, 1))
-    found = observed(built_subject(suite, "app", misbehaving_archive, misbehaving_image, engine), may_run=True)
-    assert codes(found)[0] == "scan.service_not_run"
+    reason = observed(built_subject(suite, "app", misbehaving_archive, misbehaving_image, engine), may_run=True)
+    assert codes(reason)[0] == "scan.service_not_run"
 
 
 def finding(kind: str, package: str, path: str = "", ecosystem: str = "") -> Found:
@@ -100,8 +100,8 @@ def test_which_findings_are_in_touched_files(row, flag):
 
 def test_kernel_headers_are_in_no_count_of_reached_and_dead():
     rows = [finding("kernel_headers", "linux-libc-dev"), *(finding("os", name) for name in ("used", "unused", "odd"))]
-    found = reachability.reachability((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), 3)
-    assert (found.reachable, found.dead_weight, found.undecided) == (1, 1, 1)
+    figures = reachability.reachability((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), 3)
+    assert (figures.reachable, figures.dead_weight, figures.undecided) == (1, 1, 1)
 
 
 # A finding is counted once, however many programs of an image hold a copy of its package.
@@ -112,9 +112,9 @@ OTHER = replace(ROW, version="1.26.0", fixed_version=None)
 
 def test_copies_are_a_figure_of_their_own():
     """84 ids in 20 programs of the Go compiler were called 1,680 findings."""
-    found = count((*COPIES, OTHER))
-    assert (found.total, found.copies, found.fixable, found.ids) == (2, 21, 1, 1)
-    assert found.by_severity["critical"] == 2
+    counts = count((*COPIES, OTHER))
+    assert (counts.total, counts.copies, counts.fixable, counts.ids) == (2, 21, 1, 1)
+    assert counts.by_severity["critical"] == 2
 
 
 def test_a_gate_counts_each_once():
@@ -124,7 +124,7 @@ def test_a_gate_counts_each_once():
 
 def test_one_touched_copy_is_enough_and_none_is_not_touched():
     seen = Observation("k", ("/usr/bin/0",), ("/usr/bin/0",))
-    found = reachability.reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, 16)
-    assert (found.reachable, found.dead_weight, found.undecided, found.requests) == (1, 1, 0, 16)
+    figures = reachability.reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, 16)
+    assert (figures.reachable, figures.dead_weight, figures.undecided, figures.requests) == (1, 1, 0, 16)
     unsure = reachability.reachability((None, *[False] * 19), COPIES, seen, 16)
     assert (unsure.reachable, unsure.dead_weight, unsure.undecided) == (0, 0, 1)

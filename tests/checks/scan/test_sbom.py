@@ -40,8 +40,8 @@ def written(tmp_path, app, scanner):
     """Each SBOM of an image with these files: the file's record, and the document."""
 
     def made(files, **image) -> list[tuple[SbomFile, dict]]:
-        found = write_sboms(subject(tmp_path, app, files, **image))
-        return [(file, json.loads(Path(file.path).read_text())) for file in found.files]
+        sboms = write_sboms(subject(tmp_path, app, files, **image))
+        return [(file, json.loads(Path(file.path).read_text())) for file in sboms.files]
 
     return made
 
@@ -59,19 +59,19 @@ def judged(file: SbomFile) -> list[str]:
         from cyclonedx.validation.json import JsonStrictValidator
 
         text = Path(file.path).read_text()
-        found = JsonStrictValidator(SchemaVersion.from_version(json.loads(text)["specVersion"])).validate_str(text)
-        return [] if found is None else [repr(found)]
+        error = JsonStrictValidator(SchemaVersion.from_version(json.loads(text)["specVersion"])).validate_str(text)
+        return [] if error is None else [repr(error)]
     from spdx_tools.spdx.parser.parse_anything import parse_file
     from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
-    return [each.validation_message for each in validate_full_spdx_document(parse_file(str(file.path)))]
+    return [message.validation_message for message in validate_full_spdx_document(parse_file(str(file.path)))]
 
 
 def loose_ends(document: dict) -> set[str]:
     """What a CycloneDX document refers to and does not list, and what it lists twice."""
     own = document.get("metadata", {}).get("component", {}).get("bom-ref")
-    listed = Counter([own, *(each["bom-ref"] for each in document["components"])])
-    needs = {ref for each in document["dependencies"] for ref in (each["ref"], *each.get("dependsOn", []))}
+    listed = Counter([own, *(component["bom-ref"] for component in document["components"])])
+    needs = {ref for entry in document["dependencies"] for ref in (entry["ref"], *entry.get("dependsOn", []))}
     return needs - listed.keys() | {ref for ref, count in listed.items() if count > 1}
 
 
@@ -104,16 +104,16 @@ def test_a_builders_claims_are_held_against_the_image(tmp_path, app, scanner):
     made = write_sboms(subject(tmp_path, app, files, spdx(*(f"pkg:{name}" for name in names))), ("spdx",))
     assert (made.compared, made.absent) == (True, ("apk ghost 2.0",))
     assert "apk hidden 1.0-r0" in made.unclaimed
-    assert not any("stdlib" in each or "own" in each for each in made.unclaimed)
+    assert not any("stdlib" in package or "own" in package for package in made.unclaimed)
     assert "ghost" not in Path(made.files[0].path).read_text(), "what is written is made from the image"
     assert judged(made.files[0]) == []
 
 
 def test_a_builders_sbom_that_is_damaged_is_one_error(tmp_path, app):
-    found = subject(tmp_path, app, {}, {})
+    target = subject(tmp_path, app, {}, {})
     (tmp_path / ".deadweight" / "images" / "app" / "own.spdx.json").write_text("{")
     with raises(DeadweightError, "scan.sbom_unreadable"):
-        write_sboms(found)
+        write_sboms(target)
 
 
 def test_versions_that_one_side_lacks_match_all():
@@ -154,7 +154,7 @@ def test_packages_with_an_epoch_are_listed_once(written):
     files, status = debian_files(), "/var/lib/dpkg/status"
     files[status] = bytes(files[status]).replace(b"Version: 1.0-1", b"Version: 1:1.0-1", 1)
     for file, document in written(files):
-        named = [each for each in parts(document) if each.name == "libfoo"]
+        named = [part for part in parts(document) if part.name == "libfoo"]
         assert (file.added, named) == (0, [Part("deb", "libfoo", "1:1.0-1")])
 
 
@@ -184,11 +184,11 @@ def test_jars_in_a_jar_are_all_listed(written):
     packed = {"logback-1.4": LOGBACK, "spring-core-6.1.2": plain, "nobody-knows-3": plain}
     fat = jar({**own, **{f"BOOT-INF/lib/{name}.jar": content for name, content in packed.items()}})
     for file, document in written({"/srv/shop-1.0.jar": fat}):
-        purls = [each.purl.removeprefix("pkg:maven/") for each in parts(document) if each.type == "maven"]
+        purls = [part.purl.removeprefix("pkg:maven/") for part in parts(document) if part.type == "maven"]
         assert sorted(purls) == ["ch.qos/logback@1.4", "com.acme/shop@1.0", "org.springframework/spring-core@6.1.2"]
         key = "components" if file.form == "cyclonedx" else "packages"
         assert judged(file) == []
-        assert "nobody-knows" in [each["name"] for each in document[key]], "listed, though without a package URL"
+        assert "nobody-knows" in [entry["name"] for entry in document[key]], "listed, though without a package URL"
 
 
 def test_the_java_that_runs_it_is_listed(app, written):
@@ -202,7 +202,7 @@ def test_jars_beside_an_sbom_of_theirs_are_listed_once(written):
     """As Jib lays out a Spring Boot service."""
     files = {"/srv/libs/logback-1.4.jar": LOGBACK, "/srv/resources/META-INF/sbom/application.cdx.json": BOM.encode()}
     for _, document in written(files):
-        assert [each.name for each in parts(document) if each.type == "maven"].count("logback") == 1
+        assert [part.name for part in parts(document) if part.type == "maven"].count("logback") == 1
 
 
 def bill(components: list[dict], dependencies: list[dict]) -> dict:
@@ -224,7 +224,7 @@ def test_twins_leave_nothing_dangling():
     document = bill([component(purl, purl) for purl in (twin, plain, other)], needs)
     once = without_twins(document)
     assert loose_ends(document) == loose_ends(once) == set()
-    assert [each["bom-ref"] for each in once["components"]] == [plain, other]
+    assert [component["bom-ref"] for component in once["components"]] == [plain, other]
     assert once["dependencies"] == [{"ref": other, "dependsOn": [plain]}, {"ref": plain, "dependsOn": []}]
 
 
@@ -238,8 +238,8 @@ def test_a_package_in_two_places_is_listed_once_with_both():
         component("f", "pkg:deb/debian/ms@2%3A1?arch=amd64"),
     ]
     once = without_twins(bill(components, [{"ref": "e", "dependsOn": ["a", "b"]}]))
-    assert [each["bom-ref"] for each in once["components"]] == ["a", "c", "d", "e"]
-    assert [each["value"] for each in once["components"][0]["properties"]] == ["app/ms", "usr/ms"]
+    assert [component["bom-ref"] for component in once["components"]] == ["a", "c", "d", "e"]
+    assert [prop["value"] for prop in once["components"][0]["properties"]] == ["app/ms", "usr/ms"]
     assert once["dependencies"] == [{"ref": "e", "dependsOn": ["a"]}]
 
 
@@ -249,15 +249,15 @@ def test_sboms_are_attached_to_a_pushed_image(tmp_path, app, scanner, local_regi
     pushed = push(tmp_path / "image.tar", f"{local_registry}/team/app:1")
     digest = pushed.partition("@")[2]
     attached = attach(pushed, made.files)
-    assert [each.form for each in attached] == ["spdx", "cyclonedx"]
-    for each, file in zip(attached, made.files, strict=True):
-        manifest = get(local_registry, f"team/app/manifests/{each.tag.rpartition(':')[2]}")
+    assert [artifact.form for artifact in attached] == ["spdx", "cyclonedx"]
+    for artifact, file in zip(attached, made.files, strict=True):
+        manifest = get(local_registry, f"team/app/manifests/{artifact.tag.rpartition(':')[2]}")
         assert (manifest["subject"]["digest"], manifest["artifactType"]) == (digest, manifest["layers"][0]["mediaType"])
         content = get(local_registry, f"team/app/blobs/{manifest['layers'][0]['digest']}")
         assert content == json.loads(Path(file.path).read_text())
     place = f"referrers/{digest}" if attached[0].found_by == "referrers" else f"manifests/{digest.replace(':', '-')}"
     listed = {entry["digest"] for entry in get(local_registry, f"team/app/{place}")["manifests"]}
-    assert {each.reference.partition("@")[2] for each in attached} <= listed
+    assert {artifact.reference.partition("@")[2] for artifact in attached} <= listed
 
 
 def get(registry: str, path: str) -> dict:

@@ -67,8 +67,8 @@ def subject(world, archives):
 
     def made(checks: str = "{}", name: str = "debian") -> Subject:
         suite = write_suite(world, SUITE.format(checks=checks))
-        found = {each: built_subject(suite, each, archives[each], "deadweight-tests/scan:1", None) for each in archives}
-        return found[name]
+        subjects = {key: built_subject(suite, key, archives[key], "deadweight-tests/scan:1", None) for key in archives}
+        return subjects[name]
 
     return made
 
@@ -91,16 +91,16 @@ def scan(use, subject):
 
 
 def test_kinds_severities_and_what_is_fixable_are_counted_apart(scan):
-    found = scan()
-    data = found.data
-    assert (found.status, data["status"]) == ("pass", "scanned")
+    evidence = scan()
+    data = evidence.data
+    assert (evidence.status, data["status"]) == ("pass", "scanned")
     assert data["coverage"] == {"os": "covered", "language": "covered"}
     assert (data["total"], data["fixable"], data["kernel_headers"]["total"]) == (4, 3, 40)
     assert data["by_severity"] == {"critical": 1, "high": 1, "medium": 1, "low": 1, "unknown": 0}
     assert (data["by_kind"]["os"]["total"], data["by_kind"]["language"]["total"]) == (3, 1)
-    assert data["database"]["updated_at"] == found.provenance.database_updated_at
-    found = [(row["id"], row["path"], row["package"]) for row in data["findings"] if row["kind"] == "language"]
-    assert (found, data["reachability"]["status"]) == ([("CVE-2030-0002", "app", "stdlib")], "not_measured")
+    assert data["database"]["updated_at"] == evidence.provenance.database_updated_at
+    rows = [(row["id"], row["path"], row["package"]) for row in data["findings"] if row["kind"] == "language"]
+    assert (rows, data["reachability"]["status"]) == ([("CVE-2030-0002", "app", "stdlib")], "not_measured")
 
 
 def test_an_unknown_os_is_not_covered_and_its_go_binary_is_scanned(scan):
@@ -111,36 +111,36 @@ def test_an_unknown_os_is_not_covered_and_its_go_binary_is_scanned(scan):
 
 def test_an_os_whose_data_the_database_lacks_is_not_covered(scan):
     """The scanner itself says nothing of this: it ends well, with no finding."""
-    found = scan(tree={key: WHOLE[key] for key in (GO, "vulnerability", "data-source")})
-    assert found.data["coverage"] == {"os": "not_covered", "language": "covered"}
-    assert found.data["gaps"] == ["debian 12.5"]
+    evidence = scan(tree={key: WHOLE[key] for key in (GO, "vulnerability", "data-source")})
+    assert evidence.data["coverage"] == {"os": "not_covered", "language": "covered"}
+    assert evidence.data["gaps"] == ["debian 12.5"]
 
 
 def test_a_language_that_the_database_lacks_leaves_no_count(scan):
     """ "0 findings" would be of the operating system alone, and the service is not in it."""
-    found = scan(tree={key: content for key, content in WHOLE.items() if key != GO})
-    assert (found.data["status"], found.data["coverage"]) == ("scanned", {"os": "covered", "language": "not_covered"})
-    assert (found.data["total"], found.data["fixable"], found.data["by_severity"]) == (None, None, {})
-    assert total([found]) == f"1 image scanned: \u2013 findings, {wording('tasks.without_language', images='1 image')}"
-    assert _cells(found.data)[:7] == ["\u2013"] * 7
+    result = scan(tree={key: content for key, content in WHOLE.items() if key != GO})
+    assert (result.data["status"], result.data["coverage"]) == ("scanned", {"os": "covered", "language": "not_covered"})
+    assert (result.data["total"], result.data["fixable"], result.data["by_severity"]) == (None, None, {})
+    assert total([result]) == f"1 image scanned: \u2013 findings, {wording('tasks.without_language', images='1 image')}"
+    assert _cells(result.data)[:7] == ["\u2013"] * 7
 
 
 def test_nothing_known_is_not_covered_and_has_no_counts(scan, subject):
-    found = scan(tree={"alpine 3.18": {}, "vulnerability": {}, "data-source": {}})
-    assert (found.status, found.data["status"], "total" in found.data) == ("not_measured", "not_covered", False)
-    assert found.data["hint"].code == "scan.not_covered_hint"
+    result = scan(tree={"alpine 3.18": {}, "vulnerability": {}, "data-source": {}})
+    assert (result.status, result.data["status"], "total" in result.data) == ("not_measured", "not_covered", False)
+    assert result.data["hint"].code == "scan.not_covered_hint"
     strict = runner.keep(subject(), scanned(subject(), may_run=False, strict=True))
     assert (strict.status, strict.ok) == ("fail", False)
 
 
 def test_without_a_database_it_is_not_scanned_and_no_pass(subject):
     one = subject()
-    found = runner.run_check(CHECK, one)
-    assert (found.status, found.data["status"], found.ok) == ("not_measured", "not_scanned", True)
-    assert found.data["hint"] == database.HINT
+    evidence = runner.run_check(CHECK, one)
+    assert (evidence.status, evidence.data["status"], evidence.ok) == ("not_measured", "not_scanned", True)
+    assert evidence.data["hint"] == database.HINT
     with pytest.raises(MissingError, match="debian/vulnerabilities") as unmeasured:
-        raise_if_bad([found])
-    assert unmeasured.value.hint == found.data["hint"]
+        raise_if_bad([evidence])
+    assert unmeasured.value.hint == evidence.data["hint"]
     with raises(MissingError, "scan.no_database", exit_code=3):
         scanned(one, may_run=False, strict=True)
     record = collect(one.suite, one.state).variants["debian"].vulnerabilities
@@ -167,11 +167,11 @@ def test_results_are_kept_by_image_and_database(use, subject, monkeypatch):
     ("{max: {medium: 0}, fixable_only: true}", (1, "fixable medium", ": CVE-2030-0004")),
 ])  # fmt: skip
 def test_gates(scan, checks, broken):
-    found = scan(checks)
-    assert (found.status, found.data["total"]) == ("fail" if broken else "pass", 4)
-    said = [gate["reason"].fields for gate in found.data["gates"] if not gate["held"]]
-    assert [(each["count"], each["kind"], each["ids"]) for each in said] == ([broken] if broken else [])
-    assert found.data["kernel_headers"]["total"] == 40
+    evidence = scan(checks)
+    assert (evidence.status, evidence.data["total"]) == ("fail" if broken else "pass", 4)
+    reasons = [gate["reason"].fields for gate in evidence.data["gates"] if not gate["held"]]
+    assert [(reason["count"], reason["kind"], reason["ids"]) for reason in reasons] == ([broken] if broken else [])
+    assert evidence.data["kernel_headers"]["total"] == 40
 
 
 def test_only_new_findings_count_against_an_earlier_report(scan, world, subject):
@@ -179,22 +179,22 @@ def test_only_new_findings_count_against_an_earlier_report(scan, world, subject)
     runner.keep(one, scan(tree={**WHOLE, "debian 12": {"unused": DEBIAN["unused"]}}))
     write_report(collect(one.suite, one.state), world / "earlier")
     checks = "{max: {critical: 0, medium: 0, high: 0}, new_only: true, baseline: earlier/report.json}"
-    found = scan(checks)
-    bad = [gate["name"] for gate in found.data["gates"] if not gate["held"]]
-    assert (found.status, bad) == ("fail", ["max.critical"])
+    evidence = scan(checks)
+    bad = [gate["name"] for gate in evidence.data["gates"] if not gate["held"]]
+    assert (evidence.status, bad) == ("fail", ["max.critical"])
     (world / "earlier" / "report.json").write_text("[]")
     with raises(ConfigError, "report.not_a_report"):
         scan(checks)
 
 
-def age_gate(found: Evidence) -> tuple[int, int, str]:
-    (said,) = [gate["reason"].fields for gate in found.data["gates"] if gate["name"] == "database_age"]
-    return round(said["age"]), said["limit"], said["command"]
+def age_gate(evidence: Evidence) -> tuple[int, int, str]:
+    (fields,) = [gate["reason"].fields for gate in evidence.data["gates"] if gate["name"] == "database_age"]
+    return round(fields["age"]), fields["limit"], fields["command"]
 
 
 def test_an_old_database_warns_and_fails_where_strict(scan, subject):
-    found, one = scan("{max_database_age_days: 14}", age_days=30), subject("{max_database_age_days: 14}")
-    assert (found.status, age_gate(found)) == ("warn", (30, 14, "invoke scan --database download"))
+    evidence, one = scan("{max_database_age_days: 14}", age_days=30), subject("{max_database_age_days: 14}")
+    assert (evidence.status, age_gate(evidence)) == ("warn", (30, 14, "invoke scan --database download"))
     assert scanned(one, may_run=False, strict=True).status == "fail"
     # No download is named for one that was made here.
     current = database.home() / "current.json"
@@ -207,20 +207,20 @@ IGNORE = f"{{{{ignore: [{ACCEPTED}], max: {{{{critical: 0}}}}}}}}"
 
 
 def test_an_accepted_finding_does_not_count_until_its_exception_expires(scan):
-    found = scan(IGNORE.format(day="2999-01-01"))
-    assert (found.status, found.data["total"], found.data["accepted"]) == ("pass", 3, 1)
-    row = next(row for row in found.data["findings"] if row["id"] == "CVE-2030-0001")
+    evidence = scan(IGNORE.format(day="2999-01-01"))
+    assert (evidence.status, evidence.data["total"], evidence.data["accepted"]) == ("pass", 3, 1)
+    row = next(row for row in evidence.data["findings"] if row["id"] == "CVE-2030-0001")
     assert row["exception"] == "not reached"
     late = scan(IGNORE.format(day="2020-01-01"))
     assert (late.status, late.data["total"]) == ("fail", 4)
-    (reason,) = [each["reason"] for each in late.data["gates"] if each["name"] == "exceptions"]
+    (reason,) = [gate["reason"] for gate in late.data["gates"] if gate["name"] == "exceptions"]
     assert (reason.code, str(reason.fields["date"])) == ("scan.acceptance_expired", "2020-01-01")
 
 
 def test_an_exception_that_matches_nothing_is_told(scan):
     debian, odd = (scan(IGNORE.format(day="2999-01-01"), name=name) for name in ("debian", "odd"))
     origin = "ignore list: CVE-2030-0001"
-    assert [each.data["unused_exceptions"] for each in (debian, odd)] == [[], [origin]]
+    assert [evidence.data["unused_exceptions"] for evidence in (debian, odd)] == [[], [origin]]
     assert (odd.status, unused([debian, odd]), unused([odd])) == ("pass", [], [origin])
 
 
@@ -372,7 +372,7 @@ def printing(text: str) -> str:
     return f"""while [ "$1" != --output ]; do shift; done; echo '{text}' > "$2\""""
 
 
-@pytest.mark.parametrize(("script", "error", "told"), [
+@pytest.mark.parametrize(("script", "error", "word"), [
     ("echo boom >&2; exit 7", CommandError, "boom"),
     ("kill -SEGV $$", CommandError, "SIGSEGV"),
     ("exit 0", trivy.ScannerError, "scan.trivy_no_result"),
@@ -381,12 +381,12 @@ def printing(text: str) -> str:
     (printing('{"Metadata":{},"Results":[{"Class":"os-pkgs"}, 1]}'), trivy.ScannerError, "scan.trivy_unknown_format"),
     (printing('{"Metadata":{"ImageID":"sha256:0"}}'), ArchiveError, "scan.other_image"),
 ])  # fmt: skip
-def test_a_scanner_that_breaks_down_is_one_error(world, use, subject, monkeypatch, script, error, told):
+def test_a_scanner_that_breaks_down_is_one_error(world, use, subject, monkeypatch, script, error, word):
     monkeypatch.setenv("PATH", fake_scanner(world / "bin", script))
     use()
     with pytest.raises(error) as raised:
         CHECK.run(subject())
-    assert told in (raised.value.code, *str(raised.value).split())
+    assert word in (raised.value.code, *str(raised.value).split())
     assert raised.value.exit_code == 1
     assert runner.run_check(CHECK, subject()).status == "fail"
 
@@ -422,8 +422,8 @@ def test_an_sbom_is_the_same_before_and_after_a_scan(scan, subject):
 
     def made() -> list[object]:
         spdx, cyclonedx = (json.loads(Path(file.path).read_text()) for file in write_sboms(subject()).files)
-        references = {each["name"]: each.get("externalRefs") for each in spdx["packages"]}
-        return [references, {each["name"] for each in cyclonedx["components"]}, cyclonedx.get("vulnerabilities") or []]
+        references = {package["name"]: package.get("externalRefs") for package in spdx["packages"]}
+        return [references, {part["name"] for part in cyclonedx["components"]}, cyclonedx.get("vulnerabilities") or []]
 
     before = made()
     assert scan().data["total"] == 4
@@ -457,8 +457,8 @@ def test_a_jar_needs_no_index_of_its_own(world, tmp_path):
     advisory = {"=CVE-2030-0007": {"PatchedVersions": ["1.1"], "VulnerableVersions": ["<1.1"]}}
     tree = {"maven::GitHub Security Advisory Maven": {"org.example:lib": advisory}, "vulnerability": {}}
     folder = write_database(world / "db", tree)
-    found = trivy.parsed(trivy.scan(made, database=folder, cache=world / "c", timeout=60), "0", frozenset())
-    assert [(row.id, row.path) for row in found.findings] == [("CVE-2030-0007", "lib/lib-1.0.jar")]
+    report = trivy.parsed(trivy.scan(made, database=folder, cache=world / "c", timeout=60), "0", frozenset())
+    assert [(row.id, row.path) for row in report.findings] == [("CVE-2030-0007", "lib/lib-1.0.jar")]
 
 
 def test_a_go_binary_of_a_package_counts_where_nothing_else_speaks_for_it():
@@ -484,7 +484,7 @@ def test_the_task_ends_as_it_should(world, subject):
     write_database(world / "db")
     assert database.HINT in invoke(world, "scan", code=3).stderr
     done = invoke(world, "scan", "--database", "db", "--sarif", "out.sarif", "--json", code=0)
-    assert [each["data"]["total"] for each in json.loads(done.stdout)["scans"]] == [4, 1]
+    assert [entry["data"]["total"] for entry in json.loads(done.stdout)["scans"]] == [4, 1]
     assert [len(run["results"]) for run in checked((world / "out.sarif").read_text())["runs"]] == [44, 1]
     assert "not covered" in invoke(world, "scan", "--variant", "odd", code=0).stdout
     assert "coverage: " in invoke(world, "scan", "--strict", code=1).stderr
@@ -502,8 +502,8 @@ def test_one_image_that_fails_keeps_none_of_the_others_back(world, use, subject)
     odd.unlink()
     odd.write_bytes(b"damaged")
     with Workspace(load_suite(world / "deadweight.yaml"), print) as workspace:
-        found, failed = scan_variants(workspace, workspace.suite.variants)
-    assert ([each.variant for each in found], list(failed)) == (["debian"], ["odd"])
+        results, failed = scan_variants(workspace, workspace.suite.variants)
+    assert ([result.variant for result in results], list(failed)) == (["debian"], ["odd"])
 
 
 def test_scans_for_which_the_engine_is_missing_end_as_that():

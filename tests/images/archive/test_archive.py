@@ -39,7 +39,7 @@ def test_every_layout_gives_the_same_image(tmp_path, compression):
     seen = [summary(write(tmp_path / write.__name__, made)) for write in WRITERS]
     assert {(s.config_digest, s.size_bytes, s.user) for s in seen} == {(samples.sha256(made.config), 4012, "7:7")}
     layers = zip(map(samples.sha256, made.layers), map(samples.sha256, made.stored), ("step 0", "step 1"), strict=True)
-    assert {tuple((each.diff_id, each.digest, each.instruction) for each in s.layers) for s in seen} == {tuple(layers)}
+    assert {tuple((part.diff_id, part.digest, part.instruction) for part in s.layers) for s in seen} == {tuple(layers)}
     assert [s.manifest_digest is None for s in seen] == [True, False, False, False]
     if compression == "none":
         assert {s.compressed_how for s in seen} == {"gzip-6"}
@@ -98,8 +98,8 @@ def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
     outer = samples.index([samples.descriptor(inner, samples.OCI_INDEX)])
     held = samples.several(*PLATFORMS, other) | samples.blobs(inner)
     path = written(tmp_path / "layout", {**held, "index.json": outer})
-    found = [chosen(path, platform=f"linux/{name}") for name in ("arm64", "amd64")]
-    assert found == [samples.sha256(ARM.config), samples.sha256(AMD.config)]
+    digests = [chosen(path, platform=f"linux/{name}") for name in ("arm64", "amd64")]
+    assert digests == [samples.sha256(ARM.config), samples.sha256(AMD.config)]
     with raises(UsageError, "archive.platform_missing", platform="linux/s390x", known="linux/amd64, linux/arm64"):
         open_archive(path, platform="linux/s390x")
 
@@ -140,8 +140,8 @@ def test_one_of_several_images_is_chosen_by_name(tmp_path):
     saved = samples.tar(tmp_path / "x.tar", {**members, "manifest.json": json.dumps(items).encode()})
     named = [samples.oci_members(made, name=f"app:{n}") for n, made in enumerate(images)]
     for path in (saved, written(tmp_path / "layout", samples.several(*named))):
-        found = summary(path, name="app:1")
-        assert (found.config_digest, found.names) == (samples.sha256(images[1].config), ("app:1",))
+        image = summary(path, name="app:1")
+        assert (image.config_digest, image.names) == (samples.sha256(images[1].config), ("app:1",))
         with raises(UsageError, "archive.name_missing", what=str(path), name="other", known="app:0, app:1"):
             summary(path, name="other")
     with raises(UsageError, "archive.name_ambiguous", what=str(saved), images=2, known="app:0, app:1"):
@@ -326,8 +326,8 @@ def test_an_archive_that_docker_25_saved_without_a_name_is_read(tmp_path):
     made = samples.build(ONE)
     members = samples.oci_members(made) | {"index.json": samples.index(None)}
     members |= samples.listed(place(made.config), place(ONE), tag=None)
-    found = summary(samples.tar(tmp_path / "x.tar", members))
-    assert (found.config_digest, found.names) == (samples.sha256(made.config), ())
+    image = summary(samples.tar(tmp_path / "x.tar", members))
+    assert (image.config_digest, image.names) == (samples.sha256(made.config), ())
 
 
 def referrer(subject: dict, **fields) -> dict[str, bytes]:
@@ -341,14 +341,14 @@ def referrer(subject: dict, **fields) -> dict[str, bytes]:
     return samples.blobs(json.dumps(document).encode(), empty, sbom)
 
 
-@pytest.mark.parametrize("told", ["in the descriptor", "in the manifest", "by its config", "by its subject"])
-def test_what_refers_to_an_image_is_no_second_image(tmp_path, told):
+@pytest.mark.parametrize("where", ["in the descriptor", "in the manifest", "by its config", "by its subject"])
+def test_what_refers_to_an_image_is_no_second_image(tmp_path, where):
     made, kind = samples.build(ONE), {"artifactType": "application/spdx+json"}
     members = samples.oci_members(made)
     (entry,) = samples.entries(members)
     own = {"config": samples.descriptor(made.config, samples.OCI_CONFIG)}
-    beside = referrer(entry, **{"in the manifest": kind, "by its subject": own}.get(told, {}))
-    manifest, more = next(iter(beside.values())), kind if told == "in the descriptor" else {}
+    beside = referrer(entry, **{"in the manifest": kind, "by its subject": own}.get(where, {}))
+    manifest, more = next(iter(beside.values())), kind if where == "in the descriptor" else {}
     other = samples.descriptor(manifest, samples.OCI_MANIFEST, **more)
     members |= beside | {"index.json": samples.index([entry, other])}
     assert summary(written(tmp_path / "layout", members)).config_digest == samples.sha256(made.config)
@@ -359,8 +359,8 @@ def test_what_refers_to_an_image_is_no_second_image(tmp_path, told):
 def test_blobs_that_no_manifest_names_are_told(tmp_path, write, extra):
     path = write(tmp_path / "x", samples.build(ONE, TWO, compression="gzip"))
     written(path, extra) if path.is_dir() else samples.tar(path, samples.members_of(path.read_bytes()) | extra)
-    told = [(item.reason, item.size_bytes) for item in analyse(path, scan="no").skipped]
-    assert told == [(wording("skip.unreferenced_blobs", count=2), 25)] * bool(extra)
+    skipped = [(item.reason, item.size_bytes) for item in analyse(path, scan="no").skipped]
+    assert skipped == [(wording("skip.unreferenced_blobs", count=2), 25)] * bool(extra)
 
 
 @pytest.mark.parametrize("write", [samples.docker_save, samples.layout])
@@ -386,8 +386,8 @@ def attested(path: Path, *, about: str | None = None, lacks: bytes = b"", wrong:
     """An image, and an attestation about it (or about another)."""
     image = samples.oci_members(samples.build(samples.honest_layer({"app": b"x"})), platform="linux/amd64")
     (entry,) = samples.entries(image)
-    told = {text: {"in-toto.io/predicate-type": kind} for kind, text in STATEMENTS.items()}
-    parts = [samples.descriptor(text, "application/vnd.in-toto+json", annotations=note) for text, note in told.items()]
+    kinds = {text: {"in-toto.io/predicate-type": kind} for kind, text in STATEMENTS.items()}
+    parts = [samples.descriptor(text, "application/vnd.in-toto+json", annotations=note) for text, note in kinds.items()]
     document = {"schemaVersion": 2, "mediaType": samples.OCI_MANIFEST, "layers": parts}
     manifest = json.dumps({**document, "config": samples.descriptor(b"{}", samples.OCI_CONFIG)}).encode()
     notes = {"vnd.docker.reference.type": "attestation-manifest"}
@@ -400,9 +400,9 @@ def attested(path: Path, *, about: str | None = None, lacks: bytes = b"", wrong:
 
 
 def test_each_statement_is_named_by_its_type(tmp_path):
-    found = summary(attested(tmp_path / "own")).attestations
+    attestations = summary(attested(tmp_path / "own")).attestations
     statements = {(kind, samples.sha256(text), len(text)) for kind, text in STATEMENTS.items()}
-    assert {(each.predicate, each.digest, each.size_bytes) for each in found} == statements
+    assert {(entry.predicate, entry.digest, entry.size_bytes) for entry in attestations} == statements
     assert summary(attested(tmp_path / "other", about="sha256:" + "0" * 64)).attestations == ()
 
 

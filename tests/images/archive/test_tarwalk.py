@@ -266,13 +266,13 @@ def shape(path: bytes | None, kind: str, size: int, link: bytes, mode: int, uid:
 def test_odd_tars_are_read_as_go_reads_them_or_refused(tmp_path):
     program = go_program(shutil.copytree(TESTS / "data" / "tar-reader", tmp_path / "reader"), tmp_path / "program")
     rng = random.Random(5)
-    accepted = [(data, found) for data in (odd_tar(rng) for _ in range(COUNT)) if (found := ours(data)) is not None]
-    given = b"".join(struct.pack(">I", len(data)) + data for data, _found in accepted)
+    accepted = [(data, shapes) for data in (odd_tar(rng) for _ in range(COUNT)) if (shapes := ours(data)) is not None]
+    given = b"".join(struct.pack(">I", len(data)) + data for data, _shapes in accepted)
     done = subprocess.run([program], input=given, capture_output=True, check=True, timeout=120)
     answers = done.stdout.decode().splitlines()
     assert len(answers) == len(accepted) > COUNT // 5
-    read = [(found, theirs(line)) for (_data, found), line in zip(accepted, answers, strict=True)]
-    read_by_both = [(found, expected) for found, expected in read if expected is not None]
+    read = [(shapes, theirs(line)) for (_data, shapes), line in zip(accepted, answers, strict=True)]
+    read_by_both = [(shapes, expected) for shapes, expected in read if expected is not None]
     assert len(read_by_both) > COUNT // 6
     assert [pair for pair in read_by_both if pair[0] != pair[1]] == []
 

@@ -25,7 +25,7 @@ def of(report) -> set[str]:
     return {item.path for item in (*report.shells, *report.package_managers)}
 
 
-def found(path: Path, **how) -> set[str]:
+def paths(path: Path, **how) -> set[str]:
     return of(analyse(path, scan="no", **how))
 
 
@@ -42,9 +42,9 @@ def test_programs_outside_the_usual_folders_count(tmp_path, compression):
     }  # fmt: skip
     path = image(tmp_path, runnable(files), compression=compression)
     wanted = {f"/{name}" for name in files} - {"/tool"}
-    assert found(path, cache_dir=tmp_path / "cache") == wanted
+    assert paths(path, cache_dir=tmp_path / "cache") == wanted
     copy = shutil.copy(path, tmp_path / "copy.tar")
-    assert found(copy, cache_dir=tmp_path / "cache") == wanted  # layers come from the cache
+    assert paths(copy, cache_dir=tmp_path / "cache") == wanted  # layers come from the cache
     assert of(streamed(path, scan="no")) == wanted
 
 
@@ -52,7 +52,7 @@ def test_a_version_or_static_behind_the_name_makes_no_difference(tmp_path):
     """Who removes ``pip`` and leaves ``pip3.11`` has a package manager still."""
     names = ("usr/bin/pip3.11", "bin/zsh5", "bin/zsh-5.9", "bin/bash-static", "bin/busybox.static", "usr/bin/gem3.1")
     others = ("usr/bin/python3.11", "usr/bin/es2", "lib/libbash.so.5", "bin/7", "usr/bin/pip-audit2", "bin/static")
-    assert found(image(tmp_path, runnable(dict.fromkeys((*names, *others), ELF)))) == {f"/{name}" for name in names}
+    assert paths(image(tmp_path, runnable(dict.fromkeys((*names, *others), ELF)))) == {f"/{name}" for name in names}
 
 
 def test_what_only_has_the_name_does_not_count(tmp_path):
@@ -63,14 +63,14 @@ def test_what_only_has_the_name_does_not_count(tmp_path):
         "empty/sh": b"",
         "usr/share/fish": None,
     }  # fmt: skip
-    assert found(image(tmp_path, runnable(files))) == set()
-    assert found(image(tmp_path, layer({"opt/sh": ELF, "opt/pip": SCRIPT}))) == set()  # none of them can be run
+    assert paths(image(tmp_path, runnable(files))) == set()
+    assert paths(image(tmp_path, layer({"opt/sh": ELF, "opt/pip": SCRIPT}))) == set()  # none of them can be run
 
 
 def test_a_program_that_comes_in_pieces_counts(tmp_path, monkeypatch):
     small_pieces(monkeypatch)
     data = runnable({"opt/small": b"x" * 3000, "opt/nu": ELF + bytes(6 << 20), "opt/fish": bytes(6 << 20)})
-    assert found(image(tmp_path, data, compression="gzip")) == {"/opt/nu"}
+    assert paths(image(tmp_path, data, compression="gzip")) == {"/opt/nu"}
 
 
 APPLETS = b"\0".join((b"", b"[", b"ash", b"awk", b"cat", b"dpkg", b"sh", b"wget", b""))
@@ -85,15 +85,15 @@ def test_a_shell_counts_whatever_its_name(tmp_path, compression, padding):
     for _ in range(2):  # from the cache the second time
         report = analyse(path, scan="no", cache_dir=tmp_path / "cache")
         for programs in (report.shells, report.package_managers):
-            assert [(each.path, each.kind) for each in programs] == [("/usr/bin/awk", BY_CONTENT)]
+            assert [(tool.path, tool.kind) for tool in programs] == [("/usr/bin/awk", BY_CONTENT)]
 
 
 def test_a_program_of_many_names_counts_once(tmp_path):
     """By the names that count, and not by those that a multi-call program has beside them."""
     files = {"bin/busybox": MULTI_CALL, "bin/ls": "=bin/busybox", "bin/cat": "busybox", "usr/bin/dpkg": "/bin/busybox"}
     report = analyse(image(tmp_path, runnable(files)), scan="no")
-    assert [each.path for each in report.shells] == ["/bin/busybox"]
-    assert [each.path for each in report.package_managers] == ["/usr/bin/dpkg"]
+    assert [shell.path for shell in report.shells] == ["/bin/busybox"]
+    assert [manager.path for manager in report.package_managers] == ["/usr/bin/dpkg"]
 
 
 def test_every_shell_of_this_machine_is_known_by_its_content(tmp_path):
@@ -101,7 +101,7 @@ def test_every_shell_of_this_machine_is_known_by_its_content(tmp_path):
     names = ("bash", "dash", "perl", "env", *["mawk"] * bool(shutil.which("mawk")))
     tools = {name: Path(shutil.which(name)).read_bytes() for name in names}
     path = image(tmp_path, runnable({f"opt/{name}-tool": content for name, content in tools.items()}))
-    assert found(path) == {"/opt/bash-tool", "/opt/dash-tool"}
+    assert paths(path) == {"/opt/bash-tool", "/opt/dash-tool"}
 
 
 TWO_APPLETS = b"multi-call binary\0awk\0sed\0/bin/sh\0sh\0-c\0"  # and what system(3) starts
@@ -113,7 +113,7 @@ TOYBOX, COREUTILS = (
 
 @pytest.mark.parametrize("content", [TWO_APPLETS, TOYBOX, COREUTILS])
 def test_a_multi_call_program_without_a_shell_is_none(tmp_path, content):
-    assert found(image(tmp_path, runnable({"usr/bin/awk": ELF + content + bytes(70_000)}))) == set()
+    assert paths(image(tmp_path, runnable({"usr/bin/awk": ELF + content + bytes(70_000)}))) == set()
 
 
 def test_setuid_shells_and_package_managers_of_the_final_view(tmp_path):
@@ -136,7 +136,7 @@ def test_duplicated_and_overwritten_bytes(tmp_path):
         report = analyse(image(tmp_path, *layers, compression=compression, name=compression), scan="no")
         assert (report.overwritten_bytes, report.duplicated_bytes, report.hidden_bytes) == (20_000, 40_000, 20_000)
         assert [item.hidden_bytes for item in report.layers] == [20_000, 0]
-        copies = [(each.path, each.index, each.group, each.copies) for each in report.duplicates]
+        copies = [(file.path, file.index, file.group, file.copies) for file in report.duplicates]
         assert copies == [("/a", 0, 0, 3), ("/a", 1, 0, 3), ("/b", 1, 0, 3)]
 
 
@@ -145,9 +145,9 @@ def test_the_copies_that_waste_most_are_told_first_and_not_without_end(tmp_path)
     files = {f"light{number:03}": light for number in range(3)} | {"heavy1": heavy, "heavy2": heavy}
     report = analyse(image(tmp_path, layer(files)), scan="no")
     named = ["/heavy1", "/heavy2", "/light000", "/light001", "/light002"]
-    assert (report.duplicated_bytes, [each.path for each in report.duplicates]) == (60_000 + 2 * 17_000, named)
+    assert (report.duplicated_bytes, [file.path for file in report.duplicates]) == (60_000 + 2 * 17_000, named)
     many = analyse(image(tmp_path, layer({f"f{number:03}": light for number in range(250)}), name="many"), scan="no")
-    assert (many.duplicated_bytes, [each.copies for each in many.duplicates]) == (249 * 17_000, [250] * 200)
+    assert (many.duplicated_bytes, [file.copies for file in many.duplicates]) == (249 * 17_000, [250] * 200)
 
 
 def test_removing_one_of_two_hard_links_hides_no_bytes(tmp_path):
@@ -221,8 +221,8 @@ def test_what_is_too_large_to_be_held_whole_and_has_to_be_is_told(tmp_path, monk
     data = layer({"app.jar": b"PK" + bytes(5 << 20), "var/lib/dpkg/status": bytes(17 << 20), "small": b"x"})
     report = analyse(image(tmp_path, data, compression="gzip"), scan="no")
     skipped = {("/app.jar", "jar_too_large"), ("/var/lib/dpkg/status", "database_too_large")}
-    told = {(skip.path, skip.unread, skip.reason) for skip in report.skipped}
-    assert told == {(path, False, wording(f"skip.{code}")) for path, code in skipped}
+    skips = {(skip.path, skip.unread, skip.reason) for skip in report.skipped}
+    assert skips == {(path, False, wording(f"skip.{code}")) for path, code in skipped}
 
 
 def test_go_binaries_tell_module_and_version_though_stripped(tmp_path, playground_archive):
@@ -255,8 +255,8 @@ def text(value: bytes) -> bytes:
 
 def information(modules: int) -> bytes:
     lines = "".join(f"dep\texample.org/module{number}\tv1.0.{number}\n" for number in range(modules))
-    told = bytes(16) + f"path\texample.org/shop\nmod\texample.org/shop\tv1\n{lines}".encode() + bytes(16)
-    return MAGIC + b"\x08\x02" + bytes(16) + text(b"go1.27.2") + text(told)
+    info = bytes(16) + f"path\texample.org/shop\nmod\texample.org/shop\tv1\n{lines}".encode() + bytes(16)
+    return MAGIC + b"\x08\x02" + bytes(16) + text(b"go1.27.2") + text(info)
 
 
 def binary(place: int, info: bytes, *, segment: int, wide: bool = True, size: int = 3 * PIECE) -> bytes:
@@ -276,8 +276,8 @@ def binary(place: int, info: bytes, *, segment: int, wide: bool = True, size: in
 
 def sought(content: bytes):
     seeker, starts = InPieces(), range(0, len(content), PIECE - OVERLAP)
-    told = (seeker.take(memoryview(content)[start : start + PIECE], start) for start in starts)
-    return next((found for found in told if found is not None), None)
+    answers = (seeker.take(memoryview(content)[start : start + PIECE], start) for start in starts)
+    return next((answer for answer in answers if answer is not None), None)
 
 
 PLACES = (1 << 20, PIECE - 20, PIECE - 3, PIECE - OVERLAP + 1, 2 * PIECE - OVERLAP - 7, 3 * PIECE - 40_000)
@@ -291,8 +291,8 @@ def test_it_is_found_wherever_pieces_are_cut(place, modules):
 
 
 def test_more_of_it_than_two_pieces_share_is_put_together():
-    told = information(5000)
-    assert (len(sought(binary(PIECE - 100, told, segment=4096)).modules), len(told) > 2 * OVERLAP) == (5000, True)
+    info = information(5000)
+    assert (len(sought(binary(PIECE - 100, info, segment=4096)).modules), len(info) > 2 * OVERLAP) == (5000, True)
 
 
 @pytest.mark.parametrize("wide", [True, False])

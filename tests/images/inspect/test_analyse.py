@@ -148,8 +148,8 @@ def test_big_files_are_looked_at_to_their_end_in_either_kind_of_layer(tmp_path, 
     files = layer({"after": b"x", "big": noise + b"\n" + CONFIG + noise[:100] + b"\n", "small.conf": CONFIG})
     for compression in ("none", "gzip"):
         report = analyse(image(tmp_path, files, compression=compression, name=compression), scan="plain")
-        found = {(each.path, each.rule) for each in report.secrets}
-        assert found == {("/big", "github-pat"), ("/small.conf", "github-pat")}
+        secrets = {(secret.path, secret.rule) for secret in report.secrets}
+        assert secrets == {("/big", "github-pat"), ("/small.conf", "github-pat")}
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
@@ -188,7 +188,7 @@ def test_no_instruction_shows_a_secret_that_is_found_in_it(tmp_path):
     assert TOKEN not in document(report)
     cut = f"ghp_… ({len(TOKEN)} bytes)"
     assert report.hidden[0].added_by == f"RUN echo token={cut} > /etc/app.conf && echo {cut}"
-    assert "history[1].created_by" in {each.where for each in report.secrets}
+    assert "history[1].created_by" in {secret.where for secret in report.secrets}
 
 
 @pytest.mark.parametrize("scan", ["deep", "hidden"])
@@ -222,8 +222,8 @@ def test_a_layer_that_is_there_twice_is_hidden_once_here_once_there(tmp_path):
     """The same layer twice: the first time one file of it is hidden, the second time another."""
     twice = layer({"a.conf": config(3), "b.conf": config(4)})
     archive = image(tmp_path, twice, layer({".wh.a.conf": b""}), twice, layer({".wh.b.conf": b""}))
-    found, deep = (analyse(archive, scan=scan).hidden for scan in ("hidden", "deep"))
-    assert (found, {file.path for file in found if file.secrets}) == (deep, {"/a.conf", "/b.conf"})
+    hidden, deep = (analyse(archive, scan=scan).hidden for scan in ("hidden", "deep"))
+    assert (hidden, {file.path for file in hidden if file.secrets}) == (deep, {"/a.conf", "/b.conf"})
 
 
 @pytest.mark.parametrize("scan", ["deep", "hidden", "no"])
@@ -265,9 +265,9 @@ def test_lone_surrogates_of_a_config_are_carried_as_their_escapes(tmp_path):
     config |= {"User": "\ud800", "Cmd": ["\udcff12345678"]}
     path = image(tmp_path, layer({"a": b""}), config=config, history=[{"created_by": "RUN \ud800"}], tag="test:\ud800")
     report = analyse(path, cache_dir=tmp_path / "cache")
-    told = json.loads(document(report).encode("utf-8"))
-    assert (told["layers"][0]["instruction"], told["user"]) == ("RUN \\ud800", "\\ud800")
-    assert [each.where for each in report.secrets] == ["config.Env[0]"]
+    fields = json.loads(document(report).encode("utf-8"))
+    assert (fields["layers"][0]["instruction"], fields["user"]) == ("RUN \\ud800", "\\ud800")
+    assert [secret.where for secret in report.secrets] == ["config.Env[0]"]
     assert analyse(path, cache_dir=tmp_path / "cache") == report
 
 
@@ -297,17 +297,17 @@ def extracted(tmp_path, *layers, **more) -> list[tuple[str, bytes]]:
 def test_names_that_meet_are_told_apart(tmp_path, compression, order, names):
     members = [samples.file(name, b"%d" % number) for number, name in enumerate(names)]
     gone = samples.layer(samples.file(b".wh.d"))
-    found = extracted(tmp_path, samples.layer(*members[::order]), gone, compression=compression)
-    assert sorted(found) == [("/" + name.decode(), b"%d" % number) for number, name in enumerate(names)]
+    files = extracted(tmp_path, samples.layer(*members[::order]), gone, compression=compression)
+    assert sorted(files) == [("/" + name.decode(), b"%d" % number) for number, name in enumerate(names)]
 
 
 def test_a_packed_layer_is_read_once_for_all_its_hidden_files(tmp_path, monkeypatch):
     members = [samples.file(b"d/%04d" % number, b"%d" % number) for number in range(300)]
     calls = Mock(wraps=members_pieces)
     monkeypatch.setattr("deadweight_images.inspect.extract.members_pieces", calls)
-    found = extracted(tmp_path, samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")
+    files = extracted(tmp_path, samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")
     assert calls.call_count == 1
-    assert sorted(found) == [(f"/d/{number:04}", b"%d" % number) for number in range(300)]
+    assert sorted(files) == [(f"/d/{number:04}", b"%d" % number) for number in range(300)]
 
 
 def test_json_does_not_command_the_terminal(tmp_path):

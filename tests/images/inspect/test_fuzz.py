@@ -86,18 +86,18 @@ def test_a_damaged_archive_is_a_report_or_one_error(tmp_path, wanted, number, wh
     path = samples.saved(tmp_path, layer, GONE, LAYERS[0], compression=compression)
     if whole:
         path.write_bytes(changed(path.read_bytes(), wanted))
-    told = []
+    outcomes = []
     for look in (analyse, samples.streamed):
         try:
             report = look(path, scan=scan)
             document(report)
-            told.append((report.files, report.hidden_files, report.counted_secrets))
+            outcomes.append((report.files, report.hidden_files, report.counted_secrets))
         except DeadweightError as error:
-            told.append(type(error))
-    if isinstance(told[0], tuple):
+            outcomes.append(type(error))
+    if isinstance(outcomes[0], tuple):
         with TemporaryDirectory(dir=tmp_path) as folder:
             out = Path(folder).resolve() / "out"
             for item in extract(path, analyse(path, scan="no").hidden, out):
                 assert item.written is None or item.written.resolve().is_relative_to(out)
     if not whole:
-        assert told[0] == told[1]  # in place or as a stream, a layer is read in one way
+        assert outcomes[0] == outcomes[1]  # in place or as a stream, a layer is read in one way

@@ -64,12 +64,12 @@ def test_a_registry_gives_what_the_archive_gives(tmp_path, compression):
     """A layer is what its bytes say, whatever its media type (here that of a plain tar)."""
     made = samples.build(LOWER, UPPER, compression=compression, config={"User": "7"})
     registry = Registry(samples.oci_members(made))
-    found = analyse_registry(registry, "r/app:1")
-    told = analyse(written(tmp_path / "layout", samples.oci_members(made)))
-    assert {**found.json(), "layers": None} == {**told.json(), "layers": None}
+    remote = analyse_registry(registry, "r/app:1")
+    local = analyse(written(tmp_path / "layout", samples.oci_members(made)))
+    assert {**remote.json(), "layers": None} == {**local.json(), "layers": None}
     known = {"compressed_bytes": None, "compressed_how": ""}  # of a plain layer only a second look tells
-    assert [{**asdict(each), **known} for each in found.layers] == [{**asdict(each), **known} for each in told.layers]
-    assert [mark.rule for mark in found.hidden[0].secrets] == ["github-pat"]
+    assert [asdict(layer) | known for layer in remote.layers] == [asdict(layer) | known for layer in local.layers]
+    assert [mark.rule for mark in remote.hidden[0].secrets] == ["github-pat"]
     assert layers_asked(registry, made) == [0, 1]
 
 
@@ -77,8 +77,8 @@ def test_a_layer_that_an_earlier_look_knows_is_not_asked_for(tmp_path):
     first, second = (samples.build(*layers, compression="gzip") for layers in ((LOWER,), (LOWER, UPPER)))
     analyse_registry(Registry(samples.oci_members(first)), "r/app:1", cache_dir=tmp_path)
     registry, again = Registry(samples.oci_members(second)), Registry(samples.oci_members(second))
-    found = analyse_registry(registry, "r/app:2", cache_dir=tmp_path)
-    assert analyse_registry(again, "r/app:2", cache_dir=tmp_path) == found
+    report = analyse_registry(registry, "r/app:2", cache_dir=tmp_path)
+    assert analyse_registry(again, "r/app:2", cache_dir=tmp_path) == report
     assert (layers_asked(registry, second), layers_asked(again, second)) == ([1], [])
 
 
@@ -110,10 +110,10 @@ def test_an_answer_that_is_no_manifest_is_one_error(answer):
 
 def test_the_platform_is_chosen_and_no_other_is_fetched():
     amd, arm = samples.build(LOWER), samples.build(UPPER, architecture="arm64")
-    images = (samples.oci_members(each, platform=f"linux/{name}") for name, each in (("amd64", amd), ("arm64", arm)))
+    images = (samples.oci_members(made, platform=f"linux/{name}") for name, made in (("amd64", amd), ("arm64", arm)))
     registry = Registry(*images, index=True)
-    found = analyse_registry(registry, "r/app:1", platform="linux/arm64")
-    assert (found.config_digest, layers_asked(registry, amd)) == (samples.sha256(arm.config), [])
+    report = analyse_registry(registry, "r/app:1", platform="linux/arm64")
+    assert (report.config_digest, layers_asked(registry, amd)) == (samples.sha256(arm.config), [])
     with raises(UsageError, "archive.platform_missing", platform="linux/s390x"):
         analyse_registry(registry, "r/app:1", platform="linux/s390x")
 
@@ -146,8 +146,8 @@ def test_a_broken_transfer_goes_on_where_it_broke_off():
         do_HEAD = do_GET
 
     with served(Breaking) as server:
-        found = analyse_registry(Remote(f"127.0.0.1:{server.server_port}/team/app:1", insecure=True), "r/app:1")
-    assert [secret.rule for secret in found.secrets] == ["github-pat"]
+        report = analyse_registry(Remote(f"127.0.0.1:{server.server_port}/team/app:1", insecure=True), "r/app:1")
+    assert [secret.rule for secret in report.secrets] == ["github-pat"]
     assert ranges == [f"bytes={len(made.stored[0]) // 2}-"]
 
 
@@ -165,7 +165,7 @@ def test_a_reference_alone_is_looked_through_without_a_copy(tmp_path, local_regi
     one = invoke(tmp_path, *words, "linux/amd64", env={"TMPDIR": "/nonexistent"})
     assert (one.returncode, json.loads(one.stdout)["config_digest"]) == (1, samples.sha256(amd.config)), one.stderr
     every = invoke(tmp_path, *words, "all")
-    digests = {name: each["config_digest"] for name, each in json.loads(every.stdout)["platforms"].items()}
+    digests = {name: image["config_digest"] for name, image in json.loads(every.stdout)["platforms"].items()}
     assert digests == {"linux/amd64": samples.sha256(amd.config), "linux/arm64": samples.sha256(arm.config)}
     assert (every.returncode, f"{reference} (linux/amd64)".lower() in every.stderr.lower()) == (1, True)
     assert "hint:" in invoke(tmp_path, "layers", "--archive", f"{local_registry}/team/absent:1", code=1).stderr

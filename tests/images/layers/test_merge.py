@@ -166,7 +166,7 @@ def stacks(draw):
 def images(draw):
     """The layers of an image with several stacks side by side, for the engine takes a second for each image. A layer has one
     owner and one mode for all files and one for all folders: which of a hard link's modes counts is the engine's own business."""
-    found = []
+    layers = []
     worlds = draw(st.lists(stacks(), min_size=1, max_size=6))
     for number in range(max(map(len, worlds))):
         members: dict[str, bytes | str | None] = {"keep": b"k"} if number == 0 else {}
@@ -175,8 +175,8 @@ def images(draw):
                 members[f"w{name}"] = None
                 members |= {f"w{name}/{path}": _moved(content, name) for path, content in world[number].items()}
         modes = draw(st.sampled_from([0o644, 0o600, 0o4755])), draw(st.sampled_from([0o755, 0o700, 0o1777]))
-        found.append((members, modes, draw(st.sampled_from([0, 65532]))))
-    return found
+        layers.append((members, modes, draw(st.sampled_from([0, 65532]))))
+    return layers
 
 
 def _moved(content, world):
@@ -201,33 +201,33 @@ EXTRA = ("dev", "etc", "proc", "sys", ".dockerenv")  # what the engine itself pu
 
 
 def exported(engine_tar) -> dict[str, tuple[str, object]]:
-    found: dict[str, tuple[str, object]] = {}
+    tree: dict[str, tuple[str, object]] = {}
     with tarfile.open(engine_tar) as tar:
         for info in tar:
             name, owned = info.name.rstrip("/"), (info.mode & 0o7777, info.uid, info.gid)
             if info.issym():
-                found[name] = ("link", info.linkname)
+                tree[name] = ("link", info.linkname)
             else:
-                found[name] = ("folder", owned) if info.isdir() else ("file", (tar.extractfile(info).read(), *owned))
-    return {name: entry for name, entry in found.items() if name.split("/")[0] not in EXTRA}
+                tree[name] = ("folder", owned) if info.isdir() else ("file", (tar.extractfile(info).read(), *owned))
+    return {name: entry for name, entry in tree.items() if name.split("/")[0] not in EXTRA}
 
 
 def ours(made: samples.Made) -> dict[str, tuple[str, object]]:
     view = merged(*made.layers)
-    found: dict[str, tuple[str, object]] = {}
+    tree: dict[str, tuple[str, object]] = {}
     for path, value in view.view.items():
         kind = view.kind(value)
         where = value if kind in (columns.DIRECTORY, columns.SYMLINK) else view.content(value)
         entry = None if value == IMPLIED else view.layers[where >> 32].entry(where & 0xFFFFFFFF)
         owned = (entry.mode, entry.uid, entry.gid) if entry else (0o755, 0, 0)
         if kind == columns.DIRECTORY:
-            found[path.decode()] = ("folder", owned)
+            tree[path.decode()] = ("folder", owned)
         elif kind == columns.SYMLINK:
-            found[path.decode()] = ("link", entry.target.decode())
+            tree[path.decode()] = ("link", entry.target.decode())
         else:
             data = made.layers[where >> 32][entry.offset : entry.offset + entry.size_bytes]
-            found[path.decode()] = ("file", (data, *owned))
-    return found
+            tree[path.decode()] = ("file", (data, *owned))
+    return tree
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def look(tmp_path, *layers, **more):
     return archive, analyse(archive)
 
 
-def said(report):
+def output(report):
     return document(report) + layers_sarif(report, "x") + layers_junit(report, "x")
 
 
@@ -130,7 +130,7 @@ def test_a_secret_in_a_name_is_cut_wherever_the_name_stands(tmp_path):
     lower["a.tar"] = L({TOKEN: TOKEN.encode()})
     layers = L(lower, **{TOKEN: 0o4755}), L({f".wh.{TOKEN}": b"", f"t/{TOKEN}/.wh.f": b""})
     archive, report = look(tmp_path, *layers, config={"User": TOKEN, "Labels": {f"token={TOKEN}": "x"}})
-    assert TOKEN not in said(report)
+    assert TOKEN not in output(report)
     shown = f"{TOKEN[:4]}… (40 bytes)"
     assert (report.user, report.hidden[0].path) == (shown, f"/t/{shown}/f")
     assert [figure.path for figure in report.setuid] == [f"/opt/{shown}"]
@@ -145,7 +145,7 @@ def test_a_password_of_a_url_in_a_name_is_cut_though_paths_have_single_slashes(t
     lower = {f"srv/https://robot:{WORD}@git.internal/x": b"hello\n", f"srv/ssh:///{TOKEN}@h.internal": b""}
     archive = samples.saved(tmp_path, L(lower), L({".wh.srv": b"", f"usr/ftp://me:{WORD}@h.internal/y": b"z" * 5000}))
     report = analyse(archive, scan=scan)
-    assert not re.search(f"{WORD}|{TOKEN}", said(report))
+    assert not re.search(f"{WORD}|{TOKEN}", output(report))
     assert report.hidden[0].path == f"/srv/https:/robot:{WORD[:4]}… (16 bytes)@git.internal/x"
     done = extract(archive, report.hidden, tmp_path / "out")
     assert [item.written.read_bytes() for item in done if item.written] == [b"hello\n", b""]
@@ -155,8 +155,8 @@ def test_many_names_close_together_are_each_cut(tmp_path):
     names = [github_token(random.Random(number)).decode() for number in range(30)]
     links = {f"l{number}": f"/x/{name}" for number, name in enumerate(names)}
     _archive, report = look(tmp_path, L(links | dict.fromkeys(names, b"x")))
-    assert not any(name in said(report) for name in names)
-    assert sum(each.inner == "link target" for each in report.secrets) == 30
+    assert not any(name in output(report) for name in names)
+    assert sum(secret.inner == "link target" for secret in report.secrets) == 30
 
 
 def test_ordinary_names_stay(tmp_path):
@@ -187,7 +187,7 @@ PLACES = {
 def test_every_place_of_the_config_is_read_and_told_without_the_secret(tmp_path, place):
     _archive, report = look(tmp_path, L({"a": b"x"}), **PLACES[place])
     assert {secret.where for secret in report.secrets} == {place}
-    assert not re.search(f"{WORD}|{TOKEN}|battery", said(report))
+    assert not re.search(f"{WORD}|{TOKEN}|battery", output(report))
 
 
 FLAG_WORD = "tr1cky" + "horse77"
@@ -221,5 +221,5 @@ def test_arguments(scanner, words):
 def test_a_secret_behind_its_flag_is_found_in_the_config(tmp_path):
     config = {"Entrypoint": ["/app", "--db-password", FLAG_WORD], "Cmd": ["--port", "80808080"]}
     _archive, report = look(tmp_path, samples.layer(), config=config)
-    assert [(each.rule, each.where) for each in report.secrets] == [("config-argument", "config.Entrypoint[2]")]
+    assert [(secret.rule, secret.where) for secret in report.secrets] == [("config-argument", "config.Entrypoint[2]")]
     assert FLAG_WORD not in document(report)

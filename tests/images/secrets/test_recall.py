@@ -180,7 +180,7 @@ def corpus() -> dict[str, list[Case]]:
 
 
 @pytest.fixture(scope="module")
-def found(corpus) -> dict[Case, bool]:
+def counted(corpus) -> dict[Case, bool]:
     """Whether the gate would count something in each case."""
     scanner, cases = Scanner.default(), [case for cases in corpus.values() for case in cases]
     scans = (scanner.scan(case.text.encode("utf-8", "surrogateescape"), path="case.conf") for case in cases)
@@ -189,19 +189,19 @@ def found(corpus) -> dict[Case, bool]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("peer", LEAST)
-def test_recall_on_what_a_peer_calls_a_secret(peer, corpus, found):
+def test_recall_on_what_a_peer_calls_a_secret(peer, corpus, counted):
     true = [case for case in corpus[peer] if case.true]
-    missed = [case.rule for case in true if not found[case]]
+    missed = [case.rule for case in true if not counted[case]]
     assert 100 * (len(true) - len(missed)) / len(true) >= LEAST[peer], missed
 
 
 @pytest.mark.slow
-def test_false_alarms_on_what_peers_call_none(corpus, found):
+def test_false_alarms_on_what_peers_call_none(corpus, counted):
     for false in (
         [case for cases in corpus.values() for case in cases if not case.true],
-        list({case.text: case for case in found if not case.true}.values()),  # many stand in two corpora
+        list({case.text: case for case in counted if not case.true}.values()),  # many stand in two corpora
     ):
-        alarms = [case for case in false if found[case]]
+        alarms = [case for case in false if counted[case]]
         assert len(false) > 600
         assert 100 * len(alarms) / len(false) <= FALSE_ALARMS, [(case.rule, case.text[:80]) for case in alarms]
 

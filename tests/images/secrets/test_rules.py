@@ -46,14 +46,14 @@ def _found_by(rule, number, engine, data):
 def test_rule_finds_its_sample_with_both_engines(number, engines):
     rule = RULES.rules[number]
     made = (b"\n" + sample(rule.id, rule.regex, random.Random(f"{rule.id} {seed}")) + b"\n" for seed in range(SEEDS))
-    found = 0
+    count = 0
     for data in filter(rule.pattern.search, made):  # the sample maker does not know about look-around
         fast_hits, fast = _found_by(rule, number, engines[0], data)
         assert fast_hits, "the matcher's pattern misses what the exact pattern matches"
         if fast:
-            found += 1
+            count += 1
             assert fast == _found_by(rule, number, engines[1], data)[1]
-        if found >= 2:
+        if count >= 2:
             return
     pytest.fail(f"no sample of {rule.id} was found")
 
@@ -109,9 +109,9 @@ def test_a_pattern_that_is_tried_at_its_words_alone_finds_all_that_it_finds_anyw
     rule = RULES.by_id["generic-api-key"]
     text = "".join(chosen.choice(WORDS) for _ in range(400)).encode("latin-1")
     start = chosen.randrange(50)
-    found = [match.span() for match in rule.matches(text, start)]
-    assert found == [match.span() for match in rule.pattern.finditer(text, start)]
-    assert found
+    spans = [match.span() for match in rule.matches(text, start)]
+    assert spans == [match.span() for match in rule.pattern.finditer(text, start)]
+    assert spans
 
 
 LEADING = {
@@ -195,7 +195,7 @@ def test_what_lies_around_known_content_is_looked_at(tmp_path, believed):
     believed(SECRET)
     other = b"token = " + github_token(random.Random(4)) + b"\n"
     archive = samples.saved(tmp_path, samples.honest_layer({"a": other, "b": SECRET, "c": SECRET, "d": other}))
-    assert sorted(each.path for each in analyse(archive).secrets) == ["/a", "/d"]
+    assert sorted(secret.path for secret in analyse(archive).secrets) == ["/a", "/d"]
 
 
 def test_with_other_rules_nothing_is_known(monkeypatch):
@@ -219,10 +219,10 @@ def test_what_holds_a_secret_never_enters_the_table(tmp_path, capsys):
     files = {"clean.js": filling, "leaky.js": filling + SECRET, "small.js": SECRET}
     origin = written(tmp_path / "npm made-up 1.0", files)
     (origin / "link.js").symlink_to("clean.js")
-    found = known_files.origin(origin)
-    assert list(found.values()) == [(len(filling), "clean.js")]
+    entries = known_files.origin(origin)
+    assert list(entries.values()) == [(len(filling), "clean.js")]
     assert "left out: npm made-up 1.0: leaky.js: github-pat" in capsys.readouterr().err
-    document = json.loads(known_files.written({origin.name: found, "pypi twin 2.0": found}))
+    document = json.loads(known_files.written({origin.name: entries, "pypi twin 2.0": entries}))
     assert list(document["origins"]) == [origin.name]  # each once
 
 
@@ -256,8 +256,8 @@ TOKENS = {
 def test_a_token_of_today_is_found_by_its_shape(scanner, name, form):
     front, alphabet, size, back = (*TOKENS[name], "")[:4]
     token = front + made(name, alphabet, size) + back
-    found = scanner.scan(form.format(token).encode(), path="usr/share/doc/x/README.md").matches
-    assert [match.confidence for match in found] == ["high"], token
+    matches = scanner.scan(form.format(token).encode(), path="usr/share/doc/x/README.md").matches
+    assert [match.confidence for match in matches] == ["high"], token
 
 
 @pytest.mark.parametrize(("path", "confidence"), [
@@ -270,7 +270,7 @@ def test_a_token_of_today_is_found_by_its_shape(scanner, name, form):
 def test_a_value_that_only_its_name_makes_a_secret_is_unsure_among_examples(scanner, path, confidence):
     (match,) = scanner.scan(NAMED.encode(), path=path).matches
     assert match.confidence == confidence
-    assert {each.confidence for each in scanner.scan(SHAPED.encode(), path=path).matches} == {"high"}
+    assert {match.confidence for match in scanner.scan(SHAPED.encode(), path=path).matches} == {"high"}
 
 
 @pytest.mark.parametrize(("content", "counted"), [(NAMED, 0), (SHAPED, 1)])
@@ -338,8 +338,8 @@ SURENESS = {
 
 @pytest.mark.parametrize(("confidence", "line"), [(how, line) for how, lines in SURENESS.items() for line in lines])
 def test_how_sure_a_named_value_is(scanner, line, confidence):
-    found = [match.confidence for match in scanner.scan(line.encode(), path="srv/app.conf").matches]
-    assert found == ([confidence] if confidence else [])
+    levels = [match.confidence for match in scanner.scan(line.encode(), path="srv/app.conf").matches]
+    assert levels == ([confidence] if confidence else [])
 
 
 def test_every_service_that_is_held_to_its_shape_has_a_rule():

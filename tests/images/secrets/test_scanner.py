@@ -229,8 +229,8 @@ def test_more_secrets_than_anyone_reads_are_told(monkeypatch, scanner):
     monkeypatch.setattr(confirm, "_MOST", 5)
     rng = random.Random(9)
     scan = scanner.scan(b"".join(b"k = " + github_token(rng) + b"\n" for _ in range(20)), path="x")
-    told = [skipped.reason for skipped in scan.skipped]
-    assert (len(scan.matches), told) == (5, [wording("skip.too_many_candidates", rule="github-pat")])
+    reasons = [skipped.reason for skipped in scan.skipped]
+    assert (len(scan.matches), reasons) == (5, [wording("skip.too_many_candidates", rule="github-pat")])
 
 
 def test_dense_candidates_do_not_fill_the_memory(scanner):
@@ -262,7 +262,7 @@ def test_a_token_between_any_bytes_is_found(scanner, front, back):
 
 def test_a_file_named_like_a_secret(scanner):
     asked = (("etc/secret.txt", 12), ("etc/secret.txt", 5000), ("usr/lib/secrets.py", 12))
-    assert [scanner.wants(*each) for each in asked] == [True, False, False]
+    assert [scanner.wants(*file) for file in asked] == [True, False, False]
     (match,) = scanner.scan(b"hunter-two\n", path="run/db_password").matches
     assert match.rule == "named-secret-file"
     for harmless in (b"changeme\n", b"# see the manual\n", b"one line\nanother\n", b"", b"${DB_PASSWORD}\n"):

@@ -50,8 +50,8 @@ def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, m
     assert len(packed) > 8 * portions.SEGMENT
     data = samples.honest_layer({"before": b"x" * 5000, "big.gz": b"1234" + packed, "z": b"z"})
     report = analyse(samples.saved(tmp_path, data))
-    found = [(each.path, each.rule, each.inner) for each in report.secrets]
-    assert (found, report.skipped) == ([("/big.gz", "github-pat", "gzip@4")], ())
+    secrets = [(secret.path, secret.rule, secret.inner) for secret in report.secrets]
+    assert (secrets, report.skipped) == ([("/big.gz", "github-pat", "gzip@4")], ())
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_many_encoded_files_of_one_region_are_all_looked_at(tmp_path, monkeypatc
     files = [samples.file(b"f%d" % number, b" ".join(words)) for number in range(8)]
     files.append(samples.file(b"last", b" ".join([*words[:3], base64.b64encode(CONFIG)])))
     report = analyse(samples.saved(tmp_path, samples.layer(*files)))
-    assert ([(each.path, each.rule) for each in report.secrets], report.skipped) == ([("/last", "github-pat")], ())
+    assert ([(hit.path, hit.rule) for hit in report.secrets], report.skipped) == ([("/last", "github-pat")], ())
 
 
 @pytest.fixture
@@ -124,9 +124,9 @@ def test_a_crowd_of_candidates_is_told_and_hides_no_other_file(tmp_path, monkeyp
     monkeypatch.setattr(matcher, "MOST_EVENTS", 2000)
     files = {"crowd": b"password=" * 50_000, "other": CONFIG, "crowd2": b"password=" * 50_000 + b"\n" + CONFIG}
     report = analyse(samples.saved(tmp_path, samples.honest_layer(files)))
-    assert "/other" in {each.path for each in report.secrets if each.rule == "github-pat"}
+    assert "/other" in {secret.path for secret in report.secrets if secret.rule == "github-pat"}
     reason = wording("skip.candidates_unread")
-    unread = {each.path: each.unread for each in report.skipped if each.reason == reason}
+    unread = {skip.path: skip.unread for skip in report.skipped if skip.reason == reason}
     assert unread == {"/crowd": True, "/crowd2": True}
 
 
@@ -157,7 +157,7 @@ FILES = [*(PROGRAM + hidden + PROGRAM for hidden in ENCODED), TWICE, PROGRAM + T
 @pytest.mark.parametrize("content", FILES, ids=range(len(FILES)))
 def test_base64_and_hexadecimal_digits_are_found_in_text_and_by_the_keyword_in_them_elsewhere(tmp_path, content):
     report = analyse(samples.saved(tmp_path, samples.honest_layer({"file": content})))
-    assert [(each.path, each.rule) for each in report.secrets] == [("/file", "github-pat")]
+    assert [(secret.path, secret.rule) for secret in report.secrets] == [("/file", "github-pat")]
 
 
 def test_text_ranges_join_neighbours_and_reach_into_other_files():
@@ -183,15 +183,15 @@ SECRETS = {
 FILE = samples.file(b"f", b"hello")
 
 
-def found(tmp_path, layer, compression="none"):
+def places(tmp_path, layer, compression="none"):
     path = samples.saved(tmp_path, layer, compression=compression)
     secrets = analyse(path).secrets
     assert samples.streamed(path).secrets == secrets
-    return [(each.where, each.path, each.inner, each.fingerprint) for each in secrets]
+    return [(secret.where, secret.path, secret.inner, secret.fingerprint) for secret in secrets]
 
 
 def plain(tmp_path, secret):
-    ((_where, _path, _inner, mark),) = found(tmp_path, samples.layer(samples.file(b"f", secret + b"\n")))
+    ((_where, _path, _inner, mark),) = places(tmp_path, samples.layer(samples.file(b"f", secret + b"\n")))
     return mark
 
 
@@ -203,9 +203,9 @@ def test_an_extended_attribute_and_what_is_behind_the_end_are_read_whole(tmp_pat
     mark = plain(tmp_path, secret)
     records = samples.pax_record(b"mtime", b"1.5") + samples.pax_record(b"SCHILY.xattr.user.k", secret)
     attribute = samples.layer(samples.file(b"e"), samples.pax_raw(records) + FILE, samples.file(b"g"))
-    assert found(tmp_path, attribute, compression) == [("file", "/f", "extended header", mark)]
+    assert places(tmp_path, attribute, compression) == [("file", "/f", "extended header", mark)]
     behind = samples.layer(FILE) + samples.padded(secret + b"\n")
-    assert found(tmp_path, behind, compression) == [("layer", None, "", mark)]
+    assert places(tmp_path, behind, compression) == [("layer", None, "", mark)]
 
 
 SHORT = [secret for secret in (*SECRETS.values(), aws_key_id(RNG)) if len(secret) < 90 and b"\n" not in secret]
@@ -216,8 +216,8 @@ def test_a_link_target_and_a_name_are_texts_of_their_own(tmp_path, secret):
     mark = plain(tmp_path, secret)
     cut = samples.padded(secret) + samples.header(b"l", kind=b"2", link=b"cut")
     for link in (samples.header(b"l", kind=b"2", link=secret), samples.header(b"K", len(secret), b"K") + cut):
-        assert found(tmp_path, samples.layer(FILE, link, FILE)) == [("file", "/l", "link target", mark)]
-    ((where, path, inner, same),) = found(tmp_path, samples.layer(samples.file(secret, b"x"), FILE))
+        assert places(tmp_path, samples.layer(FILE, link, FILE)) == [("file", "/l", "link target", mark)]
+    ((where, path, inner, same),) = places(tmp_path, samples.layer(samples.file(secret, b"x"), FILE))
     assert (where, path is None, inner, same) == ("file", False, "name", mark)
 
 
@@ -243,8 +243,8 @@ def test_headers_of_hidden_files_are_read_where_only_those_are_looked_at(tmp_pat
     report = (samples.streamed if way == "stream" else analyse)(path, scan="hidden")
     hidden = {file.path: [mark.inner for mark in file.secrets] for file in report.hidden}
     name = f"/old/{tokens[1][:4].decode()}… (40 bytes)"
-    told = {"/old/a": ["extended header"], name: ["name"], "/old/link": ["link target"], "/old/b": [""]}
-    assert (hidden, report.secrets) == (told, ())
+    expected = {"/old/a": ["extended header"], name: ["name"], "/old/link": ["link target"], "/old/b": [""]}
+    assert (hidden, report.secrets) == (expected, ())
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])

@@ -72,7 +72,7 @@ def test_trivy_finds_nothing_in_the_jobs_that_no_comment_answers(tmp_path):
     file = tmp_path / "jobs.yaml"
     file.write_text(render(Pipeline("kubernetes", 5, image=f"registry.example.com/team/ci@sha256:{'a' * 64}")))
     comments = "".join(line for line in file.read_text().splitlines() if line.startswith("#"))
-    assert [each for each in sorted(misconfigured(file, tmp_path / "cache")) if each not in comments] == []
+    assert [rule for rule in sorted(misconfigured(file, tmp_path / "cache")) if rule not in comments] == []
 
 
 def test_permissions_are_small_and_actions_pinned():
@@ -224,8 +224,8 @@ class GitLab:
 
     def run(self) -> dict[str, int]:
         shards = self.document["shard"]["parallel"]
-        each = ({"CI_NODE_INDEX": str(number), "CI_NODE_TOTAL": str(shards)} for number in range(1, shards + 1))
-        codes = {f"shard-{more['CI_NODE_INDEX']}": self.job("shard", more) for more in each}
+        envs = ({"CI_NODE_INDEX": str(number), "CI_NODE_TOTAL": str(shards)} for number in range(1, shards + 1))
+        codes = {f"shard-{more['CI_NODE_INDEX']}": self.job("shard", more) for more in envs}
         return {**codes, "verdict": self.job("verdict", {})}
 
     def job(self, name: str, more: Mapping[str, str]) -> int:
@@ -303,7 +303,7 @@ def test_the_jobs_do_what_they_say(machines):
 
     def pod(document: Any, branch: str, environment: Mapping[str, str]) -> int:
         container = document["spec"]["template"]["spec"]["containers"][0]
-        given = {each["name"]: each["value"] for each in container.get("env", [])}
+        given = {variable["name"]: variable["value"] for variable in container.get("env", [])}
         for folder in ("HOME", "DEADWEIGHT_CACHE_DIR"):  # of the pod: with them this machine would start another engine
             given.pop(folder, None)
         text = container["args"][0].replace("/shards", str(volume))

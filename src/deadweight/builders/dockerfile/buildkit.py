@@ -160,17 +160,17 @@ def _known() -> _Known | None:
     key = tuple(os.environ.get(name) for name in _NAMING)
     if key not in _seen:
         endpoint = find_running()
-        if endpoint is None or not (told := _version_and_podman(endpoint))[0]:
+        if endpoint is None or not (answer := _version_and_podman(endpoint))[0]:
             return None
-        _seen[key] = _Known(endpoint, *told)
+        _seen[key] = _Known(endpoint, *answer)
     return _seen[key]
 
 
 def _version_and_podman(endpoint: api.Endpoint) -> tuple[str, bool]:
     """An engine's version, and whether it is Podman: by the headers of its ping, or where a proxy drops those, by ``/version``."""
     server = api.greeting_once(endpoint.host, endpoint.certificates).get("Server", "")
-    if found := re.match(r"(Docker|Libpod)/(\S+)", server):
-        return found[2], found[1] == "Libpod"
+    if match := re.match(r"(Docker|Libpod)/(\S+)", server):
+        return match[2], match[1] == "Libpod"
     info = api.parse_info(api.document_once(endpoint.host, "/version", endpoint.certificates), {})
     return info.version, info.podman
 

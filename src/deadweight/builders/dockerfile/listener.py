@@ -116,14 +116,14 @@ class DockerListener(diagnosis.Listener):
         cause = diagnosis.diagnose(where, [*words, self._reason], stand_in=stand_in)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
             message = wording("builders.not_compiled", what=what)
-            failure = error.told(message, self.compiler, None, diagnosis.Code.NOT_COMPILED)
+            failure = error.reworded(message, self.compiler, None, diagnosis.Code.NOT_COMPILED)
         else:
             known = cause or diagnosis.Cause("", (), "", "")
             reason = (known.message or self._step_failure(step, error)) + (step.shown(self._file) if step else "")
             full = full_disk() if known.code is diagnosis.Code.DISK_FULL else ""
             hint = (advice(line) if known.reach else "") or full or known.hint
             message = wording("builders.tool_failed", what=what, reason=reason)
-            failure = error.told(message, diagnosis.with_cause(words, cause), hint or None, known.code)
+            failure = error.reworded(message, diagnosis.with_cause(words, cause), hint or None, known.code)
         failure.line, failure.step = line, step.what if step else ""
         return failure
 

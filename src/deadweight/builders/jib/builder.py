@@ -142,7 +142,7 @@ def _run_tool(call: list[str | Path], project: Maven | Gradle, site: Site, job: 
     values = projects.maven_environment(site)
     try:
         argv = call if with_gradle else resident_maven.resident_call(call, source, values, variant.pom)
-        run_tool(argv, variant.name, listener, cwd=source, environment=values, log=job.log, told=call)
+        run_tool(argv, variant.name, listener, cwd=source, environment=values, log=job.log, shown_argv=call)
     except CommandError:
         if not listener.repeats or _AGAIN in call:
             raise

@@ -223,7 +223,7 @@ class Maven:
         """Where the builds of the modules write, within ``root``. A path with a property counts as none."""
         folders = []
         for pom in self.modules:
-            given = next((each.directory for each in self._with_parents(pom) if each.directory), "")
+            given = next((parent.directory for parent in self._with_parents(pom) if parent.directory), "")
             name, home = re.sub(_HERE, "", given), pom.file.parent
             place = Path(os.path.normpath(home / ("target" if not name or "${" in name else name)))
             if place.is_relative_to(self.root) and not home.is_relative_to(place):
@@ -262,17 +262,17 @@ def linked_sources(outputs: Iterable[Path], *more: Path) -> tuple[Path, ...]:
     """What links in sources lead to, as far as these do not hold it: Maven and Jib follow links. Sources lie beside the folders
     that builds write; ``more`` are files and folders that are input too."""
     left = [*dict.fromkeys(place.parent / "src" for place in outputs), *more]
-    homes, found = [place.resolve() for place in left], list[Path]()
+    homes, targets = [place.resolve() for place in left], list[Path]()
     while left:
         for folder, names, files in os.walk(left.pop()):
             links = (path for path in (Path(folder, name) for name in (*names, *files)) if path.is_symlink())
             for target in (link.resolve() for link in links):
-                inside = any(target.is_relative_to(home) for home in (*homes, *found))
+                inside = any(target.is_relative_to(home) for home in (*homes, *targets))
                 above = any(home.is_relative_to(target) for home in homes)
                 if target.exists() and not inside and not above:
-                    found.append(target)
+                    targets.append(target)
                     left.append(target)
-    return tuple(found)
+    return tuple(targets)
 
 
 def _file(place: Path) -> Path:

@@ -93,7 +93,7 @@ def _script_reads(top: Path) -> bool:
 
 def multi_module(folder: Path) -> Path:
     """Maven's multi-module folder: the nearest one upwards with a ``.mvn`` (as its script says), else the pom.xml's own."""
-    return next((each for each in (folder, *folder.parents) if (each / ".mvn").is_dir()), folder)
+    return next((path for path in (folder, *folder.parents) if (path / ".mvn").is_dir()), folder)
 
 
 def _key(source: Path, top: Path, home: Path, environment: Mapping[str, str], words: Sequence[str]) -> str:
@@ -116,9 +116,9 @@ def _key(source: Path, top: Path, home: Path, environment: Mapping[str, str], wo
 
 def _inherited() -> list[str]:
     """What a process has of the one that started it, beside variables: what a build may do, and how its files come to lie."""
-    told = ("Umask:", "Groups:", "CapEff:", "NoNewPrivs:", "Seccomp:")
+    fields = ("Umask:", "Groups:", "CapEff:", "NoNewPrivs:", "Seccomp:")
     own = Path("/proc/self")
-    status = [line for line in (own / "status").read_text().splitlines() if line.startswith(told)]
+    status = [line for line in (own / "status").read_text().splitlines() if line.startswith(fields)]
     spaces = [str((own / "ns" / name).readlink()) for name in ("mnt", "net", "pid", "user")]
     return [*status, (own / "limits").read_text(), *spaces]
 
@@ -152,7 +152,7 @@ def _answers(place: Path) -> bool:
 def _start(place: Path, source: Path, top: Path, home: Path, environment: Mapping[str, str]) -> None:
     """Start one, and wait until it answers; those that were used longest ago make room. Raises OSError."""
     place.unlink(missing_ok=True)
-    others = sorted(place.parent.glob("*.sock"), key=lambda each: each.stat().st_mtime, reverse=True)
+    others = sorted(place.parent.glob("*.sock"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in others[MAX_RESIDENTS - 1 :]:
         old.unlink(missing_ok=True)
     java = find("java").path.resolve()  # of the JDK itself: another folder may hold the javac of another one

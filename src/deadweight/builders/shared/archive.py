@@ -68,10 +68,10 @@ def there(variant: Variant, site: Site) -> bool:
 def _stamp(path: Path, config_digest: str) -> str:
     """A digest of the image's digest and the file's inode, size and modification time; empty if there is no such file."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return ""
-    text = f"{config_digest} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
+    text = f"{config_digest} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

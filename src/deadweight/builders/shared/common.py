@@ -63,8 +63,8 @@ def pinned(base: Base) -> str:
 
 def base_values(bases: Mapping[str, Base]) -> dict[str, str]:
     """Base images as fingerprint inputs: by digest if known, so that the content matters, not the registry host."""
-    told = {each: wording("plan.base") if each == "base" else wording("plan.named_base", name=each) for each in bases}
-    names = {name: images.Message(f"base {name}", told[name].code, {"described": told[name]}) for name in bases}
+    texts = {name: wording("plan.base") if name == "base" else wording("plan.named_base", name=name) for name in bases}
+    names = {name: images.Message(f"base {name}", texts[name].code, {"described": texts[name]}) for name in bases}
     return {names[name]: base.digest or base.resolved for name, base in bases.items()}
 
 
@@ -94,8 +94,8 @@ def need_source(variant: Variant, root: Path) -> Path:
     """The absolute path of a variant's source folder. Raises WrongKey if it is missing, not a folder, or empty."""
     path = root / variant.source
     if not path.is_dir():
-        told = wording("builders.source_is_a_file" if path.exists() else "builders.no_such_source", root=root)
-        raise WrongKey(variant, "source", told, path)
+        problem = wording("builders.source_is_a_file" if path.exists() else "builders.no_such_source", root=root)
+        raise WrongKey(variant, "source", problem, path)
     if next(path.iterdir(), None) is None:
         raise WrongKey(variant, "source", wording("builders.empty_source"), path)
     return path

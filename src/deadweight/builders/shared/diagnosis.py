@@ -174,7 +174,7 @@ class Listener:
         words = [line for line in dict.fromkeys(map(self._clean, (*self._heard, *error.tail))) if line]
         cause = diagnose(("native",), words)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
-            return error.told(wording("builders.not_compiled", what=what), self.compiler, error.hint)
+            return error.reworded(wording("builders.not_compiled", what=what), self.compiler, error.hint)
         return with_its_cause(error, what, with_cause(words, cause), cause)
 
 
@@ -184,7 +184,7 @@ def with_its_cause(
     """The failure of a tool, with the reason and the hint of its cause as far as that is known."""
     message = wording("builders.tool_failed", what=what, reason=(cause.message if cause else "") or error.reason)
     message = message if compiled else wording("builders.not_compiled", what=what)
-    return error.told(message, lines, error.hint or (cause.hint if cause else None), cause.code if cause else None)
+    return error.reworded(message, lines, error.hint or (cause.hint if cause else None), cause.code if cause else None)
 
 
 def with_cause(words: Sequence[str], cause: Cause | None) -> list[str]:
@@ -202,16 +202,16 @@ def run_tool(
     cwd: Path,
     environment: Mapping[str, str],
     log: Path,
-    told: Words = (),
+    shown_argv: Words = (),
 ) -> None:
     """Run a tool to its end; what is secret in ``environment`` stays out of the log. Raises CommandError for ``what`` is built.
 
-    ``told`` is the call that the log and an error show, where ``argv`` is only our way of making it.
+    ``shown_argv`` is the call that the log and an error show, where ``argv`` is only our way of making it.
     """
     try:
         _run.run(
             argv,
-            told=told or argv,
+            told=shown_argv or argv,
             cwd=cwd,
             env=environment,
             timeout=common.BUILD_TIMEOUT_SECONDS,
@@ -312,7 +312,7 @@ class JavaListener(Listener):
         """The failure in the tool's own words: the compiler's lines, else the failed tests, else Maven's errors."""
         if self._tests and not self.compiler:
             message = wording("builders.tests_fail", what=what)
-            return error.told(message, list(self._tests)[:JAVA_SHOWN_LINES], error.hint)
+            return error.reworded(message, list(self._tests)[:JAVA_SHOWN_LINES], error.hint)
         # without lines that another one holds as a part: Maven and Jib say the same thing up to three times
         errors = [line for line in self._errors if not any(line != other and line in other for other in self._errors)]
         compiler = [_MAVENS_PLACE.sub(r"\1:\2:\3: ", line) for line in self.compiler]

@@ -141,7 +141,7 @@ def buckets_of_os(buckets: Iterable[str], family: str, version: str) -> list[str
     numbers = re.split(r"[.\-]", version)
     versions = {".".join(numbers[:length]) for length in range(1, len(numbers) + 1)} | {version}
     name = _TABLE["distributions"].get(family.lower(), family.lower())
-    wanted = {name, *(f"{name} {each.lower()}" for each in versions if each)}
+    wanted = {name, *(f"{name} {release.lower()}" for release in versions if release)}
     return [bucket for bucket in buckets if bucket.casefold() in wanted]
 
 

@@ -70,18 +70,18 @@ def _better(error: DeadweightError, container: Container) -> Exception:
     state = container.state()
     if reason := untold(state, container.logs(3)):
         return CannotWatch(wording("scan.kernel_tells_nothing", problem=reason))
-    ended = wording("checks.service_ended", outcome=state.told())
+    ended = wording("checks.service_ended", outcome=state.outcome())
     return DeadweightError(with_last_lines(ended, container))
 
 
 def _files(line: bytes) -> tuple[frozenset[str], frozenset[str]]:
-    said = json.loads(line)
-    trouble = said["trouble"] or ("" if said["executed"] else wording("scan.no_program_seen"))
-    if said["untold"]:
-        raise CannotWatch(wording("scan.kernel_tells_nothing", problem=said["untold"]))
+    record = json.loads(line)
+    trouble = record["trouble"] or ("" if record["executed"] else wording("scan.no_program_seen"))
+    if record["untold"]:
+        raise CannotWatch(wording("scan.kernel_tells_nothing", problem=record["untold"]))
     if trouble:
         raise CannotWatch(wording("scan.files_not_seen", problem=trouble))
-    return frozenset(said["opened"]), frozenset(said["executed"])
+    return frozenset(record["opened"]), frozenset(record["executed"])
 
 
 _MERGED_USR = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
@@ -103,23 +103,23 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     file = folder(subject) / "observation.json"
     asked = [*(item.model_dump_json() for item in subject.variant.checks.api), subject.variant.run.model_dump_json()]
     key = hashlib.sha256(f"1 {subject.built.config_digest} {''.join(asked)}".encode()).hexdigest()
-    found = store.load(Observation, file)
-    if found is not None and found.key == key:
-        return found
+    observation = store.load(Observation, file)
+    if observation is not None and observation.key == key:
+        return observation
     if not may_run:
         return wording("scan.not_run_yet", variant=subject.variant.name)
     try:
         opened, executed = watched(subject)
     except CannotWatch as reason:
-        told: str = reason.args[0]
-        return told
+        message: str = reason.args[0]
+        return message
     except (Interrupted, UsageError):
         raise
     except DeadweightError as error:
         return wording("scan.service_not_run", problem=" ".join(error.message.split()))
-    found = Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
-    store.save(found, file)
-    return found
+    observation = Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
+    store.save(observation, file)
+    return observation
 
 
 def _ask(subject: Subject, container: Container, asked: HttpRequest) -> None:
@@ -130,7 +130,7 @@ def _ask(subject: Subject, container: Container, asked: HttpRequest) -> None:
     except (OSError, http.client.HTTPException):
         state, words = container.state(), {"method": request.method, "path": request.path}
         if not state.running:
-            raise DeadweightError(wording("scan.ended_during_request", outcome=state.told(), **words)) from None
+            raise DeadweightError(wording("scan.ended_during_request", outcome=state.outcome(), **words)) from None
 
 
 def reachable(
@@ -153,7 +153,7 @@ def _one(finding: Found, packages: Mapping[str, bool], touched: set[str], folder
         return False
     if finding.ecosystem == "node-pkg":  # its path is the package.json in the folder of the package
         home = path.rpartition("/")[0]
-        return any(each == home or each.startswith(f"{home}/") for each in folders)
+        return any(folder == home or folder.startswith(f"{home}/") for folder in folders)
     return None
 
 
@@ -174,7 +174,7 @@ def reachability(
     for flag, finding in zip(flags, findings, strict=True):
         if finding.kind != "kernel_headers":
             copies.setdefault(finding.identity, []).append(flag)
-    counted = [True if True in each else None if None in each else False for each in copies.values()]
+    counted = [True if True in group else None if None in group else False for group in copies.values()]
     undecided = counted.count(None)
     reason = f"{len(observation.opened)} files touched while {requests} requests were sent: what no request asks for is not seen"
     if undecided:

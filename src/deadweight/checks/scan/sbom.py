@@ -144,8 +144,8 @@ def _java(subject: Subject) -> tuple[Part, ...]:
     """The Java that the image runs, as its ``release`` file says it: often no package manager put it there."""
     from deadweight._packages import images
 
-    found = images.runtime(subject.archive(), cache_dir=subject.state.cache / "image")
-    return (Part("generic", "openjdk", found.version),) if found.name in ("JRE", "JDK") and found.version else ()
+    runtime = images.runtime(subject.archive(), cache_dir=subject.state.cache / "image")
+    return (Part("generic", "openjdk", runtime.version),) if runtime.name in ("JRE", "JDK") and runtime.version else ()
 
 
 def only_in(these: Sequence[Part], those: Sequence[Part]) -> list[Part]:
@@ -163,7 +163,7 @@ def only_in(these: Sequence[Part], those: Sequence[Part]) -> list[Part]:
 
 def _builders(subject: Subject) -> dict[str, Any] | None:
     """The builder's SPDX document on the image, which is the one that names most packages (others describe an index)."""
-    found: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     for name in subject.built.sbom:
         file = subject.state.image(subject.variant.name) / name
         try:
@@ -171,8 +171,8 @@ def _builders(subject: Subject) -> dict[str, Any] | None:
         except (OSError, ValueError, RecursionError) as error:
             raise DeadweightError(wording("scan.sbom_unreadable", file=file, problem=error)) from error
         if isinstance(document, dict) and str(document.get("spdxVersion", "")).startswith("SPDX-"):
-            found.append(document)
-    return max(found, key=lambda document: len(set(parts(document))), default=None)
+            documents.append(document)
+    return max(documents, key=lambda document: len(set(parts(document))), default=None)
 
 
 def _write(subject: Subject, form: str, present: Sequence[Part]) -> SbomFile:
@@ -241,9 +241,9 @@ def _is_cyclonedx(document: Mapping[str, Any]) -> bool:
 def parts(document: Mapping[str, Any]) -> Iterator[Part]:
     """The packages that an SBOM names by package URL, of the kinds that can be compared."""
     for entry in _entries(document):
-        found = part(_purl(entry))
-        if found is not None and found.type in COMPARED:
-            yield found
+        package = part(_purl(entry))
+        if package is not None and package.type in COMPARED:
+            yield package
 
 
 def packages(document: Mapping[str, Any]) -> int:
@@ -258,9 +258,9 @@ def without_twins(document: dict[str, Any]) -> dict[str, Any]:
     new: dict[str, str] = {}
     for entry in sorted(_entries(document), key=lambda entry: "type=jar" in _purl(entry)):
         purl = _purl(entry)
-        if (found := part(purl)) is None:
+        if (package := part(purl)) is None:
             continue
-        first = kept.setdefault((found, found.namespace, _variety(purl)), entry)
+        first = kept.setdefault((package, package.namespace, _variety(purl)), entry)
         if first is not entry:
             new[_identifier(entry)] = _identifier(first)
             known = first.get("properties") or []
@@ -274,8 +274,8 @@ def without_twins(document: dict[str, Any]) -> dict[str, Any]:
 
 def _variety(purl: str) -> str:
     """What tells one package of a name and version from another: its architecture, but not what is no more than a way to write."""
-    said = parse_qsl(purl.partition("#")[0].partition("?")[2])
-    return str(sorted(pair for pair in said if pair[0] != "epoch" and pair != ("type", "jar")))
+    qualifiers = parse_qsl(purl.partition("#")[0].partition("?")[2])
+    return str(sorted(pair for pair in qualifiers if pair[0] != "epoch" and pair != ("type", "jar")))
 
 
 def _entries(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -291,7 +291,7 @@ def _identifier(entry: Mapping[str, Any]) -> str:
 def _purl(entry: Mapping[str, Any]) -> str:
     """Of an entry in SPDX, which has it among its references, or in CycloneDX."""
     references = [
-        each.get("referenceLocator") for each in entry.get("externalRefs") or [] if each.get("referenceType") == "purl"
+        ref.get("referenceLocator") for ref in entry.get("externalRefs") or [] if ref.get("referenceType") == "purl"
     ]
     return str(next(iter(references), entry.get("purl")) or "")
 
@@ -329,29 +329,29 @@ def _merged(document: dict[str, Any], new: Mapping[str, str]) -> dict[str, Any]:
 
 def _add_to_cyclonedx(document: dict[str, Any], missing: Sequence[Part]) -> None:
     components = document.setdefault("components", [])
-    for index, each in enumerate(missing):
-        named = {"group": each.namespace} if each.type == "maven" and each.namespace else {}
-        version = {"version": each.version} if each.version else {}
-        purl = {"purl": each.purl} if each.purl else {}
+    for index, part in enumerate(missing):
+        named = {"group": part.namespace} if part.type == "maven" and part.namespace else {}
+        version = {"version": part.version} if part.version else {}
+        purl = {"purl": part.purl} if part.purl else {}
         components.append(
-            {"bom-ref": f"image-{index}", "type": "library", **named, "name": each.name, **version, **purl}
+            {"bom-ref": f"image-{index}", "type": "library", **named, "name": part.name, **version, **purl}
         )
 
 
 def _add_to_spdx(document: dict[str, Any], missing: Sequence[Part]) -> None:
-    for index, each in enumerate(missing):
+    for index, part in enumerate(missing):
         identifier = f"SPDXRef-Package-image-{index}"
-        reference = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": each.purl}
-        named = f"{each.namespace}:{each.name}" if each.type == "maven" and each.namespace else each.name
+        reference = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": part.purl}
+        named = f"{part.namespace}:{part.name}" if part.type == "maven" and part.namespace else part.name
         document.setdefault("packages", []).append(
             {
                 "SPDXID": identifier,
                 "name": named,
-                **({"versionInfo": each.version} if each.version else {}),
+                **({"versionInfo": part.version} if part.version else {}),
                 "downloadLocation": "NOASSERTION",
                 "filesAnalyzed": False,
                 "primaryPackagePurpose": "LIBRARY",
-                **({"externalRefs": [reference]} if each.purl else {}),
+                **({"externalRefs": [reference]} if part.purl else {}),
             }
         )
         document.setdefault("relationships", []).append(

@@ -194,7 +194,7 @@ def remove_data(say: Say = lambda _: None, where: Layout | None = None) -> None:
 
 
 def _all_data(where: Layout) -> list[Path]:
-    return [each for each in (where.data, *where.data.parent.glob(FORMER)) if each.exists()]
+    return [folder for folder in (where.data, *where.data.parent.glob(FORMER)) if folder.exists()]
 
 
 def _forget_networks(where: Layout) -> None:
@@ -282,10 +282,10 @@ def _our_pid(where: Layout, file: Path | None = None) -> int | None:
     """The process of our engine (or of it the one whose number is in ``file``), if it lives. A number that now belongs to another
     program does not count."""
     try:
-        found = machine.read_process(int((file or where.pid_file).read_text()))
+        process = machine.read_process(int((file or where.pid_file).read_text()))
     except (OSError, ValueError):
         return None
-    return found.pid if found is not None and str(where.run) in found.command else None
+    return process.pid if process is not None and str(where.run) in process.command else None
 
 
 def _other_dockerd(where: Layout) -> bool:

@@ -55,28 +55,28 @@ def read_profile(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UsageError(wording("seccomp.no_such_file", file=file))
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(wording("seccomp.not_a_profile", file=file, problem=error)) from error
-    rules = found.get("syscalls", []) if isinstance(found, dict) else None
+    rules = document.get("syscalls", []) if isinstance(document, dict) else None
     whole = isinstance(rules, list) and all(
         isinstance(rule, dict) and (rule.get("names") or rule.get("name")) for rule in rules
     )
-    if not whole or not str(found.get("defaultAction", "")).startswith("SCMP_ACT_"):
+    if not whole or not str(document.get("defaultAction", "")).startswith("SCMP_ACT_"):
         raise UsageError(wording("seccomp.not_a_profile", file=file, problem=wording("seccomp.rules_missing")))
-    return dict(found)
+    return dict(document)
 
 
 def refused(document: Mapping[str, Any], where: Where, *, wholly: bool = False) -> tuple[str, ...]:
     """The calls that it does not allow, or not with every argument (``wholly``: with none), in the order of their numbers."""
     passing = document["defaultAction"] in PASSING
-    found = set() if passing else set(numbers(where.architecture))
+    calls = set() if passing else set(numbers(where.architecture))
     for rule in _rules(document, where):
         if rule.get("action") in PASSING and (wholly or not rule.get("args")):
-            found -= set(_names(rule))
+            calls -= set(_names(rule))
         elif rule.get("action") not in PASSING:
-            found |= set(_names(rule)) & set(numbers(where.architecture))
-    return tuple(sorted(found, key=numbers(where.architecture).__getitem__))
+            calls |= set(_names(rule)) & set(numbers(where.architecture))
+    return tuple(sorted(calls, key=numbers(where.architecture).__getitem__))
 
 
 def allowing(document: Mapping[str, Any], more: Collection[str]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def for_runtime(document: Mapping[str, Any], where: Where) -> dict[str, Any]:
     """The same as runtimes take it (OCI runtime specification, ``linux.seccomp``): the engine has judged the conditions by then."""
     kept = ("names", "action", "args", "errnoRet")
     native = ARCHITECTURES[where.architecture]
-    maps = [each for each in document.get("archMap") or () if each.get("architecture") == native]
+    maps = [mapping for mapping in document.get("archMap") or () if mapping.get("architecture") == native]
     architectures = [native, *(sub for mapping in maps for sub in mapping.get("subArchitectures") or ())]
     rules = [
         {**{key: rule[key] for key in kept if rule.get(key)}, "names": list(_names(rule))}
@@ -108,8 +108,8 @@ def _rules(document: Mapping[str, Any], where: Where) -> Iterable[Mapping[str, A
     """Those whose conditions are met (moby, ``profiles/seccomp/seccomp_linux.go``)."""
     for rule in document.get("syscalls") or ():
         wanted, unwanted = rule.get("includes") or {}, rule.get("excludes") or {}
-        capabilities = {each.removeprefix("CAP_") for each in wanted.get("caps") or ()}
-        excluded = {each.removeprefix("CAP_") for each in unwanted.get("caps") or ()}
+        capabilities = {name.removeprefix("CAP_") for name in wanted.get("caps") or ()}
+        excluded = {name.removeprefix("CAP_") for name in unwanted.get("caps") or ()}
         if (
             (not wanted.get("arches") or where.architecture in wanted["arches"])
             and where.architecture not in (unwanted.get("arches") or ())
@@ -121,7 +121,7 @@ def _rules(document: Mapping[str, Any], where: Where) -> Iterable[Mapping[str, A
 
 
 def _release(kernel: str) -> tuple[int, ...]:
-    return tuple(int(each) for each in re.findall(r"\d+", kernel)[:2])
+    return tuple(int(number) for number in re.findall(r"\d+", kernel)[:2])
 
 
 def _names(rule: Mapping[str, Any]) -> tuple[str, ...]:

@@ -80,22 +80,22 @@ def runtime_of(engine: Engine) -> Runtime:
     path = _path(name, info if here else {})
     if path is None:
         raise MissingError(wording("seccomp.runtime_missing", name=name))
-    found = Runtime(name, version_of(path), path, architecture)
+    runtime = Runtime(name, version_of(path), path, architecture)
     if not here:
         there = (part.get("Version") or "" for part in version.get("Components") or () if part.get("Name") == name)
-        _refuse_another(engine, found, str(next(there, "")))
-    return found
+        _refuse_another(engine, runtime, str(next(there, "")))
+    return runtime
 
 
-def _refuse_another(engine: Engine, found: Runtime, told: str) -> None:
+def _refuse_another(engine: Engine, runtime: Runtime, remote_version: str) -> None:
     """Raises MissingError where what an engine elsewhere starts containers with, or reads profiles from, is not here."""
     if engine.info.podman:
         raise MissingError(wording("seccomp.profile_elsewhere", host=engine.host))
-    host, name, architecture = engine.host, found.name, found.architecture
-    if found.version != told:
-        version = told or wording("seccomp.unknown_version")
+    host, name, architecture = engine.host, runtime.name, runtime.architecture
+    if runtime.version != remote_version:
+        version = remote_version or wording("seccomp.unknown_version")
         raise MissingError(
-            wording("seccomp.other_runtime", host=host, name=name, version=version, here=found.full_name)
+            wording("seccomp.other_runtime", host=host, name=name, version=version, here=runtime.full_name)
         )
     if ARCHITECTURES.get(platform.machine()) != architecture:
         raise MissingError(wording("seccomp.other_architecture", host=host, architecture=architecture, name=name))
@@ -115,8 +115,8 @@ def _name(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
 
 
 def _path(name: str, info: Mapping[str, Any]) -> str | None:
-    said = str(((info.get("Runtimes") or {}).get(name) or {}).get("path") or name)
-    places = (said, f"/usr/libexec/podman/{name}", f"/usr/lib/podman/{name}")
+    path = str(((info.get("Runtimes") or {}).get(name) or {}).get("path") or name)
+    places = (path, f"/usr/libexec/podman/{name}", f"/usr/lib/podman/{name}")
     return next(filter(None, map(shutil.which, places)), None)
 
 
@@ -146,8 +146,8 @@ def starting_under(
         return error.message
     if done.exit_code != 0:
         shutil.rmtree(state / identity, ignore_errors=True)
-        said = (done.errors or done.output).strip().splitlines()
-        return (said[-1] if said else f"exit code {done.exit_code}")[:300]
+        lines = (done.errors or done.output).strip().splitlines()
+        return (lines[-1] if lines else f"exit code {done.exit_code}")[:300]
     return ""
 
 
@@ -169,7 +169,7 @@ def _spec(seccomp: dict[str, Any]) -> dict[str, Any]:
             "args": ["/end"],
             "cwd": "/",
             "noNewPrivileges": True,
-            "capabilities": {each: [] for each in ("bounding", "effective", "permitted", "ambient")},
+            "capabilities": {name: [] for name in ("bounding", "effective", "permitted", "ambient")},
         },
         "root": {"path": "rootfs", "readonly": True},
         "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, dev],
@@ -211,9 +211,9 @@ def check(engine: Engine, options: RunOptions, name: str = "") -> None:
         runtime = runtime_of(engine)
     except DeadweightError:
         return
-    found = _of_runtime(runtime, json.dumps(document, sort_keys=True), where)
-    if found is not None:
-        raise StoppedByProfile(refusal_text(name or options.seccomp, found, advise=not name))
+    refusal = _of_runtime(runtime, json.dumps(document, sort_keys=True), where)
+    if refusal is not None:
+        raise StoppedByProfile(refusal_text(name or options.seccomp, refusal, advise=not name))
 
 
 def _profile(engine: Engine, options: RunOptions) -> tuple[dict[str, Any], custom_profile.Where]:
@@ -228,25 +228,25 @@ def explained(engine: Engine, image: str, options: RunOptions, health: Health, p
         return ""
     try:
         check(engine, options, name)
-        found = _OfProgram(engine, image, options.but(host_port=None), health, port).search()
-        found = found or _at_times(engine, options)
+        refusal = _OfProgram(engine, image, options.but(host_port=None), health, port).search()
+        refusal = refusal or _at_times(engine, options)
     except Interrupted:
         raise
     except StoppedByProfile as stopped:
         return stopped.message
     except DeadweightError:
         return ""
-    return refusal_text(name or options.seccomp, found, advise=not name) if found is not None else ""
+    return refusal_text(name or options.seccomp, refusal, advise=not name) if refusal is not None else ""
 
 
-def refusal_text(file: str, found: Refused, *, advise: bool = False) -> str:
+def refusal_text(file: str, refusal: Refused, *, advise: bool = False) -> str:
     """One sentence."""
     advice = wording("seccomp.advice") if advise else ""
-    if not found.calls:
-        return wording("seccomp.stops_always", file=file, problem=found.problem, advice=advice)
-    problem = f" ({found.problem})" if found.problem else ""
-    calls = ", ".join((*found.calls, *(() if found.all_told else ("…",))))
-    return wording("seccomp.stops", file=file, calls=calls, user=found.whom, problem=problem, advice=advice)
+    if not refusal.calls:
+        return wording("seccomp.stops_always", file=file, problem=refusal.problem, advice=advice)
+    problem = f" ({refusal.problem})" if refusal.problem else ""
+    calls = ", ".join((*refusal.calls, *(() if refusal.all_told else ("…",))))
+    return wording("seccomp.stops", file=file, calls=calls, user=refusal.whom, problem=problem, advice=advice)
 
 
 @functools.cache
@@ -260,9 +260,9 @@ def _of_runtime(runtime: Runtime, profile: str, where: custom_profile.Where) -> 
             nonlocal problem
             stop_if_cancelled()
             allowed = custom_profile.for_runtime(custom_profile.allowing(document, more), where)
-            said = starting_under(runtime, Path(name), allowed)
-            problem = said or problem
-            return not said
+            reason = starting_under(runtime, Path(name), allowed)
+            problem = reason or problem
+            return not reason
 
         refused = custom_profile.refused(document, where)
         held = _held(runtime, document, where)
@@ -281,7 +281,7 @@ def _held(runtime: Runtime, document: Mapping[str, Any], where: custom_profile.W
     """Of what a profile refuses, what a runtime written in Go makes or not, as its scheduler wants it: one start passes, the next
     one hangs."""
     refused = custom_profile.refused(document, where, wholly=True)
-    return tuple(each for each in refused if each in BY_TIMING) if runtime.name == "runc" else ()
+    return tuple(call for call in refused if call in BY_TIMING) if runtime.name == "runc" else ()
 
 
 def _at_times(engine: Engine, options: RunOptions) -> Refused | None:
@@ -334,7 +334,7 @@ class _OfProgram:
         return Refused(calls, whom, all_told=whole) if calls else None
 
     def _needed_by(self, works: Callable[[tuple[str, ...]], bool], calls: tuple[str, ...], call: str) -> str:
-        works(tuple(each for each in calls if each != call))
+        works(tuple(other for other in calls if other != call))
         if self.before:
             runtime = "the runtime"
             with contextlib.suppress(DeadweightError):
@@ -351,8 +351,8 @@ class _OfProgram:
             with self.engine.start(self.image, options, purpose=PURPOSE) as container:
                 ready = container.wait_healthy(self.health, self.port)
                 if not ready.healthy:
-                    said = [line.strip() for line in container.last_output(5) if line.strip()]
-                    self.problem = ": ".join([ready.reason, *said[-1:]])
+                    lines = [line.strip() for line in container.last_output(5) if line.strip()]
+                    self.problem = ": ".join([ready.reason, *lines[-1:]])
                 return ready.healthy
         except CannotStart as refusal:
             self.problem = str(refusal.fields.get("problem", refusal.message))

@@ -25,32 +25,32 @@ FILES = {
 """What a text is called in a folder. Units have names of their own."""
 
 
-def render(found: Found, format: str, request: Request | None = None) -> str:  # noqa: A002 - the flag's name
+def render(result: Found, format: str, request: Request | None = None) -> str:  # noqa: A002 - the flag's name
     """The posture as text, its comments included.
 
     Raises DeadweightError where Kubernetes' ``restricted`` standard, or a platform, would refuse what the service needs.
     """
-    text = FORMATS[format](resolve(found, request or Request()))
-    return text if format in COMMENTLESS else _commented(found) + text
+    text = FORMATS[format](resolve(result, request or Request()))
+    return text if format in COMMENTLESS else _commented(result) + text
 
 
-def files(found: Found, format: str, request: Request) -> dict[str, str]:  # noqa: A002 - the flag's name
+def files(result: Found, format: str, request: Request) -> dict[str, str]:  # noqa: A002 - the flag's name
     """The text of each file that a platform takes, by its name; raises as ``render``."""
     if format in FILES:
-        return {FILES[format]: render(found, format, request)}
-    units = engines.units(resolve(found, request))
+        return {FILES[format]: render(result, format, request)}
+    units = engines.units(resolve(result, request))
     first = next(iter(units))
-    return units | {first: _commented(found) + units[first]}
+    return units | {first: _commented(result) + units[first]}
 
 
-def notes(found: Found, format: str, request: Request | None = None) -> list[str]:  # noqa: A002 - the flag's name
+def notes(result: Found, format: str, request: Request | None = None) -> list[str]:  # noqa: A002 - the flag's name
     """What is to be said of a format that has no comments."""
     if format not in COMMENTLESS:
         return []
-    model = resolve(found, request or Request())
-    lines = [line.removeprefix(f"{found.variant.name}: ") for line in found.notes()]  # each is told after that name
+    model = resolve(result, request or Request())
+    lines = [line.removeprefix(f"{result.variant.name}: ") for line in result.notes()]  # each is told after that name
     return [*lines, f"a task definition cannot express {', '.join(ecs.unsupported(model))}", *ecs.missing(model)]
 
 
-def _commented(found: Found) -> str:
-    return "".join(f"# {line}\n" for line in found.notes())
+def _commented(result: Found) -> str:
+    return "".join(f"# {line}\n" for line in result.notes())

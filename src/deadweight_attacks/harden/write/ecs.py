@@ -35,7 +35,7 @@ def task(model: Model) -> dict[str, Any]:
 
     Raises DeadweightError where the service needs a capability that ECS cannot add, or more than Fargate sells.
     """
-    options, seccomp = model.options, model.found.seccomp
+    options, seccomp = model.options, model.result.seccomp
     if options.cap_add:
         needs = ", ".join(options.cap_add)
         raise DeadweightError(wording("write.fargate_capabilities", variant=model.variant.name, names=needs))
@@ -75,7 +75,7 @@ def _mebibytes(size_bytes: int | None) -> int:
 
 
 def _container(model: Model) -> dict[str, Any]:
-    options, service, health = model.options, model.service, model.found.asks
+    options, service, health = model.options, model.service, model.result.asks
     # Fargate has folders in memory since January 2026. An empty volume would be root's alone, and could hold programs.
     folders = [
         {
@@ -122,8 +122,8 @@ def unsupported(model: Model) -> list[str]:
         f"{options.pids} processes": True, "no swap (Fargate has none)": True, **limits,
         "files of your repository": options.files, f"what it needs beside it ({', '.join(needs)})": needs,
         "no new privileges": options.no_new_privileges,
-        "the seccomp profile (Fargate's own stays)": model.found.profiled,
-        "the network without a way out (a security group can)": not model.found.outgoing,
+        "the seccomp profile (Fargate's own stays)": model.result.profiled,
+        "the network without a way out (a security group can)": not model.result.outgoing,
     }  # fmt: skip
     return [text for text, applies in words.items() if applies]
 

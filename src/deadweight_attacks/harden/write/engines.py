@@ -55,9 +55,9 @@ def flags(model: Model, piece: Piece, *, podman: bool, health: bool) -> list[Fla
     made += _health(piece) if health and piece.health else []
     made += [("volume", f"{path}:{target}:ro") for target, path in piece.files.items()]
     if piece.options is not None:
-        made += [("no-healthcheck", None)] if model.found.refuses_own_check else []
+        made += [("no-healthcheck", None)] if model.result.refuses_own_check else []
         made += [("stop-timeout", str(stop))] if (stop := model.stop_seconds(ENGINE_STOP_SECONDS)) else []
-        made += [("publish", port) for port in model.published] if model.found.outgoing else []
+        made += [("publish", port) for port in model.published] if model.result.outgoing else []
     made += [("network", model.network)] if model.network else []
     made += [("network-alias", piece.name)] if piece.options is None else []
     # one word for the entrypoint: the others go before the arguments
@@ -97,10 +97,10 @@ def _inside(folder: str, path: str) -> str:
 
 def _to_load(model: Model) -> list[str]:
     """What has to be done before Podman finds the image."""
-    found = model.found
+    result = model.result
     if model.request.image:
         return []
-    engine, image = ("podman", found.in_podman[found.image]) if found.in_podman else ("docker", found.image)
+    engine, image = ("podman", result.in_podman[result.image]) if result.in_podman else ("docker", result.image)
     elsewhere = f"{engine} save {image} | podman load, or push it and name it with --image"
     return [f"# The image is only in the engine that built it. Elsewhere: {elsewhere}."]
 
@@ -117,10 +117,10 @@ def podman_text(model: Model) -> str:
 
 
 def _shell_text(model: Model, tool: str) -> str:
-    found, network, work = model.found, model.network, list[str]()
-    closed = [] if found.outgoing else ["--internal"]
+    result, network, work = model.result, model.network, list[str]()
+    closed = [] if result.outgoing else ["--internal"]
     if tool == "docker" and closed:
-        closed += [f"--opt {name}={value}" for name, value in found.cut_off.items()]
+        closed += [f"--opt {name}={value}" for name, value in result.cut_off.items()]
     if network:
         work = [" ".join([f"{tool} network create", *closed, network])]
     if closed and tool == "podman":
@@ -187,7 +187,7 @@ def units(model: Model) -> dict[str, str]:
     """What each file holds, by its name: the service's container first."""
     made = {f"{piece.container}.container": _unit(model, piece) for piece in (model.service, *model.service.needs)}
     if model.network:  # of what may be said of a network, Podman 4.5 knows no name
-        made[f"{model.network}.network"] = ["[Network]"] if model.found.outgoing else _internal(model.network)
+        made[f"{model.network}.network"] = ["[Network]"] if model.result.outgoing else _internal(model.network)
     return {name: "\n".join(lines) + "\n" for name, lines in made.items()}
 
 
@@ -290,7 +290,7 @@ def _word(text: str) -> str:
 
 
 def compose_text(model: Model) -> str:
-    closed = f"internal: true{' and driver_opts' if model.found.cut_off else ''} of the network"
+    closed = f"internal: true{' and driver_opts' if model.result.cut_off else ''} of the network"
     notes = about_network(model, f"ports: {json.dumps(model.published)}", closed)
     notes.append(
         "# dclint notes: no name (require-project-name-field): docker-compose 1 refuses one; the folder's is taken."
@@ -302,13 +302,13 @@ def compose_text(model: Model) -> str:
 def compose(model: Model) -> dict[str, Any]:
     pieces = {piece.name: piece for piece in (model.service, *model.service.needs)}
     services = {name: _compose_service(model, pieces[name]) for name in sorted(pieces)}
-    network = {"internal": True} | compact(driver_opts=dict(model.found.cut_off))
-    return {"services": services} | compact(networks={} if model.found.outgoing else {"internal": network})
+    network = {"internal": True} | compact(driver_opts=dict(model.result.cut_off))
+    return {"services": services} | compact(networks={} if model.result.outgoing else {"internal": network})
 
 
 def _compose_service(model: Model, piece: Piece) -> dict[str, Any]:
     """Keys in the order that dclint asks for."""
-    own, outgoing, folder = piece.options is not None, model.found.outgoing, model.request.files
+    own, outgoing, folder = piece.options is not None, model.result.outgoing, model.request.files
     # Compose takes a path that begins with no dot for a volume's name
     folder = folder if folder.startswith(".") else f"./{folder}"
     again = f"on-failure:{TRIES}" if piece.retried else Quoted("no")
@@ -321,7 +321,7 @@ def _compose_service(model: Model, piece: Piece) -> dict[str, Any]:
         command=[escaped(word) for word in piece.args],
         entrypoint=[escaped(word) for word in piece.entrypoint],
         restart=again if piece.job else "unless-stopped",
-        healthcheck=_healthcheck(piece) or compact(disable=own and model.found.refuses_own_check),
+        healthcheck=_healthcheck(piece) or compact(disable=own and model.result.refuses_own_check),
     )
     tmpfs = [escaped(folder) for folder in piece.tmpfs]
     if not own:

@@ -78,8 +78,8 @@ def _deployment(model: Model, labels: dict[str, str]) -> dict[str, Any]:
         "containers": [_container(model)],
     } | compact(
         volumes=[
-            {"name": f"writable-{number}", "emptyDir": {"medium": "Memory", "sizeLimit": short(each.size_bytes, "Mi")}}
-            for number, each in enumerate(folders)
+            {"name": f"writable-{number}", "emptyDir": {"medium": "Memory", "sizeLimit": short(tmpfs.size_bytes, "Mi")}}
+            for number, tmpfs in enumerate(folders)
         ],
         terminationGracePeriodSeconds=model.stop_seconds(STOP_SECONDS),
     )
@@ -163,7 +163,7 @@ def _alive(model: Model) -> dict[str, Any]:
 def _policy(model: Model, labels: dict[str, str]) -> dict[str, Any]:
     """Who reaches the pods with these labels, and what they reach: what it needs, in whatever namespace that is, and the cluster's
     names, by which it finds it."""
-    outgoing, needed = model.found.outgoing, _needed_ports(model)
+    outgoing, needed = model.result.outgoing, _needed_ports(model)
     ports = [{"port": port, "protocol": "TCP"} for port in model.ports]
     ingress = [{"ports": ports}] if ports else []  # where a rule names none, it lets all in
     names = {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: DNS_NAMESPACE}}}
@@ -203,7 +203,7 @@ def _notes(model: Model) -> list[str]:
 def _how_to_reach(model: Model) -> str:
     """How what it needs is found and reached."""
     how = "give each a Service of that name in this namespace (type: ExternalName where it is elsewhere)"
-    if model.found.outgoing:
+    if model.result.outgoing:
         return how
     if ports := ", ".join(map(str, _needed_ports(model))):
         how += f"; the NetworkPolicy lets it reach port {ports} in this cluster, and beyond it nothing (add an ipBlock)"

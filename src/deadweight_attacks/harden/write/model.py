@@ -83,7 +83,7 @@ class Model:
     """All that a text is made of. ``network`` is one of its own: without a way out where it needs none, else for those that find it
     by name; empty where nobody does. ``profile`` is the path of the seccomp profile that stands beside the text."""
 
-    found: Found
+    result: Found
     request: Request
     options: RunOptions
     service: Piece
@@ -93,11 +93,11 @@ class Model:
 
     @property
     def variant(self) -> Variant:
-        return self.found.variant
+        return self.result.variant
 
     @property
     def suite(self) -> str:
-        return self.found.suite
+        return self.result.suite
 
     @property
     def low_port(self) -> int | None:
@@ -116,57 +116,57 @@ class Model:
         return seconds if seconds > usual else None
 
 
-def resolve(found: Found, request: Request) -> Model:
+def resolve(result: Found, request: Request) -> Model:
     """The model of what was found."""
-    options, needs = found.options, list[Piece]()
-    for name, need in found.variant.run.needs.items():
-        needs.append(_need(name, need, found, tuple(needs)))
-    image = request.image or found.image
+    options, needs = result.options, list[Piece]()
+    for name, need in result.variant.run.needs.items():
+        needs.append(_need(name, need, result, tuple(needs)))
+    image = request.image or result.image
     service = Piece(
-        name=(name := _container_name(found)), container=name, image=image,
-        podman_image=_podman_name(image, found, built=not request.image), memory_bytes=options.memory_bytes,
+        name=(name := _container_name(result)), container=name, image=image,
+        podman_image=_podman_name(image, result, built=not request.image), memory_bytes=options.memory_bytes,
         env=options.env, files=options.files, args=options.args, entrypoint=options.entrypoint or (),
         tmpfs=tuple(f"{folder.path}:{folder.options()}" for folder in options.tmpfs),
         podman_tmpfs=tuple(f"{folder.path}:{_podman_options(folder)}" for folder in options.tmpfs),
-        health=found.asked_inside, up_seconds=math.ceil(found.variant.health.within_seconds), needs=tuple(needs),
+        health=result.asked_inside, up_seconds=math.ceil(result.variant.health.within_seconds), needs=tuple(needs),
         options=options,
     )  # fmt: skip
-    own = () if found.variant.port is None else (found.variant.port,)
-    network = f"{found.suite}-network" if needs else ""
+    own = () if result.variant.port is None else (result.variant.port,)
+    network = f"{result.suite}-network" if needs else ""
     return Model(
-        found, request, options, service, tuple(dict.fromkeys((*own, *found.variant.run.ports))),
-        network if found.outgoing else f"{found.suite}-internal", request.profile if found.profiled else "",
+        result, request, options, service, tuple(dict.fromkeys((*own, *result.variant.run.ports))),
+        network if result.outgoing else f"{result.suite}-internal", request.profile if result.profiled else "",
     )  # fmt: skip
 
 
-def _need(name: str, need: Need, found: Found, earlier: tuple[Piece, ...]) -> Piece:
-    image = need.image or found.need_images[name]
+def _need(name: str, need: Need, result: Found, earlier: tuple[Piece, ...]) -> Piece:
+    image = need.image or result.need_images[name]
     folders = [parse_tmpfs(entry) for entry in need.tmpfs]
     tmpfs = tuple(f"{path}:size={size}" if size else path for path, size in folders)
     return Piece(
-        name=name, container=f"{found.suite}-{name}", image=image,
-        podman_image=_podman_name(image, found, built=name in found.need_images), memory_bytes=need.memory,
+        name=name, container=f"{result.suite}-{name}", image=image,
+        podman_image=_podman_name(image, result, built=name in result.need_images), memory_bytes=need.memory,
         env=need.env, files=need.files, args=need.args, tmpfs=tmpfs, podman_tmpfs=tmpfs,
-        health=found.need_asks.get(name, ()), up_seconds=math.ceil(need.health.within_seconds), needs=earlier,
+        health=result.need_asks.get(name, ()), up_seconds=math.ceil(need.health.within_seconds), needs=earlier,
         job=need.health.kind == "exit",
     )  # fmt: skip
 
 
-def _container_name(found: Found) -> str:
+def _container_name(result: Found) -> str:
     """An engine wants two characters at least (moby, ``RestrictedNamePattern``); nothing that it needs is called so."""
-    name = found.suite if len(found.suite) > 1 else f"{found.suite}-service"
-    while {name, name.removeprefix(f"{found.suite}-")} & set(found.variant.run.needs):
+    name = result.suite if len(result.suite) > 1 else f"{result.suite}-service"
+    while {name, name.removeprefix(f"{result.suite}-")} & set(result.variant.run.needs):
         name += "-service"
     return name
 
 
-def _podman_name(image: str, found: Found, *, built: bool) -> str:
+def _podman_name(image: str, result: Found, *, built: bool) -> str:
     """What Podman calls an image. It asks which registry is meant where a reference names none; one that was built by another
     engine, and that it is given by such a name, is ``localhost``'s."""
     if not built:
         return str(parse(image))
     named = parse(image).host != DOCKER_HUB or image.startswith(f"{DOCKER_HUB}/")
-    return found.in_podman.get(image) or (image if named else f"localhost/{image}")
+    return result.in_podman.get(image) or (image if named else f"localhost/{image}")
 
 
 def _podman_options(folder: Tmpfs) -> str:
@@ -177,7 +177,7 @@ def _podman_options(folder: Tmpfs) -> str:
 # What texts say of a model in comments.
 def about_network(model: Model, publish: str, closed: str) -> list[str]:
     """What the internal network means; ``closed`` is what makes it one. Nothing where there is a way out."""
-    if model.found.outgoing:
+    if model.result.outgoing:
         return []
     if not model.ports:
         return ["# Nothing is reached on its network, and outgoing connections are blocked."]
@@ -190,14 +190,14 @@ def about_network(model: Model, publish: str, closed: str) -> list[str]:
 
 def about_needs(model: Model) -> list[str]:
     """Of those that are not waited for, of stand-ins, and of other variants."""
-    found = model.found
+    result = model.result
     notes: dict[str, Sequence[str]] = {
         "Nothing in the image tells whether it is up, so that nothing waits for it: {}.": model.service.unasked,
         "What tells whether it is up was tried in a local stand-in, and the public image may lack it: {}.": [
-            name for name in found.need_stand_ins if found.need_asks.get(name)
+            name for name in result.need_stand_ins if result.need_asks.get(name)
         ],
         "Only in the engine that built it: {}. Elsewhere: push it, and set its name here.": [
-            *found.need_images.values()
+            *result.need_images.values()
         ],
     }
     return [f"# {note.format(', '.join(names))}" for note, names in notes.items() if names]
@@ -205,10 +205,10 @@ def about_needs(model: Model) -> list[str]:
 
 def why_unasked(model: Model) -> str:
     """Why nothing inside the container tells whether it is well."""
-    health, found = model.variant.health, model.found
-    if found.asks:
+    health, result = model.variant.health, model.result
+    if result.asks:
         return (
-            f"{found.asks[0]}, which could ask, needs system calls that the seccomp profile refuses "
+            f"{result.asks[0]}, which could ask, needs system calls that the seccomp profile refuses "
             "(--no-seccomp: the engine's own profile, and a check)"
         )
     if health.kind == "exit":

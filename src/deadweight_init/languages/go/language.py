@@ -60,10 +60,10 @@ def _given(service: Service, project: GoProject) -> _Given:
     is_plain = "$" not in words.workdir and not re.match(r"/(?:root(?:/|$)|$)", words.workdir)
     home = words.workdir if is_plain else common.HOME
     there = [source for source, _ in files]
-    reads = [each for each in project.reads if not any(each == one or each.startswith(f"{one}/") for one in there)]
+    reads = [path for path in project.reads if not any(path == one or path.startswith(f"{one}/") for one in there)]
     if files and words.workdir == "/":
         home = "/"  # it may know them by their paths from there
-    files += [(each, posixpath.join(home, each)) for each in reads]
+    files += [(path, posixpath.join(home, path)) for path in reads]
     return _Given(_arguments(words, project), common.plain_env(words, _OF_BUILD), home, tuple(files), words.stop)
 
 
@@ -241,22 +241,22 @@ _KO = (".ko.yaml", "ko.yaml")
 def _own_ko(tree: Tree, folder: str) -> dict[str, str]:
     """``config``, ``base`` and ``main`` of the ko.yaml of a module; empty without one. Bases of its own for single programs are
     the suite's to say: such a file is not handed on."""
-    path = next((found for name in _KO if (found := joined(folder, name)) in tree.files), None)
+    path = next((file for name in _KO if (file := joined(folder, name)) in tree.files), None)
     document = tree.data[path] if path else {}
     if path is None or not document:
         return {}
-    mains = [str(each.get("main") or ".") for each in as_mappings(document.get("builds"))]
-    said = {
+    mains = [str(build.get("main") or ".") for build in as_mappings(document.get("builds"))]
+    settings = {
         "config": "" if document.get("baseImageOverrides") else path,
         "base": str(document.get("defaultBaseImage") or ""),
         "main": posixpath.normpath(mains[0]) if len(mains) == 1 else "",
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in settings.items() if value}
 
 
-def _ko_main(said: Mapping[str, str], mains: Sequence[str], words: ImageWords | None) -> str | None:
+def _ko_main(settings: Mapping[str, str], mains: Sequence[str], words: ImageWords | None) -> str | None:
     """The one program of the repository's own ko.yaml; what the own image starts goes before it."""
-    name = said.get("main")
+    name = settings.get("main")
     return name if name in mains and not (words and words.program) else None
 
 
@@ -273,20 +273,20 @@ class Go:
         text = tree.texts[file]
         path = re.search(r"^module\s+(\S+)", text, re.MULTILINE)
         name = posixpath.basename(re.sub(r"/v\d+$", "", path[1] if path else "service"))
-        builds = "\n".join(tree.texts[each] for each in tree.named[_BUILDS] if folder_of(each) in (".", folder))
+        builds = "\n".join(tree.texts[path] for path in tree.named[_BUILDS] if folder_of(path) in (".", folder))
         builds = builds.replace("\\\n", " ")
         own_ko = _own_ko(tree, folder)
         mains = tuple(_mains(tree, folder))
         asked = _named(mains, main) if main else _ko_main(own_ko, mains, words)
         first = {posixpath.basename(word) for word in words.program[:3]} if words else set[str]()
         chosen = asked or ("" if main else _likeliest(tree, folder, name, mains, first, builds))
-        sources = [each for each in tree.below(folder, ".go") if not each.endswith("_test.go") and not aside(each)]
-        code = [tree.texts[each] for each in sources]
+        sources = [path for path in tree.below(folder, ".go") if not path.endswith("_test.go") and not aside(path)]
+        code = [tree.texts[path] for path in sources]
         cgo = set(_CGO_SAID.findall(builds))
         replaced = (*_replaced(text), *_workspace(tree, folder, text))
         binary = posixpath.basename("" if chosen == "." else chosen) or name
-        others = (each for each in mains if each != chosen and not aside(f"{each}/x"))
-        own = [each for each in others if "internal" not in each.split("/")]
+        others = (main for main in mains if main != chosen and not aside(f"{main}/x"))
+        own = [main for main in others if "internal" not in main.split("/")]
         ports, health = scan(tree, _in_turn(tree, folder, chosen, mains))
         return GoProject(
             language="go",
@@ -307,8 +307,8 @@ class Go:
             or (tree.root / folder / "vendor/modules.txt").is_file()
             or joined(folder, "go.work") in tree.files,
             has_sum=joined(folder, "go.sum") in tree.files,
-            cgo=cgo == {"1"} if len(cgo) == 1 else any(_CGO.search(each) for each in code),
-            zones=any(_ZONES.search(each) for each in code),
+            cgo=cgo == {"1"} if len(cgo) == 1 else any(_CGO.search(text) for text in code),
+            zones=any(_ZONES.search(text) for text in code),
             ko=own_ko,
             problem=_problem(tree, folder, chosen, _replaced(text)),
         )
@@ -332,11 +332,11 @@ class Go:
 def _problem(tree: Tree, folder: str, chosen: str, replaced: Sequence[str]) -> str:
     if not chosen:
         return wording("problem.no_main_package")
-    for each in replaced:
-        path = joined(folder, each)
+    for module in replaced:
+        path = joined(folder, module)
         if path.startswith("..") and (tree.root / path / "go.mod").is_file():
             above = "/".join([".."] * path.split("/").count(".."))
-            return wording("problem.module_above", module=each, folder=above)
+            return wording("problem.module_above", module=module, folder=above)
     return ""
 
 
@@ -352,7 +352,7 @@ def _mains(tree: Tree, folder: str) -> Iterator[str]:
     inner = {folder_of(path) for path in tree.below(folder, "/go.mod") if folder_of(path) != folder}
     mains: dict[str, None] = {}
     for path in sorted(tree.below(folder, ".go"), key=lambda path: (aside(path), path.count("/"), path)):
-        if path.endswith("_test.go") or any(path.startswith(f"{each}/") for each in inner):
+        if path.endswith("_test.go") or any(path.startswith(f"{module}/") for module in inner):
             continue
         if _MAIN.search(tree.texts[path]) and not _NOT_BUILT.search(tree.texts[path]):
             mains[posixpath.relpath(folder_of(path), folder)] = None
@@ -362,28 +362,28 @@ def _mains(tree: Tree, folder: str) -> Iterator[str]:
 def _named(mains: Sequence[str], name: str) -> str | None:
     """The main package that the user means: by its path, or by its last part if that is one's alone."""
     path = posixpath.normpath(name)
-    last = [each for each in mains if posixpath.basename(each) == path]
+    last = [main for main in mains if posixpath.basename(main) == path]
     return path if path in mains else last[0] if len(last) == 1 else None
 
 
 def _likeliest(tree: Tree, folder: str, name: str, mains: Sequence[str], first: set[str], builds: str) -> str:
     """What the own image starts (``first``), what its build names, the module's folder, what is called a server, what serves."""
-    candidates = [each for each in mains if not aside(f"{each}/x")] or list(mains)
-    candidates.sort(key=lambda each: (each != "." and not each.startswith("cmd/"), "internal" in each.split("/")))
-    built = [posixpath.normpath(each) for each in _PACKAGE.findall(builds)]
+    candidates = [main for main in mains if not aside(f"{main}/x")] or list(mains)
+    candidates.sort(key=lambda main: (main != "." and not main.startswith("cmd/"), "internal" in main.split("/")))
+    built = [posixpath.normpath(path) for path in _PACKAGE.findall(builds)]
     started = [main for main in candidates if posixpath.basename(main) in first]
-    known = [*started, *(each for each in built if each in candidates), *(each for each in candidates if each == ".")]
+    known = [*started, *(main for main in built if main in candidates), *(main for main in candidates if main == ".")]
     if known or len(candidates) == 1:
         return (known or candidates)[0]
     serving = [
-        each
-        for each in candidates
-        if any(_SERVES.search(tree.texts[path]) for path in tree.below(joined(folder, each), ".go"))
+        main
+        for main in candidates
+        if any(_SERVES.search(tree.texts[path]) for path in tree.below(joined(folder, main), ".go"))
     ]
     daemons = (f"{name}d", "server", f"{name}-server", f"{name}server")
     usual = (name, "api", f"{name}-api", "app", "web", "service")
-    alike = [each for one in daemons for each in candidates if posixpath.basename(each) == one]
-    alike += [each for one in usual for each in serving or candidates if posixpath.basename(each) == one]
+    alike = [main for one in daemons for main in candidates if posixpath.basename(main) == one]
+    alike += [main for one in usual for main in serving or candidates if posixpath.basename(main) == one]
     return next(iter((*alike, *serving, *candidates)), "")
 
 
@@ -406,17 +406,17 @@ def _workspace(tree: Tree, folder: str, text: str) -> list[str]:
     while home != ".":
         home = folder_of(home)
         used = re.findall(r"^(?:use)?\s+(\.\.?/\S+)\s*$", tree.texts[joined(home, "go.work")], re.MULTILINE)
-        names = {each: tree.texts[joined(home, f"{each}/go.mod")].partition("\n")[0].split()[-1:] for each in used}
-        needed = [joined(home, each) for each, name in names.items() if name and f"{name[0]} v" in text]
+        names = {path: tree.texts[joined(home, f"{path}/go.mod")].partition("\n")[0].split()[-1:] for path in used}
+        needed = [joined(home, path) for path, name in names.items() if name and f"{name[0]} v" in text]
         if needed:
-            return [posixpath.relpath(each, folder) for each in (*needed, home)]
+            return [posixpath.relpath(path, folder) for path in (*needed, home)]
     return []
 
 
 def _context(folder: str, replaced: Sequence[str]) -> str:
     """The folder that holds the module and all that stands in for modules."""
-    above = [path for each in replaced if folder != "." and not (path := joined(folder, each)).startswith(f"{folder}/")]
-    return folder if any(each.startswith("..") for each in above) else posixpath.commonpath([folder, *above]) or "."
+    above = [path for name in replaced if folder != "." and not (path := joined(folder, name)).startswith(f"{folder}/")]
+    return folder if any(path.startswith("..") for path in above) else posixpath.commonpath([folder, *above]) or "."
 
 
 LANGUAGE: Language[GoProject] = Go()

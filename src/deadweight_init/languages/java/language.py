@@ -34,7 +34,7 @@ def _version(tree: Tree, files: Sequence[str], whole: str) -> Known[str]:
     """The Java that build files ask for, or the next that is kept up."""
     named = (known for file in files for known in tree.values(file, _VERSION))
     asked = next(named, Known("8" if _OLD_BOOT.search(whole) else str(_NEWER)))
-    return replace(asked, value=str(next((each for each in KEPT_UP if each >= int(asked.value)), KEPT_UP[-1])))
+    return replace(asked, value=str(next((major for major in KEPT_UP if major >= int(asked.value)), KEPT_UP[-1])))
 
 
 _MODULE = re.compile(r"<module>\s*([^<$\s]+)\s*</module>")
@@ -62,7 +62,7 @@ def lists(tree: Tree, top: str, folder: str) -> bool:
     """Whether Maven builds a module together with those that it needs when it is called in ``top``."""
     below = {top}
     for _ in range(_DEPTH):
-        below |= {each for one in below for each in _modules(tree, one)}
+        below |= {module for one in below for module in _modules(tree, one)}
     return folder in below
 
 
@@ -90,7 +90,7 @@ def artifact(pom: str) -> str:
 
 def _modules(tree: Tree, folder: str) -> list[str]:
     text = tree.texts[joined(folder, "pom.xml")]
-    return [joined(folder, each.removesuffix("/pom.xml")) for each in _MODULE.findall(text)]
+    return [joined(folder, module.removesuffix("/pom.xml")) for module in _MODULE.findall(text)]
 
 
 def _maven_above(tree: Tree, folder: str) -> str | None:
@@ -117,7 +117,7 @@ def _gradle_above(tree: Tree, folder: str) -> str | None:
     while home != "." and not any(joined(home, name) in tree.files for name in _SETTINGS):
         home = folder_of(home)
         texts = (tree.texts[joined(home, name)] for name in _SETTINGS)
-        included = "\n".join(each for text in texts for each in _INCLUDE.findall(text))
+        included = "\n".join(names for text in texts for names in _INCLUDE.findall(text))
         path = posixpath.relpath(folder, home)
         if re.search(rf"[\"':](?:{re.escape(path)}|{re.escape(path.replace('/', ':'))})[\"']", included):
             return home

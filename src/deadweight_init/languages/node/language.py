@@ -52,7 +52,7 @@ _OF_LOCK = {"5": "@7", "6": "@8", "9": "@10"}
 
 def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str, Manager]:
     """What installs a package's modules, by its lock file, in the version that the package names or its lock file is of."""
-    locked = (kind for kind, each in _MANAGERS.items() if each.lock and joined(folder, each.lock) in tree.files)
+    locked = (kind for kind, tool in _MANAGERS.items() if tool.lock and joined(folder, tool.lock) in tree.files)
     kind = next(locked, "npm")
     if kind == "yarn" and "__metadata:" in tree.texts[joined(folder, "yarn.lock")][:2000]:
         kind = "berry"
@@ -86,7 +86,7 @@ def site_folder(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
     serves = serves or str(scripts.get("start", "")).startswith("node ")
     if not builder or "build" not in scripts or serves:
         return ""
-    settings = (tree.texts[joined(folder, each)] for each in ("vite.config.js", "vite.config.ts", "astro.config.mjs"))
+    settings = (tree.texts[joined(folder, name)] for name in ("vite.config.js", "vite.config.ts", "astro.config.mjs"))
     outputs = (match[1] for text in settings if (match := _OUTPUT.search(text)))
     return "out" if exported else next(outputs, _MAKES[builder])
 
@@ -110,7 +110,7 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
         if known and (major := known.value.partition(".")[0]).isdigit() and int(major) >= _OLDEST:
             return known
     asked = str(as_mapping(package.get("engines")).get("node") or "")
-    version = next((str(each) for each in _KNOWN if asked and fits(asked, each)), _DEFAULT)
+    version = next((str(major) for major in _KNOWN if asked and fits(asked, major)), _DEFAULT)
     # ">=14" takes the default too, and says nothing more
     return Known(version, *([f"from {joined(folder, 'package.json')}: engines"] if version != _DEFAULT else []))
 
@@ -118,7 +118,7 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
 def fits(asked: str, major: int) -> bool:
     """Whether the newest Node of a major version is one that a range of ``engines`` takes: yarn refuses to install otherwise."""
     return any(
-        all(_SIGNS.get(each[1], operator.eq)(major, int(each[2])) for each in _PART.finditer(alternative))
+        all(_SIGNS.get(match[1], operator.eq)(major, int(match[2])) for match in _PART.finditer(alternative))
         for alternative in asked.split("||")
     )
 
@@ -158,7 +158,7 @@ def serves(tree: Tree, folder: str, package: Mapping[str, Any]) -> bool:
     if on_a_platform(tree, folder)[:1] in (("node",), ("npm",), ("yarn",), ("pnpm",)):
         return True
     texts = (tree.texts[joined(folder, name)] for name in _entries(tree, folder, package))
-    return any(_LISTENS.search(each) and _MAKES_A_SERVER.search(each) for each in texts)
+    return any(_LISTENS.search(text) and _MAKES_A_SERVER.search(text) for text in texts)
 
 
 def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWords | None) -> Start:
@@ -171,7 +171,7 @@ def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWo
         started = _as_node(last, tree, folder, programs)
         if started and _can_be(tree, folder, started):
             steps = (_as_node(step, tree, folder, programs) for step in first if _DATABASE.search(" ".join(step)))
-            return Start(started, tuple(each for each in steps if each), _settings(last))
+            return Start(started, tuple(step for step in steps if step), _settings(last))
     there, main = list(_entries(tree, folder, package)), package.get("main")
     if there:
         listens = (name for name in there if _LISTENS.search(tree.texts[joined(folder, name)]))
@@ -182,7 +182,7 @@ def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWo
 
 def on_a_platform(tree: Tree, folder: str) -> Words:
     """The command that a hosting platform is told (a Procfile and the like)."""
-    command = _PORT.sub(lambda each: each[1] or "8080", platform_command(tree, folder))
+    command = _PORT.sub(lambda match: match[1] or "8080", platform_command(tree, folder))
     return simple_command(command)
 
 
@@ -190,7 +190,7 @@ def is_developers(start: Start, package: Mapping[str, Any]) -> bool:
     """Whether what is started is a program, or is read by one, that the package lists for development alone."""
     needs = as_mapping(package.get("dependencies"))
     programs = [step[0] for step in (*start.before, start.words) if step and step[0].startswith("node_modules/")]
-    names = [posixpath.basename(each) for each in programs]
+    names = [posixpath.basename(program) for program in programs]
     names += re.findall(r"(?:^|\s)(?:-r|--require|--import|--loader)[ =](@?[^\s/]+)", " ".join(start.words))
     return any(name not in needs and _PROGRAMS.get(name) not in needs for name in names)
 
@@ -221,9 +221,9 @@ def _steps(words: Words, scripts: Mapping[str, Any], depth: int) -> list[Words]:
         ]
     if plain[0] not in ("npm", "yarn", "pnpm") or name not in scripts:
         return [words]
-    texts = [str(scripts[each]) for each in (f"pre{name}", name) if each in scripts]
+    texts = [str(scripts[key]) for key in (f"pre{name}", name) if key in scripts]
     lines = [line for text in texts for line in text.split("&&")]
-    return [each for line in lines for each in _steps(simple_command(line), scripts, depth - 1)]
+    return [step for line in lines for step in _steps(simple_command(line), scripts, depth - 1)]
 
 
 def _bare(words: Words) -> Words:
@@ -316,7 +316,7 @@ class Node:
         )
         ports, health = scan(tree, paths)
         is_workspace = "workspaces" in package or joined(folder, "pnpm-workspace.yaml") in tree.files
-        schema = any(joined(folder, each) in tree.files for each in ("prisma/schema.prisma", "schema.prisma"))
+        schema = any(joined(folder, path) in tree.files for path in ("prisma/schema.prisma", "schema.prisma"))
         return NodeProject(
             language="node",
             kind=kind,

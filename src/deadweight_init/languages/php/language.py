@@ -49,16 +49,16 @@ class Php:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> PhpProject | None:
         """The service of a folder: one with a page that is handed out; None for a library. What is handed out is a part of it."""
         folder = folder_of(folder) if posixpath.basename(folder) in _ROOTS else folder
-        root = next((each for each in _ROOTS if joined(folder, f"{each}/index.php") in tree.files), None)
+        root = next((name for name in _ROOTS if joined(folder, f"{name}/index.php") in tree.files), None)
         if root is None:
             return None
         manifest, lock = (tree.data[joined(folder, f"composer.{end}")] for end in ("json", "lock"))
         packages = (manifest, *as_mappings(lock.get("packages")))
         needs = [name for package in packages for name in as_mapping(package.get("require"))]
-        code = by_depth(each for each in tree.below(folder, ".php") if "/vendor/" not in f"/{each}")
+        code = by_depth(path for path in tree.below(folder, ".php") if "/vendor/" not in f"/{path}")
         used = (name for name, pattern in _BY_NAME.items() if any(pattern.search(tree.texts[path]) for path in code))
         asked = [name.removeprefix("ext-") for name in needs if name.startswith("ext-")]
-        lacking = dict.fromkeys(each for each in (*asked, *used) if each.lower() not in _BUILT_IN)
+        lacking = dict.fromkeys(name for name in (*asked, *used) if name.lower() not in _BUILT_IN)
         _, health = scan(tree, code)
         return PhpProject(
             language="php",
@@ -68,9 +68,9 @@ class Php:
             version=_version(manifest, joined(folder, "composer.json"), words),
             ports=(Known(8080, wording("origin.apache")),),
             health=health,
-            owned=any(joined(folder, each) in tree.files for each in ("artisan", "bin/console")),
+            owned=any(joined(folder, name) in tree.files for name in ("artisan", "bin/console")),
             root=root,
-            composed=any("/" in each for each in needs) or bool(manifest.get("autoload")),
+            composed=any("/" in name for name in needs) or bool(manifest.get("autoload")),
             extensions=tuple(lacking),
         )
 
@@ -121,9 +121,9 @@ def _packages(project: PhpProject) -> Iterator[str]:
 
 def _extensions(project: PhpProject) -> Iterator[str]:
     """The instructions that compile extensions."""
-    headers = sorted({word for each in project.extensions for word in _HEADERS.get(each, "").split()})
+    headers = sorted({word for extension in project.extensions for word in _HEADERS.get(extension, "").split()})
     pecl = [extension for extension in project.extensions if extension in _OF_PECL]
-    core = [each for each in project.extensions if each not in _OF_PECL]
+    core = [extension for extension in project.extensions if extension not in _OF_PECL]
     if headers:
         yield f"RUN apt-get update && apt-get install -y --no-install-recommends {' '.join(headers)}"
     if core:

@@ -199,8 +199,8 @@ def included_requirements(tree: Tree, folder: str, first: str) -> list[str]:
     todo, paths = [first] if first else [], dict[str, None]()
     while todo:
         name = todo.pop()
-        for each in _INCLUDED.finditer(tree.texts[joined(folder, name)]):
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), each[1] or each[2]))
+        for match in _INCLUDED.finditer(tree.texts[joined(folder, name)]):
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), match[1] or match[2]))
             if path == "." or path.startswith(".."):
                 return ["."]
             if path not in paths and tree.has_folder(joined(folder, path)):
@@ -314,7 +314,7 @@ def _run_stage(service: Service, project: PythonProject, port: int) -> Iterator[
 def _in_turn(before: tuple[Words, ...], last: Words) -> Words:
     """Arguments of the interpreter that take these steps in turn, as not every base has a shell; process 1 is the last one's in
     the end. It starts even if a step fails: the database may be another's."""
-    return ("-c", _IN_TURN.format(first=[list(each) for each in before], last=list(last))) if before else last
+    return ("-c", _IN_TURN.format(first=[list(step) for step in before], last=list(last))) if before else last
 
 
 MODULES: Sequence[str] = TABLES["python"]["modules"]
@@ -362,13 +362,13 @@ class Python:
             ports=(*((Known(int(port[1]), f"from {wording('origin.start_command')}"),) if port else ()), *ports)
             or ((Known(usual),) if usual else ()),
             health=health,
-            owned=django and any("sqlite3" in each for each in settings),
+            owned=django and any("sqlite3" in text for text in settings),
             listed=listed,
             included=tuple(more),
             compiles=any(map(_NATIVE_PACKAGES.search, texts)),
             extra=tuple(_server(start, texts)),
             inside=inside(tree, folder, start),
-            collects=django and any(re.search(r"^STATIC_ROOT\s*=", each, re.MULTILINE) for each in settings),
+            collects=django and any(re.search(r"^STATIC_ROOT\s*=", text, re.MULTILINE) for text in settings),
             before=before,
             problem="" if start else wording("problem.no_start", looked_for="CMD, Procfile, main.py, app"),
         )
@@ -404,7 +404,7 @@ def _on_a_platform(tree: Tree, folder: str) -> tuple[tuple[Words, ...], Words]:
 
 def _as_python(tree: Tree, folder: str, words: Words) -> Words:
     """A command as arguments of the interpreter: ``gunicorn …`` is ``python3 -m gunicorn …``; nothing for other programs."""
-    while runner := next((each for each in _RUNNERS if words[: len(each)] == each), None):
+    while runner := next((prefix for prefix in _RUNNERS if words[: len(prefix)] == prefix), None):
         words = words[len(runner) :]
     program = posixpath.basename(words[0]) if words else ""
     if re.fullmatch(r"python[\d.]*", program):
@@ -413,7 +413,7 @@ def _as_python(tree: Tree, folder: str, words: Words) -> Words:
         return ("-m", program, *(word for word in words[1:] if word != "--reload"))
     texts = (tree.texts[joined(folder, name)] for name in ("pyproject.toml", "setup.py", "setup.cfg"))
     script = re.compile(rf"(?<![\w.-])[\"']?{re.escape(program)}[\"']?\s*=\s*[\"']?([\w.]+):(\w+)")
-    match = next((each for text in texts if program and (each := script.search(text))), None)
+    match = next(filter(None, (script.search(text) for text in texts if program)), None)
     if match is None:
         return ()
     call = f"import sys; from {match[1]} import {match[2]}; sys.argv[0] = '{program}'; sys.exit({match[2]}())"

@@ -55,7 +55,7 @@ class Ruby:
         if not start and not own and joined(folder, "app.rb") not in tree.files:
             return None
         ports, health = scan(tree, by_depth(tree.below(folder, ".rb", ".ru", "Procfile")))
-        assets = rails and any(tree.has_folder(joined(folder, each)) for each in ("app/assets", "app/javascript"))
+        assets = rails and any(tree.has_folder(joined(folder, path)) for path in ("app/assets", "app/javascript"))
         return RubyProject(
             language="ruby",
             kind="bundler" if has_gems else UNLISTED,

@@ -62,21 +62,21 @@ class Rust:
         manifest, package = tree.data[file], tree.data[file].get("package")
         binaries = _binaries(tree, folder, manifest, package) if isinstance(package, dict) else []
         first = {posixpath.basename(word) for word in words.program[:3]} if words else set[str]()
-        chosen = main or next((each for each in binaries if each in first), next(iter(binaries), ""))
+        chosen = main or next((binary for binary in binaries if binary in first), next(iter(binaries), ""))
         if not isinstance(package, dict) or chosen not in binaries:
             return None
         above = with_parents(folder)
-        spaces = (each for each in above if "workspace" in tree.data[joined(each, "Cargo.toml")])
+        spaces = (home for home in above if "workspace" in tree.data[joined(home, "Cargo.toml")])
         top = next(spaces, folder)
         lock = tree.texts[joined(top, "Cargo.lock")]
         entries = re.finditer(r"^name = \"([^\"]+)\"$(.*?)(?=^\[\[|\Z)", lock, re.MULTILINE | re.DOTALL)
         crates = {match[1]: match[2] for match in entries}
-        settings = [tree.texts[joined(each, f".cargo/{name}")] for each in above for name in ("config.toml", "config")]
-        installs = [each for crate, packages in _CALLS.items() if crate in crates for each in packages]
-        installs += [each for text_of_settings in settings for each in _LINKERS.findall(text_of_settings)]
+        settings = [tree.texts[joined(home, f".cargo/{name}")] for home in above for name in ("config.toml", "config")]
+        installs = [package for crate, packages in _CALLS.items() if crate in crates for package in packages]
+        installs += [linker for text_of_settings in settings for linker in _LINKERS.findall(text_of_settings)]
         rocket = bool(_ROCKET.search(text))
         ports, health = scan(tree, by_depth(tree.below(folder, ".rs")))
-        reads = [each for each in ("Rocket.toml", "templates") if rocket and tree.has_folder(joined(folder, each))]
+        reads = [name for name in ("Rocket.toml", "templates") if rocket and tree.has_folder(joined(folder, name))]
         return RustProject(
             language="rust",
             kind="cargo",
@@ -93,8 +93,8 @@ class Rust:
             locked=bool(lock),
             links=tuple(_links(crates)),
             installs=tuple(dict.fromkeys(installs)),
-            make=tuple(each for each in _MAKE if each in crates),
-            offline=any(tree.has_folder(joined(each, name)) for each in above for name in (".sqlx", "sqlx-data.json")),
+            make=tuple(crate for crate in _MAKE if crate in crates),
+            offline=any(tree.has_folder(joined(home, name)) for home in above for name in (".sqlx", "sqlx-data.json")),
             rocket=rocket,
         )
 
@@ -122,13 +122,13 @@ def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Map
     """Its programs, that which is most likely the service first: ``default-run``, one called a server, one called as the package
     is, one whose file listens."""
     own = str(package.get("name") or "")
-    bins = [each for each in as_mappings(manifest.get("bin")) if each.get("name")]
+    bins = [entry for entry in as_mappings(manifest.get("bin")) if entry.get("name")]
     named = {str(entry["name"]): str(entry.get("path") or f"src/bin/{entry['name']}.rs") for entry in bins}
     if not named and joined(folder, "src/main.rs") in tree.files:
         named = {own: "src/main.rs"}
     if not named:
-        paths = (posixpath.relpath(each, folder) for each in tree.below(joined(folder, "src/bin"), ".rs"))
-        matches = (re.fullmatch(r"src/bin/([^/]+?)(?:/main)?\.rs", each) for each in paths)
+        paths = (posixpath.relpath(path, folder) for path in tree.below(joined(folder, "src/bin"), ".rs"))
+        matches = (re.fullmatch(r"src/bin/([^/]+?)(?:/main)?\.rs", path) for path in paths)
         named = {match[1]: match[0] for match in matches if match}
 
     def rank(name: str) -> tuple[bool, ...]:
@@ -180,7 +180,7 @@ def _run_stage(service: Service, project: RustProject, port: int) -> Iterator[st
         f"--from=build {program} {program}",
         *(["--from=build /libraries /usr/local/lib/libraries"] if project.links else []),
     ]
-    copies += [f"{posixpath.normpath(posixpath.join(inside, each))} {common.HOME}/{each}" for each in project.reads]
+    copies += [f"{posixpath.normpath(posixpath.join(inside, path))} {common.HOME}/{path}" for path in project.reads]
     if project.owned:
         copies.insert(0, f"--from=build {common.EMPTY} {common.HOME}")
     given = words.program[1:] if posixpath.basename((words.program or ("",))[0]) in project.programs else ()

@@ -56,11 +56,11 @@ class Static:
         if output := site_folder(tree, folder, package):
             needs = all_dependencies(package)
             version = version_of(tree, folder, None, package)
-            manager, routed = manager_of(tree, folder, package)[1], any(each in needs for each in _SINGLE_PAGE)
+            manager, routed = manager_of(tree, folder, package)[1], any(name in needs for name in _SINGLE_PAGE)
             return StaticProject(
                 "static", "npm", folder, name, version, ports=ports, pages=output, manager=manager, routed=routed
             )
-        there = (each for each in _PLACES if joined(folder, posixpath.join(each, "index.html")) in tree.files)
+        there = (place for place in _PLACES if joined(folder, posixpath.join(place, "index.html")) in tree.files)
         place = next(there, None)
         return None if place is None else StaticProject("static", "files", folder, name, ports=ports, pages=place)
 

@@ -105,7 +105,7 @@ def build(variant: BuildahVariant, site: Site, bases: dict[str, Base], job: Job)
                 on_line=job.say,
             )
         except CommandError as error:
-            raise error.told(f"{variant.name}: {error.reason}", error.tail, error.hint) from None
+            raise error.reworded(f"{variant.name}: {error.reason}", error.tail, error.hint) from None
         archive = work / "image.tar"
         buildah("push", name, f"docker-archive:{archive}:{name}", log=job.log)
         digest = read_image(archive).config_digest
