@@ -8,7 +8,9 @@ from rich.console import Console
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from deadweight._errors import DeadweightError
+from deadweight.report.attacks import outcome_words
 from deadweight.report.markdown import render_markdown
+from deadweight.report.model import AttackRecord
 from deadweight_images.show import print_layers
 from deadweight_init.write.suite import suite_text
 from deadweight_standins.stand_in import stand_in
@@ -42,12 +44,18 @@ def refusals(*calls) -> str:
     return "".join(errors)
 
 
+OUTCOMES = (
+    AttackRecord("succeeded"), AttackRecord("blocked", ("seccomp",), 1), AttackRecord("blocked", ("seccomp", "non-root"), 2),
+    AttackRecord("blocked", (), 1), AttackRecord("blocked"), AttackRecord("crashed"),
+)  # fmt: skip
+
+
 def test_core(judged):
     reports = report_samples.full_report(), report_demo.failing()
-    assert (
-        "".join(f"{report_samples.printed(report, width=200)}\n{render_markdown(report)}" for report in reports)
-        == judged
-    )
+    texts = [
+        text for report in reports for text in (report_samples.printed(report, width=200), render_markdown(report))
+    ]
+    assert "\n".join((*texts, *map(outcome_words, OUTCOMES))) == judged
 
 
 def test_images(judged):

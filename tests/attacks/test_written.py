@@ -106,13 +106,6 @@ def texts() -> Iterator[str]:
                 yield "".join(f"{line}\n" for line in notes(result, form, request))
 
 
-def test_a_text_begins_with_what_its_reader_must_know(result):
-    """Units too; a task definition has no comments."""
-    for form in FORMATS:
-        first = next(iter(files(result, form, Request()).values())).partition("\n")[0]
-        assert first == ("{" if form == "ecs" else f"# {result.notes()[0]}")
-
-
 def test_the_document_says_that_a_profile_was_found():
     """It said ``default`` beside a profile of 63 calls."""
     plain = a_found()

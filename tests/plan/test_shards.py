@@ -48,12 +48,9 @@ def test_what_took_an_unknown_time_counts_for_the_median():
 
 
 @pytest.mark.parametrize(("flag", "environment", "expected"), [
-    (None, {}, None),
-    (None, {"CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "5"}, "2/5"),
-    (None, {"CI_NODE_TOTAL": "1"}, None),
+    (None, {}, None), (None, {"CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "5"}, "2/5"), (None, {"CI_NODE_TOTAL": "1"}, None),
     (None, {"JOB_COMPLETION_INDEX": "0", "DEADWEIGHT_SHARDS": "4"}, "1/4"),
-    (None, {"JOB_COMPLETION_INDEX": "3", "DEADWEIGHT_SHARDS": "4"}, "4/4"),
-    (None, {"JOB_COMPLETION_INDEX": "3"}, None),
+    (None, {"JOB_COMPLETION_INDEX": "3", "DEADWEIGHT_SHARDS": "4"}, "4/4"), (None, {"JOB_COMPLETION_INDEX": "3"}, None),
     (None, {"DEADWEIGHT_SHARD": "1/3", "CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "5"}, "1/3"),
     ("1/2", {"CI_NODE_INDEX": "3", "CI_NODE_TOTAL": "5"}, "1/2"),
 ])  # fmt: skip
@@ -141,13 +138,10 @@ def test_sarif_of_several_machines_is_one_log(tmp_path):
 
 
 @pytest.mark.parametrize(("joined", "text", "code"), [
-    (joined_junit, "", "report.junit_damaged"),
-    (joined_junit, "<a/>", "report.not_junit"),
+    (joined_junit, "", "report.junit_damaged"), (joined_junit, "<a/>", "report.not_junit"),
     (joined_junit, "<!DOCTYPE x><testsuites/>", "report.junit_doctype"),
-    (joined_junit, '<testsuite tests="many"/>', "report.junit_damaged"),
-    (joined_junit, "{}", "report.junit_damaged"),
-    (joined_sarif, "", "report.not_sarif"),
-    (joined_sarif, "[]", "report.not_sarif"),
+    (joined_junit, '<testsuite tests="many"/>', "report.junit_damaged"), (joined_junit, "{}", "report.junit_damaged"),
+    (joined_sarif, "", "report.not_sarif"), (joined_sarif, "[]", "report.not_sarif"),
     (joined_sarif, "{}", "report.not_sarif"),
     (joined_sarif, '{"version": "2.0.0", "runs": []}', "report.sarif_version"),
     (joined_sarif, '{"version": "2.1.0", "runs": [1]}', "report.not_sarif"),

@@ -224,20 +224,6 @@ def test_a_cell_of_the_castle_names_the_laxest_posture_that_stops_the_attack(cel
         assert re.search(rf"\*{since}\*+:? ", text)
 
 
-BOTH = "seccomp, non-root, each alone"
-SAID = {
-    "got through": model.AttackRecord("succeeded"),
-    wording("report.stopped_by", walls="seccomp"): model.AttackRecord("blocked", ("seccomp",), 1),
-    wording("report.stopped_by", walls=BOTH): model.AttackRecord("blocked", ("seccomp", "non-root"), 2),
-    wording("report.stopped_together"): model.AttackRecord("blocked", (), 1), "stopped": model.AttackRecord("blocked"),
-    wording("report.killed"): model.AttackRecord("crashed"),
-}  # fmt: skip
-
-
-def test_walls_are_named() -> None:
-    assert list(map(attacks.outcome_words, SAID.values())) == list(SAID)
-
-
 def test_sums_leave_out_what_does_not_apply_or_was_not_measured() -> None:
     outcomes = ("blocked", "blocked", "succeeded", "crashed", "not_applicable", "not_measured")
     cells = {str(index): model.AttackRecord(outcome) for index, outcome in enumerate(outcomes)}

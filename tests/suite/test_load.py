@@ -78,12 +78,8 @@ def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
 
 
 @pytest.mark.parametrize(("defaults", "lacks"), [
-    ("{}", True),
-    ("{port: 3000}", False),
-    ("{health: {kind: tcp}}", True),
-    ("{health: {kind: grpc}}", True),
-    ("{health: {kind: exit}}", False),
-    ("{health: {kind: exec, command: [up]}}", False),
+    ("{}", True), ("{port: 3000}", False), ("{health: {kind: tcp}}", True), ("{health: {kind: grpc}}", True),
+    ("{health: {kind: exit}}", False), ("{health: {kind: exec, command: [up]}}", False),
     ("{health: {kind: exec, command: [up]}, checks: {api: [{name: a, request: {path: /}}]}}", True),
     ("{health: {kind: exec, command: [up]}, checks: {api: [{name: a, request: {path: /, port: 81}}]}}", False),
     ("{runnable: false}", False),
@@ -102,14 +98,10 @@ def test_the_port_is_nobodys_guess(tmp_path, defaults, lacks):
 
 @pytest.mark.parametrize(("content", "code"), [
     (b"# only a comment\n", "suite.empty_file"),
-    (b"name: caf\xe9\n", "suite.not_utf8"),
-    (b"just text", "suite.mapping"),
-    (b"name: x\nvariants: {}\n", "suite.no_variants"),
-    (b"name: x\nservices: {}\n", "suite.no_service"),
-    (b"a: &a [*a]\n", "suite.too_deep"),
-    (b"[" * 5000, "suite.not_yaml"),
-    (b"a: " + b"[" * 90 + b"]" * 90, "suite.too_deep"),
-    (b"name: x\n" * 3, "suite.duplicate"),
+    (b"name: caf\xe9\n", "suite.not_utf8"), (b"just text", "suite.mapping"),
+    (b"name: x\nvariants: {}\n", "suite.no_variants"), (b"name: x\nservices: {}\n", "suite.no_service"),
+    (b"a: &a [*a]\n", "suite.too_deep"), (b"[" * 5000, "suite.not_yaml"),
+    (b"a: " + b"[" * 90 + b"]" * 90, "suite.too_deep"), (b"name: x\n" * 3, "suite.duplicate"),
 ])  # fmt: skip
 def test_what_is_no_suite_at_all(tmp_path, content, code):
     with raises(ConfigError, code):
@@ -269,12 +261,9 @@ def test_a_variant_has_its_services_defaults_over_those_of_the_suite_which_may_h
 
 
 @pytest.mark.parametrize(("words", "names"), [
-    ((), ["cart.today", "cart.small", "mail.today"]),
-    (("cart",), ["cart.today", "cart.small"]),
-    (("mail.today", "cart.small"), ["cart.small", "mail.today"]),
-    (("*.today",), ["cart.today", "mail.today"]),
-    (("tag:slow",), ["mail.today"]),
-    (("tag:daily", "cart"), ["cart.today", "cart.small", "mail.today"]),
+    ((), ["cart.today", "cart.small", "mail.today"]), (("cart",), ["cart.today", "cart.small"]),
+    (("mail.today", "cart.small"), ["cart.small", "mail.today"]), (("*.today",), ["cart.today", "mail.today"]),
+    (("tag:slow",), ["mail.today"]), (("tag:daily", "cart"), ["cart.today", "cart.small", "mail.today"]),
 ])  # fmt: skip
 def test_variants_are_selected_by_name_service_tag_and_pattern(tmp_path, words, names):
     assert [variant.name for variant in select(write_suite(tmp_path, TWO), words)] == names

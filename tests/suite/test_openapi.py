@@ -8,17 +8,11 @@ from tests.support.processes import within
 
 
 @pytest.mark.parametrize(("document", "begins"), [
-    ({"basePath": "/api/"}, "/api"),
-    ({"servers": [{"url": "https://shop.example/v1/"}]}, "/v1"),
-    ({"servers": [{"url": "localhost:8080/v1"}]}, "/v1"),
-    ({"servers": [{"url": "localhost/v1"}]}, "/v1"),
-    ({"servers": [{"url": "shop.example/v1"}]}, "/v1"),
-    ({"servers": [{"url": "/v2"}, {"url": "/v3"}]}, "/v2"),
-    ({"servers": [{"url": "https://shop.example"}]}, ""),
-    ({"servers": [{"url": "localhost:8080"}]}, ""),
-    ({"servers": [{"url": "/{region}/v1"}]}, ""),
-    ({"servers": []}, ""),
-    ({}, ""),
+    ({"basePath": "/api/"}, "/api"), ({"servers": [{"url": "https://shop.example/v1/"}]}, "/v1"),
+    ({"servers": [{"url": "localhost:8080/v1"}]}, "/v1"), ({"servers": [{"url": "localhost/v1"}]}, "/v1"),
+    ({"servers": [{"url": "shop.example/v1"}]}, "/v1"), ({"servers": [{"url": "/v2"}, {"url": "/v3"}]}, "/v2"),
+    ({"servers": [{"url": "https://shop.example"}]}, ""), ({"servers": [{"url": "localhost:8080"}]}, ""),
+    ({"servers": [{"url": "/{region}/v1"}]}, ""), ({"servers": []}, ""), ({}, ""),
 ])  # fmt: skip
 def test_paths_begin_where_the_document_says(document, begins):
     """Some generators write a server without a scheme, which is no URL, and mean this."""

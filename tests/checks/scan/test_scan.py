@@ -160,10 +160,8 @@ def test_results_are_kept_by_image_and_database(use, subject, monkeypatch):
 
 
 @pytest.mark.parametrize(("checks", "broken"), [
-    ("{max: {critical: 0}}", (1, "critical", ": CVE-2030-0001")),
-    ("{max: {critical: 1, high: 1}}", None),
-    ("{max: {low: 0}, fixable_only: true}", None),
-    ("{max: {low: 0}}", (1, "low", ": CVE-2030-0003")),
+    ("{max: {critical: 0}}", (1, "critical", ": CVE-2030-0001")), ("{max: {critical: 1, high: 1}}", None),
+    ("{max: {low: 0}, fixable_only: true}", None), ("{max: {low: 0}}", (1, "low", ": CVE-2030-0003")),
     ("{max: {medium: 0}, fixable_only: true}", (1, "fixable medium", ": CVE-2030-0004")),
 ])  # fmt: skip
 def test_gates(scan, checks, broken):
@@ -233,12 +231,9 @@ def vex(folder: Path, **statement) -> str:
 
 
 @pytest.mark.parametrize(("statement", "status"), [
-    ({}, "pass"),
-    ({"products": [{"@id": "pkg:oci/demo", "subcomponents": [{"@id": "pkg:golang/stdlib"}]}]}, "pass"),
-    ({"products": [{"@id": "pkg:golang/stdlib@v1.0.0"}]}, "fail"),
-    ({"products": [{"@id": "pkg:oci/another"}]}, "fail"),
-    ({"status": "affected", "action_statement": "update"}, "fail"),
-    ({"status": "under_investigation"}, "fail"),
+    ({}, "pass"), ({"products": [{"@id": "pkg:oci/demo", "subcomponents": [{"@id": "pkg:golang/stdlib"}]}]}, "pass"),
+    ({"products": [{"@id": "pkg:golang/stdlib@v1.0.0"}]}, "fail"), ({"products": [{"@id": "pkg:oci/another"}]}, "fail"),
+    ({"status": "affected", "action_statement": "update"}, "fail"), ({"status": "under_investigation"}, "fail"),
     ({"status": "fixed"}, "pass"),
 ])  # fmt: skip
 def test_openvex_statements(scan, world, statement, status):
@@ -247,8 +242,7 @@ def test_openvex_statements(scan, world, statement, status):
 
 
 @pytest.mark.parametrize(("statement", "code"), [
-    ({"justification": ""}, "scan.vex_no_reason"),
-    ({"status": "fine"}, "scan.vex_status"),
+    ({"justification": ""}, "scan.vex_no_reason"), ({"status": "fine"}, "scan.vex_status"),
     ({"products": []}, "scan.vex_incomplete"),
 ])  # fmt: skip
 def test_wrong_openvex_statements_are_refused_with_their_line(world, subject, statement, code):
@@ -268,12 +262,9 @@ def test_what_is_no_openvex_is_refused(world, subject, content):
 
 
 @pytest.mark.parametrize(("file", "damaged", "code"), [
-    ("trivy.db", lambda _: b"", "unreadable"),
-    ("trivy.db", lambda whole: whole[: 3 * 4096], "unreadable"),
-    ("trivy.db", lambda _: os.urandom(20_000), "unreadable"),
-    ("trivy.db", None, "incomplete"),
-    ("metadata.json", lambda _: b"{", "file_damaged"),
-    ("metadata.json", lambda _: b'{"Version": 2}', "undated"),
+    ("trivy.db", lambda _: b"", "unreadable"), ("trivy.db", lambda whole: whole[: 3 * 4096], "unreadable"),
+    ("trivy.db", lambda _: os.urandom(20_000), "unreadable"), ("trivy.db", None, "incomplete"),
+    ("metadata.json", lambda _: b"{", "file_damaged"), ("metadata.json", lambda _: b'{"Version": 2}', "undated"),
     ("metadata.json", lambda whole: whole.replace(b'"Version": 2', b'"Version": 1'), "schema"),
 ])  # fmt: skip
 def test_a_damaged_database_is_refused_and_not_scanned_by(world, use, subject, file, damaged, code):
@@ -343,16 +334,10 @@ def test_flipped_bits_in_a_bolt_file_are_one_error(tmp_path):
 
 
 @pytest.mark.parametrize(("family", "version", "bucket", "known"), [
-    ("debian", "12.5", "debian 12", True),
-    ("debian", "13.1", "debian 12", False),
-    ("ubuntu", "22.04", "ubuntu 22.04", True),
-    ("alpine", "3.18.4", "alpine 3.18", True),
-    ("alpine", "3.19.1", "alpine 3.1", False),
-    ("wolfi", "20230201", "wolfi", True),
-    ("redhat", "9.4", "Red Hat", True),
-    ("amazon", "2 (Karoo)", "amazon linux 2", False),
-    ("none", "", "none", False),
-    ("", "", "debian 12", False),
+    ("debian", "12.5", "debian 12", True), ("debian", "13.1", "debian 12", False),
+    ("ubuntu", "22.04", "ubuntu 22.04", True), ("alpine", "3.18.4", "alpine 3.18", True),
+    ("alpine", "3.19.1", "alpine 3.1", False), ("wolfi", "20230201", "wolfi", True), ("redhat", "9.4", "Red Hat", True),
+    ("amazon", "2 (Karoo)", "amazon linux 2", False), ("none", "", "none", False), ("", "", "debian 12", False),
 ])  # fmt: skip
 def test_which_bucket_covers_which_system(family, version, bucket, known):
     assert bool(model.buckets_of_os({bucket, "vulnerability"}, family, version)) is known
@@ -373,8 +358,7 @@ def printing(text: str) -> str:
 
 
 @pytest.mark.parametrize(("script", "error", "word"), [
-    ("echo boom >&2; exit 7", CommandError, "boom"),
-    ("kill -SEGV $$", CommandError, "SIGSEGV"),
+    ("echo boom >&2; exit 7", CommandError, "boom"), ("kill -SEGV $$", CommandError, "SIGSEGV"),
     ("exit 0", trivy.ScannerError, "scan.trivy_no_result"),
     (printing("oops"), trivy.ScannerError, "scan.trivy_not_json"),
     (printing("[]"), trivy.ScannerError, "scan.trivy_no_scan"),
