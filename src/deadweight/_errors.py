@@ -125,7 +125,7 @@ class CommandError(DeadweightError):
         error.cause = str(cause.value) if cause else self.cause
         return error
 
-    told = reworded  # plug-ins for 0.2 call it so
+    told = reworded  # earlier plug-ins call it so
 
 
 class BuildFailed(DeadweightError):
